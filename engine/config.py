@@ -1,0 +1,214 @@
+"""Reads an experiment: defaults, then a YAML file, then KEY VALUE words, with every mistake found at once.
+
+Imports no torch, so that a mistake is told at once.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import yaml
+from yacs.config import CfgNode
+
+from configs.defaults import _C, ANY_LENGTH, BOUNDS, CHOICES
+from data.settings import data_problems
+from utils.errors import ConfigError
+
+_DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
+
+
+def load_config(config_file: str, overrides: Sequence[str] = ()) -> CfgNode:
+    """The frozen configuration of a run; OUTPUT_DIR is filled in when empty.
+
+    Args:
+        config_file: YAML in the shape of `configs/defaults.py`.
+        overrides: alternating dotted keys and values, as on the command line; they win over the file.
+    Raises:
+        ConfigError: every mistake of the file and of the overrides; nothing has been created.
+    """
+    defaults = flatten(_C)
+    problems: list[str] = []
+    given: list[tuple[str, str, Any]] = []  # (where it stands, key, raw value)
+    for key, value in flatten(_read_yaml(config_file)).items():
+        given.append((config_file, key, value))
+    given.extend(_pairs(overrides, problems))
+
+    values: dict[str, Any] = {}
+    for where, key, raw in given:
+        if key not in defaults:
+            problems.append(f"{where}: {_unknown(key, defaults)}")
+            continue
+        try:
+            values[key] = coerce(key, raw, defaults[key])
+        except ValueError as error:
+            problems.append(f"{where}: {key}: {error}")
+    config = _C.clone()
+    for key, value in values.items():
+        *path, leaf = key.split(".")
+        node = config
+        for part in path:
+            node = node[part]
+        node[leaf] = value
+    problems.extend(f"{config_file}: {problem}" for problem in (*data_problems(config), *_contradictions(config)))
+    if problems:
+        raise ConfigError(problems)
+    if not config.OUTPUT_DIR:
+        config.OUTPUT_DIR = os.path.join("log", os.path.splitext(os.path.basename(config_file))[0])
+    config.freeze()
+    return config
+
+
+def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Dotted key → value of a nested mapping."""
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            flat.update(flatten(value, f"{prefix}{key}."))
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def coerce(key: str, raw: Any, default: Any) -> Any:
+    """`raw` as a value of `key`'s type.
+
+    Raises:
+        ValueError: the value does not fit; the text says what is allowed.
+    """
+    if isinstance(default, tuple):
+        return _coerce_sequence(key, raw, default)
+    value = _coerce_scalar(key, raw, default)
+    if key in CHOICES and value not in CHOICES[key]:
+        raise ValueError(f"{value!r} is not allowed; choose {_list(CHOICES[key])}{_nearest(value, CHOICES[key])}")
+    if key == "MODEL.DEVICE" and not _DEVICE.fullmatch(value):
+        raise ValueError(f"{value!r} is not allowed; choose auto, cpu, mps, cuda or cuda:N")
+    _check_bounds(key, value)
+    return value
+
+
+def _coerce_sequence(key: str, raw: Any, default: tuple[Any, ...]) -> tuple[Any, ...]:
+    value = CfgNode._decode_cfg_value(raw)
+    if isinstance(value, str) and isinstance(default[0], str):
+        value = (value,)
+    if not isinstance(value, (list, tuple)):
+        raise ValueError(f"{raw!r} is no list; write for example {_list_literal(default)}")
+    if key not in ANY_LENGTH and len(value) != len(default):
+        raise ValueError(f"{raw!r} has {len(value)} elements, needs {len(default)}, as in {_list_literal(default)}")
+    elements = tuple(_coerce_scalar(key, element, default[0]) for element in value)
+    for element in elements:
+        _check_bounds(key, element)
+    return elements
+
+
+def _coerce_scalar(key: str, raw: Any, default: Any) -> Any:
+    if isinstance(default, str):
+        if isinstance(raw, bool):  # YAML 1.1 reads a bare on, off, yes or no as a boolean
+            words = ("on", "yes") if raw else ("off", "no")
+            return next((word for word in words if word in CHOICES.get(key, ())), str(raw))
+        unquoted = CfgNode._decode_cfg_value(raw)
+        if isinstance(unquoted, str):
+            return unquoted
+        if raw is None or isinstance(raw, (list, tuple)):
+            raise ValueError(f"{raw!r} is no text")
+        return str(raw)
+    value = CfgNode._decode_cfg_value(raw)
+    if isinstance(default, float) and type(value) is int:
+        value = float(value)
+    if type(value) is not type(default):
+        kind = {bool: "True or False", int: "a whole number", float: "a number"}[type(default)]
+        raise ValueError(f"{raw!r} does not fit; needs {kind}, as in {default!r}")
+    return value
+
+
+def _check_bounds(key: str, value: Any) -> None:
+    if key not in BOUNDS:
+        return
+    low, high = BOUNDS[key]
+    if not (low <= value <= high) or value == float("inf"):
+        allowed = f"at least {low:g}" if high == float("inf") else f"from {low:g} to {high:g}"
+        raise ValueError(f"{value!r} is out of range; needs a number {allowed}")
+
+
+def _contradictions(config: CfgNode) -> Iterator[str]:
+    """Values that are good on their own and do not go together."""
+    steps = list(config.SOLVER.STEPS)
+    if steps != sorted(set(steps)):
+        yield f"SOLVER.STEPS: {steps} is not increasing"
+    choice, path = config.MODEL.PRETRAIN_CHOICE, config.MODEL.PRETRAIN_PATH
+    if choice == "self" and not path:
+        yield "MODEL.PRETRAIN_PATH: is empty, but MODEL.PRETRAIN_CHOICE self needs a file"
+    if choice != "none" and path and not os.path.isfile(path):
+        yield f"MODEL.PRETRAIN_PATH: no such file: {path}"
+
+
+def _read_yaml(config_file: str) -> dict[str, Any]:
+    try:
+        with open(config_file, encoding="utf-8") as stream:
+            tree = yaml.safe_load(stream)
+    except FileNotFoundError:
+        folder = os.path.dirname(config_file) or "."
+        try:
+            names = sorted(name for name in os.listdir(folder) if name.endswith((".yml", ".yaml")))
+        except OSError:
+            raise ConfigError(f"{config_file}: no such folder: {folder}") from None
+        there = f"; {folder} holds {', '.join(names)}" if names else ""
+        raise ConfigError(f"{config_file}: no such config file{there}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else f"not UTF-8 text ({error.reason})"
+        raise ConfigError(f"{config_file}: cannot be read: {reason}") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
+        raise ConfigError(f"{config_file}{place}: not YAML: {getattr(error, 'problem', None) or error}") from None
+    if tree is None:
+        return {}
+    if not isinstance(tree, dict):
+        raise ConfigError(f"{config_file}: holds {type(tree).__name__}, not keys with values")
+    empty = [key for key in tree if tree[key] is None and isinstance(_C.get(key), CfgNode)]
+    return {str(key): value for key, value in tree.items() if key not in empty}
+
+
+def _pairs(words: Sequence[str], problems: list[str]) -> Iterator[tuple[str, str, str]]:
+    where = "command line"
+    rest = iter(words)
+    for word in rest:
+        if word.startswith("--"):
+            problems.append(f"{where}: {word}: options come before the KEY VALUE words")
+            return
+        if "=" in word:
+            problems.append(f"{where}: {word}: write the key and the value as two words: {word.replace('=', ' ', 1)}")
+            continue
+        value = next(rest, None)
+        if value is None:
+            problems.append(f"{where}: {word}: has no value")
+            return
+        yield where, word, value
+
+
+def _unknown(key: str, defaults: Mapping[str, Any]) -> str:
+    by_lower = {name.lower(): name for name in defaults}
+    by_leaf = {name.rsplit(".", 1)[-1].lower(): name for name in reversed(list(defaults))}
+    near = difflib.get_close_matches(key.lower(), by_lower, n=1) or [
+        by_leaf[leaf].lower() for leaf in difflib.get_close_matches(key.rsplit(".", 1)[-1].lower(), by_leaf, n=1)
+    ]
+    if any(name.startswith(f"{key}.") for name in defaults):
+        return f"{key}: is a section, not a key"
+    return f"{key}: unknown key" + (f"; did you mean {by_lower[near[0]]}?" if near else "")
+
+
+def _nearest(value: Any, choices: Sequence[Any]) -> str:
+    near = difflib.get_close_matches(str(value), [str(choice) for choice in choices], n=1)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
+def _list(values: Sequence[Any]) -> str:
+    *first, last = [str(value) for value in values]
+    return f"{', '.join(first)} or {last}"
+
+
+def _list_literal(values: Sequence[Any]) -> str:
+    return "[" + ",".join(str(value) for value in values) + "]"

@@ -1,0 +1,308 @@
+"""The training run: what train.py does, from configuration to exit status."""
+
+from __future__ import annotations
+
+import logging
+import math
+import signal
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from yacs.config import CfgNode
+
+from data import DatasetError, ReIDDataset
+from data.build import build_dataset, build_eval_loader, build_train_loader
+from data.sampler import EpochBatchSampler
+from engine.checkpoint import (
+    State,
+    changed_settings,
+    load_newest,
+    rng_state,
+    save_checkpoint,
+    seed_everything,
+    set_rng_state,
+)
+from engine.evaluation import Results, evaluate
+from engine.solver import build_optimizer, learning_rate, set_learning_rate
+from modeling.losses import build_criterion, require_negatives
+from modeling.model import build_model, resolve_device
+from modeling.pretrained import load_pretrained
+from utils.errors import ConfigError, Stopped, TrainerError
+from utils.files import write_atomically
+from utils.logger import close_log, open_log
+from utils.signals import StopRequest
+from utils.wandb_run import Recorder, open_recorder
+
+
+@dataclass
+class Progress:
+    """How far a run has come: `iteration` batches of `epoch`, which counts from 1, are trained on.
+
+    An epoch is over when it has been evaluated as far as that is due; the next then begins at iteration 0.
+    """
+
+    epoch: int = 1
+    iteration: int = 0
+    results: Results | None = None  # of the last evaluation
+
+    @classmethod
+    def from_state(cls, state: State) -> Progress:
+        """The inverse of `dataclasses.asdict`."""
+        return cls(state["epoch"], state["iteration"], state["results"] and Results(**state["results"]))
+
+    def is_complete(self, max_epochs: int) -> bool:
+        """Whether nothing is left to train or to evaluate."""
+        return self.epoch > max_epochs and self.results is not None and self.results.epoch == self.epoch - 1
+
+
+class RunningMeans:
+    """Mean loss over this epoch's batches and accuracy over its images, summed on the device without waiting for it."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.loss_sum = torch.zeros((), device=device)
+        self.correct = torch.zeros((), dtype=torch.int64, device=device)
+        self.batches = 0
+        self.images = 0
+
+    def add(self, loss: Tensor, scores: Tensor, pids: Tensor) -> None:
+        """Takes a batch's loss, class scores [B, C] and identities [B]."""
+        self.loss_sum += loss.detach()
+        self.correct += (scores.detach().argmax(1) == pids).sum()
+        self.batches += 1
+        self.images += len(pids)
+
+    def values(self) -> tuple[float, float]:
+        """Loss and accuracy (0..1) so far; waits for the device."""
+        return float(self.loss_sum) / self.batches, int(self.correct) / self.images
+
+    def state(self) -> State:
+        """Everything, in plain numbers."""
+        return {**vars(self), "loss_sum": float(self.loss_sum), "correct": int(self.correct)}
+
+    def load(self, state: State) -> None:
+        """The inverse of `state`."""
+        self.loss_sum.fill_(state["loss_sum"])
+        self.correct.fill_(state["correct"])
+        self.batches, self.images = state["batches"], state["images"]
+
+
+class Trainer:
+    """One model, trained on one device; given a checkpoint's state it goes on exactly where that was written."""
+
+    def __init__(self, cfg: CfgNode, dataset: ReIDDataset, device: torch.device, saved: State | None) -> None:
+        """Raises TrainerError and DatasetError; creates no file."""
+        seed_everything(cfg.SOLVER.SEED)
+        self.cfg = cfg
+        self.device = device
+        self.num_classes = dataset.num_train_pids
+        self.train_loader = build_train_loader(cfg, dataset, seed=cfg.SOLVER.SEED)
+        self.eval_loader, self.num_query = build_eval_loader(cfg, dataset)
+        self.criterion = build_criterion(cfg)
+        self.model = build_model(cfg, self.num_classes)
+        self.notes = [] if saved else [load_pretrained(cfg, self.model)]
+        self.model.to(device)
+        self.optimizer = build_optimizer(cfg, self.model)
+        self.progress = Progress()
+        self.means = RunningMeans(device)
+        if saved:
+            self._load(saved)
+        self._saved_at = (self.progress.epoch, self.progress.iteration)
+
+    def run(self, log: logging.Logger, recorder: Recorder, stop: StopRequest, output_dir: Path) -> None:
+        """Trains to the end of the last epoch, evaluating and writing checkpoints when due.
+
+        Raises:
+            Stopped: by a signal, after writing a checkpoint.
+            TrainerError, DatasetError: training cannot go on.
+        """
+        self.log, self.recorder, self.stop, self.output_dir = log, recorder, stop, output_dir
+        solver = self.cfg.SOLVER
+        try:
+            stop.check()
+            while self.progress.epoch <= solver.MAX_EPOCHS:
+                epoch = self.progress.epoch
+                self._train_epoch()
+                if epoch % solver.EVAL_PERIOD == 0 or epoch == solver.MAX_EPOCHS:
+                    self._evaluate(epoch)
+                self.progress.epoch, self.progress.iteration = epoch + 1, 0
+                self.means = RunningMeans(self.device)
+                if epoch % solver.CHECKPOINT_PERIOD == 0 or epoch == solver.MAX_EPOCHS:
+                    self._save()
+            if not self.progress.is_complete(solver.MAX_EPOCHS):  # MAX_EPOCHS was lowered to an epoch never evaluated
+                self._evaluate(self.progress.epoch - 1)
+        except Stopped as stopped:
+            self._save()
+            log.info("Stopped by %s; the same command continues from here", signal.Signals(stopped.signum).name)
+            raise
+
+    def _train_epoch(self) -> None:
+        progress, total = self.progress, len(self.train_loader)
+        if progress.iteration == total:  # stopped while evaluating
+            return
+        set_learning_rate(self.optimizer, learning_rate(self.cfg, progress.epoch))
+        sampler = self.train_loader.batch_sampler
+        assert isinstance(sampler, EpochBatchSampler)
+        sampler.set_epoch(progress.epoch, start_batch=progress.iteration)
+        self.model.train()
+        batches_before, images_before, started = self.means.batches, self.means.images, time.perf_counter()
+        for images, pids in self.train_loader:
+            self._train_batch(images, pids)
+            progress.iteration += 1
+            if progress.iteration % self.cfg.SOLVER.LOG_PERIOD == 0:
+                self._log_means(total)
+            self.stop.check()
+        if total < self.cfg.SOLVER.LOG_PERIOD or not math.isfinite(self.means.values()[0]):
+            self._log_means(total)
+        seconds = time.perf_counter() - started
+        self.log.info(
+            "Epoch %d done. Time per batch: %.3f[s] Speed: %.1f[samples/s]",
+            progress.epoch,
+            seconds / (self.means.batches - batches_before),
+            (self.means.images - images_before) / seconds,
+        )
+
+    def _train_batch(self, images: Tensor, pids: Tensor) -> None:
+        if self.criterion.triplet:
+            require_negatives(pids)
+        images = images.to(self.device, non_blocking=True)
+        pids = pids.to(self.device, non_blocking=True)
+        self.optimizer.zero_grad(set_to_none=True)
+        scores, features = self.model(images)
+        loss = self.criterion(scores, features, pids)
+        torch.autograd.backward(loss)
+        self.optimizer.step()
+        self.means.add(loss, scores, pids)
+
+    def _log_means(self, total: int) -> None:
+        epoch, iteration = self.progress.epoch, self.progress.iteration
+        loss, accuracy = self.means.values()
+        rate = learning_rate(self.cfg, epoch)
+        self.log.info(
+            "Epoch[%d] Iteration[%d/%d] Loss: %.3f, Acc: %.3f, Base Lr: %.2e",
+            epoch,
+            iteration,
+            total,
+            loss,
+            accuracy,
+            rate,
+        )
+        step = (epoch - 1) * total + iteration
+        self.recorder.log(
+            {"epoch": epoch, "iteration": step, "train/loss": loss, "train/acc": accuracy, "train/lr": rate}
+        )
+        if not math.isfinite(loss):
+            raise TrainerError(f"diverged: loss is {loss} at epoch {epoch}, iteration {iteration}")
+
+    def _evaluate(self, epoch: int) -> None:
+        results = evaluate(
+            self.model,
+            self.eval_loader,
+            self.num_query,
+            epoch=epoch,
+            device=self.device,
+            normalise=self.cfg.TEST.FEAT_NORM == "yes",
+            check_stop=self.stop.check,
+        )
+        self.progress.results = results
+        for line in results.lines():
+            self.log.info("%s", line)
+        self.recorder.log(results.row())
+
+    def _save(self) -> None:
+        position = self.progress.epoch, self.progress.iteration
+        if position == self._saved_at:
+            return
+        state = {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "rng": rng_state(),
+            "progress": asdict(self.progress),
+            "means": self.means.state(),
+            "num_classes": self.num_classes,
+            "config": self.cfg.dump(),
+        }
+        path = save_checkpoint(self.output_dir, state)
+        self._saved_at = position
+        self.log.info("Checkpoint: %s", path)
+
+    def _load(self, state: State) -> None:
+        if state["num_classes"] != self.num_classes:
+            raise ConfigError(
+                f"the run in OUTPUT_DIR {self.cfg.OUTPUT_DIR} was trained on {state['num_classes']} identities, the"
+                f" data set now has {self.num_classes}: give another OUTPUT_DIR"
+            )
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.progress = Progress.from_state(state["progress"])
+        self.means.load(state["means"])
+        set_rng_state(state["rng"])
+
+
+def train_run(cfg: CfgNode) -> int:
+    """See `engine.train`."""
+    output_dir = Path(cfg.OUTPUT_DIR)
+    notes: list[str] = []
+    with StopRequest() as stop:
+        saved = None
+        if found := load_newest(output_dir, notes):
+            path, saved = found
+            if changed := changed_settings(cfg, saved["config"]):
+                raise ConfigError(
+                    f"{path} is of a run with other settings ({'; '.join(changed)}): give another OUTPUT_DIR, or"
+                    " remove that folder to start afresh"
+                )
+            progress = Progress.from_state(saved["progress"])
+            if progress.is_complete(cfg.SOLVER.MAX_EPOCHS):
+                return _repeat_results(output_dir, path, progress)
+            notes.append(f"Continuing from {path}")
+        try:
+            device = resolve_device(cfg.MODEL.DEVICE)
+        except ValueError as error:
+            raise ConfigError(f"MODEL.DEVICE: {error}") from None
+        dataset = build_dataset(cfg)
+        trainer = Trainer(cfg, dataset, device, saved)
+        del found, saved  # a copy of the model and its optimizer
+        notes += trainer.notes
+        notes.append(
+            f"Training {cfg.MODEL.NAME} on {device} with {dataset.name}: {len(dataset.train)} images of"
+            f" {dataset.num_train_pids} identities; output in {output_dir}"
+        )
+        return _run_logged(trainer, notes, stop, output_dir)
+
+
+def _run_logged(trainer: Trainer, notes: list[str], stop: StopRequest, output_dir: Path) -> int:
+    try:
+        output_dir.mkdir(parents=True, exist_ok=True)
+        write_atomically(output_dir / "config.yml", lambda stream: stream.write(trainer.cfg.dump().encode()))
+        log = open_log(output_dir)
+    except OSError as error:
+        raise ConfigError(f"OUTPUT_DIR: cannot write to {output_dir}: {error.strerror}") from None
+    recorder, note = open_recorder(trainer.cfg, output_dir)
+    status = 1
+    try:
+        for line in notes + ([note] if note else []):
+            log.info("%s", line)
+        trainer.run(log, recorder, stop, output_dir)
+        status = 0
+    except Stopped as stopped:
+        status = 128 + stopped.signum
+    except (TrainerError, DatasetError) as error:
+        log.error("%s", error)
+    except torch.OutOfMemoryError as error:
+        log.error("%s A smaller SOLVER.IMS_PER_BATCH needs less.", str(error).splitlines()[0])
+    finally:
+        recorder.finish(status)
+        close_log(log)
+    return status
+
+
+def _repeat_results(output_dir: Path, checkpoint: Path, progress: Progress) -> int:
+    log = open_log(output_dir)
+    log.info("Already trained to the end (%s); its last results:", checkpoint)
+    for line in progress.results.lines() if progress.results else ():
+        log.info("%s", line)
+    close_log(log)
+    return 0

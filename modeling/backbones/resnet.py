@@ -1,0 +1,39 @@
+"""ResNet without its classifier (He et al., CVPR 2016), in torchvision's form and with its state-dict names."""
+
+from __future__ import annotations
+
+from torch import Tensor
+from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
+
+RESNETS: dict[str, tuple[type[BasicBlock | Bottleneck], list[int]]] = {
+    "resnet18": (BasicBlock, [2, 2, 2, 2]),
+    "resnet34": (BasicBlock, [3, 4, 6, 3]),
+    "resnet50": (Bottleneck, [3, 4, 6, 3]),
+    "resnet101": (Bottleneck, [3, 4, 23, 3]),
+    "resnet152": (Bottleneck, [3, 8, 36, 3]),
+}
+
+
+class ResNetBackbone(ResNet):  # type: ignore[misc]
+    """Images [B, 3, H, W] to a feature map [B, out_channels, H/16, W/16] (H/32, W/32 with last_stride 2).
+
+    `stem_relu` False leaves out the ReLU after the first batch normalisation, as the re-ID baselines' published
+    results were obtained (michuanhaohao/reid-strong-baseline).
+    """
+
+    def __init__(self, name: str, *, last_stride: int = 1, stem_relu: bool = False) -> None:
+        block, layers = RESNETS[name]
+        super().__init__(block, layers)
+        self.out_channels: int = self.fc.in_features
+        self.stem_relu = stem_relu
+        del self.fc, self.avgpool
+        first = self.layer4[0]
+        strided = first.conv2 if block is Bottleneck else first.conv1
+        strided.stride = first.downsample[0].stride = (last_stride, last_stride)
+
+    def forward(self, images: Tensor) -> Tensor:
+        x = self.bn1(self.conv1(images))
+        if self.stem_relu:
+            x = self.relu(x)
+        x = self.maxpool(x)
+        return self.layer4(self.layer3(self.layer2(self.layer1(x))))  # type: ignore[no-any-return]

@@ -1,0 +1,173 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from yacs.config import CfgNode
+
+from configs.defaults import _C, ANY_LENGTH, BOUNDS, CHOICES
+from engine.config import flatten, load_config
+from utils.errors import ConfigError
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def plain(tmp_path: Path) -> str:
+    path = tmp_path / "plain.yml"
+    path.write_text("MODEL: {PRETRAIN_CHOICE: none}\n", encoding="utf-8")
+    return str(path)
+
+
+def problems(file: str, *overrides: str) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        load_config(file, overrides)
+    return caught.value.problems
+
+
+def test_overrides_win_over_the_file_and_the_file_over_defaults(tmp_path: Path) -> None:
+    file = tmp_path / "x.yml"
+    file.write_text("SOLVER: {BASE_LR: 1e-5, MAX_EPOCHS: 7}\n", encoding="utf-8")
+    cfg = load_config(str(file), ["SOLVER.MAX_EPOCHS", "9", "DATASETS.NAMES", "synthetic"])
+    assert (cfg.SOLVER.BASE_LR, cfg.SOLVER.MAX_EPOCHS, cfg.SOLVER.GAMMA) == (1e-5, 9, 0.1)
+    assert cfg.DATASETS.NAMES == ("synthetic",)
+    assert cfg.OUTPUT_DIR == "log/x"
+    assert _C.SOLVER.MAX_EPOCHS == 120
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "value"),
+    [
+        ("SOLVER.WEIGHT_DECAY", "0", 0.0),
+        ("SOLVER.BASE_LR", "3e-4", 3e-4),
+        ("SOLVER.STEPS", "[3,5]", (3, 5)),
+        ("SOLVER.STEPS", "()", ()),
+        ("INPUT.PIXEL_MEAN", "[0, 0.5, 1]", (0.0, 0.5, 1.0)),
+        ("DATASETS.NAMES", "('market1501')", ("market1501",)),
+        ("WANDB.NAME", "2024", "2024"),
+        ("WANDB.ENABLE", "True", True),
+        ("MODEL.DEVICE", "cuda:1", "cuda:1"),
+    ],
+)
+def test_a_value_takes_the_type_of_its_default(plain: str, key: str, text: str, value: object) -> None:
+    got = flatten(load_config(plain, [key, text]))[key]
+    assert got == value
+    assert type(got) is type(value)
+
+
+def test_bare_on_and_no_in_yaml_are_words(tmp_path: Path) -> None:
+    file = tmp_path / "x.yml"
+    file.write_text("MODEL: {IF_LABELSMOOTH: off, NECK: no}\nTEST: {FEAT_NORM: yes}\n", encoding="utf-8")
+    cfg = load_config(str(file))
+    assert (cfg.MODEL.IF_LABELSMOOTH, cfg.MODEL.NECK, cfg.TEST.FEAT_NORM) == ("off", "no", "yes")
+
+
+def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
+    file = tmp_path / "x.yml"
+    file.write_text("SOLVER: {BASE_LRR: 1, MAX_EPOCHS: many}\nMODEL: {NAME: resnet5O}\n", encoding="utf-8")
+    found = problems(str(file), "TEST.IMS_PER_BATCH", "0", "SOLVER.STEPS", "5")
+    assert len(found) == 5
+    assert found[0] == f"{file}: SOLVER.BASE_LRR: unknown key; did you mean SOLVER.BASE_LR?"
+    assert found[1] == f"{file}: SOLVER.MAX_EPOCHS: 'many' does not fit; needs a whole number, as in 120"
+    assert "did you mean resnet50?" in found[2]
+    assert found[3] == "command line: TEST.IMS_PER_BATCH: 0 is out of range; needs a number at least 1"
+    assert "[40,70]" in found[4]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        (["base_lr", "1"], "did you mean SOLVER.BASE_LR?"),
+        (["SOLVER.BASE_LR"], "has no value"),
+        (["SOLVER.BASE_LR=1"], "SOLVER.BASE_LR 1"),
+        (["SOLVER.BASE_LR", "1", "--cfg", "x"], "options come before"),
+        (["SOLVER", "1"], "is a section"),
+        (["SOLVER.BASE_LR", "nan"], "needs a number"),
+        (["SOLVER.MAX_EPOCHS", "2.5"], "needs a whole number"),
+        (["SOLVER.MAX_EPOCHS", "True"], "needs a whole number"),
+        (["SOLVER.STEPS", "[5,3]"], "not increasing"),
+        (["INPUT.SIZE_TRAIN", "[64]"], "has 1 elements, needs 2"),
+        (["INPUT.PROB", "1.5"], "from 0 to 1"),
+        (["MODEL.DEVICE", "gpu"], "cuda:N"),
+        (["MODEL.PRETRAIN_CHOICE", "self"], "needs a file"),
+        (["MODEL.PRETRAIN_CHOICE", "self", "MODEL.PRETRAIN_PATH", "no.pth"], "no such file: no.pth"),
+        (["SOLVER.IMS_PER_BATCH", "30"], "multiple of DATALOADER.NUM_INSTANCE"),
+        (["DATASETS.NAMES", "market"], "market1501"),
+    ],
+)
+def test_a_mistake_is_one_line_that_helps(plain: str, overrides: list[str], expected: str) -> None:
+    (problem,) = problems(plain, *overrides)
+    assert expected in problem
+    assert "\n" not in problem
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("MODEL: {NAME: resnet18\n", ":2:1: not YAML"),
+        ("- a\n", "holds list"),
+        ("MODEL: resnet18\n", "MODEL: is a section"),
+        ("SOLVER: {BASE_LR: null}\n", "needs a number"),
+        ("OUTPUT_DIR: [a]\n", "is no text"),
+    ],
+)
+def test_a_file_that_is_wrong_is_one_line(tmp_path: Path, content: str, expected: str) -> None:
+    file = tmp_path / "x.yml"
+    file.write_text(content, encoding="utf-8")
+    (problem,) = problems(str(file))
+    assert problem.startswith(str(file))
+    assert expected in problem
+    assert "\n" not in problem
+
+
+def test_a_missing_file_names_those_there(plain: str) -> None:
+    (problem,) = problems(str(Path(plain).parent / "plan.yml"))
+    assert "no such config file" in problem
+    assert "plain.yml" in problem
+
+
+def test_an_empty_section_and_an_empty_file_are_the_defaults(tmp_path: Path) -> None:
+    for content in ("", "SOLVER:\n"):
+        file = tmp_path / "x.yml"
+        file.write_text(content, encoding="utf-8")
+        assert load_config(str(file)).SOLVER == _C.SOLVER
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "configs").glob("*.yml")), ids=lambda path: path.name)
+def test_every_shipped_config_is_valid(file: Path) -> None:
+    load_config(str(file))
+
+
+def test_a_dumped_config_reads_back_the_same(plain: str, tmp_path: Path) -> None:
+    cfg = load_config(plain, ["SOLVER.BASE_LR", "1e-5", "OUTPUT_DIR", "out"])
+    copy = tmp_path / "copy.yml"
+    copy.write_text(cfg.dump(), encoding="utf-8")
+    assert load_config(str(copy)) == cfg
+
+
+def test_tables_name_keys_that_exist_and_admit_the_defaults() -> None:
+    defaults = flatten(_C)
+    assert {*CHOICES, *BOUNDS, *ANY_LENGTH} <= defaults.keys()
+    assert all(defaults[key] in allowed for key, allowed in CHOICES.items())
+
+
+def test_every_key_is_explained_and_read() -> None:
+    defaults = (ROOT / "configs/defaults.py").read_text(encoding="utf-8").splitlines()
+    sources = "\n".join(
+        path.read_text(encoding="utf-8")
+        for room in ("data", "engine", "modeling", "utils")
+        for path in (ROOT / room).rglob("*.py")
+    )
+    for number, line in enumerate(defaults):
+        if line.startswith("_C.") and not line.endswith("= CN()"):
+            key = line.split(" ")[0].removeprefix("_C.")
+            assert defaults[number - 1].startswith("# "), f"{key} has no comment"
+            leaf = key.rsplit(".", 1)[-1]
+            assert f".{leaf}" in sources, f"nothing reads {key}"
+
+
+def test_the_result_is_frozen(plain: str) -> None:
+    cfg = load_config(plain)
+    assert isinstance(cfg, CfgNode)
+    with pytest.raises(AttributeError):
+        cfg.OUTPUT_DIR = "elsewhere"

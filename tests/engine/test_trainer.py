@@ -1,0 +1,225 @@
+from __future__ import annotations
+
+import logging
+import os
+import re
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+import engine
+from engine.checkpoint import load_newest
+from engine.config import load_config
+from utils.errors import ConfigError
+from utils.logger import NAME
+
+PREFIX = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} reid_baseline\.train INFO: ")
+RESULT = re.compile(r"Epoch\[|Validation|mAP|CMC")
+
+
+@pytest.fixture(autouse=True)
+def quiet() -> Iterator[None]:
+    yield
+    for log_filter in list(logging.getLogger(NAME).filters):
+        logging.getLogger(NAME).removeFilter(log_filter)
+
+
+def train(config: Path, output: Path, *overrides: str) -> int:
+    return engine.train(load_config(str(config), [*overrides, "OUTPUT_DIR", str(output)]))
+
+
+def messages(output: Path) -> list[str]:
+    return [PREFIX.sub("", line) for line in (output / "log.txt").read_text(encoding="utf-8").splitlines()]
+
+
+def results(output: Path) -> list[str]:
+    return [line for line in messages(output) if RESULT.match(line)]
+
+
+def signal_at(text: str, signum: int = signal.SIGTERM) -> None:
+    """Sends this process a real signal as soon as a line with `text` is logged, once."""
+
+    def send(record: logging.LogRecord) -> bool:
+        if text in record.getMessage():
+            logging.getLogger(NAME).removeFilter(send)
+            os.kill(os.getpid(), signum)
+        return True
+
+    logging.getLogger(NAME).addFilter(send)
+
+
+@pytest.fixture(scope="session")
+def uninterrupted(small_config: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    output = tmp_path_factory.mktemp("uninterrupted")
+    assert train(small_config, output) == 0
+    return output
+
+
+def assert_same_run(ours: Path, theirs: Path) -> None:
+    assert results(ours) == results(theirs)
+    a, b = load_newest(ours, []), load_newest(theirs, [])
+    assert a
+    assert b
+    assert a[0].name == b[0].name == "checkpoint_epoch_2.pth"
+    for key, value in a[1]["model"].items():
+        assert torch.equal(value, b[1]["model"][key]), key
+    assert a[1]["progress"] == b[1]["progress"]
+    assert torch.equal(a[1]["rng"]["torch"], b[1]["rng"]["torch"])
+
+
+def test_log_lines_are_the_contracts(uninterrupted: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert all(PREFIX.match(line) for line in (uninterrupted / "log.txt").read_text(encoding="utf-8").splitlines())
+    number = r"\d+\.\d{3}"
+    shapes = [
+        *[rf"Epoch\[1\] Iteration\[{i}/4\] Loss: {number}, Acc: {number}, Base Lr: 1\.00e-02" for i in (2, 4)],
+        r"Validation Results - Epoch: 1",
+        r"mAP: \d+\.\d%",
+        *[rf"CMC curve, Rank-{rank:<3}:\d+\.\d%" for rank in (1, 5, 10)],
+    ]
+    first_epoch = results(uninterrupted)[: len(shapes)]
+    assert len(results(uninterrupted)) == 2 * len(shapes)
+    for line, shape in zip(first_epoch, shapes, strict=True):
+        assert re.fullmatch(shape, line), line
+    assert any(
+        re.fullmatch(rf"Epoch 1 done\. Time per batch: {number}\[s\] Speed: \d+\.\d\[samples/s\]", line)
+        for line in messages(uninterrupted)
+    )
+
+
+def test_stdout_has_the_same_lines_as_the_log(
+    small_config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train(small_config, tmp_path, "SOLVER.MAX_EPOCHS", "1", "SOLVER.LOG_PERIOD", "100") == 0
+    assert capsys.readouterr().out == (tmp_path / "log.txt").read_text(encoding="utf-8")
+    # Shorter than LOG_PERIOD: the epoch still prints a line.
+    assert [line for line in messages(tmp_path) if line.startswith("Epoch[1] Iteration[4/4] ")]
+
+
+def test_the_seed_decides_the_run(small_config: Path, uninterrupted: Path, tmp_path: Path) -> None:
+    assert train(small_config, tmp_path, "SOLVER.SEED", "1", "SOLVER.MAX_EPOCHS", "1") == 0
+    assert results(tmp_path)[0] != results(uninterrupted)[0]
+
+
+@pytest.mark.parametrize(
+    ("at", "checkpoint"),
+    [
+        ("Epoch[1] Iteration[2/4]", "checkpoint_epoch_1_iteration_2.pth"),  # within an epoch
+        ("Epoch 2 done", "checkpoint_epoch_2_iteration_4.pth"),  # while evaluating
+        ("checkpoint_epoch_1.pth", "checkpoint_epoch_2_iteration_1.pth"),  # between epochs: the next iteration ends it
+    ],
+)
+def test_sigterm_then_resume_equals_an_uninterrupted_run(
+    small_config: Path, uninterrupted: Path, tmp_path: Path, at: str, checkpoint: str
+) -> None:
+    signal_at(at)
+    assert train(small_config, tmp_path) == 143
+    found = load_newest(tmp_path, [])
+    assert found
+    assert found[0].name == checkpoint
+    assert train(small_config, tmp_path) == 0
+    assert_same_run(tmp_path, uninterrupted)
+
+
+def test_adam_resumes_exactly_too(small_config: Path, tmp_path: Path) -> None:
+    adam = ["SOLVER.OPTIMIZER_NAME", "Adam", "SOLVER.BASE_LR", "0.001"]
+    assert train(small_config, tmp_path / "whole", *adam) == 0
+    signal_at("Epoch[2] Iteration[2/4]", signal.SIGINT)
+    assert train(small_config, tmp_path / "cut", *adam) == 130
+    assert train(small_config, tmp_path / "cut", *adam) == 0
+    assert_same_run(tmp_path / "cut", tmp_path / "whole")
+
+
+def test_resume_with_workers_and_from_a_damaged_checkpoint(
+    small_config: Path, uninterrupted: Path, tmp_path: Path
+) -> None:
+    signal_at("Epoch[2] Iteration[2/4]")
+    assert train(small_config, tmp_path) == 143
+    damaged = tmp_path / "checkpoint_epoch_2_iteration_2.pth"
+    damaged.write_bytes(damaged.read_bytes()[:1000])
+    assert train(small_config, tmp_path, "DATALOADER.NUM_WORKERS", "2") == 0
+    lines = messages(tmp_path)
+    assert [line for line in lines if line.startswith(f"Skipping the checkpoint {damaged}")]
+    repeated = [line for line in results(tmp_path) if line.startswith("Epoch[2] Iteration[2/4]")]
+    assert len(repeated) == 2
+    assert repeated[0] == repeated[1]
+    assert results(tmp_path)[-5:] == results(uninterrupted)[-5:]
+
+
+def test_a_complete_run_repeats_its_results_and_does_nothing(
+    small_config: Path, uninterrupted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    checkpoints = {path: path.stat().st_mtime_ns for path in uninterrupted.glob("*.pth")}
+    before = results(uninterrupted)
+    # No data are there any more: nothing but the checkpoint is needed.
+    assert train(small_config, uninterrupted, "DATASETS.ROOT_DIR", str(tmp_path)) == 0
+    out = capsys.readouterr().out.splitlines()
+    assert "Already trained to the end" in out[0]
+    assert [PREFIX.sub("", line) for line in out[1:]] == before[-5:]
+    assert {path: path.stat().st_mtime_ns for path in uninterrupted.glob("*.pth")} == checkpoints
+    # The log is appended to; put it back for the other tests.
+    log = uninterrupted / "log.txt"
+    lines = log.read_text(encoding="utf-8").splitlines(keepends=True)
+    assert len(results(uninterrupted)) == len(before) + 5
+    log.write_text("".join(lines[: -len(out)]), encoding="utf-8")
+
+
+def test_more_epochs_continue_a_complete_run(small_config: Path, uninterrupted: Path, tmp_path: Path) -> None:
+    assert train(small_config, tmp_path, "SOLVER.MAX_EPOCHS", "1", "SOLVER.EVAL_PERIOD", "5") == 0
+    assert train(small_config, tmp_path) == 0
+    assert_same_run(tmp_path, uninterrupted)
+
+
+def test_fewer_epochs_evaluate_the_one_reached(small_config: Path, uninterrupted: Path, tmp_path: Path) -> None:
+    assert train(small_config, tmp_path, "SOLVER.EVAL_PERIOD", "5") == 0
+    (tmp_path / "checkpoint_epoch_2.pth").unlink()
+    assert train(small_config, tmp_path, "SOLVER.MAX_EPOCHS", "1") == 0
+    assert results(tmp_path)[-5:] == results(uninterrupted)[2:7]
+
+
+def test_evaluation_and_checkpoints_keep_their_periods(small_config: Path, tmp_path: Path) -> None:
+    periods = ["SOLVER.MAX_EPOCHS", "3", "SOLVER.EVAL_PERIOD", "2", "SOLVER.CHECKPOINT_PERIOD", "2"]
+    assert train(small_config, tmp_path, *periods) == 0
+    assert [line[-1] for line in messages(tmp_path) if line.startswith("Validation")] == ["2", "3"]
+    assert sorted(path.name for path in tmp_path.glob("*.pth")) == ["checkpoint_epoch_2.pth", "checkpoint_epoch_3.pth"]
+
+
+def test_another_configuration_in_the_same_folder_is_refused(small_config: Path, uninterrupted: Path) -> None:
+    before = sorted(uninterrupted.iterdir())
+    with pytest.raises(ConfigError, match=r"MODEL\.NAME was 'resnet18', is 'resnet34'.*another OUTPUT_DIR"):
+        train(small_config, uninterrupted, "MODEL.NAME", "resnet34")
+    assert sorted(uninterrupted.iterdir()) == before
+
+
+@pytest.mark.parametrize("log_period", ["1", "100"])
+def test_a_diverged_run_logs_the_loss_it_had_and_stops(
+    small_config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], log_period: str
+) -> None:
+    assert train(small_config, tmp_path, "SOLVER.BASE_LR", "1e30", "SOLVER.LOG_PERIOD", log_period) == 1
+    row, last = capsys.readouterr().out.splitlines()[-2:]
+    assert re.search(r"Loss: (nan|inf), Acc: ", row)
+    assert re.search(r" ERROR: diverged: loss is (nan|inf) at epoch 1, iteration \d$", last)
+
+
+def test_softmax_trains_on_images_in_any_order(small_config: Path, tmp_path: Path) -> None:
+    overrides = ["DATALOADER.SAMPLER", "softmax", "SOLVER.MAX_EPOCHS", "3", "SOLVER.LOG_PERIOD", "100"]
+    assert train(small_config, tmp_path, *overrides) == 0
+    losses = [float(match[1]) for line in results(tmp_path) if (match := re.search(r"Loss: ([\d.]+)", line))]
+    assert len(losses) == 3
+    assert losses[-1] < losses[0]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        (["MODEL.DEVICE", "cuda:99"], "MODEL.DEVICE: cuda:99 is not"),
+        (["DATASETS.ROOT_DIR", "nowhere"], "nowhere"),
+        (["SOLVER.IMS_PER_BATCH", "64"], "identities"),
+    ],
+)
+def test_a_mistake_creates_nothing(small_config: Path, tmp_path: Path, overrides: list[str], expected: str) -> None:
+    with pytest.raises((ConfigError, ValueError), match=expected):
+        train(small_config, tmp_path / "out", *overrides)
+    assert not (tmp_path / "out").exists()

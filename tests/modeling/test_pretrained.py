@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+import torchvision
+from yacs.config import CfgNode
+
+from configs.defaults import _C
+from modeling.model import build_model
+from modeling.pretrained import load_pretrained
+from utils.errors import TrainerError
+
+
+def config(choice: str, path: Path | str = "") -> CfgNode:
+    cfg = _C.clone()
+    cfg.MODEL.NAME, cfg.MODEL.PRETRAIN_CHOICE, cfg.MODEL.PRETRAIN_PATH = "resnet18", choice, str(path)
+    return cfg
+
+
+def test_imagenet_weights_come_from_torchvisions_file(tmp_path: Path) -> None:
+    torch.manual_seed(5)
+    source = torchvision.models.resnet18(weights=None)
+    torch.save(source.state_dict(), tmp_path / "resnet18.pth")
+    cfg = config("imagenet", tmp_path / "resnet18.pth")
+    model = build_model(cfg, 4)
+    assert "ImageNet" in load_pretrained(cfg, model)
+    for name, value in model.base.state_dict().items():
+        assert torch.equal(value, source.state_dict()[name]), name
+
+
+@pytest.mark.parametrize("wrapped", [False, True], ids=["state dict", "checkpoint"])
+@pytest.mark.parametrize("classes", [4, 9])
+def test_own_weights_carry_over_and_the_classifier_where_it_fits(tmp_path: Path, wrapped: bool, classes: int) -> None:
+    torch.manual_seed(5)
+    source = build_model(config("none"), 4)
+    weights = source.state_dict()
+    torch.save({"model": weights, "format": 1} if wrapped else weights, tmp_path / "own.pth")
+    cfg = config("self", tmp_path / "own.pth")
+    model = build_model(cfg, classes)
+    fresh = model.classifier.weight.clone()
+    line = load_pretrained(cfg, model)
+    assert torch.equal(model.state_dict()["base.layer4.1.conv2.weight"], weights["base.layer4.1.conv2.weight"])
+    assert torch.equal(model.classifier.weight, source.classifier.weight if classes == 4 else fresh)
+    assert ("new classifier" in line) == (classes == 9)
+
+
+def test_names_of_data_parallel_training_are_understood(tmp_path: Path) -> None:
+    source = build_model(config("none"), 4)
+    torch.save({f"module.{name}": value for name, value in source.state_dict().items()}, tmp_path / "own.pth")
+    cfg = config("self", tmp_path / "own.pth")
+    model = build_model(cfg, 4)
+    load_pretrained(cfg, model)
+    assert torch.equal(model.classifier.weight, source.classifier.weight)
+
+
+@pytest.mark.parametrize("kind", ["another network", "whole pickle", "damaged", "no weights", "missing"])
+def test_a_file_that_does_not_serve_is_one_clear_line(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "weights.pth"
+    if kind == "another network":
+        torch.save(torchvision.models.resnet34(weights=None).state_dict(), path)
+    elif kind == "whole pickle":
+        torch.save(torch.nn.Linear(2, 2), path)
+    elif kind == "damaged":
+        path.write_bytes(b"PK\x03\x04 not a zip file")
+    elif kind == "no weights":
+        torch.save({"lr": 0.1}, path)
+    expected = {
+        "another network": r"does not fit this network: tensors \d+ unknown \(first: layer1\.2",
+        "whole pickle": r"convert it once: torch\.save",
+        "damaged": "damaged or no file of weights",
+        "no weights": "holds no state dict",
+        "missing": "cannot be read: No such file",
+    }[kind]
+    cfg = config("imagenet", path)
+    with pytest.raises(TrainerError, match=expected) as caught:
+        load_pretrained(cfg, build_model(cfg, 4))
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_without_a_network_the_way_out_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))  # nothing downloaded before
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")  # a port nobody listens on
+    cfg = config("imagenet")
+    with pytest.raises(TrainerError, match=r"set MODEL\.PRETRAIN_PATH .* or MODEL\.PRETRAIN_CHOICE none"):
+        load_pretrained(cfg, build_model(cfg, 4))

@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from utils.errors import Stopped
+from utils.signals import StopRequest
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_waits_for_the_check(signum: signal.Signals) -> None:
+    before = signal.getsignal(signum)
+    with StopRequest() as stop:
+        stop.check()
+        os.kill(os.getpid(), signum)
+        with pytest.raises(Stopped) as caught:
+            stop.check()
+    assert caught.value.signum == signum
+    assert signal.getsignal(signum) is before
+
+
+def test_a_second_signal_ends_the_process_at_once() -> None:
+    script = (
+        "import os, signal\n"
+        "from utils.signals import StopRequest\n"
+        "with StopRequest():\n"
+        "    os.kill(os.getpid(), signal.SIGTERM)\n"
+        "    print('still here', flush=True)\n"
+        "    os.kill(os.getpid(), signal.SIGINT)\n"
+        "    print('never')\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=30, check=False)
+    assert ended.stdout == "still here\n"
+    assert ended.returncode == -signal.SIGINT

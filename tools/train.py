@@ -1,0 +1,47 @@
+"""Trains a re-identification model, or continues the run in its OUTPUT_DIR.
+
+Exit status: 0 trained to the end, 1 training failed or diverged, 2 a mistake in what was given (nothing was
+created), 143 stopped by SIGTERM after writing a checkpoint, 130 by Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import engine
+from data import DatasetError
+from engine.config import load_config
+from utils.errors import TrainerError
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs the command line `argv`; returns the exit status."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    parser.add_argument(
+        "--config_file", "--config-file", "--cfg", required=True, metavar="FILE", help="experiment, as in configs/"
+    )
+    parser.add_argument(
+        "overrides",
+        nargs=argparse.REMAINDER,
+        metavar="KEY VALUE",
+        help="settings that win over the file, for example SOLVER.BASE_LR 0.001; configs/defaults.py lists them all",
+    )
+    args = parser.parse_args(argv)
+    try:
+        return engine.train(load_config(args.config_file, args.overrides))
+    except (TrainerError, DatasetError) as error:
+        for line in str(error).splitlines():
+            print(f"train.py: {line}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:  # before training has begun
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())
