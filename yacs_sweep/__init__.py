@@ -1,0 +1,1 @@
+"""Searches hyperparameters of a trainer that runs as a child process."""

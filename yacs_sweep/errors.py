@@ -1,0 +1,17 @@
+"""Every error this package raises on purpose."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class SweepError(Exception):
+    """Root of the launcher's errors; its text is one clear message for the user."""
+
+
+class ConfigError(SweepError):
+    """Mistakes in what the user gave; all of them at once, nothing has been created (exit status 2)."""
+
+    def __init__(self, problems: Sequence[str] | str) -> None:
+        self.problems: list[str] = [problems] if isinstance(problems, str) else list(problems)
+        super().__init__("\n".join(self.problems))

@@ -1,0 +1,196 @@
+"""Sweep files, presets and command-line options → one validated description of a search."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from .errors import ConfigError
+from .parameter import GRID, Parameter, identity
+from .spec_model import EarlyTerminate, Metric, SweepSpec
+from .spec_reader import higher_is_better, parse_spec
+from .yaml_reader import Document, KeyPath, did_you_mean, dotted, read_yaml_file
+
+__all__ = [
+    "EarlyTerminate",
+    "Metric",
+    "Parameter",
+    "SweepSpec",
+    "find_sweep_file",
+    "identity",
+    "load_spec",
+    "presets",
+    "spec_from_options",
+]
+
+_SUFFIXES = (".yaml", ".yml")
+
+
+def load_spec(
+    source: str | Path, *, search_dirs: Iterable[str | Path] = (), overrides: Mapping[str, Any] | None = None
+) -> SweepSpec:
+    """The sweep in a file, or in the preset of that name in one of `search_dirs`.
+
+    `overrides` replaces top-level keys before anything is checked (a file may lack what the
+    command line gives). Raises ConfigError with every mistake, each with file, line and column.
+    """
+    path = find_sweep_file(source, search_dirs)
+    document = read_yaml_file(str(path), str(path))
+    if overrides and isinstance(document.data, dict):
+        document = document.replaced(overrides, "command line")
+    return parse_spec(document)
+
+
+def find_sweep_file(source: str | Path, search_dirs: Iterable[str | Path] = ()) -> Path:
+    """The file a user means by a path or a preset's name. Raises ConfigError; it lists the presets."""
+    path = Path(source)
+    if path.is_file():
+        return path
+    directories = [Path(directory) for directory in search_dirs]
+    if path.name == str(source):
+        for directory in directories:
+            for suffix in ("", *_SUFFIXES):
+                candidate = directory / f"{path.name}{suffix}"
+                if candidate.is_file():
+                    return candidate
+    if path.is_dir():
+        raise ConfigError(f"{source}: is a folder, not a sweep file")
+    names = presets(directories)
+    known = f"; presets: {', '.join(names)}{did_you_mean(path.stem, names)}" if names else ""
+    raise ConfigError(f"{source}: no such sweep file or preset{known}")
+
+
+def presets(search_dirs: Iterable[str | Path]) -> list[str]:
+    """The names of the sweep files in some folders, sorted."""
+    found = (path for directory in search_dirs for path in Path(directory).glob("*.y*ml"))
+    return sorted({path.stem for path in found if path.suffix in _SUFFIXES})
+
+
+def spec_from_options(
+    base: SweepSpec | None = None,
+    *,
+    lr_values: str | Sequence[float] | None = None,
+    wd_values: str | Sequence[float] | None = None,
+    custom_params: str | Mapping[str, Any] | None = None,
+    method: str | None = None,
+    metric: str | None = None,
+    goal: str | None = None,
+    name: str | None = None,
+    count: int | None = None,
+    project: str | None = None,
+    entity: str | None = None,
+) -> SweepSpec:
+    """A sweep from command-line options, alone or on top of one from a file.
+
+    `lr_values` and `wd_values` are numbers with commas between them, for base_lr and
+    weight_decay; `custom_params` is JSON: parameter name → list, value, or W&B's description. A
+    parameter given here replaces the file's. Without a base the method is grid when every
+    parameter can be listed, else random; a goal not given is guessed from the metric's name, with
+    a warning. Raises ConfigError; problems name the option.
+    """
+    data: dict[str, Any] = base.to_dict() if base else {}
+    options = _Options()
+    options.numbers("--lr_values", "base_lr", lr_values)
+    options.numbers("--wd_values", "weight_decay", wd_values)
+    options.custom("--custom_params", custom_params)
+    options.metric(base, metric, goal)
+    for option, value in (
+        ("sweep_name", name),
+        ("count", count),
+        ("project", project),
+        ("entity", entity),
+        ("method", method),
+    ):
+        if value is not None:
+            options.put((option.removeprefix("sweep_"),), f"--{option}", value)
+    parameters = {**data.get("parameters", {}), **options.parameters}
+    if not parameters:
+        options.problems.append("no parameters: give --sweep-config, --lr_values, --wd_values or --custom_params")
+        raise ConfigError(options.problems)
+    data.update(options.top, parameters=parameters)
+    if "method" not in data:
+        data["method"] = "random"
+        spec = parse_spec(options.document(data))
+        if any(parameter.distribution not in GRID for parameter in spec.parameters):
+            return options.finished(spec, base)
+        data["method"] = "grid"
+    return options.finished(parse_spec(options.document(data)), base)
+
+
+class _Options:
+    """What the options say, as a sweep file would, with the option that says it."""
+
+    def __init__(self) -> None:
+        self.top: dict[str, Any] = {}
+        self.parameters: dict[str, Any] = {}
+        self.places: dict[KeyPath, str] = {}
+        self.problems: list[str] = []
+        self.notes: list[str] = []
+
+    def put(self, path: KeyPath, option: str, value: Any) -> None:
+        target = self.top if len(path) == 1 else self.parameters
+        target[str(path[-1])] = value
+        self.places[path] = option
+
+    def numbers(self, option: str, key: str, given: str | Sequence[float] | None) -> None:
+        if given is None:
+            return
+        values: list[Any] = [] if isinstance(given, str) else list(given)
+        for word in given.replace(",", " ").split() if isinstance(given, str) else ():
+            try:
+                values.append(int(word) if word.lstrip("+-").isdigit() else float(word))
+            except ValueError:
+                self.problems.append(f"{option}: '{word}' is not a number; write for example 0.0001,0.00035")
+                return
+        if values:
+            self.put(("parameters", key), option, values)
+        else:
+            self.problems.append(f"{option}: is empty; write for example 0.0001,0.00035")
+
+    def custom(self, option: str, given: str | Mapping[str, Any] | None) -> None:
+        example = '{"SOLVER.GAMMA": [0.1, 0.5]}'
+        if given is None:
+            return
+        try:
+            found = json.loads(given) if isinstance(given, str) else given
+        except ValueError as error:
+            self.problems.append(f"{option}: not JSON: {error}; write for example '{example}'")
+            return
+        if not isinstance(found, Mapping):
+            self.problems.append(f"{option}: {given} is not an object; write for example '{example}'")
+            return
+        for key, body in found.items():
+            if key in self.parameters:
+                self.problems.append(f"{option}: {key} is given by {self.places['parameters', key]} already; keep one")
+            else:
+                self.put(("parameters", key), option, body)
+
+    def metric(self, base: SweepSpec | None, name: str | None, goal: str | None) -> None:
+        if name is None and goal is None:
+            return
+        earlier = base.metric if base else None
+        if name is None and earlier is None:
+            self.problems.append("--goal: there is no metric to apply it to; give --metric as well")
+            return
+        same = earlier is not None and name in (None, earlier.name)
+        body: dict[str, Any] = earlier.to_dict() if earlier is not None and same else {"name": name}
+        if goal is not None:
+            body["goal"] = goal
+        elif not same and higher_is_better(str(name)):
+            body["goal"] = "maximize"
+            self.notes.append(f"--metric: {name} is maximised, judging by its name; --goal minimize would minimise it")
+        self.put(("metric",), "--metric", body)
+        self.places["metric", "goal"] = "--goal"
+
+    def document(self, data: Mapping[str, Any]) -> Document:
+        return Document("command line", dict(data), self.places, {}, tuple(self.problems))
+
+    def finished(self, spec: SweepSpec, base: SweepSpec | None) -> SweepSpec:
+        """The spec with the file's warnings, less those on what the options replace."""
+        replaced = [f": {dotted(path)}:" for path in self.places]
+        kept = [line for line in (base.warnings if base else ()) if not any(key in line for key in replaced)]
+        own = [line for line in spec.warnings if base is None or not line.startswith("command line:")]
+        return replace(spec, warnings=tuple(dict.fromkeys((*kept, *own, *self.notes))))
