@@ -1,0 +1,79 @@
+"""A trainer without a model: prints the contract's log lines at once, and misbehaves on request (TOY.MODE).
+
+Needs nothing but yacs, so that a trial takes a few hundredths of a second.
+"""
+
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from defaults import _C
+
+
+def say(text):
+    print("2026-01-01 00:00:00,000 reid_baseline.train INFO: " + text, flush=True)
+
+
+def quality(cfg):
+    """mAP in percent, best at a learning rate of 0.00035."""
+    return 80 * math.exp(-abs(math.log10(cfg.SOLVER.BASE_LR / 0.00035)))
+
+
+def train(cfg):
+    for epoch in range(1, cfg.SOLVER.MAX_EPOCHS + 1):
+        for iteration in range(1, cfg.TOY.ITERATIONS + 1):
+            loss = 10 / (epoch + iteration)
+            say(
+                "Epoch[%d] Iteration[%d/%d] Loss: %.3f, Acc: %.3f, Base Lr: %.2e"
+                % (epoch, iteration, cfg.TOY.ITERATIONS, loss, 0.1 * epoch, cfg.SOLVER.BASE_LR)
+            )
+            time.sleep(cfg.TOY.SECONDS)
+        score = quality(cfg) * epoch / cfg.SOLVER.MAX_EPOCHS
+        say("Validation Results - Epoch: %d" % epoch)
+        say("mAP: %.1f%%" % score)
+        for rank in (1, 5, 10):
+            say("CMC curve, Rank-%-3d:%.1f%%" % (rank, min(100.0, score + rank)))
+
+
+def misbehave(mode):
+    if mode == "crash":
+        raise ValueError("toy crash")
+    if mode == "exit3":
+        sys.exit(3)
+    if mode == "silent":
+        sys.exit(0)
+    if mode == "oom":
+        raise RuntimeError("CUDA out of memory. Tried to allocate 20.00 MiB")
+    if mode == "hang":
+        time.sleep(1000)
+    if mode == "deaf":
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        print("deaf", flush=True)
+        time.sleep(1000)
+    if mode == "kill":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if mode == "daemon":
+        subprocess.Popen(["sleep", "1000"], start_new_session=True)
+    if mode == "environment":
+        print("\n".join("ENV %s=%s" % item for item in sorted(os.environ.items())), flush=True)
+
+
+def main():
+    words = sys.argv[1:]
+    config = next(word.split("=", 1)[1] for word in words if word.startswith("--config_file="))
+    cfg = _C.clone()
+    if config:
+        cfg.merge_from_file(config)
+    cfg.merge_from_list([word for word in words if not word.startswith("--config_file=")])
+    with open(os.path.join(cfg.OUTPUT_DIR, "ran"), "a") as file:
+        file.write("%s\n" % cfg.SOLVER.BASE_LR)
+    misbehave(cfg.TOY.MODE)
+    train(cfg)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,39 @@
+"""`tools/sweep.py`: from the command line to a finished sweep."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from .errors import ConfigError, SweepError
+from .options import not_yet, parse
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command line; returns the exit status."""
+    options = parse(sys.argv[1:] if argv is None else argv)
+    try:
+        if problems := not_yet(options):
+            raise ConfigError(problems)
+        from .plan import make_plan, resume_plan  # after the options: `--help` stays fast
+
+        plan = resume_plan(options) if options.sweep_id else make_plan(options)
+        for warning in plan.spec.warnings:
+            print(f"warning: {warning}", file=sys.stderr)
+        if options.dry_run:
+            from .dry_run import describe
+
+            print(describe(plan))
+            return 0
+        from .run import run
+
+        return run(plan, options)
+    except ConfigError as error:
+        for problem in error.problems:
+            print(f"error: {problem}", file=sys.stderr)
+        return 2
+    except SweepError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130

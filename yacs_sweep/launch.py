@@ -1,0 +1,120 @@
+"""How a sweep is launched: kept beside its results as ``launch.json``, so that its id is enough to go on with it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import random
+import string
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from .errors import ConfigError
+from .overrides import Overrides
+from .process import Limits
+from .results import SweepPaths, to_json, write_atomically
+from .schema import read_schema
+from .spec import SweepSpec
+from .trainer import load_profile
+from .trial import Launch
+
+ID_LETTERS = string.ascii_lowercase + string.digits
+
+
+@dataclass(frozen=True)
+class LaunchFile:
+    """The content of launch.json. Paths are absolute."""
+
+    controller: str
+    config_file: str | None
+    trainer: str  # the profile's file
+    python: str | None
+    trailing: tuple[str, ...]
+    seed: int
+    storage: str | None
+    wandb_mode: str
+    project: str | None
+    entity: str | None
+    cwd: str  # where the launcher was started
+    target: int  # trials the sweep has when the last launch has ended as it was asked to
+
+    def save(self, paths: SweepPaths) -> None:
+        write_atomically(paths.launch, to_json(dataclasses.asdict(self), indent=1) + "\n")
+
+    @classmethod
+    def load(cls, paths: SweepPaths) -> LaunchFile:
+        content: Mapping[str, Any] = json.loads(paths.launch.read_text(encoding="utf-8"))
+        return cls(**{**content, "trailing": tuple(content["trailing"])})
+
+
+def save_spec(paths: SweepPaths, spec: SweepSpec) -> None:
+    """Writes the normalised sweep."""
+    text = yaml.safe_dump(spec.to_dict(), sort_keys=False, allow_unicode=True)
+    write_atomically(paths.spec, text)
+
+
+def load_spec_of(paths: SweepPaths) -> SweepSpec:
+    """The normalised sweep of an existing sweep."""
+    return SweepSpec.from_dict(yaml.safe_load(paths.spec.read_text(encoding="utf-8")), str(paths.spec))
+
+
+def load_launch(paths: SweepPaths, limits: Limits) -> Launch:
+    """What an agent needs to run the sweep's trials."""
+    file, spec = LaunchFile.load(paths), load_spec_of(paths)
+    profile = load_profile(file.trainer, project_root=file.cwd)
+    schema = read_schema(profile, python=file.python, config_file=file.config_file)
+    return Launch(
+        paths=paths,
+        profile=profile,
+        overrides=Overrides(profile, schema),
+        python=file.python,
+        config_file=file.config_file,
+        trailing=file.trailing,
+        metric=spec.metric.name if spec.metric else None,
+        goal=spec.metric.goal if spec.metric else "minimize",
+        optimize=spec.optimize,
+        limits=limits,
+    )
+
+
+def new_sweep_id() -> str:
+    """Eight letters and digits, like W&B's."""
+    return "".join(random.SystemRandom().choices(ID_LETTERS, k=8))
+
+
+def _pointers() -> Path:
+    state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    return Path(state) / "yacs-sweep" / "sweeps"
+
+
+def remember(paths: SweepPaths) -> None:
+    """Notes where a sweep's results are, so that its id alone finds them from any folder. A note that cannot be written
+    costs only that."""
+    try:
+        folder = _pointers()
+        folder.mkdir(parents=True, exist_ok=True)
+        write_atomically(folder / paths.sweep_id, str(paths.base.resolve()) + "\n", durable=False)
+    except OSError:
+        pass
+
+
+def find_sweep(sweep_id: str, bases: list[Path]) -> SweepPaths | None:
+    """The folder of an existing sweep: below one of `bases`, or where it was remembered to be."""
+    name = sweep_id.rsplit("/", 1)[-1]
+    if not name or name.startswith(".") or set(name) - set(string.ascii_letters + string.digits + "_-."):
+        raise ConfigError(f"--sweep_id {sweep_id}: not a sweep id; write ID, PROJECT/ID or ENTITY/PROJECT/ID")
+    candidates = list(bases)
+    try:
+        candidates.append(Path((_pointers() / name).read_text(encoding="utf-8").strip()))
+    except OSError:
+        pass
+    for base in candidates:
+        paths = SweepPaths(base, name)
+        if paths.launch.is_file() and paths.spec.is_file():
+            return paths
+    return None

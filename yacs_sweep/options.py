@@ -1,0 +1,148 @@
+"""The command line of `tools/sweep.py`: every option of the contract, in both spellings."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+EPILOG = """\
+examples:
+  tools/sweep.py --config_file configs/smoke.yml --sweep-config sweep_test
+  tools/sweep.py --config_file configs/baseline.yml --sweep-config sweeps/my.yaml --count 30 SOLVER.MAX_EPOCHS 60
+  tools/sweep.py --config_file configs/baseline.yml --lr_values 0.0001,0.00035 --wd_values 0.0005,0.005
+  tools/sweep.py --config_file configs/baseline.yml --sweep_id k3v9x2ab     (go on with a sweep)
+
+exit status: 0 all trials ended well (stopped early counts); 1 some trial failed; 2 wrong usage, nothing was
+created; 130 interrupted
+"""
+
+
+_KEY = re.compile(r"[A-Z][A-Z0-9_]*(\.[A-Za-z0-9_]+)+")  # of a YACS tree
+
+
+class Parser(argparse.ArgumentParser):
+    """Options are understood with dashes and with underscores."""
+
+    def add(self, *names: str, **settings: Any) -> None:
+        """`add_argument`, with the other spelling of each name beside it."""
+        spellings = []
+        for name in names:
+            body = name.lstrip("-")
+            spellings += [f"--{spelling}" for spelling in (body, body.replace("-", "_"), body.replace("_", "-"))]
+        self.add_argument(*dict.fromkeys(spellings), dest=names[0].lstrip("-").replace("-", "_"), **settings)
+
+
+def positive(kind: type[int] | type[float]) -> Callable[[str], float]:
+    """An argparse type: a positive, finite number."""
+
+    def convert(text: str) -> float:
+        try:
+            value = kind(text)
+        except ValueError:
+            value = kind(0)
+        if not value > 0 or not math.isfinite(value):
+            raise argparse.ArgumentTypeError(f"{text!r} is not a positive {'whole ' if kind is int else ''}number")
+        return value
+
+    return convert
+
+
+def not_negative(text: str) -> float:
+    """An argparse type: seconds, zero allowed."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds")
+    return value
+
+
+def make_parser() -> Parser:
+    """The parser of the whole command line."""
+    parser = Parser(
+        prog="sweep.py",
+        description="Search hyperparameters of a YACS trainer: on the W&B server when logged in, else embedded and offline.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    what = parser.add_argument_group("what to search")
+    add = _adder(parser, what)
+    add("config_file", "cfg", metavar="FILE", help="the trainer's configuration, the base of every trial")
+    add("sweep-config", nargs="+", metavar="FILE|PRESET", help="sweep YAML, or the name of one in sweeps/")
+    add("sweep_id", metavar="ID", help="go on with this sweep: ID, PROJECT/ID or ENTITY/PROJECT/ID")
+    add("count", type=positive(int), metavar="N", help="trials of this launch (default: the YAML's, the grid's size, 10)")
+    add("method", choices=["grid", "random", "bayes"], type=str.lower)
+    add("lr_values", metavar="A,B,…", help="learning rates (SOLVER.BASE_LR) to try; needs no YAML")
+    add("wd_values", metavar="A,B,…", help="weight decays (SOLVER.WEIGHT_DECAY) to try; needs no YAML")
+    add("custom_params", metavar="JSON", help="""more parameters, as in a YAML: '{"SOLVER.GAMMA": {"values": [0.1, 0.5]}}'""")
+    add("sweep_name", metavar="NAME")
+    add("metric", metavar="NAME", help="the metric to optimise, e.g. val/mAP")
+    add("goal", choices=["maximize", "minimize"], type=str.lower)
+    add("optimize", choices=["last", "best"], help="which value of a trial's metric counts (default: last, as on W&B)")
+    add("seed", type=int, metavar="N", help="of random and bayes search")
+
+    where = parser.add_argument_group("where it runs and is recorded")
+    add = _adder(parser, where)
+    add("controller", choices=["auto", "wandb", "local"], default="auto", help="who chooses trials (auto: wandb if logged in)")
+    add("project", metavar="NAME", help="W&B project")
+    add("entity", metavar="NAME", help="W&B user or team")
+    add("wandb-mode", choices=["online", "offline", "disabled"], help="how the local controller records runs (default: offline)")
+    add("storage", metavar="URL", help="SQLAlchemy URL of the local controller's storage (default: a file)")
+    add("results_dir", metavar="DIR", help="results folder (default: the YAML's results_dir_base, ./log/sweep)")
+    add("trainer", metavar="PROFILE|FILE", default="reid", help="trainer profile (configs/trainers/), default reid")
+    add("python", metavar="PATH", help="the trainer's interpreter (default: this one)")
+    add("workers", type=positive(int), default=1, metavar="N", help="trials at the same time")
+    add("gpus", metavar="0,1,…", help="GPUs to use")
+    add("trials-per-gpu", type=positive(int), default=1, metavar="K")
+    add("engine", choices=["local", "ray", "slurm"], default="local")
+    add("no-preload", action="store_true", help="start every trial as a fresh process")
+
+    trials = parser.add_argument_group("how trials end")
+    add = _adder(parser, trials)
+    add("timeout", type=positive(float), metavar="SECONDS", help="per trial")
+    add("stall-timeout", type=positive(float), metavar="SECONDS", help="end a trial that prints nothing for so long")
+    add("grace", type=not_negative, default=15.0, metavar="SECONDS", help="between SIGTERM and SIGKILL (default: 15)")
+    add("max-failures", type=positive(int), metavar="N", help="end the sweep after N failures in a row")
+    add("retries", type=not_negative, default=0, metavar="N", help="of a trial the machine, not the trainer, ended")
+    add("dry-run", action="store_true", help="show what would be searched and started; create nothing")
+    parser.add_argument("trailing", nargs="*", metavar="KEY VALUE", help="configuration given to every trial")
+    return parser
+
+
+def _adder(parser: Parser, group: Any) -> Callable[..., None]:
+    def add(*names: str, **settings: Any) -> None:
+        Parser.add(group, *names, **settings)
+
+    return add
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """The options; KEY VALUE words may stand anywhere between them. Exits with status 2 on wrong usage."""
+    options = make_parser().parse_intermixed_args(argv)
+    # `--sweep-config y.yaml SOLVER.GAMMA 0.5`: argparse cannot know where the list of files ends.
+    files = options.sweep_config or []
+    for place, word in enumerate(files[1:], start=1):
+        if _KEY.fullmatch(word) and not os.path.exists(word):
+            options.sweep_config, options.trailing = files[:place], [*files[place:], *options.trailing]
+            break
+    return options
+
+
+def not_yet(options: argparse.Namespace) -> list[str]:
+    """Options that are part of the contract and have no implementation yet, a line each."""
+    problems = []
+    if options.workers != 1 or options.gpus or options.trials_per_gpu != 1:
+        problems.append("--workers, --gpus, --trials-per-gpu: not yet; trials run one at a time on this machine's devices")
+    if options.engine != "local":
+        problems.append(f"--engine {options.engine}: not yet; use --engine local")
+    if options.retries:
+        problems.append("--retries: not yet; leave it out")
+    if options.sweep_config and len(options.sweep_config) > 1:
+        problems.append("--sweep-config: several sweeps at once: not yet; name one")
+    return problems

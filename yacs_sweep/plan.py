@@ -1,0 +1,289 @@
+"""What is to be done, checked in full before anything is created: new sweeps and resumed ones."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import shutil
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from .errors import ConfigError
+from .launch import LaunchFile, find_sweep, load_spec_of, new_sweep_id
+from .login import is_logged_in
+from .overrides import Overrides
+from .results import SweepPaths
+from .schema import read_schema
+from .spec import SweepSpec, load_spec, spec_from_options
+from .spec_model import DEFAULT_RESULTS_DIR
+from .trainer import TrainerProfile, load_profile
+
+PACKAGE_ROOT = Path(__file__).resolve().parent.parent
+SETTLED = ("finished", "stopped", "failed")  # states of trials that are not tried again
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A sweep that can start: everything in it has been checked."""
+
+    spec: SweepSpec
+    launch: LaunchFile
+    profile: TrainerProfile
+    overrides: Overrides
+    trailing: dict[str, Any]  # what the trailing KEY VALUE words set, by key
+    count: int
+    paths: SweepPaths | None = None  # of the sweep to go on with; None: a new one
+    remote: str | None = None  # the W&B sweep to go on with, as the user wrote it
+    notes: tuple[str, ...] = field(default=())
+
+    def trial_command(self, params: dict[str, Any], output_dir: str | Path) -> list[str]:
+        """A trial's argv."""
+        return self.profile.command_line(
+            python=self.launch.python,
+            config_file=self.launch.config_file,
+            output_dir=str(output_dir),
+            trial_id="TRIAL_ID",
+            overrides=[*self.launch.trailing, *self.overrides.words(params)],
+        )
+
+
+class _Problems:
+    """Collects what is wrong, over steps that do not depend on each other."""
+
+    def __init__(self) -> None:
+        self.found: list[str] = []
+
+    def attempt(self, step: Callable[[], T]) -> T | None:
+        try:
+            return step()
+        except ConfigError as error:
+            self.found += error.problems
+            return None
+
+    def end(self) -> None:
+        if self.found:
+            raise ConfigError(list(dict.fromkeys(self.found)))
+
+
+def preset_folders() -> list[Path]:
+    """Where `--sweep-config NAME` looks: the current folder's sweeps/, then those that come with the launcher."""
+    return [Path("sweeps"), PACKAGE_ROOT / "sweeps"]
+
+
+def choose_controller(options: argparse.Namespace) -> tuple[str, tuple[str, ...]]:
+    """The controller, and a line that says why it is that one and how to choose otherwise."""
+    if options.controller != "auto":
+        return options.controller, ()
+    if options.storage:
+        return "local", ("controller: local, because --storage is given (--controller wandb: the W&B server)",)
+    if is_logged_in():
+        return "wandb", ("controller: wandb, because you are logged in (--controller local: embedded and offline)",)
+    return "local", ("controller: local, because there is no W&B login (`wandb login`, or --controller wandb)",)
+
+
+def _check_options(options: argparse.Namespace, controller: str) -> list[str]:
+    problems = []
+    if controller == "wandb":
+        if options.storage:
+            problems.append("--storage: belongs to the local controller; leave it out or use --controller local")
+        if options.wandb_mode in ("offline", "disabled"):
+            problems.append(f"--wandb-mode {options.wandb_mode}: a W&B sweep needs its server; use --controller local")
+    return problems
+
+
+def _interpreter(given: str | None) -> str | None:
+    """The trainer's interpreter as an absolute path; links are kept, a virtual environment's python is one."""
+    if given is None:
+        return None
+    found = shutil.which(given)
+    if found is None:
+        raise ConfigError(f"--python {given}: no such interpreter")
+    return os.path.abspath(found)
+
+
+def _read_spec(options: argparse.Namespace) -> SweepSpec:
+    """The sweep the options describe, with or without a file."""
+    base = None
+    given = options.lr_values or options.wd_values or options.custom_params
+    if options.sweep_config:
+        top = {"method": options.method} if options.method else {}
+        if options.metric:
+            top["metric"] = {"name": options.metric, **({"goal": options.goal} if options.goal else {})}
+        base = load_spec(options.sweep_config[0], search_dirs=preset_folders(), overrides=top or None)
+    elif not given:
+        raise ConfigError(
+            "nothing to search: give --sweep-config FILE|PRESET, --lr_values/--wd_values, --custom_params, or --sweep_id"
+        )
+    spec = spec_from_options(
+        base,
+        lr_values=options.lr_values,
+        wd_values=options.wd_values,
+        custom_params=options.custom_params,
+        method=options.method,
+        metric=options.metric or (None if base else "val/mAP"),
+        goal=options.goal or (None if base or options.metric else "maximize"),
+        name=options.sweep_name,
+        project=options.project,
+        entity=options.entity,
+    )
+    if options.optimize:
+        spec = replace(spec, optimize=options.optimize)
+    if options.results_dir:
+        spec = replace(spec, results_dir_base=options.results_dir)
+    if spec.name is None:
+        stem = Path(options.sweep_config[0]).stem if options.sweep_config else "sweep"
+        spec = replace(spec, name=stem)
+    return spec
+
+
+def _config_file(options: argparse.Namespace, profile: TrainerProfile | None) -> str | None:
+    if options.config_file is None:
+        if profile is not None and profile.needs_config_file:
+            raise ConfigError(f"--config_file is missing: the trainer {profile.name} needs one")
+        return None
+    path = Path(options.config_file)
+    if path.is_dir():
+        raise ConfigError(f"--config_file {path}: is a folder, not a configuration file")
+    if not path.is_file():
+        raise ConfigError(f"--config_file {path}: no such file")
+    try:
+        path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"--config_file {path}: cannot be read: {error}") from None
+    return str(path.resolve())
+
+
+def check_parameters(spec: SweepSpec, overrides: Overrides) -> list[str]:
+    """Problems of the parameters as the trainer sees them: keys, types of every value they can take."""
+    return overrides.check_all({item.name: item.extremes() for item in spec.parameters})
+
+
+def _trainer(
+    problems: _Problems, trainer: str, python: str | None, config: str | None, words: list[str]
+) -> tuple[TrainerProfile, Overrides, list[str], dict[str, Any]] | None:
+    profile = problems.attempt(lambda: load_profile(trainer, project_root=Path.cwd()))
+    if profile is None:
+        return None
+    schema = problems.attempt(lambda: read_schema(profile, python=python, config_file=config))
+    if schema is None and profile.schema is not None:
+        return None
+    overrides = Overrides(profile, schema)
+    checked = problems.attempt(lambda: overrides.trailing(words))
+    return None if checked is None else (profile, overrides, *checked)
+
+
+def make_plan(options: argparse.Namespace) -> Plan:
+    """A new sweep from the command line.
+
+    Raises:
+        ConfigError: with every mistake found.
+    """
+    problems = _Problems()
+    controller, notes = choose_controller(options)
+    problems.found += _check_options(options, controller)
+    spec = problems.attempt(lambda: _read_spec(options))
+    first = problems.attempt(lambda: load_profile(options.trainer, project_root=Path.cwd()))
+    before = len(problems.found)
+    config = problems.attempt(lambda: _config_file(options, first))
+    python = problems.attempt(lambda: _interpreter(options.python))
+    trainer = None
+    if first is not None and len(problems.found) == before:
+        trainer = _trainer(problems, options.trainer, python, config, options.trailing)
+    if trainer is not None and spec is not None:
+        where = f"{options.sweep_config[0]}: " if options.sweep_config else ""
+        problems.found += [where + problem for problem in check_parameters(spec, trainer[1])]
+    problems.end()
+    assert spec is not None and trainer is not None
+    profile, overrides, words, values = trainer
+    launch = LaunchFile(
+        controller=controller,
+        config_file=config,
+        trainer=str(Path(profile.path).resolve()),
+        python=python,
+        trailing=tuple(words),
+        seed=random.SystemRandom().getrandbits(31) if options.seed is None else options.seed,
+        storage=options.storage,
+        wandb_mode=options.wandb_mode or "offline",
+        project=spec.project or os.environ.get("WANDB_PROJECT"),
+        entity=spec.entity or os.environ.get("WANDB_ENTITY"),
+        cwd=str(Path.cwd()),
+        target=int(options.count) if options.count else spec.default_count,
+    )
+    return Plan(spec, launch, profile, overrides, values, launch.target, notes=notes)
+
+
+def new_paths(plan: Plan, sweep_id: str | None = None) -> SweepPaths:
+    """The folder a new sweep will have."""
+    return SweepPaths(Path(plan.spec.results_dir_base).expanduser().resolve(), sweep_id or new_sweep_id())
+
+
+def result_bases(options: argparse.Namespace) -> list[Path]:
+    """Folders in which an existing sweep is looked for."""
+    given: Iterable[str] = (options.results_dir,) if options.results_dir else ()
+    return [Path(base).expanduser().resolve() for base in (*given, DEFAULT_RESULTS_DIR)]
+
+
+def remaining(target: int, settled: int, grid_size: int | None) -> int:
+    """Trials to go when a sweep is resumed without --count: what the last launch was asked for and did not get to; if it
+    got to everything, the rest of the grid."""
+    wanted = target if settled < target or grid_size is None else grid_size
+    return max(0, wanted - settled)
+
+
+def resume_plan(options: argparse.Namespace) -> Plan:
+    """Going on with an existing sweep: what is not given again is as it was.
+
+    Raises:
+        ConfigError: the sweep is not known, or the options contradict it.
+    """
+    problems = _Problems()
+    clash = [f"--{name}" for name in ("lr_values", "wd_values", "custom_params", "method", "metric", "goal", "seed")
+             if getattr(options, name) is not None]
+    if options.sweep_config:
+        clash.append("--sweep-config")
+    if clash:
+        problems.found.append(f"{', '.join(clash)}: --sweep_id goes on with a sweep as it was described; leave it out")
+    paths = problems.attempt(lambda: find_sweep(options.sweep_id, result_bases(options)))
+    if paths is None:
+        problems.end()
+        return _resume_unknown(options)
+    old, spec = LaunchFile.load(paths), load_spec_of(paths)
+    if options.controller not in ("auto", old.controller):
+        problems.found.append(f"--controller {options.controller}: sweep {paths.sweep_id} belongs to the {old.controller} controller")
+    config = old.config_file
+    if options.config_file is not None:
+        config = problems.attempt(lambda: _config_file(options, None)) or config
+    words = options.trailing or list(old.trailing)
+    python = problems.attempt(lambda: _interpreter(options.python)) or old.python
+    trainer = _trainer(problems, old.trainer, python, config, words)
+    problems.end()
+    assert trainer is not None
+    profile, overrides, checked_words, values = trainer
+    problems.found += check_parameters(spec, overrides)
+    problems.end()
+    launch = replace(
+        old,
+        config_file=config,
+        python=python,
+        trailing=tuple(checked_words),
+        storage=options.storage or old.storage,
+        wandb_mode=options.wandb_mode or old.wandb_mode,
+    )
+    if options.optimize:
+        spec = replace(spec, optimize=options.optimize)
+    settled = sum(record.state in SETTLED for record in paths.records())
+    count = int(options.count) if options.count else remaining(old.target, settled, spec.grid_size)
+    launch = replace(launch, target=settled + count)
+    notes = (f"going on with sweep {paths.sweep_id}: {settled} trials done, {count} to go",)
+    return Plan(spec, launch, profile, overrides, values, count, paths=paths, notes=notes)
+
+
+def _resume_unknown(options: argparse.Namespace) -> Plan:
+    """A sweep without a folder here: one that was created on another machine, or with W&B's own tools."""
+    looked = ", ".join(str(base / "sweep") for base in result_bases(options))
+    raise ConfigError(f"--sweep_id {options.sweep_id}: no such sweep (looked in {looked}; --results_dir names another folder)")

@@ -1,0 +1,123 @@
+"""Why a trial ended: from exit status, our own request, and what it printed last. Pure functions, but for the cgroup reader."""
+
+from __future__ import annotations
+
+import math
+import re
+import signal
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .process import Exit, Stop
+
+# Causes that are the machine's fault, not the configuration's: only these are worth the same parameters again.
+INFRASTRUCTURE = frozenset({"signal", "oom", "lost", "guard_lost"})
+
+_PRINTED = (
+    (
+        "cuda_oom",
+        re.compile(r"^.*(?:CUDA out of memory|torch\.(?:cuda\.)?OutOfMemoryError|CUBLAS_STATUS_ALLOC_FAILED).*$", re.M),
+    ),
+    ("disk_full", re.compile(r"^.*(?:No space left on device|Disk quota exceeded).*$", re.M)),
+    ("import_error", re.compile(r"^(?:ModuleNotFoundError|ImportError): .*$", re.M)),
+    ("diverged", re.compile(r"^.*\bdiverged: .*$", re.M)),
+)
+_LAST_ERROR = re.compile(r"^(?:[A-Za-z_][\w.]*(?:Error|Exception|Interrupt|Exit)\b.*|(?:.*: )?error: .*)$", re.M | re.I)
+_LABEL = {
+    "cuda_oom": "CUDA out of memory",
+    "disk_full": "disk full",
+    "import_error": "import error",
+    "diverged": "diverged",
+}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """`state` of trial.json, `cause` as one term, `reason` in words."""
+
+    state: str
+    cause: str
+    reason: str
+
+    @property
+    def infrastructure(self) -> bool:
+        return self.cause in INFRASTRUCTURE
+
+
+def oom_kills(cgroup: Path = Path("/proc/self/cgroup")) -> int | None:
+    """How often the kernel has killed for memory in this process's cgroup (v2 `memory.events`); None if not readable."""
+    try:
+        where = next(line for line in cgroup.read_text().splitlines() if line.startswith("0::"))
+        events = Path("/sys/fs/cgroup" + where[3:]) / "memory.events"
+        return int(next(line.split()[1] for line in events.read_text().splitlines() if line.startswith("oom_kill ")))
+    except (OSError, StopIteration, ValueError, IndexError):
+        return None
+
+
+def classify(
+    end: Exit | None,
+    output: str,
+    *,
+    metric: str | None,
+    metric_seen: bool,
+    last_values: Mapping[str, Any],
+    oom_before: int | None = None,
+    oom_after: int | None = None,
+) -> Verdict:
+    """Why a trial ended.
+
+    Args:
+        output: the last lines it printed.
+        metric: the sweep's metric; a trial that ends well without ever logging it has failed. None: not needed.
+        last_values: the last value of every metric it logged.
+        oom_before, oom_after: `oom_kills()` around the trial.
+    """
+    if end is None:
+        return Verdict("failed", "start", "the trainer was not started")
+    if end.stop is not None:
+        return _requested(end.stop, end.status)
+    if end.status == 0:
+        if metric is not None and not metric_seen:
+            seen = ", ".join(sorted(last_values)) or "none at all"
+            return Verdict("failed", "no_metric", f"never logged the sweep's metric {metric}; metrics it logged: {seen}")
+        return Verdict("finished", "finished", "finished")
+    for cause, pattern in _PRINTED:
+        if lines := pattern.findall(output):
+            return Verdict("failed", cause, f"{_LABEL[cause]}: {lines[-1].strip()}"[:400])
+    if end.status in (-signal.SIGKILL, 128 + signal.SIGKILL) and None not in (oom_before, oom_after):
+        if oom_after > oom_before:  # type: ignore[operator]
+            return Verdict("failed", "oom", "killed by the kernel: out of memory (cgroup memory.events counts it)")
+    if end.status is not None and (end.status < 0 or end.status in (137, 143)):
+        return Verdict("failed", "signal", f"ended by {_signal_name(end.status)}, not sent by the launcher")
+    broken = sorted(
+        name for name, value in last_values.items() if isinstance(value, float) and not math.isfinite(value)
+    )
+    if broken:
+        return Verdict("failed", "diverged", f"diverged: {broken[0]} is {last_values[broken[0]]}, exit code {end.status}")
+    errors = _LAST_ERROR.findall(output)
+    detail = f": {errors[-1].strip()}" if errors else ""
+    return Verdict("failed", "exit", f"exit code {end.status}{detail}"[:400])
+
+
+def _requested(stop: Stop, status: int | None) -> Verdict:
+    cause, detail = stop.cause, stop.detail
+    if status == 0 and cause in ("timeout", "stalled"):
+        return Verdict("finished", "finished", f"finished while being ended ({detail})")
+    if cause == "stopped":
+        return Verdict("stopped", "stopped", f"stopped early: {detail}" if detail else "stopped early")
+    if cause == "interrupted":
+        return Verdict("killed", "interrupted", detail or "interrupted")
+    if cause == "lost":
+        return Verdict("lost", "lost", detail or "the launcher went away")
+    how = "" if status is None or status >= 0 else f", ended by {_signal_name(status)}"
+    return Verdict("failed", cause, f"{detail}{how}")
+
+
+def _signal_name(status: int) -> str:
+    number = -status if status < 0 else status - 128
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

@@ -1,0 +1,297 @@
+"""What a sweep leaves on disk: folders, ``trial.json``, ``metrics.jsonl``, ``stdout.log``, ``summary.json``, ``best.yml``.
+
+``trial.json`` is the truth about a trial and is written by its agent alone; ``summary.json`` and ``best.yml`` are derived
+from it and written by the supervisor alone. Files appear whole or not at all (`write_atomically`); the two that grow
+(``metrics.jsonl``, ``stdout.log``) are appended line by line and need no closing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import math
+import os
+import re
+import tempfile
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+STATES = ("running", "finished", "stopped", "failed", "killed", "lost")
+ENDED_WELL = ("finished", "stopped")
+
+
+def utc_now() -> str:
+    """The time as trial.json has it: UTC, ISO 8601, milliseconds."""
+    return datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def write_atomically(path: Path, text: str, *, durable: bool = True) -> None:
+    """Replaces `path` by `text` in one step; `durable` also survives a power cut (fsync)."""
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    try:
+        with open(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            if durable:
+                os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise
+
+
+def to_json(value: Any, *, indent: int | None = None) -> str:
+    """Strict JSON: nan and infinities, which JSON cannot hold, become the strings "NaN", "Infinity", "-Infinity"."""
+    return json.dumps(_strict(value), indent=indent, ensure_ascii=False, allow_nan=False, default=str)
+
+
+def _strict(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    if isinstance(value, Mapping):
+        return {str(key): _strict(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_strict(item) for item in value]
+    return value
+
+
+def number(value: Any) -> Any:
+    """Undoes what `to_json` did to a non-finite number."""
+    return float(value) if value in ("NaN", "Infinity", "-Infinity") else value
+
+
+def folder_name(name: str, fallback: str) -> str:
+    """`name` if it can be a folder of its own inside the sweep's; else a cleaned one that ends in `fallback`.
+
+    Names come from a server other people can write to: no separators, no leading dot or dash, at most 80 characters.
+    """
+    clean = re.sub(r"[^A-Za-z0-9._-]+", "-", name).lstrip(".-")[:80]
+    if clean == name and clean:
+        return name
+    tail = re.sub(r"[^A-Za-z0-9_-]+", "-", fallback).strip("-")[:40] or "trial"
+    return f"{clean}-{tail}" if clean else tail
+
+
+@dataclass(frozen=True)
+class TrialPaths:
+    """Every path of one trial."""
+
+    dir: Path
+
+    @property
+    def record(self) -> Path:
+        return self.dir / "trial.json"
+
+    @property
+    def metrics(self) -> Path:
+        return self.dir / "metrics.jsonl"
+
+    @property
+    def stdout(self) -> Path:
+        return self.dir / "stdout.log"
+
+
+@dataclass(frozen=True)
+class SweepPaths:
+    """Every path of one sweep, below ``{base}/sweep/{sweep_id}``."""
+
+    base: Path
+    sweep_id: str
+
+    @property
+    def dir(self) -> Path:
+        return self.base / "sweep" / self.sweep_id
+
+    @property
+    def spec(self) -> Path:
+        return self.dir / "sweep.yaml"
+
+    @property
+    def launch(self) -> Path:
+        """How the sweep was launched: what resuming by the id alone needs."""
+        return self.dir / "launch.json"
+
+    @property
+    def summary(self) -> Path:
+        return self.dir / "summary.json"
+
+    @property
+    def best(self) -> Path:
+        return self.dir / "best.yml"
+
+    @property
+    def journal(self) -> Path:
+        """The embedded storage."""
+        return self.dir / "storage.journal"
+
+    @property
+    def agents(self) -> Path:
+        """Lock files of the agents; a locked one belongs to an agent that lives."""
+        return self.dir / "agents"
+
+    def trial(self, name: str) -> TrialPaths:
+        return TrialPaths(self.dir / name)
+
+    def records(self) -> Iterator[TrialRecord]:
+        """Every readable trial.json, in order of the trials' numbers."""
+        found = []
+        for path in self.dir.glob("*/trial.json"):
+            with contextlib.suppress(OSError, ValueError, TypeError):
+                found.append(TrialRecord.load(path))
+        return iter(sorted(found, key=lambda record: (record.number, record.started)))
+
+
+@dataclass
+class TrialRecord:
+    """The content of trial.json."""
+
+    id: str
+    name: str
+    number: int
+    params: dict[str, Any]
+    state: str = "running"
+    command: list[str] = field(default_factory=list)
+    exit_code: int | None = None  # negative: the signal that ended it
+    reason: str = ""  # why it ended, in words
+    cause: str = ""  # the same as one term: finished, stopped, timeout, stalled, exit, signal, oom, cuda_oom, …
+    started: str = ""
+    ended: str | None = None
+    value: float | None = None  # of the sweep's metric: its last or its best, as the sweep's `optimize` says
+    rows: int = 0
+    attempts: int = 1
+    retry_of: str | None = None
+    git_commit: str | None = None
+    host: str = ""
+    gpu_ids: list[str] = field(default_factory=list)
+    pid: int | None = None
+    agent: str = ""  # the lock file of the agent that owns it
+    last_lines: list[str] = field(default_factory=list)
+    dir: str = ""
+
+    def save(self, paths: TrialPaths) -> None:
+        write_atomically(paths.record, to_json(self.row(), indent=2) + "\n")
+
+    def row(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> TrialRecord:
+        known = {item.name for item in dataclasses.fields(cls)}
+        values = {key: value for key, value in row.items() if key in known}
+        values["value"] = number(values.get("value"))
+        return cls(**values)
+
+    @classmethod
+    def load(cls, path: Path) -> TrialRecord:
+        return cls.from_row(json.loads(path.read_text(encoding="utf-8")))
+
+
+def better(goal: str, left: float, right: float) -> bool:
+    """Whether `left` is a better value of the metric than `right`; nan is worse than anything."""
+    if math.isnan(left) or math.isnan(right):
+        return math.isnan(right) and not math.isnan(left)
+    return left > right if goal == "maximize" else left < right
+
+
+def rank(records: Iterable[TrialRecord], goal: str) -> list[TrialRecord]:
+    """Finished trials with a value first, best first; then the others with a value; then the rest, by number."""
+
+    def key(record: TrialRecord) -> tuple[int, float, int]:
+        if record.value is None or math.isnan(record.value):
+            return (2, 0.0, record.number)
+        value = -record.value if goal == "maximize" else record.value
+        return (0 if record.state == "finished" else 1, value, record.number)
+
+    return sorted(records, key=key)
+
+
+def best_of(records: Iterable[TrialRecord], goal: str) -> TrialRecord | None:
+    """The best finished trial. One that was stopped early or failed never is, whatever it reached."""
+    ranked = rank((record for record in records if record.state == "finished"), goal)
+    if ranked and ranked[0].value is not None and not math.isnan(ranked[0].value):
+        return ranked[0]
+    return None
+
+
+class Summary:
+    """summary.json: collects trial.json rows and rewrites the file."""
+
+    def __init__(self, paths: SweepPaths, *, name: str, controller: str, method: str, metric: str, goal: str) -> None:
+        self._paths = paths
+        self._head = {"sweep_id": paths.sweep_id, "name": name, "controller": controller, "method": method}
+        self._metric = {"name": metric, "goal": goal}
+        self.records: dict[str, TrialRecord] = {record.id: record for record in paths.records()}
+
+    @property
+    def goal(self) -> str:
+        return self._metric["goal"]
+
+    def counts(self) -> dict[str, int]:
+        counted = Counter(record.state for record in self.records.values())
+        return {state: counted[state] for state in STATES if counted[state]}
+
+    def best(self) -> TrialRecord | None:
+        return best_of(self.records.values(), self.goal)
+
+    def ranked(self) -> list[TrialRecord]:
+        return rank(self.records.values(), self.goal)
+
+    def content(self) -> dict[str, Any]:
+        best = self.best()
+        return {
+            **self._head,
+            "metric": self._metric,
+            "counts": self.counts(),
+            "best": None
+            if best is None
+            else {"name": best.name, "value": best.value, "params": best.params, "dir": best.dir, "host": best.host},
+            "trials": [record.row() for record in sorted(self.records.values(), key=lambda r: (r.number, r.started))],
+        }
+
+    def write(self) -> None:
+        write_atomically(self._paths.summary, to_json(self.content(), indent=1) + "\n", durable=False)
+
+
+class MetricsFile:
+    """metrics.jsonl: one JSON object a row with a step that only grows; readable up to the last line at any moment."""
+
+    def __init__(self, path: Path) -> None:
+        self.step = -1
+        if path.exists():
+            self.step = _repair(path)
+        self._descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+
+    def append(self, row: Mapping[str, Any]) -> int:
+        """Writes the row; returns its step."""
+        self.step += 1
+        os.write(self._descriptor, (to_json({"step": self.step, **row}) + "\n").encode())
+        return self.step
+
+    def close(self) -> None:
+        os.close(self._descriptor)
+
+
+def _repair(path: Path) -> int:
+    """Cuts off a last line that was never finished; returns the last step in the file, -1 if there is none."""
+    data = path.read_bytes()
+    whole = data[: data.rfind(b"\n") + 1]
+    if len(whole) != len(data):
+        os.truncate(path, len(whole))
+    lines = whole.splitlines()
+    return int(json.loads(lines[-1])["step"]) if lines else -1
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """The rows of a metrics.jsonl, an unfinished last line left out."""
+    rows = []
+    with contextlib.suppress(FileNotFoundError):
+        for line in path.read_bytes().split(b"\n")[:-1]:
+            rows.append({key: number(value) for key, value in json.loads(line).items()})
+    return rows

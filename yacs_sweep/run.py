@@ -1,0 +1,172 @@
+"""Carries a plan out: creates or reopens the sweep, supervises its agents, writes and shows the results."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import shutil
+import sys
+import time
+from pathlib import Path
+
+import yaml
+
+from . import display
+from .agents import Job
+from .errors import SweepError
+from .launch import remember, save_spec
+from .plan import Plan, new_paths
+from .results import ENDED_WELL, Summary, SweepPaths, TrialRecord, write_atomically
+from .supervisor import FailureLimit, Outcome, Supervisor
+
+
+def say(text: str) -> None:
+    """One message of the launcher, told apart from the trainer's lines."""
+    print(f"[sweep] {text}", flush=True)
+
+
+def create(plan: Plan, paths: SweepPaths) -> None:
+    """Writes the sweep's folder: what it searches and how it is launched."""
+    try:
+        paths.agents.mkdir(parents=True, exist_ok=True)
+        save_spec(paths, plan.spec)
+        plan.launch.save(paths)
+    except OSError as error:
+        raise SweepError(f"cannot write results to {paths.dir}: {error.strerror}") from error
+    remember(paths)
+
+
+def make_job(plan: Plan, paths: SweepPaths, options: argparse.Namespace) -> Job:
+    """What the agents of this launch are told."""
+    return Job(
+        sweep_dir_base=str(paths.base),
+        sweep_id=paths.sweep_id,
+        controller=plan.launch.controller,
+        timeout=options.timeout,
+        stall_timeout=options.stall_timeout,
+        grace=options.grace,
+    )
+
+
+class Results:
+    """Follows the trials of a launch: prints them, keeps best.yml up to date."""
+
+    def __init__(self, plan: Plan, paths: SweepPaths, summary: Summary) -> None:
+        self.plan, self.paths, self.summary = plan, paths, summary
+        self.best_id: str | None = None
+        self.metric = plan.spec.metric.name if plan.spec.metric else None
+
+    def on_trial(self, record: TrialRecord) -> None:
+        """A trial has started or ended."""
+        if record.state == "running":
+            say(display.trial_started(record))
+            return
+        say(display.trial_ended(record, self.metric))
+        self.update_best()
+
+    def update_best(self) -> None:
+        """Rewrites best.yml when another trial is the best."""
+        best = self.summary.best()
+        if best is None or best.id == self.best_id:
+            return
+        self.best_id = best.id
+        plan = self.plan
+        config = plan.overrides.config_with(plan.launch.config_file, {**plan.trailing, **best.params})
+        if key := plan.profile.output_dir_key:
+            # A folder of its own: a trainer that resumes by itself must not meet another training's checkpoints.
+            node = config
+            *sections, leaf = key.split(".")
+            for section in sections:
+                node = node.setdefault(section, {})
+            node[leaf] = str(self.paths.dir / f"train-{best.name}")
+        head = f"# Best of sweep {self.paths.sweep_id}: {best.name}, {self.metric} {best.value}\n"
+        write_atomically(self.paths.best, head + yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
+
+    def finish(self, outcome: Outcome) -> int:
+        """Shows the trials, best first, and what to do next; returns the exit status."""
+        for record in self.paths.records():
+            self.summary.records[record.id] = record
+        self.summary.write()
+        self.update_best()
+        width = shutil.get_terminal_size((120, 24)).columns if sys.stdout.isatty() else 160
+        print(flush=True)
+        print(display.table(self.summary.ranked(), self.metric, width), flush=True)
+        print(flush=True)
+        if outcome.message:
+            say(outcome.message)
+        counts = ", ".join(f"{count} {state}" for state, count in self.summary.counts().items())
+        say(f"{counts or 'no trials'}; results in {self.paths.dir}")
+        if best := self.summary.best():
+            say(f"best: {best.name}, {self.metric} {best.value:.6g} with {display.params_line(best.params)}")
+            say(f"train with it: {self._typed(self.retrain_command())}")
+        if outcome.interrupted or outcome.message:
+            say(f"go on with: {display.command(self.resume_command())}")
+        return self.status(outcome)
+
+    def retrain_command(self) -> list[str]:
+        """The command that trains with the best configuration."""
+        profile = self.plan.profile
+        if profile.needs_config_file:
+            return profile.command_line(python=self.plan.launch.python, config_file=self.paths.best)
+        found = self.summary.best()
+        assert found is not None
+        return self.plan.trial_command(found.params, self.paths.dir / f"train-{found.name}")
+
+    def _typed(self, words: list[str]) -> str:
+        """As one would type it here: in the trainer's folder where that is another one, paths short where it is not."""
+        cwd = self.plan.profile.cwd
+        if cwd.resolve() != Path.cwd().resolve():
+            return f"cd {shlex.quote(str(cwd))} && {display.command(words)}"
+        here = f"{Path.cwd()}{os.sep}"
+        return display.command([word.replace(here, "") for word in words])
+
+    def resume_command(self) -> list[str]:
+        """The command that goes on with this sweep."""
+        words = ["python", "tools/sweep.py", "--sweep_id", self.paths.sweep_id]
+        if self.plan.launch.config_file:
+            words[2:2] = ["--config_file", os.path.relpath(self.plan.launch.config_file)]
+        return words
+
+    def status(self, outcome: Outcome) -> int:
+        """The exit status of the contract."""
+        if outcome.interrupted:
+            return 130
+        records = self.summary.records.values()
+        retried = {record.retry_of for record in records}
+        well = all(record.state in ENDED_WELL or record.id in retried for record in records)
+        return 0 if well and outcome.message is None else 1
+
+
+def run(plan: Plan, options: argparse.Namespace) -> int:
+    """Runs the plan to its end; returns the exit status."""
+    for note in plan.notes:
+        say(note)
+    paths = plan.paths or new_paths(plan)
+    create(plan, paths)
+    spec = plan.spec
+    say(f"sweep {paths.sweep_id} ({spec.name}): {spec.method}, {plan.count} trials, results in {paths.dir}")
+    summary = Summary(
+        paths,
+        name=spec.name or paths.sweep_id,
+        controller=plan.launch.controller,
+        method=spec.method,
+        metric=spec.metric.name if spec.metric else "",
+        goal=spec.metric.goal if spec.metric else "minimize",
+    )
+    results = Results(plan, paths, summary)
+    if plan.count == 0:
+        say("every trial of this sweep is done; --count N adds more")
+        return results.finish(Outcome())
+    supervisor = Supervisor(
+        [make_job(plan, paths, options)],
+        plan.count,
+        summary,
+        failure_limit=FailureLimit(int(options.max_failures) if options.max_failures else None),
+        on_trial=results.on_trial,
+        say=say,
+    )
+    started = time.monotonic()
+    outcome = supervisor.run()
+    say(f"{len(outcome.ended)} trials in {display.duration(time.monotonic() - started)}")
+    return results.finish(outcome)

@@ -1,0 +1,308 @@
+"""One trial, from its parameters to its trial.json: child, log parser, files, recorder and stop decision."""
+
+from __future__ import annotations
+
+import errno
+import math
+import os
+import socket
+import subprocess
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from .echo import Echo
+from .errors import SweepError
+from .overrides import Overrides
+from .parsing import LogParser
+from .process import Exit, Guard, GuardLost, Limits, StartError, Stop, run_child
+from .reasons import Verdict, classify, oom_kills
+from .results import MetricsFile, SweepPaths, TrialPaths, TrialRecord, better, folder_name, utc_now
+from .trainer import TrainerProfile
+
+TAIL_BYTES = 1 << 16  # of output, for the last lines and the reason
+LAST_LINES = 20
+
+
+class DiskFull(SweepError):
+    """The results folder cannot be written to; the sweep cannot go on."""
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """What a controller hands out: one point of the search."""
+
+    id: str
+    name: str
+    number: int
+    params: Mapping[str, Any]
+    retry_of: str | None = None
+
+
+class Hooks(Protocol):
+    """What a controller wants of a running trial. Calls must not block: they come from the thread that reads output."""
+
+    def started(self, record: TrialRecord, paths: TrialPaths) -> None:
+        """The trial's folder and trial.json are there; its child starts next."""
+
+    def log(self, row: Mapping[str, Any], step: int) -> None:
+        """One row was logged; it is in metrics.jsonl already."""
+
+    def should_stop(self) -> str | None:
+        """Why the trial must end early; None while it may go on."""
+
+
+class Objective:
+    """Follows one metric over a trial: its last and its best value."""
+
+    def __init__(self, metric: str | None, goal: str, optimize: str) -> None:
+        self.metric, self.goal, self.optimize = metric, goal, optimize
+        self.last: float | None = None
+        self.best: float | None = None
+
+    def see(self, row: Mapping[str, Any]) -> None:
+        value = row.get(self.metric) if self.metric is not None else None
+        if isinstance(value, int | float):
+            self.last = float(value)
+            if self.best is None or better(self.goal, self.last, self.best):
+                self.best = self.last
+
+    @property
+    def value(self) -> float | None:
+        return self.best if self.optimize == "best" else self.last
+
+
+@dataclass(frozen=True)
+class Launch:
+    """What all trials of a sweep share. Times in seconds."""
+
+    paths: SweepPaths
+    profile: TrainerProfile
+    overrides: Overrides
+    python: str | None
+    config_file: str | None
+    trailing: tuple[str, ...] = ()  # KEY VALUE words given to every trial, before its own parameters
+    metric: str | None = None
+    goal: str = "minimize"
+    optimize: str = "last"
+    limits: Limits = field(default_factory=Limits)
+
+
+def git_commit(folder: str | Path) -> str | None:
+    """The commit checked out in `folder`, `+dirty` behind it when tracked files differ; None outside a repository."""
+    try:
+        head, status = (
+            subprocess.run(
+                ["git", "-C", str(folder), *words], capture_output=True, text=True, timeout=5, check=True
+            ).stdout.strip()
+            for words in (["rev-parse", "HEAD"], ["status", "--porcelain", "--untracked-files=no"])
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return f"{head}+dirty" if status else head
+
+
+def child_environment(profile_env: Mapping[str, str], parent: Mapping[str, str]) -> dict[str, str]:
+    """The child's environment: the parent's without anything of W&B's (run, sweep, service, key), W&B disabled."""
+    kept = {key: value for key, value in parent.items() if not key.startswith("WANDB_")}
+    return {**kept, "WANDB_MODE": "disabled", "PYTHONUNBUFFERED": "1", **profile_env}
+
+
+class _Output:
+    """Everything that happens to a trial's output: file, echo, tail, metrics."""
+
+    def __init__(self, paths: TrialPaths, parser: LogParser, on_row: Callable[[Mapping[str, Any]], None]) -> None:
+        self.parser, self.on_row = parser, on_row
+        self.tail = b""
+        self._log = os.open(paths.stdout, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        self.echo: Echo | None = None
+
+    def write(self, data: bytes) -> None:
+        view = memoryview(data)
+        while view:
+            view = view[os.write(self._log, view) :]
+        if self.echo is not None:
+            self.echo.write(data)
+        self.tail = (self.tail + data)[-TAIL_BYTES:]
+        for row in self.parser.feed_chunk(data):
+            self.on_row(row)
+
+    def flush(self) -> None:
+        for row in self.parser.flush():
+            self.on_row(row)
+
+    def close(self) -> None:
+        """The end of the output."""
+        try:
+            for row in self.parser.close():
+                self.on_row(row)
+        finally:
+            os.close(self._log)
+
+    @property
+    def text(self) -> str:
+        return self.tail.decode(errors="replace").replace("\r", "\n")
+
+    @property
+    def last_lines(self) -> list[str]:
+        return [line[:2000] for line in self.text.split("\n") if line.strip()][-LAST_LINES:]
+
+
+class TrialRunner:
+    """Runs the trials of one agent, one at a time."""
+
+    def __init__(
+        self,
+        launch: Launch,
+        *,
+        agent: str = "",
+        echo: Echo | None = None,
+        on_event: Callable[[str, Mapping[str, Any]], None] = lambda kind, content: None,
+        stop_requested: Callable[[], Stop | None] = lambda: None,
+        gpu_ids: tuple[str, ...] = (),
+        token: str | None = None,
+    ) -> None:
+        """
+        Args:
+            token: marks the environment of every process of the trials.
+            agent: name of the agent's lock file, kept in trial.json.
+            on_event: told of "start" and "end" (trial.json rows) and "row".
+            stop_requested: a reason from outside the trial (interrupt) to end it.
+        """
+        self.launch, self.agent, self.echo = launch, agent, echo
+        self.on_event, self.stop_requested, self.gpu_ids = on_event, stop_requested, gpu_ids
+        self.commit = git_commit(launch.profile.cwd)
+        self.token = token
+        self.guard = Guard(token=token)
+
+    def close(self) -> None:
+        self.guard.close()
+
+    def prepare(self, assignment: Assignment) -> tuple[TrialRecord, TrialPaths]:
+        """Makes the trial's folder and its trial.json in state running."""
+        launch = self.launch
+        name = folder_name(assignment.name, assignment.id)
+        paths = launch.paths.trial(name)
+        if paths.record.exists() and TrialRecord.load(paths.record).id != assignment.id:
+            name = folder_name(f"{name}-{assignment.id}", assignment.id)
+            paths = launch.paths.trial(name)
+        paths.dir.mkdir(parents=True, exist_ok=True)
+        words = [*launch.trailing, *launch.overrides.words(assignment.params)]
+        command = launch.profile.command_line(
+            python=launch.python,
+            config_file=launch.config_file,
+            output_dir=str(paths.dir),
+            trial_id=assignment.id,
+            gpu_ids=",".join(self.gpu_ids),
+            overrides=words,
+        )
+        record = TrialRecord(
+            id=assignment.id,
+            name=name,
+            number=assignment.number,
+            params=dict(assignment.params),
+            command=command,
+            started=utc_now(),
+            retry_of=assignment.retry_of,
+            git_commit=self.commit,
+            host=socket.gethostname(),
+            gpu_ids=list(self.gpu_ids),
+            agent=self.agent,
+            dir=str(paths.dir),
+        )
+        record.save(paths)
+        return record, paths
+
+    def run(self, assignment: Assignment, hooks: Hooks) -> TrialRecord:
+        """Runs one trial to its end; returns the final content of its trial.json.
+
+        Raises:
+            DiskFull: results cannot be written any more.
+        """
+        try:
+            record, paths = self.prepare(assignment)
+            self.on_event("start", record.row())
+            hooks.started(record, paths)
+            return self._run(record, paths, hooks)
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise DiskFull(f"no space left for results in {self.launch.paths.dir}") from error
+            raise
+
+    def _run(self, record: TrialRecord, paths: TrialPaths, hooks: Hooks) -> TrialRecord:
+        launch = self.launch
+        objective = Objective(launch.metric, launch.goal, launch.optimize)
+        metrics = MetricsFile(paths.metrics)
+        last_values: dict[str, Any] = {}
+
+        def on_row(row: Mapping[str, Any]) -> None:
+            step = metrics.append(row)
+            record.rows += 1
+            objective.see(row)
+            last_values.update(row)
+            hooks.log(row, step)
+            self.on_event("row", {"id": record.id, "step": step, **row})
+
+        def poll() -> Stop | None:
+            if stop := self.stop_requested():
+                return stop
+            why = hooks.should_stop()
+            return None if why is None else Stop("stopped", why)
+
+        oom_before = oom_kills()
+        output = _Output(paths, LogParser(launch.profile.metrics), on_row)
+        output.echo = self.echo
+        try:
+            try:
+                failure, end = self._child(record, output, poll)
+            finally:
+                output.close()
+        finally:
+            metrics.close()
+        if end is not None:
+            record.exit_code = end.status
+        verdict = failure or classify(
+            end,
+            output.text,
+            metric=launch.metric,
+            metric_seen=objective.last is not None,
+            last_values=last_values,
+            oom_before=oom_before,
+            oom_after=oom_kills(),
+        )
+        record.state, record.cause, record.reason = verdict.state, verdict.cause, verdict.reason
+        record.value = objective.value
+        record.last_lines = [] if verdict.state == "finished" else output.last_lines
+        record.ended = utc_now()
+        record.pid = None
+        record.save(paths)
+        self.on_event("end", record.row())
+        return record
+
+    def _child(
+        self, record: TrialRecord, output: _Output, poll: Callable[[], Stop | None]
+    ) -> tuple[Verdict | None, Exit | None]:
+        try:
+            end = run_child(
+                self.guard,
+                record.command,
+                child_environment(self.launch.profile.env, os.environ),
+                self.launch.profile.cwd,
+                limits=self.launch.limits,
+                on_output=output.write,
+                on_quiet=output.flush,
+                poll=poll,
+                on_start=lambda pid: setattr(record, "pid", pid),
+            )
+        except StartError as error:
+            return Verdict("failed", "start", str(error)), None
+        except GuardLost as error:
+            self.guard = Guard(token=self.token)
+            return Verdict("failed", "guard_lost", str(error)), None
+        return None, end
+
+
+def finite(value: float | None) -> bool:
+    """Whether a trial's value can be compared with others."""
+    return value is not None and math.isfinite(value)
