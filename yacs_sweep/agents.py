@@ -13,6 +13,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,8 @@ from .process import MARKER, Limits, Stop
 from .results import SweepPaths, TrialRecord
 from .trial import Assignment, Hooks, Launch, TrialRunner
 
+ALIVE_PERIOD = 5.0  # seconds between two signs of life
+LEAVING_GRACE = 10.0  # seconds W&B gets, after an interrupt, to take what it has not taken yet
 SUPERVISOR_LOST_GRACE = 3.0  # seconds for the trainer when the supervisor is gone: the promise is 5 s in all
 
 
@@ -37,7 +40,6 @@ class Job:
 
     sweep_dir_base: str
     sweep_id: str
-    controller: str
     index: int = 0
     echo: bool = True
     prefix: str = ""
@@ -96,6 +98,7 @@ class Agent:
     def __init__(self, channel: Channel, job: Job, launch: Launch, lock: OwnLock, token: str) -> None:
         self.channel, self.job = channel, job
         self.stop: Stop | None = None
+        self._alive_told = 0.0
         self._answers: queue.Queue[bool] = queue.Queue()
         self.echo = Echo(prefix=job.prefix) if job.echo else None
         self.runner = TrialRunner(
@@ -103,7 +106,7 @@ class Agent:
             agent=lock.name,
             echo=self.echo,
             on_event=lambda kind, content: self.tell(kind, **{"content": content}),
-            stop_requested=lambda: self.stop,
+            stop_requested=self._stop_requested,
             gpu_ids=job.gpu_ids,
             token=token,
         )
@@ -135,8 +138,29 @@ class Agent:
     def give_back(self) -> None:
         self.tell("none")
 
-    def run(self, assignment: Assignment, hooks: Hooks) -> TrialRecord:
-        return self.runner.run(assignment, hooks)
+    def run(self, assignment: Assignment, hooks: Hooks, refused: str | None = None) -> TrialRecord:
+        return self.runner.run(assignment, hooks, refused)
+
+    def stopping(self) -> bool:
+        return self.stop is not None
+
+    def preempted(self) -> bool:
+        return self.stop is not None and self.stop.cause == "interrupted" and "SIGTERM" in self.stop.detail
+
+    def patience(self) -> float:
+        if self.stop is None:
+            return 0.0
+        return LEAVING_GRACE if self.stop.grace is None else 0.5
+
+    def alive(self) -> None:
+        now = time.monotonic()
+        if now - self._alive_told > ALIVE_PERIOD:
+            self._alive_told = now
+            self.tell("alive")
+
+    def _stop_requested(self) -> Stop | None:
+        self.alive()
+        return self.stop
 
     def note(self, text: str) -> None:
         self.tell("note", text=text)
@@ -148,24 +172,29 @@ class Agent:
 
 
 def make_controller(job: Job, agent: Agent, lock: OwnLock) -> Controller:
-    """The controller the job names; imports only that one."""
-    file, spec = LaunchFile.load(job.paths), load_spec_of(job.paths)
-    recorder = None
-    if file.wandb_mode != "disabled":
-        from .recorder import Recorder
+    """The controller the sweep was launched with; imports only that one."""
+    from .recorder import Recorder, RunIdentity
 
-        recorder = Recorder(
-            mode=file.wandb_mode,
-            folder=job.paths.dir,
-            project=file.project,
-            entity=file.entity,
-            group=f"{spec.name}-{job.sweep_id}",
-            note=agent.note,
+    file, spec = LaunchFile.load(job.paths), load_spec_of(job.paths)
+    if file.controller == "wandb":
+        from .controllers.wandb import WandbController
+
+        return WandbController(
+            job.paths, spec, recorder=Recorder(job.paths.dir, agent.note), project=file.project, entity=file.entity
         )
     from .controllers.local import LocalController
 
+    recorder = Recorder(job.paths.dir, agent.note) if file.wandb_mode != "disabled" else None
     return LocalController(
-        job.paths, spec, agent=lock.name, seed=file.seed, storage_url=file.storage, recorder=recorder
+        job.paths,
+        spec,
+        agent=lock.name,
+        seed=file.seed,
+        storage_url=file.storage,
+        recorder=recorder,
+        runs=RunIdentity(
+            "", file.wandb_mode, group=f"{spec.name}-{job.sweep_id}", project=file.project, entity=file.entity
+        ),
     )
 
 

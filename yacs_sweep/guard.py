@@ -174,8 +174,8 @@ class Guard:
                 if os.getppid() != guard:  # the guard died before the line above took effect
                     os._exit(127)
                 signal.set_wakeup_fd(-1)
-                for number in (signal.SIGCHLD, signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE):
-                    signal.signal(number, signal.SIG_DFL)
+                for caught in (signal.SIGCHLD, signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE):
+                    signal.signal(caught, signal.SIG_DFL)
                 null = os.open(os.devnull, os.O_RDONLY)
                 os.dup2(null, 0)
                 os.dup2(output, 1)

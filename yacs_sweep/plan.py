@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from .controllers.wandb_sweep import RemoteSweep, look_up
 from .errors import ConfigError
 from .launch import LaunchFile, find_sweep, load_spec_of, new_sweep_id
 from .login import is_logged_in
@@ -38,7 +39,8 @@ class Plan:
     trailing: dict[str, Any]  # what the trailing KEY VALUE words set, by key
     count: int
     paths: SweepPaths | None = None  # of the sweep to go on with; None: a new one
-    remote: str | None = None  # the W&B sweep to go on with, as the user wrote it
+    remote: RemoteSweep | None = None  # the W&B sweep to go on with
+    fall_back: bool = False  # whether the embedded controller will do when W&B cannot be used
     notes: tuple[str, ...] = field(default=())
 
     def trial_command(self, params: dict[str, Any], output_dir: str | Path) -> list[str]:
@@ -183,10 +185,15 @@ def make_plan(options: argparse.Namespace) -> Plan:
     Raises:
         ConfigError: with every mistake found.
     """
-    problems = _Problems()
     controller, notes = choose_controller(options)
+    return _checked(options, None, controller, notes)
+
+
+def _checked(options: argparse.Namespace, known: SweepSpec | None, controller: str, notes: tuple[str, ...]) -> Plan:
+    """A plan for the sweep the options describe, or for a `known` one."""
+    problems = _Problems()
     problems.found += _check_options(options, controller)
-    spec = problems.attempt(lambda: _read_spec(options))
+    spec = known or problems.attempt(lambda: _read_spec(options))
     first = problems.attempt(lambda: load_profile(options.trainer, project_root=Path.cwd()))
     before = len(problems.found)
     config = problems.attempt(lambda: _config_file(options, first))
@@ -209,12 +216,19 @@ def make_plan(options: argparse.Namespace) -> Plan:
         seed=random.SystemRandom().getrandbits(31) if options.seed is None else options.seed,
         storage=options.storage,
         wandb_mode=options.wandb_mode or "offline",
-        project=spec.project or os.environ.get("WANDB_PROJECT"),
-        entity=spec.entity or os.environ.get("WANDB_ENTITY"),
+        project=spec.project or os.environ.get("WANDB_PROJECT") or _from_config(overrides, "WANDB.PROJECT"),
+        entity=spec.entity or os.environ.get("WANDB_ENTITY") or _from_config(overrides, "WANDB.ENTITY"),
         cwd=str(Path.cwd()),
         target=int(options.count) if options.count else spec.default_count,
     )
-    return Plan(spec, launch, profile, overrides, values, launch.target, notes=notes)
+    fall_back = options.controller == "auto"
+    return Plan(spec, launch, profile, overrides, values, launch.target, notes=notes, fall_back=fall_back)
+
+
+def _from_config(overrides: Overrides, key: str) -> str | None:
+    """A text of the trainer's configuration, where its tree is known and has it."""
+    value = overrides.schema.values.get(key) if overrides.schema else None
+    return value if isinstance(value, str) and value else None
 
 
 def new_paths(plan: Plan, sweep_id: str | None = None) -> SweepPaths:
@@ -239,51 +253,80 @@ def resume_plan(options: argparse.Namespace) -> Plan:
     """Going on with an existing sweep: what is not given again is as it was.
 
     Raises:
-        ConfigError: the sweep is not known, or the options contradict it.
+        ConfigError: the sweep is not known or has ended, or the options contradict it.
     """
     problems = _Problems()
-    clash = [f"--{name}" for name in ("lr_values", "wd_values", "custom_params", "method", "metric", "goal", "seed")
-             if getattr(options, name) is not None]
+    names = ("lr_values", "wd_values", "custom_params", "method", "metric", "goal", "seed", "sweep_name")
+    clash = [f"--{name}" for name in names if getattr(options, name) is not None]
     if options.sweep_config:
         clash.append("--sweep-config")
     if clash:
         problems.found.append(f"{', '.join(clash)}: --sweep_id goes on with a sweep as it was described; leave it out")
-    paths = problems.attempt(lambda: find_sweep(options.sweep_id, result_bases(options)))
+    problems.attempt(lambda: find_sweep(options.sweep_id, []))
+    problems.end()
+    paths = find_sweep(options.sweep_id, result_bases(options))
     if paths is None:
-        problems.end()
         return _resume_unknown(options)
     old, spec = LaunchFile.load(paths), load_spec_of(paths)
     if options.controller not in ("auto", old.controller):
-        problems.found.append(f"--controller {options.controller}: sweep {paths.sweep_id} belongs to the {old.controller} controller")
-    config = old.config_file
-    if options.config_file is not None:
-        config = problems.attempt(lambda: _config_file(options, None)) or config
-    words = options.trailing or list(old.trailing)
-    python = problems.attempt(lambda: _interpreter(options.python)) or old.python
-    trainer = _trainer(problems, old.trainer, python, config, words)
+        raise ConfigError(
+            f"--controller {options.controller}: sweep {paths.sweep_id} belongs to the {old.controller} controller"
+        )
+    remote = _remote(options, old) if old.controller == "wandb" else None
+    trainer, config, python = _resumed_trainer(problems, options, old)
     problems.end()
     assert trainer is not None
-    profile, overrides, checked_words, values = trainer
+    profile, overrides, words, values = trainer
     problems.found += check_parameters(spec, overrides)
     problems.end()
+    settled = sum(record.state in SETTLED for record in paths.records())
+    count = int(options.count) if options.count else remaining(old.target, settled, spec.grid_size)
     launch = replace(
         old,
         config_file=config,
         python=python,
-        trailing=tuple(checked_words),
+        trailing=tuple(words),
         storage=options.storage or old.storage,
         wandb_mode=options.wandb_mode or old.wandb_mode,
+        target=settled + count,
     )
     if options.optimize:
         spec = replace(spec, optimize=options.optimize)
-    settled = sum(record.state in SETTLED for record in paths.records())
-    count = int(options.count) if options.count else remaining(old.target, settled, spec.grid_size)
-    launch = replace(launch, target=settled + count)
     notes = (f"going on with sweep {paths.sweep_id}: {settled} trials done, {count} to go",)
-    return Plan(spec, launch, profile, overrides, values, count, paths=paths, notes=notes)
+    return Plan(spec, launch, profile, overrides, values, count, paths=paths, remote=remote, notes=notes)
+
+
+def _resumed_trainer(
+    problems: _Problems, options: argparse.Namespace, old: LaunchFile
+) -> tuple[tuple[TrainerProfile, Overrides, list[str], dict[str, Any]] | None, str | None, str | None]:
+    config = old.config_file
+    if options.config_file is not None:
+        config = problems.attempt(lambda: _config_file(options, None)) or config
+    python = problems.attempt(lambda: _interpreter(options.python)) or old.python
+    return _trainer(problems, old.trainer, python, config, options.trailing or list(old.trailing)), config, python
+
+
+def _remote(options: argparse.Namespace, old: LaunchFile | None) -> RemoteSweep:
+    """The sweep on the W&B server, which must still take trials."""
+    project = options.project or (old.project if old else None) or os.environ.get("WANDB_PROJECT")
+    entity = options.entity or (old.entity if old else None) or os.environ.get("WANDB_ENTITY")
+    remote = look_up(options.sweep_id, project, entity)
+    if remote.over:
+        raise ConfigError(f"--sweep_id {options.sweep_id}: the sweep is {remote.state.lower()} on the W&B server")
+    return remote
 
 
 def _resume_unknown(options: argparse.Namespace) -> Plan:
     """A sweep without a folder here: one that was created on another machine, or with W&B's own tools."""
     looked = ", ".join(str(base / "sweep") for base in result_bases(options))
-    raise ConfigError(f"--sweep_id {options.sweep_id}: no such sweep (looked in {looked}; --results_dir names another folder)")
+    unknown = f"--sweep_id {options.sweep_id}: no such sweep (looked in {looked}; --results_dir names another folder"
+    if options.controller == "local" or (options.controller == "auto" and not is_logged_in()):
+        raise ConfigError(f"{unknown}; not logged in to W&B)")
+    remote = _remote(options, None)
+    described = {key: value for key, value in remote.config.items() if key != "description"}
+    spec = SweepSpec.from_dict(described, f"W&B sweep {remote.id}")
+    if options.results_dir:
+        spec = replace(spec, results_dir_base=options.results_dir)
+    plan = _checked(options, spec, "wandb", ())
+    launch = replace(plan.launch, project=remote.project, entity=remote.entity)
+    return replace(plan, launch=launch, remote=remote, paths=new_paths(plan, remote.id), fall_back=False)

@@ -8,12 +8,15 @@ import shlex
 import shutil
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import yaml
 
 from . import display
 from .agents import Job
+from .controllers.wandb_sweep import WandbUnavailable
+from .controllers.wandb_sweep import create as create_remote
 from .errors import SweepError
 from .launch import remember, save_spec
 from .plan import Plan, new_paths
@@ -37,12 +40,33 @@ def create(plan: Plan, paths: SweepPaths) -> None:
     remember(paths)
 
 
+def place(plan: Plan) -> tuple[Plan, SweepPaths]:
+    """The sweep's folder; a new sweep of the wandb controller is created on the server first, which names it."""
+    if plan.launch.controller != "wandb":
+        return plan, plan.paths or new_paths(plan)
+    remote = plan.remote
+    if remote is None:
+        try:
+            remote = create_remote(plan.spec, plan.launch.project, plan.launch.entity)
+        except WandbUnavailable as error:
+            if not plan.fall_back:
+                raise
+            say(f"warning: {error}; going on with the embedded controller (--controller wandb insists)")
+            return place(replace(plan, launch=replace(plan.launch, controller="local")))
+    say(f"sweep on the W&B server: {remote.url or remote.id}")
+    if remote.note:
+        say(f"warning: {remote.note}")
+    for line in plan.spec.wandb_limits():
+        say(f"warning: {line}")
+    plan = replace(plan, launch=replace(plan.launch, project=remote.project, entity=remote.entity))
+    return plan, plan.paths or new_paths(plan, remote.id)
+
+
 def make_job(plan: Plan, paths: SweepPaths, options: argparse.Namespace) -> Job:
     """What the agents of this launch are told."""
     return Job(
         sweep_dir_base=str(paths.base),
         sweep_id=paths.sweep_id,
-        controller=plan.launch.controller,
         timeout=options.timeout,
         stall_timeout=options.stall_timeout,
         grace=options.grace,
@@ -142,7 +166,7 @@ def run(plan: Plan, options: argparse.Namespace) -> int:
     """Runs the plan to its end; returns the exit status."""
     for note in plan.notes:
         say(note)
-    paths = plan.paths or new_paths(plan)
+    plan, paths = place(plan)
     create(plan, paths)
     spec = plan.spec
     say(f"sweep {paths.sweep_id} ({spec.name}): {spec.method}, {plan.count} trials, results in {paths.dir}")

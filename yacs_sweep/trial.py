@@ -214,8 +214,9 @@ class TrialRunner:
         record.save(paths)
         return record, paths
 
-    def run(self, assignment: Assignment, hooks: Hooks) -> TrialRecord:
-        """Runs one trial to its end; returns the final content of its trial.json.
+    def run(self, assignment: Assignment, hooks: Hooks, refused: str | None = None) -> TrialRecord:
+        """Runs one trial to its end; returns the final content of its trial.json. With `refused` nothing is started: the
+        trial failed for that reason.
 
         Raises:
             DiskFull: results cannot be written any more.
@@ -224,6 +225,8 @@ class TrialRunner:
             record, paths = self.prepare(assignment)
             self.on_event("start", record.row())
             hooks.started(record, paths)
+            if refused is not None:
+                return self._end(record, paths, Verdict("failed", "refused", refused))
             return self._run(record, paths, hooks)
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -271,9 +274,12 @@ class TrialRunner:
             oom_before=oom_before,
             oom_after=oom_kills(),
         )
-        record.state, record.cause, record.reason = verdict.state, verdict.cause, verdict.reason
         record.value = objective.value
         record.last_lines = [] if verdict.state == "finished" else output.last_lines
+        return self._end(record, paths, verdict)
+
+    def _end(self, record: TrialRecord, paths: TrialPaths, verdict: Verdict) -> TrialRecord:
+        record.state, record.cause, record.reason = verdict.state, verdict.cause, verdict.reason
         record.ended = utc_now()
         record.pid = None
         record.save(paths)

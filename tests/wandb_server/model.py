@@ -57,6 +57,11 @@ class Run:
     def storage_id(self) -> str:
         return f"run-{self.number}"
 
+    @property
+    def title(self) -> str:
+        """The name people see; the server invents one for a run of a sweep."""
+        return self.attributes.get("displayName") or (f"brave-sweep-{self.number}" if self.sweep else self.name)
+
     def history(self) -> list[dict[str, Any]]:
         return [json.loads(row) for row in self.rows]
 

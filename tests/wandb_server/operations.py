@@ -229,7 +229,7 @@ def _run_node(run: Run) -> dict[str, Any]:
     steps = [row.get("_step", 0) for row in run.history()[-1:]]
     attributes = run.attributes
     return {
-        "id": run.storage_id, "name": run.name, "displayName": attributes.get("displayName") or run.name,
+        "id": run.storage_id, "name": run.name, "displayName": run.title,
         "tags": attributes.get("tags") or [], "sweepName": run.sweep, "state": run.state, "config": run.config,
         "group": attributes.get("groupName"), "jobType": attributes.get("jobType"), "commit": attributes.get("commit"),
         "description": attributes.get("description"), "notes": attributes.get("notes"), "readOnly": False,
@@ -263,7 +263,7 @@ def _page(nodes: list[dict[str, Any]], variables: Variables) -> dict[str, Any]:
 def _matches(run: Run, filters: dict[str, Any]) -> bool:
     """The part of the filter language (MongoDB's) that the tests use: equality, $in, $and, $or."""
     known = {"sweep": run.sweep, "state": run.state, "name": run.name, "group": run.attributes.get("groupName"),
-             "displayName": run.attributes.get("displayName")}
+             "displayName": run.title}
     for key, wanted in filters.items():
         if key in ("$and", "$or"):
             combine: Callable[[Iterable[bool]], bool] = all if key == "$and" else any

@@ -17,8 +17,20 @@ class Turn(Protocol):
     def give_back(self) -> None:
         """Returns the right to one trial that `may_start` granted: there is no point left to try."""
 
-    def run(self, assignment: Assignment, hooks: Hooks) -> TrialRecord:
-        """Runs one trial to its end."""
+    def run(self, assignment: Assignment, hooks: Hooks, refused: str | None = None) -> TrialRecord:
+        """Runs one trial to its end; with `refused` it fails at once, for that reason."""
+
+    def stopping(self) -> bool:
+        """Whether the agent is to leave."""
+
+    def preempted(self) -> bool:
+        """Whether it is to leave because the machine is taken away (SIGTERM), not because somebody wants it."""
+
+    def patience(self) -> float:
+        """Seconds that may be spent on finishing what is open: few once the agent is to leave."""
+
+    def alive(self) -> None:
+        """Says, every few seconds at most, that the agent does not hang. For loops that wait."""
 
     def note(self, text: str) -> None:
         """Shows the user one line."""

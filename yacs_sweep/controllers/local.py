@@ -6,6 +6,7 @@ import contextlib
 import random
 import socket
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import optuna
@@ -16,7 +17,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from ..agents import agent_lives
 from ..errors import SweepError
-from ..recorder import Recorder
+from ..recorder import Recorder, Run, RunIdentity
 from ..results import SweepPaths, TrialPaths, TrialRecord
 from ..spec_model import SweepSpec
 from ..trial import Assignment, finite
@@ -28,6 +29,7 @@ from .storage import exclusive, open_storage
 # What of a trial the storage keeps beside Optuna's own fields.
 ATTRIBUTE = "trial"
 VOID = "void"  # not a trial: the grid was exhausted already, or its point breaks a condition
+RECORDER_GRACE = 60.0  # seconds W&B gets, when the agent leaves, to take what it has not taken yet
 MAX_DRAWS = 1000  # of one point, until the conditions are taken to be impossible
 
 
@@ -82,14 +84,17 @@ class LocalController:
         seed: int,
         storage_url: str | None = None,
         recorder: Recorder | None = None,
+        runs: RunIdentity | None = None,
     ) -> None:
         """
         Args:
             agent: name of this agent's lock file.
             seed: of the search; the same for all agents of the sweep.
             recorder: writes every trial as a W&B run; None: no runs.
+            runs: what these runs have in common.
         """
         self.paths, self.spec, self.agent, self.seed, self.recorder = paths, spec, agent, seed, recorder
+        self.runs = runs
         self.space = Space(spec.parameters, listed=spec.method == "grid")
         self.goal = spec.metric.goal if spec.metric else "minimize"
         self._grid = _GridCounter()
@@ -220,30 +225,33 @@ class LocalController:
             hooks = _LocalHooks(self, trial)
             record = turn.run(assignment, hooks)
             self.tell(trial, record)
-            if self.recorder is not None:
-                self.recorder.end(record)
+            if hooks.run is not None:
+                hooks.run.end(record)
 
     def close(self) -> None:
         if self.recorder is not None:
-            self.recorder.close()
+            self.recorder.close(RECORDER_GRACE)
 
 
 class _LocalHooks:
-    """`trial.Hooks`: rows go to the W&B run; values of the metric go to the storage, where early termination reads them."""
+    """`trial.Hooks`: rows go to the W&B run; the metric's values to the storage, where early termination reads them."""
 
     def __init__(self, controller: LocalController, trial: Trial) -> None:
         self.controller, self.trial = controller, trial
         self.metric = controller.spec.metric.name if controller.spec.metric else None
         self.reported = 0
+        self.run: Run | None = None
         self.why: str | None = None
 
     def started(self, record: TrialRecord, paths: TrialPaths) -> None:
-        if self.controller.recorder is not None:
-            self.controller.recorder.begin(record, paths)
+        recorder, runs = self.controller.recorder, self.controller.runs
+        if recorder is not None and runs is not None:
+            self.run = recorder.begin(replace(runs, id=record.id, name=record.name, config=record.params))
+            self.run.follow(paths)
 
     def log(self, row: Mapping[str, Any], step: int) -> None:
-        if self.controller.recorder is not None:
-            self.controller.recorder.notify()
+        if self.run is not None:
+            self.run.notify()
         value = row.get(self.metric) if self.metric is not None else None
         if isinstance(value, int | float):
             self.reported += 1

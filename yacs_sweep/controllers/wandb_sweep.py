@@ -1,0 +1,196 @@
+"""Creating and looking up W&B sweeps, each in a process of its own with a bound on its time.
+
+The client retries for minutes, and an answer that is late or lost makes it create a second sweep; a process of its own can
+be ended, and a tag in the sweep's description tells afterwards which sweeps came of one request.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import ConfigError
+from ..spec_model import SweepSpec
+
+REQUEST_TIMEOUT = 60.0  # seconds one answer may take; a client that gives up earlier creates a second sweep
+PREFLIGHT_TIMEOUT = 12.0  # seconds for the first answer: is there a server, is the key right
+CALL_TIMEOUT = 150.0  # seconds for everything, then the process is killed
+RETRY_FROM = 2.0  # the client's first retry comes no earlier: a faster creation made one sweep
+OVER = ("FINISHED", "CANCELED", "CANCELLED", "STOPPED", "CRASHED", "FAILED")
+
+CODE = "import sys; sys.path.insert(0, {root!r}); from yacs_sweep.controllers.wandb_sweep import main; main()"
+
+
+class WandbUnavailable(ConfigError):
+    """W&B cannot be used now: no answer, or a key it does not take. Nothing was created."""
+
+
+@dataclass(frozen=True)
+class RemoteSweep:
+    """A sweep on the W&B server."""
+
+    id: str
+    project: str
+    entity: str
+    url: str
+    state: str
+    config: dict[str, Any]
+    note: str = ""  # what the user must know about its creation
+
+    @property
+    def over(self) -> bool:
+        """Whether it takes no further trials."""
+        return self.state.upper() in OVER
+
+
+def create(spec: SweepSpec, project: str | None, entity: str | None) -> RemoteSweep:
+    """Creates the sweep on the server.
+
+    Raises:
+        WandbUnavailable: no server, or no access.
+        ConfigError: the server refuses the sweep.
+    """
+    return _call({"op": "create", "config": spec.to_wandb(), "project": project, "entity": entity})
+
+
+def look_up(path: str, project: str | None, entity: str | None) -> RemoteSweep:
+    """An existing sweep: `ID`, `PROJECT/ID` or `ENTITY/PROJECT/ID`.
+
+    Raises:
+        WandbUnavailable: no server, or no access.
+        ConfigError: malformed, or unknown to the server.
+    """
+    parts = path.split("/")
+    if len(parts) > 3 or not all(parts):
+        raise ConfigError(f"--sweep_id {path}: write ID, PROJECT/ID or ENTITY/PROJECT/ID")
+    names = dict(zip(("id", "project", "entity"), reversed(parts), strict=False))
+    return _call({"op": "look_up", "project": project, "entity": entity, "path": path, **names})
+
+
+def _call(request: dict[str, Any]) -> RemoteSweep:
+    root = str(Path(__file__).resolve().parent.parent.parent)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", CODE.format(root=root)],
+            input=json.dumps(request),
+            env={**os.environ, "WANDB_HTTP_TIMEOUT": str(int(REQUEST_TIMEOUT)), "WANDB_SILENT": "true"},
+            capture_output=True,
+            text=True,
+            timeout=CALL_TIMEOUT,
+            start_new_session=True,
+        )
+    except subprocess.TimeoutExpired:
+        made = " It may have created a sweep: look at the project's page." if request["op"] == "create" else ""
+        raise WandbUnavailable(f"W&B did not answer within {CALL_TIMEOUT:.0f} s.{made}") from None
+    try:
+        answer = json.loads(done.stdout.splitlines()[-1])
+    except (ValueError, IndexError):
+        lines = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
+        raise WandbUnavailable(f"W&B's client failed: {lines[-1]}") from None
+    if "unavailable" in answer:
+        raise WandbUnavailable(answer["unavailable"])
+    if "error" in answer:
+        raise ConfigError(answer["error"])
+    return RemoteSweep(**answer["sweep"])
+
+
+# -- in the process of its own ------------------------------------------------------------------------------------------
+
+
+def main() -> None:
+    """Answers one request (JSON on stdin) with one line of JSON on stdout."""
+    answer_to = os.dup(1)
+    os.dup2(2, 1)  # what the client prints is not the answer
+    request = json.loads(sys.stdin.read())
+    try:
+        answer = _answer(request)
+    except Exception as error:
+        answer = {"error": _one_line(error)}
+    os.write(answer_to, json.dumps(answer, default=str).encode() + b"\n")
+    os._exit(0)  # the client's own exit can wait for a server that does not answer
+
+
+def _one_line(error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    return text[:500] if text else type(error).__name__
+
+
+def _answer(request: dict[str, Any]) -> dict[str, Any]:
+    import wandb
+
+    os.environ.setdefault("WANDB_X_GRAPHQL_RETRY_WAIT_MAX_SECONDS", "3")
+    where = os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")
+    try:
+        api = wandb.Api(timeout=int(PREFLIGHT_TIMEOUT))
+        default_entity = api.default_entity
+    except Exception as error:
+        return {"unavailable": f"W&B at {where} cannot be used: {_one_line(error)}"}
+    if not default_entity:
+        return {"unavailable": f"W&B at {where} does not know your key; run `wandb login --relogin`"}
+    entity = request["entity"] or default_entity
+    project = request["project"] or "uncategorized"
+    if request["op"] == "look_up":
+        return _look_up(api, entity, project, request["id"], request["path"])
+    return _create(api, entity, project, request["config"])
+
+
+def _look_up(api: Any, entity: str, project: str, sweep_id: str, given: str) -> dict[str, Any]:
+    import wandb
+
+    try:
+        return {"sweep": _sweep(api.sweep(f"{entity}/{project}/{sweep_id}"))}
+    except (wandb.errors.CommError, ValueError) as error:
+        reason = _one_line(error)
+        return {"error": f"--sweep_id {given}: no sweep {entity}/{project}/{sweep_id} on the W&B server ({reason})"}
+
+
+def _sweep(sweep: Any, note: str = "") -> dict[str, Any]:
+    return {
+        "id": sweep.id,
+        "project": sweep.project,
+        "entity": sweep.entity,
+        "url": sweep.url or "",
+        "state": sweep.state,
+        "config": sweep.config,
+        "note": note,
+    }
+
+
+def _create(api: Any, entity: str, project: str, config: dict[str, Any]) -> dict[str, Any]:
+    import wandb
+
+    tag = f"launch {uuid.uuid4().hex[:12]}"
+    description = f"{config['description']} ({tag})" if config.get("description") else tag
+    started = time.monotonic()
+    try:
+        sweep_id = wandb.sweep({**config, "description": description}, entity=entity, project=project)
+    except Exception as error:
+        twins = _with_tag(api, entity, project, tag)
+        if not twins:
+            return {"error": f"W&B refuses the sweep: {_one_line(error)}"}
+        sweep_id = twins[0]  # its answer was lost, the sweep is there
+    note = ""
+    if time.monotonic() - started >= RETRY_FROM:
+        twins = [twin for twin in _with_tag(api, entity, project, tag) if twin != sweep_id]
+        if twins:
+            note = (
+                f"the server was slow to answer and has created {', '.join(twins)} as well; "
+                f"{sweep_id} is used, delete the other"
+            )
+    return {"sweep": _sweep(api.sweep(f"{entity}/{project}/{sweep_id}"), note)}
+
+
+def _with_tag(api: Any, entity: str, project: str, tag: str) -> list[str]:
+    """Sweeps of the project whose description carries the tag."""
+    try:
+        sweeps = list(api.project(project, entity).sweeps())
+        return [sweep.id for sweep in sweeps if tag in str(sweep.config.get("description", ""))]
+    except Exception:
+        return []  # the listing is a courtesy; the server has just failed
