@@ -1,0 +1,49 @@
+"""What every data-set reader returns, and the one error every mistake in the data becomes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+
+class DatasetError(ValueError):
+    """A data set, an image or a data setting is not what it should be; the text is one line for the user."""
+
+
+class Sample(NamedTuple):
+    """One image: where it lies, whose it is, which camera took it.
+
+    `pid` is 0..K-1 in a training split and the data set's own number elsewhere; `camid` counts from zero.
+    """
+
+    path: str
+    pid: int
+    camid: int
+
+
+@dataclass(frozen=True)
+class ReIDDataset:
+    """A re-identification data set; evaluation ranks `gallery` for every image of `query`."""
+
+    name: str
+    train: tuple[Sample, ...]
+    query: tuple[Sample, ...]
+    gallery: tuple[Sample, ...]
+
+    @property
+    def num_train_pids(self) -> int:
+        """Number of training identities, which is the size of the classifier."""
+        return len({sample.pid for sample in self.train})
+
+    @property
+    def num_cameras(self) -> int:
+        """One more than the highest camera id of any split."""
+        return 1 + max(sample.camid for split in (self.train, self.query, self.gallery) for sample in split)
+
+
+def relabel(samples: Iterable[Sample]) -> tuple[Sample, ...]:
+    """The samples with identities renumbered 0..K-1 in the order of their own numbers."""
+    samples = tuple(samples)
+    labels = {pid: label for label, pid in enumerate(sorted({sample.pid for sample in samples}))}
+    return tuple(sample._replace(pid=labels[sample.pid]) for sample in samples)

@@ -1,0 +1,144 @@
+"""Which images an epoch shows, in which batches, and the random numbers each image is changed with.
+
+An epoch is a pure function of (seed, epoch): a resumed run draws what the uninterrupted one would have, also
+from the middle of an epoch. Samplers yield batches of `Draw`; the seed in it belongs to the image's place
+in the epoch, so neither skipped batches nor the number of worker processes change an augmentation.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from torch.utils.data import Sampler
+
+from data.datasets.base import DatasetError
+from data.settings import batch_problems
+
+_ORDER, _AUGMENTATION = 0, 1
+
+
+class Draw(NamedTuple):
+    """One image of a batch: its number in the training split, and the seed of its augmentation."""
+
+    image: int
+    seed: int
+
+
+class EpochBatchSampler(Sampler[list[Draw]], ABC):
+    """Yields the batches of one epoch. Not thread-safe; lives in the main process."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+        self.epoch = 0
+        self.start_batch = 0
+
+    def set_epoch(self, epoch: int, start_batch: int = 0) -> None:
+        """Chooses the epoch the next iteration yields, without its first `start_batch` batches."""
+        self.epoch = epoch
+        self.start_batch = start_batch
+
+    def __iter__(self) -> Iterator[list[Draw]]:
+        batches = self.batches(np.random.default_rng([self.seed, self.epoch, _ORDER]))
+        images = np.concatenate(batches)
+        seeds = np.random.SeedSequence([self.seed, self.epoch, _AUGMENTATION]).generate_state(len(images))
+        draws = map(Draw, images.tolist(), seeds.tolist())
+        return iter([list(islice(draws, len(batch))) for batch in batches][self.start_batch :])
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """Batches of a whole epoch, the same for every epoch, whatever `start_batch` is."""
+
+    @abstractmethod
+    def batches(self, rng: np.random.Generator) -> list[NDArray[np.int64]]:
+        """The image indices of an epoch's batches, drawn from `rng`."""
+
+
+class ShuffleSampler(EpochBatchSampler):
+    """Every image once an epoch in random order; the last batch may be smaller.
+
+    A last batch of one image, which batch normalisation cannot train on, is joined to the one before.
+    """
+
+    def __init__(self, num_images: int, batch_size: int, *, seed: int) -> None:
+        super().__init__(seed)
+        self.num_images = num_images
+        last_is_lonely = num_images > batch_size > 1 and num_images % batch_size == 1
+        self.starts = list(range(0, num_images - last_is_lonely, batch_size))
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    def batches(self, rng: np.random.Generator) -> list[NDArray[np.int64]]:
+        return np.split(rng.permutation(self.num_images), self.starts[1:])
+
+
+class RandomIdentitySampler(EpochBatchSampler):
+    """P × K batches: K images of each of P different identities (Hermans et al., "In Defense of the Triplet
+    Loss for Person Re-Identification", 2017).
+
+    Every image is shown at least once an epoch. The images of an identity are shuffled and cut into groups of
+    K, the last of which is filled up with other images of the identity. An epoch has the fewest batches that
+    can hold all groups, no identity twice in one; places left over are filled with further groups of random
+    identities, so every batch is a full P × K. Where one identity has many more images than the others this
+    repeats the others rather than lose its images.
+
+    Raises DatasetError for K < 1, a batch size that is not a multiple of K with at least two identities,
+    and for fewer identities than a batch needs.
+    """
+
+    def __init__(self, pids: Sequence[int], batch_size: int, num_instances: int, *, seed: int) -> None:
+        super().__init__(seed)
+        if problems := batch_problems(batch_size, num_instances):
+            raise DatasetError("; ".join(problems))
+        self.num_instances = num_instances
+        self.ids_per_batch = batch_size // num_instances
+        values, positions = np.unique(np.asarray(pids, dtype=np.int64), return_inverse=True)
+        if len(values) < self.ids_per_batch:
+            raise DatasetError(
+                f"SOLVER.IMS_PER_BATCH: {batch_size} needs {self.ids_per_batch} identities "
+                f"(DATALOADER.NUM_INSTANCE is {num_instances}), the training split has {len(values)}; "
+                f"give at most {len(values) * num_instances}"
+            )
+        self.images = [np.flatnonzero(positions == identity) for identity in range(len(values))]
+        groups = np.array([-(-len(images) // num_instances) for images in self.images])
+        self.groups_per_id: NDArray[np.int64] = groups
+        self.num_batches = max(-(-int(groups.sum()) // self.ids_per_batch), int(groups.max()))
+
+    def __len__(self) -> int:
+        return self.num_batches
+
+    def batches(self, rng: np.random.Generator) -> list[NDArray[np.int64]]:
+        waiting = [list(self._groups(images, rng)) for images in self.images]
+        batches = []
+        for chosen in self._schedule(rng):
+            for identity in chosen:  # more groups for one that only fills the batch
+                waiting[identity] = waiting[identity] or list(self._groups(self.images[identity], rng))
+            batches.append(np.concatenate([waiting[identity].pop() for identity in chosen]))
+        return batches
+
+    def _groups(self, images: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
+        """The images in random order as rows of K; the last row starts over with the first images."""
+        rows = -(-len(images) // self.num_instances)
+        return np.resize(rng.permutation(images), (rows, self.num_instances))
+
+    def _schedule(self, rng: np.random.Generator) -> Iterator[NDArray[np.intp]]:
+        """The identities of each batch: random, those with more groups left more often.
+
+        An identity with as many groups left as there are batches left must be taken. There are never more
+        than P of these, because P × (batches left) is at least the number of groups left, before and after
+        every batch.
+        """
+        left = self.groups_per_id.copy()
+        for batches_left in range(self.num_batches, 0, -1):
+            # The P largest of log(weight) + Gumbel noise are a weighted sample without replacement.
+            order = np.log(np.maximum(left, 1)) + rng.gumbel(size=len(left))
+            order[left == batches_left] += 1e6
+            order[left == 0] -= 1e6
+            chosen = np.argpartition(-order, self.ids_per_batch - 1)[: self.ids_per_batch]
+            left[chosen] = np.maximum(left[chosen] - 1, 0)
+            yield chosen

@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+
+import pytest
+from yacs.config import CfgNode
+
+from data.settings import data_problems
+
+
+def test_good_settings_have_no_problems(make_cfg: Callable[..., CfgNode]) -> None:
+    assert data_problems(make_cfg()) == []
+    # A shuffled epoch has no identities per batch to divide into.
+    assert data_problems(make_cfg("DATALOADER.SAMPLER", "softmax", "SOLVER.IMS_PER_BATCH", 5)) == []
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("DATASETS.NAMES", ("sinthetic",), ["'sinthetic'", "market1501", "did you mean 'synthetic'?"]),
+        ("DATASETS.NAMES", ("market1501", "synthetic"), ["('market1501', 'synthetic')", "one name"]),
+        ("DATALOADER.NUM_INSTANCE", 0, ["0", "1 or more"]),
+        ("SOLVER.IMS_PER_BATCH", 7, ["7", "multiple", "2"]),
+    ],
+)
+def test_a_bad_setting_is_one_line(
+    make_cfg: Callable[..., CfgNode], key: str, value: object, words: list[str]
+) -> None:
+    problems = data_problems(make_cfg(key, value))
+    assert len(problems) == 1
+    assert problems[0].startswith(f"{key}: ") and "\n" not in problems[0]
+    assert all(word in problems[0] for word in words)
+
+
+def test_all_problems_are_found_at_once(make_cfg: Callable[..., CfgNode]) -> None:
+    cfg = make_cfg("DATASETS.NAMES", ("x", "market1501", "y"), "SOLVER.IMS_PER_BATCH", 7)
+    assert [problem.split(": ")[0] for problem in data_problems(cfg)] == [
+        "DATASETS.NAMES", "DATASETS.NAMES", "DATASETS.NAMES", "SOLVER.IMS_PER_BATCH",
+    ]  # fmt: skip
+
+
+def test_checking_imports_nothing_heavy() -> None:
+    code = "import sys, data.settings; print([m for m in ('torch', 'numpy', 'PIL') if m in sys.modules])"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert run.stdout.strip() == "[]"
