@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -47,6 +47,9 @@ class Job:
     stall_timeout: float | None = None
     grace: float = 15.0
     gpu_ids: tuple[str, ...] = ()
+    retries: int = 0
+    on_oom: str = "skip"
+    gpu_wait: float = 30.0
 
     @property
     def limits(self) -> Limits:
@@ -105,7 +108,7 @@ class Agent:
             launch,
             agent=lock.name,
             echo=self.echo,
-            on_event=lambda kind, content: self.tell(kind, **{"content": content}),
+            on_event=lambda kind, content: self.tell(kind, content=content),
             stop_requested=self._stop_requested,
             gpu_ids=job.gpu_ids,
             token=token,
@@ -163,7 +166,7 @@ class Agent:
         return self.stop
 
     def note(self, text: str) -> None:
-        self.tell("note", text=text)
+        self.tell("note", content={"text": text})
 
     def close(self) -> None:
         self.runner.close()
@@ -191,6 +194,7 @@ def make_controller(job: Job, agent: Agent, lock: OwnLock) -> Controller:
         agent=lock.name,
         seed=file.seed,
         storage_url=file.storage,
+        retries=job.retries,
         recorder=recorder,
         runs=RunIdentity(
             "", file.wandb_mode, group=f"{spec.name}-{job.sweep_id}", project=file.project, entity=file.entity
@@ -207,7 +211,10 @@ def run_agent(channel: Channel, token: str) -> int:
             return 1
     job = Job(**messages[0]["job"])
     lock = OwnLock(job.paths.agents, job.index)
-    agent = Agent(channel, job, load_launch(job.paths, job.limits), lock, token)
+    launch = replace(
+        load_launch(job.paths, job.limits), retries=job.retries, on_oom=job.on_oom, gpu_wait=job.gpu_wait
+    )
+    agent = Agent(channel, job, launch, lock, token)
 
     def on_signal(number: int, frame: FrameType | None) -> None:
         agent.request_stop(Stop("interrupted", f"the agent received {signal.Signals(number).name}"))

@@ -62,6 +62,13 @@ def not_negative(text: str) -> float:
     return value
 
 
+def whole(text: str) -> int:
+    """An argparse type: a whole number, zero allowed."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number")
+    return int(text)
+
+
 def make_parser() -> Parser:
     """The parser of the whole command line."""
     parser = Parser(
@@ -109,7 +116,9 @@ def make_parser() -> Parser:
     add("stall-timeout", type=positive(float), metavar="SECONDS", help="end a trial that prints nothing for so long")
     add("grace", type=not_negative, default=15.0, metavar="SECONDS", help="between SIGTERM and SIGKILL (default: 15)")
     add("max-failures", type=positive(int), metavar="N", help="end the sweep after N failures in a row")
-    add("retries", type=not_negative, default=0, metavar="N", help="of a trial the machine, not the trainer, ended")
+    add("retries", type=whole, default=0, metavar="N", help="of a trial that the machine ended, not the trainer")
+    add("on-oom", choices=["skip", "retry"], default="skip", help="whether running out of memory is retried too")
+    add("gpu-wait", type=not_negative, default=30.0, metavar="SECONDS", help="for a trial's GPU memory to be free")
     add("dry-run", action="store_true", help="show what would be searched and started; create nothing")
     parser.add_argument("trailing", nargs="*", metavar="KEY VALUE", help="configuration given to every trial")
     return parser
@@ -141,8 +150,6 @@ def not_yet(options: argparse.Namespace) -> list[str]:
         problems.append("--workers, --gpus, --trials-per-gpu: not yet; trials run one at a time on this machine's devices")
     if options.engine != "local":
         problems.append(f"--engine {options.engine}: not yet; use --engine local")
-    if options.retries:
-        problems.append("--retries: not yet; leave it out")
     if options.sweep_config and len(options.sweep_config) > 1:
         problems.append("--sweep-config: several sweeps at once: not yet; name one")
     return problems

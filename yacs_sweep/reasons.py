@@ -1,4 +1,4 @@
-"""Why a trial ended: from exit status, our own request, and what it printed last. Pure functions, but for the cgroup reader."""
+"""Why a trial ended: from its exit status, our own request, and what it printed last. Pure, but for `oom_kills`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,13 @@ from typing import Any
 from .process import Exit, Stop
 
 # Causes that are the machine's fault, not the configuration's: only these are worth the same parameters again.
-INFRASTRUCTURE = frozenset({"signal", "oom", "lost", "guard_lost"})
+INFRASTRUCTURE = frozenset({"signal", "lost", "guard_lost", "gpu_taken"})
+OUT_OF_MEMORY = frozenset({"oom", "cuda_oom"})  # worth it only if the user says so (--on-oom retry)
+
+# PyTorch's message says how much each process holds on the GPU.
+_OTHERS_HOLD = re.compile(r"\bProcess \d+ has ([\d.]+) ([KMGT]iB) memory in use")
+_OWN_HOLDS = re.compile(r"this process has ([\d.]+) ([KMGT]iB) memory in use")
+_UNITS = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
 
 _PRINTED = (
     (
@@ -41,9 +47,9 @@ class Verdict:
     cause: str
     reason: str
 
-    @property
-    def infrastructure(self) -> bool:
-        return self.cause in INFRASTRUCTURE
+    def worth_retrying(self, on_oom: str) -> bool:
+        """Whether the same parameters may fare better another time. `on_oom`: skip or retry."""
+        return self.cause in INFRASTRUCTURE or (self.cause in OUT_OF_MEMORY and on_oom == "retry")
 
 
 def oom_kills(cgroup: Path = Path("/proc/self/cgroup")) -> int | None:
@@ -85,10 +91,11 @@ def classify(
         return Verdict("finished", "finished", "finished")
     for cause, pattern in _PRINTED:
         if lines := pattern.findall(output):
+            if cause == "cuda_oom" and (others := _memory_of_others(output)):
+                return Verdict("failed", "gpu_taken", f"CUDA out of memory: other processes hold {others} on the GPU")
             return Verdict("failed", cause, f"{_LABEL[cause]}: {lines[-1].strip()}"[:400])
-    if end.status in (-signal.SIGKILL, 128 + signal.SIGKILL) and None not in (oom_before, oom_after):
-        if oom_after > oom_before:  # type: ignore[operator]
-            return Verdict("failed", "oom", "killed by the kernel: out of memory (cgroup memory.events counts it)")
+    if end.status in (-signal.SIGKILL, 128 + signal.SIGKILL) and (oom_after or 0) > (oom_before or 0):
+        return Verdict("failed", "oom", "killed by the kernel: out of memory (cgroup memory.events counts it)")
     if end.status is not None and (end.status < 0 or end.status in (137, 143)):
         return Verdict("failed", "signal", f"ended by {_signal_name(end.status)}, not sent by the launcher")
     broken = sorted(
@@ -99,6 +106,13 @@ def classify(
     errors = _LAST_ERROR.findall(output)
     detail = f": {errors[-1].strip()}" if errors else ""
     return Verdict("failed", "exit", f"exit code {end.status}{detail}"[:400])
+
+
+def _memory_of_others(output: str) -> str:
+    """How much other processes hold, if that is more than the trial itself does; else nothing."""
+    others = sum(float(size) * _UNITS[unit] for size, unit in _OTHERS_HOLD.findall(output)[-8:])
+    own = [float(size) * _UNITS[unit] for size, unit in _OWN_HOLDS.findall(output)[-1:]]
+    return f"{others / (1 << 30):.1f} GiB" if others > (own[0] if own else 0.0) else ""
 
 
 def _requested(stop: Stop, status: int | None) -> Verdict:

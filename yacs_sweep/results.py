@@ -13,6 +13,7 @@ import json
 import math
 import os
 import re
+import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -96,6 +97,23 @@ class TrialPaths:
     @property
     def stdout(self) -> Path:
         return self.dir / "stdout.log"
+
+
+def inherit_files(old: TrialPaths, new: TrialPaths) -> None:
+    """Gives a trial the files another one left, but for the launcher's own. Hard links where the file system has them:
+    checkpoints are large, and replaced rather than written to. What grows (log files) is copied."""
+    ours = {old.record.name, old.metrics.name, old.stdout.name}
+    for source in sorted(old.dir.rglob("*")):
+        target = new.dir / source.relative_to(old.dir)
+        if source.is_dir():
+            target.mkdir(exist_ok=True)
+        elif source.name not in ours and not source.name.startswith("."):
+            try:
+                if source.suffix in (".txt", ".log", ".json", ".jsonl"):
+                    raise OSError
+                os.link(source, target)
+            except OSError:
+                shutil.copy2(source, target)
 
 
 @dataclass(frozen=True)
@@ -193,6 +211,13 @@ class TrialRecord:
         return cls.from_row(json.loads(path.read_text(encoding="utf-8")))
 
 
+def mark_lost(record: TrialRecord, paths: SweepPaths) -> None:
+    """The trial's agent died while it ran."""
+    record.state, record.cause, record.reason = "lost", "lost", "its agent died"
+    record.ended, record.pid = utc_now(), None
+    record.save(paths.trial(record.name))
+
+
 def better(goal: str, left: float, right: float) -> bool:
     """Whether `left` is a better value of the metric than `right`; nan is worse than anything."""
     if math.isnan(left) or math.isnan(right):
@@ -224,10 +249,15 @@ class Summary:
     """summary.json: collects trial.json rows and rewrites the file."""
 
     def __init__(self, paths: SweepPaths, *, name: str, controller: str, method: str, metric: str, goal: str) -> None:
-        self._paths = paths
+        self.paths = paths
         self._head = {"sweep_id": paths.sweep_id, "name": name, "controller": controller, "method": method}
         self._metric = {"name": metric, "goal": goal}
         self.records: dict[str, TrialRecord] = {record.id: record for record in paths.records()}
+        self.own: set[str] = set()  # trials of this launcher, of which it is told
+
+    @property
+    def path(self) -> Path:
+        return self.paths.summary
 
     @property
     def goal(self) -> str:
@@ -243,6 +273,16 @@ class Summary:
     def ranked(self) -> list[TrialRecord]:
         return rank(self.records.values(), self.goal)
 
+    def read_others(self) -> None:
+        """Takes in trials of other launchers that work on the same sweep."""
+        known = {record.name: record for record in self.records.values()}
+        for path in self.paths.dir.glob("*/trial.json"):
+            record = known.get(path.parent.name)
+            if record is None or (record.state == "running" and record.id not in self.own):
+                with contextlib.suppress(OSError, ValueError, TypeError):
+                    found = TrialRecord.load(path)
+                    self.records[found.id] = found
+
     def content(self) -> dict[str, Any]:
         best = self.best()
         return {
@@ -256,7 +296,8 @@ class Summary:
         }
 
     def write(self) -> None:
-        write_atomically(self._paths.summary, to_json(self.content(), indent=1) + "\n", durable=False)
+        self.read_others()
+        write_atomically(self.paths.summary, to_json(self.content(), indent=1) + "\n", durable=False)
 
 
 class MetricsFile:

@@ -70,6 +70,9 @@ def make_job(plan: Plan, paths: SweepPaths, options: argparse.Namespace) -> Job:
         timeout=options.timeout,
         stall_timeout=options.stall_timeout,
         grace=options.grace,
+        retries=int(options.retries),
+        on_oom=options.on_oom,
+        gpu_wait=options.gpu_wait,
     )
 
 

@@ -20,9 +20,10 @@ from typing import Any
 from .agents import Job
 from .channel import Channel, Message
 from .process import MARKER, await_marked, kill_marked
-from .results import ENDED_WELL, Summary, TrialRecord
+from .results import ENDED_WELL, Summary, TrialRecord, mark_lost
 
 MAX_RESTARTS = 3  # deaths of one worker's agents in a row without a trial ended in between
+SILENCE = 120.0  # seconds without a sign of life after which an agent counts as hung and is replaced
 AGENT_EXIT_GRACE = 20.0  # seconds an agent gets, beyond its trial's grace period, to leave when asked
 GUARD_EXIT_GRACE = 4.0  # seconds for the guard of a dead agent to end its trial, before we do
 AGENT_CODE = "import sys; sys.path.insert(0, {root!r}); from yacs_sweep.agents import main; main()"
@@ -71,6 +72,7 @@ class AgentHandle:
         self.job = job
         self.deaths = 0  # in a row, without a trial ended in between
         self.token = ""
+        self.heard = 0.0  # when it last said something (monotonic seconds)
         self.ticket = False
         self.trial: TrialRecord | None = None
         self.log: Path
@@ -92,6 +94,7 @@ class AgentHandle:
                 env={**os.environ, MARKER: self.token},
             )
         self.channel = Channel(ours)
+        self.heard = time.monotonic()
         self.ticket, self.trial = False, None
         self.channel.send(job=asdict(self.job))
 
@@ -114,7 +117,9 @@ class Supervisor:
         on_trial: Callable[[TrialRecord], None] = lambda record: None,
         on_row: Callable[[dict[str, Any]], None] = lambda row: None,
         say: Callable[[str], None] = print,
+        silence: float = SILENCE,
     ) -> None:
+        self.silence = silence
         self.handles = [AgentHandle(job) for job in jobs]
         self.left = count
         self.summary = summary
@@ -166,6 +171,7 @@ class Supervisor:
 
     def _message(self, handle: AgentHandle, message: Message) -> None:
         kind = message["event"]
+        handle.heard = time.monotonic()
         if kind == "want":
             handle.ticket = self.left > 0
             self.left -= handle.ticket
@@ -181,7 +187,7 @@ class Supervisor:
         elif kind == "end":
             self._ended(handle, TrialRecord.from_row(message["content"]))
         elif kind == "note":
-            self.say(message["text"])
+            self.say(message["content"]["text"])
         elif kind == "fatal":
             self.outcome.message = message["text"]
             self.left = 0
@@ -193,8 +199,18 @@ class Supervisor:
 
     def _record(self, record: TrialRecord) -> None:
         self.summary.records[record.id] = record
-        self.summary.write()
-        self.on_trial(record)
+        self.summary.own.add(record.id)
+        try:
+            self.summary.write()
+            self.on_trial(record)
+        except OSError as error:
+            self._fail(f"cannot write results: {error.strerror} ({error.filename or self.summary.path})")
+
+    def _fail(self, message: str) -> None:
+        """Ends the sweep: nothing new starts, what runs is ended."""
+        if self.outcome.message is None:
+            self.outcome.message = message
+            self.stop({"cause": "interrupted", "detail": message, "grace": None})
 
     def _ended(self, handle: AgentHandle, record: TrialRecord) -> None:
         handle.trial, handle.ticket, handle.deaths = None, False, 0
@@ -221,6 +237,7 @@ class Supervisor:
         handle.deaths += 1
         if handle.trial is not None:
             self.say(f"the agent of {handle.trial.name} died ({_status(status)}); the trial is lost")
+            self._lose(handle.trial)
         self._return_ticket(handle)
         if self.stop_sent is not None:
             return
@@ -234,6 +251,22 @@ class Supervisor:
             time.sleep(min(5.0, 0.2 * 2 ** (handle.deaths - 1)))
             self._launch(handle)
 
+    def _lose(self, trial: TrialRecord) -> None:
+        """The trial of a dead agent; the agent may have written its end before it could tell."""
+        with contextlib.suppress(OSError, ValueError, TypeError):
+            trial = TrialRecord.load(self.summary.paths.trial(trial.name).record)
+            if trial.state == "running":
+                mark_lost(trial, self.summary.paths)
+        self._record(trial)
+
+    def _replace_hung(self) -> None:
+        now = time.monotonic()
+        for handle in self.handles:
+            if now - handle.heard > self.silence and handle.process.poll() is None:
+                self.say(f"worker {handle.job.index} gave no sign of life for {self.silence:g} s; its agent is replaced")
+                handle.heard = now
+                handle.process.kill()
+
     def _launch(self, handle: AgentHandle) -> None:
         handle.start()
         self.selector.register(handle.channel, selectors.EVENT_READ, handle)
@@ -245,6 +278,7 @@ class Supervisor:
                 self._launch(handle)
             while self.selector.get_map():
                 self._handle_signals()
+                self._replace_hung()
                 if time.monotonic() > self.stop_deadline:
                     for handle in self.handles:
                         handle.process.kill()

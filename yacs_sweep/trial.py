@@ -7,6 +7,7 @@ import math
 import os
 import socket
 import subprocess
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,11 +15,13 @@ from typing import Any, Protocol
 
 from .echo import Echo
 from .errors import SweepError
+from .gpu import FreeGround
+from .guard import descendants
 from .overrides import Overrides
 from .parsing import LogParser
 from .process import Exit, Guard, GuardLost, Limits, StartError, Stop, run_child
 from .reasons import Verdict, classify, oom_kills
-from .results import MetricsFile, SweepPaths, TrialPaths, TrialRecord, better, folder_name, utc_now
+from .results import MetricsFile, SweepPaths, TrialPaths, TrialRecord, better, folder_name, inherit_files, utc_now
 from .trainer import TrainerProfile
 
 TAIL_BYTES = 1 << 16  # of output, for the last lines and the reason
@@ -87,6 +90,9 @@ class Launch:
     goal: str = "minimize"
     optimize: str = "last"
     limits: Limits = field(default_factory=Limits)
+    retries: int = 0  # more attempts for a trial that the machine ended, not the trainer
+    on_oom: str = "skip"  # or retry: whether running out of memory is worth another attempt
+    gpu_wait: float = 30.0  # for the memory of an ended trial to be free
 
 
 def git_commit(folder: str | Path) -> str | None:
@@ -167,7 +173,7 @@ class TrialRunner:
         Args:
             token: marks the environment of every process of the trials.
             agent: name of the agent's lock file, kept in trial.json.
-            on_event: told of "start" and "end" (trial.json rows) and "row".
+            on_event: told of "start" and "end" (trial.json rows), "row", and "note" (a line for the user).
             stop_requested: a reason from outside the trial (interrupt) to end it.
         """
         self.launch, self.agent, self.echo = launch, agent, echo
@@ -175,6 +181,7 @@ class TrialRunner:
         self.commit = git_commit(launch.profile.cwd)
         self.token = token
         self.guard = Guard(token=token)
+        self.ground = FreeGround(gpu_ids, launch.gpu_wait)
 
     def close(self) -> None:
         self.guard.close()
@@ -211,8 +218,16 @@ class TrialRunner:
             agent=self.agent,
             dir=str(paths.dir),
         )
+        if assignment.retry_of is not None:
+            self._inherit(assignment.retry_of, paths)
         record.save(paths)
         return record, paths
+
+    def _inherit(self, trial_id: str, paths: TrialPaths) -> None:
+        """The trial whose point is tried again left checkpoints, perhaps: the trainer goes on from them."""
+        for old in self.launch.paths.records():
+            if old.id == trial_id:
+                inherit_files(self.launch.paths.trial(old.name), paths)
 
     def run(self, assignment: Assignment, hooks: Hooks, refused: str | None = None) -> TrialRecord:
         """Runs one trial to its end; returns the final content of its trial.json. With `refused` nothing is started: the
@@ -234,48 +249,23 @@ class TrialRunner:
             raise
 
     def _run(self, record: TrialRecord, paths: TrialPaths, hooks: Hooks) -> TrialRecord:
-        launch = self.launch
-        objective = Objective(launch.metric, launch.goal, launch.optimize)
-        metrics = MetricsFile(paths.metrics)
-        last_values: dict[str, Any] = {}
-
-        def on_row(row: Mapping[str, Any]) -> None:
-            step = metrics.append(row)
-            record.rows += 1
-            objective.see(row)
-            last_values.update(row)
-            hooks.log(row, step)
-            self.on_event("row", {"id": record.id, "step": step, **row})
-
-        def poll() -> Stop | None:
-            if stop := self.stop_requested():
-                return stop
-            why = hooks.should_stop()
-            return None if why is None else Stop("stopped", why)
-
-        oom_before = oom_kills()
-        output = _Output(paths, LogParser(launch.profile.metrics), on_row)
-        output.echo = self.echo
+        """All attempts of a trial; they share its folder, where a trainer finds its checkpoint again."""
+        attempt = _Attempt(self, record, paths, hooks)
         try:
-            try:
-                failure, end = self._child(record, output, poll)
-            finally:
-                output.close()
+            while True:
+                self.ground.note_before()
+                verdict = attempt.run()
+                if held := self.ground.wait(attempt.pids):
+                    self.on_event("note", {"text": f"{record.name}: {held}"})
+                again = record.attempts <= self.launch.retries and verdict.worth_retrying(self.launch.on_oom)
+                if not again or verdict.state != "failed" or self.stop_requested() is not None:
+                    break
+                text = f"{record.name}: {verdict.reason}; attempt {record.attempts + 1} of {self.launch.retries + 1}"
+                self.on_event("note", {"text": text})
+                record.attempts += 1
+                record.save(paths)
         finally:
-            metrics.close()
-        if end is not None:
-            record.exit_code = end.status
-        verdict = failure or classify(
-            end,
-            output.text,
-            metric=launch.metric,
-            metric_seen=objective.last is not None,
-            last_values=last_values,
-            oom_before=oom_before,
-            oom_after=oom_kills(),
-        )
-        record.value = objective.value
-        record.last_lines = [] if verdict.state == "finished" else output.last_lines
+            attempt.close()
         return self._end(record, paths, verdict)
 
     def _end(self, record: TrialRecord, paths: TrialPaths, verdict: Verdict) -> TrialRecord:
@@ -286,27 +276,84 @@ class TrialRunner:
         self.on_event("end", record.row())
         return record
 
-    def _child(
-        self, record: TrialRecord, output: _Output, poll: Callable[[], Stop | None]
-    ) -> tuple[Verdict | None, Exit | None]:
+
+class _Attempt:
+    """One run of the trainer's command, and what all attempts of a trial have in common."""
+
+    def __init__(self, runner: TrialRunner, record: TrialRecord, paths: TrialPaths, hooks: Hooks) -> None:
+        launch = runner.launch
+        self.runner, self.record, self.hooks = runner, record, hooks
+        self.objective = Objective(launch.metric, launch.goal, launch.optimize)
+        self.metrics = MetricsFile(paths.metrics)
+        self.last_values: dict[str, Any] = {}
+        self.pids: set[int] = set()  # the trial's processes, as far as they were seen
+        self._paths = paths
+        self._looked = 0.0
+
+    def close(self) -> None:
+        self.metrics.close()
+
+    def on_row(self, row: Mapping[str, Any]) -> None:
+        step = self.metrics.append(row)
+        self.record.rows += 1
+        self.objective.see(row)
+        self.last_values.update(row)
+        self.hooks.log(row, step)
+        self.runner.on_event("row", {"id": self.record.id, "step": step, **row})
+
+    def poll(self) -> Stop | None:
+        if (now := time.monotonic()) - self._looked > 1.0:
+            self._looked = now
+            self.pids.update(descendants(self.runner.guard.pid))
+        if stop := self.runner.stop_requested():
+            return stop
+        why = self.hooks.should_stop()
+        return None if why is None else Stop("stopped", why)
+
+    def on_start(self, pid: int) -> None:
+        self.record.pid = pid
+        self.pids.add(pid)
+
+    def run(self) -> Verdict:
+        """Starts the command and sees it end."""
+        launch, record = self.runner.launch, self.record
+        oom_before = oom_kills()
+        output = _Output(self._paths, LogParser(launch.profile.metrics), self.on_row)
+        output.echo = self.runner.echo
+        failure: Verdict | None = None
+        end: Exit | None = None
         try:
             end = run_child(
-                self.guard,
+                self.runner.guard,
                 record.command,
-                child_environment(self.launch.profile.env, os.environ),
-                self.launch.profile.cwd,
-                limits=self.launch.limits,
+                child_environment(launch.profile.env, os.environ),
+                launch.profile.cwd,
+                limits=launch.limits,
                 on_output=output.write,
                 on_quiet=output.flush,
-                poll=poll,
-                on_start=lambda pid: setattr(record, "pid", pid),
+                poll=self.poll,
+                on_start=self.on_start,
             )
         except StartError as error:
-            return Verdict("failed", "start", str(error)), None
+            failure = Verdict("failed", "start", str(error))
         except GuardLost as error:
-            self.guard = Guard(token=self.token)
-            return Verdict("failed", "guard_lost", str(error)), None
-        return None, end
+            self.runner.guard = Guard(token=self.runner.token)
+            failure = Verdict("failed", "guard_lost", str(error))
+        finally:
+            output.close()
+        record.exit_code = end.status if end is not None else None
+        verdict = failure or classify(
+            end,
+            output.text,
+            metric=launch.metric,
+            metric_seen=self.objective.last is not None,
+            last_values=self.last_values,
+            oom_before=oom_before,
+            oom_after=oom_kills(),
+        )
+        record.value = self.objective.value
+        record.last_lines = [] if verdict.state == "finished" else output.last_lines
+        return verdict
 
 
 def finite(value: float | None) -> bool:

@@ -18,7 +18,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from ..agents import agent_lives
 from ..errors import SweepError
 from ..recorder import Recorder, Run, RunIdentity
-from ..results import SweepPaths, TrialPaths, TrialRecord
+from ..results import SweepPaths, TrialPaths, TrialRecord, mark_lost
 from ..spec_model import SweepSpec
 from ..trial import Assignment, finite
 from .base import Turn
@@ -28,6 +28,8 @@ from .storage import exclusive, open_storage
 
 # What of a trial the storage keeps beside Optuna's own fields.
 ATTRIBUTE = "trial"
+RETRY_OF = "retry_of"  # the trial whose point this one tries again
+LOST = "lost"  # how often that point has been lost with an agent
 VOID = "void"  # not a trial: the grid was exhausted already, or its point breaks a condition
 RECORDER_GRACE = 60.0  # seconds W&B gets, when the agent leaves, to take what it has not taken yet
 MAX_DRAWS = 1000  # of one point, until the conditions are taken to be impossible
@@ -83,6 +85,7 @@ class LocalController:
         agent: str,
         seed: int,
         storage_url: str | None = None,
+        retries: int = 0,
         recorder: Recorder | None = None,
         runs: RunIdentity | None = None,
     ) -> None:
@@ -90,11 +93,13 @@ class LocalController:
         Args:
             agent: name of this agent's lock file.
             seed: of the search; the same for all agents of the sweep.
+            retries: how often a point is tried again whose trial was lost with its agent; at least once.
             recorder: writes every trial as a W&B run; None: no runs.
             runs: what these runs have in common.
         """
         self.paths, self.spec, self.agent, self.seed, self.recorder = paths, spec, agent, seed, recorder
         self.runs = runs
+        self.lost_limit = max(1, retries)
         self.space = Space(spec.parameters, listed=spec.method == "grid")
         self.goal = spec.metric.goal if spec.metric else "minimize"
         self._grid = _GridCounter()
@@ -155,7 +160,7 @@ class LocalController:
                 name=f"trial-{trial.number:04d}",
                 number=trial.number,
                 params=params,
-                retry_of=trial.user_attrs.get("retry_of"),
+                retry_of=trial.user_attrs.get(RETRY_OF),
             )
             trial.set_user_attr(
                 ATTRIBUTE,
@@ -179,11 +184,12 @@ class LocalController:
     # -- recovery ---------------------------------------------------------------------------------------------------
 
     def recover(self) -> list[TrialRecord]:
-        """Puts in order what dead agents left behind: their finished trials are told, their running ones marked lost and
-        tried again once, and so are points that an interrupt kept from being evaluated."""
+        """Puts in order what dead agents left behind: their finished trials are told, their running ones marked lost; points
+        that were lost, or that an interrupt kept from being evaluated, are tried again."""
         lost = []
-        retried = {trial.user_attrs.get("retry_of") for trial in self.study.get_trials(deepcopy=False)}
-        for trial in self.study.get_trials(deepcopy=False):
+        trials = self.study.get_trials(deepcopy=False)
+        retried = {trial.user_attrs.get(RETRY_OF) for trial in trials}
+        for trial in trials:
             about = trial.user_attrs.get(ATTRIBUTE, {})
             if about.get(VOID) or trial.state == TrialState.WAITING:
                 continue
@@ -193,18 +199,27 @@ class LocalController:
                 if owner and agent_lives(self.paths.agents, owner):
                     continue
                 if record is not None and record.state == "running":
-                    record.state, record.cause, record.reason = "lost", "lost", "its agent died"
-                    record.save(self.paths.trial(record.name))
+                    mark_lost(record, self.paths)
                     lost.append(record)
-                if record is None:
-                    self.study.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
-                else:
-                    self.tell(trial, record)
-            name = f"{self.paths.sweep_id}-{trial.number}"
-            unevaluated = record is None or record.state in ("lost", "killed")
-            if unevaluated and name not in retried and trial.user_attrs.get("retry_of") is None and trial.params:
-                self.study.enqueue_trial(trial.params, user_attrs={"retry_of": name})
+                self._settle(trial, record)
+            self._requeue(trial, record, retried)
         return lost
+
+    def _settle(self, trial: FrozenTrial, record: TrialRecord | None) -> None:
+        if record is None:  # its agent died between asking and writing trial.json
+            self.study.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
+        else:
+            self.tell(trial, record)
+
+    def _requeue(self, trial: FrozenTrial, record: TrialRecord | None, retried: set[str | None]) -> None:
+        name = f"{self.paths.sweep_id}-{trial.number}"
+        if name in retried or (record is not None and record.state not in ("lost", "killed")):
+            return
+        if set(trial.params) != set(self.space.distributions) and not any(p.parent for p in self.spec.parameters):
+            return  # its agent died while the point was being drawn: nobody knows it
+        lost = trial.user_attrs.get(LOST, 0) + (record is None or record.state == "lost")
+        if lost <= self.lost_limit:
+            self.study.enqueue_trial(trial.params, user_attrs={RETRY_OF: name, LOST: lost})
 
     def _record(self, trial: FrozenTrial, about: Mapping[str, Any]) -> TrialRecord | None:
         with contextlib.suppress(OSError, ValueError, TypeError, KeyError):

@@ -1,0 +1,129 @@
+"""NVIDIA GPUs: who holds memory on them. Everything reads through one function, so that tests bring GPUs of their own."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+SLACK = 64 << 20  # bytes by which a GPU's use may differ for reasons that are nobody's trial
+PERIOD = 0.05  # seconds between two looks
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """One device. `processes`: bytes by process id; empty where a container hides them."""
+
+    index: int
+    uuid: str
+    name: str
+    used: int
+    processes: dict[int, int]
+
+
+Reader = Callable[[], list[Gpu]]
+
+
+def read_gpus() -> list[Gpu]:
+    """The devices NVML sees; none without a driver or without nvidia-ml-py."""
+    try:
+        import pynvml
+
+        pynvml.nvmlInit()
+    except Exception:  # no module, no driver, no permission: no GPUs either way
+        return []
+    found = []
+    for index in range(pynvml.nvmlDeviceGetCount()):
+        with contextlib.suppress(pynvml.NVMLError):
+            handle = pynvml.nvmlDeviceGetHandleByIndex(index)
+            processes: dict[int, int] = {}
+            for process in pynvml.nvmlDeviceGetComputeRunningProcesses(handle):
+                processes[process.pid] = int(process.usedGpuMemory or 0)
+            found.append(
+                Gpu(
+                    index,
+                    _text(pynvml.nvmlDeviceGetUUID(handle)),
+                    _text(pynvml.nvmlDeviceGetName(handle)),
+                    int(pynvml.nvmlDeviceGetMemoryInfo(handle).used),
+                    processes,
+                )
+            )
+    return found
+
+
+def _text(value: str | bytes) -> str:
+    return value.decode() if isinstance(value, bytes) else value
+
+
+def of_trial(gpus: Sequence[Gpu], gpu_ids: Sequence[str], visible: str | None) -> list[Gpu]:
+    """The devices a trial may use: those it was given, else those CUDA_VISIBLE_DEVICES names, else all."""
+    names = list(gpu_ids) or [word.strip() for word in (visible or "").split(",") if word.strip()]
+    if not names and visible is None:
+        return list(gpus)
+    return [gpu for gpu in gpus if any(name == str(gpu.index) or gpu.uuid.startswith(name) for name in names)]
+
+
+def process_exists(pid: int) -> bool:
+    """Whether a process of that id runs on this machine."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
+def process_name(pid: int) -> str:
+    """A short name for messages."""
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/comm") as file:
+        return file.read().strip()
+    return "?"
+
+
+class FreeGround:
+    """Waits, between two trials, until the first one's memory on its GPUs is free."""
+
+    def __init__(self, gpu_ids: Sequence[str], wait: float, reader: Reader = read_gpus) -> None:
+        """
+        Args:
+            gpu_ids: the trial's GPUs (indices or UUIDs); empty: those that are visible.
+            wait: seconds at most.
+        """
+        self._ids, self._wait, self._reader = gpu_ids, wait, reader
+        self._before: dict[str, int] = {}
+        self._present = True  # until a look finds no GPU at all
+
+    def _look(self) -> list[Gpu]:
+        if not self._present:
+            return []
+        gpus = self._reader()
+        self._present = bool(gpus)
+        return of_trial(gpus, self._ids, os.environ.get("CUDA_VISIBLE_DEVICES"))
+
+    def note_before(self) -> None:
+        """Call before a trial starts: what is in use now is not the trial's."""
+        self._before = {gpu.uuid: gpu.used for gpu in self._look()}
+
+    def wait(self, pids: set[int]) -> str | None:
+        """Waits until no process in `pids` (the trial's) holds memory; a message that says who does, if it is in vain."""
+        deadline = time.monotonic() + self._wait
+        while held := self._held(pids):
+            if time.monotonic() >= deadline:
+                return f"GPU memory of the trial is still held after {self._wait:g} s: {'; '.join(held)}"
+            time.sleep(PERIOD)
+        return None
+
+    def _held(self, pids: set[int]) -> list[str]:
+        held = []
+        for gpu in self._look():
+            ours = {pid: size for pid, size in gpu.processes.items() if pid in pids or not process_exists(pid)}
+            if ours:
+                who = ", ".join(f"process {pid} ({process_name(pid)}) {size >> 20} MiB" for pid, size in ours.items())
+                held.append(f"GPU {gpu.index}: {who}")
+            elif not gpu.processes and gpu.used > self._before.get(gpu.uuid, gpu.used) + SLACK:
+                extra = (gpu.used - self._before[gpu.uuid]) >> 20
+                held.append(f"GPU {gpu.index}: {extra} MiB more than before the trial, by processes not visible here")
+        return held
