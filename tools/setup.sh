@@ -27,7 +27,7 @@ fi
 
 # uv resolves by its own settings, not pip's: an extra index or a wheel folder in pip's configuration
 # may hold a torch that does not match torchvision's.
-[ -x .venv/bin/uv ] || .venv/bin/python -m pip install --quiet --disable-pip-version-check uv
+[ -x .venv/bin/uv ] || .venv/bin/python -m pip install -qq --disable-pip-version-check uv
 echo "setup: installing $requirements"
 .venv/bin/uv pip install --quiet --python .venv/bin/python -r "$requirements"
 rm -f .venv/.installed-*

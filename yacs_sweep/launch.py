@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 import random
+import re
 import string
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -105,8 +106,9 @@ def remember(paths: SweepPaths) -> None:
 
 def find_sweep(sweep_id: str, bases: list[Path]) -> SweepPaths | None:
     """The folder of an existing sweep: below one of `bases`, or where it was remembered to be."""
-    name = sweep_id.rsplit("/", 1)[-1]
-    if not name or name.startswith(".") or set(name) - set(string.ascii_letters + string.digits + "_-."):
+    parts = sweep_id.split("/")
+    name = parts[-1]
+    if len(parts) > 3 or not all(re.fullmatch(r"\w[\w.-]*", part) for part in parts):
         raise ConfigError(f"--sweep_id {sweep_id}: not a sweep id; write ID, PROJECT/ID or ENTITY/PROJECT/ID")
     candidates = list(bases)
     try:

@@ -7,7 +7,9 @@ import math
 import os
 import re
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NoReturn
+
+from .yaml_reader import did_you_mean
 
 EPILOG = """\
 examples:
@@ -25,7 +27,15 @@ _KEY = re.compile(r"[A-Z][A-Z0-9_]*(\.[A-Za-z0-9_]+)+")  # of a YACS tree
 
 
 class Parser(argparse.ArgumentParser):
-    """Options are understood with dashes and with underscores."""
+    """Options are understood with dashes and with underscores; a mistake is told in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        unknown = [word.partition("=")[0] for word in message.split() if word.startswith("-")]
+        hint = ""
+        if message.startswith("unrecognized"):
+            known = [option for action in self._actions for option in action.option_strings]
+            hint = "".join(did_you_mean(word, known) for word in unknown[:1])
+        self.exit(2, f"error: {message}{hint} (--help lists the options)\n")
 
     def add(self, *names: str, **settings: Any) -> None:
         """`add_argument`, with the other spelling of each name beside it."""

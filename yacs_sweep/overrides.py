@@ -66,11 +66,11 @@ class Overrides:
     def check_all(self, parameters: Mapping[str, Iterable[Any]]) -> list[str]:
         """Problems of a whole search: each parameter's, and names that mean the same key."""
         problems = [problem for name, values in parameters.items() for problem in self.check(name, values)]
-        return problems + self._collisions(parameters)
+        return problems + self.collisions(parameters)
 
     def words(self, params: Mapping[str, Any]) -> list[str]:
         """The argv words that set `params`, in their order. Raises ConfigError with every problem."""
-        problems = self._collisions(params)
+        problems = self.collisions(params)
         words = []
         for name, value in params.items():
             try:
@@ -143,7 +143,8 @@ class Overrides:
         text_due = self.schema is not None and isinstance(self.schema.values.get(key), str)
         return text if text_due and value is not None and not isinstance(value, str) else value
 
-    def _collisions(self, names: Iterable[str]) -> list[str]:
+    def collisions(self, names: Iterable[str]) -> list[str]:
+        """Parameter names that mean the same key."""
         by_key: dict[str, list[str]] = {}
         for name in names:
             by_key.setdefault(self.profile.aliases.get(name, name), []).append(name)

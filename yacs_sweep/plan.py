@@ -18,9 +18,10 @@ from .login import is_logged_in
 from .overrides import Overrides
 from .results import SweepPaths
 from .schema import read_schema
-from .spec import SweepSpec, load_spec, spec_from_options
+from .spec import SweepSpec, find_sweep_file, load_spec, spec_from_options
 from .spec_model import DEFAULT_RESULTS_DIR
 from .trainer import TrainerProfile, load_profile
+from .yaml_reader import read_yaml_file
 
 PACKAGE_ROOT = Path(__file__).resolve().parent.parent
 SETTLED = ("finished", "stopped", "failed")  # states of trials that are not tried again
@@ -95,7 +96,23 @@ def _check_options(options: argparse.Namespace, controller: str) -> list[str]:
             problems.append("--storage: belongs to the local controller; leave it out or use --controller local")
         if options.wandb_mode in ("offline", "disabled"):
             problems.append(f"--wandb-mode {options.wandb_mode}: a W&B sweep needs its server; use --controller local")
+    if options.storage:
+        problems += _storage_problems(options.storage)
     return problems
+
+
+def _storage_problems(url: str) -> list[str]:
+    """Why the database cannot be used."""
+    import sqlalchemy
+
+    try:
+        engine = sqlalchemy.create_engine(url)
+        if engine.dialect.name != "sqlite":  # connecting would create the file
+            engine.connect().close()
+    except (sqlalchemy.exc.SQLAlchemyError, ImportError) as error:
+        reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
+        return [f"--storage: cannot use that database: {reason}"]
+    return []
 
 
 def _interpreter(given: str | None) -> str | None:
@@ -165,6 +182,31 @@ def check_parameters(spec: SweepSpec, overrides: Overrides) -> list[str]:
     return overrides.check_all({item.name: item.extremes() for item in spec.parameters})
 
 
+def _placed(options: argparse.Namespace, overrides: Overrides, spec: SweepSpec | None) -> list[str]:
+    """`check_parameters`, with the place in the sweep file; of a file that is wrong in other ways, its names alone."""
+    document = None
+    if options.sweep_config:
+        try:
+            path = find_sweep_file(options.sweep_config[0], preset_folders())
+            document = read_yaml_file(str(path), str(path))
+        except ConfigError:
+            return []  # told already
+    written = document.data.get("parameters") if document is not None and isinstance(document.data, dict) else None
+    written = written if isinstance(written, dict) else {}
+    if spec is None:
+        values: dict[str, tuple[Any, ...]] = {
+            str(name): () for name, body in written.items() if not isinstance(body, dict) or "parameters" not in body
+        }
+    else:
+        values = {item.name: item.extremes() for item in spec.parameters}
+    problems = []
+    for name, extremes in values.items():
+        for problem in overrides.check(name, extremes):
+            inside = document is not None and name in written
+            problems.append(document.message(("parameters", name), problem) if document and inside else problem)
+    return problems + overrides.collisions(values)
+
+
 def _trainer(
     problems: _Problems, trainer: str, python: str | None, config: str | None, words: list[str]
 ) -> tuple[TrainerProfile, Overrides, list[str], dict[str, Any]] | None:
@@ -201,9 +243,8 @@ def _checked(options: argparse.Namespace, known: SweepSpec | None, controller: s
     trainer = None
     if first is not None and len(problems.found) == before:
         trainer = _trainer(problems, options.trainer, python, config, options.trailing)
-    if trainer is not None and spec is not None:
-        where = f"{options.sweep_config[0]}: " if options.sweep_config else ""
-        problems.found += [where + problem for problem in check_parameters(spec, trainer[1])]
+    if trainer is not None:
+        problems.found += _placed(options, trainer[1], spec)
     problems.end()
     assert spec is not None and trainer is not None
     profile, overrides, words, values = trainer

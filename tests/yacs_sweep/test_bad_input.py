@@ -1,0 +1,113 @@
+"""A user's mistake: every mistake in one clear line, exit status 2, nothing created, no traceback."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.sweeping import GRID, environment, sweep, write_sweep
+
+BROKEN = "method: grid\nparameters:\n  base_lr: [1, 2\n"
+WRONG = """\
+method: grid
+metric: {name: val/mAP, goal: maximize}
+parameters:
+  base_lrr: {values: [0.1]}
+  max_epochs: {values: [1, 2.5]}
+  SOLVER.MARGN: {values: [0.3]}
+  weight_decay: {values: [abc]}
+"""
+TWICE_WRONG = """\
+method: bayesian
+parameters:
+  base_lrr: {values: [0.1]}
+  margin: {min: 0.5, max: 0.1}
+"""
+FILES = {"broken.yaml": BROKEN, "wrong.yaml": WRONG, "twice.yaml": TWICE_WRONG, "none.yaml": "method: grid\nparameters: {}\n"}
+
+CASES = [
+    (["--sweep-config", "nofile.yaml"], ["nofile.yaml: no such sweep file or preset; presets: ablation, base"]),
+    (["--sweep-config", "sweep_tset"], ["did you mean sweep_test?"]),
+    (["--sweep-config", "broken.yaml"], ["broken.yaml:4:1: not valid YAML"]),
+    (
+        ["--sweep-config", "wrong.yaml"],
+        [
+            "wrong.yaml:4:3: parameters.base_lrr: base_lrr: no such key in defaults.py:_C; did you mean base_lr?",
+            "wrong.yaml:5:3: parameters.max_epochs: max_epochs (SOLVER.MAX_EPOCHS): 2.5 is not a whole number",
+            "wrong.yaml:6:3: parameters.SOLVER.MARGN: SOLVER.MARGN: no such key",
+            "did you mean SOLVER.MARGIN?",
+            "weight_decay (SOLVER.WEIGHT_DECAY): 'abc' is not a number",
+        ],
+    ),
+    (
+        ["--sweep-config", "twice.yaml"],
+        [
+            "twice.yaml:1:1: method: 'bayesian' is not allowed; allowed: grid, random, bayes; did you mean bayes?",
+            "twice.yaml:3:3: parameters.base_lrr: base_lrr: no such key",
+            "min: 0.5 is greater than max 0.1",
+        ],
+    ),
+    (["--sweep-config", "none.yaml"], ["holds no parameter"]),
+    (["--sweep-config", "sweep_test", "--count", "0"], ["--count: '0' is not a positive whole number"]),
+    (["--sweep_id", "nosuch"], ["--sweep_id nosuch: no such sweep"]),
+    (["--sweep_id", "../../etc"], ["not a sweep id"]),
+    (["--sweep_id", "x", "--method", "grid"], ["--method: --sweep_id goes on with a sweep as it was described"]),
+    ([], ["nothing to search"]),
+    (["--lr_values", "1,x"], ["--lr_values: 'x' is not a number"]),
+    (["--custom_params", "{"], ["--custom_params: not JSON"]),
+    (["--lr_values", "1", "SOLVER.BASE_LRR", "2"], ["SOLVER.BASE_LRR: no such key", "did you mean SOLVER.BASE_LR?"]),
+    (["--lr_values", "1", "SOLVER.MARGIN"], ["'SOLVER.MARGIN' has no value"]),
+    (["--lr_values", "1", "SOLVER.MAX_EPOCHS", "many"], ["SOLVER.MAX_EPOCHS", "not a whole number"]),
+    (["--lr_values", "1", "--sweep-confg", "x"], ["did you mean --sweep-config?"]),
+    (["--lr_values", "1", "--storage", "nodb://x"], ["--storage: cannot use that database"]),
+    (["--lr_values", "1", "--python", "nopython"], ["--python nopython: no such interpreter"]),
+    (["--lr_values", "1", "--workers", "2"], ["--workers", "not yet"]),
+    (["--lr_values", "1", "--engine", "slurm"], ["--engine slurm: not yet"]),
+    (["--lr_values", "1", "--timeout", "-1"], ["--timeout: '-1' is not a positive number"]),
+]
+
+
+@pytest.mark.parametrize(("words", "expected"), CASES, ids=[" ".join(words) or "nothing" for words, _ in CASES])
+def test_mistake(tmp_path: Path, words: list[str], expected: list[str]) -> None:
+    for name, text in FILES.items():
+        write_sweep(tmp_path, text, name)
+    before = sorted(tmp_path.rglob("*"))
+    ran = sweep(tmp_path, *words, env=environment(tmp_path))
+    assert ran.code == 2, ran.out + ran.err
+    for text in expected:
+        assert text in ran.err
+    assert "Traceback" not in ran.err
+    assert all(line.startswith("error: ") for line in ran.err.splitlines())
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (None, "--config_file base.yml: no such file"),
+        ("A: [1", "base.yml:2:1: not valid YAML"),
+        ("SOLVER: {BASE_LRX: 1}", "SOLVER.BASE_LRX: no such key"),
+        ("SOLVER: {MAX_EPOCHS: abc}", "SOLVER.MAX_EPOCHS: 'abc' is not a whole number"),
+    ],
+)
+def test_mistake_in_the_configuration_file(tmp_path: Path, text: str | None, expected: str) -> None:
+    if text is not None:
+        (tmp_path / "base.yml").write_text(text)
+    path = write_sweep(tmp_path, {**GRID, "parameters": {"base_lrr": {"values": [1]}}})
+    ran = sweep(tmp_path, "--sweep-config", path, config=Path("base.yml"))
+    assert ran.code == 2
+    assert expected in ran.err
+    assert not ran.sweeps
+
+
+def test_missing_configuration_file_option(tmp_path: Path) -> None:
+    ran = sweep(tmp_path, "--lr_values", "1", config=None)
+    assert (ran.code, ran.sweeps) == (2, [])
+    assert "--config_file is missing: the trainer toy needs one" in ran.err
+
+
+def test_unknown_trainer_lists_the_profiles(tmp_path: Path) -> None:
+    ran = sweep(tmp_path, "--lr_values", "1", trainer=Path("nope"))
+    assert ran.code == 2
+    assert "reid" in ran.err
