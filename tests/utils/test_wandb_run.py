@@ -8,7 +8,10 @@ import pytest
 from yacs.config import CfgNode
 
 from configs.defaults import _C
+from tests.wandb_server.server import start_server
 from utils.wandb_run import Recorder, logged_in, open_recorder
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -81,3 +84,22 @@ def test_offline_every_row_is_recorded_and_a_continued_run_keeps_its_id(
     assert b"train/loss" in first
     assert b"val/mAP" in first
     assert first.count(b"41.5") >= 1
+
+
+def test_a_logged_in_user_finds_every_row_on_the_server(tmp_path: Path) -> None:
+    code = (
+        "import pathlib\n"
+        "from configs.defaults import _C\n"
+        "from utils.wandb_run import open_recorder\n"
+        "cfg = _C.clone()\n"
+        "cfg.merge_from_list(['WANDB.ENABLE', True, 'WANDB.PROJECT', 'reid'])\n"
+        f"recorder, note = open_recorder(cfg, pathlib.Path({str(tmp_path)!r}))\n"
+        "for epoch in (1, 2): recorder.log({'epoch': epoch, 'val/mAP': 10.0 * epoch})\n"
+        "recorder.finish(0)\n"
+    )
+    with start_server() as server:
+        done = subprocess.run([sys.executable, "-c", code], env=server.env(tmp_path), cwd=ROOT, timeout=100, check=False)
+        assert done.returncode == 0
+        (run,) = server.control.snapshot()["runs"].values()
+    assert (run["state"], run["exit_code"]) == ("finished", 0)
+    assert [(row["epoch"], row["val/mAP"]) for row in run["rows"]] == [(1, 10), (2, 20)]
