@@ -62,7 +62,9 @@ class Ran:
         return content
 
 
-def sweep(cwd: Path, *words: str | Path, timeout: float = 120, env: dict[str, str] | None = None, **settings: Any) -> Ran:
+def sweep(
+    cwd: Path, *words: str | Path, timeout: float = 120, env: dict[str, str] | None = None, **settings: Any
+) -> Ran:
     """Runs the launcher in `cwd` to its end."""
     done = subprocess.run(
         command(*words, **settings),

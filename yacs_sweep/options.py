@@ -83,7 +83,7 @@ def make_parser() -> Parser:
     """The parser of the whole command line."""
     parser = Parser(
         prog="sweep.py",
-        description="Search hyperparameters of a YACS trainer: on the W&B server when logged in, else embedded and offline.",
+        description="Search hyperparameters of a YACS trainer: on the W&B server when logged in, else embedded.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
@@ -93,11 +93,11 @@ def make_parser() -> Parser:
     add("config_file", "cfg", metavar="FILE", help="the trainer's configuration, the base of every trial")
     add("sweep-config", nargs="+", metavar="FILE|PRESET", help="sweep YAML, or the name of one in sweeps/")
     add("sweep_id", metavar="ID", help="go on with this sweep: ID, PROJECT/ID or ENTITY/PROJECT/ID")
-    add("count", type=positive(int), metavar="N", help="trials of this launch (default: the YAML's, the grid's size, 10)")
+    add("count", type=positive(int), metavar="N", help="trials of this launch (default: the YAML's, the grid's, 10)")
     add("method", choices=["grid", "random", "bayes"], type=str.lower)
     add("lr_values", metavar="A,B,…", help="learning rates (SOLVER.BASE_LR) to try; needs no YAML")
     add("wd_values", metavar="A,B,…", help="weight decays (SOLVER.WEIGHT_DECAY) to try; needs no YAML")
-    add("custom_params", metavar="JSON", help="""more parameters, as in a YAML: '{"SOLVER.GAMMA": {"values": [0.1, 0.5]}}'""")
+    add("custom_params", metavar="JSON", help="""more parameters: '{"SOLVER.GAMMA": [0.1, 0.5]}'""")
     add("sweep_name", metavar="NAME")
     add("metric", metavar="NAME", help="the metric to optimise, e.g. val/mAP")
     add("goal", choices=["maximize", "minimize"], type=str.lower)
@@ -106,10 +106,10 @@ def make_parser() -> Parser:
 
     where = parser.add_argument_group("where it runs and is recorded")
     add = _adder(parser, where)
-    add("controller", choices=["auto", "wandb", "local"], default="auto", help="who chooses trials (auto: wandb if logged in)")
+    add("controller", choices=["auto", "wandb", "local"], default="auto", help="who chooses (auto: wandb if logged in)")
     add("project", metavar="NAME", help="W&B project")
     add("entity", metavar="NAME", help="W&B user or team")
-    add("wandb-mode", choices=["online", "offline", "disabled"], help="how the local controller records runs (default: offline)")
+    add("wandb-mode", choices=["online", "offline", "disabled"], help="runs of the local controller (default: offline)")
     add("storage", metavar="URL", help="SQLAlchemy URL of the local controller's storage (default: a file)")
     add("results_dir", metavar="DIR", help="results folder (default: the YAML's results_dir_base, ./log/sweep)")
     add("trainer", metavar="PROFILE|FILE", default="reid", help="trainer profile (configs/trainers/), default reid")
@@ -157,7 +157,7 @@ def not_yet(options: argparse.Namespace) -> list[str]:
     """Options that are part of the contract and have no implementation yet, a line each."""
     problems = []
     if options.workers != 1 or options.gpus or options.trials_per_gpu != 1:
-        problems.append("--workers, --gpus, --trials-per-gpu: not yet; trials run one at a time on this machine's devices")
+        problems.append("--workers, --gpus, --trials-per-gpu: not yet; trials run one at a time")
     if options.engine != "local":
         problems.append(f"--engine {options.engine}: not yet; use --engine local")
     if options.sweep_config and len(options.sweep_config) > 1:

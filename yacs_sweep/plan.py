@@ -24,7 +24,6 @@ from .trainer import TrainerProfile, load_profile
 from .yaml_reader import read_yaml_file
 
 PACKAGE_ROOT = Path(__file__).resolve().parent.parent
-SETTLED = ("finished", "stopped", "failed")  # states of trials that are not tried again
 
 T = TypeVar("T")
 
@@ -320,7 +319,7 @@ def resume_plan(options: argparse.Namespace) -> Plan:
     profile, overrides, words, values = trainer
     problems.found += check_parameters(spec, overrides)
     problems.end()
-    settled = sum(record.state in SETTLED for record in paths.records())
+    settled = sum(record.settled for record in paths.records())
     count = int(options.count) if options.count else remaining(old.target, settled, spec.grid_size)
     launch = replace(
         old,

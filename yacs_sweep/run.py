@@ -73,6 +73,8 @@ def make_job(plan: Plan, paths: SweepPaths, options: argparse.Namespace) -> Job:
         retries=int(options.retries),
         on_oom=options.on_oom,
         gpu_wait=options.gpu_wait,
+        # What several launchers of one sweep have to do together; --count is each one's own.
+        target=None if options.count else plan.launch.target,
     )
 
 
@@ -114,8 +116,11 @@ class Results:
         """Shows the trials, best first, and what to do next; returns the exit status."""
         for record in self.paths.records():
             self.summary.records[record.id] = record
-        self.summary.write()
-        self.update_best()
+        try:
+            self.summary.write()
+            self.update_best()
+        except OSError as error:
+            outcome.message = outcome.message or f"cannot write results to {self.paths.dir}: {error.strerror}"
         width = shutil.get_terminal_size((120, 24)).columns if sys.stdout.isatty() else 160
         print(flush=True)
         print(display.table(self.summary.ranked(), self.metric, width), flush=True)

@@ -27,16 +27,15 @@ def train(cfg):
     for epoch in range(1, cfg.SOLVER.MAX_EPOCHS + 1):
         for iteration in range(1, cfg.TOY.ITERATIONS + 1):
             loss = 10 / (epoch + iteration)
-            say(
-                "Epoch[%d] Iteration[%d/%d] Loss: %.3f, Acc: %.3f, Base Lr: %.2e"
-                % (epoch, iteration, cfg.TOY.ITERATIONS, loss, 0.1 * epoch, cfg.SOLVER.BASE_LR)
-            )
+            rate = cfg.SOLVER.BASE_LR
+            place = f"Epoch[{epoch}] Iteration[{iteration}/{cfg.TOY.ITERATIONS}]"
+            say(f"{place} Loss: {loss:.3f}, Acc: {0.1 * epoch:.3f}, Base Lr: {rate:.2e}")
             time.sleep(cfg.TOY.SECONDS)
         score = quality(cfg) * epoch / cfg.SOLVER.MAX_EPOCHS
-        say("Validation Results - Epoch: %d" % epoch)
-        say("mAP: %.1f%%" % score)
+        say(f"Validation Results - Epoch: {epoch}")
+        say(f"mAP: {score:.1f}%")
         for rank in (1, 5, 10):
-            say("CMC curve, Rank-%-3d:%.1f%%" % (rank, min(100.0, score + rank)))
+            say(f"CMC curve, Rank-{rank:<3}:{min(100.0, score + rank):.1f}%")
 
 
 def misbehave(mode):
@@ -59,7 +58,7 @@ def misbehave(mode):
     if mode == "daemon":
         subprocess.Popen(["sleep", "1000"], start_new_session=True)
     if mode == "environment":
-        print("\n".join("ENV %s=%s" % item for item in sorted(os.environ.items())), flush=True)
+        print("\n".join(f"ENV {name}={value}" for name, value in sorted(os.environ.items())), flush=True)
 
 
 def main():
@@ -70,7 +69,7 @@ def main():
         cfg.merge_from_file(config)
     cfg.merge_from_list([word for word in words if not word.startswith("--config_file=")])
     with open(os.path.join(cfg.OUTPUT_DIR, "ran"), "a") as file:
-        file.write("%s\n" % cfg.SOLVER.BASE_LR)
+        file.write(f"{cfg.SOLVER.BASE_LR}\n")
     misbehave(cfg.TOY.MODE)
     train(cfg)
 

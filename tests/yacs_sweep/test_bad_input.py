@@ -24,7 +24,12 @@ parameters:
   base_lrr: {values: [0.1]}
   margin: {min: 0.5, max: 0.1}
 """
-FILES = {"broken.yaml": BROKEN, "wrong.yaml": WRONG, "twice.yaml": TWICE_WRONG, "none.yaml": "method: grid\nparameters: {}\n"}
+FILES = {
+    "broken.yaml": BROKEN,
+    "wrong.yaml": WRONG,
+    "twice.yaml": TWICE_WRONG,
+    "none.yaml": "method: grid\nparameters: {}\n",
+}
 
 CASES = [
     (["--sweep-config", "nofile.yaml"], ["nofile.yaml: no such sweep file or preset; presets: ablation, base"]),

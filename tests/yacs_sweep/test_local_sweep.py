@@ -144,7 +144,9 @@ def test_hyperband_stops_a_bad_trial_and_its_process(tmp_path: Path) -> None:
         "parameters": {"base_lr": {"values": [0.00034, 0.00035, 0.01]}},
         "early_terminate": {"type": "hyperband", "min_iter": 1, "eta": 2},
     }
-    ran = sweep(tmp_path, "--sweep-config", write_sweep(tmp_path, spec), "SOLVER.MAX_EPOCHS", "100", "TOY.SECONDS", "0.005")
+    ran = sweep(
+        tmp_path, "--sweep-config", write_sweep(tmp_path, spec), "SOLVER.MAX_EPOCHS", "100", "TOY.SECONDS", "0.005"
+    )
     assert ran.code in (0, 1)
     good, bad = ran.trial("trial-0001"), ran.trial("trial-0002")
     assert good["state"] == "finished"
@@ -177,7 +179,9 @@ def test_failed_trials_say_why(tmp_path: Path, mode: str, code: int, words: str)
 
 def test_three_failures_in_a_row_end_the_sweep(tmp_path: Path) -> None:
     grid = {**GRID, "parameters": {"base_lr": {"values": [1e-4, 2e-4, 3e-4, 4e-4, 5e-4]}}}
-    ran = sweep(tmp_path, "--sweep-config", write_sweep(tmp_path, grid), "TOY.MODE", "crash", "--wandb-mode", "disabled")
+    ran = sweep(
+        tmp_path, "--sweep-config", write_sweep(tmp_path, grid), "TOY.MODE", "crash", "--wandb-mode", "disabled"
+    )
     assert ran.code == 1
     assert ran.summary["counts"] == {"failed": 3}
     assert "ValueError: toy crash" in ran.out
@@ -294,4 +298,3 @@ def test_the_command_for_the_best_runs(tmp_path: Path) -> None:
     done = subprocess.run(["bash", "-c", shell], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, shell + done.stderr
     assert "mAP" in done.stdout
-

@@ -1,19 +1,23 @@
 from __future__ import annotations
 
+import shlex
+
 import pytest
 
 from yacs_sweep.options import parse
 
 
 def test_both_spellings_of_every_option_of_the_contract() -> None:
-    dashes = parse("--config-file f --sweep-config y --sweep-id i --lr-values 1 --sweep-name n --trials-per-gpu 2".split())
-    underscores = parse("--config_file f --sweep_config y --sweep_id i --lr_values 1 --sweep_name n --trials_per_gpu 2".split())
-    assert dashes == underscores
+    names = ("config_file", "sweep_config", "sweep_id", "lr_values", "sweep_name", "trials_per_gpu")
+    underscores = [word for name in names for word in (f"--{name}", "1")]
+    assert parse([word.replace("_", "-") for word in underscores]) == parse(underscores)
     assert parse(["--cfg", "f"]).config_file == "f"
 
 
 def test_key_value_words_anywhere() -> None:
-    options = parse("SOLVER.A 1 --sweep-config y.yaml SOLVER.GAMMA 0.5 --count 3 SOLVER.B -2 SOLVER.C 1e-5".split())
+    options = parse(
+        shlex.split("SOLVER.A 1 --sweep-config y.yaml SOLVER.GAMMA 0.5 --count 3 SOLVER.B -2 SOLVER.C 1e-5")
+    )
     assert options.sweep_config == ["y.yaml"]
     assert options.count == 3
     words = options.trailing
@@ -25,7 +29,9 @@ def test_key_value_words_anywhere() -> None:
     }
 
 
-@pytest.mark.parametrize("words", ["--count 0", "--count x", "--timeout 0", "--timeout nan", "--grace -1", "--retries 1.5"])
+@pytest.mark.parametrize(
+    "words", ["--count 0", "--count x", "--timeout 0", "--timeout nan", "--grace -1", "--retries 1.5"]
+)
 def test_numbers_out_of_range(words: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         parse(words.split())

@@ -51,7 +51,7 @@ def test_children_that_end_at_once(guard: Guard) -> None:
 
 
 def test_child_is_a_session_leader_without_stdin(guard: Guard) -> None:
-    end, output = run(guard, "import os, sys; print(os.getsid(0) == os.getpid(), repr(sys.stdin.read()))")
+    _, output = run(guard, "import os, sys; print(os.getsid(0) == os.getpid(), repr(sys.stdin.read()))")
     assert output == b"True ''\n"
 
 
