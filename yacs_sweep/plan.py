@@ -135,7 +135,7 @@ def _read_spec(options: argparse.Namespace) -> SweepSpec:
         base = load_spec(options.sweep_config[0], search_dirs=preset_folders(), overrides=top or None)
     elif not given:
         raise ConfigError(
-            "nothing to search: give --sweep-config FILE|PRESET, --lr_values/--wd_values, --custom_params, or --sweep_id"
+            "nothing to search: give --sweep-config FILE|PRESET, --lr_values, --wd_values, --custom_params or --sweep_id"
         )
     spec = spec_from_options(
         base,
@@ -283,8 +283,8 @@ def result_bases(options: argparse.Namespace) -> list[Path]:
 
 
 def remaining(target: int, settled: int, grid_size: int | None) -> int:
-    """Trials to go when a sweep is resumed without --count: what the last launch was asked for and did not get to; if it
-    got to everything, the rest of the grid."""
+    """Trials to go when a sweep is resumed without --count: what the last launch was asked for and did not get to; the
+    rest of the grid if it got to everything."""
     wanted = target if settled < target or grid_size is None else grid_size
     return max(0, wanted - settled)
 
