@@ -135,7 +135,7 @@ def _read_spec(options: argparse.Namespace) -> SweepSpec:
         base = load_spec(options.sweep_config[0], search_dirs=preset_folders(), overrides=top or None)
     elif not given:
         raise ConfigError(
-            "nothing to search: give --sweep-config FILE|PRESET, --lr_values, --wd_values, --custom_params or --sweep_id"
+            "nothing to search: give --sweep-config FILE|PRESET, --lr_values, --wd_values, --custom_params, --sweep_id"
         )
     spec = spec_from_options(
         base,
