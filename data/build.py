@@ -1,50 +1,64 @@
-"""From a YACS tree to data set and loaders: what the engine calls."""
+"""From a YACS tree to data sets and loaders: what the engine calls."""
 
 from __future__ import annotations
 
-import os
-import random
-import signal
-import sys
-import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from PIL import Image
-from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, default_collate
 
-from data.datasets import READERS
-from data.datasets.base import DatasetError, ReIDDataset, Sample
-from data.sampler import Draw, EpochBatchSampler, RandomIdentitySampler, ShuffleSampler
-from data.settings import data_problems, dataset_names, uses_identity_sampler
+from data.datasets import LAYOUTS, split_name
+from data.datasets.base import DatasetError, ReIDDataset, Sample, joined
+from data.datasets.folder import FolderLayout
+from data.images import CachedImages, FileImages, Images, cached, read_image
+from data.loading import EvalImages, Loader, TrainImages, too_many
+from data.sampler import EpochBatchSampler, RandomIdentitySampler, ShuffleSampler
+from data.settings import data_problems, dataset_names, tested_names, uses_identity_sampler
 from data.transforms import EvalTransform, TrainTransform
 
-TrainItem = tuple[Tensor, int]
-EvalItem = tuple[Tensor, int, int, str]
+__all__ = ["build_dataset", "build_eval_loader", "build_test_datasets", "build_train_loader", "read_image"]
+
+_CPU = torch.device("cpu")
 
 
 def build_dataset(cfg: Any) -> ReIDDataset:
-    """Reads the data set DATASETS.NAMES below DATASETS.ROOT_DIR; `synthetic` is drawn there when missing.
+    """Reads the data sets DATASETS.NAMES below DATASETS.ROOT_DIR; `synthetic` is drawn there when missing.
 
-    Raises DatasetError, one line, for settings that are not allowed and for what is wrong on the disk.
+    The training splits are joined; queries and gallery are those of the first of DATASETS.TEST_NAMES, or of the
+    first of NAMES. Raises DatasetError, one line, for settings that are not allowed and for what is wrong on the disk.
     """
     if problems := data_problems(cfg):
         raise DatasetError("; ".join(problems))
-    (name,) = dataset_names(cfg)
-    return READERS[name](Path(cfg.DATASETS.ROOT_DIR).expanduser())
+    names, (test_name, *_) = dataset_names(cfg), tested_names(cfg)
+    read = {name: _read(cfg, name) for name in dict.fromkeys((*names, test_name))}
+    return joined([read[name] for name in names], test=read[test_name])
 
 
-def build_train_loader(cfg: Any, dataset: ReIDDataset, *, seed: int) -> DataLoader[Any]:
-    """Batches `(images float32 [B, 3, H, W], pids int64 [B])` of the training split.
+def build_test_datasets(cfg: Any) -> list[ReIDDataset]:
+    """Reads the data sets that are tested on: DATASETS.TEST_NAMES, or NAMES where that is empty; errors as above."""
+    if problems := data_problems(cfg):
+        raise DatasetError("; ".join(problems))
+    return [_read(cfg, name) for name in tested_names(cfg)]
+
+
+def _read(cfg: Any, name: str) -> ReIDDataset:
+    layout, folder = split_name(name)
+    root = Path(cfg.DATASETS.ROOT_DIR).expanduser()
+    settings = cfg.DATASETS
+    generic = FolderLayout(
+        settings.FOLDER_TRAIN, settings.FOLDER_QUERY, settings.FOLDER_GALLERY, settings.FOLDER_PATTERN
+    )
+    return LAYOUTS[layout](name, root, folder, generic)
+
+
+def build_train_loader(cfg: Any, dataset: ReIDDataset, *, seed: int, device: torch.device = _CPU) -> Loader:
+    """Batches `(images float32 [B, 3, H, W] on device, pids int64 [B])` of the training split.
 
     `loader.batch_sampler` is an EpochBatchSampler: call its `set_epoch(epoch, start_batch=0)` before every
     epoch; what follows is then a function of `seed`, the epoch and the batch number alone. `len(loader)`
-    counts a whole epoch. SAMPLER softmax shuffles, the others draw P × K batches. While iterating, an image
-    that cannot be read raises DatasetError.
+    counts a whole epoch. SAMPLER softmax shuffles, the others draw P × K batches. While iterating, more images
+    that cannot be read than DATASETS.MAX_UNREADABLE raise DatasetError.
     """
     batch_size = cfg.SOLVER.IMS_PER_BATCH
     sampler: EpochBatchSampler
@@ -61,117 +75,60 @@ def build_train_loader(cfg: Any, dataset: ReIDDataset, *, seed: int) -> DataLoad
         erase_prob=cfg.INPUT.RE_PROB,
         padding=cfg.INPUT.PADDING,
     )
-    return _loader(cfg, TrainImages(dataset.train, transform), batch_sampler=sampler)
+    limit = cfg.DATASETS.MAX_UNREADABLE
+    images, notes = _images(cfg, dataset.train, cfg.INPUT.SIZE_TRAIN, "train")
+    finish = device.type == "cpu"
+    split = TrainImages(dataset.train, images, transform, finish=finish, max_unreadable=limit)
+    return _loader(cfg, split, device, notes, batch_sampler=sampler)
 
 
-def build_eval_loader(cfg: Any, dataset: ReIDDataset) -> tuple[DataLoader[Any], int]:
-    """Batches `(images float32 [B, 3, H, W], pids int64 [B], camids int64 [B], paths)` for testing.
+def build_eval_loader(
+    cfg: Any, dataset: ReIDDataset, *, device: torch.device = _CPU, rank: int = 0, world: int = 1
+) -> tuple[Loader, int]:
+    """Batches `(images float32 [B, 3, H, W] on device, pids int64 [B], camids int64 [B], paths)` for testing.
 
-    The queries come first, then the gallery, in order; how many queries there are is returned too. While
-    iterating, an image that cannot be read raises DatasetError.
+    The queries come first, then the gallery, in order; how many queries there are is returned too. Process `rank`
+    of `world` is given its part of them: one stretch, the ranks' stretches in order. An image that cannot be read
+    has the identity UNREADABLE, and more of them than DATASETS.MAX_UNREADABLE raise DatasetError while iterating.
     """
-    transform = EvalTransform(cfg.INPUT.SIZE_TEST, cfg.INPUT.PIXEL_MEAN, cfg.INPUT.PIXEL_STD)
-    images = EvalImages(dataset.query + dataset.gallery, transform)
-    return _loader(cfg, images, batch_size=cfg.TEST.IMS_PER_BATCH), len(dataset.query)
+    samples = dataset.query + dataset.gallery
+    images, notes = _images(cfg, samples, cfg.INPUT.SIZE_TEST, "test")
+    transform = EvalTransform(cfg.INPUT.PIXEL_MEAN, cfg.INPUT.PIXEL_STD)
+    split = EvalImages(samples, images, transform, finish=device.type == "cpu")
+    stretch = range(len(samples) * rank // world, len(samples) * (rank + 1) // world)
+    loader = _loader(cfg, split, device, notes, batch_size=cfg.TEST.IMS_PER_BATCH, sampler=stretch)
+    return loader, len(dataset.query)
 
 
-class TrainImages(Dataset[TrainItem | DatasetError]):
-    """The training split; asked with a Draw it gives the augmented image and its identity."""
-
-    def __init__(self, samples: Sequence[Sample], transform: TrainTransform) -> None:
-        self.samples = samples
-        self.transform = transform
-
-    def __len__(self) -> int:
-        return len(self.samples)
-
-    def __getitem__(self, draw: Draw) -> TrainItem | DatasetError:
-        sample = self.samples[draw.image]
-        try:
-            image = read_image(sample.path)
-        except DatasetError as error:
-            return error
-        return self.transform(image, random.Random(draw.seed)), sample.pid
-
-
-class EvalImages(Dataset[EvalItem | DatasetError]):
-    """Images in order: image, identity, camera, path."""
-
-    def __init__(self, samples: Sequence[Sample], transform: EvalTransform) -> None:
-        self.samples = samples
-        self.transform = transform
-
-    def __len__(self) -> int:
-        return len(self.samples)
-
-    def __getitem__(self, index: int) -> EvalItem | DatasetError:
-        sample = self.samples[index]
-        try:
-            image = read_image(sample.path)
-        except DatasetError as error:
-            return error
-        return self.transform(image), sample.pid, sample.camid, sample.path
-
-
-def read_image(path: str) -> Tensor:
-    """Decodes an image file, grey and palette too, to RGB, uint8 [3, H, W]. DatasetError names the file."""
-    try:
-        with Image.open(path) as image:
-            pixels = np.array(image.convert("RGB"))
-    except Exception as error:  # Pillow's decoders raise nearly every built-in type on damaged data
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise DatasetError(f"cannot read the image {path}: {reason}") from None
-    return torch.from_numpy(pixels).permute(2, 0, 1)
-
-
-class _Loader(DataLoader[Any]):
-    """Raises the DatasetError that took an image's place.
-
-    Raised where it occurs, in a worker process, it would arrive wrapped in a traceback. A new error is raised
-    because an error and a frame that refer to each other would keep the workers until garbage collection.
-    """
-
-    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
-        for batch in super().__iter__():
-            if isinstance(batch, DatasetError):
-                raise DatasetError(str(batch))
-            yield batch
-
-
-def _loader(cfg: Any, images: Dataset[Any], **batching: Any) -> DataLoader[Any]:
-    workers = cfg.DATALOADER.NUM_WORKERS
-    return _Loader(
-        images,
-        num_workers=workers,
-        persistent_workers=workers > 0,
-        collate_fn=_collate,
-        worker_init_fn=_leave_signals_to_the_trainer,
-        pin_memory=torch.cuda.is_available(),
-        generator=torch.Generator(),  # its own: an iterator must not advance the trainer's random state
-        **batching,
+def build_folder_loader(cfg: Any, paths: Sequence[str], *, device: torch.device = _CPU) -> Loader:
+    """Batches as for testing, of image files that belong to no data set; identities and cameras are 0."""
+    samples = [Sample(path, 0, 0) for path in paths]
+    transform = EvalTransform(cfg.INPUT.PIXEL_MEAN, cfg.INPUT.PIXEL_STD)
+    split = EvalImages(
+        samples, FileImages(paths, cfg.INPUT.SIZE_TEST), transform, finish=device.type == "cpu"
     )
+    return _loader(cfg, split, device, [], batch_size=cfg.TEST.IMS_PER_BATCH)
 
 
-def _collate(items: list[Any]) -> Any:
-    for item in items:
-        if isinstance(item, DatasetError):
-            return item
-    return default_collate(items)
+def _images(cfg: Any, samples: Sequence[Sample], size: Sequence[int], label: str) -> tuple[Images, list[str]]:
+    """The images, cached unless that is switched off; and lines for the log."""
+    paths = [sample.path for sample in samples]
+    if not cfg.DATALOADER.CACHE:
+        return FileImages(paths, size), []
+    notes: list[str] = []
+    given = cfg.DATALOADER.CACHE_DIR or Path(cfg.DATASETS.ROOT_DIR) / ".image-cache"
+    images = cached(paths, size, Path(given).expanduser(), label, notes.append)
+    limit = cfg.DATASETS.MAX_UNREADABLE
+    if isinstance(images, CachedImages) and len(images.problems) > limit:
+        problems = list(images.problems.values())
+        raise DatasetError(too_many(set(problems), limit, latest=problems[0]))
+    return images, notes
 
 
-def _leave_signals_to_the_trainer(_worker: int) -> None:
-    """Makes a worker outlive a signal to the process group: the trainer needs another batch to checkpoint.
-
-    Only the trainer's own SIGTERM ends it; who sent one can be told on Linux, not on macOS, where any does.
-    """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if sys.platform == "linux":
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-        threading.Thread(target=_exit_when_the_trainer_says, daemon=True).start()
-
-
-def _exit_when_the_trainer_says() -> None:
-    assert sys.platform != "darwin"  # which has no sigwaitinfo
-    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != os.getppid():
-        pass
-    os._exit(0)
+def _loader(
+    cfg: Any, images: TrainImages | EvalImages, device: torch.device, notes: list[str], **batching: Any
+) -> Loader:
+    workers, limit = cfg.DATALOADER.NUM_WORKERS, cfg.DATASETS.MAX_UNREADABLE
+    loader = Loader(images, device, workers=workers, max_unreadable=limit, **batching)
+    loader.notes = notes
+    return loader

@@ -36,6 +36,12 @@ class EpochBatchSampler(Sampler[list[Draw]], ABC):
         self.seed = seed
         self.epoch = 0
         self.start_batch = 0
+        self.rank, self.world = 0, 1
+
+    def shard(self, rank: int, world: int) -> None:
+        """Makes this the sampler of process `rank` of `world`: it yields that process's part of every batch, whose
+        size is to be a multiple of `world`. The parts of all processes are the batch of one, augmentation too."""
+        self.rank, self.world = rank, world
 
     def set_epoch(self, epoch: int, start_batch: int = 0) -> None:
         """Chooses the epoch the next iteration yields, without its first `start_batch` batches."""
@@ -47,7 +53,8 @@ class EpochBatchSampler(Sampler[list[Draw]], ABC):
         images = np.concatenate(batches)
         seeds = np.random.SeedSequence([self.seed, self.epoch, _AUGMENTATION]).generate_state(len(images))
         draws = map(Draw, images.tolist(), seeds.tolist())
-        return iter([list(islice(draws, len(batch))) for batch in batches][self.start_batch :])
+        parts = [list(islice(draws, len(batch)))[self.rank :: self.world] for batch in batches]
+        return iter(parts[self.start_batch :])
 
     @abstractmethod
     def __len__(self) -> int:
@@ -67,14 +74,21 @@ class ShuffleSampler(EpochBatchSampler):
     def __init__(self, num_images: int, batch_size: int, *, seed: int) -> None:
         super().__init__(seed)
         self.num_images = num_images
-        last_is_lonely = num_images > batch_size > 1 and num_images % batch_size == 1
-        self.starts = list(range(0, num_images - last_is_lonely, batch_size))
+        self.batch_size = batch_size
+        self.shard(0, 1)
+
+    def shard(self, rank: int, world: int) -> None:
+        """See EpochBatchSampler; the images by which the last batch is no multiple of `world` are left out."""
+        super().shard(rank, world)
+        self.used = self.num_images - self.num_images % world
+        last_is_lonely = self.used > self.batch_size > 1 and self.used % self.batch_size == 1
+        self.starts = list(range(0, self.used - last_is_lonely, self.batch_size))
 
     def __len__(self) -> int:
         return len(self.starts)
 
     def batches(self, rng: np.random.Generator) -> list[NDArray[np.int64]]:
-        return np.split(rng.permutation(self.num_images), self.starts[1:])
+        return np.split(rng.permutation(self.num_images)[: self.used], self.starts[1:])
 
 
 class RandomIdentitySampler(EpochBatchSampler):

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+import re
 from typing import Any
 
-from data.datasets import READERS
+from data.datasets import LAYOUTS, split_name
 
 
 def dataset_names(cfg: Any) -> tuple[str, ...]:
     """DATASETS.NAMES as a tuple; a bare string is one name."""
-    names = cfg.DATASETS.NAMES
-    return (names,) if isinstance(names, str) else tuple(names)
+    return _names(cfg.DATASETS.NAMES)
+
+
+def tested_names(cfg: Any) -> tuple[str, ...]:
+    """The data sets to test on: DATASETS.TEST_NAMES, or NAMES where that is empty."""
+    return _names(cfg.DATASETS.TEST_NAMES) or dataset_names(cfg)
+
+
+def _names(value: str | list[str] | tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(name for name in ((value,) if isinstance(value, str) else value) if name)
 
 
 def uses_identity_sampler(cfg: Any) -> bool:
@@ -26,30 +34,53 @@ def data_problems(cfg: Any) -> list[str]:
     Each problem is a line naming the key, its value and what is allowed; empty when all is well.
     """
     problems = []
-    names = dataset_names(cfg)
-    if len(names) != 1:
-        problems.append(f"DATASETS.NAMES: {names!r} is not allowed; give one name")
-    problems += [_unknown("DATASETS.NAMES", name, READERS) for name in names if name not in READERS]
+    if not dataset_names(cfg):
+        problems.append("DATASETS.NAMES: is empty; give the data sets to train on")
+    for key in ("NAMES", "TEST_NAMES"):
+        names = _names(cfg.DATASETS[key])
+        for name in names:
+            problems += _name_problems(f"DATASETS.{key}", name)
+        if len(set(names)) < len(names):
+            problems.append(f"DATASETS.{key}: {list(names)} has a data set twice")
+    problems += _pattern_problems(cfg.DATASETS.FOLDER_PATTERN)
     if uses_identity_sampler(cfg):
         problems += batch_problems(cfg.SOLVER.IMS_PER_BATCH, cfg.DATALOADER.NUM_INSTANCE)
     return problems
 
 
+def _name_problems(key: str, name: str) -> list[str]:
+    layout, folder = split_name(name)
+    if layout not in LAYOUTS:
+        near = difflib.get_close_matches(layout, LAYOUTS, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        return [f"{key}: {name!r} is not one of {', '.join(LAYOUTS)}, or one of them with :FOLDER{hint}"]
+    if layout == "folder" and not folder:
+        return [f"{key}: 'folder' needs the folder's name, as in folder:mine"]
+    if layout == "synthetic" and folder:
+        return [f"{key}: {name!r} is not allowed; write synthetic, whose folder follows from what it holds"]
+    return []
+
+
+def _pattern_problems(pattern: str) -> list[str]:
+    try:
+        groups = re.compile(pattern).groupindex
+    except re.error as error:
+        return [f"DATASETS.FOLDER_PATTERN: {pattern!r} is no regular expression: {error}"]
+    if "pid" not in groups:
+        return [
+            f"DATASETS.FOLDER_PATTERN: {pattern!r} does not say where the identity stands; name a group pid, and one "
+            r"camid where cameras are known, as in (?P<pid>\d+)_c(?P<camid>\d+)"
+        ]
+    return []
+
+
 def batch_problems(batch_size: int, num_instances: int) -> list[str]:
     """What is wrong with a P × K batch of `batch_size` images, `num_instances` of each identity."""
     if num_instances < 1:
-        return [
-            f"DATALOADER.NUM_INSTANCE: {num_instances} is not allowed; give 1 or more images of an identity"
-        ]
+        return [f"DATALOADER.NUM_INSTANCE: {num_instances} is not allowed; give 1 or more images of an identity"]
     if batch_size % num_instances or batch_size < 2 * num_instances:
         return [
             f"SOLVER.IMS_PER_BATCH: {batch_size} is not allowed; give a multiple of DATALOADER.NUM_INSTANCE "
             f"({num_instances}), at least {2 * num_instances}"
         ]
     return []
-
-
-def _unknown(key: str, value: str, allowed: Iterable[str]) -> str:
-    near = difflib.get_close_matches(value, allowed, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
-    return f"{key}: {value!r} is not one of {', '.join(allowed)}{hint}"

@@ -1,7 +1,7 @@
-"""From a decoded image to the network's input. Images are tensors [3, H, W], uint8 before and float32 after.
+"""From resized images, uint8 [B, 3, H, W], to the network's input, float32 [B, 3, H, W].
 
-Random choices are drawn from a generator handed in and no global random state is read: the same seed gives
-the same picture in any process. What is drawn is kept apart from doing it.
+What is drawn for an image is kept apart from doing it: choices are drawn from a generator handed in, no global random
+state is read, and a batch with its choices gives the same on any device and in any process, but for rounding.
 """
 
 from __future__ import annotations
@@ -9,11 +9,10 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
-from torchvision.transforms.v2 import functional as F
 
 # Random erasing: share of the image's area, least aspect ratio, attempts (Zhong et al., "Random Erasing Data
 # Augmentation", AAAI 2020; the values of the Bag of Tricks baseline).
@@ -21,38 +20,32 @@ _ERASE_AREA = (0.02, 0.4)
 _ERASE_ASPECT = 0.3
 _ERASE_ATTEMPTS = 100
 
-
-@dataclass(frozen=True)
-class Augmentation:
-    """The random choices for one image, in pixels.
-
-    Mirrored or not; the crop's top left corner in the padded image; the box to erase (top, left, height,
-    width), if any.
-    """
-
-    flip: bool
-    top: int
-    left: int
-    erase: tuple[int, int, int, int] | None
+# Mirrored or not; top and left of the crop in the padded image; top, left, height and width of the erased box, whose
+# height is 0 where nothing is erased. In pixels.
+Augmentation = tuple[int, int, int, int, int, int, int]
 
 
 class EvalTransform:
-    """Resize to `size` (height, width), scale to [0, 1], normalise by `mean` and `std` of that range."""
+    """Scales images to [0, 1] and normalises them by `mean` and `std`, both of three channels in that range."""
 
-    def __init__(self, size: Sequence[int], mean: Sequence[float], std: Sequence[float]) -> None:
-        self.size = list(size)
-        self.mean = list(mean)
-        self.std = list(std)
+    def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
+        # (x / 255 - mean) / std, in two operations.
+        self._offset = 255 * np.array(mean, dtype=np.float32)[:, None, None]
+        self._scale = 1 / (255 * np.array(std, dtype=np.float32)[:, None, None])
 
-    def __call__(self, image: Tensor) -> Tensor:
-        image = F.resize(image, self.size, antialias=True)
-        return _normalized(F.to_dtype(image, torch.float32, scale=True), self.mean, self.std)
+    def __call__(self, images: Tensor) -> Tensor:
+        """The network's input, on the device of the images."""
+        return self._normalise(images.float())
+
+    def _normalise(self, images: Tensor) -> Tensor:
+        offset, scale = (torch.from_numpy(value).to(images.device) for value in (self._offset, self._scale))
+        return images.sub_(offset).mul_(scale)
 
 
-class TrainTransform:
-    """The baseline's augmentation: resize, mirror, pad with black and crop, erase a random box, normalise.
+class TrainTransform(EvalTransform):
+    """The baseline's augmentation: mirror, pad with black and crop, erase a random box, normalise.
 
-    The erased box takes the value `mean` before normalising: the network sees zero, the average picture.
+    The erased box is zero for the network: the average picture.
     """
 
     def __init__(
@@ -65,48 +58,81 @@ class TrainTransform:
         erase_prob: float,
         padding: int,
     ) -> None:
-        self.size = list(size)
-        self.mean = list(mean)
-        self.std = list(std)
+        super().__init__(mean, std)
+        self.height, self.width = size
         self.flip_prob = flip_prob
         self.erase_prob = erase_prob
         self.padding = padding
 
-    def __call__(self, image: Tensor, rng: random.Random) -> Tensor:
-        return self.apply(image, self.draw(rng))
+    def draw(self, seeds: Sequence[int]) -> Tensor:
+        """The choices int64 [B, 7] for the images of these seeds: each depends on its own seed alone."""
+        return torch.tensor([self._draw(random.Random(seed)) for seed in seeds], dtype=torch.int64).reshape(-1, 7)
 
-    def draw(self, rng: random.Random) -> Augmentation:
-        """Draws the choices for one image."""
+    def _draw(self, rng: random.Random) -> Augmentation:
         flip = rng.random() < self.flip_prob
         top, left = rng.randint(0, 2 * self.padding), rng.randint(0, 2 * self.padding)
-        erase = self._erased_box(rng) if rng.random() < self.erase_prob else None
-        return Augmentation(flip=flip, top=top, left=left, erase=erase)
+        erase = self._erased_box(rng) if rng.random() < self.erase_prob else (0, 0, 0, 0)
+        return (int(flip), top, left, *erase)
 
-    def _erased_box(self, rng: random.Random) -> tuple[int, int, int, int] | None:
-        """A box smaller than the image in both directions, or None if chance gave none."""
-        height, width = self.size
+    def _erased_box(self, rng: random.Random) -> tuple[int, int, int, int]:
+        """A box smaller than the image in both directions, or none if chance gave none."""
         for _ in range(_ERASE_ATTEMPTS):
-            area = rng.uniform(*_ERASE_AREA) * height * width
+            area = rng.uniform(*_ERASE_AREA) * self.height * self.width
             aspect = rng.uniform(_ERASE_ASPECT, 1 / _ERASE_ASPECT)
-            box_height, box_width = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
-            if box_height < height and box_width < width:
-                top, left = rng.randint(0, height - box_height), rng.randint(0, width - box_width)
-                return top, left, box_height, box_width
-        return None
+            height, width = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
+            if height < self.height and width < self.width:
+                return rng.randint(0, self.height - height), rng.randint(0, self.width - width), height, width
+        return 0, 0, 0, 0
 
-    def apply(self, image: Tensor, choice: Augmentation) -> Tensor:
-        """Does to `image` what was drawn."""
-        image = F.resize(image, self.size, antialias=True)
-        if choice.flip:
-            image = F.horizontal_flip(image)
-        if self.padding:
-            image = F.crop(F.pad(image, [self.padding]), choice.top, choice.left, *self.size)
-        image = F.to_dtype(image, torch.float32, scale=True)
-        if choice.erase:
-            image = F.erase(image, *choice.erase, v=torch.tensor(self.mean)[:, None, None])
-        return _normalized(image, self.mean, self.std)
+    def augment(self, images: Tensor, choices: Tensor) -> Tensor:
+        """Does to the images what was drawn, on their device.
+
+        A processor goes through a batch image by image, each of which fits its cache; anything else is given the
+        whole batch in a few operations.
+        """
+        if images.device.type == "cpu":
+            return self._one_by_one(images, choices)
+        return self._all_at_once(images, choices.to(images.device, non_blocking=True))
+
+    def _one_by_one(self, images: Tensor, choices: Tensor) -> Tensor:
+        pixels, result = images.numpy(), np.empty(images.shape, dtype=np.float32)
+        for image, out, (flip, top, left, *box) in zip(pixels, result, choices.tolist(), strict=True):
+            if flip:
+                image = image[:, :, ::-1]
+            if self.padding:
+                down, right = top - self.padding, left - self.padding
+                rows, from_rows = _overlap(down, self.height)
+                columns, from_columns = _overlap(right, self.width)
+                out[:] = 0
+                out[:, rows, columns] = image[:, from_rows, from_columns]
+            else:
+                out[:] = image
+            out -= self._offset
+            out *= self._scale
+            y, x, height, width = box
+            out[:, y : y + height, x : x + width] = 0
+        return torch.from_numpy(result)
+
+    def _all_at_once(self, images: Tensor, choices: Tensor) -> Tensor:
+        flip, top, left, box_top, box_left, box_height, box_width = choices[:, :, None].unbind(1)
+        y = torch.arange(self.height, device=images.device)
+        x = torch.arange(self.width, device=images.device)
+        rows, columns = y + top - self.padding, x + left - self.padding  # [B, H] and [B, W]
+        seen = _within(rows, self.height)[:, :, None] & _within(columns, self.width)[:, None]
+        columns = torch.where(flip.bool(), self.width - 1 - columns, columns)
+        rows, columns = rows.clamp(0, self.height - 1), columns.clamp(0, self.width - 1)
+        number = torch.arange(len(images), device=images.device)[:, None, None]
+        # The channels, sliced between indices, come last.
+        moved = images[number, :, rows[:, :, None], columns[:, None]].permute(0, 3, 1, 2)
+        result = self._normalise(torch.where(seen[:, None], moved, 0).float())
+        erased = _within(y - box_top, box_height)[:, :, None] & _within(x - box_left, box_width)[:, None]
+        return result.masked_fill_(erased[:, None], 0).contiguous()
 
 
-def _normalized(image: Tensor, mean: list[float], std: list[float]) -> Tensor:
-    result: Tensor = F.normalize(image, mean, std)
-    return result
+def _overlap(shift: int, length: int) -> tuple[slice, slice]:
+    """Where in the crop, and from where in the picture, pixels come when the crop begins `shift` after the picture."""
+    return slice(max(-shift, 0), length - max(shift, 0)), slice(max(shift, 0), length - max(-shift, 0))
+
+
+def _within(position: Tensor, length: Tensor | int) -> Tensor:
+    return (position >= 0) & (position < length)

@@ -1,8 +1,8 @@
 """Checkpoints: everything a run needs to go on as if it had never stopped.
 
 A checkpoint is a dictionary written by `torch.save` and read with `weights_only=True`, so that opening one runs
-no code: format (int), model and optimizer (state dicts), rng, progress and means (`engine.trainer`), num_classes,
-config (YAML text). The learning rate is a function of the configuration and the epoch and needs no state.
+no code: format (int), model, optimizer, ema, scaler and center (`engine.learner`), rng, progress and means
+(`engine.trainer`), num_classes, config (YAML text). The learning rate is a function of the configuration and the epoch and needs no state.
 """
 
 from __future__ import annotations
@@ -23,14 +23,18 @@ from engine.config import flatten
 from utils.errors import TrainerError
 from utils.files import TEMPORARY_SUFFIX, write_atomically
 
-FORMAT = 1
-_KEYS = {"format", "model", "optimizer", "rng", "progress", "means", "num_classes", "config"}
+FORMAT = 2
+_KEYS = {
+    *("format", "model", "optimizer", "ema", "scaler", "center"),
+    *("rng", "progress", "means", "num_classes", "config"),
+}
 _NAME = re.compile(r"checkpoint_epoch_(\d+)(?:_iteration_(\d+))?\.pth")
 
 # Settings that may change when a run is continued: they decide where and how long, not what is computed.
 _FREE = frozenset(
     {
         "OUTPUT_DIR",
+        "MODEL.COMPILE",
         "MODEL.DEVICE",
         "DATASETS.ROOT_DIR",
         "DATALOADER.NUM_WORKERS",
@@ -140,10 +144,12 @@ def seed_everything(seed: int) -> None:
 def changed_settings(cfg: CfgNode, saved: str) -> list[str]:
     """What differs between the configuration of a checkpoint (YAML) and `cfg`, of all that decides the results."""
     defaults, ours, theirs = flatten(_C), flatten(cfg), flatten(yaml.safe_load(saved))
+    # How long to train decides the rate of every epoch there.
+    free = _FREE - {"SOLVER.MAX_EPOCHS"} if cfg.SOLVER.SCHEDULE == "cosine" else _FREE
     changed = []
     for key, value in ours.items():
         was = theirs.get(key, defaults[key])
         was = tuple(was) if isinstance(was, list) else was
-        if was != value and key not in _FREE and not key.startswith("WANDB."):
+        if was != value and key not in free and not key.startswith("WANDB."):
             changed.append(f"{key} was {was!r}, is {value!r}")
     return changed

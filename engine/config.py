@@ -82,8 +82,10 @@ def coerce(key: str, raw: Any, default: Any) -> Any:
     if isinstance(default, tuple):
         return _coerce_sequence(key, raw, default)
     value = _coerce_scalar(key, raw, default)
-    if key in CHOICES and value not in CHOICES[key]:
-        raise ValueError(f"{value!r} is not allowed; choose {_list(CHOICES[key])}{_nearest(value, CHOICES[key])}")
+    of_timm = key == "MODEL.NAME" and value.startswith("timm/")  # whether timm has it, timm knows
+    if key in CHOICES and value not in CHOICES[key] and not of_timm:
+        choices = (*CHOICES[key], "timm/<name>") if key == "MODEL.NAME" else CHOICES[key]
+        raise ValueError(f"{value!r} is not allowed; choose {_list(choices)}{_nearest(value, CHOICES[key])}")
     if key == "MODEL.DEVICE" and not _DEVICE.fullmatch(value):
         raise ValueError(f"{value!r} is not allowed; choose auto, cpu, mps, cuda or cuda:N")
     _check_bounds(key, value)
@@ -138,6 +140,11 @@ def _contradictions(config: CfgNode) -> Iterator[str]:
     steps = list(config.SOLVER.STEPS)
     if steps != sorted(set(steps)):
         yield f"SOLVER.STEPS: {steps} is not increasing"
+    metric, center = config.MODEL.METRIC_LOSS_TYPE, config.MODEL.IF_WITH_CENTER
+    if "center" in metric and center == "no":
+        yield f"MODEL.METRIC_LOSS_TYPE: {metric} needs MODEL.IF_WITH_CENTER yes"
+    if metric == "center" and config.DATALOADER.SAMPLER == "triplet":
+        yield "MODEL.METRIC_LOSS_TYPE: center alone cannot train; choose DATALOADER.SAMPLER softmax_triplet or softmax"
     choice, path = config.MODEL.PRETRAIN_CHOICE, config.MODEL.PRETRAIN_PATH
     if choice == "self" and not path:
         yield "MODEL.PRETRAIN_PATH: is empty, but MODEL.PRETRAIN_CHOICE self needs a file"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_right
 from collections.abc import Sequence
 from typing import Any
@@ -11,58 +12,89 @@ from torch import nn
 from yacs.config import CfgNode
 
 
-def learning_rate_factor(
-    epoch: int, *, steps: Sequence[int], gamma: float, warmup_factor: float, warmup_iters: int, warmup_method: str
-) -> float:
-    """Factor on the base learning rate in force during `epoch`, counted from 1.
+def warmup(position: float, *, length: float, factor: float, method: str) -> float:
+    """Factor on the learning rate at `position` of a warm-up of `length`: from `factor` up to 1, or constant."""
+    if position >= length:
+        return 1.0
+    if method == "constant":
+        return factor
+    progress = position / length
+    return factor * (1 - progress) + progress
 
-    Warm-up and multi-step as reid-strong-baseline steps them, at the start of every epoch: epoch 1 already runs
-    at the second value of the warm-up, and the published results were obtained so.
+
+def multistep(epoch: int, *, steps: Sequence[int], gamma: float) -> float:
+    """Factor on the learning rate in force during `epoch`, counted from 1."""
+    return float(gamma ** bisect_right(steps, epoch))
+
+
+def cosine(epoch: int, *, start: int, end: int, minimum: float) -> float:
+    """Factor on the learning rate during `epoch`: 1 up to epoch start + 1, then half a cosine that would reach
+    `minimum` with epoch end + 1 (Loshchilov and Hutter, ICLR 2017)."""
+    progress = min(max(epoch - 1 - start, 0) / max(end - start, 1), 1.0)
+    return minimum + (1 - minimum) * (1 + math.cos(math.pi * progress)) / 2
+
+
+def learning_rate(cfg: CfgNode, epoch: int, batch: int = 0, batches: int = 1) -> float:
+    """The learning rate for a batch: a function of the configuration and the place alone.
+
+    Warm-up per epoch and multi-step are as reid-strong-baseline has them, which steps its schedule at the start of
+    every epoch: epoch 1 already runs at the second value of the warm-up, and the published results were obtained so.
+
+    Args:
+        epoch: counted from 1.
+        batch: trained on in this epoch before, of `batches`.
     """
-    warmup = 1.0
-    if epoch < warmup_iters:
-        if warmup_method == "constant":
-            warmup = warmup_factor
-        else:
-            progress = epoch / warmup_iters
-            warmup = warmup_factor * (1 - progress) + progress
-    return warmup * gamma ** bisect_right(steps, epoch)
-
-
-def learning_rate(cfg: CfgNode, epoch: int) -> float:
-    """The learning rate during `epoch`, counted from 1: a function of the configuration alone."""
     solver = cfg.SOLVER
-    return float(solver.BASE_LR) * learning_rate_factor(
-        epoch,
-        steps=solver.STEPS,
-        gamma=solver.GAMMA,
-        warmup_factor=solver.WARMUP_FACTOR,
-        warmup_iters=solver.WARMUP_ITERS,
-        warmup_method=solver.WARMUP_METHOD,
+    by_epoch = solver.WARMUP_UNIT == "epoch"
+    factor = warmup(
+        epoch if by_epoch else (epoch - 1) * batches + batch,
+        length=solver.WARMUP_ITERS,
+        factor=solver.WARMUP_FACTOR,
+        method=solver.WARMUP_METHOD,
     )
+    if solver.SCHEDULE == "cosine":
+        start = solver.WARMUP_ITERS if by_epoch else 0
+        factor *= cosine(epoch, start=start, end=solver.MAX_EPOCHS, minimum=solver.MIN_LR_FACTOR)
+    else:
+        factor *= multistep(epoch, steps=solver.STEPS, gamma=solver.GAMMA)
+    return float(solver.BASE_LR) * factor
+
+
+def parameter_rule(name: str, *, norm: bool, cfg: CfgNode) -> tuple[float, float]:
+    """Factor on the learning rate, and weight decay, of the model's parameter `name`; `norm`: of a normalisation."""
+    solver = cfg.SOLVER
+    factor = 1.0 if name.startswith("base.") else solver.HEADS_LR_FACTOR
+    if "bias" in name:
+        return factor * solver.BIAS_LR_FACTOR, solver.WEIGHT_DECAY_BIAS
+    return factor, solver.WEIGHT_DECAY * (solver.WEIGHT_DECAY_NORM_FACTOR if norm else 1.0)
 
 
 def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
-    """The optimizer over two groups: parameters without and with "bias" in their name, the former first.
+    """The optimizer over the trainable parameters, those of the same rule in one group.
 
-    reid-strong-baseline gives each parameter a group of its own with the same values, which takes
-    several times as long a step.
+    reid-strong-baseline gives each parameter a group of its own, which takes several times as long a step.
     """
     solver = cfg.SOLVER
-    trained = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
-    groups = [
-        {
-            "params": [parameter for name, parameter in trained if ("bias" in name) is bias],
-            "lr_factor": solver.BIAS_LR_FACTOR if bias else 1.0,
-            "weight_decay": solver.WEIGHT_DECAY_BIAS if bias else solver.WEIGHT_DECAY,
-        }
-        for bias in (False, True)
+    norms = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm)
+    of_norms = {id(parameter) for m in model.modules() if isinstance(m, norms) for parameter in m.parameters()}
+    # The fused SGD cannot start some of a group's momenta later than others.
+    apart = solver.FREEZE_EPOCHS > 0
+    groups: dict[tuple[float, float, bool], list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            rule = parameter_rule(name, norm=id(parameter) in of_norms, cfg=cfg)
+            groups.setdefault((*rule, apart and name.startswith("base.")), []).append(parameter)
+    merged = [
+        {"params": parameters, "lr_factor": factor, "weight_decay": decay}
+        for (factor, decay, _frozen), parameters in groups.items()
     ]
     options: dict[str, Any] = {"lr": solver.BASE_LR, "fused": True}
     if solver.OPTIMIZER_NAME == "SGD":
-        return torch.optim.SGD(groups, momentum=solver.MOMENTUM, **options)
+        # Loss scaling passes over the first steps, which leaves the fused SGD's momenta uninitialised (torch 2.15).
+        options["fused"] = cfg.MODEL.PRECISION != "fp16"
+        return torch.optim.SGD(merged, momentum=solver.MOMENTUM, **options)
     kind = torch.optim.AdamW if solver.OPTIMIZER_NAME == "AdamW" else torch.optim.Adam
-    return kind(groups, **options)
+    return kind(merged, **options)
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:

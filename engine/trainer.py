@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import signal
+import sys
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -25,14 +26,17 @@ from engine.checkpoint import (
     seed_everything,
     set_rng_state,
 )
-from engine.evaluation import Results, evaluate
-from engine.solver import build_optimizer, learning_rate, set_learning_rate
-from modeling.losses import build_criterion, require_negatives
+from engine.evaluation import Method, Results, evaluate, extract_features
+from engine.evaluation_part import EvalPart
+from engine.learner import Learner, set_arithmetic
+from engine.solver import learning_rate
+from engine.world import World, is_first_process, open_world, own_device
 from modeling.model import build_model, resolve_device
 from modeling.pretrained import load_pretrained
 from utils.errors import ConfigError, Stopped, TrainerError
 from utils.files import write_atomically
-from utils.logger import close_log, open_log
+from utils.logger import NAME, close_log, open_log
+from utils.progress import ProgressBar
 from utils.signals import StopRequest
 from utils.wandb_run import Recorder, open_recorder
 
@@ -90,23 +94,28 @@ class RunningMeans:
 
 
 class Trainer:
-    """One model, trained on one device; given a checkpoint's state it goes on exactly where that was written."""
+    """One model in training; given a checkpoint's state it goes on exactly where that was written."""
 
-    def __init__(self, cfg: CfgNode, dataset: ReIDDataset, device: torch.device, saved: State | None) -> None:
+    def __init__(
+        self, cfg: CfgNode, dataset: ReIDDataset, device: torch.device, world: World, saved: State | None
+    ) -> None:
         """Raises TrainerError and DatasetError; creates no file."""
+        set_arithmetic(cfg)
         seed_everything(cfg.SOLVER.SEED)
-        self.cfg = cfg
-        self.device = device
+        self.cfg, self.device, self.world = cfg, device, world
         self.num_classes = dataset.num_train_pids
-        self.train_loader = build_train_loader(cfg, dataset, seed=cfg.SOLVER.SEED)
-        self.eval_loader, self.num_query = build_eval_loader(cfg, dataset)
-        self.criterion = build_criterion(cfg)
-        self.model = build_model(cfg, self.num_classes)
-        self.notes = [] if saved else [load_pretrained(cfg, self.model)]
-        self.model.to(device)
-        self.optimizer = build_optimizer(cfg, self.model)
+        self.train_loader = build_train_loader(cfg, dataset, seed=cfg.SOLVER.SEED, device=device)
+        assert isinstance(self.train_loader.batch_sampler, EpochBatchSampler)
+        self.sampler = self.train_loader.batch_sampler
+        self.sampler.shard(world.rank, world.size)
+        self.eval_part = EvalPart(dataset, world)
+        self.eval_loader, _own_queries = build_eval_loader(cfg, self.eval_part.dataset, device=device)
+        model = build_model(cfg, self.num_classes)
+        self.notes = [] if saved else [load_pretrained(cfg, model)]
+        self.learner = Learner(cfg, model, device, world)
         self.progress = Progress()
         self.means = RunningMeans(device)
+        self.bar = ProgressBar()
         if saved:
             self._load(saved)
         self._saved_at = (self.progress.epoch, self.progress.iteration)
@@ -119,9 +128,10 @@ class Trainer:
             TrainerError, DatasetError: training cannot go on.
         """
         self.log, self.recorder, self.stop, self.output_dir = log, recorder, stop, output_dir
+        log.addFilter(self.bar)
         solver = self.cfg.SOLVER
         try:
-            stop.check()
+            self._check_stop()
             while self.progress.epoch <= solver.MAX_EPOCHS:
                 epoch = self.progress.epoch
                 self._train_epoch()
@@ -137,23 +147,28 @@ class Trainer:
             self._save()
             log.info("Stopped by %s; the same command continues from here", signal.Signals(stopped.signum).name)
             raise
+        finally:
+            self.bar.clear()
+            log.removeFilter(self.bar)
 
     def _train_epoch(self) -> None:
         progress, total = self.progress, len(self.train_loader)
         if progress.iteration == total:  # stopped while evaluating
             return
-        set_learning_rate(self.optimizer, learning_rate(self.cfg, progress.epoch))
-        sampler = self.train_loader.batch_sampler
-        assert isinstance(sampler, EpochBatchSampler)
-        sampler.set_epoch(progress.epoch, start_batch=progress.iteration)
-        self.model.train()
+        self.sampler.set_epoch(progress.epoch, start_batch=progress.iteration)
+        self.learner.start_epoch(progress.epoch)
+        self.bar.start(progress.iteration)
         batches_before, images_before, started = self.means.batches, self.means.images, time.perf_counter()
         for images, pids in self.train_loader:
-            self._train_batch(images, pids)
+            rate = learning_rate(self.cfg, progress.epoch, progress.iteration, total)
+            last = progress.iteration + 1 == total
+            self.means.add(*self.learner.train_batch(images, pids, rate=rate, last=last))
             progress.iteration += 1
             if progress.iteration % self.cfg.SOLVER.LOG_PERIOD == 0:
                 self._log_means(total)
-            self.stop.check()
+            self.bar.show(f"Epoch {progress.epoch}/{self.cfg.SOLVER.MAX_EPOCHS}", progress.iteration, total)
+            if self.learner.between_steps:  # gradients that wait for a step are in no checkpoint
+                self._check_stop()
         if total < self.cfg.SOLVER.LOG_PERIOD or not math.isfinite(self.means.values()[0]):
             self._log_means(total)
         seconds = time.perf_counter() - started
@@ -164,22 +179,15 @@ class Trainer:
             (self.means.images - images_before) / seconds,
         )
 
-    def _train_batch(self, images: Tensor, pids: Tensor) -> None:
-        if self.criterion.triplet:
-            require_negatives(pids)
-        images = images.to(self.device, non_blocking=True)
-        pids = pids.to(self.device, non_blocking=True)
-        self.optimizer.zero_grad(set_to_none=True)
-        scores, features = self.model(images)
-        loss = self.criterion(scores, features, pids)
-        torch.autograd.backward(loss)
-        self.optimizer.step()
-        self.means.add(loss, scores, pids)
+    def _check_stop(self) -> None:
+        """All processes stop at the same place, whichever was told to."""
+        if signum := self.world.largest(self.stop.signum):
+            raise Stopped(signum)
 
     def _log_means(self, total: int) -> None:
         epoch, iteration = self.progress.epoch, self.progress.iteration
         loss, accuracy = self.means.values()
-        rate = learning_rate(self.cfg, epoch)
+        rate = learning_rate(self.cfg, epoch, iteration - 1, total)
         self.log.info(
             "Epoch[%d] Iteration[%d/%d] Loss: %.3f, Acc: %.3f, Base Lr: %.2e",
             epoch,
@@ -197,27 +205,46 @@ class Trainer:
             raise TrainerError(f"diverged: loss is {loss} at epoch {epoch}, iteration {iteration}")
 
     def _evaluate(self, epoch: int) -> None:
-        results = evaluate(
-            self.model,
-            self.eval_loader,
-            self.num_query,
-            epoch=epoch,
-            device=self.device,
-            normalise=self.cfg.TEST.FEAT_NORM == "yes",
-            check_stop=self.stop.check,
-        )
-        self.progress.results = results
-        for line in results.lines():
+        outcome: Results | str | None = None
+        model, method = self.learner.evaluated, Method.from_cfg(self.cfg)
+        try:
+            if self.world.first:
+                outcome = evaluate(
+                    model,
+                    self.eval_loader,
+                    self.eval_part.num_query,
+                    epoch=epoch,
+                    device=self.device,
+                    method=method,
+                    check_stop=self._check_own_stop,
+                    gather=self.eval_part.gather,
+                )
+            else:
+                own = extract_features(model, self.eval_loader, device=self.device, flip=method.flip)
+                self.eval_part.gather(own)
+        except TrainerError as error:
+            outcome = str(error)
+        outcome = self.world.gather_objects(outcome)[0]
+        if not isinstance(outcome, Results):
+            raise TrainerError(outcome)
+        self.progress.results = outcome
+        for line in outcome.lines():
             self.log.info("%s", line)
-        self.recorder.log(results.row())
+        self.recorder.log(outcome.row())
+
+    def _check_own_stop(self) -> None:
+        if self.world.size == 1:  # else one that stopped would leave the others waiting for its features
+            self.stop.check()
 
     def _save(self) -> None:
         position = self.progress.epoch, self.progress.iteration
         if position == self._saved_at:
             return
+        self._saved_at = position
+        if not self.world.first:
+            return
         state = {
-            "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
+            **self.learner.state(),
             "rng": rng_state(),
             "progress": asdict(self.progress),
             "means": self.means.state(),
@@ -225,7 +252,6 @@ class Trainer:
             "config": self.cfg.dump(),
         }
         path = save_checkpoint(self.output_dir, state)
-        self._saved_at = position
         self.log.info("Checkpoint: %s", path)
 
     def _load(self, state: State) -> None:
@@ -234,8 +260,7 @@ class Trainer:
                 f"the run in OUTPUT_DIR {self.cfg.OUTPUT_DIR} was trained on {state['num_classes']} identities, the"
                 f" data set now has {self.num_classes}: give another OUTPUT_DIR"
             )
-        self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        self.learner.load(state)
         self.progress = Progress.from_state(state["progress"])
         self.means.load(state["means"])
         set_rng_state(state["rng"])
@@ -256,24 +281,43 @@ def train_run(cfg: CfgNode) -> int:
                 )
             progress = Progress.from_state(saved["progress"])
             if progress.is_complete(cfg.SOLVER.MAX_EPOCHS):
-                return _repeat_results(output_dir, path, progress)
+                return _repeat_results(output_dir, path, progress) if is_first_process() else 0
             notes.append(f"Continuing from {path}")
+        del found
         try:
-            device = resolve_device(cfg.MODEL.DEVICE)
+            device = own_device(resolve_device(cfg.MODEL.DEVICE))
         except ValueError as error:
             raise ConfigError(f"MODEL.DEVICE: {error}") from None
-        dataset = build_dataset(cfg)
-        trainer = Trainer(cfg, dataset, device, saved)
-        del found, saved  # a copy of the model and its optimizer
-        notes += trainer.notes
-        notes.append(
-            f"Training {cfg.MODEL.NAME} on {device} with {dataset.name}: {len(dataset.train)} images of"
-            f" {dataset.num_train_pids} identities; output in {output_dir}"
+        with open_world(device) as world:
+            trainer = _make_trainer(cfg, device, world, saved, notes)
+            del saved  # a copy of the model and its optimizer
+            return _run_logged(trainer, notes, stop, output_dir)
+
+
+def _make_trainer(cfg: CfgNode, device: torch.device, world: World, saved: State | None, notes: list[str]) -> Trainer:
+    if cfg.SOLVER.IMS_PER_BATCH % world.size:
+        raise ConfigError(
+            f"SOLVER.IMS_PER_BATCH: {cfg.SOLVER.IMS_PER_BATCH} cannot be split among {world.size} processes; give a"
+            " multiple of that"
         )
-        return _run_logged(trainer, notes, stop, output_dir)
+    if not world.first:
+        world.gather_objects(None)
+    dataset = build_dataset(cfg)
+    if world.first:
+        world.gather_objects(None)  # what had to be drawn is there for the others
+    trainer = Trainer(cfg, dataset, device, world, saved)
+    notes += trainer.notes
+    processes = f" in {world.size} processes" if world.size > 1 else ""
+    notes.append(
+        f"Training {cfg.MODEL.NAME} on {device}{processes} with {dataset.name}: {len(dataset.train)} images of"
+        f" {dataset.num_train_pids} identities; output in {cfg.OUTPUT_DIR}"
+    )
+    return trainer
 
 
 def _run_logged(trainer: Trainer, notes: list[str], stop: StopRequest, output_dir: Path) -> int:
+    if not trainer.world.first:
+        return _run_silently(trainer, stop, output_dir)
     try:
         output_dir.mkdir(parents=True, exist_ok=True)
         write_atomically(output_dir / "config.yml", lambda stream: stream.write(trainer.cfg.dump().encode()))
@@ -297,6 +341,21 @@ def _run_logged(trainer: Trainer, notes: list[str], stop: StopRequest, output_di
         recorder.finish(status)
         close_log(log)
     return status
+
+
+def _run_silently(trainer: Trainer, stop: StopRequest, output_dir: Path) -> int:
+    """A process beside the first, which writes the log and the files; a mistake of its own goes to stderr."""
+    log = logging.getLogger(f"{NAME}.{trainer.world.rank}")
+    log.setLevel(logging.CRITICAL)
+    trainer.bar.visible = False
+    try:
+        trainer.run(log, Recorder(), stop, output_dir)
+    except Stopped as stopped:
+        return 128 + stopped.signum
+    except (TrainerError, DatasetError, torch.OutOfMemoryError) as error:
+        print(f"process {trainer.world.rank}: {str(error).splitlines()[0]}", file=sys.stderr)
+        return 1
+    return 0
 
 
 def _repeat_results(output_dir: Path, checkpoint: Path, progress: Progress) -> int:

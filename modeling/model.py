@@ -1,4 +1,4 @@
-"""The re-identification network: backbone, global average pooling, BNNeck, classifier."""
+"""The re-identification network: backbone, pooling, BNNeck, classifier."""
 
 from __future__ import annotations
 
@@ -6,37 +6,78 @@ import torch
 from torch import Tensor, nn
 from yacs.config import CfgNode
 
-from modeling.backbones import build_backbone
+from modeling.backbones import TimmBackbone, build_backbone
+from modeling.heads import CosineClassifier, GeM
+from utils.errors import ConfigError
 
 
 class ReIDModel(nn.Module):
     """Bag-of-Tricks network (Luo et al., CVPRW 2019); state-dict names are reid-strong-baseline's.
 
     In training, images [B, 3, H, W] give (class scores [B, num_classes], features before the neck [B, D]); in
-    evaluation they give features [B, D], taken after or before the neck.
+    evaluation they give features [B, D], taken after or before the neck. Features are float32 under autocast too.
+
+    Args:
+        backbone: gives feature maps [B, channels, h, w], or features [B, channels] that are pooled already.
+        gem: generalised-mean instead of average pooling.
+        cosine: scores are cosines, for the margin losses.
+        autocast: the lower precision to compute in where it is safe, bfloat16 or float16; None: float32.
+        channels_last: store feature maps so; the model is to be converted likewise.
     """
 
     def __init__(
-        self, backbone: nn.Module, channels: int, num_classes: int, *, neck: bool = True, neck_feat: str = "after"
+        self,
+        backbone: nn.Module,
+        channels: int,
+        num_classes: int,
+        *,
+        neck: bool = True,
+        neck_feat: str = "after",
+        gem: bool = False,
+        cosine: bool = False,
+        autocast: torch.dtype | None = None,
+        channels_last: bool = False,
     ) -> None:
         super().__init__()
+        self.autocast = autocast
+        self.channels_last = channels_last
         self.base = backbone
-        self.gap = nn.AdaptiveAvgPool2d(1)
+        self.gap = GeM() if gem else nn.AdaptiveAvgPool2d(1)
         self.feature_from_neck = neck and neck_feat == "after"
         self.bottleneck: nn.Module | None = None
         if neck:
             self.bottleneck = nn.BatchNorm1d(channels)
             self.bottleneck.bias.requires_grad_(False)
-        self.classifier = nn.Linear(channels, num_classes, bias=not neck)
-        if neck:
-            nn.init.normal_(self.classifier.weight, std=0.001)
+        self.classifier: nn.Linear
+        if cosine:
+            self.classifier = CosineClassifier(channels, num_classes)
+        else:
+            self.classifier = nn.Linear(channels, num_classes, bias=not neck)
+            if neck:
+                nn.init.normal_(self.classifier.weight, std=0.001)
 
     @property
     def num_classes(self) -> int:
         return self.classifier.out_features
 
+    @property
+    def channels(self) -> int:
+        """D, the length of a feature."""
+        return self.classifier.in_features
+
     def forward(self, images: Tensor) -> Tensor | tuple[Tensor, Tensor]:
-        feature: Tensor = self.gap(self.base(images)).flatten(1)
+        if self.channels_last:
+            images = images.contiguous(memory_format=torch.channels_last)
+        if self.autocast is None:
+            return self._forward(images)
+        with torch.autocast(images.device.type, dtype=self.autocast):
+            return self._forward(images)
+
+    def _forward(self, images: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        output: Tensor = self.base(images)
+        feature = self.gap(output).flatten(1) if output.ndim == 4 else output
+        if feature.dtype == self.autocast:
+            feature = feature.float()
         if not self.training and not self.feature_from_neck:
             return feature
         necked = self.bottleneck(feature) if self.bottleneck is not None else feature
@@ -44,11 +85,33 @@ class ReIDModel(nn.Module):
 
 
 def build_model(cfg: CfgNode, num_classes: int) -> ReIDModel:
-    """A freshly initialised network; weights depend on torch's seed only."""
+    """A freshly initialised network; weights depend on torch's seed only.
+
+    Raises:
+        ConfigError: MODEL.NAME asks timm for a network it cannot give.
+    """
     backbone, channels = build_backbone(
-        cfg.MODEL.NAME, last_stride=cfg.MODEL.LAST_STRIDE, stem_relu=cfg.MODEL.STEM_RELU
+        cfg.MODEL.NAME,
+        last_stride=cfg.MODEL.LAST_STRIDE,
+        stem_relu=cfg.MODEL.STEM_RELU,
+        size=cfg.INPUT.SIZE_TRAIN,
     )
-    return ReIDModel(backbone, channels, num_classes, neck=cfg.MODEL.NECK == "bnneck", neck_feat=cfg.TEST.NECK_FEAT)
+    if isinstance(backbone, TimmBackbone) and backbone.one_size and backbone.size != tuple(cfg.INPUT.SIZE_TEST):
+        raise ConfigError(
+            f"INPUT.SIZE_TEST: {list(cfg.INPUT.SIZE_TEST)} differs from INPUT.SIZE_TRAIN {list(backbone.size)};"
+            f" {cfg.MODEL.NAME} takes images of one size"
+        )
+    return ReIDModel(
+        backbone,
+        channels,
+        num_classes,
+        neck=cfg.MODEL.NECK == "bnneck",
+        neck_feat=cfg.TEST.NECK_FEAT,
+        gem=cfg.MODEL.POOLING == "gem",
+        cosine=cfg.MODEL.ID_LOSS_TYPE != "softmax",
+        autocast={"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[cfg.MODEL.PRECISION],
+        channels_last=cfg.MODEL.CHANNELS_LAST,
+    )
 
 
 def resolve_device(name: str) -> torch.device:

@@ -10,8 +10,12 @@ import torch
 from torch import Tensor
 from yacs.config import CfgNode
 
+from modeling.backbones import TimmBackbone
 from modeling.model import ReIDModel
 from utils.errors import TrainerError
+
+# What ImageNet classifiers are called in the published files of the networks here.
+_CLASSIFIERS = ("fc.", "classifier.", "last_linear.")
 
 
 def load_pretrained(cfg: CfgNode, model: ReIDModel) -> str:
@@ -24,10 +28,15 @@ def load_pretrained(cfg: CfgNode, model: ReIDModel) -> str:
     if choice == "none":
         return "Starting from random weights"
     if choice == "imagenet":
+        if isinstance(model.base, TimmBackbone):
+            model.base.load_imagenet(read_state_dict(path) if path else None)
+            return f"Starting from ImageNet weights of {path or 'timm'}"
         weights = read_state_dict(path) if path else _download(cfg.MODEL.NAME)
-        _load(model.base, {k: v for k, v in weights.items() if not k.startswith("fc.")}, path or "the download")
+        backbone = {key: value for key, value in weights.items() if not key.startswith(_CLASSIFIERS)}
+        _load(model.base, backbone, path or "the download")
         return f"Starting from ImageNet weights of {path or 'torchvision'}"
-    weights = read_state_dict(path)
+    # reid-strong-baseline's IBN network carries ImageNet's classifier along, unused.
+    weights = {key: value for key, value in read_state_dict(path).items() if not key.startswith("base.fc.")}
     classes = weights.get("classifier.weight")
     if classes is None or classes.shape[0] == model.num_classes:
         _load(model, weights, path)
@@ -39,7 +48,8 @@ def load_pretrained(cfg: CfgNode, model: ReIDModel) -> str:
 
 
 def read_state_dict(path: str) -> dict[str, Tensor]:
-    """The weights in a file: a state dict, or a checkpoint of this trainer. Runs no code from the file.
+    """The weights in a file: a state dict, or a checkpoint of this trainer, of which the averaged weights are taken
+    where it has them. Runs no code from the file.
 
     Raises:
         TrainerError: no such file, damaged, or something else than weights.
@@ -55,16 +65,23 @@ def read_state_dict(path: str) -> dict[str, Tensor]:
         ) from None
     except (RuntimeError, EOFError, ValueError, KeyError) as error:
         raise TrainerError(f"{path}: is damaged or no file of weights ({str(error).splitlines()[0]})") from None
-    if isinstance(content, Mapping) and isinstance(content.get("model"), Mapping):
-        content = content["model"]
+    if isinstance(content, Mapping):
+        averaged = content.get("ema") or {}
+        wrapped = (averaged.get("weights"), content.get("model"), content.get("state_dict"))
+        content = next((weights for weights in wrapped if isinstance(weights, Mapping)), content)
     if not isinstance(content, Mapping) or not all(isinstance(value, Tensor) for value in content.values()):
         raise TrainerError(f"{path}: holds no state dict")
     return {str(key).removeprefix("module."): value for key, value in content.items()}
 
 
 def _download(name: str) -> dict[str, Tensor]:
-    from torchvision.models import get_model_weights
+    from torchvision.models import get_model_weights, list_models
 
+    if name not in list_models():
+        raise TrainerError(
+            f"ImageNet weights of {name} are not torchvision's to download; set MODEL.PRETRAIN_PATH to a file of them,"
+            " or MODEL.PRETRAIN_CHOICE none"
+        )
     try:
         weights: dict[str, Tensor] = get_model_weights(name)["IMAGENET1K_V1"].get_state_dict(progress=False)
     except (OSError, RuntimeError) as error:

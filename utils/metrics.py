@@ -1,7 +1,18 @@
-"""Ranking metrics of re-identification: CMC and mAP under the Market-1501 protocol, exact."""
+"""Ranking metrics of re-identification, exact: CMC, mAP and mINP.
+
+Two protocols, which differ in the CMC only:
+
+- `cross_camera` (Market-1501: Zheng et al., ICCV 2015; also DukeMTMC-reID, MSMT17, VeRi-776, Occluded-Duke and the
+  new protocol of CUHK03): gallery images of the query's identity from the query's camera are left out.
+- `single_gallery_shot` (CUHK03: Li et al., CVPR 2014): besides, each gallery identity is represented by one image
+  drawn at random. What others average over some draws is computed here as the expectation over all of them.
+
+Equal distances keep the gallery's order. Queries without a match are not counted.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,25 +23,28 @@ from torch import Tensor
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.floating]
 
+PROTOCOLS = ("cross_camera", "single_gallery_shot")
 # Bytes of distances held at once when ranking features.
 CHUNK_BYTES = 32 * 2**20
 
 
 @dataclass(frozen=True)
 class Ranking:
-    """Result of an evaluation; `cmc[r]` is the share of queries with a match among their first r + 1 places."""
+    """Result of an evaluation; `cmc[r]` is the share of queries with a match among their first r + 1 places.
+
+    `average_precision` [Q] holds each query's, NaN where there is no match. `mINP` is the mean inverse negative
+    penalty: matches of a query over the place of its last one (Ye et al., TPAMI 2021).
+    """
 
     cmc: npt.NDArray[np.float64]
     mAP: float
+    mINP: float
     num_queries: int  # those with a match to be found
+    average_precision: npt.NDArray[np.float64]
 
 
 class RankingMeter:
-    """Ranks the gallery for one query after another (Zheng et al., ICCV 2015).
-
-    Gallery images of the query's identity from the query's camera are left out. Equal distances keep the
-    gallery's order. Queries without a match are not counted.
-    """
+    """Ranks the gallery for some queries after the others; see the module for protocols and ties."""
 
     def __init__(
         self,
@@ -39,57 +53,104 @@ class RankingMeter:
         gallery_pids: IntArray,
         gallery_camids: IntArray,
         max_rank: int = 50,
+        protocol: str = "cross_camera",
     ) -> None:
-        self._query_pids = query_pids
+        if protocol not in PROTOCOLS:
+            raise ValueError(f"protocol {protocol!r} is not one of {', '.join(PROTOCOLS)}")
         self._query_camids = query_camids
         self._gallery_camids = gallery_camids
         self._by_pid = np.argsort(gallery_pids, kind="stable")
         ordered = gallery_pids[self._by_pid]
         self._start = np.searchsorted(ordered, query_pids, side="left")
         self._end = np.searchsorted(ordered, query_pids, side="right")
-        self._first_match = np.zeros(max_rank, dtype=np.int64)
-        self._precision_sum = 0.0
-        self._count = 0
+        self._cmc_sum = np.zeros(max_rank)
+        self._precision = np.full(len(query_pids), np.nan)
+        self._inverse_penalty_sum = 0.0
+        self._single_shot: SingleShotCurve | None = None
+        if protocol == "single_gallery_shot":
+            self._single_shot = SingleShotCurve(query_pids, gallery_pids, max_rank)
 
     def add(self, first_query: int, distances: FloatArray) -> None:
         """Takes the distances [N, gallery] of the queries first_query ... first_query + N - 1."""
-        for offset, row in enumerate(distances):
-            ranks = self._ranks(first_query + offset, row)
-            if ranks.size == 0:
+        for query, row in enumerate(distances, start=first_query):
+            same = self._by_pid[self._start[query] : self._end[query]]
+            in_camera = self._gallery_camids[same] == self._query_camids[query]
+            matches, junk = same[~in_camera], same[in_camera]
+            if matches.size == 0:
                 continue
-            self._count += 1
-            self._precision_sum += float(np.mean(np.arange(1, ranks.size + 1) / (ranks + 1)))
-            if ranks[0] < self._first_match.size:
-                self._first_match[ranks[0]] += 1
+            ranks = match_ranks(row, matches, junk)
+            self._precision[query] = np.mean(np.arange(1, ranks.size + 1) / (ranks + 1))
+            self._inverse_penalty_sum += ranks.size / float(ranks[-1] + 1)
+            if self._single_shot:
+                self._cmc_sum += self._single_shot.expected(query, row, matches)
+            else:
+                self._cmc_sum[ranks[0] :] += 1
 
     def result(self) -> Ranking:
         """Raises ValueError when no query has a match."""
-        if self._count == 0:
+        counted = ~np.isnan(self._precision)
+        count = int(counted.sum())
+        if count == 0:
             raise ValueError("no query has a match in the gallery from another camera, so nothing can be ranked")
-        cmc = np.cumsum(self._first_match) / self._count
-        return Ranking(cmc=cmc, mAP=self._precision_sum / self._count, num_queries=self._count)
+        return Ranking(
+            cmc=self._cmc_sum / count,
+            mAP=float(self._precision[counted].mean()),
+            mINP=self._inverse_penalty_sum / count,
+            num_queries=count,
+            average_precision=self._precision.copy(),
+        )
 
-    def _ranks(self, query: int, row: FloatArray) -> IntArray:
-        """Places, ascending and from 0, of the query's matches in its ranked list."""
-        same = self._by_pid[self._start[query] : self._end[query]]
-        in_camera = self._gallery_camids[same] == self._query_camids[query]
-        matches, junk = same[~in_camera], same[in_camera]
-        if matches.size == 0:
-            return np.empty(0, dtype=np.int64)
-        values = row[matches]
-        # A match's place is the number of smaller distances: sorting values alone is several times faster than
-        # an argsort, and only ties need the order of the gallery.
-        ordered = np.sort(row)
-        ranks = np.searchsorted(ordered, values, side="left")
-        tied = np.searchsorted(ordered, values, side="right") - ranks > 1
-        for i in np.flatnonzero(tied):
-            ranks[i] += np.count_nonzero(row[: matches[i]] == values[i])
-        if junk.size:
-            junk_values = row[junk]
-            before = junk_values[None, :] < values[:, None]
-            before |= (junk_values[None, :] == values[:, None]) & (junk[None, :] < matches[:, None])
-            ranks -= before.sum(axis=1)
-        return np.sort(ranks).astype(np.int64)
+
+def match_ranks(row: FloatArray, matches: IntArray, junk: IntArray) -> IntArray:
+    """Places, ascending and from 0, of the gallery images `matches` when `row` is sorted stably without `junk`."""
+    values = row[matches]
+    # A match's place is the number of smaller distances: sorting values alone is several times faster than
+    # an argsort, and only ties need the order of the gallery.
+    ordered = np.sort(row)
+    ranks = np.searchsorted(ordered, values, side="left")
+    tied = np.searchsorted(ordered, values, side="right") - ranks > 1
+    for i in np.flatnonzero(tied):
+        ranks[i] += np.count_nonzero(row[: matches[i]] == values[i])
+    if junk.size:
+        junk_values = row[junk]
+        before = junk_values[None, :] < values[:, None]
+        before |= (junk_values[None, :] == values[:, None]) & (junk[None, :] < matches[:, None])
+        ranks -= before.sum(axis=1)
+    return np.sort(ranks).astype(np.int64)
+
+
+class SingleShotCurve:
+    """CMC expected when each gallery identity shows one image, drawn uniformly and independently.
+
+    Given the drawn match, the images before it are those of a sum of independent yes-or-no draws, one an
+    identity: the image drawn of identity p lies before it with probability (p's images before it) / (p's images).
+    """
+
+    def __init__(self, query_pids: IntArray, gallery_pids: IntArray, max_rank: int) -> None:
+        pids, self._label, self._images = np.unique(gallery_pids, return_inverse=True, return_counts=True)
+        self._query_label = np.searchsorted(pids, query_pids)
+        self._max_rank = max_rank
+
+    def expected(self, query: int, row: FloatArray, matches: IntArray) -> npt.NDArray[np.float64]:
+        """The curve [max_rank] of one query: `row` its distances, `matches` where its identity is to be found."""
+        order = np.argsort(row, kind="stable")
+        place = np.empty_like(order)
+        place[order] = np.arange(len(order))
+        labels = self._label[order]
+        others = self._images.copy()
+        others[self._query_label[query]] = 0
+        before = np.stack([np.bincount(labels[:end], minlength=len(others)) for end in place[matches]])
+        undecided = (before > 0).any(axis=0) & (others > 0)
+        chances = before[:, undecided] / others[undecided]
+        # probability[m, k]: exactly k identities lie before match m; more than max_rank never matters.
+        probability = np.zeros((len(matches), self._max_rank))
+        probability[:, 0] = 1.0
+        for chance in chances.T[:, :, None]:
+            moved = probability * chance
+            probability -= moved
+            probability[:, 1:] += moved[:, :-1]
+        curve: npt.NDArray[np.float64] = probability.cumsum(axis=1).mean(axis=0)
+        return curve
 
 
 def rank_features(
@@ -100,17 +161,30 @@ def rank_features(
     gallery_pids: IntArray,
     gallery_camids: IntArray,
     max_rank: int = 50,
+    protocol: str = "cross_camera",
 ) -> Ranking:
-    """CMC and mAP of finite features [Q, D] and [G, D] under Euclidean distance, never holding all distances.
+    """CMC, mAP and mINP of finite features [Q, D] and [G, D] under Euclidean distance, never holding all distances.
 
     Raises:
         ValueError: no query has a match.
     """
-    meter = RankingMeter(query_pids, query_camids, gallery_pids, gallery_camids, max_rank)
-    # |q|^2 is the same for all of a query's distances and does not change its ranking.
-    squares = gallery.pow(2).sum(1)
-    rows = max(1, CHUNK_BYTES // (4 * max(1, len(gallery))))
-    for start in range(0, len(query), rows):
-        distances = torch.addmm(squares, query[start : start + rows], gallery.t(), alpha=-2)
-        meter.add(start, distances.numpy())
+    meter = RankingMeter(query_pids, query_camids, gallery_pids, gallery_camids, max_rank, protocol)
+    for first, distances in distance_rows(query, gallery):
+        meter.add(first, distances)
     return meter.result()
+
+
+def distance_rows(query: Tensor, gallery: Tensor) -> Iterator[tuple[int, FloatArray]]:
+    """Squared distances less the square of the query, as (first query, rows [n, G]) chunks in order.
+
+    |q|^2 is the same for all of a query's distances and does not change its ranking.
+    """
+    squares = gallery.pow(2).sum(1)
+    rows = rows_at_once(len(gallery))
+    for start in range(0, len(query), rows):
+        yield start, torch.addmm(squares, query[start : start + rows], gallery.t(), alpha=-2).cpu().numpy()
+
+
+def rows_at_once(columns: int) -> int:
+    """How many rows of `columns` float32 distances CHUNK_BYTES hold, at least one."""
+    return max(1, CHUNK_BYTES // (4 * max(1, columns)))

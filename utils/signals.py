@@ -28,6 +28,11 @@ class StopRequest:
     ) -> None:
         self._restore()
 
+    @property
+    def signum(self) -> int:
+        """The signal that has come; 0: none."""
+        return self._signum or 0
+
     def check(self) -> None:
         """Raises Stopped when a signal has come."""
         if self._signum is not None:

@@ -1,22 +1,78 @@
-"""The data sets by name: one reader each, from the folder of all data sets to a ReIDDataset."""
+"""The data sets: by a layout's name, one reader each, from the folder of all data sets to a ReIDDataset.
+
+A data set is named LAYOUT, and lies in its usual folder, or LAYOUT:FOLDER. Importing this imports no array library.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from data.datasets.base import ReIDDataset
-from data.datasets.market1501 import read_market1501
+from data.datasets.cuhk03 import read_cuhk03
+from data.datasets.folder import FolderLayout, read_folder
+from data.datasets.listing import find_folder
+from data.datasets.market1501 import GALLERY, QUERY, TRAIN, VERI_SPLITS, read_market1501
+from data.datasets.msmt17 import read_msmt17
+
+# From the data set's name, the folder of all data sets, FOLDER or "", and where the generic layout finds things.
+Reader = Callable[[str, Path, str, FolderLayout], ReIDDataset]
 
 
-def _market1501(root: Path) -> ReIDDataset:
-    return read_market1501("market1501", root / "market1501")
+def split_name(name: str) -> tuple[str, str]:
+    """LAYOUT and FOLDER of a data set's name; the latter empty for the usual folder."""
+    layout, _, folder = name.partition(":")
+    return layout, folder
 
 
-def _synthetic(root: Path) -> ReIDDataset:
+def _in_folders(*usual: str, splits: tuple[str, str, str] = (TRAIN, QUERY, GALLERY)) -> Reader:
+    def read(name: str, root: Path, given: str, _layout: FolderLayout) -> ReIDDataset:
+        return read_market1501(name, find_folder(root, given, usual, splits[0]), splits)
+
+    return read
+
+
+def _msmt17(usual: Sequence[str]) -> Reader:
+    def read(name: str, root: Path, given: str, _layout: FolderLayout) -> ReIDDataset:
+        return read_msmt17(name, find_folder(root, given, usual, "list_train.txt"))
+
+    return read
+
+
+def _cuhk03(kind: str) -> Reader:
+    def read(name: str, root: Path, given: str, _layout: FolderLayout) -> ReIDDataset:
+        return read_cuhk03(name, root, given, kind)
+
+    return read
+
+
+def _folder(name: str, root: Path, given: str, layout: FolderLayout) -> ReIDDataset:
+    return read_folder(name, root / given, layout)
+
+
+def _synthetic(_name: str, root: Path, _given: str, _layout: FolderLayout) -> ReIDDataset:
     from data.datasets.synthetic import read_synthetic  # numpy and Pillow, for who draws only
 
     return read_synthetic(root)
 
 
-READERS: dict[str, Callable[[Path], ReIDDataset]] = {"market1501": _market1501, "synthetic": _synthetic}
+_MSMT17_V1, _MSMT17_V2 = (
+    ("msmt17/MSMT17_V1", "MSMT17_V1"),
+    ("msmt17/MSMT17_V2", "MSMT17_V2"),
+)
+
+LAYOUTS: dict[str, Reader] = {
+    "market1501": _in_folders(
+        "market1501", "market1501/Market-1501-v15.09.15", "Market-1501-v15.09.15", "Market-1501"
+    ),
+    "dukemtmc": _in_folders("dukemtmc-reid/DukeMTMC-reID", "DukeMTMC-reID", "dukemtmc-reid", "dukemtmc"),
+    "msmt17": _msmt17((*_MSMT17_V2, *_MSMT17_V1, "msmt17")),
+    "msmt17_v1": _msmt17(_MSMT17_V1),
+    "msmt17_v2": _msmt17(_MSMT17_V2),
+    "cuhk03_detected": _cuhk03("detected"),
+    "cuhk03_labeled": _cuhk03("labeled"),
+    "veri": _in_folders("veri", "VeRi", "VeRi-776", "veri776", splits=VERI_SPLITS),
+    "occluded_duke": _in_folders("Occluded_Duke", "occluded_duke", "Occluded-DukeMTMC-reID"),
+    "folder": _folder,
+    "synthetic": _synthetic,
+}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -47,3 +47,16 @@ def relabel(samples: Iterable[Sample]) -> tuple[Sample, ...]:
     samples = tuple(samples)
     labels = {pid: label for label, pid in enumerate(sorted({sample.pid for sample in samples}))}
     return tuple(sample._replace(pid=labels[sample.pid]) for sample in samples)
+
+
+def joined(sets: Sequence[ReIDDataset], *, test: ReIDDataset) -> ReIDDataset:
+    """One set that trains on all of `sets`, whose identities and cameras stay apart, and is tested on `test`."""
+    train: list[Sample] = []
+    pids = cameras = 0
+    for dataset in sets:
+        train += [Sample(s.path, s.pid + pids, s.camid + cameras) for s in dataset.train]
+        pids += dataset.num_train_pids
+        cameras += dataset.num_cameras
+    names = "+".join(dataset.name for dataset in sets)
+    name = names if test.name in (dataset.name for dataset in sets) else f"{names}, tested on {test.name}"
+    return ReIDDataset(name=name, train=tuple(train), query=test.query, gallery=test.gallery)

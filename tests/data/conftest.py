@@ -9,6 +9,8 @@ import pytest
 from PIL import Image
 from yacs.config import CfgNode
 
+from configs.defaults import _C
+
 NAMES = {
     "bounding_box_train": [f"{pid:04d}_c{camera}s1_{shot:06d}_00.jpg"
                            for pid in (7, 2, 1501, 30) for camera in (1, 2) for shot in (1, 2)],
@@ -34,17 +36,14 @@ def make_cfg(market_root: Path) -> Callable[..., CfgNode]:
     """Makes a tree with the keys the data room reads; `make_cfg("SOLVER.SEED", 3)` changes some."""
 
     def make(*overrides: object) -> CfgNode:
-        cfg = CfgNode(
-            {
-                "INPUT": {
-                    "SIZE_TRAIN": [32, 16], "SIZE_TEST": [32, 16], "PROB": 0.5, "RE_PROB": 0.5, "PADDING": 2,
-                    "PIXEL_MEAN": [0.485, 0.456, 0.406], "PIXEL_STD": [0.229, 0.224, 0.225],
-                },
-                "DATASETS": {"NAMES": ("market1501",), "ROOT_DIR": str(market_root)},
-                "DATALOADER": {"NUM_WORKERS": 0, "SAMPLER": "softmax_triplet", "NUM_INSTANCE": 2},
-                "SOLVER": {"IMS_PER_BATCH": 4, "SEED": 0},
-                "TEST": {"IMS_PER_BATCH": 3},
-            }
+        cfg = _C.clone()
+        cfg.merge_from_list(
+            [
+                "INPUT.SIZE_TRAIN", [32, 16], "INPUT.SIZE_TEST", [32, 16], "INPUT.PADDING", 2,
+                "DATASETS.ROOT_DIR", str(market_root),
+                "DATALOADER.NUM_WORKERS", 0, "DATALOADER.NUM_INSTANCE", 2,
+                "SOLVER.IMS_PER_BATCH", 4, "TEST.IMS_PER_BATCH", 3,
+            ]
         )  # fmt: skip
         cfg.merge_from_list(list(overrides))
         return cfg

@@ -1,9 +1,10 @@
 from __future__ import annotations
 
 import multiprocessing
+import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,8 @@ from PIL import Image
 from yacs.config import CfgNode
 
 from data import DatasetError
-from data.build import build_dataset, build_eval_loader, build_train_loader, read_image
+from data.build import build_dataset, build_eval_loader, build_test_datasets, build_train_loader, read_image
+from data.loading import UNREADABLE
 
 MakeCfg = Callable[..., CfgNode]
 Batches = list[tuple[torch.Tensor, torch.Tensor]]
@@ -96,26 +98,135 @@ def test_any_kind_of_picture_becomes_rgb(tmp_path: Path, mode: str) -> None:
     assert int(image[0, -1, 0]) > int(image[0, 0, 0])
 
 
-@pytest.mark.parametrize("workers", [0, 2])
-@pytest.mark.parametrize("damage", ["empty", "cut short", "text", "gone"])
-def test_an_unreadable_image_is_one_line_that_names_it(make_cfg: MakeCfg, workers: int, damage: str) -> None:
-    cfg = make_cfg("DATALOADER.NUM_WORKERS", workers)
-    dataset = build_dataset(cfg)
-    victim = Path(dataset.train[5].path)
-    content = victim.read_bytes()
-    if damage == "gone":
-        victim.unlink()
+def damage(path: str, how: str) -> None:
+    file = Path(path)
+    content = file.read_bytes()
+    if how == "gone":
+        file.unlink()
     else:
-        victim.write_bytes(
-            {"empty": b"", "cut short": content[: len(content) - 60], "text": b"hello"}[damage]
-        )
-    try:  # not pytest.raises, which keeps the loader's frames and with them its workers
-        batches = list(build_train_loader(cfg, dataset, seed=0))
+        file.write_bytes({"empty": b"", "cut short": content[: len(content) - 60], "text": b"hello"}[how])
+
+
+def failure(loader: Iterable[object]) -> str:
+    """The DatasetError a loader ends with; not pytest.raises, which keeps its frames and with them its workers."""
+    try:
+        batches = list(loader)
     except DatasetError as error:
-        text = str(error)
+        return str(error)
+    return pytest.fail(f"{len(batches)} batches, no error")
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("how", ["empty", "cut short", "text", "gone"])
+def test_one_unreadable_image_more_than_allowed_is_one_line_that_names_it(
+    make_cfg: MakeCfg, workers: int, how: str
+) -> None:
+    cfg = make_cfg(
+        "DATALOADER.NUM_WORKERS", workers, "DATASETS.MAX_UNREADABLE", 0, "DATALOADER.CACHE", False
+    )
+    dataset = build_dataset(cfg)
+    damage(dataset.train[5].path, how)
+    text = failure(build_train_loader(cfg, dataset, seed=0))
+    assert dataset.train[5].path in text and "\n" not in text
+
+
+@pytest.mark.parametrize("cache", [False, True])
+def test_too_many_unreadable_images_end_the_epoch(make_cfg: MakeCfg, cache: bool) -> None:
+    cfg = make_cfg("DATASETS.MAX_UNREADABLE", 2, "DATALOADER.CACHE", cache)
+    dataset = build_dataset(cfg)
+    for sample in dataset.train[4:7]:
+        damage(sample.path, "text")
+    if cache:
+        with pytest.raises(DatasetError, match=r"3 images cannot be read, DATASETS.MAX_UNREADABLE allows 2"):
+            build_train_loader(cfg, dataset, seed=0)
     else:
-        pytest.fail(f"{len(batches)} batches, no error")
-    assert str(victim) in text and "\n" not in text
+        assert "3 images cannot be read" in failure(build_train_loader(cfg, dataset, seed=0))
+
+
+@pytest.mark.parametrize("cache", [False, True])
+@pytest.mark.parametrize("workers", [0, 2])
+def test_unreadable_images_are_named_once_and_replaced_by_their_identitys(
+    make_cfg: MakeCfg, caplog: pytest.LogCaptureFixture, cache: bool, workers: int
+) -> None:
+    cfg = make_cfg("DATALOADER.CACHE", cache, "DATALOADER.NUM_WORKERS", workers)
+    dataset = build_dataset(cfg)
+    victims = [dataset.train[5], dataset.train[6]]  # of one identity, one after the other
+    for sample in victims:
+        damage(sample.path, "cut short")
+    caplog.set_level("INFO", logger="reid_baseline.train")
+    loader = build_train_loader(cfg, dataset, seed=0)
+    epochs = []
+    for epoch in (1, 2):
+        loader.batch_sampler.set_epoch(epoch)
+        epochs.append([(images, pids) for images, pids in loader])
+    lines = [message for message in caplog.messages if message.startswith("Skipping: ")]
+    assert len(lines) == 2
+    assert all(any(sample.path in line for line in lines) for sample in victims)
+    assert all(len(pids.unique()) == 2 and len(pids) == 4 for _, pids in epochs[0])
+    assert same(train_batches(cfg, epoch=2), epochs[1])
+
+
+def test_a_training_split_that_cannot_be_read_at_all_is_an_error(make_cfg: MakeCfg) -> None:
+    cfg = make_cfg("DATALOADER.CACHE", False, "DATASETS.MAX_UNREADABLE", 100)
+    dataset = build_dataset(cfg)
+    for sample in dataset.train:
+        damage(sample.path, "empty")
+    assert "16 images cannot be read" in failure(build_train_loader(cfg, dataset, seed=0))
+
+
+@pytest.mark.parametrize("cache", [False, True])
+def test_in_evaluation_an_unreadable_image_has_no_identity(make_cfg: MakeCfg, cache: bool) -> None:
+    cfg = make_cfg("DATALOADER.CACHE", cache)
+    dataset = build_dataset(cfg)
+    damage(dataset.gallery[1].path, "text")
+    loader, num_query = build_eval_loader(cfg, dataset)
+    assert num_query == 2
+    assert [pid for _, pids, _, _ in loader for pid in pids.tolist()] == [5, 6, 0, UNREADABLE, 6]
+
+
+@pytest.mark.parametrize("sampler", ["softmax", "softmax_triplet"])
+def test_the_cache_changes_nothing(make_cfg: MakeCfg, sampler: str) -> None:
+    with_cache, without = (
+        make_cfg("DATALOADER.CACHE", cache, "DATALOADER.SAMPLER", sampler) for cache in (True, False)
+    )
+    assert same(train_batches(with_cache, epoch=2), train_batches(without, epoch=2))
+    first, second = (build_eval_loader(cfg, build_dataset(cfg))[0] for cfg in (with_cache, without))
+    for ours, theirs in zip(first, second, strict=True):
+        assert torch.equal(ours[0], theirs[0]) and ours[3] == theirs[3]
+
+
+def test_the_processes_of_an_evaluation_share_its_images_in_order(make_cfg: MakeCfg) -> None:
+    cfg = make_cfg()
+    dataset = build_dataset(cfg)
+    parts = [
+        [path for *_, batch in build_eval_loader(cfg, dataset, rank=rank, world=3)[0] for path in batch]
+        for rank in range(3)
+    ]
+    assert all(parts)
+    assert [path for part in parts for path in part] == [s.path for s in dataset.query + dataset.gallery]
+
+
+def test_data_sets_are_joined_for_training_and_tested_apart(make_cfg: MakeCfg, market_root: Path) -> None:
+    shutil.copytree(market_root / "market1501", market_root / "other")
+    names = ("market1501", "market1501:other")
+    cfg = make_cfg("DATASETS.NAMES", names, "DATASETS.TEST_NAMES", ("market1501:other", "market1501"))
+    dataset = build_dataset(cfg)
+    assert dataset.name == "market1501+market1501:other"
+    assert dataset.num_train_pids == 8 and len(dataset.train) == 32
+    assert {sample.pid for sample in dataset.train if "/other/" in sample.path} == {4, 5, 6, 7}
+    assert {sample.camid for sample in dataset.train if "/other/" in sample.path} == {12, 13}
+    assert all("/other/" in sample.path for sample in dataset.query + dataset.gallery)
+    tested = build_test_datasets(cfg)
+    assert [part.name for part in tested] == ["market1501:other", "market1501"]
+    assert tested[0].query == dataset.query
+
+
+def test_training_on_one_set_and_testing_on_another(make_cfg: MakeCfg, market_root: Path) -> None:
+    shutil.copytree(market_root / "market1501", market_root / "other")
+    dataset = build_dataset(make_cfg("DATASETS.TEST_NAMES", ("market1501:other",)))
+    assert dataset.name == "market1501, tested on market1501:other"
+    assert dataset.num_train_pids == 4
+    assert all("/other/" in sample.path for sample in dataset.query)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the sender of a signal is not told")

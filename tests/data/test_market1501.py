@@ -7,11 +7,14 @@ import pytest
 from PIL import Image
 
 from data import DatasetError
-from data.datasets import READERS
+from data.datasets import LAYOUTS
+from data.datasets.folder import FolderLayout
+
+GENERIC = FolderLayout("train", "query", "gallery", "(?P<pid>x)")
 
 
 def read(root: Path):
-    return READERS["market1501"](root)
+    return LAYOUTS["market1501"]("market1501", root, "", GENERIC)
 
 
 def test_training_identities_are_numbered_in_the_order_of_their_own_numbers(market_root: Path) -> None:
@@ -52,7 +55,7 @@ def test_a_missing_folder_is_named_with_the_way_to_set_it(market_root: Path, spl
         read(market_root)
     text = str(caught.value)
     assert str(market_root / "market1501" / split) in text
-    assert "DATASETS.ROOT_DIR" in text and repr(str(market_root)) in text
+    assert "DATASETS.ROOT_DIR" in text and f"bounding_box_test/ in {market_root / 'market1501'}" in text
     assert "\n" not in text
 
 

@@ -12,6 +12,8 @@ from data.settings import data_problems
 
 def test_good_settings_have_no_problems(make_cfg: Callable[..., CfgNode]) -> None:
     assert data_problems(make_cfg()) == []
+    names = ("market1501", "market1501:other", "folder:mine", "msmt17_v1")
+    assert data_problems(make_cfg("DATASETS.NAMES", names, "DATASETS.TEST_NAMES", ("veri",))) == []
     # A shuffled epoch has no identities per batch to divide into.
     assert data_problems(make_cfg("DATALOADER.SAMPLER", "softmax", "SOLVER.IMS_PER_BATCH", 5)) == []
 
@@ -20,7 +22,13 @@ def test_good_settings_have_no_problems(make_cfg: Callable[..., CfgNode]) -> Non
     ("key", "value", "words"),
     [
         ("DATASETS.NAMES", ("sinthetic",), ["'sinthetic'", "market1501", "did you mean 'synthetic'?"]),
-        ("DATASETS.NAMES", ("market1501", "synthetic"), ["('market1501', 'synthetic')", "one name"]),
+        ("DATASETS.NAMES", ("",), ["empty"]),
+        ("DATASETS.NAMES", ("veri", "synthetic", "veri"), ["twice", "veri"]),
+        ("DATASETS.TEST_NAMES", ("dukemtm",), ["'dukemtm'", ":FOLDER", "did you mean 'dukemtmc'?"]),
+        ("DATASETS.NAMES", ("folder",), ["folder:mine"]),
+        ("DATASETS.NAMES", ("synthetic:there",), ["write synthetic"]),
+        ("DATASETS.FOLDER_PATTERN", "(?P<pid>", ["no regular expression"]),
+        ("DATASETS.FOLDER_PATTERN", "_c(?P<camid>.)", ["group pid"]),
         ("DATALOADER.NUM_INSTANCE", 0, ["0", "1 or more"]),
         ("SOLVER.IMS_PER_BATCH", 7, ["7", "multiple", "2"]),
     ],
@@ -37,7 +45,7 @@ def test_a_bad_setting_is_one_line(
 def test_all_problems_are_found_at_once(make_cfg: Callable[..., CfgNode]) -> None:
     cfg = make_cfg("DATASETS.NAMES", ("x", "market1501", "y"), "SOLVER.IMS_PER_BATCH", 7)
     assert [problem.split(": ")[0] for problem in data_problems(cfg)] == [
-        "DATASETS.NAMES", "DATASETS.NAMES", "DATASETS.NAMES", "SOLVER.IMS_PER_BATCH",
+        "DATASETS.NAMES", "DATASETS.NAMES", "SOLVER.IMS_PER_BATCH",
     ]  # fmt: skip
 
 

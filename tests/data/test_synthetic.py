@@ -13,9 +13,8 @@ import pytest
 from PIL import Image
 
 from data import DatasetError
-from data.datasets import READERS
 from data.datasets.market1501 import read_market1501
-from data.datasets.synthetic import DESCRIPTION, SyntheticSpec, folder_name, write_synthetic
+from data.datasets.synthetic import DESCRIPTION, SyntheticSpec, folder_name, read_synthetic, write_synthetic
 
 SMALL = SyntheticSpec(train_ids=3, test_ids=2, shots=2, distractors=7, junk=4)
 # Imports, says so, waits for a line, writes the set: started together, several write together.
@@ -131,10 +130,10 @@ def test_the_folder_name_tells_sets_apart() -> None:
 
 
 def test_the_reader_draws_what_is_missing_once(tmp_path: Path) -> None:
-    first = READERS["synthetic"](tmp_path / "new" / "root")
+    first = read_synthetic(tmp_path / "new" / "root")
     (folder,) = (tmp_path / "new" / "root").iterdir()
     written = folder.stat().st_mtime_ns
-    assert READERS["synthetic"](tmp_path / "new" / "root") == first
+    assert read_synthetic(tmp_path / "new" / "root") == first
     assert folder.stat().st_mtime_ns == written
     assert first.name == "synthetic" and first.num_train_pids == 32
 

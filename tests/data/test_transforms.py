@@ -4,8 +4,9 @@ import random
 
 import pytest
 import torch
+from torch import Tensor
 
-from data.transforms import Augmentation, EvalTransform, TrainTransform
+from data.transforms import EvalTransform, TrainTransform
 
 MEAN, STD = [0.4, 0.5, 0.6], [0.1, 0.2, 0.5]
 
@@ -14,65 +15,73 @@ def train_transform(flip: float = 0.0, erase: float = 0.0, padding: int = 0) -> 
     return TrainTransform([32, 16], MEAN, STD, flip_prob=flip, erase_prob=erase, padding=padding)
 
 
-def noise(height: int = 32, width: int = 16) -> torch.Tensor:
+def noise(images: int = 1) -> Tensor:
     generator = torch.Generator().manual_seed(0)
-    return torch.randint(0, 256, (3, height, width), dtype=torch.uint8, generator=generator)
+    return torch.randint(0, 256, (images, 3, 32, 16), dtype=torch.uint8, generator=generator)
 
 
-def expected(image: torch.Tensor) -> torch.Tensor:
-    return (image / 255 - torch.tensor(MEAN)[:, None, None]) / torch.tensor(STD)[:, None, None]
+def expected(images: Tensor) -> Tensor:
+    return (images / 255 - torch.tensor(MEAN)[:, None, None]) / torch.tensor(STD)[:, None, None]
 
 
-def test_evaluation_resizes_and_normalises() -> None:
-    transform = EvalTransform([32, 16], MEAN, STD)
-    torch.testing.assert_close(transform(noise()), expected(noise()))
-    grey = torch.full((3, 50, 70), 51, dtype=torch.uint8)
-    out = transform(grey)
-    assert out.dtype == torch.float32
-    torch.testing.assert_close(out, expected(grey[:, :32, :16]))  # a flat picture stays flat
+def augment(transform: TrainTransform, images: Tensor, *choices: list[int]) -> Tensor:
+    """By both ways, the processor's and the accelerator's, which are to agree."""
+    drawn = torch.tensor(choices)
+    result = transform.augment(images, drawn)
+    torch.testing.assert_close(transform._all_at_once(images, drawn), result, rtol=1e-6, atol=1e-6)
+    assert result.dtype == torch.float32 and result.is_contiguous()
+    return result
+
+
+def test_evaluation_normalises() -> None:
+    torch.testing.assert_close(EvalTransform(MEAN, STD)(noise(2)), expected(noise(2)))
 
 
 def test_training_without_augmentation_is_evaluation() -> None:
-    image = noise(64, 48)
-    assert torch.equal(train_transform()(image, random.Random(0)), EvalTransform([32, 16], MEAN, STD)(image))
+    transform = train_transform()
+    torch.testing.assert_close(augment(transform, noise(3), *transform.draw([1, 2, 3]).tolist()), expected(noise(3)))
 
 
 def test_mirroring() -> None:
-    torch.testing.assert_close(
-        train_transform(flip=1.0)(noise(), random.Random(0)), expected(noise().flip(2))
-    )
+    assert train_transform(flip=1.0).draw([5]).tolist() == [[1, 0, 0, 0, 0, 0, 0]]
+    out = augment(train_transform(), noise(2), [1, 0, 0, 0, 0, 0, 0], [0] * 7)
+    torch.testing.assert_close(out[0], expected(noise(2))[0].flip(2))
+    torch.testing.assert_close(out[1], expected(noise(2))[1])
 
 
-def test_cropping_moves_the_picture_over_black() -> None:
-    transform = train_transform(padding=3)
-    out = transform.apply(noise(), Augmentation(flip=False, top=5, left=1, erase=None))
-    moved = torch.zeros_like(noise())
-    moved[:, :-2, 2:] = noise()[:, 2:, :-2]  # 5 - 3 down in the picture, 3 - 1 to its left
-    torch.testing.assert_close(out, expected(moved))
+@pytest.mark.parametrize("flip", [0, 1])
+def test_cropping_moves_the_picture_over_black(flip: int) -> None:
+    out = augment(train_transform(padding=3), noise(), [flip, 5, 1, 0, 0, 0, 0])
+    picture = noise()[0].flip(2) if flip else noise()[0]  # mirrored first, as the baseline does
+    moved = torch.zeros_like(picture)
+    moved[:, :-2, 2:] = picture[:, 2:, :-2]  # 5 - 3 down in the picture, 3 - 1 to its left
+    torch.testing.assert_close(out[0], expected(moved))
 
 
 def test_every_crop_is_drawn() -> None:
-    transform, rng = train_transform(padding=1), random.Random(0)
-    drawn = {(choice.top, choice.left) for choice in (transform.draw(rng) for _ in range(300))}
+    drawn = {(top, left) for _, top, left, *_ in train_transform(padding=1).draw(range(300)).tolist()}
     assert drawn == {(top, left) for top in range(3) for left in range(3)}
 
 
 def test_the_erased_box_is_zero_for_the_network() -> None:
-    transform = train_transform(erase=1.0)
-    out = transform.apply(noise(), Augmentation(flip=False, top=0, left=0, erase=(4, 2, 10, 5)))
+    out = augment(train_transform(padding=2), noise(), [0, 2, 2, 4, 2, 10, 5])[0]
     untouched = torch.ones(32, 16, dtype=torch.bool)
     untouched[4:14, 2:7] = False
-    torch.testing.assert_close(out[:, 4:14, 2:7], torch.zeros(3, 10, 5))
-    torch.testing.assert_close(out[:, untouched], expected(noise())[:, untouched])
+    assert torch.equal(out[:, 4:14, 2:7], torch.zeros(3, 10, 5))
+    torch.testing.assert_close(out[:, untouched], expected(noise())[0][:, untouched])
+
+
+def test_both_ways_agree_on_whatever_is_drawn() -> None:
+    transform = train_transform(0.5, 0.5, 4)
+    out = augment(transform, noise(64), *transform.draw(range(64)).tolist())
+    assert out.shape == (64, 3, 32, 16)
 
 
 def test_erased_boxes_follow_the_paper() -> None:
-    transform, rng = train_transform(erase=1.0), random.Random(0)
-    boxes = [choice.erase for choice in (transform.draw(rng) for _ in range(500)) if choice.erase]
-    assert len(boxes) == 500
+    boxes = train_transform(erase=1.0).draw(range(500))[:, 3:].tolist()
     shares = []
     for top, left, height, width in boxes:
-        assert top + height <= 32 and left + width <= 16 and height < 32 and width < 16
+        assert top + height <= 32 and left + width <= 16 and 0 < height < 32 and 0 < width < 16
         shares.append(height * width / 512)
     # Rounded sides let the area pass its bounds, 0.02 and 0.4, a little.
     assert 0.01 < min(shares) < 0.05 and 0.3 < max(shares) < 0.45
@@ -80,19 +89,15 @@ def test_erased_boxes_follow_the_paper() -> None:
 
 @pytest.mark.parametrize(("flip", "erase"), [(0.5, 0.3), (0.0, 1.0)])
 def test_probabilities_are_kept(flip: float, erase: float) -> None:
-    transform, rng = train_transform(flip, erase), random.Random(0)
-    choices = [transform.draw(rng) for _ in range(2000)]
-    assert sum(choice.flip for choice in choices) / 2000 == pytest.approx(flip, abs=0.04)
-    assert sum(choice.erase is not None for choice in choices) / 2000 == pytest.approx(erase, abs=0.04)
+    choices = train_transform(flip, erase).draw(range(2000))
+    assert float(choices[:, 0].float().mean()) == pytest.approx(flip, abs=0.04)
+    assert float((choices[:, 5] > 0).float().mean()) == pytest.approx(erase, abs=0.04)
 
 
-def test_only_the_given_generator_matters_and_no_other_moves() -> None:
+def test_a_choice_depends_on_its_own_seed_and_no_generator_moves() -> None:
     transform = train_transform(0.5, 0.5, 2)
-    torch.manual_seed(1)
-    random.seed(1)
     before = torch.get_rng_state(), random.getstate()
-    first = transform(noise(), random.Random(5))
+    drawn = transform.draw(range(20))
     assert torch.equal(before[0], torch.get_rng_state()) and before[1] == random.getstate()
-    torch.manual_seed(2)
-    assert torch.equal(first, transform(noise(), random.Random(5)))
-    assert any(not torch.equal(first, transform(noise(), random.Random(seed))) for seed in range(5))
+    assert torch.equal(transform.draw([7, 3]), drawn[[7, 3]])
+    assert len({tuple(choice) for choice in drawn.tolist()}) > 15

@@ -26,6 +26,9 @@ def state(epoch: int, iteration: int = 0, size: int = 8) -> dict[str, Any]:
     return {
         "model": {"weight": torch.full((size,), float(epoch))},
         "optimizer": {},
+        "ema": {},
+        "scaler": {},
+        "center": {},
         "rng": rng_state(),
         "progress": {"epoch": epoch, "iteration": iteration, "results": None},
         "means": {},
@@ -123,6 +126,12 @@ def test_settings_that_decide_results_may_not_change(small_config: Path) -> None
     assert changed_settings(load_config(str(small_config), free), saved) == []
     changed = changed_settings(load_config(str(small_config), ["SOLVER.BASE_LR", "0.5"]), saved)
     assert changed == ["SOLVER.BASE_LR was 0.01, is 0.5"]
+
+
+def test_the_length_of_a_cosine_schedule_decides_results(small_config: Path) -> None:
+    saved = load_config(str(small_config), ["SOLVER.SCHEDULE", "cosine"]).dump()
+    longer = load_config(str(small_config), ["SOLVER.SCHEDULE", "cosine", "SOLVER.MAX_EPOCHS", "9"])
+    assert changed_settings(longer, saved) == ["SOLVER.MAX_EPOCHS was 2, is 9"]
 
 
 def test_a_key_added_since_counts_as_its_default(small_config: Path) -> None:

@@ -1,11 +1,17 @@
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
-from engine.evaluation import Results, evaluate
+from configs.defaults import _C
+from data.loading import UNREADABLE
+from engine.evaluation import Method, Results, evaluate, extract_features, rank
 from utils.errors import TrainerError
+from utils.rerank import Reranking
 
 
 class Pixel(nn.Module):
@@ -22,19 +28,24 @@ def batches(values: list[float], pids: list[int], camids: list[int]) -> list[obj
     return [(*batch, ["path"] * len(batch[0])) for batch in zip(*columns, strict=True)]
 
 
-def run(values: list[float], pids: list[int], camids: list[int], num_query: int, normalise: bool = False) -> Results:
+DISTANCES = Method(normalise=False)
+
+
+def run(
+    values: list[float], pids: list[int], camids: list[int], num_query: int, method: Method = DISTANCES
+) -> Results:
     return evaluate(
         Pixel(),
         batches(values, pids, camids),
         num_query,
         epoch=7,
         device=torch.device("cpu"),
-        normalise=normalise,
+        method=method,
     )
 
 
 def test_log_lines_are_the_contracts() -> None:
-    results = Results(epoch=3, mAP=0.04444, cmc=(0.119, 0.2955, 1.0))
+    results = Results(epoch=3, mAP=0.04444, cmc=(0.119, 0.2955, 1.0), mINP=0.01234)
     assert results.lines() == [
         "Validation Results - Epoch: 3",
         "mAP: 4.4%",
@@ -48,7 +59,10 @@ def test_log_lines_are_the_contracts() -> None:
         "val/cmc_rank_1": pytest.approx(11.9),
         "val/cmc_rank_5": pytest.approx(29.55),
         "val/cmc_rank_10": 100.0,
+        "val/mINP": pytest.approx(1.234),
     }
+    before = Results(epoch=3, mAP=0.04444, cmc=(0.119, 0.2955, 1.0))  # from a checkpoint without mINP
+    assert before.lines() == results.lines() and "val/mINP" not in before.row()
 
 
 def test_queries_come_first_and_the_gallery_is_ranked() -> None:
@@ -57,13 +71,14 @@ def test_queries_come_first_and_the_gallery_is_ranked() -> None:
     assert results.epoch == 7
     assert results.mAP == pytest.approx(((1 / 1 + 2 / 3) / 2 + 1 / 3) / 2)
     assert results.cmc == (0.5, 1.0, 1.0)
+    assert results.mINP == pytest.approx((2 / 3 + 1 / 3) / 2)
 
 
 def test_normalising_compares_directions() -> None:
     # Seen from 2.0, 1.0 is nearer than 4.0 by distance and farther by angle.
     values, pids, camids = [2.0, 1.0, 4.0], [1, 2, 1], [0, 1, 1]
     assert run(values, pids, camids, 1).cmc[0] == 0.0
-    assert run(values, pids, camids, 1, normalise=True).cmc[0] == 1.0
+    assert run(values, pids, camids, 1, Method()).cmc[0] == 1.0
 
 
 def test_no_match_anywhere_is_said() -> None:
@@ -74,3 +89,55 @@ def test_no_match_anywhere_is_said() -> None:
 def test_features_that_are_not_finite_are_a_divergence() -> None:
     with pytest.raises(TrainerError, match="diverged: features are not finite after epoch 7"):
         run([0.0, float("nan")], pids=[1, 1], camids=[0, 1], num_query=1)
+
+
+class Side(nn.Module):
+    """The red of the picture's left and right edge."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return images[:, 0, 0, [0, -1]]
+
+
+def test_mirrored_features_are_averaged() -> None:
+    images = torch.zeros(2, 3, 2, 2)
+    images[:, 0, 0] = torch.tensor([[1.0, 3.0], [5.0, 9.0]])
+    loader = [(images, torch.tensor([1, 1]), torch.tensor([0, 1]), ["a", "b"])]
+    cpu = torch.device("cpu")
+    assert extract_features(Side(), loader, device=cpu)[0].tolist() == [[1, 3], [5, 9]]
+    assert extract_features(Side(), loader, device=cpu, flip=True)[0].tolist() == [[2, 2], [7, 7]]
+
+
+def test_images_that_could_not_be_read_are_left_out() -> None:
+    # Features [1, 0.5]: the query that is nothing and the gallery image that would come first.
+    plain = run([0.0, 0.1, 0.2], pids=[1, 2, 1], camids=[0, 1, 1], num_query=1)
+    unreadable = run([0.0, 0.0, 0.1, 0.0, 0.2], [1, UNREADABLE, 2, UNREADABLE, 1], [0, 0, 1, 1, 1], num_query=2)
+    assert unreadable == plain
+    assert plain.mAP == pytest.approx(1 / 2)
+
+
+def features(seed: int) -> tuple[Tensor, Any, Any]:
+    rng = np.random.default_rng(seed)
+    pids = rng.integers(0, 15, 300)
+    made = torch.from_numpy(rng.standard_normal((15, 8)))[pids] + 0.9 * torch.from_numpy(rng.standard_normal((300, 8)))
+    return made.float(), pids, rng.integers(0, 4, 300)
+
+
+def test_each_method_ranks_otherwise_and_better_than_none() -> None:
+    plain = rank(features(0), 60, Method())
+    expanded = rank(features(0), 60, Method(expansion_k=4))
+    reranked = rank(features(0), 60, Method(reranking=Reranking()))
+    single_shot = rank(features(0), 60, Method(protocol="single_gallery_shot"))
+    assert expanded.mAP > plain.mAP + 0.01
+    assert reranked.mAP > plain.mAP + 0.05
+    assert single_shot.mAP == plain.mAP and single_shot.cmc[0] < plain.cmc[0]
+
+
+def test_the_method_is_the_configurations() -> None:
+    cfg = _C.clone()
+    assert Method.from_cfg(cfg) == Method()
+    cfg.merge_from_list(
+        ["TEST.FEAT_NORM", "no", "TEST.FLIP", True, "TEST.PROTOCOL", "single_gallery_shot", "TEST.RE_RANKING", "yes",
+         "TEST.RE_RANKING_K1", 5, "TEST.RE_RANKING_K2", 2, "TEST.RE_RANKING_LAMBDA", 0.5,
+         "TEST.QUERY_EXPANSION_K", 7, "TEST.QUERY_EXPANSION_ALPHA", 1.0]
+    )  # fmt: skip
+    assert Method.from_cfg(cfg) == Method(False, True, "single_gallery_shot", 7, 1.0, Reranking(5, 2, 0.5))

@@ -5,15 +5,23 @@ from pathlib import Path
 import pytest
 import torch
 from torch import nn
+from yacs.config import CfgNode
 
+from configs.defaults import _C
 from engine.config import load_config
-from engine.solver import build_optimizer, learning_rate, learning_rate_factor, set_learning_rate
+from engine.solver import build_optimizer, learning_rate, set_learning_rate
 from modeling.model import build_model
 
 # What reid-strong-baseline 3da7e6f has in force during epochs 1, 2, …: its scheduler is stepped as an epoch starts.
-LINEAR = {"steps": (40, 70), "gamma": 0.1, "warmup_factor": 0.01, "warmup_iters": 10, "warmup_method": "linear"}
-CONSTANT = {"steps": (30, 55), "gamma": 0.1, "warmup_factor": 0.01, "warmup_iters": 5, "warmup_method": "constant"}
-OVERLAP = {"steps": (2, 4), "gamma": 0.5, "warmup_factor": 1 / 3, "warmup_iters": 3, "warmup_method": "linear"}
+LINEAR = {"STEPS": (40, 70), "GAMMA": 0.1, "WARMUP_FACTOR": 0.01, "WARMUP_ITERS": 10, "WARMUP_METHOD": "linear"}
+CONSTANT = {"STEPS": (30, 55), "GAMMA": 0.1, "WARMUP_FACTOR": 0.01, "WARMUP_ITERS": 5, "WARMUP_METHOD": "constant"}
+OVERLAP = {"STEPS": (2, 4), "GAMMA": 0.5, "WARMUP_FACTOR": 1 / 3, "WARMUP_ITERS": 3, "WARMUP_METHOD": "linear"}
+
+
+def config(**solver: object) -> CfgNode:
+    cfg = _C.clone()
+    cfg.SOLVER.update(solver)
+    return cfg
 
 
 @pytest.mark.parametrize(
@@ -35,7 +43,26 @@ OVERLAP = {"steps": (2, 4), "gamma": 0.5, "warmup_factor": 1 / 3, "warmup_iters"
     ],
 )
 def test_schedule_is_the_originals(base: float, settings: dict[str, object], epoch: int, value: float) -> None:
-    assert base * learning_rate_factor(epoch, **settings) == pytest.approx(value, rel=1e-7)  # type: ignore[arg-type]
+    cfg = config(BASE_LR=base, **settings)
+    assert learning_rate(cfg, epoch) == pytest.approx(value, rel=1e-7)
+    assert learning_rate(cfg, epoch, 7, 9) == learning_rate(cfg, epoch)  # the same all through the epoch
+
+
+def test_warm_up_by_iteration_ends_within_an_epoch() -> None:
+    cfg = config(BASE_LR=1.0, WARMUP_UNIT="iteration", WARMUP_ITERS=8, WARMUP_FACTOR=0.2, STEPS=(3,))
+    rates = [learning_rate(cfg, epoch, batch, 5) for epoch in (1, 2, 3) for batch in range(5)]
+    ramp = [0.2 + 0.1 * iteration for iteration in range(8)]
+    assert rates == pytest.approx([*ramp, 1, 1, *[0.1] * 5])
+
+
+def test_cosine_falls_from_the_end_of_warm_up_to_the_last_epoch() -> None:
+    cfg = config(
+        BASE_LR=2.0, SCHEDULE="cosine", MAX_EPOCHS=6, MIN_LR_FACTOR=0.1, WARMUP_ITERS=2, WARMUP_FACTOR=0.5
+    )
+    rates = [learning_rate(cfg, epoch) for epoch in range(1, 7)]
+    # Warm-up runs one value ahead, as with multistep; then (1 + cos(pi k / 4)) / 2 of the way down for k = 0 ... 3.
+    shares = [1.0, 0.8535533906, 0.5, 0.1464466094]
+    assert rates == pytest.approx([1.5, 2.0, *[2 * (0.1 + 0.9 * share) for share in shares]])
 
 
 def test_no_warm_up_starts_at_the_base_rate(small_config: Path) -> None:
@@ -59,6 +86,24 @@ def test_two_groups_hold_every_trained_parameter_once(small_config: Path, name: 
     assert (weights["weight_decay"], biases["weight_decay"]) == (0.0005, 0.0)
     set_learning_rate(optimizer, 0.5)
     assert (weights["lr"], biases["lr"]) == (0.5, 1.0)
+
+
+def test_a_rule_of_its_own_for_norms_and_heads_and_no_more_groups_than_rules() -> None:
+    cfg = config(HEADS_LR_FACTOR=3.0, WEIGHT_DECAY_NORM_FACTOR=0.0, WEIGHT_DECAY_BIAS=0.0, WEIGHT_DECAY=0.01)
+    cfg.MODEL.NAME, cfg.MODEL.POOLING = "resnet18", "gem"
+    model = build_model(cfg, 5)
+    names = {id(parameter): key for key, parameter in model.named_parameters()}
+    rules = {
+        names[id(parameter)]: (group["lr_factor"], group["weight_decay"])
+        for group in build_optimizer(cfg, model).param_groups
+        for parameter in group["params"]
+    }
+    assert rules["base.conv1.weight"] == (1.0, 0.01)
+    assert rules["base.layer1.0.bn1.weight"] == rules["base.layer1.0.bn1.bias"] == (1.0, 0.0)
+    assert rules["bottleneck.weight"] == (3.0, 0.0)
+    assert rules["classifier.weight"] == rules["gap.p"] == (3.0, 0.01)
+    assert len(build_optimizer(cfg, model).param_groups) == 4
+    assert len(build_optimizer(_C, model).param_groups) == 1
 
 
 @pytest.mark.parametrize("name", ["Adam", "AdamW", "SGD"])

@@ -58,14 +58,26 @@ def uninterrupted(small_config: Path, tmp_path_factory: pytest.TempPathFactory) 
     return output
 
 
+def assert_same(a: object, b: object, place: str) -> None:
+    if isinstance(a, dict):
+        assert isinstance(b, dict) and a.keys() == b.keys(), place
+        for key in a:
+            assert_same(a[key], b[key], f"{place}.{key}")
+    elif isinstance(a, torch.Tensor):
+        assert isinstance(b, torch.Tensor) and torch.equal(a, b), place
+    else:
+        assert a == b, place
+
+
 def assert_same_run(ours: Path, theirs: Path) -> None:
     assert results(ours) == results(theirs)
     a, b = load_newest(ours, []), load_newest(theirs, [])
     assert a
     assert b
     assert a[0].name == b[0].name == "checkpoint_epoch_2.pth"
-    for key, value in a[1]["model"].items():
-        assert torch.equal(value, b[1]["model"][key]), key
+    assert a[1].keys() == b[1].keys()
+    for part in ("model", "optimizer", "ema", "scaler", "center"):
+        assert_same(a[1][part], b[1][part], part)
     assert a[1]["progress"] == b[1]["progress"]
     assert torch.equal(a[1]["rng"]["torch"], b[1]["rng"]["torch"])
 
@@ -130,6 +142,25 @@ def test_adam_resumes_exactly_too(small_config: Path, tmp_path: Path) -> None:
     assert train(small_config, tmp_path / "cut", *adam) == 130
     assert train(small_config, tmp_path / "cut", *adam) == 0
     assert_same_run(tmp_path / "cut", tmp_path / "whole")
+
+
+def test_everything_else_that_learns_resumes_exactly_too(small_config: Path, tmp_path: Path) -> None:
+    everything = [
+        *("SOLVER.EMA_DECAY", "0.9", "MODEL.IF_WITH_CENTER", "yes", "MODEL.PRECISION", "fp16", "SOLVER.ACCUMULATE", "2"),
+        *("SOLVER.WARMUP_UNIT", "iteration", "SOLVER.WARMUP_ITERS", "6", "SOLVER.CLIP_NORM", "1", "SOLVER.LOG_PERIOD", "1"),
+        *("SOLVER.FREEZE_EPOCHS", "1", "SOLVER.SCHEDULE", "cosine", "MODEL.POOLING", "gem", "MODEL.ID_LOSS_TYPE", "cosface"),
+    ]
+    assert train(small_config, tmp_path / "whole", *everything) == 0
+    signal_at("Epoch[2] Iteration[1/4]")  # between two batches of one step, which is done first
+    assert train(small_config, tmp_path / "cut", *everything) == 143
+    found = load_newest(tmp_path / "cut", [])
+    assert found
+    assert found[0].name == "checkpoint_epoch_2_iteration_2.pth"
+    assert found[1]["ema"] and found[1]["scaler"] and found[1]["center"]
+    assert train(small_config, tmp_path / "cut", *everything) == 0
+    assert_same_run(tmp_path / "cut", tmp_path / "whole")
+    rates = [line.split(" ")[-1] for line in results(tmp_path / "whole") if line.startswith("Epoch[")]
+    assert rates[:4] == ["1.00e-04", "1.75e-03", "3.40e-03", "5.05e-03"]  # warming up by iteration
 
 
 def test_resume_with_workers_and_from_a_damaged_checkpoint(

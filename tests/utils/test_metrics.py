@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -13,17 +14,17 @@ from utils.metrics import Ranking, RankingMeter, rank_features
 Ids = NDArray[np.int64]
 
 
-def rank(distances: Any, *ids: Any, max_rank: int = 50) -> Ranking:
-    meter = RankingMeter(*[np.asarray(values) for values in ids], max_rank=max_rank)
+def rank(distances: Any, *ids: Any, max_rank: int = 50, protocol: str = "cross_camera") -> Ranking:
+    meter = RankingMeter(*[np.asarray(values) for values in ids], max_rank=max_rank, protocol=protocol)
     meter.add(0, np.asarray(distances, dtype=np.float32))
     return meter.result()
 
 
 def by_the_book(
     distances: NDArray[Any], query_pids: Ids, query_camids: Ids, gallery_pids: Ids, gallery_camids: Ids
-) -> tuple[NDArray[np.float64], float]:
+) -> tuple[NDArray[np.float64], float, float]:
     """The Market-1501 protocol in its plainest form: a stable argsort of a query's whole row."""
-    cmcs, precisions = [], []
+    cmcs, precisions, inverse_penalties = [], [], []
     for row, pid, camid in zip(distances, query_pids, query_camids, strict=True):
         order = np.argsort(row, kind="stable")
         order = order[~((gallery_pids[order] == pid) & (gallery_camids[order] == camid))]
@@ -33,7 +34,8 @@ def by_the_book(
         places = np.flatnonzero(hits)
         precisions.append(np.mean([(i + 1) / (place + 1) for i, place in enumerate(places)]))
         cmcs.append(np.arange(50) >= places[0])
-    return np.mean(cmcs, axis=0), float(np.mean(precisions))
+        inverse_penalties.append(len(places) / (places[-1] + 1))
+    return np.mean(cmcs, axis=0), float(np.mean(precisions)), float(np.mean(inverse_penalties))
 
 
 def random_ids(rng: np.random.Generator, queries: int, gallery: int) -> list[Ids]:
@@ -47,16 +49,20 @@ def test_equals_the_protocol_by_the_book(levels: int) -> None:
     ids = random_ids(rng, 60, 200)  # identities 10 and 11 are in the query only: no match
     distances = rng.integers(0, levels, (60, 200)).astype(np.float32)
     ours = rank(distances, *ids)
-    cmc, mAP = by_the_book(distances, *ids)
+    cmc, mAP, mINP = by_the_book(distances, *ids)
     np.testing.assert_allclose(ours.cmc, cmc, rtol=1e-12)
     assert ours.mAP == pytest.approx(mAP, rel=1e-12)
+    assert ours.mINP == pytest.approx(mINP, rel=1e-12)
     assert 0 < ours.num_queries < 60
+    assert np.isnan(ours.average_precision).sum() == 60 - ours.num_queries
+    assert float(np.nanmean(ours.average_precision)) == pytest.approx(mAP, rel=1e-12)
 
 
 def test_a_worked_example() -> None:
     # Gallery by distance: own camera (left out), wrong, match, distractor 0, match.
     ranking = rank([[1, 2, 3, 4, 5]], [7], [0], [7, 8, 7, 0, 7], [0, 1, 1, 1, 2])
     assert ranking.mAP == pytest.approx((1 / 2 + 2 / 4) / 2)
+    assert ranking.mINP == pytest.approx(2 / 4)
     assert list(ranking.cmc[:3]) == [0.0, 1.0, 1.0]
 
 
@@ -89,6 +95,48 @@ def test_features_are_ranked_in_chunks_without_changing_the_result(monkeypatch: 
     query, gallery = (torch.from_numpy(rng.standard_normal((n, 8)).astype(np.float32)) for n in (23, 90))
     monkeypatch.setattr(utils.metrics, "CHUNK_BYTES", 4 * 90 * 5)  # five queries at once, three in the last chunk
     ours = rank_features(query, query_pids, query_camids, gallery, gallery_pids, gallery_camids)
-    cmc, mAP = by_the_book(torch.cdist(query.double(), gallery.double()).numpy(), *ids)
+    cmc, mAP, _ = by_the_book(torch.cdist(query.double(), gallery.double()).numpy(), *ids)
     np.testing.assert_allclose(ours.cmc, cmc, rtol=1e-12)
     assert ours.mAP == pytest.approx(mAP, rel=1e-12)
+
+
+def one_shot_by_enumeration(row: NDArray[Any], pid: int, pids: Ids, junk: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """A query's CMC over every way to draw one gallery image an identity."""
+    choices = [np.flatnonzero((pids == other) & ~junk) for other in np.unique(pids[~junk])]
+    curves = []
+    for drawn in product(*choices):
+        chosen = np.sort(drawn)
+        order = chosen[np.argsort(row[chosen], kind="stable")]
+        curves.append(np.arange(8) >= np.flatnonzero(pids[order] == pid)[0])
+    return np.mean(curves, axis=0)
+
+
+@pytest.mark.parametrize("levels", [2, 10**9], ids=["ties", "no ties"])
+def test_the_single_shot_curve_is_the_mean_over_all_draws(levels: int) -> None:
+    rng = np.random.default_rng(levels)
+    gallery_pids = rng.permutation([1, 1, 1, 2, 2, 3, 3, 3, 4, 5, 5, 5])
+    gallery_camids = rng.integers(0, 2, 12)
+    query_pids, query_camids = np.array([1, 3, 5, 2]), np.array([0, 1, 0, 2])
+    distances = rng.integers(0, levels, (4, 12)).astype(np.float32)
+    expected = []
+    for row, pid, camid in zip(distances, query_pids, query_camids, strict=True):
+        junk = (gallery_pids == pid) & (gallery_camids == camid)
+        if (gallery_pids[~junk] == pid).any():
+            expected.append(one_shot_by_enumeration(row, pid, gallery_pids, junk))
+    ids = query_pids, query_camids, gallery_pids, gallery_camids
+    ours = rank(distances, *ids, max_rank=8, protocol="single_gallery_shot")
+    np.testing.assert_allclose(ours.cmc, np.mean(expected, axis=0), atol=1e-12)
+    plain = rank(distances, *ids, max_rank=8)
+    assert (ours.mAP, ours.mINP) == (plain.mAP, plain.mINP)  # over all images, as torchreid has it
+    assert not np.allclose(ours.cmc, plain.cmc)
+
+
+def test_a_single_shot_curve_longer_than_the_gallery_and_shorter() -> None:
+    for max_rank in (2, 50):
+        ranking = rank([[3, 1, 2]], [7], [0], [7, 8, 9], [1, 1, 1], max_rank=max_rank, protocol="single_gallery_shot")
+        np.testing.assert_allclose(ranking.cmc, np.arange(max_rank) >= 2)
+
+
+def test_an_unknown_protocol_is_an_error() -> None:
+    with pytest.raises(ValueError, match="cross_camera, single_gallery_shot"):
+        rank([[1.0]], [7], [0], [7], [1], protocol="cuhk")

@@ -1,0 +1,119 @@
+"""Reader of CUHK03 (Li et al., "DeepReID", CVPR 2014) in the new protocol of 767 training and 700 test identities
+(Zhong et al., "Re-ranking Person Re-identification with k-reciprocal Encoding", CVPR 2017).
+
+    cuhk03_release/cuhk-03.mat                        the data set as published: HDF5, read with h5py
+    cuhk03_new_protocol_config_detected.mat           the protocol as published, read with scipy; …_labeled.mat
+    images_detected/1_001_1_01.png                    camera pair, person, view, number; made from cuhk-03.mat
+
+or image folders in the layout of Market-1501: detected/bounding_box_train and so on, and labeled/.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import uuid
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from data.datasets.base import DatasetError, ReIDDataset, Sample, relabel
+from data.datasets.listing import find_folder
+from data.datasets.market1501 import TRAIN, read_market1501
+
+KINDS = ("detected", "labeled")
+
+
+def read_cuhk03(name: str, root: Path, given: str, kind: str) -> ReIDDataset:
+    """Reads the boxes of a `kind`, found by a detector or labelled by hand.
+
+    Image folders are looked for first, then the published files, whose images are written beside them once. Raises
+    DatasetError for missing or damaged files, and for h5py or scipy when those are needed and not installed.
+    """
+    market = find_folder(root, given, ("cuhk03-np", "cuhk03"), f"{kind}/{TRAIN}") / kind
+    if (market / TRAIN).is_dir():
+        return read_market1501(name, market)
+    folder = root / (given or "cuhk03")
+    protocol = folder / f"cuhk03_new_protocol_config_{kind}.mat"
+    if not protocol.is_file():
+        raise DatasetError(
+            f"data set {name!r}: no {protocol}; expected it with cuhk03_release/cuhk-03.mat or images_{kind}/ in "
+            f"{folder}, or {kind}/{TRAIN}/, {kind}/query/ and {kind}/bounding_box_test/ there or in "
+            f"{root / 'cuhk03-np'}; say where data sets are with DATASETS.ROOT_DIR"
+        )
+    images = folder / f"images_{kind}"
+    if not images.is_dir():
+        _extract(name, folder, kind, images)
+    return _read_protocol(name, protocol, images)
+
+
+def _read_protocol(name: str, protocol: Path, images: Path) -> ReIDDataset:
+    content = _open(name, "scipy.io", "scipy", lambda io: io.loadmat(protocol), protocol)
+    try:
+        files = [str(entry[0]) for entry in content["filelist"].flatten()]
+        labels = [int(label) for label in content["labels"].flatten()]
+        samples = [
+            # The third part of a name is the view, which stands for the camera.
+            Sample(str(images / file), label, int(file.split("_")[2]) - 1)
+            for file, label in zip(files, labels, strict=True)
+        ]
+        train, query, gallery = (
+            tuple(samples[int(number) - 1] for number in content[f"{split}_idx"].flatten())
+            for split in ("train", "query", "gallery")
+        )
+    except (KeyError, IndexError, ValueError) as error:
+        raise DatasetError(f"data set {name!r}: {protocol} is not the new protocol's file ({error!r})") from None
+    if not Path(train[0].path).is_file():
+        raise DatasetError(f"data set {name!r}: {protocol} names {train[0].path}, which is not there")
+    return ReIDDataset(name=name, train=relabel(train), query=query, gallery=gallery)
+
+
+def _extract(name: str, folder: Path, kind: str, images: Path) -> None:
+    """Writes the images of cuhk-03.mat; the folder appears in one step, and who is first with it wins."""
+    source = next(
+        (path for path in (folder / "cuhk03_release/cuhk-03.mat", folder / "cuhk-03.mat") if path.is_file()), None
+    )
+    if source is None:
+        raise DatasetError(f"data set {name!r}: neither {images} nor {folder / 'cuhk03_release/cuhk-03.mat'} is there")
+    part = images.with_name(f".{images.name}.{uuid.uuid4().hex}.part")
+    try:
+        part.mkdir()
+        _open(name, "h5py", "h5py", lambda h5py: _write_images(h5py, source, kind, part), source)
+        try:
+            os.rename(part, images)
+        except OSError:
+            if not images.is_dir():
+                raise
+    except OSError as error:
+        raise DatasetError(f"data set {name!r}: cannot write {images} ({error.strerror or error})") from None
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def _write_images(h5py: Any, source: Path, kind: str, folder: Path) -> None:
+    """MATLAB's cell arrays are references in HDF5, and its arrays lie there transposed."""
+    from PIL import Image
+
+    with h5py.File(source, "r") as mat:
+        for pair, reference in enumerate(mat[kind][0], start=1):
+            people = mat[reference][()].T  # [people, 10] references; the first five are of view 1
+            for person, cells in enumerate(people, start=1):
+                for number, cell in enumerate(cells, start=1):
+                    pixels = mat[cell][()].T
+                    if pixels.ndim == 3:  # an empty cell is two numbers
+                        file = f"{pair:01d}_{person:03d}_{1 if number <= 5 else 2:01d}_{number:02d}.png"
+                        Image.fromarray(pixels).save(folder / file)
+
+
+def _open(name: str, module: str, package: str, read: Any, file: Path) -> Any:
+    """What `read` makes of an optional library, imported only now."""
+    try:
+        library = import_module(module)
+    except ImportError:
+        raise DatasetError(
+            f"data set {name!r}: {file} is read with {package}, which is not installed: pip install {package}"
+        ) from None
+    try:
+        return read(library)
+    except Exception as error:  # such libraries raise nearly every type on damaged files
+        raise DatasetError(f"data set {name!r}: cannot read {file}: {' '.join(str(error).split())}") from None

@@ -1,0 +1,99 @@
+"""Reader of any other set of image folders: where identity and camera stand is a pattern in the configuration.
+
+The pattern is searched in an image's path below its split's folder, with / between folders: named groups `pid` and,
+where cameras are known, `camid`. Identities and cameras that are all whole numbers keep them, and identity -1 is junk,
+left out; others are numbered in sorted order.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from data.datasets.base import DatasetError, ReIDDataset, Sample, relabel
+from data.datasets.listing import is_image, missing
+
+_JUNK = -1
+
+
+@dataclass(frozen=True)
+class FolderLayout:
+    """Names of the splits' folders and the pattern: DATASETS.FOLDER_TRAIN, _QUERY, _GALLERY and _PATTERN."""
+
+    train: str
+    query: str
+    gallery: str
+    pattern: str
+
+
+@dataclass(frozen=True)
+class _Found:
+    path: str
+    pid: str
+    camid: str
+
+
+def read_folder(name: str, folder: Path, layout: FolderLayout) -> ReIDDataset:
+    """Reads the three splits under `folder`, with all folders below.
+
+    Without cameras the queries count as of one camera and the gallery as of another, so that no match is left out.
+    Raises DatasetError for a missing folder, an image whose path the pattern is not in, or a split without images.
+    """
+    pattern = re.compile(layout.pattern)
+    train, query, gallery = (
+        _find(name, folder / split, pattern, default) for split, default in
+        ((layout.train, "0"), (layout.query, "0"), (layout.gallery, "1"))
+    )  # fmt: skip
+    tested = [*query, *gallery]
+    pids, camids = _numbers(found.pid for found in tested), _numbers(found.camid for found in tested)
+    train_pids, train_camids = _numbers(found.pid for found in train), _numbers(found.camid for found in train)
+    dataset = ReIDDataset(
+        name=name,
+        train=relabel(_samples(train, train_pids, train_camids)),
+        query=_samples(query, pids, camids),
+        gallery=_samples(gallery, pids, camids),
+    )
+    for split, samples in (("train", dataset.train), ("query", dataset.query), ("gallery", dataset.gallery)):
+        if not samples:
+            raise DatasetError(f"data set {name!r}: all images of {folder / getattr(layout, split)} are junk (-1)")
+    return dataset
+
+
+def _find(name: str, folder: Path, pattern: re.Pattern[str], default_camid: str) -> list[_Found]:
+    def fail(error: OSError) -> None:
+        raise missing(name, Path(error.filename), "the folders of DATASETS.FOLDER_TRAIN, _QUERY and _GALLERY", error)
+
+    images = sorted(
+        Path(parent, file) for parent, _, files in os.walk(folder, onerror=fail) for file in files if is_image(file)
+    )
+    paths = [path.relative_to(folder).as_posix() for path in images]
+    matches = [pattern.search(path) for path in paths]
+    strangers = [path for path, match in zip(paths, matches, strict=True) if match is None]
+    if not images:
+        raise DatasetError(f"data set {name!r}: no usable image in {folder} or the folders below")
+    if strangers:
+        raise DatasetError(
+            f"data set {name!r}: DATASETS.FOLDER_PATTERN {pattern.pattern!r} is not in {len(strangers)} of "
+            f"{len(paths)} paths below {folder}; the first is {strangers[0]!r}"
+        )
+    return [
+        _Found(str(path), match["pid"], match.groupdict().get("camid") or default_camid)
+        for path, match in zip(images, matches, strict=True)
+        if match is not None
+    ]
+
+
+def _numbers(words: Iterable[str]) -> dict[str, int]:
+    distinct = sorted(set(words))
+    try:
+        return {word: int(word) for word in distinct}
+    except ValueError:
+        return {word: number for number, word in enumerate(distinct)}
+
+
+def _samples(found: Iterable[_Found], pids: dict[str, int], camids: dict[str, int]) -> tuple[Sample, ...]:
+    samples = (Sample(image.path, pids[image.pid], camids[image.camid]) for image in found)
+    return tuple(sample for sample in samples if sample.pid != _JUNK)

@@ -1,0 +1,205 @@
+"""Loaders: batches of images for training and for evaluation, made by worker processes.
+
+Workers hand over uint8 images where an accelerator will augment them, and finished ones where the processor does.
+An image that cannot be read is named in the log and skipped: in training another of the same identity takes its
+place, in evaluation it counts as UNREADABLE. More of them than allowed end the run.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from data.datasets.base import DatasetError, Sample
+from data.images import Images
+from data.sampler import Draw
+from data.transforms import EvalTransform, TrainTransform
+from utils.logger import NAME
+
+UNREADABLE = -2  # identity of an image for evaluation that cannot be read; no data set has it
+
+
+class TrainBatch(NamedTuple):
+    """What a worker hands over: images uint8, to be augmented by `choices`, or float32, finished."""
+
+    images: Tensor
+    pids: Tensor
+    choices: Tensor
+    problems: tuple[str, ...]
+
+
+class EvalBatch(NamedTuple):
+    """What a worker hands over: images uint8, or float32, finished; identities, cameras, paths."""
+
+    images: Tensor
+    pids: Tensor
+    camids: Tensor
+    paths: list[str]
+    problems: tuple[str, ...]
+
+
+class TrainImages(Dataset[Any]):
+    """The training split, asked for a whole batch of Draws."""
+
+    def __init__(
+        self, samples: Sequence[Sample], images: Images, transform: TrainTransform, *, finish: bool, max_unreadable: int
+    ) -> None:
+        self.images = images
+        self.transform = transform
+        self.finish = finish
+        self.max_unreadable = max_unreadable
+        self.pids = np.array([sample.pid for sample in samples], dtype=np.int64)
+
+    def __len__(self) -> int:
+        return len(self.pids)
+
+    def __getitems__(self, draws: list[Draw]) -> TrainBatch | DatasetError:
+        numbers = [draw.image for draw in draws]
+        pixels, problems = self.images.read(numbers)
+        try:
+            for place in problems:
+                numbers[place], pixels[place] = self._substitute(numbers[place])
+        except DatasetError as error:
+            return error  # raised in a worker process it would arrive wrapped in a traceback
+        images = torch.from_numpy(pixels)
+        choices = self.transform.draw([draw.seed for draw in draws])
+        if self.finish:
+            images = self.transform.augment(images, choices)
+        return TrainBatch(images, torch.from_numpy(self.pids[numbers]), choices, tuple(problems.values()))
+
+    def _substitute(self, number: int) -> tuple[int, Any]:
+        """The next image of the identity that can be read, else of any; the same one whoever looks for it."""
+        following = np.roll(np.arange(len(self.pids)), -number)
+        same = self.pids[following] == self.pids[number]
+        found = set()
+        # With this one, one more than may be unreadable.
+        for other in np.concatenate([following[same], following[~same]])[: self.max_unreadable + 2].tolist():
+            pixels, problems = self.images.read([other])
+            if not problems:
+                return other, pixels[0]
+            found.add(problems[0])
+        raise DatasetError(too_many(found, self.max_unreadable, latest=problems[0]))
+
+
+class EvalImages(Dataset[Any]):
+    """Images in order, asked for a whole batch of numbers."""
+
+    def __init__(self, samples: Sequence[Sample], images: Images, transform: EvalTransform, *, finish: bool) -> None:
+        self.samples = samples
+        self.images = images
+        self.transform = transform
+        self.finish = finish
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitems__(self, numbers: list[int]) -> EvalBatch:
+        pixels, problems = self.images.read(numbers)
+        images = torch.from_numpy(pixels)
+        samples = [self.samples[number] for number in numbers]
+        pids = [UNREADABLE if place in problems else sample.pid for place, sample in enumerate(samples)]
+        return EvalBatch(
+            self.transform(images) if self.finish else images,
+            torch.tensor(pids),
+            torch.tensor([sample.camid for sample in samples]),
+            [sample.path for sample in samples],
+            tuple(problems.values()),
+        )
+
+
+class Loader(DataLoader[Any]):
+    """Yields finished batches on `device`: (images, pids) in training, (images, pids, camids, paths) else.
+
+    `notes` are logged when iteration begins. Raises DatasetError when more than `max_unreadable` different images
+    could not be read.
+    """
+
+    def __init__(
+        self, images: TrainImages | EvalImages, device: torch.device, *, workers: int, max_unreadable: int, **more: Any
+    ) -> None:
+        super().__init__(
+            images,
+            num_workers=workers,
+            persistent_workers=workers > 0,
+            collate_fn=_as_it_is,
+            worker_init_fn=_leave_signals_to_the_trainer,
+            pin_memory=device.type == "cuda",
+            generator=torch.Generator(),  # its own: an iterator must not advance the trainer's random state
+            **more,
+        )
+        self.device = device
+        self.max_unreadable = max_unreadable
+        self.notes: list[str] = []
+        self._unreadable: set[str] = set()
+
+    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
+        logger = logging.getLogger(NAME)
+        for note in self.notes:
+            logger.info("%s", note)
+        self.notes.clear()
+        for batch in super().__iter__():
+            if isinstance(batch, DatasetError):
+                # A new one: an error and a frame that refer to each other would keep the workers alive.
+                raise DatasetError(str(batch))
+            for problem in batch.problems:
+                self._count(problem, logger)
+            yield self._finished(batch)
+
+    def _finished(self, batch: TrainBatch | EvalBatch) -> Any:
+        images: Any = self.dataset
+        if isinstance(batch, TrainBatch):
+            pixels = batch.images
+            if not images.finish:
+                pixels = images.transform.augment(pixels.to(self.device, non_blocking=True), batch.choices)
+            return pixels, batch.pids
+        pixels = batch.images
+        if not images.finish:
+            pixels = images.transform(pixels.to(self.device, non_blocking=True))
+        return pixels, batch.pids, batch.camids, batch.paths
+
+    def _count(self, problem: str, logger: logging.Logger) -> None:
+        if problem in self._unreadable:
+            return
+        self._unreadable.add(problem)
+        if len(self._unreadable) > self.max_unreadable:
+            raise DatasetError(too_many(self._unreadable, self.max_unreadable, latest=problem))
+        logger.warning("Skipping: %s (%d of at most %d)", problem, len(self._unreadable), self.max_unreadable)
+
+
+def too_many(problems: set[str], limit: int, *, latest: str) -> str:
+    """The line for more unreadable images than DATASETS.MAX_UNREADABLE allows."""
+    if limit == 0:
+        return latest
+    return f"{latest}; {len(problems)} images cannot be read, DATASETS.MAX_UNREADABLE allows {limit}"
+
+
+def _as_it_is(batch: Any) -> Any:
+    return batch
+
+
+def _leave_signals_to_the_trainer(_worker: int) -> None:
+    """Makes a worker outlive a signal to the process group: the trainer needs another batch to checkpoint.
+
+    Only the trainer's own SIGTERM ends it; who sent one can be told on Linux, not on macOS, where any does.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if sys.platform == "linux":
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        threading.Thread(target=_exit_when_the_trainer_says, daemon=True).start()
+
+
+def _exit_when_the_trainer_says() -> None:
+    assert sys.platform != "darwin"  # which has no sigwaitinfo
+    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != os.getppid():
+        pass
+    os._exit(0)

@@ -1,0 +1,169 @@
+"""Everything that a step of training changes: weights, optimizer, loss scale, centers, averaged weights."""
+
+from __future__ import annotations
+
+import os
+from contextlib import nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+from yacs.config import CfgNode
+
+from engine.averaging import WeightAverage
+from engine.solver import build_optimizer, set_learning_rate
+from engine.world import World, share_statistics
+from modeling.backbones import TimmBackbone
+from modeling.losses import build_center_loss, build_criterion, require_negatives
+from modeling.model import ReIDModel
+
+State = dict[str, Any]
+
+
+class Learner:
+    """Trains a model batch by batch; with the state of another it goes on exactly as that one would have."""
+
+    def __init__(self, cfg: CfgNode, model: ReIDModel, device: torch.device, world: World) -> None:
+        self.cfg, self.device, self.world = cfg, device, world
+        self.criterion = build_criterion(cfg)
+        model.to(device)
+        if cfg.MODEL.CHANNELS_LAST:
+            model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        # Averaged before the model is wrapped, compiled or made to talk to other processes.
+        self.average = WeightAverage(model, cfg.SOLVER.EMA_DECAY) if cfg.SOLVER.EMA_DECAY else None
+        if world.size > 1 and cfg.MODEL.SYNC_BN:
+            share_statistics(model, device, of_timm=isinstance(model.base, TimmBackbone))
+        self.model = model
+        self.optimizer = build_optimizer(cfg, model)
+        self.center = build_center_loss(cfg, model.num_classes, model.channels)
+        self.center_optimizer: torch.optim.Optimizer | None = None
+        if self.center is not None:
+            self.center.to(device)
+            self.center_optimizer = torch.optim.SGD(self.center.parameters(), lr=cfg.SOLVER.CENTER_LR)
+        self.scaler = torch.amp.GradScaler(device.type, enabled=cfg.MODEL.PRECISION == "fp16")
+        if cfg.MODEL.COMPILE:
+            model.compile()
+        self._backbone = [parameter for parameter in model.base.parameters() if parameter.requires_grad]
+        self._frozen = False
+        self._run: nn.Module = model if world.size == 1 else self._distributed()
+        self._waiting = 0  # batches whose gradients wait for a step
+
+    @property
+    def evaluated(self) -> ReIDModel:
+        """The model that evaluation judges."""
+        return self.model if self.average is None else self.average.model  # type: ignore[return-value]
+
+    @property
+    def between_steps(self) -> bool:
+        """Whether the state is whole: no gradients wait for a step."""
+        return self._waiting == 0
+
+    def start_epoch(self, epoch: int) -> None:
+        """Gets ready to train; freezes or thaws the backbone."""
+        frozen = epoch <= self.cfg.SOLVER.FREEZE_EPOCHS
+        if frozen != self._frozen:
+            for parameter in self._backbone:
+                parameter.requires_grad_(not frozen)
+            self._frozen = frozen
+            if self.world.size > 1:
+                self._run = self._distributed()  # which is told once what is trained
+        self.model.train()
+        if frozen:
+            self.model.base.eval()
+
+    def train_batch(self, images: Tensor, pids: Tensor, *, rate: float, last: bool) -> tuple[Tensor, Tensor, Tensor]:
+        """Learns from this process's part of a batch, with the learning rate `rate`.
+
+        Args:
+            images: [b, 3, H, W].
+            pids: classes [b], on the host.
+            last: of the epoch, so no further batches are waited for.
+        Returns:
+            Loss, class scores [B, C] and classes [B] of the whole batch, on the device.
+        """
+        if self.criterion.pairs == "triplet" and self.world.size == 1:
+            require_negatives(pids)
+        set_learning_rate(self.optimizer, rate)
+        every = self.cfg.SOLVER.ACCUMULATE
+        if self._waiting == 0:
+            self.optimizer.zero_grad(set_to_none=True)
+            if self.center_optimizer is not None:
+                self.center_optimizer.zero_grad(set_to_none=True)
+        self._waiting += 1
+        step = last or self._waiting == every
+        images = images.to(self.device, non_blocking=True)
+        pids = self.world.gather_batch(pids.to(self.device, non_blocking=True))
+        wrapped = self._run
+        waits = isinstance(wrapped, DistributedDataParallel) and not step
+        with wrapped.no_sync() if waits else nullcontext():  # type: ignore[operator]
+            scores, features = (self.world.gather_batch(part.float()) for part in wrapped(images))
+            loss = self.criterion(scores, features, pids)
+            if self.center is not None:
+                loss = loss + self.cfg.SOLVER.CENTER_LOSS_WEIGHT * self.center(features, pids)
+            torch.autograd.backward(self.scaler.scale(loss / every))
+        if step:
+            self._step(every)
+        return loss.detach(), scores.detach(), pids
+
+    def _step(self, every: int) -> None:
+        solver = self.cfg.SOLVER
+        optimizers = [self.optimizer] + ([self.center_optimizer] if self.center_optimizer is not None else [])
+        for optimizer in optimizers:
+            # An epoch's last step may be of fewer batches than the gradients were divided by.
+            extra = every / self._waiting
+            if optimizer is self.center_optimizer:
+                extra /= solver.CENTER_LOSS_WEIGHT  # the weight is for the features only, as in the original
+            if extra != 1 or solver.CLIP_NORM:
+                self.scaler.unscale_(optimizer)
+            gradients = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+            if extra != 1:
+                torch._foreach_mul_(gradients, extra)
+            if solver.CLIP_NORM and optimizer is self.optimizer:
+                nn.utils.clip_grad_norm_(self.model.parameters(), solver.CLIP_NORM)
+            self.scaler.step(optimizer)
+        self.scaler.update()
+        if self.average is not None:
+            self.average.update(self.model)
+        self._waiting = 0
+
+    def state(self) -> State:
+        """Everything, as tensors and plain numbers."""
+        centers = {}
+        if self.center is not None and self.center_optimizer is not None:
+            centers = {"loss": self.center.state_dict(), "optimizer": self.center_optimizer.state_dict()}
+        return {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "ema": self.average.state() if self.average is not None else {},
+            "scaler": self.scaler.state_dict(),
+            "center": centers,
+        }
+
+    def load(self, state: State) -> None:
+        """The inverse of `state`."""
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        if self.average is not None:
+            self.average.load(state["ema"])
+        self.scaler.load_state_dict(state["scaler"])
+        if self.center is not None and self.center_optimizer is not None:
+            self.center.load_state_dict(state["center"]["loss"])
+            self.center_optimizer.load_state_dict(state["center"]["optimizer"])
+
+    def _distributed(self) -> DistributedDataParallel:
+        return DistributedDataParallel(
+            self.model,
+            device_ids=[self.device] if self.device.type == "cuda" else None,
+            # The classifier without an identity loss; parts of timm's networks that their features do not need.
+            find_unused_parameters=not self.criterion.identity or isinstance(self.model.base, TimmBackbone),
+        )
+
+
+def set_arithmetic(cfg: CfgNode) -> None:
+    """Chooses between the fastest algorithms and those that give the same bits every time, for this process."""
+    deterministic = cfg.SOLVER.DETERMINISTIC
+    if deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(deterministic)
+    torch.backends.cudnn.benchmark = not deterministic

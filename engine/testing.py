@@ -1,0 +1,160 @@
+"""A trained network put to use: tested on data sets, its rankings drawn, features of any images extracted."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from yacs.config import CfgNode
+
+from data import ReIDDataset
+from data.build import build_eval_loader, build_folder_loader, build_test_datasets
+from data.datasets.listing import is_image
+from data.loading import UNREADABLE
+from engine.checkpoint import list_checkpoints
+from engine.evaluation import Comparison, Method, Results, extract_features
+from modeling.model import ReIDModel, build_model, resolve_device
+from modeling.pretrained import load_pretrained, read_state_dict
+from utils.errors import ConfigError, TrainerError
+from utils.files import write_atomically
+from utils.metrics import Ranking
+from utils.visualize import RankedList, Shown, draw_lists, page
+
+TOP = 10  # gallery images shown for a query
+
+
+def load_model(cfg: CfgNode, weights: str) -> tuple[ReIDModel, torch.device]:
+    """The network of `cfg` with the weights of a file, in evaluation mode, and the device it is on.
+
+    `weights` empty: TEST.WEIGHT, else the newest checkpoint in OUTPUT_DIR.
+
+    Raises:
+        TrainerError: no weights, or those of another network; MODEL.DEVICE is not there.
+    """
+    path = weights or cfg.TEST.WEIGHT
+    if not path:
+        checkpoints = list_checkpoints(Path(cfg.OUTPUT_DIR))
+        if not checkpoints:
+            raise ConfigError(f"no weights: give --weights or TEST.WEIGHT; {cfg.OUTPUT_DIR} holds no checkpoint")
+        path = str(checkpoints[0])
+    try:
+        device = resolve_device(cfg.MODEL.DEVICE)
+    except ValueError as error:
+        raise ConfigError(f"MODEL.DEVICE: {error}") from None
+    classifier = read_state_dict(path).get("classifier.weight")
+    model = build_model(cfg, 1 if classifier is None else len(classifier))
+    from_file = cfg.clone()
+    from_file.defrost()
+    from_file.MODEL.PRETRAIN_CHOICE, from_file.MODEL.PRETRAIN_PATH = "self", path
+    load_pretrained(from_file, model)
+    return model.to(device).eval(), device
+
+
+def test_run(cfg: CfgNode, weights: str, visualize: int, out: Path, say: Callable[[str], object] = print) -> None:
+    """Tests on each data set of DATASETS.TEST_NAMES and tells the results line by line.
+
+    With `visualize`, that many ranked lists of each set go to `out`: <set>.png and <set>.html.
+
+    Raises:
+        TrainerError, data.DatasetError: it cannot be done.
+    """
+    datasets = build_test_datasets(cfg)
+    model, device = load_model(cfg, weights)
+    method = Method.from_cfg(cfg)
+    for dataset in datasets:
+        loader, num_query = build_eval_loader(cfg, dataset, device=device)
+        extracted = extract_features(model, loader, device=device, flip=method.flip)
+        if not torch.isfinite(extracted[0]).all():
+            raise TrainerError("features are not finite")
+        comparison = Comparison(extracted, num_query, method)
+        ranking = comparison.ranking()
+        summary = (
+            f"{len(dataset.query)} queries, {ranking.num_queries} with a match, {len(dataset.gallery)} gallery images"
+        )
+        lines = [*Results.of(ranking, 0).metric_lines(), f"mINP: {ranking.mINP:.1%}"]
+        say(f"{dataset.name}: {summary}; {_described(method)}")
+        for line in lines:
+            say(line)
+        if visualize:
+            lists = _ranked_lists(dataset, comparison, ranking, visualize)
+            for file in _write_lists(out, lists, dataset.name, f"{summary}; {_described(method)}; {', '.join(lines)}"):
+                say(f"Ranked lists: {file}")
+
+
+def _described(method: Method) -> str:
+    parts = [f"protocol {method.protocol}"]
+    parts += ["mirrored features averaged"] if method.flip else []
+    parts += [f"queries expanded by {method.expansion_k}"] if method.expansion_k else []
+    if method.reranking:
+        parts.append(f"re-ranked with k1={method.reranking.k1}, k2={method.reranking.k2}")
+    return ", ".join(parts)
+
+
+def _ranked_lists(dataset: ReIDDataset, comparison: Comparison, ranking: Ranking, number: int) -> list[RankedList]:
+    """The lists of `number` queries, evenly spread over all of them."""
+    places = np.unique(np.linspace(0, len(comparison.queries) - 1, number).round().astype(int))
+    chosen = comparison.queries[places].tolist()
+    best = comparison.best(set(chosen), TOP)
+    samples = dataset.query + dataset.gallery
+    return [
+        RankedList(
+            Shown(*samples[query]),
+            [Shown(*samples[image]) for image in best[query].tolist()],
+            float(ranking.average_precision[place]),
+        )
+        for place, query in zip(places, chosen, strict=True)
+    ]
+
+
+def _write_lists(out: Path, lists: Sequence[RankedList], name: str, summary: str) -> list[Path]:
+    stem = re.sub(r"[^\w.+-]", "_", name)
+    picture, text = out / f"{stem}.png", out / f"{stem}.html"
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        write_atomically(picture, lambda stream: draw_lists(lists).save(stream, "PNG"))
+        write_atomically(text, lambda stream: stream.write(page(lists, f"Ranked lists: {name}", summary).encode()))
+    except OSError as error:
+        raise TrainerError(f"cannot write ranked lists to {out}: {error.strerror or error}") from None
+    return [picture, text]
+
+
+def extract_run(cfg: CfgNode, weights: str, images: Path, out: Path) -> tuple[int, int, list[str]]:
+    """Writes the features of all images in a folder and the folders below.
+
+    The file `out`, in numpy's npz format, holds `features` [N, D] float32, as TEST says they are compared, and `paths`
+    [N], relative to the folder, sorted. Returns N, D and the paths of images that could not be read.
+
+    Raises:
+        TrainerError, data.DatasetError: it cannot be done; no file is written.
+    """
+
+    def fail(error: OSError) -> None:
+        raise ConfigError(f"cannot read the folder {error.filename}: {error.strerror}")
+
+    paths = sorted(
+        os.path.join(parent, file)
+        for parent, _, files in os.walk(images, onerror=fail)
+        for file in files
+        if is_image(file)
+    )
+    if not paths:
+        raise ConfigError(f"no images in {images} or the folders below")
+    model, device = load_model(cfg, weights)
+    method = Method.from_cfg(cfg)
+    loader = build_folder_loader(cfg, paths, device=device)
+    features, pids, _ = extract_features(model, loader, device=device, flip=method.flip)
+    if method.normalise:
+        features = torch.nn.functional.normalize(features)
+    readable = np.flatnonzero(pids != UNREADABLE)
+    names = np.array([Path(paths[number]).relative_to(images).as_posix() for number in readable])
+    content: dict[str, Any] = {"features": features.numpy()[readable], "paths": names}
+    try:
+        write_atomically(out, lambda stream: np.savez(stream, **content))
+    except OSError as error:
+        raise TrainerError(f"cannot write {out}: {error.strerror or error}") from None
+    return len(readable), features.shape[1], [paths[n] for n in np.flatnonzero(pids == UNREADABLE)]

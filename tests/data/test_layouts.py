@@ -1,0 +1,256 @@
+"""Every layout, from folders made as the data sets' publishers make them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import data.datasets.cuhk03
+from data import DatasetError, ReIDDataset
+from data.build import read_image
+from data.datasets import LAYOUTS, split_name
+from data.datasets.folder import FolderLayout
+
+GENERIC = FolderLayout("train", "query", "gallery", r"(?P<pid>-?\d+)_c(?P<camid>\d+)")
+
+
+def draw(root: Path, names: Sequence[str]) -> None:
+    for name in names:
+        file = root / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (4, 8)).save(file)
+
+
+def read(name: str, root: Path, generic: FolderLayout = GENERIC) -> ReIDDataset:
+    layout, folder = split_name(name)
+    return LAYOUTS[layout](name, root, folder, generic)
+
+
+def ids(samples: Sequence[Any]) -> list[tuple[int, int]]:
+    return [(sample.pid, sample.camid) for sample in samples]
+
+
+def splits(dataset: ReIDDataset) -> tuple[list[tuple[int, int]], ...]:
+    for sample in (*dataset.train, *dataset.query, *dataset.gallery):
+        assert Path(sample.path).is_file()
+    return ids(dataset.train), ids(dataset.query), ids(dataset.gallery)
+
+
+DUKE = [
+    "bounding_box_train/0001_c2_f0046182.jpg", "bounding_box_train/0007_c8_f0046302.jpg",
+    "query/0005_c1_f0139253.jpg", "bounding_box_test/0005_c5_f0049000.jpg",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "folder"),
+    [
+        ("dukemtmc", "dukemtmc-reid/DukeMTMC-reID"),
+        ("dukemtmc", "DukeMTMC-reID"),
+        ("dukemtmc:mine/duke", "mine/duke"),
+        ("occluded_duke", "Occluded_Duke"),
+        ("market1501", "Market-1501-v15.09.15"),
+        ("cuhk03_detected", "cuhk03-np/detected"),
+        ("cuhk03_labeled:mine", "mine/labeled"),
+    ],
+)
+def test_layouts_like_market1501s(tmp_path: Path, name: str, folder: str) -> None:
+    draw(tmp_path / folder, DUKE)
+    dataset = read(name, tmp_path)
+    assert dataset.name == name
+    assert splits(dataset) == ([(0, 1), (1, 7)], [(5, 0)], [(5, 4)])
+
+
+def test_veri_has_folders_and_camera_numbers_of_its_own(tmp_path: Path) -> None:
+    names = ["image_train/0001_c001_00016450_0.jpg", "image_train/0770_c020_00016450_0.jpg",
+             "image_query/0002_c002_00030600_0.jpg", "image_test/0002_c010_00030605_0.jpg"]  # fmt: skip
+    draw(tmp_path / "VeRi", names)
+    assert splits(read("veri", tmp_path)) == ([(0, 0), (1, 19)], [(2, 1)], [(2, 9)])
+
+
+def msmt17(root: Path, folder: str, train: str, test: str) -> Path:
+    lists = {
+        "train": ["0001/0001_000_01_0303morning_0015_0.jpg 1", "0007/0007_000_15_0303morning_0015_0.jpg 7"],
+        "val": ["0001/0001_001_02_0303morning_0015_0.jpg 1"],
+        "query": ["0000/0000_000_03_0303noon_0015_0.jpg 0"],
+        "gallery": ["0000/0000_001_04_0303noon_0015_1.jpg 0", "", "0009/0009_001_04_0303noon_0015_1.jpg 9"],
+    }
+    for name, lines in lists.items():
+        images = train if name in ("train", "val") else test
+        draw(root / folder / images, [line.split()[0] for line in lines if line])
+        (root / folder / f"list_{name}.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return root / folder
+
+
+V1, V2 = ("msmt17/MSMT17_V1", "train", "test"), ("msmt17/MSMT17_V2", "mask_train_v2", "mask_test_v2")
+
+
+@pytest.mark.parametrize(("name", "version"), [("msmt17", V1), ("msmt17", V2), ("msmt17_v1", V1), ("msmt17_v2", V2)])
+def test_msmt17_by_its_lists(tmp_path: Path, name: str, version: tuple[str, str, str]) -> None:
+    folder = msmt17(tmp_path, *version)
+    dataset = read(name, tmp_path)
+    assert splits(dataset) == ([(0, 0), (1, 14)], [(0, 2)], [(0, 3), (9, 3)])
+    assert dataset.train[0].path.startswith(str(folder / version[1]))
+
+
+def test_msmt17_prefers_version_2_and_takes_the_one_asked_for(tmp_path: Path) -> None:
+    for version in (V1, V2):
+        msmt17(tmp_path, *version)
+    assert "MSMT17_V2" in read("msmt17", tmp_path).train[0].path
+    assert "MSMT17_V1" in read("msmt17_v1", tmp_path).train[0].path
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        ("no images", ["mask_train_v2/ and mask_test_v2/", "train/ and test/"]),
+        ("no list", ["list_query.txt", "DATASETS.ROOT_DIR"]),
+        ("bad line", ["list_query.txt:1", "'nothing here'"]),
+        ("elsewhere", ["list_query.txt", "there is no", "0303noon"]),
+    ],
+)
+def test_msmt17_laid_out_otherwise_is_one_line(tmp_path: Path, damage: str, words: list[str]) -> None:
+    folder = msmt17(tmp_path, *V2)
+    if damage == "no images":
+        (folder / "mask_train_v2").rename(folder / "training")
+    elif damage == "no list":
+        (folder / "list_query.txt").unlink()
+    elif damage == "bad line":
+        (folder / "list_query.txt").write_text("nothing here\n")
+    else:
+        (folder / "mask_test_v2" / "0000").rename(folder / "mask_test_v2" / "x")
+    with pytest.raises(DatasetError) as caught:
+        read("msmt17", tmp_path)
+    assert all(word in str(caught.value) for word in [str(folder), *words]) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["dukemtmc", "occluded_duke", "veri", "msmt17", "cuhk03_detected", "folder:mine"])
+def test_a_data_set_that_is_not_there_is_one_line_with_its_folder(tmp_path: Path, name: str) -> None:
+    with pytest.raises(DatasetError) as caught:
+        read(name, tmp_path)
+    text = str(caught.value)
+    assert str(tmp_path) in text and "expected" in text and repr(name) in text and "\n" not in text
+    assert "DATASETS." in text
+
+
+PATTERN = r"(?P<pid>-?\d+)_c(?P<camid>\d+)"
+BY_NAME = r"^(?P<pid>\w+)/(?P<camid>[a-z]+)"
+
+
+@pytest.mark.parametrize(
+    ("pattern", "names", "expected"),
+    [
+        (
+            PATTERN,
+            ["train/a/7_c3.png", "train/b/9_c1.jpg", "query/5_c1.png", "gallery/5_c12.bmp", "gallery/-1_c1.jpg"],
+            ([(0, 3), (1, 1)], [(5, 1)], [(5, 12)]),
+        ),
+        (
+            BY_NAME,
+            ["train/zoe/x1.png", "train/ann/y1.png", "query/eve/n.png", "gallery/bob/n.png", "gallery/eve/s.png"],
+            ([(0, 1), (1, 0)], [(1, 0)], [(0, 0), (1, 1)]),
+        ),
+        (
+            r"^(?P<pid>\d+)/",
+            ["train/3/a.jpg", "query/4/a.jpg", "gallery/4/b.jpg"],
+            ([(0, 0)], [(4, 0)], [(4, 1)]),
+        ),
+    ],
+    ids=["numbers", "words", "no cameras"],
+)
+def test_any_folders_by_a_pattern(tmp_path: Path, pattern: str, names: list[str], expected: Any) -> None:
+    draw(tmp_path / "mine", names)
+    generic = FolderLayout("train", "query", "gallery", pattern)
+    assert splits(read("folder:mine", tmp_path, generic)) == expected
+
+
+def test_any_folders_by_other_names(tmp_path: Path) -> None:
+    draw(tmp_path / "mine", ["a/1_c1.png", "b/c/2_c1.png", "d/2_c2.png"])
+    dataset = read("folder:mine", tmp_path, FolderLayout("a", "b/c", "d", PATTERN))
+    assert splits(dataset) == ([(0, 1)], [(2, 1)], [(2, 2)])
+
+
+def test_a_path_without_the_pattern_is_named(tmp_path: Path) -> None:
+    draw(tmp_path / "mine", ["train/1_c1.png", "query/odd.png", "gallery/1_c1.png"])
+    with pytest.raises(DatasetError, match=r"FOLDER_PATTERN .* is not in 1 of 1 paths below .*query; .*'odd.png'"):
+        read("folder:mine", tmp_path)
+
+
+def cuhk03_protocol(root: Path) -> None:
+    """The new protocol's file, as scipy writes MATLAB's: cells of text, columns of numbers counted from 1."""
+    scipy_io = pytest.importorskip("scipy.io")
+    files = ["1_001_1_01.png", "1_001_2_06.png", "1_002_1_01.png", "1_002_2_06.png"]
+    cells = np.empty((4, 1), dtype=object)
+    cells[:, 0] = files
+    content = {
+        "filelist": cells, "labels": np.array([[4], [4], [9], [9]]), "train_idx": np.array([[1], [2]]),
+        "query_idx": np.array([[4]]), "gallery_idx": np.array([[3]]),
+    }  # fmt: skip
+    (root / "cuhk03").mkdir(parents=True)
+    scipy_io.savemat(root / "cuhk03/cuhk03_new_protocol_config_detected.mat", content)
+
+
+def test_cuhk03_from_extracted_images(tmp_path: Path) -> None:
+    cuhk03_protocol(tmp_path)
+    draw(tmp_path / "cuhk03/images_detected", ["1_001_1_01.png", "1_001_2_06.png", "1_002_1_01.png", "1_002_2_06.png"])
+    assert splits(read("cuhk03_detected", tmp_path)) == ([(0, 0), (0, 1)], [(9, 1)], [(9, 0)])
+
+
+def test_cuhk03_from_the_published_file(tmp_path: Path) -> None:
+    h5py = pytest.importorskip("h5py")
+    cuhk03_protocol(tmp_path)
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 10, 9, 5, 3), dtype=np.uint8)
+    source = tmp_path / "cuhk03/cuhk03_release/cuhk-03.mat"
+    source.parent.mkdir()
+    with h5py.File(source, "w") as mat:
+        # One camera pair of two people, each with a first image in both views; arrays lie transposed.
+        cells = np.empty((10, 2), dtype=h5py.ref_dtype)
+        for person in range(2):
+            for number in range(10):
+                there = number in (0, 5)
+                value = pixels[person, number].T if there else np.zeros(2, dtype=np.uint64)
+                cells[number, person] = mat.create_dataset(f"image/{person}/{number}", data=value).ref
+        pair = mat.create_dataset("pair", data=cells, dtype=h5py.ref_dtype)
+        mat.create_dataset("detected", data=np.array([[pair.ref]], dtype=h5py.ref_dtype), dtype=h5py.ref_dtype)
+    dataset = read("cuhk03_detected", tmp_path)
+    assert splits(dataset) == ([(0, 0), (0, 1)], [(9, 1)], [(9, 0)])
+    images = sorted(path.name for path in (tmp_path / "cuhk03/images_detected").iterdir())
+    assert images == ["1_001_1_01.png", "1_001_2_06.png", "1_002_1_01.png", "1_002_2_06.png"]
+    assert np.array_equal(read_image(dataset.query[0].path).permute(1, 2, 0).numpy(), pixels[1, 5])
+    assert [path.name for path in (tmp_path / "cuhk03").iterdir() if path.name.startswith(".")] == []
+
+
+@pytest.mark.parametrize("library", ["scipy", "h5py"])
+def test_a_missing_library_is_named_with_the_way_to_get_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, library: str
+) -> None:
+    def without(module: str) -> Any:
+        if module.startswith(library):
+            raise ImportError(module)
+        return SimpleNamespace(File=None)
+
+    monkeypatch.setattr(data.datasets.cuhk03, "import_module", without)
+    folder = tmp_path / "cuhk03"
+    (folder / "cuhk03_release").mkdir(parents=True)
+    (folder / "cuhk03_new_protocol_config_labeled.mat").write_bytes(b"")
+    (folder / "cuhk03_release" / "cuhk-03.mat").write_bytes(b"")
+    if library == "scipy":
+        (folder / "images_labeled").mkdir()
+    with pytest.raises(DatasetError, match=rf"pip install {library}$"):
+        read("cuhk03_labeled", tmp_path)
+    assert not list(folder.glob(".*"))
+
+
+def test_a_damaged_protocol_is_one_line(tmp_path: Path) -> None:
+    pytest.importorskip("scipy.io")
+    folder = tmp_path / "cuhk03"
+    (folder / "images_labeled").mkdir(parents=True)
+    (folder / "cuhk03_new_protocol_config_labeled.mat").write_bytes(b"no matrix" * 50)
+    with pytest.raises(DatasetError, match=r"cannot read .*config_labeled.mat"):
+        read("cuhk03_labeled", tmp_path)

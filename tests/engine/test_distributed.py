@@ -1,0 +1,189 @@
+"""Training in two processes on the CPU, with the environment torchrun gives them, against one."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import re
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from yacs.config import CfgNode
+
+import engine
+from configs.defaults import _C
+from data import ReIDDataset, Sample
+from engine.checkpoint import load_newest
+from engine.config import load_config
+from engine.evaluation_part import EvalPart
+from engine.learner import Learner
+from engine.world import World, open_world
+from modeling.model import build_model
+from tests.engine.test_trainer import messages, results, signal_at
+from utils.errors import ConfigError
+
+ROOT = Path(__file__).parents[2]
+# Rounding differs between one process and two, and grows with every step; a low rate keeps it small.
+FIXED = ["SOLVER.BASE_LR", "0.0001", "INPUT.RE_PROB", "0.0"]
+# More of what differs between processes: centers, an average, a step of two batches.
+MORE = ["MODEL.IF_WITH_CENTER", "yes", "SOLVER.EMA_DECAY", "0.5", "SOLVER.ACCUMULATE", "2"]
+
+
+def train(config: Path, output: Path, *overrides: str) -> int:
+    return engine.train(load_config(str(config), [*FIXED, *overrides, "OUTPUT_DIR", str(output)]))
+
+
+def be_one_of_two(rank: int, port: int, work: Callable[..., int], arguments: Sequence[Any]) -> None:
+    """The whole life of one process."""
+    torch.set_num_threads(1)
+    os.environ.update(
+        RANK=str(rank), WORLD_SIZE="2", LOCAL_RANK=str(rank), LOCAL_WORLD_SIZE="2",
+        MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port),
+    )  # fmt: skip
+    sys.exit(work(*arguments))
+
+
+def in_both(work: Callable[..., int], *arguments: Any) -> list[int | None]:
+    """Exit statuses of two processes; kills them after two minutes."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["engine.trainer", "torch.distributed"])
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    processes = [context.Process(target=be_one_of_two, args=(rank, port, work, arguments)) for rank in (0, 1)]
+    for process in processes:
+        process.start()
+    try:
+        for process in processes:
+            process.join(120)
+        return [process.exitcode for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+            process.join()
+
+
+def train_part(config: Path, output: Path, overrides: Sequence[str], stop_at: str) -> int:
+    """Trains in one of two processes; the first gets a signal when it logs `stop_at`."""
+    rank = os.environ["RANK"]
+    if stop_at and rank == "0":
+        signal_at(stop_at)
+    try:
+        return train(config, output, *overrides)
+    except ConfigError as error:
+        (output.parent / f"error_{rank}.txt").write_text(str(error), encoding="utf-8")
+        return 2
+
+
+def train_both(config: Path, output: Path, *overrides: str, stop_at: str = "") -> list[int | None]:
+    return in_both(train_part, config, output, overrides, stop_at)
+
+
+def learn_exactly(settings: dict[str, Any], path: Path) -> int:
+    """Three steps in float64 on the process's part of each batch; the first process writes the weights."""
+    cfg = _C.clone()
+    cfg.MODEL.NAME, cfg.MODEL.CHANNELS_LAST, cfg.SOLVER.FREEZE_EPOCHS = "resnet18", False, 1
+    cfg.SOLVER.OPTIMIZER_NAME, cfg.SOLVER.WEIGHT_DECAY = "SGD", 0.0
+    cfg.merge_from_other_cfg(CfgNode(settings))
+    generator = torch.Generator().manual_seed(1)
+    pids = torch.tensor([0, 0, 1, 1, 3, 3, 2, 2])
+    with open_world(torch.device("cpu")) as world:
+        torch.manual_seed(0)
+        learner = Learner(cfg, build_model(cfg, 4).double(), torch.device("cpu"), world)
+        for epoch in (1, 2, 3):
+            images = torch.randn(8, 3, 32, 16, generator=generator, dtype=torch.float64)
+            learner.start_epoch(epoch)
+            mine = slice(world.rank, None, world.size)
+            loss, scores, _pids = learner.train_batch(images[mine], pids[mine], rate=0.05, last=True)
+            assert len(scores) == 8
+        if world.first:
+            torch.save({**learner.state()["model"], "loss": loss}, path)
+    return 0
+
+
+def newest(output: Path) -> tuple[str, dict[str, Any]]:
+    found = load_newest(output, [])
+    assert found
+    return found[0].name, found[1]
+
+
+def assert_close(ours: dict[str, Any], theirs: dict[str, Any]) -> None:
+    for key, value in ours.items():
+        torch.testing.assert_close(value, theirs[key], rtol=1e-3, atol=1e-3, msg=lambda text, key=key: f"{key}: {text}")
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"MODEL": {"IF_WITH_CENTER": "yes", "ID_LOSS_TYPE": "cosface"}, "SOLVER": {"CENTER_LOSS_WEIGHT": 0.01}},
+        {"DATALOADER": {"SAMPLER": "triplet"}, "MODEL": {"NECK": "no", "METRIC_LOSS_TYPE": "circle"}},
+    ],
+    ids=["all losses", "no identity loss"],
+)
+def test_two_processes_learn_exactly_what_one_does(tmp_path: Path, settings: dict[str, Any]) -> None:
+    assert learn_exactly(settings, tmp_path / "one.pth") == 0
+    assert in_both(learn_exactly, settings, tmp_path / "two.pth") == [0, 0]
+    one, two = (torch.load(tmp_path / f"{name}.pth", weights_only=True) for name in ("one", "two"))
+    for key, value in one.items():
+        tolerance = 1e-6 if value.dtype == torch.float32 else 1e-9
+        torch.testing.assert_close(two[key], value, rtol=tolerance, atol=tolerance, msg=lambda t, k=key: f"{k}: {t}")
+
+
+def test_two_processes_run_as_one_does(small_config: Path, tmp_path: Path) -> None:
+    assert train(small_config, tmp_path / "one", *MORE) == 0
+    assert train_both(small_config, tmp_path / "two", *MORE) == [0, 0]
+    lines = [results(tmp_path / name) for name in ("one", "two")]
+    numbers = [[float(word) for word in re.findall(r"\d+\.\d+", " ".join(found))] for found in lines]
+    assert len(lines[0]) == len(lines[1]) == 14
+    assert numbers[1] == pytest.approx(numbers[0], abs=0.02)
+    (_name, ours), (_name, theirs) = newest(tmp_path / "two"), newest(tmp_path / "one")
+    assert_close(ours["model"], theirs["model"])
+    assert_close(ours["ema"]["weights"], theirs["ema"]["weights"])
+    assert_close(ours["center"]["loss"], theirs["center"]["loss"])
+
+
+def test_a_signal_to_one_stops_both_and_one_process_may_go_on(small_config: Path, tmp_path: Path) -> None:
+    statuses = train_both(small_config, tmp_path / "two", stop_at="Epoch[2] Iteration[2/4]")
+    assert statuses == [143, 143]
+    assert newest(tmp_path / "two")[0] == "checkpoint_epoch_2_iteration_2.pth"
+    assert train(small_config, tmp_path / "two") == 0
+    assert train(small_config, tmp_path / "one") == 0
+    assert_close(newest(tmp_path / "two")[1]["model"], newest(tmp_path / "one")[1]["model"])
+    assert [line for line in messages(tmp_path / "two") if "on cpu in 2 processes with" in line]
+
+
+def test_a_batch_that_cannot_be_split_is_told(small_config: Path, tmp_path: Path) -> None:
+    overrides = ["DATALOADER.SAMPLER", "softmax", "SOLVER.IMS_PER_BATCH", "9"]
+    assert train_both(small_config, tmp_path / "out", *overrides) == [2, 2]
+    for rank in (0, 1):
+        told = (tmp_path / f"error_{rank}.txt").read_text(encoding="utf-8")
+        assert told.startswith("SOLVER.IMS_PER_BATCH: 9 cannot be split among 2 processes")
+    assert not (tmp_path / "out").exists()
+
+
+def test_each_process_evaluates_its_part() -> None:
+    samples = tuple(Sample(str(number), number, 0) for number in range(12))
+    dataset = ReIDDataset("x", (), samples[:5], samples[5:])
+    parts = [EvalPart(dataset, World(rank, 3)).dataset for rank in range(3)]
+    assert [sample.pid for sample in parts[1].query] == [1, 4]
+    assert [sample.pid for sample in parts[2].gallery] == [7, 10]
+    assert {s.pid for part in parts for s in (*part.query, *part.gallery)} == set(range(12))
+
+
+@pytest.mark.slow
+def test_torchrun_starts_them(small_config: Path, tmp_path: Path) -> None:
+    command = [
+        *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"),
+        *(str(ROOT / "tools/train.py"), "--cfg", str(small_config), "OUTPUT_DIR", str(tmp_path / "out")),
+    ]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=200, check=False)
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout == (tmp_path / "out/log.txt").read_text(encoding="utf-8")  # one process prints
+    assert "in 2 processes" in ended.stdout

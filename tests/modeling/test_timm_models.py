@@ -1,0 +1,72 @@
+"""Networks of timm; what needs timm itself is skipped where it is not installed (it is no requirement)."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+import torch
+
+from configs.defaults import _C
+from modeling.backbones.timm_models import TimmBackbone
+from modeling.model import ReIDModel, build_model
+from modeling.pretrained import load_pretrained
+from utils.errors import ConfigError, TrainerError
+
+INSTALLED = importlib.util.find_spec("timm") is not None
+needs_timm = pytest.mark.skipif(not INSTALLED, reason="timm is not installed")
+SIZE = (64, 32)
+
+
+def network(name: str, path: Path | str = "", size_test: tuple[int, int] = SIZE) -> ReIDModel:
+    cfg = _C.clone()
+    cfg.MODEL.NAME, cfg.MODEL.PRETRAIN_CHOICE, cfg.MODEL.PRETRAIN_PATH = f"timm/{name}", "imagenet", str(path)
+    cfg.INPUT.SIZE_TRAIN, cfg.INPUT.SIZE_TEST = SIZE, size_test
+    model = build_model(cfg, 5)
+    if path:
+        load_pretrained(cfg, model)
+    return model
+
+
+@pytest.mark.skipif(INSTALLED, reason="timm is installed")
+def test_without_timm_the_way_to_get_it_is_named() -> None:
+    with pytest.raises(ConfigError, match=r"MODEL\.NAME: .*needs timm.*: pip install timm$"):
+        network("resnet18")
+
+
+@needs_timm
+@pytest.mark.parametrize(("name", "channels", "pooled"), [("resnet18", 512, False), ("vit_tiny_patch16_224", 192, True)])
+def test_convolutional_networks_and_transformers_give_features(name: str, channels: int, pooled: bool) -> None:
+    model = network(name)
+    assert isinstance(model.base, TimmBackbone)
+    output = model.base(torch.zeros(2, 3, *SIZE))
+    assert output.shape == ((2, channels) if pooled else (2, channels, 2, 1))
+    scores, features = model(torch.rand(2, 3, *SIZE))
+    assert (scores.shape, features.shape) == ((2, 5), (2, channels))
+
+
+@needs_timm
+@pytest.mark.parametrize("name", ["resnet18", "vit_tiny_patch16_224"])
+def test_timms_files_of_weights_are_taken_at_another_image_size(name: str, tmp_path: Path) -> None:
+    import timm
+
+    published = timm.create_model(name).state_dict()  # 1000 classes, 224 x 224
+    torch.save(published, tmp_path / "weights.pth")
+    model = network(name, tmp_path / "weights.pth")
+    own = model.base.net.state_dict()
+    same = [key for key, value in own.items() if value.shape == published[key].shape]
+    assert len(same) >= len(own) - 1  # all but a transformer's position embedding
+    assert all(torch.equal(own[key], published[key]) for key in same)
+
+
+@needs_timm
+def test_mistakes_are_one_line(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"no network 'resnet19'; did you mean timm/resnet18\?"):
+        network("resnet19")
+    with pytest.raises(ConfigError, match=r"INPUT\.SIZE_TEST: \[32, 32\] differs from INPUT\.SIZE_TRAIN \[64, 32\]"):
+        network("vit_tiny_patch16_224", size_test=(32, 32))
+    torch.save({"conv1.weight": torch.zeros(64, 3, 7, 7)}, tmp_path / "part.pth")
+    with pytest.raises(TrainerError, match="Missing key") as caught:
+        network("resnet18", tmp_path / "part.pth")
+    assert "\n" not in str(caught.value)

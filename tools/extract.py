@@ -1,0 +1,54 @@
+"""Extracts the features of all images in a folder, and the folders below, with a trained model.
+
+    python tools/extract.py --cfg configs/baseline.yml --weights model.pth --images photos --out features.npz
+
+The file holds `features` [N, D] float32 and `paths` [N], relative to the folder, sorted; numpy.load reads it. Whether
+features are taken after the neck, mirrored and scaled is the section TEST of the configuration. Exit status: 0
+written, 1 it failed, 2 a mistake in what was given; nothing is written then.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from data import DatasetError
+from engine.config import load_config
+from utils.errors import ConfigError, TrainerError
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs the command line `argv`; returns the exit status."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    parser.add_argument(
+        "--config_file", "--config-file", "--cfg", required=True, metavar="FILE", help="experiment, as in configs/"
+    )
+    parser.add_argument("--weights", default="", metavar="FILE", help="a checkpoint of the trainer, or a state dict")
+    parser.add_argument("--images", type=Path, required=True, metavar="DIR", help="folder of images")
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE.npz", help="file to write")
+    parser.add_argument("overrides", nargs=argparse.REMAINDER, metavar="KEY VALUE", help="settings that win over FILE")
+    args = parser.parse_args(argv)
+    try:
+        cfg = load_config(args.config_file, args.overrides)
+        from engine.testing import extract_run
+
+        number, length, skipped = extract_run(cfg, args.weights, args.images, args.out)
+    except (TrainerError, DatasetError) as error:
+        for line in str(error).splitlines():
+            print(f"extract.py: {line}", file=sys.stderr)
+        return 2 if isinstance(error, (ConfigError, DatasetError)) else 1
+    except KeyboardInterrupt:
+        return 130
+    print(f"{args.out}: {number} features of length {length}")
+    for path in skipped:
+        print(f"extract.py: skipped, cannot be read: {path}", file=sys.stderr)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,64 @@
+"""A progress line at the bottom of a terminal; nothing where the output goes to a file or a program."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import time
+from datetime import timedelta
+from typing import TextIO
+
+_REFRESH = 0.2  # seconds between two pictures
+_CELLS = 24
+
+
+class ProgressBar(logging.Filter):
+    """Shows how far a loop has come. As a filter of a logger it makes room for that logger's lines.
+
+    Args:
+        stream: shown there if it is a terminal; default: stderr.
+    """
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        super().__init__()
+        self._stream = stream if stream is not None else sys.stderr
+        self.visible = self._stream.isatty() and os.environ.get("TERM") != "dumb"
+        self._shown = 0.0
+        self._on_screen = False
+        self._begun = (0.0, 0)  # time, and items done by then
+
+    def start(self, done: int) -> None:
+        """A loop begins, of which `done` items are done before."""
+        self._begun = (time.monotonic(), done)
+
+    def show(self, title: str, done: int, total: int) -> None:
+        """`done` of `total` items are done; draws at most every 0.2 s."""
+        now = time.monotonic()
+        if not self.visible or now - self._shown < _REFRESH:
+            return
+        self._shown, self._on_screen = now, True
+        self._stream.write(f"\r{line(title, done, total, now - self._begun[0], done - self._begun[1])}\x1b[K")
+        self._stream.flush()
+
+    def clear(self) -> None:
+        """Takes the line off the screen until it is shown again."""
+        if self._on_screen:
+            self._stream.write("\r\x1b[K")
+            self._stream.flush()
+            self._on_screen = False
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Lets every record pass, on a line of its own."""
+        self.clear()
+        return True
+
+
+def line(title: str, done: int, total: int, seconds: float, items: int) -> str:
+    """The picture after `seconds` in which `items` items were done."""
+    filled = _CELLS * done // total
+    text = f"{title} [{'#' * filled}{'.' * (_CELLS - filled)}] {done}/{total}"
+    if items > 0 and seconds > 0:
+        left = timedelta(seconds=round((total - done) * seconds / items))
+        text += f"  {items / seconds:.2f}/s  {left} left"
+    return text

@@ -1,0 +1,111 @@
+"""Ranked lists to look at: a picture, and a page that needs no other file."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from PIL import Image, ImageDraw
+
+_RIGHT, _WRONG, _QUERY = "#1a9641", "#d7191c", "#404040"
+_HEIGHT, _BORDER, _GAP = 128, 4, 6
+_CAPTION = 14
+
+_PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>{title}</title><style>
+body {{ font: 14px/1.4 sans-serif; margin: 1.5em; }}
+table {{ border-collapse: collapse; }}
+td {{ padding: 3px; vertical-align: top; text-align: center; font-size: 11px; }}
+td:first-child {{ padding-right: 14px; }}
+img {{ height: {height}px; border: {border}px solid; display: block; }}
+.right img {{ border-color: {right}; }} .wrong img {{ border-color: {wrong}; }} .query img {{ border-color: {query}; }}
+</style></head><body>
+<h1>{title}</h1>
+<p>{summary}</p>
+<p>Each row is a query and the gallery images ranked first: <b style="color: {right}">right</b> and
+<b style="color: {wrong}">wrong</b> identities. Worst queries first.</p>
+<table>
+{rows}
+</table></body></html>
+"""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """An image of a list, with its identity and camera (from zero)."""
+
+    path: str
+    pid: int
+    camid: int
+
+
+@dataclass(frozen=True)
+class RankedList:
+    """A query, the gallery images ranked first, and its average precision, NaN where it has no match."""
+
+    query: Shown
+    ranked: Sequence[Shown]
+    average_precision: float
+
+    def is_right(self, shown: Shown) -> bool:
+        """Whether a gallery image is of the query's identity."""
+        return shown.pid == self.query.pid
+
+
+def draw_lists(lists: Sequence[RankedList]) -> Image.Image:
+    """One row for each list: the query, a gap, the ranked images in a green or red border with identity and camera."""
+    rows = [
+        [(one.query, _QUERY)] + [(shown, _RIGHT if one.is_right(shown) else _WRONG) for shown in one.ranked]
+        for one in lists
+    ]
+    pictures = [[_thumbnail(shown.path) for shown, _ in row] for row in rows]
+    column = max(picture.width for row in pictures for picture in row) + 2 * _BORDER + _GAP
+    line = _HEIGHT + 2 * _BORDER + _CAPTION + _GAP
+    width = column * max(map(len, rows)) + 2 * _GAP
+    canvas = Image.new("RGB", (width, line * len(rows) + _GAP), "white")
+    pen = ImageDraw.Draw(canvas)
+    for y, (row, images) in enumerate(zip(rows, pictures, strict=True)):
+        for x, ((shown, colour), image) in enumerate(zip(row, images, strict=True)):
+            left, top = _GAP + x * column + (_GAP if x else 0), _GAP + y * line
+            pen.rectangle((left, top, left + image.width + 2 * _BORDER - 1, top + _HEIGHT + 2 * _BORDER - 1), colour)
+            canvas.paste(image, (left + _BORDER, top + _BORDER))
+            pen.text((left, top + _HEIGHT + 2 * _BORDER), _caption(shown), fill=colour)
+    return canvas
+
+
+def page(lists: Sequence[RankedList], title: str, summary: str) -> str:
+    """An HTML page of the lists, the worst average precision first, with the images inside."""
+    ordered = sorted(lists, key=lambda one: (one.average_precision != one.average_precision, one.average_precision))
+    rows = []
+    for one in ordered:
+        precision = "no match" if one.average_precision != one.average_precision else f"{one.average_precision:.1%}"
+        cells = [_cell(one.query, "query", f"query {_caption(one.query)}, AP {precision}")]
+        for place, shown in enumerate(one.ranked, start=1):
+            kind = "right" if one.is_right(shown) else "wrong"
+            cells.append(_cell(shown, kind, f"{place}: {_caption(shown)}"))
+        rows.append(f"<tr>{''.join(cells)}</tr>")
+    return _PAGE.format(
+        title=html.escape(title), summary=html.escape(summary), rows="\n".join(rows), height=_HEIGHT, border=_BORDER,
+        right=_RIGHT, wrong=_WRONG, query=_QUERY,
+    )  # fmt: skip
+
+
+def _cell(shown: Shown, kind: str, caption: str) -> str:
+    stream = io.BytesIO()
+    _thumbnail(shown.path).save(stream, "JPEG", quality=85)
+    source = "data:image/jpeg;base64," + base64.b64encode(stream.getvalue()).decode()
+    path = html.escape(shown.path, quote=True)
+    return f'<td class="{kind}"><img src="{source}" alt="{path}" title="{path}">{html.escape(caption)}</td>'
+
+
+def _caption(shown: Shown) -> str:
+    return f"{shown.pid} c{shown.camid + 1}"
+
+
+def _thumbnail(path: str) -> Image.Image:
+    with Image.open(path) as image:
+        picture: Image.Image = image.convert("RGB")
+    return picture.resize((max(1, round(picture.width * _HEIGHT / picture.height)), _HEIGHT))
