@@ -1,7 +1,7 @@
-# make setup | test | test-slow | check | bench | clean
+# make setup | test | test-slow | check | chaos | bench | clean
 PY := .venv/bin/python
 .DEFAULT_GOAL := check
-.PHONY: setup test test-slow lint types check bench requirements clean
+.PHONY: setup test test-slow lint types check chaos bench requirements clean
 
 setup:
 	@tools/setup.sh dev
@@ -19,6 +19,10 @@ types: setup
 	$(PY) -m mypy
 
 check: lint types test
+
+# Kills and faults at random over hundreds of trials, then an audit; at most 10 minutes.
+chaos: setup
+	timeout 600 $(PY) -m tests.chaos.chaos
 
 bench: setup
 	@for script in benchmarks/*.py; do echo "== $$script"; $(PY) $$script || exit 1; done

@@ -24,9 +24,9 @@ def environment(home: Path, **more: str) -> dict[str, str]:
     return {**kept, "HOME": str(home), "XDG_STATE_HOME": str(home / "state"), **more}
 
 
-def command(*words: str | Path, trainer: Path = TOY / "toy.yaml", config: Path | None = TOY / "toy.yml") -> list[str]:
-    """argv of a sweep of the toy trainer."""
-    base = [sys.executable, str(SWEEP), "--trainer", str(trainer)]
+def command(*words: str | Path, trainer: Path | None = TOY / "toy.yaml", config: Path | None = TOY / "toy.yml") -> list[str]:
+    """argv of a sweep of the toy trainer; without `trainer`, of the sweep file's own."""
+    base = [sys.executable, str(SWEEP), *(["--trainer", str(trainer)] if trainer else [])]
     return [*base, *(["--config_file", str(config)] if config else []), *map(str, words)]
 
 

@@ -5,8 +5,7 @@ The supervisor's end of the channel closing means that the supervisor is gone: t
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
+import errno
 import os
 import queue
 import signal
@@ -14,7 +13,8 @@ import socket
 import sys
 import threading
 import time
-import uuid
+import traceback
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
@@ -25,9 +25,10 @@ from .controllers.base import Controller
 from .echo import Echo
 from .errors import SweepError
 from .launch import LaunchFile, load_launch, load_spec_of
+from .locks import OwnLock
 from .process import MARKER, Limits, Stop
 from .results import SweepPaths, TrialRecord
-from .trial import Assignment, Hooks, Launch, TrialRunner
+from .trial import Assignment, Hooks, Launch, TrialRunner, disk_full
 
 ALIVE_PERIOD = 5.0  # seconds between two signs of life
 LEAVING_GRACE = 10.0  # seconds W&B gets, after an interrupt, to take what it has not taken yet
@@ -50,6 +51,8 @@ class Job:
     retries: int = 0
     on_oom: str = "skip"
     gpu_wait: float = 30.0
+    preload: str = ""  # address of the preload server
+    target: int | None = None  # trials in the whole sweep, whoever runs them; None: this launch counts its own
 
     @property
     def limits(self) -> Limits:
@@ -58,41 +61,6 @@ class Job:
     @property
     def paths(self) -> SweepPaths:
         return SweepPaths(Path(self.sweep_dir_base), self.sweep_id)
-
-
-class OwnLock:
-    """A locked file that says "this agent lives"; the kernel unlocks it when the process ends, however it ends."""
-
-    def __init__(self, folder: Path, index: int) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        self.path = folder / f"{index}-{uuid.uuid4().hex[:12]}.lock"
-        self._descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        fcntl.flock(self._descriptor, fcntl.LOCK_EX)
-        os.write(self._descriptor, f"{socket.gethostname()} {os.getpid()}\n".encode())
-
-    @property
-    def name(self) -> str:
-        return self.path.name
-
-    def release(self) -> None:
-        with contextlib.suppress(FileNotFoundError):
-            self.path.unlink()
-        os.close(self._descriptor)
-
-
-def agent_lives(folder: Path, name: str) -> bool:
-    """Whether the agent with that lock file is still running (on this machine)."""
-    try:
-        descriptor = os.open(folder / name, os.O_WRONLY | os.O_CLOEXEC)
-    except (FileNotFoundError, IsADirectoryError):
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False
 
 
 class Agent:
@@ -108,15 +76,22 @@ class Agent:
             launch,
             agent=lock.name,
             echo=self.echo,
-            on_event=lambda kind, content: self.tell(kind, content=content),
+            on_event=self._event,
             stop_requested=self._stop_requested,
             gpu_ids=job.gpu_ids,
             token=token,
+            preload=job.preload,
         )
         threading.Thread(target=self._listen, name="channel", daemon=True).start()
 
     def tell(self, kind: str, **content: Any) -> None:
         self.channel.send(event=kind, **content)
+
+    def _event(self, kind: str, content: Mapping[str, Any]) -> None:
+        if kind == "row":  # for the screen: a supervisor that is slow, or stopped, must not hold the trainer up
+            self.channel.offer(event=kind, content=content)
+        else:
+            self.tell(kind, content=content)
 
     def request_stop(self, stop: Stop) -> None:
         """The trial that runs is ended, no further one starts. A later request may shorten the grace period."""
@@ -159,7 +134,7 @@ class Agent:
         now = time.monotonic()
         if now - self._alive_told > ALIVE_PERIOD:
             self._alive_told = now
-            self.tell("alive")
+            self.channel.offer(event="alive")
 
     def _stop_requested(self) -> Stop | None:
         self.alive()
@@ -176,18 +151,25 @@ class Agent:
 
 def make_controller(job: Job, agent: Agent, lock: OwnLock) -> Controller:
     """The controller the sweep was launched with; imports only that one."""
-    from .recorder import Recorder, RunIdentity
+    from .recorder import Axes, Recorder, RunIdentity
 
-    file, spec = LaunchFile.load(job.paths), load_spec_of(job.paths)
+    file, spec, launch = LaunchFile.load(job.paths), load_spec_of(job.paths), agent.runner.launch
+    axes = Axes(launch.profile.metrics.axis, launch.metric, launch.goal, launch.optimize)
     if file.controller == "wandb":
         from .controllers.wandb import WandbController
 
         return WandbController(
-            job.paths, spec, recorder=Recorder(job.paths.dir, agent.note), project=file.project, entity=file.entity
+            job.paths,
+            spec,
+            agent=lock.name,
+            retries=job.retries,
+            recorder=Recorder(job.paths.dir, agent.note, axes),
+            project=file.project,
+            entity=file.entity,
         )
     from .controllers.local import LocalController
 
-    recorder = Recorder(job.paths.dir, agent.note) if file.wandb_mode != "disabled" else None
+    recorder = Recorder(job.paths.dir, agent.note, axes) if file.wandb_mode != "disabled" else None
     return LocalController(
         job.paths,
         spec,
@@ -195,6 +177,7 @@ def make_controller(job: Job, agent: Agent, lock: OwnLock) -> Controller:
         seed=file.seed,
         storage_url=file.storage,
         retries=job.retries,
+        target=job.target,
         recorder=recorder,
         runs=RunIdentity(
             "", file.wandb_mode, group=f"{spec.name}-{job.sweep_id}", project=file.project, entity=file.entity
@@ -210,7 +193,21 @@ def run_agent(channel: Channel, token: str) -> int:
         if messages is None:
             return 1
     job = Job(**messages[0]["job"])
-    lock = OwnLock(job.paths.agents, job.index)
+    try:
+        _work(channel, job, token)
+    except SweepError as error:
+        channel.send(event="fatal", text=str(error))
+        return 1
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        channel.send(event="fatal", text=disk_full(job.paths))
+        return 1
+    return 0
+
+
+def _work(channel: Channel, job: Job, token: str) -> None:
+    lock = OwnLock(job.paths.agents, job.index, token)
     launch = replace(
         load_launch(job.paths, job.limits), retries=job.retries, on_oom=job.on_oom, gpu_wait=job.gpu_wait
     )
@@ -227,13 +224,9 @@ def run_agent(channel: Channel, token: str) -> int:
             controller.work(agent)
         finally:
             controller.close()
-    except SweepError as error:
-        agent.tell("fatal", text=str(error))
-        return 1
     finally:
         agent.close()
         lock.release()
-    return 0
 
 
 def main() -> None:
@@ -241,4 +234,11 @@ def main() -> None:
     token = os.environ.pop(MARKER)  # for the guard and what is below it, not for a W&B service process
     connection = socket.socket(fileno=int(sys.argv[1]))
     os.set_inheritable(connection.fileno(), False)
-    sys.exit(run_agent(Channel(connection), token))
+    status = 1
+    try:
+        status = run_agent(Channel(connection), token)
+    except BaseException:
+        traceback.print_exc()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)  # what W&B's client does at exit may wait for a server that does not answer

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from .errors import ConfigError, SweepError
 from .options import not_yet, parse
@@ -15,6 +16,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if problems := not_yet(options):
             raise ConfigError(problems)
+        if options.test_patterns:
+            from .pattern_report import show_patterns
+            from .trainer import load_profile
+
+            profile = load_profile(options.trainer or "reid", project_root=Path.cwd())
+            return show_patterns(profile, Path(options.test_patterns))
         from .plan import make_plan, resume_plan  # after the options: `--help` stays fast
 
         plan = resume_plan(options) if options.sweep_id else make_plan(options)
@@ -23,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if options.dry_run:
             from .dry_run import describe
 
-            print(describe(plan))
+            print(describe(plan, seeded=options.seed is not None))
             return 0
         from .run import run
 

@@ -8,7 +8,9 @@ from typing import Any
 from . import display
 from .parameter import Parameter
 from .plan import Plan, new_paths
+from .spec_model import EarlyTerminate
 
+SHOWN_BANDS = 8
 SHOWN = 5  # first trials whose command lines are shown
 
 
@@ -33,26 +35,54 @@ def _space(plan: Plan) -> Iterator[str]:
 
 
 def _first_points(plan: Plan) -> list[dict[str, Any]]:
-    spec = plan.spec
+    """The points of the first trials: those to be tried first, then the search's own; bayes begins at random."""
+    spec, count = plan.spec, min(SHOWN, plan.count)
     if spec.method == "grid":
-        return [spec.grid_point(index) for index in range(min(SHOWN, plan.count, spec.grid_size or 0))]
-    return [spec.random_point(plan.launch.seed, number) for number in range(min(SHOWN, plan.count))]
+        return [spec.grid_point(index) for index in range(min(count, spec.grid_size or 0))]
+    given = [dict(point) for point in plan.warm.enqueue[:count]]
+    return given + [spec.random_point(plan.launch.seed, number) for number in range(len(given), count)]
 
 
-def describe(plan: Plan) -> str:
+def _remark(plan: Plan, seeded: bool) -> str:
+    if plan.spec.method == "grid":
+        return ""
+    if plan.warm.prior:
+        return " (examples: the search learns from --from-sweep first)"
+    start = ", which bayes search begins with" if plan.spec.method == "bayes" else ""
+    drawn = f"points of --seed {plan.launch.seed}" if seeded else "examples: --seed N makes them the real ones"
+    if len(plan.warm.enqueue) >= min(SHOWN, plan.count):
+        return " (given by --enqueue)"
+    return f" ({'after those of --enqueue, ' if plan.warm.enqueue else ''}random {drawn}{start})"
+
+
+def _early_termination(rule: EarlyTerminate) -> str:
+    """The rule in words; an iteration is a logged value of the metric."""
+    settings = {key: value for key, value in rule.to_dict().items() if key != "type"}
+    text = f"  early termination: {rule.type}"
+    if rule.type == "hyperband":
+        more = ", …" if len(rule.bands) > SHOWN_BANDS else ""
+        keeps = f"the best 1/{settings.get('eta', 3):g} go on"
+        return f"{text}, bands at {', '.join(map(str, rule.bands[:SHOWN_BANDS]))}{more} logged values: {keeps} at each"
+    return text + "".join(f", {key} {display.short(value)}" for key, value in settings.items())
+
+
+def describe(plan: Plan, *, seeded: bool = False) -> str:
     """The normalised search space, the size of the grid, the first trials' commands and the early-termination bands."""
     spec = plan.spec
     metric = f"{spec.metric.goal} {spec.metric.name} (its {spec.optimize} value)" if spec.metric else "no metric"
     size = f", {spec.grid_size} grid points" if spec.grid_size is not None else ""
-    lines = [f"{spec.name}: {spec.method} search{size}, {plan.count} trials, {metric}, controller {plan.launch.controller}"]
+    what = f"{spec.method} search{size}, {plan.count} trials, {metric}"
+    lines = [f"{spec.name}: {what}, controller {plan.launch.controller}"]
+    lines += [f"  {note}" for note in plan.notes]
     lines += ["", *_space(plan)]
     lines += [f"  where {condition}" for condition in spec.where]
+    if spec.metric is not None and spec.metric.target is not None:
+        lines += ["", f"  the sweep ends when a trial reaches {spec.metric.name} {spec.metric.target:g}"]
     if spec.early_terminate is not None:
-        rule = spec.early_terminate
-        at = f" at logged values {', '.join(map(str, rule.bands[:8]))}" if rule.bands else ""
-        lines += ["", f"  early termination: {rule.type}{at}"]
-    known = "" if spec.method == "grid" else " (bayes starts with random points; these are examples)" * (spec.method == "bayes")
-    lines += ["", f"  first trials{known}:"]
+        lines += ["", _early_termination(spec.early_terminate)]
+    if plan.warm.prior:
+        lines += ["", f"  {len(plan.warm.prior)} results of --from-sweep are learnt from"]
+    lines += ["", f"  first trials{_remark(plan, seeded)}:"]
     folder = new_paths(plan, "SWEEP_ID").dir
     for number, params in enumerate(_first_points(plan)):
         lines.append("  " + display.command(plan.trial_command(params, folder / f"trial-{number:04d}")))

@@ -6,7 +6,7 @@ import os
 import queue
 import threading
 
-CAPACITY = 256  # pieces of at most 256 KiB that may wait for a slow terminal before some are left out
+CAPACITY = 1 << 20  # bytes that may wait for a slow terminal before some are left out
 
 
 class Echo:
@@ -19,7 +19,9 @@ class Echo:
     def __init__(self, descriptor: int = 1, prefix: str = "") -> None:
         self._descriptor = descriptor
         self._prefix = prefix.encode()
-        self._queue: queue.Queue[bytes | None] = queue.Queue(CAPACITY)
+        self._queue: queue.Queue[bytes | None] = queue.Queue()
+        self._lock = threading.Lock()
+        self._waiting = 0  # bytes in the queue
         self._partial = b""
         self._dropped = 0
         self._thread = threading.Thread(target=self._work, name="echo", daemon=True)
@@ -27,24 +29,27 @@ class Echo:
 
     def write(self, data: bytes) -> None:
         """Never blocks."""
-        try:
-            self._queue.put_nowait(data)
-        except queue.Full:
-            self._dropped += len(data)
+        with self._lock:
+            if self._waiting + len(data) > CAPACITY:
+                self._dropped += len(data)
+                return
+            self._waiting += len(data)
+        self._queue.put(data)
 
     def close(self, timeout: float = 1.0) -> None:
         """Writes what waits, for at most `timeout` seconds."""
-        try:
-            self._queue.put(None, timeout=timeout)
-        except queue.Full:
-            return
+        self._queue.put(None)
         self._thread.join(timeout)
 
     def _work(self) -> None:
         while (data := self._queue.get()) is not None:
-            if self._dropped and self._queue.empty():
-                dropped, self._dropped = self._dropped, 0
-                data += f"\n[{dropped:,} bytes not shown here: the terminal was too slow; they are in stdout.log]\n".encode()
+            with self._lock:
+                self._waiting -= len(data)
+                dropped = self._dropped if self._queue.empty() else 0
+                self._dropped -= dropped
+            if dropped:
+                told = f"\n[{dropped:,} bytes not shown here: the terminal was too slow; they are in stdout.log]\n"
+                data += told.encode()
             if not self._put(self._prefixed(data)):
                 return
         if self._partial:

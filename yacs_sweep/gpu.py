@@ -1,4 +1,4 @@
-"""NVIDIA GPUs: who holds memory on them. Everything reads through one function, so that tests bring GPUs of their own."""
+"""NVIDIA GPUs: who holds memory on them. All is read through one function, so that tests bring GPUs of their own."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ class FreeGround:
             wait: seconds at most.
         """
         self._ids, self._wait, self._reader = gpu_ids, wait, reader
-        self._before: dict[str, int] = {}
+        self._before: dict[str, Gpu] = {}
         self._present = True  # until a look finds no GPU at all
 
     def _look(self) -> list[Gpu]:
@@ -105,12 +105,18 @@ class FreeGround:
 
     def note_before(self) -> None:
         """Call before a trial starts: what is in use now is not the trial's."""
-        self._before = {gpu.uuid: gpu.used for gpu in self._look()}
+        self._before = {gpu.uuid: gpu for gpu in self._look()}
 
-    def wait(self, pids: set[int]) -> str | None:
-        """Waits until no process in `pids` (the trial's) holds memory; a message that says who does, if it is in vain."""
+    def wait(self, pids: set[int], interrupted: Callable[[], bool] = lambda: False) -> str | None:
+        """Waits until no process in `pids` (the trial's) holds memory; who does, in words, if that was in vain.
+
+        Args:
+            interrupted: asked while it waits; True ends the wait.
+        """
         deadline = time.monotonic() + self._wait
         while held := self._held(pids):
+            if interrupted():
+                return None
             if time.monotonic() >= deadline:
                 return f"GPU memory of the trial is still held after {self._wait:g} s: {'; '.join(held)}"
             time.sleep(PERIOD)
@@ -119,11 +125,18 @@ class FreeGround:
     def _held(self, pids: set[int]) -> list[str]:
         held = []
         for gpu in self._look():
-            ours = {pid: size for pid, size in gpu.processes.items() if pid in pids or not process_exists(pid)}
+            before = self._before.get(gpu.uuid, gpu)
+            # One that does not exist here is of the trial, ended a moment ago, or of another container: then it was
+            # there before.
+            ours = {
+                pid: size
+                for pid, size in gpu.processes.items()
+                if pid in pids or not (pid in before.processes or process_exists(pid))
+            }
             if ours:
                 who = ", ".join(f"process {pid} ({process_name(pid)}) {size >> 20} MiB" for pid, size in ours.items())
                 held.append(f"GPU {gpu.index}: {who}")
-            elif not gpu.processes and gpu.used > self._before.get(gpu.uuid, gpu.used) + SLACK:
-                extra = (gpu.used - self._before[gpu.uuid]) >> 20
+            elif not gpu.processes and gpu.used > before.used + SLACK:
+                extra = (gpu.used - before.used) >> 20
                 held.append(f"GPU {gpu.index}: {extra} MiB more than before the trial, by processes not visible here")
         return held

@@ -115,6 +115,14 @@ def send_signal(pid: int, number: int) -> None:
         pass
 
 
+class Forked(Exception):
+    """Raised in a trial that is a fork of its guard (preload.py), and leaves the guard's code behind."""
+
+    def __init__(self, argv: List[str], env: Dict[str, str]) -> None:
+        super().__init__()
+        self.argv, self.env = argv, env
+
+
 class Guard:
     def __init__(self, connection: socket.socket) -> None:
         self.connection = connection
@@ -161,9 +169,17 @@ class Guard:
 
     # -- a trial's life ---------------------------------------------------------------------------------------------
 
+    def fork_instead(self, argv: List[str], env: Dict[str, str], cwd: str) -> bool:
+        """Whether the trial is to be a fork of this process: never, of a guard that has nothing preloaded."""
+        return False
+
+    def become(self, argv: List[str], env: Dict[str, str]) -> None:
+        """In such a fork, just before the trial's own code: raises Forked."""
+
     def start(self, argv: List[str], env: Dict[str, str], cwd: str) -> None:
         """Forks and execs `argv` in a session of its own; an exec that fails is reported with its errno."""
         output = self.descriptors.pop(0)
+        fork = self.fork_instead(argv, env, cwd)
         report_read, report_write = os.pipe()  # closed by a successful exec
         guard = os.getpid()
         pid = os.fork()
@@ -181,12 +197,17 @@ class Guard:
                 os.dup2(output, 1)
                 os.dup2(output, 2)
                 os.chdir(cwd)
+                if fork:
+                    self.become(argv, env)
                 os.execvpe(argv[0], argv, env)
+            except Forked:
+                raise
             except BaseException as error:
-                number = getattr(error, "errno", None) or errno.EINVAL
-                os.write(report_write, json.dumps([number, str(error)]).encode())
-            finally:
-                os._exit(127)
+                try:
+                    number = getattr(error, "errno", None) or errno.EINVAL
+                    os.write(report_write, json.dumps([number, str(error)]).encode())
+                finally:
+                    os._exit(127)
         os.close(report_write)
         os.close(output)
         failure = b""

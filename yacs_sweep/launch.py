@@ -15,13 +15,14 @@ from typing import Any
 
 import yaml
 
+from .command import trainer_of
 from .errors import ConfigError
 from .overrides import Overrides
 from .process import Limits
 from .results import SweepPaths, to_json, write_atomically
 from .schema import read_schema
 from .spec import SweepSpec
-from .trainer import load_profile
+from .trainer import TrainerProfile
 from .trial import Launch
 
 ID_LETTERS = string.ascii_lowercase + string.digits
@@ -33,7 +34,7 @@ class LaunchFile:
 
     controller: str
     config_file: str | None
-    trainer: str  # the profile's file
+    trainer: str  # the profile's file, or that the sweep file names the trainer
     python: str | None
     trailing: tuple[str, ...]
     seed: int
@@ -67,7 +68,7 @@ def load_spec_of(paths: SweepPaths) -> SweepSpec:
 def load_launch(paths: SweepPaths, limits: Limits) -> Launch:
     """What an agent needs to run the sweep's trials."""
     file, spec = LaunchFile.load(paths), load_spec_of(paths)
-    profile = load_profile(file.trainer, project_root=file.cwd)
+    profile: TrainerProfile = trainer_of(file.trainer, spec, Path(file.cwd))
     schema = read_schema(profile, python=file.python, config_file=file.config_file)
     return Launch(
         paths=paths,

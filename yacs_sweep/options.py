@@ -103,6 +103,8 @@ def make_parser() -> Parser:
     add("goal", choices=["maximize", "minimize"], type=str.lower)
     add("optimize", choices=["last", "best"], help="which value of a trial's metric counts (default: last, as on W&B)")
     add("seed", type=int, metavar="N", help="of random and bayes search")
+    add("enqueue", metavar="FILE", help="points to try first: YAML or JSON list, or CSV (local controller)")
+    add("from-sweep", metavar="ID", help="bayes learns from this sweep's results first: a local one's, or W&B's")
 
     where = parser.add_argument_group("where it runs and is recorded")
     add = _adder(parser, where)
@@ -112,7 +114,7 @@ def make_parser() -> Parser:
     add("wandb-mode", choices=["online", "offline", "disabled"], help="runs of the local controller (default: offline)")
     add("storage", metavar="URL", help="SQLAlchemy URL of the local controller's storage (default: a file)")
     add("results_dir", metavar="DIR", help="results folder (default: the YAML's results_dir_base, ./log/sweep)")
-    add("trainer", metavar="PROFILE|FILE", default="reid", help="trainer profile (configs/trainers/), default reid")
+    add("trainer", metavar="PROFILE|FILE", help="profile in configs/trainers/ (default: the YAML's program, else reid)")
     add("python", metavar="PATH", help="the trainer's interpreter (default: this one)")
     add("workers", type=positive(int), default=1, metavar="N", help="trials at the same time")
     add("gpus", metavar="0,1,…", help="GPUs to use")
@@ -129,6 +131,7 @@ def make_parser() -> Parser:
     add("retries", type=whole, default=0, metavar="N", help="of a trial that the machine ended, not the trainer")
     add("on-oom", choices=["skip", "retry"], default="skip", help="whether running out of memory is retried too")
     add("gpu-wait", type=not_negative, default=30.0, metavar="SECONDS", help="for a trial's GPU memory to be free")
+    add("test-patterns", metavar="LOGFILE", help="show what the trainer's patterns find in a log; start nothing")
     add("dry-run", action="store_true", help="show what would be searched and started; create nothing")
     parser.add_argument("trailing", nargs="*", metavar="KEY VALUE", help="configuration given to every trial")
     return parser

@@ -11,19 +11,21 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from .command import SWEEP_FILE, CommandProfile, remarks, trainer_of
 from .controllers.wandb_sweep import RemoteSweep, look_up
 from .errors import ConfigError
 from .launch import LaunchFile, find_sweep, load_spec_of, new_sweep_id
 from .login import is_logged_in
+from .metric_files import check as check_files
 from .overrides import Overrides
 from .results import SweepPaths
 from .schema import read_schema
+from .shared_files import SWEEPS
 from .spec import SweepSpec, find_sweep_file, load_spec, spec_from_options
 from .spec_model import DEFAULT_RESULTS_DIR
-from .trainer import TrainerProfile, load_profile
+from .trainer import TrainerProfile
+from .warm_start import WarmStart, read_points, read_prior
 from .yaml_reader import read_yaml_file
-
-PACKAGE_ROOT = Path(__file__).resolve().parent.parent
 
 T = TypeVar("T")
 
@@ -42,6 +44,7 @@ class Plan:
     remote: RemoteSweep | None = None  # the W&B sweep to go on with
     fall_back: bool = False  # whether the embedded controller will do when W&B cannot be used
     notes: tuple[str, ...] = field(default=())
+    warm: WarmStart = field(default=WarmStart())
 
     def trial_command(self, params: dict[str, Any], output_dir: str | Path) -> list[str]:
         """A trial's argv."""
@@ -74,7 +77,7 @@ class _Problems:
 
 def preset_folders() -> list[Path]:
     """Where `--sweep-config NAME` looks: the current folder's sweeps/, then those that come with the launcher."""
-    return [Path("sweeps"), PACKAGE_ROOT / "sweeps"]
+    return [Path("sweeps"), SWEEPS]
 
 
 def choose_controller(options: argparse.Namespace) -> tuple[str, tuple[str, ...]]:
@@ -83,6 +86,9 @@ def choose_controller(options: argparse.Namespace) -> tuple[str, tuple[str, ...]
         return options.controller, ()
     if options.storage:
         return "local", ("controller: local, because --storage is given (--controller wandb: the W&B server)",)
+    if options.enqueue or options.from_sweep:
+        option = "--enqueue" if options.enqueue else "--from-sweep"
+        return "local", (f"controller: local, because {option} is given",)
     if is_logged_in():
         return "wandb", ("controller: wandb, because you are logged in (--controller local: embedded and offline)",)
     return "local", ("controller: local, because there is no W&B login (`wandb login`, or --controller wandb)",)
@@ -93,6 +99,9 @@ def _check_options(options: argparse.Namespace, controller: str) -> list[str]:
     if controller == "wandb":
         if options.storage:
             problems.append("--storage: belongs to the local controller; leave it out or use --controller local")
+        for option, value in (("--enqueue", options.enqueue), ("--from-sweep", options.from_sweep)):
+            if value:
+                problems.append(f"{option}: belongs to the local controller; leave it out or use --controller local")
         if options.wandb_mode in ("offline", "disabled"):
             problems.append(f"--wandb-mode {options.wandb_mode}: a W&B sweep needs its server; use --controller local")
     if options.storage:
@@ -160,6 +169,11 @@ def _read_spec(options: argparse.Namespace) -> SweepSpec:
 
 
 def _config_file(options: argparse.Namespace, profile: TrainerProfile | None) -> str | None:
+    if isinstance(profile, CommandProfile) and options.config_file is not None:
+        raise ConfigError(
+            f"--config_file {options.config_file}: the trainer is the sweep file's program, which takes none; "
+            "add --trainer reid (or another profile), or leave --config_file out"
+        )
     if options.config_file is None:
         if profile is not None and profile.needs_config_file:
             raise ConfigError(f"--config_file is missing: the trainer {profile.name} needs one")
@@ -207,10 +221,14 @@ def _placed(options: argparse.Namespace, overrides: Overrides, spec: SweepSpec |
 
 
 def _trainer(
-    problems: _Problems, trainer: str, python: str | None, config: str | None, words: list[str]
+    problems: _Problems, load: Callable[[], TrainerProfile], python: str | None, config: str | None, words: list[str]
 ) -> tuple[TrainerProfile, Overrides, list[str], dict[str, Any]] | None:
-    profile = problems.attempt(lambda: load_profile(trainer, project_root=Path.cwd()))
+    profile = problems.attempt(load)
     if profile is None:
+        return None
+    problems.attempt(lambda: check_files(profile.files, str(profile.path)))
+    if cannot := profile.start_problems():
+        problems.found += cannot
         return None
     schema = problems.attempt(lambda: read_schema(profile, python=python, config_file=config))
     if schema is None and profile.schema is not None:
@@ -235,34 +253,76 @@ def _checked(options: argparse.Namespace, known: SweepSpec | None, controller: s
     problems = _Problems()
     problems.found += _check_options(options, controller)
     spec = known or problems.attempt(lambda: _read_spec(options))
-    first = problems.attempt(lambda: load_profile(options.trainer, project_root=Path.cwd()))
+    first = problems.attempt(lambda: trainer_of(options.trainer, spec, Path.cwd()))
     before = len(problems.found)
     config = problems.attempt(lambda: _config_file(options, first))
     python = problems.attempt(lambda: _interpreter(options.python))
     trainer = None
     if first is not None and len(problems.found) == before:
-        trainer = _trainer(problems, options.trainer, python, config, options.trailing)
+        trainer = _trainer(problems, lambda: first, python, config, options.trailing)
     if trainer is not None:
         problems.found += _placed(options, trainer[1], spec)
+    seed = random.SystemRandom().getrandbits(31) if options.seed is None else options.seed
+    warm, learned = WarmStart(), tuple[str, ...]()
+    if trainer is not None and spec is not None and controller == "local":
+        warm, learned = _warm_start(problems, options, spec, trainer[1], seed)
     problems.end()
     assert spec is not None and trainer is not None
     profile, overrides, words, values = trainer
+    if isinstance(profile, CommandProfile):
+        notes += remarks(spec)
     launch = LaunchFile(
         controller=controller,
         config_file=config,
-        trainer=str(Path(profile.path).resolve()),
+        trainer=SWEEP_FILE if isinstance(profile, CommandProfile) else profile.reference,
         python=python,
         trailing=tuple(words),
-        seed=random.SystemRandom().getrandbits(31) if options.seed is None else options.seed,
+        seed=seed,
         storage=options.storage,
         wandb_mode=options.wandb_mode or "offline",
         project=spec.project or os.environ.get("WANDB_PROJECT") or _from_config(overrides, "WANDB.PROJECT"),
         entity=spec.entity or os.environ.get("WANDB_ENTITY") or _from_config(overrides, "WANDB.ENTITY"),
         cwd=str(Path.cwd()),
-        target=int(options.count) if options.count else spec.default_count,
+        target=capped(int(options.count) if options.count else spec.default_count, spec.run_cap),
     )
     fall_back = options.controller == "auto"
-    return Plan(spec, launch, profile, overrides, values, launch.target, notes=notes, fall_back=fall_back)
+    notes += (*learned, *_cap_note(spec, options.count, 0))
+    return Plan(spec, launch, profile, overrides, values, launch.target, notes=notes, fall_back=fall_back, warm=warm)
+
+
+def capped(count: int, run_cap: int | None, settled: int = 0) -> int:
+    """Trials of one launch: `run_cap` limits those of the sweep's whole life, of which `settled` are done."""
+    return count if run_cap is None else max(0, min(count, run_cap - settled))
+
+
+def _cap_note(spec: SweepSpec, wanted: float | None, settled: int) -> tuple[str, ...]:
+    if spec.run_cap is None or wanted is None or settled + int(wanted) <= spec.run_cap:
+        return ()
+    left = capped(int(wanted), spec.run_cap, settled)
+    return (f"--count {int(wanted)}: the sweep's run_cap allows {left} more trials",)
+
+
+def _warm_start(
+    problems: _Problems, options: argparse.Namespace, spec: SweepSpec, overrides: Overrides, seed: int
+) -> tuple[WarmStart, tuple[str, ...]]:
+    """What --enqueue and --from-sweep give the search, and lines for the user."""
+    notes: tuple[str, ...] = ()
+    points: tuple[dict[str, Any], ...] | None = ()
+    if options.enqueue and spec.method == "grid":
+        problems.found.append("--enqueue: a grid search tries every point; use it with method random or bayes")
+    elif options.enqueue:
+        points = problems.attempt(lambda: read_points(options.enqueue, spec, overrides.key_for, seed))
+        notes += (f"{len(points or ())} points of {options.enqueue} are tried first",)
+    prior = None
+    if options.from_sweep and spec.method != "bayes":
+        problems.found.append(f"--from-sweep: only bayes search learns, this one is {spec.method}; add --method bayes")
+    elif options.from_sweep:
+        project, entity = spec.project or os.environ.get("WANDB_PROJECT"), spec.entity or os.environ.get("WANDB_ENTITY")
+        find = lambda name: find_sweep(name, result_bases(options))  # noqa: E731
+        prior = problems.attempt(lambda: read_prior(options.from_sweep, spec, find, (project, entity)))
+    if prior is not None:
+        notes += (prior[1],)
+    return WarmStart(points or (), prior[0] if prior else ()), notes
 
 
 def _from_config(overrides: Overrides, key: str) -> str | None:
@@ -313,7 +373,7 @@ def resume_plan(options: argparse.Namespace) -> Plan:
             f"--controller {options.controller}: sweep {paths.sweep_id} belongs to the {old.controller} controller"
         )
     remote = _remote(options, old) if old.controller == "wandb" else None
-    trainer, config, python = _resumed_trainer(problems, options, old)
+    trainer, config, python = _resumed_trainer(problems, options, old, spec)
     problems.end()
     assert trainer is not None
     profile, overrides, words, values = trainer
@@ -321,6 +381,13 @@ def resume_plan(options: argparse.Namespace) -> Plan:
     problems.end()
     settled = sum(record.settled for record in paths.records())
     count = int(options.count) if options.count else remaining(old.target, settled, spec.grid_size)
+    count = capped(count, spec.run_cap, settled)
+    if not options.count and target_reached(spec, paths):
+        count = 0
+    warm, learned = WarmStart(), tuple[str, ...]()
+    if old.controller == "local":
+        warm, learned = _warm_start(problems, options, spec, overrides, old.seed)
+        problems.end()
     launch = replace(
         old,
         config_file=config,
@@ -332,18 +399,31 @@ def resume_plan(options: argparse.Namespace) -> Plan:
     )
     if options.optimize:
         spec = replace(spec, optimize=options.optimize)
-    notes = (f"going on with sweep {paths.sweep_id}: {settled} trials done, {count} to go",)
-    return Plan(spec, launch, profile, overrides, values, count, paths=paths, remote=remote, notes=notes)
+    going_on = f"going on with sweep {paths.sweep_id}: {settled} trials done, {count} to go"
+    notes = (going_on, *learned, *_cap_note(spec, options.count, settled))
+    return Plan(spec, launch, profile, overrides, values, count, paths=paths, remote=remote, notes=notes, warm=warm)
+
+
+def target_reached(spec: SweepSpec, paths: SweepPaths) -> bool:
+    """Whether a finished trial of the sweep has reached its metric's target."""
+    metric = spec.metric
+    if metric is None or metric.target is None:
+        return False
+    return any(
+        record.state == "finished" and record.value is not None and metric.reached(record.value)
+        for record in paths.records()
+    )
 
 
 def _resumed_trainer(
-    problems: _Problems, options: argparse.Namespace, old: LaunchFile
+    problems: _Problems, options: argparse.Namespace, old: LaunchFile, spec: SweepSpec
 ) -> tuple[tuple[TrainerProfile, Overrides, list[str], dict[str, Any]] | None, str | None, str | None]:
     config = old.config_file
     if options.config_file is not None:
         config = problems.attempt(lambda: _config_file(options, None)) or config
     python = problems.attempt(lambda: _interpreter(options.python)) or old.python
-    return _trainer(problems, old.trainer, python, config, options.trailing or list(old.trailing)), config, python
+    words = options.trailing or list(old.trailing)
+    return _trainer(problems, lambda: trainer_of(old.trainer, spec, Path.cwd()), python, config, words), config, python
 
 
 def _remote(options: argparse.Namespace, old: LaunchFile | None) -> RemoteSweep:

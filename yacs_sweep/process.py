@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import array
 import contextlib
+import fcntl
 import json
 import os
 import selectors
@@ -18,16 +19,21 @@ import sys
 import time
 import uuid
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from .errors import SweepError
 
 MARKER = "YACS_SWEEP_GUARD"  # in the environment of the guard and of all it starts: tells whose an orphan is
 READ_SIZE = 1 << 18
+PIPE_SIZE = 1 << 20  # asked of the kernel, so that a burst does not wait for us
+GATHER = 0.05  # seconds until the next look after little output: few wake-ups for a trainer that prints line by line
+LITTLE = 1 << 14  # bytes
 TICK = 0.1  # seconds between two looks at clocks and stop requests while the child is quiet
 QUIET = 0.5  # seconds without output after which on_quiet is called once
+GUARD_LATE = 12.0  # seconds after SIGKILL was due; a guard that has not told the end by then hangs
 DRAIN = 2.0  # seconds for what is left in the pipe once no process can write to it
 
 
@@ -68,6 +74,11 @@ class Limits:
     grace: float = 15.0
 
 
+def without_wandb(environment: Mapping[str, str]) -> dict[str, str]:
+    """An environment without anything of W&B's: its key, run, sweep and service are no child's."""
+    return {key: value for key, value in environment.items() if not key.startswith("WANDB_")}
+
+
 def marked_processes(token: str) -> list[int]:
     """Processes whose environment carries `token` (Linux; elsewhere none are found), ourselves excepted."""
     wanted = f"{MARKER}={token}".encode()
@@ -104,25 +115,52 @@ def kill_marked(token: str, *, wait: float = 5.0) -> int:
     return len(victims)
 
 
+class GuardProcess(Protocol):
+    """What is needed of `subprocess.Popen`."""
+
+    @property
+    def pid(self) -> int: ...
+
+    def kill(self) -> None: ...
+
+    def wait(self, timeout: float | None = None) -> int | None: ...
+
+
+def execute_guard(connection: socket.socket, token: str) -> GuardProcess:
+    """A guard of its own, by exec."""
+    script = str(Path(__file__).with_name("guard.py"))
+    return subprocess.Popen(
+        [sys.executable, "-I", "-S", script, str(connection.fileno())],
+        env={**without_wandb(os.environ), MARKER: token},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        pass_fds=[connection.fileno()],
+        start_new_session=True,
+    )
+
+
 class Guard:
     """The agent's end of a guard process; starts one child at a time.
 
     `token` marks the environment of the guard and everything below it.
     """
 
-    def __init__(self, python: str = sys.executable, token: str | None = None) -> None:
+    def __init__(
+        self, *, token: str | None = None, start: Callable[[socket.socket, str], GuardProcess] = execute_guard
+    ) -> None:
+        """
+        Args:
+            start: makes the process, given its end of the connection and the token.
+        """
         self.token = token or uuid.uuid4().hex
+        self.executed: tuple[str, str] | None = None  # why a guard that can fork a trial did not: kind, text
         ours, theirs = socket.socketpair()
-        script = str(Path(__file__).with_name("guard.py"))
-        with theirs:
-            self._process = subprocess.Popen(
-                [python, "-I", "-S", script, str(theirs.fileno())],
-                env={**os.environ, MARKER: self.token},
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                pass_fds=[theirs.fileno()],
-                start_new_session=True,
-            )
+        try:
+            with theirs:
+                self._process = start(theirs, self.token)
+        except BaseException:
+            ours.close()
+            raise
         self.connection = ours
         self._buffer = b""
         self._waiting: deque[dict[str, object]] = deque()
@@ -138,7 +176,7 @@ class Guard:
             sent = self.connection.sendmsg([data], ancillary)
             self.connection.sendall(data[sent:])
         except OSError as error:
-            raise self._lost() from error
+            raise self.lost() from error
 
     def receive(self) -> dict[str, object]:
         """The next message; waits for it.
@@ -152,7 +190,7 @@ class Guard:
             except OSError:
                 data = b""
             if not data:
-                raise self._lost()
+                raise self.lost()
             lines = (self._buffer + data).split(b"\n")
             self._buffer = lines.pop()
             self._waiting.extend(json.loads(line) for line in lines)
@@ -170,12 +208,13 @@ class Guard:
         """Whether messages have been read from the connection and not yet received."""
         return bool(self._waiting)
 
-    def _lost(self) -> GuardLost:
+    def lost(self, how: str = "was killed") -> GuardLost:
+        """Gives the guard up and kills what it guarded; the error to raise."""
         self.connection.close()
         self._process.kill()
         self._process.wait()
         killed = kill_marked(self.token)
-        return GuardLost(f"the process that guards the trial was killed; {killed} processes of the trial were ended")
+        return GuardLost(f"the process that guards the trial {how}; {killed} processes of the trial were ended")
 
     def start(self, argv: Sequence[str], env: dict[str, str], cwd: str | Path, output: int) -> int:
         """Starts `argv`; its stdout and stderr go to the descriptor `output`. Returns its process id.
@@ -184,11 +223,14 @@ class Guard:
             StartError: the command cannot be executed.
         """
         env = {**env, MARKER: self.token}
+        self.executed = None
         self.send({"op": "start", "argv": list(argv), "env": env, "cwd": str(cwd)}, [output])
         while True:
             message = self.receive()
             if message["event"] == "started":
                 return int(str(message["pid"]))
+            if message["event"] in ("executed", "stale"):
+                self.executed = str(message["event"]), str(message["text"])
             if message["event"] == "refused":
                 raise StartError(f"cannot start {argv[0]}: {message['error']}")
 
@@ -224,6 +266,7 @@ class _Run:
         self.on_output, self.on_quiet, self.poll = on_output, on_quiet, poll
         self.started = self.last_output = time.monotonic()
         self.quiet_told = True
+        self.little = False  # whether the last look found little output
         self.stop: Stop | None = None
         self.kill_at = float("inf")
         self.status: int | None = None
@@ -241,6 +284,8 @@ class _Run:
 
     def look_at_clocks(self) -> None:
         now = time.monotonic()
+        if now > self.kill_at + GUARD_LATE:
+            raise self.guard.lost("does not answer")
         if not self.quiet_told and now - self.last_output > QUIET:
             self.quiet_told = True
             self.on_quiet()
@@ -261,6 +306,7 @@ class _Run:
             data = os.read(pipe, READ_SIZE)
         except BlockingIOError:
             return True
+        self.little = len(data) < LITTLE
         if data:
             self.last_output = time.monotonic()
             self.quiet_told = False
@@ -275,9 +321,10 @@ class _Run:
                 self.clear = message
 
     def until_clear(self, pipe: int) -> None:
-        with selectors.DefaultSelector() as selector:
+        with selectors.DefaultSelector() as selector, selectors.DefaultSelector() as guard_alone:
             selector.register(pipe, selectors.EVENT_READ)
             selector.register(self.guard.connection, selectors.EVENT_READ)
+            guard_alone.register(self.guard.connection, selectors.EVENT_READ)
             while self.clear is None:
                 if self.guard.waiting:  # the child ended before we got here
                     self.hear()
@@ -287,6 +334,8 @@ class _Run:
                         self.hear()
                     elif not self.read(pipe):
                         selector.unregister(pipe)
+                    elif self.little:
+                        guard_alone.select(GATHER)
                 self.look_at_clocks()
         deadline = time.monotonic() + DRAIN
         while time.monotonic() < deadline and _readable(pipe) and self.read(pipe):
@@ -330,16 +379,23 @@ def run_child(
         finally:
             os.close(write_end)
         os.set_blocking(read_end, False)
+        if hasattr(fcntl, "F_SETPIPE_SZ"):
+            with contextlib.suppress(OSError):
+                fcntl.fcntl(read_end, fcntl.F_SETPIPE_SZ, PIPE_SIZE)
         on_start(pid)
         run = _Run(guard, limits, on_output, on_quiet, poll)
         try:
             run.until_clear(read_end)
+        except GuardLost:
+            raise
         except BaseException:
             # Whatever went wrong up here, the trial does not outlive it.
             with contextlib.suppress(GuardLost):
+                guard.connection.settimeout(GUARD_LATE)
                 guard.send({"op": "stop", "grace": 0})
                 while run.clear is None:
                     run.hear()
+                guard.connection.settimeout(None)
             raise
     finally:
         os.close(read_end)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import re
 import signal
@@ -30,6 +31,8 @@ _PRINTED = (
     ("import_error", re.compile(r"^(?:ModuleNotFoundError|ImportError): .*$", re.M)),
     ("diverged", re.compile(r"^.*\bdiverged: .*$", re.M)),
 )
+# A data-loader worker may be the one that the kernel killed; the trainer then fails by itself.
+_WORKER_KILLED = re.compile(r"DataLoader worker .* is killed by signal: Killed")
 _LAST_ERROR = re.compile(r"^(?:[A-Za-z_][\w.]*(?:Error|Exception|Interrupt|Exit)\b.*|(?:.*: )?error: .*)$", re.M | re.I)
 _LABEL = {
     "cuda_oom": "CUDA out of memory",
@@ -47,19 +50,37 @@ class Verdict:
     cause: str
     reason: str
 
-    def worth_retrying(self, on_oom: str) -> bool:
-        """Whether the same parameters may fare better another time. `on_oom`: skip or retry."""
-        return self.cause in INFRASTRUCTURE or (self.cause in OUT_OF_MEMORY and on_oom == "retry")
+    def retries(self, asked: int, on_oom: str) -> int:
+        """How often the same parameters are tried again after this end. `asked`: --retries; `on_oom`: skip or retry."""
+        if self.cause == "guard_lost":  # our own part failed: once more without being asked
+            return max(1, asked)
+        if self.cause in OUT_OF_MEMORY:
+            return max(1, asked) if on_oom == "retry" else 0
+        return asked if self.cause in INFRASTRUCTURE else 0
 
 
-def oom_kills(cgroup: Path = Path("/proc/self/cgroup")) -> int | None:
-    """How often the kernel has killed for memory in this process's cgroup (v2 `memory.events`); None if not readable."""
-    try:
-        where = next(line for line in cgroup.read_text().splitlines() if line.startswith("0::"))
-        events = Path("/sys/fs/cgroup" + where[3:]) / "memory.events"
-        return int(next(line.split()[1] for line in events.read_text().splitlines() if line.startswith("oom_kill ")))
-    except (OSError, StopIteration, ValueError, IndexError):
-        return None
+def oom_kills(cgroup: Path = Path("/proc/self/cgroup"), root: Path = Path("/sys/fs/cgroup")) -> int | None:
+    """How often the kernel has killed for memory in this process's cgroup; None if that cannot be read.
+
+    Args:
+        cgroup: names it, as in cgroups(7): ``0::/path`` for version 2, ``4:memory:/path`` for version 1.
+        root: where the hierarchies are mounted. Counted in ``memory.events`` (v2), ``memory.oom_control`` (v1).
+    """
+    places = []
+    with contextlib.suppress(OSError, ValueError):
+        for line in cgroup.read_text().splitlines():
+            _, controllers, path = line.split(":", 2)
+            if not controllers:
+                places += [root / path.lstrip("/") / "memory.events", root / "memory.events"]
+            elif "memory" in controllers.split(","):
+                # A container sees its own cgroup as the root.
+                v1 = root / "memory"
+                places += [v1 / path.lstrip("/") / "memory.oom_control", v1 / "memory.oom_control"]
+    for place in places:
+        with contextlib.suppress(OSError, StopIteration, ValueError):
+            lines = place.read_text().splitlines()
+            return int(next(line.split()[1] for line in lines if line.startswith("oom_kill ")))
+    return None
 
 
 def classify(
@@ -83,26 +104,29 @@ def classify(
     if end is None:
         return Verdict("failed", "start", "the trainer was not started")
     if end.stop is not None:
-        return _requested(end.stop, end.status)
+        return requested(end.stop, end.status)
     if end.status == 0:
         if metric is not None and not metric_seen:
             seen = ", ".join(sorted(last_values)) or "none at all"
-            return Verdict("failed", "no_metric", f"never logged the sweep's metric {metric}; metrics it logged: {seen}")
+            reason = f"never logged the sweep's metric {metric}; metrics it logged: {seen}"
+            return Verdict("failed", "no_metric", reason)
         return Verdict("finished", "finished", "finished")
     for cause, pattern in _PRINTED:
         if lines := pattern.findall(output):
             if cause == "cuda_oom" and (others := _memory_of_others(output)):
                 return Verdict("failed", "gpu_taken", f"CUDA out of memory: other processes hold {others} on the GPU")
             return Verdict("failed", cause, f"{_LABEL[cause]}: {lines[-1].strip()}"[:400])
-    if end.status in (-signal.SIGKILL, 128 + signal.SIGKILL) and (oom_after or 0) > (oom_before or 0):
-        return Verdict("failed", "oom", "killed by the kernel: out of memory (cgroup memory.events counts it)")
+    killed = end.status in (-signal.SIGKILL, 128 + signal.SIGKILL) or _WORKER_KILLED.search(output) is not None
+    if killed and (oom_after or 0) > (oom_before or 0):
+        return Verdict("failed", "oom", "killed by the kernel: out of memory (counted by its cgroup)")
     if end.status is not None and (end.status < 0 or end.status in (137, 143)):
         return Verdict("failed", "signal", f"ended by {_signal_name(end.status)}, not sent by the launcher")
     broken = sorted(
         name for name, value in last_values.items() if isinstance(value, float) and not math.isfinite(value)
     )
     if broken:
-        return Verdict("failed", "diverged", f"diverged: {broken[0]} is {last_values[broken[0]]}, exit code {end.status}")
+        reason = f"diverged: {broken[0]} is {last_values[broken[0]]}, exit code {end.status}"
+        return Verdict("failed", "diverged", reason)
     errors = _LAST_ERROR.findall(output)
     detail = f": {errors[-1].strip()}" if errors else ""
     return Verdict("failed", "exit", f"exit code {end.status}{detail}"[:400])
@@ -115,10 +139,9 @@ def _memory_of_others(output: str) -> str:
     return f"{others / (1 << 30):.1f} GiB" if others > (own[0] if own else 0.0) else ""
 
 
-def _requested(stop: Stop, status: int | None) -> Verdict:
+def requested(stop: Stop, status: int | None) -> Verdict:
+    """The end of a trial that we ended ourselves; its exit status tells no more than how it took that."""
     cause, detail = stop.cause, stop.detail
-    if status == 0 and cause in ("timeout", "stalled"):
-        return Verdict("finished", "finished", f"finished while being ended ({detail})")
     if cause == "stopped":
         return Verdict("stopped", "stopped", f"stopped early: {detail}" if detail else "stopped early")
     if cause == "interrupted":

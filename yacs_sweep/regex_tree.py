@@ -24,6 +24,7 @@ _REPEATS = {getattr(sre, n) for n in ("MAX_REPEAT", "MIN_REPEAT", "POSSESSIVE_RE
 _ATOMIC = getattr(sre, "ATOMIC_GROUP", None)
 _ZERO_WIDTH = {sre.AT, sre.ASSERT, sre.ASSERT_NOT}
 _CHARACTERS = {sre.LITERAL, sre.NOT_LITERAL, sre.ANY, sre.IN}
+_WIDE_TIMES = 16  # a repeat of fewer characters cannot skip much
 _COPIES = 4  # a bounded repeat counts as this many copies at most
 _MAX_POSITIONS = 120
 _BEYOND = "\u3042"  # stands for every character beyond Latin-1
@@ -115,6 +116,22 @@ def run_degree(tree: Tree) -> int:
         for character in set().union(*(automaton.characters[position] for position in loops))
     }
     return max((_most_loops(automaton.follow, run) for run in runs), default=0)
+
+
+def wide_repeats(tree: Tree) -> int:
+    """The most repeats of a single character that take (almost) anything, on one way through the pattern."""
+    most = 0
+    for op, arg in tree:
+        if op in _REPEATS:
+            body = arg[2]
+            single = len(body) == 1 and body[0][0] in _CHARACTERS
+            if not single:
+                most += wide_repeats(body)
+            elif arg[1] > _WIDE_TIMES and len(_character_set(*body[0])) > len(_ALPHABET) // 2:
+                most += 1
+        else:
+            most += max(map(wide_repeats, _parts(op, arg)), default=0)
+    return most
 
 
 def _most_loops(follow: Mapping[int, Counter[int]], inside: frozenset[int]) -> int:

@@ -1,7 +1,7 @@
-"""What a sweep leaves on disk: folders, ``trial.json``, ``metrics.jsonl``, ``stdout.log``, ``summary.json``, ``best.yml``.
+"""What a sweep leaves on disk: ``trial.json``, ``metrics.jsonl``, ``stdout.log``, ``summary.json``, ``best.yml``.
 
-``trial.json`` is the truth about a trial and is written by its agent alone; ``summary.json`` and ``best.yml`` are derived
-from it and written by the supervisor alone. Files appear whole or not at all (`write_atomically`); the two that grow
+``trial.json`` is the truth about a trial and is written by its agent alone; ``summary.json`` and ``best.yml`` are
+derived from it and written by the supervisor alone. Files appear whole or not at all (`write_atomically`); the two that grow
 (``metrics.jsonl``, ``stdout.log``) are appended line by line and need no closing.
 """
 
@@ -15,6 +15,7 @@ import os
 import re
 import shutil
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -22,6 +23,13 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from .locks import exclusive
+
+PART_AGE = 60.0  # seconds after which a half-written file belongs to nobody any more
+LINK_FROM = 1 << 20  # bytes from which on a retried trial's files are linked, not copied
+WRITE_AT_ONCE = 100  # trials up to which summary.json is written whenever one starts or ends; beyond,
+WRITE_SHARE = 20  # times as long as summary.json took to write, until it is written again
+SUMMARY_WAIT = 2.0  # seconds to wait for another launcher that writes summary.json
 STATES = ("running", "finished", "stopped", "failed", "killed", "lost")
 ENDED_WELL = ("finished", "stopped")
 
@@ -45,6 +53,27 @@ def write_atomically(path: Path, text: str, *, durable: bool = True) -> None:
     except BaseException:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
+        raise
+
+
+def remove_parts(folder: Path) -> None:
+    """Removes what writers that were killed half-way have left in `folder` and the folders in it."""
+    for pattern in (".*.part", "*/.*.part"):
+        for path in folder.glob(pattern):
+            with contextlib.suppress(OSError):
+                if time.time() - path.stat().st_mtime > PART_AGE:
+                    path.unlink()
+
+
+def append(descriptor: int, data: bytes) -> None:
+    """Appends all of `data`, or nothing when the disk is full."""
+    size = os.fstat(descriptor).st_size
+    view = memoryview(data)
+    try:
+        while view:
+            view = view[os.write(descriptor, view) :]
+    except OSError:
+        os.ftruncate(descriptor, size)
         raise
 
 
@@ -100,8 +129,8 @@ class TrialPaths:
 
 
 def inherit_files(old: TrialPaths, new: TrialPaths) -> None:
-    """Gives a trial the files another one left, but for the launcher's own. Hard links where the file system has them:
-    checkpoints are large, and replaced rather than written to. What grows (log files) is copied."""
+    """Gives a trial the files another one left, but for the launcher's own. Large ones as hard links where the file
+    system has them: checkpoints are replaced rather than written to. What grows (log files) is copied."""
     ours = {old.record.name, old.metrics.name, old.stdout.name}
     for source in sorted(old.dir.rglob("*")):
         target = new.dir / source.relative_to(old.dir)
@@ -109,7 +138,7 @@ def inherit_files(old: TrialPaths, new: TrialPaths) -> None:
             target.mkdir(exist_ok=True)
         elif source.name not in ours and not source.name.startswith("."):
             try:
-                if source.suffix in (".txt", ".log", ".json", ".jsonl"):
+                if source.suffix in (".txt", ".log", ".json", ".jsonl") or source.stat().st_size < LINK_FROM:
                     raise OSError
                 os.link(source, target)
             except OSError:
@@ -193,6 +222,11 @@ class TrialRecord:
     last_lines: list[str] = field(default_factory=list)
     dir: str = ""
 
+    @property
+    def settled(self) -> bool:
+        """Whether its point has been evaluated; otherwise it is tried again when the sweep goes on."""
+        return self.state in ("finished", "stopped", "failed") and self.cause != "disk_full"
+
     def save(self, paths: TrialPaths) -> None:
         write_atomically(paths.record, to_json(self.row(), indent=2) + "\n")
 
@@ -245,15 +279,37 @@ def best_of(records: Iterable[TrialRecord], goal: str) -> TrialRecord | None:
     return None
 
 
+class _Records(dict[str, TrialRecord]):
+    """Trials by id; notes which were set, so that what is made of them is made anew for these alone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.unseen: set[str] = set()
+
+    def __setitem__(self, key: str, record: TrialRecord) -> None:
+        super().__setitem__(key, record)
+        self.unseen.add(key)
+
+
 class Summary:
-    """summary.json: collects trial.json rows and rewrites the file."""
+    """summary.json: collects trial.json rows and rewrites the file.
+
+    With thousands of trials a rewrite takes a while, so it is put off when the last one was too recent: it takes a
+    twentieth of the time at most. Whoever supervises calls `write_if_due` now and then, and `write(final=True)` last.
+    """
 
     def __init__(self, paths: SweepPaths, *, name: str, controller: str, method: str, metric: str, goal: str) -> None:
         self.paths = paths
         self._head = {"sweep_id": paths.sweep_id, "name": name, "controller": controller, "method": method}
         self._metric = {"name": metric, "goal": goal}
-        self.records: dict[str, TrialRecord] = {record.id: record for record in paths.records()}
+        self.records = _Records()
+        for record in paths.records():
+            self.records[record.id] = record
         self.own: set[str] = set()  # trials of this launcher, of which it is told
+        self._rows: dict[str, str] = {}  # of summary.json, by id
+        self._best: TrialRecord | None = None
+        self._pending = False
+        self._next_write = 0.0  # monotonic seconds
 
     @property
     def path(self) -> Path:
@@ -268,7 +324,18 @@ class Summary:
         return {state: counted[state] for state in STATES if counted[state]}
 
     def best(self) -> TrialRecord | None:
-        return best_of(self.records.values(), self.goal)
+        self._look()
+        return self._best
+
+    def _look(self) -> None:
+        """Brings rows and best up to date."""
+        unseen, self.records.unseen = self.records.unseen, set()
+        changed = [self.records[key] for key in unseen]
+        self._rows.update((record.id, to_json(record.row())) for record in changed)
+        if self._best is not None and self._best.id in unseen:
+            self._best = best_of(self.records.values(), self.goal)
+        elif changed:
+            self._best = best_of([*([self._best] if self._best else []), *changed], self.goal)
 
     def ranked(self) -> list[TrialRecord]:
         return rank(self.records.values(), self.goal)
@@ -276,43 +343,65 @@ class Summary:
     def read_others(self) -> None:
         """Takes in trials of other launchers that work on the same sweep."""
         known = {record.name: record for record in self.records.values()}
-        for path in self.paths.dir.glob("*/trial.json"):
-            record = known.get(path.parent.name)
+        with os.scandir(self.paths.dir) as entries:
+            names = [entry.name for entry in entries]
+        for name in names:
+            record = known.get(name)
             if record is None or (record.state == "running" and record.id not in self.own):
                 with contextlib.suppress(OSError, ValueError, TypeError):
-                    found = TrialRecord.load(path)
+                    found = TrialRecord.load(self.paths.trial(name).record)
                     self.records[found.id] = found
 
-    def content(self) -> dict[str, Any]:
+    def content(self) -> str:
+        """The file's text; a trial is a line."""
         best = self.best()
-        return {
+        head = {
             **self._head,
             "metric": self._metric,
             "counts": self.counts(),
             "best": None
             if best is None
             else {"name": best.name, "value": best.value, "params": best.params, "dir": best.dir, "host": best.host},
-            "trials": [record.row() for record in sorted(self.records.values(), key=lambda r: (r.number, r.started))],
         }
+        ordered = sorted(self.records.values(), key=lambda record: (record.number, record.started))
+        rows = ",\n  ".join(self._rows[record.id] for record in ordered)
+        return to_json(head, indent=1)[:-2] + f',\n "trials": [\n  {rows}\n ]\n}}\n'
 
-    def write(self) -> None:
-        self.read_others()
-        write_atomically(self.paths.summary, to_json(self.content(), indent=1) + "\n", durable=False)
+    def write(self, *, final: bool = False) -> None:
+        """Rewrites the file, at once or a little later; `final` insists."""
+        self._pending = True
+        if final:
+            self._next_write = 0.0
+        self.write_if_due()
+
+    def write_if_due(self) -> None:
+        """Does a rewrite that was put off, once it may be done."""
+        if not self._pending or time.monotonic() < self._next_write:
+            return
+        started = time.monotonic()
+        self.paths.agents.mkdir(parents=True, exist_ok=True)
+        # Locked from reading to writing, so that of two launchers the last to write has seen what the other did.
+        with exclusive(self.paths.agents / "summary.lock", SUMMARY_WAIT):
+            self.read_others()
+            write_atomically(self.paths.summary, self.content(), durable=False)
+        now = time.monotonic()
+        pause = WRITE_SHARE * (now - started) if len(self.records) > WRITE_AT_ONCE else 0.0
+        self._pending, self._next_write = False, now + pause
 
 
 class MetricsFile:
     """metrics.jsonl: one JSON object a row with a step that only grows; readable up to the last line at any moment."""
 
-    def __init__(self, path: Path) -> None:
-        self.step = -1
-        if path.exists():
-            self.step = _repair(path)
+    def __init__(self, path: Path, first_step: int = 0) -> None:
+        """`first_step` is the first row's step in a new file."""
+        step = _repair(path) if path.exists() else -1
+        self.step = first_step - 1 if step < 0 else step
         self._descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
 
     def append(self, row: Mapping[str, Any]) -> int:
         """Writes the row; returns its step."""
         self.step += 1
-        os.write(self._descriptor, (to_json({"step": self.step, **row}) + "\n").encode())
+        append(self._descriptor, (to_json({"step": self.step, **row}) + "\n").encode())
         return self.step
 
     def close(self) -> None:
@@ -320,19 +409,28 @@ class MetricsFile:
 
 
 def _repair(path: Path) -> int:
-    """Cuts off a last line that was never finished; returns the last step in the file, -1 if there is none."""
+    """Cuts off what follows the last whole row; returns that row's step, -1 if there is none."""
     data = path.read_bytes()
-    whole = data[: data.rfind(b"\n") + 1]
-    if len(whole) != len(data):
-        os.truncate(path, len(whole))
-    lines = whole.splitlines()
-    return int(json.loads(lines[-1])["step"]) if lines else -1
+    end = len(data)
+    while end:
+        end = data.rfind(b"\n", 0, end) + 1
+        start = data.rfind(b"\n", 0, max(0, end - 1)) + 1
+        with contextlib.suppress(ValueError, TypeError, KeyError):
+            step = int(json.loads(data[start:end])["step"])
+            break
+        end = start
+    else:
+        step = -1
+    if end != len(data):
+        os.truncate(path, end)
+    return step
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """The rows of a metrics.jsonl, an unfinished last line left out."""
+    """The rows of a metrics.jsonl, lines that are none left out."""
     rows = []
     with contextlib.suppress(FileNotFoundError):
         for line in path.read_bytes().split(b"\n")[:-1]:
-            rows.append({key: number(value) for key, value in json.loads(line).items()})
+            with contextlib.suppress(ValueError):
+                rows.append({key: number(value) for key, value in json.loads(line).items()})
     return rows

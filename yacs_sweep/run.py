@@ -20,8 +20,11 @@ from .controllers.wandb_sweep import create as create_remote
 from .errors import SweepError
 from .launch import remember, save_spec
 from .plan import Plan, new_paths
+from .preloading import preloading
+from .recorder import unsent
 from .results import ENDED_WELL, Summary, SweepPaths, TrialRecord, write_atomically
 from .supervisor import FailureLimit, Outcome, Supervisor
+from .trial import child_environment
 
 
 def say(text: str) -> None:
@@ -35,6 +38,8 @@ def create(plan: Plan, paths: SweepPaths) -> None:
         paths.agents.mkdir(parents=True, exist_ok=True)
         save_spec(paths, plan.spec)
         plan.launch.save(paths)
+        if plan.warm:
+            plan.warm.save(paths)
     except OSError as error:
         raise SweepError(f"cannot write results to {paths.dir}: {error.strerror}") from error
     remember(paths)
@@ -52,7 +57,7 @@ def place(plan: Plan) -> tuple[Plan, SweepPaths]:
             if not plan.fall_back:
                 raise
             say(f"warning: {error}; going on with the embedded controller (--controller wandb insists)")
-            return place(replace(plan, launch=replace(plan.launch, controller="local")))
+            return place(replace(plan, launch=replace(plan.launch, controller="local"), notes=()))
     say(f"sweep on the W&B server: {remote.url or remote.id}")
     if remote.note:
         say(f"warning: {remote.note}")
@@ -62,7 +67,7 @@ def place(plan: Plan) -> tuple[Plan, SweepPaths]:
     return plan, plan.paths or new_paths(plan, remote.id)
 
 
-def make_job(plan: Plan, paths: SweepPaths, options: argparse.Namespace) -> Job:
+def make_job(plan: Plan, paths: SweepPaths, options: argparse.Namespace, preload: str = "") -> Job:
     """What the agents of this launch are told."""
     return Job(
         sweep_dir_base=str(paths.base),
@@ -73,6 +78,7 @@ def make_job(plan: Plan, paths: SweepPaths, options: argparse.Namespace) -> Job:
         retries=int(options.retries),
         on_oom=options.on_oom,
         gpu_wait=options.gpu_wait,
+        preload=preload,
         # What several launchers of one sweep have to do together; --count is each one's own.
         target=None if options.count else plan.launch.target,
     )
@@ -93,6 +99,13 @@ class Results:
             return
         say(display.trial_ended(record, self.metric))
         self.update_best()
+
+    def enough(self, record: TrialRecord) -> str | None:
+        """Why the sweep has what it was looking for, after this trial."""
+        metric = self.plan.spec.metric
+        if metric is None or record.state != "finished" or record.value is None or not metric.reached(record.value):
+            return None
+        return f"{record.name} reached the target: {metric.name} {record.value:.6g} (target {metric.target:g})"
 
     def update_best(self) -> None:
         """Rewrites best.yml when another trial is the best."""
@@ -117,7 +130,7 @@ class Results:
         for record in self.paths.records():
             self.summary.records[record.id] = record
         try:
-            self.summary.write()
+            self.summary.write(final=True)
             self.update_best()
         except OSError as error:
             outcome.message = outcome.message or f"cannot write results to {self.paths.dir}: {error.strerror}"
@@ -166,15 +179,16 @@ class Results:
             return 130
         records = self.summary.records.values()
         retried = {record.retry_of for record in records}
-        well = all(record.state in ENDED_WELL or record.id in retried for record in records)
+        # One that runs is another launcher's.
+        well = all(record.state in (*ENDED_WELL, "running") or record.id in retried for record in records)
         return 0 if well and outcome.message is None else 1
 
 
 def run(plan: Plan, options: argparse.Namespace) -> int:
     """Runs the plan to its end; returns the exit status."""
+    plan, paths = place(plan)  # a sweep on the W&B server says first where it is
     for note in plan.notes:
         say(note)
-    plan, paths = place(plan)
     create(plan, paths)
     spec = plan.spec
     say(f"sweep {paths.sweep_id} ({spec.name}): {spec.method}, {plan.count} trials, results in {paths.dir}")
@@ -187,18 +201,27 @@ def run(plan: Plan, options: argparse.Namespace) -> int:
         goal=spec.metric.goal if spec.metric else "minimize",
     )
     results = Results(plan, paths, summary)
-    if plan.count == 0:
+    if plan.count == 0 and not unsent(paths):
         say("every trial of this sweep is done; --count N adds more")
         return results.finish(Outcome())
-    supervisor = Supervisor(
-        [make_job(plan, paths, options)],
-        plan.count,
-        summary,
-        failure_limit=FailureLimit(int(options.max_failures) if options.max_failures else None),
-        on_trial=results.on_trial,
-        say=say,
-    )
     started = time.monotonic()
-    outcome = supervisor.run()
+    with preloading(
+        plan.profile,
+        plan.launch.python,
+        wanted=not options.no_preload,
+        env=child_environment(plan.profile.env, os.environ),
+        log=paths.agents / "preload.log",
+        say=say,
+    ) as preload:
+        supervisor = Supervisor(
+            [make_job(plan, paths, options, preload)],
+            plan.count,
+            summary,
+            failure_limit=FailureLimit(int(options.max_failures) if options.max_failures else None),
+            on_trial=results.on_trial,
+            enough=results.enough,
+            say=say,
+        )
+        outcome = supervisor.run()
     say(f"{len(outcome.ended)} trials in {display.duration(time.monotonic() - started)}")
     return results.finish(outcome)

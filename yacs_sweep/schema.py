@@ -14,6 +14,7 @@ from typing import Any
 
 from .coercion import Opaque, coerce
 from .errors import ConfigError
+from .process import without_wandb
 from .trainer import TrainerProfile
 from .words import decode
 from .yaml_reader import Document, KeyPath, did_you_mean, nearest, read_yaml_file, show
@@ -103,7 +104,7 @@ def _ask(command: list[str], profile: TrainerProfile, timeout: float) -> dict[st
         child = subprocess.Popen(
             command,
             cwd=profile.cwd,
-            env={**os.environ, **profile.env},
+            env={**without_wandb(os.environ), **profile.env},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

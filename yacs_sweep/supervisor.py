@@ -19,11 +19,13 @@ from typing import Any
 
 from .agents import Job
 from .channel import Channel, Message
+from .locks import clear_dead_agents
 from .process import MARKER, await_marked, kill_marked
-from .results import ENDED_WELL, Summary, TrialRecord, mark_lost
+from .results import ENDED_WELL, Summary, TrialRecord, mark_lost, remove_parts
 
 MAX_RESTARTS = 3  # deaths of one worker's agents in a row without a trial ended in between
 SILENCE = 120.0  # seconds without a sign of life after which an agent counts as hung and is replaced
+LATE = 1.0  # seconds between two rounds of the supervisor from which on it was itself held up
 AGENT_EXIT_GRACE = 20.0  # seconds an agent gets, beyond its trial's grace period, to leave when asked
 GUARD_EXIT_GRACE = 4.0  # seconds for the guard of a dead agent to end its trial, before we do
 AGENT_CODE = "import sys; sys.path.insert(0, {root!r}); from yacs_sweep.agents import main; main()"
@@ -98,6 +100,10 @@ class AgentHandle:
         self.ticket, self.trial = False, None
         self.channel.send(job=asdict(self.job))
 
+    @property
+    def started(self) -> bool:
+        return hasattr(self, "process")
+
     def last_words(self) -> str:
         """The last line of the agent's log, where a traceback ends."""
         lines = [line for line in self.log.read_text(errors="replace").splitlines() if line.strip()]
@@ -116,6 +122,7 @@ class Supervisor:
         failure_limit: FailureLimit,
         on_trial: Callable[[TrialRecord], None] = lambda record: None,
         on_row: Callable[[dict[str, Any]], None] = lambda row: None,
+        enough: Callable[[TrialRecord], str | None] = lambda record: None,
         say: Callable[[str], None] = print,
         silence: float = SILENCE,
     ) -> None:
@@ -124,7 +131,9 @@ class Supervisor:
         self.left = count
         self.summary = summary
         self.failure_limit = failure_limit
-        self.on_trial, self.on_row, self.say = on_trial, on_row, say
+        self.on_trial, self.on_row, self._print = on_trial, on_row, say
+        self._enough, self._over = enough, False  # over: the search has what it looked for
+        self._looked = time.monotonic()
         self.outcome = Outcome()
         self.grace = max(job.grace for job in jobs)
         self.stop_sent: dict[str, Any] | None = None
@@ -139,12 +148,24 @@ class Supervisor:
         def note(number: int, frame: FrameType | None) -> None:
             self.signals.append(number)
 
-        previous = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+        wanted = [signal.SIGINT, signal.SIGTERM]
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup
+            wanted.append(signal.SIGHUP)
+        previous = {number: signal.signal(number, note) for number in wanted}
         try:
             yield
         finally:
             for number, handler in previous.items():
                 signal.signal(number, handler)
+
+    def say(self, text: str) -> None:
+        """Shows the user a line. A terminal that is gone is replaced by nothing: results are written all the same."""
+        try:
+            self._print(text)
+        except OSError:
+            null = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(null, 1)
+            os.close(null)
 
     def _handle_signals(self) -> None:
         while self.signals:
@@ -165,7 +186,8 @@ class Supervisor:
         grace = self.grace if request["grace"] is None else request["grace"]
         self.stop_deadline = time.monotonic() + grace + AGENT_EXIT_GRACE
         for handle in self.handles:
-            handle.channel.send(stop=request)
+            if handle.started:
+                handle.channel.send(stop=request)
 
     # -- agents -----------------------------------------------------------------------------------------------------
 
@@ -193,7 +215,7 @@ class Supervisor:
             self.left = 0
 
     def _return_ticket(self, handle: AgentHandle) -> None:
-        if handle.ticket and self.stop_sent is None:
+        if handle.ticket and self.stop_sent is None and self.outcome.message is None and not self._over:
             self.left += 1
         handle.ticket = False
 
@@ -203,6 +225,13 @@ class Supervisor:
         try:
             self.summary.write()
             self.on_trial(record)
+        except OSError as error:
+            self._fail(f"cannot write results: {error.strerror} ({error.filename or self.summary.path})")
+
+    def _write_summary(self) -> None:
+        """Writes what `Summary.write` has put off."""
+        try:
+            self.summary.write_if_due()
         except OSError as error:
             self._fail(f"cannot write results: {error.strerror} ({error.filename or self.summary.path})")
 
@@ -216,6 +245,11 @@ class Supervisor:
         handle.trial, handle.ticket, handle.deaths = None, False, 0
         self.outcome.ended.append(record)
         self._record(record)
+        if record.cause == "disk_full":
+            self._fail(f"{record.name}: {record.reason}; what was done is kept: make room, then go on with the sweep")
+        if not self._over and (why := self._enough(record)):
+            self._over, self.left = True, 0
+            self.say(f"{why}; no further trial is started")
         if self.left > 0 and (message := self.failure_limit.reached(self.outcome.ended)):
             self.outcome.message = message
             self.left = 0
@@ -232,56 +266,72 @@ class Supervisor:
         # The guard of a dead agent ends the trial within its own grace period.
         if not await_marked(handle.token, GUARD_EXIT_GRACE):
             kill_marked(handle.token)
-        if status == 0 or self.outcome.message is not None:
+        if handle.trial is not None:
+            self._lose(handle, handle.trial, status)
+        self._return_ticket(handle)
+        if status == 0 or self.outcome.message is not None or self.stop_sent is not None:
             return
         handle.deaths += 1
-        if handle.trial is not None:
-            self.say(f"the agent of {handle.trial.name} died ({_status(status)}); the trial is lost")
-            self._lose(handle.trial)
-        self._return_ticket(handle)
-        if self.stop_sent is not None:
-            return
         if handle.deaths > MAX_RESTARTS:
-            self.outcome.message = (
-                f"worker {handle.job.index} died {handle.deaths} times in a row ({_status(status)}): {handle.last_words()}"
-            )
+            times = f"{handle.deaths} times in a row ({_status(status)})"
+            self.outcome.message = f"worker {handle.job.index} died {times}: {handle.last_words()}"
             self.left = 0
             return
         if self.left > 0:
             time.sleep(min(5.0, 0.2 * 2 ** (handle.deaths - 1)))
             self._launch(handle)
 
-    def _lose(self, trial: TrialRecord) -> None:
+    def _lose(self, handle: AgentHandle, trial: TrialRecord, status: int) -> None:
         """The trial of a dead agent; the agent may have written its end before it could tell."""
         with contextlib.suppress(OSError, ValueError, TypeError):
             trial = TrialRecord.load(self.summary.paths.trial(trial.name).record)
-            if trial.state == "running":
-                mark_lost(trial, self.summary.paths)
+        if trial.state != "running":
+            deaths = handle.deaths
+            self._ended(handle, trial)
+            handle.deaths = deaths
+            return
+        self.say(f"the agent of {trial.name} died ({_status(status)}); the trial is lost")
+        with contextlib.suppress(OSError):
+            mark_lost(trial, self.summary.paths)
         self._record(trial)
 
     def _replace_hung(self) -> None:
         now = time.monotonic()
+        pause, self._looked = now - self._looked, now
         for handle in self.handles:
-            if now - handle.heard > self.silence and handle.process.poll() is None:
-                self.say(f"worker {handle.job.index} gave no sign of life for {self.silence:g} s; its agent is replaced")
+            if pause > LATE:  # it is we who were stopped (Ctrl-Z) or busy: what agents said meanwhile is not read yet
+                handle.heard += pause
+            if handle.started and now - handle.heard > self.silence and handle.process.poll() is None:
+                worker = f"worker {handle.job.index}"
+                self.say(f"{worker} gave no sign of life for {self.silence:g} s; its agent is replaced")
                 handle.heard = now
                 handle.process.kill()
 
     def _launch(self, handle: AgentHandle) -> None:
-        handle.start()
+        try:
+            handle.start()
+        except OSError as error:
+            self._fail(f"cannot start worker {handle.job.index}: {error.strerror} ({error.filename or handle.log})")
+            return
         self.selector.register(handle.channel, selectors.EVENT_READ, handle)
 
     def run(self) -> Outcome:
         """Returns when every agent has left."""
+        paths = self.summary.paths
+        if left := clear_dead_agents(paths.agents):
+            self.say(f"{left} processes were left over from agents that had been killed; they have been ended")
+        remove_parts(paths.dir)
         with self._signals(), self.selector:
             for handle in self.handles:
                 self._launch(handle)
             while self.selector.get_map():
                 self._handle_signals()
                 self._replace_hung()
+                self._write_summary()
                 if time.monotonic() > self.stop_deadline:
                     for handle in self.handles:
-                        handle.process.kill()
+                        if handle.started:
+                            handle.process.kill()
                 for key, _ in self.selector.select(0.2):
                     handle = key.data
                     messages = handle.channel.receive()

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,19 +17,37 @@ from .echo import Echo
 from .errors import SweepError
 from .gpu import FreeGround
 from .guard import descendants
+from .near_misses import explain, sample
 from .overrides import Overrides
-from .parsing import LogParser
-from .process import Exit, Guard, GuardLost, Limits, StartError, Stop, run_child
-from .reasons import Verdict, classify, oom_kills
-from .results import MetricsFile, SweepPaths, TrialPaths, TrialRecord, better, folder_name, inherit_files, utc_now
+from .preloading import Guards
+from .process import Exit, Guard, GuardLost, Limits, StartError, Stop, run_child, without_wandb
+from .readings import Readings
+from .reasons import Verdict, classify, oom_kills, requested
+from .results import (
+    MetricsFile,
+    SweepPaths,
+    TrialPaths,
+    TrialRecord,
+    better,
+    folder_name,
+    inherit_files,
+    read_metrics,
+    utc_now,
+)
 from .trainer import TrainerProfile
 
 TAIL_BYTES = 1 << 16  # of output, for the last lines and the reason
 LAST_LINES = 20
+STOP_GRACE = 2.0  # seconds a trial that is given up gets between SIGTERM and SIGKILL
 
 
 class DiskFull(SweepError):
     """The results folder cannot be written to; the sweep cannot go on."""
+
+
+def disk_full(paths: SweepPaths) -> str:
+    """What the user is told."""
+    return f"no space left for results in {paths.dir}; what was done is kept: make room, then go on with the sweep"
 
 
 @dataclass(frozen=True)
@@ -41,6 +59,7 @@ class Assignment:
     number: int
     params: Mapping[str, Any]
     retry_of: str | None = None
+    first_step: int = 0  # of its first row; more than 0 when rows of it are elsewhere
 
 
 class Hooks(Protocol):
@@ -111,14 +130,13 @@ def git_commit(folder: str | Path) -> str | None:
 
 def child_environment(profile_env: Mapping[str, str], parent: Mapping[str, str]) -> dict[str, str]:
     """The child's environment: the parent's without anything of W&B's (run, sweep, service, key), W&B disabled."""
-    kept = {key: value for key, value in parent.items() if not key.startswith("WANDB_")}
-    return {**kept, "WANDB_MODE": "disabled", "PYTHONUNBUFFERED": "1", **profile_env}
+    return {**without_wandb(parent), "WANDB_MODE": "disabled", "PYTHONUNBUFFERED": "1", **profile_env}
 
 
 class _Output:
     """Everything that happens to a trial's output: file, echo, tail, metrics."""
 
-    def __init__(self, paths: TrialPaths, parser: LogParser, on_row: Callable[[Mapping[str, Any]], None]) -> None:
+    def __init__(self, paths: TrialPaths, parser: Readings, on_row: Callable[[Mapping[str, Any]], None]) -> None:
         self.parser, self.on_row = parser, on_row
         self.tail = b""
         self._log = os.open(paths.stdout, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
@@ -168,10 +186,12 @@ class TrialRunner:
         stop_requested: Callable[[], Stop | None] = lambda: None,
         gpu_ids: tuple[str, ...] = (),
         token: str | None = None,
+        preload: str = "",
     ) -> None:
         """
         Args:
             token: marks the environment of every process of the trials.
+            preload: address of the preload server; empty for none.
             agent: name of the agent's lock file, kept in trial.json.
             on_event: told of "start" and "end" (trial.json rows), "row", and "note" (a line for the user).
             stop_requested: a reason from outside the trial (interrupt) to end it.
@@ -179,12 +199,16 @@ class TrialRunner:
         self.launch, self.agent, self.echo = launch, agent, echo
         self.on_event, self.stop_requested, self.gpu_ids = on_event, stop_requested, gpu_ids
         self.commit = git_commit(launch.profile.cwd)
-        self.token = token
-        self.guard = Guard(token=token)
+        self.guards = Guards(
+            preload,
+            token=token,
+            note=lambda text: on_event("note", {"text": text}),
+            stopping=lambda: stop_requested() is not None,
+        )
         self.ground = FreeGround(gpu_ids, launch.gpu_wait)
 
     def close(self) -> None:
-        self.guard.close()
+        self.guards.close()
 
     def prepare(self, assignment: Assignment) -> tuple[TrialRecord, TrialPaths]:
         """Makes the trial's folder and its trial.json in state running."""
@@ -195,15 +219,19 @@ class TrialRunner:
             name = folder_name(f"{name}-{assignment.id}", assignment.id)
             paths = launch.paths.trial(name)
         paths.dir.mkdir(parents=True, exist_ok=True)
+        output_dir = launch.profile.output_dir(paths.dir)
+        output_dir.mkdir(exist_ok=True)
         words = [*launch.trailing, *launch.overrides.words(assignment.params)]
         command = launch.profile.command_line(
             python=launch.python,
             config_file=launch.config_file,
-            output_dir=str(paths.dir),
+            output_dir=str(output_dir),
             trial_id=assignment.id,
             gpu_ids=",".join(self.gpu_ids),
             overrides=words,
         )
+        # A trial that goes on in its folder: as the same trial, in another attempt.
+        before = TrialRecord.load(paths.record) if paths.record.exists() else None
         record = TrialRecord(
             id=assignment.id,
             name=name,
@@ -211,6 +239,8 @@ class TrialRunner:
             params=dict(assignment.params),
             command=command,
             started=utc_now(),
+            rows=before.rows if before else 0,
+            attempts=before.attempts + 1 if before else 1,
             retry_of=assignment.retry_of,
             git_commit=self.commit,
             host=socket.gethostname(),
@@ -230,8 +260,8 @@ class TrialRunner:
                 inherit_files(self.launch.paths.trial(old.name), paths)
 
     def run(self, assignment: Assignment, hooks: Hooks, refused: str | None = None) -> TrialRecord:
-        """Runs one trial to its end; returns the final content of its trial.json. With `refused` nothing is started: the
-        trial failed for that reason.
+        """Runs one trial to its end; returns the final content of its trial.json. With `refused` nothing is started:
+        the trial failed for that reason.
 
         Raises:
             DiskFull: results cannot be written any more.
@@ -242,25 +272,28 @@ class TrialRunner:
             hooks.started(record, paths)
             if refused is not None:
                 return self._end(record, paths, Verdict("failed", "refused", refused))
-            return self._run(record, paths, hooks)
+            return self._run(record, paths, hooks, assignment.first_step)
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise DiskFull(f"no space left for results in {self.launch.paths.dir}") from error
+                raise DiskFull(disk_full(self.launch.paths)) from error
             raise
 
-    def _run(self, record: TrialRecord, paths: TrialPaths, hooks: Hooks) -> TrialRecord:
+    def _run(self, record: TrialRecord, paths: TrialPaths, hooks: Hooks, first_step: int) -> TrialRecord:
         """All attempts of a trial; they share its folder, where a trainer finds its checkpoint again."""
-        attempt = _Attempt(self, record, paths, hooks)
+        attempt = _Attempt(self, record, paths, hooks, first_step)
         try:
             while True:
                 self.ground.note_before()
                 verdict = attempt.run()
-                if held := self.ground.wait(attempt.pids):
+                if held := self.ground.wait(attempt.pids, lambda: self.stop_requested() is not None):
                     self.on_event("note", {"text": f"{record.name}: {held}"})
-                again = record.attempts <= self.launch.retries and verdict.worth_retrying(self.launch.on_oom)
-                if not again or verdict.state != "failed" or self.stop_requested() is not None:
+                retries = verdict.retries(self.launch.retries, self.launch.on_oom)
+                if record.attempts > retries:
                     break
-                text = f"{record.name}: {verdict.reason}; attempt {record.attempts + 1} of {self.launch.retries + 1}"
+                if stop := self.stop_requested():
+                    verdict = requested(stop, None)  # not judged by what the machine did: its point is tried again
+                    break
+                text = f"{record.name}: {verdict.reason}; attempt {record.attempts + 1} of {retries + 1}"
                 self.on_event("note", {"text": text})
                 record.attempts += 1
                 record.save(paths)
@@ -280,15 +313,23 @@ class TrialRunner:
 class _Attempt:
     """One run of the trainer's command, and what all attempts of a trial have in common."""
 
-    def __init__(self, runner: TrialRunner, record: TrialRecord, paths: TrialPaths, hooks: Hooks) -> None:
+    def __init__(
+        self, runner: TrialRunner, record: TrialRecord, paths: TrialPaths, hooks: Hooks, first_step: int
+    ) -> None:
         launch = runner.launch
         self.runner, self.record, self.hooks = runner, record, hooks
         self.objective = Objective(launch.metric, launch.goal, launch.optimize)
-        self.metrics = MetricsFile(paths.metrics)
         self.last_values: dict[str, Any] = {}
+        for row in read_metrics(paths.metrics):  # of a trial that goes on
+            self.objective.see(row)
+            self.last_values.update(row)
+        self.last_values.pop("step", None)
+        self.metrics = MetricsFile(paths.metrics, first_step)
         self.pids: set[int] = set()  # the trial's processes, as far as they were seen
         self._paths = paths
         self._looked = 0.0
+        self.guard: Guard
+        self.readings: Readings
 
     def close(self) -> None:
         self.metrics.close()
@@ -301,30 +342,38 @@ class _Attempt:
         self.hooks.log(row, step)
         self.runner.on_event("row", {"id": self.record.id, "step": step, **row})
 
+    def note(self, text: str) -> None:
+        self.runner.on_event("note", {"text": f"{self.record.name}: {text}"})
+
     def poll(self) -> Stop | None:
+        for row in self.readings.arrived():
+            self.on_row(row)
         if (now := time.monotonic()) - self._looked > 1.0:
             self._looked = now
-            self.pids.update(descendants(self.runner.guard.pid))
+            self.pids.update(descendants(self.guard.pid))
         if stop := self.runner.stop_requested():
             return stop
         why = self.hooks.should_stop()
-        return None if why is None else Stop("stopped", why)
+        return None if why is None else Stop("stopped", why, min(STOP_GRACE, self.runner.launch.limits.grace))
 
     def on_start(self, pid: int) -> None:
         self.record.pid = pid
         self.pids.add(pid)
+        self.runner.guards.started()
 
     def run(self) -> Verdict:
         """Starts the command and sees it end."""
         launch, record = self.runner.launch, self.record
         oom_before = oom_kills()
-        output = _Output(self._paths, LogParser(launch.profile.metrics), self.on_row)
+        self.readings = Readings(launch.profile, self._paths, record.id, self.note)
+        output = _Output(self._paths, self.readings, self.on_row)
         output.echo = self.runner.echo
         failure: Verdict | None = None
         end: Exit | None = None
         try:
+            self.guard = self.runner.guards.get()
             end = run_child(
-                self.runner.guard,
+                self.guard,
                 record.command,
                 child_environment(launch.profile.env, os.environ),
                 launch.profile.cwd,
@@ -337,7 +386,7 @@ class _Attempt:
         except StartError as error:
             failure = Verdict("failed", "start", str(error))
         except GuardLost as error:
-            self.runner.guard = Guard(token=self.runner.token)
+            self.runner.guards.drop()
             failure = Verdict("failed", "guard_lost", str(error))
         finally:
             output.close()
@@ -351,6 +400,9 @@ class _Attempt:
             oom_before=oom_before,
             oom_after=oom_kills(),
         )
+        if verdict.cause == "no_metric" and launch.metric is not None:
+            lines = sample(self._paths.stdout)
+            verdict = replace(verdict, reason=explain(launch.metric, self.last_values, lines, launch.profile.metrics))
         record.value = self.objective.value
         record.last_lines = [] if verdict.state == "finished" else output.last_lines
         return verdict

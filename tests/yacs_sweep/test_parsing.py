@@ -145,11 +145,11 @@ def test_structured_lines(reid: LogFormat) -> None:
     log = (
         'METRIC {"epoch": 3, "val/mAP": 41.2, "name": "x", "best": true, "bad": NaN}\n'
         + 'noise METRIC {"val/mAP": 5}\n'
-        + 'METRIC {"broken": \nMETRIC {"text": "mAP: 4.0%"}\n'
+        + 'METRIC {"broken": \nMETRIC {"text": "CMC curve, Rank-1 :4.0%"}\n'
     )
     rows = parse(reid, log)
     assert same(rows[:1], [{"val/mAP": 41.2, "bad": math.nan, "epoch": 3}])
-    assert rows[1:] == [{"val/mAP": 5, "epoch": 3}, {"val/mAP": 4.0, "epoch": 3}]
+    assert rows[1:] == [{"val/mAP": 5, "epoch": 3, "val/cmc_rank_1": 4.0}]
 
 
 def test_a_structured_line_is_not_counted_twice() -> None:

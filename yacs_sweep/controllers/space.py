@@ -15,7 +15,7 @@ from optuna.distributions import (
 )
 from optuna.trial import Trial
 
-from ..parameter import Parameter, active
+from ..parameter import Parameter, active, identity
 
 LISTED = ("categorical", "categorical_w_probabilities")
 
@@ -27,14 +27,16 @@ class Dimension:
     def __init__(self, parameter: Parameter, *, listed: bool) -> None:
         self.parameter = parameter
         self.name = parameter.name
-        self.choices: Sequence[Any] = tuple(parameter.choices() or ()) if listed or parameter.distribution in LISTED else ()
+        listed = (listed and parameter.distribution != "int_uniform") or parameter.distribution in LISTED
+        self.choices: Sequence[Any] = tuple(parameter.choices() or ()) if listed else ()
+        self.labels = _labels(self.choices)
         self.latent = False
         self.distribution = self._distribution()
 
     def _distribution(self) -> BaseDistribution:
         parameter = self.parameter
         if self.choices:
-            return CategoricalDistribution([_label(choice) for choice in self.choices])
+            return CategoricalDistribution(self.labels)
         if parameter.distribution == "int_uniform":
             assert parameter.min is not None and parameter.max is not None
             return IntDistribution(int(parameter.min), int(parameter.max))
@@ -51,15 +53,54 @@ class Dimension:
         return u if self.latent else self.inner(self.parameter.quantile(u))
 
     def inner(self, value: Any) -> Any:
-        """Optuna's value for one of ours; not for latent dimensions."""
-        return _label(value) if self.choices else value
+        """Optuna's value for one of ours. Raises ValueError for one this parameter cannot have."""
+        if self.choices:
+            wanted = identity(value)
+            for choice, label in zip(self.choices, self.labels, strict=True):
+                if identity(choice) == wanted:
+                    return label
+            raise ValueError(f"{value!r} is none of its values")
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise ValueError(f"{value!r} is not a number")
+        if self.latent:
+            return self._unit(value)
+        if isinstance(self.distribution, IntDistribution):
+            if value != int(value):
+                raise ValueError(f"{value!r} is not a whole number")
+            value = int(value)
+        assert isinstance(self.distribution, IntDistribution | FloatDistribution)
+        if not self.distribution.low <= value <= self.distribution.high:
+            raise ValueError(f"{value!r} is not in {self.distribution.low:g} … {self.distribution.high:g}")
+        return value if isinstance(value, int) and isinstance(self.distribution, IntDistribution) else float(value)
+
+    def _unit(self, value: float) -> float:
+        """The u in [0, 1] of which `value` is the quantile, by halving: the quantile function only grows."""
+        quantile = self.parameter.quantile
+        low, high = 0.0, 1.0
+        first, last = quantile(low), quantile(high)
+        near = 1e-6 * max(abs(value), abs(last - first) * 1e-6)
+        if not first - near <= value <= last + near:
+            raise ValueError(f"{value!r} is not in {first:g} … {last:g}")
+        for _ in range(60):
+            middle = (low + high) / 2
+            low, high = (middle, high) if quantile(middle) < value else (low, middle)
+        # Of a quantised value, the middle of the interval that gives it.
+        start, (low, high) = high, (high, 1.0)
+        for _ in range(60):
+            middle = (low + high) / 2
+            low, high = (middle, high) if quantile(middle) <= quantile(start) else (low, middle)
+        u = (start + low) / 2
+        if abs(quantile(u) - value) > max(near, 1e-6 * abs(value)):
+            near_by = min(quantile(max(0.0, start - 1e-9)), quantile(u), key=lambda other: abs(other - value))
+            raise ValueError(f"{value!r} is no value of it; the nearest is {near_by:g}")
+        return u
 
     def outer(self, inner: Any) -> Any:
         """Our value for one of Optuna's."""
         if self.latent:
             return self.parameter.quantile(float(inner))
         if self.choices:
-            return next(choice for choice in self.choices if _same(_label(choice), inner))
+            return self.choices[self.labels.index(inner)]
         return inner
 
     def suggest(self, trial: Trial) -> Any:
@@ -80,8 +121,12 @@ def _label(value: Any) -> CategoricalChoiceType:
     return json.dumps(value, sort_keys=True, default=str)
 
 
-def _same(left: Any, right: Any) -> bool:
-    return left == right and isinstance(left, bool) == isinstance(right, bool)
+def _labels(choices: Sequence[Any]) -> list[CategoricalChoiceType]:
+    """A category for each choice; their JSON texts where Optuna, to which 1 and true are equal, would mix two up."""
+    labels = [_label(choice) for choice in choices]
+    if len(set(labels)) == len(labels):
+        return labels
+    return [json.dumps(choice, sort_keys=True, default=str) for choice in choices]
 
 
 class Space:
@@ -92,17 +137,47 @@ class Space:
         self.parameters = tuple(parameters)
         self.dimensions = {p.name: Dimension(p, listed=listed) for p in parameters if p.distribution != "constant"}
 
-    @property
-    def distributions(self) -> dict[str, BaseDistribution]:
-        return {name: dimension.distribution for name, dimension in self.dimensions.items()}
+        self.distributions: dict[str, BaseDistribution] = {
+            name: dimension.distribution for name, dimension in self.dimensions.items()
+        }
+        self._conditional = any(parameter.parent for parameter in parameters)
 
     def inner(self, point: Mapping[str, Any]) -> dict[str, Any]:
-        """Optuna's values of a point whose parameters can all be listed (a grid point)."""
+        """Optuna's values of a point of ours. Raises ValueError for a value a parameter cannot have."""
         return {name: dimension.inner(point[name]) for name, dimension in self.dimensions.items() if name in point}
 
     def at(self, units: Mapping[str, float]) -> dict[str, Any]:
         """Optuna's values of the point at these quantiles."""
         return {name: dimension.at(units[name]) for name, dimension in self.dimensions.items()}
+
+    def outer(self, inner: Mapping[str, Any]) -> dict[str, Any]:
+        """The point Optuna's values stand for, constants included and inactive parameters left out."""
+        point = {
+            item.name: self.dimensions[item.name].outer(inner[item.name]) if item.name in inner else item.value
+            for item in self.parameters
+            if item.name in inner or item.distribution == "constant"
+        }
+        return active(self.parameters, point) if self._conditional else point
+
+    def levels(self) -> list[list[str]]:
+        """The searched parameters, those that depend on others after these."""
+        declared = {parameter.name: parameter for parameter in self.parameters}
+
+        def depth(parameter: Parameter) -> int:
+            return 0 if parameter.parent is None else 1 + depth(declared[parameter.parent])
+
+        levels: dict[int, list[str]] = {}
+        for parameter in self.parameters:
+            if parameter.name in self.dimensions:
+                levels.setdefault(depth(parameter), []).append(parameter.name)
+        return [levels[level] for level in sorted(levels)]
+
+    def active_group(self, names: Sequence[str], chosen: Mapping[str, Any]) -> dict[str, BaseDistribution]:
+        """Of these parameters, the active ones at Optuna's values chosen so far."""
+        if not self._conditional:
+            return {name: self.distributions[name] for name in names}
+        found = active(self.parameters, {**self.outer(chosen), **dict.fromkeys(names)})
+        return {name: self.distributions[name] for name in names if name in found}
 
     def suggest(self, trial: Trial) -> dict[str, Any]:
         """A point chosen by the study's sampler; parameters whose condition does not hold are left out."""

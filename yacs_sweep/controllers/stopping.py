@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from optuna.pruners import BasePruner, MedianPruner, NopPruner, PatientPruner, SuccessiveHalvingPruner
+from optuna.pruners import BasePruner, MedianPruner, NopPruner, SuccessiveHalvingPruner
 from optuna.study import Study
 from optuna.trial import Trial
 
@@ -16,6 +16,8 @@ from ..spec_model import EarlyTerminate, Metric, SweepSpec
 
 class StoppingRule(Protocol):
     """Judges a running trial each time it has logged a row."""
+
+    compares: bool  # whether it reads the metric's values from the storage
 
     def judge(self, trial: Trial, row: Mapping[str, Any]) -> str | None:
         """Why the trial must end, in words; None while it may go on. The metric's value is in the storage already."""
@@ -28,6 +30,8 @@ def make_rule(study: Study, spec: SweepSpec) -> StoppingRule | None:
         return None
     if rule.type == "hyperband":
         return _Hyperband(study, rule, metric)
+    if rule.type == "patience":
+        return _Patience(rule, metric)
     if rule.type == "divergence":
         return _Divergence(rule, metric)
     return _Pruner(study, rule, metric)
@@ -39,20 +43,29 @@ def _value(row: Mapping[str, Any], metric: Metric) -> float | None:
 
 
 class _Hyperband:
+    compares = True
+
     def __init__(self, study: Study, rule: EarlyTerminate, metric: Metric) -> None:
         self.study, self.rule, self.metric = study, rule, metric
+        self._whole: dict[int, list[float]] = {}  # histories of trials that have ended
 
     def judge(self, trial: Trial, row: Mapping[str, Any]) -> str | None:
-        if _value(row, self.metric) is None:
+        value = _value(row, self.metric)
+        if value is None or not math.isfinite(value) or not self.rule.bands:
             return None
-        own: list[float] = []
+        own = self._history(self.study._storage.get_trial(trial._trial_id).intermediate_values)
+        if len(own) < self.rule.bands[0]:
+            return None
         others = []
         for other in self.study.get_trials(deepcopy=False):
-            history = [value for _, value in sorted(other.intermediate_values.items())]
-            if other.number == trial.number:
-                own = history
-            elif history:
-                others.append(history)
+            if other.number == trial.number or not other.intermediate_values:
+                continue
+            if not other.state.is_finished():
+                others.append(self._history(other.intermediate_values))
+                continue
+            if other.number not in self._whole:
+                self._whole[other.number] = self._history(other.intermediate_values)
+            others.append(self._whole[other.number])
         decision = hyperband.decide(
             own,
             others,
@@ -68,41 +81,96 @@ class _Hyperband:
             f"is worse than {decision.threshold:g}"
         )
 
+    def _history(self, values: Mapping[int, float]) -> list[float]:
+        return [value for _, value in sorted(values.items())]
+
 
 class _Pruner:
     """Optuna's pruner; a step is one logged value of the metric, counted from 1."""
 
+    compares = True
+
     def __init__(self, study: Study, rule: EarlyTerminate, metric: Metric) -> None:
         self.study, self.type, self.metric = study, rule.type, metric
+        self.first = rule.min_iter or 1  # logged values from which on a trial may be ended
         pruner: BasePruner = NopPruner()
         if rule.type == "median":
-            pruner = MedianPruner(n_startup_trials=rule.min_trials or 5, n_warmup_steps=rule.min_iter or 1)
+            # Optuna lets a trial go on while step <= n_warmup_steps.
+            pruner = MedianPruner(n_startup_trials=rule.min_trials or 5, n_warmup_steps=self.first - 1)
         elif rule.type == "asha":
-            pruner = SuccessiveHalvingPruner(min_resource=rule.min_iter or 1, reduction_factor=int(rule.eta or 3))
-        elif rule.type == "patience":
-            pruner = PatientPruner(None, patience=rule.patience or 1, min_delta=rule.min_delta or 0.0)
+            eta = max(2, round(rule.eta or hyperband.DEFAULT_ETA))
+            pruner = SuccessiveHalvingPruner(min_resource=self.first, reduction_factor=eta)
         study.pruner = pruner
 
     def judge(self, trial: Trial, row: Mapping[str, Any]) -> str | None:
         value = _value(row, self.metric)
-        if value is None or not trial.should_prune():
+        if value is None:
             return None
-        return f"{self.type}: {self.metric.name} {value:g}"
+        step = self.study._storage.get_trial(trial._trial_id).last_step
+        if step is None or step < self.first or not trial.should_prune():
+            return None
+        says = {
+            "median": "is worse than the median of earlier trials",
+            "asha": "is not among the best of its rung",
+        }
+        return f"{self.type}: {self.metric.name} {value:g} at iteration {step} {says[self.type]}"
+
+
+class _Patience:
+    """Ours: Optuna's PatientPruner ends a trial that gets worse, not one that has come to rest."""
+
+    compares = False
+
+    def __init__(self, rule: EarlyTerminate, metric: Metric) -> None:
+        self.rule, self.metric = rule, metric
+        self.trial = -1
+        self.count, self.best, self.best_at = 0, math.inf, 0  # of the trial that runs, smaller is better
+
+    def judge(self, trial: Trial, row: Mapping[str, Any]) -> str | None:
+        value = _value(row, self.metric)
+        if value is None:
+            return None
+        if trial.number != self.trial:
+            self.trial, self.count, self.best, self.best_at = trial.number, 0, math.inf, 0
+        self.count += 1
+        signed = -value if self.metric.goal == "maximize" else value
+        if signed < self.best - abs(self.rule.min_delta or 0.0):  # never true of nan
+            self.best, self.best_at = signed, self.count
+        waited = self.count - self.best_at
+        if self.count < (self.rule.min_iter or 1) or waited < (self.rule.patience or 1):
+            return None
+        return f"patience: {self.metric.name} {value:g}, no better in {waited} values"
 
 
 class _Divergence:
+    compares = False
+
     def __init__(self, rule: EarlyTerminate, metric: Metric) -> None:
         self.rule, self.metric = rule, metric
-        self.first: dict[tuple[int, str], float] = {}
+        self.first: dict[str, float] = {}  # of the trial that runs: an agent runs one at a time
+        self.trial = -1
 
     def judge(self, trial: Trial, row: Mapping[str, Any]) -> str | None:
+        if trial.number != self.trial:
+            self.trial, self.first = trial.number, {}
         for name, value in row.items():
-            watched = name == self.rule.metric if self.rule.metric else name == self.metric.name or "loss" in name.lower()
-            if not watched or not isinstance(value, int | float):
+            if not self._watched(name) or not isinstance(value, int | float):
                 continue
             if not math.isfinite(value):
                 return f"divergence: {name} is {value}"
-            first = self.first.setdefault((trial.number, name), abs(float(value)))
-            if self.rule.factor and first > 0 and abs(value) > self.rule.factor * first:
-                return f"divergence: {name} {value:g} is more than {self.rule.factor:g} times its first value {first:g}"
+            first = self.first.setdefault(name, abs(float(value)))
+            if self.rule.factor and first > 0 and self._exploded(name, float(value), first):
+                times = f"{self.rule.factor:g} times its first value {first:g}"
+                return f"divergence: {name} {value:g} is more than {times}"
         return None
+
+    def _watched(self, name: str) -> bool:
+        if self.rule.metric:
+            return name == self.rule.metric
+        return name == self.metric.name or "loss" in name.lower()
+
+    def _exploded(self, name: str, value: float, first: float) -> bool:
+        """More of a metric that is maximised is no explosion."""
+        assert self.rule.factor is not None
+        wanted = name == self.metric.name and self.metric.goal == "maximize"
+        return abs(value) > self.rule.factor * first and not (wanted and value > 0)

@@ -6,16 +6,18 @@ killed process and make everybody wait 30 s. A line cut off by such a death is r
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
+import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import optuna
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
-from optuna.storages.journal._file import BaseJournalFileLock
+from optuna.storages.journal._file import BaseJournalFileLock, get_lock_file
+from optuna.storages.journal._storage import JournalOperation
+from optuna.trial import FrozenTrial
 
 from ..errors import ConfigError
 
@@ -40,6 +42,30 @@ class JournalLock(BaseJournalFileLock):
         self._descriptor = None
 
 
+class Journal(JournalFileBackend):
+    """Optuna's journal file, on the disk only when a trial has ended: what comes before that is lost with the machine
+    anyway, survives every process without it, and an fsync for each logged value would hold up the trial."""
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        text = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs)
+        with get_lock_file(self._lock), open(self._file_path, "ab") as file:
+            file.write(text.encode())
+            file.flush()
+            if any(log["op_code"] == JournalOperation.SET_TRIAL_STATE_VALUES for log in logs):
+                os.fsync(file.fileno())
+
+
+class Embedded(JournalStorage):
+    """Optuna's storage over a journal, from which the last trials can be had without listing all of them."""
+
+    def trials_from(self, study_id: int, first: int) -> list[FrozenTrial]:
+        """The trials whose number is `first` or more."""
+        with self._thread_lock:
+            self._sync_with_backend()
+            result = self._replay_result
+            return [result.get_trial(trial_id) for trial_id in result._study_id_to_trial_ids[study_id][first:]]
+
+
 def _cut_unfinished_line(descriptor: int) -> None:
     size = os.fstat(descriptor).st_size
     end = size
@@ -54,17 +80,6 @@ def _cut_unfinished_line(descriptor: int) -> None:
         os.ftruncate(descriptor, end)
 
 
-@contextlib.contextmanager
-def exclusive(path: Path) -> Iterator[None]:
-    """Holds `flock` on the file `path`; the kernel gives it back when the process dies."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
-
-
 def open_storage(journal: Path, url: str | None) -> BaseStorage:
     """The storage at `url`, or the embedded file when there is none.
 
@@ -73,7 +88,7 @@ def open_storage(journal: Path, url: str | None) -> BaseStorage:
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     if url is None:
-        return JournalStorage(JournalFileBackend(str(journal), lock_obj=JournalLock(journal)))
+        return Embedded(Journal(str(journal), lock_obj=JournalLock(journal)))
     try:
         return RDBStorage(url)
     except Exception as error:

@@ -1,7 +1,7 @@
 """Creating and looking up W&B sweeps, each in a process of its own with a bound on its time.
 
-The client retries for minutes, and an answer that is late or lost makes it create a second sweep; a process of its own can
-be ended, and a tag in the sweep's description tells afterwards which sweeps came of one request.
+The client retries for minutes, and an answer that is late or lost makes it create a second sweep; a process of its own
+can be ended, and a tag in the sweep's description tells afterwards which sweeps came of one request.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ def _call(request: dict[str, Any]) -> RemoteSweep:
     return RemoteSweep(**answer["sweep"])
 
 
-# -- in the process of its own ------------------------------------------------------------------------------------------
+# -- in the process of its own ---------------------------------------------------------------------------------------
 
 
 def main() -> None:

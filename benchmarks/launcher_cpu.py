@@ -1,0 +1,184 @@
+"""What reading a trainer's output costs the launcher.
+
+1. CPU time of all the launcher's processes (supervisor, agent, guard) while a trainer prints 1,000 lines a second,
+   beside a plain loop over the lines of `subprocess.Popen`.
+2. Lines/s from a child that writes as fast as it can to stdout.log, which must be its copy byte for byte, and through
+   the patterns; beside a plain loop that copies lines.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
+
+from parsing import training_log  # noqa: E402
+
+from yacs_sweep.guard import descendants  # noqa: E402
+from yacs_sweep.parsing import LogParser  # noqa: E402
+from yacs_sweep.process import Guard, Limits, run_child  # noqa: E402
+from yacs_sweep.results import TrialPaths  # noqa: E402
+from yacs_sweep.trainer import load_profile  # noqa: E402
+from yacs_sweep.trial import _Output  # noqa: E402
+
+EVERY = 20  # 5 % of the lines match
+PRINTER = """
+import sys, time
+lines = open({log!r}, "rb").read().splitlines(keepends=True)
+began = time.perf_counter()
+for number, line in enumerate(lines):
+    sys.stdout.buffer.write(line)
+    sys.stdout.buffer.flush()
+    if number % 10 == 9:
+        time.sleep(max(0.0, began + (number + 1) / {rate} - time.perf_counter()))
+print("mAP: 1%")
+"""
+TICKS = os.sysconf("SC_CLK_TCK")
+WARM_UP = 3.0  # seconds for imports and the first lines
+
+
+def cpu(pids: list[int]) -> float:
+    """Seconds of CPU time of processes so far."""
+    seconds = 0.0
+    for pid in pids:
+        fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+        seconds += (int(fields[11]) + int(fields[12])) / TICKS
+    return seconds
+
+
+def share(process: subprocess.Popen[bytes], printer: str, seconds: float) -> float:
+    """CPU time of `process` and what it started, without the printer, in cores."""
+    deadline = time.monotonic() + 60
+    trial: list[int] = []
+    while not trial and time.monotonic() < deadline:
+        time.sleep(0.1)
+        below = descendants(process.pid)
+        trial = [pid for pid in below if printer.encode() in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")]
+    assert trial, "the trainer did not start"
+    time.sleep(WARM_UP)
+    pids = [process.pid, *(pid for pid in descendants(process.pid) if pid not in trial)]
+    before, began = cpu(pids), time.perf_counter()
+    time.sleep(seconds)
+    return (cpu(pids) - before) / (time.perf_counter() - began)
+
+
+def launcher_share(folder: Path, script: Path, seconds: float, *options: str) -> float:
+    (folder / "profile.yaml").write_text(
+        (ROOT / "configs" / "trainers" / "reid.yaml").read_text().split("metrics:")[1].join(
+            [f"command: [python, {script}]\noverrides: argparse\nmetrics:", ""]
+        )
+    )  # fmt: skip
+    metric = {"name": "val/mAP", "goal": "maximize"}
+    spec = {"method": "grid", "metric": metric, "parameters": {"lr": {"values": [1.0]}}}
+    (folder / "one.yaml").write_text(json.dumps(spec))
+    words = ["--controller", "local", "--trainer", str(folder / "profile.yaml"), "--sweep-config", "one.yaml", *options]
+    with subprocess.Popen(
+        [sys.executable, str(ROOT / "tools" / "sweep.py"), *words], cwd=folder, stdout=subprocess.DEVNULL
+    ) as launcher:
+        try:
+            return share(launcher, str(script), seconds)
+        finally:
+            launcher.terminate()
+            launcher.wait(30)
+
+
+LOOP = """
+import subprocess, sys
+with subprocess.Popen([sys.executable, sys.argv[1]], stdout=subprocess.PIPE) as child:
+    with open(sys.argv[2], "wb", buffering=0) as file:
+        for line in child.stdout:
+            file.write(line)
+"""
+
+
+def loop_share(folder: Path, script: Path, seconds: float) -> float:
+    with subprocess.Popen([sys.executable, "-c", LOOP, str(script), str(folder / "copy.log")]) as loop:
+        try:
+            return share(loop, str(script), seconds)
+        finally:
+            for pid in [*descendants(loop.pid), loop.pid]:
+                os.kill(pid, 15)
+            loop.wait(30)
+
+
+def whole_path(folder: Path, log: Path) -> tuple[float, int]:
+    """Through the guard's child, stdout.log and the patterns; returns seconds and the number of rows."""
+    paths = TrialPaths(folder)
+    paths.stdout.unlink(missing_ok=True)
+    rows: list[object] = []
+    output = _Output(paths, LogParser(load_profile("reid", project_root=ROOT).metrics), rows.append)
+    with Guard() as guard:
+        began = time.perf_counter()
+        end = run_child(
+            guard, ["cat", str(log)], dict(os.environ), folder,
+            limits=Limits(), on_output=output.write, on_quiet=output.flush,
+        )  # fmt: skip
+        output.close()
+        seconds = time.perf_counter() - began
+    assert end.status == 0
+    assert paths.stdout.read_bytes() == log.read_bytes(), "stdout.log differs from what was printed"
+    return seconds, len(rows)
+
+
+def plain_copy(folder: Path, log: Path) -> tuple[float, int]:
+    began = time.perf_counter()
+    with (
+        subprocess.Popen(["cat", str(log)], stdout=subprocess.PIPE) as child,
+        (folder / "plain.log").open("wb") as file,
+    ):
+        assert child.stdout is not None
+        count = sum(bool(file.write(line)) for line in child.stdout)
+    return time.perf_counter() - began, count
+
+
+def throughput(folder: Path, lines: int, repeats: int) -> None:
+    log = folder / "log.txt"
+    log.write_bytes(training_log(lines, EVERY))
+    ways: dict[str, Callable[[Path, Path], tuple[float, int]]] = {"launcher": whole_path, "plain copy loop": plain_copy}
+    seconds: dict[str, list[float]] = {way: [] for way in ways}
+    for _ in range(repeats):
+        for way, run in ways.items():
+            taken, count = run(folder, log)
+            seconds[way].append(taken)
+            assert count == (lines // EVERY if run is whole_path else lines), count
+    for way, values in seconds.items():
+        rate = lines / statistics.median(values)
+        print(f"{lines:,} lines, byte for byte  {way:<18}{rate:>12,.0f} lines/s")
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("--lines", type=int, default=1_000_000)
+    arguments.add_argument("--repeats", type=int, default=5)
+    arguments.add_argument("--rate", type=int, default=1000, help="lines a second")
+    arguments.add_argument("--seconds", type=float, default=10.0)
+    options = arguments.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        throughput(folder, options.lines, options.repeats)
+        log, script = folder / "slow.txt", folder / "printer.py"
+        log.write_bytes(training_log(int(options.rate * (options.seconds + WARM_UP + 30)), EVERY))
+        script.write_text(PRINTER.format(log=str(log), rate=options.rate))
+        ways: dict[str, Callable[[], float]] = {
+            "launcher, runs recorded offline": lambda: launcher_share(folder, script, options.seconds),
+            "launcher, --wandb-mode disabled": lambda: launcher_share(
+                folder, script, options.seconds, "--wandb-mode", "disabled"
+            ),
+            "plain loop over Popen": lambda: loop_share(folder, script, options.seconds),
+        }
+        for way, measure in ways.items():
+            print(f"{options.rate:,} lines/s  {way:<34}{100 * measure():5.1f} % of a core")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,319 @@
+"""Kills, stops, signals and torn files at random moments over hundreds of short trials, then an audit.
+
+    python -m tests.chaos.chaos [--seed 0] [--faults 220] [--points 200] [--seconds 540]
+
+Sweeps of the toy trainer on the local controller, whose every trial also leaves a daemon in a session of its own
+behind, are launched and launched again with ``--sweep_id`` (now and then two launchers at once) until every point is
+finished.
+What the audit asks, of files and processes alone:
+
+- lost: a trial that was once seen finished is still finished, with the same value and the same files;
+- duplicated: every point has exactly one finished trial. A trial that was running when its agent was killed is no
+  result: it is marked lost and its point tried again by another trial, which is what resuming means;
+- orphans: no process that a launcher started is left, daemons included;
+- unreadable: every JSON file parses, every row too, every finished trial has all its rows and lines.
+
+Exits with status 1 if anything of it does not hold.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tests.sweeping import command, environment, write_sweep
+from yacs_sweep.guard import descendants
+
+ROLES = ("supervisor", "agent", "guard", "child")
+KINDS = (
+    *[("SIGKILL", role) for role in ROLES],
+    *[("SIGSTOP+SIGCONT", role) for role in ROLES],
+    *[("SIGTERM", role) for role in ROLES],
+    ("SIGINT", "supervisor"),
+    ("SIGINT twice", "supervisor"),
+    ("SIGHUP", "supervisor"),
+    ("SIGKILL", "supervisor, agent and guard at once"),
+)
+TRAINED_ROWS = 3  # of a finished toy trial: one epoch of two iterations and its evaluation
+LAUNCH_LIMIT = 120.0  # seconds after which a launcher counts as hung
+
+
+def role_of(pid: int) -> str | None:
+    """What the process is to the launcher."""
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return None
+    if b"yacs_sweep.agents" in words:
+        return "agent"
+    if b"train.py" in words:
+        return "child"
+    if b"guard.py" in words or b"preload.py" in words:
+        return "guard"
+    return None
+
+
+def living(home: Path) -> list[int]:
+    """Processes with our HOME, zombies left out: whatever a launcher has started, directly or not."""
+    found = []
+    wanted = f"HOME={home}".encode()
+    for entry in Path("/proc").glob("[0-9]*/environ"):
+        try:
+            mine = wanted in entry.read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if mine and int(entry.parent.name) != os.getpid():
+            found.append(int(entry.parent.name))
+    return found
+
+
+@dataclass
+class Chaos:
+    """One run: its folder, its random numbers, and what it has done."""
+
+    home: Path
+    random: random.Random
+    wanted: int
+    points: int
+    deadline: float
+    faults: Counter[str] = field(default_factory=Counter)
+    launches: int = 0
+    seen: dict[str, tuple[Any, ...]] = field(default_factory=dict)  # finished trials: what their files said
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def quiet(self) -> bool:
+        """Whether there have been faults enough, or time is running out."""
+        return sum(self.faults.values()) >= self.wanted or time.monotonic() > self.deadline
+
+    # -- one sweep --------------------------------------------------------------------------------------------------
+
+    def sweep(self) -> None:
+        """A sweep under faults until all its points are finished; then its audit."""
+        values = [round(1e-5 * 1.07**step, 9) for step in range(self.points)]
+        spec = {
+            "method": "grid",
+            "metric": {"name": "val/mAP", "goal": "maximize"},
+            "parameters": {"base_lr": {"values": values}},
+        }
+        folder = self.home / f"round{self.launches}"
+        folder.mkdir()
+        words = ["--sweep-config", str(write_sweep(folder, spec))]
+        place: Path | None = None
+        while True:
+            launchers = [self.launch(folder, words)]
+            if place is not None and not self.quiet and self.random.random() < 0.2:
+                launchers.append(self.launch(folder, words))
+            self.torment(launchers)
+            place = next(iter(folder.glob("log/sweep/sweep/*/sweep.yaml")), place)
+            if place is None or not (place.parent / "launch.json").exists():
+                continue  # killed before the sweep was there
+            words = ["--sweep_id", place.parent.name]
+            self.note_finished(place.parent)
+            if len({id for id in self.seen if id.startswith(place.parent.name)}) >= self.points:
+                break
+            if self.launches > 60 + 3 * self.wanted:
+                self.problems.append(f"{place.parent.name}: no end after {self.launches} launches")
+                break
+            if not self.quiet:
+                self.tear(place.parent)
+        # What killed launchers have left runs until somebody goes on with the sweep.
+        self.torment([self.launch(folder, [*words, "--count", "1"])], harmless=True)
+        self.audit(place.parent)
+
+    def launch(self, folder: Path, words: list[str]) -> subprocess.Popen[bytes]:
+        self.launches += 1
+        options = ["--wandb-mode", "disabled", "--retries", "1000", "--max-failures", "1000", "--grace", "0.5"]
+        trainer = ["SOLVER.MAX_EPOCHS", "1", "TOY.ITERATIONS", "2", "TOY.MODE", "daemon", "TOY.SECONDS", "0.25"]
+        with (folder / "launcher.log").open("ab") as log:
+            return subprocess.Popen(
+                command(*words, *options, *trainer), cwd=folder, env=environment(self.home), stdout=log, stderr=log
+            )
+
+    def torment(self, launchers: list[subprocess.Popen[bytes]], *, harmless: bool = False) -> None:
+        """Faults at random moments until all of `launchers` have left."""
+        started = time.monotonic()
+        while any(launcher.poll() is None for launcher in launchers):
+            if time.monotonic() - started > LAUNCH_LIMIT:
+                self.problems.append(f"a launcher has not left after {LAUNCH_LIMIT:.0f} s")
+                for launcher in launchers:
+                    launcher.kill()
+            running = next(launcher for launcher in launchers if launcher.poll() is None)
+            try:
+                running.wait(self.random.uniform(0.05, 1.5))
+            except subprocess.TimeoutExpired:
+                if not harmless and not self.quiet:
+                    self.hurt(self.random.choice(launchers))
+
+    # -- faults -----------------------------------------------------------------------------------------------------
+
+    def hurt(self, launcher: subprocess.Popen[bytes]) -> None:
+        """One fault, of a kind there is a process for."""
+        if launcher.poll() is not None:
+            return
+        below = descendants(launcher.pid)
+        there = {"supervisor", *filter(None, map(role_of, below))}
+        if {"agent", "guard"} <= there:
+            there.add("supervisor, agent and guard at once")
+        # A child lives for moments only: where there is one, it is often the one.
+        chosen = "child" if "child" in there and self.random.random() < 0.4 else self.random.choice(sorted(there))
+        kind, role = self.random.choice([kind for kind in KINDS if kind[1] == chosen])
+        if role == "supervisor, agent and guard at once":
+            targets = [launcher.pid, *(pid for pid in below if role_of(pid) in ("agent", "guard"))]
+        elif role == "supervisor":
+            targets = [launcher.pid]
+        else:
+            targets = [pid for pid in below if role_of(pid) == role][:1]
+        for number in kind.removesuffix(" twice").split("+"):
+            for pid in targets:
+                try:
+                    os.kill(pid, getattr(signal, number))
+                except ProcessLookupError:
+                    pass
+            if number == "SIGSTOP":
+                time.sleep(self.random.uniform(0.05, 0.8))
+        if kind.endswith("twice"):
+            time.sleep(self.random.uniform(0.0, 0.2))
+            if launcher.poll() is None:
+                launcher.send_signal(signal.SIGINT)
+        self.faults[f"{kind} to {role}"] += 1
+
+    def tear(self, sweep: Path) -> None:
+        """What a crash in the middle of a write leaves, made by hand. Only while nothing is running."""
+        if self.random.random() < 0.5:
+            return
+        what = self.random.choice(["journal", "metrics", "part", "lock", "summary"])
+        if what == "journal":
+            with (sweep / "storage.journal").open("ab") as file:
+                file.write(b'{"op_code": 4, "worker_id": "x", "stu')
+        elif what == "metrics":
+            states = {path.parent: json.loads(path.read_text())["state"] for path in sweep.glob("*/trial.json")}
+            for lost in [folder for folder, state in states.items() if state == "lost"][-1:]:
+                with (lost / "metrics.jsonl").open("ab") as file:
+                    file.write(b'{"step": 7, "train/lo')
+        elif what == "part":
+            (sweep / ".summary.json.0.part").write_text('{"sweep_id": ')
+        elif what == "lock":
+            lock = sweep / "agents" / f"0-{self.random.getrandbits(32):x}.lock"
+            lock.write_text(f"{socket.gethostname()} 1 none\n")
+        else:
+            (sweep / "summary.json").write_text('{"sweep_id": ')  # derived: written anew
+        self.faults[f"torn file: {what}"] += 1
+
+    # -- audit ------------------------------------------------------------------------------------------------------
+
+    def note_finished(self, sweep: Path) -> None:
+        for path in sweep.glob("*/trial.json"):
+            record = json.loads(path.read_text())
+            if record["state"] == "finished" and record["id"] not in self.seen:
+                self.seen[record["id"]] = self.fingerprint(path.parent, record)
+
+    @staticmethod
+    def fingerprint(folder: Path, record: dict[str, Any]) -> tuple[Any, ...]:
+        return (
+            record["params"]["base_lr"],
+            record["value"],
+            record["ended"],
+            (folder / "metrics.jsonl").read_bytes(),
+            (folder / "stdout.log").read_bytes(),
+        )
+
+    def audit(self, sweep: Path) -> None:
+        """Collects everything that must not be in a sweep that has ended."""
+        tell = self.problems.append
+        finished: Counter[float] = Counter()
+        records = {}
+        for path in [*sweep.glob("*.json"), *sweep.glob("*/trial.json")]:
+            try:
+                content = json.loads(path.read_text())
+            except ValueError as error:
+                tell(f"unreadable: {path}: {error}")
+                continue
+            if path.name == "trial.json":
+                records[content["id"]] = (path.parent, content)
+        for id, (folder, record) in records.items():
+            try:
+                rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+            except FileNotFoundError:
+                rows = []
+            except ValueError as error:
+                if record["state"] == "finished":
+                    tell(f"unreadable: {folder / 'metrics.jsonl'}: {error}")
+                continue
+            if record["state"] == "running":
+                tell(f"{id} is still running")
+            if record["state"] != "finished":
+                continue
+            finished[record["params"]["base_lr"]] += 1
+            if [row["step"] for row in rows] != list(range(len(rows))) or len(rows) < TRAINED_ROWS:
+                tell(f"unreadable: {folder}: rows {[row.get('step') for row in rows]}")
+            if rows[-1].get("val/mAP") != record["value"]:
+                tell(f"{id}: value {record['value']} is not its last row's")
+        for id, before in self.seen.items():
+            if id.startswith(sweep.name) and (
+                id not in records or records[id][1]["state"] != "finished" or self.fingerprint(*records[id]) != before
+            ):
+                tell(f"lost: {id} was finished once")
+        for point, count in finished.items():
+            if count > 1:
+                tell(f"duplicated: {point} is finished {count} times")
+        if len(finished) != self.points:
+            tell(f"lost: {self.points - len(finished)} points were never finished")
+        summary = json.loads((sweep / "summary.json").read_text())
+        told = {row["id"]: row["state"] for row in summary["trials"]}
+        if told != {id: record["state"] for id, (_, record) in records.items()}:
+            tell("summary.json is not what the trial.json files say")
+        time.sleep(0.5)
+        if orphans := living(self.home):
+            tell(f"orphans: {[(pid, Path(f'/proc/{pid}/cmdline').read_bytes()[:80]) for pid in orphans]}")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--faults", type=int, default=220)
+    parser.add_argument("--points", type=int, default=200, help="of the grid of one sweep")
+    parser.add_argument("--seconds", type=float, default=480, help="after which there are no further faults")
+    parser.add_argument("--keep", action="store_true", help="leave the results for a look")
+    options = parser.parse_args()
+    home = Path(tempfile.mkdtemp(prefix="chaos-"))
+    started = time.monotonic()
+    chaos = Chaos(home, random.Random(options.seed), options.faults, options.points, started + options.seconds)
+    try:
+        while not chaos.quiet and not chaos.problems:
+            chaos.sweep()
+    finally:
+        for pid in living(home):
+            os.kill(pid, signal.SIGKILL)
+        if not options.keep and not chaos.problems:
+            shutil.rmtree(home)
+    for kind, count in sorted(chaos.faults.items()):
+        print(f"{count:5d}  {kind}")
+    print(
+        f"{sum(chaos.faults.values())} faults, {chaos.launches} launches, {len(chaos.seen)} finished trials,"
+        f" {time.monotonic() - started:.0f} s, seed {options.seed}"
+    )
+    for problem in chaos.problems:
+        print(f"PROBLEM {problem}")
+    print("audit failed" if chaos.problems else "audit: 0 lost, 0 duplicated, 0 orphans, 0 unreadable")
+    if sum(chaos.faults.values()) < options.faults:
+        print(f"only {sum(chaos.faults.values())} of {options.faults} faults in the time given")
+        return 1
+    return 1 if chaos.problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,140 @@
+"""Four trainers that are not of this project, each as it is, swept end to end on both controllers."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.sweeping import Ran, sweep, write_sweep
+from tests.wandb_server import launching
+from tests.wandb_server.server import WandbServer
+
+FOREIGN = Path(__file__).resolve().parents[1] / "foreign_trainers"
+
+
+@dataclass(frozen=True)
+class Case:
+    """A trainer, a sweep of it, and what it has to find."""
+
+    folder: str
+    parameters: dict[str, Any]
+    metric: str
+    goal: str
+    best: dict[str, Any]
+    rows: list[dict[str, Any]]  # of the best trial, without steps
+    config: str | None = None
+
+
+CASES = [
+    Case(
+        "yacs_classifier",
+        {"TRAIN.LR": [0.1, 0.01], "TRAIN.BATCH_SIZE_PER_GPU": [32, 64]},
+        "test_accuracy",
+        "maximize",
+        {"TRAIN.LR": 0.01, "TRAIN.BATCH_SIZE_PER_GPU": 32},
+        [
+            row
+            for epoch, loss in enumerate((2.0, 1.0, 0.66667))
+            for row in (
+                {"train/loss": loss, "train/acc": 50.0 + epoch, "epoch": epoch},
+                {"test_accuracy": 0.6667, "epoch": epoch},
+            )
+        ],
+        "experiment.yaml",
+    ),
+    Case(
+        "hydra_segmenter",
+        {"lr": [0.1, 0.2], "model.backbone": ["resnet18", "resnet50"]},
+        "val_miou",
+        "maximize",
+        {"lr": 0.2, "model.backbone": "resnet50"},
+        [{"epoch": 0, "train_loss": 1.0, "val_miou": 0.3}, {"epoch": 1, "train_loss": 0.5, "val_miou": 0.3}],
+    ),
+    Case(
+        "argparse_regressor",
+        {"lr": [0.03, 0.1], "hidden-size": [8, 16]},
+        "valid/rmse",
+        "minimize",
+        {"lr": 0.03, "hidden-size": 16},
+        [{"epoch": epoch, "valid/rmse": 0.0625} for epoch in (1, 2, 3)],
+    ),
+    Case(
+        "transformers_summarizer",
+        {"learning_rate": [1e-5, 2e-5]},
+        "eval/rougeL",
+        "maximize",
+        {"learning_rate": 2e-5},
+        [
+            row
+            for epoch in (1.0, 2.0)
+            for row in (
+                {"train/loss": 0.5 / epoch, "train/grad_norm": "NaN", "train/learning_rate": 2e-05, "epoch": epoch},
+                {"eval/loss": 0.6, "eval/rougeL": 40.0, "eval/runtime": 1.5, "epoch": epoch},
+            )
+        ],
+    ),
+]
+
+
+def definition(case: Case) -> dict[str, Any]:
+    parameters = {name: {"values": values} for name, values in case.parameters.items()}
+    return {"method": "grid", "metric": {"name": case.metric, "goal": case.goal}, "parameters": parameters}
+
+
+def project(folder: Path, case: Case) -> dict[str, Any]:
+    """A copy of the trainer's repository; settings of the launcher for it."""
+    copy = shutil.copytree(FOREIGN / case.folder, folder / "repository")
+    config = copy / case.config if case.config else None
+    return {"trainer": copy / "trainer.yaml", "config": config}
+
+
+def check(ran: Ran, case: Case) -> dict[str, Any]:
+    assert ran.code == 0, ran.out + ran.err
+    summary = ran.summary
+    points = 1
+    for values in case.parameters.values():
+        points *= len(values)
+    assert summary["counts"] == {"finished": points}
+    best = summary["best"]
+    assert best["params"] == case.best
+    rows = [{key: value for key, value in row.items() if key != "step"} for row in ran.rows(best["name"])]
+    assert rows == case.rows
+    return summary
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.folder)
+def test_on_the_embedded_controller(tmp_path: Path, case: Case) -> None:
+    settings = project(tmp_path, case)
+    words = ("--sweep-config", write_sweep(tmp_path, definition(case)), "--wandb-mode", "disabled")
+    check(sweep(tmp_path, *words, **settings), case)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.folder)
+def test_on_the_wandb_controller(tmp_path: Path, case: Case) -> None:
+    settings = project(tmp_path, case)
+    server = WandbServer()
+    try:
+        ran = launching.sweep(server, tmp_path, *launching.new_sweep(tmp_path, definition(case)), **settings)
+        summary = check(ran, case)
+        assert summary["controller"] == "wandb"
+        runs = server.control.snapshot()["runs"]
+        assert len(runs) == len(summary["trials"])
+        assert all(sum(case.metric in row for row in run["rows"]) > 1 for run in runs.values())
+    finally:
+        server.close()
+
+
+def test_a_metrics_file_of_the_launchers_name_is_the_trainers_own(tmp_path: Path) -> None:
+    case = next(case for case in CASES if case.folder == "argparse_regressor")
+    settings = project(tmp_path, case)
+    words = ("--sweep-config", write_sweep(tmp_path, definition(case)), "--wandb-mode", "disabled", "--count", "1")
+    ran = sweep(tmp_path, *words, **settings)
+    (trial,) = ran.summary["trials"]
+    theirs = (ran.dir / trial["name"] / "output" / "metrics.jsonl").read_text().splitlines()
+    assert len(theirs) == 3 and '"note"' in theirs[0]
+    assert f"--out={ran.dir / trial['name'] / 'output'}" in trial["command"]
+    assert [row["step"] for row in ran.rows(trial["name"])] == [0, 1, 2]

@@ -1,0 +1,134 @@
+"""Why a trial ended, from what is known of its end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from yacs_sweep.process import Exit, Stop
+from yacs_sweep.reasons import Verdict, classify, oom_kills
+
+
+def judge(status: int | None, output: str = "", stop: Stop | None = None, **settings: Any) -> Verdict:
+    known: dict[str, Any] = {"metric": "val/mAP", "metric_seen": True, "last_values": {"val/mAP": 1.0}}
+    return classify(Exit(status, stop), output, **{**known, **settings})
+
+
+OTHERS = (
+    "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 79.15 GiB "
+    "of which 1.00 GiB is free. Process 4711 has {others} GiB memory in use. Including non-PyTorch memory, this "
+    "process has {own} GiB memory in use."
+)
+SHM = "RuntimeError: DataLoader worker (pid 17) is killed by signal: Killed."
+IMPORT = "Traceback (most recent call last):\n  File …\nModuleNotFoundError: No module named 'timm'\n"
+
+
+@pytest.mark.parametrize(
+    ("status", "output", "cause", "words"),
+    [
+        (0, "", "finished", "finished"),
+        (3, "Traceback …\nValueError: no such layer\n", "exit", "exit code 3: ValueError: no such layer"),
+        (1, "quiet", "exit", "exit code 1"),
+        (-9, "", "signal", "SIGKILL"),
+        (-11, "", "signal", "SIGSEGV"),
+        (143, "", "signal", "SIGTERM"),  # told by a shell, or by a trainer that writes its checkpoint
+        (1, "RuntimeError: CUDA out of memory. Tried to allocate 20.00 MiB\n", "cuda_oom", "CUDA out of memory"),
+        (1, OTHERS.format(others="60.00", own="17.00"), "gpu_taken", "other processes hold 60.0 GiB"),
+        (1, OTHERS.format(others="2.00", own="76.00"), "cuda_oom", "CUDA out of memory"),
+        (1, "OSError: [Errno 28] No space left on device: 'x.pth'\n", "disk_full", "No space left on device"),
+        (1, IMPORT, "import_error", "No module named 'timm'"),
+        (1, "ERROR: diverged: loss is nan at epoch 3, iteration 7\n", "diverged", "loss is nan at epoch 3"),
+        (1, SHM, "exit", "exit code 1"),  # and nothing says that it was memory
+    ],
+)
+def test_an_end_of_its_own(status: int, output: str, cause: str, words: str) -> None:
+    verdict = judge(status, output)
+    assert verdict.cause == cause
+    assert verdict.state == ("finished" if status == 0 else "failed")
+    assert words in verdict.reason
+
+
+@pytest.mark.parametrize("status", [0, -15, 143, -9])
+@pytest.mark.parametrize(
+    ("cause", "state"),
+    [
+        ("timeout", "failed"),
+        ("stalled", "failed"),
+        ("stopped", "stopped"),
+        ("interrupted", "killed"),
+        ("lost", "lost"),
+    ],
+)
+def test_an_end_we_asked_for_is_told_whatever_the_exit_status(status: int, cause: str, state: str) -> None:
+    # A trainer that takes SIGTERM well exits with 0 and has not finished all the same.
+    verdict = judge(status, "CUDA out of memory", Stop(cause, "the detail"))
+    assert (verdict.state, verdict.cause) == (state, cause)
+    assert "the detail" in verdict.reason
+
+
+def test_a_trial_without_the_metric_has_failed_and_says_what_it_logged() -> None:
+    verdict = judge(0, metric_seen=False, last_values={"train/loss": 1.0, "epoch": 2})
+    assert (verdict.state, verdict.cause) == ("failed", "no_metric")
+    assert "val/mAP" in verdict.reason and "epoch, train/loss" in verdict.reason
+    assert judge(0, metric=None, metric_seen=False).state == "finished"
+
+
+def test_divergence_is_seen_in_the_last_values_of_a_trial_that_failed() -> None:
+    assert judge(1, last_values={"train/loss": float("nan")}).cause == "diverged"
+    assert judge(0, last_values={"train/loss": float("nan")}).state == "finished"
+
+
+def test_the_kernels_kill_for_memory_is_told_from_other_kills() -> None:
+    assert judge(-9, oom_before=3, oom_after=4).cause == "oom"
+    assert judge(137, oom_before=3, oom_after=4).cause == "oom"
+    assert judge(1, SHM, oom_before=3, oom_after=4).cause == "oom"
+    assert judge(-9, oom_before=3, oom_after=3).cause == "signal"
+    assert judge(-9).cause == "signal"
+    assert judge(1, "ValueError: x", oom_before=3, oom_after=4).cause == "exit"  # somebody else's
+
+
+@pytest.mark.parametrize(
+    ("line", "file", "content"),
+    [
+        ("0::/user.slice/sweep", "user.slice/sweep/memory.events", "low 0\nhigh 1\nmax 9\noom 4\noom_kill 7\n"),
+        ("0::/", "memory.events", "oom_kill 7\noom_group_kill 0\n"),
+        ("4:memory:/docker/abc", "memory/docker/abc/memory.oom_control", "under_oom 0\noom_kill 7\n"),
+        ("4:cpu,memory:/docker/abc", "memory/memory.oom_control", "oom_kill_disable 0\noom_kill 7\n"),  # namespaced
+    ],
+)
+def test_the_cgroups_count_is_read(tmp_path: Path, line: str, file: str, content: str) -> None:
+    place = tmp_path / "fs" / file
+    place.parent.mkdir(parents=True)
+    place.write_text(content)
+    own = tmp_path / "cgroup"
+    own.write_text(f"9:name=systemd:/\n{line}\n")
+    assert oom_kills(own, tmp_path / "fs") == 7
+
+
+def test_no_readable_cgroup_is_no_count(tmp_path: Path) -> None:
+    assert oom_kills(tmp_path / "absent", tmp_path) is None
+    own = tmp_path / "cgroup"
+    own.write_text("0::/somewhere\nmalformed\n")
+    assert oom_kills(own, tmp_path) is None
+
+
+@pytest.mark.parametrize(
+    ("cause", "asked", "on_oom", "retries"),
+    [
+        ("signal", 2, "skip", 2),
+        ("signal", 0, "skip", 0),
+        ("lost", 1, "skip", 1),
+        ("gpu_taken", 1, "skip", 1),
+        ("guard_lost", 0, "skip", 1),
+        ("oom", 5, "skip", 0),
+        ("oom", 0, "retry", 1),
+        ("cuda_oom", 5, "skip", 0),
+        ("cuda_oom", 5, "retry", 5),
+        *[(cause, 5, "retry", 0) for cause in ("exit", "diverged", "import_error", "timeout", "stalled", "no_metric")],
+        *[(cause, 5, "retry", 0) for cause in ("finished", "stopped", "interrupted", "disk_full", "start")],
+    ],
+)
+def test_only_what_the_machine_did_is_tried_again(cause: str, asked: int, on_oom: str, retries: int) -> None:
+    assert Verdict("failed", cause, "").retries(asked, on_oom) == retries

@@ -1,0 +1,96 @@
+"""The server ends trials and sweeps: stop, early termination, pause, cancel, delete."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+from tests.sweeping import processes_with
+from tests.wandb_server import start_server
+from tests.wandb_server.launching import end_of, grid, new_sweep, read_until, runs, started, steps, until
+
+
+def test_a_stopped_trial_is_gone_within_five_seconds_even_if_it_is_silent_and_deaf(tmp_path: Path) -> None:
+    # The first point ignores SIGTERM and prints nothing more; the second is an ordinary trial.
+    definition = grid(0.0001, parameters={"TOY.MODE": {"values": ["deaf", "train"]}})
+    with start_server() as server, started(server, tmp_path, *new_sweep(tmp_path, definition)) as launcher:
+        read_until(launcher, "TOY.MODE=deaf")  # the launcher's line
+        read_until(launcher, "deaf")  # the trial's
+        marker = str(tmp_path / "log")
+        until(lambda: [run.state for run in runs(server)] == ["running"])
+        run = runs(server)[0]
+        pids = [pid for pid in processes_with("TOY.MODE") if pid in processes_with(marker)]
+        assert pids
+        server.control.stop_run(run.name)
+        pressed = time.monotonic()
+        until(lambda: not set(pids) & set(processes_with(marker)))
+        assert time.monotonic() - pressed < 5.0
+        code, out = end_of(launcher)
+        assert code == 0, out
+        first, second = runs(server)
+        summary = json.loads(first.summary)
+        assert (first.state, first.exit_code) == ("finished", 0)
+        assert summary["sweep/stopped_early"] is True
+        assert summary["sweep/state"] == "stopped"
+        # The next trial starts only after that: its first message follows the last one of the stopped trial.
+        order = [request.run for request in server.record.requests("file_stream")]
+        assert order.index(second.name) > max(place for place, name in enumerate(order) if name == first.name)
+        assert second.state == "finished"
+        assert "sweep/stopped_early" not in json.loads(second.summary)
+
+
+def test_early_termination_by_the_server_keeps_the_last_rows(tmp_path: Path) -> None:
+    definition = grid(0.00034, 0.00035, 0.01, early_terminate={"type": "hyperband", "min_iter": 1, "eta": 2})
+    words = new_sweep(tmp_path, definition, "SOLVER.MAX_EPOCHS", "40", "TOY.SECONDS", "0.04")
+    often = {"WANDB_X_FILE_STREAM_TRANSMIT_INTERVAL": "1"}  # the client's default is 15 s
+    with start_server() as server, started(server, tmp_path, *words, env=often) as launcher:
+        code, out = end_of(launcher, 120)
+        assert code == 0, out
+        (folder,) = (tmp_path / "log" / "sweep" / "sweep").iterdir()
+        states = []
+        for run in runs(server):
+            states.append(json.loads(run.summary)["sweep/state"])
+            rows = (folder / run.title / "metrics.jsonl").read_text().splitlines()
+            assert steps(run) == list(range(len(rows)))
+        assert states[0] == "finished"
+        assert "stopped" in states[1:]
+
+
+def test_pause_waits_resume_goes_on_cancel_stops_the_trial(tmp_path: Path) -> None:
+    definition = grid(0.0001, 0.0002, 0.0003, 0.0004)
+    words = ("SOLVER.MAX_EPOCHS", "1000", "TOY.SECONDS", "0.3")
+    with start_server() as server, started(server, tmp_path, *new_sweep(tmp_path, definition, *words)) as launcher:
+        read_until(launcher, "Epoch[1]")
+        (sweep,) = server.state.sweeps.values()
+        server.control.set_sweep_state(sweep.name, "PAUSED")
+        server.control.stop_run(runs(server)[0].name)
+        until(lambda: runs(server)[0].state == "finished")
+        beats = len(server.record.requests("Heartbeat"))
+        until(lambda: len(server.record.requests("Heartbeat")) >= beats + 3)
+        assert len(runs(server)) == 1
+        server.control.set_sweep_state(sweep.name, "RUNNING")
+        read_until(launcher, "▶")
+        read_until(launcher, "Epoch[1]")
+        server.control.set_sweep_state(sweep.name, "CANCELED")
+        cancelled = time.monotonic()
+        code, out = end_of(launcher)
+        assert time.monotonic() - cancelled < 10.0
+        assert code == 0, out
+        assert "the sweep has ended on the W&B server" in out
+        assert [run.state for run in runs(server)] == ["finished", "finished"]
+        assert [json.loads(run.summary)["sweep/state"] for run in runs(server)] == ["stopped", "stopped"]
+
+
+def test_a_deleted_sweep_ends_the_agent_after_the_running_trial(tmp_path: Path) -> None:
+    words = ("SOLVER.MAX_EPOCHS", "3", "TOY.SECONDS", "0.8")
+    with start_server() as server, started(server, tmp_path, *new_sweep(tmp_path, grid(), *words)) as launcher:
+        read_until(launcher, "Epoch[1]")
+        (sweep,) = server.state.sweeps.values()
+        server.control.delete_sweep(sweep.name)
+        code, out = end_of(launcher)
+        assert code == 1, out
+        assert "the sweep does not exist on the W&B server any more" in out
+        (run,) = runs(server)
+        assert run.state == "finished"
+        assert len(steps(run)) == 12  # three epochs of three rows and a validation

@@ -1,0 +1,64 @@
+"""Lines that look like metrics (`name: number`, `name=number`), found without any pattern of a profile."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from .naming import Number, to_number
+from .patterns import NUMBER
+
+# Where in a block of output a metric may be: a separator between something other than digits and the start of a number.
+# Clock times (12:00:00) and prefixes (INFO: text) are passed over.
+HINTS = (
+    re.compile(rb"""[:=](?<=[^0-9][:=])["' \t]{0,4}(?:[-+.0-9]|[nN][aA][nN]|[iI][nN][fF])"""),
+    re.compile(rb"poch\W{0,3}[0-9]"),
+)
+LIMIT = 1 << 12  # characters of a line that are looked at
+
+_SPLIT = r"(?:(?P<split>train(?:ing)?|val(?:id(?:ation)?)?|test(?:ing)?|eval(?:uation)?)[ _/-])?"
+_PAIR = re.compile(
+    rf"(?<![\w./@%-]){_SPLIT}(?P<name>[a-z_][\w./@%()-]{{0,60}})[\"']?[ \t]{{0,4}}[:=][\"' \t]{{0,4}}"
+    rf"(?P<value>{NUMBER})(?P<percent>%?)(?![\w:/])",
+    re.IGNORECASE,
+)
+_EPOCH = re.compile(r"\bepoch\W{0,3}(?P<value>\d+(?:\.\d+)?)", re.IGNORECASE)
+_SPLITS = {"tr": "train", "va": "val", "te": "test", "ev": "eval"}
+
+
+@dataclass(frozen=True)
+class Found:
+    """One metric of a line: its name, its value, and where the value stands."""
+
+    name: str
+    value: Number
+    start: int  # of the name
+    number: tuple[int, int]
+
+
+def find(line: str) -> Iterator[Found]:
+    """What looks like metrics in one line. `Epoch 3`, `Epoch[3]`, `epoch: 3/10` is the metric `epoch`."""
+    line = line[:LIMIT]
+    epoch = _EPOCH.search(line)
+    if epoch and (value := to_number(epoch["value"])) is not None:
+        yield Found("epoch", value, epoch.start(), epoch.span("value"))
+    for match in _PAIR.finditer(line):
+        name, split = match["name"], match["split"]
+        value = to_number(match["value"])
+        if value is None or name.lower() == "epoch":
+            continue
+        # "Test accuracy: 0.9" is test/accuracy; "test_accuracy: 0.9" is a name as it stands.
+        if split and line[match.end("split")] == " ":
+            name = f"{_SPLITS[split[:2].lower()]}/{name}"
+        elif split:
+            name = f"{split}{line[match.end('split')]}{name}"
+        yield Found(name, value, match.start(), match.span("value"))
+
+
+def metrics(line: str) -> dict[str, Number]:
+    """The same as a row; of equal names the first counts."""
+    found: dict[str, Number] = {}
+    for item in find(line):
+        found.setdefault(item.name, item.value)
+    return found

@@ -1,0 +1,405 @@
+"""The preload server: imports a trainer's libraries once and forks guards, whose trials then start at once.
+
+Standard library only and Python 3.7 syntax: it is run as a script, by the trainer's interpreter, with the environment
+and the folder its trials get. Linux only: forking after such imports is not safe elsewhere.
+
+    agent ─ "start" → guard (guard.py), forked from the server ─ fork → trial, which finds its libraries imported
+
+A guard that was forked here is like one that was executed, and can start a trial in two ways: by exec, or by a fork of
+itself that runs the script as ``__main__``. What cannot be the same in a fork makes it exec, with a line that says why.
+
+The server is given ``argv[1]``, JSON: listener and control (descriptors: a listening Unix socket, and a stream to the
+launcher), log (descriptor: where its own output goes), python, modules, marker (name of the environment variable that
+says whose a process is). Agents connect to the listener and send one line, with one descriptor, the guard's end of a
+socket pair:
+
+    agent → server      {"token": "…"}       value of the marker for the guard and its trials
+    server → agent      {"pid": 123} or {"refused": "why nothing can be preloaded"} or {"loading": true}
+    server → launcher   {"ready": 6.4} (seconds), or {"refused": "…"}
+"""
+
+from __future__ import annotations
+
+import sys
+
+if __name__ == "__main__" and not getattr(sys.flags, "safe_path", False):
+    del sys.path[0]  # the launcher's own folder, whose modules no trainer must find
+
+import array
+import atexit
+import ctypes
+import gc
+import importlib
+import importlib.util
+import json
+import os
+import select
+import signal
+import socket
+import struct
+import time
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, NoReturn
+
+    from . import as_main
+    from . import guard as guarding
+else:
+
+    def _beside(name):
+        """A module of this folder, by its path and in no one's way: a trainer may well have a module `guard`."""
+        path = os.path.join(os.path.dirname(os.path.abspath(__file__)), name + ".py")
+        spec = importlib.util.spec_from_file_location("_yacs_sweep_" + name, path)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
+
+    as_main, guarding = _beside("as_main"), _beside("guard")
+
+# Read when the CUDA driver starts, which is after the fork.
+LATE = ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER")
+
+
+# -- what can be preloaded, and what cannot be forked ---------------------------------------------------------------
+
+
+def form(argv: list[str], python: str) -> str | None:
+    """Why a command is not one of ``python script.py …`` and ``python -m module …``; None when it is. Pure."""
+    if argv[0] != python:
+        return "the command does not start with %s" % python
+    if len(argv) > 2 and argv[1] == "-m":
+        return None
+    if len(argv) > 1 and argv[1].endswith(".py") and not argv[1].startswith("-"):
+        return None
+    return "the command is neither `python SCRIPT.py …` nor `python -m MODULE …`"
+
+
+def environment_difference(ours: dict[str, str], theirs: dict[str, str], marker: str) -> str | None:
+    """A variable that libraries may have read with another value than the trial's; None when there is none. Pure."""
+    names = [name for name in {**ours, **theirs} if ours.get(name) != theirs.get(name)]
+    names = sorted(name for name in names if name != marker and name not in LATE)
+    if not names:
+        return None
+    shown = names[0] if len(names) == 1 else "%s and %d more" % (names[0], len(names) - 1)
+    return "the trial's environment differs in %s, which libraries may have read while they were preloaded" % shown
+
+
+def hidden_module(folder: str, preloaded: set[str]) -> str | None:
+    """A module of the trainer's own that the script would import in place of a preloaded one of the same name."""
+    try:
+        names = sorted(os.listdir(folder))
+    except OSError:
+        return None
+    for name in names:
+        stem = name.split(".", 1)[0]
+        path = os.path.join(folder, name)
+        module = name.endswith((".py", ".so", ".pyc")) or os.path.isfile(os.path.join(path, "__init__.py"))
+        if stem in preloaded and module:
+            return "%s hides the preloaded module %s" % (path, stem)
+    return None
+
+
+def source_files() -> dict[str, tuple[int, int]]:
+    """{file: (modification time in ns, size)} of every module that has been imported from a file."""
+    files = {}
+    for module in list(sys.modules.values()):
+        path = getattr(module, "__file__", None)
+        if isinstance(path, str) and os.path.isabs(path):
+            try:
+                status = os.stat(path)
+            except OSError:
+                continue
+            files[path] = (status.st_mtime_ns, status.st_size)
+    return files
+
+
+def changed_file(files: dict[str, tuple[int, int]]) -> str | None:
+    """A file that is not as it was."""
+    for path, known in files.items():
+        try:
+            status = os.stat(path)
+        except OSError:
+            return path
+        if (status.st_mtime_ns, status.st_size) != known:
+            return path
+    return None
+
+
+def descriptors() -> dict[int, str]:
+    """{descriptor: what it is open on}."""
+    found = {}
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            found[int(name)] = os.readlink("/proc/self/fd/" + name)
+        except OSError:
+            pass  # listdir's own
+    return found
+
+
+def unsafe_state(own: set[int], children: set[int]) -> str | None:
+    """What the imports left behind that a fork must not inherit: threads, processes, sockets, CUDA; None when nothing.
+
+    Args:
+        own: descriptors that were open before the imports.
+        children: processes below this one that were there before them (guards of a server that started again).
+    """
+    probe = os.fork()  # OpenBLAS ends its threads before a fork, by pthread_atfork(3): such threads do no harm
+    if probe == 0:
+        try:
+            bad_fork = getattr(getattr(sys.modules.get("torch"), "cuda", None), "_is_in_bad_fork", lambda: False)
+            os._exit(1 if bad_fork() else 0)
+        finally:
+            os._exit(0)
+    if os.WEXITSTATUS(os.waitpid(probe, 0)[1]):
+        return "the imports initialised CUDA"
+    threads = len(os.listdir("/proc/self/task")) - 1
+    if threads:
+        return "the imports started %d thread%s" % (threads, "s" if threads > 1 else "")
+    if set(guarding.descendants(os.getpid())) - children:
+        return "the imports started a process"
+    if getattr(sys.modules.get("wandb"), "run", None) is not None:
+        return "the imports started a W&B run"
+    for number, target in descriptors().items():
+        if number in own:
+            continue
+        if target.startswith("/dev/nvidia"):
+            return "the imports initialised CUDA"
+        if target.startswith("socket:"):
+            return "the imports opened a socket"
+    return None
+
+
+def set_marker(name: str, token: str) -> bool:
+    """Changes a variable where ``/proc/<pid>/environ`` shows it, for this process and what it forks.
+
+    ``os.environ`` is not touched. Returns False when the variable is not there in that length.
+    """
+    with open("/proc/self/stat", "rb") as file:
+        fields = file.read().rpartition(b")")[2].split()
+    start, end = int(fields[47]), int(fields[48])  # env_start and env_end, proc(5)
+    block = ctypes.string_at(start, end - start)
+    head = name.encode() + b"="
+    place = 0 if block.startswith(head) else block.find(b"\0" + head) + 1
+    value = token.encode()
+    if not block.startswith(head, place) or block.find(b"\0", place) != place + len(head) + len(value):
+        return False
+    ctypes.memmove(start + place + len(head), value, len(value))
+    return True
+
+
+# -- the guard that can fork ----------------------------------------------------------------------------------------
+
+
+class Server:
+    """What the server knows once its imports are done; its guards inherit it."""
+
+    def __init__(self, settings: dict[str, Any]) -> None:
+        self.python: str = settings["python"]
+        self.marker: str = settings["marker"]
+        self.modules: list[str] = settings["modules"]
+        self.argv = [self.python, os.path.abspath(__file__), json.dumps(settings)]
+        self.listener = socket.socket(fileno=settings["listener"])
+        self.control = socket.socket(fileno=settings["control"])
+        for sock in (self.listener, self.control):
+            os.set_inheritable(sock.fileno(), False)
+        self.cwd = os.getcwd()
+        with open("/proc/self/environ", "rb") as file:  # as it was given: imports may change os.environ
+            words = [word.partition(b"=") for word in file.read().split(b"\0") if word]
+        self.environment = {os.fsdecode(name): os.fsdecode(value) for name, _, value in words}
+        self.files: dict[str, tuple[int, int]] = {}
+        self.library_descriptors: set[int] = set()
+
+    def load(self) -> str | None:
+        """Imports the modules; returns why they cannot serve trials."""
+        before, children = set(descriptors()), set(guarding.descendants(os.getpid()))
+        for name in self.modules:
+            try:
+                importlib.import_module(name)
+            except Exception as error:
+                text = " ".join(str(error).split())
+                return "importing %s: %s: %s" % (name, type(error).__name__, text)
+        self.library_descriptors = set(descriptors()) - before
+        if not set_marker(self.marker, self.environment[self.marker]):
+            return "%s is not where this system shows a process's environment" % self.marker
+        return unsafe_state(before, children)
+
+    def stale(self) -> str | None:
+        """A source file that has changed since it was imported."""
+        return changed_file(self.files)
+
+    def tell(self, **message: Any) -> None:
+        try:
+            self.control.sendall(json.dumps(message).encode() + b"\n")
+        except OSError:
+            pass  # the launcher is gone, which the loop finds out
+
+
+class ForkingGuard(guarding.Guard):
+    """A guard that starts a trial by forking itself where that gives the same as exec."""
+
+    def __init__(self, connection: socket.socket, server: Server) -> None:
+        super().__init__(connection)
+        self.server = server
+
+    def cannot_fork(self, argv: list[str], env: dict[str, str], cwd: str) -> str | None:
+        server = self.server
+        why = form(argv, server.python) or environment_difference(server.environment, env, server.marker)
+        if why:
+            return why
+        if not os.path.isdir(cwd) or not os.path.samefile(cwd, server.cwd):
+            return "it runs in another folder, %s" % cwd
+        folders = [cwd]
+        if argv[1] != "-m":
+            script = os.path.join(cwd, argv[1])
+            if not os.path.isfile(script):
+                return "there is no script %s" % argv[1]
+            folders.append(os.path.dirname(os.path.realpath(script)))
+        preloaded = {name.partition(".")[0] for name in sys.modules} - set(sys.builtin_module_names)
+        hidden = [hidden_module(folder, preloaded) for folder in dict.fromkeys(folders)]
+        return next(filter(None, hidden), None)
+
+    def fork_instead(self, argv: list[str], env: dict[str, str], cwd: str) -> bool:
+        changed = self.server.stale()
+        if changed:
+            self.send(event="stale", text="%s has changed since it was preloaded" % changed)
+            return False
+        why = self.cannot_fork(argv, env, cwd)
+        if why:
+            self.send(event="executed", text=why)
+        return why is None
+
+    def become(self, argv: list[str], env: dict[str, str]) -> NoReturn:
+        """In the new process, its session, descriptors 0 to 2 and folder set up: closes what is not the trial's."""
+        self.connection.close()
+        keep = self.server.library_descriptors | {0, 1, 2}
+        for number in descriptors():
+            if number not in keep:
+                try:
+                    os.close(number)
+                except OSError:
+                    pass
+        raise guarding.Forked(argv, env)
+
+
+# -- the server -----------------------------------------------------------------------------------------------------
+
+
+def receive_request(connection: socket.socket) -> tuple[str, socket.socket] | None:
+    """The token and the guard's socket; None for a request that is not one of this user's agents'."""
+    credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    if struct.unpack("3i", credentials)[1] != os.getuid():
+        return None
+    connection.settimeout(5.0)
+    try:
+        data, ancillary, _, _ = connection.recvmsg(1 << 12, socket.CMSG_SPACE(4))
+        token = json.loads(data)["token"]
+    except (OSError, ValueError, KeyError):
+        return None
+    received = array.array("i")
+    for level, kind, payload in ancillary:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+            received.frombytes(payload[: len(payload) - len(payload) % received.itemsize])
+    if len(received) != 1:
+        return None
+    os.set_inheritable(received[0], False)
+    return token, socket.socket(fileno=received[0])
+
+
+def answer(connection: socket.socket, **message: Any) -> None:
+    try:
+        connection.sendall(json.dumps(message).encode() + b"\n")
+    except OSError:
+        pass  # the agent did not wait
+
+
+def fork_guard(server: Server, token: str, guarded: socket.socket, connection: socket.socket) -> None:
+    """Forks a guard and tells the agent; in the guard, never returns but by `guarding.Forked`."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    pid = os.fork()
+    if pid:
+        answer(connection, pid=pid)
+        return
+    # Closed as objects: descriptors alone would be closed again, by then the trainer's, when the objects go.
+    for sock in (connection, server.listener, server.control):
+        sock.close()
+    os.setsid()
+    if set_marker(server.marker, token):
+        ForkingGuard(guarded, server).run()
+    os._exit(0)  # without the exit handlers of the libraries, which are the trials'
+
+
+def start_again(server: Server) -> NoReturn:
+    """Becomes a new server, as the launcher started this one; agents that connect meanwhile wait for it."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    for sock in (server.listener, server.control):
+        os.set_inheritable(sock.fileno(), True)
+    for descriptor in (1, 2):
+        os.dup2(os.pipe()[1], descriptor)
+    os.execvpe(server.python, server.argv, server.environment)
+
+
+def serve(server: Server, refused: str | None) -> None:
+    """Answers agents until the launcher is gone."""
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    while True:
+        ready, _, _ = select.select([server.listener, server.control], [], [], 1.0)
+        while True:
+            try:
+                if os.waitpid(-1, os.WNOHANG)[0] == 0:
+                    break
+            except ChildProcessError:
+                break
+        if server.control in ready:
+            return
+        if server.listener not in ready:
+            continue
+        connection = server.listener.accept()[0]
+        request = receive_request(connection)
+        if request is not None:
+            token, guarded = request
+            if refused:
+                answer(connection, refused=refused)
+            elif server.stale():
+                answer(connection, loading=True)
+                connection.close()
+                start_again(server)
+            else:
+                fork_guard(server, token, guarded, connection)
+            guarded.close()
+        connection.close()
+
+
+def serve_trials(settings: dict[str, Any]) -> None:
+    """The life of the server, and of its guards; raises Forked in a trial."""
+    guarding._prctl(guarding.PR_SET_PDEATHSIG, signal.SIGKILL)
+    # The standard streams were made on a pipe, as a trial's are; only now their output is sent to the log.
+    for number in (1, 2):
+        os.dup2(settings["log"], number)
+    started = time.monotonic()
+    server = Server(settings)
+    refused = server.load()
+    server.files = source_files()
+    gc.collect()
+    gc.freeze()  # the collector would write to, and thus copy, every page that is shared
+    if refused:
+        server.tell(refused=refused)
+    else:
+        server.tell(ready=time.monotonic() - started)
+    serve(server, refused)
+
+
+if __name__ == "__main__":
+    _own = sys.modules["__main__"]  # stays alive, though the trial has another module of that name
+    _trial = None
+    atexit.register(as_main.End.finish)  # before the libraries', so that it runs after theirs
+    _settings = json.loads(sys.argv[1])
+    try:
+        serve_trials(_settings)
+    except guarding.Forked as _forked:
+        _trial = _forked.argv, _forked.env
+    if _trial is None:
+        os._exit(0)
+    as_main.run_as_main(*_trial, late=(*LATE, _settings["marker"]))

@@ -1,0 +1,93 @@
+"""Everything the metrics of one attempt of a trial come from: its output and its files, no metric counted twice."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from . import generic
+from .metric_files import Follower
+from .near_misses import clipped
+from .parsing import LogParser, Row, Sources
+from .results import TrialPaths
+from .trainer import TrainerProfile
+
+QUIET_LINES = 1000  # of output without any metric, after which that is said
+_EPOCH = re.compile(rb"[eE]poch\W{0,3}(\d+)")
+
+
+class Readings:
+    """A `LogParser` of the output, and the files beside it. Not thread-safe."""
+
+    def __init__(self, profile: TrainerProfile, paths: TrialPaths, trial_id: str, note: Callable[[str], None]) -> None:
+        """`note` is told, in one line, what the user should know while the trial runs."""
+        self._sources = Sources(profile.metrics.axis)
+        self._parser = LogParser(profile.metrics, sources=self._sources)
+        self._silence: Silence | None = Silence(paths.stdout, profile.reference or profile.name)
+        self._note = note
+        values = {"output_dir": str(profile.output_dir(paths.dir).absolute()), "trial_id": trial_id}
+        self._follower: Follower | None = None
+        if profile.files:
+            self._follower = Follower(profile.files, profile.cwd, values, profile.metrics.axis)
+
+    def feed_chunk(self, data: bytes) -> list[Row]:
+        """Rows completed by the next bytes of output."""
+        return self._seen(self._parser.feed_chunk(data), data)
+
+    def flush(self) -> list[Row]:
+        """The row still gathering: the output pauses."""
+        return self._seen(self._parser.flush())
+
+    def arrived(self) -> list[Row]:
+        """Rows that the files have got; never waits for them."""
+        return self._seen(self._of_files(self._follower.rows())) if self._follower else []
+
+    def close(self) -> list[Row]:
+        """The attempt has ended: every row that is left."""
+        rows = self._parser.close()
+        if self._follower:
+            rows += self._of_files(self._follower.close())
+            if self._follower.problem:
+                self._note(self._follower.problem)
+        return rows
+
+    def _of_files(self, arrived: Iterator[tuple[str, Row]]) -> list[Row]:
+        admitted = (self._sources.admit(path, row) for path, row in arrived)
+        return [row for row in admitted if row.keys() - {self._sources.axis}]
+
+    def _seen(self, rows: list[Row], data: bytes = b"") -> list[Row]:
+        if self._silence is not None:
+            if rows:
+                self._silence = None
+            elif warning := self._silence.see(data):
+                self._note(warning)
+                self._silence = None
+        return rows
+
+
+class Silence:
+    """Watches output in which nothing has matched, and says so once an epoch's worth has gone by: when a second epoch
+    is named, or after many lines."""
+
+    def __init__(self, log: Path, trainer: str) -> None:
+        self._log, self._trainer = log, trainer
+        self._lines = 0
+        self._epochs: set[bytes] = set()
+        self._examples: dict[str, None] = {}
+
+    def see(self, data: bytes) -> str | None:
+        """The warning, when it is due."""
+        self._lines += data.count(b"\n") + data.count(b"\r")
+        self._epochs.update(_EPOCH.findall(data))
+        if len(self._examples) < 2:
+            for line in data.decode("utf-8", "replace").splitlines():
+                if len(self._examples) < 2 and any(item.name != "epoch" for item in generic.find(line)):
+                    self._examples[repr(clipped(line, 100))] = None
+        if self._lines < QUIET_LINES and len(self._epochs) < 2:
+            return None
+        like = f"; lines that look like metrics: {', '.join(self._examples)}" if self._examples else ""
+        return (
+            f"no pattern has matched in {self._lines} lines of output{like}; see what they match with: "
+            f"--test-patterns {self._log} --trainer {self._trainer}"
+        )
