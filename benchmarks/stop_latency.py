@@ -3,7 +3,8 @@
     python benchmarks/stop_latency.py [--runs 50]
 
 From the request (a flag that is polled, as for early termination and interrupts) to the moment the kernel knows no
-process of the trial any more. Targets: median below 1 s; a child that ignores SIGTERM, below its grace period and 1 s at worst.
+process of the trial any more. Targets: median below 1 s; a child that ignores SIGTERM, below its grace period and 1 s at
+worst.
 """
 
 from __future__ import annotations

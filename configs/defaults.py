@@ -74,7 +74,7 @@ _C.INPUT.PADDING = 10
 _C.DATASETS = CN()
 # Data sets to train on, joined: market1501, dukemtmc, msmt17, msmt17_v1, msmt17_v2, cuhk03_detected, cuhk03_labeled,
 # veri, occluded_duke, folder:FOLDER (any folders, see FOLDER_PATTERN) or synthetic (drawn when missing).
-# LAYOUT:FOLDER reads a layout from another folder than its usual one. A bare string is one name.
+# LAYOUT:FOLDER reads a layout from another folder than its usual one. Text is one name, or several with commas.
 _C.DATASETS.NAMES = ("market1501",)
 # Data sets to test on; empty: those of NAMES. Training evaluates on the first, tools/test.py on each.
 _C.DATASETS.TEST_NAMES = ("",)

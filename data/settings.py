@@ -10,7 +10,7 @@ from data.datasets import LAYOUTS, split_name
 
 
 def dataset_names(cfg: Any) -> tuple[str, ...]:
-    """DATASETS.NAMES as a tuple; a bare string is one name."""
+    """The data sets to train on."""
     return _names(cfg.DATASETS.NAMES)
 
 
@@ -20,7 +20,9 @@ def tested_names(cfg: Any) -> tuple[str, ...]:
 
 
 def _names(value: str | list[str] | tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(name for name in ((value,) if isinstance(value, str) else value) if name)
+    """Names, of which an element may hold several with commas: what is handy to write on a command line."""
+    elements = (value,) if isinstance(value, str) else value
+    return tuple(name.strip() for element in elements for name in element.split(",") if name.strip())
 
 
 def uses_identity_sampler(cfg: Any) -> bool:

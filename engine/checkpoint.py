@@ -1,8 +1,9 @@
 """Checkpoints: everything a run needs to go on as if it had never stopped.
 
 A checkpoint is a dictionary written by `torch.save` and read with `weights_only=True`, so that opening one runs
-no code: format (int), model, optimizer, ema, scaler and center (`engine.learner`), rng, progress and means
-(`engine.trainer`), num_classes, config (YAML text). The learning rate is a function of the configuration and the epoch and needs no state.
+no code: format (int); model, optimizer, ema, scaler and center (`engine.learner`); rng; progress and means
+(`engine.trainer`); num_classes; config (YAML text). The learning rate is a function of the configuration and the
+place in the run, and needs no state.
 """
 
 from __future__ import annotations

@@ -145,6 +145,11 @@ def _contradictions(config: CfgNode) -> Iterator[str]:
         yield f"MODEL.METRIC_LOSS_TYPE: {metric} needs MODEL.IF_WITH_CENTER yes"
     if metric == "center" and config.DATALOADER.SAMPLER == "triplet":
         yield "MODEL.METRIC_LOSS_TYPE: center alone cannot train; choose DATALOADER.SAMPLER softmax_triplet or softmax"
+    if config.SOLVER.FREEZE_EPOCHS and config.DATALOADER.SAMPLER == "triplet":
+        yield (
+            f"SOLVER.FREEZE_EPOCHS: {config.SOLVER.FREEZE_EPOCHS} leaves nothing to train with DATALOADER.SAMPLER"
+            " triplet; choose 0, or DATALOADER.SAMPLER softmax_triplet"
+        )
     choice, path = config.MODEL.PRETRAIN_CHOICE, config.MODEL.PRETRAIN_PATH
     if choice == "self" and not path:
         yield "MODEL.PRETRAIN_PATH: is empty, but MODEL.PRETRAIN_CHOICE self needs a file"

@@ -14,7 +14,7 @@ from yacs.config import CfgNode
 from engine.averaging import WeightAverage
 from engine.solver import build_optimizer, set_learning_rate
 from engine.world import World, share_statistics
-from modeling.backbones import TimmBackbone
+from modeling.backbones.timm_models import TimmBackbone
 from modeling.losses import build_center_loss, build_criterion, require_negatives
 from modeling.model import ReIDModel
 
@@ -28,8 +28,6 @@ class Learner:
         self.cfg, self.device, self.world = cfg, device, world
         self.criterion = build_criterion(cfg)
         model.to(device)
-        if cfg.MODEL.CHANNELS_LAST:
-            model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         # Averaged before the model is wrapped, compiled or made to talk to other processes.
         self.average = WeightAverage(model, cfg.SOLVER.EMA_DECAY) if cfg.SOLVER.EMA_DECAY else None
         if world.size > 1 and cfg.MODEL.SYNC_BN:
@@ -97,7 +95,10 @@ class Learner:
         wrapped = self._run
         waits = isinstance(wrapped, DistributedDataParallel) and not step
         with wrapped.no_sync() if waits else nullcontext():  # type: ignore[operator]
-            scores, features = (self.world.gather_batch(part.float()) for part in wrapped(images))
+            scores, features = wrapped(images)
+            if scores.dtype == self.model.autocast:
+                scores = scores.float()
+            scores, features = self.world.gather_batch(scores), self.world.gather_batch(features)
             loss = self.criterion(scores, features, pids)
             if self.center is not None:
                 loss = loss + self.cfg.SOLVER.CENTER_LOSS_WEIGHT * self.center(features, pids)

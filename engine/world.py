@@ -40,7 +40,7 @@ class World:
         """
         if self.size == 1:
             return part
-        gathered: Tensor = _Gather.apply(part, self)  # type: ignore[no-untyped-call]
+        gathered: Tensor = _Gather.apply(part, self)
         return gathered
 
     def gather_objects(self, part: Any) -> list[Any]:
@@ -102,7 +102,7 @@ def own_device(device: torch.device) -> torch.device:
     local_size = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     if device.type != "cuda" or local_size == 1:
         return device
-    if device.index is not None:
+    if str(device) != "cuda":
         raise ConfigError(f"MODEL.DEVICE: {device} for {local_size} processes; give cuda, and each takes its own GPU")
     if torch.cuda.device_count() < local_size:
         raise ConfigError(f"torchrun started {local_size} processes here, for {torch.cuda.device_count()} GPU(s)")
@@ -138,9 +138,9 @@ class _HostSyncBatchNorm(nn.modules.batchnorm._BatchNorm):
         dims = [0, *range(2, x.ndim)]
         shape = [1, -1, *[1] * (x.ndim - 2)]
         count = x.numel() // x.shape[1] * dist.get_world_size()
-        mean = _Sum.apply(x.sum(dims)) / count  # type: ignore[no-untyped-call]
+        mean = _Sum.apply(x.sum(dims)) / count
         centred = x - mean.view(shape)
-        variance = _Sum.apply(centred.pow(2).sum(dims)) / count  # type: ignore[no-untyped-call]
+        variance = _Sum.apply(centred.pow(2).sum(dims)) / count
         with torch.no_grad():
             assert self.running_mean is not None and self.running_var is not None and self.momentum is not None
             assert self.num_batches_tracked is not None
@@ -148,7 +148,8 @@ class _HostSyncBatchNorm(nn.modules.batchnorm._BatchNorm):
             self.running_mean.lerp_(mean, self.momentum)
             self.running_var.lerp_(variance * (count / max(count - 1, 1)), self.momentum)
         scale = (variance + self.eps).rsqrt() * self.weight
-        return (centred * scale.view(shape) + self.bias.view(shape)).to(input.dtype)
+        result: Tensor = centred * scale.view(shape) + self.bias.view(shape)
+        return result.to(input.dtype)
 
 
 class _Sum(torch.autograd.Function):

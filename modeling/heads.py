@@ -33,4 +33,4 @@ class CosineClassifier(nn.Linear):
 
     def forward(self, features: Tensor) -> Tensor:
         with torch.autocast(features.device.type, enabled=False):  # margins are lost in 8 bits of mantissa
-            return F.linear(F.normalize(features.float()), F.normalize(self.weight))
+            return F.linear(F.normalize(features.to(self.weight.dtype)), F.normalize(self.weight))

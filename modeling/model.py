@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 from yacs.config import CfgNode
 
-from modeling.backbones import TimmBackbone, build_backbone
+from modeling.backbones import build_backbone
+from modeling.backbones.timm_models import TimmBackbone
 from modeling.heads import CosineClassifier, GeM
 from utils.errors import ConfigError
 
@@ -22,7 +23,7 @@ class ReIDModel(nn.Module):
         gem: generalised-mean instead of average pooling.
         cosine: scores are cosines, for the margin losses.
         autocast: the lower precision to compute in where it is safe, bfloat16 or float16; None: float32.
-        channels_last: store feature maps so; the model is to be converted likewise.
+        channels_last: store feature maps, and the weights of convolutions, so.
     """
 
     def __init__(
@@ -55,6 +56,8 @@ class ReIDModel(nn.Module):
             self.classifier = nn.Linear(channels, num_classes, bias=not neck)
             if neck:
                 nn.init.normal_(self.classifier.weight, std=0.001)
+        if channels_last:
+            self.to(memory_format=torch.channels_last)
 
     @property
     def num_classes(self) -> int:

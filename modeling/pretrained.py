@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from yacs.config import CfgNode
 
-from modeling.backbones import TimmBackbone
+from modeling.backbones.timm_models import TimmBackbone
 from modeling.model import ReIDModel
 from utils.errors import TrainerError
 

@@ -17,7 +17,7 @@ FILE_KEYS = ("path", "format", "names", "units", "step")
 TABLE_KEYS = ("separator", "values")
 UNITS = {"percent": None, "fraction": FRACTION}
 FILE_FIELDS = ("output_dir", "trial_id")
-PIPE_ROW = r"\|(?P<cells>.*)\|"
+PIPE_ROW = r"[|+](?P<cells>.*)[|+]"
 
 T = TypeVar("T")
 

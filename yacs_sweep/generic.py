@@ -20,7 +20,7 @@ LIMIT = 1 << 12  # characters of a line that are looked at
 _SPLIT = r"(?:(?P<split>train(?:ing)?|val(?:id(?:ation)?)?|test(?:ing)?|eval(?:uation)?)[ _/-])?"
 _PAIR = re.compile(
     rf"(?<![\w./@%-]){_SPLIT}(?P<name>[a-z_][\w./@%()-]{{0,60}})[\"']?[ \t]{{0,4}}[:=][\"' \t]{{0,4}}"
-    rf"(?P<value>{NUMBER})(?P<percent>%?)(?![\w:/])",
+    rf"(?P<value>{NUMBER})%?(?![\w:/%]|(?<=%)\|)",
     re.IGNORECASE,
 )
 _EPOCH = re.compile(r"\bepoch\W{0,3}(?P<value>\d+(?:\.\d+)?)", re.IGNORECASE)

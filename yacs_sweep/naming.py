@@ -49,10 +49,10 @@ class Unit:
     divisor: float = 1.0
 
     def __call__(self, value: Number) -> Number:
-        return value * self.factor / self.divisor
+        return float(f"{value * self.factor / self.divisor:.15g}")  # 0.412, not 0.41200000000000003
 
 
-FRACTION = Unit(divisor=100.0)  # 41.2 (percent) is logged as 0.412, correctly rounded
+FRACTION = Unit(divisor=100.0)  # 41.2 (percent) is logged as 0.412
 
 
 @dataclass(frozen=True)

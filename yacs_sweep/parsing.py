@@ -9,7 +9,7 @@ metric repeats, when the axis moves, when something of another row is printed, o
 otherwise, so ten rows printed are ten rows logged. The axis (`epoch`) is carried into rows that do not print it
 themselves; an entry that logs nothing but the axis moves it without making a row.
 
-A line `METRIC {"epoch": 3, "val/mAP": 41.2}` is a row whatever the patterns are; no pattern is tried on it. A metric
+A line `METRIC {"epoch": 3, "val/mAP": 41.2}` is a row of its own whatever the patterns are; no pattern is tried on it. A metric
 that arrives in two ways (a pattern and a METRIC line, or a file) counts once: see `Sources`.
 """
 
@@ -54,9 +54,11 @@ class Sources:
 
     def admit(self, source: str, metrics: Row) -> Row:
         """What of `metrics` counts when it comes from `source`."""
-        if any(self._owner.setdefault(name, source) != source for name in metrics if name != self.axis):
-            return {name: v for name, v in metrics.items() if name == self.axis or self._owner[name] == source}
-        return metrics
+        return {
+            name: value
+            for name, value in metrics.items()
+            if name == self.axis or self._owner.setdefault(name, source) == source
+        }
 
 
 class LogParser:
@@ -251,7 +253,6 @@ class LogParser:
         found = self.sources.admit(source, found)
         if len(found) < offered and (not found or found.keys() == {self._axis_name}):
             return
-        found = dict(found)
         axis = found.pop(self._axis_name, None)
         if axis is not None and axis != self._axis:
             rows += self.flush()
@@ -259,7 +260,7 @@ class LogParser:
         if not found:
             rows += self.flush()
             return
-        if name is None and len(found) == 1:
+        if name is None and len(found) == 1 and source != "METRIC":
             name = next(iter(found)).partition("/")[0] if "/" in next(iter(found)) else ""
         if name is None or name != self._open_name or not self._open.keys().isdisjoint(found):
             rows += self.flush()

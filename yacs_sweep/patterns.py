@@ -25,7 +25,7 @@ _PATTERN_FIELD = re.compile(r"(?<!\\)\{([A-Za-z_]\w*)\}")
 _LIMITS = {0: 1 << 16, 1: 1 << 16, 2: 1 << 12, 3: 1 << 9}  # characters of a line, by the degree of a search's time
 # The same by the number of repeats that take (almost) any character: on a line that repeats the texts between them
 # hundreds of times, the ways to place them multiply.
-_WIDE_LIMITS = (1 << 16, 1 << 16, 1 << 12, 1 << 10, 1 << 9)
+_WIDE_LIMITS = (1 << 16, 1 << 16, 1 << 12, 1 << 10, 400, 256)
 
 NO_CONTEXT: Mapping[str, str] = {}
 _SEPARATOR_ROW = re.compile(r"[\s|:+=-]*")
@@ -168,11 +168,11 @@ class OpenTable:
         match = table.values(line)
         if match is None:
             return None
+        if _SEPARATOR_ROW.fullmatch(match["cells"]):
+            return {}
         cells = _split(match["cells"], table.separator)
         if len(cells) != len(self.columns):
             return None
-        if _SEPARATOR_ROW.fullmatch(match["cells"]):
-            return {}
         context = {**self.context, "row": cells[0]}
         return self.entry.names.metrics(zip(self.columns, cells, strict=True), context)
 
@@ -214,7 +214,8 @@ def compile_search(source: str) -> Search:
     if problems:
         raise ConfigError(problems)
     literals = tuple(text.encode("utf-8", "surrogateescape") for text in regex_tree.required_literals(tree))
-    wide = min(regex_tree.wide_repeats(tree), len(_WIDE_LIMITS) - 1)
+    wide = regex_tree.wide_repeats(tree) + regex_tree.wide_repeats(tree[:1])  # a search starts anywhere in the first
+    wide = min(wide, len(_WIDE_LIMITS) - 1)
     return Search(source, regex, literals, min(_LIMITS[degree], _WIDE_LIMITS[wide]))
 
 

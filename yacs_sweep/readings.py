@@ -9,7 +9,7 @@ from pathlib import Path
 from . import generic
 from .metric_files import Follower
 from .near_misses import clipped
-from .parsing import LogParser, Row, Sources
+from .parsing import LINE_LIMIT, LogParser, Row, Sources
 from .results import TrialPaths
 from .trainer import TrainerProfile
 
@@ -73,16 +73,20 @@ class Silence:
     def __init__(self, log: Path, trainer: str) -> None:
         self._log, self._trainer = log, trainer
         self._lines = 0
+        self._rest = b""
         self._epochs: set[bytes] = set()
         self._examples: dict[str, None] = {}
 
     def see(self, data: bytes) -> str | None:
         """The warning, when it is due."""
-        self._lines += data.count(b"\n") + data.count(b"\r")
-        self._epochs.update(_EPOCH.findall(data))
-        if len(self._examples) < 2:
-            for line in data.decode("utf-8", "replace").splitlines():
-                if len(self._examples) < 2 and any(item.name != "epoch" for item in generic.find(line)):
+        *lines, rest = (self._rest + data.replace(b"\r", b"\n")).split(b"\n")
+        self._rest = rest[:LINE_LIMIT]
+        self._lines += len(lines)
+        for whole in lines:
+            self._epochs.update(_EPOCH.findall(whole))
+            if len(self._examples) < 2:
+                line = whole.decode("utf-8", "replace")
+                if any(item.name != "epoch" for item in generic.find(line)):
                     self._examples[repr(clipped(line, 100))] = None
         if self._lines < QUIET_LINES and len(self._epochs) < 2:
             return None

@@ -1,8 +1,8 @@
 """What a sweep leaves on disk: ``trial.json``, ``metrics.jsonl``, ``stdout.log``, ``summary.json``, ``best.yml``.
 
 ``trial.json`` is the truth about a trial and is written by its agent alone; ``summary.json`` and ``best.yml`` are
-derived from it and written by the supervisor alone. Files appear whole or not at all (`write_atomically`); the two that grow
-(``metrics.jsonl``, ``stdout.log``) are appended line by line and need no closing.
+derived from it and written by the supervisor alone. Files appear whole or not at all (`write_atomically`); the two that
+grow (``metrics.jsonl``, ``stdout.log``) are appended line by line and need no closing.
 """
 
 from __future__ import annotations

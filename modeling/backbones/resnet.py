@@ -58,5 +58,5 @@ class IBN(nn.Module):
         self.BN = nn.BatchNorm2d(self.halves[1])
 
     def forward(self, x: Tensor) -> Tensor:
-        instance, batch = x.split(self.halves, 1)
+        instance, batch = torch.split(x, self.halves, 1)
         return torch.cat((self.IN(instance.contiguous()), self.BN(batch.contiguous())), 1)

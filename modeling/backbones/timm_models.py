@@ -86,7 +86,7 @@ def _is_of_one_size(name: str) -> bool:
     return bool(published and published.fixed_input_size)
 
 
-def _create(name: str, size: tuple[int, ...], **options: Any) -> nn.Module:
+def _create(name: str, size: tuple[int, ...], **options: Any) -> Any:
     timm = _timm()
     if not timm.is_model(name):
         near = difflib.get_close_matches(name, timm.list_models(), n=1)
@@ -95,8 +95,8 @@ def _create(name: str, size: tuple[int, ...], **options: Any) -> nn.Module:
     if _is_of_one_size(name):
         options["img_size"] = size
     try:
-        network: nn.Module = timm.create_model(name, num_classes=0, **options)
+        return timm.create_model(name, num_classes=0, **options)
     except Exception as error:  # as many types as timm has authors
         reason = " ".join(str(error).split())[:300] or type(error).__name__
-        raise ConfigError(f"MODEL.NAME: {PREFIX}{name} cannot be built for {size[0]}x{size[1]} images: {reason}") from None
-    return network
+        what = f"{PREFIX}{name} cannot be built for {size[0]}x{size[1]} images"
+        raise ConfigError(f"MODEL.NAME: {what}: {reason}") from None

@@ -48,7 +48,7 @@ KINDS = (
     ("SIGKILL", "supervisor, agent and guard at once"),
 )
 TRAINED_ROWS = 3  # of a finished toy trial: one epoch of two iterations and its evaluation
-LAUNCH_LIMIT = 120.0  # seconds after which a launcher counts as hung
+STANDSTILL = 60.0  # seconds without a new trial after which a launcher counts as hung
 
 
 def role_of(pid: int) -> str | None:
@@ -145,17 +145,21 @@ class Chaos:
 
     def torment(self, launchers: list[subprocess.Popen[bytes]], *, harmless: bool = False) -> None:
         """Faults at random moments until all of `launchers` have left."""
-        started = time.monotonic()
+        moved, done = time.monotonic(), -1
+        starting = self.random.random() < 0.7  # else they are hurt while they start, too
         while any(launcher.poll() is None for launcher in launchers):
-            if time.monotonic() - started > LAUNCH_LIMIT:
-                self.problems.append(f"a launcher has not left after {LAUNCH_LIMIT:.0f} s")
+            if (count := sum(1 for _ in self.home.glob("*/log/sweep/sweep/*/*/trial.json"))) != done:
+                moved, done = time.monotonic(), count
+            if time.monotonic() - moved > STANDSTILL:
+                self.problems.append(f"no launcher has started a trial, or left, for {STANDSTILL:.0f} s")
                 for launcher in launchers:
                     launcher.kill()
-            running = next(launcher for launcher in launchers if launcher.poll() is None)
+            running = next((launcher for launcher in launchers if launcher.poll() is None), launchers[0])
+            starting = starting and not any(role_of(pid) == "child" for pid in descendants(running.pid))
             try:
-                running.wait(self.random.uniform(0.05, 1.5))
+                running.wait(0.05 if starting else self.random.uniform(0.05, 1.2))
             except subprocess.TimeoutExpired:
-                if not harmless and not self.quiet:
+                if not (harmless or starting or self.quiet):
                     self.hurt(self.random.choice(launchers))
 
     # -- faults -----------------------------------------------------------------------------------------------------

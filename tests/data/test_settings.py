@@ -13,7 +13,7 @@ from data.settings import data_problems
 def test_good_settings_have_no_problems(make_cfg: Callable[..., CfgNode]) -> None:
     assert data_problems(make_cfg()) == []
     names = ("market1501", "market1501:other", "folder:mine", "msmt17_v1")
-    assert data_problems(make_cfg("DATASETS.NAMES", names, "DATASETS.TEST_NAMES", ("veri",))) == []
+    assert data_problems(make_cfg("DATASETS.NAMES", names, "DATASETS.TEST_NAMES", ("veri, dukemtmc",))) == []
     # A shuffled epoch has no identities per batch to divide into.
     assert data_problems(make_cfg("DATALOADER.SAMPLER", "softmax", "SOLVER.IMS_PER_BATCH", 5)) == []
 

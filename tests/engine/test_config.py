@@ -47,6 +47,7 @@ def test_overrides_win_over_the_file_and_the_file_over_defaults(tmp_path: Path) 
         ("WANDB.NAME", "2024", "2024"),
         ("WANDB.ENABLE", "True", True),
         ("MODEL.DEVICE", "cuda:1", "cuda:1"),
+        ("MODEL.NAME", "timm/vit_tiny_patch16_224", "timm/vit_tiny_patch16_224"),
     ],
 )
 def test_a_value_takes_the_type_of_its_default(plain: str, key: str, text: str, value: object) -> None:
@@ -93,6 +94,13 @@ def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
         (["MODEL.PRETRAIN_CHOICE", "self", "MODEL.PRETRAIN_PATH", "no.pth"], "no such file: no.pth"),
         (["SOLVER.IMS_PER_BATCH", "30"], "multiple of DATALOADER.NUM_INSTANCE"),
         (["DATASETS.NAMES", "market"], "market1501"),
+        (["MODEL.NAME", "tim/vit"], "senet154, mobilenet_v2 or timm/<name>"),
+        (["MODEL.METRIC_LOSS_TYPE", "triplet_center"], "needs MODEL.IF_WITH_CENTER yes"),
+        (
+            ["DATALOADER.SAMPLER", "triplet", "MODEL.METRIC_LOSS_TYPE", "center", "MODEL.IF_WITH_CENTER", "yes"],
+            "center alone cannot train",
+        ),
+        (["SOLVER.FREEZE_EPOCHS", "2", "DATALOADER.SAMPLER", "triplet"], "leaves nothing to train"),
     ],
 )
 def test_a_mistake_is_one_line_that_helps(plain: str, overrides: list[str], expected: str) -> None:

@@ -88,7 +88,7 @@ def train_both(config: Path, output: Path, *overrides: str, stop_at: str = "") -
 def learn_exactly(settings: dict[str, Any], path: Path) -> int:
     """Three steps in float64 on the process's part of each batch; the first process writes the weights."""
     cfg = _C.clone()
-    cfg.MODEL.NAME, cfg.MODEL.CHANNELS_LAST, cfg.SOLVER.FREEZE_EPOCHS = "resnet18", False, 1
+    cfg.MODEL.NAME, cfg.MODEL.CHANNELS_LAST = "resnet18", False
     cfg.SOLVER.OPTIMIZER_NAME, cfg.SOLVER.WEIGHT_DECAY = "SGD", 0.0
     cfg.merge_from_other_cfg(CfgNode(settings))
     generator = torch.Generator().manual_seed(1)
@@ -121,7 +121,10 @@ def assert_close(ours: dict[str, Any], theirs: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     "settings",
     [
-        {"MODEL": {"IF_WITH_CENTER": "yes", "ID_LOSS_TYPE": "cosface"}, "SOLVER": {"CENTER_LOSS_WEIGHT": 0.01}},
+        {
+            "MODEL": {"IF_WITH_CENTER": "yes", "ID_LOSS_TYPE": "cosface"},
+            "SOLVER": {"CENTER_LOSS_WEIGHT": 0.01, "FREEZE_EPOCHS": 1},
+        },
         {"DATALOADER": {"SAMPLER": "triplet"}, "MODEL": {"NECK": "no", "METRIC_LOSS_TYPE": "circle"}},
     ],
     ids=["all losses", "no identity loss"],

@@ -146,9 +146,10 @@ def test_adam_resumes_exactly_too(small_config: Path, tmp_path: Path) -> None:
 
 def test_everything_else_that_learns_resumes_exactly_too(small_config: Path, tmp_path: Path) -> None:
     everything = [
-        *("SOLVER.EMA_DECAY", "0.9", "MODEL.IF_WITH_CENTER", "yes", "MODEL.PRECISION", "fp16", "SOLVER.ACCUMULATE", "2"),
-        *("SOLVER.WARMUP_UNIT", "iteration", "SOLVER.WARMUP_ITERS", "6", "SOLVER.CLIP_NORM", "1", "SOLVER.LOG_PERIOD", "1"),
-        *("SOLVER.FREEZE_EPOCHS", "1", "SOLVER.SCHEDULE", "cosine", "MODEL.POOLING", "gem", "MODEL.ID_LOSS_TYPE", "cosface"),
+        *("SOLVER.EMA_DECAY", "0.9", "SOLVER.ACCUMULATE", "2", "SOLVER.CLIP_NORM", "1", "SOLVER.FREEZE_EPOCHS", "1"),
+        *("SOLVER.WARMUP_UNIT", "iteration", "SOLVER.WARMUP_ITERS", "6", "SOLVER.SCHEDULE", "cosine"),
+        *("MODEL.IF_WITH_CENTER", "yes", "MODEL.POOLING", "gem", "MODEL.ID_LOSS_TYPE", "cosface"),
+        *("MODEL.PRECISION", "fp16", "SOLVER.LOG_PERIOD", "1"),
     ]
     assert train(small_config, tmp_path / "whole", *everything) == 0
     signal_at("Epoch[2] Iteration[1/4]")  # between two batches of one step, which is done first

@@ -36,7 +36,9 @@ def test_without_timm_the_way_to_get_it_is_named() -> None:
 
 
 @needs_timm
-@pytest.mark.parametrize(("name", "channels", "pooled"), [("resnet18", 512, False), ("vit_tiny_patch16_224", 192, True)])
+@pytest.mark.parametrize(
+    ("name", "channels", "pooled"), [("resnet18", 512, False), ("vit_tiny_patch16_224", 192, True)]
+)
 def test_convolutional_networks_and_transformers_give_features(name: str, channels: int, pooled: bool) -> None:
     model = network(name)
     assert isinstance(model.base, TimmBackbone)

@@ -300,4 +300,3 @@ def test_a_full_disk_stops_the_sweep_and_leaves_what_was_done(tmp_path: Path, sm
     assert again.code == 0, again.out + again.err
     counts = json.loads((folder / "summary.json").read_text())["counts"]
     assert counts["finished"] == 3, counts
-

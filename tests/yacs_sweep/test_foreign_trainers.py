@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,8 +11,7 @@ from typing import Any
 import pytest
 
 from tests.sweeping import Ran, sweep, write_sweep
-from tests.wandb_server import launching
-from tests.wandb_server.server import WandbServer
+from tests.wandb_server import launching, start_server
 
 FOREIGN = Path(__file__).resolve().parents[1] / "foreign_trainers"
 
@@ -80,8 +80,9 @@ CASES = [
 ]
 
 
-def definition(case: Case) -> dict[str, Any]:
-    parameters = {name: {"values": values} for name, values in case.parameters.items()}
+def definition(case: Case, only_best: bool = False) -> dict[str, Any]:
+    values = {name: [value] for name, value in case.best.items()} if only_best else case.parameters
+    parameters = {name: {"values": found} for name, found in values.items()}
     return {"method": "grid", "metric": {"name": case.metric, "goal": case.goal}, "parameters": parameters}
 
 
@@ -92,12 +93,9 @@ def project(folder: Path, case: Case) -> dict[str, Any]:
     return {"trainer": copy / "trainer.yaml", "config": config}
 
 
-def check(ran: Ran, case: Case) -> dict[str, Any]:
+def check(ran: Ran, case: Case, points: int) -> dict[str, Any]:
     assert ran.code == 0, ran.out + ran.err
     summary = ran.summary
-    points = 1
-    for values in case.parameters.values():
-        points *= len(values)
     assert summary["counts"] == {"finished": points}
     best = summary["best"]
     assert best["params"] == case.best
@@ -110,22 +108,17 @@ def check(ran: Ran, case: Case) -> dict[str, Any]:
 def test_on_the_embedded_controller(tmp_path: Path, case: Case) -> None:
     settings = project(tmp_path, case)
     words = ("--sweep-config", write_sweep(tmp_path, definition(case)), "--wandb-mode", "disabled")
-    check(sweep(tmp_path, *words, **settings), case)
+    check(sweep(tmp_path, *words, **settings), case, math.prod(map(len, case.parameters.values())))
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.folder)
 def test_on_the_wandb_controller(tmp_path: Path, case: Case) -> None:
     settings = project(tmp_path, case)
-    server = WandbServer()
-    try:
-        ran = launching.sweep(server, tmp_path, *launching.new_sweep(tmp_path, definition(case)), **settings)
-        summary = check(ran, case)
-        assert summary["controller"] == "wandb"
-        runs = server.control.snapshot()["runs"]
-        assert len(runs) == len(summary["trials"])
-        assert all(sum(case.metric in row for row in run["rows"]) > 1 for run in runs.values())
-    finally:
-        server.close()
+    with start_server() as server:
+        ran = launching.sweep(server, tmp_path, *launching.new_sweep(tmp_path, definition(case, True)), **settings)
+        assert check(ran, case, 1)["controller"] == "wandb"
+        (run,) = server.control.snapshot()["runs"].values()
+        assert sum(case.metric in row for row in run["rows"]) == sum(case.metric in row for row in case.rows)
 
 
 def test_a_metrics_file_of_the_launchers_name_is_the_trainers_own(tmp_path: Path) -> None:

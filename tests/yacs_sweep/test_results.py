@@ -176,9 +176,7 @@ def test_a_stopped_holder_of_the_summarys_lock_does_not_hold_up_others(tmp_path:
         "from pathlib import Path\nfrom yacs_sweep.locks import exclusive\n"
         f"with exclusive(Path({str(paths.agents / 'summary.lock')!r})): print('held', flush=True); sys.stdin.read()"
     )
-    with subprocess.Popen(
-        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    ) as holder:
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == b"held\n"
         summary(paths).write()

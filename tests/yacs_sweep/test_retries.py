@@ -159,5 +159,3 @@ def _measured(output: str) -> list[str]:
     """The lines with numbers that training determines, each once: after a kill the last epoch is trained again."""
     told = [line for line in output.splitlines() if any(word in line for word in ("Loss: ", "mAP: ", "CMC"))]
     return list(dict.fromkeys(line.split(": ", 1)[1] for line in told))
-
-

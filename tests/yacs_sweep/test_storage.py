@@ -87,9 +87,7 @@ def test_what_dead_agents_left_running_is_ended_and_their_locks_go(tmp_path: Pat
         "os.kill(os.getpid(), 9)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == -signal.SIGKILL
-    left = subprocess.Popen(
-        ["sleep", "1000"], env={**os.environ, MARKER: f"t{os.getpid()}"}, start_new_session=True
-    )
+    left = subprocess.Popen(["sleep", "1000"], env={**os.environ, MARKER: f"t{os.getpid()}"}, start_new_session=True)
     (tmp_path / "ask.lock").touch()  # no agent's
     (tmp_path / "1-abc.lock").write_text("another-machine 17 token\n")  # not ours to judge
     (tmp_path / "2-abc.lock").write_bytes(b"\xff\x00")  # torn

@@ -37,8 +37,9 @@ def sweep_folder(folder: Path) -> Path:
 
 
 def agents_of(folder: Path) -> list[int]:
-    """Process ids of the sweep's agents, from their lock files."""
-    return [int(path.read_text().split()[1]) for path in (sweep_folder(folder) / "agents").glob("*.lock")]
+    """Process ids of the sweep's agents, from their lock files; those of others are empty."""
+    words = [path.read_text().split() for path in (sweep_folder(folder) / "agents").glob("*.lock")]
+    return [int(found[1]) for found in words if found]
 
 
 def test_failed_trials_are_failed_runs_with_exit_code_and_last_lines(tmp_path: Path) -> None:
@@ -54,7 +55,7 @@ def test_failed_trials_are_failed_runs_with_exit_code_and_last_lines(tmp_path: P
         summaries = [json.loads(run.summary) for run in found]
         assert [summary["sweep/exit_code"] for summary in summaries] == [1, 3, -9, 0, 0]
         assert "ValueError: toy crash" in summaries[0]["sweep/last_lines"]
-        assert "never logged" in summaries[3]["sweep/reason"] or "val/mAP" in summaries[3]["sweep/reason"]
+        assert "val/mAP" in summaries[3]["sweep/reason"]  # never logged
 
 
 def test_three_failures_in_a_row_end_the_sweep_and_show_the_first_error(tmp_path: Path) -> None:
@@ -135,6 +136,7 @@ def test_a_preempted_run_goes_on_where_nothing_of_it_is_on_disk(tmp_path: Path) 
 def test_second_ctrl_c_ends_a_deaf_trial_at_once(tmp_path: Path) -> None:
     words = new_sweep(tmp_path, grid(0.0001), "TOY.MODE", "deaf")
     with start_server() as server, started(server, tmp_path, *words) as launcher:
+        read_until(launcher, "▶")
         read_until(launcher, "deaf")
         until(lambda: [run.state for run in runs(server)] == ["running"])
         launcher.send_signal(signal.SIGINT)

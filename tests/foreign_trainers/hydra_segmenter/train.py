@@ -14,5 +14,5 @@ with open(os.path.join(config["hydra.run.dir"], "config.json"), "w") as file:
     json.dump(config, file)
 bonus = {"resnet18": 0.0, "resnet50": 0.1}[config["model.backbone"]]
 for epoch in range(int(config["train.num_epochs"])):
-    print("\rtraining: %d%%" % (50 * epoch), end="")
+    print("\rtraining:  %d%%|#####     | %d/2" % (50 * epoch, epoch), end="")
     print("\repoch=%d train_loss=%.3e val_miou=%.4f" % (epoch, 1 / (epoch + 1), float(config["optim.lr"]) + bonus), flush=True)

@@ -1,0 +1,115 @@
+"""A trained network as an ONNX file, checked against PyTorch."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import logging
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from yacs.config import CfgNode
+
+from engine.testing import load_model
+from modeling.model import ReIDModel
+from utils.errors import ConfigError, TrainerError
+from utils.files import TEMPORARY_SUFFIX
+
+PACKAGES = ("onnx", "onnxscript", "onnxruntime")
+TOLERANCE = 1e-4  # of a feature's largest value; both compute in float32, with other kernels
+
+
+@dataclass(frozen=True)
+class Export:
+    """What was written: image size in pixels, length of a feature, and the largest difference from PyTorch relative
+    to the largest value."""
+
+    size: tuple[int, int]
+    channels: int
+    difference: float
+
+
+def export_onnx(cfg: CfgNode, weights: str, output: Path) -> Export:
+    """Writes the network of `cfg` with `weights` (see `engine.testing.load_model`) as ONNX.
+
+    It takes images [batch, 3, H, W] float32, normalised as INPUT says, and gives features [batch, D], taken where
+    TEST.NECK_FEAT says and not scaled to unit length. The file is there only once onnxruntime has computed the same features with it.
+
+    Raises:
+        ConfigError: a package is missing.
+        TrainerError: the weights do not fit, the network cannot be exported, or its features differ.
+    """
+    _require_packages()
+    cfg = cfg.clone()
+    cfg.defrost()
+    cfg.MODEL.DEVICE, cfg.MODEL.PRECISION, cfg.MODEL.CHANNELS_LAST = "cpu", "fp32", False
+    model, _device = load_model(cfg, weights)
+    height, width = cfg.INPUT.SIZE_TEST
+    temporary = output.with_name(output.name + TEMPORARY_SUFFIX)
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        _write(model, torch.zeros(2, 3, height, width), temporary)
+        difference = _difference(model, temporary, (height, width))
+        if not difference <= TOLERANCE:
+            raise TrainerError(f"onnxruntime's features differ from PyTorch's by {difference:.1e} of the largest value")
+        temporary.replace(output)
+    except OSError as error:
+        raise TrainerError(f"cannot write {output}: {error.strerror or error}") from None
+    finally:
+        temporary.unlink(missing_ok=True)
+    return Export((height, width), model.channels, difference)
+
+
+def _require_packages() -> None:
+    missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
+    if missing:
+        raise ConfigError(f"ONNX export needs {', '.join(missing)}, not installed: pip install {' '.join(missing)}")
+
+
+def _write(model: ReIDModel, images: Tensor, path: Path) -> None:
+    chatter = logging.getLogger("torch.onnx")
+    level = chatter.level
+    chatter.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            torch.onnx.export(
+                model,
+                (images,),
+                str(path),
+                input_names=["images"],
+                output_names=["features"],
+                dynamic_shapes={"images": {0: torch.export.Dim("batch")}},
+                dynamo=True,
+                external_data=False,
+                verbose=False,
+            )
+    except OSError:
+        raise
+    except Exception as error:  # the exporter's own errors, and those of three libraries below it
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise TrainerError(f"this network cannot be exported: {reason}") from None
+    finally:
+        chatter.setLevel(level)
+
+
+def _difference(model: ReIDModel, path: Path, size: tuple[int, int]) -> float:
+    """The largest over a batch of one and one of three random images."""
+    runtime: Any = importlib.import_module("onnxruntime")
+    session = runtime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    generator = torch.Generator().manual_seed(0)
+    largest = 0.0
+    for batch in (1, 3):
+        images = torch.randn(batch, 3, *size, generator=generator)
+        with torch.inference_mode():
+            expected = model(images)
+        (found,) = session.run(["features"], {"images": images.numpy()})
+        if found.shape != tuple(expected.shape):
+            raise TrainerError(f"onnxruntime's features have the shape {found.shape}, not {tuple(expected.shape)}")
+        difference = (torch.from_numpy(found) - expected).abs().max() / expected.abs().max()
+        largest = max(largest, float(difference))
+    return largest

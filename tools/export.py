@@ -1,0 +1,53 @@
+"""Writes a trained network as ONNX and checks it: onnxruntime must compute the features PyTorch computes.
+
+The file takes images [batch, 3, height, width], float32, scaled to 0..1 and normalised by INPUT.PIXEL_MEAN and
+PIXEL_STD, and gives features [batch, D]. Needs the packages onnx, onnxscript and onnxruntime.
+
+Exit status: 0 written and checked, 2 a mistake in what was given, or the network cannot be exported.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from engine.config import load_config
+from utils.errors import TrainerError
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs the command line `argv`; returns the exit status."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    parser.add_argument(
+        "--config_file", "--config-file", "--cfg", required=True, metavar="FILE", help="experiment, as in configs/"
+    )
+    parser.add_argument(
+        "--weights", default="", metavar="FILE", help="default: TEST.WEIGHT, else the newest checkpoint in OUTPUT_DIR"
+    )
+    parser.add_argument("--output", default="model.onnx", metavar="FILE", help="default: model.onnx")
+    parser.add_argument("overrides", nargs=argparse.REMAINDER, metavar="KEY VALUE", help="settings, as for train.py")
+    args = parser.parse_args(argv)
+    try:
+        cfg = load_config(args.config_file, args.overrides)
+        from engine.export import export_onnx
+
+        export = export_onnx(cfg, args.weights, Path(args.output))
+    except TrainerError as error:
+        for line in str(error).splitlines():
+            print(f"export.py: {line}", file=sys.stderr)
+        return 2
+    height, width = export.size
+    print(
+        f"{args.output}: images [batch, 3, {height}, {width}] to features [batch, {export.channels}]; differs from"
+        f" PyTorch by {export.difference:.1e}"
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
