@@ -37,7 +37,8 @@ def export_onnx(cfg: CfgNode, weights: str, output: Path) -> Export:
     """Writes the network of `cfg` with `weights` (see `engine.testing.load_model`) as ONNX.
 
     It takes images [batch, 3, H, W] float32, normalised as INPUT says, and gives features [batch, D], taken where
-    TEST.NECK_FEAT says and not scaled to unit length. The file is there only once onnxruntime has computed the same features with it.
+    TEST.NECK_FEAT says and not scaled to unit length. The file is there only once onnxruntime has computed the same
+    features with it.
 
     Raises:
         ConfigError: a package is missing.

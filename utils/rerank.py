@@ -62,7 +62,7 @@ def reranked_distances(
     Images at equal distance count as near in the order queries, then gallery.
     """
     features = torch.cat([query, gallery]).float()
-    squares = features.pow(2).sum(1)
+    squares = torch.einsum("nd,nd->n", features, features)
     near = _nearest(features, squares, parameters.k1 + 1)
     weights = _encode(features, squares, near, parameters.k1)
     if parameters.k2 > 1:

@@ -208,9 +208,7 @@ def run_agent(channel: Channel, token: str) -> int:
 
 def _work(channel: Channel, job: Job, token: str) -> None:
     lock = OwnLock(job.paths.agents, job.index, token)
-    launch = replace(
-        load_launch(job.paths, job.limits), retries=job.retries, on_oom=job.on_oom, gpu_wait=job.gpu_wait
-    )
+    launch = replace(load_launch(job.paths, job.limits), retries=job.retries, on_oom=job.on_oom, gpu_wait=job.gpu_wait)
     agent = Agent(channel, job, launch, lock, token)
 
     def on_signal(number: int, frame: FrameType | None) -> None:

@@ -123,7 +123,7 @@ def sweep_profile(spec: SweepSpec, cwd: Path) -> CommandProfile:
         command=tuple(command),
         cwd=cwd,
         overrides="argparse",
-        metrics=LogFormat(()),
+        metrics=LogFormat((), generic=True),
         env={"WANDB_MODE": "disabled"},
         program=spec.program or "",
     )
@@ -134,7 +134,7 @@ def remarks(spec: SweepSpec) -> tuple[str, ...]:
     what = f"program {spec.program}" if spec.program else "command"
     lines = [
         f"the trainer is the sweep file's {what} (--trainer NAME uses a profile); "
-        'its metrics are read from lines such as METRIC {"epoch": 1, "val/loss": 0.5}'
+        'its metrics are read from lines such as METRIC {"epoch": 1, "val/loss": 0.5} or val_loss: 0.5'
     ]
     if spec.command and not any(word.startswith("${args") for word in spec.command):
         lines.append("warning: the command has no ${args}: the parameters do not reach the trainer")

@@ -27,6 +27,14 @@ _EPOCH = re.compile(r"\bepoch\W{0,3}(?P<value>\d+(?:\.\d+)?)", re.IGNORECASE)
 _SPLITS = {"tr": "train", "va": "val", "te": "test", "ev": "eval"}
 
 
+# With nothing but blanks between name and value only words that name metrics are believed.
+_LOOSE = re.compile(
+    r"(?<![\w./@%-])(?P<name>[a-z_@\d./-]{0,40}(?:loss|acc|err|lr|auc|iou|map|f1|bleu|rouge|precision|recall|rmse|mae|psnr|ssim"
+    rf"|ppl|perplexity|top|rank|score|dice)[\w.@/-]{{0,40}})[ \t]{{1,4}}(?P<value>{NUMBER})%?(?![\w:/])",
+    re.IGNORECASE,
+)
+
+
 @dataclass(frozen=True)
 class Found:
     """One metric of a line: its name, its value, and where the value stands."""
@@ -54,6 +62,16 @@ def find(line: str) -> Iterator[Found]:
         elif split:
             name = f"{split}{line[match.end('split')]}{name}"
         yield Found(name, value, match.start(), match.span("value"))
+
+
+def find_loosely(line: str) -> list[Found]:
+    """`find`, and what has no more than blanks between name and value (`Loss 0.5`): good enough to be asked about."""
+    found = list(find(line))
+    for match in _LOOSE.finditer(line[:LIMIT]):
+        value = to_number(match["value"])
+        if value is not None and all(match.span("value") != item.number for item in found):
+            found.append(Found(match["name"], value, match.start(), match.span("value")))
+    return found
 
 
 def metrics(line: str) -> dict[str, Number]:

@@ -107,7 +107,8 @@ def alike_lines(metric: str, names: Iterable[str], lines: Sequence[str], count: 
         if last not in line.lower() and not any(words and words[-1] in line.lower() for words in wanted):
             continue
         if any(
-            tuple(_words(item.name)) in wanted or similarity(metric, item.name) >= 0.8 for item in generic.find(line)
+            tuple(_words(item.name)) in wanted or similarity(metric, item.name) >= 0.8
+            for item in generic.find_loosely(line)
         ):
             shapes[re.sub(r"[-+]?\d[\d.,e+-]*", "0", line)] = line
     yield from list(shapes.values())[-count:]

@@ -6,10 +6,14 @@ import argparse
 import math
 import os
 import re
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from .yaml_reader import did_you_mean
+
+# What the user typed: the command of an installed launcher, or the script of a checkout.
+PROGRAM = "yacs-sweep" if os.path.basename(sys.argv[0]).startswith("yacs-sweep") else "sweep.py"
 
 EPILOG = """\
 examples:
@@ -23,7 +27,7 @@ created; 130 interrupted
 """
 
 
-_KEY = re.compile(r"[A-Z][A-Z0-9_]*(\.[A-Za-z0-9_]+)+")  # of a YACS tree
+_KEY = re.compile(r"[A-Za-z_]\w*(\.\w+)*\.(?!ya?ml$)\w+|\+{0,2}[A-Za-z_][\w.@/-]*=.*")  # KEY VALUE or key=value
 
 
 class Parser(argparse.ArgumentParser):
@@ -82,7 +86,7 @@ def whole(text: str) -> int:
 def make_parser() -> Parser:
     """The parser of the whole command line."""
     parser = Parser(
-        prog="sweep.py",
+        prog=PROGRAM,
         description="Search hyperparameters of a YACS trainer: on the W&B server when logged in, else embedded.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -133,7 +137,7 @@ def make_parser() -> Parser:
     add("gpu-wait", type=not_negative, default=30.0, metavar="SECONDS", help="for a trial's GPU memory to be free")
     add("test-patterns", metavar="LOGFILE", help="show what the trainer's patterns find in a log; start nothing")
     add("dry-run", action="store_true", help="show what would be searched and started; create nothing")
-    parser.add_argument("trailing", nargs="*", metavar="KEY VALUE", help="configuration given to every trial")
+    parser.add_argument("trailing", nargs="*", metavar="KEY VALUE", help="given to every trial; words with dashes after --")
     return parser
 
 
@@ -146,13 +150,16 @@ def _adder(parser: Parser, group: Any) -> Callable[..., None]:
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """The options; KEY VALUE words may stand anywhere between them. Exits with status 2 on wrong usage."""
-    options = make_parser().parse_intermixed_args(argv)
+    words = list(argv)
+    verbatim = words[words.index("--") + 1 :] if "--" in words else []  # for trainers that take --key=value
+    options = make_parser().parse_intermixed_args(words[: words.index("--")] if "--" in words else words)
     # `--sweep-config y.yaml SOLVER.GAMMA 0.5`: argparse cannot know where the list of files ends.
     files = options.sweep_config or []
     for place, word in enumerate(files[1:], start=1):
         if _KEY.fullmatch(word) and not os.path.exists(word):
             options.sweep_config, options.trailing = files[:place], [*files[place:], *options.trailing]
             break
+    options.trailing = [*options.trailing, *verbatim]
     return options
 
 

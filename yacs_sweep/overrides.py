@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from .coercion import coerce, plain
+from .coercion import plain
 from .errors import ConfigError
 from .schema import Schema
 from .trainer import TrainerProfile
@@ -45,7 +45,7 @@ class Overrides:
         if self.schema is None:
             return plain(value)
         try:
-            return coerce(value, self.schema.values[key])
+            return self.schema.coerce(key, value)
         except ValueError as error:
             raise ConfigError(f"{name if name == key else f'{name} ({key})'}: {error}") from None
 

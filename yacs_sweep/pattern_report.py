@@ -20,7 +20,7 @@ _ANSI = re.compile(rb"\x1b\[[0-?]*[ -/]*[@-~]")
 
 
 def show_patterns(profile: TrainerProfile, log: Path, say: Callable[[str], None] = print) -> int:
-    """Shows the report; returns 0 when anything matched, else 1.
+    """Shows the report; returns 0 when there is anything to log, else 1.
 
     Raises:
         ConfigError: the log cannot be read.
@@ -37,7 +37,7 @@ def show_patterns(profile: TrainerProfile, log: Path, say: Callable[[str], None]
         raise ConfigError(f"--test-patterns {log}: {error.strerror}") from None
     report.rows(report.parser.close())
     report.end()
-    return 0 if report.matches else 1
+    return 0 if report.row_count else 1
 
 
 def _lines(file: Iterator[bytes]) -> Iterator[bytes]:
@@ -64,7 +64,7 @@ class _Report:
         text = _ANSI.sub(b"", line).decode("utf-8", "replace")
         if len(self._kept) < KEPT_LINES and text.strip():
             self._kept.append(text)
-        if not self._hit and any(item.name != "epoch" for item in generic.find(text)):
+        if not self._hit and any(item.name != "epoch" for item in generic.find_loosely(text)):
             self._unmatched.setdefault(re.sub(r"[-+]?\d[\d.,:e+-]*", "0", text), (number, text))
 
     def rows(self, rows: list[Row]) -> None:
@@ -75,7 +75,7 @@ class _Report:
                 self.values.setdefault(name, []).append(value)
 
     def _matched(self, entry: MetricPattern | str, metrics: Mapping[str, float]) -> None:
-        self._hit = True
+        self._hit = self._hit or metrics.keys() != {"epoch"}
         name = entry if isinstance(entry, str) else f"metrics[{self._index(entry)}]"
         self.matches[name] += 1
         self.say(f"line {self.number}: {name} {show(metrics)}")
@@ -116,7 +116,7 @@ def suggest(line: str) -> str | None:
     log: dict[str, str] = {}
     source = ""
     at = None
-    for item in sorted(generic.find(line), key=lambda item: item.number):
+    for item in sorted(generic.find_loosely(line), key=lambda item: item.number):
         start, end = item.number
         if (at is not None and start < at) or item.name in log:
             continue
@@ -144,4 +144,4 @@ def _escaped(text: str) -> str:
     """The text as a pattern that takes other numbers and other blanks as well."""
     pattern = re.sub(r"\d+(?:\.\d+)?", "\0", text)
     pattern = re.sub(r"([.^$*+?{}\[\]\\|()])", r"\\\1", pattern)
-    return re.sub(r"[ \t]+", lambda match: " " if match[0] == " " else r"\\s+", pattern).replace("\0", r"[\d.]+")
+    return re.sub(r"[ \t]+", lambda match: " " if match[0] == " " else r"\s+", pattern).replace("\0", r"[\d.]+")

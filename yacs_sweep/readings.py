@@ -86,7 +86,7 @@ class Silence:
             self._epochs.update(_EPOCH.findall(whole))
             if len(self._examples) < 2:
                 line = whole.decode("utf-8", "replace")
-                if any(item.name != "epoch" for item in generic.find(line)):
+                if any(item.name != "epoch" for item in generic.find_loosely(line)):
                     self._examples[repr(clipped(line, 100))] = None
         if self._lines < QUIET_LINES and len(self._epochs) < 2:
             return None

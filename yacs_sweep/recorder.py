@@ -163,7 +163,7 @@ class Run:
     def _attempt(self, folder: Path, mode: str, transport: Transport) -> str | None:
         """Why W&B does not have everything, or None: it has."""
         try:
-            run = self._open(folder, mode)
+            run = self._open_or_end_service(folder, mode)
             self.folders.append(str(run.settings.sync_dir))
             if self.first_step is None:
                 self.name, self.first_step = run.name, run.starting_step
@@ -175,6 +175,13 @@ class Run:
         except Exception as error:
             wandb_client.mend_service(error)
             return reason_of(error)
+
+    def _open_or_end_service(self, folder: Path, mode: str) -> Any:
+        try:
+            return self._open(folder, mode)
+        except Exception:
+            wandb_client.end_service()  # it keeps the id of a run that could not be opened, and refuses it from then on
+            raise
 
     def _finish_timeout(self) -> float:
         """Seconds the client may take to send what is left once the trial has ended."""

@@ -19,6 +19,7 @@ from .controllers.wandb_sweep import WandbUnavailable
 from .controllers.wandb_sweep import create as create_remote
 from .errors import SweepError
 from .launch import remember, save_spec
+from .options import PROGRAM
 from .plan import Plan, new_paths
 from .preloading import preloading
 from .recorder import unsent
@@ -168,10 +169,10 @@ class Results:
 
     def resume_command(self) -> list[str]:
         """The command that goes on with this sweep."""
-        words = ["python", "tools/sweep.py", "--sweep_id", self.paths.sweep_id]
+        words = [PROGRAM] if PROGRAM == "yacs-sweep" else ["python", "tools/sweep.py"]
         if self.plan.launch.config_file:
-            words[2:2] = ["--config_file", os.path.relpath(self.plan.launch.config_file)]
-        return words
+            words += ["--config_file", os.path.relpath(self.plan.launch.config_file)]
+        return [*words, "--sweep_id", self.paths.sweep_id]
 
     def status(self, outcome: Outcome) -> int:
         """The exit status of the contract."""

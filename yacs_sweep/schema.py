@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from .coercion import Opaque, coerce
+from .coercion import Opaque, coerce, plain
 from .errors import ConfigError
 from .process import without_wandb
 from .trainer import TrainerProfile
@@ -25,13 +25,19 @@ _SCRIPT = Path(__file__).with_name("schema_reader.py")
 
 @dataclass(frozen=True)
 class Schema:
-    """Leaves of a tree by dotted key. `values` are the defaults with the configuration file merged in."""
+    """Leaves of a tree by dotted key. `values` are the defaults with the configuration file merged in.
+
+    `open` are sections ("" is the root) in which the trainer takes keys it does not know; `loose` says that it takes
+    values of another type than the default's.
+    """
 
     source: str
     values: Mapping[str, Any]
     sections: frozenset[str] = frozenset()
     renamed: Mapping[str, str] = field(default_factory=dict)
     deprecated: frozenset[str] = frozenset()
+    open: frozenset[str] = frozenset()
+    loose: bool = False
 
     def unknown(self, key: str, aliases: Sequence[str] = ()) -> str | None:
         """What is wrong with a key, with the nearest right ones; None when it is a leaf that can be set."""
@@ -44,7 +50,18 @@ class Schema:
         if key in self.sections:
             inside = [name for name in self.values if name.startswith(f"{key}.")]
             return f"is a section; name one of its keys: {', '.join(inside[:6])}{', …' if len(inside) > 6 else ''}"
+        if key.rpartition(".")[0] in self.open:
+            return None
         return f"no such key in {self.source}{self._hint(key, aliases)}"
+
+    def coerce(self, key: str, value: Any) -> Any:
+        """The value in the type of the key's default. Raises ValueError saying what is wrong and what is allowed."""
+        try:
+            return coerce(value, self.values.get(key))
+        except ValueError:
+            if self.loose and not isinstance(value, dict):
+                return plain(value)
+            raise
 
     def _hint(self, key: str, aliases: Sequence[str]) -> str:
         hint = did_you_mean(key, [*aliases, *self.values])
@@ -94,6 +111,8 @@ def read_schema(
         frozenset(answer["sections"]),
         answer["renamed"],
         frozenset(answer["deprecated"]),
+        frozenset(answer["open"]),
+        answer["loose"],
     )
     return _merged(schema, str(config_file), error["text"]) if error else schema
 
@@ -171,7 +190,7 @@ class _FileMerge:
         problem = self.schema.unknown(key)
         if problem is None:
             try:
-                self.values[key] = coerce(value, self.schema.values[key])
+                self.values[key] = self.schema.coerce(key, value)
                 self.bent = self.bent or type(self.values[key]) is not type(value)
             except ValueError as error:
                 problem = str(error)

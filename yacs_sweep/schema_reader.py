@@ -4,7 +4,8 @@
 
 The tree is loaded from FILE.py and the configuration file is merged by the tree's own method, so what counts is what
 the trainer's library does. One JSON object goes to stdout; whatever the trainer's code prints goes to stderr. Its keys:
-`defaults` and `values` (leaves by dotted key, before and after merging), `sections`, `renamed`, `deprecated`, and on a
+`defaults` and `values` (leaves by dotted key, before and after merging), `sections`, `renamed`, `deprecated`, `open`
+(sections that take new keys from KEY VALUE words; "" is the root), `loose` (values of another type are taken), and on a
 failure `error` with `stage` (load, config) and `text`.
 """
 
@@ -21,6 +22,8 @@ import importlib.util  # noqa: E402
 import json  # noqa: E402
 import os  # noqa: E402
 import traceback  # noqa: E402
+
+PROBE = "YACS_SWEEP_PROBE"  # a key no tree has
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -78,6 +81,22 @@ def registered(tree: Any, name: str) -> Any:
     return getattr(tree, "__dict__", {}).get(name) or {}
 
 
+def takes(tree: Any, key: str, word: str) -> bool:
+    """Whether the tree itself takes KEY VALUE; tried on a copy."""
+    try:
+        copy.deepcopy(tree).merge_from_list([key, word])
+    except Exception:
+        return False
+    return True
+
+
+def loose(tree: Any) -> bool:
+    """Whether values of another type than the default's are taken: a text for a number, a list for a text."""
+    strange = {int: "'x'", float: "'x'", str: "[1]"}
+    words = {type(value): (key, strange[type(value)]) for key, value, _ in walk(tree) if type(value) in strange}
+    return bool(words) and all(takes(tree, key, word) for key, word in words.values())
+
+
 def explain(error: BaseException) -> str:
     """One line: what went wrong, and where in the trainer's code."""
     text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
@@ -105,6 +124,10 @@ def read(schema: str, config_file: str) -> dict[str, Any]:
         renamed = dict(registered(tree, "__renamed_keys__"))
         answer["renamed"] = {key: new[0] if isinstance(new, tuple) else new for key, new in renamed.items()}
         answer["deprecated"] = sorted(registered(tree, "__deprecated_keys__"))
+        answer["open"] = [
+            key for key in [""] + answer["sections"] if takes(tree, (key + "." if key else "") + PROBE, "1")
+        ]
+        answer["loose"] = loose(tree)
         if config_file:
             stage = "config"
             tree.merge_from_file(config_file)

@@ -10,7 +10,7 @@ import contextlib
 import os
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from .errors import SweepError
@@ -31,6 +31,8 @@ ENVIRONMENT = {
     "WANDB_X_GRAPHQL_RETRY_WAIT_MAX_SECONDS": "3",
 }
 
+FINAL = (400, 404)  # statuses of answers that asking again does not change
+DEAF = "did not respond in time"  # what the client says of a service process that does not answer it
 _ATTEMPTS = re.compile(r'^.*?while retrying: |^.*giving up after \d+ attempt\(s\):? ?|(Get|Post|Put) "[^"]*": ')
 
 
@@ -42,11 +44,18 @@ class Unavailable(SweepError):
     """No answer, an answer that may be another one later, or a key that is not taken."""
 
 
+def client_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """An environment in which the client does our work and nobody else's."""
+    foreign = {f"WANDB_{name}" for name in FOREIGN}
+    return {name: value for name, value in environment.items() if name not in foreign} | ENVIRONMENT
+
+
 def prepare() -> None:
-    """Sets what the client reads from the environment; before its first import."""
-    for name in FOREIGN:
-        os.environ.pop(f"WANDB_{name}", None)
-    os.environ.update(ENVIRONMENT)
+    """Sets what the client reads from this process's environment; before its first import."""
+    environment = client_environment(os.environ)
+    for name in set(os.environ) - set(environment):
+        del os.environ[name]
+    os.environ.update(environment)
 
 
 class Transport:
@@ -69,14 +78,19 @@ class Transport:
                     self._api = wandb.Api(timeout=int(REQUEST_TIMEOUT))
                 return self._api._service_api.execute_graphql(operation, variables=variables, timeout=CALL_TIMEOUT - 10)
         except Exception as error:
-            response = getattr(error, "response", None)
-            status = response.http_status if response is not None else 0
-            if status in (400, 404):
+            status = http_status(error)
+            if status in FINAL:
                 raise Refused(f"{reason_of(error)} (HTTP {status})") from None
-            if response is None:  # not the server's word: the service process may be dead, or deaf
+            if getattr(error, "response", None) is None:  # not the server's word: the service may be dead, or deaf
                 self._api = None
                 mend_service(error)
             raise Unavailable(f"{reason_of(error)}{f' (HTTP {status})' if status else ''}") from None
+
+
+def http_status(error: BaseException) -> int:
+    """The HTTP status of the answer that the client's exception is about; 0 when there was none."""
+    response = getattr(getattr(error, "exc", error), "response", None)
+    return int(response.http_status) if response is not None else 0
 
 
 def reason_of(error: BaseException) -> str:
@@ -84,6 +98,8 @@ def reason_of(error: BaseException) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     if not lines:
         return type(error).__name__
+    if DEAF in str(error):
+        return "no answer in time"
     last = lines[-1] if "giving up after" in str(error) else lines[0]
     return _ATTEMPTS.sub("", last)[:300]
 
@@ -91,7 +107,7 @@ def reason_of(error: BaseException) -> str:
 def mend_service(error: BaseException) -> None:
     """Ends the service process if it is dead, or deaf as `error` says, so that the next call starts another one."""
     process = _service_process()
-    if process is not None and (process.poll() is not None or "did not respond in time" in str(error)):
+    if process is not None and (process.poll() is not None or DEAF in str(error)):
         end_service()
 
 

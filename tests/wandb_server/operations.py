@@ -90,10 +90,8 @@ def heartbeat(state: State, variables: Variables) -> Any:
 def upsert_bucket(state: State, variables: Variables) -> Any:
     """Create a run, start one that a sweep handed out, or update one (`id` names it by its storage id)."""
     entity, project = variables.get("entity"), variables.get("project")
-    if variables.get("name"):
-        run = state.run(variables["name"], entity, project)
-    else:
-        run = _run_by_id(state, variables.get("id") or "")
+    name = variables.get("name")
+    run = state.run(name, entity, project) if name else _run_by_id(state, variables.get("id") or "")
     inserted = run is None
     if run is None:
         run = state.create_run(variables["name"], entity, project)

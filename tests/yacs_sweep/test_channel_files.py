@@ -181,7 +181,11 @@ def test_a_sweep_optimises_a_metric_of_a_file(tmp_path: Path) -> None:
     )
     profile = tmp_path / "p.yaml"
     profile.write_text("command: [python, t.py]\ncwd: .\noverrides: argparse\nfiles: [{path: 'm-*.jsonl'}]\n")
-    search = {"method": "grid", "metric": {"name": "score", "goal": "maximize"}, "parameters": {"lr": {"values": [1, 2]}}}
+    search = {
+        "method": "grid",
+        "metric": {"name": "score", "goal": "maximize"},
+        "parameters": {"lr": {"values": [1, 2]}},
+    }
     words = ("--sweep-config", write_sweep(tmp_path, search), "--wandb-mode", "disabled")
     ran = sweep(tmp_path, *words, trainer=profile, config=None)
     assert ran.code == 0, ran.out + ran.err

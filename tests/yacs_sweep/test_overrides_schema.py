@@ -220,3 +220,50 @@ def test_the_reader_runs_on_python_3_7_with_the_standard_library_alone() -> None
     imported = {alias.name for node in ast.walk(parsed) if isinstance(node, ast.Import) for alias in node.names}
     imported |= {node.module or "." for node in ast.walk(parsed) if isinstance(node, ast.ImportFrom)}
     assert {name.partition(".")[0] for name in imported} <= sys.stdlib_module_names
+
+
+OWN_NODE = """
+class Node(dict):
+    def __init__(self, *given, **items):
+        super().__init__(*given, **items)
+
+    def merge_from_list(self, words):
+        for key, word in zip(words[::2], words[1::2]):
+            *above, leaf = key.split(".")
+            node = self
+            for name in above:
+                node = node[name]
+            if leaf not in node and node is not self.get("extra"):
+                raise KeyError(key)
+            node[leaf] = word
+
+cfg = Node(optim=Node(lr=0.1, name="sgd"), extra=Node(), epochs=3)
+"""
+
+
+def test_a_node_that_takes_new_keys_and_other_types(tmp_path: Path) -> None:
+    profile = trainer(tmp_path, OWN_NODE, "defaults.py:cfg")
+    schema = read(profile)
+    assert (schema.open, schema.loose) == (frozenset({"extra"}), True)
+    overrides = Overrides(profile, schema)
+    assert overrides.words({"extra.new": 5, "optim.lr": "auto", "epochs": 2}) == [
+        *("extra.new", "5", "optim.lr", "auto", "epochs", "2"),
+    ]
+    assert overrides.check("optim.lrr") == ["optim.lrr: no such key in defaults.py:cfg; did you mean optim.lr?"]
+
+
+def test_yacs_refuses_new_keys_and_other_types_and_so_do_we(tmp_path: Path) -> None:
+    # `new_allowed` is for files: merge_from_list refuses what is not there yet.
+    profile = trainer(tmp_path)
+    schema = read(profile, "MODEL: {FROM_FILE: 1}")
+    assert (schema.open, schema.loose) == (frozenset(), False)
+    overrides = Overrides(profile, schema)
+    assert overrides.words({"MODEL.FROM_FILE": 2, "train.lr": 1}) == ["MODEL.FROM_FILE", "2", "train.lr", "1.0"]
+    assert overrides.check("MODEL.NEW", [1])
+    assert overrides.check("train.lr", ["auto"])
+
+
+def test_without_a_schema_values_are_passed_as_written(tmp_path: Path) -> None:
+    (tmp_path / "p.yaml").write_text("command: [python, t.py]\n")
+    overrides = Overrides(load_profile(tmp_path / "p.yaml", project_root=tmp_path))
+    assert overrides.words({"any.key": 1, "b": "x"}) == ["any.key", "1", "b", "x"]

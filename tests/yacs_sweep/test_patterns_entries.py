@@ -207,7 +207,11 @@ def test_mistakes_of_an_inherited_profile_name_its_file_and_line(tmp_path: Path)
         f"{child}:3",
         f"{tmp_path / 'base.yaml'}:3",
     ]
-    for text, expected in (("extends: nobody", "no such profile"), ("extends: child.yaml", "in turn"), ("extends: 3", "3")):
+    for text, expected in (
+        ("extends: nobody", "no such profile"),
+        ("extends: child.yaml", "in turn"),
+        ("extends: 3", "3"),
+    ):
         child.write_text(text)
         with pytest.raises(ConfigError, match=rf"child\.yaml:1:\d+: extends: .*{expected}"):
             load_profile(child, project_root=tmp_path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from pathlib import Path
 
@@ -71,7 +72,9 @@ def test_speed(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [*LOGS, "reid"])
-@pytest.mark.parametrize("piece", ["{'a': 1, ", "iter: 1  a: 1 (2) ", "| Dataset |", "epoch: [1/2][3/4]\ta 1 ", "copypaste: AP,"])
+@pytest.mark.parametrize(
+    "piece", ["{'a': 1, ", "iter: 1  a: 1 (2) ", "| Dataset |", "epoch: [1/2][3/4]\ta 1 ", "copypaste: AP,"]
+)
 def test_a_line_of_ten_megabytes_does_not_stall(name: str, piece: str) -> None:
     log = (piece * (10_000_000 // len(piece)) + "\n").encode()
     start = time.process_time()
@@ -104,6 +107,23 @@ def test_a_number_of_processes_of_ones_own(tmp_path: Path) -> None:
     file.write_text("extends: [torchrun, reid]\nprocesses: 4\n")
     words = load_profile(file, project_root=tmp_path).command_line(config_file="c.yml", gpu_ids="0")
     assert "--nproc_per_node=4" in words
+
+
+def test_the_examples_of_the_guide_are_profiles(tmp_path: Path) -> None:
+    guide = (ROOT / "docs" / "trainers.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```yaml\n(.*?)^```", guide, re.S | re.M)
+    assert len(blocks) >= 4
+    for number, block in enumerate(blocks):
+        head = "" if block.startswith("command:") else "command: [t]\n"
+        head += "metrics:\n" if block.startswith("  - ") else ""
+        file = tmp_path / f"{number}.yaml"
+        file.write_text(head + block)
+        profile = load_profile(file, project_root=tmp_path)
+        assert profile.metrics.entries or profile.metrics.generic or profile.files
+    log = "iter: 19  loss: 1.5  lr: 0.01\nTask: bbox\nAP,AP50\n37.9,57.1\n| class | IoU |\n|--|--|\n| sky | 9 |\n"
+    parser = LogParser(load_profile(tmp_path / "2.yaml", project_root=tmp_path).metrics)
+    names = {name for row in parser.feed_chunk(log.encode()) + parser.close() for name in row}
+    assert names == {"iter", "train/loss", "train/lr", "val/bbox/AP", "val/bbox/AP50", "val/sky/IoU"}
 
 
 def test_the_json_schema_knows_what_the_reader_knows() -> None:

@@ -27,7 +27,12 @@ chatter
 
 def run(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, str(SWEEP), *words], cwd=folder, env=environment(folder), capture_output=True, text=True, timeout=60
+        [sys.executable, str(SWEEP), *words],
+        cwd=folder,
+        env=environment(folder),
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
 
 
@@ -65,6 +70,8 @@ def test_the_status_says_whether_anything_matched(tmp_path: Path) -> None:
         ("[12:00] Epoch 3 | train loss: 0.5, lr=1.00e+00", {"epoch": 3, "train/loss": 0.5, "lr": 1.0}),
         ("it's (odd) [x] \\ top-1=93.1% $", {"top-1": 93.1}),
         ("loss: 0.5  1.5  loss: 2", {"loss": 0.5}),
+        ("=> test_accuracy 0.6402", {"test_accuracy": 0.6402}),
+        ("Epoch: [0][0/10]\tLoss 2.00000 (2.00000)\tAccuracy@1 50.000", {"epoch": 0, "Loss": 2.0, "Accuracy@1": 50.0}),
     ],
 )
 def test_suggested_patterns_work_when_pasted(tmp_path: Path, line: str, values: dict[str, float]) -> None:
@@ -109,7 +116,9 @@ def test_the_reason_names_what_was_nearly_right() -> None:
     reason = explain("val/mAP", ["train/loss"], ["loss: 5", "mAP: 4.4 percent"], log_format)
     assert "never logged the sweep's metric val/mAP; metrics it logged: train/loss" in reason
     assert "lines like it: 'mAP: 4.4 percent'" in reason
-    assert "pattern metrics[0] nearly matched: on 'mAP: 4.4 percent' it matched 'mAP: 4.4' and then wanted '%'" in reason
+    assert (
+        "pattern metrics[0] nearly matched: on 'mAP: 4.4 percent' it matched 'mAP: 4.4' and then wanted '%'" in reason
+    )
     assert "no pattern of the profile logs" in explain("val/top1", [], [], log_format)
 
 

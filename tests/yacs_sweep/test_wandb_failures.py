@@ -27,8 +27,7 @@ from tests.wandb_server.launching import (
 from yacs_sweep import supervisor
 from yacs_sweep.cli import main
 
-SLOW = ("SOLVER.MAX_EPOCHS", "3", "TOY.SECONDS", "0.3")  # a trial of three seconds
-ROWS = list(range(12))
+SLOW = ("SOLVER.MAX_EPOCHS", "3", "TOY.SECONDS", "0.25")  # a trial of two seconds
 
 
 def sweep_folder(folder: Path) -> Path:

@@ -40,7 +40,9 @@ def baseline(logger: str, epochs: int, special: bool) -> Log:
     for epoch in range(1, epochs + 1):
         loss, acc, lr = numbers(epoch, special)
         said = f"{loss:.3f}", f"{acc:.3f}", f"{lr:.2e}"
-        lines.append("{}Epoch[{}] Iteration[{}/{}] Loss: {}, Acc: {}, Base Lr: {}".format(prefix, epoch, 20, 183, *said))
+        lines.append(
+            "{}Epoch[{}] Iteration[{}/{}] Loss: {}, Acc: {}, Base Lr: {}".format(prefix, epoch, 20, 183, *said)
+        )
         values = dict(zip(("train/loss", "train/acc", "train/lr"), map(of, said), strict=True))
         rows.append({**values, "epoch": epoch})
         lines.append(f"{prefix}Epoch {epoch} done. Time per batch: {83.2:.3f}[s] Speed: {211.94:.1f}[samples/s]")
@@ -83,7 +85,14 @@ def fast_reid(epochs: int, special: bool) -> Log:
             "|:-----------|:---------|:---------|:----------|:------|:-------|:---------|",
             "| Market1501 | 94.42    | 98.10    | 98.90     | 86.06 | nan    | 90.24    |\x1b[0m",
         ]
-        table = {"cmc_rank_1": 94.42, "cmc_rank_5": 98.1, "cmc_rank_10": 98.9, "mAP": 86.06, "mINP": math.nan, "metric": 90.24}
+        table = {
+            "cmc_rank_1": 94.42,
+            "cmc_rank_5": 98.1,
+            "cmc_rank_10": 98.9,
+            "mAP": 86.06,
+            "mINP": math.nan,
+            "metric": 90.24,
+        }
         named = {f"val/{place}{name}": value for place in ("", "Market1501/") for name, value in table.items()}
         rows.append({**named, "epoch": epoch})
     return Log("\n".join(lines) + "\n", rows)
@@ -123,7 +132,15 @@ def maskrcnn_benchmark(epochs: int, special: bool) -> Log:
         values = {"train/loss": of(said[0]), "train/loss_mask": of(said[1]), "train/time": 0.5, "train/lr": of(said[2])}
         average = {"train/loss_avg": of(said[1]), "train/loss_mask_avg": of(said[0]), "train/time_avg": 0.6}
         rows.append({**values, **average, "train/max_mem": 5120, "iter": iteration})
-        lines += [f"{prefix}", "Task: bbox", "AP, AP50, APs", "0.3779, 0.5901, -1.0000", "Task: segm", "AP, AP50", "0.3412, nan"]
+        lines += [
+            f"{prefix}",
+            "Task: bbox",
+            "AP, AP50, APs",
+            "0.3779, 0.5901, -1.0000",
+            "Task: segm",
+            "AP, AP50",
+            "0.3412, nan",
+        ]
         bbox = {"val/bbox/AP": 0.3779, "val/bbox/AP50": 0.5901, "val/bbox/APs": -1.0}
         rows.append({**bbox, "val/segm/AP": 0.3412, "val/segm/AP50": math.nan, "iter": iteration})
     return Log("\n".join(lines) + "\n", rows)

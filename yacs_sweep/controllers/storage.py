@@ -92,4 +92,6 @@ def open_storage(journal: Path, url: str | None) -> BaseStorage:
     try:
         return RDBStorage(url)
     except Exception as error:
-        raise ConfigError(f"--storage: cannot use that database: {type(error).__name__}: {str(error).splitlines()[0]}") from error
+        raise ConfigError(
+            f"--storage: cannot use that database: {type(error).__name__}: {str(error).splitlines()[0]}"
+        ) from error

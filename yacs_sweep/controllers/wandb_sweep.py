@@ -17,11 +17,15 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ConfigError
+from ..login import base_url
 from ..spec_model import SweepSpec
+from ..wandb_client import FINAL, client_environment, http_status, reason_of
 
 REQUEST_TIMEOUT = 60.0  # seconds one answer may take; a client that gives up earlier creates a second sweep
 PREFLIGHT_TIMEOUT = 12.0  # seconds for the first answer: is there a server, is the key right
 CALL_TIMEOUT = 150.0  # seconds for everything, then the process is killed
+SILENT_WAIT = 8.0  # seconds after which the user is told what is waited for
+MAYBE = "; it may have created a sweep nevertheless: look at the project's page"
 RETRY_FROM = 2.0  # the client's first retry comes no earlier: a faster creation made one sweep
 OVER = ("FINISHED", "CANCELED", "CANCELLED", "STOPPED", "CRASHED", "FAILED")
 
@@ -76,29 +80,41 @@ def look_up(path: str, project: str | None, entity: str | None) -> RemoteSweep:
 
 def _call(request: dict[str, Any]) -> RemoteSweep:
     root = str(Path(__file__).resolve().parent.parent.parent)
+    child = subprocess.Popen(
+        [sys.executable, "-c", CODE.format(root=root)],
+        env={**client_environment(os.environ), "WANDB_HTTP_TIMEOUT": f"{REQUEST_TIMEOUT:.0f}"},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
     try:
-        done = subprocess.run(
-            [sys.executable, "-c", CODE.format(root=root)],
-            input=json.dumps(request),
-            env={**os.environ, "WANDB_HTTP_TIMEOUT": str(int(REQUEST_TIMEOUT)), "WANDB_SILENT": "true"},
-            capture_output=True,
-            text=True,
-            timeout=CALL_TIMEOUT,
-            start_new_session=True,
-        )
+        out, err = _communicate(child, json.dumps(request))
     except subprocess.TimeoutExpired:
-        made = " It may have created a sweep: look at the project's page." if request["op"] == "create" else ""
-        raise WandbUnavailable(f"W&B did not answer within {CALL_TIMEOUT:.0f} s.{made}") from None
+        made = MAYBE if request["op"] == "create" else ""
+        raise WandbUnavailable(f"W&B did not answer within {CALL_TIMEOUT:.0f} s{made}") from None
+    finally:
+        child.kill()
+        child.wait()
     try:
-        answer = json.loads(done.stdout.splitlines()[-1])
+        answer = json.loads(out.splitlines()[-1])
     except (ValueError, IndexError):
-        lines = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
+        lines = err.strip().splitlines() or [f"exit status {child.returncode}"]
         raise WandbUnavailable(f"W&B's client failed: {lines[-1]}") from None
     if "unavailable" in answer:
         raise WandbUnavailable(answer["unavailable"])
     if "error" in answer:
         raise ConfigError(answer["error"])
     return RemoteSweep(**answer["sweep"])
+
+
+def _communicate(child: subprocess.Popen[str], request: str) -> tuple[str, str]:
+    try:
+        return child.communicate(request, timeout=SILENT_WAIT)
+    except subprocess.TimeoutExpired:
+        print(f"waiting for W&B, for {CALL_TIMEOUT:.0f} s at most", file=sys.stderr, flush=True)
+        return child.communicate(timeout=CALL_TIMEOUT - SILENT_WAIT)
 
 
 # -- in the process of its own ---------------------------------------------------------------------------------------
@@ -112,33 +128,30 @@ def main() -> None:
     try:
         answer = _answer(request)
     except Exception as error:
-        answer = {"error": _one_line(error)}
+        answer = {"error": reason_of(error)}
     os.write(answer_to, json.dumps(answer, default=str).encode() + b"\n")
     os._exit(0)  # the client's own exit can wait for a server that does not answer
-
-
-def _one_line(error: BaseException) -> str:
-    text = " ".join(str(error).split())
-    return text[:500] if text else type(error).__name__
 
 
 def _answer(request: dict[str, Any]) -> dict[str, Any]:
     import wandb
 
-    os.environ.setdefault("WANDB_X_GRAPHQL_RETRY_WAIT_MAX_SECONDS", "3")
-    where = os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")
     try:
         api = wandb.Api(timeout=int(PREFLIGHT_TIMEOUT))
         default_entity = api.default_entity
     except Exception as error:
-        return {"unavailable": f"W&B at {where} cannot be used: {_one_line(error)}"}
+        return _unavailable(error)
     if not default_entity:
-        return {"unavailable": f"W&B at {where} does not know your key; run `wandb login --relogin`"}
+        return {"unavailable": f"W&B at {base_url()} does not know your key; run `wandb login --relogin`"}
     entity = request["entity"] or default_entity
     project = request["project"] or "uncategorized"
     if request["op"] == "look_up":
         return _look_up(api, entity, project, request["id"], request["path"])
     return _create(api, entity, project, request["config"])
+
+
+def _unavailable(error: BaseException, more: str = "") -> dict[str, Any]:
+    return {"unavailable": f"W&B at {base_url()} cannot be used: {reason_of(error)}{more}"}
 
 
 def _look_up(api: Any, entity: str, project: str, sweep_id: str, given: str) -> dict[str, Any]:
@@ -147,7 +160,9 @@ def _look_up(api: Any, entity: str, project: str, sweep_id: str, given: str) -> 
     try:
         return {"sweep": _sweep(api.sweep(f"{entity}/{project}/{sweep_id}"))}
     except (wandb.errors.CommError, ValueError) as error:
-        reason = _one_line(error)
+        reason = reason_of(error)
+        if http_status(error) not in FINAL and "Could not find" not in reason:
+            return _unavailable(error)
         return {"error": f"--sweep_id {given}: no sweep {entity}/{project}/{sweep_id} on the W&B server ({reason})"}
 
 
@@ -173,12 +188,14 @@ def _create(api: Any, entity: str, project: str, config: dict[str, Any]) -> dict
         sweep_id = wandb.sweep({**config, "description": description}, entity=entity, project=project)
     except Exception as error:
         twins = _with_tag(api, entity, project, tag)
+        if not twins and http_status(error) in FINAL:
+            return {"error": f"W&B refuses the sweep: {reason_of(error)}"}
         if not twins:
-            return {"error": f"W&B refuses the sweep: {_one_line(error)}"}
+            return _unavailable(error, MAYBE if twins is None else "")
         sweep_id = twins[0]  # its answer was lost, the sweep is there
     note = ""
     if time.monotonic() - started >= RETRY_FROM:
-        twins = [twin for twin in _with_tag(api, entity, project, tag) if twin != sweep_id]
+        twins = [twin for twin in _with_tag(api, entity, project, tag) or [] if twin != sweep_id]
         if twins:
             note = (
                 f"the server was slow to answer and has created {', '.join(twins)} as well; "
@@ -187,10 +204,12 @@ def _create(api: Any, entity: str, project: str, config: dict[str, Any]) -> dict
     return {"sweep": _sweep(api.sweep(f"{entity}/{project}/{sweep_id}"), note)}
 
 
-def _with_tag(api: Any, entity: str, project: str, tag: str) -> list[str]:
-    """Sweeps of the project whose description carries the tag."""
+def _with_tag(api: Any, entity: str, project: str, tag: str) -> list[str] | None:
+    """Sweeps of the project whose description carries the tag; None if they cannot be listed."""
     try:
         sweeps = list(api.project(project, entity).sweeps())
         return [sweep.id for sweep in sweeps if tag in str(sweep.config.get("description", ""))]
+    except ValueError:  # there is no such project
+        return []
     except Exception:
-        return []  # the listing is a courtesy; the server has just failed
+        return None

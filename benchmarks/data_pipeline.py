@@ -1,0 +1,102 @@
+"""Training images a second and core: this trainer's data pipeline beside Pillow's, image by image.
+
+    python benchmarks/data_pipeline.py [--size 256 128 --batch 64]
+
+Both resize JPEG files of 128 x 64 pixels, mirror, pad, crop, normalise and erase, and stack a batch. Time is that of
+the processor, on one thread, so that others on the machine do not count.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+import numpy as np  # noqa: E402
+import torch  # noqa: E402
+from PIL import Image  # noqa: E402
+from torchvision import transforms as T  # noqa: E402
+
+from data.datasets.base import Sample  # noqa: E402
+from data.images import FileImages, Images, cached  # noqa: E402
+from data.loading import TrainImages  # noqa: E402
+from data.sampler import Draw  # noqa: E402
+from data.transforms import TrainTransform  # noqa: E402
+
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+def photographs(folder: Path, number: int) -> list[str]:
+    """JPEG files that compress like photographs: smooth colours and some noise."""
+    rng = np.random.default_rng(0)
+    paths = []
+    for image in range(number):
+        coarse = Image.fromarray(rng.integers(0, 256, (16, 8, 3), dtype=np.uint8)).resize(
+            (64, 128), Image.Resampling.BICUBIC
+        )
+        pixels = np.asarray(coarse, dtype=np.int16) + rng.integers(-12, 13, (128, 64, 3))
+        paths.append(str(folder / f"{image:05d}.jpg"))
+        Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(paths[-1], quality=90)
+    return paths
+
+
+def rate(batch: Callable[[list[int]], object], number: int, batch_size: int, seconds: float) -> float:
+    """Images a second of processor time, batches drawn at random."""
+    rng = np.random.default_rng(1)
+    batch(list(range(batch_size)))
+    images, started = 0, time.process_time()
+    while time.process_time() - started < seconds:
+        batch(rng.integers(0, number, batch_size).tolist())
+        images += batch_size
+    return images / (time.process_time() - started)
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("--size", type=int, nargs=2, default=(256, 128), metavar=("H", "W"))
+    arguments.add_argument("--batch", type=int, default=64)
+    arguments.add_argument("--images", type=int, default=1000)
+    arguments.add_argument("--seconds", type=float, default=5)
+    options = arguments.parse_args()
+    torch.set_num_threads(1)
+    size, number = list(options.size), options.images
+    pillow = T.Compose([
+        T.Resize(size), T.RandomHorizontalFlip(), T.Pad(10), T.RandomCrop(size), T.ToTensor(), T.Normalize(MEAN, STD),
+        T.RandomErasing(0.5, (0.02, 0.4), (0.3, 3.33)),
+    ])  # fmt: skip
+    transform = TrainTransform(size, MEAN, STD, flip_prob=0.5, erase_prob=0.5, padding=10)
+    with tempfile.TemporaryDirectory() as folder:
+        paths = photographs(Path(folder), number)
+        samples = [Sample(path, 0, 0) for path in paths]
+
+        def image_by_image(numbers: list[int]) -> object:
+            return torch.stack([pillow(Image.open(paths[n]).convert("RGB")) for n in numbers])
+
+        def ours(images: Images, finish: bool) -> Callable[[list[int]], object]:
+            split = TrainImages(samples, images, transform, finish=finish, max_unreadable=0)
+            return lambda numbers: split.__getitems__([Draw(n, n) for n in numbers])
+
+        started = time.process_time()
+        cache = cached(paths, size, Path(folder) / "cache", "train", print)
+        making = number / (time.process_time() - started)
+        runs = {
+            "Pillow, image by image": image_by_image,
+            "ours, cached": ours(cache, finish=True),
+            "ours, cached, augmented on an accelerator": ours(cache, finish=False),
+            "ours, not cached": ours(FileImages(paths, size), finish=True),
+        }
+        rates = {name: rate(run, number, options.batch, options.seconds) for name, run in runs.items()}
+    print(f"{size[0]} x {size[1]}, batches of {options.batch}; images a second of one core")
+    for name, value in rates.items():
+        print(f"{name:<44}{value:>9,.0f}{value / rates['Pillow, image by image']:>8.2f} x")
+    print(f"{'making the cache, once':<44}{making:>9,.0f}")
+
+
+if __name__ == "__main__":
+    main()
