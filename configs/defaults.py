@@ -80,9 +80,11 @@ _C.DATASETS.NAMES = ("market1501",)
 _C.DATASETS.TEST_NAMES = ("",)
 # Folder that holds the data sets' folders.
 _C.DATASETS.ROOT_DIR = "./datasets"
-# Of folder:FOLDER, the folders with the training, query and gallery images.
+# Of folder:FOLDER, the folder with the training images.
 _C.DATASETS.FOLDER_TRAIN = "train"
+# Of folder:FOLDER, the folder with the queries.
 _C.DATASETS.FOLDER_QUERY = "query"
+# Of folder:FOLDER, the folder with the gallery.
 _C.DATASETS.FOLDER_GALLERY = "gallery"
 # Of folder:FOLDER, the regular expression that finds identity (group pid) and camera (group camid, may be missing) in
 # an image's path below those folders.
@@ -188,9 +190,11 @@ _C.TEST.FLIP = False
 _C.TEST.PROTOCOL = "cross_camera"
 # Re-rank with k-reciprocal neighbours: yes or no.
 _C.TEST.RE_RANKING = "no"
-# Of re-ranking: neighbours (k1), neighbours that are averaged (k2), and weight of the original distance (lambda).
+# Of re-ranking: neighbours that must be mutual (k1).
 _C.TEST.RE_RANKING_K1 = 20
+# Of re-ranking: nearest images whose weights are averaged (k2); 1: none.
 _C.TEST.RE_RANKING_K2 = 6
+# Of re-ranking: weight of the original distance (lambda).
 _C.TEST.RE_RANKING_LAMBDA = 0.3
 # Expand each query by its nearest gallery images, this many; 0: do not.
 _C.TEST.QUERY_EXPANSION_K = 0

@@ -25,19 +25,13 @@ _ASSIGNMENT = re.compile(r"_C\.([A-Z][A-Z0-9_.]*) = (?!CN\(\))")
 
 
 def comments(source: str) -> dict[str, str]:
-    """What the comment above each key says; keys that follow one another share the comment above the first."""
+    """What the comment right above each key says."""
     said: dict[str, str] = {}
     block: list[str] = []
-    after_key = False
     for line in source.splitlines():
-        match = _ASSIGNMENT.match(line)
-        if match:
+        if match := _ASSIGNMENT.match(line):
             said[match[1]] = " ".join(block)
-        elif line.startswith("#"):
-            block = ([] if after_key else block) + [line.lstrip("# ")]
-        else:
-            block = []
-        after_key = match is not None
+        block = [*block, line.lstrip("# ")] if line.startswith("#") else []
     return said
 
 

@@ -27,6 +27,11 @@ READ_SIZE = 1 << 20  # bytes of a file at a time
 LINE_LIMIT = 1 << 20  # bytes; a longer line holds no metrics
 WAITING = 100_000  # rows between the thread and the trial; more than that makes the thread wait, not the trainer
 EVENTS = "*tfevents*"
+FOREIGN_ROWS = (
+    "warning: the trainer writes a metrics.jsonl of its own into the launcher's; say so in its profile, "
+    "files: [{path: '{output_dir}/metrics.jsonl'}], and they are kept apart and read"
+)
+OUR_ROW = b'{"step": '  # how every row of a metrics.jsonl of the launcher's begins
 NOT_FINITE = ("NaN", "Infinity", "-Infinity")  # as strict JSON has to write them
 
 Row = dict[str, Number]
@@ -66,6 +71,15 @@ def _has_tensorboard() -> bool:
         return importlib.util.find_spec("tensorboard") is not None
     except ValueError:
         return False
+
+
+def foreign_rows(ours: Path) -> int:
+    """Lines in the launcher's own metrics.jsonl that the launcher has not written."""
+    try:
+        with open(ours, "rb") as file:
+            return sum(not line.startswith(OUR_ROW) for line in file)
+    except OSError:
+        return 0
 
 
 class Reader(Protocol):

@@ -17,6 +17,7 @@ from .echo import Echo
 from .errors import SweepError
 from .gpu import FreeGround
 from .guard import descendants
+from .metric_files import FOREIGN_ROWS, foreign_rows
 from .near_misses import explain, sample
 from .overrides import Overrides
 from .preloading import Guards
@@ -390,6 +391,8 @@ class _Attempt:
             failure = Verdict("failed", "guard_lost", str(error))
         finally:
             output.close()
+        if foreign_rows(self._paths.metrics):
+            self.note(FOREIGN_ROWS)
         record.exit_code = end.status if end is not None else None
         verdict = failure or classify(
             end,

@@ -195,6 +195,35 @@ def test_the_cache_changes_nothing(make_cfg: MakeCfg, sampler: str) -> None:
         assert torch.equal(ours[0], theirs[0]) and ours[3] == theirs[3]
 
 
+@pytest.mark.parametrize("workers", [0, 2])
+def test_batches_finished_by_the_trainer_are_those_of_its_workers(make_cfg: MakeCfg, workers: int) -> None:
+    """As where there is an accelerator, but on the processor."""
+    cfg = make_cfg("DATALOADER.NUM_WORKERS", workers)
+    dataset = build_dataset(cfg)
+    loader = build_train_loader(cfg, dataset, seed=0)
+    loader.dataset.finish = False
+    loader.batch_sampler.set_epoch(3)
+    assert same([(images, pids) for images, pids in loader], train_batches(cfg, epoch=3))
+    ours, _ = build_eval_loader(cfg, dataset)
+    ours.dataset.finish = False
+    theirs, _ = build_eval_loader(cfg, dataset)
+    for (images, *_), (expected, *_) in zip(ours, theirs, strict=True):
+        assert torch.equal(images, expected)
+
+
+def test_without_a_place_for_the_cache_the_log_says_so_once(
+    make_cfg: MakeCfg, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "file").write_text("")
+    caplog.set_level("INFO", logger="reid_baseline.train")
+    cfg = make_cfg("DATALOADER.CACHE_DIR", str(tmp_path / "file" / "cache"))
+    loader, _ = build_eval_loader(cfg, build_dataset(cfg))
+    assert caplog.messages == []
+    list(loader)
+    list(loader)
+    assert [message.split(":")[0] for message in caplog.messages] == ["No image cache"]
+
+
 def test_the_processes_of_an_evaluation_share_its_images_in_order(make_cfg: MakeCfg) -> None:
     cfg = make_cfg()
     dataset = build_dataset(cfg)

@@ -5,6 +5,7 @@ import os
 import pickle
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -89,6 +90,15 @@ def test_a_folder_that_cannot_be_written_means_no_cache_and_a_line(paths: list[s
     images = make(paths, tmp_path / "file" / "cache", notes)
     assert isinstance(images, FileImages)
     assert len(notes) == 1 and "DATALOADER.CACHE_DIR" in notes[0] and str(tmp_path / "file" / "cache") in notes[0]
+
+
+def test_a_disk_without_room_is_not_filled(
+    paths: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=1000))
+    notes: list[str] = []
+    assert isinstance(make(paths, tmp_path / "cache", notes), FileImages)
+    assert "0.0 GB free" in notes[0] and folders(tmp_path / "cache") == []
 
 
 def test_what_a_killed_maker_left_is_no_cache_and_is_removed(paths: list[str], tmp_path: Path) -> None:

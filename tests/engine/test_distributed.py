@@ -19,6 +19,7 @@ from yacs.config import CfgNode
 import engine
 from configs.defaults import _C
 from data import ReIDDataset, Sample
+from data.sampler import Draw, RandomIdentitySampler, ShuffleSampler
 from engine.checkpoint import load_newest
 from engine.config import load_config
 from engine.evaluation_part import EvalPart
@@ -168,6 +169,25 @@ def test_a_batch_that_cannot_be_split_is_told(small_config: Path, tmp_path: Path
         told = (tmp_path / f"error_{rank}.txt").read_text(encoding="utf-8")
         assert told.startswith("SOLVER.IMS_PER_BATCH: 9 cannot be split among 2 processes")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("softmax", [True, False])
+def test_the_parts_of_a_batch_are_the_batch_augmentation_too(softmax: bool) -> None:
+    def batches(rank: int, world: int) -> list[list[Draw]]:
+        pids = [number // 5 for number in range(51)]
+        sampler = ShuffleSampler(51, 8, seed=3) if softmax else RandomIdentitySampler(pids, 8, 4, seed=3)
+        sampler.shard(rank, world)
+        sampler.set_epoch(2, start_batch=1)
+        found = list(sampler)
+        assert len(found) == len(sampler) - 1
+        return found
+
+    whole, parts = batches(0, 1), [batches(rank, 2) for rank in (0, 1)]
+    if softmax:
+        whole[-1].pop()  # the image by which two processes cannot share the epoch
+    for batch, *shares in zip(whole, *parts, strict=True):
+        assert len(shares[0]) == len(shares[1])
+        assert sorted(batch) == sorted(shares[0] + shares[1])
 
 
 def test_each_process_evaluates_its_part() -> None:

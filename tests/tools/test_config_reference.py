@@ -23,6 +23,6 @@ def test_every_setting_has_a_row_and_a_comment() -> None:
     assert "whole number, at least 1 |" in by_key["SOLVER.LOG_PERIOD"]
 
 
-def test_keys_in_a_row_share_a_comment() -> None:
-    source = "# Two\n# of them.\n_C.A.X = 1\n_C.A.Y = 2\n# Another.\n_C.A.Z = 3\n\n_C.B = CN()\n_C.B.X = 1\n"
-    assert TOOL["comments"](source) == {"A.X": "Two of them.", "A.Y": "Two of them.", "A.Z": "Another.", "B.X": ""}
+def test_a_comment_belongs_to_the_key_right_below_it() -> None:
+    source = "# Of\n# nothing.\n\n# Two\n# lines.\n_C.A.X = 1\n_C.A.Y = 2\n# Another.\n_C.A.Z = 3\n_C.B = CN()\n"
+    assert TOOL["comments"](source) == {"A.X": "Two lines.", "A.Y": "", "A.Z": "Another."}

@@ -131,3 +131,13 @@ def test_a_metrics_file_of_the_launchers_name_is_the_trainers_own(tmp_path: Path
     assert len(theirs) == 3 and '"note"' in theirs[0]
     assert f"--out={ran.dir / trial['name'] / 'output'}" in trial["command"]
     assert [row["step"] for row in ran.rows(trial["name"])] == [0, 1, 2]
+
+
+def test_a_metrics_file_of_the_launchers_name_is_noticed(tmp_path: Path) -> None:
+    case = next(case for case in CASES if case.folder == "argparse_regressor")
+    settings = project(tmp_path, case)
+    settings["trainer"].write_text("extends: argparse\ncommand: [python, fit.py]\ncwd: .\noutput_dir_key: out\n")
+    words = ("--sweep-config", write_sweep(tmp_path, definition(case, True)), "--wandb-mode", "disabled")
+    ran = sweep(tmp_path, *words, **settings)
+    assert ran.code == 1
+    assert ran.out.count("the trainer writes a metrics.jsonl of its own") == 1

@@ -13,6 +13,7 @@ for epoch in range(1, int(args.num_train_epochs) + 1):
     sys.stderr.flush()
     sys.stderr.write("\r")
     sys.stderr.flush()
-    print({"loss": 0.5 / epoch, "grad_norm": float("nan"), "learning_rate": args.learning_rate, "epoch": float(epoch)}, flush=True)
+    logs = {"loss": 0.5 / epoch, "grad_norm": float("nan"), "learning_rate": args.learning_rate}
+    print(dict(logs, epoch=float(epoch)), flush=True)
     rouge = 40 - abs(args.learning_rate - 2e-05) * 1e6
     print({"eval_loss": 0.6, "eval_rougeL": rouge, "eval_runtime": 1.5, "epoch": float(epoch)}, flush=True)
