@@ -38,7 +38,7 @@ def main() -> None:
     arguments.add_argument("--queries", type=int, default=3368)
     arguments.add_argument("--gallery", type=int, default=15913)
     arguments.add_argument("--dimensions", type=int, default=2048)
-    arguments.add_argument("--noise", type=float, default=5.0, help="1: everything is easy; 7: a useless network")
+    arguments.add_argument("--noise", type=float, default=3.1, help="3.1: mAP about 0.88; 5: 0.06")
     options = arguments.parse_args()
     noise = options.noise
     rng, generator = np.random.default_rng(0), torch.Generator().manual_seed(0)

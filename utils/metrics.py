@@ -73,13 +73,14 @@ class RankingMeter:
 
     def add(self, first_query: int, distances: FloatArray) -> None:
         """Takes the distances [N, gallery] of the queries first_query ... first_query + N - 1."""
+        scratch = np.empty(distances.shape[1:], dtype=distances.dtype)
         for query, row in enumerate(distances, start=first_query):
             same = self._by_pid[self._start[query] : self._end[query]]
             in_camera = self._gallery_camids[same] == self._query_camids[query]
             matches, junk = same[~in_camera], same[in_camera]
             if matches.size == 0:
                 continue
-            ranks = match_ranks(row, matches, junk)
+            ranks = match_ranks(row, matches, junk, scratch)
             self._precision[query] = np.mean(np.arange(1, ranks.size + 1) / (ranks + 1))
             self._inverse_penalty_sum += ranks.size / float(ranks[-1] + 1)
             if self._single_shot:
@@ -102,14 +103,22 @@ class RankingMeter:
         )
 
 
-def match_ranks(row: FloatArray, matches: IntArray, junk: IntArray) -> IntArray:
-    """Places, ascending and from 0, of the gallery images `matches` when `row` is sorted stably without `junk`."""
+def match_ranks(row: FloatArray, matches: IntArray, junk: IntArray, scratch: FloatArray) -> IntArray:
+    """Places, ascending and from 0, of the gallery images `matches` when `row` is sorted stably without `junk`.
+
+    `scratch`, like `row`, is overwritten: taking new memory for every query costs as much as sorting does.
+    """
     values = row[matches]
     # A match's place is the number of smaller distances: sorting values alone is several times faster than
     # an argsort, and only ties need the order of the gallery. Nothing after the last match matters.
     near = row <= values.max()
-    few = 4 * np.count_nonzero(near) < row.size
-    ordered = np.sort(row[near] if few else row)
+    count = np.count_nonzero(near)
+    if 4 * count < row.size:
+        ordered = np.compress(near, row, out=scratch[:count])
+    else:
+        ordered = scratch
+        ordered[:] = row
+    ordered.sort()
     ranks = np.searchsorted(ordered, values, side="left")
     tied = np.searchsorted(ordered, values, side="right") - ranks > 1
     for i in np.flatnonzero(tied):

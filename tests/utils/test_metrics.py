@@ -43,11 +43,14 @@ def random_ids(rng: np.random.Generator, queries: int, gallery: int) -> list[Ids
     return [rng.integers(0, high, size) for size, high in sizes]
 
 
+@pytest.mark.parametrize("good", [False, True], ids=["any network", "a good network"])
 @pytest.mark.parametrize("levels", [3, 40, 10**9], ids=["mostly ties", "some ties", "no ties"])
-def test_equals_the_protocol_by_the_book(levels: int) -> None:
+def test_equals_the_protocol_by_the_book(levels: int, good: bool) -> None:
     rng = np.random.default_rng(levels)
     ids = random_ids(rng, 60, 200)  # identities 10 and 11 are in the query only: no match
     distances = rng.integers(0, levels, (60, 200)).astype(np.float32)
+    if good:  # matches among the nearest, so that most of the gallery lies behind the last
+        distances[ids[0][:, None] == ids[2]] //= 5
     ours = rank(distances, *ids)
     cmc, mAP, mINP = by_the_book(distances, *ids)
     np.testing.assert_allclose(ours.cmc, cmc, rtol=1e-12)
