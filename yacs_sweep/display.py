@@ -14,7 +14,7 @@ def short(value: Any) -> str:
     """A parameter or metric value in few characters."""
     if isinstance(value, float):
         return f"{value:.4g}"
-    text = str(value)
+    text = "".join(letter if letter.isprintable() else "?" for letter in str(value))
     return text if len(text) <= 24 else text[:23] + "…"
 
 

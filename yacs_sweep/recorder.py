@@ -24,7 +24,7 @@ from .results import SweepPaths, TrialPaths, TrialRecord, number
 from .trial import Objective
 from .wandb_client import OUTAGE, Transport, bounded, reason_of
 
-RETRY = min(10.0, OUTAGE / 10)  # seconds between two attempts to open a run
+FIRST_RETRY, RETRY = 0.5, min(10.0, OUTAGE / 10)  # seconds between two attempts to open a run; doubled up to the second
 INIT_TIMEOUT = min(60.0, OUTAGE)  # seconds the client tries to open a run
 LOOK = 1.0  # seconds between two looks at what nobody notifies of
 SETTLE = 0.5  # seconds between two questions whether the server has closed the run
@@ -137,8 +137,10 @@ class Run:
         seconds after the trial's end. Raises nothing that W&B raises."""
         try:
             why = self._attempt(folder, self.identity.mode, transport)
+            pause = FIRST_RETRY
             while why is not None and self.identity.mode == "online" and not self._out_of_time():
-                self._pause()
+                self._pause(pause)
+                pause = min(RETRY, 2 * pause)
                 why = self._attempt(folder, "online", transport)
             if why is not None:
                 self.error = why
@@ -153,12 +155,12 @@ class Run:
     def _out_of_time(self) -> bool:
         return self.record is not None and time.monotonic() > self._ended + OUTAGE
 
-    def _pause(self) -> None:
-        deadline = time.monotonic() + RETRY
+    def _pause(self, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
         ended = self.record is not None
         while time.monotonic() < deadline and ended == (self.record is not None):
             self._changed.clear()
-            self._changed.wait(min(LOOK, RETRY))
+            self._changed.wait(min(LOOK, seconds))
 
     def _attempt(self, folder: Path, mode: str, transport: Transport) -> str | None:
         """Why W&B does not have everything, or None: it has."""

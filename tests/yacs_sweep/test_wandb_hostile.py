@@ -66,10 +66,10 @@ def test_hostile_names_values_and_parameters(tmp_path: Path, monkeypatch: pytest
     pwned = tmp_path / "pwned"
     command = f"train; touch {pwned} $(touch {pwned}) `touch {pwned}`"
     changes: list[dict[str, Any]] = [
-        {"TOY.MODE": command},
+        {"TOY.MODE": command + "\x1b"},
         {"base_lr": f"0.1; touch {pwned}"},
-        {"base_lr": {"$where": "1"}},
-        {"OUTPUT_DIR": "/tmp/elsewhere"},
+        {"base_lr": {"\x1b[2J": "1"}},
+        {"OUTPUT_DIR": "/tmp/elsewhere", "\x1b[2J": 1},
         {"base_lr": 0.0005},
     ]
     titles = ["../../../evil", "/etc/evil", "..", "-rf evil", "a\nb\x1b[2J" + "x" * 300]
@@ -99,7 +99,8 @@ def test_hostile_names_values_and_parameters(tmp_path: Path, monkeypatch: pytest
         assert any(command in word for word in trials[0]["command"])  # one word
         for place in (1, 2):
             assert "cannot be used" in trials[place]["reason"]
-        assert "parameters the sweep does not define: OUTPUT_DIR" in trials[3]["reason"]
+        assert "parameters the sweep does not define: ?[2J, OUTPUT_DIR" in trials[3]["reason"]
+        assert "\x1b" not in ran.out + ran.err
         assert "elsewhere" not in " ".join(trials[3]["command"])
         assert [run.state for run in runs(server)] == ["finished", "failed", "failed", "failed", "finished"]
         assert [len(steps(run)) for run in runs(server)] == [8, 0, 0, 0, 8]

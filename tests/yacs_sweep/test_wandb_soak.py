@@ -21,12 +21,12 @@ from yacs_sweep.wandb_client import OUTAGE_VARIABLE
 TRIALS = 200
 FLAT = 20 << 20  # bytes the memory of a launcher's process may grow or shrink by
 FAULTS = (
-    {"status": 503, "probability": 0.04},
-    {"status": 500, "probability": 0.02},
+    {"status": 503, "probability": 0.02},
+    {"status": 500, "probability": 0.01},
     {"status": 429, "probability": 0.02, "retry_after": 1.0},
-    {"kind": "drop", "probability": 0.03},
-    {"kind": "drop_after", "probability": 0.03},
-    {"kind": "delay", "delay": 1.0, "probability": 0.04},
+    {"kind": "drop", "probability": 0.015},
+    {"kind": "drop_after", "probability": 0.015},
+    {"kind": "delay", "delay": 1.0, "probability": 0.02},
     {"status": 401, "operation": "file_stream", "probability": 0.02},
     {"status": 403, "operation": "Heartbeat", "probability": 0.02},
 )

@@ -138,7 +138,7 @@ class WandbController:
     def _refusal(self, values: Mapping[str, Any], params: Mapping[str, Any]) -> str | None:
         """Why the server's point is not run."""
         if unknown := sorted(set(values) - self.defined):
-            return f"the server gave parameters the sweep does not define: {', '.join(unknown)[:200]}"
+            return f"the server gave parameters the sweep does not define: {printable(', '.join(unknown))[:200]}"
         if not self.spec.allows(params):
             return f"the point breaks a condition of the sweep: {' and '.join(self.spec.where)}"
         return None
@@ -148,7 +148,7 @@ class WandbController:
             record = turn.run(assignment, _Hooks(run, heart), refused=refused)
         except ConfigError as error:  # a value that no trainer could take
             empty = Assignment(assignment.id, assignment.name, assignment.number, {})
-            why = f"the server gave a value that cannot be used: {error}"
+            why = f"the server gave a value that cannot be used: {printable(str(error))}"
             record = turn.run(empty, _Hooks(run, heart), refused=why)
         except SweepError as error:  # results cannot be written: the run is not to seem to go on
             run.end(TrialRecord(assignment.id, assignment.name, 0, {}, state="failed", reason=str(error)))
@@ -243,6 +243,11 @@ class WandbController:
 def arguments(args: Mapping[str, Any]) -> dict[str, Any]:
     """Parameter values of a run command: `{"lr": {"value": 0.1}}`."""
     return {str(name): item.get("value") for name, item in args.items() if isinstance(item, Mapping)}
+
+
+def printable(text: str) -> str:
+    """What other people's text may do to a terminal left out."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 class _Hooks:
