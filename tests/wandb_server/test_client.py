@@ -108,6 +108,9 @@ wandb.agent(sweep, trial, project="p", entity="tester", count=3)
     with start_server() as server, client(server, tmp_path, script) as process:
         until(lambda: len(states(server)) == 3)
         last = list(server.control.snapshot()["runs"])[2]
+        until(lambda: states(server)[2] == "running")
+        beats = len(server.record.requests("Heartbeat"))
+        until(lambda: len(server.record.requests("Heartbeat")) > beats)  # by then it is inside the loop
         server.control.stop_run(last)
         said = output(process)
         assert "stopped 2 Exception()" in said
