@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from . import distributions
@@ -45,7 +46,7 @@ def read_parameters(notes: Notes, path: KeyPath, data: Any) -> tuple[Parameter, 
         notes.wrong(path, text)
         return ()
     reader = _Reader(notes)
-    reader.group(path, data, prefix="")
+    reader.group(path, data, above=())
     _check_parents(notes, reader.found, reader.paths)
     return tuple(reader.found.values())
 
@@ -56,7 +57,7 @@ class _Reader:
         self.found: dict[str, Parameter] = {}
         self.paths: dict[str, KeyPath] = {}
 
-    def group(self, path: KeyPath, data: dict[str, Any], prefix: str) -> None:
+    def group(self, path: KeyPath, data: dict[str, Any], above: tuple[str, ...]) -> None:
         for key, body in data.items():
             here = (*path, key)
             if not _NAME.fullmatch(key):
@@ -64,9 +65,10 @@ class _Reader:
                 hint = f"; did you mean {bare}? The trainer profile adds the dashes" if bare != key else ""
                 self.notes.wrong(here, f"not a parameter name: letters, digits and . _ - / only, a letter first{hint}")
                 continue
-            self.one(here, f"{prefix}{key}", body)
+            self.one(here, (*above, key), body)
 
-    def one(self, path: KeyPath, name: str, body: Any) -> None:
+    def one(self, path: KeyPath, keys: tuple[str, ...], body: Any) -> None:
+        name = ".".join(keys)
         if body is None:
             text = "has nothing under it; indent its lines further, or write `value: null` for the value null"
             self.notes.wrong(path, text)
@@ -75,27 +77,27 @@ class _Reader:
             if not self._unknown_keys(section, body):
                 return
             if "parameters" in section:
-                self._nested(section, name)
+                self._nested(section, keys)
             else:
-                self.add(path, _described(section, name))
+                self.add(path, keys, _described(section, name))
         elif isinstance(body, list):
-            self.add(path, _listed(self.notes, path, name, body))
+            self.add(path, keys, _listed(self.notes, path, name, body))
         elif not finite(body):
             self.notes.wrong(path, f"{show(body)} is not a finite number; quote it if a text is meant")
         else:
-            self.add(path, Parameter(name, "constant", value=body))
+            self.add(path, keys, Parameter(name, "constant", value=body))
 
-    def add(self, path: KeyPath, parameter: Parameter | None) -> None:
+    def add(self, path: KeyPath, keys: tuple[str, ...], parameter: Parameter | None) -> None:
         if parameter is None:
             return
         if parameter.name in self.paths:
             earlier = dotted(self.paths[parameter.name])
             self.notes.wrong(path, f"defines {parameter.name} again, already defined by {earlier}")
             return
-        self.found[parameter.name] = parameter
+        self.found[parameter.name] = replace(parameter, path=keys) if len(keys) > 1 else parameter
         self.paths[parameter.name] = path
 
-    def _nested(self, section: Section, name: str) -> None:
+    def _nested(self, section: Section, keys: tuple[str, ...]) -> None:
         for key in section.values:
             if key != "parameters":
                 section.wrong(key, "cannot stand beside `parameters`, which makes a group; remove one of them")
@@ -103,7 +105,7 @@ class _Reader:
         if len(section.path) > 2 * _MAX_DEPTH:
             section.wrong("parameters", f"nested more than {_MAX_DEPTH} deep")
         elif isinstance(inner, dict) and inner:
-            self.group(section.at("parameters"), inner, prefix=f"{name}.")
+            self.group(section.at("parameters"), inner, keys)
         else:
             section.wrong("parameters", "has nothing under it; are the parameters' lines indented?")
 

@@ -363,9 +363,17 @@ def _check_satisfiable(section: Section, spec: SweepSpec) -> None:
 
 
 def _path_of(section: Section, name: str) -> KeyPath:
+    return parameter_path(section.notes.document, name, section.at("parameters"))
+
+
+def parameter_path(document: Document, name: str, top: KeyPath = ("parameters",)) -> KeyPath:
     """The key path of a parameter, nested or not."""
-    top = section.at("parameters")
-    for path in section.notes.document.places:
+    for path in document.places:
         if path[: len(top)] == top and ".".join(str(part) for part in path[len(top) :] if part != "parameters") == name:
             return path
     return (*top, name)
+
+
+def unwrapped(document: Document) -> Document:
+    """The sweep itself when the file holds it under another key; any other document as it is."""
+    return _unwrapped(Notes(document)) if isinstance(document.data, dict) else document
