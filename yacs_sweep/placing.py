@@ -8,6 +8,7 @@ from typing import Any
 
 from .errors import ConfigError
 from .overrides import Overrides
+from .parameter_reader import PARAMETER_KEYS
 from .shared_files import SWEEPS
 from .spec import SweepSpec, find_sweep_file
 from .spec_reader import parameter_path, unwrapped
@@ -48,17 +49,17 @@ def placed_problems(options: argparse.Namespace, overrides: Overrides, spec: Swe
     document = sweep_document(options)
     if document is None and options.sweep_config:
         return []  # told already
-    written = document.data.get("parameters") if document is not None and isinstance(document.data, dict) else None
-    written = written if isinstance(written, dict) else {}
+    data = document.data if document is not None and isinstance(document.data, dict) else {}
+    top = next((key for key in data if key.lower() == "parameters"), "parameters")
+    written = data[top] if isinstance(data.get(top), dict) else {}
     if spec is None:
-        values: dict[str, tuple[Any, ...]] = {
-            str(name): () for name, body in written.items() if not isinstance(body, dict) or "parameters" not in body
-        }
+        plain = {name for name, body in written.items() if not isinstance(body, dict) or "parameters" not in body}
+        values: dict[str, tuple[Any, ...]] = {str(name): () for name in written if name in plain - {*PARAMETER_KEYS}}
     else:
         values = {item.name: item.extremes() for item in spec.parameters}
     problems = []
     for name, extremes in values.items():
         for problem in overrides.check(name, extremes):
-            path = parameter_path(document, name) if document else ()
+            path = parameter_path(document, name, (top,)) if document else ()
             problems.append(document.message(path, problem) if document and path in document.places else problem)
     return problems + overrides.collisions(values)

@@ -130,6 +130,16 @@ def test_a_nested_parameter_the_trainer_does_not_know_is_told_with_its_place(tmp
     assert "nested.yaml:5:7: parameters.SOLVER.parameters.BASE_LRR: SOLVER.BASE_LRR: no such key" in ran.err
 
 
+def test_a_wrapped_file_in_capitals_has_its_places_told(tmp_path: Path) -> None:
+    text = "config:\r\n  Method: GRID\r\n  Parameters:\r\n    solver.margin: [0.1]\r\n"
+    (tmp_path / "c.yaml").write_bytes(text.encode())
+    ran = sweep(tmp_path, "--sweep-config", "c.yaml")
+    assert ran.code == 2
+    (line,) = ran.err.splitlines()
+    assert "c.yaml:4:5: Parameters.solver.margin: solver.margin: no such key" in line
+    assert line.endswith("did you mean SOLVER.MARGIN?")
+
+
 def test_missing_configuration_file_option(tmp_path: Path) -> None:
     ran = sweep(tmp_path, "--lr_values", "1", config=None)
     assert (ran.code, ran.sweeps) == (2, [])
