@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from .errors import ConfigError, SweepError
+from .errors import ConfigError, SweepError, printable
 from .options import not_yet, parse
 
 
@@ -26,7 +26,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         plan = resume_plan(options) if options.sweep_id else make_plan(options)
         for warning in plan.spec.warnings:
-            print(f"warning: {warning}", file=sys.stderr)
+            print(f"warning: {printable(warning)}", file=sys.stderr)
         if options.dry_run:
             from .dry_run import describe
 
@@ -37,10 +37,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return run(plan, options)
     except ConfigError as error:
         for problem in error.problems:
-            print(f"error: {problem}", file=sys.stderr)
+            print(f"error: {printable(problem)}", file=sys.stderr)
         return 2
     except SweepError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {printable(str(error))}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130

@@ -5,6 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 
+def printable(text: str) -> str:
+    """What other people's text may do to a terminal left out; it can still have several lines."""
+    return "".join(letter if letter.isprintable() or letter == "\n" else "?" for letter in text)
+
+
 class SweepError(Exception):
     """Root of the launcher's errors; its text is one clear message for the user."""
 

@@ -5,28 +5,33 @@ from __future__ import annotations
 import argparse
 import os
 import random
+import shlex
 import shutil
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from .command import SWEEP_FILE, CommandProfile, remarks, trainer_of
+from .command import SWEEP_FILE, CommandProfile, names_trainer, remarks, trainer_of
 from .controllers.wandb_sweep import RemoteSweep, look_up
 from .errors import ConfigError
 from .launch import LaunchFile, find_sweep, load_spec_of, new_sweep_id
 from .login import is_logged_in
 from .metric_files import check as check_files
 from .overrides import Overrides
-from .placing import check_parameters, names_own_trainer, placed_problems, preset_folders
+from .recorder import unsent
 from .results import SweepPaths
 from .schema import read_schema
-from .spec import SweepSpec, load_spec, spec_from_options
+from .shared_files import SWEEPS
+from .spec import SweepSpec, find_sweep_file, load_spec, spec_from_options
 from .spec_model import DEFAULT_RESULTS_DIR
 from .trainer import TrainerProfile
 from .warm_start import WarmStart, read_points, read_prior
+from .yaml_reader import read_yaml_file
 
 T = TypeVar("T")
+# What a sweep's description on the W&B server may say; where its results go is not among it.
+FROM_SERVER = ("name", "method", "metric", "parameters", "early_terminate", "run_cap", "program", "command")
 
 
 @dataclass(frozen=True)
@@ -53,7 +58,6 @@ class Plan:
             output_dir=str(output_dir),
             trial_id="TRIAL_ID",
             overrides=[*self.launch.trailing, *self.overrides.words(params)],
-            params=params,
         )
 
 
@@ -73,6 +77,11 @@ class _Problems:
     def end(self) -> None:
         if self.found:
             raise ConfigError(list(dict.fromkeys(self.found)))
+
+
+def preset_folders() -> list[Path]:
+    """Where `--sweep-config NAME` looks: the current folder's sweeps/, then those that come with the launcher."""
+    return [Path("sweeps"), SWEEPS]
 
 
 def choose_controller(options: argparse.Namespace) -> tuple[str, tuple[str, ...]]:
@@ -185,6 +194,36 @@ def _config_file(options: argparse.Namespace, profile: TrainerProfile | None) ->
     return str(path.resolve())
 
 
+def check_parameters(spec: SweepSpec, overrides: Overrides) -> list[str]:
+    """Problems of the parameters as the trainer sees them: keys, types of every value they can take."""
+    return overrides.check_all({item.name: item.extremes() for item in spec.parameters})
+
+
+def _placed(options: argparse.Namespace, overrides: Overrides, spec: SweepSpec | None) -> list[str]:
+    """`check_parameters`, with the place in the sweep file; of a file that is wrong in other ways, its names alone."""
+    document = None
+    if options.sweep_config:
+        try:
+            path = find_sweep_file(options.sweep_config[0], preset_folders())
+            document = read_yaml_file(str(path), str(path))
+        except ConfigError:
+            return []  # told already
+    written = document.data.get("parameters") if document is not None and isinstance(document.data, dict) else None
+    written = written if isinstance(written, dict) else {}
+    if spec is None:
+        values: dict[str, tuple[Any, ...]] = {
+            str(name): () for name, body in written.items() if not isinstance(body, dict) or "parameters" not in body
+        }
+    else:
+        values = {item.name: item.extremes() for item in spec.parameters}
+    problems = []
+    for name, extremes in values.items():
+        for problem in overrides.check(name, extremes):
+            inside = document is not None and name in written
+            problems.append(document.message(("parameters", name), problem) if document and inside else problem)
+    return problems + overrides.collisions(values)
+
+
 def _trainer(
     problems: _Problems, load: Callable[[], TrainerProfile], python: str | None, config: str | None, words: list[str]
 ) -> tuple[TrainerProfile, Overrides, list[str], dict[str, Any]] | None:
@@ -218,9 +257,7 @@ def _checked(options: argparse.Namespace, known: SweepSpec | None, controller: s
     problems = _Problems()
     problems.found += _check_options(options, controller)
     spec = known or problems.attempt(lambda: _read_spec(options))
-    first = None
-    if spec is not None or options.trainer is not None or not names_own_trainer(options):
-        first = problems.attempt(lambda: trainer_of(options.trainer, spec, Path.cwd()))
+    first = problems.attempt(lambda: trainer_of(options.trainer, spec, Path.cwd()))
     before = len(problems.found)
     config = problems.attempt(lambda: _config_file(options, first))
     python = problems.attempt(lambda: _interpreter(options.python))
@@ -228,7 +265,7 @@ def _checked(options: argparse.Namespace, known: SweepSpec | None, controller: s
     if first is not None and len(problems.found) == before:
         trainer = _trainer(problems, lambda: first, python, config, options.trailing)
     if trainer is not None:
-        problems.found += placed_problems(options, trainer[1], spec)
+        problems.found += _placed(options, trainer[1], spec)
     seed = random.SystemRandom().getrandbits(31) if options.seed is None else options.seed
     warm, learned = WarmStart(), tuple[str, ...]()
     if trainer is not None and spec is not None and controller == "local":
@@ -339,7 +376,8 @@ def resume_plan(options: argparse.Namespace) -> Plan:
         raise ConfigError(
             f"--controller {options.controller}: sweep {paths.sweep_id} belongs to the {old.controller} controller"
         )
-    remote = _remote(options, old) if old.controller == "wandb" else None
+    owed = old.controller == "wandb" and unsent(paths)
+    remote = _remote(options, old, owed=owed) if old.controller == "wandb" else None
     trainer, config, python = _resumed_trainer(problems, options, old, spec)
     problems.end()
     assert trainer is not None
@@ -349,7 +387,8 @@ def resume_plan(options: argparse.Namespace) -> Plan:
     settled = sum(record.settled for record in paths.records())
     count = int(options.count) if options.count else remaining(old.target, settled, spec.grid_size)
     count = capped(count, spec.run_cap, settled)
-    if not options.count and target_reached(spec, paths):
+    ended = remote is not None and remote.over
+    if ended or (not options.count and target_reached(spec, paths)):
         count = 0
     warm, learned = WarmStart(), tuple[str, ...]()
     if old.controller == "local":
@@ -367,6 +406,8 @@ def resume_plan(options: argparse.Namespace) -> Plan:
     if options.optimize:
         spec = replace(spec, optimize=options.optimize)
     going_on = f"going on with sweep {paths.sweep_id}: {settled} trials done, {count} to go"
+    if remote is not None and ended:
+        going_on = f"the sweep is {remote.state.lower()} on the W&B server, which lacks rows of some trials: they are sent"
     notes = (going_on, *learned, *_cap_note(spec, options.count, settled))
     return Plan(spec, launch, profile, overrides, values, count, paths=paths, remote=remote, notes=notes, warm=warm)
 
@@ -393,12 +434,12 @@ def _resumed_trainer(
     return _trainer(problems, lambda: trainer_of(old.trainer, spec, Path.cwd()), python, config, words), config, python
 
 
-def _remote(options: argparse.Namespace, old: LaunchFile | None) -> RemoteSweep:
-    """The sweep on the W&B server, which must still take trials."""
+def _remote(options: argparse.Namespace, old: LaunchFile | None, *, owed: bool = False) -> RemoteSweep:
+    """The sweep on the W&B server, which must still take trials, unless rows are `owed` to it."""
     project = options.project or (old.project if old else None) or os.environ.get("WANDB_PROJECT")
     entity = options.entity or (old.entity if old else None) or os.environ.get("WANDB_ENTITY")
     remote = look_up(options.sweep_id, project, entity)
-    if remote.over:
+    if remote.over and not owed:
         raise ConfigError(f"--sweep_id {options.sweep_id}: the sweep is {remote.state.lower()} on the W&B server")
     return remote
 
@@ -410,8 +451,14 @@ def _resume_unknown(options: argparse.Namespace) -> Plan:
     if options.controller == "local" or (options.controller == "auto" and not is_logged_in()):
         raise ConfigError(f"{unknown}; not logged in to W&B)")
     remote = _remote(options, None)
-    described = {key: value for key, value in remote.config.items() if key != "description"}
+    described = {key: value for key, value in remote.config.items() if key in FROM_SERVER}
     spec = SweepSpec.from_dict(described, f"W&B sweep {remote.id}")
+    if options.trainer is None and names_trainer(spec):
+        words = shlex.join(spec.command or (str(spec.program),))
+        raise ConfigError(
+            f"--sweep_id {options.sweep_id}: what the sweep starts is described on the W&B server, where others can write "
+            f"({words[:200]}); --trainer '{SWEEP_FILE}' starts it all the same, --trainer PROFILE another trainer"
+        )
     if options.results_dir:
         spec = replace(spec, results_dir_base=options.results_dir)
     plan = _checked(options, spec, "wandb", ())

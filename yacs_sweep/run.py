@@ -15,10 +15,9 @@ import yaml
 
 from . import display
 from .agents import Job
-from .command import CommandProfile
 from .controllers.wandb_sweep import WandbUnavailable
 from .controllers.wandb_sweep import create as create_remote
-from .errors import SweepError
+from .errors import SweepError, printable
 from .launch import remember, save_spec
 from .options import PROGRAM
 from .plan import Plan, new_paths
@@ -30,8 +29,8 @@ from .trial import child_environment
 
 
 def say(text: str) -> None:
-    """One message of the launcher, told apart from the trainer's lines."""
-    print(f"[sweep] {text}", flush=True)
+    """One message of the launcher, told apart from the trainer's lines. It may hold what a server says."""
+    print(f"[sweep] {printable(text)}", flush=True)
 
 
 def create(plan: Plan, paths: SweepPaths) -> None:
@@ -158,9 +157,7 @@ class Results:
             return profile.command_line(python=self.plan.launch.python, config_file=self.paths.best)
         found = self.summary.best()
         assert found is not None
-        own = isinstance(profile, CommandProfile)  # takes no folder, but the file of its parameters is in one
-        folder = self.paths.dir / (found.name if own else f"train-{found.name}")
-        return self.plan.trial_command(found.params, folder)
+        return self.plan.trial_command(found.params, self.paths.dir / f"train-{found.name}")
 
     def _typed(self, words: list[str]) -> str:
         """As one would type it here: in the trainer's folder where that is another one, paths short where it is not."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import math
 import os
+import signal
 import socket
 import subprocess
 import time
@@ -39,6 +40,10 @@ from .trainer import TrainerProfile
 
 TAIL_BYTES = 1 << 16  # of output, for the last lines and the reason
 LAST_LINES = 20
+# How a trainer ends by a signal meant for the whole job. A scheduler sends it to every process of the job, and ours may
+# be the last to get it.
+SIGNALLED = (-signal.SIGTERM, 128 + signal.SIGTERM, -signal.SIGINT, 128 + signal.SIGINT)
+SIGNALLED_WAIT = 1.0  # seconds in which it must have come
 STOP_GRACE = 2.0  # seconds a trial that is given up gets between SIGTERM and SIGKILL
 
 
@@ -230,7 +235,6 @@ class TrialRunner:
             trial_id=assignment.id,
             gpu_ids=",".join(self.gpu_ids),
             overrides=words,
-            params=assignment.params,
         )
         # A trial that goes on in its folder: as the same trial, in another attempt.
         before = TrialRecord.load(paths.record) if paths.record.exists() else None
@@ -289,6 +293,10 @@ class TrialRunner:
                 verdict = attempt.run()
                 if held := self.ground.wait(attempt.pids, lambda: self.stop_requested() is not None):
                     self.on_event("note", {"text": f"{record.name}: {held}"})
+                signalled = verdict.cause == "guard_lost" or record.exit_code in SIGNALLED
+                if verdict.state == "failed" and signalled and (stop := self._awaited_stop()):
+                    verdict = requested(stop, record.exit_code)
+                    break
                 retries = verdict.retries(self.launch.retries, self.launch.on_oom)
                 if record.attempts > retries:
                     break
@@ -302,6 +310,13 @@ class TrialRunner:
         finally:
             attempt.close()
         return self._end(record, paths, verdict)
+
+    def _awaited_stop(self) -> Stop | None:
+        """The stop that is asked for within `SIGNALLED_WAIT`."""
+        deadline = time.monotonic() + SIGNALLED_WAIT
+        while (stop := self.stop_requested()) is None and time.monotonic() < deadline:
+            time.sleep(0.05)
+        return stop
 
     def _end(self, record: TrialRecord, paths: TrialPaths, verdict: Verdict) -> TrialRecord:
         record.state, record.cause, record.reason = verdict.state, verdict.cause, verdict.reason
@@ -374,11 +389,10 @@ class _Attempt:
         end: Exit | None = None
         try:
             self.guard = self.runner.guards.get()
-            told = launch.profile.write_parameters(launch.profile.output_dir(self._paths.dir), record.params)
             end = run_child(
                 self.guard,
                 record.command,
-                child_environment({**launch.profile.env, **told}, os.environ),
+                child_environment(launch.profile.env, os.environ),
                 launch.profile.cwd,
                 limits=launch.limits,
                 on_output=output.write,

@@ -32,6 +32,7 @@ ENVIRONMENT = {
 }
 
 FINAL = (400, 404)  # statuses of answers that asking again does not change
+DEAD = "MailboxClosedError"  # the exception without a text that the client raises when its service process dies
 DEAF = "did not respond in time"  # what the client says of a service process that does not answer it
 _ATTEMPTS = re.compile(r'^.*?while retrying: |^.*giving up after \d+ attempt\(s\):? ?|(Get|Post|Put) "[^"]*": ')
 
@@ -97,7 +98,8 @@ def reason_of(error: BaseException) -> str:
     """What went wrong, in one line, without the client's account of its attempts."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     if not lines:
-        return type(error).__name__
+        name = type(error).__name__
+        return "the client's service process died" if name == DEAD else name
     if DEAF in str(error):
         return "no answer in time"
     last = lines[-1] if "giving up after" in str(error) else lines[0]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import time
 from pathlib import Path
 
@@ -33,6 +34,12 @@ SLOW = ("SOLVER.MAX_EPOCHS", "3", "TOY.SECONDS", "0.25")  # a trial of two secon
 def sweep_folder(folder: Path) -> Path:
     (found,) = (folder / "log" / "sweep" / "sweep").iterdir()
     return found
+
+
+def processes_below(pid: int) -> list[int]:
+    """Descendants, parents before their children."""
+    found = subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True, check=False).stdout.split()
+    return [int(child) for child in found] + [below for child in found for below in processes_below(int(child))]
 
 
 def agents_of(folder: Path) -> list[int]:
@@ -113,6 +120,26 @@ def test_sigterm_gives_the_run_back_and_the_next_agent_resumes_it(tmp_path: Path
         assert len(again.rows(title)) == len(before) + 8
 
 
+def test_a_scheduler_that_signals_every_process_of_the_job_loses_nothing(tmp_path: Path) -> None:
+    """The trainer first, the client's service process too, the launcher last."""
+    with start_server() as server:
+        with started(server, tmp_path, *new_sweep(tmp_path, grid(0.0001), *SLOW)) as launcher:
+            read_until(launcher, "Epoch[2]")
+            below = processes_below(launcher.pid)
+            assert len(below) >= 4  # agent, service process, guard, trainer
+            for pid in [*reversed(below), launcher.pid]:
+                os.kill(pid, signal.SIGTERM)
+                time.sleep(0.03)
+            code, out = end_of(launcher, 30)
+            assert code == 130, out
+        (run,) = runs(server)
+        assert (run.state, run.exit_code) == ("preempted", 143), out
+        rows = (sweep_folder(tmp_path) / run.title / "metrics.jsonl").read_text().splitlines()
+        assert steps(run) == list(range(len(rows)))
+        assert json.loads((sweep_folder(tmp_path) / "summary.json").read_text())["counts"] == {"killed": 1}
+        until(lambda: not processes_with(str(tmp_path)), 5)
+
+
 def test_a_preempted_run_goes_on_where_nothing_of_it_is_on_disk(tmp_path: Path) -> None:
     here, there = tmp_path / "here", tmp_path / "there"
     here.mkdir()
@@ -147,6 +174,20 @@ def test_second_ctrl_c_ends_a_deaf_trial_at_once(tmp_path: Path) -> None:
         assert time.monotonic() - again < 8.0
         assert runs(server)[0].state == "killed"
         assert not processes_with(str(tmp_path))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_the_sweep_is_created_says_what_may_be_there(tmp_path: Path, number: int) -> None:
+    with start_server() as server:
+        server.control.add_fault(kind="delay", delay=30.0, operation="UpsertSweep")
+        with started(server, tmp_path, *new_sweep(tmp_path, grid())) as launcher:
+            until(lambda: server.record.requests("UpsertSweep"))
+            launcher.send_signal(number)
+            code, out = end_of(launcher, 5)
+        assert code == 130, out
+        assert "may have created a sweep nevertheless" in out
+        assert "Traceback" not in out
+        assert not (tmp_path / "log").exists()
 
 
 def test_a_killed_agent_is_replaced_and_its_run_goes_on(tmp_path: Path) -> None:

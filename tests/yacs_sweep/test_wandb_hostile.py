@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.sweeping import processes_with
 from tests.wandb_server import model, operations, start_server
@@ -106,10 +107,45 @@ def test_hostile_names_values_and_parameters(tmp_path: Path, monkeypatch: pytest
         assert [len(steps(run)) for run in runs(server)] == [8, 0, 0, 0, 8]
 
 
+def test_a_hostile_description_of_a_sweep(tmp_path: Path) -> None:
+    """What goes on with it is ours: where results go, and that nothing is started on other people's word."""
+    pwned, outside = tmp_path / "pwned", tmp_path / "outside"
+    shape = {**grid(0.0001), "name": "evil\x1b[2J", "results_dir_base": str(outside), "project": "other"}
+    starting = {**shape, "command": ["touch", str(pwned), "${envvar:WANDB_API_KEY}"]}
+    with start_server() as server:
+        plain, evil = (server.state.create_sweep(yaml.safe_dump(d), d, "tester", "p").name for d in (shape, starting))
+        alone = {"trainer": None, "config": None}
+        refused = sweep(server, tmp_path, "--sweep_id", f"tester/p/{evil}", **alone)
+        assert refused.code == 2, refused.out + refused.err
+        assert "where others can write (touch" in refused.err
+        assert not pwned.exists()
+        ran = sweep(server, tmp_path, "--sweep_id", f"tester/p/{plain}")
+        assert ran.code == 0, ran.out + ran.err
+        assert "evil?[2J" in ran.out
+        assert "\x1b" not in ran.out + ran.err
+        assert ran.summary["counts"] == {"finished": 1}
+        # With consent it is started, but without the key.
+        (tmp_path / "with").mkdir()
+        words = ("--sweep_id", f"tester/p/{evil}", "--trainer", "(sweep file)")
+        consented = sweep(server, tmp_path / "with", *words, **alone)
+        assert consented.code == 1, consented.out + consented.err
+        (trial,) = consented.summary["trials"]
+        assert trial["command"][2:] == ["WANDB_API_KEY"]
+        assert files_with(tmp_path, server.key) == []
+        assert not outside.exists()
+
+
+def test_a_sweep_id_that_cannot_be_one_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(model.random.Random, "choices", lambda *given, **named: "..")
+    with start_server() as server:
+        ran = sweep(server, tmp_path, *new_sweep(tmp_path, grid(0.0001)))
+        assert ran.code == 2, ran.out + ran.err
+        assert "a sweep id that cannot be used: '..'" in ran.err
+        assert not (tmp_path / "log").exists()
+
+
 @pytest.mark.parametrize("name", ["../../evil", ""])
-def test_a_run_id_that_cannot_be_one_ends_the_sweep(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
+def test_a_run_id_that_cannot_be_one_ends_the_sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     hand_out = model._command
     monkeypatch.setattr(model, "_command", lambda *given: {**hand_out(*given), "run_id": name})
     with start_server() as server:

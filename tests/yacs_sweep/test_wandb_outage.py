@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import signal
 import subprocess
 import sys
 import time
@@ -26,6 +27,8 @@ from tests.wandb_server.launching import (
     sweep,
     until,
 )
+from yacs_sweep.controllers import wandb_sweep
+from yacs_sweep.spec_model import SweepSpec
 from yacs_sweep.wandb_client import OUTAGE_VARIABLE, reason_of
 
 SLOW = ("SOLVER.MAX_EPOCHS", "3", "TOY.SECONDS", "0.25")  # a trial of two seconds, twelve rows
@@ -56,6 +59,10 @@ def metrics(folder: Path) -> list[list[int]]:
         ({"status": 503}, "HTTP 503"),
         ({"status": 401}, "401"),
         ({"status": 500, "operation": "UpsertSweep"}, "HTTP 500"),
+        pytest.param({"status": 429, "retry_after": 30.0}, "no answer in time", marks=pytest.mark.slow),
+        pytest.param({"status": 502}, "HTTP 502", marks=pytest.mark.slow),
+        pytest.param({"kind": "drop"}, "EOF", marks=pytest.mark.slow),
+        pytest.param({"kind": "delay", "delay": 60.0}, "no answer in time", marks=pytest.mark.slow),
     ],
 )
 def test_a_server_that_fails_at_the_start(tmp_path: Path, fault: dict[str, Any], reason: str) -> None:
@@ -73,9 +80,13 @@ def test_a_server_that_fails_at_the_start(tmp_path: Path, fault: dict[str, Any],
         assert not server.state.sweeps
 
 
-def test_without_a_server_auto_takes_the_embedded_controller(tmp_path: Path) -> None:
+@pytest.mark.parametrize("refused", [False, True])
+def test_without_a_server_or_a_valid_key_auto_takes_the_embedded_controller(tmp_path: Path, refused: bool) -> None:
     with start_server() as server:
-        server.close()
+        if refused:
+            server.control.revoke_keys()
+        else:
+            server.close()
         began = time.monotonic()
         ran = sweep(server, tmp_path, *new_sweep(tmp_path, grid(0.0001)))
         assert time.monotonic() - began < 60
@@ -84,7 +95,9 @@ def test_without_a_server_auto_takes_the_embedded_controller(tmp_path: Path) -> 
         assert "going on with the embedded controller (--controller wandb insists)" in ran.out
         assert ran.summary["controller"] == "local"
         assert ran.summary["counts"] == {"finished": 1}
-        server.reopen()
+        assert not server.state.sweeps
+        if not refused:
+            server.reopen()
 
 
 def test_a_refused_sweep_is_told_and_nothing_is_created(tmp_path: Path) -> None:
@@ -105,6 +118,32 @@ def test_a_lost_answer_to_the_creation_is_told(tmp_path: Path) -> None:
         assert {ran.dir.name} < {first, second}
         (other,) = {first, second} - {ran.dir.name}
         assert re.search(rf"warning: .* created {other} as well; {ran.dir.name} is used", ran.out)
+
+
+@pytest.mark.slow
+def test_a_slow_answer_to_the_creation_makes_one_sweep(tmp_path: Path) -> None:
+    """So slow that the plain client has asked again."""
+    with start_server() as server:
+        server.control.add_fault(kind="delay", delay=25.0, operation="UpsertSweep")
+        ran = sweep(server, tmp_path, *new_sweep(tmp_path, grid(0.0001)))
+        assert ran.code == 0, ran.out + ran.err
+        assert "waiting for W&B, for 150 s at most" in ran.err
+        assert [found.name for found in server.state.sweeps.values()] == [ran.dir.name]
+        assert "as well" not in ran.out
+
+
+def test_a_creation_that_is_given_up_says_that_it_may_have_come_about(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wandb_sweep, "SILENT_WAIT", 0.5)
+    monkeypatch.setattr(wandb_sweep, "CALL_TIMEOUT", 6.0)
+    with start_server() as server:
+        for name, value in environment(server, tmp_path).items():
+            monkeypatch.setenv(name, value)
+        server.control.add_fault(kind="delay", delay=30.0, operation="UpsertSweep")
+        with pytest.raises(wandb_sweep.WandbUnavailable, match="may have created a sweep nevertheless"):
+            wandb_sweep.create(SweepSpec.from_dict(grid(), "y"), "p", "tester")
+        assert server.record.requests("UpsertSweep")
 
 
 # -- in the middle ------------------------------------------------------------------------------------------------------
@@ -152,6 +191,20 @@ def test_an_outage_when_a_trial_starts_costs_nothing(tmp_path: Path) -> None:
         assert states(server) == ["finished", "finished"]
         assert [steps(run) for run in runs(server)] == [ROWS, ROWS]
         assert (tmp_path / "log/sweep/sweep").glob(f"*/{runs(server)[0].name}")  # its id was its name
+
+
+@pytest.mark.slow
+def test_no_server_for_half_a_minute_when_a_trial_starts_costs_nothing(tmp_path: Path) -> None:
+    """Longer than the plain agent's client tries: that one loses the trial and waits for ever."""
+    words = new_sweep(tmp_path, grid(0.0001, 0.0002), *SLOW)
+    with start_server() as server, started(server, tmp_path, *words, env={OUTAGE_VARIABLE: "90"}) as launcher:
+        read_until(launcher, "✓")
+        with server.outage():
+            time.sleep(30)
+        code, out = end_of(launcher)
+        assert code == 0, out
+        assert "W&B answers again" in out
+        assert [steps(run) for run in runs(server)] == [ROWS, ROWS]
 
 
 def test_a_refusal_after_which_the_client_sends_nothing_is_noticed(tmp_path: Path) -> None:
@@ -223,6 +276,47 @@ def test_going_on_after_too_long_an_outage_sends_what_is_missing_once(tmp_path: 
         assert [steps(run) for run in runs(server)] == metrics(tmp_path)
         assert steps(runs(server)[0]) == ROWS
         assert again.summary["counts"] == {"finished": 2}
+
+
+@pytest.mark.slow
+def test_a_sweep_that_has_ended_on_the_server_still_gets_the_rows_it_lacks(tmp_path: Path) -> None:
+    words = new_sweep(tmp_path, grid(0.0001, 0.0002), *SLOW)
+    with start_server() as server:
+        with started(server, tmp_path, *words, env={**OFTEN, **SHORT}) as launcher:
+            read_until(launcher, "Epoch[2]")
+            with server.outage():
+                end_of(launcher, 60)
+        (folder,) = (tmp_path / "log/sweep/sweep").iterdir()
+        server.control.set_sweep_state(folder.name, "FINISHED")
+        again = sweep(server, tmp_path, "--sweep_id", folder.name)
+        assert again.code == 0, again.out + again.err
+        assert "the sweep is finished on the W&B server, which lacks rows of some trials: they are sent" in again.out
+        (run,) = runs(server)
+        assert (run.state, steps(run)) == ("finished", ROWS)
+        # Now it has them.
+        assert sweep(server, tmp_path, "--sweep_id", folder.name).code == 2
+
+
+def test_ctrl_c_in_an_outage_ends_in_time_and_says_how_to_upload(tmp_path: Path) -> None:
+    words = new_sweep(tmp_path, grid(0.0001), "SOLVER.MAX_EPOCHS", "100", "TOY.SECONDS", "0.25")
+    with start_server() as server:
+        with started(server, tmp_path, *words, env=OFTEN) as launcher:
+            read_until(launcher, "Epoch[2]")
+            with server.outage():
+                time.sleep(3.0)
+                launcher.send_signal(signal.SIGINT)
+                began = time.monotonic()
+                code, out = end_of(launcher, 60)
+                assert time.monotonic() - began < 20.0
+        assert code == 130, out
+        assert "wandb sync --include-online" in out
+        (folder,) = (tmp_path / "log/sweep/sweep").iterdir()
+        assert f"--sweep_id {folder.name}" in out
+        again = sweep(server, tmp_path, "--sweep_id", folder.name, "SOLVER.MAX_EPOCHS", "1")
+        assert again.code == 0, again.out + again.err
+        (run,) = runs(server)
+        assert run.state == "finished"
+        assert [steps(run)] == metrics(tmp_path)
 
 
 def test_a_run_that_could_never_be_opened_is_kept_for_upload(tmp_path: Path) -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import signal
 import time
 from pathlib import Path
 
+import pytest
+
 from tests.sweeping import processes_with
 from tests.wandb_server import start_server
-from tests.wandb_server.launching import end_of, grid, new_sweep, read_until, runs, started, steps, until
+from tests.wandb_server.launching import end_of, grid, new_sweep, read_until, runs, started, steps, sweep, until
 
 
 def test_a_stopped_trial_is_gone_within_five_seconds_even_if_it_is_silent_and_deaf(tmp_path: Path) -> None:
@@ -55,6 +59,10 @@ def test_early_termination_by_the_server_keeps_the_last_rows(tmp_path: Path) -> 
             assert steps(run) == list(range(len(rows)))
         assert states[0] == "finished"
         assert "stopped" in states[1:]
+        beats = [(request.time, request.body["runState"]) for request in server.record.requests("Heartbeat")]
+        busy = [later - earlier for (earlier, run), (later, same) in itertools.pairwise(beats) if run == same != "{}"]
+        assert len(busy) >= 2
+        assert min(busy) > 1.0  # while a trial runs, none comes sooner
 
 
 def test_pause_waits_resume_goes_on_cancel_stops_the_trial(tmp_path: Path) -> None:
@@ -80,6 +88,26 @@ def test_pause_waits_resume_goes_on_cancel_stops_the_trial(tmp_path: Path) -> No
         assert "the sweep has ended on the W&B server" in out
         assert [run.state for run in runs(server)] == ["finished", "finished"]
         assert [json.loads(run.summary)["sweep/state"] for run in runs(server)] == ["stopped", "stopped"]
+
+
+@pytest.mark.slow
+def test_a_pause_that_lasts_is_told_and_ctrl_c_ends_it(tmp_path: Path) -> None:
+    with start_server() as server:
+        name = sweep(server, tmp_path, *new_sweep(tmp_path, grid(), "--count", "1")).dir.name
+        server.control.set_sweep_state(name, "PAUSED")
+        began = len(server.record.requests("Heartbeat"))
+        with started(server, tmp_path, "--sweep_id", name) as launcher:
+            read_until(launcher, "W&B gives no trial now: the sweep is paused")
+            beats = [request.time for request in server.record.requests("Heartbeat")[began:]]
+            assert (beats[-1] - beats[0]) / (len(beats) - 1) > 0.99
+            launcher.send_signal(signal.SIGINT)
+            told = time.monotonic()
+            code, out = end_of(launcher, 30)
+            assert time.monotonic() - told < 5.0
+            assert code == 130, out
+        assert len(runs(server)) == 1
+        server.control.set_sweep_state(name, "RUNNING")
+        assert sweep(server, tmp_path, "--sweep_id", name).summary["counts"] == {"finished": 3}
 
 
 def test_a_deleted_sweep_ends_the_agent_after_the_running_trial(tmp_path: Path) -> None:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import itertools
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from tests.sweeping import TOY, write_sweep
+from tests.sweeping import SWEEP, TOY, Ran, write_sweep
 from tests.wandb_server import start_server
-from tests.wandb_server.launching import grid, new_sweep, runs, steps, sweep
+from tests.wandb_server.launching import environment, grid, new_sweep, runs, steps, sweep
 from yacs_sweep.options import parse
 from yacs_sweep.plan import make_plan
 
@@ -99,8 +101,15 @@ def test_going_on_with_a_sweep_by_its_id(tmp_path: Path) -> None:
         ran = sweep(server, tmp_path, *new_sweep(tmp_path, grid(), "--count", "1"))
         assert ran.code == 0, ran.out + ran.err
         name = ran.dir.name
-        again = sweep(server, tmp_path, "--sweep_id", name, "--count", "1", config=None)
+        # Nothing but the id, from another folder.
+        elsewhere = tmp_path / "elsewhere"
+        elsewhere.mkdir()
+        words = [sys.executable, str(SWEEP), "--sweep_id", name, "--count", "1"]
+        env = environment(server, tmp_path)
+        done = subprocess.run(words, cwd=elsewhere, env=env, capture_output=True, text=True, timeout=60, check=False)
+        again = Ran(done.returncode, done.stdout, done.stderr, tmp_path)
         assert again.code == 0, again.out + again.err
+        assert not list(elsewhere.iterdir())
         assert f"/tester/p/sweeps/{name}" in again.out.splitlines()[0]
         assert again.summary["counts"] == {"finished": 2}
         # On another machine nothing but the server knows the sweep.
@@ -111,11 +120,11 @@ def test_going_on_with_a_sweep_by_its_id(tmp_path: Path) -> None:
         assert sorted(run.point["base_lr"] for run in runs(server)) == [0.0001, 0.00035, 0.001]
         assert len(server.state.sweeps) == 1
         # Now it has no point left.
-        server.control.set_sweep_state(name, "FINISHED")
-        for path in (name, f"p/{name}", f"tester/p/{name}"):
+        for path, state in ((name, "FINISHED"), (f"p/{name}", "CANCELED"), (f"tester/p/{name}", "FINISHED")):
+            server.control.set_sweep_state(name, state)
             refused = sweep(server, tmp_path, "--sweep_id", path)
             assert refused.code == 2, refused.out + refused.err
-            assert f"--sweep_id {path}: the sweep is finished" in refused.err
+            assert f"--sweep_id {path}: the sweep is {state.lower()} on the W&B server" in refused.err
 
 
 @pytest.mark.parametrize(
@@ -123,7 +132,8 @@ def test_going_on_with_a_sweep_by_its_id(tmp_path: Path) -> None:
     [
         ("a/b/c/d", "not a sweep id; write ID, PROJECT/ID or ENTITY/PROJECT/ID"),
         ("../etc", "not a sweep id"),
-        ("tester/p/nosuch12", "no sweep tester/p/nosuch12 on the W&B server"),
+        ("tester/p/nosuch12", "no sweep tester/p/nosuch12 on the W&B server\n"),
+        ("nosuch12", "no sweep tester/uncategorized/nosuch12 on the W&B server; of another project or entity: write"),
     ],
 )
 def test_a_sweep_id_that_leads_nowhere(tmp_path: Path, path: str, reason: str) -> None:

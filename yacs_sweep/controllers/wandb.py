@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ..errors import ConfigError, SweepError
+from ..errors import ConfigError, SweepError, printable
 from ..locks import agent_lives, exclusive
 from ..recorder import RUN_STATE, UNSENT, Recorder, Run, RunIdentity, how_to_upload
 from ..results import SweepPaths, TrialPaths, TrialRecord, mark_lost
@@ -24,6 +24,7 @@ from .base import Turn
 from .wandb_agent import Command, Heart
 
 NAME_WAIT = 5.0  # seconds a trial waits for the name its run has on the server; its id does as well
+FINISH_NOTE = 10.0  # seconds without all rows taken after which the user is told that we wait
 FINISH_WAIT = OUTAGE + 300.0  # seconds for a run to be finished on the server; the recorder's own bounds are shorter
 REQUEUED = ("preempting", "preempted", "pending")  # states of runs that the server itself hands out again
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
@@ -159,7 +160,7 @@ class WandbController:
 
     def _wait(self, turn: Turn, run: Run) -> None:
         """Until the run is finished on the server, or there is no time left."""
-        started, leaving = time.monotonic(), None
+        started, leaving, told = time.monotonic(), None, False
         while not run.wait(0.1):
             now = time.monotonic()
             turn.alive()
@@ -169,6 +170,9 @@ class WandbController:
                     break
             elif now > started + FINISH_WAIT:
                 break
+            elif not told and now > started + FINISH_NOTE:
+                told = True
+                turn.note(f"waiting for W&B to take the rows of {run.name or run.identity.id}, {OUTAGE:.0f} s at most")
         if not run.delivered:
             self.unsent.append(run)
 
@@ -243,11 +247,6 @@ class WandbController:
 def arguments(args: Mapping[str, Any]) -> dict[str, Any]:
     """Parameter values of a run command: `{"lr": {"value": 0.1}}`."""
     return {str(name): item.get("value") for name, item in args.items() if isinstance(item, Mapping)}
-
-
-def printable(text: str) -> str:
-    """What other people's text may do to a terminal left out."""
-    return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 class _Hooks:

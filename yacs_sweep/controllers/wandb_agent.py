@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..wandb_client import OUTAGE, Refused, Transport, Unavailable
+from ..wandb_client import OUTAGE, Refused, Transport
 from .base import Turn
 
 IDLE_BEAT = 1.0  # seconds between two heartbeats that ask for work: at most one a second
-BUSY_BEAT = 2.5  # seconds between two heartbeats while a trial runs: a stop must have ended it within 5 s
+BUSY_BEAT = 2.0  # seconds between two heartbeats while a trial runs: a stop must have ended it within 5 s
 LATE = 0.5  # seconds a heartbeat may be late without the ones behind it being put off
 IDLE_NOTE = 30.0  # seconds without a trial after which the user is told that we wait
 GONE = 2  # times in a row the server must say that it does not know us: one may be a proxy's word
@@ -125,7 +125,7 @@ class Heart:
                 if self._refusals >= GONE or "HTTP 400" in str(error):
                     self._end(self._refusal(error), trouble=True)
                     return
-            except (Unavailable, ValueError, KeyError, TypeError) as error:  # the latter: no answer of W&B's
+            except Exception as error:  # no answer, or none of W&B's; this thread is never to end without a word
                 if not self._go_on(error):
                     return
             else:
@@ -152,17 +152,21 @@ class Heart:
         """Waits for the next heartbeat's time, on a schedule that does not drift; False when there will be none."""
         with self._changed:
             while not self._closed:
-                now = time.monotonic()
-                due = self._due + (period := self._period())
+                period = self._period()
+                if period is None:
+                    self._changed.wait()
+                    continue
+                now, due = time.monotonic(), self._due + period
                 if now >= due:
                     self._due = due if now < due + min(LATE, period) else now
                     return True
                 self._changed.wait(due - now)
             return False
 
-    def _period(self) -> float:
+    def _period(self) -> float | None:
+        """Seconds between two heartbeats; None while there is nothing to ask, and before the first trial."""
         if self._running is None and not self._asking:
-            return 3600.0  # not before something changes
+            return None
         idle = self._failing_since is None and self._refusals == 0 and self._running is None
         return IDLE_BEAT if idle else BUSY_BEAT
 

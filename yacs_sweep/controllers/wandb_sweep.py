@@ -6,12 +6,17 @@ can be ended, and a tag in the sweep's description tells afterwards which sweeps
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import re
+import signal
 import subprocess
 import sys
+import threading
 import time
 import uuid
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +32,7 @@ CALL_TIMEOUT = 150.0  # seconds for everything, then the process is killed
 SILENT_WAIT = 8.0  # seconds after which the user is told what is waited for
 MAYBE = "; it may have created a sweep nevertheless: look at the project's page"
 RETRY_FROM = 2.0  # the client's first retry comes no earlier: a faster creation made one sweep
+_ID = re.compile(r"\w[\w.-]{0,127}")
 OVER = ("FINISHED", "CANCELED", "CANCELLED", "STOPPED", "CRASHED", "FAILED")
 
 CODE = "import sys; sys.path.insert(0, {root!r}); from yacs_sweep.controllers.wandb_sweep import main; main()"
@@ -89,11 +95,15 @@ def _call(request: dict[str, Any]) -> RemoteSweep:
         text=True,
         start_new_session=True,
     )
+    made = MAYBE if request["op"] == "create" else ""
     try:
-        out, err = _communicate(child, json.dumps(request))
+        with _sigterm_interrupts():
+            out, err = _communicate(child, json.dumps(request))
     except subprocess.TimeoutExpired:
-        made = MAYBE if request["op"] == "create" else ""
         raise WandbUnavailable(f"W&B did not answer within {CALL_TIMEOUT:.0f} s{made}") from None
+    except KeyboardInterrupt:
+        print(f"interrupted while W&B was asked{made}", file=sys.stderr, flush=True)
+        raise
     finally:
         child.kill()
         child.wait()
@@ -106,7 +116,23 @@ def _call(request: dict[str, Any]) -> RemoteSweep:
         raise WandbUnavailable(answer["unavailable"])
     if "error" in answer:
         raise ConfigError(answer["error"])
-    return RemoteSweep(**answer["sweep"])
+    sweep = RemoteSweep(**answer["sweep"])
+    if not _ID.fullmatch(sweep.id):  # it becomes the name of a folder
+        raise ConfigError(f"the W&B server gave a sweep id that cannot be used: {sweep.id[:80]!r}")
+    return sweep
+
+
+@contextlib.contextmanager
+def _sigterm_interrupts() -> Iterator[None]:
+    """SIGTERM ends the block as Ctrl-C does: what was started in it must not go on alone."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
 
 
 def _communicate(child: subprocess.Popen[str], request: str) -> tuple[str, str]:
@@ -163,7 +189,9 @@ def _look_up(api: Any, entity: str, project: str, sweep_id: str, given: str) -> 
         reason = reason_of(error)
         if http_status(error) not in FINAL and "Could not find" not in reason:
             return _unavailable(error)
-        return {"error": f"--sweep_id {given}: no sweep {entity}/{project}/{sweep_id} on the W&B server ({reason})"}
+        why = "" if "Could not find" in reason else f" ({reason})"
+        hint = "" if given.count("/") == 2 else "; of another project or entity: write ENTITY/PROJECT/ID"
+        return {"error": f"--sweep_id {given}: no sweep {entity}/{project}/{sweep_id} on the W&B server{why}{hint}"}
 
 
 def _sweep(sweep: Any, note: str = "") -> dict[str, Any]:
@@ -199,7 +227,7 @@ def _create(api: Any, entity: str, project: str, config: dict[str, Any]) -> dict
         if twins:
             note = (
                 f"the server was slow to answer and has created {', '.join(twins)} as well; "
-                f"{sweep_id} is used, delete the other"
+                f"{sweep_id} is used, delete the other{'s' if len(twins) > 1 else ''}"
             )
     return {"sweep": _sweep(api.sweep(f"{entity}/{project}/{sweep_id}"), note)}
 
