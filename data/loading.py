@@ -120,8 +120,9 @@ class EvalImages(Dataset[Any]):
 class Loader(DataLoader[Any]):
     """Yields finished batches on `device`: (images, pids) in training, (images, pids, camids, paths) else.
 
-    `notes` are logged when iteration begins. Raises DatasetError when more than `max_unreadable` different images
-    could not be read.
+    On a GPU, batches are copied and augmented on a stream of their own while the one before is computed on. `notes`
+    are logged when iteration begins. Raises DatasetError when more than `max_unreadable` different images could not be
+    read.
     """
 
     def __init__(
@@ -141,6 +142,7 @@ class Loader(DataLoader[Any]):
         self.max_unreadable = max_unreadable
         self.notes: list[str] = []
         self._unreadable: set[str] = set()
+        self._stream: Any = None
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
         logger = logging.getLogger(NAME)
@@ -153,7 +155,17 @@ class Loader(DataLoader[Any]):
                 raise DatasetError(str(batch))
             for problem in batch.problems:
                 self._count(problem, logger)
-            yield self._finished(batch)
+            yield self._beside(batch) if self.device.type == "cuda" else self._finished(batch)
+
+    def _beside(self, batch: TrainBatch | EvalBatch) -> Any:
+        """Finishes a batch while the GPU still computes: the host is a step ahead of it."""
+        self._stream = self._stream or torch.cuda.Stream(self.device)  # type: ignore[no-untyped-call]
+        computing = torch.cuda.current_stream(self.device)
+        with torch.cuda.stream(self._stream):
+            images, *rest = self._finished(batch)
+        computing.wait_stream(self._stream)
+        images.record_stream(computing)  # its memory is not used again before that is done with it
+        return images, *rest
 
     def _finished(self, batch: TrainBatch | EvalBatch) -> Any:
         images: Any = self.dataset

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -32,14 +33,22 @@ class EvalTransform:
         # (x / 255 - mean) / std, in two operations.
         self._offset = 255 * np.array(mean, dtype=np.float32)[:, None, None]
         self._scale = 1 / (255 * np.array(std, dtype=np.float32)[:, None, None])
+        self._on_device: dict[torch.device, list[Tensor]] = {}
 
     def __call__(self, images: Tensor) -> Tensor:
         """The network's input, on the device of the images."""
         return self._normalise(images.float())
 
     def _normalise(self, images: Tensor) -> Tensor:
-        offset, scale = (torch.from_numpy(value).to(images.device) for value in (self._offset, self._scale))
+        if images.device not in self._on_device:  # copied once: a copy of pageable memory waits for the whole device
+            self._on_device[images.device] = [
+                torch.from_numpy(value).to(images.device) for value in (self._offset, self._scale)
+            ]
+        offset, scale = self._on_device[images.device]
         return images.sub_(offset).mul_(scale)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_on_device": {}}  # for worker processes, which have no device
 
 
 class TrainTransform(EvalTransform):
@@ -124,7 +133,8 @@ class TrainTransform(EvalTransform):
         number = torch.arange(len(images), device=images.device)[:, None, None]
         # The channels, sliced between indices, come last.
         moved = images[number, :, rows[:, :, None], columns[:, None]].permute(0, 3, 1, 2)
-        result = self._normalise(torch.where(seen[:, None], moved, 0).float())
+        # Filled, not chosen by torch.where, which copies its number to the device and waits for that.
+        result = self._normalise(moved.masked_fill_(~seen[:, None], 0).float())
         erased = _within(y - box_top, box_height)[:, :, None] & _within(x - box_left, box_width)[:, None]
         return result.masked_fill_(erased[:, None], 0).contiguous()
 

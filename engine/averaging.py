@@ -6,7 +6,7 @@ import copy
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 
 class WeightAverage:
@@ -26,15 +26,16 @@ class WeightAverage:
         """Moves the average towards the weights of `model`."""
         self.updates += 1
         decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
-        averages: list[Tensor] = []
-        weights: list[Tensor] = []
-        for average, weight in zip(self.model.state_dict().values(), model.state_dict().values(), strict=True):
-            if average.is_floating_point():
-                averages.append(average)
-                weights.append(weight)
+        pairs = list(zip(self.model.state_dict().values(), model.state_dict().values(), strict=True))
+        for kind in (True, False):  # all of a kind in one operation
+            chosen = [pair for pair in pairs if pair[0].is_floating_point() == kind]
+            if not chosen:
+                continue
+            averages, weights = map(list, zip(*chosen, strict=True))
+            if kind:
+                torch._foreach_lerp_(averages, weights, 1 - decay)
             else:
-                average.copy_(weight)
-        torch._foreach_lerp_(averages, weights, 1 - decay)
+                torch._foreach_copy_(averages, weights)
 
     def state(self) -> dict[str, Any]:
         """Everything, as tensors and plain numbers."""

@@ -7,6 +7,7 @@ import math
 import signal
 import sys
 import time
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -206,22 +207,11 @@ class Trainer:
 
     def _evaluate(self, epoch: int) -> None:
         outcome: Results | str | None = None
-        model, method = self.learner.evaluated, Method.from_cfg(self.cfg)
+        # Compiling the network once more for evaluation takes longer than many an evaluation.
+        as_it_is = torch.compiler.set_stance("force_eager") if self.cfg.MODEL.COMPILE else nullcontext()
         try:
-            if self.world.first:
-                outcome = evaluate(
-                    model,
-                    self.eval_loader,
-                    self.eval_part.num_query,
-                    epoch=epoch,
-                    device=self.device,
-                    method=method,
-                    check_stop=self._check_own_stop,
-                    gather=self.eval_part.gather,
-                )
-            else:
-                own = extract_features(model, self.eval_loader, device=self.device, flip=method.flip)
-                self.eval_part.gather(own)
+            with as_it_is:
+                outcome = self._results(epoch)
         except TrainerError as error:
             outcome = str(error)
         outcome = self.world.gather_objects(outcome)[0]
@@ -231,6 +221,23 @@ class Trainer:
         for line in outcome.lines():
             self.log.info("%s", line)
         self.recorder.log(outcome.row())
+
+    def _results(self, epoch: int) -> Results | None:
+        """The results on the first process; None on the others, which extract their part of the features."""
+        model, method = self.learner.evaluated, Method.from_cfg(self.cfg)
+        if not self.world.first:
+            self.eval_part.gather(extract_features(model, self.eval_loader, device=self.device, flip=method.flip))
+            return None
+        return evaluate(
+            model,
+            self.eval_loader,
+            self.eval_part.num_query,
+            epoch=epoch,
+            device=self.device,
+            method=method,
+            check_stop=self._check_own_stop,
+            gather=self.eval_part.gather,
+        )
 
     def _check_own_stop(self) -> None:
         if self.world.size == 1:  # else one that stopped would leave the others waiting for its features
