@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import array
 import contextlib
-import fcntl
 import json
 import os
 import selectors
@@ -25,16 +24,12 @@ from pathlib import Path
 from typing import Protocol
 
 from .errors import SweepError
+from .intake import Intake
 
 MARKER = "YACS_SWEEP_GUARD"  # in the environment of the guard and of all it starts: tells whose an orphan is
-READ_SIZE = 1 << 18
-PIPE_SIZE = 1 << 20  # asked of the kernel, so that a burst does not wait for us
-GATHER = 0.05  # seconds until the next look after little output: few wake-ups for a trainer that prints line by line
-LITTLE = 1 << 14  # bytes
 TICK = 0.1  # seconds between two looks at clocks and stop requests while the child is quiet
 QUIET = 0.5  # seconds without output after which on_quiet is called once
 GUARD_LATE = 12.0  # seconds after SIGKILL was due; a guard that has not told the end by then hangs
-DRAIN = 2.0  # seconds for what is left in the pipe once no process can write to it
 
 
 class StartError(SweepError):
@@ -257,16 +252,16 @@ class _Run:
     def __init__(
         self,
         guard: Guard,
+        intake: Intake,
         limits: Limits,
         on_output: Callable[[bytes], None],
         on_quiet: Callable[[], None],
         poll: Callable[[], Stop | None],
     ) -> None:
-        self.guard, self.limits = guard, limits
+        self.guard, self.intake, self.limits = guard, intake, limits
         self.on_output, self.on_quiet, self.poll = on_output, on_quiet, poll
-        self.started = self.last_output = time.monotonic()
+        self.started = time.monotonic()
         self.quiet_told = True
-        self.little = False  # whether the last look found little output
         self.stop: Stop | None = None
         self.kill_at = float("inf")
         self.status: int | None = None
@@ -286,7 +281,7 @@ class _Run:
         now = time.monotonic()
         if now > self.kill_at + GUARD_LATE:
             raise self.guard.lost("does not answer")
-        if not self.quiet_told and now - self.last_output > QUIET:
+        if not self.quiet_told and self.intake.quiet() > QUIET:
             self.quiet_told = True
             self.on_quiet()
         if self.status is not None:
@@ -297,18 +292,13 @@ class _Run:
             return
         elif self.limits.timeout is not None and now - self.started > self.limits.timeout:
             self.request(Stop("timeout", f"ran longer than {self.limits.timeout:g} s"))
-        elif self.limits.stall is not None and now - self.last_output > self.limits.stall:
+        elif self.limits.stall is not None and self.intake.quiet() > self.limits.stall:
             self.request(Stop("stalled", f"no output for {self.limits.stall:g} s"))
 
-    def read(self, pipe: int) -> bool:
-        """False at end-of-file."""
-        try:
-            data = os.read(pipe, READ_SIZE)
-        except BlockingIOError:
-            return True
-        self.little = len(data) < LITTLE
+    def read(self) -> bool:
+        """False at the end of the output."""
+        data = self.intake.take()
         if data:
-            self.last_output = time.monotonic()
             self.quiet_told = False
             self.on_output(data)
         return bool(data)
@@ -320,32 +310,25 @@ class _Run:
             elif message["event"] == "clear":
                 self.clear = message
 
-    def until_clear(self, pipe: int) -> None:
-        with selectors.DefaultSelector() as selector, selectors.DefaultSelector() as guard_alone:
-            selector.register(pipe, selectors.EVENT_READ)
+    def until_clear(self) -> None:
+        more = True
+        with selectors.DefaultSelector() as selector:
+            selector.register(self.intake, selectors.EVENT_READ)
             selector.register(self.guard.connection, selectors.EVENT_READ)
-            guard_alone.register(self.guard.connection, selectors.EVENT_READ)
             while self.clear is None:
                 if self.guard.waiting:  # the child ended before we got here
                     self.hear()
                     continue
                 for key, _ in selector.select(TICK):
-                    if key.fd != pipe:
+                    if key.fileobj is not self.intake:
                         self.hear()
-                    elif not self.read(pipe):
-                        selector.unregister(pipe)
-                    elif self.little:
-                        guard_alone.select(GATHER)
+                    elif not self.read():
+                        more = False
+                        selector.unregister(self.intake)
                 self.look_at_clocks()
-        deadline = time.monotonic() + DRAIN
-        while time.monotonic() < deadline and _readable(pipe) and self.read(pipe):
-            pass
-
-
-def _readable(pipe: int) -> bool:
-    with selectors.DefaultSelector() as selector:
-        selector.register(pipe, selectors.EVENT_READ)
-        return bool(selector.select(0))
+        self.intake.finish()
+        while more:
+            more = self.read()
 
 
 def run_child(
@@ -378,25 +361,22 @@ def run_child(
             pid = guard.start(argv, env, cwd, write_end)
         finally:
             os.close(write_end)
-        os.set_blocking(read_end, False)
-        if hasattr(fcntl, "F_SETPIPE_SZ"):
-            with contextlib.suppress(OSError):
-                fcntl.fcntl(read_end, fcntl.F_SETPIPE_SZ, PIPE_SIZE)
-        on_start(pid)
-        run = _Run(guard, limits, on_output, on_quiet, poll)
-        try:
-            run.until_clear(read_end)
-        except GuardLost:
-            raise
-        except BaseException:
-            # Whatever went wrong up here, the trial does not outlive it.
-            with contextlib.suppress(GuardLost):
-                guard.connection.settimeout(GUARD_LATE)
-                guard.send({"op": "stop", "grace": 0})
-                while run.clear is None:
-                    run.hear()
-                guard.connection.settimeout(None)
-            raise
+        with Intake(read_end) as intake:
+            run = _Run(guard, intake, limits, on_output, on_quiet, poll)
+            try:
+                on_start(pid)
+                run.until_clear()
+            except GuardLost:
+                raise
+            except BaseException:
+                # Whatever went wrong up here, the trial does not outlive it.
+                with contextlib.suppress(GuardLost):
+                    guard.connection.settimeout(GUARD_LATE)
+                    guard.send({"op": "stop", "grace": 0})
+                    while run.clear is None:
+                        run.hear()
+                    guard.connection.settimeout(None)
+                raise
     finally:
         os.close(read_end)
     assert run.clear is not None
