@@ -339,8 +339,6 @@ class _LocalHooks:
             self.run.follow(paths)
 
     def log(self, row: Mapping[str, Any], step: int) -> None:
-        if self.run is not None:
-            self.run.notify()
         value = row.get(self.metric) if self.metric is not None else None
         if self.reports and isinstance(value, int | float):
             self.reported += 1

@@ -259,7 +259,7 @@ class _Hooks:
         self._run.follow(paths)
 
     def log(self, row: Mapping[str, Any], step: int) -> None:
-        self._run.notify()
+        """The run follows metrics.jsonl."""
 
     def should_stop(self) -> str | None:
         return self._heart.stop_wanted()
