@@ -20,7 +20,8 @@ class Parameter:
 
     `distribution` is one of W&B's names and always set; of the other fields only those in
     `distributions.KEYS[distribution]` are. With `parent`, the parameter is active (drawn and
-    passed on) only while the parent is active and has one of `parent_values`.
+    passed on) only while the parent is active and has one of `parent_values`. `path` holds the keys of a
+    nested parameter, whose `name` joins them by dots; it is empty for one that stands at the top.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Parameter:
     q: Number | None = None
     parent: str | None = None
     parent_values: tuple[Any, ...] = ()
+    path: tuple[str, ...] = ()
 
     def numbers(self) -> dict[str, Number]:
         """The numeric keys of the distribution, defaults filled in."""
@@ -128,3 +130,20 @@ def active(parameters: Iterable[Parameter], values: Mapping[str, Any]) -> dict[s
         return is_active(parent) and identity(values.get(parent.name)) in wanted
 
     return {name: values[name] for name, item in declared.items() if name in values and is_active(item)}
+
+
+def nested(parameters: Iterable[Parameter], values: Mapping[str, Any], *, below: str | None = None) -> dict[str, Any]:
+    """Values by name as W&B nests them: those of nested parameters in a mapping of their group.
+
+    `below` is a key between a group and what it holds (`parameters` in a sweep file). Values of no parameter stay.
+    """
+    paths = {item.name: item.path for item in parameters}
+    result: dict[str, Any] = {}
+    for name, value in values.items():
+        *groups, key = paths.get(name) or (name,)
+        node = result
+        for group in groups:
+            node = node.setdefault(group, {})
+            node = node if below is None else node.setdefault(below, {})
+        node[key] = value
+    return result

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from . import distributions
@@ -13,10 +14,31 @@ from .yaml_reader import KeyPath, did_you_mean, dotted, finite, show
 
 _NUMERIC = ("min", "max", "mu", "sigma", "a", "b", "q")
 _CONDITION = ("parent", "parent_values")
-_KEYS = ("distribution", "value", "values", "probabilities", *_NUMERIC, "parameters", *_CONDITION)
+PARAMETER_KEYS = ("distribution", "value", "values", "probabilities", *_NUMERIC, "parameters", *_CONDITION)
 _NAME = re.compile(r"[A-Za-z_+@][\w.\-/+@]*", re.ASCII)
 _MAX_DEPTH = 30
 
+# What other tools call a key.
+_OTHER_KEYS = {
+    "mean": "mu",
+    "loc": "mu",
+    "std": "sigma",
+    "stddev": "sigma",
+    "scale": "sigma",
+    "low": "min",
+    "lower": "min",
+    "high": "max",
+    "upper": "max",
+    "step": "q",
+    "choices": "values",
+    "options": "values",
+    "range": "values",
+    "default": "value",
+    "probs": "probabilities",
+    "weights": "probabilities",
+    "type": "distribution",
+    "dist": "distribution",
+}
 # What other tools call a distribution.
 _OTHER_NAMES = {
     "choice": "categorical",
@@ -45,7 +67,7 @@ def read_parameters(notes: Notes, path: KeyPath, data: Any) -> tuple[Parameter, 
         notes.wrong(path, text)
         return ()
     reader = _Reader(notes)
-    reader.group(path, data, prefix="")
+    reader.group(path, data, above=())
     _check_parents(notes, reader.found, reader.paths)
     return tuple(reader.found.values())
 
@@ -56,46 +78,52 @@ class _Reader:
         self.found: dict[str, Parameter] = {}
         self.paths: dict[str, KeyPath] = {}
 
-    def group(self, path: KeyPath, data: dict[str, Any], prefix: str) -> None:
+    def group(self, path: KeyPath, data: dict[str, Any], above: tuple[str, ...]) -> None:
+        stray: str | None = None  # the parameter before, when its lines are not under it
         for key, body in data.items():
             here = (*path, key)
+            if stray is not None and key in PARAMETER_KEYS:
+                self.notes.wrong(here, f"stands beside {stray}, not under it; indent it further")
+                continue
+            stray = key if body is None else None
             if not _NAME.fullmatch(key):
                 bare = key.lstrip("-")
                 hint = f"; did you mean {bare}? The trainer profile adds the dashes" if bare != key else ""
                 self.notes.wrong(here, f"not a parameter name: letters, digits and . _ - / only, a letter first{hint}")
                 continue
-            self.one(here, f"{prefix}{key}", body)
+            self.one(here, (*above, key), body)
 
-    def one(self, path: KeyPath, name: str, body: Any) -> None:
+    def one(self, path: KeyPath, keys: tuple[str, ...], body: Any) -> None:
+        name = ".".join(keys)
         if body is None:
             text = "has nothing under it; indent its lines further, or write `value: null` for the value null"
             self.notes.wrong(path, text)
         elif isinstance(body, dict):
-            section = Section(self.notes, path, body, _KEYS)
+            section = Section(self.notes, path, body, PARAMETER_KEYS)
             if not self._unknown_keys(section, body):
-                return
+                return  # nothing of it can be read
             if "parameters" in section:
-                self._nested(section, name)
+                self._nested(section, keys)
             else:
-                self.add(path, _described(section, name))
+                self.add(path, keys, _described(section, name))
         elif isinstance(body, list):
-            self.add(path, _listed(self.notes, path, name, body))
+            self.add(path, keys, _listed(self.notes, path, name, body))
         elif not finite(body):
             self.notes.wrong(path, f"{show(body)} is not a finite number; quote it if a text is meant")
         else:
-            self.add(path, Parameter(name, "constant", value=body))
+            self.add(path, keys, Parameter(name, "constant", value=body))
 
-    def add(self, path: KeyPath, parameter: Parameter | None) -> None:
+    def add(self, path: KeyPath, keys: tuple[str, ...], parameter: Parameter | None) -> None:
         if parameter is None:
             return
         if parameter.name in self.paths:
             earlier = dotted(self.paths[parameter.name])
             self.notes.wrong(path, f"defines {parameter.name} again, already defined by {earlier}")
             return
-        self.found[parameter.name] = parameter
+        self.found[parameter.name] = replace(parameter, path=keys) if len(keys) > 1 else parameter
         self.paths[parameter.name] = path
 
-    def _nested(self, section: Section, name: str) -> None:
+    def _nested(self, section: Section, keys: tuple[str, ...]) -> None:
         for key in section.values:
             if key != "parameters":
                 section.wrong(key, "cannot stand beside `parameters`, which makes a group; remove one of them")
@@ -103,7 +131,7 @@ class _Reader:
         if len(section.path) > 2 * _MAX_DEPTH:
             section.wrong("parameters", f"nested more than {_MAX_DEPTH} deep")
         elif isinstance(inner, dict) and inner:
-            self.group(section.at("parameters"), inner, prefix=f"{name}.")
+            self.group(section.at("parameters"), inner, keys)
         else:
             section.wrong("parameters", "has nothing under it; are the parameters' lines indented?")
 
@@ -113,12 +141,25 @@ class _Reader:
             self.notes.wrong(section.path, "is empty; write `values: […]`, `value: …` or `min: …` and `max: …`")
             return False
         for key in section.unknown:
-            if not section.values and isinstance(body[key], dict) and not did_you_mean(key, _KEYS):
+            if not section.values and isinstance(body[key], dict) and not did_you_mean(key, PARAMETER_KEYS):
                 text = f"is no key of a parameter; nested ones go under `parameters:`, {{parameters: {{{key}: …}}}}"
             else:
-                text = f"unknown key; allowed: {', '.join(_KEYS)}{did_you_mean(key, _KEYS)}"
+                text = f"unknown key; allowed: {', '.join(_allowed(section))}{_meant(key)}"
             self.notes.wrong((*section.path, key), text)
-        return not section.unknown
+        return bool(section.values)
+
+
+def _allowed(section: Section) -> tuple[str, ...]:
+    """The keys of a parameter; of one that names its distribution those that go with it."""
+    named = section.values.get("distribution")
+    if isinstance(named, str) and named in distributions.KEYS:
+        return ("distribution", *distributions.KEYS[named], *_CONDITION)
+    return PARAMETER_KEYS
+
+
+def _meant(key: str) -> str:
+    other = _OTHER_KEYS.get(key.lower().replace("_", ""))
+    return f"; did you mean {other}?" if other else did_you_mean(key, PARAMETER_KEYS)
 
 
 def _listed(notes: Notes, path: KeyPath, name: str, values: Any) -> Parameter | None:
@@ -144,18 +185,21 @@ def _described(section: Section, name: str) -> Parameter | None:
         if key not in ("distribution", *_CONDITION, *distributions.KEYS[distribution]):
             section.wrong(key, _stray(key, distribution, section))
     fields: dict[str, Any] = {}
+    incomplete = False
     for key in distributions.KEYS[distribution]:
         if key not in section and key in distributions.DEFAULTS:
             fields[key] = distributions.DEFAULTS[key]
         elif key not in section:
-            section.notes.wrong(section.path, f"`{key}` is missing; {distribution} needs {_needs(distribution)}")
+            if not section.unknown:  # else it is perhaps what an unknown key means
+                section.notes.wrong(section.path, f"`{key}` is missing; {distribution} needs {_needs(distribution)}")
+            incomplete = True
         else:
             fields[key] = _field(section, key, name)
-    if len(section.notes.problems) == before:
+    if len(section.notes.problems) == before and not incomplete:
         if distribution == "int_uniform":
             _whole_bounds(section, fields)
         _check(section, distribution, fields)
-    if len(section.notes.problems) > before:
+    if len(section.notes.problems) > before or incomplete:
         return None
     return Parameter(name, distribution, **fields, parent=parent, parent_values=parent_values)
 
@@ -186,7 +230,7 @@ def _distribution(section: Section) -> str | None:
     if any(key in section for key in ("mu", "sigma", "a", "b")):
         family = "normal, log_normal" if "mu" in section or "sigma" in section else "beta"
         section.notes.wrong(section.path, f"`distribution` is missing; with these keys write {family} or its q_ form")
-    else:
+    elif not section.unknown:
         section.notes.wrong(section.path, "says no values; write `values: […]`, `value: …` or `min: …` and `max: …`")
     return None
 

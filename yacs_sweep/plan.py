@@ -19,15 +19,14 @@ from .launch import LaunchFile, find_sweep, load_spec_of, new_sweep_id
 from .login import is_logged_in
 from .metric_files import check as check_files
 from .overrides import Overrides
+from .placing import check_parameters, names_own_trainer, placed_problems, preset_folders
 from .recorder import unsent
 from .results import SweepPaths
 from .schema import read_schema
-from .shared_files import SWEEPS
-from .spec import SweepSpec, find_sweep_file, load_spec, spec_from_options
+from .spec import SweepSpec, load_spec, spec_from_options
 from .spec_model import DEFAULT_RESULTS_DIR
 from .trainer import TrainerProfile
 from .warm_start import WarmStart, read_points, read_prior
-from .yaml_reader import read_yaml_file
 
 T = TypeVar("T")
 # What a sweep's description on the W&B server may say; where its results go is not among it.
@@ -58,6 +57,7 @@ class Plan:
             output_dir=str(output_dir),
             trial_id="TRIAL_ID",
             overrides=[*self.launch.trailing, *self.overrides.words(params)],
+            params=params,
         )
 
 
@@ -77,11 +77,6 @@ class _Problems:
     def end(self) -> None:
         if self.found:
             raise ConfigError(list(dict.fromkeys(self.found)))
-
-
-def preset_folders() -> list[Path]:
-    """Where `--sweep-config NAME` looks: the current folder's sweeps/, then those that come with the launcher."""
-    return [Path("sweeps"), SWEEPS]
 
 
 def choose_controller(options: argparse.Namespace) -> tuple[str, tuple[str, ...]]:
@@ -194,36 +189,6 @@ def _config_file(options: argparse.Namespace, profile: TrainerProfile | None) ->
     return str(path.resolve())
 
 
-def check_parameters(spec: SweepSpec, overrides: Overrides) -> list[str]:
-    """Problems of the parameters as the trainer sees them: keys, types of every value they can take."""
-    return overrides.check_all({item.name: item.extremes() for item in spec.parameters})
-
-
-def _placed(options: argparse.Namespace, overrides: Overrides, spec: SweepSpec | None) -> list[str]:
-    """`check_parameters`, with the place in the sweep file; of a file that is wrong in other ways, its names alone."""
-    document = None
-    if options.sweep_config:
-        try:
-            path = find_sweep_file(options.sweep_config[0], preset_folders())
-            document = read_yaml_file(str(path), str(path))
-        except ConfigError:
-            return []  # told already
-    written = document.data.get("parameters") if document is not None and isinstance(document.data, dict) else None
-    written = written if isinstance(written, dict) else {}
-    if spec is None:
-        values: dict[str, tuple[Any, ...]] = {
-            str(name): () for name, body in written.items() if not isinstance(body, dict) or "parameters" not in body
-        }
-    else:
-        values = {item.name: item.extremes() for item in spec.parameters}
-    problems = []
-    for name, extremes in values.items():
-        for problem in overrides.check(name, extremes):
-            inside = document is not None and name in written
-            problems.append(document.message(("parameters", name), problem) if document and inside else problem)
-    return problems + overrides.collisions(values)
-
-
 def _trainer(
     problems: _Problems, load: Callable[[], TrainerProfile], python: str | None, config: str | None, words: list[str]
 ) -> tuple[TrainerProfile, Overrides, list[str], dict[str, Any]] | None:
@@ -257,7 +222,9 @@ def _checked(options: argparse.Namespace, known: SweepSpec | None, controller: s
     problems = _Problems()
     problems.found += _check_options(options, controller)
     spec = known or problems.attempt(lambda: _read_spec(options))
-    first = problems.attempt(lambda: trainer_of(options.trainer, spec, Path.cwd()))
+    first = None
+    if spec is not None or options.trainer is not None or not names_own_trainer(options):
+        first = problems.attempt(lambda: trainer_of(options.trainer, spec, Path.cwd()))
     before = len(problems.found)
     config = problems.attempt(lambda: _config_file(options, first))
     python = problems.attempt(lambda: _interpreter(options.python))
@@ -265,7 +232,7 @@ def _checked(options: argparse.Namespace, known: SweepSpec | None, controller: s
     if first is not None and len(problems.found) == before:
         trainer = _trainer(problems, lambda: first, python, config, options.trailing)
     if trainer is not None:
-        problems.found += _placed(options, trainer[1], spec)
+        problems.found += placed_problems(options, trainer[1], spec)
     seed = random.SystemRandom().getrandbits(31) if options.seed is None else options.seed
     warm, learned = WarmStart(), tuple[str, ...]()
     if trainer is not None and spec is not None and controller == "local":

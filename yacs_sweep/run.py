@@ -15,6 +15,7 @@ import yaml
 
 from . import display
 from .agents import Job
+from .command import CommandProfile
 from .controllers.wandb_sweep import WandbUnavailable
 from .controllers.wandb_sweep import create as create_remote
 from .errors import SweepError, printable
@@ -157,7 +158,9 @@ class Results:
             return profile.command_line(python=self.plan.launch.python, config_file=self.paths.best)
         found = self.summary.best()
         assert found is not None
-        return self.plan.trial_command(found.params, self.paths.dir / f"train-{found.name}")
+        own = isinstance(profile, CommandProfile)  # takes no folder, but the file of its parameters is in one
+        folder = self.paths.dir / (found.name if own else f"train-{found.name}")
+        return self.plan.trial_command(found.params, folder)
 
     def _typed(self, words: list[str]) -> str:
         """As one would type it here: in the trainer's folder where that is another one, paths short where it is not."""

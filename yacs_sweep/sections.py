@@ -6,7 +6,9 @@ import math
 from collections.abc import Collection, Iterable
 from typing import Any
 
-from .yaml_reader import Document, KeyPath, did_you_mean, show
+from .yaml_reader import Document, KeyPath, did_you_mean, nearest, show
+
+MEANT = 0.75  # how like a known key a misspelt one is that is read as that key, so that its mistakes are told as well
 
 
 class Notes:
@@ -29,8 +31,8 @@ class Notes:
 class Section:
     """One mapping. Keys are taken whatever their case and with dashes for underscores.
 
-    `values` holds the known keys; each reader returns None for a key that is absent, null or
-    wrong, and notes what is wrong with it.
+    `values` holds the known keys, and what stands under a misspelt one; each reader returns None for a key that is
+    absent, null or wrong, and notes what is wrong with it.
     """
 
     def __init__(self, notes: Notes, path: KeyPath, data: dict[str, Any], allowed: Collection[str]) -> None:
@@ -48,6 +50,10 @@ class Section:
             else:
                 self._spelt[name] = key
                 self.values[name] = value
+        for key in self.unknown:
+            for name in nearest(key, [name for name in allowed if name not in self._spelt], cutoff=MEANT):
+                self._spelt[name] = key
+                self.values[name] = data[key]
 
     def __contains__(self, key: str) -> bool:
         return key in self.values

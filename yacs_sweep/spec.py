@@ -91,7 +91,6 @@ def spec_from_options(
     parameter can be listed, else random; a goal not given is guessed from the metric's name, with
     a warning. Raises ConfigError; problems name the option.
     """
-    data: dict[str, Any] = base.to_dict() if base else {}
     options = _Options()
     options.numbers("--lr_values", "base_lr", lr_values)
     options.numbers("--wd_values", "weight_decay", wd_values)
@@ -106,6 +105,8 @@ def spec_from_options(
     ):
         if value is not None:
             options.put((option.removeprefix("sweep_"),), f"--{option}", value)
+    kept = [item for item in base.parameters if not item.path or item.name not in options.parameters] if base else []
+    data: dict[str, Any] = replace(base, parameters=tuple(kept)).to_dict() if base else {}
     parameters = {**data.get("parameters", {}), **options.parameters}
     if not parameters:
         options.problems.append("no parameters: give --sweep-config, --lr_values, --wd_values or --custom_params")

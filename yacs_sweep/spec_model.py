@@ -12,7 +12,7 @@ from . import hyperband
 from .errors import SweepError
 from .expressions import allows
 from .grid import Grid
-from .parameter import Parameter, active
+from .parameter import Parameter, active, nested
 
 DEFAULT_COUNT = 10
 DEFAULT_RESULTS_DIR = "./log/sweep"
@@ -27,7 +27,12 @@ class Metric:
     goal: str = "minimize"
     target: float | None = None  # the sweep ends when a trial reaches it
     impute: str | None = None  # value a failed trial counts with: worst, best or latest
-    impute_while_running: str | None = None
+    impute_while_running: str | None = None  # the same for one that runs; by default only its place counts
+
+    @property
+    def imputes_logged(self) -> bool:
+        """Whether what a trial without a result has logged decides the value it counts with."""
+        return self.impute in ("best", "latest") or self.impute_while_running not in (None, "false")
 
     def better(self, value: float, than: float) -> bool:
         """Whether one value is strictly better than another."""
@@ -119,7 +124,9 @@ class SweepSpec:
             "description": self.description,
             "method": self.method,
             "metric": self.metric.to_dict() if self.metric else None,
-            "parameters": {parameter.name: parameter.to_dict() for parameter in self.parameters},
+            "parameters": nested(
+                self.parameters, {item.name: item.to_dict() for item in self.parameters}, below="parameters"
+            ),
             "where": list(self.where) or None,
             "early_terminate": self.early_terminate.to_dict() if self.early_terminate else None,
             "optimize": self.optimize,

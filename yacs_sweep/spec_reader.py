@@ -66,9 +66,8 @@ def parse_spec(document: Document) -> SweepSpec:
     section = Section(notes, (), document.data, TOP_KEYS)
     _unknown_top(section, document.data)
     spec = _read(section)
-    if spec is not None and not notes.problems:
-        _check(section, spec)
-    if spec is None or notes.problems:
+    _check(section, spec)
+    if notes.problems:
         raise ConfigError(sorted(notes.problems, key=_line_of))
     return replace(spec, warnings=tuple(sorted(notes.warnings, key=_line_of)))
 
@@ -120,8 +119,8 @@ def _unknown_top(section: Section, data: dict[str, Any]) -> None:
             section.wrong("controller", f"{show(body)} is not allowed; write {{type: local}} or {{type: cloud}}")
 
 
-def _read(section: Section) -> SweepSpec | None:
-    """The spec from keys that are right each by itself; None when one without a default is not."""
+def _read(section: Section) -> SweepSpec:
+    """The spec from the keys that are right each by itself; what is missing without a default has been noted."""
     method = section.word("method", METHODS)
     if "method" not in section:
         section.notes.wrong((), f"`method` is missing; allowed: {', '.join(METHODS)}")
@@ -130,8 +129,8 @@ def _read(section: Section) -> SweepSpec | None:
         parameters = read_parameters(section.notes, section.at("parameters"), section.values["parameters"])
     else:
         section.notes.wrong((), "`parameters` is missing; a sweep needs at least one parameter")
-    spec = SweepSpec(
-        method=method or METHODS[0],
+    return SweepSpec(
+        method=method or "random",  # which asks least of the others
         parameters=parameters,
         metric=_metric(section),
         name=section.text("name"),
@@ -147,7 +146,6 @@ def _read(section: Section) -> SweepSpec | None:
         optimize=section.word("optimize", ("last", "best")) or "last",
         where=_where(section),
     )
-    return spec if method and parameters else None
 
 
 def _metric(section: Section) -> Metric | None:
@@ -269,9 +267,9 @@ def _command(section: Section) -> tuple[str, ...]:
         text = section.notes.document.texts.get(path, str(word)) if isinstance(word, float) else str(word)
         macro = re.fullmatch(r"\$\{(.*)\}", text)
         if macro and macro[1] not in _MACROS and not re.fullmatch(r"envvar:\w+", macro[1]):
-            allowed = ", ".join(f"${{{name}}}" for name in (*_MACROS, "envvar:NAME"))
-            near = did_you_mean(macro[1], _MACROS)
-            section.notes.wrong(path, f"{text} is not a macro; allowed: {allowed}{near}")
+            allowed = [f"${{{name}}}" for name in (*_MACROS, "envvar:NAME")]
+            near = did_you_mean(text, allowed)
+            section.notes.wrong(path, f"{text} is not a macro; allowed: {', '.join(allowed)}{near}")
         result.append(text)
     return tuple(result)
 
@@ -298,7 +296,7 @@ def _where(section: Section) -> tuple[str, ...]:
 def _check(section: Section, spec: SweepSpec) -> None:
     """What relates several keys of the file."""
     notes = section.notes
-    if spec.metric is None:
+    if "metric" not in section:
         reason = "method bayes" if spec.method == "bayes" else "early_terminate" if spec.early_terminate else None
         if reason:
             notes.wrong((), f"`metric` is missing; {reason} needs {{name: …, goal: minimize or maximize}}")
@@ -308,7 +306,7 @@ def _check(section: Section, spec: SweepSpec) -> None:
     names = [parameter.name for parameter in spec.parameters]
     for text in spec.where:
         for name in compiled(text).names:
-            if name not in names:
+            if name not in names and parameter_path(notes.document, name) not in notes.document.places:
                 hint = did_you_mean(name, names)
                 notes.wrong(section.at("where"), f"{name} in '{text}' is not a parameter of this sweep{hint}")
     if spec.where and not notes.problems:
@@ -363,9 +361,17 @@ def _check_satisfiable(section: Section, spec: SweepSpec) -> None:
 
 
 def _path_of(section: Section, name: str) -> KeyPath:
+    return parameter_path(section.notes.document, name, section.at("parameters"))
+
+
+def parameter_path(document: Document, name: str, top: KeyPath = ("parameters",)) -> KeyPath:
     """The key path of a parameter, nested or not."""
-    top = section.at("parameters")
-    for path in section.notes.document.places:
+    for path in document.places:
         if path[: len(top)] == top and ".".join(str(part) for part in path[len(top) :] if part != "parameters") == name:
             return path
     return (*top, name)
+
+
+def unwrapped(document: Document) -> Document:
+    """The sweep itself when the file holds it under another key; any other document as it is."""
+    return _unwrapped(Notes(document)) if isinstance(document.data, dict) else document

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from .errors import ConfigError
 from .metric_files import FileSource
@@ -79,9 +80,11 @@ class TrainerProfile:
         trial_id: str = "",
         gpu_ids: str = "",
         overrides: Sequence[str] = (),
+        params: Mapping[str, Any] | None = None,
     ) -> list[str]:
         """The child's argv: the command with its placeholders filled in, `overrides`, and the output directory.
 
+        `params` are the values behind `overrides`, for a profile that passes them otherwise than as words.
         `gpu_ids` is a comma-separated list. Relative paths are the launcher's; they are made absolute when the child
         runs elsewhere. Raises ConfigError when the command needs something that is not given.
         """
@@ -111,6 +114,10 @@ class TrainerProfile:
         """The trainer's output directory: the trial's folder, but one in it where the trainer's metric files would
         otherwise be the launcher's own."""
         return trial_dir / OUTPUT if any(source.collides(LAUNCHER_FILES) for source in self.files) else trial_dir
+
+    def write_parameters(self, output_dir: Path, params: Mapping[str, Any]) -> dict[str, str]:
+        """Writes the files the trainer is given its parameters in, if any; returns what of them its environment says."""
+        return {}
 
     def start_problems(self) -> list[str]:
         """Why the trainer cannot be started, as far as can be told without starting it."""

@@ -235,6 +235,7 @@ class TrialRunner:
             trial_id=assignment.id,
             gpu_ids=",".join(self.gpu_ids),
             overrides=words,
+            params=assignment.params,
         )
         # A trial that goes on in its folder: as the same trial, in another attempt.
         before = TrialRecord.load(paths.record) if paths.record.exists() else None
@@ -389,10 +390,11 @@ class _Attempt:
         end: Exit | None = None
         try:
             self.guard = self.runner.guards.get()
+            told = launch.profile.write_parameters(launch.profile.output_dir(self._paths.dir), record.params)
             end = run_child(
                 self.guard,
                 record.command,
-                child_environment(launch.profile.env, os.environ),
+                child_environment({**launch.profile.env, **told}, os.environ),
                 launch.profile.cwd,
                 limits=launch.limits,
                 on_output=output.write,

@@ -1,5 +1,7 @@
 """Parameters as argv words, in the styles trainers take: YACS `KEY VALUE`, Hydra `key=value`, argparse `--key=value`.
 
+A sweep file's own program takes them as `wandb agent` writes them: the style `wandb`, which no profile can choose.
+
 Words go to `execve`, never to a shell. Names and values may come from a sweep server, so a name that would act as
 anything but a key, and a value that a word cannot carry, is refused (ValueError, one clear line).
 """
@@ -18,6 +20,7 @@ _KEY = {
     "yacs": re.compile(r"[A-Za-z_][\w.-]*"),
     "hydra": re.compile(r"(?:\+\+?)?[A-Za-z_][\w.@/-]*"),
     "argparse": re.compile(r"[A-Za-z][\w.-]*"),
+    "wandb": re.compile(r"[A-Za-z_+@][\w.\-/+@]*", re.ASCII),
 }
 # Read back as the same text by any literal reader; anything else is quoted.
 _PLAIN = re.compile(r"[A-Za-z_./][\w./:@%+-]*", re.ASCII)
@@ -32,6 +35,8 @@ def override_words(style: str, key: str, value: Any) -> list[str]:
         words = [key, yacs_text(value)]
     elif style == "hydra":
         words = [f"{key}={_hydra_text(value)}"]
+    elif style == "wandb":
+        words = [f"--{key}={value}"]
     else:
         words = [f"--{key}={_argparse_text(value)}"]
     for word in words:

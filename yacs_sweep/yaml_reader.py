@@ -121,12 +121,15 @@ def show(value: Any) -> str:
     return text if len(text) <= 80 else text[:77] + "…"
 
 
-def nearest(word: str, names: Iterable[str], *, count: int = 1) -> list[str]:
-    """The names most like `word`, whatever its case and separators; none when nothing is near."""
+def nearest(word: str, names: Iterable[str], *, count: int = 1, cutoff: float = 0.6) -> list[str]:
+    """The names most like `word`, whatever its case and separators, or begun by it; none when nothing is near."""
     import difflib  # only a mistake needs it
 
     plain = {name: re.sub(r"[-_. ]", "", name).lower() for name in names}
-    close = difflib.get_close_matches(re.sub(r"[-_. ]", "", word).lower(), list(plain.values()), count, 0.6)
+    sought = re.sub(r"[-_. ]", "", word).lower()
+    close = difflib.get_close_matches(sought, list(plain.values()), count, cutoff)
+    if not close and len(sought) > 2:
+        close = [folded for folded in plain.values() if folded.startswith(sought)]
     return [name for match in close for name, folded in plain.items() if folded == match][:count]
 
 

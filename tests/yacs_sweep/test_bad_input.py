@@ -106,6 +106,40 @@ def test_mistake_in_the_configuration_file(tmp_path: Path, text: str | None, exp
     assert not ran.sweeps
 
 
+NOT_LISTED = """\
+program: train.py
+method: grid
+parameters:
+  lr: {distribution: uniform, min: 0.0005, max: 0.003}
+"""
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_a_wrong_file_that_names_its_program_is_not_told_of_another_trainer(tmp_path: Path, wrapped: bool) -> None:
+    text = "sweep:\n" + "".join(f"  {line}\n" for line in NOT_LISTED.splitlines()) if wrapped else NOT_LISTED
+    ran = sweep(tmp_path, "--sweep-config", write_sweep(tmp_path, text), trainer=None, config=None)
+    assert (ran.code, ran.sweeps) == (2, [])
+    (line,) = ran.err.splitlines()
+    assert "parameters.lr: method grid cannot list lr (uniform)" in line
+
+
+def test_a_nested_parameter_the_trainer_does_not_know_is_told_with_its_place(tmp_path: Path) -> None:
+    text = "method: grid\nparameters:\n  SOLVER:\n    parameters:\n      BASE_LRR: [0.1]\n"
+    ran = sweep(tmp_path, "--sweep-config", write_sweep(tmp_path, text, "nested.yaml"))
+    assert ran.code == 2
+    assert "nested.yaml:5:7: parameters.SOLVER.parameters.BASE_LRR: SOLVER.BASE_LRR: no such key" in ran.err
+
+
+def test_a_wrapped_file_in_capitals_has_its_places_told(tmp_path: Path) -> None:
+    text = "config:\r\n  Method: GRID\r\n  Parameters:\r\n    solver.margin: [0.1]\r\n"
+    (tmp_path / "c.yaml").write_bytes(text.encode())
+    ran = sweep(tmp_path, "--sweep-config", "c.yaml")
+    assert ran.code == 2
+    (line,) = ran.err.splitlines()
+    assert "c.yaml:4:5: Parameters.solver.margin: solver.margin: no such key" in line
+    assert line.endswith("did you mean SOLVER.MARGIN?")
+
+
 def test_missing_configuration_file_option(tmp_path: Path) -> None:
     ran = sweep(tmp_path, "--lr_values", "1", config=None)
     assert (ran.code, ran.sweeps) == (2, [])

@@ -10,7 +10,7 @@ import pytest
 from optuna.trial import TrialState
 
 from yacs_sweep.controllers import sampling
-from yacs_sweep.controllers.local import LocalController
+from yacs_sweep.controllers.local import LocalController, _LocalHooks
 from yacs_sweep.controllers.sampling import Measured, budget, counted_value, use_gp
 from yacs_sweep.results import SweepPaths, TrialRecord
 from yacs_sweep.spec_model import SweepSpec
@@ -21,6 +21,9 @@ PARAMETERS: dict[str, Any] = {
     "margin": {"min": 0.0, "max": 1.0},
     "optimizer": {"values": ["sgd", "adam"]},
 }
+
+
+IMPUTES = ("worst", "best", "latest")
 
 
 @pytest.fixture
@@ -86,7 +89,11 @@ def test_trials_without_a_result_never_count_as_good(goal: str, worst: float, me
     about = {"finished": finished, "goal": goal}
     assert counted_value(stopped=False, own=None, **about) == worst
     assert counted_value(stopped=False, own=best, **about) == worst
-    assert counted_value(stopped=False, own=best, impute="latest", **about) == best  # as its author asked
+    # As its author asked, of the values it logged.
+    logged = [2.0, 8.0, 5.0]
+    imputed = {how: counted_value(stopped=False, own=None, impute=how, logged=logged, **about) for how in IMPUTES}
+    assert imputed == {"worst": worst, "best": 2.0 if goal == "minimize" else 8.0, "latest": 5.0}
+    assert {counted_value(stopped=False, own=None, impute=how, **about) for how in IMPUTES} == {worst}
     assert counted_value(stopped=True, own=best, **about) == median
     assert counted_value(stopped=True, own=worst, **about) == worst
     assert counted_value(stopped=True, own=None, **about) == worst
@@ -113,6 +120,51 @@ def test_failed_and_stopped_trials_are_shown_with_bad_values_and_lost_ones_not_a
     assert shown == {0: 1.0, 1: 2.0, 2: 3.0, 3: 3.0, 4: 3.0, 7: 3.0}
     assert {trial.state for trial in sweep.chooser._view.shown} == {TrialState.COMPLETE}
     assert trials[3].state == TrialState.FAIL  # the storage keeps the truth
+
+
+def test_a_stopped_trial_counts_with_its_own_value_whatever_rule_stopped_it(tmp_path: Path) -> None:
+    sweep = controller(tmp_path, early_terminate={"type": "patience", "patience": 1})
+    for end in [*[("finished", float(value)) for value in (1, 2, 9)], ("stopped", 4.0), ("stopped", 0.5)]:
+        step(sweep, lambda params, end=end: end)
+    sweep.chooser._look(sweep.study.get_trials(deepcopy=False))
+    assert [trial.value for trial in sweep.chooser._view.shown] == [1.0, 2.0, 9.0, 4.0, 2.0]
+
+
+@pytest.mark.parametrize(
+    ("how", "shown"), [(None, None), ("false", None), ("best", 2.0), ("latest", 5.0), ("worst", 9.0)]
+)
+def test_running_trials_are_imputed_where_the_file_asks_for_it(
+    tmp_path: Path, how: str | None, shown: float | None
+) -> None:
+    more = {} if how is None else {"impute_while_running": how}
+    sweep = controller(tmp_path, metric={"name": "v", "goal": "minimize", **more})
+    for value in (1.0, 9.0):
+        step(sweep, lambda params, value=value: ("finished", value))
+    running, silent = sweep.ask(), sweep.ask()
+    assert running is not None and silent is not None
+    hooks = _LocalHooks(sweep, running[0])
+    for place, value in enumerate((8.0, 2.0, float("nan"), 5.0)):
+        hooks.log({"v": value}, place)
+    sweep.chooser._look(sweep.study.get_trials(deepcopy=False))
+    seen = {trial.number: (trial.state, trial.value) for trial in sweep.chooser._view.shown}
+    assert seen[2] == ((TrialState.RUNNING, None) if shown is None else (TrialState.COMPLETE, shown))
+    assert seen[3] == (TrialState.RUNNING, None)  # it has logged nothing
+    assert sweep.study.get_trials(deepcopy=False)[2].state == TrialState.RUNNING  # the storage keeps the truth
+
+
+def test_a_failed_trial_counts_with_what_it_logged_where_the_file_asks_for_it(tmp_path: Path) -> None:
+    sweep = controller(tmp_path, metric={"name": "v", "goal": "minimize", "impute": "best"})
+    for value in (3.0, 9.0):
+        step(sweep, lambda params, value=value: ("finished", value))
+    asked = sweep.ask()
+    assert asked is not None
+    hooks = _LocalHooks(sweep, asked[0])
+    for place, value in enumerate((8.0, 2.0, 5.0)):
+        hooks.log({"v": value}, place)
+    record = TrialRecord(asked[1].id, asked[1].name, 2, dict(asked[1].params), "failed", value=5.0)
+    sweep.tell(asked[0], record)
+    sweep.chooser._look(sweep.study.get_trials(deepcopy=False))
+    assert [trial.value for trial in sweep.chooser._view.shown] == [3.0, 9.0, 2.0]
 
 
 def test_many_bad_trials_do_not_make_some_of_them_good(tmp_path: Path) -> None:

@@ -41,7 +41,6 @@ count: 0
     parameter_keys = "distribution, value, values, probabilities, min, max, mu, sigma, a, b, q, parameters, parent"
     assert problems(tmp_path, text) == [
         "s.yaml:1:1: method: 'gird' is not allowed; allowed: grid, random, bayes; did you mean grid?",
-        "s.yaml:2:1: metric: `name` is missing: which logged value is optimised?",
         "s.yaml:3:3: metric.nmae: unknown key; allowed: name, goal, target, impute, impute_while_running; "
         "did you mean name?",
         "s.yaml:4:3: metric.goal: 'up' is not allowed; allowed: minimize, maximize",
@@ -56,6 +55,57 @@ count: 0
         "s.yaml:16:19: early_terminate.type: 'hyperban' is not allowed; allowed: hyperband, median, asha, patience, "
         "divergence; did you mean hyperband?",
         "s.yaml:17:1: count: 0 is not a whole number of 1 or more",
+    ]
+
+
+def test_what_stands_under_a_misspelt_key_is_read_too(tmp_path: Path) -> None:
+    text = """\
+method: bayes
+metirc:
+  name: val/loss
+  goal: min
+paramters:
+  lr: {distrbution: normal, mean: 1, sigma: -1}
+  epochs: {mini: 3, max: 1}
+early_termination: {type: hyperband, min_itr: 0}
+"""
+    found = problems(tmp_path, text)
+    assert [line.split(": ")[1] for line in found] == [
+        "metirc",
+        "metirc.goal",
+        "paramters",
+        "paramters.lr.distrbution",
+        "paramters.lr.mean",
+        "paramters.lr.sigma",
+        "paramters.epochs.mini",
+        "paramters.epochs.mini",
+        "early_termination",
+        "early_termination.min_itr",
+        "early_termination.min_itr",
+    ]
+    assert found[1].endswith("did you mean minimize?")
+    assert found[3].endswith("allowed: distribution, mu, sigma, parent, parent_values; did you mean distribution?")
+    assert found[4].endswith("did you mean mu?")
+    assert found[7].endswith("3 is greater than max 1; are they the wrong way round?")
+
+
+def test_lines_that_stand_beside_their_parameter_are_told(tmp_path: Path) -> None:
+    found = problems(tmp_path, "method: random\nparameters:\n  lr:\n  min: 1\n  max: 2\n  batch: [1]\n")
+    assert found == [
+        "s.yaml:3:3: parameters.lr: has nothing under it; indent its lines further, or write `value: null` for the "
+        "value null",
+        "s.yaml:4:3: parameters.min: stands beside lr, not under it; indent it further",
+        "s.yaml:5:3: parameters.max: stands beside lr, not under it; indent it further",
+    ]
+
+
+def test_conditions_are_checked_although_other_things_are_wrong(tmp_path: Path) -> None:
+    text = "method: grd\nparameters: {lr: [1], b: {values: 3}}\nwhere: [lr < 3, b > 1, lrr > 2, 'b <']\n"
+    assert [line.split(": ", 2)[1] for line in problems(tmp_path, text)] == [
+        "method",
+        "parameters.b.values",
+        "where",
+        "where[3]",
     ]
 
 

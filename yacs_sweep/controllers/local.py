@@ -220,7 +220,7 @@ class LocalController:
             self.study.tell(number, record.value, skip_if_finished=True)
         else:
             storage = self.study._storage
-            if record.state in ("finished", "failed") and not storage.get_trial(trial._trial_id).state.is_finished():
+            if record.state in ("finished", "failed", "stopped") and not storage.get_trial(trial._trial_id).state.is_finished():
                 # Unlike a lost one's, its point has been tried: the search is to avoid it.
                 value = record.value if finite(record.value) else None
                 storage.set_trial_user_attr(trial._trial_id, END, {"state": record.state, "value": value})
@@ -327,7 +327,9 @@ class _LocalHooks:
     def __init__(self, controller: LocalController, trial: Trial) -> None:
         self.controller, self.trial = controller, trial
         self.metric = controller.spec.metric.name if controller.spec.metric else None
-        self.reports = bool(controller.rule and controller.rule.compares)  # a write to the storage each
+        # A write to the storage each, so only where somebody reads them.
+        imputes = controller.spec.metric is not None and controller.spec.metric.imputes_logged
+        self.reports = imputes or bool(controller.rule and controller.rule.compares)
         self.reported = 0
         self.run: Run | None = None
         self.why: str | None = None

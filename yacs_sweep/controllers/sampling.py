@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import importlib
+import math
 import statistics
 import threading
 import time
@@ -89,17 +90,26 @@ def use_gp(
 
 
 def counted_value(
-    *, stopped: bool, own: float | None, finished: Sequence[float], goal: str, impute: str | None = None
+    *,
+    stopped: bool,
+    own: float | None,
+    finished: Sequence[float],
+    goal: str,
+    impute: str | None = None,
+    logged: Sequence[float] = (),
 ) -> float:
     """The value a trial without a result counts with, so that the search avoids its point. Pure.
 
-    A failed one counts as the worst finished trial, or as `impute` says (W&B's meaning: best and latest are the trial's
-    own value). A stopped one with its own last value, but no better than the median: it is never a good one.
+    A failed one counts as the worst finished trial, or as `impute` says (W&B's meaning: `best` and `latest` of the
+    values it logged). A stopped one with its own last value, but no better than the median: it is never a good one.
     """
-    worst, worse = (min(finished), min) if goal == "maximize" else (max(finished), max)
+    better, worse = (max, min) if goal == "maximize" else (min, max)
+    worst = worse(finished)
     if stopped:
         return worst if own is None else worse(own, statistics.median(finished))
-    return own if own is not None and impute in ("best", "latest") else worst
+    if impute in ("best", "latest") and logged:
+        return better(logged) if impute == "best" else logged[-1]
+    return worst
 
 
 class _Mute(InMemoryStorage):
@@ -267,28 +277,35 @@ class Chooser:
         complete = [*self._prior, *(trial for trial in trials if trial.state == TrialState.COMPLETE)]
         running = [trial for trial in trials if trial.state == TrialState.RUNNING and trial.params]
         without = [trial for trial in trials if trial.state == TrialState.PRUNED or END in trial.user_attrs]
-        bad: list[FrozenTrial] = []
-        if complete and without:
+        shown: list[FrozenTrial] = []
+        if complete:
             finished = [float(trial.value or 0.0) for trial in complete]
             # TPE takes the best tenth for good: with more than nine bad ones to a good one, some of the bad would be.
-            for trial in without[-9 * len(complete) :]:
-                stopped = trial.state == TrialState.PRUNED
-                own = trial.value if stopped else trial.user_attrs[END].get("value")
-                shown = copy.copy(trial)
-                shown.state = TrialState.COMPLETE
-                shown.values = [
-                    counted_value(
-                        stopped=stopped,
-                        own=own,
-                        finished=finished,
-                        goal=self.metric.goal,
-                        impute=self.metric.impute,
-                    )
-                ]
-                bad.append(shown)
+            shown = [self._counted(trial, finished, self.metric.impute) for trial in without[-9 * len(complete) :]]
+            if (impute := self.metric.impute_while_running) not in (None, "false"):
+                told = [trial for trial in running if _logged(trial)]
+                running = [trial for trial in running if not _logged(trial)]
+                shown += [self._counted(trial, finished, impute) for trial in told]
         self._running = len(running)
-        self._view.shown = [*complete, *bad, *running]
+        self._view.shown = [*complete, *shown, *running]
         return len(complete)
+
+    def _counted(self, trial: FrozenTrial, finished: Sequence[float], impute: str | None) -> FrozenTrial:
+        """A trial without a result as one with the value it counts with."""
+        end: dict[str, Any] = trial.user_attrs.get(END, {})
+        shown = copy.copy(trial)
+        shown.state = TrialState.COMPLETE
+        shown.values = [
+            counted_value(
+                stopped=trial.state == TrialState.PRUNED,
+                own=end.get("value") if trial.value is None else trial.value,
+                finished=finished,
+                goal=self.metric.goal,
+                impute=impute,
+                logged=_logged(trial),
+            )
+        ]
+        return shown
 
     def _ask_gp(self, seed: int, blank: FrozenTrial, trials: Sequence[FrozenTrial]) -> dict[str, Any] | None:
         observations = len(self._view.shown)
@@ -340,6 +357,11 @@ def _observed(number: int, item: Observation, space: Space) -> FrozenTrial:
     trial = create_trial(value=item.value, params=params, distributions=distributions)
     trial.number = number
     return trial
+
+
+def _logged(trial: FrozenTrial) -> list[float]:
+    """The finite values of the metric that are in the storage, oldest first."""
+    return [value for _, value in sorted(trial.intermediate_values.items()) if math.isfinite(value)]
 
 
 def _median_seconds(trials: Sequence[FrozenTrial]) -> float:
