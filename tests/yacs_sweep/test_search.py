@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.sweeping import GRID, sweep, write_sweep
+from tests.sweeping import GRID, processes_with, sweep, write_sweep
 from tests.wandb_server import start_server
 from tests.wandb_server.launching import new_sweep
 from tests.wandb_server.launching import sweep as wandb_sweep
@@ -39,6 +39,50 @@ def test_hyperband_ends_the_child_on_both_goals(tmp_path: Path, goal: str) -> No
     assert "hyperband: val/mAP" in bad["reason"]
     assert bad["rows"] < good["rows"]
     assert ran.summary["best"]["name"] in (good["name"], close["name"])
+
+
+# Logs 60 values, of a level that falls slowly; that of the second trial rests and is nan from the ninth value on.
+LOGS = """\
+import json, subprocess, sys, time
+level = float(sys.argv[1].partition("=")[2])
+subprocess.Popen([sys.executable, "-c", "import time; time.sleep(300)", sys.argv[0]])  # the trainer's own child
+for step in range(1, 61):
+    value = level - 0.01 * step if level < 5 else level if step < 9 else float("nan")
+    print("METRIC " + json.dumps({"val/loss": value}), flush=True)
+    time.sleep(0.05)
+"""
+
+
+@pytest.mark.parametrize(
+    ("rule", "value"),
+    [
+        ({"type": "hyperband", "min_iter": 3, "eta": 3}, 3),
+        ({"type": "median", "min_trials": 1, "min_iter": 4}, 4),
+        ({"type": "asha", "min_iter": 2, "eta": 2}, 2),
+        ({"type": "patience", "patience": 5}, 6),
+        ({"type": "divergence"}, 9),
+    ],
+    ids=lambda item: item["type"] if isinstance(item, dict) else "",
+)
+def test_each_rule_ends_the_child_and_all_it_started(tmp_path: Path, rule: dict[str, Any], value: int) -> None:
+    (tmp_path / "logs.py").write_text(LOGS)
+    body = {
+        "method": "grid",
+        "program": str(tmp_path / "logs.py"),
+        "metric": {"name": "val/loss", "goal": "minimize"},
+        "parameters": {"level": {"values": [1.0, 5.0]}},
+        "early_terminate": rule,
+    }
+    words = ["--sweep-config", write_sweep(tmp_path, body), "--wandb-mode", "disabled"]
+    ran = sweep(tmp_path, *words, trainer=None, config=None)
+    assert ran.code == 0, ran.out + ran.err
+    good, bad = ran.summary["trials"]
+    assert (good["state"], good["rows"]) == ("finished", 60)
+    assert bad["state"] == "stopped"
+    assert bad["reason"].startswith(f"stopped early: {rule['type']}: val/loss")
+    assert value <= bad["rows"] < 40  # what was on its way when it was ended is logged too
+    assert processes_with(str(tmp_path / "logs.py")) == []
+    assert ran.summary["best"]["name"] == good["name"]
 
 
 def test_divergence_ends_the_trial(tmp_path: Path) -> None:
