@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import importlib
+import logging
 import math
 import statistics
 import threading
@@ -152,6 +153,11 @@ def _gp(seed: int) -> GPSampler:
     return GPSampler(seed=seed, n_startup_trials=0)
 
 
+def model_seed(seed: int, number: int) -> int:
+    """Of the model's random numbers for trial `number`."""
+    return Random(f"{seed}:{number}:model").getrandbits(32)
+
+
 def _blank(number: int) -> FrozenTrial:
     """The trial a point is drawn for."""
     return FrozenTrial(number, TrialState.RUNNING, None, None, None, {}, {}, {}, {}, {}, number)
@@ -170,6 +176,8 @@ class _Torch:
             self._thread.start()
 
     def _import(self) -> None:
+        # Without greenlet, which is a matter of speed only, Optuna warns of it in the middle of the trials' lines.
+        logging.getLogger("optuna._gp.batched_lbfgsb").setLevel(logging.ERROR)
         try:
             for module in ("torch", "scipy.optimize", "scipy.stats", "optuna._gp.gp", "optuna._gp.optim_mixed"):
                 importlib.import_module(module)
@@ -251,7 +259,7 @@ class Chooser:
         finished = self._look(trials)
         if finished < 1 or len(self._view.shown) - self._running < STARTUP:
             return self.random(number)
-        seed = Random(f"{self.seed}:{number}:model").getrandbits(32)
+        seed = model_seed(self.seed, number)
         blank = _blank(number)
         seen = self._points(trials)
         modelled = self._ask_gp(seed, blank, trials) if number >= STARTUP else None
