@@ -17,7 +17,7 @@ from .naming import FIELD, Names, Number, Unit, fill, literal_pairs, to_number
 
 # Sign, thousands, decimals, exponent, nan and inf in any case; the guards keep 1234,567 and "nanoseconds" whole.
 NUMBER = (
-    r"(?:[-+]?(?:(?:[0-9]{1,3}(?:,[0-9]{3})+(?![0-9])|[0-9]+)(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?"
+    r"(?:[-+]?(?:(?:[0-9]{1,3}(?:,[0-9]{3})+(?!,?[0-9])|[0-9]+)(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?"
     r"|[-+]?(?:[nN][aA][nN]|[iI][nN][fF](?:[iI][nN][iI][tT][yY])?)\b)"
 )
 _NUMBER_FIELD = "{number}"
@@ -26,6 +26,9 @@ _LIMITS = {0: 1 << 16, 1: 1 << 16, 2: 1 << 12, 3: 1 << 9}  # characters of a lin
 # The same by the number of repeats that take (almost) any character: on a line that repeats the texts between them
 # hundreds of times, the ways to place them multiply.
 _WIDE_LIMITS = (1 << 16, 1 << 16, 1 << 12, 1 << 10, 400, 256)
+_FEW_WAYS = 64  # through optional parts and alternatives; more shorten what is looked at,
+_STEPS = 2e7  # so that a search tries no more ways at no more places than this,
+_LEAST = 64  # and a pattern for which so few characters are left is refused
 
 NO_CONTEXT: Mapping[str, str] = {}
 _SEPARATOR_ROW = re.compile(r"[\s|:+=-]*")
@@ -211,12 +214,18 @@ def compile_search(source: str) -> Search:
     degree = regex_tree.run_degree(tree)
     if degree > max(_LIMITS):
         problems.append("too slow: repeats that follow one another can take the same text; put something between them")
+    limit = _LIMITS[min(degree, max(_LIMITS))]
+    ways = regex_tree.choices(tree)
+    if ways > _FEW_WAYS:
+        limit = min(limit, int((_STEPS / ways) ** (1 / max(degree, 1))))
+    if limit < _LEAST:
+        problems.append("too slow: its optional parts can take the same text; put something between them")
     if problems:
         raise ConfigError(problems)
     literals = tuple(text.encode("utf-8", "surrogateescape") for text in regex_tree.required_literals(tree))
     wide = regex_tree.wide_repeats(tree) + regex_tree.wide_repeats(tree[:1])  # a search starts anywhere in the first
     wide = min(wide, len(_WIDE_LIMITS) - 1)
-    return Search(source, regex, literals, min(_LIMITS[degree], _WIDE_LIMITS[wide]))
+    return Search(source, regex, literals, min(limit, _WIDE_LIMITS[wide]))
 
 
 def compile_pattern(source: str, log: Mapping[str, str], row: str | None = None) -> MetricPattern:

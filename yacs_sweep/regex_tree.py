@@ -27,6 +27,7 @@ _CHARACTERS = {sre.LITERAL, sre.NOT_LITERAL, sre.ANY, sre.IN}
 _WIDE_TIMES = 16  # a repeat of fewer characters cannot skip much
 _COPIES = 4  # a bounded repeat counts as this many copies at most
 _MAX_POSITIONS = 120
+_MANY = 1 << 40  # ways; more need not be counted
 _BEYOND = "\u3042"  # stands for every character beyond Latin-1
 _ALPHABET = [*map(chr, range(256)), _BEYOND]
 
@@ -86,15 +87,15 @@ def exponential_part(tree: Tree) -> str | None:
 
     A backtracking matcher takes exponential time only if some state of the pattern's automaton can return to itself
     in two ways over the same text (EDA; Weber and Seidl, "On the degree of ambiguity of finite automata", 1991). The
-    automaton is the position automaton; two ways between the same two positions count as two. Look-around and back
-    references are ignored, so that the answer errs on the side of refusing.
+    automaton is the position automaton; two ways between the same two positions count as two. Look-around is ignored
+    and a back reference takes any text, so that the answer errs on the side of refusing.
     """
-    for body in _outer_loops(tree):
+    for repeat in _outer_loops(tree):
         automaton = _Positions(_ignores_case(tree))
-        automaton.loop(automaton.sequence(body))
+        automaton.repeat(*repeat)
         if len(automaton.characters) > _MAX_POSITIONS:
             return "a repeated part is too large to be checked"
-        if automaton.ambiguous():
+        if automaton.idle or automaton.ambiguous():
             return "a repeated part can match the same text in more than one way"
     return None
 
@@ -110,19 +111,50 @@ def run_degree(tree: Tree) -> int:
     if not (len(tree) and tree[0] in ((sre.AT, sre.AT_BEGINNING), (sre.AT, sre.AT_BEGINNING_STRING))):
         automaton.join(start, body)
     loops = [position for position, edges in automaton.follow.items() if position in edges]
-    # Characters that the same positions take behave the same.
-    runs = {
-        frozenset(position for position, taken in enumerate(automaton.characters) if character in taken)
-        for character in set().union(*(automaton.characters[position] for position in loops))
-    }
+    runs = automaton.accepting(loops)
     return max((_most_loops(automaton.follow, run) for run in runs), default=0)
+
+
+def choices(tree: Tree) -> int:
+    """The ways through the pattern that read the same text, loops left out: `(?:a?){3}aaa` has several.
+
+    What optional parts and alternatives multiply a search's time by. The text is found greedily: from every position,
+    each next character is the one that most ways can read.
+    """
+    automaton = _Positions(_ignores_case(tree))
+    automaton.sequence(tree)
+    # Positions are numbered from left to right, so an edge that goes back, or stays, closes a loop.
+    ahead = [{o: n for o, n in automaton.follow[p].items() if o > p} for p in range(len(automaton.characters))]
+    accepting = automaton.accepting(range(len(automaton.characters)))
+    most = 1
+    for start, edges in enumerate(ahead):
+        branches = (
+            any(len(edges.keys() & positions) > 1 for positions in accepting) or max(edges.values(), default=1) > 1
+        )
+        alive = {start: 1} if branches else {}
+        while alive and most < _MANY:
+            after: Counter[int] = Counter()
+            for position, ways in alive.items():
+                for other, count in ahead[position].items():
+                    after[other] += ways * count
+            alive = max(
+                ({p: after[p] for p in positions & after.keys()} for positions in accepting),
+                key=lambda found: sum(found.values()),
+                default={},
+            )
+            most = max(most, sum(alive.values()))
+            if sum(alive.values()) == 1:
+                break  # what branches later is a start of its own
+    return most
 
 
 def wide_repeats(tree: Tree) -> int:
     """The most repeats of a single character that take (almost) anything, on one way through the pattern."""
     most = 0
     for op, arg in tree:
-        if op in _REPEATS:
+        if op is sre.GROUPREF:
+            most += 1
+        elif op in _REPEATS:
             body = arg[2]
             single = len(body) == 1 and body[0][0] in _CHARACTERS
             if not single:
@@ -153,14 +185,14 @@ def _ignores_case(tree: Tree) -> bool:
 
 
 def _outer_loops(items: Iterable[Any]) -> Iterator[Any]:
-    """Bodies of the outermost unbounded repeats of more than one character."""
+    """The outermost unbounded repeats of more than one character: (least, most, body)."""
     for op, arg in items:
         if op in _REPEATS:
             low_high_body = arg
             body = low_high_body[2]
             single = len(body) == 1 and body[0][0] in _CHARACTERS
             if low_high_body[1] > _COPIES and not single:
-                yield body
+                yield low_high_body
             else:
                 yield from _outer_loops(body)
         else:
@@ -183,9 +215,9 @@ def _parts(op: Any, arg: Any) -> list[Any]:
     return []
 
 
-# (can be empty, first positions, last positions); a position listed twice is reached in two ways
-_Fragment = tuple[bool, list[int], list[int]]
-_EMPTY: _Fragment = (True, [], [])
+# (ways to be empty, first positions, last positions); a position listed twice is reached in two ways
+_Fragment = tuple[int, list[int], list[int]]
+_EMPTY: _Fragment = (1, [], [])
 
 
 class _Positions:
@@ -195,6 +227,7 @@ class _Positions:
         self._ignore_case = ignore_case
         self.characters: list[frozenset[str]] = []
         self.follow: defaultdict[int, Counter[int]] = defaultdict(Counter)
+        self.idle = False  # whether a counted repeat has turns that take no text, which can be any of them
 
     def sequence(self, items: Iterable[Any]) -> _Fragment:
         whole = _EMPTY
@@ -213,9 +246,11 @@ class _Positions:
                 characters |= {other for c in characters for other in (c.lower(), c.upper())}
             self.characters.append(characters)
             position = len(self.characters) - 1
-            return (False, [position], [position])
+            return (0, [position], [position])
         if op in _REPEATS:
-            return self._repeat(*arg)
+            return self.repeat(*arg)
+        if op is sre.GROUPREF:
+            return self.repeat(0, sre.MAXREPEAT, [(sre.ANY, None)])
         if op in _ZERO_WIDTH:
             return _EMPTY
         if op is sre.SUBPATTERN and arg[1] & re.IGNORECASE:
@@ -223,32 +258,41 @@ class _Positions:
         parts = [self.sequence(part) for part in _parts(op, arg)]
         if not parts:
             return _EMPTY
+        if op is sre.GROUPREF_EXISTS and len(parts) == 1:
+            parts.append(_EMPTY)
         return (
-            any(part[0] for part in parts),
+            min(sum(part[0] for part in parts), 2),
             [position for part in parts for position in part[1]],
             [position for part in parts for position in part[2]],
         )
 
-    def _repeat(self, low: int, high: int, body: Any) -> _Fragment:
+    def repeat(self, low: int, high: int, body: Any) -> _Fragment:
         if high > _COPIES:
             once = self.loop(self.sequence(body))
-            return (once[0] or low == 0, once[1], once[2])
+            self.idle = self.idle or (once[0] > 0 and (high < sre.MAXREPEAT or low > _COPIES))
+            return (min(once[0] + (low == 0), 2), once[1], once[2])
         whole = _EMPTY
+        copies = [self.sequence(body) for _ in range(high)]
         for copy in reversed(range(high)):  # x{1,3} is x(x(x)?)?
-            whole = self.join(self.sequence(body), whole)
+            whole = self.join(copies[copy], whole)
             if copy >= low:
-                whole = (True, whole[1], whole[2])
+                whole = (min(whole[0] + 1, 2), whole[1], whole[2])
         return whole
 
     def join(self, left: _Fragment, right: _Fragment) -> _Fragment:
         self._link(left[2], right[1])
-        first = left[1] + right[1] if left[0] else left[1]
-        last = right[2] + left[2] if right[0] else right[2]
-        return (left[0] and right[0], first, last)
+        return (min(left[0] * right[0], 2), left[1] + right[1] * left[0], right[2] + left[2] * right[0])
 
     def _link(self, lasts: list[int], firsts: list[int]) -> None:
         for last in lasts:
             self.follow[last].update(firsts)
+
+    def accepting(self, positions: Iterable[int]) -> set[frozenset[int]]:
+        """For every character that one of `positions` takes, all positions that take it; the same ones only once."""
+        return {
+            frozenset(position for position, taken in enumerate(self.characters) if character in taken)
+            for character in set().union(*(self.characters[position] for position in positions))
+        }
 
     def ambiguous(self) -> bool:
         """Whether some position returns to itself in two ways over the same text. Everything here lies on one loop."""

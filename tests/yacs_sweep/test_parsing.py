@@ -268,3 +268,16 @@ def test_a_number_is_taken_whole() -> None:
     log_format = LogFormat((compile_pattern(r"n=(?P<v>{number})", {"n": "v"}),))
     rows = parse(log_format, "n=888\nn=1234,567\nn=1,2345\nn=nanoseconds\nn=information\n")
     assert rows == [{"n": 888}, {"n": 1234}, {"n": 1}]
+
+
+def test_a_list_is_no_number_with_thousands() -> None:
+    first = LogFormat((compile_pattern(r"n=\[?(?P<v>{number})", {"n": "v"}),))
+    rows = parse(first, "n=1,234.5\nn=[1,2,3]\nn=[100,200,3]\nn=12,345, next 6\nn=1,234,567\n")
+    assert rows == [{"n": 1234.5}, {"n": 1}, {"n": 100}, {"n": 12345}, {"n": 1234567}]
+    columns = compile_pattern(
+        ",".join(f"(?P<v{n}>{{number}})" for n in range(12)) + ";", {f"c{n}": f"v{n}" for n in range(12)}
+    )
+    assert columns.find(",".join(map(str, range(100, 112))) + ";") == {f"c{n}": 100 + n for n in range(12)}
+    start = time.process_time()
+    assert columns.find("111," * 15_000) == {}
+    assert time.process_time() - start < 2

@@ -43,7 +43,13 @@ def test_literals_are_what_a_match_cannot_do_without(source: str, literals: list
 
 
 @pytest.mark.parametrize(
-    "source", [r"(a+)+", r"(?:a|b|ab)+c", r"(\w+\s*)+:", r"(.*,)+x", r"(a?b?)*c", r"(a*)*c", r"(?:a{1,2})+"]
+    "source",
+    [
+        *(r"(a+)+", r"(?:a|b|ab)+c", r"(\w+\s*)+:", r"(.*,)+x", r"(a?b?)*c", r"(a*)*c", r"(?:a{1,2})+"),
+        *(r"(a|a)*c", r"(?:a(?=b)|a)*c", r"(?:(?:a*)?,)*c", r"(?:(?:|),)*c"),  # equal alternatives; empty in two ways
+        *(r"(?:a?){30}a{30}", r"(?:(?:a?){30}b)*c"),  # turns that take nothing
+        *(r"(a*)(?:\1)*c", r"(a)(?:b*\1)*c"),  # back references
+    ],
 )
 def test_patterns_that_take_exponential_time_are_refused(source: str) -> None:
     (problem,) = problems(source + "!", {})
@@ -87,6 +93,28 @@ def test_repeats_that_trade_text_see_less_of_a_line_or_are_refused() -> None:
     assert len(set(limits)) == 3
     (problem,) = problems(r"\w+.*\w+: \d", {})
     assert "too slow" in problem
+
+
+@pytest.mark.parametrize("source", ["a?" * 28 + "a" * 28, "(?:abc)?" * 26 + "(?:abc)" * 26, ".{0,4}" * 12 + "x"])
+def test_optional_parts_that_trade_text_are_refused(source: str) -> None:
+    (problem,) = problems(source, {})
+    assert "too slow: its optional parts" in problem
+
+
+@pytest.mark.parametrize("source", [".{0,4}" * 8 + "x", r"(?:.{1,3},?){4}x:", r"(?:\w+ )?" * 8 + "x: "])
+def test_a_few_that_do_are_taken_and_do_not_stall(source: str) -> None:
+    pattern = compile_pattern(source, {})
+    start = time.process_time()
+    pattern.find("a" * 65536)
+    pattern.find("a " * 32768)
+    assert time.process_time() - start < 3
+
+
+def test_a_long_text_and_many_numbers_are_no_choices() -> None:
+    assert compile_pattern("A long text, " * 40 + r"\w+: (?P<v>{number})", {"x": "v"}).limit == 1 << 16
+    for between in (", ", ","):
+        row = between.join(f"v{n}: (?P<v{n}>{{number}})" for n in range(20))
+        assert compile_pattern(row, {f"v{n}": f"v{n}" for n in range(20)}).limit == 1 << 16
 
 
 @pytest.mark.parametrize("source", [r"(?P<v>{number})%", r"(?P<k>\w+): (?P<v>{number})", r"(?P<v>\w+\s*\w+): \d"])
