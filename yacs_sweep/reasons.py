@@ -34,6 +34,10 @@ _PRINTED = (
 # A data-loader worker may be the one that the kernel killed; the trainer then fails by itself.
 _WORKER_KILLED = re.compile(r"DataLoader worker .* is killed by signal: Killed")
 _LAST_ERROR = re.compile(r"^(?:[A-Za-z_][\w.]*(?:Error|Exception|Interrupt|Exit)\b.*|(?:.*: )?error: .*)$", re.M | re.I)
+# A torchrun in front of the trainer marks lines with the process's rank, exits with 1 whatever ended that process, and
+# then says what did, below a traceback of its own.
+_RANK = re.compile(r"^\[(?:rank|default)\d+\]: ?", re.M)
+_ROOT_CAUSE = re.compile(r"^Root Cause \(first observed failure\):\n(?:.*\n){1,6}? *exitcode *: (-?\d+)", re.M)
 _LABEL = {
     "cuda_oom": "CUDA out of memory",
     "disk_full": "disk full",
@@ -111,25 +115,36 @@ def classify(
             reason = f"never logged the sweep's metric {metric}; metrics it logged: {seen}"
             return Verdict("failed", "no_metric", reason)
         return Verdict("finished", "finished", "finished")
+    status, output = _unwrapped(end.status, output)
     for cause, pattern in _PRINTED:
         if lines := pattern.findall(output):
             if cause == "cuda_oom" and (others := _memory_of_others(output)):
                 return Verdict("failed", "gpu_taken", f"CUDA out of memory: other processes hold {others} on the GPU")
             return Verdict("failed", cause, f"{_LABEL[cause]}: {lines[-1].strip()}"[:400])
-    killed = end.status in (-signal.SIGKILL, 128 + signal.SIGKILL) or _WORKER_KILLED.search(output) is not None
+    killed = status in (-signal.SIGKILL, 128 + signal.SIGKILL) or _WORKER_KILLED.search(output) is not None
     if killed and (oom_after or 0) > (oom_before or 0):
         return Verdict("failed", "oom", "killed by the kernel: out of memory (counted by its cgroup)")
-    if end.status is not None and (end.status < 0 or end.status in (137, 143)):
-        return Verdict("failed", "signal", f"ended by {_signal_name(end.status)}, not sent by the launcher")
+    if status is not None and (status < 0 or status in (137, 143)):
+        return Verdict("failed", "signal", f"ended by {_signal_name(status)}, not sent by the launcher")
     broken = sorted(
         name for name, value in last_values.items() if isinstance(value, float) and not math.isfinite(value)
     )
     if broken:
-        reason = f"diverged: {broken[0]} is {last_values[broken[0]]}, exit code {end.status}"
+        reason = f"diverged: {broken[0]} is {last_values[broken[0]]}, exit code {status}"
         return Verdict("failed", "diverged", reason)
     errors = _LAST_ERROR.findall(output)
     detail = f": {errors[-1].strip()}" if errors else ""
-    return Verdict("failed", "exit", f"exit code {end.status}{detail}"[:400])
+    return Verdict("failed", "exit", f"exit code {status}{detail}"[:400])
+
+
+def _unwrapped(status: int | None, output: str) -> tuple[int | None, str]:
+    """Exit status and output of the process that failed first, where torchrun started it."""
+    output = _RANK.sub("", output)
+    root = _ROOT_CAUSE.search(output)
+    if root is None:
+        return status, output
+    own = output.rfind("Traceback (most recent call last):", 0, root.start())
+    return int(root[1]), output[:own] if own >= 0 else output[: root.start()]
 
 
 def _memory_of_others(output: str) -> str:

@@ -75,6 +75,45 @@ def test_a_trial_without_the_metric_has_failed_and_says_what_it_logged() -> None
     assert judge(0, metric=None, metric_seen=False).state == "finished"
 
 
+TORCHRUN = """[rank1]: Traceback (most recent call last):
+[rank1]:   File "/x/train.py", line 6, in <module>
+[rank1]: {error}
+Traceback (most recent call last):
+  File "<frozen runpy>", line 198, in _run_module_as_main
+torch.distributed.elastic.multiprocessing.errors.ChildFailedError: 
+============================================================
+train.py FAILED
+------------------------------------------------------------
+Failures:
+[1]:
+  rank      : 0 (local_rank: 0)
+  exitcode  : -15 (pid: 18157)  (SIGTERM)
+------------------------------------------------------------
+Root Cause (first observed failure):
+[0]:
+  time      : 2026-11-26_07:14:54
+  host      : localhost
+  rank      : 1 (local_rank: 1)
+  exitcode  : {status} (pid: 18159) 
+  error_file: <N/A>
+============================================================
+"""  # as torch 2.15 prints it
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "cause", "words"),
+    [
+        ("ValueError: no such layer", 1, "exit", "exit code 1: ValueError: no such layer"),
+        ("ModuleNotFoundError: No module named 'timm'", 1, "import_error", "No module named 'timm'"),
+        ("", -9, "signal", "SIGKILL"),
+    ],
+)
+def test_behind_torchrun_the_process_that_failed_first_counts(error: str, status: int, cause: str, words: str) -> None:
+    verdict = judge(1, TORCHRUN.format(error=error, status=status))
+    assert verdict.cause == cause and words in verdict.reason
+    assert "ChildFailedError" not in verdict.reason
+
+
 def test_divergence_is_seen_in_the_last_values_of_a_trial_that_failed() -> None:
     assert judge(1, last_values={"train/loss": float("nan")}).cause == "diverged"
     assert judge(0, last_values={"train/loss": float("nan")}).state == "finished"
