@@ -23,6 +23,8 @@ _PAIR = re.compile(
     rf"(?P<value>{NUMBER})%?(?![\w:/%]|(?<=%)\|)",
     re.IGNORECASE,
 )
+# Namespace(lr=0.1, seed=0), Linear(in_features=8, …): settings, not metrics. Up to the end where it does not close.
+_OBJECT = re.compile(r"(?<![\w./])[A-Z]\w*\((?:[^()]|\([^()]*\))*")
 _EPOCH = re.compile(r"\bepoch\W{0,3}(?P<value>\d+(?:\.\d+)?)", re.IGNORECASE)
 _SPLITS = {"tr": "train", "va": "val", "te": "test", "ev": "eval"}
 
@@ -51,7 +53,10 @@ def find(line: str) -> Iterator[Found]:
     epoch = _EPOCH.search(line)
     if epoch and (value := to_number(epoch["value"])) is not None:
         yield Found("epoch", value, epoch.start(), epoch.span("value"))
+    printed = [match.span() for match in _OBJECT.finditer(line)] if "(" in line else []
     for match in _PAIR.finditer(line):
+        if any(start < match.start("value") < end for start, end in printed):
+            continue
         name, split = match["name"], match["split"]
         value = to_number(match["value"])
         if value is None or name.lower() == "epoch":

@@ -110,8 +110,17 @@ def alike_lines(metric: str, names: Iterable[str], lines: Sequence[str], count: 
             tuple(_words(item.name)) in wanted or similarity(metric, item.name) >= 0.8
             for item in generic.find_loosely(line)
         ):
-            shapes[re.sub(r"[-+]?\d[\d.,e+-]*", "0", line)] = line
+            shapes[_shape(line)] = line
+    # Nothing reads as its value: then lines that say the word, and a number after it.
+    said = re.compile(rf"(?<![a-z0-9]){re.escape(last)}(?![a-z0-9]).*[0-9]")
+    if not shapes and last:
+        shapes = {_shape(line): line for line in lines if said.search(line.lower())}
     yield from list(shapes.values())[-count:]
+
+
+def _shape(line: str) -> str:
+    """A line without its numbers; those that are part of a word stay."""
+    return re.sub(r"(?<![A-Za-z])[-+]?\d[\d.,e+-]*", "0", line)
 
 
 def can_log(entry: MetricPattern, metric: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from . import generic
@@ -116,7 +117,7 @@ def suggest(line: str) -> str | None:
     log: dict[str, str] = {}
     source = ""
     at = None
-    for item in sorted(generic.find_loosely(line), key=lambda item: item.number):
+    for item in _told_apart(line, sorted(generic.find_loosely(line), key=lambda item: item.number)):
         start, end = item.number
         if (at is not None and start < at) or item.name in log:
             continue
@@ -138,6 +139,19 @@ def suggest(line: str) -> str | None:
     names = ", ".join(f"{quoted[name]}: {group}" for name, group in log.items())
     pattern = source.replace("'", "''")
     return f"  - pattern: '{pattern}'\n    log: {{{names}}}"
+
+
+def _told_apart(line: str, items: list[generic.Found]) -> list[generic.Found]:
+    """Of a name that a line has several times (top1 acc 55.0 top5 acc 81.0), with the word before it."""
+    names = Counter(item.name for item in items)
+    before = [re.search(r"([A-Za-z][\w@-]*) $", line[: item.start]) for item in items]
+    longer = [f"{word[1]}_{item.name}" if word else item.name for item, word in zip(items, before, strict=True)]
+    return [
+        replace(item, name=name, start=word.start())
+        if word and names[item.name] > 1 and longer.count(name) == 1
+        else item
+        for item, name, word in zip(items, longer, before, strict=True)
+    ]
 
 
 def _escaped(text: str) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.sweeping import Ran, sweep, write_sweep
 from tests.wandb_server import launching, start_server
@@ -48,10 +49,15 @@ CASES = [
     ),
     Case(
         "hydra_segmenter",
-        {"lr": [0.1, 0.2], "model.backbone": ["resnet18", "resnet50"]},
+        {
+            "lr": [0.1, 0.2],
+            "model.backbone": ["resnet18", "resnet50"],
+            "model.name": ["it's {a,b}=1e5"],
+            "+note": [None],
+        },
         "val_miou",
         "maximize",
-        {"lr": 0.2, "model.backbone": "resnet50"},
+        {"lr": 0.2, "model.backbone": "resnet50", "model.name": "it's {a,b}=1e5", "+note": None},
         [{"epoch": 0, "train_loss": 1.0, "val_miou": 0.3}, {"epoch": 1, "train_loss": 0.5, "val_miou": 0.3}],
     ),
     Case(
@@ -119,6 +125,22 @@ def test_on_the_wandb_controller(tmp_path: Path, case: Case) -> None:
         assert check(ran, case, 1)["controller"] == "wandb"
         (run,) = server.control.snapshot()["runs"].values()
         assert sum(case.metric in row for row in run["rows"]) == sum(case.metric in row for row in case.rows)
+
+
+def test_hydra_itself_reads_every_value_as_it_was_meant(tmp_path: Path) -> None:
+    case = next(case for case in CASES if case.folder == "hydra_segmenter")
+    words = ("--sweep-config", write_sweep(tmp_path, definition(case, True)), "--wandb-mode", "disabled")
+    ran = sweep(tmp_path, *words, "train.num_epochs=1", **project(tmp_path, case))
+    (trial,) = ran.summary["trials"]
+    folder = ran.dir / trial["name"]
+    config = yaml.safe_load((folder / ".hydra" / "config.yaml").read_text())
+    assert config == {
+        "optim": {"lr": 0.2},
+        "model": {"backbone": "resnet50", "name": "it's {a,b}=1e5"},
+        "train": {"num_epochs": 1},
+        "note": None,
+    }
+    assert len(ran.rows(trial["name"])) == 1 and (folder / "train.log").is_file()
 
 
 def test_a_metrics_file_of_the_launchers_name_is_the_trainers_own(tmp_path: Path) -> None:

@@ -80,7 +80,7 @@ TORCHRUN = """[rank1]: Traceback (most recent call last):
 [rank1]: {error}
 Traceback (most recent call last):
   File "<frozen runpy>", line 198, in _run_module_as_main
-torch.distributed.elastic.multiprocessing.errors.ChildFailedError: 
+torch.distributed.elastic.multiprocessing.errors.ChildFailedError:
 ============================================================
 train.py FAILED
 ------------------------------------------------------------
@@ -94,7 +94,7 @@ Root Cause (first observed failure):
   time      : 2026-11-26_07:14:54
   host      : localhost
   rank      : 1 (local_rank: 1)
-  exitcode  : {status} (pid: 18159) 
+  exitcode  : {status} (pid: 18159)
   error_file: <N/A>
 ============================================================
 """  # as torch 2.15 prints it

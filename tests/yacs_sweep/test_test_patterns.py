@@ -71,6 +71,7 @@ def test_the_status_says_whether_anything_matched(tmp_path: Path) -> None:
         ("it's (odd) [x] \\ top-1=93.1% $", {"top-1": 93.1}),
         ("loss: 0.5  1.5  loss: 2", {"loss": 0.5}),
         ("=> test_accuracy 0.6402", {"test_accuracy": 0.6402}),
+        ("Val  | top1 acc 55.00% | top5 acc 81.00%", {"top1_acc": 55.0, "top5_acc": 81.0}),
         ("Epoch: [0][0/10]\tLoss 2.00000 (2.00000)\tAccuracy@1 50.000", {"epoch": 0, "Loss": 2.0, "Accuracy@1": 50.0}),
     ],
 )
@@ -120,6 +121,12 @@ def test_the_reason_names_what_was_nearly_right() -> None:
         "pattern metrics[0] nearly matched: on 'mAP: 4.4 percent' it matched 'mAP: 4.4' and then wanted '%'" in reason
     )
     assert "no pattern of the profile logs" in explain("val/top1", [], [], log_format)
+
+
+def test_a_line_that_says_the_metric_is_shown_even_if_its_value_is_not_found() -> None:
+    lines = ["stop1 9", "top1 of all", "Val  | top1 acc 55.00% | top5 acc 81.00%"]
+    reason = explain("val/top1", ["lr"], lines, LogFormat((), generic=True))
+    assert reason.endswith("lines like it: 'Val  | top1 acc 55.00% | top5 acc 81.00%'")
 
 
 def test_a_trial_without_the_metric_failed_and_says_why(tmp_path: Path) -> None:
