@@ -13,13 +13,14 @@ from .patterns import NUMBER
 # Clock times (12:00:00) and prefixes (INFO: text) are passed over.
 HINTS = (
     re.compile(rb"""[:=](?<=[^0-9][:=])["' \t]{0,4}(?:[-+.0-9]|[nN][aA][nN]|[iI][nN][fF])"""),
+    re.compile("：[ \t]{0,4}[-+.0-9nNiI]".encode()),
     re.compile(rb"poch\W{0,3}[0-9]"),
 )
 LIMIT = 1 << 12  # characters of a line that are looked at
 
 _SPLIT = r"(?:(?P<split>train(?:ing)?|val(?:id(?:ation)?)?|test(?:ing)?|eval(?:uation)?)[ _/-])?"
 _PAIR = re.compile(
-    rf"(?<![\w./@%-]){_SPLIT}(?P<name>[a-z_][\w./@%()-]{{0,60}})[\"']?[ \t]{{0,4}}[:=][\"' \t]{{0,4}}"
+    rf"(?<![\w./@%-]){_SPLIT}(?P<name>[^\W\d][\w./@%()-]{{0,60}})[\"']?[ \t]{{0,4}}[:=：][\"' \t]{{0,4}}"
     rf"(?P<value>{NUMBER})%?(?![\w:/%]|(?<=%)\|)",
     re.IGNORECASE,
 )

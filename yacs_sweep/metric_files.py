@@ -5,6 +5,7 @@ A thread of its own reads the files, so that a slow disk or a large file never h
 
 from __future__ import annotations
 
+import contextlib
 import glob
 import importlib.util
 import json
@@ -15,15 +16,16 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, BinaryIO, Protocol
 
 from .errors import ConfigError
-from .naming import FIELD, Names, Number, flatten
+from .naming import FIELD, Names, Number, json_pairs
 
 FORMATS = ("jsonl", "tensorboard")
 PERIOD = 0.25  # seconds between two looks at the files
 FAREWELL = 30.0  # seconds that reading what is left may take when the trial has ended
 READ_SIZE = 1 << 20  # bytes of a file at a time
+HEAD = 1 << 10  # bytes of a file's beginning by which it is known
 LINE_LIMIT = 1 << 20  # bytes; a longer line holds no metrics
 WAITING = 100_000  # rows between the thread and the trial; more than that makes the thread wait, not the trainer
 EVENTS = "*tfevents*"
@@ -32,7 +34,6 @@ FOREIGN_ROWS = (
     "files: [{path: '{output_dir}/metrics.jsonl'}], and they are kept apart and read"
 )
 OUR_ROW = b'{"step": '  # how every row of a metrics.jsonl of the launcher's begins
-NOT_FINITE = ("NaN", "Infinity", "-Infinity")  # as strict JSON has to write them
 
 Row = dict[str, Number]
 
@@ -90,31 +91,58 @@ class Reader(Protocol):
 
 
 class JsonLines:
-    """A growing file of JSON objects, one a line. What is in it at the start is of an earlier attempt and is skipped; a
-    file that shrinks has been started again."""
+    """A growing file of JSON objects, one a line. What is in it at the start is of an earlier attempt and is skipped.
+
+    A file that begins otherwise than before, or is shorter, has been started again; one that was put aside is read to
+    its end first, and one that was written anew with the same lines goes on where it was.
+    """
 
     def __init__(self, path: str, names: Names, *, skip: bool) -> None:
         self.path, self.names = path, names
-        self._offset = os.path.getsize(path) if skip else 0
+        self._file: BinaryIO | None = None
+        self._offset = 0
+        self._head = b""
         self._rest = b""
+        if skip:
+            with open(path, "rb") as file:
+                self._head = file.read(HEAD)
+                self._offset = file.seek(0, os.SEEK_END)
 
     def new_rows(self, last: bool) -> Iterator[Row]:
-        try:
-            with open(self.path, "rb") as file:
-                if os.fstat(file.fileno()).st_size < self._offset:
-                    self._offset, self._rest = 0, b""
-                file.seek(self._offset)
-                while data := file.read(READ_SIZE):
-                    self._offset += len(data)
-                    *lines, self._rest = (self._rest + data).split(b"\n")
-                    self._rest = self._rest[: LINE_LIMIT + 1]
-                    for line in lines:
-                        yield from self._row(line)
-        except OSError:
-            return
-        if last and self._rest:
+        with contextlib.suppress(OSError):
+            yield from self._grown()
+        if last:
+            if self._file is not None:
+                self._file.close()
             rest, self._rest = self._rest, b""
             yield from self._row(rest)
+
+    def _grown(self) -> Iterator[Row]:
+        before = self._file
+        try:
+            file = self._file = open(self.path, "rb")  # noqa: SIM115 (kept, to read to its end what is put aside)
+        except OSError:
+            if before is not None:
+                yield from self._lines(before)
+            return
+        if before is not None:
+            with before:
+                if not os.path.sameopenfile(before.fileno(), file.fileno()):
+                    yield from self._lines(before)
+        size, head = os.fstat(file.fileno()).st_size, file.read(HEAD)
+        if size < self._offset or not head.startswith(self._head):
+            self._offset, self._rest = 0, b""
+        self._head = head
+        yield from self._lines(file)
+
+    def _lines(self, file: BinaryIO) -> Iterator[Row]:
+        file.seek(self._offset)
+        while data := file.read(READ_SIZE):
+            self._offset += len(data)
+            *lines, self._rest = (self._rest + data).split(b"\n")
+            self._rest = self._rest[: LINE_LIMIT + 1]
+            for line in lines:
+                yield from self._row(line)
 
     def _row(self, line: bytes) -> Iterator[Row]:
         if len(line) > LINE_LIMIT or b"{" not in line:
@@ -123,10 +151,8 @@ class JsonLines:
             values = json.loads(line)
         except (ValueError, RecursionError):
             return
-        if isinstance(values, dict):
-            pairs = ((k, v) for k, v in flatten(values) if not isinstance(v, str) or v in NOT_FINITE)
-            if row := self.names.metrics(pairs, {}):
-                yield row
+        if isinstance(values, dict) and (row := self.names.metrics(json_pairs(values), {})):
+            yield row
 
 
 class Events:

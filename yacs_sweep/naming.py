@@ -18,6 +18,7 @@ FIELD = re.compile(r"\{([A-Za-z_]\w*)\}")
 _EXACT_INT = 15  # digits; beyond, a float says the same
 _CACHED = 4096  # names an entry remembers; a trainer that makes up more is only slower
 _BARE_WORDS = {"nan": math.nan, "inf": math.inf, "infinity": math.inf}
+NOT_FINITE = ("NaN", "Infinity", "-Infinity")  # as strict JSON has to write them
 _DEPTH = 16  # of dictionaries in dictionaries
 
 
@@ -123,6 +124,11 @@ def flatten(values: Mapping[Any, Any], above: str = "", depth: int = _DEPTH) -> 
                 yield from flatten(value, f"{name}/", depth - 1)
         elif isinstance(value, int | float | str) and not isinstance(value, bool):
             yield name, value
+
+
+def json_pairs(values: Mapping[str, Any]) -> Iterator[tuple[str, str | Number]]:
+    """The numbers of a JSON object that a trainer wrote as metrics; texts are none, but for the not finite ones."""
+    return ((name, value) for name, value in flatten(values) if not isinstance(value, str) or value in NOT_FINITE)
 
 
 def literal_pairs(text: str) -> list[tuple[str, str | Number]]:

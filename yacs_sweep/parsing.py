@@ -21,7 +21,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from . import generic
-from .naming import Number
+from .naming import Names, Number, json_pairs
 from .patterns import NO_CONTEXT, MetricPattern, OpenTable, Search
 
 Row = dict[str, Number]
@@ -32,6 +32,7 @@ LINE_LIMIT = 1 << 16  # bytes of a line that are looked at; the rest of it is no
 _ANSI = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b\n]*(?:\x07|\x1b\\)|[ -/]+[0-~]|[@-Z\\^_=>78])")
 _METRIC = b"METRIC {"
 _JSON = json.JSONDecoder()
+_UNNAMED = Names()
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,7 @@ class LogParser:
 
     def __init__(self, log_format: LogFormat, *, sources: Sources | None = None, trace: Trace | None = None) -> None:
         self.sources = sources or Sources(log_format.axis)
+        self.unreadable = ""  # the first METRIC line that is no JSON
         self._trace = trace
         self._entries = log_format.entries
         self._generic = log_format.generic
@@ -183,7 +185,9 @@ class LogParser:
             self._tables = []
         if bits & 1:
             metrics = _structured(line)
-            if metrics:
+            if metrics is None:
+                self.unreadable = self.unreadable or line
+            elif metrics:
                 self._found("METRIC", metrics, rows)
                 return
         if self._conditions:
@@ -285,15 +289,10 @@ def _conditions(entries: tuple[MetricPattern, ...]) -> list[tuple[Search, str, b
     return list(found.values())
 
 
-def _structured(line: str) -> Row:
-    """The numbers of a METRIC line; empty when its JSON cannot be read."""
+def _structured(line: str) -> Row | None:
+    """The numbers of a METRIC line, as `metric_files` reads them; None when its JSON cannot be read."""
     try:
         values, _ = _JSON.raw_decode(line, line.index("METRIC {") + len("METRIC "))
+        return _UNNAMED.metrics(json_pairs(values), {})
     except (ValueError, RecursionError):
-        return {}
-    return numbers(values)
-
-
-def numbers(values: Mapping[str, object]) -> Row:
-    """What of a mapping can be logged: its numbers (booleans are none)."""
-    return {k: v for k, v in values.items() if isinstance(v, int | float) and not isinstance(v, bool)}
+        return None

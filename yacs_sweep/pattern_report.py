@@ -89,6 +89,8 @@ class _Report:
         say(f"\n{self.count} lines, {sum(self.matches.values())} matches, {self.row_count} rows")
         for name, values in sorted(self.values.items()):
             say(f"  {name}: {len(values)} values, first {values[0]:g}, last {values[-1]:g}")
+        if self.parser.unreadable:
+            say(f"\na METRIC line that is not JSON on one line is not read: {clipped(self.parser.unreadable)!r}")
         silent = [number for number in range(len(self.entries)) if not self.matches[f"metrics[{number}]"]]
         if silent:
             say("\npatterns that never matched:")

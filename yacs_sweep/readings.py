@@ -26,6 +26,7 @@ class Readings:
         self._parser = LogParser(profile.metrics, sources=self._sources)
         self._silence: Silence | None = Silence(paths.stdout, profile.reference or profile.name)
         self._note = note
+        self._told = False  # about a METRIC line that cannot be read
         values = {"output_dir": str(profile.output_dir(paths.dir).absolute()), "trial_id": trial_id}
         self._follower: Follower | None = None
         if profile.files:
@@ -45,7 +46,7 @@ class Readings:
 
     def close(self) -> list[Row]:
         """The attempt has ended: every row that is left."""
-        rows = self._parser.close()
+        rows = self._seen(self._parser.close())
         if self._follower:
             rows += self._of_files(self._follower.close())
             if self._follower.problem:
@@ -57,6 +58,10 @@ class Readings:
         return [row for row in admitted if row.keys() - {self._sources.axis}]
 
     def _seen(self, rows: list[Row], data: bytes = b"") -> list[Row]:
+        if self._parser.unreadable and not self._told:
+            self._told = True
+            line = repr(clipped(self._parser.unreadable))
+            self._note(f"a METRIC line is not JSON on one line, and is not read: {line}")
         if self._silence is not None:
             if rows:
                 self._silence = None

@@ -215,5 +215,6 @@ def _find(name: str, project_root: Path, besides: Path | None = None) -> Path:
     found = {file.stem: file for file in files if file != besides}  # ones own `reid` can extend the one that ships
     if name not in found:
         known = ", ".join(sorted(found)) or "none"
-        raise ConfigError(f"--trainer {name}: no such profile{did_you_mean(name, found)}; there are: {known}")
+        hint = did_you_mean(name, found) or f"; write {PROFILES / name}.yaml, or name a file"
+        raise ConfigError(f"--trainer {name}: no such profile{hint}; there are: {known}")
     return found[name]

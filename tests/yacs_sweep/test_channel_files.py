@@ -15,8 +15,8 @@ import pytest
 
 from tests.sweeping import sweep, write_sweep
 from yacs_sweep.errors import ConfigError
-from yacs_sweep.metric_files import FileSource, Follower, check
-from yacs_sweep.naming import Names
+from yacs_sweep.metric_files import FileSource, Follower, JsonLines, check
+from yacs_sweep.naming import Names, Number
 from yacs_sweep.parsing import Row
 from yacs_sweep.readings import Readings
 from yacs_sweep.results import TrialPaths
@@ -66,6 +66,39 @@ def test_rows_arrive_while_the_file_grows(tmp_path: Path) -> None:
         assert until(follower, 1) == [{"epoch": 1, "again": 1}]
         append(path, '{"last": 1}')
         assert [row for _, row in follower.close()] == [{"last": 1}]
+
+
+def test_a_file_put_aside_started_again_or_written_anew(tmp_path: Path) -> None:
+    path = tmp_path / "m.jsonl"
+    lines = [json.dumps({"epoch": epoch, "loss": epoch / 2, "note": "x" * 40}) + "\n" for epoch in range(40)]
+    path.write_text("".join(lines[:10]))
+    reader = JsonLines(str(path), Names(), skip=True)  # an earlier attempt's
+
+    def epochs() -> list[Number]:
+        return [row["epoch"] for row in reader.new_rows(last=False)]
+
+    def anew(text: str) -> None:
+        (tmp_path / "new").write_text(text)
+        (tmp_path / "new").replace(path)
+
+    assert epochs() == []
+    anew("".join(lines[:12]))  # a trainer that writes its whole history each time
+    assert epochs() == [10, 11]
+    anew("".join(lines[:13]))
+    append(path, lines[13][:20])
+    assert epochs() == [12]
+    append(path, lines[13][20:] + lines[14])
+    path.rename(tmp_path / "m.jsonl.1")  # rotated: what it got last is still read, then the new one from its start
+    path.write_text("".join(lines[15:40]))
+    assert epochs() == list(range(13, 40))
+    append(path, lines[0])
+    path.unlink()
+    assert epochs() == [0]
+    assert epochs() == []
+    path.write_text("".join(lines[1:40]))  # longer than before: only its beginning tells
+    assert epochs() == list(range(1, 40))
+    path.write_text("".join(lines[3:5]))
+    assert epochs() == [3, 4]
 
 
 def test_a_line_of_ten_megabytes_is_passed_over(tmp_path: Path) -> None:

@@ -152,6 +152,17 @@ def test_structured_lines(reid: LogFormat) -> None:
     assert rows[1:] == [{"val/mAP": 5, "epoch": 3}, {"val/cmc_rank_1": 4.0, "epoch": 3}]
 
 
+def test_structured_lines_have_the_names_that_files_would_give_them(reid: LogFormat) -> None:
+    log = 'METRIC {"epoch": 1, "val": {"mAP": 41.2, "cmc": {"r1": 9}}, "x": "NaN", "y": "1.5", "an odd näme": [1]}\r\n'
+    assert same(parse(reid, log), [{"val/mAP": 41.2, "val/cmc/r1": 9, "x": math.nan, "epoch": 1}])
+
+
+def test_a_structured_line_that_cannot_be_read_is_remembered(reid: LogFormat) -> None:
+    parser = LogParser(reid)
+    assert parser.feed_chunk(b"METRIC {}\nMETRIC {'loss': 1}\nMETRIC {\"a\": \n") == []
+    assert parser.unreadable == "METRIC {'loss': 1}"
+
+
 def test_a_structured_line_is_not_counted_twice() -> None:
     log_format = LogFormat((compile_pattern(r'"loss": (?P<v>{number})', {"loss": "v"}),))
     assert parse(log_format, 'METRIC {"loss": 1}\n') == [{"loss": 1}]

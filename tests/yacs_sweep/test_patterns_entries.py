@@ -146,6 +146,7 @@ def test_dictionaries_are_read_and_never_evaluated(text: str, pairs: dict[str, o
         ("50%|####| 5/10 [00:01<00:01, 4.9it/s, loss=0.25]", {"loss": 0.25}),
         ("training:  50%|#####     | 1/2", {}),
         ("https://host:8080/x?y=1a", {}),
+        ("轮次 3 损失: 0.5 准确率＝1 précision=93.1% 损失2：1e-3", {"损失": 0.5, "précision": 93.1, "损失2": 0.001}),
         ("Namespace(lr=0.1, betas=(0.9, 0.99), seed=0)", {}),
         ("Namespace(lr=0.1, seed=0", {}),
         ("  (fc): Linear(in_features=8, out_features=2, bias=True)", {}),

@@ -13,7 +13,9 @@ from yacs_sweep.near_misses import boundaries, explain, longest_prefix, near_nam
 from yacs_sweep.parsing import LogFormat
 from yacs_sweep.pattern_report import suggest
 from yacs_sweep.patterns import compile_pattern, compile_search
-from yacs_sweep.readings import QUIET_LINES, Silence
+from yacs_sweep.readings import QUIET_LINES, Readings, Silence
+from yacs_sweep.results import TrialPaths
+from yacs_sweep.trainer import load_profile
 
 LOG = """\
 2026-01-01 12:00:00,123 reid_baseline.train INFO: Epoch[1] Iteration[20/183] Loss: 10.012, Acc: 0.000, Base Lr: 1.09e-05
@@ -77,7 +79,6 @@ def test_the_status_says_whether_anything_matched(tmp_path: Path) -> None:
 )
 def test_suggested_patterns_work_when_pasted(tmp_path: Path, line: str, values: dict[str, float]) -> None:
     from yacs_sweep.parsing import LogParser
-    from yacs_sweep.trainer import load_profile
 
     suggested = suggest(line)
     (tmp_path / "p.yaml").write_text(f"command: [t]\nmetrics:\n{suggested}\n")
@@ -152,6 +153,18 @@ def test_silence_is_told_after_an_epochs_worth_and_once(tmp_path: Path) -> None:
     silence = Silence(tmp_path / "stdout.log", "mine.yaml")
     assert silence.see(b"x\n" * (QUIET_LINES - 1)) is None
     assert silence.see(b"x\n")
+
+
+def test_a_metric_line_that_is_no_json_is_told_once(tmp_path: Path) -> None:
+    (tmp_path / "p.yaml").write_text("command: [t]\nmetrics: []\n")
+    profile = load_profile(tmp_path / "p.yaml", project_root=tmp_path)
+    notes: list[str] = []
+    readings = Readings(profile, TrialPaths(tmp_path), "t1", notes.append)
+    readings.feed_chunk(b"METRIC {'a': 1}\n" * 3)
+    readings.close()
+    assert notes == ["a METRIC line is not JSON on one line, and is not read: \"METRIC {'a': 1}\""]
+    (tmp_path / "log.txt").write_text("METRIC {'a': 1}\n")
+    assert "not read: \"METRIC {'a': 1}\"" in run(tmp_path, "--test-patterns", "log.txt").stdout
 
 
 def test_the_warning_comes_while_the_trial_runs(tmp_path: Path) -> None:
