@@ -34,6 +34,7 @@ ENVIRONMENT = {
 FINAL = (400, 404)  # statuses of answers that asking again does not change
 DEAD = "MailboxClosedError"  # the exception without a text that the client raises when its service process dies
 DEAF = "did not respond in time"  # what the client says of a service process that does not answer it
+_PASSWORD = re.compile(r"(?<=://)[^/@\s]+@")
 _ATTEMPTS = re.compile(r'^.*?while retrying: |^.*giving up after \d+ attempt\(s\):? ?|(Get|Post|Put) "[^"]*": ')
 
 
@@ -102,8 +103,15 @@ def reason_of(error: BaseException) -> str:
         return "the client's service process died" if name == DEAD else name
     if DEAF in str(error):
         return "no answer in time"
+    if "validation error" in lines[0]:  # of a setting: its name and what is wrong with it follow
+        lines[0] = ": ".join(lines[1:3])
     last = lines[-1] if "giving up after" in str(error) else lines[0]
-    return _ATTEMPTS.sub("", last)[:300]
+    return without_password(_ATTEMPTS.sub("", last))[:300]
+
+
+def without_password(text: str) -> str:
+    """Addresses without the name and password that they may hold."""
+    return _PASSWORD.sub("", text)
 
 
 def mend_service(error: BaseException) -> None:

@@ -45,9 +45,7 @@ def metrics(folder: Path) -> list[list[int]]:
     """The steps in every trial's metrics.jsonl, by trial number."""
     trials = [path.parent for path in folder.glob("log/sweep/sweep/*/*/trial.json")]
     trials.sort(key=lambda path: int(json.loads((path / "trial.json").read_text())["number"]))
-    return [
-        [json.loads(line)["step"] for line in (path / "metrics.jsonl").read_text().splitlines()] for path in trials
-    ]
+    return [[json.loads(line)["step"] for line in (path / "metrics.jsonl").read_text().splitlines()] for path in trials]
 
 
 # -- at the start -------------------------------------------------------------------------------------------------------
@@ -359,6 +357,8 @@ def test_a_key_that_is_revoked_for_good(tmp_path: Path) -> None:
         ),
         ("POST http://h/graphql giving up after 2 attempt(s)\nwhile retrying: HTTP 503: busy", "HTTP 503: busy"),
         ("Sweep x is not running", "Sweep x is not running"),
+        ("1 validation error for Settings\nbase_url\n  Value error, no scheme", "base_url: Value error, no scheme"),
+        ("cannot reach https://me:secret@h/x", "cannot reach https://h/x"),
         ("", "ValueError"),
     ],
 )

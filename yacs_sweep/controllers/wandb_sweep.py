@@ -24,7 +24,7 @@ from typing import Any
 from ..errors import ConfigError
 from ..login import base_url
 from ..spec_model import SweepSpec
-from ..wandb_client import FINAL, client_environment, http_status, reason_of
+from ..wandb_client import FINAL, client_environment, http_status, reason_of, without_password
 
 REQUEST_TIMEOUT = 60.0  # seconds one answer may take; a client that gives up earlier creates a second sweep
 PREFLIGHT_TIMEOUT = 12.0  # seconds for the first answer: is there a server, is the key right
@@ -168,7 +168,9 @@ def _answer(request: dict[str, Any]) -> dict[str, Any]:
     except Exception as error:
         return _unavailable(error)
     if not default_entity:
-        return {"unavailable": f"W&B at {base_url()} does not know your key; run `wandb login --relogin`"}
+        return {
+            "unavailable": f"W&B at {without_password(base_url())} does not know your key; run `wandb login --relogin`"
+        }
     entity = request["entity"] or default_entity
     project = request["project"] or "uncategorized"
     if request["op"] == "look_up":
@@ -177,7 +179,7 @@ def _answer(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def _unavailable(error: BaseException, more: str = "") -> dict[str, Any]:
-    return {"unavailable": f"W&B at {base_url()} cannot be used: {reason_of(error)}{more}"}
+    return {"unavailable": f"W&B at {without_password(base_url())} cannot be used: {reason_of(error)}{more}"}
 
 
 def _look_up(api: Any, entity: str, project: str, sweep_id: str, given: str) -> dict[str, Any]:
