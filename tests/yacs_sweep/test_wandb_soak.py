@@ -54,10 +54,8 @@ def flatness(sizes: list[int]) -> tuple[float, float]:
 
 
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize(
-    ("trials", "often"), [pytest.param(10, 3.0, id="10"), pytest.param(200, 1.0, id="200", marks=pytest.mark.slow)]
-)
-def test_trials_with_random_faults(tmp_path: Path, trials: int, often: float) -> None:
+@pytest.mark.parametrize("trials", [8, pytest.param(200, marks=pytest.mark.slow)])
+def test_trials_with_random_faults(tmp_path: Path, trials: int) -> None:
     """Every trial accounted for, no grid point twice, no row lost, no process left, memory flat."""
     definition = grid(*(n / 1e6 for n in range(1, trials + 1)))
     words = new_sweep(tmp_path, definition, "TOY.ITERATIONS", "2", "SOLVER.MAX_EPOCHS", "1")
@@ -67,7 +65,7 @@ def test_trials_with_random_faults(tmp_path: Path, trials: int, often: float) ->
         began = time.monotonic()
         agent = agent_of(tmp_path)
         for seed, fault in enumerate(FAULTS):
-            server.control.add_fault(**{**fault, "probability": often * fault["probability"]}, seed=seed)
+            server.control.add_fault(**fault, seed=seed)
         over = threading.Event()
 
         def watch() -> None:

@@ -66,6 +66,22 @@ def test_example_sweep_on_the_server(tmp_path: Path) -> None:
             assert not (ran.dir / run.title / ".wandb-unsent").exists()
 
 
+def test_the_iteration_is_an_axis_where_the_profile_logs_it(tmp_path: Path) -> None:
+    trainer = tmp_path / "trainer"
+    shutil.copytree(TOY, trainer)
+    profile = trainer / "toy.yaml"
+    text = profile.read_text().replace(r"Iteration\[\d+/", r"Iteration\[(?P<iteration>\d+)/")
+    profile.write_text(text.replace("epoch: epoch}", "epoch: epoch, iteration: iteration}", 1))
+    with start_server() as server:
+        ran = sweep(server, tmp_path, *new_sweep(tmp_path, grid(0.0001)), trainer=profile, config=trainer / "toy.yml")
+        assert ran.code == 0, ran.out + ran.err
+        (run,) = runs(server)
+        assert [row.get("iteration") for row in run.history()] == [1, 2, 3, None] * 2
+        assert steps(run) == list(range(8))
+        told = json.loads(run.config)["_wandb"]["value"]["m"]
+        assert [item for item in told if item.get("1") == "iteration" and "5" not in item]  # an axis has none itself
+
+
 @pytest.mark.parametrize("optimize", ["last", "best"])
 def test_summary_metric_is_the_value_the_sweep_optimises(tmp_path: Path, optimize: str) -> None:
     # The toy trainer's mAP grows from epoch to epoch: minimised, its best value is the first one.
