@@ -295,6 +295,7 @@ def test_a_sweep_that_has_ended_on_the_server_still_gets_the_rows_it_lacks(tmp_p
         assert sweep(server, tmp_path, "--sweep_id", folder.name).code == 2
 
 
+@pytest.mark.slow
 def test_ctrl_c_in_an_outage_ends_in_time_and_says_how_to_upload(tmp_path: Path) -> None:
     words = new_sweep(tmp_path, grid(0.0001), "SOLVER.MAX_EPOCHS", "100", "TOY.SECONDS", "0.25")
     with start_server() as server:
