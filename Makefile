@@ -1,15 +1,29 @@
-# make setup | test | test-slow | check | chaos | bench | clean
+# make setup | test | test-slow | test-slurm | test-ray | check | chaos | bench | clean
 PY := .venv/bin/python
 .DEFAULT_GOAL := check
-.PHONY: setup test test-slow lint types check chaos bench requirements clean
+.PHONY: setup test test-slow test-slurm test-ray postgres lint types check chaos bench requirements clean
 
 setup:
 	@tools/setup.sh dev
 
-test: setup
+# Real servers for the tests, from Debian; without root, where they are missing, their tests are skipped.
+postgres:
+	@tools/debian.sh initdb postgresql
+
+test: setup postgres
 	$(PY) -m pytest
 
-test-slow: setup
+test-slurm: setup postgres
+	@tools/debian.sh slurmctld slurmctld slurmd slurm-client
+	$(PY) -m pytest -m slurm --timeout 600
+
+# Ray in an environment of its own: its requirements would change the pins.
+test-ray: setup postgres
+	@[ -x .venv-ray/bin/python ] || .venv/bin/uv venv --quiet --python .venv/bin/python .venv-ray
+	.venv/bin/uv pip install --quiet --python .venv-ray/bin/python '.[postgres,ray]' pytest pytest-timeout yacs
+	.venv-ray/bin/python -m pytest -m ray tests/yacs_sweep/test_ray.py --timeout 600
+
+test-slow: setup postgres
 	$(PY) -m pytest -m slow
 
 lint: setup
@@ -34,5 +48,5 @@ requirements:
 	.venv/bin/uv pip compile --quiet --universal --python-version 3.10 --no-header -c requirements.txt requirements-dev.in -o requirements-dev.txt
 
 clean:
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache build dist *.egg-info
+	rm -rf .venv .venv-ray .mypy_cache .pytest_cache .ruff_cache build dist *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

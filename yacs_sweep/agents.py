@@ -52,6 +52,7 @@ class Job:
     on_oom: str = "skip"
     gpu_wait: float = 30.0
     preload: str = ""  # address of the preload server
+    storage: str | None = None  # with its password, which no file has
     target: int | None = None  # trials in the whole sweep, whoever runs them; None: this launch counts its own
 
     @property
@@ -67,7 +68,7 @@ class Agent:
     """`controllers.base.Turn`: the channel to the supervisor and the runner of trials."""
 
     def __init__(self, channel: Channel, job: Job, launch: Launch, lock: OwnLock, token: str) -> None:
-        self.channel, self.job = channel, job
+        self.channel, self.job, self.lock = channel, job, lock
         self.stop: Stop | None = None
         self._alive_told = 0.0
         self._answers: queue.Queue[bool] = queue.Queue()
@@ -135,6 +136,7 @@ class Agent:
         if now - self._alive_told > ALIVE_PERIOD:
             self._alive_told = now
             self.channel.offer(event="alive")
+            self.lock.touch()
 
     def _stop_requested(self) -> Stop | None:
         self.alive()
@@ -175,7 +177,7 @@ def make_controller(job: Job, agent: Agent, lock: OwnLock) -> Controller:
         spec,
         agent=lock.name,
         seed=file.seed,
-        storage_url=file.storage,
+        storage_url=job.storage,
         retries=job.retries,
         target=job.target,
         recorder=recorder,

@@ -11,7 +11,19 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+from .errors import SweepError
 from .process import kill_marked
+
+
+def _kernel() -> str:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return socket.gethostname()
+
+
+TOUCH = 5.0  # seconds between two touches of a living agent's lock file
+KERNEL = _kernel()  # of this machine since it was started: what shares it sees the same locks
 
 
 @contextlib.contextmanager
@@ -56,6 +68,11 @@ class OwnLock:
     def name(self) -> str:
         return self.path.name
 
+    def touch(self) -> None:
+        """Shows machines that do not see the lock, but the file, that its agent lives."""
+        with contextlib.suppress(OSError):
+            os.utime(self.path)
+
     def release(self) -> None:
         with contextlib.suppress(FileNotFoundError):
             self.path.unlink()
@@ -72,6 +89,40 @@ def agent_lives(folder: Path, name: str) -> bool:
         return not _lock_now(descriptor)
     finally:
         os.close(descriptor)
+
+
+def foreign(folder: Path, here: str) -> dict[Path, tuple[str, int]]:
+    """Lock files of other machines' agents: the host, and when they were last touched (by any clock; in ns)."""
+    found = {}
+    for path in folder.glob("*.lock"):
+        with contextlib.suppress(OSError):
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)  # opening makes NFS ask its server
+            try:
+                words = os.read(descriptor, 4096).decode(errors="replace").split()
+                if len(words) == 3 and words[0] != here:
+                    found[path] = (words[0], os.fstat(descriptor).st_mtime_ns)
+            finally:
+                os.close(descriptor)
+    return found
+
+
+def one_machine(folder: Path, here: str, wait: float = 2.5 * TOUCH) -> None:
+    """Refuses the embedded storage while another machine's agents work in the same folder: it relies on locks that file
+    systems of a network do not keep reliably. They are known by their lock files, which a living agent touches.
+
+    Raises:
+        SweepError: another machine's agent lives.
+    """
+    before = foreign(folder, here)
+    if not before:
+        return
+    time.sleep(wait)
+    for path, (host, touched) in foreign(folder, here).items():
+        if path in before and before[path][1] != touched:
+            raise SweepError(
+                f"{host} works on this sweep in the same folder ({folder.parent}); without a database it is for one machine: "
+                "start it with --storage postgresql://USER@HOST/DATABASE to share it"
+            )
 
 
 def clear_dead_agents(folder: Path) -> int:

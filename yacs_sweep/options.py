@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
+from .storage_url import URL_VARIABLE
 from .yaml_reader import did_you_mean
 
 # What the user typed: the command of an installed launcher, or the script of a checkout.
@@ -116,7 +117,7 @@ def make_parser() -> Parser:
     add("project", metavar="NAME", help="W&B project")
     add("entity", metavar="NAME", help="W&B user or team")
     add("wandb-mode", choices=["online", "offline", "disabled"], help="runs of the local controller (default: offline)")
-    add("storage", metavar="URL", help="SQLAlchemy URL of the local controller's storage (default: a file)")
+    add("storage", metavar="URL", help="database of the local controller, for many machines: postgresql://…")
     add("results_dir", metavar="DIR", help="results folder (default: the YAML's results_dir_base, ./log/sweep)")
     add("trainer", metavar="PROFILE|FILE", help="profile in configs/trainers/ (default: the YAML's program, else reid)")
     add("python", metavar="PATH", help="the trainer's interpreter (default: this one)")
@@ -124,6 +125,8 @@ def make_parser() -> Parser:
     add("gpus", metavar="0,1,…", help="GPUs to use")
     add("trials-per-gpu", type=positive(int), default=1, metavar="K")
     add("engine", choices=["local", "ray", "slurm"], default="local")
+    add("agents", type=positive(int), metavar="N", help="launchers of the engine: array tasks, resource bundles (default: 1)")
+    add("engine-option", action="append", metavar="KEY=VALUE", help="of sbatch (partition, gres, time, …) or Ray; repeatable")
     add("no-preload", action="store_true", help="start every trial as a fresh process")
 
     trials = parser.add_argument_group("how trials end")
@@ -160,6 +163,10 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
             options.sweep_config, options.trailing = files[:place], [*files[place:], *options.trailing]
             break
     options.trailing = [*options.trailing, *verbatim]
+    # Taken out of the environment, which trials inherit: it may hold a password.
+    url = os.environ.pop(URL_VARIABLE, None)
+    if options.storage is None and options.controller != "wandb":
+        options.storage = url or None
     return options
 
 
@@ -168,8 +175,6 @@ def not_yet(options: argparse.Namespace) -> list[str]:
     problems = []
     if options.workers != 1 or options.gpus or options.trials_per_gpu != 1:
         problems.append("--workers, --gpus, --trials-per-gpu: not yet; trials run one at a time")
-    if options.engine != "local":
-        problems.append(f"--engine {options.engine}: not yet; use --engine local")
     if options.sweep_config and len(options.sweep_config) > 1:
         problems.append("--sweep-config: several sweeps at once: not yet; name one")
     return problems

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from .command import SWEEP_FILE, CommandProfile, names_trainer, remarks, trainer_of
 from .controllers.wandb_sweep import RemoteSweep, look_up
+from .engines import problems as engine_problems
 from .errors import ConfigError
 from .launch import LaunchFile, find_sweep, load_spec_of, new_sweep_id
 from .login import is_logged_in
@@ -25,6 +26,7 @@ from .results import SweepPaths
 from .schema import read_schema
 from .spec import SweepSpec, load_spec, spec_from_options
 from .spec_model import DEFAULT_RESULTS_DIR
+from .storage_url import shared
 from .trainer import TrainerProfile
 from .warm_start import WarmStart, read_points, read_prior
 
@@ -48,6 +50,8 @@ class Plan:
     fall_back: bool = False  # whether the embedded controller will do when W&B cannot be used
     notes: tuple[str, ...] = field(default=())
     warm: WarmStart = field(default=WarmStart())
+    storage: str | None = None  # the database, with its password, which `launch` does not have
+    resumed: bool = False  # whether the sweep was there before
 
     def trial_command(self, params: dict[str, Any], output_dir: str | Path) -> list[str]:
         """A trial's argv."""
@@ -103,23 +107,24 @@ def _check_options(options: argparse.Namespace, controller: str) -> list[str]:
                 problems.append(f"{option}: belongs to the local controller; leave it out or use --controller local")
         if options.wandb_mode in ("offline", "disabled"):
             problems.append(f"--wandb-mode {options.wandb_mode}: a W&B sweep needs its server; use --controller local")
-    if options.storage:
-        problems += _storage_problems(options.storage)
     return problems
 
 
-def _storage_problems(url: str) -> list[str]:
-    """Why the database cannot be used."""
-    import sqlalchemy
+def _storage(given: str | None, old: LaunchFile | None = None) -> str | None:
+    """The storage's URL, checked; see `joining.storage_of`."""
+    if given is None and (old is None or old.storage is None):
+        return None
+    from .joining import storage_of  # imports SQLAlchemy, which takes a while
 
-    try:
-        engine = sqlalchemy.create_engine(url)
-        if engine.dialect.name != "sqlite":  # connecting would create the file
-            engine.connect().close()
-    except (sqlalchemy.exc.SQLAlchemyError, ImportError) as error:
-        reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
-        return [f"--storage: cannot use that database: {reason}"]
-    return []
+    return storage_of(given, old)
+
+
+def _masked(storage: str | None) -> str | None:
+    if storage is None:
+        return None
+    from .controllers.database import masked
+
+    return masked(storage)
 
 
 def _interpreter(given: str | None) -> str | None:
@@ -220,7 +225,8 @@ def make_plan(options: argparse.Namespace) -> Plan:
 def _checked(options: argparse.Namespace, known: SweepSpec | None, controller: str, notes: tuple[str, ...]) -> Plan:
     """A plan for the sweep the options describe, or for a `known` one."""
     problems = _Problems()
-    problems.found += _check_options(options, controller)
+    problems.found += [*_check_options(options, controller), *engine_problems(options, controller, options.storage)]
+    storage = problems.attempt(lambda: _storage(options.storage)) if controller == "local" else None
     spec = known or problems.attempt(lambda: _read_spec(options))
     first = None
     if spec is not None or options.trainer is not None or not names_own_trainer(options):
@@ -249,7 +255,7 @@ def _checked(options: argparse.Namespace, known: SweepSpec | None, controller: s
         python=python,
         trailing=tuple(words),
         seed=seed,
-        storage=options.storage,
+        storage=_masked(storage),
         wandb_mode=options.wandb_mode or "offline",
         project=spec.project or os.environ.get("WANDB_PROJECT") or _from_config(overrides, "WANDB.PROJECT"),
         entity=spec.entity or os.environ.get("WANDB_ENTITY") or _from_config(overrides, "WANDB.ENTITY"),
@@ -258,7 +264,18 @@ def _checked(options: argparse.Namespace, known: SweepSpec | None, controller: s
     )
     fall_back = options.controller == "auto"
     notes += (*learned, *_cap_note(spec, options.count, 0))
-    return Plan(spec, launch, profile, overrides, values, launch.target, notes=notes, fall_back=fall_back, warm=warm)
+    return Plan(
+        spec,
+        launch,
+        profile,
+        overrides,
+        values,
+        launch.target,
+        notes=notes,
+        fall_back=fall_back,
+        warm=warm,
+        storage=storage,
+    )
 
 
 def capped(count: int, run_cap: int | None, settled: int = 0) -> int:
@@ -345,6 +362,8 @@ def resume_plan(options: argparse.Namespace) -> Plan:
         )
     owed = old.controller == "wandb" and unsent(paths)
     remote = _remote(options, old, owed=owed) if old.controller == "wandb" else None
+    storage = _storage(options.storage, old) if old.controller == "local" else None
+    problems.found += engine_problems(options, old.controller, storage)
     trainer, config, python = _resumed_trainer(problems, options, old, spec)
     problems.end()
     assert trainer is not None
@@ -352,6 +371,10 @@ def resume_plan(options: argparse.Namespace) -> Plan:
     problems.found += check_parameters(spec, overrides)
     problems.end()
     settled = sum(record.settled for record in paths.records())
+    if storage is not None and shared(storage):
+        from .joining import SharedSweep
+
+        settled = SharedSweep(storage, paths.sweep_id).settled()
     count = int(options.count) if options.count else remaining(old.target, settled, spec.grid_size)
     count = capped(count, spec.run_cap, settled)
     ended = remote is not None and remote.over
@@ -366,7 +389,7 @@ def resume_plan(options: argparse.Namespace) -> Plan:
         config_file=config,
         python=python,
         trailing=tuple(words),
-        storage=options.storage or old.storage,
+        storage=_masked(storage),
         wandb_mode=options.wandb_mode or old.wandb_mode,
         target=settled + count,
     )
@@ -376,7 +399,20 @@ def resume_plan(options: argparse.Namespace) -> Plan:
     if remote is not None and ended:
         going_on = f"the sweep is {remote.state.lower()} on the W&B server, which lacks rows of some trials: they are sent"
     notes = (going_on, *learned, *_cap_note(spec, options.count, settled))
-    return Plan(spec, launch, profile, overrides, values, count, paths=paths, remote=remote, notes=notes, warm=warm)
+    return Plan(
+        spec,
+        launch,
+        profile,
+        overrides,
+        values,
+        count,
+        paths=paths,
+        remote=remote,
+        notes=notes,
+        warm=warm,
+        storage=storage,
+        resumed=True,
+    )
 
 
 def target_reached(spec: SweepSpec, paths: SweepPaths) -> bool:
@@ -415,6 +451,8 @@ def _resume_unknown(options: argparse.Namespace) -> Plan:
     """A sweep without a folder here: one that was created on another machine, or with W&B's own tools."""
     looked = ", ".join(str(base / "sweep") for base in result_bases(options))
     unknown = f"--sweep_id {options.sweep_id}: no such sweep (looked in {looked}; --results_dir names another folder"
+    if options.storage and options.controller != "wandb" and shared(options.storage):
+        return _join(options)
     if options.controller == "local" or (options.controller == "auto" and not is_logged_in()):
         raise ConfigError(f"{unknown}; not logged in to W&B)")
     remote = _remote(options, None)
@@ -430,4 +468,22 @@ def _resume_unknown(options: argparse.Namespace) -> Plan:
         spec = replace(spec, results_dir_base=options.results_dir)
     plan = _checked(options, spec, "wandb", ())
     launch = replace(plan.launch, project=remote.project, entity=remote.entity)
-    return replace(plan, launch=launch, remote=remote, paths=new_paths(plan, remote.id), fall_back=False)
+    paths = new_paths(plan, remote.id)
+    return replace(plan, launch=launch, remote=remote, paths=paths, fall_back=False, resumed=True)
+
+
+def _join(options: argparse.Namespace) -> Plan:
+    """A sweep in a database, on a machine that has no folder of it."""
+    from .joining import joined
+
+    storage = _storage(options.storage)
+    assert storage is not None
+    given, spec, old, settled = joined(options, storage)
+    plan = _checked(given, spec, "local", ())
+    count = int(options.count) if options.count else remaining(old.target, settled, spec.grid_size)
+    count = capped(count, spec.run_cap, settled)
+    launch = replace(plan.launch, project=old.project, entity=old.entity, target=settled + count)
+    sweep_id = options.sweep_id.split("/")[-1]
+    notes = (f"joining sweep {sweep_id}: {settled} trials done, {count} to go", *plan.notes)
+    paths = new_paths(plan, sweep_id)
+    return replace(plan, launch=launch, count=count, paths=paths, notes=notes, fall_back=False, resumed=True)

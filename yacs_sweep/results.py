@@ -18,10 +18,10 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from .locks import exclusive
 
@@ -227,6 +227,11 @@ class TrialRecord:
         """Whether its point has been evaluated; otherwise it is tried again when the sweep goes on."""
         return self.state in ("finished", "stopped", "failed") and self.cause != "disk_full"
 
+    def lose(self, reason: str = "its agent died") -> None:
+        """The trial is no longer its agent's."""
+        self.state, self.cause, self.reason = "lost", "lost", reason
+        self.ended, self.pid = utc_now(), None
+
     def save(self, paths: TrialPaths) -> None:
         write_atomically(paths.record, to_json(self.row(), indent=2) + "\n")
 
@@ -247,8 +252,7 @@ class TrialRecord:
 
 def mark_lost(record: TrialRecord, paths: SweepPaths) -> None:
     """The trial's agent died while it ran."""
-    record.state, record.cause, record.reason = "lost", "lost", "its agent died"
-    record.ended, record.pid = utc_now(), None
+    record.lose()
     record.save(paths.trial(record.name))
 
 
@@ -291,6 +295,19 @@ class _Records(dict[str, TrialRecord]):
         self.unseen.add(key)
 
 
+class Elsewhere(Protocol):
+    """Tells of trials that are not in this folder."""
+
+    def take(self) -> list[TrialRecord]:
+        """Those that are new, or have ended, since the last call."""
+
+    def fresh(self) -> bool:
+        """Whether there are any."""
+
+    def last(self) -> bool:
+        """Looks once more, for a bounded time; False when there was no answer."""
+
+
 class Summary:
     """summary.json: collects trial.json rows and rewrites the file.
 
@@ -306,6 +323,7 @@ class Summary:
         for record in paths.records():
             self.records[record.id] = record
         self.own: set[str] = set()  # trials of this launcher, of which it is told
+        self.elsewhere: Elsewhere | None = None  # trials of machines whose folder this is not
         self._rows: dict[str, str] = {}  # of summary.json, by id
         self._best: TrialRecord | None = None
         self._pending = False
@@ -342,6 +360,10 @@ class Summary:
 
     def read_others(self) -> None:
         """Takes in trials of other launchers that work on the same sweep."""
+        for found in self.elsewhere.take() if self.elsewhere else ():
+            old = self.records.get(found.id)
+            if old is None or old.state == "running" or found.state != "running":
+                self.records[found.id] = found if old is None else replace(found, last_lines=old.last_lines)
         known = {record.name: record for record in self.records.values()}
         with os.scandir(self.paths.dir) as entries:
             names = [entry.name for entry in entries]
@@ -376,6 +398,7 @@ class Summary:
 
     def write_if_due(self) -> None:
         """Does a rewrite that was put off, once it may be done."""
+        self._pending |= self.elsewhere is not None and self.elsewhere.fresh()
         if not self._pending or time.monotonic() < self._next_write:
             return
         started = time.monotonic()

@@ -6,6 +6,7 @@ import argparse
 import os
 import shlex
 import shutil
+import socket
 import sys
 import time
 from dataclasses import replace
@@ -18,15 +19,20 @@ from .agents import Job
 from .command import CommandProfile
 from .controllers.wandb_sweep import WandbUnavailable
 from .controllers.wandb_sweep import create as create_remote
+from .engines import make_engine
+from .engines.follow import hand_over
 from .errors import SweepError, printable
 from .launch import remember, save_spec
-from .options import PROGRAM
+from .locks import one_machine
+from .options import PROGRAM, make_parser
 from .plan import Plan, new_paths
 from .preloading import preloading
 from .recorder import unsent
 from .results import ENDED_WELL, Summary, SweepPaths, TrialRecord, write_atomically
+from .storage_url import shared
 from .supervisor import FailureLimit, Outcome, Supervisor
 from .trial import child_environment
+from .warm_start import write_warm
 
 
 def say(text: str) -> None:
@@ -40,7 +46,11 @@ def create(plan: Plan, paths: SweepPaths) -> None:
         paths.agents.mkdir(parents=True, exist_ok=True)
         save_spec(paths, plan.spec)
         plan.launch.save(paths)
-        if plan.warm:
+        if plan.storage is not None and shared(plan.storage):
+            from .joining import SharedSweep
+
+            write_warm(paths, SharedSweep(plan.storage, paths.sweep_id).describe(plan.spec, plan.launch, plan.warm))
+        elif plan.warm:
             plan.warm.save(paths)
     except OSError as error:
         raise SweepError(f"cannot write results to {paths.dir}: {error.strerror}") from error
@@ -82,7 +92,8 @@ def make_job(plan: Plan, paths: SweepPaths, options: argparse.Namespace, preload
         gpu_wait=options.gpu_wait,
         preload=preload,
         # What several launchers of one sweep have to do together; --count is each one's own.
-        target=None if options.count else plan.launch.target,
+        target=None if options.count and plan.resumed else plan.launch.target,
+        storage=plan.storage,
     )
 
 
@@ -131,6 +142,8 @@ class Results:
         """Shows the trials, best first, and what to do next; returns the exit status."""
         for record in self.paths.records():
             self.summary.records[record.id] = record
+        if self.summary.elsewhere is not None and not self.summary.elsewhere.last():
+            say("warning: the storage does not answer; other machines' trials may be missing from the summary")
         try:
             self.summary.write(final=True)
             self.update_best()
@@ -190,6 +203,7 @@ class Results:
 
 def run(plan: Plan, options: argparse.Namespace) -> int:
     """Runs the plan to its end; returns the exit status."""
+    engine = None if options.engine == "local" else make_engine(options)  # what it lacks is said before anything is created
     plan, paths = place(plan)  # a sweep on the W&B server says first where it is
     for note in plan.notes:
         say(note)
@@ -204,10 +218,19 @@ def run(plan: Plan, options: argparse.Namespace) -> int:
         metric=spec.metric.name if spec.metric else "",
         goal=spec.metric.goal if spec.metric else "minimize",
     )
+    if plan.storage is not None and shared(plan.storage):
+        from .joining import Elsewhere
+
+        summary.elsewhere = Elsewhere(plan.storage, paths.sweep_id)
+    elif plan.launch.controller == "local" and plan.paths is not None:
+        one_machine(paths.agents, socket.gethostname())
     results = Results(plan, paths, summary)
     if plan.count == 0 and not unsent(paths):
         say("every trial of this sweep is done; --count N adds more")
         return results.finish(Outcome())
+    if engine is not None:
+        defaults = make_parser().parse_args([])
+        return results.finish(hand_over(engine, plan, options, defaults, paths, summary, results.on_trial, say))
     started = time.monotonic()
     with preloading(
         plan.profile,

@@ -242,6 +242,8 @@ class Supervisor:
             self.stop({"cause": "interrupted", "detail": message, "grace": None})
 
     def _ended(self, handle: AgentHandle, record: TrialRecord) -> None:
+        if record.state == "lost":  # taken from its agent, which lives: another trial takes its place
+            self._return_ticket(handle)
         handle.trial, handle.ticket, handle.deaths = None, False, 0
         self.outcome.ended.append(record)
         self._record(record)

@@ -80,6 +80,9 @@ class Hooks(Protocol):
     def should_stop(self) -> str | None:
         """Why the trial must end early; None while it may go on."""
 
+    def ended(self, record: TrialRecord) -> None:
+        """The trial has ended so, and trial.json says it; what is changed here is written there. May wait."""
+
 
 class Objective:
     """Follows one metric over a trial: its last and its best value."""
@@ -278,7 +281,7 @@ class TrialRunner:
             self.on_event("start", record.row())
             hooks.started(record, paths)
             if refused is not None:
-                return self._end(record, paths, Verdict("failed", "refused", refused))
+                return self._end(record, paths, hooks, Verdict("failed", "refused", refused))
             return self._run(record, paths, hooks, assignment.first_step)
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -310,7 +313,7 @@ class TrialRunner:
                 record.save(paths)
         finally:
             attempt.close()
-        return self._end(record, paths, verdict)
+        return self._end(record, paths, hooks, verdict)
 
     def _awaited_stop(self) -> Stop | None:
         """The stop that is asked for within `SIGNALLED_WAIT`."""
@@ -319,11 +322,14 @@ class TrialRunner:
             time.sleep(0.05)
         return stop
 
-    def _end(self, record: TrialRecord, paths: TrialPaths, verdict: Verdict) -> TrialRecord:
+    def _end(self, record: TrialRecord, paths: TrialPaths, hooks: Hooks, verdict: Verdict) -> TrialRecord:
         record.state, record.cause, record.reason = verdict.state, verdict.cause, verdict.reason
         record.ended = utc_now()
         record.pid = None
         record.save(paths)
+        hooks.ended(record)
+        if record.state != verdict.state:
+            record.save(paths)
         self.on_event("end", record.row())
         return record
 

@@ -63,11 +63,7 @@ class WarmStart:
     def save(self, paths: SweepPaths) -> None:
         """Adds this to what the sweep was given before."""
         old = WarmStart.load(paths)
-        content = {
-            "enqueue": [*old.enqueue, *self.enqueue],
-            "prior": [dataclasses.asdict(item) for item in (*old.prior, *self.prior)],
-        }
-        write_atomically(_file(paths), to_json(content, indent=1) + "\n")
+        write_warm(paths, WarmStart((*old.enqueue, *self.enqueue), (*old.prior, *self.prior)))
 
     @classmethod
     def load(cls, paths: SweepPaths) -> WarmStart:
@@ -77,6 +73,12 @@ class WarmStart:
         except FileNotFoundError:
             return cls()
         return cls(tuple(content["enqueue"]), tuple(Observation(**item) for item in content["prior"]))
+
+
+def write_warm(paths: SweepPaths, warm: WarmStart) -> None:
+    """Keeps all that the sweep was given."""
+    if warm:
+        write_atomically(_file(paths), to_json(dataclasses.asdict(warm), indent=1) + "\n")
 
 
 def _file(paths: SweepPaths) -> Path:

@@ -340,7 +340,7 @@ def test_a_number_given_out_twice_is_void_and_no_point_is_missed(tmp_path: Path)
     assert sweep._create(0, trials) is not None
     loser = sweep._create(0, trials)  # another machine that does not share the lock saw no trial either
     assert loser is not None
-    assert loser[1] is None
+    assert loser[2] is None
     sweep._void(loser[0])
     points = []
     while (asked := sweep.ask()) is not None:

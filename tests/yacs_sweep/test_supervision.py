@@ -38,6 +38,9 @@ class NoHooks:
     def should_stop(self) -> str | None:
         return None
 
+    def ended(self, record: TrialRecord) -> None:
+        pass
+
 
 @pytest.fixture
 def run(tmp_path: Path) -> Iterator[Any]:

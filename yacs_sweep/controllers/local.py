@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import socket
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
 from typing import Any
 
 import optuna
@@ -16,17 +15,19 @@ from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
 from ..errors import SweepError
-from ..locks import agent_lives, exclusive
 from ..recorder import Recorder, Run, RunIdentity
-from ..results import SweepPaths, TrialPaths, TrialRecord, mark_lost
+from ..results import SweepPaths, TrialPaths, TrialRecord
 from ..spec_model import SweepSpec
+from ..storage_url import shared
 from ..trial import Assignment, finite
 from ..warm_start import WarmStart
 from .base import Turn
+from .database import disconnected
+from .ledger import Folder, LeaseTaken, Ledger, Shared
 from .sampling import END, MAX_DRAWS, Chooser
 from .space import Space
 from .stopping import StoppingRule, make_rule
-from .storage import Embedded, open_storage
+from .storage import Embedded
 
 # What of a trial the storage keeps beside Optuna's own fields.
 ATTRIBUTE = "trial"
@@ -36,7 +37,8 @@ SETTLED = "settled"  # whether the trial's point counts as evaluated (`TrialReco
 LOST = "lost"  # how often that point has been lost with an agent
 VOID = "void"  # not a trial: its number was given out twice, or its point breaks a condition
 RECORDER_GRACE = 60.0  # seconds W&B gets, when the agent leaves, to take what it has not taken yet
-TAKING = 60.0  # seconds another machine may need to take a point from the queue
+LOOK = 1.0  # seconds between two looks at trials of other agents, when there is nothing else to do
+DEAF = 5.0  # seconds for which a storage that did not answer is not told of a running trial's values
 ENQUEUED = "enqueued"  # of the study: how many of the user's points it was given
 
 
@@ -87,28 +89,43 @@ class LocalController:
         """
         self.paths, self.spec, self.agent, self.seed, self.recorder = paths, spec, agent, seed, recorder
         self.runs, self.target = runs, target
-        self.many_machines = storage_url is not None
-        self._patience: Callable[[], float] = lambda: RECORDER_GRACE
+        self._turn: Turn | None = None
         self.lost_limit = max(1, retries)
         self.space = Space(spec.parameters, listed=spec.method == "grid")
         self.goal = spec.metric.goal if spec.metric else "minimize"
-        self._known: list[FrozenTrial] = []  # by number
-        self._open: set[int] = set()  # those that may still change
-        self._done = 0  # settled ones
         warm = WarmStart.load(paths)
         self.chooser = Chooser(spec, self.space, seed, warm.prior)
-        with exclusive(paths.agents / "ask.lock"):
+        self.ledger: Ledger = (
+            Shared(paths, agent, storage_url)
+            if storage_url and shared(storage_url)
+            else Folder(paths, agent, storage_url)
+        )
+        self.lost: list[TrialRecord] = self.ledger.patiently(lambda: self._open_study(warm.enqueue))
+
+    def _open_study(self, points: Sequence[Mapping[str, Any]]) -> list[TrialRecord]:
+        with self.ledger.opening():
             self.study = optuna.create_study(
-                storage=open_storage(paths.journal, storage_url),
-                study_name=paths.sweep_id,
+                storage=self.ledger.storage,
+                study_name=self.paths.sweep_id,
                 direction=StudyDirection.MAXIMIZE if self.goal == "maximize" else StudyDirection.MINIMIZE,
                 load_if_exists=True,
                 sampler=_Completer(self.chooser, self.space),
                 pruner=optuna.pruners.NopPruner(),
             )
-            self._enqueue(warm.enqueue)
-            self.rule: StoppingRule | None = make_rule(self.study, spec)
-            self.lost = self.recover()
+        self._forget()
+        self.rule: StoppingRule | None = make_rule(self.study, self.spec)
+        with self.ledger.exclusively():
+            self._enqueue(points)
+            self.ledger.look_around()
+            return self.recover()
+
+    def _forget(self) -> None:
+        """What was read may never have been written: a transaction has failed."""
+        self.study._storage = optuna.storages.get_storage(self.ledger.storage)
+        self._known: list[FrozenTrial] = []  # by number
+        self._open: set[int] = set()  # those that may still change
+        self._done = 0  # settled ones
+        self._reached = False  # whether one has reached the metric's target
 
     # -- choosing ---------------------------------------------------------------------------------------------------
 
@@ -120,34 +137,79 @@ class LocalController:
             self.study.set_user_attr(ENQUEUED, place)
 
     def ask(self) -> tuple[Trial, Assignment] | None:
-        """The next trial, recorded as running; None when the grid is exhausted, or the sweep has all its trials."""
-        with exclusive(self.paths.agents / "ask.lock"):
-            if self.target is not None and self._given_out() >= self.target:
+        """The next trial, recorded as running; None when the grid is exhausted, or the sweep has all its trials. Waits
+        while other machines' trials might still be lost, if no other agent does."""
+        while True:
+            try:
+                found, wait = self.ledger.patiently(self._choose)
+            except LeaseTaken:
+                self.ledger.renew()
+                continue
+            if not wait or (self._turn is not None and self._turn.stopping()):
+                return found
+            if self._turn is not None:
+                self._turn.alive()
+            time.sleep(LOOK)
+
+    def _choose(self) -> tuple[tuple[Trial, Assignment] | None, bool]:
+        """The next trial, and whether to ask again a little later."""
+        try:
+            with self.ledger.exclusively():
+                if self.ledger.lost():
+                    self.lost += self.recover()
+                found = self._next()
+                waits = found is None and self._in_other_hands() and self.ledger.wait_for_others()
+            if found is None:
+                return None, waits
+            return (Trial(self.study, found[0]), found[1]), False  # reads it, and nobody need wait for that
+        except BaseException:
+            self._forget()
+            raise
+
+    def _next(self) -> tuple[int, Assignment] | None:
+        """Optuna's id of the next trial, and what the agent is to know of it."""
+        created: tuple[int, int, dict[str, Any] | None, str | None] | None
+        for _ in range(MAX_DRAWS):
+            trials = self._trials()
+            if (mine := self._begun(trials)) is not None:
+                return mine
+            if self.target is not None and (self._reached or self._given_out() >= self.target):
                 return None
-            created: tuple[Trial, dict[str, Any] | None] | None
-            for _ in range(MAX_DRAWS):
-                trials = self._trials()
-                if any(trials[number].state == TrialState.WAITING for number in self._open):
-                    created = self._ask_waiting()
-                else:
-                    created = self._create(len(trials), trials)
-                    if created is None:
-                        return None
-                trial, params = created
-                # Two machines that do not see each other's lock may have given out one number; the second one is void.
-                if params is not None and self.spec.allows(params):
-                    return trial, self._assignment(trial, params)
-                self._void(trial)
+            if any(trials[number].state == TrialState.WAITING for number in self._open):
+                created = self._ask_waiting()
+            else:
+                created = self._create(len(trials), trials)
+                if created is None:
+                    return None
+            trial_id, number, params, retry_of = created
+            if params is not None and self.spec.allows(params):
+                return trial_id, self._assignment(number, params, retry_of)
+            self._void(trial_id)
         raise SweepError(f"no point in {MAX_DRAWS} satisfies where: {' and '.join(self.spec.where)}")
 
-    def _ask_waiting(self) -> tuple[Trial, dict[str, Any]]:
+    def _begun(self, trials: Sequence[FrozenTrial]) -> tuple[int, Assignment] | None:
+        """The trial this agent was given without learning of it: the connection broke when it was written."""
+        me = self.ledger.about()["agent"] if self.ledger.resumes else None
+        for number in self._open if me else ():
+            trial, attributes = trials[number], trials[number].user_attrs
+            about = attributes.get(ATTRIBUTE, {})
+            if trial.state == TrialState.RUNNING and about.get("agent") == me:
+                return trial._trial_id, self._assignment(number, about["params"], attributes.get(RETRY_OF))
+        return None
+
+    def _in_other_hands(self) -> bool:
+        return any(self._known[number].state == TrialState.RUNNING for number in self._open)
+
+    def _ask_waiting(self) -> tuple[int, int, dict[str, Any], str | None]:
         """A point of the user's, or one that is tried again."""
         trial = self.study.ask()
         params = self.space.suggest(trial)
         trial.set_user_attr(ATTRIBUTE, self._about(trial.number, params))
-        return trial, params
+        return trial._trial_id, trial.number, params, trial.user_attrs.get(RETRY_OF)
 
-    def _create(self, number: int, trials: Sequence[FrozenTrial]) -> tuple[Trial, dict[str, Any] | None] | None:
+    def _create(
+        self, number: int, trials: Sequence[FrozenTrial]
+    ) -> tuple[int, int, dict[str, Any] | None, str | None] | None:
         """The search's next point as a running trial, in one write; without parameters if its number was taken."""
         chosen = self.chooser.next(number, trials)
         if chosen is None:
@@ -161,39 +223,39 @@ class LocalController:
             user_attrs={**attributes, ATTRIBUTE: self._about(number, params)},
         )
         storage = self.study._storage
-        trial = Trial(self.study, storage.create_new_trial(self.study._study_id, template))
-        return trial, params if trial.number == number else None
+        trial_id = storage.create_new_trial(self.study._study_id, template)
+        # On a file system whose locks other machines do not see, two may give out one number; the second one is void.
+        taken = not self.ledger.resumes and storage.get_trial(trial_id).number != number
+        return trial_id, number, None if taken else params, None
 
     def _about(self, number: int, params: Mapping[str, Any]) -> dict[str, Any]:
         name = f"trial-{number:04d}"
-        return {"name": name, "params": params, "agent": self.agent, "host": socket.gethostname()}
+        return {"name": name, "params": params, **self.ledger.about()}
 
-    def _assignment(self, trial: Trial, params: Mapping[str, Any]) -> Assignment:
-        return Assignment(
-            id=f"{self.paths.sweep_id}-{trial.number}",
-            name=f"trial-{trial.number:04d}",
-            number=trial.number,
-            params=params,
-            retry_of=trial.user_attrs.get(RETRY_OF),
-        )
+    def _assignment(self, number: int, params: Mapping[str, Any], retry_of: str | None) -> Assignment:
+        sweep = self.paths.sweep_id
+        return Assignment(f"{sweep}-{number}", f"trial-{number:04d}", number, params, retry_of=retry_of)
 
     def _given_out(self) -> int:
         """Trials that are settled or being run, whoever runs them."""
-        trials = self._trials()
-        running = [trials[number] for number in self._open if trials[number].state == TrialState.RUNNING]
-        return self._done + sum(self._in_hands(trial, trial.user_attrs.get(ATTRIBUTE, {})) for trial in running)
+        known = self._known
+        running = [known[number] for number in self._open if known[number].state == TrialState.RUNNING]
+        return self._done + sum(self.ledger.lives(trial.user_attrs.get(ATTRIBUTE, {})) for trial in running)
 
     def _trials(self) -> list[FrozenTrial]:
         """All trials as they are now. Only what may have changed is read, so that the thousandth trial costs no more than
         the first."""
         storage, study = self.study._storage, self.study._study_id
-        for number in sorted(self._open):
-            self._note(number, storage.get_trial(self._known[number]._trial_id))
         there = len(self._known)
         if isinstance(storage, Embedded):
+            for number in sorted(self._open):
+                self._note(number, storage.get_trial(self._known[number]._trial_id))
             newer = storage.trials_from(study, there)
         else:
-            newer = self.study.get_trials(deepcopy=False)[there:]
+            trials = self.study.get_trials(deepcopy=False)  # in one go; of a database, those that have ended are cached
+            for number in sorted(self._open):
+                self._note(number, trials[number])
+            newer = trials[there:]
         for number, trial in enumerate(newer, start=there):
             self._known.append(trial)
             self._open.add(number)
@@ -206,10 +268,32 @@ class LocalController:
             self._open.discard(number)
             about = trial.user_attrs.get(ATTRIBUTE, {})
             self._done += not about.get(VOID) and self._settled(trial, about)
+            metric = self.spec.metric
+            self._reached |= trial.value is not None and metric is not None and metric.reached(trial.value)
 
-    def _void(self, trial: Trial) -> None:
-        trial.set_user_attr(ATTRIBUTE, {VOID: True})
-        self.study.tell(trial, state=TrialState.FAIL)
+    def _void(self, trial_id: int) -> None:
+        storage = self.study._storage
+        storage.set_trial_user_attr(trial_id, ATTRIBUTE, {VOID: True})
+        storage.set_trial_state_values(trial_id, TrialState.FAIL)
+
+    def ended(self, trial: Trial, record: TrialRecord) -> bool:
+        """The agent's trial has ended so; False when it was no longer its own, and somebody else's record stands."""
+
+        def step() -> bool:
+            # A point that another agent is to try again goes back in the same step.
+            again = self.ledger.resumes and not record.settled
+            with self.ledger.exclusively() if again else self.ledger.together():
+                written = self.ledger.ended(record)
+                if written == "now":
+                    if again:
+                        self._requeue(trial, self.ledger.about(), record)
+                    self.tell(trial, record)
+                return written != "refused"
+
+        try:
+            return self.ledger.patiently(step)
+        except LeaseTaken:
+            return False
 
     def tell(self, trial: Trial | FrozenTrial, record: TrialRecord) -> None:
         """How the trial ended. Only a finished one counts as a result; a stopped one as pruned."""
@@ -220,7 +304,10 @@ class LocalController:
             self.study.tell(number, record.value, skip_if_finished=True)
         else:
             storage = self.study._storage
-            if record.state in ("finished", "failed", "stopped") and not storage.get_trial(trial._trial_id).state.is_finished():
+            if (
+                record.state in ("finished", "failed", "stopped")
+                and not storage.get_trial(trial._trial_id).state.is_finished()
+            ):
                 # Unlike a lost one's, its point has been tried: the search is to avoid it.
                 value = record.value if finite(record.value) else None
                 storage.set_trial_user_attr(trial._trial_id, END, {"state": record.state, "value": value})
@@ -240,33 +327,27 @@ class LocalController:
             if trial.state == TrialState.WAITING or about.get(VOID):
                 continue
             running = trial.state == TrialState.RUNNING
-            if running and self._in_hands(trial, about):
+            told = trial.state in (TrialState.COMPLETE, TrialState.PRUNED) or trial.user_attrs.get(SETTLED)
+            if told or (running and self.ledger.lives(about)):
                 continue
-            record = self._record(about)
+            record = self._record(trial, about)
             if running and record is not None and record.state == "running":
-                mark_lost(record, self.paths)
+                self.ledger.lose(record)
                 lost.append(record)
             # Enqueued before it is told: should we be killed in between, `again` says so next time.
             if not self._settled(trial, about, record) and self._id(trial) not in again:
                 self._requeue(trial, about, record)
             if running:
                 self._settle(trial, record)
+        self.ledger.seen_to()
         return lost
-
-    def _in_hands(self, trial: FrozenTrial, about: Mapping[str, Any]) -> bool:
-        """Whether a living agent has the running trial."""
-        if "agent" not in about:  # being taken from the queue; not on this machine, whose lock we hold
-            age = (datetime.now() - trial.datetime_start).total_seconds() if trial.datetime_start else 0.0
-            return self.many_machines and age < TAKING
-        elsewhere = about.get("host") != socket.gethostname() and not (self.paths.agents / about["agent"]).exists()
-        return elsewhere or agent_lives(self.paths.agents, about["agent"])
 
     def _settled(self, trial: FrozenTrial, about: Mapping[str, Any], record: TrialRecord | None = None) -> bool:
         if trial.state in (TrialState.COMPLETE, TrialState.PRUNED):
             return True
         if (told := trial.user_attrs.get(SETTLED)) is not None:
             return bool(told)
-        record = record or self._record(about)
+        record = record or self._record(trial, about)
         return record is not None and record.settled
 
     def _settle(self, trial: FrozenTrial, record: TrialRecord | None) -> None:
@@ -275,7 +356,7 @@ class LocalController:
         else:
             self.tell(trial, record)
 
-    def _requeue(self, trial: FrozenTrial, about: Mapping[str, Any], record: TrialRecord | None) -> None:
+    def _requeue(self, trial: Trial | FrozenTrial, about: Mapping[str, Any], record: TrialRecord | None) -> None:
         attributes = {AGAIN: self._id(trial), LOST: trial.user_attrs.get(LOST, 0)}
         if record is not None:
             attributes[RETRY_OF] = record.id
@@ -283,26 +364,26 @@ class LocalController:
         elif RETRY_OF in trial.user_attrs:  # it never ran: what it was to go on from is still to be gone on from
             attributes[RETRY_OF] = trial.user_attrs[RETRY_OF]
         # Without `about` it was asked for from the queue, and its agent died before it had all its values.
-        point = trial.params if about else trial.system_attrs.get("fixed_params")
+        fixed = None if isinstance(trial, Trial) else trial.system_attrs.get("fixed_params")
+        point = trial.params if about else fixed
         if point is not None and attributes[LOST] <= self.lost_limit:
             self.study.enqueue_trial(point, user_attrs=attributes)
 
     def _id(self, trial: Trial | FrozenTrial) -> str:
         return f"{self.paths.sweep_id}-{trial.number}"
 
-    def _record(self, about: Mapping[str, Any]) -> TrialRecord | None:
-        with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
-            return TrialRecord.load(self.paths.trial(about["name"]).record)
-        return None
+    def _record(self, trial: FrozenTrial, about: Mapping[str, Any]) -> TrialRecord | None:
+        return self.ledger.record(trial.number, about.get("name"))
 
     # -- the loop ---------------------------------------------------------------------------------------------------
 
     def work(self, turn: Turn) -> None:
-        self._patience = lambda: turn.patience() if turn.stopping() else RECORDER_GRACE
-        for record in self.lost:
-            turn.note(f"{record.name} was lost with its agent; its point is tried again")
+        self._turn = turn
+        self.ledger.attach(turn)
         while turn.may_start():
             asked = self.ask()
+            while self.lost:
+                turn.note(f"{self.lost.pop(0).name} was lost with its agent; its point is tried again")
             if asked is None:
                 turn.give_back()
                 return
@@ -311,14 +392,18 @@ class LocalController:
                 turn.note(self.chooser.notes.pop(0))
             hooks = _LocalHooks(self, trial)
             record = turn.run(assignment, hooks)
-            self.tell(trial, record)
             if hooks.run is not None:
                 hooks.run.end(record)
+            if why := self.ledger.taken():
+                turn.note(f"this agent {why}; it goes on as another one")
+                self.ledger.renew()
 
     def close(self) -> None:
+        turn = self._turn
         self.chooser.close()
+        self.ledger.close()
         if self.recorder is not None:
-            self.recorder.close(self._patience())
+            self.recorder.close(turn.patience() if turn is not None and turn.stopping() else RECORDER_GRACE)
 
 
 class _LocalHooks:
@@ -330,11 +415,14 @@ class _LocalHooks:
         # A write to the storage each, so only where somebody reads them.
         imputes = controller.spec.metric is not None and controller.spec.metric.imputes_logged
         self.reports = imputes or bool(controller.rule and controller.rule.compares)
+        self.unreported: list[tuple[float, int]] = []
         self.reported = 0
         self.run: Run | None = None
         self.why: str | None = None
+        self._deaf = 0.0  # until when the storage is taken not to answer (monotonic seconds)
 
     def started(self, record: TrialRecord, paths: TrialPaths) -> None:
+        self.controller.ledger.started(record)
         recorder, runs = self.controller.recorder, self.controller.runs
         if recorder is not None and runs is not None:
             self.run = recorder.begin(replace(runs, id=record.id, name=record.name, config=record.params))
@@ -344,10 +432,34 @@ class _LocalHooks:
         value = row.get(self.metric) if self.metric is not None else None
         if self.reports and isinstance(value, int | float):
             self.reported += 1
-            self.trial.report(float(value), self.reported)
+            self.unreported.append((float(value), self.reported))
         rule = self.controller.rule
-        if rule is not None and self.why is None:
-            self.why = rule.judge(self.trial, row)
+        if time.monotonic() < self._deaf:
+            return
+        try:
+            self._report()
+            if rule is not None and self.why is None:
+                self.why = rule.judge(self.trial, row)
+        except optuna.exceptions.UpdateFinishedTrialError:
+            pass  # the trial was taken from us; `should_stop` learns why
+        except Exception as error:
+            if not disconnected(error):
+                raise
+            self._deaf = time.monotonic() + DEAF
+
+    def _report(self) -> None:
+        while self.unreported:
+            self.trial.report(*self.unreported[0])
+            self.unreported.pop(0)
 
     def should_stop(self) -> str | None:
-        return self.why
+        return self.controller.ledger.taken() or self.why
+
+    def ended(self, record: TrialRecord) -> None:
+        ledger = self.controller.ledger
+        with contextlib.suppress(optuna.exceptions.UpdateFinishedTrialError):
+            ledger.patiently(self._report)
+        why = ledger.taken()
+        cut_short = why is not None and record.state == "stopped" and record.reason == why
+        if cut_short or not self.controller.ended(self.trial, record):
+            record.lose(f"its agent {why or ledger.taken() or 'was taken for dead'}")

@@ -20,6 +20,7 @@ from optuna.storages.journal._storage import JournalOperation
 from optuna.trial import FrozenTrial
 
 from ..errors import ConfigError
+from .database import Database, first_line, make_engine, settings, url_of
 
 
 class JournalLock(BaseJournalFileLock):
@@ -90,8 +91,25 @@ def open_storage(journal: Path, url: str | None) -> BaseStorage:
     if url is None:
         return Embedded(Journal(str(journal), lock_obj=JournalLock(journal)))
     try:
-        return RDBStorage(url)
+        return RDBStorage(_text(url), engine_kwargs=settings(url_of(url)))
+    except ConfigError:
+        raise
     except Exception as error:
         raise ConfigError(
-            f"--storage: cannot use that database: {type(error).__name__}: {str(error).splitlines()[0]}"
+            f"--storage: cannot use that database: {type(error).__name__}: {first_line(error)}"
         ) from error
+
+
+def open_shared(url: str) -> RDBStorage:
+    """Optuna's storage in a database of many machines, and our tables beside it. Who is first makes the tables."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    engine = make_engine(url)
+    try:
+        with Database(engine, "").creating():
+            return RDBStorage(_text(url), engine_kwargs=settings(url_of(url)))
+    finally:
+        engine.dispose()
+
+
+def _text(url: str) -> str:
+    return url_of(url).render_as_string(hide_password=False)

@@ -263,3 +263,6 @@ class _Hooks:
 
     def should_stop(self) -> str | None:
         return self._heart.stop_wanted()
+
+    def ended(self, record: TrialRecord) -> None:
+        pass  # the run is ended when its rows have gone
