@@ -1,0 +1,191 @@
+"""Agents on one PostgreSQL server: how many trials a second, and what of it is the controller's.
+
+    python benchmarks/postgres_agents.py --agents 64 --seconds 30
+
+First the controller alone: so many processes ask for points and tell results as fast as they can, without trials. Then the
+whole: launchers with agents, and a trainer that ends at once. *Turn* is the time for which the one lock of a sweep is held
+for a trial; its inverse bounds the trials a second of any number of agents.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import multiprocessing
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from tests.postgres import Postgres  # noqa: E402
+from yacs_sweep.storage_url import URL_VARIABLE  # noqa: E402
+
+SPEC: dict[str, Any] = {
+    "method": "random",
+    "metric": {"name": "val/mAP", "goal": "maximize"},
+    "parameters": {"base_lr": {"min": 0.0, "max": 1.0}, "weight_decay": {"min": 0.0, "max": 1.0}},
+    "count": 10**6,
+}
+
+
+def ask_and_tell(
+    place: int, url: str, sweep: str, method: str, home: str, barrier: Any, seconds: float, out: Any
+) -> None:
+    """One agent without trials; puts (trials, seconds of each turn, seconds of each ask, of each end) into `out`."""
+    from yacs_sweep.controllers.ledger import Shared
+    from yacs_sweep.controllers.local import LocalController
+    from yacs_sweep.locks import OwnLock
+    from yacs_sweep.results import SweepPaths, TrialRecord
+    from yacs_sweep.spec import SweepSpec
+
+    paths = SweepPaths(Path(home) / str(place), sweep)
+    lock = OwnLock(paths.agents, place, "benchmark")
+    spec = SweepSpec.from_dict({**SPEC, "method": method}, "spec")
+    controller = LocalController(paths, spec, agent=lock.name, seed=1, storage_url=url)
+    assert isinstance(controller.ledger, Shared)
+    turn, turns = controller.ledger.database.turn, list[float]()
+
+    @contextlib.contextmanager
+    def timed(lease: float) -> Iterator[Any]:
+        with turn(lease) as connection:
+            begun = time.perf_counter()
+            yield connection
+        turns.append(time.perf_counter() - begun)  # the commit included
+
+    controller.ledger.database.turn = timed  # type: ignore[method-assign]
+    barrier.wait()
+    started = time.perf_counter()
+    asks, ends = list[float](), list[float]()
+    while time.perf_counter() - started < seconds:
+        before = time.perf_counter()
+        asked = controller.ask()
+        asks.append(time.perf_counter() - before)
+        assert asked is not None
+        given = asked[1]
+        record = TrialRecord(given.id, given.name, given.number, dict(given.params))
+        before = time.perf_counter()
+        controller.ledger.started(record)
+        record.state, record.value = "finished", given.params["base_lr"]
+        assert controller.ended(asked[0], record)
+        ends.append(time.perf_counter() - before)
+    out.put((len(ends), turns, asks, ends))
+    controller.close()
+
+
+def controller_alone(url: str, agents: int, seconds: float, method: str, home: str) -> dict[str, Any]:
+    from yacs_sweep.joining import SharedSweep
+    from yacs_sweep.launch import LaunchFile
+    from yacs_sweep.spec import SweepSpec
+    from yacs_sweep.warm_start import WarmStart
+
+    sweep = f"s{time.monotonic_ns()}"
+    spec = SweepSpec.from_dict({**SPEC, "method": method}, "spec")
+    launch = LaunchFile("local", None, "toy", None, (), 1, None, "disabled", None, None, home, 10**6)
+    SharedSweep(url, sweep).describe(spec, launch, WarmStart())
+    context = multiprocessing.get_context("spawn")
+    barrier, out = context.Barrier(agents), context.Queue()
+    common = (url, sweep, method, home, barrier, seconds, out)
+    workers = [context.Process(target=ask_and_tell, args=(place, *common)) for place in range(agents)]
+    for worker in workers:
+        worker.start()
+    found = [out.get(timeout=seconds + 240) for _ in workers]
+    for worker in workers:
+        worker.join()
+    turns, asks, ends = ([value for item in found for value in item[place]] for place in (1, 2, 3))
+    return {
+        "agents": agents,
+        "trials_per_s": sum(item[0] for item in found) / seconds,
+        "turn_ms": 1000 * statistics.median(turns),
+        "ask_ms": 1000 * statistics.median(asks),
+        "tell_ms": 1000 * statistics.median(ends),
+    }
+
+
+def whole(url: str, machines: int, workers: int, seconds: float, home: str) -> dict[str, Any]:
+    """Launchers with agents; counts the trials that end between two moments at which all agents run."""
+    from tests.sweeping import environment, write_sweep
+    from tests.trainers import write_trainer
+    from yacs_sweep.joining import SharedSweep
+
+    folder = Path(home) / "whole"
+    folder.mkdir()
+    trainer = write_trainer(folder, "print('mAP: 1.0%')")
+    spec = write_sweep(folder, SPEC)
+    base = [sys.executable, str(ROOT / "tools" / "sweep.py"), "--wandb-mode", "disabled", "--workers", str(workers)]
+    first: list[Any] = ["--trainer", trainer, "--sweep-config", spec]
+    launchers, words, sweep_id = [], first, ""
+    for place in range(machines):
+        machine = folder / f"machine{place}"
+        machine.mkdir()
+        for file in (trainer, trainer.with_name("train.py")):
+            (machine / file.name).write_bytes(file.read_bytes())
+        env = environment(machine, **{URL_VARIABLE: url})
+        command = [*base, *map(str, words), "--results_dir", str(machine / "log")]
+        launchers.append(
+            subprocess.Popen(command, cwd=machine, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT)
+        )
+        while not sweep_id:
+            time.sleep(0.2)
+            sweep_id = next((path.parent.name for path in machine.glob("log/sweep/*/launch.json")), "")
+            words = ["--sweep_id", sweep_id]
+            if sweep_id:
+                time.sleep(2)
+    database = SharedSweep(url, sweep_id).database
+    try:
+        with database.engine.connect() as connection:
+            deadline = time.monotonic() + 150
+            while len(database.members(connection)) < machines * workers and time.monotonic() < deadline:
+                connection.rollback()
+                time.sleep(1)
+            agents = len(database.members(connection))
+        before, started = database.settled(), time.perf_counter()
+        time.sleep(seconds)
+        done, took = database.settled() - before, time.perf_counter() - started
+    finally:
+        for launcher in launchers:
+            launcher.terminate()
+        for launcher in launchers:
+            launcher.wait(60)
+    return {"agents": agents, "launchers": machines, "trials_per_s": done / took}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--agents", type=int, default=64)
+    parser.add_argument("--seconds", type=float, default=15.0)
+    parser.add_argument("--machines", type=int, default=8, help="launchers of the whole")
+    parser.add_argument("--skip-whole", action="store_true")
+    parser.add_argument("--methods", nargs="+", default=["random"])
+    options = parser.parse_args()
+    server = Postgres(["max_connections=300"])
+    with tempfile.TemporaryDirectory() as home:
+        try:
+            server.start()
+            for method in options.methods:
+                for agents in sorted({1, options.agents}):
+                    result = controller_alone(server.url, agents, options.seconds, method, f"{home}/{method}{agents}")
+                    print(json.dumps({"what": f"controller alone, {method}", **_rounded(result)}), flush=True)
+            if not options.skip_whole:
+                workers = options.agents // options.machines
+                result = whole(server.url, options.machines, workers, options.seconds, home)
+                print(json.dumps({"what": "whole", **_rounded(result)}), flush=True)
+        finally:
+            server.close()
+    print(f"load average {os.getloadavg()[0]:.1f}, {os.cpu_count()} cores")
+
+
+def _rounded(result: dict[str, Any]) -> dict[str, Any]:
+    return {key: round(value, 2) if isinstance(value, float) else value for key, value in result.items()}
+
+
+if __name__ == "__main__":
+    main()

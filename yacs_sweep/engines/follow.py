@@ -1,0 +1,124 @@
+"""The machine from which an engine was told to run a sweep: hands it over, follows its trials, sums them up."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import signal
+import time
+from collections.abc import Callable, Iterator
+
+from ..plan import Plan
+from ..results import Summary, SweepPaths, TrialRecord
+from ..supervisor import Outcome
+from . import Engine, environment, launcher_words, shares
+
+PERIOD = 1.0  # seconds between two looks at the trials
+ASK = 5.0  # seconds between two questions to the engine
+END = 90.0  # seconds, beyond the grace period, that cancelled agents get
+
+
+class Follower:
+    """Follows the trials of a sweep that others run."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        summary: Summary,
+        *,
+        target: int | None,
+        grace: float,
+        on_trial: Callable[[TrialRecord], None],
+        say: Callable[[str], None],
+    ) -> None:
+        """`target`: trials after which agents that still wait for a machine are not needed; None: they end by themselves."""
+        self.engine, self.summary, self.target, self.grace = engine, summary, target, grace
+        self.on_trial, self.say = on_trial, say
+        self._told: dict[str, str] = {record.id: record.state for record in summary.records.values()}
+        self._signals: list[int] = []
+        self.outcome = Outcome()
+
+    def look(self) -> None:
+        """Takes in what has happened, and shows it."""
+        self.summary.write(final=True)
+        for record in sorted(self.summary.records.values(), key=lambda item: item.number):
+            before = self._told.get(record.id)
+            if before == record.state:
+                continue
+            self._told[record.id] = record.state
+            if before is None and record.state != "running":
+                self.on_trial(TrialRecord.from_row({**record.row(), "state": "running"}))
+            self.on_trial(record)
+            if record.state != "running":
+                self.outcome.ended.append(record)
+
+    def _done(self) -> bool:
+        records = self.summary.records.values()
+        running = any(record.state == "running" for record in records)
+        return self.target is not None and not running and sum(record.settled for record in records) >= self.target
+
+    def run(self) -> Outcome:
+        """Returns when the engine has no agent left."""
+        with self._noted():
+            cancelled: float | None = None
+            asked, alive = 0.0, 1
+            while alive:
+                time.sleep(PERIOD)
+                self.look()
+                now = time.monotonic()
+                if self._signals and not self.outcome.interrupted:
+                    self.outcome.interrupted = True
+                    self.say(f"{signal.Signals(self._signals[0]).name}: ending the engine's agents")
+                if cancelled is None and (self.outcome.interrupted or self._done()):
+                    cancelled = now
+                    self.engine.cancel()
+                if cancelled is not None and now - cancelled > self.grace + END:
+                    self.outcome.message = (
+                        f"{alive} of the engine's agents have not ended within {self.grace + END:.0f} s"
+                    )
+                    break
+                if now - asked > ASK or cancelled is not None:
+                    asked, alive = now, self.engine.alive()
+            self.look()
+        if self.target is not None and not self.outcome.interrupted and not self._done() and not self.outcome.message:
+            self.outcome.message = (
+                f"the engine's agents have ended before the sweep; what they said is in {self.summary.paths.agents}"
+            )
+        return self.outcome
+
+    @contextlib.contextmanager
+    def _noted(self) -> Iterator[None]:
+        wanted = (signal.SIGINT, signal.SIGTERM)
+        before = {
+            number: signal.signal(number, lambda number, frame: self._signals.append(number)) for number in wanted
+        }
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def hand_over(
+    engine: Engine,
+    plan: Plan,
+    options: argparse.Namespace,
+    defaults: argparse.Namespace,
+    paths: SweepPaths,
+    summary: Summary,
+    on_trial: Callable[[TrialRecord], None],
+    say: Callable[[str], None],
+) -> Outcome:
+    """Runs the plan on the engine."""
+    agents = options.agents or 1
+    command = launcher_words(options, defaults, paths)
+    local = plan.launch.controller == "local"
+    # The W&B server counts no trials: each launcher is given its part.
+    counts: list[list[str]] = (
+        [[]] * agents if local else [["--count", str(part)] for part in shares(plan.count, agents) if part]
+    )
+    commands = [[*command, *count] for count in counts]
+    say(engine.submit(commands, environment(plan.storage), paths))
+    target = plan.launch.target if local else None
+    follower = Follower(engine, summary, target=target, grace=options.grace, on_trial=on_trial, say=say)
+    return follower.run()
