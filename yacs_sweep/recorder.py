@@ -300,8 +300,9 @@ def together(run: Any) -> Iterator[None]:
         for request in requests:
             await interface._client.publish(request)
 
-    from wandb.proto import wandb_server_pb2 as spb
+    from wandb.proto import wandb_server_pb2
 
+    spb: Any = wandb_server_pb2  # its names come from one of several modules, which no type checker follows
     interface._publish = keep
     try:
         yield
