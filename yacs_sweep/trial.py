@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import math
 import os
@@ -326,7 +327,8 @@ class TrialRunner:
         record.state, record.cause, record.reason = verdict.state, verdict.cause, verdict.reason
         record.ended = utc_now()
         record.pid = None
-        record.save(paths)
+        if not _marked_lost(paths):
+            record.save(paths)
         hooks.ended(record)
         if record.state != verdict.state:
             record.save(paths)
@@ -433,6 +435,13 @@ class _Attempt:
         record.value = self.objective.value
         record.last_lines = [] if verdict.state == "finished" else output.last_lines
         return verdict
+
+
+def _marked_lost(paths: TrialPaths) -> bool:
+    """Whether another agent, on another machine with the same disk, has taken the trial for lost."""
+    with contextlib.suppress(OSError, ValueError, TypeError):
+        return TrialRecord.load(paths.record).state == "lost"
+    return False
 
 
 def finite(value: float | None) -> bool:

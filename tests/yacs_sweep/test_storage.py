@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -14,8 +15,8 @@ import pytest
 
 from tests.sweeping import ROOT
 from yacs_sweep.controllers.storage import JournalLock, open_storage
-from yacs_sweep.errors import ConfigError
-from yacs_sweep.locks import OwnLock, agent_lives, clear_dead_agents
+from yacs_sweep.errors import ConfigError, SweepError
+from yacs_sweep.locks import OwnLock, agent_lives, clear_dead_agents, one_machine
 from yacs_sweep.process import MARKER
 
 
@@ -94,3 +95,17 @@ def test_what_dead_agents_left_running_is_ended_and_their_locks_go(tmp_path: Pat
     assert clear_dead_agents(tmp_path) == 1
     assert left.wait(5) == -signal.SIGKILL
     assert sorted(path.name for path in tmp_path.iterdir()) == ["1-abc.lock", "2-abc.lock", "ask.lock"]
+
+
+def test_another_machines_agent_in_the_folder_is_seen_by_its_touches(tmp_path: Path) -> None:
+    dead, alive = tmp_path / "0-dead.lock", tmp_path / "0-alive.lock"
+    dead.write_text("elsewhere 17 token\n")
+    one_machine(tmp_path, "here", wait=0.2)  # nobody touches it: left behind
+    alive.write_text("faraway 18 token\n")
+    os.utime(alive, ns=(10**18, 10**18))  # that machine's clock is years off
+    threading.Timer(0.1, os.utime, [alive]).start()
+    with pytest.raises(SweepError, match=r"faraway works on this sweep.*--storage postgresql"):
+        one_machine(tmp_path, "here", wait=0.5)
+    started = time.monotonic()
+    one_machine(tmp_path / "nothing", "here", wait=60)
+    assert time.monotonic() - started < 1

@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 import contextlib
 import signal
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 
+from ..errors import SweepError
 from ..plan import Plan
 from ..results import Summary, SweepPaths, TrialRecord
 from ..supervisor import Outcome
@@ -15,6 +17,7 @@ from . import Engine, environment, launcher_words, shares
 
 PERIOD = 1.0  # seconds between two looks at the trials
 ASK = 5.0  # seconds between two questions to the engine
+SILENCE = 600.0
 END = 90.0  # seconds, beyond the grace period, that cancelled agents get
 
 
@@ -36,11 +39,12 @@ class Follower:
         self.on_trial, self.say = on_trial, say
         self._told: dict[str, str] = {record.id: record.state for record in summary.records.values()}
         self._signals: list[int] = []
+        self._silent: float | None = None  # since when the engine has not answered (monotonic seconds)
         self.outcome = Outcome()
 
     def look(self) -> None:
         """Takes in what has happened, and shows it."""
-        self.summary.write(final=True)
+        self.summary.write()
         for record in sorted(self.summary.records.values(), key=lambda item: item.number):
             before = self._told.get(record.id)
             if before == record.state:
@@ -56,6 +60,21 @@ class Follower:
         records = self.summary.records.values()
         running = any(record.state == "running" for record in records)
         return self.target is not None and not running and sum(record.settled for record in records) >= self.target
+
+    def _alive(self, before: int) -> int:
+        """How many agents there are. An engine that does not answer is asked again, `SILENCE` seconds long."""
+        try:
+            alive = self.engine.alive()
+        except (SweepError, OSError, subprocess.TimeoutExpired) as error:
+            if self._silent is None:
+                self._silent = time.monotonic()
+                self.say(f"the engine does not answer ({error}); asking again, {SILENCE:.0f} s at most")
+            if time.monotonic() - self._silent < SILENCE:
+                return before
+            self.outcome.message = f"the engine does not answer ({error}); its agents go on without this launcher"
+            return 0
+        self._silent = None
+        return alive
 
     def run(self) -> Outcome:
         """Returns when the engine has no agent left."""
@@ -78,7 +97,8 @@ class Follower:
                     )
                     break
                 if now - asked > ASK or cancelled is not None:
-                    asked, alive = now, self.engine.alive()
+                    asked, alive = now, self._alive(alive)
+            self.summary.write(final=True)
             self.look()
         if self.target is not None and not self.outcome.interrupted and not self._done() and not self.outcome.message:
             self.outcome.message = (
