@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -125,10 +126,18 @@ def _images(cfg: Any, samples: Sequence[Sample], size: Sequence[int], label: str
     return images, notes
 
 
+def loader_workers(wanted: int) -> int:
+    """Loader processes: as many as wanted, but where we are kept on some of the machine's cores, no more than these."""
+    if not hasattr(os, "sched_getaffinity"):
+        return wanted
+    cores = len(os.sched_getaffinity(0))
+    return wanted if cores == os.cpu_count() else min(wanted, cores)
+
+
 def _loader(
     cfg: Any, images: TrainImages | EvalImages, device: torch.device, notes: list[str], **batching: Any
 ) -> Loader:
-    workers, limit = cfg.DATALOADER.NUM_WORKERS, cfg.DATASETS.MAX_UNREADABLE
+    workers, limit = loader_workers(cfg.DATALOADER.NUM_WORKERS), cfg.DATASETS.MAX_UNREADABLE
     loader = Loader(images, device, workers=workers, max_unreadable=limit, **batching)
     loader.notes = notes
     return loader

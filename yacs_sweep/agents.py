@@ -20,13 +20,14 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from .channel import Channel
+from .channel import Channel, Message
 from .controllers.base import Controller
 from .echo import Echo
 from .errors import SweepError
 from .launch import LaunchFile, load_launch, load_spec_of
 from .locks import OwnLock
 from .process import MARKER, Limits, Stop
+from .reasons import Verdict
 from .results import SweepPaths, TrialRecord
 from .trial import Assignment, Hooks, Launch, TrialRunner, disk_full
 
@@ -43,11 +44,12 @@ class Job:
     sweep_id: str
     index: int = 0
     echo: bool = True
-    prefix: str = ""
+    label: str | None = None  # what stands before the trial's name in each line of its trainer; None: lines as they are
     timeout: float | None = None
     stall_timeout: float | None = None
     grace: float = 15.0
-    gpu_ids: tuple[str, ...] = ()
+    shared: bool = False  # whether other trials run on a trial's GPUs at the same time
+    cores: tuple[int, ...] = ()  # the trials are kept on these; empty: on none in particular
     retries: int = 0
     on_oom: str = "skip"
     gpu_wait: float = 30.0
@@ -71,15 +73,16 @@ class Agent:
         self.channel, self.job, self.lock = channel, job, lock
         self.stop: Stop | None = None
         self._alive_told = 0.0
-        self._answers: queue.Queue[bool] = queue.Queue()
-        self.echo = Echo(prefix=job.prefix) if job.echo else None
+        self._answers: queue.Queue[Message] = queue.Queue()
+        self.echo = Echo() if job.echo else None
         self.runner = TrialRunner(
             launch,
             agent=lock.name,
             echo=self.echo,
             on_event=self._event,
             stop_requested=self._stop_requested,
-            gpu_ids=job.gpu_ids,
+            elsewhere=self._elsewhere,
+            cores=tuple(job.cores),
             token=token,
             preload=job.preload,
         )
@@ -91,19 +94,21 @@ class Agent:
     def _event(self, kind: str, content: Mapping[str, Any]) -> None:
         if kind == "row":  # for the screen: a supervisor that is slow, or stopped, must not hold the trainer up
             self.channel.offer(event=kind, content=content)
-        else:
-            self.tell(kind, content=content)
+            return
+        if kind == "start" and self.echo is not None and self.job.label is not None:
+            self.echo.begin(f"[{self.job.label}{content['name']}] ")
+        self.tell(kind, content=content)
 
     def request_stop(self, stop: Stop) -> None:
         """The trial that runs is ended, no further one starts. A later request may shorten the grace period."""
         self.stop = stop
-        self._answers.put(False)
+        self._answers.put({"go": False})
 
     def _listen(self) -> None:
         while (messages := self.channel.receive()) is not None:
             for message in messages:
                 if "go" in message:
-                    self._answers.put(bool(message["go"]))
+                    self._answers.put(message)
                 elif "stop" in message:
                     self.request_stop(Stop(**message["stop"]))
         self.request_stop(Stop("lost", "the launcher went away", SUPERVISOR_LOST_GRACE))
@@ -112,7 +117,27 @@ class Agent:
         if self.stop is not None:
             return False
         self.tell("want")
-        return self._answers.get() and self.stop is None
+        return bool(self._answer()["go"]) and self.stop is None
+
+    def _answer(self) -> Message:
+        """Waits for the supervisor's; the GPUs that come with it are used from here on."""
+        while True:
+            try:
+                answer = self._answers.get(timeout=1.0)
+                break
+            except queue.Empty:
+                self.alive()
+        if answer["go"]:
+            self.runner.use_gpus(answer["gpus"], shared=self.job.shared)
+        return answer
+
+    def _elsewhere(self, record: TrialRecord, verdict: Verdict) -> tuple[str, ...] | None:
+        """The machine ended the trial on its GPUs: others to try it on; empty when it has lost its own in vain."""
+        if self.stop is not None:
+            return None
+        self.tell("fault", content={"id": record.id, "cause": verdict.cause, "reason": verdict.reason})
+        answer = self._answer()
+        return self.runner.gpu_ids if answer["go"] else None if answer.get("stay") else ()
 
     def give_back(self) -> None:
         self.tell("none")

@@ -7,23 +7,24 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from .errors import ConfigError, SweepError, printable
-from .options import not_yet, parse
+from .options import parse
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line; returns the exit status."""
     options = parse(sys.argv[1:] if argv is None else argv)
     try:
-        if problems := not_yet(options):
-            raise ConfigError(problems)
         if options.test_patterns:
             from .pattern_report import show_patterns
             from .trainer import load_profile
 
             profile = load_profile(options.trainer or "reid", project_root=Path.cwd())
             return show_patterns(profile, Path(options.test_patterns))
-        from .plan import make_plan, resume_plan  # after the options: `--help` stays fast
+        from .batch import is_batch, run_batch  # after the options: `--help` stays fast
+        from .plan import make_plan, resume_plan
 
+        if is_batch(options.sweep_id) or len(options.sweep_config or ()) > 1:
+            return run_batch(options)
         plan = resume_plan(options) if options.sweep_id else make_plan(options)
         for warning in plan.spec.warnings:
             print(f"warning: {printable(warning)}", file=sys.stderr)

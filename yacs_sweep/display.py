@@ -78,6 +78,19 @@ def table(records: Sequence[TrialRecord], metric: str | None, width: int) -> str
     return "\n".join(lines)
 
 
+def batch_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The sweeps of a batch, as its summary.json has them; one that has ended early says why below."""
+    cells = [["sweep", "name", "state", "best", "trials"]]
+    for row in rows:
+        best = f"{row['metric']['name']} {row['best']['value']:.6g} ({row['best']['name']})" if row["best"] else ""
+        counts = ", ".join(f"{count} {state}" for state, count in row["counts"].items())
+        cells.append([row["sweep_id"], str(row["name"]), row["state"], best, counts])
+    widths = [max(len(line[column]) for line in cells) for column in range(len(cells[0]))]
+    cells.insert(1, ["─" * size for size in widths])
+    lines = ["  ".join(cell.ljust(size) for cell, size in zip(line, widths, strict=True)).rstrip() for line in cells]
+    return "\n".join([*lines, *(f"{row['sweep_id']}: {row['message']}" for row in rows if row["message"])])
+
+
 def command(words: Sequence[str]) -> str:
     """argv as one would type it."""
     return shlex.join(words)

@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 SLACK = 64 << 20  # bytes by which a GPU's use may differ for reasons that are nobody's trial
 PERIOD = 0.05  # seconds between two looks
@@ -21,6 +22,7 @@ class Gpu:
     name: str
     used: int
     processes: dict[int, int]
+    mig: tuple[str, ...] = ()  # UUIDs of the MIG devices it is divided into
 
 
 Reader = Callable[[], list[Gpu]]
@@ -48,9 +50,21 @@ def read_gpus() -> list[Gpu]:
                     _text(pynvml.nvmlDeviceGetName(handle)),
                     int(pynvml.nvmlDeviceGetMemoryInfo(handle).used),
                     processes,
+                    _mig_devices(pynvml, handle),
                 )
             )
     return found
+
+
+def _mig_devices(pynvml: Any, handle: Any) -> tuple[str, ...]:
+    found = []
+    with contextlib.suppress(pynvml.NVMLError):  # most GPUs cannot be divided
+        if pynvml.nvmlDeviceGetMigMode(handle)[0] == pynvml.NVML_DEVICE_MIG_ENABLE:
+            for place in range(pynvml.nvmlDeviceGetMaxMigDeviceCount(handle)):
+                with contextlib.suppress(pynvml.NVMLError):  # a place that holds none
+                    device = pynvml.nvmlDeviceGetMigDeviceHandleByIndex(handle, place)
+                    found.append(_text(pynvml.nvmlDeviceGetUUID(device)))
+    return tuple(found)
 
 
 def _text(value: str | bytes) -> str:
@@ -62,7 +76,11 @@ def of_trial(gpus: Sequence[Gpu], gpu_ids: Sequence[str], visible: str | None) -
     names = list(gpu_ids) or [word.strip() for word in (visible or "").split(",") if word.strip()]
     if not names and visible is None:
         return list(gpus)
-    return [gpu for gpu in gpus if any(name == str(gpu.index) or gpu.uuid.startswith(name) for name in names)]
+    return [gpu for gpu in gpus if any(_is(gpu, name) for name in names)]
+
+
+def _is(gpu: Gpu, name: str) -> bool:
+    return name == str(gpu.index) or any(uuid.startswith(name) for uuid in (gpu.uuid, *gpu.mig))
 
 
 def process_exists(pid: int) -> bool:
@@ -93,8 +111,13 @@ class FreeGround:
             wait: seconds at most.
         """
         self._ids, self._wait, self._reader = gpu_ids, wait, reader
+        self._shared = False
         self._before: dict[str, Gpu] = {}
         self._present = True  # until a look finds no GPU at all
+
+    def use(self, gpu_ids: Sequence[str], *, shared: bool) -> None:
+        """The next trial's GPUs. On `shared` ones other trials come and go: only its own processes are waited for."""
+        self._ids, self._shared = gpu_ids, shared
 
     def _look(self) -> list[Gpu]:
         if not self._present:
@@ -131,12 +154,12 @@ class FreeGround:
             ours = {
                 pid: size
                 for pid, size in gpu.processes.items()
-                if pid in pids or not (pid in before.processes or process_exists(pid))
+                if pid in pids or not (self._shared or pid in before.processes or process_exists(pid))
             }
             if ours:
                 who = ", ".join(f"process {pid} ({process_name(pid)}) {size >> 20} MiB" for pid, size in ours.items())
                 held.append(f"GPU {gpu.index}: {who}")
-            elif not gpu.processes and gpu.used > before.used + SLACK:
+            elif not self._shared and not gpu.processes and gpu.used > before.used + SLACK:
                 extra = (gpu.used - before.used) >> 20
                 held.append(f"GPU {gpu.index}: {extra} MiB more than before the trial, by processes not visible here")
         return held

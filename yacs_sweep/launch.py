@@ -105,8 +105,12 @@ def remember(paths: SweepPaths) -> None:
         pass
 
 
-def find_sweep(sweep_id: str, bases: list[Path]) -> SweepPaths | None:
-    """The folder of an existing sweep: below one of `bases`, or where it was remembered to be."""
+def find_bases(sweep_id: str, bases: list[Path]) -> list[Path]:
+    """Where to look for a sweep: below `bases`, and where it was remembered to be.
+
+    Raises:
+        ConfigError: that is no sweep's id.
+    """
     parts = sweep_id.split("/")
     name = parts[-1]
     if len(parts) > 3 or not all(re.fullmatch(r"\w[\w.-]*", part) for part in parts):
@@ -116,8 +120,13 @@ def find_sweep(sweep_id: str, bases: list[Path]) -> SweepPaths | None:
         candidates.append(Path((_pointers() / name).read_text(encoding="utf-8").strip()))
     except OSError:
         pass
-    for base in candidates:
-        paths = SweepPaths(base, name)
+    return candidates
+
+
+def find_sweep(sweep_id: str, bases: list[Path]) -> SweepPaths | None:
+    """The folder of an existing sweep; raises as `find_bases` does."""
+    for base in find_bases(sweep_id, bases):
+        paths = SweepPaths(base, sweep_id.split("/")[-1])
         if paths.launch.is_file() and paths.spec.is_file():
             return paths
     return None

@@ -96,7 +96,12 @@ def make_parser() -> Parser:
     what = parser.add_argument_group("what to search")
     add = _adder(parser, what)
     add("config_file", "cfg", metavar="FILE", help="the trainer's configuration, the base of every trial")
-    add("sweep-config", nargs="+", metavar="FILE|PRESET", help="sweep YAML, or the name of one in sweeps/")
+    add(
+        "sweep-config",
+        nargs="+",
+        metavar="FILE|PRESET",
+        help="sweep YAML, or the name of one in sweeps/; several: in turn",
+    )
     add("sweep_id", metavar="ID", help="go on with this sweep: ID, PROJECT/ID or ENTITY/PROJECT/ID")
     add("count", type=positive(int), metavar="N", help="trials of this launch (default: the YAML's, the grid's, 10)")
     add("method", choices=["grid", "random", "bayes"], type=str.lower)
@@ -121,9 +126,17 @@ def make_parser() -> Parser:
     add("results_dir", metavar="DIR", help="results folder (default: the YAML's results_dir_base, ./log/sweep)")
     add("trainer", metavar="PROFILE|FILE", help="profile in configs/trainers/ (default: the YAML's program, else reid)")
     add("python", metavar="PATH", help="the trainer's interpreter (default: this one)")
-    add("workers", type=positive(int), default=1, metavar="N", help="trials at the same time")
-    add("gpus", metavar="0,1,…", help="GPUs to use")
-    add("trials-per-gpu", type=positive(int), default=1, metavar="K")
+    add(
+        "workers",
+        type=positive(int),
+        metavar="N",
+        help="trials at the same time (default: 1; with GPU options: all fit)",
+    )
+    add("gpus", metavar="0,1,…", help="GPUs to use, as in CUDA_VISIBLE_DEVICES; indices, UUIDs, MIG (default: all)")
+    add("gpus-per-trial", type=positive(int), metavar="K", help="GPUs of each trial (default: 1 with several workers)")
+    add("trials-per-gpu", type=positive(int), metavar="K", help="trials that share a GPU (default: 1)")
+    add("parallel-sweeps", action="store_true", help="several sweeps at the same time, sharing the workers")
+    add("quiet", action="store_true", help="do not show what the trainer prints; it is in the trial's stdout.log")
     add("engine", choices=["local", "ray", "slurm"], default="local")
     add("agents", type=positive(int), metavar="N", help="launchers of the engine: array tasks, resource bundles (default: 1)")
     add("engine-option", action="append", metavar="KEY=VALUE", help="of sbatch (partition, gres, time, …) or Ray; repeatable")
@@ -140,7 +153,9 @@ def make_parser() -> Parser:
     add("gpu-wait", type=not_negative, default=30.0, metavar="SECONDS", help="for a trial's GPU memory to be free")
     add("test-patterns", metavar="LOGFILE", help="show what the trainer's patterns find in a log; start nothing")
     add("dry-run", action="store_true", help="show what would be searched and started; create nothing")
-    parser.add_argument("trailing", nargs="*", metavar="KEY VALUE", help="given to every trial; words with dashes after --")
+    parser.add_argument(
+        "trailing", nargs="*", metavar="KEY VALUE", help="given to every trial; words with dashes after --"
+    )
     return parser
 
 
@@ -168,13 +183,3 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     if options.storage is None and options.controller != "wandb":
         options.storage = url or None
     return options
-
-
-def not_yet(options: argparse.Namespace) -> list[str]:
-    """Options that are part of the contract and have no implementation yet, a line each."""
-    problems = []
-    if options.workers != 1 or options.gpus or options.trials_per_gpu != 1:
-        problems.append("--workers, --gpus, --trials-per-gpu: not yet; trials run one at a time")
-    if options.sweep_config and len(options.sweep_config) > 1:
-        problems.append("--sweep-config: several sweeps at once: not yet; name one")
-    return problems

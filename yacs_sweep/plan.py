@@ -16,10 +16,12 @@ from .command import SWEEP_FILE, CommandProfile, names_trainer, remarks, trainer
 from .controllers.wandb_sweep import RemoteSweep, look_up
 from .engines import problems as engine_problems
 from .errors import ConfigError
+from .gpu import read_gpus
 from .launch import LaunchFile, find_sweep, load_spec_of, new_sweep_id
 from .login import is_logged_in
 from .metric_files import check as check_files
 from .overrides import Overrides
+from .places import Layout, Wish, lay_out
 from .placing import check_parameters, names_own_trainer, placed_problems, preset_folders
 from .recorder import unsent
 from .results import SweepPaths
@@ -52,6 +54,7 @@ class Plan:
     warm: WarmStart = field(default=WarmStart())
     storage: str | None = None  # the database, with its password, which `launch` does not have
     resumed: bool = False  # whether the sweep was there before
+    layout: Layout = field(default=Layout())
 
     def trial_command(self, params: dict[str, Any], output_dir: str | Path) -> list[str]:
         """A trial's argv."""
@@ -65,7 +68,7 @@ class Plan:
         )
 
 
-class _Problems:
+class Problems:
     """Collects what is wrong, over steps that do not depend on each other."""
 
     def __init__(self) -> None:
@@ -95,6 +98,28 @@ def choose_controller(options: argparse.Namespace) -> tuple[str, tuple[str, ...]
     if is_logged_in():
         return "wandb", ("controller: wandb, because you are logged in (--controller local: embedded and offline)",)
     return "local", ("controller: local, because there is no W&B login (`wandb login`, or --controller wandb)",)
+
+
+def read_layout(options: argparse.Namespace) -> Layout:
+    """The workers and their GPUs; devices are looked at only where the options ask for that.
+
+    Raises:
+        ConfigError: the options contradict each other or the machine.
+    """
+    whole = (None if value is None else int(value) for value in (options.gpus_per_trial, options.trials_per_gpu))
+    wish = Wish(None if options.workers is None else int(options.workers), options.gpus, *whole)
+    if options.engine != "local" or (not wish.of_gpus and wish.workers in (None, 1)):
+        return Layout()  # of an engine's machines nothing is known here
+    return lay_out(wish, read_gpus(), os.environ.get("CUDA_VISIBLE_DEVICES"))
+
+
+def _layout_notes(layout: Layout) -> tuple[str, ...]:
+    if layout == Layout():
+        return ()
+    gpus = " | ".join(",".join(place) for place in layout.places if place)
+    each = f", GPUs {gpus}" + (f", {layout.per_place} trials on each" if layout.shared else "") if gpus else ""
+    left = f"; left over: {','.join(layout.left_over)}" if layout.left_over else ""
+    return (f"{layout.workers} worker{'s' * (layout.workers > 1)}{each}{left}",)
 
 
 def _check_options(options: argparse.Namespace, controller: str) -> list[str]:
@@ -195,7 +220,7 @@ def _config_file(options: argparse.Namespace, profile: TrainerProfile | None) ->
 
 
 def _trainer(
-    problems: _Problems, load: Callable[[], TrainerProfile], python: str | None, config: str | None, words: list[str]
+    problems: Problems, load: Callable[[], TrainerProfile], python: str | None, config: str | None, words: list[str]
 ) -> tuple[TrainerProfile, Overrides, list[str], dict[str, Any]] | None:
     profile = problems.attempt(load)
     if profile is None:
@@ -224,9 +249,10 @@ def make_plan(options: argparse.Namespace) -> Plan:
 
 def _checked(options: argparse.Namespace, known: SweepSpec | None, controller: str, notes: tuple[str, ...]) -> Plan:
     """A plan for the sweep the options describe, or for a `known` one."""
-    problems = _Problems()
+    problems = Problems()
     problems.found += [*_check_options(options, controller), *engine_problems(options, controller, options.storage)]
     storage = problems.attempt(lambda: _storage(options.storage)) if controller == "local" else None
+    layout = problems.attempt(lambda: read_layout(options))
     spec = known or problems.attempt(lambda: _read_spec(options))
     first = None
     if spec is not None or options.trainer is not None or not names_own_trainer(options):
@@ -244,7 +270,7 @@ def _checked(options: argparse.Namespace, known: SweepSpec | None, controller: s
     if trainer is not None and spec is not None and controller == "local":
         warm, learned = _warm_start(problems, options, spec, trainer[1], seed)
     problems.end()
-    assert spec is not None and trainer is not None
+    assert spec is not None and trainer is not None and layout is not None
     profile, overrides, words, values = trainer
     if isinstance(profile, CommandProfile):
         notes += remarks(spec)
@@ -263,19 +289,9 @@ def _checked(options: argparse.Namespace, known: SweepSpec | None, controller: s
         target=capped(int(options.count) if options.count else spec.default_count, spec.run_cap),
     )
     fall_back = options.controller == "auto"
-    notes += (*learned, *_cap_note(spec, options.count, 0))
-    return Plan(
-        spec,
-        launch,
-        profile,
-        overrides,
-        values,
-        launch.target,
-        notes=notes,
-        fall_back=fall_back,
-        warm=warm,
-        storage=storage,
-    )
+    notes += (*learned, *_cap_note(spec, options.count, 0), *_layout_notes(layout))
+    plan = Plan(spec, launch, profile, overrides, values, launch.target, notes=notes, fall_back=fall_back)
+    return replace(plan, warm=warm, storage=storage, layout=layout)
 
 
 def capped(count: int, run_cap: int | None, settled: int = 0) -> int:
@@ -291,7 +307,7 @@ def _cap_note(spec: SweepSpec, wanted: float | None, settled: int) -> tuple[str,
 
 
 def _warm_start(
-    problems: _Problems, options: argparse.Namespace, spec: SweepSpec, overrides: Overrides, seed: int
+    problems: Problems, options: argparse.Namespace, spec: SweepSpec, overrides: Overrides, seed: int
 ) -> tuple[WarmStart, tuple[str, ...]]:
     """What --enqueue and --from-sweep give the search, and lines for the user."""
     notes: tuple[str, ...] = ()
@@ -343,7 +359,7 @@ def resume_plan(options: argparse.Namespace) -> Plan:
     Raises:
         ConfigError: the sweep is not known or has ended, or the options contradict it.
     """
-    problems = _Problems()
+    problems = Problems()
     names = ("lr_values", "wd_values", "custom_params", "method", "metric", "goal", "seed", "sweep_name")
     clash = [f"--{name}" for name in names if getattr(options, name) is not None]
     if options.sweep_config:
@@ -351,7 +367,9 @@ def resume_plan(options: argparse.Namespace) -> Plan:
     if clash:
         problems.found.append(f"{', '.join(clash)}: --sweep_id goes on with a sweep as it was described; leave it out")
     problems.attempt(lambda: find_sweep(options.sweep_id, []))
+    layout = problems.attempt(lambda: read_layout(options))
     problems.end()
+    assert layout is not None
     paths = find_sweep(options.sweep_id, result_bases(options))
     if paths is None:
         return _resume_unknown(options)
@@ -398,21 +416,9 @@ def resume_plan(options: argparse.Namespace) -> Plan:
     going_on = f"going on with sweep {paths.sweep_id}: {settled} trials done, {count} to go"
     if remote is not None and ended:
         going_on = f"the sweep is {remote.state.lower()} on the W&B server, which lacks rows of some trials: they are sent"
-    notes = (going_on, *learned, *_cap_note(spec, options.count, settled))
-    return Plan(
-        spec,
-        launch,
-        profile,
-        overrides,
-        values,
-        count,
-        paths=paths,
-        remote=remote,
-        notes=notes,
-        warm=warm,
-        storage=storage,
-        resumed=True,
-    )
+    notes = (going_on, *learned, *_cap_note(spec, options.count, settled), *_layout_notes(layout))
+    plan = Plan(spec, launch, profile, overrides, values, count, paths=paths, remote=remote, notes=notes)
+    return replace(plan, warm=warm, storage=storage, layout=layout, resumed=True)
 
 
 def target_reached(spec: SweepSpec, paths: SweepPaths) -> bool:
@@ -427,7 +433,7 @@ def target_reached(spec: SweepSpec, paths: SweepPaths) -> bool:
 
 
 def _resumed_trainer(
-    problems: _Problems, options: argparse.Namespace, old: LaunchFile, spec: SweepSpec
+    problems: Problems, options: argparse.Namespace, old: LaunchFile, spec: SweepSpec
 ) -> tuple[tuple[TrainerProfile, Overrides, list[str], dict[str, Any]] | None, str | None, str | None]:
     config = old.config_file
     if options.config_file is not None:

@@ -233,15 +233,17 @@ class Guards:
         token: str | None = None,
         note: Callable[[str], None] = lambda text: None,
         stopping: Callable[[], bool] = lambda: False,
+        cores: Sequence[int] = (),
     ) -> None:
         """
         Args:
+            cores: the trials are kept on these; empty: on none in particular.
             address: of the server; empty for none.
             token: marks the environment of every process of the trials.
             note: shows the user a line.
             stopping: asked while the server is waited for; True ends the waiting.
         """
-        self.address, self.token, self.note, self.stopping = address, token, note, stopping
+        self.address, self.token, self.note, self.stopping, self.cores = address, token, note, stopping, cores
         self.current: Guard | None = None
         self._preloaded = False
         self._wait = FIRST_WAIT
@@ -252,8 +254,15 @@ class Guards:
         if self.address and not self._preloaded:
             self._ask()
         if self.current is None:
-            self.current = Guard(token=self.token)
+            self._adopt(Guard(token=self.token))
+        assert self.current is not None
         return self.current
+
+    def _adopt(self, guard: Guard) -> None:
+        self.current = guard
+        if self.cores and hasattr(os, "sched_setaffinity"):
+            with contextlib.suppress(OSError):  # gone already, or the cores have been taken from us
+                os.sched_setaffinity(guard.pid, self.cores)
 
     def drop(self) -> None:
         """The current guard is lost."""
@@ -285,7 +294,8 @@ class Guards:
             self._wait = LATER_WAIT
         if self.current is not None:
             self.current.close()
-        self.current, self._preloaded = guard, True
+        self._adopt(guard)
+        self._preloaded = True
 
     def _request(self, end: socket.socket, token: str) -> AdoptedProcess:
         with socket.socket(socket.AF_UNIX) as connection:

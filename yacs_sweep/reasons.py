@@ -14,7 +14,7 @@ from typing import Any
 from .process import Exit, Stop
 
 # Causes that are the machine's fault, not the configuration's: only these are worth the same parameters again.
-INFRASTRUCTURE = frozenset({"signal", "lost", "guard_lost", "gpu_taken"})
+INFRASTRUCTURE = frozenset({"signal", "lost", "guard_lost", "gpu_taken", "gpu_fault"})
 OUT_OF_MEMORY = frozenset({"oom", "cuda_oom"})  # worth it only if the user says so (--on-oom retry)
 
 # PyTorch's message says how much each process holds on the GPU.
@@ -28,6 +28,19 @@ _PRINTED = (
         re.compile(r"^.*(?:CUDA out of memory|torch\.(?:cuda\.)?OutOfMemoryError|CUBLAS_STATUS_ALLOC_FAILED).*$", re.M),
     ),
     ("disk_full", re.compile(r"^.*(?:No space left on device|Disk quota exceeded).*$", re.M)),
+    (
+        # The device or its driver, whatever the configuration. Not among them: errors that a kernel's own mistake gives
+        # as well (device-side assert, illegal address, launch failure), and a device number the trainer does not have.
+        "gpu_fault",
+        re.compile(
+            r"^.*(?:no CUDA-capable device|No CUDA GPUs are available|uncorrectable (?:ECC|NVLink) error|NVRM: Xid"
+            r"|CUDA driver initialization failed|CUDA initialization: |CUDA unknown error|CUDA error: unknown error"
+            r"|CUDA error: (?:initialization error|system not yet initialized|hardware stack error)|GPU is lost"
+            r"|CUDA-capable device\(s\) is/are busy or unavailable|fallen off the bus"
+            r"|Driver/library version mismatch|Unable to determine the device handle).*$",
+            re.M,
+        ),
+    ),
     ("import_error", re.compile(r"^(?:ModuleNotFoundError|ImportError): .*$", re.M)),
     ("diverged", re.compile(r"^.*\bdiverged: .*$", re.M)),
 )
@@ -41,6 +54,7 @@ _ROOT_CAUSE = re.compile(r"^Root Cause \(first observed failure\):\n(?:.*\n){1,6
 _LABEL = {
     "cuda_oom": "CUDA out of memory",
     "disk_full": "disk full",
+    "gpu_fault": "GPU fault",
     "import_error": "import error",
     "diverged": "diverged",
 }
@@ -53,6 +67,11 @@ class Verdict:
     state: str
     cause: str
     reason: str
+
+    @property
+    def of_machine(self) -> bool:
+        """Whether the machine ended the trial, not the trainer."""
+        return self.cause in INFRASTRUCTURE
 
     def retries(self, asked: int, on_oom: str) -> int:
         """How often the same parameters are tried again after this end. `asked`: --retries; `on_oom`: skip or retry."""

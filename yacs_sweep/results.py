@@ -225,7 +225,7 @@ class TrialRecord:
     @property
     def settled(self) -> bool:
         """Whether its point has been evaluated; otherwise it is tried again when the sweep goes on."""
-        return self.state in ("finished", "stopped", "failed") and self.cause != "disk_full"
+        return self.state in ("finished", "stopped", "failed") and self.cause not in ("disk_full", "gpu_fault")
 
     def lose(self, reason: str = "its agent died") -> None:
         """The trial is no longer its agent's."""
@@ -374,17 +374,16 @@ class Summary:
                     found = TrialRecord.load(self.paths.trial(name).record)
                     self.records[found.id] = found
 
+    def result(self) -> dict[str, Any]:
+        """What the sweep was looking for, and the best it has found."""
+        best = self.best()
+        keys = ("name", "value", "params", "dir", "host")
+        return {"metric": self._metric, "best": best and {key: getattr(best, key) for key in keys}}
+
     def content(self) -> str:
         """The file's text; a trial is a line."""
-        best = self.best()
-        head = {
-            **self._head,
-            "metric": self._metric,
-            "counts": self.counts(),
-            "best": None
-            if best is None
-            else {"name": best.name, "value": best.value, "params": best.params, "dir": best.dir, "host": best.host},
-        }
+        result = self.result()
+        head = {**self._head, "metric": result["metric"], "counts": self.counts(), "best": result["best"]}
         ordered = sorted(self.records.values(), key=lambda record: (record.number, record.started))
         rows = ",\n  ".join(self._rows[record.id] for record in ordered)
         return to_json(head, indent=1)[:-2] + f',\n "trials": [\n  {rows}\n ]\n}}\n'

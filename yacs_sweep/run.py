@@ -9,6 +9,7 @@ import shutil
 import socket
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,14 +25,13 @@ from .engines.follow import hand_over
 from .errors import SweepError, printable
 from .launch import remember, save_spec
 from .locks import one_machine
+from .machine import Machine, machine
 from .options import PROGRAM, make_parser
 from .plan import Plan, new_paths
-from .preloading import preloading
+from .progress import FailureLimit, Outcome, Search
 from .recorder import unsent
 from .results import ENDED_WELL, Summary, SweepPaths, TrialRecord, write_atomically
 from .storage_url import shared
-from .supervisor import FailureLimit, Outcome, Supervisor
-from .trial import child_environment
 from .warm_start import write_warm
 
 
@@ -79,11 +79,15 @@ def place(plan: Plan) -> tuple[Plan, SweepPaths]:
     return plan, plan.paths or new_paths(plan, remote.id)
 
 
-def make_job(plan: Plan, paths: SweepPaths, options: argparse.Namespace, preload: str = "") -> Job:
+def make_job(results: Results, options: argparse.Namespace, preload: str, label: str | None) -> Job:
     """What the agents of this launch are told."""
+    plan, paths = results.plan, results.paths
     return Job(
         sweep_dir_base=str(paths.base),
         sweep_id=paths.sweep_id,
+        echo=not options.quiet,
+        label=label,
+        shared=plan.layout.shared,
         timeout=options.timeout,
         stall_timeout=options.stall_timeout,
         grace=options.grace,
@@ -97,20 +101,35 @@ def make_job(plan: Plan, paths: SweepPaths, options: argparse.Namespace, preload
     )
 
 
-class Results:
-    """Follows the trials of a launch: prints them, keeps best.yml up to date."""
+def go_on_with(sweep_id: str, config_file: str | None, options: argparse.Namespace) -> list[str]:
+    """The command that goes on with a sweep, or a batch, on the same workers."""
+    words = [PROGRAM] if PROGRAM == "yacs-sweep" else ["python", "tools/sweep.py"]
+    if config_file:
+        words += ["--config_file", os.path.relpath(config_file)]
+    words += ["--sweep_id", sweep_id]
+    for name in ("workers", "gpus", "gpus_per_trial", "trials_per_gpu"):
+        if (value := getattr(options, name)) is not None:
+            words += [f"--{name.replace('_', '-')}", str(value)]
+    return [*words, *(["--parallel-sweeps"] if options.parallel_sweeps else [])]
 
-    def __init__(self, plan: Plan, paths: SweepPaths, summary: Summary) -> None:
-        self.plan, self.paths, self.summary = plan, paths, summary
+
+class Results:
+    """Follows the trials of one sweep in a launch: prints them, keeps best.yml up to date."""
+
+    def __init__(self, plan: Plan, paths: SweepPaths, summary: Summary, go_on: list[str]) -> None:
+        """`go_on`: the command that goes on with the sweep."""
+        self.plan, self.paths, self.summary, self.go_on = plan, paths, summary, go_on
+        self.outcome: Outcome | None = None  # once it has ended
+        self.label = ""  # stands before trials' names where several sweeps run at the same time
         self.best_id: str | None = None
         self.metric = plan.spec.metric.name if plan.spec.metric else None
 
     def on_trial(self, record: TrialRecord) -> None:
         """A trial has started or ended."""
         if record.state == "running":
-            say(display.trial_started(record))
+            say(f"{self.label}{display.trial_started(record)}")
             return
-        say(display.trial_ended(record, self.metric))
+        say(f"{self.label}{display.trial_ended(record, self.metric)}")
         self.update_best()
 
     def enough(self, record: TrialRecord) -> str | None:
@@ -138,8 +157,9 @@ class Results:
         head = f"# Best of sweep {self.paths.sweep_id}: {best.name}, {self.metric} {best.value}\n"
         write_atomically(self.paths.best, head + yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
 
-    def finish(self, outcome: Outcome) -> int:
+    def finish(self) -> int:
         """Shows the trials, best first, and what to do next; returns the exit status."""
+        outcome = self.outcome = self.outcome or Outcome()
         for record in self.paths.records():
             self.summary.records[record.id] = record
         if self.summary.elsewhere is not None and not self.summary.elsewhere.last():
@@ -161,7 +181,7 @@ class Results:
             say(f"best: {best.name}, {self.metric} {best.value:.6g} with {display.params_line(best.params)}")
             say(f"train with it: {self._typed(self.retrain_command())}")
         if outcome.interrupted or outcome.message:
-            say(f"go on with: {display.command(self.resume_command())}")
+            say(f"go on with: {display.command(self.go_on)}")
         return self.status(outcome)
 
     def retrain_command(self) -> list[str]:
@@ -183,13 +203,6 @@ class Results:
         here = f"{Path.cwd()}{os.sep}"
         return display.command([word.replace(here, "") for word in words])
 
-    def resume_command(self) -> list[str]:
-        """The command that goes on with this sweep."""
-        words = [PROGRAM] if PROGRAM == "yacs-sweep" else ["python", "tools/sweep.py"]
-        if self.plan.launch.config_file:
-            words += ["--config_file", os.path.relpath(self.plan.launch.config_file)]
-        return [*words, "--sweep_id", self.paths.sweep_id]
-
     def status(self, outcome: Outcome) -> int:
         """The exit status of the contract."""
         if outcome.interrupted:
@@ -201,12 +214,14 @@ class Results:
         return 0 if well and outcome.message is None else 1
 
 
-def run(plan: Plan, options: argparse.Namespace) -> int:
-    """Runs the plan to its end; returns the exit status."""
-    engine = None if options.engine == "local" else make_engine(options)  # what it lacks is said before anything is created
+def prepare(plan: Plan, options: argparse.Namespace, told: set[str] | None = None) -> Results:
+    """Creates the sweep, or opens it again. `told`: notes the user has had already; those of this plan are added."""
     plan, paths = place(plan)  # a sweep on the W&B server says first where it is
+    told = set() if told is None else told
     for note in plan.notes:
-        say(note)
+        if note not in told:
+            say(note)
+    told.update(plan.notes)
     create(plan, paths)
     spec = plan.spec
     say(f"sweep {paths.sweep_id} ({spec.name}): {spec.method}, {plan.count} trials, results in {paths.dir}")
@@ -224,31 +239,51 @@ def run(plan: Plan, options: argparse.Namespace) -> int:
         summary.elsewhere = Elsewhere(plan.storage, paths.sweep_id)
     elif plan.launch.controller == "local" and plan.paths is not None:
         one_machine(paths.agents, socket.gethostname())
-    results = Results(plan, paths, summary)
-    if plan.count == 0 and not unsent(paths):
-        say("every trial of this sweep is done; --count N adds more")
-        return results.finish(Outcome())
-    if engine is not None:
-        defaults = make_parser().parse_args([])
-        return results.finish(hand_over(engine, plan, options, defaults, paths, summary, results.on_trial, say))
-    started = time.monotonic()
-    with preloading(
-        plan.profile,
-        plan.launch.python,
-        wanted=not options.no_preload,
-        env=child_environment(plan.profile.env, os.environ),
-        log=paths.agents / "preload.log",
-        say=say,
-    ) as preload:
-        supervisor = Supervisor(
-            [make_job(plan, paths, options, preload)],
-            plan.count,
-            summary,
-            failure_limit=FailureLimit(int(options.max_failures) if options.max_failures else None),
-            on_trial=results.on_trial,
-            enough=results.enough,
-            say=say,
+    return Results(plan, paths, summary, go_on_with(paths.sweep_id, plan.launch.config_file, options))
+
+
+def carry_out(sweeps: Sequence[Results], here: Machine, options: argparse.Namespace) -> None:
+    """Runs the sweeps, at the same time, to their end; how each ended is in its `outcome`."""
+    limit = FailureLimit(int(options.max_failures) if options.max_failures else None, here.layout.workers)
+    started, searches = time.monotonic(), []
+    for results in sweeps:
+        plan, paths = results.plan, results.paths
+        if plan.count == 0 and not unsent(paths):
+            say("every trial of this sweep is done; --count N adds more")
+            continue
+        if len(sweeps) > 1:
+            results.label = f"{paths.sweep_id} "
+        label = f"{paths.sweep_id}/" if len(sweeps) > 1 else "" if here.layout.workers > 1 else None
+        job = make_job(results, options, here.preload(plan, paths.agents / "preload.log"), label)
+        results.outcome = Outcome()
+        searches.append(
+            Search(
+                job,
+                plan.count,
+                results.summary,
+                limit,
+                on_trial=results.on_trial,
+                enough=results.enough,
+                outcome=results.outcome,
+            )
         )
-        outcome = supervisor.run()
-    say(f"{len(outcome.ended)} trials in {display.duration(time.monotonic() - started)}")
-    return results.finish(outcome)
+    if searches:
+        here.supervise(searches)
+        ended = sum(len(search.outcome.ended) for search in searches)
+        say(f"{ended} trials in {display.duration(time.monotonic() - started)}")
+
+
+def run(plan: Plan, options: argparse.Namespace) -> int:
+    """Runs the plan to its end; returns the exit status."""
+    engine = (
+        None if options.engine == "local" else make_engine(options)
+    )  # what it lacks is said before anything is created
+    results = prepare(plan, options)
+    if engine is not None and not (plan.count == 0 and not unsent(results.paths)):
+        defaults = make_parser().parse_args([])
+        plan, paths, summary = results.plan, results.paths, results.summary
+        results.outcome = hand_over(engine, plan, options, defaults, paths, summary, results.on_trial, say)
+        return results.finish()
+    with machine(plan.layout, preload=not options.no_preload, say=say) as here:
+        carry_out([results], here, options)
+    return results.finish()

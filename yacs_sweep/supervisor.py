@@ -1,4 +1,8 @@
-"""The supervisor: starts agents, replaces those that die, owns the signals, the screen and summary.json."""
+"""The supervisor: starts agents, replaces those that die, gives out trials and GPUs, owns the signals and the screen.
+
+It serves one sweep or several that share its workers. Nothing in it waits for one agent while others have something to
+say: what takes time (an agent that leaves, the pause before the next one) is looked at again in the next round.
+"""
 
 from __future__ import annotations
 
@@ -6,139 +10,56 @@ import contextlib
 import os
 import selectors
 import signal
-import socket
-import subprocess
-import sys
 import time
-import uuid
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
 from types import FrameType
 from typing import Any
 
-from .agents import Job
-from .channel import Channel, Message
+from .channel import Message
 from .locks import clear_dead_agents
-from .process import MARKER, await_marked, kill_marked
-from .results import ENDED_WELL, Summary, TrialRecord, mark_lost, remove_parts
+from .places import Layout, Places
+from .progress import Search
+from .results import TrialRecord, mark_lost, remove_parts
+from .workers import AGENT_EXIT_GRACE, Worker
 
-MAX_RESTARTS = 3  # deaths of one worker's agents in a row without a trial ended in between
 SILENCE = 120.0  # seconds without a sign of life after which an agent counts as hung and is replaced
 LATE = 1.0  # seconds between two rounds of the supervisor from which on it was itself held up
-AGENT_EXIT_GRACE = 20.0  # seconds an agent gets, beyond its trial's grace period, to leave when asked
-GUARD_EXIT_GRACE = 4.0  # seconds for the guard of a dead agent to end its trial, before we do
-AGENT_CODE = "import sys; sys.path.insert(0, {root!r}); from yacs_sweep.agents import main; main()"
-
-
-@dataclass
-class Outcome:
-    """How a sweep ended."""
-
-    interrupted: bool = False
-    message: str | None = None  # why it ended before its count, in words
-    ended: list[TrialRecord] = field(default_factory=list)  # in this launch
-
-
-@dataclass(frozen=True)
-class FailureLimit:
-    """Ends a sweep of failing trials. `limit` None: three in a row, and only while none has succeeded."""
-
-    limit: int | None = None
-
-    def reached(self, ended: list[TrialRecord]) -> str | None:
-        """The message that ends the sweep, or None. Pure.
-
-        Args:
-            ended: the trials that ended in this launch, in order.
-        """
-        counted = [record for record in ended if record.state in (*ENDED_WELL, "failed")]
-        wanted = self.limit or 3
-        row = counted[-wanted:]
-        if len(row) < wanted or any(record.state != "failed" for record in row):
-            return None
-        if self.limit is None and any(record.state in ENDED_WELL for record in counted):
-            return None
-        first = row[0]
-        lines = "".join(f"\n    {line}" for line in first.last_lines[-8:])
-        return (
-            f"ended after {wanted} failed trials in a row (--max-failures {wanted}). "
-            f"The first of them, {first.name}: {first.reason}{lines}"
-        )
-
-
-class AgentHandle:
-    """The supervisor's view of one worker: its agent process now, and how often it had to be replaced."""
-
-    def __init__(self, job: Job) -> None:
-        self.job = job
-        self.deaths = 0  # in a row, without a trial ended in between
-        self.token = ""
-        self.heard = 0.0  # when it last said something (monotonic seconds)
-        self.ticket = False
-        self.trial: TrialRecord | None = None
-        self.log: Path
-        self.channel: Channel
-        self.process: subprocess.Popen[bytes]
-
-    def start(self) -> None:
-        ours, theirs = socket.socketpair()
-        self.token = uuid.uuid4().hex
-        root = str(Path(__file__).resolve().parent.parent)
-        self.log = self.job.paths.agents / f"worker-{self.job.index}.log"
-        with theirs, self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-c", AGENT_CODE.format(root=root), str(theirs.fileno())],
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                stderr=log,  # tracebacks and the W&B client's messages; the trainer's stderr goes with its stdout
-                start_new_session=True,  # Ctrl-C reaches the supervisor alone, which ends things in order
-                env={**os.environ, MARKER: self.token},
-            )
-        self.channel = Channel(ours)
-        self.heard = time.monotonic()
-        self.ticket, self.trial = False, None
-        self.channel.send(job=asdict(self.job))
-
-    @property
-    def started(self) -> bool:
-        return hasattr(self, "process")
-
-    def last_words(self) -> str:
-        """The last line of the agent's log, where a traceback ends."""
-        lines = [line for line in self.log.read_text(errors="replace").splitlines() if line.strip()]
-        return f"{lines[-1].strip()} (see {self.log})" if lines else f"see {self.log}"
+ROUND = 0.2  # seconds between two rounds when nothing happens,
+BUSY_ROUND = 0.01  # while an agent is leaving
 
 
 class Supervisor:
-    """Runs `jobs` agents until `count` trials have been given out or the controller has none left."""
+    """Runs the agents of all `searches` until their trials have been given out or their controllers have none left."""
 
     def __init__(
         self,
-        jobs: list[Job],
-        count: int,
-        summary: Summary,
+        searches: Sequence[Search],
+        places: Places | None = None,
         *,
-        failure_limit: FailureLimit,
-        on_trial: Callable[[TrialRecord], None] = lambda record: None,
-        on_row: Callable[[dict[str, Any]], None] = lambda row: None,
-        enough: Callable[[TrialRecord], str | None] = lambda record: None,
+        cores: Sequence[tuple[int, ...]] = (),
+        environment: Mapping[str, str] | None = None,
         say: Callable[[str], None] = print,
         silence: float = SILENCE,
     ) -> None:
-        self.silence = silence
-        self.handles = [AgentHandle(job) for job in jobs]
-        self.left = count
-        self.summary = summary
-        self.failure_limit = failure_limit
-        self.on_trial, self.on_row, self._print = on_trial, on_row, say
-        self._enough, self._over = enough, False  # over: the search has what it looked for
+        """
+        Args:
+            places: where trials run; default: one worker's place.
+            cores: each worker's; empty: none is kept on any.
+            environment: of the agents; default: ours.
+        """
+        self.places = places or Places(Layout())
+        self.searches, self.silence, self._print = searches, silence, say
+        self.environment = os.environ if environment is None else environment
+        workers = self.places.layout.workers
+        self.workers = [Worker(index, cores[index] if cores else ()) for index in range(workers)]
+        self._wanting: list[Worker] = []  # their agents wait for a trial,
+        self._moving: list[tuple[Worker, str]] = []  # or for another place for the trial (its id) they have
         self._looked = time.monotonic()
-        self.outcome = Outcome()
-        self.grace = max(job.grace for job in jobs)
+        self.grace = max(search.job.grace for search in searches)
         self.stop_sent: dict[str, Any] | None = None
         self.stop_deadline = float("inf")
         self.signals: list[int] = []
+        self.interrupted = False
         self.selector = selectors.DefaultSelector()
 
     # -- signals ----------------------------------------------------------------------------------------------------
@@ -170,185 +91,269 @@ class Supervisor:
     def _handle_signals(self) -> None:
         while self.signals:
             name = signal.Signals(self.signals.pop(0)).name
-            first = not self.outcome.interrupted
-            self.outcome.interrupted = True
-            if first:
-                self.say(f"{name}: ending the running trial (again: at once)")
-                self.stop({"cause": "interrupted", "detail": f"interrupted by {name}", "grace": None})
+            detail = f"interrupted by {name}"
+            if not self.interrupted:
+                running = sum(worker.trial is not None for worker in self.workers)
+                trials = f"the {running} running trials" if running > 1 else "the running trial"
+                self.say(f"{name}: ending {trials} (again: at once)")
+                self.interrupted = True
+                for search in self.searches:
+                    search.outcome.interrupted = search.left > 0 or any(w.search is search for w in self.workers)
+                self.stop({"cause": "interrupted", "detail": detail, "grace": None})
             else:
                 self.say(f"{name} again: ending at once")
-                self.stop({"cause": "interrupted", "detail": f"interrupted by {name}", "grace": 0.0})
+                self.stop({"cause": "interrupted", "detail": detail, "grace": 0.0})
 
     def stop(self, request: dict[str, Any]) -> None:
         """Ends the running trials; nothing new starts."""
-        self.left = 0
+        for search in self.searches:
+            search.left = 0
         self.stop_sent = request
         grace = self.grace if request["grace"] is None else request["grace"]
         self.stop_deadline = time.monotonic() + grace + AGENT_EXIT_GRACE
-        for handle in self.handles:
-            if handle.started:
-                handle.channel.send(stop=request)
+        for worker in self.workers:
+            if worker.answers:
+                worker.channel.send(stop=request)
 
-    # -- agents -----------------------------------------------------------------------------------------------------
+    def _fail(self, message: str) -> None:
+        """Ends everything: nothing new starts, what runs is ended."""
+        if self.stop_sent is None:
+            for search in self.searches:
+                if search.left > 0 or any(worker.search is search for worker in self.workers):
+                    search.end(message, everywhere=True)
+            self.stop({"cause": "interrupted", "detail": message, "grace": None})
 
-    def _message(self, handle: AgentHandle, message: Message) -> None:
-        kind = message["event"]
-        handle.heard = time.monotonic()
+    # -- trials and places ------------------------------------------------------------------------------------------
+
+    def _message(self, worker: Worker, message: Message) -> None:
+        kind, search = message["event"], worker.search
+        assert search is not None
+        worker.heard = time.monotonic()
         if kind == "want":
-            handle.ticket = self.left > 0
-            self.left -= handle.ticket
-            handle.channel.send(go=handle.ticket)
+            self._wanting.append(worker)
         elif kind == "none":
-            self._return_ticket(handle)
-            self.left = 0
+            self._take_back(worker)
+            search.left = 0
         elif kind == "start":
-            handle.trial = TrialRecord.from_row(message["content"])
-            self._record(handle.trial)
+            worker.trial, worker.since = TrialRecord.from_row(message["content"]), time.monotonic()
+            self._record(search, worker.trial)
         elif kind == "row":
-            self.on_row(message["content"])
+            search.on_row(message["content"])
+        elif kind == "fault":
+            self._fault(worker, message["content"])
         elif kind == "end":
-            self._ended(handle, TrialRecord.from_row(message["content"]))
+            self._ended(worker, search, TrialRecord.from_row(message["content"]))
         elif kind == "note":
             self.say(message["content"]["text"])
         elif kind == "fatal":
-            self.outcome.message = message["text"]
-            self.left = 0
+            search.end(message["text"])
+        self._serve()
 
-    def _return_ticket(self, handle: AgentHandle) -> None:
-        if handle.ticket and self.stop_sent is None and self.outcome.message is None and not self._over:
-            self.left += 1
-        handle.ticket = False
+    def _serve(self) -> None:
+        """Answers the agents that wait, as far as there are trials and places; those who move come first."""
+        for worker, trial in list(self._moving):
+            place = None if self.stop_sent else self.places.take(trial)
+            if place is None and self.stop_sent is None and self.places.open_to(trial):
+                continue  # there is one, and it is in use
+            self._moving.remove((worker, trial))
+            worker.place = place
+            worker.channel.send(go=place is not None, gpus=place or ())
+        while self._wanting:
+            worker = self._wanting[0]
+            place = None
+            if worker.search is not None and worker.search.left > 0 and self.places.healthy:
+                place = self.places.take()
+                if place is None:
+                    break
+                worker.search.left -= 1
+                worker.ticket, worker.place = True, place
+            self._wanting.pop(0)
+            worker.channel.send(go=place is not None, gpus=place or ())
 
-    def _record(self, record: TrialRecord) -> None:
-        self.summary.records[record.id] = record
-        self.summary.own.add(record.id)
+    def _take_back(self, worker: Worker) -> None:
+        """What the worker's agent was given: its trial did not come to its end."""
+        if worker.ticket and worker.search is not None and self.stop_sent is None:
+            worker.search.give_back()
+        self._leave_place(worker)
+
+    def _leave_place(self, worker: Worker) -> None:
+        if worker.place is not None:
+            self.places.give_back(worker.place)
+        worker.ticket, worker.place = False, None
+
+    def _fault(self, worker: Worker, content: Mapping[str, Any]) -> None:
+        """The machine ended the worker's trial; its agent asks for another place."""
+        place = worker.place or ()
+        before = self.places.healthy
+        moves = self.places.fault(place, content["id"], content["cause"])
+        if place in before and place not in self.places.healthy:
+            why = f"{self.places.why(place)}; the last: {content['reason']}"
+            self.say(f"GPU {','.join(place)}: no further trial is started there, the machine ended several ({why})")
+        if not self.places.healthy:
+            why = "no GPU is left on which trials run: see the messages above, and the machine's log"
+            for search in self.searches:
+                if search.left > 0 or search is worker.search:
+                    search.end(why, everywhere=True)
+        if not moves:
+            worker.channel.send(go=False, stay=True)
+            return
+        self.places.give_back(place)  # two that move may each want the other's
+        worker.place = None
+        self._moving.append((worker, content["id"]))
+
+    def _record(self, search: Search, record: TrialRecord) -> None:
         try:
-            self.summary.write()
-            self.on_trial(record)
+            search.record(record)
         except OSError as error:
-            self._fail(f"cannot write results: {error.strerror} ({error.filename or self.summary.path})")
+            self._fail(f"cannot write results: {error.strerror} ({error.filename or search.summary.path})")
 
-    def _write_summary(self) -> None:
+    def _write_summaries(self) -> None:
         """Writes what `Summary.write` has put off."""
-        try:
-            self.summary.write_if_due()
-        except OSError as error:
-            self._fail(f"cannot write results: {error.strerror} ({error.filename or self.summary.path})")
+        for search in self.searches:
+            try:
+                search.summary.write_if_due()
+            except OSError as error:
+                self._fail(f"cannot write results: {error.strerror} ({error.filename or search.summary.path})")
 
-    def _fail(self, message: str) -> None:
-        """Ends the sweep: nothing new starts, what runs is ended."""
-        if self.outcome.message is None:
-            self.outcome.message = message
-            self.stop({"cause": "interrupted", "detail": message, "grace": None})
-
-    def _ended(self, handle: AgentHandle, record: TrialRecord) -> None:
-        if record.state == "lost":  # taken from its agent, which lives: another trial takes its place
-            self._return_ticket(handle)
-        handle.trial, handle.ticket, handle.deaths = None, False, 0
-        self.outcome.ended.append(record)
-        self._record(record)
+    def _ended(self, worker: Worker, search: Search, record: TrialRecord) -> None:
+        if worker.place is not None and record.state in ("finished", "stopped"):
+            self.places.well(worker.place)
+        worker.trial, worker.deaths = None, 0
+        if record.state in ("killed", "lost"):  # its agent alone was ended, or the trial taken from it: tried again
+            self._take_back(worker)
+        self._leave_place(worker)
+        search.outcome.ended.append(record)
+        self._record(search, record)
         if record.cause == "disk_full":
             self._fail(f"{record.name}: {record.reason}; what was done is kept: make room, then go on with the sweep")
-        if not self._over and (why := self._enough(record)):
-            self._over, self.left = True, 0
-            self.say(f"{why}; no further trial is started")
-        if self.left > 0 and (message := self.failure_limit.reached(self.outcome.ended)):
-            self.outcome.message = message
-            self.left = 0
+        now = time.monotonic()
+        running = [now - other.since for other in self.workers if other.trial is not None and other.search is search]
+        if line := search.ended(record, running):
+            self.say(line)
 
-    def _gone(self, handle: AgentHandle) -> None:
-        """An agent's channel has closed: it has left, or died."""
-        self.selector.unregister(handle.channel)
-        handle.channel.close()
+    # -- agents -----------------------------------------------------------------------------------------------------
+
+    def _launch(self, worker: Worker, search: Search) -> None:
         try:
-            status = handle.process.wait(timeout=AGENT_EXIT_GRACE)
-        except subprocess.TimeoutExpired:
-            handle.process.kill()
-            status = handle.process.wait()
-        # The guard of a dead agent ends the trial within its own grace period.
-        if not await_marked(handle.token, GUARD_EXIT_GRACE):
-            kill_marked(handle.token)
-        if handle.trial is not None:
-            self._lose(handle, handle.trial, status)
-        self._return_ticket(handle)
-        if status == 0 or self.outcome.message is not None or self.stop_sent is not None:
+            worker.start(search, self.environment)
+        except OSError as error:
+            self._fail(f"cannot start worker {worker.index}: {error.strerror} ({error.filename or worker.log})")
             return
-        handle.deaths += 1
-        if handle.deaths > MAX_RESTARTS:
-            times = f"{handle.deaths} times in a row ({_status(status)})"
-            self.outcome.message = f"worker {handle.job.index} died {times}: {handle.last_words()}"
-            self.left = 0
-            return
-        if self.left > 0:
-            time.sleep(min(5.0, 0.2 * 2 ** (handle.deaths - 1)))
-            self._launch(handle)
+        self.selector.register(worker.channel, selectors.EVENT_READ, worker)
 
-    def _lose(self, handle: AgentHandle, trial: TrialRecord, status: int) -> None:
+    def _employ(self) -> None:
+        """Gives workers without an agent one, of the sweep that has the fewest for what is left of it."""
+        now = time.monotonic()
+        for worker in self.workers:
+            if worker.search is None and not worker.given_up and now >= worker.again_at:
+                busy = {id(search): 0 for search in self.searches}
+                for other in self.workers:
+                    if other.answers and not other.ticket:  # it takes the next trial
+                        busy[id(other.search)] += 1
+                open_ = [search for search in self.searches if search.left > busy[id(search)]]
+                if open_ and self.stop_sent is None:
+                    agents = [sum(other.search is search for other in self.workers) for search in open_]
+                    self._launch(worker, open_[agents.index(min(agents))])
+
+    def _closed(self, worker: Worker) -> None:
+        """An agent's channel has closed: it has left, or died."""
+        self.selector.unregister(worker.channel)
+        worker.channel.close()
+        worker.gone_at = time.monotonic()
+        self._wanting = [waiting for waiting in self._wanting if waiting is not worker]
+        self._moving = [(waiting, trial) for waiting, trial in self._moving if waiting is not worker]
+        self._bury(worker)
+
+    def _bury(self, worker: Worker) -> None:
+        search = worker.search
+        if search is None or worker.gone_at is None or not worker.bury():
+            return
+        if worker.trial is not None:
+            self._lose(worker, search, worker.trial)
+        self._take_back(worker)
+        worker.search, worker.trial = None, None
+        # Left of its own accord although there is more to do: somebody sent it a signal.
+        if (worker.status != 0 or search.left > 0) and search.outcome.message is None and self.stop_sent is None:
+            worker.died()
+            if worker.given_up:
+                self._give_up(worker, search)
+        self._serve()
+
+    def _give_up(self, worker: Worker, search: Search) -> None:
+        """The worker's agents keep dying. The others go on; without any, that is the end."""
+        text = f"worker {worker.index} died {worker.deaths} times in a row ({worker.how()}): {worker.last_words()}"
+        if all(other.given_up for other in self.workers):
+            for each in self.searches:
+                if each.left > 0 or each is search:
+                    each.end(text)
+        else:
+            self.say(f"{text}; the other workers go on")
+
+    def _lose(self, worker: Worker, search: Search, trial: TrialRecord) -> None:
         """The trial of a dead agent; the agent may have written its end before it could tell."""
         with contextlib.suppress(OSError, ValueError, TypeError):
-            trial = TrialRecord.load(self.summary.paths.trial(trial.name).record)
+            trial = TrialRecord.load(search.summary.paths.trial(trial.name).record)
         if trial.state != "running":
-            deaths = handle.deaths
-            self._ended(handle, trial)
-            handle.deaths = deaths
+            deaths = worker.deaths
+            self._ended(worker, search, trial)
+            worker.deaths = deaths
             return
-        self.say(f"the agent of {trial.name} died ({_status(status)}); the trial is lost")
+        self.say(f"the agent of {trial.name} died ({worker.how()}); the trial is lost")
         with contextlib.suppress(OSError):
-            mark_lost(trial, self.summary.paths)
-        self._record(trial)
+            mark_lost(trial, search.summary.paths)
+        self._record(search, trial)
 
     def _replace_hung(self) -> None:
         now = time.monotonic()
         pause, self._looked = now - self._looked, now
-        for handle in self.handles:
+        for worker in self.workers:
             if pause > LATE:  # it is we who were stopped (Ctrl-Z) or busy: what agents said meanwhile is not read yet
-                handle.heard += pause
-            if handle.started and now - handle.heard > self.silence and handle.process.poll() is None:
-                worker = f"worker {handle.job.index}"
-                self.say(f"{worker} gave no sign of life for {self.silence:g} s; its agent is replaced")
-                handle.heard = now
-                handle.process.kill()
+                worker.heard += pause
+            if worker.answers and now - worker.heard > self.silence and worker.process.poll() is None:
+                name = f"worker {worker.index}"
+                self.say(f"{name} gave no sign of life for {self.silence:g} s; its agent is replaced")
+                worker.heard = now
+                worker.process.kill()
 
-    def _launch(self, handle: AgentHandle) -> None:
-        try:
-            handle.start()
-        except OSError as error:
-            self._fail(f"cannot start worker {handle.job.index}: {error.strerror} ({error.filename or handle.log})")
-            return
-        self.selector.register(handle.channel, selectors.EVENT_READ, handle)
+    def _round(self) -> None:
+        self._handle_signals()
+        self._replace_hung()
+        self._write_summaries()
+        if time.monotonic() > self.stop_deadline:
+            for worker in self.workers:
+                worker.kill()
+        for worker in self.workers:
+            self._bury(worker)
+        self._employ()
+        leaving = any(worker.gone_at is not None and worker.search is not None for worker in self.workers)
+        for key, _ in self.selector.select(BUSY_ROUND if leaving else ROUND):
+            worker = key.data
+            messages = worker.channel.receive()
+            if messages is None:
+                self._closed(worker)
+                continue
+            for message in messages:
+                self._message(worker, message)
 
-    def run(self) -> Outcome:
-        """Returns when every agent has left."""
-        paths = self.summary.paths
-        if left := clear_dead_agents(paths.agents):
-            self.say(f"{left} processes were left over from agents that had been killed; they have been ended")
-        remove_parts(paths.dir)
+    @property
+    def _at_work(self) -> bool:
+        """Whether an agent is there, or another one is to come."""
+        if any(worker.search is not None for worker in self.workers):
+            return True
+        left = any(search.left > 0 for search in self.searches)
+        return left and self.stop_sent is None and not all(worker.given_up for worker in self.workers)
+
+    def run(self) -> None:
+        """Returns when every agent has left; how each sweep ended is in its `outcome`."""
+        for search in self.searches:
+            paths = search.summary.paths
+            if left := clear_dead_agents(paths.agents):
+                self.say(f"{left} processes were left over from agents that had been killed; they have been ended")
+            remove_parts(paths.dir)
         with self._signals(), self.selector:
-            for handle in self.handles:
-                self._launch(handle)
-            while self.selector.get_map():
-                self._handle_signals()
-                self._replace_hung()
-                self._write_summary()
-                if time.monotonic() > self.stop_deadline:
-                    for handle in self.handles:
-                        if handle.started:
-                            handle.process.kill()
-                for key, _ in self.selector.select(0.2):
-                    handle = key.data
-                    messages = handle.channel.receive()
-                    if messages is None:
-                        self._gone(handle)
-                        continue
-                    for message in messages:
-                        self._message(handle, message)
-        return self.outcome
-
-
-def _status(status: int) -> str:
-    return signal.Signals(-status).name if status < 0 else f"exit code {status}"
-
-
-def with_index(job: Job, index: int) -> Job:
-    """The same job for another worker."""
-    return replace(job, index=index)
+            self._employ()
+            for worker, search in zip(self.workers, self.searches, strict=False):
+                if search.left == 0 and worker.search is None:
+                    self._launch(worker, search)  # nothing is left to do but to send what W&B does not have yet
+            while self._at_work:
+                self._round()

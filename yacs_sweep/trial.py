@@ -10,7 +10,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -138,9 +138,18 @@ def git_commit(folder: str | Path) -> str | None:
     return f"{head}+dirty" if status else head
 
 
-def child_environment(profile_env: Mapping[str, str], parent: Mapping[str, str]) -> dict[str, str]:
-    """The child's environment: the parent's without anything of W&B's (run, sweep, service, key), W&B disabled."""
-    return {**without_wandb(parent), "WANDB_MODE": "disabled", "PYTHONUNBUFFERED": "1", **profile_env}
+def child_environment(
+    profile_env: Mapping[str, str], parent: Mapping[str, str], gpu_ids: Sequence[str] = ()
+) -> dict[str, str]:
+    """The child's environment: the parent's without anything of W&B's (run, sweep, service, key), W&B disabled.
+
+    With `gpu_ids` CUDA sees these alone, and counts devices as NVML does unless somebody has said otherwise.
+    """
+    env = {**without_wandb(parent), "WANDB_MODE": "disabled", "PYTHONUNBUFFERED": "1", **profile_env}
+    if gpu_ids:
+        env["CUDA_VISIBLE_DEVICES"] = ",".join(gpu_ids)
+        env.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
+    return env
 
 
 class _Output:
@@ -194,12 +203,16 @@ class TrialRunner:
         echo: Echo | None = None,
         on_event: Callable[[str, Mapping[str, Any]], None] = lambda kind, content: None,
         stop_requested: Callable[[], Stop | None] = lambda: None,
-        gpu_ids: tuple[str, ...] = (),
+        elsewhere: Callable[[TrialRecord, Verdict], tuple[str, ...] | None] = lambda record, verdict: None,
+        cores: tuple[int, ...] = (),
         token: str | None = None,
         preload: str = "",
     ) -> None:
         """
         Args:
+            elsewhere: asked after an attempt that the machine ended on given GPUs: others to try the trial on; None to
+                stay, empty when it has none any more.
+            cores: the trials are kept on these; empty: on none in particular.
             token: marks the environment of every process of the trials.
             preload: address of the preload server; empty for none.
             agent: name of the agent's lock file, kept in trial.json.
@@ -207,15 +220,34 @@ class TrialRunner:
             stop_requested: a reason from outside the trial (interrupt) to end it.
         """
         self.launch, self.agent, self.echo = launch, agent, echo
-        self.on_event, self.stop_requested, self.gpu_ids = on_event, stop_requested, gpu_ids
+        self.on_event, self.stop_requested, self.elsewhere = on_event, stop_requested, elsewhere
+        self.gpu_ids: tuple[str, ...] = ()  # of the next trial, or attempt; empty: those the launcher sees
         self.commit = git_commit(launch.profile.cwd)
         self.guards = Guards(
             preload,
             token=token,
             note=lambda text: on_event("note", {"text": text}),
             stopping=lambda: stop_requested() is not None,
+            cores=cores,
         )
-        self.ground = FreeGround(gpu_ids, launch.gpu_wait)
+        self.ground = FreeGround((), launch.gpu_wait)
+
+    def use_gpus(self, gpu_ids: Sequence[str], *, shared: bool) -> None:
+        """The GPUs of the next trial, or attempt; on `shared` ones other trials run at the same time."""
+        self.gpu_ids = tuple(gpu_ids)
+        self.ground.use(self.gpu_ids, shared=shared)
+
+    def _command(self, trial_id: str, params: Mapping[str, Any], paths: TrialPaths) -> list[str]:
+        launch = self.launch
+        return launch.profile.command_line(
+            python=launch.python,
+            config_file=launch.config_file,
+            output_dir=str(launch.profile.output_dir(paths.dir)),
+            trial_id=trial_id,
+            gpu_ids=",".join(self.gpu_ids),
+            overrides=[*launch.trailing, *launch.overrides.words(params)],
+            params=params,
+        )
 
     def close(self) -> None:
         self.guards.close()
@@ -229,18 +261,8 @@ class TrialRunner:
             name = folder_name(f"{name}-{assignment.id}", assignment.id)
             paths = launch.paths.trial(name)
         paths.dir.mkdir(parents=True, exist_ok=True)
-        output_dir = launch.profile.output_dir(paths.dir)
-        output_dir.mkdir(exist_ok=True)
-        words = [*launch.trailing, *launch.overrides.words(assignment.params)]
-        command = launch.profile.command_line(
-            python=launch.python,
-            config_file=launch.config_file,
-            output_dir=str(output_dir),
-            trial_id=assignment.id,
-            gpu_ids=",".join(self.gpu_ids),
-            overrides=words,
-            params=assignment.params,
-        )
+        launch.profile.output_dir(paths.dir).mkdir(exist_ok=True)
+        command = self._command(assignment.id, assignment.params, paths)
         # A trial that goes on in its folder: as the same trial, in another attempt.
         before = TrialRecord.load(paths.record) if paths.record.exists() else None
         record = TrialRecord(
@@ -303,12 +325,22 @@ class TrialRunner:
                     verdict = requested(stop, record.exit_code)
                     break
                 retries = verdict.retries(self.launch.retries, self.launch.on_oom)
-                if record.attempts > retries:
+                place = self.elsewhere(record, verdict) if self.gpu_ids and verdict.of_machine else None
+                stop = self.stop_requested()
+                over = place == () or (place is None and record.attempts > retries)
+                if over and not (stop and self.gpu_ids and verdict.of_machine):
                     break
-                if stop := self.stop_requested():
+                if stop:
                     verdict = requested(stop, None)  # not judged by what the machine did: its point is tried again
                     break
-                text = f"{record.name}: {verdict.reason}; attempt {record.attempts + 1} of {retries + 1}"
+                if place:
+                    text = (
+                        f"{record.name}: {verdict.reason} on GPU {','.join(record.gpu_ids)}; again on {','.join(place)}"
+                    )
+                    record.gpu_ids = list(place)
+                    record.command = self._command(record.id, record.params, paths)
+                else:
+                    text = f"{record.name}: {verdict.reason}; attempt {record.attempts + 1} of {retries + 1}"
                 self.on_event("note", {"text": text})
                 record.attempts += 1
                 record.save(paths)
@@ -402,7 +434,7 @@ class _Attempt:
             end = run_child(
                 self.guard,
                 record.command,
-                child_environment({**launch.profile.env, **told}, os.environ),
+                child_environment({**launch.profile.env, **told}, os.environ, self.runner.gpu_ids),
                 launch.profile.cwd,
                 limits=launch.limits,
                 on_output=output.write,

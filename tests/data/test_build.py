@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import shutil
 import subprocess
 import sys
@@ -13,7 +14,14 @@ from PIL import Image
 from yacs.config import CfgNode
 
 from data import DatasetError
-from data.build import build_dataset, build_eval_loader, build_test_datasets, build_train_loader, read_image
+from data.build import (
+    build_dataset,
+    build_eval_loader,
+    build_test_datasets,
+    build_train_loader,
+    loader_workers,
+    read_image,
+)
 from data.loading import UNREADABLE
 
 MakeCfg = Callable[..., CfgNode]
@@ -297,3 +305,11 @@ def test_a_trainer_that_exits_while_loading_does_not_wait_for_its_workers(make_c
     command = [sys.executable, "-c", LEAVES_WITH_WORKERS, make_cfg("DATALOADER.NUM_WORKERS", 2).dump()]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stderr) == (3, "")
+
+
+def test_a_trial_kept_on_some_cores_starts_no_more_loader_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 16)
+    for cores, workers in ((16, 8), (6, 6), (1, 1)):
+        monkeypatch.setattr(os, "sched_getaffinity", lambda pid, cores=cores: set(range(cores)))
+        assert loader_workers(8) == workers
+        assert loader_workers(0) == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 from yacs_sweep.echo import CAPACITY, Echo
 
@@ -26,12 +27,31 @@ def test_bytes_pass_unchanged() -> None:
 
 def test_a_prefix_stands_before_every_whole_line() -> None:
     reader, writer = os.pipe()
-    echo = Echo(writer, "w1 | ")
+    echo = Echo(writer)
+    echo.begin("[t1] ")
     for piece in (b"one\ntw", b"o\nthr", b"ee"):
         echo.write(piece)
+    echo.begin("[t2] ")
+    echo.write(b"four\n")
     echo.close()
     os.close(writer)
-    assert read_to_end(reader) == b"w1 | one\nw1 | two\nw1 | three\n"
+    assert read_to_end(reader) == b"[t1] one\n[t1] two\n[t1] three\n[t2] four\n"
+
+
+def test_several_writers_to_one_pipe_leave_each_others_lines_whole() -> None:
+    reader, writer = os.pipe()
+    echoes = [Echo(writer) for _ in range(4)]
+    for number, echo in enumerate(echoes):
+        echo.begin(f"[{number}] ")
+        for _ in range(40):
+            echo.write((f"{number}" * 99 + "\n").encode() * 50)
+    with ThreadPoolExecutor(1) as pool:
+        text = pool.submit(read_to_end, reader)
+        for echo in echoes:
+            echo.close(10.0)
+        os.close(writer)
+        lines = text.result(30).decode().splitlines()
+    assert sorted(lines) == sorted(f"[{number}] " + f"{number}" * 99 for number in range(4) for _ in range(2000))
 
 
 def test_a_stuck_terminal_costs_no_time_and_bounded_memory_and_says_what_is_missing() -> None:

@@ -19,8 +19,9 @@ from tests.sweeping import ROOT, command, environment, start, sweep, write_sweep
 from tests.trainers import NASTY, kill_all, living, roles, write_trainer
 from yacs_sweep.agents import Job
 from yacs_sweep.channel import Channel
+from yacs_sweep.progress import FailureLimit, Search
 from yacs_sweep.results import Summary, SweepPaths, TrialRecord
-from yacs_sweep.supervisor import FailureLimit, Supervisor
+from yacs_sweep.supervisor import Supervisor
 
 GRID = {
     "method": "grid",
@@ -164,28 +165,29 @@ def test_an_agent_that_hangs_is_replaced_and_its_trial_tried_again(tmp_path: Pat
 def make_supervisor(folder: Path) -> Supervisor:
     paths = SweepPaths(folder, "s")
     summary = Summary(paths, name="n", controller="local", method="grid", metric="m", goal="maximize")
-    job = Job(str(folder), "s")
-    return Supervisor([job], 1, summary, failure_limit=FailureLimit(), say=lambda text: None, silence=10.0)
+    search = Search(Job(str(folder), "s"), 1, summary)
+    return Supervisor([search], say=lambda text: None, silence=10.0)
 
 
 @pytest.mark.parametrize(("stopped", "killed"), [(True, False), (False, True)])
 def test_a_supervisor_that_was_stopped_itself_blames_no_agent(tmp_path: Path, stopped: bool, killed: bool) -> None:
     supervisor = make_supervisor(tmp_path)
-    (handle,) = supervisor.handles
-    handle.process = subprocess.Popen(["sleep", "1000"])
+    (worker,) = supervisor.workers
+    worker.search = supervisor.searches[0]
+    worker.process = subprocess.Popen(["sleep", "1000"])
     try:
         now = time.monotonic()
-        handle.heard = now - 20.0
+        worker.heard = now - 20.0
         supervisor._looked = now - (20.0 if stopped else 0.1)
         supervisor._replace_hung()
         if killed:
-            assert handle.process.wait(5) == -signal.SIGKILL
+            assert worker.process.wait(5) == -signal.SIGKILL
         else:
             with pytest.raises(subprocess.TimeoutExpired):
-                handle.process.wait(0.2)
+                worker.process.wait(0.2)
     finally:
-        handle.process.kill()
-        handle.process.wait()
+        worker.process.kill()
+        worker.process.wait()
 
 
 def test_a_disk_that_is_full_for_the_trainer_ends_the_sweep_and_its_point_is_tried_again(tmp_path: Path) -> None:
@@ -222,6 +224,25 @@ def test_failures_in_a_row_end_a_sweep(limit: int | None, states: list[str], rea
     message = FailureLimit(limit).reached(ended(*states))
     assert (message is not None) is reached
     assert message is None or "why" in message
+
+
+@pytest.mark.parametrize(
+    ("states", "seconds", "running", "reached"),
+    [
+        (["failed"] * 3, 1.0, [], False),  # fewer than there are workers: the others may do well
+        (["failed"] * 4, 1.0, [0.5, 0.9], True),
+        (["failed"] * 4, 1.0, [0.5, 30.0], False),  # one has lasted longer than they did
+        (["failed"] * 16, 1.0, [3600.0], True),  # but it does not stand for that many
+        (["failed"] * 4, 60.0, [30.0], True),
+    ],
+)
+def test_with_several_workers_trials_that_last_speak_for_the_sweep(
+    states: list[str], seconds: float, running: list[float], reached: bool
+) -> None:
+    records = ended(*states)
+    for record in records:
+        record.started, record.ended = "2026-01-01T00:00:00.000Z", f"2026-01-01T00:{int(seconds) // 60:02d}:01.000Z"
+    assert (FailureLimit(None, 4).reached(records, running) is not None) is reached
 
 
 def test_a_channel_waits_with_what_must_arrive_and_leaves_out_what_need_not() -> None:

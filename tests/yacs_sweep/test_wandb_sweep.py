@@ -183,3 +183,17 @@ def test_project_and_entity_come_from_the_option_then_the_environment_then_the_c
     monkeypatch.setenv("WANDB_PROJECT", "environment")
     assert place() == ("environment", "group")
     assert place("--project", "option", "--entity", "me") == ("option", "me")
+
+
+def test_two_agents_of_one_sweep_get_other_points_and_keep_to_the_count(tmp_path: Path) -> None:
+    lrs = [n / 1e4 for n in range(1, 31)]
+    words = ("--workers", "2", "--count", "7", "--quiet", "TOY.ITERATIONS", "1", "SOLVER.MAX_EPOCHS", "1")
+    with start_server() as server:
+        ran = sweep(server, tmp_path, *new_sweep(tmp_path, grid(*lrs), *words))
+        assert ran.code == 0, ran.out + ran.err
+        assert ran.summary["counts"] == {"finished": 7}
+        assert len({run.point["base_lr"] for run in runs(server)}) == len(runs(server)) == 7
+        assert {run.state for run in runs(server)} == {"finished"}
+        trials = ran.summary["trials"]
+        assert {trial["agent"].split("-")[0] for trial in trials} == {"0", "1"}
+        assert len({trial["number"] for trial in trials}) == 7

@@ -169,6 +169,7 @@ class LocalController:
     def _next(self) -> tuple[int, Assignment] | None:
         """Optuna's id of the next trial, and what the agent is to know of it."""
         created: tuple[int, int, dict[str, Any] | None, str | None] | None
+        looked = False  # for points that agents who died meanwhile have not evaluated
         for _ in range(MAX_DRAWS):
             trials = self._trials()
             if (mine := self._begun(trials)) is not None:
@@ -179,6 +180,11 @@ class LocalController:
                 created = self._ask_waiting()
             else:
                 created = self._create(len(trials), trials)
+                if created is None and not looked:
+                    looked = True
+                    self.ledger.look_around()
+                    self.lost += self.recover()
+                    continue
                 if created is None:
                     return None
             trial_id, number, params, retry_of = created

@@ -16,7 +16,7 @@ from typing import Any
 from ..errors import ConfigError, SweepError, printable
 from ..locks import agent_lives, exclusive
 from ..recorder import RUN_STATE, UNSENT, Recorder, Run, RunIdentity, how_to_upload
-from ..results import SweepPaths, TrialPaths, TrialRecord, mark_lost
+from ..results import SweepPaths, TrialPaths, TrialRecord, mark_lost, write_atomically
 from ..spec_model import SweepSpec
 from ..trial import Assignment
 from ..wandb_client import OUTAGE, Refused, Transport, Unavailable
@@ -107,11 +107,20 @@ class WandbController:
         assignment = Assignment(
             id=job.run_id,
             name=known.name if known else (run.name if opened and run.name else job.run_id),
-            number=known.number if known else sum(1 for _ in self.paths.dir.glob("*/trial.json")),
+            number=known.number if known else self._number(),
             params=params,
             first_step=run.first_step or 0,
         )
         self._run(turn, heart, run, assignment, self._refusal(values, params))
+
+    def _number(self) -> int:
+        """The next trial's place in the order; the server has none."""
+        with exclusive(self.paths.agents / "number.lock"):
+            last = self.paths.agents / "number"
+            there = sum(1 for _ in self.paths.dir.glob("*/trial.json"))
+            number = max(there, int(last.read_text()) + 1 if last.exists() else 0)
+            write_atomically(last, f"{number}\n", durable=False)
+        return number
 
     def _await_open(self, turn: Turn, run: Run, seconds: float) -> bool:
         deadline = time.monotonic() + seconds
@@ -201,7 +210,7 @@ class WandbController:
             paths = self.paths.trial(record.name)
             if self._worth_running(record) or not (paths.dir / UNSENT).exists() or turn.stopping():
                 continue
-            if self._state_of(record.id) in (None, *REQUEUED):
+            if self._state_of(record.id) in (None, *REQUEUED) or not self._claim(record):
                 continue
             run = self._begin(turn, record.id, record.params)
             run.follow(paths)

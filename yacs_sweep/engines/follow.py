@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 
 from ..errors import SweepError
 from ..plan import Plan
+from ..progress import Outcome
 from ..results import Summary, SweepPaths, TrialRecord
-from ..supervisor import Outcome
 from . import Engine, environment, launcher_words, shares
 
 PERIOD = 1.0  # seconds between two looks at the trials
