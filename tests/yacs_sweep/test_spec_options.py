@@ -90,3 +90,11 @@ def test_mistakes_in_several_options_come_together() -> None:
     with pytest.raises(ConfigError) as caught:
         spec_from_options(base, lr_values="x", custom_params="{", method="gird", count=-1)
     assert len(caught.value.problems) == 4
+
+
+def test_an_option_replaces_a_nested_parameter() -> None:
+    group = {"optimizer": {"parameters": {"lr": [0.1, 0.2], "beta": [0.9]}}}
+    base = SweepSpec.from_dict({"method": "grid", "parameters": group})
+    spec = spec_from_options(base, custom_params='{"optimizer.lr": [0.5]}')
+    assert {item.name: item.values for item in spec.parameters} == {"optimizer.beta": (0.9,), "optimizer.lr": (0.5,)}
+    assert SweepSpec.from_dict(spec.to_dict()) == spec
