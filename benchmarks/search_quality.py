@@ -29,6 +29,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import optuna
+from search_speed import PARAMETERS
 
 from yacs_sweep.controllers import sampling
 from yacs_sweep.controllers.local import LocalController
@@ -112,15 +113,6 @@ def training(point: Point) -> float:
     return min(95.0, floor + 5 * x * x + cliff + mild + 40 * (point["smoothing"] - 0.1) ** 2)
 
 
-TRAINING: dict[str, Any] = {
-    "rate": {"distribution": "log_uniform_values", "min": 1e-5, "max": 1e0},
-    "decay": {"distribution": "log_uniform_values", "min": 1e-6, "max": 1e-1},
-    "optimizer": {"values": ["sgd", "adam", "adamw"]},
-    "batch": {"values": [16, 32, 64, 128]},
-    "margin": {"min": 0.0, "max": 1.0},
-    "warmup": {"min": 0, "max": 20},
-    "smoothing": {"min": 0.0, "max": 0.4},
-}
 MIXED: dict[str, Any] = {
     **{f"x{place}": {"min": -1.0, "max": 1.0} for place in range(3)},
     "rate": {"distribution": "log_uniform_values", "min": 1e-5, "max": 1e-1},
@@ -140,7 +132,7 @@ FUNCTIONS: dict[str, tuple[Callable[[Point], float], dict[str, Any]]] = {
     "Ackley": (ackley, MIXED),
     "Rosenbrock": (rosenbrock, MIXED),
     "Lévy": (levy, MIXED),
-    "training": (training, TRAINING),
+    "training": (training, PARAMETERS),
 }
 
 
