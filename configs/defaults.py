@@ -185,8 +185,8 @@ _C.TEST.NECK_FEAT = "after"
 _C.TEST.FEAT_NORM = "yes"
 # Average the features of an image and of its mirror image.
 _C.TEST.FLIP = False
-# Which gallery images count: cross_camera (Market-1501's protocol and everybody's) or single_gallery_shot (CUHK03's
-# old one: CMC with one random image of each gallery identity).
+# Which gallery images count: cross_camera (Market-1501's protocol and everybody's), single_gallery_shot (CUHK03's
+# old one: CMC with one random image of each gallery identity) or image_to_track (VeRi-776's: CMC over tracks).
 _C.TEST.PROTOCOL = "cross_camera"
 # Re-rank with k-reciprocal neighbours: yes or no.
 _C.TEST.RE_RANKING = "no"
@@ -249,7 +249,7 @@ CHOICES: dict[str, tuple[object, ...]] = {
     "SOLVER.WARMUP_UNIT": ("epoch", "iteration"),
     "TEST.NECK_FEAT": ("after", "before"),
     "TEST.FEAT_NORM": ("yes", "no"),
-    "TEST.PROTOCOL": ("cross_camera", "single_gallery_shot"),
+    "TEST.PROTOCOL": ("cross_camera", "single_gallery_shot", "image_to_track"),
     "TEST.RE_RANKING": ("yes", "no"),
 }
 # Smallest and largest value, both allowed; for a sequence, of each element.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -89,6 +89,7 @@ def evaluate(
     method: Method = Method(),
     check_stop: Callable[[], None] = lambda: None,
     gather: Callable[[Features], Features] = lambda own: own,
+    tracks: Sequence[int] = (),
 ) -> Results:
     """Ranks the gallery for each query by Euclidean distance of features.
 
@@ -97,34 +98,40 @@ def evaluate(
         loader: batches (images, pids, camids, paths), the `num_query` queries first.
         check_stop: called after every batch; may raise.
         gather: makes this process's features those of all images, where several processes extract them.
+        tracks: of the gallery images, see Comparison.
     Raises:
         TrainerError: no query has a match, or features are not finite.
     """
     extracted = gather(extract_features(model, loader, device=device, flip=method.flip, check_stop=check_stop))
     if not torch.isfinite(extracted[0]).all():
         raise TrainerError(f"diverged: features are not finite after epoch {epoch}")
-    return Results.of(rank(extracted, num_query, method), epoch)
+    return Results.of(rank(extracted, num_query, method, tracks), epoch)
 
 
-def rank(extracted: Features, num_query: int, method: Method) -> Ranking:
+def rank(extracted: Features, num_query: int, method: Method, tracks: Sequence[int] = ()) -> Ranking:
     """Ranks finite features, those of the queries first; images that could not be read are left out.
 
     Raises:
         TrainerError: no query has a match.
     """
-    return Comparison(extracted, num_query, method).ranking()
+    return Comparison(extracted, num_query, method, tracks).ranking()
 
 
 class Comparison:
-    """Queries and gallery, ready to be ranked; `queries` and `gallery` are the numbers of the images compared."""
+    """Queries and gallery, ready to be ranked; `queries` and `gallery` are the numbers of the images compared.
 
-    def __init__(self, extracted: Features, num_query: int, method: Method) -> None:
+    `tracks` has a number for each gallery image's track, for the protocol image_to_track; empty: all images of an
+    identity by a camera are one.
+    """
+
+    def __init__(self, extracted: Features, num_query: int, method: Method, tracks: Sequence[int] = ()) -> None:
         features, pids, camids = extracted
         if method.normalise:
             features = F.normalize(features)
         readable, is_query = pids != UNREADABLE, np.arange(len(pids)) < num_query
         self.queries, self.gallery = np.flatnonzero(readable & is_query), np.flatnonzero(readable & ~is_query)
         self.pids, self.camids, self.method = pids, camids, method
+        self._tracks = np.array(tracks, dtype=np.int64)[self.gallery - num_query] if tracks else None
         query, gallery = features[torch.from_numpy(self.queries)], features[torch.from_numpy(self.gallery)]
         if method.expansion_k:
             query = expand_queries(query, gallery, method.expansion_k, method.expansion_alpha)
@@ -140,7 +147,8 @@ class Comparison:
     def ranking(self) -> Ranking:
         """Raises TrainerError when no query has a match."""
         q, g, protocol = self.queries, self.gallery, self.method.protocol
-        meter = RankingMeter(self.pids[q], self.camids[q], self.pids[g], self.camids[g], protocol=protocol)
+        ids = self.pids[q], self.camids[q], self.pids[g], self.camids[g]
+        meter = RankingMeter(*ids, protocol=protocol, gallery_tracks=self._tracks)
         for first, distances in self.distances():
             meter.add(first, distances)
         try:

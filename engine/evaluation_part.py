@@ -19,6 +19,7 @@ class EvalPart:
         mine = slice(world.rank, None, world.size)
         self.dataset = replace(dataset, query=dataset.query[mine], gallery=dataset.gallery[mine])
         self.num_query = len(dataset.query)
+        self.tracks = dataset.gallery_tracks
         self._total = self.num_query + len(dataset.gallery)
         self._world = world
 

@@ -71,7 +71,7 @@ def test_run(cfg: CfgNode, weights: str, visualize: int, out: Path, say: Callabl
         extracted = extract_features(model, loader, device=device, flip=method.flip)
         if not torch.isfinite(extracted[0]).all():
             raise TrainerError("features are not finite")
-        comparison = Comparison(extracted, num_query, method)
+        comparison = Comparison(extracted, num_query, method, dataset.gallery_tracks)
         ranking = comparison.ranking()
         summary = (
             f"{len(dataset.query)} queries, {ranking.num_queries} with a match, {len(dataset.gallery)} gallery images"

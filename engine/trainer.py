@@ -237,6 +237,7 @@ class Trainer:
             method=method,
             check_stop=self._check_own_stop,
             gather=self.eval_part.gather,
+            tracks=self.eval_part.tracks,
         )
 
     def _check_own_stop(self) -> None:

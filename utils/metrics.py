@@ -1,11 +1,13 @@
 """Ranking metrics of re-identification, exact: CMC, mAP and mINP.
 
-Two protocols, which differ in the CMC only:
+Three protocols, which differ in the CMC only:
 
 - `cross_camera` (Market-1501: Zheng et al., ICCV 2015; also DukeMTMC-reID, MSMT17, VeRi-776, Occluded-Duke and the
   new protocol of CUHK03): gallery images of the query's identity from the query's camera are left out.
 - `single_gallery_shot` (CUHK03: Li et al., CVPR 2014): besides, each gallery identity is represented by one image
   drawn at random. What others average over some draws is computed here as the expectation over all of them.
+- `image_to_track` (VeRi-776: Liu et al., "PROVID", TMM 2018): besides, tracks are ranked instead of images, each by its
+  nearest image. A track is what one camera saw of an identity at a time.
 
 Equal distances keep the gallery's order. Queries without a match are not counted.
 """
@@ -23,7 +25,7 @@ from torch import Tensor
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.floating]
 
-PROTOCOLS = ("cross_camera", "single_gallery_shot")
+PROTOCOLS = ("cross_camera", "single_gallery_shot", "image_to_track")
 # Bytes of distances held at once when ranking features. More than 32 MiB: glibc then takes them from the system and
 # gives them back, while smaller pieces, with others between, leave holes that add up to hundreds of megabytes.
 CHUNK_BYTES = 40 * 2**20
@@ -55,7 +57,9 @@ class RankingMeter:
         gallery_camids: IntArray,
         max_rank: int = 50,
         protocol: str = "cross_camera",
+        gallery_tracks: IntArray | None = None,
     ) -> None:
+        """`gallery_tracks`: any number for each track; None: all images of an identity by a camera are one."""
         if protocol not in PROTOCOLS:
             raise ValueError(f"protocol {protocol!r} is not one of {', '.join(PROTOCOLS)}")
         self._query_camids = query_camids
@@ -70,6 +74,9 @@ class RankingMeter:
         self._single_shot: SingleShotCurve | None = None
         if protocol == "single_gallery_shot":
             self._single_shot = SingleShotCurve(query_pids, gallery_pids, max_rank)
+        self._tracks: Tracks | None = None
+        if protocol == "image_to_track":
+            self._tracks = Tracks(gallery_pids, gallery_camids, gallery_tracks)
 
     def add(self, first_query: int, distances: FloatArray) -> None:
         """Takes the distances [N, gallery] of the queries first_query ... first_query + N - 1."""
@@ -83,7 +90,9 @@ class RankingMeter:
             ranks = match_ranks(row, matches, junk, scratch)
             self._precision[query] = np.mean(np.arange(1, ranks.size + 1) / (ranks + 1))
             self._inverse_penalty_sum += ranks.size / float(ranks[-1] + 1)
-            if self._single_shot:
+            if self._tracks:
+                self._cmc_sum[self._tracks.first_match(row, matches, junk) :] += 1
+            elif self._single_shot:
                 self._cmc_sum += self._single_shot.expected(query, row, matches)
             else:
                 self._cmc_sum[ranks[0] :] += 1
@@ -163,6 +172,30 @@ class SingleShotCurve:
             probability[:, 1:] += moved[:, :-1]
         curve: npt.NDArray[np.float64] = probability.cumsum(axis=1).mean(axis=0)
         return curve
+
+
+class Tracks:
+    """Ranks tracks by their nearest images; those at equal distance in the order of their first images."""
+
+    def __init__(self, pids: IntArray, camids: IntArray, tracks: IntArray | None) -> None:
+        """Raises ValueError where a track has more than one identity or camera."""
+        keys = [pids, camids] if tracks is None else [tracks]
+        _, first, inverse = np.unique(np.stack(keys), axis=1, return_index=True, return_inverse=True)
+        self._track = inverse.ravel()
+        if ((pids[first][self._track] != pids) | (camids[first][self._track] != camids)).any():
+            raise ValueError("a track has images of more than one identity or camera")
+        self._by_track = np.argsort(self._track, kind="stable")
+        self._start = np.searchsorted(self._track[self._by_track], np.arange(len(first)))
+        self._first = first
+
+    def first_match(self, row: FloatArray, matches: IntArray, junk: IntArray) -> int:
+        """Place, from 0, of the first track of gallery images `matches`, by their distances `row`, without `junk`."""
+        nearest = np.minimum.reduceat(row[self._by_track], self._start)
+        nearest[self._track[junk]] = np.inf
+        right = self._track[matches]
+        best = nearest[right].min()
+        first = self._first[right[nearest[right] == best]].min()
+        return int(np.count_nonzero((nearest < best) | ((nearest == best) & (self._first < first))))
 
 
 def rank_features(

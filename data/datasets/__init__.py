@@ -12,8 +12,10 @@ from data.datasets.base import ReIDDataset
 from data.datasets.cuhk03 import read_cuhk03
 from data.datasets.folder import FolderLayout, read_folder
 from data.datasets.listing import find_folder
-from data.datasets.market1501 import GALLERY, QUERY, TRAIN, VERI_SPLITS, read_market1501
+from data.datasets.market1501 import TRAIN, read_market1501
 from data.datasets.msmt17 import read_msmt17
+from data.datasets.veri import SPLITS as VERI_SPLITS
+from data.datasets.veri import read_veri
 
 # From the data set's name, the folder of all data sets, FOLDER or "", and where the generic layout finds things.
 Reader = Callable[[str, Path, str, FolderLayout], ReIDDataset]
@@ -25,9 +27,9 @@ def split_name(name: str) -> tuple[str, str]:
     return layout, folder
 
 
-def _in_folders(*usual: str, splits: tuple[str, str, str] = (TRAIN, QUERY, GALLERY)) -> Reader:
+def _in_folders(*usual: str) -> Reader:
     def read(name: str, root: Path, given: str, _layout: FolderLayout) -> ReIDDataset:
-        return read_market1501(name, find_folder(root, given, usual, splits[0]), splits)
+        return read_market1501(name, find_folder(root, given, usual, TRAIN))
 
     return read
 
@@ -44,6 +46,10 @@ def _cuhk03(kind: str) -> Reader:
         return read_cuhk03(name, root, given, kind)
 
     return read
+
+
+def _veri(name: str, root: Path, given: str, _layout: FolderLayout) -> ReIDDataset:
+    return read_veri(name, find_folder(root, given, ("veri", "VeRi", "VeRi-776", "veri776"), VERI_SPLITS[0]))
 
 
 def _folder(name: str, root: Path, given: str, layout: FolderLayout) -> ReIDDataset:
@@ -71,7 +77,7 @@ LAYOUTS: dict[str, Reader] = {
     "msmt17_v2": _msmt17(_MSMT17_V2),
     "cuhk03_detected": _cuhk03("detected"),
     "cuhk03_labeled": _cuhk03("labeled"),
-    "veri": _in_folders("veri", "VeRi", "VeRi-776", "veri776", splits=VERI_SPLITS),
+    "veri": _veri,
     "occluded_duke": _in_folders("Occluded_Duke", "occluded_duke", "Occluded-DukeMTMC-reID"),
     "folder": _folder,
     "synthetic": _synthetic,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 
@@ -24,12 +24,16 @@ class Sample(NamedTuple):
 
 @dataclass(frozen=True)
 class ReIDDataset:
-    """A re-identification data set; evaluation ranks `gallery` for every image of `query`."""
+    """A re-identification data set; evaluation ranks `gallery` for every image of `query`.
+
+    `gallery_tracks` has the number of each gallery image's track; empty where a set does not say.
+    """
 
     name: str
     train: tuple[Sample, ...]
     query: tuple[Sample, ...]
     gallery: tuple[Sample, ...]
+    gallery_tracks: tuple[int, ...] = ()
 
     @property
     def num_train_pids(self) -> int:
@@ -59,4 +63,4 @@ def joined(sets: Sequence[ReIDDataset], *, test: ReIDDataset) -> ReIDDataset:
         cameras += dataset.num_cameras
     names = "+".join(dataset.name for dataset in sets)
     name = names if test.name in (dataset.name for dataset in sets) else f"{names}, tested on {test.name}"
-    return ReIDDataset(name=name, train=tuple(train), query=test.query, gallery=test.gallery)
+    return replace(test, name=name, train=tuple(train))

@@ -5,7 +5,7 @@
     bounding_box_test/-1_c1s1_000401_03.jpg        -1: a junk box, left out; 0000: a distractor, kept
 
 The rest of the name (sequence, frame, box) is not looked at. DukeMTMC-reID, Occluded-Duke and the image folders of
-CUHK03's new protocol are laid out the same; VeRi-776 has other folders.
+CUHK03's new protocol are laid out the same; VeRi-776 has other folders (`veri`).
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from data.datasets.base import DatasetError, ReIDDataset, Sample, relabel
 from data.datasets.listing import list_images
 
 TRAIN, QUERY, GALLERY = "bounding_box_train", "query", "bounding_box_test"
-VERI_SPLITS = ("image_train", "image_query", "image_test")
 _NAME = re.compile(r"(-1|\d+)_c0*([1-9]\d*)")
 _JUNK = -1
 

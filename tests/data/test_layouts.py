@@ -71,7 +71,24 @@ def test_veri_has_folders_and_camera_numbers_of_its_own(tmp_path: Path) -> None:
     names = ["image_train/0001_c001_00016450_0.jpg", "image_train/0770_c020_00016450_0.jpg",
              "image_query/0002_c002_00030600_0.jpg", "image_test/0002_c010_00030605_0.jpg"]  # fmt: skip
     draw(tmp_path / "VeRi", names)
-    assert splits(read("veri", tmp_path)) == ([(0, 0), (1, 19)], [(2, 1)], [(2, 9)])
+    dataset = read("veri", tmp_path)
+    assert splits(dataset) == ([(0, 0), (1, 19)], [(2, 1)], [(2, 9)])
+    assert dataset.gallery_tracks == ()
+
+
+def test_veri_has_a_list_of_tracks(tmp_path: Path) -> None:
+    gallery = [f"0002_c0{camera}_0003060{number}_{number}.jpg" for camera, number in ((10, 1), (10, 2), (11, 3))]
+    names = ["image_train/0001_c001_00016450_0.jpg", "image_query/0002_c002_00030600_0.jpg"]
+    draw(tmp_path / "VeRi", [*names, *(f"image_test/{name}" for name in gallery)])
+    tracks = tmp_path / "VeRi/test_track.txt"
+    tracks.write_text(f"{gallery[1]}\n{gallery[2]} \n{gallery[0]} \n")
+    assert read("veri", tmp_path).gallery_tracks == (3, 1, 2)
+    tracks.write_text(f"{gallery[0]} {gallery[1]}\n")
+    with pytest.raises(DatasetError, match=rf"test_track\.txt does not name {gallery[2]}"):
+        read("veri", tmp_path)
+    tracks.write_text(f"{gallery[0]} {gallery[1]} {gallery[2]}\n")
+    with pytest.raises(DatasetError, match=r"test_track\.txt:1: has images of more than one vehicle or camera"):
+        read("veri", tmp_path)
 
 
 def msmt17(root: Path, folder: str, train: str, test: str) -> Path:

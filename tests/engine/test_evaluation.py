@@ -132,6 +132,17 @@ def test_each_method_ranks_otherwise_and_better_than_none() -> None:
     assert single_shot.mAP == plain.mAP and single_shot.cmc[0] < plain.cmc[0]
 
 
+def test_tracks_are_those_of_the_images_that_could_be_read() -> None:
+    # Distances to the query 0.1, 0.2, 0.3: two images of one wrong track, then the match.
+    angles = torch.tensor([0.0, 0.0, 0.1, 0.2, 0.3])
+    made = torch.stack([angles.cos(), angles.sin()], dim=1)
+    extracted = made, np.array([1, UNREADABLE, 2, 2, 1]), np.array([0, 1, 1, 1, 1])
+    method = Method(protocol="image_to_track")
+    assert rank(extracted, 1, method, tracks=(9, 8, 8, 3)).cmc[:3].tolist() == [0, 1, 1]
+    assert rank(extracted, 1, method, tracks=(9, 8, 7, 3)).cmc[:3].tolist() == [0, 0, 1]
+    assert rank(extracted, 1, method).cmc[:3].tolist() == [0, 1, 1]
+
+
 def test_the_method_is_the_configurations() -> None:
     cfg = _C.clone()
     assert Method.from_cfg(cfg) == Method()

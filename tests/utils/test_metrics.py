@@ -143,3 +143,39 @@ def test_a_single_shot_curve_longer_than_the_gallery_and_shorter() -> None:
 def test_an_unknown_protocol_is_an_error() -> None:
     with pytest.raises(ValueError, match="cross_camera, single_gallery_shot"):
         rank([[1.0]], [7], [0], [7], [1], protocol="cuhk")
+
+
+@pytest.mark.parametrize("levels", [3, 10**6], ids=["ties", "no ties"])
+def test_image_to_track_ranks_tracks_by_their_nearest_images(levels: int) -> None:
+    rng = np.random.default_rng(levels)
+    query_pids, query_camids, gallery_pids, gallery_camids = ids = random_ids(rng, 60, 200)
+    takes = rng.integers(0, 2, 200)  # a camera saw an identity twice
+    tracks = (gallery_pids * 3 + gallery_camids) * 2 + takes
+    distances = rng.integers(0, levels, (60, 200)).astype(np.float32)
+    meter = RankingMeter(*ids, protocol="image_to_track", gallery_tracks=tracks)
+    meter.add(0, distances)
+    curves = []
+    for row, pid, camid in zip(distances, query_pids, query_camids, strict=True):
+        ranked = []  # (distance, first image, right)
+        for track in np.unique(tracks):
+            images = np.flatnonzero(tracks == track)
+            own = gallery_pids[images[0]] == pid
+            if not (own and gallery_camids[images[0]] == camid):
+                ranked.append((row[images].min(), images[0], own))
+        found = [place for place, (_, _, own) in enumerate(sorted(ranked)) if own]
+        if found:
+            curves.append(np.arange(50) >= found[0])
+    ours, plain = meter.result(), rank(distances, *ids)
+    np.testing.assert_allclose(ours.cmc, np.mean(curves, axis=0), rtol=1e-12)
+    assert (ours.mAP, ours.mINP) == (plain.mAP, plain.mINP)
+    assert ours.cmc.sum() > plain.cmc.sum()
+    if levels > 3:
+        assert ours.cmc[0] == plain.cmc[0]
+    by_camera = rank(distances, *ids, protocol="image_to_track")
+    assert by_camera.cmc[9] >= ours.cmc[9]  # fewer, longer tracks
+
+
+def test_a_track_of_two_identities_is_refused() -> None:
+    ids = np.array([0]), np.array([0]), np.array([0, 1]), np.array([1, 1])
+    with pytest.raises(ValueError, match="more than one identity"):
+        RankingMeter(*ids, protocol="image_to_track", gallery_tracks=np.array([4, 4]))

@@ -1,0 +1,42 @@
+"""Reader of VeRi-776 (Liu et al., "PROVID: Progressive and Multimodal Vehicle Reidentification", TMM 2018).
+
+image_train/0001_c001_00016450_0.jpg   image_query/   image_test/   vehicle 1 seen by camera 1
+test_track.txt                         a line for each track: the names of its images in image_test/, with blanks
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from data.datasets.base import DatasetError, ReIDDataset
+from data.datasets.market1501 import read_market1501
+
+SPLITS = ("image_train", "image_query", "image_test")
+_TRACKS = "test_track.txt"
+
+
+def read_veri(name: str, folder: Path) -> ReIDDataset:
+    """Reads the images, and the tracks where test_track.txt is there.
+
+    Raises DatasetError for what is wrong with the images, and for a list of tracks that is not of them.
+    """
+    dataset = read_market1501(name, folder, SPLITS)
+    file = folder / _TRACKS
+    if not file.is_file():
+        return dataset
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "no text"
+        raise DatasetError(f"data set {name!r}: cannot read {file} ({reason})") from None
+    track_of = {image: number for number, line in enumerate(lines, start=1) for image in line.split()}
+    seen: dict[int, tuple[int, int]] = {}
+    for sample in dataset.gallery:
+        image = Path(sample.path).name
+        if image not in track_of:
+            raise DatasetError(f"data set {name!r}: {file} does not name {image}, which is in {SPLITS[2]}/")
+        number, owner = track_of[image], (sample.pid, sample.camid)
+        if seen.setdefault(number, owner) != owner:
+            raise DatasetError(f"data set {name!r}: {file}:{number}: has images of more than one vehicle or camera")
+    return replace(dataset, gallery_tracks=tuple(track_of[Path(sample.path).name] for sample in dataset.gallery))
