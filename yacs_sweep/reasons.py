@@ -33,10 +33,10 @@ _PRINTED = (
         # as well (device-side assert, illegal address, launch failure), and a device number the trainer does not have.
         "gpu_fault",
         re.compile(
-            r"^.*(?:no CUDA-capable device|No CUDA GPUs are available|uncorrectable (?:ECC|NVLink) error|NVRM: Xid"
-            r"|CUDA driver initialization failed|CUDA initialization: |CUDA unknown error|CUDA error: unknown error"
+            r"^(?!.*Warning: ).*(?:no CUDA-capable device|No CUDA GPUs are available|uncorrectable (?:ECC|NVLink) error|NVRM: Xid"
+            r"|CUDA driver initialization failed|CUDA unknown error|CUDA error: unknown error"
             r"|CUDA error: (?:initialization error|system not yet initialized|hardware stack error)|GPU is lost"
-            r"|CUDA-capable device\(s\) is/are busy or unavailable|fallen off the bus"
+            r"|CUDA-capable device(?:s|\(s\)) (?:are|is/are) busy or unavailable|fallen off the bus"
             r"|Driver/library version mismatch|Unable to determine the device handle).*$",
             re.M,
         ),

@@ -232,8 +232,9 @@ class TrialRecord:
         self.state, self.cause, self.reason = "lost", "lost", reason
         self.ended, self.pid = utc_now(), None
 
-    def save(self, paths: TrialPaths) -> None:
-        write_atomically(paths.record, to_json(self.row(), indent=2) + "\n")
+    def save(self, paths: TrialPaths, *, durable: bool = True) -> None:
+        """Writes trial.json; `durable` as `write_atomically` has it."""
+        write_atomically(paths.record, to_json(self.row(), indent=2) + "\n", durable=durable)
 
     def row(self) -> dict[str, Any]:
         return dataclasses.asdict(self)

@@ -283,7 +283,7 @@ class TrialRunner:
         )
         if assignment.retry_of is not None:
             self._inherit(assignment.retry_of, paths)
-        record.save(paths)
+        record.save(paths, durable=False)  # a trial that has only begun is lost with the machine anyway
         return record, paths
 
     def _inherit(self, trial_id: str, paths: TrialPaths) -> None:

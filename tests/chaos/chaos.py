@@ -1,6 +1,6 @@
 """Kills, stops, signals and torn files at random moments over hundreds of short trials, then an audit.
 
-    python -m tests.chaos.chaos [--seed 0] [--faults 220] [--points 120] [--seconds 540]
+    python -m tests.chaos.chaos [--seed 0] [--faults 220] [--points 120] [--seconds 540] [--workers 1]
 
 Sweeps of the toy trainer on the local controller, whose every trial also leaves a daemon in a session of its own
 behind, are launched and launched again with ``--sweep_id`` (now and then two launchers at once) until every point is
@@ -89,6 +89,7 @@ class Chaos:
     wanted: int
     points: int
     deadline: float
+    workers: int = 1
     faults: Counter[str] = field(default_factory=Counter)
     launches: int = 0
     seen: dict[str, tuple[Any, ...]] = field(default_factory=dict)  # finished trials: what their files said
@@ -137,6 +138,7 @@ class Chaos:
     def launch(self, folder: Path, words: list[str]) -> subprocess.Popen[bytes]:
         self.launches += 1
         options = ["--wandb-mode", "disabled", "--retries", "1000", "--max-failures", "1000", "--grace", "0.5"]
+        options += ["--workers", str(self.workers)]
         trainer = ["SOLVER.MAX_EPOCHS", "1", "TOY.ITERATIONS", "2", "TOY.MODE", "daemon", "TOY.SECONDS", "0.25"]
         with (folder / "launcher.log").open("ab") as log:
             return subprocess.Popen(
@@ -180,7 +182,8 @@ class Chaos:
         elif role == "supervisor":
             targets = [launcher.pid]
         else:
-            targets = [pid for pid in below if role_of(pid) == role][:1]
+            those = [pid for pid in below if role_of(pid) == role]
+            targets = [self.random.choice(those)] if those else []
         for number in kind.removesuffix(" twice").split("+"):
             for pid in targets:
                 try:
@@ -291,11 +294,13 @@ def main() -> int:
     parser.add_argument("--faults", type=int, default=220)
     parser.add_argument("--points", type=int, default=120, help="of the grid of one sweep")
     parser.add_argument("--seconds", type=float, default=480, help="after which there are no further faults")
+    parser.add_argument("--workers", type=int, default=1, help="of each launcher")
     parser.add_argument("--keep", action="store_true", help="leave the results for a look")
     options = parser.parse_args()
     home = Path(tempfile.mkdtemp(prefix="chaos-"))
     started = time.monotonic()
-    chaos = Chaos(home, random.Random(options.seed), options.faults, options.points, started + options.seconds)
+    source, until = random.Random(options.seed), started + options.seconds
+    chaos = Chaos(home, source, options.faults, options.points, until, options.workers)
     try:
         while not chaos.quiet and not chaos.problems:
             chaos.sweep()

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from yacs_sweep.gpu import FreeGround, Gpu, of_trial, process_exists
+from yacs_sweep.gpu import FreeGround, Gpu, of_trial, process_exists, read_gpus
 
 GIB = 1 << 30
 TRIAL = 2**22 + 17  # beyond the kernel's largest process id: a process that does not exist
@@ -111,3 +114,76 @@ def test_which_gpus_a_trial_may_use(ids: tuple[str, ...], visible: str | None, i
 def test_a_gpu_the_trial_did_not_have_is_not_waited_for() -> None:
     ground = FreeGround(("0",), 30.0, Looks([gpu(0), gpu(1, GIB, {TRIAL: GIB})]))
     assert ground.wait({TRIAL}) is None
+
+
+def test_on_a_shared_gpu_only_the_trials_own_processes_are_waited_for() -> None:
+    # Neighbours come and go: their processes were not there before, and may not be visible here at all.
+    looks = Looks([gpu()], [gpu(used=9 * GIB, processes={TRIAL + 1: 4 * GIB})])
+    ground = FreeGround((), 30.0, looks)
+    ground.use(("0",), shared=True)
+    ground.note_before()
+    assert ground.wait({TRIAL}) is None
+    hidden = FreeGround((), 30.0, Looks([gpu()], [gpu(used=9 * GIB)]))
+    hidden.use(("0",), shared=True)
+    hidden.note_before()
+    assert hidden.wait({TRIAL}) is None
+    own = FreeGround((), 0.1, Looks([gpu()], [gpu(used=9 * GIB, processes={TRIAL: 4 * GIB})]))
+    own.use(("0",), shared=True)
+    own.note_before()
+    assert own.wait({TRIAL}) is not None
+
+
+def test_a_mig_device_is_part_of_its_gpu() -> None:
+    divided = Gpu(1, "GPU-b", "H", 0, {}, ("MIG-1", "MIG-2"))
+    assert of_trial([gpu(0), divided], ("MIG-2",), None) == [divided]
+
+
+class _Nvml:
+    """What `read_gpus` calls of pynvml, for eight GPUs of which the last is divided into MIG devices."""
+
+    class NVMLError(Exception):
+        pass
+
+    NVML_DEVICE_MIG_ENABLE = 1
+
+    def nvmlInit(self) -> None:
+        pass
+
+    def nvmlDeviceGetCount(self) -> int:
+        return 8
+
+    def nvmlDeviceGetHandleByIndex(self, index: int) -> int:
+        return index
+
+    def nvmlDeviceGetComputeRunningProcesses(self, handle: int) -> list[Any]:
+        return [SimpleNamespace(pid=100 + handle, usedGpuMemory=None)]
+
+    def nvmlDeviceGetUUID(self, handle: int) -> bytes | str:
+        return f"MIG-{handle}" if handle > 7 else f"GPU-{handle}".encode()
+
+    def nvmlDeviceGetName(self, handle: int) -> str:
+        return "H"
+
+    def nvmlDeviceGetMemoryInfo(self, handle: int) -> Any:
+        return SimpleNamespace(used=handle * GIB)
+
+    def nvmlDeviceGetMigMode(self, handle: int) -> tuple[int, int]:
+        if handle == 0:
+            raise self.NVMLError("not supported")
+        return (1, 1) if handle == 7 else (0, 0)
+
+    def nvmlDeviceGetMaxMigDeviceCount(self, handle: int) -> int:
+        return 7
+
+    def nvmlDeviceGetMigDeviceHandleByIndex(self, handle: int, place: int) -> int:
+        if place > 1:
+            raise self.NVMLError("not found")
+        return 70 + place
+
+
+def test_the_one_reader_of_nvml(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pynvml", _Nvml())
+    found = read_gpus()
+    assert [item.index for item in found] == list(range(8))
+    assert found[3] == Gpu(3, "GPU-3", "H", 3 * GIB, {103: 0})
+    assert found[7].mig == ("MIG-70", "MIG-71")

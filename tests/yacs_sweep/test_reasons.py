@@ -171,3 +171,39 @@ def test_no_readable_cgroup_is_no_count(tmp_path: Path) -> None:
 )
 def test_only_what_the_machine_did_is_tried_again(cause: str, asked: int, on_oom: str, retries: int) -> None:
     assert Verdict("failed", cause, "").retries(asked, on_oom) == retries
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "RuntimeError: No CUDA GPUs are available",
+        "RuntimeError: CUDA error: no CUDA-capable device is detected",
+        "torch.AcceleratorError: CUDA error: uncorrectable ECC error encountered",
+        "RuntimeError: CUDA driver initialization failed, you might not have a CUDA gpu.",
+        "RuntimeError: CUDA unknown error - this may be due to an incorrectly set up environment",
+        "RuntimeError: CUDA error: all CUDA-capable devices are busy or unavailable",
+        "[ 812.1] NVRM: Xid (PCI:0000:3b:00): 79, GPU has fallen off the bus.",
+    ],
+)
+def test_errors_of_the_device_are_the_machines(line: str) -> None:
+    verdict = judge(1, f"Traceback\n{line}\n")
+    assert (verdict.state, verdict.cause, verdict.of_machine) == ("failed", "gpu_fault", True)
+    assert line in verdict.reason
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "RuntimeError: CUDA error: device-side assert triggered",
+        "RuntimeError: CUDA error: an illegal memory access was encountered",
+        "RuntimeError: CUDA error: invalid device ordinal",
+    ],
+)
+def test_errors_of_a_trainer_on_the_device_are_its_own(line: str) -> None:
+    assert judge(1, f"Traceback\n{line}\n").cause == "exit"
+
+
+def test_warnings_of_a_driver_are_no_reason() -> None:
+    warning = "UserWarning: CUDA initialization: CUDA unknown error - this may be due to an incorrectly set up environment"
+    assert judge(0, f"{warning}\n").cause == "finished"
+    assert judge(1, f"{warning}\nValueError: lr\n").cause == "exit"

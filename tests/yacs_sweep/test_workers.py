@@ -24,6 +24,7 @@ OFFLINE = ("--wandb-mode", "disabled", "--controller", "local")
 SHOW = """
 import time
 print("GPUS", os.environ.get("CUDA_VISIBLE_DEVICES"), os.environ.get("CUDA_DEVICE_ORDER"))
+print("PRELOADED", "decimal" in sys.modules)
 print("CPUS", os.environ.get("OMP_NUM_THREADS"), *sorted(os.sched_getaffinity(0)))
 time.sleep(0.3)
 print("mAP: 1.5%")
@@ -52,6 +53,7 @@ def spec(method: str = "random", **more: Any) -> dict[str, Any]:
 
 def run(folder: Path, code: str, *words: str, method: str = "random", gpus: str = "", **more: Any) -> Ran:
     trainer, file = write_trainer(folder, code), write_sweep(folder, spec(method))
+    trainer.write_text(trainer.read_text() + "preload: [decimal]\n")
     env = environment(folder, CUDA_VISIBLE_DEVICES=gpus, **more)
     return sweep(folder, "--sweep-config", file, *OFFLINE, *words, trainer=trainer, config=None, env=env)
 
@@ -83,6 +85,7 @@ def test_every_trial_has_gpus_of_its_own_and_its_share_of_the_cores(tmp_path: Pa
     assert ran.code == 0, ran.out + ran.err
     assert "2 workers, GPUs 0,1 | 4,GPU-x" in ran.out
     assert shown(ran, "GPUS") == {"0,1 PCI_BUS_ID", "4,GPU-x PCI_BUS_ID"}
+    assert shown(ran, "PRELOADED") == {"True"}
     cores = usable_cores()
     (first, second) = shares(cores, None, 2)
     expected = {f"{threads_each(len(cores), None, 2)} {' '.join(map(str, share))}" for share in (first, second)}
@@ -100,7 +103,8 @@ def test_threads_and_devices_somebody_has_chosen_are_left_alone(tmp_path: Path) 
     ran = run(tmp_path, SHOW, "--workers", "2", "--count", "2", OMP_NUM_THREADS="7")
     assert ran.code == 0, ran.out + ran.err
     assert {line.split()[0] for line in shown(ran, "CPUS")} == {"7"}
-    assert shown(ran, "GPUS") == {" None"}
+    assert shown(ran, "PRELOADED") == {"True"}
+    assert shown(ran, "GPUS") == {" None"}  # CUDA_VISIBLE_DEVICES is empty, as it was
 
 
 def test_trials_share_a_gpu_when_told_to(tmp_path: Path) -> None:
