@@ -71,6 +71,7 @@ def smoke(folder: Path, trials: int, repeats: int) -> None:
         times["sweep.py"].append(run([*sweep, *common], folder))
         times["sweep.py --no-preload"].append(run([*sweep, "--no-preload", *common], folder))
     reference = statistics.median(times["shell loop"])
+        print(*(f"{way} {seconds[-1]:.1f} s" for way, seconds in times.items()), sep="  ", flush=True)
     for way, seconds in times.items():
         median = statistics.median(seconds)
         print(f"{trials} smoke trials  {way:<22}{median:7.1f} s  {median / reference:5.2f} x shell loop")
@@ -131,11 +132,12 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--trials", type=int, default=5, help="smoke trials")
     arguments.add_argument("--repeats", type=int, default=3, help="of the smoke trials")
-    arguments.add_argument("--trivial", type=int, default=20, help="trivial trials")
+    arguments.add_argument("--trivial", type=int, default=20, help="trivial trials; 0 for none")
     options = arguments.parse_args()
     os.environ.pop("WANDB_MODE", None)
     with tempfile.TemporaryDirectory() as name:
-        trivial(Path(name), options.trivial)
+        if options.trivial:
+            trivial(Path(name), options.trivial)
         if options.repeats:
             smoke(Path(name), options.trials, options.repeats)
 
