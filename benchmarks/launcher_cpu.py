@@ -25,11 +25,11 @@ sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 from parsing import training_log  # noqa: E402
 
 from yacs_sweep.guard import descendants  # noqa: E402
+from yacs_sweep.output import Output  # noqa: E402
 from yacs_sweep.parsing import LogParser  # noqa: E402
 from yacs_sweep.process import Guard, Limits, run_child  # noqa: E402
 from yacs_sweep.results import TrialPaths  # noqa: E402
 from yacs_sweep.trainer import load_profile  # noqa: E402
-from yacs_sweep.trial import _Output  # noqa: E402
 
 EVERY = 20  # 5 % of the lines match
 PRINTER = """
@@ -116,7 +116,7 @@ def whole_path(folder: Path, log: Path) -> tuple[float, int]:
     paths = TrialPaths(folder)
     paths.stdout.unlink(missing_ok=True)
     rows: list[object] = []
-    output = _Output(paths, LogParser(load_profile("reid", project_root=ROOT).metrics), rows.append)
+    output = Output(paths, LogParser(load_profile("reid", project_root=ROOT).metrics), rows.append)
     with Guard() as guard:
         began = time.perf_counter()
         end = run_child(

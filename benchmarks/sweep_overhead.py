@@ -70,8 +70,8 @@ def smoke(folder: Path, trials: int, repeats: int) -> None:
         times["shell loop"].append(run(["sh", "-ec", "\n".join(lines)], folder))
         times["sweep.py"].append(run([*sweep, *common], folder))
         times["sweep.py --no-preload"].append(run([*sweep, "--no-preload", *common], folder))
-    reference = statistics.median(times["shell loop"])
         print(*(f"{way} {seconds[-1]:.1f} s" for way, seconds in times.items()), sep="  ", flush=True)
+    reference = statistics.median(times["shell loop"])
     for way, seconds in times.items():
         median = statistics.median(seconds)
         print(f"{trials} smoke trials  {way:<22}{median:7.1f} s  {median / reference:5.2f} x shell loop")

@@ -228,12 +228,6 @@ class Server:
         """A source file that has changed since it was imported."""
         return changed_file(self.files)
 
-    def tell(self, **message: Any) -> None:
-        try:
-            self.control.sendall(json.dumps(message).encode() + b"\n")
-        except OSError:
-            pass  # the launcher is gone, which the loop finds out
-
 
 class ForkingGuard(guarding.Guard):
     """A guard that starts a trial by forking itself where that gives the same as exec."""
@@ -310,7 +304,7 @@ def answer(connection: socket.socket, **message: Any) -> None:
     try:
         connection.sendall(json.dumps(message).encode() + b"\n")
     except OSError:
-        pass  # the agent did not wait
+        pass  # the agent did not wait, or the launcher is gone, which the loop finds out
 
 
 def fork_guard(server: Server, token: str, guarded: socket.socket, connection: socket.socket) -> None:
@@ -385,9 +379,9 @@ def serve_trials(settings: dict[str, Any]) -> None:
     gc.collect()
     gc.freeze()  # the collector would write to, and thus copy, every page that is shared
     if refused:
-        server.tell(refused=refused)
+        answer(server.control, refused=refused)
     else:
-        server.tell(ready=time.monotonic() - started)
+        answer(server.control, ready=time.monotonic() - started)
     serve(server, refused)
 
 

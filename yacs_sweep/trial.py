@@ -21,6 +21,7 @@ from .gpu import FreeGround
 from .guard import descendants
 from .metric_files import FOREIGN_ROWS, foreign_rows
 from .near_misses import explain, sample
+from .output import Output
 from .overrides import Overrides
 from .preloading import Guards
 from .process import Exit, Guard, GuardLost, Limits, StartError, Stop, run_child, without_wandb
@@ -39,8 +40,6 @@ from .results import (
 )
 from .trainer import TrainerProfile
 
-TAIL_BYTES = 1 << 16  # of output, for the last lines and the reason
-LAST_LINES = 20
 # How a trainer ends by a signal meant for the whole job. A scheduler sends it to every process of the job, and ours may
 # be the last to get it.
 SIGNALLED = (-signal.SIGTERM, 128 + signal.SIGTERM, -signal.SIGINT, 128 + signal.SIGINT)
@@ -153,46 +152,6 @@ def child_environment(
         env["CUDA_VISIBLE_DEVICES"] = ",".join(gpu_ids)
         env.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
     return env
-
-
-class _Output:
-    """Everything that happens to a trial's output: file, echo, tail, metrics."""
-
-    def __init__(self, paths: TrialPaths, parser: Readings, on_row: Callable[[Mapping[str, Any]], None]) -> None:
-        self.parser, self.on_row = parser, on_row
-        self.tail = b""
-        self._log = os.open(paths.stdout, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-        self.echo: Echo | None = None
-
-    def write(self, data: bytes) -> None:
-        view = memoryview(data)
-        while view:
-            view = view[os.write(self._log, view) :]
-        if self.echo is not None:
-            self.echo.write(data)
-        self.tail = (self.tail + data)[-TAIL_BYTES:]
-        for row in self.parser.feed_chunk(data):
-            self.on_row(row)
-
-    def flush(self) -> None:
-        for row in self.parser.flush():
-            self.on_row(row)
-
-    def close(self) -> None:
-        """The end of the output."""
-        try:
-            for row in self.parser.close():
-                self.on_row(row)
-        finally:
-            os.close(self._log)
-
-    @property
-    def text(self) -> str:
-        return self.tail.decode(errors="replace").replace("\r", "\n")
-
-    @property
-    def last_lines(self) -> list[str]:
-        return [line[:2000] for line in self.text.split("\n") if line.strip()][-LAST_LINES:]
 
 
 class TrialRunner:
@@ -427,7 +386,7 @@ class _Attempt:
         launch, record = self.runner.launch, self.record
         oom_before = oom_kills()
         self.readings = Readings(launch.profile, self._paths, record.id, self.note)
-        output = _Output(self._paths, self.readings, self.on_row)
+        output = Output(self._paths, self.readings, self.on_row)
         output.echo = self.runner.echo
         failure: Verdict | None = None
         end: Exit | None = None

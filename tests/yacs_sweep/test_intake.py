@@ -9,11 +9,11 @@ import time
 from pathlib import Path
 
 from yacs_sweep.intake import PIPE_SIZE, Intake
+from yacs_sweep.output import Output
 from yacs_sweep.parsing import LogParser
 from yacs_sweep.process import Guard, Limits, run_child
 from yacs_sweep.results import TrialPaths
 from yacs_sweep.trainer import load_profile
-from yacs_sweep.trial import _Output
 
 ROOT = Path(__file__).resolve().parents[2]
 STALL = 3.0  # seconds
@@ -49,7 +49,7 @@ def test_a_disk_that_stalls_does_not_stall_the_trainer(tmp_path: Path) -> None:
     disk = threading.Thread(target=slow_disk)
     disk.start()
     rows: list[object] = []
-    output = _Output(paths, LogParser(load_profile("reid", project_root=ROOT).metrics), rows.append)
+    output = Output(paths, LogParser(load_profile("reid", project_root=ROOT).metrics), rows.append)
     told = tmp_path / "seconds"
     began = time.perf_counter()
     with Guard() as guard:
