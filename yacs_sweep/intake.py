@@ -1,7 +1,8 @@
 """Takes in a child's output on a thread of its own, so that the child never waits for a disk that is slow.
 
 Whoever handles the output writes it to files; when one of those writes takes long, the thread goes on reading, into
-memory. Only when `CAPACITY` bytes wait is the pipe left to fill up, and the child waits: nothing is ever left out.
+memory. Only when `CAPACITY` bytes wait is the pipe left to fill up, and the child waits: nothing is ever left out. A child
+that prints faster than its output can be handled waits much sooner, as for any pipe, and costs no memory.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ import threading
 import time
 from collections import deque
 
-CAPACITY = 64 << 20  # bytes that may wait to be handled
+CAPACITY = 64 << 20  # bytes that may wait while nothing is handled
+USUAL = 1 << 20  # bytes that may wait otherwise
+STALLED = 0.2  # seconds without anything being handled
 READ_SIZE = 1 << 18
 PIPE_SIZE = 1 << 20  # asked of the kernel, so that a burst does not wait for us
 GATHER = 0.05  # seconds until the next look after little output: few wake-ups for a trainer that prints line by line
@@ -39,6 +42,8 @@ class Intake:
         self._changed = threading.Condition()
         self._chunks: deque[bytes] = deque()  # the last one is empty once all has been read
         self._waiting = 0  # bytes
+        self._taken = self._last  # when something was taken last
+        self._given_up = False
         self._thread = threading.Thread(target=self._work, name="intake", daemon=True)
         self._thread.start()
 
@@ -61,9 +66,9 @@ class Intake:
             while not self._chunks:
                 self._changed.wait()
             data = self._chunks.popleft()
-            if self._waiting >= self._capacity:
-                self._changed.notify_all()
             self._waiting -= len(data)
+            self._taken = time.monotonic()
+            self._changed.notify_all()
             if not self._chunks:
                 os.read(self._ready, 1)
         return data
@@ -78,16 +83,20 @@ class Intake:
         """Gives up what has not been taken."""
         self.finish()
         with self._changed:
-            self._capacity = 1 << 62
+            self._given_up = True
             self._changed.notify_all()
         self._thread.join()
         for descriptor in (self._ready, self._tell, self._finished):
             os.close(descriptor)
 
+    def _full(self) -> bool:
+        stalled = time.monotonic() - self._taken > STALLED
+        return not self._given_up and self._waiting >= (self._capacity if stalled else min(USUAL, self._capacity))
+
     def _put(self, data: bytes) -> None:
         with self._changed:
-            while self._waiting >= self._capacity:
-                self._changed.wait()
+            while self._full():
+                self._changed.wait(STALLED)
             if not self._chunks:
                 os.write(self._tell, b"\0")
                 self._changed.notify_all()

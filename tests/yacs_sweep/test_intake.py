@@ -97,6 +97,23 @@ def test_what_waits_is_bounded(tmp_path: Path) -> None:
     assert taken == data
 
 
+def test_one_that_prints_too_fast_is_not_kept_in_memory() -> None:
+    pipe, end = os.pipe()
+    data = os.urandom(16 << 20)
+    writer = threading.Thread(target=write, args=(end, data))
+    taken, most = bytearray(), 0
+    with Intake(pipe) as intake:
+        writer.start()
+        while piece := intake.take():
+            taken.extend(piece)
+            most = max(most, intake._waiting)
+            time.sleep(0.01)  # what handling a piece takes
+    writer.join()
+    os.close(pipe)
+    assert taken == data
+    assert most < 2 * PIPE_SIZE
+
+
 def test_a_pipe_that_somebody_holds_open_ends_with_finish() -> None:
     pipe, end = os.pipe()
     with Intake(pipe) as intake:
