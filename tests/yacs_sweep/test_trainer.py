@@ -9,6 +9,7 @@ import pytest
 
 from yacs_sweep.errors import ConfigError
 from yacs_sweep.trainer import TrainerProfile, load_profile
+from yacs_sweep.trial import child_environment
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -198,3 +199,13 @@ metrics:
 )
 def test_single_mistakes(tmp_path: Path, text: str, expected: str) -> None:
     assert expected in "\n".join(problems(tmp_path, text))
+
+
+def test_environment_of_a_trial() -> None:
+    given = {"PATH": "/bin", "WANDB_API_KEY": "secret", "WANDB_MODE": "online"}
+    trial = child_environment({"EXTRA": "1"}, given)
+    assert trial == {
+        "PATH": "/bin", "EXTRA": "1", "WANDB_MODE": "disabled", "PYTHONUNBUFFERED": "1", "OMP_WAIT_POLICY": "passive",
+    }  # fmt: skip
+    assert child_environment({}, {"OMP_WAIT_POLICY": "active"})["OMP_WAIT_POLICY"] == "active"
+    assert child_environment({"OMP_WAIT_POLICY": "active"}, {})["OMP_WAIT_POLICY"] == "active"
