@@ -454,6 +454,6 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
     rows = []
     with contextlib.suppress(FileNotFoundError):
         for line in path.read_bytes().split(b"\n")[:-1]:
-            with contextlib.suppress(ValueError):
+            with contextlib.suppress(ValueError, AttributeError):
                 rows.append({key: number(value) for key, value in json.loads(line).items()})
     return rows

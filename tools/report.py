@@ -1,0 +1,12 @@
+#!/usr/bin/env python3
+"""Report what a sweep found: `python tools/report.py --help`."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from yacs_sweep.report.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,107 @@
+"""`tools/report.py`, installed as `yacs-sweep-report`: from a sweep's id to its report."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..errors import ConfigError, SweepError
+from ..options import Parser
+
+EPILOG = """\
+examples:
+  tools/report.py --sweep_id k3v9x2ab                       report.html and trials.csv in the sweep's folder
+  tools/report.py --sweep_id k3v9x2ab --format md           the same findings as text, for a pull request
+  tools/report.py --sweep_id team/project/k3v9x2ab --output out/report.html     a sweep of the W&B server
+"""
+
+
+def make_parser() -> Parser:
+    """The command line."""
+    program = "yacs-sweep-report" if Path(sys.argv[0]).name.startswith("yacs-sweep") else "report.py"
+    parser = Parser(
+        prog=program,
+        description="Report what a sweep found: a self-contained page, or text, JSON, CSV.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add("sweep_id", required=True, metavar="ID", help="ID, PROJECT/ID or ENTITY/PROJECT/ID")
+    parser.add(
+        "results_dir", metavar="DIR", help="results folder the sweep is in (default: ./log/sweep, or where it was)"
+    )
+    parser.add(
+        "source", choices=["auto", "local", "wandb"], default="auto", help="where to read it (default: local if there)"
+    )
+    parser.add("project", metavar="NAME", help="W&B project, where the id does not say it")
+    parser.add("entity", metavar="NAME", help="W&B user or team, where the id does not say it")
+    parser.add(
+        "format", choices=["html", "md", "json", "csv"], default="html", help="default: html, with trials.csv beside it"
+    )
+    parser.add("output", metavar="FILE", help="default: the sweep's folder; md, json and csv: the terminal")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command line; returns the exit status: 0, 1 (cannot be written), 2 (wrong usage, no such sweep)."""
+    options = make_parser().parse_args(argv)
+    try:
+        return report(options)
+    except ConfigError as error:
+        for problem in error.problems:
+            print(f"error: {problem}", file=sys.stderr)
+        return 2
+    except SweepError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def report(options: argparse.Namespace) -> int:
+    """Reads the sweep, writes or prints the report."""
+    from .source import read  # after the options: `--help` stays fast
+    from .summary import Findings
+    from .text import as_csv, as_json, as_markdown
+
+    sweep, folder = read(options)
+    findings = Findings.of(sweep)
+    if options.format != "html":
+        text = {"md": as_markdown, "json": as_json, "csv": as_csv}[options.format](findings)
+        if options.output is None:
+            _print(text)
+        else:
+            _write(Path(options.output), text)
+        return 0
+    from .page import page
+
+    name = "" if folder is not None else f"-{sweep.id}"
+    path = Path(options.output) if options.output else (folder or Path.cwd()) / f"report{name}.html"
+    if path.is_dir():
+        path = path / f"report{name}.html"
+    _write(path, page(findings))
+    table = path.with_name(path.name.replace("report", "trials", 1)).with_suffix(".csv")
+    _write(table if table != path.with_suffix(".csv") else path.with_name(f"{path.stem}-trials.csv"), as_csv(findings))
+    print(path)
+    return 0
+
+
+def _print(text: str) -> None:
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:  # `… | head`
+        sys.stdout = io.StringIO()
+
+
+def _write(path: Path, text: str) -> None:
+    from ..results import write_atomically
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, text, durable=False)
+    except OSError as error:
+        raise SweepError(f"cannot write {path}: {error.strerror}") from error

@@ -1,0 +1,65 @@
+"""Parameters as columns of numbers: what scale they are drawn on, and which values are categories."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from .data import Sweep, Trial, finite, text_of
+
+LOG_RATIO = 30.0  # of largest to smallest value, from which on a list of numbers is drawn on a logarithmic scale
+CATEGORIES = 24  # of a category axis; the rest is "other"
+
+
+@dataclass(frozen=True)
+class Column:
+    """One parameter over some trials."""
+
+    name: str
+    kind: str  # number or category
+    log: bool
+    levels: list[str]  # of a category, in order; empty for numbers
+    values: list[float | None]  # a number, or the place of its level; None where the trial has none
+
+    @property
+    def present(self) -> list[float]:
+        return [value for value in self.values if value is not None]
+
+    def at(self, value: float) -> float:
+        """Its place on the axis the parameter is drawn on."""
+        return math.log10(value) if self.log else value
+
+    @property
+    def conditional(self) -> bool:
+        return None in self.values
+
+
+def column(sweep: Sweep, name: str, trials: list[Trial]) -> Column:
+    """The parameter's values in these trials."""
+    raw: list[Any] = [trial.record.params.get(name) for trial in trials]
+    there = [name in trial.record.params for trial in trials]
+    given = [value for value, has in zip(raw, there, strict=True) if has]
+    if given and all(finite(value) for value in given):
+        numbers = [float(value) if has else None for value, has in zip(raw, there, strict=True)]
+        return Column(name, "number", _is_log(sweep, name, [float(value) for value in given]), [], numbers)
+    texts = [text_of(value) if has else None for value, has in zip(raw, there, strict=True)]
+    declared = sweep.declared(name)
+    listed = [text_of(value) for value in declared.values] if declared else []
+    seen = {text for text in texts if text is not None}
+    levels = [level for level in dict.fromkeys([*listed, *sorted(seen)]) if level in seen]
+    if len(levels) > CATEGORIES:
+        levels = [*levels[: CATEGORIES - 1], "other"]
+    place = {level: float(index) for index, level in enumerate(levels)}
+    values = [None if text is None else place.get(text, float(len(levels) - 1)) for text in texts]
+    return Column(name, "category", False, levels, values)
+
+
+def _is_log(sweep: Sweep, name: str, values: list[float]) -> bool:
+    if min(values) <= 0:
+        return False
+    declared = sweep.declared(name)
+    if declared is not None and "log" in declared.distribution:
+        return True
+    named = declared.distribution if declared is not None else ""
+    return named not in ("uniform", "q_uniform", "normal", "q_normal") and max(values) / min(values) >= LOG_RATIO

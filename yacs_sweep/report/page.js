@@ -1,0 +1,99 @@
+// The page's own script: theme, the plotting library (unpacked off the main thread), plots drawn as they come into view.
+"use strict";
+(() => {
+  const root = document.documentElement;
+  const data = JSON.parse(document.getElementById("data").textContent);
+  const system = matchMedia("(prefers-color-scheme: dark)");
+  let chosen = null;
+  try { chosen = localStorage.getItem("report-theme"); } catch { /* a page from a file may have no storage */ }
+
+  const pending = new Map();  // plots in view, or asked for, that are not drawn yet
+  const drawn = new Map();
+  let ready = false, working = false;
+
+  function theme() { return chosen || (system.matches ? "dark" : "light"); }
+  function applyTheme() {
+    root.dataset.theme = theme();
+    document.getElementById("theme").textContent = theme() === "dark" ? "Light" : "Dark";
+    for (const [element, draw] of drawn) pending.set(element, draw);
+    work();
+  }
+  document.getElementById("theme").addEventListener("click", () => {
+    chosen = theme() === "dark" ? "light" : "dark";
+    try { localStorage.setItem("report-theme", chosen); } catch { /* for this visit only */ }
+    applyTheme();
+  });
+  system.addEventListener("change", applyTheme);
+
+  const idle = window.requestIdleCallback ? (f) => requestIdleCallback(f, { timeout: 300 }) : (f) => setTimeout(f, 16);
+
+  // One plot a turn, so that the page answers in between.
+  function work() {
+    if (!ready || working || !pending.size) return;
+    working = true;
+    idle(() => {
+      const [element, draw] = pending.entries().next().value;
+      pending.delete(element);
+      try {
+        draw(element);
+        drawn.set(element, draw);
+        element.dataset.drawn = "yes";
+      } catch (error) {
+        element.textContent = "This plot could not be drawn: " + error.message;
+        console.error(error);
+      }
+      working = false;
+      work();
+    });
+  }
+
+  const plots = new Map();
+  const watcher = new IntersectionObserver((entries) => {
+    for (const entry of entries) {
+      if (!entry.isIntersecting) continue;
+      watcher.unobserve(entry.target);
+      pending.set(entry.target, plots.get(entry.target));
+    }
+    work();
+  }, { rootMargin: "400px 0px" });
+
+  const available = window.reportPlots(data);
+  for (const element of document.querySelectorAll(".plot[data-plot]")) {
+    plots.set(element, available[element.dataset.plot]);
+    watcher.observe(element);
+  }
+  window.report = {
+    drawAll() { for (const [element, draw] of plots) if (!drawn.has(element)) pending.set(element, draw); work(); },
+    get done() { return drawn.size === plots.size; },
+  };
+  addEventListener("beforeprint", () => window.report.drawAll());
+
+  async function library() {
+    const packed = document.getElementById("library");
+    const bytes = Uint8Array.from(atob(packed.textContent), (letter) => letter.charCodeAt(0));
+    packed.remove();
+    const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+    const script = document.createElement("script");
+    script.textContent = await new Response(stream).text();
+    idle(() => {
+      document.head.append(script);
+      ready = true;
+      work();
+    });
+  }
+
+  // Tables that show their first rows: the others on request.
+  for (const button of document.querySelectorAll("button[data-more]")) {
+    button.addEventListener("click", () => {
+      for (const row of document.querySelectorAll(button.dataset.more)) row.hidden = false;
+      button.remove();
+    });
+  }
+
+  applyTheme();
+  if (!plots.size) return;
+  requestAnimationFrame(() => setTimeout(() => library().catch((error) => {
+    for (const element of plots.keys()) element.textContent = "This browser cannot unpack the plots; the tables are complete.";
+    console.error(error);
+  })));
+})();
