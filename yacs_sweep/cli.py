@@ -25,7 +25,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         if is_batch(options.sweep_id) or len(options.sweep_config or ()) > 1:
             return run_batch(options)
-        plan = resume_plan(options) if options.sweep_id else make_plan(options)
+        if options.train_best:
+            from .best import train_best_plan
+
+            plan = train_best_plan(options)
+        else:
+            plan = resume_plan(options) if options.sweep_id else make_plan(options)
         for warning in plan.spec.warnings:
             print(f"warning: {printable(warning)}", file=sys.stderr)
         if options.dry_run:
@@ -35,7 +40,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             return 0
         from .run import run
 
-        return run(plan, options)
+        status = run(plan, options)
+        if options.train_best:
+            from .best import report
+
+            report(plan)
+        return status
     except ConfigError as error:
         for problem in error.problems:
             print(f"error: {printable(problem)}", file=sys.stderr)

@@ -84,6 +84,17 @@ def whole(text: str) -> int:
     return int(text)
 
 
+def keep(text: str) -> str:
+    """An argparse type: a policy of `keeping.Keep`."""
+    from .keeping import Keep
+
+    try:
+        Keep.parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return text
+
+
 def make_parser() -> Parser:
     """The parser of the whole command line."""
     parser = Parser(
@@ -115,6 +126,12 @@ def make_parser() -> Parser:
     add("seed", type=int, metavar="N", help="of random and bayes search")
     add("enqueue", metavar="FILE", help="points to try first: YAML or JSON list, or CSV (local controller)")
     add("from-sweep", metavar="ID", help="bayes learns from this sweep's results first: a local one's, or W&B's")
+
+    found = parser.add_argument_group("what comes of it")
+    add = _adder(parser, found)
+    add("train-best", metavar="ID", help="train the best configuration of that sweep with several seeds, full epochs")
+    add("seeds", type=positive(int), default=3, metavar="N", help="of --train-best (default: 3)")
+    add("keep", type=keep, metavar="best|top-N|all|none", help="whose checkpoints stay on disk (default: all)")
 
     where = parser.add_argument_group("where it runs and is recorded")
     add = _adder(parser, where)

@@ -264,7 +264,7 @@ def _checked(options: argparse.Namespace, known: SweepSpec | None, controller: s
     if first is not None and len(problems.found) == before:
         trainer = _trainer(problems, lambda: first, python, config, options.trailing)
     if trainer is not None:
-        problems.found += placed_problems(options, trainer[1], spec)
+        problems.found += placed_problems(options, trainer[1], spec) + keep_problems(options.keep, trainer[0])
     seed = random.SystemRandom().getrandbits(31) if options.seed is None else options.seed
     warm, learned = WarmStart(), tuple[str, ...]()
     if trainer is not None and spec is not None and controller == "local":
@@ -287,6 +287,7 @@ def _checked(options: argparse.Namespace, known: SweepSpec | None, controller: s
         entity=spec.entity or os.environ.get("WANDB_ENTITY") or _from_config(overrides, "WANDB.ENTITY"),
         cwd=str(Path.cwd()),
         target=capped(int(options.count) if options.count else spec.default_count, spec.run_cap),
+        keep=options.keep or "all",
     )
     fall_back = options.controller == "auto"
     notes += (*learned, *_cap_note(spec, options.count, 0), *_layout_notes(layout))
@@ -386,7 +387,7 @@ def resume_plan(options: argparse.Namespace) -> Plan:
     problems.end()
     assert trainer is not None
     profile, overrides, words, values = trainer
-    problems.found += check_parameters(spec, overrides)
+    problems.found += check_parameters(spec, overrides) + keep_problems(options.keep, profile)
     problems.end()
     settled = sum(record.settled for record in paths.records())
     if storage is not None and shared(storage):
@@ -410,6 +411,7 @@ def resume_plan(options: argparse.Namespace) -> Plan:
         storage=_masked(storage),
         wandb_mode=options.wandb_mode or old.wandb_mode,
         target=settled + count,
+        keep=options.keep or old.keep,
     )
     if options.optimize:
         spec = replace(spec, optimize=options.optimize)
@@ -430,6 +432,24 @@ def target_reached(spec: SweepSpec, paths: SweepPaths) -> bool:
         record.state == "finished" and record.value is not None and metric.reached(record.value)
         for record in paths.records()
     )
+
+
+def keep_problems(keep: str | None, profile: TrainerProfile) -> list[str]:
+    """Why checkpoints cannot be kept as `--keep` says."""
+    if keep in (None, "all") or profile.checkpoints:
+        return []
+    return [f"--keep {keep}: the trainer {profile.name} has no `checkpoints:` in its profile, such as ['*.pth']"]
+
+
+def resumed_trainer(
+    options: argparse.Namespace, old: LaunchFile, spec: SweepSpec
+) -> tuple[tuple[TrainerProfile, Overrides, list[str], dict[str, Any]], str | None, str | None]:
+    """The trainer of an existing sweep, its configuration file and interpreter. Raises ConfigError."""
+    problems = _Problems()
+    trainer, config, python = _resumed_trainer(problems, options, old, spec)
+    problems.end()
+    assert trainer is not None
+    return trainer, config, python
 
 
 def _resumed_trainer(

@@ -35,6 +35,7 @@ KEYS = (
     "axis",
     "metrics",
     "files",
+    "checkpoints",
 )
 _MERGED = ("aliases", "env")  # mappings of which each key is inherited by itself
 _LISTED = ("metrics", "files")  # lists: ones own come first, then the inherited
@@ -100,6 +101,7 @@ class ProfileReader:
             "python": self._python(),
             "wrap": self._placeholders("wrap"),
             "processes": self._processes(),
+            "checkpoints": self._checkpoints(),
         }
         self.problems += entries.problems
         return fields
@@ -219,6 +221,14 @@ class ProfileReader:
             if not _MODULE.fullmatch(module):
                 self.problem(f"{module!r} is not the name of a module", "preload", index)
         return modules
+
+    def _checkpoints(self) -> tuple[str, ...]:
+        patterns = self._words("checkpoints")
+        for index, pattern in enumerate(patterns):
+            if not pattern or os.path.isabs(pattern) or ".." in pattern.split("/") or pattern in ("*", "**"):
+                text = f"{pattern!r} is not a pattern of files in a trial's folder, such as '*.pth'"
+                self.problem(text, "checkpoints", index)
+        return patterns
 
     def _processes(self) -> int | None:
         value = self.data.get("processes")

@@ -31,6 +31,7 @@ WRITE_AT_ONCE = 100  # trials up to which summary.json is written whenever one s
 WRITE_SHARE = 20  # times as long as summary.json took to write, until it is written again
 SUMMARY_WAIT = 2.0  # seconds to wait for another launcher that writes summary.json
 STATES = ("running", "finished", "stopped", "failed", "killed", "lost")
+RESERVED = ("agents", "best", "wandb")  # folders of the sweep's own, beside its trials'
 ENDED_WELL = ("finished", "stopped")
 
 
@@ -103,7 +104,7 @@ def folder_name(name: str, fallback: str) -> str:
     Names come from a server other people can write to: no separators, no leading dot or dash, at most 80 characters.
     """
     clean = re.sub(r"[^A-Za-z0-9._-]+", "-", name).lstrip(".-")[:80]
-    if clean == name and clean:
+    if clean == name and clean and clean not in RESERVED:
         return name
     tail = re.sub(r"[^A-Za-z0-9_-]+", "-", fallback).strip("-")[:40] or "trial"
     return f"{clean}-{tail}" if clean else tail

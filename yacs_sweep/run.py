@@ -23,6 +23,7 @@ from .controllers.wandb_sweep import create as create_remote
 from .engines import make_engine
 from .engines.follow import hand_over
 from .errors import SweepError, printable
+from .keeping import Keep, Keeper
 from .launch import remember, save_spec
 from .locks import one_machine
 from .machine import Machine, machine
@@ -123,6 +124,9 @@ class Results:
         self.label = ""  # stands before trials' names where several sweeps run at the same time
         self.best_id: str | None = None
         self.metric = plan.spec.metric.name if plan.spec.metric else None
+        about = {"sweep_id": paths.sweep_id, "metric": self.metric, "goal": summary.goal}
+        keep = Keep.parse(plan.launch.keep)
+        self.keeper = Keeper(paths, plan.profile.checkpoints, keep, summary.goal, about)
 
     def on_trial(self, record: TrialRecord) -> None:
         """A trial has started or ended."""
@@ -140,11 +144,14 @@ class Results:
         return f"{record.name} reached the target: {metric.name} {record.value:.6g} (target {metric.target:g})"
 
     def update_best(self) -> None:
-        """Rewrites best.yml when another trial is the best."""
+        """Rewrites best.yml and best/ when another trial is the best; deletes checkpoints that are not to be kept."""
         best = self.summary.best()
-        if best is None or best.id == self.best_id:
-            return
-        self.best_id = best.id
+        if best is not None and best.id != self.best_id:
+            self.best_id = best.id
+            self._write_best(best)
+        self.keeper.update(best, self.summary.records.values())
+
+    def _write_best(self, best: TrialRecord) -> None:
         plan = self.plan
         config = plan.overrides.config_with(plan.launch.config_file, {**plan.trailing, **best.params})
         if key := plan.profile.output_dir_key:

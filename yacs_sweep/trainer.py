@@ -51,6 +51,7 @@ class TrainerProfile:
     processes: int | None = None
     files: tuple[FileSource, ...] = ()
     reference: str = ""
+    checkpoints: tuple[str, ...] = ()  # patterns of the files a trial may lose once it has ended
 
     @property
     def needs_config_file(self) -> bool:

@@ -5,6 +5,7 @@ Needs nothing but yacs, so that a trial takes a few hundredths of a second.
 
 import math
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -20,7 +21,8 @@ def say(text):
 
 def quality(cfg):
     """mAP in percent, best at a learning rate of 0.00035."""
-    return 80 * math.exp(-abs(math.log10(cfg.SOLVER.BASE_LR / 0.00035)))
+    chance = random.Random(cfg.SOLVER.SEED).gauss(0, cfg.TOY.NOISE)
+    return 80 * math.exp(-abs(math.log10(cfg.SOLVER.BASE_LR / 0.00035))) + chance
 
 
 def train(cfg):
@@ -31,6 +33,9 @@ def train(cfg):
             place = f"Epoch[{epoch}] Iteration[{iteration}/{cfg.TOY.ITERATIONS}]"
             say(f"{place} Loss: {loss:.3f}, Acc: {0.1 * epoch:.3f}, Base Lr: {rate:.2e}")
             time.sleep(cfg.TOY.SECONDS)
+        if cfg.TOY.CHECKPOINT:
+            with open(os.path.join(cfg.OUTPUT_DIR, f"model_{epoch}.pth"), "wb") as file:
+                file.write(os.urandom(cfg.TOY.CHECKPOINT))
         score = quality(cfg) * epoch / cfg.SOLVER.MAX_EPOCHS
         say(f"Validation Results - Epoch: {epoch}")
         say(f"mAP: {score:.1f}%")

@@ -13,6 +13,7 @@ from typing import Any, TypeGuard
 
 import yaml
 
+from ..best import SEEDS_FILE
 from ..errors import SweepError
 from ..launch import load_spec_of
 from ..parameter import Parameter
@@ -20,7 +21,6 @@ from ..results import SweepPaths, TrialRecord, best_of, rank, read_metrics
 from ..spec_model import SweepSpec
 
 POINTS = 80  # of a curve: more than a screen shows apart
-SEEDS_FILE = "seeds.json"  # of the best configuration, trained with several seeds
 TAIL = 16  # last values of the metric that are kept as they are, for the noise
 AXIS = "epoch"  # the x-axis where rows have it; else the step
 META = ("step", AXIS)  # of a row, not metrics
@@ -182,6 +182,7 @@ def read_local(paths: SweepPaths) -> Sweep:
     launch = read_json(paths.launch)
     metric = spec.metric.name if spec.metric else None
     trials = list(_trials(paths, metric))
+    found = list(paths.dir.parent.glob(f"{paths.sweep_id}-best*/{SEEDS_FILE}"))
     return Sweep(
         id=paths.sweep_id,
         name=spec.name or paths.sweep_id,
@@ -194,7 +195,7 @@ def read_local(paths: SweepPaths) -> Sweep:
         spec=spec,
         launch=launch,
         environment=read_json(paths.dir / "environment.json"),
-        seeds=read_json(SweepPaths(paths.base, f"{paths.sweep_id}-best").dir / SEEDS_FILE),
+        seeds=read_json(max(found, key=lambda path: path.stat().st_mtime)) if found else {},
         folder=str(paths.dir),
         best_files=sorted(path.name for path in (paths.dir / "best").glob("*") if path.is_file()),
     )

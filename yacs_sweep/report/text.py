@@ -98,7 +98,9 @@ def as_markdown(findings: Findings) -> str:
         lines += ["## What was searched", "", *_table(["parameter", "could be", "", "in the best trial"], searched), ""]
     if given := commands(sweep):
         lines += ["## How to repeat it", ""]
-        lines += [line for what, command in given for line in (f"{what}:", "", "```bash", command, "```", "")]
+        for what, command in given:
+            fence = "```" if "```" not in command else "`" * (max(map(len, re.findall("`+", command))) + 1)
+            lines += [f"{_plain(what)}:", "", f"{fence}bash", command, fence, ""]
     return "\n".join(lines).rstrip() + "\n"
 
 

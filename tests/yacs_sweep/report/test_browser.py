@@ -69,7 +69,8 @@ def test_odd_sweeps_draw_without_complaint(chromium: Page, files: dict[str, Path
     for name, path in files.items():
         chromium.show(path)
         for plot in drawn(chromium):
-            assert plot["marks"] > 0, (name, plot)
+            # Of a metric that is always the same there is no correlation.
+            assert plot["marks"] > 0 or (name, plot["name"]) == ("same_values", "correlation"), plot
             assert "could not be drawn" not in plot["text"], (name, plot)
         assert chromium.messages() == [], name
         assert chromium.run("return document.querySelectorAll('img, b > script').length") == 0

@@ -1,0 +1,121 @@
+"""`--train-best`: full epochs, fresh seeds, mean and standard deviation; gone on with like every sweep."""
+
+from __future__ import annotations
+
+import json
+import signal
+import statistics
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.sweeping import GRID, TOY, Ran, start, sweep, write_sweep
+
+QUIET = ("--wandb-mode", "disabled", "--controller", "local")
+
+
+def searched(folder: Path, *words: str, **changes: Any) -> tuple[Ran, str]:
+    """A sweep of the toy trainer that has ended, and its id."""
+    ran = sweep(folder, "--sweep-config", write_sweep(folder, {**GRID, **changes}), *QUIET, *words)
+    assert ran.code == 0, ran.out + ran.err
+    return ran, ran.dir.name
+
+
+def seeds(folder: Path, name: str) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((folder / "log/sweep/sweep" / name / "seeds.json").read_text())
+    return content
+
+
+def commands(folder: Path, name: str) -> list[list[str]]:
+    return [
+        json.loads(path.read_text())["command"]
+        for path in sorted((folder / "log/sweep/sweep" / name).glob("trial-*/trial.json"))
+    ]
+
+
+def test_the_best_is_trained_for_all_epochs_with_seeds_the_search_did_not_use(tmp_path: Path) -> None:
+    _, name = searched(tmp_path, "SOLVER.MAX_EPOCHS", "1", "TOY.NOISE", "1.0", "SOLVER.SEED", "7")
+    ran = sweep(tmp_path, "--train-best", name, "--seeds", "4", config=None, trainer=None)
+    assert ran.code == 0, ran.out + ran.err
+    assert "SOLVER.MAX_EPOCHS: the configuration's own, not the 1 of the search" in ran.out
+    content = seeds(tmp_path, f"{name}-best")
+    assert [trial["seed"] for trial in content["trials"]] == [8, 9, 10, 11]
+    for words in commands(tmp_path, f"{name}-best"):
+        given = dict(zip(words[3::2], words[4::2], strict=False))
+        assert given["SOLVER.BASE_LR"] == "0.00035" and given["TOY.NOISE"] == "1.0" and "SOLVER.MAX_EPOCHS" not in given
+    values = [trial["value"] for trial in content["trials"]]
+    found = content["metrics"]["val/mAP"]
+    assert found["values"] == values and len(set(values)) == 4
+    assert found["mean"] == pytest.approx(sum(values) / 4)
+    assert found["std"] == pytest.approx(statistics.stdev(values))  # n - 1
+    assert next(iter(content["metrics"])) == "val/mAP" and "epoch" not in content["metrics"]
+    assert f"{found['mean']:.4g}" in ran.out and f"{found['std']:.4g}" in ran.out
+    # The second epoch was trained: the toy's mAP is the share of epochs done.
+    rows = (tmp_path / "log/sweep/sweep" / f"{name}-best" / "trial-0000" / "metrics.jsonl").read_text()
+    assert '"epoch": 2' in rows
+    # Again: there is nothing to do, and the same answer.
+    again = sweep(tmp_path, "--train-best", name, "--seeds", "4", config=None, trainer=None)
+    assert again.code == 0, again.out + again.err
+    assert seeds(tmp_path, f"{name}-best") == content
+
+
+def test_epochs_that_were_searched_are_kept_and_words_given_count_more(tmp_path: Path) -> None:
+    parameters = {"base_lr": {"values": [0.0001, 0.001]}, "max_epochs": {"values": [1, 3]}, "margin": {"value": 0.5}}
+    _, name = searched(tmp_path, parameters=parameters)
+    ran = sweep(tmp_path, "--train-best", name, "--seeds", "1", "SOLVER.MARGIN", "0.7", config=None, trainer=None)
+    assert ran.code == 0, ran.out + ran.err
+    assert "was searched, and is kept" in ran.out
+    (words,) = commands(tmp_path, f"{name}-best")
+    assert words[words.index("SOLVER.MARGIN") + 1] == "0.7" and words.count("SOLVER.MARGIN") == 1
+    assert words[words.index("SOLVER.MAX_EPOCHS") + 1] in ("1", "3")
+    assert seeds(tmp_path, f"{name}-best")["metrics"]["val/mAP"]["std"] is None  # of one value there is none
+    # Another configuration is another folder.
+    other = sweep(tmp_path, "--train-best", name, "--seeds", "1", "SOLVER.MAX_EPOCHS", "2", config=None, trainer=None)
+    assert other.code == 0, other.out + other.err
+    (words,) = commands(tmp_path, f"{name}-best-2")
+    assert words[words.index("SOLVER.MAX_EPOCHS") + 1] == "2"
+
+
+def test_seeds_that_were_interrupted_are_gone_on_with(tmp_path: Path) -> None:
+    _, name = searched(tmp_path)
+    words = ("--train-best", name, "--seeds", "2", "TOY.SECONDS", "0.3")
+    launcher = start(tmp_path, *words, config=None, trainer=None)
+    folder = tmp_path / "log/sweep/sweep" / f"{name}-best"
+    deadline = time.monotonic() + 60
+    while not list(folder.glob("trial-0001/trial.json")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    launcher.send_signal(signal.SIGINT)
+    assert launcher.wait(60) == 130
+    assert launcher.stdout is not None
+    launcher.stdout.close()
+    assert len(seeds(tmp_path, f"{name}-best")["metrics"]["val/mAP"]["values"]) == 1
+    again = sweep(tmp_path, *words, config=None, trainer=None)
+    assert again.code == 0, again.out + again.err
+    assert len(seeds(tmp_path, f"{name}-best")["metrics"]["val/mAP"]["values"]) == 2
+
+
+def test_mistakes_are_told_before_anything_starts(tmp_path: Path) -> None:
+    refused = sweep(tmp_path, "--train-best", "nosuch12", config=None, trainer=None)
+    assert refused.code == 2 and "--train-best nosuch12: no such sweep" in refused.err
+    failing = sweep(tmp_path, "--sweep-config", write_sweep(tmp_path, GRID), *QUIET, "TOY.MODE", "crash")
+    name = failing.dir.name
+    refused = sweep(tmp_path, "--train-best", name, config=None, trainer=None)
+    assert refused.code == 2 and "no trial of it has finished with a value" in refused.err
+    refused = sweep(tmp_path, "--train-best", name, "--sweep_id", name, config=None, trainer=None)
+    assert refused.code == 2 and "--sweep_id: --train-best trains what a sweep has found" in refused.err
+    assert [path.name for path in (tmp_path / "log/sweep/sweep").iterdir()] == [name]
+
+
+def test_a_trainer_without_a_seed_is_trained_once_or_refused(tmp_path: Path) -> None:
+    profile = tmp_path / "bare.yaml"
+    text = (TOY / "toy.yaml").read_text().replace("  seed: SOLVER.SEED\n", "").replace("cwd: .", f"cwd: {TOY}")
+    profile.write_text(text.replace("schema: defaults.py:_C\n", ""))
+    ran = sweep(tmp_path, "--sweep-config", write_sweep(tmp_path, GRID), *QUIET, trainer=profile)
+    assert ran.code == 0, ran.out + ran.err
+    name = ran.dir.name
+    refused = sweep(tmp_path, "--train-best", name, config=None, trainer=None)
+    assert refused.code == 2 and "--seeds 3: the trainer bare has no alias `seed`" in refused.err
+    once = sweep(tmp_path, "--train-best", name, "--seeds", "1", config=None, trainer=None)
+    assert once.code == 0, once.out + once.err

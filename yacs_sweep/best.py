@@ -1,0 +1,246 @@
+"""`--train-best`: the best configuration of a sweep, trained with several seeds.
+
+The seeds are a small sweep of their own, a grid over the seed in the folder `{sweep id}-best`: so they are guarded, read,
+stopped and gone on with as every trial is.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from .errors import ConfigError
+from .keeping import last_values
+from .launch import LaunchFile, find_sweep, load_spec_of
+from .overrides import Overrides
+from .plan import Plan, check_parameters, keep_problems, result_bases, resumed_trainer
+from .results import SweepPaths, TrialRecord, best_of, to_json, write_atomically
+from .spec import SweepSpec
+from .trainer import TrainerProfile
+
+SEEDS_FILE = "seeds.json"
+EPOCHS, SEED = "max_epochs", "seed"  # aliases of a trainer profile that are known here by their meaning
+FORBIDDEN = (
+    "sweep_config",
+    "sweep_id",
+    "lr_values",
+    "wd_values",
+    "custom_params",
+    "method",
+    "metric",
+    "goal",
+    "enqueue",
+)
+
+
+def train_best_plan(options: argparse.Namespace) -> Plan:
+    """The small sweep that trains the best configuration.
+
+    Raises:
+        ConfigError: with every mistake found.
+    """
+    clash = [f"--{name}" for name in FORBIDDEN if getattr(options, name)]
+    if clash:
+        raise ConfigError(f"{', '.join(clash)}: --train-best trains what a sweep has found; leave it out")
+    paths = find_sweep(options.train_best, result_bases(options))
+    if paths is None:
+        looked = ", ".join(str(base / "sweep") for base in result_bases(options))
+        raise ConfigError(
+            f"--train-best {options.train_best}: no such sweep (looked in {looked}; --results_dir names another)"
+        )
+    old, spec = LaunchFile.load(paths), load_spec_of(paths)
+    best = best_of(paths.records(), spec.metric.goal if spec.metric else "minimize")
+    if best is None or spec.metric is None:
+        raise ConfigError(f"--train-best {options.train_best}: no trial of it has finished with a value")
+    trainer, config, python = resumed_trainer(options, old, spec)
+    profile, overrides, _, given = trainer
+    _, before = overrides.trailing(list(old.trailing))
+    given = given if options.trailing else {}
+    if profile.overrides != "yacs":
+        before, given = _foreign(old.trailing), _foreign(options.trailing)
+    words, fixed, notes = _configuration(best, spec, profile, overrides, before, given)
+    seeds = _seeds(int(options.seeds), paths, profile, overrides, {**before, **given})
+    parameters: dict[str, Any] = {name: {"value": value} for name, value in fixed.items()}
+    if seeds:
+        parameters[SEED] = {"values": seeds}
+    if not parameters:
+        raise ConfigError(
+            f"--train-best {options.train_best}: the sweep has no parameter; train the configuration itself"
+        )
+    metric = {"name": spec.metric.name, "goal": spec.metric.goal}
+    described = {"name": f"{spec.name}-best", "method": "grid", "metric": metric, "parameters": parameters}
+    kept = {key: value for key, value in spec.to_dict().items() if key in ("optimize", "program", "command")}
+    small = SweepSpec.from_dict({**described, **kept, "results_dir_base": str(paths.base)}, "--train-best")
+    mode = options.wandb_mode or ("online" if old.controller == "wandb" else old.wandb_mode)
+    launch = replace(
+        old,
+        controller="local",
+        storage=None,
+        config_file=config,
+        python=python,
+        trailing=tuple(words),
+        wandb_mode=mode,
+        target=max(1, len(seeds)),
+        keep=options.keep or "all",
+    )
+    if problems := keep_problems(launch.keep, profile):
+        raise ConfigError(problems)
+    where = _folder(paths, small, launch)
+    done = sum(record.settled for record in where.records()) if where.launch.is_file() else 0
+    notes = (f"best of sweep {paths.sweep_id}: {best.name}, {spec.metric.name} {best.value:.6g}", *notes)
+    if seeds:
+        notes += (f"seeds {', '.join(map(str, seeds))}: none the search has used",)
+    values = overrides.trailing(words)[1]
+    check = check_parameters(small, overrides)
+    if check:
+        raise ConfigError(check)
+    return Plan(small, launch, profile, overrides, values, launch.target - done, paths=where, notes=notes)
+
+
+def _configuration(
+    best: TrialRecord,
+    spec: SweepSpec,
+    profile: TrainerProfile,
+    overrides: Overrides,
+    before: Mapping[str, Any],
+    given: Mapping[str, Any],
+) -> tuple[list[str], dict[str, Any], tuple[str, ...]]:
+    """What sets the best configuration apart from the base one: words for every trial, parameters; and lines that say
+    what was done about the epochs.
+
+    Epochs the search fixed (a constant, or a word given to every trial) are those of a cheap search: the base
+    configuration's count. Epochs that were searched belong to what was found.
+    """
+    seed, epochs = profile.aliases.get(SEED), profile.aliases.get(EPOCHS)
+    searched = {overrides.key_for(item.name) for item in spec.parameters if item.distribution != "constant"}
+    notes: tuple[str, ...] = ()
+    words: dict[str, Any] = {}
+    params: dict[str, Any] = {}
+    for target, source in ((words, before), (params, best.params)):
+        for name, value in source.items():
+            key = overrides.key_for(name)
+            if key in given or key == seed:
+                continue
+            if key == epochs and key not in searched:
+                notes += (f"{name}: the configuration's own, not the {value} of the search ({key} N sets another)",)
+                continue
+            if key == epochs:
+                notes += (f"{name}: {value} was searched, and is kept ({key} N sets another)",)
+            target[name] = value
+    return overrides.words({**words, **given}), params, notes
+
+
+def _foreign(words: Sequence[str]) -> dict[str, str]:
+    """What key=value and --key=value words set, by key: of trainers that take no KEY VALUE pairs."""
+    pairs = (word.lstrip("-+").partition("=") for word in words)
+    return {key: value for key, equals, value in pairs if equals}
+
+
+def _seeds(
+    count: int,
+    paths: SweepPaths,
+    profile: TrainerProfile,
+    overrides: Overrides,
+    trailing: Mapping[str, Any],
+) -> list[int]:
+    """Seeds behind the one the search used: what was chosen on a seed looks better on it than it is."""
+    key = profile.aliases.get(SEED)
+    if key is None:
+        if count > 1:
+            raise ConfigError(
+                f"--seeds {count}: the trainer {profile.name} has no alias `seed`; add `aliases: {{seed: KEY}}` to its "
+                "profile, or --seeds 1"
+            )
+        return []
+    base = trailing.get(key, overrides.schema.values.get(key, 0) if overrides.schema else 0)
+    used = {
+        value for record in paths.records() for name, value in record.params.items() if overrides.key_for(name) == key
+    }
+    first = max([int(value) for value in (base, *used) if isinstance(value, int)], default=0) + 1
+    return list(range(first, first + count))
+
+
+def _folder(paths: SweepPaths, spec: SweepSpec, launch: LaunchFile) -> SweepPaths:
+    """The folder of these seeds: one that was begun with the same configuration, else the next free one."""
+    number = 1
+    while True:
+        found = SweepPaths(paths.base, f"{paths.sweep_id}-best{'' if number == 1 else f'-{number}'}")
+        if not found.launch.is_file():
+            return found
+        before = LaunchFile.load(found)
+        same = (before.trailing, before.config_file) == (launch.trailing, launch.config_file)
+        if same and load_spec_of(found).to_dict() == spec.to_dict():
+            return found
+        number += 1
+
+
+# -- what came of it --------------------------------------------------------------------------------------------------
+
+
+def summarize(paths: SweepPaths, metric: str, origin: str) -> dict[str, Any]:
+    """Mean and standard deviation (n - 1) over the finished trials, of every metric's last value; of the sweep's own
+    metric, of what the sweep optimises."""
+    trials = list(paths.records())
+    finished = [record for record in trials if record.state == "finished"]
+    values: dict[str, list[float]] = {}
+    for record in finished:
+        row = {**last_values(paths.trial(record.name)), metric: record.value}
+        for name, value in row.items():
+            if isinstance(value, int | float) and not isinstance(value, bool) and name != "epoch":
+                values.setdefault(name, []).append(float(value))
+    return {
+        "sweep_id": paths.sweep_id,
+        "best": origin,
+        "metric": metric,
+        "trials": [
+            {
+                "name": item.name,
+                "seed": item.params.get(SEED),
+                "state": item.state,
+                "value": item.value,
+                "dir": item.dir,
+            }
+            for item in trials
+        ],
+        "metrics": {name: spread(values[name]) for name in sorted(values, key=lambda name: (name != metric, name))},
+    }
+
+
+def spread(values: list[float]) -> dict[str, Any]:
+    """Mean and standard deviation; None for what cannot be told."""
+    usable = all(math.isfinite(value) for value in values)
+    return {
+        "mean": statistics.fmean(values) if usable else None,
+        "std": statistics.stdev(values) if usable and len(values) > 1 else None,
+        "values": values,
+    }
+
+
+def table(content: Mapping[str, Any]) -> str:
+    """`summarize`'s metrics for a terminal."""
+    rows = [["metric", "mean", "± std", "n"]]
+    for name, found in content["metrics"].items():
+        cells = ["–" if found[key] is None else f"{found[key]:.4g}" for key in ("mean", "std")]
+        rows.append([name, *cells, str(len(found["values"]))])
+    widths = [max(len(row[place]) for row in rows) for place in range(4)]
+    lines = ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows]
+    lines.insert(1, "  ".join("─" * size for size in widths))
+    return "\n".join(lines)
+
+
+def report(plan: Plan) -> Path:
+    """Writes seeds.json and prints the table; returns the file."""
+    paths, metric = plan.paths, plan.spec.metric
+    assert paths is not None and metric is not None
+    origin = paths.sweep_id.rpartition("-best")[0]
+    content = summarize(paths, metric.name, origin)
+    path = paths.dir / SEEDS_FILE
+    write_atomically(path, to_json(content, indent=1) + "\n")
+    print(table(content) if content["metrics"] else "no seed has finished", flush=True)
+    print(f"[sweep] mean and standard deviation over seeds: {path}", flush=True)
+    return path
