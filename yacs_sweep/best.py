@@ -18,7 +18,8 @@ from .errors import ConfigError
 from .keeping import last_values
 from .launch import LaunchFile, find_sweep, load_spec_of
 from .overrides import Overrides
-from .plan import Plan, check_parameters, keep_problems, result_bases, resumed_trainer
+from .placing import check_parameters
+from .plan import Plan, keep_problems, result_bases, resumed_trainer
 from .results import SweepPaths, TrialRecord, best_of, to_json, write_atomically
 from .spec import SweepSpec
 from .trainer import TrainerProfile

@@ -119,8 +119,8 @@ def _runs(remote: RemoteSweep, metric: str | None) -> list[dict[str, Any]]:
     except subprocess.TimeoutExpired:
         raise SweepError(f"W&B did not give the runs of {remote.id} within {TIMEOUT / 60:.0f} min") from None
     try:
-        answer = json.loads(done.stdout.splitlines()[-1])
-    except (ValueError, IndexError):
+        answer = json.loads(done.stdout.rstrip("\n").rpartition("\n")[2])  # not splitlines: texts hold other separators
+    except ValueError:
         lines = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
         raise SweepError(f"W&B's client failed: {lines[-1][:300]}") from None
     if "error" in answer:
@@ -141,7 +141,7 @@ def main() -> None:
         answer: dict[str, Any] = {"runs": _read(request["path"], request["metric"])}
     except Exception as error:
         answer = {"error": reason_of(error)}
-    data = memoryview(to_json(answer).replace("\n", " ").encode() + b"\n")
+    data = memoryview(to_json(answer).encode() + b"\n")
     while data:
         data = data[os.write(answer_to, data) :]
     os._exit(0)  # the client's own exit can wait for a server that does not answer
