@@ -445,7 +445,7 @@ def resumed_trainer(
     options: argparse.Namespace, old: LaunchFile, spec: SweepSpec
 ) -> tuple[tuple[TrainerProfile, Overrides, list[str], dict[str, Any]], str | None, str | None]:
     """The trainer of an existing sweep, its configuration file and interpreter. Raises ConfigError."""
-    problems = _Problems()
+    problems = Problems()
     trainer, config, python = _resumed_trainer(problems, options, old, spec)
     problems.end()
     assert trainer is not None

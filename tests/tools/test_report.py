@@ -73,6 +73,7 @@ def test_a_sweep_of_the_wandb_server_here_and_from_another_machine(tmp_path: Pat
         other = tmp_path / "other"
         other.mkdir()
         next(iter(server.state.runs.values())).attributes["displayName"] = HOSTILE
+        env = logged_in(server, other)
         done = report(other, "--sweep_id", f"tester/p/{name}", "--format", "json", env=env)
         assert done.returncode == 0, done.stderr
         there = json.loads(done.stdout)
@@ -86,9 +87,10 @@ def test_a_sweep_of_the_wandb_server_here_and_from_another_machine(tmp_path: Pat
         assert "<img" not in text and (other / f"trials-{name}.csv").is_file()
         # Without the server the folder will do, and the page says what may be missing.
         server.close()
+        env = logged_in(server, tmp_path)
         local = report(tmp_path, "--sweep_id", name, "--source", "local", "--format", "json", env=env)
         assert "trials that other machines ran are missing" in json.loads(local.stdout)["notes"][0]
-        gone = report(other, "--sweep_id", f"tester/p/{name}", env=env)
+        gone = report(other, "--sweep_id", f"tester/p/{name}", env=logged_in(server, other))
         assert gone.returncode == 2 and "cannot be used" in gone.stderr and "Traceback" not in gone.stderr
         server.reopen()
 
@@ -96,9 +98,10 @@ def test_a_sweep_of_the_wandb_server_here_and_from_another_machine(tmp_path: Pat
 def test_a_failed_and_an_unfinished_run_of_the_server(tmp_path: Path) -> None:
     with start_server() as server:
         ran = sweep(server, tmp_path, *new_sweep(tmp_path, grid(0.001)), "TOY.MODE", "crash")
-        name, env = ran.dir.name, logged_in(server, tmp_path)
+        name = ran.dir.name
         other = tmp_path / "other"
         other.mkdir()
+        env = logged_in(server, other)
         found = json.loads(report(other, "--sweep_id", f"tester/p/{name}", "--format", "json", env=env).stdout)
         assert found["counts"] == {"failed": 1} and found["best"] is None
         (group,) = found["failures"]
