@@ -90,8 +90,12 @@ def controller_alone(url: str, agents: int, seconds: float, method: str, home: s
     sweep = f"s{time.monotonic_ns()}"
     spec = SweepSpec.from_dict({**SPEC, "method": method}, "spec")
     launch = LaunchFile("local", None, "toy", None, (), 1, None, "disabled", None, None, home, 10**6)
-    SharedSweep(url, sweep).describe(spec, launch, WarmStart())
-    context = multiprocessing.get_context("spawn")
+    shared = SharedSweep(url, sweep)
+    shared.describe(spec, launch, WarmStart())
+    shared.database.engine.dispose()
+    import yacs_sweep.controllers.local  # noqa: F401  (once, not in each agent)
+
+    context = multiprocessing.get_context("fork")
     barrier, out = context.Barrier(agents), context.Queue()
     common = (url, sweep, method, home, barrier, seconds, out)
     workers = [context.Process(target=ask_and_tell, args=(place, *common)) for place in range(agents)]

@@ -39,7 +39,7 @@ print("from", done, flush=True)
 def save(*_):
     state.write_text(str(done)); sys.exit(143)
 signal.signal(signal.SIGTERM, save)
-while done < 200:
+while done < 150:
     time.sleep(0.5); done += 1
 print("mAP: 1.5%")
 """

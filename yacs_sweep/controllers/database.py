@@ -28,7 +28,7 @@ LEASE_VARIABLE = "YACS_SWEEP_LEASE"
 LEASE = 60.0  # seconds after its last sign of life at which an agent's trial is given to another
 OUTAGE_VARIABLE = "YACS_SWEEP_OUTAGE"
 OUTAGE = 1800.0  # seconds an agent waits for a database that does not answer
-TURN_WAIT = "10s"  # in the queue for the lock, until the waiting agent has a look around and queues again
+TURN_WAIT = "30s"  # in the queue for the lock, until the waiting agent has a look around and queues again
 TURN_IDLE = 20.0  # seconds at least that the lock's holder may think; then the server takes it for stopped
 
 _metadata = sa.MetaData()
@@ -122,6 +122,13 @@ def first_line(error: BaseException) -> str:
     return lines[0] if lines else type(error).__name__
 
 
+def queueing(error: BaseException) -> bool:
+    """Whether it only took too long until it was one's turn."""
+    while error.__cause__ is not None and not isinstance(error, sa.exc.DBAPIError):
+        error = error.__cause__
+    return isinstance(error, sa.exc.DBAPIError) and getattr(error.orig, "sqlstate", None) == "55P03"
+
+
 def disconnected(error: BaseException) -> bool:
     """Whether the database could not be reached, or broke off: worth another try."""
     seen: BaseException | None = error
@@ -129,8 +136,8 @@ def disconnected(error: BaseException) -> bool:
         if isinstance(seen, sa.exc.DBAPIError):
             state = getattr(seen.orig, "sqlstate", None)
             # 08: connection; 57P: shutting down, starting up; 53: too many connections; 25P03: idle in a transaction;
-            # 40: deadlock, serialization; 55P03: the lock's queue took too long.
-            known = state is not None and state.startswith(("08", "57P", "53", "25P03", "40", "55P03"))
+            # 40: deadlock, serialization.
+            known = state is not None and state.startswith(("08", "57P", "53", "25P03", "40"))
             return (
                 seen.connection_invalidated
                 or known
@@ -315,13 +322,19 @@ class Database:
 
     # -- trials -----------------------------------------------------------------------------------------------------
 
-    def start(self, record: TrialRecord, agent: str) -> None:
-        """Notes a trial that runs. Once more after a broken connection does no harm."""
+    def start(self, record: TrialRecord, agent: str) -> bool:
+        """Notes a trial that runs; False when the agent's lease was taken, and its trial with it. Once more after a broken
+        connection does no harm."""
         from sqlalchemy.dialects.postgresql import insert
 
         values = {"sweep": self.sweep, "number": record.number, "agent": agent, **_columns(record)}
+        # Locked, so that who takes the lease sees the trial, or the trial that the lease was taken.
+        lease = sa.select(_agents.c.agent).where(self._agent(agent), sa.not_(_agents.c.lost)).with_for_update(read=True)
         with self.engine.begin() as connection:
+            if connection.execute(lease).first() is None:
+                return False
             connection.execute(insert(_trials).values(values).on_conflict_do_nothing())
+        return True
 
     def end(self, connection: sa.Connection, record: TrialRecord, agent: str | None = None) -> Written:
         """Notes how a trial that runs ended; refused when it has ended already, or belongs to another than `agent`."""

@@ -19,7 +19,7 @@ from sqlalchemy import orm
 from ..errors import SweepError
 from ..locks import KERNEL, agent_lives, exclusive
 from ..results import SweepPaths, TrialRecord, mark_lost
-from .database import Database, StorageGone, Written, disconnected, first_line, outage_wanted
+from .database import Database, StorageGone, Written, disconnected, first_line, outage_wanted, queueing
 from .lease import Lease
 from .storage import open_shared, open_storage
 
@@ -87,8 +87,8 @@ class Ledger(Protocol):
     def ended(self, record: TrialRecord) -> Written:
         """The agent's trial has ended. Within `together` or `exclusively`."""
 
-    def lose(self, record: TrialRecord) -> None:
-        """Its agent died while the trial ran."""
+    def lose(self, record: TrialRecord) -> bool:
+        """Its agent died while the trial ran; False when the agent has told its end in the meantime."""
 
     def wait_for_others(self) -> bool:
         """Whether this agent is to wait until the others' trials have ended, in case one is lost."""
@@ -156,8 +156,9 @@ class Folder:
     def ended(self, record: TrialRecord) -> Written:
         return "now"  # trial.json says it
 
-    def lose(self, record: TrialRecord) -> None:
+    def lose(self, record: TrialRecord) -> bool:
         mark_lost(record, self.paths)
+        return True
 
     def wait_for_others(self) -> bool:
         return False
@@ -190,9 +191,9 @@ class Shared:
         self._connection: sa.Connection | None = None
         self._lost: frozenset[str] = frozenset()
         self._living: frozenset[str] | None = None  # once looked around
-        self._backend: RDBStorage = self.patiently(lambda: open_shared(url))
-        self.storage: BaseStorage = self._backend
-        self.database = Database(self._backend.engine, paths.sweep_id)
+        self.backend: RDBStorage = self.patiently(lambda: open_shared(url))
+        self.storage: BaseStorage = self.backend
+        self.database = Database(self.backend.engine, paths.sweep_id)
         found = self.patiently(self.database.description)
         if found is None:
             raise SweepError(f"the database does not know sweep {paths.sweep_id} any more")
@@ -208,10 +209,17 @@ class Shared:
             try:
                 result = step()
             except Exception as error:
+                if queueing(error):  # many agents, and a storage that is well
+                    if self._stopping():
+                        raise StorageGone("the agent left before it was its turn to tell the storage") from error
+                    if self._turn is not None:
+                        self._turn.alive()
+                    started = time.monotonic()
+                    continue
                 if not disconnected(error):
                     raise
                 waited = time.monotonic() - started
-                if waited > self._outage or (self._turn is not None and self._turn.stopping() and waited > PAUSE):
+                if waited > self._outage or (self._stopping() and waited > PAUSE):
                     raise StorageGone(
                         f"the storage has not answered for {waited:.0f} s ({first_line(error)}); what was done is kept in "
                         f"{self.paths.dir}: go on with the sweep when it is back"
@@ -229,6 +237,9 @@ class Shared:
             if told:
                 self._note(f"the storage answers again, after {time.monotonic() - started:.0f} s")
             return result
+
+    def _stopping(self) -> bool:
+        return self._turn is not None and self._turn.stopping()
 
     def _note(self, text: str) -> None:
         if self._turn is not None:
@@ -255,13 +266,13 @@ class Shared:
     @contextlib.contextmanager
     def _joined(self, connection: sa.Connection) -> Iterator[None]:
         """Makes Optuna's reads and writes part of the connection's transaction."""
-        own = self._backend.scoped_session
+        own = self.backend.scoped_session
         maker = orm.sessionmaker(bind=connection, join_transaction_mode="rollback_only")
-        self._backend.scoped_session, self._connection = orm.scoped_session(maker), connection
+        self.backend.scoped_session, self._connection = orm.scoped_session(maker), connection
         try:
             yield
         finally:
-            self._backend.scoped_session, self._connection = own, None
+            self.backend.scoped_session, self._connection = own, None
 
     def about(self) -> dict[str, Any]:
         return {"agent": self.lease.name, "host": socket.gethostname()}
@@ -298,25 +309,28 @@ class Shared:
             local = _on_disk(self.paths, record.name)
             # Its agent was killed after trial.json and before it could tell the database.
             if local is not None and (local.id, local.host) == (record.id, record.host) and local.state != "running":
-                self.database.end(self._connection, local)
+                if self.database.end(self._connection, local) == "refused":
+                    return self.database.record(self._connection, number)
                 return local
         return record
 
     def started(self, record: TrialRecord) -> None:
-        self.patiently(lambda: self.database.start(record, self.lease.name))
+        if not self.patiently(lambda: self.database.start(record, self.lease.name)):
+            self.lease.taken = True
 
     def ended(self, record: TrialRecord) -> Written:
         assert self._connection is not None
         return self.database.end(self._connection, record, self.lease.name)
 
-    def lose(self, record: TrialRecord) -> None:
+    def lose(self, record: TrialRecord) -> bool:
         assert self._connection is not None
+        record.lose()
+        if self.database.end(self._connection, record) == "refused":
+            return False
         local = _on_disk(self.paths, record.name)
         if local is not None and local.id == record.id and local.state == "running":
-            mark_lost(record, self.paths)
-        else:
-            record.lose()
-        self.database.end(self._connection, record)
+            record.save(self.paths.trial(record.name))
+        return True
 
     def wait_for_others(self) -> bool:
         assert self._connection is not None

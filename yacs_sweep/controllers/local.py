@@ -27,7 +27,7 @@ from .ledger import Folder, LeaseTaken, Ledger, Shared
 from .sampling import END, MAX_DRAWS, Chooser
 from .space import Space
 from .stopping import StoppingRule, make_rule
-from .storage import Embedded
+from .storage import Embedded, changed_trials
 
 # What of a trial the storage keeps beside Optuna's own fields.
 ATTRIBUTE = "trial"
@@ -90,6 +90,7 @@ class LocalController:
         self.paths, self.spec, self.agent, self.seed, self.recorder = paths, spec, agent, seed, recorder
         self.runs, self.target = runs, target
         self._turn: Turn | None = None
+        self._imputes = spec.metric is not None and spec.metric.imputes_logged  # what running trials have logged counts
         self.lost_limit = max(1, retries)
         self.space = Space(spec.parameters, listed=spec.method == "grid")
         self.goal = spec.metric.goal if spec.metric else "minimize"
@@ -257,8 +258,16 @@ class LocalController:
             for number in sorted(self._open):
                 self._note(number, storage.get_trial(self._known[number]._trial_id))
             newer = storage.trials_from(study, there)
+        elif isinstance(self.ledger, Shared) and not self._imputes:
+            open_ones = {self._known[number]._trial_id: self._known[number].state for number in self._open}
+            newest = self._known[-1]._trial_id if self._known else -1
+            found = changed_trials(self.ledger.backend, study, open_ones, newest)
+            for trial in found:
+                if trial.number < there:
+                    self._note(trial.number, trial)
+            newer = [trial for trial in found if trial.number >= there]
         else:
-            trials = self.study.get_trials(deepcopy=False)  # in one go; of a database, those that have ended are cached
+            trials = self.study.get_trials(deepcopy=False)
             for number in sorted(self._open):
                 self._note(number, trials[number])
             newer = trials[there:]
@@ -338,7 +347,8 @@ class LocalController:
                 continue
             record = self._record(trial, about)
             if running and record is not None and record.state == "running":
-                self.ledger.lose(record)
+                if not self.ledger.lose(record):
+                    continue  # its agent lives after all: it has told how the trial ended, this very moment
                 lost.append(record)
             # Enqueued before it is told: should we be killed in between, `again` says so next time.
             if not self._settled(trial, about, record) and self._id(trial) not in again:
@@ -419,8 +429,7 @@ class _LocalHooks:
         self.controller, self.trial = controller, trial
         self.metric = controller.spec.metric.name if controller.spec.metric else None
         # A write to the storage each, so only where somebody reads them.
-        imputes = controller.spec.metric is not None and controller.spec.metric.imputes_logged
-        self.reports = imputes or bool(controller.rule and controller.rule.compares)
+        self.reports = controller._imputes or bool(controller.rule and controller.rule.compares)
         self.unreported: list[tuple[float, int]] = []
         self.reported = 0
         self.run: Run | None = None
@@ -466,6 +475,6 @@ class _LocalHooks:
         with contextlib.suppress(optuna.exceptions.UpdateFinishedTrialError):
             ledger.patiently(self._report)
         why = ledger.taken()
-        cut_short = why is not None and record.state == "stopped" and record.reason == why
+        cut_short = why is not None and record.state == "stopped" and why in record.reason
         if cut_short or not self.controller.ended(self.trial, record):
             record.lose(f"its agent {why or ledger.taken() or 'was taken for dead'}")

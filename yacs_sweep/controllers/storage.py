@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.storages.journal._file import BaseJournalFileLock, get_lock_file
 from optuna.storages.journal._storage import JournalOperation
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 
 from ..errors import ConfigError
 from .database import Database, first_line, make_engine, settings, url_of
@@ -98,6 +99,23 @@ def open_storage(journal: Path, url: str | None) -> BaseStorage:
         raise ConfigError(
             f"--storage: cannot use that database: {type(error).__name__}: {first_line(error)}"
         ) from error
+
+
+def changed_trials(
+    backend: RDBStorage, study_id: int, open_ones: Mapping[int, TrialState], newest: int
+) -> list[FrozenTrial]:
+    """What a database has of a study that is not known yet: the trials after `newest` (an Optuna id, as the keys), and
+    those of `open_ones` whose state is another. What has not changed is not read: beside thousands of running trials, the
+    next one costs hardly more than beside few."""
+    from optuna.storages._rdb.models import TrialModel
+
+    changed: set[int] = set()
+    if open_ones:
+        session = backend.scoped_session()
+        rows = session.query(TrialModel.trial_id, TrialModel.state).filter(TrialModel.trial_id.in_(open_ones))
+        changed = {trial_id for trial_id, state in rows if state != open_ones[trial_id]}
+        session.commit()
+    return backend._get_trials(study_id, None, changed, newest)
 
 
 def open_shared(url: str) -> RDBStorage:
