@@ -1,7 +1,7 @@
 # make setup | test | test-slow | test-slurm | test-ray | check | chaos | bench | clean
 PY := .venv/bin/python
 .DEFAULT_GOAL := check
-.PHONY: setup test test-slow test-slurm test-ray postgres lint types check chaos bench requirements clean
+.PHONY: setup test test-slow test-slurm test-ray postgres chromium lint types check chaos bench requirements clean
 
 setup:
 	@tools/setup.sh dev
@@ -10,7 +10,10 @@ setup:
 postgres:
 	@tools/debian.sh initdb postgresql
 
-test: setup postgres
+chromium:
+	@tools/debian.sh chromedriver chromium chromium-driver
+
+test: setup postgres chromium
 	$(PY) -m pytest
 
 test-slurm: setup postgres

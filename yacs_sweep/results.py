@@ -31,7 +31,7 @@ WRITE_AT_ONCE = 100  # trials up to which summary.json is written whenever one s
 WRITE_SHARE = 20  # times as long as summary.json took to write, until it is written again
 SUMMARY_WAIT = 2.0  # seconds to wait for another launcher that writes summary.json
 STATES = ("running", "finished", "stopped", "failed", "killed", "lost")
-RESERVED = ("agents", "best", "wandb")  # folders of the sweep's own, beside its trials'
+RESERVED = ("agents", "best", "wandb")  # folders of the sweep's own, beside its trials
 ENDED_WELL = ("finished", "stopped")
 
 

@@ -148,6 +148,7 @@ class State:
         self.agents: dict[str, Agent] = {}
         self.runs: dict[tuple[str, str, str], Run] = {}
         self.projects: set[tuple[str, str]] = set()
+        self.artifacts: dict[str, dict[str, Any]] = {}
         self._count = 0
 
     def number(self) -> int:

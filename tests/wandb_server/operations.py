@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 import yaml
 
+from tests.wandb_server import artifacts
 from tests.wandb_server.model import ENTITY, LIVE, PROJECT, ApiError, Run, State, Sweep
 
 Variables = dict[str, Any]
@@ -177,7 +178,7 @@ OPERATIONS: dict[str, Callable[[State, Variables], Any]] = {
     "Run": get_run, "RunState": get_run, "QueryRunInfo": get_run, "RunSampledHistory": get_run,
     "SampledHistoryPage": get_run, "RunHistoryKeys": get_run, "RunFullHistory": get_run, "HistoryPage": get_run,
     "RunParquetHistory": get_run,
-    "Runs": get_runs, "StopRun": stop_run,
+    "Runs": get_runs, "StopRun": stop_run, **artifacts.OPERATIONS,
 }
 
 

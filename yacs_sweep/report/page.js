@@ -70,16 +70,22 @@
 
   async function library() {
     const packed = document.getElementById("library");
-    const bytes = Uint8Array.from(atob(packed.textContent), (letter) => letter.charCodeAt(0));
+    const text = atob(packed.textContent), bytes = new Uint8Array(text.length);
+    for (let i = 0; i < text.length; i++) bytes[i] = text.charCodeAt(i);
     packed.remove();
     const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+    // From an address of its own the browser compiles it on another thread; as text it would be on this one.
+    const source = await new Response(stream).blob();
     const script = document.createElement("script");
-    script.textContent = await new Response(stream).text();
-    idle(() => {
+    script.src = URL.createObjectURL(new Blob([source], { type: "text/javascript" }));
+    await new Promise((loaded, failed) => {
+      script.onload = loaded;
+      script.onerror = () => failed(new Error("the plotting library does not load"));
       document.head.append(script);
-      ready = true;
-      work();
     });
+    URL.revokeObjectURL(script.src);
+    ready = true;
+    work();
   }
 
   // Tables that show their first rows: the others on request.

@@ -35,7 +35,7 @@ LONGEST = 400  # trials in the page's table; all are in trials.csv
 LEVEL = 9  # of compression; the library is compressed once a page, in half a second
 
 POLICY = (
-    "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:; font-src data:"
+    "default-src 'none'; script-src 'unsafe-inline' blob:; style-src 'unsafe-inline'; img-src data: blob:; font-src data:"
 )
 
 TITLES = {  # of sections, where the navigation's word is too short
