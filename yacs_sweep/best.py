@@ -19,7 +19,7 @@ from .keeping import last_values
 from .launch import LaunchFile, find_sweep, load_spec_of
 from .overrides import Overrides
 from .placing import check_parameters
-from .plan import Plan, keep_problems, result_bases, resumed_trainer
+from .plan import Plan, keep_problems, read_layout, result_bases, resumed_trainer
 from .results import SweepPaths, TrialRecord, best_of, to_json, write_atomically
 from .spec import SweepSpec
 from .trainer import TrainerProfile
@@ -96,11 +96,12 @@ def train_best_plan(options: argparse.Namespace) -> Plan:
     notes = (f"best of sweep {paths.sweep_id}: {best.name}, {spec.metric.name} {best.value:.6g}", *notes)
     if seeds:
         notes += (f"seeds {', '.join(map(str, seeds))}: none the search has used",)
-    values = overrides.trailing(words)[1]
+    layout, values = read_layout(options), overrides.trailing(words)[1]
     check = check_parameters(small, overrides)
     if check:
         raise ConfigError(check)
-    return Plan(small, launch, profile, overrides, values, launch.target - done, paths=where, notes=notes)
+    plan = Plan(small, launch, profile, overrides, values, launch.target - done, paths=where, notes=notes)
+    return replace(plan, layout=layout, resumed=where.launch.is_file())
 
 
 def _configuration(

@@ -21,7 +21,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             profile = load_profile(options.trainer or "reid", project_root=Path.cwd())
             return show_patterns(profile, Path(options.test_patterns))
         from .batch import is_batch, run_batch  # after the options: `--help` stays fast
-        from .plan import make_plan, resume_plan
+        from .plan import log_model_problems, make_plan, resume_plan
 
         if is_batch(options.sweep_id) or len(options.sweep_config or ()) > 1:
             return run_batch(options)
@@ -31,6 +31,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             plan = train_best_plan(options)
         else:
             plan = resume_plan(options) if options.sweep_id else make_plan(options)
+        if refused := log_model_problems(options.log_model, plan.launch):
+            raise ConfigError(refused)
         for warning in plan.spec.warnings:
             print(f"warning: {printable(warning)}", file=sys.stderr)
         if options.dry_run:

@@ -152,7 +152,8 @@ class Keeper:
         Raises:
             OSError: `best/` cannot be written; then nothing is deleted.
         """
-        if best is not None and best.id != self._gathered:
+        here = best is not None and self.paths.trial(best.name).record.is_file()  # not another machine's
+        if best is not None and here and best.id != self._gathered:
             gather_best(self.paths, best, self.patterns, self.about)
             self._gathered = best.id
         for record in self.keep.superfluous(records, self.goal):

@@ -57,7 +57,9 @@ def log_best(paths: SweepPaths, launch: LaunchFile, name: str) -> str:
         )
         answer = json.loads(done.stdout.rstrip("\n").rpartition("\n")[2])
     except subprocess.TimeoutExpired:
-        raise SweepError(f"--log-model: W&B did not take {folder} within {TIMEOUT / 60:.0f} min; it is there still") from None
+        raise SweepError(
+            f"--log-model: W&B did not take {folder} within {TIMEOUT / 60:.0f} min; it is there still"
+        ) from None
     except ValueError:
         lines = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
         raise SweepError(f"--log-model: W&B's client failed: {lines[-1][:300]}; {folder} is there still") from None
@@ -101,7 +103,9 @@ def _log(request: dict[str, Any]) -> str:
     )
     name = re.sub(r"[^A-Za-z0-9_.-]+", "-", str(request["id"]))[:120]
     metadata = {key: best.get(key) for key in ("sweep_id", "trial", "id", "metric", "value", "params", "git_commit")}
-    artifact = wandb.Artifact(name, type="model", description=f"best trial of sweep {best.get('sweep_id')}", metadata=metadata)
+    artifact = wandb.Artifact(
+        name, type="model", description=f"best trial of sweep {best.get('sweep_id')}", metadata=metadata
+    )
     artifact.add_dir(request["folder"])
     logged = run.log_artifact(artifact)
     if online:

@@ -131,6 +131,7 @@ def make_parser() -> Parser:
     add = _adder(parser, found)
     add("train-best", metavar="ID", help="train the best configuration of that sweep with several seeds, full epochs")
     add("seeds", type=positive(int), default=3, metavar="N", help="of --train-best (default: 3)")
+    add("log-model", action="store_true", help="log the best trial's best/ as a W&B artifact (offline: for `wandb sync`)")
     add("keep", type=keep, metavar="best|top-N|all|none", help="whose checkpoints stay on disk (default: all)")
 
     where = parser.add_argument_group("where it runs and is recorded")

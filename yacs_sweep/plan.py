@@ -434,6 +434,13 @@ def target_reached(spec: SweepSpec, paths: SweepPaths) -> bool:
     )
 
 
+def log_model_problems(wanted: bool, launch: LaunchFile) -> list[str]:
+    """Why the best cannot be logged as `--log-model` says."""
+    if not wanted or launch.controller == "wandb" or launch.wandb_mode != "disabled":
+        return []
+    return ["--log-model: W&B is disabled for this sweep; give --wandb-mode offline or online"]
+
+
 def keep_problems(keep: str | None, profile: TrainerProfile) -> list[str]:
     """Why checkpoints cannot be kept as `--keep` says."""
     if keep in (None, "all") or profile.checkpoints:

@@ -121,6 +121,7 @@ class Results:
         """`go_on`: the command that goes on with the sweep."""
         self.plan, self.paths, self.summary, self.go_on = plan, paths, summary, go_on
         self.outcome: Outcome | None = None  # once it has ended
+        self.log_model = False  # whether the best goes to W&B as an artifact, at the end
         self.label = ""  # stands before trials' names where several sweeps run at the same time
         self.best_id: str | None = None
         self.metric = plan.spec.metric.name if plan.spec.metric else None
@@ -190,7 +191,18 @@ class Results:
             say(f"train with it: {self._typed(self.retrain_command())}")
         if outcome.interrupted or outcome.message:
             say(f"go on with: {display.command(self.go_on)}")
-        return self.status(outcome)
+        status = self.status(outcome)
+        return status if outcome.interrupted or not self.log_model else self._log_model(status)
+
+    def _log_model(self, status: int) -> int:
+        from .log_model import log_best
+
+        try:
+            say(log_best(self.paths, self.plan.launch, self.plan.spec.name or self.paths.sweep_id))
+        except SweepError as error:
+            say(f"warning: {error}")
+            return status or 1
+        return status
 
     def retrain_command(self) -> list[str]:
         """The command that trains with the best configuration."""
@@ -247,7 +259,9 @@ def prepare(plan: Plan, options: argparse.Namespace, told: set[str] | None = Non
         summary.elsewhere = Elsewhere(plan.storage, paths.sweep_id)
     elif plan.launch.controller == "local" and plan.paths is not None:
         one_machine(paths.agents, socket.gethostname())
-    return Results(plan, paths, summary, go_on_with(paths.sweep_id, plan.launch.config_file, options))
+    results = Results(plan, paths, summary, go_on_with(paths.sweep_id, plan.launch.config_file, options))
+    results.log_model = bool(options.log_model)
+    return results
 
 
 def carry_out(sweeps: Sequence[Results], here: Machine, options: argparse.Namespace) -> None:
