@@ -168,13 +168,14 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=15.0)
     parser.add_argument("--machines", type=int, default=8, help="launchers of the whole")
     parser.add_argument("--skip-whole", action="store_true")
+    parser.add_argument("--skip-alone", action="store_true")
     parser.add_argument("--methods", nargs="+", default=["random"])
     options = parser.parse_args()
     server = Postgres(["max_connections=300"])
     with tempfile.TemporaryDirectory() as home:
         try:
             server.start()
-            for method in options.methods:
+            for method in [] if options.skip_alone else options.methods:
                 for agents in sorted({1, options.agents}):
                     result = controller_alone(server.url, agents, options.seconds, method, f"{home}/{method}{agents}")
                     print(json.dumps({"what": f"controller alone, {method}", **_rounded(result)}), flush=True)
