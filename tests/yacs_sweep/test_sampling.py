@@ -10,7 +10,8 @@ import pytest
 from optuna.trial import TrialState
 
 from yacs_sweep.controllers import sampling
-from yacs_sweep.controllers.local import LocalController, _LocalHooks
+from yacs_sweep.controllers.local import LocalController
+from yacs_sweep.controllers.local_hooks import LocalHooks
 from yacs_sweep.controllers.sampling import Measured, budget, counted_value, use_gp
 from yacs_sweep.results import SweepPaths, TrialRecord
 from yacs_sweep.spec_model import SweepSpec
@@ -142,7 +143,7 @@ def test_running_trials_are_imputed_where_the_file_asks_for_it(
         step(sweep, lambda params, value=value: ("finished", value))
     running, silent = sweep.ask(), sweep.ask()
     assert running is not None and silent is not None
-    hooks = _LocalHooks(sweep, running[0])
+    hooks = LocalHooks(sweep, running[0])
     for place, value in enumerate((8.0, 2.0, float("nan"), 5.0)):
         hooks.log({"v": value}, place)
     sweep.chooser._look(sweep.study.get_trials(deepcopy=False))
@@ -158,7 +159,7 @@ def test_a_failed_trial_counts_with_what_it_logged_where_the_file_asks_for_it(tm
         step(sweep, lambda params, value=value: ("finished", value))
     asked = sweep.ask()
     assert asked is not None
-    hooks = _LocalHooks(sweep, asked[0])
+    hooks = LocalHooks(sweep, asked[0])
     for place, value in enumerate((8.0, 2.0, 5.0)):
         hooks.log({"v": value}, place)
     record = TrialRecord(asked[1].id, asked[1].name, 2, dict(asked[1].params), "failed", value=5.0)

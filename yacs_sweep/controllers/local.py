@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import optuna
@@ -15,15 +14,15 @@ from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
 from ..errors import SweepError
-from ..recorder import Recorder, Run, RunIdentity
-from ..results import SweepPaths, TrialPaths, TrialRecord
+from ..recorder import Recorder, RunIdentity
+from ..results import SweepPaths, TrialRecord
 from ..spec_model import SweepSpec
 from ..storage_url import shared
 from ..trial import Assignment, finite
 from ..warm_start import WarmStart
 from .base import Turn
-from .database import disconnected
 from .ledger import Folder, LeaseTaken, Ledger, Shared
+from .local_hooks import LocalHooks
 from .sampling import END, MAX_DRAWS, Chooser
 from .space import Space
 from .stopping import StoppingRule, make_rule
@@ -38,7 +37,6 @@ LOST = "lost"  # how often that point has been lost with an agent
 VOID = "void"  # not a trial: its number was given out twice, or its point breaks a condition
 RECORDER_GRACE = 60.0  # seconds W&B gets, when the agent leaves, to take what it has not taken yet
 LOOK = 1.0  # seconds between two looks at trials of other agents, when there is nothing else to do
-DEAF = 5.0  # seconds for which a storage that did not answer is not told of a running trial's values
 ENQUEUED = "enqueued"  # of the study: how many of the user's points it was given
 
 
@@ -90,7 +88,7 @@ class LocalController:
         self.paths, self.spec, self.agent, self.seed, self.recorder = paths, spec, agent, seed, recorder
         self.runs, self.target = runs, target
         self._turn: Turn | None = None
-        self._imputes = spec.metric is not None and spec.metric.imputes_logged  # what running trials have logged counts
+        self.imputes = spec.metric is not None and spec.metric.imputes_logged  # what running trials have logged counts
         self.lost_limit = max(1, retries)
         self.space = Space(spec.parameters, listed=spec.method == "grid")
         self.goal = spec.metric.goal if spec.metric else "minimize"
@@ -258,7 +256,7 @@ class LocalController:
             for number in sorted(self._open):
                 self._note(number, storage.get_trial(self._known[number]._trial_id))
             newer = storage.trials_from(study, there)
-        elif isinstance(self.ledger, Shared) and not self._imputes:
+        elif isinstance(self.ledger, Shared) and not self.imputes:
             open_ones = {self._known[number]._trial_id: self._known[number].state for number in self._open}
             newest = self._known[-1]._trial_id if self._known else -1
             found = changed_trials(self.ledger.backend, study, open_ones, newest)
@@ -406,7 +404,7 @@ class LocalController:
             trial, assignment = asked
             while self.chooser.notes:
                 turn.note(self.chooser.notes.pop(0))
-            hooks = _LocalHooks(self, trial)
+            hooks = LocalHooks(self, trial)
             record = turn.run(assignment, hooks)
             if hooks.run is not None:
                 hooks.run.end(record)
@@ -420,61 +418,3 @@ class LocalController:
         self.ledger.close()
         if self.recorder is not None:
             self.recorder.close(turn.patience() if turn is not None and turn.stopping() else RECORDER_GRACE)
-
-
-class _LocalHooks:
-    """`trial.Hooks`: rows go to the W&B run; the metric's values to the storage, where early termination reads them."""
-
-    def __init__(self, controller: LocalController, trial: Trial) -> None:
-        self.controller, self.trial = controller, trial
-        self.metric = controller.spec.metric.name if controller.spec.metric else None
-        # A write to the storage each, so only where somebody reads them.
-        self.reports = controller._imputes or bool(controller.rule and controller.rule.compares)
-        self.unreported: list[tuple[float, int]] = []
-        self.reported = 0
-        self.run: Run | None = None
-        self.why: str | None = None
-        self._deaf = 0.0  # until when the storage is taken not to answer (monotonic seconds)
-
-    def started(self, record: TrialRecord, paths: TrialPaths) -> None:
-        self.controller.ledger.started(record)
-        recorder, runs = self.controller.recorder, self.controller.runs
-        if recorder is not None and runs is not None:
-            self.run = recorder.begin(replace(runs, id=record.id, name=record.name, config=record.params))
-            self.run.follow(paths)
-
-    def log(self, row: Mapping[str, Any], step: int) -> None:
-        value = row.get(self.metric) if self.metric is not None else None
-        if self.reports and isinstance(value, int | float):
-            self.reported += 1
-            self.unreported.append((float(value), self.reported))
-        rule = self.controller.rule
-        if time.monotonic() < self._deaf:
-            return
-        try:
-            self._report()
-            if rule is not None and self.why is None:
-                self.why = rule.judge(self.trial, row)
-        except optuna.exceptions.UpdateFinishedTrialError:
-            pass  # the trial was taken from us; `should_stop` learns why
-        except Exception as error:
-            if not disconnected(error):
-                raise
-            self._deaf = time.monotonic() + DEAF
-
-    def _report(self) -> None:
-        while self.unreported:
-            self.trial.report(*self.unreported[0])
-            self.unreported.pop(0)
-
-    def should_stop(self) -> str | None:
-        return self.controller.ledger.taken() or self.why
-
-    def ended(self, record: TrialRecord) -> None:
-        ledger = self.controller.ledger
-        with contextlib.suppress(optuna.exceptions.UpdateFinishedTrialError):
-            ledger.patiently(self._report)
-        why = ledger.taken()
-        cut_short = why is not None and record.state == "stopped" and why in record.reason
-        if cut_short or not self.controller.ended(self.trial, record):
-            record.lose(f"its agent {why or ledger.taken() or 'was taken for dead'}")
