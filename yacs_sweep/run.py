@@ -15,7 +15,7 @@ from pathlib import Path
 
 import yaml
 
-from . import display
+from . import display, environment
 from .agents import Job
 from .command import CommandProfile
 from .controllers.wandb_sweep import WandbUnavailable
@@ -46,6 +46,7 @@ def create(plan: Plan, paths: SweepPaths) -> None:
     try:
         paths.agents.mkdir(parents=True, exist_ok=True)
         save_spec(paths, plan.spec)
+        environment.save(paths)
         plan.launch.save(paths)
         if plan.storage is not None and shared(plan.storage):
             from .joining import SharedSweep

@@ -13,6 +13,7 @@ from typing import Any, TypeGuard
 
 import yaml
 
+from .. import environment
 from ..best import SEEDS_FILE
 from ..errors import SweepError
 from ..launch import load_spec_of
@@ -194,7 +195,7 @@ def read_local(paths: SweepPaths) -> Sweep:
         trials=trials,
         spec=spec,
         launch=launch,
-        environment=read_json(paths.dir / "environment.json"),
+        environment=read_json(paths.dir / environment.FILE),
         seeds=read_json(max(found, key=lambda path: path.stat().st_mtime)) if found else {},
         folder=str(paths.dir),
         best_files=sorted(path.name for path in (paths.dir / "best").glob("*") if path.is_file()),

@@ -287,7 +287,7 @@ window.reportPlots = (data) => {
     put(element, [
       { type: s.smooth ? "contour" : "heatmap", x: s.xs, y: s.ys, z: s.z, colorscale: scaleOf(c), zmin: low, zmax: high, zauto: false,
         hoverinfo: "skip", colorbar: bar(c), connectgaps: false, opacity: 0.9,
-        ...(s.smooth ? { line: { width: 0 }, contours: { coloring: "fill", start: low, end: high, size: (high - low) / 10 } } : { xgap: 2, ygap: 2 }) },
+        ...(s.smooth ? { line: { width: 0 }, contours: { coloring: "fill", start: low, end: high, size: (high - low) / 10 } } : { xgap: x.kind === "category" ? 2 : 0, ygap: y.kind === "category" ? 2 : 0 }) },
       { type: "scatter", mode: "markers", x: own.map((p) => jitter(x, p, 0.618034)), y: own.map((p) => jitter(y, p, 0.754878)),
         text: own.map(about), hovertemplate: HOVER,
         marker: { size: own.length > 300 ? 4 : 6, color: own.map((p) => trials.value[p]), colorscale: scaleOf(c), cmin: low, cmax: high,
