@@ -28,7 +28,7 @@ PARAMETERS: dict[str, Any] = {
 }
 HOSTILE = (
     "</script><script>alert(1)</script><img src=x onerror=alert(2)> <!--<script> & \"' <b>bold</b> %{x} $$ \u2028 "
-    "[a](javascript:x)"
+    "[a](javascript:x) \x1b[31m"
 )
 
 

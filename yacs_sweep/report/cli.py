@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..errors import ConfigError, SweepError
+from ..errors import ConfigError, SweepError, printable
 from ..options import Parser
 
 EPILOG = """\
@@ -52,10 +52,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return report(options)
     except ConfigError as error:
         for problem in error.problems:
-            print(f"error: {problem}", file=sys.stderr)
+            print(f"error: {printable(problem)}", file=sys.stderr)
         return 2
     except SweepError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {printable(str(error))}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130

@@ -298,8 +298,9 @@ def compare_best(sweep: Sweep) -> Verdict | None:
     basis = f"noise {found.deviation:.2g}, from {found.origin}; two trials differ from {margin:.2g} on, at 95 %"
     more = " Differences between seeds are usually larger than that." if found.lower_bound else ""
     if len(alike) > 1:
+        ahead = f"{gap:.2g} ahead of" if gap else "level with"
         text = (
-            f"The best two cannot be told apart: {best.name} is {gap:.2g} ahead of {second.name} ({basis}).{more} "
+            f"The best two cannot be told apart: {best.name} is {ahead} {second.name} ({basis}).{more} "
             f"{len(alike)} trials are within that distance of the best. {again}"
         )
         return Verdict(False, text, alike)

@@ -14,6 +14,7 @@ from ..results import to_json
 from .data import finite, text_of
 from .summary import Findings, busy, commands, commits, counts, failures, searched_rows, span, trial_rows
 
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # what other people's text may do to a terminal
 TOP = 10  # trials of the Markdown table
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a text that starts so is a formula to a spreadsheet
 
@@ -26,7 +27,7 @@ def as_csv(findings: Findings) -> str:
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow([_cell(head) for head in heads])
     writer.writerows([[_cell(row[head]) for head in heads] for row in rows])
-    return out.getvalue()
+    return CONTROL.sub("?", out.getvalue())
 
 
 def _cell(value: Any) -> Any:
@@ -101,7 +102,7 @@ def as_markdown(findings: Findings) -> str:
         for what, command in given:
             fence = "```" if "```" not in command else "`" * (max(map(len, re.findall("`+", command))) + 1)
             lines += [f"{_plain(what)}:", "", f"{fence}bash", command, fence, ""]
-    return "\n".join(lines).rstrip() + "\n"
+    return CONTROL.sub("?", "\n".join(lines).rstrip()) + "\n"
 
 
 def _trials(findings: Findings) -> list[str]:

@@ -165,6 +165,7 @@ def test_every_kind_of_sweep_has_its_texts(odd: dict[str, Findings]) -> None:
     prose = re.sub(r"^(`{3,}).*?^\1$", "", as_markdown(odd["hostile"]), flags=re.MULTILINE | re.DOTALL)  # no code blocks
     assert "<script" not in prose and "[a](" not in prose
     assert json.loads(as_json(odd["hostile"]))["trials"][0]["trial"] == HOSTILE
+    assert "\x1b" not in as_markdown(odd["hostile"]) + as_csv(odd["hostile"])
     assert "4 failed" in as_markdown(odd["failures_only"])
 
 
