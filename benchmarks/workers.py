@@ -1,6 +1,6 @@
 """Trivial trials by several workers: how many a second, all of them there and of different points.
 
-    python benchmarks/workers.py [--workers 8] [--trials 400] [--storage postgresql://…] [--kill 4]
+    python benchmarks/workers.py [--workers 8] [--trials 400] [--storage postgresql://…|postgres] [--kill 4]
 
 Three ways, in turn, each on a storage of its own: `tools/sweep.py --workers N`; Optuna's `study.optimize` in N processes
 whose objective runs the same trainer with `subprocess.run` and reads its output; and the same with an objective that
@@ -30,6 +30,7 @@ from optuna.storages.journal import JournalFileBackend
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from tests.postgres import Postgres
 from yacs_sweep.guard import descendants
 from yacs_sweep.results import SweepPaths
 
@@ -106,7 +107,9 @@ def report(what: str, finished: int, points: int, seconds: float, wall: float) -
 
 
 def open_storage(where: str) -> BaseStorage:
-    return RDBStorage(where) if "://" in where else JournalStorage(JournalFileBackend(where))
+    if "://" in where:
+        return RDBStorage(where.replace("postgresql://", "postgresql+psycopg://"))
+    return JournalStorage(JournalFileBackend(where))
 
 
 def optimise(where: str, folder: str, trials: int, trivial: bool) -> None:
@@ -153,7 +156,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--workers", type=int, default=8)
     parser.add_argument("--trials", type=int, default=400)
-    parser.add_argument("--storage", metavar="URL", help="SQLAlchemy URL; default: a journal file each")
+    parser.add_argument(
+        "--storage", metavar="URL", help="a database, `postgres` starts one; default: a journal file each"
+    )
+    parser.add_argument("--alone", action="store_true", help="sweep.py only")
     parser.add_argument("--kill", type=int, default=0, help="agents to be killed meanwhile")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
@@ -161,10 +167,18 @@ def main() -> None:
         (folder / "train.py").write_text(TRAINER)
         (folder / "profile.yaml").write_text(PROFILE)
         (folder / "sweep.json").write_text(json.dumps(SPEC))
-        print(f"{options.workers} workers, {options.trials} trials, storage {options.storage or 'embedded'}")
-        through_sweep(folder, options.workers, options.trials, options.storage, options.kill)
-        for trivial in (False, True):
-            through_optuna(folder, options.workers, options.trials, options.storage, trivial)
+        server = Postgres() if options.storage == "postgres" else None
+        try:
+            if server is not None:
+                server.start()
+            storage = server.url if server is not None else options.storage
+            print(f"{options.workers} workers, {options.trials} trials, storage {options.storage or 'embedded'}")
+            through_sweep(folder, options.workers, options.trials, storage, options.kill)
+            for trivial in () if options.alone else (False, True):
+                through_optuna(folder, options.workers, options.trials, storage, trivial)
+        finally:
+            if server is not None:
+                server.close()
 
 
 if __name__ == "__main__":
