@@ -90,6 +90,23 @@ def start(cwd: Path, *words: str | Path, env: dict[str, str] | None = None, **se
     )
 
 
+def start_hasty(cwd: Path, *words: str | Path, **settings: Any) -> subprocess.Popen[str]:
+    """`start`, of a launcher whose supervisor takes an agent for hung after 6 s."""
+    code = (
+        f"import sys; sys.path.insert(0, {str(ROOT)!r})\n"
+        "from yacs_sweep.supervisor import Supervisor\n"
+        "Supervisor.__init__.__kwdefaults__['silence'] = 6.0\n"
+        "from yacs_sweep.cli import main\nsys.exit(main(sys.argv[1:]))"
+    )
+    return subprocess.Popen(
+        [sys.executable, "-c", code, *command(*words, **settings)[2:]],
+        cwd=cwd,
+        env=environment(cwd),
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
 def write_sweep(folder: Path, text: dict[str, Any] | str, name: str = "y.yaml") -> Path:
     """A sweep file."""
     path = folder / name

@@ -7,7 +7,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.sweeping import ROOT, command, environment, start, sweep, write_sweep
+from tests.sweeping import command, environment, start, start_hasty, sweep, write_sweep
 from tests.trainers import NASTY, kill_all, living, roles, write_trainer
 from yacs_sweep.agents import Job
 from yacs_sweep.channel import Channel
@@ -133,25 +132,11 @@ def test_nohup_is_respected(tmp_path: Path) -> None:
     assert b"2 finished" in rest
 
 
-HASTY = (
-    "import sys; sys.path.insert(0, {root!r})\n"
-    "from yacs_sweep.supervisor import Supervisor\n"
-    "Supervisor.__init__.__kwdefaults__['silence'] = 6.0\n"
-    "from yacs_sweep.cli import main\nsys.exit(main(sys.argv[1:]))"
-)
-
-
 def test_an_agent_that_hangs_is_replaced_and_its_trial_tried_again(tmp_path: Path) -> None:
     code = "if (out.parent / 'flag').exists():\n    print('mAP: 1.5%'); sys.exit()\n(out.parent / 'flag').touch()\n"
     trainer, spec = write_trainer(tmp_path, code + NASTY), write_sweep(tmp_path, GRID)
-    words = command("--sweep-config", spec, "--wandb-mode", "disabled", trainer=trainer, config=None)
-    launcher = subprocess.Popen(
-        [sys.executable, "-c", HASTY.format(root=str(ROOT)), *words[2:]],
-        cwd=tmp_path,
-        env=environment(tmp_path),
-        stdout=subprocess.PIPE,
-        text=True,
-    )
+    words = ("--sweep-config", spec, "--wandb-mode", "disabled")
+    launcher = start_hasty(tmp_path, *words, trainer=trainer, config=None)
     assert launcher.stdout is not None
     assert any(line == "up\n" for line in launcher.stdout)
     os.kill(roles(tmp_path)["agent"][0], signal.SIGSTOP)

@@ -7,8 +7,6 @@ import json
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.sweeping import ROOT, Ran, command, environment, start, sweep, write_sweep
+from tests.sweeping import Ran, environment, start, start_hasty, sweep, write_sweep
 from tests.trainers import kill_all, living, roles, wait_until, write_trainer
 from yacs_sweep.cores import shares, threads_each, usable_cores
 
@@ -179,25 +177,11 @@ def test_an_interrupt_ends_every_running_trial(tmp_path: Path) -> None:
     assert not living(tmp_path)
 
 
-HASTY = (
-    "import sys; sys.path.insert(0, {root!r})\n"
-    "from yacs_sweep.supervisor import Supervisor\n"
-    "Supervisor.__init__.__kwdefaults__['silence'] = 6.0\n"
-    "from yacs_sweep.cli import main\nsys.exit(main(sys.argv[1:]))"
-)
-
-
 def test_an_agent_that_hangs_does_not_hold_up_the_others(tmp_path: Path) -> None:
     code = "import time\ntime.sleep(0.2)\nprint('mAP: 1.5%')"
     trainer, file = write_trainer(tmp_path, code), write_sweep(tmp_path, spec("grid"))
-    words = command("--sweep-config", file, *OFFLINE, "--workers", "3", "--quiet", trainer=trainer, config=None)
-    launcher = subprocess.Popen(
-        [sys.executable, "-c", HASTY.format(root=str(ROOT)), *words[2:]],
-        cwd=tmp_path,
-        env=environment(tmp_path),
-        stdout=subprocess.PIPE,
-        text=True,
-    )
+    words = ("--sweep-config", file, *OFFLINE, "--workers", "3", "--quiet")
+    launcher = start_hasty(tmp_path, *words, trainer=trainer, config=None)
     wait_until(lambda: len(roles(tmp_path).get("child", [])) >= 3, 30)
     (victim, *_) = roles(tmp_path)["agent"]
     os.kill(victim, signal.SIGSTOP)
