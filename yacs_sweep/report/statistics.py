@@ -289,7 +289,7 @@ def compare_best(sweep: Sweep) -> Verdict | None:
     best, second = ranked[0], ranked[1]
     gap = abs(float(best.value or 0) - float(second.value or 0))
     found = noise(sweep)
-    again = "Train the best with several seeds to know (command below)."
+    again = "" if sweep.seeds else "Train the best with several seeds to know (command below)."
     if found is None:
         text = f"{best.name} is {gap:.3g} ahead of {second.name}; nothing here tells how large chance differences are. {again}"
         return Verdict(None, text, [best.name])
@@ -301,7 +301,7 @@ def compare_best(sweep: Sweep) -> Verdict | None:
         ahead = f"{gap:.2g} ahead of" if gap else "level with"
         text = (
             f"The best two cannot be told apart: {best.name} is {ahead} {second.name} ({basis}).{more} "
-            f"{len(alike)} trials are within that distance of the best. {again}"
+            f"{len(alike)} trials are within that distance of the best. {again}".rstrip()
         )
         return Verdict(False, text, alike)
     clear = f"{best.name} is ahead of {second.name} by {gap:.3g}, more than chance ({basis}).{more}"
