@@ -3,39 +3,49 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..errors import ConfigError, SweepError
 from ..results import SweepPaths
 
+ANSWER = 5.0  # seconds in which an agent that has a bundle says that it stops
 KEYS = ("address", "num_cpus", "num_gpus", "cwd")  # and resources.NAME
 
 
-def agent(command: Sequence[str], environment: Mapping[str, str], cwd: str, grace: float) -> int:
-    """Runs a launcher on a node of the cluster; its exit status. Ray ships this function: it uses the standard library."""
-    import ctypes
-    import signal
-    import subprocess
-    import time
+class Agent:
+    """Runs a launcher on a node of the cluster. Ray ships this class: it uses the standard library alone."""
 
-    def with_us() -> None:  # the launcher ends its trials when this worker, or its node, is ended
-        ctypes.CDLL(None).prctl(1, signal.SIGTERM, 0, 0, 0)
+    def __init__(self) -> None:
+        self._stopped = False
 
-    process = subprocess.Popen(
-        list(command), env={**os.environ, **environment}, cwd=cwd, stdin=subprocess.DEVNULL, preexec_fn=with_us
-    )
-    try:
-        while process.poll() is None:  # Ray's cancelling is noticed between two calls, not within one
+    def run(self, command: Sequence[str], environment: Mapping[str, str], cwd: str, grace: float) -> int:
+        """The launcher's exit status."""
+        import ctypes
+        import signal
+        import subprocess
+        import time
+
+        def with_us() -> None:  # the launcher ends its trials when this worker, or its node, is ended
+            ctypes.CDLL(None).prctl(1, signal.SIGTERM, 0, 0, 0)
+
+        process = subprocess.Popen(
+            list(command), env={**os.environ, **environment}, cwd=cwd, stdin=subprocess.DEVNULL, preexec_fn=with_us
+        )
+        while process.poll() is None and not self._stopped:
             time.sleep(0.2)
-        return process.returncode
-    except BaseException:  # cancelled
-        process.terminate()
-        try:
-            process.wait(grace + 20)
-        except subprocess.TimeoutExpired:
-            process.kill()
-        raise
+        if process.poll() is None:
+            process.terminate()
+            try:
+                process.wait(grace + 20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+        return process.wait()
+
+    def stop(self) -> None:
+        """Called while `run` runs."""
+        self._stopped = True
 
 
 class Ray:
@@ -61,6 +71,7 @@ class Ray:
             "num_gpus": amounts.pop("num_gpus", 0.0),
         }
         self._bundle["resources"] = {key.partition(".")[2]: amount for key, amount in amounts.items()}
+        self._actors: list[Any] = []
         self._tasks: list[Any] = []
 
     def submit(self, commands: Sequence[Sequence[str]], environment: Mapping[str, str], paths: SweepPaths) -> str:
@@ -68,12 +79,18 @@ class Ray:
             self._ray.init(address=self._address, logging_level="ERROR", ignore_reinit_error=True)
         except (ConnectionError, RuntimeError, ValueError) as error:
             raise SweepError(f"--engine ray: no cluster at {self._address}: {str(error).splitlines()[0]}") from None
-        # A task whose node is lost is started again, on another node, as often as need be.
-        task = self._ray.remote(agent).options(
-            max_retries=-1, scheduling_strategy="SPREAD", name="yacs-sweep", **self._bundle
+        # With its text, since the nodes may have no launcher installed, or an older one: only a checkout.
+        self._ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
+        # One whose node is lost is started again, on another node, as often as need be. (Cancelling a task would be
+        # shorter, but does not reach one that waits for a process.)
+        actor = self._ray.remote(Agent).options(
+            max_restarts=-1, max_task_retries=-1, max_concurrency=2, scheduling_strategy="SPREAD", **self._bundle
         )
+        self._actors = [actor.remote() for _ in commands]
         # As arguments, not as Ray's runtime environment, which its dashboard shows.
-        self._tasks = [task.remote(list(command), dict(environment), self._cwd, self._grace) for command in commands]
+        common = (dict(environment), self._cwd, self._grace)
+        pairs = zip(self._actors, commands, strict=True)
+        self._tasks = [one.run.remote(list(command), *common) for one, command in pairs]
         return f"{len(commands)} agents on the Ray cluster at {self._address}"
 
     def alive(self) -> int:
@@ -82,8 +99,9 @@ class Ray:
         return len(self._ray.wait(self._tasks, num_returns=len(self._tasks), timeout=0)[1])
 
     def cancel(self) -> None:
-        for task in self._tasks:
-            self._ray.cancel(task, force=False)
+        told = {one.stop.remote(): one for one in self._actors}
+        for waiting in self._ray.wait(list(told), num_returns=len(told), timeout=ANSWER)[1]:
+            self._ray.kill(told[waiting])  # it waits for a bundle
 
 
 def _amount(key: str, text: str) -> float:
