@@ -40,7 +40,7 @@ SPEC: dict[str, Any] = {
 def ask_and_tell(
     place: int, url: str, sweep: str, method: str, home: str, barrier: Any, seconds: float, out: Any
 ) -> None:
-    """One agent without trials; puts (trials, seconds of each turn, seconds of each ask, of each end) into `out`."""
+    """One agent without trials; puts (trials a second, seconds of each turn, seconds of each ask, of each end) into `out`."""
     from yacs_sweep.controllers.ledger import Shared
     from yacs_sweep.controllers.local import LocalController
     from yacs_sweep.locks import OwnLock
@@ -77,7 +77,7 @@ def ask_and_tell(
         record.state, record.value = "finished", given.params["base_lr"]
         assert controller.ended(asked[0], record)
         ends.append(time.perf_counter() - before)
-    out.put((len(ends), turns, asks, ends))
+    out.put((len(ends) / (time.perf_counter() - started), turns, asks, ends))
     controller.close()
 
 
@@ -107,7 +107,7 @@ def controller_alone(url: str, agents: int, seconds: float, method: str, home: s
     turns, asks, ends = ([value for item in found for value in item[place]] for place in (1, 2, 3))
     return {
         "agents": agents,
-        "trials_per_s": sum(item[0] for item in found) / seconds,
+        "trials_per_s": sum(item[0] for item in found),
         "turn_ms": 1000 * statistics.median(turns),
         "ask_ms": 1000 * statistics.median(asks),
         "tell_ms": 1000 * statistics.median(ends),
