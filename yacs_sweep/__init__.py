@@ -1,1 +1,26 @@
-"""Searches hyperparameters of a trainer that runs as a child process."""
+"""Searches hyperparameters of a trainer that runs as a child process. In Python: `Sweep` (docs/python.md)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .api import Best, Sweep
+    from .errors import ConfigError, SweepError
+    from .rows import Trials
+
+__all__ = ["Best", "ConfigError", "Sweep", "SweepError", "Trials"]
+_HOMES = {"Best": "api", "Sweep": "api", "ConfigError": "errors", "SweepError": "errors", "Trials": "rows"}
+
+
+def __getattr__(name: str) -> Any:
+    """Imports on first use: the package is also what every agent and the command line's `--help` import."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f".{_HOMES[name]}", __name__), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import ConfigError
+from .functions import FUNCTION
 from .keeping import last_values
 from .launch import LaunchFile, find_sweep, load_spec_of
 from .overrides import Overrides
@@ -55,6 +56,10 @@ def train_best_plan(options: argparse.Namespace) -> Plan:
             f"--train-best {options.train_best}: no such sweep (looked in {looked}; --results_dir names another)"
         )
     old, spec = LaunchFile.load(paths), load_spec_of(paths)
+    if old.trainer == FUNCTION:
+        raise ConfigError(
+            f"--train-best {options.train_best}: its trainer is a Python function; call that with the best parameters"
+        )
     best = best_of(paths.records(), spec.metric.goal if spec.metric else "minimize")
     if best is None or spec.metric is None:
         raise ConfigError(f"--train-best {options.train_best}: no trial of it has finished with a value")

@@ -21,33 +21,18 @@ def main(argv: Sequence[str] | None = None) -> int:
             profile = load_profile(options.trainer or "reid", project_root=Path.cwd())
             return show_patterns(profile, Path(options.test_patterns))
         from .batch import is_batch, run_batch  # after the options: `--help` stays fast
-        from .plan import log_model_problems, make_plan, resume_plan
 
         if is_batch(options.sweep_id) or len(options.sweep_config or ()) > 1:
             return run_batch(options)
-        if options.train_best:
-            from .best import train_best_plan
+        from .api import Sweep
 
-            plan = train_best_plan(options)
-        else:
-            plan = resume_plan(options) if options.sweep_id else make_plan(options)
-        if refused := log_model_problems(options.log_model, plan.launch):
-            raise ConfigError(refused)
-        for warning in plan.spec.warnings:
+        sweep = Sweep.from_options(options)
+        for warning in sweep.plan.spec.warnings:
             print(f"warning: {printable(warning)}", file=sys.stderr)
         if options.dry_run:
-            from .dry_run import describe
-
-            print(describe(plan, seeded=options.seed is not None))
+            print(sweep.describe())
             return 0
-        from .run import run
-
-        status = run(plan, options)
-        if options.train_best:
-            from .best import report
-
-            report(plan)
-        return status
+        return sweep.launch()
     except ConfigError as error:
         for problem in error.problems:
             print(f"error: {printable(problem)}", file=sys.stderr)

@@ -19,6 +19,7 @@ from typing import Any
 import yaml
 
 from .errors import ConfigError
+from .functions import FUNCTION, FunctionProfile, function_profile
 from .parameter import Parameter, nested
 from .parsing import LogFormat
 from .process import without_wandb
@@ -182,12 +183,17 @@ def remarks(spec: SweepSpec) -> tuple[str, ...]:
     return tuple(lines)
 
 
-def trainer_of(trainer: str | None, spec: SweepSpec | None, root: Path) -> TrainerProfile:
+def trainer_of(trainer: str | FunctionProfile | None, spec: SweepSpec | None, root: Path) -> TrainerProfile:
     """The profile of that name or file; without a name the sweep file's own command, else the default profile.
+    A function's profile is the trainer itself.
 
     Raises:
         ConfigError: every mistake in it.
     """
+    if trainer == FUNCTION:
+        trainer = function_profile(None, root)
+    if isinstance(trainer, FunctionProfile):
+        return trainer if spec is None else trainer.of(spec)
     if trainer == SWEEP_FILE or (trainer is None and spec is not None and names_trainer(spec)):
         assert spec is not None
         return sweep_profile(spec, root)

@@ -19,9 +19,16 @@ from .trial import child_environment
 class Machine:
     """Made by `machine`."""
 
-    def __init__(self, layout: Layout, stack: contextlib.ExitStack, preload: bool, say: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        layout: Layout,
+        stack: contextlib.ExitStack,
+        preload: bool,
+        say: Callable[[str], None],
+        signals: list[int] | None,
+    ) -> None:
         self.layout, self.places, self.say = layout, Places(layout), say
-        self._stack, self._wanted = stack, preload
+        self._stack, self._wanted, self._signals = stack, preload, signals
         self._servers: dict[Hashable, str] = {}
         cores, quota = usable_cores(), cgroup_quota()
         self.cores = shares(cores, quota, layout.workers)
@@ -42,16 +49,27 @@ class Machine:
 
     def supervise(self, searches: Sequence[Search]) -> None:
         """Runs the sweeps at the same time, to the end of all of them."""
-        Supervisor(searches, self.places, cores=self.cores, environment=self.environment, say=self.say).run()
+
+        Supervisor(
+            searches,
+            self.places,
+            cores=self.cores,
+            environment=self.environment,
+            say=self.say,
+            signals=self._signals,
+        ).run()
 
 
 @contextlib.contextmanager
-def machine(layout: Layout, *, preload: bool, say: Callable[[str], None]) -> Iterator[Machine]:
+def machine(
+    layout: Layout, *, preload: bool, say: Callable[[str], None], signals: list[int] | None = None
+) -> Iterator[Machine]:
     """For one launch; ends the servers at its end.
 
     Args:
         preload: whether trainers' libraries are imported once for all trials.
         say: shows the user a line.
+        signals: those received that end the launch; another thread may append one.
     """
     with contextlib.ExitStack() as stack:
-        yield Machine(layout, stack, preload, say)
+        yield Machine(layout, stack, preload, say, signals)

@@ -95,9 +95,9 @@ def keep(text: str) -> str:
     return text
 
 
-def make_parser() -> Parser:
-    """The parser of the whole command line."""
-    parser = Parser(
+def make_parser(kind: type[Parser] = Parser) -> Parser:
+    """The parser of the whole command line; `kind` says what it does about a mistake."""
+    parser = kind(
         prog=PROGRAM,
         description="Search hyperparameters of a YACS trainer: on the W&B server when logged in, else embedded.",
         epilog=EPILOG,
@@ -196,8 +196,12 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
             options.sweep_config, options.trailing = files[:place], [*files[place:], *options.trailing]
             break
     options.trailing = [*options.trailing, *verbatim]
-    # Taken out of the environment, which trials inherit: it may hold a password.
+    take_storage(options)
+    return options
+
+
+def take_storage(options: argparse.Namespace) -> None:
+    """The database that the environment names. It is taken out, since trials inherit that: it may hold a password."""
     url = os.environ.pop(URL_VARIABLE, None)
     if options.storage is None and options.controller != "wandb":
         options.storage = url or None
-    return options

@@ -81,12 +81,16 @@ class Overrides:
             raise ConfigError(problems)
         return words
 
-    def trailing(self, words: Sequence[str]) -> tuple[list[str], dict[str, Any]]:
-        """The command line's trailing overrides, checked: the words to pass on, and what they set by key.
+    def trailing(self, words: Sequence[str] | Mapping[str, Any]) -> tuple[list[str], dict[str, Any]]:
+        """The command line's trailing overrides, checked: the words to pass on, and what they set by key. In Python they
+        may be a mapping, for whatever style.
 
         YACS words are KEY VALUE pairs, where an alias will do for KEY; other styles' words are passed on as they are,
         and what they set is not known. Raises ConfigError with every problem.
         """
+        if isinstance(words, Mapping):
+            passed = self.words(words)
+            return passed, {self.key_for(name): self.coerce(name, value) for name, value in words.items()}
         if self.profile.overrides != "yacs":
             return list(words), {}
         problems = []

@@ -10,9 +10,10 @@ from .errors import ConfigError
 from .overrides import Overrides
 from .parameter_reader import PARAMETER_KEYS
 from .shared_files import SWEEPS
-from .spec import SweepSpec, find_sweep_file
+from .spec import SweepSpec
+from .spec import sweep_document as read_document
 from .spec_reader import parameter_path, unwrapped
-from .yaml_reader import Document, read_yaml_file
+from .yaml_reader import Document
 
 
 def preset_folders() -> list[Path]:
@@ -26,12 +27,11 @@ def check_parameters(spec: SweepSpec, overrides: Overrides) -> list[str]:
 
 
 def sweep_document(options: argparse.Namespace) -> Document | None:
-    """The sweep file as it is written; None without one, or when it cannot be read."""
+    """The sweep as it is written; None without one, or when it cannot be read."""
     if not options.sweep_config:
         return None
     try:
-        path = find_sweep_file(options.sweep_config[0], preset_folders())
-        return unwrapped(read_yaml_file(str(path), str(path)))
+        return unwrapped(read_document(options.sweep_config[0], preset_folders()))
     except ConfigError:
         return None
 

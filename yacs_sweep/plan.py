@@ -7,7 +7,7 @@ import os
 import random
 import shlex
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,6 +16,7 @@ from .command import SWEEP_FILE, CommandProfile, names_trainer, remarks, trainer
 from .controllers.wandb_sweep import RemoteSweep, look_up
 from .engines import problems as engine_problems
 from .errors import ConfigError
+from .functions import FunctionProfile, function_problems
 from .gpu import read_gpus
 from .launch import LaunchFile, find_sweep, load_spec_of, new_sweep_id
 from .login import is_logged_in
@@ -192,12 +193,15 @@ def _read_spec(options: argparse.Namespace) -> SweepSpec:
     if options.results_dir:
         spec = replace(spec, results_dir_base=options.results_dir)
     if spec.name is None:
-        stem = Path(options.sweep_config[0]).stem if options.sweep_config else "sweep"
+        source = options.sweep_config[0] if options.sweep_config else "sweep"
+        stem = "sweep" if isinstance(source, Mapping) else Path(source).stem
         spec = replace(spec, name=stem)
     return spec
 
 
 def _config_file(options: argparse.Namespace, profile: TrainerProfile | None) -> str | None:
+    if isinstance(profile, FunctionProfile) and options.config_file is not None:
+        raise ConfigError("config_file: the trainer is a function, which takes none; let the function read it")
     if isinstance(profile, CommandProfile) and options.config_file is not None:
         raise ConfigError(
             f"--config_file {options.config_file}: the trainer is the sweep file's program, which takes none; "
@@ -317,7 +321,8 @@ def _warm_start(
         problems.found.append("--enqueue: a grid search tries every point; use it with method random or bayes")
     elif options.enqueue:
         points = problems.attempt(lambda: read_points(options.enqueue, spec, overrides.key_for, seed))
-        notes += (f"{len(points or ())} points of {options.enqueue} are tried first",)
+        source = f" of {options.enqueue}" if isinstance(options.enqueue, str) else ""
+        notes += (f"{len(points or ())} points{source} are tried first",)
     prior = None
     if options.from_sweep and spec.method != "bayes":
         problems.found.append(f"--from-sweep: only bayes search learns, this one is {spec.method}; add --method bayes")
@@ -383,6 +388,7 @@ def resume_plan(options: argparse.Namespace) -> Plan:
     remote = _remote(options, old, owed=owed) if old.controller == "wandb" else None
     storage = _storage(options.storage, old) if old.controller == "local" else None
     problems.found += engine_problems(options, old.controller, storage)
+    problems.found += function_problems(options.trainer, old.trainer, paths)
     trainer, config, python = _resumed_trainer(problems, options, old, spec)
     problems.end()
     assert trainer is not None
@@ -467,7 +473,8 @@ def _resumed_trainer(
         config = problems.attempt(lambda: _config_file(options, None)) or config
     python = problems.attempt(lambda: _interpreter(options.python)) or old.python
     words = options.trailing or list(old.trailing)
-    return _trainer(problems, lambda: trainer_of(old.trainer, spec, Path.cwd()), python, config, words), config, python
+    trainer = options.trainer if isinstance(options.trainer, FunctionProfile) else old.trainer
+    return _trainer(problems, lambda: trainer_of(trainer, spec, Path.cwd()), python, config, words), config, python
 
 
 def _remote(options: argparse.Namespace, old: LaunchFile | None, *, owed: bool = False) -> RemoteSweep:
@@ -512,6 +519,8 @@ def _join(options: argparse.Namespace) -> Plan:
     storage = _storage(options.storage)
     assert storage is not None
     given, spec, old, settled = joined(options, storage)
+    if found := function_problems(options.trainer, old.trainer, None):
+        raise ConfigError(found)
     plan = _checked(given, spec, "local", ())
     count = int(options.count) if options.count else remaining(old.target, settled, spec.grid_size)
     count = capped(count, spec.run_cap, settled)

@@ -24,7 +24,9 @@ class Readings:
         """`note` is told, in one line, what the user should know while the trial runs."""
         self._sources = Sources(profile.metrics.axis)
         self._parser = LogParser(profile.metrics, sources=self._sources)
-        self._silence: Silence | None = Silence(paths.stdout, profile.reference or profile.name)
+        searched = profile.metrics.entries or profile.metrics.generic
+        trainer = profile.reference or profile.name
+        self._silence: Silence | None = Silence(paths.stdout, trainer) if searched else None
         self._note = note
         self._told = False  # about a METRIC line that cannot be read
         values = {"output_dir": str(profile.output_dir(paths.dir).absolute()), "trial_id": trial_id}

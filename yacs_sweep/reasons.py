@@ -47,6 +47,8 @@ _PRINTED = (
 # A data-loader worker may be the one that the kernel killed; the trainer then fails by itself.
 _WORKER_KILLED = re.compile(r"DataLoader worker .* is killed by signal: Killed")
 _LAST_ERROR = re.compile(r"^(?:[A-Za-z_][\w.]*(?:Error|Exception|Interrupt|Exit)\b.*|(?:.*: )?error: .*)$", re.M | re.I)
+# How Python ends a traceback, whatever the exception is called.
+_TRACEBACK = re.compile(r"^Traceback \(most recent call last\):\n(?:[ \t].*\n)+([A-Za-z_][\w.]*(?::.*)?)$", re.M)
 # A torchrun in front of the trainer marks lines with the process's rank, exits with 1 whatever ended that process, and
 # then says what did, below a traceback of its own.
 _RANK = re.compile(r"^\[(?:rank|default)\d+\]: ?", re.M)
@@ -151,8 +153,9 @@ def classify(
     if broken:
         reason = f"diverged: {broken[0]} is {last_values[broken[0]]}, exit code {status}"
         return Verdict("failed", "diverged", reason)
-    errors = _LAST_ERROR.findall(output)
-    detail = f": {errors[-1].strip()}" if errors else ""
+    errors = [*_LAST_ERROR.finditer(output), *_TRACEBACK.finditer(output)]
+    last = max(errors, key=re.Match.end, default=None)
+    detail = f": {last[last.lastindex or 0].strip()}" if last else ""
     return Verdict("failed", "exit", f"exit code {status}{detail}"[:400])
 
 

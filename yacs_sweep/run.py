@@ -20,13 +20,14 @@ from .agents import Job
 from .command import CommandProfile
 from .controllers.wandb_sweep import WandbUnavailable
 from .controllers.wandb_sweep import create as create_remote
-from .engines import make_engine
+from .engines import Engine
 from .engines.follow import hand_over
 from .errors import SweepError, printable
+from .functions import FunctionProfile
 from .keeping import Keep, Keeper
 from .launch import remember, save_spec
 from .locks import one_machine
-from .machine import Machine, machine
+from .machine import Machine
 from .options import PROGRAM, make_parser
 from .plan import Plan, new_paths
 from .progress import FailureLimit, Outcome, Search
@@ -48,6 +49,7 @@ def create(plan: Plan, paths: SweepPaths) -> None:
         save_spec(paths, plan.spec)
         environment.save(paths)
         plan.launch.save(paths)
+        plan.profile.install(paths.dir)
         if plan.storage is not None and shared(plan.storage):
             from .joining import SharedSweep
 
@@ -118,8 +120,8 @@ def go_on_with(sweep_id: str, config_file: str | None, options: argparse.Namespa
 class Results:
     """Follows the trials of one sweep in a launch: prints them, keeps best.yml up to date."""
 
-    def __init__(self, plan: Plan, paths: SweepPaths, summary: Summary, go_on: list[str]) -> None:
-        """`go_on`: the command that goes on with the sweep."""
+    def __init__(self, plan: Plan, paths: SweepPaths, summary: Summary, go_on: str) -> None:
+        """`go_on`: what goes on with the sweep, as one would type it."""
         self.plan, self.paths, self.summary, self.go_on = plan, paths, summary, go_on
         self.outcome: Outcome | None = None  # once it has ended
         self.log_model = False  # whether the best goes to W&B as an artifact, at the end
@@ -189,9 +191,10 @@ class Results:
         say(f"{counts or 'no trials'}; results in {self.paths.dir}")
         if best := self.summary.best():
             say(f"best: {best.name}, {self.metric} {best.value:.6g} with {display.params_line(best.params)}")
-            say(f"train with it: {self._typed(self.retrain_command())}")
+            if not isinstance(self.plan.profile, FunctionProfile):
+                say(f"train with it: {self._typed(self.retrain_command())}")
         if outcome.interrupted or outcome.message:
-            say(f"go on with: {display.command(self.go_on)}")
+            say(f"go on with: {self.go_on}")
         status = self.status(outcome)
         return status if outcome.interrupted or not self.log_model else self._log_model(status)
 
@@ -260,7 +263,8 @@ def prepare(plan: Plan, options: argparse.Namespace, told: set[str] | None = Non
         summary.elsewhere = Elsewhere(plan.storage, paths.sweep_id)
     elif plan.launch.controller == "local" and plan.paths is not None:
         one_machine(paths.agents, socket.gethostname())
-    results = Results(plan, paths, summary, go_on_with(paths.sweep_id, plan.launch.config_file, options))
+    go_on = display.command(go_on_with(paths.sweep_id, plan.launch.config_file, options))
+    results = Results(plan, paths, summary, go_on)
     results.log_model = bool(options.log_model)
     return results
 
@@ -296,17 +300,8 @@ def carry_out(sweeps: Sequence[Results], here: Machine, options: argparse.Namesp
         say(f"{ended} trials in {display.duration(time.monotonic() - started)}")
 
 
-def run(plan: Plan, options: argparse.Namespace) -> int:
-    """Runs the plan to its end; returns the exit status."""
-    engine = (
-        None if options.engine == "local" else make_engine(options)
-    )  # what it lacks is said before anything is created
-    results = prepare(plan, options)
-    if engine is not None and not (plan.count == 0 and not unsent(results.paths)):
-        defaults = make_parser().parse_args([])
-        plan, paths, summary = results.plan, results.paths, results.summary
-        results.outcome = hand_over(engine, plan, options, defaults, paths, summary, results.on_trial, say)
-        return results.finish()
-    with machine(plan.layout, preload=not options.no_preload, say=say) as here:
-        carry_out([results], here, options)
-    return results.finish()
+def run_on_engine(engine: Engine, results: Results, options: argparse.Namespace, signals: list[int]) -> None:
+    """The same on the machines of an engine."""
+    plan, paths, summary = results.plan, results.paths, results.summary
+    defaults = make_parser().parse_args([])
+    results.outcome = hand_over(engine, plan, options, defaults, paths, summary, results.on_trial, say, signals)

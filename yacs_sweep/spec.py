@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from .coercion import plain
 from .errors import ConfigError
 from .parameter import GRID, Parameter, identity
 from .spec_model import EarlyTerminate, Metric, SweepSpec
@@ -30,18 +32,39 @@ _SUFFIXES = (".yaml", ".yml")
 
 
 def load_spec(
-    source: str | Path, *, search_dirs: Iterable[str | Path] = (), overrides: Mapping[str, Any] | None = None
+    source: str | Path | Mapping[str, Any],
+    *,
+    search_dirs: Iterable[str | Path] = (),
+    overrides: Mapping[str, Any] | None = None,
 ) -> SweepSpec:
-    """The sweep in a file, or in the preset of that name in one of `search_dirs`.
+    """The sweep in a file, in the preset of that name in one of `search_dirs`, or in a mapping.
 
     `overrides` replaces top-level keys before anything is checked (a file may lack what the
     command line gives). Raises ConfigError with every mistake, each with file, line and column.
     """
-    path = find_sweep_file(source, search_dirs)
-    document = read_yaml_file(str(path), str(path))
+    document = sweep_document(source, search_dirs)
     if overrides and isinstance(document.data, dict):
         document = document.replaced(overrides, "command line")
     return parse_spec(document)
+
+
+def sweep_document(source: str | Path | Mapping[str, Any], search_dirs: Iterable[str | Path] = ()) -> Document:
+    """A sweep as it is written, in a file or in Python. Raises ConfigError when it cannot be read."""
+    if isinstance(source, Mapping):
+        return Document("sweep", as_yaml(source))
+    path = find_sweep_file(source, search_dirs)
+    return read_yaml_file(str(path), str(path))
+
+
+def as_yaml(value: Any) -> Any:
+    """Python values as YAML's reader gives them: mappings are dicts, tuples, ranges and numpy's arrays lists."""
+    if isinstance(value, Mapping):
+        return {key if isinstance(key, str) else str(key): as_yaml(item) for key, item in value.items()}
+    if hasattr(value, "tolist"):  # numpy's arrays and scalars
+        return as_yaml(value.tolist())
+    if isinstance(value, list | tuple | range | set | frozenset):
+        return [as_yaml(item) for item in value]
+    return os.fspath(value) if isinstance(value, os.PathLike) else plain(value)
 
 
 def find_sweep_file(source: str | Path, search_dirs: Iterable[str | Path] = ()) -> Path:

@@ -12,7 +12,6 @@ import selectors
 import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
-from types import FrameType
 from typing import Any
 
 from .channel import Message
@@ -20,6 +19,7 @@ from .locks import clear_dead_agents
 from .places import Layout, Places
 from .progress import Search
 from .results import TrialRecord, mark_lost, remove_parts
+from .signals import noted
 from .workers import AGENT_EXIT_GRACE, Worker
 
 SILENCE = 120.0  # seconds without a sign of life after which an agent counts as hung and is replaced
@@ -40,12 +40,14 @@ class Supervisor:
         environment: Mapping[str, str] | None = None,
         say: Callable[[str], None] = print,
         silence: float = SILENCE,
+        signals: list[int] | None = None,
     ) -> None:
         """
         Args:
             places: where trials run; default: one worker's place.
             cores: each worker's; empty: none is kept on any.
             environment: of the agents; default: ours.
+            signals: those received; another thread may append one.
         """
         self.places = places or Places(Layout())
         self.searches, self.silence, self._print = searches, silence, say
@@ -58,26 +60,11 @@ class Supervisor:
         self.grace = max(search.job.grace for search in searches)
         self.stop_sent: dict[str, Any] | None = None
         self.stop_deadline = float("inf")
-        self.signals: list[int] = []
+        self.signals: list[int] = [] if signals is None else signals
         self.interrupted = False
         self.selector = selectors.DefaultSelector()
 
     # -- signals ----------------------------------------------------------------------------------------------------
-
-    @contextlib.contextmanager
-    def _signals(self) -> Any:
-        def note(number: int, frame: FrameType | None) -> None:
-            self.signals.append(number)
-
-        wanted = [signal.SIGINT, signal.SIGTERM]
-        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup
-            wanted.append(signal.SIGHUP)
-        previous = {number: signal.signal(number, note) for number in wanted}
-        try:
-            yield
-        finally:
-            for number, handler in previous.items():
-                signal.signal(number, handler)
 
     def say(self, text: str) -> None:
         """Shows the user a line. A terminal that is gone is replaced by nothing: results are written all the same."""
@@ -350,7 +337,7 @@ class Supervisor:
             if left := clear_dead_agents(paths.agents):
                 self.say(f"{left} processes were left over from agents that had been killed; they have been ended")
             remove_parts(paths.dir)
-        with self._signals(), self.selector:
+        with noted(self.signals), self.selector:
             self._employ()
             for worker, search in zip(self.workers, self.searches, strict=False):
                 if search.left == 0 and worker.search is None:

@@ -120,6 +120,9 @@ class TrainerProfile:
         """Writes the files the trainer is given its parameters in, if any; returns what of them its environment says."""
         return {}
 
+    def install(self, sweep_dir: Path) -> None:
+        """Writes what the trials need of the trainer into the sweep's folder, if anything."""
+
     def start_problems(self) -> list[str]:
         """Why the trainer cannot be started, as far as can be told without starting it."""
         words = self.command

@@ -88,26 +88,26 @@ def _file(paths: SweepPaths) -> Path:
 # -- points to try first ----------------------------------------------------------------------------------------------
 
 
-def read_points(file: str, spec: SweepSpec, key_of: Callable[[str], str], seed: int) -> tuple[dict[str, Any], ...]:
-    """The points of `--enqueue FILE`: a YAML or JSON list of mappings, or a CSV with a header.
+def read_points(
+    source: str | Sequence[Mapping[str, Any]], spec: SweepSpec, key_of: Callable[[str], str], seed: int
+) -> tuple[dict[str, Any], ...]:
+    """The points of `--enqueue FILE`: a YAML or JSON list of mappings, or a CSV with a header; in Python, the list.
 
     A name may be a parameter's or its trainer key. What a point leaves out is drawn at random.
 
     Raises:
         ConfigError: with every mistake: names the sweep does not search, values a parameter cannot have, conditions.
     """
-    path = Path(file)
-    if not path.is_file():
-        raise ConfigError(f"--enqueue {file}: no such file")
-    rows = _csv_rows(path) if path.suffix.lower() == ".csv" else _yaml_rows(path)
+    file = f"--enqueue {source}" if isinstance(source, str) else "enqueue"
+    rows = _rows_of(source)
     if not rows:
-        raise ConfigError(f"--enqueue {file}: holds no points")
+        raise ConfigError(f"{file}: holds no points")
     by_key = {key_of(item.name): item.name for item in spec.parameters}
     fits = Fit(spec)
     problems: list[str] = []
     points = []
     for place, row in enumerate(rows):
-        label = f"--enqueue {file}: point {place + 1}"
+        label = f"{file}: point {place + 1}"
         named: dict[str, Any] = {}
         for name, value in row.items():
             own = name if name in fits.names else by_key.get(name)
@@ -124,9 +124,18 @@ def read_points(file: str, spec: SweepSpec, key_of: Callable[[str], str], seed: 
             else:
                 points.append(point)
     if problems:
-        more = [f"--enqueue {file}: and {len(problems) - SHOWN} more"] if len(problems) > SHOWN else []
+        more = [f"{file}: and {len(problems) - SHOWN} more"] if len(problems) > SHOWN else []
         raise ConfigError(problems[:SHOWN] + more)
     return tuple(points)
+
+
+def _rows_of(source: str | Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    if not isinstance(source, str):
+        return [dict(row) for row in source]
+    path = Path(source)
+    if not path.is_file():
+        raise ConfigError(f"--enqueue {source}: no such file")
+    return _csv_rows(path) if path.suffix.lower() == ".csv" else _yaml_rows(path)
 
 
 def _yaml_rows(path: Path) -> list[dict[str, Any]]:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from ..errors import SweepError
 from ..plan import Plan
 from ..progress import Outcome
 from ..results import Summary, SweepPaths, TrialRecord
+from ..signals import noted
 from . import Engine, environment, launcher_words, shares
 
 PERIOD = 1.0  # seconds between two looks at the trials
@@ -33,12 +33,17 @@ class Follower:
         grace: float,
         on_trial: Callable[[TrialRecord], None],
         say: Callable[[str], None],
+        signals: list[int],
     ) -> None:
-        """`target`: trials after which agents that still wait for a machine are not needed; None: they end by themselves."""
+        """
+        Args:
+            target: trials after which agents that still wait for a machine are not needed; None: they end by themselves.
+            signals: those received; another thread may append one.
+        """
         self.engine, self.summary, self.target, self.grace = engine, summary, target, grace
         self.on_trial, self.say = on_trial, say
         self._told: dict[str, str] = {record.id: record.state for record in summary.records.values()}
-        self._signals: list[int] = []
+        self._signals = signals
         self._silent: float | None = None  # since when the engine has not answered (monotonic seconds)
         self.outcome = Outcome()
 
@@ -78,7 +83,7 @@ class Follower:
 
     def run(self) -> Outcome:
         """Returns when the engine has no agent left."""
-        with self._noted():
+        with noted(self._signals):
             cancelled: float | None = None
             asked, alive = 0.0, 1
             while alive:
@@ -106,18 +111,6 @@ class Follower:
             )
         return self.outcome
 
-    @contextlib.contextmanager
-    def _noted(self) -> Iterator[None]:
-        wanted = (signal.SIGINT, signal.SIGTERM)
-        before = {
-            number: signal.signal(number, lambda number, frame: self._signals.append(number)) for number in wanted
-        }
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
 
 def hand_over(
     engine: Engine,
@@ -128,6 +121,7 @@ def hand_over(
     summary: Summary,
     on_trial: Callable[[TrialRecord], None],
     say: Callable[[str], None],
+    signals: list[int],
 ) -> Outcome:
     """Runs the plan on the engine."""
     agents = options.agents or 1
@@ -140,5 +134,5 @@ def hand_over(
     commands = [[*command, *count] for count in counts]
     say(engine.submit(commands, environment(plan.storage), paths))
     target = plan.launch.target if local else None
-    follower = Follower(engine, summary, target=target, grace=options.grace, on_trial=on_trial, say=say)
+    follower = Follower(engine, summary, target=target, grace=options.grace, on_trial=on_trial, say=say, signals=signals)
     return follower.run()

@@ -1,0 +1,336 @@
+"""`Sweep`: a search as a Python object. The command line is this object, made from its options and run once."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import yaml
+
+from . import display
+from .engines import make_engine
+from .errors import ConfigError
+from .functions import function_profile
+from .keywords import Options, PathLike, described_by, to_namespace
+from .launch import find_sweep, load_spec_of
+from .machine import machine
+from .plan import Plan, Problems, log_model_problems, make_plan, result_bases, resume_plan
+from .recorder import unsent
+from .results import ENDED_WELL, STATES, SweepPaths, TrialRecord, best_of, read_metrics
+from .rows import Trials
+from .run import Results, carry_out, prepare, run_on_engine, say
+from .spec import SweepSpec
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+Train: TypeAlias = Callable[..., Any]
+Overrides: TypeAlias = "Mapping[str, Any] | Sequence[str]"
+INTERRUPTED = 130
+# What a sweep is described by, or given once: not told again to one that is there.
+_ONCE = (
+    "sweep_config",
+    "train_best",
+    "lr_values",
+    "wd_values",
+    "custom_params",
+    "method",
+    "metric",
+    "goal",
+    "seed",
+    "sweep_name",
+)
+
+
+@dataclass(frozen=True)
+class Best:
+    """The best finished trial of a sweep."""
+
+    name: str
+    value: float
+    params: dict[str, Any]
+    dir: Path  # its folder
+    path: Path  # best.yml, which the trainer takes as its configuration file
+    config: dict[str, Any]  # what that holds: the base configuration with the best parameters
+
+
+class Sweep:
+    """One search of hyperparameters.
+
+        sweep = Sweep("sweep_lr", config_file="configs/baseline.yml", count=5)    # a preset, or a file
+        sweep = Sweep({"method": "random", "parameters": {"lr": [0.1, 0.2]}}, train=fn)
+        sweep.run()
+        sweep.best.params
+
+    Everything is checked when the object is made; nothing is created before `create` or `run`.
+    """
+
+    def __init__(
+        self,
+        search: PathLike | Mapping[str, Any] | None = None,
+        *,
+        train: Train | None = None,
+        overrides: Overrides = (),
+        **options: Unpack[Options],
+    ) -> None:
+        """
+        Args:
+            search: a sweep's description as its file would have it, the path of such a file, or a preset's name; none
+                when `lr_values`, `wd_values` or `custom_params` say what to search.
+            train: called in place of a trainer's command, in a process of its own for every trial: ``train(params)`` or
+                ``train(params, report)``. Its metrics are what it returns or yields (a number is the sweep's metric; or
+                a dict), and what it reports: ``report(loss=0.5)``. An exception is a failed trial.
+            overrides: given to every trial's command: a dict of keys, or words as on the command line.
+            options: those of the command line (`keywords.Options`).
+
+        Raises:
+            ConfigError: with every mistake found.
+        """
+        self._set(_gather(search, train, overrides, options), python=True)
+        for line in self.plan.spec.warnings:
+            warnings.warn(line, stacklevel=2)
+
+    def _set(self, options: argparse.Namespace, *, python: bool) -> None:
+        self._options, self._python = options, python
+        self._plan: Plan | None = None
+        self._launched: Results | None = None  # since `create`, until it has run
+        self._paths: SweepPaths | None = None
+        self._signals: list[int] = []
+        self._stopped = False
+        self.exit_status: int | None = None  # of the last run, as the command line's: 0, 1 or 130
+        self.message: str | None = None  # why the last run ended before its count
+
+    @classmethod
+    def from_options(cls, options: argparse.Namespace) -> Sweep:
+        """The sweep of a command line. Checked when `plan` is first asked for."""
+        sweep = cls.__new__(cls)
+        sweep._set(options, python=False)
+        return sweep
+
+    @classmethod
+    def open(
+        cls, sweep_id: str, *, train: Train | None = None, overrides: Overrides = (), **options: Unpack[Options]
+    ) -> Sweep:
+        """An existing sweep: to read its results, or to go on with it. `train` replaces the function it was made with.
+
+        Raises:
+            ConfigError: there is no such sweep, or an option is wrong. What only running needs is checked then.
+        """
+        sweep = cls.__new__(cls)
+        given = _gather(None, train, overrides, options)
+        given.sweep_id = sweep_id
+        sweep._set(given, python=True)
+        sweep._paths = find_sweep(sweep_id, result_bases(given))
+        if sweep._paths is None:
+            sweep._plan = _plan_of(given)  # on the W&B server, or in a database
+        return sweep
+
+    # -- what it is -------------------------------------------------------------------------------------------------
+
+    @property
+    def plan(self) -> Plan:
+        """What running it would do. Raises ConfigError."""
+        if self._plan is None:
+            self._plan = _plan_of(self._options)
+        return self._plan
+
+    @property
+    def spec(self) -> SweepSpec:
+        """Its description, normalised."""
+        return load_spec_of(self._paths) if self._paths and self._paths.spec.is_file() else self.plan.spec
+
+    @property
+    def id(self) -> str | None:
+        """None before it is created."""
+        return self._paths.sweep_id if self._paths else None
+
+    @property
+    def dir(self) -> Path | None:
+        """Its folder; None before it is created."""
+        return self._paths.dir if self._paths else None
+
+    def describe(self) -> str:
+        """What `--dry-run` prints: the space, the first trials' commands. Creates nothing."""
+        from .dry_run import describe
+
+        return describe(self.plan, seeded=self._options.seed is not None)
+
+    # -- running it -------------------------------------------------------------------------------------------------
+
+    def create(self) -> str:
+        """Makes its folder, and the sweep on the W&B server where that is its controller; returns its id.
+
+        `run` does so by itself.
+        """
+        if self._launched is None:
+            self._launched = prepare(self.plan, self._options)
+            self._paths = self._launched.paths
+            if self._python:
+                self._launched.go_on = f"Sweep.open({self._paths.sweep_id!r}).run()"
+        return self._launched.paths.sweep_id
+
+    def run(self, count: int | None = None) -> Trials:
+        """Runs its trials to the end, shows progress in lines, returns all trials, best first.
+
+        A failed trial is a row, not an exception; what ended the sweep before its count is in `message`. Running again
+        goes on: with `count` further trials, or with what the first run did not get to.
+
+        Raises:
+            KeyboardInterrupt: the run was interrupted; its trials have been ended and its results written.
+            SweepError: it cannot go on.
+        """
+        if count is not None:
+            checked = to_namespace({"count": count}).count
+            if self._launched is not None:
+                self._go_on()
+            self._options.count, self._plan = checked, None
+        status = self.launch()
+        stopped, self._stopped = self._stopped, False
+        if status == INTERRUPTED and not stopped:
+            raise KeyboardInterrupt(f"sweep {self.id} was interrupted; Sweep.open({self.id!r}).run() goes on")
+        return self.results()
+
+    def launch(self) -> int:
+        """`run` as the command line does it; returns the exit status."""
+        options = self._options
+        # What an engine lacks is said before anything is created.
+        engine = None if options.engine == "local" else make_engine(options)
+        self.create()
+        results = self._launched
+        assert results is not None
+        plan = results.plan
+        if engine is not None and not (plan.count == 0 and not unsent(results.paths)):
+            run_on_engine(engine, results, options, self._signals)
+        else:
+            with machine(plan.layout, preload=not options.no_preload, say=say, signals=self._signals) as here:
+                carry_out([results], here, options)
+        self.exit_status = results.finish()
+        self.message = results.outcome.message if results.outcome else None
+        if options.train_best:
+            from .best import report
+
+            report(results.plan)
+        self._signals.clear()
+        self._go_on()
+        return self.exit_status
+
+    def _go_on(self) -> None:
+        """From here on it is a sweep that is there."""
+        assert self._paths is not None
+        changes = dict.fromkeys((*_ONCE, "enqueue", "from_sweep", "count"))
+        kept = {**vars(self._options), **changes, "controller": "auto", "sweep_id": self._paths.sweep_id}
+        self._options = argparse.Namespace(**kept)
+        self._options.results_dir = str(self._paths.base)
+        self._plan = self._launched = None
+
+    def stop(self) -> None:
+        """Ends a run from another thread, as an interrupt would; `run` then returns. Once more: at once."""
+        self._stopped = True
+        self._signals.append(signal.SIGINT)
+
+    # -- what came of it --------------------------------------------------------------------------------------------
+
+    def _records(self) -> list[TrialRecord]:
+        """Its trials as they are: summary.json may be a little behind, and knows trials of other machines."""
+        if self._paths is None:
+            return []
+        found: dict[str, TrialRecord] = {}
+        if self._paths.summary.is_file():
+            content = json.loads(self._paths.summary.read_text(encoding="utf-8"))
+            found = {row["id"]: TrialRecord.from_row(row) for row in content["trials"]}
+        return list({**found, **{record.id: record for record in self._paths.records()}}.values())
+
+    def results(self) -> Trials:
+        """All trials, best first; also while it runs."""
+        metric = self.spec.metric
+        name, goal = (metric.name, metric.goal) if metric else (None, "minimize")
+        return Trials(self._records(), name, goal, self.id)
+
+    def metrics(self, trial: str) -> list[dict[str, Any]]:
+        """The rows a trial has logged, given its name; each has a `step`. Empty for one that has logged none."""
+        return read_metrics(self._paths.trial(trial).metrics) if self._paths else []
+
+    @property
+    def best(self) -> Best | None:
+        """None while no trial has finished with a value."""
+        found = best_of(self._records(), self.spec.metric.goal if self.spec.metric else "minimize")
+        if found is None or found.value is None or self._paths is None:
+            return None
+        path = self._paths.best
+        config = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        return Best(found.name, found.value, dict(found.params), Path(found.dir), path, config)
+
+    def status(self) -> dict[str, Any]:
+        """Where it stands: `id`, `name`, `dir`, `counts` by state, `best` (name, value, params; None without one)."""
+        records, spec = self._records(), self.spec
+        states = [record.state for record in records]
+        best = best_of(records, spec.metric.goal if spec.metric else "minimize")
+        return {
+            "id": self.id,
+            "name": spec.name,
+            "dir": self.dir,
+            "counts": {state: states.count(state) for state in STATES if state in states},
+            "best": best and {"name": best.name, "value": best.value, "params": dict(best.params)},
+        }
+
+    @property
+    def ended_well(self) -> bool:
+        """Whether every trial finished or was stopped early, and there is one."""
+        records = self._records()
+        return bool(records) and all(record.state in ENDED_WELL for record in records)
+
+    def __repr__(self) -> str:
+        found = self.status()
+        counts = ", ".join(f"{count} {state}" for state, count in found["counts"].items()) or "no trials"
+        best = found["best"]
+        reached = f"; best {display.short(best['value'])} with {display.params_line(best['params'])}" if best else ""
+        return f"<Sweep {found['id'] or 'not created'} ({found['name']}): {counts}{reached}>"
+
+
+def _plan_of(options: argparse.Namespace) -> Plan:
+    """Raises ConfigError."""
+    if options.train_best:
+        from .best import train_best_plan
+
+        plan = train_best_plan(options)
+    else:
+        plan = resume_plan(options) if options.sweep_id else make_plan(options)
+    if refused := log_model_problems(options.log_model, plan.launch):
+        raise ConfigError(refused)
+    return plan
+
+
+def _gather(
+    search: PathLike | Mapping[str, Any] | None, train: Train | None, overrides: Overrides, options: Options
+) -> argparse.Namespace:
+    """The options of a command line that would say the same."""
+    problems = Problems()
+    sweep_config = problems.attempt(lambda: described_by(search))
+    given = problems.attempt(lambda: to_namespace(options))
+    profile = None
+    if train is not None:
+        taken = [name for name in ("trainer", "config_file", "python") if dict(options).get(name) is not None]
+        if taken:
+            problems.found.append(
+                f"{', '.join(taken)}: belong to a command, and train is given; leave out one or other"
+            )
+        if overrides:
+            problems.found.append("overrides: belong to a command; give train its constants as parameters")
+        profile = problems.attempt(lambda: function_profile(train, Path.cwd()))
+    if isinstance(overrides, str):
+        problems.found.append(f"overrides: {overrides!r} is one text; write a dict, or a list of words")
+    problems.end()
+    assert given is not None
+    given.sweep_config = sweep_config
+    given.trainer = profile or given.trainer
+    given.trailing = dict(overrides) if isinstance(overrides, Mapping) else list(map(str, overrides))
+    return given
+
+
+__all__ = ["Best", "ConfigError", "Sweep"]
