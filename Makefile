@@ -1,7 +1,7 @@
-# make setup | test | test-slow | test-slurm | test-ray | check | chaos | bench | clean
+# make setup | test | test-slow | test-slurm | test-ray | test-notebook | check | chaos | bench | clean
 PY := .venv/bin/python
 .DEFAULT_GOAL := check
-.PHONY: setup test test-slow test-slurm test-ray postgres chromium lint types check chaos bench requirements clean
+.PHONY: setup test test-slow test-slurm test-ray test-notebook postgres chromium lint types check chaos bench requirements clean
 
 setup:
 	@tools/setup.sh dev
@@ -25,6 +25,12 @@ test-ray: setup postgres
 	@[ -x .venv-ray/bin/python ] || .venv/bin/uv venv --quiet --python .venv/bin/python .venv-ray
 	.venv/bin/uv pip install --quiet --python .venv-ray/bin/python '.[postgres,ray]' pytest pytest-timeout yacs
 	.venv-ray/bin/python -m pytest -m ray tests/yacs_sweep/test_ray.py --timeout 600
+
+# A kernel with what people have in notebooks (IPython, pandas), which nothing else here needs.
+test-notebook: setup
+	@[ -x .venv-notebook/bin/python ] || .venv/bin/uv venv --quiet --python .venv/bin/python .venv-notebook
+	.venv/bin/uv pip install --quiet --python .venv-notebook/bin/python -r pyproject.toml pytest pytest-timeout nbclient ipykernel pandas yacs
+	.venv-notebook/bin/python -m pytest -m "notebook or not slow" tests/yacs_sweep/test_notebook.py tests/yacs_sweep/test_api.py
 
 test-slow: setup postgres
 	$(PY) -m pytest -m slow
@@ -51,5 +57,5 @@ requirements:
 	.venv/bin/uv pip compile --quiet --universal --python-version 3.10 --no-header -c requirements.txt requirements-dev.in -o requirements-dev.txt
 
 clean:
-	rm -rf .venv .venv-ray .mypy_cache .pytest_cache .ruff_cache build dist *.egg-info
+	rm -rf .venv .venv-ray .venv-notebook .mypy_cache .pytest_cache .ruff_cache build dist *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

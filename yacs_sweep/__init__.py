@@ -7,10 +7,18 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .api import Best, Sweep
     from .errors import ConfigError, SweepError
+    from .functions.child import Report
     from .rows import Trials
 
-__all__ = ["Best", "ConfigError", "Sweep", "SweepError", "Trials"]
-_HOMES = {"Best": "api", "Sweep": "api", "ConfigError": "errors", "SweepError": "errors", "Trials": "rows"}
+__all__ = ["Best", "ConfigError", "Report", "Sweep", "SweepError", "Trials"]
+_HOMES = {
+    "Best": "api",
+    "ConfigError": "errors",
+    "Report": "functions.child",
+    "Sweep": "api",
+    "SweepError": "errors",
+    "Trials": "rows",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy
 import pytest
 import yaml
 
@@ -121,8 +122,6 @@ def test_functions_that_cannot_be_trained_with_are_refused() -> None:
 
 
 def test_python_values_are_read_as_a_file_would_say_them() -> None:
-    import numpy
-
     description = {
         **PARABOLA,
         "parameters": {"x": numpy.linspace(0, 1, 3), "n": range(2), "t": ("a", "b"), "c": numpy.float64(2)},
@@ -160,8 +159,6 @@ class Unlucky(Exception):
 
 
 def test_all_ways_to_log_and_to_fail(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    import numpy
-
     def train(params: dict[str, Any], report: Any) -> Any:
         how = params["how"]
         print("trying", how, params["group"], flush=True)
@@ -196,6 +193,7 @@ def test_all_ways_to_log_and_to_fail(tmp_path: Path, capsys: pytest.CaptureFixtu
         "parameters": {"how": ways, "group": {"parameters": {"a": {"value": 1}}}},
     }
     made = Sweep(description, train=train, workers=2, **QUICK)
+    assert made.plan.profile.preload == ("numpy",)
     trials = made.run()
     by_way = {row["params"]["how"]: row for row in trials}
     values = {how: row["value"] for how, row in by_way.items()}
@@ -235,6 +233,7 @@ def test_all_ways_to_log_and_to_fail(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert made.status()["counts"] == {"finished": 5, "failed": 3}
     out = capsys.readouterr().out
     assert "trying" not in out and out.count("▶") == 8  # the functions' own lines are not shown
+    assert "fresh process" not in out  # trials are forks of one that has imported numpy
 
 
 def test_one_goes_on_in_python_and_on_the_command_line(tmp_path: Path) -> None:
