@@ -20,7 +20,7 @@ from .functions import function_profile
 from .keywords import Options, PathLike, described_by, to_namespace
 from .launch import find_sweep, load_spec_of
 from .machine import machine
-from .plan import Plan, Problems, log_model_problems, make_plan, result_bases, resume_plan
+from .plan import DESCRIBING, Plan, Problems, log_model_problems, make_plan, result_bases, resume_plan
 from .recorder import unsent
 from .results import ENDED_WELL, STATES, SweepPaths, TrialRecord, best_of, read_metrics
 from .rows import Trials
@@ -33,19 +33,8 @@ if TYPE_CHECKING:
 Train: TypeAlias = Callable[..., Any]
 Overrides: TypeAlias = "Mapping[str, Any] | Sequence[str]"
 INTERRUPTED = 130
-# What a sweep is described by, or given once: not told again to one that is there.
-_ONCE = (
-    "sweep_config",
-    "train_best",
-    "lr_values",
-    "wd_values",
-    "custom_params",
-    "method",
-    "metric",
-    "goal",
-    "seed",
-    "sweep_name",
-)
+# Told once: what it is, and what it starts with.
+_ONCE = (*DESCRIBING, "sweep_config", "train_best", "enqueue", "from_sweep", "count")
 
 
 @dataclass(frozen=True)
@@ -223,7 +212,7 @@ class Sweep:
     def _go_on(self) -> None:
         """From here on it is a sweep that is there."""
         assert self._paths is not None
-        changes = dict.fromkeys((*_ONCE, "enqueue", "from_sweep", "count"))
+        changes = dict.fromkeys(_ONCE)
         kept = {**vars(self._options), **changes, "controller": "auto", "sweep_id": self._paths.sweep_id}
         self._options = argparse.Namespace(**kept)
         self._options.results_dir = str(self._paths.base)

@@ -34,6 +34,8 @@ from .trainer import TrainerProfile
 from .warm_start import WarmStart, read_points, read_prior
 
 T = TypeVar("T")
+# Options that describe a sweep, beside its file: not given to one that is there.
+DESCRIBING = ("lr_values", "wd_values", "custom_params", "method", "metric", "goal", "seed", "sweep_name")
 # What a sweep's description on the W&B server may say; where its results go is not among it.
 FROM_SERVER = ("name", "method", "metric", "parameters", "early_terminate", "run_cap", "program", "command")
 
@@ -366,8 +368,7 @@ def resume_plan(options: argparse.Namespace) -> Plan:
         ConfigError: the sweep is not known or has ended, or the options contradict it.
     """
     problems = Problems()
-    names = ("lr_values", "wd_values", "custom_params", "method", "metric", "goal", "seed", "sweep_name")
-    clash = [f"--{name}" for name in names if getattr(options, name) is not None]
+    clash = [f"--{name}" for name in DESCRIBING if getattr(options, name) is not None]
     if options.sweep_config:
         clash.append("--sweep-config")
     if clash:
