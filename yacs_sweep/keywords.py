@@ -78,7 +78,7 @@ def to_namespace(given: Mapping[str, Any]) -> argparse.Namespace:
     """
     parser, problems = make_parser(_Strict), []
     options = parser.parse_args([])
-    for name, value in {"quiet": True, **given}.items():
+    for name, value in {**given, "quiet": given.get("quiet", True)}.items():
         try:
             if value is not None:
                 setattr(options, name, _read(parser, name, value))
