@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import yaml
 
 from . import display
-from .engines import make_engine
+from .engines import Engine, make_engine
 from .errors import ConfigError
 from .functions import function_profile
 from .keywords import Options, PathLike, described_by, to_namespace
 from .launch import find_sweep, load_spec_of
 from .machine import machine
+from .notify import Ending, at_end
 from .plan import DESCRIBING, Plan, Problems, log_model_problems, make_plan, result_bases, resume_plan
 from .recorder import unsent
 from .results import ENDED_WELL, STATES, SweepPaths, TrialRecord, best_of, read_metrics
@@ -190,24 +191,31 @@ class Sweep:
         options = self._options
         # What an engine lacks is said before anything is created.
         engine = None if options.engine == "local" else make_engine(options)
+        with at_end(options.notify, say) as ending:
+            self.exit_status = ending.status = self._run(engine, ending)
+        self._signals.clear()
+        self._go_on()
+        return self.exit_status
+
+    def _run(self, engine: Engine | None, ending: Ending) -> int:
+        options = self._options
         self.create()
         results = self._launched
         assert results is not None
+        ending.sweeps = [results]
         plan = results.plan
         if engine is not None and not (plan.count == 0 and not unsent(results.paths)):
             run_on_engine(engine, results, options, self._signals)
         else:
             with machine(plan.layout, preload=not options.no_preload, say=say, signals=self._signals) as here:
                 carry_out([results], here, options)
-        self.exit_status = results.finish()
+        status = results.finish()
         self.message = results.outcome.message if results.outcome else None
         if options.train_best:
             from .best import report
 
             report(results.plan)
-        self._signals.clear()
-        self._go_on()
-        return self.exit_status
+        return status
 
     def _go_on(self) -> None:
         """From here on it is a sweep that is there."""

@@ -24,6 +24,7 @@ from . import display
 from .errors import ConfigError, SweepError, printable
 from .launch import find_bases, new_sweep_id, remember
 from .machine import Machine, machine
+from .notify import at_end
 from .plan import Plan, Problems, make_plan, new_paths, result_bases, resume_plan
 from .results import SweepPaths, to_json, write_atomically
 from .run import Results, carry_out, go_on_with, prepare, say
@@ -160,28 +161,30 @@ def run_batch(options: argparse.Namespace) -> int:
 
         print("\n\n".join(describe(plan, seeded=options.seed is not None) for plan in plans))
         return 0
-    told: set[str] = set()
-    sweeps = [prepare(plan, options, told=told) for plan in plans]
-    try:
-        batch = Batch(paths, sweeps, earlier)
-    except OSError as error:
-        raise SweepError(f"cannot write results to {paths.dir}: {error.strerror}") from error
-    groups = [sweeps] if options.parallel_sweeps else [[results] for results in sweeps]
-    with machine(plans[0].layout, preload=not options.no_preload, say=say) as here:
-        statuses = _run_groups(batch, groups, here, options)
-    interrupted = 130 in statuses
-    waiting = any(results.outcome is None for results in sweeps)
-    status = 130 if interrupted else int(waiting or any(statuses))
-    return batch.end(status, interrupted, options)
+    with at_end(options.notify, say) as ending:
+        told: set[str] = set()
+        sweeps = ending.sweeps = [prepare(plan, options, told=told) for plan in plans]
+        try:
+            batch = Batch(paths, sweeps, earlier)
+        except OSError as error:
+            raise SweepError(f"cannot write results to {paths.dir}: {error.strerror}") from error
+        groups = [sweeps] if options.parallel_sweeps else [[results] for results in sweeps]
+        with machine(plans[0].layout, preload=not options.no_preload, say=say) as here:
+            statuses = _run_groups(batch, groups, here, options)
+        interrupted = 130 in statuses
+        waiting = any(results.outcome is None for results in sweeps)
+        ending.status = batch.end(130 if interrupted else int(waiting or any(statuses)), interrupted, options)
+    return ending.status
 
 
 def _run_groups(batch: Batch, groups: Sequence[list[Results]], here: Machine, options: argparse.Namespace) -> list[int]:
     """Exit status of each sweep that was started."""
     statuses: list[int] = []
     try:
-        for group in groups:
+        for place, group in enumerate(groups, start=1):
             batch.start(group)
-            carry_out(group, here, options)
+            of = f", sweep {place} of {len(groups)}" if len(groups) > 1 else f": {len(group)} sweeps"
+            carry_out(group, here, options, f"{batch.paths.sweep_id}{of}")
             statuses += [results.finish() for results in group]
             batch.write()
             outcomes = [results.outcome for results in group if results.outcome is not None]

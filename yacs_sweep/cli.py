@@ -7,13 +7,19 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from .errors import ConfigError, SweepError, printable
-from .options import parse
+from .options import contradictions, parse
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line; returns the exit status."""
     options = parse(sys.argv[1:] if argv is None else argv)
     try:
+        if wrong := contradictions(options):
+            raise ConfigError(wrong)
+        if options.status:
+            from .status import show
+
+            return show(options)
         if options.test_patterns:
             from .pattern_report import show_patterns
             from .trainer import load_profile

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn, TypeAlias, TypedDict
 
 from .errors import ConfigError
-from .options import Parser, make_parser, take_storage
+from .options import Parser, contradictions, make_parser, take_storage
 from .spec import as_yaml
 from .yaml_reader import did_you_mean
 
@@ -47,7 +47,9 @@ class Options(TypedDict, total=False):
     gpus: Sequence[int | str] | str
     gpus_per_trial: int
     trials_per_gpu: int
+    verbose: bool
     quiet: bool
+    notify: str
     engine: str
     agents: int
     engine_option: Mapping[str, Any]
@@ -71,19 +73,21 @@ class _Strict(Parser):
 def to_namespace(given: Mapping[str, Any]) -> argparse.Namespace:
     """What `options.parse` gives for the same options; None is an option that is not given.
 
-    The trainer's own lines are not shown unless `quiet=False` asks for them.
+    One line tells of each trial's start and end, unless `quiet=False` asks for more, or `verbose=True` for the trainer's own
+    lines as well.
 
     Raises:
         ConfigError: with every option that does not exist, or has a value it cannot have.
     """
     parser, problems = make_parser(_Strict), []
     options = parser.parse_args([])
-    for name, value in {**given, "quiet": given.get("quiet", True)}.items():
+    for name, value in {**given, "quiet": given.get("quiet", not given.get("verbose"))}.items():
         try:
             if value is not None:
                 setattr(options, name, _read(parser, name, value))
         except ConfigError as error:
             problems += [f"{name}: {problem}" for problem in error.problems]
+    problems += contradictions(options)
     if problems:
         raise ConfigError(problems)
     take_storage(options)
@@ -101,7 +105,7 @@ def _read(parser: Parser, name: str, value: Any) -> Any:
         if not isinstance(points, list) or not all(isinstance(point, dict) for point in points):
             raise ConfigError(f"{value!r} is not a list of points; write [{{'lr': 0.1}}, …], or name a file")
         return points
-    if name in ("quiet", "no_preload", "log_model"):
+    if name in ("verbose", "quiet", "no_preload", "log_model"):
         if not isinstance(value, bool):
             raise ConfigError(f"{value!r} is not True or False")
         return value

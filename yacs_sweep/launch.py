@@ -90,7 +90,7 @@ def new_sweep_id() -> str:
     return "".join(random.SystemRandom().choices(ID_LETTERS, k=8))
 
 
-def _pointers() -> Path:
+def pointers() -> Path:
     state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
     return Path(state) / "yacs-sweep" / "sweeps"
 
@@ -99,7 +99,7 @@ def remember(paths: SweepPaths) -> None:
     """Notes where a sweep's results are, so that its id alone finds them from any folder. A note that cannot be written
     costs only that."""
     try:
-        folder = _pointers()
+        folder = pointers()
         folder.mkdir(parents=True, exist_ok=True)
         write_atomically(folder / paths.sweep_id, str(paths.base.resolve()) + "\n", durable=False)
     except OSError:
@@ -118,7 +118,7 @@ def find_bases(sweep_id: str, bases: list[Path]) -> list[Path]:
         raise ConfigError(f"--sweep_id {sweep_id}: not a sweep id; write ID, PROJECT/ID or ENTITY/PROJECT/ID")
     candidates = list(bases)
     try:
-        candidates.append(Path((_pointers() / name).read_text(encoding="utf-8").strip()))
+        candidates.append(Path((pointers() / name).read_text(encoding="utf-8").strip()))
     except OSError:
         pass
     return candidates

@@ -47,14 +47,14 @@ class Machine:
             self._servers[key] = self._stack.enter_context(server)
         return self._servers[key]
 
-    def supervise(self, searches: Sequence[Search]) -> None:
-        """Runs the sweeps at the same time, to the end of all of them."""
-
+    def supervise(self, searches: Sequence[Search], output: int | None = None) -> None:
+        """Runs the sweeps at the same time, to the end of all of them. `output`: where trainers' lines are shown."""
         Supervisor(
             searches,
             self.places,
             cores=self.cores,
             environment=self.environment,
+            output=output,
             say=self.say,
             signals=self._signals,
         ).run()

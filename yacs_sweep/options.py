@@ -154,7 +154,11 @@ def make_parser(kind: type[Parser] = Parser) -> Parser:
     add("gpus-per-trial", type=positive(int), metavar="K", help="GPUs of each trial (default: 1 with several workers)")
     add("trials-per-gpu", type=positive(int), metavar="K", help="trials that share a GPU (default: 1)")
     add("parallel-sweeps", action="store_true", help="several sweeps at the same time, sharing the workers")
-    add("quiet", action="store_true", help="do not show what the trainer prints; it is in the trial's stdout.log")
+    add("verbose", action="store_true", help="show what trainers print, too; it is in each trial's stdout.log anyway")
+    add("quiet", action="store_true", help="no live screen and no evaluations: trials' starts and ends, and messages")
+    add("notify", metavar="COMMAND|URL", help="told at the end, however it ended: JSON on stdin, or posted; {message} in words")
+    add("status", action="store_true", help="how sweeps are doing: --sweep_id's, or all recent ones; starts nothing")
+    add("watch", action="store_true", help="with --status: again and again, until it has ended")
     add("engine", choices=["local", "ray", "slurm"], default="local")
     add("agents", type=positive(int), metavar="N", help="launchers of the engine: array tasks, resource bundles (default: 1)")
     add("engine-option", action="append", metavar="KEY=VALUE", help="of sbatch (partition, gres, time, …) or Ray; repeatable")
@@ -205,3 +209,17 @@ def take_storage(options: argparse.Namespace) -> None:
     url = os.environ.pop(URL_VARIABLE, None)
     if options.storage is None and options.controller != "wandb":
         options.storage = url or None
+
+
+def contradictions(options: argparse.Namespace) -> list[str]:
+    """What options say against each other, and what is wrong with those that nothing else looks at; a line each."""
+    problems = []
+    if options.verbose and options.quiet:
+        problems.append("--verbose, --quiet: say the opposite of each other; leave one out")
+    if options.watch and not options.status:
+        problems.append("--watch: goes with --status")
+    if options.notify is not None:
+        from . import notify  # `--help` stays fast
+
+        problems += notify.problems(options.notify)
+    return problems

@@ -33,6 +33,7 @@ SUMMARY_WAIT = 2.0  # seconds to wait for another launcher that writes summary.j
 STATES = ("running", "finished", "stopped", "failed", "killed", "lost")
 RESERVED = ("agents", "best", "wandb")  # folders of the sweep's own, beside its trials
 ENDED_WELL = ("finished", "stopped")
+OVER = ("finished", "stopped", "failed")  # ended by themselves: their trial.json does not change any more
 
 
 def utc_now() -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import shlex
 import shutil
@@ -30,16 +31,20 @@ from .locks import one_machine
 from .machine import Machine
 from .options import PROGRAM, make_parser
 from .plan import Plan, new_paths
+from .presence import present
 from .progress import FailureLimit, Outcome, Search
 from .recorder import unsent
 from .results import ENDED_WELL, Summary, SweepPaths, TrialRecord, write_atomically
 from .storage_url import shared
+from .view.board import Sweep
+from .view.screen import tell
+from .view.view import View, opened
 from .warm_start import write_warm
 
 
 def say(text: str) -> None:
     """One message of the launcher, told apart from the trainer's lines. It may hold what a server says."""
-    print(f"[sweep] {printable(text)}", flush=True)
+    tell(f"[sweep] {printable(text)}")
 
 
 def create(plan: Plan, paths: SweepPaths) -> None:
@@ -79,7 +84,7 @@ def place(plan: Plan) -> tuple[Plan, SweepPaths]:
         say(f"warning: {remote.note}")
     for line in plan.spec.wandb_limits():
         say(f"warning: {line}")
-    plan = replace(plan, launch=replace(plan.launch, project=remote.project, entity=remote.entity))
+    plan = replace(plan, remote=remote, launch=replace(plan.launch, project=remote.project, entity=remote.entity))
     return plan, plan.paths or new_paths(plan, remote.id)
 
 
@@ -89,7 +94,7 @@ def make_job(results: Results, options: argparse.Namespace, preload: str, label:
     return Job(
         sweep_dir_base=str(paths.base),
         sweep_id=paths.sweep_id,
-        echo=not options.quiet,
+        echo=options.verbose,
         label=label,
         shared=plan.layout.shared,
         timeout=options.timeout,
@@ -118,14 +123,13 @@ def go_on_with(sweep_id: str, config_file: str | None, options: argparse.Namespa
 
 
 class Results:
-    """Follows the trials of one sweep in a launch: prints them, keeps best.yml up to date."""
+    """Follows the trials of one sweep in a launch: keeps best.yml up to date, shows the results at the end."""
 
     def __init__(self, plan: Plan, paths: SweepPaths, summary: Summary, go_on: str) -> None:
         """`go_on`: what goes on with the sweep, as one would type it."""
         self.plan, self.paths, self.summary, self.go_on = plan, paths, summary, go_on
         self.outcome: Outcome | None = None  # once it has ended
         self.log_model = False  # whether the best goes to W&B as an artifact, at the end
-        self.label = ""  # stands before trials' names where several sweeps run at the same time
         self.best_id: str | None = None
         self.metric = plan.spec.metric.name if plan.spec.metric else None
         about = {"sweep_id": paths.sweep_id, "metric": self.metric, "goal": summary.goal}
@@ -134,11 +138,32 @@ class Results:
 
     def on_trial(self, record: TrialRecord) -> None:
         """A trial has started or ended."""
-        if record.state == "running":
-            say(f"{self.label}{display.trial_started(record)}")
-            return
-        say(f"{self.label}{display.trial_ended(record, self.metric)}")
-        self.update_best()
+        if record.state != "running":
+            self.update_best()
+
+    def on_told_trial(self, record: TrialRecord) -> None:
+        """The same, with a line for the user."""
+        running = record.state == "running"
+        say(display.trial_started(record) if running else display.trial_ended(record, self.metric))
+        self.on_trial(record)
+
+    def shown(self) -> Sweep:
+        """The sweep as it is shown while it runs."""
+        plan, summary = self.plan, self.summary
+        url = plan.remote.url if plan.remote is not None else None
+        return Sweep(
+            self.paths.sweep_id,
+            plan.spec.name or self.paths.sweep_id,
+            plan.spec.method,
+            plan.launch.controller,
+            url or os.path.relpath(self.paths.dir),
+            self.metric,
+            summary.goal,
+            total=sum(record.settled for record in summary.records.values()) + plan.count,
+            left=plan.count,
+            counts=summary.counts(),
+            best=summary.best(),
+        )
 
     def enough(self, record: TrialRecord) -> str | None:
         """Why the sweep has what it was looking for, after this trial."""
@@ -269,8 +294,15 @@ def prepare(plan: Plan, options: argparse.Namespace, told: set[str] | None = Non
     return results
 
 
-def carry_out(sweeps: Sequence[Results], here: Machine, options: argparse.Namespace) -> None:
-    """Runs the sweeps, at the same time, to their end; how each ended is in its `outcome`."""
+def carry_out(sweeps: Sequence[Results], here: Machine, options: argparse.Namespace, title: str = "") -> None:
+    """Runs the sweeps, at the same time, to their end; how each ended is in its `outcome`. `title`: of all of them."""
+    with contextlib.ExitStack() as stack:
+        for results in sweeps:
+            stack.enter_context(present(results.paths, here.layout.workers))
+        _carry_out(sweeps, here, options, stack.enter_context(opened(options, here.layout.workers, title)))
+
+
+def _carry_out(sweeps: Sequence[Results], here: Machine, options: argparse.Namespace, view: View) -> None:
     limit = FailureLimit(int(options.max_failures) if options.max_failures else None, here.layout.workers)
     started, searches = time.monotonic(), []
     for results in sweeps:
@@ -278,24 +310,22 @@ def carry_out(sweeps: Sequence[Results], here: Machine, options: argparse.Namesp
         if plan.count == 0 and not unsent(paths):
             say("every trial of this sweep is done; --count N adds more")
             continue
-        if len(sweeps) > 1:
-            results.label = f"{paths.sweep_id} "
         label = f"{paths.sweep_id}/" if len(sweeps) > 1 else "" if here.layout.workers > 1 else None
         job = make_job(results, options, here.preload(plan, paths.agents / "preload.log"), label)
         results.outcome = Outcome()
-        searches.append(
-            Search(
-                job,
-                plan.count,
-                results.summary,
-                limit,
-                on_trial=results.on_trial,
-                enough=results.enough,
-                outcome=results.outcome,
-            )
+        search = Search(
+            job,
+            plan.count,
+            results.summary,
+            limit,
+            on_trial=results.on_trial,
+            enough=results.enough,
+            outcome=results.outcome,
         )
+        view.follow(results.shown(), search, f"{paths.sweep_id} " if len(sweeps) > 1 else "")
+        searches.append(search)
     if searches:
-        here.supervise(searches)
+        here.supervise(searches, output=view.output)
         ended = sum(len(search.outcome.ended) for search in searches)
         say(f"{ended} trials in {display.duration(time.monotonic() - started)}")
 
@@ -304,4 +334,4 @@ def run_on_engine(engine: Engine, results: Results, options: argparse.Namespace,
     """The same on the machines of an engine."""
     plan, paths, summary = results.plan, results.paths, results.summary
     defaults = make_parser().parse_args([])
-    results.outcome = hand_over(engine, plan, options, defaults, paths, summary, results.on_trial, say, signals)
+    results.outcome = hand_over(engine, plan, options, defaults, paths, summary, results.on_told_trial, say, signals)

@@ -23,7 +23,7 @@ def noted(received: list[int]) -> Iterator[None]:
         received.append(number)
 
     wanted = [signal.SIGINT, signal.SIGTERM]
-    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:  # not nohup's, nor a screen's that can do without
         wanted.append(signal.SIGHUP)
     previous = {number: signal.signal(number, note) for number in wanted}
     try:

@@ -38,6 +38,7 @@ class Supervisor:
         *,
         cores: Sequence[tuple[int, ...]] = (),
         environment: Mapping[str, str] | None = None,
+        output: int | None = None,
         say: Callable[[str], None] = print,
         silence: float = SILENCE,
         signals: list[int] | None = None,
@@ -47,11 +48,13 @@ class Supervisor:
             places: where trials run; default: one worker's place.
             cores: each worker's; empty: none is kept on any.
             environment: of the agents; default: ours.
+            output: the descriptor on which agents show trainers' lines; default: our stdout.
             signals: those received; another thread may append one.
         """
         self.places = places or Places(Layout())
         self.searches, self.silence, self._print = searches, silence, say
         self.environment = os.environ if environment is None else environment
+        self.output = output
         workers = self.places.layout.workers
         self.workers = [Worker(index, cores[index] if cores else ()) for index in range(workers)]
         self._wanting: list[Worker] = []  # their agents wait for a trial,
@@ -222,7 +225,7 @@ class Supervisor:
 
     def _launch(self, worker: Worker, search: Search) -> None:
         try:
-            worker.start(search, self.environment)
+            worker.start(search, self.environment, self.output)
         except OSError as error:
             self._fail(f"cannot start worker {worker.index}: {error.strerror} ({error.filename or worker.log})")
             return

@@ -47,8 +47,8 @@ class Worker:
         self.channel: Channel
         self.process: subprocess.Popen[bytes]
 
-    def start(self, search: Search, environment: Mapping[str, str]) -> None:
-        """Starts an agent; may raise OSError."""
+    def start(self, search: Search, environment: Mapping[str, str], output: int | None = None) -> None:
+        """Starts an agent; may raise OSError. `output`: the descriptor on which it shows trainers' lines."""
         job = replace(search.job, index=self.index, cores=self.cores)
         ours, theirs = socket.socketpair()
         self.token = uuid.uuid4().hex
@@ -59,6 +59,7 @@ class Worker:
                 [sys.executable, "-c", AGENT_CODE.format(root=root), str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
+                stdout=output,
                 stderr=log,  # tracebacks and the W&B client's messages; the trainer's stderr goes with its stdout
                 start_new_session=True,  # Ctrl-C reaches the supervisor alone, which ends things in order
                 env={**environment, MARKER: self.token},

@@ -1,0 +1,1 @@
+"""What a person sees of a sweep: the live screen, plain lines, `--status`. Nothing here decides anything."""

@@ -1,0 +1,216 @@
+"""Writes for the launcher on a thread of its own: nobody waits for a terminal, or for a pipe that is not read."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from .painter import Painter
+from .text import Line, output_lines
+
+PERIOD = 1.0  # seconds between two frames,
+SOON = 0.1  # at least, whatever happens
+MESSAGES = 10_000  # that may wait for a slow reader before some are left out
+READ = 1 << 16
+CLOSE = 5.0  # seconds a terminal that takes nothing gets at the end
+
+Frame = Callable[[int, int], list[Line]]  # of so many columns and rows
+
+
+def is_screen(tty: bool, environ: Mapping[str, str]) -> bool:
+    """Whether a frame can be drawn and redrawn there: a terminal that understands cursor movements, somebody before it."""
+    if not tty or environ.get("TERM", "") in ("", "dumb", "unknown"):
+        return False
+    return environ.get("CI", "").lower() in ("", "0", "false")
+
+
+class Screen:
+    """The launcher's output. `say` never blocks; what a stuck reader cannot take is left out and counted.
+
+    With `frame` it is drawn below what is said, once a second.
+    """
+
+    def __init__(self, frame: Frame | None = None, *, output: bool = False) -> None:
+        """
+        Args:
+            output: whether programs' output is shown between the messages; they write it to `descriptor`.
+        """
+        self._frame = frame
+        self._out = sys.stdout
+        self._lines: deque[str] = deque()
+        self._dropped = 0
+        self._lock = threading.Lock()
+        self._ending = False
+        self._gone = False  # the terminal is
+        self._renewed = False
+        self._awake, self._wake = os.pipe()
+        for end in (self._awake, self._wake):
+            os.set_blocking(end, False)
+        self._output, self.descriptor = os.pipe() if output else (-1, -1)
+        self._rest = b""
+        self._out.flush()
+        self._thread = threading.Thread(target=self._work, name="screen", daemon=True)
+        self._thread.start()
+
+    # -- called from any thread -------------------------------------------------------------------------------------
+
+    def say(self, text: str) -> None:
+        """Shows lines; never blocks."""
+        with self._lock:
+            if len(self._lines) >= MESSAGES:
+                self._dropped += 1
+                return
+            self._lines.append(text)
+        self.wake()
+
+    def wake(self) -> None:
+        """Something is to be shown; may be called from a signal handler."""
+        with contextlib.suppress(OSError):
+            os.write(self._wake, b"\0")
+
+    def renew(self) -> None:
+        """We were stopped and go on: the shell has written below the frame."""
+        self._renewed = True
+        self.wake()
+
+    def hang_up(self) -> None:
+        """The terminal is gone; nothing is shown from here on."""
+        self._gone = True
+        self.wake()
+
+    def close(self) -> None:
+        """Shows what waits, removes the frame."""
+        if self.descriptor >= 0:
+            os.close(self.descriptor)
+        self._ending = True
+        self.wake()
+        self._thread.join(CLOSE if self._frame is not None else None)
+        if not self._thread.is_alive():
+            for end in (self._awake, self._wake):
+                os.close(end)
+
+    # -- on the thread ----------------------------------------------------------------------------------------------
+
+    def _work(self) -> None:
+        painter = Painter() if self._frame is not None else None
+        while True:
+            ending = self._ending  # before the last look for messages
+            output = self._take_output(ending)
+            with self._lock:
+                messages = [*output, *self._lines]
+                self._lines.clear()
+                dropped, self._dropped = self._dropped, 0
+            if dropped:
+                messages.append(f"[sweep] {dropped} lines not shown here: they were not read fast enough")
+            try:
+                if not self._gone:
+                    self._show(painter, messages, ending)
+            except (OSError, ValueError):  # closed, or the terminal is gone
+                self._gone = True
+            except Exception as error:  # ours; the sweep, and its messages, go on
+                painter = self._frame = None
+                self.say(f"[sweep] warning: the live view cannot be drawn ({error!r}); going on with plain lines")
+            if self._gone:
+                silence(self._out)
+                painter = None
+            if ending:
+                break
+            self._wait(PERIOD if painter is not None else None)
+        if self._output >= 0:
+            os.close(self._output)
+
+    def _wait(self, period: float | None) -> None:
+        time.sleep(SOON if period is not None or self._output >= 0 else 0.0)
+        ends = [self._awake, *([self._output] if self._output >= 0 else [])]
+        ready, _, _ = select.select(ends, [], [], None if period is None else max(0.0, period - SOON))
+        if self._awake in ready:
+            with contextlib.suppress(BlockingIOError):
+                while os.read(self._awake, 4096):
+                    pass
+
+    def _take_output(self, ending: bool) -> list[str]:
+        """Whole lines that programs have written."""
+        if self._output < 0 or not select.select([self._output], [], [], 0)[0]:
+            return []
+        data = os.read(self._output, READ)
+        whole, newline, rest = (self._rest + data).rpartition(b"\n")
+        self._rest = rest[-READ:]
+        if ending and self._rest:
+            whole, newline, self._rest = whole + newline + self._rest, b"\n", b""
+        return output_lines(whole) if newline else []
+
+    def _show(self, painter: Painter | None, messages: list[str], ending: bool) -> None:
+        if painter is None or self._frame is None:
+            if messages:
+                self._write("".join(f"{text}\n" for text in messages))
+            return
+        size = terminal_size(self._out)
+        if self._renewed:
+            self._renewed = False
+            painter.forget()
+        frame = [] if ending or in_background(self._out) else self._frame(*size)
+        if text := painter.draw(messages, frame, *size):
+            write_all(self._out.fileno(), text.encode(self._out.encoding or "utf-8", "replace"))
+
+    def _write(self, text: str) -> None:
+        try:
+            self._out.write(text)
+        except UnicodeEncodeError:
+            encoding = self._out.encoding or "ascii"
+            self._out.write(text.encode(encoding, "replace").decode(encoding))
+        self._out.flush()
+
+
+def write_all(descriptor: int, data: bytes) -> None:
+    """Waits for a terminal that is slow, also when somebody has set it not to block."""
+    view = memoryview(data)
+    while view:
+        try:
+            view = view[os.write(descriptor, view) :]
+        except BlockingIOError:
+            select.select([], [descriptor], [], 1.0)
+
+
+def terminal_size(out: Any) -> tuple[int, int]:
+    """Columns and rows."""
+    try:
+        columns, rows = os.get_terminal_size(out.fileno())
+    except (OSError, ValueError):
+        columns, rows = 0, 0
+    return columns or 80, rows or 24
+
+
+def in_background(out: Any) -> bool:
+    """Whether the terminal is somebody else's at the moment (`bg`): frames would be drawn into what is typed there."""
+    try:
+        return os.tcgetpgrp(out.fileno()) != os.getpgrp()
+    except (OSError, ValueError):
+        return False
+
+
+def silence(out: Any) -> None:
+    """Whatever is written from here on to a terminal, or reader, that is gone goes nowhere, and is no error."""
+    with contextlib.suppress(OSError, ValueError):
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, out.fileno())
+        if sys.stderr.isatty():
+            os.dup2(null, sys.stderr.fileno())
+        os.close(null)
+
+
+current: Screen | None = None  # while there is one, it has the terminal
+
+
+def tell(text: str) -> None:
+    """Shows lines on the screen there is, else prints them."""
+    if current is not None:
+        current.say(text)
+    else:
+        print(text, flush=True)
