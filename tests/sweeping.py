@@ -24,9 +24,13 @@ def environment(home: Path, **more: str) -> dict[str, str]:
     return {**kept, "HOME": str(home), "XDG_STATE_HOME": str(home / "state"), **more}
 
 
-def command(*words: str | Path, trainer: Path | None = TOY / "toy.yaml", config: Path | None = TOY / "toy.yml") -> list[str]:
-    """argv of a sweep of the toy trainer; without `trainer`, of the sweep file's own."""
+def command(
+    *words: str | Path, trainer: Path | None = TOY / "toy.yaml", config: Path | None = TOY / "toy.yml", verbose: bool = True
+) -> list[str]:
+    """argv of a sweep of the toy trainer; without `trainer`, of the sweep file's own. What the trainer prints is shown
+    unless it is not to be, so that tests can wait for it."""
     base = [sys.executable, str(SWEEP), *(["--trainer", str(trainer)] if trainer else [])]
+    base += ["--verbose"] if verbose and not {"--quiet", "--verbose"} & set(map(str, words)) else []
     return [*base, *(["--config_file", str(config)] if config else []), *map(str, words)]
 
 

@@ -243,7 +243,7 @@ class TrialRecord:
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> TrialRecord:
-        known = {item.name for item in dataclasses.fields(cls)}
+        known = cls.__dataclass_fields__
         values = {key: value for key, value in row.items() if key in known}
         values["value"] = number(values.get("value"))
         return cls(**values)

@@ -89,8 +89,7 @@ def to_board(snapshot: Snapshot) -> Board:
             sweep.row({**row, "id": record.id})
     workers = sum(launcher.workers for launcher in snapshot.launchers) or max(1, len(running))
     started = [seconds_of(launcher.started) for launcher in snapshot.launchers]
-    started = started or [seconds_of(record.started) for record in snapshot.records[:1]]
-    return Board([sweep], workers, min(started, default=time.time()))
+    return Board([sweep], workers, min(started, default=None))
 
 
 def exit_status(snapshot: Snapshot) -> int:
@@ -124,12 +123,7 @@ def _of_sweep(paths: SweepPaths, columns: int, rows: int) -> Drawn:
     snapshot = look(paths)
     board = to_board(snapshot)
     lines = [who(snapshot)]
-    now = time.time()
-    if not snapshot.at_work:  # what was cut off does not run
-        board.started = now
-    lines += [line for line in frame(board, columns, rows, now, datetime.now()) if line]
-    if not snapshot.at_work:
-        lines = [line for line in lines if plain(line) not in ("starting", "no trial runs at the moment")]
+    lines += [line for line in frame(board, columns, rows, time.time(), datetime.now()) if line]
     ended = rank([record for record in snapshot.records if record.state != "running"], snapshot.goal)
     if ended:
         shown = ended[: BEST if snapshot.at_work else 2 * BEST]
@@ -171,7 +165,8 @@ def _row(paths: SweepPaths) -> tuple[list[str], str, bool]:
     done = sum(counts.get(state, 0) for state in ("finished", "stopped", "failed"))
     target = max(int(launch.get("target") or 0), done)
     state, style = ("runs", "green") if runs else ("done", "") if done >= target else ("open", "yellow")
-    others = ", ".join(f"{counts[name]} {name}" for name, _ in STATES[2:] if counts.get(name))
+    named = [name for name, _ in STATES[2:] if counts.get(name) and (runs or name != "running")]
+    others = ", ".join(f"{counts[name]} {name}" for name in named)
     metric = (head.get("metric") or {}).get("name", "")
     value = f"{metric} {display.short(float(best['value']))}" if best.get("value") is not None else ""
     changed = datetime.fromtimestamp(last_change(paths))
@@ -232,19 +227,27 @@ def show(options: argparse.Namespace) -> int:
     Raises:
         ConfigError: there is no such sweep.
     """
-    from .view.screen import is_screen
+    from .view.screen import is_screen, silence
 
     draw = _what(options)
-    if is_screen(sys.stdout.isatty(), os.environ):
-        return _on_screen(draw, options.watch)
+    try:
+        if is_screen(sys.stdout.isatty(), os.environ):
+            return _on_screen(draw, options.watch)
+        return _as_text(draw, options.watch)
+    except BrokenPipeError:  # `… | head`
+        silence(sys.stdout)
+        return 0
+
+
+def _as_text(draw: Callable[[int, int], Drawn], watch: bool) -> int:
     shown: list[str] = []
     while True:
         lines, status, goes_on = draw(WIDTH, 1000)
         texts = [plain(line) for line in lines]
         if texts != shown:
-            print("\n".join(texts), end="\n\n" if options.watch and goes_on else "\n", flush=True)
+            print("\n".join(texts), end="\n\n" if watch and goes_on else "\n", flush=True)
         shown = texts
-        if not (options.watch and goes_on):
+        if not (watch and goes_on):
             return status
         time.sleep(PERIOD)
 

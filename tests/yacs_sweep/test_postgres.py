@@ -318,7 +318,7 @@ class Machine:
             checkout.mkdir()
             for file in (trainer, trainer.with_name("train.py")):
                 shutil.copy(file, checkout / file.name)
-        command = [sys.executable, str(SWEEP), *map(str, words), "--wandb-mode", "disabled", "--grace", "2"]
+        command = [sys.executable, str(SWEEP), *map(str, words), "--verbose", "--wandb-mode", "disabled", "--grace", "2"]
         if os.geteuid() == 0 and sys.platform == "linux":
             command = ["unshare", "--uts", "sh", "-c", 'hostname "$0" && exec "$@"', name, *command]
         env = environment(self.home, **{URL_VARIABLE: url, database.LEASE_VARIABLE: str(LEASE)})

@@ -72,7 +72,7 @@ def submit(
     trainer = write_trainer(home, code)
     spec = write_sweep(home, {**SPEC, "count": count})
     command = [sys.executable, str(SWEEP), "--trainer", str(trainer), "--sweep-config", str(spec), "--engine", "slurm"]
-    command += ["--wandb-mode", "disabled", "--grace", "5", *words]
+    command += ["--verbose", "--wandb-mode", "disabled", "--grace", "5", *words]
     env = environment(home, **slurm.environment, **{URL_VARIABLE: server.url})
     with (home / "output").open("w") as output:
         launcher = subprocess.Popen(command, cwd=home, env=env, stdout=output, stderr=subprocess.STDOUT, text=True)

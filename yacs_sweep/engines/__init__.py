@@ -16,7 +16,8 @@ from ..storage_url import URL_VARIABLE, shared
 
 # Options of this launch that hold for the launchers of the engine as well, as far as they were given.
 PASSED = (
-    *("config_file", "trainer", "python", "workers", "gpus", "gpus_per_trial", "trials_per_gpu", "quiet", "no_preload"),
+    *("config_file", "trainer", "python", "workers", "gpus", "gpus_per_trial", "trials_per_gpu", "no_preload"),
+    *("quiet", "verbose"),
     *("wandb_mode", "timeout", "stall_timeout", "grace", "max_failures", "retries", "on_oom", "gpu_wait", "controller"),
 )
 

@@ -145,7 +145,7 @@ class Board:
 
     sweeps: list[Sweep]
     workers: int
-    started: float  # by the clock it is drawn with
+    started: float | None  # by the clock it is drawn with; None: nothing runs
     title: str = ""  # of several sweeps
 
     def seconds_left(self, now: float) -> float | None:

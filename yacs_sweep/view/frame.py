@@ -24,6 +24,7 @@ GAP = "  "
 SPARK = 12  # columns of a sparkline
 FREE = 4  # rows of the terminal that are left to messages
 LEAST_BAR = 10
+MINOR = 6  # columns of a higher rank give way to the parameters
 
 
 def clock(total: float) -> str:
@@ -109,8 +110,12 @@ def _with_bar(sweep: Sweep, behind: Line, width: int, ahead: Line | None = None)
     return [*ahead, *(bar(sweep, room) if room >= LEAST_BAR else []), (GAP, ""), *behind]
 
 
-def progress(sweep: Sweep, width: int, elapsed: float, ends: str) -> Line:
-    behind: Line = [(f"{sweep.done}/{sweep.total}", "bold"), (f"{GAP}{clock(elapsed)}", DIM)]
+def _elapsed(board: Board, now: float) -> str:
+    return "" if board.started is None else f"{GAP}{clock(now - board.started)}"
+
+
+def progress(sweep: Sweep, width: int, elapsed: str, ends: str) -> Line:
+    behind: Line = [(f"{sweep.done}/{sweep.total}", "bold"), (elapsed, DIM)]
     if ends and width >= 50 + len(ends) - 12:
         behind.append((f"{GAP}{ends}", ""))
     elif ends:
@@ -128,7 +133,7 @@ class Column:
     cells: list[str]
     right: bool = False
     style: str = ""
-    grows: bool = False  # takes the room that is left
+    wish: int = 0  # the width it grows to before columns of little rank are shown; it takes all the room that is left
 
 
 def numbers(values: Sequence[float | None]) -> list[str]:
@@ -138,7 +143,6 @@ def numbers(values: Sequence[float | None]) -> list[str]:
     if not -3 <= exponent <= 5:
         return ["" if value is None else short(float(value)) for value in values]
     decimals = max(0, 3 - max(0, exponent)) if exponent >= 0 else 3 - exponent
-    decimals = 0 if all(size == int(size) for size in sizes) else decimals
     return ["" if value is None else f"{value:.{decimals}f}" for value in values]
 
 
@@ -167,25 +171,28 @@ def _columns(board: Board, now: float, trials: Sequence[tuple[Sweep, Running]]) 
         columns += _metric_columns(metric, trials, 1, "green")
     others = list(dict.fromkeys(other for sweep in board.sweeps for other in sweep.others if other not in metrics))
     for place, other in enumerate(others[:2]):
-        columns += _metric_columns(other, trials, 6 + 2 * place, "magenta", spark=place == 0)
+        columns += _metric_columns(other, trials, 6 + 4 * place, "magenta", spark=place == 0)
     gpus = [clean(",".join(trial.record.gpu_ids)) for trial in running]
     if any(gpus):
         columns.append(Column("GPU", min(12, max(3, *map(len, gpus))), 5, gpus))
     times = [clock(now - trial.since) for trial in running]
     columns.append(Column("time", max(5, *map(len, times)), 1, times, right=True))
     params = [params_line({clean(key): value for key, value in trial.record.params.items()}) for trial in running]
-    columns.append(Column("parameters", min(16, max(10, *map(len, params))), 3, params, grows=True))
+    longest = max(10, *map(len, params))
+    columns.append(Column("parameters", min(16, longest), 3, params, wish=min(48, longest)))
     return columns
 
 
 def _chosen(columns: Sequence[Column], width: int) -> list[Column]:
     """Those for which there is room, in their order."""
     chosen: list[Column] = []
-    used = -len(GAP)
+    used, wished = -len(GAP), 0
     for column in sorted(columns, key=lambda column: column.rank):
-        if used + column.width + len(GAP) <= width or not chosen:
+        wanted = wished if column.rank > MINOR else 0
+        if used + column.width + len(GAP) + wanted <= width or not chosen:
             chosen.append(column)
             used += column.width + len(GAP)
+            wished += max(0, column.wish - column.width)
     return [column for column in columns if column in chosen]
 
 
@@ -193,7 +200,7 @@ def _cells(columns: Sequence[Column], texts: Sequence[str], width: int, style: s
     room = width - sum(column.width + len(GAP) for column in columns) + len(GAP)
     line: Line = []
     for column, text in zip(columns, texts, strict=True):
-        size = column.width + (max(0, room) if column.grows else 0)
+        size = column.width + (max(0, room) if column.wish else 0)
         line += [(GAP if line else "", ""), (fit(text, size, right=column.right), style or column.style)]
     return line
 
@@ -202,6 +209,8 @@ def table(board: Board, width: int, rows: int, now: float) -> list[Line]:
     """The running trials, oldest first; with too little room for all, how many more there are."""
     trials = [(sweep, trial) for sweep in board.sweeps for trial in sweep.running.values()]
     trials.sort(key=lambda pair: pair[1].since)
+    if board.started is None:
+        return []
     if not trials or rows < 2:
         text = "no trial runs at the moment" if any(sweep.done for sweep in board.sweeps) else "starting"
         return [[(text, DIM)]] if not trials and rows > 0 else []
@@ -219,7 +228,7 @@ def table(board: Board, width: int, rows: int, now: float) -> list[Line]:
 def _one(board: Board, width: int, rows: int, now: float, today: datetime) -> list[Line]:
     (sweep,) = board.sweeps
     ends = end_time(board.seconds_left(now), today)
-    lines = [head(sweep, width), progress(sweep, width, now - board.started, ends)]
+    lines = [head(sweep, width), progress(sweep, width, _elapsed(board, now), ends)]
     lines += [counts(sweep), best(sweep)][: max(0, rows - 2)]
     if sweep.message:
         lines.append([(clean(sweep.message), "yellow")])
@@ -231,7 +240,7 @@ def _several(board: Board, width: int, rows: int, now: float, today: datetime) -
     ends = end_time(board.seconds_left(now), today)
     running = sum(len(sweep.running) for sweep in board.sweeps)
     title: Line = [(board.title or f"{len(board.sweeps)} sweeps", "bold"), (f"{GAP}{running} running", "")]
-    title += [(f"{GAP}{clock(now - board.started)}", DIM), (f"{GAP}{ends}" if ends else "", "")]
+    title += [(_elapsed(board, now), DIM), (f"{GAP}{ends}" if ends else "", "")]
     lines = [title]
     names = min(40, max(len(f"{sweep.sweep_id}  {clean(sweep.name)}") for sweep in board.sweeps))
     for sweep in board.sweeps:
