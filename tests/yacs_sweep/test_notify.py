@@ -73,8 +73,8 @@ def test_a_url_is_posted_to_when_the_sweep_has_ended(tmp_path: Path, server: Ser
 
 
 def test_a_command_is_told_of_failure_in_words_environment_and_on_stdin(tmp_path: Path) -> None:
-    code = "import json, os, sys; print(json.dumps([sys.argv[1:], dict(os.environ), json.load(sys.stdin)]), file=open('told', 'w'))"
-    (tmp_path / "tell.py").write_text(code)
+    code = "print(json.dumps([sys.argv[1:], dict(os.environ), json.load(sys.stdin)]), file=open('told', 'w'))"
+    (tmp_path / "tell.py").write_text(f"import json, os, sys\n{code}")
     spec = write_sweep(tmp_path, {**GRID, "name": "lr"})
     target = f"{sys.executable} tell.py 'two words' {{message}}"
     ran = sweep(tmp_path, "--sweep-config", spec, *OFFLINE, "--notify", target, "TOY.MODE", "exit3")
@@ -89,7 +89,8 @@ def test_a_command_is_told_of_failure_in_words_environment_and_on_stdin(tmp_path
 
 def test_an_interrupted_sweep_is_told_of(tmp_path: Path, server: Server) -> None:
     spec = write_sweep(tmp_path, GRID)
-    launcher = start(tmp_path, "--sweep-config", spec, *OFFLINE, "--notify", url(server), "--verbose", "TOY.MODE", "deaf", "--grace", "0")
+    words = ("--notify", url(server), "--grace", "0", "TOY.MODE", "deaf")
+    launcher = start(tmp_path, "--sweep-config", spec, *OFFLINE, *words)
     assert launcher.stdout is not None
     assert any(line == "deaf\n" for line in launcher.stdout)
     launcher.send_signal(signal.SIGTERM)
@@ -130,7 +131,7 @@ def test_it_takes_no_longer_than_its_bound(server: Server) -> None:
     for target in (url(server), "sh -c 'sleep 1000 & sleep 1000'"):
         began = time.monotonic()
         told = notify.tell(target, TOLD, wait=0.5)
-        assert told is not None and "within 0.5 s" in told or "timed out" in str(told)
+        assert (told is not None and "within 0.5 s" in told) or "timed out" in str(told)
         assert time.monotonic() - began < 2.5
 
 

@@ -183,7 +183,7 @@ def test_a_sweep_is_watched_to_its_end_from_another_terminal(tmp_path: Path) -> 
     assert any("▶ trial-0000" in line for line in launcher.stdout)
     listed = run(tmp_path)
     assert listed.returncode == 0
-    title, row = listed.stdout.splitlines()
+    _, row = listed.stdout.splitlines()
     assert row.startswith("runs") and "0/3" in row
     sweep_id = row.split()[1]
     watched = run(tmp_path, "--sweep_id", sweep_id, "--watch")

@@ -42,8 +42,8 @@ def test_workers_share_what_is_left() -> None:
 
 
 def simulate(seed: int, workers: int, count: int, at: float) -> tuple[float | None, float]:
-    """A sweep of which 60 % of the trials are stopped early; what is said after the share `at` of its whole time, and
-    what is true, in seconds from then."""
+    """A sweep of which 60 % of the trials are stopped early; what is said when the share `at` of them has ended, and what
+    is true, in seconds from then."""
     draw = random.Random(seed)
     lengths = [draw.uniform(40, 80) if draw.random() < 0.6 else draw.uniform(500, 700) for _ in range(count)]
     free = [0.0] * workers
@@ -53,7 +53,7 @@ def simulate(seed: int, workers: int, count: int, at: float) -> tuple[float | No
         spans.append((start, start + length))
         heapq.heappush(free, start + length)
     total = max(free)
-    now = at * total
+    now = sorted(end for _, end in spans)[int(at * count)]
     ended = [end - start for start, end in spans if end <= now]
     running = [now - start for start, end in spans if start <= now < end]
     left = count - len(ended) - len(running)

@@ -126,7 +126,7 @@ def test_one_calm_screen_that_bears_resizing_and_stopping_and_leaves_the_termina
     assert terminal.end() == 0
     lines = terminal.lines()
     assert any("3 finished; results in" in line for line in lines)
-    assert not any("━" in line or "─" in line and "/3" in line for line in lines[-10:])  # the frame is gone
+    assert not any("━" in line or ("─" in line and "/3" in line) for line in lines[-10:])  # the frame is gone
     assert b"Iteration[" not in terminal.written  # trainers' lines are in their files
     assert b"\xe2\x9c\x93 trial-0000 finished" in terminal.written
     assert b"\x1b[?1049" not in terminal.written and b"\x1b[?25" not in terminal.written

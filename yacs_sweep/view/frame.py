@@ -265,6 +265,8 @@ def frame(board: Board, columns: int, rows: int, now: float, today: datetime) ->
         now: seconds, by the clock of the board.
         today: the same moment as people say it.
     """
+    if not board.sweeps:
+        return []
     width = max(8, columns - 1)  # a full last column would make some terminals wrap
     room = max(3, rows - FREE)
     build = _one if len(board.sweeps) == 1 else _several

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import select
+import stat
 import sys
 import threading
 import time
@@ -100,6 +101,7 @@ class Screen:
 
     def _work(self) -> None:
         painter = Painter() if self._frame is not None else None
+        silenced = False
         while True:
             ending = self._ending  # before the last look for messages
             output = self._take_output(ending)
@@ -117,9 +119,9 @@ class Screen:
             except Exception as error:  # ours; the sweep, and its messages, go on
                 painter = self._frame = None
                 self.say(f"[sweep] warning: the live view cannot be drawn ({error!r}); going on with plain lines")
-            if self._gone:
+            if self._gone and not silenced:
                 silence(self._out)
-                painter = None
+                silenced, painter = True, None
             if ending:
                 break
             self._wait(PERIOD if painter is not None else None)
@@ -136,10 +138,12 @@ class Screen:
                     pass
 
     def _take_output(self, ending: bool) -> list[str]:
-        """Whole lines that programs have written."""
-        if self._output < 0 or not select.select([self._output], [], [], 0)[0]:
-            return []
-        data = os.read(self._output, READ)
+        """Whole lines that programs have written; at the end all that is there."""
+        data = b""
+        while self._output >= 0 and select.select([self._output], [], [], 0)[0]:
+            data += (piece := os.read(self._output, READ))
+            if not (ending and piece):
+                break
         whole, newline, rest = (self._rest + data).rpartition(b"\n")
         self._rest = rest[-READ:]
         if ending and self._rest:
@@ -199,8 +203,9 @@ def silence(out: Any) -> None:
     """Whatever is written from here on to a terminal, or reader, that is gone goes nowhere, and is no error."""
     with contextlib.suppress(OSError, ValueError):
         null = os.open(os.devnull, os.O_WRONLY)
+        ours, others = os.fstat(out.fileno()), os.fstat(sys.stderr.fileno())
         os.dup2(null, out.fileno())
-        if sys.stderr.isatty():
+        if stat.S_ISCHR(ours.st_mode) and ours.st_rdev == others.st_rdev:  # the same terminal
             os.dup2(null, sys.stderr.fileno())
         os.close(null)
 
