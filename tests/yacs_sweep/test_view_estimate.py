@@ -60,7 +60,8 @@ def simulate(seed: int, workers: int, count: int, at: float) -> tuple[float | No
     return seconds_left(ended, len(ended), running, left, workers), total - now
 
 
-@pytest.mark.parametrize(("workers", "count", "at", "median"), [(1, 30, 0.4, 0.3), (4, 60, 0.3, 0.3), (8, 200, 0.3, 0.15)])
+# Chance alone, the lengths of trials seen and of those to come, makes 36 % of the first case's error.
+@pytest.mark.parametrize(("workers", "count", "at", "median"), [(1, 30, 0.4, 0.4), (4, 60, 0.3, 0.2), (8, 200, 0.3, 0.12)])
 def test_the_end_is_foreseen_of_sweeps_with_early_stopping(workers: int, count: int, at: float, median: float) -> None:
     errors, ratios = [], []
     for seed in range(60):

@@ -62,7 +62,7 @@ def seconds_left(
     durations = survival(ended, running)
     mean = sum(seconds * share for seconds, share in durations)
     free = [rest_of(elapsed, durations) for elapsed in running]
-    free += [0.0] * max(0, workers - len(free))
+    free += [0.0] * (max(1, workers) - len(free))
     if left > 20 * len(free):  # so many that it does not matter who takes which
         return (sum(free) + left * mean) / len(free)
     heapq.heapify(free)

@@ -107,7 +107,7 @@ def head(sweep: Sweep, width: int) -> Line:
 def _with_bar(sweep: Sweep, behind: Line, width: int, ahead: Line | None = None) -> Line:
     ahead = ahead or []
     room = width - width_of(behind) - width_of(ahead) - len(GAP)
-    return [*ahead, *(bar(sweep, room) if room >= LEAST_BAR else []), (GAP, ""), *behind]
+    return [*ahead, *([*bar(sweep, room), (GAP, "")] if room >= LEAST_BAR else []), *behind]
 
 
 def _elapsed(board: Board, now: float) -> str:
@@ -217,9 +217,11 @@ def table(board: Board, width: int, rows: int, now: float) -> list[Line]:
     hidden = len(trials) - (rows - 1)
     if hidden > 0:
         trials, hidden = trials[: max(0, rows - 2)], len(trials) - max(0, rows - 2)
-    columns = _chosen(_columns(board, now, trials), width)
-    lines = [_cells(columns, [column.title for column in columns], width, DIM)]
-    lines += [_cells(columns, [column.cells[row] for column in columns], width) for row in range(len(trials))]
+    lines: list[Line] = []
+    if trials:
+        columns = _chosen(_columns(board, now, trials), width)
+        lines.append(_cells(columns, [column.title for column in columns], width, DIM))
+        lines += [_cells(columns, [column.cells[row] for column in columns], width) for row in range(len(trials))]
     if hidden > 0:
         lines.append([(f"+{hidden} more running", DIM)])
     return lines
