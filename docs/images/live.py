@@ -8,6 +8,7 @@ Nothing in the picture is made up: the sweep is a real one, by default of config
 from __future__ import annotations
 
 import argparse
+import contextlib
 import fcntl
 import io
 import os
@@ -54,12 +55,12 @@ def read_for(seconds: float, words: list[str], cwd: Path, columns: int, rows: in
     with subprocess.Popen(words, cwd=cwd, env=env, stdin=slave, stdout=slave, stderr=slave, start_new_session=True) as process:
         os.close(slave)
         deadline = time.monotonic() + seconds
-        while (left := deadline - time.monotonic()) > 0 and process.poll() is None:
-            if select.select([master], [], [], left)[0]:
-                stream.feed(os.read(master, 1 << 16))
-        process.send_signal(signal.SIGINT)
-        while process.poll() is None:
-            if select.select([master], [], [], 0.1)[0]:
+        with contextlib.suppress(OSError):  # it has ended
+            while (left := deadline - time.monotonic()) > 0:
+                if select.select([master], [], [], left)[0]:
+                    stream.feed(os.read(master, 1 << 16))
+            process.send_signal(signal.SIGINT)
+            while True:
                 os.read(master, 1 << 16)
     os.close(master)
     return screen

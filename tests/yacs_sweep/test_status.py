@@ -168,10 +168,10 @@ def test_only_the_last_rows_of_a_long_trial_are_read(tmp_path: Path) -> None:
     assert last_rows(tmp_path / "none") == []
 
 
-def run(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+def run(folder: Path, *words: str, home: Path | None = None) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, str(SWEEP), "--status", *words],
-        cwd=folder, env=environment(folder), capture_output=True, text=True, timeout=60, check=False,
+        cwd=folder, env=environment(home or folder), capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
 
 
@@ -195,7 +195,7 @@ def test_a_sweep_is_watched_to_its_end_from_another_terminal(tmp_path: Path) -> 
     assert "\x1b" not in watched.stdout
     assert run(tmp_path).stdout.splitlines()[1].startswith("done")
     (elsewhere := tmp_path / "elsewhere").mkdir()  # it is remembered where its results are
-    found = run(elsewhere, "--sweep_id", f"team/project/{sweep_id}")
+    found = run(elsewhere, "--sweep_id", f"team/project/{sweep_id}", home=tmp_path)
     assert found.returncode == 0 and "3 finished" in found.stdout
 
 

@@ -162,5 +162,5 @@ def test_a_terminal_that_cannot_draw_gets_lines(tmp_path: Path, start: Callable[
     assert b"\x1b" not in terminal.written
     text = terminal.written.decode()
     assert "▶ trial-0000: base_lr=0.0001" in text
-    assert text.index("· trial-0000 epoch 1: val/mAP 22.9") < text.index("· trial-0000 epoch 2: val/mAP 45.8")
+    assert text.index("· trial-0000 epoch 1: val/mAP 23.2") < text.index("· trial-0000 epoch 2: val/mAP 46.4")
     terminal.hang_up()
