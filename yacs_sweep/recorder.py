@@ -15,7 +15,7 @@ import queue
 import shlex
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -265,51 +265,62 @@ def copy_rows(path: Path, offset: int, run: Any, objective: Objective) -> int:
     with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
         file.seek(offset)
         while lines := list(itertools.islice(file, TOGETHER)):
-            with together(run):
-                for line in lines:
-                    if not line.endswith(b"\n"):
-                        return offset
-                    offset += len(line)
-                    try:
-                        row = {key: number(value) for key, value in json.loads(line).items()}
-                        step = int(row.pop("step"))
-                    except (ValueError, AttributeError, KeyError, TypeError):
-                        continue  # what a killed writer left
-                    objective.see(row)
-                    if step >= run.starting_step:
-                        run.log(row, step=step, commit=True)
+            rows: list[tuple[int, dict[str, Any]]] = []
+            for line in lines:
+                if not line.endswith(b"\n"):
+                    break
+                offset += len(line)
+                try:
+                    row = {key: number(value) for key, value in json.loads(line).items()}
+                    step = int(row.pop("step"))
+                except (ValueError, AttributeError, KeyError, TypeError):
+                    continue  # what a killed writer left
+                objective.see(row)
+                if step >= run.starting_step:
+                    rows.append((step, row))
+            log_rows(run, rows)
+            if not line.endswith(b"\n"):
+                break
     return offset
 
 
-@contextlib.contextmanager
-def together(run: Any) -> Iterator[None]:
-    """Hands what the block logs over to the client's service process at once, at its end.
+def log_rows(run: Any, rows: Sequence[tuple[int, Mapping[str, Any]]]) -> None:
+    """Does what ``run.log(row, step=step, commit=True)`` does for each row, in one go.
 
-    By itself `run.log` wakes the client's own thread for every row and waits for it, which costs several times what
-    the row does. The messages are the same ones, in the same order. When the block or the handing over fails, some
-    have not been sent; rows are on disk, and the run is opened again.
+    `run.log` looks at each value for media and at each call for threads and forks, wakes the client's own thread for
+    every row and waits for it: many times what the row costs. Here the same messages are made with the client's own
+    encoding of values, and handed over to its service process at once; tests/yacs_sweep/test_recorder.py compares
+    the two, since nothing else holds this together when the client changes. When it fails, some rows have not been
+    sent; they are on disk, and the run is opened again.
     """
-    interface = run._interface
-    requests: list[Any] = []
+    if not rows:
+        return
+    from wandb.proto import wandb_server_pb2
+    from wandb.sdk.interface.history_value import set_history_value
 
-    def keep(record: Any, *, nowait: bool = False) -> None:
-        interface._assign(record)
-        requests.append(spb.ServerRequest(record_publish=record))
+    spb: Any = wandb_server_pb2  # its names come from one of several modules, which no type checker follows
+    interface = run._interface
+    encoding = run.settings.x_history_value_encoding.split(",")
+    form = {"json_form": "json" in encoding, "typed_form": "typed" in encoding}
+    requests = []
+    for step, row in rows:
+        request = spb.ServerRequest()
+        interface._assign(request.record_publish)
+        history = request.record_publish.request.partial_history
+        for key, value in ({"_timestamp": time.time()} | dict(row)).items():
+            if key != "_step":  # the row's own number, whatever the trainer says
+                item = history.item.add()
+                item.key = key
+                set_history_value(item, value, **form)
+        history.step.num = step
+        history.action.flush = True
+        requests.append(request)
 
     async def send() -> None:
         for request in requests:
             await interface._client.publish(request)
 
-    from wandb.proto import wandb_server_pb2
-
-    spb: Any = wandb_server_pb2  # its names come from one of several modules, which no type checker follows
-    interface._publish = keep
-    try:
-        yield
-    finally:
-        del interface._publish
-    if requests:
-        interface._asyncer.run(send)
+    interface._asyncer.run(send)
 
 
 class Recorder:
