@@ -20,7 +20,7 @@ USUAL = 1 << 20  # bytes that may wait otherwise
 STALLED = 0.2  # seconds without anything being handled
 READ_SIZE = 1 << 18
 PIPE_SIZE = 1 << 20  # asked of the kernel, so that a burst does not wait for us
-GATHER = 0.05  # seconds until the next look after little output: few wake-ups for a trainer that prints line by line
+GATHER = 0.1  # seconds until the next look after little output: few wake-ups for a trainer that prints line by line
 LITTLE = 1 << 14  # bytes
 
 
