@@ -73,7 +73,7 @@ def main() -> int:
         (log,) = folder.glob("log/sweep/sweep/*/trial-0000/stdout.log")
         written = log.read_bytes().count(b"\n")
     print(f"{count:,} lines printed, {written:,} in stdout.log, exit status {code}")
-    print("| process | before MB | most MB | growth MB |\n|---|---|---|---|")
+    print("| process | before MB | most MB | growth MB (target: below 5) |\n|---|---|---|---|")
     for role in watched:
         grown = (most[role] - before[role]) / 1024
         print(f"| {role} | {before[role] / 1024:.1f} | {most[role] / 1024:.1f} | {grown:.1f} |")

@@ -21,6 +21,7 @@ from yacs_sweep.process import Limits, Stop, run_child  # noqa: E402
 from yacs_sweep.trainer import load_profile  # noqa: E402
 from yacs_sweep.trial import child_environment  # noqa: E402
 
+TARGET = 80  # MB
 Figures = list[tuple[float, float]]  # (unique, proportional) set size in MB of several processes
 
 
@@ -83,7 +84,8 @@ def main() -> None:
                 for what, figures in (("trials", trials), ("guards", guards)):
                     unique = "  ".join(f"{own:6.1f}" for own, _ in figures)
                     share = sum(share for _, share in figures)
-                    print(f"{way:<9}{what}: unique MB {unique}   proportional MB {share:7.1f} in all")
+                    goal = f"   (target: at most {TARGET} each)" if (way, what) == ("forked", "trials") else ""
+                    print(f"{way:<9}{what}: unique MB {unique}   proportional MB {share:7.1f} in all{goal}", flush=True)
                 if address and preloader.process:
                     own, share = memory(preloader.process.pid)
                     print(f"{way:<9}server: unique MB {own:6.1f}   proportional MB {share:7.1f}")
