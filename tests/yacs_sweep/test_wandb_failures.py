@@ -230,17 +230,21 @@ def test_an_agent_that_hangs_is_replaced_on_the_same_sweep(
     """The launcher in this process, so that its patience can be cut from two minutes to seconds."""
 
     class Impatient(supervisor.Supervisor):
-        def __init__(self, *words: object, **settings: object) -> None:
-            super().__init__(*words, **{**settings, "silence": 8.0})  # type: ignore[arg-type]
+        """Waits for seconds, but only for the agent that was stopped: another one may take long to start."""
 
-        def _message(self, handle: supervisor.AgentHandle, message: dict[str, object]) -> None:
-            super()._message(handle, message)
+        def _message(self, worker: supervisor.Worker, message: dict[str, object]) -> None:
+            super()._message(worker, message)
             if message["event"] == "start" and not stopped:
-                stopped.append(handle.process.pid)
-                os.kill(handle.process.pid, signal.SIGSTOP)
+                stopped.append(worker.process.pid)
+                os.kill(worker.process.pid, signal.SIGSTOP)
+                self.silence = 3.0
+
+        def _closed(self, worker: supervisor.Worker) -> None:
+            super()._closed(worker)
+            self.silence = supervisor.SILENCE
 
     stopped: list[int] = []
-    monkeypatch.setattr("yacs_sweep.run.Supervisor", Impatient)
+    monkeypatch.setattr("yacs_sweep.machine.Supervisor", Impatient)
     monkeypatch.chdir(tmp_path)
     with start_server() as server:
         for name, value in environment(server, tmp_path).items():
