@@ -27,6 +27,7 @@ from tests.wandb_server.launching import (
 )
 from yacs_sweep import supervisor
 from yacs_sweep.cli import main
+from yacs_sweep.workers import Worker
 
 SLOW = ("SOLVER.MAX_EPOCHS", "3", "TOY.SECONDS", "0.25")  # a trial of two seconds
 
@@ -232,14 +233,14 @@ def test_an_agent_that_hangs_is_replaced_on_the_same_sweep(
     class Impatient(supervisor.Supervisor):
         """Waits for seconds, but only for the agent that was stopped: another one may take long to start."""
 
-        def _message(self, worker: supervisor.Worker, message: dict[str, object]) -> None:
+        def _message(self, worker: Worker, message: dict[str, object]) -> None:
             super()._message(worker, message)
             if message["event"] == "start" and not stopped:
                 stopped.append(worker.process.pid)
                 os.kill(worker.process.pid, signal.SIGSTOP)
                 self.silence = 3.0
 
-        def _closed(self, worker: supervisor.Worker) -> None:
+        def _closed(self, worker: Worker) -> None:
             super()._closed(worker)
             self.silence = supervisor.SILENCE
 
