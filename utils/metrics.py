@@ -15,7 +15,9 @@ Equal distances keep the gallery's order. Queries without a match are not counte
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +31,9 @@ PROTOCOLS = ("cross_camera", "single_gallery_shot", "image_to_track")
 # Bytes of distances held at once when ranking features. More than 32 MiB: glibc then takes them from the system and
 # gives them back, while smaller pieces, with others between, leave holes that add up to hundreds of megabytes.
 CHUNK_BYTES = 40 * 2**20
+# Up to this many matches are counted past one by one, which a sort of the row costs as much as.
+COUNTED = 64
+ROWS_A_THREAD = 64  # fewer are not worth a thread
 
 
 @dataclass(frozen=True)
@@ -70,7 +75,8 @@ class RankingMeter:
         self._end = np.searchsorted(ordered, query_pids, side="right")
         self._cmc_sum = np.zeros(max_rank)
         self._precision = np.full(len(query_pids), np.nan)
-        self._inverse_penalty_sum = 0.0
+        self._places = np.arange(1.0, len(gallery_pids) + 1)
+        self._inverse_penalty = np.full(len(query_pids), np.nan)
         self._single_shot: SingleShotCurve | None = None
         if protocol == "single_gallery_shot":
             self._single_shot = SingleShotCurve(query_pids, gallery_pids, max_rank)
@@ -79,8 +85,25 @@ class RankingMeter:
             self._tracks = Tracks(gallery_pids, gallery_camids, gallery_tracks)
 
     def add(self, first_query: int, distances: FloatArray) -> None:
-        """Takes the distances [N, gallery] of the queries first_query ... first_query + N - 1."""
-        scratch = np.empty(distances.shape[1:], dtype=distances.dtype)
+        """Takes the distances [N, gallery] of the queries first_query ... first_query + N - 1.
+
+        Rows are shared among as many threads as PyTorch has: NumPy's loops over a row leave the interpreter to others.
+        """
+        parts = max(1, min(torch.get_num_threads(), len(distances) // ROWS_A_THREAD))
+        bounds = [len(distances) * part // parts for part in range(parts + 1)]
+        starts = [first_query + bound for bound in bounds[:-1]]
+        rows = [distances[begin:end] for begin, end in pairwise(bounds)]
+        if parts == 1:
+            self._cmc_sum += self._add(starts[0], rows[0])
+            return
+        with ThreadPoolExecutor(parts) as pool:
+            for curve in pool.map(self._add, starts, rows):
+                self._cmc_sum += curve
+
+    def _add(self, first_query: int, distances: FloatArray) -> npt.NDArray[np.float64]:
+        """The sum [max_rank] of these queries' curves."""
+        cmc_sum = np.zeros_like(self._cmc_sum)
+        scratch = Scratch.of(distances)
         for query, row in enumerate(distances, start=first_query):
             same = self._by_pid[self._start[query] : self._end[query]]
             in_camera = self._gallery_camids[same] == self._query_camids[query]
@@ -88,14 +111,15 @@ class RankingMeter:
             if matches.size == 0:
                 continue
             ranks = match_ranks(row, matches, junk, scratch)
-            self._precision[query] = np.mean(np.arange(1, ranks.size + 1) / (ranks + 1))
-            self._inverse_penalty_sum += ranks.size / float(ranks[-1] + 1)
+            self._precision[query] = (self._places[: ranks.size] / (ranks + 1)).sum() / ranks.size
+            self._inverse_penalty[query] = ranks.size / float(ranks[-1] + 1)
             if self._tracks:
-                self._cmc_sum[self._tracks.first_match(row, matches, junk) :] += 1
+                cmc_sum[self._tracks.first_match(row, matches, junk) :] += 1
             elif self._single_shot:
-                self._cmc_sum += self._single_shot.expected(query, row, matches)
+                cmc_sum += self._single_shot.expected(query, row, matches)
             else:
-                self._cmc_sum[ranks[0] :] += 1
+                cmc_sum[ranks[0] :] += 1
+        return cmc_sum
 
     def result(self) -> Ranking:
         """Raises ValueError when no query has a match."""
@@ -106,38 +130,58 @@ class RankingMeter:
         return Ranking(
             cmc=self._cmc_sum / count,
             mAP=float(self._precision[counted].mean()),
-            mINP=self._inverse_penalty_sum / count,
+            mINP=float(self._inverse_penalty[counted].mean()),
             num_queries=count,
             average_precision=self._precision.copy(),
         )
 
 
-def match_ranks(row: FloatArray, matches: IntArray, junk: IntArray, scratch: FloatArray) -> IntArray:
+@dataclass(frozen=True)
+class Scratch:
+    """Memory for one row at a time: taking it anew for every query costs as much as ranking does."""
+
+    values: FloatArray  # [gallery]
+    near: npt.NDArray[np.bool_]  # [gallery]
+    compared: npt.NDArray[np.bool_]  # [COUNTED * gallery]
+
+    @classmethod
+    def of(cls, distances: FloatArray) -> Scratch:
+        size = distances.shape[1]
+        return cls(np.empty(size, distances.dtype), np.empty(size, bool), np.empty(COUNTED * size, bool))
+
+
+def match_ranks(row: FloatArray, matches: IntArray, junk: IntArray, scratch: Scratch) -> IntArray:
     """Places, ascending and from 0, of the gallery images `matches` when `row` is sorted stably without `junk`.
 
-    `scratch`, like `row`, is overwritten: taking new memory for every query costs as much as sorting does.
+    A match's place is the number of smaller distances, and only ties need the order of the gallery.
     """
     values = row[matches]
-    # A match's place is the number of smaller distances: sorting values alone is several times faster than
-    # an argsort, and only ties need the order of the gallery. Nothing after the last match matters.
-    near = row <= values.max()
+    # Nothing after the last match matters.
+    near = np.less_equal(row, values.max(), out=scratch.near)
     count = np.count_nonzero(near)
-    if 4 * count < row.size:
-        ordered = np.compress(near, row, out=scratch[:count])
+    rest = np.compress(near, row, out=scratch.values[:count]) if 4 * count < row.size else row
+    if matches.size <= COUNTED:
+        compared = scratch.compared[: matches.size * rest.size].reshape(matches.size, rest.size)
+        np.less(rest, values[:, None], out=compared)
+        ranks = np.fromiter(map(np.count_nonzero, compared), np.int64, matches.size)
+        np.equal(rest, values[:, None], out=compared)
+        ties = np.count_nonzero(compared) > matches.size
+        tied = np.count_nonzero(compared, axis=1) > 1 if ties else None
     else:
-        ordered = scratch
-        ordered[:] = row
-    ordered.sort()
-    ranks = np.searchsorted(ordered, values, side="left")
-    tied = np.searchsorted(ordered, values, side="right") - ranks > 1
-    for i in np.flatnonzero(tied):
+        ordered = scratch.values[: rest.size]
+        ordered[:] = rest
+        ordered.sort()
+        ranks = np.searchsorted(ordered, values, side="left")
+        tied = np.searchsorted(ordered, values, side="right") - ranks > 1
+    for i in np.flatnonzero(tied) if tied is not None else ():
         ranks[i] += np.count_nonzero(row[: matches[i]] == values[i])
     if junk.size:
         junk_values = row[junk]
-        before = junk_values[None, :] < values[:, None]
-        before |= (junk_values[None, :] == values[:, None]) & (junk[None, :] < matches[:, None])
+        before = junk_values < values[:, None]
+        before |= (junk_values == values[:, None]) & (junk < matches[:, None])
         ranks -= before.sum(axis=1)
-    return np.sort(ranks).astype(np.int64)
+    ranks.sort()
+    return ranks
 
 
 class SingleShotCurve:

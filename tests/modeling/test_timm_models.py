@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 from pathlib import Path
 
 import pytest
@@ -29,8 +30,8 @@ def network(name: str, path: Path | str = "", size_test: tuple[int, int] = SIZE)
     return model
 
 
-@pytest.mark.skipif(INSTALLED, reason="timm is installed")
-def test_without_timm_the_way_to_get_it_is_named() -> None:
+def test_without_timm_the_way_to_get_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "timm", None)
     with pytest.raises(ConfigError, match=r"MODEL\.NAME: .*needs timm.*: pip install timm$"):
         network("resnet18")
 

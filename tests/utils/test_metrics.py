@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 import utils.metrics
-from utils.metrics import Ranking, RankingMeter, rank_features
+from utils.metrics import Ranking, RankingMeter, Scratch, match_ranks, rank_features
 
 Ids = NDArray[np.int64]
 
@@ -59,6 +59,34 @@ def test_equals_the_protocol_by_the_book(levels: int, good: bool) -> None:
     assert 0 < ours.num_queries < 60
     assert np.isnan(ours.average_precision).sum() == 60 - ours.num_queries
     assert float(np.nanmean(ours.average_precision)) == pytest.approx(mAP, rel=1e-12)
+
+
+@pytest.mark.parametrize("counted", [0, 64], ids=["sorted", "counted"])
+@pytest.mark.parametrize("levels", [3, 300, 10**9], ids=["mostly ties", "some ties", "no ties"])
+def test_sorting_and_counting_find_the_same_places(levels: int, counted: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(utils.metrics, "COUNTED", counted)
+    rng = np.random.default_rng(levels)
+    for _ in range(50):
+        distances = rng.integers(-levels, levels, (1, 400)).astype(np.float32)
+        found = rng.permutation(400)[: rng.integers(1, 60)]
+        matches, junk = np.sort(found[len(found) // 4 :]), np.sort(found[: len(found) // 4])
+        order = np.argsort(distances[0], kind="stable")
+        expected = np.flatnonzero(np.isin(order[~np.isin(order, junk)], matches))
+        places = match_ranks(distances[0], matches, junk, Scratch.of(distances))
+        np.testing.assert_array_equal(places, expected)
+
+
+def test_threads_do_not_change_a_bit_of_the_result(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    ids = random_ids(rng, 500, 200)
+    distances = rng.integers(0, 100, (500, 200))
+    results = []
+    for threads in (1, 3):
+        monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
+        results.append(rank(distances, *ids))
+    one, three = results
+    assert (one.mAP, one.mINP, list(one.cmc)) == (three.mAP, three.mINP, list(three.cmc))
+    np.testing.assert_array_equal(one.average_precision, three.average_precision)
 
 
 def test_a_worked_example() -> None:
