@@ -268,7 +268,7 @@ def test_trials_of_a_function_are_ended_as_those_of_a_command_are() -> None:
         "parameters": {"x": [1, 2]},
         "early_terminate": {"type": "divergence", "factor": 3},
     }
-    rows = {row["params"]["x"]: row for row in Sweep(description, train=train, timeout=20, grace=1, **QUICK).run()}
+    rows = {row["params"]["x"]: row for row in Sweep(description, train=train, timeout=10, grace=1, **QUICK).run()}
     assert rows[1]["state"] == "stopped" and "stopped early" in rows[1]["reason"]
     assert (rows[2]["state"], rows[2]["cause"]) == ("failed", "timeout")
 
