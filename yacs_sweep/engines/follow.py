@@ -33,7 +33,7 @@ class Follower:
         grace: float,
         on_trial: Callable[[TrialRecord], None],
         say: Callable[[str], None],
-        signals: list[int],
+        signals: list[int] | None = None,
     ) -> None:
         """
         Args:
@@ -43,7 +43,7 @@ class Follower:
         self.engine, self.summary, self.target, self.grace = engine, summary, target, grace
         self.on_trial, self.say = on_trial, say
         self._told: dict[str, str] = {record.id: record.state for record in summary.records.values()}
-        self._signals = signals
+        self._signals: list[int] = [] if signals is None else signals
         self._silent: float | None = None  # since when the engine has not answered (monotonic seconds)
         self.outcome = Outcome()
 
