@@ -75,6 +75,8 @@ def test_keywords_are_the_options_of_the_command_line() -> None:
         "parallel_sweeps",
         "test_patterns",
         "dry_run",
+        "status",
+        "watch",
     }
     assert set(Options.__annotations__) == {action.dest for action in make_parser()._actions} - others
 
