@@ -40,7 +40,12 @@ def problems(target: str) -> list[str]:
     if is_url(target):
         try:
             place = urlsplit(target)
-            ok = bool(place.hostname) and (place.port is None or place.port > 0) and target.isprintable() and " " not in target
+            ok = (
+                bool(place.hostname)
+                and (place.port is None or place.port > 0)
+                and target.isprintable()
+                and " " not in target
+            )
         except ValueError:
             ok = False
         return [] if ok else ["--notify: that is no URL one can post to; write https://HOST/PATH"]

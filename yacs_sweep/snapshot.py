@@ -20,11 +20,10 @@ from typing import Any
 import yaml
 
 from .presence import Launcher, agents, launchers, read
-from .results import OVER, SweepPaths, TrialRecord, number
+from .results import OVER, SweepPaths, TrialRecord
 
 SLACK = 60.0  # seconds
 HEAD = 1 << 16  # bytes of a summary.json in which all but its trials stands
-TAIL = 1 << 18  # of a metrics.jsonl that are read for a trial that runs
 
 
 @dataclass(frozen=True)
@@ -129,19 +128,6 @@ def _described(paths: SweepPaths) -> dict[str, Any]:
     except (OSError, ValueError, yaml.YAMLError):
         return {}
     return content if isinstance(content, dict) else {}
-
-
-def last_rows(path: Path) -> list[dict[str, Any]]:
-    """The rows in the last part of a metrics.jsonl."""
-    rows = []
-    with contextlib.suppress(OSError), path.open("rb") as file:
-        start = max(0, os.fstat(file.fileno()).st_size - TAIL)
-        file.seek(start)
-        lines = file.read().split(b"\n")[1 if start else 0 : -1]
-        for line in lines:
-            with contextlib.suppress(ValueError, AttributeError):
-                rows.append({key: number(value) for key, value in json.loads(line).items()})
-    return rows
 
 
 def last_change(paths: SweepPaths) -> float:

@@ -26,10 +26,11 @@ from .login import DEFAULT_HOST, base_url
 from .options import PROGRAM
 from .presence import launchers, read
 from .results import ENDED_WELL, SweepPaths, rank
-from .snapshot import Snapshot, head_of, last_change, last_rows, look
+from .snapshot import Snapshot, head_of, last_change, look
 from .spec_model import DEFAULT_RESULTS_DIR
 from .view.board import Board, Sweep
 from .view.frame import DIM, STATES, frame
+from .view.rows import new_rows
 from .view.text import Line, clean, cut, fit, plain
 from .wandb_client import without_password
 
@@ -85,7 +86,7 @@ def to_board(snapshot: Snapshot) -> Board:
     for record in running:
         sweep.trial(record, seconds_of(record.started))
     for record in running[:FOLLOWED]:
-        for row in last_rows(paths.trial(record.name).metrics):
+        for row in new_rows(paths.trial(record.name).metrics)[0]:
             sweep.row({**row, "id": record.id})
     workers = sum(launcher.workers for launcher in snapshot.launchers) or max(1, len(running))
     started = [seconds_of(launcher.started) for launcher in snapshot.launchers]
@@ -95,7 +96,9 @@ def to_board(snapshot: Snapshot) -> Board:
 def exit_status(snapshot: Snapshot) -> int:
     """Of one sweep."""
     retried = {record.retry_of for record in snapshot.records}
-    failed = any(record.state not in (*ENDED_WELL, "running") for record in snapshot.records if record.id not in retried)
+    failed = any(
+        record.state not in (*ENDED_WELL, "running") for record in snapshot.records if record.id not in retried
+    )
     open_ = not snapshot.at_work and (snapshot.settled < snapshot.target or snapshot.counts.get("running"))
     return int(bool(failed or open_))
 
@@ -112,7 +115,9 @@ def who(snapshot: Snapshot) -> Line:
         return [("ending  ", "bold yellow"), (f"the launcher is gone, {snapshot.agents} agents are leaving", "")]
     if snapshot.settled >= snapshot.target and not snapshot.counts.get("running"):
         return [("ended  ", "bold"), ("every trial is done", "")]
-    again = f"{'yacs-sweep' if PROGRAM == 'yacs-sweep' else 'python tools/sweep.py'} --sweep_id {snapshot.paths.sweep_id}"
+    again = (
+        f"{'yacs-sweep' if PROGRAM == 'yacs-sweep' else 'python tools/sweep.py'} --sweep_id {snapshot.paths.sweep_id}"
+    )
     line: Line = [("no launcher is running", "bold red"), (f"  {snapshot.target - snapshot.settled} trials to go", "")]
     if left := snapshot.counts.get("running"):
         line.append((f", {left} cut off", ""))
@@ -218,7 +223,9 @@ def _what(options: argparse.Namespace) -> Callable[[int, int], Drawn]:
             each = [SweepPaths(Path(row["base"]), row["sweep_id"]) for row in rows_of_batch]
             return lambda columns, rows: _of_all(each, columns, max(rows, len(each) + 4))
     looked = ", ".join(str(base / "sweep") for base in bases)
-    raise ConfigError(f"--sweep_id {options.sweep_id}: no such sweep (looked in {looked}; --results_dir names another folder)")
+    raise ConfigError(
+        f"--sweep_id {options.sweep_id}: no such sweep (looked in {looked}; --results_dir names another folder)"
+    )
 
 
 def show(options: argparse.Namespace) -> int:

@@ -15,7 +15,8 @@ from tests.sweeping import GRID, SWEEP, environment, start, sweep, write_sweep
 from yacs_sweep import status
 from yacs_sweep.presence import PATTERN, launchers, present
 from yacs_sweep.results import Summary, SweepPaths, TrialRecord, utc_now
-from yacs_sweep.snapshot import head_of, last_rows, look
+from yacs_sweep.snapshot import head_of, look
+from yacs_sweep.view.rows import MOST, new_rows
 from yacs_sweep.view.text import plain
 
 OFFLINE = ("--wandb-mode", "disabled", "--controller", "local")
@@ -160,12 +161,23 @@ def test_the_head_of_a_summary_is_read_without_its_trials(paths: SweepPaths) -> 
     assert json.loads(summary.content())["counts"] == head["counts"]
 
 
-def test_only_the_last_rows_of_a_long_trial_are_read(tmp_path: Path) -> None:
+def test_rows_are_followed_and_of_many_the_last_are_read(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
-    path.write_text("".join(json.dumps({"step": step, "loss": "NaN"}) + "\n" for step in range(50_000)) + '{"step": 5')
-    rows = last_rows(path)
-    assert 1000 < len(rows) < 20_000 and rows[-1]["step"] == 49_999
-    assert last_rows(tmp_path / "none") == []
+    assert new_rows(path) == ([], 0)
+    path.write_text('{"step": 0, "loss": "NaN"}\n{"step": 1}\n{"st')
+    rows, offset = new_rows(path)
+    assert [row["step"] for row in rows] == [0, 1] and rows[0]["loss"] != rows[0]["loss"]
+    assert new_rows(path, offset) == ([], offset)
+    with path.open("a") as file:
+        file.write('ep": 2}\nno row\n[1]\n')
+    rows, offset = new_rows(path, offset)
+    assert rows == [{"step": 2}] and offset == path.stat().st_size
+    with path.open("a") as file:
+        file.write("".join(json.dumps({"step": step}) + "\n" for step in range(50_000)))
+    rows, offset = new_rows(path, offset)
+    assert 1000 < len(rows) < MOST / 10 and rows[-1] == {"step": 49_999} and offset == path.stat().st_size
+    path.write_text('{"step": 7}\n')  # anew
+    assert new_rows(path, offset) == ([{"step": 7}], 12)
 
 
 def run(folder: Path, *words: str, home: Path | None = None) -> subprocess.CompletedProcess[str]:

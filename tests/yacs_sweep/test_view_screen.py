@@ -153,6 +153,24 @@ def test_a_screen_that_fails_costs_the_screen_alone(monkeypatch: pytest.MonkeyPa
     assert "warning: the live view cannot be drawn (ZeroDivisionError('oops'))" in out and "still here\n" in out
 
 
+def test_what_makes_lines_is_never_left_out_and_may_fail(capfd: pytest.CaptureFixture[str]) -> None:
+    made: list[int] = []
+
+    def broken() -> list[str]:
+        raise OSError("no file")
+
+    shown = Screen(look=lambda: made.append(len(made)) or [])
+    for _ in range(10):
+        shown.say("line")
+    shown.say(lambda: ["made", "of it"])
+    shown.say(broken)
+    time.sleep(0.2)
+    shown.close()
+    out = capfd.readouterr().out
+    assert "line\nmade\nof it\n" in out and "progress cannot be shown (OSError('no file'))" in out
+    assert made[:1] == [0]
+
+
 def test_what_is_told_goes_to_the_screen_there_is(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     tell("before")
     shown = Screen()

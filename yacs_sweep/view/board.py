@@ -16,7 +16,6 @@ COURSES = 4  # metrics beside the sweep's own that are followed
 NOT_SHOWN = ("id", "step", "epoch", "iteration")  # say where a trial is, not how good it is
 
 
-
 class Course:
     """A metric over a whole trial in bounded memory: when it is full, two neighbours become their mean."""
 

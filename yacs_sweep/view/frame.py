@@ -161,7 +161,9 @@ def _metric_columns(
 def _columns(board: Board, now: float, trials: Sequence[tuple[Sweep, Running]]) -> list[Column]:
     several = len(board.sweeps) > 1
     running = [trial for _, trial in trials]
-    names = [clean(f"{sweep.sweep_id}/{trial.record.name}" if several else trial.record.name) for sweep, trial in trials]
+    names = [
+        clean(f"{sweep.sweep_id}/{trial.record.name}" if several else trial.record.name) for sweep, trial in trials
+    ]
     columns = [Column("trial", min(28, max(map(len, ("trial", *names)))), 0, names, style="bold")]
     if any(trial.epoch is not None for trial in running):
         epochs = ["" if trial.epoch is None else f"{trial.epoch:g}" for trial in running]
@@ -279,5 +281,3 @@ def frame(board: Board, columns: int, rows: int, now: float, today: datetime) ->
     if room > 12:
         lines.insert(0, [])  # apart from the messages above
     return [clip(line, width) for line in [*lines, *body][: rows - 1]]
-
-

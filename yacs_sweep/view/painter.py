@@ -23,7 +23,9 @@ class Painter:
 
         self._file = io.StringIO()
         # It decides by TERM, COLORTERM and NO_COLOR how colours are written.
-        self._console = Console(file=self._file, force_terminal=True, highlight=False, markup=False, emoji=False, width=1000)
+        self._console = Console(
+            file=self._file, force_terminal=True, highlight=False, markup=False, emoji=False, width=1000
+        )
         self._drawn: list[Line] = []
         self._shape = (0, 0)
 

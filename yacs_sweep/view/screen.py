@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from .painter import Painter
@@ -23,6 +23,7 @@ READ = 1 << 16
 CLOSE = 5.0  # seconds a terminal that takes nothing gets at the end
 
 Frame = Callable[[int, int], list[Line]]  # of so many columns and rows
+Told = str | Callable[[], Sequence[str]]  # lines, or what makes them
 
 
 def is_screen(tty: bool, environ: Mapping[str, str]) -> bool:
@@ -38,14 +39,17 @@ class Screen:
     With `frame` it is drawn below what is said, once a second.
     """
 
-    def __init__(self, frame: Frame | None = None, *, output: bool = False) -> None:
+    def __init__(
+        self, frame: Frame | None = None, look: Callable[[], Sequence[str]] | None = None, *, output: bool = False
+    ) -> None:
         """
         Args:
+            look: called about once a second, on the screen's thread; returns lines to show.
             output: whether programs' output is shown between the messages; they write it to `descriptor`.
         """
-        self._frame = frame
+        self._frame, self._look = frame, look
         self._out = sys.stdout
-        self._lines: deque[str] = deque()
+        self._lines: deque[Told] = deque()
         self._dropped = 0
         self._lock = threading.Lock()
         self._ending = False
@@ -62,13 +66,13 @@ class Screen:
 
     # -- called from any thread -------------------------------------------------------------------------------------
 
-    def say(self, text: str) -> None:
-        """Shows lines; never blocks."""
+    def say(self, told: Told) -> None:
+        """Shows lines; never blocks. What makes lines is called on the screen's thread, and never left out."""
         with self._lock:
-            if len(self._lines) >= MESSAGES:
+            if isinstance(told, str) and len(self._lines) >= MESSAGES:
                 self._dropped += 1
                 return
-            self._lines.append(text)
+            self._lines.append(told)
         self.wake()
 
     def wake(self) -> None:
@@ -104,11 +108,14 @@ class Screen:
         silenced = False
         while True:
             ending = self._ending  # before the last look for messages
-            output = self._take_output(ending)
+            messages = self._take_output(ending)
             with self._lock:
-                messages = [*output, *self._lines]
+                told = list(self._lines)
                 self._lines.clear()
                 dropped, self._dropped = self._dropped, 0
+            for each in told:
+                messages += [each] if isinstance(each, str) else self._made(each)
+            messages += self._made(self._look) if self._look is not None and not ending else []
             if dropped:
                 messages.append(f"[sweep] {dropped} lines not shown here: they were not read fast enough")
             try:
@@ -124,9 +131,16 @@ class Screen:
                 silenced, painter = True, None
             if ending:
                 break
-            self._wait(PERIOD if painter is not None else None)
+            self._wait(PERIOD if painter is not None or self._look is not None else None)
         if self._output >= 0:
             os.close(self._output)
+
+    def _made(self, make: Callable[[], Sequence[str]]) -> Sequence[str]:
+        try:
+            return make()
+        except Exception as error:  # ours, or a file's; nothing that is only shown may end more than itself
+            self._look = None
+            return [f"[sweep] warning: trials' progress cannot be shown ({error!r})"]
 
     def _wait(self, period: float | None) -> None:
         time.sleep(SOON if period is not None or self._output >= 0 else 0.0)

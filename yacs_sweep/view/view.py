@@ -10,7 +10,9 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from ..display import short, trial_ended, trial_started
@@ -20,6 +22,7 @@ from ..results import TrialRecord
 from . import screen
 from .board import NOT_SHOWN, Board, Sweep
 from .frame import frame
+from .rows import new_rows
 from .screen import Screen
 from .text import Line
 
@@ -35,73 +38,104 @@ def evaluation(name: str, metric: str, row: Mapping[str, Any]) -> str:
     return f"· {name}{place}: " + ", ".join(f"{key} {short(row[key])}" for key in names)
 
 
+@dataclass
+class _Followed:
+    """A trial that runs."""
+
+    sweep: Sweep
+    label: str
+    record: TrialRecord
+    metrics: Path
+    offset: int = 0
+    told: Any = None  # the epoch last told,
+    when: float = -AGAIN  # and when
+
+    def due(self, epoch: Any) -> bool:
+        """Whether an evaluation is told: once an epoch, and now and then of a trainer that prints one in every iteration."""
+        now = time.monotonic()
+        if (epoch is None or epoch == self.told) and now < self.when + AGAIN:
+            return False
+        self.told, self.when = epoch, now
+        return True
+
+
 class View:
-    """What is shown of the sweeps of a launch. Its calls come from the supervisor and never wait."""
+    """What is shown of the sweeps of a launch.
+
+    The supervisor tells it of trials and never waits. Rows come from the trials' metrics.jsonl: nobody sends them. All
+    of it is put together on the screen's thread.
+    """
 
     def __init__(self, board: Board, *, live: bool, quiet: bool = False, output: bool = False) -> None:
         """
         Args:
             live: whether there is a terminal to draw on.
-            quiet: trials' evaluations are not told.
+            quiet: rows are not looked at.
             output: whether what trainers print is shown too.
         """
-        self.board, self.live, self.quiet = board, live, quiet
-        self._lock = threading.Lock()
+        self.board, self.live, self._quiet = board, live, quiet
         self._searches: dict[str, Search] = {}
-        self._told: dict[str, tuple[Any, float]] = {}  # by trial: the epoch last told, and when
-        self.screen = Screen(self._frame if live else None, output=output)
+        self._followed: dict[str, _Followed] = {}  # by the trial's id
+        self.screen = Screen(self._frame if live else None, None if quiet else self._look, output=output)
 
     @property
     def output(self) -> int | None:
         """Where trainers' lines are to be written; None: where the launcher writes."""
         return self.screen.descriptor if self.screen.descriptor >= 0 else None
 
-    def _frame(self, columns: int, rows: int) -> list[Line]:
-        with self._lock:
-            for sweep in self.board.sweeps:
-                if (search := self._searches.get(sweep.sweep_id)) is not None:
-                    sweep.left = search.left
-            return frame(self.board, columns, rows, time.monotonic(), datetime.now())
-
     def follow(self, sweep: Sweep, search: Search, label: str) -> None:
         """Shows the search; `label` stands before its trials' names."""
-        self.board.sweeps.append(sweep)
         self._searches[sweep.sweep_id] = search
-        before = search.on_trial
+        self.board.sweeps = [*self.board.sweeps, sweep]
+        before, paths = search.on_trial, search.summary.paths
 
         def on_trial(record: TrialRecord) -> None:
-            with self._lock:
-                sweep.trial(record, time.monotonic())
-                sweep.counts = search.summary.counts()
-            if record.state == "running":
-                if not self.live:
-                    self.tell(f"{label}{trial_started(record)}")
-            else:
-                self._told.pop(record.id, None)
-                self.tell(f"{label}{trial_ended(record, sweep.metric)}")
+            record, counts = replace(record), search.summary.counts()
+            followed = _Followed(sweep, label, record, paths.trial(record.name).metrics)
+            self.screen.say(lambda: self._trial(followed, record, counts))
             before(record)
 
-        def on_row(row: Mapping[str, Any]) -> None:
-            with self._lock:
-                sweep.row(row)
-            if not self.live and not self.quiet and sweep.metric is not None and sweep.metric in row:
-                self._evaluated(sweep, label, row)
+        search.on_trial = on_trial
 
-        search.on_trial, search.on_row = on_trial, on_row
+    # -- on the screen's thread -------------------------------------------------------------------------------------
 
-    def tell(self, text: str) -> None:
-        self.screen.say(f"[sweep] {printable(text)}")
+    def _frame(self, columns: int, rows: int) -> list[Line]:
+        for sweep in self.board.sweeps:
+            sweep.left = self._searches[sweep.sweep_id].left
+        return frame(self.board, columns, rows, time.monotonic(), datetime.now())
 
-    def _evaluated(self, sweep: Sweep, label: str, row: Mapping[str, Any]) -> None:
-        """A trainer that prints the metric in every iteration is told of once an epoch, or now and then."""
-        trial = sweep.running.get(row["id"])
-        if trial is None or sweep.metric is None:
-            return
-        now, (epoch, when) = time.monotonic(), self._told.get(row["id"], (None, -AGAIN))
-        if (row.get("epoch") is None or row["epoch"] == epoch) and now < when + AGAIN:
-            return
-        self._told[row["id"]] = (row.get("epoch"), now)
-        self.tell(f"{label}{evaluation(trial.record.name, sweep.metric, row)}")
+    def _trial(self, begun: _Followed, record: TrialRecord, counts: dict[str, int]) -> list[str]:
+        """A trial has started or ended."""
+        sweep, label, lines = begun.sweep, begun.label, list[str]()
+        if record.state == "running":
+            self._followed[record.id] = begun
+            text = trial_started(record)
+        else:
+            if (followed := self._followed.pop(record.id, None)) is not None:
+                lines += self._new_rows(followed)
+            text = trial_ended(record, sweep.metric)
+        sweep.trial(record, time.monotonic())
+        sweep.counts = counts
+        return lines if self.live and record.state == "running" else [*lines, _line(f"{label}{text}")]
+
+    def _look(self) -> list[str]:
+        return [line for followed in self._followed.values() for line in self._new_rows(followed)]
+
+    def _new_rows(self, followed: _Followed) -> list[str]:
+        """Takes in what the trial has logged; lines where there is no other place for it."""
+        if self._quiet:
+            return []
+        rows, followed.offset = new_rows(followed.metrics, followed.offset)
+        sweep, lines = followed.sweep, []
+        for row in rows:
+            sweep.row({**row, "id": followed.record.id})
+            if not self.live and sweep.metric is not None and sweep.metric in row and followed.due(row.get("epoch")):
+                lines.append(_line(f"{followed.label}{evaluation(followed.record.name, sweep.metric, row)}"))
+        return lines
+
+
+def _line(text: str) -> str:
+    return f"[sweep] {printable(text)}"
 
 
 @contextlib.contextmanager
