@@ -68,8 +68,6 @@ def test_keywords_are_the_options_of_the_command_line() -> None:
     others = {
         "help",
         "train_best",
-        "status",
-        "watch",
         "seeds",
         "sweep_config",
         "sweep_id",
