@@ -1,7 +1,7 @@
-# make setup | test | test-slow | test-slurm | test-ray | test-notebook | check | chaos | bench | clean
+# make setup | docs | test | test-slow | test-slurm | test-ray | test-notebook | check | chaos | bench | clean
 PY := .venv/bin/python
 .DEFAULT_GOAL := check
-.PHONY: setup test test-slow test-slurm test-ray test-notebook postgres chromium lint types check chaos bench requirements clean
+.PHONY: setup test test-slow test-slurm test-ray test-notebook postgres chromium lint types check docs chaos bench requirements clean
 
 setup:
 	@tools/setup.sh dev
@@ -42,6 +42,11 @@ types: setup
 	$(PY) -m mypy
 
 check: lint types test
+
+# The references in docs/ that are written from the source.
+docs: setup
+	$(PY) tools/config_reference.py
+	$(PY) tools/cli_reference.py
 
 # Kills and faults at random over hundreds of trials, then an audit; at most 10 minutes.
 chaos: setup

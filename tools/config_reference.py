@@ -73,11 +73,16 @@ def _cell(text: str) -> str:
     return text.replace("|", "\\|")
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Runs the command line `argv`; returns the exit status."""
+def make_parser() -> argparse.ArgumentParser:
+    """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true", help="only say whether the document is up to date")
-    options = parser.parse_args(argv)
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs the command line `argv`; returns the exit status."""
+    options = make_parser().parse_args(argv)
     before = DOCUMENT.read_text(encoding="utf-8")
     head, rest = before.split(BEGIN)
     after = f"{head}{BEGIN}\n\n{reference()}\n\n{END}{rest.split(END)[1]}"

@@ -18,8 +18,8 @@ from engine.config import load_config
 from utils.errors import TrainerError
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Runs the command line `argv`; returns the exit status."""
+def make_parser() -> argparse.ArgumentParser:
+    """The command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
@@ -31,7 +31,12 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--output", default="model.onnx", metavar="FILE", help="default: model.onnx")
     parser.add_argument("overrides", nargs=argparse.REMAINDER, metavar="KEY VALUE", help="settings, as for train.py")
-    args = parser.parse_args(argv)
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs the command line `argv`; returns the exit status."""
+    args = make_parser().parse_args(argv)
     try:
         cfg = load_config(args.config_file, args.overrides)
         from engine.export import export_onnx

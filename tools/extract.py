@@ -20,8 +20,8 @@ from engine.config import load_config
 from utils.errors import ConfigError, TrainerError
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Runs the command line `argv`; returns the exit status."""
+def make_parser() -> argparse.ArgumentParser:
+    """The command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
@@ -32,7 +32,12 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--images", type=Path, required=True, metavar="DIR", help="folder of images")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE.npz", help="file to write")
     parser.add_argument("overrides", nargs=argparse.REMAINDER, metavar="KEY VALUE", help="settings that win over FILE")
-    args = parser.parse_args(argv)
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs the command line `argv`; returns the exit status."""
+    args = make_parser().parse_args(argv)
     try:
         cfg = load_config(args.config_file, args.overrides)
         from engine.testing import extract_run

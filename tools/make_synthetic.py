@@ -35,8 +35,8 @@ _HELP = {
 }
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Writes the set; 0 when it is there, 2 with one line on stderr when it cannot be."""
+def make_parser() -> argparse.ArgumentParser:
+    """The command line."""
     summary, _, rest = (__doc__ or "").partition("\n\n")
     parser = argparse.ArgumentParser(
         description=summary, epilog=rest, formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -47,6 +47,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         spellings = dict.fromkeys((f"--{field.name.replace('_', '-')}", f"--{field.name}"))
         text = f"{_HELP[field.name]} (default {field.default})"
         parser.add_argument(*spellings, type=int, default=field.default, metavar="N", help=text)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Writes the set; 0 when it is there, 2 with one line on stderr when it cannot be."""
+    parser = make_parser()
     options = vars(parser.parse_args(argv))
     folder = Path(os.path.abspath(options.pop("out").expanduser()))
     try:

@@ -20,8 +20,8 @@ from engine.config import load_config
 from utils.errors import ConfigError, TrainerError
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Runs the command line `argv`; returns the exit status."""
+def make_parser() -> argparse.ArgumentParser:
+    """The command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
@@ -37,6 +37,12 @@ def main(argv: list[str] | None = None) -> int:
         metavar="KEY VALUE",
         help="settings that win over the file, for example TEST.RE_RANKING yes; docs/trainer.md lists them all",
     )
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs the command line `argv`; returns the exit status."""
+    parser = make_parser()
     args = parser.parse_args(argv)
     if args.visualize < 0:
         parser.error(f"--visualize: {args.visualize} is not allowed; give the number of queries to draw")

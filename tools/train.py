@@ -18,8 +18,8 @@ from engine.config import load_config
 from utils.errors import TrainerError
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Runs the command line `argv`; returns the exit status."""
+def make_parser() -> argparse.ArgumentParser:
+    """The command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
@@ -32,7 +32,12 @@ def main(argv: list[str] | None = None) -> int:
         metavar="KEY VALUE",
         help="settings that win over the file, for example SOLVER.BASE_LR 0.001; configs/defaults.py lists them all",
     )
-    args = parser.parse_args(argv)
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs the command line `argv`; returns the exit status."""
+    args = make_parser().parse_args(argv)
     try:
         return engine.train(load_config(args.config_file, args.overrides))
     except (TrainerError, DatasetError) as error:

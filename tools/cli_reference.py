@@ -1,0 +1,117 @@
+"""Writes docs/cli.md, the reference of all command lines, from their parsers.
+
+python tools/cli_reference.py            # write
+python tools/cli_reference.py --check    # exit status 1 where the document is out of date
+"""
+
+from __future__ import annotations
+
+import argparse
+import runpy
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from yacs_sweep.options import make_parser as sweep_parser
+from yacs_sweep.report.cli import make_parser as report_parser
+
+DOCUMENT = ROOT / "docs/cli.md"
+TRAINER_TOOLS = ("train", "test", "extract", "export", "make_synthetic", "config_reference")  # have make_parser()
+
+HEAD = """\
+# Command lines
+
+Written by `python tools/cli_reference.py` from the programs' parsers; a test compares the two.
+
+Options of `sweep.py` and `report.py` are understood with dashes and with underscores (`--sweep-config`,
+`--sweep_config`). `KEY VALUE` stands for any number of pairs.
+
+| `sweep.py` ends with | when |
+|---|---|
+| 0 | every trial ended well; one that was stopped early did |
+| 1 | some trial failed, or the failure limit ended the sweep |
+| 2 | something given is wrong: one line for each mistake, nothing was created |
+| 130 | it was interrupted; `--sweep_id` goes on |
+"""
+
+
+def parsers() -> dict[str, argparse.ArgumentParser]:
+    """The parser of every tool, by its file."""
+    found: dict[str, argparse.ArgumentParser] = {"sweep": sweep_parser(), "report": report_parser()}
+    for name in TRAINER_TOOLS:
+        found[name] = runpy.run_path(str(ROOT / "tools" / f"{name}.py"))["make_parser"]()
+    found["cli_reference"] = make_parser()
+    return {f"tools/{name}.py": parser for name, parser in found.items()}
+
+
+def reference() -> str:
+    """The document, in Markdown. Made from the parsers' actions, since argparse's own help differs between Pythons."""
+    parts = [HEAD]
+    for path, parser in parsers().items():
+        described = (parser.description or "").strip().partition("\n\n")[0]
+        parts.append(f"## {path}\n\n{_cell(' '.join(described.split()))}\n")
+        parts += [f"{title}| option | value | meaning |\n|---|---|---|\n{rows}\n" for title, rows in _tables(parser)]
+    return "\n".join(parts)
+
+
+def _tables(parser: argparse.ArgumentParser) -> Iterator[tuple[str, str]]:
+    """Title and rows of each group of options that is not empty; argparse's own two groups are one without title."""
+    own = parser._action_groups[:2]
+    groups = [("", own[1]._group_actions + own[0]._group_actions)]
+    groups += [
+        (f"**{(group.title or '').capitalize()}**\n\n", group._group_actions) for group in parser._action_groups[2:]
+    ]
+    for title, actions in groups:
+        rows = [_row(action) for action in actions if not isinstance(action, argparse._HelpAction)]
+        if rows:
+            yield title, "\n".join(rows)
+
+
+def _row(action: argparse.Action) -> str:
+    """One line of a table."""
+    spellings = list({name.replace("_", "-"): f"`{name}`" for name in reversed(action.option_strings)}.values())[::-1]
+    value = (
+        "" if action.nargs == 0 else action.metavar or (action.dest.upper() if action.option_strings else action.dest)
+    )
+    if isinstance(value, tuple):
+        value = " ".join(value)
+    if action.choices is not None:
+        value = ", ".join(map(str, action.choices))
+    meaning = " ".join((action.help or "").split()).replace("%%", "%")
+    if action.default and action.default is not argparse.SUPPRESS and "default" not in meaning and action.nargs != 0:
+        meaning += f" (default: {action.default})"
+    value += " …" if action.nargs in ("+", "*", argparse.REMAINDER) else ""
+    meaning += "; required" if action.required and action.option_strings else ""
+    name = ", ".join(spellings)
+    return f"| {name or f'`{_cell(value)}`'} | {f'`{_cell(value)}`' if value and name else ''} | {_cell(meaning)} |"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true", help="only say whether the document is up to date")
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs the command line `argv`; returns the exit status."""
+    options = make_parser().parse_args(argv)
+    after = reference()
+    if options.check:
+        current = DOCUMENT.is_file() and DOCUMENT.read_text(encoding="utf-8") == after
+        if not current:
+            print(f"{DOCUMENT} is out of date; run tools/cli_reference.py", file=sys.stderr)
+        return int(not current)
+    DOCUMENT.write_text(after, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
