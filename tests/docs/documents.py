@@ -8,6 +8,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = sorted([*ROOT.glob("README*.md"), *ROOT.glob("docs/**/*.md")])
+TRANSLATED = {
+    ROOT / "README.ko.md": ROOT / "README.md",
+    ROOT / "docs/ko/getting-started.md": ROOT / "docs/getting-started.md",
+}
 LANGUAGES = {"bash", "yaml", "python", "json", "text"}  # what a fenced block may be marked as; `bash`: commands
 
 _FENCE = re.compile(r"^ *```(?P<mark>\S*)\n(?P<body>.*?)^ *```$", re.MULTILINE | re.DOTALL)

@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 
 from tests.docs.checkout import TOY, Checkout
-from tests.docs.documents import DOCUMENTS, ROOT, Command, commands, inline_commands
+from tests.docs.documents import DOCUMENTS, ROOT, TRANSLATED, Command, commands, inline_commands
 
 OPTIONS: dict[str, Any] = runpy.run_path(str(ROOT / "tools" / "cli_reference.py"))
 CARRIED = re.compile(r"(export|cd|source) ")  # what these do lasts for the rest of the document
@@ -39,7 +39,9 @@ class Variant:
         return re.search(self.where, command) is not None
 
 
-VARIANTS = (
+VARIANTS = (  # in this order
+    Variant(r" …(?!.*--sweep-config)", "any sweep", " --config_file configs/smoke.yml --sweep-config sweep_test"),
+    Variant(r" …(?=.*--sweep-config)", "any configuration", " --config_file configs/smoke.yml"),
     Variant(r"^make ", "would run this suite in itself, for hours", "make -n "),
     Variant(r"^\./test_sweep\.sh$", "minutes; the slow test runs it as it stands", "./test_sweep.sh --dry-run"),
     Variant(
@@ -47,14 +49,15 @@ VARIANTS = (
         "the data set is not here, and training takes hours",
         r"\1 --dry-run",
     ),
+    Variant(r"^python tools/(train|test)\.py .*best\.yml", "wants what real training left; the slow test has it"),
     Variant(
         r"^(python tools/sweep\.py .*)--config_file configs/smoke\.yml",
         "minutes; the slow test trains the real one",
         rf"\1{TOY}",
     ),
+    Variant(r"notify-send", "wants a desktop", "echo"),
+    Variant(r"(--notify https:.*)$", "would be posted there", r"\1 --dry-run"),
     Variant(r"MAX_EPOCHS 240$", "more than the toy trainer needs", "MAX_EPOCHS 3"),
-    Variant(r"…(?!.*--sweep-config)", "any sweep", "--config_file configs/smoke.yml --sweep-config sweep_test"),
-    Variant(r"…(?=.*--sweep-config)", "any configuration", "--config_file configs/smoke.yml"),
     Variant(
         r"--gpus|CUDA_VISIBLE_DEVICES=", "wants these GPUs; tests/yacs_sweep/test_workers.py has some that are not real"
     ),
@@ -70,11 +73,20 @@ VARIANTS = (
 )
 
 
-def variants(command: str) -> list[Variant]:
-    return [variant for variant in VARIANTS if variant.found(command)]
+def variant_of(command: str) -> tuple[str | None, list[Variant]]:
+    """What is run in its place (None: it is only parsed), and the variants that say so."""
+    applied = []
+    for variant in VARIANTS:
+        if variant.found(command):
+            applied.append(variant)
+            if variant.becomes is None:
+                return None, applied
+            command = re.sub(variant.where, variant.becomes, command)
+    return command, applied
 
 
-EVERY = [command for document in DOCUMENTS for command in commands(document)]
+# Translations have the commands of what they translate (test_documents.py), which are run once.
+EVERY = [command for document in DOCUMENTS if document not in TRANSLATED for command in commands(document)]
 INLINE = [command for document in DOCUMENTS for command in inline_commands(document)]
 
 
@@ -98,13 +110,10 @@ def checkouts(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], Chec
 
 @pytest.mark.parametrize("command", EVERY, ids=place)
 def test_command_of_a_block(command: Command, checkouts: Callable[[Path], Checkout]) -> None:
-    text = command.text
-    applied = variants(text)
-    if any(variant.becomes is None for variant in applied):
-        parse(text)
+    text, _ = variant_of(command.text)
+    if text is None:
+        parse(command.text)
         return
-    for variant in applied:
-        text = re.sub(variant.where, variant.becomes or "", text)
     checkout = checkouts(command.document)
     done = checkout.run(text)
     assert done.returncode == 0, f"{command.place}: {text}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
@@ -118,7 +127,8 @@ def test_command_in_a_line(command: Command) -> None:
 
 
 def test_every_variant_is_needed() -> None:
-    unused = [variant.where for variant in VARIANTS if not any(variant.found(command.text) for command in EVERY)]
+    used = {variant for command in EVERY for variant in variant_of(command.text)[1]}
+    unused = [variant.where for variant in VARIANTS if variant not in used]
     assert not unused
 
 

@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs.documents import DOCUMENTS, LANGUAGES, ROOT, anchors, blocks, commands, links
+from tests.docs.documents import DOCUMENTS, LANGUAGES, ROOT, TRANSLATED, anchors, blocks, commands, links
 
 EVERY = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
-TRANSLATED = {"README.ko.md": "README.md", "docs/ko/getting-started.md": "docs/getting-started.md"}
 
 
 def target(document: Path, link: str) -> tuple[Path, str]:
@@ -48,12 +47,11 @@ def test_every_document_is_reached_from_the_readme() -> None:
 
 
 @pytest.mark.parametrize(("korean", "english"), TRANSLATED.items())
-def test_korean_documents_follow_the_english_ones(korean: str, english: str) -> None:
-    theirs, ours = ROOT / korean, ROOT / english
-    assert [command.text for command in commands(theirs)] == [command.text for command in commands(ours)]
-    assert _outline(theirs) == _outline(ours)
-    assert [mark for _, mark, _ in blocks(theirs)] == [mark for _, mark, _ in blocks(ours)]
-    text = re.sub(r"`[^`]*`", "", theirs.read_text(encoding="utf-8"))
+def test_korean_documents_follow_the_english_ones(korean: Path, english: Path) -> None:
+    assert [command.text for command in commands(korean)] == [command.text for command in commands(english)]
+    assert _outline(korean) == _outline(english)
+    assert [mark for _, mark, _ in blocks(korean)] == [mark for _, mark, _ in blocks(english)]
+    text = re.sub(r"`[^`]*`", "", korean.read_text(encoding="utf-8"))
     assert len(re.findall("[가-힣]", text)) > 500
 
 

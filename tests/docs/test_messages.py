@@ -17,7 +17,7 @@ SAYS = {"say", "note", "_note", "SweepError", "ConfigError"}  # calls whose firs
 # What tells a sweep's ordinary course, what `--test-patterns` shows, and texts that consist of others.
 COURSE = re.compile(
     r"(sweep (…|on the W&B)|best: |train with it: |go on with: |… sweeps; summary|…; results in|… trials in"
-    r"|line …: |…: profile |\s|(warning: )?[…:; ]*$)"
+    r"|line …: |…: profile |\s|(\[sweep\] |warning: )?[…:; ]*$)"
 )
 
 
