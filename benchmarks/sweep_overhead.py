@@ -54,7 +54,7 @@ def run(command: list[str], cwd: Path) -> float:
     return time.perf_counter() - began
 
 
-def smoke(folder: Path, trials: int, repeats: int) -> None:
+def smoke(folder: Path, trials: int, repeats: int, executed: bool) -> None:
     rates = [0.0001 * (number + 1) for number in range(trials)]
     config = ROOT / "configs" / "smoke.yml"
     (folder / "smoke.yaml").write_text(grid("base_lr", rates))
@@ -62,7 +62,9 @@ def smoke(folder: Path, trials: int, repeats: int) -> None:
     sweep = [*SWEEP, "--config_file", str(config), "--sweep-config", "smoke.yaml"]
     train = [sys.executable, str(ROOT / "tools" / "train.py"), f"--config_file={config}", *common]
     run([*train, "OUTPUT_DIR", str(folder / "first")], folder)  # draws the data set
-    times: dict[str, list[float]] = {"shell loop": [], "sweep.py": [], "sweep.py --no-preload": []}
+    times: dict[str, list[float]] = {"shell loop": [], "sweep.py": []}
+    if executed:
+        times["sweep.py --no-preload"] = []
     for repeat in range(repeats):
         lines = [
             shlex.join([*train, "OUTPUT_DIR", str(folder / f"by-hand-{repeat}-{rate}"), "SOLVER.BASE_LR", str(rate)])
@@ -70,7 +72,8 @@ def smoke(folder: Path, trials: int, repeats: int) -> None:
         ]
         times["shell loop"].append(run(["sh", "-ec", "\n".join(lines)], folder))
         times["sweep.py"].append(run([*sweep, *common], folder))
-        times["sweep.py --no-preload"].append(run([*sweep, "--no-preload", *common], folder))
+        if executed:
+            times["sweep.py --no-preload"].append(run([*sweep, "--no-preload", *common], folder))
         print(*(f"{way} {seconds[-1]:.1f} s" for way, seconds in times.items()), sep="  ", flush=True)
     reference = statistics.median(times["shell loop"])
     for way, seconds in times.items():
@@ -137,6 +140,7 @@ def main() -> None:
     arguments.add_argument("--trials", type=int, default=5, help="smoke trials")
     arguments.add_argument("--repeats", type=int, default=1, help="of the smoke trials")
     arguments.add_argument("--trivial", type=int, default=20, help="trivial trials; 0 for none")
+    arguments.add_argument("--executed", action="store_true", help="smoke trials through --no-preload, too")
     options = arguments.parse_args()
     for name in ("WANDB_MODE", "OMP_WAIT_POLICY"):  # the shell loop is what a user would type in a fresh shell
         os.environ.pop(name, None)
@@ -144,7 +148,7 @@ def main() -> None:
         if options.trivial:
             trivial(Path(name), options.trivial)
         if options.repeats:
-            smoke(Path(name), options.trials, options.repeats)
+            smoke(Path(name), options.trials, options.repeats, options.executed)
 
 
 if __name__ == "__main__":

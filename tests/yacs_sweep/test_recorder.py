@@ -40,7 +40,7 @@ for optimize in ("last", "best"):
                 run.summary["val/mAP"] = 41.5
             run.summary.update({"sweep/state": "finished"})
             run.finish(exit_code=0)
-wandb_client.end_service()
+wandb_client.end_service(wandb_client.SERVICE_EXIT)
 """
 ROWS: list[tuple[int, dict[str, Any]]] = [
     (0, {"epoch": 1, "train/loss": 10.012, "train/lr": 1.09e-05}),
