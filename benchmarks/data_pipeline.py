@@ -92,7 +92,7 @@ def main() -> None:
             "ours, not cached": ours(FileImages(paths, size), finish=True),
         }
         rates = {name: rate(run, number, options.batch, options.seconds) for name, run in runs.items()}
-    print(f"{size[0]} x {size[1]}, batches of {options.batch}; images a second of one core")
+    print(f"{size[0]} x {size[1]}, batches of {options.batch}; images a second of one core; to reach: 2.5 x Pillow")
     for name, value in rates.items():
         print(f"{name:<44}{value:>9,.0f}{value / rates['Pillow, image by image']:>8.2f} x")
     print(f"{'making the cache, once':<44}{making:>9,.0f}")

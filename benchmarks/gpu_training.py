@@ -324,10 +324,10 @@ def in_own_process(arguments: list[str], seconds: float) -> Any:
 
 
 def check() -> int:
-    """The tests that need a GPU."""
+    """The tests that need a GPU; each one's name, result and traceback are told as it ends, not with the last."""
     return subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/engine/test_cuda.py"], cwd=ROOT,
-        check=False,
+        [sys.executable, "-u", "-m", "pytest", "-v", "-p", "no:cacheprovider", "-p", "benchmarks.failures_at_once",
+         "--durations=0", "tests/engine/test_cuda.py"], cwd=ROOT, check=False,
     ).returncode  # fmt: skip
 
 

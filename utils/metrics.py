@@ -15,9 +15,7 @@ Equal distances keep the gallery's order. Queries without a match are not counte
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -33,7 +31,6 @@ PROTOCOLS = ("cross_camera", "single_gallery_shot", "image_to_track")
 CHUNK_BYTES = 40 * 2**20
 # Up to this many matches are counted past one by one, which a sort of the row costs as much as.
 COUNTED = 64
-ROWS_A_THREAD = 64  # fewer are not worth a thread
 
 
 @dataclass(frozen=True)
@@ -85,24 +82,7 @@ class RankingMeter:
             self._tracks = Tracks(gallery_pids, gallery_camids, gallery_tracks)
 
     def add(self, first_query: int, distances: FloatArray) -> None:
-        """Takes the distances [N, gallery] of the queries first_query ... first_query + N - 1.
-
-        Rows are shared among as many threads as PyTorch has: NumPy's loops over a row leave the interpreter to others.
-        """
-        parts = max(1, min(torch.get_num_threads(), len(distances) // ROWS_A_THREAD))
-        bounds = [len(distances) * part // parts for part in range(parts + 1)]
-        starts = [first_query + bound for bound in bounds[:-1]]
-        rows = [distances[begin:end] for begin, end in pairwise(bounds)]
-        if parts == 1:
-            self._cmc_sum += self._add(starts[0], rows[0])
-            return
-        with ThreadPoolExecutor(parts) as pool:
-            for curve in pool.map(self._add, starts, rows):
-                self._cmc_sum += curve
-
-    def _add(self, first_query: int, distances: FloatArray) -> npt.NDArray[np.float64]:
-        """The sum [max_rank] of these queries' curves."""
-        cmc_sum = np.zeros_like(self._cmc_sum)
+        """Takes the distances [N, gallery] of the queries first_query ... first_query + N - 1."""
         scratch = Scratch.of(distances)
         for query, row in enumerate(distances, start=first_query):
             same = self._by_pid[self._start[query] : self._end[query]]
@@ -114,12 +94,11 @@ class RankingMeter:
             self._precision[query] = (self._places[: ranks.size] / (ranks + 1)).sum() / ranks.size
             self._inverse_penalty[query] = ranks.size / float(ranks[-1] + 1)
             if self._tracks:
-                cmc_sum[self._tracks.first_match(row, matches, junk) :] += 1
+                self._cmc_sum[self._tracks.first_match(row, matches, junk) :] += 1
             elif self._single_shot:
-                cmc_sum += self._single_shot.expected(query, row, matches)
+                self._cmc_sum += self._single_shot.expected(query, row, matches)
             else:
-                cmc_sum[ranks[0] :] += 1
-        return cmc_sum
+                self._cmc_sum[ranks[0] :] += 1
 
     def result(self) -> Ranking:
         """Raises ValueError when no query has a match."""

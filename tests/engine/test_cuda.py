@@ -73,19 +73,53 @@ def batch(number: int = 0) -> tuple[Tensor, Tensor]:
     return torch.randn(16, 3, 64, 32, generator=generator), torch.arange(16) // 4
 
 
-def train(ours: Learner, steps: int = 3) -> list[float]:
+def train(ours: Learner, steps: int = 3, rate: float = 0.01) -> list[float]:
     ours.start_epoch(1)
-    return [float(ours.train_batch(*batch(number), rate=0.01, last=False)[0]) for number in range(steps)]
+    return [float(ours.train_batch(*batch(number), rate=rate, last=False)[0]) for number in range(steps)]
 
 
-@pytest.mark.parametrize(("precision", "tolerance"), [("fp32", 2e-4), ("bf16", 3e-2), ("fp16", 1e-2)])
-def test_steps_are_those_of_the_processor(precision: str, tolerance: float) -> None:
-    ours, other = learner(GPU, PRECISION=precision), learner(CPU, PRECISION=precision)
-    before = ours.model.classifier.weight.detach().cpu().clone()
-    assert train(ours) == pytest.approx(train(other), rel=tolerance)
-    moved = ours.model.classifier.weight.detach().cpu() - before
-    expected = other.model.classifier.weight.detach() - before
-    assert float((moved - expected).norm() / expected.norm()) < 10 * tolerance
+def first_step(device: torch.device, *, double: bool = False, **settings: object) -> tuple[float, Tensor]:
+    """Loss and gradient [parameters] in float64 of one batch; `double`: computed in float64 too."""
+    ours, (images, pids) = learner(device, **settings | {"ACCUMULATE": 2}), batch()  # so no step touches gradients
+    scale = 128.0 if ours.scaler.is_enabled() else 1.0  # overflows nowhere
+    ours.scaler = torch.amp.GradScaler(device.type, init_scale=scale, enabled=ours.scaler.is_enabled())
+    if double:
+        ours.model.double()
+        images = images.double()
+        if ours.center is not None:
+            ours.center.double()
+    ours.start_epoch(1)
+    loss = float(ours.train_batch(images, pids, rate=0.0, last=False)[0])
+    gradients = [p.grad.double().cpu().flatten() / scale for p in ours.model.parameters() if p.grad is not None]
+    return loss, torch.cat(gradients)
+
+
+def errors(found: tuple[float, Tensor], exact: tuple[float, Tensor]) -> tuple[float, float]:
+    """Relative: of the loss, of the gradient in the Euclidean norm."""
+    return abs(found[0] / exact[0] - 1), float((found[1] - exact[1]).norm() / exact[1].norm())
+
+
+def is_as_exact(ours: torch.device, precision: str, **settings: object) -> None:
+    """Against float64 on the processor, `ours` errs no more than some times as much as the processor's plainest
+    kernels (without oneDNN) do in the same precision.
+
+    Rounding alone moves the gradient: where an activation or a distance lies next to a kink, it takes the other side.
+    Further steps amplify that, the more the higher the rate, so that losses of later steps say little: on the processor
+    with and without oneDNN, those of the third step at a rate of 0.01 are 2e-4 and 7e-3 away from float64's.
+    """
+    exact = first_step(CPU, double=True, **settings)
+    with torch.backends.mkldnn.flags(enabled=False):
+        plain = errors(first_step(CPU, PRECISION=precision, **settings), exact)
+    loss, gradient = errors(first_step(ours, PRECISION=precision, **settings), exact)
+    floor = {"fp32": 1e-5, "bf16": 1e-2, "fp16": 1e-3}[precision]  # a loss may be right by luck
+    assert loss <= 4 * max(plain[0], floor), (loss, plain)
+    # bf16's plain gradient is 0.38 away already; no gradient at all would be 1 away.
+    assert gradient <= (4 if precision == "fp32" else 2) * max(plain[1], floor) < 1, (gradient, plain)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+def test_a_step_is_as_exact_as_the_processors(precision: str) -> None:
+    is_as_exact(GPU, precision)
 
 
 @pytest.mark.parametrize(
@@ -99,15 +133,14 @@ def test_steps_are_those_of_the_processor(precision: str, tolerance: float) -> N
     ],
     ids=lambda settings: "-".join(map(str, settings.values())),
 )
-def test_every_loss_has_a_deterministic_form_that_gives_the_processors_result(settings: dict[str, Any]) -> None:
+def test_every_loss_has_a_deterministic_form_that_is_as_exact_as_the_processors(settings: dict[str, Any]) -> None:
     torch.use_deterministic_algorithms(True)
     torch.backends.cudnn.benchmark = False
-    first, again, other = (learner(device, **settings) for device in (GPU, GPU, CPU))
-    losses = train(first, 4)
-    assert losses == train(again, 4)
-    assert losses == pytest.approx(train(other, 4), rel=1e-3)
+    first, again = (learner(GPU, **settings) for _ in range(2))
+    assert train(first, 4) == train(again, 4)
     for name, value in first.evaluated.state_dict().items():
         assert torch.equal(value, again.evaluated.state_dict()[name]), name
+    is_as_exact(GPU, "fp32", **settings)
 
 
 @pytest.mark.parametrize("name", ["Adam", "AdamW", "SGD"])
@@ -122,8 +155,9 @@ def test_fused_optimizers_step_as_on_the_processor(name: str) -> None:
     for _ in range(3):
         for ours, other in zip(*(model.parameters() for model in models), strict=True):
             if ours.requires_grad:
-                ours.grad = torch.randn(ours.shape, generator=generator)
-                other.grad = ours.grad.to(GPU, memory_format=torch.preserve_format)
+                # In the layout of the parameter, as backpropagation makes them: fused kernels ask for that.
+                ours.grad = torch.empty_like(ours).copy_(torch.randn(ours.shape, generator=generator))
+                other.grad = torch.empty_like(other).copy_(ours.grad)
         for optimizer in optimizers:
             set_learning_rate(optimizer, 0.01)
             optimizer.step()

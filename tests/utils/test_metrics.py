@@ -76,19 +76,6 @@ def test_sorting_and_counting_find_the_same_places(levels: int, counted: int, mo
         np.testing.assert_array_equal(places, expected)
 
 
-def test_threads_do_not_change_a_bit_of_the_result(monkeypatch: pytest.MonkeyPatch) -> None:
-    rng = np.random.default_rng(0)
-    ids = random_ids(rng, 500, 200)
-    distances = rng.integers(0, 100, (500, 200))
-    results = []
-    for threads in (1, 3):
-        monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
-        results.append(rank(distances, *ids))
-    one, three = results
-    assert (one.mAP, one.mINP, list(one.cmc)) == (three.mAP, three.mINP, list(three.cmc))
-    np.testing.assert_array_equal(one.average_precision, three.average_precision)
-
-
 def test_a_worked_example() -> None:
     # Gallery by distance: own camera (left out), wrong, match, distractor 0, match.
     ranking = rank([[1, 2, 3, 4, 5]], [7], [0], [7, 8, 7, 0, 7], [0, 1, 1, 1, 2])

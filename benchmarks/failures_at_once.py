@@ -1,0 +1,10 @@
+"""A plugin of pytest: a failure's traceback is printed when the test ends, so that a run that is cut off has told it."""
+
+from __future__ import annotations
+
+import pytest
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    if report.failed:
+        print(f"\n--- {report.nodeid} ({report.when}, {report.duration:.1f} s)\n{report.longreprtext}", flush=True)
