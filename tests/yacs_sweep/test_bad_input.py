@@ -68,7 +68,7 @@ CASES = [
     (["--lr_values", "1", "--storage", "nodb://x"], ["--storage: cannot use that database"]),
     (["--lr_values", "1", "--python", "nopython"], ["--python nopython: no such interpreter"]),
     (["--lr_values", "1", "--gpus", "x"], ["--gpus x: "]),
-    (["--lr_values", "1", "--engine", "slurm"], ["--engine slurm: not yet"]),
+    (["--lr_values", "1", "--engine", "borg"], ["argument --engine: invalid choice: 'borg'"]),
     (["--lr_values", "1", "--timeout", "-1"], ["--timeout: '-1' is not a positive number"]),
 ]
 
