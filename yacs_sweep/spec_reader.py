@@ -296,7 +296,7 @@ def _where(section: Section) -> tuple[str, ...]:
 def _check(section: Section, spec: SweepSpec) -> None:
     """What relates several keys of the file."""
     notes = section.notes
-    if "metric" not in section:
+    if "metric" not in section or section.values.get("metric", "") is None:
         reason = "method bayes" if spec.method == "bayes" else "early_terminate" if spec.early_terminate else None
         if reason:
             notes.wrong((), f"`metric` is missing; {reason} needs {{name: …, goal: minimize or maximize}}")
