@@ -60,10 +60,10 @@ def share(folder: Path, workers: int, seconds: float, *words: str) -> tuple[floa
         os.close(slave)
         try:
             time.sleep(WARM_UP)
-            before, began, written = cpu([launcher.pid]), time.perf_counter(), sum(sizes)
+            before, began, written = cpu(launcher.pid), time.perf_counter(), sum(sizes)
             time.sleep(seconds)
             taken = time.perf_counter() - began
-            return (cpu([launcher.pid]) - before) / taken, (sum(sizes) - written) / taken
+            return (cpu(launcher.pid) - before) / taken, (sum(sizes) - written) / taken
         finally:
             launcher.terminate()
             launcher.wait(60)

@@ -92,9 +92,6 @@ class Agent:
         self.channel.send(event=kind, **content)
 
     def _event(self, kind: str, content: Mapping[str, Any]) -> None:
-        if kind == "row":  # for the screen: a supervisor that is slow, or stopped, must not hold the trainer up
-            self.channel.offer(event=kind, content=content)
-            return
         if kind == "start" and self.echo is not None and self.job.label is not None:
             self.echo.begin(f"[{self.job.label}{content['name']}] ")
         self.tell(kind, content=content)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from . import display
 from .agents import Job
@@ -67,7 +66,6 @@ class Search:
     summary: Summary
     failure_limit: FailureLimit = FailureLimit()
     on_trial: Callable[[TrialRecord], None] = lambda record: None
-    on_row: Callable[[dict[str, Any]], None] = lambda row: None
     enough: Callable[[TrialRecord], str | None] = lambda record: None  # why the search has what it looked for
     outcome: Outcome = field(default_factory=Outcome)
     over: bool = False  # it has

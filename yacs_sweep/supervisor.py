@@ -127,8 +127,6 @@ class Supervisor:
         elif kind == "start":
             worker.trial, worker.since = TrialRecord.from_row(message["content"]), time.monotonic()
             self._record(search, worker.trial)
-        elif kind == "row":
-            search.on_row(message["content"])
         elif kind == "fault":
             self._fault(worker, message["content"])
         elif kind == "end":

@@ -178,7 +178,7 @@ class TrialRunner:
             token: marks the environment of every process of the trials.
             preload: address of the preload server; empty for none.
             agent: name of the agent's lock file, kept in trial.json.
-            on_event: told of "start" and "end" (trial.json rows), "row", and "note" (a line for the user).
+            on_event: told of "start" and "end" (trial.json rows), and "note" (a line for the user).
             stop_requested: a reason from outside the trial (interrupt) to end it.
         """
         self.launch, self.agent, self.echo = launch, agent, echo
@@ -360,7 +360,6 @@ class _Attempt:
         self.objective.see(row)
         self.last_values.update(row)
         self.hooks.log(row, step)
-        self.runner.on_event("row", {"id": self.record.id, "step": step, **row})
 
     def note(self, text: str) -> None:
         self.runner.on_event("note", {"text": f"{self.record.name}: {text}"})
