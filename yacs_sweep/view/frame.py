@@ -247,10 +247,12 @@ def _several(board: Board, width: int, rows: int, now: float, today: datetime) -
     title += [(_elapsed(board, now), DIM), (f"{GAP}{ends}" if ends else "", "")]
     lines = [title]
     names = min(40, max(len(f"{sweep.sweep_id}  {clean(sweep.name)}") for sweep in board.sweeps))
+    any_failed = any(sweep.counts.get("failed") for sweep in board.sweeps)
     for sweep in board.sweeps:
         behind: Line = [(f"{sweep.done}/{sweep.total}".rjust(7), "bold")]
         failed = sweep.counts.get("failed", 0)
-        behind.append((f"{GAP}{failed} failed" if failed else "", "red"))
+        text = f"{GAP}{failed} failed" if failed else ""
+        behind.append((fit(text, 12) if any_failed and width >= 70 else text, "red"))  # bars end below each other
         record = sweep.best
         value = "" if record is None else f"best {short(record.value)}"
         behind.append((GAP + fit(value, 14), "green"))
