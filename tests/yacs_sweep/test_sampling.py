@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from yacs_sweep.controllers import sampling
 from yacs_sweep.controllers.local import LocalController
 from yacs_sweep.controllers.local_hooks import LocalHooks
 from yacs_sweep.controllers.sampling import Measured, budget, counted_value, use_gp
+from yacs_sweep.locks import OwnLock
 from yacs_sweep.results import SweepPaths, TrialRecord
 from yacs_sweep.spec_model import SweepSpec
 from yacs_sweep.warm_start import Observation, WarmStart
@@ -39,11 +40,19 @@ def _without_gp(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
         monkeypatch.setattr(sampling.Chooser, "_ask_gp", lambda *arguments: None)
 
 
-def controller(folder: Path, method: str = "bayes", seed: int = 1, **top: Any) -> LocalController:
+def controller(folder: Path, method: str = "bayes", seed: int = 1, agent: str = "a", **top: Any) -> LocalController:
     body = {"method": method, "metric": {"name": "v", "goal": "minimize"}, "parameters": PARAMETERS, **top}
     paths = SweepPaths(folder, "s")
     paths.agents.mkdir(parents=True, exist_ok=True)
-    return LocalController(paths, SweepSpec.from_dict(body), agent="a", seed=seed)
+    return LocalController(paths, SweepSpec.from_dict(body), agent=agent, seed=seed)
+
+
+@pytest.fixture
+def agent(tmp_path: Path) -> Iterator[str]:
+    """An agent that lives: the end of a sweep hands the trials of dead ones out again."""
+    lock = OwnLock(SweepPaths(tmp_path, "s").agents, 0, "token")
+    yield lock.name
+    lock.release()
 
 
 def step(sweep: LocalController, value: Callable[[dict[str, Any]], tuple[str, float | None]]) -> dict[str, Any]:
@@ -323,9 +332,9 @@ def test_given_points_come_first_and_once(tmp_path: Path) -> None:
 # -- grid and random ------------------------------------------------------------------------------------------------
 
 
-def test_a_grid_is_given_out_once_by_several_agents(tmp_path: Path) -> None:
+def test_a_grid_is_given_out_once_by_several_agents(tmp_path: Path, agent: str) -> None:
     grid = {"a": {"values": [1, True, 1.5, [1, 2], {"k": 1}, None, "x"]}, "b": {"min": 1, "max": 3}}
-    sweeps = [controller(tmp_path, "grid", parameters=grid) for _ in range(3)]
+    sweeps = [controller(tmp_path, "grid", agent=agent, parameters=grid) for _ in range(3)]
     spec = sweeps[0].spec
     found = []
     while (asked := sweeps[len(found) % 3].ask()) is not None:
@@ -334,9 +343,9 @@ def test_a_grid_is_given_out_once_by_several_agents(tmp_path: Path) -> None:
     assert all(sweep.ask() is None for sweep in sweeps)
 
 
-def test_a_number_given_out_twice_is_void_and_no_point_is_missed(tmp_path: Path) -> None:
+def test_a_number_given_out_twice_is_void_and_no_point_is_missed(tmp_path: Path, agent: str) -> None:
     grid = {"a": {"values": [1, 2, 3]}}
-    sweep = controller(tmp_path, "grid", parameters=grid)
+    sweep = controller(tmp_path, "grid", agent=agent, parameters=grid)
     trials = sweep.study.get_trials(deepcopy=False)
     assert sweep._create(0, trials) is not None
     loser = sweep._create(0, trials)  # another machine that does not share the lock saw no trial either

@@ -39,8 +39,8 @@ def test_the_profile_that_ships() -> None:
     assert profile.output_dir_key == "OUTPUT_DIR"
     assert profile.env == {"WANDB_MODE": "disabled"}
     assert profile.preload[:2] == ("torch", "torchvision")
-    names = {"base_lr", "weight_decay", "warmup_factor", "warmup_iters", "margin", "ims_per_batch", "max_epochs"}
-    assert set(profile.aliases) == names
+    names = {"base_lr", "weight_decay", "warmup_factor", "warmup_iters", "margin", "ims_per_batch"}
+    assert set(profile.aliases) == {*names, "max_epochs", "seed"}
 
 
 def test_the_command_of_the_contract(monkeypatch: pytest.MonkeyPatch) -> None:
