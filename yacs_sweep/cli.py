@@ -2,49 +2,45 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from .errors import ConfigError, SweepError, printable
+from .errors import ConfigError, exit_status, printable
 from .options import contradictions, parse
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line; returns the exit status."""
     options = parse(sys.argv[1:] if argv is None else argv)
-    try:
-        if wrong := contradictions(options):
-            raise ConfigError(wrong)
-        if options.status:
-            from .status import show
+    return exit_status(lambda: run(options))
 
-            return show(options)
-        if options.test_patterns:
-            from .pattern_report import show_patterns
-            from .trainer import load_profile
 
-            profile = load_profile(options.trainer or "reid", project_root=Path.cwd())
-            return show_patterns(profile, Path(options.test_patterns))
-        from .batch import is_batch, run_batch  # after the options: `--help` stays fast
+def run(options: argparse.Namespace) -> int:
+    """What the options ask for; raises SweepError."""
+    if wrong := contradictions(options):
+        raise ConfigError(wrong)
+    if options.status:
+        from .status import show
 
-        if is_batch(options.sweep_id) or len(options.sweep_config or ()) > 1:
-            return run_batch(options)
-        from .api import Sweep
+        return show(options)
+    if options.test_patterns:
+        from .pattern_report import show_patterns
+        from .trainer import load_profile
 
-        sweep = Sweep.from_options(options)
-        for warning in sweep.plan.spec.warnings:
-            print(f"warning: {printable(warning)}", file=sys.stderr)
-        if options.dry_run:
-            print(sweep.describe())
-            return 0
-        return sweep.launch()
-    except ConfigError as error:
-        for problem in error.problems:
-            print(f"error: {printable(problem)}", file=sys.stderr)
-        return 2
-    except SweepError as error:
-        print(f"error: {printable(str(error))}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
+        profile = load_profile(options.trainer or "reid", project_root=Path.cwd())
+        return show_patterns(profile, Path(options.test_patterns))
+    from .batch import is_batch, run_batch  # after the options: `--help` stays fast
+
+    if is_batch(options.sweep_id) or len(options.sweep_config or ()) > 1:
+        return run_batch(options)
+    from .api import Sweep
+
+    sweep = Sweep.from_options(options)
+    for warning in sweep.plan.spec.warnings:
+        print(f"warning: {printable(warning)}", file=sys.stderr)
+    if options.dry_run:
+        print(sweep.describe())
+        return 0
+    return sweep.launch()

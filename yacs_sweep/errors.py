@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 
 
 def printable(text: str) -> str:
@@ -20,3 +21,18 @@ class ConfigError(SweepError):
     def __init__(self, problems: Sequence[str] | str) -> None:
         self.problems: list[str] = [problems] if isinstance(problems, str) else list(problems)
         super().__init__("\n".join(self.problems))
+
+
+def exit_status(run: Callable[[], int]) -> int:
+    """What `run` returns, or of its errors: 2 of a `ConfigError`, a line for each problem; 1 of another; 130 of Ctrl-C."""
+    try:
+        return run()
+    except ConfigError as error:
+        for problem in error.problems:
+            print(f"error: {printable(problem)}", file=sys.stderr)
+        return 2
+    except SweepError as error:
+        print(f"error: {printable(str(error))}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..errors import ConfigError, SweepError, printable
+from ..errors import SweepError, exit_status
 from ..options import Parser
 
 EPILOG = """\
@@ -48,17 +48,7 @@ def make_parser() -> Parser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line; returns the exit status: 0, 1 (cannot be written), 2 (wrong usage, no such sweep)."""
     options = make_parser().parse_args(argv)
-    try:
-        return report(options)
-    except ConfigError as error:
-        for problem in error.problems:
-            print(f"error: {printable(problem)}", file=sys.stderr)
-        return 2
-    except SweepError as error:
-        print(f"error: {printable(str(error))}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
+    return exit_status(lambda: report(options))
 
 
 def report(options: argparse.Namespace) -> int:
