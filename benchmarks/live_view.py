@@ -23,7 +23,8 @@ sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 
 from launcher_cpu import cpu  # noqa: E402
 
-from yacs_sweep.results import Summary, SweepPaths, TrialRecord  # noqa: E402
+from yacs_sweep.results import SweepPaths, TrialRecord  # noqa: E402
+from yacs_sweep.summary import Summary  # noqa: E402
 
 TRAINER = """
 import sys, time

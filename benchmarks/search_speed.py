@@ -23,8 +23,9 @@ from optuna.trial import TrialState, create_trial
 
 from yacs_sweep.controllers import sampling
 from yacs_sweep.controllers.local import LocalController
-from yacs_sweep.results import Summary, SweepPaths, TrialRecord
+from yacs_sweep.results import SweepPaths, TrialRecord
 from yacs_sweep.spec_model import SweepSpec
+from yacs_sweep.summary import Summary
 
 PARAMETERS: dict[str, Any] = {
     "rate": {"distribution": "log_uniform_values", "min": 1e-5, "max": 1e0},

@@ -21,9 +21,10 @@ from .keywords import Options, PathLike, described_by, to_namespace
 from .launch import find_sweep, load_spec_of
 from .machine import machine
 from .notify import Ending, at_end
-from .plan import DESCRIBING, Plan, Problems, log_model_problems, make_plan, result_bases, resume_plan
+from .plan import Plan, Problems, log_model_problems, make_plan, result_bases
 from .recorder import unsent
 from .results import ENDED_WELL, STATES, SweepPaths, TrialRecord, best_of, read_metrics
+from .resuming import DESCRIBING, resume_plan
 from .rows import Trials
 from .run import Results, carry_out, prepare, run_on_engine, say
 from .spec import SweepSpec

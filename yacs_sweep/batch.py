@@ -25,8 +25,9 @@ from .errors import ConfigError, SweepError, printable
 from .launch import find_bases, new_sweep_id, remember
 from .machine import Machine, machine
 from .notify import at_end
-from .plan import Plan, Problems, make_plan, new_paths, result_bases, resume_plan
+from .plan import Plan, Problems, make_plan, new_paths, result_bases
 from .results import SweepPaths, to_json, write_atomically
+from .resuming import resume_plan
 from .run import Results, carry_out, go_on_with, prepare, say
 
 PREFIX = "batch-"

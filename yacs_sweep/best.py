@@ -20,8 +20,9 @@ from .keeping import last_values
 from .launch import LaunchFile, find_sweep, load_spec_of
 from .overrides import Overrides
 from .placing import check_parameters
-from .plan import Plan, keep_problems, read_layout, result_bases, resumed_trainer
+from .plan import Plan, keep_problems, read_layout, result_bases
 from .results import SweepPaths, TrialRecord, best_of, to_json, write_atomically
+from .resuming import resumed_trainer
 from .spec import SweepSpec
 from .trainer import TrainerProfile
 

@@ -1,10 +1,12 @@
-"""What a sweep ran on, for its report: written once, when the sweep is created."""
+"""What a sweep ran on: written once for its report, when the sweep is created; the commit, with every trial."""
 
 from __future__ import annotations
 
 import os
 import platform
+import subprocess
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 from .results import SweepPaths, to_json, write_atomically
@@ -34,3 +36,17 @@ def save(paths: SweepPaths) -> None:
     path = paths.dir / FILE
     if not path.exists():
         write_atomically(path, to_json(describe(), indent=1) + "\n", durable=False)
+
+
+def git_commit(folder: str | Path) -> str | None:
+    """The commit checked out in `folder`, `+dirty` behind it when tracked files differ; None outside a repository."""
+    try:
+        head, status = (
+            subprocess.run(
+                ["git", "-C", str(folder), *words], capture_output=True, text=True, timeout=5, check=True
+            ).stdout.strip()
+            for words in (["rev-parse", "HEAD"], ["status", "--porcelain", "--untracked-files=no"])
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return f"{head}+dirty" if status else head

@@ -1,43 +1,36 @@
-"""What is to be done, checked in full before anything is created: new sweeps and resumed ones."""
+"""What a new sweep is to do, checked in full before anything is created."""
 
 from __future__ import annotations
 
 import argparse
 import os
 import random
-import shlex
 import shutil
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from .command import SWEEP_FILE, CommandProfile, names_trainer, remarks, trainer_of
-from .controllers.wandb_sweep import RemoteSweep, look_up
+from .command import SWEEP_FILE, CommandProfile, remarks, trainer_of
+from .controllers.wandb_sweep import RemoteSweep
 from .engines import problems as engine_problems
 from .errors import ConfigError
-from .functions import FunctionProfile, function_problems
+from .functions import FunctionProfile
 from .gpu import read_gpus
-from .launch import LaunchFile, find_sweep, load_spec_of, new_sweep_id
+from .launch import LaunchFile, find_sweep, new_sweep_id
 from .login import is_logged_in
 from .metric_files import check as check_files
 from .overrides import Overrides
 from .places import Layout, Wish, lay_out
-from .placing import check_parameters, names_own_trainer, placed_problems, preset_folders
-from .recorder import unsent
+from .placing import names_own_trainer, placed_problems, preset_folders
 from .results import SweepPaths
 from .schema import read_schema
 from .spec import SweepSpec, load_spec, spec_from_options
 from .spec_model import DEFAULT_RESULTS_DIR
-from .storage_url import shared
 from .trainer import TrainerProfile
 from .warm_start import WarmStart, read_points, read_prior
 
 T = TypeVar("T")
-# Options that describe a sweep, beside its file: not given to one that is there.
-DESCRIBING = ("lr_values", "wd_values", "custom_params", "method", "metric", "goal", "seed", "sweep_name")
-# What a sweep's description on the W&B server may say; where its results go is not among it.
-FROM_SERVER = ("name", "method", "metric", "parameters", "early_terminate", "run_cap", "program", "command")
 
 
 @dataclass(frozen=True)
@@ -116,7 +109,7 @@ def read_layout(options: argparse.Namespace) -> Layout:
     return lay_out(wish, read_gpus(), os.environ.get("CUDA_VISIBLE_DEVICES"))
 
 
-def _layout_notes(layout: Layout) -> tuple[str, ...]:
+def layout_notes(layout: Layout) -> tuple[str, ...]:
     if layout == Layout():
         return ()
     gpus = " | ".join(",".join(place) for place in layout.places if place)
@@ -138,7 +131,7 @@ def _check_options(options: argparse.Namespace, controller: str) -> list[str]:
     return problems
 
 
-def _storage(given: str | None, old: LaunchFile | None = None) -> str | None:
+def storage_wanted(given: str | None, old: LaunchFile | None = None) -> str | None:
     """The storage's URL, checked; see `joining.storage_of`."""
     if given is None and (old is None or old.storage is None):
         return None
@@ -147,7 +140,7 @@ def _storage(given: str | None, old: LaunchFile | None = None) -> str | None:
     return storage_of(given, old)
 
 
-def _masked(storage: str | None) -> str | None:
+def masked(storage: str | None) -> str | None:
     if storage is None:
         return None
     from .controllers.database import masked
@@ -155,7 +148,7 @@ def _masked(storage: str | None) -> str | None:
     return masked(storage)
 
 
-def _interpreter(given: str | None) -> str | None:
+def interpreter(given: str | None) -> str | None:
     """The trainer's interpreter as an absolute path; links are kept, a virtual environment's python is one."""
     if given is None:
         return None
@@ -201,7 +194,7 @@ def _read_spec(options: argparse.Namespace) -> SweepSpec:
     return spec
 
 
-def _config_file(options: argparse.Namespace, profile: TrainerProfile | None) -> str | None:
+def config_file(options: argparse.Namespace, profile: TrainerProfile | None) -> str | None:
     if isinstance(profile, FunctionProfile) and options.config_file is not None:
         raise ConfigError("config_file: the trainer is a function, which takes none; let the function read it")
     if isinstance(profile, CommandProfile) and options.config_file is not None:
@@ -225,7 +218,7 @@ def _config_file(options: argparse.Namespace, profile: TrainerProfile | None) ->
     return str(path.resolve())
 
 
-def _trainer(
+def trainer_wanted(
     problems: Problems, load: Callable[[], TrainerProfile], python: str | None, config: str | None, words: list[str]
 ) -> tuple[TrainerProfile, Overrides, list[str], dict[str, Any]] | None:
     profile = problems.attempt(load)
@@ -250,31 +243,31 @@ def make_plan(options: argparse.Namespace) -> Plan:
         ConfigError: with every mistake found.
     """
     controller, notes = choose_controller(options)
-    return _checked(options, None, controller, notes)
+    return checked_plan(options, None, controller, notes)
 
 
-def _checked(options: argparse.Namespace, known: SweepSpec | None, controller: str, notes: tuple[str, ...]) -> Plan:
+def checked_plan(options: argparse.Namespace, known: SweepSpec | None, controller: str, notes: tuple[str, ...]) -> Plan:
     """A plan for the sweep the options describe, or for a `known` one."""
     problems = Problems()
     problems.found += [*_check_options(options, controller), *engine_problems(options, controller, options.storage)]
-    storage = problems.attempt(lambda: _storage(options.storage)) if controller == "local" else None
+    storage = problems.attempt(lambda: storage_wanted(options.storage)) if controller == "local" else None
     layout = problems.attempt(lambda: read_layout(options))
     spec = known or problems.attempt(lambda: _read_spec(options))
     first = None
     if spec is not None or options.trainer is not None or not names_own_trainer(options):
         first = problems.attempt(lambda: trainer_of(options.trainer, spec, Path.cwd()))
     before = len(problems.found)
-    config = problems.attempt(lambda: _config_file(options, first))
-    python = problems.attempt(lambda: _interpreter(options.python))
+    config = problems.attempt(lambda: config_file(options, first))
+    python = problems.attempt(lambda: interpreter(options.python))
     trainer = None
     if first is not None and len(problems.found) == before:
-        trainer = _trainer(problems, lambda: first, python, config, options.trailing)
+        trainer = trainer_wanted(problems, lambda: first, python, config, options.trailing)
     if trainer is not None:
         problems.found += placed_problems(options, trainer[1], spec) + keep_problems(options.keep, trainer[0])
     seed = random.SystemRandom().getrandbits(31) if options.seed is None else options.seed
     warm, learned = WarmStart(), tuple[str, ...]()
     if trainer is not None and spec is not None and controller == "local":
-        warm, learned = _warm_start(problems, options, spec, trainer[1], seed)
+        warm, learned = read_warm_start(problems, options, spec, trainer[1], seed)
     problems.end()
     assert spec is not None and trainer is not None and layout is not None
     profile, overrides, words, values = trainer
@@ -287,7 +280,7 @@ def _checked(options: argparse.Namespace, known: SweepSpec | None, controller: s
         python=python,
         trailing=tuple(words),
         seed=seed,
-        storage=_masked(storage),
+        storage=masked(storage),
         wandb_mode=options.wandb_mode or "offline",
         project=spec.project or os.environ.get("WANDB_PROJECT") or _from_config(overrides, "WANDB.PROJECT"),
         entity=spec.entity or os.environ.get("WANDB_ENTITY") or _from_config(overrides, "WANDB.ENTITY"),
@@ -296,7 +289,7 @@ def _checked(options: argparse.Namespace, known: SweepSpec | None, controller: s
         keep=options.keep or "all",
     )
     fall_back = options.controller == "auto"
-    notes += (*learned, *_cap_note(spec, options.count, 0), *_layout_notes(layout))
+    notes += (*learned, *cap_note(spec, options.count, 0), *layout_notes(layout))
     plan = Plan(spec, launch, profile, overrides, values, launch.target, notes=notes, fall_back=fall_back)
     return replace(plan, warm=warm, storage=storage, layout=layout)
 
@@ -306,14 +299,14 @@ def capped(count: int, run_cap: int | None, settled: int = 0) -> int:
     return count if run_cap is None else max(0, min(count, run_cap - settled))
 
 
-def _cap_note(spec: SweepSpec, wanted: float | None, settled: int) -> tuple[str, ...]:
+def cap_note(spec: SweepSpec, wanted: float | None, settled: int) -> tuple[str, ...]:
     if spec.run_cap is None or wanted is None or settled + int(wanted) <= spec.run_cap:
         return ()
     left = capped(int(wanted), spec.run_cap, settled)
     return (f"--count {int(wanted)}: the sweep's run_cap allows {left} more trials",)
 
 
-def _warm_start(
+def read_warm_start(
     problems: Problems, options: argparse.Namespace, spec: SweepSpec, overrides: Overrides, seed: int
 ) -> tuple[WarmStart, tuple[str, ...]]:
     """What --enqueue and --from-sweep give the search, and lines for the user."""
@@ -354,93 +347,6 @@ def result_bases(options: argparse.Namespace) -> list[Path]:
     return [Path(base).expanduser().resolve() for base in (*given, DEFAULT_RESULTS_DIR)]
 
 
-def remaining(target: int, settled: int, grid_size: int | None) -> int:
-    """Trials to go when a sweep is resumed without --count: what the last launch was asked for and did not get to; the
-    rest of the grid if it got to everything."""
-    wanted = target if settled < target or grid_size is None else grid_size
-    return max(0, wanted - settled)
-
-
-def resume_plan(options: argparse.Namespace) -> Plan:
-    """Going on with an existing sweep: what is not given again is as it was.
-
-    Raises:
-        ConfigError: the sweep is not known or has ended, or the options contradict it.
-    """
-    problems = Problems()
-    clash = [f"--{name}" for name in DESCRIBING if getattr(options, name) is not None]
-    if options.sweep_config:
-        clash.append("--sweep-config")
-    if clash:
-        problems.found.append(f"{', '.join(clash)}: --sweep_id goes on with a sweep as it was described; leave it out")
-    problems.attempt(lambda: find_sweep(options.sweep_id, []))
-    layout = problems.attempt(lambda: read_layout(options))
-    problems.end()
-    assert layout is not None
-    paths = find_sweep(options.sweep_id, result_bases(options))
-    if paths is None:
-        return _resume_unknown(options)
-    old, spec = LaunchFile.load(paths), load_spec_of(paths)
-    if options.controller not in ("auto", old.controller):
-        raise ConfigError(
-            f"--controller {options.controller}: sweep {paths.sweep_id} belongs to the {old.controller} controller"
-        )
-    owed = old.controller == "wandb" and unsent(paths)
-    remote = _remote(options, old, owed=owed) if old.controller == "wandb" else None
-    storage = _storage(options.storage, old) if old.controller == "local" else None
-    problems.found += engine_problems(options, old.controller, storage)
-    problems.found += function_problems(options.trainer, old.trainer, paths)
-    trainer, config, python = _resumed_trainer(problems, options, old, spec)
-    problems.end()
-    assert trainer is not None
-    profile, overrides, words, values = trainer
-    problems.found += check_parameters(spec, overrides) + keep_problems(options.keep, profile)
-    problems.end()
-    settled = sum(record.settled for record in paths.records())
-    if storage is not None and shared(storage):
-        from .joining import SharedSweep
-
-        settled = SharedSweep(storage, paths.sweep_id).settled()
-    count = int(options.count) if options.count else remaining(old.target, settled, spec.grid_size)
-    count = capped(count, spec.run_cap, settled)
-    ended = remote is not None and remote.over
-    if ended or (not options.count and target_reached(spec, paths)):
-        count = 0
-    warm, learned = WarmStart(), tuple[str, ...]()
-    if old.controller == "local":
-        warm, learned = _warm_start(problems, options, spec, overrides, old.seed)
-        problems.end()
-    launch = replace(
-        old,
-        config_file=config,
-        python=python,
-        trailing=tuple(words),
-        storage=_masked(storage),
-        wandb_mode=options.wandb_mode or old.wandb_mode,
-        target=settled + count,
-        keep=options.keep or old.keep,
-    )
-    if options.optimize:
-        spec = replace(spec, optimize=options.optimize)
-    going_on = f"going on with sweep {paths.sweep_id}: {settled} trials done, {count} to go"
-    if remote is not None and ended:
-        going_on = f"the sweep is {remote.state.lower()} on the W&B server, which lacks rows of some trials: they are sent"
-    notes = (going_on, *learned, *_cap_note(spec, options.count, settled), *_layout_notes(layout))
-    plan = Plan(spec, launch, profile, overrides, values, count, paths=paths, remote=remote, notes=notes)
-    return replace(plan, warm=warm, storage=storage, layout=layout, resumed=True)
-
-
-def target_reached(spec: SweepSpec, paths: SweepPaths) -> bool:
-    """Whether a finished trial of the sweep has reached its metric's target."""
-    metric = spec.metric
-    if metric is None or metric.target is None:
-        return False
-    return any(
-        record.state == "finished" and record.value is not None and metric.reached(record.value)
-        for record in paths.records()
-    )
-
-
 def log_model_problems(wanted: bool, launch: LaunchFile) -> list[str]:
     """Why the best cannot be logged as `--log-model` says."""
     if not wanted or launch.controller == "wandb" or launch.wandb_mode != "disabled":
@@ -453,80 +359,3 @@ def keep_problems(keep: str | None, profile: TrainerProfile) -> list[str]:
     if keep in (None, "all") or profile.checkpoints:
         return []
     return [f"--keep {keep}: the trainer {profile.name} has no `checkpoints:` in its profile, such as ['*.pth']"]
-
-
-def resumed_trainer(
-    options: argparse.Namespace, old: LaunchFile, spec: SweepSpec
-) -> tuple[tuple[TrainerProfile, Overrides, list[str], dict[str, Any]], str | None, str | None]:
-    """The trainer of an existing sweep, its configuration file and interpreter. Raises ConfigError."""
-    problems = Problems()
-    trainer, config, python = _resumed_trainer(problems, options, old, spec)
-    problems.end()
-    assert trainer is not None
-    return trainer, config, python
-
-
-def _resumed_trainer(
-    problems: Problems, options: argparse.Namespace, old: LaunchFile, spec: SweepSpec
-) -> tuple[tuple[TrainerProfile, Overrides, list[str], dict[str, Any]] | None, str | None, str | None]:
-    config = old.config_file
-    if options.config_file is not None:
-        config = problems.attempt(lambda: _config_file(options, None)) or config
-    python = problems.attempt(lambda: _interpreter(options.python)) or old.python
-    words = options.trailing or list(old.trailing)
-    trainer = options.trainer if isinstance(options.trainer, FunctionProfile) else old.trainer
-    return _trainer(problems, lambda: trainer_of(trainer, spec, Path.cwd()), python, config, words), config, python
-
-
-def _remote(options: argparse.Namespace, old: LaunchFile | None, *, owed: bool = False) -> RemoteSweep:
-    """The sweep on the W&B server, which must still take trials, unless rows are `owed` to it."""
-    project = options.project or (old.project if old else None) or os.environ.get("WANDB_PROJECT")
-    entity = options.entity or (old.entity if old else None) or os.environ.get("WANDB_ENTITY")
-    remote = look_up(options.sweep_id, project, entity)
-    if remote.over and not owed:
-        raise ConfigError(f"--sweep_id {options.sweep_id}: the sweep is {remote.state.lower()} on the W&B server")
-    return remote
-
-
-def _resume_unknown(options: argparse.Namespace) -> Plan:
-    """A sweep without a folder here: one that was created on another machine, or with W&B's own tools."""
-    looked = ", ".join(str(base / "sweep") for base in result_bases(options))
-    unknown = f"--sweep_id {options.sweep_id}: no such sweep (looked in {looked}; --results_dir names another folder"
-    if options.storage and options.controller != "wandb" and shared(options.storage):
-        return _join(options)
-    if options.controller == "local" or (options.controller == "auto" and not is_logged_in()):
-        raise ConfigError(f"{unknown}; not logged in to W&B)")
-    remote = _remote(options, None)
-    described = {key: value for key, value in remote.config.items() if key in FROM_SERVER}
-    spec = SweepSpec.from_dict(described, f"W&B sweep {remote.id}")
-    if options.trainer is None and names_trainer(spec):
-        words = shlex.join(spec.command or (str(spec.program),))
-        raise ConfigError(
-            f"--sweep_id {options.sweep_id}: what the sweep starts is described on the W&B server, where others can write "
-            f"({words[:200]}); --trainer '{SWEEP_FILE}' starts it all the same, --trainer PROFILE another trainer"
-        )
-    if options.results_dir:
-        spec = replace(spec, results_dir_base=options.results_dir)
-    plan = _checked(options, spec, "wandb", ())
-    launch = replace(plan.launch, project=remote.project, entity=remote.entity)
-    paths = new_paths(plan, remote.id)
-    return replace(plan, launch=launch, remote=remote, paths=paths, fall_back=False, resumed=True)
-
-
-def _join(options: argparse.Namespace) -> Plan:
-    """A sweep in a database, on a machine that has no folder of it."""
-    from .joining import joined
-
-    storage = _storage(options.storage)
-    assert storage is not None
-    given, spec, old, settled = joined(options, storage)
-    if found := function_problems(options.trainer, old.trainer, None):
-        raise ConfigError(found)
-    plan = _checked(given, spec, "local", ())
-    count = int(options.count) if options.count else remaining(old.target, settled, spec.grid_size)
-    count = capped(count, spec.run_cap, settled)
-    launch = replace(plan.launch, project=old.project, entity=old.entity, target=settled + count)
-    sweep_id = options.sweep_id.split("/")[-1]
-    notes = (f"joining sweep {sweep_id}: {settled} trials done, {count} to go", *plan.notes)
-    paths = new_paths(plan, sweep_id)
-    return replace(plan, launch=launch, count=count, paths=paths, notes=notes, fall_back=False, resumed=True)

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 from . import display
 from .agents import Job
-from .results import ENDED_WELL, Summary, TrialRecord
+from .results import ENDED_WELL, TrialRecord
+from .summary import Summary
 
 IN_A_ROW = 3  # failed trials that end a sweep in which none has succeeded, one worker running
 PROTECTED = 4  # times as many end it even while a trial runs that has lasted longer than any of them

@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from . import wandb_client
+from .objective import Objective
 from .results import SweepPaths, TrialPaths, TrialRecord, number
-from .trial import Objective
 from .wandb_client import OUTAGE, Transport, bounded, reason_of
 
 FIRST_RETRY, RETRY = 0.5, min(10.0, OUTAGE / 10)  # seconds between two attempts to open a run; doubled up to the second

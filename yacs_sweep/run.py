@@ -34,8 +34,9 @@ from .plan import Plan, new_paths
 from .presence import present
 from .progress import FailureLimit, Outcome, Search
 from .recorder import unsent
-from .results import ENDED_WELL, Summary, SweepPaths, TrialRecord, write_atomically
+from .results import ENDED_WELL, SweepPaths, TrialRecord, write_atomically
 from .storage_url import shared
+from .summary import Summary
 from .view.board import Sweep
 from .view.screen import tell
 from .view.view import View, opened

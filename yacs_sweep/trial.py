@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import math
 import os
 import signal
 import socket
-import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any, Protocol
 
 from .echo import Echo
+from .environment import git_commit
 from .errors import SweepError
 from .gpu import FreeGround
 from .guard import descendants
 from .metric_files import FOREIGN_ROWS, foreign_rows
 from .near_misses import explain, sample
+from .objective import Objective
 from .output import Output
 from .overrides import Overrides
 from .preloading import Guards
@@ -32,7 +31,6 @@ from .results import (
     SweepPaths,
     TrialPaths,
     TrialRecord,
-    better,
     folder_name,
     inherit_files,
     read_metrics,
@@ -84,26 +82,6 @@ class Hooks(Protocol):
         """The trial has ended so, and trial.json says it; what is changed here is written there. May wait."""
 
 
-class Objective:
-    """Follows one metric over a trial: its last and its best value."""
-
-    def __init__(self, metric: str | None, goal: str, optimize: str) -> None:
-        self.metric, self.goal, self.optimize = metric, goal, optimize
-        self.last: float | None = None
-        self.best: float | None = None
-
-    def see(self, row: Mapping[str, Any]) -> None:
-        value = row.get(self.metric) if self.metric is not None else None
-        if isinstance(value, int | float):
-            self.last = float(value)
-            if self.best is None or better(self.goal, self.last, self.best):
-                self.best = self.last
-
-    @property
-    def value(self) -> float | None:
-        return self.best if self.optimize == "best" else self.last
-
-
 @dataclass(frozen=True)
 class Launch:
     """What all trials of a sweep share. Times in seconds."""
@@ -121,20 +99,6 @@ class Launch:
     retries: int = 0  # more attempts for a trial that the machine ended, not the trainer
     on_oom: str = "skip"  # or retry: whether running out of memory is worth another attempt
     gpu_wait: float = 30.0  # for the memory of an ended trial to be free
-
-
-def git_commit(folder: str | Path) -> str | None:
-    """The commit checked out in `folder`, `+dirty` behind it when tracked files differ; None outside a repository."""
-    try:
-        head, status = (
-            subprocess.run(
-                ["git", "-C", str(folder), *words], capture_output=True, text=True, timeout=5, check=True
-            ).stdout.strip()
-            for words in (["rev-parse", "HEAD"], ["status", "--porcelain", "--untracked-files=no"])
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return f"{head}+dirty" if status else head
 
 
 def child_environment(
@@ -435,8 +399,3 @@ def _marked_lost(paths: TrialPaths) -> bool:
     with contextlib.suppress(OSError, ValueError, TypeError):
         return TrialRecord.load(paths.record).state == "lost"
     return False
-
-
-def finite(value: float | None) -> bool:
-    """Whether a trial's value can be compared with others."""
-    return value is not None and math.isfinite(value)

@@ -17,7 +17,8 @@ from yacs_sweep.engines.slurm import Slurm, _command
 from yacs_sweep.errors import ConfigError, SweepError
 from yacs_sweep.options import parse
 from yacs_sweep.progress import Outcome
-from yacs_sweep.results import Summary, SweepPaths, TrialRecord
+from yacs_sweep.results import SweepPaths, TrialRecord
+from yacs_sweep.summary import Summary
 
 
 def test_settings_are_keys_and_values() -> None:

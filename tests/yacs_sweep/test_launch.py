@@ -7,8 +7,8 @@ import pytest
 from yacs_sweep.errors import ConfigError
 from yacs_sweep.launch import LaunchFile, find_sweep, load_spec_of, new_sweep_id, remember, save_spec
 from yacs_sweep.login import base_url, is_logged_in
-from yacs_sweep.plan import remaining
 from yacs_sweep.results import SweepPaths
+from yacs_sweep.resuming import remaining
 from yacs_sweep.spec import spec_from_options
 
 

@@ -19,7 +19,8 @@ from tests.trainers import NASTY, kill_all, living, roles, write_trainer
 from yacs_sweep.agents import Job
 from yacs_sweep.channel import Channel
 from yacs_sweep.progress import FailureLimit, Search
-from yacs_sweep.results import Summary, SweepPaths, TrialRecord
+from yacs_sweep.results import SweepPaths, TrialRecord
+from yacs_sweep.summary import Summary
 from yacs_sweep.supervisor import Supervisor
 
 GRID = {

@@ -8,23 +8,22 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import optuna
-from optuna.distributions import BaseDistribution
-from optuna.samplers import BaseSampler
-from optuna.study import Study, StudyDirection
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
 from ..errors import SweepError
+from ..objective import finite
 from ..recorder import Recorder, RunIdentity
 from ..results import SweepPaths, TrialRecord
 from ..spec_model import SweepSpec
 from ..storage_url import shared
-from ..trial import Assignment, finite
+from ..trial import Assignment
 from ..warm_start import WarmStart
 from .base import Turn
 from .ledger import Folder, LeaseTaken, Ledger, Shared
 from .local_hooks import LocalHooks
 from .sampling import END, MAX_DRAWS, Chooser
-from .space import Space
+from .space import Completer, Space
 from .stopping import StoppingRule, make_rule
 from .storage import Embedded, changed_trials
 
@@ -38,26 +37,6 @@ VOID = "void"  # not a trial: its number was given out twice, or its point break
 RECORDER_GRACE = 60.0  # seconds W&B gets, when the agent leaves, to take what it has not taken yet
 LOOK = 1.0  # seconds between two looks at trials of other agents, when there is nothing else to do
 ENQUEUED = "enqueued"  # of the study: how many of the user's points it was given
-
-
-class _Completer(BaseSampler):
-    """Gives what a waiting trial leaves open: the values random search has for its number."""
-
-    def __init__(self, chooser: Chooser, space: Space) -> None:
-        self._chooser, self._space = chooser, space
-
-    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        return self._space.distributions
-
-    def sample_relative(
-        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
-    ) -> dict[str, Any]:
-        return self._chooser.random(trial.number)
-
-    def sample_independent(
-        self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
-    ) -> Any:
-        return self._space.dimensions[param_name].at(0.5)
 
 
 class LocalController:
@@ -108,7 +87,7 @@ class LocalController:
                 study_name=self.paths.sweep_id,
                 direction=StudyDirection.MAXIMIZE if self.goal == "maximize" else StudyDirection.MINIMIZE,
                 load_if_exists=True,
-                sampler=_Completer(self.chooser, self.space),
+                sampler=Completer(self.space, self.chooser.random),
                 pruner=optuna.pruners.NopPruner(),
             )
         self._forget()

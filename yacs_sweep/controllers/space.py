@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from optuna.distributions import (
@@ -13,7 +13,9 @@ from optuna.distributions import (
     FloatDistribution,
     IntDistribution,
 )
-from optuna.trial import Trial
+from optuna.samplers import BaseSampler
+from optuna.study import Study
+from optuna.trial import FrozenTrial, Trial
 
 from ..parameter import Parameter, active, identity
 
@@ -193,3 +195,23 @@ class Space:
                     point[parameter.name] = parameter.value if dimension is None else dimension.suggest(trial)
             waiting = later
         return active(self.parameters, point)
+
+
+class Completer(BaseSampler):
+    """Gives what a waiting trial leaves open: the values random search has for its number."""
+
+    def __init__(self, space: Space, random: Callable[[int], dict[str, Any]]) -> None:
+        self._space, self._random = space, random
+
+    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        return self._space.distributions
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        return self._random(trial.number)
+
+    def sample_independent(
+        self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        return self._space.dimensions[param_name].at(0.5)

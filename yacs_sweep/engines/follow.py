@@ -11,8 +11,9 @@ from collections.abc import Callable
 from ..errors import SweepError
 from ..plan import Plan
 from ..progress import Outcome
-from ..results import Summary, SweepPaths, TrialRecord
+from ..results import SweepPaths, TrialRecord
 from ..signals import noted
+from ..summary import Summary
 from . import Engine, environment, launcher_words, shares
 
 PERIOD = 1.0  # seconds between two looks at the trials

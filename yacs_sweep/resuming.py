@@ -1,0 +1,220 @@
+"""Going on with a sweep that is there, checked in full before anything is done: from its folder, the W&B server or a
+database."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from .command import SWEEP_FILE, names_trainer, trainer_of
+from .controllers.wandb_sweep import RemoteSweep, look_up
+from .engines import problems as engine_problems
+from .errors import ConfigError
+from .functions import FunctionProfile, function_problems
+from .launch import LaunchFile, find_sweep, load_spec_of
+from .login import is_logged_in
+from .overrides import Overrides
+from .placing import check_parameters
+from .plan import (
+    Plan,
+    Problems,
+    cap_note,
+    capped,
+    checked_plan,
+    config_file,
+    interpreter,
+    keep_problems,
+    layout_notes,
+    masked,
+    new_paths,
+    read_layout,
+    read_warm_start,
+    result_bases,
+    storage_wanted,
+    trainer_wanted,
+)
+from .recorder import unsent
+from .results import SweepPaths
+from .spec_model import SweepSpec
+from .storage_url import shared
+from .trainer import TrainerProfile
+from .warm_start import WarmStart
+
+# Options that describe a sweep, beside its file: not given to one that is there.
+DESCRIBING = ("lr_values", "wd_values", "custom_params", "method", "metric", "goal", "seed", "sweep_name")
+# What a sweep's description on the W&B server may say; where its results go is not among it.
+FROM_SERVER = ("name", "method", "metric", "parameters", "early_terminate", "run_cap", "program", "command")
+
+
+def remaining(target: int, settled: int, grid_size: int | None) -> int:
+    """Trials to go when a sweep is resumed without --count: what the last launch was asked for and did not get to; the
+    rest of the grid if it got to everything."""
+    wanted = target if settled < target or grid_size is None else grid_size
+    return max(0, wanted - settled)
+
+
+def resume_plan(options: argparse.Namespace) -> Plan:
+    """Going on with an existing sweep: what is not given again is as it was.
+
+    Raises:
+        ConfigError: the sweep is not known or has ended, or the options contradict it.
+    """
+    problems = Problems()
+    clash = [f"--{name}" for name in DESCRIBING if getattr(options, name) is not None]
+    if options.sweep_config:
+        clash.append("--sweep-config")
+    if clash:
+        problems.found.append(f"{', '.join(clash)}: --sweep_id goes on with a sweep as it was described; leave it out")
+    problems.attempt(lambda: find_sweep(options.sweep_id, []))
+    layout = problems.attempt(lambda: read_layout(options))
+    problems.end()
+    assert layout is not None
+    paths = find_sweep(options.sweep_id, result_bases(options))
+    if paths is None:
+        return _resume_unknown(options)
+    old, spec = LaunchFile.load(paths), load_spec_of(paths)
+    if options.controller not in ("auto", old.controller):
+        raise ConfigError(
+            f"--controller {options.controller}: sweep {paths.sweep_id} belongs to the {old.controller} controller"
+        )
+    owed = old.controller == "wandb" and unsent(paths)
+    remote = _remote(options, old, owed=owed) if old.controller == "wandb" else None
+    storage = storage_wanted(options.storage, old) if old.controller == "local" else None
+    problems.found += engine_problems(options, old.controller, storage)
+    problems.found += function_problems(options.trainer, old.trainer, paths)
+    trainer, config, python = _resumed_trainer(problems, options, old, spec)
+    problems.end()
+    assert trainer is not None
+    profile, overrides, words, values = trainer
+    problems.found += check_parameters(spec, overrides) + keep_problems(options.keep, profile)
+    problems.end()
+    settled = sum(record.settled for record in paths.records())
+    if storage is not None and shared(storage):
+        from .joining import SharedSweep
+
+        settled = SharedSweep(storage, paths.sweep_id).settled()
+    count = int(options.count) if options.count else remaining(old.target, settled, spec.grid_size)
+    count = capped(count, spec.run_cap, settled)
+    ended = remote is not None and remote.over
+    if ended or (not options.count and target_reached(spec, paths)):
+        count = 0
+    warm, learned = WarmStart(), tuple[str, ...]()
+    if old.controller == "local":
+        warm, learned = read_warm_start(problems, options, spec, overrides, old.seed)
+        problems.end()
+    launch = replace(
+        old,
+        config_file=config,
+        python=python,
+        trailing=tuple(words),
+        storage=masked(storage),
+        wandb_mode=options.wandb_mode or old.wandb_mode,
+        target=settled + count,
+        keep=options.keep or old.keep,
+    )
+    if options.optimize:
+        spec = replace(spec, optimize=options.optimize)
+    going_on = f"going on with sweep {paths.sweep_id}: {settled} trials done, {count} to go"
+    if remote is not None and ended:
+        going_on = (
+            f"the sweep is {remote.state.lower()} on the W&B server, which lacks rows of some trials: they are sent"
+        )
+    notes = (going_on, *learned, *cap_note(spec, options.count, settled), *layout_notes(layout))
+    plan = Plan(spec, launch, profile, overrides, values, count, paths=paths, remote=remote, notes=notes)
+    return replace(plan, warm=warm, storage=storage, layout=layout, resumed=True)
+
+
+def target_reached(spec: SweepSpec, paths: SweepPaths) -> bool:
+    """Whether a finished trial of the sweep has reached its metric's target."""
+    metric = spec.metric
+    if metric is None or metric.target is None:
+        return False
+    return any(
+        record.state == "finished" and record.value is not None and metric.reached(record.value)
+        for record in paths.records()
+    )
+
+
+def resumed_trainer(
+    options: argparse.Namespace, old: LaunchFile, spec: SweepSpec
+) -> tuple[tuple[TrainerProfile, Overrides, list[str], dict[str, Any]], str | None, str | None]:
+    """The trainer of an existing sweep, its configuration file and interpreter. Raises ConfigError."""
+    problems = Problems()
+    trainer, config, python = _resumed_trainer(problems, options, old, spec)
+    problems.end()
+    assert trainer is not None
+    return trainer, config, python
+
+
+def _resumed_trainer(
+    problems: Problems, options: argparse.Namespace, old: LaunchFile, spec: SweepSpec
+) -> tuple[tuple[TrainerProfile, Overrides, list[str], dict[str, Any]] | None, str | None, str | None]:
+    config = old.config_file
+    if options.config_file is not None:
+        config = problems.attempt(lambda: config_file(options, None)) or config
+    python = problems.attempt(lambda: interpreter(options.python)) or old.python
+    words = options.trailing or list(old.trailing)
+    trainer = options.trainer if isinstance(options.trainer, FunctionProfile) else old.trainer
+    return (
+        trainer_wanted(problems, lambda: trainer_of(trainer, spec, Path.cwd()), python, config, words),
+        config,
+        python,
+    )
+
+
+def _remote(options: argparse.Namespace, old: LaunchFile | None, *, owed: bool = False) -> RemoteSweep:
+    """The sweep on the W&B server, which must still take trials, unless rows are `owed` to it."""
+    project = options.project or (old.project if old else None) or os.environ.get("WANDB_PROJECT")
+    entity = options.entity or (old.entity if old else None) or os.environ.get("WANDB_ENTITY")
+    remote = look_up(options.sweep_id, project, entity)
+    if remote.over and not owed:
+        raise ConfigError(f"--sweep_id {options.sweep_id}: the sweep is {remote.state.lower()} on the W&B server")
+    return remote
+
+
+def _resume_unknown(options: argparse.Namespace) -> Plan:
+    """A sweep without a folder here: one that was created on another machine, or with W&B's own tools."""
+    looked = ", ".join(str(base / "sweep") for base in result_bases(options))
+    unknown = f"--sweep_id {options.sweep_id}: no such sweep (looked in {looked}; --results_dir names another folder"
+    if options.storage and options.controller != "wandb" and shared(options.storage):
+        return _join(options)
+    if options.controller == "local" or (options.controller == "auto" and not is_logged_in()):
+        raise ConfigError(f"{unknown}; not logged in to W&B)")
+    remote = _remote(options, None)
+    described = {key: value for key, value in remote.config.items() if key in FROM_SERVER}
+    spec = SweepSpec.from_dict(described, f"W&B sweep {remote.id}")
+    if options.trainer is None and names_trainer(spec):
+        words = shlex.join(spec.command or (str(spec.program),))
+        raise ConfigError(
+            f"--sweep_id {options.sweep_id}: what the sweep starts is described on the W&B server, where others can write "
+            f"({words[:200]}); --trainer '{SWEEP_FILE}' starts it all the same, --trainer PROFILE another trainer"
+        )
+    if options.results_dir:
+        spec = replace(spec, results_dir_base=options.results_dir)
+    plan = checked_plan(options, spec, "wandb", ())
+    launch = replace(plan.launch, project=remote.project, entity=remote.entity)
+    paths = new_paths(plan, remote.id)
+    return replace(plan, launch=launch, remote=remote, paths=paths, fall_back=False, resumed=True)
+
+
+def _join(options: argparse.Namespace) -> Plan:
+    """A sweep in a database, on a machine that has no folder of it."""
+    from .joining import joined
+
+    storage = storage_wanted(options.storage)
+    assert storage is not None
+    given, spec, old, settled = joined(options, storage)
+    if found := function_problems(options.trainer, old.trainer, None):
+        raise ConfigError(found)
+    plan = checked_plan(given, spec, "local", ())
+    count = int(options.count) if options.count else remaining(old.target, settled, spec.grid_size)
+    count = capped(count, spec.run_cap, settled)
+    launch = replace(plan.launch, project=old.project, entity=old.entity, target=settled + count)
+    sweep_id = options.sweep_id.split("/")[-1]
+    notes = (f"joining sweep {sweep_id}: {settled} trials done, {count} to go", *plan.notes)
+    paths = new_paths(plan, sweep_id)
+    return replace(plan, launch=launch, count=count, paths=paths, notes=notes, fall_back=False, resumed=True)
