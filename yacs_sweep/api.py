@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import signal
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -28,6 +27,7 @@ from .resuming import DESCRIBING, resume_plan
 from .rows import Trials
 from .run import Results, carry_out, prepare, run_on_engine, say
 from .spec import SweepSpec
+from .summary import known_records
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -235,14 +235,7 @@ class Sweep:
     # -- what came of it --------------------------------------------------------------------------------------------
 
     def _records(self) -> list[TrialRecord]:
-        """Its trials as they are: summary.json may be a little behind, and knows trials of other machines."""
-        if self._paths is None:
-            return []
-        found: dict[str, TrialRecord] = {}
-        if self._paths.summary.is_file():
-            content = json.loads(self._paths.summary.read_text(encoding="utf-8"))
-            found = {row["id"]: TrialRecord.from_row(row) for row in content["trials"]}
-        return list({**found, **{record.id: record for record in self._paths.records()}}.values())
+        return known_records(self._paths) if self._paths else []
 
     def results(self) -> Trials:
         """All trials, best first; also while it runs."""

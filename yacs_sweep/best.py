@@ -14,16 +14,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from .errors import ConfigError
+from .errors import ConfigError, SweepError
 from .functions import FUNCTION
 from .keeping import last_values
 from .launch import LaunchFile, find_sweep, load_spec_of
+from .login import is_logged_in
 from .overrides import Overrides
 from .placing import check_parameters
 from .plan import Plan, keep_problems, read_layout, result_bases
 from .results import SweepPaths, TrialRecord, best_of, to_json, write_atomically
 from .resuming import resumed_trainer
 from .spec import SweepSpec
+from .summary import known_records
 from .trainer import TrainerProfile
 
 SEEDS_FILE = "seeds.json"
@@ -61,8 +63,11 @@ def train_best_plan(options: argparse.Namespace) -> Plan:
         raise ConfigError(
             f"--train-best {options.train_best}: its trainer is a Python function; call that with the best parameters"
         )
-    best = best_of(paths.records(), spec.metric.goal if spec.metric else "minimize")
-    if best is None or spec.metric is None:
+    if spec.metric is None:
+        raise ConfigError(f"--train-best {options.train_best}: the sweep has no metric, so none of its trials is the best")
+    records, read = _records(options, paths, old)
+    best = best_of(records, spec.metric.goal)
+    if best is None:
         raise ConfigError(f"--train-best {options.train_best}: no trial of it has finished with a value")
     trainer, config, python = resumed_trainer(options, old, spec)
     profile, overrides, _, given = trainer
@@ -71,7 +76,7 @@ def train_best_plan(options: argparse.Namespace) -> Plan:
     if profile.overrides != "yacs":
         before, given = _foreign(old.trailing), _foreign(options.trailing)
     words, fixed, notes = _configuration(best, spec, profile, overrides, before, given)
-    seeds = _seeds(int(options.seeds), paths, profile, overrides, {**before, **given})
+    seeds = _seeds(int(options.seeds), records, profile, overrides, {**before, **given})
     parameters: dict[str, Any] = {name: {"value": value} for name, value in fixed.items()}
     if seeds:
         parameters[SEED] = {"values": seeds}
@@ -99,7 +104,7 @@ def train_best_plan(options: argparse.Namespace) -> Plan:
         raise ConfigError(problems)
     where = _folder(paths, small, launch)
     done = sum(record.settled for record in where.records()) if where.launch.is_file() else 0
-    notes = (f"best of sweep {paths.sweep_id}: {best.name}, {spec.metric.name} {best.value:.6g}", *notes)
+    notes = (f"best of sweep {paths.sweep_id}: {best.name}, {spec.metric.name} {best.value:.6g}", *read, *notes)
     if seeds:
         notes += (f"seeds {', '.join(map(str, seeds))}: none the search has used",)
     layout, values = read_layout(options), overrides.trailing(words)[1]
@@ -108,6 +113,25 @@ def train_best_plan(options: argparse.Namespace) -> Plan:
         raise ConfigError(check)
     plan = Plan(small, launch, profile, overrides, values, launch.target - done, paths=where, notes=notes)
     return replace(plan, layout=layout, resumed=where.launch.is_file())
+
+
+def _records(
+    options: argparse.Namespace, paths: SweepPaths, old: LaunchFile
+) -> tuple[list[TrialRecord], tuple[str, ...]]:
+    """The sweep's trials, on whichever machine they ran, and a line where some may be missing."""
+    here = known_records(paths)
+    if old.controller != "wandb":
+        return here, ()
+    missing = "trials that other machines ran are not known here"
+    if not is_logged_in():
+        return here, (f"not logged in to W&B: {missing}",)
+    from .report.remote import read_remote
+
+    try:
+        there = read_remote(paths.sweep_id, options.project or old.project, options.entity or old.entity)
+    except SweepError as error:
+        return here, (f"W&B cannot be asked ({error}): {missing}",)
+    return list({**{record.id: record for record in there.records}, **{record.id: record for record in here}}.values()), ()
 
 
 def _configuration(
@@ -151,7 +175,7 @@ def _foreign(words: Sequence[str]) -> dict[str, str]:
 
 def _seeds(
     count: int,
-    paths: SweepPaths,
+    records: Sequence[TrialRecord],
     profile: TrainerProfile,
     overrides: Overrides,
     trailing: Mapping[str, Any],
@@ -167,7 +191,7 @@ def _seeds(
         return []
     base = trailing.get(key, overrides.schema.values.get(key, 0) if overrides.schema else 0)
     used = {
-        value for record in paths.records() for name, value in record.params.items() if overrides.key_for(name) == key
+        value for record in records for name, value in record.params.items() if overrides.key_for(name) == key
     }
     first = max([int(value) for value in (base, *used) if isinstance(value, int)], default=0) + 1
     return list(range(first, first + count))

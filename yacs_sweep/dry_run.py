@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from . import display
-from .parameter import Parameter
+from .parameter import Parameter, identity
 from .plan import Plan, new_paths
 from .spec_model import EarlyTerminate
 
@@ -39,8 +39,10 @@ def _first_points(plan: Plan) -> list[dict[str, Any]]:
     spec, count = plan.spec, min(SHOWN, plan.count)
     if spec.method == "grid":
         return [spec.grid_point(index) for index in range(min(count, spec.grid_size or 0))]
-    given = [dict(point) for point in plan.warm.enqueue[:count]]
-    return given + [spec.random_point(plan.launch.seed, number) for number in range(len(given), count)]
+    points = [dict(point) for point in plan.warm.enqueue[:count]]
+    for number in range(len(points), count):
+        points.append(spec.random_point(plan.launch.seed, number, {identity(point) for point in points}))
+    return points
 
 
 def _remark(plan: Plan, seeded: bool) -> str:

@@ -7,6 +7,7 @@ that the trainer's profile calls checkpoints. What the launcher writes is none o
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import stat
@@ -119,6 +120,20 @@ def gather_best(paths: SweepPaths, record: TrialRecord, patterns: Sequence[str],
     return target
 
 
+def gathered(paths: SweepPaths) -> str | None:
+    """The id of the trial that `best/` is of. Its checkpoints may be nowhere else: who was killed while `best/` was made anew
+    left them beside it."""
+    target, old = paths.dir / BEST, paths.dir / ".best.old"
+    if not target.exists() and old.is_dir():
+        with contextlib.suppress(OSError):
+            os.rename(old, target)
+    try:
+        found = json.loads((target / RECORD).read_text(encoding="utf-8"))
+        return str(found["id"])
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+
+
 def _link(source: Path, target: Path) -> None:
     try:
         os.link(source, target, follow_symlinks=False)
@@ -143,7 +158,7 @@ class Keeper:
     ) -> None:
         """`about` goes into best.json: which sweep, which metric."""
         self.paths, self.patterns, self.keep, self.goal, self.about = paths, patterns, keep, goal, about
-        self._gathered: str | None = None  # the trial `best/` is of
+        self._gathered = gathered(paths)
         self._done: set[str] = set()
 
     def update(self, best: TrialRecord | None, records: Iterable[TrialRecord]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Container, Hashable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -12,10 +12,11 @@ from . import hyperband
 from .errors import SweepError
 from .expressions import allows
 from .grid import Grid
-from .parameter import Parameter, active, nested
+from .parameter import Parameter, active, identity, nested
 
 DEFAULT_COUNT = 10
 DEFAULT_RESULTS_DIR = "./log/sweep"
+_NEW_DRAWS = 300  # draws of one point before all points are taken to have been tried
 _MAX_DRAWS = 1000  # draws of one point before `where` is taken to be impossible
 
 
@@ -188,16 +189,29 @@ class SweepSpec:
         """The parameters of one grid point, in W&B's order. Raises IndexError beyond the last."""
         return self._grid.point(index)
 
-    def random_point(self, seed: int, number: int) -> dict[str, Any]:
-        """The parameters of random trial `number`: the same for the same seed, independent of other trials.
+    def random_point(self, seed: int, number: int, tried: Container[Hashable] = ()) -> dict[str, Any]:
+        """The parameters of random trial `number`: the same for the same seed, and independent of other trials unless it
+        falls on a point already `tried` (by `identity`), which is given again only when no other is found.
 
         Raises SweepError when no draw satisfies `where`.
         """
+        return self.point_at(self.random_units(seed, number, tried))
+
+    def random_units(self, seed: int, number: int, tried: Container[Hashable] = ()) -> dict[str, float]:
+        """That point in the unit cube."""
         source = random.Random(f"{seed}:{number}")
-        for _ in range(_MAX_DRAWS):
-            values = self.point_at({name: source.random() for name in self._names})
+        repeated: dict[str, float] | None = None
+        for draw in range(_MAX_DRAWS):
+            units = {name: source.random() for name in self._names}
+            values = self.point_at(units)
             if self.allows(values):
-                return values
+                if identity(values) not in tried:
+                    return units
+                repeated = repeated or units
+            if repeated and draw >= _NEW_DRAWS:
+                return repeated
+        if repeated:
+            return repeated
         raise SweepError(f"no point found in {_MAX_DRAWS} draws that satisfies where: {' and '.join(self.where)}")
 
     def point_at(self, units: Mapping[str, float]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import time
 from collections import Counter
@@ -144,3 +145,13 @@ class Summary:
         now = time.monotonic()
         pause = WRITE_SHARE * (now - started) if len(self.records) > WRITE_AT_ONCE else 0.0
         self._pending, self._next_write = False, now + pause
+
+
+def known_records(paths: SweepPaths) -> list[TrialRecord]:
+    """A sweep's trials, those of other machines included, as far as summary.json has them: of those that ran here their
+    own files say more, and sooner."""
+    found: dict[str, TrialRecord] = {}
+    with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
+        content = json.loads(paths.summary.read_text(encoding="utf-8"))
+        found = {row["id"]: TrialRecord.from_row(row) for row in content["trials"]}
+    return list({**found, **{record.id: record for record in paths.records()}}.values())

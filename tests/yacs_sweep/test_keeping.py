@@ -157,3 +157,17 @@ def test_mistakes_in_what_to_keep_are_told_before_anything_starts(tmp_path: Path
         profile.write_text(f"command: [python, x.py]\ncheckpoints: ['{pattern}']\n")
         with pytest.raises(ConfigError, match="is not a pattern of files in a trial's folder"):
             load_profile(profile, project_root=tmp_path)
+
+
+def test_what_best_holds_survives_the_next_launch(tmp_path: Path) -> None:
+    paths = SweepPaths(tmp_path, "s")
+    record = put(paths, 0, 1.0)
+    for _ in range(2):  # two launches: the trial's own checkpoint is gone after the first
+        Keeper(paths, PTH, Keep(0), "maximize", {}).update(record, [record])
+        assert left(paths) == ["best/model.pth"]
+    os.rename(paths.dir / "best", paths.dir / ".best.old")  # killed in the middle of making it anew
+    Keeper(paths, PTH, Keep(0), "maximize", {}).update(record, [record])
+    assert left(paths) == ["best/model.pth"]
+    better = put(paths, 1, 2.0)
+    Keeper(paths, PTH, Keep(0), "maximize", {}).update(better, [record, better])
+    assert (paths.dir / "best" / "model.pth").read_bytes() == b"weights 1"

@@ -362,3 +362,17 @@ def test_random_points_do_not_depend_on_other_trials(tmp_path: Path) -> None:
     sweep = controller(tmp_path, "random")
     for number in range(5):
         assert step(sweep, near_03) == pytest.approx(sweep.spec.random_point(1, number))
+
+
+@pytest.mark.parametrize("method", ["random", "bayes"])
+def test_no_point_is_given_out_twice_while_another_is_left(tmp_path: Path, agent: str, method: str) -> None:
+    few = {"a": {"values": [1, 2, 3, 4]}, "b": {"values": [1, 2, 3], "probabilities": [0.8, 0.19, 0.01]}}
+    sweeps = [controller(tmp_path, method, agent=agent, parameters=few) for _ in range(4)]
+    running = [sweeps[number % 4].ask() for number in range(12)]
+    points = [tuple(asked[1].params.values()) for asked in running if asked]
+    assert len(points) == 12
+    assert len(set(points)) >= 11  # the rarest of all may take more draws than are made
+    repeated = sweeps[0].ask()
+    assert repeated is not None
+    assert tuple(repeated[1].params.values()) in {(a, b) for a in few["a"]["values"] for b in few["b"]["values"]}
+    assert any("points repeat" in note for sweep in sweeps for note in sweep.chooser.notes)

@@ -25,7 +25,6 @@ from optuna.storages import InMemoryStorage
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from ..errors import SweepError
 from ..parameter import identity
 from ..spec_model import Metric, SweepSpec
 from ..warm_start import Observation
@@ -33,7 +32,7 @@ from .space import Space
 
 STARTUP = 10  # observations before a model is asked; until then bayes draws what random search would
 WARM_UP = 5  # the trial during which torch starts to be imported: half a dozen trials before the GP is first asked
-MAX_DRAWS = 1000  # random draws of one point, until the conditions are taken to be impossible
+MAX_DRAWS = 1000  # points of one trial, until the conditions are taken to be impossible
 MODEL_DRAWS = 20  # of one point, while a model gives points that are excluded or were tried already
 GP_DIMENSIONS = 20  # parameters beyond which the GP is not used
 BUDGET = 1.0  # seconds a suggestion may take,
@@ -206,11 +205,11 @@ class Chooser:
         self._torch = _Torch()
         self._view = _View(self.metric.goal)
         self._prior = [_observed(-1 - place, item, space) for place, item in enumerate(prior)]
-        self._names = sorted(parameter.name for parameter in spec.parameters)
         self._levels = space.levels()
         self._plain = not spec.where and len(self._levels) <= 1
-        self._seen: dict[int, Hashable] = {}
-        self._told_missing = False
+        self._seen: set[Hashable] = set()
+        self._looked, self._pointless = 0, list[int]()  # trials looked at; those of them without a point yet
+        self._told_missing = self._told_repeated = False
         self._grid_seen, self._grid_next = 0, 0  # trials looked at, the index after theirs
 
     def close(self) -> None:
@@ -236,20 +235,17 @@ class Chooser:
             return self.space.inner(self.spec.grid_point(index)), {INDEX: index}
         if self.spec.method == "bayes":
             return self._suggest(number, trials), {}
-        return self.random(number), {}
+        return self.random(number, self._points(trials)), {}
 
-    def random(self, number: int) -> dict[str, Any]:
-        """The point random search gives trial `number`."""
+    def random(self, number: int, tried: Container[Hashable] = ()) -> dict[str, Any]:
+        """The point random search gives trial `number`; one already tried only where no other is found."""
         self.used = "random"
-        return self._draw(Random(f"{self.seed}:{number}"))
-
-    def _draw(self, source: Random) -> dict[str, Any]:
-        for _ in range(MAX_DRAWS):
-            units = {name: source.random() for name in self._names}
-            values = self.spec.point_at(units)
-            if self.spec.allows(values):
-                return {name: value for name, value in self.space.at(units).items() if name in values}
-        raise SweepError(f"no point in {MAX_DRAWS} draws satisfies where: {' and '.join(self.spec.where)}")
+        units = self.spec.random_units(self.seed, number, tried)
+        values = self.spec.point_at(units)
+        if identity(values) in tried and not self._told_repeated:
+            self._told_repeated = True
+            self.notes.append("every point of the search has been given out: from here on points repeat")
+        return {name: value for name, value in self.space.at(units).items() if name in values}
 
     # -- bayes ------------------------------------------------------------------------------------------------------
 
@@ -257,11 +253,11 @@ class Chooser:
         if number >= WARM_UP and self._plain:
             self._torch.start()
         finished = self._look(trials)
+        seen = self._points(trials)
         if finished < 1 or len(self._view.shown) - self._running < STARTUP:
-            return self.random(number)
+            return self.random(number, seen)
         seed = model_seed(self.seed, number)
         blank = _blank(number)
-        seen = self._points(trials)
         modelled = self._ask_gp(seed, blank, trials) if number >= STARTUP else None
         if modelled is not None and self._new(modelled, seen):
             self.used = "GP"
@@ -272,13 +268,7 @@ class Chooser:
             point = self._by_levels(sampler, blank)
             if self._new(point, seen):
                 return point
-        self.used = "random"
-        source = Random(f"{self.seed}:{number}:again")
-        for _ in range(MODEL_DRAWS):
-            point = self._draw(source)
-            if self._new(point, seen):
-                break
-        return point  # a space so small that every point has been tried: again, then
+        return self.random(number, seen)
 
     def _look(self, trials: Sequence[FrozenTrial]) -> int:
         """Fills the view; returns the number of finished trials, the prior's included."""
@@ -348,11 +338,12 @@ class Chooser:
         return point
 
     def _points(self, trials: Sequence[FrozenTrial]) -> set[Hashable]:
-        """The points tried or running."""
-        for trial in trials:
-            if trial.number not in self._seen and trial.params:
-                self._seen[trial.number] = identity(self.space.outer(trial.params))
-        return set(self._seen.values())
+        """The points tried or running; of the trials, those that had none at the last look are looked at again."""
+        looked_at = [*self._pointless, *range(self._looked, len(trials))]
+        self._looked = max(self._looked, len(trials))
+        self._pointless = [number for number in looked_at if not trials[number].params]
+        self._seen.update(identity(self.space.outer(trials[n].params)) for n in looked_at if trials[n].params)
+        return self._seen
 
     def _new(self, point: Mapping[str, Any], seen: Container[Hashable]) -> bool:
         values = self.space.outer(point)

@@ -20,6 +20,7 @@ from ..launch import load_spec_of
 from ..parameter import Parameter
 from ..results import SweepPaths, TrialRecord, best_of, rank, read_metrics
 from ..spec_model import SweepSpec
+from ..summary import known_records
 
 POINTS = 80  # of a curve: more than a screen shows apart
 TAIL = 16  # last values of the metric that are kept as they are, for the noise
@@ -199,9 +200,19 @@ def read_local(paths: SweepPaths) -> Sweep:
         seeds=read_json(max(found, key=lambda path: path.stat().st_mtime)) if found else {},
         folder=str(paths.dir),
         best_files=sorted(path.name for path in (paths.dir / "best").glob("*") if path.is_file()),
+        notes=_elsewhere(trials, paths),
     )
 
 
 def _trials(paths: SweepPaths, metric: str | None) -> Iterator[Trial]:
-    for record in paths.records():
+    for record in sorted(known_records(paths), key=lambda record: (record.number, record.started)):
         yield trial_of(record, read_metrics(paths.trial(record.name).metrics), metric)
+
+
+def _elsewhere(trials: Sequence[Trial], paths: SweepPaths) -> list[str]:
+    """A note about trials whose folders are on other machines."""
+    there = [trial.record for trial in trials if not paths.trial(trial.record.name).record.is_file()]
+    if not there:
+        return []
+    hosts = ", ".join(sorted({record.host for record in there if record.host})) or "another machine"
+    return [f"{len(there)} of {len(trials)} trials ran elsewhere ({hosts}): their curves and last lines are not here."]
