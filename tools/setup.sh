@@ -30,6 +30,12 @@ fi
 [ -x .venv/bin/uv ] || .venv/bin/python -m pip install -qq --disable-pip-version-check uv
 echo "setup: installing $requirements"
 .venv/bin/uv pip install --quiet --python .venv/bin/python -r "$requirements"
+if [ -n "${PYTHONDONTWRITEBYTECODE:-}" ]; then
+    # Containers often say so. Without this each launcher, agent and test compiles what it imports, for seconds. Not the
+    # libraries of trainers: they are large, and a sweep imports them once.
+    large='/(torch|torchvision|torchgen|functorch|triton|sympy|timm|onnx|onnxscript|onnxruntime|tensorboard)/'
+    .venv/bin/python -m compileall -q -j 0 -x "$large" .venv/lib/python*/site-packages >/dev/null 2>&1 || true
+fi
 rm -f .venv/.installed-*
 cp "$requirements" "$stamp"
 # The development requirements contain the others.

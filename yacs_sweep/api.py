@@ -17,10 +17,10 @@ from .engines import Engine, make_engine
 from .errors import ConfigError
 from .functions import function_profile
 from .keywords import Options, PathLike, described_by, to_namespace
-from .launch import find_sweep, load_spec_of
+from .launch import load_spec_of
 from .machine import machine
 from .notify import Ending, at_end
-from .plan import Plan, Problems, log_model_problems, make_plan, result_bases
+from .plan import Plan, Problems, find, log_model_problems, make_plan
 from .recorder import unsent
 from .results import ENDED_WELL, STATES, SweepPaths, TrialRecord, best_of, read_metrics
 from .resuming import DESCRIBING, resume_plan
@@ -117,7 +117,7 @@ class Sweep:
         given = _gather(None, train, overrides, options)
         given.sweep_id = sweep_id
         sweep._set(given, python=True)
-        sweep._paths = find_sweep(sweep_id, result_bases(given))
+        sweep._paths = find(sweep_id, given)
         if sweep._paths is None:
             sweep._plan = _plan_of(given)  # on the W&B server, or in a database
         return sweep

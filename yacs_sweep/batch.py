@@ -22,7 +22,7 @@ from typing import Any
 
 from . import display
 from .errors import ConfigError, SweepError, printable
-from .launch import find_bases, new_sweep_id, remember
+from .launch import BATCH, find_bases, new_sweep_id, remember
 from .machine import Machine, machine
 from .notify import at_end
 from .plan import Plan, Problems, make_plan, new_paths, result_bases
@@ -30,13 +30,12 @@ from .results import SweepPaths, to_json, write_atomically
 from .resuming import resume_plan
 from .run import Results, carry_out, go_on_with, prepare, say
 
-PREFIX = "batch-"
 DONE = "done"
 
 
 def is_batch(name: str | None) -> bool:
     """Whether --sweep_id names a batch."""
-    return name is not None and name.startswith(PREFIX)
+    return name is not None and name.startswith(BATCH)
 
 
 def _with(options: argparse.Namespace, **changes: Any) -> argparse.Namespace:
@@ -67,7 +66,7 @@ def resume_plans(options: argparse.Namespace) -> tuple[SweepPaths, list[dict[str
         ConfigError: there is no such batch, or a sweep of it cannot go on.
     """
     batch_id = str(options.sweep_id)
-    for base in find_bases(batch_id, result_bases(options)):
+    for base in find_bases(batch_id, result_bases(options), remembered=not options.results_dir):
         paths = SweepPaths(base, batch_id)
         if paths.summary.is_file():
             break
@@ -154,7 +153,7 @@ def run_batch(options: argparse.Namespace) -> int:
             return 0
     else:
         plans = make_plans(options)
-        paths = new_paths(plans[0], f"{PREFIX}{new_sweep_id()}")
+        paths = new_paths(plans[0], f"{BATCH}{new_sweep_id()}")
     for warning in dict.fromkeys(warning for plan in plans for warning in plan.spec.warnings):
         print(f"warning: {printable(warning)}", file=sys.stderr)
     if options.dry_run:

@@ -17,11 +17,11 @@ from typing import Any
 from .errors import ConfigError, SweepError
 from .functions import FUNCTION
 from .keeping import last_values
-from .launch import LaunchFile, find_sweep, load_spec_of
+from .launch import LaunchFile, load_spec_of
 from .login import is_logged_in
 from .overrides import Overrides
 from .placing import check_parameters
-from .plan import Plan, keep_problems, read_layout, result_bases
+from .plan import Plan, find, keep_problems, read_layout, result_bases
 from .results import SweepPaths, TrialRecord, best_of, to_json, write_atomically
 from .resuming import resumed_trainer
 from .spec import SweepSpec
@@ -52,7 +52,7 @@ def train_best_plan(options: argparse.Namespace) -> Plan:
     clash = [f"--{name}" for name in FORBIDDEN if getattr(options, name)]
     if clash:
         raise ConfigError(f"{', '.join(clash)}: --train-best trains what a sweep has found; leave it out")
-    paths = find_sweep(options.train_best, result_bases(options))
+    paths = find(options.train_best, options)
     if paths is None:
         looked = ", ".join(str(base / "sweep") for base in result_bases(options))
         raise ConfigError(
@@ -122,15 +122,14 @@ def _records(
     here = known_records(paths)
     if old.controller != "wandb":
         return here, ()
-    missing = "trials that other machines ran are not known here"
     if not is_logged_in():
-        return here, (f"not logged in to W&B: {missing}",)
+        return here, ("not logged in to W&B: trials that other machines ran are not known here",)
     from .report.remote import read_remote
 
     try:
         there = read_remote(paths.sweep_id, options.project or old.project, options.entity or old.entity)
     except SweepError as error:
-        return here, (f"W&B cannot be asked ({error}): {missing}",)
+        return here, (f"W&B cannot be asked ({error}): trials that other machines ran are not known here",)
     return list({**{record.id: record for record in there.records}, **{record.id: record for record in here}}.values()), ()
 
 

@@ -14,7 +14,15 @@ from .options import contradictions, parse
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line; returns the exit status."""
     options = parse(sys.argv[1:] if argv is None else argv)
-    return exit_status(lambda: run(options))
+    try:
+        status = exit_status(lambda: run(options))
+        sys.stdout.flush()
+    except BrokenPipeError:  # `… | head`
+        from .view.screen import silence
+
+        silence(sys.stdout)
+        return 0
+    return status
 
 
 def run(options: argparse.Namespace) -> int:

@@ -21,6 +21,7 @@ from .results import SweepPaths, TrialPaths, TrialRecord, rank, read_metrics, to
 BEST = "best"  # folder of the sweep's; no trial is called so
 LAUNCHER_FILES = ("trial.json", "metrics.jsonl", "stdout.log")
 RECORD, CONFIG = "best.json", "best.yml"  # in it, beside metrics.jsonl and the checkpoints
+ELSEWHERE = "elsewhere.json"  # in it, when the best trial ran on another machine: which one, and where
 CHOICES = "all, best, none or top-N (top-3)"
 
 
@@ -120,6 +121,14 @@ def gather_best(paths: SweepPaths, record: TrialRecord, patterns: Sequence[str],
     return target
 
 
+def point_elsewhere(paths: SweepPaths, record: TrialRecord) -> None:
+    """Notes in `best/` that another machine has a better trial than the one it is of. Raises OSError."""
+    folder = paths.dir / BEST
+    folder.mkdir(exist_ok=True)
+    content = {"trial": record.name, "value": record.value, "params": record.params, "host": record.host, "dir": record.dir}
+    write_atomically(folder / ELSEWHERE, to_json(content, indent=1) + "\n")
+
+
 def gathered(paths: SweepPaths) -> str | None:
     """The id of the trial that `best/` is of. Its checkpoints may be nowhere else: who was killed while `best/` was made anew
     left them beside it."""
@@ -167,9 +176,11 @@ class Keeper:
         Raises:
             OSError: `best/` cannot be written; then nothing is deleted.
         """
-        here = best is not None and self.paths.trial(best.name).record.is_file()  # not another machine's
-        if best is not None and here and best.id != self._gathered:
-            gather_best(self.paths, best, self.patterns, self.about)
+        if best is not None and best.id != self._gathered:
+            if self.paths.trial(best.name).record.is_file():
+                gather_best(self.paths, best, self.patterns, self.about)
+            else:
+                point_elsewhere(self.paths, best)
             self._gathered = best.id
         for record in self.keep.superfluous(records, self.goal):
             if record.id not in self._done:

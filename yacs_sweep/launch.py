@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -16,7 +17,7 @@ from typing import Any
 import yaml
 
 from .command import trainer_of
-from .errors import ConfigError
+from .errors import ConfigError, one_line
 from .overrides import Overrides
 from .process import Limits
 from .results import SweepPaths, to_json, write_atomically
@@ -25,6 +26,7 @@ from .spec import SweepSpec
 from .trainer import TrainerProfile
 from .trial import Launch
 
+BATCH = "batch-"  # begins the id of several sweeps started together
 ID_LETTERS = string.ascii_lowercase + string.digits
 
 
@@ -51,8 +53,12 @@ class LaunchFile:
 
     @classmethod
     def load(cls, paths: SweepPaths) -> LaunchFile:
-        content: Mapping[str, Any] = json.loads(paths.launch.read_text(encoding="utf-8"))
-        return cls(**{**content, "trailing": tuple(content["trailing"])})
+        """Raises ConfigError for a file that is damaged."""
+        try:
+            content: Mapping[str, Any] = json.loads(paths.launch.read_text(encoding="utf-8"))
+            return cls(**{**content, "trailing": tuple(content["trailing"])})
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            raise ConfigError(f"{paths.launch}: cannot be read: {one_line(error)}") from error
 
 
 def save_spec(paths: SweepPaths, spec: SweepSpec) -> None:
@@ -62,8 +68,14 @@ def save_spec(paths: SweepPaths, spec: SweepSpec) -> None:
 
 
 def load_spec_of(paths: SweepPaths) -> SweepSpec:
-    """The normalised sweep of an existing sweep."""
-    return SweepSpec.from_dict(yaml.safe_load(paths.spec.read_text(encoding="utf-8")), str(paths.spec))
+    """The normalised sweep of an existing sweep. Raises ConfigError for a file that is damaged."""
+    try:
+        described = yaml.safe_load(paths.spec.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise ConfigError(f"{paths.spec}: cannot be read: {one_line(error)}") from error
+    if not isinstance(described, dict):
+        raise ConfigError(f"{paths.spec}: cannot be read: it is no description of a sweep")
+    return SweepSpec.from_dict(described, str(paths.spec))
 
 
 def load_launch(paths: SweepPaths, limits: Limits) -> Launch:
@@ -106,8 +118,8 @@ def remember(paths: SweepPaths) -> None:
         pass
 
 
-def find_bases(sweep_id: str, bases: list[Path]) -> list[Path]:
-    """Where to look for a sweep: below `bases`, and where it was remembered to be.
+def find_bases(sweep_id: str, bases: list[Path], *, remembered: bool = True) -> list[Path]:
+    """Where to look for a sweep: below `bases`, and where it was `remembered` to be unless the user has named a folder.
 
     Raises:
         ConfigError: that is no sweep's id.
@@ -117,16 +129,15 @@ def find_bases(sweep_id: str, bases: list[Path]) -> list[Path]:
     if len(parts) > 3 or not all(re.fullmatch(r"\w[\w.-]*", part) for part in parts):
         raise ConfigError(f"--sweep_id {sweep_id}: not a sweep id; write ID, PROJECT/ID or ENTITY/PROJECT/ID")
     candidates = list(bases)
-    try:
-        candidates.append(Path((pointers() / name).read_text(encoding="utf-8").strip()))
-    except OSError:
-        pass
+    if remembered:
+        with contextlib.suppress(OSError):
+            candidates.append(Path((pointers() / name).read_text(encoding="utf-8").strip()))
     return candidates
 
 
-def find_sweep(sweep_id: str, bases: list[Path]) -> SweepPaths | None:
+def find_sweep(sweep_id: str, bases: list[Path], *, remembered: bool = True) -> SweepPaths | None:
     """The folder of an existing sweep; raises as `find_bases` does."""
-    for base in find_bases(sweep_id, bases):
+    for base in find_bases(sweep_id, bases, remembered=remembered):
         paths = SweepPaths(base, sweep_id.split("/")[-1])
         if paths.launch.is_file() and paths.spec.is_file():
             return paths

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import SweepError
-from .keeping import BEST, RECORD
+from .keeping import BEST, ELSEWHERE, RECORD
 from .launch import LaunchFile
 from .recorder import SETTINGS
 from .results import SweepPaths
@@ -32,6 +32,9 @@ def log_best(paths: SweepPaths, launch: LaunchFile, name: str) -> str:
         SweepError: there is none, or W&B does not take it; it is on disk still.
     """
     folder = paths.dir / BEST
+    if (folder / ELSEWHERE).is_file():
+        host = json.loads((folder / ELSEWHERE).read_text(encoding="utf-8"))["host"]
+        raise SweepError(f"--log-model: the best trial ran on {host or 'another machine'}: log it there, with --sweep_id")
     if not (folder / RECORD).is_file():
         raise SweepError("--log-model: there is no best trial to log")
     online = launch.controller == "wandb" or launch.wandb_mode == "online"

@@ -6,7 +6,7 @@ import argparse
 import os
 import random
 import shutil
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -268,6 +268,7 @@ def checked_plan(options: argparse.Namespace, known: SweepSpec | None, controlle
     warm, learned = WarmStart(), tuple[str, ...]()
     if trainer is not None and spec is not None and controller == "local":
         warm, learned = read_warm_start(problems, options, spec, trainer[1], seed)
+    problems.found += results_problems(spec) if spec is not None else []
     problems.end()
     assert spec is not None and trainer is not None and layout is not None
     profile, overrides, words, values = trainer
@@ -336,15 +337,30 @@ def _from_config(overrides: Overrides, key: str) -> str | None:
     return value if isinstance(value, str) and value else None
 
 
+def results_problems(spec: SweepSpec) -> list[str]:
+    """Why results cannot be written where they belong, as far as can be told without writing."""
+    base = Path(spec.results_dir_base).expanduser().resolve()
+    there = next(path for path in (base, *base.parents) if path.exists())
+    if not there.is_dir():
+        return [f"results folder {base}: {there} is a file; --results_dir DIR"]
+    if not os.access(there, os.W_OK | os.X_OK):
+        return [f"results folder {base}: {there} cannot be written to; --results_dir DIR"]
+    return []
+
+
 def new_paths(plan: Plan, sweep_id: str | None = None) -> SweepPaths:
     """The folder a new sweep will have."""
     return SweepPaths(Path(plan.spec.results_dir_base).expanduser().resolve(), sweep_id or new_sweep_id())
 
 
 def result_bases(options: argparse.Namespace) -> list[Path]:
-    """Folders in which an existing sweep is looked for."""
-    given: Iterable[str] = (options.results_dir,) if options.results_dir else ()
-    return [Path(base).expanduser().resolve() for base in (*given, DEFAULT_RESULTS_DIR)]
+    """Folders in which an existing sweep is looked for: the one the user names, else the usual one."""
+    return [Path(options.results_dir or DEFAULT_RESULTS_DIR).expanduser().resolve()]
+
+
+def find(sweep_id: str, options: argparse.Namespace) -> SweepPaths | None:
+    """An existing sweep's folder: below the one the user names, else wherever it is. Raises ConfigError: no sweep's id."""
+    return find_sweep(sweep_id, result_bases(options), remembered=not options.results_dir)
 
 
 def log_model_problems(wanted: bool, launch: LaunchFile) -> list[str]:

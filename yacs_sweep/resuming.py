@@ -26,6 +26,7 @@ from .plan import (
     capped,
     checked_plan,
     config_file,
+    find,
     interpreter,
     keep_problems,
     layout_notes,
@@ -73,7 +74,7 @@ def resume_plan(options: argparse.Namespace) -> Plan:
     layout = problems.attempt(lambda: read_layout(options))
     problems.end()
     assert layout is not None
-    paths = find_sweep(options.sweep_id, result_bases(options))
+    paths = find(options.sweep_id, options)
     if paths is None:
         return _resume_unknown(options)
     old, spec = LaunchFile.load(paths), load_spec_of(paths)

@@ -23,10 +23,10 @@ from .controllers.wandb_sweep import WandbUnavailable
 from .controllers.wandb_sweep import create as create_remote
 from .engines import Engine
 from .engines.follow import hand_over
-from .errors import SweepError, printable
+from .errors import ConfigError, SweepError, printable
 from .functions import FunctionProfile
 from .keeping import Keep, Keeper
-from .launch import remember, save_spec
+from .launch import BATCH, remember, save_spec
 from .locks import one_machine
 from .machine import Machine
 from .options import PROGRAM, make_parser
@@ -41,6 +41,12 @@ from .view.board import Sweep
 from .view.screen import tell
 from .view.view import View, opened
 from .warm_start import write_warm
+
+# Options that launch.json does not keep: they are each launch's own.
+NOT_KEPT = (
+    *("workers", "gpus", "gpus_per_trial", "trials_per_gpu"),
+    *("timeout", "stall_timeout", "grace", "retries", "max_failures", "on_oom", "gpu_wait"),
+)
 
 
 def say(text: str) -> None:
@@ -63,7 +69,8 @@ def create(plan: Plan, paths: SweepPaths) -> None:
         elif plan.warm:
             plan.warm.save(paths)
     except OSError as error:
-        raise SweepError(f"cannot write results to {paths.dir}: {error.strerror}") from error
+        kind = ConfigError if plan.remote is None else SweepError  # nothing has been created
+        raise kind(f"cannot write results to {paths.dir}: {error.strerror}") from error
     remember(paths)
 
 
@@ -112,15 +119,16 @@ def make_job(results: Results, options: argparse.Namespace, preload: str, label:
 
 
 def go_on_with(sweep_id: str, config_file: str | None, options: argparse.Namespace) -> list[str]:
-    """The command that goes on with a sweep, or a batch, on the same workers."""
+    """The command that goes on with a sweep, or a batch, on the same workers and within the same limits."""
     words = [PROGRAM] if PROGRAM == "yacs-sweep" else ["python", "tools/sweep.py"]
     if config_file:
         words += ["--config_file", os.path.relpath(config_file)]
     words += ["--sweep_id", sweep_id]
-    for name in ("workers", "gpus", "gpus_per_trial", "trials_per_gpu"):
-        if (value := getattr(options, name)) is not None:
-            words += [f"--{name.replace('_', '-')}", str(value)]
-    return [*words, *(["--parallel-sweeps"] if options.parallel_sweeps else [])]
+    usual = make_parser()
+    for name in NOT_KEPT:
+        if (value := getattr(options, name)) != usual.get_default(name):
+            words += [f"--{name.replace('_', '-')}", f"{value:g}" if isinstance(value, float) else str(value)]
+    return [*words, *(["--parallel-sweeps"] if options.parallel_sweeps and sweep_id.startswith(BATCH) else [])]
 
 
 class Results:

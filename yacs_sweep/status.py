@@ -208,14 +208,13 @@ def _what(options: argparse.Namespace) -> Callable[[int, int], Drawn]:
     Raises:
         ConfigError: there is no such sweep.
     """
-    given = (options.results_dir,) if options.results_dir else ()
-    bases = [Path(base).expanduser().resolve() for base in (*given, DEFAULT_RESULTS_DIR)]
+    bases = [Path(options.results_dir or DEFAULT_RESULTS_DIR).expanduser().resolve()]
     if options.sweep_id is None:
         if not recent(bases):
             raise ConfigError(f"--status: no sweep in {', '.join(str(base / 'sweep') for base in bases)}")
         return lambda columns, rows: _of_all(recent(bases), columns, rows)
     name = options.sweep_id.split("/")[-1]
-    for base in find_bases(options.sweep_id, bases):
+    for base in find_bases(options.sweep_id, bases, remembered=not options.results_dir):
         paths = SweepPaths(base, name)
         if paths.launch.is_file():
             return lambda columns, rows: _of_sweep(paths, columns, rows)
@@ -234,16 +233,12 @@ def show(options: argparse.Namespace) -> int:
     Raises:
         ConfigError: there is no such sweep.
     """
-    from .view.screen import is_screen, silence
+    from .view.screen import is_screen
 
     draw = _what(options)
-    try:
-        if is_screen(sys.stdout.isatty(), os.environ):
-            return _on_screen(draw, options.watch)
-        return _as_text(draw, options.watch)
-    except BrokenPipeError:  # `… | head`
-        silence(sys.stdout)
-        return 0
+    if is_screen(sys.stdout.isatty(), os.environ):
+        return _on_screen(draw, options.watch)
+    return _as_text(draw, options.watch)
 
 
 def _as_text(draw: Callable[[int, int], Drawn], watch: bool) -> int:

@@ -118,6 +118,7 @@ wandb.agent(sweep, trial, project="p", entity="tester", count=3)
         assert states(server) == ["finished"] * 3
 
 
+@pytest.mark.slow  # the launcher is tested through the same
 def test_pause_resume_and_delete(tmp_path: Path) -> None:
     script = """
 def trial():
@@ -139,6 +140,7 @@ say("agent ended")
         assert "agent ended" in output(process)
 
 
+@pytest.mark.slow  # the launcher is tested through the same
 def test_no_row_and_no_point_is_lost_to_any_kind_of_fault(tmp_path: Path) -> None:
     script = """
 def trial():

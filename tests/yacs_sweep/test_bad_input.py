@@ -56,6 +56,7 @@ CASES = [
     (["--sweep-config", "none.yaml"], ["holds no parameter"]),
     (["--sweep-config", "sweep_test", "--count", "0"], ["--count: '0' is not a positive whole number"]),
     (["--sweep_id", "nosuch"], ["--sweep_id nosuch: no such sweep"]),
+    (["--sweep-config", "sweep_test", "--results_dir", "none.yaml"], ["none.yaml is a file; --results_dir DIR"]),
     (["--sweep_id", "../../etc"], ["not a sweep id"]),
     (["--sweep_id", "x", "--method", "grid"], ["--method: --sweep_id goes on with a sweep as it was described"]),
     ([], ["nothing to search"]),

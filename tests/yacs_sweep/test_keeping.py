@@ -171,3 +171,18 @@ def test_what_best_holds_survives_the_next_launch(tmp_path: Path) -> None:
     better = put(paths, 1, 2.0)
     Keeper(paths, PTH, Keep(0), "maximize", {}).update(better, [record, better])
     assert (paths.dir / "best" / "model.pth").read_bytes() == b"weights 1"
+
+
+def test_a_best_trial_of_another_machine_is_named(tmp_path: Path) -> None:
+    paths = SweepPaths(tmp_path, "s")
+    record = put(paths, 0, 1.0)
+    there = TrialRecord("s-1", "trial-0001", 1, {"lr": 1}, "finished", value=2.0, host="b", dir="/there/trial-0001")
+    keeper = Keeper(paths, PTH, Keep(1), "maximize", {})
+    keeper.update(record, [record])
+    keeper.update(there, [record, there])
+    told = json.loads((paths.dir / "best" / "elsewhere.json").read_text())
+    assert (told["trial"], told["host"], told["dir"]) == ("trial-0001", "b", "/there/trial-0001")
+    assert left(paths) == ["best/model.pth"]
+    better = put(paths, 2, 3.0)
+    keeper.update(better, [record, there, better])
+    assert not (paths.dir / "best" / "elsewhere.json").exists()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -7,9 +8,14 @@ import pytest
 from yacs_sweep.errors import ConfigError
 from yacs_sweep.launch import LaunchFile, find_sweep, load_spec_of, new_sweep_id, remember, save_spec
 from yacs_sweep.login import base_url, is_logged_in
-from yacs_sweep.results import SweepPaths
-from yacs_sweep.resuming import remaining
+from yacs_sweep.options import parse
+from yacs_sweep.plan import find
+from yacs_sweep.report.data import read_local
+from yacs_sweep.results import SweepPaths, TrialRecord
+from yacs_sweep.resuming import remaining, resume_plan
+from yacs_sweep.run import go_on_with
 from yacs_sweep.spec import spec_from_options
+from yacs_sweep.summary import known_records
 
 
 @pytest.fixture
@@ -69,3 +75,40 @@ def test_login_is_a_key_or_a_netrc_entry_of_the_server(tmp_path: Path) -> None:
     assert not is_logged_in({**environment, "WANDB_API_KEY": "k" * 40, "WANDB_MODE": "offline"})
     (tmp_path / "settings").write_text("[default]\nbase_url = https://wandb.example.org\n")
     assert is_logged_in(environment)
+
+
+def test_a_folder_the_user_names_is_the_only_one_looked_in(paths: SweepPaths, tmp_path: Path) -> None:
+    remember(paths)
+    options = parse(["--sweep_id", "abc12345", "--results_dir", str(tmp_path / "other")])
+    assert find("abc12345", options) is None
+    assert find("abc12345", parse(["--sweep_id", "abc12345"])) == paths
+
+
+@pytest.mark.parametrize("text", ["", "{", "x: [", "[1]", "null"])
+@pytest.mark.parametrize("name", ["launch.json", "sweep.yaml"])
+def test_a_damaged_file_is_told_in_one_line(paths: SweepPaths, name: str, text: str) -> None:
+    (paths.dir / name).write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        resume_plan(parse(["--sweep_id", "abc12345", "--results_dir", str(paths.base)]))
+    (problem,) = caught.value.problems
+    assert problem.startswith(str(paths.dir / name)) and "\n" not in problem
+
+
+def test_what_goes_on_keeps_the_limits_and_nothing_that_is_usual() -> None:
+    words = ["--workers", "2", "--timeout", "90", "--retries", "1", "--grace", "15", "--parallel-sweeps"]
+    shown = go_on_with("abc12345", None, parse(words))
+    assert shown[-8:] == ["--sweep_id", "abc12345", "--workers", "2", "--timeout", "90", "--retries", "1"]
+    assert go_on_with("batch-abc12345", None, parse(words))[-1] == "--parallel-sweeps"
+
+
+def test_trials_of_other_machines_are_known_from_the_summary(paths: SweepPaths) -> None:
+    mine = TrialRecord("s-0", "trial-0000", 0, {"base_lr": 0.1}, "finished", value=1.0)
+    paths.trial("trial-0000").dir.mkdir()
+    mine.save(paths.trial("trial-0000"))
+    there = TrialRecord("s-1", "trial-0001", 1, {"base_lr": 0.2}, "finished", value=2.0, host="other", rows=3)
+    stale = {**mine.row(), "state": "running", "value": None}
+    paths.summary.write_text(json.dumps({"trials": [stale, there.row()]}))
+    assert {record.id: record.value for record in known_records(paths)} == {"s-0": 1.0, "s-1": 2.0}
+    read = read_local(paths)
+    assert read.best is not None and read.best.name == "trial-0001"
+    assert read.notes == ["1 of 2 trials ran elsewhere (other): their curves and last lines are not here."]

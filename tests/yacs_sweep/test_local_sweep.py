@@ -24,6 +24,7 @@ EXAMPLE = {
     },
     "count": 3,
 }
+QUIET = ("--wandb-mode", "disabled")  # a run that is recorded costs seconds
 PRINTED = {
     "train": {"step", "train/loss", "train/acc", "train/lr", "epoch"},
     "val": {"step", "epoch", "val/mAP", "val/cmc_rank_1", "val/cmc_rank_5", "val/cmc_rank_10"},
@@ -78,7 +79,7 @@ def test_wandb_mode_disabled_writes_no_run(tmp_path: Path) -> None:
 
 def test_grid_is_tried_in_wandb_order_and_resumed_by_id_alone(tmp_path: Path) -> None:
     grid = {**GRID, "parameters": {"margin": {"values": [0.1, 0.2]}, **GRID["parameters"]}}
-    first = sweep(tmp_path, "--sweep-config", write_sweep(tmp_path, grid), "--count", "2")
+    first = sweep(tmp_path, "--sweep-config", write_sweep(tmp_path, grid), "--count", "2", *QUIET)
     assert first.code == 0
     again = sweep(tmp_path, "--sweep_id", first.dir.name)
     assert again.code == 0, again.out + again.err
@@ -93,7 +94,7 @@ def test_grid_is_tried_in_wandb_order_and_resumed_by_id_alone(tmp_path: Path) ->
 def test_resume_from_another_folder_needs_the_id_alone(tmp_path: Path) -> None:
     env = environment(tmp_path)
     config = write_sweep(tmp_path, {**GRID, "results_dir_base": str(tmp_path / "elsewhere")})
-    first = sweep(tmp_path, "--sweep-config", config, "--count", "1", env=env)
+    first = sweep(tmp_path, "--sweep-config", config, "--count", "1", *QUIET, env=env)
     assert first.code == 0
     (folder,) = (tmp_path / "elsewhere" / "sweep").iterdir()
     other = tmp_path / "other"
@@ -114,7 +115,7 @@ def test_random_sweep_is_reproducible_and_resuming_draws_new_points(tmp_path: Pa
     for place in ("a", "b"):
         folder = tmp_path / place
         folder.mkdir()
-        options = ["--sweep-config", write_sweep(folder, spec), "--seed", "7"]
+        options = ["--sweep-config", write_sweep(folder, spec), "--seed", "7", *QUIET]
         ran = sweep(folder, *options, "--count", "4" if place == "a" else "2", "TOY.ITERATIONS", "1")
         if place == "b":
             ran = sweep(folder, "--sweep_id", ran.dir.name, "--count", "2")
@@ -145,7 +146,7 @@ def test_hyperband_stops_a_bad_trial_and_its_process(tmp_path: Path) -> None:
         "early_terminate": {"type": "hyperband", "min_iter": 1, "eta": 2},
     }
     ran = sweep(
-        tmp_path, "--sweep-config", write_sweep(tmp_path, spec), "SOLVER.MAX_EPOCHS", "100", "TOY.SECONDS", "0.005"
+        tmp_path, "--sweep-config", write_sweep(tmp_path, spec), *QUIET, "SOLVER.MAX_EPOCHS", "100", "TOY.SECONDS", "0.005"
     )
     assert ran.code in (0, 1)
     good, bad = ran.trial("trial-0001"), ran.trial("trial-0002")
@@ -168,7 +169,7 @@ def test_hyperband_stops_a_bad_trial_and_its_process(tmp_path: Path) -> None:
     ],
 )
 def test_failed_trials_say_why(tmp_path: Path, mode: str, code: int, words: str) -> None:
-    ran = sweep(tmp_path, "--sweep-config", write_sweep(tmp_path, GRID), "--count", "1", "TOY.MODE", mode)
+    ran = sweep(tmp_path, "--sweep-config", write_sweep(tmp_path, GRID), *QUIET, "--count", "1", "TOY.MODE", mode)
     assert ran.code == 1
     trial = ran.trial("trial-0000")
     assert (trial["state"], trial["exit_code"]) == ("failed", code)
@@ -214,7 +215,7 @@ def test_the_trainer_sees_nothing_of_the_parents_wandb(tmp_path: Path) -> None:
 
 
 def test_interrupt_ends_the_trial_and_resuming_tries_its_point_again(tmp_path: Path) -> None:
-    launcher = start(tmp_path, "--sweep-config", write_sweep(tmp_path, GRID), "TOY.SECONDS", "0.5")
+    launcher = start(tmp_path, "--sweep-config", write_sweep(tmp_path, GRID), *QUIET, "TOY.SECONDS", "0.5")
     assert launcher.stdout is not None
     for line in launcher.stdout:
         if "Epoch[1]" in line:
@@ -234,7 +235,7 @@ def test_interrupt_ends_the_trial_and_resuming_tries_its_point_again(tmp_path: P
 
 
 def test_killed_launcher_loses_one_trial_which_is_tried_again(tmp_path: Path) -> None:
-    launcher = start(tmp_path, "--sweep-config", write_sweep(tmp_path, GRID), "TOY.SECONDS", "0.5")
+    launcher = start(tmp_path, "--sweep-config", write_sweep(tmp_path, GRID), *QUIET, "TOY.SECONDS", "0.5")
     assert launcher.stdout is not None
     for line in launcher.stdout:
         if "Epoch[1]" in line:

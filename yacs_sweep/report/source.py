@@ -7,9 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..errors import ConfigError
-from ..launch import find_sweep
 from ..login import is_logged_in
-from ..plan import result_bases
+from ..plan import find, result_bases
 from .data import Sweep, Trial, read_json, read_local
 
 
@@ -22,7 +21,7 @@ def read(options: argparse.Namespace) -> tuple[Sweep, Path | None]:
         ConfigError: there is none.
     """
     bases = result_bases(options)
-    paths = find_sweep(options.sweep_id, bases)
+    paths = find(options.sweep_id, options)
     launch = read_json(paths.launch) if paths is not None else {}
     remote = options.source == "wandb" or (
         options.source == "auto" and launch.get("controller") == "wandb" and is_logged_in()
