@@ -23,6 +23,7 @@ from optuna.trial import TrialState, create_trial
 
 from yacs_sweep.controllers import sampling
 from yacs_sweep.controllers.local import LocalController
+from yacs_sweep.locks import OwnLock
 from yacs_sweep.results import SweepPaths, TrialRecord
 from yacs_sweep.spec_model import SweepSpec
 from yacs_sweep.summary import Summary
@@ -131,7 +132,8 @@ def bookkeeping(trials: int) -> None:
 
 
 def _agent(folder: str, index: int, trials: int) -> int:
-    sweep = controller(Path(folder), "bayes", agent=str(index))
+    lock = OwnLock(SweepPaths(Path(folder), "s").agents, index, "benchmark")  # without it, it would be taken for dead
+    sweep = controller(Path(folder), "bayes", agent=lock.name)
     for _ in range(trials):
         asked = sweep.ask()
         assert asked is not None

@@ -212,7 +212,7 @@ class SweepSpec:
                 return repeated
         if repeated:
             return repeated
-        raise SweepError(f"no point found in {_MAX_DRAWS} draws that satisfies where: {' and '.join(self.where)}")
+        raise SweepError(f"no point in {_MAX_DRAWS} draws satisfies where: {' and '.join(self.where)}")
 
     def point_at(self, units: Mapping[str, float]) -> dict[str, Any]:
         """The parameters at a point of the unit cube (name → u in [0, 1)), inactive ones left out."""

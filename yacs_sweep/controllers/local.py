@@ -169,7 +169,7 @@ class LocalController:
             if params is not None and self.spec.allows(params):
                 return trial_id, self._assignment(number, params, retry_of)
             self._void(trial_id)
-        raise SweepError(f"no point in {MAX_DRAWS} satisfies where: {' and '.join(self.spec.where)}")
+        raise SweepError(f"no point in {MAX_DRAWS} draws satisfies where: {' and '.join(self.spec.where)}")
 
     def _begun(self, trials: Sequence[FrozenTrial]) -> tuple[int, Assignment] | None:
         """The trial this agent was given without learning of it: the connection broke when it was written."""
