@@ -132,7 +132,7 @@ def bookkeeping(trials: int) -> None:
 
 
 def _agent(folder: str, index: int, trials: int) -> int:
-    lock = OwnLock(SweepPaths(Path(folder), "s").agents, index, "benchmark")  # without it, it would be taken for dead
+    lock = OwnLock(SweepPaths(Path(folder), "speed").agents, index, "benchmark")  # without it, it would be taken for dead
     sweep = controller(Path(folder), "bayes", agent=lock.name)
     for _ in range(trials):
         asked = sweep.ask()
