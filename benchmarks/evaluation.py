@@ -6,7 +6,6 @@ python benchmarks/evaluation.py [--queries 3368 --gallery 15913 --dimensions 204
 from __future__ import annotations
 
 import argparse
-import resource
 import sys
 import time
 from collections.abc import Callable
@@ -18,6 +17,7 @@ sys.path.insert(0, str(ROOT))
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
 
+from benchmarks.measuring import peak_mb  # noqa: E402
 from utils.metrics import Ranking, RankingMeter, distance_rows, rank_features  # noqa: E402
 
 FAST_REID = 1.13  # s, its Cython evaluator at the default size on two cores, measured once and not run here
@@ -32,16 +32,6 @@ def best(run: Callable[[], object], repeats: int) -> tuple[float, float]:
         times.append((time.perf_counter() - started, time.process_time() - used))
     walls, processors = zip(*times, strict=True)
     return min(walls), min(processors)
-
-
-def peak_mb(*, reset: bool = False) -> float:
-    """The most memory this process has held, on Linux since the last reset."""
-    status = Path("/proc/self/status")
-    if status.is_file():
-        if reset:
-            Path("/proc/self/clear_refs").write_text("5")
-        return float(status.read_text().split("VmHWM:")[1].split()[0]) / 2**10
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # macOS, in bytes
 
 
 def main() -> None:

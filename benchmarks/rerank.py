@@ -6,7 +6,6 @@ python benchmarks/rerank.py [--queries 3368 --gallery 15913 --dimensions 2048]
 from __future__ import annotations
 
 import argparse
-import resource
 import sys
 import time
 from pathlib import Path
@@ -17,20 +16,11 @@ sys.path.insert(0, str(ROOT))
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
 
+from benchmarks.measuring import peak_mb  # noqa: E402
 from utils.metrics import RankingMeter, rank_features  # noqa: E402
 from utils.rerank import reranked_distances  # noqa: E402
 
 ORIGINAL = (65.6, 7814)  # s and MB, reid-strong-baseline at the default size on two cores, measured once
-
-
-def peak_mb(*, reset: bool = False) -> float:
-    """The most memory this process has held, on Linux since the last reset."""
-    status = Path("/proc/self/status")
-    if status.is_file():
-        if reset:
-            Path("/proc/self/clear_refs").write_text("5")
-        return float(status.read_text().split("VmHWM:")[1].split()[0]) / 2**10
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # macOS, in bytes
 
 
 def main() -> None:
