@@ -139,9 +139,10 @@ _C.SOLVER.WEIGHT_DECAY = 0.0005
 _C.SOLVER.WEIGHT_DECAY_BIAS = 0.0005
 # Factor on the weight decay of the weights of normalisation layers.
 _C.SOLVER.WEIGHT_DECAY_NORM_FACTOR = 1.0
-# Learning rate after warm-up: multistep (GAMMA at each of STEPS) or cosine (down to MIN_LR_FACTOR at MAX_EPOCHS).
+# Learning rate after warm-up: multistep (GAMMA at each of STEPS) or cosine (half a cosine, which would reach
+# MIN_LR_FACTOR with the epoch after MAX_EPOCHS).
 _C.SOLVER.SCHEDULE = "multistep"
-# Factor on the learning rate that cosine falls to.
+# Factor on the learning rate that cosine falls towards.
 _C.SOLVER.MIN_LR_FACTOR = 0.0
 # Factor on the learning rate at each of STEPS.
 _C.SOLVER.GAMMA = 0.1
@@ -302,3 +303,16 @@ BOUNDS: dict[str, tuple[float, float]] = {
 }
 # Sequences that may be of any length; every other one has its default's.
 ANY_LENGTH: frozenset[str] = frozenset({"DATASETS.NAMES", "DATASETS.TEST_NAMES", "SOLVER.STEPS"})
+# Keys of reid-strong-baseline that are accepted and have no effect: of losses that are not offered, and DEVICE_ID,
+# which would win over the launcher's CUDA_VISIBLE_DEVICES.
+OBSOLETE: frozenset[str] = frozenset(
+    {
+        "MODEL.DEVICE_ID",
+        "SOLVER.CLUSTER_MARGIN",
+        "SOLVER.RANGE_K",
+        "SOLVER.RANGE_MARGIN",
+        "SOLVER.RANGE_ALPHA",
+        "SOLVER.RANGE_BETA",
+        "SOLVER.RANGE_LOSS_WEIGHT",
+    }
+)

@@ -8,58 +8,75 @@ from __future__ import annotations
 import difflib
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import yaml
 from yacs.config import CfgNode
 
-from configs.defaults import _C, ANY_LENGTH, BOUNDS, CHOICES
+from configs.defaults import _C, ANY_LENGTH, BOUNDS, CHOICES, OBSOLETE
 from data.settings import data_problems
 from utils.errors import ConfigError
 
 _DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
+_WORDS = "command line"
 
 
-def load_config(config_file: str, overrides: Sequence[str] = ()) -> CfgNode:
+def load_config(
+    config_file: str,
+    overrides: Sequence[str] = (),
+    *,
+    for_training: bool = True,
+    note: Callable[[str], object] = lambda line: None,
+) -> CfgNode:
     """The frozen configuration of a run; OUTPUT_DIR is filled in when empty.
 
     Args:
         config_file: YAML in the shape of `configs/defaults.py`.
         overrides: alternating dotted keys and values, as on the command line; they win over the file.
+        for_training: whether the file of starting weights must be there.
+        note: told, in one line, which keys have no effect.
     Raises:
         ConfigError: every mistake of the file and of the overrides; nothing has been created.
     """
-    defaults = flatten(_C)
-    problems: list[str] = []
-    given: list[tuple[str, str, Any]] = []  # (where it stands, key, raw value)
-    for key, value in flatten(_read_yaml(config_file)).items():
-        given.append((config_file, key, value))
-    given.extend(_pairs(overrides, problems))
-
-    values: dict[str, Any] = {}
-    for where, key, raw in given:
-        if key not in defaults:
-            problems.append(f"{where}: {_unknown(key, defaults)}")
-            continue
-        try:
-            values[key] = coerce(key, raw, defaults[key])
-        except ValueError as error:
-            problems.append(f"{where}: {key}: {error}")
     config = _C.clone()
-    for key, value in values.items():
-        *path, leaf = key.split(".")
-        node = config
-        for part in path:
-            node = node[part]
-        node[leaf] = value
-    problems.extend(f"{config_file}: {problem}" for problem in (*data_problems(config), *_contradictions(config)))
+    given = list(flatten(_read_yaml(config_file)).items())
+    problems = _set(config, config_file, given)
+    in_file = set(_contradictions(config, for_training))
+    words = list(_pairs(overrides, problems))
+    problems += _set(config, _WORDS, words)
+    for problem in _contradictions(config, for_training):
+        problems.append(f"{config_file if problem in in_file else _WORDS}: {problem}")
     if problems:
         raise ConfigError(problems)
+    if ignored := [key for key in dict([*given, *words]) if key in OBSOLETE]:
+        hint = "; MODEL.DEVICE chooses the device" if "MODEL.DEVICE_ID" in ignored else ""
+        note(f"ignored, since nothing here reads them: {', '.join(ignored)}{hint}")
     if not config.OUTPUT_DIR:
         config.OUTPUT_DIR = os.path.join("log", os.path.splitext(os.path.basename(config_file))[0])
     config.freeze()
     return config
+
+
+def _set(config: CfgNode, where: str, pairs: Sequence[tuple[str, Any]]) -> list[str]:
+    """Puts (key, raw value) pairs into `config`; returns what is wrong with those that do not fit."""
+    defaults = flatten(_C)
+    problems: list[str] = []
+    for key, raw in pairs:
+        if key in OBSOLETE:
+            continue
+        if key not in defaults:
+            problems.append(f"{where}: {_unknown(key, defaults)}")
+            continue
+        *path, leaf = key.split(".")
+        node = config
+        for part in path:
+            node = node[part]
+        try:
+            node[leaf] = coerce(key, raw, defaults[key])
+        except ValueError as error:
+            problems.append(f"{where}: {key}: {error}")
+    return problems
 
 
 def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -135,8 +152,9 @@ def _check_bounds(key: str, value: Any) -> None:
         raise ValueError(f"{value!r} is out of range; needs a number {allowed}")
 
 
-def _contradictions(config: CfgNode) -> Iterator[str]:
+def _contradictions(config: CfgNode, for_training: bool) -> Iterator[str]:
     """Values that are good on their own and do not go together."""
+    yield from data_problems(config)
     steps = list(config.SOLVER.STEPS)
     if steps != sorted(set(steps)):
         yield f"SOLVER.STEPS: {steps} is not increasing"
@@ -150,6 +168,10 @@ def _contradictions(config: CfgNode) -> Iterator[str]:
             f"SOLVER.FREEZE_EPOCHS: {config.SOLVER.FREEZE_EPOCHS} leaves nothing to train with DATALOADER.SAMPLER"
             " triplet; choose 0, or DATALOADER.SAMPLER softmax_triplet"
         )
+    if (config.SOLVER.IMS_PER_BATCH, config.DATALOADER.SAMPLER, config.MODEL.NECK) == (1, "softmax", "bnneck"):
+        yield "SOLVER.IMS_PER_BATCH: 1 is one image, which MODEL.NECK bnneck cannot normalise; give 2 or more"
+    if not for_training:
+        return
     choice, path = config.MODEL.PRETRAIN_CHOICE, config.MODEL.PRETRAIN_PATH
     if choice == "self" and not path:
         yield "MODEL.PRETRAIN_PATH: is empty, but MODEL.PRETRAIN_CHOICE self needs a file"
@@ -184,21 +206,20 @@ def _read_yaml(config_file: str) -> dict[str, Any]:
     return {str(key): value for key, value in tree.items() if key not in empty}
 
 
-def _pairs(words: Sequence[str], problems: list[str]) -> Iterator[tuple[str, str, str]]:
-    where = "command line"
+def _pairs(words: Sequence[str], problems: list[str]) -> Iterator[tuple[str, str]]:
     rest = iter(words)
     for word in rest:
         if word.startswith("--"):
-            problems.append(f"{where}: {word}: options come before the KEY VALUE words")
+            problems.append(f"{_WORDS}: {word}: options come before the KEY VALUE words")
             return
         if "=" in word:
-            problems.append(f"{where}: {word}: write the key and the value as two words: {word.replace('=', ' ', 1)}")
+            problems.append(f"{_WORDS}: {word}: write the key and the value as two words: {word.replace('=', ' ', 1)}")
             continue
         value = next(rest, None)
         if value is None:
-            problems.append(f"{where}: {word}: has no value")
+            problems.append(f"{_WORDS}: {word}: has no value")
             return
-        yield where, word, value
+        yield word, value
 
 
 def _unknown(key: str, defaults: Mapping[str, Any]) -> str:

@@ -29,7 +29,7 @@ def multistep(epoch: int, *, steps: Sequence[int], gamma: float) -> float:
 
 def cosine(epoch: int, *, start: int, end: int, minimum: float) -> float:
     """Factor on the learning rate during `epoch`: 1 up to epoch start + 1, then half a cosine that would reach
-    `minimum` with epoch end + 1 (Loshchilov and Hutter, ICLR 2017)."""
+    `minimum` with epoch end + 1, so that a minimum of 0 wastes no epoch (Loshchilov and Hutter, ICLR 2017)."""
     progress = min(max(epoch - 1 - start, 0) / max(end - start, 1), 1.0)
     return minimum + (1 - minimum) * (1 + math.cos(math.pi * progress)) / 2
 

@@ -101,12 +101,45 @@ def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
             "center alone cannot train",
         ),
         (["SOLVER.FREEZE_EPOCHS", "2", "DATALOADER.SAMPLER", "triplet"], "leaves nothing to train"),
+        (["SOLVER.IMS_PER_BATCH", "1", "DATALOADER.SAMPLER", "softmax"], "one image, which MODEL.NECK bnneck cannot"),
     ],
 )
 def test_a_mistake_is_one_line_that_helps(plain: str, overrides: list[str], expected: str) -> None:
     (problem,) = problems(plain, *overrides)
+    assert problem.startswith("command line: ")
     assert expected in problem
     assert "\n" not in problem
+
+
+def test_a_contradiction_is_whose_words_brought_it_about(tmp_path: Path) -> None:
+    file = tmp_path / "x.yml"
+    file.write_text("MODEL: {PRETRAIN_CHOICE: none}\nSOLVER: {STEPS: [5, 3]}\n", encoding="utf-8")
+    found = problems(str(file), "DATALOADER.NUM_INSTANCE", "5")
+    assert [problem.split(": ")[:2] for problem in found] == [
+        ["command line", "SOLVER.IMS_PER_BATCH"], [str(file), "SOLVER.STEPS"],
+    ]  # fmt: skip
+
+
+def test_the_originals_files_and_commands_are_understood(tmp_path: Path) -> None:
+    file = tmp_path / "x.yml"
+    file.write_text(
+        "MODEL: {PRETRAIN_PATH: '/home/somebody/resnet50.pth', IF_LABELSMOOTH: 'on'}\n"
+        "DATASETS: {NAMES: ('market1501')}\n"
+        "SOLVER: {CLUSTER_MARGIN: 0.3, RANGE_K: 2, RANGE_MARGIN: 0.3, RANGE_ALPHA: 0, RANGE_BETA: 1,"
+        " RANGE_LOSS_WEIGHT: 1, STEPS: [40, 70]}\n",
+        encoding="utf-8",
+    )
+    words = ["MODEL.DEVICE_ID", "('0')", "MODEL.PRETRAIN_CHOICE", "('self')", "TEST.WEIGHT", "('x.pth')"]
+    notes: list[str] = []
+    cfg = load_config(str(file), words, for_training=False, note=notes.append)
+    assert (cfg.TEST.WEIGHT, cfg.DATASETS.NAMES, cfg.SOLVER.STEPS) == ("x.pth", ("market1501",), (40, 70))
+    assert "DEVICE_ID" not in cfg.MODEL
+    (note,) = notes
+    assert all(f"SOLVER.RANGE_{name}" in note for name in ("K", "MARGIN", "ALPHA", "BETA", "LOSS_WEIGHT"))
+    assert "SOLVER.CLUSTER_MARGIN" in note and note.endswith("MODEL.DEVICE_ID; MODEL.DEVICE chooses the device")
+    assert problems(str(file), *words) == [
+        f"{file}: MODEL.PRETRAIN_PATH: no such file: /home/somebody/resnet50.pth"
+    ]  # only training reads it
 
 
 @pytest.mark.parametrize(

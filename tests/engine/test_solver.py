@@ -55,7 +55,7 @@ def test_warm_up_by_iteration_ends_within_an_epoch() -> None:
     assert rates == pytest.approx([*ramp, 1, 1, *[0.1] * 5])
 
 
-def test_cosine_falls_from_the_end_of_warm_up_to_the_last_epoch() -> None:
+def test_cosine_falls_from_the_end_of_warm_up_towards_the_minimum_after_the_last_epoch() -> None:
     cfg = config(
         BASE_LR=2.0, SCHEDULE="cosine", MAX_EPOCHS=6, MIN_LR_FACTOR=0.1, WARMUP_ITERS=2, WARMUP_FACTOR=0.5
     )
@@ -63,6 +63,7 @@ def test_cosine_falls_from_the_end_of_warm_up_to_the_last_epoch() -> None:
     # Warm-up runs one value ahead, as with multistep; then (1 + cos(pi k / 4)) / 2 of the way down for k = 0 ... 3.
     shares = [1.0, 0.8535533906, 0.5, 0.1464466094]
     assert rates == pytest.approx([1.5, 2.0, *[2 * (0.1 + 0.9 * share) for share in shares]])
+    assert learning_rate(cfg, 7) == pytest.approx(2 * 0.1)
 
 
 def test_no_warm_up_starts_at_the_base_rate(small_config: Path) -> None:
