@@ -38,9 +38,12 @@ class EpochBatchSampler(Sampler[list[Draw]], ABC):
         self.start_batch = 0
         self.rank, self.world = 0, 1
 
-    def shard(self, rank: int, world: int) -> None:
+    def shard(self, rank: int, world: int, *, own_statistics: bool = False) -> None:
         """Makes this the sampler of process `rank` of `world`: it yields that process's part of every batch, whose
-        size is to be a multiple of `world`. The parts of all processes are the batch of one, augmentation too."""
+        size is to be a multiple of `world`. The parts of all processes are the batch of one, augmentation too.
+
+        With `own_statistics` every process normalises its part of a batch by itself.
+        """
         self.rank, self.world = rank, world
 
     def set_epoch(self, epoch: int, start_batch: int = 0) -> None:
@@ -68,7 +71,7 @@ class EpochBatchSampler(Sampler[list[Draw]], ABC):
 class ShuffleSampler(EpochBatchSampler):
     """Every image once an epoch in random order; the last batch may be smaller.
 
-    A last batch of one image, which batch normalisation cannot train on, is joined to the one before.
+    A last batch of one image to normalise, which batch normalisation cannot train on, is joined to the one before.
     """
 
     def __init__(self, num_images: int, batch_size: int, *, seed: int) -> None:
@@ -77,12 +80,13 @@ class ShuffleSampler(EpochBatchSampler):
         self.batch_size = batch_size
         self.shard(0, 1)
 
-    def shard(self, rank: int, world: int) -> None:
+    def shard(self, rank: int, world: int, *, own_statistics: bool = False) -> None:
         """See EpochBatchSampler; the images by which the last batch is no multiple of `world` are left out."""
-        super().shard(rank, world)
+        super().shard(rank, world, own_statistics=own_statistics)
         self.used = self.num_images - self.num_images % world
-        last_is_lonely = self.used > self.batch_size > 1 and self.used % self.batch_size == 1
-        self.starts = list(range(0, self.used - last_is_lonely, self.batch_size))
+        lonely = world if own_statistics else 1
+        last_is_lonely = self.used > self.batch_size > lonely and self.used % self.batch_size == lonely
+        self.starts = list(range(0, self.used - lonely * last_is_lonely, self.batch_size))
 
     def __len__(self) -> int:
         return len(self.starts)

@@ -141,6 +141,7 @@ class TrainTransform(EvalTransform):
 
 def _overlap(shift: int, length: int) -> tuple[slice, slice]:
     """Where in the crop, and from where in the picture, pixels come when the crop begins `shift` after the picture."""
+    shift = min(max(shift, -length), length)  # wide padding: a crop without any of the picture
     return slice(max(-shift, 0), length - max(shift, 0)), slice(max(shift, 0), length - max(-shift, 0))
 
 

@@ -58,6 +58,16 @@ def test_cropping_moves_the_picture_over_black(flip: int) -> None:
     torch.testing.assert_close(out[0], expected(moved))
 
 
+def test_padding_may_be_wider_than_the_picture() -> None:
+    transform = train_transform(padding=40)
+    out = augment(transform, noise(3), *([0, 40 + down, 40, 0, 0, 0, 0] for down in (31, -40, 40)))
+    picture = noise(3)[0]
+    last_row = torch.zeros_like(picture)
+    last_row[:, :1] = picture[:, 31:]
+    torch.testing.assert_close(out[0], expected(last_row))
+    torch.testing.assert_close(out[1:], expected(torch.zeros(2, 3, 32, 16)))
+
+
 def test_every_crop_is_drawn() -> None:
     drawn = {(top, left) for _, top, left, *_ in train_transform(padding=1).draw(range(300)).tolist()}
     assert drawn == {(top, left) for top in range(3) for left in range(3)}
