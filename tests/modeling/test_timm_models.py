@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -61,6 +62,42 @@ def test_timms_files_of_weights_are_taken_at_another_image_size(name: str, tmp_p
     same = [key for key, value in own.items() if value.shape == published[key].shape]
     assert len(same) >= len(own) - 1  # all but a transformer's position embedding
     assert all(torch.equal(own[key], published[key]) for key in same)
+
+
+@needs_timm
+@pytest.mark.parametrize(("name", "size"), [("coat_tiny", (64, 32)), ("crossvit_tiny_240", (120, 120))])
+def test_features_of_several_scales_become_one(name: str, size: tuple[int, int]) -> None:
+    backbone = TimmBackbone(name, size)
+    assert not backbone.gives_map and backbone.training
+    assert backbone(torch.zeros(2, 3, *size)).shape == (2, backbone.out_channels)
+
+
+@needs_timm
+@pytest.mark.parametrize("name", ["vgg11", "crossvit_tiny_240"])
+def test_a_size_it_cannot_take_is_one_line(name: str) -> None:
+    with pytest.raises(ConfigError, match=rf"^MODEL\.NAME: timm/{name} cannot be built for 8x4 images: [^\n]+$"):
+        TimmBackbone(name, (8, 4))
+
+
+@needs_timm
+def test_without_a_network_the_way_out_is_named_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    import huggingface_hub
+
+    class Away:
+        def head(self, url: str, timeout: float) -> None:
+            raise OSError("no network")
+
+    monkeypatch.setattr(huggingface_hub, "get_session", Away)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    backbone = TimmBackbone("resnet18", SIZE)
+    started = time.monotonic()
+    with pytest.raises(ConfigError, match=r"huggingface\.co does not answer; give MODEL\.PRETRAIN_PATH a file") as caught:
+        backbone.load_imagenet(None)
+    assert time.monotonic() - started < 5
+    assert "\n" not in str(caught.value) and capfd.readouterr().err == ""
+    assert not huggingface_hub.constants.HF_HUB_OFFLINE
 
 
 @needs_timm
