@@ -12,6 +12,7 @@ import torch
 from data.datasets import LAYOUTS, split_name
 from data.datasets.base import DatasetError, ReIDDataset, Sample, joined
 from data.datasets.folder import FolderLayout
+from data.datasets.veri import with_tracks
 from data.images import CachedImages, FileImages, Images, cached, read_image
 from data.loading import EvalImages, Loader, TrainImages, too_many
 from data.sampler import EpochBatchSampler, RandomIdentitySampler, ShuffleSampler
@@ -50,7 +51,8 @@ def _read(cfg: Any, name: str) -> ReIDDataset:
     generic = FolderLayout(
         settings.FOLDER_TRAIN, settings.FOLDER_QUERY, settings.FOLDER_GALLERY, settings.FOLDER_PATTERN
     )
-    return LAYOUTS[layout](name, root, folder, generic)
+    dataset = LAYOUTS[layout](name, root, folder, generic)
+    return with_tracks(dataset) if layout == "veri" and cfg.TEST.PROTOCOL == "image_to_track" else dataset
 
 
 def build_train_loader(cfg: Any, dataset: ReIDDataset, *, seed: int, device: torch.device = _CPU) -> Loader:
@@ -89,16 +91,21 @@ def build_eval_loader(
     """Batches `(images float32 [B, 3, H, W] on device, pids int64 [B], camids int64 [B], paths)` for testing.
 
     The queries come first, then the gallery, in order; how many queries there are is returned too. Process `rank`
-    of `world` is given its part of them: one stretch, the ranks' stretches in order. An image that cannot be read
-    has the identity UNREADABLE, and more of them than DATASETS.MAX_UNREADABLE raise DatasetError while iterating.
+    of `world` is given its `stretch` of them, out of one cache for all. An image that cannot be read has the identity
+    UNREADABLE, and more of them than DATASETS.MAX_UNREADABLE raise DatasetError while iterating.
     """
     samples = dataset.query + dataset.gallery
     images, notes = _images(cfg, samples, cfg.INPUT.SIZE_TEST, "test")
     transform = EvalTransform(cfg.INPUT.PIXEL_MEAN, cfg.INPUT.PIXEL_STD)
     split = EvalImages(samples, images, transform, finish=device.type == "cpu")
-    stretch = range(len(samples) * rank // world, len(samples) * (rank + 1) // world)
-    loader = _loader(cfg, split, device, notes, batch_size=cfg.TEST.IMS_PER_BATCH, sampler=stretch)
+    own = stretch(len(samples), rank, world)
+    loader = _loader(cfg, split, device, notes, batch_size=cfg.TEST.IMS_PER_BATCH, sampler=own)
     return loader, len(dataset.query)
+
+
+def stretch(total: int, rank: int, world: int) -> range:
+    """The numbers, of `total` images, that are the part of process `rank` of `world`."""
+    return range(total * rank // world, total * (rank + 1) // world)
 
 
 def build_folder_loader(cfg: Any, paths: Sequence[str], *, device: torch.device = _CPU) -> Loader:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from yacs.config import CfgNode
 
 
-def train(cfg: CfgNode) -> int:
+def train(cfg: CfgNode, notes: Sequence[str] = ()) -> int:
     """Trains, or continues, the run of `cfg` in its OUTPUT_DIR; returns the exit status.
 
-    0 when trained to the end, 1 when it diverged, 128 + signal number when stopped by SIGTERM or Ctrl-C, after
-    writing a checkpoint.
+    0 when trained to the end, 1 when it diverged, 2 when too many images could not be read, 128 + signal number when
+    stopped by SIGTERM or Ctrl-C, after writing a checkpoint. `notes` are lines for the log.
 
     Raises:
         TrainerError: training cannot start or go on.
@@ -17,4 +19,4 @@ def train(cfg: CfgNode) -> int:
     """
     from engine.trainer import train_run
 
-    return train_run(cfg)
+    return train_run(cfg, notes)

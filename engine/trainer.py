@@ -7,6 +7,7 @@ import math
 import signal
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -108,9 +109,11 @@ class Trainer:
         self.train_loader = build_train_loader(cfg, dataset, seed=cfg.SOLVER.SEED, device=device)
         assert isinstance(self.train_loader.batch_sampler, EpochBatchSampler)
         self.sampler = self.train_loader.batch_sampler
-        self.sampler.shard(world.rank, world.size)
+        self.sampler.shard(world.rank, world.size, own_statistics=not cfg.MODEL.SYNC_BN)
         self.eval_part = EvalPart(dataset, world)
-        self.eval_loader, _own_queries = build_eval_loader(cfg, self.eval_part.dataset, device=device)
+        self.eval_loader, self.num_query = build_eval_loader(
+            cfg, dataset, device=device, rank=world.rank, world=world.size
+        )
         model = build_model(cfg, self.num_classes)
         self.notes = [] if saved else [load_pretrained(cfg, model)]
         self.learner = Learner(cfg, model, device, world)
@@ -231,7 +234,7 @@ class Trainer:
         return evaluate(
             model,
             self.eval_loader,
-            self.eval_part.num_query,
+            self.num_query,
             epoch=epoch,
             device=self.device,
             method=method,
@@ -274,10 +277,10 @@ class Trainer:
         set_rng_state(state["rng"])
 
 
-def train_run(cfg: CfgNode) -> int:
+def train_run(cfg: CfgNode, told: Sequence[str] = ()) -> int:
     """See `engine.train`."""
     output_dir = Path(cfg.OUTPUT_DIR)
-    notes: list[str] = []
+    notes = list(told)
     with StopRequest() as stop:
         saved = None
         if found := load_newest(output_dir, notes):
@@ -303,11 +306,7 @@ def train_run(cfg: CfgNode) -> int:
 
 
 def _make_trainer(cfg: CfgNode, device: torch.device, world: World, saved: State | None, notes: list[str]) -> Trainer:
-    if cfg.SOLVER.IMS_PER_BATCH % world.size:
-        raise ConfigError(
-            f"SOLVER.IMS_PER_BATCH: {cfg.SOLVER.IMS_PER_BATCH} cannot be split among {world.size} processes; give a"
-            " multiple of that"
-        )
+    _check_split(cfg, world)
     if not world.first:
         world.gather_objects(None)
     dataset = build_dataset(cfg)
@@ -321,6 +320,19 @@ def _make_trainer(cfg: CfgNode, device: torch.device, world: World, saved: State
         f" {dataset.num_train_pids} identities; output in {cfg.OUTPUT_DIR}"
     )
     return trainer
+
+
+def _check_split(cfg: CfgNode, world: World) -> None:
+    images = cfg.SOLVER.IMS_PER_BATCH
+    if images % world.size:
+        raise ConfigError(
+            f"SOLVER.IMS_PER_BATCH: {images} cannot be split among {world.size} processes; give a multiple of that"
+        )
+    if images == world.size > 1 and cfg.MODEL.NECK == "bnneck" and not cfg.MODEL.SYNC_BN:
+        raise ConfigError(
+            f"SOLVER.IMS_PER_BATCH: {images} leaves each of {world.size} processes one image, which MODEL.NECK bnneck"
+            f" cannot normalise alone; give at least {2 * images}, or MODEL.SYNC_BN True"
+        )
 
 
 def _run_logged(trainer: Trainer, notes: list[str], stop: StopRequest, output_dir: Path) -> int:
@@ -343,6 +355,7 @@ def _run_logged(trainer: Trainer, notes: list[str], stop: StopRequest, output_di
         status = 128 + stopped.signum
     except (TrainerError, DatasetError) as error:
         log.error("%s", error)
+        status = _status_of(error)
     except torch.OutOfMemoryError as error:
         log.error("%s A smaller SOLVER.IMS_PER_BATCH needs less.", str(error).splitlines()[0])
     finally:
@@ -362,8 +375,13 @@ def _run_silently(trainer: Trainer, stop: StopRequest, output_dir: Path) -> int:
         return 128 + stopped.signum
     except (TrainerError, DatasetError, torch.OutOfMemoryError) as error:
         print(f"process {trainer.world.rank}: {str(error).splitlines()[0]}", file=sys.stderr)
-        return 1
+        return _status_of(error)
     return 0
+
+
+def _status_of(error: Exception) -> int:
+    """2 for images that cannot be read, whenever that is found."""
+    return 2 if isinstance(error, DatasetError) else 1
 
 
 def _repeat_results(output_dir: Path, checkpoint: Path, progress: Progress) -> int:

@@ -1,7 +1,7 @@
 """Trains a re-identification model, or continues the run in its OUTPUT_DIR.
 
 Exit status: 0 trained to the end, 1 training failed or diverged, 2 a mistake in what was given (nothing was
-created), 143 stopped by SIGTERM after writing a checkpoint, 130 by Ctrl-C.
+created) or too many images that cannot be read, 143 stopped by SIGTERM after writing a checkpoint, 130 by Ctrl-C.
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ def main(argv: list[str] | None = None) -> int:
     """Runs the command line `argv`; returns the exit status."""
     args = make_parser().parse_args(argv)
     try:
-        return engine.train(load_config(args.config_file, args.overrides))
+        notes: list[str] = []
+        return engine.train(load_config(args.config_file, args.overrides, note=notes.append), notes)
     except (TrainerError, DatasetError) as error:
         for line in str(error).splitlines():
             print(f"train.py: {line}", file=sys.stderr)

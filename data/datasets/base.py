@@ -26,7 +26,7 @@ class Sample(NamedTuple):
 class ReIDDataset:
     """A re-identification data set; evaluation ranks `gallery` for every image of `query`.
 
-    `gallery_tracks` has the number of each gallery image's track; empty where a set does not say.
+    `gallery_tracks` has the number of each gallery image's track; empty where a set does not say or nobody asks.
     """
 
     name: str

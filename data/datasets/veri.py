@@ -17,12 +17,16 @@ _TRACKS = "test_track.txt"
 
 
 def read_veri(name: str, folder: Path) -> ReIDDataset:
-    """Reads the images, and the tracks where test_track.txt is there.
+    """Reads the images. Raises DatasetError for what is wrong with them."""
+    return read_market1501(name, folder, SPLITS)
 
-    Raises DatasetError for what is wrong with the images, and for a list of tracks that is not of them.
+
+def with_tracks(dataset: ReIDDataset) -> ReIDDataset:
+    """VeRi-776 with its tracks where test_track.txt is there; apart, because only one protocol asks for them.
+
+    Raises DatasetError for a list of tracks that is not of the images.
     """
-    dataset = read_market1501(name, folder, SPLITS)
-    file = folder / _TRACKS
+    name, file = dataset.name, Path(dataset.gallery[0].path).parents[1] / _TRACKS
     if not file.is_file():
         return dataset
     try:

@@ -241,6 +241,7 @@ def test_the_processes_of_an_evaluation_share_its_images_in_order(make_cfg: Make
     ]
     assert all(parts)
     assert [path for part in parts for path in part] == [s.path for s in dataset.query + dataset.gallery]
+    assert len(list((Path(cfg.DATASETS.ROOT_DIR) / ".image-cache").glob("test-*"))) == 1
 
 
 def test_data_sets_are_joined_for_training_and_tested_apart(make_cfg: MakeCfg, market_root: Path) -> None:

@@ -12,10 +12,12 @@ import pytest
 from PIL import Image
 
 import data.datasets.cuhk03
+from configs.defaults import _C
 from data import DatasetError, ReIDDataset
-from data.build import read_image
+from data.build import build_test_datasets, read_image
 from data.datasets import LAYOUTS, split_name
 from data.datasets.folder import FolderLayout
+from data.datasets.veri import with_tracks
 
 GENERIC = FolderLayout("train", "query", "gallery", r"(?P<pid>-?\d+)_c(?P<camid>\d+)")
 
@@ -73,7 +75,7 @@ def test_veri_has_folders_and_camera_numbers_of_its_own(tmp_path: Path) -> None:
     draw(tmp_path / "VeRi", names)
     dataset = read("veri", tmp_path)
     assert splits(dataset) == ([(0, 0), (1, 19)], [(2, 1)], [(2, 9)])
-    assert dataset.gallery_tracks == ()
+    assert with_tracks(dataset).gallery_tracks == ()
 
 
 def test_veri_has_a_list_of_tracks(tmp_path: Path) -> None:
@@ -82,13 +84,21 @@ def test_veri_has_a_list_of_tracks(tmp_path: Path) -> None:
     draw(tmp_path / "VeRi", [*names, *(f"image_test/{name}" for name in gallery)])
     tracks = tmp_path / "VeRi/test_track.txt"
     tracks.write_text(f"{gallery[1]}\n{gallery[2]} \n{gallery[0]} \n")
-    assert read("veri", tmp_path).gallery_tracks == (3, 1, 2)
+    dataset = read("veri", tmp_path)
+    assert with_tracks(dataset).gallery_tracks == (3, 1, 2)
     tracks.write_text(f"{gallery[0]} {gallery[1]}\n")
     with pytest.raises(DatasetError, match=rf"test_track\.txt does not name {gallery[2]}"):
-        read("veri", tmp_path)
+        with_tracks(dataset)
     tracks.write_text(f"{gallery[0]} {gallery[1]} {gallery[2]}\n")
     with pytest.raises(DatasetError, match=r"test_track\.txt:1: has images of more than one vehicle or camera"):
-        read("veri", tmp_path)
+        with_tracks(dataset)
+    # Only who ranks tracks is kept from working by that.
+    cfg = _C.clone()
+    cfg.DATASETS.NAMES, cfg.DATASETS.ROOT_DIR = ("veri",), str(tmp_path)
+    assert build_test_datasets(cfg) == [dataset]
+    cfg.TEST.PROTOCOL = "image_to_track"
+    with pytest.raises(DatasetError, match=r"test_track\.txt:1: "):
+        build_test_datasets(cfg)
 
 
 def msmt17(root: Path, folder: str, train: str, test: str) -> Path:

@@ -10,8 +10,9 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
+import numpy as np
 import pytest
 import torch
 from yacs.config import CfgNode
@@ -19,11 +20,13 @@ from yacs.config import CfgNode
 import engine
 from configs.defaults import _C
 from data import ReIDDataset, Sample
+from data.build import stretch
 from data.sampler import Draw, RandomIdentitySampler, ShuffleSampler
 from engine.checkpoint import load_newest
 from engine.config import load_config
 from engine.evaluation_part import EvalPart
 from engine.learner import Learner
+from engine.trainer import _check_split
 from engine.world import World, open_world
 from modeling.model import build_model
 from tests.engine.test_trainer import messages, results, signal_at
@@ -192,13 +195,47 @@ def test_the_parts_of_a_batch_are_the_batch_augmentation_too(softmax: bool) -> N
         assert sorted(batch) == sorted(shares[0] + shares[1])
 
 
-def test_each_process_evaluates_its_part() -> None:
-    samples = tuple(Sample(str(number), number, 0) for number in range(12))
+def test_who_normalises_alone_is_left_two_images_of_the_last_batch() -> None:
+    sampler = ShuffleSampler(51, 8, seed=3)  # 50 for two processes: six batches of 8 and 2 more
+    assert [len(part) for part in _sharded(sampler, own_statistics=False)] == [4] * 6 + [1]
+    assert [len(part) for part in _sharded(sampler, own_statistics=True)] == [4] * 5 + [5]
+
+
+def _sharded(sampler: ShuffleSampler, *, own_statistics: bool) -> list[list[Draw]]:
+    sampler.shard(1, 2, own_statistics=own_statistics)
+    return list(sampler)
+
+
+def test_one_image_a_process_is_no_batch_to_normalise_alone() -> None:
+    cfg = _C.clone()
+    cfg.merge_from_list(["DATALOADER.SAMPLER", "softmax", "SOLVER.IMS_PER_BATCH", 2])
+    _check_split(cfg, World(0, 2))
+    cfg.MODEL.SYNC_BN = False
+    _check_split(cfg, World())
+    with pytest.raises(ConfigError, match=r"2 leaves each of 2 processes one image.*at least 4, or MODEL\.SYNC_BN True"):
+        _check_split(cfg, World(0, 2))
+
+
+class Recording(World):
+    """Notes the sizes of parts instead of exchanging them."""
+
+    counts: ClassVar[list[list[int]]] = []
+
+    def gather_rows(self, rows: torch.Tensor, counts: list[int]) -> torch.Tensor:
+        assert len(rows) == counts[self.rank]
+        self.counts.append(counts)
+        return rows
+
+
+def test_each_process_evaluates_its_stretch() -> None:
+    samples = tuple(Sample(str(number), number, 0) for number in range(13))
     dataset = ReIDDataset("x", (), samples[:5], samples[5:])
-    parts = [EvalPart(dataset, World(rank, 3)).dataset for rank in range(3)]
-    assert [sample.pid for sample in parts[1].query] == [1, 4]
-    assert [sample.pid for sample in parts[2].gallery] == [7, 10]
-    assert {s.pid for part in parts for s in (*part.query, *part.gallery)} == set(range(12))
+    stretches = [stretch(13, rank, 3) for rank in range(3)]
+    assert [image for part in stretches for image in part] == list(range(13))
+    for rank, part in enumerate(stretches):
+        own = torch.zeros(len(part), 2), np.array(part), np.array(part)
+        EvalPart(dataset, Recording(rank, 3)).gather(own)
+    assert Recording.counts == [[len(part) for part in stretches]] * 9
 
 
 @pytest.mark.slow

@@ -11,8 +11,10 @@ import pytest
 import torch
 
 import engine
+from data import DatasetError
 from engine.checkpoint import load_newest
 from engine.config import load_config
+from tests.engine.small_run import write_config
 from utils.errors import ConfigError
 from utils.logger import NAME
 
@@ -233,6 +235,26 @@ def test_a_diverged_run_logs_the_loss_it_had_and_stops(
     row, last = capsys.readouterr().out.splitlines()[-2:]
     assert re.search(r"Loss: (nan|inf), Acc: ", row)
     assert re.search(r" ERROR: diverged: loss is (nan|inf) at epoch 1, iteration \d$", last)
+
+
+@pytest.mark.parametrize("cache", ["True", "False"])
+def test_too_many_images_that_cannot_be_read_are_a_mistake_whenever_found(tmp_path: Path, cache: str) -> None:
+    config = write_config(tmp_path)
+    next((tmp_path / "market1501/query").iterdir()).write_bytes(b"no picture")
+    overrides = ["DATASETS.MAX_UNREADABLE", "0", "DATALOADER.CACHE", cache, "SOLVER.MAX_EPOCHS", "1"]
+    if cache == "True":
+        with pytest.raises(DatasetError, match="cannot read the image"):
+            train(config, tmp_path / "out", *overrides)
+    else:
+        assert train(config, tmp_path / "out", *overrides) == 2
+        assert "cannot read the image" in messages(tmp_path / "out")[-1]
+
+
+def test_notes_are_logged(small_config: Path, tmp_path: Path) -> None:
+    notes: list[str] = []
+    overrides = ["SOLVER.RANGE_K", "2", "SOLVER.MAX_EPOCHS", "1", "OUTPUT_DIR", str(tmp_path)]
+    assert engine.train(load_config(str(small_config), overrides, note=notes.append), notes) == 0
+    assert messages(tmp_path)[0] == notes[0] == "ignored, since nothing here reads them: SOLVER.RANGE_K"
 
 
 def test_softmax_trains_on_images_in_any_order(small_config: Path, tmp_path: Path) -> None:
