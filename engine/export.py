@@ -17,7 +17,7 @@ from yacs.config import CfgNode
 from engine.testing import load_model
 from modeling.model import ReIDModel
 from utils.errors import ConfigError, TrainerError
-from utils.files import TEMPORARY_SUFFIX
+from utils.files import TEMPORARY_SUFFIX, cannot_write, require_writable
 
 PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 TOLERANCE = 1e-4  # of a feature's largest value; both compute in float32, with other kernels
@@ -41,25 +41,25 @@ def export_onnx(cfg: CfgNode, weights: str, output: Path) -> Export:
     features with it.
 
     Raises:
-        ConfigError: a package is missing.
-        TrainerError: the weights do not fit, the network cannot be exported, or its features differ.
+        ConfigError: a package is missing, the weights do not fit, the file cannot be written.
+        TrainerError: the network cannot be exported, or its features differ.
     """
     _require_packages()
     cfg = cfg.clone()
     cfg.defrost()
     cfg.MODEL.DEVICE, cfg.MODEL.PRECISION, cfg.MODEL.CHANNELS_LAST = "cpu", "fp32", False
+    require_writable(output)
     model, _device = load_model(cfg, weights)
     height, width = cfg.INPUT.SIZE_TEST
     temporary = output.with_name(output.name + TEMPORARY_SUFFIX)
     try:
-        output.parent.mkdir(parents=True, exist_ok=True)
         _write(model, torch.zeros(2, 3, height, width), temporary)
         difference = _difference(model, temporary, (height, width))
         if not difference <= TOLERANCE:
             raise TrainerError(f"onnxruntime's features differ from PyTorch's by {difference:.1e} of the largest value")
         temporary.replace(output)
     except OSError as error:
-        raise TrainerError(f"cannot write {output}: {error.strerror or error}") from None
+        raise cannot_write(output, error) from None
     finally:
         temporary.unlink(missing_ok=True)
     return Export((height, width), model.channels, difference)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from collections.abc import Callable, Sequence
@@ -19,10 +20,12 @@ from data.loading import UNREADABLE
 from engine.checkpoint import list_checkpoints
 from engine.evaluation import Comparison, Method, Results, extract_features
 from modeling.model import ReIDModel, build_model, resolve_device
-from modeling.pretrained import load_pretrained, read_state_dict
+from modeling.pretrained import class_count, load_own, read_state_dict
 from utils.errors import ConfigError, TrainerError
-from utils.files import write_atomically
+from utils.files import cannot_write, require_writable, write_atomically
+from utils.logger import NAME
 from utils.metrics import Ranking
+from utils.progress import watched
 from utils.visualize import RankedList, Shown, draw_lists, page
 
 TOP = 10  # gallery images shown for a query
@@ -46,12 +49,9 @@ def load_model(cfg: CfgNode, weights: str) -> tuple[ReIDModel, torch.device]:
         device = resolve_device(cfg.MODEL.DEVICE)
     except ValueError as error:
         raise ConfigError(f"MODEL.DEVICE: {error}") from None
-    classifier = read_state_dict(path).get("classifier.weight")
-    model = build_model(cfg, 1 if classifier is None else len(classifier))
-    from_file = cfg.clone()
-    from_file.defrost()
-    from_file.MODEL.PRETRAIN_CHOICE, from_file.MODEL.PRETRAIN_PATH = "self", path
-    load_pretrained(from_file, model)
+    state = read_state_dict(path)
+    model = build_model(cfg, class_count(state) or 1)
+    load_own(model, state, path)
     return model.to(device).eval(), device
 
 
@@ -64,11 +64,15 @@ def test_run(cfg: CfgNode, weights: str, visualize: int, out: Path, say: Callabl
         TrainerError, data.DatasetError: it cannot be done.
     """
     datasets = build_test_datasets(cfg)
+    for dataset in datasets if visualize else ():
+        for file in _list_files(out, dataset.name):
+            require_writable(file)
     model, device = load_model(cfg, weights)
     method = Method.from_cfg(cfg)
     for dataset in datasets:
         loader, num_query = build_eval_loader(cfg, dataset, device=device)
-        extracted = extract_features(model, loader, device=device, flip=method.flip)
+        with watched(loader, dataset.name, logging.getLogger(NAME)) as batches:
+            extracted = extract_features(model, batches, device=device, flip=method.flip)
         if not torch.isfinite(extracted[0]).all():
             raise TrainerError("features are not finite")
         comparison = Comparison(extracted, num_query, method, dataset.gallery_tracks)
@@ -111,23 +115,27 @@ def _ranked_lists(dataset: ReIDDataset, comparison: Comparison, ranking: Ranking
     ]
 
 
-def _write_lists(out: Path, lists: Sequence[RankedList], name: str, summary: str) -> list[Path]:
+def _list_files(out: Path, name: str) -> list[Path]:
+    """The picture and the page of a data set."""
     stem = re.sub(r"[^\w.+-]", "_", name)
-    picture, text = out / f"{stem}.png", out / f"{stem}.html"
+    return [out / f"{stem}.png", out / f"{stem}.html"]
+
+
+def _write_lists(out: Path, lists: Sequence[RankedList], name: str, summary: str) -> list[Path]:
+    picture, text = _list_files(out, name)
     try:
-        out.mkdir(parents=True, exist_ok=True)
         write_atomically(picture, lambda stream: draw_lists(lists).save(stream, "PNG"))
         write_atomically(text, lambda stream: stream.write(page(lists, f"Ranked lists: {name}", summary).encode()))
     except OSError as error:
-        raise TrainerError(f"cannot write ranked lists to {out}: {error.strerror or error}") from None
+        raise cannot_write(picture, error) from None
     return [picture, text]
 
 
-def extract_run(cfg: CfgNode, weights: str, images: Path, out: Path) -> tuple[int, int, list[str]]:
+def extract_run(cfg: CfgNode, weights: str, images: Path, out: Path) -> tuple[int, int]:
     """Writes the features of all images in a folder and the folders below.
 
     The file `out`, in numpy's npz format, holds `features` [N, D] float32, as TEST says they are compared, and `paths`
-    [N], relative to the folder, sorted. Returns N, D and the paths of images that could not be read.
+    [N], relative to the folder, sorted; images that cannot be read are logged and left out. Returns N and D.
 
     Raises:
         TrainerError, data.DatasetError: it cannot be done; no file is written.
@@ -144,10 +152,12 @@ def extract_run(cfg: CfgNode, weights: str, images: Path, out: Path) -> tuple[in
     )
     if not paths:
         raise ConfigError(f"no images in {images} or the folders below")
+    require_writable(out)
     model, device = load_model(cfg, weights)
     method = Method.from_cfg(cfg)
     loader = build_folder_loader(cfg, paths, device=device)
-    features, pids, _ = extract_features(model, loader, device=device, flip=method.flip)
+    with watched(loader, str(images), logging.getLogger(NAME)) as batches:
+        features, pids, _ = extract_features(model, batches, device=device, flip=method.flip)
     if method.normalise:
         features = torch.nn.functional.normalize(features)
     readable = np.flatnonzero(pids != UNREADABLE)
@@ -156,5 +166,5 @@ def extract_run(cfg: CfgNode, weights: str, images: Path, out: Path) -> tuple[in
     try:
         write_atomically(out, lambda stream: np.savez(stream, **content))
     except OSError as error:
-        raise TrainerError(f"cannot write {out}: {error.strerror or error}") from None
-    return len(readable), features.shape[1], [paths[n] for n in np.flatnonzero(pids == UNREADABLE)]
+        raise cannot_write(out, error) from None
+    return len(readable), features.shape[1]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import pickle
+import re
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,10 +13,12 @@ from yacs.config import CfgNode
 
 from modeling.backbones.timm_models import TimmBackbone
 from modeling.model import ReIDModel
-from utils.errors import TrainerError
+from utils.errors import ConfigError, TrainerError
 
 # What ImageNet classifiers are called in the published files of the networks here.
 _CLASSIFIERS = ("fc.", "classifier.", "last_linear.")
+_BEGINNINGS = (b"PK", b"\x80\x02")  # of what torch.save writes: a zip archive, before PyTorch 1.6 a pickle
+_PYTHON_OBJECT = re.compile(r"GLOBAL (\S+)")  # in torch's refusal
 
 
 def load_pretrained(cfg: CfgNode, model: ReIDModel) -> str:
@@ -35,16 +38,30 @@ def load_pretrained(cfg: CfgNode, model: ReIDModel) -> str:
         backbone = {key: value for key, value in weights.items() if not key.startswith(_CLASSIFIERS)}
         _load(model.base, backbone, path or "the download")
         return f"Starting from ImageNet weights of {path or 'torchvision'}"
+    return load_own(model, read_state_dict(path), path)
+
+
+def load_own(model: ReIDModel, weights: Mapping[str, Tensor], source: str) -> str:
+    """Fills `model` with the weights of a re-identification network; returns one line about what was done.
+
+    Raises:
+        ConfigError: they do not belong to this network.
+    """
     # reid-strong-baseline's IBN network carries ImageNet's classifier along, unused.
-    weights = {key: value for key, value in read_state_dict(path).items() if not key.startswith("base.fc.")}
-    classes = weights.get("classifier.weight")
-    if classes is None or classes.shape[0] == model.num_classes:
-        _load(model, weights, path)
-        return f"Starting from the weights of {path}"
+    weights = {key: value for key, value in weights.items() if not key.startswith("base.fc.")}
+    if class_count(weights) in (None, model.num_classes):
+        _load(model, weights, source)
+        return f"Starting from the weights of {source}"
     # Another set of identities: everything carries over but the classifier.
     own = {k: v for k, v in model.state_dict().items() if k.startswith("classifier.")}
-    _load(model, {**weights, **own}, path)
-    return f"Starting from the weights of {path}, with a new classifier for {model.num_classes} identities"
+    _load(model, {**weights, **own}, source)
+    return f"Starting from the weights of {source}, with a new classifier for {model.num_classes} identities"
+
+
+def class_count(weights: Mapping[str, Tensor]) -> int | None:
+    """How many identities the network of these weights tells apart; None without a classifier, or with none of ours."""
+    classifier = weights.get("classifier.weight")
+    return len(classifier) if classifier is not None and classifier.ndim == 2 else None
 
 
 def read_state_dict(path: str) -> dict[str, Tensor]:
@@ -52,26 +69,42 @@ def read_state_dict(path: str) -> dict[str, Tensor]:
     where it has them. Runs no code from the file.
 
     Raises:
-        TrainerError: no such file, damaged, or something else than weights.
+        ConfigError: no such file, damaged, or something else than weights.
     """
-    try:
-        content: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError as error:
-        raise TrainerError(f"{path}: cannot be read: {error.strerror or error}") from None
-    except pickle.UnpicklingError:
-        raise TrainerError(
-            f"{path}: holds Python objects, not only weights, and is not opened because that could run code; where"
-            " you trust it, convert it once: torch.save(torch.load(old, weights_only=False).state_dict(), new)"
-        ) from None
-    except (RuntimeError, EOFError, ValueError, KeyError) as error:
-        raise TrainerError(f"{path}: is damaged or no file of weights ({str(error).splitlines()[0]})") from None
+    content = _read(path)
     if isinstance(content, Mapping):
-        averaged = content.get("ema") or {}
-        wrapped = (averaged.get("weights"), content.get("model"), content.get("state_dict"))
+        averaged = content.get("ema")
+        averaged = averaged.get("weights") if isinstance(averaged, Mapping) else None
+        wrapped = (averaged, content.get("model"), content.get("state_dict"))
         content = next((weights for weights in wrapped if isinstance(weights, Mapping)), content)
     if not isinstance(content, Mapping) or not all(isinstance(value, Tensor) for value in content.values()):
-        raise TrainerError(f"{path}: holds no state dict")
+        raise ConfigError(f"{path}: holds no state dict")
     return {str(key).removeprefix("module."): value for key, value in content.items()}
+
+
+def _read(path: str) -> Any:
+    try:
+        with open(path, "rb") as stream:
+            beginning = stream.read(2)
+        if beginning in _BEGINNINGS:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                return torch.load(path, map_location="cpu", weights_only=True)
+        reason = "it does not begin like one" if beginning else "it is empty"
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror or error}") from None
+    except Exception as error:  # a damaged file fails in as many ways as there are bytes
+        if found := _PYTHON_OBJECT.search(str(error)):
+            raise ConfigError(
+                f"{path}: holds Python objects ({found[1]}), not only weights, and is not opened because that could run"
+                " code; where you trust it, convert it once, in the folder of the code that wrote it:"
+                ' old = torch.load(FILE, weights_only=False), then torch.save(old["state_dict"], NEW) where old is a'
+                " dictionary, else torch.save(old.state_dict(), NEW)"
+            ) from None
+        # The text of torch's reader of archives says something, those of unpickling do not.
+        told = str(error).splitlines() if isinstance(error, RuntimeError) else []
+        reason = told[0] if told else type(error).__name__
+    raise ConfigError(f"{path}: is damaged or no file of weights ({reason})")
 
 
 def _download(name: str) -> dict[str, Tensor]:
@@ -105,5 +138,5 @@ def _load(module: torch.nn.Module, weights: Mapping[str, Tensor], source: str) -
         if keys
     ]
     if problems:
-        raise TrainerError(f"{source}: does not fit this network: tensors {', '.join(problems)}")
+        raise ConfigError(f"{source}: does not fit this network: tensors {', '.join(problems)}")
     module.load_state_dict(weights, strict=False)

@@ -16,6 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from engine.config import load_config
 from utils.errors import TrainerError
+from utils.logger import log_to_stderr
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -38,14 +39,17 @@ def main(argv: list[str] | None = None) -> int:
     """Runs the command line `argv`; returns the exit status."""
     args = make_parser().parse_args(argv)
     try:
-        cfg = load_config(args.config_file, args.overrides)
-        from engine.export import export_onnx
+        with log_to_stderr("export.py") as log:
+            cfg = load_config(args.config_file, args.overrides, for_training=False, note=log.info)
+            from engine.export import export_onnx
 
-        export = export_onnx(cfg, args.weights, Path(args.output))
+            export = export_onnx(cfg, args.weights, Path(args.output))
     except TrainerError as error:
         for line in str(error).splitlines():
             print(f"export.py: {line}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        return 130
     height, width = export.size
     print(
         f"{args.output}: images [batch, 3, {height}, {width}] to features [batch, {export.channels}]; differs from"

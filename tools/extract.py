@@ -18,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from data import DatasetError
 from engine.config import load_config
 from utils.errors import ConfigError, TrainerError
+from utils.logger import log_to_stderr
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -39,10 +40,11 @@ def main(argv: list[str] | None = None) -> int:
     """Runs the command line `argv`; returns the exit status."""
     args = make_parser().parse_args(argv)
     try:
-        cfg = load_config(args.config_file, args.overrides)
-        from engine.testing import extract_run
+        with log_to_stderr("extract.py") as log:
+            cfg = load_config(args.config_file, args.overrides, for_training=False, note=log.info)
+            from engine.testing import extract_run
 
-        number, length, skipped = extract_run(cfg, args.weights, args.images, args.out)
+            number, length = extract_run(cfg, args.weights, args.images, args.out)
     except (TrainerError, DatasetError) as error:
         for line in str(error).splitlines():
             print(f"extract.py: {line}", file=sys.stderr)
@@ -50,8 +52,6 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     print(f"{args.out}: {number} features of length {length}")
-    for path in skipped:
-        print(f"extract.py: skipped, cannot be read: {path}", file=sys.stderr)
     return 0
 
 

@@ -18,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from data import DatasetError
 from engine.config import load_config
 from utils.errors import ConfigError, TrainerError
+from utils.logger import log_to_stderr
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -47,10 +48,11 @@ def main(argv: list[str] | None = None) -> int:
     if args.visualize < 0:
         parser.error(f"--visualize: {args.visualize} is not allowed; give the number of queries to draw")
     try:
-        cfg = load_config(args.config_file, args.overrides)
-        from engine.testing import test_run
+        with log_to_stderr("test.py") as log:
+            cfg = load_config(args.config_file, args.overrides, for_training=False, note=log.info)
+            from engine.testing import test_run
 
-        test_run(cfg, args.weights, args.visualize, args.out or Path(cfg.OUTPUT_DIR) / "test")
+            test_run(cfg, args.weights, args.visualize, args.out or Path(cfg.OUTPUT_DIR) / "test")
     except (TrainerError, DatasetError) as error:
         for line in str(error).splitlines():
             print(f"test.py: {line}", file=sys.stderr)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 FORMAT = "%(asctime)s %(name)s %(levelname)s: %(message)s"
@@ -20,6 +22,24 @@ def open_log(output_dir: Path) -> logging.Logger:
         handler.setFormatter(logging.Formatter(FORMAT))
         logger.addHandler(handler)
     return logger
+
+
+@contextmanager
+def log_to_stderr(program: str) -> Iterator[logging.Logger]:
+    """Within it the trainer's logger writes to stderr, its lines beginning with the program's name."""
+    logger = logging.getLogger(NAME)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter(f"{program}: %(message)s"))
+    before = logger.level, logger.propagate
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    logger.addHandler(handler)
+    try:
+        yield logger
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(before[0])
+        logger.propagate = before[1]
 
 
 def close_log(logger: logging.Logger) -> None:

@@ -6,8 +6,10 @@ import logging
 import os
 import sys
 import time
+from collections.abc import Iterable, Iterator, Sized
+from contextlib import contextmanager
 from datetime import timedelta
-from typing import TextIO
+from typing import Any, Protocol, TextIO
 
 _REFRESH = 0.2  # seconds between two pictures
 _CELLS = 24
@@ -52,6 +54,29 @@ class ProgressBar(logging.Filter):
         """Lets every record pass, on a line of its own."""
         self.clear()
         return True
+
+
+class Batches(Iterable[Any], Sized, Protocol):
+    """What `watched` goes through."""
+
+
+@contextmanager
+def watched(batches: Batches, title: str, logger: logging.Logger) -> Iterator[Iterator[Any]]:
+    """Yields the batches; a ProgressBar shows how many are done, and makes room for the lines of `logger`."""
+    bar = ProgressBar()
+
+    def shown() -> Iterator[Any]:
+        for done, batch in enumerate(batches, start=1):
+            yield batch
+            bar.show(title, done, len(batches))
+
+    logger.addFilter(bar)
+    bar.start(0)
+    try:
+        yield shown()
+    finally:
+        bar.clear()
+        logger.removeFilter(bar)
 
 
 def line(title: str, done: int, total: int, seconds: float, items: int) -> str:

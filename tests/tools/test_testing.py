@@ -104,7 +104,7 @@ def test_the_newest_checkpoint_is_tested_where_no_weights_are_named(folder: Path
 )
 def test_a_mistake_is_one_line(run: Run, words: list[str], expected: list[str]) -> None:
     status, out, err = run("test.py", *words)
-    assert status in (1, 2) and out == ""
+    assert (status, out) == (2, "")
     (line,) = err.splitlines()
     assert line.startswith("test.py: ") and all(word in line for word in expected)
 
@@ -119,7 +119,8 @@ def test_features_of_a_folder(folder: Path, tmp_path: Path, run: Run) -> None:
     words = ["--weights", "weights.pth", "--images", str(tmp_path), "--out", "features.npz"]
     status, out, err = run("extract.py", *words)
     assert (status, out) == (0, "features.npz: 3 features of length 512\n")
-    assert str(tmp_path / "sub/broken.jpg") in err
+    (line,) = err.splitlines()
+    assert line.startswith(f"extract.py: Skipping: cannot read the image {tmp_path / 'sub/broken.jpg'}: ")
     with np.load(folder / "features.npz") as content:
         assert content["paths"].tolist() == ["b.png", "sub/a.jpg", "sub/c.png"]
         first = content["features"]
@@ -138,6 +139,45 @@ def test_nothing_to_extract_writes_nothing(tmp_path: Path, run: Run) -> None:
         status, _, err = run("extract.py", *words)
         assert status == 2 and str(images) in err and len(err.splitlines()) == 1
     assert not (tmp_path / "out.npz").exists()
+
+
+def test_too_many_images_that_cannot_be_read_are_told(tmp_path: Path, run: Run) -> None:
+    (tmp_path / "broken.jpg").write_bytes(b"no picture")
+    words = ["--weights", "weights.pth", "--images", str(tmp_path), "--out", str(tmp_path / "features.npz")]
+    status, out, err = run("extract.py", *words, "DATASETS.MAX_UNREADABLE", "0")
+    assert (status, out) == (2, "") and "broken.jpg" in err and len(err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("tool", ["test.py", "extract.py"])
+def test_a_place_that_cannot_be_written_is_told_before_the_work(folder: Path, run: Run, tool: str) -> None:
+    (folder / "file").write_text("")
+    words = {
+        "test.py": ["--visualize", "1", "--out", "file/lists"],
+        "extract.py": ["--images", "market1501", "--out", "file/features.npz"],
+    }[tool]
+    status, out, err = run(tool, "--weights", "nowhere.pth", *words)  # which would be told next
+    assert (status, out) == (2, "")
+    assert err.startswith(f"{tool}: cannot write file/") and err.endswith(": Not a directory\n")
+
+
+def test_notes_and_settings_of_the_original(folder: Path, run: Run) -> None:
+    (folder / "file").write_text("")
+    words = ["--weights", "weights.pth", "MODEL.PRETRAIN_CHOICE", "self", "MODEL.DEVICE_ID", "0"]
+    status, out, err = run("test.py", *words, "DATALOADER.CACHE_DIR", "file/cache")
+    assert status == 0 and "mAP" in out
+    told = err.splitlines()
+    assert [line.split(" ")[:2] for line in told] == [["test.py:", "ignored,"], ["test.py:", "No"]]
+    assert "MODEL.DEVICE_ID" in told[0] and told[1].startswith("test.py: No image cache: cannot write ")
+
+
+@pytest.mark.parametrize("tool", ["test.py", "extract.py"])
+def test_ctrl_c_is_no_traceback(run: Run, tool: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*words: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("engine.testing.load_model", interrupt)
+    words = ["--images", "market1501", "--out", "features.npz"] if tool == "extract.py" else []
+    assert run(tool, *words) == (130, "", "")
 
 
 def test_a_mistake_in_the_settings_needs_no_torch(folder: Path) -> None:

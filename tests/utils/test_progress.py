@@ -5,7 +5,7 @@ import logging
 
 import pytest
 
-from utils.progress import ProgressBar, line
+from utils.progress import ProgressBar, line, watched
 
 
 class Terminal(io.StringIO):
@@ -37,6 +37,19 @@ def test_log_lines_stand_on_lines_of_their_own(monkeypatch: pytest.MonkeyPatch) 
     shown, _, rest = screen.getvalue().partition("\x1b[K")
     assert shown.startswith("\rx [############............] 1/2")
     assert rest == "\r\x1b[KmAP: 4.4%\n"
+
+
+def test_a_loop_is_watched_until_it_ends_or_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen, log = Terminal(), logging.getLogger("test_progress")
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr("sys.stderr", screen)
+    with pytest.raises(ValueError), watched(["a", "b"], "veri", log) as batches:
+        assert next(batches) == "a"
+        assert next(batches) == "b"
+        raise ValueError
+    shown, cleared, rest = screen.getvalue().split("\x1b[K")
+    assert shown.startswith("\rveri [############............] 1/2  ") and (cleared, rest) == ("\r", "")
+    assert log.filters == []
 
 
 def test_nothing_is_shown_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
