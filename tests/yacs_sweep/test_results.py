@@ -15,7 +15,6 @@ from tests.sweeping import ROOT
 from yacs_sweep.results import (
     PART_AGE,
     MetricsFile,
-    Summary,
     SweepPaths,
     TrialPaths,
     TrialRecord,
@@ -27,6 +26,7 @@ from yacs_sweep.results import (
     to_json,
     write_atomically,
 )
+from yacs_sweep.summary import Summary
 
 
 def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
