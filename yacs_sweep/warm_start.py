@@ -26,6 +26,7 @@ from .results import SweepPaths, TrialRecord, to_json, write_atomically
 from .spec_model import SweepSpec
 from .yaml_reader import did_you_mean, read_yaml_file
 
+WARM_FILE = "warm.json"
 REMOTE_TIMEOUT = 120.0  # seconds W&B gets to list a sweep's runs
 SHOWN = 10  # problems of one file that are listed
 
@@ -82,7 +83,7 @@ def write_warm(paths: SweepPaths, warm: WarmStart) -> None:
 
 
 def _file(paths: SweepPaths) -> Path:
-    return paths.dir / "warm.json"
+    return paths.dir / WARM_FILE
 
 
 # -- points to try first ----------------------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ from ..parameter import Parameter
 from ..results import SweepPaths, TrialRecord, best_of, rank, read_metrics
 from ..spec_model import SweepSpec
 from ..summary import known_records
+from ..warm_start import WARM_FILE
 
 POINTS = 80  # of a curve: more than a screen shows apart
 TAIL = 16  # last values of the metric that are kept as they are, for the noise
@@ -66,6 +67,7 @@ class Sweep:
     trials: list[Trial]
     spec: SweepSpec | None = None
     launch: dict[str, Any] = field(default_factory=dict)  # launch.json
+    warm: dict[str, Any] = field(default_factory=dict)  # warm.json
     environment: dict[str, Any] = field(default_factory=dict)  # environment.json
     seeds: dict[str, Any] = field(default_factory=dict)  # of the best configuration, trained again
     best_files: list[str] = field(default_factory=list)
@@ -196,6 +198,7 @@ def read_local(paths: SweepPaths) -> Sweep:
         trials=trials,
         spec=spec,
         launch=launch,
+        warm=read_json(paths.dir / WARM_FILE),
         environment=read_json(paths.dir / environment.FILE),
         seeds=read_json(max(found, key=lambda path: path.stat().st_mtime)) if found else {},
         folder=str(paths.dir),

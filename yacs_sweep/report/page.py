@@ -19,16 +19,8 @@ from typing import Any
 from ..display import duration
 from .data import Sweep, Trial, finite, text_of
 from .figures import figures
-from .summary import (
-    Findings,
-    busy,
-    commands,
-    commits,
-    counts,
-    failures,
-    searched_rows,
-    span,
-)
+from .repeat import commands
+from .summary import Findings, busy, commits, counts, failures, searched_rows, span
 
 SHOWN = 15  # rows of the table of trials until all are asked for
 LONGEST = 400  # trials in the page's table; all are in trials.csv
@@ -155,12 +147,13 @@ def _tiles(findings: Findings) -> str:
     best = sweep.best
     tally = counts(sweep)
     others = ", ".join(f"{number} {name}" for name, number in tally.items() if name != "finished")
+    none = "no trial finished with a value" if sweep.metric else "the sweep has no metric"
     took, spent = span(sweep), busy(sweep)
     tiles = [
         (
             f"best {sweep.metric or 'value'}",
             value(best.value) if best else "none",
-            escape(best.name) if best else "no trial finished with a value",
+            escape(best.name) if best else none,
         ),
         ("trials finished", f"{tally.get('finished', 0)} of {len(sweep.trials)}", escape(others)),
         ("took", escape(duration(took)) or "–", f"{escape(duration(spent))} of trials" if spent else ""),
@@ -341,7 +334,7 @@ def _failures(sweep: Sweep) -> str:
         )
         if group.last_lines:
             lines = escape("\n".join(group.last_lines))
-            head = f"{escape(group.names[0])}: the last lines it printed"
+            head = f"{escape(group.lines_of)}: the last lines it printed"
             details.append(f"<details><summary>{head}</summary><pre>{lines}</pre></details>")
     heads = [("num", "trials"), ("", "state"), ("", "cause"), ("", "reason, of the first"), ("", "which")]
     return table(heads, rows) + "".join(details)

@@ -46,7 +46,9 @@ def read(options: argparse.Namespace) -> tuple[Sweep, Path | None]:
         sweep = replace(
             sweep,
             trials=_known_here(sweep.trials, local.trials),
+            spec=local.spec,  # the server's description has no conditions
             launch=local.launch,
+            warm=local.warm,
             environment=local.environment,
             seeds=local.seeds,
             best_files=local.best_files,

@@ -19,7 +19,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from .columns import Column, column
-from .data import Sweep, Trial, text_of
+from .data import Sweep, Trial, finite, text_of
+from .repeat import trains_best
 
 FEWEST = 6  # finished trials below which no importance is computed
 ENOUGH_PER_PARAMETER = 10  # finished trials for each parameter, from which on importance is not called shaky
@@ -30,6 +31,7 @@ CHANCE = 0.9  # quantile of what shuffled values reach
 CURVE_POINTS = 4  # values of the metric below which a trial's curve says nothing of its noise
 CURVE_TRIALS = 10  # best trials whose curves are looked at
 CONFIDENCE = 0.95
+SAME = 1e-9  # deviation, as a share of the values, that is rounding
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ class Noise:
     deviation: float
     degrees: int
     origin: str  # in words
-    lower_bound: bool  # whether the true one is probably larger
+    lower_bound: bool  # whether it leaves out what seeds do, so that the true one is probably larger
 
     @property
     def margin(self) -> float:
@@ -90,6 +92,8 @@ def effects(sweep: Sweep) -> list[Effect]:
 
 def shaky(sweep: Sweep, found: Sequence[Effect]) -> str:
     """Why the importances are not to be relied on; empty when they may be."""
+    if sweep.metric is None:
+        return "The sweep has no metric, so there is nothing to compare its trials by."
     finished, wanted = len(sweep.finished), ENOUGH_PER_PARAMETER * max(1, len(found))
     if not found:
         if finished >= FEWEST:
@@ -217,32 +221,69 @@ def correlation_interval(rho: float, count: int) -> tuple[float, float] | None:
 
 
 def noise(sweep: Sweep) -> Noise | None:
-    """How much values scatter by chance, from the best evidence there is; None without any."""
-    return _of_seeds(sweep) or _of_repeats(sweep) or _of_curves(sweep)
+    """How much values scatter by chance, from the best evidence there is; None without any.
+
+    What does not scatter at all is no evidence: trials of one seed, by a trainer that repeats itself to the bit, are the
+    same trial.
+    """
+    for found in (_of_seeds(sweep), _of_repeated_seeds(sweep)):
+        if found is not None and not _nothing(sweep, found):
+            return found
+    least = [found for found in (_of_repeats(sweep), _of_curves(sweep)) if found is not None]
+    return max((found for found in least if not _nothing(sweep, found)), key=lambda found: found.margin, default=None)
+
+
+def _nothing(sweep: Sweep, found: Noise) -> bool:
+    """Whether it is none, but for rounding."""
+    return found.deviation <= SAME * max(
+        (abs(float(trial.record.value or 0.0)) for trial in sweep.finished), default=0.0
+    )
 
 
 def _of_seeds(sweep: Sweep) -> Noise | None:
     """From the best configuration trained with several seeds."""
-    values = (sweep.seeds.get("metrics") or {}).get(sweep.metric or "", {}).get("values") or []
-    numbers = [float(value) for value in values if isinstance(value, int | float) and math.isfinite(value)]
+    numbers = seed_values(sweep)
     if len(numbers) < 2:
         return None
     text = f"the standard deviation over {len(numbers)} seeds of the best configuration"
     return Noise(statistics.stdev(numbers), len(numbers) - 1, text, False)
 
 
-def _of_repeats(sweep: Sweep) -> Noise | None:
-    """From trials of the same point, a parameter named like a seed left aside."""
-    groups: dict[str, list[float]] = defaultdict(list)
+def seed_values(sweep: Sweep) -> list[float]:
+    """What the best configuration reached with each seed."""
+    values = (sweep.seeds.get("metrics") or {}).get(sweep.metric or "", {}).get("values") or []
+    return [float(value) for value in values if isinstance(value, int | float) and math.isfinite(value)]
+
+
+def _points(sweep: Sweep) -> list[dict[str, list[float]]]:
+    """Of each point that was tried: the values by seed. A parameter named like a seed is one."""
+    groups: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for trial in sweep.finished:
-        rest = {name: value for name, value in trial.record.params.items() if "seed" not in name.lower()}
-        groups[text_of(rest)].append(float(trial.record.value or 0.0))
-    repeated = [values for values in groups.values() if len(values) > 1]
+        seeds = {name: value for name, value in trial.record.params.items() if "seed" in name.lower()}
+        rest = {name: value for name, value in trial.record.params.items() if name not in seeds}
+        groups[text_of(rest)][text_of(seeds)].append(float(trial.record.value or 0.0))
+    return list(groups.values())
+
+
+def _pooled(groups: Sequence[Sequence[float]], of: str, lower_bound: bool) -> Noise | None:
+    repeated = [values for values in groups if len(values) > 1]
     degrees = sum(len(values) - 1 for values in repeated)
     if degrees < 2:
         return None
     pooled = math.sqrt(sum(statistics.variance(values) * (len(values) - 1) for values in repeated) / degrees)
-    return Noise(pooled, degrees, f"trials of the same point ({_count(len(repeated), 'point')})", False)
+    return Noise(pooled, degrees, f"{of} ({_count(len(repeated), 'point')})", lower_bound)
+
+
+def _of_repeated_seeds(sweep: Sweep) -> Noise | None:
+    """From points the search tried with several seeds; one trial of each seed."""
+    groups = [[values[0] for values in by_seed.values()] for by_seed in _points(sweep)]
+    return _pooled(groups, "trials of the same point with several seeds", False)
+
+
+def _of_repeats(sweep: Sweep) -> Noise | None:
+    """From trials of the same point and seed: trainers mostly use a fixed one."""
+    groups = [values for by_seed in _points(sweep) for values in by_seed.values()]
+    return _pooled(groups, "trials of the same point", True)
 
 
 def _of_curves(sweep: Sweep) -> Noise | None:
@@ -273,7 +314,7 @@ def residuals(trial: Trial, last: int = 8) -> tuple[float, int] | None:
 class Verdict:
     """Whether the best trial is the best."""
 
-    clear: bool | None  # None: nothing is known about the noise
+    clear: bool | None  # None: too little is known about the noise to say
     text: str
     alike: list[str]  # names of finished trials that cannot be told apart from the best, itself among them
 
@@ -281,31 +322,46 @@ class Verdict:
 def compare_best(sweep: Sweep) -> Verdict | None:
     """The best trial against the others; None with fewer than two finished trials."""
     ranked = [
-        trial.record for trial in sweep.ranked() if trial.record.state == "finished" and trial.record.value is not None
+        trial.record for trial in sweep.ranked() if trial.record.state == "finished" and finite(trial.record.value)
     ]
-    ranked = [record for record in ranked if math.isfinite(record.value or math.nan)]
     if len(ranked) < 2:
         return None
     best, second = ranked[0], ranked[1]
     gap = abs(float(best.value or 0) - float(second.value or 0))
-    found = noise(sweep)
-    again = "" if sweep.seeds else "Train the best with several seeds to know (command below)."
+    found, advice = noise(sweep), _advice(sweep)
     if found is None:
-        text = f"{best.name} is {gap:.3g} ahead of {second.name}; nothing here tells how large chance differences are. {again}"
-        return Verdict(None, text, [best.name])
+        text = f"{best.name} is {gap:.3g} ahead of {second.name}; nothing here tells how large chance differences are."
+        return Verdict(None, f"{text} {advice}".rstrip(), [best.name])
     margin = found.margin
     alike = [record.name for record in ranked if abs(float(record.value or 0) - float(best.value or 0)) <= margin]
-    basis = f"noise {found.deviation:.2g}, from {found.origin}; two trials differ from {margin:.2g} on, at 95 %"
-    more = " Differences between seeds are usually larger than that." if found.lower_bound else ""
+    least = " at least" if found.lower_bound else ""
+    basis = f"noise {found.deviation:.2g}{least}, from {found.origin}; two trials differ from {margin:.2g}{least} on, at 95 %"
     if len(alike) > 1:
         ahead = f"{gap:.2g} ahead of" if gap else "level with"
         text = (
-            f"The best two cannot be told apart: {best.name} is {ahead} {second.name} ({basis}).{more} "
-            f"{len(alike)} trials are within that distance of the best. {again}".rstrip()
+            f"The best two cannot be told apart: {best.name} is {ahead} {second.name} ({basis}). "
+            f"{len(alike)} trials are within that distance of the best. {advice}"
         )
-        return Verdict(False, text, alike)
-    clear = f"{best.name} is ahead of {second.name} by {gap:.3g}, more than chance ({basis}).{more}"
+        return Verdict(False, text.rstrip(), alike)
+    if found.lower_bound:
+        text = (
+            f"{best.name} is {gap:.3g} ahead of {second.name}, further than one seed alone makes values scatter ({basis}). "
+            f"How much seeds scatter is not known, and mostly that is more. {advice}"
+        )
+        return Verdict(None, text.rstrip(), alike)
+    clear = f"{best.name} is ahead of {second.name} by {gap:.3g}, more than chance ({basis})."
     return Verdict(True, clear, alike)
+
+
+def _advice(sweep: Sweep) -> str:
+    """How to know more; empty where that has been done."""
+    values = seed_values(sweep)
+    if len(values) > 1 and max(values) - min(values) <= SAME * max(map(abs, values)):
+        return (
+            f"The best configuration gave the same value with {len(values)} seeds: they change nothing in this trainer."
+        )
+    where = " (command below)" if trains_best(sweep) else ""
+    return "" if len(values) > 1 else f"Train the best with several seeds to know{where}."
 
 
 def t_quantile(share: float, degrees: int) -> float:

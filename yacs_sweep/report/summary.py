@@ -1,18 +1,20 @@
-"""What every form of a report says, as plain values: rows of trials, failures, the search, how to repeat it."""
+"""What every form of a report says, as plain values: rows of trials, failures, the search."""
 
 from __future__ import annotations
 
-import shlex
+import re
 from collections import defaultdict
 from dataclasses import dataclass
 from typing import Any
 
 from ..parameter import Parameter
+from ..results import TrialRecord
 from .columns import column
-from .data import Sweep, Trial, finite, moment, text_of
+from .data import Sweep, finite, moment, text_of
 from .statistics import Effect, Verdict, compare_best, effects, shaky
 
-LAST_LINES = 8  # of the first failed trial of a reason
+LAST_LINES = 8  # of a failed trial of a reason
+NUMBER = re.compile(r"0x[0-9a-f]+|\d+(\.\d+)?(e[-+]?\d+)?", re.IGNORECASE)
 NUMBERS = ("min", "max", "mu", "sigma", "a", "b", "q")
 
 
@@ -25,6 +27,7 @@ class Failures:
     reason: str  # of the first
     names: list[str]
     last_lines: list[str]
+    lines_of: str  # the trial that printed them: the first that printed any
 
 
 @dataclass(frozen=True)
@@ -52,17 +55,18 @@ def counts(sweep: Sweep) -> dict[str, int]:
 
 
 def failures(sweep: Sweep) -> list[Failures]:
-    """Reasons for which trials ended, other than being finished; most frequent first."""
-    groups: dict[tuple[str, str], list[Trial]] = defaultdict(list)
-    for trial in sweep.trials:
-        if trial.record.state not in ("finished", "running"):
-            groups[trial.record.state, trial.record.cause or trial.record.state].append(trial)
+    """Reasons for which trials ended, other than being finished; most frequent first. Reasons that differ in numbers alone
+    are one, exit codes apart."""
+    groups: dict[tuple[Any, ...], list[TrialRecord]] = defaultdict(list)
+    for record in sweep.records:
+        if record.state not in ("finished", "running"):
+            code = record.exit_code if record.cause == "exit" else None
+            groups[record.state, record.cause or record.state, code, NUMBER.sub("#", record.reason)].append(record)
     found = []
-    for (state, cause), trials in groups.items():
-        first = trials[0].record
-        names = [trial.record.name for trial in trials]
-        lines = first.last_lines[-LAST_LINES:] if state in ("failed", "lost") else []
-        found.append(Failures(state, cause, first.reason, names, lines))
+    for (state, cause, *_), records in groups.items():
+        printed = [record for record in records if record.last_lines and state in ("failed", "lost")]
+        lines, of = (printed[0].last_lines[-LAST_LINES:], printed[0].name) if printed else ([], "")
+        found.append(Failures(state, cause, records[0].reason, [record.name for record in records], lines, of))
     return sorted(found, key=lambda group: (group.state == "stopped", -len(group.names)))
 
 
@@ -123,36 +127,6 @@ def span(sweep: Sweep) -> float | None:
 def busy(sweep: Sweep) -> float:
     """Seconds of all trials together."""
     return sum(trial.seconds or 0.0 for trial in sweep.trials)
-
-
-def commands(sweep: Sweep) -> list[tuple[str, str]]:
-    """How to repeat the sweep and its best trial: what it does, and the line."""
-    launch, best = sweep.launch, sweep.best
-    found = []
-    base = ["python", "tools/sweep.py"]
-    if launch and sweep.folder:
-        again = [*base]
-        if launch.get("config_file"):
-            again += ["--config_file", str(launch["config_file"])]
-        if str(launch.get("trainer", "reid")) not in ("reid", "(sweep file)"):
-            again += ["--trainer", str(launch["trainer"])]
-        again += [
-            "--sweep-config",
-            f"{sweep.folder}/sweep.yaml",
-            "--count",
-            str(launch.get("target", len(sweep.trials))),
-        ]
-        again += ["--seed", str(launch.get("seed", 0)), "--controller", str(launch.get("controller", "local"))]
-        if trailing := launch.get("trailing"):
-            again += [str(word) for word in trailing]
-        found.append(("The sweep again", shlex.join(again)))
-    if best is not None:
-        found.append(
-            ("The best configuration with several seeds", shlex.join([*base, "--train-best", sweep.id, "--seeds", "3"]))
-        )
-        if best.command:
-            found.append((f"The best trial ({best.name}) as it was run", shlex.join(map(str, best.command))))
-    return found
 
 
 def trial_rows(sweep: Sweep) -> list[dict[str, Any]]:

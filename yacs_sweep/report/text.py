@@ -12,7 +12,8 @@ from typing import Any
 from ..display import duration
 from ..results import to_json
 from .data import finite, text_of
-from .summary import Findings, busy, commands, commits, counts, failures, searched_rows, span, trial_rows
+from .repeat import commands
+from .summary import Findings, busy, commits, counts, failures, searched_rows, span, trial_rows
 
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # what other people's text may do to a terminal
 TOP = 10  # trials of the Markdown table
@@ -78,7 +79,8 @@ def as_markdown(findings: Findings) -> str:
     metric = sweep.metric or "value"
     lines = [f"# {_plain(sweep.name)}", ""]
     took = duration(span(sweep)) or "–"
-    lines += [f"Sweep `{sweep.id}`, {sweep.method} search, {sweep.goal} {_plain(metric)}: {tally}; took {took}.", ""]
+    aim = f"{sweep.goal} {_plain(metric)}" if sweep.metric else "no metric"
+    lines += [f"Sweep `{sweep.id}`, {sweep.method} search, {aim}: {tally}; took {took}.", ""]
     lines += [_plain(note) for note in sweep.notes]
     if best is not None:
         params = ", ".join(f"{_plain(name)} {_value(value)}" for name, value in best.params.items())
@@ -101,7 +103,8 @@ def as_markdown(findings: Findings) -> str:
         lines += ["## How to repeat it", ""]
         for what, command in given:
             fence = "```" if "```" not in command else "`" * (max(map(len, re.findall("`+", command))) + 1)
-            lines += [f"{_plain(what)}:", "", f"{fence}bash", command, fence, ""]
+            language = "python" if command.startswith("from ") else "bash"
+            lines += [f"{_plain(what)}:", "", f"{fence}{language}", command, fence, ""]
     return CONTROL.sub("?", "\n".join(lines).rstrip()) + "\n"
 
 

@@ -64,6 +64,8 @@ def test_what_a_page_says_of_small_and_failed_sweeps(pages: dict[str, str]) -> N
     assert "No parameter has two values" not in pages["three"]
     assert "no trial finished with a value" in pages["failures_only"]
     assert "exit code 1: ValueError" in pages["failures_only"]
+    assert "the sweep has no metric" in pages["no_metric"] and "finished trial: too few" not in pages["no_metric"]
+    assert "too few" not in pages["no_metric"] and "no trial finished with a value" not in pages["no_metric"]
     assert 'data-plot="importance"' in pages["usual"] and 'data-plot="surface"' in pages["usual"]
     assert "only where optimizer is sgd" in pages["usual"]
 

@@ -112,22 +112,28 @@ def test_broken_files_cost_only_themselves(tmp_path: Path) -> None:
     assert len(sweep.trials) == 4 and sweep.environment == {}
 
 
-def test_failures_are_grouped_by_their_cause() -> None:
+def test_failures_are_grouped_by_their_reason() -> None:
     given = [
-        ("failed", "exit", "exit code 1"),
-        ("failed", "exit", "exit code 2"),
-        ("stopped", "stopped", "median"),
-        ("finished", "", ""),
+        ("failed", "exit", "exit code 3", 3, []),
+        ("failed", "exit", "exit code 1: ValueError: lr 0.03 at 0x7f01", 1, []),
+        ("failed", "exit", "exit code 1: ValueError: lr 1e-05 at 0x7fa2", 1, ["a", "b"]),
+        ("failed", "exit", "exit code 1: KeyError: 'x'", 1, ["c"]),
+        ("failed", "exit", "exit code 4", 4, []),
+        ("stopped", "stopped", "median", None, ["d"]),
+        ("finished", "", "", 0, []),
     ]
     trials = [
-        trial(n, {}, None, state=s, cause=c, reason=r, last_lines=["a", "b"]) for n, (s, c, r) in enumerate(given)
+        trial(n, {}, None, state=state, cause=cause, reason=reason, exit_code=code, last_lines=lines)
+        for n, (state, cause, reason, code, lines) in enumerate(given)
     ]
     found = failures(in_memory(trials))
-    assert [(group.state, group.cause, len(group.names), group.reason) for group in found] == [
-        ("failed", "exit", 2, "exit code 1"),
-        ("stopped", "stopped", 1, "median"),
+    assert [(group.reason, len(group.names), group.last_lines, group.lines_of) for group in found] == [
+        ("exit code 1: ValueError: lr 0.03 at 0x7f01", 2, ["a", "b"], "trial-0002"),
+        ("exit code 3", 1, [], ""),
+        ("exit code 1: KeyError: 'x'", 1, ["c"], "trial-0003"),
+        ("exit code 4", 1, [], ""),
+        ("median", 1, [], ""),
     ]
-    assert found[0].last_lines == ["a", "b"] and found[1].last_lines == []
 
 
 def test_what_was_searched_says_what_could_be_and_what_was(tmp_path: Path) -> None:
