@@ -354,7 +354,8 @@ window.reportPlots = (data) => {
         marker: { color: stateColour(c, state), opacity: 0.8, line: { width: t.bars.length > 400 ? 0.3 : 1, color: c.paper } },
       }));
     const labels = t.lanes.map((lane) => plain(lane, narrow() ? 12 : 28));
-    put(element, traces, layout(c, 70 + Math.min(900, 26 * t.lanes.length), {
+    // 64: the library cuts the margins, and prints the axis' title over its ticks, rather than draw less.
+    put(element, traces, layout(c, 70 + Math.max(64, Math.min(900, 26 * t.lanes.length)), {
       barmode: "overlay", xaxis: { title: `${name} since the first start`, rangemode: "tozero" },
       yaxis: { tickvals: labels.map((_, i) => i), ticktext: labels, range: [t.lanes.length - 0.4, -0.6], showgrid: false },
     }));

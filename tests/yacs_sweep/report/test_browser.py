@@ -76,6 +76,32 @@ def test_odd_sweeps_draw_without_complaint(chromium: Page, files: dict[str, Path
         assert chromium.run("return document.querySelectorAll('img, b > script').length") == 0
 
 
+# Of a plot, how far its axis' title is below its lowest tick label.
+BELOW_TICKS = """
+const bottom = (found) => Math.max(...[...found].map((text) => text.getBoundingClientRect().bottom));
+const plot = document.querySelector("[data-plot=timeline]");
+return plot.querySelector(".xtitle").getBoundingClientRect().top - bottom(plot.querySelectorAll(".xtick text"));
+"""
+
+
+@pytest.mark.parametrize("width", [1200, 390])
+def test_the_only_workers_axis_has_its_title_below_its_ticks(chromium: Page, files: dict[str, Path], width: int) -> None:
+    chromium.show(files["three"], width=width)
+    drawn(chromium)
+    assert chromium.run(BELOW_TICKS) >= 0
+
+
+def test_an_odd_number_of_tiles_leaves_no_hole_on_a_phone(chromium: Page, files: dict[str, Path]) -> None:
+    chromium.show(files["failures_only"], width=390)
+    area = """
+    const size = (box) => box.width * box.height, of = (element) => size(element.getBoundingClientRect());
+    const tiles = [...document.querySelectorAll(".tile")];
+    return [tiles.length, tiles.reduce((sum, tile) => sum + of(tile), 0) / of(document.querySelector(".tiles"))];
+    """
+    count, share = chromium.run(area)
+    assert count == 3 and share > 0.95
+
+
 def test_the_theme_can_be_turned_and_is_kept(chromium: Page, files: dict[str, Path]) -> None:
     chromium.show(files["usual"])
     drawn(chromium)
