@@ -50,7 +50,8 @@ def test_a_sweep_in_a_folder_of_its_own_in_every_format(tmp_path: Path) -> None:
         (("--sweep_id", "../etc"), 2, "not a sweep id"),
         ((), 2, "required: --sweep_id"),
         (("--sweep_id", "abcd1234", "--format", "pdf"), 2, "invalid choice: 'pdf'"),
-        (("--sweep_id", "abcd1234", "--output", "/dev/null/x.html"), 1, "cannot write /dev/null/x.html"),
+        (("--sweep_id", "abcd1234", "--output", "/dev/null/x.html"), 2, "cannot write /dev/null/x.html"),
+        (("--sweep_id", "nosuch12", "--output", "/proc/x/y.html"), 2, "cannot write /proc/x/y.html"),
     ],
 )
 def test_mistakes_are_told_in_one_line(tmp_path: Path, words: tuple[str, ...], code: int, message: str) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 import io
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..errors import SweepError, exit_status
+from ..errors import ConfigError, SweepError, exit_status
 from ..options import Parser
 
 EPILOG = """\
@@ -46,7 +47,8 @@ def make_parser() -> Parser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the command line; returns the exit status: 0, 1 (cannot be written), 2 (wrong usage, no such sweep)."""
+    """Runs the command line; returns the exit status: 0, 1 (it could not be read or written to the end), 2 (wrong usage, no
+    such sweep, a place that cannot be written)."""
     options = make_parser().parse_args(argv)
     return exit_status(lambda: report(options))
 
@@ -57,7 +59,11 @@ def report(options: argparse.Namespace) -> int:
     from .summary import Findings
     from .text import as_csv, as_json, as_markdown
 
+    if options.output is not None:
+        check_place(Path(options.output))
     sweep, folder = read(options)
+    if options.output is None and options.format == "html":
+        check_place((folder or Path.cwd()) / "report.html")
     findings = Findings.of(sweep)
     if options.format != "html":
         text = {"md": as_markdown, "json": as_json, "csv": as_csv}[options.format](findings)
@@ -77,6 +83,20 @@ def report(options: argparse.Namespace) -> int:
     _write(table if table != path.with_suffix(".csv") else path.with_name(f"{path.stem}-trials.csv"), as_csv(findings))
     print(path)
     return 0
+
+
+def check_place(path: Path) -> None:
+    """Sees to it that a file can be written there, and leaves nothing.
+
+    Raises:
+        ConfigError: it cannot.
+    """
+    try:
+        place = path if path.is_dir() else next(folder for folder in path.absolute().parents if folder.exists())
+        with tempfile.TemporaryFile(dir=place):
+            pass
+    except OSError as error:
+        raise ConfigError(f"cannot write {path}: {error.strerror}; --output names another file") from None
 
 
 def _print(text: str) -> None:
