@@ -29,6 +29,7 @@ from .summary import known_records
 from .trainer import TrainerProfile
 
 SEEDS_FILE = "seeds.json"
+SEEDS = 3  # unless --seeds says otherwise
 EPOCHS, SEED = "max_epochs", "seed"  # aliases of a trainer profile that are known here by their meaning
 FORBIDDEN = (
     "sweep_config",
@@ -76,7 +77,7 @@ def train_best_plan(options: argparse.Namespace) -> Plan:
     if profile.overrides != "yacs":
         before, given = _foreign(old.trailing), _foreign(options.trailing)
     words, fixed, notes = _configuration(best, spec, profile, overrides, before, given)
-    seeds = _seeds(int(options.seeds), records, profile, overrides, {**before, **given})
+    seeds = _seeds(int(options.seeds or SEEDS), records, profile, overrides, {**before, **given})
     parameters: dict[str, Any] = {name: {"value": value} for name, value in fixed.items()}
     if seeds:
         parameters[SEED] = {"values": seeds}

@@ -7,7 +7,7 @@ import math
 import os
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
 from .storage_url import URL_VARIABLE
@@ -130,7 +130,7 @@ def make_parser(kind: type[Parser] = Parser) -> Parser:
     found = parser.add_argument_group("what comes of it")
     add = _adder(parser, found)
     add("train-best", metavar="ID", help="train the best configuration of that sweep with several seeds, full epochs")
-    add("seeds", type=positive(int), default=3, metavar="N", help="of --train-best (default: 3)")
+    add("seeds", type=positive(int), metavar="N", help="of --train-best (default: 3)")
     add("log-model", action="store_true", help="log the best trial's best/ as a W&B artifact (offline: for `wandb sync`)")
     add("keep", type=keep, metavar="best|top-N|all|none", help="whose checkpoints stay on disk (default: all)")
 
@@ -211,15 +211,45 @@ def take_storage(options: argparse.Namespace) -> None:
         options.storage = url or None
 
 
+# What must not be empty, as a variable of the shell that is not set makes it.
+NAMING = ("sweep_id", "train_best", "from_sweep", "enqueue", "test_patterns", "sweep_config")
+OF_STATUS = ("status", "watch", "sweep_id", "results_dir", "quiet", "verbose", "storage", "trailing")
+
+
 def contradictions(options: argparse.Namespace) -> list[str]:
     """What options say against each other, and what is wrong with those that nothing else looks at; a line each."""
-    problems = []
+    names = {action.dest: next(iter(action.option_strings), "") for action in make_parser()._actions}
+    empty = [names[name] for name in NAMING if getattr(options, name) in ("", [""])]
+    problems = [f"{name}: is empty; is a variable of the shell not set?" for name in empty]
     if options.verbose and options.quiet:
         problems.append("--verbose, --quiet: say the opposite of each other; leave one out")
     if options.watch and not options.status:
         problems.append("--watch: goes with --status")
+    if options.seeds and options.train_best is None:
+        problems.append("--seeds: goes with --train-best; the search's own is --seed")
+    if options.trainer is not None:
+        from .functions import FUNCTION
+
+        if options.trainer == FUNCTION:
+            problems.append(f"--trainer {FUNCTION}: is a Python function's, which is started from Python, or by its --sweep_id")
+    if options.status:
+        problems += _beside_status(options, names)
     if options.notify is not None:
         from . import notify  # `--help` stays fast
 
         problems += notify.problems(options.notify)
+    return problems
+
+
+def _beside_status(options: argparse.Namespace, names: Mapping[str, str]) -> list[str]:
+    """What `--status` has no use for."""
+    words, problems = options.trailing, []
+    if len(words) == 1:
+        problems.append(f"--status {words[0]}: write --status --sweep_id {words[0]}")
+    elif words:
+        problems.append(f"--status {' '.join(words)}: takes no words; --sweep_id names the sweep")
+    usual = vars(make_parser().parse_args([]))
+    others = [names[key] for key in usual if key not in OF_STATUS and getattr(options, key) != usual[key]]
+    if others:
+        problems.append(f"{', '.join(others)}: --status starts nothing; it goes with --sweep_id, --results_dir and --watch")
     return problems

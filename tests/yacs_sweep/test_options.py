@@ -4,7 +4,7 @@ import shlex
 
 import pytest
 
-from yacs_sweep.options import parse
+from yacs_sweep.options import contradictions, parse
 
 
 def test_both_spellings_of_every_option_of_the_contract() -> None:
@@ -42,3 +42,29 @@ def test_numbers_out_of_range(words: str, capsys: pytest.CaptureFixture[str]) ->
 def test_options_are_not_abbreviated() -> None:
     with pytest.raises(SystemExit):
         parse(["--sweep-conf", "x"])
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("--status k3v9x2ab", "--status k3v9x2ab: write --status --sweep_id k3v9x2ab"),
+        ("--status a b", "--status a b: takes no words"),
+        ("--status --count 3 --sweep-config x", "--sweep-config, --count: --status starts nothing"),
+        ("--seeds 5 --sweep-config x", "--seeds: goes with --train-best"),
+        ("--sweep_id ''", "--sweep_id: is empty"),
+        ("--train-best '' --seeds 5", "--train-best: is empty"),
+        ("--sweep-config ''", "--sweep-config: is empty"),
+        ("--sweep-config x --trainer '(function)'", "--trainer (function): is a Python function's"),
+    ],
+)
+def test_options_that_would_go_unheard_are_told_in_a_line(words: str, told: str) -> None:
+    (line,) = contradictions(parse(shlex.split(words)))
+    assert line.startswith(told)
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["--status", "--status --sweep_id x --watch --results_dir y", "--train-best x --seeds 5", "--sweep-config x --count 3"],
+)
+def test_options_that_go_together_do(words: str) -> None:
+    assert contradictions(parse(words.split())) == []
