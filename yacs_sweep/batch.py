@@ -7,13 +7,13 @@ All of them are checked, then created, before the first trial. The batch is a fo
      "sweeps": [{"sweep_id", "name", "state", "message", "counts", "metric", "best", "dir"}, …]}
 
 A sweep's state is waiting, running, done, ended (`message` says why before its end) or interrupted; its counts, metric
-and best are those of its own summary.json. ``--sweep_id {batch_id}`` goes on with those that are not done.
+and best are those of its own summary.json. ``--sweep_id {batch_id}`` goes on with those that are not done, with
+``--count N`` with all of them.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ from typing import Any
 
 from . import display
 from .errors import ConfigError, SweepError, printable
-from .launch import BATCH, find_bases, new_sweep_id, remember
+from .launch import BATCH, batch_rows, find_bases, new_sweep_id, remember
 from .machine import Machine, machine
 from .notify import at_end
 from .plan import Plan, Problems, make_plan, new_paths, result_bases
@@ -60,7 +60,8 @@ def make_plans(options: argparse.Namespace) -> list[Plan]:
 
 
 def resume_plans(options: argparse.Namespace) -> tuple[SweepPaths, list[dict[str, Any]], list[Plan]]:
-    """The batch `options.sweep_id`: its place, the rows of sweeps that are done, plans to go on with the others.
+    """The batch `options.sweep_id`: its place, the rows of sweeps that are done, plans to go on with the others; with
+    --count, which adds trials to each, with all.
 
     Raises:
         ConfigError: there is no such batch, or a sweep of it cannot go on.
@@ -75,14 +76,12 @@ def resume_plans(options: argparse.Namespace) -> tuple[SweepPaths, list[dict[str
         raise ConfigError(
             f"--sweep_id {batch_id}: no such batch (looked in {looked}; --results_dir names another folder)"
         )
-    sweeps = json.loads(paths.summary.read_text(encoding="utf-8"))["sweeps"]
+    sweeps = batch_rows(paths)
+    done = [row for row in sweeps if row["state"] == DONE and not options.count]
     problems = Problems()
-    open_ = [
-        _with(options, sweep_id=row["sweep_id"], results_dir=row["base"]) for row in sweeps if row["state"] != DONE
-    ]
+    open_ = [_with(options, sweep_id=row["sweep_id"], results_dir=row["base"]) for row in sweeps if row not in done]
     made = [problems.attempt(partial(resume_plan, settings)) for settings in open_]
     problems.end()
-    done = [row for row in sweeps if row["state"] == DONE]
     return paths, done, [plan for plan in made if plan is not None]
 
 
@@ -102,7 +101,8 @@ class Batch:
         outcome, summary = results.outcome, results.summary
         state = "waiting" if results.paths.sweep_id not in self.started else "running"
         if outcome is not None:
-            state = "interrupted" if outcome.interrupted else "ended" if outcome.message else DONE
+            open_ = outcome.interrupted and not results.complete
+            state = "interrupted" if open_ else "ended" if outcome.message else DONE
         return {
             "sweep_id": results.paths.sweep_id,
             "name": results.plan.spec.name,
@@ -126,7 +126,7 @@ class Batch:
         self.started.update(results.paths.sweep_id for results in sweeps)
         self.write()
 
-    def end(self, status: int, interrupted: bool, options: argparse.Namespace) -> int:
+    def end(self, status: int, options: argparse.Namespace) -> int:
         """Writes and shows how the batch ended."""
         self.status = status
         self.write()
@@ -135,7 +135,7 @@ class Batch:
         print(display.batch_table(rows), flush=True)
         print(flush=True)
         say(f"{len(rows)} sweeps; summary in {self.paths.summary}")
-        if interrupted or any(row["state"] != DONE for row in rows):
+        if any(row["state"] != DONE for row in rows):
             config = self.sweeps[0].plan.launch.config_file if self.sweeps else None
             say(f"go on with: {display.command(go_on_with(self.paths.sweep_id, config, options))}")
         return status
@@ -149,7 +149,7 @@ def run_batch(options: argparse.Namespace) -> int:
     if is_batch(options.sweep_id):
         paths, earlier, plans = resume_plans(options)
         if not plans:
-            say(f"every sweep of {paths.sweep_id} is done")
+            say(f"every sweep of {paths.sweep_id} is done; --count N adds more to each")
             return 0
     else:
         plans = make_plans(options)
@@ -173,7 +173,7 @@ def run_batch(options: argparse.Namespace) -> int:
             statuses = _run_groups(batch, groups, here, options)
         interrupted = 130 in statuses
         waiting = any(results.outcome is None for results in sweeps)
-        ending.status = batch.end(130 if interrupted else int(waiting or any(statuses)), interrupted, options)
+        ending.status = batch.end(130 if interrupted else int(waiting or any(statuses)), options)
     return ending.status
 
 

@@ -53,7 +53,7 @@ def train_best_plan(options: argparse.Namespace) -> Plan:
     clash = [f"--{name}" for name in FORBIDDEN if getattr(options, name)]
     if clash:
         raise ConfigError(f"{', '.join(clash)}: --train-best trains what a sweep has found; leave it out")
-    paths = find(options.train_best, options)
+    paths = find(options.train_best, options, "--train-best")
     if paths is None:
         looked = ", ".join(str(base / "sweep") for base in result_bases(options))
         raise ConfigError(

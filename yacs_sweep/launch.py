@@ -118,8 +118,11 @@ def remember(paths: SweepPaths) -> None:
         pass
 
 
-def find_bases(sweep_id: str, bases: list[Path], *, remembered: bool = True) -> list[Path]:
+def find_bases(
+    sweep_id: str, bases: list[Path], option: str = "--sweep_id", *, remembered: bool = True
+) -> list[Path]:
     """Where to look for a sweep: below `bases`, and where it was `remembered` to be unless the user has named a folder.
+    `option`: what names the sweep.
 
     Raises:
         ConfigError: that is no sweep's id.
@@ -127,7 +130,7 @@ def find_bases(sweep_id: str, bases: list[Path], *, remembered: bool = True) -> 
     parts = sweep_id.split("/")
     name = parts[-1]
     if len(parts) > 3 or not all(re.fullmatch(r"\w[\w.-]*", part) for part in parts):
-        raise ConfigError(f"--sweep_id {sweep_id}: not a sweep id; write ID, PROJECT/ID or ENTITY/PROJECT/ID")
+        raise ConfigError(f"{option} {sweep_id}: not a sweep id; write ID, PROJECT/ID or ENTITY/PROJECT/ID")
     candidates = list(bases)
     if remembered:
         with contextlib.suppress(OSError):
@@ -135,10 +138,21 @@ def find_bases(sweep_id: str, bases: list[Path], *, remembered: bool = True) -> 
     return candidates
 
 
-def find_sweep(sweep_id: str, bases: list[Path], *, remembered: bool = True) -> SweepPaths | None:
-    """The folder of an existing sweep; raises as `find_bases` does."""
-    for base in find_bases(sweep_id, bases, remembered=remembered):
+def find_sweep(
+    sweep_id: str, bases: list[Path], option: str = "--sweep_id", *, remembered: bool = True
+) -> SweepPaths | None:
+    """The folder of an existing sweep; raises as `find_bases` does, and when it is several sweeps."""
+    for base in find_bases(sweep_id, bases, option, remembered=remembered):
         paths = SweepPaths(base, sweep_id.split("/")[-1])
         if paths.launch.is_file() and paths.spec.is_file():
             return paths
+        if paths.sweep_id.startswith(BATCH) and paths.summary.is_file():
+            names = ", ".join(str(row["sweep_id"]) for row in batch_rows(paths))
+            raise ConfigError(f"{option} {sweep_id}: is a batch; name one of its sweeps: {names}")
     return None
+
+
+def batch_rows(paths: SweepPaths) -> list[dict[str, Any]]:
+    """The sweeps of a batch, as its summary has them."""
+    rows: list[dict[str, Any]] = json.loads(paths.summary.read_text(encoding="utf-8"))["sweeps"]
+    return rows

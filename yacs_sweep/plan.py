@@ -324,7 +324,7 @@ def read_warm_start(
         problems.found.append(f"--from-sweep: only bayes search learns, this one is {spec.method}; add --method bayes")
     elif options.from_sweep:
         project, entity = spec.project or os.environ.get("WANDB_PROJECT"), spec.entity or os.environ.get("WANDB_ENTITY")
-        find = lambda name: find_sweep(name, result_bases(options))  # noqa: E731
+        find = lambda name: find_sweep(name, result_bases(options), "--from-sweep")  # noqa: E731
         prior = problems.attempt(lambda: read_prior(options.from_sweep, spec, find, (project, entity)))
     if prior is not None:
         notes += (prior[1],)
@@ -358,9 +358,9 @@ def result_bases(options: argparse.Namespace) -> list[Path]:
     return [Path(options.results_dir or DEFAULT_RESULTS_DIR).expanduser().resolve()]
 
 
-def find(sweep_id: str, options: argparse.Namespace) -> SweepPaths | None:
+def find(sweep_id: str, options: argparse.Namespace, option: str = "--sweep_id") -> SweepPaths | None:
     """An existing sweep's folder: below the one the user names, else wherever it is. Raises ConfigError: no sweep's id."""
-    return find_sweep(sweep_id, result_bases(options), remembered=not options.results_dir)
+    return find_sweep(sweep_id, result_bases(options), option, remembered=not options.results_dir)
 
 
 def log_model_problems(wanted: bool, launch: LaunchFile) -> list[str]:

@@ -181,6 +181,13 @@ class Results:
             return None
         return f"{record.name} reached the target: {metric.name} {record.value:.6g} (target {metric.target:g})"
 
+    @property
+    def complete(self) -> bool:
+        """Whether every trial it was asked for is done, however the launch has ended."""
+        records = self.summary.records.values()
+        settled = sum(record.settled for record in records)
+        return settled >= self.plan.launch.target and all(record.state != "running" for record in records)
+
     def update_best(self) -> None:
         """Rewrites best.yml and best/ when another trial is the best; deletes checkpoints that are not to be kept."""
         best = self.summary.best()
@@ -227,7 +234,7 @@ class Results:
             say(f"best: {best.name}, {self.metric} {best.value:.6g} with {display.params_line(best.params)}")
             if not isinstance(self.plan.profile, FunctionProfile):
                 say(f"train with it: {self._typed(self.retrain_command())}")
-        if outcome.interrupted or outcome.message:
+        if outcome.message or (outcome.interrupted and not self.complete):
             say(f"go on with: {self.go_on}")
         status = self.status(outcome)
         return status if outcome.interrupted or not self.log_model else self._log_model(status)

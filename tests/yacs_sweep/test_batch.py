@@ -12,6 +12,10 @@ import pytest
 
 from tests.sweeping import GRID, Ran, environment, start, sweep, write_sweep
 from tests.trainers import kill_all, living, roles, wait_until, write_trainer
+from yacs_sweep import Sweep
+from yacs_sweep.errors import ConfigError
+from yacs_sweep.launch import find_sweep
+from yacs_sweep.results import SweepPaths
 
 OFFLINE = ("--wandb-mode", "disabled", "--controller", "local", "--quiet")
 QUICK = "import time\ntime.sleep(0.1)\nprint('mAP: 1.5%')"
@@ -56,7 +60,12 @@ def test_one_after_another(tmp_path: Path) -> None:
     (first, second, third) = times(ran)
     assert first[1] <= second[0] and second[1] <= third[0]
     again = sweep(tmp_path, "--sweep_id", content["batch_id"], *OFFLINE, trainer=trainer, config=None)
-    assert (again.code, again.out) == (0, f"[sweep] every sweep of {content['batch_id']} is done\n")
+    done = f"[sweep] every sweep of {content['batch_id']} is done; --count N adds more to each\n"
+    assert (again.code, again.out) == (0, done)
+    more = ("--sweep_id", content["batch_id"], *OFFLINE, "--count", "1")
+    again = sweep(tmp_path, *more, trainer=trainer, config=None)
+    assert again.code == 0, again.out + again.err
+    assert [row["counts"] for row in batch(again)["sweeps"]] == [{"finished": 3}] * 3
 
 
 def test_at_the_same_time_they_share_the_workers(tmp_path: Path) -> None:
@@ -130,6 +139,47 @@ def test_an_interrupt_ends_the_whole_batch_which_goes_on_by_its_id(tmp_path: Pat
     content = batch(again)
     assert [row["state"] for row in content["sweeps"]] == ["done", "done"]
     assert content["counts"] == {"finished": 6, "killed": 2}
+
+
+def test_an_interrupt_leaves_a_sweep_done_that_has_nothing_left(tmp_path: Path) -> None:
+    # The first ends while the second's trial runs, which is then interrupted.
+    code = "import time\ntime.sleep(1000 if 'slow' in sys.argv[-1] else 0)\nprint('mAP: 1.5%')"
+    trainer = write_trainer(tmp_path, code)
+    given = [
+        write_sweep(tmp_path, {**GRID, "parameters": {"kind": {"values": [value]}}}, f"{value}.yaml")
+        for value in ("quick", "slow")
+    ]
+    words = (*OFFLINE, "--workers", "2", "--parallel-sweeps")
+    launcher = start(tmp_path, "--sweep-config", *given, *words, trainer=trainer, config=None)
+    assert launcher.stdout is not None
+    said = []
+    for line in launcher.stdout:
+        said.append(line)
+        if "finished" in line:
+            break
+    wait_until(lambda: len(roles(tmp_path).get("child", [])) == 1, 30)
+    launcher.send_signal(signal.SIGINT)
+    rest, _ = launcher.communicate(timeout=20)
+    assert launcher.returncode == 130, rest
+    content = batch(Ran(0, "", "", tmp_path))
+    quick, slow = content["sweeps"]
+    assert (quick["state"], slow["state"]) == ("done", "interrupted")
+    go_on = [line for line in rest.splitlines() if "go on with" in line]
+    assert not any(quick["sweep_id"] in line for line in go_on) and any(slow["sweep_id"] in line for line in go_on)
+    assert any(content["batch_id"] in line for line in go_on)
+
+
+def test_what_takes_one_sweep_names_those_of_a_batch(tmp_path: Path) -> None:
+    paths = SweepPaths(tmp_path, "batch-abc")
+    paths.dir.mkdir(parents=True)
+    paths.summary.write_text(json.dumps({"sweeps": [{"sweep_id": "one1"}, {"sweep_id": "two2"}]}))
+    for option in ("--sweep_id", "--train-best", "--from-sweep"):
+        with pytest.raises(ConfigError, match=f"{option} batch-abc: is a batch; name one of its sweeps: one1, two2"):
+            find_sweep("batch-abc", [tmp_path], option)
+        with pytest.raises(ConfigError, match=f"{option} some/long/path/x: not a sweep id"):
+            find_sweep("some/long/path/x", [tmp_path], option)
+    with pytest.raises(ConfigError, match="is a batch"):
+        Sweep.open("batch-abc", results_dir=tmp_path)
 
 
 def test_an_unknown_batch(tmp_path: Path) -> None:
