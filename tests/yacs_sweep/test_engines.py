@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from tests.sweeping import GRID, ROOT, sweep, write_sweep
+from tests.sweeping import GRID, ROOT, environment, sweep, write_sweep
 from yacs_sweep.engines import engine_settings, launcher_words, problems, shares
 from yacs_sweep.engines import follow as follow_module
 from yacs_sweep.engines.follow import Follower
@@ -37,6 +38,42 @@ def test_a_missing_engine_is_said_before_anything_is_created(tmp_path: Path) -> 
     assert ran.code == 2
     assert "sbatch" in ran.err and len(ran.err.splitlines()) == 1
     assert not ran.sweeps
+
+
+# What Slurm's client says of a question, and of a job.
+SBATCH = """#!/bin/sh
+case "$*" in *--test-only*) {question};; *) {job};; esac
+"""
+
+
+def fake_slurm(folder: Path, question: str, job: str = "echo 7") -> str:
+    """A folder of Slurm's commands for PATH."""
+    for name in ("sbatch", "squeue", "scancel", "scontrol"):
+        program = folder / "bin" / name
+        program.parent.mkdir(exist_ok=True)
+        program.write_text(SBATCH.format(question=question, job=job))
+        program.chmod(0o755)
+    return f"{folder / 'bin'}:{os.environ['PATH']}"
+
+
+def test_a_cluster_that_does_not_answer_leaves_no_sweep(tmp_path: Path) -> None:
+    path = fake_slurm(tmp_path, "echo 'sbatch: error: Unable to contact slurm controller' >&2; exit 1")
+    words = ("--sweep-config", write_sweep(tmp_path, GRID), "--engine", "slurm", "--controller", "local")
+    ran = sweep(tmp_path, *words, env=environment(tmp_path, PATH=path))
+    assert ran.code == 2 and not ran.sweeps
+    (line,) = ran.err.splitlines()
+    assert line == "error: --engine slurm: sbatch would not take it: sbatch: error: Unable to contact slurm controller"
+
+
+def test_a_job_that_has_to_wait_for_its_nodes_is_submitted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    down = "echo 'allocation failure: Requested node configuration is not available' >&2; exit 1"
+    monkeypatch.setenv("PATH", fake_slurm(tmp_path, down))
+    engine = Slurm({}, 15.0)
+    engine.ask(2)
+    assert "Slurm job 7 (1 tasks" in engine.submit([["true"]], {}, SweepPaths(tmp_path, "abc"))
+    monkeypatch.setenv("PATH", fake_slurm(tmp_path, down, "echo 'invalid partition' >&2; exit 1"))
+    with pytest.raises(SweepError, match="sbatch: invalid partition"):
+        engine.submit([["true"]], {}, SweepPaths(tmp_path, "abc"))
 
 
 def test_a_missing_ray_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:

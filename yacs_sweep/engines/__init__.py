@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from ..errors import ConfigError
+from ..functions import FunctionProfile
 from ..results import SweepPaths
 from ..storage_url import URL_VARIABLE, shared
 
@@ -26,6 +27,13 @@ INSTALLED = "import sys; from yacs_sweep.cli import main; sys.exit(main())"
 
 class Engine(Protocol):
     """Starts launchers on machines."""
+
+    def ask(self, agents: int) -> None:
+        """Sees to it that so many launchers would be taken, before there is a sweep.
+
+        Raises:
+            ConfigError: they would not.
+        """
 
     def submit(self, commands: Sequence[Sequence[str]], environment: Mapping[str, str], paths: SweepPaths) -> str:
         """Asks for one launcher a command; returns what they are known by to the user. Does not wait for them.
@@ -54,19 +62,23 @@ def engine_settings(given: Sequence[str]) -> dict[str, str]:
 
 
 def make_engine(options: argparse.Namespace) -> Engine:
-    """The engine of `--engine`; only its own module is imported.
+    """The engine of `--engine`, which has said that it would take the launchers; only its own module is imported.
 
     Raises:
-        ConfigError: it is not installed, or its options are wrong.
+        ConfigError: it is not installed, does not answer, or its options are wrong.
     """
     settings = engine_settings(options.engine_option or ())
+    engine: Engine
     if options.engine == "slurm":
         from .slurm import Slurm
 
-        return Slurm(settings, options.grace)
-    from .ray import Ray
+        engine = Slurm(settings, options.grace)
+    else:
+        from .ray import Ray
 
-    return Ray(settings, options.grace)
+        engine = Ray(settings, options.grace)
+    engine.ask(options.agents or 1)
+    return engine
 
 
 def problems(options: argparse.Namespace, controller: str, storage: str | None) -> list[str]:
@@ -89,8 +101,8 @@ def launcher_words(options: argparse.Namespace, defaults: argparse.Namespace, pa
     words = [sys.executable, *start, "--sweep_id", paths.sweep_id, "--results_dir", str(paths.base)]
     for name in PASSED:
         value = getattr(options, name, None)
-        if value is None or value == getattr(defaults, name, None):
-            continue
+        if value is None or value == getattr(defaults, name, None) or isinstance(value, FunctionProfile):
+            continue  # a function is in the sweep's folder
         option = f"--{name.replace('_', '-')}"
         words += [option] if value is True else [option, str(value)]
     return words

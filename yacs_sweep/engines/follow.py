@@ -133,7 +133,10 @@ def hand_over(
         [[]] * agents if local else [["--count", str(part)] for part in shares(plan.count, agents) if part]
     )
     commands = [[*command, *count] for count in counts]
-    say(engine.submit(commands, environment(plan.storage), paths))
+    try:
+        say(engine.submit(commands, environment(plan.storage), paths))
+    except SweepError as error:
+        raise SweepError(f"{error}; its sweep is there: --sweep_id {paths.sweep_id} goes on with it") from error
     target = plan.launch.target if local else None
     follower = Follower(engine, summary, target=target, grace=options.grace, on_trial=on_trial, say=say, signals=signals)
     return follower.run()

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..errors import ConfigError, SweepError
+from ..errors import ConfigError
 from ..results import SweepPaths
 
 ANSWER = 5.0  # seconds in which an agent that has a bundle says that it stops
@@ -74,11 +74,13 @@ class Ray:
         self._actors: list[Any] = []
         self._tasks: list[Any] = []
 
-    def submit(self, commands: Sequence[Sequence[str]], environment: Mapping[str, str], paths: SweepPaths) -> str:
+    def ask(self, agents: int) -> None:
         try:
             self._ray.init(address=self._address, logging_level="ERROR", ignore_reinit_error=True)
         except (ConnectionError, RuntimeError, ValueError) as error:
-            raise SweepError(f"--engine ray: no cluster at {self._address}: {str(error).splitlines()[0]}") from None
+            raise ConfigError(f"--engine ray: no cluster at {self._address}: {str(error).splitlines()[0]}") from None
+
+    def submit(self, commands: Sequence[Sequence[str]], environment: Mapping[str, str], paths: SweepPaths) -> str:
         # With its text, since the nodes may have no launcher installed, or an older one: only a checkout.
         self._ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
         # One whose node is lost is started again, on another node, as often as need be. (Cancelling a task would be

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -13,6 +14,8 @@ from ..results import SweepPaths
 
 OURS = ("array", "parsable", "wrap", "signal", "requeue", "no-requeue", "open-mode", "export", "chdir", "wait")
 NOTICE = 60  # seconds, beyond the grace period, between the signal and the time limit: Slurm is a minute early or late
+# Why a job cannot start that would be taken all the same: `--test-only` counts what is down now as not there.
+LATER = re.compile(r"not available|inactive|drain|busy|down", re.IGNORECASE)
 
 SCRIPT = """#!/bin/bash
 # One agent of sweep {sweep}. USR1: the time limit is near, so the trial is to write its checkpoint and the task is put
@@ -54,29 +57,47 @@ class Slurm:
         self._settings = wanted
         self.job = ""
 
+    def ask(self, agents: int) -> None:
+        why = self._sbatch(["--test-only", *self._words(agents)], "#!/bin/bash\n", {})[1]
+        if why and not LATER.search(why):
+            raise ConfigError(f"--engine slurm: sbatch would not take it: {why}")
+
     def submit(self, commands: Sequence[Sequence[str]], environment: Mapping[str, str], paths: SweepPaths) -> str:
-        words = ["sbatch", "--parsable", f"--array=0-{len(commands) - 1}", "--requeue", "--open-mode=append"]
-        words += [f"--signal=B:USR1@{self._notice}", f"--chdir={os.getcwd()}", "--export=ALL"]
+        words = ["--parsable", *self._words(len(commands))]
         if "job-name" not in self._settings:
             words.append(f"--job-name=sweep-{paths.sweep_id}")
         if "output" not in self._settings:
             words.append(f"--output={paths.agents}/slurm-%A_%a.out")
-        words += [f"--{key}={value}" if value else f"--{key}" for key, value in self._settings.items()]
         script = SCRIPT.format(sweep=paths.sweep_id, command=_command(commands))
-        done = subprocess.run(
-            words,
-            input=script,
-            env={**os.environ, **environment},
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-        if done.returncode != 0:
-            lines = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
-            raise SweepError(f"sbatch: {lines[-1]}")
-        self.job = done.stdout.strip().partition(";")[0]
+        job, why = self._sbatch(words, script, environment)
+        if why:
+            raise SweepError(f"sbatch: {why}")
+        self.job = job
         return f"Slurm job {self.job} ({len(commands)} tasks; scancel {self.job} ends it)"
+
+    def _words(self, agents: int) -> list[str]:
+        """What the job asks for."""
+        words = [f"--array=0-{agents - 1}", "--requeue", "--open-mode=append", f"--signal=B:USR1@{self._notice}"]
+        words += [f"--chdir={os.getcwd()}", "--export=ALL"]
+        return words + [f"--{key}={value}" if value else f"--{key}" for key, value in self._settings.items()]
+
+    def _sbatch(self, words: Sequence[str], script: str, environment: Mapping[str, str]) -> tuple[str, str]:
+        """The job it names, or why it refuses."""
+        try:
+            done = subprocess.run(
+                ["sbatch", *words],
+                input=script,
+                env={**os.environ, **environment},
+                capture_output=True,
+                text=True,
+                timeout=120,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            return "", "no answer within 120 s"
+        if done.returncode == 0:
+            return done.stdout.strip().partition(";")[0], ""
+        return "", (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]
 
     def alive(self) -> int:
         done = subprocess.run(
