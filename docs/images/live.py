@@ -1,6 +1,6 @@
 """Makes live.svg: runs a sweep on a terminal that exists in memory alone, and draws what is on it at some moment.
 
-    .venv/bin/python docs/images/live.py [--seconds 120] [--size 110x16] [-- ARGUMENTS OF tools/sweep.py]
+    .venv/bin/python docs/images/live.py [--seconds 300] [--size 110x16] [-- ARGUMENTS OF tools/sweep.py]
 
 Nothing in the picture is made up: the sweep is a real one, by default of configs/smoke.yml on the images the project draws.
 """
@@ -13,6 +13,7 @@ import fcntl
 import io
 import os
 import pty
+import re
 import select
 import signal
 import struct
@@ -37,10 +38,11 @@ metric: {name: val/mAP, goal: maximize}
 parameters:
   base_lr: {min: 0.0001, max: 0.003, distribution: log_uniform_values}
   margin: {min: 0.1, max: 0.6}
-  max_epochs: 4
-early_terminate: {type: hyperband, min_iter: 2, eta: 2}
+  max_epochs: 12
+early_terminate: {type: hyperband, min_iter: 3, eta: 2}
 count: 12
 """
+FONT = re.compile(r"\s*@font-face \{[^}]*\}")  # a picture asks no network for anything: the reader's monospace will do
 BRIGHT = {"brightblack": "bright_black", "brown": "yellow", "default": None}
 
 
@@ -76,12 +78,12 @@ def drawn(screen: pyte.Screen, title: str) -> str:
             cell = screen.buffer[row][column]
             text.append(cell.data, Style(color=BRIGHT.get(cell.fg, cell.fg), bold=cell.bold))
         console.print(text, no_wrap=True, crop=True)
-    return console.export_svg(title=title)
+    return FONT.sub("", console.export_svg(title=title))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=120.0, help="from the start of the sweep to the picture")
+    parser.add_argument("--seconds", type=float, default=300.0, help="from the start of the sweep to the picture")
     parser.add_argument("--size", default="110x16", help="columns and rows of the terminal")
     parser.add_argument("arguments", nargs="*", help="of tools/sweep.py, after --")
     options = parser.parse_args()

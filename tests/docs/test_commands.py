@@ -22,6 +22,7 @@ import pytest
 
 from tests.docs.checkout import TOY, Checkout
 from tests.docs.documents import DOCUMENTS, ROOT, TRANSLATED, Command, commands, inline_commands
+from yacs_sweep.results import SweepPaths
 
 OPTIONS: dict[str, Any] = runpy.run_path(str(ROOT / "tools" / "cli_reference.py"))
 CARRIED = re.compile(r"(export|cd|source) ")  # what these do lasts for the rest of the document
@@ -174,7 +175,8 @@ def parse(text: str) -> None:
     if program in checks:
         checks[program](words[1:])
     elif program == "optuna-dashboard":  # not among the requirements, which the text says
-        return
+        path = Path(words[1])  # test_storage.py has Optuna's own class open such a file
+        assert path == SweepPaths(path.parents[2], path.parent.name).journal
     else:
         _script(program, words[1:])
 

@@ -72,3 +72,8 @@ def test_pictures_are_small_and_used() -> None:
     used = {target(document, link)[0] for document in DOCUMENTS for link in links(document)}
     assert pictures and pictures <= used
     assert all(path.stat().st_size < 200_000 for path in pictures)
+
+
+def test_drawn_pictures_ask_no_network_for_anything() -> None:
+    for path in (ROOT / "docs" / "images").glob("*.svg"):
+        assert not re.search(r"(url\(|href=|@import)[\s\"']*https?:", path.read_text(encoding="utf-8")), path.name

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import optuna
 import pytest
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
 
 from tests.sweeping import ROOT
 from yacs_sweep.controllers.storage import JournalLock, open_storage
@@ -41,6 +43,18 @@ def test_a_journal_that_is_one_torn_line_becomes_empty(tmp_path: Path) -> None:
     lock.acquire()
     lock.release()
     assert journal.read_bytes() == b""
+
+
+def test_optunas_own_storage_opens_the_journal_as_its_dashboard_does(tmp_path: Path) -> None:
+    journal = tmp_path / "storage.journal"
+    study = optuna.create_study(storage=open_storage(journal, None), study_name="s", direction="maximize")
+    trial = study.ask()
+    trial.suggest_float("lr", 1e-5, 1e-2, log=True)
+    study.tell(trial, 1.0)
+    own = JournalStorage(JournalFileBackend(str(journal)))
+    (found,) = optuna.get_all_study_summaries(own)
+    assert (found.study_name, found.n_trials) == ("s", 1)
+    assert optuna.load_study(storage=own, study_name="s").best_params.keys() == {"lr"}
 
 
 HOLDER = """
