@@ -97,7 +97,8 @@ class Slurm:
             return "", "no answer within 120 s"
         if done.returncode == 0:
             return done.stdout.strip().partition(";")[0], ""
-        return "", (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]
+        lines = [line for line in done.stderr.strip().splitlines() if not line.startswith("Try ")]
+        return "", (lines or [f"exit status {done.returncode}"])[-1]
 
     def alive(self) -> int:
         done = subprocess.run(
