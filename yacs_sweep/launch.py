@@ -153,6 +153,9 @@ def find_sweep(
 
 
 def batch_rows(paths: SweepPaths) -> list[dict[str, Any]]:
-    """The sweeps of a batch, as its summary has them."""
-    rows: list[dict[str, Any]] = json.loads(paths.summary.read_text(encoding="utf-8"))["sweeps"]
+    """The sweeps of a batch, as its summary has them. Raises ConfigError for a file that is damaged."""
+    try:
+        rows: list[dict[str, Any]] = json.loads(paths.summary.read_text(encoding="utf-8"))["sweeps"]
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise ConfigError(f"{paths.summary}: cannot be read: {one_line(error)}") from error
     return rows
