@@ -1,6 +1,6 @@
 """Makes live.svg: runs a sweep on a terminal that exists in memory alone, and draws what is on it at some moment.
 
-    .venv/bin/python docs/images/live.py [--seconds 300] [--size 110x16] [-- ARGUMENTS OF tools/sweep.py]
+    .venv/bin/python docs/images/live.py [--seconds 400] [--size 124x16] [-- ARGUMENTS OF tools/sweep.py]
 
 Nothing in the picture is made up: the sweep is a real one, by default of configs/smoke.yml on the images the project draws.
 """
@@ -83,8 +83,8 @@ def drawn(screen: pyte.Screen, title: str) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=300.0, help="from the start of the sweep to the picture")
-    parser.add_argument("--size", default="110x16", help="columns and rows of the terminal")
+    parser.add_argument("--seconds", type=float, default=400.0, help="from the start of the sweep to the picture")
+    parser.add_argument("--size", default="124x16", help="columns and rows of the terminal")
     parser.add_argument("arguments", nargs="*", help="of tools/sweep.py, after --")
     options = parser.parse_args()
     columns, rows = map(int, options.size.split("x"))
