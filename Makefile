@@ -14,7 +14,7 @@ chromium:
 	@tools/debian.sh chromedriver chromium chromium-driver
 
 test: setup postgres chromium
-	$(PY) -m pytest
+	$(PY) -m pytest -n 2 --dist loadfile
 
 test-slurm: setup postgres
 	@tools/debian.sh slurmctld slurmctld slurmd slurm-client

@@ -19,7 +19,7 @@ from tests.sweeping import ROOT
 from yacs_sweep.controllers.storage import JournalLock, open_storage
 from yacs_sweep.errors import ConfigError, SweepError
 from yacs_sweep.locks import OwnLock, agent_lives, clear_dead_agents, one_machine
-from yacs_sweep.process import MARKER
+from yacs_sweep.process import MARKER, marked_processes
 
 
 def test_a_torn_line_is_cut_off_by_the_next_writer(tmp_path: Path) -> None:
@@ -103,6 +103,9 @@ def test_what_dead_agents_left_running_is_ended_and_their_locks_go(tmp_path: Pat
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == -signal.SIGKILL
     left = subprocess.Popen(["sleep", "1000"], env={**os.environ, MARKER: f"t{os.getpid()}"}, start_new_session=True)
+    until = time.monotonic() + 5
+    while not marked_processes(f"t{os.getpid()}") and time.monotonic() < until:  # it is there a moment after its start
+        time.sleep(0.01)
     (tmp_path / "ask.lock").touch()  # no agent's
     (tmp_path / "1-abc.lock").write_text("another-machine 17 token\n")  # not ours to judge
     (tmp_path / "2-abc.lock").write_bytes(b"\xff\x00")  # torn
