@@ -15,6 +15,7 @@ from .yaml_reader import did_you_mean
 
 # What the user typed: the command of an installed launcher, or the script of a checkout.
 PROGRAM = "yacs-sweep" if os.path.basename(sys.argv[0]).startswith("yacs-sweep") else "sweep.py"
+COMMAND = ("yacs-sweep",) if PROGRAM == "yacs-sweep" else ("python", "tools/sweep.py")  # as users type it
 
 EPILOG = """\
 examples:

@@ -29,7 +29,7 @@ from .keeping import Keep, Keeper
 from .launch import BATCH, remember, save_spec
 from .locks import one_machine
 from .machine import Machine
-from .options import PROGRAM, make_parser
+from .options import COMMAND, make_parser
 from .plan import Plan, new_paths
 from .presence import present
 from .progress import FailureLimit, Outcome, Search
@@ -120,7 +120,7 @@ def make_job(results: Results, options: argparse.Namespace, preload: str, label:
 
 def go_on_with(sweep_id: str, config_file: str | None, options: argparse.Namespace) -> list[str]:
     """The command that goes on with a sweep, or a batch, on the same workers and within the same limits."""
-    words = [PROGRAM] if PROGRAM == "yacs-sweep" else ["python", "tools/sweep.py"]
+    words = [*COMMAND]
     if config_file:
         words += ["--config_file", os.path.relpath(config_file)]
     words += ["--sweep_id", sweep_id]

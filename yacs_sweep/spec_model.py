@@ -195,19 +195,21 @@ class SweepSpec:
 
         Raises SweepError when no draw satisfies `where`.
         """
-        return self.point_at(self.random_units(seed, number, tried))
+        return self.draw(seed, number, tried)[1]
 
-    def random_units(self, seed: int, number: int, tried: Container[Hashable] = ()) -> dict[str, float]:
-        """That point in the unit cube."""
+    def draw(
+        self, seed: int, number: int, tried: Container[Hashable] = ()
+    ) -> tuple[dict[str, float], dict[str, Any]]:
+        """That point: in the unit cube, and its parameters."""
         source = random.Random(f"{seed}:{number}")
-        repeated: dict[str, float] | None = None
+        repeated: tuple[dict[str, float], dict[str, Any]] | None = None
         for draw in range(_MAX_DRAWS):
             units = {name: source.random() for name in self._names}
             values = self.point_at(units)
             if self.allows(values):
                 if identity(values) not in tried:
-                    return units
-                repeated = repeated or units
+                    return units, values
+                repeated = repeated or (units, values)
             if repeated and draw >= _NEW_DRAWS:
                 return repeated
         if repeated:

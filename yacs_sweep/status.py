@@ -23,7 +23,7 @@ from . import display
 from .errors import ConfigError
 from .launch import find_bases, pointers
 from .login import DEFAULT_HOST, base_url
-from .options import PROGRAM
+from .options import COMMAND
 from .presence import launchers, read
 from .results import ENDED_WELL, SweepPaths, rank
 from .snapshot import Snapshot, head_of, last_change, look
@@ -116,7 +116,7 @@ def who(snapshot: Snapshot) -> Line:
     if snapshot.settled >= snapshot.target and not snapshot.counts.get("running"):
         return [("ended  ", "bold"), ("every trial is done", "")]
     again = (
-        f"{'yacs-sweep' if PROGRAM == 'yacs-sweep' else 'python tools/sweep.py'} --sweep_id {snapshot.paths.sweep_id}"
+        f"{' '.join(COMMAND)} --sweep_id {snapshot.paths.sweep_id}"
     )
     line: Line = [("no launcher is running", "bold red"), (f"  {snapshot.target - snapshot.settled} trials to go", "")]
     if left := snapshot.counts.get("running"):

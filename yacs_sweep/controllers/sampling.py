@@ -240,9 +240,8 @@ class Chooser:
     def random(self, number: int, tried: Container[Hashable] = ()) -> dict[str, Any]:
         """The point random search gives trial `number`; one already tried only where no other is found."""
         self.used = "random"
-        units = self.spec.random_units(self.seed, number, tried)
-        values = self.spec.point_at(units)
-        if identity(values) in tried and not self._told_repeated:
+        units, values = self.spec.draw(self.seed, number, tried)
+        if not self._told_repeated and identity(values) in tried:
             self._told_repeated = True
             self.notes.append("every point of the search has been given out: from here on points repeat")
         return {name: value for name, value in self.space.at(units).items() if name in values}

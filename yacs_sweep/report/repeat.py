@@ -6,10 +6,9 @@ import shlex
 
 from ..command import SWEEP_FILE, names_trainer
 from ..functions import FUNCTION
-from ..options import PROGRAM
+from ..options import COMMAND
 from .data import Sweep
 
-BASE = ("yacs-sweep",) if PROGRAM == "yacs-sweep" else ("python", "tools/sweep.py")
 DEFAULT = "reid"  # the trainer that needs no option, unless the sweep file names another
 
 
@@ -20,7 +19,7 @@ def commands(sweep: Sweep) -> list[tuple[str, str]]:
     if sweep.launch and sweep.folder:
         found.append(_in_python(sweep) if sweep.launch.get("trainer") == FUNCTION else _again(sweep))
     if best is not None and trains_best(sweep):
-        words = [*BASE, "--train-best", sweep.id, "--seeds", "3"]
+        words = [*COMMAND, "--train-best", sweep.id, "--seeds", "3"]
         found.append(("The best configuration with several seeds", shlex.join(words)))
     if best is not None and best.command:
         found.append((f"The best trial ({best.name}) as it was run", shlex.join(map(str, best.command))))
@@ -45,7 +44,7 @@ def _in_python(sweep: Sweep) -> tuple[str, str]:
 
 def _again(sweep: Sweep) -> tuple[str, str]:
     launch = sweep.launch
-    words = [*BASE]
+    words = [*COMMAND]
     own = sweep.spec is not None and names_trainer(sweep.spec)
     trainer = str(launch.get("trainer") or DEFAULT)
     if trainer != SWEEP_FILE and (own or trainer != DEFAULT):
