@@ -349,9 +349,16 @@ def test_three_machines_faults_and_an_outage(tmp_path: Path) -> None:
     server = Postgres(["fsync=off"])
     try:
         server.start()
-        ready = tmp_path / "ready"  # a trial lasts until all machines have one
-        code = f"import time\nwhile not os.path.exists({str(ready)!r}): time.sleep(0.05)\n"
-        code += "time.sleep(0.6)\nprint('mAP: %.6f%%' % float(sys.argv[2].split('=')[1]))"
+        holds = [tmp_path / name for name in ("outage", "kill")]  # a trial that finds one of them says so and waits
+        code = f"""import time
+for hold in {[str(hold) for hold in holds]!r}:
+    if os.path.exists(hold):
+        print('held for the ' + os.path.basename(hold), flush=True)
+    while os.path.exists(hold): time.sleep(0.05)
+time.sleep(0.6)
+print('mAP: %.6f%%' % float(sys.argv[2].split('=')[1]))"""
+        outage, kill = holds
+        outage.touch()
         trainer = write_trainer(tmp_path, code)
         spec = write_sweep(tmp_path, {**SPEC, "count": wanted})
         start = ("--trainer", "trainer.yaml", "--sweep-config", spec)
@@ -363,16 +370,19 @@ def test_three_machines_faults_and_an_outage(tmp_path: Path) -> None:
         ]
         beta, gamma = others
         for machine in others:
-            wait_until(lambda machine=machine: "▶" in machine.text, 120)
-        ready.touch()
+            wait_until(lambda machine=machine: "held for the outage" in machine.text, 120)
+        outage.unlink()
         time.sleep(0.5)
         server.stop()
         time.sleep(4.0)
         server.start()
-        time.sleep(2.0)
+        kill.touch()
+        for machine in others:  # an agent between two trials would lose none
+            wait_until(lambda machine=machine: "held for the kill" in machine.text, 120)
         stopped = gamma.agent()
         os.kill(stopped, signal.SIGSTOP)
         os.kill(beta.agent(), signal.SIGKILL)
+        kill.unlink()
         time.sleep(3 * LEASE)
         os.kill(stopped, signal.SIGCONT)
         machines = [first, *others]
