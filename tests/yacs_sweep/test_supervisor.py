@@ -41,6 +41,14 @@ time.sleep(1000)
 
 
 @pytest.fixture(autouse=True)
+def heard() -> Iterator[None]:
+    """A signal that whoever runs the tests ignores, as nohup does, would be ignored by the launchers too."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.fixture(autouse=True)
 def nothing_stays(tmp_path: Path) -> Iterator[None]:
     yield
     kill_all(tmp_path)
