@@ -168,6 +168,16 @@ def load_profile(name_or_path: str | os.PathLike[str], *, project_root: str | os
     return TrainerProfile(name=name, path=path, reference=reference, **fields)
 
 
+def shortest_reference(reference: str, project_root: Path) -> str:
+    """What a user of that project writes for a profile's `reference`: its name where that finds the file."""
+    outer, colon, file = reference.rpartition(":")
+    try:
+        named = _find(Path(file).stem, project_root)
+    except ConfigError:
+        return reference
+    return f"{outer}{colon}{named.stem}" if named == Path(file) else reference
+
+
 class _Chain:
     """Reads profiles and those they extend. `roots` keeps what a path under a key is relative to."""
 

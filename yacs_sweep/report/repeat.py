@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import shlex
+from pathlib import Path
 
 from ..command import SWEEP_FILE, names_trainer
 from ..functions import FUNCTION
 from ..options import COMMAND
+from ..trainer import shortest_reference
 from .data import Sweep
 
 DEFAULT = "reid"  # the trainer that needs no option, unless the sweep file names another
@@ -46,7 +48,7 @@ def _again(sweep: Sweep) -> tuple[str, str]:
     launch = sweep.launch
     words = [*COMMAND]
     own = sweep.spec is not None and names_trainer(sweep.spec)
-    trainer = str(launch.get("trainer") or DEFAULT)
+    trainer = shortest_reference(str(launch.get("trainer") or DEFAULT), Path(str(launch.get("cwd") or ".")))
     if trainer != SWEEP_FILE and (own or trainer != DEFAULT):
         words += ["--trainer", trainer]
     for key in ("config_file", "python"):

@@ -18,6 +18,7 @@ from yacs_sweep.report import remote, source
 from yacs_sweep.report.data import read_local
 from yacs_sweep.report.repeat import commands
 from yacs_sweep.results import SweepPaths
+from yacs_sweep.trainer import load_profile
 
 
 def launched(base: Path, **changes: Any) -> SweepPaths:
@@ -47,6 +48,18 @@ def test_the_line_has_all_that_the_launch_had(tmp_path: Path) -> None:
     assert (options.sweep_config, options.count, options.seed) == ([f"{paths.dir}/sweep.yaml"], 3, 7)
     assert (options.controller, options.keep, options.wandb_mode) == ("local", "best", "disabled")
     assert options.trailing == list(trailing)
+
+
+def test_a_trainer_with_a_name_is_called_by_it(tmp_path: Path) -> None:
+    own = tmp_path / "configs" / "trainers" / "mine.yaml"
+    own.parent.mkdir(parents=True)
+    own.write_text("command: [x]\n")
+    shipped = {name: load_profile(name, project_root=tmp_path).reference for name in ("reid", "torchrun:reid")}
+    for reference, named in {**{value: key for key, value in shipped.items()}, str(own): "mine"}.items():
+        paths = launched(tmp_path / named, trainer=reference, cwd=str(tmp_path))
+        assert (again(paths)[1].trainer or "reid") == named
+    paths = launched(tmp_path / "elsewhere", trainer=str(own), cwd=str(tmp_path / "log"))
+    assert again(paths)[1].trainer == str(own)
 
 
 def test_what_cannot_be_repeated_is_said(tmp_path: Path) -> None:
