@@ -21,10 +21,11 @@ from .launch import LaunchFile, load_spec_of
 from .login import is_logged_in
 from .overrides import Overrides
 from .placing import check_parameters
-from .plan import Plan, find, keep_problems, read_layout, result_bases
+from .plan import Plan, find, keep_problems, read_layout, storage_wanted
 from .results import SweepPaths, TrialRecord, best_of, to_json, write_atomically
-from .resuming import resumed_trainer
+from .resuming import plan_elsewhere, resumed_trainer
 from .spec import SweepSpec
+from .storage_url import shared
 from .summary import known_records
 from .trainer import TrainerProfile
 
@@ -53,13 +54,7 @@ def train_best_plan(options: argparse.Namespace) -> Plan:
     clash = [f"--{name}" for name in FORBIDDEN if getattr(options, name)]
     if clash:
         raise ConfigError(f"{', '.join(clash)}: --train-best trains what a sweep has found; leave it out")
-    paths = find(options.train_best, options, "--train-best")
-    if paths is None:
-        looked = ", ".join(str(base / "sweep") for base in result_bases(options))
-        raise ConfigError(
-            f"--train-best {options.train_best}: no such sweep (looked in {looked}; --results_dir names another)"
-        )
-    old, spec = LaunchFile.load(paths), load_spec_of(paths)
+    paths, old, spec = _sweep(options)
     if old.trainer == FUNCTION:
         raise ConfigError(
             f"--train-best {options.train_best}: its trainer is a Python function; call that with the best parameters"
@@ -116,22 +111,56 @@ def train_best_plan(options: argparse.Namespace) -> Plan:
     return replace(plan, layout=layout, resumed=where.launch.is_file())
 
 
+def _sweep(options: argparse.Namespace) -> tuple[SweepPaths, LaunchFile, SweepSpec]:
+    """The sweep: its folder, which need not be on this machine, how it was launched, and what it searches.
+
+    Raises:
+        ConfigError: there is none, or none that can be trained here.
+    """
+    paths = find(options.train_best, options, "--train-best")
+    if paths is not None:
+        return paths, LaunchFile.load(paths), load_spec_of(paths)
+    # The words given are for the best alone: what every trial was given is asked for as the sweep has it.
+    asked = argparse.Namespace(**{**vars(options), "sweep_id": options.train_best, "trailing": []})
+    plan = plan_elsewhere(asked, "--train-best", ended_too=True)
+    assert plan.paths is not None
+    return plan.paths, plan.launch, plan.spec
+
+
 def _records(
     options: argparse.Namespace, paths: SweepPaths, old: LaunchFile
 ) -> tuple[list[TrialRecord], tuple[str, ...]]:
     """The sweep's trials, on whichever machine they ran, and a line where some may be missing."""
     here = known_records(paths)
-    if old.controller != "wandb":
-        return here, ()
-    if not is_logged_in():
-        return here, ("not logged in to W&B: trials that other machines ran are not known here",)
+    try:
+        if shared(options.storage or old.storage):
+            there = _in_database(options.storage, old, paths.sweep_id)
+        elif old.controller == "wandb":
+            there = _on_server(options, old, paths.sweep_id)
+        else:
+            return here, ()
+    except SweepError as error:
+        if not paths.launch.is_file():
+            raise
+        return here, (f"{error}: trials that other machines ran may be missing",)
+    own = paths.records()  # of those that ran here their files say more
+    return list({record.id: record for record in (*here, *there, *own)}.values()), ()
+
+
+def _in_database(given: str | None, old: LaunchFile, sweep_id: str) -> list[TrialRecord]:
+    from .joining import SharedSweep
+
+    storage = storage_wanted(given, old)
+    assert storage is not None
+    return SharedSweep(storage, sweep_id).records()
+
+
+def _on_server(options: argparse.Namespace, old: LaunchFile, sweep_id: str) -> list[TrialRecord]:
     from .report.remote import read_remote
 
-    try:
-        there = read_remote(paths.sweep_id, options.project or old.project, options.entity or old.entity)
-    except SweepError as error:
-        return here, (f"W&B cannot be asked ({error}): trials that other machines ran are not known here",)
-    return list({**{record.id: record for record in there.records}, **{record.id: record for record in here}}.values()), ()
+    if not is_logged_in():
+        raise SweepError("not logged in to W&B")
+    return read_remote(sweep_id, options.project or old.project, options.entity or old.entity).records
 
 
 def _configuration(

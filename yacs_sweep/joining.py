@@ -100,18 +100,22 @@ class SharedSweep:
             pass
         return _warm(self.database.describe(change, lease_wanted()).content["warm"])
 
-    def join(self) -> tuple[SweepSpec, LaunchFile]:
-        """What the sweep is. Paths are relative to wherever one is.
+    def join(self, option: str) -> tuple[SweepSpec, LaunchFile]:
+        """What the sweep is that `option` names. Paths are relative to wherever one is.
 
         Raises:
             ConfigError: the database does not know it.
         """
         found = self.database.description() if self.database.exists() else None
         if found is None:
-            raise ConfigError(f"--sweep_id {self.sweep_id}: no such sweep in {masked(self.url)}")
+            raise ConfigError(f"{option} {self.sweep_id}: no such sweep in {masked(self.url)}")
         launch = found.content["launch"]
         spec = SweepSpec.from_dict(yaml.safe_load(found.content["spec"]), f"sweep {self.sweep_id}")
         return spec, LaunchFile(**{**launch, "trailing": tuple(launch["trailing"])})
+
+    def records(self) -> list[TrialRecord]:
+        """The trials of all machines."""
+        return self.database.records() if self.database.exists("yacs_sweep_trials") else []
 
     def settled(self) -> int:
         """Points that have been evaluated, on whatever machine."""
@@ -122,16 +126,18 @@ def _warm(content: Mapping[str, Any]) -> WarmStart:
     return WarmStart(tuple(content["enqueue"]), tuple(Observation(**item) for item in content["prior"]))
 
 
-def joined(options: argparse.Namespace, url: str) -> tuple[argparse.Namespace, SweepSpec, LaunchFile, int]:
-    """What `--sweep_id ID --storage URL` stands for on a machine that has no folder of the sweep: the options as if they
-    had been given here, the sweep, how it was launched, and how many of its trials are done.
+def joined(
+    options: argparse.Namespace, url: str, option: str = "--sweep_id"
+) -> tuple[argparse.Namespace, SweepSpec, LaunchFile, int]:
+    """What `--sweep_id ID --storage URL` (or another `option`) stands for on a machine that has no folder of the sweep: the
+    options as if they had been given here, the sweep, how it was launched, and how many of its trials are done.
 
     Raises:
         ConfigError: the database does not know the sweep, or this machine lacks a file it needs.
     """
     sweep = SharedSweep(url, options.sweep_id.split("/")[-1])
     try:
-        spec, launch = sweep.join()
+        spec, launch = sweep.join(option)
         settled = sweep.settled()
     finally:
         sweep.database.engine.dispose()

@@ -76,14 +76,14 @@ def resume_plan(options: argparse.Namespace) -> Plan:
     assert layout is not None
     paths = find(options.sweep_id, options)
     if paths is None:
-        return _resume_unknown(options)
+        return plan_elsewhere(options)
     old, spec = LaunchFile.load(paths), load_spec_of(paths)
     if options.controller not in ("auto", old.controller):
         raise ConfigError(
             f"--controller {options.controller}: sweep {paths.sweep_id} belongs to the {old.controller} controller"
         )
     owed = old.controller == "wandb" and unsent(paths)
-    remote = _remote(options, old, owed=owed) if old.controller == "wandb" else None
+    remote = _remote(options, old, ended_too=owed) if old.controller == "wandb" else None
     storage = storage_wanted(options.storage, old) if old.controller == "local" else None
     problems.found += engine_problems(options, old.controller, storage)
     problems.found += function_problems(options.trainer, old.trainer, paths)
@@ -167,31 +167,38 @@ def _resumed_trainer(
     )
 
 
-def _remote(options: argparse.Namespace, old: LaunchFile | None, *, owed: bool = False) -> RemoteSweep:
-    """The sweep on the W&B server, which must still take trials, unless rows are `owed` to it."""
+def _remote(
+    options: argparse.Namespace, old: LaunchFile | None, option: str = "--sweep_id", *, ended_too: bool
+) -> RemoteSweep:
+    """The sweep on the W&B server, which must still take trials unless it is wanted `ended_too`."""
     project = options.project or (old.project if old else None) or os.environ.get("WANDB_PROJECT")
     entity = options.entity or (old.entity if old else None) or os.environ.get("WANDB_ENTITY")
-    remote = look_up(options.sweep_id, project, entity)
-    if remote.over and not owed:
+    remote = look_up(options.sweep_id, project, entity, option)
+    if remote.over and not ended_too:
         raise ConfigError(f"--sweep_id {options.sweep_id}: the sweep is {remote.state.lower()} on the W&B server")
     return remote
 
 
-def _resume_unknown(options: argparse.Namespace) -> Plan:
-    """A sweep without a folder here: one that was created on another machine, or with W&B's own tools."""
+def plan_elsewhere(options: argparse.Namespace, option: str = "--sweep_id", *, ended_too: bool = False) -> Plan:
+    """The sweep `options.sweep_id`, which has no folder here: it was created on another machine, or with W&B's own tools.
+
+    Args:
+        option: what the user named it with.
+        ended_too: whether one that takes no more trials will do.
+    """
     looked = ", ".join(str(base / "sweep") for base in result_bases(options))
-    unknown = f"--sweep_id {options.sweep_id}: no such sweep (looked in {looked}; --results_dir names another folder"
+    unknown = f"{option} {options.sweep_id}: no such sweep (looked in {looked}; --results_dir names another folder"
     if options.storage and options.controller != "wandb" and shared(options.storage):
-        return _join(options)
+        return _join(options, option)
     if options.controller == "local" or (options.controller == "auto" and not is_logged_in()):
         raise ConfigError(f"{unknown}; not logged in to W&B)")
-    remote = _remote(options, None)
+    remote = _remote(options, None, option, ended_too=ended_too)
     described = {key: value for key, value in remote.config.items() if key in FROM_SERVER}
     spec = SweepSpec.from_dict(described, f"W&B sweep {remote.id}")
     if options.trainer is None and names_trainer(spec):
         words = shlex.join(spec.command or (str(spec.program),))
         raise ConfigError(
-            f"--sweep_id {options.sweep_id}: what the sweep starts is described on the W&B server, where others can write "
+            f"{option} {options.sweep_id}: what the sweep starts is described on the W&B server, where others can write "
             f"({words[:200]}); --trainer '{SWEEP_FILE}' starts it all the same, --trainer PROFILE another trainer"
         )
     if options.results_dir:
@@ -202,13 +209,13 @@ def _resume_unknown(options: argparse.Namespace) -> Plan:
     return replace(plan, launch=launch, remote=remote, paths=paths, fall_back=False, resumed=True)
 
 
-def _join(options: argparse.Namespace) -> Plan:
+def _join(options: argparse.Namespace, option: str) -> Plan:
     """A sweep in a database, on a machine that has no folder of it."""
     from .joining import joined
 
     storage = storage_wanted(options.storage)
     assert storage is not None
-    given, spec, old, settled = joined(options, storage)
+    given, spec, old, settled = joined(options, storage, option)
     if found := function_problems(options.trainer, old.trainer, None):
         raise ConfigError(found)
     plan = checked_plan(given, spec, "local", ())

@@ -429,6 +429,20 @@ def test_joining_says_what_is_missing(tmp_path: Path, server: Postgres) -> None:
 
 
 @needs_server
+def test_the_best_is_trained_where_only_the_database_knows_the_sweep(tmp_path: Path, server: Postgres) -> None:
+    trainer = write_trainer(tmp_path, "print('mAP: %.6f%%' % float(sys.argv[2].split('=')[1]))")
+    spec = write_sweep(tmp_path, {**SPEC, "count": 3})
+    one = Machine(tmp_path, "one", trainer, "--trainer", "trainer.yaml", "--sweep-config", spec, url=server.url)
+    assert one.process.wait(60) == 0, one.text
+    found = one.summary()["best"]
+    two = Machine(tmp_path, "two", trainer, "--train-best", one.folder().name, "--seeds", "1", url=server.url)
+    assert two.process.wait(60) == 0, two.text
+    assert two.folder().name == f"{one.folder().name}-best"
+    (trained,) = two.summary()["trials"]
+    assert trained["params"] == found["params"], two.text
+
+
+@needs_server
 def test_trials_elsewhere_are_read_once_each(machines: Machines) -> None:
     agent = machines.agent(target=3)
     first, second = ask(agent), None

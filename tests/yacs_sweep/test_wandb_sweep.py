@@ -143,6 +143,26 @@ def test_going_on_with_a_sweep_by_its_id(tmp_path: Path) -> None:
             assert f"--sweep_id {path}: the sweep is {state.lower()} on the W&B server" in refused.err
 
 
+def test_the_best_of_a_sweep_that_only_the_server_knows(tmp_path: Path) -> None:
+    here, there = tmp_path / "here", tmp_path / "there"
+    with start_server() as server:
+        for folder in (here, there):
+            folder.mkdir()
+        ran = sweep(server, here, *new_sweep(here, grid()))
+        assert ran.code == 0, ran.out + ran.err
+        name, found = ran.dir.name, ran.summary["best"]
+        server.control.set_sweep_state(name, "FINISHED")  # which is no reason against it
+        best = sweep(server, there, "--train-best", f"tester/p/{name}", "--seeds", "1", "TOY.NOISE", "0.5")
+        assert best.code == 0, best.out + best.err
+        assert best.dir.name == f"{name}-best" and best.summary["counts"] == {"finished": 1}
+        command = json.loads((best.dir / "trial-0000" / "trial.json").read_text())["command"]
+        assert command[command.index("SOLVER.BASE_LR") + 1] == str(found["params"]["base_lr"])
+        assert command[command.index("TOY.NOISE") + 1] == "0.5"
+        refused = sweep(server, there, "--train-best", "tester/p/nosuch12")
+        assert refused.code == 2
+        assert refused.err.startswith("error: --train-best tester/p/nosuch12: no sweep tester/p/nosuch12 on the W&B")
+
+
 @pytest.mark.parametrize(
     ("path", "reason"),
     [

@@ -70,8 +70,8 @@ def create(spec: SweepSpec, project: str | None, entity: str | None) -> RemoteSw
     return _call({"op": "create", "config": spec.to_wandb(), "project": project, "entity": entity})
 
 
-def look_up(path: str, project: str | None, entity: str | None) -> RemoteSweep:
-    """An existing sweep: `ID`, `PROJECT/ID` or `ENTITY/PROJECT/ID`.
+def look_up(path: str, project: str | None, entity: str | None, option: str = "--sweep_id") -> RemoteSweep:
+    """An existing sweep: `ID`, `PROJECT/ID` or `ENTITY/PROJECT/ID`, as the user gave it to `option`.
 
     Raises:
         WandbUnavailable: no server, or no access.
@@ -79,9 +79,9 @@ def look_up(path: str, project: str | None, entity: str | None) -> RemoteSweep:
     """
     parts = path.split("/")
     if len(parts) > 3 or not all(parts):
-        raise ConfigError(f"--sweep_id {path}: write ID, PROJECT/ID or ENTITY/PROJECT/ID")
+        raise ConfigError(f"{option} {path}: write ID, PROJECT/ID or ENTITY/PROJECT/ID")
     names = dict(zip(("id", "project", "entity"), reversed(parts), strict=False))
-    return _call({"op": "look_up", "project": project, "entity": entity, "path": path, **names})
+    return _call({"op": "look_up", "project": project, "entity": entity, "path": path, "option": option, **names})
 
 
 def _call(request: dict[str, Any]) -> RemoteSweep:
@@ -174,7 +174,7 @@ def _answer(request: dict[str, Any]) -> dict[str, Any]:
     entity = request["entity"] or default_entity
     project = request["project"] or "uncategorized"
     if request["op"] == "look_up":
-        return _look_up(api, entity, project, request["id"], request["path"])
+        return _look_up(api, entity, project, request["id"], request["path"], request["option"])
     return _create(api, entity, project, request["config"])
 
 
@@ -182,7 +182,7 @@ def _unavailable(error: BaseException, more: str = "") -> dict[str, Any]:
     return {"unavailable": f"W&B at {without_password(base_url())} cannot be used: {reason_of(error)}{more}"}
 
 
-def _look_up(api: Any, entity: str, project: str, sweep_id: str, given: str) -> dict[str, Any]:
+def _look_up(api: Any, entity: str, project: str, sweep_id: str, given: str, option: str) -> dict[str, Any]:
     import wandb
 
     try:
@@ -193,7 +193,7 @@ def _look_up(api: Any, entity: str, project: str, sweep_id: str, given: str) -> 
             return _unavailable(error)
         why = "" if "Could not find" in reason else f" ({reason})"
         hint = "" if given.count("/") == 2 else "; of another project or entity: write ENTITY/PROJECT/ID"
-        return {"error": f"--sweep_id {given}: no sweep {entity}/{project}/{sweep_id} on the W&B server{why}{hint}"}
+        return {"error": f"{option} {given}: no sweep {entity}/{project}/{sweep_id} on the W&B server{why}{hint}"}
 
 
 def _sweep(sweep: Any, note: str = "") -> dict[str, Any]:
