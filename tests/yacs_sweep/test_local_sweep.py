@@ -40,6 +40,7 @@ def test_example_sweep(tmp_path: Path) -> None:
     assert [trial["state"] for trial in summary["trials"]] == ["finished"] * 3
     best = max(summary["trials"], key=lambda trial: trial["value"])
     assert summary["best"]["value"] == best["value"] > 0
+    echoed = "".join(line for line in ran.out.splitlines(keepends=True) if not line.startswith("[sweep] "))
     for trial in summary["trials"]:
         rows = ran.rows(trial["name"])
         # 2 epochs × (4 training lines + 1 validation block): ten rows printed are ten rows logged.
@@ -48,7 +49,7 @@ def test_example_sweep(tmp_path: Path) -> None:
         assert [row["epoch"] for row in rows] == [1] * 5 + [2] * 5
         assert trial["value"] == rows[-1]["val/mAP"]
         log = (ran.dir / trial["name"] / "stdout.log").read_text()
-        assert log in ran.out  # echoed as it came
+        assert log in echoed  # as it came
         words = trial["command"]
         lr, decay = trial["params"]["base_lr"], trial["params"]["weight_decay"]
         assert words[words.index("SOLVER.BASE_LR") + 1] == repr(lr)
