@@ -23,7 +23,7 @@ from .overrides import Overrides
 from .placing import check_parameters
 from .plan import Plan, find, keep_problems, read_layout, storage_wanted
 from .results import SweepPaths, TrialRecord, best_of, to_json, write_atomically
-from .resuming import plan_elsewhere, resumed_trainer
+from .resuming import known_sweep, plan_elsewhere, resumed_trainer, storage_given
 from .spec import SweepSpec
 from .storage_url import shared
 from .summary import known_records
@@ -95,6 +95,7 @@ def train_best_plan(options: argparse.Namespace) -> Plan:
         wandb_mode=mode,
         target=max(1, len(seeds)),
         keep=options.keep or "all",
+        search=small.fingerprint,
     )
     if problems := keep_problems(launch.keep, profile):
         raise ConfigError(problems)
@@ -119,7 +120,7 @@ def _sweep(options: argparse.Namespace) -> tuple[SweepPaths, LaunchFile, SweepSp
     """
     paths = find(options.train_best, options, "--train-best")
     if paths is not None:
-        return paths, LaunchFile.load(paths), load_spec_of(paths)
+        return paths, *known_sweep(paths)
     # The words given are for the best alone: what every trial was given is asked for as the sweep has it.
     asked = argparse.Namespace(**{**vars(options), "sweep_id": options.train_best, "trailing": []})
     plan = plan_elsewhere(asked, "--train-best", ended_too=True)
@@ -133,8 +134,9 @@ def _records(
     """The sweep's trials, on whichever machine they ran, and a line where some may be missing."""
     here = known_records(paths)
     try:
-        if shared(options.storage or old.storage):
-            there = _in_database(options.storage, old, paths.sweep_id)
+        given = storage_given(options, old)
+        if shared(given or old.storage):
+            there = _in_database(given, old, paths.sweep_id)
         elif old.controller == "wandb":
             there = _on_server(options, old, paths.sweep_id)
         else:

@@ -24,6 +24,7 @@ from .controllers.database import (
     make_engine,
     masked,
     outage_wanted,
+    url_of,
 )
 from .errors import ConfigError
 from .launch import LaunchFile
@@ -42,7 +43,7 @@ def storage_of(given: str | None, old: LaunchFile | None = None) -> str | None:
     Raises:
         ConfigError: it cannot be used, or its password is missing.
     """
-    url = given or (old.storage if old else None)
+    url = located(given, Path.cwd()) if given else located(old.storage, Path(old.cwd)) if old and old.storage else None
     if url is None:
         return None
     if MASK in url:
@@ -55,6 +56,15 @@ def storage_of(given: str | None, old: LaunchFile | None = None) -> str | None:
         outage_wanted()
     check(url)
     return url
+
+
+def located(url: str, cwd: Path) -> str:
+    """The URL, a file in it absolute: agents, and whoever goes on with the sweep, may be in other folders."""
+    found = url_of(url)
+    name = found.database
+    if found.get_backend_name() != "sqlite" or not name or name == ":memory:" or name.startswith("file:"):
+        return url
+    return found.set(database=str((cwd / name).resolve())).render_as_string(hide_password=False)
 
 
 def _portable(path: str | None, cwd: str) -> str | None:

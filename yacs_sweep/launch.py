@@ -47,6 +47,7 @@ class LaunchFile:
     cwd: str  # where the launcher was started
     target: int  # trials the sweep has when the last launch has ended as it was asked to
     keep: str = "all"  # whose checkpoints stay: `keeping.Keep`
+    search: str | None = None  # `SweepSpec.fingerprint` of what trials were given out by
 
     def save(self, paths: SweepPaths) -> None:
         write_atomically(paths.launch, to_json(dataclasses.asdict(self), indent=1) + "\n")

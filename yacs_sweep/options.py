@@ -208,8 +208,9 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
 def take_storage(options: argparse.Namespace) -> None:
     """The database that the environment names. It is taken out, since trials inherit that: it may hold a password."""
     url = os.environ.pop(URL_VARIABLE, None)
-    if options.storage is None and options.controller != "wandb":
-        options.storage = url or None
+    options.storage_of_environment = options.storage is None and bool(url) and options.controller != "wandb"
+    if options.storage_of_environment:
+        options.storage = url
 
 
 # What must not be empty, as a variable of the shell that is not set makes it.

@@ -288,6 +288,7 @@ def checked_plan(options: argparse.Namespace, known: SweepSpec | None, controlle
         cwd=str(Path.cwd()),
         target=capped(int(options.count) if options.count else spec.default_count, spec.run_cap),
         keep=options.keep or "all",
+        search=spec.fingerprint,
     )
     fall_back = options.controller == "auto"
     notes += (*learned, *cap_note(spec, options.count, 0), *layout_notes(layout))

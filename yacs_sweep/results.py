@@ -184,11 +184,16 @@ class SweepPaths:
 
     def records(self) -> Iterator[TrialRecord]:
         """Every readable trial.json, in order of the trials' numbers."""
-        found = []
-        for path in self.dir.glob("*/trial.json"):
-            with contextlib.suppress(OSError, ValueError, TypeError):
-                found.append(TrialRecord.load(path))
+        found = [record for _, record in self.scan() if record is not None]
         return iter(sorted(found, key=lambda record: (record.number, record.started)))
+
+    def scan(self) -> Iterator[tuple[Path, TrialRecord | None]]:
+        """Every trial.json, and what is in it unless it is damaged."""
+        for path in self.dir.glob("*/trial.json"):
+            record = None
+            with contextlib.suppress(OSError, ValueError, TypeError):
+                record = TrialRecord.load(path)
+            yield path, record
 
 
 @dataclass

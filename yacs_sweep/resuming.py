@@ -77,14 +77,14 @@ def resume_plan(options: argparse.Namespace) -> Plan:
     paths = find(options.sweep_id, options)
     if paths is None:
         return plan_elsewhere(options)
-    old, spec = LaunchFile.load(paths), load_spec_of(paths)
+    old, spec = known_sweep(paths)
     if options.controller not in ("auto", old.controller):
         raise ConfigError(
             f"--controller {options.controller}: sweep {paths.sweep_id} belongs to the {old.controller} controller"
         )
     owed = old.controller == "wandb" and unsent(paths)
     remote = _remote(options, old, ended_too=owed) if old.controller == "wandb" else None
-    storage = storage_wanted(options.storage, old) if old.controller == "local" else None
+    storage = _storage(options, old, paths) if old.controller == "local" else None
     problems.found += engine_problems(options, old.controller, storage)
     problems.found += function_problems(options.trainer, old.trainer, paths)
     trainer, config, python = _resumed_trainer(problems, options, old, spec)
@@ -93,7 +93,9 @@ def resume_plan(options: argparse.Namespace) -> Plan:
     profile, overrides, words, values = trainer
     problems.found += check_parameters(spec, overrides) + keep_problems(options.keep, profile)
     problems.end()
-    settled = sum(record.settled for record in paths.records())
+    found = list(paths.scan())
+    damaged = [f"{path}: cannot be read; its trial is missing" for path, record in found if record is None]
+    settled = sum(record.settled for _, record in found if record is not None)
     if storage is not None and shared(storage):
         from .joining import SharedSweep
 
@@ -114,7 +116,7 @@ def resume_plan(options: argparse.Namespace) -> Plan:
         trailing=tuple(words),
         storage=masked(storage),
         wandb_mode=options.wandb_mode or old.wandb_mode,
-        target=settled + count,
+        target=max(old.target, settled + count),  # of what was asked for, nothing is forgotten
         keep=options.keep or old.keep,
     )
     if options.optimize:
@@ -124,9 +126,48 @@ def resume_plan(options: argparse.Namespace) -> Plan:
         going_on = (
             f"the sweep is {remote.state.lower()} on the W&B server, which lacks rows of some trials: they are sent"
         )
-    notes = (going_on, *learned, *cap_note(spec, options.count, settled), *layout_notes(layout))
+    notes = (going_on, *damaged, *learned, *cap_note(spec, options.count, settled), *layout_notes(layout))
     plan = Plan(spec, launch, profile, overrides, values, count, paths=paths, remote=remote, notes=notes)
     return replace(plan, warm=warm, storage=storage, layout=layout, resumed=True)
+
+
+def known_sweep(paths: SweepPaths) -> tuple[LaunchFile, SweepSpec]:
+    """How a sweep was launched, and what it searches. Its trials start where it was launched, or here where that folder
+    is gone (a project that was moved).
+
+    Raises:
+        ConfigError: a file is damaged, or the search has been changed.
+    """
+    old, spec = LaunchFile.load(paths), load_spec_of(paths)
+    if old.search not in (None, spec.fingerprint):
+        raise ConfigError(
+            f"{paths.spec}: its method, parameters or conditions were changed after trials had been given out by them; "
+            "undo that, or start a new sweep"
+        )
+    return (old if Path(old.cwd).is_dir() else replace(old, cwd=str(Path.cwd()))), spec
+
+
+def storage_given(options: argparse.Namespace, old: LaunchFile) -> str | None:
+    """The storage the user means for a sweep that is there; what the environment names is meant for others, too."""
+    return None if options.storage_of_environment and not shared(old.storage) else options.storage
+
+
+def _storage(options: argparse.Namespace, old: LaunchFile, paths: SweepPaths) -> str | None:
+    """The URL of the storage a sweep goes on with. Another file or database of this machine learns of its trials from
+    their folders; one of many machines would not.
+
+    Raises:
+        ConfigError: it is not the sweep's.
+    """
+    given = storage_given(options, old)
+    if given is not None and shared(given) != shared(old.storage):
+        raise ConfigError(f"--storage: sweep {paths.sweep_id} is kept in {old.storage or paths.journal}; leave it out")
+    storage = storage_wanted(given, old)
+    if storage is not None and shared(storage):
+        from .joining import SharedSweep
+
+        SharedSweep(storage, paths.sweep_id).join("--sweep_id")
+    return storage
 
 
 def target_reached(spec: SweepSpec, paths: SweepPaths) -> bool:
@@ -157,11 +198,13 @@ def _resumed_trainer(
     config = old.config_file
     if options.config_file is not None:
         config = problems.attempt(lambda: config_file(options, None)) or config
+    elif config is not None and not Path(config).is_file():
+        problems.found.append(f"--config_file: the sweep's is {config}, which is not there; give --config_file FILE")
     python = problems.attempt(lambda: interpreter(options.python)) or old.python
     words = options.trailing or list(old.trailing)
     trainer = options.trainer if isinstance(options.trainer, FunctionProfile) else old.trainer
     return (
-        trainer_wanted(problems, lambda: trainer_of(trainer, spec, Path.cwd()), python, config, words),
+        trainer_wanted(problems, lambda: trainer_of(trainer, spec, Path(old.cwd)), python, config, words),
         config,
         python,
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import random
 from collections.abc import Container, Hashable, Mapping
 from dataclasses import dataclass, field
@@ -179,6 +181,12 @@ class SweepSpec:
             return self.count
         count = self.grid_size if self.grid_size is not None else self.run_cap or DEFAULT_COUNT
         return min(count, self.run_cap) if self.run_cap else count
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Changes with what points trials are given."""
+        described = {key: value for key, value in self.to_dict().items() if key in ("method", "parameters", "where")}
+        return hashlib.sha256(json.dumps(described, default=str).encode()).hexdigest()[:16]
 
     @property
     def grid_size(self) -> int | None:

@@ -18,7 +18,8 @@ from optuna.trial import Trial, TrialState
 
 from tests.sweeping import start, sweep, write_sweep
 from tests.trainers import kill_all, living, write_trainer
-from yacs_sweep.controllers.local import AGAIN, LocalController
+from yacs_sweep.controllers.attributes import AGAIN
+from yacs_sweep.controllers.local import LocalController
 from yacs_sweep.locks import OwnLock
 from yacs_sweep.results import SweepPaths, TrialRecord
 from yacs_sweep.spec import SweepSpec

@@ -24,8 +24,9 @@ from tests.postgres import PASSWORD, Postgres, programs
 from tests.sweeping import SWEEP, environment, write_sweep
 from tests.trainers import kill_all, living, roles, wait_until, write_trainer
 from yacs_sweep.controllers import database
+from yacs_sweep.controllers.attributes import VOID
 from yacs_sweep.controllers.ledger import Shared
-from yacs_sweep.controllers.local import VOID, LocalController
+from yacs_sweep.controllers.local import LocalController
 from yacs_sweep.errors import ConfigError
 from yacs_sweep.joining import Elsewhere, SharedSweep
 from yacs_sweep.launch import LaunchFile

@@ -19,24 +19,18 @@ from ..spec_model import SweepSpec
 from ..storage_url import shared
 from ..trial import Assignment
 from ..warm_start import WarmStart
+from .attributes import AGAIN, ATTRIBUTE, END, ENQUEUED, LOST, RETRY_OF, SETTLED, VOID
 from .base import Turn
 from .ledger import Folder, LeaseTaken, Ledger, Shared
 from .local_hooks import LocalHooks
-from .sampling import END, MAX_DRAWS, Chooser
+from .restoring import restore
+from .sampling import MAX_DRAWS, Chooser
 from .space import Completer, Space
 from .stopping import StoppingRule, make_rule
 from .storage import Embedded, changed_trials
 
-# What of a trial the storage keeps beside Optuna's own fields.
-ATTRIBUTE = "trial"
-AGAIN = "again"  # the trial whose point this one tries again
-RETRY_OF = "retry_of"  # the same, of trials that ran: there is something to go on from
-SETTLED = "settled"  # whether the trial's point counts as evaluated (`TrialRecord.settled`)
-LOST = "lost"  # how often that point has been lost with an agent
-VOID = "void"  # not a trial: its number was given out twice, or its point breaks a condition
 RECORDER_GRACE = 60.0  # seconds W&B gets, when the agent leaves, to take what it has not taken yet
 LOOK = 1.0  # seconds between two looks at trials of other agents, when there is nothing else to do
-ENQUEUED = "enqueued"  # of the study: how many of the user's points it was given
 
 
 class LocalController:
@@ -93,6 +87,8 @@ class LocalController:
         self._forget()
         self.rule: StoppingRule | None = make_rule(self.study, self.spec)
         with self.ledger.exclusively():
+            if isinstance(self.ledger, Folder):
+                restore(self.study, self.paths, self.space, self.spec, points)
             self._enqueue(points)
             self.ledger.look_around()
             return self.recover()

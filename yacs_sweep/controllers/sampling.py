@@ -28,6 +28,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from ..parameter import identity
 from ..spec_model import Metric, SweepSpec
 from ..warm_start import Observation
+from .attributes import END, INDEX
 from .space import Space
 
 STARTUP = 10  # observations before a model is asked; until then bayes draws what random search would
@@ -40,10 +41,6 @@ BUDGET_SHARE = 0.05  # or this share of the median trial, whichever is larger
 BUDGET_MAX = 16.0  # seconds: agents ask in turn, and one that waits for minutes would be taken for hung
 BUDGET_STEP = 4.0  # budgets are rounded down to a power of it, so that trials of slightly other length change nothing
 RECENT = 25  # finished trials whose median time counts
-
-# Of a trial in the storage: how it ended (Optuna's FAIL says too little) and its place in the grid.
-END = "end"
-INDEX = "index"
 
 
 def budget(median_trial: float) -> float:
