@@ -7,13 +7,13 @@ import os
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from pathlib import Path
 
+from .attempt import child_environment
 from .cores import THREADS, cgroup_quota, shares, threads_each, usable_cores
 from .places import Layout, Places
 from .plan import Plan
 from .preloading import preloading
 from .progress import Search
 from .supervisor import Supervisor
-from .trial import child_environment
 
 
 class Machine:

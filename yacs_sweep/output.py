@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from .echo import Echo
+from .growing import GrowingFile
 from .parsing import Row
 from .results import TrialPaths
 
@@ -30,13 +31,13 @@ class Output:
     def __init__(self, paths: TrialPaths, parser: Parser, on_row: Callable[[Mapping[str, Any]], None]) -> None:
         self.parser, self.on_row = parser, on_row
         self.tail = b""
-        self._log = os.open(paths.stdout, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        self.log = GrowingFile(paths.stdout)
         self.echo: Echo | None = None
 
     def write(self, data: bytes) -> None:
         view = memoryview(data)
         while view:
-            view = view[os.write(self._log, view) :]
+            view = view[os.write(self.log.descriptor, view) :]
         if self.echo is not None:
             self.echo.write(data)
         self.tail = (self.tail + data)[-TAIL_BYTES:]
@@ -53,7 +54,7 @@ class Output:
             for row in self.parser.close():
                 self.on_row(row)
         finally:
-            os.close(self._log)
+            self.log.close()
 
     @property
     def text(self) -> str:

@@ -9,26 +9,24 @@ W&B says how many rows it has, and gets the others. So a run may be opened again
 from __future__ import annotations
 
 import contextlib
-import itertools
-import json
 import queue
 import shlex
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from . import wandb_client
 from .objective import Objective
-from .results import SweepPaths, TrialPaths, TrialRecord, number
+from .results import SweepPaths, TrialPaths, TrialRecord
 from .wandb_client import OUTAGE, Transport, bounded, reason_of
+from .wandb_rows import Rows
 
 FIRST_RETRY, RETRY = 0.5, min(10.0, OUTAGE / 10)  # seconds between two attempts to open a run; doubled up to the second
 INIT_TIMEOUT = min(60.0, OUTAGE)  # seconds the client tries to open a run
 LOOK = 1.0  # seconds between two looks for new rows: what they cost is mostly waking up for them
-TOGETHER = 1000  # rows handed over to the client's service process at once
 SETTLE = 0.5  # seconds between two questions whether the server has closed the run
 SETTLE_TRIES = 4
 KILLED, PREEMPTED = 255, 143  # exit codes: W&B shows the first as "killed"; the second is a shell's for SIGTERM
@@ -146,9 +144,16 @@ class Run:
                     self._attempt(folder, "offline", transport)
         finally:
             self._opened.set()
-            if self.error is None and self._paths is not None:
-                (self._paths.dir / UNSENT).unlink(missing_ok=True)
+            if self._paths is not None:
+                self._mark(self._paths.dir / UNSENT)
             self._done.set()
+
+    def _mark(self, path: Path) -> None:
+        with contextlib.suppress(OSError):
+            if self.error is None:
+                path.unlink(missing_ok=True)
+            elif self.identity.mode == "online":
+                path.touch()  # again: a trainer may have cleared the folder
 
     def _out_of_time(self) -> bool:
         return self.record is not None and time.monotonic() > self._ended + OUTAGE
@@ -233,13 +238,15 @@ class Run:
         axes = self.axes
         objective = Objective(axes.metric, axes.goal, axes.optimize)
         define(run, axes)
-        offset, told, preempting = 0, None, False
+        rows: Rows | None = None
+        told, preempting = None, False
         while True:
             record = self.record
             self._changed.clear()
             with bounded(wandb_client.CALL_TIMEOUT):
                 if self._paths is not None:
-                    offset = copy_rows(self._paths.metrics, offset, run, objective)
+                    rows = rows or Rows(self._paths.metrics)
+                    rows.copy(run, objective)
                 if axes.optimize == "best" and axes.metric is not None and objective.best != told:
                     told = run.summary[axes.metric] = objective.best
                 if not preempting and self.preempted():
@@ -258,69 +265,6 @@ def define(run: Any, axes: Axes) -> None:
     run.define_metric("*", step_metric=axes.axis)
     if axes.metric is not None and axes.optimize == "best":  # written by us; W&B would put {"max": …} in its place
         run.define_metric(axes.metric, step_metric=axes.axis, summary="none")
-
-
-def copy_rows(path: Path, offset: int, run: Any, objective: Objective) -> int:
-    """Logs the whole lines from byte `offset` on whose step is new to the run; returns where they end."""
-    with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
-        file.seek(offset)
-        while lines := list(itertools.islice(file, TOGETHER)):
-            rows: list[tuple[int, dict[str, Any]]] = []
-            for line in lines:
-                if not line.endswith(b"\n"):
-                    break
-                offset += len(line)
-                try:
-                    row = {key: number(value) for key, value in json.loads(line).items()}
-                    step = int(row.pop("step"))
-                except (ValueError, AttributeError, KeyError, TypeError):
-                    continue  # what a killed writer left
-                objective.see(row)
-                if step >= run.starting_step:
-                    rows.append((step, row))
-            log_rows(run, rows)
-            if not line.endswith(b"\n"):
-                break
-    return offset
-
-
-def log_rows(run: Any, rows: Sequence[tuple[int, Mapping[str, Any]]]) -> None:
-    """Does what ``run.log(row, step=step, commit=True)`` does for each row, in one go.
-
-    `run.log` looks at each value for media and at each call for threads and forks, wakes the client's own thread for
-    every row and waits for it: many times what the row costs. Here the same messages are made with the client's own
-    encoding of values, and handed over to its service process at once; tests/yacs_sweep/test_recorder.py compares
-    the two, since nothing else holds this together when the client changes. When it fails, some rows have not been
-    sent; they are on disk, and the run is opened again.
-    """
-    if not rows:
-        return
-    from wandb.proto import wandb_server_pb2
-    from wandb.sdk.interface.history_value import set_history_value
-
-    spb: Any = wandb_server_pb2  # its names come from one of several modules, which no type checker follows
-    interface = run._interface
-    encoding = run.settings.x_history_value_encoding.split(",")
-    form = {"json_form": "json" in encoding, "typed_form": "typed" in encoding}
-    requests = []
-    for step, row in rows:
-        request = spb.ServerRequest()
-        interface._assign(request.record_publish)
-        history = request.record_publish.request.partial_history
-        for key, value in ({"_timestamp": time.time()} | dict(row)).items():
-            if key != "_step":  # the row's own number, whatever the trainer says
-                item = history.item.add()
-                item.key = key
-                set_history_value(item, value, **form)
-        history.step.num = step
-        history.action.flush = True
-        requests.append(request)
-
-    async def send() -> None:
-        for request in requests:
-            await interface._client.publish(request)
-
-    interface._asyncer.run(send)
 
 
 class Recorder:

@@ -22,6 +22,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from .growing import GrowingFile
+
 PART_AGE = 60.0  # seconds after which a half-written file belongs to nobody any more
 LINK_FROM = 1 << 20  # bytes from which on a retried trial's files are linked, not copied
 STATES = ("running", "finished", "stopped", "failed", "killed", "lost")
@@ -292,16 +294,16 @@ class MetricsFile:
         """`first_step` is the first row's step in a new file."""
         step = _repair(path) if path.exists() else -1
         self.step = first_step - 1 if step < 0 else step
-        self._descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        self.file = GrowingFile(path)
 
     def append(self, row: Mapping[str, Any]) -> int:
         """Writes the row; returns its step."""
         self.step += 1
-        append(self._descriptor, (to_json({"step": self.step, **row}) + "\n").encode())
+        append(self.file.descriptor, (to_json({"step": self.step, **row}) + "\n").encode())
         return self.step
 
     def close(self) -> None:
-        os.close(self._descriptor)
+        self.file.close()
 
 
 def _repair(path: Path) -> int:

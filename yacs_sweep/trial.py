@@ -4,36 +4,28 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import os
 import signal
 import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from .attempt import Attempt
 from .echo import Echo
 from .environment import git_commit
 from .errors import SweepError
 from .gpu import FreeGround
-from .guard import descendants
-from .metric_files import FOREIGN_ROWS, foreign_rows
-from .near_misses import explain, sample
-from .objective import Objective
-from .output import Output
 from .overrides import Overrides
 from .preloading import Guards
-from .process import Exit, Guard, GuardLost, Limits, StartError, Stop, run_child, without_wandb
-from .readings import Readings
-from .reasons import Verdict, classify, oom_kills, requested
+from .process import Limits, Stop
+from .reasons import Verdict, requested
 from .results import (
-    MetricsFile,
     SweepPaths,
     TrialPaths,
     TrialRecord,
     folder_name,
     inherit_files,
-    read_metrics,
     utc_now,
 )
 from .trainer import TrainerProfile
@@ -42,7 +34,6 @@ from .trainer import TrainerProfile
 # be the last to get it.
 SIGNALLED = (-signal.SIGTERM, 128 + signal.SIGTERM, -signal.SIGINT, 128 + signal.SIGINT)
 SIGNALLED_WAIT = 1.0  # seconds in which it must have come
-STOP_GRACE = 2.0  # seconds a trial that is given up gets between SIGTERM and SIGKILL
 
 
 class DiskFull(SweepError):
@@ -101,23 +92,6 @@ class Launch:
     gpu_wait: float = 30.0  # for the memory of an ended trial to be free
 
 
-def child_environment(
-    profile_env: Mapping[str, str], parent: Mapping[str, str], gpu_ids: Sequence[str] = ()
-) -> dict[str, str]:
-    """The child's environment: the parent's without anything of W&B's (run, sweep, service, key), W&B disabled.
-
-    With `gpu_ids` CUDA sees these alone, and counts devices as NVML does unless somebody has said otherwise. OpenMP's
-    idle threads sleep, unless the parent or the profile says otherwise: where others want the cores too, threads that
-    spin take two to four times as long as the work itself.
-    """
-    env = {"OMP_WAIT_POLICY": "passive", **without_wandb(parent)}
-    env |= {"WANDB_MODE": "disabled", "PYTHONUNBUFFERED": "1", **profile_env}
-    if gpu_ids:
-        env["CUDA_VISIBLE_DEVICES"] = ",".join(gpu_ids)
-        env.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
-    return env
-
-
 class TrialRunner:
     """Runs the trials of one agent, one at a time."""
 
@@ -157,6 +131,7 @@ class TrialRunner:
             cores=cores,
         )
         self.ground = FreeGround((), launch.gpu_wait)
+        self.files_told = False  # that a trainer deletes them
 
     def use_gpus(self, gpu_ids: Sequence[str], *, shared: bool) -> None:
         """The GPUs of the next trial, or attempt; on `shared` ones other trials run at the same time."""
@@ -239,7 +214,7 @@ class TrialRunner:
 
     def _run(self, record: TrialRecord, paths: TrialPaths, hooks: Hooks, first_step: int) -> TrialRecord:
         """All attempts of a trial; they share its folder, where a trainer finds its checkpoint again."""
-        attempt = _Attempt(self, record, paths, hooks, first_step)
+        attempt = Attempt(self, record, paths, hooks, first_step)
         try:
             while True:
                 self.ground.note_before()
@@ -292,106 +267,6 @@ class TrialRunner:
             record.save(paths)
         self.on_event("end", record.row())
         return record
-
-
-class _Attempt:
-    """One run of the trainer's command, and what all attempts of a trial have in common."""
-
-    def __init__(
-        self, runner: TrialRunner, record: TrialRecord, paths: TrialPaths, hooks: Hooks, first_step: int
-    ) -> None:
-        launch = runner.launch
-        self.runner, self.record, self.hooks = runner, record, hooks
-        self.objective = Objective(launch.metric, launch.goal, launch.optimize)
-        self.last_values: dict[str, Any] = {}
-        for row in read_metrics(paths.metrics):  # of a trial that goes on
-            self.objective.see(row)
-            self.last_values.update(row)
-        self.last_values.pop("step", None)
-        self.metrics = MetricsFile(paths.metrics, first_step)
-        self.pids: set[int] = set()  # the trial's processes, as far as they were seen
-        self._paths = paths
-        self._looked = 0.0
-        self.guard: Guard
-        self.readings: Readings
-
-    def close(self) -> None:
-        self.metrics.close()
-
-    def on_row(self, row: Mapping[str, Any]) -> None:
-        step = self.metrics.append(row)
-        self.record.rows += 1
-        self.objective.see(row)
-        self.last_values.update(row)
-        self.hooks.log(row, step)
-
-    def note(self, text: str) -> None:
-        self.runner.on_event("note", {"text": f"{self.record.name}: {text}"})
-
-    def poll(self) -> Stop | None:
-        for row in self.readings.arrived():
-            self.on_row(row)
-        if (now := time.monotonic()) - self._looked > 1.0:
-            self._looked = now
-            self.pids.update(descendants(self.guard.pid))
-        if stop := self.runner.stop_requested():
-            return stop
-        why = self.hooks.should_stop()
-        return None if why is None else Stop("stopped", why, min(STOP_GRACE, self.runner.launch.limits.grace))
-
-    def on_start(self, pid: int) -> None:
-        self.record.pid = pid
-        self.pids.add(pid)
-        self.runner.guards.started()
-
-    def run(self) -> Verdict:
-        """Starts the command and sees it end."""
-        launch, record = self.runner.launch, self.record
-        oom_before = oom_kills()
-        self.readings = Readings(launch.profile, self._paths, record.id, self.note)
-        output = Output(self._paths, self.readings, self.on_row)
-        output.echo = self.runner.echo
-        failure: Verdict | None = None
-        end: Exit | None = None
-        try:
-            self.guard = self.runner.guards.get()
-            told = launch.profile.write_parameters(launch.profile.output_dir(self._paths.dir), record.params)
-            end = run_child(
-                self.guard,
-                record.command,
-                child_environment({**launch.profile.env, **told}, os.environ, self.runner.gpu_ids),
-                launch.profile.cwd,
-                limits=launch.limits,
-                on_output=output.write,
-                on_quiet=output.flush,
-                poll=self.poll,
-                on_start=self.on_start,
-            )
-        except StartError as error:
-            failure = Verdict("failed", "start", str(error))
-        except GuardLost as error:
-            self.runner.guards.drop()
-            failure = Verdict("failed", "guard_lost", str(error))
-        finally:
-            output.close()
-        if foreign_rows(self._paths.metrics):
-            self.note(FOREIGN_ROWS)
-        record.exit_code = end.status if end is not None else None
-        verdict = failure or classify(
-            end,
-            output.text,
-            metric=launch.metric,
-            metric_seen=self.objective.last is not None,
-            last_values=self.last_values,
-            oom_before=oom_before,
-            oom_after=oom_kills(),
-        )
-        if verdict.cause == "no_metric" and launch.metric is not None:
-            lines = sample(self._paths.stdout)
-            verdict = replace(verdict, reason=explain(launch.metric, self.last_values, lines, launch.profile.metrics))
-        record.value = self.objective.value
-        record.last_lines = [] if verdict.state == "finished" else output.last_lines
-        return verdict
 
 
 def _marked_lost(paths: TrialPaths) -> bool:

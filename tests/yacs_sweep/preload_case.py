@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from yacs_sweep.attempt import child_environment
 from yacs_sweep.preloading import Guards, Preloader
 from yacs_sweep.process import Exit, Limits, run_child
-from yacs_sweep.trial import child_environment
 
 
 def interpreters() -> list[str]:

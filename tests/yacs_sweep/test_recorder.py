@@ -19,7 +19,8 @@ BOTH_WAYS = """
 import json, sys
 from pathlib import Path
 from yacs_sweep import wandb_client
-from yacs_sweep.recorder import Axes, Run, RunIdentity, define, log_rows
+from yacs_sweep.recorder import Axes, Run, RunIdentity, define
+from yacs_sweep.wandb_rows import log_rows
 wandb_client.prepare()
 rows = json.loads(sys.argv[1])
 for optimize in ("last", "best"):

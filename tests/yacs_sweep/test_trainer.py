@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from yacs_sweep.attempt import child_environment
 from yacs_sweep.errors import ConfigError
 from yacs_sweep.trainer import TrainerProfile, load_profile
-from yacs_sweep.trial import child_environment
 
 ROOT = Path(__file__).resolve().parents[2]
 

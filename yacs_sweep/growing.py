@@ -1,0 +1,54 @@
+"""A file that is appended to in a folder which others write to and may clear."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+FLAGS = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+
+
+class GrowingFile:
+    """A file that is only appended to. Deleted, it lives on without a name, and `restore` gives it its name back."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.descriptor = os.open(path, FLAGS, 0o644)
+
+    @property
+    def in_place(self) -> bool:
+        """Whether the file at the path is this one."""
+        try:
+            return os.path.samestat(os.stat(self.path), os.fstat(self.descriptor))
+        except OSError:
+            return False
+
+    def restore(self) -> None:
+        """Puts the file back at its path with all it holds. Raises OSError; it goes on without a name then."""
+        part, temporary = tempfile.mkstemp(dir=self.path.parent, prefix=f".{self.path.name}.", suffix=".part")
+        try:
+            os.lseek(self.descriptor, 0, os.SEEK_SET)  # where it is read; it is appended to at its end
+            with open(part, "wb") as new, open(self.descriptor, "rb", closefd=False) as old:
+                shutil.copyfileobj(old, new, 1 << 20)
+            os.chmod(temporary, 0o644)
+            descriptor = os.open(temporary, FLAGS)
+            put_aside(self.path)
+            os.replace(temporary, self.path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
+            raise
+        os.close(self.descriptor)
+        self.descriptor = descriptor
+
+    def close(self) -> None:
+        os.close(self.descriptor)
+
+
+def put_aside(path: Path) -> None:
+    """Renames what a trainer has put in the place of the launcher's file: metrics.jsonl to metrics.trainer.jsonl."""
+    with contextlib.suppress(FileNotFoundError):
+        os.rename(path, path.with_name(f"{path.stem}.trainer{path.suffix}"))
