@@ -29,6 +29,7 @@ from .plan import Plan, Problems, make_plan, new_paths, result_bases
 from .results import SweepPaths, to_json, write_atomically
 from .resuming import resume_plan
 from .run import Results, carry_out, go_on_with, prepare, say
+from .streams import show
 
 DONE = "done"
 
@@ -131,9 +132,7 @@ class Batch:
         self.status = status
         self.write()
         rows = [*self._earlier, *map(self._row, self.sweeps)]
-        print(flush=True)
-        print(display.batch_table(rows), flush=True)
-        print(flush=True)
+        show(f"\n{display.batch_table(rows)}\n")
         say(f"{len(rows)} sweeps; summary in {self.paths.summary}")
         if any(row["state"] != DONE for row in rows):
             config = self.sweeps[0].plan.launch.config_file if self.sweeps else None

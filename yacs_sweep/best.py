@@ -26,6 +26,7 @@ from .results import SweepPaths, TrialRecord, best_of, to_json, write_atomically
 from .resuming import known_sweep, plan_elsewhere, resumed_trainer, storage_given
 from .spec import SweepSpec
 from .storage_url import shared
+from .streams import show
 from .summary import known_records
 from .trainer import TrainerProfile
 
@@ -304,6 +305,6 @@ def report(plan: Plan) -> Path:
     content = summarize(paths, metric.name, origin)
     path = paths.dir / SEEDS_FILE
     write_atomically(path, to_json(content, indent=1) + "\n")
-    print(table(content) if content["metrics"] else "no seed has finished", flush=True)
-    print(f"[sweep] mean and standard deviation over seeds: {path}", flush=True)
+    show(table(content) if content["metrics"] else "no seed has finished")
+    show(f"[sweep] mean and standard deviation over seeds: {path}")
     return path

@@ -9,20 +9,14 @@ from pathlib import Path
 
 from .errors import ConfigError, exit_status, printable
 from .options import contradictions, parse
+from .streams import prepare
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line; returns the exit status."""
+    prepare()
     options = parse(sys.argv[1:] if argv is None else argv)
-    try:
-        status = exit_status(lambda: run(options))
-        sys.stdout.flush()
-    except BrokenPipeError:  # `… | head`
-        from .view.screen import silence
-
-        silence(sys.stdout)
-        return 0
-    return status
+    return exit_status(lambda: run(options))
 
 
 def run(options: argparse.Namespace) -> int:

@@ -8,7 +8,6 @@ import os
 import shlex
 import shutil
 import socket
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -36,6 +35,7 @@ from .progress import FailureLimit, Outcome, Search
 from .recorder import unsent
 from .results import ENDED_WELL, SweepPaths, TrialRecord, write_atomically
 from .storage_url import shared
+from .streams import is_terminal, show
 from .summary import Summary
 from .view.board import Sweep
 from .view.screen import tell
@@ -222,10 +222,8 @@ class Results:
             self.update_best()
         except OSError as error:
             outcome.message = outcome.message or f"cannot write results to {self.paths.dir}: {error.strerror}"
-        width = shutil.get_terminal_size((120, 24)).columns if sys.stdout.isatty() else 160
-        print(flush=True)
-        print(display.table(self.summary.ranked(), self.metric, width), flush=True)
-        print(flush=True)
+        width = shutil.get_terminal_size((120, 24)).columns if is_terminal() else 160
+        show(f"\n{display.table(self.summary.ranked(), self.metric, width)}\n")
         if outcome.message:
             say(outcome.message)
         counts = ", ".join(f"{count} {state}" for state, count in self.summary.counts().items())

@@ -28,6 +28,7 @@ from .presence import launchers, read
 from .results import ENDED_WELL, SweepPaths, rank
 from .snapshot import Snapshot, head_of, last_change, look
 from .spec_model import DEFAULT_RESULTS_DIR
+from .streams import failure
 from .view.board import Board, Sweep
 from .view.frame import DIM, STATES, frame
 from .view.rows import new_rows
@@ -249,7 +250,7 @@ def _as_text(draw: Callable[[int, int], Drawn], watch: bool) -> int:
         if texts != shown:
             print("\n".join(texts), end="\n\n" if watch and goes_on else "\n", flush=True)
         shown = texts
-        if not (watch and goes_on):
+        if not (watch and goes_on) or failure():  # nobody reads it any more
             return status
         time.sleep(PERIOD)
 
@@ -266,7 +267,7 @@ def _on_screen(draw: Callable[[int, int], Drawn], watch: bool) -> int:
             lines = [*lines[: rows - 1]] if watch and goes_on else lines
             sys.stdout.write(painter.draw([], lines, columns, 10_000 if not watch else rows))
             sys.stdout.flush()
-            if not (watch and goes_on):
+            if not (watch and goes_on) or failure():
                 return status
             time.sleep(PERIOD)
 

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -16,10 +17,13 @@ from tests.wandb_server.launching import environment as logged_in
 from tests.wandb_server.launching import grid, new_sweep, sweep
 
 
-def report(cwd: Path, *words: str | Path, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+def report(
+    cwd: Path, *words: str | Path, env: dict[str, str] | None = None, stdout: int | IO[str] = subprocess.PIPE
+) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, str(ROOT / "tools" / "report.py"), *map(str, words)]
+    env = env or environment(cwd)
     return subprocess.run(
-        command, cwd=cwd, env=env or environment(cwd), capture_output=True, text=True, timeout=120, check=False
+        command, cwd=cwd, env=env, stdout=stdout, stderr=subprocess.PIPE, text=True, timeout=120, check=False
     )
 
 
@@ -35,6 +39,9 @@ def test_a_sweep_in_a_folder_of_its_own_in_every_format(tmp_path: Path) -> None:
     assert json.loads(printed.stdout)["sweep_id"] == "abcd1234"
     assert report(tmp_path, *words, "--format", "md").stdout.startswith("# toy")
     assert report(tmp_path, *words, "--format", "csv").stdout.startswith("rank,trial")
+    with open("/dev/full", "w") as full:
+        printed = report(tmp_path, *words, "--format", "md", stdout=full)
+    assert (printed.returncode, printed.stderr) == (1, "error: cannot write the report: No space left on device\n")
     done = report(tmp_path, *words, "--output", "out/mine.html")
     assert (
         done.returncode == 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import io
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -11,6 +10,7 @@ from pathlib import Path
 
 from ..errors import ConfigError, SweepError, exit_status
 from ..options import Parser
+from ..streams import failure, prepare, put
 
 EPILOG = """\
 examples:
@@ -49,6 +49,7 @@ def make_parser() -> Parser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line; returns the exit status: 0, 1 (it could not be read or written to the end), 2 (wrong usage, no
     such sweep, a place that cannot be written)."""
+    prepare()
     options = make_parser().parse_args(argv)
     return exit_status(lambda: report(options))
 
@@ -100,11 +101,9 @@ def check_place(path: Path) -> None:
 
 
 def _print(text: str) -> None:
-    try:
-        sys.stdout.write(text)
-        sys.stdout.flush()
-    except BrokenPipeError:  # `… | head`
-        sys.stdout = io.StringIO()
+    put(text, sys.stdout)
+    if (lost := failure()) and not isinstance(lost, BrokenPipeError):  # `… | head` has what it wants
+        raise SweepError(f"cannot write the report: {lost.strerror}")
 
 
 def _write(path: Path, text: str) -> None:

@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from ..streams import put, show
 from .painter import Painter
 from .text import Line, output_lines
 
@@ -48,7 +49,7 @@ class Screen:
             output: whether programs' output is shown between the messages; they write it to `descriptor`.
         """
         self._frame, self._look = frame, look
-        self._out = sys.stdout
+        self._out: Any = sys.stdout
         self._lines: deque[Told] = deque()
         self._dropped = 0
         self._lock = threading.Lock()
@@ -60,7 +61,8 @@ class Screen:
             os.set_blocking(end, False)
         self._output, self.descriptor = os.pipe() if output else (-1, -1)
         self._rest = b""
-        self._out.flush()
+        with contextlib.suppress(AttributeError, OSError, ValueError):  # closed, or full
+            self._out.flush()
         self._thread = threading.Thread(target=self._work, name="screen", daemon=True)
         self._thread.start()
 
@@ -167,7 +169,7 @@ class Screen:
     def _show(self, painter: Painter | None, messages: list[str], ending: bool) -> None:
         if painter is None or self._frame is None:
             if messages:
-                self._write("".join(f"{text}\n" for text in messages))
+                put("".join(f"{text}\n" for text in messages), self._out)
             return
         size = terminal_size(self._out)
         if self._renewed:
@@ -176,14 +178,6 @@ class Screen:
         frame = [] if ending or in_background(self._out) else self._frame(*size)
         if text := painter.draw(messages, frame, *size):
             write_all(self._out.fileno(), text.encode(self._out.encoding or "utf-8", "replace"))
-
-    def _write(self, text: str) -> None:
-        try:
-            self._out.write(text)
-        except UnicodeEncodeError:
-            encoding = self._out.encoding or "ascii"
-            self._out.write(text.encode(encoding, "replace").decode(encoding))
-        self._out.flush()
 
 
 def write_all(descriptor: int, data: bytes) -> None:
@@ -232,4 +226,4 @@ def tell(text: str) -> None:
     if current is not None:
         current.say(text)
     else:
-        print(text, flush=True)
+        show(text)

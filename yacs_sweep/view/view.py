@@ -6,7 +6,6 @@ import argparse
 import contextlib
 import os
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -19,6 +18,7 @@ from ..display import short, trial_ended, trial_started
 from ..errors import printable
 from ..progress import Search
 from ..results import TrialRecord
+from ..streams import is_terminal
 from . import screen
 from .board import NOT_SHOWN, Board, Sweep
 from .frame import frame
@@ -141,7 +141,7 @@ def _line(text: str) -> str:
 @contextlib.contextmanager
 def opened(options: argparse.Namespace, workers: int, title: str = "") -> Iterator[View]:
     """The view of one launch; what `screen.tell` is told goes there until its end."""
-    tty = sys.stdout.isatty()
+    tty = is_terminal()
     live = not options.quiet and screen.is_screen(tty, os.environ)
     board = Board([], workers, time.monotonic(), title)
     view = View(board, live=live, quiet=options.quiet, output=options.verbose and tty)
