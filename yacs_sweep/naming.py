@@ -16,6 +16,7 @@ Number = int | float
 
 FIELD = re.compile(r"\{([A-Za-z_]\w*)\}")
 _EXACT_INT = 15  # digits; beyond, a float says the same
+_WIDEST = 1 << 63  # what W&B and databases hold of a whole number
 _CACHED = 4096  # names an entry remembers; a trainer that makes up more is only slower
 _BARE_WORDS = {"nan": math.nan, "inf": math.inf, "infinity": math.inf}
 NOT_FINITE = ("NaN", "Infinity", "-Infinity")  # as strict JSON has to write them
@@ -34,6 +35,16 @@ def to_number(text: str) -> Number | None:
             return None
     if len(text) <= _EXACT_INT and value.is_integer() and text.lstrip("+-").isdecimal():
         return int(text)
+    return value
+
+
+def bounded(value: Number) -> Number:
+    """The number as what takes it on can hold it: a whole one of more than 64 bits is a float, beyond a float's range inf."""
+    if isinstance(value, int) and not -_WIDEST <= value < _WIDEST:
+        try:
+            return float(value)
+        except OverflowError:
+            return math.inf if value > 0 else -math.inf
     return value
 
 
@@ -85,7 +96,7 @@ class Names:
         """The numbers among `pairs` under their metric names; of equal names the first counts."""
         found: dict[str, Number] = {}
         for name, text in pairs:
-            value = to_number(text) if isinstance(text, str) else text
+            value = to_number(text) if isinstance(text, str) else bounded(text)
             if value is None or (named := self.rename(name, context)) is None:
                 continue
             metric, unit = named
@@ -105,6 +116,8 @@ class Names:
             return named
 
     def _rename(self, name: str, context: Mapping[str, str]) -> tuple[str, Unit | None] | None:
+        if not name.isprintable():  # JSON's \ud800 alone is no character, and no file takes it; \n ends a line
+            name = "".join(letter if letter.isprintable() else "?" for letter in name)
         if not self.rules:
             return (name, None) if name else None
         for rule in self.rules:

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from .growing import GrowingFile
+from .naming import NOT_FINITE, bounded
 
 PART_AGE = 60.0  # seconds after which a half-written file belongs to nobody any more
 LINK_FROM = 1 << 20  # bytes from which on a retried trial's files are linked, not copied
@@ -91,8 +92,10 @@ def _strict(value: Any) -> Any:
 
 
 def number(value: Any) -> Any:
-    """Undoes what `to_json` did to a non-finite number."""
-    return float(value) if value in ("NaN", "Infinity", "-Infinity") else value
+    """Undoes what `to_json` did to a non-finite number; what others wrote is bounded."""
+    if isinstance(value, int):
+        return bounded(value)
+    return float(value) if value in NOT_FINITE else value
 
 
 def folder_name(name: str, fallback: str) -> str:

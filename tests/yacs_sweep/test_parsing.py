@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from yacs_sweep.parsing import LINE_LIMIT, LogFormat, LogParser, Row
-from yacs_sweep.patterns import compile_pattern
+from yacs_sweep.patterns import MetricPattern, compile_pattern, compile_search
 from yacs_sweep.trainer import load_profile
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -155,6 +155,16 @@ def test_structured_lines(reid: LogFormat) -> None:
 def test_structured_lines_have_the_names_that_files_would_give_them(reid: LogFormat) -> None:
     log = 'METRIC {"epoch": 1, "val": {"mAP": 41.2, "cmc": {"r1": 9}}, "x": "NaN", "y": "1.5", "an odd näme": [1]}\r\n'
     assert same(parse(reid, log), [{"val/mAP": 41.2, "val/cmc/r1": 9, "x": math.nan, "epoch": 1}])
+
+
+@pytest.mark.parametrize("line", ["METRIC {{{}}}", "got {{{}}}"])  # a METRIC line, a printed dictionary
+def test_numbers_and_names_that_nothing_else_can_hold(line: str) -> None:
+    log_format = LogFormat((MetricPattern(compile_search(r"got (?P<d>\{.*\})"), literal="d"),))
+    huge = "1" + "0" * 320
+    content = f'"loss": {huge}, "down": -{huge}, "wide": {2**64}, "exact": {2**60}, "a\\ud800\\nb": 1, "\\ud83d\\ude00": 2'
+    rows = parse(log_format, line.format(content) + "\n")
+    wanted = {"loss": math.inf, "down": -math.inf, "wide": 2.0**64, "exact": 2**60, "a??b": 1, "\U0001f600": 2}
+    assert same(rows, [wanted])
 
 
 def test_a_structured_line_that_cannot_be_read_is_remembered(reid: LogFormat) -> None:

@@ -98,8 +98,8 @@ def test_a_torn_end_is_cut_off_and_steps_go_on(tmp_path: Path, content: bytes, k
 
 def test_reading_leaves_out_what_is_no_row(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
-    path.write_bytes(b'{"step": 0, "x": "Infinity"}\n{"st\n{"step": 2}\n{"step": 3')
-    assert read_metrics(path) == [{"step": 0, "x": float("inf")}, {"step": 2}]
+    path.write_bytes(b'{"step": 0, "x": "Infinity"}\n{"st\n{"step": 2, "x": 1%s}\n{"step": 3' % (b"0" * 400))
+    assert read_metrics(path) == [{"step": 0, "x": float("inf")}, {"step": 2, "x": float("inf")}]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs a file-size limit that write(2) reports")
