@@ -100,7 +100,7 @@ def evaluate(
         gather: makes this process's features those of all images, where several processes extract them.
         tracks: of the gallery images, see Comparison.
     Raises:
-        TrainerError: no query has a match, or features are not finite.
+        TrainerError: no query has a match, or features are not finite or too large to be compared.
     """
     extracted = gather(extract_features(model, loader, device=device, flip=method.flip, check_stop=check_stop))
     if not torch.isfinite(extracted[0]).all():
@@ -112,7 +112,7 @@ def rank(extracted: Features, num_query: int, method: Method, tracks: Sequence[i
     """Ranks finite features, those of the queries first; images that could not be read are left out.
 
     Raises:
-        TrainerError: no query has a match.
+        TrainerError: no query has a match, or features are too large to be compared.
     """
     return Comparison(extracted, num_query, method, tracks).ranking()
 
@@ -145,13 +145,13 @@ class Comparison:
         return reranked_distances(*self._features, self.method.reranking)
 
     def ranking(self) -> Ranking:
-        """Raises TrainerError when no query has a match."""
+        """Raises TrainerError when no query has a match, or features are too large to be compared."""
         q, g, protocol = self.queries, self.gallery, self.method.protocol
         ids = self.pids[q], self.camids[q], self.pids[g], self.camids[g]
         meter = RankingMeter(*ids, protocol=protocol, gallery_tracks=self._tracks)
-        for first, distances in self.distances():
-            meter.add(first, distances)
         try:
+            for first, distances in self.distances():
+                meter.add(first, distances)
             return meter.result()
         except ValueError as error:
             raise TrainerError(str(error)) from None

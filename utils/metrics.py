@@ -82,7 +82,12 @@ class RankingMeter:
             self._tracks = Tracks(gallery_pids, gallery_camids, gallery_tracks)
 
     def add(self, first_query: int, distances: FloatArray) -> None:
-        """Takes the distances [N, gallery] of the queries first_query ... first_query + N - 1."""
+        """Takes the distances [N, gallery] of the queries first_query ... first_query + N - 1.
+
+        Raises ValueError where one is NaN: nothing compares as nearer than that, so its query would rank best.
+        """
+        if distances.size and np.isnan(distances.max()):  # which is NaN as soon as one is, and the cheapest to ask
+            raise ValueError("distances are not numbers (NaN): the features are too large to be compared")
         scratch = Scratch.of(distances)
         for query, row in enumerate(distances, start=first_query):
             same = self._by_pid[self._start[query] : self._end[query]]

@@ -23,6 +23,7 @@ FloatArray = npt.NDArray[np.float32]
 
 _BLOCK = 4096  # images a side of a block of distances
 _SETS_AT_ONCE = 256  # images whose neighbour sets are compared at once
+_ROUNDING = 8 * torch.finfo(torch.float32).eps  # of the squared length of a feature
 _PAIRS_AT_ONCE = 64  # pairs of features gathered at once, small enough for the processor's cache
 
 
@@ -63,7 +64,7 @@ def reranked_distances(
     """
     features = torch.cat([query, gallery]).float()
     squares = torch.einsum("nd,nd->n", features, features)
-    near = _nearest(features, squares, parameters.k1 + 1)
+    near = _nearest(features, squares, max(parameters.k1 + 1, parameters.k2))
     weights = _encode(features, squares, near, parameters.k1)
     if parameters.k2 > 1:
         weights = _averaged(weights, near.index[:, : parameters.k2])
@@ -121,7 +122,18 @@ def _nearest(features: Tensor, squares: Tensor, k: int) -> _Neighbours:
         values, order = torch.cat([values for values, _ in candidates], dim=1).sort(dim=1, stable=True)
         distance.append(values[:, :k])
         index.append(torch.cat([index for _, index in candidates], dim=1).gather(1, order[:, :k]))
+    largest = _divisors(largest, squares)
     return _Neighbours(torch.cat(index).cpu().numpy(), torch.cat(distance).cpu().numpy(), largest.cpu().numpy())
+
+
+def _divisors(largest: Tensor, squares: Tensor) -> Tensor:
+    """What distances are divided by: the largest, but for an image that is like all others up to rounding.
+
+    Its distances are 0 or what rounding leaves, so no image is nearer to it than another. They stay that small; the
+    largest, 0 or even less, would make them any number or none.
+    """
+    divisors = torch.maximum(largest, _ROUNDING * squares)
+    return torch.where(divisors > 0, divisors, 1.0)
 
 
 def _smallest(block: Tensor, k: int, offset: int) -> tuple[Tensor, Tensor]:
@@ -141,11 +153,12 @@ def _smallest(block: Tensor, k: int, offset: int) -> tuple[Tensor, Tensor]:
 def _encode(features: Tensor, squares: Tensor, near: _Neighbours, k1: int) -> _SparseRows:
     """Weights exp(-distance) over the expanded k-reciprocal neighbours, of sum 1 in each row."""
     number = len(near.index)
-    mutual = _mutual(near.index)
-    half = near.index[:, : int(np.around(k1 / 2)) + 1]
+    index = near.index[:, : k1 + 1]
+    mutual = _mutual(index)
+    half = index[:, : int(np.around(k1 / 2)) + 1]
     mutual_half = _mutual(half)
     keys = [
-        _expanded_sets(near.index, mutual, half, mutual_half, slice(start, start + _SETS_AT_ONCE))
+        _expanded_sets(index, mutual, half, mutual_half, slice(start, start + _SETS_AT_ONCE))
         for start in range(0, number, _SETS_AT_ONCE)
     ]
     pairs = np.concatenate(keys)

@@ -91,6 +91,22 @@ def test_features_that_are_not_finite_are_a_divergence() -> None:
         run([0.0, float("nan")], pids=[1, 1], camids=[0, 1], num_query=1)
 
 
+def test_a_network_that_sees_all_images_alike_is_not_the_best() -> None:
+    pids, camids = [3, 4, 1, 2, 3, 4, 1, 2], [0, 0, 1, 1, 1, 1, 1, 1]
+    for method in (Method(), Method(reranking=Reranking()), Method(normalise=False, reranking=Reranking())):
+        results = run([0.0] * 8, pids, camids, 2, method)
+        assert results.mAP == pytest.approx((1 / 3 + 1 / 4) / 2)  # the gallery's order
+        assert results.cmc == (0.0, 1.0, 1.0)
+
+
+@pytest.mark.parametrize("reranking", [None, Reranking()], ids=["plain", "re-ranked"])
+@pytest.mark.filterwarnings("error")
+def test_features_too_large_to_be_compared_are_an_error(reranking: Reranking | None) -> None:
+    method = Method(normalise=False, reranking=reranking)
+    with pytest.raises(TrainerError, match="too large to be compared"):
+        run([3e38, 2e38, 1e38], pids=[1, 2, 1], camids=[0, 1, 1], num_query=1, method=method)
+
+
 class Side(nn.Module):
     """The red of the picture's left and right edge."""
 

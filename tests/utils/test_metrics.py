@@ -76,6 +76,17 @@ def test_sorting_and_counting_find_the_same_places(levels: int, counted: int, mo
         np.testing.assert_array_equal(places, expected)
 
 
+@pytest.mark.parametrize("protocol", utils.metrics.PROTOCOLS)
+@pytest.mark.parametrize("place", [0, 1, 2], ids=["a match", "another image", "own camera"])
+def test_a_distance_that_is_no_number_is_no_good_rank(place: int, protocol: str) -> None:
+    distances = [[0.3, 0.2, 0.1, 0.4]]
+    ids = [1], [0], [1, 2, 1, 3], [1, 1, 0, 1]
+    rank(distances, *ids, protocol=protocol)
+    distances[0][place] = float("nan")
+    with pytest.raises(ValueError, match="not numbers"):
+        rank(distances, *ids, protocol=protocol)
+
+
 def test_a_worked_example() -> None:
     # Gallery by distance: own camera (left out), wrong, match, distractor 0, match.
     ranking = rank([[1, 2, 3, 4, 5]], [7], [0], [7, 8, 7, 0, 7], [0, 1, 1, 1, 2])

@@ -60,8 +60,9 @@ def clusters(seed: int, people: int, queries: int, gallery: int, dimensions: int
 
 @pytest.mark.parametrize(
     ("parameters", "sizes"),
-    [((20, 6, 0.3), (30, 170)), ((7, 1, 0.0), (12, 60)), ((20, 6, 0.3), (3, 9)), ((3, 4, 0.9), (40, 41))],
-    ids=["defaults", "no averaging", "fewer images than k1", "odd k1"],
+    [((20, 6, 0.3), (30, 170)), ((7, 1, 0.0), (12, 60)), ((20, 6, 0.3), (3, 9)), ((3, 4, 0.9), (40, 41)),
+     ((4, 11, 0.3), (30, 90))],
+    ids=["defaults", "no averaging", "fewer images than k1", "odd k1", "averaging over more than k1"],
 )
 def test_equals_the_paper_by_the_book(parameters: tuple[int, int, float], sizes: tuple[int, int]) -> None:
     query, gallery = clusters(sum(sizes), 12, *sizes)
@@ -92,6 +93,24 @@ def test_images_that_occur_twice_are_taken_in_order() -> None:
     assert whole[0].any() and whole.mean() > 0.6
     assert np.isfinite(ours).all()
     np.testing.assert_allclose(ours[0, whole[0]][:50], expected[0, whole[0]][:50], atol=2e-5)
+
+
+@pytest.mark.parametrize("length", [0.0, 1e-3, 1.0, 1e4, 1e8])
+@pytest.mark.parametrize("noise", [0.0, 1e-8], ids=["equal", "equal up to rounding"])
+def test_images_that_are_all_alike_are_all_as_near(length: float, noise: float) -> None:
+    rng = np.random.default_rng(3)
+    features = length * (rng.standard_normal(64) / 8 + noise * rng.standard_normal((60, 64)))
+    query, gallery = torch.from_numpy(features).float().split([20, 40])
+    ours = rerank(query, gallery)
+    assert np.isfinite(ours).all()
+    if length == 0:
+        assert np.ptp(ours) == 0
+
+
+def test_a_feature_of_zeros_is_as_far_as_it_is() -> None:
+    query, gallery = (1e-3 * features for features in clusters(4, 9, 12, 60))
+    gallery[7] = 0
+    np.testing.assert_allclose(rerank(query, gallery), by_the_book(query, gallery, 20, 6, 0.3), atol=2e-5)
 
 
 def test_query_expansion_moves_towards_the_nearest() -> None:
