@@ -8,10 +8,16 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+
+import pytest
 
 from tests.wandb_server import WandbServer, start_server
 from tests.wandb_server.launching import environment, runs
+from yacs_sweep.controllers.local_hooks import LocalHooks
+from yacs_sweep.recorder import Run, RunIdentity
+from yacs_sweep.trial import Assignment
 
 ROOT = Path(__file__).resolve().parents[2]
 # Logs the same rows in both ways, online and offline; each run's id says how.
@@ -91,3 +97,20 @@ def test_rows_arrive_as_by_run_log(tmp_path: Path) -> None:
                 assert rows[1]["count"] == 2**53 + 1
                 assert summary["val/mAP"] == (41.5 if optimize == "best" else 40)
                 assert summary["epoch"] == 2
+
+
+def test_the_run_of_an_agent_that_fails_ends() -> None:
+    # Otherwise the agent waits a minute for it before it leaves.
+    class Failing:
+        def run(self, assignment: Assignment, hooks: LocalHooks) -> None:
+            hooks.run = Run(RunIdentity("x", "offline"))
+            raise OSError("no space left")
+
+    controller: Any = SimpleNamespace(spec=SimpleNamespace(metric=None), imputes=False, rule=None)
+    trial: Any = None
+    turn: Any = Failing()
+    hooks = LocalHooks(controller, trial)
+    with pytest.raises(OSError, match="no space left"):
+        hooks.work(turn, Assignment("x", "trial-0000", 0, {}))
+    assert hooks.run is not None and hooks.run.record is not None
+    assert hooks.run.record.state == "lost"

@@ -379,10 +379,7 @@ class LocalController:
             trial, assignment = asked
             while self.chooser.notes:
                 turn.note(self.chooser.notes.pop(0))
-            hooks = LocalHooks(self, trial)
-            record = turn.run(assignment, hooks)
-            if hooks.run is not None:
-                hooks.run.end(record)
+            LocalHooks(self, trial).work(turn, assignment)
             if why := self.ledger.taken():
                 turn.note(f"this agent {why}; it goes on as another one")
                 self.ledger.renew()

@@ -13,6 +13,8 @@ from optuna.trial import Trial
 
 from ..recorder import Run
 from ..results import TrialPaths, TrialRecord
+from ..trial import Assignment
+from .base import Turn
 from .database import disconnected
 
 if TYPE_CHECKING:
@@ -34,6 +36,16 @@ class LocalHooks:
         self.run: Run | None = None
         self.why: str | None = None
         self._deaf = 0.0  # until when the storage is taken not to answer (monotonic seconds)
+
+    def work(self, turn: Turn, assignment: Assignment) -> None:
+        """Runs the trial. However that goes, its W&B run ends: one without an end keeps an agent that fails from leaving."""
+        record = TrialRecord(assignment.id, assignment.name, assignment.number, {})
+        record.lose()
+        try:
+            record = turn.run(assignment, self)
+        finally:
+            if self.run is not None:
+                self.run.end(record)
 
     def started(self, record: TrialRecord, paths: TrialPaths) -> None:
         self.controller.ledger.started(record)
