@@ -12,7 +12,8 @@ import os
 import re
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +102,10 @@ class CommandProfile(TrainerProfile):
             else:
                 words += self._arguments(macro[1], others, params)
         return words
+
+    def beginnings(self, interpreter: str) -> list[list[str]]:
+        words = takewhile(lambda word: not word.startswith("${args"), self.command)
+        return [replace(self, command=tuple(words)).command_line(python=interpreter)]
 
     def _arguments(self, macro: str, others: Sequence[str], params: Mapping[str, Any]) -> list[str]:
         """An args macro of trailing words, where `--name=value` is a parameter as well, and of the parameters."""

@@ -205,7 +205,9 @@ class Guard:
             except BaseException as error:
                 try:
                     number = getattr(error, "errno", None) or errno.EINVAL
-                    os.write(report_write, json.dumps([number, str(error)]).encode())
+                    # Of a program, execvpe names the last place at which it has looked.
+                    text = getattr(error, "strerror", None) if os.path.isdir(cwd) else None
+                    os.write(report_write, json.dumps([number, text or str(error)]).encode())
                 finally:
                     os._exit(127)
         os.close(report_write)

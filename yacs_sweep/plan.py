@@ -219,13 +219,20 @@ def config_file(options: argparse.Namespace, profile: TrainerProfile | None) -> 
 
 
 def trainer_wanted(
-    problems: Problems, load: Callable[[], TrainerProfile], python: str | None, config: str | None, words: list[str]
+    problems: Problems,
+    load: Callable[[], TrainerProfile],
+    python: str | None,
+    config: str | None,
+    words: list[str],
+    *,
+    here: bool,
 ) -> tuple[TrainerProfile, Overrides, list[str], dict[str, Any]] | None:
+    """The trainer, its overrides, the trailing words and what they set. `here`: whether this machine starts it."""
     profile = problems.attempt(load)
     if profile is None:
         return None
     problems.attempt(lambda: check_files(profile.files, str(profile.path)))
-    if cannot := profile.start_problems():
+    if cannot := profile.start_problems(python, here=here):
         problems.found += cannot
         return None
     schema = problems.attempt(lambda: read_schema(profile, python=python, config_file=config))
@@ -261,7 +268,8 @@ def checked_plan(options: argparse.Namespace, known: SweepSpec | None, controlle
     python = problems.attempt(lambda: interpreter(options.python))
     trainer = None
     if first is not None and len(problems.found) == before:
-        trainer = trainer_wanted(problems, lambda: first, python, config, options.trailing)
+        here = options.engine == "local"
+        trainer = trainer_wanted(problems, lambda: first, python, config, options.trailing, here=here)
     if trainer is not None:
         problems.found += placed_problems(options, trainer[1], spec) + keep_problems(options.keep, trainer[0])
     seed = random.SystemRandom().getrandbits(31) if options.seed is None else options.seed

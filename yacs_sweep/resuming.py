@@ -7,6 +7,7 @@ import argparse
 import os
 import shlex
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -203,11 +204,8 @@ def _resumed_trainer(
     python = problems.attempt(lambda: interpreter(options.python)) or old.python
     words = options.trailing or list(old.trailing)
     trainer = options.trainer if isinstance(options.trainer, FunctionProfile) else old.trainer
-    return (
-        trainer_wanted(problems, lambda: trainer_of(trainer, spec, Path(old.cwd)), python, config, words),
-        config,
-        python,
-    )
+    load, here = partial(trainer_of, trainer, spec, Path(old.cwd)), options.engine == "local"
+    return trainer_wanted(problems, load, python, config, words, here=here), config, python
 
 
 def _remote(

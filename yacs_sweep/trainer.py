@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from .naming import FIELD
 from .parsing import LogFormat
 from .profile_reader import ProfileReader, overlay
 from .shared_files import TRAINERS, project_root_of
+from .starting import missing
 from .words import override_words
 from .yaml_reader import Document, did_you_mean, read_yaml_file
 
@@ -123,14 +125,23 @@ class TrainerProfile:
     def install(self, sweep_dir: Path) -> None:
         """Writes what the trials need of the trainer into the sweep's folder, if anything."""
 
-    def start_problems(self) -> list[str]:
-        """Why the trainer cannot be started, as far as can be told without starting it."""
-        words = self.command
-        script = words[1] if len(words) > 1 and words[0] == PYTHON else ""
-        if script.endswith(".py") and "{" not in script and not (self.cwd / script).is_file():
-            hint = "--trainer NAME|FILE names your trainer's profile"
-            return [f"trainer {self.name}: no file {script} in {self.cwd}; {hint}"]
+    def start_problems(self, python: str | None = None, *, here: bool = True) -> list[str]:
+        """Why the trainer cannot be started, as far as can be told without starting it. `here`: on this machine."""
+        interpreter, path = self.interpreter(python), {**os.environ, **self.env}.get("PATH", os.defpath)
+        for words in self.beginnings(interpreter):
+            if why := missing(words, self.cwd, interpreter, path if here else None):
+                hint = "; --trainer NAME|FILE names your trainer's profile" if why.startswith("no file") else ""
+                return [f"trainer {self.name}: {why}{hint}"]
         return []
+
+    def beginnings(self, interpreter: str) -> list[list[str]]:
+        """What is executed: of the words before the command, and of the command unless another program than Python
+        executes it, perhaps elsewhere; each up to the first word that only a trial knows."""
+        parts = [self.wrap, self.command]
+        if self.wrap and not self.wrap[:1] == self.command[:1] == (PYTHON,):
+            parts.pop()
+        known = [list(takewhile(lambda word: not FIELD.search(word), part)) for part in parts]
+        return [[interpreter, *words[1:]] if words[:1] == [PYTHON] else words for words in known]
 
     def as_seen_by_child(self, path: str | os.PathLike[str] | None) -> str | None:
         """A path of the launcher's as the child, in its own working directory, has to be given it."""

@@ -61,8 +61,11 @@ def test_child_inherits_no_descriptor(guard: Guard) -> None:
 
 
 def test_command_that_does_not_exist(guard: Guard) -> None:
-    with pytest.raises(StartError, match="no-such-program"):
-        run_child(guard, ["/no-such-program"], {}, "/", limits=Limits(), on_output=lambda data: None)
+    for program in ("/no-such-program", "no-such-program"):
+        with pytest.raises(StartError, match=rf"^cannot start {program}: No such file or directory$"):
+            run_child(guard, [program], {}, "/", limits=Limits(), on_output=lambda data: None)
+    with pytest.raises(StartError, match="'/no-such-folder'"):
+        run_child(guard, [sys.executable], {}, "/no-such-folder", limits=Limits(), on_output=lambda data: None)
     assert run(guard, "pass")[0].status == 0
 
 

@@ -1,0 +1,50 @@
+"""Whether a trainer can be started, as far as that is certain without starting it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+ENV = ("env", "/usr/bin/env")
+
+
+def missing(words: Sequence[str], cwd: Path, interpreter: str, path: str | None) -> str | None:
+    """Why the argv that begins with `words` cannot be executed in the folder `cwd`, in words.
+
+    Args:
+        interpreter: the trainer's, which is given the file of a program as its first word.
+        path: the child's PATH; None: it is started on machines on which other programs may be.
+    """
+    behind = behind_env(words)
+    for word in dict.fromkeys([*words[:1], *behind[:1]]) if path is not None else ():
+        if problem := _missing(word, cwd, path):
+            return f"{problem}; --python PATH names another interpreter" if word == interpreter else problem
+    words = behind
+    if len(words) > 1 and words[0] == interpreter and words[1].endswith(".py") and not (cwd / words[1]).is_file():
+        return f"no file {words[1]} in {cwd}"
+    return None
+
+
+def behind_env(words: Sequence[str]) -> Sequence[str]:
+    """What `env NAME=value …` starts, nothing where that depends on more; other words as they are."""
+    if words[:1] and words[0] in ENV:
+        words = words[1:]
+        while words and "=" in words[0] and not words[0].startswith("PATH="):
+            words = words[1:]
+        if words and words[0].startswith(("-", "PATH=")):
+            return ()
+    return words
+
+
+def _missing(word: str, cwd: Path, path: str) -> str | None:
+    """Why no program is found by that name, as `execvp` looks for it."""
+    folders = [""] if os.path.dirname(word) else path.split(os.pathsep)
+    files = [place for place in (os.path.join(cwd, folder, word) for folder in folders) if os.path.isfile(place)]
+    if any(os.access(file, os.X_OK) for file in files):
+        return None
+    if files:
+        return f"{files[0]} cannot be executed; chmod +x changes that"
+    if os.path.dirname(word):
+        return f"there is no program {word}" + ("" if os.path.isabs(word) else f" in {cwd}")
+    return f"there is no program {word} in PATH"
