@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from data.datasets import LAYOUTS, split_name
-from data.datasets.base import DatasetError, ReIDDataset, Sample, joined
+from data.datasets.base import DatasetError, ReIDDataset, Sample, Wanted, joined
 from data.datasets.folder import FolderLayout
 from data.datasets.veri import with_tracks
 from data.images import CachedImages, FileImages, Images, cached, read_image
@@ -28,31 +28,36 @@ def build_dataset(cfg: Any) -> ReIDDataset:
     """Reads the data sets DATASETS.NAMES below DATASETS.ROOT_DIR; `synthetic` is drawn there when missing.
 
     The training splits are joined; queries and gallery are those of the first of DATASETS.TEST_NAMES, or of the
-    first of NAMES. Raises DatasetError, one line, for settings that are not allowed and for what is wrong on the disk.
+    first of NAMES; no other split is read. Raises DatasetError, one line, for settings that are not allowed and for
+    what is wrong on the disk.
     """
     if problems := data_problems(cfg):
         raise DatasetError("; ".join(problems))
     names, (test_name, *_) = dataset_names(cfg), tested_names(cfg)
-    read = {name: _read(cfg, name) for name in dict.fromkeys((*names, test_name))}
+    read = {
+        name: _read(cfg, name, Wanted(train=name in names, test=name == test_name))
+        for name in dict.fromkeys((*names, test_name))
+    }
     return joined([read[name] for name in names], test=read[test_name])
 
 
 def build_test_datasets(cfg: Any) -> list[ReIDDataset]:
-    """Reads the data sets that are tested on: DATASETS.TEST_NAMES, or NAMES where that is empty; errors as above."""
+    """Reads queries and gallery of DATASETS.TEST_NAMES, or of NAMES where that is empty; errors as above."""
     if problems := data_problems(cfg):
         raise DatasetError("; ".join(problems))
-    return [_read(cfg, name) for name in tested_names(cfg)]
+    return [_read(cfg, name, Wanted(train=False)) for name in tested_names(cfg)]
 
 
-def _read(cfg: Any, name: str) -> ReIDDataset:
+def _read(cfg: Any, name: str, wanted: Wanted) -> ReIDDataset:
     layout, folder = split_name(name)
     root = Path(cfg.DATASETS.ROOT_DIR).expanduser()
     settings = cfg.DATASETS
     generic = FolderLayout(
         settings.FOLDER_TRAIN, settings.FOLDER_QUERY, settings.FOLDER_GALLERY, settings.FOLDER_PATTERN
     )
-    dataset = LAYOUTS[layout](name, root, folder, generic)
-    return with_tracks(dataset) if layout == "veri" and cfg.TEST.PROTOCOL == "image_to_track" else dataset
+    dataset = LAYOUTS[layout](name, root, folder, generic, wanted)
+    tracks = wanted.test and layout == "veri" and cfg.TEST.PROTOCOL == "image_to_track"
+    return with_tracks(dataset) if tracks else dataset
 
 
 def build_train_loader(cfg: Any, dataset: ReIDDataset, *, seed: int, device: torch.device = _CPU) -> Loader:

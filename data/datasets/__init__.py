@@ -8,17 +8,18 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from data.datasets.base import ReIDDataset
+from data.datasets.base import ReIDDataset, Wanted
 from data.datasets.cuhk03 import read_cuhk03
 from data.datasets.folder import FolderLayout, read_folder
 from data.datasets.listing import find_folder
-from data.datasets.market1501 import TRAIN, read_market1501
+from data.datasets.market1501 import QUERY, TRAIN, read_market1501
 from data.datasets.msmt17 import read_msmt17
 from data.datasets.veri import SPLITS as VERI_SPLITS
 from data.datasets.veri import read_veri
 
-# From the data set's name, the folder of all data sets, FOLDER or "", and where the generic layout finds things.
-Reader = Callable[[str, Path, str, FolderLayout], ReIDDataset]
+# From the data set's name, the folder of all data sets, FOLDER or "", where the generic layout finds things, and
+# which splits are wanted.
+Reader = Callable[[str, Path, str, FolderLayout, Wanted], ReIDDataset]
 
 
 def split_name(name: str) -> tuple[str, str]:
@@ -28,35 +29,38 @@ def split_name(name: str) -> tuple[str, str]:
 
 
 def _in_folders(*usual: str) -> Reader:
-    def read(name: str, root: Path, given: str, _layout: FolderLayout) -> ReIDDataset:
-        return read_market1501(name, find_folder(root, given, usual, TRAIN))
+    def read(name: str, root: Path, given: str, _layout: FolderLayout, wanted: Wanted) -> ReIDDataset:
+        folder = find_folder(root, given, usual, TRAIN if wanted.train else QUERY)
+        return read_market1501(name, folder, wanted=wanted)
 
     return read
 
 
 def _msmt17(usual: Sequence[str]) -> Reader:
-    def read(name: str, root: Path, given: str, _layout: FolderLayout) -> ReIDDataset:
-        return read_msmt17(name, find_folder(root, given, usual, "list_train.txt"))
+    def read(name: str, root: Path, given: str, _layout: FolderLayout, wanted: Wanted) -> ReIDDataset:
+        holds = "list_train.txt" if wanted.train else "list_query.txt"
+        return read_msmt17(name, find_folder(root, given, usual, holds), wanted)
 
     return read
 
 
 def _cuhk03(kind: str) -> Reader:
-    def read(name: str, root: Path, given: str, _layout: FolderLayout) -> ReIDDataset:
-        return read_cuhk03(name, root, given, kind)
+    def read(name: str, root: Path, given: str, _layout: FolderLayout, wanted: Wanted) -> ReIDDataset:
+        return read_cuhk03(name, root, given, kind, wanted)
 
     return read
 
 
-def _veri(name: str, root: Path, given: str, _layout: FolderLayout) -> ReIDDataset:
-    return read_veri(name, find_folder(root, given, ("veri", "VeRi", "VeRi-776", "veri776"), VERI_SPLITS[0]))
+def _veri(name: str, root: Path, given: str, _layout: FolderLayout, wanted: Wanted) -> ReIDDataset:
+    holds = VERI_SPLITS[0] if wanted.train else VERI_SPLITS[1]
+    return read_veri(name, find_folder(root, given, ("veri", "VeRi", "VeRi-776", "veri776"), holds), wanted)
 
 
-def _folder(name: str, root: Path, given: str, layout: FolderLayout) -> ReIDDataset:
-    return read_folder(name, root / given, layout)
+def _folder(name: str, root: Path, given: str, layout: FolderLayout, wanted: Wanted) -> ReIDDataset:
+    return read_folder(name, root / given, layout, wanted)
 
 
-def _synthetic(_name: str, root: Path, _given: str, _layout: FolderLayout) -> ReIDDataset:
+def _synthetic(_name: str, root: Path, _given: str, _layout: FolderLayout, _wanted: Wanted) -> ReIDDataset:
     from data.datasets.synthetic import read_synthetic  # numpy and Pillow, for who draws only
 
     return read_synthetic(root)

@@ -23,8 +23,19 @@ class Sample(NamedTuple):
 
 
 @dataclass(frozen=True)
+class Wanted:
+    """What of a data set is read: the training split, and query and gallery. What nobody uses need not be there."""
+
+    train: bool = True
+    test: bool = True
+
+
+ALL = Wanted()
+
+
+@dataclass(frozen=True)
 class ReIDDataset:
-    """A re-identification data set; evaluation ranks `gallery` for every image of `query`.
+    """A re-identification data set; evaluation ranks `gallery` for every image of `query`. Splits not read are empty.
 
     `gallery_tracks` has the number of each gallery image's track; empty where a set does not say or nobody asks.
     """
@@ -42,7 +53,7 @@ class ReIDDataset:
 
     @property
     def num_cameras(self) -> int:
-        """One more than the highest camera id of any split."""
+        """One more than the highest camera id of the splits that were read."""
         return 1 + max(sample.camid for split in (self.train, self.query, self.gallery) for sample in split)
 
 

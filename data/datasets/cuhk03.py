@@ -17,22 +17,23 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from data.datasets.base import DatasetError, ReIDDataset, Sample, relabel
+from data.datasets.base import ALL, DatasetError, ReIDDataset, Sample, Wanted, relabel
 from data.datasets.listing import find_folder
-from data.datasets.market1501 import TRAIN, read_market1501
+from data.datasets.market1501 import QUERY, TRAIN, read_market1501
 
 KINDS = ("detected", "labeled")
 
 
-def read_cuhk03(name: str, root: Path, given: str, kind: str) -> ReIDDataset:
+def read_cuhk03(name: str, root: Path, given: str, kind: str, wanted: Wanted = ALL) -> ReIDDataset:
     """Reads the boxes of a `kind`, found by a detector or labelled by hand.
 
     Image folders are looked for first, then the published files, whose images are written beside them once. Raises
     DatasetError for missing or damaged files, and for h5py or scipy when those are needed and not installed.
     """
-    market = find_folder(root, given, ("cuhk03-np", "cuhk03"), f"{kind}/{TRAIN}") / kind
-    if (market / TRAIN).is_dir():
-        return read_market1501(name, market)
+    first = TRAIN if wanted.train else QUERY
+    market = find_folder(root, given, ("cuhk03-np", "cuhk03"), f"{kind}/{first}") / kind
+    if (market / first).is_dir():
+        return read_market1501(name, market, wanted=wanted)
     folder = root / (given or "cuhk03")
     protocol = folder / f"cuhk03_new_protocol_config_{kind}.mat"
     if not protocol.is_file():
@@ -44,10 +45,10 @@ def read_cuhk03(name: str, root: Path, given: str, kind: str) -> ReIDDataset:
     images = folder / f"images_{kind}"
     if not images.is_dir():
         _extract(name, folder, kind, images)
-    return _read_protocol(name, protocol, images)
+    return _read_protocol(name, protocol, images, wanted)
 
 
-def _read_protocol(name: str, protocol: Path, images: Path) -> ReIDDataset:
+def _read_protocol(name: str, protocol: Path, images: Path, wanted: Wanted) -> ReIDDataset:
     content = _open(name, "scipy.io", "scipy", lambda io: io.loadmat(protocol), protocol)
     try:
         files = [str(entry[0]) for entry in content["filelist"].flatten()]
@@ -58,13 +59,14 @@ def _read_protocol(name: str, protocol: Path, images: Path) -> ReIDDataset:
             for file, label in zip(files, labels, strict=True)
         ]
         train, query, gallery = (
-            tuple(samples[int(number) - 1] for number in content[f"{split}_idx"].flatten())
-            for split in ("train", "query", "gallery")
+            tuple(samples[int(number) - 1] for number in content[f"{split}_idx"].flatten()) if read else ()
+            for split, read in (("train", wanted.train), ("query", wanted.test), ("gallery", wanted.test))
         )
     except (KeyError, IndexError, ValueError) as error:
         raise DatasetError(f"data set {name!r}: {protocol} is not the new protocol's file ({error!r})") from None
-    if not Path(train[0].path).is_file():
-        raise DatasetError(f"data set {name!r}: {protocol} names {train[0].path}, which is not there")
+    first = (train or query)[0].path
+    if not Path(first).is_file():
+        raise DatasetError(f"data set {name!r}: {protocol} names {first}, which is not there")
     return ReIDDataset(name=name, train=relabel(train), query=query, gallery=gallery)
 
 

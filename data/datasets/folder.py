@@ -2,7 +2,7 @@
 
 The pattern is searched in an image's path below its split's folder, with / between folders: named groups `pid` and,
 where cameras are known, `camid`. Identities and cameras that are all whole numbers keep them, and identity -1 is junk,
-left out; others are numbered in sorted order.
+left out; others are numbered in sorted order. Only digits are a number, and only -1 may be below 0.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from data.datasets.base import DatasetError, ReIDDataset, Sample, relabel
-from data.datasets.listing import is_image, missing
+from data.datasets.base import ALL, DatasetError, ReIDDataset, Sample, Wanted, relabel
+from data.datasets.listing import is_image, missing, whole_number
 
 _JUNK = -1
 
@@ -36,16 +36,16 @@ class _Found:
     camid: str
 
 
-def read_folder(name: str, folder: Path, layout: FolderLayout) -> ReIDDataset:
-    """Reads the three splits under `folder`, with all folders below.
+def read_folder(name: str, folder: Path, layout: FolderLayout, wanted: Wanted = ALL) -> ReIDDataset:
+    """Reads the three splits under `folder`, or those wanted, with all folders below.
 
     Without cameras the queries count as of one camera and the gallery as of another, so that no match is left out.
     Raises DatasetError for a missing folder, an image whose path the pattern is not in, or a split without images.
     """
     pattern = re.compile(layout.pattern)
     train, query, gallery = (
-        _find(name, folder / split, pattern, default) for split, default in
-        ((layout.train, "0"), (layout.query, "0"), (layout.gallery, "1"))
+        _find(name, folder / split, pattern, default) if read else [] for split, default, read in
+        ((layout.train, "0", wanted.train), (layout.query, "0", wanted.test), (layout.gallery, "1", wanted.test))
     )  # fmt: skip
     tested = [*query, *gallery]
     pids, camids = _numbers(found.pid for found in tested), _numbers(found.camid for found in tested)
@@ -56,8 +56,8 @@ def read_folder(name: str, folder: Path, layout: FolderLayout) -> ReIDDataset:
         query=_samples(query, pids, camids),
         gallery=_samples(gallery, pids, camids),
     )
-    for split, samples in (("train", dataset.train), ("query", dataset.query), ("gallery", dataset.gallery)):
-        if not samples:
+    for split, found in (("train", train), ("query", query), ("gallery", gallery)):
+        if found and not getattr(dataset, split):
             raise DatasetError(f"data set {name!r}: all images of {folder / getattr(layout, split)} are junk (-1)")
     return dataset
 
@@ -89,9 +89,12 @@ def _find(name: str, folder: Path, pattern: re.Pattern[str], default_camid: str)
 def _numbers(words: Iterable[str]) -> dict[str, int]:
     distinct = sorted(set(words))
     try:
-        return {word: int(word) for word in distinct}
+        numbers = {word: whole_number(word) for word in distinct}
     except ValueError:
-        return {word: number for number, word in enumerate(distinct)}
+        numbers = {}
+    if min(numbers.values(), default=_JUNK - 1) >= _JUNK:
+        return numbers
+    return {word: number for number, word in enumerate(distinct)}
 
 
 def _samples(found: Iterable[_Found], pids: dict[str, int], camids: dict[str, int]) -> tuple[Sample, ...]:

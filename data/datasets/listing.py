@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from data.datasets.base import DatasetError
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")
+
+_WHOLE_NUMBER = re.compile(r"-?[0-9]{1,18}")  # as long as an int64 holds
+
+
+def whole_number(word: str) -> int:
+    """The number a word of digits is. ValueError for other words that int() takes: `1_23` is not the 123 of `12_3`."""
+    if not _WHOLE_NUMBER.fullmatch(word):
+        raise ValueError(f"{word!r} is no whole number")
+    return int(word)
 
 
 def is_image(name: str) -> bool:

@@ -13,21 +13,26 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from data.datasets.base import DatasetError, ReIDDataset, Sample, relabel
+from data.datasets.base import ALL, DatasetError, ReIDDataset, Sample, Wanted, relabel
 from data.datasets.listing import list_images
 
 TRAIN, QUERY, GALLERY = "bounding_box_train", "query", "bounding_box_test"
-_NAME = re.compile(r"(-1|\d+)_c0*([1-9]\d*)")
+_NAME = re.compile(r"(-1|\d+)_c0*([1-9]\d*)", re.ASCII)
 _JUNK = -1
 
 
-def read_market1501(name: str, folder: Path, splits: tuple[str, str, str] = (TRAIN, QUERY, GALLERY)) -> ReIDDataset:
-    """Reads the three splits under `folder`; identities of the training split are renumbered.
+def read_market1501(
+    name: str, folder: Path, splits: tuple[str, str, str] = (TRAIN, QUERY, GALLERY), wanted: Wanted = ALL
+) -> ReIDDataset:
+    """Reads the three splits under `folder`, or those wanted; identities of the training split are renumbered.
 
     Raises DatasetError for a missing folder, an image whose name does not carry identity and camera, or
     a split without images.
     """
-    train, query, gallery = (_read_split(name, folder, split, splits) for split in splits)
+    train, query, gallery = (
+        _read_split(name, folder, split, splits) if read else ()
+        for split, read in zip(splits, (wanted.train, wanted.test, wanted.test), strict=True)
+    )
     return ReIDDataset(name=name, train=relabel(train), query=query, gallery=gallery)
 
 

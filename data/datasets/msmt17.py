@@ -11,27 +11,31 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from data.datasets.base import DatasetError, ReIDDataset, Sample, relabel
+from data.datasets.base import ALL, DatasetError, ReIDDataset, Sample, Wanted, relabel
+from data.datasets.listing import whole_number
 
 _FOLDERS = {"MSMT17_V1": ("train", "test"), "MSMT17_V2": ("mask_train_v2", "mask_test_v2")}
 _EXPECTED = "list_train.txt, list_query.txt, list_gallery.txt and {} in {}; say where with DATASETS.ROOT_DIR"
 
 
-def read_msmt17(name: str, folder: Path) -> ReIDDataset:
+def read_msmt17(name: str, folder: Path, wanted: Wanted = ALL) -> ReIDDataset:
     """Reads either version from `folder`; which one it is shows in the names of its image folders.
 
     Raises DatasetError for missing folders and lists, for lines of another form, and for a list of nothing.
     """
-    there = [pair for pair in _FOLDERS.values() if all((folder / part).is_dir() for part in pair)]
+    there = [
+        pair for pair in _FOLDERS.values()
+        if all((folder / part).is_dir() for part, read in zip(pair, (wanted.train, wanted.test), strict=True) if read)
+    ]  # fmt: skip
     if not there:
         pairs = " or ".join(f"{train}/ and {test}/" for train, test in _FOLDERS.values())
         raise DatasetError(f"data set {name!r}: no images in {folder}; expected {_EXPECTED.format(pairs, folder)}")
     train, test = (folder / part for part in there[0])
     return ReIDDataset(
         name=name,
-        train=relabel(_read_list(name, folder / "list_train.txt", train)),
-        query=_read_list(name, folder / "list_query.txt", test),
-        gallery=_read_list(name, folder / "list_gallery.txt", test),
+        train=relabel(_read_list(name, folder / "list_train.txt", train)) if wanted.train else (),
+        query=_read_list(name, folder / "list_query.txt", test) if wanted.test else (),
+        gallery=_read_list(name, folder / "list_gallery.txt", test) if wanted.test else (),
     )
 
 
@@ -48,8 +52,8 @@ def _read_list(name: str, file: Path, images: Path) -> tuple[Sample, ...]:
             continue
         try:
             image, pid = line.rsplit(maxsplit=1)
-            camera = int(Path(image).name.split("_")[2])
-            samples.append(Sample(path=str(images / image), pid=int(pid), camid=camera - 1))
+            camera = whole_number(Path(image).name.split("_")[2])
+            samples.append(Sample(path=str(images / image), pid=whole_number(pid), camid=camera - 1))
         except (ValueError, IndexError):
             raise DatasetError(
                 f"data set {name!r}: {file}:{number}: {line!r} is no image and identity such as "

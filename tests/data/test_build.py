@@ -252,7 +252,7 @@ def test_data_sets_are_joined_for_training_and_tested_apart(make_cfg: MakeCfg, m
     assert dataset.name == "market1501+market1501:other"
     assert dataset.num_train_pids == 8 and len(dataset.train) == 32
     assert {sample.pid for sample in dataset.train if "/other/" in sample.path} == {4, 5, 6, 7}
-    assert {sample.camid for sample in dataset.train if "/other/" in sample.path} == {12, 13}
+    assert {sample.camid for sample in dataset.train if "/other/" in sample.path} == {2, 3}
     assert all("/other/" in sample.path for sample in dataset.query + dataset.gallery)
     tested = build_test_datasets(cfg)
     assert [part.name for part in tested] == ["market1501:other", "market1501"]
@@ -261,7 +261,11 @@ def test_data_sets_are_joined_for_training_and_tested_apart(make_cfg: MakeCfg, m
 
 def test_training_on_one_set_and_testing_on_another(make_cfg: MakeCfg, market_root: Path) -> None:
     shutil.copytree(market_root / "market1501", market_root / "other")
-    dataset = build_dataset(make_cfg("DATASETS.TEST_NAMES", ("market1501:other",)))
+    shutil.rmtree(market_root / "other" / "bounding_box_train")
+    shutil.rmtree(market_root / "market1501" / "query")
+    cfg = make_cfg("DATASETS.TEST_NAMES", ("market1501:other",))
+    dataset = build_dataset(cfg)
+    assert build_test_datasets(cfg)[0].query == dataset.query
     assert dataset.name == "market1501, tested on market1501:other"
     assert dataset.num_train_pids == 4
     assert all("/other/" in sample.path for sample in dataset.query)

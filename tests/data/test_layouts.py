@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,6 +17,7 @@ from configs.defaults import _C
 from data import DatasetError, ReIDDataset
 from data.build import build_test_datasets, read_image
 from data.datasets import LAYOUTS, split_name
+from data.datasets.base import ALL, Wanted
 from data.datasets.folder import FolderLayout
 from data.datasets.veri import with_tracks
 
@@ -29,9 +31,9 @@ def draw(root: Path, names: Sequence[str]) -> None:
         Image.new("RGB", (4, 8)).save(file)
 
 
-def read(name: str, root: Path, generic: FolderLayout = GENERIC) -> ReIDDataset:
+def read(name: str, root: Path, generic: FolderLayout = GENERIC, wanted: Wanted = ALL) -> ReIDDataset:
     layout, folder = split_name(name)
-    return LAYOUTS[layout](name, root, folder, generic)
+    return LAYOUTS[layout](name, root, folder, generic, wanted)
 
 
 def ids(samples: Sequence[Any]) -> list[tuple[int, int]]:
@@ -95,7 +97,7 @@ def test_veri_has_a_list_of_tracks(tmp_path: Path) -> None:
     # Only who ranks tracks is kept from working by that.
     cfg = _C.clone()
     cfg.DATASETS.NAMES, cfg.DATASETS.ROOT_DIR = ("veri",), str(tmp_path)
-    assert build_test_datasets(cfg) == [dataset]
+    assert build_test_datasets(cfg) == [replace(dataset, train=())]
     cfg.TEST.PROTOCOL = "image_to_track"
     with pytest.raises(DatasetError, match=r"test_track\.txt:1: "):
         build_test_datasets(cfg)
@@ -139,6 +141,7 @@ def test_msmt17_prefers_version_2_and_takes_the_one_asked_for(tmp_path: Path) ->
         ("no images", ["mask_train_v2/ and mask_test_v2/", "train/ and test/"]),
         ("no list", ["list_query.txt", "DATASETS.ROOT_DIR"]),
         ("bad line", ["list_query.txt:1", "'nothing here'"]),
+        ("bad number", ["list_query.txt:1", "0015_0.jpg 1_2'"]),
         ("elsewhere", ["list_query.txt", "there is no", "0303noon"]),
     ],
 )
@@ -150,6 +153,8 @@ def test_msmt17_laid_out_otherwise_is_one_line(tmp_path: Path, damage: str, word
         (folder / "list_query.txt").unlink()
     elif damage == "bad line":
         (folder / "list_query.txt").write_text("nothing here\n")
+    elif damage == "bad number":
+        (folder / "list_query.txt").write_text("0000/0000_000_03_0303noon_0015_0.jpg 1_2\n")
     else:
         (folder / "mask_test_v2" / "0000").rename(folder / "mask_test_v2" / "x")
     with pytest.raises(DatasetError) as caught:
@@ -164,6 +169,41 @@ def test_a_data_set_that_is_not_there_is_one_line_with_its_folder(tmp_path: Path
     text = str(caught.value)
     assert str(tmp_path) in text and "expected" in text and repr(name) in text and "\n" not in text
     assert "DATASETS." in text
+
+
+@pytest.mark.parametrize(
+    ("name", "train", "test"),
+    [
+        ("dukemtmc", ["DukeMTMC-reID/bounding_box_train"], ["DukeMTMC-reID/query", "DukeMTMC-reID/bounding_box_test"]),
+        ("cuhk03_detected", ["cuhk03-np/detected/bounding_box_train"],
+         ["cuhk03-np/detected/query", "cuhk03-np/detected/bounding_box_test"]),
+        ("veri", ["VeRi/image_train"], ["VeRi/image_query", "VeRi/image_test"]),
+        ("folder:mine", ["mine/train"], ["mine/query", "mine/gallery"]),
+        ("msmt17", ["msmt17/MSMT17_V1/train", "msmt17/MSMT17_V1/list_train.txt"],
+         [f"msmt17/MSMT17_V1/{part}" for part in ("test", "list_query.txt", "list_gallery.txt")]),
+    ],
+)  # fmt: skip
+def test_splits_that_nobody_uses_need_not_be_there(tmp_path: Path, name: str, train: list[str], test: list[str]) -> None:
+    if name == "msmt17":
+        msmt17(tmp_path, *V1)
+    else:
+        for folder, image in zip([*train, *test], ["1_c1.jpg", "2_c1.jpg", "2_c2.jpg"], strict=True):
+            draw(tmp_path / folder, [image])
+    whole = read(name, tmp_path)
+    away = tmp_path / "away"
+    for parts, wanted, expected in (
+        (train, Wanted(train=False), replace(whole, train=())),
+        (test, Wanted(test=False), replace(whole, query=(), gallery=())),
+    ):
+        away.mkdir()
+        for number, part in enumerate(parts):
+            (tmp_path / part).rename(away / str(number))
+        assert read(name, tmp_path, wanted=wanted) == expected
+        with pytest.raises(DatasetError, match=f"{name!r}: .* DATASETS"):
+            read(name, tmp_path)
+        for number, part in enumerate(parts):
+            (away / str(number)).rename(tmp_path / part)
+        away.rmdir()
 
 
 PATTERN = r"(?P<pid>-?\d+)_c(?P<camid>\d+)"
@@ -184,12 +224,22 @@ BY_NAME = r"^(?P<pid>\w+)/(?P<camid>[a-z]+)"
             ([(0, 1), (1, 0)], [(1, 0)], [(0, 0), (1, 1)]),
         ),
         (
+            r"^(?P<pid>[^/]+)/(?P<camid>[^.]+)",
+            ["train/1_23/1_2.png", "train/12_3/12.png", "query/1_23/٣.png", "gallery/12_3/3.png", "gallery/1_23/+3.png"],
+            ([(0, 0), (1, 1)], [(1, 2)], [(0, 1), (1, 0)]),
+        ),
+        (
+            r"^(?P<pid>[^/]+)/c(?P<camid>[^.]+)",
+            ["train/123456789012345678901/c1.png", "query/-2/c1.png", "gallery/-2/c2.png", "gallery/7/c2.png"],
+            ([(0, 1)], [(0, 1)], [(0, 2), (1, 2)]),
+        ),
+        (
             r"^(?P<pid>\d+)/",
             ["train/3/a.jpg", "query/4/a.jpg", "gallery/4/b.jpg"],
             ([(0, 0)], [(4, 0)], [(4, 1)]),
         ),
     ],
-    ids=["numbers", "words", "no cameras"],
+    ids=["numbers", "words", "no numbers but for Python", "numbers out of range", "no cameras"],
 )
 def test_any_folders_by_a_pattern(tmp_path: Path, pattern: str, names: list[str], expected: Any) -> None:
     draw(tmp_path / "mine", names)

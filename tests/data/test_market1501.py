@@ -8,13 +8,14 @@ from PIL import Image
 
 from data import DatasetError
 from data.datasets import LAYOUTS
+from data.datasets.base import ALL
 from data.datasets.folder import FolderLayout
 
 GENERIC = FolderLayout("train", "query", "gallery", "(?P<pid>x)")
 
 
 def read(root: Path):
-    return LAYOUTS["market1501"]("market1501", root, "", GENERIC)
+    return LAYOUTS["market1501"]("market1501", root, "", GENERIC, ALL)
 
 
 def test_training_identities_are_numbered_in_the_order_of_their_own_numbers(market_root: Path) -> None:
@@ -68,7 +69,7 @@ def test_a_split_with_nothing_but_junk_is_empty(market_root: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["person_c1.jpg", "0001.jpg", "-2_c1s1_0.jpg", "0001_c0s1_0.jpg", "x0001_c1.jpg"]
+    "name", ["person_c1.jpg", "0001.jpg", "-2_c1s1_0.jpg", "0001_c0s1_0.jpg", "x0001_c1.jpg", "٣_c1.jpg"]
 )
 def test_an_image_named_otherwise_is_an_error_that_names_it(market_root: Path, name: str) -> None:
     (market_root / "market1501" / "query" / name).write_bytes(b"")
