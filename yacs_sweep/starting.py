@@ -17,12 +17,12 @@ def missing(words: Sequence[str], cwd: Path, interpreter: str, path: str | None)
         path: the child's PATH; None: it is started on machines on which other programs may be.
     """
     behind = behind_env(words)
-    for word in dict.fromkeys([*words[:1], *behind[:1]]) if path is not None else ():
-        if problem := _missing(word, cwd, path):
-            return f"{problem}; --python PATH names another interpreter" if word == interpreter else problem
-    words = behind
-    if len(words) > 1 and words[0] == interpreter and words[1].endswith(".py") and not (cwd / words[1]).is_file():
-        return f"no file {words[1]} in {cwd}"
+    if path is not None:
+        for word in dict.fromkeys([*words[:1], *behind[:1]]):
+            if problem := _missing(word, cwd, path):
+                return f"{problem}; --python PATH names another interpreter" if word == interpreter else problem
+    if len(behind) > 1 and behind[0] == interpreter and behind[1].endswith(".py") and not (cwd / behind[1]).is_file():
+        return f"no file {behind[1]} in {cwd}"
     return None
 
 
