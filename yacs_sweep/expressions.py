@@ -24,6 +24,20 @@ _COMPARE: dict[type[ast.cmpop], Callable[[Any, Any], bool]] = {
     ast.In: lambda left, right: left in right,
     ast.NotIn: lambda left, right: left not in right,
 }
+_MAX_BITS = 4096  # of a power of whole numbers, which could take all memory
+
+
+def _power(base: Any, exponent: Any) -> Any:
+    """Raises ArithmeticError where that is no real number, or none of a bearable size."""
+    whole = isinstance(base, int) and isinstance(exponent, int)
+    if whole and abs(base) > 1 and base.bit_length() * exponent > _MAX_BITS:
+        raise OverflowError("a power is too large")
+    power = base**exponent
+    if isinstance(power, complex):
+        raise ArithmeticError("a root of a negative number")
+    return power
+
+
 _ARITHMETIC: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
@@ -31,12 +45,14 @@ _ARITHMETIC: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Div: operator.truediv,
     ast.FloorDiv: operator.floordiv,
     ast.Mod: operator.mod,
+    ast.Pow: _power,
 }
 _FUNCTIONS: dict[str, Callable[..., Any]] = {"abs": abs, "min": min, "max": max, "len": len}
 _WORDS = {"true": True, "false": False, "null": None}  # YAML's spellings
 _UNKNOWN = object()
 _MAX_LENGTH = 2000
-_ALLOWED = "allowed are comparisons, and, or, not, in, + - * / // %, abs, min, max, len, lists and parameter names"
+_MAX_DEPTH = 200
+_ALLOWED = "allowed are comparisons, and, or, not, in, + - * / // % **, abs, min, max, len, lists and parameter names"
 
 
 class ExpressionError(SweepError):
@@ -63,21 +79,24 @@ class Expression:
         self.names: tuple[str, ...] = tuple(names)
 
     def holds(self, values: Mapping[str, Any]) -> bool:
-        """Whether the values satisfy it; what is said of an absent (inactive) parameter excludes nothing.
+        """Whether the values satisfy it; what is said of an absent (inactive) parameter excludes nothing. Arithmetic that
+        has no result (a division by zero, an overflow) does not satisfy it.
 
         Raises ExpressionError when the values' types do not fit (text < number).
         """
         try:
             result = self._evaluate(self._tree, values)
-        except ZeroDivisionError:
+        except ArithmeticError:
             return False
-        except (TypeError, ValueError, OverflowError) as error:
+        except (TypeError, ValueError) as error:
             shown = ", ".join(f"{name} = {values[name]!r}" for name in self.names if name in values)
             raise ExpressionError(f"'{self.text}' cannot be evaluated with {shown}: {error}") from None
         return result is _UNKNOWN or bool(result)
 
-    def _checked(self, node: ast.AST) -> Iterator[ast.AST]:
+    def _checked(self, node: ast.AST, depth: int = 0) -> Iterator[ast.AST]:
         """Every node that means something, parents first. Raises ExpressionError for a forbidden one."""
+        if depth > _MAX_DEPTH:
+            raise ExpressionError(f"nested too deeply: '{self.text}'")
         if _name(node) is not None:
             yield node
             return
@@ -85,7 +104,7 @@ class Expression:
             raise ExpressionError(f"'{ast.unparse(node)}' is not allowed in '{self.text}'; {_ALLOWED}")
         yield node
         for child in _operands(node):
-            yield from self._checked(child)
+            yield from self._checked(child, depth + 1)
 
     def _evaluate(self, node: ast.AST, values: Mapping[str, Any]) -> Any:
         """The value of a node, or _UNKNOWN when it hangs on an absent parameter (Kleene's logic)."""
