@@ -28,6 +28,7 @@ from .rows import Trials
 from .run import Results, carry_out, prepare, run_on_engine, say
 from .spec import SweepSpec
 from .summary import known_records
+from .texts import no_texts
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -321,6 +322,8 @@ def _gather(
     given.sweep_config = sweep_config
     given.trainer = profile or given.trainer
     given.trailing = dict(overrides) if isinstance(overrides, Mapping) else list(map(str, overrides))
+    if wrong := no_texts(given):
+        raise ConfigError(wrong)
     return given
 
 

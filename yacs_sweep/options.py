@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
 from .storage_url import URL_VARIABLE
+from .texts import no_texts
 from .yaml_reader import did_you_mean
 
 # What the user typed: the command of an installed launcher, or the script of a checkout.
@@ -236,6 +237,8 @@ def contradictions(options: argparse.Namespace) -> list[str]:
             problems.append(f"--trainer {FUNCTION}: is a Python function's, which is started from Python, or by its --sweep_id")
     if options.status:
         problems += _beside_status(options, names)
+    else:
+        problems += no_texts(options)
     if options.notify is not None:
         from . import notify  # `--help` stays fast
 

@@ -27,6 +27,7 @@ from .results import SweepPaths
 from .schema import read_schema
 from .spec import SweepSpec, load_spec, spec_from_options
 from .spec_model import DEFAULT_RESULTS_DIR
+from .texts import is_text, no_text
 from .trainer import TrainerProfile
 from .warm_start import WarmStart, read_points, read_prior
 
@@ -349,6 +350,8 @@ def _from_config(overrides: Overrides, key: str) -> str | None:
 def results_problems(spec: SweepSpec) -> list[str]:
     """Why results cannot be written where they belong, as far as can be told without writing."""
     base = Path(spec.results_dir_base).expanduser().resolve()
+    if not is_text(str(base)):
+        return [no_text("results folder", str(base))]
     there = next(path for path in (base, *base.parents) if path.exists())
     if not there.is_dir():
         return [f"results folder {base}: {there} is a file; --results_dir DIR"]
