@@ -1,12 +1,16 @@
-"""Why a trial ended: from its exit status, our own request, and what it printed last. Pure, but for `oom_kills`."""
+"""Why a trial ended: from its exit status, our own request, and what it printed last. Pure, but for `oom_kills` and
+`no_room`."""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import math
+import os
 import re
 import signal
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +20,8 @@ from .process import Exit, Stop
 # Causes that are the machine's fault, not the configuration's: only these are worth the same parameters again.
 INFRASTRUCTURE = frozenset({"signal", "lost", "guard_lost", "gpu_taken", "gpu_fault"})
 OUT_OF_MEMORY = frozenset({"oom", "cuda_oom"})  # worth it only if the user says so (--on-oom retry)
+ROOM = 1 << 30  # bytes; with less free, a trainer that finds no space on a disk is believed
+PROBE = 1 << 20  # bytes written to see whether a quota allows it
 
 # PyTorch's message says how much each process holds on the GPU.
 _OTHERS_HOLD = re.compile(r"\bProcess \d+ has ([\d.]+) ([KMGT]iB) memory in use")
@@ -26,6 +32,15 @@ _PRINTED = (
     (
         "cuda_oom",
         re.compile(r"^.*(?:CUDA out of memory|torch\.(?:cuda\.)?OutOfMemoryError|CUBLAS_STATUS_ALLOC_FAILED).*$", re.M),
+    ),
+    (
+        # What the processes of a trial share, data loaders and NCCL above all; PyTorch's files there are called torch_….
+        "shared_memory",
+        re.compile(
+            r"^.*(?:</?torch_\w+>: No space left|(?:out of|insufficient) shared memory"
+            r"|Error while creating shared memory segment).*$",
+            re.M,
+        ),
     ),
     ("disk_full", re.compile(r"^.*(?:No space left on device|Disk quota exceeded).*$", re.M)),
     (
@@ -46,16 +61,29 @@ _PRINTED = (
 )
 # A data-loader worker may be the one that the kernel killed; the trainer then fails by itself.
 _WORKER_KILLED = re.compile(r"DataLoader worker .* is killed by signal: Killed")
-_LAST_ERROR = re.compile(r"^(?:[A-Za-z_][\w.]*(?:Error|Exception|Interrupt|Exit)\b.*|(?:.*: )?error: .*)$", re.M | re.I)
+# `error: 0.31` is a metric.
+_LAST_ERROR = re.compile(
+    r"^(?:[A-Za-z_][\w.]*(?:Error|Exception|Interrupt|Exit)(?:: (?![-+]?\d*\.\d).*|:?)"
+    r"|(?:.*: )?(?:error|Error|ERROR): (?![-+]?[\d.]+(?:e[-+]?\d+)?%?(?:[\s,;]|$)).*)$",
+    re.M,
+)
 # How Python ends a traceback, whatever the exception is called.
 _TRACEBACK = re.compile(r"^Traceback \(most recent call last\):\n(?:[ \t].*\n)+([A-Za-z_][\w.]*(?::.*)?)$", re.M)
+_CHAINED = ("another exception occurred:", "direct cause of the following exception:")  # what joins two tracebacks
+# A traceback of what failed when the program had ended already.
+_IGNORED = re.compile(
+    r"^(?:Exception ignored |Error in atexit).*\nTraceback \(most recent call last\):\n(?:[ \t].*\n)+.*$", re.M
+)
 # A torchrun in front of the trainer marks lines with the process's rank, exits with 1 whatever ended that process, and
 # then says what did, below a traceback of its own.
+_UNCAUGHT = re.compile(r"^\[rank\d+\]: ?Traceback ", re.M)  # PyTorch prints them so in the processes it distributes over
 _RANK = re.compile(r"^\[(?:rank|default)\d+\]: ?", re.M)
 _ROOT_CAUSE = re.compile(r"^Root Cause \(first observed failure\):\n(?:.*\n){1,6}? *exitcode *: (-?\d+)", re.M)
 _LABEL = {
     "cuda_oom": "CUDA out of memory",
+    "shared_memory": "shared memory full",
     "disk_full": "disk full",
+    "no_space": "no space left, though there is where results go",
     "gpu_fault": "GPU fault",
     "import_error": "import error",
     "diverged": "diverged",
@@ -108,6 +136,21 @@ def oom_kills(cgroup: Path = Path("/proc/self/cgroup"), root: Path = Path("/sys/
     return None
 
 
+def no_room(folder: Path) -> bool:
+    """Whether the disk is full that `folder` is on, or too nearly so for what trials write."""
+    try:
+        disk = os.statvfs(folder)
+        if disk.f_bavail * disk.f_frsize < ROOM or (disk.f_files and not disk.f_favail):
+            return True
+        with tempfile.TemporaryFile(dir=folder) as file:  # a quota shows in no number
+            file.write(bytes(PROBE))
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        return error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return False
+
+
 def classify(
     end: Exit | None,
     output: str,
@@ -117,6 +160,7 @@ def classify(
     last_values: Mapping[str, Any],
     oom_before: int | None = None,
     oom_after: int | None = None,
+    full: Callable[[str], bool] = lambda line: True,
 ) -> Verdict:
     """Why a trial ended.
 
@@ -125,6 +169,7 @@ def classify(
         metric: the sweep's metric; a trial that ends well without ever logging it has failed. None: not needed.
         last_values: the last value of every metric it logged.
         oom_before, oom_after: `oom_kills()` around the trial.
+        full: whether it is the results' disk of which that line says that it is full.
     """
     if end is None:
         return Verdict("failed", "start", "the trainer was not started")
@@ -136,12 +181,9 @@ def classify(
             reason = f"never logged the sweep's metric {metric}; metrics it logged: {seen}"
             return Verdict("failed", "no_metric", reason)
         return Verdict("finished", "finished", "finished")
-    status, output = _unwrapped(end.status, output)
-    for cause, pattern in _PRINTED:
-        if lines := pattern.findall(output):
-            if cause == "cuda_oom" and (others := _memory_of_others(output)):
-                return Verdict("failed", "gpu_taken", f"CUDA out of memory: other processes hold {others} on the GPU")
-            return Verdict("failed", cause, f"{_LABEL[cause]}: {lines[-1].strip()}"[:400])
+    status, output, errors = _unwrapped(end.status, output)
+    if verdict := _told(errors, status, full):
+        return verdict
     killed = status in (-signal.SIGKILL, 128 + signal.SIGKILL) or _WORKER_KILLED.search(output) is not None
     if killed and (oom_after or 0) > (oom_before or 0):
         return Verdict("failed", "oom", "killed by the kernel: out of memory (counted by its cgroup)")
@@ -153,20 +195,49 @@ def classify(
     if broken:
         reason = f"diverged: {broken[0]} is {last_values[broken[0]]}, exit code {status}"
         return Verdict("failed", "diverged", reason)
-    errors = [*_LAST_ERROR.finditer(output), *_TRACEBACK.finditer(output)]
-    last = max(errors, key=re.Match.end, default=None)
+    found = [*_LAST_ERROR.finditer(output), *_TRACEBACK.finditer(output)]
+    last = max(found, key=re.Match.end, default=None)
     detail = f": {last[last.lastindex or 0].strip()}" if last else ""
     return Verdict("failed", "exit", f"exit code {status}{detail}"[:400])
 
 
-def _unwrapped(status: int | None, output: str) -> tuple[int | None, str]:
-    """Exit status and output of the process that failed first, where torchrun started it."""
-    output = _RANK.sub("", output)
-    root = _ROOT_CAUSE.search(output)
-    if root is None:
-        return status, output
-    own = output.rfind("Traceback (most recent call last):", 0, root.start())
-    return int(root[1]), output[:own] if own >= 0 else output[: root.start()]
+def _told(errors: str, status: int | None, full: Callable[[str], bool]) -> Verdict | None:
+    """What the trainer's own words say of its end: its last exception, else those it was raised from."""
+    last = errors[max(errors.rfind(words) for words in _CHAINED) + 1 :]
+    for words in dict.fromkeys((last, errors)):
+        for cause, pattern in _PRINTED:
+            if not (lines := pattern.findall(words)):
+                continue
+            line = lines[-1].strip()
+            if cause == "cuda_oom" and (others := _memory_of_others(words)):
+                return Verdict("failed", "gpu_taken", f"CUDA out of memory: other processes hold {others} on the GPU")
+            if cause == "disk_full" and not full(line):
+                cause = "shared_memory" if "/dev/shm" in line else "no_space"
+            if cause in ("import_error", "no_space") and (words is not last or status != 1):
+                continue  # the program went on without it: what was not caught is the last, and ends Python with 1
+            return Verdict("failed", cause, f"{_LABEL[cause]}: {line}"[:400])
+    return None
+
+
+def _last_errors(output: str) -> str:
+    """The output from the last traceback's error on: what was printed before it has been survived. Exceptions it was
+    raised from belong to it. All of the output where there is no traceback."""
+    start = 0
+    for match in _TRACEBACK.finditer(output):
+        if not start or not output[: match.start()].rstrip().endswith(_CHAINED):
+            start = match.start(1)
+    return output[start:]
+
+
+def _unwrapped(status: int | None, output: str) -> tuple[int | None, str, str]:
+    """Exit status and output of the process that failed first, where torchrun started it; and of the output what tells
+    why it failed."""
+    uncaught = _UNCAUGHT.search(output)
+    output = _IGNORED.sub("", _RANK.sub("", output if uncaught is None else output[uncaught.start() :]))
+    if root := _ROOT_CAUSE.search(output):
+        own = output.rfind("Traceback (most recent call last):", 0, root.start())
+        status, output = int(root[1]), output[: own if own >= 0 else root.start()]
+    return status, output, output if uncaught else _last_errors(output)
 
 
 def _memory_of_others(output: str) -> str:

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from yacs_sweep import reasons
 from yacs_sweep.process import Exit, Stop
-from yacs_sweep.reasons import Verdict, classify, oom_kills
+from yacs_sweep.reasons import Verdict, classify, no_room, oom_kills
 
 
 def judge(status: int | None, output: str = "", stop: Stop | None = None, **settings: Any) -> Verdict:
@@ -48,6 +49,56 @@ def test_an_end_of_its_own(status: int, output: str, cause: str, words: str) -> 
     assert verdict.cause == cause
     assert verdict.state == ("finished" if status == 0 else "failed")
     assert words in verdict.reason
+
+
+TRACE = 'Traceback (most recent call last):\n  File "x.py", line 3, in <module>\n    open("train.csv")\n'
+ABSENT = f"{TRACE}FileNotFoundError: train.csv\n"
+AGAIN = "\nDuring handling of the above exception, another exception occurred:\n\n"
+
+
+@pytest.mark.parametrize(
+    "output",
+    [
+        f"OSError: [Errno 28] No space left on device (cache disabled, continuing)\n{ABSENT}",
+        f"config: on_oom: CUDA out of memory -> skip\n{ABSENT}",
+        f"{TRACE}ModuleNotFoundError: No module named 'apex'\ngoing on without apex\n{ABSENT}",
+        f"{TRACE}ModuleNotFoundError: No module named 'apex'\n{AGAIN}{ABSENT}",
+        f"{TRACE}OSError: [Errno 28] No space left on device\n{AGAIN}{ABSENT}",
+        f"{ABSENT}Exception ignored in: <function Pool.__del__>\n{TRACE}OSError: No space left on device\n",
+        f"{ABSENT}test_error 0.31\nval_error: 0.31\nerror: 0.31, acc 0.9\nATEXIT done\nexit\n",
+    ],
+)
+def test_what_a_trainer_survived_is_not_why_it_failed(output: str) -> None:
+    verdict = judge(1, output, full=lambda line: False)
+    assert (verdict.cause, verdict.reason) == ("exit", "exit code 1: FileNotFoundError: train.csv")
+
+
+@pytest.mark.parametrize(
+    ("output", "cause"),
+    [
+        (f"{TRACE}torch.OutOfMemoryError: CUDA out of memory.\n{AGAIN}{ABSENT}", "cuda_oom"),  # what came of it
+        (f"[rank1]: {TRACE}torch.OutOfMemoryError: CUDA out of memory.\n[rank0]: {ABSENT}", "cuda_oom"),
+        ("RuntimeError: unable to write to file </torch_123_0>: No space left on device (28)\n", "shared_memory"),
+        ("OSError: [Errno 28] No space left on device: '/dev/shm/x'\n", "shared_memory"),
+        ("OSError: [Errno 28] No space left on device: '/tmp/x'\n", "no_space"),
+        ("loss: 0.4\nval_error: 0.31\n", "exit"),
+    ],
+)
+def test_which_memory_or_disk_was_full(output: str, cause: str) -> None:
+    assert judge(1, output, full=lambda line: False).cause == cause
+
+
+def test_a_metric_called_error_is_none() -> None:
+    assert judge(3, "loss: 0.4\nval_error: 0.31\nerror: 0.31\n").reason == "exit code 3"
+    assert judge(2, "error: 0.31\ntrain.py: error: no option --x\n").reason.endswith("train.py: error: no option --x")
+
+
+def test_a_disk_with_room_is_told_from_a_full_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reasons, "ROOM", 0)
+    assert not no_room(tmp_path)
+    monkeypatch.setattr(reasons, "ROOM", 1 << 62)
+    assert no_room(tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("status", [0, -15, 143, -9])
