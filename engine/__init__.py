@@ -17,6 +17,6 @@ def train(cfg: CfgNode, notes: Sequence[str] = ()) -> int:
         TrainerError: training cannot start or go on.
         data.DatasetError: the data are not as they should be.
     """
-    from engine.trainer import train_run
+    from engine.run import train_run
 
     return train_run(cfg, notes)

@@ -1,13 +1,11 @@
-"""The training run: what train.py does, from configuration to exit status."""
+"""The training loop: epochs, evaluations and checkpoints of one model, and how far it has come."""
 
 from __future__ import annotations
 
 import logging
 import math
 import signal
-import sys
 import time
-from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,31 +14,21 @@ import torch
 from torch import Tensor
 from yacs.config import CfgNode
 
-from data import DatasetError, ReIDDataset
-from data.build import build_dataset, build_eval_loader, build_train_loader
+from data import ReIDDataset
+from data.build import build_eval_loader, build_train_loader
 from data.sampler import EpochBatchSampler
-from engine.checkpoint import (
-    State,
-    changed_settings,
-    load_newest,
-    rng_state,
-    save_checkpoint,
-    seed_everything,
-    set_rng_state,
-)
+from engine.checkpoint import State, rng_state, save_checkpoint, seed_everything, set_rng_state
 from engine.evaluation import Method, Results, evaluate, extract_features
 from engine.evaluation_part import EvalPart
 from engine.learner import Learner, set_arithmetic
 from engine.solver import learning_rate
-from engine.world import World, is_first_process, open_world, own_device
-from modeling.model import build_model, resolve_device
+from engine.world import World
+from modeling.model import build_model
 from modeling.pretrained import load_pretrained
 from utils.errors import ConfigError, Stopped, TrainerError
-from utils.files import write_atomically
-from utils.logger import NAME, close_log, open_log
 from utils.progress import ProgressBar
 from utils.signals import StopRequest
-from utils.wandb_run import Recorder, open_recorder
+from utils.wandb_run import Recorder
 
 
 @dataclass
@@ -275,119 +263,3 @@ class Trainer:
         self.progress = Progress.from_state(state["progress"])
         self.means.load(state["means"])
         set_rng_state(state["rng"])
-
-
-def train_run(cfg: CfgNode, told: Sequence[str] = ()) -> int:
-    """See `engine.train`."""
-    output_dir = Path(cfg.OUTPUT_DIR)
-    notes = list(told)
-    with StopRequest() as stop:
-        saved = None
-        if found := load_newest(output_dir, notes):
-            path, saved = found
-            if changed := changed_settings(cfg, saved["config"]):
-                raise ConfigError(
-                    f"{path} is of a run with other settings ({'; '.join(changed)}): give another OUTPUT_DIR, or"
-                    " remove that folder to start afresh"
-                )
-            progress = Progress.from_state(saved["progress"])
-            if progress.is_complete(cfg.SOLVER.MAX_EPOCHS):
-                return _repeat_results(output_dir, path, progress) if is_first_process() else 0
-            notes.append(f"Continuing from {path}")
-        del found
-        try:
-            device = own_device(resolve_device(cfg.MODEL.DEVICE))
-        except ValueError as error:
-            raise ConfigError(f"MODEL.DEVICE: {error}") from None
-        with open_world(device) as world:
-            trainer = _make_trainer(cfg, device, world, saved, notes)
-            del saved  # a copy of the model and its optimizer
-            return _run_logged(trainer, notes, stop, output_dir)
-
-
-def _make_trainer(cfg: CfgNode, device: torch.device, world: World, saved: State | None, notes: list[str]) -> Trainer:
-    _check_split(cfg, world)
-    if not world.first:
-        world.gather_objects(None)
-    dataset = build_dataset(cfg)
-    if world.first:
-        world.gather_objects(None)  # what had to be drawn is there for the others
-    trainer = Trainer(cfg, dataset, device, world, saved)
-    notes += trainer.notes
-    processes = f" in {world.size} processes" if world.size > 1 else ""
-    notes.append(
-        f"Training {cfg.MODEL.NAME} on {device}{processes} with {dataset.name}: {len(dataset.train)} images of"
-        f" {dataset.num_train_pids} identities; output in {cfg.OUTPUT_DIR}"
-    )
-    return trainer
-
-
-def _check_split(cfg: CfgNode, world: World) -> None:
-    images = cfg.SOLVER.IMS_PER_BATCH
-    if images % world.size:
-        raise ConfigError(
-            f"SOLVER.IMS_PER_BATCH: {images} cannot be split among {world.size} processes; give a multiple of that"
-        )
-    if images == world.size > 1 and cfg.MODEL.NECK == "bnneck" and not cfg.MODEL.SYNC_BN:
-        raise ConfigError(
-            f"SOLVER.IMS_PER_BATCH: {images} leaves each of {world.size} processes one image, which MODEL.NECK bnneck"
-            f" cannot normalise alone; give at least {2 * images}, or MODEL.SYNC_BN True"
-        )
-
-
-def _run_logged(trainer: Trainer, notes: list[str], stop: StopRequest, output_dir: Path) -> int:
-    if not trainer.world.first:
-        return _run_silently(trainer, stop, output_dir)
-    try:
-        output_dir.mkdir(parents=True, exist_ok=True)
-        write_atomically(output_dir / "config.yml", lambda stream: stream.write(trainer.cfg.dump().encode()))
-        log = open_log(output_dir)
-    except OSError as error:
-        raise ConfigError(f"OUTPUT_DIR: cannot write to {output_dir}: {error.strerror}") from None
-    recorder, note = open_recorder(trainer.cfg, output_dir)
-    status = 1
-    try:
-        for line in notes + ([note] if note else []):
-            log.info("%s", line)
-        trainer.run(log, recorder, stop, output_dir)
-        status = 0
-    except Stopped as stopped:
-        status = 128 + stopped.signum
-    except (TrainerError, DatasetError) as error:
-        log.error("%s", error)
-        status = _status_of(error)
-    except torch.OutOfMemoryError as error:
-        log.error("%s A smaller SOLVER.IMS_PER_BATCH needs less.", str(error).splitlines()[0])
-    finally:
-        recorder.finish(status)
-        close_log(log)
-    return status
-
-
-def _run_silently(trainer: Trainer, stop: StopRequest, output_dir: Path) -> int:
-    """A process beside the first, which writes the log and the files; a mistake of its own goes to stderr."""
-    log = logging.getLogger(f"{NAME}.{trainer.world.rank}")
-    log.setLevel(logging.CRITICAL)
-    trainer.bar.visible = False
-    try:
-        trainer.run(log, Recorder(), stop, output_dir)
-    except Stopped as stopped:
-        return 128 + stopped.signum
-    except (TrainerError, DatasetError, torch.OutOfMemoryError) as error:
-        print(f"process {trainer.world.rank}: {str(error).splitlines()[0]}", file=sys.stderr)
-        return _status_of(error)
-    return 0
-
-
-def _status_of(error: Exception) -> int:
-    """2 for images that cannot be read, whenever that is found."""
-    return 2 if isinstance(error, DatasetError) else 1
-
-
-def _repeat_results(output_dir: Path, checkpoint: Path, progress: Progress) -> int:
-    log = open_log(output_dir)
-    log.info("Already trained to the end (%s); its last results:", checkpoint)
-    for line in progress.results.lines() if progress.results else ():
-        log.info("%s", line)
-    close_log(log)
-    return 0

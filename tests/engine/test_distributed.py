@@ -26,7 +26,7 @@ from engine.checkpoint import load_newest
 from engine.config import load_config
 from engine.evaluation_part import EvalPart
 from engine.learner import Learner
-from engine.trainer import _check_split
+from engine.run import _check_split
 from engine.world import World, open_world
 from modeling.model import build_model
 from tests.engine.test_trainer import messages, results, signal_at
@@ -57,7 +57,7 @@ def be_one_of_two(rank: int, port: int, work: Callable[..., int], arguments: Seq
 def in_both(work: Callable[..., int], *arguments: Any) -> list[int | None]:
     """Exit statuses of two processes; kills them after two minutes."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["engine.trainer", "torch.distributed"])
+    context.set_forkserver_preload(["engine.run", "torch.distributed"])
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
