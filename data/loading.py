@@ -24,6 +24,7 @@ from data.datasets.base import DatasetError, Sample
 from data.images import Images
 from data.sampler import Draw
 from data.transforms import EvalTransform, TrainTransform
+from utils.errors import TrainerError
 from utils.logger import NAME
 
 UNREADABLE = -2  # identity of an image for evaluation that cannot be read; no data set has it
@@ -122,7 +123,7 @@ class Loader(DataLoader[Any]):
 
     On a GPU, batches are copied and augmented on a stream of their own while the one before is computed on. `notes`
     are logged when iteration begins. Raises DatasetError when more than `max_unreadable` different images could not be
-    read.
+    read, and TrainerError when a worker has died.
     """
 
     def __init__(
@@ -149,13 +150,39 @@ class Loader(DataLoader[Any]):
         for note in self.notes:
             logger.info("%s", note)
         self.notes.clear()
-        for batch in super().__iter__():
+        for batch in self._handed_over():
             if isinstance(batch, DatasetError):
                 # A new one: an error and a frame that refer to each other would keep the workers alive.
                 raise DatasetError(str(batch))
             for problem in batch.problems:
                 self._count(problem, logger)
             yield self._beside(batch) if self.device.type == "cuda" else self._finished(batch)
+
+    def _handed_over(self) -> Iterator[Any]:
+        batches = None
+        while True:
+            try:
+                batches = batches or self._started()
+                batch = next(batches)
+            except StopIteration:
+                return
+            except RuntimeError as error:
+                if not str(error).startswith("DataLoader worker (pid"):
+                    raise
+                raise TrainerError(
+                    f"{str(error).splitlines()[0].strip(' .')}: killed for memory, mostly, or there is no room in"
+                    f" /dev/shm; fewer DATALOADER.NUM_WORKERS ({self.num_workers}) need less of both"
+                ) from None
+            yield batch
+
+    def _started(self) -> Iterator[Any]:
+        """torch's own iterator, without its handler of SIGCHLD: that tells of a dead worker wherever the trainer is,
+        which may be within a step. Without it torch looks once it has waited 5 s for a batch."""
+        handler = signal.getsignal(signal.SIGCHLD)
+        batches = super().__iter__()
+        if handler is not None and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGCHLD, handler)
+        return batches
 
     def _beside(self, batch: TrainBatch | EvalBatch) -> Any:
         """Finishes a batch while the GPU still computes: the host is a step ahead of it."""

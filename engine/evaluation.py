@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from yacs.config import CfgNode
 
+from data import DatasetError, ReIDDataset
 from data.loading import UNREADABLE
 from utils.errors import TrainerError
 from utils.metrics import FloatArray, IntArray, Ranking, RankingMeter, distance_rows
@@ -87,25 +88,37 @@ def evaluate(
     epoch: int,
     device: torch.device,
     method: Method = Method(),
-    check_stop: Callable[[], None] = lambda: None,
-    gather: Callable[[Features], Features] = lambda own: own,
-    tracks: Sequence[int] = (),
 ) -> Results:
     """Ranks the gallery for each query by Euclidean distance of features.
 
     Args:
         model: gives features [B, D] in evaluation mode.
         loader: batches (images, pids, camids, paths), the `num_query` queries first.
-        check_stop: called after every batch; may raise.
-        gather: makes this process's features those of all images, where several processes extract them.
-        tracks: of the gallery images, see Comparison.
     Raises:
         TrainerError: no query has a match, or features are not finite or too large to be compared.
     """
-    extracted = gather(extract_features(model, loader, device=device, flip=method.flip, check_stop=check_stop))
+    return judge(extract_features(model, loader, device=device, flip=method.flip), num_query, epoch=epoch, method=method)
+
+
+def judge(
+    extracted: Features, num_query: int, *, epoch: int, method: Method, tracks: Sequence[int] = ()
+) -> Results:
+    """As `evaluate`, of features that are there; `tracks` as in Comparison."""
     if not torch.isfinite(extracted[0]).all():
         raise TrainerError(f"diverged: features are not finite after epoch {epoch}")
     return Results.of(rank(extracted, num_query, method, tracks), epoch)
+
+
+def require_matches(dataset: ReIDDataset) -> None:
+    """Raises DatasetError where nothing could be ranked, whatever the features: no query has a match to be found."""
+    cameras: dict[int, set[int]] = {}
+    for sample in dataset.gallery:
+        cameras.setdefault(sample.pid, set()).add(sample.camid)
+    if not any(cameras.get(query.pid, set()) - {query.camid} for query in dataset.query):
+        raise DatasetError(
+            f"data set {dataset.name!r}: no query has a match in the gallery from another camera, so nothing can be"
+            " ranked; where cameras are not known, DATASETS.FOLDER_PATTERN has no group camid"
+        )
 
 
 def rank(extracted: Features, num_query: int, method: Method, tracks: Sequence[int] = ()) -> Ranking:

@@ -13,8 +13,9 @@ from yacs.config import CfgNode
 from data import DatasetError
 from data.build import build_dataset
 from engine.checkpoint import State, changed_settings, load_newest
+from engine.evaluation import require_matches
 from engine.trainer import Progress, Trainer
-from engine.world import World, is_first_process, open_world, own_device
+from engine.world import World, is_first_process, open_world, own_device, told_when_lost
 from modeling.model import resolve_device
 from utils.errors import ConfigError, Stopped, TrainerError
 from utils.files import write_atomically
@@ -45,7 +46,7 @@ def train_run(cfg: CfgNode, told: Sequence[str] = ()) -> int:
             device = own_device(resolve_device(cfg.MODEL.DEVICE))
         except ValueError as error:
             raise ConfigError(f"MODEL.DEVICE: {error}") from None
-        with open_world(device) as world:
+        with open_world(device) as world, told_when_lost(world):
             trainer = _make_trainer(cfg, device, world, saved, notes)
             del saved  # a copy of the model and its optimizer
             return _run_logged(trainer, notes, stop, output_dir)
@@ -56,6 +57,7 @@ def _make_trainer(cfg: CfgNode, device: torch.device, world: World, saved: State
     if not world.first:
         world.gather_objects(None)
     dataset = build_dataset(cfg)
+    require_matches(dataset)
     if world.first:
         world.gather_objects(None)  # what had to be drawn is there for the others
     trainer = Trainer(cfg, dataset, device, world, saved)
@@ -95,7 +97,8 @@ def _run_logged(trainer: Trainer, notes: list[str], stop: StopRequest, output_di
     try:
         for line in notes + ([note] if note else []):
             log.info("%s", line)
-        trainer.run(log, recorder, stop, output_dir)
+        with told_when_lost(trainer.world):
+            trainer.run(log, recorder, stop, output_dir)
         status = 0
     except Stopped as stopped:
         status = 128 + stopped.signum
@@ -116,7 +119,8 @@ def _run_silently(trainer: Trainer, stop: StopRequest, output_dir: Path) -> int:
     log.setLevel(logging.CRITICAL)
     trainer.bar.visible = False
     try:
-        trainer.run(log, Recorder(), stop, output_dir)
+        with told_when_lost(trainer.world):
+            trainer.run(log, Recorder(), stop, output_dir)
     except Stopped as stopped:
         return 128 + stopped.signum
     except (TrainerError, DatasetError, torch.OutOfMemoryError) as error:

@@ -18,7 +18,7 @@ from data.build import build_eval_loader, build_folder_loader, build_test_datase
 from data.datasets.listing import is_image
 from data.loading import UNREADABLE
 from engine.checkpoint import list_checkpoints
-from engine.evaluation import Comparison, Method, Results, extract_features
+from engine.evaluation import Comparison, Method, Results, extract_features, require_matches
 from modeling.model import ReIDModel, build_model, resolve_device
 from modeling.pretrained import class_count, load_own, read_state_dict
 from utils.errors import ConfigError, TrainerError
@@ -64,6 +64,8 @@ def test_run(cfg: CfgNode, weights: str, visualize: int, out: Path, say: Callabl
         TrainerError, data.DatasetError: it cannot be done.
     """
     datasets = build_test_datasets(cfg)
+    for dataset in datasets:
+        require_matches(dataset)
     for dataset in datasets if visualize else ():
         for file in _list_files(out, dataset.name):
             require_writable(file)

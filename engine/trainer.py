@@ -6,23 +6,25 @@ import logging
 import math
 import signal
 import time
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 from yacs.config import CfgNode
 
-from data import ReIDDataset
+from data import DatasetError, ReIDDataset
 from data.build import build_eval_loader, build_train_loader
 from data.sampler import EpochBatchSampler
 from engine.checkpoint import State, rng_state, save_checkpoint, seed_everything, set_rng_state
-from engine.evaluation import Method, Results, evaluate, extract_features
+from engine.evaluation import Method, Results, extract_features, judge
 from engine.evaluation_part import EvalPart
 from engine.learner import Learner, set_arithmetic
 from engine.solver import learning_rate
-from engine.world import World
+from engine.world import World, anew
 from modeling.model import build_model
 from modeling.pretrained import load_pretrained
 from utils.errors import ConfigError, Stopped, TrainerError
@@ -117,13 +119,14 @@ class Trainer:
 
         Raises:
             Stopped: by a signal, after writing a checkpoint.
-            TrainerError, DatasetError: training cannot go on.
+            TrainerError, DatasetError: training cannot go on; there is a checkpoint of what was done where that can
+                be gone on from.
         """
         self.log, self.recorder, self.stop, self.output_dir = log, recorder, stop, output_dir
         log.addFilter(self.bar)
         solver = self.cfg.SOLVER
         try:
-            self._check_stop()
+            self.world.agree(None, self.stop.signum)
             while self.progress.epoch <= solver.MAX_EPOCHS:
                 epoch = self.progress.epoch
                 self._train_epoch()
@@ -151,7 +154,7 @@ class Trainer:
         self.learner.start_epoch(progress.epoch)
         self.bar.start(progress.iteration)
         batches_before, images_before, started = self.means.batches, self.means.images, time.perf_counter()
-        for images, pids in self.train_loader:
+        for images, pids in self._batches():
             rate = learning_rate(self.cfg, progress.epoch, progress.iteration, total)
             last = progress.iteration + 1 == total
             self.means.add(*self.learner.train_batch(images, pids, rate=rate, last=last))
@@ -159,8 +162,6 @@ class Trainer:
             if progress.iteration % self.cfg.SOLVER.LOG_PERIOD == 0:
                 self._log_means(total)
             self.bar.show(f"Epoch {progress.epoch}/{self.cfg.SOLVER.MAX_EPOCHS}", progress.iteration, total)
-            if self.learner.between_steps:  # gradients that wait for a step are in no checkpoint
-                self._check_stop()
         if total < self.cfg.SOLVER.LOG_PERIOD or not math.isfinite(self.means.values()[0]):
             self._log_means(total)
         seconds = time.perf_counter() - started
@@ -171,10 +172,36 @@ class Trainer:
             (self.means.images - images_before) / seconds,
         )
 
-    def _check_stop(self) -> None:
-        """All processes stop at the same place, whichever was told to."""
-        if signum := self.world.largest(self.stop.signum):
-            raise Stopped(signum)
+    def _batches(self) -> Iterator[Any]:
+        """The batches of the training loader; before each, and at the end, the run may end."""
+        batches = iter(self.train_loader)
+        while True:
+            batch, failure = None, None
+            with self._checkpoint_on_failure():
+                try:
+                    batch = next(batches, None)
+                except (TrainerError, DatasetError) as error:
+                    failure = anew(error)
+                # Gradients that wait for a step are in no checkpoint.
+                self.world.agree(failure, self.stop.signum if self.learner.between_steps else 0)
+            if batch is None:
+                return
+            yield batch
+
+    @contextmanager
+    def _checkpoint_on_failure(self) -> Iterator[None]:
+        """For what changes nothing that is saved: an error within it leaves a checkpoint, as a stop does."""
+        try:
+            yield
+        except Stopped:
+            raise
+        except Exception:
+            if self.learner.between_steps:
+                try:
+                    self._save()
+                except TrainerError as error:
+                    self.log.error("%s", error)
+            raise
 
     def _log_means(self, total: int) -> None:
         epoch, iteration = self.progress.epoch, self.progress.iteration
@@ -197,39 +224,42 @@ class Trainer:
             raise TrainerError(f"diverged: loss is {loss} at epoch {epoch}, iteration {iteration}")
 
     def _evaluate(self, epoch: int) -> None:
-        outcome: Results | str | None = None
         # Compiling the network once more for evaluation takes longer than many an evaluation.
         as_it_is = torch.compiler.set_stance("force_eager") if self.cfg.MODEL.COMPILE else nullcontext()
-        try:
-            with as_it_is:
-                outcome = self._results(epoch)
-        except TrainerError as error:
-            outcome = str(error)
-        outcome = self.world.gather_objects(outcome)[0]
-        if not isinstance(outcome, Results):
-            raise TrainerError(outcome)
-        self.progress.results = outcome
-        for line in outcome.lines():
+        with self._checkpoint_on_failure(), as_it_is:
+            results = self._results(epoch)
+        self.progress.results = results
+        for line in results.lines():
             self.log.info("%s", line)
-        self.recorder.log(outcome.row())
+        self.recorder.log(results.row())
 
-    def _results(self, epoch: int) -> Results | None:
-        """The results on the first process; None on the others, which extract their part of the features."""
-        model, method = self.learner.evaluated, Method.from_cfg(self.cfg)
-        if not self.world.first:
-            self.eval_part.gather(extract_features(model, self.eval_loader, device=self.device, flip=method.flip))
-            return None
-        return evaluate(
-            model,
-            self.eval_loader,
-            self.num_query,
-            epoch=epoch,
-            device=self.device,
-            method=method,
-            check_stop=self._check_own_stop,
-            gather=self.eval_part.gather,
-            tracks=self.eval_part.tracks,
-        )
+    def _results(self, epoch: int) -> Results:
+        """Each process extracts its part of the features, the first ranks them and tells the others."""
+        method = Method.from_cfg(self.cfg)
+        own, failure, results = None, None, None
+        try:
+            own = extract_features(
+                self.learner.evaluated,
+                self.eval_loader,
+                device=self.device,
+                flip=method.flip,
+                check_stop=self._check_own_stop,
+            )
+        except (TrainerError, DatasetError) as error:
+            failure = anew(error)
+        self.world.agree(failure, self.stop.signum)
+        assert own is not None
+        extracted = self.eval_part.gather(own)
+        if self.world.first:
+            try:
+                results = judge(
+                    extracted, self.num_query, epoch=epoch, method=method, tracks=self.eval_part.tracks
+                )
+            except TrainerError as error:
+                failure = anew(error)
+        self.world.agree(failure)
+        found: Results = self.world.gather_objects(results)[0]
+        return found
 
     def _check_own_stop(self) -> None:
         if self.world.size == 1:  # else one that stopped would leave the others waiting for its features
@@ -239,8 +269,8 @@ class Trainer:
         position = self.progress.epoch, self.progress.iteration
         if position == self._saved_at:
             return
-        self._saved_at = position
         if not self.world.first:
+            self._saved_at = position
             return
         state = {
             **self.learner.state(),
@@ -251,6 +281,7 @@ class Trainer:
             "config": self.cfg.dump(),
         }
         path = save_checkpoint(self.output_dir, state)
+        self._saved_at = position
         self.log.info("Checkpoint: %s", path)
 
     def _load(self, state: State) -> None:

@@ -7,6 +7,7 @@ features of the whole batch, and normalisation takes the whole batch's statistic
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from utils.errors import ConfigError
+from utils.errors import ConfigError, Stopped, TrainerError
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,18 @@ class World:
         dist.all_gather(parts, padded, group=_HOST.get("group"))
         return torch.cat([part[:count] for part, count in zip(parts, counts, strict=True)])
 
+    def agree(self, own: Exception | None, signum: int = 0) -> None:
+        """Ends what all processes do at the same place, whichever had to: raises what the first of them failed with,
+        or Stopped where one of them was sent a signal.
+
+        Who fails alone would leave the others waiting, or with half a step done.
+        """
+        code = self.largest(_FAILED if own else signum)
+        if code == _FAILED:
+            raise next(anew(error) for error in self.gather_objects(own) if error)
+        if code:
+            raise Stopped(code)
+
     def largest(self, number: int) -> int:
         """The largest of the processes' numbers."""
         if self.size == 1:
@@ -69,11 +82,18 @@ class World:
         return int(value)
 
 
+def anew(error: Exception) -> Exception:
+    """The same error without its frames: where they and the error refer to each other, a loader's workers live on."""
+    return type(error)(str(error))
+
+
 def is_first_process() -> bool:
     """Whether this process is the only one, or the first of those torchrun started."""
     return os.environ.get("RANK", "0") == "0"
 
 
+_GLOO_PLACE = re.compile(r"^\[[^]]*\]\s*")  # a line of its source, which it begins with
+_FAILED = 1000  # larger than any signal
 _HOST: dict[str, Any] = {}  # the group for tensors in host memory: NCCL takes none
 
 
@@ -91,6 +111,24 @@ def open_world(device: torch.device) -> Iterator[World]:
     finally:
         _HOST.clear()
         dist.destroy_process_group()
+
+
+@contextmanager
+def told_when_lost(world: World) -> Iterator[None]:
+    """Within it a process that cannot reach another ends with a line: that one has ended, and said why itself.
+
+    Raises:
+        TrainerError: instead of what the library of the processes' exchange raises.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if world.size == 1 or not (isinstance(error, dist.DistError) or "gloo" in str(error)):
+            raise
+        reason = _GLOO_PLACE.sub("", (str(error).splitlines() or [""])[0]).split(". ")[0]
+        raise TrainerError(
+            f"another of the {world.size} processes has ended; its last words on standard error say why ({reason})"
+        ) from None
 
 
 def own_device(device: torch.device) -> torch.device:

@@ -20,17 +20,18 @@ from yacs.config import CfgNode
 import engine
 from configs.defaults import _C
 from data import ReIDDataset, Sample
-from data.build import stretch
+from data.build import build_dataset, build_train_loader, stretch
 from data.sampler import Draw, RandomIdentitySampler, ShuffleSampler
 from engine.checkpoint import load_newest
 from engine.config import load_config
 from engine.evaluation_part import EvalPart
 from engine.learner import Learner
 from engine.run import _check_split
-from engine.world import World, open_world
+from engine.world import World, open_world, told_when_lost
 from modeling.model import build_model
+from tests.engine.small_run import write_config
 from tests.engine.test_trainer import messages, results, signal_at
-from utils.errors import ConfigError
+from utils.errors import ConfigError, TrainerError
 
 ROOT = Path(__file__).parents[2]
 # Rounding differs between one process and two, and grows with every step; a low rate keeps it small.
@@ -165,6 +166,50 @@ def test_a_signal_to_one_stops_both_and_one_process_may_go_on(small_config: Path
     assert train(small_config, tmp_path / "one") == 0
     assert_close(newest(tmp_path / "two")[1]["model"], newest(tmp_path / "one")[1]["model"])
     assert [line for line in messages(tmp_path / "two") if "on cpu in 2 processes with" in line]
+
+
+def image_of_the_second(cfg: CfgNode) -> str:
+    """An image of the third batch that the second of two processes is given."""
+    dataset = build_dataset(cfg)
+    sampler: Any = build_train_loader(cfg, dataset, seed=cfg.SOLVER.SEED).batch_sampler
+    sampler.shard(1, 2)
+    sampler.set_epoch(1)
+    return dataset.train[list(sampler)[2][0].image].path
+
+
+@pytest.mark.parametrize("training", [True, False], ids=["in training", "in evaluation"])
+def test_what_one_process_finds_ends_both_and_is_in_the_log(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], training: bool
+) -> None:
+    config = write_config(tmp_path)
+    overrides = ["DATASETS.MAX_UNREADABLE", "0", "DATALOADER.CACHE", "False"]
+    cfg = load_config(str(config), overrides)
+    image = image_of_the_second(cfg) if training else max((tmp_path / "market1501/bounding_box_test").iterdir())
+    Path(image).write_bytes(b"no picture")
+    assert train_both(config, tmp_path / "out", *overrides) == [2, 2]
+    assert f"cannot read the image {image}" in messages(tmp_path / "out")[-1]
+    iteration = 2 if training else 4
+    assert newest(tmp_path / "out")[0] == f"checkpoint_epoch_1_iteration_{iteration}.pth"
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def wait_for_the_other(path: Path) -> int:
+    """One of two processes, of which the second leaves without a word."""
+    with open_world(torch.device("cpu")) as world:
+        if not world.first:
+            return 3
+        try:
+            with told_when_lost(world):
+                world.largest(0)
+        except TrainerError as error:
+            path.write_text(str(error), encoding="utf-8")
+    return 0
+
+
+def test_a_process_that_lost_another_says_so(tmp_path: Path) -> None:
+    assert in_both(wait_for_the_other, tmp_path / "told") == [0, 3]
+    told = (tmp_path / "told").read_text(encoding="utf-8")
+    assert told.startswith("another of the 2 processes has ended; its last words on standard error say why (")
 
 
 def test_a_batch_that_cannot_be_split_is_told(small_config: Path, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+import multiprocessing
 import os
 import re
 import signal
@@ -19,6 +20,10 @@ from utils.errors import ConfigError
 from utils.logger import NAME
 
 PREFIX = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} reid_baseline\.train INFO: ")
+ONE_CAMERA = [
+    *("DATASETS.NAMES", "folder:market1501", "DATASETS.FOLDER_PATTERN", r"(?P<pid>\d+)_c\ds(?P<camid>1)"),
+    *("DATASETS.FOLDER_TRAIN", "bounding_box_train", "DATASETS.FOLDER_GALLERY", "bounding_box_test"),
+]
 RESULT = re.compile(r"Epoch\[|Validation|mAP|CMC")
 
 
@@ -122,7 +127,7 @@ def test_the_seed_decides_the_run(small_config: Path, uninterrupted: Path, tmp_p
     [
         ("Epoch[1] Iteration[2/4]", "checkpoint_epoch_1_iteration_2.pth"),  # within an epoch
         ("Epoch 2 done", "checkpoint_epoch_2_iteration_4.pth"),  # while evaluating
-        ("checkpoint_epoch_1.pth", "checkpoint_epoch_2_iteration_1.pth"),  # between epochs: the next iteration ends it
+        ("checkpoint_epoch_1.pth", "checkpoint_epoch_1.pth"),  # between epochs
     ],
 )
 def test_sigterm_then_resume_equals_an_uninterrupted_run(
@@ -250,6 +255,50 @@ def test_too_many_images_that_cannot_be_read_are_a_mistake_whenever_found(tmp_pa
         assert "cannot read the image" in messages(tmp_path / "out")[-1]
 
 
+def test_an_evaluation_that_failed_is_made_up_for_without_training_again(uninterrupted: Path, tmp_path: Path) -> None:
+    config = write_config(tmp_path)
+    query = next((tmp_path / "market1501/query").iterdir())
+    content = query.read_bytes()
+    query.write_bytes(b"no picture")
+    overrides = ["DATASETS.MAX_UNREADABLE", "0", "DATALOADER.CACHE", "False", "SOLVER.CHECKPOINT_PERIOD", "2"]
+    assert train(config, tmp_path / "out", *overrides) == 2
+    found = load_newest(tmp_path / "out", [])
+    assert found
+    assert found[0].name == "checkpoint_epoch_1_iteration_4.pth"
+    query.write_bytes(content)
+    assert train(config, tmp_path / "out", *overrides) == 0
+    assert_same_run(tmp_path / "out", uninterrupted)
+
+
+def kill_a_worker_at(text: str) -> None:
+    """As the kernel does when memory runs out, as soon as a line with `text` is logged."""
+
+    def kill(record: logging.LogRecord) -> bool:
+        if text in record.getMessage():
+            logging.getLogger(NAME).removeFilter(kill)
+            (worker,) = multiprocessing.active_children()
+            worker.kill()
+        return True
+
+    logging.getLogger(NAME).addFilter(kill)
+
+
+def test_a_killed_worker_leaves_a_checkpoint(
+    small_config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = torch.utils.data.dataloader._MultiProcessingDataLoaderIter._try_get_data
+    monkeypatch.setattr(looks, "__defaults__", (0.1,))  # instead of after 5 s
+    overrides = ["DATALOADER.NUM_WORKERS", "1", "SOLVER.IMS_PER_BATCH", "4", "SOLVER.LOG_PERIOD", "1"]
+    kill_a_worker_at("Epoch[1] Iteration[1/8]")
+    assert train(small_config, tmp_path, *overrides) == 1
+    last = messages(tmp_path)[-1]
+    assert "ERROR: DataLoader worker (pid(s) " in last
+    assert last.endswith("no room in /dev/shm; fewer DATALOADER.NUM_WORKERS (1) need less of both")
+    found = load_newest(tmp_path, [])
+    assert found
+    assert 1 <= found[1]["progress"]["iteration"] <= 4  # those that were there
+
+
 def test_notes_are_logged(small_config: Path, tmp_path: Path) -> None:
     notes: list[str] = []
     overrides = ["SOLVER.RANGE_K", "2", "SOLVER.MAX_EPOCHS", "1", "OUTPUT_DIR", str(tmp_path)]
@@ -271,6 +320,7 @@ def test_softmax_trains_on_images_in_any_order(small_config: Path, tmp_path: Pat
         (["MODEL.DEVICE", "cuda:99"], "MODEL.DEVICE: cuda:99 is not"),
         (["DATASETS.ROOT_DIR", "nowhere"], "nowhere"),
         (["SOLVER.IMS_PER_BATCH", "64"], "identities"),
+        (ONE_CAMERA, "no query has a match in the gallery from another camera"),
     ],
 )
 def test_a_mistake_creates_nothing(small_config: Path, tmp_path: Path, overrides: list[str], expected: str) -> None:
