@@ -185,12 +185,14 @@ def test_a_supervisor_that_was_stopped_itself_blames_no_agent(tmp_path: Path, st
 
 
 def test_a_disk_that_is_full_for_the_trainer_ends_the_sweep_and_its_point_is_tried_again(tmp_path: Path) -> None:
-    code = "if not (out.parent / 'room').exists(): raise OSError(28, 'No space left on device')\nprint('mAP: 1%')"
+    error = "OSError(28, 'No space left on device', str(out / 'x.pth'))"
+    code = f"if not (out.parent / 'room').exists(): raise {error}\nprint('mAP: 1%')"
     trainer, spec = write_trainer(tmp_path, code), write_sweep(tmp_path, GRID)
     ran = sweep(tmp_path, "--sweep-config", spec, "--wandb-mode", "disabled", trainer=trainer, config=None)
     assert ran.code == 1
     assert ran.summary["counts"] == {"failed": 1}
-    assert "disk full: OSError: [Errno 28] No space left on device; what was done is kept: make room" in ran.out
+    assert "disk full: OSError: [Errno 28] No space left on device: " in ran.out
+    assert "/x.pth'; what was done is kept: make room" in ran.out
     (ran.dir / "room").touch()
     again = sweep(tmp_path, "--sweep_id", ran.dir.name, "--wandb-mode", "disabled", trainer=trainer, config=None)
     assert again.code == 0, again.out
