@@ -299,6 +299,8 @@ def _check(section: Section, distribution: str, fields: dict[str, Any]) -> None:
         section.wrong("min", f"{show(low)} is greater than max {show(high)}; are they the wrong way round?")
     elif distribution.endswith("_values") and low <= 0:
         section.wrong("min", f"{show(low)} is not greater than 0, which {distribution} needs")
+    elif distribution.endswith("uniform") and not finite(float(high) - float(low)):
+        section.wrong("max", f"{show(high)} is further from min {show(low)} than a float can say")
     elif distribution in distributions.EXPONENTS:
         _check_exponents(section, distribution, low, high)
 

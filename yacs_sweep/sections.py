@@ -6,6 +6,7 @@ import math
 from collections.abc import Collection, Iterable
 from typing import Any
 
+from .naming import bounded
 from .yaml_reader import Document, KeyPath, did_you_mean, nearest, show
 
 MEANT = 0.75  # how like a known key a misspelt one is that is read as that key, so that its mistakes are told as well
@@ -126,8 +127,11 @@ class Section:
         if isinstance(value, str) and _is_number(value):
             self.wrong(key, f"{show(value)} is a text; write {value.strip()} without quotes")
             return None
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-            self.wrong(key, f"{show(value)} is not a {'finite ' if isinstance(value, float) else ''}number")
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            self.wrong(key, f"{show(value)} is not a number")
+            return None
+        if not math.isfinite(bounded(value)):
+            self.wrong(key, f"{show(value)} is not a finite number")
             return None
         if above is not None and value <= above:
             self.wrong(key, f"{show(value)} is not greater than {above:g}")

@@ -117,6 +117,8 @@ def test_conditions_are_checked_although_other_things_are_wrong(tmp_path: Path) 
         ("{min: '1e-5', max: 1e-1}", "p.min: '1e-5' is a text; write 1e-5 without quotes"),
         ("{min: yes, max: 2}", "p.min: true is not a number"),
         ("{min: 0, max: .inf}", "p.max: inf is not a finite number"),
+        ("{min: 0, max: 1" + "0" * 320 + "}", "0… is not a finite number"),
+        ("{min: -1.0e+308, max: 1.0e+308}", "p.max: 1e+308 is further from min -1e+308 than a float can say"),
         ("{min: 1}", "p: `max` is missing; uniform needs min and max"),
         ("{distribution: int_uniform, min: 1.5, max: 3}", "p.min: 1.5 is not a whole number"),
         ("{distribution: log_uniform_values, min: 0, max: 3}", "p.min: 0 is not greater than 0"),
