@@ -114,6 +114,8 @@ class Sweep:
         Raises:
             ConfigError: there is no such sweep, or an option is wrong. What only running needs is checked then.
         """
+        if not isinstance(sweep_id, str):
+            raise ConfigError(f"sweep_id: {sweep_id!r} is not a sweep's id, such as 'k3v9x2ab'")
         sweep = cls.__new__(cls)
         given = _gather(None, train, overrides, options)
         given.sweep_id = sweep_id

@@ -18,7 +18,7 @@ from .errors import ConfigError, SweepError
 from .functions import FUNCTION
 from .keeping import last_values
 from .launch import LaunchFile, load_spec_of
-from .login import is_logged_in
+from .login import is_logged_in, no_login
 from .overrides import Overrides
 from .placing import check_parameters
 from .plan import Plan, find, keep_problems, read_layout, storage_wanted
@@ -162,7 +162,7 @@ def _on_server(options: argparse.Namespace, old: LaunchFile, sweep_id: str) -> l
     from .report.remote import read_remote
 
     if not is_logged_in():
-        raise SweepError("not logged in to W&B")
+        raise SweepError(no_login())
     return read_remote(sweep_id, options.project or old.project, options.entity or old.entity).records
 
 

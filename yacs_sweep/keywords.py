@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn, TypeAlias, TypedDict
 
 from .errors import ConfigError
-from .options import Parser, contradictions, make_parser, take_storage
+from .options import Parser, contradictions, make_parser, take_environment
 from .spec import as_yaml
 from .yaml_reader import did_you_mean
 
@@ -90,7 +90,7 @@ def to_namespace(given: Mapping[str, Any]) -> argparse.Namespace:
     problems += contradictions(options)
     if problems:
         raise ConfigError(problems)
-    take_storage(options)
+    take_environment(options)
     return options
 
 

@@ -25,9 +25,20 @@ def base_url(environment: Mapping[str, str] = os.environ) -> str:
         return DEFAULT_HOST
 
 
+def turned_off(environment: Mapping[str, str] = os.environ) -> str | None:
+    """What in the environment keeps W&B's server out of it, whether or not there is a login."""
+    mode = environment.get("WANDB_MODE")
+    return f"WANDB_MODE={mode} is set" if mode in ("offline", "disabled", "dryrun") else None
+
+
+def no_login(environment: Mapping[str, str] = os.environ) -> str:
+    """Why W&B's server is not asked, where `is_logged_in` says no."""
+    return turned_off(environment) or "not logged in to W&B"
+
+
 def is_logged_in(environment: Mapping[str, str] = os.environ) -> bool:
-    """Whether a key is there: WANDB_API_KEY, or an entry for the server in the netrc file."""
-    if environment.get("WANDB_MODE") in ("offline", "disabled", "dryrun"):
+    """Whether a key is there, and not turned off: WANDB_API_KEY, or an entry for the server in the netrc file."""
+    if turned_off(environment):
         return False
     if environment.get("WANDB_API_KEY"):
         return True

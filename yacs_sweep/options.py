@@ -6,6 +6,7 @@ import argparse
 import math
 import os
 import re
+import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
@@ -14,9 +15,31 @@ from .storage_url import URL_VARIABLE
 from .texts import no_texts
 from .yaml_reader import did_you_mean
 
-# What the user typed: the command of an installed launcher, or the script of a checkout.
-PROGRAM = "yacs-sweep" if os.path.basename(sys.argv[0]).startswith("yacs-sweep") else "sweep.py"
-COMMAND = ("yacs-sweep",) if PROGRAM == "yacs-sweep" else ("python", "tools/sweep.py")  # as users type it
+SCRIPT = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "tools", "sweep.py")
+
+
+def typed(started: str) -> tuple[str, ...]:
+    """What starts the launcher again from here: the command of an installed one, or the script of a checkout.
+
+    Args:
+        started: the program that runs, or that of its report (`sys.argv[0]`).
+    """
+    if os.path.basename(started).startswith("yacs-sweep"):
+        command = os.path.join(os.path.dirname(os.path.abspath(started)), "yacs-sweep")
+        return ("yacs-sweep",) if shutil.which("yacs-sweep") in (None, command) else (_from_here(command),)
+    return ("python", _from_here(SCRIPT)) if os.path.isfile(SCRIPT) else ("yacs-sweep",)
+
+
+def _from_here(path: str) -> str:
+    try:
+        relative = os.path.relpath(path)
+    except OSError:  # this folder has been deleted
+        return path
+    return path if relative.startswith("..") else relative
+
+
+COMMAND = typed(sys.argv[0])
+PROGRAM = "yacs-sweep" if os.path.basename(COMMAND[0]) == "yacs-sweep" else "sweep.py"
 
 EPILOG = """\
 examples:
@@ -202,12 +225,15 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
             options.sweep_config, options.trailing = files[:place], [*files[place:], *options.trailing]
             break
     options.trailing = [*options.trailing, *verbatim]
-    take_storage(options)
+    take_environment(options)
     return options
 
 
-def take_storage(options: argparse.Namespace) -> None:
-    """The database that the environment names. It is taken out, since trials inherit that: it may hold a password."""
+def take_environment(options: argparse.Namespace) -> None:
+    """What the environment says in place of options. The database's URL is taken out of it, since trials inherit that: it
+    may hold a password."""
+    if options.wandb_mode is None and options.controller != "wandb" and not options.status:
+        options.wandb_mode = "disabled" if os.environ.get("WANDB_MODE") == "disabled" else None
     url = os.environ.pop(URL_VARIABLE, None)
     options.storage_of_environment = options.storage is None and bool(url) and options.controller != "wandb"
     if options.storage_of_environment:

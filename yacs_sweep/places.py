@@ -16,6 +16,7 @@ from .gpu import Gpu
 
 Place = tuple[str, ...]  # device names; empty: whatever the launcher itself sees
 
+NO_DEVICE = "NoDevFiles"  # what Slurm says to a job without GPUs
 SICK_AFTER = 3  # trials in a row that the machine ended at a place, until no further one is started there
 SICK_AFTER_FAULTS = 2  # the same, when what they printed names the device or its driver (gpu_fault)
 
@@ -69,7 +70,7 @@ def _visible(gpus: Sequence[Gpu], visible: str | None) -> dict[str, str]:
         return dict(pair for gpu in gpus for pair in _find(str(gpu.index), gpus))
     found: dict[str, str] = {}
     for name in _names(visible):
-        if name.startswith("-"):  # CUDA looks no further either
+        if name.startswith("-") or name == NO_DEVICE:  # CUDA looks no further either
             break
         pairs = _find(name, gpus) if gpus else [(name, name)]
         if not pairs:

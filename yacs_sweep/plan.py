@@ -18,7 +18,7 @@ from .errors import ConfigError
 from .functions import FunctionProfile
 from .gpu import read_gpus
 from .launch import LaunchFile, find_sweep, new_sweep_id
-from .login import is_logged_in
+from .login import is_logged_in, turned_off
 from .metric_files import check as check_files
 from .overrides import Overrides
 from .places import Layout, Wish, lay_out
@@ -94,6 +94,8 @@ def choose_controller(options: argparse.Namespace) -> tuple[str, tuple[str, ...]
         return "local", (f"controller: local, because {option} is given",)
     if is_logged_in():
         return "wandb", ("controller: wandb, because you are logged in (--controller local: embedded and offline)",)
+    if off := turned_off():
+        return "local", (f"controller: local, because {off} (--controller wandb: the W&B server)",)
     return "local", ("controller: local, because there is no W&B login (`wandb login`, or --controller wandb)",)
 
 

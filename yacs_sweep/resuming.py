@@ -17,7 +17,7 @@ from .engines import problems as engine_problems
 from .errors import ConfigError
 from .functions import FunctionProfile, function_problems
 from .launch import LaunchFile, find_sweep, load_spec_of
-from .login import is_logged_in
+from .login import is_logged_in, no_login
 from .overrides import Overrides
 from .placing import check_parameters
 from .plan import (
@@ -227,12 +227,13 @@ def plan_elsewhere(options: argparse.Namespace, option: str = "--sweep_id", *, e
         option: what the user named it with.
         ended_too: whether one that takes no more trials will do.
     """
-    looked = ", ".join(str(base / "sweep") for base in result_bases(options))
-    unknown = f"{option} {options.sweep_id}: no such sweep (looked in {looked}; --results_dir names another folder"
     if options.storage and options.controller != "wandb" and shared(options.storage):
         return _join(options, option)
     if options.controller == "local" or (options.controller == "auto" and not is_logged_in()):
-        raise ConfigError(f"{unknown}; not logged in to W&B)")
+        looked, why = ", ".join(str(base / "sweep") for base in result_bases(options)), no_login()
+        raise ConfigError(
+            f"{option} {options.sweep_id}: no such sweep (looked in {looked}; --results_dir names another folder; {why})"
+        )
     remote = _remote(options, None, option, ended_too=ended_too)
     described = {key: value for key, value in remote.config.items() if key in FROM_SERVER}
     spec = SweepSpec.from_dict(described, f"W&B sweep {remote.id}")

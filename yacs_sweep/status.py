@@ -116,9 +116,7 @@ def who(snapshot: Snapshot) -> Line:
         return [("ending  ", "bold yellow"), (f"the launcher is gone, {snapshot.agents} agents are leaving", "")]
     if snapshot.settled >= snapshot.target and not snapshot.counts.get("running"):
         return [("ended  ", "bold"), ("every trial is done", "")]
-    again = (
-        f"{' '.join(COMMAND)} --sweep_id {snapshot.paths.sweep_id}"
-    )
+    again = f"{display.command(COMMAND)} --sweep_id {snapshot.paths.sweep_id}"
     line: Line = [("no launcher is running", "bold red"), (f"  {snapshot.target - snapshot.settled} trials to go", "")]
     if left := snapshot.counts.get("running"):
         line.append((f", {left} cut off", ""))

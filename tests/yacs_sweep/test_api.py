@@ -256,6 +256,9 @@ def test_one_goes_on_in_python_and_on_the_command_line(tmp_path: Path) -> None:
         Sweep.open(sweep_id).run(count=1)
     with pytest.raises(ConfigError, match="no such sweep"):
         Sweep.open("zzzzzzzz", controller="local")
+    for mistake in (None, 7, tmp_path):
+        with pytest.raises(ConfigError, match=r"^sweep_id: .* is not a sweep's id, such as 'k3v9x2ab'$"):
+            Sweep.open(mistake)  # type: ignore[arg-type]
 
 
 def test_trials_of_a_function_are_ended_as_those_of_a_command_are() -> None:

@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 
 from yacs_sweep.errors import ConfigError
+from yacs_sweep.keywords import to_namespace
 from yacs_sweep.launch import LaunchFile, find_sweep, load_spec_of, new_sweep_id, remember, save_spec
 from yacs_sweep.login import base_url, is_logged_in
-from yacs_sweep.options import parse
-from yacs_sweep.plan import find
+from yacs_sweep.options import SCRIPT, contradictions, parse, typed
+from yacs_sweep.plan import choose_controller, find
 from yacs_sweep.report.data import read_local
 from yacs_sweep.results import SweepPaths, TrialRecord
 from yacs_sweep.resuming import remaining, resume_plan
@@ -77,6 +78,24 @@ def test_login_is_a_key_or_a_netrc_entry_of_the_server(tmp_path: Path) -> None:
     assert is_logged_in(environment)
 
 
+@pytest.mark.parametrize("mode", ["offline", "disabled"])
+def test_a_login_that_is_turned_off_is_the_reason(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_API_KEY", "k" * 40)
+    monkeypatch.setenv("WANDB_MODE", mode)
+    controller, (note,) = choose_controller(parse([]))
+    assert controller == "local" and f"because WANDB_MODE={mode} is set" in note
+
+
+def test_disabled_in_the_environment_is_disabled_unless_an_option_says_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+    assert parse([]).wandb_mode == to_namespace({}).wandb_mode == "disabled"
+    assert parse(["--wandb-mode", "offline"]).wandb_mode == "offline"
+    assert parse(["--controller", "wandb"]).wandb_mode is None
+    assert contradictions(parse(["--status"])) == []
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    assert parse([]).wandb_mode is None
+
+
 def test_a_folder_the_user_names_is_the_only_one_looked_in(paths: SweepPaths, tmp_path: Path) -> None:
     remember(paths)
     options = parse(["--sweep_id", "abc12345", "--results_dir", str(tmp_path / "other")])
@@ -112,3 +131,23 @@ def test_trials_of_other_machines_are_known_from_the_summary(paths: SweepPaths) 
     read = read_local(paths)
     assert read.best is not None and read.best.name == "trial-0001"
     assert read.notes == ["1 of 2 trials ran elsewhere (other): their curves and last lines are not here."]
+
+
+def test_the_command_is_told_as_it_can_be_typed_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(Path(SCRIPT).parent.parent)
+    for started in ("tools/sweep.py", SCRIPT, "tools/report.py", "/usr/bin/pytest", "-c", ""):
+        assert typed(started) == ("python", "tools/sweep.py")
+    monkeypatch.chdir(tmp_path)
+    assert typed(SCRIPT) == typed("my_search.py") == ("python", SCRIPT)
+
+
+def test_an_installed_command_is_told_by_its_name_where_that_is_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "yacs-sweep").touch(mode=0o755)
+    monkeypatch.setenv("PATH", str(tmp_path / "a"))
+    assert typed(str(tmp_path / "a" / "yacs-sweep")) == typed(str(tmp_path / "a" / "yacs-sweep-report")) == ("yacs-sweep",)
+    assert typed("b/yacs-sweep") == ("b/yacs-sweep",)
+    monkeypatch.chdir(tmp_path / "a")
+    assert typed("../b/yacs-sweep") == (str(tmp_path / "b" / "yacs-sweep"),)

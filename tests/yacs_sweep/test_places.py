@@ -31,6 +31,8 @@ MIG = [Gpu(0, "GPU-aa", "A100", 0, {}, ("MIG-x1", "MIG-x2", "MIG-x3")), Gpu(1, "
         (Wish(gpus="GPU-4f3a-11"), "4,5", Layout(1, (("GPU-4f3a-11",),))),
         (Wish(workers=2), "2,3,-1,4", Layout(2, (("2",), ("3",)))),
         (Wish(workers=5), "", Layout(5, ((),), 5)),  # no GPU is visible: the CPU
+        (Wish(workers=5), "-1", Layout(5, ((),), 5)),
+        (Wish(workers=5), "NoDevFiles", Layout(5, ((),), 5)),
     ],
 )
 def test_eight_gpus(wish: Wish, visible: str | None, layout: Layout) -> None:
@@ -46,7 +48,8 @@ def test_mig_devices_are_places_of_their_own() -> None:
 def test_without_nvml_cuda_visible_devices_is_believed() -> None:
     assert lay_out(Wish(workers=2), [], "0,GPU-q").places == (("0",), ("GPU-q",))
     assert lay_out(Wish(gpus="1"), [], "0,1").places == (("1",),)
-    assert lay_out(Wish(workers=4), [], None) == Layout(4, ((),), 4)
+    for nothing in (None, "", "-1", "NoDevFiles"):
+        assert lay_out(Wish(workers=4), [], nothing) == Layout(4, ((),), 4)
 
 
 @pytest.mark.parametrize(

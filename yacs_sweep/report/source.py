@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..errors import ConfigError
-from ..login import is_logged_in
+from ..login import is_logged_in, no_login
 from ..plan import find, result_bases
 from .data import Sweep, Trial, read_json, read_local
 
@@ -33,7 +33,7 @@ def read(options: argparse.Namespace) -> tuple[Sweep, Path | None]:
         return sweep, paths.dir
     if paths is None and (options.source == "local" or not is_logged_in()):
         looked = ", ".join(str(base / "sweep") for base in bases)
-        login = "" if options.source == "local" else "; not logged in to W&B"
+        login = "" if options.source == "local" else f"; {no_login()}"
         hint = f"--results_dir names another folder{login}"
         raise ConfigError(f"--sweep_id {options.sweep_id}: no such sweep (looked in {looked}; {hint})")
     from .remote import read_remote
