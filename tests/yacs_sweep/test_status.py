@@ -226,3 +226,9 @@ def test_batches_and_mistakes(tmp_path: Path) -> None:
         wrong = sweep(tmp_path, "--sweep-config", files[0], *OFFLINE, *words)
         assert wrong.code == 2 and text in wrong.err
 
+
+
+def test_watching_ends_when_nobody_reads_any_more(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(status, "failure", lambda: BrokenPipeError())
+    assert status._as_text(lambda columns, rows: ([[("runs", "")]], 1, True), watch=True) == 1
+    assert capsys.readouterr().out == "runs\n\n"
