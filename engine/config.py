@@ -9,6 +9,7 @@ import difflib
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -34,7 +35,7 @@ def load_config(
     Args:
         config_file: YAML in the shape of `configs/defaults.py`.
         overrides: alternating dotted keys and values, as on the command line; they win over the file.
-        for_training: whether the file of starting weights must be there.
+        for_training: whether the file of starting weights must be there, unless a checkpoint is gone on from.
         note: told, in one line, which keys have no effect.
     Raises:
         ConfigError: every mistake of the file and of the overrides; nothing has been created.
@@ -42,20 +43,28 @@ def load_config(
     config = _C.clone()
     given = list(flatten(_read_yaml(config_file)).items())
     problems = _set(config, config_file, given)
-    in_file = set(_contradictions(config, for_training))
+    in_file = set(_contradictions(config, for_training and not _is_begun(config, config_file)))
     words = list(_pairs(overrides, problems))
     problems += _set(config, _WORDS, words)
-    for problem in _contradictions(config, for_training):
+    for problem in _contradictions(config, for_training and not _is_begun(config, config_file)):
         problems.append(f"{config_file if problem in in_file else _WORDS}: {problem}")
     if problems:
         raise ConfigError(problems)
     if ignored := [key for key in dict([*given, *words]) if key in OBSOLETE]:
         hint = "; MODEL.DEVICE chooses the device" if "MODEL.DEVICE_ID" in ignored else ""
         note(f"ignored, since nothing here reads them: {', '.join(ignored)}{hint}")
-    if not config.OUTPUT_DIR:
-        config.OUTPUT_DIR = os.path.join("log", os.path.splitext(os.path.basename(config_file))[0])
+    config.OUTPUT_DIR = _output_dir(config, config_file)
     config.freeze()
     return config
+
+
+def _output_dir(config: CfgNode, config_file: str) -> str:
+    return config.OUTPUT_DIR or os.path.join("log", os.path.splitext(os.path.basename(config_file))[0])
+
+
+def _is_begun(config: CfgNode, config_file: str) -> bool:
+    """Whether there is a checkpoint, which has every weight."""
+    return any(Path(_output_dir(config, config_file)).glob("checkpoint_epoch_*.pth"))
 
 
 def _set(config: CfgNode, where: str, pairs: Sequence[tuple[str, Any]]) -> list[str]:
@@ -152,7 +161,7 @@ def _check_bounds(key: str, value: Any) -> None:
         raise ValueError(f"{value!r} is out of range; needs a number {allowed}")
 
 
-def _contradictions(config: CfgNode, for_training: bool) -> Iterator[str]:
+def _contradictions(config: CfgNode, needs_weights: bool) -> Iterator[str]:
     """Values that are good on their own and do not go together."""
     yield from data_problems(config)
     steps = list(config.SOLVER.STEPS)
@@ -170,7 +179,7 @@ def _contradictions(config: CfgNode, for_training: bool) -> Iterator[str]:
         )
     if (config.SOLVER.IMS_PER_BATCH, config.DATALOADER.SAMPLER, config.MODEL.NECK) == (1, "softmax", "bnneck"):
         yield "SOLVER.IMS_PER_BATCH: 1 is one image, which MODEL.NECK bnneck cannot normalise; give 2 or more"
-    if not for_training:
+    if not needs_weights:
         return
     choice, path = config.MODEL.PRETRAIN_CHOICE, config.MODEL.PRETRAIN_PATH
     if choice == "self" and not path:
@@ -179,10 +188,34 @@ def _contradictions(config: CfgNode, for_training: bool) -> Iterator[str]:
         yield f"MODEL.PRETRAIN_PATH: no such file: {path}"
 
 
+class _YamlLoader(yaml.SafeLoader):
+    """Also notes keys that stand twice in a mapping, of which yaml takes the last without a word."""
+
+    def __init__(self, stream: Any) -> None:
+        super().__init__(stream)
+        self.repeated: list[str] = []
+
+    def compose_mapping_node(self, anchor: Any) -> Any:
+        node = super().compose_mapping_node(anchor)
+        lines: dict[str, int] = {}
+        for key, _value in node.value:
+            if not isinstance(key, yaml.ScalarNode) or key.tag == "tag:yaml.org,2002:merge":
+                continue
+            line = key.start_mark.line + 1
+            if key.value in lines:
+                self.repeated.append(f"{line}: {key.value} stands on line {lines[key.value]} already; join the two")
+            lines.setdefault(key.value, line)
+        return node
+
+
 def _read_yaml(config_file: str) -> dict[str, Any]:
     try:
         with open(config_file, encoding="utf-8") as stream:
-            tree = yaml.safe_load(stream)
+            loader = _YamlLoader(stream)
+            try:
+                tree = loader.get_single_data()
+            finally:
+                loader.dispose()
     except FileNotFoundError:
         folder = os.path.dirname(config_file) or "."
         try:
@@ -198,6 +231,8 @@ def _read_yaml(config_file: str) -> dict[str, Any]:
         mark = getattr(error, "problem_mark", None)
         place = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
         raise ConfigError(f"{config_file}{place}: not YAML: {getattr(error, 'problem', None) or error}") from None
+    if loader.repeated:
+        raise ConfigError([f"{config_file}:{problem}" for problem in loader.repeated])
     if tree is None:
         return {}
     if not isinstance(tree, dict):

@@ -120,6 +120,23 @@ def test_a_contradiction_is_whose_words_brought_it_about(tmp_path: Path) -> None
     ]  # fmt: skip
 
 
+def test_what_an_alias_brings_may_be_overridden(tmp_path: Path) -> None:
+    file = tmp_path / "x.yml"
+    file.write_text(
+        "MODEL: {PRETRAIN_CHOICE: none}\nDATASETS: {<<: {ROOT_DIR: x, MAX_UNREADABLE: 3}, MAX_UNREADABLE: 4}\n",
+        encoding="utf-8",
+    )
+    cfg = load_config(str(file))
+    assert (cfg.DATASETS.ROOT_DIR, cfg.DATASETS.MAX_UNREADABLE) == ("x", 4)
+
+
+def test_a_run_that_goes_on_needs_no_starting_weights(plain: str, tmp_path: Path) -> None:
+    words = ["MODEL.PRETRAIN_CHOICE", "self", "MODEL.PRETRAIN_PATH", "no.pth", "OUTPUT_DIR", str(tmp_path)]
+    assert len(problems(plain, *words)) == 1
+    (tmp_path / "checkpoint_epoch_1.pth").touch()
+    assert load_config(plain, words).MODEL.PRETRAIN_PATH == "no.pth"
+
+
 def test_the_originals_files_and_commands_are_understood(tmp_path: Path) -> None:
     file = tmp_path / "x.yml"
     file.write_text(
@@ -146,6 +163,8 @@ def test_the_originals_files_and_commands_are_understood(tmp_path: Path) -> None
     ("content", "expected"),
     [
         ("MODEL: {NAME: resnet18\n", ":2:1: not YAML"),
+        ("SOLVER: {MAX_EPOCHS: 2}\nTEST: {}\nSOLVER: {BASE_LR: 0.01}\n", ":3: SOLVER stands on line 1 already"),
+        ("SOLVER: {MAX_EPOCHS: 2, BASE_LR: 1, MAX_EPOCHS: 3}\n", ":1: MAX_EPOCHS stands on line 1 already"),
         ("- a\n", "holds list"),
         ("MODEL: resnet18\n", "MODEL: is a section"),
         ("SOLVER: {BASE_LR: null}\n", "needs a number"),
