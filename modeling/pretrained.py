@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
+import zipfile
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,8 +18,13 @@ from utils.errors import ConfigError, TrainerError
 
 # What ImageNet classifiers are called in the published files of the networks here.
 _CLASSIFIERS = ("fc.", "classifier.", "last_linear.")
-_BEGINNINGS = (b"PK", b"\x80\x02")  # of what torch.save writes: a zip archive, before PyTorch 1.6 a pickle
+# Of what torch.save writes: a zip archive, before PyTorch 1.6 a pickle of the protocol asked for.
+_BEGINNINGS = (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
 _PYTHON_OBJECT = re.compile(r"GLOBAL (\S+)")  # in torch's refusal
+_CONVERT = (
+    "convert it once, in the folder of the code that wrote it: old = torch.load(FILE, weights_only=False), then"
+    ' torch.save(old["state_dict"], NEW) where old is a dictionary, else torch.save(old.state_dict(), NEW)'
+)
 
 
 def load_pretrained(cfg: CfgNode, model: ReIDModel) -> str:
@@ -49,10 +55,11 @@ def load_own(model: ReIDModel, weights: Mapping[str, Tensor], source: str) -> st
     """
     # reid-strong-baseline's IBN network carries ImageNet's classifier along, unused.
     weights = {key: value for key, value in weights.items() if not key.startswith("base.fc.")}
-    if class_count(weights) in (None, model.num_classes):
+    without = not any(key.startswith("classifier.") for key in weights)  # as weights are often published
+    if not without and class_count(weights) in (None, model.num_classes):
         _load(model, weights, source)
         return f"Starting from the weights of {source}"
-    # Another set of identities: everything carries over but the classifier.
+    # None, or of another set of identities: everything carries over but the classifier.
     own = {k: v for k, v in model.state_dict().items() if k.startswith("classifier.")}
     _load(model, {**weights, **own}, source)
     return f"Starting from the weights of {source}, with a new classifier for {model.num_classes} identities"
@@ -97,14 +104,32 @@ def _read(path: str) -> Any:
         if found := _PYTHON_OBJECT.search(str(error)):
             raise ConfigError(
                 f"{path}: holds Python objects ({found[1]}), not only weights, and is not opened because that could run"
-                " code; where you trust it, convert it once, in the folder of the code that wrote it:"
-                ' old = torch.load(FILE, weights_only=False), then torch.save(old["state_dict"], NEW) where old is a'
-                " dictionary, else torch.save(old.state_dict(), NEW)"
+                f" code; where you trust it, {_CONVERT}"
+            ) from None
+        if (protocol := _protocol(path)) > 2:
+            raise ConfigError(
+                f"{path}: was saved with pickle protocol {protocol} instead of torch's 2, and is not opened because"
+                f" that could run code; where you trust it, {_CONVERT}, or torch.save(old, NEW) where old is a state dict"
             ) from None
         # The text of torch's reader of archives says something, those of unpickling do not.
         told = str(error).splitlines() if isinstance(error, RuntimeError) else []
         reason = told[0] if told else type(error).__name__
     raise ConfigError(f"{path}: is damaged or no file of weights ({reason})")
+
+
+def _protocol(path: str) -> int:
+    """Of the pickle in a file that torch.save wrote; 0 where it is none."""
+    try:
+        with open(path, "rb") as stream:
+            beginning = stream.read(2)
+        if beginning == b"PK":
+            with zipfile.ZipFile(path) as archive:
+                name = next(name for name in archive.namelist() if name.endswith("data.pkl"))
+                with archive.open(name) as pickled:
+                    beginning = pickled.read(2)
+    except (OSError, StopIteration, zipfile.BadZipFile, NotImplementedError):
+        return 0
+    return beginning[1] if beginning[:1] == b"\x80" and len(beginning) == 2 else 0
 
 
 def _download(name: str) -> dict[str, Tensor]:

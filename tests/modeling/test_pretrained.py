@@ -6,6 +6,7 @@ import pickle
 import sys
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -56,6 +57,19 @@ def test_own_weights_carry_over_and_the_classifier_where_it_fits(tmp_path: Path,
     assert ("new classifier" in line) == (classes == 9)
 
 
+def test_weights_without_a_classifier_are_whole(tmp_path: Path) -> None:
+    weights = build_model(config("none"), 4).state_dict()
+    published = {name: value for name, value in weights.items() if name != "classifier.weight"}
+    torch.save(published, tmp_path / "own.pth")
+    cfg = config("self", tmp_path / "own.pth")
+    cfg.MODEL.DEVICE = "cpu"
+    model = build_model(cfg, 4)
+    assert load_pretrained(cfg, model).endswith("with a new classifier for 4 identities")
+    tested, _device = load_model(cfg, str(tmp_path / "own.pth"))
+    for found in (model.state_dict(), tested.state_dict()):
+        assert all(torch.equal(found[name], value) for name, value in published.items())
+
+
 def test_names_of_data_parallel_training_are_understood(tmp_path: Path) -> None:
     source = build_model(config("none"), 4)
     torch.save({f"module.{name}": value for name, value in source.state_dict().items()}, tmp_path / "own.pth")
@@ -65,12 +79,13 @@ def test_names_of_data_parallel_training_are_understood(tmp_path: Path) -> None:
     assert torch.equal(model.classifier.weight, source.classifier.weight)
 
 
-def pickled(value: object) -> bytes:
+def pickled(value: object, **how: Any) -> bytes:
     stream = io.BytesIO()
-    torch.save(value, stream)
+    torch.save(value, stream, **how)
     return stream.getvalue()
 
 
+OLD = {"_use_new_zipfile_serialization": False}
 LEGACY = pickle.dumps(torch.serialization.MAGIC_NUMBER, protocol=2)
 
 
@@ -83,6 +98,8 @@ LEGACY = pickle.dumps(torch.serialization.MAGIC_NUMBER, protocol=2)
         (b"PK\x03\x04 not a zip file", "is damaged or no file of weights"),
         (LEGACY[:-3], "is damaged or no file of weights"),
         (LEGACY + b"hello", "is damaged or no file of weights"),
+        (pickled(torch.nn.Linear(2, 2), **OLD, pickle_protocol=4), r"pickle protocol 4 .*\.save\(old\.state_dict\(\), NEW"),
+        (pickled({"a": torch.zeros(1)}, pickle_protocol=5), r"pickle protocol 5 .*torch\.save\(old, NEW\)"),
         (pickled({"lr": 0.1}), "holds no state dict"),
         (pickled([torch.zeros(1)]), "holds no state dict"),
         (pickled(torch.nn.Linear(2, 2)), r"Python objects \(torch\S+Linear\).*torch\.save\(old\.state_dict\(\), NEW\)"),
@@ -92,7 +109,10 @@ LEGACY = pickle.dumps(torch.serialization.MAGIC_NUMBER, protocol=2)
         ),
         (pickled(torchvision.models.resnet34().state_dict()), r"tensors \d+ unknown \(first: layer1\.2"),
     ],
-    ids=["missing", "empty", "text", "no archive", "cut", "legacy", "no weights", "list", "whole", "number", "another"],
+    ids=[
+        *("missing", "empty", "text", "no archive", "cut", "legacy", "legacy protocol 4", "protocol 5"),
+        *("no weights", "list", "whole", "number", "another"),
+    ],
 )
 def test_a_file_that_does_not_serve_is_one_clear_line(tmp_path: Path, content: bytes | None, expected: str) -> None:
     path = tmp_path / "weights.pth"
