@@ -72,6 +72,8 @@ class ShuffleSampler(EpochBatchSampler):
     """Every image once an epoch in random order; the last batch may be smaller.
 
     A last batch of one image to normalise, which batch normalisation cannot train on, is joined to the one before.
+
+    Raises DatasetError for fewer images than a step needs.
     """
 
     def __init__(self, num_images: int, batch_size: int, *, seed: int) -> None:
@@ -85,6 +87,9 @@ class ShuffleSampler(EpochBatchSampler):
         super().shard(rank, world, own_statistics=own_statistics)
         self.used = self.num_images - self.num_images % world
         lonely = world if own_statistics else 1
+        least = max(2, world, 2 * lonely if self.batch_size > lonely else 1)
+        if self.used < least:
+            raise DatasetError(f"the training split has {self.num_images} image(s), a step needs {least}")
         last_is_lonely = self.used > self.batch_size > lonely and self.used % self.batch_size == lonely
         self.starts = list(range(0, self.used - lonely * last_is_lonely, self.batch_size))
 
@@ -116,6 +121,11 @@ class RandomIdentitySampler(EpochBatchSampler):
         self.num_instances = num_instances
         self.ids_per_batch = batch_size // num_instances
         values, positions = np.unique(np.asarray(pids, dtype=np.int64), return_inverse=True)
+        if len(values) < 2:
+            raise DatasetError(
+                "the training split has 1 identity, batches of several identities need two; DATALOADER.SAMPLER softmax"
+                " takes any images"
+            )
         if len(values) < self.ids_per_batch:
             raise DatasetError(
                 f"SOLVER.IMS_PER_BATCH: {batch_size} needs {self.ids_per_batch} identities "

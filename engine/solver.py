@@ -60,6 +60,18 @@ def learning_rate(cfg: CfgNode, epoch: int, batch: int = 0, batches: int = 1) ->
     return float(solver.BASE_LR) * factor
 
 
+def schedule_notes(cfg: CfgNode, batches: int) -> list[str]:
+    """What should be known of the schedule of a run with so many batches an epoch."""
+    solver = cfg.SOLVER
+    total = solver.MAX_EPOCHS * (1 if solver.WARMUP_UNIT == "epoch" else batches)
+    if total > solver.WARMUP_ITERS or solver.WARMUP_FACTOR == 1:
+        return []
+    return [
+        f"The warm-up takes the whole run of {total} {solver.WARMUP_UNIT}s: with a smaller SOLVER.WARMUP_ITERS than"
+        f" {solver.WARMUP_ITERS} the learning rate reaches SOLVER.BASE_LR earlier, and falls"
+    ]
+
+
 def parameter_rule(name: str, *, norm: bool, cfg: CfgNode) -> tuple[float, float]:
     """Factor on the learning rate, and weight decay, of the model's parameter `name`; `norm`: of a normalisation."""
     solver = cfg.SOLVER

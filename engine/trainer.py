@@ -23,7 +23,7 @@ from engine.checkpoint import State, rng_state, save_checkpoint, seed_everything
 from engine.evaluation import Method, Results, extract_features, judge
 from engine.evaluation_part import EvalPart
 from engine.learner import Learner, set_arithmetic
-from engine.solver import learning_rate
+from engine.solver import learning_rate, schedule_notes
 from engine.world import World, anew
 from modeling.model import build_model
 from modeling.pretrained import load_pretrained
@@ -106,6 +106,7 @@ class Trainer:
         )
         model = build_model(cfg, self.num_classes)
         self.notes = [] if saved else [load_pretrained(cfg, model)]
+        self.notes += schedule_notes(cfg, len(self.train_loader))
         self.learner = Learner(cfg, model, device, world)
         self.progress = Progress()
         self.means = RunningMeans(device)

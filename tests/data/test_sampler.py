@@ -79,7 +79,7 @@ def test_places_of_an_epoch_have_seeds_of_their_own() -> None:
 
 @pytest.mark.parametrize(
     ("images", "size", "sizes"),
-    [(10, 4, [4, 4, 2]), (9, 4, [4, 5]), (8, 4, [4, 4]), (3, 4, [3]), (1, 4, [1]), (3, 1, [1, 1, 1])],
+    [(10, 4, [4, 4, 2]), (9, 4, [4, 5]), (8, 4, [4, 4]), (3, 4, [3]), (2, 4, [2]), (3, 1, [1, 1, 1])],
 )
 def test_shuffling_shows_every_image_once(images: int, size: int, sizes: list[int]) -> None:
     sampler = ShuffleSampler(images, size, seed=0)
@@ -103,3 +103,14 @@ def test_impossible_batches_are_refused(batch_size: int, instances: int, words: 
         RandomIdentitySampler([0, 0, 1, 1, 2, 2], batch_size, instances, seed=0)
     assert all(word in str(caught.value) for word in words)
     assert "\n" not in str(caught.value)
+
+
+def test_too_few_images_or_identities_are_refused() -> None:
+    with pytest.raises(DatasetError, match=r"1 identity, batches of several identities need two; .*SAMPLER softmax"):
+        RandomIdentitySampler([3, 3, 3, 3], 16, 4, seed=0)
+    with pytest.raises(DatasetError, match=r"has 1 image\(s\), a step needs 2"):
+        ShuffleSampler(1, 16, seed=0)
+    sampler = ShuffleSampler(7, 16, seed=0)
+    sampler.shard(0, 4)
+    with pytest.raises(DatasetError, match=r"has 7 image\(s\), a step needs 8"):
+        sampler.shard(0, 4, own_statistics=True)

@@ -9,7 +9,7 @@ from yacs.config import CfgNode
 
 from configs.defaults import _C
 from engine.config import load_config
-from engine.solver import build_optimizer, learning_rate, set_learning_rate
+from engine.solver import build_optimizer, learning_rate, schedule_notes, set_learning_rate
 from modeling.model import build_model
 
 # What reid-strong-baseline 3da7e6f has in force during epochs 1, 2, …: its scheduler is stepped as an epoch starts.
@@ -64,6 +64,22 @@ def test_cosine_falls_from_the_end_of_warm_up_towards_the_minimum_after_the_last
     shares = [1.0, 0.8535533906, 0.5, 0.1464466094]
     assert rates == pytest.approx([1.5, 2.0, *[2 * (0.1 + 0.9 * share) for share in shares]])
     assert learning_rate(cfg, 7) == pytest.approx(2 * 0.1)
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"MAX_EPOCHS": 8}, "the whole run of 8 epochs: with a smaller SOLVER.WARMUP_ITERS than 10"),
+        ({"MAX_EPOCHS": 10, "SCHEDULE": "cosine"}, "the whole run of 10 epochs"),
+        ({"MAX_EPOCHS": 2, "WARMUP_UNIT": "iteration"}, "the whole run of 10 iterations"),
+        ({"MAX_EPOCHS": 11}, ""),
+        ({"MAX_EPOCHS": 3, "WARMUP_UNIT": "iteration"}, ""),
+        ({"MAX_EPOCHS": 1, "WARMUP_ITERS": 0}, ""),
+    ],
+)
+def test_a_warm_up_that_takes_the_whole_run_is_told(settings: dict[str, object], told: str) -> None:
+    notes = schedule_notes(config(**settings), 5)
+    assert told in notes[0] if told else not notes
 
 
 def test_no_warm_up_starts_at_the_base_rate(small_config: Path) -> None:
