@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,10 @@ from data.transforms import EvalTransform, TrainTransform
 __all__ = ["build_dataset", "build_eval_loader", "build_test_datasets", "build_train_loader", "read_image"]
 
 _CPU = torch.device("cpu")
+
+
+def _go_on() -> None:
+    """Nobody asks to stop."""
 
 
 def build_dataset(cfg: Any) -> ReIDDataset:
@@ -60,13 +65,21 @@ def _read(cfg: Any, name: str, wanted: Wanted) -> ReIDDataset:
     return with_tracks(dataset) if tracks else dataset
 
 
-def build_train_loader(cfg: Any, dataset: ReIDDataset, *, seed: int, device: torch.device = _CPU) -> Loader:
+def build_train_loader(
+    cfg: Any,
+    dataset: ReIDDataset,
+    *,
+    seed: int,
+    device: torch.device = _CPU,
+    check_stop: Callable[[], None] = _go_on,
+) -> Loader:
     """Batches `(images float32 [B, 3, H, W] on device, pids int64 [B])` of the training split.
 
     `loader.batch_sampler` is an EpochBatchSampler: call its `set_epoch(epoch, start_batch=0)` before every
     epoch; what follows is then a function of `seed`, the epoch and the batch number alone. `len(loader)`
-    counts a whole epoch. SAMPLER softmax shuffles, the others draw P × K batches. While iterating, more images
-    that cannot be read than DATASETS.MAX_UNREADABLE raise DatasetError.
+    counts a whole epoch. SAMPLER softmax shuffles, the others draw P × K batches. `check_stop` is called while
+    an image cache is made, and may raise. While iterating, more images that cannot be read than
+    DATASETS.MAX_UNREADABLE raise DatasetError.
     """
     batch_size = cfg.SOLVER.IMS_PER_BATCH
     sampler: EpochBatchSampler
@@ -84,14 +97,21 @@ def build_train_loader(cfg: Any, dataset: ReIDDataset, *, seed: int, device: tor
         padding=cfg.INPUT.PADDING,
     )
     limit = cfg.DATASETS.MAX_UNREADABLE
-    images, notes = _images(cfg, dataset.train, cfg.INPUT.SIZE_TRAIN, "train")
+    owner = _owner(cfg, dataset_names(cfg))
+    images, notes = _images(cfg, dataset.train, cfg.INPUT.SIZE_TRAIN, "train", owner, check_stop)
     finish = device.type == "cpu"
     split = TrainImages(dataset.train, images, transform, finish=finish, max_unreadable=limit)
     return _loader(cfg, split, device, notes, batch_sampler=sampler)
 
 
 def build_eval_loader(
-    cfg: Any, dataset: ReIDDataset, *, device: torch.device = _CPU, rank: int = 0, world: int = 1
+    cfg: Any,
+    dataset: ReIDDataset,
+    *,
+    device: torch.device = _CPU,
+    rank: int = 0,
+    world: int = 1,
+    check_stop: Callable[[], None] = _go_on,
 ) -> tuple[Loader, int]:
     """Batches `(images float32 [B, 3, H, W] on device, pids int64 [B], camids int64 [B], paths)` for testing.
 
@@ -100,7 +120,8 @@ def build_eval_loader(
     UNREADABLE, and more of them than DATASETS.MAX_UNREADABLE raise DatasetError while iterating.
     """
     samples = dataset.query + dataset.gallery
-    images, notes = _images(cfg, samples, cfg.INPUT.SIZE_TEST, "test")
+    owner = _owner(cfg, [dataset.tested or dataset.name])
+    images, notes = _images(cfg, samples, cfg.INPUT.SIZE_TEST, "test", owner, check_stop)
     transform = EvalTransform(cfg.INPUT.PIXEL_MEAN, cfg.INPUT.PIXEL_STD)
     split = EvalImages(samples, images, transform, finish=device.type == "cpu")
     own = stretch(len(samples), rank, world)
@@ -123,14 +144,28 @@ def build_folder_loader(cfg: Any, paths: Sequence[str], *, device: torch.device 
     return _loader(cfg, split, device, [], batch_size=cfg.TEST.IMS_PER_BATCH)
 
 
-def _images(cfg: Any, samples: Sequence[Sample], size: Sequence[int], label: str) -> tuple[Images, list[str]]:
+def _owner(cfg: Any, names: Sequence[str]) -> str:
+    """What decides which files are read; when they differ, something has changed on the disk."""
+    settings = cfg.DATASETS
+    words = [os.path.abspath(os.path.expanduser(settings.ROOT_DIR)), *names]
+    if any(split_name(name)[0] == "folder" for name in names):
+        words += [
+            settings.FOLDER_TRAIN, settings.FOLDER_QUERY, settings.FOLDER_GALLERY, settings.FOLDER_PATTERN
+        ]  # fmt: skip
+    return json.dumps(words)
+
+
+def _images(
+    cfg: Any, samples: Sequence[Sample], size: Sequence[int], label: str, owner: str, check_stop: Callable[[], None]
+) -> tuple[Images, list[str]]:
     """The images, cached unless that is switched off; and lines for the log."""
     paths = [sample.path for sample in samples]
     if not cfg.DATALOADER.CACHE:
         return FileImages(paths, size), []
     notes: list[str] = []
     given = cfg.DATALOADER.CACHE_DIR or Path(cfg.DATASETS.ROOT_DIR) / ".image-cache"
-    images = cached(paths, size, Path(given).expanduser(), label, notes.append)
+    folder = Path(given).expanduser()
+    images = cached(paths, size, folder, label, notes.append, owner=owner, check_stop=check_stop)
     limit = cfg.DATASETS.MAX_UNREADABLE
     if isinstance(images, CachedImages) and len(images.problems) > limit:
         problems = list(images.problems.values())

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -14,12 +15,12 @@ from data import DatasetError
 from data.build import build_dataset
 from engine.checkpoint import State, changed_settings, load_newest
 from engine.evaluation import require_matches
-from engine.trainer import Progress, Trainer
+from engine.trainer import STOPPED, Progress, Trainer
 from engine.world import World, is_first_process, open_world, own_device, told_when_lost
 from modeling.model import resolve_device
 from utils.errors import ConfigError, Stopped, TrainerError
 from utils.files import write_atomically
-from utils.logger import NAME, close_log, open_log
+from utils.logger import NAME, close_log, early_log, open_log
 from utils.signals import StopRequest
 from utils.wandb_run import Recorder, open_recorder
 
@@ -46,13 +47,24 @@ def train_run(cfg: CfgNode, told: Sequence[str] = ()) -> int:
             device = own_device(resolve_device(cfg.MODEL.DEVICE))
         except ValueError as error:
             raise ConfigError(f"MODEL.DEVICE: {error}") from None
-        with open_world(device) as world, told_when_lost(world):
-            trainer = _make_trainer(cfg, device, world, saved, notes)
+        with open_world(device) as world, told_when_lost(world), early_log() as log:
+            try:
+                trainer = _make_trainer(cfg, device, world, saved, notes, stop.check)
+            except Stopped as stopped:
+                log.info(STOPPED, signal.Signals(stopped.signum).name)
+                return 128 + stopped.signum
             del saved  # a copy of the model and its optimizer
             return _run_logged(trainer, notes, stop, output_dir)
 
 
-def _make_trainer(cfg: CfgNode, device: torch.device, world: World, saved: State | None, notes: list[str]) -> Trainer:
+def _make_trainer(
+    cfg: CfgNode,
+    device: torch.device,
+    world: World,
+    saved: State | None,
+    notes: list[str],
+    check_stop: Callable[[], None],
+) -> Trainer:
     _check_split(cfg, world)
     if not world.first:
         world.gather_objects(None)
@@ -60,7 +72,7 @@ def _make_trainer(cfg: CfgNode, device: torch.device, world: World, saved: State
     require_matches(dataset)
     if world.first:
         world.gather_objects(None)  # what had to be drawn is there for the others
-    trainer = Trainer(cfg, dataset, device, world, saved)
+    trainer = Trainer(cfg, dataset, device, world, saved, check_stop)
     notes += trainer.notes
     processes = f" in {world.size} processes" if world.size > 1 else ""
     notes.append(
@@ -115,6 +127,7 @@ def _run_logged(trainer: Trainer, notes: list[str], stop: StopRequest, output_di
 
 def _run_silently(trainer: Trainer, stop: StopRequest, output_dir: Path) -> int:
     """A process beside the first, which writes the log and the files; a mistake of its own goes to stderr."""
+    close_log(logging.getLogger(NAME))
     log = logging.getLogger(f"{NAME}.{trainer.world.rank}")
     log.setLevel(logging.CRITICAL)
     trainer.bar.visible = False

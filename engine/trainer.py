@@ -6,7 +6,7 @@ import logging
 import math
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -31,6 +31,8 @@ from utils.errors import ConfigError, Stopped, TrainerError
 from utils.progress import ProgressBar
 from utils.signals import StopRequest
 from utils.wandb_run import Recorder
+
+STOPPED = "Stopped by %s; the same command continues from here"
 
 
 @dataclass
@@ -89,20 +91,27 @@ class Trainer:
     """One model in training; given a checkpoint's state it goes on exactly where that was written."""
 
     def __init__(
-        self, cfg: CfgNode, dataset: ReIDDataset, device: torch.device, world: World, saved: State | None
+        self,
+        cfg: CfgNode,
+        dataset: ReIDDataset,
+        device: torch.device,
+        world: World,
+        saved: State | None,
+        check_stop: Callable[[], None] = lambda: None,
     ) -> None:
-        """Raises TrainerError and DatasetError; creates no file."""
+        """Raises TrainerError and DatasetError, and what `check_stop` does; creates no file but the image cache."""
         set_arithmetic(cfg)
         seed_everything(cfg.SOLVER.SEED)
         self.cfg, self.device, self.world = cfg, device, world
         self.num_classes = dataset.num_train_pids
-        self.train_loader = build_train_loader(cfg, dataset, seed=cfg.SOLVER.SEED, device=device)
+        seed = cfg.SOLVER.SEED
+        self.train_loader = build_train_loader(cfg, dataset, seed=seed, device=device, check_stop=check_stop)
         assert isinstance(self.train_loader.batch_sampler, EpochBatchSampler)
         self.sampler = self.train_loader.batch_sampler
         self.sampler.shard(world.rank, world.size, own_statistics=not cfg.MODEL.SYNC_BN)
         self.eval_part = EvalPart(dataset, world)
         self.eval_loader, self.num_query = build_eval_loader(
-            cfg, dataset, device=device, rank=world.rank, world=world.size
+            cfg, dataset, device=device, rank=world.rank, world=world.size, check_stop=check_stop
         )
         model = build_model(cfg, self.num_classes)
         self.notes = [] if saved else [load_pretrained(cfg, model)]
@@ -141,7 +150,7 @@ class Trainer:
                 self._evaluate(self.progress.epoch - 1)
         except Stopped as stopped:
             self._save()
-            log.info("Stopped by %s; the same command continues from here", signal.Signals(stopped.signum).name)
+            log.info(STOPPED, signal.Signals(stopped.signum).name)
             raise
         finally:
             self.bar.clear()

@@ -12,16 +12,46 @@ FORMAT = "%(asctime)s %(name)s %(levelname)s: %(message)s"
 NAME = "reid_baseline.train"
 
 
+class _Kept(logging.Handler):
+    """Keeps the lines for a log.txt that is not there yet."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.records: list[logging.LogRecord] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.records.append(record)
+
+
+@contextmanager
+def early_log() -> Iterator[logging.Logger]:
+    """The trainer's logger before OUTPUT_DIR may be touched: on stdout at once, and in the log.txt opened within."""
+    logger = logging.getLogger(NAME)
+    _take(logger, logging.StreamHandler(sys.stdout), _Kept())
+    try:
+        yield logger
+    finally:
+        close_log(logger)
+
+
 def open_log(output_dir: Path) -> logging.Logger:
     """The trainer's logger, writing every line at once; log.txt is appended to."""
     logger = logging.getLogger(NAME)
+    file = logging.FileHandler(output_dir / "log.txt", encoding="utf-8")
+    early = [record for handler in logger.handlers if isinstance(handler, _Kept) for record in handler.records]
+    _take(logger, logging.StreamHandler(sys.stdout), file)
+    for record in early:
+        file.handle(record)
+    return logger
+
+
+def _take(logger: logging.Logger, *handlers: logging.Handler) -> None:
     close_log(logger)
     logger.setLevel(logging.INFO)
     logger.propagate = False
-    for handler in (logging.StreamHandler(sys.stdout), logging.FileHandler(output_dir / "log.txt", encoding="utf-8")):
+    for handler in handlers:
         handler.setFormatter(logging.Formatter(FORMAT))
         logger.addHandler(handler)
-    return logger
 
 
 @contextmanager

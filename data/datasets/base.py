@@ -38,6 +38,7 @@ class ReIDDataset:
     """A re-identification data set; evaluation ranks `gallery` for every image of `query`. Splits not read are empty.
 
     `gallery_tracks` has the number of each gallery image's track; empty where a set does not say or nobody asks.
+    `tested` is the name of the set that query and gallery are of, where `name` is that of several joined ones.
     """
 
     name: str
@@ -45,6 +46,7 @@ class ReIDDataset:
     query: tuple[Sample, ...]
     gallery: tuple[Sample, ...]
     gallery_tracks: tuple[int, ...] = ()
+    tested: str = ""
 
     @property
     def num_train_pids(self) -> int:
@@ -74,4 +76,4 @@ def joined(sets: Sequence[ReIDDataset], *, test: ReIDDataset) -> ReIDDataset:
         cameras += dataset.num_cameras
     names = "+".join(dataset.name for dataset in sets)
     name = names if test.name in (dataset.name for dataset in sets) else f"{names}, tested on {test.name}"
-    return replace(test, name=name, train=tuple(train))
+    return replace(test, name=name, train=tuple(train), tested=test.name)

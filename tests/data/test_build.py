@@ -244,6 +244,33 @@ def test_the_processes_of_an_evaluation_share_its_images_in_order(make_cfg: Make
     assert len(list((Path(cfg.DATASETS.ROOT_DIR) / ".image-cache").glob("test-*"))) == 1
 
 
+def test_a_cache_is_replaced_when_its_set_changes_and_not_by_another_sets(
+    make_cfg: MakeCfg, market_root: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(market_root / "market1501", market_root / "other")
+    shutil.copytree(market_root / "market1501", tmp_path / "elsewhere" / "market1501")
+    cache = tmp_path / "cache"
+
+    def caches(*overrides: object) -> set[str]:
+        cfg = make_cfg("DATALOADER.CACHE_DIR", str(cache), *overrides)
+        dataset = build_dataset(cfg)
+        build_train_loader(cfg, dataset, seed=0)
+        build_eval_loader(cfg, dataset)
+        return {path.name for path in cache.glob("t*")}
+
+    sets: list[tuple[object, ...]] = [
+        (), ("DATASETS.NAMES", ("market1501", "market1501:other")), ("DATASETS.NAMES", ("market1501:other",)),
+        ("DATASETS.ROOT_DIR", str(tmp_path / "elsewhere")),
+    ]  # fmt: skip
+    # The first two are tested on the same images.
+    assert [len(caches(*overrides)) for overrides in sets] == [2, 3, 5, 7]
+    before = caches()
+    Image.new("RGB", (16, 32)).save(market_root / "market1501" / "bounding_box_train" / "0002_c1s1_000009_00.jpg")
+    (market_root / "market1501" / "query" / "0006_c2s1_000002_00.jpg").unlink()
+    after = caches()
+    assert len(after) == 7 and len(before - after) == 2
+
+
 def test_data_sets_are_joined_for_training_and_tested_apart(make_cfg: MakeCfg, market_root: Path) -> None:
     shutil.copytree(market_root / "market1501", market_root / "other")
     names = ("market1501", "market1501:other")

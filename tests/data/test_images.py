@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import fcntl
 import multiprocessing
 import os
 import pickle
@@ -13,6 +14,8 @@ import pytest
 from PIL import Image
 
 from data.images import CachedImages, FileImages, Images, cached
+from utils.errors import Stopped
+from utils.logger import NAME
 
 SIZE = [12, 6]
 
@@ -28,8 +31,8 @@ def paths(tmp_path: Path) -> list[str]:
     return names
 
 
-def make(paths: list[str], folder: Path, notes: list[str] | None = None) -> Images:
-    return cached(paths, SIZE, folder, "train", (notes if notes is not None else []).append)
+def make(paths: list[str], folder: Path, notes: list[str] | None = None, **more: Any) -> Images:
+    return cached(paths, SIZE, folder, "train", (notes if notes is not None else []).append, **more)
 
 
 def folders(cache: Path) -> list[str]:
@@ -56,30 +59,39 @@ def test_it_is_read_without_the_files_by_any_process(paths: list[str], tmp_path:
     assert np.array_equal(pickle.loads(again).read(range(9))[0], first.read(range(9))[0])
 
 
-@pytest.mark.parametrize("change", ["content", "time", "gone"])
+@pytest.mark.parametrize("change", ["content", "time", "gone", "fewer", "more"])
 def test_a_changed_file_makes_a_new_cache_and_removes_the_old(paths: list[str], tmp_path: Path, change: str) -> None:
     cache = tmp_path / "cache"
     before = make(paths, cache)
     old = before.read(range(9))[0]
     (name,) = folders(cache)
-    stranger = cache / f"{name}x"[:-18]
-    stranger.mkdir()
+    make(paths, cache, owner="another")
+    (other,) = set(folders(cache)) - {name}
     if change == "gone":
         Path(paths[2]).unlink()
+    elif change == "fewer":
+        paths = paths[:8]
+    elif change == "more":
+        paths = [*paths, paths[0]]
     else:
         Image.new("RGB", (10, 10), (9, 9, 9)).save(paths[2])
         os.utime(paths[2], ns=(1, 1 if change == "time" else 2))
-    after, problems = make(paths, cache).read(range(9))
-    assert name not in folders(cache) and len(folders(cache)) == 2 and stranger.is_dir()
-    assert (after[2] == (0 if change == "gone" else 9)).all()
+    after, problems = make(paths, cache).read(range(len(paths)))
+    if change in ("content", "time", "gone"):
+        assert (after[2] == (0 if change == "gone" else 9)).all()
     assert sorted(problems) == ([2, 4] if change == "gone" else [4])
-    assert np.array_equal(before.read(range(9))[0], old)  # who has it open keeps it
+    # Who has it open keeps it, and so do processes that are yet to open it.
+    assert {name, other} < set(folders(cache)) and len(folders(cache)) == 3
+    assert np.array_equal(pickle.loads(pickle.dumps(before)).read(range(9))[0], old)
+    del before
+    make(paths, cache)
+    assert name not in folders(cache) and other in folders(cache) and len(folders(cache)) == 2
 
 
-def test_other_sizes_and_other_files_have_caches_of_their_own(paths: list[str], tmp_path: Path) -> None:
+def test_other_sizes_and_other_owners_have_caches_of_their_own(paths: list[str], tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     make(paths, cache)
-    make(paths[:3], cache)
+    make(paths[:3], cache, owner="another")
     cached(paths, [6, 6], cache, "train", print)
     assert len(folders(cache)) == 3
 
@@ -110,6 +122,78 @@ def test_what_a_killed_maker_left_is_no_cache_and_is_removed(paths: list[str], t
     (part / "index.json").unlink()
     make(paths, cache)
     assert folders(cache) == [name]
+
+
+def damage(place: Path, how: str) -> None:
+    pixels, index = place / "images.npy", place / "index.json"
+    if how == "cut short":
+        os.truncate(pixels, 300)
+    elif how == "other images":
+        np.save(pixels, np.zeros((9, 3, 6, 6), dtype=np.uint8))
+    elif how == "other index":
+        index.write_text("[]")
+    elif how == "no index":
+        index.unlink()
+    else:
+        os.truncate({"no pixels": pixels, "empty index": index}[how], 0)
+
+
+@pytest.mark.parametrize("how", ["cut short", "no pixels", "other images", "empty index", "other index", "no index"])
+def test_a_damaged_cache_is_made_anew(
+    paths: list[str], tmp_path: Path, how: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    cache = tmp_path / "cache"
+    expected = make(paths, cache).read(range(9))[0].copy()
+    (name,) = folders(cache)
+    damage(cache / name, how)
+    caplog.set_level("INFO", logger=NAME)
+    assert np.array_equal(make(paths, cache).read(range(9))[0], expected)
+    assert caplog.messages == [
+        f"The image cache {cache / name} is damaged and made anew", "Making the image cache: 9 images"
+    ]  # fmt: skip
+    assert folders(cache) == [name]
+
+
+def test_making_a_cache_is_told_and_can_be_stopped(
+    paths: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("data.images._TOLD_EVERY", 0.0)
+    caplog.set_level("INFO", logger=NAME)
+    checks = iter([None, None, Stopped(15)])
+
+    def check() -> None:
+        if stopped := next(checks):
+            raise stopped
+
+    with pytest.raises(Stopped):
+        make(paths, tmp_path / "cache", check_stop=check)
+    assert folders(tmp_path / "cache") == []
+    assert caplog.messages == [
+        "Making the image cache: 9 images",
+        "Making the image cache: 1 of 9 images",
+        "Making the image cache: 2 of 9 images",
+    ]
+
+
+def test_waiting_for_who_makes_a_cache_can_be_stopped(
+    paths: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("data.images._ASK_EVERY", 0.0)
+    caplog.set_level("INFO", logger=NAME)
+    cache = tmp_path / "cache"
+    make(paths, cache)
+    (lock,) = cache.glob(".*.lock")
+    checks = iter([None, Stopped(15)])
+
+    def check() -> None:
+        if stopped := next(checks):
+            raise stopped
+
+    with open(lock, "w") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        with pytest.raises(Stopped):
+            make(paths[:3], cache, check_stop=check)
+    assert caplog.messages[1:] == ["Waiting for the image cache, which another process makes"]
 
 
 def _make_in_process(paths: list[str], folder: Path, ready: Any, done: Any) -> None:

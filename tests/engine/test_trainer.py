@@ -111,10 +111,26 @@ def test_log_lines_are_the_contracts(uninterrupted: Path, capfd: pytest.CaptureF
 def test_stdout_has_the_same_lines_as_the_log(
     small_config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert train(small_config, tmp_path, "SOLVER.MAX_EPOCHS", "1", "SOLVER.LOG_PERIOD", "100") == 0
+    overrides = ["SOLVER.MAX_EPOCHS", "1", "SOLVER.LOG_PERIOD", "100", "DATALOADER.CACHE_DIR", str(tmp_path / "cache")]
+    assert train(small_config, tmp_path, *overrides) == 0
     assert capsys.readouterr().out == (tmp_path / "log.txt").read_text(encoding="utf-8")
+    assert messages(tmp_path)[:2] == [f"Making the image cache: {images} images" for images in (32, 15)]
     # Shorter than LOG_PERIOD: the epoch still prints a line.
     assert [line for line in messages(tmp_path) if line.startswith("Epoch[1] Iteration[4/4] ")]
+
+
+def test_a_stop_while_the_image_cache_is_made_leaves_nothing(
+    small_config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    signal_at("Making the image cache: 15")
+    cache = tmp_path / "cache"
+    assert train(small_config, tmp_path / "log", "DATALOADER.CACHE_DIR", str(cache)) == 128 + signal.SIGTERM
+    lines = [PREFIX.sub("", line) for line in capsys.readouterr().out.splitlines()]
+    assert lines[1:] == ["Making the image cache: 15 images", "Stopped by SIGTERM; the same command continues from here"]
+    assert not (tmp_path / "log").exists()
+    (kept,) = [path.name for path in cache.iterdir() if path.is_dir()]
+    assert kept.startswith("train-")
+    assert logging.getLogger(NAME).handlers == []
 
 
 def test_the_seed_decides_the_run(small_config: Path, uninterrupted: Path, tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ def test_results_lists_and_page(folder: Path, run: Run) -> None:
     status, out, err = run(
         "test.py", "--weights", "weights.pth", "--visualize", "2", "--out", "lists", "TEST.FLIP", "True"
     )
-    assert (status, err) == (0, "")
+    assert (status, err) == (0, "test.py: Making the image cache: 15 images\n")
     lines = out.splitlines()
     assert lines[0] == (
         "market1501: 3 queries, 3 with a match, 12 gallery images; protocol cross_camera, mirrored features averaged"
