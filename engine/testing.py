@@ -29,6 +29,7 @@ from utils.progress import watched
 from utils.visualize import RankedList, Shown, draw_lists, page
 
 TOP = 10  # gallery images shown for a query
+PICTURE_LISTS = 100  # in one picture, of 15,600 pixels then: viewers and memory end where a page does not
 
 
 def load_model(cfg: CfgNode, weights: str) -> tuple[ReIDModel, torch.device]:
@@ -88,8 +89,10 @@ def test_run(cfg: CfgNode, weights: str, visualize: int, out: Path, say: Callabl
             say(line)
         if visualize:
             lists = _ranked_lists(dataset, comparison, ranking, visualize)
-            for file in _write_lists(out, lists, dataset.name, f"{summary}; {_described(method)}; {', '.join(lines)}"):
-                say(f"Ranked lists: {file}")
+            files = _write_lists(out, lists, dataset.name, f"{summary}; {_described(method)}; {', '.join(lines)}")
+            some = f" ({PICTURE_LISTS} of {len(lists)}; the page has all)" if len(lists) > PICTURE_LISTS else ""
+            for file, part in zip(files, (some, ""), strict=True):
+                say(f"Ranked lists: {file}{part}")
 
 
 def _described(method: Method) -> str:
@@ -103,7 +106,7 @@ def _described(method: Method) -> str:
 
 def _ranked_lists(dataset: ReIDDataset, comparison: Comparison, ranking: Ranking, number: int) -> list[RankedList]:
     """The lists of `number` queries, evenly spread over all of them."""
-    places = np.unique(np.linspace(0, len(comparison.queries) - 1, number).round().astype(int))
+    places = _spread(len(comparison.queries), number)
     chosen = comparison.queries[places].tolist()
     best = comparison.best(set(chosen), TOP)
     samples = dataset.query + dataset.gallery
@@ -117,6 +120,12 @@ def _ranked_lists(dataset: ReIDDataset, comparison: Comparison, ranking: Ranking
     ]
 
 
+def _spread(total: int, number: int) -> list[int]:
+    """At most `number` of `total` places, evenly spread."""
+    places: list[int] = np.unique(np.linspace(0, total - 1, min(number, total)).round().astype(int)).tolist()
+    return places
+
+
 def _list_files(out: Path, name: str) -> list[Path]:
     """The picture and the page of a data set."""
     stem = re.sub(r"[^\w.+-]", "_", name)
@@ -125,8 +134,9 @@ def _list_files(out: Path, name: str) -> list[Path]:
 
 def _write_lists(out: Path, lists: Sequence[RankedList], name: str, summary: str) -> list[Path]:
     picture, text = _list_files(out, name)
+    drawn = [lists[place] for place in _spread(len(lists), PICTURE_LISTS)]
     try:
-        write_atomically(picture, lambda stream: draw_lists(lists).save(stream, "PNG"))
+        write_atomically(picture, lambda stream: draw_lists(drawn).save(stream, "PNG"))
         write_atomically(text, lambda stream: stream.write(page(lists, f"Ranked lists: {name}", summary).encode()))
     except OSError as error:
         raise cannot_write(picture, error) from None
@@ -163,6 +173,8 @@ def extract_run(cfg: CfgNode, weights: str, images: Path, out: Path) -> tuple[in
     if method.normalise:
         features = torch.nn.functional.normalize(features)
     readable = np.flatnonzero(pids != UNREADABLE)
+    if not len(readable):
+        raise ConfigError(f"none of the {len(paths)} images in {images} can be read")
     names = np.array([Path(paths[number]).relative_to(images).as_posix() for number in readable])
     content: dict[str, Any] = {"features": features.numpy()[readable], "paths": names}
     try:

@@ -30,7 +30,9 @@ def make_parser() -> argparse.ArgumentParser:
         "--config_file", "--config-file", "--cfg", required=True, metavar="FILE", help="experiment, as in configs/"
     )
     parser.add_argument("--weights", default="", metavar="FILE", help="a checkpoint of the trainer, or a state dict")
-    parser.add_argument("--images", type=Path, required=True, metavar="DIR", help="folder of images")
+    parser.add_argument(
+        "--images", type=Path, required=True, metavar="DIR", help="folder of images: .jpg, .png, .bmp, .tif, .webp"
+    )
     parser.add_argument("--out", type=Path, required=True, metavar="FILE.npz", help="file to write")
     parser.add_argument("overrides", nargs=argparse.REMAINDER, metavar="KEY VALUE", help="settings that win over FILE")
     return parser

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from data.datasets.base import DatasetError
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 
 _WHOLE_NUMBER = re.compile(r"-?[0-9]{1,18}")  # as long as an int64 holds
 

@@ -73,6 +73,19 @@ def test_results_lists_and_page(folder: Path, run: Run) -> None:
     assert lines[1] in text
 
 
+def test_a_picture_holds_some_lists_and_the_page_all(
+    folder: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.testing.PICTURE_LISTS", 2)
+    status, out, _ = run("test.py", "--weights", "weights.pth", "--visualize", "3", "--out", "some")
+    assert status == 0 and out.splitlines()[-2:] == [
+        "Ranked lists: some/market1501.png (2 of 3; the page has all)", "Ranked lists: some/market1501.html"
+    ]  # fmt: skip
+    with Image.open(folder / "some/market1501.png") as picture:
+        assert 2 * 128 < picture.height < 3 * 128
+    assert (folder / "some/market1501.html").read_text(encoding="utf-8").count('<td class="query">') == 3
+
+
 def test_every_set_is_tested(folder: Path, run: Run) -> None:
     (folder / "other").symlink_to(folder / "market1501")
     names = "market1501,market1501:other"
@@ -111,20 +124,20 @@ def test_a_mistake_is_one_line(run: Run, words: list[str], expected: list[str]) 
 
 def test_features_of_a_folder(folder: Path, tmp_path: Path, run: Run) -> None:
     rng = np.random.default_rng(0)
-    for name in ("b.png", "sub/a.jpg", "sub/c.png"):
+    for name in ("b.png", "sub/a.jpg", "sub/c.webp", "sub/d.TIF"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         Image.fromarray(rng.integers(0, 256, (40, 20, 3), dtype=np.uint8)).save(tmp_path / name)
     (tmp_path / "sub/broken.jpg").write_bytes(b"no picture")
     (tmp_path / "notes.txt").write_text("x")
     words = ["--weights", "weights.pth", "--images", str(tmp_path), "--out", "features.npz"]
     status, out, err = run("extract.py", *words)
-    assert (status, out) == (0, "features.npz: 3 features of length 512\n")
+    assert (status, out) == (0, "features.npz: 4 features of length 512\n")
     (line,) = err.splitlines()
     assert line.startswith(f"extract.py: Skipping: cannot read the image {tmp_path / 'sub/broken.jpg'}: ")
     with np.load(folder / "features.npz") as content:
-        assert content["paths"].tolist() == ["b.png", "sub/a.jpg", "sub/c.png"]
+        assert content["paths"].tolist() == ["b.png", "sub/a.jpg", "sub/c.webp", "sub/d.TIF"]
         first = content["features"]
-    assert first.shape == (3, 512) and first.dtype == np.float32
+    assert first.shape == (4, 512) and first.dtype == np.float32
     np.testing.assert_allclose(np.linalg.norm(first, axis=1), 1, rtol=1e-5)
     assert run("extract.py", *words, "TEST.FEAT_NORM", "no", "TEST.FLIP", "True")[0] == 0
     with np.load(folder / "features.npz") as content:
@@ -139,6 +152,15 @@ def test_nothing_to_extract_writes_nothing(tmp_path: Path, run: Run) -> None:
         status, _, err = run("extract.py", *words)
         assert status == 2 and str(images) in err and len(err.splitlines()) == 1
     assert not (tmp_path / "out.npz").exists()
+
+
+def test_images_of_which_none_can_be_read_write_nothing(tmp_path: Path, run: Run) -> None:
+    for name in ("a.jpg", "b.png"):
+        (tmp_path / name).write_bytes(b"no picture")
+    words = ["--weights", "weights.pth", "--images", str(tmp_path), "--out", str(tmp_path / "out.npz")]
+    status, out, err = run("extract.py", *words)
+    assert (status, out) == (2, "") and not (tmp_path / "out.npz").exists()
+    assert err.splitlines()[-1] == f"extract.py: none of the 2 images in {tmp_path} can be read"
 
 
 def test_too_many_images_that_cannot_be_read_are_told(tmp_path: Path, run: Run) -> None:
