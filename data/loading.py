@@ -13,6 +13,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator, Sequence
+from multiprocessing.connection import wait
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -166,12 +167,12 @@ class Loader(DataLoader[Any]):
                 batch = next(batches)
             except StopIteration:
                 return
-            except RuntimeError as error:
-                if not str(error).startswith("DataLoader worker (pid"):
+            except (OSError, EOFError, RuntimeError):  # of a dead worker, whose connection breaks at any place
+                if not (dead := _dead_worker(batches)):
                     raise
                 raise TrainerError(
-                    f"{str(error).splitlines()[0].strip(' .')}: killed for memory, mostly, or there is no room in"
-                    f" /dev/shm; fewer DATALOADER.NUM_WORKERS ({self.num_workers}) need less of both"
+                    f"{dead}: killed for memory, mostly, or there is no room in /dev/shm; fewer DATALOADER.NUM_WORKERS"
+                    f" ({self.num_workers}) need less of both"
                 ) from None
             yield batch
 
@@ -220,6 +221,19 @@ def too_many(problems: set[str], limit: int, *, latest: str) -> str:
     if limit == 0:
         return latest
     return f"{latest}; {len(problems)} images cannot be read, DATASETS.MAX_UNREADABLE allows {limit}"
+
+
+def _dead_worker(batches: Any) -> str:
+    """Which of torch's workers has ended, and how; waits a moment for one that is about to. Empty: none."""
+    workers = getattr(batches, "_workers", [])
+    ended = wait([worker.sentinel for worker in workers], timeout=1) if workers else []
+    for worker in workers:
+        if worker.sentinel in ended:
+            worker.join(timeout=1)  # which is over a moment after its end is seen
+            code = worker.exitcode or 0
+            how = f"by {signal.Signals(-code).name}" if code < 0 else f"with exit status {code}"
+            return f"DataLoader worker (pid {worker.pid}) ended {how}"
+    return ""
 
 
 def _as_it_is(batch: Any) -> Any:
