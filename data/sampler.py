@@ -8,7 +8,7 @@ in the epoch, so neither skipped batches nor the number of worker processes chan
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from itertools import islice
 from typing import NamedTuple
 
@@ -154,19 +154,49 @@ class RandomIdentitySampler(EpochBatchSampler):
         rows = -(-len(images) // self.num_instances)
         return np.resize(rng.permutation(images), (rows, self.num_instances))
 
-    def _schedule(self, rng: np.random.Generator) -> Iterator[NDArray[np.intp]]:
+    def _schedule(self, rng: np.random.Generator) -> Iterator[Collection[int]]:
         """The identities of each batch: random, those with more groups left more often.
 
         An identity with as many groups left as there are batches left must be taken. There are never more
         than P of these, because P × (batches left) is at least the number of groups left, before and after
         every batch.
+
+        One group of all that are left is drawn, and again where its identity is in the batch: that takes the
+        same time however many identities there are.
         """
-        left = self.groups_per_id.copy()
+        left: list[int] = self.groups_per_id.tolist()
+        groups: list[int] = np.repeat(np.arange(len(left)), left).tolist()  # the identity of each that is left
+        came_to: list[list[int]] = [[] for _ in range(self.num_batches + 1)]  # identities, by groups left
+        for identity, number in enumerate(left):
+            came_to[number].append(identity)
+        forced: set[int] = set()  # their groups are removed from `groups` when met
+        free, numbers = len(groups), _uniform(rng)  # groups left of the others
         for batches_left in range(self.num_batches, 0, -1):
-            # The P largest of log(weight) + Gumbel noise are a weighted sample without replacement.
-            order = np.log(np.maximum(left, 1)) + rng.gumbel(size=len(left))
-            order[left == batches_left] += 1e6
-            order[left == 0] -= 1e6
-            chosen = np.argpartition(-order, self.ids_per_batch - 1)[: self.ids_per_batch]
-            left[chosen] = np.maximum(left[chosen] - 1, 0)
+            due = [identity for identity in came_to[batches_left] if left[identity] == batches_left]
+            forced.update(due)
+            free -= batches_left * len(due)
+            chosen = dict.fromkeys(sorted(forced))
+            eligible = free
+            while len(chosen) < self.ids_per_batch and eligible:
+                place = int(next(numbers) * len(groups))
+                identity = groups[place]
+                if identity not in chosen or identity in forced:
+                    groups[place] = groups[-1]
+                    groups.pop()
+                if identity not in chosen:
+                    chosen[identity] = None
+                    eligible -= left[identity]
+            while len(chosen) < self.ids_per_batch:
+                chosen[int(next(numbers) * len(left))] = None
+            for identity in chosen:
+                if left[identity] and identity not in forced:
+                    free -= 1
+                    came_to[left[identity] - 1].append(identity)
+                left[identity] = max(left[identity] - 1, 0)
             yield chosen
+
+
+def _uniform(rng: np.random.Generator) -> Iterator[float]:
+    """Random numbers from 0 to 1, made many at a time."""
+    while True:
+        yield from rng.random(1024).tolist()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any
 
 import numpy as np
 import pytest
@@ -114,3 +115,31 @@ def test_too_few_images_or_identities_are_refused() -> None:
     sampler.shard(0, 4)
     with pytest.raises(DatasetError, match=r"has 7 image\(s\), a step needs 8"):
         sampler.shard(0, 4, own_statistics=True)
+
+
+def test_identities_are_drawn_by_the_groups_they_have_left() -> None:
+    sampler = RandomIdentitySampler([0] * 3 + [1] * 2 + [2, 3], 2, 1, seed=0)
+    firsts = Counter(frozenset(next(sampler._schedule(np.random.default_rng(seed)))) for seed in range(4000))
+    for pair, share in (({0, 1}, 3 / 7 * 2 / 4 + 2 / 7 * 3 / 5), ({2, 3}, 2 * 1 / 7 * 1 / 6)):
+        assert firsts[frozenset(pair)] / 4000 == pytest.approx(share, abs=0.03)
+
+
+class Counting:
+    """A generator that counts the random numbers it was asked for."""
+
+    def __init__(self) -> None:
+        self.rng, self.asked = np.random.default_rng(0), 0
+
+    def random(self, number: int) -> np.ndarray[Any, Any]:
+        self.asked += number
+        return self.rng.random(number)
+
+
+@pytest.mark.parametrize("ragged_last", [[], [900, 899, 898]])
+def test_the_work_of_an_epoch_grows_with_its_images_not_with_batches_times_identities(ragged_last: list[int]) -> None:
+    sizes = [3] * 2000 + ragged_last
+    sampler = RandomIdentitySampler(np.repeat(np.arange(len(sizes)), sizes).tolist(), 8, 1, seed=0)
+    rng: Any = Counting()
+    taken = Counter(identity for batch in sampler._schedule(rng) for identity in batch)
+    assert all(taken[identity] >= number for identity, number in enumerate(sizes))
+    assert rng.asked < 10 * sum(sizes)
