@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TextIO
 
 FORMAT = "%(asctime)s %(name)s %(levelname)s: %(message)s"
 NAME = "reid_baseline.train"
@@ -23,11 +25,26 @@ class _Kept(logging.Handler):
         self.records.append(record)
 
 
+class _Console(logging.StreamHandler[TextIO]):
+    """Writes to stdout for as long as somebody reads it: a run does not depend on `… | head`."""
+
+    def __init__(self) -> None:
+        super().__init__(sys.stdout)
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handleError(record)
+            return
+        # Python flushes stdout once more when it ends, and says so loudly where that fails.
+        with suppress(OSError, ValueError), open(os.devnull, "w") as nowhere:
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())
+
+
 @contextmanager
 def early_log() -> Iterator[logging.Logger]:
     """The trainer's logger before OUTPUT_DIR may be touched: on stdout at once, and in the log.txt opened within."""
     logger = logging.getLogger(NAME)
-    _take(logger, logging.StreamHandler(sys.stdout), _Kept())
+    _take(logger, _Console(), _Kept())
     try:
         yield logger
     finally:
@@ -39,7 +56,7 @@ def open_log(output_dir: Path) -> logging.Logger:
     logger = logging.getLogger(NAME)
     file = logging.FileHandler(output_dir / "log.txt", encoding="utf-8")
     early = [record for handler in logger.handlers if isinstance(handler, _Kept) for record in handler.records]
-    _take(logger, logging.StreamHandler(sys.stdout), file)
+    _take(logger, _Console(), file)
     for record in early:
         file.handle(record)
     return logger
