@@ -73,9 +73,10 @@ def _moved(document: Document, old: KeyPath, new: KeyPath) -> dict[KeyPath, str]
 class ProfileReader:
     """Takes a profile's values one by one, and collects what is wrong with them."""
 
-    def __init__(self, document: Document, roots: Mapping[str, Path]) -> None:
-        """`roots`: what relative paths are relative to, by the key they stand under."""
-        self.document = document
+    def __init__(self, document: Document, roots: Mapping[str, Path], start: Path) -> None:
+        """`roots`: what relative paths are relative to, by the key they stand under; `start`: where the launcher was
+        started, to which those of no file are."""
+        self.document, self.start = document, start
         self.roots = roots
         self.data: dict[str, Any] = document.data
         self.problems: list[str] = []
@@ -122,8 +123,8 @@ class ProfileReader:
         return None
 
     def _cwd(self) -> Path:
-        root = self.roots.get("cwd", Path.cwd())
-        cwd = Path(os.path.abspath(root / os.path.expanduser(self._text("cwd") or Path.cwd())))
+        root = self.roots.get("cwd", self.start)
+        cwd = Path(os.path.abspath(root / os.path.expanduser(self._text("cwd") or self.start)))
         if not cwd.is_dir():
             self.problem(f"no such folder: {cwd}", "cwd")
         return cwd

@@ -117,7 +117,8 @@ def resume_plan(options: argparse.Namespace) -> Plan:
         trailing=tuple(words),
         storage=masked(storage),
         wandb_mode=options.wandb_mode or old.wandb_mode,
-        target=max(old.target, settled + count),  # of what was asked for, nothing is forgotten
+        # Of what was asked for, nothing is forgotten; but the engine's launchers are told by it what they are to do.
+        target=max(old.target if options.engine == "local" else 0, settled + count),
         keep=options.keep or old.keep,
     )
     if options.optimize:
@@ -145,7 +146,7 @@ def known_sweep(paths: SweepPaths) -> tuple[LaunchFile, SweepSpec]:
             f"{paths.spec}: its method, parameters or conditions were changed after trials had been given out by them; "
             "undo that, or start a new sweep"
         )
-    return (old if Path(old.cwd).is_dir() else replace(old, cwd=str(Path.cwd()))), spec
+    return (old if os.path.isdir(old.cwd) else replace(old, cwd=str(Path.cwd()))), spec
 
 
 def storage_given(options: argparse.Namespace, old: LaunchFile) -> str | None:
@@ -199,12 +200,13 @@ def _resumed_trainer(
     config = old.config_file
     if options.config_file is not None:
         config = problems.attempt(lambda: config_file(options, None)) or config
-    elif config is not None and not Path(config).is_file():
-        problems.found.append(f"--config_file: the sweep's is {config}, which is not there; give --config_file FILE")
     python = problems.attempt(lambda: interpreter(options.python)) or old.python
     words = options.trailing or list(old.trailing)
-    trainer = options.trainer if isinstance(options.trainer, FunctionProfile) else old.trainer
-    load, here = partial(trainer_of, trainer, spec, Path(old.cwd)), options.engine == "local"
+    named = options.trainer if isinstance(options.trainer, FunctionProfile) else old.trainer
+    if config is not None and not os.path.isfile(config):
+        problems.found.append(f"--config_file: the sweep's is {config}, which is not there; give --config_file FILE")
+        return None, config, python
+    load, here = partial(trainer_of, named, spec, Path(old.cwd)), options.engine == "local"
     return trainer_wanted(problems, load, python, config, words, here=here), config, python
 
 

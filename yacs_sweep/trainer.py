@@ -154,7 +154,7 @@ class TrainerProfile:
 def profile_folders(project_root: Path) -> list[Path]:
     """Where named profiles are looked for: the project's, then those that come with the launcher."""
     folders = [project_root / PROFILES, TRAINERS]
-    return list(dict.fromkeys(folder.resolve() for folder in folders if folder.is_dir()))
+    return list(dict.fromkeys(folder.resolve() for folder in folders if os.path.isdir(folder)))
 
 
 def load_profile(name_or_path: str | os.PathLike[str], *, project_root: str | os.PathLike[str]) -> TrainerProfile:
@@ -169,7 +169,7 @@ def load_profile(name_or_path: str | os.PathLike[str], *, project_root: str | os
     documents = [chain.read(name) for name in names]
     document = documents[0] if len(documents) == 1 else overlay(*documents)
     path = chain.paths[names[-1]]
-    reader = ProfileReader(document, chain.roots)
+    reader = ProfileReader(document, chain.roots, chain.project_root)
     fields = reader.fields()
     if problems := [*document.problems, *reader.problems]:
         raise ConfigError(list(dict.fromkeys(problems)))

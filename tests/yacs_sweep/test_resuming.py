@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,9 @@ from tests.sweeping import GRID, Ran, environment, sweep, write_sweep
 from tests.trainers import kill_all, write_trainer
 from yacs_sweep.controllers.local import LocalController
 from yacs_sweep.locks import OwnLock
+from yacs_sweep.options import parse
 from yacs_sweep.results import SweepPaths, TrialRecord
+from yacs_sweep.resuming import resume_plan
 from yacs_sweep.spec import SweepSpec
 from yacs_sweep.storage_url import URL_VARIABLE
 from yacs_sweep.warm_start import WarmStart
@@ -99,6 +102,16 @@ def test_of_what_was_asked_for_nothing_is_forgotten(tmp_path: Path) -> None:
     assert "3 trials done, 2 to go" in rest.out and rest.summary["counts"] == {"finished": 5}
 
 
+def test_an_engine_does_what_this_launch_asks_for(tmp_path: Path) -> None:
+    ran = begun(tmp_path)
+    launch = json.loads((ran.dir / "launch.json").read_text())
+    (ran.dir / "launch.json").write_text(json.dumps({**launch, "target": 9}))
+    words = ["--sweep_id", ran.dir.name, "--results_dir", str(ran.dir.parent.parent), "--count", "1"]
+    assert resume_plan(parse(words)).launch.target == 9
+    # Its launchers are told by the target what they are to do.
+    assert resume_plan(parse([*words, "--engine", "slurm"])).launch.target == 3
+
+
 def test_from_another_folder(tmp_path: Path) -> None:
     """The trainer is looked for where the sweep was started, not where it is gone on with."""
     ran = begun(tmp_path / "project")
@@ -110,6 +123,24 @@ def test_from_another_folder(tmp_path: Path) -> None:
     assert tried(ran) == VALUES
     best = sweep(other, "--train-best", ran.dir.name, "--seeds", "1", trainer=None, config=None, env=env)
     assert best.code == 0, best.out + best.err
+
+
+def test_a_trainer_without_a_folder_starts_where_the_sweep_was_started(tmp_path: Path) -> None:
+    project, other = tmp_path / "project", tmp_path / "other"
+    for folder, value in ((project, 1), (other, 7)):
+        folder.mkdir()
+        (folder / "train.py").write_text(f"print('mAP: {value}.0%')\n")
+    profile = "command: [python, train.py]\noverrides: argparse\nmetrics:\n"
+    profile += "  - {pattern: 'mAP: (?P<value>{number})%', log: {val/mAP: value}}\n"
+    (project / "p.yaml").write_text(profile)
+    ran = sweep(
+        project, "--sweep-config", write_sweep(project, GRID), "--count", "1", *QUIET, trainer="p.yaml", config=None
+    )
+    assert ran.code == 0, ran.out + ran.err
+    words = ("--sweep_id", ran.dir.name, "--results_dir", str(project / "log" / "sweep"))
+    rest = sweep(other, *words, trainer=None, config=None)
+    assert rest.code == 0, rest.out + rest.err
+    assert [trial["value"] for trial in ran.summary["trials"]] == [1.0, 1.0, 1.0]
 
 
 def test_a_project_that_was_moved(tmp_path: Path) -> None:
@@ -181,3 +212,58 @@ def test_points_of_the_user_are_not_given_twice(tmp_path: Path) -> None:
     controller = agent(paths, spec)
     (_, given), trials = controller.ask(), controller.study.get_trials()  # type: ignore[misc]
     assert given.params == {"base_lr": 0.25} and [trial.value for trial in trials[:1]] == [1.0]
+
+
+def test_a_trial_that_ran_when_everything_died_is_lost(tmp_path: Path) -> None:
+    paths = SweepPaths(tmp_path, "s")
+    written(paths, 0, VALUES[0], "running", agent="0-gone", host=socket.gethostname())
+    controller = agent(paths, GRID)
+    assert [record.name for record in controller.lost] == ["trial-0000"]
+    assert TrialRecord.load(paths.trial("trial-0000").record).state == "lost"
+    _, given = controller.ask()  # type: ignore[misc]
+    assert (given.number, given.params["base_lr"], given.retry_of) == (1, VALUES[0], "s-0")
+
+
+def test_copies_and_other_folders_are_not_the_sweeps_trials(tmp_path: Path) -> None:
+    paths = SweepPaths(tmp_path, "s")
+    written(paths, 0, VALUES[0], "finished", value=1.0)
+    shutil.copytree(paths.trial("trial-0000").dir, paths.dir / "trial-20261126")
+    (paths.dir / "trial-99999999").mkdir()
+    controller = agent(paths, GRID)
+    assert [trial.value for trial in controller.study.get_trials()] == [1.0]
+    assert controller.ask()[1].name == "trial-0001"  # type: ignore[index]
+
+
+def test_a_grid_has_no_hole_where_nothing_is_left_of_a_trial(tmp_path: Path) -> None:
+    paths = SweepPaths(tmp_path, "s")
+    for number in (0, 2):
+        written(paths, number, VALUES[number], "finished", value=1.0)
+    controller = agent(paths, GRID)
+    asked = [controller.ask() for _ in range(2)]
+    assert [given.params["base_lr"] for _, given in filter(None, asked)] == [VALUES[1]]
+
+
+def test_trials_that_wait_in_the_storage_and_are_evaluated(tmp_path: Path) -> None:
+    paths = SweepPaths(tmp_path, "s")
+    paths.dir.mkdir(parents=True)
+    WarmStart(({"base_lr": 0.5}, {"base_lr": 0.25})).save(paths)
+    spec = {**GRID, "method": "random", "parameters": {"base_lr": {"min": 0.0, "max": 1.0}}}
+    agent(paths, spec)  # both wait now
+    written(paths, 0, 0.5, "finished", value=1.0)
+    written(paths, 1, 0.25, "stopped")
+    controller = agent(paths, spec)
+    found = controller.study.get_trials()
+    assert [(trial.state.name, trial.value, trial.params) for trial in found] == [
+        ("COMPLETE", 1.0, {"base_lr": 0.5}),
+        ("PRUNED", None, {"base_lr": 0.25}),
+    ]
+    assert controller.ask()[1].name == "trial-0002"  # type: ignore[index]
+
+
+def test_what_trials_logged_is_known_to_early_termination(tmp_path: Path) -> None:
+    paths = SweepPaths(tmp_path, "s")
+    written(paths, 0, VALUES[0], "finished", value=2.0)
+    lines = [{"step": 0, "train/loss": 3.0}, {"step": 1, "val/mAP": 1.0}, {"step": 2, "val/mAP": 2.0}]
+    paths.trial("trial-0000").metrics.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (trial,) = agent(paths, GRID).study.get_trials()
+    assert trial.intermediate_values == {1: 1.0, 2: 2.0}

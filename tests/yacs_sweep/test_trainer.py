@@ -9,7 +9,7 @@ import pytest
 
 from yacs_sweep.attempt import child_environment
 from yacs_sweep.errors import ConfigError
-from yacs_sweep.trainer import TrainerProfile, load_profile
+from yacs_sweep.trainer import TrainerProfile, load_profile, shortest_reference
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -119,7 +119,7 @@ def test_paths_are_relative_to_the_folder_that_holds_the_profiles(tmp_path: Path
     write(tmp_path / "configs/trainers/named.yaml", text)
     assert load_profile("named", project_root=tmp_path).cwd == tmp_path / "sub"
     assert load(tmp_path, text).cwd == tmp_path / "sub"
-    assert load(tmp_path, "command: [t]").cwd == Path.cwd()
+    assert load(tmp_path, "command: [t]").cwd == tmp_path  # where the launcher was started
 
 
 def test_a_projects_own_profile_comes_before_ours(tmp_path: Path) -> None:
@@ -209,3 +209,8 @@ def test_environment_of_a_trial() -> None:
     }  # fmt: skip
     assert child_environment({}, {"OMP_WAIT_POLICY": "active"})["OMP_WAIT_POLICY"] == "active"
     assert child_environment({"OMP_WAIT_POLICY": "active"}, {})["OMP_WAIT_POLICY"] == "active"
+
+
+def test_a_project_that_cannot_be_looked_into_has_no_profiles(tmp_path: Path) -> None:
+    known = load_profile("reid", project_root=tmp_path).reference
+    assert shortest_reference(known, tmp_path / ("x" * 300)) == "reid"

@@ -23,7 +23,7 @@ from .attributes import AGAIN, ATTRIBUTE, END, ENQUEUED, LOST, RETRY_OF, SETTLED
 from .base import Turn
 from .ledger import Folder, LeaseTaken, Ledger, Shared
 from .local_hooks import LocalHooks
-from .restoring import restore
+from .restoring import Restorer
 from .sampling import MAX_DRAWS, Chooser
 from .space import Completer, Space
 from .stopping import StoppingRule, make_rule
@@ -87,11 +87,12 @@ class LocalController:
         self._forget()
         self.rule: StoppingRule | None = make_rule(self.study, self.spec)
         with self.ledger.exclusively():
+            lost: list[TrialRecord] = []
             if isinstance(self.ledger, Folder):
-                restore(self.study, self.paths, self.space, self.spec, points)
+                lost = Restorer(self.study, self.ledger, self.space, self.spec).restore(points)
             self._enqueue(points)
             self.ledger.look_around()
-            return self.recover()
+            return lost + self.recover()
 
     def _forget(self) -> None:
         """What was read may never have been written: a transaction has failed."""

@@ -7,7 +7,7 @@ and their trials would overwrite finished ones.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from itertools import takewhile
 from typing import Any
 
@@ -16,65 +16,120 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from ..objective import finite
 from ..parameter import identity
-from ..results import SweepPaths, TrialRecord
+from ..results import TrialRecord, mark_lost, read_metrics
 from ..spec_model import SweepSpec
 from .attributes import AGAIN, ATTRIBUTE, END, ENQUEUED, INDEX, LOST, RETRY_OF, SETTLED, VOID
+from .ledger import Folder
 from .space import Space
 
 MAX_LOOKED = 100_000  # grid points among which those of trials are looked for
 _FOLDER = re.compile(r"trial-(\d{4,})")
 
 
-def restore(
-    study: Study, paths: SweepPaths, space: Space, spec: SweepSpec, enqueued: Sequence[Mapping[str, Any]]
-) -> None:
-    """Adds to the study the trials that have folders and that it does not know. `enqueued`: the user's points.
+class Restorer:
+    """Compares a study with the folder of its sweep. Only while no agent asks: an agent's trial is in the study before it
+    has a folder."""
 
-    Only while no agent asks: an agent's trial is in the study before it has a folder.
-    """
-    there = len(study.get_trials(deepcopy=False))
-    numbers = [int(match[1]) for path in paths.dir.glob("trial-*") if (match := _FOLDER.fullmatch(path.name))]
-    if max(numbers, default=-1) < there:
-        return
-    records = {record.number: record for record in paths.records()}
-    missing = [records[number] for number in sorted(records) if number >= there]
-    indices = _indices(spec, missing)
-    for number in range(there, max(numbers) + 1):
-        record = records.get(number)
-        found = _as_trial(record, space, indices.get(number)) if record is not None else None
-        study.add_trial(found or create_trial(state=TrialState.FAIL, user_attrs={ATTRIBUTE: {VOID: True}}))
-    tried = {identity(record.params) for record in records.values()}
-    given = takewhile(lambda point: identity(space.outer(space.inner(point))) in tried, enqueued)
-    study.set_user_attr(ENQUEUED, max(study.user_attrs.get(ENQUEUED, 0), len(list(given))))
+    def __init__(self, study: Study, ledger: Folder, space: Space, spec: SweepSpec) -> None:
+        self.study, self.paths, self.space, self.spec = study, ledger.paths, space, spec
+        self._ledger = ledger
 
+    def restore(self, enqueued: Sequence[Mapping[str, Any]]) -> list[TrialRecord]:
+        """Tells the study of trials that it does not know, or takes for waiting. `enqueued`: the user's points.
 
-def _indices(spec: SweepSpec, records: Sequence[TrialRecord]) -> dict[int, int]:
-    """The place in the grid of each of the trials, by their numbers."""
-    wanted: dict[Any, list[int]] = {}
-    for record in records:
-        wanted.setdefault(identity(record.params), []).append(record.number)
-    found: dict[int, int] = {}
-    for index in range(min(spec.grid_size or 0, MAX_LOOKED)):
-        for number in wanted.pop(identity(spec.grid_point(index)), ()):
-            found[number] = index
-        if not wanted:
-            break
-    return found
+        Returns those that ran when their agents died.
+        """
+        known = self.study.get_trials(deepcopy=False)
+        waiting = [trial for trial in known if trial.state == TrialState.WAITING]
+        numbers = {int(match[1]) for path in self.paths.dir.glob("trial-*") if (match := _FOLDER.fullmatch(path.name))}
+        if max(numbers, default=-1) < len(known) and not numbers.intersection(trial.number for trial in waiting):
+            return []
+        records = self._records()
+        for trial in waiting:
+            if trial.number in records:
+                self._evaluate(trial, records[trial.number])
+        # Of a folder without a record, a number is believed that so many trials can have come to.
+        unread = {number for number in numbers if number < len(known) + len(numbers)}
+        missing = [record for number, record in sorted(records.items()) if number >= len(known)]
+        lost = [record for record in missing if record.state == "running" and not self._ledger.lives(_about(record))]
+        for record in lost:
+            mark_lost(record, self.paths)
+        indices = self._indices(missing)
+        for number in range(len(known), 1 + max(unread | records.keys(), default=-1)):
+            found = self._as_trial(records[number], indices) if number in records else None
+            self.study.add_trial(found or create_trial(state=TrialState.FAIL, user_attrs={ATTRIBUTE: {VOID: True}}))
+        self._fill_grid()
+        self._skip(enqueued, records)
+        return lost
 
+    def _records(self) -> dict[int, TrialRecord]:
+        """By number; not those of copies of a trial's folder."""
+        return {
+            record.number: record
+            for path, record in self.paths.scan()
+            if record is not None and path.parent.name == record.name == f"trial-{record.number:04d}"
+        }
 
-def _as_trial(record: TrialRecord, space: Space, index: int | None) -> FrozenTrial | None:
-    """The trial as the storage would have it; None where the sweep has no such point."""
-    try:
-        params = space.inner(record.params)
-    except ValueError:
-        return None
-    return create_trial(
-        state=_state(record),
-        value=record.value if _state(record) == TrialState.COMPLETE else None,
-        params=params,
-        distributions={name: space.distributions[name] for name in params},
-        user_attrs=dict(_attributes(record, index)),
-    )
+    def _indices(self, records: Sequence[TrialRecord]) -> dict[int, int]:
+        """The place in the grid of each of the trials, by their numbers."""
+        wanted: dict[Hashable, list[int]] = {}
+        for record in records:
+            wanted.setdefault(identity(record.params), []).append(record.number)
+        found: dict[int, int] = {}
+        for index in range(min(self.spec.grid_size or 0, MAX_LOOKED)):
+            for number in wanted.pop(identity(self.spec.grid_point(index)), ()):
+                found[number] = index
+            if not wanted:
+                break
+        return found
+
+    def _fill_grid(self) -> None:
+        """Gives out once more the grid's points that were given out to trials of which nothing is left."""
+        trials = self.study.get_trials(deepcopy=False)
+        used = {int(trial.user_attrs[INDEX]) for trial in trials if INDEX in trial.user_attrs}
+        for index in sorted(set(range(max(used, default=0))) - used):
+            self.study.enqueue_trial(self.space.inner(self.spec.grid_point(index)), user_attrs={INDEX: index})
+
+    def _skip(self, enqueued: Sequence[Mapping[str, Any]], records: Mapping[int, TrialRecord]) -> None:
+        """The user's points are tried in their order: those that were are not enqueued again."""
+        tried = {identity(record.params) for record in records.values()}
+        given = takewhile(lambda point: identity(self.space.outer(self.space.inner(point))) in tried, enqueued)
+        self.study.set_user_attr(ENQUEUED, max(self.study.user_attrs.get(ENQUEUED, 0), len(list(given))))
+
+    def _as_trial(self, record: TrialRecord, indices: Mapping[int, int]) -> FrozenTrial | None:
+        """The trial as the storage would have it; None where the sweep has no such point."""
+        try:
+            params = self.space.inner(record.params)
+        except ValueError:
+            return None
+        metric, values = self.spec.metric, list[float]()
+        if metric is not None:
+            rows = read_metrics(self.paths.trial(record.name).metrics)
+            values = [float(row[metric.name]) for row in rows if isinstance(row.get(metric.name), int | float)]
+        return create_trial(
+            state=_state(record),
+            value=record.value if _state(record) == TrialState.COMPLETE else None,
+            params=params,
+            distributions={name: self.space.distributions[name] for name in params},
+            user_attrs=dict(_attributes(record, indices.get(record.number))),
+            intermediate_values=dict(enumerate(values, start=1)),
+        )
+
+    def _evaluate(self, trial: FrozenTrial, record: TrialRecord) -> None:
+        """A trial that waits has been evaluated."""
+        found = self._as_trial(record, {})
+        if found is None:
+            return
+        storage, trial_id = self.study._storage, trial._trial_id
+        storage.set_trial_state_values(trial_id, TrialState.RUNNING)
+        for name, value in found.params.items():
+            distribution = self.space.distributions[name]
+            storage.set_trial_param(trial_id, name, distribution.to_internal_repr(value), distribution)
+        for step, value in found.intermediate_values.items():
+            storage.set_trial_intermediate_value(trial_id, step, value)
+        for name, value in found.user_attrs.items():
+            storage.set_trial_user_attr(trial_id, name, value)
+        storage.set_trial_state_values(trial_id, found.state, found.values)
 
 
 def _state(record: TrialRecord) -> TrialState:
@@ -83,8 +138,13 @@ def _state(record: TrialRecord) -> TrialState:
     return TrialState.PRUNED if record.state == "stopped" else TrialState.FAIL
 
 
+def _about(record: TrialRecord) -> dict[str, Any]:
+    """As `Ledger.about`, with what `ATTRIBUTE` has besides."""
+    return {"name": record.name, "params": record.params, "agent": record.agent, "host": record.host}
+
+
 def _attributes(record: TrialRecord, index: int | None) -> Iterator[tuple[str, Any]]:
-    yield ATTRIBUTE, {"name": record.name, "params": record.params, "agent": record.agent, "host": record.host}
+    yield ATTRIBUTE, _about(record)
     if record.settled:
         yield SETTLED, True
         if _state(record) != TrialState.COMPLETE:
