@@ -16,7 +16,7 @@ from .objective import Objective
 from .output import Output
 from .process import Exit, Guard, GuardLost, StartError, Stop, run_child, without_wandb
 from .readings import Readings
-from .reasons import Verdict, classify, no_room, oom_kills
+from .reasons import Verdict, classify, oom_kills, results_full
 from .results import MetricsFile, TrialPaths, TrialRecord, read_metrics
 
 if TYPE_CHECKING:
@@ -154,7 +154,9 @@ class Attempt:
             last_values=self.last_values,
             oom_before=oom_before,
             oom_after=oom_kills(),
-            full=lambda line: f"/{launch.paths.sweep_id}/" in line or no_room(self._paths.dir),
+            full=lambda line: (
+                f"/{launch.paths.sweep_id}/" in line or results_full(line, self._paths.dir, launch.profile.cwd)
+            ),
         )
         if verdict.cause == "no_metric" and launch.metric is not None:
             lines = sample(self._paths.stdout)

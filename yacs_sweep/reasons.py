@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from .process import Exit, Stop
+from .tracebacks import TRACEBACK, Words, last_of_chain, read
 
 # Causes that are the machine's fault, not the configuration's: only these are worth the same parameters again.
 INFRASTRUCTURE = frozenset({"signal", "lost", "guard_lost", "gpu_taken", "gpu_fault"})
@@ -59,6 +60,8 @@ _PRINTED = (
     ("import_error", re.compile(r"^(?:ModuleNotFoundError|ImportError): .*$", re.M)),
     ("diverged", re.compile(r"^.*\bdiverged: .*$", re.M)),
 )
+# No fault of the configuration's: looked for in what was told beside the last exception, too.
+_OF_MACHINE = ("cuda_oom", "shared_memory", "disk_full", "gpu_fault")
 # A data-loader worker may be the one that the kernel killed; the trainer then fails by itself.
 _WORKER_KILLED = re.compile(r"DataLoader worker .* is killed by signal: Killed")
 # `error: 0.31` is a metric.
@@ -67,22 +70,13 @@ _LAST_ERROR = re.compile(
     r"|(?:.*: )?(?:error|Error|ERROR): (?![-+]?[\d.]+(?:e[-+]?\d+)?%?(?:[\s,;]|$)).*)$",
     re.M,
 )
-# How Python ends a traceback, whatever the exception is called.
-_TRACEBACK = re.compile(r"^Traceback \(most recent call last\):\n(?:[ \t].*\n)+([A-Za-z_][\w.]*(?::.*)?)$", re.M)
-_CHAINED = ("another exception occurred:", "direct cause of the following exception:")  # what joins two tracebacks
-# A traceback of what failed when the program had ended already.
-_IGNORED = re.compile(
-    r"^(?:Exception ignored |Error in atexit).*\nTraceback \(most recent call last\):\n(?:[ \t].*\n)+.*$", re.M
-)
-# A torchrun in front of the trainer marks lines with the process's rank, exits with 1 whatever ended that process, and
-# then says what did, below a traceback of its own.
-_UNCAUGHT = re.compile(r"^\[rank\d+\]: ?Traceback ", re.M)  # PyTorch prints them so in the processes it distributes over
-_RANK = re.compile(r"^\[(?:rank|default)\d+\]: ?", re.M)
-_ROOT_CAUSE = re.compile(r"^Root Cause \(first observed failure\):\n(?:.*\n){1,6}? *exitcode *: (-?\d+)", re.M)
+# In quotes, as Python and the shell's programs write them, or by itself; at a line's start it is the program's.
+_PATH = re.compile(r"""['"]([^'"]*/[^'"]*)['"]|: ['"]([^'"]+)['"]|(?<=[\s(=])(/[^\s'":;,)>]+)""")
 _LABEL = {
     "cuda_oom": "CUDA out of memory",
     "shared_memory": "shared memory full",
     "disk_full": "disk full",
+    "some_disk": "no space left, and no path says where",  # disk_full as well: its point is tried again
     "no_space": "no space left, though there is where results go",
     "gpu_fault": "GPU fault",
     "import_error": "import error",
@@ -151,6 +145,27 @@ def no_room(folder: Path) -> bool:
     return False
 
 
+def results_full(line: str, folder: Path, cwd: Path) -> bool | None:
+    """Whether the disk is full on which `folder` is, by a line that says that one is; None if there is room now, and the
+    line does not say where there was none.
+
+    Args:
+        cwd: of the trainer, for a path in the line.
+    """
+    paths = [cwd / next(filter(None, found)) for found in _PATH.findall(line)]
+    if any(_disk(path) == _disk(folder) for path in paths) or no_room(folder):
+        return True
+    return False if paths else None
+
+
+def _disk(path: Path) -> int | None:
+    """The file system of a path, also of a file that is not there."""
+    for place in (path, *path.parents):
+        with contextlib.suppress(OSError, ValueError):
+            return place.stat().st_dev
+    return None
+
+
 def classify(
     end: Exit | None,
     output: str,
@@ -160,7 +175,7 @@ def classify(
     last_values: Mapping[str, Any],
     oom_before: int | None = None,
     oom_after: int | None = None,
-    full: Callable[[str], bool] = lambda line: True,
+    full: Callable[[str], bool | None] = lambda line: True,
 ) -> Verdict:
     """Why a trial ended.
 
@@ -169,7 +184,7 @@ def classify(
         metric: the sweep's metric; a trial that ends well without ever logging it has failed. None: not needed.
         last_values: the last value of every metric it logged.
         oom_before, oom_after: `oom_kills()` around the trial.
-        full: whether it is the results' disk of which that line says that it is full.
+        full: whether it is the results' disk of which that line says that it is full; None if that is not known.
     """
     if end is None:
         return Verdict("failed", "start", "the trainer was not started")
@@ -181,9 +196,10 @@ def classify(
             reason = f"never logged the sweep's metric {metric}; metrics it logged: {seen}"
             return Verdict("failed", "no_metric", reason)
         return Verdict("finished", "finished", "finished")
-    status, output, errors = _unwrapped(end.status, output)
-    if verdict := _told(errors, status, full):
+    words = read(end.status, output)
+    if verdict := _told(words, full):
         return verdict
+    status, output = words.status, words.output
     killed = status in (-signal.SIGKILL, 128 + signal.SIGKILL) or _WORKER_KILLED.search(output) is not None
     if killed and (oom_after or 0) > (oom_before or 0):
         return Verdict("failed", "oom", "killed by the kernel: out of memory (counted by its cgroup)")
@@ -195,49 +211,44 @@ def classify(
     if broken:
         reason = f"diverged: {broken[0]} is {last_values[broken[0]]}, exit code {status}"
         return Verdict("failed", "diverged", reason)
-    found = [*_LAST_ERROR.finditer(output), *_TRACEBACK.finditer(output)]
+    found = [*_LAST_ERROR.finditer(output), *TRACEBACK.finditer(output)]
     last = max(found, key=re.Match.end, default=None)
     detail = f": {last[last.lastindex or 0].strip()}" if last else ""
     return Verdict("failed", "exit", f"exit code {status}{detail}"[:400])
 
 
-def _told(errors: str, status: int | None, full: Callable[[str], bool]) -> Verdict | None:
-    """What the trainer's own words say of its end: its last exception, else those it was raised from."""
-    last = errors[max(errors.rfind(words) for words in _CHAINED) + 1 :]
-    for words in dict.fromkeys((last, errors)):
-        for cause, pattern in _PRINTED:
-            if not (lines := pattern.findall(words)):
+def _told(words: Words, full: Callable[[str], bool | None]) -> Verdict | None:
+    """What the trainer's own words say of its end: its last exception, else those it was raised from, else what was told
+    beside it, where that is no fault of the configuration's."""
+    last, of_machine = last_of_chain(words.errors), [cause for cause in _PRINTED if cause[0] in _OF_MACHINE]
+    texts = [(last, _PRINTED), (words.errors, _PRINTED), *((text, of_machine) for text in words.earlier)]
+    for text, known in texts:
+        for cause, pattern in known:
+            if not (lines := pattern.findall(text)):
                 continue
             line = lines[-1].strip()
-            if cause == "cuda_oom" and (others := _memory_of_others(words)):
+            if cause == "cuda_oom" and (others := _memory_of_others(text)):
                 return Verdict("failed", "gpu_taken", f"CUDA out of memory: other processes hold {others} on the GPU")
-            if cause == "disk_full" and not full(line):
-                cause = "shared_memory" if "/dev/shm" in line else "no_space"
-            if cause in ("import_error", "no_space") and (words is not last or status != 1):
+            label = _which_disk(line, words, full) if cause == "disk_full" else cause
+            if not label or (label in ("import_error", "no_space") and (text is not last or words.status != 1)):
                 continue  # the program went on without it: what was not caught is the last, and ends Python with 1
-            return Verdict("failed", cause, f"{_LABEL[cause]}: {line}"[:400])
+            cause = "disk_full" if label == "some_disk" else label
+            return Verdict("failed", cause, f"{_LABEL[label]}: {line}"[:400])
     return None
 
 
-def _last_errors(output: str) -> str:
-    """The output from the last traceback's error on: what was printed before it has been survived. Exceptions it was
-    raised from belong to it. All of the output where there is no traceback."""
-    start = 0
-    for match in _TRACEBACK.finditer(output):
-        if not start or not output[: match.start()].rstrip().endswith(_CHAINED):
-            start = match.start(1)
-    return output[start:]
+def _which_disk(line: str, words: Words, full: Callable[[str], bool | None]) -> str:
+    """What is full by that line, as a key of `_LABEL`; nothing where that is not known and need not have ended the trial.
 
-
-def _unwrapped(status: int | None, output: str) -> tuple[int | None, str, str]:
-    """Exit status and output of the process that failed first, where torchrun started it; and of the output what tells
-    why it failed."""
-    uncaught = _UNCAUGHT.search(output)
-    output = _IGNORED.sub("", _RANK.sub("", output if uncaught is None else output[uncaught.start() :]))
-    if root := _ROOT_CAUSE.search(output):
-        own = output.rfind("Traceback (most recent call last):", 0, root.start())
-        status, output = int(root[1]), output[: own if own >= 0 else root.start()]
-    return status, output, output if uncaught else _last_errors(output)
+    Room may be there again: who reserves it for a file, and gives it back when it is too little, leaves no trace.
+    """
+    if results := full(line):
+        return "disk_full"
+    if "/dev/shm" in line:
+        return "shared_memory"
+    if results is False:
+        return "no_space"
+    return "some_disk" if line in words.final and 0 < (words.status or 0) < 128 else ""
 
 
 def _memory_of_others(output: str) -> str:

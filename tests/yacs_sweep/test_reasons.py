@@ -9,7 +9,7 @@ import pytest
 
 from yacs_sweep import reasons
 from yacs_sweep.process import Exit, Stop
-from yacs_sweep.reasons import Verdict, classify, no_room, oom_kills
+from yacs_sweep.reasons import Verdict, classify, no_room, oom_kills, results_full
 
 
 def judge(status: int | None, output: str = "", stop: Stop | None = None, **settings: Any) -> Verdict:
@@ -86,6 +86,77 @@ def test_what_a_trainer_survived_is_not_why_it_failed(output: str) -> None:
 )
 def test_which_memory_or_disk_was_full(output: str, cause: str) -> None:
     assert judge(1, output, full=lambda line: False).cause == cause
+
+
+NO_SPACE = f"{TRACE}OSError: [Errno 28] No space left on device: '/r/abc/trial-0000/model.pth'\n"
+OOM = f"{TRACE}torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 20.00 MiB\n"
+FAULT = f"{TRACE}RuntimeError: CUDA error: uncorrectable ECC error encountered\nFor debugging, consider …\n"
+CHILD = f"{TRACE}subprocess.CalledProcessError: Command '['python', 'x.py']' returned non-zero exit status 1.\n"
+THREAD = f"Exception in thread Thread-1 (_pin_memory_loop):\n{TRACE}ConnectionResetError: [Errno 104] reset\n"
+NCCL = f"{TRACE}torch.distributed.DistBackendError: NCCL error\nframe #1: x\n" + "frame #2: y\n" * 30
+
+
+@pytest.mark.parametrize(
+    ("output", "cause"),
+    [
+        (NO_SPACE + CHILD, "disk_full"),
+        (f"{NO_SPACE}{CHILD}{AGAIN}{TRACE}RuntimeError: training failed\n", "disk_full"),
+        (f"{TRACE}ModuleNotFoundError: No module named 'timm'\n{CHILD}", "import_error"),
+        (FAULT + THREAD, "gpu_fault"),
+        (FAULT + THREAD * 3 + CHILD, "gpu_fault"),
+        (OOM + NCCL, "cuda_oom"),
+        (NCCL + OOM, "cuda_oom"),
+        (OOM + NCCL + ABSENT, "cuda_oom"),
+        (f"Process SpawnProcess-1:\n{OOM}{TRACE}RuntimeError: a worker has failed\n", "cuda_oom"),
+        (f"{OOM}[rank0]: {TRACE}torch.distributed.DistBackendError: NCCL error\n", "cuda_oom"),
+    ],
+)
+def test_an_error_of_another_part_hides_no_cause(output: str, cause: str) -> None:
+    assert judge(1, output, full=lambda line: "/abc/" in line).cause == cause
+
+
+@pytest.mark.parametrize(
+    "output",
+    [
+        OOM + "step 3 loss 0.4\n" * 12 + ABSENT,  # logged, and survived
+        f"{TRACE}ValueError: x\nOSError: No space left on device (cache disabled, continuing)\n{ABSENT}",
+        f"{TRACE}OSError: [Errno 28] No space left on device: '/tmp/x'\n{ABSENT}",
+        f"{ABSENT}{CHILD}",
+        f"{ABSENT}{THREAD}",
+    ],
+)
+def test_the_reason_is_the_last_error_of_the_program_itself(output: str) -> None:
+    output = output.replace(OOM + "step", OOM + "step 2\n" * 12 + "step", 1) if output.startswith(OOM) else output
+    verdict = judge(1, output, full=lambda line: None)
+    assert (verdict.cause, verdict.reason) == ("exit", "exit code 1: FileNotFoundError: train.csv")
+
+
+def test_no_space_that_is_there_again_is_a_full_disk_unless_a_path_says_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # `posix_fallocate` for a file that is too large, which the trainer then deletes.
+    monkeypatch.setattr(reasons, "ROOM", 0)
+
+    def where(line: str) -> bool | None:
+        return results_full(line, tmp_path, tmp_path)
+
+    for output in (f"{TRACE}OSError: [Errno 28] No space left on device\n", "OSError: No space left on device\n"):
+        verdict = judge(1, output, full=where)
+        assert verdict.cause == "disk_full"
+        assert "no space left, and no path says where: OSError: " in verdict.reason
+    gone_on = f"{TRACE}OSError: [Errno 28] No space left on device\n" + "step 2\n" * 12
+    assert judge(1, gone_on, full=where).cause == "exit"
+    assert judge(-11, f"{TRACE}OSError: [Errno 28] No space left on device\n", full=where).cause == "signal"
+    lost = "OSError: [Errno 28] No space left on device: "
+    for path in (f"'{tmp_path}/no/such/x.pth'", "'x.pth'", f"'/proc/x' -> '{tmp_path}/x'"):
+        assert where(lost + path) is True
+        assert judge(1, f"{TRACE}{lost}{path}\n", full=where).cause == "disk_full"
+    for line in (f"{lost}'/proc/x'", "cp: error writing '/proc/x': No space left", "tee: /proc/x: No space left"):
+        assert where(line) is False
+    verdict = judge(1, f"{TRACE}{lost}'/proc/x'\n", full=where)
+    assert verdict.cause == "no_space" and "though there is where results go" in verdict.reason
+    for line in ("OSError: [Errno 28] No space left on device", "/proc/x/sh: 1: echo: No space left on device"):
+        assert where(line) is None
 
 
 def test_a_metric_called_error_is_none() -> None:
