@@ -7,6 +7,7 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
+from typing import ClassVar
 
 FLAGS = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
 
@@ -14,9 +15,21 @@ FLAGS = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
 class GrowingFile:
     """A file that is only appended to. Deleted, it lives on without a name, and `restore` gives it its name back."""
 
+    _open: ClassVar[dict[Path, GrowingFile]] = {}
+
     def __init__(self, path: Path) -> None:
         self.path = path
         self.descriptor = os.open(path, FLAGS, 0o644)
+        self._open[path] = self
+
+    @classmethod
+    def is_other(cls, path: Path, found: os.stat_result) -> bool:
+        """Whether the file `found` at that path is none of ours: this process appends to another one."""
+        ours = cls._open.get(path)
+        try:
+            return ours is not None and not os.path.samestat(found, os.fstat(ours.descriptor))
+        except OSError:  # being put back, or closed, at this moment
+            return True
 
     @property
     def in_place(self) -> bool:
@@ -45,6 +58,8 @@ class GrowingFile:
         self.descriptor = descriptor
 
     def close(self) -> None:
+        if self._open.get(self.path) is self:
+            del self._open[self.path]
         os.close(self.descriptor)
 
 

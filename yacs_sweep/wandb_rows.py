@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from .growing import GrowingFile
 from .metric_files import OUR_ROW
 from .objective import Objective
 from .results import number
@@ -19,8 +20,9 @@ TOGETHER = 1000  # rows handed over to the client's service process at once
 
 
 class Rows:
-    """Follows a growing metrics.jsonl. A file that takes its place (a trainer that clears its folder has it made anew) is
-    read from its beginning; of its rows only those with a new step count."""
+    """Follows a growing metrics.jsonl. While a trainer's own file has its place, nothing is read. One that is put back in
+    place (a trainer that clears its folder has it made anew) is read from its beginning; of its rows only those with a new
+    step count."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -33,6 +35,8 @@ class Rows:
         """Logs the new whole lines whose step is new to the run."""
         with contextlib.suppress(FileNotFoundError), self._path.open("rb") as file:
             found = os.fstat(file.fileno())
+            if GrowingFile.is_other(self._path, found):
+                return
             if self._file is not None and not os.path.samestat(found, self._file):
                 self._offset, self._known = 0, self._step
             self._file = found

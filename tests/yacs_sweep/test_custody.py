@@ -89,9 +89,14 @@ def test_wandb_gets_every_row_once_whatever_file_is_there(tmp_path: Path, monkey
     log(2)
     path.unlink()
     log(1)
-    path.write_text('{"epoch": 1}\n' * 50)  # the trainer's own, longer than ours
-    log(1)
+    for own in ('{"epoch": 1}\n' * 50, '{"step": 1000, "acc": 0}\n' * 2):  # the trainer's, longer than ours or like it
+        (tmp_path / "own").write_text(own)
+        (tmp_path / "own").replace(path)
+        log(1)
     file.file.restore()
     log(1)
+    file.append({"loss": 0.5})
     file.close()
-    assert sent == [0, 1, 2, 3, 4]
+    rows.copy(run, objective)  # of a trial that has ended
+    assert sent == [0, 1, 2, 3, 4, 5, 6]
+    assert objective.last == 0.5
