@@ -116,19 +116,27 @@ def test_nobody_waits_for_a_reader_that_takes_nothing(monkeypatch: pytest.Monkey
     assert told[-1] == "[sweep] 500 lines not shown here: they were not read fast enough"
 
 
-class Gone(Stuck):
+class Gone:
+    """A stream of the user's own, without a descriptor, that takes nothing."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error, self.tried = error, 0
+
     def write(self, text: str) -> None:
-        raise OSError("gone")
+        self.tried += 1
+        raise self.error
 
 
-def test_a_terminal_that_is_gone_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "stdout", Gone())
-    monkeypatch.setattr(screen, "silence", lambda out: None)
+@pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning")
+@pytest.mark.parametrize("error", [OSError("gone"), RuntimeError("x")])
+def test_a_stream_that_is_gone_is_no_error(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    monkeypatch.setattr(sys, "stdout", out := Gone(error))
     shown = Screen()
     for _ in range(3):
         shown.say("x")
         time.sleep(0.02)
     shown.close()
+    assert out.tried == 1
 
 
 def test_a_letter_the_encoding_lacks_is_replaced(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:

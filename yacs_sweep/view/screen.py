@@ -125,9 +125,12 @@ class Screen:
                     self._show(painter, messages, ending)
             except (OSError, ValueError):  # closed, or the terminal is gone
                 self._gone = True
-            except Exception as error:  # ours; the sweep, and its messages, go on
-                painter = self._frame = None
-                self.say(f"[sweep] warning: the live view cannot be drawn ({error!r}); going on with plain lines")
+            except Exception as error:
+                if painter is None:  # the user's own stream, which takes no lines either
+                    self._gone = True
+                else:  # ours; the sweep, and its messages, go on
+                    painter = self._frame = None
+                    self.say(f"[sweep] warning: the live view cannot be drawn ({error!r}); going on with plain lines")
             if self._gone and not silenced:
                 silence(self._out)
                 silenced, painter = True, None
@@ -209,9 +212,9 @@ def in_background(out: Any) -> bool:
 
 def silence(out: Any) -> None:
     """Whatever is written from here on to a terminal, or reader, that is gone goes nowhere, and is no error."""
-    with contextlib.suppress(OSError, ValueError):
-        null = os.open(os.devnull, os.O_WRONLY)
+    with contextlib.suppress(AttributeError, OSError, ValueError):  # the user's own may have no descriptor
         ours, others = os.fstat(out.fileno()), os.fstat(sys.stderr.fileno())
+        null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, out.fileno())
         if stat.S_ISCHR(ours.st_mode) and ours.st_rdev == others.st_rdev:  # the same terminal
             os.dup2(null, sys.stderr.fileno())
