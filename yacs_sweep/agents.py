@@ -55,6 +55,7 @@ class Job:
     gpu_wait: float = 30.0
     preload: str = ""  # address of the preload server
     storage: str | None = None  # with its password, which no file has
+    wandb_off: bool = False  # in this launch, whatever the sweep's launch.json says
     target: int | None = None  # trials in the whole sweep, whoever runs them; None: this launch counts its own
 
     @property
@@ -193,7 +194,8 @@ def make_controller(job: Job, agent: Agent, lock: OwnLock) -> Controller:
         )
     from .controllers.local import LocalController
 
-    recorder = Recorder(job.paths.dir, agent.note, axes) if file.wandb_mode != "disabled" else None
+    off = job.wandb_off or file.wandb_mode == "disabled"
+    recorder = None if off else Recorder(job.paths.dir, agent.note, axes)
     return LocalController(
         job.paths,
         spec,

@@ -295,7 +295,7 @@ def _plan_of(options: argparse.Namespace) -> Plan:
         plan = train_best_plan(options)
     else:
         plan = resume_plan(options) if options.sweep_id else make_plan(options)
-    if refused := log_model_problems(options.log_model, plan.launch):
+    if refused := log_model_problems(options, plan.launch):
         raise ConfigError(refused)
     return plan
 

@@ -230,10 +230,10 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
 
 
 def take_environment(options: argparse.Namespace) -> None:
-    """What the environment says in place of options. The database's URL is taken out of it, since trials inherit that: it
-    may hold a password."""
-    if options.wandb_mode is None and options.controller != "wandb" and not options.status:
-        options.wandb_mode = "disabled" if os.environ.get("WANDB_MODE") == "disabled" else None
+    """What the environment says in place of options: `wandb_off`, whatever a sweep that is there was told, and `storage`. The
+    database's URL is taken out of it, since trials inherit that: it may hold a password."""
+    disabled = os.environ.get("WANDB_MODE") == "disabled"
+    options.wandb_off = disabled and options.wandb_mode is None and options.controller != "wandb"
     url = os.environ.pop(URL_VARIABLE, None)
     options.storage_of_environment = options.storage is None and bool(url) and options.controller != "wandb"
     if options.storage_of_environment:

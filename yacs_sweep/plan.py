@@ -293,7 +293,7 @@ def checked_plan(options: argparse.Namespace, known: SweepSpec | None, controlle
         trailing=tuple(words),
         seed=seed,
         storage=masked(storage),
-        wandb_mode=options.wandb_mode or "offline",
+        wandb_mode=options.wandb_mode or ("disabled" if options.wandb_off else "offline"),
         project=spec.project or os.environ.get("WANDB_PROJECT") or _from_config(overrides, "WANDB.PROJECT"),
         entity=spec.entity or os.environ.get("WANDB_ENTITY") or _from_config(overrides, "WANDB.ENTITY"),
         cwd=str(Path.cwd()),
@@ -377,11 +377,15 @@ def find(sweep_id: str, options: argparse.Namespace, option: str = "--sweep_id")
     return find_sweep(sweep_id, result_bases(options), option, remembered=not options.results_dir)
 
 
-def log_model_problems(wanted: bool, launch: LaunchFile) -> list[str]:
+def log_model_problems(options: argparse.Namespace, launch: LaunchFile) -> list[str]:
     """Why the best cannot be logged as `--log-model` says."""
-    if not wanted or launch.controller == "wandb" or launch.wandb_mode != "disabled":
+    if not options.log_model or launch.controller == "wandb":
         return []
-    return ["--log-model: W&B is disabled for this sweep; give --wandb-mode offline or online"]
+    if options.wandb_off:
+        return ["--log-model: WANDB_MODE=disabled is set; unset it, or give --wandb-mode offline or online"]
+    if launch.wandb_mode == "disabled":
+        return ["--log-model: W&B is disabled for this sweep; give --wandb-mode offline or online"]
+    return []
 
 
 def keep_problems(keep: str | None, profile: TrainerProfile) -> list[str]:

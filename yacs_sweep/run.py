@@ -112,6 +112,7 @@ def make_job(results: Results, options: argparse.Namespace, preload: str, label:
         on_oom=options.on_oom,
         gpu_wait=options.gpu_wait,
         preload=preload,
+        wandb_off=options.wandb_off,
         # What several launchers of one sweep have to do together; --count is each one's own.
         target=None if options.count and plan.resumed else plan.launch.target,
         storage=plan.storage,

@@ -1,20 +1,25 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from tests.sweeping import TOY
+from yacs_sweep.agents import make_controller
 from yacs_sweep.errors import ConfigError
 from yacs_sweep.keywords import to_namespace
-from yacs_sweep.launch import LaunchFile, find_sweep, load_spec_of, new_sweep_id, remember, save_spec
+from yacs_sweep.launch import LaunchFile, find_sweep, load_launch, load_spec_of, new_sweep_id, remember, save_spec
 from yacs_sweep.login import base_url, is_logged_in
 from yacs_sweep.options import SCRIPT, contradictions, parse, typed
-from yacs_sweep.plan import choose_controller, find
+from yacs_sweep.plan import choose_controller, find, log_model_problems, make_plan
 from yacs_sweep.report.data import read_local
 from yacs_sweep.results import SweepPaths, TrialRecord
 from yacs_sweep.resuming import remaining, resume_plan
-from yacs_sweep.run import go_on_with
+from yacs_sweep.run import go_on_with, make_job
 from yacs_sweep.spec import spec_from_options
 from yacs_sweep.summary import known_records
 
@@ -88,12 +93,34 @@ def test_a_login_that_is_turned_off_is_the_reason(mode: str, monkeypatch: pytest
 
 def test_disabled_in_the_environment_is_disabled_unless_an_option_says_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANDB_MODE", "disabled")
-    assert parse([]).wandb_mode == to_namespace({}).wandb_mode == "disabled"
-    assert parse(["--wandb-mode", "offline"]).wandb_mode == "offline"
-    assert parse(["--controller", "wandb"]).wandb_mode is None
+    assert parse([]).wandb_off and to_namespace({}).wandb_off
+    assert not parse(["--wandb-mode", "offline"]).wandb_off
+    assert not parse(["--controller", "wandb"]).wandb_off
     assert contradictions(parse(["--status"])) == []
+    words = ["--config_file", str(TOY / "toy.yml"), "--trainer", str(TOY / "toy.yaml"), "--lr_values", "0.1"]
+    assert make_plan(parse(words)).launch.wandb_mode == "disabled"
     monkeypatch.setenv("WANDB_MODE", "offline")
-    assert parse([]).wandb_mode is None
+    assert not parse([]).wandb_off
+    assert make_plan(parse(words)).launch.wandb_mode == "offline"
+
+
+def test_disabled_in_the_environment_holds_for_one_launch(paths: SweepPaths, monkeypatch: pytest.MonkeyPatch) -> None:
+    launch = replace(LaunchFile.load(paths), trainer=str(TOY / "toy.yaml"), config_file=str(TOY / "toy.yml"), trailing=())
+    launch.save(paths)
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+    options = parse(["--sweep_id", "abc12345", "--results_dir", str(paths.base), "--log-model"])
+    plan = resume_plan(options)
+    assert plan.launch.wandb_mode == "offline"
+    (refused,) = log_model_problems(options, plan.launch)
+    assert "WANDB_MODE=disabled is set" in refused
+    results: Any = SimpleNamespace(plan=plan, paths=paths)
+    job = make_job(results, options, "", None)
+    monkeypatch.setattr("yacs_sweep.controllers.local.LocalController", lambda *_, recorder, **settings: recorder)
+    monkeypatch.setattr("yacs_sweep.recorder.Recorder", lambda *_: "recorder")
+    agent: Any = SimpleNamespace(runner=SimpleNamespace(launch=load_launch(paths, job.limits)), note=print)
+    lock: Any = SimpleNamespace(name="")
+    assert make_controller(job, agent, lock) is None
+    assert make_controller(replace(job, wandb_off=False), agent, lock) == "recorder"
 
 
 def test_a_folder_the_user_names_is_the_only_one_looked_in(paths: SweepPaths, tmp_path: Path) -> None:
