@@ -133,10 +133,11 @@ window.reportPlots = (data) => {
       const there = counted.map((place) => column.values[place]).filter((value) => value !== null).map(at);
       const levels = column.kind === "category" ? column.levels : null;
       let least = levels ? 0 : Math.min(...there), most = levels ? Math.max(1, levels.length - 1) : Math.max(...there);
+      const shares = least === most ? [0.5] : [0, 0.5, 1];  // a single value has no range to tell
       if (least === most) { least -= 0.5; most += 0.5; }
       const scaled = (value) => (value - least) / (most - least);
       const ticks = levels ? levels.map((level, i) => [scaled(i), plain(level, 12)])
-        : [0, 0.5, 1].map((share) => [share, short(column.log ? 10 ** (least + share * (most - least)) : least + share * (most - least), 3)]);
+        : shares.map((share) => [share, short(column.log ? 10 ** (least + share * (most - least)) : least + share * (most - least), 3)]);
       if (there.length < counted.length) ticks.push([missing, "–"]);
       return { name: column.name, ticks, at: (place) => column.values[place] === null ? missing : scaled(at(column.values[place])) };
     });
