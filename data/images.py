@@ -19,7 +19,7 @@ import uuid
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
@@ -144,12 +144,17 @@ def cached(
                 images = _opened(place, shape)
                 if images is None:
                     _discard(place)
+                    _remove_outdated(folder, group, place)  # which makes room
                     _make(place, paths, size, check_stop)
                     _remove_unfinished(folder, group)
                     images = CachedImages(place)
         _remove_outdated(folder, group, place)
         return images
     except OSError as error:
+        # Without locks two may make one, and who is done first takes away what the other has begun.
+        with suppress(OSError):
+            if (images := _opened(place, shape)) is not None:
+                return images
         note(
             f"No image cache: cannot write {folder} ({error.strerror or error}); images are decoded every time. "
             "DATALOADER.CACHE_DIR names another folder, DATALOADER.CACHE False does without"

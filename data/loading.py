@@ -168,7 +168,7 @@ class Loader(DataLoader[Any]):
             except StopIteration:
                 return
             except (OSError, EOFError, RuntimeError):  # of a dead worker, whose connection breaks at any place
-                if not (dead := _dead_worker(batches)):
+                if not (dead := _dead_worker(batches or self._iterator)):
                     raise
                 raise TrainerError(
                     f"{dead}: killed for memory, mostly, or there is no room in /dev/shm; fewer DATALOADER.NUM_WORKERS"

@@ -14,7 +14,7 @@ from yacs.config import CfgNode
 
 from data import DatasetError, ReIDDataset
 from data.loading import UNREADABLE
-from utils.errors import TrainerError
+from utils.errors import Diverged, TrainerError
 from utils.metrics import FloatArray, IntArray, Ranking, RankingMeter, distance_rows
 from utils.rerank import Reranking, expand_queries, reranked_distances
 
@@ -105,7 +105,7 @@ def judge(
 ) -> Results:
     """As `evaluate`, of features that are there; `tracks` as in Comparison."""
     if not torch.isfinite(extracted[0]).all():
-        raise TrainerError(f"diverged: features are not finite after epoch {epoch}")
+        raise Diverged(f"diverged: features are not finite after epoch {epoch}")
     return Results.of(rank(extracted, num_query, method, tracks), epoch)
 
 
@@ -164,7 +164,10 @@ class Comparison:
         meter = RankingMeter(*ids, protocol=protocol, gallery_tracks=self._tracks)
         try:
             for first, distances in self.distances():
-                meter.add(first, distances)
+                try:
+                    meter.add(first, distances)
+                except ValueError as error:
+                    raise Diverged(f"diverged: {error}") from None
             return meter.result()
         except ValueError as error:
             raise TrainerError(str(error)) from None

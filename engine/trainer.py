@@ -27,7 +27,7 @@ from engine.solver import learning_rate, schedule_notes
 from engine.world import World, anew
 from modeling.model import build_model
 from modeling.pretrained import load_pretrained
-from utils.errors import ConfigError, Stopped, TrainerError
+from utils.errors import ConfigError, Diverged, Stopped, TrainerError
 from utils.progress import ProgressBar
 from utils.signals import StopRequest
 from utils.wandb_run import Recorder
@@ -203,7 +203,7 @@ class Trainer:
         """For what changes nothing that is saved: an error within it leaves a checkpoint, as a stop does."""
         try:
             yield
-        except Stopped:
+        except (Stopped, Diverged):
             raise
         except Exception:
             if self.learner.between_steps:
@@ -231,7 +231,7 @@ class Trainer:
             {"epoch": epoch, "iteration": step, "train/loss": loss, "train/acc": accuracy, "train/lr": rate}
         )
         if not math.isfinite(loss):
-            raise TrainerError(f"diverged: loss is {loss} at epoch {epoch}, iteration {iteration}")
+            raise Diverged(f"diverged: loss is {loss} at epoch {epoch}, iteration {iteration}")
 
     def _evaluate(self, epoch: int) -> None:
         # Compiling the network once more for evaluation takes longer than many an evaluation.

@@ -9,6 +9,10 @@ class TrainerError(Exception):
     """Training cannot go on; the text is one clear message (exit status 1)."""
 
 
+class Diverged(TrainerError):
+    """The network is of no use any more: nothing is to be gone on from it."""
+
+
 class ConfigError(TrainerError):
     """Mistakes in what the user gave, all of them at once; nothing has been created (exit status 2)."""
 

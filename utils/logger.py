@@ -32,12 +32,13 @@ class _Console(logging.StreamHandler[TextIO]):
         super().__init__(sys.stdout)
 
     def handleError(self, record: logging.LogRecord) -> None:
-        if not isinstance(sys.exc_info()[1], OSError):
+        error = sys.exc_info()[1]
+        if isinstance(error, BrokenPipeError | ConnectionResetError):
+            # Python flushes stdout once more when it ends, and says so loudly where that fails.
+            with suppress(OSError, ValueError, AttributeError), open(os.devnull, "w") as nowhere:
+                os.dup2(nowhere.fileno(), self.stream.fileno())
+        elif not isinstance(error, OSError):  # a disk may be full for a moment; log.txt has the line
             super().handleError(record)
-            return
-        # Python flushes stdout once more when it ends, and says so loudly where that fails.
-        with suppress(OSError, ValueError), open(os.devnull, "w") as nowhere:
-            os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 
 @contextmanager

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from data import images as images_module
 from data.images import CachedImages, FileImages, Images, cached
 from utils.errors import Stopped
 from utils.logger import NAME
@@ -146,6 +147,7 @@ def test_a_damaged_cache_is_made_anew(
     expected = make(paths, cache).read(range(9))[0].copy()
     (name,) = folders(cache)
     damage(cache / name, how)
+    caplog.clear()
     caplog.set_level("INFO", logger=NAME)
     assert np.array_equal(make(paths, cache).read(range(9))[0], expected)
     assert caplog.messages == [
@@ -224,3 +226,26 @@ def test_of_several_that_ask_at_once_one_makes_it(paths: list[str], tmp_path: Pa
     assert sorted(made for made, _ in results) == [0, 0, 0, 1]
     assert len({total for _, total in results}) == 1
     assert len(folders(tmp_path / "c")) == 1
+
+
+def test_an_outdated_cache_makes_room(paths: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache = tmp_path / "cache"
+    make(paths, cache)
+    (old,) = folders(cache)
+    room = lambda folder: SimpleNamespace(free=0 if (cache / old).exists() else 10**9)  # noqa: E731
+    monkeypatch.setattr("data.images.shutil.disk_usage", room)
+    assert isinstance(make(paths[:-1], cache), CachedImages)
+    assert old not in folders(cache)
+
+
+def test_a_cache_that_another_process_was_first_to_make(
+    paths: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*given: Any) -> None:
+        made(*given)
+        raise FileNotFoundError("the unfinished one is gone")
+
+    made, notes = images_module._make, list[str]()
+    monkeypatch.setattr(images_module, "_make", fail)
+    assert isinstance(make(paths, tmp_path / "cache", notes), CachedImages)
+    assert not notes

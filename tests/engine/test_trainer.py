@@ -292,8 +292,8 @@ def kill_a_worker_at(text: str) -> None:
     def kill(record: logging.LogRecord) -> bool:
         if text in record.getMessage():
             logging.getLogger(NAME).removeFilter(kill)
-            (worker,) = multiprocessing.active_children()
-            worker.kill()
+            for worker in multiprocessing.active_children():
+                worker.kill()
         return True
 
     logging.getLogger(NAME).addFilter(kill)
@@ -313,6 +313,20 @@ def test_a_killed_worker_leaves_a_checkpoint(
     found = load_newest(tmp_path, [])
     assert found
     assert 1 <= found[1]["progress"]["iteration"] <= 4  # those that were there
+
+
+def test_workers_killed_while_they_wait_are_told_of(small_config: Path, tmp_path: Path) -> None:
+    kill_a_worker_at("CMC curve, Rank-10")
+    overrides = ["DATALOADER.NUM_WORKERS", "1", "SOLVER.MAX_EPOCHS", "2", "SOLVER.EVAL_PERIOD", "1"]
+    assert train(small_config, tmp_path, *overrides) == 1
+    assert "ended by SIGKILL: killed for memory, mostly, or " in messages(tmp_path)[-1]
+
+
+def test_nothing_is_gone_on_from_that_has_diverged(small_config: Path, tmp_path: Path) -> None:
+    overrides = ["SOLVER.BASE_LR", "1e30", "SOLVER.LOG_PERIOD", "100", "SOLVER.EVAL_PERIOD", "1", "SOLVER.MAX_EPOCHS", "2"]
+    assert train(small_config, tmp_path, *overrides, "DATALOADER.SAMPLER", "softmax") == 1
+    assert "ERROR: diverged: " in messages(tmp_path)[-1]
+    assert not list(tmp_path.glob("*.pth"))
 
 
 def test_notes_are_logged(small_config: Path, tmp_path: Path) -> None:

@@ -85,6 +85,12 @@ def pickled(value: object, **how: Any) -> bytes:
     return stream.getvalue()
 
 
+def encrypted(archive: bytes) -> bytes:
+    """The archive with a bit turned in its directory: its files are encrypted, it says."""
+    place = archive.index(b"PK\x01\x02") + 8
+    return archive[:place] + bytes([archive[place] | 1]) + archive[place + 1 :]
+
+
 OLD = {"_use_new_zipfile_serialization": False}
 LEGACY = pickle.dumps(torch.serialization.MAGIC_NUMBER, protocol=2)
 
@@ -100,6 +106,7 @@ LEGACY = pickle.dumps(torch.serialization.MAGIC_NUMBER, protocol=2)
         (LEGACY + b"hello", "is damaged or no file of weights"),
         (pickled(torch.nn.Linear(2, 2), **OLD, pickle_protocol=4), r"pickle protocol 4 .*\.save\(old\.state_dict\(\), NEW"),
         (pickled({"a": torch.zeros(1)}, pickle_protocol=5), r"pickle protocol 5 .*torch\.save\(old, NEW\)"),
+        (encrypted(pickled({"a": torch.zeros(1)})), "is damaged or no file of weights"),
         (pickled({"lr": 0.1}), "holds no state dict"),
         (pickled([torch.zeros(1)]), "holds no state dict"),
         (pickled(torch.nn.Linear(2, 2)), r"Python objects \(torch\S+Linear\).*torch\.save\(old\.state_dict\(\), NEW\)"),
@@ -110,7 +117,7 @@ LEGACY = pickle.dumps(torch.serialization.MAGIC_NUMBER, protocol=2)
         (pickled(torchvision.models.resnet34().state_dict()), r"tensors \d+ unknown \(first: layer1\.2"),
     ],
     ids=[
-        *("missing", "empty", "text", "no archive", "cut", "legacy", "legacy protocol 4", "protocol 5"),
+        *("missing", "empty", "text", "no archive", "cut", "legacy", "legacy protocol 4", "protocol 5", "flag"),
         *("no weights", "list", "whole", "number", "another"),
     ],
 )

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import os
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
+
+from utils.logger import close_log, open_log
 
 ROOT = Path(__file__).parents[2]
 CODE = """
@@ -30,3 +36,28 @@ def test_a_reader_that_goes_away_costs_the_log_nothing(tmp_path: Path) -> None:
         os.close(writing)
     assert (done.returncode, done.stderr) == (0, b"")
     assert [line[-6:] for line in (tmp_path / "log.txt").read_text().splitlines()] == ["line 0", "line 1", "line 2"]
+
+
+class Failing(io.StringIO):
+    """Takes nothing once."""
+
+    error: OSError | None
+
+    def write(self, text: str) -> int:
+        if self.error is not None:
+            error, self.error = self.error, None
+            raise error
+        return super().write(text)
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EPIPE])
+def test_output_that_fails_ends_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    out = Failing()
+    out.error = OSError(number, "not now")
+    monkeypatch.setattr(sys, "stdout", out)
+    log = open_log(tmp_path)
+    log.info("line 0")
+    log.info("line 1")
+    close_log(log)
+    assert out.getvalue().endswith("line 1\n")
+    assert len((tmp_path / "log.txt").read_text().splitlines()) == 2
