@@ -20,7 +20,8 @@ def test_what_it_imports_is_there(script: Path) -> None:
         if not isinstance(node, ast.ImportFrom) or not node.module or node.module.partition(".")[0] not in OURS:
             continue
         module = importlib.import_module(node.module)
-        for name in node.names:
-            if not hasattr(module, name.name) and importlib.util.find_spec(f"{node.module}.{name.name}") is None:
-                missing.append(f"{node.module}.{name.name}")
+        for name in (f"{node.module}.{alias.name}" for alias in node.names):
+            inside = hasattr(module, "__path__") and importlib.util.find_spec(name) is not None
+            if not inside and not hasattr(module, name.rpartition(".")[2]):
+                missing.append(name)
     assert not missing
