@@ -54,8 +54,8 @@ class GrowingFile:
             with contextlib.suppress(OSError):
                 os.unlink(temporary)
             raise
-        os.close(self.descriptor)
-        self.descriptor = descriptor
+        former, self.descriptor = self.descriptor, descriptor
+        os.close(former)
 
     def close(self) -> None:
         if self._open.get(self.path) is self:

@@ -136,9 +136,7 @@ def _warm(content: Mapping[str, Any]) -> WarmStart:
     return WarmStart(tuple(content["enqueue"]), tuple(Observation(**item) for item in content["prior"]))
 
 
-def joined(
-    options: argparse.Namespace, url: str, option: str = "--sweep_id"
-) -> tuple[argparse.Namespace, SweepSpec, LaunchFile, int]:
+def joined(options: argparse.Namespace, url: str, option: str) -> tuple[argparse.Namespace, SweepSpec, LaunchFile, int]:
     """What `--sweep_id ID --storage URL` (or another `option`) stands for on a machine that has no folder of the sweep: the
     options as if they had been given here, the sweep, how it was launched, and how many of its trials are done.
 

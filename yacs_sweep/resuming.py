@@ -100,7 +100,9 @@ def resume_plan(options: argparse.Namespace) -> Plan:
     if storage is not None and shared(storage):
         from .joining import SharedSweep
 
-        settled = SharedSweep(storage, paths.sweep_id).settled()
+        sweep = SharedSweep(storage, paths.sweep_id)
+        sweep.join("--sweep_id")  # which it must know: it learns nothing from folders
+        settled = sweep.settled()
     count = int(options.count) if options.count else remaining(old.target, settled, spec.grid_size)
     count = capped(count, spec.run_cap, settled)
     ended = remote is not None and remote.over
@@ -164,12 +166,7 @@ def _storage(options: argparse.Namespace, old: LaunchFile, paths: SweepPaths) ->
     given = storage_given(options, old)
     if given is not None and shared(given) != shared(old.storage):
         raise ConfigError(f"--storage: sweep {paths.sweep_id} is kept in {old.storage or paths.journal}; leave it out")
-    storage = storage_wanted(given, old)
-    if storage is not None and shared(storage):
-        from .joining import SharedSweep
-
-        SharedSweep(storage, paths.sweep_id).join("--sweep_id")
-    return storage
+    return storage_wanted(given, old)
 
 
 def target_reached(spec: SweepSpec, paths: SweepPaths) -> bool:

@@ -12,7 +12,6 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
 from ..errors import SweepError
-from ..objective import finite
 from ..recorder import Recorder, RunIdentity
 from ..results import SweepPaths, TrialRecord
 from ..spec_model import SweepSpec
@@ -23,7 +22,7 @@ from .attributes import AGAIN, ATTRIBUTE, END, ENQUEUED, LOST, RETRY_OF, SETTLED
 from .base import Turn
 from .ledger import Folder, LeaseTaken, Ledger, Shared
 from .local_hooks import LocalHooks
-from .restoring import Restorer
+from .restoring import Restorer, end_of, state_of
 from .sampling import MAX_DRAWS, Chooser
 from .space import Completer, Space
 from .stopping import StoppingRule, make_rule
@@ -289,7 +288,8 @@ class LocalController:
         number = trial.number
         with contextlib.suppress(optuna.exceptions.UpdateFinishedTrialError):
             self.study._storage.set_trial_user_attr(trial._trial_id, SETTLED, record.settled)
-        if record.state == "finished" and finite(record.value):
+        state = state_of(record)
+        if state == TrialState.COMPLETE:
             self.study.tell(number, record.value, skip_if_finished=True)
         else:
             storage = self.study._storage
@@ -298,9 +298,7 @@ class LocalController:
                 and not storage.get_trial(trial._trial_id).state.is_finished()
             ):
                 # Unlike a lost one's, its point has been tried: the search is to avoid it.
-                value = record.value if finite(record.value) else None
-                storage.set_trial_user_attr(trial._trial_id, END, {"state": record.state, "value": value})
-            state = TrialState.PRUNED if record.state == "stopped" else TrialState.FAIL
+                storage.set_trial_user_attr(trial._trial_id, END, end_of(record))
             self.study.tell(number, state=state, skip_if_finished=True)
 
     # -- recovery ---------------------------------------------------------------------------------------------------

@@ -107,8 +107,8 @@ class Restorer:
             rows = read_metrics(self.paths.trial(record.name).metrics)
             values = [float(row[metric.name]) for row in rows if isinstance(row.get(metric.name), int | float)]
         return create_trial(
-            state=_state(record),
-            value=record.value if _state(record) == TrialState.COMPLETE else None,
+            state=state_of(record),
+            value=record.value if state_of(record) == TrialState.COMPLETE else None,
             params=params,
             distributions={name: self.space.distributions[name] for name in params},
             user_attrs=dict(_attributes(record, indices.get(record.number))),
@@ -132,10 +132,16 @@ class Restorer:
         storage.set_trial_state_values(trial_id, found.state, found.values)
 
 
-def _state(record: TrialRecord) -> TrialState:
+def state_of(record: TrialRecord) -> TrialState:
+    """How a trial that has ended stands in the storage: only a finished one with a value counts as a result."""
     if record.state == "finished" and finite(record.value):
         return TrialState.COMPLETE
     return TrialState.PRUNED if record.state == "stopped" else TrialState.FAIL
+
+
+def end_of(record: TrialRecord) -> dict[str, Any]:
+    """What the storage keeps, as END, of how a trial ended that is no result."""
+    return {"state": record.state, "value": record.value if finite(record.value) else None}
 
 
 def _about(record: TrialRecord) -> dict[str, Any]:
@@ -147,8 +153,8 @@ def _attributes(record: TrialRecord, index: int | None) -> Iterator[tuple[str, A
     yield ATTRIBUTE, _about(record)
     if record.settled:
         yield SETTLED, True
-        if _state(record) != TrialState.COMPLETE:
-            yield END, {"state": record.state, "value": record.value if finite(record.value) else None}
+        if state_of(record) != TrialState.COMPLETE:
+            yield END, end_of(record)
     if record.retry_of is not None:
         yield RETRY_OF, record.retry_of
         yield AGAIN, record.retry_of
