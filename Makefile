@@ -24,13 +24,13 @@ test-slurm: setup postgres
 test-ray: setup postgres
 	@[ -x .venv-ray/bin/python ] || .venv/bin/uv venv --quiet --python .venv/bin/python .venv-ray
 	.venv/bin/uv pip install --quiet --python .venv-ray/bin/python '.[postgres,ray]' pytest pytest-timeout yacs
-	.venv-ray/bin/python -m pytest -m ray tests/yacs_sweep/test_ray.py --timeout 600
+	.venv-ray/bin/python -m pytest -m ray tests/yacs_sweep/whole/test_ray.py --timeout 600
 
 # A kernel with what people have in notebooks (IPython, pandas), which nothing else here needs.
 test-notebook: setup
 	@[ -x .venv-notebook/bin/python ] || .venv/bin/uv venv --quiet --python .venv/bin/python .venv-notebook
 	.venv/bin/uv pip install --quiet --python .venv-notebook/bin/python -r pyproject.toml pytest pytest-timeout nbclient ipykernel pandas yacs
-	.venv-notebook/bin/python -m pytest -m "notebook or not slow" tests/yacs_sweep/test_notebook.py tests/yacs_sweep/test_api.py
+	.venv-notebook/bin/python -m pytest -m "notebook or not slow" tests/yacs_sweep/whole/test_notebook.py tests/yacs_sweep/whole/test_api.py
 
 test-slow: setup postgres
 	$(PY) -m pytest -m slow

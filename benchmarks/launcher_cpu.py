@@ -24,12 +24,12 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from yacs_sweep.guard import descendants  # noqa: E402
-from yacs_sweep.output import Output  # noqa: E402
-from yacs_sweep.parsing import LogParser  # noqa: E402
-from yacs_sweep.process import Guard, Limits, run_child  # noqa: E402
-from yacs_sweep.results import TrialPaths  # noqa: E402
-from yacs_sweep.trainer import load_profile  # noqa: E402
+from yacs_sweep.logs.parser import LogParser  # noqa: E402
+from yacs_sweep.records.folder import TrialPaths  # noqa: E402
+from yacs_sweep.trainers.load import load_profile  # noqa: E402
+from yacs_sweep.trial.inside.guard import descendants  # noqa: E402
+from yacs_sweep.trial.output import Output  # noqa: E402
+from yacs_sweep.trial.process import Guard, Limits, run_child  # noqa: E402
 
 EVERY = 20  # 5 % of the lines match
 PREFIX = b"2026-01-01 12:00:00,123 reid_baseline.train INFO: "

@@ -23,8 +23,8 @@ sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 
 from launcher_cpu import cpu  # noqa: E402
 
-from yacs_sweep.results import SweepPaths, TrialRecord  # noqa: E402
-from yacs_sweep.summary import Summary  # noqa: E402
+from yacs_sweep.records.folder import SweepPaths, TrialRecord  # noqa: E402
+from yacs_sweep.records.summary import Summary  # noqa: E402
 
 TRAINER = """
 import sys, time
@@ -55,7 +55,14 @@ def share(folder: Path, workers: int, seconds: float, *words: str) -> tuple[floa
     threading.Thread(target=drain, args=(master, sizes), daemon=True).start()
     env = {key: value for key, value in os.environ.items() if key not in ("CI", "NO_COLOR")}
     env |= {"TERM": "xterm-256color", "XDG_STATE_HOME": str(folder / "state")}
-    command = [sys.executable, str(ROOT / "tools" / "sweep.py"), "--trainer", "profile.yaml", "--sweep-config", "y.yaml"]
+    command = [
+        sys.executable,
+        str(ROOT / "tools" / "sweep.py"),
+        "--trainer",
+        "profile.yaml",
+        "--sweep-config",
+        "y.yaml",
+    ]
     command += ["--controller", "local", "--wandb-mode", "disabled", "--workers", str(workers), "--grace", "0", *words]
     with subprocess.Popen(command, cwd=folder, env=env, stdin=slave, stdout=slave, stderr=slave) as launcher:
         os.close(slave)
@@ -105,7 +112,12 @@ def status(trials: int, repeats: int) -> None:
                 number=number,
                 params={"base_lr": 0.1 / (number + 1), "margin": 0.3, "SOLVER.GAMMA": 0.1},
                 state="running" if running else "finished" if number % 3 else "failed",
-                command=["python", "tools/train.py", "--config_file=configs/baseline.yml", *["SOLVER.BASE_LR", "0.1"] * 6],
+                command=[
+                    "python",
+                    "tools/train.py",
+                    "--config_file=configs/baseline.yml",
+                    *["SOLVER.BASE_LR", "0.1"] * 6,
+                ],
                 started="2026-01-01T00:00:00.000Z",
                 ended=None if running else "2026-01-01T00:10:00.000Z",
                 value=None if running else float(number),
@@ -113,8 +125,12 @@ def status(trials: int, repeats: int) -> None:
             ).save(trial)
             os.utime(trial.record, (now - 3600,) * 2)
             if running:
-                trial.metrics.write_text("".join(json.dumps({"step": n, "train/loss": 1 / (n + 1)}) + "\n" for n in range(9000)))
-        Summary(paths, name="b", controller="local", method="random", metric="val/mAP", goal="maximize").write(final=True)
+                trial.metrics.write_text(
+                    "".join(json.dumps({"step": n, "train/loss": 1 / (n + 1)}) + "\n" for n in range(9000))
+                )
+        Summary(paths, name="b", controller="local", method="random", metric="val/mAP", goal="maximize").write(
+            final=True
+        )
         for what, words in (("a sweep", ["--sweep_id", "bench"]), ("the list", [])):
             command = [sys.executable, str(ROOT / "tools" / "sweep.py"), "--status", "--results_dir", name, *words]
             times = []

@@ -16,10 +16,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from yacs_sweep.attempt import child_environment  # noqa: E402
-from yacs_sweep.preloading import Guards, Preloader  # noqa: E402
-from yacs_sweep.process import Limits, Stop, run_child  # noqa: E402
-from yacs_sweep.trainer import load_profile  # noqa: E402
+from yacs_sweep.trainers.load import load_profile  # noqa: E402
+from yacs_sweep.trial.attempt import child_environment  # noqa: E402
+from yacs_sweep.trial.preloader import Guards, Preloader  # noqa: E402
+from yacs_sweep.trial.process import Limits, Stop, run_child  # noqa: E402
 
 TARGET = 80  # MB
 Figures = list[tuple[float, float]]  # (unique, proportional) set size in MB of several processes

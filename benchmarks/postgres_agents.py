@@ -27,7 +27,8 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from tests.postgres import Postgres  # noqa: E402
-from yacs_sweep.storage_url import URL_VARIABLE  # noqa: E402
+from yacs_sweep.search.storage.url import URL_VARIABLE  # noqa: E402
+from yacs_sweep.spec.read_sweep import sweep_from_dict  # noqa: E402
 
 SPEC: dict[str, Any] = {
     "method": "random",
@@ -41,15 +42,14 @@ def ask_and_tell(
     place: int, url: str, sweep: str, method: str, home: str, barrier: Any, seconds: float, out: Any
 ) -> None:
     """One agent without trials; puts (trials a second, seconds of each turn, seconds of each ask, of each end) into `out`."""
-    from yacs_sweep.controllers.ledger import Shared
-    from yacs_sweep.controllers.local import LocalController
-    from yacs_sweep.locks import OwnLock
-    from yacs_sweep.results import SweepPaths, TrialRecord
-    from yacs_sweep.spec import SweepSpec
+    from yacs_sweep.records.alive import OwnLock
+    from yacs_sweep.records.folder import SweepPaths, TrialRecord
+    from yacs_sweep.search.local import LocalController
+    from yacs_sweep.search.storage.coordination import Shared
 
     paths = SweepPaths(Path(home) / str(place), sweep)
     lock = OwnLock(paths.agents, place, "benchmark")
-    spec = SweepSpec.from_dict({**SPEC, "method": method}, "spec")
+    spec = sweep_from_dict({**SPEC, "method": method}, "spec")
     controller = LocalController(paths, spec, agent=lock.name, seed=1, storage_url=url)
     assert isinstance(controller.ledger, Shared)
     turn, turns = controller.ledger.database.turn, list[float]()
@@ -82,18 +82,17 @@ def ask_and_tell(
 
 
 def controller_alone(url: str, agents: int, seconds: float, method: str, home: str) -> dict[str, Any]:
-    from yacs_sweep.joining import SharedSweep
-    from yacs_sweep.launch import LaunchFile
-    from yacs_sweep.spec import SweepSpec
-    from yacs_sweep.warm_start import WarmStart
+    from yacs_sweep.records.launch_file import LaunchFile
+    from yacs_sweep.search.storage.shared_sweep import SharedSweep
+    from yacs_sweep.search.warm_start import WarmStart
 
     sweep = f"s{time.monotonic_ns()}"
-    spec = SweepSpec.from_dict({**SPEC, "method": method}, "spec")
+    spec = sweep_from_dict({**SPEC, "method": method}, "spec")
     launch = LaunchFile("local", None, "toy", None, (), 1, None, "disabled", None, None, home, 10**6)
     shared = SharedSweep(url, sweep)
     shared.describe(spec, launch, WarmStart())
     shared.database.engine.dispose()
-    import yacs_sweep.controllers.local  # noqa: F401  (once, not in each agent)
+    import yacs_sweep.search.local  # noqa: F401  (once, not in each agent)
 
     context = multiprocessing.get_context("fork")
     barrier, out = context.Barrier(agents), context.Queue()
@@ -118,7 +117,7 @@ def whole(url: str, machines: int, workers: int, seconds: float, home: str) -> d
     """Launchers with agents; counts the trials that end between two moments at which all agents run."""
     from tests.sweeping import environment, write_sweep
     from tests.trainers import write_trainer
-    from yacs_sweep.joining import SharedSweep
+    from yacs_sweep.search.storage.shared_sweep import SharedSweep
 
     folder = Path(home) / "whole"
     folder.mkdir()

@@ -48,7 +48,9 @@ def main() -> None:
         meter.add(first, rows)
     seconds, processor, extra = time.perf_counter() - started, time.process_time() - used, peak_mb() - before
     print(f"{options.queries} x {options.gallery}, {options.dimensions} dimensions, {torch.get_num_threads()} threads")
-    print(f"re-ranking  {seconds:6.1f} s ({processor:.1f} s of processor), {extra:.0f} MB more (to reach: 20 s, 1,500 MB)")
+    print(
+        f"re-ranking  {seconds:6.1f} s ({processor:.1f} s of processor), {extra:.0f} MB more (to reach: 20 s, 1,500 MB)"
+    )
     print(f"reid-strong-baseline, measured once at 3368 x 15913: {ORIGINAL[0]} s, {ORIGINAL[1]} MB")
     print(f"mAP {plain.mAP:.4f} before, {meter.result().mAP:.4f} after")
 

@@ -31,10 +31,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import optuna
 from search_speed import PARAMETERS
 
-from yacs_sweep.controllers import sampling
-from yacs_sweep.controllers.local import LocalController
-from yacs_sweep.results import SweepPaths, TrialRecord
-from yacs_sweep.spec_model import SweepSpec
+from yacs_sweep.records.folder import SweepPaths, TrialRecord
+from yacs_sweep.search import sampling
+from yacs_sweep.search.local import LocalController
+from yacs_sweep.spec.read_sweep import sweep_from_dict
 
 TRIAL_SECONDS = 600.0  # the median trial, which is what the choice of sampler asks for
 MARKS = (15, 30, 60)
@@ -138,7 +138,7 @@ FUNCTIONS: dict[str, tuple[Callable[[Point], float], dict[str, Any]]] = {
 
 def controller(folder: str, parameters: dict[str, Any], method: str, seed: int) -> LocalController:
     """The embedded controller of a new sweep."""
-    spec = SweepSpec.from_dict({"method": method, "metric": {"name": "value"}, "parameters": parameters})
+    spec = sweep_from_dict({"method": method, "metric": {"name": "value"}, "parameters": parameters})
     paths = SweepPaths(Path(folder), "quality")
     paths.agents.mkdir(parents=True)
     return LocalController(paths, spec, agent="benchmark", seed=seed)

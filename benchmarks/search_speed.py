@@ -1,6 +1,6 @@
 """What the embedded controller costs a sweep: seconds a suggestion, and a trial's bookkeeping.
 
-    python benchmarks/search_speed.py [--trials 10000] [--points 10 100 1000 5000]
+python benchmarks/search_speed.py [--trials 10000] [--points 10 100 1000 5000]
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from optuna.trial import TrialState, create_trial
 
-from yacs_sweep.controllers import sampling
-from yacs_sweep.controllers.local import LocalController
-from yacs_sweep.locks import OwnLock
-from yacs_sweep.results import SweepPaths, TrialRecord
-from yacs_sweep.spec_model import SweepSpec
-from yacs_sweep.summary import Summary
+from yacs_sweep.records.alive import OwnLock
+from yacs_sweep.records.folder import SweepPaths, TrialRecord
+from yacs_sweep.records.summary import Summary
+from yacs_sweep.search import sampling
+from yacs_sweep.search.local import LocalController
+from yacs_sweep.spec.read_sweep import sweep_from_dict
 
 PARAMETERS: dict[str, Any] = {
     "rate": {"distribution": "log_uniform_values", "min": 1e-5, "max": 1e0},
@@ -41,7 +41,7 @@ PARAMETERS: dict[str, Any] = {
 
 def controller(folder: Path, method: str, agent: str = "a") -> LocalController:
     """An agent's controller of the sweep in `folder`."""
-    spec = SweepSpec.from_dict({"method": method, "metric": {"name": "value"}, "parameters": PARAMETERS})
+    spec = sweep_from_dict({"method": method, "metric": {"name": "value"}, "parameters": PARAMETERS})
     paths = SweepPaths(folder, "speed")
     paths.agents.mkdir(parents=True, exist_ok=True)
     return LocalController(paths, spec, agent=agent, seed=3)
@@ -132,7 +132,9 @@ def bookkeeping(trials: int) -> None:
 
 
 def _agent(folder: str, index: int, trials: int) -> int:
-    lock = OwnLock(SweepPaths(Path(folder), "speed").agents, index, "benchmark")  # without it, it would be taken for dead
+    lock = OwnLock(
+        SweepPaths(Path(folder), "speed").agents, index, "benchmark"
+    )  # without it, it would be taken for dead
     sweep = controller(Path(folder), "bayes", agent=lock.name)
     for _ in range(trials):
         asked = sweep.ask()

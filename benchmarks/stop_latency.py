@@ -18,7 +18,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from yacs_sweep.process import Guard, Limits, Stop, marked_processes, run_child
+from yacs_sweep.base.processes import marked_processes
+from yacs_sweep.trial.process import Guard, Limits, Stop, run_child
 
 GRACE = 2.0
 QUIET = "import time; print('up', flush=True); time.sleep(1000)"

@@ -31,8 +31,8 @@ from optuna.storages.journal import JournalFileBackend
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from tests.postgres import Postgres
-from yacs_sweep.guard import descendants
-from yacs_sweep.results import SweepPaths
+from yacs_sweep.records.folder import SweepPaths
+from yacs_sweep.trial.inside.guard import descendants
 
 ROOT = Path(__file__).resolve().parent.parent
 TRAINER = "import sys\nprint('mAP: 1%')\n"
@@ -55,7 +55,7 @@ def agents_of(launcher: int) -> list[int]:
     found = []
     for pid in descendants(launcher):
         try:
-            if b"yacs_sweep.agents" in Path(f"/proc/{pid}/cmdline").read_bytes():
+            if b"yacs_sweep.launch.workers.agent" in Path(f"/proc/{pid}/cmdline").read_bytes():
                 found.append(pid)
         except OSError:
             pass

@@ -138,9 +138,7 @@ def build_folder_loader(cfg: Any, paths: Sequence[str], *, device: torch.device 
     """Batches as for testing, of image files that belong to no data set; identities and cameras are 0."""
     samples = [Sample(path, 0, 0) for path in paths]
     transform = EvalTransform(cfg.INPUT.PIXEL_MEAN, cfg.INPUT.PIXEL_STD)
-    split = EvalImages(
-        samples, FileImages(paths, cfg.INPUT.SIZE_TEST), transform, finish=device.type == "cpu"
-    )
+    split = EvalImages(samples, FileImages(paths, cfg.INPUT.SIZE_TEST), transform, finish=device.type == "cpu")
     return _loader(cfg, split, device, [], batch_size=cfg.TEST.IMS_PER_BATCH)
 
 

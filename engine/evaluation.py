@@ -97,12 +97,12 @@ def evaluate(
     Raises:
         TrainerError: no query has a match, or features are not finite or too large to be compared.
     """
-    return judge(extract_features(model, loader, device=device, flip=method.flip), num_query, epoch=epoch, method=method)
+    return judge(
+        extract_features(model, loader, device=device, flip=method.flip), num_query, epoch=epoch, method=method
+    )
 
 
-def judge(
-    extracted: Features, num_query: int, *, epoch: int, method: Method, tracks: Sequence[int] = ()
-) -> Results:
+def judge(extracted: Features, num_query: int, *, epoch: int, method: Method, tracks: Sequence[int] = ()) -> Results:
     """As `evaluate`, of features that are there; `tracks` as in Comparison."""
     if not torch.isfinite(extracted[0]).all():
         raise Diverged(f"diverged: features are not finite after epoch {epoch}")

@@ -262,9 +262,7 @@ class Trainer:
         extracted = self.eval_part.gather(own)
         if self.world.first:
             try:
-                results = judge(
-                    extracted, self.num_query, epoch=epoch, method=method, tracks=self.eval_part.tracks
-                )
+                results = judge(extracted, self.num_query, epoch=epoch, method=method, tracks=self.eval_part.tracks)
             except TrainerError as error:
                 failure = anew(error)
         self.world.agree(failure)

@@ -10,10 +10,12 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
-from yacs_sweep.launch import LaunchFile, save_spec
-from yacs_sweep.report.data import Sweep, Trial, read_local
-from yacs_sweep.results import SweepPaths, TrialRecord, to_json
-from yacs_sweep.spec import SweepSpec
+from yacs_sweep.base.values import to_json
+from yacs_sweep.records.folder import SweepPaths, TrialRecord
+from yacs_sweep.records.launch_file import LaunchFile, save_spec
+from yacs_sweep.show.report.data import Sweep, Trial, read_local
+from yacs_sweep.spec.read_sweep import sweep_from_dict
+from yacs_sweep.spec.sweep import SweepSpec
 
 START = datetime(2026, 11, 20, 18, tzinfo=timezone.utc)
 METRIC = "val/mAP"
@@ -35,7 +37,7 @@ HOSTILE = (
 def spec_of(parameters: Mapping[str, Any] = PARAMETERS, **more: Any) -> SweepSpec:
     """A random search for a large val/mAP."""
     described = {"method": "random", "metric": {"name": METRIC, "goal": "maximize"}, "parameters": dict(parameters)}
-    return SweepSpec.from_dict({"name": "toy", **described, **more})
+    return sweep_from_dict({"name": "toy", **described, **more})
 
 
 def stamp(seconds: float) -> str:

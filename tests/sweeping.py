@@ -25,7 +25,10 @@ def environment(home: Path, **more: str) -> dict[str, str]:
 
 
 def command(
-    *words: str | Path, trainer: Path | None = TOY / "toy.yaml", config: Path | None = TOY / "toy.yml", verbose: bool = True
+    *words: str | Path,
+    trainer: Path | None = TOY / "toy.yaml",
+    config: Path | None = TOY / "toy.yml",
+    verbose: bool = True,
 ) -> list[str]:
     """argv of a sweep of the toy trainer; without `trainer`, of the sweep file's own. What the trainer prints is shown
     unless it is not to be, so that tests can wait for it."""
@@ -98,7 +101,7 @@ def start_hasty(cwd: Path, *words: str | Path, **settings: Any) -> subprocess.Po
     """`start`, of a launcher whose supervisor takes an agent for hung after 6 s."""
     code = (
         f"import sys; sys.path.insert(0, {str(ROOT)!r})\n"
-        "from yacs_sweep.supervisor import Supervisor\n"
+        "from yacs_sweep.launch.workers.supervisor import Supervisor\n"
         "Supervisor.__init__.__kwdefaults__['silence'] = 6.0\n"
         "from yacs_sweep.cli import main\nsys.exit(main(sys.argv[1:]))"
     )

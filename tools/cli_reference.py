@@ -15,8 +15,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from yacs_sweep.options import make_parser as sweep_parser
-from yacs_sweep.report.cli import make_parser as report_parser
+from yacs_sweep.launch.options import make_parser as sweep_parser
+from yacs_sweep.show.report.cli import make_parser as report_parser
 
 DOCUMENT = ROOT / "docs/cli.md"
 TRAINER_TOOLS = ("train", "test", "extract", "export", "make_synthetic", "config_reference")  # have make_parser()

@@ -1,7 +1,7 @@
 """Writes the reference of all settings in docs/trainer.md from configs/defaults.py: its comments, defaults, choices.
 
-    python tools/config_reference.py            # write
-    python tools/config_reference.py --check    # exit status 1 where the document is out of date
+python tools/config_reference.py            # write
+python tools/config_reference.py --check    # exit status 1 where the document is out of date
 """
 
 from __future__ import annotations

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from .api import Best, Sweep
-    from .errors import ConfigError, SweepError
-    from .functions.child import Report
-    from .rows import Trials
+from typing import Any
 
 __all__ = ["Best", "ConfigError", "Report", "Sweep", "SweepError", "Trials"]
 _HOMES = {
     "Best": "api",
-    "ConfigError": "errors",
-    "Report": "functions.child",
+    "ConfigError": "base.errors",
+    "Report": "trainers.inside.call_function",
     "Sweep": "api",
-    "SweepError": "errors",
-    "Trials": "rows",
+    "SweepError": "base.errors",
+    "Trials": "show.trials",
 }
 
 

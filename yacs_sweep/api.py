@@ -12,29 +12,35 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import yaml
 
-from . import display
-from .engines import Engine, make_engine
-from .errors import ConfigError
-from .functions import function_profile
-from .keywords import Options, PathLike, described_by, to_namespace
-from .launch import load_spec_of
-from .machine import machine
-from .notify import Ending, at_end
-from .plan import Plan, Problems, find, log_model_problems, make_plan
-from .recorder import unsent
-from .results import ENDED_WELL, STATES, SweepPaths, TrialRecord, best_of, read_metrics
-from .resuming import DESCRIBING, resume_plan
-from .rows import Trials
-from .run import Results, carry_out, prepare, run_on_engine, say
-from .spec import SweepSpec
-from .summary import known_records
-from .texts import no_texts
+from .base.errors import ConfigError, Problems
+from .base.wording import no_texts
+from .launch.engines import Engine, make_engine
+from .launch.keywords import Options, PathLike, described_by, to_namespace
+from .launch.machine import machine
+from .launch.notify import Ending, at_end
+from .launch.plan.checks import log_model_problems
+from .launch.plan.new import make_plan
+from .launch.plan.plan import Plan
+from .launch.plan.resume import DESCRIBING, resume_plan
+from .launch.run import carry_out, prepare, run_on_engine
+from .launch.sweep_run import Results
+from .records.folder import ENDED_WELL, STATES, SweepPaths, TrialRecord, best_of
+from .records.known_sweeps import find
+from .records.launch_file import load_spec_of
+from .records.metrics import read_metrics
+from .records.summary import known_records
+from .show import lines as display
+from .show.live.terminal import say
+from .show.trials import Trials
+from .spec.sweep import SweepSpec
+from .trainers.function import function_profile
+from .wandb.recorder import unsent
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 Train: TypeAlias = Callable[..., Any]
-Overrides: TypeAlias = "Mapping[str, Any] | Sequence[str]"
+Overrides: TypeAlias = Mapping[str, Any] | Sequence[str]
 INTERRUPTED = 130
 # Told once: what it is, and what it starts with.
 _ONCE = (*DESCRIBING, "sweep_config", "train_best", "enqueue", "from_sweep", "count")
@@ -151,7 +157,7 @@ class Sweep:
 
     def describe(self) -> str:
         """What `--dry-run` prints: the space, the first trials' commands. Creates nothing."""
-        from .dry_run import describe
+        from .launch.plan.dry_run import describe
 
         return describe(self.plan, seeded=self._options.seed is not None)
 
@@ -216,7 +222,7 @@ class Sweep:
         status = results.finish()
         self.message = results.outcome.message if results.outcome else None
         if options.train_best:
-            from .best import report
+            from .launch.seeds import report
 
             report(results.plan)
         return status
@@ -290,7 +296,7 @@ class Sweep:
 def _plan_of(options: argparse.Namespace) -> Plan:
     """Raises ConfigError."""
     if options.train_best:
-        from .best import train_best_plan
+        from .launch.plan.train_best import train_best_plan
 
         plan = train_best_plan(options)
     else:

@@ -7,9 +7,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from .errors import ConfigError, exit_status, printable
-from .options import contradictions, parse
-from .streams import prepare
+from .base.errors import ConfigError, exit_status
+from .base.streams import prepare
+from .base.wording import printable
+from .launch.options import contradictions, parse
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -24,16 +25,16 @@ def run(options: argparse.Namespace) -> int:
     if wrong := contradictions(options):
         raise ConfigError(wrong)
     if options.status:
-        from .status import show
+        from .show.status import show
 
         return show(options)
     if options.test_patterns:
-        from .pattern_report import show_patterns
-        from .trainer import load_profile
+        from .show.pattern_report import show_patterns
+        from .trainers.load import load_profile
 
         profile = load_profile(options.trainer or "reid", project_root=Path.cwd())
         return show_patterns(profile, Path(options.test_patterns))
-    from .batch import is_batch, run_batch  # after the options: `--help` stays fast
+    from .launch.batch import is_batch, run_batch  # after the options: `--help` stays fast
 
     if is_batch(options.sweep_id) or len(options.sweep_config or ()) > 1:
         return run_batch(options)

@@ -72,9 +72,7 @@ _MSMT17_V1, _MSMT17_V2 = (
 )
 
 LAYOUTS: dict[str, Reader] = {
-    "market1501": _in_folders(
-        "market1501", "market1501/Market-1501-v15.09.15", "Market-1501-v15.09.15", "Market-1501"
-    ),
+    "market1501": _in_folders("market1501", "market1501/Market-1501-v15.09.15", "Market-1501-v15.09.15", "Market-1501"),
     "dukemtmc": _in_folders("dukemtmc-reid/DukeMTMC-reID", "DukeMTMC-reID", "dukemtmc-reid", "dukemtmc"),
     "msmt17": _msmt17((*_MSMT17_V2, *_MSMT17_V1, "msmt17")),
     "msmt17_v1": _msmt17(_MSMT17_V1),

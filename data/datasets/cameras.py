@@ -52,9 +52,7 @@ def make_cameras(rng: np.random.Generator, count: int, width: int, height: int) 
         views = rng.dirichlet((0.9, 0.9, 0.9, 0.9)) * 0.85 + 0.0375
         cameras.append(
             Camera(
-                scenery=_scenery(
-                    rng, SCENES[number % len(SCENES)], width * _OVERSAMPLING, height * _OVERSAMPLING
-                ),
+                scenery=_scenery(rng, SCENES[number % len(SCENES)], width * _OVERSAMPLING, height * _OVERSAMPLING),
                 gain=(light * (1 + warmth), light, light * (1 - warmth)),
                 gamma=float(rng.uniform(0.75, 1.35)),
                 slant=float(rng.uniform(-0.35, 0.35)),
@@ -67,9 +65,7 @@ def make_cameras(rng: np.random.Generator, count: int, width: int, height: int) 
     return cameras
 
 
-def photograph(
-    camera: Camera, person: Person | None, rng: np.random.Generator, size: tuple[int, int]
-) -> Image.Image:
+def photograph(camera: Camera, person: Person | None, rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
     """One picture, `size` (width, height), of `person` as a detector would have cut it out.
 
     Without a person it is a junk box: the place alone, or a piece of somebody passing.
@@ -105,9 +101,7 @@ def _draw_passer_by(
     draw_person(draw, random_person(rng), random_pose(rng, camera.view_weights), place)
 
 
-def _occlude(
-    draw: ImageDraw.ImageDraw, camera: Camera, rng: np.random.Generator, size: tuple[int, int]
-) -> None:
+def _occlude(draw: ImageDraw.ImageDraw, camera: Camera, rng: np.random.Generator, size: tuple[int, int]) -> None:
     """Puts something in front: a car or wall below, a post, or a passer-by."""
     width, height = size
     kind = int(rng.integers(3))
@@ -126,9 +120,7 @@ def _occlude(
 def _develop(camera: Camera, picture: Image.Image, rng: np.random.Generator) -> Image.Image:
     """The lens and the sensor: blur, then light, then noise."""
     blur = camera.blur * picture.height * rng.uniform(0.7, 1.4)
-    pixels: NDArray[np.floating] = np.asarray(
-        picture.filter(ImageFilter.GaussianBlur(blur)), dtype=np.float32
-    )
+    pixels: NDArray[np.floating] = np.asarray(picture.filter(ImageFilter.GaussianBlur(blur)), dtype=np.float32)
     pixels = (pixels / 255) ** camera.gamma
     across = np.linspace(-camera.slant, camera.slant, picture.width, dtype=np.float32)
     pixels *= np.asarray(camera.gain, dtype=np.float32) * np.float32(rng.uniform(0.88, 1.12))
@@ -159,14 +151,10 @@ def _scenery(rng: np.random.Generator, scene: str, width: int, height: int) -> I
                 draw.line([x, y, x, y + step // 2], fill=dark, width=2)
     elif scene == "facade":
         for x in range(step, wide, step * 3):
-            draw.rectangle(
-                [x, ground // 6, x + step * 2, ground * 2 // 3], fill=_rgb(base * 0.45), outline=dark
-            )
+            draw.rectangle([x, ground // 6, x + step * 2, ground * 2 // 3], fill=_rgb(base * 0.45), outline=dark)
     elif scene == "crossing":
         for x in range(0, wide, step * 2):
-            draw.polygon(
-                [(x, ground), (x + step, ground), (x + step // 2, high), (x - step, high)], (214, 212, 204)
-            )
+            draw.polygon([(x, ground), (x + step, ground), (x + step // 2, high), (x - step, high)], (214, 212, 204))
     else:  # grass below, or a hedge behind
         top, bottom = (ground, high) if scene == "grass" else (0, ground)
         for _ in range(wide * (bottom - top) // 160):

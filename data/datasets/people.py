@@ -146,9 +146,7 @@ class _Figure:
     def ellipse(self, x: float, y: float, rx: float, ry: float, colour: Colour) -> None:
         self.draw.ellipse([*self.place(x - rx, y - ry), *self.place(x + rx, y + ry)], fill=colour)
 
-    def limb(
-        self, start: tuple[float, float], end: tuple[float, float], width: float, colour: Colour
-    ) -> None:
+    def limb(self, start: tuple[float, float], end: tuple[float, float], width: float, colour: Colour) -> None:
         """A tapering strip from `start` to `end`."""
         (x0, y0), (x1, y1), half = start, end, width / 2
         thin = half * 0.75
@@ -175,9 +173,7 @@ class _Figure:
             self.ellipse(foot_x + 0.03 * self.facing, foot[1] + 0.015, 0.045, 0.02, person.shoes)
         if person.lower == "skirt":
             flare = self.hips * 1.35
-            self.polygon(
-                [(-self.hips, WAIST), (self.hips, WAIST), (flare, KNEE), (-flare, KNEE)], person.lower_colour
-            )
+            self.polygon([(-self.hips, WAIST), (self.hips, WAIST), (flare, KNEE), (-flare, KNEE)], person.lower_colour)
 
     def torso(self) -> None:
         person = self.person

@@ -65,13 +65,9 @@ class SyntheticSpec:
             if (value := getattr(self, field)) < least
         ]
         if self.cameras_per_id > self.cameras:
-            problems.append(
-                f"cameras_per_id must be at most cameras ({self.cameras}), not {self.cameras_per_id}"
-            )
+            problems.append(f"cameras_per_id must be at most cameras ({self.cameras}), not {self.cameras_per_id}")
         if self.train_ids + self.test_ids > 9999:
-            problems.append(
-                f"train_ids + test_ids must be at most 9999, not {self.train_ids + self.test_ids}"
-            )
+            problems.append(f"train_ids + test_ids must be at most 9999, not {self.train_ids + self.test_ids}")
         if problems:
             raise DatasetError("synthetic set: " + "; ".join(problems))
 
@@ -85,9 +81,7 @@ def read_synthetic(root: Path) -> ReIDDataset:
 def folder_name(spec: SyntheticSpec) -> str:
     """The folder of a set: what it is, and which drawing code and parameters made it."""
     digest = hashlib.sha256(description(spec).encode()).hexdigest()[:8]
-    return (
-        f"synthetic-{spec.width}x{spec.height}-{spec.train_ids}+{spec.test_ids}ids-seed{spec.seed}-{digest}"
-    )
+    return f"synthetic-{spec.width}x{spec.height}-{spec.train_ids}+{spec.test_ids}ids-seed{spec.seed}-{digest}"
 
 
 def description(spec: SyntheticSpec) -> str:
@@ -157,14 +151,10 @@ def _draw_set(folder: Path, spec: SyntheticSpec) -> None:
 def _pictures(spec: SyntheticSpec) -> Iterator[tuple[str, str, Image.Image]]:
     """All pictures with their split and file name; frame numbers count the pictures of a split."""
     size = spec.width, spec.height
-    cameras = make_cameras(
-        np.random.default_rng([spec.seed, _CAMERAS]), spec.cameras, spec.width, spec.height
-    )
+    cameras = make_cameras(np.random.default_rng([spec.seed, _CAMERAS]), spec.cameras, spec.width, spec.height)
     frame = 0
 
-    def shoot(
-        split: str, pid: int, person: Person | None, camera: int, *key: int
-    ) -> tuple[str, str, Image.Image]:
+    def shoot(split: str, pid: int, person: Person | None, camera: int, *key: int) -> tuple[str, str, Image.Image]:
         nonlocal frame
         frame += 1
         label = f"{pid:04d}" if pid >= 0 else str(pid)
@@ -195,6 +185,4 @@ def _identity(spec: SyntheticSpec, role: int, number: int) -> tuple[Person, list
     """One person and the cameras that see them, in order."""
     rng = np.random.default_rng([spec.seed, _PEOPLE, role, number])
     person = random_person(rng)
-    return person, sorted(
-        int(camera) for camera in rng.choice(spec.cameras, spec.cameras_per_id, replace=False)
-    )
+    return person, sorted(int(camera) for camera in rng.choice(spec.cameras, spec.cameras_per_id, replace=False))

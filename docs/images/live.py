@@ -54,7 +54,9 @@ def read_for(seconds: float, words: list[str], cwd: Path, columns: int, rows: in
     fcntl.ioctl(master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
     env = {key: value for key, value in os.environ.items() if key not in ("CI", "NO_COLOR", "COLORTERM")}
     env |= {"TERM": "xterm-256color", "XDG_STATE_HOME": str(cwd / "state")}
-    with subprocess.Popen(words, cwd=cwd, env=env, stdin=slave, stdout=slave, stderr=slave, start_new_session=True) as process:
+    with subprocess.Popen(
+        words, cwd=cwd, env=env, stdin=slave, stdout=slave, stderr=slave, start_new_session=True
+    ) as process:
         os.close(slave)
         deadline = time.monotonic() + seconds
         with contextlib.suppress(OSError):  # it has ended

@@ -1,6 +1,6 @@
 """Makes report.png: the upper part of a sweep's report, in headless Chromium (Debian's chromium and chromedriver).
 
-    python docs/images/report.py log/sweep/sweep/k3v9x2ab/report.html [--height 1500]
+python docs/images/report.py log/sweep/sweep/k3v9x2ab/report.html [--height 1500]
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.sweeping import command, environment, write_sweep
-from yacs_sweep.guard import descendants
+from yacs_sweep.trial.inside.guard import descendants
 
 ROLES = ("supervisor", "agent", "guard", "child")
 KINDS = (
@@ -57,7 +57,7 @@ def role_of(pid: int) -> str | None:
         words = Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:
         return None
-    if b"yacs_sweep.agents" in words:
+    if b"yacs_sweep.launch.workers.agent" in words:
         return "agent"
     if b"train.py" in words:
         return "child"

@@ -47,9 +47,7 @@ def test_training_batches(make_cfg: MakeCfg, sampler: str) -> None:
     assert len(batches) == 4
     for images, pids in batches:
         assert images.shape == (4, 3, 32, 16) and images.dtype == torch.float32
-        assert (
-            pids.shape == (4,) and pids.dtype == torch.int64 and 0 <= int(pids.min()) <= int(pids.max()) < 4
-        )
+        assert pids.shape == (4,) and pids.dtype == torch.int64 and 0 <= int(pids.min()) <= int(pids.max()) < 4
     if sampler != "softmax":
         assert all(len(pids.unique()) == 2 for _, pids in batches)
 
@@ -80,9 +78,7 @@ def test_evaluation_gives_queries_then_gallery_in_order(make_cfg: MakeCfg) -> No
     assert batches[0][0].dtype == torch.float32 and batches[0][1].dtype == batches[0][2].dtype == torch.int64
     assert [pid for _, pids, _, _ in batches for pid in pids.tolist()] == [5, 6, 0, 5, 6]
     assert [camid for _, _, camids, _ in batches for camid in camids.tolist()] == [0, 1, 2, 1, 11]
-    assert [path for *_, paths in batches for path in paths] == [
-        s.path for s in dataset.query + dataset.gallery
-    ]
+    assert [path for *_, paths in batches for path in paths] == [s.path for s in dataset.query + dataset.gallery]
 
 
 def test_a_bare_name_is_one_name(make_cfg: MakeCfg) -> None:
@@ -129,9 +125,7 @@ def failure(loader: Iterable[object]) -> str:
 def test_one_unreadable_image_more_than_allowed_is_one_line_that_names_it(
     make_cfg: MakeCfg, workers: int, how: str
 ) -> None:
-    cfg = make_cfg(
-        "DATALOADER.NUM_WORKERS", workers, "DATASETS.MAX_UNREADABLE", 0, "DATALOADER.CACHE", False
-    )
+    cfg = make_cfg("DATALOADER.NUM_WORKERS", workers, "DATASETS.MAX_UNREADABLE", 0, "DATALOADER.CACHE", False)
     dataset = build_dataset(cfg)
     damage(dataset.train[5].path, how)
     text = failure(build_train_loader(cfg, dataset, seed=0))

@@ -105,9 +105,7 @@ def test_a_folder_that_cannot_be_written_means_no_cache_and_a_line(paths: list[s
     assert len(notes) == 1 and "DATALOADER.CACHE_DIR" in notes[0] and str(tmp_path / "file" / "cache") in notes[0]
 
 
-def test_a_disk_without_room_is_not_filled(
-    paths: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_disk_without_room_is_not_filled(paths: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=1000))
     notes: list[str] = []
     assert isinstance(make(paths, tmp_path / "cache", notes), FileImages)

@@ -183,7 +183,9 @@ def test_a_data_set_that_is_not_there_is_one_line_with_its_folder(tmp_path: Path
          [f"msmt17/MSMT17_V1/{part}" for part in ("test", "list_query.txt", "list_gallery.txt")]),
     ],
 )  # fmt: skip
-def test_splits_that_nobody_uses_need_not_be_there(tmp_path: Path, name: str, train: list[str], test: list[str]) -> None:
+def test_splits_that_nobody_uses_need_not_be_there(
+    tmp_path: Path, name: str, train: list[str], test: list[str]
+) -> None:
     if name == "msmt17":
         msmt17(tmp_path, *V1)
     else:
@@ -225,7 +227,13 @@ BY_NAME = r"^(?P<pid>\w+)/(?P<camid>[a-z]+)"
         ),
         (
             r"^(?P<pid>[^/]+)/(?P<camid>[^.]+)",
-            ["train/1_23/1_2.png", "train/12_3/12.png", "query/1_23/٣.png", "gallery/12_3/3.png", "gallery/1_23/+3.png"],
+            [
+                "train/1_23/1_2.png",
+                "train/12_3/12.png",
+                "query/1_23/٣.png",
+                "gallery/12_3/3.png",
+                "gallery/1_23/+3.png",
+            ],
             ([(0, 0), (1, 1)], [(1, 2)], [(0, 1), (1, 0)]),
         ),
         (

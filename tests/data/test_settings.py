@@ -33,9 +33,7 @@ def test_good_settings_have_no_problems(make_cfg: Callable[..., CfgNode]) -> Non
         ("SOLVER.IMS_PER_BATCH", 7, ["7", "multiple", "2"]),
     ],
 )
-def test_a_bad_setting_is_one_line(
-    make_cfg: Callable[..., CfgNode], key: str, value: object, words: list[str]
-) -> None:
+def test_a_bad_setting_is_one_line(make_cfg: Callable[..., CfgNode], key: str, value: object, words: list[str]) -> None:
     problems = data_problems(make_cfg(key, value))
     assert len(problems) == 1
     assert problems[0].startswith(f"{key}: ") and "\n" not in problems[0]

@@ -22,7 +22,7 @@ import pytest
 
 from tests.docs.checkout import TOY, Checkout
 from tests.docs.documents import DOCUMENTS, ROOT, TRANSLATED, Command, commands, inline_commands
-from yacs_sweep.results import SweepPaths
+from yacs_sweep.records.folder import SweepPaths
 
 OPTIONS: dict[str, Any] = runpy.run_path(str(ROOT / "tools" / "cli_reference.py"))
 CARRIED = re.compile(r"(export|cd|source) ")  # what these do lasts for the rest of the document
@@ -59,17 +59,16 @@ VARIANTS = (  # in this order
     Variant(r"notify-send", "wants a desktop", "echo"),
     Variant(r"(--notify https:.*)$", "would be posted there", r"\1 --dry-run"),
     Variant(r"MAX_EPOCHS 240$", "more than the toy trainer needs", "MAX_EPOCHS 3"),
-    Variant(
-        r"--gpus|CUDA_VISIBLE_DEVICES=", "wants these GPUs; tests/yacs_sweep/test_workers.py has some that are not real"
-    ),
-    Variant(r"postgresql://", "wants a server and its password; tests/yacs_sweep/test_postgres.py runs one"),
+    Variant(r"--gpus|CUDA_VISIBLE_DEVICES=", "wants these GPUs; test_worker.py has some that are not real"),
+    Variant(r"postgresql://", "wants a server and its password; tests/yacs_sweep/whole/test_postgres.py runs one"),
     Variant(r"ENTITY/PROJECT/ID|team/project/", "wants a W&B login; tests/wandb_server is one, in the W&B tests"),
     Variant(
         r"^python tools/(train|test|extract|export)\.py .*(baseline\.yml)",
         "wants a data set; tests/tools trains and tests",
     ),
     Variant(
-        r"^pip install ", "would change the environment the tests run in; tests/yacs_sweep/test_install.py installs"
+        r"^pip install ",
+        "would change the environment the tests run in; tests/yacs_sweep/whole/test_install.py installs",
     ),
 )
 

@@ -44,7 +44,9 @@ def test_a_room_imports_only_what_lies_below_it(room: str) -> None:
 
 def test_an_import_is_noticed(tmp_path: Path) -> None:
     path = tmp_path / "x.py"
-    path.write_text("import os\nfrom . import data\ndef f():\n    from engine.config import y\n    import utils.files as z\n")
+    path.write_text(
+        "import os\nfrom . import data\ndef f():\n    from engine.config import y\n    import utils.files as z\n"
+    )
     assert imported(path) == {"os", "engine", "utils"}
 
 

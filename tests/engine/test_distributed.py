@@ -257,7 +257,9 @@ def test_one_image_a_process_is_no_batch_to_normalise_alone() -> None:
     _check_split(cfg, World(0, 2))
     cfg.MODEL.SYNC_BN = False
     _check_split(cfg, World())
-    with pytest.raises(ConfigError, match=r"2 leaves each of 2 processes one image.*at least 4, or MODEL\.SYNC_BN True"):
+    with pytest.raises(
+        ConfigError, match=r"2 leaves each of 2 processes one image.*at least 4, or MODEL\.SYNC_BN True"
+    ):
         _check_split(cfg, World(0, 2))
 
 

@@ -31,9 +31,7 @@ def batches(values: list[float], pids: list[int], camids: list[int]) -> list[obj
 DISTANCES = Method(normalise=False)
 
 
-def run(
-    values: list[float], pids: list[int], camids: list[int], num_query: int, method: Method = DISTANCES
-) -> Results:
+def run(values: list[float], pids: list[int], camids: list[int], num_query: int, method: Method = DISTANCES) -> Results:
     return evaluate(
         Pixel(),
         batches(values, pids, camids),

@@ -56,9 +56,7 @@ def test_warm_up_by_iteration_ends_within_an_epoch() -> None:
 
 
 def test_cosine_falls_from_the_end_of_warm_up_towards_the_minimum_after_the_last_epoch() -> None:
-    cfg = config(
-        BASE_LR=2.0, SCHEDULE="cosine", MAX_EPOCHS=6, MIN_LR_FACTOR=0.1, WARMUP_ITERS=2, WARMUP_FACTOR=0.5
-    )
+    cfg = config(BASE_LR=2.0, SCHEDULE="cosine", MAX_EPOCHS=6, MIN_LR_FACTOR=0.1, WARMUP_ITERS=2, WARMUP_FACTOR=0.5)
     rates = [learning_rate(cfg, epoch) for epoch in range(1, 7)]
     # Warm-up runs one value ahead, as with multistep; then (1 + cos(pi k / 4)) / 2 of the way down for k = 0 ... 3.
     shares = [1.0, 0.8535533906, 0.5, 0.1464466094]

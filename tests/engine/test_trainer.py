@@ -126,7 +126,10 @@ def test_a_stop_while_the_image_cache_is_made_leaves_nothing(
     cache = tmp_path / "cache"
     assert train(small_config, tmp_path / "log", "DATALOADER.CACHE_DIR", str(cache)) == 128 + signal.SIGTERM
     lines = [PREFIX.sub("", line) for line in capsys.readouterr().out.splitlines()]
-    assert lines[1:] == ["Making the image cache: 15 images", "Stopped by SIGTERM; the same command continues from here"]
+    assert lines[1:] == [
+        "Making the image cache: 15 images",
+        "Stopped by SIGTERM; the same command continues from here",
+    ]
     assert not (tmp_path / "log").exists()
     (kept,) = [path.name for path in cache.iterdir() if path.is_dir()]
     assert kept.startswith("train-")
@@ -323,7 +326,16 @@ def test_workers_killed_while_they_wait_are_told_of(small_config: Path, tmp_path
 
 
 def test_nothing_is_gone_on_from_that_has_diverged(small_config: Path, tmp_path: Path) -> None:
-    overrides = ["SOLVER.BASE_LR", "1e30", "SOLVER.LOG_PERIOD", "100", "SOLVER.EVAL_PERIOD", "1", "SOLVER.MAX_EPOCHS", "2"]
+    overrides = [
+        "SOLVER.BASE_LR",
+        "1e30",
+        "SOLVER.LOG_PERIOD",
+        "100",
+        "SOLVER.EVAL_PERIOD",
+        "1",
+        "SOLVER.MAX_EPOCHS",
+        "2",
+    ]
     assert train(small_config, tmp_path, *overrides, "DATALOADER.SAMPLER", "softmax") == 1
     assert "ERROR: diverged: " in messages(tmp_path)[-1]
     assert not list(tmp_path.glob("*.pth"))

@@ -104,7 +104,10 @@ LEGACY = pickle.dumps(torch.serialization.MAGIC_NUMBER, protocol=2)
         (b"PK\x03\x04 not a zip file", "is damaged or no file of weights"),
         (LEGACY[:-3], "is damaged or no file of weights"),
         (LEGACY + b"hello", "is damaged or no file of weights"),
-        (pickled(torch.nn.Linear(2, 2), **OLD, pickle_protocol=4), r"pickle protocol 4 .*\.save\(old\.state_dict\(\), NEW"),
+        (
+            pickled(torch.nn.Linear(2, 2), **OLD, pickle_protocol=4),
+            r"pickle protocol 4 .*\.save\(old\.state_dict\(\), NEW",
+        ),
         (pickled({"a": torch.zeros(1)}, pickle_protocol=5), r"pickle protocol 5 .*torch\.save\(old, NEW\)"),
         (encrypted(pickled({"a": torch.zeros(1)})), "is damaged or no file of weights"),
         (pickled({"lr": 0.1}), "holds no state dict"),

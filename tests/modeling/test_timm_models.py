@@ -93,7 +93,9 @@ def test_without_a_network_the_way_out_is_named_at_once(
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
     backbone = TimmBackbone("resnet18", SIZE)
     started = time.monotonic()
-    with pytest.raises(ConfigError, match=r"huggingface\.co does not answer; give MODEL\.PRETRAIN_PATH a file") as caught:
+    with pytest.raises(
+        ConfigError, match=r"huggingface\.co does not answer; give MODEL\.PRETRAIN_PATH a file"
+    ) as caught:
         backbone.load_imagenet(None)
     assert time.monotonic() - started < 5
     assert "\n" not in str(caught.value) and capfd.readouterr().err == ""

@@ -38,9 +38,7 @@ def test_it_writes_the_set_the_library_writes(tmp_path: Path) -> None:
         (["--sead", "1"], ["--sead"]),
     ],
 )
-def test_bad_input_is_refused_before_anything_is_made(
-    tmp_path: Path, words: list[str], expected: list[str]
-) -> None:
+def test_bad_input_is_refused_before_anything_is_made(tmp_path: Path, words: list[str], expected: list[str]) -> None:
     done = run("--out", tmp_path / "set", *words)
     assert done.returncode == 2 and done.stdout == ""
     last = done.stderr.splitlines()[-1]
@@ -58,8 +56,6 @@ def test_a_folder_with_other_files_is_refused(tmp_path: Path) -> None:
 
 def test_help_needs_no_torch() -> None:
     code = f"import runpy, sys; runpy.run_path({str(TOOL)!r}, run_name='tool'); print('torch' in sys.modules)"
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
-    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.strip() == "False"
     assert "--cameras-per-id" in run("--help").stdout

@@ -73,9 +73,7 @@ def test_results_lists_and_page(folder: Path, run: Run) -> None:
     assert lines[1] in text
 
 
-def test_a_picture_holds_some_lists_and_the_page_all(
-    folder: Path, run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_picture_holds_some_lists_and_the_page_all(folder: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("engine.testing.PICTURE_LISTS", 2)
     status, out, _ = run("test.py", "--weights", "weights.pth", "--visualize", "3", "--out", "some")
     assert status == 0 and out.splitlines()[-2:] == [

@@ -30,7 +30,12 @@ def test_a_reader_that_goes_away_costs_the_log_nothing(tmp_path: Path) -> None:
     os.close(reading)
     try:
         done = subprocess.run(
-            [sys.executable, "-c", CODE, tmp_path], cwd=ROOT, stdout=writing, stderr=subprocess.PIPE, timeout=60, check=False
+            [sys.executable, "-c", CODE, tmp_path],
+            cwd=ROOT,
+            stdout=writing,
+            stderr=subprocess.PIPE,
+            timeout=60,
+            check=False,
         )
     finally:
         os.close(writing)

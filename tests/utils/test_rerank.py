@@ -60,8 +60,13 @@ def clusters(seed: int, people: int, queries: int, gallery: int, dimensions: int
 
 @pytest.mark.parametrize(
     ("parameters", "sizes"),
-    [((20, 6, 0.3), (30, 170)), ((7, 1, 0.0), (12, 60)), ((20, 6, 0.3), (3, 9)), ((3, 4, 0.9), (40, 41)),
-     ((4, 11, 0.3), (30, 90))],
+    [
+        ((20, 6, 0.3), (30, 170)),
+        ((7, 1, 0.0), (12, 60)),
+        ((20, 6, 0.3), (3, 9)),
+        ((3, 4, 0.9), (40, 41)),
+        ((4, 11, 0.3), (30, 90)),
+    ],
     ids=["defaults", "no averaging", "fewer images than k1", "odd k1", "averaging over more than k1"],
 )
 def test_equals_the_paper_by_the_book(parameters: tuple[int, int, float], sizes: tuple[int, int]) -> None:

@@ -98,7 +98,9 @@ def test_a_logged_in_user_finds_every_row_on_the_server(tmp_path: Path) -> None:
         "recorder.finish(0)\n"
     )
     with start_server() as server:
-        done = subprocess.run([sys.executable, "-c", code], env=server.env(tmp_path), cwd=ROOT, timeout=100, check=False)
+        done = subprocess.run(
+            [sys.executable, "-c", code], env=server.env(tmp_path), cwd=ROOT, timeout=100, check=False
+        )
         assert done.returncode == 0
         (run,) = server.control.snapshot()["runs"].values()
     assert (run["state"], run["exit_code"]) == ("finished", 0)

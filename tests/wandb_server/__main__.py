@@ -13,10 +13,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.wandb_server", description=__doc__)
     parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--crash-after", type=float, default=300.0, metavar="SECONDS",
-                        help="a run that is silent for so long counts as crashed")
-    parser.add_argument("--fault", action="append", default=[], type=Fault.parse, metavar="KEY=VALUE,…",
-                        help="for example kind=status,operation=Heartbeat,status=503,count=3")
+    parser.add_argument(
+        "--crash-after",
+        type=float,
+        default=300.0,
+        metavar="SECONDS",
+        help="a run that is silent for so long counts as crashed",
+    )
+    parser.add_argument(
+        "--fault",
+        action="append",
+        default=[],
+        type=Fault.parse,
+        metavar="KEY=VALUE,…",
+        help="for example kind=status,operation=Heartbeat,status=503,count=3",
+    )
     arguments = parser.parse_args()
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -18,15 +18,30 @@ def artifact_type(state: State, variables: Variables) -> Any:
 def create_artifact(state: State, variables: Variables) -> Any:
     """A version in state PENDING; one of the same digest is that version again, as with the real server."""
     given = variables["input"]
-    same = [item for item in state.artifacts.values()
-            if (item["name"], item["digest"]) == (given["artifactCollectionName"], given["digest"])]
+    same = [
+        item
+        for item in state.artifacts.values()
+        if (item["name"], item["digest"]) == (given["artifactCollectionName"], given["digest"])
+    ]
     if not same:
         version = sum(item["name"] == given["artifactCollectionName"] for item in state.artifacts.values())
         identity = f"artifact-{state.number()}"
-        same = [{"id": identity, "name": given["artifactCollectionName"], "version": version, "state": "PENDING",
-                 "digest": given["digest"], "type": given["artifactTypeName"], "description": given.get("description"),
-                 "metadata": given.get("metadata"), "run": given.get("runName"), "entity": given.get("entityName"),
-                 "project": given.get("projectName"), "manifest": {}}]
+        same = [
+            {
+                "id": identity,
+                "name": given["artifactCollectionName"],
+                "version": version,
+                "state": "PENDING",
+                "digest": given["digest"],
+                "type": given["artifactTypeName"],
+                "description": given.get("description"),
+                "metadata": given.get("metadata"),
+                "run": given.get("runName"),
+                "entity": given.get("entityName"),
+                "project": given.get("projectName"),
+                "manifest": {},
+            }
+        ]
         state.artifacts[identity] = same[0]
     return {"createArtifact": {"artifact": _node(same[0])}}
 
@@ -65,8 +80,12 @@ def get(state: State, variables: Variables) -> Any:
 
 
 OPERATIONS = {
-    "ArtifactType": artifact_type, "CreateArtifact": create_artifact, "CreateArtifactManifest": create_manifest,
-    "UpdateArtifactManifest": update_manifest, "CreateArtifactFiles": create_files, "CommitArtifact": commit,
+    "ArtifactType": artifact_type,
+    "CreateArtifact": create_artifact,
+    "CreateArtifactManifest": create_manifest,
+    "UpdateArtifactManifest": update_manifest,
+    "CreateArtifactFiles": create_files,
+    "CommitArtifact": commit,
     "ArtifactByID": get,
 }
 
@@ -79,23 +98,63 @@ def _artifact(state: State, identity: str) -> dict[str, Any]:
 
 def _file(state: State, item: dict[str, Any], name: str) -> dict[str, Any]:
     where = f"{state.url}/storage/{item['entity']}/{item['project']}/{item['run']}/artifact/{quote(name)}"
-    return {"id": f"{item['id']}/{name}", "name": name, "displayName": name, "uploadUrl": where, "uploadHeaders": [],
-            "storagePath": name, "uploadMultipartUrls": None, "artifact": {"id": item["id"]}, "directUrl": where}
+    return {
+        "id": f"{item['id']}/{name}",
+        "name": name,
+        "displayName": name,
+        "uploadUrl": where,
+        "uploadHeaders": [],
+        "storagePath": name,
+        "uploadMultipartUrls": None,
+        "artifact": {"id": item["id"]},
+        "directUrl": where,
+    }
 
 
 def _node(item: dict[str, Any]) -> dict[str, Any]:
-    project = {"id": item["project"], "internalId": "1", "name": item["project"], "entityName": item["entity"],
-               "entity": {"id": "entity-1", "name": item["entity"]}}
-    collection = {"__typename": "ArtifactSequence", "id": f"collection-{item['name']}", "name": item["name"],
-                  "project": project, "latestArtifact": {"id": item["id"], "versionIndex": item["version"]}}
+    project = {
+        "id": item["project"],
+        "internalId": "1",
+        "name": item["project"],
+        "entityName": item["entity"],
+        "entity": {"id": "entity-1", "name": item["entity"]},
+    }
+    collection = {
+        "__typename": "ArtifactSequence",
+        "id": f"collection-{item['name']}",
+        "name": item["name"],
+        "project": project,
+        "latestArtifact": {"id": item["id"], "versionIndex": item["version"]},
+    }
     return {
-        "__typename": "Artifact", "id": item["id"], "digest": item["digest"], "state": item["state"], "size": 0,
-        "fileCount": 0, "commitHash": item["digest"][:12], "versionIndex": item["version"], "description": item["description"],
+        "__typename": "Artifact",
+        "id": item["id"],
+        "digest": item["digest"],
+        "state": item["state"],
+        "size": 0,
+        "fileCount": 0,
+        "commitHash": item["digest"][:12],
+        "versionIndex": item["version"],
+        "description": item["description"],
         "metadata": item["metadata"] if isinstance(item["metadata"], str) else json.dumps(item["metadata"]),
-        "createdAt": "2026-01-01T00:00:00Z", "updatedAt": "2026-01-01T00:00:00Z", "ttlDurationSeconds": -2,
-        "ttlIsInherited": True, "artifactType": {"id": "type-1", "name": item["type"]}, "artifactSequence": collection,
-        "aliases": [{"id": "alias-1", "alias": "latest", "artifactCollectionName": item["name"],
-                     "artifactCollection": collection}],
-        "tags": [], "historyStep": None, "currentManifest": None, "artifactCollections": {"edges": []},
-        "artifactMemberships": {"edges": []}, "isLink": False,
+        "createdAt": "2026-01-01T00:00:00Z",
+        "updatedAt": "2026-01-01T00:00:00Z",
+        "ttlDurationSeconds": -2,
+        "ttlIsInherited": True,
+        "artifactType": {"id": "type-1", "name": item["type"]},
+        "artifactSequence": collection,
+        "aliases": [
+            {
+                "id": "alias-1",
+                "alias": "latest",
+                "artifactCollectionName": item["name"],
+                "artifactCollection": collection,
+            }
+        ],
+        "tags": [],
+        "historyStep": None,
+        "currentManifest": None,
+        "artifactCollections": {"edges": []},
+        "artifactMemberships": {"edges": []},
+        "isLink": False,
     }

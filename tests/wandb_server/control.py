@@ -52,16 +52,37 @@ class Control:
         """Sweeps, runs and agents as they are now."""
         with self._state.lock:
             return {
-                "sweeps": {s.name: {"state": s.state, "entity": s.entity, "project": s.project,
-                                    "definition": s.definition, "runs": [run.name for run in s.runs]}
-                           for s in self._state.sweeps.values()},
-                "runs": {r.name: {"state": r.state, "sweep": r.sweep, "agent": r.agent, "point": r.point,
-                                  "config": json.loads(r.config), "rows": r.history(),
-                                  "summary": json.loads(r.summary), "exit_code": r.exit_code, "output": r.output,
-                                  "starts": r.starts, "deliveries": r.deliveries, "files": sorted(r.uploads)}
-                         for r in self._state.runs.values()},
-                "agents": {a.id: {"sweep": a.sweep.name, "host": a.host, "heartbeats": a.heartbeats}
-                           for a in self._state.agents.values()},
+                "sweeps": {
+                    s.name: {
+                        "state": s.state,
+                        "entity": s.entity,
+                        "project": s.project,
+                        "definition": s.definition,
+                        "runs": [run.name for run in s.runs],
+                    }
+                    for s in self._state.sweeps.values()
+                },
+                "runs": {
+                    r.name: {
+                        "state": r.state,
+                        "sweep": r.sweep,
+                        "agent": r.agent,
+                        "point": r.point,
+                        "config": json.loads(r.config),
+                        "rows": r.history(),
+                        "summary": json.loads(r.summary),
+                        "exit_code": r.exit_code,
+                        "output": r.output,
+                        "starts": r.starts,
+                        "deliveries": r.deliveries,
+                        "files": sorted(r.uploads),
+                    }
+                    for r in self._state.runs.values()
+                },
+                "agents": {
+                    a.id: {"sweep": a.sweep.name, "host": a.host, "heartbeats": a.heartbeats}
+                    for a in self._state.agents.values()
+                },
             }
 
     def run(self, name: str) -> Run:
@@ -83,8 +104,16 @@ class Control:
         raise KeyError(name)
 
 
-REMOTE = ("add_fault", "clear_faults", "set_sweep_state", "delete_sweep", "stop_run", "revoke_keys", "requests",
-          "snapshot")
+REMOTE = (
+    "add_fault",
+    "clear_faults",
+    "set_sweep_state",
+    "delete_sweep",
+    "stop_run",
+    "revoke_keys",
+    "requests",
+    "snapshot",
+)
 
 
 class RemoteControl:

@@ -38,8 +38,9 @@ def sample(parameters: Mapping[str, Any], rng: random.Random) -> Point:
     return _point([(path, _draw(".".join(path), definition, rng)) for path, definition in leaves(parameters)])
 
 
-def hyperband_stops(early_terminate: Mapping[str, Any], goal: str, line: Sequence[float],
-                    others: Sequence[Sequence[float]]) -> bool:
+def hyperband_stops(
+    early_terminate: Mapping[str, Any], goal: str, line: Sequence[float], others: Sequence[Sequence[float]]
+) -> bool:
     """Whether a run that logged the metric values `line` ends early, given those of the sweep's other runs.
 
     As W&B's engine does it (successive halving, Li et al. 2018): at the last band the run passed, its value there

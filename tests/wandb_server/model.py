@@ -122,7 +122,8 @@ class Sweep:
         for run in self.runs:
             others = [line for name, line in lines.items() if name != run.name]
             if run.state in LIVE and engine.hyperband_stops(
-                    early, metric.get("goal", "minimize"), lines[run.name], others):
+                early, metric.get("goal", "minimize"), lines[run.name], others
+            ):
                 run.stop_requested = True
 
 
@@ -158,14 +159,24 @@ class State:
     def sweep(self, name: str, entity: str | None = None, project: str | None = None) -> Sweep | None:
         return self.sweeps.get((entity or ENTITY, project or PROJECT, name))
 
-    def create_sweep(self, text: str, definition: Mapping[str, Any], entity: str | None, project: str | None,
-                     **attributes: Any) -> Sweep:
+    def create_sweep(
+        self, text: str, definition: Mapping[str, Any], entity: str | None, project: str | None, **attributes: Any
+    ) -> Sweep:
         number = self.number()
         rng = random.Random(f"{self.seed}/{number}")
         name = "".join(rng.choices("abcdefghijklmnopqrstuvwxyz0123456789", k=8))
         is_grid = definition["method"] == "grid"
-        sweep = Sweep(name, entity or ENTITY, project or PROJECT, number, text, dict(definition), rng,
-                      points=engine.grid(definition["parameters"]) if is_grid else None, **attributes)
+        sweep = Sweep(
+            name,
+            entity or ENTITY,
+            project or PROJECT,
+            number,
+            text,
+            dict(definition),
+            rng,
+            points=engine.grid(definition["parameters"]) if is_grid else None,
+            **attributes,
+        )
         self.sweeps[sweep.entity, sweep.project, name] = sweep
         self.projects.add((sweep.entity, sweep.project))
         return sweep

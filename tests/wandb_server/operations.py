@@ -18,8 +18,16 @@ from tests.wandb_server.model import ENTITY, LIVE, PROJECT, ApiError, Run, State
 
 Variables = dict[str, Any]
 USER = {
-    "id": "user-1", "name": ENTITY, "username": ENTITY, "entity": ENTITY, "email": "tester@example.org", "admin": False,
-    "flags": "{}", "deletedAt": None, "apiKeys": {"edges": []}, "teams": {"edges": [{"node": {"name": ENTITY}}]},
+    "id": "user-1",
+    "name": ENTITY,
+    "username": ENTITY,
+    "entity": ENTITY,
+    "email": "tester@example.org",
+    "admin": False,
+    "flags": "{}",
+    "deletedAt": None,
+    "apiKeys": {"edges": []},
+    "teams": {"edges": [{"node": {"name": ENTITY}}]},
 }
 
 
@@ -44,8 +52,13 @@ def upsert_sweep(state: State, variables: Variables) -> Any:
             raise ApiError(400, "a sweep needs a config")
         else:
             sweep = state.create_sweep(
-                variables["config"], definition, variables.get("entityName"), variables.get("projectName"),
-                description=variables.get("description"), display_name=variables.get("displayName"))
+                variables["config"],
+                definition,
+                variables.get("entityName"),
+                variables.get("projectName"),
+                description=variables.get("description"),
+                display_name=variables.get("displayName"),
+            )
     except ValueError as error:
         raise ApiError(400, f"Invalid sweep config: {error}") from error
     return {"upsertSweep": {"sweep": _sweep_node(sweep), "configValidationWarnings": []}}
@@ -167,18 +180,37 @@ def organization(state: State, variables: Variables) -> Any:
 
 
 OPERATIONS: dict[str, Callable[[State, Variables], Any]] = {
-    "Viewer": viewer, "GetViewer": viewer, "GetDefaultEntity": viewer,
-    "ServerFeaturesQuery": server_features, "OrgFeatureFlags": organization,
+    "Viewer": viewer,
+    "GetViewer": viewer,
+    "GetDefaultEntity": viewer,
+    "ServerFeaturesQuery": server_features,
+    "OrgFeatureFlags": organization,
     "OrganizationCoreWeaveOrganizationID": organization,
-    "UpsertSweep": upsert_sweep, "UpsertSweepState": upsert_sweep,
-    "GetSweep": get_sweep, "GetSweepLegacy": get_sweep, "GetSweepState": get_sweep, "SweepWithRuns": get_sweep,
-    "SweepConfig": get_sweep, "GetSweeps": get_sweeps,
-    "CreateAgent": create_agent, "Heartbeat": heartbeat,
-    "UpsertBucket": upsert_bucket, "RunResumeStatus": run_resume_status, "CreateRunFiles": create_run_files,
-    "Run": get_run, "RunState": get_run, "QueryRunInfo": get_run, "RunSampledHistory": get_run,
-    "SampledHistoryPage": get_run, "RunHistoryKeys": get_run, "RunFullHistory": get_run, "HistoryPage": get_run,
+    "UpsertSweep": upsert_sweep,
+    "UpsertSweepState": upsert_sweep,
+    "GetSweep": get_sweep,
+    "GetSweepLegacy": get_sweep,
+    "GetSweepState": get_sweep,
+    "SweepWithRuns": get_sweep,
+    "SweepConfig": get_sweep,
+    "GetSweeps": get_sweeps,
+    "CreateAgent": create_agent,
+    "Heartbeat": heartbeat,
+    "UpsertBucket": upsert_bucket,
+    "RunResumeStatus": run_resume_status,
+    "CreateRunFiles": create_run_files,
+    "Run": get_run,
+    "RunState": get_run,
+    "QueryRunInfo": get_run,
+    "RunSampledHistory": get_run,
+    "SampledHistoryPage": get_run,
+    "RunHistoryKeys": get_run,
+    "RunFullHistory": get_run,
+    "HistoryPage": get_run,
     "RunParquetHistory": get_run,
-    "Runs": get_runs, "StopRun": stop_run, **artifacts.OPERATIONS,
+    "Runs": get_runs,
+    "StopRun": stop_run,
+    **artifacts.OPERATIONS,
 }
 
 
@@ -211,11 +243,23 @@ def _iso(seconds: float) -> str:
 
 def _sweep_node(sweep: Sweep, with_runs: bool = False) -> dict[str, Any]:
     node = {
-        "__typename": "Sweep", "id": sweep.storage_id, "name": sweep.name, "displayName": sweep.display_name,
-        "method": sweep.definition["method"], "state": sweep.state, "description": sweep.description,
-        "bestLoss": None, "config": sweep.text, "createdAt": _iso(sweep.created), "updatedAt": _iso(sweep.created),
-        "heartbeatAt": None, "earlyStopJobRunning": False, "controller": None, "scheduler": None,
-        "controllerRunName": None, "runCount": len(sweep.runs),
+        "__typename": "Sweep",
+        "id": sweep.storage_id,
+        "name": sweep.name,
+        "displayName": sweep.display_name,
+        "method": sweep.definition["method"],
+        "state": sweep.state,
+        "description": sweep.description,
+        "bestLoss": None,
+        "config": sweep.text,
+        "createdAt": _iso(sweep.created),
+        "updatedAt": _iso(sweep.created),
+        "heartbeatAt": None,
+        "earlyStopJobRunning": False,
+        "controller": None,
+        "scheduler": None,
+        "controllerRunName": None,
+        "runCount": len(sweep.runs),
         "runCountExpected": None if sweep.points is None else len(sweep.points),
         "project": {"id": sweep.project, "name": sweep.project, "entity": {"id": "entity-1", "name": sweep.entity}},
     }
@@ -228,17 +272,38 @@ def _run_node(run: Run) -> dict[str, Any]:
     steps = [row.get("_step", 0) for row in run.history()[-1:]]
     attributes = run.attributes
     return {
-        "id": run.storage_id, "name": run.name, "displayName": run.title,
-        "tags": attributes.get("tags") or [], "sweepName": run.sweep, "state": run.state, "config": run.config,
-        "group": attributes.get("groupName"), "jobType": attributes.get("jobType"), "commit": attributes.get("commit"),
-        "description": attributes.get("description"), "notes": attributes.get("notes"), "readOnly": False,
-        "createdAt": _iso(run.created), "heartbeatAt": _iso(run.heartbeat), "systemMetrics": "{}",
-        "summaryMetrics": run.summary, "user": USER, "projectId": "1", "exitcode": run.exit_code,
+        "id": run.storage_id,
+        "name": run.name,
+        "displayName": run.title,
+        "tags": attributes.get("tags") or [],
+        "sweepName": run.sweep,
+        "state": run.state,
+        "config": run.config,
+        "group": attributes.get("groupName"),
+        "jobType": attributes.get("jobType"),
+        "commit": attributes.get("commit"),
+        "description": attributes.get("description"),
+        "notes": attributes.get("notes"),
+        "readOnly": False,
+        "createdAt": _iso(run.created),
+        "heartbeatAt": _iso(run.heartbeat),
+        "systemMetrics": "{}",
+        "summaryMetrics": run.summary,
+        "user": USER,
+        "projectId": "1",
+        "exitcode": run.exit_code,
         "historyKeys": {"sets": [], "keys": {}, "lastStep": steps[0] if steps else -1},
-        "historyLineCount": len(run.rows), "eventsLineCount": len(run.events), "logLineCount": len(run.output),
-        "historyTail": json.dumps(run.rows[-1:]), "eventsTail": json.dumps(run.events[-1:]),
-        "wandbConfig": json.dumps({"t": {}}), "shouldStop": run.stop_requested, "stopped": run.stop_requested,
-        "failed": run.state == "failed", "running": run.state in LIVE, "sampledHistory": [],
+        "historyLineCount": len(run.rows),
+        "eventsLineCount": len(run.events),
+        "logLineCount": len(run.output),
+        "historyTail": json.dumps(run.rows[-1:]),
+        "eventsTail": json.dumps(run.events[-1:]),
+        "wandbConfig": json.dumps({"t": {}}),
+        "shouldStop": run.stop_requested,
+        "stopped": run.stop_requested,
+        "failed": run.state == "failed",
+        "running": run.state in LIVE,
+        "sampledHistory": [],
         "project": {"id": run.project, "name": run.project, "entity": {"id": "entity-1", "name": run.entity}},
     }
 
@@ -261,8 +326,13 @@ def _page(nodes: list[dict[str, Any]], variables: Variables) -> dict[str, Any]:
 
 def _matches(run: Run, filters: dict[str, Any]) -> bool:
     """The part of the filter language (MongoDB's) that the tests use: equality, $in, $and, $or."""
-    known = {"sweep": run.sweep, "state": run.state, "name": run.name, "group": run.attributes.get("groupName"),
-             "displayName": run.title}
+    known = {
+        "sweep": run.sweep,
+        "state": run.state,
+        "name": run.name,
+        "group": run.attributes.get("groupName"),
+        "displayName": run.title,
+    }
     for key, wanted in filters.items():
         if key in ("$and", "$or"):
             combine: Callable[[Iterable[bool]], bool] = all if key == "$and" else any

@@ -42,8 +42,7 @@ class Record:
 
     def requests(self, operation: str | None = None, run: str | None = None) -> list[Request]:
         with self._lock:
-            return [r for r in self._requests
-                    if operation in (None, r.operation) and run in (None, r.run)]
+            return [r for r in self._requests if operation in (None, r.operation) and run in (None, r.run)]
 
     def as_json(self, operation: str | None = None, run: str | None = None) -> list[dict[str, Any]]:
         return [asdict(r) for r in self.requests(operation, run)]
@@ -52,5 +51,8 @@ class Record:
         """Operations whose path or body held `secret`: for tests that something never leaves the machine."""
         needle = secret.encode()
         with self._lock:
-            return [r.operation for r, raw in zip(self._requests, self._raw, strict=True)
-                    if needle in raw or secret in r.path]
+            return [
+                r.operation
+                for r, raw in zip(self._requests, self._raw, strict=True)
+                if needle in raw or secret in r.path
+            ]

@@ -33,8 +33,9 @@ _STORAGE = re.compile(r"^/storage/([^/]+)/([^/]+)/([^/]+)/(.+)$")
 class WandbServer:
     """A server on a free loopback port, in threads of this process. `url`, `key`, `control`, `state`, `record`."""
 
-    def __init__(self, port: int = 0, *, keys: tuple[str, ...] = (KEY,), seed: int = 0,
-                 crash_after: float = 300.0) -> None:
+    def __init__(
+        self, port: int = 0, *, keys: tuple[str, ...] = (KEY,), seed: int = 0, crash_after: float = 300.0
+    ) -> None:
         self.keys = keys
         self.state = State(seed, crash_after)
         self.faults = FaultPlan()
@@ -86,8 +87,12 @@ def client_env(url: str, key: str, folder: Path, **more: str) -> dict[str, str]:
     for name in ("HOME", "WANDB_DIR", "WANDB_CONFIG_DIR", "WANDB_CACHE_DIR", "WANDB_DATA_DIR"):
         env[name] = str(folder / name.lower())
         Path(env[name]).mkdir(parents=True, exist_ok=True)
-    env |= {"NETRC": str(folder / "netrc"), "WANDB_BASE_URL": url, "WANDB_API_KEY": key,
-            "WANDB_ERROR_REPORTING": "false"}
+    env |= {
+        "NETRC": str(folder / "netrc"),
+        "WANDB_BASE_URL": url,
+        "WANDB_API_KEY": key,
+        "WANDB_ERROR_REPORTING": "false",
+    }
     return env | more
 
 

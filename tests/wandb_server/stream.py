@@ -36,4 +36,4 @@ def _place(lines: list[str], offset: int, content: list[str]) -> None:
     if offset > len(lines):
         # Keep the place: a test that counts rows must see what is missing.
         lines.extend([json.dumps({"_missing": True})] * (offset - len(lines)))
-    lines[offset:offset + len(content)] = content
+    lines[offset : offset + len(content)] = content

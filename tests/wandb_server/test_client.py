@@ -30,8 +30,14 @@ def make(**parameters):
 @contextmanager
 def client(server: WandbServer, folder: Path, script: str) -> Iterator[subprocess.Popen[str]]:
     """A process that runs `script`; killed at the end of the block if it has not ended by itself."""
-    process = subprocess.Popen([sys.executable, "-c", PRELUDE + script], env=server.env(folder), cwd=folder, text=True,
-                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    process = subprocess.Popen(
+        [sys.executable, "-c", PRELUDE + script],
+        env=server.env(folder),
+        cwd=folder,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
     try:
         yield process
     finally:
@@ -79,8 +85,13 @@ for run in result.runs:
         assert "login True" in said
         assert "sweep FINISHED 6 6 4" in said
         assert [line for line in said.splitlines() if line.startswith("run ")] == [
-            "run finished 0.5 1 1 0 1 2", "run finished 0.5 2 1 0 1 2", "run failed 0.5 3 1 0 1 2",
-            "run finished 2 1 4 0 1 2", "run finished 2 2 4 0 1 2", "run failed 2 3 4 0 1 2"]
+            "run finished 0.5 1 1 0 1 2",
+            "run finished 0.5 2 1 0 1 2",
+            "run failed 0.5 3 1 0 1 2",
+            "run finished 2 1 4 0 1 2",
+            "run finished 2 2 4 0 1 2",
+            "run failed 2 3 4 0 1 2",
+        ]
         assert {run["exit_code"] for run in server.control.snapshot()["runs"].values()} == {0, 4}
         files = {name for run in server.control.snapshot()["runs"].values() for name in run["files"]}
         assert {"config.yaml", "wandb-summary.json", "wandb-metadata.json"} <= files

@@ -52,9 +52,16 @@ def test_random_draws_stay_in_range_and_repeat_with_the_seed() -> None:
     assert draws == [engine.sample(parameters, again) for _ in range(50)]
 
 
-@pytest.mark.parametrize(("line", "strict", "stops"), [
-    ([0.9], True, False), ([0.9, 0.9], True, True), ([0.2, 0.9], True, True), ([0.2, 0.9], False, False),
-    ([0.9, 0.2], True, False)])
+@pytest.mark.parametrize(
+    ("line", "strict", "stops"),
+    [
+        ([0.9], True, False),
+        ([0.9, 0.9], True, True),
+        ([0.2, 0.9], True, True),
+        ([0.2, 0.9], False, False),
+        ([0.9, 0.2], True, False),
+    ],
+)
 def test_hyperband_compares_at_the_bands(line: list[float], strict: bool, stops: bool) -> None:
     early = {"type": "hyperband", "min_iter": 2, "eta": 2, "strict": strict}
     others = [[0.5, 0.3], [0.6, 0.4], [0.1]]
@@ -90,24 +97,38 @@ def test_a_misspelt_fault_is_refused(text: str) -> None:
 
 def start(server: WandbServer) -> tuple[str, str]:
     """A grid sweep and an agent on it, made over HTTP."""
-    made = post(server.url, "/graphql", {
-        "query": "mutation UpsertSweep { }", "variables": {"config": json.dumps(GRID), "projectName": "p"}})
+    made = post(
+        server.url,
+        "/graphql",
+        {"query": "mutation UpsertSweep { }", "variables": {"config": json.dumps(GRID), "projectName": "p"}},
+    )
     sweep = made["data"]["upsertSweep"]["sweep"]["name"]
-    made = post(server.url, "/graphql", {
-        "query": "mutation CreateAgent { }", "variables": {"host": "h", "projectName": "p", "sweep": sweep}})
+    made = post(
+        server.url,
+        "/graphql",
+        {"query": "mutation CreateAgent { }", "variables": {"host": "h", "projectName": "p", "sweep": sweep}},
+    )
     return sweep, made["data"]["createAgent"]["agent"]["id"]
 
 
 def beat(server: WandbServer, agent: str, *live: str) -> list[dict[str, Any]]:
-    answer = post(server.url, "/graphql", {
-        "query": "mutation Heartbeat { }",
-        "variables": {"id": agent, "runState": json.dumps(dict.fromkeys(live, True))}})
+    answer = post(
+        server.url,
+        "/graphql",
+        {
+            "query": "mutation Heartbeat { }",
+            "variables": {"id": agent, "runState": json.dumps(dict.fromkeys(live, True))},
+        },
+    )
     return json.loads(answer["data"]["agentHeartbeat"]["commands"])  # type: ignore[no-any-return]
 
 
 def finish(server: WandbServer, run: str, exit_code: int = 0, **more: Any) -> None:
-    post(server.url, "/graphql", {"query": "mutation UpsertBucket { }",
-                                  "variables": {"name": run, "project": "p", "host": "h"}})
+    post(
+        server.url,
+        "/graphql",
+        {"query": "mutation UpsertBucket { }", "variables": {"name": run, "project": "p", "host": "h"}},
+    )
     message = {"complete": True, "exitcode": exit_code, **more}
     post(server.url, f"/files/tester/p/{run}/file_stream", message)
 

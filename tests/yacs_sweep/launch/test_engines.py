@@ -1,0 +1,179 @@
+"""Engines without a cluster: what is refused, and the words of the commands."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.sweeping import GRID, ROOT, environment, sweep, write_sweep
+from yacs_sweep.base.errors import ConfigError, SweepError
+from yacs_sweep.launch import follow as follow_module
+from yacs_sweep.launch.engines import engine_settings, launcher_words, problems, shares
+from yacs_sweep.launch.engines.ray import Ray
+from yacs_sweep.launch.engines.slurm import Slurm, _command
+from yacs_sweep.launch.follow import Follower
+from yacs_sweep.launch.options import parse
+from yacs_sweep.launch.workers.sweep_state import Outcome
+from yacs_sweep.records.folder import SweepPaths, TrialRecord
+from yacs_sweep.records.summary import Summary
+
+
+def test_settings_are_keys_and_values() -> None:
+    assert engine_settings(["gres=gpu:a100:4", "exclusive", "comment=a=b"]) == {
+        "gres": "gpu:a100:4",
+        "exclusive": "",
+        "comment": "a=b",
+    }
+    with pytest.raises(ConfigError, match="--gres=gpu"):
+        engine_settings(["--gres=gpu"])
+
+
+def test_a_missing_engine_is_said_before_anything_is_created(tmp_path: Path) -> None:
+    spec = write_sweep(tmp_path, GRID)
+    ran = sweep(tmp_path, "--sweep-config", spec, "--engine", "slurm", env={"PATH": "/nowhere", "HOME": str(tmp_path)})
+    assert ran.code == 2
+    assert "sbatch" in ran.err and len(ran.err.splitlines()) == 1
+    assert not ran.sweeps
+
+
+# What Slurm's client says of a question, and of a job.
+SBATCH = """#!/bin/sh
+case "$*" in *--test-only*) {question};; *) {job};; esac
+"""
+
+
+def fake_slurm(folder: Path, question: str, job: str = "echo 7") -> str:
+    """A folder of Slurm's commands for PATH."""
+    for name in ("sbatch", "squeue", "scancel", "scontrol"):
+        program = folder / "bin" / name
+        program.parent.mkdir(exist_ok=True)
+        program.write_text(SBATCH.format(question=question, job=job))
+        program.chmod(0o755)
+    return f"{folder / 'bin'}:{os.environ['PATH']}"
+
+
+def test_a_cluster_that_does_not_answer_leaves_no_sweep(tmp_path: Path) -> None:
+    path = fake_slurm(tmp_path, "echo 'sbatch: error: Unable to contact slurm controller' >&2; exit 1")
+    words = ("--sweep-config", write_sweep(tmp_path, GRID), "--engine", "slurm", "--controller", "local")
+    ran = sweep(tmp_path, *words, env=environment(tmp_path, PATH=path))
+    assert ran.code == 2 and not ran.sweeps
+    (line,) = ran.err.splitlines()
+    assert line == "error: --engine slurm: sbatch would not take it: sbatch: error: Unable to contact slurm controller"
+
+
+def test_a_job_that_has_to_wait_for_its_nodes_is_submitted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    down = "echo 'allocation failure: Requested node configuration is not available' >&2; exit 1"
+    monkeypatch.setenv("PATH", fake_slurm(tmp_path, down))
+    engine = Slurm({}, 15.0)
+    engine.ask(2)
+    assert "Slurm job 7 (1 tasks" in engine.submit([["true"]], {}, SweepPaths(tmp_path, "abc"))
+    monkeypatch.setenv("PATH", fake_slurm(tmp_path, down, "echo 'invalid partition' >&2; exit 1"))
+    with pytest.raises(SweepError, match="sbatch: invalid partition"):
+        engine.submit([["true"]], {}, SweepPaths(tmp_path, "abc"))
+
+
+def test_a_missing_ray_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(ConfigError, match=r"yacs-sweep\[ray\]"):
+        Ray({}, 15.0)
+
+
+def test_a_missing_slurm_names_its_commands(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(ConfigError, match="sbatch"):
+        Slurm({}, 15.0)
+
+
+def test_several_machines_need_a_database() -> None:
+    options = parse(["--engine", "slurm", "--agents", "4"])
+    assert "postgresql" in problems(options, "local", None)[0]
+    assert problems(options, "local", "postgresql://host/x") == []
+    assert problems(options, "wandb", None) == []
+    assert problems(parse(["--engine", "slurm"]), "local", None) == []
+    assert "--engine" in problems(parse(["--agents", "4"]), "local", None)[0]
+
+
+def test_the_engines_launchers_are_told_what_this_one_was() -> None:
+    defaults = parse([])
+    words = ["--engine", "ray", "--count", "9", "--timeout", "60", "--no-preload", "--config_file", "c.yml", "A.B", "1"]
+    command = launcher_words(parse(words), defaults, SweepPaths(Path("/r"), "abc"))
+    assert command[0] == sys.executable
+    assert command[2:] == [
+        *("--sweep_id", "abc", "--results_dir", "/r", "--config-file", "c.yml"),
+        *("--no-preload", "--timeout", "60.0"),
+    ]
+    parse(command[2:])
+
+
+def test_a_count_is_divided_among_launchers_that_do_not_see_each_other() -> None:
+    assert shares(10, 4) == [3, 3, 2, 2]
+    assert shares(2, 3) == [1, 1, 0]
+
+
+def test_tasks_of_different_words_know_their_own() -> None:
+    assert _command([["a", "b c"], ["a", "b c"]]) == "a 'b c'"
+    assert "1) set -- a 2;;" in _command([["a", "1"], ["a", "2"]])
+
+
+def test_a_launch_without_a_database_does_not_import_sqlalchemy() -> None:
+    code = "import sys, yacs_sweep.launch.run, yacs_sweep.launch.plan.new; sys.exit('sqlalchemy' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+
+
+class Fake:
+    """An engine whose agents do nothing; it answers what it is told to."""
+
+    def __init__(self, *answers: int | Exception) -> None:
+        self.answers, self.cancelled = list(answers), 0
+
+    def submit(self, commands: object, environment: object, paths: object) -> str:
+        return "fake"
+
+    def alive(self) -> int:
+        answer = self.answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def cancel(self) -> None:
+        self.cancelled += 1
+
+
+def follow(tmp_path: Path, engine: Fake, monkeypatch: pytest.MonkeyPatch, *states: str) -> tuple[Outcome, list[str]]:
+    """Follows a sweep of two trials whose folder has trials of these states."""
+    for name in ("PERIOD", "ASK"):
+        monkeypatch.setattr(follow_module, name, 0.0)
+    paths = SweepPaths(tmp_path, "abc")
+    for number, state in enumerate(states):
+        trial = paths.trial(f"trial-000{number}")
+        trial.dir.mkdir(parents=True)
+        TrialRecord(f"abc-{number}", trial.dir.name, number, {"x": number}, state, value=1.0).save(trial)
+    paths.dir.mkdir(parents=True, exist_ok=True)
+    summary = Summary(paths, name="s", controller="local", method="random", metric="m", goal="minimize")
+    summary.records.clear()  # nothing was there when the sweep was handed over
+    said: list[str] = []
+    follower = Follower(
+        engine, summary, target=2, grace=1.0, on_trial=lambda record: said.append(record.state), say=said.append
+    )
+    return follower.run(), said
+
+
+def test_trials_elsewhere_are_shown_and_agents_that_are_not_needed_cancelled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = Fake(3, 1, 0)
+    outcome, said = follow(tmp_path, engine, monkeypatch, "finished", "failed")
+    assert outcome.message is None and engine.cancelled == 1
+    assert said == ["running", "finished", "running", "failed"]
+
+
+def test_agents_that_end_too_early_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = Fake(2, SweepError("squeue: timed out"), 1, 0)  # an engine may be deaf for a while
+    outcome, said = follow(tmp_path, engine, monkeypatch, "finished", "killed")
+    assert outcome.message is not None and "before the sweep" in outcome.message
+    assert engine.cancelled == 0
+    assert any("squeue: timed out" in line for line in said)

@@ -1,0 +1,158 @@
+"""`--notify`: a command or a URL is told how a launch has ended; a real server on loopback listens."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.sweeping import GRID, start, sweep, write_sweep
+from yacs_sweep.launch import notify
+
+OFFLINE = ("--wandb-mode", "disabled", "--controller", "local")
+TOLD: dict[str, Any] = {
+    "text": "sweep ended, all trials ended well. lr (abc): 2 finished; best val/mAP 40 (trial-0001)",
+    "exit_status": 0,
+    "error": None,
+    "sweeps": [{"sweep_id": "abc", "name": "lr\0", "dir": "/d", "best": {"name": "trial-0001", "value": 40.0}}],
+}
+
+
+class Server(ThreadingHTTPServer):
+    status, pause = 200, 0.0
+    bodies: list[Any]
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Server
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.bodies.append((self.path, self.headers["Content-Type"], json.loads(body)))
+        time.sleep(self.server.pause)
+        self.send_response(self.server.status)
+        self.end_headers()
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with Server(("127.0.0.1", 0), Handler) as listening:
+        listening.bodies = []
+        threading.Thread(target=listening.serve_forever, daemon=True).start()
+        yield listening
+        listening.shutdown()
+
+
+def url(server: Server) -> str:
+    return f"http://127.0.0.1:{server.server_address[1]}/hook/secret?x=1"
+
+
+def test_a_url_is_posted_to_when_the_sweep_has_ended(tmp_path: Path, server: Server) -> None:
+    spec = write_sweep(tmp_path, {**GRID, "name": "lr"})
+    ran = sweep(tmp_path, "--sweep-config", spec, *OFFLINE, "--notify", url(server))
+    assert ran.code == 0, ran.err
+    ((path, kind, body),) = server.bodies
+    assert (path, kind) == ("/hook/secret?x=1", "application/json; charset=utf-8")
+    assert body["exit_status"] == 0 and body["error"] is None
+    (told,) = body["sweeps"]
+    assert told["counts"] == {"finished": 3} and told["best"]["value"] == 80.0
+    assert body["text"].startswith(
+        f"sweep ended, all trials ended well. lr ({told['sweep_id']}): 3 finished; best val/mAP 80 ("
+    )
+    assert "warning" not in ran.out
+
+
+def test_a_command_is_told_of_failure_in_words_environment_and_on_stdin(tmp_path: Path) -> None:
+    code = "print(json.dumps([sys.argv[1:], dict(os.environ), json.load(sys.stdin)]), file=open('told', 'w'))"
+    (tmp_path / "tell.py").write_text(f"import json, os, sys\n{code}")
+    spec = write_sweep(tmp_path, {**GRID, "name": "lr"})
+    target = f"{sys.executable} tell.py 'two words' {{message}}"
+    ran = sweep(tmp_path, "--sweep-config", spec, *OFFLINE, "--notify", target, "TOY.MODE", "exit3")
+    assert ran.code == 1
+    words, env, body = json.loads((tmp_path / "told").read_text())
+    assert words == ["two words", body["text"]]
+    assert (
+        body["exit_status"] == 1 and body["sweeps"][0]["counts"] == {"failed": 3} and body["sweeps"][0]["best"] is None
+    )
+    assert body["text"].startswith("sweep ended, not every trial ended well. lr (") and body["text"].endswith(
+        "): 3 failed"
+    )
+    assert (env["SWEEP_EXIT_STATUS"], env["SWEEP_NAME"], env["SWEEP_BEST_TRIAL"]) == ("1", "lr", "")
+    assert env["SWEEP_ID"] == body["sweeps"][0]["sweep_id"] and env["SWEEP_DIR"] == str(ran.dir)
+
+
+def test_an_interrupted_sweep_is_told_of(tmp_path: Path, server: Server) -> None:
+    spec = write_sweep(tmp_path, GRID)
+    words = ("--notify", url(server), "--grace", "0", "TOY.MODE", "deaf")
+    launcher = start(tmp_path, "--sweep-config", spec, *OFFLINE, *words)
+    assert launcher.stdout is not None
+    assert any(line == "deaf\n" for line in launcher.stdout)
+    launcher.send_signal(signal.SIGTERM)
+    rest, _ = launcher.communicate(timeout=60)
+    assert launcher.returncode == 130, rest
+    ((_, _, body),) = server.bodies
+    assert body["exit_status"] == 130 and body["sweeps"][0]["counts"] == {"killed": 1}
+    assert "interrupted" in body["text"]
+
+
+def test_an_error_that_ends_the_launch_is_told_of(server: Server) -> None:
+    said: list[str] = []
+    with pytest.raises(RuntimeError), notify.at_end(url(server), said.append):
+        raise RuntimeError("cannot write results")
+    with pytest.raises(KeyboardInterrupt), notify.at_end(url(server), said.append):
+        raise KeyboardInterrupt
+    first, second = (body for _, _, body in server.bodies)
+    assert (first["exit_status"], first["error"]) == (1, "cannot write results")
+    assert (second["exit_status"], second["error"]) == (130, None)
+    assert not said
+
+
+def test_what_goes_wrong_is_a_warning_that_keeps_the_secret(server: Server, tmp_path: Path) -> None:
+    server.status = 403
+    assert notify.tell(url(server), TOLD) == "--notify 127.0.0.1: HTTP 403 Forbidden"
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        told = notify.tell(f"http://127.0.0.1:{closed.getsockname()[1]}/secret", TOLD)
+    assert told is not None and "refused" in told and "secret" not in told
+    assert notify.tell("false", TOLD) == "--notify false: exit code 1"
+    assert notify.tell("sh -c 'echo no bus >&2; exit 3'", TOLD) == "--notify sh: exit code 3: no bus"
+    assert notify.tell(str(tmp_path / "gone"), TOLD) is not None
+    assert notify.tell("true", TOLD) is None
+
+
+def test_it_takes_no_longer_than_its_bound(server: Server) -> None:
+    server.pause = 3.0
+    for target in (url(server), "sh -c 'sleep 1000 & sleep 1000'"):
+        began = time.monotonic()
+        told = notify.tell(target, TOLD, wait=0.5)
+        assert (told is not None and "within 0.5 s" in told) or "timed out" in str(told)
+        assert time.monotonic() - began < 2.5
+
+
+@pytest.mark.parametrize(
+    ("target", "text"),
+    [
+        ("", "names no command and no URL"),
+        ("notify-send 'x", "No closing quotation; quote it as in a shell"),
+        ("no-such-command-here x", "there is no command no-such-command-here here"),
+        ("https://", "that is no URL one can post to"),
+        ("http://host:99999/x", "that is no URL one can post to"),
+        ("ftp://host/x", "only http:// and https:// are posted to"),
+    ],
+)
+def test_a_mistake_is_told_before_anything_is_created(tmp_path: Path, target: str, text: str) -> None:
+    ran = sweep(tmp_path, "--sweep-config", write_sweep(tmp_path, GRID), *OFFLINE, "--notify", target)
+    assert ran.code == 2 and not ran.sweeps
+    assert text in ran.err and len(ran.err.splitlines()) == 1

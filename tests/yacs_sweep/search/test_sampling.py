@@ -1,0 +1,378 @@
+"""What bayes search asks, what it counts, and that its points are new, allowed and reproducible."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from optuna.trial import TrialState
+
+from yacs_sweep.records.alive import OwnLock
+from yacs_sweep.records.folder import SweepPaths, TrialRecord
+from yacs_sweep.search import sampling
+from yacs_sweep.search.local import LocalController
+from yacs_sweep.search.local_hooks import LocalHooks
+from yacs_sweep.search.sampling import Measured, budget, counted_value, use_gp
+from yacs_sweep.search.warm_start import Observation, WarmStart
+from yacs_sweep.spec.read_sweep import sweep_from_dict
+
+PARAMETERS: dict[str, Any] = {
+    "lr": {"distribution": "log_uniform_values", "min": 1e-5, "max": 1e-1},
+    "margin": {"min": 0.0, "max": 1.0},
+    "optimizer": {"values": ["sgd", "adam"]},
+}
+
+
+IMPUTES = ("worst", "best", "latest")
+
+
+@pytest.fixture
+def rule() -> None:
+    """Asks that the GP is used where it can be."""
+
+
+@pytest.fixture(autouse=True)
+def _without_gp(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """TPE, which takes milliseconds; tests that ask for `rule` let the rule choose."""
+    if "rule" not in request.fixturenames:
+        monkeypatch.setattr(sampling.Chooser, "_ask_gp", lambda *arguments: None)
+
+
+def controller(folder: Path, method: str = "bayes", seed: int = 1, agent: str = "a", **top: Any) -> LocalController:
+    body = {"method": method, "metric": {"name": "v", "goal": "minimize"}, "parameters": PARAMETERS, **top}
+    paths = SweepPaths(folder, "s")
+    paths.agents.mkdir(parents=True, exist_ok=True)
+    return LocalController(paths, sweep_from_dict(body), agent=agent, seed=seed)
+
+
+@pytest.fixture
+def agent(tmp_path: Path) -> Iterator[str]:
+    """An agent that lives: the end of a sweep hands the trials of dead ones out again."""
+    lock = OwnLock(SweepPaths(tmp_path, "s").agents, 0, "token")
+    yield lock.name
+    lock.release()
+
+
+def step(sweep: LocalController, value: Callable[[dict[str, Any]], tuple[str, float | None]]) -> dict[str, Any]:
+    """One trial; returns its parameters."""
+    asked = sweep.ask()
+    assert asked is not None
+    trial, assignment = asked
+    params = dict(assignment.params)
+    state, number = value(params)
+    record = TrialRecord(assignment.id, assignment.name, assignment.number, params, state, value=number)
+    sweep.tell(trial, record)
+    return params
+
+
+def near_03(params: dict[str, Any]) -> tuple[str, float | None]:
+    return "finished", (params["margin"] - 0.3) ** 2
+
+
+# -- the rule ---------------------------------------------------------------------------------------------------------
+
+
+def test_budget_is_a_second_or_a_twentieth_of_the_median_trial() -> None:
+    assert [budget(seconds) for seconds in (0.0, 19.0, 79.9, 80.0, 600.0, 3600.0)] == [1, 1, 1, 4, 16, 16]
+    assert all(budget(seconds) <= max(1.0, 0.05 * seconds) for seconds in range(0, 5000, 7))
+
+
+def test_gp_is_asked_while_it_is_affordable() -> None:
+    about = {"dimensions": 7, "plain": True}
+    assert use_gp(observations=60, median_trial=0.0, **about)
+    assert not use_gp(observations=300, median_trial=0.0, **about)
+    assert use_gp(observations=300, median_trial=600.0, **about)
+    assert not use_gp(observations=20, dimensions=7, plain=False, median_trial=600.0)
+    assert not use_gp(observations=20, dimensions=sampling.GP_DIMENSIONS + 1, plain=True, median_trial=600.0)
+    slow = [Measured(50, 1.5), Measured(51, 1.4)]
+    assert not use_gp(observations=52, median_trial=0.0, measured=slow, **about)
+    assert use_gp(observations=52, median_trial=0.0, measured=[Measured(50, 9.0), Measured(51, 0.4)], **about)
+    assert use_gp(observations=52, median_trial=100.0, measured=slow, **about)  # the budget is 4 s
+
+
+@pytest.mark.parametrize(("goal", "worst", "median"), [("minimize", 9.0, 3.0), ("maximize", 1.0, 3.0)])
+def test_trials_without_a_result_never_count_as_good(goal: str, worst: float, median: float) -> None:
+    finished = [1.0, 3.0, 9.0]
+    best = 1.0 if goal == "minimize" else 9.0
+    about = {"finished": finished, "goal": goal}
+    assert counted_value(stopped=False, own=None, **about) == worst
+    assert counted_value(stopped=False, own=best, **about) == worst
+    # As its author asked, of the values it logged.
+    logged = [2.0, 8.0, 5.0]
+    imputed = {how: counted_value(stopped=False, own=None, impute=how, logged=logged, **about) for how in IMPUTES}
+    assert imputed == {"worst": worst, "best": 2.0 if goal == "minimize" else 8.0, "latest": 5.0}
+    assert {counted_value(stopped=False, own=None, impute=how, **about) for how in IMPUTES} == {worst}
+    assert counted_value(stopped=True, own=best, **about) == median
+    assert counted_value(stopped=True, own=worst, **about) == worst
+    assert counted_value(stopped=True, own=None, **about) == worst
+
+
+# -- what the samplers are shown --------------------------------------------------------------------------------------
+
+
+def test_failed_and_stopped_trials_are_shown_with_bad_values_and_lost_ones_not_at_all(tmp_path: Path) -> None:
+    sweep = controller(tmp_path)
+    ends: list[tuple[str, float | None]] = [
+        *[("finished", float(value)) for value in (1, 2, 3)],
+        ("failed", 0.1),
+        ("stopped", None),
+        ("lost", None),
+        ("killed", 0.0),
+        ("finished", float("nan")),
+    ]
+    for end in ends:
+        step(sweep, lambda params, end=end: end)
+    trials = sweep.study.get_trials(deepcopy=False)
+    assert sweep.chooser._look(trials) == 3
+    shown = {trial.number: trial.value for trial in sweep.chooser._view.shown}
+    assert shown == {0: 1.0, 1: 2.0, 2: 3.0, 3: 3.0, 4: 3.0, 7: 3.0}
+    assert {trial.state for trial in sweep.chooser._view.shown} == {TrialState.COMPLETE}
+    assert trials[3].state == TrialState.FAIL  # the storage keeps the truth
+
+
+def test_a_stopped_trial_counts_with_its_own_value_whatever_rule_stopped_it(tmp_path: Path) -> None:
+    sweep = controller(tmp_path, early_terminate={"type": "patience", "patience": 1})
+    for end in [*[("finished", float(value)) for value in (1, 2, 9)], ("stopped", 4.0), ("stopped", 0.5)]:
+        step(sweep, lambda params, end=end: end)
+    sweep.chooser._look(sweep.study.get_trials(deepcopy=False))
+    assert [trial.value for trial in sweep.chooser._view.shown] == [1.0, 2.0, 9.0, 4.0, 2.0]
+
+
+@pytest.mark.parametrize(
+    ("how", "shown"), [(None, None), ("false", None), ("best", 2.0), ("latest", 5.0), ("worst", 9.0)]
+)
+def test_running_trials_are_imputed_where_the_file_asks_for_it(
+    tmp_path: Path, how: str | None, shown: float | None
+) -> None:
+    more = {} if how is None else {"impute_while_running": how}
+    sweep = controller(tmp_path, metric={"name": "v", "goal": "minimize", **more})
+    for value in (1.0, 9.0):
+        step(sweep, lambda params, value=value: ("finished", value))
+    running, silent = sweep.ask(), sweep.ask()
+    assert running is not None and silent is not None
+    hooks = LocalHooks(sweep, running[0])
+    for place, value in enumerate((8.0, 2.0, float("nan"), 5.0)):
+        hooks.log({"v": value}, place)
+    sweep.chooser._look(sweep.study.get_trials(deepcopy=False))
+    seen = {trial.number: (trial.state, trial.value) for trial in sweep.chooser._view.shown}
+    assert seen[2] == ((TrialState.RUNNING, None) if shown is None else (TrialState.COMPLETE, shown))
+    assert seen[3] == (TrialState.RUNNING, None)  # it has logged nothing
+    assert sweep.study.get_trials(deepcopy=False)[2].state == TrialState.RUNNING  # the storage keeps the truth
+
+
+def test_a_failed_trial_counts_with_what_it_logged_where_the_file_asks_for_it(tmp_path: Path) -> None:
+    sweep = controller(tmp_path, metric={"name": "v", "goal": "minimize", "impute": "best"})
+    for value in (3.0, 9.0):
+        step(sweep, lambda params, value=value: ("finished", value))
+    asked = sweep.ask()
+    assert asked is not None
+    hooks = LocalHooks(sweep, asked[0])
+    for place, value in enumerate((8.0, 2.0, 5.0)):
+        hooks.log({"v": value}, place)
+    record = TrialRecord(asked[1].id, asked[1].name, 2, dict(asked[1].params), "failed", value=5.0)
+    sweep.tell(asked[0], record)
+    sweep.chooser._look(sweep.study.get_trials(deepcopy=False))
+    assert [trial.value for trial in sweep.chooser._view.shown] == [3.0, 9.0, 2.0]
+
+
+def test_many_bad_trials_do_not_make_some_of_them_good(tmp_path: Path) -> None:
+    sweep = controller(tmp_path)
+    for number in range(40):
+        step(sweep, lambda params, number=number: ("finished", 1.0) if number == 0 else ("failed", None))
+    sweep.chooser._look(sweep.study.get_trials(deepcopy=False))
+    # TPE takes the best tenth, rounded up: of ten shown trials that is the finished one.
+    assert len(sweep.chooser._view.shown) == 10
+
+
+def test_search_avoids_a_region_where_trials_fail(tmp_path: Path) -> None:
+    sweep = controller(tmp_path)
+
+    def fails(params: dict[str, Any]) -> tuple[str, float | None]:
+        return ("failed", None) if params["optimizer"] == "sgd" else near_03(params)
+
+    points = [step(sweep, fails)["optimizer"] for _ in range(40)]
+    assert points[:10].count("sgd") >= 3
+    assert points[10:].count("sgd") <= 8
+
+
+# -- points ---------------------------------------------------------------------------------------------------------
+
+
+def test_one_worker_is_reproducible_also_when_it_is_resumed(tmp_path: Path) -> None:
+    whole = controller(tmp_path / "a")
+    expected = [step(whole, near_03) for _ in range(16)]
+    for start, end in ((0, 12), (12, 16)):
+        part = controller(tmp_path / "b")
+        assert [step(part, near_03) for _ in range(start, end)] == expected[start:end]
+    other = controller(tmp_path / "c", seed=2)
+    assert step(other, near_03) != expected[0]
+
+
+def test_bayes_finds_what_random_search_does_not(tmp_path: Path) -> None:
+    def best(method: str, seed: int) -> float:
+        sweep = controller(tmp_path / method / str(seed), method, seed)
+        return min(near_03(step(sweep, near_03))[1] or 0.0 for _ in range(40))
+
+    assert sum(best("bayes", seed) for seed in range(3)) < 0.5 * sum(best("random", seed) for seed in range(3))
+
+
+def test_agents_that_ask_at_the_same_time_get_different_points(tmp_path: Path) -> None:
+    small = {"a": {"values": [1, 2, 3, 4]}, "b": {"values": [1, 2, 3]}}
+    sweeps = [controller(tmp_path, parameters=small) for _ in range(2)]
+    for number in range(10):
+        step(sweeps[0], lambda params, number=number: ("finished", float(params["a"] + params["b"])))
+    tried = {tuple(trial.params.items()) for trial in sweeps[0].study.get_trials(deepcopy=False)}
+    left = 12 - len(tried)
+    running = []
+    for number in range(left):
+        asked = sweeps[number % 2].ask()
+        assert asked is not None
+        running.append(tuple(asked[1].params.items()))
+    assert len({*running, *tried}) == 12  # none twice while there are others
+
+
+def test_conditional_parameters_are_drawn_only_when_they_apply(tmp_path: Path) -> None:
+    parameters = {
+        **PARAMETERS,
+        "momentum": {"min": 0.5, "max": 0.99, "parent": "optimizer", "parent_values": ["sgd"]},
+        "nesterov": {"values": [True, False], "parent": "optimizer", "parent_values": ["sgd"]},
+    }
+    sweep = controller(tmp_path, parameters=parameters)
+    used = set()
+    for _ in range(40):
+        point = step(sweep, near_03)
+        used.add(sweep.chooser.used)
+        assert set(point) == set(PARAMETERS) | ({"momentum", "nesterov"} if point["optimizer"] == "sgd" else set())
+    assert used == {"random", "TPE"}
+
+
+def test_conditions_hold_for_every_point(tmp_path: Path) -> None:
+    sweep = controller(tmp_path, where="margin < 0.4 and optimizer == 'adam'")
+    for _ in range(30):
+        point = step(sweep, near_03)
+        assert point["margin"] < 0.4
+        assert point["optimizer"] == "adam"
+    assert len(sweep.study.get_trials(deepcopy=False)) == 30  # a refused draw is no trial
+
+
+def test_without_scipy_bayes_says_once_that_it_uses_tpe(
+    tmp_path: Path, rule: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def absent(module: str) -> None:
+        raise ModuleNotFoundError(f"No module named {module!r}")
+
+    monkeypatch.setattr(sampling.importlib, "import_module", absent)
+    sweep = controller(tmp_path)
+    for _ in range(13):
+        step(sweep, near_03)
+    assert sweep.chooser.notes == [
+        "bayes search uses TPE: Optuna's GP cannot be used (ModuleNotFoundError: No module named 'torch')"
+    ]
+    assert sweep.chooser.used == "TPE"
+
+
+def test_gp_is_used_where_it_can_be_and_is_reproducible(
+    tmp_path: Path, rule: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("scipy")
+    pytest.importorskip("torch")
+    monkeypatch.setattr(sampling, "BUDGET", 60.0)  # seconds, on a machine that is busy with other tests
+    points = []
+    for place in ("a", "b"):
+        sweep = controller(tmp_path / place)
+        assert sweep.chooser._torch.ready(120.0)
+        used = []
+        for _ in range(13):
+            points.append(step(sweep, near_03))
+            used.append(sweep.chooser.used)
+        assert used == ["random"] * 10 + ["GP"] * 3
+    assert points[:13] == points[13:]
+
+
+def test_torch_is_not_imported_for_the_first_trials(tmp_path: Path) -> None:
+    sweep = controller(tmp_path)
+    for _ in range(sampling.WARM_UP):
+        step(sweep, near_03)
+    assert sweep.chooser._torch._thread is None
+
+
+# -- warm start -------------------------------------------------------------------------------------------------------
+
+
+def test_results_from_elsewhere_are_learnt_from_and_are_no_trials(tmp_path: Path) -> None:
+    paths = SweepPaths(tmp_path, "s")
+    paths.agents.mkdir(parents=True)
+    points = [{"lr": 1e-3, "margin": place / 20, "optimizer": "sgd"} for place in range(20)]
+    WarmStart(prior=tuple(Observation(point, (point["margin"] - 0.3) ** 2) for point in points)).save(paths)
+    sweep = controller(tmp_path)
+    margins = [step(sweep, near_03)["margin"] for _ in range(8)]
+    assert sweep.chooser.used == "TPE"  # from the first trial on, no random points
+    assert sum(abs(margin - 0.3) < 0.2 for margin in margins) >= 6
+    assert len(sweep.study.get_trials(deepcopy=False)) == 8
+
+
+def test_given_points_come_first_and_once(tmp_path: Path) -> None:
+    paths = SweepPaths(tmp_path, "s")
+    paths.agents.mkdir(parents=True)
+    first = {"lr": 1e-3, "margin": 0.25, "optimizer": "adam"}
+    second = {"lr": 1e-2, "margin": 0.75, "optimizer": "sgd"}
+    WarmStart(enqueue=(first,)).save(paths)
+    sweep = controller(tmp_path)
+    assert step(sweep, near_03) == first
+    WarmStart(enqueue=(second,)).save(paths)  # a resumed sweep is given one more
+    again = controller(tmp_path)
+    points = [step(again, near_03) for _ in range(3)]
+    assert points[0] == second
+    assert first not in points
+    assert second not in points[1:]
+
+
+# -- grid and random ------------------------------------------------------------------------------------------------
+
+
+def test_a_grid_is_given_out_once_by_several_agents(tmp_path: Path, agent: str) -> None:
+    grid = {"a": {"values": [1, True, 1.5, [1, 2], {"k": 1}, None, "x"]}, "b": {"min": 1, "max": 3}}
+    sweeps = [controller(tmp_path, "grid", agent=agent, parameters=grid) for _ in range(3)]
+    spec = sweeps[0].spec
+    found = []
+    while (asked := sweeps[len(found) % 3].ask()) is not None:
+        found.append(dict(asked[1].params))
+    assert found == [spec.grid_point(index) for index in range(spec.grid_size or 0)]
+    assert all(sweep.ask() is None for sweep in sweeps)
+
+
+def test_a_number_given_out_twice_is_void_and_no_point_is_missed(tmp_path: Path, agent: str) -> None:
+    grid = {"a": {"values": [1, 2, 3]}}
+    sweep = controller(tmp_path, "grid", agent=agent, parameters=grid)
+    trials = sweep.study.get_trials(deepcopy=False)
+    assert sweep._create(0, trials) is not None
+    loser = sweep._create(0, trials)  # another machine that does not share the lock saw no trial either
+    assert loser is not None
+    assert loser[2] is None
+    sweep._void(loser[0])
+    points = []
+    while (asked := sweep.ask()) is not None:
+        points.append(asked[1].params["a"])
+    assert points == [2, 3]
+
+
+def test_random_points_do_not_depend_on_other_trials(tmp_path: Path) -> None:
+    sweep = controller(tmp_path, "random")
+    for number in range(5):
+        assert step(sweep, near_03) == pytest.approx(sweep.spec.random_point(1, number))
+
+
+@pytest.mark.parametrize("method", ["random", "bayes"])
+def test_no_point_is_given_out_twice_while_another_is_left(tmp_path: Path, agent: str, method: str) -> None:
+    few = {"a": {"values": [1, 2, 3, 4]}, "b": {"values": [1, 2, 3], "probabilities": [0.8, 0.19, 0.01]}}
+    sweeps = [controller(tmp_path, method, agent=agent, parameters=few) for _ in range(4)]
+    running = [sweeps[number % 4].ask() for number in range(12)]
+    points = [tuple(asked[1].params.values()) for asked in running if asked]
+    assert len(points) == 12
+    assert len(set(points)) >= 11  # the rarest of all may take more draws than are made
+    repeated = sweeps[0].ask()
+    assert repeated is not None
+    assert tuple(repeated[1].params.values()) in {(a, b) for a in few["a"]["values"] for b in few["b"]["values"]}
+    assert any("points repeat" in note for sweep in sweeps for note in sweep.chooser.notes)

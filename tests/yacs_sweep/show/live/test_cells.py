@@ -1,0 +1,55 @@
+"""Text for terminals: widths, cutting, sparklines, and other people's text made harmless."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from yacs_sweep.show.live.cells import cells, clean, clip, cut, cut_front, fit, output_lines, plain, sparkline
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("\x1b[31mred\x1b[0m", "red"),
+        ("\x1b]0;title\x07name", "name"),
+        ("\x1b]8;;http://x\x1b\\link", "link"),
+        ("a\x1b", "a"),
+        ("\x9b2Ja", "a"),
+        ("a\x07b\x00\x7f", "a?b??"),
+        ("tab\there\r\n", "tab here  "),
+        ("right\u202eto left", "right?to left"),
+        ("학습률=0.1", "학습률=0.1"),
+    ],
+)
+def test_nothing_in_other_peoples_text_is_a_command(text: str, shown: str) -> None:
+    assert clean(text) == shown
+    assert clean(text).isprintable()
+
+
+def test_output_is_shown_line_by_line_and_of_a_progress_bar_the_last_state() -> None:
+    data = b"one\r\n 10%|#   |\r 20%|##  |\r\n\x1b[2K\x1b[1mbold\x1b[0m\xff"
+    assert output_lines(data) == ["one", " 20%|##  |", "bold\ufffd"]
+
+
+def test_wide_letters_take_two_columns() -> None:
+    assert (cells("abc"), cells("학습"), cells("e\u0301")) == (3, 4, 1)
+    assert cut("학습률", 5) == "학습…"
+    assert fit("학습률", 4) == "학… "
+    assert fit("7", 3, right=True) == "  7"
+    assert cut_front("log/sweep/sweep/abc", 10) == "…sweep/abc"
+    assert plain(clip([("abc", "bold"), ("def", ""), ("   ", "")], 5)) == "abcd…"
+    assert plain(clip([("abc  ", ""), ("   ", "")], 20)) == "abc"
+
+
+def test_sparklines_scale_gap_and_shrink() -> None:
+    assert sparkline([0, 1, 2, 3, 4, 5, 6, 7], 8) == "▁▂▃▄▅▆▇█"
+    assert sparkline([1.0, 1.0, 1.0], 8) == "▄▄▄"
+    assert sparkline([0, math.nan, 1], 8) == "▁ █"
+    assert sparkline([-math.inf, 0, 1], 8) == " ▁█"
+    assert sparkline([5.0], 8) == sparkline([], 8) == ""
+    line = sparkline([float(value) for value in range(1000)], 10)
+    assert len(line) == 10
+    assert line[0] == "▁" and line[-1] == "█" and list(line) == sorted(line)
+    assert sparkline([-1e308, 1e308], 4) == "▄▄"  # their distance is no float

@@ -1,0 +1,114 @@
+"""The page as text: whole, self-contained, and nothing that a trial says becomes markup or script."""
+
+from __future__ import annotations
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from tests.report_sweeps import HOSTILE, odd_sweeps
+from yacs_sweep.show.report.findings import Findings
+from yacs_sweep.show.report.page import embedded, page
+
+VOID = {"meta", "link", "br", "img", "input", "hr"}
+
+
+class Elements(HTMLParser):
+    """Collects a page's elements and checks that they close in order."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.texts: dict[str, str] = {}
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open[-1:] == ["script"]:
+            name = self.tags[-1][1].get("id") or ""
+            self.texts[name] = self.texts.get(name, "") + data
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    folder = tmp_path_factory.mktemp("odd")
+    return {name: page(Findings.of(sweep), "now") for name, sweep in odd_sweeps(folder).items()}
+
+
+def test_every_kind_of_sweep_has_a_whole_page(pages: dict[str, str]) -> None:
+    for name, text in pages.items():
+        found = Elements(text)
+        data = json.loads(found.texts["data"])
+        assert data["curves"]["lines"] or name not in ("usual",)
+        plots = [attributes["data-plot"] for _, attributes in found.tags if "data-plot" in attributes]
+        assert ("history" in plots) == (name not in ("empty", "failures_only", "running", "no_metric")), name
+        assert len(text) < 8_000_000
+
+
+def test_what_a_page_says_of_small_and_failed_sweeps(pages: dict[str, str]) -> None:
+    assert "There are no trials yet." in pages["empty"]
+    assert "1 finished trial: too few to say anything about importance" in pages["one"]
+    assert "No parameter has two values" not in pages["three"]
+    assert "no trial finished with a value" in pages["failures_only"]
+    assert "exit code 1: ValueError" in pages["failures_only"]
+    assert "the sweep has no metric" in pages["no_metric"] and "finished trial: too few" not in pages["no_metric"]
+    assert "too few" not in pages["no_metric"] and "no trial finished with a value" not in pages["no_metric"]
+    assert 'data-plot="importance"' in pages["usual"] and 'data-plot="surface"' in pages["usual"]
+    assert "only where optimizer is sgd" in pages["usual"]
+
+
+def test_a_page_asks_no_network_for_anything(pages: dict[str, str]) -> None:
+    for name, text in pages.items():
+        found = Elements(text)
+        for tag, attributes in found.tags:
+            assert tag not in ("iframe", "object", "embed", "form", "base", "img"), name
+            assert "src" not in attributes
+            if tag != "a":
+                assert (attributes.get("href") or "data:,") == "data:,"
+        policy = next(
+            item["content"] for tag, item in found.tags if item.get("http-equiv") == "Content-Security-Policy"
+        )
+        assert policy is not None and "default-src 'none'" in policy
+        style = text[text.index("<style>") : text.index("</style>")]
+        assert "url(" not in style and "@import" not in style
+
+
+def test_hostile_names_and_values_stay_text(pages: dict[str, str]) -> None:
+    text = pages["hostile"]
+    found = Elements(text)
+    usual = {tag for tag, _ in Elements(pages["usual"]).tags}
+    assert {tag for tag, _ in found.tags} <= usual | {"a"}
+    assert sum(tag == "script" for tag, _ in found.tags) == 4
+    handlers = [name for _, attributes in found.tags for name in attributes if name.startswith("on")]
+    assert handlers == []
+    links = [attributes.get("href") or "" for tag, attributes in found.tags if tag == "a"]
+    assert all(link.startswith(("#", "https://wandb.example/")) for link in links)
+    assert json.loads(found.texts["data"])["trials"]["name"][0] == HOSTILE
+    data = text[text.index('id="data"') :]
+    assert not re.search(r"[<>&\u2028]", data[data.index(">") + 1 : data.index("</script>")])
+
+
+def test_embedded_json_is_the_same_after_parsing() -> None:
+    content = {HOSTILE: [HOSTILE, None, 1.5]}
+    assert json.loads(embedded(content)) == content
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        embedded({"a": float("nan")})
+
+
+def test_a_page_of_the_same_trials_is_the_same(tmp_path: Path) -> None:
+    first, second = (odd_sweeps(tmp_path / name)["usual"] for name in ("a", "b"))
+    first.source = second.source = first.folder = second.folder = ""
+    assert page(Findings.of(first), "now") == page(Findings.of(second), "now")

@@ -1,0 +1,202 @@
+"""What the report claims, against known answers: importance, correlation, noise, and whether the best is the best."""
+
+from __future__ import annotations
+
+import math
+import random
+
+import pytest
+
+from tests.report_sweeps import in_memory, trial
+from yacs_sweep.show.report.data import Sweep, Trial
+from yacs_sweep.show.report.statistics import (
+    compare_best,
+    correlation_interval,
+    effects,
+    noise,
+    ranks,
+    residuals,
+    shaky,
+    spearman,
+    t_quantile,
+)
+
+
+@pytest.mark.parametrize(
+    ("degrees", "known"),
+    [(1, 12.706), (2, 4.303), (3, 3.182), (4, 2.776), (5, 2.571), (10, 2.228), (30, 2.042), (500, 1.965)],
+)
+def test_quantiles_of_students_t(degrees: int, known: float) -> None:
+    assert t_quantile(0.975, degrees) == pytest.approx(known, rel=0.01)
+
+
+def test_rank_correlation_of_known_samples() -> None:
+    assert ranks([3.0, 1.0, 3.0, 2.0]) == [3.5, 1.0, 3.5, 2.0]
+    assert spearman([1, 2, 3, 4], [1, 8, 27, 64]) == pytest.approx(1)
+    assert spearman([1, 2, 3, 4], [4, 3, 2, 1]) == pytest.approx(-1)
+    # Spearman's example of IQ and hours of television, as in any textbook.
+    iq, hours = [106, 100, 86, 101, 99, 103, 97, 113, 112, 110], [7, 27, 2, 50, 28, 29, 20, 12, 6, 17]
+    assert spearman(iq, hours) == pytest.approx(-29 / 165)
+    assert spearman([1, 1, 1], [1, 2, 3]) is None
+    assert spearman([1, 2], [1, 2]) is None
+
+
+def test_correlation_intervals_cover_the_truth_as_often_as_they_say() -> None:
+    source = random.Random(1)
+    rho, covered = 0.5, 0
+    truth = 6 / math.pi * math.asin(rho / 2)  # Spearman's of a normal distribution
+    for _ in range(400):
+        pairs = [
+            (x, rho * x + math.sqrt(1 - rho**2) * source.gauss(0, 1)) for x in (source.gauss(0, 1) for _ in range(40))
+        ]
+        found = spearman(*zip(*pairs, strict=True))
+        assert found is not None
+        interval = correlation_interval(found, 40)
+        assert interval is not None
+        covered += interval[0] <= truth <= interval[1]
+    assert 0.92 <= covered / 400 <= 0.98
+    assert correlation_interval(0.5, 4) is None
+
+
+def drawn(count: int, goal: str = "maximize", seed: int = 0) -> Sweep:
+    """Trials of a metric that `lr` decides and `noise` does not."""
+    source = random.Random(seed)
+    trials = []
+    for number in range(count):
+        params = {"lr": 10 ** source.uniform(-5, -1), "noise": source.random(), "kind": source.choice("abc")}
+        value = -abs(math.log10(params["lr"]) + 3) + 0.05 * source.gauss(0, 1)
+        trials.append(trial(number, params, value if goal == "maximize" else -value))
+    return in_memory(trials, goal=goal)
+
+
+@pytest.mark.parametrize("goal", ["maximize", "minimize"])
+def test_the_parameter_that_decides_is_the_most_important_and_beyond_chance(goal: str) -> None:
+    found = effects(drawn(120, goal))
+    assert found[0].name == "lr" and found[0].clear and found[0].importance > 0.6
+    assert sum(effect.importance for effect in found) == pytest.approx(1)
+    assert shaky(drawn(120, goal), found) == ""
+
+
+def test_parameters_without_effect_are_rarely_called_clear() -> None:
+    clear = total = 0
+    for seed in range(25):
+        for effect in effects(drawn(60, seed=seed)):
+            if effect.name != "lr":
+                clear, total = clear + effect.clear, total + 1
+    assert total == 50 and clear / total < 0.25  # one in ten is what the mark promises
+
+
+def test_a_parameter_with_its_best_value_in_the_middle_is_important_without_correlation() -> None:
+    effect = effects(drawn(200))[0]
+    assert effect.correlation is not None and abs(effect.correlation) < 0.35
+    assert effect.clear
+
+
+def test_the_level_of_a_category_that_is_better_has_the_positive_sign() -> None:
+    trials = [trial(n, {"optimizer": ["sgd", "adam", "adamw"][n % 3]}, float(n % 3 == 1) + 0.01 * n) for n in range(30)]
+    (effect,) = effects(in_memory(trials))
+    assert (effect.level, effect.clear) == ("adam", True)
+    assert effect.correlation is not None and effect.correlation > 0.7
+
+
+def test_conditional_parameters_count_where_they_apply() -> None:
+    source = random.Random(2)
+    trials = []
+    for number in range(120):
+        params: dict[str, object] = {"optimizer": source.choice(["sgd", "adam"])}
+        value = source.gauss(0, 0.05)
+        if params["optimizer"] == "sgd":
+            params["momentum"] = momentum = source.random()
+            value += momentum
+        trials.append(trial(number, params, value))
+    found = {effect.name: effect for effect in effects(in_memory(trials))}
+    assert found["momentum"].trials == sum("momentum" in item.record.params for item in trials)
+    assert found["momentum"].correlation == pytest.approx(1, abs=0.1)
+
+
+def test_few_trials_are_said_to_be_few() -> None:
+    few = drawn(5)
+    assert effects(few) == []
+    assert shaky(few, []) == "5 finished trials: too few to say anything about importance (6 at least)."
+    some = drawn(15)
+    assert "15 finished trials for 3 parameters are few: from about 30 on" in shaky(some, effects(some))
+
+
+def with_tail(number: int, value: float, scatter: float, seed: int = 0) -> Trial:
+    source = random.Random(f"{seed} {number}")
+    found = trial(number, {"a": number}, value)
+    found.tail = [value + scatter * source.gauss(0, 1) for _ in range(16)]
+    return found
+
+
+def test_the_best_two_are_told_apart_only_beyond_the_noise_of_their_curves() -> None:
+    close = in_memory([with_tail(n, 80 - 0.1 * n, 0.5) for n in range(6)])
+    verdict = compare_best(close)
+    assert verdict is not None and verdict.clear is False
+    assert "cannot be told apart: trial-0000 is 0.1 ahead of trial-0001" in verdict.text
+    assert len(verdict.alike) == 6
+    # Curves of one seed do not show what seeds do, so that being further apart proves nothing.
+    apart = compare_best(in_memory([with_tail(n, 80 - 10 * n, 0.5) for n in range(6)]))
+    assert apart is not None and apart.clear is None and apart.alike == ["trial-0000"]
+    assert "How much seeds scatter is not known" in apart.text and "chance" not in apart.text
+    assert "Train the best with several seeds" in apart.text
+
+
+def test_noise_is_estimated_without_bias_and_a_slope_is_no_noise() -> None:
+    found = noise(in_memory([with_tail(n, 80.0, 0.5) for n in range(40)]))
+    assert found is not None and found.deviation == pytest.approx(0.5, rel=0.25)
+    straight = trial(0, {}, 9.0)
+    straight.tail = [float(n) for n in range(10)]
+    assert residuals(straight) == pytest.approx((0, 3))
+    straight.tail = [1.0, 2.0, 3.0]
+    assert residuals(straight) is None
+
+
+def test_repeats_and_seeds_are_better_evidence_than_curves() -> None:
+    repeats = [trial(n, {"lr": n // 3, "SOLVER.SEED": n % 3}, 10 * (n // 3) + [0.0, 1.0, 2.0][n % 3]) for n in range(6)]
+    found = noise(in_memory(repeats))
+    assert found is not None and (found.deviation, found.degrees, found.lower_bound) == (1.0, 4, False)
+    seeds = {"metrics": {"val/mAP": {"values": [1.0, 3.0]}}}
+    found = noise(in_memory(repeats, seeds=seeds))
+    assert found is not None and found.deviation == pytest.approx(math.sqrt(2)) and found.degrees == 1
+
+
+def test_seeds_tell_the_best_apart() -> None:
+    seeds = {"metrics": {"val/mAP": {"values": [9.0, 10.0, 11.0]}}}
+    verdict = compare_best(in_memory([trial(0, {"a": 1}, 20.0), trial(1, {"a": 2}, 10.0)], seeds=seeds))
+    assert verdict is not None and verdict.clear is True and "more than chance (noise 1, from" in verdict.text
+
+
+def test_one_seed_repeated_is_no_evidence_of_chance() -> None:
+    # A trainer that repeats itself to the bit.
+    same = [trial(n, {"lr": n // 3}, 80.0 - 1.1 * (n // 3)) for n in range(6)]
+    assert noise(in_memory(same)) is None
+    verdict = compare_best(in_memory(same[2:4]))
+    assert verdict is not None and verdict.clear is None and "more than chance" not in verdict.text
+    # One that does so but for what a GPU adds in another order.
+    nearly = [trial(n, {"lr": n // 3}, 80.0 - 1.1 * (n // 3) + 0.001 * (n % 3)) for n in range(6)]
+    found = noise(in_memory(nearly))
+    assert found is not None and found.lower_bound and found.deviation == pytest.approx(0.001)
+    # Seeds of which the trainer takes no notice.
+    seeds = {"metrics": {"val/mAP": {"values": [3.0, 3.0, 3.0]}}}
+    verdict = compare_best(in_memory([trial(0, {"a": 1}, 3.0), trial(1, {"a": 2}, 1.0)], seeds=seeds))
+    assert verdict is not None and verdict.clear is None
+    assert "gave the same value with 3 seeds" in verdict.text and "more than chance" not in verdict.text
+
+
+def test_of_two_lower_bounds_the_larger_one_counts() -> None:
+    both = [trial(n, {"lr": n // 3}, 80.0 - 1.1 * (n // 3) + 0.001 * (n % 3)) for n in range(6)]
+    for item in both:
+        item.tail = with_tail(item.record.number, float(item.record.value or 0.0), 2.0).tail
+    verdict = compare_best(in_memory(both))
+    assert verdict is not None and verdict.clear is False and "last evaluations" in verdict.text
+
+
+def test_a_sweep_without_a_metric_is_said_to_have_none() -> None:
+    assert "has no metric" in shaky(in_memory([trial(n, {"a": n}, None) for n in range(2)], metric=None), [])
+
+
+def test_without_evidence_nothing_is_claimed() -> None:
+    verdict = compare_best(in_memory([trial(0, {"a": 1}, 2.0), trial(1, {"a": 2}, 1.0)]))
+    assert verdict is not None and verdict.clear is None and "nothing here tells" in verdict.text
+    assert compare_best(in_memory([trial(0, {"a": 1}, 2.0)])) is None

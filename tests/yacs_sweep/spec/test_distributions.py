@@ -1,0 +1,124 @@
+"""Distributions sample what W&B's own engine samples."""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from yacs_sweep.base.errors import ConfigError
+from yacs_sweep.spec.distributions import beta_quantile, regularised_beta
+from yacs_sweep.spec.parameter import Parameter
+from yacs_sweep.spec.read_sweep import sweep_from_dict
+
+ENGINE = json.loads((Path(__file__).parent / "data" / "wandb_engine.json").read_text(encoding="utf-8"))
+# The engine refuses these; here their meaning is plain enough to take.
+TAKEN_ALTHOUGH_REFUSED = {"categorical_prob_named_categorical", "int_uniform_float_bounds"}
+
+
+def parameter(config: dict[str, Any]) -> Parameter:
+    return sweep_from_dict({"method": "random", "parameters": {"p": config}}).parameters[0]
+
+
+def close(found: Any, expected: Any) -> bool:
+    if isinstance(expected, float):
+        return math.isclose(found, expected, rel_tol=1e-10, abs_tol=1e-15)
+    return bool(found == expected)
+
+
+@pytest.mark.parametrize("case", ENGINE["distributions"], ids=lambda case: case["id"])
+def test_as_the_engine(case: dict[str, Any]) -> None:
+    accepted = case["engine"] and case["id"] != "categorical_prob_not_sum_1"  # its own schema refuses that one
+    if not accepted and case["id"] not in TAKEN_ALTHOUGH_REFUSED:
+        with pytest.raises(ConfigError):
+            parameter(case["config"])
+        return
+    found = parameter(case["config"])
+    for u, expected in case.get("quantiles", []):
+        assert close(found.quantile(u), expected), u
+    for u, expected in zip(ENGINE["uniforms"], case.get("first_5", []), strict=False):
+        assert close(found.quantile(u), expected), u
+    if "type" in case:
+        assert type(found.quantile(0.3)).__name__ == case["type"] or case["id"] == "categorical_mixed"
+
+
+def test_the_figures_cover_every_distribution() -> None:
+    named = {
+        parameter(case["config"]).distribution
+        for case in ENGINE["distributions"]
+        if case["engine"] and case["id"] != "categorical_prob_not_sum_1"
+    }
+    from yacs_sweep.spec.distributions import KEYS
+
+    assert named == set(KEYS)
+
+
+def test_weighted_choice_has_its_shares() -> None:
+    found = parameter({"values": ["a", "b", "c"], "probabilities": [0.5, 0.0, 0.5]})
+    drawn = Counter(found.quantile(number / 1000) for number in range(1000))
+    assert drawn["b"] == 0
+    assert abs(drawn["a"] - 500) <= 1
+
+
+def test_integers_are_equally_likely_and_stay_inside() -> None:
+    found = parameter({"min": -2, "max": 2})
+    drawn = Counter(found.quantile((number + 0.5) / 1000) for number in range(1000))
+    assert drawn == {-2: 200, -1: 200, 0: 200, 1: 200, 2: 200}
+    assert found.quantile(0.0) == -2
+    assert found.quantile(1.0 - 2**-53) == 2
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"distribution": "log_uniform_values", "min": 1e-5, "max": 0.1},
+        {"distribution": "inv_log_uniform_values", "min": 1e-5, "max": 0.1},
+        {"distribution": "uniform", "min": 0.1, "max": 0.7},
+    ],
+)
+def test_bounds_hold_to_the_last_digit(config: dict[str, Any]) -> None:
+    found = parameter(config)
+    for u in (0.0, 1e-17, 0.5, 1.0 - 2**-53):
+        assert config["min"] <= found.quantile(u) <= config["max"]
+    assert found.extremes() == (config["min"], config["max"])
+
+
+@pytest.mark.parametrize("name", ["normal", "log_normal", "q_normal", "q_log_normal"])
+def test_unbounded_distributions_stay_finite(name: str) -> None:
+    found = parameter({"distribution": name, "mu": 3, "sigma": 200})
+    assert all(math.isfinite(found.quantile(u)) for u in (0.0, 1e-300, 1.0 - 2**-53))
+
+
+def test_quantised_values_keep_the_type_of_q() -> None:
+    whole = parameter({"distribution": "q_log_uniform_values", "min": 16, "max": 512, "q": 8})
+    drawn = [whole.quantile(number / 100) for number in range(100)]
+    assert all(type(value) is int and value % 8 == 0 for value in drawn)
+    assert type(parameter({"distribution": "q_uniform", "min": 1, "max": 9}).quantile(0.5)) is float
+
+
+@pytest.mark.parametrize(("a", "b"), [(1, 3), (4, 1), (1, 1)])
+def test_beta_has_its_closed_forms(a: float, b: float) -> None:
+    for u in (1e-6, 0.1, 0.5, 0.9, 1 - 1e-6):
+        exact = u ** (1 / a) if b == 1 else 1 - (1 - u) ** (1 / b)
+        assert math.isclose(beta_quantile(a, b, u), exact, rel_tol=1e-9)
+
+
+def test_beta_quantile_inverts_its_cdf() -> None:
+    source = random.Random(3)
+    for _ in range(300):
+        a, b, u = 10 ** source.uniform(-1, 2.5), 10 ** source.uniform(-1, 2.5), source.uniform(0.01, 0.99)
+        x = beta_quantile(a, b, u)
+        assert 0 <= x <= 1
+        # Where the density is so steep that neighbouring floats differ in u, x is one of them.
+        around = [regularised_beta(a, b, y) for y in (math.nextafter(x, 0), x, math.nextafter(x, 1))]
+        assert min(around) - 1e-9 <= u <= max(around) + 1e-9, (a, b, u)
+
+
+def test_beta_is_symmetric() -> None:
+    assert math.isclose(beta_quantile(2.5, 2.5, 0.5), 0.5, rel_tol=1e-12)
+    assert math.isclose(beta_quantile(0.5, 3, 0.2), 1 - beta_quantile(3, 0.5, 0.8), rel_tol=1e-9)

@@ -1,0 +1,103 @@
+"""A sweep from command-line options, alone and on top of a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from yacs_sweep.base.errors import ConfigError
+from yacs_sweep.spec.from_options import spec_from_options
+from yacs_sweep.spec.read_sweep import sweep_from_dict
+from yacs_sweep.spec.sweep import Metric
+from yacs_sweep.spec.sweep_files import load_spec
+
+
+def test_lists_alone_make_a_grid() -> None:
+    found = spec_from_options(
+        lr_values="0.0001, 3.5e-4", wd_values="5e-4 0", metric="val/mAP", goal="maximize", name="n"
+    )
+    assert (found.method, found.default_count, found.name) == ("grid", 4, "n")
+    assert found.metric == Metric("val/mAP", "maximize")
+    assert found.grid_point(1) == {"base_lr": 0.0001, "weight_decay": 0}
+    assert found.warnings == ()
+
+
+def test_range_makes_it_random() -> None:
+    found = spec_from_options(custom_params='{"SOLVER.GAMMA": {"min": 0.1, "max": 0.5}, "max_epochs": 2}', count=3)
+    assert (found.method, found.count) == ("random", 3)
+    assert set(found.random_point(0, 0)) == {"SOLVER.GAMMA", "max_epochs"}
+
+
+def test_options_replace_what_the_file_says(tmp_path: Path) -> None:
+    path = tmp_path / "s.yaml"
+    path.write_text(
+        "name: old\nmethod: random\nmetric: {name: val/mAP, goal: maximize, target: 90}\ncount: 5\n"
+        "parameters:\n  base_lr: {distribution: log_uniform, min: 0.001, max: 0.1}\n  margin: {value: [1, 2]}\n"
+    )
+    base = load_spec(path)
+    assert len(base.warnings) == 2
+    found = spec_from_options(base, lr_values="0.1", name="new", method="random", goal="minimize", project="p", count=2)
+    assert [parameter.name for parameter in found.parameters] == ["base_lr", "margin"]
+    assert found.parameters[0].values == (0.1,)
+    assert found.metric == Metric("val/mAP", "minimize", target=90.0)
+    assert (found.name, found.count, found.project) == ("new", 2, "p")
+    # The replaced parameter's warning is gone; the other keeps its line; the goal is doubtful now.
+    assert [line.removeprefix(f"{path}:").split(":")[0] for line in found.warnings] == ["7", "--metric"]
+    assert spec_from_options(base) == base
+    assert spec_from_options(base).warnings == base.warnings
+
+
+def test_file_may_lack_what_an_option_gives(tmp_path: Path) -> None:
+    path = tmp_path / "s.yaml"
+    path.write_text("metric: {nmae: x}\nparameters: {a: [1, 2]}\n")
+    found = load_spec(path, overrides={"method": "grid", "metric": {"name": "loss"}})
+    assert (found.method, found.metric) == ("grid", Metric("loss"))
+    with pytest.raises(ConfigError, match=r"^command line: method: 'gird' is not allowed"):
+        load_spec(path, overrides={"method": "gird", "metric": {"name": "loss"}})
+
+
+def test_goal_not_given_is_told_from_the_name_and_said() -> None:
+    found = spec_from_options(lr_values=[0.1], metric="val/mAP")
+    assert found.metric == Metric("val/mAP", "maximize")
+    assert found.warnings == ("--metric: val/mAP is maximised, judging by its name; --goal minimize would minimise it",)
+    assert spec_from_options(lr_values=[0.1], metric="val/loss").metric == Metric("val/loss", "minimize")
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        ({}, "no parameters: give --sweep-config, --lr_values, --wd_values or --custom_params"),
+        ({"lr_values": "0.1,x"}, "--lr_values: 'x' is not a number"),
+        ({"lr_values": "nan"}, "--lr_values: parameters.base_lr: holds nan or inf"),
+        ({"wd_values": " , "}, "--wd_values: is empty"),
+        ({"custom_params": "{'a': 1}"}, "--custom_params: not JSON: Expecting property name"),
+        ({"custom_params": "[1]"}, "--custom_params: [1] is not an object"),
+        ({"custom_params": '{"a": {"valeus": [1]}}'}, "--custom_params: parameters.a.valeus: unknown key"),
+        ({"custom_params": '{"base_lr": 1}', "lr_values": "1"}, "base_lr is given by --lr_values already"),
+        ({"lr_values": "1", "count": 0}, "--count: count: 0 is not a whole number of 1 or more"),
+        ({"lr_values": "1", "method": "gird"}, "--method: method: 'gird' is not allowed"),
+        ({"lr_values": "1", "metric": "x", "goal": "up"}, "--goal: metric.goal: 'up' is not allowed"),
+        ({"lr_values": "1", "goal": "maximize"}, "--goal: there is no metric to apply it to"),
+    ],
+)
+def test_mistake_names_the_option(options: dict[str, Any], problem: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        spec_from_options(**options)
+    assert any(problem in line for line in caught.value.problems), caught.value.problems
+
+
+def test_mistakes_in_several_options_come_together() -> None:
+    base = sweep_from_dict({"method": "grid", "parameters": {"a": [1]}})
+    with pytest.raises(ConfigError) as caught:
+        spec_from_options(base, lr_values="x", custom_params="{", method="gird", count=-1)
+    assert len(caught.value.problems) == 4
+
+
+def test_an_option_replaces_a_nested_parameter() -> None:
+    group = {"optimizer": {"parameters": {"lr": [0.1, 0.2], "beta": [0.9]}}}
+    base = sweep_from_dict({"method": "grid", "parameters": group})
+    spec = spec_from_options(base, custom_params='{"optimizer.lr": [0.5]}')
+    assert {item.name: item.values for item in spec.parameters} == {"optimizer.beta": (0.9,), "optimizer.lr": (0.5,)}
+    assert sweep_from_dict(spec.to_dict()) == spec

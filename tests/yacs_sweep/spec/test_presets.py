@@ -1,0 +1,80 @@
+"""The presets in sweeps/ load without a doubt, say what they are for, and fit the trainer that ships."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from configs.defaults import _C, BOUNDS, CHOICES
+from yacs_sweep.spec.sweep import SweepSpec
+from yacs_sweep.spec.sweep_files import load_spec, presets
+
+SWEEPS = Path(__file__).parents[3] / "sweeps"
+NAMES = [
+    *("ablation", "base", "batch_size", "data_balancing", "full_optimization", "learning_rate"),
+    *("quick_test", "sweep_full", "sweep_lr", "sweep_optimizer", "sweep_test"),
+]
+
+
+def preset(name: str) -> SweepSpec:
+    return load_spec(name, search_dirs=[SWEEPS])
+
+
+def aliases() -> dict[str, str]:
+    profile = yaml.safe_load((SWEEPS.parent / "configs" / "trainers" / "reid.yaml").read_text(encoding="utf-8"))
+    return dict(profile["aliases"])
+
+
+def test_presets_are_the_documented_ones() -> None:
+    assert presets([SWEEPS]) == NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_preset_is_named_explained_and_undoubtful(name: str) -> None:
+    spec = preset(name)
+    assert spec.name == name
+    assert spec.warnings == ()
+    assert spec.metric is not None and (spec.metric.name, spec.metric.goal) == ("val/mAP", "maximize")
+    assert spec.default_count == (spec.count or spec.grid_size)
+    head = (SWEEPS / f"{name}.yaml").read_text(encoding="utf-8").split("\nname:")[0]
+    assert all(line.startswith("# ") for line in head.splitlines())
+    assert "trials" in head
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_preset_fits_the_trainer(name: str) -> None:
+    names = aliases()
+    for parameter in preset(name).parameters:
+        key = names.get(parameter.name, parameter.name)
+        default: Any = _C
+        for part in key.split("."):
+            default = default[part]
+        for value in parameter.extremes():
+            assert type(value) is type(default) or (type(default), type(value)) == (float, int), (key, value)
+            assert value in CHOICES.get(key, [value]), (key, value)
+            low, high = BOUNDS.get(key, (value, value))
+            assert low <= value <= high, (key, value)
+
+
+@pytest.mark.parametrize("name", ["sweep_full", "full_optimization"])
+def test_bands_fall_within_a_training(name: str) -> None:
+    rule = preset(name).early_terminate
+    assert rule is not None
+    evaluations = _C.SOLVER.MAX_EPOCHS // _C.SOLVER.EVAL_PERIOD
+    assert [band for band in rule.bands if band < evaluations] == [3, 9]
+
+
+def test_ablation_takes_one_trick_away_at_a_time() -> None:
+    spec = preset("ablation")
+    full = spec.grid_point(0)
+    changed = [sum(spec.grid_point(index)[key] != full[key] for key in full) for index in range(6)]
+    assert spec.grid_size == 6
+    assert sorted(changed) == [0, 1, 1, 1, 1, 1]
+
+
+def test_smoke_sweep_is_three_learning_rates() -> None:
+    spec = preset("sweep_test")
+    assert [list(spec.grid_point(index)) for index in range(spec.default_count)] == [["base_lr"]] * 3

@@ -1,0 +1,333 @@
+"""Why a trial ended, from what is known of its end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from yacs_sweep.trial import verdict as reasons
+from yacs_sweep.trial.process import Exit, Stop
+from yacs_sweep.trial.verdict import Verdict, classify, no_room, oom_kills, results_full
+
+
+def judge(status: int | None, output: str = "", stop: Stop | None = None, **settings: Any) -> Verdict:
+    known: dict[str, Any] = {"metric": "val/mAP", "metric_seen": True, "last_values": {"val/mAP": 1.0}}
+    return classify(Exit(status, stop), output, **{**known, **settings})
+
+
+OTHERS = (
+    "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 79.15 GiB "
+    "of which 1.00 GiB is free. Process 4711 has {others} GiB memory in use. Including non-PyTorch memory, this "
+    "process has {own} GiB memory in use."
+)
+SHM = "RuntimeError: DataLoader worker (pid 17) is killed by signal: Killed."
+IMPORT = "Traceback (most recent call last):\n  File …\nModuleNotFoundError: No module named 'timm'\n"
+
+
+@pytest.mark.parametrize(
+    ("status", "output", "cause", "words"),
+    [
+        (0, "", "finished", "finished"),
+        (3, "Traceback …\nValueError: no such layer\n", "exit", "exit code 3: ValueError: no such layer"),
+        (1, "quiet", "exit", "exit code 1"),
+        (-9, "", "signal", "SIGKILL"),
+        (-11, "", "signal", "SIGSEGV"),
+        (143, "", "signal", "SIGTERM"),  # told by a shell, or by a trainer that writes its checkpoint
+        (1, "RuntimeError: CUDA out of memory. Tried to allocate 20.00 MiB\n", "cuda_oom", "CUDA out of memory"),
+        (1, OTHERS.format(others="60.00", own="17.00"), "gpu_taken", "other processes hold 60.0 GiB"),
+        (1, OTHERS.format(others="2.00", own="76.00"), "cuda_oom", "CUDA out of memory"),
+        (1, "OSError: [Errno 28] No space left on device: 'x.pth'\n", "disk_full", "No space left on device"),
+        (1, IMPORT, "import_error", "No module named 'timm'"),
+        (1, "ERROR: diverged: loss is nan at epoch 3, iteration 7\n", "diverged", "loss is nan at epoch 3"),
+        (1, SHM, "exit", "exit code 1"),  # and nothing says that it was memory
+    ],
+)
+def test_an_end_of_its_own(status: int, output: str, cause: str, words: str) -> None:
+    verdict = judge(status, output)
+    assert verdict.cause == cause
+    assert verdict.state == ("finished" if status == 0 else "failed")
+    assert words in verdict.reason
+
+
+TRACE = 'Traceback (most recent call last):\n  File "x.py", line 3, in <module>\n    open("train.csv")\n'
+ABSENT = f"{TRACE}FileNotFoundError: train.csv\n"
+AGAIN = "\nDuring handling of the above exception, another exception occurred:\n\n"
+
+
+@pytest.mark.parametrize(
+    "output",
+    [
+        f"OSError: [Errno 28] No space left on device (cache disabled, continuing)\n{ABSENT}",
+        f"config: on_oom: CUDA out of memory -> skip\n{ABSENT}",
+        f"{TRACE}ModuleNotFoundError: No module named 'apex'\ngoing on without apex\n{ABSENT}",
+        f"{TRACE}ModuleNotFoundError: No module named 'apex'\n{AGAIN}{ABSENT}",
+        f"{TRACE}OSError: [Errno 28] No space left on device\n{AGAIN}{ABSENT}",
+        f"{ABSENT}Exception ignored in: <function Pool.__del__>\n{TRACE}OSError: No space left on device\n",
+        f"{ABSENT}test_error 0.31\nval_error: 0.31\nerror: 0.31, acc 0.9\nATEXIT done\nexit\n",
+    ],
+)
+def test_what_a_trainer_survived_is_not_why_it_failed(output: str) -> None:
+    verdict = judge(1, output, full=lambda line: False)
+    assert (verdict.cause, verdict.reason) == ("exit", "exit code 1: FileNotFoundError: train.csv")
+
+
+@pytest.mark.parametrize(
+    ("output", "cause"),
+    [
+        (f"{TRACE}torch.OutOfMemoryError: CUDA out of memory.\n{AGAIN}{ABSENT}", "cuda_oom"),  # what came of it
+        (f"[rank1]: {TRACE}torch.OutOfMemoryError: CUDA out of memory.\n[rank0]: {ABSENT}", "cuda_oom"),
+        ("RuntimeError: unable to write to file </torch_123_0>: No space left on device (28)\n", "shared_memory"),
+        ("OSError: [Errno 28] No space left on device: '/dev/shm/x'\n", "shared_memory"),
+        ("OSError: [Errno 28] No space left on device: '/tmp/x'\n", "no_space"),
+        ("loss: 0.4\nval_error: 0.31\n", "exit"),
+    ],
+)
+def test_which_memory_or_disk_was_full(output: str, cause: str) -> None:
+    assert judge(1, output, full=lambda line: False).cause == cause
+
+
+NO_SPACE = f"{TRACE}OSError: [Errno 28] No space left on device: '/r/abc/trial-0000/model.pth'\n"
+OOM = f"{TRACE}torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 20.00 MiB\n"
+FAULT = f"{TRACE}RuntimeError: CUDA error: uncorrectable ECC error encountered\nFor debugging, consider …\n"
+CHILD = f"{TRACE}subprocess.CalledProcessError: Command '['python', 'x.py']' returned non-zero exit status 1.\n"
+THREAD = f"Exception in thread Thread-1 (_pin_memory_loop):\n{TRACE}ConnectionResetError: [Errno 104] reset\n"
+NCCL = f"{TRACE}torch.distributed.DistBackendError: NCCL error\nframe #1: x\n" + "frame #2: y\n" * 30
+
+
+@pytest.mark.parametrize(
+    ("output", "cause"),
+    [
+        (NO_SPACE + CHILD, "disk_full"),
+        (f"{NO_SPACE}{CHILD}{AGAIN}{TRACE}RuntimeError: training failed\n", "disk_full"),
+        (f"{TRACE}ModuleNotFoundError: No module named 'timm'\n{CHILD}", "import_error"),
+        (FAULT + THREAD, "gpu_fault"),
+        (FAULT + THREAD * 3 + CHILD, "gpu_fault"),
+        (OOM + NCCL, "cuda_oom"),
+        (NCCL + OOM, "cuda_oom"),
+        (OOM + NCCL + ABSENT, "cuda_oom"),
+        (f"Process SpawnProcess-1:\n{OOM}{TRACE}RuntimeError: a worker has failed\n", "cuda_oom"),
+        (f"{OOM}[rank0]: {TRACE}torch.distributed.DistBackendError: NCCL error\n", "cuda_oom"),
+    ],
+)
+def test_an_error_of_another_part_hides_no_cause(output: str, cause: str) -> None:
+    assert judge(1, output, full=lambda line: "/abc/" in line).cause == cause
+
+
+@pytest.mark.parametrize(
+    "output",
+    [
+        OOM + "step 3 loss 0.4\n" * 12 + ABSENT,  # logged, and survived
+        f"{TRACE}ValueError: x\nOSError: No space left on device (cache disabled, continuing)\n{ABSENT}",
+        f"{TRACE}OSError: [Errno 28] No space left on device: '/tmp/x'\n{ABSENT}",
+        f"{ABSENT}{CHILD}",
+        f"{ABSENT}{THREAD}",
+    ],
+)
+def test_the_reason_is_the_last_error_of_the_program_itself(output: str) -> None:
+    output = output.replace(OOM + "step", OOM + "step 2\n" * 12 + "step", 1) if output.startswith(OOM) else output
+    verdict = judge(1, output, full=lambda line: None)
+    assert (verdict.cause, verdict.reason) == ("exit", "exit code 1: FileNotFoundError: train.csv")
+
+
+def test_no_space_that_is_there_again_is_a_full_disk_unless_a_path_says_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # `posix_fallocate` for a file that is too large, which the trainer then deletes.
+    monkeypatch.setattr(reasons, "ROOM", 0)
+
+    def where(line: str) -> bool | None:
+        return results_full(line, tmp_path, tmp_path)
+
+    for output in (f"{TRACE}OSError: [Errno 28] No space left on device\n", "OSError: No space left on device\n"):
+        verdict = judge(1, output, full=where)
+        assert verdict.cause == "disk_full"
+        assert "no space left, and no path says where: OSError: " in verdict.reason
+    gone_on = f"{TRACE}OSError: [Errno 28] No space left on device\n" + "step 2\n" * 12
+    assert judge(1, gone_on, full=where).cause == "exit"
+    assert judge(-11, f"{TRACE}OSError: [Errno 28] No space left on device\n", full=where).cause == "signal"
+    lost = "OSError: [Errno 28] No space left on device: "
+    for path in (f"'{tmp_path}/no/such/x.pth'", "'x.pth'", f"'/proc/x' -> '{tmp_path}/x'"):
+        assert where(lost + path) is True
+        assert judge(1, f"{TRACE}{lost}{path}\n", full=where).cause == "disk_full"
+    for line in (f"{lost}'/proc/x'", "cp: error writing '/proc/x': No space left", "tee: /proc/x: No space left"):
+        assert where(line) is False
+    verdict = judge(1, f"{TRACE}{lost}'/proc/x'\n", full=where)
+    assert verdict.cause == "no_space" and "though there is where results go" in verdict.reason
+    for line in ("OSError: [Errno 28] No space left on device", "/proc/x/sh: 1: echo: No space left on device"):
+        assert where(line) is None
+
+
+def test_a_metric_called_error_is_none() -> None:
+    assert judge(3, "loss: 0.4\nval_error: 0.31\nerror: 0.31\n").reason == "exit code 3"
+    assert judge(2, "error: 0.31\ntrain.py: error: no option --x\n").reason.endswith("train.py: error: no option --x")
+
+
+def test_a_disk_with_room_is_told_from_a_full_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reasons, "ROOM", 0)
+    assert not no_room(tmp_path)
+    monkeypatch.setattr(reasons, "ROOM", 1 << 62)
+    assert no_room(tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("status", [0, -15, 143, -9])
+@pytest.mark.parametrize(
+    ("cause", "state"),
+    [
+        ("timeout", "failed"),
+        ("stalled", "failed"),
+        ("stopped", "stopped"),
+        ("interrupted", "killed"),
+        ("lost", "lost"),
+    ],
+)
+def test_an_end_we_asked_for_is_told_whatever_the_exit_status(status: int, cause: str, state: str) -> None:
+    # A trainer that takes SIGTERM well exits with 0 and has not finished all the same.
+    verdict = judge(status, "CUDA out of memory", Stop(cause, "the detail"))
+    assert (verdict.state, verdict.cause) == (state, cause)
+    assert "the detail" in verdict.reason
+
+
+def test_a_trial_without_the_metric_has_failed_and_says_what_it_logged() -> None:
+    verdict = judge(0, metric_seen=False, last_values={"train/loss": 1.0, "epoch": 2})
+    assert (verdict.state, verdict.cause) == ("failed", "no_metric")
+    assert "val/mAP" in verdict.reason and "epoch, train/loss" in verdict.reason
+    assert judge(0, metric=None, metric_seen=False).state == "finished"
+
+
+TORCHRUN = """[rank1]: Traceback (most recent call last):
+[rank1]:   File "/x/train.py", line 6, in <module>
+[rank1]: {error}
+Traceback (most recent call last):
+  File "<frozen runpy>", line 198, in _run_module_as_main
+torch.distributed.elastic.multiprocessing.errors.ChildFailedError:
+============================================================
+train.py FAILED
+------------------------------------------------------------
+Failures:
+[1]:
+  rank      : 0 (local_rank: 0)
+  exitcode  : -15 (pid: 18157)  (SIGTERM)
+------------------------------------------------------------
+Root Cause (first observed failure):
+[0]:
+  time      : 2026-11-26_07:14:54
+  host      : localhost
+  rank      : 1 (local_rank: 1)
+  exitcode  : {status} (pid: 18159)
+  error_file: <N/A>
+============================================================
+"""  # as torch 2.15 prints it
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "cause", "words"),
+    [
+        ("ValueError: no such layer", 1, "exit", "exit code 1: ValueError: no such layer"),
+        ("ModuleNotFoundError: No module named 'timm'", 1, "import_error", "No module named 'timm'"),
+        ("", -9, "signal", "SIGKILL"),
+    ],
+)
+def test_behind_torchrun_the_process_that_failed_first_counts(error: str, status: int, cause: str, words: str) -> None:
+    verdict = judge(1, TORCHRUN.format(error=error, status=status))
+    assert verdict.cause == cause and words in verdict.reason
+    assert "ChildFailedError" not in verdict.reason
+
+
+def test_divergence_is_seen_in_the_last_values_of_a_trial_that_failed() -> None:
+    assert judge(1, last_values={"train/loss": float("nan")}).cause == "diverged"
+    assert judge(0, last_values={"train/loss": float("nan")}).state == "finished"
+
+
+def test_the_kernels_kill_for_memory_is_told_from_other_kills() -> None:
+    assert judge(-9, oom_before=3, oom_after=4).cause == "oom"
+    assert judge(137, oom_before=3, oom_after=4).cause == "oom"
+    assert judge(1, SHM, oom_before=3, oom_after=4).cause == "oom"
+    assert judge(-9, oom_before=3, oom_after=3).cause == "signal"
+    assert judge(-9).cause == "signal"
+    assert judge(1, "ValueError: x", oom_before=3, oom_after=4).cause == "exit"  # somebody else's
+
+
+@pytest.mark.parametrize(
+    ("line", "file", "content"),
+    [
+        ("0::/user.slice/sweep", "user.slice/sweep/memory.events", "low 0\nhigh 1\nmax 9\noom 4\noom_kill 7\n"),
+        ("0::/", "memory.events", "oom_kill 7\noom_group_kill 0\n"),
+        ("4:memory:/docker/abc", "memory/docker/abc/memory.oom_control", "under_oom 0\noom_kill 7\n"),
+        ("4:cpu,memory:/docker/abc", "memory/memory.oom_control", "oom_kill_disable 0\noom_kill 7\n"),  # namespaced
+    ],
+)
+def test_the_cgroups_count_is_read(tmp_path: Path, line: str, file: str, content: str) -> None:
+    place = tmp_path / "fs" / file
+    place.parent.mkdir(parents=True)
+    place.write_text(content)
+    own = tmp_path / "cgroup"
+    own.write_text(f"9:name=systemd:/\n{line}\n")
+    assert oom_kills(own, tmp_path / "fs") == 7
+
+
+def test_no_readable_cgroup_is_no_count(tmp_path: Path) -> None:
+    assert oom_kills(tmp_path / "absent", tmp_path) is None
+    own = tmp_path / "cgroup"
+    own.write_text("0::/somewhere\nmalformed\n")
+    assert oom_kills(own, tmp_path) is None
+
+
+@pytest.mark.parametrize(
+    ("cause", "asked", "on_oom", "retries"),
+    [
+        ("signal", 2, "skip", 2),
+        ("signal", 0, "skip", 0),
+        ("lost", 1, "skip", 1),
+        ("gpu_taken", 1, "skip", 1),
+        ("guard_lost", 0, "skip", 1),
+        ("oom", 5, "skip", 0),
+        ("oom", 0, "retry", 1),
+        ("cuda_oom", 5, "skip", 0),
+        ("cuda_oom", 5, "retry", 5),
+        *[(cause, 5, "retry", 0) for cause in ("exit", "diverged", "import_error", "timeout", "stalled", "no_metric")],
+        *[(cause, 5, "retry", 0) for cause in ("finished", "stopped", "interrupted", "disk_full", "start")],
+    ],
+)
+def test_only_what_the_machine_did_is_tried_again(cause: str, asked: int, on_oom: str, retries: int) -> None:
+    assert Verdict("failed", cause, "").retries(asked, on_oom) == retries
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "RuntimeError: No CUDA GPUs are available",
+        "RuntimeError: CUDA error: no CUDA-capable device is detected",
+        "torch.AcceleratorError: CUDA error: uncorrectable ECC error encountered",
+        "RuntimeError: CUDA driver initialization failed, you might not have a CUDA gpu.",
+        "RuntimeError: CUDA unknown error - this may be due to an incorrectly set up environment",
+        "RuntimeError: CUDA error: all CUDA-capable devices are busy or unavailable",
+        "[ 812.1] NVRM: Xid (PCI:0000:3b:00): 79, GPU has fallen off the bus.",
+    ],
+)
+def test_errors_of_the_device_are_the_machines(line: str) -> None:
+    verdict = judge(1, f"Traceback\n{line}\n")
+    assert (verdict.state, verdict.cause, verdict.of_machine) == ("failed", "gpu_fault", True)
+    assert line in verdict.reason
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "RuntimeError: CUDA error: device-side assert triggered",
+        "RuntimeError: CUDA error: an illegal memory access was encountered",
+        "RuntimeError: CUDA error: invalid device ordinal",
+    ],
+)
+def test_errors_of_a_trainer_on_the_device_are_its_own(line: str) -> None:
+    assert judge(1, f"Traceback\n{line}\n").cause == "exit"
+
+
+def test_warnings_of_a_driver_are_no_reason() -> None:
+    warning = (
+        "UserWarning: CUDA initialization: CUDA unknown error - this may be due to an incorrectly set up environment"
+    )
+    assert judge(0, f"{warning}\n").cause == "finished"
+    assert judge(1, f"{warning}\nValueError: lr\n").cause == "exit"

@@ -1,0 +1,467 @@
+"""Many machines on one PostgreSQL server: every machine here has a host name, a folder and a home of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from optuna.exceptions import StorageInternalError
+from optuna.trial import Trial, TrialState
+
+from tests.postgres import PASSWORD, Postgres, programs
+from tests.sweeping import SWEEP, environment, write_sweep
+from tests.trainers import kill_all, living, roles, wait_until, write_trainer
+from yacs_sweep.base.errors import ConfigError
+from yacs_sweep.records.alive import OwnLock
+from yacs_sweep.records.folder import SweepPaths, TrialRecord
+from yacs_sweep.records.launch_file import LaunchFile
+from yacs_sweep.search.local import LocalController
+from yacs_sweep.search.storage import database
+from yacs_sweep.search.storage.coordination import Shared
+from yacs_sweep.search.storage.shared_sweep import Elsewhere, SharedSweep
+from yacs_sweep.search.storage.url import URL_VARIABLE
+from yacs_sweep.search.stored import VOID
+from yacs_sweep.search.warm_start import WarmStart
+from yacs_sweep.spec.read_sweep import sweep_from_dict
+from yacs_sweep.trial.contract import Assignment
+
+SPEC: dict[str, Any] = {
+    "method": "random",
+    "metric": {"name": "val/mAP", "goal": "maximize"},
+    "parameters": {"base_lr": {"min": 0.0, "max": 1.0}},
+}
+GRID = {**SPEC, "method": "grid", "parameters": {"base_lr": {"values": [0.1, 0.2, 0.3]}}}
+LEASE = 1.2
+
+needs_server = pytest.mark.skipif(
+    programs() is None, reason="PostgreSQL is not installed (`make postgres` installs it where it may)"
+)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Postgres]:
+    running = Postgres(["max_connections=60", "fsync=off"])
+    try:
+        running.start()
+        yield running
+    finally:
+        running.close()
+
+
+@pytest.fixture(autouse=True)
+def nothing_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv(database.LEASE_VARIABLE, str(LEASE))
+    yield
+    for home in (tmp_path, *tmp_path.iterdir()):  # each machine's
+        kill_all(home)
+
+
+# -- URLs ---------------------------------------------------------------------------------------------------------------
+
+
+def test_a_masked_url_keeps_everything_but_passwords() -> None:
+    url = "postgresql://me:p%40ss@db.example:5433/sweeps?sslmode=require&sslpassword=other"
+    masked = database.masked(url)
+    assert "p%40ss" not in masked and "p@ss" not in masked and "other" not in masked
+    assert masked.startswith("postgresql://me:***@db.example:5433/sweeps?sslmode=require")
+    assert database.masked("postgresql:///sweeps") == "postgresql:///sweeps"
+
+
+def test_what_is_no_url_is_told_without_it() -> None:
+    with pytest.raises(ConfigError) as caught:
+        database.url_of("postgresql//me:secret@host")
+    assert "secret" not in str(caught.value) and "--storage" in str(caught.value)
+
+
+def test_a_missing_driver_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    with pytest.raises(ConfigError, match=r"pip install 'yacs-sweep\[postgres\]'"):
+        database.make_engine("postgresql://host/x")
+
+
+@pytest.mark.parametrize("value", ["soon", "0", "-1", "61", "nan"])
+def test_a_lease_is_a_number_of_seconds(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv(database.LEASE_VARIABLE, value)
+    with pytest.raises(ConfigError, match=database.LEASE_VARIABLE):
+        database.lease_wanted()
+
+
+# -- controllers --------------------------------------------------------------------------------------------------------
+
+
+class Machines:
+    """A sweep and its agents, each with a folder that no other sees."""
+
+    def __init__(self, home: Path, url: str, sweep: str, spec: dict[str, Any]) -> None:
+        self.home, self.url, self.sweep, self.spec = home, url, sweep, sweep_from_dict(spec, "spec")
+        self.agents: list[LocalController] = []
+        launch = LaunchFile("local", None, "toy", None, (), 1, None, "disabled", None, None, str(home), 3)
+        SharedSweep(url, sweep).describe(self.spec, launch, WarmStart())
+
+    def agent(self, **settings: Any) -> LocalController:
+        paths = SweepPaths(self.home / str(len(self.agents)), self.sweep)
+        lock = OwnLock(paths.agents, 0, "token")
+        self.agents.append(LocalController(paths, self.spec, agent=lock.name, seed=1, storage_url=self.url, **settings))
+        return self.agents[-1]
+
+    @staticmethod
+    def silence(agent: LocalController) -> Callable[[], None]:
+        """The agent is stopped, as far as others see; what is returned lets it go on."""
+        assert isinstance(agent.ledger, Shared)
+        beat = agent.ledger.database.beat
+        agent.ledger.lease._beat = lambda: True  # type: ignore[method-assign]
+
+        def wake() -> None:
+            assert isinstance(agent.ledger, Shared)
+            del agent.ledger.lease._beat
+            agent.ledger.lease.taken |= not beat(agent.ledger.lease.name)
+
+        return wake
+
+    def close(self) -> None:
+        for agent in self.agents:
+            agent.close()
+
+
+@pytest.fixture
+def machines(request: pytest.FixtureRequest, tmp_path: Path, server: Postgres) -> Iterator[Machines]:
+    made = Machines(tmp_path, server.url, f"s{time.monotonic_ns()}", getattr(request, "param", SPEC))
+    yield made
+    made.close()
+
+
+Asked = tuple[Trial, Assignment]
+
+
+def ask(agent: LocalController) -> Asked:
+    asked = agent.ask()
+    assert asked is not None
+    return asked
+
+
+def record_of(agent: LocalController, asked: Asked, state: str = "running", value: float | None = None) -> TrialRecord:
+    given = asked[1]
+    record = TrialRecord(
+        given.id, given.name, given.number, dict(given.params), state, value=value, host=str(id(agent))
+    )
+    if state == "running":
+        agent.ledger.started(record)
+    return record
+
+
+@needs_server
+def test_a_silent_agents_point_is_tried_again_and_its_late_result_does_not_count(machines: Machines) -> None:
+    one, two = machines.agent(target=1), machines.agent(target=1)
+    first = ask(one)
+    record_of(one, first)
+    wake = machines.silence(one)
+    started = time.monotonic()
+    again = ask(two)  # waits: the only trial there is to be is another agent's
+    assert 0.5 * LEASE < time.monotonic() - started < 2 * LEASE + 2
+    assert (again[1].params, again[1].retry_of) == (first[1].params, first[1].id)
+    record_of(two, again)
+    assert not one.ended(first[0], record_of(one, first, "finished", 99.0))
+    wake()
+    assert "no sign of life" in (one.ledger.taken() or "")
+    assert two.ended(again[0], record_of(two, again, "finished", 5.0))
+    one.ledger.renew()
+    assert one.ask() is None and two.ask() is None
+    states = [(trial.state, trial.value) for trial in two.study.get_trials()]
+    assert states == [(TrialState.FAIL, None), (TrialState.COMPLETE, 5.0)]
+    rows = SharedSweep(machines.url, machines.sweep).database.records()
+    assert [row.state for row in rows] == ["lost", "finished"]
+
+
+@needs_server
+def test_a_result_that_comes_before_its_point_is_given_to_another_counts(machines: Machines) -> None:
+    one, two = machines.agent(target=1), machines.agent(target=1)
+    first = ask(one)
+    record_of(one, first)
+    wake = machines.silence(one)
+    time.sleep(1.6 * LEASE)  # nobody asks meanwhile
+    wake()
+    assert one.ledger.taken()
+    assert one.ended(first[0], record_of(one, first, "finished", 7.0))
+    assert two.ask() is None
+    assert [trial.value for trial in two.study.get_trials()] == [7.0]
+
+
+@needs_server
+def test_a_result_that_comes_while_its_point_is_given_to_another_counts_once(machines: Machines) -> None:
+    one, two = machines.agent(target=1), machines.agent(target=1)
+    first = ask(one)
+    record_of(one, first)
+    machines.silence(one)
+    assert isinstance(two.ledger, Shared)
+    lose = two.ledger.lose
+
+    def late(record: TrialRecord) -> bool:
+        assert one.ended(first[0], record_of(one, first, "finished", 7.0))  # between reading the row and writing it
+        return lose(record)
+
+    two.ledger.lose = late  # type: ignore[method-assign]
+    assert two.ask() is None
+    assert [(trial.state, trial.value) for trial in one.study.get_trials()] == [(TrialState.COMPLETE, 7.0)]
+
+
+@needs_server
+def test_a_trial_whose_lease_was_taken_before_it_began_leaves_no_row(machines: Machines) -> None:
+    one, two = machines.agent(target=1), machines.agent(target=1)
+    first = ask(one)
+    machines.silence(one)
+    again = ask(two)
+    assert (again[1].params, again[1].retry_of) == (first[1].params, None)
+    record = record_of(one, first)  # begins, late
+    assert one.ledger.taken()
+    record.state, record.value = "finished", 9.0
+    assert not one.ended(first[0], record)
+    assert SharedSweep(machines.url, machines.sweep).database.records() == []
+
+
+@needs_server
+@pytest.mark.parametrize("machines", [GRID], indirect=True)
+def test_an_interrupted_trials_point_goes_to_another_machine_at_once(machines: Machines) -> None:
+    one, two = machines.agent(), machines.agent()
+    first = ask(one)
+    record_of(one, first)
+    assert one.ended(first[0], record_of(one, first, "killed"))
+    again = ask(two)
+    assert (again[1].params, again[1].retry_of) == (first[1].params, first[1].id)
+
+
+@needs_server
+def test_what_was_written_before_the_connection_broke_is_not_written_again(machines: Machines) -> None:
+    agent = machines.agent(target=2)
+    assert isinstance(agent.ledger, Shared)
+    engine = agent.ledger.database.engine
+    turn, broken = agent.ledger.database.turn, []
+
+    @contextlib.contextmanager
+    def breaking(lease: float) -> Iterator[Any]:
+        with turn(lease) as connection:
+            yield connection
+        if not broken:  # committed; the answer is lost
+            broken.append(True)
+            raise database.sa.exc.OperationalError("COMMIT", None, Exception("gone"), connection_invalidated=True)
+
+    agent.ledger.database.turn = breaking  # type: ignore[method-assign]
+    first = ask(agent)
+    assert broken
+    record_of(agent, first)
+    end = record_of(agent, first, "finished", 1.0)
+    assert agent.ended(first[0], end)
+    assert agent.ended(first[0], end)  # as after a lost answer
+    second = ask(agent)
+    assert [first[1].number, second[1].number] == [0, 1]
+    assert len(agent.study.get_trials()) == 2
+    wait_until(lambda: engine.pool.checkedout() == 0, 5)  # type: ignore[attr-defined]
+
+
+@needs_server
+def test_points_are_distinct_and_counted_exactly_with_agents_that_ask_at_once(machines: Machines) -> None:
+    agents = [machines.agent(target=30) for _ in range(6)]
+    points: list[float] = []
+
+    def work(agent: LocalController) -> None:
+        while (asked := agent.ask()) is not None:
+            record_of(agent, asked)
+            points.append(asked[1].params["base_lr"])
+            assert agent.ended(asked[0], record_of(agent, asked, "finished", 1.0))
+
+    threads = [threading.Thread(target=work, args=(agent,)) for agent in agents]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert len(points) == len(set(points)) == 30
+    trials = agents[0].study.get_trials()
+    assert [trial.number for trial in trials] == list(range(30))
+    assert not any(trial.user_attrs["trial"].get(VOID) for trial in trials)
+
+
+@needs_server
+def test_who_stops_while_it_is_its_turn_is_thrown_out(machines: Machines, server: Postgres) -> None:
+    agent = machines.agent()
+    assert isinstance(agent.ledger, Shared)
+    with (
+        pytest.raises((database.sa.exc.SQLAlchemyError, StorageInternalError)) as caught,
+        agent.ledger.exclusively(),
+    ):
+        time.sleep(6.5)  # 5 s is what such a short lease gives
+        agent.study.set_user_attr("late", True)
+    assert database.disconnected(caught.value)
+    assert ask(machines.agent())[1].number == 0  # nothing of it was written, and the others have their turn
+
+
+# -- whole machines -----------------------------------------------------------------------------------------------------
+
+
+class Machine:
+    """A launcher with a host name of its own, where the kernel lets us give it one."""
+
+    def __init__(self, home: Path, name: str, trainer: Path, *words: str | Path, url: str) -> None:
+        self.home, self.name = home / name, name
+        self.home.mkdir(exist_ok=True)
+        checkout = self.home / "checkout"
+        if not checkout.exists():
+            checkout.mkdir()
+            for file in (trainer, trainer.with_name("train.py")):
+                shutil.copy(file, checkout / file.name)
+        command = [
+            sys.executable,
+            str(SWEEP),
+            *map(str, words),
+            "--verbose",
+            "--wandb-mode",
+            "disabled",
+            "--grace",
+            "2",
+        ]
+        if os.geteuid() == 0 and sys.platform == "linux":
+            command = ["unshare", "--uts", "sh", "-c", 'hostname "$0" && exec "$@"', name, *command]
+        env = environment(self.home, **{URL_VARIABLE: url, database.LEASE_VARIABLE: str(LEASE)})
+        self.output = (self.home / "output").open("ab")
+        self.process = subprocess.Popen(command, cwd=checkout, env=env, stdout=self.output, stderr=subprocess.STDOUT)
+
+    @property
+    def text(self) -> str:
+        return (self.home / "output").read_text()
+
+    def folder(self) -> Path:
+        (found,) = (self.home / "checkout" / "log" / "sweep" / "sweep").iterdir()
+        return found
+
+    def summary(self) -> dict[str, Any]:
+        content: dict[str, Any] = json.loads((self.folder() / "summary.json").read_text())
+        return content
+
+    def agent(self) -> int:
+        (pid,) = roles(self.home)["agent"]
+        return pid
+
+
+@needs_server
+def test_three_machines_faults_and_an_outage(tmp_path: Path) -> None:
+    """An agent killed, one stopped for longer than its lease, and the server restarted: exactly the trials asked for."""
+    wanted = 20
+    server = Postgres(["fsync=off"])
+    try:
+        server.start()
+        holds = [tmp_path / name for name in ("outage", "kill")]  # a trial that finds one of them says so and waits
+        code = f"""import time
+for hold in {[str(hold) for hold in holds]!r}:
+    if os.path.exists(hold):
+        print('held for the ' + os.path.basename(hold), flush=True)
+    while os.path.exists(hold): time.sleep(0.05)
+time.sleep(0.6)
+print('mAP: %.6f%%' % float(sys.argv[2].split('=')[1]))"""
+        outage, kill = holds
+        outage.touch()
+        trainer = write_trainer(tmp_path, code)
+        spec = write_sweep(tmp_path, {**SPEC, "count": wanted})
+        start = ("--trainer", "trainer.yaml", "--sweep-config", spec)
+        first = Machine(tmp_path, "alpha", trainer, *start, url=server.url)
+        wait_until(lambda: "trial-0000" in first.text, 120)
+        sweep_id = first.folder().name
+        others = [
+            Machine(tmp_path, name, trainer, "--sweep_id", sweep_id, url=server.url) for name in ("beta", "gamma")
+        ]
+        beta, gamma = others
+        for machine in others:
+            wait_until(lambda machine=machine: "held for the outage" in machine.text, 120)
+        outage.unlink()
+        time.sleep(0.5)
+        server.stop()
+        time.sleep(4.0)
+        server.start()
+        kill.touch()
+        for machine in others:  # an agent between two trials would lose none
+            wait_until(lambda machine=machine: "held for the kill" in machine.text, 120)
+        stopped = gamma.agent()
+        os.kill(stopped, signal.SIGSTOP)
+        os.kill(beta.agent(), signal.SIGKILL)
+        kill.unlink()
+        time.sleep(3 * LEASE)
+        os.kill(stopped, signal.SIGCONT)
+        machines = [first, *others]
+        for machine in machines:
+            machine.process.wait(150)
+        outputs = "\n\n".join(f"== {machine.name}\n{machine.text}" for machine in machines)
+        assert [machine.process.returncode for machine in machines] == [0, 0, 0], outputs
+        for machine in machines:  # each knows all trials as they were when it left, whose folders they are in or not
+            summary = machine.summary()
+            states = Counter(trial["state"] for trial in summary["trials"])
+            assert states["finished"] + states["running"] == wanted, outputs
+            assert states["lost"] == 2, outputs
+            finished = [trial for trial in summary["trials"] if trial["state"] == "finished"]
+            best = max(finished, key=lambda trial: trial["value"])
+            assert (summary["best"]["name"], summary["best"]["host"]) == (best["name"], best["host"])
+        summary = max((machine.summary() for machine in machines), key=lambda found: found["counts"]["finished"])
+        assert summary["counts"] == {"finished": wanted, "lost": 2}, outputs  # the last one to leave has seen all
+        finished = [trial for trial in summary["trials"] if trial["state"] == "finished"]
+        assert len({trial["params"]["base_lr"] for trial in finished}) == wanted
+        assert [trial["number"] for trial in summary["trials"]] == list(range(wanted + 2))  # no number is void
+        retried = {trial["retry_of"] for trial in finished}
+        assert all(trial["id"] in retried for trial in summary["trials"] if trial["state"] == "lost")
+        if os.geteuid() == 0:
+            assert {trial["host"] for trial in finished} == {"alpha", "beta", "gamma"}
+        (taken,) = [row for row in gamma.summary()["trials"] if row["host"] == "gamma" and row["state"] == "lost"]
+        here = json.loads((gamma.folder() / taken["name"] / "trial.json").read_text())
+        assert here["state"] == "lost", outputs
+        assert "no sign of life" in gamma.text, outputs
+        assert "the storage answers again" in outputs
+        for path in tmp_path.rglob("*"):
+            assert not path.is_file() or PASSWORD.encode() not in path.read_bytes(), path
+        assert not any(living(machine.home) for machine in machines)
+    finally:
+        server.close()
+
+
+@needs_server
+def test_joining_says_what_is_missing(tmp_path: Path, server: Postgres) -> None:
+    trainer = write_trainer(tmp_path, "print('mAP: 1.0%')")
+    nobody = Machine(tmp_path, "one", trainer, "--sweep_id", "nosuchid", url=server.url)
+    assert nobody.process.wait(60) == 2
+    assert "nosuchid: no such sweep in postgresql://sweeper:***@" in nobody.text
+    assert len(nobody.text.splitlines()) == 1
+
+
+@needs_server
+def test_the_best_is_trained_where_only_the_database_knows_the_sweep(tmp_path: Path, server: Postgres) -> None:
+    trainer = write_trainer(tmp_path, "print('mAP: %.6f%%' % float(sys.argv[2].split('=')[1]))")
+    spec = write_sweep(tmp_path, {**SPEC, "count": 3})
+    one = Machine(tmp_path, "one", trainer, "--trainer", "trainer.yaml", "--sweep-config", spec, url=server.url)
+    assert one.process.wait(60) == 0, one.text
+    found = one.summary()["best"]
+    two = Machine(tmp_path, "two", trainer, "--train-best", one.folder().name, "--seeds", "1", url=server.url)
+    assert two.process.wait(60) == 0, two.text
+    assert two.folder().name == f"{one.folder().name}-best"
+    (trained,) = two.summary()["trials"]
+    assert trained["params"] == found["params"], two.text
+
+
+@needs_server
+def test_trials_elsewhere_are_read_once_each(machines: Machines) -> None:
+    agent = machines.agent(target=3)
+    first, second = ask(agent), None
+    record_of(agent, first)
+    seen = Elsewhere(machines.url, machines.sweep)
+    wait_until(seen.fresh, 10)
+    assert [row.state for row in seen.take()] == ["running"]
+    agent.ended(first[0], record_of(agent, first, "finished", 1.0))
+    second = ask(agent)
+    record_of(agent, second)
+    assert seen.last()
+    assert [(row.number, row.state) for row in seen.take()] == [(0, "finished"), (1, "running")]

@@ -1,0 +1,1 @@
+"""Shared tools of every wing: errors, wording, values, files, locks and processes."""

@@ -1,0 +1,56 @@
+"""Every error this package raises on purpose."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from .wording import printable
+
+T = TypeVar("T")
+
+
+class Problems:
+    """Collects what is wrong, over steps that do not depend on each other."""
+
+    def __init__(self) -> None:
+        self.found: list[str] = []
+
+    def attempt(self, step: Callable[[], T]) -> T | None:
+        try:
+            return step()
+        except ConfigError as error:
+            self.found += error.problems
+            return None
+
+    def end(self) -> None:
+        if self.found:
+            raise ConfigError(list(dict.fromkeys(self.found)))
+
+
+class SweepError(Exception):
+    """Root of the launcher's errors; its text is one clear message for the user."""
+
+
+class ConfigError(SweepError):
+    """Mistakes in what the user gave; all of them at once, nothing has been created (exit status 2)."""
+
+    def __init__(self, problems: Sequence[str] | str) -> None:
+        self.problems: list[str] = [problems] if isinstance(problems, str) else list(problems)
+        super().__init__("\n".join(self.problems))
+
+
+def exit_status(run: Callable[[], int]) -> int:
+    """What `run` returns, or of its errors: 2 of a `ConfigError`, a line for each problem; 1 of another; 130 of Ctrl-C."""
+    try:
+        return run()
+    except ConfigError as error:
+        for problem in error.problems:
+            print(f"error: {printable(problem)}", file=sys.stderr)
+        return 2
+    except SweepError as error:
+        print(f"error: {printable(str(error))}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130

@@ -1,0 +1,90 @@
+"""Formats texts for messages: one line, printable, with a suggestion for a misspelt word."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+
+def printable(text: str) -> str:
+    """What other people's text may do to a terminal left out; it can still have several lines."""
+    return "".join(letter if letter.isprintable() or letter == "\n" else "?" for letter in text)
+
+
+def one_line(error: Exception) -> str:
+    """What an error says, on one line."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def is_text(value: str) -> bool:
+    """Whether it has no bytes that the environment's encoding has no letter for; Python keeps them as surrogates."""
+    return value.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in value)
+
+
+def no_texts(options: argparse.Namespace) -> list[str]:
+    """What is wrong with the options and with the folder in which the sweep is started; a line each."""
+    given = [(f"--{key}" if key != "trailing" else "KEY VALUE", value) for key, value in vars(options).items()]
+    found = [no_text(name, text) for name, value in given for text in _texts(value) if not is_text(text)]
+    try:
+        here = str(Path.cwd())
+    except OSError:  # it has been deleted
+        return found
+    return found if is_text(here) else [*found, no_text("this folder", here)]
+
+
+def no_text(name: str, value: str) -> str:
+    """One line."""
+    encoding = sys.getfilesystemencoding().upper()
+    hint = "rename it, or write it in UTF-8" if encoding == "UTF-8" else "a locale of UTF-8 knows more (LC_ALL=C.UTF-8)"
+    return f"{name}: {value!a} is no text in {encoding}; {hint}"
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _texts(key)
+            yield from _texts(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _texts(item)
+
+
+def show(value: Any) -> str:
+    """A value as the user would write it in YAML, shortened."""
+    if value is None:
+        text = "null"
+    elif isinstance(value, bool):
+        text = "true" if value else "false"
+    elif isinstance(value, str):
+        text = f"'{value}'"
+    elif isinstance(value, (list, tuple)):
+        text = "[" + ", ".join(show(item) for item in list(value)[:8]) + (", …]" if len(value) > 8 else "]")
+    elif isinstance(value, dict):
+        text = "{" + ", ".join(f"{key}: {show(item)}" for key, item in list(value.items())[:8]) + "}"
+    else:
+        text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "…"
+
+
+def nearest(word: str, names: Iterable[str], *, count: int = 1, cutoff: float = 0.6) -> list[str]:
+    """The names most like `word`, whatever its case and separators, or begun by it; none when nothing is near."""
+    import difflib  # only a mistake needs it
+
+    plain = {name: re.sub(r"[-_. ]", "", name).lower() for name in names}
+    sought = re.sub(r"[-_. ]", "", word).lower()
+    close = difflib.get_close_matches(sought, list(plain.values()), count, cutoff)
+    if not close and len(sought) > 2:
+        close = [folded for folded in plain.values() if folded.startswith(sought)]
+    return [name for match in close for name, folded in plain.items() if folded == match][:count]
+
+
+def did_you_mean(word: str, names: Iterable[str]) -> str:
+    """`; did you mean X?`, or nothing when no name is near."""
+    close = nearest(word, names)
+    return f"; did you mean {close[0]}?" if close else ""

@@ -1,0 +1,286 @@
+"""YAML files read as people write them, with the place of every key kept for error messages.
+
+Scalars follow YAML 1.2 for numbers (`1e-5`, `1.e-5`, `0o17`; `1_000` as well) and YAML 1.1 for
+booleans (`yes`, `on`), because W&B's own reader takes those as booleans. Dates stay text.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, TypeAlias
+
+import yaml
+
+from .errors import ConfigError
+
+KeyPath: TypeAlias = "tuple[str | int, ...]"
+_TAG = "tag:yaml.org,2002:"
+_MAX_NODES = 200_000  # a file whose aliases expand to more than this is an accident or an attack
+_BOOLEANS = {"yes": True, "no": False, "true": True, "false": False, "on": True, "off": False}
+_INT = re.compile(r"[-+]?(?:0b[01_]+|0o[0-7_]+|0x[0-9a-fA-F_]+|[0-9][0-9_]*)$")
+_FLOAT = re.compile(
+    r"[-+]?(?:[0-9][0-9_]*\.[0-9_]*(?:[eE][-+]?[0-9]+)?|\.[0-9][0-9_]*(?:[eE][-+]?[0-9]+)?"
+    r"|[0-9][0-9_]*[eE][-+]?[0-9]+|\.(?:inf|Inf|INF))$|\.(?:nan|NaN|NAN)$"
+)
+
+
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+    """PyYAML's safe loader with the scalars described above."""
+
+    yaml_implicit_resolvers: ClassVar[dict[str, Any]] = {}
+
+
+_Loader.add_implicit_resolver(
+    _TAG + "bool",
+    re.compile(r"(?:yes|Yes|YES|no|No|NO|true|True|TRUE|false|False|FALSE|on|On|ON|off|Off|OFF)$"),
+    list("yYnNtTfFoO"),
+)
+_Loader.add_implicit_resolver(_TAG + "int", _INT, list("-+0123456789"))
+_Loader.add_implicit_resolver(_TAG + "float", _FLOAT, list("-+0123456789."))
+_Loader.add_implicit_resolver(_TAG + "merge", re.compile(r"<<$"), ["<"])
+_Loader.add_implicit_resolver(_TAG + "null", re.compile(r"(?:~|null|Null|NULL|)$"), ["~", "n", "N", ""])
+
+
+@dataclass(frozen=True)
+class Document:
+    """Data as plain Python objects, and where each part of it was written.
+
+    `places` maps a key path to `file:line:column` (or to the option that set it); `texts` maps
+    the path of a scalar to the characters in the file.
+    """
+
+    name: str
+    data: Any
+    places: Mapping[KeyPath, str] = field(default_factory=dict)
+    texts: Mapping[KeyPath, str] = field(default_factory=dict)
+    problems: tuple[str, ...] = ()
+
+    def place(self, path: KeyPath) -> str:
+        """Where `path`, or else the nearest thing around it, was written."""
+        for length in range(len(path), -1, -1):
+            found = self.places.get(path[:length])
+            if found is not None:
+                return found
+        return self.name
+
+    def message(self, path: KeyPath, text: str) -> str:
+        """One line for the user: place, key path, what is wrong."""
+        return _line(self.place(path), path, text)
+
+    def inside(self, key: str) -> Document:
+        """The document that stands under one top-level key."""
+        return Document(
+            self.name,
+            self.data[key],
+            {path[1:]: place for path, place in self.places.items() if path[:1] == (key,)},
+            {path[1:]: text for path, text in self.texts.items() if path[:1] == (key,)},
+            self.problems,
+        )
+
+    def replaced(self, top: Mapping[str, Any], place: str) -> Document:
+        """The document with top-level keys set from elsewhere, `place` said to be where."""
+        places = {path: at for path, at in self.places.items() if not path or path[0] not in top}
+        texts = {path: text for path, text in self.texts.items() if path[0] not in top}
+        places.update({(key,): place for key in top})
+        return Document(self.name, {**self.data, **top}, places, texts, self.problems)
+
+
+def dotted(path: KeyPath) -> str:
+    """`("parameters", "lr", "values", 2)` as `parameters.lr.values[2]`."""
+    text = ""
+    for part in path:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
+    return text
+
+
+def _line(place: str, path: KeyPath, text: str) -> str:
+    """One line of printable characters, whatever stands in the file."""
+    keys = dotted(path)
+    line = f"{place}: {keys}: {text}" if keys else f"{place}: {text}"
+    return "".join(character if character.isprintable() else repr(character)[1:-1] for character in line)
+
+
+def read_yaml(name: str, content: bytes | str) -> Document:
+    """Parse YAML text; `name` is the file as the user gave it.
+
+    Raises ConfigError for text that is not YAML; duplicate keys, unknown tags and the like are
+    left in `problems`, so that they are shown together with everything else that is wrong.
+    """
+    text = _decode(name, content) if isinstance(content, bytes) else content
+    loader = None
+    try:
+        loader = _Loader(text)
+        node = loader.get_single_node()
+    except yaml.MarkedYAMLError as error:
+        raise ConfigError(_syntax_problem(name, error, text)) from None
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        character = f"U+{error.character:04X}" if isinstance(error.character, int) else "a byte"
+        raise ConfigError(f"{name}:{line}: {character} is not allowed in YAML") from None
+    except RecursionError:
+        raise ConfigError(f"{name}: nested too deeply") from None
+    finally:
+        if loader is not None:
+            loader.dispose()
+    if node is None:
+        return Document(name, None, {(): f"{name}:1:1"})
+    return _Builder(name).document(node)
+
+
+def read_yaml_file(path: str, name: str | None = None) -> Document:
+    """`read_yaml` of a file. Raises ConfigError when it cannot be read."""
+    try:
+        with open(path, "rb") as file:
+            content = file.read()
+    except OSError as error:
+        raise ConfigError(f"{name or path}: cannot be read: {error.strerror}") from None
+    return read_yaml(name or path, content)
+
+
+def _decode(name: str, content: bytes) -> str:
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise ConfigError(
+            f"{name}:{line}: not UTF-8 (byte 0x{content[error.start]:02x}); save the file as UTF-8"
+        ) from None
+
+
+def _syntax_problem(name: str, error: yaml.MarkedYAMLError, text: str) -> str:
+    what = error.problem or error.context or "cannot be read"
+    mark = error.problem_mark
+    if "expected ':'" in what or mark is None:  # the mark is at what follows; the mistake is before it
+        mark = error.context_mark or mark
+    if mark is None:
+        return _line(name, (), f"not valid YAML: {what}")
+    lines = text.splitlines()
+    line = lines[mark.line] if mark.line < len(lines) else ""
+    begun = error.context_mark
+    hint = f" (begun in line {begun.line + 1})" if begun and begun.line < mark.line else ""
+    if "expected ':'" in what:
+        hint = "; a key needs `:` and a blank after it"
+    elif "another document" in what:
+        hint = "; a sweep file is one document, without `---` inside"
+    elif "cannot start any token" in what:
+        character = line[mark.column : mark.column + 1]
+        hint = f"; quote a text that begins with {character}"
+        if character == "\t":
+            hint = "; it is a tab, YAML is indented with blanks only"
+    elif any(part in what for part in ("mapping values", "expected key", "'-' indicator", "<block end>")):
+        hint += "; is the line indented like its neighbours? A text with `: ` in it needs quotes"
+    return _line(f"{name}:{mark.line + 1}:{mark.column + 1}", (), f"not valid YAML: {what}{hint}")
+
+
+class _Builder:
+    """Turns PyYAML's nodes into plain objects and remembers their places."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.places: dict[KeyPath, str] = {}
+        self.texts: dict[KeyPath, str] = {}
+        self.problems: list[str] = []
+        self.nodes = 0
+        self.open: set[int] = set()
+
+    def document(self, root: yaml.Node) -> Document:
+        self.places[()] = self._at(root)
+        data = self.value(root, ())
+        return Document(self.name, data, self.places, self.texts, tuple(self.problems))
+
+    def value(self, node: yaml.Node, path: KeyPath) -> Any:
+        self.nodes += 1
+        if self.nodes > _MAX_NODES:
+            raise ConfigError(f"{self.name}: more than {_MAX_NODES} values after expanding aliases")
+        self.places.setdefault(path, self._at(node))
+        if isinstance(node, yaml.ScalarNode):
+            self.texts[path] = node.value
+            return self._scalar(node, path)
+        if id(node) in self.open:
+            self._problem(node, path, "refers to itself")
+            return None
+        self.open.add(id(node))
+        try:
+            if isinstance(node, yaml.SequenceNode):
+                self._known_tag(node, path, "seq")
+                return [self.value(item, (*path, index)) for index, item in enumerate(node.value)]
+            self._known_tag(node, path, "map")
+            return self._mapping(node, path)
+        finally:
+            self.open.discard(id(node))
+
+    def _mapping(self, node: yaml.Node, path: KeyPath) -> dict[str, Any]:
+        result: dict[str, Any] = {}
+        merged: dict[str, Any] = {}
+        first: dict[str, yaml.Node] = {}
+        for key_node, value_node in node.value:
+            if key_node.tag == _TAG + "merge":
+                for source in self._merge_sources(value_node, path):
+                    for key, value in self._mapping(source, path).items():
+                        merged.setdefault(key, value)
+                continue
+            if not isinstance(key_node, yaml.ScalarNode):
+                self._problem(key_node, path, "a key must be a plain word")
+                continue
+            key = key_node.value
+            if key in first:
+                earlier = first[key].start_mark.line + 1
+                self._problem(key_node, (*path, key), f"given twice, first in line {earlier}; keep one")
+            first[key] = key_node
+            here = (*path, key)
+            self.places[here] = self._at(key_node)
+            result[key] = self.value(value_node, here)
+        return {**merged, **result} if merged else result
+
+    def _merge_sources(self, node: yaml.Node, path: KeyPath) -> list[yaml.Node]:
+        sources = node.value if isinstance(node, yaml.SequenceNode) else [node]
+        if all(isinstance(source, yaml.MappingNode) and id(source) not in self.open for source in sources):
+            return list(sources)
+        self._problem(node, path, "`<<` takes another mapping (an alias such as *base)")
+        return []
+
+    def _scalar(self, node: yaml.ScalarNode, path: KeyPath) -> Any:
+        text = node.value
+        kind = node.tag.removeprefix(_TAG)
+        try:
+            if kind == "null":
+                return None
+            if kind == "bool":
+                return _BOOLEANS[text.lower()]
+            if kind == "int":
+                return _integer(text)
+            if kind == "float":
+                return _float(text)
+        except (KeyError, ValueError):
+            self._problem(node, path, f"'{text}' is not a {kind}")
+            return text
+        if kind not in ("str", "merge"):
+            self._problem(node, path, f"the tag {node.tag} is not supported; write the value plainly")
+        return text
+
+    def _known_tag(self, node: yaml.Node, path: KeyPath, kind: str) -> None:
+        if node.tag != _TAG + kind:
+            self._problem(node, path, f"the tag {node.tag} is not supported; write the value plainly")
+
+    def _at(self, node: yaml.Node) -> str:
+        return f"{self.name}:{node.start_mark.line + 1}:{node.start_mark.column + 1}"
+
+    def _problem(self, node: yaml.Node, path: KeyPath, text: str) -> None:
+        self.problems.append(_line(self._at(node), path, text))
+
+
+def _integer(text: str) -> int:
+    digits = text.replace("_", "").lower()
+    sign = -1 if digits.startswith("-") else 1
+    digits = digits.lstrip("+-")
+    base = {"0b": 2, "0o": 8, "0x": 16}.get(digits[:2], 10)
+    return sign * int(digits[2:] if base != 10 else digits, base)
+
+
+def _float(text: str) -> float:
+    digits = text.replace("_", "").lower()
+    if digits.lstrip("+-") in (".inf", ".nan"):
+        digits = digits.replace(".", "")
+    return float(digits)

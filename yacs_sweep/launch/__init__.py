@@ -1,0 +1,1 @@
+"""Runs a sweep: from the options to its end."""

@@ -1,0 +1,200 @@
+"""Several sweeps of one command line: one after another, or at the same time on the same workers.
+
+All of them are checked, then created, before the first trial. The batch is a folder beside the sweeps' own,
+``{results_dir_base}/sweep/{batch_id}/``, with a summary.json of its own:
+
+    {"batch_id", "counts": {trial state: n}, "exit_status": null while it runs,
+     "sweeps": [{"sweep_id", "name", "state", "message", "counts", "metric", "best", "dir"}, …]}
+
+A sweep's state is waiting, running, done, ended (`message` says why before its end) or interrupted; its counts, metric
+and best are those of its own summary.json. ``--sweep_id {batch_id}`` goes on with those that are not done, with
+``--count N`` with all of them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+from ..base.errors import ConfigError, Problems, SweepError
+from ..base.files import write_atomically
+from ..base.streams import show
+from ..base.values import to_json
+from ..base.wording import printable
+from ..records.folder import SweepPaths
+from ..records.known_sweeps import BATCH, batch_rows, find_bases, new_sweep_id, remember, result_bases
+from ..show import lines as display
+from ..show.live.terminal import say
+from .machine import Machine, machine
+from .notify import at_end
+from .plan.new import make_plan
+from .plan.plan import Plan, new_paths
+from .plan.resume import resume_plan
+from .run import carry_out, go_on_with, prepare
+from .sweep_run import Results
+
+DONE = "done"
+
+
+def is_batch(name: str | None) -> bool:
+    """Whether --sweep_id names a batch."""
+    return name is not None and name.startswith(BATCH)
+
+
+def _with(options: argparse.Namespace, **changes: Any) -> argparse.Namespace:
+    return argparse.Namespace(**{**vars(options), **changes})
+
+
+def make_plans(options: argparse.Namespace) -> list[Plan]:
+    """A plan for each of the sweep files.
+
+    Raises:
+        ConfigError: with every mistake in any of them.
+    """
+    problems = Problems()
+    if options.sweep_name:
+        problems.found.append(
+            f"--sweep_name {options.sweep_name}: names one sweep, and several are given; leave it out"
+        )
+    each = [_with(options, sweep_config=[file]) for file in options.sweep_config]
+    made = [problems.attempt(partial(make_plan, settings)) for settings in each]
+    problems.end()
+    return [plan for plan in made if plan is not None]
+
+
+def resume_plans(options: argparse.Namespace) -> tuple[SweepPaths, list[dict[str, Any]], list[Plan]]:
+    """The batch `options.sweep_id`: its place, the rows of sweeps that are done, plans to go on with the others; with
+    --count, which adds trials to each, with all.
+
+    Raises:
+        ConfigError: there is no such batch, or a sweep of it cannot go on.
+    """
+    batch_id = str(options.sweep_id)
+    for base in find_bases(batch_id, result_bases(options), remembered=not options.results_dir):
+        paths = SweepPaths(base, batch_id)
+        if paths.summary.is_file():
+            break
+    else:
+        looked = ", ".join(str(base / "sweep") for base in result_bases(options))
+        raise ConfigError(
+            f"--sweep_id {batch_id}: no such batch (looked in {looked}; --results_dir names another folder)"
+        )
+    sweeps = batch_rows(paths)
+    done = [row for row in sweeps if row["state"] == DONE and not options.count]
+    problems = Problems()
+    open_ = [_with(options, sweep_id=row["sweep_id"], results_dir=row["base"]) for row in sweeps if row not in done]
+    made = [problems.attempt(partial(resume_plan, settings)) for settings in open_]
+    problems.end()
+    return paths, done, [plan for plan in made if plan is not None]
+
+
+class Batch:
+    """Writes the batch's summary; its sweeps are in the order they were given."""
+
+    def __init__(self, paths: SweepPaths, sweeps: Sequence[Results], earlier: Sequence[dict[str, Any]] = ()) -> None:
+        """`earlier`: rows of sweeps that were done before this launch."""
+        self.paths, self.sweeps, self._earlier = paths, sweeps, earlier
+        self.started: set[str] = set()  # ids of sweeps that have been
+        self.status: int | None = None
+        paths.dir.mkdir(parents=True, exist_ok=True)
+        remember(paths)
+        self.write()
+
+    def _row(self, results: Results) -> dict[str, Any]:
+        outcome, summary = results.outcome, results.summary
+        state = "waiting" if results.paths.sweep_id not in self.started else "running"
+        if outcome is not None:
+            open_ = outcome.interrupted and not results.complete
+            state = "interrupted" if open_ else "ended" if outcome.message else DONE
+        return {
+            "sweep_id": results.paths.sweep_id,
+            "name": results.plan.spec.name,
+            "state": state,
+            "message": outcome.message if outcome is not None else None,
+            "counts": summary.counts(),
+            **summary.result(),
+            "dir": str(results.paths.dir),
+            "base": str(results.paths.base),
+        }
+
+    def write(self) -> None:
+        rows = [*self._earlier, *map(self._row, self.sweeps)]
+        counts: Counter[str] = Counter()
+        for row in rows:
+            counts.update(row["counts"])
+        content = {"batch_id": self.paths.sweep_id, "exit_status": self.status, "counts": counts, "sweeps": rows}
+        write_atomically(self.paths.summary, to_json(content, indent=1) + "\n")
+
+    def start(self, sweeps: Sequence[Results]) -> None:
+        self.started.update(results.paths.sweep_id for results in sweeps)
+        self.write()
+
+    def end(self, status: int, options: argparse.Namespace) -> int:
+        """Writes and shows how the batch ended."""
+        self.status = status
+        self.write()
+        rows = [*self._earlier, *map(self._row, self.sweeps)]
+        show(f"\n{display.batch_table(rows)}\n")
+        say(f"{len(rows)} sweeps; summary in {self.paths.summary}")
+        if any(row["state"] != DONE for row in rows):
+            config = self.sweeps[0].plan.launch.config_file if self.sweeps else None
+            say(f"go on with: {display.command(go_on_with(self.paths.sweep_id, config, options))}")
+        return status
+
+
+def run_batch(options: argparse.Namespace) -> int:
+    """`--sweep-config A B C`, or `--sweep_id` of such a batch; returns the exit status over all its sweeps."""
+    if options.engine != "local":
+        raise ConfigError(f"--engine {options.engine}: takes one sweep at a time; name one --sweep-config")
+    earlier: list[dict[str, Any]] = []
+    if is_batch(options.sweep_id):
+        paths, earlier, plans = resume_plans(options)
+        if not plans:
+            say(f"every sweep of {paths.sweep_id} is done; --count N adds more to each")
+            return 0
+    else:
+        plans = make_plans(options)
+        paths = new_paths(plans[0], f"{BATCH}{new_sweep_id()}")
+    for warning in dict.fromkeys(warning for plan in plans for warning in plan.spec.warnings):
+        print(f"warning: {printable(warning)}", file=sys.stderr)
+    if options.dry_run:
+        from .plan.dry_run import describe
+
+        print("\n\n".join(describe(plan, seeded=options.seed is not None) for plan in plans))
+        return 0
+    with at_end(options.notify, say) as ending:
+        told: set[str] = set()
+        sweeps = ending.sweeps = [prepare(plan, options, told=told) for plan in plans]
+        try:
+            batch = Batch(paths, sweeps, earlier)
+        except OSError as error:
+            raise SweepError(f"cannot write results to {paths.dir}: {error.strerror}") from error
+        groups = [sweeps] if options.parallel_sweeps else [[results] for results in sweeps]
+        with machine(plans[0].layout, preload=not options.no_preload, say=say) as here:
+            statuses = _run_groups(batch, groups, here, options)
+        interrupted = 130 in statuses
+        waiting = any(results.outcome is None for results in sweeps)
+        ending.status = batch.end(130 if interrupted else int(waiting or any(statuses)), options)
+    return ending.status
+
+
+def _run_groups(batch: Batch, groups: Sequence[list[Results]], here: Machine, options: argparse.Namespace) -> list[int]:
+    """Exit status of each sweep that was started."""
+    statuses: list[int] = []
+    try:
+        for place, group in enumerate(groups, start=1):
+            batch.start(group)
+            of = f", sweep {place} of {len(groups)}" if len(groups) > 1 else f": {len(group)} sweeps"
+            carry_out(group, here, options, f"{batch.paths.sweep_id}{of}")
+            statuses += [results.finish() for results in group]
+            batch.write()
+            outcomes = [results.outcome for results in group if results.outcome is not None]
+            if any(outcome.interrupted or outcome.everywhere for outcome in outcomes):
+                break
+    except KeyboardInterrupt:  # between two sweeps
+        statuses.append(130)
+    return statuses

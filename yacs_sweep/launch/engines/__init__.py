@@ -1,0 +1,117 @@
+"""Other people's schedulers. An engine starts launchers on machines, each of which joins the sweep by its id; it gives out
+no trials and knows nothing of them. `follow` is what the machine does from which they were started."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from ...base.errors import ConfigError
+from ...base.shipped import IMPORT_ROOT
+from ...records.folder import SweepPaths
+from ...search.storage.url import URL_VARIABLE, shared
+from ...trainers.function import FunctionProfile
+
+# Options of this launch that hold for the launchers of the engine as well, as far as they were given.
+PASSED = (
+    *("config_file", "trainer", "python", "workers", "gpus", "gpus_per_trial", "trials_per_gpu", "no_preload"),
+    *("quiet", "verbose"),
+    *("wandb_mode", "timeout", "stall_timeout", "grace", "max_failures", "retries", "on_oom", "gpu_wait", "controller"),
+)
+INSTALLED = "import sys; from yacs_sweep.cli import main; sys.exit(main())"
+
+
+class Engine(Protocol):
+    """Starts launchers on machines."""
+
+    def ask(self, agents: int) -> None:
+        """Sees to it that so many launchers would be taken, before there is a sweep.
+
+        Raises:
+            ConfigError: they would not.
+        """
+
+    def submit(self, commands: Sequence[Sequence[str]], environment: Mapping[str, str], paths: SweepPaths) -> str:
+        """Asks for one launcher a command; returns what they are known by to the user. Does not wait for them.
+
+        Args:
+            environment: variables they need and nobody is to read: the storage's URL.
+        """
+
+    def alive(self) -> int:
+        """How many of them run or wait to be run."""
+
+    def cancel(self) -> None:
+        """Ends them all; their trials get their grace period."""
+
+
+def engine_settings(given: Sequence[str]) -> dict[str, str]:
+    """`--engine-option KEY=VALUE …` as a mapping.
+
+    Raises:
+        ConfigError: an option is not of that form.
+    """
+    wrong = [text for text in given if not re.fullmatch(r"[A-Za-z][\w.-]*(=.*)?", text, re.DOTALL)]
+    if wrong:
+        raise ConfigError([f"--engine-option {text!r}: write KEY=VALUE, or KEY for a switch" for text in wrong])
+    return {key: value for key, _, value in (text.partition("=") for text in given)}
+
+
+def make_engine(options: argparse.Namespace) -> Engine:
+    """The engine of `--engine`, which has said that it would take the launchers; only its own module is imported.
+
+    Raises:
+        ConfigError: it is not installed, does not answer, or its options are wrong.
+    """
+    settings = engine_settings(options.engine_option or ())
+    engine: Engine
+    if options.engine == "slurm":
+        from .slurm import Slurm
+
+        engine = Slurm(settings, options.grace)
+    else:
+        from .ray import Ray
+
+        engine = Ray(settings, options.grace)
+    engine.ask(options.agents or 1)
+    return engine
+
+
+def problems(options: argparse.Namespace, controller: str, storage: str | None) -> list[str]:
+    """Why the launch cannot be handed to an engine."""
+    if options.engine == "local":
+        given = [name for name in ("agents", "engine_option") if getattr(options, name)]
+        return [f"--{name.replace('_', '-')}: belongs to --engine slurm or ray" for name in given]
+    if (options.agents or 1) > 1 and controller == "local" and not (storage and shared(storage)):
+        return [
+            f"--agents {options.agents}: agents on several machines need the W&B server (--controller wandb) or "
+            "--storage postgresql://…; the embedded storage is for one machine"
+        ]
+    return []
+
+
+def launcher_words(options: argparse.Namespace, defaults: argparse.Namespace, paths: SweepPaths) -> list[str]:
+    """The command of one launcher: joins the sweep, and treats trials as this launch was told to."""
+    script = IMPORT_ROOT / "tools" / "sweep.py"
+    start = [str(script)] if script.is_file() else ["-c", INSTALLED]
+    words = [sys.executable, *start, "--sweep_id", paths.sweep_id, "--results_dir", str(paths.base)]
+    for name in PASSED:
+        value = getattr(options, name, None)
+        if value is None or value == getattr(defaults, name, None) or isinstance(value, FunctionProfile):
+            continue  # a function is in the sweep's folder
+        option = f"--{name.replace('_', '-')}"
+        words += [option] if value is True else [option, str(value)]
+    return words
+
+
+def environment(storage: str | None) -> dict[str, str]:
+    """What the launchers are told in secret."""
+    return {URL_VARIABLE: storage} if storage else {}
+
+
+def shares(count: int, agents: int) -> list[int]:
+    """`count` trials divided among agents that cannot see each other's."""
+    return [count // agents + (place < count % agents) for place in range(agents)]

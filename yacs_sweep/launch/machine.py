@@ -1,0 +1,75 @@
+"""What the sweeps of one launch share on this machine: GPUs, cores, and the servers that preload their trainers."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from pathlib import Path
+
+from ..trial.attempt import child_environment
+from ..trial.preloader import preloading
+from .plan.plan import Plan
+from .workers.cores import THREADS, cgroup_quota, shares, threads_each, usable_cores
+from .workers.gpu_places import Layout, Places
+from .workers.supervisor import Supervisor
+from .workers.sweep_state import Search
+
+
+class Machine:
+    """Made by `machine`."""
+
+    def __init__(
+        self,
+        layout: Layout,
+        stack: contextlib.ExitStack,
+        preload: bool,
+        say: Callable[[str], None],
+        signals: list[int] | None,
+    ) -> None:
+        self.layout, self.places, self.say = layout, Places(layout), say
+        self._stack, self._wanted, self._signals = stack, preload, signals
+        self._servers: dict[Hashable, str] = {}
+        cores, quota = usable_cores(), cgroup_quota()
+        self.cores = shares(cores, quota, layout.workers)
+        self.environment = dict(os.environ)
+        if layout.workers > 1:
+            # Threads of trials that compete for cores spin. Somebody's own choice, here or in a profile, stands.
+            self.environment.setdefault(THREADS, str(threads_each(len(cores), quota, layout.workers)))
+
+    def preload(self, plan: Plan, log: Path) -> str:
+        """The address of a server that has imported the trainer's libraries; sweeps of the same trainer share it."""
+        profile, python = plan.profile, plan.launch.python
+        env = child_environment(profile.env, self.environment)
+        key = (profile.interpreter(python), profile.preload, profile.cwd, profile.command, tuple(sorted(env.items())))
+        if key not in self._servers:
+            server = preloading(profile, python, wanted=self._wanted, env=env, log=log, say=self.say)
+            self._servers[key] = self._stack.enter_context(server)
+        return self._servers[key]
+
+    def supervise(self, searches: Sequence[Search], output: int | None = None) -> None:
+        """Runs the sweeps at the same time, to the end of all of them. `output`: where trainers' lines are shown."""
+        Supervisor(
+            searches,
+            self.places,
+            cores=self.cores,
+            environment=self.environment,
+            output=output,
+            say=self.say,
+            signals=self._signals,
+        ).run()
+
+
+@contextlib.contextmanager
+def machine(
+    layout: Layout, *, preload: bool, say: Callable[[str], None], signals: list[int] | None = None
+) -> Iterator[Machine]:
+    """For one launch; ends the servers at its end.
+
+    Args:
+        preload: whether trainers' libraries are imported once for all trials.
+        say: shows the user a line.
+        signals: those received that end the launch; another thread may append one.
+    """
+    with contextlib.ExitStack() as stack:
+        yield Machine(layout, stack, preload, say, signals)

@@ -1,0 +1,1 @@
+"""Checks everything before a sweep is created."""

@@ -1,0 +1,91 @@
+"""`--dry-run`: what would be searched and started, as text; creates nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from ...show import lines as display
+from ...spec.parameter import Parameter, identity
+from ...spec.sweep import EarlyTerminate
+from .plan import Plan, new_paths
+
+SHOWN_BANDS = 8
+SHOWN = 5  # first trials whose command lines are shown
+
+
+def _range(parameter: Parameter) -> str:
+    if parameter.distribution == "constant":
+        return f"always {parameter.value!r}"
+    if parameter.values:
+        return " | ".join(repr(value) for value in parameter.values)
+    return ", ".join(f"{key} {display.short(value)}" for key, value in parameter.numbers().items())
+
+
+def _space(plan: Plan) -> Iterator[str]:
+    schema = plan.overrides.schema
+    rows = [["parameter", "key", "default", "distribution", "values"]]
+    for parameter in plan.spec.parameters:
+        key = plan.overrides.key_for(parameter.name)
+        default: Any = schema.values.get(key, "") if schema else ""
+        rows.append([parameter.name, key, repr(default) if schema else "", parameter.distribution, _range(parameter)])
+    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+    for row in rows:
+        yield "  " + "  ".join([*(cell.ljust(size) for cell, size in zip(row, widths, strict=False)), row[4]]).rstrip()
+
+
+def _first_points(plan: Plan) -> list[dict[str, Any]]:
+    """The points of the first trials: those to be tried first, then the search's own; bayes begins at random."""
+    spec, count = plan.spec, min(SHOWN, plan.count)
+    if spec.method == "grid":
+        return [spec.grid_point(index) for index in range(min(count, spec.grid_size or 0))]
+    points = [dict(point) for point in plan.warm.enqueue[:count]]
+    for number in range(len(points), count):
+        points.append(spec.random_point(plan.launch.seed, number, {identity(point) for point in points}))
+    return points
+
+
+def _remark(plan: Plan, seeded: bool) -> str:
+    if plan.spec.method == "grid":
+        return ""
+    if plan.warm.prior:
+        return " (examples: the search learns from --from-sweep first)"
+    start = ", which bayes search begins with" if plan.spec.method == "bayes" else ""
+    drawn = f"points of --seed {plan.launch.seed}" if seeded else "examples: --seed N makes them the real ones"
+    if len(plan.warm.enqueue) >= min(SHOWN, plan.count):
+        return " (given by --enqueue)"
+    return f" ({'after those of --enqueue, ' if plan.warm.enqueue else ''}random {drawn}{start})"
+
+
+def _early_termination(rule: EarlyTerminate) -> str:
+    """The rule in words; an iteration is a logged value of the metric."""
+    settings = {key: value for key, value in rule.to_dict().items() if key != "type"}
+    text = f"  early termination: {rule.type}"
+    if rule.type == "hyperband":
+        more = ", …" if len(rule.bands) > SHOWN_BANDS else ""
+        keeps = f"the best 1/{settings.get('eta', 3):g} go on"
+        return f"{text}, bands at {', '.join(map(str, rule.bands[:SHOWN_BANDS]))}{more} logged values: {keeps} at each"
+    return text + "".join(f", {key} {display.short(value)}" for key, value in settings.items())
+
+
+def describe(plan: Plan, *, seeded: bool = False) -> str:
+    """The normalised search space, the size of the grid, the first trials' commands and the early-termination bands."""
+    spec = plan.spec
+    metric = f"{spec.metric.goal} {spec.metric.name} (its {spec.optimize} value)" if spec.metric else "no metric"
+    size = f", {spec.grid_size} grid points" if spec.grid_size is not None else ""
+    what = f"{spec.method} search{size}, {plan.count} trials, {metric}"
+    lines = [f"{spec.name}: {what}, controller {plan.launch.controller}"]
+    lines += [f"  {note}" for note in plan.notes]
+    lines += ["", *_space(plan)]
+    lines += [f"  where {condition}" for condition in spec.where]
+    if spec.metric is not None and spec.metric.target is not None:
+        lines += ["", f"  the sweep ends when a trial reaches {spec.metric.name} {spec.metric.target:g}"]
+    if spec.early_terminate is not None:
+        lines += ["", _early_termination(spec.early_terminate)]
+    if plan.warm.prior:
+        lines += ["", f"  {len(plan.warm.prior)} results of --from-sweep are learnt from"]
+    lines += ["", f"  first trials{_remark(plan, seeded)}:"]
+    folder = new_paths(plan, "SWEEP_ID").dir
+    for number, params in enumerate(_first_points(plan)):
+        lines.append("  " + display.command(plan.trial_command(params, folder / f"trial-{number:04d}")))
+    return "\n".join([*lines, "", "dry run: nothing was created"])

@@ -1,0 +1,53 @@
+"""Defines a plan: a checked sweep that can be carried out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ...records.folder import SweepPaths
+from ...records.known_sweeps import new_sweep_id
+from ...records.launch_file import LaunchFile
+from ...search.warm_start import WarmStart
+from ...spec.sweep import SweepSpec
+from ...trainers.overrides import Overrides
+from ...trainers.profile import TrainerProfile
+from ...wandb.sweeps import RemoteSweep
+from ..workers.gpu_places import Layout
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A sweep that can start: everything in it has been checked."""
+
+    spec: SweepSpec
+    launch: LaunchFile
+    profile: TrainerProfile
+    overrides: Overrides
+    trailing: dict[str, Any]  # what the trailing KEY VALUE words set, by key
+    count: int
+    paths: SweepPaths | None = None  # of the sweep to go on with; None: a new one
+    remote: RemoteSweep | None = None  # the W&B sweep to go on with
+    fall_back: bool = False  # whether the embedded controller will do when W&B cannot be used
+    notes: tuple[str, ...] = field(default=())
+    warm: WarmStart = field(default=WarmStart())
+    storage: str | None = None  # the database, with its password, which `launch` does not have
+    resumed: bool = False  # whether the sweep was there before
+    layout: Layout = field(default=Layout())
+
+    def trial_command(self, params: dict[str, Any], output_dir: str | Path) -> list[str]:
+        """A trial's argv."""
+        return self.profile.command_line(
+            python=self.launch.python,
+            config_file=self.launch.config_file,
+            output_dir=str(output_dir),
+            trial_id="TRIAL_ID",
+            overrides=[*self.launch.trailing, *self.overrides.words(params)],
+            params=params,
+        )
+
+
+def new_paths(plan: Plan, sweep_id: str | None = None) -> SweepPaths:
+    """The folder a new sweep will have."""
+    return SweepPaths(Path(plan.spec.results_dir_base).expanduser().resolve(), sweep_id or new_sweep_id())

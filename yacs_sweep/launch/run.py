@@ -1,0 +1,194 @@
+"""Carries a plan out: creates or reopens the sweep, supervises its agents, writes and shows the results."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import socket
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+
+from ..base.command_line import COMMAND
+from ..base.errors import ConfigError, SweepError
+from ..records import environment
+from ..records.alive import one_machine, present
+from ..records.folder import SweepPaths
+from ..records.known_sweeps import BATCH, remember
+from ..records.launch_file import save_spec
+from ..records.summary import Summary
+from ..search.storage.url import shared
+from ..search.warm_start import write_warm
+from ..show import lines as display
+from ..show.live.terminal import say
+from ..show.live.view import View, opened
+from ..wandb.recorder import unsent
+from ..wandb.sweeps import WandbUnavailable
+from ..wandb.sweeps import create as create_remote
+from .engines import Engine
+from .follow import hand_over
+from .machine import Machine
+from .options import make_parser
+from .plan.plan import Plan, new_paths
+from .sweep_run import Results
+from .workers.channel import Job
+from .workers.sweep_state import FailureLimit, Outcome, Search
+
+# Options that launch.json does not keep: they are each launch's own.
+NOT_KEPT = (
+    *("workers", "gpus", "gpus_per_trial", "trials_per_gpu"),
+    *("timeout", "stall_timeout", "grace", "retries", "max_failures", "on_oom", "gpu_wait"),
+)
+
+
+def create(plan: Plan, paths: SweepPaths) -> None:
+    """Writes the sweep's folder: what it searches and how it is launched."""
+    try:
+        paths.agents.mkdir(parents=True, exist_ok=True)
+        save_spec(paths, plan.spec)
+        environment.save(paths)
+        plan.launch.save(paths)
+        plan.profile.install(paths.dir)
+        if plan.storage is not None and shared(plan.storage):
+            from ..search.storage.shared_sweep import SharedSweep
+
+            write_warm(paths, SharedSweep(plan.storage, paths.sweep_id).describe(plan.spec, plan.launch, plan.warm))
+        elif plan.warm:
+            plan.warm.save(paths)
+    except OSError as error:
+        kind = ConfigError if plan.remote is None else SweepError  # nothing has been created
+        raise kind(f"cannot write results to {paths.dir}: {error.strerror}") from error
+    remember(paths)
+
+
+def place(plan: Plan) -> tuple[Plan, SweepPaths]:
+    """The sweep's folder; a new sweep of the wandb controller is created on the server first, which names it."""
+    if plan.launch.controller != "wandb":
+        return plan, plan.paths or new_paths(plan)
+    remote = plan.remote
+    if remote is None:
+        try:
+            remote = create_remote(plan.spec, plan.launch.project, plan.launch.entity)
+        except WandbUnavailable as error:
+            if not plan.fall_back:
+                raise
+            say(f"warning: {error}; going on with the embedded controller (--controller wandb insists)")
+            return place(replace(plan, launch=replace(plan.launch, controller="local"), notes=()))
+    say(f"sweep on the W&B server: {remote.url or remote.id}")
+    if remote.note:
+        say(f"warning: {remote.note}")
+    for line in plan.spec.wandb_limits():
+        say(f"warning: {line}")
+    plan = replace(plan, remote=remote, launch=replace(plan.launch, project=remote.project, entity=remote.entity))
+    return plan, plan.paths or new_paths(plan, remote.id)
+
+
+def make_job(results: Results, options: argparse.Namespace, preload: str, label: str | None) -> Job:
+    """What the agents of this launch are told."""
+    plan, paths = results.plan, results.paths
+    return Job(
+        sweep_dir_base=str(paths.base),
+        sweep_id=paths.sweep_id,
+        echo=options.verbose,
+        label=label,
+        shared=plan.layout.shared,
+        timeout=options.timeout,
+        stall_timeout=options.stall_timeout,
+        grace=options.grace,
+        retries=int(options.retries),
+        on_oom=options.on_oom,
+        gpu_wait=options.gpu_wait,
+        preload=preload,
+        wandb_off=options.wandb_off,
+        # What several launchers of one sweep have to do together; --count is each one's own.
+        target=None if options.count and plan.resumed else plan.launch.target,
+        storage=plan.storage,
+    )
+
+
+def go_on_with(sweep_id: str, config_file: str | None, options: argparse.Namespace) -> list[str]:
+    """The command that goes on with a sweep, or a batch, on the same workers and within the same limits."""
+    words = [*COMMAND]
+    if config_file:
+        words += ["--config_file", os.path.relpath(config_file)]
+    words += ["--sweep_id", sweep_id]
+    usual = make_parser()
+    for name in NOT_KEPT:
+        if (value := getattr(options, name)) != usual.get_default(name):
+            words += [f"--{name.replace('_', '-')}", f"{value:g}" if isinstance(value, float) else str(value)]
+    return [*words, *(["--parallel-sweeps"] if options.parallel_sweeps and sweep_id.startswith(BATCH) else [])]
+
+
+def prepare(plan: Plan, options: argparse.Namespace, told: set[str] | None = None) -> Results:
+    """Creates the sweep, or opens it again. `told`: notes the user has had already; those of this plan are added."""
+    plan, paths = place(plan)  # a sweep on the W&B server says first where it is
+    told = set() if told is None else told
+    for note in plan.notes:
+        if note not in told:
+            say(note)
+    told.update(plan.notes)
+    create(plan, paths)
+    spec = plan.spec
+    say(f"sweep {paths.sweep_id} ({spec.name}): {spec.method}, {plan.count} trials, results in {paths.dir}")
+    summary = Summary(
+        paths,
+        name=spec.name or paths.sweep_id,
+        controller=plan.launch.controller,
+        method=spec.method,
+        metric=spec.metric.name if spec.metric else "",
+        goal=spec.metric.goal if spec.metric else "minimize",
+    )
+    if plan.storage is not None and shared(plan.storage):
+        from ..search.storage.shared_sweep import Elsewhere
+
+        summary.elsewhere = Elsewhere(plan.storage, paths.sweep_id)
+    elif plan.launch.controller == "local" and plan.paths is not None:
+        one_machine(paths.agents, socket.gethostname())
+    go_on = display.command(go_on_with(paths.sweep_id, plan.launch.config_file, options))
+    results = Results(plan, paths, summary, go_on)
+    results.log_model = bool(options.log_model)
+    return results
+
+
+def carry_out(sweeps: Sequence[Results], here: Machine, options: argparse.Namespace, title: str = "") -> None:
+    """Runs the sweeps, at the same time, to their end; how each ended is in its `outcome`. `title`: of all of them."""
+    with contextlib.ExitStack() as stack:
+        for results in sweeps:
+            stack.enter_context(present(results.paths, here.layout.workers))
+        _carry_out(sweeps, here, options, stack.enter_context(opened(options, here.layout.workers, title)))
+
+
+def _carry_out(sweeps: Sequence[Results], here: Machine, options: argparse.Namespace, view: View) -> None:
+    limit = FailureLimit(int(options.max_failures) if options.max_failures else None, here.layout.workers)
+    started, searches = time.monotonic(), []
+    for results in sweeps:
+        plan, paths = results.plan, results.paths
+        if plan.count == 0 and not unsent(paths):
+            say("every trial of this sweep is done; --count N adds more")
+            continue
+        label = f"{paths.sweep_id}/" if len(sweeps) > 1 else "" if here.layout.workers > 1 else None
+        job = make_job(results, options, here.preload(plan, paths.agents / "preload.log"), label)
+        results.outcome = Outcome()
+        search = Search(
+            job,
+            plan.count,
+            results.summary,
+            limit,
+            on_trial=results.on_trial,
+            enough=results.enough,
+            outcome=results.outcome,
+        )
+        view.follow(results.shown(), search, f"{paths.sweep_id} " if len(sweeps) > 1 else "")
+        searches.append(search)
+    if searches:
+        here.supervise(searches, output=view.output)
+        ended = sum(len(search.outcome.ended) for search in searches)
+        say(f"{ended} trials in {display.duration(time.monotonic() - started)}")
+
+
+def run_on_engine(engine: Engine, results: Results, options: argparse.Namespace, signals: list[int]) -> None:
+    """The same on the machines of an engine."""
+    plan, paths, summary = results.plan, results.paths, results.summary
+    defaults = make_parser().parse_args([])
+    results.outcome = hand_over(engine, plan, options, defaults, paths, summary, results.on_told_trial, say, signals)

@@ -1,0 +1,82 @@
+"""Trains the best configuration with several seeds and reports the spread."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ..base.files import write_atomically
+from ..base.streams import show
+from ..base.values import to_json
+from ..records.folder import SEEDS_FILE, SweepPaths
+from ..records.metrics import last_values
+from .plan.plan import Plan
+from .plan.train_best import SEED
+
+
+# -- what came of it --------------------------------------------------------------------------------------------------
+def summarize(paths: SweepPaths, metric: str, origin: str) -> dict[str, Any]:
+    """Mean and standard deviation (n - 1) over the finished trials, of every metric's last value; of the sweep's own
+    metric, of what the sweep optimises."""
+    trials = list(paths.records())
+    finished = [record for record in trials if record.state == "finished"]
+    values: dict[str, list[float]] = {}
+    for record in finished:
+        row = {**last_values(paths.trial(record.name)), metric: record.value}
+        for name, value in row.items():
+            if isinstance(value, int | float) and not isinstance(value, bool) and name != "epoch":
+                values.setdefault(name, []).append(float(value))
+    return {
+        "sweep_id": paths.sweep_id,
+        "best": origin,
+        "metric": metric,
+        "trials": [
+            {
+                "name": item.name,
+                "seed": item.params.get(SEED),
+                "state": item.state,
+                "value": item.value,
+                "dir": item.dir,
+            }
+            for item in trials
+        ],
+        "metrics": {name: spread(values[name]) for name in sorted(values, key=lambda name: (name != metric, name))},
+    }
+
+
+def spread(values: list[float]) -> dict[str, Any]:
+    """Mean and standard deviation; None for what cannot be told."""
+    usable = all(math.isfinite(value) for value in values)
+    return {
+        "mean": statistics.fmean(values) if usable else None,
+        "std": statistics.stdev(values) if usable and len(values) > 1 else None,
+        "values": values,
+    }
+
+
+def table(content: Mapping[str, Any]) -> str:
+    """`summarize`'s metrics for a terminal."""
+    rows = [["metric", "mean", "± std", "n"]]
+    for name, found in content["metrics"].items():
+        cells = ["–" if found[key] is None else f"{found[key]:.4g}" for key in ("mean", "std")]
+        rows.append([name, *cells, str(len(found["values"]))])
+    widths = [max(len(row[place]) for row in rows) for place in range(4)]
+    lines = ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows]
+    lines.insert(1, "  ".join("─" * size for size in widths))
+    return "\n".join(lines)
+
+
+def report(plan: Plan) -> Path:
+    """Writes seeds.json and prints the table; returns the file."""
+    paths, metric = plan.paths, plan.spec.metric
+    assert paths is not None and metric is not None
+    origin = paths.sweep_id.rpartition("-best")[0]
+    content = summarize(paths, metric.name, origin)
+    path = paths.dir / SEEDS_FILE
+    write_atomically(path, to_json(content, indent=1) + "\n")
+    show(table(content) if content["metrics"] else "no seed has finished")
+    show(f"[sweep] mean and standard deviation over seeds: {path}")
+    return path

@@ -1,0 +1,1 @@
+"""Supervises the workers, one agent process each."""

@@ -1,0 +1,91 @@
+"""JSON lines between the supervisor and an agent, over a Unix stream socket."""
+
+from __future__ import annotations
+
+import json
+import select
+import socket
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ...base.values import to_json
+from ...records.folder import SweepPaths
+from ...trial.process import Limits
+
+
+@dataclass(frozen=True)
+class Job:
+    """What the supervisor tells an agent; travels as JSON."""
+
+    sweep_dir_base: str
+    sweep_id: str
+    index: int = 0
+    echo: bool = True
+    label: str | None = None  # what stands before the trial's name in each line of its trainer; None: lines as they are
+    timeout: float | None = None
+    stall_timeout: float | None = None
+    grace: float = 15.0
+    shared: bool = False  # whether other trials run on a trial's GPUs at the same time
+    cores: tuple[int, ...] = ()  # the trials are kept on these; empty: on none in particular
+    retries: int = 0
+    on_oom: str = "skip"
+    gpu_wait: float = 30.0
+    preload: str = ""  # address of the preload server
+    storage: str | None = None  # with its password, which no file has
+    wandb_off: bool = False  # in this launch, whatever the sweep's launch.json says
+    target: int | None = None  # trials in the whole sweep, whoever runs them; None: this launch counts its own
+
+    @property
+    def limits(self) -> Limits:
+        return Limits(self.timeout, self.stall_timeout, self.grace)
+
+    @property
+    def paths(self) -> SweepPaths:
+        return SweepPaths(Path(self.sweep_dir_base), self.sweep_id)
+
+
+Message = dict[str, Any]
+
+
+class Channel:
+    """One end. `send` may be called from any thread; `receive` from one."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self.connection = connection
+        self._buffer = b""
+        self._lock = threading.Lock()
+
+    def fileno(self) -> int:
+        return self.connection.fileno()
+
+    def send(self, **message: Any) -> bool:
+        """False when the other end is gone."""
+        data = to_json(message).encode() + b"\n"
+        try:
+            with self._lock:
+                self.connection.sendall(data)
+        except OSError:
+            return False
+        return True
+
+    def offer(self, **message: Any) -> bool:
+        """Like `send`, but leaves the message out rather than wait for the other end to read."""
+        # The kernel calls a Unix stream socket writable while three quarters of its buffer are free.
+        return bool(select.select([], [self.connection], [], 0)[1]) and self.send(**message)
+
+    def receive(self) -> list[Message] | None:
+        """Waits for something to arrive; the whole messages of it (perhaps none yet), None at end-of-file."""
+        try:
+            data = self.connection.recv(1 << 16)
+        except OSError:
+            data = b""
+        if not data:
+            return None
+        lines = (self._buffer + data).split(b"\n")
+        self._buffer = lines.pop()
+        return [json.loads(line) for line in lines]
+
+    def close(self) -> None:
+        self.connection.close()

@@ -1,0 +1,225 @@
+"""Which GPUs a trial gets. `lay_out` divides the devices among the workers, `Places` gives them out trial by trial and
+keeps trials off a device on which they keep failing for the machine's reasons. Pure: no device is looked at here.
+
+A device is named as CUDA_VISIBLE_DEVICES names it: by its index, its UUID (or the beginning of it), or a MIG device's
+UUID. A place is what one trial gets, one device or more; `trials_per_gpu` trials may share it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from ...base.errors import ConfigError
+from ...trial.gpu_memory import Gpu
+
+Place = tuple[str, ...]  # device names; empty: whatever the launcher itself sees
+NO_DEVICE = "NoDevFiles"  # what Slurm says to a job without GPUs
+SICK_AFTER = 3  # trials in a row that the machine ended at a place, until no further one is started there
+SICK_AFTER_FAULTS = 2  # the same, when what they printed names the device or its driver (gpu_fault)
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What the command line says; None is what it does not say."""
+
+    workers: int | None = None
+    gpus: str | None = None
+    gpus_per_trial: int | None = None
+    trials_per_gpu: int | None = None
+
+    @property
+    def of_gpus(self) -> bool:
+        return (self.gpus, self.gpus_per_trial, self.trials_per_gpu) != (None, None, None)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The places of a launch: `per_place` trials fit on each, `workers` run at the same time in all."""
+
+    workers: int = 1
+    places: tuple[Place, ...] = ((),)
+    per_place: int = 1
+    left_over: Place = ()  # devices too few for a place of their own
+
+    @property
+    def shared(self) -> bool:
+        return self.per_place > 1 and self.places != ((),)
+
+
+def _names(text: str) -> list[str]:
+    return [word.strip() for word in text.split(",") if word.strip()]
+
+
+def _find(name: str, gpus: Sequence[Gpu]) -> list[tuple[str, str]]:
+    """(identity, name) of the devices a name stands for: a GPU that is divided into MIG devices stands for those."""
+    for gpu in gpus:
+        if name == str(gpu.index) or (name.startswith("GPU-") and gpu.uuid.startswith(name)):
+            return [(mig, mig) for mig in gpu.mig] or [(gpu.uuid, name)]
+        for mig in gpu.mig:
+            if name.startswith("MIG-") and mig.startswith(name):
+                return [(mig, name)]
+    return []
+
+
+def _visible(gpus: Sequence[Gpu], visible: str | None) -> dict[str, str]:
+    """{identity: name} of what the launcher may use, in order. Where NVML is silent, CUDA_VISIBLE_DEVICES is believed."""
+    if visible is None:
+        return dict(pair for gpu in gpus for pair in _find(str(gpu.index), gpus))
+    found: dict[str, str] = {}
+    for name in _names(visible):
+        if name.startswith("-") or name == NO_DEVICE:  # CUDA looks no further either
+            break
+        pairs = _find(name, gpus) if gpus else [(name, name)]
+        if not pairs:
+            raise ConfigError(f"CUDA_VISIBLE_DEVICES={visible}: there is no GPU {name} here; {_there(gpus)}")
+        if any(identity in found for identity, _ in pairs):
+            raise ConfigError(f"CUDA_VISIBLE_DEVICES={visible}: names {name} twice")
+        found.update(pairs)
+    return found
+
+
+def _there(gpus: Sequence[Gpu]) -> str:
+    return f"there are {', '.join(str(gpu.index) for gpu in gpus)}"
+
+
+def _chosen(wish: Wish, gpus: Sequence[Gpu], visible: str | None) -> list[str]:
+    """The devices to use, all of them known and none twice."""
+    allowed = _visible(gpus, visible)
+    if wish.gpus is None:
+        return list(allowed.values())
+    if not allowed:
+        why = "no NVIDIA GPU is found here" if visible is None else f"CUDA_VISIBLE_DEVICES={visible} allows none"
+        raise ConfigError(f"--gpus {wish.gpus}: {why}; leave it out to use the CPU")
+    chosen: dict[str, str] = {}
+    for name in _names(wish.gpus):
+        pairs = _find(name, gpus) if gpus else [(name, name)]
+        if not pairs:
+            raise ConfigError(f"--gpus {wish.gpus}: there is no GPU {name}; {_there(gpus)}")
+        if any(identity not in allowed for identity, _ in pairs):
+            raise ConfigError(f"--gpus {wish.gpus}: GPU {name} is not among CUDA_VISIBLE_DEVICES={visible}")
+        if any(identity in chosen for identity, _ in pairs):
+            raise ConfigError(f"--gpus {wish.gpus}: names GPU {name} twice")
+        chosen.update(pairs)
+    if not chosen:
+        raise ConfigError("--gpus: names no GPU; write --gpus 0,1, or leave it out")
+    return list(chosen.values())
+
+
+def lay_out(wish: Wish, gpus: Sequence[Gpu], visible: str | None) -> Layout:
+    """Divides the devices. Pure.
+
+    Without a word about GPUs one worker sees all that the launcher sees, and several get a device each where there are
+    any. With a word, as many workers run as fit unless --workers says fewer.
+
+    Args:
+        gpus: what NVML shows; empty without NVIDIA GPUs.
+        visible: CUDA_VISIBLE_DEVICES; None when it is not set.
+
+    Raises:
+        ConfigError: the wish contradicts itself or the machine.
+    """
+    if not wish.of_gpus and wish.workers in (None, 1):
+        return Layout()
+    names = _chosen(wish, gpus, visible)
+    per_trial, per_place = wish.gpus_per_trial or 1, wish.trials_per_gpu or 1
+    if not names:
+        if wish.of_gpus:
+            option = "--gpus-per-trial" if wish.gpus_per_trial is not None else "--trials-per-gpu"
+            raise ConfigError(f"{option}: no GPU is found here; use --workers N for trials on the CPU")
+        return Layout(wish.workers or 1, ((),), wish.workers or 1)
+    if per_trial > len(names):
+        raise ConfigError(f"--gpus-per-trial {per_trial}: there are only {len(names)} ({', '.join(names)})")
+    if per_trial > 1 and any(name.startswith("MIG-") for name in names):
+        raise ConfigError(f"--gpus-per-trial {per_trial}: a process can use one MIG device only")
+    count = len(names) // per_trial
+    places = tuple(tuple(names[place * per_trial : (place + 1) * per_trial]) for place in range(count))
+    fit = count * per_place
+    workers = wish.workers or fit
+    if workers > fit:
+        takes = f"{len(names)} GPU{'s' * (len(names) > 1)} take {fit} at a time"
+        raise ConfigError(
+            f"--workers {workers}: {takes}; give --workers {fit}, or --trials-per-gpu {-(-workers // count)}"
+        )
+    return Layout(workers, places, per_place, tuple(names[count * per_trial :]))
+
+
+@dataclass
+class _Strike:
+    """A trial that the machine ended at a place."""
+
+    trial: str
+    cause: str
+
+
+@dataclass
+class _Known:
+    """What is known of a place."""
+
+    running: int = 0
+    strikes: list[_Strike] = field(default_factory=list)  # since a trial last ended well there
+
+    @property
+    def sick(self) -> bool:
+        faults = {strike.trial for strike in self.strikes if strike.cause == "gpu_fault"}
+        return len({strike.trial for strike in self.strikes}) >= SICK_AFTER or len(faults) >= SICK_AFTER_FAULTS
+
+
+class Places:
+    """Gives places to trials.
+
+    A trial that the machine ended at one place is tried at another. If the machine ends it there as well, it is not
+    the place: the trial clears both. Errors of the device itself (gpu_fault) are never the trial's. A place at which
+    several trials in a row were ended so is sick, until one that still runs there ends well.
+    """
+
+    def __init__(self, layout: Layout) -> None:
+        self.layout = layout
+        self._known = {place: _Known() for place in layout.places}
+
+    @property
+    def healthy(self) -> list[Place]:
+        return [place for place, known in self._known.items() if not known.sick]
+
+    def take(self, trial: str | None = None) -> Place | None:
+        """A place for a trial, the emptiest and least suspect; None while there is none. One that has failed somewhere
+        (`trial`: its id) is not given a place where it did."""
+        free = [
+            place
+            for place in self.healthy
+            if self._known[place].running < self.layout.per_place and place in self.open_to(trial)
+        ]
+        if not free:
+            return None
+        chosen = min(free, key=lambda place: (len(self._known[place].strikes), self._known[place].running))
+        self._known[chosen].running += 1
+        return chosen
+
+    def give_back(self, place: Place) -> None:
+        self._known[place].running -= 1
+
+    def open_to(self, trial: str | None) -> list[Place]:
+        """The healthy places at which the trial has not failed."""
+        return [place for place in self.healthy if all(strike.trial != trial for strike in self._known[place].strikes)]
+
+    def well(self, place: Place) -> None:
+        """A trial ended well there."""
+        self._known[place].strikes.clear()
+
+    def fault(self, place: Place, trial: str, cause: str) -> bool:
+        """The machine ended the trial there; whether it is to be tried at another place."""
+        if place == ():
+            return False
+        struck = [known for known in self._known.values() if any(strike.trial == trial for strike in known.strikes)]
+        if cause != "gpu_fault" and struck:
+            for known in struck:
+                known.strikes = [item for item in known.strikes if item.trial != trial or item.cause == "gpu_fault"]
+            return False
+        self._known[place].strikes.append(_Strike(trial, cause))
+        return bool(self.open_to(trial))
+
+    def why(self, place: Place) -> str:
+        """Why a place is sick, in words."""
+        causes = Counter(strike.cause for strike in self._known[place].strikes)
+        return ", ".join(f"{cause} {count}×" if count > 1 else cause for cause, count in causes.items())

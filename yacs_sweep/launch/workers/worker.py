@@ -1,0 +1,122 @@
+"""A worker: the place of one agent process under the supervisor. Agents come and go; the worker stays."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from ...base.processes import MARKER, kill_marked, marked_processes
+from ...base.shipped import IMPORT_ROOT
+from ...records.folder import TrialRecord
+from .channel import Channel
+from .gpu_places import Place
+from .sweep_state import Search
+
+MAX_RESTARTS = 3  # deaths of one worker's agents in a row without a trial ended in between
+AGENT_EXIT_GRACE = 20.0  # seconds an agent gets, beyond its trial's grace period, to leave when asked
+GUARD_EXIT_GRACE = 4.0  # seconds for the guard of a dead agent to end its trial, before we do
+LOOK = 0.05  # seconds between two looks for processes of an agent that is gone
+AGENT_CODE = "import sys; sys.path.insert(0, {root!r}); from yacs_sweep.launch.workers.agent import main; main()"
+
+
+class Worker:
+    """The supervisor's view of one agent process, and how often it had to be replaced."""
+
+    def __init__(self, index: int, cores: tuple[int, ...] = ()) -> None:
+        self.index, self.cores = index, cores
+        self.search: Search | None = None  # the sweep its agent works on; None: it has no agent
+        self.deaths = 0  # in a row, without a trial ended in between
+        self.again_at = 0.0  # when the next agent may start (monotonic seconds)
+        self.token = ""
+        self.heard = 0.0  # when the agent last said something (monotonic seconds)
+        self.gone_at: float | None = None  # when its channel closed
+        self.exit_at = 0.0  # when its process had ended
+        self.looked = 0.0  # when it was last looked for what it has left behind
+        self.status: int | None = None  # of the process, once it has ended
+        self.ticket = False  # whether one of the sweep's trials is in its hands
+        self.place: Place | None = None
+        self.trial: TrialRecord | None = None
+        self.since = 0.0  # when that started
+        self.log: Path
+        self.channel: Channel
+        self.process: subprocess.Popen[bytes]
+
+    def start(self, search: Search, environment: Mapping[str, str], output: int | None = None) -> None:
+        """Starts an agent; may raise OSError. `output`: the descriptor on which it shows trainers' lines."""
+        job = replace(search.job, index=self.index, cores=self.cores)
+        ours, theirs = socket.socketpair()
+        self.token = uuid.uuid4().hex
+        root = str(IMPORT_ROOT)
+        self.log = job.paths.agents / f"worker-{self.index}.log"
+        with theirs, self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-c", AGENT_CODE.format(root=root), str(theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=log,  # tracebacks and the W&B client's messages; the trainer's stderr goes with its stdout
+                start_new_session=True,  # Ctrl-C reaches the supervisor alone, which ends things in order
+                env={**environment, MARKER: self.token},
+            )
+        self.search = search
+        self.channel = Channel(ours)
+        self.heard = time.monotonic()
+        self.gone_at = self.status = None
+        self.ticket, self.trial, self.place = False, None, None
+        self.channel.send(job=asdict(job))
+
+    @property
+    def given_up(self) -> bool:
+        return self.deaths > MAX_RESTARTS
+
+    @property
+    def answers(self) -> bool:
+        """Whether its agent's channel is open."""
+        return self.search is not None and self.gone_at is None
+
+    def kill(self) -> None:
+        if self.search is not None and self.status is None:
+            self.process.kill()
+
+    def bury(self) -> bool:
+        """Looks after an agent whose channel has closed, without waiting; True once nothing of it runs any more."""
+        assert self.gone_at is not None
+        now = time.monotonic()
+        if self.status is None:
+            self.status = self.process.poll()
+            self.exit_at = now
+            if self.status is None:
+                if now > self.gone_at + AGENT_EXIT_GRACE:
+                    self.process.kill()
+                return False
+        # The guard of a dead agent ends the trial within its own grace period.
+        if now < self.looked + LOOK:
+            return False
+        self.looked = now
+        if marked_processes(self.token):
+            if now < self.exit_at + GUARD_EXIT_GRACE:
+                return False
+            kill_marked(self.token)
+        return True
+
+    def died(self) -> None:
+        """Its agent has not left of its own accord: the next one starts a little later each time."""
+        self.deaths += 1
+        self.again_at = time.monotonic() + min(5.0, 0.2 * 2 ** (self.deaths - 1))
+
+    def last_words(self) -> str:
+        """The last line of the agent's log, where a traceback ends."""
+        lines = [line for line in self.log.read_text(errors="replace").splitlines() if line.strip()]
+        return f"{lines[-1].strip()} (see {self.log})" if lines else f"see {self.log}"
+
+    def how(self) -> str:
+        """How its agent's process ended."""
+        status = self.status or 0
+        return signal.Signals(-status).name if status < 0 else f"exit code {status}"

@@ -1,0 +1,1 @@
+"""Turns the lines a trainer prints into metrics."""

@@ -1,0 +1,85 @@
+"""Lines that look like metrics (`name: number`, `name=number`), found without any pattern of a profile."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from ..base.values import Number, to_number
+from .patterns import NUMBER
+
+# Where in a block of output a metric may be: a separator between something other than digits and the start of a number.
+# Clock times (12:00:00) and prefixes (INFO: text) are passed over.
+HINTS = (
+    re.compile(rb"""[:=](?<=[^0-9][:=])["' \t]{0,4}(?:[-+.0-9]|[nN][aA][nN]|[iI][nN][fF])"""),
+    re.compile("：[ \t]{0,4}[-+.0-9nNiI]".encode()),
+    re.compile(rb"poch\W{0,3}[0-9]"),
+)
+LIMIT = 1 << 12  # characters of a line that are looked at
+_SPLIT = r"(?:(?P<split>train(?:ing)?|val(?:id(?:ation)?)?|test(?:ing)?|eval(?:uation)?)[ _/-])?"
+_PAIR = re.compile(
+    rf"(?<![\w./@%-]){_SPLIT}(?P<name>[^\W\d][\w./@%()-]{{0,60}})[\"']?[ \t]{{0,4}}[:=：][\"' \t]{{0,4}}"
+    rf"(?P<value>{NUMBER})%?(?![\w:/%]|(?<=%)\|)",
+    re.IGNORECASE,
+)
+# Namespace(lr=0.1, seed=0), Linear(in_features=8, …): settings, not metrics. Up to the end where it does not close.
+_OBJECT = re.compile(r"(?<![\w./])[A-Z]\w*\((?:[^()]|\([^()]*\))*")
+_EPOCH = re.compile(r"\bepoch\W{0,3}(?P<value>\d+(?:\.\d+)?)", re.IGNORECASE)
+_SPLITS = {"tr": "train", "va": "val", "te": "test", "ev": "eval"}
+# With nothing but blanks between name and value only words that name metrics are believed.
+_LOOSE = re.compile(
+    r"(?<![\w./@%-])(?P<name>[a-z_@\d./-]{0,40}(?:loss|acc|err|lr|auc|iou|map|f1|bleu|rouge|precision|recall|rmse|mae|psnr|ssim"
+    rf"|ppl|perplexity|top|rank|score|dice)[\w.@/-]{{0,40}})[ \t]{{1,4}}(?P<value>{NUMBER})%?(?![\w:/])",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True)
+class Found:
+    """One metric of a line: its name, its value, and where the value stands."""
+
+    name: str
+    value: Number
+    start: int  # of the name
+    number: tuple[int, int]
+
+
+def find(line: str) -> Iterator[Found]:
+    """What looks like metrics in one line. `Epoch 3`, `Epoch[3]`, `epoch: 3/10` is the metric `epoch`."""
+    line = line[:LIMIT]
+    epoch = _EPOCH.search(line)
+    if epoch and (value := to_number(epoch["value"])) is not None:
+        yield Found("epoch", value, epoch.start(), epoch.span("value"))
+    printed = [match.span() for match in _OBJECT.finditer(line)] if "(" in line else []
+    for match in _PAIR.finditer(line):
+        if any(start < match.start("value") < end for start, end in printed):
+            continue
+        name, split = match["name"], match["split"]
+        value = to_number(match["value"])
+        if value is None or name.lower() == "epoch":
+            continue
+        # "Test accuracy: 0.9" is test/accuracy; "test_accuracy: 0.9" is a name as it stands.
+        if split and line[match.end("split")] == " ":
+            name = f"{_SPLITS[split[:2].lower()]}/{name}"
+        elif split:
+            name = f"{split}{line[match.end('split')]}{name}"
+        yield Found(name, value, match.start(), match.span("value"))
+
+
+def find_loosely(line: str) -> list[Found]:
+    """`find`, and what has no more than blanks between name and value (`Loss 0.5`): good enough to be asked about."""
+    found = list(find(line))
+    for match in _LOOSE.finditer(line[:LIMIT]):
+        value = to_number(match["value"])
+        if value is not None and all(match.span("value") != item.number for item in found):
+            found.append(Found(match["name"], value, match.start(), match.span("value")))
+    return found
+
+
+def metrics(line: str) -> dict[str, Number]:
+    """The same as a row; of equal names the first counts."""
+    found: dict[str, Number] = {}
+    for item in find(line):
+        found.setdefault(item.name, item.value)
+    return found

@@ -1,0 +1,271 @@
+"""Metrics that a trainer writes to files, followed while it runs: JSON lines, and TensorBoard event files.
+
+A thread of its own reads the files, so that a slow disk or a large file never holds up the trainer's output.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import glob
+import importlib.util
+import json
+import os
+import queue
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO, Protocol
+
+from ..base.errors import ConfigError
+from ..base.values import Number
+from .names import FIELD, Names, json_pairs
+
+FORMATS = ("jsonl", "tensorboard")
+PERIOD = 0.25  # seconds between two looks at the files
+FAREWELL = 30.0  # seconds that reading what is left may take when the trial has ended
+READ_SIZE = 1 << 20  # bytes of a file at a time
+HEAD = 1 << 10  # bytes of a file's beginning by which it is known
+LINE_LIMIT = 1 << 20  # bytes; a longer line holds no metrics
+WAITING = 100_000  # rows between the thread and the trial; more than that makes the thread wait, not the trainer
+EVENTS = "*tfevents*"
+Row = dict[str, Number]
+
+
+@dataclass(frozen=True)
+class FileSource:
+    """One entry of a profile's `files`: `path` may hold {output_dir}, {trial_id} and `*`; `step` names the step of
+    TensorBoard events (None: the profile's axis)."""
+
+    path: str
+    format: str = "jsonl"
+    names: Names = field(default_factory=Names)
+    step: str | None = None
+
+    def pattern(self, cwd: Path, values: Mapping[str, str]) -> str:
+        """The path of one trial, absolute; what was filled in is never taken as a wildcard."""
+        path = FIELD.sub(lambda match: glob.escape(values.get(match[1], "")), self.path)
+        return os.path.join(glob.escape(str(cwd)), path)
+
+    def collides(self, ours: tuple[str, ...]) -> bool:
+        """Whether it is a file of that name right in the output directory."""
+        return self.path.removeprefix("{output_dir}/") in ours
+
+
+def check(sources: tuple[FileSource, ...], where: str) -> None:
+    """Raise ConfigError when a file's format cannot be read here."""
+    if any(source.format == "tensorboard" for source in sources) and not _has_tensorboard():
+        raise ConfigError(
+            f"{where}: files: reading TensorBoard's event files needs the package tensorboard in the launcher's "
+            "environment: pip install tensorboard"
+        )
+
+
+def _has_tensorboard() -> bool:
+    try:
+        return importlib.util.find_spec("tensorboard") is not None
+    except ValueError:
+        return False
+
+
+class Reader(Protocol):
+    """Reads what one file has got since the last time."""
+
+    def new_rows(self, last: bool) -> Iterator[Row]:
+        """`last`: the writer has ended, so that an unfinished line is all there will be."""
+
+
+class JsonLines:
+    """A growing file of JSON objects, one a line. What is in it at the start is of an earlier attempt and is skipped.
+
+    A file that begins otherwise than before, or is shorter, has been started again; one that was put aside is read to
+    its end first, and one that was written anew with the same lines goes on where it was.
+    """
+
+    def __init__(self, path: str, names: Names, *, skip: bool) -> None:
+        self.path, self.names = path, names
+        self._file: BinaryIO | None = None
+        self._offset = 0
+        self._head = b""
+        self._rest = b""
+        if skip:
+            with open(path, "rb") as file:
+                self._head = file.read(HEAD)
+                self._offset = file.seek(0, os.SEEK_END)
+
+    def new_rows(self, last: bool) -> Iterator[Row]:
+        with contextlib.suppress(OSError):
+            yield from self._grown()
+        if last:
+            if self._file is not None:
+                self._file.close()
+            rest, self._rest = self._rest, b""
+            yield from self._row(rest)
+
+    def _grown(self) -> Iterator[Row]:
+        before = self._file
+        try:
+            file = self._file = open(self.path, "rb")  # noqa: SIM115 (kept, to read to its end what is put aside)
+        except OSError:
+            if before is not None:
+                yield from self._lines(before)
+            return
+        if before is not None:
+            with before:
+                if not os.path.sameopenfile(before.fileno(), file.fileno()):
+                    yield from self._lines(before)
+        size, head = os.fstat(file.fileno()).st_size, file.read(HEAD)
+        if size < self._offset or not head.startswith(self._head):
+            self._offset, self._rest = 0, b""
+        self._head = head
+        yield from self._lines(file)
+
+    def _lines(self, file: BinaryIO) -> Iterator[Row]:
+        file.seek(self._offset)
+        while data := file.read(READ_SIZE):
+            self._offset += len(data)
+            *lines, self._rest = (self._rest + data).split(b"\n")
+            self._rest = self._rest[: LINE_LIMIT + 1]
+            for line in lines:
+                yield from self._row(line)
+
+    def _row(self, line: bytes) -> Iterator[Row]:
+        if len(line) > LINE_LIMIT or b"{" not in line:
+            return
+        try:
+            values = json.loads(line)
+        except (ValueError, RecursionError):
+            return
+        if isinstance(values, dict) and (row := self.names.metrics(json_pairs(values), {})):
+            yield row
+
+
+class Events:
+    """A TensorBoard event file: scalars of one step in a row are one row."""
+
+    def __init__(self, path: str, names: Names, step: str) -> None:
+        self.path, self.names, self.step = path, names, step
+        self._loader: Any = None
+        self._open: Row = {}
+
+    def new_rows(self, last: bool) -> Iterator[Row]:
+        if self._loader is None:
+            self._loader = _event_loader(self.path)
+        for event in self._loader.Load():
+            for value in event.summary.value:
+                number = _scalar(value)
+                metrics = {} if number is None else self.names.metrics([(value.tag, number)], {})
+                if not metrics:
+                    continue
+                if self._open and (self._open[self.step] != event.step or not metrics.keys().isdisjoint(self._open)):
+                    yield self._open
+                    self._open = {}
+                self._open = {self.step: int(event.step), **self._open, **metrics}
+        if last and self._open:
+            row, self._open = self._open, {}
+            yield row
+
+
+def _event_loader(path: str) -> Any:
+    from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
+
+    return EventFileLoader(path)
+
+
+def _scalar(value: Any) -> float | None:
+    """A scalar summary's number; None for histograms, images and the like."""
+    if value.HasField("simple_value"):
+        return float(value.simple_value)
+    tensor = value.tensor
+    if not tensor.tensor_shape.dim and value.metadata.plugin_data.plugin_name in ("", "scalars"):
+        for numbers in (tensor.float_val, tensor.double_val, tensor.int_val, tensor.int64_val):
+            if numbers:
+                return float(numbers[0])
+    return None
+
+
+class Follower:
+    """Follows the files of one attempt of a trial from now on. `rows` gives what has arrived and never waits."""
+
+    def __init__(self, sources: tuple[FileSource, ...], cwd: Path, values: Mapping[str, str], axis: str) -> None:
+        """
+        Args:
+            cwd: relative paths are relative to it; values: of the placeholders; axis: the profile's x-axis.
+        """
+        self._sources = [(source, source.pattern(cwd, values)) for source in sources]
+        self._axis = axis
+        self._readers: dict[str, Reader] = {}
+        self._rows: queue.Queue[tuple[str, Row]] = queue.Queue(WAITING)
+        self._end = threading.Event()
+        self._gone = threading.Event()
+        self.problem = ""
+        self._find(skip=True)
+        self._thread = threading.Thread(target=self._follow, name="metric files", daemon=True)
+        self._thread.start()
+
+    def rows(self) -> Iterator[tuple[str, Row]]:
+        """Every row that has arrived, with the file it is from."""
+        for _ in range(self._rows.qsize()):
+            try:
+                yield self._rows.get_nowait()
+            except queue.Empty:
+                return
+
+    def close(self) -> Iterator[tuple[str, Row]]:
+        """The writer has ended: the rest of the rows."""
+        self._end.set()
+        deadline = time.monotonic() + FAREWELL
+        while self._thread.is_alive() and time.monotonic() < deadline:
+            self._thread.join(0.02)
+            yield from self.rows()
+        self._gone.set()
+        if self._thread.is_alive():
+            self.problem = self.problem or f"reading the trial's metric files took longer than {FAREWELL:g} s"
+        yield from self.rows()
+
+    def _follow(self) -> None:
+        try:
+            last = False
+            while not last:
+                last = self._end.wait(PERIOD)
+                self._find(skip=False)
+                for path, reader in self._readers.items():
+                    for row in reader.new_rows(last):
+                        if not self._put(path, row):
+                            return
+        except Exception as error:  # whatever a foreign file does to a foreign library, the trial goes on
+            self.problem = f"the trial's metric files cannot be read: {type(error).__name__}: {error}"
+
+    def _put(self, path: str, row: Row) -> bool:
+        while not self._gone.is_set():
+            try:
+                self._rows.put((path, row), timeout=PERIOD)
+                return True
+            except queue.Full:
+                continue
+        return False
+
+    def _find(self, *, skip: bool) -> None:
+        """Takes in files that are new; with `skip` they are of an earlier attempt, and have been read."""
+        for source, pattern in self._sources:
+            for path in sorted(_paths(source, pattern)):
+                if path not in self._readers:
+                    self._readers[path] = self._reader(source, path, skip)
+
+    def _reader(self, source: FileSource, path: str, skip: bool) -> Reader:
+        if source.format == "jsonl":
+            return JsonLines(path, source.names, skip=skip)
+        reader = Events(path, source.names, source.step or self._axis)
+        if skip:
+            for _ in reader.new_rows(last=True):
+                pass
+        return reader
+
+
+def _paths(source: FileSource, pattern: str) -> Iterator[str]:
+    for path in glob.iglob(pattern, recursive=True):
+        if os.path.isfile(path):
+            yield path
+        elif source.format == "tensorboard":
+            yield from glob.iglob(os.path.join(glob.escape(path), "**", EVENTS), recursive=True)

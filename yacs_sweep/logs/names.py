@@ -1,0 +1,150 @@
+"""Values that bring their own names (tables, dictionaries, `name: value` lists, files): names, units and numbers."""
+
+from __future__ import annotations
+
+import ast
+import json
+import math
+import re
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from ..base.values import NOT_FINITE, Number, bounded, to_number
+
+FIELD = re.compile(r"\{([A-Za-z_]\w*)\}")
+_CACHED = 4096  # names an entry remembers; a trainer that makes up more is only slower
+_BARE_WORDS = {"nan": math.nan, "inf": math.inf, "infinity": math.inf}
+_DEPTH = 16  # of dictionaries in dictionaries
+
+
+def fill(template: str, groups: Mapping[str, str]) -> str:
+    """A metric's name with its `{group}` fields filled in."""
+    return FIELD.sub(lambda match: groups.get(match[1], ""), template)
+
+
+@dataclass(frozen=True)
+class Unit:
+    """How a printed value becomes the logged one: times `factor`, divided by `divisor`."""
+
+    factor: float = 1.0
+    divisor: float = 1.0
+
+    def __call__(self, value: Number) -> Number:
+        return float(f"{value * self.factor / self.divisor:.15g}")  # 0.412, not 0.41200000000000003
+
+
+FRACTION = Unit(divisor=100.0)  # 41.2 (percent) is logged as 0.412
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Names that `regex` matches as a whole become `template`; None: they are left out."""
+
+    regex: re.Pattern[str]
+    template: str | None
+    unit: Unit | None = None
+
+
+@dataclass(frozen=True)
+class Names:
+    """From a trainer's names to metric names: the first rule that fits decides; without rules names stay."""
+
+    rules: tuple[Rule, ...] = ()
+    _cache: dict[str, tuple[str, Unit | None] | None] = field(default_factory=dict, repr=False, compare=False)
+
+    @cached_property
+    def uses_context(self) -> bool:
+        """Whether a name needs more than the trainer's own name for the value."""
+        return any(
+            name not in rule.regex.groupindex and name != "name"
+            for rule in self.rules
+            for name in FIELD.findall(rule.template or "")
+        )
+
+    def metrics(self, pairs: Iterable[tuple[str, str | Number]], context: Mapping[str, str]) -> dict[str, Number]:
+        """The numbers among `pairs` under their metric names; of equal names the first counts."""
+        found: dict[str, Number] = {}
+        for name, text in pairs:
+            value = to_number(text) if isinstance(text, str) else bounded(text)
+            if value is None or (named := self.rename(name, context)) is None:
+                continue
+            metric, unit = named
+            found.setdefault(metric, value if unit is None else unit(value))
+        return found
+
+    def rename(self, name: str, context: Mapping[str, str]) -> tuple[str, Unit | None] | None:
+        """The metric's name and unit; None when the value is not wanted."""
+        if self.uses_context:
+            return self._rename(name, context)
+        try:
+            return self._cache[name]
+        except KeyError:
+            named = self._rename(name, context)
+            if len(self._cache) < _CACHED:
+                self._cache[name] = named
+            return named
+
+    def _rename(self, name: str, context: Mapping[str, str]) -> tuple[str, Unit | None] | None:
+        if not name.isprintable():  # JSON's \ud800 alone is no character, and no file takes it; \n ends a line
+            name = "".join(letter if letter.isprintable() else "?" for letter in name)
+        if not self.rules:
+            return (name, None) if name else None
+        for rule in self.rules:
+            if match := rule.regex.fullmatch(name):
+                if rule.template is None:
+                    return None
+                return fill(rule.template, {**context, "name": name, **match.groupdict("")}), rule.unit
+        return None
+
+
+def flatten(values: Mapping[Any, Any], above: str = "", depth: int = _DEPTH) -> Iterator[tuple[str, str | Number]]:
+    """Numbers (and texts, which may be numbers) of nested mappings; the names of a value are joined with "/"."""
+    for key, value in values.items():
+        name = f"{above}{key}"
+        if isinstance(value, Mapping):
+            if depth:
+                yield from flatten(value, f"{name}/", depth - 1)
+        elif isinstance(value, int | float | str) and not isinstance(value, bool):
+            yield name, value
+
+
+def json_pairs(values: Mapping[str, Any]) -> Iterator[tuple[str, str | Number]]:
+    """The numbers of a JSON object that a trainer wrote as metrics; texts are none, but for the not finite ones."""
+    return ((name, value) for name, value in flatten(values) if not isinstance(value, str) or value in NOT_FINITE)
+
+
+def literal_pairs(text: str) -> list[tuple[str, str | Number]]:
+    """What a printed dictionary holds: JSON, or Python's own notation with nan, inf and numbers wrapped in a call, such
+    as `tensor(0.5)` or `np.float64(0.5)`. Nothing of it is ever evaluated; empty when it cannot be read."""
+    try:
+        values = json.loads(text)
+    except (ValueError, RecursionError):
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of escapes in the trainer's texts
+                values = _plain(ast.parse(text, mode="eval").body)
+        except (ValueError, SyntaxError, RecursionError, MemoryError):
+            return []
+    return list(flatten(values)) if isinstance(values, dict) else []
+
+
+def _plain(node: ast.expr) -> Any:
+    """A literal's value; what is none becomes None."""
+    if isinstance(node, ast.Constant):
+        return node.value
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub | ast.UAdd):
+        value = _plain(node.operand)
+        if isinstance(value, int | float):
+            return -value if isinstance(node.op, ast.USub) else value
+    if isinstance(node, ast.Name):
+        return _BARE_WORDS.get(node.id.lower())
+    if isinstance(node, ast.Call) and node.args:
+        return _plain(node.args[0])
+    if isinstance(node, ast.Dict):
+        keys = [_plain(key) if key is not None else None for key in node.keys]
+        pairs = zip(keys, node.values, strict=True)
+        return {key: _plain(value) for key, value in pairs if isinstance(key, str | int)}
+    return None

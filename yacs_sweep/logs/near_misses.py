@@ -1,0 +1,179 @@
+"""Why a metric was not found: the nearest names, the lines that look like it, the pattern that nearly matched.
+
+Pure, but for `sample`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+from pathlib import Path
+
+from . import guessing as generic
+from .names import FIELD
+from .parser import LINE_LIMIT, LogFormat
+from .patterns import NUMBER, MetricPattern, Search
+
+SAMPLE = 1 << 18  # bytes of the beginning and of the end of a log that are looked at
+SHOWN = 160  # characters of a line
+NEAR = 0.6  # similarity of names worth telling
+_ANSI = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
+_ATOM = re.compile(r"\{number\}|\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|.", re.DOTALL)
+_QUANTIFIER = re.compile(r"(?:[*+?]|\{\d*,?\d*\})[?+]?")
+
+
+@dataclass(frozen=True)
+class NearMiss:
+    """How far a pattern got: on `line` it matched `text`, the pattern up to `source[:at]`."""
+
+    line: str
+    text: str
+    source: str
+    at: int
+
+    def __str__(self) -> str:
+        return f"on {self.line!r} it matched {self.text!r} and then wanted {clipped(self.source[self.at :], 60)!r}"
+
+
+def sample(log: Path) -> list[str]:
+    """The first and the last lines of a log."""
+    try:
+        with open(log, "rb") as file:
+            data = file.read(SAMPLE)
+            size = os.fstat(file.fileno()).st_size
+            if size > SAMPLE:
+                file.seek(max(SAMPLE, size - SAMPLE))
+                data += b"\n" + file.read(SAMPLE)
+    except OSError:
+        return []
+    text = _ANSI.sub("", data.decode("utf-8", "replace"))
+    return [line for line in re.split(r"[\r\n]+", text) if line.strip()]
+
+
+def clipped(text: str, size: int = SHOWN) -> str:
+    """A line as it can be shown in a message."""
+    text = "".join(character if character.isprintable() else " " for character in text.strip())
+    return text if len(text) <= size else text[: size - 1] + "…"
+
+
+def explain(metric: str, seen: Iterable[str], lines: Sequence[str], log_format: LogFormat) -> str:
+    """Why the sweep's metric was never logged, in one line; `seen` are the metrics that were."""
+    seen = list(seen)
+    parts = [f"never logged the sweep's metric {metric}; metrics it logged: {', '.join(sorted(seen)) or 'none at all'}"]
+    if near := near_names(metric, seen):
+        parts.append(f"nearest: {', '.join(near)}")
+    alike = list(alike_lines(metric, [*near, metric], lines))
+    if alike:
+        parts.append("lines like it: " + ", ".join(repr(clipped(line)) for line in alike))
+    able = [(number, entry) for number, entry in enumerate(log_format.entries) if can_log(entry, metric)]
+    for number, entry in able:
+        if miss := nearly(entry, lines):
+            parts.append(f"pattern metrics[{number}] nearly matched: {miss}")
+            break
+    if not able and log_format.entries:
+        parts.append("no pattern of the profile logs a metric of that name")
+    return "; ".join(parts)
+
+
+def near_names(metric: str, names: Iterable[str], count: int = 3) -> list[str]:
+    """The names most like `metric`, whatever their case, separators and order of words; best first."""
+    scored = sorted(((similarity(metric, name), name) for name in dict.fromkeys(names)), reverse=True)
+    return [name for score, name in scored if score >= NEAR][:count]
+
+
+def similarity(left: str, right: str) -> float:
+    """From 0 to 1."""
+    ours, theirs = _words(left), _words(right)
+    if not ours or not theirs:
+        return 0.0
+    if ours[-1] == theirs[-1]:  # train/loss and loss, test_accuracy and accuracy
+        return 0.9 if len(ours) != len(theirs) or ours != theirs else 1.0
+    return SequenceMatcher(None, "".join(ours), "".join(theirs)).ratio()
+
+
+def _words(name: str) -> list[str]:
+    return re.findall(r"[a-z0-9@]+", name.lower())
+
+
+def alike_lines(metric: str, names: Iterable[str], lines: Sequence[str], count: int = 3) -> Iterator[str]:
+    """Lines that print a value under one of the names, or under one like the metric's; of lines of a shape the last."""
+    wanted = {tuple(_words(name)) for name in names}
+    last = (_words(metric) or [""])[-1]
+    shapes: dict[str, str] = {}
+    for line in lines:
+        if last not in line.lower() and not any(words and words[-1] in line.lower() for words in wanted):
+            continue
+        if any(
+            tuple(_words(item.name)) in wanted or similarity(metric, item.name) >= 0.8
+            for item in generic.find_loosely(line)
+        ):
+            shapes[_shape(line)] = line
+    # Nothing reads as its value: then lines that say the word, and a number after it.
+    said = re.compile(rf"(?<![a-z0-9]){re.escape(last)}(?![a-z0-9]).*[0-9]")
+    if not shapes and last:
+        shapes = {_shape(line): line for line in lines if said.search(line.lower())}
+    yield from list(shapes.values())[-count:]
+
+
+def _shape(line: str) -> str:
+    """A line without its numbers; those that are part of a word stay."""
+    return re.sub(r"(?<![A-Za-z])[-+]?\d[\d.,e+-]*", "0", line)
+
+
+def can_log(entry: MetricPattern, metric: str) -> bool:
+    """Whether the entry could log a metric of that name."""
+    templates = [name for name, _ in entry.log] + [rule.template or "" for rule in entry.names.rules]
+    if not entry.names.rules and (entry.pairs or entry.literal or entry.table):
+        return True
+    return any(re.fullmatch(_template_regex(template), metric) for template in templates if template)
+
+
+def _template_regex(template: str) -> str:
+    return "".join(".+" if number % 2 else re.escape(text) for number, text in enumerate(FIELD.split(template)))
+
+
+def nearly(entry: MetricPattern, lines: Sequence[str]) -> NearMiss | None:
+    """How far the entry's pattern got on any line; None when it matched, or found nothing of itself."""
+    text = "\n".join(line[: min(entry.limit, 2 * SHOWN)] for line in lines)
+    if entry.search.regex.search(text):
+        if entry.after is not None and not entry.after.regex.search(text):
+            return longest_prefix(entry.after, text)
+        return None
+    return longest_prefix(entry.search, text)
+
+
+def longest_prefix(search: Search, text: str) -> NearMiss | None:
+    """The longest beginning of the pattern, cut between its parts, that is found in `text`."""
+    source = search.source
+    for at in reversed(boundaries(source)):
+        try:
+            regex = re.compile(source[:at].replace("{number}", NUMBER), search.regex.flags)
+        except re.error:
+            continue
+        match = regex.search(text)
+        if match and sum(map(str.isalnum, match[0])) >= 3 and "\n" not in match[0]:
+            start, end = text.rfind("\n", 0, match.start()) + 1, text.find("\n", match.end())
+            line = text[start : end if end >= 0 else len(text)][:LINE_LIMIT]
+            return NearMiss(clipped(line), clipped(match[0], 60), source, at)
+    return None
+
+
+def boundaries(source: str) -> list[int]:
+    """Where a pattern can be cut between its outermost parts; nowhere when it has alternatives there."""
+    cuts: list[int] = []
+    at = depth = 0
+    while at < len(source):
+        atom = _ATOM.match(source, at)
+        assert atom is not None
+        depth += (atom[0] == "(") - (atom[0] == ")")
+        if atom[0] == "|" and depth == 0:
+            return []
+        at = atom.end()
+        if depth == 0:
+            quantifier = _QUANTIFIER.match(source, at)
+            at = quantifier.end() if quantifier and not source.startswith("{number}", at) else at
+            cuts.append(at)
+    return [cut for cut in cuts if cut < len(source)]

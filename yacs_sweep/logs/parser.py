@@ -1,0 +1,297 @@
+r"""Reading a trainer's output: bytes as they come in, rows of metrics out.
+
+Most lines hold no metric, so a chunk is searched for the texts that the patterns cannot match without, and only lines
+that contain one are decoded and matched.
+
+Rows: metrics printed on one line are one row, at once. An entry that logs one metric gathers with its neighbours of the
+same row name (the entry's `row`, else the part of the metric's name before its first "/"): the row is complete when a
+metric repeats, when the axis moves, when something of another row is printed, or on `flush`. Rows are never merged
+otherwise, so ten rows printed are ten rows logged. The axis (`epoch`) is carried into rows that do not print it
+themselves; an entry that logs nothing but the axis moves it without making a row.
+
+A line `METRIC {"epoch": 3, "val/mAP": 41.2}` is a row of its own whatever the patterns are; no pattern is tried on it. A metric
+that arrives in two ways (a pattern and a METRIC line, or a file) counts once: see `Sources`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from ..base.values import Number
+from . import guessing as generic
+from .names import Names, json_pairs
+from .patterns import NO_CONTEXT, MetricPattern, OpenTable, Search
+
+Row = dict[str, Number]
+Trace = Callable[["MetricPattern | str", Mapping[str, Number]], None]  # an entry (or "METRIC", "generic") matched
+LINE_LIMIT = 1 << 16  # bytes of a line that are looked at; the rest of it is not parsed
+_ANSI = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b\n]*(?:\x07|\x1b\\)|[ -/]+[0-~]|[@-Z\\^_=>78])")
+_METRIC = b"METRIC {"
+_JSON = json.JSONDecoder()
+_UNNAMED = Names()
+
+
+@dataclass(frozen=True)
+class LogFormat:
+    """A profile's metric patterns, and the name of the metric that is the x-axis. `generic`: lines that look like
+    metrics are taken where no entry matches."""
+
+    entries: tuple[MetricPattern, ...]
+    axis: str = "epoch"
+    generic: bool = False
+
+
+class Sources:
+    """Keeps a metric that arrives in several ways from being counted twice: the way it came first is its way for the
+    rest of the trial. The axis belongs to all."""
+
+    def __init__(self, axis: str) -> None:
+        self.axis = axis
+        self._owner: dict[str, str] = {}
+
+    def admit(self, source: str, metrics: Row) -> Row:
+        """What of `metrics` counts when it comes from `source`."""
+        return {
+            name: value
+            for name, value in metrics.items()
+            if name == self.axis or self._owner.setdefault(name, source) == source
+        }
+
+
+class LogParser:
+    """Turns one process's output into rows. Not thread-safe; one instance a process."""
+
+    def __init__(self, log_format: LogFormat, *, sources: Sources | None = None, trace: Trace | None = None) -> None:
+        self.sources = sources or Sources(log_format.axis)
+        self.unreadable = ""  # the first METRIC line that is no JSON
+        self._trace = trace
+        self._entries = log_format.entries
+        self._generic = log_format.generic
+        self._axis_name = log_format.axis
+        self._axis: Number | None = None
+        self._open: Row = {}
+        self._open_name: str | None = None
+        self._tables: list[OpenTable] = []  # whose header was the last header; one for each entry that reads it
+        self._context: dict[str, Mapping[str, str]] = {}  # by `after` pattern: its groups, while its block lasts
+        self._tail = bytearray()
+        # Bit 0: METRIC line; then one bit an entry, then one a condition (`after`, `until`), then the generic finder.
+        self._conditions = _conditions(log_format.entries)
+        searches = [entry.search for entry in log_format.entries] + [search for search, _, _ in self._conditions]
+        self._generic_bit = 1 << len(searches) + 1
+        self._needles = [(_METRIC, 1)]
+        self._always = 0
+        for number, search in enumerate(searches, start=1):
+            self._needles += [(literal, 1 << number) for literal in search.literals]
+            if not search.literals:
+                self._always |= 1 << number
+        self._texts = [text for text, _ in self._needles]
+
+    def feed(self, line: bytes) -> list[Row]:
+        """Rows completed by one whole line, with or without its line end."""
+        if self._always or self._generic or self._tables or b"\x1b" in line:
+            return self._lines(line)
+        for text in self._texts:
+            if text in line:
+                return self._lines(line)
+        return []
+
+    def feed_chunk(self, data: bytes) -> list[Row]:
+        r"""Rows completed by the next bytes of the output, cut anywhere. Lines end in \n or \r (progress bars)."""
+        cut = max(data.rfind(b"\n"), data.rfind(b"\r")) + 1
+        if not cut:
+            self._keep(data)
+            return []
+        block = bytes(self._tail) + data[:cut] if self._tail else data[:cut]
+        self._tail.clear()
+        self._keep(data[cut:])
+        return self._lines(block)
+
+    def flush(self) -> list[Row]:
+        """The row still gathering, if any: for a pause in the output. A line not yet ended is left alone."""
+        row, self._open, self._open_name = self._open, {}, None
+        return [row] if row else []
+
+    def close(self) -> list[Row]:
+        """The end of the output: what is left, a last line without a line end included."""
+        line = bytes(self._tail)
+        self._tail.clear()
+        return (self.feed(line) if line else []) + self.flush()
+
+    def _keep(self, data: bytes) -> None:
+        room = LINE_LIMIT - len(self._tail)
+        if room > 0:
+            self._tail += data[:room]
+
+    def _lines(self, block: bytes) -> list[Row]:
+        """Rows of whole lines."""
+        if b"\x1b" in block:
+            block = _ANSI.sub(b"", block)
+        if b"\r" in block:
+            block = block.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        if not block.endswith(b"\n"):
+            block += b"\n"
+        hits = self._candidates(block)
+        rows: list[Row] = []
+        read = 0  # up to here
+        for start in sorted(hits):
+            self._follow(block, read, start, rows)
+            if start >= read:
+                read = self._at(block, start, hits[start], rows)
+        self._follow(block, read, len(block), rows)
+        return rows
+
+    def _follow(self, block: bytes, start: int, end: int, rows: list[Row]) -> None:
+        """Reads the lines of an open table, which need contain none of the patterns' texts."""
+        while self._tables and start < end:
+            start = self._at(block, start, 0, rows)
+
+    def _at(self, block: bytes, start: int, bits: int, rows: list[Row]) -> int:
+        """Reads the line at `start`; returns where the next one begins."""
+        end = block.find(b"\n", start)
+        self._line(block[start : min(end, start + LINE_LIMIT)].decode("utf-8", "replace"), bits, rows)
+        return end + 1
+
+    def _candidates(self, block: bytes) -> dict[int, int]:
+        """Starts of the lines worth matching, with the bits of what to try on them."""
+        hits: dict[int, int] = {}
+        if self._always:
+            start = 0
+            while start < len(block):
+                hits[start] = self._always
+                start = block.find(b"\n", start) + 1
+        for needle, bit in self._needles:
+            at = block.find(needle)
+            while at >= 0:
+                start = block.rfind(b"\n", 0, at) + 1
+                hits[start] = hits.get(start, 0) | bit
+                at = block.find(needle, block.find(b"\n", at))
+        if self._generic:
+            for hint in generic.HINTS:
+                found = hint.search(block)
+                while found:
+                    start = block.rfind(b"\n", 0, found.start()) + 1
+                    hits[start] = hits.get(start, 0) | self._generic_bit
+                    found = hint.search(block, block.find(b"\n", found.start()))
+        return hits
+
+    def _line(self, line: str, bits: int, rows: list[Row]) -> None:
+        if self._tables:
+            if self._table_row(line, rows):
+                return
+            self._tables = []
+        if bits & 1:
+            metrics = _structured(line)
+            if metrics is None:
+                self.unreadable = self.unreadable or line
+            elif metrics:
+                self._found("METRIC", metrics, rows)
+                return
+        if self._conditions:
+            self._move(line, bits, rows)
+        found: Row = {}
+        name = None
+        for number, entry in enumerate(self._entries, start=1):
+            if not bits >> number & 1:
+                continue
+            context = NO_CONTEXT
+            if entry.after is not None:
+                inside = self._context.get(entry.after.source)
+                if inside is None:
+                    continue
+                context = inside
+            if entry.table:
+                if table := entry.open_table(line, context):
+                    self._tables.append(table)
+                continue
+            metrics = entry.find(line, context)
+            if metrics:
+                if self._trace:
+                    self._trace(entry, metrics)
+                name = name or entry.row
+                found = {**metrics, **found}
+        if found:
+            self._log("patterns", found, name, rows)
+        elif bits & self._generic_bit:
+            metrics = generic.metrics(line)
+            if metrics:
+                self._found("generic", metrics, rows)
+
+    def _table_row(self, line: str, rows: list[Row]) -> bool:
+        """Whether the line belongs to the open tables; its metrics are one row."""
+        found: Row = {}
+        name = None
+        for table in self._tables:
+            metrics = table.read(line)
+            if metrics is None:
+                return False
+            if self._trace and metrics:
+                self._trace(table.entry, metrics)
+            name = name or table.entry.row
+            found = {**metrics, **found}
+        if found:
+            self._log("patterns", found, name, rows)
+        return True
+
+    def _move(self, line: str, bits: int, rows: list[Row]) -> None:
+        """Opens and closes the blocks that entries with `after` and `until` count in."""
+        for number, (search, after, opens) in enumerate(self._conditions, start=len(self._entries) + 1):
+            if bits >> number & 1 and (match := search(line)):
+                if opens:
+                    self._context[after] = match.groupdict("")
+                elif self._context.pop(after, None) is not None:
+                    rows += self.flush()
+
+    def _found(self, source: str, metrics: Row, rows: list[Row]) -> None:
+        """One line's metrics that no entry is needed for."""
+        if self._trace:
+            self._trace(source, metrics)
+        self._log(source, metrics, None, rows)
+
+    def _log(self, source: str, found: Row, name: str | None, rows: list[Row]) -> None:
+        """Add what one line says to the rows; `name` is the row its entry asks for."""
+        offered = len(found)
+        found = self.sources.admit(source, found)
+        if len(found) < offered and (not found or found.keys() == {self._axis_name}):
+            return
+        axis = found.pop(self._axis_name, None)
+        if axis is not None and axis != self._axis:
+            rows += self.flush()
+            self._axis = axis
+        if not found:
+            rows += self.flush()
+            return
+        if name is None and len(found) == 1 and source != "METRIC":
+            name = next(iter(found)).partition("/")[0] if "/" in next(iter(found)) else ""
+        if name is None or name != self._open_name or not self._open.keys().isdisjoint(found):
+            rows += self.flush()
+        if not self._open and self._axis is not None:
+            found[self._axis_name] = self._axis
+        if name is None:
+            rows.append(found)
+        else:
+            self._open.update(found)
+            self._open_name = name
+
+
+def _conditions(entries: tuple[MetricPattern, ...]) -> list[tuple[Search, str, bool]]:
+    """Every `after` and `until` once: what to search, the block's name (its `after`), whether it opens the block."""
+    found: dict[tuple[str, str, bool], tuple[Search, str, bool]] = {}
+    for entry in entries:
+        if entry.after is not None:
+            after = entry.after.source
+            if entry.until is not None:
+                found.setdefault((entry.until.source, after, False), (entry.until, after, False))
+            found.setdefault((after, after, True), (entry.after, after, True))
+    return list(found.values())
+
+
+def _structured(line: str) -> Row | None:
+    """The numbers of a METRIC line, as `metric_files` reads them; None when its JSON cannot be read."""
+    try:
+        values, _ = _JSON.raw_decode(line, line.index("METRIC {") + len("METRIC "))
+        return _UNNAMED.metrics(json_pairs(values), {})
+    except (ValueError, RecursionError):
+        return None

@@ -1,0 +1,271 @@
+"""Metric patterns of a trainer profile: compiled once, checked when they are loaded, applied to single lines.
+
+A pattern is a Python regular expression in which `{number}` stands for a printed number; its named groups become
+metrics. What a pattern may cost is decided here, before anything starts: exponential time is refused.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from ..base.errors import ConfigError
+from ..base.values import Number, to_number
+from . import regex_cost as regex_tree
+from .names import FIELD, Names, Unit, fill, literal_pairs
+
+# Sign, thousands, decimals, exponent, nan and inf in any case; the guards keep 1234,567 and "nanoseconds" whole.
+NUMBER = (
+    r"(?:[-+]?(?:(?:[0-9]{1,3}(?:,[0-9]{3})+(?!,?[0-9])|[0-9]+)(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?"
+    r"|[-+]?(?:[nN][aA][nN]|[iI][nN][fF](?:[iI][nN][iI][tT][yY])?)\b)"
+)
+_NUMBER_FIELD = "{number}"
+_PATTERN_FIELD = re.compile(r"(?<!\\)\{([A-Za-z_]\w*)\}")
+_LIMITS = {0: 1 << 16, 1: 1 << 16, 2: 1 << 12, 3: 1 << 9}  # characters of a line, by the degree of a search's time
+# The same by the number of repeats that take (almost) any character: on a line that repeats the texts between them
+# hundreds of times, the ways to place them multiply.
+_WIDE_LIMITS = (1 << 16, 1 << 16, 1 << 12, 1 << 10, 400, 256)
+_FEW_WAYS = 64  # through optional parts and alternatives; more shorten what is looked at,
+_STEPS = 2e7  # so that a search tries no more ways at no more places than this,
+_LEAST = 64  # and a pattern for which so few characters are left is refused
+NO_CONTEXT: Mapping[str, str] = {}
+_SEPARATOR_ROW = re.compile(r"[\s|:+=-]*")
+
+
+@dataclass(frozen=True)
+class Search:
+    """A regular expression that has been checked.
+
+    `literals` are texts (UTF-8) of which a matching line contains at least one; empty when the pattern promises none.
+    `limit` is how many characters of a line are looked at, so that a search takes about a second at the very worst.
+    """
+
+    source: str
+    regex: re.Pattern[str]
+    literals: tuple[bytes, ...]
+    limit: int
+
+    def __call__(self, line: str) -> re.Match[str] | None:
+        return self.regex.search(line if len(line) <= self.limit else line[: self.limit])
+
+
+@dataclass(frozen=True)
+class Table:
+    """What follows a header line: rows of cells. `values` finds a row, and in its group `cells` the text to split."""
+
+    separator: str
+    values: Search
+
+
+@dataclass(frozen=True)
+class MetricPattern:
+    """One entry of a profile's `metrics`.
+
+    `log` pairs a metric name, which may hold `{group}`, with the group its value comes from. Values that bring their
+    own names come from one of `pairs` (found in the group `pairs`, else in the whole line), `literal` (the group that
+    holds a Python or JSON dictionary) and `table` (the group `cells` of the header, else the whole match, names the
+    columns); `names` makes metric names of theirs. `row` names the row that the entry's metrics gather into; None
+    leaves it to the parser. `after` and `until` are lines between which alone the entry counts; the groups of `after`
+    can be used in names.
+    """
+
+    search: Search
+    log: tuple[tuple[str, str], ...] = ()
+    row: str | None = None
+    units: Mapping[str, Unit] = field(default_factory=dict)
+    names: Names = field(default_factory=Names)
+    pairs: Search | None = None
+    literal: str | None = None
+    table: Table | None = None
+    after: Search | None = None
+    until: Search | None = None
+
+    @property
+    def source(self) -> str:
+        return self.search.source
+
+    @property
+    def regex(self) -> re.Pattern[str]:
+        return self.search.regex
+
+    @property
+    def literals(self) -> tuple[bytes, ...]:
+        return self.search.literals
+
+    @property
+    def limit(self) -> int:
+        return self.search.limit
+
+    @cached_property
+    def _templated(self) -> bool:
+        return any(FIELD.search(name) for name, _ in self.log)
+
+    @cached_property
+    def _brings_names(self) -> bool:
+        return self.pairs is not None or self.literal is not None
+
+    def find(self, line: str, context: Mapping[str, str] = NO_CONTEXT) -> dict[str, Number]:
+        """Metrics in one line. With names made from groups every match counts, otherwise the first one."""
+        if self._templated and not self._brings_names:
+            found: dict[str, Number] = {}
+            for match in self.regex.finditer(line[: self.limit]):
+                for name, value in self._values(match, context).items():
+                    found.setdefault(name, value)
+            return found
+        first = self.search(line)
+        if not first:
+            return {}
+        values = self._values(first, context) if self.log else {}
+        if self._brings_names:
+            for name, value in self._named(first, context).items():
+                values.setdefault(name, value)
+        return values
+
+    def open_table(self, line: str, context: Mapping[str, str] = NO_CONTEXT) -> OpenTable | None:
+        """The table whose header `line` is."""
+        match = self.search(line)
+        if self.table is None or match is None:
+            return None
+        cells = match["cells"] if "cells" in self.regex.groupindex else match[0]
+        groups = {**context, **{name: text for name, text in match.groupdict("").items() if name != "cells"}}
+        return OpenTable(self, _split(cells, self.table.separator), groups)
+
+    def _values(self, match: re.Match[str], context: Mapping[str, str]) -> dict[str, Number]:
+        values = {}
+        for template, group in self.log:
+            text = match[group]
+            value = None if text is None else to_number(text)
+            if value is not None:
+                name = fill(template, {**context, **match.groupdict("")}) if self._templated else template
+                unit = self.units.get(template) if self.units else None
+                values[name] = value if unit is None else unit(value)
+        return values
+
+    def _named(self, match: re.Match[str], context: Mapping[str, str]) -> dict[str, Number]:
+        pairs: Iterable[tuple[str, str | Number]]
+        if self.literal is not None:
+            pairs = literal_pairs(match[self.literal] or "")
+        else:
+            assert self.pairs is not None
+            inside = (match["pairs"] or "") if "pairs" in self.regex.groupindex else match.string
+            name, value = (self.pairs.regex.groupindex[group] - 1 for group in ("name", "value"))
+            found = self.pairs.regex.finditer(inside[: self.pairs.limit])
+            pairs = [(groups[name], groups[value]) for groups in (match.groups("") for match in found)]
+        if self.names.uses_context:
+            context = {**context, **match.groupdict("")}
+        return self.names.metrics(pairs, context)
+
+
+class OpenTable:
+    """A table of which the header has been read."""
+
+    def __init__(self, entry: MetricPattern, columns: list[str], context: Mapping[str, str]) -> None:
+        self.entry, self.columns, self.context = entry, columns, context
+
+    def read(self, line: str) -> dict[str, Number] | None:
+        """The metrics of one row; none of a line that only draws. None: the table is over."""
+        table = self.entry.table
+        assert table is not None
+        match = table.values(line)
+        if match is None:
+            return None
+        if _SEPARATOR_ROW.fullmatch(match["cells"]):
+            return {}
+        cells = _split(match["cells"], table.separator)
+        if len(cells) != len(self.columns):
+            return None
+        context = {**self.context, "row": cells[0]}
+        return self.entry.names.metrics(zip(self.columns, cells, strict=True), context)
+
+
+def _split(cells: str, separator: str) -> list[str]:
+    """The texts of a row's cells; a row may begin and end with the separator."""
+    text = cells.strip()
+    if separator.strip():
+        text = text.removeprefix(separator).removesuffix(separator)
+    return [cell.strip() for cell in (text.split(separator) if separator.strip() else text.split())]
+
+
+def compile_search(source: str) -> Search:
+    """Compile a regular expression of a profile.
+
+    Raises ConfigError with every problem: one that does not compile (with the position in `source`), matches empty
+    text or could take exponential time.
+    """
+    fields = [field for field in _PATTERN_FIELD.findall(source) if field != "number"]
+    if fields:
+        raise ConfigError(
+            [f"unknown placeholder {{{f}}}; {{number}} is the only one (the text itself: \\{{{f}\\}})" for f in fields]
+        )
+    expanded = source.replace(_NUMBER_FIELD, NUMBER)
+    try:
+        regex = re.compile(expanded)
+        tree = regex_tree.parse(expanded)
+    except (re.error, RecursionError, OverflowError) as error:
+        raise ConfigError(_syntax_problem(source, error)) from None
+    problems = []
+    if regex.match(""):
+        problems.append("the pattern matches empty text, so it would match everywhere")
+    slow = regex_tree.exponential_part(tree)
+    if slow:
+        problems.append(f"could take exponential time: {slow}; end what repeats with something that it cannot contain")
+    degree = regex_tree.run_degree(tree)
+    if degree > max(_LIMITS):
+        problems.append("too slow: repeats that follow one another can take the same text; put something between them")
+    limit = _LIMITS[min(degree, max(_LIMITS))]
+    ways = regex_tree.choices(tree)
+    if ways > _FEW_WAYS:
+        limit = min(limit, int((_STEPS / ways) ** (1 / max(degree, 1))))
+    if limit < _LEAST:
+        problems.append("too slow: its optional parts can take the same text; put something between them")
+    if problems:
+        raise ConfigError(problems)
+    literals = tuple(text.encode("utf-8", "surrogateescape") for text in regex_tree.required_literals(tree))
+    wide = regex_tree.wide_repeats(tree) + regex_tree.wide_repeats(tree[:1])  # a search starts anywhere in the first
+    wide = min(wide, len(_WIDE_LIMITS) - 1)
+    return Search(source, regex, literals, min(limit, _WIDE_LIMITS[wide]))
+
+
+def compile_pattern(source: str, log: Mapping[str, str], row: str | None = None) -> MetricPattern:
+    """Compile an entry that takes its values from groups: `log` maps metric names to groups of `source`.
+
+    Raises ConfigError with every problem: those of `compile_search`, and groups that do not exist.
+    """
+    search = compile_search(source)
+    if problems := group_problems(search, log):
+        raise ConfigError(problems)
+    return MetricPattern(search, tuple(log.items()), row)
+
+
+def group_problems(search: Search, log: Mapping[str, str], more: Iterable[str] = ()) -> list[str]:
+    """Groups that `log` uses and the pattern does not have; `more` are names that can be used in metric names too."""
+    groups = search.regex.groupindex
+    known = ", ".join(groups) or "none"
+    problems = []
+    for name, group in log.items():
+        if group not in groups:
+            problems.append(f"{name}: no group named {group!r} in the pattern; its named groups: {known}")
+        problems += [
+            f"{name}: the name uses {{{field}}}, which is no group of the pattern; its named groups: {known}"
+            for field in FIELD.findall(name)
+            if field not in groups and field not in more
+        ]
+    return problems
+
+
+def _syntax_problem(source: str, error: Exception) -> str:
+    if not isinstance(error, re.error) or error.pos is None:
+        return f"not a usable regular expression: {error}"
+    return f"not a regular expression: {error.msg} at position {_position_in_source(source, error.pos)} of {source!r}"
+
+
+def _position_in_source(source: str, position: int) -> int:
+    """Where `position` of the expanded pattern lies in the pattern as written."""
+    start = source.find(_NUMBER_FIELD)
+    while 0 <= start < position:
+        grown = len(NUMBER) - len(_NUMBER_FIELD)
+        position = max(start, position - grown)
+        start = source.find(_NUMBER_FIELD, start + len(_NUMBER_FIELD))
+    return position

@@ -1,0 +1,188 @@
+"""Which checkpoints stay on disk, and `best/`: the best trial's checkpoints, metrics and configuration in one place.
+
+Nothing but regular files of a trial that has ended is ever deleted: inside its own folder, no link followed, and only those
+that the trainer's profile calls checkpoints. What the launcher writes is none of them, whatever the patterns say.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import stat
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+from typing import Any
+
+from ..base.files import write_atomically
+from ..base.values import to_json
+from .folder import SweepPaths, TrialRecord, rank
+from .metrics import last_values
+
+BEST = "best"  # folder of the sweep's; no trial is called so
+LAUNCHER_FILES = ("trial.json", "metrics.jsonl", "stdout.log")
+RECORD, CONFIG = "best.json", "best.yml"  # in it, beside metrics.jsonl and the checkpoints
+ELSEWHERE = "elsewhere.json"  # in it, when the best trial ran on another machine: which one, and where
+CHOICES = "all, best, none or top-N (top-3)"
+
+
+@dataclass(frozen=True)
+class Keep:
+    """Of how many trials the checkpoints stay: of all (None), or of the best `count`."""
+
+    count: int | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> Keep:
+        """`all`, `best`, `none`, `top-3`. Raises ValueError."""
+        named = {"all": None, "best": 1, "none": 0}
+        if text in named:
+            return cls(named[text])
+        head, _, count = text.partition("-")
+        if head != "top" or not count.isdecimal() or int(count) == 0:
+            raise ValueError(f"{text!r} is not {CHOICES}")
+        return cls(int(count))
+
+    def superfluous(self, records: Iterable[TrialRecord], goal: str) -> list[TrialRecord]:
+        """Trials whose checkpoints are not wanted any more. Those that may go on from theirs are never among them."""
+        if self.count is None:
+            return []
+        known = list(records)
+        finished = [record for record in rank(known, goal) if record.state == "finished"]
+        kept = {record.id for record in finished[: self.count]}
+        resumed = {record.retry_of for record in known if record.settled}  # by a trial that has ended
+        return [record for record in known if (record.settled or record.id in resumed) and record.id not in kept]
+
+
+def checkpoint_files(folder: Path, patterns: Sequence[str]) -> Iterator[tuple[str, int, str]]:
+    """A trial's checkpoints: path relative to its folder, and an open folder's descriptor with the name in it."""
+    for root, _, names, descriptor in os.fwalk(folder, follow_symlinks=False):
+        below = os.path.relpath(root, folder)
+        for name in names:
+            relative = PurePath(below, name)
+            if str(relative) in LAUNCHER_FILES or name.startswith("."):
+                continue
+            if any(relative.match(pattern) for pattern in patterns):
+                with contextlib.suppress(OSError):
+                    if stat.S_ISREG(os.stat(name, dir_fd=descriptor, follow_symlinks=False).st_mode):
+                        yield str(relative), descriptor, name
+
+
+def delete_checkpoints(paths: SweepPaths, record: TrialRecord, patterns: Sequence[str]) -> int:
+    """Deletes a trial's checkpoints; returns how many. A folder that is not the trial's is left alone."""
+    trial = paths.trial(record.name)
+    if PurePath(record.name).name != record.name or trial.dir.is_symlink():
+        return 0
+    try:
+        if TrialRecord.load(trial.record).id != record.id:
+            return 0
+    except (OSError, ValueError, TypeError):
+        return 0
+    deleted = 0
+    for _, descriptor, name in checkpoint_files(trial.dir, patterns):
+        with contextlib.suppress(OSError):
+            os.unlink(name, dir_fd=descriptor)
+            deleted += 1
+    return deleted
+
+
+def gather_best(paths: SweepPaths, record: TrialRecord, patterns: Sequence[str], about: Mapping[str, Any]) -> Path:
+    """Makes `best/` anew from the best trial: its checkpoints (hard links where the file system has them, so they cost
+    nothing), metrics.jsonl, best.yml, and best.json with its parameters and last values.
+
+    Raises:
+        OSError: it cannot be written; what was there is there still.
+    """
+    trial, target = paths.trial(record.name), paths.dir / BEST
+    new, old = paths.dir / ".best.new", paths.dir / ".best.old"
+    for leftover in (new, old):
+        shutil.rmtree(leftover, ignore_errors=True)
+    new.mkdir()
+    for relative, _, _ in checkpoint_files(trial.dir, patterns):
+        (new / relative).parent.mkdir(parents=True, exist_ok=True)
+        _link(trial.dir / relative, new / relative)
+    for source in (trial.metrics, paths.best):
+        if source.is_file():
+            shutil.copyfile(source, new / source.name)
+    content = {
+        **about,
+        "trial": record.name,
+        "id": record.id,
+        "value": record.value,
+        "params": record.params,
+        "metrics": last_values(trial),
+        "command": record.command,
+        "git_commit": record.git_commit,
+    }
+    write_atomically(new / RECORD, to_json(content, indent=1) + "\n")
+    if target.exists():
+        os.rename(target, old)
+    os.rename(new, target)
+    shutil.rmtree(old, ignore_errors=True)
+    return target
+
+
+def point_elsewhere(paths: SweepPaths, record: TrialRecord) -> None:
+    """Notes in `best/` that another machine has a better trial than the one it is of. Raises OSError."""
+    folder = paths.dir / BEST
+    folder.mkdir(exist_ok=True)
+    content = {
+        "trial": record.name,
+        "value": record.value,
+        "params": record.params,
+        "host": record.host,
+        "dir": record.dir,
+    }
+    write_atomically(folder / ELSEWHERE, to_json(content, indent=1) + "\n")
+
+
+def gathered(paths: SweepPaths) -> str | None:
+    """The id of the trial that `best/` is of. Its checkpoints may be nowhere else: who was killed while `best/` was made anew
+    left them beside it."""
+    target, old = paths.dir / BEST, paths.dir / ".best.old"
+    if not target.exists() and old.is_dir():
+        with contextlib.suppress(OSError):
+            os.rename(old, target)
+    try:
+        found = json.loads((target / RECORD).read_text(encoding="utf-8"))
+        return str(found["id"])
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+
+
+def _link(source: Path, target: Path) -> None:
+    try:
+        os.link(source, target, follow_symlinks=False)
+    except OSError:
+        shutil.copy2(source, target, follow_symlinks=False)
+
+
+class Keeper:
+    """Follows a sweep: keeps `best/` the best trial's, and deletes the checkpoints that `keep` does not want."""
+
+    def __init__(
+        self, paths: SweepPaths, patterns: Sequence[str], keep: Keep, goal: str, about: Mapping[str, Any]
+    ) -> None:
+        """`about` goes into best.json: which sweep, which metric."""
+        self.paths, self.patterns, self.keep, self.goal, self.about = paths, patterns, keep, goal, about
+        self._gathered = gathered(paths)
+        self._done: set[str] = set()
+
+    def update(self, best: TrialRecord | None, records: Iterable[TrialRecord]) -> None:
+        """After a trial has ended. The best's checkpoints are in `best/` before any is deleted.
+
+        Raises:
+            OSError: `best/` cannot be written; then nothing is deleted.
+        """
+        if best is not None and best.id != self._gathered:
+            if self.paths.trial(best.name).record.is_file():
+                gather_best(self.paths, best, self.patterns, self.about)
+            else:
+                point_elsewhere(self.paths, best)
+            self._gathered = best.id
+        for record in self.keep.superfluous(records, self.goal):
+            if record.id not in self._done:
+                self._done.add(record.id)
+                delete_checkpoints(self.paths, record, self.patterns)

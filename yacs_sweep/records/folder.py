@@ -1,0 +1,229 @@
+"""What a sweep leaves on disk: ``trial.json``, ``metrics.jsonl``, ``stdout.log``, ``summary.json``, ``best.yml``.
+
+``trial.json`` is the truth about a trial and is written by its agent alone; ``summary.json`` and ``best.yml`` are
+derived from it and written by the supervisor alone. Files appear whole or not at all (`write_atomically`); the two that
+grow (``metrics.jsonl``, ``stdout.log``) are appended line by line and need no closing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import math
+import os
+import re
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from ..base.files import write_atomically
+from ..base.values import number, to_json
+
+SEEDS_FILE = "seeds.json"
+WARM_FILE = "warm.json"
+LINK_FROM = 1 << 20  # bytes from which on a retried trial's files are linked, not copied
+STATES = ("running", "finished", "stopped", "failed", "killed", "lost")
+RESERVED = ("agents", "best", "wandb")  # folders of the sweep's own, beside its trials
+ENDED_WELL = ("finished", "stopped")
+OVER = ("finished", "stopped", "failed")  # ended by themselves: their trial.json does not change any more
+
+
+def utc_now() -> str:
+    """The time as trial.json has it: UTC, ISO 8601, milliseconds."""
+    return datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def folder_name(name: str, fallback: str) -> str:
+    """`name` if it can be a folder of its own inside the sweep's; else a cleaned one that ends in `fallback`.
+
+    Names come from a server other people can write to: no separators, no leading dot or dash, at most 80 characters.
+    """
+    clean = re.sub(r"[^A-Za-z0-9._-]+", "-", name).lstrip(".-")[:80]
+    if clean == name and clean and clean not in RESERVED:
+        return name
+    tail = re.sub(r"[^A-Za-z0-9_-]+", "-", fallback).strip("-")[:40] or "trial"
+    return f"{clean}-{tail}" if clean else tail
+
+
+@dataclass(frozen=True)
+class TrialPaths:
+    """Every path of one trial."""
+
+    dir: Path
+
+    @property
+    def record(self) -> Path:
+        return self.dir / "trial.json"
+
+    @property
+    def metrics(self) -> Path:
+        return self.dir / "metrics.jsonl"
+
+    @property
+    def stdout(self) -> Path:
+        return self.dir / "stdout.log"
+
+
+def inherit_files(old: TrialPaths, new: TrialPaths) -> None:
+    """Gives a trial the files another one left, but for the launcher's own. Large ones as hard links where the file
+    system has them: checkpoints are replaced rather than written to. What grows (log files) is copied."""
+    ours = {old.record.name, old.metrics.name, old.stdout.name}
+    for source in sorted(old.dir.rglob("*")):
+        target = new.dir / source.relative_to(old.dir)
+        if source.is_dir():
+            target.mkdir(exist_ok=True)
+        elif source.name not in ours and not source.name.startswith("."):
+            try:
+                if source.suffix in (".txt", ".log", ".json", ".jsonl") or source.stat().st_size < LINK_FROM:
+                    raise OSError
+                os.link(source, target)
+            except OSError:
+                shutil.copy2(source, target)
+
+
+@dataclass(frozen=True)
+class SweepPaths:
+    """Every path of one sweep, below ``{base}/sweep/{sweep_id}``."""
+
+    base: Path
+    sweep_id: str
+
+    @property
+    def dir(self) -> Path:
+        return self.base / "sweep" / self.sweep_id
+
+    @property
+    def spec(self) -> Path:
+        return self.dir / "sweep.yaml"
+
+    @property
+    def launch(self) -> Path:
+        """How the sweep was launched: what resuming by the id alone needs."""
+        return self.dir / "launch.json"
+
+    @property
+    def summary(self) -> Path:
+        return self.dir / "summary.json"
+
+    @property
+    def best(self) -> Path:
+        return self.dir / "best.yml"
+
+    @property
+    def journal(self) -> Path:
+        """The embedded storage."""
+        return self.dir / "storage.journal"
+
+    @property
+    def agents(self) -> Path:
+        """Lock files of the agents; a locked one belongs to an agent that lives."""
+        return self.dir / "agents"
+
+    def trial(self, name: str) -> TrialPaths:
+        return TrialPaths(self.dir / name)
+
+    def records(self) -> Iterator[TrialRecord]:
+        """Every readable trial.json, in order of the trials' numbers."""
+        found = [record for _, record in self.scan() if record is not None]
+        return iter(sorted(found, key=lambda record: (record.number, record.started)))
+
+    def scan(self) -> Iterator[tuple[Path, TrialRecord | None]]:
+        """Every trial.json, and what is in it unless it is damaged."""
+        for path in self.dir.glob("*/trial.json"):
+            record = None
+            with contextlib.suppress(OSError, ValueError, TypeError):
+                record = TrialRecord.load(path)
+            yield path, record
+
+
+@dataclass
+class TrialRecord:
+    """The content of trial.json."""
+
+    id: str
+    name: str
+    number: int
+    params: dict[str, Any]
+    state: str = "running"
+    command: list[str] = field(default_factory=list)
+    exit_code: int | None = None  # negative: the signal that ended it
+    reason: str = ""  # why it ended, in words
+    cause: str = ""  # the same as one term: finished, stopped, timeout, stalled, exit, signal, oom, cuda_oom, …
+    started: str = ""
+    ended: str | None = None
+    value: float | None = None  # of the sweep's metric: its last or its best, as the sweep's `optimize` says
+    rows: int = 0
+    attempts: int = 1
+    retry_of: str | None = None
+    git_commit: str | None = None
+    host: str = ""
+    gpu_ids: list[str] = field(default_factory=list)
+    pid: int | None = None
+    agent: str = ""  # the lock file of the agent that owns it
+    last_lines: list[str] = field(default_factory=list)
+    dir: str = ""
+
+    @property
+    def settled(self) -> bool:
+        """Whether its point has been evaluated; otherwise it is tried again when the sweep goes on."""
+        return self.state in ("finished", "stopped", "failed") and self.cause not in ("disk_full", "gpu_fault")
+
+    def lose(self, reason: str = "its agent died") -> None:
+        """The trial is no longer its agent's."""
+        self.state, self.cause, self.reason = "lost", "lost", reason
+        self.ended, self.pid = utc_now(), None
+
+    def save(self, paths: TrialPaths, *, durable: bool = True) -> None:
+        """Writes trial.json; `durable` as `write_atomically` has it."""
+        write_atomically(paths.record, to_json(self.row(), indent=2) + "\n", durable=durable)
+
+    def row(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> TrialRecord:
+        known = cls.__dataclass_fields__
+        values = {key: value for key, value in row.items() if key in known}
+        values["value"] = number(values.get("value"))
+        return cls(**values)
+
+    @classmethod
+    def load(cls, path: Path) -> TrialRecord:
+        return cls.from_row(json.loads(path.read_text(encoding="utf-8")))
+
+
+def mark_lost(record: TrialRecord, paths: SweepPaths) -> None:
+    """The trial's agent died while it ran."""
+    record.lose()
+    record.save(paths.trial(record.name))
+
+
+def better(goal: str, left: float, right: float) -> bool:
+    """Whether `left` is a better value of the metric than `right`; nan is worse than anything."""
+    if math.isnan(left) or math.isnan(right):
+        return math.isnan(right) and not math.isnan(left)
+    return left > right if goal == "maximize" else left < right
+
+
+def rank(records: Iterable[TrialRecord], goal: str) -> list[TrialRecord]:
+    """Finished trials with a value first, best first; then the others with a value; then the rest, by number."""
+
+    def key(record: TrialRecord) -> tuple[int, float, int]:
+        if record.value is None or math.isnan(record.value):
+            return (2, 0.0, record.number)
+        value = -record.value if goal == "maximize" else record.value
+        return (0 if record.state == "finished" else 1, value, record.number)
+
+    return sorted(records, key=key)
+
+
+def best_of(records: Iterable[TrialRecord], goal: str) -> TrialRecord | None:
+    """The best finished trial. One that was stopped early or failed never is, whatever it reached."""
+    ranked = rank((record for record in records if record.state == "finished"), goal)
+    if ranked and ranked[0].value is not None and not math.isnan(ranked[0].value):
+        return ranked[0]
+    return None

@@ -1,0 +1,159 @@
+"""``summary.json``: what has become of a sweep's trials, wherever they run."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import time
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Protocol
+
+from ..base.files import write_atomically
+from ..base.locks import exclusive
+from ..base.values import to_json
+from .folder import STATES, SweepPaths, TrialRecord, best_of, rank
+
+WRITE_AT_ONCE = 100  # trials up to which summary.json is written whenever one starts or ends; beyond,
+WRITE_SHARE = 20  # times as long as summary.json took to write, until it is written again
+SUMMARY_WAIT = 2.0  # seconds to wait for another launcher that writes summary.json
+
+
+class _Records(dict[str, TrialRecord]):
+    """Trials by id; notes which were set, so that what is made of them is made anew for these alone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.unseen: set[str] = set()
+
+    def __setitem__(self, key: str, record: TrialRecord) -> None:
+        super().__setitem__(key, record)
+        self.unseen.add(key)
+
+
+class Elsewhere(Protocol):
+    """Tells of trials that are not in this folder."""
+
+    def take(self) -> list[TrialRecord]:
+        """Those that are new, or have ended, since the last call."""
+
+    def fresh(self) -> bool:
+        """Whether there are any."""
+
+    def last(self) -> bool:
+        """Looks once more, for a bounded time; False when there was no answer."""
+
+
+class Summary:
+    """summary.json: collects trial.json rows and rewrites the file.
+
+    With thousands of trials a rewrite takes a while, so it is put off when the last one was too recent: it takes a
+    twentieth of the time at most. Whoever supervises calls `write_if_due` now and then, and `write(final=True)` last.
+    """
+
+    def __init__(self, paths: SweepPaths, *, name: str, controller: str, method: str, metric: str, goal: str) -> None:
+        self.paths = paths
+        self._head = {"sweep_id": paths.sweep_id, "name": name, "controller": controller, "method": method}
+        self._metric = {"name": metric, "goal": goal}
+        self.records = _Records()
+        for record in paths.records():
+            self.records[record.id] = record
+        self.own: set[str] = set()  # trials of this launcher, of which it is told
+        self.elsewhere: Elsewhere | None = None  # trials of machines whose folder this is not
+        self._rows: dict[str, str] = {}  # of summary.json, by id
+        self._best: TrialRecord | None = None
+        self._pending = False
+        self._next_write = 0.0  # monotonic seconds
+
+    @property
+    def path(self) -> Path:
+        return self.paths.summary
+
+    @property
+    def goal(self) -> str:
+        return self._metric["goal"]
+
+    def counts(self) -> dict[str, int]:
+        counted = Counter(record.state for record in self.records.values())
+        return {state: counted[state] for state in STATES if counted[state]}
+
+    def best(self) -> TrialRecord | None:
+        self._look()
+        return self._best
+
+    def _look(self) -> None:
+        """Brings rows and best up to date."""
+        unseen, self.records.unseen = self.records.unseen, set()
+        changed = [self.records[key] for key in unseen]
+        self._rows.update((record.id, to_json(record.row())) for record in changed)
+        if self._best is not None and self._best.id in unseen:
+            self._best = best_of(self.records.values(), self.goal)
+        elif changed:
+            self._best = best_of([*([self._best] if self._best else []), *changed], self.goal)
+
+    def ranked(self) -> list[TrialRecord]:
+        return rank(self.records.values(), self.goal)
+
+    def read_others(self) -> None:
+        """Takes in trials of other launchers that work on the same sweep."""
+        for found in self.elsewhere.take() if self.elsewhere else ():
+            old = self.records.get(found.id)
+            if old is None or old.state == "running" or found.state != "running":
+                self.records[found.id] = found if old is None else replace(found, last_lines=old.last_lines)
+        known = {record.name: record for record in self.records.values()}
+        with os.scandir(self.paths.dir) as entries:
+            names = [entry.name for entry in entries]
+        for name in names:
+            record = known.get(name)
+            if record is None or (record.state == "running" and record.id not in self.own):
+                with contextlib.suppress(OSError, ValueError, TypeError):
+                    found = TrialRecord.load(self.paths.trial(name).record)
+                    self.records[found.id] = found
+
+    def result(self) -> dict[str, Any]:
+        """What the sweep was looking for, and the best it has found."""
+        best = self.best()
+        keys = ("name", "value", "params", "dir", "host")
+        return {"metric": self._metric, "best": best and {key: getattr(best, key) for key in keys}}
+
+    def content(self) -> str:
+        """The file's text; a trial is a line."""
+        result = self.result()
+        head = {**self._head, "metric": result["metric"], "counts": self.counts(), "best": result["best"]}
+        ordered = sorted(self.records.values(), key=lambda record: (record.number, record.started))
+        rows = ",\n  ".join(self._rows[record.id] for record in ordered)
+        return to_json(head, indent=1)[:-2] + f',\n "trials": [\n  {rows}\n ]\n}}\n'
+
+    def write(self, *, final: bool = False) -> None:
+        """Rewrites the file, at once or a little later; `final` insists."""
+        self._pending = True
+        if final:
+            self._next_write = 0.0
+        self.write_if_due()
+
+    def write_if_due(self) -> None:
+        """Does a rewrite that was put off, once it may be done."""
+        self._pending |= self.elsewhere is not None and self.elsewhere.fresh()
+        if not self._pending or time.monotonic() < self._next_write:
+            return
+        started = time.monotonic()
+        self.paths.agents.mkdir(parents=True, exist_ok=True)
+        # Locked from reading to writing, so that of two launchers the last to write has seen what the other did.
+        with exclusive(self.paths.agents / "summary.lock", SUMMARY_WAIT):
+            self.read_others()
+            write_atomically(self.paths.summary, self.content(), durable=False)
+        now = time.monotonic()
+        pause = WRITE_SHARE * (now - started) if len(self.records) > WRITE_AT_ONCE else 0.0
+        self._pending, self._next_write = False, now + pause
+
+
+def known_records(paths: SweepPaths) -> list[TrialRecord]:
+    """A sweep's trials, those of other machines included, as far as summary.json has them: of those that ran here their
+    own files say more, and sooner."""
+    found: dict[str, TrialRecord] = {}
+    with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
+        content = json.loads(paths.summary.read_text(encoding="utf-8"))
+        found = {row["id"]: TrialRecord.from_row(row) for row in content["trials"]}
+    return list({**found, **{record.id: record for record in paths.records()}}.values())

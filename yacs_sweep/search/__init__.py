@@ -1,0 +1,1 @@
+"""Chooses the next point and decides when a trial stops."""

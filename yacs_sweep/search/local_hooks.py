@@ -1,0 +1,91 @@
+"""What the embedded controller does while a trial runs: W&B run, values for early termination, and the trial's end."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import optuna
+from optuna.trial import Trial
+
+from ..records.folder import TrialPaths, TrialRecord
+from ..trial.contract import Assignment
+from ..wandb.recorder import Run
+from .controller import Turn
+from .storage.database import disconnected
+
+if TYPE_CHECKING:
+    from .local import LocalController
+
+DEAF = 5.0  # seconds for which a storage that did not answer is not told of a running trial's values
+
+
+class LocalHooks:
+    """`trial.Hooks`: rows go to the W&B run; the metric's values to the storage, where early termination reads them."""
+
+    def __init__(self, controller: LocalController, trial: Trial) -> None:
+        self.controller, self.trial = controller, trial
+        self.metric = controller.spec.metric.name if controller.spec.metric else None
+        # A write to the storage each, so only where somebody reads them.
+        self.reports = controller.imputes or bool(controller.rule and controller.rule.compares)
+        self.unreported: list[tuple[float, int]] = []
+        self.reported = 0
+        self.run: Run | None = None
+        self.why: str | None = None
+        self._deaf = 0.0  # until when the storage is taken not to answer (monotonic seconds)
+
+    def work(self, turn: Turn, assignment: Assignment) -> None:
+        """Runs the trial. However that goes, its W&B run ends: one without an end keeps an agent that fails from leaving."""
+        record = TrialRecord(assignment.id, assignment.name, assignment.number, {})
+        record.lose()
+        try:
+            record = turn.run(assignment, self)
+        finally:
+            if self.run is not None:
+                self.run.end(record)
+
+    def started(self, record: TrialRecord, paths: TrialPaths) -> None:
+        self.controller.ledger.started(record)
+        recorder, runs = self.controller.recorder, self.controller.runs
+        if recorder is not None and runs is not None:
+            self.run = recorder.begin(replace(runs, id=record.id, name=record.name, config=record.params))
+            self.run.follow(paths)
+
+    def log(self, row: Mapping[str, Any], step: int) -> None:
+        value = row.get(self.metric) if self.metric is not None else None
+        if self.reports and isinstance(value, int | float):
+            self.reported += 1
+            self.unreported.append((float(value), self.reported))
+        rule = self.controller.rule
+        if time.monotonic() < self._deaf:
+            return
+        try:
+            self._report()
+            if rule is not None and self.why is None:
+                self.why = rule.judge(self.trial, row)
+        except optuna.exceptions.UpdateFinishedTrialError:
+            pass  # the trial was taken from us; `should_stop` learns why
+        except Exception as error:
+            if not disconnected(error):
+                raise
+            self._deaf = time.monotonic() + DEAF
+
+    def _report(self) -> None:
+        while self.unreported:
+            self.trial.report(*self.unreported[0])
+            self.unreported.pop(0)
+
+    def should_stop(self) -> str | None:
+        return self.controller.ledger.taken() or self.why
+
+    def ended(self, record: TrialRecord) -> None:
+        ledger = self.controller.ledger
+        with contextlib.suppress(optuna.exceptions.UpdateFinishedTrialError):
+            ledger.patiently(self._report)
+        why = ledger.taken()
+        cut_short = why is not None and record.state == "stopped" and why in record.reason
+        if cut_short or not self.controller.ended(self.trial, record):
+            record.lose(f"its agent {why or ledger.taken() or 'was taken for dead'}")

@@ -1,0 +1,176 @@
+"""Early termination of the embedded controller: W&B's hyperband, Optuna's pruners, and divergence."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from optuna.pruners import BasePruner, MedianPruner, NopPruner, SuccessiveHalvingPruner
+from optuna.study import Study
+from optuna.trial import Trial
+
+from ..spec import hyperband
+from ..spec.sweep import EarlyTerminate, Metric, SweepSpec
+
+
+class StoppingRule(Protocol):
+    """Judges a running trial each time it has logged a row."""
+
+    compares: bool  # whether it reads the metric's values from the storage
+
+    def judge(self, trial: Trial, row: Mapping[str, Any]) -> str | None:
+        """Why the trial must end, in words; None while it may go on. The metric's value is in the storage already."""
+
+
+def make_rule(study: Study, spec: SweepSpec) -> StoppingRule | None:
+    """The rule the sweep asks for."""
+    rule, metric = spec.early_terminate, spec.metric
+    if rule is None or metric is None:
+        return None
+    if rule.type == "hyperband":
+        return _Hyperband(study, rule, metric)
+    if rule.type == "patience":
+        return _Patience(rule, metric)
+    if rule.type == "divergence":
+        return _Divergence(rule, metric)
+    return _Pruner(study, rule, metric)
+
+
+def _value(row: Mapping[str, Any], metric: Metric) -> float | None:
+    value = row.get(metric.name)
+    return float(value) if isinstance(value, int | float) else None
+
+
+class _Hyperband:
+    compares = True
+
+    def __init__(self, study: Study, rule: EarlyTerminate, metric: Metric) -> None:
+        self.study, self.rule, self.metric = study, rule, metric
+        self._whole: dict[int, list[float]] = {}  # histories of trials that have ended
+
+    def judge(self, trial: Trial, row: Mapping[str, Any]) -> str | None:
+        value = _value(row, self.metric)
+        if value is None or not math.isfinite(value) or not self.rule.bands:
+            return None
+        own = self._history(self.study._storage.get_trial(trial._trial_id).intermediate_values)
+        if len(own) < self.rule.bands[0]:
+            return None
+        others = []
+        for other in self.study.get_trials(deepcopy=False):
+            if other.number == trial.number or not other.intermediate_values:
+                continue
+            if not other.state.is_finished():
+                others.append(self._history(other.intermediate_values))
+                continue
+            if other.number not in self._whole:
+                self._whole[other.number] = self._history(other.intermediate_values)
+            others.append(self._whole[other.number])
+        decision = hyperband.decide(
+            own,
+            others,
+            bands=self.rule.bands,
+            eta=self.rule.eta or hyperband.DEFAULT_ETA,
+            strict=bool(self.rule.strict),
+            goal=self.metric.goal,
+        )
+        if not decision.stop:
+            return None
+        return (
+            f"hyperband: {self.metric.name} {decision.value:g} at iteration {decision.band} "
+            f"is worse than {decision.threshold:g}"
+        )
+
+    def _history(self, values: Mapping[int, float]) -> list[float]:
+        return [value for _, value in sorted(values.items())]
+
+
+class _Pruner:
+    """Optuna's pruner; a step is one logged value of the metric, counted from 1."""
+
+    compares = True
+
+    def __init__(self, study: Study, rule: EarlyTerminate, metric: Metric) -> None:
+        self.study, self.type, self.metric = study, rule.type, metric
+        self.first = rule.min_iter or 1  # logged values from which on a trial may be ended
+        pruner: BasePruner = NopPruner()
+        if rule.type == "median":
+            # Optuna lets a trial go on while step <= n_warmup_steps.
+            pruner = MedianPruner(n_startup_trials=rule.min_trials or 5, n_warmup_steps=self.first - 1)
+        elif rule.type == "asha":
+            eta = max(2, round(rule.eta or hyperband.DEFAULT_ETA))
+            pruner = SuccessiveHalvingPruner(min_resource=self.first, reduction_factor=eta)
+        study.pruner = pruner
+
+    def judge(self, trial: Trial, row: Mapping[str, Any]) -> str | None:
+        value = _value(row, self.metric)
+        if value is None:
+            return None
+        step = self.study._storage.get_trial(trial._trial_id).last_step
+        if step is None or step < self.first or not trial.should_prune():
+            return None
+        says = {
+            "median": "is worse than the median of earlier trials",
+            "asha": "is not among the best of its rung",
+        }
+        return f"{self.type}: {self.metric.name} {value:g} at iteration {step} {says[self.type]}"
+
+
+class _Patience:
+    """Ours: Optuna's PatientPruner ends a trial that gets worse, not one that has come to rest."""
+
+    compares = False
+
+    def __init__(self, rule: EarlyTerminate, metric: Metric) -> None:
+        self.rule, self.metric = rule, metric
+        self.trial = -1
+        self.count, self.best, self.best_at = 0, math.inf, 0  # of the trial that runs, smaller is better
+
+    def judge(self, trial: Trial, row: Mapping[str, Any]) -> str | None:
+        value = _value(row, self.metric)
+        if value is None:
+            return None
+        if trial.number != self.trial:
+            self.trial, self.count, self.best, self.best_at = trial.number, 0, math.inf, 0
+        self.count += 1
+        signed = -value if self.metric.goal == "maximize" else value
+        if signed < self.best - abs(self.rule.min_delta or 0.0):  # never true of nan
+            self.best, self.best_at = signed, self.count
+        waited = self.count - self.best_at
+        if self.count < (self.rule.min_iter or 1) or waited < (self.rule.patience or 1):
+            return None
+        return f"patience: {self.metric.name} {value:g}, no better in {waited} values"
+
+
+class _Divergence:
+    compares = False
+
+    def __init__(self, rule: EarlyTerminate, metric: Metric) -> None:
+        self.rule, self.metric = rule, metric
+        self.first: dict[str, float] = {}  # of the trial that runs: an agent runs one at a time
+        self.trial = -1
+
+    def judge(self, trial: Trial, row: Mapping[str, Any]) -> str | None:
+        if trial.number != self.trial:
+            self.trial, self.first = trial.number, {}
+        for name, value in row.items():
+            if not self._watched(name) or not isinstance(value, int | float):
+                continue
+            if not math.isfinite(value):
+                return f"divergence: {name} is {value}"
+            first = self.first.setdefault(name, abs(float(value)))
+            if self.rule.factor and first > 0 and self._exploded(name, float(value), first):
+                times = f"{self.rule.factor:g} times its first value {first:g}"
+                return f"divergence: {name} {value:g} is more than {times}"
+        return None
+
+    def _watched(self, name: str) -> bool:
+        if self.rule.metric:
+            return name == self.rule.metric
+        return name == self.metric.name or "loss" in name.lower()
+
+    def _exploded(self, name: str, value: float, first: float) -> bool:
+        """More of a metric that is maximised is no explosion."""
+        assert self.rule.factor is not None
+        wanted = name == self.metric.name and self.metric.goal == "maximize"
+        return abs(value) > self.rule.factor * first and not (wanted and value > 0)

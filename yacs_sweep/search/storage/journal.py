@@ -1,0 +1,133 @@
+"""Where the embedded controller keeps its trials: one journal file, or any database SQLAlchemy reaches.
+
+The journal's lock is `flock(2)`, which the kernel releases when its holder dies; Optuna's own lock files stay behind a
+killed process and make everybody wait 30 s. A line cut off by such a death is removed by the next writer.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.storages import BaseStorage, JournalStorage, RDBStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.storages.journal._file import BaseJournalFileLock, get_lock_file
+from optuna.storages.journal._storage import JournalOperation
+from optuna.trial import FrozenTrial, TrialState
+
+from ...base.errors import ConfigError
+from .database import Database, first_line, make_engine, settings, url_of
+
+
+class JournalLock(BaseJournalFileLock):
+    """Exclusive use of a journal file while it is appended to."""
+
+    def __init__(self, journal: Path) -> None:
+        self._journal = journal
+        self._descriptor: int | None = None
+
+    def acquire(self) -> bool:
+        descriptor = os.open(self._journal, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        _cut_unfinished_line(descriptor)
+        self._descriptor = descriptor
+        return True
+
+    def release(self) -> None:
+        assert self._descriptor is not None
+        os.close(self._descriptor)
+        self._descriptor = None
+
+
+class Journal(JournalFileBackend):
+    """Optuna's journal file, on the disk only when a trial has ended: what comes before that is lost with the machine
+    anyway, survives every process without it, and an fsync for each logged value would hold up the trial."""
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        text = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs)
+        with get_lock_file(self._lock), open(self._file_path, "ab") as file:
+            file.write(text.encode())
+            file.flush()
+            if any(log["op_code"] == JournalOperation.SET_TRIAL_STATE_VALUES for log in logs):
+                os.fsync(file.fileno())
+
+
+class Embedded(JournalStorage):
+    """Optuna's storage over a journal, from which the last trials can be had without listing all of them."""
+
+    def trials_from(self, study_id: int, first: int) -> list[FrozenTrial]:
+        """The trials whose number is `first` or more."""
+        with self._thread_lock:
+            self._sync_with_backend()
+            result = self._replay_result
+            return [result.get_trial(trial_id) for trial_id in result._study_id_to_trial_ids[study_id][first:]]
+
+
+def _cut_unfinished_line(descriptor: int) -> None:
+    size = os.fstat(descriptor).st_size
+    end = size
+    while end > 0:
+        start = max(0, end - 4096)
+        newline = os.pread(descriptor, end - start, start).rfind(b"\n")
+        if newline >= 0:
+            end = start + newline + 1
+            break
+        end = start
+    if end != size:
+        os.ftruncate(descriptor, end)
+
+
+def open_storage(journal: Path, url: str | None) -> BaseStorage:
+    """The storage at `url`, or the embedded file when there is none.
+
+    Raises:
+        ConfigError: the URL cannot be used.
+    """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    if url is None:
+        return Embedded(Journal(str(journal), lock_obj=JournalLock(journal)))
+    try:
+        return RDBStorage(_text(url), engine_kwargs=settings(url_of(url)))
+    except ConfigError:
+        raise
+    except Exception as error:
+        raise ConfigError(
+            f"--storage: cannot use that database: {type(error).__name__}: {first_line(error)}"
+        ) from error
+
+
+def changed_trials(
+    backend: RDBStorage, study_id: int, open_ones: Mapping[int, TrialState], newest: int
+) -> list[FrozenTrial]:
+    """What a database has of a study that is not known yet: the trials after `newest` (an Optuna id, as the keys), and
+    those of `open_ones` whose state is another. What has not changed is not read: beside thousands of running trials, the
+    next one costs hardly more than beside few."""
+    from optuna.storages._rdb.models import TrialModel
+
+    changed: set[int] = set()
+    if open_ones:
+        session = backend.scoped_session()
+        rows = session.query(TrialModel.trial_id, TrialModel.state).filter(TrialModel.trial_id.in_(open_ones))
+        changed = {trial_id for trial_id, state in rows if state != open_ones[trial_id]}
+        session.commit()
+    return backend._get_trials(study_id, None, changed, newest)
+
+
+def open_shared(url: str) -> RDBStorage:
+    """Optuna's storage in a database of many machines, and our tables beside it. Who is first makes the tables."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    engine = make_engine(url)
+    try:
+        with Database(engine, "").creating():
+            return RDBStorage(_text(url), engine_kwargs=settings(url_of(url)))
+    finally:
+        engine.dispose()
+
+
+def _text(url: str) -> str:
+    return url_of(url).render_as_string(hide_password=False)

@@ -1,0 +1,195 @@
+"""Sweeps that many machines work on: what a machine is told that has no folder of the sweep, and what it sees of the
+others. Not for agents: imports no Optuna."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ...base.errors import ConfigError
+from ...records.folder import TrialRecord
+from ...records.launch_file import LaunchFile
+from ...spec.read_sweep import sweep_from_dict
+from ...spec.sweep import SweepSpec
+from ..warm_start import Observation, WarmStart
+from .database import (
+    Database,
+    check,
+    disconnected,
+    first_line,
+    lease_wanted,
+    make_engine,
+    masked,
+    outage_wanted,
+    url_of,
+)
+from .url import MASK, URL_VARIABLE, shared
+
+LOOK = 2.0  # seconds between two looks at the other machines' trials
+LAST_LOOK = 10.0  # seconds the last one may take
+
+
+def storage_of(given: str | None, old: LaunchFile | None = None) -> str | None:
+    """The storage's URL: as given, else as the sweep's folder has it, where passwords are masked.
+
+    Raises:
+        ConfigError: it cannot be used, or its password is missing.
+    """
+    url = located(given, Path.cwd()) if given else located(old.storage, Path(old.cwd)) if old and old.storage else None
+    if url is None:
+        return None
+    if MASK in url:
+        raise ConfigError(
+            f"--storage: the sweep's folder keeps no password ({url}): give --storage URL again, set {URL_VARIABLE}, or "
+            "keep the password in ~/.pgpass"
+        )
+    if shared(url):
+        lease_wanted()
+        outage_wanted()
+    check(url)
+    return url
+
+
+def located(url: str, cwd: Path) -> str:
+    """The URL, a file in it absolute: agents, and whoever goes on with the sweep, may be in other folders."""
+    found = url_of(url)
+    name = found.database
+    if found.get_backend_name() != "sqlite" or not name or name == ":memory:" or name.startswith("file:"):
+        return url
+    return found.set(database=str((cwd / name).resolve())).render_as_string(hide_password=False)
+
+
+def _portable(path: str | None, cwd: str) -> str | None:
+    """A path below the folder the launcher was started in, relative to it: another machine has its own checkout."""
+    if path is None:
+        return None
+    # A profile's reference may have words before its file.
+    *head, file = path.split(":")
+    inside = Path(file).is_absolute() and Path(file).is_relative_to(cwd)
+    return ":".join([*head, os.path.relpath(file, cwd) if inside else file])
+
+
+class SharedSweep:
+    """A sweep in a database, as a launcher sees it."""
+
+    def __init__(self, url: str, sweep_id: str) -> None:
+        self.url, self.sweep_id = url, sweep_id
+        self.database = Database(make_engine(url), sweep_id)
+
+    def describe(self, spec: SweepSpec, launch: LaunchFile, warm: WarmStart) -> WarmStart:
+        """Tells the database what the sweep is, or what it has been given on top; returns all it was given to start with."""
+        told: dict[str, Any] = {
+            "spec": yaml.safe_dump(spec.to_dict(), sort_keys=False, allow_unicode=True),
+            "launch": {
+                **dataclasses.asdict(launch),
+                "config_file": _portable(launch.config_file, launch.cwd),
+                "trainer": _portable(launch.trainer, launch.cwd),
+                "storage": None,
+                "python": None,
+                "cwd": "",
+            },
+        }
+
+        def change(old: Mapping[str, Any] | None) -> Mapping[str, Any]:
+            before = _warm(old["warm"]) if old else WarmStart()
+            both = WarmStart((*before.enqueue, *warm.enqueue), (*before.prior, *warm.prior))
+            content = {**told, "warm": dataclasses.asdict(both)}
+            if old is not None:
+                content["launch"]["target"] = max(old["launch"]["target"], launch.target)
+            return content
+
+        with self.database.creating():
+            pass
+        return _warm(self.database.describe(change, lease_wanted()).content["warm"])
+
+    def join(self, option: str) -> tuple[SweepSpec, LaunchFile]:
+        """What the sweep is that `option` names. Paths are relative to wherever one is.
+
+        Raises:
+            ConfigError: the database does not know it.
+        """
+        found = self.database.description() if self.database.exists() else None
+        if found is None:
+            raise ConfigError(f"{option} {self.sweep_id}: no such sweep in {masked(self.url)}")
+        launch = found.content["launch"]
+        spec = sweep_from_dict(yaml.safe_load(found.content["spec"]), f"sweep {self.sweep_id}")
+        return spec, LaunchFile(**{**launch, "trailing": tuple(launch["trailing"])})
+
+    def records(self) -> list[TrialRecord]:
+        """The trials of all machines."""
+        return self.database.records() if self.database.exists("yacs_sweep_trials") else []
+
+    def settled(self) -> int:
+        """Points that have been evaluated, on whatever machine."""
+        return self.database.settled() if self.database.exists("yacs_sweep_trials") else 0
+
+
+def _warm(content: Mapping[str, Any]) -> WarmStart:
+    return WarmStart(tuple(content["enqueue"]), tuple(Observation(**item) for item in content["prior"]))
+
+
+class Elsewhere:
+    """The trials of all machines, as the database has them: read by a thread, since a database may take its time."""
+
+    def __init__(self, url: str, sweep_id: str) -> None:
+        self._database = Database(make_engine(url), sweep_id)
+        self._found: dict[int, TrialRecord] = {}
+        self._final: set[int] = set()
+        self._new: list[TrialRecord] = []
+        self._lock = threading.Lock()
+        self._asked, self._answered = threading.Event(), threading.Event()
+        self._over = False
+        self.problem: str | None = None
+        threading.Thread(target=self._run, name="elsewhere", daemon=True).start()
+
+    def _run(self) -> None:
+        while not self._over:
+            last = self._asked.is_set()
+            try:
+                self._look()
+                self.problem = None
+            except Exception as error:
+                if not disconnected(error):
+                    raise
+                self.problem = first_line(error)
+            if last and self.problem is None:
+                self._answered.set()
+                return
+            self._asked.wait(LOOK if not last else 0.2)
+
+    def _look(self) -> None:
+        there = max(self._found, default=-1)
+        # A number that is not there yet belongs to a trial that has not begun.
+        missing = [number for number in range(there + 1) if number not in self._final]
+        for record in self._database.records(there, missing):
+            old = self._found.get(record.number)
+            if old is None or (old.state, old.started) != (record.state, record.started):
+                self._found[record.number] = record
+                with self._lock:
+                    self._new.append(record)
+            if record.state != "running":
+                self._final.add(record.number)
+
+    def take(self) -> list[TrialRecord]:
+        """Those that are new, or have ended, since the last call."""
+        with self._lock:
+            taken, self._new = self._new, []
+        return taken
+
+    def fresh(self) -> bool:
+        return bool(self._new)
+
+    def last(self) -> bool:
+        """Looks once more, for a bounded time; False when the database did not answer."""
+        self._asked.set()
+        deadline = time.monotonic() + LAST_LOOK
+        answered = self._answered.wait(max(0.0, deadline - time.monotonic()))
+        self._over = True
+        return answered

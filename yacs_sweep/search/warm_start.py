@@ -1,0 +1,258 @@
+"""What a search is given to start with: points to try first (`--enqueue`), results to learn from (`--from-sweep`).
+
+Both are checked before anything starts and kept beside the sweep as ``warm.json``, where its agents find them.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ..base.errors import ConfigError
+from ..base.files import write_atomically
+from ..base.values import to_json
+from ..base.wording import did_you_mean
+from ..base.yaml_document import read_yaml_file
+from ..records.folder import WARM_FILE, SweepPaths, TrialRecord
+from ..spec.conditions import ExpressionError
+from ..spec.parameter import identity
+from ..spec.sweep import SweepSpec
+from ..wandb.read_runs import remote_runs
+
+SHOWN = 10  # problems of one file that are listed
+
+
+@dataclass(frozen=True)
+class Observation:
+    """A point somebody else has evaluated."""
+
+    params: dict[str, Any]
+    value: float
+
+
+@dataclass(frozen=True)
+class WarmStart:
+    """Points to try before the search's own, in order, and results it learns from that are no trials of the sweep."""
+
+    enqueue: tuple[dict[str, Any], ...] = ()
+    prior: tuple[Observation, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.enqueue or self.prior)
+
+    def save(self, paths: SweepPaths) -> None:
+        """Adds this to what the sweep was given before."""
+        old = WarmStart.load(paths)
+        write_warm(paths, WarmStart((*old.enqueue, *self.enqueue), (*old.prior, *self.prior)))
+
+    @classmethod
+    def load(cls, paths: SweepPaths) -> WarmStart:
+        """What the sweep was given; nothing when there is no file."""
+        try:
+            content = json.loads(_file(paths).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return cls()
+        return cls(tuple(content["enqueue"]), tuple(Observation(**item) for item in content["prior"]))
+
+
+def write_warm(paths: SweepPaths, warm: WarmStart) -> None:
+    """Keeps all that the sweep was given."""
+    if warm:
+        write_atomically(_file(paths), to_json(dataclasses.asdict(warm), indent=1) + "\n")
+
+
+def _file(paths: SweepPaths) -> Path:
+    return paths.dir / WARM_FILE
+
+
+# -- points to try first ----------------------------------------------------------------------------------------------
+def read_points(
+    source: str | Sequence[Mapping[str, Any]], spec: SweepSpec, key_of: Callable[[str], str], seed: int
+) -> tuple[dict[str, Any], ...]:
+    """The points of `--enqueue FILE`: a YAML or JSON list of mappings, or a CSV with a header; in Python, the list.
+
+    A name may be a parameter's or its trainer key. What a point leaves out is drawn at random.
+
+    Raises:
+        ConfigError: with every mistake: names the sweep does not search, values a parameter cannot have, conditions.
+    """
+    file = f"--enqueue {source}" if isinstance(source, str) else "enqueue"
+    rows = _rows_of(source)
+    if not rows:
+        raise ConfigError(f"{file}: holds no points")
+    by_key = {key_of(item.name): item.name for item in spec.parameters}
+    fits = Fit(spec)
+    problems: list[str] = []
+    points = []
+    for place, row in enumerate(rows):
+        label = f"{file}: point {place + 1}"
+        named: dict[str, Any] = {}
+        for name, value in row.items():
+            own = name if name in fits.names else by_key.get(name)
+            if own is None:
+                problems.append(f"{label}: {name}: is not searched by this sweep{did_you_mean(name, fits.names)}")
+            else:
+                named[own] = value
+        found = fits.problems(named)
+        problems += [f"{label}: {text}" for text in found]
+        if not found:
+            point = fits.completed(named, seed, place)
+            if point is None:
+                problems.append(f"{label}: breaks {' and '.join(spec.where) or 'the conditions of its parameters'}")
+            else:
+                points.append(point)
+    if problems:
+        more = [f"{file}: and {len(problems) - SHOWN} more"] if len(problems) > SHOWN else []
+        raise ConfigError(problems[:SHOWN] + more)
+    return tuple(points)
+
+
+def _rows_of(source: str | Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    if not isinstance(source, str):
+        return [dict(row) for row in source]
+    path = Path(source)
+    if not path.is_file():
+        raise ConfigError(f"--enqueue {source}: no such file")
+    return _csv_rows(path) if path.suffix.lower() == ".csv" else _yaml_rows(path)
+
+
+def _yaml_rows(path: Path) -> list[dict[str, Any]]:
+    document = read_yaml_file(str(path), f"--enqueue {path}")
+    if document.problems:
+        raise ConfigError(list(document.problems))
+    data = document.data
+    rows = [data] if isinstance(data, dict) else data
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise ConfigError(f"--enqueue {path}: is not a list of points; write `- {{base_lr: 0.001, margin: 0.3}}` lines")
+    return [{str(name): value for name, value in row.items()} for row in rows]
+
+
+def _csv_rows(path: Path) -> list[dict[str, Any]]:
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file, strict=True)
+            lines = list(reader)
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise ConfigError(f"--enqueue {path}: is not a CSV file: {error}") from None
+    for number, line in enumerate(lines, start=2):
+        if None in line or None in line.values():
+            raise ConfigError(f"--enqueue {path}:{number}: has not as many fields as the header")
+    return [{name.strip(): _cell(text) for name, text in line.items() if text.strip()} for line in lines]
+
+
+def _cell(text: str) -> Any:
+    """A CSV cell as YAML would read it; numbers with a bare exponent (1e-4) are numbers."""
+    try:
+        return float(text) if "e" in text.lower() else yaml.safe_load(text)
+    except (ValueError, yaml.YAMLError):
+        return text
+
+
+class Fit:
+    """Whether points fit a sweep's space."""
+
+    def __init__(self, spec: SweepSpec) -> None:
+        from .space import Space  # Optuna takes half a second to import
+
+        self.spec = spec
+        self.names = [item.name for item in spec.parameters]
+        self._declared = {item.name: item for item in spec.parameters}
+        self._space = Space(spec.parameters)
+
+    def problems(self, point: Mapping[str, Any]) -> list[str]:
+        """What is wrong with the values of a point, which may be one of some parameters only."""
+        found = []
+        for name, value in point.items():
+            item = self._declared[name]
+            if item.parent is not None and item.parent in point:
+                wanted = {identity(value) for value in item.parent_values}
+                if identity(point[item.parent]) not in wanted:
+                    allowed = " or ".join(map(repr, item.parent_values))
+                    found.append(f"{name}: applies only where {item.parent} is {allowed}")
+                    continue
+            if item.distribution == "constant":
+                if value != item.value:
+                    found.append(f"{name}: {value!r} is not its constant value {item.value!r}")
+                continue
+            try:
+                self._space.dimensions[name].inner(value)
+            except ValueError as error:
+                allowed = f" ({', '.join(map(repr, item.values))})" if item.values else ""
+                found.append(f"{name}: {error}{allowed}")
+        return found
+
+    def completed(self, point: Mapping[str, Any], seed: int, place: int) -> dict[str, Any] | None:
+        """The point with what it leaves out drawn at random; None when it cannot satisfy the conditions."""
+        for attempt in range(200):
+            values = {**self.spec.random_point(seed, -1 - place - 100_000 * attempt), **point}
+            values = self.spec.active({name: self._default(name, values) for name in self.names})
+            try:
+                if set(point) <= set(values) and self.spec.allows(values):
+                    return values
+            except ExpressionError:
+                return None
+        return None
+
+    def _default(self, name: str, values: Mapping[str, Any]) -> Any:
+        return values[name] if name in values else self._declared[name].quantile(0.5)
+
+
+# -- results to learn from --------------------------------------------------------------------------------------------
+def read_prior(
+    sweep: str, spec: SweepSpec, find: Callable[[str], SweepPaths | None], default: tuple[str | None, str | None]
+) -> tuple[tuple[Observation, ...], str]:
+    """The results of `--from-sweep ID` that fit this sweep, and a line that says how many.
+
+    Args:
+        find: the folder of a local sweep.
+        default: W&B project and entity, for an id that is no local sweep.
+
+    Raises:
+        ConfigError: no such sweep, or nothing in it can be used.
+    """
+    assert spec.metric is not None
+    metric = spec.metric.name
+    paths = find(sweep)
+    if paths is not None:
+        rows = _local_results(sweep, paths, spec)
+    else:
+        project, entity = default
+        full = sweep if "/" in sweep or not project else "/".join(filter(None, (entity, project, sweep)))
+        runs = [row for row in remote_runs(full, metric) if row["state"] == "finished"]
+        rows = [(row["params"], row["summary"].get(metric)) for row in runs]
+    fits = Fit(spec)
+    prior = []
+    for params, value in rows:
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            continue
+        known = {name: params[name] for name in fits.names if name in params}
+        active = spec.active({name: known.get(name, fits._declared[name].value) for name in fits.names})
+        if all(name in known or fits._declared[name].distribution == "constant" for name in active):
+            usable = {name: value for name, value in active.items() if fits._declared[name].distribution != "constant"}
+            if not fits.problems(usable):
+                prior.append(Observation(usable, float(value)))
+    if not prior:
+        raise ConfigError(
+            f"--from-sweep {sweep}: none of its {len(rows)} finished trials has {metric} and parameters that fit here"
+        )
+    return tuple(prior), f"learning from {len(prior)} of {len(rows)} finished trials of sweep {sweep}"
+
+
+def _local_results(sweep: str, paths: SweepPaths, spec: SweepSpec) -> list[tuple[dict[str, Any], Any]]:
+    from ..records.launch_file import load_spec_of
+
+    other = load_spec_of(paths)
+    assert spec.metric is not None
+    if other.metric is None or other.metric.name != spec.metric.name or other.metric.goal != spec.metric.goal:
+        theirs = f"{other.metric.goal}s {other.metric.name}" if other.metric else "optimises nothing"
+        raise ConfigError(f"--from-sweep {sweep}: {theirs}; this one {spec.metric.goal}s {spec.metric.name}")
+    records: Sequence[TrialRecord] = list(paths.records())
+    return [(record.params, record.value) for record in records if record.state == "finished"]

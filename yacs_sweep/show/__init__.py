@@ -1,0 +1,1 @@
+"""Shows a sweep to its user: terminal, tables and report."""

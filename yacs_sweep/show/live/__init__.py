@@ -1,0 +1,1 @@
+"""Draws the running sweep on the terminal."""

@@ -1,0 +1,156 @@
+"""What is known of the sweeps that are shown: fed by the supervisor's events, or from a sweep's folder. No I/O."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ...records.folder import ENDED_WELL, OVER, TrialRecord, better
+from ..lines import seconds
+from .estimate import ENOUGH, rest_of, seconds_left, survival
+
+POINTS = 64  # of a metric's course that are kept
+COURSES = 4  # metrics beside the sweep's own that are followed
+NOT_SHOWN = ("id", "step", "epoch", "iteration")  # say where a trial is, not how good it is
+
+
+class Course:
+    """A metric over a whole trial in bounded memory: when it is full, two neighbours become their mean."""
+
+    def __init__(self) -> None:
+        self.last = math.nan
+        self.values: list[float] = []
+        self._stride, self._sum, self._count = 1, 0.0, 0
+
+    def add(self, value: float) -> None:
+        self.last = value
+        self._sum += value
+        self._count += 1
+        if self._count < self._stride:
+            return
+        self.values.append(self._sum / self._count)
+        self._sum, self._count = 0.0, 0
+        if len(self.values) >= 2 * POINTS:
+            pairs = zip(self.values[::2], self.values[1::2], strict=True)
+            self.values = [(left + right) / 2 for left, right in pairs]
+            self._stride *= 2
+
+
+@dataclass
+class Running:
+    """A trial that runs."""
+
+    record: TrialRecord
+    since: float  # seconds, by the clock the board is drawn with
+    epoch: float | None = None
+    courses: dict[str, Course] = field(default_factory=dict)
+
+    def value(self, name: str | None) -> float | None:
+        course = self.courses.get(name) if name is not None else None
+        return course.last if course else None
+
+
+@dataclass
+class Sweep:
+    """One sweep, as far as it is shown."""
+
+    sweep_id: str
+    name: str
+    method: str
+    controller: str
+    where: str  # its URL or its folder
+    metric: str | None
+    goal: str
+    total: int  # trials it has when this launch has done what it is to do
+    left: int = 0  # trials still to be started
+    counts: dict[str, int] = field(default_factory=dict)
+    best: TrialRecord | None = None
+    running: dict[str, Running] = field(default_factory=dict)
+    others: list[str] = field(default_factory=list)  # metrics beside the sweep's own, losses first
+    durations: list[float] = field(default_factory=list)  # of trials that ended by themselves
+    ended_well: int = 0
+    message: str = ""  # what else there is to say
+
+    @property
+    def done(self) -> int:
+        return sum(self.counts.get(state, 0) for state in OVER)
+
+    def trial(self, record: TrialRecord, now: float) -> None:
+        """A trial has started or ended."""
+        if record.state == "running":
+            self.running[record.id] = Running(record, now)
+            return
+        self.running.pop(record.id, None)
+        self.see_end(record)
+
+    def see_end(self, record: TrialRecord) -> None:
+        """What an ended trial says about the ones to come, and about the best."""
+        if record.state in OVER and (taken := seconds(record)) is not None:
+            self.durations.append(taken)
+            self.ended_well += record.state in ENDED_WELL
+        if record.state == "finished" and record.value is not None and not math.isnan(record.value):
+            best = self.best
+            if best is None or best.value is None or better(self.goal, record.value, best.value):
+                self.best = record
+
+    def row(self, content: Mapping[str, Any]) -> None:
+        """A trial has logged a row; its id stands with it."""
+        trial = self.running.get(content.get("id", ""))
+        if trial is None:
+            return
+        if isinstance(epoch := content.get("epoch"), int | float):
+            trial.epoch = epoch
+        for name, value in content.items():
+            if name in NOT_SHOWN or not isinstance(value, int | float):
+                continue
+            if name != self.metric and name not in self.others and not self._follow(name):
+                continue
+            course = trial.courses.get(name)
+            if course is None:
+                course = trial.courses[name] = Course()
+            course.add(float(value))
+
+    def _follow(self, name: str) -> bool:
+        """Whether a metric that comes for the first time is followed from here on."""
+        if len(self.others) < COURSES:
+            self.others.append(name)
+        elif "loss" in name and "loss" not in self.others[-1]:
+            self.others[-1] = name
+        else:
+            return False
+        self.others.sort(key=lambda other: "loss" not in other)
+        return True
+
+    def work_left(self, now: float) -> float | None:
+        """Seconds of trials still to come, on one worker; None while that cannot be said."""
+        elapsed = [now - trial.since for trial in self.running.values()]
+        if not elapsed and not self.left:
+            return 0.0
+        if self.ended_well < ENOUGH:
+            return None
+        spread = survival(self.durations, elapsed)
+        return sum(rest_of(each, spread) for each in elapsed) + self.left * sum(each * share for each, share in spread)
+
+    def seconds_left(self, now: float, workers: int) -> float | None:
+        elapsed = [now - trial.since for trial in self.running.values()]
+        return seconds_left(self.durations, self.ended_well, elapsed, self.left, workers)
+
+
+@dataclass
+class Board:
+    """Everything that is shown."""
+
+    sweeps: list[Sweep]
+    workers: int
+    started: float | None  # by the clock it is drawn with; None: nothing runs
+    title: str = ""  # of several sweeps
+
+    def seconds_left(self, now: float) -> float | None:
+        """Until all is done; sweeps that share the workers are taken to share them evenly to the end."""
+        if len(self.sweeps) == 1:
+            return self.sweeps[0].seconds_left(now, self.workers)
+        work = [sweep.work_left(now) for sweep in self.sweeps]
+        known = [each for each in work if each is not None]
+        return sum(known) / max(1, self.workers) if len(known) == len(work) and any(known) else None

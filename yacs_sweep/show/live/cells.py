@@ -1,0 +1,112 @@
+"""Text for terminals: styled spans, widths in cells, cutting, sparklines, and other people's text made harmless. Pure."""
+
+from __future__ import annotations
+
+import math
+import re
+import unicodedata
+from collections.abc import Iterable, Sequence
+
+Span = tuple[str, str]  # text, and a style as rich writes it; empty for none
+Line = list[Span]
+BARS = "▁▂▃▄▅▆▇█"
+# What a terminal takes as commands: CSI sequences, OSC strings, and the two-letter ones (ECMA-48).
+_ESCAPES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]?|\x1b[\]PX^_].*?(?:\x07|\x1b\\|$)|\x1b.?|\x9b[0-?]*[ -/]*[@-~]?")
+
+
+def clean(text: str) -> str:
+    """Other people's text on one line: nothing in it is a command to the terminal."""
+    text = _ESCAPES.sub("", text) if "\x1b" in text or "\x9b" in text else text
+    return "".join(letter if letter.isprintable() else " " if letter in "\t\n\r" else "?" for letter in text)
+
+
+def output_lines(data: bytes) -> list[str]:
+    """A program's output as lines that can be shown: of a progress bar that overwrites itself, its last state."""
+    lines = []
+    for raw in data.decode(errors="replace").split("\n"):
+        parts = [part for part in raw.expandtabs().split("\r") if part.strip()]
+        lines.append(clean(parts[-1]) if parts else "")
+    return lines
+
+
+def cells(text: str) -> int:
+    """How many columns the text takes."""
+    if text.isascii():
+        return len(text)
+    return sum(map(_cell, text))
+
+
+def _cell(letter: str) -> int:
+    if unicodedata.combining(letter):
+        return 0
+    return 2 if unicodedata.east_asian_width(letter) in "WF" else 1
+
+
+def cut(text: str, width: int) -> str:
+    """The text in at most `width` columns; an ellipsis shows that some is missing."""
+    if cells(text) <= width:
+        return text
+    kept, used = [], 0
+    for letter in text:
+        used += _cell(letter)
+        if used > width - 1:
+            break
+        kept.append(letter)
+    return "".join(kept) + "…" if width > 0 else ""
+
+
+def cut_front(text: str, width: int) -> str:
+    """The same from the other end: of a path the last folders tell most."""
+    if cells(text) <= width:
+        return text
+    return cut(text[::-1], width)[::-1]
+
+
+def fit(text: str, width: int, *, right: bool = False) -> str:
+    """Exactly `width` columns."""
+    text = cut(text, width)
+    space = " " * (width - cells(text))
+    return space + text if right else text + space
+
+
+def width_of(line: Iterable[Span]) -> int:
+    return sum(cells(text) for text, _ in line)
+
+
+def clip(line: Line, width: int) -> Line:
+    """The line in at most `width` columns, without blanks at its end."""
+    kept: Line = []
+    for text, style in line:
+        kept.append((cut(text, width), style))
+        width -= cells(text)
+        if width <= 0:
+            break
+    while kept and not kept[-1][0].rstrip():
+        kept.pop()
+    if kept:
+        kept[-1] = (kept[-1][0].rstrip(), kept[-1][1])
+    return kept
+
+
+def plain(line: Iterable[Span]) -> str:
+    return "".join(text for text, _ in line)
+
+
+def sparkline(values: Sequence[float], width: int) -> str:
+    """The course of the values in at most `width` columns; what is no number leaves a gap."""
+    if len(values) > width:
+        groups = [values[len(values) * place // width : len(values) * (place + 1) // width] for place in range(width)]
+        values = [_mean(group) for group in groups]
+    finite = [value for value in values if math.isfinite(value)]
+    if len(finite) < 2:
+        return ""
+    low, high = min(finite), max(finite)
+    scale = (len(BARS) - 1) / (high - low) if high > low and math.isfinite(high - low) else 0.0
+    return "".join(
+        BARS[round((value - low) * scale) if scale else 3] if math.isfinite(value) else " " for value in values
+    )
+
+
+def _mean(values: Sequence[float]) -> float:
+    finite = [value for value in values if math.isfinite(value)]
+    return sum(finite) / len(finite) if finite else math.nan

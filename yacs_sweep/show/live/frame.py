@@ -1,0 +1,285 @@
+"""The board as lines for a terminal of a given size. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from ..lines import params_line, short
+from .board import Board, Running, Sweep
+from .cells import Line, clean, clip, cut, cut_front, fit, sparkline, width_of
+
+STATES = (  # in this order, with their style
+    ("finished", "green"),
+    ("stopped", "yellow"),
+    ("failed", "red"),
+    ("lost", "red"),
+    ("killed", "yellow"),
+    ("running", "cyan"),
+)
+DIM = "bright_black"
+GAP = "  "
+SPARK = 12  # columns of a sparkline
+FREE = 4  # rows of the terminal that are left to messages
+LEAST_BAR = 10
+MINOR = 6  # columns of a higher rank give way to the parameters
+
+
+def clock(total: float) -> str:
+    """`0:42`, `12:05`, `3:20:00`."""
+    minutes, rest = divmod(max(0, int(total)), 60)
+    return f"{minutes}:{rest:02d}" if minutes < 60 else f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"
+
+
+def end_time(left: float | None, today: datetime) -> str:
+    """When it will have ended, no more exactly than it is known; empty where it is not."""
+    if left is None:
+        return ""
+    if left < 60:
+        return "less than a minute left"
+    step = 60 if left < 1200 else 300 if left < 10800 else 1800
+    rounded = max(step, round(left / step) * step)
+    end = today + timedelta(seconds=left)
+    days = (end.date() - today.date()).days
+    day = "" if days == 0 else f"{end:%a} " if days < 7 else f"{end:%-d %b} "
+    minutes = rounded // 60
+    span = f"{minutes} min" if minutes < 60 else f"{minutes // 60} h" + (f" {minutes % 60} min" if minutes % 60 else "")
+    return f"about {span} left, until {day}{end:%H:%M}"
+
+
+def bar(sweep: Sweep, width: int) -> Line:
+    """Done and failed trials of all there are to be; without colours what is to come is thinner."""
+    total = max(1, sweep.total, sweep.done)
+    failed = sweep.counts.get("failed", 0)
+    ends = [round(width * part / total) for part in (sweep.done - failed, sweep.done)]
+    if failed and ends[1] == ends[0] and ends[0]:
+        ends[0] -= 1
+    return [
+        ("━" * ends[0], "green"),
+        ("━" * (ends[1] - ends[0]), "red"),
+        ("─" * (width - ends[1]), DIM),
+    ]
+
+
+def counts(sweep: Sweep) -> Line:
+    """`9 finished  1 failed  4 running  16 to go`."""
+    line: Line = []
+    for state, style in STATES:
+        number = len(sweep.running) if state == "running" else sweep.counts.get(state, 0)
+        if number:
+            line += [(str(number), f"bold {style}"), (f" {state}{GAP}", "")]
+    if sweep.left:
+        line += [(str(sweep.left), "bold"), (f" to go{GAP}", "")]
+    return line
+
+
+def best(sweep: Sweep) -> Line:
+    """The best trial so far."""
+    record = sweep.best
+    if record is None or record.value is None:
+        return [("best  ", DIM), ("no finished trial yet", DIM)]
+    value = f"{clean(sweep.metric or 'value')} "
+    return [
+        ("best  ", DIM),
+        (clean(record.name), "bold"),
+        (GAP + value, ""),
+        (short(record.value), "bold green"),
+        (GAP + params_line(record.params), ""),
+    ]
+
+
+def head(sweep: Sweep, width: int) -> Line:
+    """Which sweep it is, and where it is."""
+    line: Line = [(clean(sweep.name), "bold")]
+    if sweep.sweep_id != sweep.name:
+        line.append((f"{GAP}{clean(sweep.sweep_id)}", "cyan"))
+    line.append((f"{GAP}{clean(sweep.method)}, {clean(sweep.controller)}", DIM))
+    room = width - width_of(line) - len(GAP)
+    where = clean(sweep.where)
+    if room >= 16:
+        where = cut(where, room) if "://" in where else cut_front(where, room)
+        line += [(" " * (room - width_of([(where, "")])) + GAP, ""), (where, DIM)]
+    return line
+
+
+def _with_bar(sweep: Sweep, behind: Line, width: int, ahead: Line | None = None) -> Line:
+    ahead = ahead or []
+    room = width - width_of(behind) - width_of(ahead) - len(GAP)
+    return [*ahead, *([*bar(sweep, room), (GAP, "")] if room >= LEAST_BAR else []), *behind]
+
+
+def _elapsed(board: Board, now: float) -> str:
+    return "" if board.started is None else f"{GAP}{clock(now - board.started)}"
+
+
+def progress(sweep: Sweep, width: int, elapsed: str, ends: str) -> Line:
+    behind: Line = [(f"{sweep.done}/{sweep.total}", "bold"), (elapsed, DIM)]
+    if ends and width >= 50 + len(ends) - 12:
+        behind.append((f"{GAP}{ends}", ""))
+    elif ends:
+        behind.append((f"{GAP}{ends.replace(' left', '').split(', ')[0]}", ""))
+    return _with_bar(sweep, behind, width)
+
+
+@dataclass(frozen=True)
+class Column:
+    """Of the table of running trials. `rank`: the lower, the sooner it is there when there is little room."""
+
+    title: str
+    width: int
+    rank: int
+    cells: list[str]
+    right: bool = False
+    style: str = ""
+    wish: int = 0  # the width it grows to before columns of little rank are shown; it takes all the room that is left
+
+
+def numbers(values: Sequence[float | None]) -> list[str]:
+    """A column of a metric's values: as many decimals for all as the largest has room for in four digits."""
+    sizes = [abs(value) for value in values if value is not None and math.isfinite(value) and value]
+    exponent = math.floor(math.log10(max(sizes))) if sizes else 0
+    if not -3 <= exponent <= 5:
+        return ["" if value is None else short(float(value)) for value in values]
+    decimals = max(0, 3 - max(0, exponent)) if exponent >= 0 else 3 - exponent
+    return ["" if value is None else f"{value:.{decimals}f}" for value in values]
+
+
+def _metric_columns(
+    name: str, trials: Sequence[tuple[Sweep, Running]], rank: int, style: str, *, spark: bool = True
+) -> list[Column]:
+    values = numbers([trial.value(name) for _, trial in trials])
+    title = clean(name)
+    columns = [Column(title, min(16, max(len(text) for text in (title, *values))), rank, values, True, "bold")]
+    courses = [trial.courses.get(name) for _, trial in trials]
+    sparks = [sparkline(course.values, SPARK) if course else "" for course in courses]
+    # The width does not depend on what is there yet: columns that move are not calm.
+    return columns + ([Column("", SPARK, rank + 3, sparks, style=style)] if spark else [])
+
+
+def _columns(board: Board, now: float, trials: Sequence[tuple[Sweep, Running]]) -> list[Column]:
+    several = len(board.sweeps) > 1
+    running = [trial for _, trial in trials]
+    names = [
+        clean(f"{sweep.sweep_id}/{trial.record.name}" if several else trial.record.name) for sweep, trial in trials
+    ]
+    columns = [Column("trial", min(28, max(map(len, ("trial", *names)))), 0, names, style="bold")]
+    if any(trial.epoch is not None for trial in running):
+        epochs = ["" if trial.epoch is None else f"{trial.epoch:g}" for trial in running]
+        columns.append(Column("epoch", 5, 2, epochs, right=True))
+    metrics = list(dict.fromkeys(sweep.metric for sweep in board.sweeps if sweep.metric))
+    for metric in metrics[:2]:
+        columns += _metric_columns(metric, trials, 1, "green")
+    others = list(dict.fromkeys(other for sweep in board.sweeps for other in sweep.others if other not in metrics))
+    for place, other in enumerate(others[:2]):
+        columns += _metric_columns(other, trials, 6 + 4 * place, "magenta", spark=place == 0)
+    gpus = [clean(",".join(trial.record.gpu_ids)) for trial in running]
+    if any(gpus):
+        columns.append(Column("GPU", min(12, max(3, *map(len, gpus))), 5, gpus))
+    times = [clock(now - trial.since) for trial in running]
+    columns.append(Column("time", max(5, *map(len, times)), 1, times, right=True))
+    params = [params_line({clean(key): value for key, value in trial.record.params.items()}) for trial in running]
+    longest = max(10, *map(len, params))
+    columns.append(Column("parameters", min(16, longest), 3, params, wish=min(48, longest)))
+    return columns
+
+
+def _chosen(columns: Sequence[Column], width: int) -> list[Column]:
+    """Those for which there is room, in their order."""
+    chosen: list[Column] = []
+    used, wished = -len(GAP), 0
+    for column in sorted(columns, key=lambda column: column.rank):
+        wanted = wished if column.rank > MINOR else 0
+        if used + column.width + len(GAP) + wanted <= width or not chosen:
+            chosen.append(column)
+            used += column.width + len(GAP)
+            wished += max(0, column.wish - column.width)
+    return [column for column in columns if column in chosen]
+
+
+def _cells(columns: Sequence[Column], texts: Sequence[str], width: int, style: str | None = None) -> Line:
+    room = width - sum(column.width + len(GAP) for column in columns) + len(GAP)
+    line: Line = []
+    for column, text in zip(columns, texts, strict=True):
+        size = column.width + (max(0, room) if column.wish else 0)
+        line += [(GAP if line else "", ""), (fit(text, size, right=column.right), style or column.style)]
+    return line
+
+
+def table(board: Board, width: int, rows: int, now: float) -> list[Line]:
+    """The running trials, oldest first; with too little room for all, how many more there are."""
+    trials = [(sweep, trial) for sweep in board.sweeps for trial in sweep.running.values()]
+    trials.sort(key=lambda pair: pair[1].since)
+    if board.started is None:
+        return []
+    if not trials or rows < 2:
+        text = "no trial runs at the moment" if any(sweep.done for sweep in board.sweeps) else "starting"
+        return [[(text, DIM)]] if not trials and rows > 0 else []
+    hidden = len(trials) - (rows - 1)
+    if hidden > 0:
+        trials, hidden = trials[: max(0, rows - 2)], len(trials) - max(0, rows - 2)
+    lines: list[Line] = []
+    if trials:
+        columns = _chosen(_columns(board, now, trials), width)
+        lines.append(_cells(columns, [column.title for column in columns], width, DIM))
+        lines += [_cells(columns, [column.cells[row] for column in columns], width) for row in range(len(trials))]
+    if hidden > 0:
+        lines.append([(f"+{hidden} more running", DIM)])
+    return lines
+
+
+def _one(board: Board, width: int, rows: int, now: float, today: datetime) -> list[Line]:
+    (sweep,) = board.sweeps
+    ends = end_time(board.seconds_left(now), today)
+    lines = [head(sweep, width), progress(sweep, width, _elapsed(board, now), ends)]
+    lines += [counts(sweep), best(sweep)][: max(0, rows - 2)]
+    if sweep.message:
+        lines.append([(clean(sweep.message), "yellow")])
+    return lines
+
+
+def _several(board: Board, width: int, rows: int, now: float, today: datetime) -> list[Line]:
+    """A line a sweep."""
+    ends = end_time(board.seconds_left(now), today)
+    running = sum(len(sweep.running) for sweep in board.sweeps)
+    title: Line = [(board.title or f"{len(board.sweeps)} sweeps", "bold"), (f"{GAP}{running} running", "")]
+    title += [(_elapsed(board, now), DIM), (f"{GAP}{ends}" if ends else "", "")]
+    lines = [title]
+    names = min(40, max(len(f"{sweep.sweep_id}  {clean(sweep.name)}") for sweep in board.sweeps))
+    any_failed = any(sweep.counts.get("failed") for sweep in board.sweeps)
+    for sweep in board.sweeps:
+        behind: Line = [(f"{sweep.done}/{sweep.total}".rjust(7), "bold")]
+        failed = sweep.counts.get("failed", 0)
+        text = f"{GAP}{failed} failed" if failed else ""
+        behind.append((fit(text, 12) if any_failed and width >= 70 else text, "red"))  # bars end below each other
+        record = sweep.best
+        value = "" if record is None else f"best {short(record.value)}"
+        behind.append((GAP + fit(value, 14), "green"))
+        ahead: Line = [(fit(f"{sweep.sweep_id}  {clean(sweep.name)}", min(names, width // 3)), "cyan"), (GAP, "")]
+        lines.append(_with_bar(sweep, behind, width, ahead))
+    room = max(2, rows // 2)
+    if len(lines) > room:
+        lines = [*lines[: room - 1], [(f"+{len(lines) - room + 1} more sweeps", DIM)]]
+    return lines
+
+
+def frame(board: Board, columns: int, rows: int, now: float, today: datetime) -> list[Line]:
+    """What is shown on a terminal of `columns` by `rows`; fits into it, with some rows left to messages.
+
+    Args:
+        now: seconds, by the clock of the board.
+        today: the same moment as people say it.
+    """
+    if not board.sweeps:
+        return []
+    width = max(8, columns - 1)  # a full last column would make some terminals wrap
+    room = max(3, rows - FREE)
+    build = _one if len(board.sweeps) == 1 else _several
+    lines = build(board, width, room, now, today)[:room]
+    body = table(board, width, room - len(lines) - (1 if room > 12 else 0), now)
+    if body and room - len(lines) - len(body) > 0 and room > 12:
+        lines.append([])
+    if room > 12:
+        lines.insert(0, [])  # apart from the messages above
+    return [clip(line, width) for line in [*lines, *body][: rows - 1]]

@@ -1,0 +1,72 @@
+"""What to write to a terminal so that a frame stands below the messages, which scroll above it. No I/O.
+
+The cursor is neither hidden nor moved above the frame for longer than one write, no mode of the terminal is changed and
+the other screen is not used: whatever becomes of us, the terminal is as it was, and its history has the messages.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+
+from .cells import Line, width_of
+
+BEGIN, END = "\x1b[?2026h", "\x1b[?2026l"  # drawn in one step where the terminal can; the others do not mind
+STYLES = (("✓", "green"), ("■", "yellow"), ("✗", "red"), ("warning:", "yellow"))  # of messages, by how they begin
+
+
+class Painter:
+    """Remembers the frame that stands on the terminal."""
+
+    def __init__(self) -> None:
+        from rich.console import Console  # only where there is a terminal
+
+        self._file = io.StringIO()
+        # It decides by TERM, COLORTERM and NO_COLOR how colours are written.
+        self._console = Console(
+            file=self._file, force_terminal=True, highlight=False, markup=False, emoji=False, width=1000
+        )
+        self._drawn: list[Line] = []
+        self._shape = (0, 0)
+
+    def _styled(self, line: Line) -> str:
+        from rich.text import Text
+
+        self._file.seek(0)
+        self._file.truncate()
+        self._console.print(Text.assemble(*line), soft_wrap=True, end="")
+        return self._file.getvalue()
+
+    def message(self, text: str) -> str:
+        """A message with the colour of what it says."""
+        for words in (text, text.removeprefix("[sweep] ")):
+            for mark, style in STYLES:
+                if words.startswith(mark):
+                    return self._styled([(text, style)])
+        return text
+
+    def forget(self) -> None:
+        """What was drawn is no longer where it was: the next frame goes where the cursor is."""
+        self._drawn = []
+
+    def draw(self, messages: Sequence[str], frame: Sequence[Line], columns: int, rows: int) -> str:
+        """The characters that write the messages and the frame below them in place of the last frame; none where there
+        is nothing to change."""
+        shape = (columns, rows)
+        if not messages and list(frame) == self._drawn and shape == self._shape:
+            return ""
+        parts = [BEGIN, self._up(columns, rows)]
+        if messages or shape != self._shape:
+            parts.append("\x1b[J")
+            parts += [f"{self.message(text)}\n" for text in messages]
+        # A line is written anew, then what is left of the old one removed: nothing flickers.
+        parts += [f"{self._styled(line)}\x1b[K\n" for line in frame]
+        parts += ["\x1b[J", END]
+        self._drawn, self._shape = list(frame), shape
+        return "".join(parts)
+
+    def _up(self, columns: int, rows: int) -> str:
+        """To the first line of the frame that stands. On a narrower terminal its lines have been wrapped."""
+        height = sum(max(1, -(-width_of(line) // max(1, columns))) for line in self._drawn)
+        height = min(height, max(0, rows - 1))
+        return f"\x1b[{height}A\r" if height else "\r"

@@ -1,0 +1,238 @@
+"""Writes for the launcher on a thread of its own: nobody waits for a terminal, or for a pipe that is not read."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import stat
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from ...base.streams import put, show
+from ...base.wording import printable
+from .cells import Line, output_lines
+from .painter import Painter
+
+
+def say(text: str) -> None:
+    """One message of the launcher, told apart from the trainer's lines. It may hold what a server says."""
+    tell(f"[sweep] {printable(text)}")
+
+
+PERIOD = 1.0  # seconds between two frames,
+SOON = 0.1  # at least, whatever happens
+MESSAGES = 10_000  # that may wait for a slow reader before some are left out
+READ = 1 << 16
+CLOSE = 5.0  # seconds a terminal that takes nothing gets at the end
+Frame = Callable[[int, int], list[Line]]  # of so many columns and rows
+Told = str | Callable[[], Sequence[str]]  # lines, or what makes them
+
+
+def is_screen(tty: bool, environ: Mapping[str, str]) -> bool:
+    """Whether a frame can be drawn and redrawn there: a terminal that understands cursor movements, somebody before it."""
+    if not tty or environ.get("TERM", "") in ("", "dumb", "unknown"):
+        return False
+    return environ.get("CI", "").lower() in ("", "0", "false")
+
+
+class Screen:
+    """The launcher's output. `say` never blocks; what a stuck reader cannot take is left out and counted.
+
+    With `frame` it is drawn below what is said, once a second.
+    """
+
+    def __init__(
+        self, frame: Frame | None = None, look: Callable[[], Sequence[str]] | None = None, *, output: bool = False
+    ) -> None:
+        """
+        Args:
+            look: called about once a second, on the screen's thread; returns lines to show.
+            output: whether programs' output is shown between the messages; they write it to `descriptor`.
+        """
+        self._frame, self._look = frame, look
+        self._out: Any = sys.stdout
+        self._lines: deque[Told] = deque()
+        self._dropped = 0
+        self._lock = threading.Lock()
+        self._ending = False
+        self._gone = False  # the terminal is
+        self._renewed = False
+        self._awake, self._wake = os.pipe()
+        for end in (self._awake, self._wake):
+            os.set_blocking(end, False)
+        self._output, self.descriptor = os.pipe() if output else (-1, -1)
+        self._rest = b""
+        with contextlib.suppress(AttributeError, OSError, ValueError):  # closed, or full
+            self._out.flush()
+        self._thread = threading.Thread(target=self._work, name="screen", daemon=True)
+        self._thread.start()
+
+    # -- called from any thread -------------------------------------------------------------------------------------
+
+    def say(self, told: Told) -> None:
+        """Shows lines; never blocks. What makes lines is called on the screen's thread, and never left out."""
+        with self._lock:
+            if isinstance(told, str) and len(self._lines) >= MESSAGES:
+                self._dropped += 1
+                return
+            self._lines.append(told)
+        self.wake()
+
+    def wake(self) -> None:
+        """Something is to be shown; may be called from a signal handler."""
+        with contextlib.suppress(OSError):
+            os.write(self._wake, b"\0")
+
+    def renew(self) -> None:
+        """We were stopped and go on: the shell has written below the frame."""
+        self._renewed = True
+        self.wake()
+
+    def hang_up(self) -> None:
+        """The terminal is gone; nothing is shown from here on."""
+        self._gone = True
+        self.wake()
+
+    def close(self) -> None:
+        """Shows what waits, removes the frame."""
+        if self.descriptor >= 0:
+            os.close(self.descriptor)
+        self._ending = True
+        self.wake()
+        self._thread.join(CLOSE if self._frame is not None else None)
+        if not self._thread.is_alive():
+            for end in (self._awake, self._wake):
+                os.close(end)
+
+    # -- on the thread ----------------------------------------------------------------------------------------------
+
+    def _work(self) -> None:
+        painter = Painter() if self._frame is not None else None
+        silenced = False
+        while True:
+            ending = self._ending  # before the last look for messages
+            messages = self._take_output(ending)
+            with self._lock:
+                told = list(self._lines)
+                self._lines.clear()
+                dropped, self._dropped = self._dropped, 0
+            for each in told:
+                messages += [each] if isinstance(each, str) else self._made(each)
+            messages += self._made(self._look) if self._look is not None and not ending else []
+            if dropped:
+                messages.append(f"[sweep] {dropped} lines not shown here: they were not read fast enough")
+            try:
+                if not self._gone:
+                    self._show(painter, messages, ending)
+            except (OSError, ValueError):  # closed, or the terminal is gone
+                self._gone = True
+            except Exception as error:
+                if painter is None:  # the user's own stream, which takes no lines either
+                    self._gone = True
+                else:  # ours; the sweep, and its messages, go on
+                    painter = self._frame = None
+                    self.say(f"[sweep] warning: the live view cannot be drawn ({error!r}); going on with plain lines")
+            if self._gone and not silenced:
+                silence(self._out)
+                silenced, painter = True, None
+            if ending:
+                break
+            self._wait(PERIOD if painter is not None or self._look is not None else None)
+        if self._output >= 0:
+            os.close(self._output)
+
+    def _made(self, make: Callable[[], Sequence[str]]) -> Sequence[str]:
+        try:
+            return make()
+        except Exception as error:  # ours, or a file's; nothing that is only shown may end more than itself
+            self._look = None
+            return [f"[sweep] warning: trials' progress cannot be shown ({error!r})"]
+
+    def _wait(self, period: float | None) -> None:
+        time.sleep(SOON if period is not None or self._output >= 0 else 0.0)
+        ends = [self._awake, *([self._output] if self._output >= 0 else [])]
+        ready, _, _ = select.select(ends, [], [], None if period is None else max(0.0, period - SOON))
+        if self._awake in ready:
+            with contextlib.suppress(BlockingIOError):
+                while os.read(self._awake, 4096):
+                    pass
+
+    def _take_output(self, ending: bool) -> list[str]:
+        """Whole lines that programs have written; at the end all that is there."""
+        data = b""
+        while self._output >= 0 and select.select([self._output], [], [], 0)[0]:
+            data += (piece := os.read(self._output, READ))
+            if not (ending and piece):
+                break
+        whole, newline, rest = (self._rest + data).rpartition(b"\n")
+        self._rest = rest[-READ:]
+        if ending and self._rest:
+            whole, newline, self._rest = whole + newline + self._rest, b"\n", b""
+        return output_lines(whole) if newline else []
+
+    def _show(self, painter: Painter | None, messages: list[str], ending: bool) -> None:
+        if painter is None or self._frame is None:
+            if messages:
+                put("".join(f"{text}\n" for text in messages), self._out)
+            return
+        size = terminal_size(self._out)
+        if self._renewed:
+            self._renewed = False
+            painter.forget()
+        frame = [] if ending or in_background(self._out) else self._frame(*size)
+        if text := painter.draw(messages, frame, *size):
+            write_all(self._out.fileno(), text.encode(self._out.encoding or "utf-8", "replace"))
+
+
+def write_all(descriptor: int, data: bytes) -> None:
+    """Waits for a terminal that is slow, also when somebody has set it not to block."""
+    view = memoryview(data)
+    while view:
+        try:
+            view = view[os.write(descriptor, view) :]
+        except BlockingIOError:
+            select.select([], [descriptor], [], 1.0)
+
+
+def terminal_size(out: Any) -> tuple[int, int]:
+    """Columns and rows."""
+    try:
+        columns, rows = os.get_terminal_size(out.fileno())
+    except (OSError, ValueError):
+        columns, rows = 0, 0
+    return columns or 80, rows or 24
+
+
+def in_background(out: Any) -> bool:
+    """Whether the terminal is somebody else's at the moment (`bg`): frames would be drawn into what is typed there."""
+    try:
+        return os.tcgetpgrp(out.fileno()) != os.getpgrp()
+    except (OSError, ValueError):
+        return False
+
+
+def silence(out: Any) -> None:
+    """Whatever is written from here on to a terminal, or reader, that is gone goes nowhere, and is no error."""
+    with contextlib.suppress(AttributeError, OSError, ValueError):  # the user's own may have no descriptor
+        ours, others = os.fstat(out.fileno()), os.fstat(sys.stderr.fileno())
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, out.fileno())
+        if stat.S_ISCHR(ours.st_mode) and ours.st_rdev == others.st_rdev:  # the same terminal
+            os.dup2(null, sys.stderr.fileno())
+        os.close(null)
+
+
+current: Screen | None = None  # while there is one, it has the terminal
+
+
+def tell(text: str) -> None:
+    """Shows lines on the screen there is, else prints them."""
+    if current is not None:
+        current.say(text)
+    else:
+        show(text)

@@ -1,0 +1,171 @@
+"""Joins a launch to what is shown of it: a live screen on a terminal, one line an event elsewhere."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from ...base.streams import is_terminal
+from ...base.wording import printable
+from ...launch.workers.sweep_state import Search
+from ...records.folder import TrialRecord
+from ...records.metrics import new_rows
+from ..lines import short, trial_ended, trial_started
+from . import terminal as screen
+from .board import NOT_SHOWN, Board, Sweep
+from .cells import Line
+from .frame import frame
+from .terminal import Screen
+
+AGAIN = 30.0  # seconds until a trial's metric is told again within the same epoch
+SHOWN = 4  # metrics on a line
+
+
+def evaluation(name: str, metric: str, row: Mapping[str, Any]) -> str:
+    """One line for a row with the sweep's metric."""
+    epoch = row.get("epoch")
+    place = f" epoch {epoch:g}" if isinstance(epoch, int | float) else ""
+    names = [metric, *(key for key in row if key not in (*NOT_SHOWN, metric))][:SHOWN]
+    return f"· {name}{place}: " + ", ".join(f"{key} {short(row[key])}" for key in names)
+
+
+@dataclass
+class _Followed:
+    """A trial that runs."""
+
+    sweep: Sweep
+    label: str
+    record: TrialRecord
+    metrics: Path
+    offset: int = 0
+    told: Any = None  # the epoch last told,
+    when: float = -AGAIN  # and when
+
+    def due(self, epoch: Any) -> bool:
+        """Whether an evaluation is told: once an epoch, and now and then of a trainer that prints one in every iteration."""
+        now = time.monotonic()
+        if (epoch is None or epoch == self.told) and now < self.when + AGAIN:
+            return False
+        self.told, self.when = epoch, now
+        return True
+
+
+class View:
+    """What is shown of the sweeps of a launch.
+
+    The supervisor tells it of trials and never waits. Rows come from the trials' metrics.jsonl: nobody sends them. All
+    of it is put together on the screen's thread.
+    """
+
+    def __init__(self, board: Board, *, live: bool, quiet: bool = False, output: bool = False) -> None:
+        """
+        Args:
+            live: whether there is a terminal to draw on.
+            quiet: rows are not looked at.
+            output: whether what trainers print is shown too.
+        """
+        self.board, self.live, self._quiet = board, live, quiet
+        self._searches: dict[str, Search] = {}
+        self._followed: dict[str, _Followed] = {}  # by the trial's id
+        self.screen = Screen(self._frame if live else None, None if quiet else self._look, output=output)
+
+    @property
+    def output(self) -> int | None:
+        """Where trainers' lines are to be written; None: where the launcher writes."""
+        return self.screen.descriptor if self.screen.descriptor >= 0 else None
+
+    def follow(self, sweep: Sweep, search: Search, label: str) -> None:
+        """Shows the search; `label` stands before its trials' names."""
+        self._searches[sweep.sweep_id] = search
+        self.board.sweeps = [*self.board.sweeps, sweep]
+        before, paths = search.on_trial, search.summary.paths
+
+        def on_trial(record: TrialRecord) -> None:
+            record, counts = replace(record), search.summary.counts()
+            followed = _Followed(sweep, label, record, paths.trial(record.name).metrics)
+            self.screen.say(lambda: self._trial(followed, record, counts))
+            before(record)
+
+        search.on_trial = on_trial
+
+    # -- on the screen's thread -------------------------------------------------------------------------------------
+
+    def _frame(self, columns: int, rows: int) -> list[Line]:
+        for sweep in self.board.sweeps:
+            sweep.left = self._searches[sweep.sweep_id].left
+        return frame(self.board, columns, rows, time.monotonic(), datetime.now())
+
+    def _trial(self, begun: _Followed, record: TrialRecord, counts: dict[str, int]) -> list[str]:
+        """A trial has started or ended."""
+        sweep, label, lines = begun.sweep, begun.label, list[str]()
+        if record.state == "running":
+            self._followed[record.id] = begun
+            text = trial_started(record)
+        else:
+            if (followed := self._followed.pop(record.id, None)) is not None:
+                lines += self._new_rows(followed)
+            text = trial_ended(record, sweep.metric)
+        sweep.trial(record, time.monotonic())
+        sweep.counts = counts
+        return lines if self.live and record.state == "running" else [*lines, _line(f"{label}{text}")]
+
+    def _look(self) -> list[str]:
+        return [line for followed in self._followed.values() for line in self._new_rows(followed)]
+
+    def _new_rows(self, followed: _Followed) -> list[str]:
+        """Takes in what the trial has logged; lines where there is no other place for it."""
+        if self._quiet:
+            return []
+        rows, followed.offset = new_rows(followed.metrics, followed.offset)
+        sweep, lines = followed.sweep, []
+        for row in rows:
+            sweep.row({**row, "id": followed.record.id})
+            if not self.live and sweep.metric is not None and sweep.metric in row and followed.due(row.get("epoch")):
+                lines.append(_line(f"{followed.label}{evaluation(followed.record.name, sweep.metric, row)}"))
+        return lines
+
+
+def _line(text: str) -> str:
+    return f"[sweep] {printable(text)}"
+
+
+@contextlib.contextmanager
+def opened(options: argparse.Namespace, workers: int, title: str = "") -> Iterator[View]:
+    """The view of one launch; what `screen.tell` is told goes there until its end."""
+    tty = is_terminal()
+    live = not options.quiet and screen.is_screen(tty, os.environ)
+    board = Board([], workers, time.monotonic(), title)
+    view = View(board, live=live, quiet=options.quiet, output=options.verbose and tty)
+    screen.current = view.screen
+    try:
+        with _signals(view.screen) if tty else contextlib.nullcontext():
+            yield view
+    finally:
+        screen.current = None
+        view.screen.close()
+
+
+@contextlib.contextmanager
+def _signals(shown: Screen) -> Iterator[None]:
+    """A terminal that changes its size, that was ours and is again, or that is gone: its sweep goes on."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    wanted: dict[signal.Signals, Callable[[], None]] = {signal.SIGWINCH: shown.wake, signal.SIGCONT: shown.renew}
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
+        wanted[signal.SIGHUP] = shown.hang_up
+    before = {number: signal.signal(number, lambda *_, act=act: act()) for number, act in wanted.items()}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,163 @@
+"""`--test-patterns LOGFILE`: what a profile's patterns find in a log, what they miss, and patterns for that."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from ..base.errors import ConfigError
+from ..logs import guessing as generic
+from ..logs.near_misses import clipped, nearly
+from ..logs.parser import LINE_LIMIT, LogParser, Row
+from ..logs.patterns import MetricPattern, compile_pattern
+from ..trainers.profile import TrainerProfile
+
+SUGGESTIONS = 8
+KEPT_LINES = 2000  # for near misses
+_ANSI = re.compile(rb"\x1b\[[0-?]*[ -/]*[@-~]")
+
+
+def show_patterns(profile: TrainerProfile, log: Path, say: Callable[[str], None] = print) -> int:
+    """Shows the report; returns 0 when there is anything to log, else 1.
+
+    Raises:
+        ConfigError: the log cannot be read.
+    """
+    entries = profile.metrics.entries
+    count = "the generic patterns" if profile.metrics.generic else f"{len(entries)} pattern{'s' * (len(entries) != 1)}"
+    say(f"{log}: profile {profile.name}, {count}")
+    report = _Report(profile, say)
+    try:
+        with open(log, "rb") as file:
+            for number, line in enumerate(_lines(file), start=1):
+                report.line(number, line)
+    except OSError as error:
+        raise ConfigError(f"--test-patterns {log}: {error.strerror}") from None
+    report.rows(report.parser.close())
+    report.end()
+    return 0 if report.row_count else 1
+
+
+def _lines(file: Iterator[bytes]) -> Iterator[bytes]:
+    for line in file:
+        for part in line.rstrip(b"\r\n").split(b"\r"):
+            yield part[:LINE_LIMIT]
+
+
+class _Report:
+    def __init__(self, profile: TrainerProfile, say: Callable[[str], None]) -> None:
+        self.entries = profile.metrics.entries
+        self.say = say
+        self.parser = LogParser(profile.metrics, trace=self._matched)
+        self.matches: Counter[str] = Counter()
+        self.values: dict[str, list[float]] = {}
+        self.count = self.row_count = self.number = 0
+        self._hit = False
+        self._unmatched: dict[str, tuple[int, str]] = {}  # by shape: the first line of it
+        self._kept: list[str] = []
+
+    def line(self, number: int, line: bytes) -> None:
+        self.number, self.count, self._hit = number, number, False
+        self.rows(self.parser.feed(line))
+        text = _ANSI.sub(b"", line).decode("utf-8", "replace")
+        if len(self._kept) < KEPT_LINES and text.strip():
+            self._kept.append(text)
+        if not self._hit and any(item.name != "epoch" for item in generic.find_loosely(text)):
+            self._unmatched.setdefault(re.sub(r"[-+]?\d[\d.,:e+-]*", "0", text), (number, text))
+
+    def rows(self, rows: list[Row]) -> None:
+        for row in rows:
+            self.row_count += 1
+            self.say(f"    row {self.row_count}: {show(row)}")
+            for name, value in row.items():
+                self.values.setdefault(name, []).append(value)
+
+    def _matched(self, entry: MetricPattern | str, metrics: Mapping[str, float]) -> None:
+        self._hit = self._hit or metrics.keys() != {"epoch"}
+        name = entry if isinstance(entry, str) else f"metrics[{self._index(entry)}]"
+        self.matches[name] += 1
+        self.say(f"line {self.number}: {name} {show(metrics)}")
+
+    def _index(self, entry: MetricPattern) -> int:
+        return next(number for number, other in enumerate(self.entries) if other is entry)
+
+    def end(self) -> None:
+        say = self.say
+        say(f"\n{self.count} lines, {sum(self.matches.values())} matches, {self.row_count} rows")
+        for name, values in sorted(self.values.items()):
+            say(f"  {name}: {len(values)} values, first {values[0]:g}, last {values[-1]:g}")
+        if self.parser.unreadable:
+            say(f"\na METRIC line that is not JSON on one line is not read: {clipped(self.parser.unreadable)!r}")
+        silent = [number for number in range(len(self.entries)) if not self.matches[f"metrics[{number}]"]]
+        if silent:
+            say("\npatterns that never matched:")
+        for number in silent:
+            entry = self.entries[number]
+            say(f"  metrics[{number}] {entry.source}")
+            if miss := nearly(entry, self._kept):
+                say(f"    {miss}")
+        suggested = [(number, line, pattern) for number, line in self._unmatched.values() if (pattern := suggest(line))]
+        if suggested:
+            say("\nlines that look like metrics and match nothing; patterns for them:")
+        for number, line, pattern in suggested[:SUGGESTIONS]:
+            say(f"  # line {number}: {clipped(line)}")
+            say(pattern)
+        if len(suggested) > SUGGESTIONS:
+            say(f"  # and {len(suggested) - SUGGESTIONS} more kinds of lines")
+
+
+def show(row: Mapping[str, float]) -> str:
+    """Metrics as one reads them."""
+    return "{" + ", ".join(f"{name}: {value:g}" for name, value in row.items()) + "}"
+
+
+def suggest(line: str) -> str | None:
+    """An entry for a profile's `metrics` that finds what looks like metrics in `line`; None when nothing does."""
+    log: dict[str, str] = {}
+    source = ""
+    at = None
+    for item in _told_apart(line, sorted(generic.find_loosely(line), key=lambda item: item.number)):
+        start, end = item.number
+        if (at is not None and start < at) or item.name in log:
+            continue
+        group = re.sub(r"\W", "_", item.name).strip("_") or "value"
+        group = f"v_{group}" if group[0].isdigit() or group in log.values() else group
+        source += _escaped(line[item.start if at is None else at : start]) + f"(?P<{group}>{{number}})"
+        log[item.name] = group
+        at = end
+    if at is None:
+        return None
+    source += "%" if line[at : at + 1] == "%" else ""
+    try:
+        found = compile_pattern(source, log).find(line)
+    except ConfigError:
+        return None
+    if not found:
+        return None
+    quoted = {name: name if re.fullmatch(r"[A-Za-z_][\w./-]*", name) else repr(name) for name in log}
+    names = ", ".join(f"{quoted[name]}: {group}" for name, group in log.items())
+    pattern = source.replace("'", "''")
+    return f"  - pattern: '{pattern}'\n    log: {{{names}}}"
+
+
+def _told_apart(line: str, items: list[generic.Found]) -> list[generic.Found]:
+    """Of a name that a line has several times (top1 acc 55.0 top5 acc 81.0), with the word before it."""
+    names = Counter(item.name for item in items)
+    before = [re.search(r"([A-Za-z][\w@-]*) $", line[: item.start]) for item in items]
+    longer = [f"{word[1]}_{item.name}" if word else item.name for item, word in zip(items, before, strict=True)]
+    return [
+        replace(item, name=name, start=word.start())
+        if word and names[item.name] > 1 and longer.count(name) == 1
+        else item
+        for item, name, word in zip(items, longer, before, strict=True)
+    ]
+
+
+def _escaped(text: str) -> str:
+    """The text as a pattern that takes other numbers and other blanks as well."""
+    pattern = re.sub(r"\d+(?:\.\d+)?", "\0", text)
+    pattern = re.sub(r"([.^$*+?{}\[\]\\|()])", r"\\\1", pattern)
+    return re.sub(r"[ \t]+", lambda match: " " if match[0] == " " else r"\s+", pattern).replace("\0", r"[\d.]+")

@@ -1,0 +1,116 @@
+"""`tools/report.py`, installed as `yacs-sweep-report`: from a sweep's id to its report."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from ...base.command_line import Parser
+from ...base.errors import ConfigError, SweepError, exit_status
+from ...base.streams import failure, prepare, put
+
+EPILOG = """\
+examples:
+  tools/report.py --sweep_id k3v9x2ab                       report.html and trials.csv in the sweep's folder
+  tools/report.py --sweep_id k3v9x2ab --format md           the same findings as text, for a pull request
+  tools/report.py --sweep_id team/project/k3v9x2ab --output out/report.html     a sweep of the W&B server
+"""
+
+
+def make_parser() -> Parser:
+    """The command line."""
+    program = "yacs-sweep-report" if Path(sys.argv[0]).name.startswith("yacs-sweep") else "report.py"
+    parser = Parser(
+        prog=program,
+        description="Report what a sweep found: a self-contained page, or text, JSON, CSV.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add("sweep_id", required=True, metavar="ID", help="ID, PROJECT/ID or ENTITY/PROJECT/ID")
+    parser.add(
+        "results_dir", metavar="DIR", help="results folder the sweep is in (default: ./log/sweep, or where it was)"
+    )
+    parser.add(
+        "source", choices=["auto", "local", "wandb"], default="auto", help="where to read it (default: local if there)"
+    )
+    parser.add("project", metavar="NAME", help="W&B project, where the id does not say it")
+    parser.add("entity", metavar="NAME", help="W&B user or team, where the id does not say it")
+    parser.add(
+        "format", choices=["html", "md", "json", "csv"], default="html", help="default: html, with trials.csv beside it"
+    )
+    parser.add("output", metavar="FILE", help="default: the sweep's folder; md, json and csv: the terminal")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command line; returns the exit status: 0, 1 (it could not be read or written to the end), 2 (wrong usage, no
+    such sweep, a place that cannot be written)."""
+    prepare()
+    options = make_parser().parse_args(argv)
+    return exit_status(lambda: report(options))
+
+
+def report(options: argparse.Namespace) -> int:
+    """Reads the sweep, writes or prints the report."""
+    from .findings import Findings
+    from .source import read  # after the options: `--help` stays fast
+    from .text import as_csv, as_json, as_markdown
+
+    if options.output is not None:
+        check_place(Path(options.output))
+    sweep, folder = read(options)
+    if options.output is None and options.format == "html":
+        check_place((folder or Path.cwd()) / "report.html")
+    findings = Findings.of(sweep)
+    if options.format != "html":
+        text = {"md": as_markdown, "json": as_json, "csv": as_csv}[options.format](findings)
+        if options.output is None:
+            _print(text)
+        else:
+            _write(Path(options.output), text)
+        return 0
+    from .page import page
+
+    name = "" if folder is not None else f"-{sweep.id}"
+    path = Path(options.output) if options.output else (folder or Path.cwd()) / f"report{name}.html"
+    if path.is_dir():
+        path = path / f"report{name}.html"
+    _write(path, page(findings))
+    table = path.with_name(path.name.replace("report", "trials", 1)).with_suffix(".csv")
+    _write(table if table != path.with_suffix(".csv") else path.with_name(f"{path.stem}-trials.csv"), as_csv(findings))
+    print(path)
+    return 0
+
+
+def check_place(path: Path) -> None:
+    """Sees to it that a file can be written there, and leaves nothing.
+
+    Raises:
+        ConfigError: it cannot.
+    """
+    try:
+        place = path if path.is_dir() else next(folder for folder in path.absolute().parents if folder.exists())
+        with tempfile.TemporaryFile(dir=place):
+            pass
+    except OSError as error:
+        raise ConfigError(f"cannot write {path}: {error.strerror}; --output names another file") from None
+
+
+def _print(text: str) -> None:
+    put(text, sys.stdout)
+    if (lost := failure()) and not isinstance(lost, BrokenPipeError):  # `… | head` has what it wants
+        raise SweepError(f"cannot write the report: {lost.strerror}")
+
+
+def _write(path: Path, text: str) -> None:
+    from ...base.files import write_atomically
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, text, durable=False)
+    except OSError as error:
+        raise SweepError(f"cannot write {path}: {error.strerror}") from error

@@ -1,0 +1,220 @@
+"""What a report is made of: trials, their curves, the search; read from a sweep's folder."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any, TypeGuard
+
+import yaml
+
+from ...base.errors import SweepError
+from ...records import environment
+from ...records.folder import SEEDS_FILE, WARM_FILE, SweepPaths, TrialRecord, best_of, rank
+from ...records.launch_file import load_spec_of
+from ...records.metrics import read_metrics
+from ...records.summary import known_records
+from ...spec.parameter import Parameter
+from ...spec.sweep import SweepSpec
+
+POINTS = 80  # of a curve: more than a screen shows apart
+TAIL = 16  # last values of the metric that are kept as they are, for the noise
+AXIS = "epoch"  # the x-axis where rows have it; else the step
+META = ("step", AXIS)  # of a row, not metrics
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One metric of one trial, thinned to `POINTS`."""
+
+    x: list[float]
+    y: list[float]
+
+
+@dataclass
+class Trial:
+    """A trial, what it logged, and where it is to be seen."""
+
+    record: TrialRecord
+    curves: dict[str, Curve] = field(default_factory=dict)
+    tail: list[float] = field(default_factory=list)  # of the sweep's metric: its last values, at full resolution
+    epochs: bool = False  # whether the x-axis of its curves is the epoch
+    url: str = ""
+
+    @property
+    def seconds(self) -> float | None:
+        start, end = moment(self.record.started), moment(self.record.ended)
+        return end - start if start is not None and end is not None else None
+
+
+@dataclass
+class Sweep:
+    """Everything a report shows. `trials` are in the order of their numbers."""
+
+    id: str
+    name: str
+    source: str  # where it was read: a folder, or an address
+    controller: str
+    method: str
+    metric: str | None
+    goal: str
+    trials: list[Trial]
+    spec: SweepSpec | None = None
+    launch: dict[str, Any] = field(default_factory=dict)  # launch.json
+    warm: dict[str, Any] = field(default_factory=dict)  # warm.json
+    environment: dict[str, Any] = field(default_factory=dict)  # environment.json
+    seeds: dict[str, Any] = field(default_factory=dict)  # of the best configuration, trained again
+    best_files: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    folder: str = ""  # its folder on this machine
+
+    @property
+    def records(self) -> list[TrialRecord]:
+        return [trial.record for trial in self.trials]
+
+    @property
+    def finished(self) -> list[Trial]:
+        """Trials whose value counts: finished, with a number."""
+        return [trial for trial in self.trials if trial.record.state == "finished" and finite(trial.record.value)]
+
+    @property
+    def axis(self) -> str:
+        """What the x-axis of the curves is."""
+        return AXIS if any(trial.epochs for trial in self.trials) else "step"
+
+    @property
+    def best(self) -> TrialRecord | None:
+        return best_of(self.records, self.goal)
+
+    def ranked(self) -> list[Trial]:
+        order = {id(record): place for place, record in enumerate(rank(self.records, self.goal))}
+        return sorted(self.trials, key=lambda trial: order[id(trial.record)])
+
+    def parameters(self) -> list[str]:
+        """Names of all parameters, the sweep file's first."""
+        declared = [item.name for item in self.spec.parameters] if self.spec else []
+        return list(dict.fromkeys([*declared, *(name for record in self.records for name in record.params)]))
+
+    def searched(self) -> list[str]:
+        """Parameters with more than one value among the trials, or to choose from."""
+        found = []
+        for name in self.parameters():
+            values = {text_of(record.params[name]) for record in self.records if name in record.params}
+            declared = self.declared(name)
+            if len(values) > 1 or (declared is not None and declared.distribution != "constant"):
+                found.append(name)
+        return found
+
+    def declared(self, name: str) -> Parameter | None:
+        return next((item for item in self.spec.parameters if item.name == name), None) if self.spec else None
+
+
+def finite(value: Any) -> TypeGuard[float]:
+    """Whether it is a number that can be drawn."""
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number beyond every float
+        return False
+
+
+def moment(text: str | None) -> float | None:
+    """Unix seconds of an ISO time; None for what is none."""
+    try:
+        return datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp() if text else None
+    except (ValueError, AttributeError):
+        return None
+
+
+def text_of(value: Any) -> str:
+    """A parameter value as a category's name: 1 and 1.0 are one, lists and mappings are JSON."""
+    if isinstance(value, bool) or value is None or isinstance(value, list | tuple | Mapping):
+        return json.dumps(value, default=str, sort_keys=True)
+    return f"{value:.10g}" if isinstance(value, float) else str(value)
+
+
+def thin(x: Sequence[float], y: Sequence[float], points: int = POINTS) -> Curve:
+    """Evenly spaced points of a curve, the first and the last among them."""
+    size = len(x)
+    if size > points:
+        places = [round(place * (size - 1) / (points - 1)) for place in range(points)]
+        x, y = [x[place] for place in places], [y[place] for place in places]
+    return Curve(list(x), list(y))
+
+
+def trial_of(record: TrialRecord, rows: Iterable[Mapping[str, Any]], metric: str | None, url: str = "") -> Trial:
+    """The trial with every metric of its rows, thinned, and the last values of `metric` as they are."""
+    epochs = False
+    xs: dict[str, list[float]] = {}
+    ys: dict[str, list[float]] = {}
+    for place, row in enumerate(rows):
+        epochs = epochs or AXIS in row
+        x = float(next(at for at in (row.get(AXIS), row.get("step"), place) if finite(at)))
+        for name, value in row.items():
+            if name not in META and isinstance(value, float | int) and (finite(value) or isinstance(value, float)):
+                xs.setdefault(name, []).append(x)
+                ys.setdefault(name, []).append(float(value))
+    tail = [value for value in ys.get(metric, ())[-TAIL:] if math.isfinite(value)] if metric else []
+    return Trial(record, {name: thin(xs[name], ys[name]) for name in xs}, tail, epochs, url)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A file's mapping; empty when there is none or it is broken."""
+    with contextlib.suppress(OSError, ValueError):
+        found = json.loads(path.read_text(encoding="utf-8"))
+        return found if isinstance(found, dict) else {}
+    return {}
+
+
+def read_local(paths: SweepPaths) -> Sweep:
+    """A sweep's folder.
+
+    Raises:
+        SweepError: its description cannot be read.
+    """
+    try:
+        spec = load_spec_of(paths)
+    except (OSError, SweepError, yaml.YAMLError) as error:
+        raise SweepError(f"{paths.spec}: cannot be read: {error}") from error
+    launch = read_json(paths.launch)
+    metric = spec.metric.name if spec.metric else None
+    trials = list(_trials(paths, metric))
+    found = list(paths.dir.parent.glob(f"{paths.sweep_id}-best*/{SEEDS_FILE}"))
+    return Sweep(
+        id=paths.sweep_id,
+        name=spec.name or paths.sweep_id,
+        source=str(paths.dir),
+        controller=str(launch.get("controller", "")),
+        method=spec.method,
+        metric=metric,
+        goal=spec.metric.goal if spec.metric else "minimize",
+        trials=trials,
+        spec=spec,
+        launch=launch,
+        warm=read_json(paths.dir / WARM_FILE),
+        environment=read_json(paths.dir / environment.FILE),
+        seeds=read_json(max(found, key=lambda path: path.stat().st_mtime)) if found else {},
+        folder=str(paths.dir),
+        best_files=sorted(path.name for path in (paths.dir / "best").glob("*") if path.is_file()),
+        notes=_elsewhere(trials, paths),
+    )
+
+
+def _trials(paths: SweepPaths, metric: str | None) -> Iterator[Trial]:
+    for record in sorted(known_records(paths), key=lambda record: (record.number, record.started)):
+        yield trial_of(record, read_metrics(paths.trial(record.name).metrics), metric)
+
+
+def _elsewhere(trials: Sequence[Trial], paths: SweepPaths) -> list[str]:
+    """A note about trials whose folders are on other machines."""
+    there = [trial.record for trial in trials if not paths.trial(trial.record.name).record.is_file()]
+    if not there:
+        return []
+    hosts = ", ".join(sorted({record.host for record in there if record.host})) or "another machine"
+    return [f"{len(there)} of {len(trials)} trials ran elsewhere ({hosts}): their curves and last lines are not here."]

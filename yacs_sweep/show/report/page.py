@@ -1,0 +1,376 @@
+"""The page: one HTML file that holds its data, its script and the plotting library, and asks no network for anything.
+
+Everything a trial or a server says is escaped where it enters: texts by `html.escape`, the data by `embedded`. A policy in
+the page's head forbids it every connection, so that what slipped through could not call home.
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timezone
+from functools import cache
+from html import escape
+from importlib import metadata, resources
+from typing import Any
+
+from ..lines import duration
+from .data import Sweep, Trial, finite, text_of
+from .figures import figures
+from .findings import Findings, busy, commits, counts, failures, searched_rows, span
+from .repeat import commands
+
+SHOWN = 15  # rows of the table of trials until all are asked for
+LONGEST = 400  # trials in the page's table; all are in trials.csv
+LEVEL = 9  # of compression; the library is compressed once a page, in half a second
+POLICY = "default-src 'none'; script-src 'unsafe-inline' blob:; style-src 'unsafe-inline'; img-src data: blob:; font-src data:"
+TITLES = {  # of sections, where the navigation's word is too short
+    "parallel": "Parameters together",
+    "importance": "Importance and correlation",
+    "slices": "The most important parameters",
+    "curves": "Learning curves",
+    "failures": "Stopped and failed trials",
+    "search": "What was searched",
+    "again": "Environment, and how to repeat it",
+}
+
+
+def page(findings: Findings, made: str | None = None) -> str:
+    """The report as HTML. `made` is the time it says it was made at."""
+    sweep = findings.sweep
+    data = figures(sweep, findings.effects)
+    parts = _parts(findings, data)
+    nav = "".join(f'<a href="#{name}">{title}</a>' for name, title, _ in parts)
+    sections = "".join(
+        f'<section id="{name}"><h2>{TITLES.get(name, title)}</h2>{body}</section>' for name, title, body in parts
+    )
+    now = made or datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
+    return f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="{POLICY}">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="referrer" content="no-referrer">
+<title>{escape(sweep.name)} · sweep {escape(sweep.id)}</title>
+<link rel="icon" href="data:,">
+<style>{_own("page.css")}</style>
+</head>
+<body>
+<header><h1>{escape(sweep.name)}</h1>
+<p class="sub">{_subtitle(sweep)}</p>
+{_tiles(findings)}</header>
+<nav><div><span>{nav}</span><button id="theme" type="button">Dark</button></div></nav>
+<main>{"".join(f'<p class="note">{escape(note)}</p>' for note in sweep.notes)}{sections}</main>
+<footer>Made {escape(now)} by yacs-sweep {escape(_version("yacs-sweep"))} from {escape(sweep.source)}</footer>
+<script type="application/json" id="data">{embedded(data)}</script>
+<script type="text/plain" id="library">{library()}</script>
+<script>{_own("plots.js")}</script>
+<script>{_own("page.js")}</script>
+</body>
+</html>
+"""
+
+
+def embedded(data: Any) -> str:
+    """JSON that can stand inside a script element, whatever its strings hold."""
+    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    for letter in "<>&\u2028\u2029":
+        text = text.replace(letter, f"\\u{ord(letter):04x}")
+    return text
+
+
+@cache
+def library() -> str:
+    """The plotting library, packed: a third of its size, and unpacked by the browser beside the main thread."""
+    source = (resources.files("plotly") / "package_data" / "plotly.min.js").read_bytes()
+    return base64.b64encode(gzip.compress(source, LEVEL, mtime=0)).decode()
+
+
+def _own(name: str) -> str:
+    return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
+
+
+def _version(distribution: str) -> str:
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return "(checkout)"
+
+
+# -- pieces -----------------------------------------------------------------------------------------------------------
+def value(number: Any) -> str:
+    """A number as people read it."""
+    if not finite(number):
+        return "–" if number is None else escape(text_of(number))
+    return escape(f"{number:.4g}".replace("-", "−"))
+
+
+def state(name: str) -> str:
+    known = name if name in ("finished", "stopped", "failed", "killed", "lost", "running") else ""
+    return f'<span class="state {known}">{escape(name)}</span>'
+
+
+def table(heads: Sequence[tuple[str, str]], rows: Iterable[Sequence[str]], classes: Sequence[str] = ()) -> str:
+    """A table; heads are (class, text), cells are HTML already. `classes` are attributes of rows."""
+    cells = "".join(f'<th class="{kind}">{escape(text)}</th>' for kind, text in heads)
+    head = f"<thead><tr>{cells}</tr></thead>" if any(text for _, text in heads) else ""
+    body = []
+    for place, row in enumerate(rows):
+        cells = "".join(f'<td class="{kind}">{cell}</td>' for (kind, _), cell in zip(heads, row, strict=True))
+        body.append(f"<tr {classes[place] if classes else ''}>{cells}</tr>")
+    return f'<div class="scroll"><table>{head}<tbody>{"".join(body)}</tbody></table></div>'
+
+
+def plot(name: str, kind: str = "") -> str:
+    return f'<div class="plot {kind}" data-plot="{name}"><div class="inner"></div></div>'
+
+
+def _subtitle(sweep: Sweep) -> str:
+    words = [f"sweep <code>{escape(sweep.id)}</code>", escape(sweep.method) + " search"]
+    if sweep.metric:
+        words.append(f"{escape(sweep.goal)} {escape(sweep.metric)}")
+    words.append({"wandb": "W&amp;B", "local": "local controller"}.get(sweep.controller, escape(sweep.controller)))
+    return " · ".join(word for word in words if word)
+
+
+def _tiles(findings: Findings) -> str:
+    sweep = findings.sweep
+    best = sweep.best
+    tally = counts(sweep)
+    others = ", ".join(f"{number} {name}" for name, number in tally.items() if name != "finished")
+    none = "no trial finished with a value" if sweep.metric else "the sweep has no metric"
+    took, spent = span(sweep), busy(sweep)
+    tiles = [
+        (
+            f"best {sweep.metric or 'value'}",
+            value(best.value) if best else "none",
+            escape(best.name) if best else none,
+        ),
+        ("trials finished", f"{tally.get('finished', 0)} of {len(sweep.trials)}", escape(others)),
+        ("took", escape(duration(took)) or "–", f"{escape(duration(spent))} of trials" if spent else ""),
+    ]
+    if findings.effects:
+        first = findings.effects[0]
+        hint = "" if first.clear else "but not beyond chance"
+        tiles.append(("matters most", escape(first.name), hint or f"{100 * first.importance:.0f} % of importance"))
+    cells = "".join(f"<div class=tile><dt>{escape(a)}</dt><dd>{b}<small>{c}</small></dd></div>" for a, b, c in tiles)
+    return f'<dl class="tiles">{cells}</dl>'
+
+
+def _parts(findings: Findings, data: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """Sections: id, title, HTML. Those that have nothing to show are left out."""
+    sweep = findings.sweep
+    valued = len(sweep.finished)
+    parts = [("trials", "Best trials", _trials(findings))]
+    if seeds := _seeds(sweep):
+        parts.append(("seeds", "Best, trained again", seeds))
+    if any(found is not None for found in data["trials"]["value"]):
+        text = '<p class="lead">Each trial\'s value, and the best so far.</p>'
+        parts.append(("history", "History", text + plot("history")))
+    if valued > 1 and data["columns"]:
+        parts.append(("parallel", "Parameters", _PARALLEL + plot("parallel", "scroll")))
+    if sweep.searched():
+        parts.append(("importance", "Importance", _importance(findings)))
+    if valued > 1 and data["slices"]:
+        parts.append(("slices", "Most important", _slices(findings, data)))
+    if data["curves"]["lines"]:
+        parts.append(("curves", "Curves", _curves(data)))
+    if data["timeline"]["bars"]:
+        parts.append(("workers", "Workers", '<p class="lead">When each trial ran, and where.</p>' + plot("timeline")))
+    if any(record.state not in ("finished", "running") for record in sweep.records):
+        parts.append(("failures", "Failures", _failures(sweep)))
+    parts.append(("search", "Search", _search(sweep)))
+    parts.append(("again", "Repeat it", _again(sweep)))
+    return parts
+
+
+_PARALLEL = (
+    '<p class="lead">A line is a finished trial, from its parameters to its value. '
+    '<span class="mouse">Drag along an axis to keep the trials within.</span> '
+    "“–” marks trials a parameter does not apply to.</p>"
+    '<p class="controls"><span id="parallel-kept"></span></p>'
+)
+
+
+def _trials(findings: Findings) -> str:
+    sweep = findings.sweep
+    names = sweep.searched()
+    ranked = sweep.ranked()[:LONGEST]
+    heads = [("num", "#"), ("name", "trial"), ("num", sweep.metric or "value"), ("", "state"), ("num", "time")]
+    numeric = {
+        name: all(finite(record.params[name]) for record in sweep.records if name in record.params) for name in names
+    }
+    heads += [("num" if numeric[name] else "", name) for name in names]
+    rows, classes = [], []
+    alike = set(findings.verdict.alike) if findings.verdict and findings.verdict.clear is False else set()
+    for place, trial in enumerate(ranked, start=1):
+        record = trial.record
+        ranks = record.state == "finished" and finite(record.value)
+        mark = " ≈" if record.name in alike and len(alike) > 1 else ""
+        cells = [
+            f"{place}{mark}" if ranks else "",
+            _linked(trial),
+            value(record.value),
+            state(record.state),
+            escape(duration(trial.seconds)),
+        ]
+        rows.append([*cells, *(_param(record.params[name]) if name in record.params else "–" for name in names)])
+        hidden = " hidden" if place > SHOWN else ""
+        kind = "best" if ranks and place == 1 else ""
+        classes.append(f'class="{kind} more-trials"{hidden}' if hidden else f'class="{kind}"')
+    notes = []
+    if findings.verdict is not None:
+        kind = "lead" if findings.verdict.clear else "note"
+        notes.append(f'<p class="{kind}">{escape(findings.verdict.text)}</p>')
+    if len(sweep.finished) > 10:
+        text = f"The best of {len(sweep.finished)} values is an optimistic estimate of what its configuration gives on average."
+        notes.append(f'<p class="lead">{text}</p>')
+    more = ""
+    if len(ranked) > SHOWN:
+        label = f"all {len(ranked)} trials" if len(ranked) == len(sweep.trials) else f"the first {len(ranked)} trials"
+        more = f'<p><button type="button" data-more=".more-trials">Show {label}</button></p>'
+    empty = '<p class="lead">There are no trials yet.</p>' if not ranked else ""
+    return "".join(notes) + (table(heads, rows, classes) if ranked else empty) + more
+
+
+def _linked(trial: Trial) -> str:
+    name = escape(trial.record.name)
+    if trial.url.startswith(("https://", "http://")):
+        return f'<a href="{escape(trial.url)}">{name}</a>'
+    return name
+
+
+def _param(item: Any) -> str:
+    if finite(item):
+        return escape(f"{item:.4g}".replace("-", "−"))
+    text = text_of(item)
+    cut = text if len(text) <= 48 else text[:47] + "…"
+    return f'<span title="{escape(text[:500])}">{escape(cut)}</span>'
+
+
+def _seeds(sweep: Sweep) -> str:
+    metrics: dict[str, Any] = sweep.seeds.get("metrics") or {}
+    if not metrics:
+        return ""
+    runs = sweep.seeds.get("trials") or []
+    rows = []
+    for name, found in metrics.items():
+        spread = "–" if found.get("std") is None else value(found["std"])
+        values = ", ".join(value(number) for number in found.get("values", []))
+        rows.append([escape(str(name)), value(found.get("mean")), spread, values])
+    heads = [("name", "metric"), ("num", "mean"), ("num", "standard deviation"), ("num", "each seed")]
+    text = (
+        f"The best configuration ({escape(str(sweep.seeds.get('best', '')))}) trained {len(runs)} times, with seeds the search "
+        "has not used: what to expect of it. The standard deviation is over seeds, with n − 1."
+    )
+    return f'<p class="lead">{text}</p>{table(heads, rows)}'
+
+
+def _importance(findings: Findings) -> str:
+    notes = f'<p class="note">{escape(findings.shaky)}</p>' if findings.shaky else ""
+    if not findings.effects:
+        return notes
+    text = (
+        '<p class="lead"><b>Importance</b> (PED-ANOVA, Watanabe et al., IJCAI 2023): how much the values of the best trials '
+        "differ from those of all. The upright mark is what shuffled values reach by chance; bars that do not pass it are "
+        "grey. <b>Correlation</b> (Spearman's, with 95 % intervals; grey where these hold zero): which way the metric "
+        "went; of a category, its most telling value against the others. A parameter with its best value in the "
+        "middle can be important without any correlation.</p>"
+    )
+    return notes + text + f'<div class="pair">{plot("importance")}{plot("correlation")}</div>'
+
+
+def _slices(findings: Findings, data: dict[str, Any]) -> str:
+    given = [data["columns"][place]["name"] for place in data["slices"]]
+    names = " and ".join(f"<b>{escape(name)}</b>" for name in given)
+    first = (
+        "The most important first" if findings.effects else "Too few trials to tell which matter most; the first ones"
+    )
+    text = f'<p class="lead">{first}: {names}.</p>'
+    plots = "".join(plot(f"slice{place}") for place in data["slices"])
+    both = ""
+    if data["surface"]:
+        both = (
+            "<h3>Both together</h3>"
+            '<p class="lead">The metric between the finished trials (points), smoothed; empty where none was near.</p>'
+            + plot("surface")
+        )
+    return f'{text}<div class="{"pair" if len(data["slices"]) > 1 else ""}">{plots}</div>{both}'
+
+
+def _curves(data: dict[str, Any]) -> str:
+    drawn, total = len(data["curves"]["lines"]), data["curves"]["all"]
+    some = (
+        f" {drawn} of {total} trials are drawn: the best ten, and others evenly over the sweep."
+        if drawn < total
+        else ""
+    )
+    colours = "The best five in colour, <b>stopped early</b> in amber with a cross where they ended, others grey."
+    text = f'<p class="lead">{colours}{some}</p>'
+    choose = (
+        '<div class="controls"><label>Metric <select id="curve-metric"></select></label></div>'
+        if len(data["curves"]["metrics"]) > 1
+        else ""
+    )
+    return text + choose + plot("curves")
+
+
+def _failures(sweep: Sweep) -> str:
+    rows = []
+    details = []
+    for group in failures(sweep):
+        names = ", ".join(group.names[:6]) + (f" and {len(group.names) - 6} more" if len(group.names) > 6 else "")
+        rows.append(
+            [str(len(group.names)), state(group.state), escape(group.cause), escape(group.reason), escape(names)]
+        )
+        if group.last_lines:
+            lines = escape("\n".join(group.last_lines))
+            head = f"{escape(group.lines_of)}: the last lines it printed"
+            details.append(f"<details><summary>{head}</summary><pre>{lines}</pre></details>")
+    heads = [("num", "trials"), ("", "state"), ("", "cause"), ("", "reason, of the first"), ("", "which")]
+    return table(heads, rows) + "".join(details)
+
+
+def _search(sweep: Sweep) -> str:
+    rows = []
+    for row in searched_rows(sweep):
+        condition = f"<br><small>{escape(row['condition'])}</small>" if row["condition"] else ""
+        cells = [escape(row["name"]), escape(row["search"]) + condition, escape(row["tried"]), escape(row["best"])]
+        rows.append(cells)
+    heads = [("name", "parameter"), ("", "could be"), ("", "was tried"), ("", "in the best trial")]
+    extra = []
+    if sweep.spec is not None:
+        if sweep.spec.early_terminate:
+            stops = sweep.spec.early_terminate.to_dict()
+            extra.append("Early termination: " + ", ".join(f"{key} {text_of(item)}" for key, item in stops.items()))
+        if sweep.spec.where:
+            extra.append("Conditions: " + " and ".join(sweep.spec.where))
+        if sweep.spec.optimize == "best":
+            extra.append("A trial's value is the best it reached, not its last.")
+    lines = "".join(f'<p class="lead">{escape(line)}</p>' for line in extra)
+    return (table(heads, rows) if rows else "") + lines
+
+
+def _again(sweep: Sweep) -> str:
+    rows = []
+    for commit, number in commits(sweep):
+        dirty = " with changes that were not committed" if commit.endswith("+dirty") else ""
+        code = f"<code>{escape(commit.removesuffix('+dirty'))}</code>{dirty}"
+        name = code if commit else "outside a git repository, or not recorded"
+        rows.append(["git commit", f"{name} ({number} trial{'' if number == 1 else 's'})"])
+    hosts = sorted({record.host for record in sweep.records if record.host})
+    if hosts:
+        rows.append(["machines", escape(", ".join(hosts))])
+    for key, item in sweep.environment.items():
+        shown = (
+            ", ".join(f"{name} {number}" for name, number in item.items()) if isinstance(item, dict) else text_of(item)
+        )
+        rows.append([escape(str(key)), escape(shown)])
+    if sweep.best_files:
+        rows.append(["kept in best/", escape(", ".join(sweep.best_files))])
+    body = table([("name", ""), ("", "")], rows) if rows else ""
+    lines = "".join(f"<h3>{escape(what)}</h3><pre>{escape(line)}</pre>" for what, line in commands(sweep))
+    return body + lines

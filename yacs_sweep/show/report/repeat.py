@@ -1,0 +1,82 @@
+"""How to repeat a sweep and its best trial: lines for a shell, or for Python where the trainer is a function."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+from ...base.command_line import COMMAND
+from ...trainers.function import FUNCTION
+from ...trainers.load import shortest_reference
+from ...trainers.own_command import SWEEP_FILE, names_trainer
+from .data import Sweep
+
+DEFAULT = "reid"  # the trainer that needs no option, unless the sweep file names another
+
+
+def commands(sweep: Sweep) -> list[tuple[str, str]]:
+    """What each does, and the line, or lines."""
+    found = []
+    best = sweep.best
+    if sweep.launch and sweep.folder:
+        found.append(_in_python(sweep) if sweep.launch.get("trainer") == FUNCTION else _again(sweep))
+    if best is not None and trains_best(sweep):
+        words = [*COMMAND, "--train-best", sweep.id, "--seeds", "3"]
+        found.append(("The best configuration with several seeds", shlex.join(words)))
+    if best is not None and best.command:
+        found.append((f"The best trial ({best.name}) as it was run", shlex.join(map(str, best.command))))
+    return found
+
+
+def trains_best(sweep: Sweep) -> bool:
+    """Whether `--train-best` can be told to use several seeds. The sweep file's own trainer has no name for them."""
+    return bool(sweep.folder) and sweep.launch.get("trainer") not in (None, FUNCTION, SWEEP_FILE)
+
+
+def _in_python(sweep: Sweep) -> tuple[str, str]:
+    count = int(sweep.launch.get("target") or len(sweep.trials))
+    lines = [
+        "from yacs_sweep import Sweep",
+        f"sweep = Sweep.open({sweep.id!r})",
+        f"sweep.run(count={count})",
+        "sweep.best.params",
+    ]
+    return "As many trials more, in Python: its trainer is a function", "\n".join(lines)
+
+
+def _again(sweep: Sweep) -> tuple[str, str]:
+    launch = sweep.launch
+    words = [*COMMAND]
+    own = sweep.spec is not None and names_trainer(sweep.spec)
+    trainer = shortest_reference(str(launch.get("trainer") or DEFAULT), Path(str(launch.get("cwd") or ".")))
+    if trainer != SWEEP_FILE and (own or trainer != DEFAULT):
+        words += ["--trainer", trainer]
+    for key in ("config_file", "python"):
+        if launch.get(key):
+            words += [f"--{key}", str(launch[key])]
+    words += ["--sweep-config", f"{sweep.folder}/sweep.yaml", "--count", str(launch.get("target") or len(sweep.trials))]
+    controller = str(launch.get("controller") or "local")
+    words += ["--seed", str(launch.get("seed", 0)), "--controller", controller]
+    if controller == "wandb":
+        words += [word for key in ("project", "entity") if launch.get(key) for word in (f"--{key}", str(launch[key]))]
+    elif launch.get("wandb_mode", "offline") != "offline":
+        words += ["--wandb-mode", str(launch["wandb_mode"])]
+    if launch.get("keep", "all") != "all":
+        words += ["--keep", str(launch["keep"])]
+    trailing = [str(word) for word in launch.get("trailing") or ()]
+    if any(word.startswith("-") for word in trailing):
+        words.append("--")
+    return f"The sweep again{_missing(sweep)}", shlex.join([*words, *trailing])
+
+
+def _missing(sweep: Sweep) -> str:
+    """What the line cannot repeat."""
+    lacks = []
+    if sweep.warm.get("enqueue"):
+        lacks.append("the points it was given first")
+    if sweep.warm.get("prior"):
+        lacks.append("what it had learned from another sweep")
+    without = f", without {' and '.join(lacks)} (warm.json in its folder has them)" if lacks else ""
+    if sweep.launch.get("storage"):
+        without += "; on this machine alone, --storage adds the others"
+    return without

@@ -1,0 +1,63 @@
+"""Where a sweep is read: its folder, or the W&B server."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+
+from ...base.errors import ConfigError
+from ...records.known_sweeps import find, result_bases
+from ...wandb.login import is_logged_in, no_login
+from .data import Sweep, Trial, read_json, read_local
+
+
+def read(options: argparse.Namespace) -> tuple[Sweep, Path | None]:
+    """The sweep the options name, and its folder on this machine.
+
+    A sweep of the W&B server is read there where that is possible: other machines may have run trials of it.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    bases = result_bases(options)
+    paths = find(options.sweep_id, options)
+    launch = read_json(paths.launch) if paths is not None else {}
+    remote = options.source == "wandb" or (
+        options.source == "auto" and launch.get("controller") == "wandb" and is_logged_in()
+    )
+    if paths is not None and not remote:
+        sweep = read_local(paths)
+        if launch.get("controller") == "wandb":
+            sweep.notes.append("Read from this machine's folder: trials that other machines ran are missing.")
+        return sweep, paths.dir
+    if paths is None and (options.source == "local" or not is_logged_in()):
+        looked = ", ".join(str(base / "sweep") for base in bases)
+        login = "" if options.source == "local" else f"; {no_login()}"
+        hint = f"--results_dir names another folder{login}"
+        raise ConfigError(f"--sweep_id {options.sweep_id}: no such sweep (looked in {looked}; {hint})")
+    from .remote import read_remote
+
+    project = options.project or launch.get("project")
+    entity = options.entity or launch.get("entity")
+    sweep = read_remote(options.sweep_id, project, entity)
+    if paths is not None:
+        local = read_local(paths)
+        sweep = replace(
+            sweep,
+            trials=_known_here(sweep.trials, local.trials),
+            spec=local.spec,  # the server's description has no conditions
+            launch=local.launch,
+            warm=local.warm,
+            environment=local.environment,
+            seeds=local.seeds,
+            best_files=local.best_files,
+            folder=local.folder,
+        )
+    return sweep, paths.dir if paths is not None else None
+
+
+def _known_here(trials: list[Trial], local: list[Trial]) -> list[Trial]:
+    """The trials, of those that ran here what their folders say: it is more, and nothing of it is thinned."""
+    here = {trial.record.id: trial for trial in local if trial.record.state != "running"}
+    return [replace(here[trial.record.id], url=trial.url) if trial.record.id in here else trial for trial in trials]

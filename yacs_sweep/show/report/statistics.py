@@ -1,0 +1,375 @@
+"""What can be said of a sweep's parameters and of its best trials, and how surely. No I/O; everything here is tested
+against known answers.
+
+Importance is PED-ANOVA (Watanabe, Bansal, Hutter: "PED-ANOVA: Efficiently Quantifying Hyperparameter Importance in Arbitrary
+Subspaces", IJCAI 2023), as Optuna implements it: how much the values of the best trials differ in distribution from those
+of all. It needs no model of the metric, handles conditional parameters, and costs milliseconds. What chance alone gives is
+measured with the same trials, the parameter's values shuffled among them.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import statistics
+import warnings
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from .columns import Column, column
+from .data import Sweep, Trial, finite, text_of
+from .repeat import trains_best
+
+FEWEST = 6  # finished trials below which no importance is computed
+ENOUGH_PER_PARAMETER = 10  # finished trials for each parameter, from which on importance is not called shaky
+TOP_QUANTILE, TOP_AT_LEAST = 0.1, 5  # the best tenth, but five trials (Optuna's advice) as far as there are enough
+LISTED = 8  # different numbers of a parameter up to which they count as categories: there is nothing between them
+SHUFFLES = 12
+CHANCE = 0.9  # quantile of what shuffled values reach
+CURVE_POINTS = 4  # values of the metric below which a trial's curve says nothing of its noise
+CURVE_TRIALS = 10  # best trials whose curves are looked at
+CONFIDENCE = 0.95
+SAME = 1e-9  # deviation, as a share of the values, that is rounding
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What one parameter did to the metric."""
+
+    name: str
+    importance: float  # share of the sum over all parameters
+    chance: float  # what its shuffled values reach, on the same scale
+    correlation: float | None  # Spearman's, with the metric; of a category: of its strongest level against the others
+    interval: tuple[float, float] | None  # of the correlation, 95 %
+    level: str  # that level; empty for numbers
+    trials: int  # that have the parameter
+
+    @property
+    def clear(self) -> bool:
+        """Whether the importance is more than chance."""
+        return self.importance > self.chance
+
+
+@dataclass(frozen=True)
+class Noise:
+    """How much a trial's value would differ if it were run, or evaluated, again."""
+
+    deviation: float
+    degrees: int
+    origin: str  # in words
+    lower_bound: bool  # whether it leaves out what seeds do, so that the true one is probably larger
+
+    @property
+    def margin(self) -> float:
+        """Difference of two trials from which on they differ, at 95 %."""
+        return t_quantile(0.5 + CONFIDENCE / 2, self.degrees) * math.sqrt(2) * self.deviation
+
+
+# -- importance -------------------------------------------------------------------------------------------------------
+def effects(sweep: Sweep) -> list[Effect]:
+    """Every searched parameter with two values or more among the finished trials, the most important first; empty when
+    there are fewer than `FEWEST` of these."""
+    trials = sweep.finished
+    columns = [column(sweep, name, trials) for name in sweep.searched()]
+    columns = [item for item in columns if len(set(item.present)) > 1]
+    if len(trials) < FEWEST or not columns:
+        return []
+    values = [float(trial.record.value or 0.0) for trial in trials]
+    raw, chance = _ped_anova(columns, values, sweep.goal)
+    total = sum(raw.values()) or 1.0
+    found = []
+    for item in columns:
+        correlation, level, count = association(item, values)
+        interval = None if correlation is None else correlation_interval(correlation, count)
+        shares = raw[item.name] / total, chance[item.name] / total
+        found.append(Effect(item.name, *shares, correlation, interval, level, len(item.present)))
+    return sorted(found, key=lambda effect: -effect.importance)
+
+
+def shaky(sweep: Sweep, found: Sequence[Effect]) -> str:
+    """Why the importances are not to be relied on; empty when they may be."""
+    if sweep.metric is None:
+        return "The sweep has no metric, so there is nothing to compare its trials by."
+    finished, wanted = len(sweep.finished), ENOUGH_PER_PARAMETER * max(1, len(found))
+    if not found:
+        if finished >= FEWEST:
+            return "No parameter has two values among the finished trials."
+        return f"{_count(finished, 'finished trial')}: too few to say anything about importance ({FEWEST} at least)."
+    if finished < wanted:
+        parameters = _count(len(found), "parameter")
+        return (
+            f"{finished} finished trials for {parameters} are few: from about {wanted} on, importances settle. "
+            "Take the order as a hint."
+        )
+    return ""
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number or 'no'} {noun}{'' if number == 1 else 's'}"
+
+
+def _ped_anova(columns: list[Column], values: list[float], goal: str) -> tuple[dict[str, float], dict[str, float]]:
+    """Each parameter's divergence, and the quantile `CHANCE` of those of its shuffled values."""
+    import optuna
+    from optuna.importance import PedAnovaImportanceEvaluator
+    from optuna.trial import FrozenTrial, TrialState, create_trial
+
+    distributions: dict[str, Any] = {item.name: _distribution(item) for item in columns}
+    source = random.Random(0)  # the page of the same trials is the same page
+    tables: list[dict[str, list[float | None]]] = [{item.name: item.values for item in columns}]
+    for _ in range(SHUFFLES):
+        order = list(range(len(values)))
+        source.shuffle(order)
+        tables.append({item.name: [item.values[place] for place in order] for item in columns})
+    quantile = min(0.5, max(TOP_QUANTILE, TOP_AT_LEAST / len(values)))
+    evaluator = PedAnovaImportanceEvaluator(target_quantile=quantile)
+    verbosity = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    results = []
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            for table in tables:
+                study = optuna.create_study(direction="maximize" if goal == "maximize" else "minimize")
+                trials: list[FrozenTrial] = []
+                for place, value in enumerate(values):
+                    given = {name: table[name][place] for name in table}
+                    params = {name: x for name, x in given.items() if x is not None}
+                    dists = {name: distributions[name] for name in params}
+                    trials.append(
+                        create_trial(state=TrialState.COMPLETE, params=params, distributions=dists, value=value)
+                    )
+                study.add_trials(trials)
+                results.append(evaluator.evaluate(study, params=list(table)))
+    finally:
+        optuna.logging.set_verbosity(verbosity)
+    chance = {name: _quantile([shuffled[name] for shuffled in results[1:]], CHANCE) for name in results[0]}
+    return dict(results[0]), chance
+
+
+def _distribution(item: Column) -> Any:
+    from optuna.distributions import CategoricalDistribution, FloatDistribution
+
+    if item.kind == "category":
+        return CategoricalDistribution(tuple(float(place) for place in range(len(item.levels))))
+    if len(listed := sorted(set(item.present))) <= LISTED:
+        return CategoricalDistribution(tuple(listed))
+    return FloatDistribution(min(item.present), max(item.present), log=item.log)
+
+
+def _quantile(values: Sequence[float], share: float) -> float:
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, math.ceil(share * len(ordered)) - 1)]
+
+
+# -- correlation ------------------------------------------------------------------------------------------------------
+def association(item: Column, values: Sequence[float]) -> tuple[float | None, str, int]:
+    """Spearman's rank correlation with the metric, of a category the strongest of its levels against the others, that
+    level, and the number of trials."""
+    pairs = [(x, y) for x, y in zip(item.values, values, strict=True) if x is not None]
+    xs, ys = [x for x, _ in pairs], [y for _, y in pairs]
+    if item.kind == "number":
+        return spearman(xs, ys), "", len(pairs)
+    found = [(spearman([float(x == place) for x in xs], ys), level) for place, level in enumerate(item.levels)]
+    usable = [(rho, level) for rho, level in found if rho is not None]
+    if not usable:
+        return None, "", len(pairs)
+    if len(item.levels) == 2:  # the two mirror each other: that of the one that is better where more is better
+        usable.sort(key=lambda pair: -pair[0])
+    rho, level = max(usable, key=lambda pair: abs(round(pair[0], 12)))
+    return rho, level, len(pairs)
+
+
+def ranks(values: Sequence[float]) -> list[float]:
+    """Ranks from 1; equal values share the mean of theirs."""
+    order = sorted(range(len(values)), key=lambda place: values[place])
+    result = [0.0] * len(values)
+    start = 0
+    while start < len(order):
+        end = start
+        while end + 1 < len(order) and values[order[end + 1]] == values[order[start]]:
+            end += 1
+        for place in order[start : end + 1]:
+            result[place] = (start + end) / 2 + 1
+        start = end + 1
+    return result
+
+
+def spearman(xs: Sequence[float], ys: Sequence[float]) -> float | None:
+    """Spearman's rank correlation; None when one side does not vary, or there are fewer than three pairs."""
+    if len(xs) < 3 or len(set(xs)) < 2 or len(set(ys)) < 2:
+        return None
+    return max(-1.0, min(1.0, statistics.correlation(ranks(xs), ranks(ys))))
+
+
+def correlation_interval(rho: float, count: int) -> tuple[float, float] | None:
+    """95 % interval of a rank correlation: Fisher's z with the variance of Bonett and Wright (Psychometrika 2000)."""
+    if count < 5:
+        return None
+    z = math.atanh(max(-0.999999, min(0.999999, rho)))
+    half = statistics.NormalDist().inv_cdf(0.5 + CONFIDENCE / 2) * math.sqrt((1 + rho * rho / 2) / (count - 3))
+    return math.tanh(z - half), math.tanh(z + half)
+
+
+# -- noise, and what it means for the order of the best ---------------------------------------------------------------
+def noise(sweep: Sweep) -> Noise | None:
+    """How much values scatter by chance, from the best evidence there is; None without any.
+
+    What does not scatter at all is no evidence: trials of one seed, by a trainer that repeats itself to the bit, are the
+    same trial.
+    """
+    for found in (_of_seeds(sweep), _of_repeated_seeds(sweep)):
+        if found is not None and not _nothing(sweep, found):
+            return found
+    least = [found for found in (_of_repeats(sweep), _of_curves(sweep)) if found is not None]
+    return max((found for found in least if not _nothing(sweep, found)), key=lambda found: found.margin, default=None)
+
+
+def _nothing(sweep: Sweep, found: Noise) -> bool:
+    """Whether it is none, but for rounding."""
+    return found.deviation <= SAME * max(
+        (abs(float(trial.record.value or 0.0)) for trial in sweep.finished), default=0.0
+    )
+
+
+def _of_seeds(sweep: Sweep) -> Noise | None:
+    """From the best configuration trained with several seeds."""
+    numbers = seed_values(sweep)
+    if len(numbers) < 2:
+        return None
+    text = f"the standard deviation over {len(numbers)} seeds of the best configuration"
+    return Noise(statistics.stdev(numbers), len(numbers) - 1, text, False)
+
+
+def seed_values(sweep: Sweep) -> list[float]:
+    """What the best configuration reached with each seed."""
+    values = (sweep.seeds.get("metrics") or {}).get(sweep.metric or "", {}).get("values") or []
+    return [float(value) for value in values if isinstance(value, int | float) and math.isfinite(value)]
+
+
+def _points(sweep: Sweep) -> list[dict[str, list[float]]]:
+    """Of each point that was tried: the values by seed. A parameter named like a seed is one."""
+    groups: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for trial in sweep.finished:
+        seeds = {name: value for name, value in trial.record.params.items() if "seed" in name.lower()}
+        rest = {name: value for name, value in trial.record.params.items() if name not in seeds}
+        groups[text_of(rest)][text_of(seeds)].append(float(trial.record.value or 0.0))
+    return list(groups.values())
+
+
+def _pooled(groups: Sequence[Sequence[float]], of: str, lower_bound: bool) -> Noise | None:
+    repeated = [values for values in groups if len(values) > 1]
+    degrees = sum(len(values) - 1 for values in repeated)
+    if degrees < 2:
+        return None
+    pooled = math.sqrt(sum(statistics.variance(values) * (len(values) - 1) for values in repeated) / degrees)
+    return Noise(pooled, degrees, f"{of} ({_count(len(repeated), 'point')})", lower_bound)
+
+
+def _of_repeated_seeds(sweep: Sweep) -> Noise | None:
+    """From points the search tried with several seeds; one trial of each seed."""
+    groups = [[values[0] for values in by_seed.values()] for by_seed in _points(sweep)]
+    return _pooled(groups, "trials of the same point with several seeds", False)
+
+
+def _of_repeats(sweep: Sweep) -> Noise | None:
+    """From trials of the same point and seed: trainers mostly use a fixed one."""
+    groups = [values for by_seed in _points(sweep) for values in by_seed.values()]
+    return _pooled(groups, "trials of the same point", True)
+
+
+def _of_curves(sweep: Sweep) -> Noise | None:
+    """From how the metric scatters around a straight line over the last evaluations of the best trials."""
+    squares, degrees, used = 0.0, 0, 0
+    for trial in sweep.ranked()[:CURVE_TRIALS]:
+        residual = residuals(trial) if trial.record.state == "finished" else None
+        if residual is not None:
+            squares, degrees, used = squares + residual[0], degrees + residual[1], used + 1
+    if degrees < 4:
+        return None
+    text = f"how the metric scatters between the last evaluations of the best {_count(used, 'trial')}"
+    return Noise(math.sqrt(squares / degrees), degrees, text, True)
+
+
+def residuals(trial: Trial, last: int = 8) -> tuple[float, int] | None:
+    """Sum of squares around the straight line through a curve's last half, at most its `last` values, and its degrees
+    of freedom."""
+    half = trial.tail[-min(last, max(CURVE_POINTS, len(trial.tail) // 2)) :]
+    if len(half) < CURVE_POINTS:
+        return None
+    xs = list(range(len(half)))
+    slope, intercept = statistics.linear_regression(xs, half)
+    return sum((y - slope * x - intercept) ** 2 for x, y in zip(xs, half, strict=True)), len(half) - 2
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether the best trial is the best."""
+
+    clear: bool | None  # None: too little is known about the noise to say
+    text: str
+    alike: list[str]  # names of finished trials that cannot be told apart from the best, itself among them
+
+
+def compare_best(sweep: Sweep) -> Verdict | None:
+    """The best trial against the others; None with fewer than two finished trials."""
+    ranked = [
+        trial.record for trial in sweep.ranked() if trial.record.state == "finished" and finite(trial.record.value)
+    ]
+    if len(ranked) < 2:
+        return None
+    best, second = ranked[0], ranked[1]
+    gap = abs(float(best.value or 0) - float(second.value or 0))
+    found, advice = noise(sweep), _advice(sweep)
+    if found is None:
+        text = f"{best.name} is {gap:.3g} ahead of {second.name}; nothing here tells how large chance differences are."
+        return Verdict(None, f"{text} {advice}".rstrip(), [best.name])
+    margin = found.margin
+    alike = [record.name for record in ranked if abs(float(record.value or 0) - float(best.value or 0)) <= margin]
+    least = " at least" if found.lower_bound else ""
+    basis = f"noise {found.deviation:.2g}{least}, from {found.origin}; two trials differ from {margin:.2g}{least} on, at 95 %"
+    if len(alike) > 1:
+        ahead = f"{gap:.2g} ahead of" if gap else "level with"
+        text = (
+            f"The best two cannot be told apart: {best.name} is {ahead} {second.name} ({basis}). "
+            f"{len(alike)} trials are within that distance of the best. {advice}"
+        )
+        return Verdict(False, text.rstrip(), alike)
+    if found.lower_bound:
+        text = (
+            f"{best.name} is {gap:.3g} ahead of {second.name}, further than one seed alone makes values scatter ({basis}). "
+            f"How much seeds scatter is not known, and mostly that is more. {advice}"
+        )
+        return Verdict(None, text.rstrip(), alike)
+    clear = f"{best.name} is ahead of {second.name} by {gap:.3g}, more than chance ({basis})."
+    return Verdict(True, clear, alike)
+
+
+def _advice(sweep: Sweep) -> str:
+    """How to know more; empty where that has been done."""
+    values = seed_values(sweep)
+    if len(values) > 1 and max(values) - min(values) <= SAME * max(map(abs, values)):
+        return (
+            f"The best configuration gave the same value with {len(values)} seeds: they change nothing in this trainer."
+        )
+    where = " (command below)" if trains_best(sweep) else ""
+    return "" if len(values) > 1 else f"Train the best with several seeds to know{where}."
+
+
+def t_quantile(share: float, degrees: int) -> float:
+    """Quantile of Student's t distribution: exact for 1 and 2 degrees of freedom, else the expansion of Abramowitz and
+    Stegun 26.7.5, within 1 % from 3 on."""
+    if degrees == 1:
+        return math.tan(math.pi * (share - 0.5))
+    if degrees == 2:
+        return (2 * share - 1) / math.sqrt(2 * share * (1 - share))
+    z = statistics.NormalDist().inv_cdf(share)
+    terms = (
+        (z**3 + z) / 4,
+        (5 * z**5 + 16 * z**3 + 3 * z) / 96,
+        (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
+        (79 * z**9 + 776 * z**7 + 1482 * z**5 - 1920 * z**3 - 945 * z) / 92160,
+    )
+    return float(z + sum(term / degrees**power for power, term in enumerate(terms, start=1)))

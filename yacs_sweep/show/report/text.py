@@ -1,0 +1,182 @@
+"""The report as text: Markdown, JSON, CSV."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ...base.values import to_json
+from ..lines import duration
+from .data import finite, text_of
+from .findings import Findings, busy, commits, counts, failures, searched_rows, span, trial_rows
+from .repeat import commands
+
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # what other people's text may do to a terminal
+TOP = 10  # trials of the Markdown table
+FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a text that starts so is a formula to a spreadsheet
+
+
+def as_csv(findings: Findings) -> str:
+    """Every trial, best first: trials.csv."""
+    rows = trial_rows(findings.sweep)
+    heads = list(rows[0]) if rows else ["rank", "trial", "state", "value"]
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow([_cell(head) for head in heads])
+    writer.writerows([[_cell(row[head]) for head in heads] for row in rows])
+    return CONTROL.sub("?", out.getvalue())
+
+
+def _cell(value: Any) -> Any:
+    if value is None:
+        return ""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return value if finite(value) else str(value)
+    text = text_of(value)
+    return f"'{text}" if text.startswith(FORMULA) else text
+
+
+def as_json(findings: Findings) -> str:
+    """Everything the page says, for programs."""
+    sweep = findings.sweep
+    verdict = findings.verdict
+    content: dict[str, Any] = {
+        "sweep_id": sweep.id,
+        "name": sweep.name,
+        "source": sweep.source,
+        "controller": sweep.controller,
+        "method": sweep.method,
+        "metric": {"name": sweep.metric, "goal": sweep.goal},
+        "counts": counts(sweep),
+        "seconds": span(sweep),
+        "trial_seconds": busy(sweep),
+        "best": trial_rows(sweep)[0] if sweep.best else None,
+        "best_apart": verdict.clear if verdict else None,
+        "best_text": verdict.text if verdict else "",
+        "alike": verdict.alike if verdict else [],
+        "importance": [{**dataclasses.asdict(effect), "clear": effect.clear} for effect in findings.effects],
+        "importance_warning": findings.shaky,
+        "failures": [dataclasses.asdict(group) for group in failures(sweep)],
+        "searched": searched_rows(sweep),
+        "seeds": sweep.seeds or None,
+        "environment": sweep.environment,
+        "commits": dict(commits(sweep)),
+        "commands": [{"what": what, "line": line} for what, line in commands(sweep)],
+        "notes": sweep.notes,
+        "trials": trial_rows(sweep),
+    }
+    return to_json(content, indent=1) + "\n"
+
+
+def as_markdown(findings: Findings) -> str:
+    """The findings for a pull request or an issue."""
+    sweep, best = findings.sweep, findings.sweep.best
+    tally = ", ".join(f"{number} {name}" for name, number in counts(sweep).items()) or "no trials"
+    metric = sweep.metric or "value"
+    lines = [f"# {_plain(sweep.name)}", ""]
+    took = duration(span(sweep)) or "–"
+    aim = f"{sweep.goal} {_plain(metric)}" if sweep.metric else "no metric"
+    lines += [f"Sweep `{sweep.id}`, {sweep.method} search, {aim}: {tally}; took {took}.", ""]
+    lines += [_plain(note) for note in sweep.notes]
+    if best is not None:
+        params = ", ".join(f"{_plain(name)} {_value(value)}" for name, value in best.params.items())
+        lines += [f"**Best: {_plain(best.name)}, {_plain(metric)} {_value(best.value)}** with {params}.", ""]
+    if findings.verdict is not None:
+        lines += [_plain(findings.verdict.text), ""]
+    lines += _trials(findings) + _seeds(sweep.seeds) + _importance(findings)
+    if groups := failures(sweep):
+        rows = [[len(group.names), group.state, group.cause, group.reason] for group in groups]
+        lines += [
+            "## Stopped and failed trials",
+            "",
+            *_table(["trials", "state", "cause", "reason, of the first"], rows),
+            "",
+        ]
+    searched = [[row["name"], row["search"], row["condition"], row["best"]] for row in searched_rows(sweep)]
+    if searched:
+        lines += ["## What was searched", "", *_table(["parameter", "could be", "", "in the best trial"], searched), ""]
+    if given := commands(sweep):
+        lines += ["## How to repeat it", ""]
+        for what, command in given:
+            fence = "```" if "```" not in command else "`" * (max(map(len, re.findall("`+", command))) + 1)
+            language = "python" if command.startswith("from ") else "bash"
+            lines += [f"{_plain(what)}:", "", f"{fence}{language}", command, fence, ""]
+    return CONTROL.sub("?", "\n".join(lines).rstrip()) + "\n"
+
+
+def _trials(findings: Findings) -> list[str]:
+    sweep = findings.sweep
+    names = sweep.searched()
+    ranked = sweep.ranked()[:TOP]
+    rows = [
+        [
+            trial.record.name,
+            trial.record.value,
+            trial.record.state,
+            duration(trial.seconds),
+            *(trial.record.params.get(name, "–") for name in names),
+        ]
+        for trial in ranked
+    ]
+    return (
+        ["## Best trials", "", *_table(["trial", sweep.metric or "value", "state", "time", *names], rows), ""]
+        if rows
+        else []
+    )
+
+
+def _seeds(seeds: Mapping[str, Any]) -> list[str]:
+    metrics: Mapping[str, Any] = seeds.get("metrics") or {}
+    rows = [
+        [name, found.get("mean"), found.get("std"), len(found.get("values", []))] for name, found in metrics.items()
+    ]
+    return (
+        ["## Best, trained again", "", *_table(["metric", "mean", "standard deviation", "seeds"], rows), ""]
+        if rows
+        else []
+    )
+
+
+def _importance(findings: Findings) -> list[str]:
+    if not findings.effects:
+        return [findings.shaky, ""] if findings.shaky else []
+    rows = [
+        [
+            effect.name,
+            f"{100 * effect.importance:.0f} %",
+            "yes" if effect.clear else "no",
+            effect.correlation,
+            f"{effect.interval[0]:.2f} to {effect.interval[1]:.2f}" if effect.interval else "",
+            effect.level,
+        ]
+        for effect in findings.effects
+    ]
+    heads = ["parameter", "importance", "beyond chance", "rank correlation", "95 %", "of the value"]
+    return [
+        "## Importance and correlation",
+        "",
+        *([findings.shaky, ""] if findings.shaky else []),
+        *_table(heads, rows),
+        "",
+    ]
+
+
+def _table(heads: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[str]:
+    lines = ["| " + " | ".join(map(_plain, heads)) + " |", "|" + "---|" * len(heads)]
+    return lines + ["| " + " | ".join(_value(cell) for cell in row) + " |" for row in rows]
+
+
+def _value(value: Any) -> str:
+    if value is None:
+        return "–"
+    return f"{value:.4g}" if finite(value) else _plain(text_of(value))
+
+
+def _plain(text: str) -> str:
+    """Text that stays text in a Markdown table."""
+    clean = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return re.sub(r"[\\`*|\[\]]|\b_|_\b", r"\\\g<0>", clean)

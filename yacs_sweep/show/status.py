@@ -1,0 +1,277 @@
+"""`tools/sweep.py --status`: how sweeps are doing, from another terminal, by what is in their folders.
+
+Exit status: 0 it runs, or has ended and every trial well; 1 some trial failed, or no launcher works on it although it
+is not done; 2 there is no such sweep.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import shutil
+import signal
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from ..base.command_line import COMMAND
+from ..base.errors import ConfigError
+from ..base.files import read
+from ..base.streams import failure
+from ..records.alive import launchers
+from ..records.folder import ENDED_WELL, SweepPaths, rank
+from ..records.known_sweeps import find_bases, pointers
+from ..records.metrics import new_rows
+from ..records.snapshot import Snapshot, head_of, last_change, look
+from ..spec.sweep import DEFAULT_RESULTS_DIR
+from ..wandb.client import without_password
+from ..wandb.login import DEFAULT_HOST, base_url
+from . import lines as display
+from .live.board import Board, Sweep
+from .live.cells import Line, clean, cut, fit, plain
+from .live.frame import DIM, STATES, frame
+
+PERIOD = 2.0  # seconds between two looks (--watch)
+LISTED = 20  # sweeps of a list
+RECENT = 1000  # ended trials that say how long one takes
+FOLLOWED = 32  # running trials whose rows are read
+BEST = 5  # trials listed while it runs, twice as many at the end
+WIDTH = 120  # of what is no terminal
+Drawn = tuple[list[Line], int, bool]  # the lines, the exit status, whether it goes on
+
+
+def web_address() -> str:
+    """Where people look at what is on the W&B server."""
+    url = without_password(base_url())
+    return "https://wandb.ai" if url == DEFAULT_HOST else url
+
+
+def seconds_of(started: str) -> float:
+    """A time of trial.json in seconds since 1970; now, where it is none."""
+    try:
+        return datetime.fromisoformat(started.replace("Z", "+00:00")).timestamp()
+    except ValueError:
+        return time.time()
+
+
+def to_board(snapshot: Snapshot) -> Board:
+    """The sweep as the live screen has it. Its clock is seconds since 1970."""
+    launch, paths = snapshot.launch, snapshot.paths
+    where = str(paths.dir)
+    if snapshot.controller == "wandb" and launch.get("entity") and launch.get("project"):
+        where = f"{web_address()}/{launch['entity']}/{launch['project']}/sweeps/{paths.sweep_id}"
+    running = [record for record in snapshot.records if record.state == "running"] if snapshot.at_work else []
+    left = max(0, snapshot.target - snapshot.settled - len(running)) if snapshot.at_work else 0
+    sweep = Sweep(
+        paths.sweep_id,
+        snapshot.name,
+        snapshot.method,
+        snapshot.controller,
+        where,
+        snapshot.metric,
+        snapshot.goal,
+        total=snapshot.target,
+        left=left,
+        counts=snapshot.counts,
+    )
+    ended = [record for record in snapshot.records if record.state != "running"]
+    for record in ended[-RECENT:]:
+        sweep.see_end(record)
+    ranked = rank(ended, snapshot.goal)
+    sweep.best = ranked[0] if ranked and ranked[0].state == "finished" and ranked[0].value is not None else None
+    for record in running:
+        sweep.trial(record, seconds_of(record.started))
+    for record in running[:FOLLOWED]:
+        for row in new_rows(paths.trial(record.name).metrics)[0]:
+            sweep.row({**row, "id": record.id})
+    workers = sum(launcher.workers for launcher in snapshot.launchers) or max(1, len(running))
+    started = [seconds_of(launcher.started) for launcher in snapshot.launchers]
+    return Board([sweep], workers, min(started, default=None))
+
+
+def exit_status(snapshot: Snapshot) -> int:
+    """Of one sweep."""
+    retried = {record.retry_of for record in snapshot.records}
+    failed = any(
+        record.state not in (*ENDED_WELL, "running") for record in snapshot.records if record.id not in retried
+    )
+    open_ = not snapshot.at_work and (snapshot.settled < snapshot.target or snapshot.counts.get("running"))
+    return int(bool(failed or open_))
+
+
+def who(snapshot: Snapshot) -> Line:
+    """Who works on it, or what to do as nobody does."""
+    if snapshot.launchers:
+        each = [
+            f"{launcher.host}, process {launcher.pid}, {launcher.workers} worker{'s' * (launcher.workers != 1)}"
+            for launcher in snapshot.launchers
+        ]
+        return [("runs  ", "bold green"), ("; ".join(each), "")]
+    if snapshot.agents:
+        return [("ending  ", "bold yellow"), (f"the launcher is gone, {snapshot.agents} agents are leaving", "")]
+    if snapshot.settled >= snapshot.target and not snapshot.counts.get("running"):
+        return [("ended  ", "bold"), ("every trial is done", "")]
+    again = f"{display.command(COMMAND)} --sweep_id {snapshot.paths.sweep_id}"
+    line: Line = [("no launcher is running", "bold red"), (f"  {snapshot.target - snapshot.settled} trials to go", "")]
+    if left := snapshot.counts.get("running"):
+        line.append((f", {left} cut off", ""))
+    return [*line, (f"; go on with: {again}", "")]
+
+
+def _of_sweep(paths: SweepPaths, columns: int, rows: int) -> Drawn:
+    snapshot = look(paths)
+    board = to_board(snapshot)
+    lines = [who(snapshot)]
+    lines += [line for line in frame(board, columns, rows, time.time(), datetime.now()) if line]
+    ended = rank([record for record in snapshot.records if record.state != "running"], snapshot.goal)
+    if ended:
+        shown = ended[: BEST if snapshot.at_work else 2 * BEST]
+        lines.append([])
+        lines += [[(text, "")] for text in display.table(shown, snapshot.metric, columns - 1).splitlines()]
+        if len(ended) > len(shown):
+            lines.append([(f"+{len(ended) - len(shown)} more ended; {snapshot.paths.summary} has all", DIM)])
+    causes = Counter(record.cause or record.state for record in ended if record.state not in ENDED_WELL)
+    if causes:
+        told = ", ".join(f"{number} × {clean(cause)}" for cause, number in causes.most_common(6))
+        lines += [[], [("not ended well  ", "red"), (told, "")]]
+    return lines, exit_status(snapshot), snapshot.at_work
+
+
+# -- several ------------------------------------------------------------------------------------------------------------
+def recent(bases: list[Path]) -> list[SweepPaths]:
+    """Sweeps below the folders, and those remembered, the latest first."""
+    found: dict[Path, SweepPaths] = {}
+    places = [(base, path.parent.name) for base in bases for path in base.glob("sweep/*/launch.json")]
+    with contextlib.suppress(OSError):
+        for pointer in pointers().iterdir():
+            with contextlib.suppress(OSError):
+                places.append((Path(pointer.read_text(encoding="utf-8").strip()), pointer.name))
+    for base, sweep_id in places:
+        paths = SweepPaths(base, sweep_id)
+        if paths.launch.is_file():
+            found.setdefault(paths.dir.resolve(), paths)
+    return sorted(found.values(), key=last_change, reverse=True)
+
+
+def _row(paths: SweepPaths) -> tuple[list[str], str, bool]:
+    """Cells of a list, the state's style, and whether it runs. Counts are as of the last summary.json."""
+    head, launch = head_of(paths.summary), read(paths.launch)
+    counts = head.get("counts") or {}
+    best: dict[str, Any] = head.get("best") or {}
+    runs = bool(launchers(paths))
+    done = sum(counts.get(state, 0) for state in ("finished", "stopped", "failed"))
+    target = max(int(launch.get("target") or 0), done)
+    state, style = ("runs", "green") if runs else ("done", "") if done >= target else ("open", "yellow")
+    named = [name for name, _ in STATES[2:] if counts.get(name) and (runs or name != "running")]
+    others = ", ".join(f"{counts[name]} {name}" for name in named)
+    metric = (head.get("metric") or {}).get("name", "")
+    value = f"{metric} {display.short(float(best['value']))}" if best.get("value") is not None else ""
+    changed = datetime.fromtimestamp(last_change(paths))
+    today = changed.date() == datetime.now().date()
+    when = f"{changed:%H:%M}" if today else f"{changed:%Y-%m-%d}"
+    name = str(head.get("name") or "")
+    folder = os.path.relpath(paths.dir) if paths.dir.is_relative_to(Path.cwd()) else str(paths.dir)
+    cells = [state, paths.sweep_id, name, f"{done}/{target}", others, value, when, folder]
+    return [clean(cell) for cell in cells], style, runs
+
+
+def _of_all(sweeps: list[SweepPaths], columns: int, rows: int) -> Drawn:
+    shown = sweeps[: max(1, min(LISTED, rows - 4))]
+    table = [_row(paths) for paths in shown]
+    titles = ["", "sweep", "name", "trials", "", "best", "changed", "folder"]
+    widths = [max(len(title), *(len(cells[place]) for cells, _, _ in table)) for place, title in enumerate(titles)]
+    room = columns - 1 - sum(widths[:-1]) - 2 * len(widths)
+    widths[-1] = max(0, min(widths[-1], room))
+    if room < 0:
+        widths[2] = max(8, widths[2] + room)
+    lines: list[Line] = [[(cut("  ".join(map(fit, titles, widths)).rstrip(), columns - 1), DIM)]]
+    for cells, style, _ in table:
+        texts = [fit(cell, width) for cell, width in zip(cells, widths, strict=True)]
+        rest = cut("  " + "  ".join(texts[1:]), columns - 1 - widths[0]).rstrip()
+        lines.append([(texts[0], f"bold {style}".strip()), (rest, "")])
+    if len(sweeps) > len(shown):
+        lines.append([(f"+{len(sweeps) - len(shown)} more", DIM)])
+    return lines, 0, any(runs for _, _, runs in table)
+
+
+def _what(options: argparse.Namespace) -> Callable[[int, int], Drawn]:
+    """What is to be shown.
+
+    Raises:
+        ConfigError: there is no such sweep.
+    """
+    bases = [Path(options.results_dir or DEFAULT_RESULTS_DIR).expanduser().resolve()]
+    if options.sweep_id is None:
+        if not recent(bases):
+            raise ConfigError(f"--status: no sweep in {', '.join(str(base / 'sweep') for base in bases)}")
+        return lambda columns, rows: _of_all(recent(bases), columns, rows)
+    name = options.sweep_id.split("/")[-1]
+    for base in find_bases(options.sweep_id, bases, remembered=not options.results_dir):
+        paths = SweepPaths(base, name)
+        if paths.launch.is_file():
+            return lambda columns, rows: _of_sweep(paths, columns, rows)
+        if rows_of_batch := head_of(paths.summary).get("sweeps"):
+            each = [SweepPaths(Path(row["base"]), row["sweep_id"]) for row in rows_of_batch]
+            return lambda columns, rows: _of_all(each, columns, max(rows, len(each) + 4))
+    looked = ", ".join(str(base / "sweep") for base in bases)
+    raise ConfigError(
+        f"--sweep_id {options.sweep_id}: no such sweep (looked in {looked}; --results_dir names another folder)"
+    )
+
+
+def show(options: argparse.Namespace) -> int:
+    """Shows it, once or until it has ended; returns the exit status.
+
+    Raises:
+        ConfigError: there is no such sweep.
+    """
+    from .live.terminal import is_screen
+
+    draw = _what(options)
+    if is_screen(sys.stdout.isatty(), os.environ):
+        return _on_screen(draw, options.watch)
+    return _as_text(draw, options.watch)
+
+
+def _as_text(draw: Callable[[int, int], Drawn], watch: bool) -> int:
+    shown: list[str] = []
+    while True:
+        lines, status, goes_on = draw(WIDTH, 1000)
+        texts = [plain(line) for line in lines]
+        if texts != shown:
+            print("\n".join(texts), end="\n\n" if watch and goes_on else "\n", flush=True)
+        shown = texts
+        if not (watch and goes_on) or failure():  # nobody reads it any more
+            return status
+        time.sleep(PERIOD)
+
+
+def _on_screen(draw: Callable[[int, int], Drawn], watch: bool) -> int:
+    from .live.painter import Painter
+
+    painter = Painter()
+    with _continued(painter.forget):
+        while True:
+            columns, rows = shutil.get_terminal_size()
+            lines, status, goes_on = draw(columns, rows)
+            # What is redrawn has to stand on the screen as a whole.
+            lines = [*lines[: rows - 1]] if watch and goes_on else lines
+            sys.stdout.write(painter.draw([], lines, columns, 10_000 if not watch else rows))
+            sys.stdout.flush()
+            if not (watch and goes_on) or failure():
+                return status
+            time.sleep(PERIOD)
+
+
+@contextlib.contextmanager
+def _continued(act: Callable[[], None]) -> Iterator[None]:
+    before = signal.signal(signal.SIGCONT, lambda *_: act())
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGCONT, before)

@@ -1,0 +1,77 @@
+"""The trials of a sweep as rows: a list of dicts, a DataFrame, a table in a notebook."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+from ..base.errors import SweepError
+from ..records.folder import TrialRecord, rank
+from . import lines as display
+
+if TYPE_CHECKING:
+    import pandas
+
+SHOWN = 100  # rows of the table in a notebook
+WIDTH = 120  # characters of the table as text
+
+
+class Trials(list[dict[str, Any]]):
+    """The trials of a sweep, best first, each a dict: `number`, `name`, `id`, `state`, `value` (of the sweep's metric),
+    `params`, `seconds`, `reason`, `cause`, `started`, `ended` (UTC, ISO 8601), `attempts`, `exit_code`, `gpu_ids`, `host`, `dir`.
+    """
+
+    def __init__(
+        self,
+        records: Iterable[TrialRecord] = (),
+        metric: str | None = None,
+        goal: str = "minimize",
+        sweep_id: str | None = None,
+    ) -> None:
+        """`metric`: the name of `value`."""
+        self.metric, self.goal, self.sweep_id = metric, goal, sweep_id
+        self._records = rank(records, goal)
+        super().__init__(map(_row, self._records))
+
+    def frame(self) -> pandas.DataFrame:
+        """The rows as a DataFrame; a parameter `lr` is the column `params.lr`.
+
+        Raises:
+            SweepError: pandas is not installed.
+        """
+        try:
+            import pandas
+        except ImportError:
+            raise SweepError("a DataFrame needs pandas: pip install pandas; without it the rows are a list") from None
+        flat = []
+        for row in self:
+            params = {f"params.{name}": value for name, value in row["params"].items()}
+            flat.append({**{key: value for key, value in row.items() if key != "params"}, **params})
+        return pandas.DataFrame(flat)
+
+    def __str__(self) -> str:
+        return display.table(self._records, self.metric, WIDTH)
+
+    def _repr_html_(self) -> str:
+        """The table of a notebook. Names and reasons may hold what a server or a trainer says: all of it is escaped."""
+        names = list(dict.fromkeys(name for record in self._records[:SHOWN] for name in record.params))
+        head = ["trial", self.metric or "value", "state", "time", *names, "reason"]
+        lines = ["".join(f"<th>{escape(text)}</th>" for text in head)]
+        for record in self._records[:SHOWN]:
+            value = "" if record.value is None else f"{record.value:.6g}"
+            params = [display.short(record.params[name]) if name in record.params else "" for name in names]
+            reason = "" if record.state == "finished" else record.reason
+            cells = [record.name, value, record.state, display.duration(display.seconds(record)), *params, reason]
+            lines.append("".join(f"<td>{escape(cell)}</td>" for cell in cells))
+        more = len(self._records) - SHOWN
+        note = f"<p>… and {more} more</p>" if more > 0 else ""
+        rows = "\n".join(f"<tr>{line}</tr>" for line in lines)
+        return f"<table>\n{rows}\n</table>{note}" if self._records else "<p>no trials</p>"
+
+
+def _row(record: TrialRecord) -> dict[str, Any]:
+    names = ("number", "name", "id", "state", "value", "params")
+    more = ("reason", "cause", "started", "ended", "attempts", "exit_code", "gpu_ids", "host", "dir")
+    row = {name: getattr(record, name) for name in names}
+    return {**row, "seconds": display.seconds(record), **{name: getattr(record, name) for name in more}}

@@ -1,0 +1,1 @@
+"""Reads a sweep file: what is searched, over which parameters, until when."""

@@ -1,0 +1,199 @@
+"""Conditions between parameters, such as `SOLVER.WARMUP_ITERS < SOLVER.MAX_EPOCHS`.
+
+A small evaluator over Python's syntax tree: names are parameter names (dots included), and only
+comparisons, and/or/not, arithmetic, lists and abs/min/max/len exist. Nothing is executed.
+"""
+
+from __future__ import annotations
+
+import ast
+import operator
+from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
+from typing import Any
+
+from ..base.errors import SweepError
+
+_COMPARE: dict[type[ast.cmpop], Callable[[Any, Any], bool]] = {
+    ast.Lt: operator.lt,
+    ast.LtE: operator.le,
+    ast.Gt: operator.gt,
+    ast.GtE: operator.ge,
+    ast.Eq: operator.eq,
+    ast.NotEq: operator.ne,
+    ast.In: lambda left, right: left in right,
+    ast.NotIn: lambda left, right: left not in right,
+}
+_MAX_BITS = 4096  # of a power of whole numbers, which could take all memory
+
+
+def _power(base: Any, exponent: Any) -> Any:
+    """Raises ArithmeticError where that is no real number, or none of a bearable size."""
+    whole = isinstance(base, int) and isinstance(exponent, int)
+    if whole and abs(base) > 1 and base.bit_length() * exponent > _MAX_BITS:
+        raise OverflowError("a power is too large")
+    power = base**exponent
+    if isinstance(power, complex):
+        raise ArithmeticError("a root of a negative number")
+    return power
+
+
+_ARITHMETIC: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+    ast.FloorDiv: operator.floordiv,
+    ast.Mod: operator.mod,
+    ast.Pow: _power,
+}
+_FUNCTIONS: dict[str, Callable[..., Any]] = {"abs": abs, "min": min, "max": max, "len": len}
+_WORDS = {"true": True, "false": False, "null": None}  # YAML's spellings
+_UNKNOWN = object()
+_MAX_LENGTH = 2000
+_MAX_DEPTH = 200
+_ALLOWED = "allowed are comparisons, and, or, not, in, + - * / // % **, abs, min, max, len, lists and parameter names"
+
+
+class ExpressionError(SweepError):
+    """An expression that cannot be read or evaluated; the text says why."""
+
+
+class Expression:
+    """One condition. `names` are the parameters it mentions, in order of appearance."""
+
+    def __init__(self, text: str) -> None:
+        """Raises ExpressionError for anything outside the language."""
+        self.text = text
+        if len(text) > _MAX_LENGTH:
+            raise ExpressionError(f"longer than {_MAX_LENGTH} characters")
+        try:
+            self._tree = ast.parse(text.strip(), mode="eval").body
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            raise ExpressionError(f"cannot be read: '{text}'; {_ALLOWED}") from None
+        names: list[str] = []
+        for node in self._checked(self._tree):
+            name = _name(node)
+            if name is not None and name not in names and name.lower() not in _WORDS:
+                names.append(name)
+        self.names: tuple[str, ...] = tuple(names)
+
+    def holds(self, values: Mapping[str, Any]) -> bool:
+        """Whether the values satisfy it; what is said of an absent (inactive) parameter excludes nothing. Arithmetic that
+        has no result (a division by zero, an overflow) does not satisfy it.
+
+        Raises ExpressionError when the values' types do not fit (text < number).
+        """
+        try:
+            result = self._evaluate(self._tree, values)
+        except ArithmeticError:
+            return False
+        except (TypeError, ValueError) as error:
+            shown = ", ".join(f"{name} = {values[name]!r}" for name in self.names if name in values)
+            raise ExpressionError(f"'{self.text}' cannot be evaluated with {shown}: {error}") from None
+        return result is _UNKNOWN or bool(result)
+
+    def _checked(self, node: ast.AST, depth: int = 0) -> Iterator[ast.AST]:
+        """Every node that means something, parents first. Raises ExpressionError for a forbidden one."""
+        if depth > _MAX_DEPTH:
+            raise ExpressionError(f"nested too deeply: '{self.text}'")
+        if _name(node) is not None:
+            yield node
+            return
+        if not _allowed(node):
+            raise ExpressionError(f"'{ast.unparse(node)}' is not allowed in '{self.text}'; {_ALLOWED}")
+        yield node
+        for child in _operands(node):
+            yield from self._checked(child, depth + 1)
+
+    def _evaluate(self, node: ast.AST, values: Mapping[str, Any]) -> Any:
+        """The value of a node, or _UNKNOWN when it hangs on an absent parameter (Kleene's logic)."""
+        name = _name(node)
+        if name is not None:
+            return values[name] if name in values else _WORDS.get(name.lower(), _UNKNOWN)
+        if isinstance(node, ast.Constant):
+            return node.value
+        if isinstance(node, ast.BoolOp):
+            return self._connect(node, values)
+        parts = [self._evaluate(part, values) for part in _operands(node)]
+        if any(part is _UNKNOWN for part in parts):
+            return _UNKNOWN
+        if isinstance(node, ast.UnaryOp):
+            if isinstance(node.op, ast.Not):
+                return not parts[0]
+            return -_number(parts[0]) if isinstance(node.op, ast.USub) else +_number(parts[0])
+        if isinstance(node, ast.BinOp):
+            return _ARITHMETIC[type(node.op)](_number(parts[0]), _number(parts[1]))
+        if isinstance(node, ast.Compare):
+            steps = zip(node.ops, parts, parts[1:], strict=False)
+            return all(_COMPARE[type(op)](left, right) for op, left, right in steps)
+        if isinstance(node, ast.Call):
+            return _FUNCTIONS[str(_name(node.func))](*parts)
+        return parts
+
+    def _connect(self, node: ast.BoolOp, values: Mapping[str, Any]) -> Any:
+        decisive = isinstance(node.op, ast.Or)
+        unknown = False
+        for part in node.values:
+            value = self._evaluate(part, values)
+            if value is _UNKNOWN:
+                unknown = True
+            elif bool(value) is decisive:
+                return decisive
+        return _UNKNOWN if unknown else not decisive
+
+
+@lru_cache(maxsize=256)
+def compiled(text: str) -> Expression:
+    """The expression, read once."""
+    return Expression(text)
+
+
+def allows(where: tuple[str, ...], values: Mapping[str, Any]) -> bool:
+    """Whether the values satisfy every condition."""
+    return all(compiled(text).holds(values) for text in where)
+
+
+def _allowed(node: ast.AST) -> bool:
+    if isinstance(node, ast.UnaryOp):
+        return isinstance(node.op, (ast.Not, ast.USub, ast.UAdd))
+    if isinstance(node, ast.BinOp):
+        return type(node.op) in _ARITHMETIC
+    if isinstance(node, ast.Compare):
+        return all(type(op) in _COMPARE for op in node.ops)
+    if isinstance(node, ast.Call):
+        return not node.keywords and _name(node.func) in _FUNCTIONS
+    if isinstance(node, ast.Constant):
+        return isinstance(node.value, (bool, int, float, str, type(None)))
+    return isinstance(node, (ast.BoolOp, ast.List, ast.Tuple))
+
+
+def _operands(node: ast.AST) -> list[ast.expr]:
+    """The parts of an allowed node, left to right."""
+    if isinstance(node, ast.BoolOp):
+        return node.values
+    if isinstance(node, ast.UnaryOp):
+        return [node.operand]
+    if isinstance(node, ast.BinOp):
+        return [node.left, node.right]
+    if isinstance(node, ast.Compare):
+        return [node.left, *node.comparators]
+    if isinstance(node, ast.Call):
+        return node.args
+    return node.elts if isinstance(node, (ast.List, ast.Tuple)) else []
+
+
+def _name(node: ast.AST) -> str | None:
+    """`SOLVER.BASE_LR` for the nodes that spell it, None for anything else."""
+    if isinstance(node, ast.Name):
+        return node.id
+    if isinstance(node, ast.Attribute):
+        parent = _name(node.value)
+        return None if parent is None else f"{parent}.{node.attr}"
+    return None
+
+
+def _number(value: Any) -> Any:
+    if not isinstance(value, (int, float)):  # true and false count as 1 and 0
+        raise TypeError(f"{value!r} is not a number")
+    return value

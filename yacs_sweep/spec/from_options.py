@@ -1,0 +1,181 @@
+"""Builds a sweep from command-line options: `--lr_values`, `--custom_params`, `--method` and so on."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from ..base.errors import ConfigError
+from ..base.yaml_document import Document, KeyPath, dotted
+from .parameter import GRID
+from .read_sweep import higher_is_better, parse_spec
+from .sweep import SweepSpec
+from .sweep_files import load_spec, preset_folders
+
+
+def _read_spec(options: argparse.Namespace) -> SweepSpec:
+    """The sweep the options describe, with or without a file."""
+    base = None
+    given = options.lr_values or options.wd_values or options.custom_params
+    if options.sweep_config:
+        top = {"method": options.method} if options.method else {}
+        if options.metric:
+            top["metric"] = {"name": options.metric, **({"goal": options.goal} if options.goal else {})}
+        base = load_spec(options.sweep_config[0], search_dirs=preset_folders(), overrides=top or None)
+    elif not given:
+        raise ConfigError(
+            "nothing to search: give --sweep-config FILE|PRESET, --lr_values, --wd_values, --custom_params, --sweep_id"
+        )
+    spec = spec_from_options(
+        base,
+        lr_values=options.lr_values,
+        wd_values=options.wd_values,
+        custom_params=options.custom_params,
+        method=options.method,
+        metric=options.metric or (None if base else "val/mAP"),
+        goal=options.goal or (None if base or options.metric else "maximize"),
+        name=options.sweep_name,
+        project=options.project,
+        entity=options.entity,
+    )
+    if options.optimize:
+        spec = replace(spec, optimize=options.optimize)
+    if options.results_dir:
+        spec = replace(spec, results_dir_base=options.results_dir)
+    if spec.name is None:
+        source = options.sweep_config[0] if options.sweep_config else "sweep"
+        stem = "sweep" if isinstance(source, Mapping) else Path(source).stem
+        spec = replace(spec, name=stem)
+    return spec
+
+
+def spec_from_options(
+    base: SweepSpec | None = None,
+    *,
+    lr_values: str | Sequence[float] | None = None,
+    wd_values: str | Sequence[float] | None = None,
+    custom_params: str | Mapping[str, Any] | None = None,
+    method: str | None = None,
+    metric: str | None = None,
+    goal: str | None = None,
+    name: str | None = None,
+    count: int | None = None,
+    project: str | None = None,
+    entity: str | None = None,
+) -> SweepSpec:
+    """A sweep from command-line options, alone or on top of one from a file.
+
+    `lr_values` and `wd_values` are numbers with commas between them, for base_lr and
+    weight_decay; `custom_params` is JSON: parameter name → list, value, or W&B's description. A
+    parameter given here replaces the file's. Without a base the method is grid when every
+    parameter can be listed, else random; a goal not given is guessed from the metric's name, with
+    a warning. Raises ConfigError; problems name the option.
+    """
+    options = _Options()
+    options.numbers("--lr_values", "base_lr", lr_values)
+    options.numbers("--wd_values", "weight_decay", wd_values)
+    options.custom("--custom_params", custom_params)
+    options.metric(base, metric, goal)
+    for option, value in (
+        ("sweep_name", name),
+        ("count", count),
+        ("project", project),
+        ("entity", entity),
+        ("method", method),
+    ):
+        if value is not None:
+            options.put((option.removeprefix("sweep_"),), f"--{option}", value)
+    kept = [item for item in base.parameters if not item.path or item.name not in options.parameters] if base else []
+    data: dict[str, Any] = replace(base, parameters=tuple(kept)).to_dict() if base else {}
+    parameters = {**data.get("parameters", {}), **options.parameters}
+    if not parameters:
+        options.problems.append("no parameters: give --sweep-config, --lr_values, --wd_values or --custom_params")
+        raise ConfigError(options.problems)
+    data.update(options.top, parameters=parameters)
+    if "method" not in data:
+        data["method"] = "random"
+        spec = parse_spec(options.document(data))
+        if any(parameter.distribution not in GRID for parameter in spec.parameters):
+            return options.finished(spec, base)
+        data["method"] = "grid"
+    return options.finished(parse_spec(options.document(data)), base)
+
+
+class _Options:
+    """What the options say, as a sweep file would, with the option that says it."""
+
+    def __init__(self) -> None:
+        self.top: dict[str, Any] = {}
+        self.parameters: dict[str, Any] = {}
+        self.places: dict[KeyPath, str] = {}
+        self.problems: list[str] = []
+        self.notes: list[str] = []
+
+    def put(self, path: KeyPath, option: str, value: Any) -> None:
+        target = self.top if len(path) == 1 else self.parameters
+        target[str(path[-1])] = value
+        self.places[path] = option
+
+    def numbers(self, option: str, key: str, given: str | Sequence[float] | None) -> None:
+        if given is None:
+            return
+        values: list[Any] = [] if isinstance(given, str) else list(given)
+        for word in given.replace(",", " ").split() if isinstance(given, str) else ():
+            try:
+                values.append(int(word) if word.lstrip("+-").isdigit() else float(word))
+            except ValueError:
+                self.problems.append(f"{option}: '{word}' is not a number; write for example 0.0001,0.00035")
+                return
+        if values:
+            self.put(("parameters", key), option, values)
+        else:
+            self.problems.append(f"{option}: is empty; write for example 0.0001,0.00035")
+
+    def custom(self, option: str, given: str | Mapping[str, Any] | None) -> None:
+        example = '{"SOLVER.GAMMA": [0.1, 0.5]}'
+        if given is None:
+            return
+        try:
+            found = json.loads(given) if isinstance(given, str) else given
+        except ValueError as error:
+            self.problems.append(f"{option}: not JSON: {error}; write for example '{example}'")
+            return
+        if not isinstance(found, Mapping):
+            self.problems.append(f"{option}: {given} is not an object; write for example '{example}'")
+            return
+        for key, body in found.items():
+            if key in self.parameters:
+                self.problems.append(f"{option}: {key} is given by {self.places['parameters', key]} already; keep one")
+            else:
+                self.put(("parameters", key), option, body)
+
+    def metric(self, base: SweepSpec | None, name: str | None, goal: str | None) -> None:
+        if name is None and goal is None:
+            return
+        earlier = base.metric if base else None
+        if name is None and earlier is None:
+            self.problems.append("--goal: there is no metric to apply it to; give --metric as well")
+            return
+        same = earlier is not None and name in (None, earlier.name)
+        body: dict[str, Any] = earlier.to_dict() if earlier is not None and same else {"name": name}
+        if goal is not None:
+            body["goal"] = goal
+        elif not same and higher_is_better(str(name)):
+            body["goal"] = "maximize"
+            self.notes.append(f"--metric: {name} is maximised, judging by its name; --goal minimize would minimise it")
+        self.put(("metric",), "--metric", body)
+        self.places["metric", "goal"] = "--goal"
+
+    def document(self, data: Mapping[str, Any]) -> Document:
+        return Document("command line", dict(data), self.places, {}, tuple(self.problems))
+
+    def finished(self, spec: SweepSpec, base: SweepSpec | None) -> SweepSpec:
+        """The spec with the file's warnings, less those on what the options replace."""
+        replaced = [f": {dotted(path)}:" for path in self.places]
+        kept = [line for line in (base.warnings if base else ()) if not any(key in line for key in replaced)]
+        own = [line for line in spec.warnings if base is None or not line.startswith("command line:")]
+        return replace(spec, warnings=tuple(dict.fromkeys((*kept, *own, *self.notes))))

@@ -1,0 +1,384 @@
+"""A sweep file's data made into a SweepSpec; all its mistakes are reported at once."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from ..base.errors import ConfigError
+from ..base.wording import did_you_mean, show
+from ..base.yaml_document import Document, KeyPath
+from . import hyperband
+from .conditions import ExpressionError, compiled
+from .grid import MAX_LISTED, Grid
+from .parameter import GRID, Parameter
+from .read_parameters import read_parameters
+from .section import Notes, Section
+from .sweep import DEFAULT_RESULTS_DIR, EarlyTerminate, Metric, SweepSpec
+
+METHODS = ("grid", "random", "bayes")
+GOALS = ("minimize", "maximize")
+_OURS = ("count", "results_dir_base", "optimize", "where")
+_READ = (
+    *("name", "description", "method", "metric", "parameters", "early_terminate", "run_cap"),
+    *("program", "command", "project", "entity", "controller"),
+    *_OURS,
+)
+_LAUNCH = ("job", "image_uri", "apiVersion", "kind")  # W&B Launch's, of no meaning here
+_OWN_ENGINE = ("scheduler", "metrics")  # need W&B's own optimiser process
+TOP_KEYS = (*_READ, *_LAUNCH, *_OWN_ENGINE)
+_WRAPPERS = ("sweep", "config", "sweep_config")
+_MACROS = (
+    *("env", "interpreter", "program", "args", "args_no_hyphens", "args_no_equals", "args_no_boolean_flags"),
+    *("args_append_hydra", "args_override_hydra", "args_json", "args_json_file"),
+)
+_STOP_KEYS = {
+    "hyperband": ("min_iter", "max_iter", "s", "eta", "strict"),
+    "median": ("min_iter", "min_trials"),
+    "asha": ("min_iter", "eta"),
+    "patience": ("patience", "min_delta", "min_iter"),
+    "divergence": ("metric", "factor"),
+}
+_STOP_DEFAULTS: dict[str, dict[str, Any]] = {
+    "hyperband": {"eta": hyperband.DEFAULT_ETA, "strict": True},
+    "median": {"min_iter": 1, "min_trials": 5},
+    "asha": {"min_iter": 1, "eta": hyperband.DEFAULT_ETA},
+    "patience": {"min_delta": 0.0, "min_iter": 1},
+    "divergence": {"factor": 100.0},
+}
+_HIGHER_IS_BETTER = re.compile(
+    r"(?<![a-z])(m?ap|map50|acc|accuracy|auc|auroc|f1|recall|precision|rank|cmc|m?iou|dice|reward|score|psnr|ssim"
+    r"|bleu|rouge|pearson|r2|mrr|return)(?![a-z])"
+)
+_TRIES = 200  # draws made to see whether `where` can be satisfied at all
+
+
+def parse_spec(document: Document) -> SweepSpec:
+    """The sweep a document describes. Raises ConfigError with every mistake found."""
+    notes = Notes(document)
+    data = document.data
+    if not isinstance(data, dict) or not data:
+        what = "is empty" if not data else f"holds {show(data)}, not `key: value` lines"
+        raise ConfigError([*notes.problems, document.message((), f"{what}; a sweep needs method and parameters")])
+    document = _unwrapped(notes)
+    notes.document = document
+    section = Section(notes, (), document.data, TOP_KEYS)
+    _unknown_top(section, document.data)
+    spec = _read(section)
+    _check(section, spec)
+    if notes.problems:
+        raise ConfigError(sorted(notes.problems, key=_line_of))
+    return replace(spec, warnings=tuple(sorted(notes.warnings, key=_line_of)))
+
+
+def sweep_from_dict(data: Mapping[str, Any], name: str = "sweep") -> SweepSpec:
+    """Reads a sweep described by a mapping. Raises ConfigError with every mistake found; `name` stands for the file."""
+    return parse_spec(Document(name, data))
+
+
+def _line_of(text: str) -> tuple[int, ...]:
+    """Line and column of a problem, so that they are shown in the order of the file."""
+    place = re.search(r":(\d+):(\d+): ", text)
+    return (int(place[1]), int(place[2])) if place else ()
+
+
+def _unwrapped(notes: Notes) -> Document:
+    """The sweep itself when the file holds it under `sweep:` or `config:`, known keys beside it kept."""
+    document = notes.document
+    data = document.data
+    lowered = {key.lower() for key in data}
+    for key, inner in data.items():
+        if key.lower() not in _WRAPPERS or not isinstance(inner, dict) or {"method", "parameters"} & lowered:
+            continue
+        if not {"method", "parameters"} & {name.lower() for name in inner}:
+            continue
+        for other in data:
+            if other != key and other not in TOP_KEYS:
+                notes.warn((other,), f"is not read: the sweep is under `{key}:`{did_you_mean(other, _OURS)}")
+        inside = document.inside(key)
+        beside = {name: value for name, value in data.items() if name in TOP_KEYS and name not in inner}
+        places = {path: place for path, place in document.places.items() if path and path[0] in beside}
+        return Document(document.name, {**beside, **inner}, {**places, **inside.places}, inside.texts)
+    return document
+
+
+def _unknown_top(section: Section, data: dict[str, Any]) -> None:
+    notes = section.notes
+    for key in list(section.unknown):
+        body = data[key]
+        if isinstance(body, dict) and {"values", "value", "min", "max", "distribution"} & set(body):
+            section.unknown.remove(key)
+            notes.wrong((key,), "looks like a parameter; indent it under `parameters:`")
+    section.refuse_unknown(_READ)
+    for key in ("job", "image_uri"):
+        if key in section:
+            notes.warn(section.at(key), "is for W&B Launch and not used: trials run here")
+    for key in _OWN_ENGINE:
+        if key in section:
+            section.wrong(key, "needs W&B's own optimiser; allowed is one `metric` and method grid, random or bayes")
+    if "controller" in section:
+        body = section.values["controller"]
+        inner = Section(notes, section.at("controller"), body if isinstance(body, dict) else {}, ("type",))
+        if inner.word("type", ("local", "cloud")) is None and "type" not in inner:
+            section.wrong("controller", f"{show(body)} is not allowed; write {{type: local}} or {{type: cloud}}")
+
+
+def _read(section: Section) -> SweepSpec:
+    """The spec from the keys that are right each by itself; what is missing without a default has been noted."""
+    method = section.word("method", METHODS)
+    if "method" not in section:
+        section.notes.wrong((), f"`method` is missing; allowed: {', '.join(METHODS)}")
+    parameters: tuple[Parameter, ...] = ()
+    if "parameters" in section:
+        parameters = read_parameters(section.notes, section.at("parameters"), section.values["parameters"])
+    else:
+        section.notes.wrong((), "`parameters` is missing; a sweep needs at least one parameter")
+    return SweepSpec(
+        method=method or "random",  # which asks least of the others
+        parameters=parameters,
+        metric=_metric(section),
+        name=section.text("name"),
+        description=section.text("description"),
+        early_terminate=_early_terminate(section),
+        run_cap=section.integer("run_cap", 1),
+        count=section.integer("count", 1),
+        results_dir_base=section.text("results_dir_base") or DEFAULT_RESULTS_DIR,
+        program=section.text("program"),
+        command=_command(section),
+        project=section.text("project"),
+        entity=section.text("entity"),
+        optimize=section.word("optimize", ("last", "best")) or "last",
+        where=_where(section),
+    )
+
+
+def _metric(section: Section) -> Metric | None:
+    body = section.values.get("metric")
+    if body is None:
+        return None
+    path = section.at("metric")
+    if isinstance(body, str) and body.strip():
+        body = {"name": body}
+    if not isinstance(body, dict):
+        section.wrong("metric", f"{show(body)} is not a metric; write {{name: val/loss, goal: minimize}}")
+        return None
+    allowed = ("name", "goal", "target", "impute", "impute_while_running")
+    inner = Section(section.notes, path, body, allowed)
+    inner.refuse_unknown(allowed, TOP_KEYS)
+    name = inner.text("name")
+    if "name" not in inner:
+        section.notes.wrong(path, "`name` is missing: which logged value is optimised?")
+    goal = inner.word("goal", GOALS)
+    target = inner.number("target")
+    impute = inner.word("impute", ("worst", "best", "latest"))
+    if isinstance(inner.values.get("impute_while_running"), bool):
+        inner.values["impute_while_running"] = str(inner.values["impute_while_running"]).lower()
+    running = inner.word("impute_while_running", ("worst", "best", "latest", "false"))
+    if name is None:
+        return None
+    if goal != "maximize" and higher_is_better(name) and ("goal" not in inner or goal):
+        how = "goal is minimize" if goal else "no goal is given, and W&B's default is minimize"
+        section.notes.warn(path, f"{how}, but {name} looks like more is better; did you mean `goal: maximize`?")
+    return Metric(name, goal or "minimize", None if target is None else float(target), impute, running)
+
+
+def higher_is_better(metric: str) -> bool:
+    """Whether a metric's name says that more is better (accuracy, mAP, reward, …)."""
+    name = re.sub(r"([a-z])([A-Z][a-z])", r"\1 \2", metric).lower()
+    return bool(_HIGHER_IS_BETTER.search(name)) and not re.search(r"loss|err|cost|regret|perplexity", name)
+
+
+def _early_terminate(section: Section) -> EarlyTerminate | None:
+    body = section.values.get("early_terminate")
+    if body is None:
+        return None
+    path = section.at("early_terminate")
+    if not isinstance(body, dict):
+        section.wrong("early_terminate", f"{show(body)} is not allowed; write {{type: hyperband, min_iter: 3}}")
+        return None
+    every = ("type", *dict.fromkeys(key for keys in _STOP_KEYS.values() for key in keys))
+    inner = Section(section.notes, path, body, every)
+    kind = inner.word("type", tuple(_STOP_KEYS))
+    if "type" not in inner:
+        section.notes.wrong(path, f"`type` is missing; allowed: {', '.join(_STOP_KEYS)}")
+    inner.refuse_unknown(("type", *_STOP_KEYS.get(kind or "", every[1:])), TOP_KEYS)
+    if kind is None:
+        return None
+    for key in inner.values:
+        if key not in ("type", *_STOP_KEYS[kind]):
+            inner.wrong(key, f"does not belong to type {kind}, which takes {', '.join(_STOP_KEYS[kind])}")
+    before = len(section.notes.problems)
+    found = {**_STOP_DEFAULTS[kind], **_stop_values(inner)}
+    if kind == "patience" and "patience" not in inner:
+        section.notes.wrong(path, "`patience` is missing: after how many values without improvement?")
+    if kind == "hyperband" and len(section.notes.problems) == before:
+        _check_bands(inner, found)
+    if len(section.notes.problems) > before:
+        return None
+    return EarlyTerminate(kind, **{key: value for key, value in found.items() if key in _STOP_KEYS[kind]})
+
+
+def _stop_values(inner: Section) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        key: inner.integer(key, 1) for key in ("min_iter", "max_iter", "s", "min_trials", "patience")
+    }
+    found["eta"] = inner.number("eta", above=1.0)
+    found["factor"] = inner.number("factor", above=1.0)
+    found["min_delta"] = inner.number("min_delta")
+    found["strict"] = inner.flag("strict")
+    found["metric"] = inner.text("metric")
+    return {key: value for key, value in found.items() if value is not None}
+
+
+def _check_bands(inner: Section, found: dict[str, Any]) -> None:
+    """Hyperband's traps; `found` are its settings, each right by itself."""
+    notes, path = inner.notes, inner.path
+    if "max_iter" in found and "s" not in found:
+        text = "needs `s`, the number of bands: W&B's engine fails without it; or use min_iter instead"
+        notes.wrong(inner.at("max_iter"), text)
+        return
+    if "max_iter" not in found and "min_iter" not in found:
+        notes.wrong(path, "hyperband needs `min_iter`, or `max_iter` and `s`")
+        return
+    settings = {key: found[key] for key in ("min_iter", "max_iter", "s", "eta") if key in found}
+    bands = hyperband.bands(**settings)
+    if not bands:
+        reach = f"max_iter {found['max_iter']} divided by eta {found['eta']:g} is less than 1"
+        notes.wrong(inner.at("max_iter"), f"leaves no band: {reach}; raise max_iter or lower eta")
+        return
+    shown = ", ".join(map(str, bands[:5])) + (", …" if len(bands) > 5 else "")
+    if "max_iter" in found and "min_iter" in found:
+        notes.warn(inner.at("min_iter"), f"is void because max_iter is given: the bands are {shown}, as on W&B")
+    if "s" in found and "max_iter" not in found:
+        notes.warn(inner.at("s"), f"is void without max_iter: the bands are {shown}, as on W&B")
+    if bands[0] == 1:
+        notes.warn(path, f"the bands are {shown}: a trial can be ended at the first value it logs")
+
+
+def _command(section: Section) -> tuple[str, ...]:
+    words = section.values.get("command")
+    if words is None:
+        return ()
+    if not isinstance(words, list) or not words:
+        section.wrong("command", f"{show(words)} is not a list of words; write one word a line, each after `- `")
+        return ()
+    result = []
+    for position, word in enumerate(words):
+        path = (*section.at("command"), position)
+        if isinstance(word, (list, dict)):
+            section.notes.wrong(path, f"{show(word)} is not a word; quote it if it is a text")
+            continue
+        text = section.notes.document.texts.get(path, str(word)) if isinstance(word, float) else str(word)
+        macro = re.fullmatch(r"\$\{(.*)\}", text)
+        if macro and macro[1] not in _MACROS and not re.fullmatch(r"envvar:\w+", macro[1]):
+            allowed = [f"${{{name}}}" for name in (*_MACROS, "envvar:NAME")]
+            near = did_you_mean(text, allowed)
+            section.notes.wrong(path, f"{text} is not a macro; allowed: {', '.join(allowed)}{near}")
+        result.append(text)
+    return tuple(result)
+
+
+def _where(section: Section) -> tuple[str, ...]:
+    body = section.values.get("where")
+    if body is None:
+        return ()
+    found = []
+    for position, text in enumerate(body if isinstance(body, list) else [body]):
+        path = (*section.at("where"), position) if isinstance(body, list) else section.at("where")
+        if not isinstance(text, str):
+            section.notes.wrong(path, f'{show(text)} is not a condition; write it in quotes, such as "a < b"')
+            continue
+        try:
+            compiled(text)
+        except ExpressionError as error:
+            section.notes.wrong(path, str(error))
+        else:
+            found.append(text)
+    return tuple(found)
+
+
+def _check(section: Section, spec: SweepSpec) -> None:
+    """What relates several keys of the file."""
+    notes = section.notes
+    if "metric" not in section or section.values.get("metric", "") is None:
+        reason = "method bayes" if spec.method == "bayes" else "early_terminate" if spec.early_terminate else None
+        if reason:
+            notes.wrong((), f"`metric` is missing; {reason} needs {{name: …, goal: minimize or maximize}}")
+    _check_words(section, spec)
+    if spec.method == "grid":
+        _check_grid(section, spec)
+    names = [parameter.name for parameter in spec.parameters]
+    for text in spec.where:
+        for name in compiled(text).names:
+            if name not in names and parameter_path(notes.document, name) not in notes.document.places:
+                hint = did_you_mean(name, names)
+                notes.wrong(section.at("where"), f"{name} in '{text}' is not a parameter of this sweep{hint}")
+    if spec.where and not notes.problems:
+        _check_satisfiable(section, spec)
+
+
+def _check_grid(section: Section, spec: SweepSpec) -> None:
+    for parameter in spec.parameters:
+        if parameter.distribution not in GRID:
+            text = f"method grid cannot list {parameter.name} ({parameter.distribution}); "
+            text += "give it `values: […]` or q_uniform or int_uniform bounds, or choose method random or bayes"
+            section.notes.wrong(_path_of(section, parameter.name), text)
+        elif parameter.distribution == "q_uniform" and (parameter.choice_count() or 0) > MAX_LISTED:
+            text = f"{parameter.choice_count()} steps of q; a grid takes {MAX_LISTED} at most"
+            section.notes.wrong(_path_of(section, parameter.name), text)
+    conditional = spec.where or any(parameter.parent for parameter in spec.parameters)
+    if not section.notes.problems and conditional:
+        combinations = Grid(spec.parameters).combinations
+        if combinations > MAX_LISTED:
+            text = f"{combinations} combinations; a grid with parent or where may have {MAX_LISTED} at most"
+            section.notes.wrong(section.at("parameters"), text)
+
+
+def _check_words(section: Section, spec: SweepSpec) -> None:
+    """yes, no, on, off are booleans to W&B; a trainer's key may want the word."""
+    texts = section.notes.document.texts
+    for path, text in texts.items():
+        if path[:1] == section.at("parameters") and text.lower() in ("yes", "no", "on", "off"):
+            value: Any = section.notes.document.data
+            for part in path:
+                value = value[part]
+            if isinstance(value, bool):
+                word = "true" if value else "false"
+                section.notes.warn(path, f"{text} is read as the boolean {word}, as W&B does; quote it for the word")
+
+
+def _check_satisfiable(section: Section, spec: SweepSpec) -> None:
+    """Whether any point satisfies `where`, and whether it can be evaluated for all those tried."""
+    try:
+        if spec.method == "grid":
+            possible = spec.grid_size or 0
+        else:
+            source = random.Random(0)
+            names = [parameter.name for parameter in spec.parameters]
+            points = (spec.point_at({name: source.random() for name in names}) for _ in range(_TRIES))
+            possible = sum(spec.allows(point) for point in points)
+    except ExpressionError as error:
+        section.wrong("where", str(error))
+        return
+    if not possible:
+        section.wrong("where", f"no point of the search satisfies {' and '.join(spec.where)}")
+
+
+def _path_of(section: Section, name: str) -> KeyPath:
+    return parameter_path(section.notes.document, name, section.at("parameters"))
+
+
+def parameter_path(document: Document, name: str, top: KeyPath = ("parameters",)) -> KeyPath:
+    """The key path of a parameter, nested or not."""
+    for path in document.places:
+        if path[: len(top)] == top and ".".join(str(part) for part in path[len(top) :] if part != "parameters") == name:
+            return path
+    return (*top, name)
+
+
+def unwrapped(document: Document) -> Document:
+    """The sweep itself when the file holds it under another key; any other document as it is."""
+    return _unwrapped(Notes(document)) if isinstance(document.data, dict) else document

@@ -1,0 +1,96 @@
+"""Chooses the trainer of a sweep: profile, interpreter and configuration file."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ..base.errors import ConfigError, Problems
+from ..logs.metric_files import check as check_files
+from ..spec.sweep import SweepSpec
+from .function import FUNCTION, FunctionProfile, function_profile
+from .load import load_profile
+from .overrides import Overrides
+from .own_command import SWEEP_FILE, CommandProfile, names_trainer, sweep_profile
+from .profile import TrainerProfile
+from .schema import read_schema
+
+
+def trainer_of(trainer: str | FunctionProfile | None, spec: SweepSpec | None, root: Path) -> TrainerProfile:
+    """The profile of that name or file; without a name the sweep file's own command, else the default profile.
+    A function's profile is the trainer itself.
+
+    Raises:
+        ConfigError: every mistake in it.
+    """
+    if trainer == FUNCTION:
+        trainer = function_profile(None, root)
+    if isinstance(trainer, FunctionProfile):
+        return trainer if spec is None else trainer.of(spec)
+    if trainer == SWEEP_FILE or (trainer is None and spec is not None and names_trainer(spec)):
+        assert spec is not None
+        return sweep_profile(spec, root)
+    return load_profile(trainer or "reid", project_root=root)
+
+
+def interpreter(given: str | None) -> str | None:
+    """The trainer's interpreter as an absolute path; links are kept, a virtual environment's python is one."""
+    if given is None:
+        return None
+    found = shutil.which(given)
+    if found is None:
+        raise ConfigError(f"--python {given}: no such interpreter")
+    return os.path.abspath(found)
+
+
+def config_file(options: argparse.Namespace, profile: TrainerProfile | None) -> str | None:
+    if isinstance(profile, FunctionProfile) and options.config_file is not None:
+        raise ConfigError("config_file: the trainer is a function, which takes none; let the function read it")
+    if isinstance(profile, CommandProfile) and options.config_file is not None:
+        raise ConfigError(
+            f"--config_file {options.config_file}: the trainer is the sweep file's program, which takes none; "
+            "add --trainer reid (or another profile), or leave --config_file out"
+        )
+    if options.config_file is None:
+        if profile is not None and profile.needs_config_file:
+            raise ConfigError(f"--config_file is missing: the trainer {profile.name} needs one")
+        return None
+    path = Path(options.config_file)
+    if path.is_dir():
+        raise ConfigError(f"--config_file {path}: is a folder, not a configuration file")
+    if not path.is_file():
+        raise ConfigError(f"--config_file {path}: no such file")
+    try:
+        path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"--config_file {path}: cannot be read: {error}") from None
+    return str(path.resolve())
+
+
+def trainer_wanted(
+    problems: Problems,
+    load: Callable[[], TrainerProfile],
+    python: str | None,
+    config: str | None,
+    words: list[str],
+    *,
+    here: bool,
+) -> tuple[TrainerProfile, Overrides, list[str], dict[str, Any]] | None:
+    """The trainer, its overrides, the trailing words and what they set. `here`: whether this machine starts it."""
+    profile = problems.attempt(load)
+    if profile is None:
+        return None
+    problems.attempt(lambda: check_files(profile.files, str(profile.path)))
+    if cannot := profile.start_problems(python, here=here):
+        problems.found += cannot
+        return None
+    schema = problems.attempt(lambda: read_schema(profile, python=python, config_file=config))
+    if schema is None and profile.schema is not None:
+        return None
+    overrides = Overrides(profile, schema)
+    checked = problems.attempt(lambda: overrides.trailing(words))
+    return None if checked is None else (profile, overrides, *checked)

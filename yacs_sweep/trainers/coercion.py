@@ -1,0 +1,80 @@
+"""Values in the type of the default they replace, because YACS takes neither 0 for 0.0 nor 32.0 for 32."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..base.values import plain
+from ..base.wording import show
+from .styles import decode
+
+# YAML 1.1 reads these words as booleans, so a text default of the same family takes a boolean back.
+_SWITCHES = {"on": ("on", "off"), "off": ("on", "off"), "yes": ("yes", "no"), "no": ("yes", "no")}
+_TYPE_NAMES = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
+
+
+@dataclass(frozen=True)
+class Opaque:
+    """A default of a type that the launcher cannot hold; anything may replace it."""
+
+    type_name: str
+
+
+def coerce(value: Any, default: Any) -> Any:
+    """`value` in the type of `default`. Raises ValueError saying what is wrong and what is allowed.
+
+    None and whatever replaces a None default stay as they are, as YACS has it. A text where another type is due is read
+    as YACS reads a word.
+    """
+    value = plain(value)
+    if isinstance(value, dict):
+        raise ValueError(f"{show(value)} is a mapping; name the keys in it one by one")
+    if value is None or default is None or isinstance(default, Opaque):
+        return value
+    if isinstance(value, str) and not isinstance(default, str):
+        value = decode(value)
+    if isinstance(default, list | tuple):
+        if isinstance(value, str) and default and all(isinstance(element, str) for element in default):
+            value = [value]  # one name where names are due
+        if not isinstance(value, list | tuple):
+            raise ValueError(f"{show(value)} is not a list, such as the default {show(default)}")
+        return type(default)(_elements(value, default))
+    if isinstance(default, bool):
+        fits = isinstance(value, bool)
+    elif isinstance(default, str):
+        if isinstance(value, bool) and default in _SWITCHES:
+            return _SWITCHES[default][0 if value else 1]
+        if isinstance(value, int) and not isinstance(value, bool):
+            value = str(value)
+        fits = isinstance(value, str)
+    else:
+        value, fits = _number(value, float if isinstance(default, float) else int)
+    if not fits:
+        hint = f"; write '{value}' in quotes" if isinstance(default, str) else ""
+        raise ValueError(f"{show(value)} is not {_TYPE_NAMES[type(default)]} (the default is {show(default)}){hint}")
+    return value
+
+
+def _number(value: Any, kind: type) -> tuple[Any, bool]:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return value, False
+    if kind is float:
+        try:
+            return float(value), True
+        except OverflowError:
+            return value, False
+    return (int(value), True) if isinstance(value, int) or value.is_integer() else (value, False)
+
+
+def _elements(values: Sequence[Any], defaults: Sequence[Any]) -> list[Any]:
+    """List elements in the type that all the default's elements share; YACS itself does not look at them."""
+    values = [plain(value) for value in values]
+    kinds = {type(default) for default in defaults}
+    if kinds <= {list, tuple} and len(kinds) == 1:
+        (kind,) = kinds
+        return [kind(_elements(v, defaults[0])) if isinstance(v, list | tuple) else v for v in values]
+    if kinds == {int} or kinds == {float}:
+        return [_number(value, kinds.copy().pop())[0] for value in values]
+    return values

@@ -1,0 +1,128 @@
+"""A Python function in place of a trainer's command.
+
+The function travels to its trials as ``function.pkl`` in the sweep's folder, by cloudpickle: what is defined in a
+notebook, in ``__main__`` or inside another function goes by value, what a module holds by name. A trial is a process of
+its own like any other (`child.py`), which prints what the function reports as METRIC lines.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+import pickle
+import sys
+import sysconfig
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from ..base.errors import ConfigError
+from ..base.values import to_json
+from ..logs.parser import LogFormat
+from ..records.folder import SweepPaths
+from ..spec.parameter import Parameter, nested
+from ..spec.sweep import SweepSpec
+from .inside import call_function as child
+from .profile import PYTHON, TrainerProfile
+
+FUNCTION = "(function)"  # in place of a profile's path
+
+
+@dataclass(frozen=True)
+class FunctionProfile(TrainerProfile):
+    """`TrainerProfile` of a function. `pickled` is what `child.py` reads; empty for a sweep whose folder has it."""
+
+    pickled: bytes = b""
+    parameters: tuple[Parameter, ...] = ()
+    metric: str | None = None
+
+    def install(self, sweep_dir: Path) -> None:
+        """Keeps the function with the sweep, so that its id alone is enough to go on with it."""
+        if self.pickled:
+            part = sweep_dir / f".{child.FUNCTION_FILE}.{os.getpid()}.part"
+            part.write_bytes(self.pickled)
+            part.replace(sweep_dir / child.FUNCTION_FILE)
+
+    def write_parameters(self, output_dir: Path, params: Mapping[str, Any]) -> dict[str, str]:
+        content = {"params": nested(self.parameters, params), "metric": self.metric}
+        (output_dir / child.PARAMS_FILE).write_text(to_json(content), encoding="utf-8")
+        return {}
+
+    def of(self, spec: SweepSpec) -> FunctionProfile:
+        """The same function, called with that search's parameters."""
+        return replace(self, parameters=spec.parameters, metric=spec.metric.name if spec.metric else None)
+
+
+def function_profile(train: Callable[..., Any] | None, cwd: Path) -> FunctionProfile:
+    """The trainer that a function is; without one, of a sweep whose folder has it. Trials run in `cwd`.
+
+    Raises:
+        ConfigError: the function cannot be called with parameters, or not be sent to another process.
+    """
+    if train is not None and not callable(train):
+        raise ConfigError(f"train: {train!r} is not a function; write train=fn, where fn(params) returns a value")
+    name = FUNCTION if train is None else getattr(train, "__qualname__", type(train).__name__)
+    return FunctionProfile(
+        name=name,
+        path=Path(FUNCTION),
+        command=(PYTHON, child.__file__, "{output_dir}"),
+        cwd=cwd,
+        overrides="wandb",
+        metrics=LogFormat(()),
+        env={"WANDB_MODE": "disabled"},
+        preload=() if train is None else _libraries(train),
+        reference=FUNCTION,
+        pickled=b"" if train is None else _pickled(train, name),
+    )
+
+
+def function_problems(given: object, trainer: str, paths: SweepPaths | None) -> list[str]:
+    """Why a sweep with that trainer cannot go on with the function that is given, or without one.
+
+    Args:
+        paths: of the sweep; None: its folder is on another machine.
+    """
+    if isinstance(given, FunctionProfile):
+        return [] if trainer == FUNCTION else ["train: the sweep runs a command, not a function; leave it out"]
+    kept = paths is not None and (paths.dir / child.FUNCTION_FILE).is_file()
+    if trainer != FUNCTION or kept:
+        return []
+    where = f"{paths.dir} has no {child.FUNCTION_FILE}" if paths else "this machine does not have it"
+    return [f"the trainer of this sweep is a Python function, and {where}; Sweep.open(…, train=fn) gives it again"]
+
+
+def _pickled(train: Callable[..., Any], name: str) -> bytes:
+    import cloudpickle  # only a sweep of a function needs it
+
+    if inspect.iscoroutinefunction(train) or inspect.isasyncgenfunction(train):
+        raise ConfigError(f"train: {name} is async; write a plain function that runs its own event loop")
+    try:
+        takes = child.arguments(train)
+    except TypeError as error:
+        raise ConfigError(f"train: {name} {error}; write fn(params) or fn(params, report)") from None
+    path = [os.path.abspath(folder) for folder in sys.path]  # "": the folder of an interactive session
+    try:
+        return pickle.dumps({"path": path, "arguments": takes, "function": cloudpickle.dumps(train)})
+    except Exception as error:  # whatever the __reduce__ of something it refers to raises
+        raise ConfigError(
+            f"train: {name} cannot be sent to a process of its own: {type(error).__name__}: {error}; "
+            "make inside the function what it now finds outside of it (files, connections, locks, data loaders)"
+        ) from None
+
+
+def _libraries(train: Callable[..., Any]) -> tuple[str, ...]:
+    """Installed packages that the function names in its own code: imported once for all trials."""
+    code, names = getattr(train, "__code__", None), getattr(train, "__globals__", {})
+    found = (names.get(name) for name in (code.co_names if code else ()))
+    modules = dict.fromkeys(item.__name__.partition(".")[0] for item in found if isinstance(item, ModuleType))
+    folders = {os.path.realpath(sysconfig.get_path(kind)) for kind in ("purelib", "platlib")}
+    return tuple(name for name in modules if _folder(sys.modules.get(name)) in folders)
+
+
+def _folder(module: ModuleType | None) -> str:
+    """Where the module, or the package, lies."""
+    path = getattr(module, "__file__", None) or ""
+    package = os.path.dirname(path) if hasattr(module, "__path__") else path
+    return os.path.realpath(os.path.dirname(package)) if path else ""

@@ -1,0 +1,154 @@
+"""Finds and loads a trainer's profile by name or path, with the profiles it is based on."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+from ..base.errors import ConfigError
+from ..base.shipped import _INSTALLED, TRAINERS
+from ..base.wording import did_you_mean
+from ..base.yaml_document import Document, KeyPath, read_yaml_file
+from .profile import TrainerProfile
+from .read_profile import ProfileReader
+
+_MERGED = ("aliases", "env")  # mappings of which each key is inherited by itself
+_LISTED = ("metrics", "files")  # lists: ones own come first, then the inherited
+
+
+def overlay(top: Document, base: Document) -> Document:
+    """`top` extending `base`: what `top` says counts, null takes away what is inherited, `aliases` and `env` are
+    merged, `metrics` and `files` come before those inherited. Places stay those of the files."""
+    data: dict[str, Any] = {}
+    places: dict[KeyPath, str] = {(): top.places.get((), top.name)}
+    for key in dict.fromkeys([*top.data, *base.data]):
+        ours, theirs = top.data.get(key), base.data.get(key)
+        if key not in top.data:
+            data[key] = theirs
+            places.update(_moved(base, (key,), (key,)))
+            continue
+        data[key] = ours
+        places.update(_moved(top, (key,), (key,)))
+        if key in _MERGED and isinstance(ours, dict) and isinstance(theirs, dict):
+            data[key] = {**theirs, **ours}
+            for name in theirs.keys() - ours.keys():
+                places.update(_moved(base, (key, name), (key, name)))
+        elif key in _LISTED and isinstance(ours, list) and isinstance(theirs, list):
+            data[key] = [*ours, *theirs]
+            for index in range(len(theirs)):
+                places.update(_moved(base, (key, index), (key, len(ours) + index)))
+    return Document(top.name, data, places, {}, (*top.problems, *base.problems))
+
+
+def _moved(document: Document, old: KeyPath, new: KeyPath) -> dict[KeyPath, str]:
+    size = len(old)
+    return {new + path[size:]: place for path, place in document.places.items() if path[:size] == old}
+
+
+def project_root_of(profile: Path) -> Path:
+    """What a profile's relative paths are relative to: the project that has it in configs/trainers, else its folder.
+
+    A profile that was installed with the launcher belongs to no project: the folder the launcher was started in.
+    """
+    if profile.parent == _INSTALLED / "trainers":
+        return Path.cwd()
+    return profile.parents[2] if profile.parent.parts[-2:] == ("configs", "trainers") else profile.parent
+
+
+PROFILES = Path("configs", "trainers")
+
+
+def profile_folders(project_root: Path) -> list[Path]:
+    """Where named profiles are looked for: the project's, then those that come with the launcher."""
+    folders = [project_root / PROFILES, TRAINERS]
+    return list(dict.fromkeys(folder.resolve() for folder in folders if os.path.isdir(folder)))
+
+
+def load_profile(name_or_path: str | os.PathLike[str], *, project_root: str | os.PathLike[str]) -> TrainerProfile:
+    """Read and check a profile: a name (`reid`), a file, or one in front of another (`torchrun:reid`).
+
+    Raises ConfigError with every mistake in the files (file, line, key), or with the names there are.
+    """
+    text = os.fspath(name_or_path)
+    chain = _Chain(Path(project_root))
+    outer, _, inner = text.partition(":")
+    names = [outer, inner] if inner and re.fullmatch(r"[\w-]+", outer) and not Path(text).is_file() else [text]
+    documents = [chain.read(name) for name in names]
+    document = documents[0] if len(documents) == 1 else overlay(*documents)
+    path = chain.paths[names[-1]]
+    reader = ProfileReader(document, chain.roots, chain.project_root)
+    fields = reader.fields()
+    if problems := [*document.problems, *reader.problems]:
+        raise ConfigError(list(dict.fromkeys(problems)))
+    fields["preload"] = () if fields["wrap"] else fields["preload"]
+    reference = ":".join([*names[:-1], str(path)])
+    name = ":".join([*names[:-1], path.stem])
+    return TrainerProfile(name=name, path=path, reference=reference, **fields)
+
+
+def shortest_reference(reference: str, project_root: Path) -> str:
+    """What a user of that project writes for a profile's `reference`: its name where that finds the file."""
+    outer, colon, file = reference.rpartition(":")
+    try:
+        named = _find(Path(file).stem, project_root)
+    except ConfigError:
+        return reference
+    return f"{outer}{colon}{named.stem}" if named == Path(file) else reference
+
+
+class _Chain:
+    """Reads profiles and those they extend. `roots` keeps what a path under a key is relative to."""
+
+    def __init__(self, project_root: Path) -> None:
+        self.project_root = project_root
+        self.paths: dict[str, Path] = {}
+        self.roots: dict[str, Path] = {}
+
+    def read(self, name: str) -> Document:
+        self.paths[name] = path = _find(name, self.project_root)
+        return self._read(path, ())
+
+    def _read(self, path: Path, below: tuple[Path, ...]) -> Document:
+        document = read_yaml_file(str(path))
+        if not isinstance(document.data, dict):
+            raise ConfigError(f"{path}: a trainer profile is a mapping with at least `command`")
+        for key in ("cwd", "python"):
+            if document.data.get(key) is not None:
+                self.roots.setdefault(key, project_root_of(path))
+        extends = document.data.get("extends")
+        bases = extends if isinstance(extends, list) else [] if extends is None else [extends]
+        for base in bases:
+            document = overlay(document, self._base(document, base, path, below))
+        return document
+
+    def _base(self, document: Document, base: object, path: Path, below: tuple[Path, ...]) -> Document:
+        if not isinstance(base, str) or not base:
+            raise ConfigError(document.message(("extends",), f"{base!r} is not the name or file of a profile"))
+        beside = path.parent / base
+        try:
+            found = beside if beside.is_file() else _find(base, self.project_root, besides=path)
+        except ConfigError as error:
+            raise ConfigError(
+                [document.message(("extends",), text.removeprefix("--trainer ")) for text in error.problems]
+            ) from None
+        if found == path or found in below:
+            raise ConfigError(document.message(("extends",), f"{base} extends this profile in turn"))
+        return self._read(found, (*below, path))
+
+
+def _find(name: str, project_root: Path, besides: Path | None = None) -> Path:
+    if name.endswith((".yaml", ".yml")) or os.sep in name:
+        path = Path(name).expanduser()
+        if not path.is_file():
+            raise ConfigError(f"--trainer {name}: no such file")
+        return path.absolute()
+    folders = profile_folders(project_root)
+    files = (file for folder in reversed(folders) for file in sorted(folder.glob("*.yaml")))
+    found = {file.stem: file for file in files if file != besides}  # ones own `reid` can extend the one that ships
+    if name not in found:
+        known = ", ".join(sorted(found)) or "none"
+        hint = did_you_mean(name, found) or f"; write {PROFILES / name}.yaml, or name a file"
+        raise ConfigError(f"--trainer {name}: no such profile{hint}; there are: {known}")
+    return found[name]

@@ -1,0 +1,173 @@
+"""Sweep parameters as a trainer's overrides: names to keys, values to the default's type, both to argv words."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from ..base.errors import ConfigError
+from ..base.values import plain
+from ..base.yaml_document import read_yaml_file
+from ..spec.sweep import SweepSpec
+from .profile import TrainerProfile
+from .schema import Schema
+from .styles import check_key, decode, override_words, yacs_text
+
+
+def check_parameters(spec: SweepSpec, overrides: Overrides) -> list[str]:
+    """Problems of the parameters as the trainer sees them: keys, types of every value they can take."""
+    return overrides.check_all({item.name: item.extremes() for item in spec.parameters})
+
+
+@dataclass(frozen=True)
+class Overrides:
+    """What a profile, and the trainer's tree where it is known, make of parameters. Everything here is pure."""
+
+    profile: TrainerProfile
+    schema: Schema | None = None
+
+    def key_for(self, name: str) -> str:
+        """The trainer's key for a parameter name: an alias, or a key as it stands. Raises ConfigError."""
+        key = self.profile.aliases.get(name, name)
+        label = name if key == name else f"{name} ({key})"
+        try:
+            check_key(self.profile.overrides, key)
+        except ValueError as error:
+            raise ConfigError(str(error)) from None
+        if key in self.profile.reserved:
+            raise ConfigError(f"{label}: is set by the launcher itself and cannot be a parameter")
+        problem = self.schema.unknown(key, list(self.profile.aliases)) if self.schema else None
+        if problem:
+            raise ConfigError(f"{label}: {problem}")
+        return key
+
+    def coerce(self, name: str, value: Any) -> Any:
+        """The value in the type of the key's default; as it is when no schema is known. Raises ConfigError."""
+        key = self.key_for(name)
+        if self.schema is None:
+            return plain(value)
+        try:
+            return self.schema.coerce(key, value)
+        except ValueError as error:
+            raise ConfigError(f"{name if name == key else f'{name} ({key})'}: {error}") from None
+
+    def check(self, name: str, values: Iterable[Any] = ()) -> list[str]:
+        """Problems of one parameter: its name, and each value it may take."""
+        problems: dict[str, None] = {}
+        try:
+            self.key_for(name)
+        except ConfigError as error:
+            return error.problems
+        for value in values:
+            try:
+                self._words(name, value)
+            except ConfigError as error:
+                problems.update(dict.fromkeys(error.problems))
+        return list(problems)
+
+    def check_all(self, parameters: Mapping[str, Iterable[Any]]) -> list[str]:
+        """Problems of a whole search: each parameter's, and names that mean the same key."""
+        problems = [problem for name, values in parameters.items() for problem in self.check(name, values)]
+        return problems + self.collisions(parameters)
+
+    def words(self, params: Mapping[str, Any]) -> list[str]:
+        """The argv words that set `params`, in their order. Raises ConfigError with every problem."""
+        problems = self.collisions(params)
+        words = []
+        for name, value in params.items():
+            try:
+                words += self._words(name, value)
+            except ConfigError as error:
+                problems += error.problems
+        if problems:
+            raise ConfigError(problems)
+        return words
+
+    def trailing(self, words: Sequence[str] | Mapping[str, Any]) -> tuple[list[str], dict[str, Any]]:
+        """The command line's trailing overrides, checked: the words to pass on, and what they set by key. In Python they
+        may be a mapping, for whatever style.
+
+        YACS words are KEY VALUE pairs, where an alias will do for KEY; other styles' words are passed on as they are,
+        and what they set is not known. Raises ConfigError with every problem.
+        """
+        if isinstance(words, Mapping):
+            passed = self.words(words)
+            return passed, {self.key_for(name): self.coerce(name, value) for name, value in words.items()}
+        if self.profile.overrides != "yacs":
+            return list(words), {}
+        problems = []
+        if len(words) % 2:
+            problems.append(f"trailing overrides are pairs of KEY VALUE, and {words[-1]!r} has no value")
+        params = {}
+        for name, text in zip(words[::2], words[1::2], strict=False):
+            try:
+                key = self.key_for(name)
+                params[key] = self.coerce(name, self._read(key, text))
+            except ConfigError as error:
+                problems += error.problems
+        if problems:
+            raise ConfigError(problems)
+        return self.words(params), params
+
+    def config_with(self, base_config_file: str | os.PathLike[str] | None, params: Mapping[str, Any]) -> dict[str, Any]:
+        """The base configuration file with `params` merged in, for `yaml.safe_dump`: what best.yml holds.
+
+        YACS reads texts of a file as it reads words, so a text that looks like something else is quoted twice.
+        """
+        config: dict[str, Any] = {}
+        if base_config_file is not None:
+            read_yaml_file(str(base_config_file))  # tells a mistake's place better than what follows
+            with open(base_config_file, encoding="utf-8-sig") as file:
+                content = yaml.safe_load(file)
+            if not isinstance(content, dict | None):
+                raise ConfigError(f"{base_config_file}: a configuration file is a mapping")
+            config = content or {}
+        for name, value in params.items():
+            key = self.key_for(name)
+            *sections, leaf = key.split(".")
+            node = config
+            for depth, section in enumerate(sections, start=1):
+                if node.get(section) is None:
+                    node[section] = {}
+                node = node[section]
+                if not isinstance(node, dict):
+                    raise ConfigError(f"{base_config_file}: {'.'.join(sections[:depth])}: is not a section")
+            node[leaf] = self._yaml_value(self.coerce(name, value))
+        return config
+
+    def _words(self, name: str, value: Any) -> list[str]:
+        key = self.key_for(name)
+        value = self.coerce(name, value)
+        try:
+            return override_words(self.profile.overrides, key, value)
+        except ValueError as error:
+            raise ConfigError(f"{name}: {error}") from None
+
+    def _read(self, key: str, text: str) -> Any:
+        """A trailing word as the user means it: where a text is due, 10 is the text 10."""
+        value = decode(text)
+        text_due = self.schema is not None and isinstance(self.schema.values.get(key), str)
+        return text if text_due and value is not None and not isinstance(value, str) else value
+
+    def collisions(self, names: Iterable[str]) -> list[str]:
+        """Parameter names that mean the same key."""
+        by_key: dict[str, list[str]] = {}
+        for name in names:
+            by_key.setdefault(self.profile.aliases.get(name, name), []).append(name)
+        return [
+            f"{' and '.join(same)}: are the same key, {key}; keep one" for key, same in by_key.items() if len(same) > 1
+        ]
+
+    def _yaml_value(self, value: Any) -> Any:
+        if isinstance(value, tuple | list):
+            return [self._inner(item) for item in value]
+        if isinstance(value, str) and self.profile.overrides == "yacs":
+            return yacs_text(value)
+        return value
+
+    def _inner(self, value: Any) -> Any:
+        return [self._inner(item) for item in value] if isinstance(value, tuple | list) else value

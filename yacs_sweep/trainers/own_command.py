@@ -1,0 +1,185 @@
+"""The trainer a sweep file names itself: `program` and `command`, with W&B's macros.
+
+As `wandb agent` reads them: a macro is a whole word of the command; without `command` the words are
+``${env} ${interpreter} ${program} ${args}``. The parameters come as ``--name=value``, a group of nested ones as one
+argument, and `wandb.config` of the program holds them as well.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import takewhile
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ..base.errors import ConfigError
+from ..base.processes import without_wandb
+from ..logs.parser import LogFormat
+from ..spec.parameter import Parameter, nested
+from ..spec.sweep import SweepSpec
+from .profile import TrainerProfile
+from .styles import decode, override_words
+
+SWEEP_FILE = "(sweep file)"  # in place of a profile's path, for a trainer that the sweep itself names
+DEFAULT = ("${env}", "${interpreter}", "${program}", "${args}")
+STYLE = "wandb"
+JSON_FILE = "args_json_file"  # the macro for a file that holds what ${args_json} says
+ARGS_FILE = "args.json"  # that file, in the trial's folder
+CONFIG_FILE = "wandb-config.yaml"  # the parameters in the trial's folder, in the form of W&B's agent
+_PREFIXES = {
+    "args": "--",
+    "args_no_boolean_flags": "--",
+    "args_no_hyphens": "",
+    "args_append_hydra": "+",
+    "args_override_hydra": "++",
+}
+_PAIR = re.compile(r"--[^=\s]+=", re.ASCII)
+_MACRO = re.compile(r"\$\{(\w+)\}")
+_ENV = re.compile(r"\$\{envvar:(\w+)\}")
+
+
+def arguments(macro: str, values: Mapping[str, Any]) -> list[str]:
+    """What an args macro stands for; values are written as Python writes them, as `wandb agent` does."""
+    if macro == "args_json":
+        return [json.dumps(values)]
+    words: list[str] = []
+    for name, value in values.items():
+        if macro == "args_no_equals":
+            words += [f"--{name}", str(value)]
+        elif macro == "args_no_boolean_flags" and isinstance(value, bool):
+            words += [f"--{name}"] if value else []
+        else:
+            words.append(f"{_PREFIXES[macro]}{name}={value}")
+    return words
+
+
+@dataclass(frozen=True)
+class CommandProfile(TrainerProfile):
+    """`TrainerProfile` of a sweep file's own command. `parameters` are the sweep's, for how they are nested."""
+
+    program: str = ""
+    parameters: tuple[Parameter, ...] = ()
+
+    def command_line(
+        self,
+        *,
+        python: str | None = None,
+        config_file: str | os.PathLike[str] | None = None,
+        output_dir: str | os.PathLike[str] | None = None,
+        trial_id: str = "",
+        gpu_ids: str = "",
+        overrides: Sequence[str] = (),
+        params: Mapping[str, Any] | None = None,
+    ) -> list[str]:
+        """The child's argv: the command with its macros expanded.
+
+        `params` are the parameters' values; of `overrides` only what does not come from them is looked at.
+        """
+        params = params or {}
+        own = set(override_words_of(params))
+        others = [word for word in overrides if word not in own]
+        plain = {"env": ["/usr/bin/env"], "interpreter": [self.interpreter(python)], "program": [self.program]}
+        if output_dir is not None:
+            plain[JSON_FILE] = [str(self.as_seen_by_child(os.path.join(output_dir, ARGS_FILE)))]
+        known = without_wandb(os.environ)  # a key is never a word of a command
+        words: list[str] = []
+        for word in self.command:
+            macro = _MACRO.fullmatch(word)
+            if macro is None:
+                words.append(_ENV.sub(lambda match: known.get(match[1], match[1]), word))
+            elif macro[1] in plain:
+                words += plain[macro[1]]
+            else:
+                words += self._arguments(macro[1], others, params)
+        return words
+
+    def beginnings(self, interpreter: str) -> list[list[str]]:
+        words = takewhile(lambda word: not word.startswith("${args"), self.command)
+        return [replace(self, command=tuple(words)).command_line(python=interpreter)]
+
+    def _arguments(self, macro: str, others: Sequence[str], params: Mapping[str, Any]) -> list[str]:
+        """An args macro of trailing words, where `--name=value` is a parameter as well, and of the parameters."""
+        read = _value if macro == "args_json" else _flag
+        pairs = [word.removeprefix("--").partition("=") for word in others if _PAIR.match(word)]
+        loose = [word for word in others if not _PAIR.match(word)]
+        given = {name: read(text) for name, _, text in pairs}
+        words = arguments(macro, {**given, **nested(self.parameters, params)})
+        return words if macro == "args_json" else [*loose, *words]
+
+    def write_parameters(self, output_dir: Path, params: Mapping[str, Any]) -> dict[str, str]:
+        """The trial's parameters as files: W&B's, from which `wandb.init` takes `wandb.config`, and the macro's JSON."""
+        values = nested(self.parameters, params)
+        config = {"wandb_version": 1, **{name: {"value": value} for name, value in values.items()}}
+        path = output_dir / CONFIG_FILE
+        path.write_text(yaml.safe_dump(config, sort_keys=False, allow_unicode=True), encoding="utf-8")
+        if f"${{{JSON_FILE}}}" in self.command:
+            (output_dir / ARGS_FILE).write_text(json.dumps(values), encoding="utf-8")
+        return {"WANDB_SWEEP_PARAM_PATH": str(path.absolute())}
+
+
+def override_words_of(params: Mapping[str, Any]) -> list[str]:
+    """The words `Overrides` makes of the parameters of such a trainer."""
+    return [word for name, value in params.items() for word in override_words(STYLE, name, value)]
+
+
+def _value(text: str) -> Any:
+    """The value behind a trailing word's text; lists and dicts may be JSON there."""
+    try:
+        return json.loads(text) if text[:1] in "[{" else decode(text)
+    except ValueError:
+        return text
+
+
+def _flag(text: str) -> Any:
+    return {"True": True, "False": False}.get(text, text)
+
+
+def names_trainer(spec: SweepSpec) -> bool:
+    """Whether the sweep file says what to start."""
+    return bool(spec.program or spec.command)
+
+
+def sweep_profile(spec: SweepSpec, cwd: Path) -> CommandProfile:
+    """The trainer of a sweep file.
+
+    Raises:
+        ConfigError: no such program, or a macro that has no meaning here.
+    """
+    command = spec.command or DEFAULT
+    problems = []
+    if "${program}" in command and not spec.program:
+        problems.append("program: is missing, and the command says ${program}")
+    elif "${program}" in command and not (cwd / spec.program).exists() and not shutil.which(spec.program or ""):  # type: ignore[operator]
+        problems.append(f"program: {spec.program}: no such file in {cwd}; or give --trainer PROFILE")
+    if problems:
+        raise ConfigError(problems)
+    return CommandProfile(
+        name=spec.program or "the sweep file's command",
+        path=Path(SWEEP_FILE),
+        command=tuple(command),
+        cwd=cwd,
+        overrides=STYLE,
+        metrics=LogFormat((), generic=True),
+        env={"WANDB_MODE": "disabled"},
+        program=spec.program or "",
+        parameters=spec.parameters,
+    )
+
+
+def remarks(spec: SweepSpec) -> tuple[str, ...]:
+    """What the user of such a trainer has to know before it starts."""
+    what = f"program {spec.program}" if spec.program else "command"
+    lines = [
+        f"the trainer is the sweep file's {what} (--trainer NAME uses a profile); "
+        'its metrics are read from lines such as METRIC {"epoch": 1, "val/loss": 0.5} or val_loss: 0.5'
+    ]
+    if spec.command and not any(word.startswith("${args") for word in spec.command):
+        lines.append("the command has no ${args}: the parameters reach the trainer in wandb.config alone")
+    return tuple(lines)

@@ -1,0 +1,212 @@
+"""The trainer's YACS tree, read in the trainer's own interpreter so that none of its code runs in the launcher."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from ..base.errors import ConfigError
+from ..base.processes import without_wandb
+from ..base.values import plain
+from ..base.wording import did_you_mean, nearest, show
+from ..base.yaml_document import Document, KeyPath, read_yaml_file
+from .coercion import Opaque, coerce
+from .profile import TrainerProfile
+from .styles import decode
+
+TIMEOUT = 120.0  # seconds; a tree that lives in a large package imports that package
+_SCRIPT = Path(__file__).parent / "inside" / "print_schema.py"
+
+
+@dataclass(frozen=True)
+class Schema:
+    """Leaves of a tree by dotted key. `values` are the defaults with the configuration file merged in.
+
+    `open` are sections ("" is the root) in which the trainer takes keys it does not know; `loose` says that it takes
+    values of another type than the default's.
+    """
+
+    source: str
+    values: Mapping[str, Any]
+    sections: frozenset[str] = frozenset()
+    renamed: Mapping[str, str] = field(default_factory=dict)
+    deprecated: frozenset[str] = frozenset()
+    open: frozenset[str] = frozenset()
+    loose: bool = False
+
+    def unknown(self, key: str, aliases: Sequence[str] = ()) -> str | None:
+        """What is wrong with a key, with the nearest right ones; None when it is a leaf that can be set."""
+        if key in self.deprecated:
+            return "the trainer ignores this key (deprecated)"
+        if key in self.values:
+            return None
+        if key in self.renamed:
+            return f"was renamed to {self.renamed[key]}"
+        if key in self.sections:
+            inside = [name for name in self.values if name.startswith(f"{key}.")]
+            return f"is a section; name one of its keys: {', '.join(inside[:6])}{', …' if len(inside) > 6 else ''}"
+        if key.rpartition(".")[0] in self.open:
+            return None
+        return f"no such key in {self.source}{self._hint(key, aliases)}"
+
+    def coerce(self, key: str, value: Any) -> Any:
+        """The value in the type of the key's default. Raises ValueError saying what is wrong and what is allowed."""
+        try:
+            return coerce(value, self.values.get(key))
+        except ValueError:
+            if self.loose and not isinstance(value, dict):
+                return plain(value)
+            raise
+
+    def _hint(self, key: str, aliases: Sequence[str]) -> str:
+        hint = did_you_mean(key, [*aliases, *self.values])
+        if hint:
+            return hint
+        # `LR` for `SOLVER.BASE_LR`, or a right name in a wrong section.
+        last = key.rpartition(".")[2].upper()
+        tails: dict[str, list[str]] = {}
+        for name in self.values:
+            tails.setdefault(name.rpartition(".")[2], []).append(name)
+        near = nearest(last, tails) or [tail for tail in tails if last in tail.upper().split("_")]
+        names = [name for tail in near for name in tails[tail]]
+        return f"; did you mean {' or '.join(names[:3])}?" if names else ""
+
+
+def read_schema(
+    profile: TrainerProfile,
+    *,
+    python: str | None = None,
+    config_file: str | os.PathLike[str] | None = None,
+    timeout: float = TIMEOUT,
+) -> Schema | None:
+    """The profile's `schema` with `config_file` merged in; None when the profile names none.
+
+    Raises ConfigError: a tree that cannot be loaded; of the configuration file, broken YAML, every unknown key and
+    every value that cannot be taken for one of the default's type.
+    """
+    if profile.schema is None:
+        return None
+    if config_file is not None and not os.path.isfile(config_file):
+        raise ConfigError(f"--config_file {config_file}: no such file")
+    interpreter = profile.interpreter(python)
+    words = [interpreter, str(_SCRIPT), profile.schema]
+    if config_file is not None:
+        words.append(profile.as_seen_by_child(config_file) or "")
+    answer = _ask(words, profile, timeout)
+    error = answer.get("error")
+    if error and error["stage"] == "load":
+        text = error["text"]
+        hint = "; --python PATH names the trainer's interpreter" if text.startswith("ModuleNotFoundError") else ""
+        raise ConfigError(
+            f"{profile.path}: schema: {profile.schema} could not be loaded by {interpreter}: {text}{hint}"
+        )
+    schema = Schema(
+        profile.schema,
+        {key: _decode(value) for key, value in answer["defaults" if error else "values"].items()},
+        frozenset(answer["sections"]),
+        answer["renamed"],
+        frozenset(answer["deprecated"]),
+        frozenset(answer["open"]),
+        answer["loose"],
+    )
+    return _merged(schema, str(config_file), error["text"]) if error else schema
+
+
+def _ask(command: list[str], profile: TrainerProfile, timeout: float) -> dict[str, Any]:
+    problem = f"{profile.path}: schema: {profile.schema} could not be read by {command[0]}"
+    try:
+        child = subprocess.Popen(
+            command,
+            cwd=profile.cwd,
+            env={**without_wandb(os.environ), **profile.env},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise ConfigError(f"{problem}: {error.strerror}: {error.filename}") from None
+    try:
+        out, err = child.communicate(timeout=timeout)
+    except subprocess.TimeoutExpired:
+        raise ConfigError(f"{problem} within {timeout:g} s; leave `schema` out to do without it") from None
+    finally:
+        # Whatever the trainer's code started goes with it.
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(child.pid, signal.SIGKILL)
+        child.wait()
+        for pipe in (child.stdout, child.stderr):
+            if pipe:
+                pipe.close()
+    try:
+        answer = json.loads(out)
+    except ValueError:
+        answer = None
+    if not isinstance(answer, dict):
+        last = err.decode(errors="replace").strip().splitlines()[-1:] or [f"exit status {child.returncode}"]
+        raise ConfigError(f"{problem}: {last[0]}")
+    return answer
+
+
+def _decode(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_decode(item) for item in value]
+    if isinstance(value, dict):
+        return tuple(map(_decode, value["tuple"])) if "tuple" in value else Opaque(value["other"])
+    return value
+
+
+class _FileMerge:
+    """Merges a file that the tree itself refused: trainers may be less strict than their tree (1 for 1.0)."""
+
+    def __init__(self, schema: Schema, document: Document) -> None:
+        self.schema, self.document = schema, document
+        self.values: dict[str, Any] = {}
+        self.problems: list[str] = list(document.problems)
+        self.bent = False  # whether a value was taken that a strict tree refuses
+
+    def merge(self, mapping: Mapping[str, Any], above: KeyPath = ()) -> None:
+        for name, value in mapping.items():
+            path = (*above, name)
+            key = ".".join(map(str, path))
+            if key not in self.schema.sections:
+                self._leaf(key, decode(value) if isinstance(value, str) else value, path)
+            elif isinstance(value, dict):
+                self.merge(value, path)
+            elif value is None:
+                self.bent = True
+            else:
+                text = f"is a section; write its keys below it, not {show(value)}"
+                self.problems.append(self.document.message(path, text))
+
+    def _leaf(self, key: str, value: Any, path: KeyPath) -> None:
+        if key in self.schema.deprecated:
+            return
+        problem = self.schema.unknown(key)
+        if problem is None:
+            try:
+                self.values[key] = self.schema.coerce(key, value)
+                self.bent = self.bent or type(self.values[key]) is not type(value)
+            except ValueError as error:
+                problem = str(error)
+        if problem:
+            self.problems.append(self.document.message(path, problem))
+
+
+def _merged(schema: Schema, config_file: str, refusal: str) -> Schema:
+    document = read_yaml_file(config_file)
+    merge = _FileMerge(schema, document)
+    if isinstance(document.data, dict):
+        merge.merge(document.data)
+    else:
+        merge.problems.append(document.message((), "is not a mapping such as SOLVER: {BASE_LR: 0.1}"))
+    if merge.problems or not merge.bent:
+        raise ConfigError(merge.problems or f"{config_file}: the trainer's tree refuses it: {refusal}")
+    return replace(schema, values={**schema.values, **merge.values})

@@ -1,0 +1,1 @@
+"""Runs one trial: from a point to a verdict."""

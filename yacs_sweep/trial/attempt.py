@@ -1,0 +1,166 @@
+"""One run of a trial's command: what its processes print and write becomes rows, files and a verdict."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from ..base.processes import without_wandb
+from ..logs.near_misses import explain, sample
+from ..records.folder import TrialPaths, TrialRecord
+from ..records.metrics import FOREIGN_ROWS, MetricsFile, Objective, foreign_rows, read_metrics
+from .inside.guard import descendants
+from .output import Output, Readings
+from .own_files import DELETED, Custody
+from .process import Exit, Guard, GuardLost, StartError, Stop, run_child
+from .verdict import Verdict, classify, oom_kills, results_full
+
+if TYPE_CHECKING:
+    from .contract import Hooks
+    from .runner import TrialRunner
+
+STOP_GRACE = 2.0  # seconds a trial that is given up gets between SIGTERM and SIGKILL
+
+
+def child_environment(
+    profile_env: Mapping[str, str], parent: Mapping[str, str], gpu_ids: Sequence[str] = ()
+) -> dict[str, str]:
+    """The child's environment: the parent's without anything of W&B's (run, sweep, service, key), W&B disabled.
+
+    With `gpu_ids` CUDA sees these alone, and counts devices as NVML does unless somebody has said otherwise. OpenMP's
+    idle threads sleep, unless the parent or the profile says otherwise: where others want the cores too, threads that
+    spin take two to four times as long as the work itself.
+    """
+    env = {"OMP_WAIT_POLICY": "passive", **without_wandb(parent)}
+    env |= {"WANDB_MODE": "disabled", "PYTHONUNBUFFERED": "1", **profile_env}
+    if gpu_ids:
+        env["CUDA_VISIBLE_DEVICES"] = ",".join(gpu_ids)
+        env.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
+    return env
+
+
+class Attempt:
+    """One run of the trainer's command, and what all attempts of a trial have in common."""
+
+    def __init__(
+        self, runner: TrialRunner, record: TrialRecord, paths: TrialPaths, hooks: Hooks, first_step: int
+    ) -> None:
+        launch = runner.launch
+        self.runner, self.record, self.hooks = runner, record, hooks
+        self.objective = Objective(launch.metric, launch.goal, launch.optimize)
+        self.last_values: dict[str, Any] = {}
+        for row in read_metrics(paths.metrics):  # of a trial that goes on
+            self.objective.see(row)
+            self.last_values.update(row)
+        self.last_values.pop("step", None)
+        self.metrics = MetricsFile(paths.metrics, first_step)
+        self.pids: set[int] = set()  # the trial's processes, as far as they were seen
+        self._paths = paths
+        self._looked = 0.0
+        self.guard: Guard
+        self.readings: Readings
+        self.custody: Custody
+
+    def close(self) -> None:
+        self.metrics.close()
+
+    def on_row(self, row: Mapping[str, Any]) -> None:
+        step = self.metrics.append(row)
+        self.record.rows += 1
+        self.objective.see(row)
+        self.last_values.update(row)
+        self.hooks.log(row, step)
+
+    def note(self, text: str) -> None:
+        self.runner.on_event("note", {"text": f"{self.record.name}: {text}"})
+
+    def poll(self) -> Stop | None:
+        for row in self.readings.arrived():
+            self.on_row(row)
+        if (now := time.monotonic()) - self._looked > 1.0:
+            self._looked = now
+            self.look_after_files()
+            self.pids.update(descendants(self.guard.pid))
+        if stop := self.runner.stop_requested():
+            return stop
+        why = self.hooks.should_stop()
+        return None if why is None else Stop("stopped", why, min(STOP_GRACE, self.runner.launch.limits.grace))
+
+    def look_after_files(self, *, over: bool = False) -> None:
+        """Files of ours that the trainer has deleted are put back."""
+        names = self.custody.look(over=over)
+        if names and not self.runner.files_told:
+            self.runner.files_told = True
+            self.note(DELETED.format(names=names))
+
+    def on_start(self, pid: int) -> None:
+        self.record.pid = pid
+        self.pids.add(pid)
+        self.runner.guards.started()
+
+    def run(self) -> Verdict:
+        """Starts the command and sees it end."""
+        launch, record = self.runner.launch, self.record
+        oom_before = oom_kills()
+        self.readings = Readings(launch.profile, self._paths, record.id, self.note)
+        output = Output(self._paths, self.readings, self.on_row)
+        output.echo = self.runner.echo
+        files = (self.metrics.file, output.log)
+        self.custody = Custody(self._paths, files, lambda: record.save(self._paths, durable=False))
+        failure: Verdict | None = None
+        end: Exit | None = None
+        try:
+            self.guard = self.runner.guards.get()
+            folder = launch.profile.output_dir(self._paths.dir)
+            folder.mkdir(exist_ok=True)  # the attempt before may have deleted it
+            told = launch.profile.write_parameters(folder, record.params)
+            end = run_child(
+                self.guard,
+                record.command,
+                child_environment({**launch.profile.env, **told}, os.environ, self.runner.gpu_ids),
+                launch.profile.cwd,
+                limits=launch.limits,
+                on_output=output.write,
+                on_quiet=output.flush,
+                poll=self.poll,
+                on_start=self.on_start,
+            )
+        except StartError as error:
+            failure = Verdict("failed", "start", str(error))
+        except GuardLost as error:
+            self.runner.guards.drop()
+            failure = Verdict("failed", "guard_lost", str(error))
+        finally:
+            try:
+                self.look_after_files(over=True)
+            finally:
+                output.close()
+        record.exit_code = end.status if end is not None else None
+        return self._judge(failure, end, output, oom_before)
+
+    def _judge(self, failure: Verdict | None, end: Exit | None, output: Output, oom_before: int | None) -> Verdict:
+        """Why the attempt ended; the trial's record has its value."""
+        launch, record = self.runner.launch, self.record
+        if foreign_rows(self._paths.metrics):
+            self.note(FOREIGN_ROWS)
+        verdict = failure or classify(
+            end,
+            output.text,
+            metric=launch.metric,
+            metric_seen=self.objective.last is not None,
+            last_values=self.last_values,
+            oom_before=oom_before,
+            oom_after=oom_kills(),
+            full=lambda line: (
+                f"/{launch.paths.sweep_id}/" in line or results_full(line, self._paths.dir, launch.profile.cwd)
+            ),
+        )
+        if verdict.cause == "no_metric" and launch.metric is not None:
+            lines = sample(self._paths.stdout)
+            verdict = replace(verdict, reason=explain(launch.metric, self.last_values, lines, launch.profile.metrics))
+        record.value = self.objective.value
+        record.last_lines = [] if verdict.state == "finished" else output.last_lines
+        return verdict

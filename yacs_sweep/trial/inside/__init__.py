@@ -1,0 +1,1 @@
+"""Scripts that run in the trainer's interpreter: standard library only, Python 3.7 or newer."""

@@ -1,0 +1,348 @@
+"""One child process: start it, stream its output, end it with everything it started, say how it ended.
+
+The child is started by a guard (`guard.py`), a small process that adopts whatever the child leaves behind, so that
+"ended" means that no process of the trial exists any more.
+"""
+
+from __future__ import annotations
+
+import array
+import contextlib
+import json
+import os
+import selectors
+import socket
+import subprocess
+import sys
+import time
+import uuid
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from ..base.errors import SweepError
+from ..base.processes import MARKER, kill_marked, without_wandb
+from .output_pipe import Intake
+
+TICK = 0.1  # seconds between two looks at clocks and stop requests while the child is quiet
+QUIET = 0.5  # seconds without output after which on_quiet is called once
+GUARD_LATE = 12.0  # seconds after SIGKILL was due; a guard that has not told the end by then hangs
+
+
+class StartError(SweepError):
+    """The child's command could not be executed."""
+
+
+class GuardLost(SweepError):
+    """The guard was killed; whatever of the trial was left has been killed too."""
+
+
+@dataclass(frozen=True)
+class Stop:
+    """A request to end the child: `cause` (timeout, stalled, stopped, interrupted, …), and the seconds it gets."""
+
+    cause: str
+    detail: str = ""
+    grace: float | None = None
+
+
+@dataclass(frozen=True)
+class Exit:
+    """How a child ended. `status` as subprocess counts (-9: SIGKILL); None when the guard was lost before it told."""
+
+    status: int | None
+    stop: Stop | None  # why we ended it; None: it ended by itself
+    leftovers: int = 0  # processes the child had left behind
+    unkillable: tuple[int, ...] = ()  # survivors of SIGKILL (uninterruptible I/O)
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Seconds: `timeout` for the whole child, `stall` without any output, `grace` between SIGTERM and SIGKILL."""
+
+    timeout: float | None = None
+    stall: float | None = None
+    grace: float = 15.0
+
+
+class GuardProcess(Protocol):
+    """What is needed of `subprocess.Popen`."""
+
+    @property
+    def pid(self) -> int: ...
+
+    def kill(self) -> None: ...
+
+    def wait(self, timeout: float | None = None) -> int | None: ...
+
+
+def execute_guard(connection: socket.socket, token: str) -> GuardProcess:
+    """A guard of its own, by exec."""
+    script = str(Path(__file__).parent / "inside" / "guard.py")
+    return subprocess.Popen(
+        [sys.executable, "-I", "-S", script, str(connection.fileno())],
+        env={**without_wandb(os.environ), MARKER: token},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        pass_fds=[connection.fileno()],
+        start_new_session=True,
+    )
+
+
+class Guard:
+    """The agent's end of a guard process; starts one child at a time.
+
+    `token` marks the environment of the guard and everything below it.
+    """
+
+    def __init__(
+        self, *, token: str | None = None, start: Callable[[socket.socket, str], GuardProcess] = execute_guard
+    ) -> None:
+        """
+        Args:
+            start: makes the process, given its end of the connection and the token.
+        """
+        self.token = token or uuid.uuid4().hex
+        self.executed: tuple[str, str] | None = None  # why a guard that can fork a trial did not: kind, text
+        ours, theirs = socket.socketpair()
+        try:
+            with theirs:
+                self._process = start(theirs, self.token)
+        except BaseException:
+            ours.close()
+            raise
+        self.connection = ours
+        self._buffer = b""
+        self._waiting: deque[dict[str, object]] = deque()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def send(self, message: dict[str, object], descriptors: Sequence[int] = ()) -> None:
+        data = json.dumps(message).encode() + b"\n"
+        ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))] if descriptors else []
+        try:
+            sent = self.connection.sendmsg([data], ancillary)
+            self.connection.sendall(data[sent:])
+        except OSError as error:
+            raise self.lost() from error
+
+    def receive(self) -> dict[str, object]:
+        """The next message; waits for it.
+
+        Raises:
+            GuardLost: the guard is gone.
+        """
+        while not self._waiting:
+            try:
+                data = self.connection.recv(1 << 16)
+            except OSError:
+                data = b""
+            if not data:
+                raise self.lost()
+            lines = (self._buffer + data).split(b"\n")
+            self._buffer = lines.pop()
+            self._waiting.extend(json.loads(line) for line in lines)
+        return self._waiting.popleft()
+
+    def receive_all(self) -> list[dict[str, object]]:
+        """`receive`, and every further message that is there already: a selector does not see those."""
+        messages = [self.receive()]
+        messages.extend(self._waiting)
+        self._waiting.clear()
+        return messages
+
+    @property
+    def waiting(self) -> bool:
+        """Whether messages have been read from the connection and not yet received."""
+        return bool(self._waiting)
+
+    def lost(self, how: str = "was killed") -> GuardLost:
+        """Gives the guard up and kills what it guarded; the error to raise."""
+        self.connection.close()
+        self._process.kill()
+        self._process.wait()
+        killed = kill_marked(self.token)
+        return GuardLost(f"the process that guards the trial {how}; {killed} processes of the trial were ended")
+
+    def start(self, argv: Sequence[str], env: dict[str, str], cwd: str | Path, output: int) -> int:
+        """Starts `argv`; its stdout and stderr go to the descriptor `output`. Returns its process id.
+
+        Raises:
+            StartError: the command cannot be executed.
+        """
+        env = {**env, MARKER: self.token}
+        self.executed = None
+        self.send({"op": "start", "argv": list(argv), "env": env, "cwd": str(cwd)}, [output])
+        while True:
+            message = self.receive()
+            if message["event"] == "started":
+                return int(str(message["pid"]))
+            if message["event"] in ("executed", "stale"):
+                self.executed = str(message["event"]), str(message["text"])
+            if message["event"] == "refused":
+                raise StartError(f"cannot start {argv[0]}: {message['error']}")
+
+    def close(self) -> None:
+        """Ends the guard and anything below it."""
+        self.connection.close()
+        try:
+            self._process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        kill_marked(self.token)
+
+    def __enter__(self) -> Guard:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class _Run:
+    """The life of one child, from start to the moment none of its processes is left."""
+
+    def __init__(
+        self,
+        guard: Guard,
+        intake: Intake,
+        limits: Limits,
+        on_output: Callable[[bytes], None],
+        on_quiet: Callable[[], None],
+        poll: Callable[[], Stop | None],
+    ) -> None:
+        self.guard, self.intake, self.limits = guard, intake, limits
+        self.on_output, self.on_quiet, self.poll = on_output, on_quiet, poll
+        self.started = time.monotonic()
+        self.quiet_told = True
+        self.stop: Stop | None = None
+        self.kill_at = float("inf")
+        self.status: int | None = None
+        self.clear: dict[str, object] | None = None
+
+    def request(self, stop: Stop) -> None:
+        """Ends the child; a second request counts only when it ends it sooner. The first cause is the one told."""
+        grace = self.limits.grace if stop.grace is None else stop.grace
+        kill_at = time.monotonic() + grace
+        if kill_at >= self.kill_at:
+            return
+        self.kill_at = kill_at
+        self.stop = self.stop or stop
+        self.guard.send({"op": "stop", "grace": grace})
+
+    def look_at_clocks(self) -> None:
+        now = time.monotonic()
+        if now > self.kill_at + GUARD_LATE:
+            raise self.guard.lost("does not answer")
+        if not self.quiet_told and self.intake.quiet() > QUIET:
+            self.quiet_told = True
+            self.on_quiet()
+        if self.status is not None:
+            return
+        if wanted := self.poll():
+            self.request(wanted)
+        elif self.stop is not None:
+            return
+        elif self.limits.timeout is not None and now - self.started > self.limits.timeout:
+            self.request(Stop("timeout", f"ran longer than {self.limits.timeout:g} s"))
+        elif self.limits.stall is not None and self.intake.quiet() > self.limits.stall:
+            self.request(Stop("stalled", f"no output for {self.limits.stall:g} s"))
+
+    def read(self) -> bool:
+        """False at the end of the output."""
+        data = self.intake.take()
+        if data:
+            self.quiet_told = False
+            self.on_output(data)
+        return bool(data)
+
+    def hear(self) -> None:
+        for message in self.guard.receive_all():
+            if message["event"] == "exited":
+                self.status = int(str(message["status"]))
+            elif message["event"] == "clear":
+                self.clear = message
+
+    def until_clear(self) -> None:
+        more = True
+        with selectors.DefaultSelector() as selector:
+            selector.register(self.intake, selectors.EVENT_READ)
+            selector.register(self.guard.connection, selectors.EVENT_READ)
+            while self.clear is None:
+                if self.guard.waiting:  # the child ended before we got here
+                    self.hear()
+                    continue
+                for key, _ in selector.select(TICK):
+                    if key.fileobj is not self.intake:
+                        self.hear()
+                    elif not self.read():
+                        more = False
+                        selector.unregister(self.intake)
+                self.look_at_clocks()
+        self.intake.finish()
+        while more:
+            more = self.read()
+
+
+def run_child(
+    guard: Guard,
+    argv: Sequence[str],
+    env: dict[str, str],
+    cwd: str | Path,
+    *,
+    limits: Limits,
+    on_output: Callable[[bytes], None],
+    on_quiet: Callable[[], None] = lambda: None,
+    poll: Callable[[], Stop | None] = lambda: None,
+    on_start: Callable[[int], None] = lambda pid: None,
+) -> Exit:
+    """Runs `argv` to its end, and the end of every process it started.
+
+    Args:
+        on_output: gets stdout and stderr as they come, in pieces of at most 256 KiB, not split at lines.
+        on_quiet: called once whenever there was no output for half a second.
+        poll: asked at least every 0.1 s; a `Stop` ends the child. May be asked again and answer with a shorter grace.
+        on_start: gets the child's process id.
+
+    Raises:
+        StartError: the command cannot be executed.
+        GuardLost: the guard was killed; nothing of the child is left.
+    """
+    read_end, write_end = os.pipe()
+    try:
+        try:
+            pid = guard.start(argv, env, cwd, write_end)
+        finally:
+            os.close(write_end)
+        with Intake(read_end) as intake:
+            run = _Run(guard, intake, limits, on_output, on_quiet, poll)
+            try:
+                on_start(pid)
+                run.until_clear()
+            except GuardLost:
+                raise
+            except BaseException:
+                # Whatever went wrong up here, the trial does not outlive it.
+                with contextlib.suppress(GuardLost):
+                    guard.connection.settimeout(GUARD_LATE)
+                    guard.send({"op": "stop", "grace": 0})
+                    while run.clear is None:
+                        run.hear()
+                    guard.connection.settimeout(None)
+                raise
+    finally:
+        os.close(read_end)
+    assert run.clear is not None
+    left = run.clear["left"]
+    return Exit(
+        status=run.status,
+        stop=run.stop,
+        leftovers=int(str(run.clear["killed"])),
+        unkillable=tuple(left) if isinstance(left, list) else (),
+        seconds=time.monotonic() - run.started,
+    )

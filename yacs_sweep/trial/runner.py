@@ -1,0 +1,210 @@
+"""One trial, from its parameters to its trial.json: child, log parser, files, recorder and stop decision."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import signal
+import socket
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from ..records.environment import git_commit
+from ..records.folder import TrialPaths, TrialRecord, folder_name, inherit_files, utc_now
+from .attempt import Attempt
+from .contract import Assignment, DiskFull, Hooks, Launch, disk_full
+from .echo import Echo
+from .gpu_memory import FreeGround
+from .preloader import Guards
+from .process import Stop
+from .verdict import Verdict, requested
+
+# How a trainer ends by a signal meant for the whole job. A scheduler sends it to every process of the job, and ours may
+# be the last to get it.
+SIGNALLED = (-signal.SIGTERM, 128 + signal.SIGTERM, -signal.SIGINT, 128 + signal.SIGINT)
+SIGNALLED_WAIT = 1.0  # seconds in which it must have come
+
+
+class TrialRunner:
+    """Runs the trials of one agent, one at a time."""
+
+    def __init__(
+        self,
+        launch: Launch,
+        *,
+        agent: str = "",
+        echo: Echo | None = None,
+        on_event: Callable[[str, Mapping[str, Any]], None] = lambda kind, content: None,
+        stop_requested: Callable[[], Stop | None] = lambda: None,
+        elsewhere: Callable[[TrialRecord, Verdict], tuple[str, ...] | None] = lambda record, verdict: None,
+        cores: tuple[int, ...] = (),
+        token: str | None = None,
+        preload: str = "",
+    ) -> None:
+        """
+        Args:
+            elsewhere: asked after an attempt that the machine ended on given GPUs: others to try the trial on; None to
+                stay, empty when it has none any more.
+            cores: the trials are kept on these; empty: on none in particular.
+            token: marks the environment of every process of the trials.
+            preload: address of the preload server; empty for none.
+            agent: name of the agent's lock file, kept in trial.json.
+            on_event: told of "start" and "end" (trial.json rows), and "note" (a line for the user).
+            stop_requested: a reason from outside the trial (interrupt) to end it.
+        """
+        self.launch, self.agent, self.echo = launch, agent, echo
+        self.on_event, self.stop_requested, self.elsewhere = on_event, stop_requested, elsewhere
+        self.gpu_ids: tuple[str, ...] = ()  # of the next trial, or attempt; empty: those the launcher sees
+        self.commit = git_commit(launch.profile.cwd)
+        self.guards = Guards(
+            preload,
+            token=token,
+            note=lambda text: on_event("note", {"text": text}),
+            stopping=lambda: stop_requested() is not None,
+            cores=cores,
+        )
+        self.ground = FreeGround((), launch.gpu_wait)
+        self.files_told = False  # that a trainer deletes them
+
+    def use_gpus(self, gpu_ids: Sequence[str], *, shared: bool) -> None:
+        """The GPUs of the next trial, or attempt; on `shared` ones other trials run at the same time."""
+        self.gpu_ids = tuple(gpu_ids)
+        self.ground.use(self.gpu_ids, shared=shared)
+
+    def _command(self, trial_id: str, params: Mapping[str, Any], paths: TrialPaths) -> list[str]:
+        launch = self.launch
+        return launch.profile.command_line(
+            python=launch.python,
+            config_file=launch.config_file,
+            output_dir=str(launch.profile.output_dir(paths.dir)),
+            trial_id=trial_id,
+            gpu_ids=",".join(self.gpu_ids),
+            overrides=[*launch.trailing, *launch.overrides.words(params)],
+            params=params,
+        )
+
+    def close(self) -> None:
+        self.guards.close()
+
+    def prepare(self, assignment: Assignment) -> tuple[TrialRecord, TrialPaths]:
+        """Makes the trial's folder and its trial.json in state running."""
+        launch = self.launch
+        name = folder_name(assignment.name, assignment.id)
+        paths = launch.paths.trial(name)
+        if paths.record.exists() and TrialRecord.load(paths.record).id != assignment.id:
+            name = folder_name(f"{name}-{assignment.id}", assignment.id)
+            paths = launch.paths.trial(name)
+        paths.dir.mkdir(parents=True, exist_ok=True)
+        launch.profile.output_dir(paths.dir).mkdir(exist_ok=True)
+        command = self._command(assignment.id, assignment.params, paths)
+        # A trial that goes on in its folder: as the same trial, in another attempt.
+        before = TrialRecord.load(paths.record) if paths.record.exists() else None
+        record = TrialRecord(
+            id=assignment.id,
+            name=name,
+            number=assignment.number,
+            params=dict(assignment.params),
+            command=command,
+            started=utc_now(),
+            rows=before.rows if before else 0,
+            attempts=before.attempts + 1 if before else 1,
+            retry_of=assignment.retry_of,
+            git_commit=self.commit,
+            host=socket.gethostname(),
+            gpu_ids=list(self.gpu_ids),
+            agent=self.agent,
+            dir=str(paths.dir),
+        )
+        if assignment.retry_of is not None:
+            self._inherit(assignment.retry_of, paths)
+        record.save(paths, durable=False)  # a trial that has only begun is lost with the machine anyway
+        return record, paths
+
+    def _inherit(self, trial_id: str, paths: TrialPaths) -> None:
+        """The trial whose point is tried again left checkpoints, perhaps: the trainer goes on from them."""
+        for old in self.launch.paths.records():
+            if old.id == trial_id:
+                inherit_files(self.launch.paths.trial(old.name), paths)
+
+    def run(self, assignment: Assignment, hooks: Hooks, refused: str | None = None) -> TrialRecord:
+        """Runs one trial to its end; returns the final content of its trial.json. With `refused` nothing is started:
+        the trial failed for that reason.
+
+        Raises:
+            DiskFull: results cannot be written any more.
+        """
+        try:
+            record, paths = self.prepare(assignment)
+            self.on_event("start", record.row())
+            hooks.started(record, paths)
+            if refused is not None:
+                return self._end(record, paths, hooks, Verdict("failed", "refused", refused))
+            return self._run(record, paths, hooks, assignment.first_step)
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise DiskFull(disk_full(self.launch.paths)) from error
+            raise
+
+    def _run(self, record: TrialRecord, paths: TrialPaths, hooks: Hooks, first_step: int) -> TrialRecord:
+        """All attempts of a trial; they share its folder, where a trainer finds its checkpoint again."""
+        attempt = Attempt(self, record, paths, hooks, first_step)
+        try:
+            while True:
+                self.ground.note_before()
+                verdict = attempt.run()
+                if held := self.ground.wait(attempt.pids, lambda: self.stop_requested() is not None):
+                    self.on_event("note", {"text": f"{record.name}: {held}"})
+                signalled = verdict.cause == "guard_lost" or record.exit_code in SIGNALLED
+                if verdict.state == "failed" and signalled and (stop := self._awaited_stop()):
+                    verdict = requested(stop, record.exit_code)
+                    break
+                retries = verdict.retries(self.launch.retries, self.launch.on_oom)
+                place = self.elsewhere(record, verdict) if self.gpu_ids and verdict.of_machine else None
+                stop = self.stop_requested()
+                over = place == () or (place is None and record.attempts > retries)
+                if over and not (stop and self.gpu_ids and verdict.of_machine):
+                    break
+                if stop:
+                    verdict = requested(stop, None)  # not judged by what the machine did: its point is tried again
+                    break
+                if place:
+                    text = (
+                        f"{record.name}: {verdict.reason} on GPU {','.join(record.gpu_ids)}; again on {','.join(place)}"
+                    )
+                    record.gpu_ids = list(place)
+                    record.command = self._command(record.id, record.params, paths)
+                else:
+                    text = f"{record.name}: {verdict.reason}; attempt {record.attempts + 1} of {retries + 1}"
+                self.on_event("note", {"text": text})
+                record.attempts += 1
+                record.save(paths)
+        finally:
+            attempt.close()
+        return self._end(record, paths, hooks, verdict)
+
+    def _awaited_stop(self) -> Stop | None:
+        """The stop that is asked for within `SIGNALLED_WAIT`."""
+        deadline = time.monotonic() + SIGNALLED_WAIT
+        while (stop := self.stop_requested()) is None and time.monotonic() < deadline:
+            time.sleep(0.05)
+        return stop
+
+    def _end(self, record: TrialRecord, paths: TrialPaths, hooks: Hooks, verdict: Verdict) -> TrialRecord:
+        record.state, record.cause, record.reason = verdict.state, verdict.cause, verdict.reason
+        record.ended = utc_now()
+        record.pid = None
+        if not _marked_lost(paths):
+            record.save(paths)
+        hooks.ended(record)
+        if record.state != verdict.state:
+            record.save(paths)
+        self.on_event("end", record.row())
+        return record
+
+
+def _marked_lost(paths: TrialPaths) -> bool:
+    """Whether another agent, on another machine with the same disk, has taken the trial for lost."""
+    with contextlib.suppress(OSError, ValueError, TypeError):
+        return TrialRecord.load(paths.record).state == "lost"
+    return False

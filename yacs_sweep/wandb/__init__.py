@@ -1,0 +1,1 @@
+"""Talks to W&B: sweeps, runs, rows and artifacts."""

@@ -1,0 +1,122 @@
+"""`--log-model`: the best trial's `best/` as a W&B artifact, logged by a run of its own in a process of its own.
+
+A run of its own, `{sweep id}-best`, because the trial's is finished: opening it again would change when and how it ended.
+Offline, the client keeps run and files; `wandb sync` uploads them with the trials.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from ..base.errors import SweepError
+from ..base.shipped import IMPORT_ROOT
+from ..records.checkpoints import BEST, ELSEWHERE, RECORD
+from ..records.folder import SweepPaths
+from ..records.launch_file import LaunchFile
+from .client import client_environment, reason_of
+from .recorder import SETTINGS
+
+TIMEOUT = 1800.0  # seconds for everything; checkpoints may be large and the line slow
+CODE = "import sys; sys.path.insert(0, {root!r}); from yacs_sweep.wandb.artifact import main; main()"
+
+
+def log_best(paths: SweepPaths, launch: LaunchFile, name: str) -> str:
+    """Logs `best/`; returns what was done, in a line.
+
+    Raises:
+        SweepError: there is none, or W&B does not take it; it is on disk still.
+    """
+    folder = paths.dir / BEST
+    if (folder / ELSEWHERE).is_file():
+        host = json.loads((folder / ELSEWHERE).read_text(encoding="utf-8"))["host"]
+        raise SweepError(
+            f"--log-model: the best trial ran on {host or 'another machine'}: log it there, with --sweep_id"
+        )
+    if not (folder / RECORD).is_file():
+        raise SweepError("--log-model: there is no best trial to log")
+    online = launch.controller == "wandb" or launch.wandb_mode == "online"
+    request = {
+        "folder": str(folder),
+        "dir": str(paths.dir),
+        "mode": "online" if online else "offline",
+        "project": launch.project,
+        "entity": launch.entity,
+        "group": f"{name}-{paths.sweep_id}",
+        "id": f"{paths.sweep_id}-best",
+        "best": json.loads((folder / RECORD).read_text(encoding="utf-8")),
+    }
+    root = str(IMPORT_ROOT)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", CODE.format(root=root)],
+            input=json.dumps(request),
+            env=client_environment(os.environ),
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT,
+        )
+        answer = json.loads(done.stdout.rstrip("\n").rpartition("\n")[2])
+    except subprocess.TimeoutExpired:
+        raise SweepError(
+            f"--log-model: W&B did not take {folder} within {TIMEOUT / 60:.0f} min; it is there still"
+        ) from None
+    except ValueError:
+        lines = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
+        raise SweepError(f"--log-model: W&B's client failed: {lines[-1][:300]}; {folder} is there still") from None
+    if "error" in answer:
+        raise SweepError(f"--log-model: {answer['error']}; {folder} is there still")
+    return str(answer["done"])
+
+
+# -- in the process of its own ----------------------------------------------------------------------------------------
+def main() -> None:
+    """Answers one request (JSON on stdin) with one line of JSON on stdout."""
+    answer_to = os.dup(1)
+    os.dup2(2, 1)  # what the client prints is not the answer
+    request = json.loads(sys.stdin.read())
+    try:
+        answer = {"done": _log(request)}
+    except Exception as error:
+        answer = {"error": reason_of(error)}
+    os.write(answer_to, json.dumps(answer).encode() + b"\n")
+    os._exit(0)  # the client's own exit can wait for a server that does not answer
+
+
+def _log(request: dict[str, Any]) -> str:
+    import wandb
+
+    best, online = request["best"], request["mode"] == "online"
+    run: Any = wandb.init(
+        mode=request["mode"],
+        dir=request["dir"],
+        project=request["project"],
+        entity=request["entity"],
+        group=request["group"],
+        id=request["id"],
+        name=request["id"],
+        job_type="best",
+        config=best["params"],
+        resume="allow" if online else None,
+        settings=wandb.Settings(**{**SETTINGS, "x_graphql_retry_max": 5, "x_file_transfer_retry_max": 5}),
+    )
+    name = re.sub(r"[^A-Za-z0-9_.-]+", "-", str(request["id"]))[:120]
+    metadata = {key: best.get(key) for key in ("sweep_id", "trial", "id", "metric", "value", "params", "git_commit")}
+    artifact = wandb.Artifact(
+        name, type="model", description=f"best trial of sweep {best.get('sweep_id')}", metadata=metadata
+    )
+    artifact.add_dir(request["folder"])
+    logged = run.log_artifact(artifact)
+    if online:
+        logged.wait(timeout=int(TIMEOUT) - 60)
+    numbers = {key: value for key, value in best["metrics"].items() if isinstance(value, int | float)}
+    run.summary.update({**numbers, "sweep/best_trial": best["trial"]})
+    run.finish()
+    if online:
+        return f"logged to W&B: {logged.qualified_name}"
+    return f"kept for `wandb sync`: {Path(run.settings.sync_dir)}"

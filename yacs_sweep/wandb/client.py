@@ -1,0 +1,160 @@
+"""The W&B client in this process: its environment, requests that say what went wrong, a bound on every call.
+
+The client talks to a service process of its own (wandb-core). When that one is killed or stops answering, calls of the
+client fail at once or never return; here it is ended then, and the next call starts another one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import threading
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ..base.errors import SweepError
+
+OUTAGE_VARIABLE = "YACS_SWEEP_WANDB_OUTAGE"
+# Seconds without W&B that cost nothing: so long requests are repeated, and an ended trial's run is waited for.
+OUTAGE = float(os.environ.get(OUTAGE_VARIABLE) or 600.0)
+REQUEST_TIMEOUT = 10.0  # seconds for one answer; the client asks twice
+CALL_TIMEOUT = 45.0  # seconds for a call; longer than the client takes to give up by itself
+SERVICE_EXIT = 3.0  # seconds the service process gets to end by itself
+# Of the launcher's surroundings: another run, sweep or service than ours.
+FOREIGN = ("RUN_ID", "SWEEP_ID", "SWEEP_PARAM_PATH", "SERVICE", "MODE", "RESUME", "NAME")
+ENVIRONMENT = {
+    "WANDB_SILENT": "true",
+    "WANDB_HTTP_TIMEOUT": f"{REQUEST_TIMEOUT:.0f}",
+    "WANDB_X_GRAPHQL_RETRY_MAX": "1",  # of a request; a run's own are set where it is opened
+    "WANDB_X_GRAPHQL_RETRY_WAIT_MAX_SECONDS": "3",
+}
+FINAL = (400, 404)  # statuses of answers that asking again does not change
+DEAD = "MailboxClosedError"  # the exception without a text that the client raises when its service process dies
+DEAF = "did not respond in time"  # what the client says of a service process that does not answer it
+_PASSWORD = re.compile(r"(?<=://)[^/@\s]+@")
+_ATTEMPTS = re.compile(r'^.*?while retrying: |^.*giving up after \d+ attempt\(s\):? ?|(Get|Post|Put) "[^"]*": ')
+
+
+class Refused(SweepError):
+    """The server answered, and the answer is final: there is no such thing, or it takes no more."""
+
+
+class Unavailable(SweepError):
+    """No answer, an answer that may be another one later, or a key that is not taken."""
+
+
+def client_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """An environment in which the client does our work and nobody else's."""
+    foreign = {f"WANDB_{name}" for name in FOREIGN}
+    return {name: value for name, value in environment.items() if name not in foreign} | ENVIRONMENT
+
+
+def prepare() -> None:
+    """Sets what the client reads from this process's environment; before its first import."""
+    environment = client_environment(os.environ)
+    for name in set(os.environ) - set(environment):
+        del os.environ[name]
+    os.environ.update(environment)
+
+
+class Transport:
+    """GraphQL requests through the client. For one thread."""
+
+    def __init__(self) -> None:
+        self._api: Any = None
+
+    def execute(self, operation: str, variables: dict[str, Any]) -> Any:
+        """The answer's data.
+
+        Raises:
+            Refused, Unavailable: as they say.
+        """
+        import wandb
+
+        try:
+            with bounded(CALL_TIMEOUT):
+                if self._api is None:
+                    self._api = wandb.Api(timeout=int(REQUEST_TIMEOUT))
+                return self._api._service_api.execute_graphql(operation, variables=variables, timeout=CALL_TIMEOUT - 10)
+        except Exception as error:
+            status = http_status(error)
+            if status in FINAL:
+                raise Refused(f"{reason_of(error)} (HTTP {status})") from None
+            if getattr(error, "response", None) is None:  # not the server's word: the service may be dead, or deaf
+                self._api = None
+                mend_service(error)
+            raise Unavailable(f"{reason_of(error)}{f' (HTTP {status})' if status else ''}") from None
+
+
+def http_status(error: BaseException) -> int:
+    """The HTTP status of the answer that the client's exception is about; 0 when there was none."""
+    response = getattr(getattr(error, "exc", error), "response", None)
+    return int(response.http_status) if response is not None else 0
+
+
+def reason_of(error: BaseException) -> str:
+    """What went wrong, in one line, without the client's account of its attempts."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if not lines:
+        name = type(error).__name__
+        return "the client's service process died" if name == DEAD else name
+    if DEAF in str(error):
+        return "no answer in time"
+    if "validation error" in lines[0]:  # of a setting: its name and what is wrong with it follow
+        lines[0] = ": ".join(lines[1:3])
+    last = lines[-1] if "giving up after" in str(error) else lines[0]
+    return without_password(_ATTEMPTS.sub("", last))[:300]
+
+
+def without_password(text: str) -> str:
+    """Addresses without the name and password that they may hold."""
+    return _PASSWORD.sub("", text)
+
+
+def mend_service(error: BaseException) -> None:
+    """Ends the service process if it is dead, or deaf as `error` says, so that the next call starts another one."""
+    process = _service_process()
+    if process is not None and (process.poll() is not None or DEAF in str(error)):
+        end_service()
+
+
+def _service_process() -> Any:
+    """A Popen, or None."""
+    from wandb.sdk import wandb_setup
+
+    return getattr(getattr(wandb_setup.singleton()._connection, "_proc", None), "_process", None)
+
+
+@contextlib.contextmanager
+def bounded(seconds: float) -> Iterator[None]:
+    """Ends the service process when the block takes longer: calls that wait for it then raise."""
+    timer = threading.Timer(seconds, end_service)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def end_service(grace: float = 0.0) -> None:
+    """Ends the client's service process, after `grace` seconds at the latest; the client starts another when needed."""
+    import wandb
+
+    process = _service_process()
+
+    def teardown() -> None:
+        with contextlib.suppress(BaseException):  # the client raises what the dead service's socket says
+            wandb.teardown()
+
+    if process is None:
+        return
+    closing = threading.Thread(target=teardown, daemon=True)
+    if grace:
+        closing.start()
+        closing.join(grace)
+    process.kill()
+    if not grace:
+        closing.start()
+    closing.join(SERVICE_EXIT)

@@ -1,0 +1,343 @@
+"""Writes trials as W&B runs by following their metrics.jsonl, on a thread of its own.
+
+The file is the queue: nothing is kept in memory, nothing blocks the thread that reads the trainer's output, and what
+W&B has not taken yet is on disk. A row's step in the file is its step on W&B, and a run is always opened to be resumed:
+W&B says how many rows it has, and gets the others. So a run may be opened again whenever something went wrong with it
+(an outage, a refused request after which the client sends nothing more, a killed service process, a dead agent).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import shlex
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..records.folder import SweepPaths, TrialPaths, TrialRecord
+from ..records.metrics import Objective
+from . import client as wandb_client
+from .client import OUTAGE, Transport, bounded, reason_of
+from .run_rows import Rows
+
+FIRST_RETRY, RETRY = 0.5, min(10.0, OUTAGE / 10)  # seconds between two attempts to open a run; doubled up to the second
+INIT_TIMEOUT = min(60.0, OUTAGE)  # seconds the client tries to open a run
+LOOK = 1.0  # seconds between two looks for new rows: what they cost is mostly waking up for them
+SETTLE = 0.5  # seconds between two questions whether the server has closed the run
+SETTLE_TRIES = 4
+KILLED, PREEMPTED = 255, 143  # exit codes: W&B shows the first as "killed"; the second is a shell's for SIGTERM
+UNSENT = ".wandb-unsent"  # in a trial's folder until W&B has all of it
+# Of a run that belongs to nobody's terminal: no console capture, no code or git upload, no machine metadata.
+SETTINGS: dict[str, Any] = {
+    "console": "off",
+    "silent": True,
+    "save_code": False,
+    "disable_git": True,
+    "x_disable_meta": True,
+    "x_disable_stats": True,
+    # What a run sends is repeated for longer than any outage that is to cost nothing, and soon after it.
+    "x_graphql_retry_max": 1000,
+    "x_graphql_retry_wait_max_seconds": 5.0,
+    "x_file_stream_retry_max": 1000,
+    "x_file_stream_retry_wait_max_seconds": 5.0,
+    "x_file_transfer_retry_max": 1000,
+    "x_file_transfer_retry_wait_max_seconds": 5.0,
+}
+RUN_STATE = """
+query RunState($project: String!, $entity: String!, $name: String!) {
+    project(name: $project, entityName: $entity) { run(name: $name) { state } }
+}"""
+
+
+@dataclass(frozen=True)
+class RunIdentity:
+    """Which W&B run a trial is."""
+
+    id: str
+    mode: str  # W&B's online or offline
+    config: Mapping[str, Any] = field(default_factory=dict)
+    name: str | None = None  # None: the server's
+    group: str | None = None
+    sweep_id: str | None = None
+    project: str | None = None
+    entity: str | None = None
+
+
+@dataclass(frozen=True)
+class Axes:
+    """What charts and the summary need to know of a trial's metrics."""
+
+    axis: str = "epoch"  # the metric that is the x-axis of the others
+    metric: str | None = None  # the sweep's
+    goal: str = "minimize"
+    optimize: str = "last"  # or best: which of its values is the metric's in the summary
+
+
+class Run:
+    """One W&B run that follows one trial. No call blocks, but for those with a timeout."""
+
+    def __init__(
+        self, identity: RunIdentity, axes: Axes | None = None, preempted: Callable[[], bool] = lambda: False
+    ) -> None:
+        """
+        Args:
+            preempted: whether the machine is being taken away, so that the server may hand the run out again.
+        """
+        self.identity, self.axes, self.preempted = identity, axes or Axes(), preempted
+        self.name: str | None = None
+        self.first_step: int | None = None  # rows W&B had when the run was opened first
+        self.record: TrialRecord | None = None  # final, once the trial has ended
+        self.error: str | None = None  # why W&B does not have everything
+        self.folders: list[str] = []  # the client's own copies of what was logged
+        self._paths: TrialPaths | None = None
+        self._ended = 0.0  # monotonic seconds
+        self._changed = threading.Event()
+        self._opened = threading.Event()
+        self._done = threading.Event()
+
+    def wait_until_open(self, timeout: float) -> bool:
+        """Whether `name` and `first_step` are known, after at most `timeout` seconds."""
+        self._opened.wait(timeout)
+        return self.name is not None
+
+    def follow(self, paths: TrialPaths) -> None:
+        """The trial has started; its rows appear in `paths.metrics`."""
+        self._paths = paths
+        if self.identity.mode == "online":
+            (paths.dir / UNSENT).touch()
+        self._changed.set()
+
+    def end(self, record: TrialRecord) -> None:
+        """The trial has ended; `record` is its final trial.json."""
+        self._ended = time.monotonic()
+        self.record = record
+        self._changed.set()
+
+    def wait(self, timeout: float) -> bool:
+        """Whether the run is finished, or given up, after at most `timeout` seconds."""
+        return self._done.wait(timeout)
+
+    @property
+    def delivered(self) -> bool:
+        """Whether W&B has everything; in offline mode, its folder."""
+        return self._done.is_set() and self.error is None
+
+    # -- on the recorder's thread -----------------------------------------------------------------------------------
+
+    def perform(self, folder: Path, transport: Transport) -> None:
+        """Opens the run, logs every row, finishes it: again and again until W&B has everything, for at most OUTAGE
+        seconds after the trial's end. Raises nothing that W&B raises."""
+        try:
+            why = self._attempt(folder, self.identity.mode, transport)
+            pause = FIRST_RETRY
+            while why is not None and self.identity.mode == "online" and not self._out_of_time():
+                self._pause(pause)
+                pause = min(RETRY, 2 * pause)
+                why = self._attempt(folder, "online", transport)
+            if why is not None:
+                self.error = why
+                if not self.folders:  # leaves something that `wandb sync` takes
+                    self._attempt(folder, "offline", transport)
+        finally:
+            self._opened.set()
+            if self._paths is not None:
+                self._mark(self._paths.dir / UNSENT)
+            self._done.set()
+
+    def _mark(self, path: Path) -> None:
+        with contextlib.suppress(OSError):
+            if self.error is None:
+                path.unlink(missing_ok=True)
+            elif self.identity.mode == "online":
+                path.touch()  # again: a trainer may have cleared the folder
+
+    def _out_of_time(self) -> bool:
+        return self.record is not None and time.monotonic() > self._ended + OUTAGE
+
+    def _pause(self, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        ended = self.record is not None
+        while time.monotonic() < deadline and ended == (self.record is not None):
+            self._changed.clear()
+            self._changed.wait(min(LOOK, seconds))
+
+    def _attempt(self, folder: Path, mode: str, transport: Transport) -> str | None:
+        """Why W&B does not have everything, or None: it has."""
+        try:
+            run = self._open_or_end_service(folder, mode)
+            self.folders.append(str(run.settings.sync_dir))
+            if self.first_step is None:
+                self.name, self.first_step = run.name, run.starting_step
+                self._opened.set()
+            record = self._copy(run)
+            with bounded(self._finish_timeout() + wandb_client.CALL_TIMEOUT):
+                run.finish(exit_code=run_exit_code(record, self.preempted()))
+            return None if mode == "offline" else self._missing(transport)
+        except Exception as error:
+            wandb_client.mend_service(error)
+            return reason_of(error)
+
+    def _open_or_end_service(self, folder: Path, mode: str) -> Any:
+        try:
+            return self._open(folder, mode)
+        except Exception:
+            wandb_client.end_service()  # it keeps the id of a run that could not be opened, and refuses it from then on
+            raise
+
+    def _finish_timeout(self) -> float:
+        """Seconds the client may take to send what is left once the trial has ended."""
+        return OUTAGE if self.record is None else max(5.0, self._ended + OUTAGE - time.monotonic())
+
+    def _open(self, folder: Path, mode: str) -> Any:
+        import wandb
+
+        identity = self.identity
+        settings = wandb.Settings(
+            **SETTINGS,
+            init_timeout=INIT_TIMEOUT,
+            finish_timeout=self._finish_timeout(),
+            sweep_id=identity.sweep_id,
+            run_id=identity.id,
+        )
+        with bounded(INIT_TIMEOUT + wandb_client.CALL_TIMEOUT):
+            return wandb.init(
+                mode=mode,  # type: ignore[arg-type]
+                dir=str(folder),
+                project=identity.project,
+                entity=identity.entity,
+                group=identity.group,
+                id=identity.id,
+                name=identity.name,
+                config=dict(identity.config),
+                resume="allow" if mode == "online" else None,
+                reinit="create_new",
+                settings=settings,
+            )
+
+    def _missing(self, transport: Transport) -> str | None:
+        """What the server lacks of the finished run, or None.
+
+        After one 401, 403, 404 or 409 the client drops everything it has not sent, its last message included, and says
+        that it has finished; the server's run is still running then. Rows go before that message, in order.
+        """
+        names = {"project": self.identity.project, "entity": self.identity.entity, "name": self.identity.id}
+        for _ in range(SETTLE_TRIES):
+            project = transport.execute(RUN_STATE, names)["project"]
+            state = project["run"]["state"] if project and project["run"] else "missing"
+            if state not in ("running", "pending", "crashed", "missing"):
+                return None
+            time.sleep(SETTLE)
+        return f"its run is {state} on the server, which has not taken everything"
+
+    def _copy(self, run: Any) -> TrialRecord:
+        """Logs every row W&B does not have, until the trial has ended and its file is read."""
+        axes = self.axes
+        objective = Objective(axes.metric, axes.goal, axes.optimize)
+        define(run, axes)
+        rows: Rows | None = None
+        told, preempting = None, False
+        while True:
+            record = self.record
+            self._changed.clear()
+            with bounded(wandb_client.CALL_TIMEOUT):
+                if self._paths is not None:
+                    rows = rows or Rows(self._paths.metrics)
+                    rows.copy(run, objective)
+                if axes.optimize == "best" and axes.metric is not None and objective.best != told:
+                    told = run.summary[axes.metric] = objective.best
+                if not preempting and self.preempted():
+                    preempting = True  # at once: there may be no time to say it at the end
+                    run.mark_preempting()
+                if record is not None:
+                    run.summary.update(ending(record, objective))
+                    return record
+            self._changed.wait(LOOK)
+
+
+def define(run: Any, axes: Axes) -> None:
+    """Tells W&B which metrics are axes, and which value of the sweep's metric is the run's."""
+    run.define_metric(axes.axis, hidden=True)
+    run.define_metric("iteration", hidden=True)
+    run.define_metric("*", step_metric=axes.axis)
+    if axes.metric is not None and axes.optimize == "best":  # written by us; W&B would put {"max": …} in its place
+        run.define_metric(axes.metric, step_metric=axes.axis, summary="none")
+
+
+class Recorder:
+    """A thread that performs runs one after the other."""
+
+    def __init__(self, folder: Path, note: Callable[[str], None], axes: Axes | None = None) -> None:
+        """
+        Args:
+            folder: where W&B's own `wandb/` folder goes.
+            note: shows the user a line.
+        """
+        self.folder, self.note, self.axes = folder, note, axes
+        self._runs: queue.Queue[Run | None] = queue.Queue()
+        self._told: set[str] = set()
+        wandb_client.prepare()
+        self._thread = threading.Thread(target=self._work, name="recorder", daemon=True)
+        self._thread.start()
+
+    def begin(self, identity: RunIdentity, preempted: Callable[[], bool] = lambda: False) -> Run:
+        """A run that starts as soon as the one before it is finished. Never blocks."""
+        run = Run(identity, self.axes, preempted)
+        self._runs.put(run)
+        return run
+
+    def close(self, timeout: float) -> None:
+        """Waits, for at most `timeout` seconds, until W&B has everything; then ends its service process."""
+        self._runs.put(None)
+        self._thread.join(timeout)
+        late = self._thread.is_alive()
+        if late:
+            self.note(f"W&B has not taken all rows within {timeout:.0f} s; each trial's are in its metrics.jsonl")
+        wandb_client.end_service(0.0 if late else wandb_client.SERVICE_EXIT)
+
+    def _work(self) -> None:
+        transport = Transport()
+        while (run := self._runs.get()) is not None:
+            run.perform(self.folder, transport)
+            if run.error is not None and run.error not in self._told:
+                self._told.add(run.error)
+                self.note(f"W&B does not have everything of run {run.identity.id}: {run.error}")
+
+
+def unsent(paths: SweepPaths) -> bool:
+    """Whether W&B does not have everything of some trial."""
+    return any(paths.dir.glob(f"*/{UNSENT}"))
+
+
+def how_to_upload(folders: list[str]) -> str:
+    """The command that uploads what the client has kept in these folders."""
+    return shlex.join(["wandb", "sync", "--include-online", *folders])
+
+
+def ending(record: TrialRecord, objective: Objective) -> dict[str, Any]:
+    """What the run's summary says of how the trial ended."""
+    summary: dict[str, Any] = {
+        "sweep/state": record.state,
+        "sweep/reason": record.reason,
+        "sweep/exit_code": record.exit_code,
+        "sweep/last_lines": "\n".join(record.last_lines),
+        "sweep/best": objective.best,
+        "sweep/last": objective.last,
+    }
+    if record.state == "stopped":
+        summary["sweep/stopped_early"] = True
+    return summary
+
+
+def run_exit_code(record: TrialRecord, preempted: bool) -> int:
+    """The exit code a W&B run gets: 0 for a trial that ended well, 143 for one whose machine is taken away, 255 (shown
+    as killed) for another interrupted one, else the child's."""
+    if record.state in ("finished", "stopped"):
+        return 0
+    if record.state == "killed":
+        return PREEMPTED if preempted else KILLED
+    code = record.exit_code or 1
+    return code if code > 0 else 128 - code
