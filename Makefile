@@ -1,10 +1,15 @@
-# make setup | docs | test | test-slow | test-slurm | test-ray | test-notebook | check | chaos | bench | clean
+# make setup | hooks | docs | test | test-slow | test-slurm | test-ray | test-notebook | check | chaos | bench | clean
 PY := .venv/bin/python
 .DEFAULT_GOAL := check
-.PHONY: setup test test-slow test-slurm test-ray test-notebook postgres chromium lint types check docs chaos bench requirements clean
+.PHONY: setup hooks test test-slow test-slurm test-ray test-notebook postgres chromium lint types check docs chaos bench requirements clean
 
 setup:
 	@tools/setup.sh dev
+
+# Lint and format before each commit, by `pre-commit`, which is installed on first use.
+hooks: setup
+	@[ -x .venv/bin/pre-commit ] || .venv/bin/uv pip install --quiet --python .venv/bin/python pre-commit
+	.venv/bin/pre-commit install
 
 # Real servers for the tests, from Debian; without root, where they are missing, their tests are skipped.
 postgres:
@@ -37,6 +42,7 @@ test-slow: setup postgres
 
 lint: setup
 	$(PY) -m ruff check .
+	$(PY) -m ruff format --check --quiet .
 
 types: setup
 	$(PY) -m mypy
