@@ -378,10 +378,23 @@ class LocalController:
             trial, assignment = asked
             while self.chooser.notes:
                 turn.note(self.chooser.notes.pop(0))
-            LocalHooks(self, trial).work(turn, assignment)
+            self.hooks(trial).work(turn, assignment)
             if why := self.ledger.taken():
                 turn.note(f"this agent {why}; it goes on as another one")
                 self.ledger.renew()
+
+    def hooks(self, trial: Trial) -> LocalHooks:
+        """Returns the hooks that connect a running trial with the storage and its W&B run."""
+        return LocalHooks(
+            trial,
+            self.ledger,
+            metric=self.spec.metric.name if self.spec.metric else None,
+            rule=self.rule,
+            imputes=self.imputes,
+            recorder=self.recorder,
+            runs=self.runs,
+            end=self.ended,
+        )
 
     def close(self) -> None:
         turn = self._turn

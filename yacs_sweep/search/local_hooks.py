@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import optuna
 from optuna.trial import Trial
 
 from ..records.folder import TrialPaths, TrialRecord
 from ..trial.contract import Assignment
-from ..wandb.recorder import Run
+from ..wandb.recorder import Recorder, Run, RunIdentity
 from .controller import Turn
+from .stopping import StoppingRule
+from .storage.coordination import Ledger
 from .storage.database import disconnected
-
-if TYPE_CHECKING:
-    from .local import LocalController
 
 DEAF = 5.0  # seconds for which a storage that did not answer is not told of a running trial's values
 
@@ -26,11 +25,29 @@ DEAF = 5.0  # seconds for which a storage that did not answer is not told of a r
 class LocalHooks:
     """`trial.Hooks`: rows go to the W&B run; the metric's values to the storage, where early termination reads them."""
 
-    def __init__(self, controller: LocalController, trial: Trial) -> None:
-        self.controller, self.trial = controller, trial
-        self.metric = controller.spec.metric.name if controller.spec.metric else None
+    def __init__(
+        self,
+        trial: Trial,
+        ledger: Ledger,
+        *,
+        end: Callable[[Trial, TrialRecord], bool],
+        metric: str | None,
+        rule: StoppingRule | None = None,
+        imputes: bool = False,
+        recorder: Recorder | None = None,
+        runs: RunIdentity | None = None,
+    ) -> None:
+        """
+        Args:
+            end: writes the trial's end to the storage; returns False when the trial was no longer this agent's.
+            imputes: the search learns from values that running trials have logged.
+            recorder: writes the trial as a W&B run; None: no runs.
+            runs: what the W&B runs of the sweep have in common.
+        """
+        self.trial, self.ledger, self.metric, self.rule = trial, ledger, metric, rule
+        self.recorder, self.runs, self.end = recorder, runs, end
         # A write to the storage each, so only where somebody reads them.
-        self.reports = controller.imputes or bool(controller.rule and controller.rule.compares)
+        self.reports = imputes or bool(rule and rule.compares)
         self.unreported: list[tuple[float, int]] = []
         self.reported = 0
         self.run: Run | None = None
@@ -48,10 +65,9 @@ class LocalHooks:
                 self.run.end(record)
 
     def started(self, record: TrialRecord, paths: TrialPaths) -> None:
-        self.controller.ledger.started(record)
-        recorder, runs = self.controller.recorder, self.controller.runs
-        if recorder is not None and runs is not None:
-            self.run = recorder.begin(replace(runs, id=record.id, name=record.name, config=record.params))
+        self.ledger.started(record)
+        if self.recorder is not None and self.runs is not None:
+            self.run = self.recorder.begin(replace(self.runs, id=record.id, name=record.name, config=record.params))
             self.run.follow(paths)
 
     def log(self, row: Mapping[str, Any], step: int) -> None:
@@ -59,13 +75,12 @@ class LocalHooks:
         if self.reports and isinstance(value, int | float):
             self.reported += 1
             self.unreported.append((float(value), self.reported))
-        rule = self.controller.rule
         if time.monotonic() < self._deaf:
             return
         try:
             self._report()
-            if rule is not None and self.why is None:
-                self.why = rule.judge(self.trial, row)
+            if self.rule is not None and self.why is None:
+                self.why = self.rule.judge(self.trial, row)
         except optuna.exceptions.UpdateFinishedTrialError:
             pass  # the trial was taken from us; `should_stop` learns why
         except Exception as error:
@@ -79,13 +94,12 @@ class LocalHooks:
             self.unreported.pop(0)
 
     def should_stop(self) -> str | None:
-        return self.controller.ledger.taken() or self.why
+        return self.ledger.taken() or self.why
 
     def ended(self, record: TrialRecord) -> None:
-        ledger = self.controller.ledger
         with contextlib.suppress(optuna.exceptions.UpdateFinishedTrialError):
-            ledger.patiently(self._report)
-        why = ledger.taken()
+            self.ledger.patiently(self._report)
+        why = self.ledger.taken()
         cut_short = why is not None and record.state == "stopped" and why in record.reason
-        if cut_short or not self.controller.ended(self.trial, record):
-            record.lose(f"its agent {why or ledger.taken() or 'was taken for dead'}")
+        if cut_short or not self.end(self.trial, record):
+            record.lose(f"its agent {why or self.ledger.taken() or 'was taken for dead'}")

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..base.processes import without_wandb
 from ..logs.near_misses import explain, sample
 from ..records.folder import TrialPaths, TrialRecord
 from ..records.metrics import FOREIGN_ROWS, MetricsFile, Objective, foreign_rows, read_metrics
+from .contract import Hooks, Launch
+from .echo import Echo
 from .inside.guard import descendants
 from .output import Output, Readings
-from .own_files import DELETED, Custody
+from .own_files import Custody
+from .preloader import Guards
 from .process import Exit, Guard, GuardLost, StartError, Stop, run_child
 from .verdict import Verdict, classify, oom_kills, results_full
-
-if TYPE_CHECKING:
-    from .contract import Hooks
-    from .runner import TrialRunner
 
 STOP_GRACE = 2.0  # seconds a trial that is given up gets between SIGTERM and SIGKILL
 
@@ -46,10 +45,30 @@ class Attempt:
     """One run of the trainer's command, and what all attempts of a trial have in common."""
 
     def __init__(
-        self, runner: TrialRunner, record: TrialRecord, paths: TrialPaths, hooks: Hooks, first_step: int
+        self,
+        launch: Launch,
+        record: TrialRecord,
+        paths: TrialPaths,
+        hooks: Hooks,
+        *,
+        guards: Guards,
+        first_step: int = 0,
+        echo: Echo | None = None,
+        stop_requested: Callable[[], Stop | None],
+        note: Callable[[str], None],
+        warn_deleted: Callable[[str], None],
     ) -> None:
-        launch = runner.launch
-        self.runner, self.record, self.hooks = runner, record, hooks
+        """
+        Args:
+            guards: gives the guard process of each attempt.
+            first_step: step of the trial's first row.
+            echo: copies the output to the terminal; None: it is not shown.
+            stop_requested: returns a reason from outside the trial to end it.
+            note: shows the user one line.
+            warn_deleted: gets the names of the launcher's files that the trainer has deleted.
+        """
+        self.launch, self.record, self.hooks, self.guards, self.echo = launch, record, hooks, guards, echo
+        self.stop_requested, self.note, self.warn_deleted = stop_requested, note, warn_deleted
         self.objective = Objective(launch.metric, launch.goal, launch.optimize)
         self.last_values: dict[str, Any] = {}
         for row in read_metrics(paths.metrics):  # of a trial that goes on
@@ -74,9 +93,6 @@ class Attempt:
         self.last_values.update(row)
         self.hooks.log(row, step)
 
-    def note(self, text: str) -> None:
-        self.runner.on_event("note", {"text": f"{self.record.name}: {text}"})
-
     def poll(self) -> Stop | None:
         for row in self.readings.arrived():
             self.on_row(row)
@@ -84,43 +100,41 @@ class Attempt:
             self._looked = now
             self.look_after_files()
             self.pids.update(descendants(self.guard.pid))
-        if stop := self.runner.stop_requested():
+        if stop := self.stop_requested():
             return stop
         why = self.hooks.should_stop()
-        return None if why is None else Stop("stopped", why, min(STOP_GRACE, self.runner.launch.limits.grace))
+        return None if why is None else Stop("stopped", why, min(STOP_GRACE, self.launch.limits.grace))
 
     def look_after_files(self, *, over: bool = False) -> None:
         """Files of ours that the trainer has deleted are put back."""
-        names = self.custody.look(over=over)
-        if names and not self.runner.files_told:
-            self.runner.files_told = True
-            self.note(DELETED.format(names=names))
+        if names := self.custody.look(over=over):
+            self.warn_deleted(names)
 
     def on_start(self, pid: int) -> None:
         self.record.pid = pid
         self.pids.add(pid)
-        self.runner.guards.started()
+        self.guards.started()
 
     def run(self) -> Verdict:
         """Starts the command and sees it end."""
-        launch, record = self.runner.launch, self.record
+        launch, record = self.launch, self.record
         oom_before = oom_kills()
         self.readings = Readings(launch.profile, self._paths, record.id, self.note)
         output = Output(self._paths, self.readings, self.on_row)
-        output.echo = self.runner.echo
+        output.echo = self.echo
         files = (self.metrics.file, output.log)
         self.custody = Custody(self._paths, files, lambda: record.save(self._paths, durable=False))
         failure: Verdict | None = None
         end: Exit | None = None
         try:
-            self.guard = self.runner.guards.get()
+            self.guard = self.guards.get()
             folder = launch.profile.output_dir(self._paths.dir)
             folder.mkdir(exist_ok=True)  # the attempt before may have deleted it
             told = launch.profile.write_parameters(folder, record.params)
             end = run_child(
                 self.guard,
                 record.command,
-                child_environment({**launch.profile.env, **told}, os.environ, self.runner.gpu_ids),
+                child_environment({**launch.profile.env, **told}, os.environ, record.gpu_ids),
                 launch.profile.cwd,
                 limits=launch.limits,
                 on_output=output.write,
@@ -131,7 +145,7 @@ class Attempt:
         except StartError as error:
             failure = Verdict("failed", "start", str(error))
         except GuardLost as error:
-            self.runner.guards.drop()
+            self.guards.drop()
             failure = Verdict("failed", "guard_lost", str(error))
         finally:
             try:
@@ -143,7 +157,7 @@ class Attempt:
 
     def _judge(self, failure: Verdict | None, end: Exit | None, output: Output, oom_before: int | None) -> Verdict:
         """Why the attempt ended; the trial's record has its value."""
-        launch, record = self.runner.launch, self.record
+        launch, record = self.launch, self.record
         if foreign_rows(self._paths.metrics):
             self.note(FOREIGN_ROWS)
         verdict = failure or classify(

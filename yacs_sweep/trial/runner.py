@@ -16,6 +16,7 @@ from .attempt import Attempt
 from .contract import Assignment, DiskFull, Hooks, Launch, disk_full
 from .echo import Echo
 from .gpu_memory import FreeGround
+from .own_files import DELETED
 from .preloader import Guards
 from .process import Stop
 from .verdict import Verdict, requested
@@ -60,17 +61,26 @@ class TrialRunner:
         self.guards = Guards(
             preload,
             token=token,
-            note=lambda text: on_event("note", {"text": text}),
+            note=self._note,
             stopping=lambda: stop_requested() is not None,
             cores=cores,
         )
         self.ground = FreeGround((), launch.gpu_wait)
-        self.files_told = False  # that a trainer deletes them
+        self._deletion_noted = False  # that a trainer deletes the launcher's files
 
     def use_gpus(self, gpu_ids: Sequence[str], *, shared: bool) -> None:
         """The GPUs of the next trial, or attempt; on `shared` ones other trials run at the same time."""
         self.gpu_ids = tuple(gpu_ids)
         self.ground.use(self.gpu_ids, shared=shared)
+
+    def _note(self, text: str) -> None:
+        self.on_event("note", {"text": text})
+
+    def _warn_deleted(self, record: TrialRecord, names: str) -> None:
+        """Warns, once for all trials of the agent, that the trainer deletes the launcher's files."""
+        if not self._deletion_noted:
+            self._deletion_noted = True
+            self._note(f"{record.name}: {DELETED.format(names=names)}")
 
     def _command(self, trial_id: str, params: Mapping[str, Any], paths: TrialPaths) -> list[str]:
         launch = self.launch
@@ -148,13 +158,24 @@ class TrialRunner:
 
     def _run(self, record: TrialRecord, paths: TrialPaths, hooks: Hooks, first_step: int) -> TrialRecord:
         """All attempts of a trial; they share its folder, where a trainer finds its checkpoint again."""
-        attempt = Attempt(self, record, paths, hooks, first_step)
+        attempt = Attempt(
+            self.launch,
+            record,
+            paths,
+            hooks,
+            guards=self.guards,
+            first_step=first_step,
+            echo=self.echo,
+            stop_requested=self.stop_requested,
+            note=lambda text: self._note(f"{record.name}: {text}"),
+            warn_deleted=lambda names: self._warn_deleted(record, names),
+        )
         try:
             while True:
                 self.ground.note_before()
                 verdict = attempt.run()
                 if held := self.ground.wait(attempt.pids, lambda: self.stop_requested() is not None):
-                    self.on_event("note", {"text": f"{record.name}: {held}"})
+                    self._note(f"{record.name}: {held}")
                 signalled = verdict.cause == "guard_lost" or record.exit_code in SIGNALLED
                 if verdict.state == "failed" and signalled and (stop := self._awaited_stop()):
                     verdict = requested(stop, record.exit_code)
@@ -176,7 +197,7 @@ class TrialRunner:
                     record.command = self._command(record.id, record.params, paths)
                 else:
                     text = f"{record.name}: {verdict.reason}; attempt {record.attempts + 1} of {retries + 1}"
-                self.on_event("note", {"text": text})
+                self._note(text)
                 record.attempts += 1
                 record.save(paths)
         finally:

@@ -13,7 +13,6 @@ from yacs_sweep.records.alive import OwnLock
 from yacs_sweep.records.folder import SweepPaths, TrialRecord
 from yacs_sweep.search import sampling
 from yacs_sweep.search.local import LocalController
-from yacs_sweep.search.local_hooks import LocalHooks
 from yacs_sweep.search.sampling import Measured, budget, counted_value, use_gp
 from yacs_sweep.search.warm_start import Observation, WarmStart
 from yacs_sweep.spec.read_sweep import sweep_from_dict
@@ -152,7 +151,7 @@ def test_running_trials_are_imputed_where_the_file_asks_for_it(
         step(sweep, lambda params, value=value: ("finished", value))
     running, silent = sweep.ask(), sweep.ask()
     assert running is not None and silent is not None
-    hooks = LocalHooks(sweep, running[0])
+    hooks = sweep.hooks(running[0])
     for place, value in enumerate((8.0, 2.0, float("nan"), 5.0)):
         hooks.log({"v": value}, place)
     sweep.chooser._look(sweep.study.get_trials(deepcopy=False))
@@ -168,7 +167,7 @@ def test_a_failed_trial_counts_with_what_it_logged_where_the_file_asks_for_it(tm
         step(sweep, lambda params, value=value: ("finished", value))
     asked = sweep.ask()
     assert asked is not None
-    hooks = LocalHooks(sweep, asked[0])
+    hooks = sweep.hooks(asked[0])
     for place, value in enumerate((8.0, 2.0, 5.0)):
         hooks.log({"v": value}, place)
     record = TrialRecord(asked[1].id, asked[1].name, 2, dict(asked[1].params), "failed", value=5.0)

@@ -8,7 +8,6 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -106,10 +105,10 @@ def test_the_run_of_an_agent_that_fails_ends() -> None:
             hooks.run = Run(RunIdentity("x", "offline"))
             raise OSError("no space left")
 
-    controller: Any = SimpleNamespace(spec=SimpleNamespace(metric=None), imputes=False, rule=None)
     trial: Any = None
+    ledger: Any = None
     turn: Any = Failing()
-    hooks = LocalHooks(controller, trial)
+    hooks = LocalHooks(trial, ledger, end=lambda trial, record: True, metric=None)
     with pytest.raises(OSError, match="no space left"):
         hooks.work(turn, Assignment("x", "trial-0000", 0, {}))
     assert hooks.run is not None and hooks.run.record is not None
