@@ -29,7 +29,7 @@ from .records.known_sweeps import find
 from .records.launch_file import load_spec_of
 from .records.metrics import read_metrics
 from .records.summary import known_records
-from .show import lines as display
+from .show.lines import params_line, short_value
 from .show.live.terminal import say
 from .show.trials import Trials
 from .spec.sweep import SweepSpec
@@ -289,7 +289,7 @@ class Sweep:
         found = self.status()
         counts = ", ".join(f"{count} {state}" for state, count in found["counts"].items()) or "no trials"
         best = found["best"]
-        reached = f"; best {display.short(best['value'])} with {display.params_line(best['params'])}" if best else ""
+        reached = f"; best {short_value(best['value'])} with {params_line(best['params'])}" if best else ""
         return f"<Sweep {found['id'] or 'not created'} ({found['name']}): {counts}{reached}>"
 
 

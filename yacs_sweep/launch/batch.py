@@ -27,7 +27,7 @@ from ..base.values import to_json
 from ..base.wording import printable
 from ..records.folder import SweepPaths
 from ..records.known_sweeps import BATCH, batch_rows, find_bases, new_sweep_id, remember, result_bases
-from ..show import lines as display
+from ..show.lines import batch_table, command_text
 from ..show.live.terminal import say
 from .machine import Machine, machine
 from .notify import at_end
@@ -138,11 +138,11 @@ class Batch:
         self.status = status
         self.write()
         rows = [*self._earlier, *map(self._row, self.sweeps)]
-        show(f"\n{display.batch_table(rows)}\n")
+        show(f"\n{batch_table(rows)}\n")
         say(f"{len(rows)} sweeps; summary in {self.paths.summary}")
         if any(row["state"] != DONE for row in rows):
             config = self.sweeps[0].plan.launch.config_file if self.sweeps else None
-            say(f"go on with: {display.command(go_on_with(self.paths.sweep_id, config, options))}")
+            say(f"go on with: {command_text(go_on_with(self.paths.sweep_id, config, options))}")
         return status
 
 

@@ -26,7 +26,7 @@ _KEY = re.compile(r"[A-Za-z_]\w*(\.\w+)*\.(?!ya?ml$)\w+|\+{0,2}[A-Za-z_][\w.@/-]
 
 
 def keep(text: str) -> str:
-    """An argparse type: a policy of `keeping.Keep`."""
+    """An argparse type: a policy of `checkpoints.Keep`."""
     from ..records.checkpoints import Keep
 
     try:

@@ -20,12 +20,11 @@ from ..records.launch_file import save_spec
 from ..records.summary import Summary
 from ..search.storage.url import shared
 from ..search.warm_start import write_warm
-from ..show import lines as display
+from ..show.lines import command_text, duration_text
 from ..show.live.terminal import say
 from ..show.live.view import View, opened
 from ..wandb.recorder import unsent
-from ..wandb.sweeps import WandbUnavailable
-from ..wandb.sweeps import create as create_remote
+from ..wandb.sweeps import WandbUnavailable, create_sweep
 from .engines import Engine
 from .follow import hand_over
 from .machine import Machine
@@ -69,7 +68,7 @@ def place(plan: Plan) -> tuple[Plan, SweepPaths]:
     remote = plan.remote
     if remote is None:
         try:
-            remote = create_remote(plan.spec, plan.launch.project, plan.launch.entity)
+            remote = create_sweep(plan.spec, plan.launch.project, plan.launch.entity)
         except WandbUnavailable as error:
             if not plan.fall_back:
                 raise
@@ -145,7 +144,7 @@ def prepare(plan: Plan, options: argparse.Namespace, told: set[str] | None = Non
         summary.elsewhere = Elsewhere(plan.storage, paths.sweep_id)
     elif plan.launch.controller == "local" and plan.paths is not None:
         one_machine(paths.agents, socket.gethostname())
-    go_on = display.command(go_on_with(paths.sweep_id, plan.launch.config_file, options))
+    go_on = command_text(go_on_with(paths.sweep_id, plan.launch.config_file, options))
     results = Results(plan, paths, summary, go_on)
     results.log_model = bool(options.log_model)
     return results
@@ -184,7 +183,7 @@ def _carry_out(sweeps: Sequence[Results], here: Machine, options: argparse.Names
     if searches:
         here.supervise(searches, output=view.output)
         ended = sum(len(search.outcome.ended) for search in searches)
-        say(f"{ended} trials in {display.duration(time.monotonic() - started)}")
+        say(f"{ended} trials in {duration_text(time.monotonic() - started)}")
 
 
 def run_on_engine(engine: Engine, results: Results, options: argparse.Namespace, signals: list[int]) -> None:

@@ -15,7 +15,7 @@ from ..base.streams import is_terminal, show
 from ..records.checkpoints import Keep, Keeper
 from ..records.folder import ENDED_WELL, SweepPaths, TrialRecord
 from ..records.summary import Summary
-from ..show import lines as display
+from ..show.lines import command_text, params_line, trial_ended_line, trial_started_line, trial_table
 from ..show.live.board import Sweep
 from ..show.live.terminal import say
 from ..trainers.function import FunctionProfile
@@ -46,7 +46,7 @@ class Results:
     def on_told_trial(self, record: TrialRecord) -> None:
         """The same, with a line for the user."""
         running = record.state == "running"
-        say(display.trial_started(record) if running else display.trial_ended(record, self.metric))
+        say(trial_started_line(record) if running else trial_ended_line(record, self.metric))
         self.on_trial(record)
 
     def shown(self) -> Sweep:
@@ -116,13 +116,13 @@ class Results:
         except OSError as error:
             outcome.message = outcome.message or f"cannot write results to {self.paths.dir}: {error.strerror}"
         width = shutil.get_terminal_size((120, 24)).columns if is_terminal() else 160
-        show(f"\n{display.table(self.summary.ranked(), self.metric, width)}\n")
+        show(f"\n{trial_table(self.summary.ranked(), self.metric, width)}\n")
         if outcome.message:
             say(outcome.message)
         counts = ", ".join(f"{count} {state}" for state, count in self.summary.counts().items())
         say(f"{counts or 'no trials'}; results in {self.paths.dir}")
         if best := self.summary.best():
-            say(f"best: {best.name}, {self.metric} {best.value:.6g} with {display.params_line(best.params)}")
+            say(f"best: {best.name}, {self.metric} {best.value:.6g} with {params_line(best.params)}")
             if not isinstance(self.plan.profile, FunctionProfile):
                 say(f"train with it: {self._typed(self.retrain_command())}")
         if outcome.message or (outcome.interrupted and not self.complete):
@@ -155,9 +155,9 @@ class Results:
         """As one would type it here: in the trainer's folder where that is another one, paths short where it is not."""
         cwd = self.plan.profile.cwd
         if cwd.resolve() != Path.cwd().resolve():
-            return f"cd {shlex.quote(str(cwd))} && {display.command(words)}"
+            return f"cd {shlex.quote(str(cwd))} && {command_text(words)}"
         here = f"{Path.cwd()}{os.sep}"
-        return display.command([word.replace(here, "") for word in words])
+        return command_text([word.replace(here, "") for word in words])
 
     def status(self, outcome: Outcome) -> int:
         """The exit status of the contract."""

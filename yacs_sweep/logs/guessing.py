@@ -36,7 +36,7 @@ _LOOSE = re.compile(
 
 
 @dataclass(frozen=True)
-class Found:
+class Guess:
     """One metric of a line: its name, its value, and where the value stands."""
 
     name: str
@@ -45,12 +45,12 @@ class Found:
     number: tuple[int, int]
 
 
-def find(line: str) -> Iterator[Found]:
+def guess(line: str) -> Iterator[Guess]:
     """What looks like metrics in one line. `Epoch 3`, `Epoch[3]`, `epoch: 3/10` is the metric `epoch`."""
     line = line[:LIMIT]
     epoch = _EPOCH.search(line)
     if epoch and (value := to_number(epoch["value"])) is not None:
-        yield Found("epoch", value, epoch.start(), epoch.span("value"))
+        yield Guess("epoch", value, epoch.start(), epoch.span("value"))
     printed = [match.span() for match in _OBJECT.finditer(line)] if "(" in line else []
     for match in _PAIR.finditer(line):
         if any(start < match.start("value") < end for start, end in printed):
@@ -64,22 +64,22 @@ def find(line: str) -> Iterator[Found]:
             name = f"{_SPLITS[split[:2].lower()]}/{name}"
         elif split:
             name = f"{split}{line[match.end('split')]}{name}"
-        yield Found(name, value, match.start(), match.span("value"))
+        yield Guess(name, value, match.start(), match.span("value"))
 
 
-def find_loosely(line: str) -> list[Found]:
-    """`find`, and what has no more than blanks between name and value (`Loss 0.5`): good enough to be asked about."""
-    found = list(find(line))
+def guess_loosely(line: str) -> list[Guess]:
+    """`guess`, and what has no more than blanks between name and value (`Loss 0.5`): good enough to be asked about."""
+    found = list(guess(line))
     for match in _LOOSE.finditer(line[:LIMIT]):
         value = to_number(match["value"])
         if value is not None and all(match.span("value") != item.number for item in found):
-            found.append(Found(match["name"], value, match.start(), match.span("value")))
+            found.append(Guess(match["name"], value, match.start(), match.span("value")))
     return found
 
 
-def metrics(line: str) -> dict[str, Number]:
+def guessed_row(line: str) -> dict[str, Number]:
     """The same as a row; of equal names the first counts."""
     found: dict[str, Number] = {}
-    for item in find(line):
+    for item in guess(line):
         found.setdefault(item.name, item.value)
     return found

@@ -53,7 +53,7 @@ class FileSource:
         return self.path.removeprefix("{output_dir}/") in ours
 
 
-def check(sources: tuple[FileSource, ...], where: str) -> None:
+def check_formats(sources: tuple[FileSource, ...], where: str) -> None:
     """Raise ConfigError when a file's format cannot be read here."""
     if any(source.format == "tensorboard" for source in sources) and not _has_tensorboard():
         raise ConfigError(

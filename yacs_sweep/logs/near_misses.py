@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 from pathlib import Path
 
-from . import guessing as generic
+from .guessing import guess_loosely
 from .names import FIELD
 from .parser import LINE_LIMIT, LogFormat
 from .patterns import NUMBER, MetricPattern, Search
@@ -107,8 +107,7 @@ def alike_lines(metric: str, names: Iterable[str], lines: Sequence[str], count: 
         if last not in line.lower() and not any(words and words[-1] in line.lower() for words in wanted):
             continue
         if any(
-            tuple(_words(item.name)) in wanted or similarity(metric, item.name) >= 0.8
-            for item in generic.find_loosely(line)
+            tuple(_words(item.name)) in wanted or similarity(metric, item.name) >= 0.8 for item in guess_loosely(line)
         ):
             shapes[_shape(line)] = line
     # Nothing reads as its value: then lines that say the word, and a number after it.

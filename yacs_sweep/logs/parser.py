@@ -21,7 +21,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from ..base.values import Number
-from . import guessing as generic
+from .guessing import HINTS, guessed_row
 from .names import Names, json_pairs
 from .patterns import NO_CONTEXT, MetricPattern, OpenTable, Search
 
@@ -169,7 +169,7 @@ class LogParser:
                 hits[start] = hits.get(start, 0) | bit
                 at = block.find(needle, block.find(b"\n", at))
         if self._generic:
-            for hint in generic.HINTS:
+            for hint in HINTS:
                 found = hint.search(block)
                 while found:
                     start = block.rfind(b"\n", 0, found.start()) + 1
@@ -215,7 +215,7 @@ class LogParser:
         if found:
             self._log("patterns", found, name, rows)
         elif bits & self._generic_bit:
-            metrics = generic.metrics(line)
+            metrics = guessed_row(line)
             if metrics:
                 self._found("generic", metrics, rows)
 

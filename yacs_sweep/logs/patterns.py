@@ -13,7 +13,7 @@ from functools import cached_property
 
 from ..base.errors import ConfigError
 from ..base.values import Number, to_number
-from . import regex_cost as regex_tree
+from . import regex_cost
 from .names import FIELD, Names, Unit, fill, literal_pairs
 
 # Sign, thousands, decimals, exponent, nan and inf in any case; the guards keep 1234,567 and "nanoseconds" whole.
@@ -202,28 +202,28 @@ def compile_search(source: str) -> Search:
     expanded = source.replace(_NUMBER_FIELD, NUMBER)
     try:
         regex = re.compile(expanded)
-        tree = regex_tree.parse(expanded)
+        tree = regex_cost.parse(expanded)
     except (re.error, RecursionError, OverflowError) as error:
         raise ConfigError(_syntax_problem(source, error)) from None
     problems = []
     if regex.match(""):
         problems.append("the pattern matches empty text, so it would match everywhere")
-    slow = regex_tree.exponential_part(tree)
+    slow = regex_cost.exponential_part(tree)
     if slow:
         problems.append(f"could take exponential time: {slow}; end what repeats with something that it cannot contain")
-    degree = regex_tree.run_degree(tree)
+    degree = regex_cost.run_degree(tree)
     if degree > max(_LIMITS):
         problems.append("too slow: repeats that follow one another can take the same text; put something between them")
     limit = _LIMITS[min(degree, max(_LIMITS))]
-    ways = regex_tree.choices(tree)
+    ways = regex_cost.choices(tree)
     if ways > _FEW_WAYS:
         limit = min(limit, int((_STEPS / ways) ** (1 / max(degree, 1))))
     if limit < _LEAST:
         problems.append("too slow: its optional parts can take the same text; put something between them")
     if problems:
         raise ConfigError(problems)
-    literals = tuple(text.encode("utf-8", "surrogateescape") for text in regex_tree.required_literals(tree))
-    wide = regex_tree.wide_repeats(tree) + regex_tree.wide_repeats(tree[:1])  # a search starts anywhere in the first
+    literals = tuple(text.encode("utf-8", "surrogateescape") for text in regex_cost.required_literals(tree))
+    wide = regex_cost.wide_repeats(tree) + regex_cost.wide_repeats(tree[:1])  # a search starts anywhere in the first
     wide = min(wide, len(_WIDE_LIMITS) - 1)
     return Search(source, regex, literals, min(limit, _WIDE_LIMITS[wide]))
 

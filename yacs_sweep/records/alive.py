@@ -24,7 +24,7 @@ TOUCH = 5.0  # seconds between two touches of a living agent's lock file
 
 
 class OwnLock:
-    """A locked file that says "this agent lives". Its line: host, process id, and the token (`process.MARKER`) in the
+    """A locked file that says "this agent lives". Its line: host, process id, and the token (`processes.MARKER`) in the
     environment of all that the agent starts, by which it is found should agent and guard both be killed."""
 
     def __init__(self, folder: Path, index: int, token: str) -> None:

@@ -35,7 +35,7 @@ class LaunchFile:
     entity: str | None
     cwd: str  # where the launcher was started
     target: int  # trials the sweep has when the last launch has ended as it was asked to
-    keep: str = "all"  # whose checkpoints stay: `keeping.Keep`
+    keep: str = "all"  # whose checkpoints stay: `checkpoints.Keep`
     search: str | None = None  # `SweepSpec.fingerprint` of what trials were given out by
 
     def save(self, paths: SweepPaths) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from ..records.folder import TrialRecord
 
 
-def short(value: Any) -> str:
+def short_value(value: Any) -> str:
     """A parameter or metric value in few characters."""
     if isinstance(value, float):
         return f"{value:.4g}"
@@ -20,10 +20,10 @@ def short(value: Any) -> str:
 
 def params_line(params: Mapping[str, Any]) -> str:
     """`base_lr=0.00035 margin=0.3`."""
-    return " ".join(f"{name}={short(value)}" for name, value in params.items())
+    return " ".join(f"{name}={short_value(value)}" for name, value in params.items())
 
 
-def seconds(record: TrialRecord) -> float | None:
+def trial_seconds(record: TrialRecord) -> float | None:
     """How long the trial took; None while it runs."""
     if record.ended is None:
         return None
@@ -31,7 +31,7 @@ def seconds(record: TrialRecord) -> float | None:
     return (end - start).total_seconds()
 
 
-def duration(total: float | None) -> str:
+def duration_text(total: float | None) -> str:
     """`42 s`, `3 min 20 s`, `2 h 05 min`."""
     if total is None:
         return ""
@@ -41,27 +41,29 @@ def duration(total: float | None) -> str:
     return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
-def trial_started(record: TrialRecord) -> str:
+def trial_started_line(record: TrialRecord) -> str:
     """One line at the start of a trial."""
     again = f" (again, after {record.retry_of})" if record.retry_of else ""
     return f"▶ {record.name}{again}: {params_line(record.params)}"
 
 
-def trial_ended(record: TrialRecord, metric: str | None) -> str:
+def trial_ended_line(record: TrialRecord, metric: str | None) -> str:
     """One line at its end."""
-    value = "" if record.value is None else f", {metric} {short(record.value)}"
+    value = "" if record.value is None else f", {metric} {short_value(record.value)}"
     why = "" if record.state == "finished" else f": {record.reason}"
     mark = {"finished": "✓", "stopped": "■"}.get(record.state, "✗")
-    return f"{mark} {record.name} {record.state} after {duration(seconds(record))}{value}{why}"
+    return f"{mark} {record.name} {record.state} after {duration_text(trial_seconds(record))}{value}{why}"
 
 
-def table(records: Sequence[TrialRecord], metric: str | None, width: int) -> str:
+def trial_table(records: Sequence[TrialRecord], metric: str | None, width: int) -> str:
     """The trials, in the order given; columns are cut to fit `width` characters, the reason first."""
     rows = [["trial", metric or "value", "state", "time", "parameters", "reason"]]
     for record in records:
         value = "" if record.value is None else f"{record.value:.6g}"
         reason = "" if record.state == "finished" else record.reason
-        rows.append([record.name, value, record.state, duration(seconds(record)), params_line(record.params), reason])
+        rows.append(
+            [record.name, value, record.state, duration_text(trial_seconds(record)), params_line(record.params), reason]
+        )
     if all(row[-1] == "" for row in rows[1:]):
         rows = [row[:-1] for row in rows]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
@@ -91,6 +93,6 @@ def batch_table(rows: Sequence[Mapping[str, Any]]) -> str:
     return "\n".join([*lines, *(f"{row['sweep_id']}: {row['message']}" for row in rows if row["message"])])
 
 
-def command(words: Sequence[str]) -> str:
+def command_text(words: Sequence[str]) -> str:
     """argv as one would type it."""
     return shlex.join(words)

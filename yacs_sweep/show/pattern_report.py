@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..base.errors import ConfigError
-from ..logs import guessing as generic
+from ..logs.guessing import Guess, guess_loosely
 from ..logs.near_misses import clipped, nearly
 from ..logs.parser import LINE_LIMIT, LogParser, Row
 from ..logs.patterns import MetricPattern, compile_pattern
@@ -65,7 +65,7 @@ class _Report:
         text = _ANSI.sub(b"", line).decode("utf-8", "replace")
         if len(self._kept) < KEPT_LINES and text.strip():
             self._kept.append(text)
-        if not self._hit and any(item.name != "epoch" for item in generic.find_loosely(text)):
+        if not self._hit and any(item.name != "epoch" for item in guess_loosely(text)):
             self._unmatched.setdefault(re.sub(r"[-+]?\d[\d.,:e+-]*", "0", text), (number, text))
 
     def rows(self, rows: list[Row]) -> None:
@@ -119,7 +119,7 @@ def suggest(line: str) -> str | None:
     log: dict[str, str] = {}
     source = ""
     at = None
-    for item in _told_apart(line, sorted(generic.find_loosely(line), key=lambda item: item.number)):
+    for item in _told_apart(line, sorted(guess_loosely(line), key=lambda item: item.number)):
         start, end = item.number
         if (at is not None and start < at) or item.name in log:
             continue
@@ -143,7 +143,7 @@ def suggest(line: str) -> str | None:
     return f"  - pattern: '{pattern}'\n    log: {{{names}}}"
 
 
-def _told_apart(line: str, items: list[generic.Found]) -> list[generic.Found]:
+def _told_apart(line: str, items: list[Guess]) -> list[Guess]:
     """Of a name that a line has several times (top1 acc 55.0 top5 acc 81.0), with the word before it."""
     names = Counter(item.name for item in items)
     before = [re.search(r"([A-Za-z][\w@-]*) $", line[: item.start]) for item in items]

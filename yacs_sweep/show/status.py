@@ -31,7 +31,7 @@ from ..records.snapshot import Snapshot, head_of, last_change, look
 from ..spec.sweep import DEFAULT_RESULTS_DIR
 from ..wandb.client import without_password
 from ..wandb.login import DEFAULT_HOST, base_url
-from . import lines as display
+from .lines import command_text, short_value, trial_table
 from .live.board import Board, Sweep
 from .live.cells import Line, clean, cut, fit, plain
 from .live.frame import DIM, STATES, frame
@@ -116,7 +116,7 @@ def who(snapshot: Snapshot) -> Line:
         return [("ending  ", "bold yellow"), (f"the launcher is gone, {snapshot.agents} agents are leaving", "")]
     if snapshot.settled >= snapshot.target and not snapshot.counts.get("running"):
         return [("ended  ", "bold"), ("every trial is done", "")]
-    again = f"{display.command(COMMAND)} --sweep_id {snapshot.paths.sweep_id}"
+    again = f"{command_text(COMMAND)} --sweep_id {snapshot.paths.sweep_id}"
     line: Line = [("no launcher is running", "bold red"), (f"  {snapshot.target - snapshot.settled} trials to go", "")]
     if left := snapshot.counts.get("running"):
         line.append((f", {left} cut off", ""))
@@ -132,7 +132,7 @@ def _of_sweep(paths: SweepPaths, columns: int, rows: int) -> Drawn:
     if ended:
         shown = ended[: BEST if snapshot.at_work else 2 * BEST]
         lines.append([])
-        lines += [[(text, "")] for text in display.table(shown, snapshot.metric, columns - 1).splitlines()]
+        lines += [[(text, "")] for text in trial_table(shown, snapshot.metric, columns - 1).splitlines()]
         if len(ended) > len(shown):
             lines.append([(f"+{len(ended) - len(shown)} more ended; {snapshot.paths.summary} has all", DIM)])
     causes = Counter(record.cause or record.state for record in ended if record.state not in ENDED_WELL)
@@ -170,7 +170,7 @@ def _row(paths: SweepPaths) -> tuple[list[str], str, bool]:
     named = [name for name, _ in STATES[2:] if counts.get(name) and (runs or name != "running")]
     others = ", ".join(f"{counts[name]} {name}" for name in named)
     metric = (head.get("metric") or {}).get("name", "")
-    value = f"{metric} {display.short(float(best['value']))}" if best.get("value") is not None else ""
+    value = f"{metric} {short_value(float(best['value']))}" if best.get("value") is not None else ""
     changed = datetime.fromtimestamp(last_change(paths))
     today = changed.date() == datetime.now().date()
     when = f"{changed:%H:%M}" if today else f"{changed:%Y-%m-%d}"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..base.errors import SweepError
 from ..records.folder import TrialRecord, rank
-from . import lines as display
+from .lines import duration_text, short_value, trial_seconds, trial_table
 
 if TYPE_CHECKING:
     import pandas
@@ -51,7 +51,7 @@ class Trials(list[dict[str, Any]]):
         return pandas.DataFrame(flat)
 
     def __str__(self) -> str:
-        return display.table(self._records, self.metric, WIDTH)
+        return trial_table(self._records, self.metric, WIDTH)
 
     def _repr_html_(self) -> str:
         """The table of a notebook. Names and reasons may hold what a server or a trainer says: all of it is escaped."""
@@ -60,9 +60,9 @@ class Trials(list[dict[str, Any]]):
         lines = ["".join(f"<th>{escape(text)}</th>" for text in head)]
         for record in self._records[:SHOWN]:
             value = "" if record.value is None else f"{record.value:.6g}"
-            params = [display.short(record.params[name]) if name in record.params else "" for name in names]
+            params = [short_value(record.params[name]) if name in record.params else "" for name in names]
             reason = "" if record.state == "finished" else record.reason
-            cells = [record.name, value, record.state, display.duration(display.seconds(record)), *params, reason]
+            cells = [record.name, value, record.state, duration_text(trial_seconds(record)), *params, reason]
             lines.append("".join(f"<td>{escape(cell)}</td>" for cell in cells))
         more = len(self._records) - SHOWN
         note = f"<p>… and {more} more</p>" if more > 0 else ""
@@ -74,4 +74,4 @@ def _row(record: TrialRecord) -> dict[str, Any]:
     names = ("number", "name", "id", "state", "value", "params")
     more = ("reason", "cause", "started", "ended", "attempts", "exit_code", "gpu_ids", "host", "dir")
     row = {name: getattr(record, name) for name in names}
-    return {**row, "seconds": display.seconds(record), **{name: getattr(record, name) for name in more}}
+    return {**row, "seconds": trial_seconds(record), **{name: getattr(record, name) for name in more}}

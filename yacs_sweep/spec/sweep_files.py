@@ -35,13 +35,13 @@ def load_spec(
     `overrides` replaces top-level keys before anything is checked (a file may lack what the
     command line gives). Raises ConfigError with every mistake, each with file, line and column.
     """
-    document = sweep_document(source, search_dirs)
+    document = read_sweep_document(source, search_dirs)
     if overrides and isinstance(document.data, dict):
         document = document.replaced(overrides, "command line")
     return parse_spec(document)
 
 
-def sweep_document(source: str | Path | Mapping[str, Any], search_dirs: Iterable[str | Path] = ()) -> Document:
+def read_sweep_document(source: str | Path | Mapping[str, Any], search_dirs: Iterable[str | Path] = ()) -> Document:
     """A sweep as it is written, in a file or in Python. Raises ConfigError when it cannot be read."""
     if isinstance(source, Mapping):
         return Document("sweep", as_yaml(source))

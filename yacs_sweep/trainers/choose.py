@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..base.errors import ConfigError, Problems
-from ..logs.metric_files import check as check_files
+from ..logs.metric_files import check_formats
 from ..spec.sweep import SweepSpec
 from .function import FUNCTION, FunctionProfile, function_profile
 from .load import load_profile
@@ -84,7 +84,7 @@ def trainer_wanted(
     profile = problems.attempt(load)
     if profile is None:
         return None
-    problems.attempt(lambda: check_files(profile.files, str(profile.path)))
+    problems.attempt(lambda: check_formats(profile.files, str(profile.path)))
     if cannot := profile.start_problems(python, here=here):
         problems.found += cannot
         return None

@@ -2,7 +2,7 @@
 
 The function travels to its trials as ``function.pkl`` in the sweep's folder, by cloudpickle: what is defined in a
 notebook, in ``__main__`` or inside another function goes by value, what a module holds by name. A trial is a process of
-its own like any other (`child.py`), which prints what the function reports as METRIC lines.
+its own like any other (`call_function.py`), which prints what the function reports as METRIC lines.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from ..logs.parser import LogFormat
 from ..records.folder import SweepPaths
 from ..spec.parameter import Parameter, nested
 from ..spec.sweep import SweepSpec
-from .inside import call_function as child
+from .inside import call_function
 from .profile import PYTHON, TrainerProfile
 
 FUNCTION = "(function)"  # in place of a profile's path
@@ -32,7 +32,7 @@ FUNCTION = "(function)"  # in place of a profile's path
 
 @dataclass(frozen=True)
 class FunctionProfile(TrainerProfile):
-    """`TrainerProfile` of a function. `pickled` is what `child.py` reads; empty for a sweep whose folder has it."""
+    """`TrainerProfile` of a function. `pickled` is what `call_function.py` reads; empty for a sweep whose folder has it."""
 
     pickled: bytes = b""
     parameters: tuple[Parameter, ...] = ()
@@ -41,13 +41,13 @@ class FunctionProfile(TrainerProfile):
     def install(self, sweep_dir: Path) -> None:
         """Keeps the function with the sweep, so that its id alone is enough to go on with it."""
         if self.pickled:
-            part = sweep_dir / f".{child.FUNCTION_FILE}.{os.getpid()}.part"
+            part = sweep_dir / f".{call_function.FUNCTION_FILE}.{os.getpid()}.part"
             part.write_bytes(self.pickled)
-            part.replace(sweep_dir / child.FUNCTION_FILE)
+            part.replace(sweep_dir / call_function.FUNCTION_FILE)
 
     def write_parameters(self, output_dir: Path, params: Mapping[str, Any]) -> dict[str, str]:
         content = {"params": nested(self.parameters, params), "metric": self.metric}
-        (output_dir / child.PARAMS_FILE).write_text(to_json(content), encoding="utf-8")
+        (output_dir / call_function.PARAMS_FILE).write_text(to_json(content), encoding="utf-8")
         return {}
 
     def of(self, spec: SweepSpec) -> FunctionProfile:
@@ -67,7 +67,7 @@ def function_profile(train: Callable[..., Any] | None, cwd: Path) -> FunctionPro
     return FunctionProfile(
         name=name,
         path=Path(FUNCTION),
-        command=(PYTHON, child.__file__, "{output_dir}"),
+        command=(PYTHON, call_function.__file__, "{output_dir}"),
         cwd=cwd,
         overrides="wandb",
         metrics=LogFormat(()),
@@ -86,10 +86,10 @@ def function_problems(given: object, trainer: str, paths: SweepPaths | None) -> 
     """
     if isinstance(given, FunctionProfile):
         return [] if trainer == FUNCTION else ["train: the sweep runs a command, not a function; leave it out"]
-    kept = paths is not None and (paths.dir / child.FUNCTION_FILE).is_file()
+    kept = paths is not None and (paths.dir / call_function.FUNCTION_FILE).is_file()
     if trainer != FUNCTION or kept:
         return []
-    where = f"{paths.dir} has no {child.FUNCTION_FILE}" if paths else "this machine does not have it"
+    where = f"{paths.dir} has no {call_function.FUNCTION_FILE}" if paths else "this machine does not have it"
     return [f"the trainer of this sweep is a Python function, and {where}; Sweep.open(…, train=fn) gives it again"]
 
 
@@ -99,7 +99,7 @@ def _pickled(train: Callable[..., Any], name: str) -> bytes:
     if inspect.iscoroutinefunction(train) or inspect.isasyncgenfunction(train):
         raise ConfigError(f"train: {name} is async; write a plain function that runs its own event loop")
     try:
-        takes = child.arguments(train)
+        takes = call_function.arguments(train)
     except TypeError as error:
         raise ConfigError(f"train: {name} {error}; write fn(params) or fn(params, report)") from None
     path = [os.path.abspath(folder) for folder in sys.path]  # "": the folder of an interactive session

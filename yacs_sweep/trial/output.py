@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ..base.files import GrowingFile
-from ..logs import guessing as generic
+from ..logs.guessing import guess_loosely
 from ..logs.metric_files import Follower
 from ..logs.near_misses import clipped
 from ..logs.parser import LINE_LIMIT, LogParser, Row, Sources
@@ -151,7 +151,7 @@ class Silence:
             self._epochs.update(_EPOCH.findall(whole))
             if len(self._examples) < 2:
                 line = whole.decode("utf-8", "replace")
-                if any(item.name != "epoch" for item in generic.find_loosely(line)):
+                if any(item.name != "epoch" for item in guess_loosely(line)):
                     self._examples[repr(clipped(line, 100))] = None
         if self._lines < QUIET_LINES and len(self._epochs) < 2:
             return None

@@ -20,7 +20,7 @@ from typing import Any
 
 from ..records.folder import SweepPaths, TrialPaths, TrialRecord
 from ..records.metrics import Objective
-from . import client as wandb_client
+from . import client
 from .client import OUTAGE, Transport, bounded, reason_of
 from .run_rows import Rows
 
@@ -174,18 +174,18 @@ class Run:
                 self.name, self.first_step = run.name, run.starting_step
                 self._opened.set()
             record = self._copy(run)
-            with bounded(self._finish_timeout() + wandb_client.CALL_TIMEOUT):
+            with bounded(self._finish_timeout() + client.CALL_TIMEOUT):
                 run.finish(exit_code=run_exit_code(record, self.preempted()))
             return None if mode == "offline" else self._missing(transport)
         except Exception as error:
-            wandb_client.mend_service(error)
+            client.mend_service(error)
             return reason_of(error)
 
     def _open_or_end_service(self, folder: Path, mode: str) -> Any:
         try:
             return self._open(folder, mode)
         except Exception:
-            wandb_client.end_service()  # it keeps the id of a run that could not be opened, and refuses it from then on
+            client.end_service()  # it keeps the id of a run that could not be opened, and refuses it from then on
             raise
 
     def _finish_timeout(self) -> float:
@@ -203,7 +203,7 @@ class Run:
             sweep_id=identity.sweep_id,
             run_id=identity.id,
         )
-        with bounded(INIT_TIMEOUT + wandb_client.CALL_TIMEOUT):
+        with bounded(INIT_TIMEOUT + client.CALL_TIMEOUT):
             return wandb.init(
                 mode=mode,  # type: ignore[arg-type]
                 dir=str(folder),
@@ -243,7 +243,7 @@ class Run:
         while True:
             record = self.record
             self._changed.clear()
-            with bounded(wandb_client.CALL_TIMEOUT):
+            with bounded(client.CALL_TIMEOUT):
                 if self._paths is not None:
                     rows = rows or Rows(self._paths.metrics)
                     rows.copy(run, objective)
@@ -279,7 +279,7 @@ class Recorder:
         self.folder, self.note, self.axes = folder, note, axes
         self._runs: queue.Queue[Run | None] = queue.Queue()
         self._told: set[str] = set()
-        wandb_client.prepare()
+        client.prepare()
         self._thread = threading.Thread(target=self._work, name="recorder", daemon=True)
         self._thread.start()
 
@@ -296,7 +296,7 @@ class Recorder:
         late = self._thread.is_alive()
         if late:
             self.note(f"W&B has not taken all rows within {timeout:.0f} s; each trial's are in its metrics.jsonl")
-        wandb_client.end_service(0.0 if late else wandb_client.SERVICE_EXIT)
+        client.end_service(0.0 if late else client.SERVICE_EXIT)
 
     def _work(self) -> None:
         transport = Transport()

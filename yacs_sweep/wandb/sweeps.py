@@ -59,7 +59,7 @@ class RemoteSweep:
         return self.state.upper() in OVER
 
 
-def create(spec: SweepSpec, project: str | None, entity: str | None) -> RemoteSweep:
+def create_sweep(spec: SweepSpec, project: str | None, entity: str | None) -> RemoteSweep:
     """Creates the sweep on the server.
 
     Raises:

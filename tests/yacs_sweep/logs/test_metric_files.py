@@ -16,7 +16,7 @@ import pytest
 from tests.sweeping import sweep, write_sweep
 from yacs_sweep.base.errors import ConfigError
 from yacs_sweep.base.values import Number
-from yacs_sweep.logs.metric_files import FileSource, Follower, JsonLines, check
+from yacs_sweep.logs.metric_files import FileSource, Follower, JsonLines, check_formats
 from yacs_sweep.logs.names import Names
 from yacs_sweep.logs.parser import Row
 from yacs_sweep.records.folder import TrialPaths
@@ -152,8 +152,8 @@ def test_reading_a_large_file_does_not_hold_up_the_output(tmp_path: Path) -> Non
 def test_without_the_tensorboard_package_the_message_is_clear(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "tensorboard", None)
     with pytest.raises(ConfigError, match=r"p\.yaml: files: .*pip install tensorboard"):
-        check((FileSource("x", "tensorboard"),), "p.yaml")
-    check((FileSource("x"),), "p.yaml")
+        check_formats((FileSource("x", "tensorboard"),), "p.yaml")
+    check_formats((FileSource("x"),), "p.yaml")
 
 
 def event(step: int, tag: str, value: float) -> bytes:
@@ -184,7 +184,7 @@ def masked(data: bytes) -> int:
 
 def test_tensorboard_events(tmp_path: Path) -> None:
     pytest.importorskip("tensorboard")
-    check((FileSource("x", "tensorboard"),), "p.yaml")
+    check_formats((FileSource("x", "tensorboard"),), "p.yaml")
     logs = tmp_path / "runs" / "a"
     logs.mkdir(parents=True)
     path = logs / "events.out.tfevents.1.host"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from yacs_sweep.base.errors import ConfigError
-from yacs_sweep.logs import guessing as generic
+from yacs_sweep.logs.guessing import HINTS, guessed_row
 from yacs_sweep.logs.names import literal_pairs
 from yacs_sweep.logs.parser import LogParser, Row
 from yacs_sweep.logs.patterns import compile_pattern
@@ -155,8 +155,8 @@ def test_dictionaries_are_read_and_never_evaluated(text: str, pairs: dict[str, o
     ],
 )
 def test_lines_that_look_like_metrics(line: str, metrics: dict[str, float]) -> None:
-    assert generic.metrics(line) == metrics
-    found = any(hint.search(line.encode()) for hint in generic.HINTS)
+    assert guessed_row(line) == metrics
+    found = any(hint.search(line.encode()) for hint in HINTS)
     assert found or not metrics
 
 

@@ -14,7 +14,7 @@ from yacs_sweep.base.files import GrowingFile
 from yacs_sweep.records.folder import TrialPaths
 from yacs_sweep.records.metrics import MetricsFile, Objective
 from yacs_sweep.trial.own_files import Custody
-from yacs_sweep.wandb import run_rows as wandb_rows
+from yacs_sweep.wandb import run_rows
 
 CLEARING = """
 import os, shutil, sys
@@ -77,9 +77,9 @@ def test_a_folder_is_left_alone_while_it_is_being_cleared(tmp_path: Path) -> Non
 
 def test_wandb_gets_every_row_once_whatever_file_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sent: list[int] = []
-    monkeypatch.setattr(wandb_rows, "log_rows", lambda run, rows: sent.extend(step for step, _ in rows))
+    monkeypatch.setattr(run_rows, "log_rows", lambda run, rows: sent.extend(step for step, _ in rows))
     path = tmp_path / "metrics.jsonl"
-    file, rows, run = MetricsFile(path), wandb_rows.Rows(path), type("Run", (), {"starting_step": 0})
+    file, rows, run = MetricsFile(path), run_rows.Rows(path), type("Run", (), {"starting_step": 0})
     objective = Objective("loss", "minimize", "last")
 
     def log(count: int) -> None:

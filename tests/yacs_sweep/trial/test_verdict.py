@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from yacs_sweep.trial import verdict as reasons
 from yacs_sweep.trial.process import Exit, Stop
 from yacs_sweep.trial.verdict import Verdict, classify, no_room, oom_kills, results_full
 
@@ -135,7 +134,7 @@ def test_no_space_that_is_there_again_is_a_full_disk_unless_a_path_says_another(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # `posix_fallocate` for a file that is too large, which the trainer then deletes.
-    monkeypatch.setattr(reasons, "ROOM", 0)
+    monkeypatch.setattr("yacs_sweep.trial.verdict.ROOM", 0)
 
     def where(line: str) -> bool | None:
         return results_full(line, tmp_path, tmp_path)
@@ -165,9 +164,9 @@ def test_a_metric_called_error_is_none() -> None:
 
 
 def test_a_disk_with_room_is_told_from_a_full_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reasons, "ROOM", 0)
+    monkeypatch.setattr("yacs_sweep.trial.verdict.ROOM", 0)
     assert not no_room(tmp_path)
-    monkeypatch.setattr(reasons, "ROOM", 1 << 62)
+    monkeypatch.setattr("yacs_sweep.trial.verdict.ROOM", 1 << 62)
     assert no_room(tmp_path)
     assert not list(tmp_path.iterdir())
 

@@ -23,10 +23,10 @@ ROOT = Path(__file__).resolve().parents[3]
 BOTH_WAYS = """
 import json, sys
 from pathlib import Path
-from yacs_sweep.wandb import client as wandb_client
+from yacs_sweep.wandb import client
 from yacs_sweep.wandb.recorder import Axes, Run, RunIdentity, define
 from yacs_sweep.wandb.run_rows import log_rows
-wandb_client.prepare()
+client.prepare()
 rows = json.loads(sys.argv[1])
 for optimize in ("last", "best"):
     axes = Axes(metric="val/mAP", goal="maximize", optimize=optimize)
@@ -46,7 +46,7 @@ for optimize in ("last", "best"):
                 run.summary["val/mAP"] = 41.5
             run.summary.update({"sweep/state": "finished"})
             run.finish(exit_code=0)
-wandb_client.end_service(wandb_client.SERVICE_EXIT)
+client.end_service(client.SERVICE_EXIT)
 """
 ROWS: list[tuple[int, dict[str, Any]]] = [
     (0, {"epoch": 1, "train/loss": 10.012, "train/lr": 1.09e-05}),

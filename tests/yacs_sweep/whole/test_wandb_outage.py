@@ -28,7 +28,7 @@ from tests.wandb_server.launching import (
     until,
 )
 from yacs_sweep.spec.read_sweep import sweep_from_dict
-from yacs_sweep.wandb import sweeps as wandb_sweep
+from yacs_sweep.wandb import sweeps
 from yacs_sweep.wandb.client import OUTAGE_VARIABLE, reason_of
 
 SLOW = ("SOLVER.MAX_EPOCHS", "3", "TOY.SECONDS", "0.25")  # a trial of two seconds, twelve rows
@@ -133,14 +133,14 @@ def test_a_slow_answer_to_the_creation_makes_one_sweep(tmp_path: Path) -> None:
 def test_a_creation_that_is_given_up_says_that_it_may_have_come_about(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(wandb_sweep, "SILENT_WAIT", 0.5)
-    monkeypatch.setattr(wandb_sweep, "CALL_TIMEOUT", 6.0)
+    monkeypatch.setattr(sweeps, "SILENT_WAIT", 0.5)
+    monkeypatch.setattr(sweeps, "CALL_TIMEOUT", 6.0)
     with start_server() as server:
         for name, value in environment(server, tmp_path).items():
             monkeypatch.setenv(name, value)
         server.control.add_fault(kind="delay", delay=30.0, operation="UpsertSweep")
-        with pytest.raises(wandb_sweep.WandbUnavailable, match="may have created a sweep nevertheless"):
-            wandb_sweep.create(sweep_from_dict(grid(), "y"), "p", "tester")
+        with pytest.raises(sweeps.WandbUnavailable, match="may have created a sweep nevertheless"):
+            sweeps.create_sweep(sweep_from_dict(grid(), "y"), "p", "tester")
         assert server.record.requests("UpsertSweep")
 
 

@@ -80,7 +80,7 @@ def make_engine(options: argparse.Namespace) -> Engine:
     return engine
 
 
-def problems(options: argparse.Namespace, controller: str, storage: str | None) -> list[str]:
+def engine_problems(options: argparse.Namespace, controller: str, storage: str | None) -> list[str]:
     """Why the launch cannot be handed to an engine."""
     if options.engine == "local":
         given = [name for name in ("agents", "engine_option") if getattr(options, name)]

@@ -16,8 +16,7 @@ from ...search.warm_start import WarmStart, read_points, read_prior
 from ...spec.read_parameters import PARAMETER_KEYS
 from ...spec.read_sweep import parameter_path, unwrapped
 from ...spec.sweep import SweepSpec
-from ...spec.sweep_files import preset_folders
-from ...spec.sweep_files import sweep_document as read_document
+from ...spec.sweep_files import preset_folders, read_sweep_document
 from ...trainers.overrides import Overrides
 from ...trainers.profile import TrainerProfile
 from ...trial.gpu_memory import read_gpus
@@ -135,7 +134,7 @@ def sweep_document(options: argparse.Namespace) -> Document | None:
     if not options.sweep_config:
         return None
     try:
-        return unwrapped(read_document(options.sweep_config[0], preset_folders()))
+        return unwrapped(read_sweep_document(options.sweep_config[0], preset_folders()))
     except ConfigError:
         return None
 

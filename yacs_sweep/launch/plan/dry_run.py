@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from ...show import lines as display
+from ...show.lines import command_text, short_value
 from ...spec.parameter import Parameter, identity
 from ...spec.sweep import EarlyTerminate
 from .plan import Plan, new_paths
@@ -19,7 +19,7 @@ def _range(parameter: Parameter) -> str:
         return f"always {parameter.value!r}"
     if parameter.values:
         return " | ".join(repr(value) for value in parameter.values)
-    return ", ".join(f"{key} {display.short(value)}" for key, value in parameter.numbers().items())
+    return ", ".join(f"{key} {short_value(value)}" for key, value in parameter.numbers().items())
 
 
 def _space(plan: Plan) -> Iterator[str]:
@@ -65,7 +65,7 @@ def _early_termination(rule: EarlyTerminate) -> str:
         more = ", …" if len(rule.bands) > SHOWN_BANDS else ""
         keeps = f"the best 1/{settings.get('eta', 3):g} go on"
         return f"{text}, bands at {', '.join(map(str, rule.bands[:SHOWN_BANDS]))}{more} logged values: {keeps} at each"
-    return text + "".join(f", {key} {display.short(value)}" for key, value in settings.items())
+    return text + "".join(f", {key} {short_value(value)}" for key, value in settings.items())
 
 
 def describe(plan: Plan, *, seeded: bool = False) -> str:
@@ -87,5 +87,5 @@ def describe(plan: Plan, *, seeded: bool = False) -> str:
     lines += ["", f"  first trials{_remark(plan, seeded)}:"]
     folder = new_paths(plan, "SWEEP_ID").dir
     for number, params in enumerate(_first_points(plan)):
-        lines.append("  " + display.command(plan.trial_command(params, folder / f"trial-{number:04d}")))
+        lines.append("  " + command_text(plan.trial_command(params, folder / f"trial-{number:04d}")))
     return "\n".join([*lines, "", "dry run: nothing was created"])

@@ -17,7 +17,7 @@ from ...trainers.choose import config_file, interpreter, trainer_of, trainer_wan
 from ...trainers.overrides import Overrides
 from ...trainers.own_command import SWEEP_FILE, CommandProfile, remarks
 from ...wandb.login import is_logged_in, turned_off
-from ..engines import problems as engine_problems
+from ..engines import engine_problems
 from .checks import (
     cap_note,
     capped,

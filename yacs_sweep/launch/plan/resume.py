@@ -28,7 +28,7 @@ from ...trainers.profile import TrainerProfile
 from ...wandb.login import is_logged_in, no_login
 from ...wandb.recorder import unsent
 from ...wandb.sweeps import RemoteSweep, look_up
-from ..engines import problems as engine_problems
+from ..engines import engine_problems
 from .checks import cap_note, capped, keep_problems, layout_notes, masked, read_layout, read_warm_start, storage_wanted
 from .new import checked_plan
 from .plan import Plan, new_paths

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from ...records.folder import ENDED_WELL, TrialRecord
 from ...records.summary import Summary
-from ...show import lines as display
+from ...show.lines import trial_seconds
 from .channel import Job
 
 IN_A_ROW = 3  # failed trials that end a sweep in which none has succeeded, one worker running
@@ -47,7 +47,7 @@ class FailureLimit:
         if self.limit is None:
             if any(record.state in ENDED_WELL for record in counted):
                 return None
-            longest = max(display.seconds(record) or 0.0 for record in row)
+            longest = max(trial_seconds(record) or 0.0 for record in row)
             if len(counted) < PROTECTED * wanted and any(seconds > longest for seconds in running):
                 return None
         first = row[0]

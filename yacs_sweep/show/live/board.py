@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ...records.folder import ENDED_WELL, OVER, TrialRecord, better
-from ..lines import seconds
+from ..lines import trial_seconds
 from .estimate import ENOUGH, rest_of, seconds_left, survival
 
 POINTS = 64  # of a metric's course that are kept
@@ -87,7 +87,7 @@ class Sweep:
 
     def see_end(self, record: TrialRecord) -> None:
         """What an ended trial says about the ones to come, and about the best."""
-        if record.state in OVER and (taken := seconds(record)) is not None:
+        if record.state in OVER and (taken := trial_seconds(record)) is not None:
             self.durations.append(taken)
             self.ended_well += record.state in ENDED_WELL
         if record.state == "finished" and record.value is not None and not math.isnan(record.value):

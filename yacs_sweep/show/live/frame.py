@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from ..lines import params_line, short
+from ..lines import params_line, short_value
 from .board import Board, Running, Sweep
 from .cells import Line, clean, clip, cut, cut_front, fit, sparkline, width_of
 
@@ -85,7 +85,7 @@ def best(sweep: Sweep) -> Line:
         ("best  ", DIM),
         (clean(record.name), "bold"),
         (GAP + value, ""),
-        (short(record.value), "bold green"),
+        (short_value(record.value), "bold green"),
         (GAP + params_line(record.params), ""),
     ]
 
@@ -141,7 +141,7 @@ def numbers(values: Sequence[float | None]) -> list[str]:
     sizes = [abs(value) for value in values if value is not None and math.isfinite(value) and value]
     exponent = math.floor(math.log10(max(sizes))) if sizes else 0
     if not -3 <= exponent <= 5:
-        return ["" if value is None else short(float(value)) for value in values]
+        return ["" if value is None else short_value(float(value)) for value in values]
     decimals = max(0, 3 - max(0, exponent)) if exponent >= 0 else 3 - exponent
     return ["" if value is None else f"{value:.{decimals}f}" for value in values]
 
@@ -254,7 +254,7 @@ def _several(board: Board, width: int, rows: int, now: float, today: datetime) -
         text = f"{GAP}{failed} failed" if failed else ""
         behind.append((fit(text, 12) if any_failed and width >= 70 else text, "red"))  # bars end below each other
         record = sweep.best
-        value = "" if record is None else f"best {short(record.value)}"
+        value = "" if record is None else f"best {short_value(record.value)}"
         behind.append((GAP + fit(value, 14), "green"))
         ahead: Line = [(fit(f"{sweep.sweep_id}  {clean(sweep.name)}", min(names, width // 3)), "cyan"), (GAP, "")]
         lines.append(_with_bar(sweep, behind, width, ahead))

@@ -19,8 +19,8 @@ from ...base.wording import printable
 from ...launch.workers.sweep_state import Search
 from ...records.folder import TrialRecord
 from ...records.metrics import new_rows
-from ..lines import short, trial_ended, trial_started
-from . import terminal as screen
+from ..lines import short_value, trial_ended_line, trial_started_line
+from . import terminal
 from .board import NOT_SHOWN, Board, Sweep
 from .cells import Line
 from .frame import frame
@@ -35,7 +35,7 @@ def evaluation(name: str, metric: str, row: Mapping[str, Any]) -> str:
     epoch = row.get("epoch")
     place = f" epoch {epoch:g}" if isinstance(epoch, int | float) else ""
     names = [metric, *(key for key in row if key not in (*NOT_SHOWN, metric))][:SHOWN]
-    return f"· {name}{place}: " + ", ".join(f"{key} {short(row[key])}" for key in names)
+    return f"· {name}{place}: " + ", ".join(f"{key} {short_value(row[key])}" for key in names)
 
 
 @dataclass
@@ -109,11 +109,11 @@ class View:
         sweep, label, lines = begun.sweep, begun.label, list[str]()
         if record.state == "running":
             self._followed[record.id] = begun
-            text = trial_started(record)
+            text = trial_started_line(record)
         else:
             if (followed := self._followed.pop(record.id, None)) is not None:
                 lines += self._new_rows(followed)
-            text = trial_ended(record, sweep.metric)
+            text = trial_ended_line(record, sweep.metric)
         sweep.trial(record, time.monotonic())
         sweep.counts = counts
         return lines if self.live and record.state == "running" else [*lines, _line(f"{label}{text}")]
@@ -140,17 +140,17 @@ def _line(text: str) -> str:
 
 @contextlib.contextmanager
 def opened(options: argparse.Namespace, workers: int, title: str = "") -> Iterator[View]:
-    """The view of one launch; what `screen.tell` is told goes there until its end."""
+    """The view of one launch; what `terminal.tell` is told goes there until its end."""
     tty = is_terminal()
-    live = not options.quiet and screen.is_screen(tty, os.environ)
+    live = not options.quiet and terminal.is_screen(tty, os.environ)
     board = Board([], workers, time.monotonic(), title)
     view = View(board, live=live, quiet=options.quiet, output=options.verbose and tty)
-    screen.current = view.screen
+    terminal.current = view.screen
     try:
         with _signals(view.screen) if tty else contextlib.nullcontext():
             yield view
     finally:
-        screen.current = None
+        terminal.current = None
         view.screen.close()
 
 

@@ -16,7 +16,7 @@ from html import escape
 from importlib import metadata, resources
 from typing import Any
 
-from ..lines import duration
+from ..lines import duration_text
 from .data import Sweep, Trial, finite, text_of
 from .figures import figures
 from .findings import Findings, busy, commits, counts, failures, searched_rows, span
@@ -150,7 +150,7 @@ def _tiles(findings: Findings) -> str:
             escape(best.name) if best else none,
         ),
         ("trials finished", f"{tally.get('finished', 0)} of {len(sweep.trials)}", escape(others)),
-        ("took", escape(duration(took)) or "–", f"{escape(duration(spent))} of trials" if spent else ""),
+        ("took", escape(duration_text(took)) or "–", f"{escape(duration_text(spent))} of trials" if spent else ""),
     ]
     if findings.effects:
         first = findings.effects[0]
@@ -215,7 +215,7 @@ def _trials(findings: Findings) -> str:
             _linked(trial),
             value(record.value),
             state(record.state),
-            escape(duration(trial.seconds)),
+            escape(duration_text(trial.seconds)),
         ]
         rows.append([*cells, *(_param(record.params[name]) if name in record.params else "–" for name in names)])
         hidden = " hidden" if place > SHOWN else ""

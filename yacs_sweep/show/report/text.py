@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ...base.values import to_json
-from ..lines import duration
+from ..lines import duration_text
 from .data import finite, text_of
 from .findings import Findings, busy, commits, counts, failures, searched_rows, span, trial_rows
 from .repeat import commands
@@ -78,7 +78,7 @@ def as_markdown(findings: Findings) -> str:
     tally = ", ".join(f"{number} {name}" for name, number in counts(sweep).items()) or "no trials"
     metric = sweep.metric or "value"
     lines = [f"# {_plain(sweep.name)}", ""]
-    took = duration(span(sweep)) or "–"
+    took = duration_text(span(sweep)) or "–"
     aim = f"{sweep.goal} {_plain(metric)}" if sweep.metric else "no metric"
     lines += [f"Sweep `{sweep.id}`, {sweep.method} search, {aim}: {tally}; took {took}.", ""]
     lines += [_plain(note) for note in sweep.notes]
@@ -117,7 +117,7 @@ def _trials(findings: Findings) -> list[str]:
             trial.record.name,
             trial.record.value,
             trial.record.state,
-            duration(trial.seconds),
+            duration_text(trial.seconds),
             *(trial.record.params.get(name, "–") for name in names),
         ]
         for trial in ranked

@@ -1,4 +1,4 @@
-"""Runs one trial of a function: ``python child.py TRIAL_DIR …``. Standard library only, and cloudpickle through pickle.
+"""Runs one trial of a function: ``python call_function.py TRIAL_DIR …``. Standard library only, and cloudpickle through pickle.
 
 What comes after the folder shows the parameters to whoever lists processes; they are read from the folder, with their
 types. The function is in the folder above, which is the sweep's.

@@ -43,8 +43,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, NoReturn
 
-    from . import as_main
-    from . import guard as guarding
+    from . import as_main, guard
 else:
 
     def _beside(name):
@@ -55,7 +54,7 @@ else:
         spec.loader.exec_module(module)
         return module
 
-    as_main, guarding = _beside("as_main"), _beside("guard")
+    as_main, guard = _beside("as_main"), _beside("guard")
 
 # Read when the CUDA driver starts, which is after the fork.
 LATE = ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER")
@@ -156,7 +155,7 @@ def unsafe_state(own: set[int], children: set[int]) -> str | None:
     threads = len(os.listdir("/proc/self/task")) - 1
     if threads:
         return "the imports started %d thread%s" % (threads, "s" if threads > 1 else "")
-    if set(guarding.descendants(os.getpid())) - children:
+    if set(guard.descendants(os.getpid())) - children:
         return "the imports started a process"
     if getattr(sys.modules.get("wandb"), "run", None) is not None:
         return "the imports started a W&B run"
@@ -212,7 +211,7 @@ class Server:
 
     def load(self) -> str | None:
         """Imports the modules; returns why they cannot serve trials."""
-        before, children = set(descriptors()), set(guarding.descendants(os.getpid()))
+        before, children = set(descriptors()), set(guard.descendants(os.getpid()))
         for name in self.modules:
             try:
                 importlib.import_module(name)
@@ -229,7 +228,7 @@ class Server:
         return changed_file(self.files)
 
 
-class ForkingGuard(guarding.Guard):
+class ForkingGuard(guard.Guard):
     """A guard that starts a trial by forking itself where that gives the same as exec."""
 
     def __init__(self, connection: socket.socket, server: Server) -> None:
@@ -273,7 +272,7 @@ class ForkingGuard(guarding.Guard):
                     os.close(number)
                 except OSError:
                     pass
-        raise guarding.Forked(argv, env)
+        raise guard.Forked(argv, env)
 
 
 # -- the server -----------------------------------------------------------------------------------------------------
@@ -308,7 +307,7 @@ def answer(connection: socket.socket, **message: Any) -> None:
 
 
 def fork_guard(server: Server, token: str, guarded: socket.socket, connection: socket.socket) -> None:
-    """Forks a guard and tells the agent; in the guard, never returns but by `guarding.Forked`."""
+    """Forks a guard and tells the agent; in the guard, never returns but by `guard.Forked`."""
     sys.stdout.flush()
     sys.stderr.flush()
     pid = os.fork()
@@ -368,7 +367,7 @@ def serve(server: Server, refused: str | None) -> None:
 
 def serve_trials(settings: dict[str, Any]) -> None:
     """The life of the server, and of its guards; raises Forked in a trial."""
-    guarding._prctl(guarding.PR_SET_PDEATHSIG, signal.SIGKILL)
+    guard._prctl(guard.PR_SET_PDEATHSIG, signal.SIGKILL)
     # The standard streams were made on a pipe, as a trial's are; only now their output is sent to the log.
     for number in (1, 2):
         os.dup2(settings["log"], number)
@@ -392,7 +391,7 @@ if __name__ == "__main__":
     _settings = json.loads(sys.argv[1])
     try:
         serve_trials(_settings)
-    except guarding.Forked as _forked:
+    except guard.Forked as _forked:
         _trial = _forked.argv, _forked.env
     if _trial is None:
         os._exit(0)

@@ -7,7 +7,7 @@ import argparse
 import pytest
 
 from yacs_sweep.base.errors import ConfigError
-from yacs_sweep.launch.plan import checks as plan
+from yacs_sweep.launch.plan import checks
 from yacs_sweep.launch.workers.gpu_places import SICK_AFTER, SICK_AFTER_FAULTS, Layout, Places, Wish, lay_out
 from yacs_sweep.trial.gpu_memory import Gpu
 
@@ -85,12 +85,12 @@ def test_more_contradictions() -> None:
 
 def test_the_command_line_reads_the_devices_only_when_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     read = []
-    monkeypatch.setattr(plan, "read_gpus", lambda: read.append(1) or EIGHT)
+    monkeypatch.setattr(checks, "read_gpus", lambda: read.append(1) or EIGHT)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     options = argparse.Namespace(engine="local", workers=None, gpus=None, gpus_per_trial=None, trials_per_gpu=None)
-    assert plan.read_layout(options) == Layout() and not read
+    assert checks.read_layout(options) == Layout() and not read
     options.trials_per_gpu = 2.0
-    assert plan.read_layout(options).workers == 16 and read
+    assert checks.read_layout(options).workers == 16 and read
 
 
 # -- trials that the machine ends ---------------------------------------------------------------------------------------

@@ -10,7 +10,6 @@ from typing import Any
 import pyte
 import pytest
 
-from yacs_sweep.show.live import terminal as screen
 from yacs_sweep.show.live.cells import Line
 from yacs_sweep.show.live.painter import Painter
 from yacs_sweep.show.live.terminal import MESSAGES, Screen, is_screen, tell
@@ -186,7 +185,7 @@ def test_what_is_told_goes_to_the_screen_there_is(
 ) -> None:
     tell("before")
     shown = Screen()
-    monkeypatch.setattr(screen, "current", shown)
+    monkeypatch.setattr("yacs_sweep.show.live.terminal.current", shown)
     tell("on it")
     shown.close()
     assert capsys.readouterr().out == "before\non it\n"
