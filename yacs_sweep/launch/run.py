@@ -174,7 +174,7 @@ def _carry_out(sweeps: Sequence[Results], here: Machine, options: argparse.Names
             plan.count,
             results.summary,
             limit,
-            on_trial=results.on_trial,
+            listeners=[results.on_trial],
             enough=results.enough,
             outcome=results.outcome,
         )

@@ -66,7 +66,7 @@ class Search:
     left: int  # trials that may still be given out
     summary: Summary
     failure_limit: FailureLimit = FailureLimit()
-    on_trial: Callable[[TrialRecord], None] = lambda record: None
+    listeners: list[Callable[[TrialRecord], None]] = field(default_factory=list)  # called when a trial starts or ends
     enough: Callable[[TrialRecord], str | None] = lambda record: None  # why the search has what it looked for
     outcome: Outcome = field(default_factory=Outcome)
     over: bool = False  # it has
@@ -91,7 +91,8 @@ class Search:
         self.summary.records[record.id] = record
         self.summary.own.add(record.id)
         self.summary.write()
-        self.on_trial(record)
+        for listener in self.listeners:
+            listener(record)
 
     def ended(self, record: TrialRecord, running: Sequence[float]) -> str | None:
         """Judges the search after that trial; a line for the user when it has what it looked for."""

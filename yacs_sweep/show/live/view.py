@@ -12,13 +12,13 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from ...base.streams import is_terminal
 from ...base.wording import printable
-from ...launch.workers.sweep_state import Search
 from ...records.folder import TrialRecord
 from ...records.metrics import new_rows
+from ...records.summary import Summary
 from ..lines import short_value, trial_ended_line, trial_started_line
 from . import terminal
 from .board import NOT_SHOWN, Board, Sweep
@@ -36,6 +36,14 @@ def evaluation(name: str, metric: str, row: Mapping[str, Any]) -> str:
     place = f" epoch {epoch:g}" if isinstance(epoch, int | float) else ""
     names = [metric, *(key for key in row if key not in (*NOT_SHOWN, metric))][:SHOWN]
     return f"· {name}{place}: " + ", ".join(f"{key} {short_value(row[key])}" for key in names)
+
+
+class Followable(Protocol):
+    """Lists the parts of a running sweep that the view needs."""
+
+    left: int  # trials that may still be given out
+    summary: Summary
+    listeners: list[Callable[[TrialRecord], None]]  # called in turn when a trial has started or ended
 
 
 @dataclass
@@ -74,7 +82,7 @@ class View:
             output: whether what trainers print is shown too.
         """
         self.board, self.live, self._quiet = board, live, quiet
-        self._searches: dict[str, Search] = {}
+        self._searches: dict[str, Followable] = {}
         self._followed: dict[str, _Followed] = {}  # by the trial's id
         self.screen = Screen(self._frame if live else None, None if quiet else self._look, output=output)
 
@@ -83,19 +91,18 @@ class View:
         """Where trainers' lines are to be written; None: where the launcher writes."""
         return self.screen.descriptor if self.screen.descriptor >= 0 else None
 
-    def follow(self, sweep: Sweep, search: Search, label: str) -> None:
+    def follow(self, sweep: Sweep, search: Followable, label: str) -> None:
         """Shows the search; `label` stands before its trials' names."""
         self._searches[sweep.sweep_id] = search
         self.board.sweeps = [*self.board.sweeps, sweep]
-        before, paths = search.on_trial, search.summary.paths
+        paths = search.summary.paths
 
         def on_trial(record: TrialRecord) -> None:
             record, counts = replace(record), search.summary.counts()
             followed = _Followed(sweep, label, record, paths.trial(record.name).metrics)
             self.screen.say(lambda: self._trial(followed, record, counts))
-            before(record)
 
-        search.on_trial = on_trial
+        search.listeners.insert(0, on_trial)
 
     # -- on the screen's thread -------------------------------------------------------------------------------------
 
