@@ -14,6 +14,7 @@ from ..records.folder import TrialPaths, TrialRecord
 from ..records.metrics import FOREIGN_ROWS, MetricsFile, Objective, foreign_rows, read_metrics
 from .contract import Hooks, Launch
 from .echo import Echo
+from .gpu_memory import process_name
 from .inside.guard import descendants
 from .output import Output, Readings
 from .own_files import Custody
@@ -39,6 +40,12 @@ def child_environment(
         env["CUDA_VISIBLE_DEVICES"] = ",".join(gpu_ids)
         env.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
     return env
+
+
+def survived(processes: Sequence[str]) -> str:
+    """Says which processes SIGKILL did not end, for a trial's reason and the user."""
+    noun = "process" if len(processes) == 1 else "processes"
+    return f"{noun} {', '.join(processes)} survived SIGKILL (uninterruptible I/O)"
 
 
 class Attempt:
@@ -77,8 +84,10 @@ class Attempt:
         self.last_values.pop("step", None)
         self.metrics = MetricsFile(paths.metrics, first_step)
         self.pids: set[int] = set()  # the trial's processes, as far as they were seen
+        self.unkillable: list[str] = []  # processes that survived SIGKILL, as "4711 (python)"
         self._paths = paths
         self._looked = 0.0
+        self._earlier: set[int] = set()  # processes of earlier trials that SIGKILL did not end
         self.guard: Guard
         self.readings: Readings
         self.custody: Custody
@@ -99,7 +108,7 @@ class Attempt:
         if (now := time.monotonic()) - self._looked > 1.0:
             self._looked = now
             self.look_after_files()
-            self.pids.update(descendants(self.guard.pid))
+            self.pids.update(set(descendants(self.guard.pid)) - self._earlier)
         if stop := self.stop_requested():
             return stop
         why = self.hooks.should_stop()
@@ -115,6 +124,13 @@ class Attempt:
         self.pids.add(pid)
         self.guards.started()
 
+    def name_unkillable(self, pids: Sequence[int]) -> None:
+        """Keeps, and shows the user, which processes of the trial survived SIGKILL."""
+        named = [f"{pid} ({process_name(pid)})" for pid in pids]
+        self.unkillable += named
+        if named:
+            self.note(survived(named))
+
     def run(self) -> Verdict:
         """Starts the command and sees it end."""
         launch, record = self.launch, self.record
@@ -128,6 +144,7 @@ class Attempt:
         end: Exit | None = None
         try:
             self.guard = self.guards.get()
+            self._earlier = set(descendants(self.guard.pid))
             folder = launch.profile.output_dir(self._paths.dir)
             folder.mkdir(exist_ok=True)  # the attempt before may have deleted it
             told = launch.profile.write_parameters(folder, record.params)
@@ -147,11 +164,14 @@ class Attempt:
         except GuardLost as error:
             self.guards.drop()
             failure = Verdict("failed", "guard_lost", str(error))
+            self.name_unkillable(error.unkillable)
         finally:
             try:
                 self.look_after_files(over=True)
             finally:
                 output.close()
+        if end is not None:
+            self.name_unkillable(end.unkillable)
         record.exit_code = end.status if end is not None else None
         return self._judge(failure, end, output, oom_before)
 

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Protocol
 
 from ..base.errors import SweepError
-from ..base.processes import MARKER, kill_marked, without_wandb
+from ..base.processes import MARKER, kill_marked, marked_processes, without_wandb
 from .output_pipe import Intake
 
 TICK = 0.1  # seconds between two looks at clocks and stop requests while the child is quiet
@@ -37,6 +37,11 @@ class StartError(SweepError):
 
 class GuardLost(SweepError):
     """The guard was killed; whatever of the trial was left has been killed too."""
+
+    def __init__(self, text: str, unkillable: Sequence[int] = ()) -> None:
+        """`unkillable`: ids of the processes that survived SIGKILL."""
+        super().__init__(text)
+        self.unkillable = tuple(unkillable)
 
 
 @dataclass(frozen=True)
@@ -167,7 +172,9 @@ class Guard:
         self._process.kill()
         self._process.wait()
         killed = kill_marked(self.token)
-        return GuardLost(f"the process that guards the trial {how}; {killed} processes of the trial were ended")
+        left = marked_processes(self.token)
+        ended = killed - len(left)
+        return GuardLost(f"the process that guards the trial {how}; {ended} processes of the trial were ended", left)
 
     def start(self, argv: Sequence[str], env: dict[str, str], cwd: str | Path, output: int) -> int:
         """Starts `argv`; its stdout and stderr go to the descriptor `output`. Returns its process id.

@@ -8,11 +8,12 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from ..records.environment import git_commit
 from ..records.folder import TrialPaths, TrialRecord, folder_name, inherit_files, utc_now
-from .attempt import Attempt
+from .attempt import Attempt, survived
 from .contract import Assignment, DiskFull, Hooks, Launch, disk_full
 from .echo import Echo
 from .gpu_memory import FreeGround
@@ -202,6 +203,8 @@ class TrialRunner:
                 record.save(paths)
         finally:
             attempt.close()
+        if attempt.unkillable:
+            verdict = replace(verdict, reason=f"{verdict.reason}; {survived(attempt.unkillable)}")
         return self._end(record, paths, hooks, verdict)
 
     def _awaited_stop(self) -> Stop | None:

@@ -31,7 +31,7 @@ import socket
 import subprocess
 import sys
 import time
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Set
 
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
@@ -135,6 +135,7 @@ class Guard:
         self.give_up_at: Optional[float] = None
         self.settle_until = 0.0
         self.killed = 0
+        self.unkillable: Set[int] = set()  # reported as survivors of SIGKILL; no later trial's
         self.orphaned = False
 
     # -- messages ---------------------------------------------------------------------------------------------------
@@ -247,7 +248,7 @@ class Guard:
                 os.killpg(self.group, number)
             except (ProcessLookupError, PermissionError):
                 pass
-        below = descendants(os.getpid())
+        below = self.below()
         for pid in below:
             try:
                 in_group = self.main is not None and os.getpgid(pid) == self.group
@@ -259,6 +260,10 @@ class Guard:
                 send_signal(pid, signal.SIGCONT)  # a stopped process cannot act on SIGTERM
         return below
 
+    def below(self) -> List[int]:
+        """Returns the trial's processes; those that earlier trials could not be rid of are not among them."""
+        return [pid for pid in descendants(os.getpid()) if pid not in self.unkillable]
+
     def reap(self) -> None:
         while True:
             try:
@@ -267,6 +272,7 @@ class Guard:
                 return
             if pid == 0:
                 return
+            self.unkillable.discard(pid)
             if pid == self.main:
                 self.main = None
                 code = -os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
@@ -281,7 +287,7 @@ class Guard:
             return None
         now = time.monotonic()
         if self.main is None:
-            below = descendants(os.getpid())
+            below = self.below()
             if not below:
                 self.reap()
                 self.busy = False
@@ -301,6 +307,7 @@ class Guard:
             elif now > self.give_up_at:
                 self.busy = False
                 self.main = None
+                self.unkillable.update(below)
                 self.send(event="clear", killed=self.killed, left=below)
                 return None
             return 0.01
