@@ -18,7 +18,9 @@ import numpy as np  # noqa: E402
 import torch  # noqa: E402
 
 from benchmarks.measuring import peak_mb  # noqa: E402
-from utils.metrics import Ranking, RankingMeter, distance_rows, rank_features  # noqa: E402
+from engine.evaluation.distances import distance_rows  # noqa: E402
+from engine.evaluation.metrics import Ranking, RankingMeter  # noqa: E402
+from tests.engine.evaluation.rank_features import rank_features  # noqa: E402
 
 FAST_REID = 1.13  # s, its Cython evaluator at the default size on two cores, measured once and not run here
 

@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from configs.defaults import _C  # noqa: E402
-from engine.evaluation import extract_features  # noqa: E402
+from engine.evaluation.features import extract_features  # noqa: E402
 from modeling.model import ReIDModel, build_model, resolve_device  # noqa: E402
 
 TARGET = 2.0  # of bf16, times plain fp32, at the default settings

@@ -45,9 +45,9 @@ from torch.utils.flop_counter import flop_registry  # noqa: E402
 
 from configs.defaults import _C  # noqa: E402
 from data.build import build_dataset  # noqa: E402
+from engine.distributed import ProcessGroup  # noqa: E402
 from engine.learner import Learner  # noqa: E402
 from engine.trainer import RunningMeans, Trainer  # noqa: E402
-from engine.world import World  # noqa: E402
 from modeling.model import build_model, resolve_device  # noqa: E402
 from utils.signals import StopRequest  # noqa: E402
 from utils.wandb_run import Recorder  # noqa: E402
@@ -168,7 +168,10 @@ def roofline(options: argparse.Namespace, device: torch.device) -> dict[str, flo
     rates = limits(device)
     batch = 64 if device.type == "cuda" else 8
     learner = Learner(
-        configuration(options, Path(), batch, "bf16", False), build_model(_named(options), IDENTITIES), device, World()
+        configuration(options, Path(), batch, "bf16", False),
+        build_model(_named(options), IDENTITIES),
+        device,
+        ProcessGroup(),
     )
     learner.model.autocast = torch.bfloat16
     learner.start_epoch(1)
@@ -218,7 +221,7 @@ def measure(options: argparse.Namespace, root: Path, batch: int, precision: str,
     cfg = configuration(options, root, batch, precision, compiled)
     device = resolve_device(cfg.MODEL.DEVICE)
     started = time.perf_counter()
-    trainer = Trainer(cfg, build_dataset(cfg), device, World(), None)
+    trainer = Trainer(cfg, build_dataset(cfg), device, ProcessGroup(), None)
     prepared = time.perf_counter() - started
     log, speeds = logging.getLogger("benchmark"), Speeds()
     log.setLevel(logging.INFO)

@@ -22,9 +22,10 @@ sys.path.insert(0, str(ROOT))
 from configs.defaults import _C  # noqa: E402
 from data.build import build_dataset, build_eval_loader, build_train_loader  # noqa: E402
 from engine.checkpoint import seed_everything  # noqa: E402
-from engine.evaluation import Method, evaluate  # noqa: E402
+from engine.distributed import ProcessGroup  # noqa: E402
+from engine.evaluation.evaluate import EvaluationMethod, evaluate  # noqa: E402
+from engine.evaluation.features import extract_features  # noqa: E402
 from engine.learner import Learner  # noqa: E402
-from engine.world import World  # noqa: E402
 from modeling.model import build_model, resolve_device  # noqa: E402
 from modeling.pretrained import load_pretrained  # noqa: E402
 
@@ -57,11 +58,13 @@ def main() -> int:
     dataset = build_dataset(cfg)
     model = build_model(cfg, dataset.num_train_pids)
     load_pretrained(cfg, model)
-    learner = Learner(cfg, model, device, World())
+    learner = Learner(cfg, model, device, ProcessGroup())
     loader, num_query = build_eval_loader(cfg, dataset, device=device)
+    method = EvaluationMethod.from_cfg(cfg)
 
     def measure(when: str) -> bool:
-        results = evaluate(model, loader, num_query, epoch=0, device=device, method=Method.from_cfg(cfg))
+        extracted = extract_features(model, loader, device=device, flip=method.flip)
+        results = evaluate(extracted, num_query, epoch=0, method=method)
         reached, expected = (100 * results.mAP, 100 * results.cmc[0]), EXPECTED[when]
         told = [f"{ours:5.1f} % (expected {theirs})" for ours, theirs in zip(reached, expected, strict=True)]
         print(f"{when:<16} mAP {told[0]}, rank-1 {told[1]}")

@@ -17,8 +17,9 @@ import numpy as np  # noqa: E402
 import torch  # noqa: E402
 
 from benchmarks.measuring import peak_mb  # noqa: E402
-from utils.metrics import RankingMeter, rank_features  # noqa: E402
-from utils.rerank import reranked_distances  # noqa: E402
+from engine.evaluation.metrics import RankingMeter  # noqa: E402
+from engine.evaluation.reranking import reranked_distances  # noqa: E402
+from tests.engine.evaluation.rank_features import rank_features  # noqa: E402
 
 ORIGINAL = (65.6, 7814)  # s and MB, reid-strong-baseline at the default size on two cores, measured once
 

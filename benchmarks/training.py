@@ -20,8 +20,8 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from configs.defaults import _C  # noqa: E402
+from engine.distributed import ProcessGroup  # noqa: E402
 from engine.learner import Learner  # noqa: E402
-from engine.world import World  # noqa: E402
 from modeling.losses import build_criterion  # noqa: E402
 from modeling.model import build_model, resolve_device  # noqa: E402
 
@@ -32,7 +32,7 @@ TARGET = 2.0  # of bf16, times the plain loop, at the default settings
 def trainer_step(name: str, precision: str, images: torch.Tensor, pids: torch.Tensor) -> Callable[[], object]:
     cfg = _C.clone()
     cfg.MODEL.NAME, cfg.MODEL.PRECISION = name, precision
-    learner = Learner(cfg, build_model(cfg, IDENTITIES), images.device, World())
+    learner = Learner(cfg, build_model(cfg, IDENTITIES), images.device, ProcessGroup())
     learner.start_epoch(1)
     on_host = pids.cpu()
     return lambda: learner.train_batch(images, on_host, rate=1e-5, last=False)

@@ -10,11 +10,11 @@ from typing import Any
 
 import torch
 
-from data.datasets import LAYOUTS, split_name
-from data.datasets.base import DatasetError, ReIDDataset, Sample, Wanted, joined
+from data.datasets.base import DatasetError, ReIDDataset, Sample, WantedSplits, joined
 from data.datasets.folder import FolderLayout
 from data.datasets.veri import with_tracks
 from data.images import CachedImages, FileImages, Images, cached, read_image
+from data.layouts import LAYOUTS, split_name
 from data.loading import EvalImages, Loader, TrainImages, too_many
 from data.sampler import EpochBatchSampler, RandomIdentitySampler, ShuffleSampler
 from data.settings import data_problems, dataset_names, tested_names, uses_identity_sampler
@@ -40,7 +40,7 @@ def build_dataset(cfg: Any) -> ReIDDataset:
         raise DatasetError("; ".join(problems))
     names, (test_name, *_) = dataset_names(cfg), tested_names(cfg)
     read = {
-        name: _read(cfg, name, Wanted(train=name in names, test=name == test_name))
+        name: _read(cfg, name, WantedSplits(train=name in names, test=name == test_name))
         for name in dict.fromkeys((*names, test_name))
     }
     return joined([read[name] for name in names], test=read[test_name])
@@ -50,10 +50,10 @@ def build_test_datasets(cfg: Any) -> list[ReIDDataset]:
     """Reads queries and gallery of DATASETS.TEST_NAMES, or of NAMES where that is empty; errors as above."""
     if problems := data_problems(cfg):
         raise DatasetError("; ".join(problems))
-    return [_read(cfg, name, Wanted(train=False)) for name in tested_names(cfg)]
+    return [_read(cfg, name, WantedSplits(train=False)) for name in tested_names(cfg)]
 
 
-def _read(cfg: Any, name: str, wanted: Wanted) -> ReIDDataset:
+def _read(cfg: Any, name: str, wanted: WantedSplits) -> ReIDDataset:
     layout, folder = split_name(name)
     root = Path(cfg.DATASETS.ROOT_DIR).expanduser()
     settings = cfg.DATASETS
@@ -110,28 +110,28 @@ def build_eval_loader(
     *,
     device: torch.device = _CPU,
     rank: int = 0,
-    world: int = 1,
+    world_size: int = 1,
     check_stop: Callable[[], None] = _go_on,
 ) -> tuple[Loader, int]:
     """Batches `(images float32 [B, 3, H, W] on device, pids int64 [B], camids int64 [B], paths)` for testing.
 
-    The queries come first, then the gallery, in order; how many queries there are is returned too. Process `rank`
-    of `world` is given its `stretch` of them, out of one cache for all. An image that cannot be read has the identity
-    UNREADABLE, and more of them than DATASETS.MAX_UNREADABLE raise DatasetError while iterating.
+    The queries come first, then the gallery, in order; how many queries there are is returned too. Process `rank` of
+    `world_size` is given its shard of them (`shard_range`), out of one cache for all. An image that cannot be read has
+    the identity UNREADABLE, and more of them than DATASETS.MAX_UNREADABLE raise DatasetError while iterating.
     """
     samples = dataset.query + dataset.gallery
     owner = _owner(cfg, [dataset.tested or dataset.name])
     images, notes = _images(cfg, samples, cfg.INPUT.SIZE_TEST, "test", owner, check_stop)
     transform = EvalTransform(cfg.INPUT.PIXEL_MEAN, cfg.INPUT.PIXEL_STD)
     split = EvalImages(samples, images, transform, finish=device.type == "cpu")
-    own = stretch(len(samples), rank, world)
+    own = shard_range(len(samples), rank, world_size)
     loader = _loader(cfg, split, device, notes, batch_size=cfg.TEST.IMS_PER_BATCH, sampler=own)
     return loader, len(dataset.query)
 
 
-def stretch(total: int, rank: int, world: int) -> range:
-    """The numbers, of `total` images, that are the part of process `rank` of `world`."""
-    return range(total * rank // world, total * (rank + 1) // world)
+def shard_range(total: int, rank: int, world_size: int) -> range:
+    """Gives the numbers, of `total` images, in the shard of process `rank` of `world_size`."""
+    return range(total * rank // world_size, total * (rank + 1) // world_size)
 
 
 def build_folder_loader(cfg: Any, paths: Sequence[str], *, device: torch.device = _CPU) -> Loader:

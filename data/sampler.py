@@ -36,15 +36,15 @@ class EpochBatchSampler(Sampler[list[Draw]], ABC):
         self.seed = seed
         self.epoch = 0
         self.start_batch = 0
-        self.rank, self.world = 0, 1
+        self.rank, self.world_size = 0, 1
 
-    def shard(self, rank: int, world: int, *, own_statistics: bool = False) -> None:
-        """Makes this the sampler of process `rank` of `world`: it yields that process's part of every batch, whose
-        size is to be a multiple of `world`. The parts of all processes are the batch of one, augmentation too.
+    def shard(self, rank: int, world_size: int, *, own_statistics: bool = False) -> None:
+        """Makes this the sampler of process `rank` of `world_size`: it yields that process's part of every batch, whose
+        size is to be a multiple of `world_size`. The parts of all processes are the batch of one, augmentation too.
 
         With `own_statistics` every process normalises its part of a batch by itself.
         """
-        self.rank, self.world = rank, world
+        self.rank, self.world_size = rank, world_size
 
     def set_epoch(self, epoch: int, start_batch: int = 0) -> None:
         """Chooses the epoch the next iteration yields, without its first `start_batch` batches."""
@@ -56,7 +56,7 @@ class EpochBatchSampler(Sampler[list[Draw]], ABC):
         images = np.concatenate(batches)
         seeds = np.random.SeedSequence([self.seed, self.epoch, _AUGMENTATION]).generate_state(len(images))
         draws = map(Draw, images.tolist(), seeds.tolist())
-        parts = [list(islice(draws, len(batch)))[self.rank :: self.world] for batch in batches]
+        parts = [list(islice(draws, len(batch)))[self.rank :: self.world_size] for batch in batches]
         return iter(parts[self.start_batch :])
 
     @abstractmethod
@@ -82,12 +82,12 @@ class ShuffleSampler(EpochBatchSampler):
         self.batch_size = batch_size
         self.shard(0, 1)
 
-    def shard(self, rank: int, world: int, *, own_statistics: bool = False) -> None:
-        """See EpochBatchSampler; the images by which the last batch is no multiple of `world` are left out."""
-        super().shard(rank, world, own_statistics=own_statistics)
-        self.used = self.num_images - self.num_images % world
-        lonely = world if own_statistics else 1
-        least = max(2, world, 2 * lonely if self.batch_size > lonely else 1)
+    def shard(self, rank: int, world_size: int, *, own_statistics: bool = False) -> None:
+        """See EpochBatchSampler; the images by which the last batch is no multiple of `world_size` are left out."""
+        super().shard(rank, world_size, own_statistics=own_statistics)
+        self.used = self.num_images - self.num_images % world_size
+        lonely = world_size if own_statistics else 1
+        least = max(2, world_size, 2 * lonely if self.batch_size > lonely else 1)
         if self.used < least:
             raise DatasetError(f"the training split has {self.num_images} image(s), a step needs {least}")
         last_is_lonely = self.used > self.batch_size > lonely and self.used % self.batch_size == lonely

@@ -6,7 +6,7 @@ import difflib
 import re
 from typing import Any
 
-from data.datasets import LAYOUTS, split_name
+from data.layouts import LAYOUTS, split_name
 
 
 def dataset_names(cfg: Any) -> tuple[str, ...]:

@@ -12,8 +12,8 @@ from torch.nn.parallel import DistributedDataParallel
 from yacs.config import CfgNode
 
 from engine.averaging import WeightAverage
+from engine.distributed import ProcessGroup, synchronise_batch_norm
 from engine.solver import build_optimizer, set_learning_rate
-from engine.world import World, share_statistics
 from modeling.backbones.timm_models import TimmBackbone
 from modeling.losses import build_center_loss, build_criterion, require_negatives
 from modeling.model import ReIDModel
@@ -24,14 +24,14 @@ State = dict[str, Any]
 class Learner:
     """Trains a model batch by batch; with the state of another it goes on exactly as that one would have."""
 
-    def __init__(self, cfg: CfgNode, model: ReIDModel, device: torch.device, world: World) -> None:
-        self.cfg, self.device, self.world = cfg, device, world
+    def __init__(self, cfg: CfgNode, model: ReIDModel, device: torch.device, group: ProcessGroup) -> None:
+        self.cfg, self.device, self.group = cfg, device, group
         self.criterion = build_criterion(cfg)
         model.to(device)
         # Averaged before the model is wrapped, compiled or made to talk to other processes.
         self.average = WeightAverage(model, cfg.SOLVER.EMA_DECAY) if cfg.SOLVER.EMA_DECAY else None
-        if world.size > 1 and cfg.MODEL.SYNC_BN:
-            share_statistics(model, device, of_timm=isinstance(model.base, TimmBackbone))
+        if group.size > 1 and cfg.MODEL.SYNC_BN:
+            synchronise_batch_norm(model, device, of_timm=isinstance(model.base, TimmBackbone))
         self.model = model
         self.optimizer = build_optimizer(cfg, model)
         self.center = build_center_loss(cfg, model.num_classes, model.channels)
@@ -44,7 +44,7 @@ class Learner:
             model.compile()
         self._backbone = [parameter for parameter in model.base.parameters() if parameter.requires_grad]
         self._frozen = False
-        self._run: nn.Module = model if world.size == 1 else self._distributed()
+        self._run: nn.Module = model if group.size == 1 else self._distributed()
         self._waiting = 0  # batches whose gradients wait for a step
 
     @property
@@ -64,7 +64,7 @@ class Learner:
             for parameter in self._backbone:
                 parameter.requires_grad_(not frozen)
             self._frozen = frozen
-            if self.world.size > 1:
+            if self.group.size > 1:
                 self._run = self._distributed()  # which is told once what is trained
         self.model.train()
         if frozen:
@@ -80,7 +80,7 @@ class Learner:
         Returns:
             Loss, class scores [B, C] and classes [B] of the whole batch, on the device.
         """
-        if self.criterion.pairs == "triplet" and self.world.size == 1:
+        if self.criterion.pairs == "triplet" and self.group.size == 1:
             require_negatives(pids)
         set_learning_rate(self.optimizer, rate)
         every = self.cfg.SOLVER.ACCUMULATE
@@ -91,14 +91,14 @@ class Learner:
         self._waiting += 1
         step = last or self._waiting == every
         images = images.to(self.device, non_blocking=True)
-        pids = self.world.gather_batch(pids.to(self.device, non_blocking=True))
+        pids = self.group.all_gather_batch(pids.to(self.device, non_blocking=True))
         wrapped = self._run
         waits = isinstance(wrapped, DistributedDataParallel) and not step
         with wrapped.no_sync() if waits else nullcontext():  # type: ignore[operator]
             scores, features = wrapped(images)
             if scores.dtype == self.model.autocast:
                 scores = scores.float()
-            scores, features = self.world.gather_batch(scores), self.world.gather_batch(features)
+            scores, features = self.group.all_gather_batch(scores), self.group.all_gather_batch(features)
             loss = self.criterion(scores, features, pids)
             if self.center is not None:
                 loss = loss + self.cfg.SOLVER.CENTER_LOSS_WEIGHT * self.center(features, pids)

@@ -14,9 +14,9 @@ from yacs.config import CfgNode
 from data import DatasetError
 from data.build import build_dataset
 from engine.checkpoint import State, changed_settings, load_newest
-from engine.evaluation import require_matches
+from engine.distributed import ProcessGroup, device_of_rank, is_first_process, open_process_group, report_lost_process
+from engine.evaluation.evaluate import require_matches
 from engine.trainer import STOPPED, Progress, Trainer
-from engine.world import World, is_first_process, open_world, own_device, told_when_lost
 from modeling.model import resolve_device
 from utils.errors import ConfigError, Stopped, TrainerError
 from utils.files import write_atomically
@@ -44,12 +44,12 @@ def train_run(cfg: CfgNode, told: Sequence[str] = ()) -> int:
             notes.append(f"Continuing from {path}")
         del found
         try:
-            device = own_device(resolve_device(cfg.MODEL.DEVICE))
+            device = device_of_rank(resolve_device(cfg.MODEL.DEVICE))
         except ValueError as error:
             raise ConfigError(f"MODEL.DEVICE: {error}") from None
-        with open_world(device) as world, told_when_lost(world), early_log() as log:
+        with open_process_group(device) as group, report_lost_process(group), early_log() as log:
             try:
-                trainer = _make_trainer(cfg, device, world, saved, notes, stop.check)
+                trainer = _make_trainer(cfg, device, group, saved, notes, stop.check)
             except Stopped as stopped:
                 log.info(STOPPED, signal.Signals(stopped.signum).name)
                 return 128 + stopped.signum
@@ -60,21 +60,21 @@ def train_run(cfg: CfgNode, told: Sequence[str] = ()) -> int:
 def _make_trainer(
     cfg: CfgNode,
     device: torch.device,
-    world: World,
+    group: ProcessGroup,
     saved: State | None,
     notes: list[str],
     check_stop: Callable[[], None],
 ) -> Trainer:
-    _check_split(cfg, world)
-    if not world.first:
-        world.gather_objects(None)
+    _check_split(cfg, group)
+    if not group.is_first:
+        group.all_gather_objects(None)
     dataset = build_dataset(cfg)
     require_matches(dataset)
-    if world.first:
-        world.gather_objects(None)  # what had to be drawn is there for the others
-    trainer = Trainer(cfg, dataset, device, world, saved, check_stop)
+    if group.is_first:
+        group.all_gather_objects(None)  # what had to be drawn is there for the others
+    trainer = Trainer(cfg, dataset, device, group, saved, check_stop)
     notes += trainer.notes
-    processes = f" in {world.size} processes" if world.size > 1 else ""
+    processes = f" in {group.size} processes" if group.size > 1 else ""
     notes.append(
         f"Training {cfg.MODEL.NAME} on {device}{processes} with {dataset.name}: {len(dataset.train)} images of"
         f" {dataset.num_train_pids} identities; output in {cfg.OUTPUT_DIR}"
@@ -82,21 +82,21 @@ def _make_trainer(
     return trainer
 
 
-def _check_split(cfg: CfgNode, world: World) -> None:
+def _check_split(cfg: CfgNode, group: ProcessGroup) -> None:
     images = cfg.SOLVER.IMS_PER_BATCH
-    if images % world.size:
+    if images % group.size:
         raise ConfigError(
-            f"SOLVER.IMS_PER_BATCH: {images} cannot be split among {world.size} processes; give a multiple of that"
+            f"SOLVER.IMS_PER_BATCH: {images} cannot be split among {group.size} processes; give a multiple of that"
         )
-    if images == world.size > 1 and cfg.MODEL.NECK == "bnneck" and not cfg.MODEL.SYNC_BN:
+    if images == group.size > 1 and cfg.MODEL.NECK == "bnneck" and not cfg.MODEL.SYNC_BN:
         raise ConfigError(
-            f"SOLVER.IMS_PER_BATCH: {images} leaves each of {world.size} processes one image, which MODEL.NECK bnneck"
+            f"SOLVER.IMS_PER_BATCH: {images} leaves each of {group.size} processes one image, which MODEL.NECK bnneck"
             f" cannot normalise alone; give at least {2 * images}, or MODEL.SYNC_BN True"
         )
 
 
 def _run_logged(trainer: Trainer, notes: list[str], stop: StopRequest, output_dir: Path) -> int:
-    if not trainer.world.first:
+    if not trainer.group.is_first:
         return _run_silently(trainer, stop, output_dir)
     try:
         output_dir.mkdir(parents=True, exist_ok=True)
@@ -109,7 +109,7 @@ def _run_logged(trainer: Trainer, notes: list[str], stop: StopRequest, output_di
     try:
         for line in notes + ([note] if note else []):
             log.info("%s", line)
-        with told_when_lost(trainer.world):
+        with report_lost_process(trainer.group):
             trainer.run(log, recorder, stop, output_dir)
         status = 0
     except Stopped as stopped:
@@ -128,16 +128,16 @@ def _run_logged(trainer: Trainer, notes: list[str], stop: StopRequest, output_di
 def _run_silently(trainer: Trainer, stop: StopRequest, output_dir: Path) -> int:
     """A process beside the first, which writes the log and the files; a mistake of its own goes to stderr."""
     close_log(logging.getLogger(NAME))
-    log = logging.getLogger(f"{NAME}.{trainer.world.rank}")
+    log = logging.getLogger(f"{NAME}.{trainer.group.rank}")
     log.setLevel(logging.CRITICAL)
     trainer.bar.visible = False
     try:
-        with told_when_lost(trainer.world):
+        with report_lost_process(trainer.group):
             trainer.run(log, Recorder(), stop, output_dir)
     except Stopped as stopped:
         return 128 + stopped.signum
     except (TrainerError, DatasetError, torch.OutOfMemoryError) as error:
-        print(f"process {trainer.world.rank}: {str(error).splitlines()[0]}", file=sys.stderr)
+        print(f"process {trainer.group.rank}: {str(error).splitlines()[0]}", file=sys.stderr)
         return _status_of(error)
     return 0
 

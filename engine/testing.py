@@ -18,15 +18,16 @@ from data.build import build_eval_loader, build_folder_loader, build_test_datase
 from data.datasets.listing import ALL_SUFFIXES, is_image
 from data.loading import UNREADABLE
 from engine.checkpoint import list_checkpoints
-from engine.evaluation import Comparison, Method, Results, extract_features, require_matches
+from engine.evaluation.evaluate import EvaluationMethod, Results, Retrieval, require_matches
+from engine.evaluation.features import extract_features
+from engine.evaluation.metrics import Ranking
+from engine.evaluation.ranked_lists import RankedList, Shown, draw_lists, page
 from modeling.model import ReIDModel, build_model, resolve_device
 from modeling.pretrained import class_count, load_own, read_state_dict
 from utils.errors import ConfigError, TrainerError
 from utils.files import cannot_write, require_writable, write_atomically
 from utils.logger import NAME
-from utils.metrics import Ranking
 from utils.progress import watched
-from utils.visualize import RankedList, Shown, draw_lists, page
 
 TOP = 10  # gallery images shown for a query
 PICTURE_LISTS = 100  # in one picture, of 15,600 pixels then: viewers and memory end where a page does not
@@ -71,31 +72,31 @@ def test_run(cfg: CfgNode, weights: str, visualize: int, out: Path, say: Callabl
         for file in _list_files(out, dataset.name):
             require_writable(file)
     model, device = load_model(cfg, weights)
-    method = Method.from_cfg(cfg)
+    method = EvaluationMethod.from_cfg(cfg)
     for dataset in datasets:
         loader, num_query = build_eval_loader(cfg, dataset, device=device)
         with watched(loader, dataset.name, logging.getLogger(NAME)) as batches:
             extracted = extract_features(model, batches, device=device, flip=method.flip)
         if not torch.isfinite(extracted[0]).all():
             raise TrainerError("features are not finite")
-        comparison = Comparison(extracted, num_query, method, dataset.gallery_tracks)
-        ranking = comparison.ranking()
+        retrieval = Retrieval(extracted, num_query, method, dataset.gallery_tracks)
+        ranking = retrieval.ranking()
         summary = (
             f"{len(dataset.query)} queries, {ranking.num_queries} with a match, {len(dataset.gallery)} gallery images"
         )
-        lines = [*Results.of(ranking, 0).metric_lines(), f"mINP: {ranking.mINP:.1%}"]
+        lines = [*Results.from_ranking(ranking, 0).metric_lines(), f"mINP: {ranking.mINP:.1%}"]
         say(f"{dataset.name}: {summary}; {_described(method)}")
         for line in lines:
             say(line)
         if visualize:
-            lists = _ranked_lists(dataset, comparison, ranking, visualize)
+            lists = _ranked_lists(dataset, retrieval, ranking, visualize)
             files = _write_lists(out, lists, dataset.name, f"{summary}; {_described(method)}; {', '.join(lines)}")
             some = f" ({PICTURE_LISTS} of {len(lists)}; the page has all)" if len(lists) > PICTURE_LISTS else ""
             for file, part in zip(files, (some, ""), strict=True):
                 say(f"Ranked lists: {file}{part}")
 
 
-def _described(method: Method) -> str:
+def _described(method: EvaluationMethod) -> str:
     parts = [f"protocol {method.protocol}"]
     parts += ["mirrored features averaged"] if method.flip else []
     parts += [f"queries expanded by {method.expansion_k}"] if method.expansion_k else []
@@ -104,11 +105,11 @@ def _described(method: Method) -> str:
     return ", ".join(parts)
 
 
-def _ranked_lists(dataset: ReIDDataset, comparison: Comparison, ranking: Ranking, number: int) -> list[RankedList]:
+def _ranked_lists(dataset: ReIDDataset, retrieval: Retrieval, ranking: Ranking, number: int) -> list[RankedList]:
     """The lists of `number` queries, evenly spread over all of them."""
-    places = _spread(len(comparison.queries), number)
-    chosen = comparison.queries[places].tolist()
-    best = comparison.best(set(chosen), TOP)
+    places = _spread(len(retrieval.queries), number)
+    chosen = retrieval.queries[places].tolist()
+    best = retrieval.nearest(set(chosen), TOP)
     samples = dataset.query + dataset.gallery
     return [
         RankedList(
@@ -166,7 +167,7 @@ def extract_run(cfg: CfgNode, weights: str, images: Path, out: Path) -> tuple[in
         raise ConfigError(f"no images in {images} or the folders below")
     require_writable(out)
     model, device = load_model(cfg, weights)
-    method = Method.from_cfg(cfg)
+    method = EvaluationMethod.from_cfg(cfg)
     loader = build_folder_loader(cfg, paths, device=device)
     with watched(loader, str(images), logging.getLogger(NAME)) as batches:
         features, pids, _ = extract_features(model, batches, device=device, flip=method.flip)

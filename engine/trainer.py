@@ -20,11 +20,11 @@ from data import DatasetError, ReIDDataset
 from data.build import build_eval_loader, build_train_loader
 from data.sampler import EpochBatchSampler
 from engine.checkpoint import State, rng_state, save_checkpoint, seed_everything, set_rng_state
-from engine.evaluation import Method, Results, extract_features, judge
-from engine.evaluation_part import EvalPart
+from engine.distributed import ProcessGroup, without_traceback
+from engine.evaluation.evaluate import EvaluationMethod, Results, evaluate
+from engine.evaluation.features import EvalShard, extract_features
 from engine.learner import Learner, set_arithmetic
 from engine.solver import learning_rate, schedule_notes
-from engine.world import World, anew
 from modeling.model import build_model
 from modeling.pretrained import load_pretrained
 from utils.errors import ConfigError, Diverged, Stopped, TrainerError
@@ -95,28 +95,28 @@ class Trainer:
         cfg: CfgNode,
         dataset: ReIDDataset,
         device: torch.device,
-        world: World,
+        group: ProcessGroup,
         saved: State | None,
         check_stop: Callable[[], None] = lambda: None,
     ) -> None:
         """Raises TrainerError and DatasetError, and what `check_stop` does; creates no file but the image cache."""
         set_arithmetic(cfg)
         seed_everything(cfg.SOLVER.SEED)
-        self.cfg, self.device, self.world = cfg, device, world
+        self.cfg, self.device, self.group = cfg, device, group
         self.num_classes = dataset.num_train_pids
         seed = cfg.SOLVER.SEED
         self.train_loader = build_train_loader(cfg, dataset, seed=seed, device=device, check_stop=check_stop)
         assert isinstance(self.train_loader.batch_sampler, EpochBatchSampler)
         self.sampler = self.train_loader.batch_sampler
-        self.sampler.shard(world.rank, world.size, own_statistics=not cfg.MODEL.SYNC_BN)
-        self.eval_part = EvalPart(dataset, world)
+        self.sampler.shard(group.rank, group.size, own_statistics=not cfg.MODEL.SYNC_BN)
+        self.eval_shard = EvalShard(dataset, group)
         self.eval_loader, self.num_query = build_eval_loader(
-            cfg, dataset, device=device, rank=world.rank, world=world.size, check_stop=check_stop
+            cfg, dataset, device=device, rank=group.rank, world_size=group.size, check_stop=check_stop
         )
         model = build_model(cfg, self.num_classes)
         self.notes = [] if saved else [load_pretrained(cfg, model)]
         self.notes += schedule_notes(cfg, len(self.train_loader))
-        self.learner = Learner(cfg, model, device, world)
+        self.learner = Learner(cfg, model, device, group)
         self.progress = Progress()
         self.means = RunningMeans(device)
         self.bar = ProgressBar()
@@ -136,7 +136,7 @@ class Trainer:
         log.addFilter(self.bar)
         solver = self.cfg.SOLVER
         try:
-            self.world.agree(None, self.stop.signum)
+            self.group.raise_on_all(None, self.stop.signum)
             while self.progress.epoch <= solver.MAX_EPOCHS:
                 epoch = self.progress.epoch
                 self._train_epoch()
@@ -191,9 +191,9 @@ class Trainer:
                 try:
                     batch = next(batches, None)
                 except (TrainerError, DatasetError) as error:
-                    failure = anew(error)
+                    failure = without_traceback(error)
                 # Gradients that wait for a step are in no checkpoint.
-                self.world.agree(failure, self.stop.signum if self.learner.between_steps else 0)
+                self.group.raise_on_all(failure, self.stop.signum if self.learner.between_steps else 0)
             if batch is None:
                 return
             yield batch
@@ -245,7 +245,7 @@ class Trainer:
 
     def _results(self, epoch: int) -> Results:
         """Each process extracts its part of the features, the first ranks them and tells the others."""
-        method = Method.from_cfg(self.cfg)
+        method = EvaluationMethod.from_cfg(self.cfg)
         own, failure, results = None, None, None
         try:
             own = extract_features(
@@ -256,28 +256,28 @@ class Trainer:
                 check_stop=self._check_own_stop,
             )
         except (TrainerError, DatasetError) as error:
-            failure = anew(error)
-        self.world.agree(failure, self.stop.signum)
+            failure = without_traceback(error)
+        self.group.raise_on_all(failure, self.stop.signum)
         assert own is not None
-        extracted = self.eval_part.gather(own)
-        if self.world.first:
+        extracted = self.eval_shard.all_gather(own)
+        if self.group.is_first:
             try:
-                results = judge(extracted, self.num_query, epoch=epoch, method=method, tracks=self.eval_part.tracks)
+                results = evaluate(extracted, self.num_query, epoch=epoch, method=method, tracks=self.eval_shard.tracks)
             except TrainerError as error:
-                failure = anew(error)
-        self.world.agree(failure)
-        found: Results = self.world.gather_objects(results)[0]
+                failure = without_traceback(error)
+        self.group.raise_on_all(failure)
+        found: Results = self.group.all_gather_objects(results)[0]
         return found
 
     def _check_own_stop(self) -> None:
-        if self.world.size == 1:  # else one that stopped would leave the others waiting for its features
+        if self.group.size == 1:  # else one that stopped would leave the others waiting for its features
             self.stop.check()
 
     def _save(self) -> None:
         position = self.progress.epoch, self.progress.iteration
         if position == self._saved_at:
             return
-        if not self.world.first:
+        if not self.group.is_first:
             self._saved_at = position
             return
         state = {

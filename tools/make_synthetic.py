@@ -18,7 +18,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from data.datasets.base import DatasetError
-from data.datasets.synthetic import SyntheticSpec, write_synthetic
+from data.synthetic.dataset import SyntheticSpec, write_synthetic
 
 _HELP = {
     "seed": "another number, other people and cameras",

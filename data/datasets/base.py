@@ -23,14 +23,14 @@ class Sample(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Wanted:
+class WantedSplits:
     """What of a data set is read: the training split, and query and gallery. What nobody uses need not be there."""
 
     train: bool = True
     test: bool = True
 
 
-ALL = Wanted()
+ALL = WantedSplits()
 
 
 @dataclass(frozen=True)

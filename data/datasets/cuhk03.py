@@ -17,14 +17,12 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from data.datasets.base import ALL, DatasetError, ReIDDataset, Sample, Wanted, relabel
+from data.datasets.base import ALL, DatasetError, ReIDDataset, Sample, WantedSplits, relabel
 from data.datasets.listing import find_folder
 from data.datasets.market1501 import QUERY, TRAIN, read_market1501
 
-KINDS = ("detected", "labeled")
 
-
-def read_cuhk03(name: str, root: Path, given: str, kind: str, wanted: Wanted = ALL) -> ReIDDataset:
+def read_cuhk03(name: str, root: Path, given: str, kind: str, wanted: WantedSplits = ALL) -> ReIDDataset:
     """Reads the boxes of a `kind`, found by a detector or labelled by hand.
 
     Image folders are looked for first, then the published files, whose images are written beside them once. Raises
@@ -48,7 +46,7 @@ def read_cuhk03(name: str, root: Path, given: str, kind: str, wanted: Wanted = A
     return _read_protocol(name, protocol, images, wanted)
 
 
-def _read_protocol(name: str, protocol: Path, images: Path, wanted: Wanted) -> ReIDDataset:
+def _read_protocol(name: str, protocol: Path, images: Path, wanted: WantedSplits) -> ReIDDataset:
     content = _open(name, "scipy.io", "scipy", lambda io: io.loadmat(protocol), protocol)
     try:
         files = [str(entry[0]) for entry in content["filelist"].flatten()]

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from data.datasets.base import ALL, DatasetError, ReIDDataset, Sample, Wanted, relabel
+from data.datasets.base import ALL, DatasetError, ReIDDataset, Sample, WantedSplits, relabel
 from data.datasets.listing import is_image, missing, whole_number
 
 _JUNK = -1
@@ -36,7 +36,7 @@ class _Found:
     camid: str
 
 
-def read_folder(name: str, folder: Path, layout: FolderLayout, wanted: Wanted = ALL) -> ReIDDataset:
+def read_folder(name: str, folder: Path, layout: FolderLayout, wanted: WantedSplits = ALL) -> ReIDDataset:
     """Reads the three splits under `folder`, or those wanted, with all folders below.
 
     Without cameras the queries count as of one camera and the gallery as of another, so that no match is left out.

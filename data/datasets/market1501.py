@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from data.datasets.base import ALL, DatasetError, ReIDDataset, Sample, Wanted, relabel
+from data.datasets.base import ALL, DatasetError, ReIDDataset, Sample, WantedSplits, relabel
 from data.datasets.listing import list_images
 
 TRAIN, QUERY, GALLERY = "bounding_box_train", "query", "bounding_box_test"
@@ -22,7 +22,7 @@ _JUNK = -1
 
 
 def read_market1501(
-    name: str, folder: Path, splits: tuple[str, str, str] = (TRAIN, QUERY, GALLERY), wanted: Wanted = ALL
+    name: str, folder: Path, splits: tuple[str, str, str] = (TRAIN, QUERY, GALLERY), wanted: WantedSplits = ALL
 ) -> ReIDDataset:
     """Reads the three splits under `folder`, or those wanted; identities of the training split are renumbered.
 

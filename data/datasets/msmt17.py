@@ -11,14 +11,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from data.datasets.base import ALL, DatasetError, ReIDDataset, Sample, Wanted, relabel
+from data.datasets.base import ALL, DatasetError, ReIDDataset, Sample, WantedSplits, relabel
 from data.datasets.listing import whole_number
 
 _FOLDERS = {"MSMT17_V1": ("train", "test"), "MSMT17_V2": ("mask_train_v2", "mask_test_v2")}
 _EXPECTED = "list_train.txt, list_query.txt, list_gallery.txt and {} in {}; say where with DATASETS.ROOT_DIR"
 
 
-def read_msmt17(name: str, folder: Path, wanted: Wanted = ALL) -> ReIDDataset:
+def read_msmt17(name: str, folder: Path, wanted: WantedSplits = ALL) -> ReIDDataset:
     """Reads either version from `folder`; which one it is shows in the names of its image folders.
 
     Raises DatasetError for missing folders and lists, for lines of another form, and for a list of nothing.

@@ -9,14 +9,14 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from data.datasets.base import ALL, DatasetError, ReIDDataset, Wanted
+from data.datasets.base import ALL, DatasetError, ReIDDataset, WantedSplits
 from data.datasets.market1501 import read_market1501
 
 SPLITS = ("image_train", "image_query", "image_test")
 _TRACKS = "test_track.txt"
 
 
-def read_veri(name: str, folder: Path, wanted: Wanted = ALL) -> ReIDDataset:
+def read_veri(name: str, folder: Path, wanted: WantedSplits = ALL) -> ReIDDataset:
     """Reads the images. Raises DatasetError for what is wrong with them."""
     return read_market1501(name, folder, SPLITS, wanted)
 

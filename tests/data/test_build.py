@@ -230,7 +230,7 @@ def test_the_processes_of_an_evaluation_share_its_images_in_order(make_cfg: Make
     cfg = make_cfg()
     dataset = build_dataset(cfg)
     parts = [
-        [path for *_, batch in build_eval_loader(cfg, dataset, rank=rank, world=3)[0] for path in batch]
+        [path for *_, batch in build_eval_loader(cfg, dataset, rank=rank, world_size=3)[0] for path in batch]
         for rank in range(3)
     ]
     assert all(parts)

@@ -16,10 +16,10 @@ import data.datasets.cuhk03
 from configs.defaults import _C
 from data import DatasetError, ReIDDataset
 from data.build import build_test_datasets, read_image
-from data.datasets import LAYOUTS, split_name
-from data.datasets.base import ALL, Wanted
+from data.datasets.base import ALL, WantedSplits
 from data.datasets.folder import FolderLayout
 from data.datasets.veri import with_tracks
+from data.layouts import LAYOUTS, split_name
 
 GENERIC = FolderLayout("train", "query", "gallery", r"(?P<pid>-?\d+)_c(?P<camid>\d+)")
 
@@ -31,7 +31,7 @@ def draw(root: Path, names: Sequence[str]) -> None:
         Image.new("RGB", (4, 8)).save(file)
 
 
-def read(name: str, root: Path, generic: FolderLayout = GENERIC, wanted: Wanted = ALL) -> ReIDDataset:
+def read(name: str, root: Path, generic: FolderLayout = GENERIC, wanted: WantedSplits = ALL) -> ReIDDataset:
     layout, folder = split_name(name)
     return LAYOUTS[layout](name, root, folder, generic, wanted)
 
@@ -194,8 +194,8 @@ def test_splits_that_nobody_uses_need_not_be_there(
     whole = read(name, tmp_path)
     away = tmp_path / "away"
     for parts, wanted, expected in (
-        (train, Wanted(train=False), replace(whole, train=())),
-        (test, Wanted(test=False), replace(whole, query=(), gallery=())),
+        (train, WantedSplits(train=False), replace(whole, train=())),
+        (test, WantedSplits(test=False), replace(whole, query=(), gallery=())),
     ):
         away.mkdir()
         for number, part in enumerate(parts):

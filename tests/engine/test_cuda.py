@@ -23,15 +23,16 @@ from configs.defaults import _C
 from data.build import build_dataset, build_eval_loader, build_train_loader
 from engine.checkpoint import load_newest
 from engine.config import load_config
-from engine.evaluation import extract_features
+from engine.distributed import _HOST, ProcessGroup, _AllGather, synchronise_batch_norm
+from engine.evaluation.features import extract_features
+from engine.evaluation.query_expansion import expand_queries
+from engine.evaluation.reranking import reranked_distances
 from engine.learner import Learner, set_arithmetic
 from engine.solver import build_optimizer, set_learning_rate
 from engine.trainer import RunningMeans
-from engine.world import _HOST, World, _Gather, share_statistics
 from modeling.model import build_model
+from tests.engine.evaluation.rank_features import rank_features
 from tests.engine.small_run import write_config
-from utils.metrics import rank_features
-from utils.rerank import expand_queries, reranked_distances
 
 pytestmark = [
     pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU"),
@@ -59,10 +60,10 @@ def learner(device: torch.device, **settings: object) -> Learner:
     for key, value in settings.items():
         (cfg.MODEL if key in cfg.MODEL else cfg.SOLVER)[key] = value
     torch.manual_seed(0)
-    ours = Learner(cfg, build_model(cfg, 4), CPU, World())
+    ours = Learner(cfg, build_model(cfg, 4), CPU, ProcessGroup())
     if ours.center is not None:  # drawn on the device it is made for
         cfg.SOLVER.SEED = 0
-    moved = Learner(cfg, copy.deepcopy(ours.model), device, World())
+    moved = Learner(cfg, copy.deepcopy(ours.model), device, ProcessGroup())
     if ours.center is not None and moved.center is not None:
         moved.center.load_state_dict(ours.center.state_dict())
     return moved
@@ -214,7 +215,7 @@ def test_no_step_waits_for_the_gpu(config: Path, precision: str) -> None:
     cfg.SOLVER.EMA_DECAY = 0.9
     dataset = build_dataset(cfg)
     loader = build_train_loader(cfg, dataset, seed=0, device=GPU)
-    ours = Learner(cfg, build_model(cfg, dataset.num_train_pids), GPU, World())
+    ours = Learner(cfg, build_model(cfg, dataset.num_train_pids), GPU, ProcessGroup())
     means = RunningMeans(GPU)
     ours.start_epoch(1)
     for epoch in (1, 2):  # the first time kernels are looked for
@@ -246,14 +247,14 @@ def test_a_step_of_distributed_training_over_nccl_is_that_of_one_process(monkeyp
     expected = train(learner(GPU))
     with nccl():
         ours = learner(GPU)
-        share_statistics(ours.model, GPU)
+        synchronise_batch_norm(ours.model, GPU)
         assert any(isinstance(module, torch.nn.SyncBatchNorm) for module in ours.model.modules())
         ours.model.to(GPU)
         ours._run = ours._distributed()
-        monkeypatch.setattr(World, "gather_batch", lambda world, part: _Gather.apply(part, world))
+        monkeypatch.setattr(ProcessGroup, "all_gather_batch", lambda group, shard: _AllGather.apply(shard, group))
         assert train(ours) == pytest.approx(expected, rel=1e-4)
         rows = torch.arange(6).reshape(3, 2)
-        assert torch.equal(World().gather_rows(rows, [3]), rows)
+        assert torch.equal(ProcessGroup().all_gather_rows(rows, [3]), rows)
 
 
 def test_features_and_rankings_are_those_of_the_processor() -> None:

@@ -20,14 +20,14 @@ from yacs.config import CfgNode
 import engine
 from configs.defaults import _C
 from data import ReIDDataset, Sample
-from data.build import build_dataset, build_train_loader, stretch
+from data.build import build_dataset, build_train_loader, shard_range
 from data.sampler import Draw, RandomIdentitySampler, ShuffleSampler
 from engine.checkpoint import load_newest
 from engine.config import load_config
-from engine.evaluation_part import EvalPart
+from engine.distributed import ProcessGroup, open_process_group, report_lost_process
+from engine.evaluation.features import EvalShard
 from engine.learner import Learner
 from engine.run import _check_split
-from engine.world import World, open_world, told_when_lost
 from modeling.model import build_model
 from tests.engine.small_run import write_config
 from tests.engine.test_trainer import messages, results, signal_at
@@ -99,16 +99,16 @@ def learn_exactly(settings: dict[str, Any], path: Path) -> int:
     cfg.merge_from_other_cfg(CfgNode(settings))
     generator = torch.Generator().manual_seed(1)
     pids = torch.tensor([0, 0, 1, 1, 3, 3, 2, 2])
-    with open_world(torch.device("cpu")) as world:
+    with open_process_group(torch.device("cpu")) as group:
         torch.manual_seed(0)
-        learner = Learner(cfg, build_model(cfg, 4).double(), torch.device("cpu"), world)
+        learner = Learner(cfg, build_model(cfg, 4).double(), torch.device("cpu"), group)
         for epoch in (1, 2, 3):
             images = torch.randn(8, 3, 32, 16, generator=generator, dtype=torch.float64)
             learner.start_epoch(epoch)
-            mine = slice(world.rank, None, world.size)
+            mine = slice(group.rank, None, group.size)
             loss, scores, _pids = learner.train_batch(images[mine], pids[mine], rate=0.05, last=True)
             assert len(scores) == 8
-        if world.first:
+        if group.is_first:
             torch.save({**learner.state()["model"], "loss": loss}, path)
     return 0
 
@@ -195,12 +195,12 @@ def test_what_one_process_finds_ends_both_and_is_in_the_log(
 
 def wait_for_the_other(path: Path) -> int:
     """One of two processes, of which the second leaves without a word."""
-    with open_world(torch.device("cpu")) as world:
-        if not world.first:
+    with open_process_group(torch.device("cpu")) as group:
+        if not group.is_first:
             return 3
         try:
-            with told_when_lost(world):
-                world.largest(0)
+            with report_lost_process(group):
+                group.all_reduce_max(0)
         except TrainerError as error:
             path.write_text(str(error), encoding="utf-8")
     return 0
@@ -223,10 +223,10 @@ def test_a_batch_that_cannot_be_split_is_told(small_config: Path, tmp_path: Path
 
 @pytest.mark.parametrize("softmax", [True, False])
 def test_the_parts_of_a_batch_are_the_batch_augmentation_too(softmax: bool) -> None:
-    def batches(rank: int, world: int) -> list[list[Draw]]:
+    def batches(rank: int, world_size: int) -> list[list[Draw]]:
         pids = [number // 5 for number in range(51)]
         sampler = ShuffleSampler(51, 8, seed=3) if softmax else RandomIdentitySampler(pids, 8, 4, seed=3)
-        sampler.shard(rank, world)
+        sampler.shard(rank, world_size)
         sampler.set_epoch(2, start_batch=1)
         found = list(sampler)
         assert len(found) == len(sampler) - 1
@@ -254,35 +254,35 @@ def _sharded(sampler: ShuffleSampler, *, own_statistics: bool) -> list[list[Draw
 def test_one_image_a_process_is_no_batch_to_normalise_alone() -> None:
     cfg = _C.clone()
     cfg.merge_from_list(["DATALOADER.SAMPLER", "softmax", "SOLVER.IMS_PER_BATCH", 2])
-    _check_split(cfg, World(0, 2))
+    _check_split(cfg, ProcessGroup(0, 2))
     cfg.MODEL.SYNC_BN = False
-    _check_split(cfg, World())
+    _check_split(cfg, ProcessGroup())
     with pytest.raises(
         ConfigError, match=r"2 leaves each of 2 processes one image.*at least 4, or MODEL\.SYNC_BN True"
     ):
-        _check_split(cfg, World(0, 2))
+        _check_split(cfg, ProcessGroup(0, 2))
 
 
-class Recording(World):
+class Recording(ProcessGroup):
     """Notes the sizes of parts instead of exchanging them."""
 
     counts: ClassVar[list[list[int]]] = []
 
-    def gather_rows(self, rows: torch.Tensor, counts: list[int]) -> torch.Tensor:
+    def all_gather_rows(self, rows: torch.Tensor, counts: list[int]) -> torch.Tensor:
         assert len(rows) == counts[self.rank]
         self.counts.append(counts)
         return rows
 
 
-def test_each_process_evaluates_its_stretch() -> None:
+def test_each_process_evaluates_its_shard() -> None:
     samples = tuple(Sample(str(number), number, 0) for number in range(13))
     dataset = ReIDDataset("x", (), samples[:5], samples[5:])
-    stretches = [stretch(13, rank, 3) for rank in range(3)]
-    assert [image for part in stretches for image in part] == list(range(13))
-    for rank, part in enumerate(stretches):
+    shards = [shard_range(13, rank, 3) for rank in range(3)]
+    assert [image for part in shards for image in part] == list(range(13))
+    for rank, part in enumerate(shards):
         own = torch.zeros(len(part), 2), np.array(part), np.array(part)
-        EvalPart(dataset, Recording(rank, 3)).gather(own)
-    assert Recording.counts == [[len(part) for part in stretches]] * 9
+        EvalShard(dataset, Recording(rank, 3)).all_gather(own)
+    assert Recording.counts == [[len(part) for part in shards]] * 9
 
 
 @pytest.mark.slow

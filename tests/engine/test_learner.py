@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from configs.defaults import _C
+from engine.distributed import ProcessGroup
 from engine.learner import Learner, set_arithmetic
-from engine.world import World
 from modeling.model import build_model
 
 RATE = 0.1
@@ -25,7 +25,7 @@ def learner(**settings: object) -> Learner:
     for key, value in settings.items():
         (cfg.MODEL if key in cfg.MODEL else cfg.SOLVER)[key] = value
     torch.manual_seed(0)
-    return Learner(cfg, build_model(cfg, 4), CPU, World())
+    return Learner(cfg, build_model(cfg, 4), CPU, ProcessGroup())
 
 
 def batches(number: int) -> list[tuple[Tensor, Tensor]]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from data.datasets.synthetic import SyntheticSpec, write_synthetic
+from data.synthetic.dataset import SyntheticSpec, write_synthetic
 
 TOOL = Path(__file__).resolve().parents[2] / "tools" / "make_synthetic.py"
 SMALL = ["--train-ids", "2", "--test_ids", "2", "--shots", "1", "--distractors", "0", "--junk", "0"]

@@ -8,8 +8,10 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-import utils.metrics
-from utils.metrics import Ranking, RankingMeter, Scratch, match_ranks, rank_features
+import engine.evaluation.distances
+import engine.evaluation.metrics
+from engine.evaluation.metrics import Ranking, RankingMeter, Scratch, match_ranks
+from tests.engine.evaluation.rank_features import rank_features
 
 Ids = NDArray[np.int64]
 
@@ -64,7 +66,7 @@ def test_equals_the_protocol_by_the_book(levels: int, good: bool) -> None:
 @pytest.mark.parametrize("counted", [0, 64], ids=["sorted", "counted"])
 @pytest.mark.parametrize("levels", [3, 300, 10**9], ids=["mostly ties", "some ties", "no ties"])
 def test_sorting_and_counting_find_the_same_places(levels: int, counted: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(utils.metrics, "COUNTED", counted)
+    monkeypatch.setattr(engine.evaluation.metrics, "COUNTED", counted)
     rng = np.random.default_rng(levels)
     for _ in range(50):
         distances = rng.integers(-levels, levels, (1, 400)).astype(np.float32)
@@ -76,7 +78,7 @@ def test_sorting_and_counting_find_the_same_places(levels: int, counted: int, mo
         np.testing.assert_array_equal(places, expected)
 
 
-@pytest.mark.parametrize("protocol", utils.metrics.PROTOCOLS)
+@pytest.mark.parametrize("protocol", engine.evaluation.metrics.PROTOCOLS)
 @pytest.mark.parametrize("place", [0, 1, 2], ids=["a match", "another image", "own camera"])
 def test_a_distance_that_is_no_number_is_no_good_rank(place: int, protocol: str) -> None:
     distances = [[0.3, 0.2, 0.1, 0.4]]
@@ -122,7 +124,9 @@ def test_features_are_ranked_in_chunks_without_changing_the_result(monkeypatch: 
     rng = np.random.default_rng(0)
     query_pids, query_camids, gallery_pids, gallery_camids = ids = random_ids(rng, 23, 90)
     query, gallery = (torch.from_numpy(rng.standard_normal((n, 8)).astype(np.float32)) for n in (23, 90))
-    monkeypatch.setattr(utils.metrics, "CHUNK_BYTES", 4 * 90 * 5)  # five queries at once, three in the last chunk
+    monkeypatch.setattr(
+        engine.evaluation.distances, "CHUNK_BYTES", 4 * 90 * 5
+    )  # five queries at once, three in the last chunk
     ours = rank_features(query, query_pids, query_camids, gallery, gallery_pids, gallery_camids)
     cmc, mAP, _ = by_the_book(torch.cdist(query.double(), gallery.double()).numpy(), *ids)
     np.testing.assert_allclose(ours.cmc, cmc, rtol=1e-12)

@@ -7,9 +7,9 @@ import pytest
 from PIL import Image
 
 from data import DatasetError
-from data.datasets import LAYOUTS
 from data.datasets.base import ALL
 from data.datasets.folder import FolderLayout
+from data.layouts import LAYOUTS
 
 GENERIC = FolderLayout("train", "query", "gallery", "(?P<pid>x)")
 

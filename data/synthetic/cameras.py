@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
-from data.datasets.people import (
+from data.synthetic.people import (
     CLOTHES,
     Colour,
     Person,

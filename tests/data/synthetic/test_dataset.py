@@ -15,14 +15,14 @@ from PIL import Image
 
 from data import DatasetError
 from data.datasets.market1501 import read_market1501
-from data.datasets.synthetic import DESCRIPTION, SyntheticSpec, folder_name, read_synthetic, write_synthetic
+from data.synthetic.dataset import DESCRIPTION, SyntheticSpec, folder_name, read_synthetic, write_synthetic
 
 SMALL = SyntheticSpec(train_ids=3, test_ids=2, shots=2, distractors=7, junk=4)
 # Imports, says so, waits for a line, writes the set: started together, several write together.
 WRITER = """
 import sys
 from pathlib import Path
-from data.datasets.synthetic import SyntheticSpec, write_synthetic
+from data.synthetic.dataset import SyntheticSpec, write_synthetic
 print("ready", flush=True)
 sys.stdin.readline()
 write_synthetic(Path(sys.argv[1]), SyntheticSpec(train_ids=int(sys.argv[2])))

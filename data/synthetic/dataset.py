@@ -20,12 +20,12 @@ import numpy as np
 from PIL import Image
 
 from data.datasets.base import DatasetError, ReIDDataset
-from data.datasets.cameras import make_cameras, photograph
 from data.datasets.market1501 import GALLERY, QUERY, TRAIN, read_market1501
-from data.datasets.people import Person, random_person
+from data.synthetic.cameras import make_cameras, photograph
+from data.synthetic.people import Person, random_person
 
 DESCRIPTION = "synthetic.json"
-_DRAWING_CODE = ("people.py", "cameras.py", "synthetic.py")
+_DRAWING_CODE = ("people.py", "cameras.py", "dataset.py")
 # First words of the seeds of what is drawn.
 _CAMERAS, _PEOPLE, _TRAIN, _QUERY, _GALLERY, _DISTRACTORS, _JUNK = range(7)
 

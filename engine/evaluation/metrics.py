@@ -14,21 +14,14 @@ Equal distances keep the gallery's order. Queries without a match are not counte
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
 
-IntArray = npt.NDArray[np.int64]
-FloatArray = npt.NDArray[np.floating]
+from engine.evaluation.distances import FloatArray, IntArray
 
 PROTOCOLS = ("cross_camera", "single_gallery_shot", "image_to_track")
-# Bytes of distances held at once when ranking features. More than 32 MiB: glibc then takes them from the system and
-# gives them back, while smaller pieces, with others between, leave holes that add up to hundreds of megabytes.
-CHUNK_BYTES = 40 * 2**20
 # Up to this many matches are counted past one by one, which a sort of the row costs as much as.
 COUNTED = 64
 
@@ -224,40 +217,3 @@ class Tracks:
         best = nearest[right].min()
         first = self._first[right[nearest[right] == best]].min()
         return int(np.count_nonzero((nearest < best) | ((nearest == best) & (self._first < first))))
-
-
-def rank_features(
-    query: Tensor,
-    query_pids: IntArray,
-    query_camids: IntArray,
-    gallery: Tensor,
-    gallery_pids: IntArray,
-    gallery_camids: IntArray,
-    max_rank: int = 50,
-    protocol: str = "cross_camera",
-) -> Ranking:
-    """CMC, mAP and mINP of finite features [Q, D] and [G, D] under Euclidean distance, never holding all distances.
-
-    Raises:
-        ValueError: no query has a match.
-    """
-    meter = RankingMeter(query_pids, query_camids, gallery_pids, gallery_camids, max_rank, protocol)
-    for first, distances in distance_rows(query, gallery):
-        meter.add(first, distances)
-    return meter.result()
-
-
-def distance_rows(query: Tensor, gallery: Tensor) -> Iterator[tuple[int, FloatArray]]:
-    """Squared distances less the square of the query, as (first query, rows [n, G]) chunks in order.
-
-    |q|^2 is the same for all of a query's distances and does not change its ranking.
-    """
-    squares = torch.einsum("gd,gd->g", gallery, gallery)  # which takes no room for all the squares
-    rows = rows_at_once(len(gallery))
-    for start in range(0, len(query), rows):
-        yield start, torch.addmm(squares, query[start : start + rows], gallery.t(), alpha=-2).cpu().numpy()
-
-
-def rows_at_once(columns: int) -> int:
-    """How many rows of `columns` float32 distances CHUNK_BYTES hold, at least one."""
-    return max(1, CHUNK_BYTES // (4 * max(1, columns)))

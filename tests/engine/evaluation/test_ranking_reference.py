@@ -14,8 +14,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from utils.metrics import RankingMeter, rank_features
-from utils.rerank import reranked_distances
+from engine.evaluation.metrics import RankingMeter
+from engine.evaluation.reranking import reranked_distances
+from tests.engine.evaluation.rank_features import rank_features
 
 
 @pytest.fixture(scope="module")

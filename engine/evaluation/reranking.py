@@ -1,4 +1,4 @@
-"""k-reciprocal re-ranking and query expansion, without ever holding a whole distance or weight matrix.
+"""k-reciprocal re-ranking, in blocks: no whole distance or weight matrix is ever held.
 
 Re-ranking is that of Zhong et al., "Re-ranking Person Re-identification with k-reciprocal Encoding", CVPR 2017:
 squared Euclidean distances, each row divided by its largest; weights over an image's k-reciprocal neighbours and
@@ -16,7 +16,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from utils.metrics import rows_at_once
+from engine.evaluation.distances import rows_at_once
 
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float32]
@@ -80,24 +80,6 @@ def reranked_distances(
         # Weights of an image sum to 1, so the larger ones sum to 2 - shared.
         distances += (1 - parameters.lambda_value) * (1 - shared / (2 - shared))
         yield first, distances
-
-
-@torch.inference_mode()
-def expand_queries(query: Tensor, gallery: Tensor, k: int, alpha: float) -> Tensor:
-    """Each query moved towards its k nearest gallery images, weighted by cosine similarity to the power alpha.
-
-    alpha-weighted query expansion (Radenović et al., "Fine-tuning CNN Image Retrieval with No Human Annotation",
-    TPAMI 2019); negative similarities weigh nothing. Features [Q, D] and [G, D]; the result has unit length.
-    """
-    query, gallery = torch.nn.functional.normalize(query), torch.nn.functional.normalize(gallery)
-    expanded = torch.empty_like(query)
-    rows = rows_at_once(len(gallery))
-    for start in range(0, len(query), rows):
-        part = query[start : start + rows]
-        similarity, index = (part @ gallery.t()).topk(min(k, len(gallery)))
-        weight = similarity.clamp_min(0).pow(alpha)
-        expanded[start : start + rows] = part + torch.einsum("qk,qkd->qd", weight, gallery[index])
-    return torch.nn.functional.normalize(expanded)
 
 
 def _nearest(features: Tensor, squares: Tensor, k: int) -> _Neighbours:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,9 +10,11 @@ from torch import Tensor, nn
 
 from configs.defaults import _C
 from data.loading import UNREADABLE
-from engine.evaluation import Method, Results, evaluate, extract_features, rank
+from engine.evaluation.evaluate import EvaluationMethod, Results, Retrieval, evaluate
+from engine.evaluation.features import Features, extract_features
+from engine.evaluation.metrics import Ranking
+from engine.evaluation.reranking import Reranking
 from utils.errors import TrainerError
-from utils.rerank import Reranking
 
 
 class Pixel(nn.Module):
@@ -28,18 +31,18 @@ def batches(values: list[float], pids: list[int], camids: list[int]) -> list[obj
     return [(*batch, ["path"] * len(batch[0])) for batch in zip(*columns, strict=True)]
 
 
-DISTANCES = Method(normalise=False)
+DISTANCES = EvaluationMethod(normalise=False)
 
 
-def run(values: list[float], pids: list[int], camids: list[int], num_query: int, method: Method = DISTANCES) -> Results:
-    return evaluate(
-        Pixel(),
-        batches(values, pids, camids),
-        num_query,
-        epoch=7,
-        device=torch.device("cpu"),
-        method=method,
-    )
+def run(
+    values: list[float], pids: list[int], camids: list[int], num_query: int, method: EvaluationMethod = DISTANCES
+) -> Results:
+    extracted = extract_features(Pixel(), batches(values, pids, camids), device=torch.device("cpu"))
+    return evaluate(extracted, num_query, epoch=7, method=method)
+
+
+def rank(extracted: Features, num_query: int, method: EvaluationMethod, tracks: Sequence[int] = ()) -> Ranking:
+    return Retrieval(extracted, num_query, method, tracks).ranking()
 
 
 def test_log_lines_are_the_contracts() -> None:
@@ -76,7 +79,7 @@ def test_normalising_compares_directions() -> None:
     # Seen from 2.0, 1.0 is nearer than 4.0 by distance and farther by angle.
     values, pids, camids = [2.0, 1.0, 4.0], [1, 2, 1], [0, 1, 1]
     assert run(values, pids, camids, 1).cmc[0] == 0.0
-    assert run(values, pids, camids, 1, Method()).cmc[0] == 1.0
+    assert run(values, pids, camids, 1, EvaluationMethod()).cmc[0] == 1.0
 
 
 def test_no_match_anywhere_is_said() -> None:
@@ -91,7 +94,11 @@ def test_features_that_are_not_finite_are_a_divergence() -> None:
 
 def test_a_network_that_sees_all_images_alike_is_not_the_best() -> None:
     pids, camids = [3, 4, 1, 2, 3, 4, 1, 2], [0, 0, 1, 1, 1, 1, 1, 1]
-    for method in (Method(), Method(reranking=Reranking()), Method(normalise=False, reranking=Reranking())):
+    for method in (
+        EvaluationMethod(),
+        EvaluationMethod(reranking=Reranking()),
+        EvaluationMethod(normalise=False, reranking=Reranking()),
+    ):
         results = run([0.0] * 8, pids, camids, 2, method)
         assert results.mAP == pytest.approx((1 / 3 + 1 / 4) / 2)  # the gallery's order
         assert results.cmc == (0.0, 1.0, 1.0)
@@ -100,7 +107,7 @@ def test_a_network_that_sees_all_images_alike_is_not_the_best() -> None:
 @pytest.mark.parametrize("reranking", [None, Reranking()], ids=["plain", "re-ranked"])
 @pytest.mark.filterwarnings("error")
 def test_features_too_large_to_be_compared_are_an_error(reranking: Reranking | None) -> None:
-    method = Method(normalise=False, reranking=reranking)
+    method = EvaluationMethod(normalise=False, reranking=reranking)
     with pytest.raises(TrainerError, match="too large to be compared"):
         run([3e38, 2e38, 1e38], pids=[1, 2, 1], camids=[0, 1, 1], num_query=1, method=method)
 
@@ -137,10 +144,10 @@ def features(seed: int) -> tuple[Tensor, Any, Any]:
 
 
 def test_each_method_ranks_otherwise_and_better_than_none() -> None:
-    plain = rank(features(0), 60, Method())
-    expanded = rank(features(0), 60, Method(expansion_k=4))
-    reranked = rank(features(0), 60, Method(reranking=Reranking()))
-    single_shot = rank(features(0), 60, Method(protocol="single_gallery_shot"))
+    plain = rank(features(0), 60, EvaluationMethod())
+    expanded = rank(features(0), 60, EvaluationMethod(expansion_k=4))
+    reranked = rank(features(0), 60, EvaluationMethod(reranking=Reranking()))
+    single_shot = rank(features(0), 60, EvaluationMethod(protocol="single_gallery_shot"))
     assert expanded.mAP > plain.mAP + 0.01
     assert reranked.mAP > plain.mAP + 0.05
     assert single_shot.mAP == plain.mAP and single_shot.cmc[0] < plain.cmc[0]
@@ -151,7 +158,7 @@ def test_tracks_are_those_of_the_images_that_could_be_read() -> None:
     angles = torch.tensor([0.0, 0.0, 0.1, 0.2, 0.3])
     made = torch.stack([angles.cos(), angles.sin()], dim=1)
     extracted = made, np.array([1, UNREADABLE, 2, 2, 1]), np.array([0, 1, 1, 1, 1])
-    method = Method(protocol="image_to_track")
+    method = EvaluationMethod(protocol="image_to_track")
     assert rank(extracted, 1, method, tracks=(9, 8, 8, 3)).cmc[:3].tolist() == [0, 1, 1]
     assert rank(extracted, 1, method, tracks=(9, 8, 7, 3)).cmc[:3].tolist() == [0, 0, 1]
     assert rank(extracted, 1, method).cmc[:3].tolist() == [0, 1, 1]
@@ -159,10 +166,12 @@ def test_tracks_are_those_of_the_images_that_could_be_read() -> None:
 
 def test_the_method_is_the_configurations() -> None:
     cfg = _C.clone()
-    assert Method.from_cfg(cfg) == Method()
+    assert EvaluationMethod.from_cfg(cfg) == EvaluationMethod()
     cfg.merge_from_list(
         ["TEST.FEAT_NORM", "no", "TEST.FLIP", True, "TEST.PROTOCOL", "single_gallery_shot", "TEST.RE_RANKING", "yes",
          "TEST.RE_RANKING_K1", 5, "TEST.RE_RANKING_K2", 2, "TEST.RE_RANKING_LAMBDA", 0.5,
          "TEST.QUERY_EXPANSION_K", 7, "TEST.QUERY_EXPANSION_ALPHA", 1.0]
     )  # fmt: skip
-    assert Method.from_cfg(cfg) == Method(False, True, "single_gallery_shot", 7, 1.0, Reranking(5, 2, 0.5))
+    assert EvaluationMethod.from_cfg(cfg) == EvaluationMethod(
+        False, True, "single_gallery_shot", 7, 1.0, Reranking(5, 2, 0.5)
+    )

@@ -7,9 +7,10 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-import utils.metrics
-import utils.rerank
-from utils.rerank import Reranking, expand_queries, reranked_distances
+import engine.evaluation.distances
+import engine.evaluation.reranking
+from engine.evaluation.query_expansion import expand_queries
+from engine.evaluation.reranking import Reranking, reranked_distances
 
 Floats = NDArray[np.float64]
 
@@ -79,10 +80,10 @@ def test_equals_the_paper_by_the_book(parameters: tuple[int, int, float], sizes:
 def test_blocks_and_chunks_do_not_change_the_result(monkeypatch: pytest.MonkeyPatch) -> None:
     query, gallery = clusters(5, 9, 31, 144)
     whole = rerank(query, gallery)
-    monkeypatch.setattr(utils.rerank, "_BLOCK", 37)
-    monkeypatch.setattr(utils.rerank, "_SETS_AT_ONCE", 11)
-    monkeypatch.setattr(utils.rerank, "_PAIRS_AT_ONCE", 5)
-    monkeypatch.setattr(utils.metrics, "CHUNK_BYTES", 8 * 144 * 4)
+    monkeypatch.setattr(engine.evaluation.reranking, "_BLOCK", 37)
+    monkeypatch.setattr(engine.evaluation.reranking, "_SETS_AT_ONCE", 11)
+    monkeypatch.setattr(engine.evaluation.reranking, "_PAIRS_AT_ONCE", 5)
+    monkeypatch.setattr(engine.evaluation.distances, "CHUNK_BYTES", 8 * 144 * 4)
     assert len(list(reranked_distances(query, gallery))) == 8
     np.testing.assert_allclose(rerank(query, gallery), whole, atol=1e-6)
 
@@ -132,5 +133,5 @@ def test_query_expansion_moves_towards_the_nearest() -> None:
 def test_query_expansion_in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     query, gallery = clusters(8, 9, 20, 60)
     whole: Any = expand_queries(query, gallery, 4, 3.0)
-    monkeypatch.setattr(utils.metrics, "CHUNK_BYTES", 4 * 60 * 3)
+    monkeypatch.setattr(engine.evaluation.distances, "CHUNK_BYTES", 4 * 60 * 3)
     torch.testing.assert_close(expand_queries(query, gallery, 4, 3.0), whole)

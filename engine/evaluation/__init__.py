@@ -1,0 +1,1 @@
+"""Evaluation: feature extraction, distances, re-ranking, ranking metrics and ranked lists."""
