@@ -126,7 +126,7 @@ class Sweep:
         given = _gather(None, train, overrides, options)
         given.sweep_id = sweep_id
         sweep._set(given, python=True)
-        sweep._paths = find(sweep_id, given)
+        sweep._paths = find(sweep_id, given.results_dir)
         if sweep._paths is None:
             sweep._plan = _plan_of(given)  # on the W&B server, or in a database
         return sweep
@@ -330,7 +330,7 @@ def _gather(
     given.sweep_config = sweep_config
     given.trainer = profile or given.trainer
     given.trailing = dict(overrides) if isinstance(overrides, Mapping) else list(map(str, overrides))
-    if wrong := no_texts(given):
+    if wrong := no_texts(vars(given)):
         raise ConfigError(wrong)
     return given
 

@@ -27,7 +27,7 @@ def run(options: argparse.Namespace) -> int:
     if options.status:
         from .show.status import show
 
-        return show(options)
+        return show(options.sweep_id, options.results_dir, watch=options.watch)
     if options.test_patterns:
         from .show.pattern_report import show_patterns
         from .trainers.load import load_profile

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
@@ -25,9 +24,9 @@ def is_text(value: str) -> bool:
     return value.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in value)
 
 
-def no_texts(options: argparse.Namespace) -> list[str]:
+def no_texts(options: Mapping[str, Any]) -> list[str]:
     """What is wrong with the options and with the folder in which the sweep is started; a line each."""
-    given = [(f"--{key}" if key != "trailing" else "KEY VALUE", value) for key, value in vars(options).items()]
+    given = [(f"--{key}" if key != "trailing" else "KEY VALUE", value) for key, value in options.items()]
     found = [no_text(name, text) for name, value in given for text in _texts(value) if not is_text(text)]
     try:
         here = str(Path.cwd())

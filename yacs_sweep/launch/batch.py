@@ -74,12 +74,12 @@ def resume_plans(options: argparse.Namespace) -> tuple[SweepPaths, list[dict[str
         ConfigError: there is no such batch, or a sweep of it cannot go on.
     """
     batch_id = str(options.sweep_id)
-    for base in find_bases(batch_id, result_bases(options), remembered=not options.results_dir):
+    for base in find_bases(batch_id, result_bases(options.results_dir), remembered=not options.results_dir):
         paths = SweepPaths(base, batch_id)
         if paths.summary.is_file():
             break
     else:
-        looked = ", ".join(str(base / "sweep") for base in result_bases(options))
+        looked = ", ".join(str(base / "sweep") for base in result_bases(options.results_dir))
         raise ConfigError(
             f"--sweep_id {batch_id}: no such batch (looked in {looked}; --results_dir names another folder)"
         )

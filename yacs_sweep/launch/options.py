@@ -205,7 +205,7 @@ def contradictions(options: argparse.Namespace) -> list[str]:
     if options.status:
         problems += _beside_status(options, names)
     else:
-        problems += no_texts(options)
+        problems += no_texts(vars(options))
     if options.notify is not None:
         from . import notify  # `--help` stays fast
 

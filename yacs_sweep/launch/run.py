@@ -155,7 +155,12 @@ def carry_out(sweeps: Sequence[Results], here: Machine, options: argparse.Namesp
     with contextlib.ExitStack() as stack:
         for results in sweeps:
             stack.enter_context(present(results.paths, here.layout.workers))
-        _carry_out(sweeps, here, options, stack.enter_context(opened(options, here.layout.workers, title)))
+        _carry_out(
+            sweeps,
+            here,
+            options,
+            stack.enter_context(opened(here.layout.workers, title, quiet=options.quiet, verbose=options.verbose)),
+        )
 
 
 def _carry_out(sweeps: Sequence[Results], here: Machine, options: argparse.Namespace, view: View) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import json
 import os
@@ -84,11 +83,11 @@ def batch_rows(paths: SweepPaths) -> list[dict[str, Any]]:
     return rows
 
 
-def result_bases(options: argparse.Namespace) -> list[Path]:
+def result_bases(results_dir: str | None) -> list[Path]:
     """Folders in which an existing sweep is looked for: the one the user names, else the usual one."""
-    return [Path(options.results_dir or DEFAULT_RESULTS_DIR).expanduser().resolve()]
+    return [Path(results_dir or DEFAULT_RESULTS_DIR).expanduser().resolve()]
 
 
-def find(sweep_id: str, options: argparse.Namespace, option: str = "--sweep_id") -> SweepPaths | None:
+def find(sweep_id: str, results_dir: str | None, option: str = "--sweep_id") -> SweepPaths | None:
     """An existing sweep's folder: below the one the user names, else wherever it is. Raises ConfigError: no sweep's id."""
-    return find_sweep(sweep_id, result_bases(options), option, remembered=not options.results_dir)
+    return find_sweep(sweep_id, result_bases(results_dir), option, remembered=not results_dir)

@@ -6,7 +6,6 @@ is not done; 2 there is no such sweep.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import os
 import shutil
@@ -25,10 +24,9 @@ from ..base.files import read
 from ..base.streams import failure
 from ..records.alive import launchers
 from ..records.folder import ENDED_WELL, SweepPaths, rank
-from ..records.known_sweeps import find_bases, pointers
+from ..records.known_sweeps import find_bases, pointers, result_bases
 from ..records.metrics import new_rows
 from ..records.snapshot import Snapshot, head_of, last_change, look
-from ..spec.sweep import DEFAULT_RESULTS_DIR
 from ..wandb.client import without_password
 from ..wandb.login import DEFAULT_HOST, base_url
 from .lines import command_text, short_value, trial_table
@@ -199,19 +197,19 @@ def _of_all(sweeps: list[SweepPaths], columns: int, rows: int) -> Drawn:
     return lines, 0, any(runs for _, _, runs in table)
 
 
-def _what(options: argparse.Namespace) -> Callable[[int, int], Drawn]:
+def _what(sweep_id: str | None, results_dir: str | None) -> Callable[[int, int], Drawn]:
     """What is to be shown.
 
     Raises:
         ConfigError: there is no such sweep.
     """
-    bases = [Path(options.results_dir or DEFAULT_RESULTS_DIR).expanduser().resolve()]
-    if options.sweep_id is None:
+    bases = result_bases(results_dir)
+    if sweep_id is None:
         if not recent(bases):
             raise ConfigError(f"--status: no sweep in {', '.join(str(base / 'sweep') for base in bases)}")
         return lambda columns, rows: _of_all(recent(bases), columns, rows)
-    name = options.sweep_id.split("/")[-1]
-    for base in find_bases(options.sweep_id, bases, remembered=not options.results_dir):
+    name = sweep_id.split("/")[-1]
+    for base in find_bases(sweep_id, bases, remembered=not results_dir):
         paths = SweepPaths(base, name)
         if paths.launch.is_file():
             return lambda columns, rows: _of_sweep(paths, columns, rows)
@@ -219,12 +217,10 @@ def _what(options: argparse.Namespace) -> Callable[[int, int], Drawn]:
             each = [SweepPaths(Path(row["base"]), row["sweep_id"]) for row in rows_of_batch]
             return lambda columns, rows: _of_all(each, columns, max(rows, len(each) + 4))
     looked = ", ".join(str(base / "sweep") for base in bases)
-    raise ConfigError(
-        f"--sweep_id {options.sweep_id}: no such sweep (looked in {looked}; --results_dir names another folder)"
-    )
+    raise ConfigError(f"--sweep_id {sweep_id}: no such sweep (looked in {looked}; --results_dir names another folder)")
 
 
-def show(options: argparse.Namespace) -> int:
+def show(sweep_id: str | None, results_dir: str | None, *, watch: bool) -> int:
     """Shows it, once or until it has ended; returns the exit status.
 
     Raises:
@@ -232,10 +228,10 @@ def show(options: argparse.Namespace) -> int:
     """
     from .live.terminal import is_screen
 
-    draw = _what(options)
+    draw = _what(sweep_id, results_dir)
     if is_screen(sys.stdout.isatty(), os.environ):
-        return _on_screen(draw, options.watch)
-    return _as_text(draw, options.watch)
+        return _on_screen(draw, watch)
+    return _as_text(draw, watch)
 
 
 def _as_text(draw: Callable[[int, int], Drawn], watch: bool) -> int:

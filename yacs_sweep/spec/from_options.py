@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from ..base.errors import ConfigError
@@ -14,43 +12,6 @@ from ..base.yaml_document import Document, KeyPath, dotted
 from .parameter import GRID
 from .read_sweep import higher_is_better, parse_spec
 from .sweep import SweepSpec
-from .sweep_files import load_spec, preset_folders
-
-
-def _read_spec(options: argparse.Namespace) -> SweepSpec:
-    """The sweep the options describe, with or without a file."""
-    base = None
-    given = options.lr_values or options.wd_values or options.custom_params
-    if options.sweep_config:
-        top = {"method": options.method} if options.method else {}
-        if options.metric:
-            top["metric"] = {"name": options.metric, **({"goal": options.goal} if options.goal else {})}
-        base = load_spec(options.sweep_config[0], search_dirs=preset_folders(), overrides=top or None)
-    elif not given:
-        raise ConfigError(
-            "nothing to search: give --sweep-config FILE|PRESET, --lr_values, --wd_values, --custom_params, --sweep_id"
-        )
-    spec = spec_from_options(
-        base,
-        lr_values=options.lr_values,
-        wd_values=options.wd_values,
-        custom_params=options.custom_params,
-        method=options.method,
-        metric=options.metric or (None if base else "val/mAP"),
-        goal=options.goal or (None if base or options.metric else "maximize"),
-        name=options.sweep_name,
-        project=options.project,
-        entity=options.entity,
-    )
-    if options.optimize:
-        spec = replace(spec, optimize=options.optimize)
-    if options.results_dir:
-        spec = replace(spec, results_dir_base=options.results_dir)
-    if spec.name is None:
-        source = options.sweep_config[0] if options.sweep_config else "sweep"
-        stem = "sweep" if isinstance(source, Mapping) else Path(source).stem
-        spec = replace(spec, name=stem)
-    return spec
 
 
 def spec_from_options(

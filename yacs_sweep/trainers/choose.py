@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import shutil
 from collections.abc import Callable
@@ -47,19 +46,19 @@ def interpreter(given: str | None) -> str | None:
     return os.path.abspath(found)
 
 
-def config_file(options: argparse.Namespace, profile: TrainerProfile | None) -> str | None:
-    if isinstance(profile, FunctionProfile) and options.config_file is not None:
+def config_file(given: str | None, profile: TrainerProfile | None) -> str | None:
+    if isinstance(profile, FunctionProfile) and given is not None:
         raise ConfigError("config_file: the trainer is a function, which takes none; let the function read it")
-    if isinstance(profile, CommandProfile) and options.config_file is not None:
+    if isinstance(profile, CommandProfile) and given is not None:
         raise ConfigError(
-            f"--config_file {options.config_file}: the trainer is the sweep file's program, which takes none; "
+            f"--config_file {given}: the trainer is the sweep file's program, which takes none; "
             "add --trainer reid (or another profile), or leave --config_file out"
         )
-    if options.config_file is None:
+    if given is None:
         if profile is not None and profile.needs_config_file:
             raise ConfigError(f"--config_file is missing: the trainer {profile.name} needs one")
         return None
-    path = Path(options.config_file)
+    path = Path(given)
     if path.is_dir():
         raise ConfigError(f"--config_file {path}: is a folder, not a configuration file")
     if not path.is_file():

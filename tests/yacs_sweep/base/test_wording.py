@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from argparse import Namespace
 from pathlib import Path
 
 import pytest
@@ -24,8 +23,8 @@ def test_what_is_text(value: str, text: bool) -> None:
 
 
 def test_every_option_is_looked_at() -> None:
-    assert no_texts(Namespace(count=1, metric=None, project="é", trailing=["A.B", "1"])) == []
-    told = no_texts(Namespace(count=1, sweep_config=[{"a": [BYTES]}], project=BYTES, trailing=["A.B", BYTES]))
+    assert no_texts({"count": 1, "metric": None, "project": "é", "trailing": ["A.B", "1"]}) == []
+    told = no_texts({"count": 1, "sweep_config": [{"a": [BYTES]}], "project": BYTES, "trailing": ["A.B", BYTES]})
     assert [line.split(":")[0] for line in told] == ["--sweep_config", "--project", "KEY VALUE"]
 
 

@@ -133,8 +133,8 @@ def test_disabled_in_the_environment_holds_for_one_launch(paths: SweepPaths, mon
 def test_a_folder_the_user_names_is_the_only_one_looked_in(paths: SweepPaths, tmp_path: Path) -> None:
     remember(paths)
     options = parse(["--sweep_id", "abc12345", "--results_dir", str(tmp_path / "other")])
-    assert find("abc12345", options) is None
-    assert find("abc12345", parse(["--sweep_id", "abc12345"])) == paths
+    assert find("abc12345", options.results_dir) is None
+    assert find("abc12345", None) == paths
 
 
 @pytest.mark.parametrize("text", ["", "{", "x: [", "[1]", "null"])

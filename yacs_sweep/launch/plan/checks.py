@@ -91,7 +91,7 @@ def read_warm_start(
         problems.found.append(f"--from-sweep: only bayes search learns, this one is {spec.method}; add --method bayes")
     elif options.from_sweep:
         project, entity = spec.project or os.environ.get("WANDB_PROJECT"), spec.entity or os.environ.get("WANDB_ENTITY")
-        find = lambda name: find_sweep(name, result_bases(options), "--from-sweep")  # noqa: E731
+        find = lambda name: find_sweep(name, result_bases(options.results_dir), "--from-sweep")  # noqa: E731
         prior = problems.attempt(lambda: read_prior(options.from_sweep, spec, find, (project, entity)))
     if prior is not None:
         notes += (prior[1],)

@@ -5,14 +5,16 @@ from __future__ import annotations
 import argparse
 import os
 import random
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from ...base.errors import Problems
+from ...base.errors import ConfigError, Problems
 from ...records.launch_file import LaunchFile
 from ...search.warm_start import WarmStart
-from ...spec.from_options import _read_spec
+from ...spec.from_options import spec_from_options
 from ...spec.sweep import SweepSpec
+from ...spec.sweep_files import load_spec, preset_folders
 from ...trainers.choose import config_file, interpreter, trainer_of, trainer_wanted
 from ...trainers.overrides import Overrides
 from ...trainers.own_command import SWEEP_FILE, CommandProfile, remarks
@@ -79,12 +81,12 @@ def checked_plan(options: argparse.Namespace, known: SweepSpec | None, controlle
     problems.found += [*_check_options(options, controller), *engine_problems(options, controller, options.storage)]
     storage = problems.attempt(lambda: storage_wanted(options.storage)) if controller == "local" else None
     layout = problems.attempt(lambda: read_layout(options))
-    spec = known or problems.attempt(lambda: _read_spec(options))
+    spec = known or problems.attempt(lambda: read_spec(options))
     first = None
     if spec is not None or options.trainer is not None or not names_own_trainer(options):
         first = problems.attempt(lambda: trainer_of(options.trainer, spec, Path.cwd()))
     before = len(problems.found)
-    config = problems.attempt(lambda: config_file(options, first))
+    config = problems.attempt(lambda: config_file(options.config_file, first))
     python = problems.attempt(lambda: interpreter(options.python))
     trainer = None
     if first is not None and len(problems.found) == before:
@@ -122,6 +124,42 @@ def checked_plan(options: argparse.Namespace, known: SweepSpec | None, controlle
     notes += (*learned, *cap_note(spec, options.count, 0), *layout_notes(layout))
     plan = Plan(spec, launch, profile, overrides, values, launch.target, notes=notes, fall_back=fall_back)
     return replace(plan, warm=warm, storage=storage, layout=layout)
+
+
+def read_spec(options: argparse.Namespace) -> SweepSpec:
+    """The sweep the options describe, with or without a file."""
+    base = None
+    given = options.lr_values or options.wd_values or options.custom_params
+    if options.sweep_config:
+        top = {"method": options.method} if options.method else {}
+        if options.metric:
+            top["metric"] = {"name": options.metric, **({"goal": options.goal} if options.goal else {})}
+        base = load_spec(options.sweep_config[0], search_dirs=preset_folders(), overrides=top or None)
+    elif not given:
+        raise ConfigError(
+            "nothing to search: give --sweep-config FILE|PRESET, --lr_values, --wd_values, --custom_params, --sweep_id"
+        )
+    spec = spec_from_options(
+        base,
+        lr_values=options.lr_values,
+        wd_values=options.wd_values,
+        custom_params=options.custom_params,
+        method=options.method,
+        metric=options.metric or (None if base else "val/mAP"),
+        goal=options.goal or (None if base or options.metric else "maximize"),
+        name=options.sweep_name,
+        project=options.project,
+        entity=options.entity,
+    )
+    if options.optimize:
+        spec = replace(spec, optimize=options.optimize)
+    if options.results_dir:
+        spec = replace(spec, results_dir_base=options.results_dir)
+    if spec.name is None:
+        source = options.sweep_config[0] if options.sweep_config else "sweep"
+        stem = "sweep" if isinstance(source, Mapping) else Path(source).stem
+        spec = replace(spec, name=stem)
+    return spec
 
 
 def _from_config(overrides: Overrides, key: str) -> str | None:

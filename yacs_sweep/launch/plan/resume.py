@@ -91,7 +91,7 @@ def resume_plan(options: argparse.Namespace) -> Plan:
     layout = problems.attempt(lambda: read_layout(options))
     problems.end()
     assert layout is not None
-    paths = find(options.sweep_id, options)
+    paths = find(options.sweep_id, options.results_dir)
     if paths is None:
         return plan_elsewhere(options)
     old, spec = known_sweep(paths)
@@ -212,7 +212,7 @@ def _resumed_trainer(
 ) -> tuple[tuple[TrainerProfile, Overrides, list[str], dict[str, Any]] | None, str | None, str | None]:
     config = old.config_file
     if options.config_file is not None:
-        config = problems.attempt(lambda: config_file(options, None)) or config
+        config = problems.attempt(lambda: config_file(options.config_file, None)) or config
     python = problems.attempt(lambda: interpreter(options.python)) or old.python
     words = options.trailing or list(old.trailing)
     named = options.trainer if isinstance(options.trainer, FunctionProfile) else old.trainer
@@ -245,7 +245,7 @@ def plan_elsewhere(options: argparse.Namespace, option: str = "--sweep_id", *, e
     if options.storage and options.controller != "wandb" and shared(options.storage):
         return _join(options, option)
     if options.controller == "local" or (options.controller == "auto" and not is_logged_in()):
-        looked, why = ", ".join(str(base / "sweep") for base in result_bases(options)), no_login()
+        looked, why = ", ".join(str(base / "sweep") for base in result_bases(options.results_dir)), no_login()
         raise ConfigError(
             f"{option} {options.sweep_id}: no such sweep (looked in {looked}; --results_dir names another folder; {why})"
         )

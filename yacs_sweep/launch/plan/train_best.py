@@ -117,7 +117,7 @@ def _sweep(options: argparse.Namespace) -> tuple[SweepPaths, LaunchFile, SweepSp
     Raises:
         ConfigError: there is none, or none that can be trained here.
     """
-    paths = find(options.train_best, options, "--train-best")
+    paths = find(options.train_best, options.results_dir, "--train-best")
     if paths is not None:
         return paths, *known_sweep(paths)
     # The words given are for the best alone: what every trial was given is asked for as the sweep has it.

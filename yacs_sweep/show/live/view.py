@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import os
 import signal
@@ -146,12 +145,12 @@ def _line(text: str) -> str:
 
 
 @contextlib.contextmanager
-def opened(options: argparse.Namespace, workers: int, title: str = "") -> Iterator[View]:
+def opened(workers: int, title: str = "", *, quiet: bool = False, verbose: bool = False) -> Iterator[View]:
     """The view of one launch; what `terminal.tell` is told goes there until its end."""
     tty = is_terminal()
-    live = not options.quiet and terminal.is_screen(tty, os.environ)
+    live = not quiet and terminal.is_screen(tty, os.environ)
     board = Board([], workers, time.monotonic(), title)
-    view = View(board, live=live, quiet=options.quiet, output=options.verbose and tty)
+    view = View(board, live=live, quiet=quiet, output=verbose and tty)
     terminal.current = view.screen
     try:
         with _signals(view.screen) if tty else contextlib.nullcontext():

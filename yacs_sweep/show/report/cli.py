@@ -62,7 +62,13 @@ def report(options: argparse.Namespace) -> int:
 
     if options.output is not None:
         check_place(Path(options.output))
-    sweep, folder = read(options)
+    sweep, folder = read(
+        options.sweep_id,
+        results_dir=options.results_dir,
+        source=options.source,
+        project=options.project,
+        entity=options.entity,
+    )
     if options.output is None and options.format == "html":
         check_place((folder or Path.cwd()) / "report.html")
     findings = Findings.of(sweep)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +11,14 @@ from ...wandb.login import is_logged_in, no_login
 from .data import Sweep, Trial, read_json, read_local
 
 
-def read(options: argparse.Namespace) -> tuple[Sweep, Path | None]:
+def read(
+    sweep_id: str,
+    *,
+    results_dir: str | None = None,
+    source: str = "auto",
+    project: str | None = None,
+    entity: str | None = None,
+) -> tuple[Sweep, Path | None]:
     """The sweep the options name, and its folder on this machine.
 
     A sweep of the W&B server is read there where that is possible: other machines may have run trials of it.
@@ -20,27 +26,22 @@ def read(options: argparse.Namespace) -> tuple[Sweep, Path | None]:
     Raises:
         ConfigError: there is none.
     """
-    bases = result_bases(options)
-    paths = find(options.sweep_id, options)
+    paths = find(sweep_id, results_dir)
     launch = read_json(paths.launch) if paths is not None else {}
-    remote = options.source == "wandb" or (
-        options.source == "auto" and launch.get("controller") == "wandb" and is_logged_in()
-    )
+    remote = source == "wandb" or (source == "auto" and launch.get("controller") == "wandb" and is_logged_in())
     if paths is not None and not remote:
         sweep = read_local(paths)
         if launch.get("controller") == "wandb":
             sweep.notes.append("Read from this machine's folder: trials that other machines ran are missing.")
         return sweep, paths.dir
-    if paths is None and (options.source == "local" or not is_logged_in()):
-        looked = ", ".join(str(base / "sweep") for base in bases)
-        login = "" if options.source == "local" else f"; {no_login()}"
+    if paths is None and (source == "local" or not is_logged_in()):
+        looked = ", ".join(str(base / "sweep") for base in result_bases(results_dir))
+        login = "" if source == "local" else f"; {no_login()}"
         hint = f"--results_dir names another folder{login}"
-        raise ConfigError(f"--sweep_id {options.sweep_id}: no such sweep (looked in {looked}; {hint})")
+        raise ConfigError(f"--sweep_id {sweep_id}: no such sweep (looked in {looked}; {hint})")
     from .remote import read_remote
 
-    project = options.project or launch.get("project")
-    entity = options.entity or launch.get("entity")
-    sweep = read_remote(options.sweep_id, project, entity)
+    sweep = read_remote(sweep_id, project or launch.get("project"), entity or launch.get("entity"))
     if paths is not None:
         local = read_local(paths)
         sweep = replace(
