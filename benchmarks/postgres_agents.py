@@ -45,7 +45,7 @@ def ask_and_tell(
     from yacs_sweep.records.alive import OwnLock
     from yacs_sweep.records.folder import SweepPaths, TrialRecord
     from yacs_sweep.search.local import LocalController
-    from yacs_sweep.search.storage.coordination import Shared
+    from yacs_sweep.search.storage.shared_ledger import Shared
 
     paths = SweepPaths(Path(home) / str(place), sweep)
     lock = OwnLock(paths.agents, place, "benchmark")

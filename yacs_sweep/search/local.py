@@ -21,8 +21,9 @@ from .local_hooks import LocalHooks
 from .sampling import MAX_DRAWS, Chooser
 from .space import Completer, Space
 from .stopping import StoppingRule, make_rule
-from .storage.coordination import Folder, LeaseTaken, Ledger, Shared
-from .storage.journal import Embedded, changed_trials
+from .storage.folder_ledger import Folder
+from .storage.journal import Embedded
+from .storage.ledger import LeaseTaken, Ledger
 from .storage.restoring import Restorer
 from .storage.url import shared
 from .stored import AGAIN, ATTRIBUTE, END, ENQUEUED, LOST, RETRY_OF, SETTLED, VOID, end_of, state_of
@@ -66,11 +67,7 @@ class LocalController:
         self.goal = spec.metric.goal if spec.metric else "minimize"
         warm = WarmStart.load(paths)
         self.chooser = Chooser(spec, self.space, seed, warm.prior)
-        self.ledger: Ledger = (
-            Shared(paths, agent, storage_url)
-            if storage_url and shared(storage_url)
-            else Folder(paths, agent, storage_url)
-        )
+        self.ledger = _open_ledger(paths, agent, storage_url)
         self.lost: list[TrialRecord] = self.ledger.patiently(lambda: self._open_study(warm.enqueue))
 
     def _open_study(self, points: Sequence[Mapping[str, Any]]) -> list[TrialRecord]:
@@ -231,10 +228,7 @@ class LocalController:
             for number in sorted(self._open):
                 self._note(number, storage.get_trial(self._known[number]._trial_id))
             newer = storage.trials_from(study, there)
-        elif isinstance(self.ledger, Shared) and not self.imputes:
-            open_ones = {self._known[number]._trial_id: self._known[number].state for number in self._open}
-            newest = self._known[-1]._trial_id if self._known else -1
-            found = changed_trials(self.ledger.backend, study, open_ones, newest)
+        elif not self.imputes and (found := self._changed_trials(study)) is not None:
             for trial in found:
                 if trial.number < there:
                     self._note(trial.number, trial)
@@ -249,6 +243,12 @@ class LocalController:
             self._open.add(number)
             self._note(number, trial)
         return self._known
+
+    def _changed_trials(self, study: int) -> list[FrozenTrial] | None:
+        """Reads from the storage what has changed in it since the last time; None where it cannot say what has."""
+        open_ones = {self._known[number]._trial_id: self._known[number].state for number in self._open}
+        newest = self._known[-1]._trial_id if self._known else -1
+        return self.ledger.changed_trials(study, open_ones, newest)
 
     def _note(self, number: int, trial: FrozenTrial) -> None:
         self._known[number] = trial
@@ -402,3 +402,11 @@ class LocalController:
         self.ledger.close()
         if self.recorder is not None:
             self.recorder.close(turn.patience() if turn is not None and turn.stopping() else RECORDER_GRACE)
+
+
+def _open_ledger(paths: SweepPaths, agent: str, url: str | None) -> Ledger:
+    if url is None or not shared(url):
+        return Folder(paths, agent, url)
+    from .storage.shared_ledger import Shared  # SQLAlchemy takes a while to import
+
+    return Shared(paths, agent, url)

@@ -16,8 +16,7 @@ from ..trial.contract import Assignment
 from ..wandb.recorder import Recorder, Run, RunIdentity
 from .controller import Turn
 from .stopping import StoppingRule
-from .storage.coordination import Ledger
-from .storage.database import disconnected
+from .storage.ledger import Ledger
 
 DEAF = 5.0  # seconds for which a storage that did not answer is not told of a running trial's values
 
@@ -84,7 +83,7 @@ class LocalHooks:
         except optuna.exceptions.UpdateFinishedTrialError:
             pass  # the trial was taken from us; `should_stop` learns why
         except Exception as error:
-            if not disconnected(error):
+            if not self.ledger.disconnected(error):
                 raise
             self._deaf = time.monotonic() + DEAF
 

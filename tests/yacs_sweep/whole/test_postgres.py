@@ -29,7 +29,7 @@ from yacs_sweep.records.folder import SweepPaths, TrialRecord
 from yacs_sweep.records.launch_file import LaunchFile
 from yacs_sweep.search.local import LocalController
 from yacs_sweep.search.storage import database
-from yacs_sweep.search.storage.coordination import Shared
+from yacs_sweep.search.storage.shared_ledger import Shared
 from yacs_sweep.search.storage.shared_sweep import Elsewhere, SharedSweep
 from yacs_sweep.search.storage.url import URL_VARIABLE
 from yacs_sweep.search.stored import VOID

@@ -15,7 +15,6 @@ from ...base.errors import ConfigError, Problems
 from ...records.folder import SweepPaths
 from ...records.known_sweeps import find, find_sweep, result_bases
 from ...records.launch_file import LaunchFile, load_spec_of
-from ...search.storage.shared_sweep import SharedSweep
 from ...search.storage.url import shared
 from ...search.warm_start import WarmStart
 from ...spec.read_sweep import sweep_from_dict
@@ -41,6 +40,8 @@ def joined(options: argparse.Namespace, url: str, option: str) -> tuple[argparse
     Raises:
         ConfigError: the database does not know the sweep, or this machine lacks a file it needs.
     """
+    from ...search.storage.shared_sweep import SharedSweep  # SQLAlchemy takes a while to import
+
     sweep = SharedSweep(url, options.sweep_id.split("/")[-1])
     try:
         spec, launch = sweep.join(option)

@@ -15,14 +15,15 @@ import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import URL, make_url
 
-from ...base.errors import ConfigError, SweepError
+from ...base.errors import ConfigError
 from ...base.values import to_json
 from ...records.folder import TrialRecord
+from .ledger import Written
 from .url import MASK
 
 LEASE_VARIABLE = "YACS_SWEEP_LEASE"
@@ -170,11 +171,6 @@ def _seconds(variable: str, default: float, low: float, high: float) -> float:
     if not low <= seconds <= high:
         raise ConfigError(f"{variable}={text}: not a number of seconds from {low:g} to {high:g}")
     return seconds
-
-
-# Whether an end was written: now; before, by an attempt of which we did not learn that it went well; or not, since the
-# trial has ended otherwise.
-Written = Literal["now", "before", "refused"]
 
 
 @dataclass(frozen=True)
@@ -391,7 +387,3 @@ def check(text: str) -> None:
         raise ConfigError(f"--storage: cannot use that database: {first_line(error)}") from None
     finally:
         engine.dispose()
-
-
-class StorageGone(SweepError):
-    """The database did not answer for as long as an agent waits."""

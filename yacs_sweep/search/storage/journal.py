@@ -1,4 +1,4 @@
-"""Where the embedded controller keeps its trials: one journal file, or any database SQLAlchemy reaches.
+"""Keeps the trials of an embedded sweep in one journal file.
 
 The journal's lock is `flock(2)`, which the kernel releases when its holder dies; Optuna's own lock files stay behind a
 killed process and make everybody wait 30 s. A line cut off by such a death is removed by the next writer.
@@ -9,19 +9,15 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.storages import BaseStorage, JournalStorage, RDBStorage
+from optuna.storages import BaseStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.storages.journal._file import BaseJournalFileLock, get_lock_file
 from optuna.storages.journal._storage import JournalOperation
-from optuna.trial import FrozenTrial, TrialState
-
-from ...base.errors import ConfigError
-from .database import Database, first_line, make_engine, settings, url_of
+from optuna.trial import FrozenTrial
 
 
 class JournalLock(BaseJournalFileLock):
@@ -91,43 +87,6 @@ def open_storage(journal: Path, url: str | None) -> BaseStorage:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     if url is None:
         return Embedded(Journal(str(journal), lock_obj=JournalLock(journal)))
-    try:
-        return RDBStorage(_text(url), engine_kwargs=settings(url_of(url)))
-    except ConfigError:
-        raise
-    except Exception as error:
-        raise ConfigError(
-            f"--storage: cannot use that database: {type(error).__name__}: {first_line(error)}"
-        ) from error
+    from .relational import open_database  # a journal needs no SQLAlchemy, which takes a while to import
 
-
-def changed_trials(
-    backend: RDBStorage, study_id: int, open_ones: Mapping[int, TrialState], newest: int
-) -> list[FrozenTrial]:
-    """What a database has of a study that is not known yet: the trials after `newest` (an Optuna id, as the keys), and
-    those of `open_ones` whose state is another. What has not changed is not read: beside thousands of running trials, the
-    next one costs hardly more than beside few."""
-    from optuna.storages._rdb.models import TrialModel
-
-    changed: set[int] = set()
-    if open_ones:
-        session = backend.scoped_session()
-        rows = session.query(TrialModel.trial_id, TrialModel.state).filter(TrialModel.trial_id.in_(open_ones))
-        changed = {trial_id for trial_id, state in rows if state != open_ones[trial_id]}
-        session.commit()
-    return backend._get_trials(study_id, None, changed, newest)
-
-
-def open_shared(url: str) -> RDBStorage:
-    """Optuna's storage in a database of many machines, and our tables beside it. Who is first makes the tables."""
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    engine = make_engine(url)
-    try:
-        with Database(engine, "").creating():
-            return RDBStorage(_text(url), engine_kwargs=settings(url_of(url)))
-    finally:
-        engine.dispose()
-
-
-def _text(url: str) -> str:
-    return url_of(url).render_as_string(hide_password=False)
+    return open_database(url)

@@ -20,7 +20,7 @@ from ...spec.parameter import identity
 from ...spec.sweep import SweepSpec
 from ..space import Space
 from ..stored import AGAIN, ATTRIBUTE, END, ENQUEUED, INDEX, LOST, RETRY_OF, SETTLED, VOID, end_of, state_of
-from .coordination import Folder
+from .folder_ledger import Folder
 
 MAX_LOOKED = 100_000  # grid points among which those of trials are looked for
 _FOLDER = re.compile(r"trial-(\d{4,})")

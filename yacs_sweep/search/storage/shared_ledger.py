@@ -1,8 +1,4 @@
-"""What the agents of a sweep know of each other: whose turn it is, who lives, what became of a trial.
-
-`Folder` keeps it in the sweep's folder, for the agents of one machine: `flock` and trial.json. `Shared` keeps it in a
-database, for any number of machines.
-"""
+"""Keeps in a database what the agents of a sweep on any number of machines know of each other."""
 
 from __future__ import annotations
 
@@ -10,174 +6,23 @@ import contextlib
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
 import sqlalchemy as sa
 from optuna.storages import BaseStorage, RDBStorage
+from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import orm
 
 from ...base.errors import SweepError
-from ...base.locks import KERNEL, exclusive
+from ...base.locks import KERNEL
 from ...records.alive import agent_lives
-from ...records.folder import SweepPaths, TrialRecord, mark_lost
-from .database import Database, StorageGone, Written, disconnected, first_line, outage_wanted, queueing
-from .journal import open_shared, open_storage
+from ...records.folder import SweepPaths, TrialRecord
+from .database import Database, disconnected, first_line, outage_wanted, queueing
 from .lease import Lease
+from .ledger import LeaseTaken, StorageGone, T, Waiting, Written, record_on_disk
+from .relational import changed_trials, open_shared
 
 PAUSE = 2.0  # seconds at most between two attempts
-T = TypeVar("T")
-
-
-class Waiting(Protocol):
-    """The agent, to those who wait."""
-
-    def alive(self) -> None: ...
-
-    def note(self, text: str) -> None: ...
-
-    def stopping(self) -> bool: ...
-
-
-class Ledger(Protocol):
-    """See the module."""
-
-    storage: BaseStorage
-    resumes: bool  # whether another agent goes on at once with what this one has to leave
-
-    def attach(self, turn: Waiting) -> None:
-        """The agent that is to be told when something takes long."""
-
-    def patiently(self, step: Callable[[], T]) -> T:
-        """Does the step, again if need be, until the storage answers.
-
-        Raises:
-            StorageGone: it did not for too long, or the agent is to leave.
-        """
-
-    def opening(self) -> contextlib.AbstractContextManager[None]:
-        """In it the study is created, if it is not there."""
-
-    def exclusively(self) -> contextlib.AbstractContextManager[None]:
-        """The right to give out points; only one agent of the sweep has it at a time."""
-
-    def together(self) -> contextlib.AbstractContextManager[None]:
-        """What the storage is told in it, it is told at once or not at all."""
-
-    def about(self) -> dict[str, Any]:
-        """What the storage keeps of the agent with each of its trials."""
-
-    def lives(self, about: Mapping[str, Any]) -> bool:
-        """Whether the agent that has the trial lives. In `exclusively` only."""
-
-    def lost(self) -> bool:
-        """Whether agents have died whose trials nobody has seen to. In `exclusively` only."""
-
-    def seen_to(self) -> None:
-        """Their trials have been seen to. In `exclusively` only."""
-
-    def look_around(self) -> None:
-        """Finds dead agents of this machine at once. In `exclusively` only."""
-
-    def record(self, number: int, name: str | None) -> TrialRecord | None:
-        """What is known of a trial; None when it never ran."""
-
-    def started(self, record: TrialRecord) -> None:
-        """The agent's trial runs."""
-
-    def ended(self, record: TrialRecord) -> Written:
-        """The agent's trial has ended. Within `together` or `exclusively`."""
-
-    def lose(self, record: TrialRecord) -> bool:
-        """Its agent died while the trial ran; False when the agent has told its end in the meantime."""
-
-    def wait_for_others(self) -> bool:
-        """Whether this agent is to wait until the others' trials have ended, in case one is lost."""
-
-    def taken(self) -> str | None:
-        """Why the agent's trial is no longer its own."""
-
-    def renew(self) -> None:
-        """Goes on after its trial was taken."""
-
-    def close(self) -> None: ...
-
-
-class Folder:
-    """For the agents of one machine. `url`: another database than the embedded file, as good as one."""
-
-    resumes = False
-
-    def __init__(self, paths: SweepPaths, agent: str, url: str | None) -> None:
-        self.paths, self.agent = paths, agent
-        with self.exclusively():
-            self.storage = open_storage(paths.journal, url)
-
-    def attach(self, turn: Waiting) -> None:
-        pass
-
-    def patiently(self, step: Callable[[], T]) -> T:
-        return step()
-
-    @contextlib.contextmanager
-    def exclusively(self) -> Iterator[None]:
-        with exclusive(self.paths.agents / "ask.lock"):
-            yield
-
-    def opening(self) -> contextlib.AbstractContextManager[None]:
-        return self.exclusively()
-
-    def together(self) -> contextlib.AbstractContextManager[None]:
-        return contextlib.nullcontext()
-
-    def about(self) -> dict[str, Any]:
-        return {"agent": self.agent, "host": socket.gethostname()}
-
-    def lives(self, about: Mapping[str, Any]) -> bool:
-        if "agent" not in about:  # died while it took a point from the queue: we hold the lock it held
-            return False
-        elsewhere = about.get("host") != socket.gethostname() and not (self.paths.agents / about["agent"]).exists()
-        return elsewhere or agent_lives(self.paths.agents, about["agent"])
-
-    def lost(self) -> bool:
-        return False
-
-    def seen_to(self) -> None:
-        pass
-
-    def look_around(self) -> None:
-        pass
-
-    def record(self, number: int, name: str | None) -> TrialRecord | None:
-        return _on_disk(self.paths, name)
-
-    def started(self, record: TrialRecord) -> None:
-        pass
-
-    def ended(self, record: TrialRecord) -> Written:
-        return "now"  # trial.json says it
-
-    def lose(self, record: TrialRecord) -> bool:
-        mark_lost(record, self.paths)
-        return True
-
-    def wait_for_others(self) -> bool:
-        return False
-
-    def taken(self) -> str | None:
-        return None
-
-    def renew(self) -> None:
-        pass
-
-    def close(self) -> None:
-        pass
-
-
-def _on_disk(paths: SweepPaths, name: str | None) -> TrialRecord | None:
-    if name is not None:
-        with contextlib.suppress(OSError, ValueError, TypeError):
-            return TrialRecord.load(paths.trial(name).record)
-    return None
 
 
 class Shared:
@@ -306,7 +151,7 @@ class Shared:
         assert self._connection is not None
         record = self.database.record(self._connection, number)
         if record is not None and record.state == "running":
-            local = _on_disk(self.paths, record.name)
+            local = record_on_disk(self.paths, record.name)
             # Its agent was killed after trial.json and before it could tell the database.
             if local is not None and (local.id, local.host) == (record.id, record.host) and local.state != "running":
                 if self.database.end(self._connection, local) == "refused":
@@ -327,7 +172,7 @@ class Shared:
         record.lose()
         if self.database.end(self._connection, record) == "refused":
             return False
-        local = _on_disk(self.paths, record.name)
+        local = record_on_disk(self.paths, record.name)
         if local is not None and local.id == record.id and local.state == "running":
             record.save(self.paths.trial(record.name))
         return True
@@ -344,12 +189,16 @@ class Shared:
     def renew(self) -> None:
         self.lease.renew(self.patiently)
 
+    def disconnected(self, error: BaseException) -> bool:
+        return disconnected(error)
+
+    def changed_trials(
+        self, study_id: int, open_ones: Mapping[int, TrialState], newest: int
+    ) -> list[FrozenTrial] | None:
+        return changed_trials(self.backend, study_id, open_ones, newest)
+
     def close(self) -> None:
         self.lease.close()
         with contextlib.suppress(sa.exc.SQLAlchemyError):
             self.database.leave(self.lease.name)
         self.database.engine.dispose()
-
-
-class LeaseTaken(Exception):
-    """The agent's lease was taken while it had no trial."""

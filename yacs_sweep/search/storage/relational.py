@@ -1,0 +1,60 @@
+"""Keeps the trials of an embedded sweep in any database that SQLAlchemy reaches, by Optuna's own tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import optuna
+from optuna.storages import RDBStorage
+from optuna.storages._rdb.models import TrialModel
+from optuna.trial import FrozenTrial, TrialState
+
+from ...base.errors import ConfigError
+from .database import Database, first_line, make_engine, settings, url_of
+
+
+def changed_trials(
+    backend: RDBStorage, study_id: int, open_ones: Mapping[int, TrialState], newest: int
+) -> list[FrozenTrial]:
+    """What a database has of a study that is not known yet: the trials after `newest` (an Optuna id, as the keys), and
+    those of `open_ones` whose state is another. What has not changed is not read: beside thousands of running trials, the
+    next one costs hardly more than beside few."""
+    changed: set[int] = set()
+    if open_ones:
+        session = backend.scoped_session()
+        rows = session.query(TrialModel.trial_id, TrialModel.state).filter(TrialModel.trial_id.in_(open_ones))
+        changed = {trial_id for trial_id, state in rows if state != open_ones[trial_id]}
+        session.commit()
+    return backend._get_trials(study_id, None, changed, newest)
+
+
+def open_database(url: str) -> RDBStorage:
+    """Opens Optuna's storage in a database.
+
+    Raises:
+        ConfigError: the URL cannot be used.
+    """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        return RDBStorage(_text(url), engine_kwargs=settings(url_of(url)))
+    except ConfigError:
+        raise
+    except Exception as error:
+        raise ConfigError(
+            f"--storage: cannot use that database: {type(error).__name__}: {first_line(error)}"
+        ) from error
+
+
+def open_shared(url: str) -> RDBStorage:
+    """Optuna's storage in a database of many machines, and our tables beside it. Who is first makes the tables."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    engine = make_engine(url)
+    try:
+        with Database(engine, "").creating():
+            return RDBStorage(_text(url), engine_kwargs=settings(url_of(url)))
+    finally:
+        engine.dispose()
+
+
+def _text(url: str) -> str:
+    return url_of(url).render_as_string(hide_password=False)
