@@ -1,4 +1,4 @@
-"""Exponential moving average of a network's weights, which often ranks better than the weights themselves."""
+"""Exponential moving average of a network's weights, whose features often rank better than the network's own."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import nn
 
 
 class WeightAverage:
-    """A copy of `model` whose weights follow it (Polyak averaging, with tf.train.ExponentialMovingAverage's start).
+    """Averaged copy of a model: Polyak averaging, with the start of tf.train.ExponentialMovingAverage.
 
     After n updates the decay is min(decay, (1 + n) / (10 + n)), so that the random start is soon forgotten. Running
     statistics of normalisation are averaged too; whole numbers are copied.
@@ -38,10 +38,10 @@ class WeightAverage:
                 torch._foreach_copy_(averages, weights)
 
     def state(self) -> dict[str, Any]:
-        """Everything, as tensors and plain numbers."""
+        """Returns the averaged weights and the number of updates, for a checkpoint."""
         return {"weights": self.model.state_dict(), "updates": self.updates}
 
     def load(self, state: dict[str, Any]) -> None:
-        """The inverse of `state`."""
+        """Restores what `state` returned."""
         self.model.load_state_dict(state["weights"])
         self.updates = state["updates"]

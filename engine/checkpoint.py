@@ -1,4 +1,4 @@
-"""Checkpoints: everything a run needs to go on as if it had never stopped.
+"""Checkpoints: save and load everything that a run needs to resume as if it had never stopped.
 
 A checkpoint is a dictionary written by `torch.save` and read with `weights_only=True`, so that opening one runs
 no code: format (int); model, optimizer, ema, scaler and center (`engine.learner`); rng; progress and means
@@ -31,8 +31,8 @@ _KEYS = {
 }
 _NAME = re.compile(r"checkpoint_epoch_(\d+)(?:_iteration_(\d+))?\.pth")
 
-# Settings that may change when a run is continued: they decide where and how long, not what is computed.
-_FREE = frozenset(
+# Settings that may change when a run is resumed: they decide where and how long, not what is computed.
+_CHANGEABLE = frozenset(
     {
         "OUTPUT_DIR",
         "MODEL.COMPILE",
@@ -54,14 +54,14 @@ State = dict[str, Any]
 
 
 def checkpoint_name(epoch: int, iteration: int) -> str:
-    """Name of the checkpoint after `iteration` batches of `epoch`; epoch N + 1, iteration 0 is "after epoch N"."""
+    """Names the checkpoint after `iteration` batches of `epoch`; epoch N + 1, iteration 0 is "after epoch N"."""
     if iteration == 0:
         return f"checkpoint_epoch_{epoch - 1}.pth"
     return f"checkpoint_epoch_{epoch}_iteration_{iteration}.pth"
 
 
 def list_checkpoints(folder: Path) -> list[Path]:
-    """The checkpoints of a run, the one furthest on first."""
+    """Lists the checkpoints of a run, the latest first."""
     found = []
     for path in folder.iterdir() if folder.is_dir() else ():
         if match := _NAME.fullmatch(path.name):
@@ -71,10 +71,12 @@ def list_checkpoints(folder: Path) -> list[Path]:
 
 
 def save_checkpoint(folder: Path, state: State) -> Path:
-    """Writes `state`, then removes all but it and the one before it.
+    """Writes a checkpoint, then removes all others but the one before it.
 
+    Returns:
+        The path of the checkpoint.
     Raises:
-        TrainerError: the file could not be written; what was there before still is.
+        TrainerError: the file could not be written; the earlier checkpoints are untouched.
     """
     path = folder / checkpoint_name(state["progress"]["epoch"], state["progress"]["iteration"])
     try:
@@ -83,22 +85,27 @@ def save_checkpoint(folder: Path, state: State) -> Path:
         cause = error if isinstance(error, OSError) else error.__context__ or error
         reason = getattr(cause, "strerror", None) or str(cause).splitlines()[0]
         raise TrainerError(f"cannot write the checkpoint {path}: {reason}") from None
-    _remove_others(folder, path)
+    _remove_older(folder, path)
     return path
 
 
-def _remove_others(folder: Path, newest: Path) -> None:
+def _remove_older(folder: Path, newest: Path) -> None:
+    """Removes all checkpoints but `newest` and the one before it, and unfinished files."""
     paths = list_checkpoints(folder)
     place = paths.index(newest)
-    # One further on than the newest could not be read, or the run would have continued from it.
+    # A later one than the newest could not be read, or the run would have resumed from it.
     for path in (*paths[:place], *paths[place + 2 :], *folder.glob(f"checkpoint_*.pth{TEMPORARY_SUFFIX}")):
         path.unlink(missing_ok=True)
 
 
 def load_newest(folder: Path, warnings: list[str]) -> tuple[Path, State] | None:
-    """The newest checkpoint that can be read, in host memory; None when there is none.
+    """Loads the newest readable checkpoint into host memory; None where there is no readable checkpoint.
 
-    One line about each that cannot be read is added to `warnings`.
+    Args:
+        folder: the run's OUTPUT_DIR.
+        warnings: gets one line about each checkpoint that cannot be read.
+    Returns:
+        The path of the checkpoint and its state.
     """
     for path in list_checkpoints(folder):
         try:
@@ -117,7 +124,7 @@ def load_newest(folder: Path, warnings: list[str]) -> tuple[Path, State] | None:
 
 
 def rng_state() -> State:
-    """The state of every global random number generator, in types a weights-only load reads."""
+    """Returns the state of every global random number generator, in types that a weights-only load reads."""
     _kind, keys, *rest = np.random.get_state(legacy=True)
     return {
         "python": random.getstate(),
@@ -128,7 +135,7 @@ def rng_state() -> State:
 
 
 def set_rng_state(state: State) -> None:
-    """Restores what `rng_state` returned, CUDA's only on as many GPUs as there were."""
+    """Restores the generators' state from `rng_state`; CUDA's only where the number of GPUs is unchanged."""
     version, internal, gauss = state["python"]
     random.setstate((version, tuple(internal), gauss))
     keys, position, has_gauss, cached = state["numpy"]
@@ -146,14 +153,14 @@ def seed_everything(seed: int) -> None:
 
 
 def changed_settings(cfg: CfgNode, saved: str) -> list[str]:
-    """What differs between the configuration of a checkpoint (YAML) and `cfg`, of all that decides the results."""
+    """Lists the settings that decide results and differ between a checkpoint's configuration (YAML) and `cfg`."""
     defaults, ours, theirs = flatten(_C), flatten(cfg), flatten(yaml.safe_load(saved))
     # How long to train decides the rate of every epoch there.
-    free = _FREE - {"SOLVER.MAX_EPOCHS"} if cfg.SOLVER.SCHEDULE == "cosine" else _FREE
+    changeable = _CHANGEABLE - {"SOLVER.MAX_EPOCHS"} if cfg.SOLVER.SCHEDULE == "cosine" else _CHANGEABLE
     changed = []
     for key, value in ours.items():
         was = theirs.get(key, defaults[key])
         was = tuple(was) if isinstance(was, list) else was
-        if was != value and key not in free and not key.startswith("WANDB."):
+        if was != value and key not in changeable and not key.startswith("WANDB."):
             changed.append(f"{key} was {was!r}, is {value!r}")
     return changed

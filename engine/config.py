@@ -1,6 +1,6 @@
-"""Reads an experiment: defaults, then a YAML file, then KEY VALUE words, with every mistake found at once.
+"""Reader of an experiment: defaults, then a YAML file, then KEY VALUE words, with all mistakes collected.
 
-Imports no torch, so that a mistake is told at once.
+Imports no torch, so that mistakes are reported without delay.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from data.settings import data_problems
 from utils.errors import ConfigError
 
 _DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
-_WORDS = "command line"
+_COMMAND_LINE = "command line"
 
 
 def load_config(
@@ -30,24 +30,24 @@ def load_config(
     for_training: bool = True,
     note: Callable[[str], object] = lambda line: None,
 ) -> CfgNode:
-    """The frozen configuration of a run; OUTPUT_DIR is filled in when empty.
+    """Reads the configuration of a run; it is frozen, and an empty OUTPUT_DIR is filled in.
 
     Args:
         config_file: YAML in the shape of `configs/defaults.py`.
         overrides: alternating dotted keys and values, as on the command line; they win over the file.
-        for_training: whether the file of starting weights must be there, unless a checkpoint is gone on from.
-        note: told, in one line, which keys have no effect.
+        for_training: whether the file of starting weights must exist, unless the run resumes from a checkpoint.
+        note: receives one line that names the keys without effect.
     Raises:
-        ConfigError: every mistake of the file and of the overrides; nothing has been created.
+        ConfigError: all mistakes of the file and of the overrides; nothing has been created.
     """
     config = _C.clone()
     given = list(flatten(_read_yaml(config_file)).items())
-    problems = _set(config, config_file, given)
-    in_file = set(_contradictions(config, for_training and not _is_begun(config, config_file)))
+    problems = _merge(config, config_file, given)
+    in_file = set(_conflicts(config, for_training and not _has_checkpoint(config, config_file)))
     words = list(_pairs(overrides, problems))
-    problems += _set(config, _WORDS, words)
-    for problem in _contradictions(config, for_training and not _is_begun(config, config_file)):
-        problems.append(f"{config_file if problem in in_file else _WORDS}: {problem}")
+    problems += _merge(config, _COMMAND_LINE, words)
+    for problem in _conflicts(config, for_training and not _has_checkpoint(config, config_file)):
+        problems.append(f"{config_file if problem in in_file else _COMMAND_LINE}: {problem}")
     if problems:
         raise ConfigError(problems)
     if ignored := [key for key in dict([*given, *words]) if key in OBSOLETE]:
@@ -62,13 +62,13 @@ def _output_dir(config: CfgNode, config_file: str) -> str:
     return config.OUTPUT_DIR or os.path.join("log", os.path.splitext(os.path.basename(config_file))[0])
 
 
-def _is_begun(config: CfgNode, config_file: str) -> bool:
-    """Whether there is a checkpoint, which has every weight."""
+def _has_checkpoint(config: CfgNode, config_file: str) -> bool:
+    """Tells whether the run has a checkpoint to resume from, so that no starting weights are needed."""
     return any(Path(_output_dir(config, config_file)).glob("checkpoint_epoch_*.pth"))
 
 
-def _set(config: CfgNode, where: str, pairs: Sequence[tuple[str, Any]]) -> list[str]:
-    """Puts (key, raw value) pairs into `config`; returns what is wrong with those that do not fit."""
+def _merge(config: CfgNode, where: str, pairs: Sequence[tuple[str, Any]]) -> list[str]:
+    """Sets (key, raw value) pairs in `config`; returns one line for each that does not fit."""
     defaults = flatten(_C)
     problems: list[str] = []
     for key, raw in pairs:
@@ -89,7 +89,7 @@ def _set(config: CfgNode, where: str, pairs: Sequence[tuple[str, Any]]) -> list[
 
 
 def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Dotted key → value of a nested mapping."""
+    """Flattens a nested mapping to dotted key → value."""
     flat: dict[str, Any] = {}
     for key, value in tree.items():
         if isinstance(value, Mapping):
@@ -100,7 +100,7 @@ def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def coerce(key: str, raw: Any, default: Any) -> Any:
-    """`raw` as a value of `key`'s type.
+    """Converts a raw value to the type of `key`.
 
     Raises:
         ValueError: the value does not fit; the text says what is allowed.
@@ -111,7 +111,7 @@ def coerce(key: str, raw: Any, default: Any) -> Any:
     of_timm = key == "MODEL.NAME" and value.startswith("timm/")  # whether timm has it, timm knows
     if key in CHOICES and value not in CHOICES[key] and not of_timm:
         choices = (*CHOICES[key], "timm/<name>") if key == "MODEL.NAME" else CHOICES[key]
-        raise ValueError(f"{value!r} is not allowed; choose {_list(choices)}{_nearest(value, CHOICES[key])}")
+        raise ValueError(f"{value!r} is not allowed; choose {_join_with_or(choices)}{_nearest(value, CHOICES[key])}")
     if key == "MODEL.DEVICE" and not _DEVICE.fullmatch(value):
         raise ValueError(f"{value!r} is not allowed; choose auto, cpu, mps, cuda or cuda:N")
     _check_bounds(key, value)
@@ -161,8 +161,8 @@ def _check_bounds(key: str, value: Any) -> None:
         raise ValueError(f"{value!r} is out of range; needs a number {allowed}")
 
 
-def _contradictions(config: CfgNode, needs_weights: bool) -> Iterator[str]:
-    """Values that are good on their own and do not go together."""
+def _conflicts(config: CfgNode, needs_weights: bool) -> Iterator[str]:
+    """Yields one line for each combination of settings that is not allowed."""
     yield from data_problems(config)
     steps = list(config.SOLVER.STEPS)
     if steps != sorted(set(steps)):
@@ -189,7 +189,7 @@ def _contradictions(config: CfgNode, needs_weights: bool) -> Iterator[str]:
 
 
 class _YamlLoader(yaml.SafeLoader):
-    """Also notes keys that stand twice in a mapping, of which yaml takes the last without a word."""
+    """YAML loader that records keys repeated in a mapping, of which yaml silently takes the last."""
 
     def __init__(self, stream: Any) -> None:
         super().__init__(stream)
@@ -245,14 +245,16 @@ def _pairs(words: Sequence[str], problems: list[str]) -> Iterator[tuple[str, str
     rest = iter(words)
     for word in rest:
         if word.startswith("--"):
-            problems.append(f"{_WORDS}: {word}: options come before the KEY VALUE words")
+            problems.append(f"{_COMMAND_LINE}: {word}: options come before the KEY VALUE words")
             return
         if "=" in word:
-            problems.append(f"{_WORDS}: {word}: write the key and the value as two words: {word.replace('=', ' ', 1)}")
+            problems.append(
+                f"{_COMMAND_LINE}: {word}: write the key and the value as two words: {word.replace('=', ' ', 1)}"
+            )
             continue
         value = next(rest, None)
         if value is None:
-            problems.append(f"{_WORDS}: {word}: has no value")
+            problems.append(f"{_COMMAND_LINE}: {word}: has no value")
             return
         yield word, value
 
@@ -273,7 +275,7 @@ def _nearest(value: Any, choices: Sequence[Any]) -> str:
     return f"; did you mean {near[0]}?" if near else ""
 
 
-def _list(values: Sequence[Any]) -> str:
+def _join_with_or(values: Sequence[Any]) -> str:
     *first, last = [str(value) for value in values]
     return f"{', '.join(first)} or {last}"
 

@@ -1,4 +1,4 @@
-"""A trained network as an ONNX file, checked against PyTorch."""
+"""Export of a trained network to ONNX, checked against PyTorch."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from yacs.config import CfgNode
 
-from engine.testing import load_model
+from engine.inference import load_model
 from modeling.model import ReIDModel
 from utils.errors import ConfigError, TrainerError
 from utils.files import TEMPORARY_SUFFIX, cannot_write, require_writable
@@ -25,8 +25,10 @@ TOLERANCE = 1e-4  # of a feature's largest value; both compute in float32, with 
 
 @dataclass(frozen=True)
 class Export:
-    """What was written: image size in pixels, length of a feature, and the largest difference from PyTorch relative
-    to the largest value."""
+    """Summary of an export: image size (height, width) in pixels, feature length, largest difference from PyTorch.
+
+    The difference is relative to the largest value of a feature.
+    """
 
     size: tuple[int, int]
     channels: int
@@ -34,10 +36,10 @@ class Export:
 
 
 def export_onnx(cfg: CfgNode, weights: str, output: Path) -> Export:
-    """Writes the network of `cfg` with `weights` (see `engine.testing.load_model`) as ONNX.
+    """Writes the network of `cfg` with `weights` (see `engine.inference.load_model`) as ONNX.
 
-    It takes images [batch, 3, H, W] float32, normalised as INPUT says, and gives features [batch, D], taken where
-    TEST.NECK_FEAT says and not scaled to unit length. The file is there only once onnxruntime has computed the same
+    The network takes images [batch, 3, H, W] float32, normalised as INPUT says, and gives features [batch, D], taken
+    where TEST.NECK_FEAT says and not scaled to unit length. The file appears only after onnxruntime has computed equal
     features with it.
 
     Raises:
@@ -72,9 +74,9 @@ def _require_packages() -> None:
 
 
 def _write(model: ReIDModel, images: Tensor, path: Path) -> None:
-    chatter = logging.getLogger("torch.onnx")
-    level = chatter.level
-    chatter.setLevel(logging.ERROR)
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -95,11 +97,11 @@ def _write(model: ReIDModel, images: Tensor, path: Path) -> None:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise TrainerError(f"this network cannot be exported: {reason}") from None
     finally:
-        chatter.setLevel(level)
+        logger.setLevel(level)
 
 
 def _difference(model: ReIDModel, path: Path, size: tuple[int, int]) -> float:
-    """The largest over a batch of one and one of three random images."""
+    """Measures the largest relative difference of features between onnxruntime and PyTorch, on four random images."""
     runtime: Any = importlib.import_module("onnxruntime")
     session = runtime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     generator = torch.Generator().manual_seed(0)

@@ -1,4 +1,4 @@
-"""Everything that a step of training changes: weights, optimizer, loss scale, centers, averaged weights."""
+"""Training steps of a model: forward, loss, backward and optimizer, with all the state that a step changes."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ State = dict[str, Any]
 
 
 class Learner:
-    """Trains a model batch by batch; with the state of another it goes on exactly as that one would have."""
+    """Trains a model batch by batch; with a loaded state it continues exactly where that state was saved."""
 
     def __init__(self, cfg: CfgNode, model: ReIDModel, device: torch.device, group: ProcessGroup) -> None:
         self.cfg, self.device, self.group = cfg, device, group
         self.criterion = build_criterion(cfg)
         model.to(device)
-        # Averaged before the model is wrapped, compiled or made to talk to other processes.
+        # Copied before the model is wrapped, compiled or given synchronised batch normalisation.
         self.average = WeightAverage(model, cfg.SOLVER.EMA_DECAY) if cfg.SOLVER.EMA_DECAY else None
         if group.size > 1 and cfg.MODEL.SYNC_BN:
             synchronise_batch_norm(model, device, of_timm=isinstance(model.base, TimmBackbone))
@@ -44,39 +44,40 @@ class Learner:
             model.compile()
         self._backbone = [parameter for parameter in model.base.parameters() if parameter.requires_grad]
         self._frozen = False
-        self._run: nn.Module = model if group.size == 1 else self._distributed()
-        self._waiting = 0  # batches whose gradients wait for a step
+        self._wrapped: nn.Module = model if group.size == 1 else self._wrap_distributed()
+        self._accumulated = 0  # batches whose gradients are summed for the next step
 
     @property
-    def evaluated(self) -> ReIDModel:
-        """The model that evaluation judges."""
+    def eval_model(self) -> ReIDModel:
+        """The model to evaluate: the averaged one where SOLVER.EMA_DECAY is set."""
         return self.model if self.average is None else self.average.model  # type: ignore[return-value]
 
     @property
     def between_steps(self) -> bool:
-        """Whether the state is whole: no gradients wait for a step."""
-        return self._waiting == 0
+        """Tells whether the state is complete: no accumulated gradients wait for a step."""
+        return self._accumulated == 0
 
     def start_epoch(self, epoch: int) -> None:
-        """Gets ready to train; freezes or thaws the backbone."""
+        """Switches to training mode; freezes or unfreezes the backbone as SOLVER.FREEZE_EPOCHS says."""
         frozen = epoch <= self.cfg.SOLVER.FREEZE_EPOCHS
         if frozen != self._frozen:
             for parameter in self._backbone:
                 parameter.requires_grad_(not frozen)
             self._frozen = frozen
             if self.group.size > 1:
-                self._run = self._distributed()  # which is told once what is trained
+                self._wrapped = self._wrap_distributed()  # looks once at which parameters are trained
         self.model.train()
         if frozen:
             self.model.base.eval()
 
     def train_batch(self, images: Tensor, pids: Tensor, *, rate: float, last: bool) -> tuple[Tensor, Tensor, Tensor]:
-        """Learns from this process's part of a batch, with the learning rate `rate`.
+        """Trains on this process's shard of a batch.
 
         Args:
             images: [b, 3, H, W].
             pids: classes [b], on the host.
-            last: of the epoch, so no further batches are waited for.
+            rate: the learning rate.
+            last: whether the batch is the epoch's last, so that accumulated gradients are stepped with.
         Returns:
             Loss, class scores [B, C] and classes [B] of the whole batch, on the device.
         """
@@ -84,17 +85,17 @@ class Learner:
             require_negatives(pids)
         set_learning_rate(self.optimizer, rate)
         every = self.cfg.SOLVER.ACCUMULATE
-        if self._waiting == 0:
+        if self._accumulated == 0:
             self.optimizer.zero_grad(set_to_none=True)
             if self.center_optimizer is not None:
                 self.center_optimizer.zero_grad(set_to_none=True)
-        self._waiting += 1
-        step = last or self._waiting == every
+        self._accumulated += 1
+        step = last or self._accumulated == every
         images = images.to(self.device, non_blocking=True)
         pids = self.group.all_gather_batch(pids.to(self.device, non_blocking=True))
-        wrapped = self._run
-        waits = isinstance(wrapped, DistributedDataParallel) and not step
-        with wrapped.no_sync() if waits else nullcontext():  # type: ignore[operator]
+        wrapped = self._wrapped
+        no_sync = isinstance(wrapped, DistributedDataParallel) and not step
+        with wrapped.no_sync() if no_sync else nullcontext():  # type: ignore[operator]
             scores, features = wrapped(images)
             if scores.dtype == self.model.autocast:
                 scores = scores.float()
@@ -108,11 +109,12 @@ class Learner:
         return loss.detach(), scores.detach(), pids
 
     def _step(self, every: int) -> None:
+        """Steps the optimizers with the gradients of the accumulated batches, each divided by `every`."""
         solver = self.cfg.SOLVER
         optimizers = [self.optimizer] + ([self.center_optimizer] if self.center_optimizer is not None else [])
         for optimizer in optimizers:
             # An epoch's last step may be of fewer batches than the gradients were divided by.
-            extra = every / self._waiting
+            extra = every / self._accumulated
             if optimizer is self.center_optimizer:
                 extra /= solver.CENTER_LOSS_WEIGHT  # the weight is for the features only, as in the original
             if extra != 1 or solver.CLIP_NORM:
@@ -126,10 +128,10 @@ class Learner:
         self.scaler.update()
         if self.average is not None:
             self.average.update(self.model)
-        self._waiting = 0
+        self._accumulated = 0
 
     def state(self) -> State:
-        """Everything, as tensors and plain numbers."""
+        """Returns the state for a checkpoint, as tensors and plain numbers."""
         centers = {}
         if self.center is not None and self.center_optimizer is not None:
             centers = {"loss": self.center.state_dict(), "optimizer": self.center_optimizer.state_dict()}
@@ -142,7 +144,7 @@ class Learner:
         }
 
     def load(self, state: State) -> None:
-        """The inverse of `state`."""
+        """Restores what `state` returned."""
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         if self.average is not None:
@@ -152,7 +154,7 @@ class Learner:
             self.center.load_state_dict(state["center"]["loss"])
             self.center_optimizer.load_state_dict(state["center"]["optimizer"])
 
-    def _distributed(self) -> DistributedDataParallel:
+    def _wrap_distributed(self) -> DistributedDataParallel:
         return DistributedDataParallel(
             self.model,
             device_ids=[self.device] if self.device.type == "cuda" else None,
@@ -162,7 +164,7 @@ class Learner:
 
 
 def set_arithmetic(cfg: CfgNode) -> None:
-    """Chooses between the fastest algorithms and those that give the same bits every time, for this process."""
+    """Chooses the fastest or, by SOLVER.DETERMINISTIC, the bit-for-bit repeatable algorithms, for this process."""
     deterministic = cfg.SOLVER.DETERMINISTIC
     if deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")

@@ -1,4 +1,4 @@
-"""The training run: what train.py does, from configuration to exit status."""
+"""The training run of train.py, from configuration to exit status."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from utils.signals import StopRequest
 from utils.wandb_run import Recorder, open_recorder
 
 
-def train_run(cfg: CfgNode, told: Sequence[str] = ()) -> int:
-    """See `engine.train`."""
+def train_run(cfg: CfgNode, notes: Sequence[str] = ()) -> int:
+    """Trains or resumes a run; `engine.train` describes arguments, exit status and errors."""
     output_dir = Path(cfg.OUTPUT_DIR)
-    notes = list(told)
+    lines = list(notes)
     with StopRequest() as stop:
         saved = None
-        if found := load_newest(output_dir, notes):
+        if found := load_newest(output_dir, lines):
             path, saved = found
             if changed := changed_settings(cfg, saved["config"]):
                 raise ConfigError(
@@ -40,8 +40,8 @@ def train_run(cfg: CfgNode, told: Sequence[str] = ()) -> int:
                 )
             progress = Progress.from_state(saved["progress"])
             if progress.is_complete(cfg.SOLVER.MAX_EPOCHS):
-                return _repeat_results(output_dir, path, progress) if is_first_process() else 0
-            notes.append(f"Continuing from {path}")
+                return _log_final_results(output_dir, path, progress) if is_first_process() else 0
+            lines.append(f"Continuing from {path}")
         del found
         try:
             device = device_of_rank(resolve_device(cfg.MODEL.DEVICE))
@@ -49,12 +49,12 @@ def train_run(cfg: CfgNode, told: Sequence[str] = ()) -> int:
             raise ConfigError(f"MODEL.DEVICE: {error}") from None
         with open_process_group(device) as group, report_lost_process(group), early_log() as log:
             try:
-                trainer = _make_trainer(cfg, device, group, saved, notes, stop.check)
+                trainer = _make_trainer(cfg, device, group, saved, lines, stop.check)
             except Stopped as stopped:
                 log.info(STOPPED, signal.Signals(stopped.signum).name)
                 return 128 + stopped.signum
             del saved  # a copy of the model and its optimizer
-            return _run_logged(trainer, notes, stop, output_dir)
+            return _run_first_rank(trainer, lines, stop, output_dir)
 
 
 def _make_trainer(
@@ -62,20 +62,21 @@ def _make_trainer(
     device: torch.device,
     group: ProcessGroup,
     saved: State | None,
-    notes: list[str],
+    lines: list[str],
     check_stop: Callable[[], None],
 ) -> Trainer:
+    """Reads the data set and makes the trainer; adds the lines for the start of the log to `lines`."""
     _check_split(cfg, group)
     if not group.is_first:
         group.all_gather_objects(None)
     dataset = build_dataset(cfg)
     require_matches(dataset)
     if group.is_first:
-        group.all_gather_objects(None)  # what had to be drawn is there for the others
+        group.all_gather_objects(None)  # after which the others find a drawn set complete
     trainer = Trainer(cfg, dataset, device, group, saved, check_stop)
-    notes += trainer.notes
+    lines += trainer.notes
     processes = f" in {group.size} processes" if group.size > 1 else ""
-    notes.append(
+    lines.append(
         f"Training {cfg.MODEL.NAME} on {device}{processes} with {dataset.name}: {len(dataset.train)} images of"
         f" {dataset.num_train_pids} identities; output in {cfg.OUTPUT_DIR}"
     )
@@ -83,6 +84,7 @@ def _make_trainer(
 
 
 def _check_split(cfg: CfgNode, group: ProcessGroup) -> None:
+    """Raises ConfigError where batches cannot be split among the processes."""
     images = cfg.SOLVER.IMS_PER_BATCH
     if images % group.size:
         raise ConfigError(
@@ -95,9 +97,10 @@ def _check_split(cfg: CfgNode, group: ProcessGroup) -> None:
         )
 
 
-def _run_logged(trainer: Trainer, notes: list[str], stop: StopRequest, output_dir: Path) -> int:
+def _run_first_rank(trainer: Trainer, lines: list[str], stop: StopRequest, output_dir: Path) -> int:
+    """Runs the trainer in the process that writes the log and the files; returns the exit status."""
     if not trainer.group.is_first:
-        return _run_silently(trainer, stop, output_dir)
+        return _run_other_rank(trainer, stop, output_dir)
     try:
         output_dir.mkdir(parents=True, exist_ok=True)
         write_atomically(output_dir / "config.yml", lambda stream: stream.write(trainer.cfg.dump().encode()))
@@ -107,7 +110,7 @@ def _run_logged(trainer: Trainer, notes: list[str], stop: StopRequest, output_di
     recorder, note = open_recorder(trainer.cfg, output_dir)
     status = 1
     try:
-        for line in notes + ([note] if note else []):
+        for line in lines + ([note] if note else []):
             log.info("%s", line)
         with report_lost_process(trainer.group):
             trainer.run(log, recorder, stop, output_dir)
@@ -125,8 +128,8 @@ def _run_logged(trainer: Trainer, notes: list[str], stop: StopRequest, output_di
     return status
 
 
-def _run_silently(trainer: Trainer, stop: StopRequest, output_dir: Path) -> int:
-    """A process beside the first, which writes the log and the files; a mistake of its own goes to stderr."""
+def _run_other_rank(trainer: Trainer, stop: StopRequest, output_dir: Path) -> int:
+    """Runs the trainer in a process other than rank 0: writes no files, and its own errors to stderr only."""
     close_log(logging.getLogger(NAME))
     log = logging.getLogger(f"{NAME}.{trainer.group.rank}")
     log.setLevel(logging.CRITICAL)
@@ -143,11 +146,12 @@ def _run_silently(trainer: Trainer, stop: StopRequest, output_dir: Path) -> int:
 
 
 def _status_of(error: Exception) -> int:
-    """2 for images that cannot be read, whenever that is found."""
+    """Returns exit status 2 for images that cannot be read, 1 for any other error."""
     return 2 if isinstance(error, DatasetError) else 1
 
 
-def _repeat_results(output_dir: Path, checkpoint: Path, progress: Progress) -> int:
+def _log_final_results(output_dir: Path, checkpoint: Path, progress: Progress) -> int:
+    """Logs the results of a run that is already trained to the end; returns exit status 0."""
     log = open_log(output_dir)
     log.info("Already trained to the end (%s); its last results:", checkpoint)
     for line in progress.results.lines() if progress.results else ():

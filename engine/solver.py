@@ -1,4 +1,4 @@
-"""Optimizer and learning-rate schedule."""
+"""Optimizer and learning-rate schedule of a run."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ from yacs.config import CfgNode
 
 
 def warmup(position: float, *, length: float, factor: float, method: str) -> float:
-    """Factor on the learning rate at `position` of a warm-up of `length`: from `factor` up to 1, or constant."""
+    """Computes the warm-up's factor on the learning rate at `position` of `length`.
+
+    The factor rises linearly from `factor` to 1, or, by the method constant, is `factor` throughout.
+    """
     if position >= length:
         return 1.0
     if method == "constant":
@@ -23,26 +26,34 @@ def warmup(position: float, *, length: float, factor: float, method: str) -> flo
 
 
 def multistep(epoch: int, *, steps: Sequence[int], gamma: float) -> float:
-    """Factor on the learning rate in force during `epoch`, counted from 1."""
+    """Computes the multi-step schedule's factor on the learning rate during `epoch`, counted from 1."""
     return float(gamma ** bisect_right(steps, epoch))
 
 
 def cosine(epoch: int, *, start: int, end: int, minimum: float) -> float:
-    """Factor on the learning rate during `epoch`: 1 up to epoch start + 1, then half a cosine that would reach
-    `minimum` with epoch end + 1, so that a minimum of 0 wastes no epoch (Loshchilov and Hutter, ICLR 2017)."""
+    """Computes the cosine schedule's factor on the learning rate during `epoch`, counted from 1.
+
+    The factor is 1 up to epoch start + 1, then half a cosine that would reach `minimum` with epoch end + 1, so that a
+    minimum of 0 wastes no epoch.
+
+    Source:
+        Loshchilov and Hutter, "SGDR: Stochastic Gradient Descent with Warm Restarts", ICLR 2017.
+    """
     progress = min(max(epoch - 1 - start, 0) / max(end - start, 1), 1.0)
     return minimum + (1 - minimum) * (1 + math.cos(math.pi * progress)) / 2
 
 
 def learning_rate(cfg: CfgNode, epoch: int, batch: int = 0, batches: int = 1) -> float:
-    """The learning rate for a batch: a function of the configuration and the place alone.
+    """Computes the learning rate for a batch, from the configuration and the batch's position alone.
 
     Warm-up per epoch and multi-step are as reid-strong-baseline has them, which steps its schedule at the start of
     every epoch: epoch 1 already runs at the second value of the warm-up, and the published results were obtained so.
 
     Args:
+        cfg: the configuration.
         epoch: counted from 1.
-        batch: trained on in this epoch before, of `batches`.
+        batch: number of the batch in this epoch, from 0.
+        batches: batches of an epoch.
     """
     solver = cfg.SOLVER
     by_epoch = solver.WARMUP_UNIT == "epoch"
@@ -61,7 +72,7 @@ def learning_rate(cfg: CfgNode, epoch: int, batch: int = 0, batches: int = 1) ->
 
 
 def schedule_notes(cfg: CfgNode, batches: int) -> list[str]:
-    """What should be known of the schedule of a run with so many batches an epoch."""
+    """Warns, in lines for the log, of a schedule that never leaves warm-up in a run of `batches` an epoch."""
     solver = cfg.SOLVER
     total = solver.MAX_EPOCHS * (1 if solver.WARMUP_UNIT == "epoch" else batches)
     if total > solver.WARMUP_ITERS or solver.WARMUP_FACTOR == 1:
@@ -73,7 +84,7 @@ def schedule_notes(cfg: CfgNode, batches: int) -> list[str]:
 
 
 def parameter_rule(name: str, *, norm: bool, cfg: CfgNode) -> tuple[float, float]:
-    """Factor on the learning rate, and weight decay, of the model's parameter `name`; `norm`: of a normalisation."""
+    """Returns a parameter's factor on the learning rate and its weight decay; `norm`: of a normalisation layer."""
     solver = cfg.SOLVER
     factor = 1.0 if name.startswith("base.") else solver.HEADS_LR_FACTOR
     if "bias" in name:
@@ -82,7 +93,7 @@ def parameter_rule(name: str, *, norm: bool, cfg: CfgNode) -> tuple[float, float
 
 
 def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
-    """The optimizer over the trainable parameters, those of the same rule in one group.
+    """Builds the optimizer over the trainable parameters, with one group for each `parameter_rule`.
 
     reid-strong-baseline gives each parameter a group of its own, which takes several times as long a step.
     """
@@ -90,12 +101,12 @@ def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
     norms = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm)
     of_norms = {id(parameter) for m in model.modules() if isinstance(m, norms) for parameter in m.parameters()}
     # The fused SGD cannot start some of a group's momenta later than others.
-    apart = solver.FREEZE_EPOCHS > 0
+    separate_backbone = solver.FREEZE_EPOCHS > 0
     groups: dict[tuple[float, float, bool], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
             rule = parameter_rule(name, norm=id(parameter) in of_norms, cfg=cfg)
-            groups.setdefault((*rule, apart and name.startswith("base.")), []).append(parameter)
+            groups.setdefault((*rule, separate_backbone and name.startswith("base.")), []).append(parameter)
     merged = [
         {"params": parameters, "lr_factor": factor, "weight_decay": decay}
         for (factor, decay, _frozen), parameters in groups.items()

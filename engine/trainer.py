@@ -1,4 +1,4 @@
-"""The training loop: epochs, evaluations and checkpoints of one model, and how far it has come."""
+"""Training loop of one model: epochs, evaluations, checkpoints, and the progress through them."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ STOPPED = "Stopped by %s; the same command continues from here"
 
 @dataclass
 class Progress:
-    """How far a run has come: `iteration` batches of `epoch`, which counts from 1, are trained on.
+    """Progress of a run: `iteration` batches of `epoch`, which counts from 1, are trained on.
 
-    An epoch is over when it has been evaluated as far as that is due; the next then begins at iteration 0.
+    An epoch ends after its evaluation, where one is due; the next then begins at iteration 0.
     """
 
     epoch: int = 1
@@ -48,16 +48,16 @@ class Progress:
 
     @classmethod
     def from_state(cls, state: State) -> Progress:
-        """The inverse of `dataclasses.asdict`."""
+        """Restores the progress from its dictionary in a checkpoint (`dataclasses.asdict`)."""
         return cls(state["epoch"], state["iteration"], state["results"] and Results(**state["results"]))
 
     def is_complete(self, max_epochs: int) -> bool:
-        """Whether nothing is left to train or to evaluate."""
+        """Tells whether nothing is left to train or to evaluate."""
         return self.epoch > max_epochs and self.results is not None and self.results.epoch == self.epoch - 1
 
 
 class RunningMeans:
-    """Mean loss over this epoch's batches and accuracy over its images, summed on the device without waiting for it."""
+    """Running mean loss over an epoch's batches and accuracy over its images, summed on the device without a wait."""
 
     def __init__(self, device: torch.device) -> None:
         self.loss_sum = torch.zeros((), device=device)
@@ -66,29 +66,29 @@ class RunningMeans:
         self.images = 0
 
     def add(self, loss: Tensor, scores: Tensor, pids: Tensor) -> None:
-        """Takes a batch's loss, class scores [B, C] and identities [B]."""
+        """Adds a batch's loss, class scores [B, C] and identities [B]."""
         self.loss_sum += loss.detach()
         self.correct += (scores.detach().argmax(1) == pids).sum()
         self.batches += 1
         self.images += len(pids)
 
     def values(self) -> tuple[float, float]:
-        """Loss and accuracy (0..1) so far; waits for the device."""
+        """Returns mean loss and accuracy (0..1) so far; waits for the device."""
         return float(self.loss_sum) / self.batches, int(self.correct) / self.images
 
     def state(self) -> State:
-        """Everything, in plain numbers."""
+        """Returns the sums for a checkpoint, as plain numbers."""
         return {**vars(self), "loss_sum": float(self.loss_sum), "correct": int(self.correct)}
 
     def load(self, state: State) -> None:
-        """The inverse of `state`."""
+        """Restores what `state` returned."""
         self.loss_sum.fill_(state["loss_sum"])
         self.correct.fill_(state["correct"])
         self.batches, self.images = state["batches"], state["images"]
 
 
 class Trainer:
-    """One model in training; given a checkpoint's state it goes on exactly where that was written."""
+    """Trainer of one model; given a checkpoint's state, training resumes exactly where that was written."""
 
     def __init__(
         self,
@@ -99,7 +99,18 @@ class Trainer:
         saved: State | None,
         check_stop: Callable[[], None] = lambda: None,
     ) -> None:
-        """Raises TrainerError and DatasetError, and what `check_stop` does; creates no file but the image cache."""
+        """Builds loaders, model and optimizer; creates no file but the image cache.
+
+        Args:
+            cfg: the configuration.
+            dataset: trained and evaluated on.
+            device: computes.
+            group: this process and the others that train with it.
+            saved: the state of a checkpoint to resume from.
+            check_stop: called while the image cache is made; may raise.
+        Raises:
+            TrainerError, DatasetError: training cannot start.
+        """
         set_arithmetic(cfg)
         seed_everything(cfg.SOLVER.SEED)
         self.cfg, self.device, self.group = cfg, device, group
@@ -129,8 +140,7 @@ class Trainer:
 
         Raises:
             Stopped: by a signal, after writing a checkpoint.
-            TrainerError, DatasetError: training cannot go on; there is a checkpoint of what was done where that can
-                be gone on from.
+            TrainerError, DatasetError: training cannot continue; a checkpoint was written where a run can resume.
         """
         self.log, self.recorder, self.stop, self.output_dir = log, recorder, stop, output_dir
         log.addFilter(self.bar)
@@ -157,6 +167,7 @@ class Trainer:
             log.removeFilter(self.bar)
 
     def _train_epoch(self) -> None:
+        """Trains the rest of the current epoch and logs its speed."""
         progress, total = self.progress, len(self.train_loader)
         if progress.iteration == total:  # stopped while evaluating
             return
@@ -183,7 +194,7 @@ class Trainer:
         )
 
     def _batches(self) -> Iterator[Any]:
-        """The batches of the training loader; before each, and at the end, the run may end."""
+        """Yields the training batches; before each, and at the end, a failure or signal of any process is raised."""
         batches = iter(self.train_loader)
         while True:
             batch, failure = None, None
@@ -200,7 +211,7 @@ class Trainer:
 
     @contextmanager
     def _checkpoint_on_failure(self) -> Iterator[None]:
-        """For what changes nothing that is saved: an error within it leaves a checkpoint, as a stop does."""
+        """Writes a checkpoint where the code within fails; that code must not change the saved state."""
         try:
             yield
         except (Stopped, Diverged):
@@ -214,6 +225,7 @@ class Trainer:
             raise
 
     def _log_means(self, total: int) -> None:
+        """Logs and records the running means, and raises Diverged where the loss is not finite."""
         epoch, iteration = self.progress.epoch, self.progress.iteration
         loss, accuracy = self.means.values()
         rate = learning_rate(self.cfg, epoch, iteration - 1, total)
@@ -234,26 +246,27 @@ class Trainer:
             raise Diverged(f"diverged: loss is {loss} at epoch {epoch}, iteration {iteration}")
 
     def _evaluate(self, epoch: int) -> None:
+        """Evaluates the model, logs and records the metrics, and keeps them for the checkpoint."""
         # Compiling the network once more for evaluation takes longer than many an evaluation.
-        as_it_is = torch.compiler.set_stance("force_eager") if self.cfg.MODEL.COMPILE else nullcontext()
-        with self._checkpoint_on_failure(), as_it_is:
-            results = self._results(epoch)
+        uncompiled = torch.compiler.set_stance("force_eager") if self.cfg.MODEL.COMPILE else nullcontext()
+        with self._checkpoint_on_failure(), uncompiled:
+            results = self._compute_results(epoch)
         self.progress.results = results
         for line in results.lines():
             self.log.info("%s", line)
         self.recorder.log(results.row())
 
-    def _results(self, epoch: int) -> Results:
-        """Each process extracts its part of the features, the first ranks them and tells the others."""
+    def _compute_results(self, epoch: int) -> Results:
+        """Computes the metrics: every process extracts its shard of features, rank 0 ranks them, all get the result."""
         method = EvaluationMethod.from_cfg(self.cfg)
         own, failure, results = None, None, None
         try:
             own = extract_features(
-                self.learner.evaluated,
+                self.learner.eval_model,
                 self.eval_loader,
                 device=self.device,
                 flip=method.flip,
-                check_stop=self._check_own_stop,
+                check_stop=self._check_stop,
             )
         except (TrainerError, DatasetError) as error:
             failure = without_traceback(error)
@@ -269,7 +282,7 @@ class Trainer:
         found: Results = self.group.all_gather_objects(results)[0]
         return found
 
-    def _check_own_stop(self) -> None:
+    def _check_stop(self) -> None:
         if self.group.size == 1:  # else one that stopped would leave the others waiting for its features
             self.stop.check()
 

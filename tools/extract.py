@@ -44,7 +44,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         with log_to_stderr("extract.py") as log:
             cfg = load_config(args.config_file, args.overrides, for_training=False, note=log.info)
-            from engine.testing import extract_run
+            from engine.inference import extract_run
 
             number, length = extract_run(cfg, args.weights, args.images, args.out)
     except (TrainerError, DatasetError) as error:

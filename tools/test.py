@@ -50,7 +50,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         with log_to_stderr("test.py") as log:
             cfg = load_config(args.config_file, args.overrides, for_training=False, note=log.info)
-            from engine.testing import test_run
+            from engine.inference import test_run
 
             test_run(cfg, args.weights, args.visualize, args.out or Path(cfg.OUTPUT_DIR) / "test")
     except (TrainerError, DatasetError) as error:

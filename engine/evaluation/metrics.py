@@ -1,4 +1,4 @@
-"""Ranking metrics of re-identification, exact: CMC, mAP and mINP.
+"""Exact ranking metrics of re-identification: CMC, mAP and mINP.
 
 Three protocols, which differ in the CMC only:
 
@@ -22,13 +22,13 @@ import numpy.typing as npt
 from engine.evaluation.distances import FloatArray, IntArray
 
 PROTOCOLS = ("cross_camera", "single_gallery_shot", "image_to_track")
-# Up to this many matches are counted past one by one, which a sort of the row costs as much as.
+# Up to this many matches, ranks are counted match by match; from there on, sorting the row is faster.
 COUNTED = 64
 
 
 @dataclass(frozen=True)
 class Ranking:
-    """Result of an evaluation; `cmc[r]` is the share of queries with a match among their first r + 1 places.
+    """Ranking metrics of all queries; `cmc[r]` is the share of queries with a match among their first r + 1 places.
 
     `average_precision` [Q] holds each query's, NaN where there is no match. `mINP` is the mean inverse negative
     penalty: matches of a query over the place of its last one (Ye et al., TPAMI 2021).
@@ -42,7 +42,7 @@ class Ranking:
 
 
 class RankingMeter:
-    """Ranks the gallery for some queries after the others; see the module for protocols and ties."""
+    """Meter of ranking metrics, fed with the distances of a few queries at a time."""
 
     def __init__(
         self,
@@ -54,7 +54,19 @@ class RankingMeter:
         protocol: str = "cross_camera",
         gallery_tracks: IntArray | None = None,
     ) -> None:
-        """`gallery_tracks`: any number for each track; None: all images of an identity by a camera are one."""
+        """Prepares for the queries and the gallery, whose arrays hold one element an image.
+
+        Args:
+            query_pids: identities of the queries [Q].
+            query_camids: cameras of the queries [Q].
+            gallery_pids: identities of the gallery [G].
+            gallery_camids: cameras of the gallery [G].
+            max_rank: length of the CMC curve.
+            protocol: one of PROTOCOLS; see the module.
+            gallery_tracks: any number for each image's track [G]; None: all images of an identity by a camera are one.
+        Raises:
+            ValueError: an unknown protocol, or a track of more than one identity or camera.
+        """
         if protocol not in PROTOCOLS:
             raise ValueError(f"protocol {protocol!r} is not one of {', '.join(PROTOCOLS)}")
         self._query_camids = query_camids
@@ -75,20 +87,21 @@ class RankingMeter:
             self._tracks = Tracks(gallery_pids, gallery_camids, gallery_tracks)
 
     def add(self, first_query: int, distances: FloatArray) -> None:
-        """Takes the distances [N, gallery] of the queries first_query ... first_query + N - 1.
+        """Adds the distances [N, gallery] of the queries first_query ... first_query + N - 1.
 
-        Raises ValueError where one is NaN: nothing compares as nearer than that, so its query would rank best.
+        Raises:
+            ValueError: a distance is NaN. No distance compares as smaller than NaN, so the query would rank best.
         """
-        if distances.size and np.isnan(distances.max()):  # which is NaN as soon as one is, and the cheapest to ask
+        if distances.size and np.isnan(distances.max()):  # max is NaN as soon as one is, and is the cheapest test
             raise ValueError("distances are not numbers (NaN): the features are too large to be compared")
-        scratch = Scratch.of(distances)
+        buffers = RowBuffers.for_rows_of(distances)
         for query, row in enumerate(distances, start=first_query):
             same = self._by_pid[self._start[query] : self._end[query]]
             in_camera = self._gallery_camids[same] == self._query_camids[query]
             matches, junk = same[~in_camera], same[in_camera]
             if matches.size == 0:
                 continue
-            ranks = match_ranks(row, matches, junk, scratch)
+            ranks = match_ranks(row, matches, junk, buffers)
             self._precision[query] = (self._places[: ranks.size] / (ranks + 1)).sum() / ranks.size
             self._inverse_penalty[query] = ranks.size / float(ranks[-1] + 1)
             if self._tracks:
@@ -99,7 +112,11 @@ class RankingMeter:
                 self._cmc_sum[ranks[0] :] += 1
 
     def result(self) -> Ranking:
-        """Raises ValueError when no query has a match."""
+        """Computes the metrics over all queries that have a match.
+
+        Raises:
+            ValueError: no query has a match.
+        """
         counted = ~np.isnan(self._precision)
         count = int(counted.sum())
         if count == 0:
@@ -114,38 +131,39 @@ class RankingMeter:
 
 
 @dataclass(frozen=True)
-class Scratch:
-    """Memory for one row at a time: taking it anew for every query costs as much as ranking does."""
+class RowBuffers:
+    """Buffers for one row at a time, kept because allocating them for every query would double the time."""
 
     values: FloatArray  # [gallery]
     near: npt.NDArray[np.bool_]  # [gallery]
     compared: npt.NDArray[np.bool_]  # [COUNTED * gallery]
 
     @classmethod
-    def of(cls, distances: FloatArray) -> Scratch:
+    def for_rows_of(cls, distances: FloatArray) -> RowBuffers:
+        """Allocates buffers for the rows of `distances` [N, gallery]."""
         size = distances.shape[1]
         return cls(np.empty(size, distances.dtype), np.empty(size, bool), np.empty(COUNTED * size, bool))
 
 
-def match_ranks(row: FloatArray, matches: IntArray, junk: IntArray, scratch: Scratch) -> IntArray:
-    """Places, ascending and from 0, of the gallery images `matches` when `row` is sorted stably without `junk`.
+def match_ranks(row: FloatArray, matches: IntArray, junk: IntArray, buffers: RowBuffers) -> IntArray:
+    """Ranks `matches`: their ascending places, from 0, when `row` is sorted stably without `junk`.
 
     A match's place is the number of smaller distances, and only ties need the order of the gallery.
     """
     values = row[matches]
-    # Nothing after the last match matters.
-    near = np.less_equal(row, values.max(), out=scratch.near)
+    # Images farther than the last match do not matter.
+    near = np.less_equal(row, values.max(), out=buffers.near)
     count = np.count_nonzero(near)
-    rest = np.compress(near, row, out=scratch.values[:count]) if 4 * count < row.size else row
+    rest = np.compress(near, row, out=buffers.values[:count]) if 4 * count < row.size else row
     if matches.size <= COUNTED:
-        compared = scratch.compared[: matches.size * rest.size].reshape(matches.size, rest.size)
+        compared = buffers.compared[: matches.size * rest.size].reshape(matches.size, rest.size)
         np.less(rest, values[:, None], out=compared)
         ranks = np.fromiter(map(np.count_nonzero, compared), np.int64, matches.size)
         np.equal(rest, values[:, None], out=compared)
         ties = np.count_nonzero(compared) > matches.size
         tied = np.count_nonzero(compared, axis=1) > 1 if ties else None
     else:
-        ordered = scratch.values[: rest.size]
+        ordered = buffers.values[: rest.size]
         ordered[:] = rest
         ordered.sort()
         ranks = np.searchsorted(ordered, values, side="left")
@@ -162,7 +180,7 @@ def match_ranks(row: FloatArray, matches: IntArray, junk: IntArray, scratch: Scr
 
 
 class SingleShotCurve:
-    """CMC expected when each gallery identity shows one image, drawn uniformly and independently.
+    """CMC curve expected when each gallery identity is represented by one image, drawn uniformly.
 
     Given the drawn match, the images before it are those of a sum of independent yes-or-no draws, one an
     identity: the image drawn of identity p lies before it with probability (p's images before it) / (p's images).
@@ -174,7 +192,7 @@ class SingleShotCurve:
         self._max_rank = max_rank
 
     def expected(self, query: int, row: FloatArray, matches: IntArray) -> npt.NDArray[np.float64]:
-        """The curve [max_rank] of one query: `row` its distances, `matches` where its identity is to be found."""
+        """Computes a query's curve [max_rank] from its distances `row` [G] and the numbers of its `matches`."""
         order = np.argsort(row, kind="stable")
         place = np.empty_like(order)
         place[order] = np.arange(len(order))
@@ -196,10 +214,14 @@ class SingleShotCurve:
 
 
 class Tracks:
-    """Ranks tracks by their nearest images; those at equal distance in the order of their first images."""
+    """Ranks tracks by their nearest images; tracks at equal distance keep the order of their first images."""
 
     def __init__(self, pids: IntArray, camids: IntArray, tracks: IntArray | None) -> None:
-        """Raises ValueError where a track has more than one identity or camera."""
+        """Groups the gallery's images by track; None: all images of an identity by a camera are one track.
+
+        Raises:
+            ValueError: a track has more than one identity or camera.
+        """
         keys = [pids, camids] if tracks is None else [tracks]
         _, first, inverse = np.unique(np.stack(keys), axis=1, return_index=True, return_inverse=True)
         self._track = inverse.ravel()
@@ -210,7 +232,7 @@ class Tracks:
         self._first = first
 
     def first_match(self, row: FloatArray, matches: IntArray, junk: IntArray) -> int:
-        """Place, from 0, of the first track of gallery images `matches`, by their distances `row`, without `junk`."""
+        """Finds the place, from 0, of the nearest track with an image in `matches`, by distances `row` [G] without `junk`."""
         nearest = np.minimum.reduceat(row[self._by_track], self._start)
         nearest[self._track[junk]] = np.inf
         right = self._track[matches]

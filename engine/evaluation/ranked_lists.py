@@ -1,4 +1,4 @@
-"""Ranked lists to look at: a picture, and a page that needs no other file."""
+"""Ranked lists drawn for viewing: as a picture, and as an HTML page with the images inside."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ img {{ height: {height}px; border: {border}px solid; display: block; }}
 
 
 @dataclass(frozen=True)
-class Shown:
-    """An image of a list, with its identity and camera (from zero)."""
+class ListedImage:
+    """Image of a ranked list, with its identity and camera (from 0)."""
 
     path: str
     pid: int
@@ -44,19 +44,19 @@ class Shown:
 
 @dataclass(frozen=True)
 class RankedList:
-    """A query, the gallery images ranked first, and its average precision, NaN where it has no match."""
+    """Ranked list of a query: the gallery images ranked first, and the average precision, NaN without a match."""
 
-    query: Shown
-    ranked: Sequence[Shown]
+    query: ListedImage
+    ranked: Sequence[ListedImage]
     average_precision: float
 
-    def is_right(self, shown: Shown) -> bool:
-        """Whether a gallery image is of the query's identity."""
+    def is_right(self, shown: ListedImage) -> bool:
+        """Tells whether a gallery image is of the query's identity."""
         return shown.pid == self.query.pid
 
 
 def draw_lists(lists: Sequence[RankedList]) -> Image.Image:
-    """One row for each list: the query, a gap, the ranked images in a green or red border with identity and camera."""
+    """Draws each list as a row: the query, a gap, the ranked images with a green or red border, identity and camera."""
     rows = [
         [(one.query, _QUERY)] + [(shown, _RIGHT if one.is_right(shown) else _WRONG) for shown in one.ranked]
         for one in lists
@@ -76,8 +76,8 @@ def draw_lists(lists: Sequence[RankedList]) -> Image.Image:
     return canvas
 
 
-def page(lists: Sequence[RankedList], title: str, summary: str) -> str:
-    """An HTML page of the lists, the worst average precision first, with the images inside."""
+def html_page(lists: Sequence[RankedList], title: str, summary: str) -> str:
+    """Writes an HTML page of the lists, the worst average precision first, with the images inside."""
     ordered = sorted(lists, key=lambda one: (one.average_precision != one.average_precision, one.average_precision))
     rows = []
     for one in ordered:
@@ -93,7 +93,7 @@ def page(lists: Sequence[RankedList], title: str, summary: str) -> str:
     )  # fmt: skip
 
 
-def _cell(shown: Shown, kind: str, caption: str) -> str:
+def _cell(shown: ListedImage, kind: str, caption: str) -> str:
     stream = io.BytesIO()
     _thumbnail(shown.path).save(stream, "JPEG", quality=85)
     source = "data:image/jpeg;base64," + base64.b64encode(stream.getvalue()).decode()
@@ -101,7 +101,7 @@ def _cell(shown: Shown, kind: str, caption: str) -> str:
     return f'<td class="{kind}"><img src="{source}" alt="{path}" title="{path}">{html.escape(caption)}</td>'
 
 
-def _caption(shown: Shown) -> str:
+def _caption(shown: ListedImage) -> str:
     return f"{shown.pid} c{shown.camid + 1}"
 
 

@@ -29,16 +29,19 @@ _PAIRS_AT_ONCE = 64  # pairs of features gathered at once, small enough for the 
 
 @dataclass(frozen=True)
 class Reranking:
-    """Parameters by the paper's names: neighbours, neighbours averaged over, weight of the original distance."""
+    """Parameters of re-ranking, by the paper's names."""
 
-    k1: int = 20
-    k2: int = 6
-    lambda_value: float = 0.3
+    k1: int = 20  # neighbours that must be mutual
+    k2: int = 6  # nearest images whose weights are averaged
+    lambda_value: float = 0.3  # weight of the original distance
 
 
 @dataclass(frozen=True)
 class _Neighbours:
-    """Of each image: its nearest images [N, k] and their distances, ascending, itself among them; its largest [N]."""
+    """Nearest images of each image, itself among them: their numbers and ascending distances [N, k].
+
+    `largest` [N] is the largest distance of an image to any other.
+    """
 
     index: IntArray
     distance: FloatArray
@@ -47,7 +50,8 @@ class _Neighbours:
 
 @dataclass(frozen=True)
 class _SparseRows:
-    """Row i holds `values[start[i] : start[i + 1]]` in the ascending columns `columns[start[i] : start[i + 1]]`."""
+    """Sparse matrix by rows: row i holds `values[start[i] : start[i + 1]]` in the ascending columns
+    `columns[start[i] : start[i + 1]]`."""
 
     start: IntArray
     columns: IntArray
@@ -58,17 +62,22 @@ class _SparseRows:
 def reranked_distances(
     query: Tensor, gallery: Tensor, parameters: Reranking = Reranking()
 ) -> Iterator[tuple[int, FloatArray]]:
-    """Re-ranked distances of finite features [Q, D] and [G, D], as (first query, rows [n, G]) chunks in order.
+    """Yields re-ranked distances of finite features, as (first query, rows [n, G]) chunks in order.
 
     Images at equal distance count as near in the order queries, then gallery.
+
+    Args:
+        query: features [Q, D].
+        gallery: features [G, D].
+        parameters: of re-ranking.
     """
     features = torch.cat([query, gallery]).float()
     squares = torch.einsum("nd,nd->n", features, features)
     near = _nearest(features, squares, max(parameters.k1 + 1, parameters.k2))
     weights = _encode(features, squares, near, parameters.k1)
     if parameters.k2 > 1:
-        weights = _averaged(weights, near.index[:, : parameters.k2])
-    by_column = _transposed(weights, first_row=len(query))
+        weights = _average_rows(weights, near.index[:, : parameters.k2])
+    by_column = _transpose(weights, first_row=len(query))
     rows = rows_at_once(2 * len(gallery))  # the sums are float64
     for first in range(0, len(query), rows):
         last = min(first + rows, len(query))
@@ -83,7 +92,7 @@ def reranked_distances(
 
 
 def _nearest(features: Tensor, squares: Tensor, k: int) -> _Neighbours:
-    """Distances are symmetric, so each block of them serves its rows and its columns."""
+    """Finds the k nearest images of each image; a block of distances serves its rows and, by symmetry, its columns."""
     number = len(features)
     k = min(k, number)
     found: list[list[tuple[Tensor, Tensor]]] = [[] for _ in range(0, number, _BLOCK)]
@@ -109,31 +118,31 @@ def _nearest(features: Tensor, squares: Tensor, k: int) -> _Neighbours:
 
 
 def _divisors(largest: Tensor, squares: Tensor) -> Tensor:
-    """What distances are divided by: the largest, but for an image that is like all others up to rounding.
+    """Computes the divisor of each image's distances: its largest distance, or a bound on rounding where that is more.
 
-    Its distances are 0 or what rounding leaves, so no image is nearer to it than another. They stay that small; the
-    largest, 0 or even less, would make them any number or none.
+    An image that equals all others up to rounding has distances of 0 or of rounding errors only. Divided by their
+    largest, which may be 0 or negative, they would become arbitrary numbers.
     """
     divisors = torch.maximum(largest, _ROUNDING * squares)
     return torch.where(divisors > 0, divisors, 1.0)
 
 
 def _smallest(block: Tensor, k: int, offset: int) -> tuple[Tensor, Tensor]:
-    """The k smallest values of each row and their columns + `offset`, ordered by value, then column."""
+    """Finds the k smallest values of each row and their columns + `offset`, ordered by value, then column."""
     if block.shape[1] <= k:
         ordered = block.sort(dim=1, stable=True)
         return ordered.values, ordered.indices + offset
     values, index = block.topk(k + 1, dim=1, largest=False, sorted=True)
-    # topk takes any of equal values: those rows that have some are done again.
+    # topk takes any of equal values, so rows with equal values are sorted instead.
     tied = (values[:, 1:] == values[:, :-1]).any(dim=1).nonzero().flatten()
     if len(tied):
-        again = block[tied].sort(dim=1, stable=True)
-        values[tied], index[tied] = again.values[:, : k + 1], again.indices[:, : k + 1]
+        ordered = block[tied].sort(dim=1, stable=True)
+        values[tied], index[tied] = ordered.values[:, : k + 1], ordered.indices[:, : k + 1]
     return values[:, :k], index[:, :k] + offset
 
 
 def _encode(features: Tensor, squares: Tensor, near: _Neighbours, k1: int) -> _SparseRows:
-    """Weights exp(-distance) over the expanded k-reciprocal neighbours, of sum 1 in each row."""
+    """Encodes each image as weights exp(-distance) over its expanded k-reciprocal neighbours, of sum 1 in each row."""
     number = len(near.index)
     index = near.index[:, : k1 + 1]
     mutual = _mutual(index)
@@ -152,7 +161,7 @@ def _encode(features: Tensor, squares: Tensor, near: _Neighbours, k1: int) -> _S
 
 
 def _mutual(index: IntArray) -> npt.NDArray[np.bool_]:
-    """[N, k]: whether image i is among the neighbours of its neighbour index[i, j]."""
+    """Tells for each neighbour index[i, j] whether image i is among its neighbours too; boolean [N, k]."""
     mutual = np.empty(index.shape, dtype=bool)
     for start in range(0, len(index), _SETS_AT_ONCE):
         rows = slice(start, start + _SETS_AT_ONCE)
@@ -168,9 +177,9 @@ def _expanded_sets(
     mutual_half: npt.NDArray[np.bool_],
     rows: slice,
 ) -> IntArray:
-    """Ascending keys i * N + j of the expanded neighbours j of the images i in `rows`.
+    """Finds the expanded neighbours j of the images i in `rows`, as ascending keys i * N + j.
 
-    The k-reciprocal neighbours of i, and of each of these, c, the k/2-reciprocal neighbours if more than two
+    They are the k-reciprocal neighbours of i, and the k/2-reciprocal neighbours of each of these where more than two
     thirds of them are among those of i. An image whose nearest images are all copies of it may lack itself; it is
     added, so that it has a weight.
     """
@@ -191,7 +200,7 @@ def _expanded_sets(
 
 
 def _pair_distances(features: Tensor, squares: Tensor, near: _Neighbours, pairs: IntArray) -> FloatArray:
-    """Squared distances of the image pairs with keys i * N + j; most are known from the search of neighbours."""
+    """Computes squared distances of the image pairs with keys i * N + j; most are known from the neighbour search."""
     number = len(features)
     keys = (np.arange(number)[:, None] * number + near.index).ravel()
     order = np.argsort(keys)
@@ -206,8 +215,8 @@ def _pair_distances(features: Tensor, squares: Tensor, near: _Neighbours, pairs:
     return distances
 
 
-def _averaged(weights: _SparseRows, index: IntArray) -> _SparseRows:
-    """Row i becomes the mean of the rows index[i]."""
+def _average_rows(weights: _SparseRows, index: IntArray) -> _SparseRows:
+    """Averages rows: row i of the result is the mean of the rows index[i]."""
     number, k = index.shape
     lengths = np.diff(weights.start)
     parts = []
@@ -221,8 +230,8 @@ def _averaged(weights: _SparseRows, index: IntArray) -> _SparseRows:
     return _SparseRows(_row_starts(rows, number), columns, np.concatenate([values for _, values in parts]))
 
 
-def _transposed(weights: _SparseRows, first_row: int) -> _SparseRows:
-    """The rows from `first_row` on, transposed; rows count from there."""
+def _transpose(weights: _SparseRows, first_row: int) -> _SparseRows:
+    """Transposes the rows from `first_row` on, which then count from 0."""
     number = len(weights.start) - 1
     begin = weights.start[first_row]
     rows = np.repeat(np.arange(number - first_row), np.diff(weights.start[first_row:]))
@@ -234,7 +243,7 @@ def _transposed(weights: _SparseRows, first_row: int) -> _SparseRows:
 def _shared_weight(
     weights: _SparseRows, by_column: _SparseRows, first: int, last: int, width: int
 ) -> npt.NDArray[np.float64]:
-    """Sum over columns of the smaller weight, of each of the rows first ... last - 1 and each of the `width` others."""
+    """Sums the smaller weight over columns, for each of the rows first ... last - 1 and each of the `width` others."""
     span = slice(weights.start[first], weights.start[last])
     columns, values = weights.columns[span], weights.values[span]
     lengths = np.diff(by_column.start)[columns]
@@ -247,12 +256,12 @@ def _shared_weight(
 
 
 def _row_starts(rows: IntArray, number: int) -> IntArray:
-    """Where each of `number` rows begins in the ascending `rows`, and where the last one ends."""
+    """Finds where each of `number` rows begins in the ascending `rows`, and where the last one ends."""
     return np.searchsorted(rows, np.arange(number + 1)).astype(np.int64)
 
 
 def _ranges(starts: IntArray, lengths: IntArray) -> IntArray:
-    """start, start + 1, … start + length - 1 of each pair, one after the other."""
+    """Concatenates the ranges start, start + 1, … start + length - 1 of all pairs."""
     ends = np.cumsum(lengths)
     places: IntArray = np.arange(lengths.sum()) + np.repeat(starts - (ends - lengths), lengths)
     return places

@@ -139,8 +139,8 @@ def test_every_loss_has_a_deterministic_form_that_is_as_exact_as_the_processors(
     torch.backends.cudnn.benchmark = False
     first, again = (learner(GPU, **settings) for _ in range(2))
     assert train(first, 4) == train(again, 4)
-    for name, value in first.evaluated.state_dict().items():
-        assert torch.equal(value, again.evaluated.state_dict()[name]), name
+    for name, value in first.eval_model.state_dict().items():
+        assert torch.equal(value, again.eval_model.state_dict()[name]), name
     is_as_exact(GPU, "fp32", **settings)
 
 
@@ -185,7 +185,7 @@ def test_a_compiled_network_learns_the_same_and_is_evaluated_as_it_is() -> None:
     assert train(ours) == pytest.approx(train(other), rel=1e-3)
     images = batch()[0].to(GPU)
     with torch.compiler.set_stance("force_eager"), torch.inference_mode():
-        features = [one.evaluated.eval()(images) for one in (ours, other)]
+        features = [one.eval_model.eval()(images) for one in (ours, other)]
     torch.testing.assert_close(*features, rtol=1e-2, atol=1e-2)
 
 
@@ -250,7 +250,7 @@ def test_a_step_of_distributed_training_over_nccl_is_that_of_one_process(monkeyp
         synchronise_batch_norm(ours.model, GPU)
         assert any(isinstance(module, torch.nn.SyncBatchNorm) for module in ours.model.modules())
         ours.model.to(GPU)
-        ours._run = ours._distributed()
+        ours._wrapped = ours._wrap_distributed()
         monkeypatch.setattr(ProcessGroup, "all_gather_batch", lambda group, shard: _AllGather.apply(shard, group))
         assert train(ours) == pytest.approx(expected, rel=1e-4)
         rows = torch.arange(6).reshape(3, 2)
@@ -274,7 +274,7 @@ def test_features_and_rankings_are_those_of_the_processor() -> None:
     expanded = [expand_queries(query.to(d), gallery.to(d), 3, 3.0).cpu() for d in (CPU, GPU)]
     torch.testing.assert_close(*expanded, rtol=1e-3, atol=1e-4)
     loader = [(batch()[0], torch.zeros(16), torch.zeros(16), [""] * 16)]
-    features = [extract_features(learner(d).evaluated, loader, device=d, flip=True)[0] for d in (CPU, GPU)]
+    features = [extract_features(learner(d).eval_model, loader, device=d, flip=True)[0] for d in (CPU, GPU)]
     assert features[1].device == CPU
     torch.testing.assert_close(*features, rtol=1e-3, atol=1e-3)
 

@@ -97,12 +97,12 @@ def test_averaged_weights_follow_and_are_evaluated() -> None:
         for name, value in ours.model.state_dict().items():
             average = decay * expected[name] + (1 - decay) * value if value.is_floating_point() else value
             expected[name] = average.clone()
-    averaged = ours.evaluated.state_dict()
+    averaged = ours.eval_model.state_dict()
     for name, value in expected.items():
         torch.testing.assert_close(averaged[name], value)
     assert not torch.equal(averaged["classifier.weight"], ours.model.classifier.weight)
-    assert not ours.evaluated.training
-    assert learner().evaluated.training  # the model itself
+    assert not ours.eval_model.training
+    assert learner().eval_model.training  # the model itself
 
 
 @pytest.mark.parametrize("weight", [0.0005, 0.2])

@@ -15,7 +15,7 @@ import torchvision
 from yacs.config import CfgNode
 
 from configs.defaults import _C
-from engine.testing import load_model
+from engine.inference import load_model
 from modeling.model import build_model
 from modeling.pretrained import load_pretrained, read_state_dict
 from tests.docs.documents import blocks

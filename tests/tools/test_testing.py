@@ -74,7 +74,7 @@ def test_results_lists_and_page(folder: Path, run: Run) -> None:
 
 
 def test_a_picture_holds_some_lists_and_the_page_all(folder: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("engine.testing.PICTURE_LISTS", 2)
+    monkeypatch.setattr("engine.inference.PICTURE_LISTS", 2)
     status, out, _ = run("test.py", "--weights", "weights.pth", "--visualize", "3", "--out", "some")
     assert status == 0 and out.splitlines()[-2:] == [
         "Ranked lists: some/market1501.png (2 of 3; the page has all)", "Ranked lists: some/market1501.html"
@@ -195,7 +195,7 @@ def test_ctrl_c_is_no_traceback(run: Run, tool: str, monkeypatch: pytest.MonkeyP
     def interrupt(*words: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("engine.testing.load_model", interrupt)
+    monkeypatch.setattr("engine.inference.load_model", interrupt)
     words = ["--images", "market1501", "--out", "features.npz"] if tool == "extract.py" else []
     assert run(tool, *words) == (130, "", "")
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 import engine.evaluation.distances
 import engine.evaluation.metrics
-from engine.evaluation.metrics import Ranking, RankingMeter, Scratch, match_ranks
+from engine.evaluation.metrics import Ranking, RankingMeter, RowBuffers, match_ranks
 from tests.engine.evaluation.rank_features import rank_features
 
 Ids = NDArray[np.int64]
@@ -74,7 +74,7 @@ def test_sorting_and_counting_find_the_same_places(levels: int, counted: int, mo
         matches, junk = np.sort(found[len(found) // 4 :]), np.sort(found[: len(found) // 4])
         order = np.argsort(distances[0], kind="stable")
         expected = np.flatnonzero(np.isin(order[~np.isin(order, junk)], matches))
-        places = match_ranks(distances[0], matches, junk, Scratch.of(distances))
+        places = match_ranks(distances[0], matches, junk, RowBuffers.for_rows_of(distances))
         np.testing.assert_array_equal(places, expected)
 
 

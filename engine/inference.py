@@ -1,4 +1,4 @@
-"""A trained network put to use: tested on data sets, its rankings drawn, features of any images extracted."""
+"""Use of a trained network: test on data sets, draw ranked lists, extract features of any images."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from engine.checkpoint import list_checkpoints
 from engine.evaluation.evaluate import EvaluationMethod, Results, Retrieval, require_matches
 from engine.evaluation.features import extract_features
 from engine.evaluation.metrics import Ranking
-from engine.evaluation.ranked_lists import RankedList, Shown, draw_lists, page
+from engine.evaluation.ranked_lists import ListedImage, RankedList, draw_lists, html_page
 from modeling.model import ReIDModel, build_model, resolve_device
 from modeling.pretrained import class_count, load_own, read_state_dict
 from utils.errors import ConfigError, TrainerError
@@ -34,12 +34,15 @@ PICTURE_LISTS = 100  # in one picture, of 15,600 pixels then: viewers and memory
 
 
 def load_model(cfg: CfgNode, weights: str) -> tuple[ReIDModel, torch.device]:
-    """The network of `cfg` with the weights of a file, in evaluation mode, and the device it is on.
+    """Loads the network of `cfg` with the weights of a file, in evaluation mode.
 
-    `weights` empty: TEST.WEIGHT, else the newest checkpoint in OUTPUT_DIR.
-
+    Args:
+        cfg: the configuration.
+        weights: a file; empty: TEST.WEIGHT, else the newest checkpoint in OUTPUT_DIR.
+    Returns:
+        The network and the device it is on.
     Raises:
-        TrainerError: no weights, or those of another network; MODEL.DEVICE is not there.
+        TrainerError: no weights, or weights of another network; MODEL.DEVICE is not available.
     """
     path = weights or cfg.TEST.WEIGHT
     if not path:
@@ -58,12 +61,16 @@ def load_model(cfg: CfgNode, weights: str) -> tuple[ReIDModel, torch.device]:
 
 
 def test_run(cfg: CfgNode, weights: str, visualize: int, out: Path, say: Callable[[str], object] = print) -> None:
-    """Tests on each data set of DATASETS.TEST_NAMES and tells the results line by line.
+    """Tests a network on each data set of DATASETS.TEST_NAMES and prints the results line by line.
 
-    With `visualize`, that many ranked lists of each set go to `out`: <set>.png and <set>.html.
-
+    Args:
+        cfg: the configuration.
+        weights: see `load_model`.
+        visualize: number of ranked lists of each set to write into `out`: <set>.png and <set>.html.
+        out: folder of these files.
+        say: prints a line.
     Raises:
-        TrainerError, data.DatasetError: it cannot be done.
+        TrainerError, data.DatasetError: a network, a data set or the folder cannot be used.
     """
     datasets = build_test_datasets(cfg)
     for dataset in datasets:
@@ -85,18 +92,18 @@ def test_run(cfg: CfgNode, weights: str, visualize: int, out: Path, say: Callabl
             f"{len(dataset.query)} queries, {ranking.num_queries} with a match, {len(dataset.gallery)} gallery images"
         )
         lines = [*Results.from_ranking(ranking, 0).metric_lines(), f"mINP: {ranking.mINP:.1%}"]
-        say(f"{dataset.name}: {summary}; {_described(method)}")
+        say(f"{dataset.name}: {summary}; {_describe(method)}")
         for line in lines:
             say(line)
         if visualize:
             lists = _ranked_lists(dataset, retrieval, ranking, visualize)
-            files = _write_lists(out, lists, dataset.name, f"{summary}; {_described(method)}; {', '.join(lines)}")
+            files = _write_lists(out, lists, dataset.name, f"{summary}; {_describe(method)}; {', '.join(lines)}")
             some = f" ({PICTURE_LISTS} of {len(lists)}; the page has all)" if len(lists) > PICTURE_LISTS else ""
             for file, part in zip(files, (some, ""), strict=True):
                 say(f"Ranked lists: {file}{part}")
 
 
-def _described(method: EvaluationMethod) -> str:
+def _describe(method: EvaluationMethod) -> str:
     parts = [f"protocol {method.protocol}"]
     parts += ["mirrored features averaged"] if method.flip else []
     parts += [f"queries expanded by {method.expansion_k}"] if method.expansion_k else []
@@ -106,39 +113,39 @@ def _described(method: EvaluationMethod) -> str:
 
 
 def _ranked_lists(dataset: ReIDDataset, retrieval: Retrieval, ranking: Ranking, number: int) -> list[RankedList]:
-    """The lists of `number` queries, evenly spread over all of them."""
-    places = _spread(len(retrieval.queries), number)
+    """Makes the ranked lists of `number` queries, evenly spaced over all queries."""
+    places = _evenly_spaced(len(retrieval.queries), number)
     chosen = retrieval.queries[places].tolist()
     best = retrieval.nearest(set(chosen), TOP)
     samples = dataset.query + dataset.gallery
     return [
         RankedList(
-            Shown(*samples[query]),
-            [Shown(*samples[image]) for image in best[query].tolist()],
+            ListedImage(*samples[query]),
+            [ListedImage(*samples[image]) for image in best[query].tolist()],
             float(ranking.average_precision[place]),
         )
         for place, query in zip(places, chosen, strict=True)
     ]
 
 
-def _spread(total: int, number: int) -> list[int]:
-    """At most `number` of `total` places, evenly spread."""
+def _evenly_spaced(total: int, number: int) -> list[int]:
+    """Chooses at most `number` of `total` positions, evenly spaced."""
     places: list[int] = np.unique(np.linspace(0, total - 1, min(number, total)).round().astype(int)).tolist()
     return places
 
 
 def _list_files(out: Path, name: str) -> list[Path]:
-    """The picture and the page of a data set."""
+    """Names the picture and the page of a data set's ranked lists."""
     stem = re.sub(r"[^\w.+-]", "_", name)
     return [out / f"{stem}.png", out / f"{stem}.html"]
 
 
 def _write_lists(out: Path, lists: Sequence[RankedList], name: str, summary: str) -> list[Path]:
     picture, text = _list_files(out, name)
-    drawn = [lists[place] for place in _spread(len(lists), PICTURE_LISTS)]
+    drawn = [lists[place] for place in _evenly_spaced(len(lists), PICTURE_LISTS)]
     try:
         write_atomically(picture, lambda stream: draw_lists(drawn).save(stream, "PNG"))
-        write_atomically(text, lambda stream: stream.write(page(lists, f"Ranked lists: {name}", summary).encode()))
+        write_atomically(text, lambda stream: stream.write(html_page(lists, f"Ranked lists: {name}", summary).encode()))
     except OSError as error:
         raise cannot_write(picture, error) from None
     return [picture, text]
@@ -148,10 +155,17 @@ def extract_run(cfg: CfgNode, weights: str, images: Path, out: Path) -> tuple[in
     """Writes the features of all images in a folder and the folders below.
 
     The file `out`, in numpy's npz format, holds `features` [N, D] float32, as TEST says they are compared, and `paths`
-    [N], relative to the folder, sorted; images that cannot be read are logged and left out. Returns N and D.
+    [N], relative to the folder, sorted; images that cannot be read are logged and left out.
 
+    Args:
+        cfg: the configuration.
+        weights: see `load_model`.
+        images: the folder.
+        out: the file to write.
+    Returns:
+        N and D.
     Raises:
-        TrainerError, data.DatasetError: it cannot be done; no file is written.
+        TrainerError, data.DatasetError: no features, or no file, could be made; no file is written.
     """
 
     def fail(error: OSError) -> None:
