@@ -42,13 +42,13 @@ def ask_and_tell(
     place: int, url: str, sweep: str, method: str, home: str, barrier: Any, seconds: float, out: Any
 ) -> None:
     """One agent without trials; puts (trials a second, seconds of each turn, seconds of each ask, of each end) into `out`."""
-    from yacs_sweep.records.alive import OwnLock
+    from yacs_sweep.records.alive import AgentLock
     from yacs_sweep.records.folder import SweepPaths, TrialRecord
     from yacs_sweep.search.local import LocalController
     from yacs_sweep.search.storage.shared_ledger import Shared
 
     paths = SweepPaths(Path(home) / str(place), sweep)
-    lock = OwnLock(paths.agents, place, "benchmark")
+    lock = AgentLock(paths.agents, place, "benchmark")
     spec = sweep_from_dict({**SPEC, "method": method}, "spec")
     controller = LocalController(paths, spec, agent=lock.name, seed=1, storage_url=url)
     assert isinstance(controller.ledger, Shared)

@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from optuna.trial import TrialState, create_trial
 
-from yacs_sweep.records.alive import OwnLock
+from yacs_sweep.records.alive import AgentLock
 from yacs_sweep.records.folder import SweepPaths, TrialRecord
 from yacs_sweep.records.summary import Summary
 from yacs_sweep.search import sampling
@@ -132,7 +132,7 @@ def bookkeeping(trials: int) -> None:
 
 
 def _agent(folder: str, index: int, trials: int) -> int:
-    lock = OwnLock(
+    lock = AgentLock(
         SweepPaths(Path(folder), "speed").agents, index, "benchmark"
     )  # without it, it would be taken for dead
     sweep = controller(Path(folder), "bayes", agent=lock.name)

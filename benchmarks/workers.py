@@ -19,7 +19,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from datetime import datetime
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -31,6 +30,7 @@ from optuna.storages.journal import JournalFileBackend
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from tests.postgres import Postgres
+from yacs_sweep.base.times import utc_seconds
 from yacs_sweep.records.folder import SweepPaths
 from yacs_sweep.trial.inside.guard import descendants
 
@@ -92,13 +92,9 @@ def through_sweep(folder: Path, workers: int, trials: int, storage: str | None, 
     assert counts["finished"] == len(finished) == len(points) == trials, counts
     assert "lock" not in (folder / "out").read_text()
     since, until = min(record.started for record in records), max(str(record.ended) for record in records)
-    seconds = _seconds(until) - _seconds(since)
+    seconds = (utc_seconds(until) or 0.0) - (utc_seconds(since) or 0.0)
     what = "sweep.py" + (f", {counts.get('lost', 0)} lost with {kill} killed agents" if kill else "")
     report(what, trials, len(points), seconds, wall)
-
-
-def _seconds(text: str) -> float:
-    return datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
 
 
 def report(what: str, finished: int, points: int, seconds: float, wall: float) -> None:

@@ -12,8 +12,9 @@ from pathlib import Path
 import yaml
 
 from tests.chaos.chaos import living, role_of
+from yacs_sweep.base.processes import marked_processes
 
-__all__ = ["NASTY", "kill_all", "living", "role_of", "roles", "wait_until", "write_trainer"]
+__all__ = ["NASTY", "await_marked", "kill_all", "living", "role_of", "roles", "wait_until", "write_trainer"]
 
 # Ignores SIGTERM, and has a stopped, deaf grandchild in a session of its own and a daemon that holds the output.
 NASTY = """
@@ -66,6 +67,16 @@ def wait_until(true: Callable[[], object], seconds: float) -> float:
         assert time.monotonic() - started < seconds, f"not within {seconds:g} s"
         time.sleep(0.02)
     return time.monotonic() - started
+
+
+def await_marked(token: str, seconds: float) -> bool:
+    """Waits until no process carries `token`; False if some still do after so many seconds."""
+    deadline = time.monotonic() + seconds
+    while marked_processes(token):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True
 
 
 def roles(home: Path) -> dict[str, list[int]]:

@@ -8,14 +8,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from .base.errors import ConfigError, exit_status
-from .base.streams import prepare
+from .base.streams import protect_streams
 from .base.wording import printable
 from .launch.options import contradictions, parse
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line; returns the exit status."""
-    prepare()
+    protect_streams()
     options = parse(sys.argv[1:] if argv is None else argv)
     return exit_status(lambda: run(options))
 

@@ -1,4 +1,4 @@
-"""Parses command lines, and knows how the launcher itself was started."""
+"""Parses command lines, and tells how the launcher itself was started."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from .wording import did_you_mean
 SCRIPT = os.path.join(IMPORT_ROOT, "tools", "sweep.py")
 
 
-def typed(started: str) -> tuple[str, ...]:
-    """What starts the launcher again from here: the command of an installed one, or the script of a checkout.
+def launcher_command(started: str) -> tuple[str, ...]:
+    """Finds the words that start the launcher from the current folder: an installed command, or a checkout's script.
 
     Args:
-        started: the program that runs, or that of its report (`sys.argv[0]`).
+        started: the program that runs (`sys.argv[0]`), the launcher's or its report's.
     """
     if os.path.basename(started).startswith("yacs-sweep"):
         command = os.path.join(os.path.dirname(os.path.abspath(started)), "yacs-sweep")
@@ -29,6 +29,7 @@ def typed(started: str) -> tuple[str, ...]:
 
 
 def _from_here(path: str) -> str:
+    """Shortens a path that lies below the current folder."""
     try:
         relative = os.path.relpath(path)
     except OSError:  # this folder has been deleted
@@ -36,14 +37,15 @@ def _from_here(path: str) -> str:
     return path if relative.startswith("..") else relative
 
 
-COMMAND = typed(sys.argv[0])
+COMMAND = launcher_command(sys.argv[0])
 PROGRAM = "yacs-sweep" if os.path.basename(COMMAND[0]) == "yacs-sweep" else "sweep.py"
 
 
 class Parser(argparse.ArgumentParser):
-    """Options are understood with dashes and with underscores; a mistake is told in one line."""
+    """Parses options written with dashes or with underscores; reports a mistake in one line."""
 
     def error(self, message: str) -> NoReturn:
+        """Exits with status 2 and the message, with the option that was probably meant."""
         unknown = [word.partition("=")[0] for word in message.split() if word.startswith("-")]
         hint = ""
         if message.startswith("unrecognized"):
@@ -52,7 +54,7 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"error: {message}{hint} (--help lists the options)\n")
 
     def add(self, *names: str, **settings: Any) -> None:
-        """`add_argument`, with the other spelling of each name beside it."""
+        """Adds an option (`add_argument`) in both spellings of each name."""
         spellings = []
         for name in names:
             body = name.lstrip("-")
@@ -61,7 +63,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def positive(kind: type[int] | type[float]) -> Callable[[str], float]:
-    """An argparse type: a positive, finite number."""
+    """Makes an argparse type for a positive, finite number."""
 
     def convert(text: str) -> float:
         try:
@@ -76,7 +78,7 @@ def positive(kind: type[int] | type[float]) -> Callable[[str], float]:
 
 
 def not_negative(text: str) -> float:
-    """An argparse type: seconds, zero allowed."""
+    """Parses an option's seconds, zero allowed (an argparse type)."""
     try:
         value = float(text)
     except ValueError:
@@ -87,7 +89,7 @@ def not_negative(text: str) -> float:
 
 
 def whole(text: str) -> int:
-    """An argparse type: a whole number, zero allowed."""
+    """Parses an option's whole number, zero allowed (an argparse type)."""
     if not text.isdecimal():
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number")
     return int(text)

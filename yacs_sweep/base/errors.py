@@ -1,4 +1,4 @@
-"""Every error this package raises on purpose."""
+"""Defines the errors that the launcher raises on purpose, collects them, and turns them into an exit status."""
 
 from __future__ import annotations
 
@@ -11,13 +11,26 @@ from .wording import printable
 T = TypeVar("T")
 
 
+class SweepError(Exception):
+    """Root of the launcher's errors; its text is one clear message for the user."""
+
+
+class ConfigError(SweepError):
+    """Mistakes in what the user gave, all of them at once; nothing has been created (exit status 2)."""
+
+    def __init__(self, problems: Sequence[str] | str) -> None:
+        self.problems: list[str] = [problems] if isinstance(problems, str) else list(problems)
+        super().__init__("\n".join(self.problems))
+
+
 class Problems:
-    """Collects what is wrong, over steps that do not depend on each other."""
+    """Collects mistakes over several steps that do not depend on each other."""
 
     def __init__(self) -> None:
         self.found: list[str] = []
 
     def attempt(self, step: Callable[[], T]) -> T | None:
+        """Runs a step; collects the mistakes of its ConfigError and returns None then."""
         try:
             return step()
         except ConfigError as error:
@@ -25,24 +38,16 @@ class Problems:
             return None
 
     def end(self) -> None:
+        """Raises one ConfigError with every mistake collected, each once."""
         if self.found:
             raise ConfigError(list(dict.fromkeys(self.found)))
 
 
-class SweepError(Exception):
-    """Root of the launcher's errors; its text is one clear message for the user."""
-
-
-class ConfigError(SweepError):
-    """Mistakes in what the user gave; all of them at once, nothing has been created (exit status 2)."""
-
-    def __init__(self, problems: Sequence[str] | str) -> None:
-        self.problems: list[str] = [problems] if isinstance(problems, str) else list(problems)
-        super().__init__("\n".join(self.problems))
-
-
 def exit_status(run: Callable[[], int]) -> int:
-    """What `run` returns, or of its errors: 2 of a `ConfigError`, a line for each problem; 1 of another; 130 of Ctrl-C."""
+    """Runs a command and returns its exit status.
+
+    A ConfigError is printed, a line for each problem, and gives 2; another SweepError gives 1; Ctrl-C gives 130.
+    """
     try:
         return run()
     except ConfigError as error:

@@ -1,4 +1,4 @@
-"""Locks files between processes and machines."""
+"""Locks files between processes and machines (flock)."""
 
 from __future__ import annotations
 
@@ -12,19 +12,24 @@ from pathlib import Path
 
 
 def _kernel() -> str:
+    """Identifies the running kernel, or the host where the kernel has no id."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     except OSError:
         return socket.gethostname()
 
 
-KERNEL = _kernel()  # of this machine since it was started: what shares it sees the same locks
+KERNEL = _kernel()  # processes with the same value see the same locks
 
 
 @contextlib.contextmanager
 def exclusive(path: Path, wait: float | None = None) -> Iterator[None]:
-    """Holds `flock` on the file `path`. With `wait` it goes on without the lock after so many seconds: for what is
-    better done unlocked than not at all."""
+    """Holds the lock on the file `path`.
+
+    Args:
+        wait: seconds after which the body runs without the lock, for work that is better done unlocked than not at all;
+            None waits without end.
+    """
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
         if wait is None:
@@ -38,7 +43,46 @@ def exclusive(path: Path, wait: float | None = None) -> Iterator[None]:
         os.close(descriptor)
 
 
+def create_locked(path: Path, content: bytes) -> int:
+    """Creates a file that is locked before anybody sees it; returns the descriptor that holds the lock.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    hidden = path.with_suffix(".new")
+    descriptor = os.open(hidden, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.write(descriptor, content)
+        os.rename(hidden, path)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def is_locked(path: Path) -> bool:
+    """Tells whether a process holds the lock on a file; False when there is no such file. Two that ask at the same time
+    do not see each other.
+
+    Raises:
+        OSError: the file cannot be opened.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
 def _lock_now(descriptor: int) -> bool:
+    """Takes the lock if nobody holds it; returns whether that worked."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -1,4 +1,4 @@
-"""What the launcher prints, whoever reads it: a stream that takes nothing, or not every letter, costs text and no more."""
+"""Prints for the launcher so that no output ends it: what a stream cannot take is lost, and only that."""
 
 from __future__ import annotations
 
@@ -10,23 +10,8 @@ import sys
 from typing import Any, TextIO
 
 
-class _Raw(io.FileIO):
-    """A descriptor that loses what it cannot write. `failure` is the first reason."""
-
-    failure: OSError | None = None
-
-    def write(self, data: Any) -> int:
-        try:
-            while (written := super().write(data)) is None:  # a terminal that somebody has set not to block
-                select.select([], [self], [], 1.0)
-        except OSError as error:
-            self.failure = self.failure or error
-            return len(data)
-        return written
-
-
-def prepare() -> None:
-    """At a command line's start: standard streams that are closed lead nowhere, the others never fail.
+def protect_streams() -> None:
+    """Makes the standard streams safe at a command line's start: closed ones lead nowhere, the others never fail.
 
     A stream that somebody has put in their place (a test, a program that calls `main`) is left as it is.
     """
@@ -37,52 +22,26 @@ def prepare() -> None:
             setattr(sys, name, _unfailing(descriptor, stream))
 
 
-def _open(descriptor: int) -> None:
-    """Sees to it that no file or socket of the launcher's is taken for a standard stream."""
-    try:
-        os.fstat(descriptor)
-    except OSError:
-        null = os.open(os.devnull, os.O_RDWR)
-        if null != descriptor:
-            os.dup2(null, descriptor)
-            os.close(null)
-        os.set_inheritable(descriptor, True)
-
-
-def _unfailing(descriptor: int, stream: TextIO | None) -> TextIO:
-    """`stream`, which writes to the descriptor, without its errors."""
-    if stream is not None:
-        with contextlib.suppress(OSError):
-            stream.flush()
-    return io.TextIOWrapper(
-        io.BufferedWriter(_Raw(descriptor, "w", closefd=False)),
-        encoding=getattr(stream, "encoding", None) or "utf-8",
-        errors="replace" if descriptor == 1 else "backslashreplace",
-        line_buffering=getattr(stream, "line_buffering", descriptor == 2),
-        write_through=getattr(stream, "write_through", False),
-    )
-
-
-def failure() -> OSError | None:
-    """Why standard output has lost something, if it has."""
+def output_error() -> OSError | None:
+    """Returns why standard output has lost something; None when everything was written."""
     raw = getattr(getattr(sys.stdout, "buffer", None), "raw", None)
-    return raw.failure if isinstance(raw, _Raw) else None
+    return raw.error if isinstance(raw, _LossyFile) else None
 
 
 def is_terminal() -> bool:
-    """Whether standard output is a terminal; a closed one is not, nor is what has never heard of them."""
+    """Tells whether standard output is a terminal; a closed stream, or one without `isatty`, is none."""
     try:
         return sys.stdout.isatty()
     except (AttributeError, ValueError):
         return False
 
 
-def put(text: str, out: Any) -> None:
-    """Writes to `out`, or nowhere where there is none (None); letters that its encoding lacks become `?`.
+def write_text(text: str, out: Any) -> None:
+    """Writes `text` to the stream `out`, nowhere if that is None; letters that its encoding lacks become `?`.
 
     Raises:
-        OSError: it takes nothing.
-        ValueError: it is closed.
+        OSError: the stream takes nothing.
+        ValueError: the stream is closed.
     """
     if out is None:
         return
@@ -94,7 +53,49 @@ def put(text: str, out: Any) -> None:
     out.flush()
 
 
-def show(text: str) -> None:
-    """Prints lines. What a program of the user's has for standard output may fail, too, and costs only them."""
+def print_lines(text: str) -> None:
+    """Prints text and a line end; a standard output that fails costs only this text."""
     with contextlib.suppress(OSError, ValueError):
-        put(f"{text}\n", sys.stdout)
+        write_text(f"{text}\n", sys.stdout)
+
+
+class _LossyFile(io.FileIO):
+    """A descriptor for writing that drops what it cannot write and keeps the first error."""
+
+    error: OSError | None = None
+
+    def write(self, data: Any) -> int:
+        """Writes all of `data`, or drops it; waits where somebody has set the terminal not to block."""
+        try:
+            while (written := super().write(data)) is None:
+                select.select([], [self], [], 1.0)
+        except OSError as error:
+            self.error = self.error or error
+            return len(data)
+        return written
+
+
+def _open(descriptor: int) -> None:
+    """Opens a closed standard descriptor on /dev/null, so that no file of the launcher's gets its number."""
+    try:
+        os.fstat(descriptor)
+    except OSError:
+        null = os.open(os.devnull, os.O_RDWR)
+        if null != descriptor:
+            os.dup2(null, descriptor)
+            os.close(null)
+        os.set_inheritable(descriptor, True)
+
+
+def _unfailing(descriptor: int, stream: TextIO | None) -> TextIO:
+    """Wraps the descriptor in a stream like `stream` that raises no errors."""
+    if stream is not None:
+        with contextlib.suppress(OSError):
+            stream.flush()
+    return io.TextIOWrapper(
+        io.BufferedWriter(_LossyFile(descriptor, "w", closefd=False)),
+        encoding=getattr(stream, "encoding", None) or "utf-8",
+        errors="replace" if descriptor == 1 else "backslashreplace",
+        line_buffering=getattr(stream, "line_buffering", descriptor == 2),
+        write_through=getattr(stream, "write_through", False),
+    )

@@ -1,4 +1,4 @@
-"""Converts values: numbers as texts, texts as numbers, anything as JSON."""
+"""Converts values: numbers from and to texts, anything from and to strict JSON."""
 
 from __future__ import annotations
 
@@ -6,11 +6,16 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, TypeGuard
+
+Number = int | float
+NOT_FINITE = ("NaN", "Infinity", "-Infinity")  # the texts that stand for these numbers in strict JSON
+_EXACT_INT = 15  # digits; a longer whole number is read as a float
+_WIDEST = 1 << 63  # W&B and databases hold whole numbers below this
 
 
 def plain(value: Any) -> Any:
-    """A value as the Python type it stands for (numpy's scalars are numbers)."""
+    """Converts numpy's scalars to the Python numbers they stand for; other values stay."""
     if isinstance(value, bool) or value is None:
         return value
     if isinstance(value, Integral):
@@ -20,14 +25,11 @@ def plain(value: Any) -> Any:
     return value
 
 
-Number = int | float
-_EXACT_INT = 15  # digits; beyond, a float says the same
-_WIDEST = 1 << 63  # what W&B and databases hold of a whole number
-NOT_FINITE = ("NaN", "Infinity", "-Infinity")  # as strict JSON has to write them
-
-
 def to_number(text: str) -> Number | None:
-    """The number a log line prints: an int when it is written as one; None when it is no number."""
+    """Parses a number as a log line prints it: `1,234`, `93.1%`, `1e-5`, `nan`; None when `text` is no number.
+
+    A number written as a whole one becomes an int.
+    """
     try:
         value = float(text)
     except ValueError:
@@ -42,7 +44,7 @@ def to_number(text: str) -> Number | None:
 
 
 def bounded(value: Number) -> Number:
-    """The number as what takes it on can hold it: a whole one of more than 64 bits is a float, beyond a float's range inf."""
+    """Converts a whole number of more than 64 bits to a float, or to an infinity beyond a float's range."""
     if isinstance(value, int) and not -_WIDEST <= value < _WIDEST:
         try:
             return float(value)
@@ -51,12 +53,41 @@ def bounded(value: Number) -> Number:
     return value
 
 
+def finite_number(value: Any) -> TypeGuard[float]:
+    """Tells whether a value is a number that can be compared and drawn: no nan, no infinity, no bool."""
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number beyond every float
+        return False
+
+
+def all_finite(value: Any) -> bool:
+    """Tells whether a value holds no nan and no infinity, at any depth."""
+    if isinstance(value, float):
+        return math.isfinite(value)
+    if isinstance(value, Mapping):
+        return all(all_finite(item) for item in value.values())
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return all(all_finite(item) for item in value)
+    return True
+
+
 def to_json(value: Any, *, indent: int | None = None) -> str:
-    """Strict JSON: nan and infinities, which JSON cannot hold, become the strings "NaN", "Infinity", "-Infinity"."""
+    """Formats strict JSON: nan and infinities become the strings "NaN", "Infinity" and "-Infinity"."""
     return json.dumps(_strict(value), indent=indent, ensure_ascii=False, allow_nan=False, default=str)
 
 
+def from_json(value: Any) -> Any:
+    """Converts a value of parsed JSON back: `to_json`'s strings for non-finite numbers, and whole numbers `bounded`."""
+    if isinstance(value, int):
+        return bounded(value)
+    return float(value) if value in NOT_FINITE else value
+
+
 def _strict(value: Any) -> Any:
+    """Replaces non-finite numbers at any depth by their strings, and keys by text."""
     if isinstance(value, float) and not math.isfinite(value):
         return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
     if isinstance(value, Mapping):
@@ -64,21 +95,3 @@ def _strict(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_strict(item) for item in value]
     return value
-
-
-def number(value: Any) -> Any:
-    """Undoes what `to_json` did to a non-finite number; what others wrote is bounded."""
-    if isinstance(value, int):
-        return bounded(value)
-    return float(value) if value in NOT_FINITE else value
-
-
-def finite(value: Any) -> bool:
-    """Whether a value holds no nan and no infinity, at any depth."""
-    if isinstance(value, float):
-        return math.isfinite(value)
-    if isinstance(value, Mapping):
-        return all(finite(item) for item in value.values())
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return all(finite(item) for item in value)
-    return True

@@ -10,22 +10,25 @@ from typing import Any
 
 
 def printable(text: str) -> str:
-    """What other people's text may do to a terminal left out; it can still have several lines."""
+    """Replaces what a terminal could take as a command in other people's text by `?`; line ends stay."""
     return "".join(letter if letter.isprintable() or letter == "\n" else "?" for letter in text)
 
 
 def one_line(error: Exception) -> str:
-    """What an error says, on one line."""
+    """Formats an error's message on one line."""
     return " ".join(str(error).split()) or type(error).__name__
 
 
 def is_text(value: str) -> bool:
-    """Whether it has no bytes that the environment's encoding has no letter for; Python keeps them as surrogates."""
+    """Tells whether every byte of an argument or path is text in the environment's encoding.
+
+    Python keeps the other bytes as surrogates.
+    """
     return value.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in value)
 
 
 def no_texts(options: Mapping[str, Any]) -> list[str]:
-    """What is wrong with the options and with the folder in which the sweep is started; a line each."""
+    """Lists the options, and the current folder, that are no text in the environment's encoding: a message each."""
     given = [(f"--{key}" if key != "trailing" else "KEY VALUE", value) for key, value in options.items()]
     found = [no_text(name, text) for name, value in given for text in _texts(value) if not is_text(text)]
     try:
@@ -36,13 +39,14 @@ def no_texts(options: Mapping[str, Any]) -> list[str]:
 
 
 def no_text(name: str, value: str) -> str:
-    """One line."""
+    """Formats the message about a value that is no text."""
     encoding = sys.getfilesystemencoding().upper()
     hint = "rename it, or write it in UTF-8" if encoding == "UTF-8" else "a locale of UTF-8 knows more (LC_ALL=C.UTF-8)"
     return f"{name}: {value!a} is no text in {encoding}; {hint}"
 
 
 def _texts(value: Any) -> Iterator[str]:
+    """Yields every text in a value, at any depth."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, Mapping):
@@ -55,7 +59,7 @@ def _texts(value: Any) -> Iterator[str]:
 
 
 def show(value: Any) -> str:
-    """A value as the user would write it in YAML, shortened."""
+    """Formats a value as the user would write it in YAML, in at most 80 characters."""
     if value is None:
         text = "null"
     elif isinstance(value, bool):
@@ -72,7 +76,12 @@ def show(value: Any) -> str:
 
 
 def nearest(word: str, names: Iterable[str], *, count: int = 1, cutoff: float = 0.6) -> list[str]:
-    """The names most like `word`, whatever its case and separators, or begun by it; none when nothing is near."""
+    """Finds the names most like `word`, whatever its case and separators, else those that begin with it.
+
+    Args:
+        count: names at most.
+        cutoff: the least similarity, from 0 to 1 (difflib's ratio).
+    """
     import difflib  # only a mistake needs it
 
     plain = {name: re.sub(r"[-_. ]", "", name).lower() for name in names}
@@ -84,6 +93,6 @@ def nearest(word: str, names: Iterable[str], *, count: int = 1, cutoff: float = 
 
 
 def did_you_mean(word: str, names: Iterable[str]) -> str:
-    """`; did you mean X?`, or nothing when no name is near."""
+    """Formats `; did you mean X?`; empty when no name is near."""
     close = nearest(word, names)
     return f"; did you mean {close[0]}?" if close else ""

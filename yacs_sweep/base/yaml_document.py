@@ -1,4 +1,4 @@
-"""YAML files read as people write them, with the place of every key kept for error messages.
+"""Reads YAML files as people write them, and keeps the place of every key for error messages.
 
 Scalars follow YAML 1.2 for numbers (`1e-5`, `1.e-5`, `0o17`; `1_000` as well) and YAML 1.1 for
 booleans (`yes`, `on`), because W&B's own reader takes those as booleans. Dates stay text.
@@ -27,7 +27,7 @@ _FLOAT = re.compile(
 
 
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-    """PyYAML's safe loader with the scalars described above."""
+    """PyYAML's safe loader with the scalars of the module's docstring."""
 
     yaml_implicit_resolvers: ClassVar[dict[str, Any]] = {}
 
@@ -45,7 +45,7 @@ _Loader.add_implicit_resolver(_TAG + "null", re.compile(r"(?:~|null|Null|NULL|)$
 
 @dataclass(frozen=True)
 class Document:
-    """Data as plain Python objects, and where each part of it was written.
+    """A parsed file: plain Python objects, and the place of each in the file.
 
     `places` maps a key path to `file:line:column` (or to the option that set it); `texts` maps
     the path of a scalar to the characters in the file.
@@ -58,7 +58,7 @@ class Document:
     problems: tuple[str, ...] = ()
 
     def place(self, path: KeyPath) -> str:
-        """Where `path`, or else the nearest thing around it, was written."""
+        """Finds where the value at `path` was written, else the nearest value around it."""
         for length in range(len(path), -1, -1):
             found = self.places.get(path[:length])
             if found is not None:
@@ -66,11 +66,11 @@ class Document:
         return self.name
 
     def message(self, path: KeyPath, text: str) -> str:
-        """One line for the user: place, key path, what is wrong."""
+        """Formats a mistake as one line: place, key path, `text`."""
         return _line(self.place(path), path, text)
 
     def inside(self, key: str) -> Document:
-        """The document that stands under one top-level key."""
+        """Returns the value of one top-level key as a document."""
         return Document(
             self.name,
             self.data[key],
@@ -80,7 +80,7 @@ class Document:
         )
 
     def replaced(self, top: Mapping[str, Any], place: str) -> Document:
-        """The document with top-level keys set from elsewhere, `place` said to be where."""
+        """Returns the document with the top-level keys `top` set; `place` says by what, such as an option."""
         places = {path: at for path, at in self.places.items() if not path or path[0] not in top}
         texts = {path: text for path, text in self.texts.items() if path[0] not in top}
         places.update({(key,): place for key in top})
@@ -88,7 +88,7 @@ class Document:
 
 
 def dotted(path: KeyPath) -> str:
-    """`("parameters", "lr", "values", 2)` as `parameters.lr.values[2]`."""
+    """Formats the key path `("parameters", "lr", "values", 2)` as `parameters.lr.values[2]`."""
     text = ""
     for part in path:
         text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
@@ -96,17 +96,20 @@ def dotted(path: KeyPath) -> str:
 
 
 def _line(place: str, path: KeyPath, text: str) -> str:
-    """One line of printable characters, whatever stands in the file."""
+    """Formats a mistake as one line of printable characters."""
     keys = dotted(path)
     line = f"{place}: {keys}: {text}" if keys else f"{place}: {text}"
     return "".join(character if character.isprintable() else repr(character)[1:-1] for character in line)
 
 
 def read_yaml(name: str, content: bytes | str) -> Document:
-    """Parse YAML text; `name` is the file as the user gave it.
+    """Parses YAML text. Duplicate keys, unknown tags and the like are left in `problems`, to be shown with all others.
 
-    Raises ConfigError for text that is not YAML; duplicate keys, unknown tags and the like are
-    left in `problems`, so that they are shown together with everything else that is wrong.
+    Args:
+        name: the file as the user gave it.
+
+    Raises:
+        ConfigError: the text is no YAML.
     """
     text = _decode(name, content) if isinstance(content, bytes) else content
     loader = None
@@ -130,7 +133,14 @@ def read_yaml(name: str, content: bytes | str) -> Document:
 
 
 def read_yaml_file(path: str, name: str | None = None) -> Document:
-    """`read_yaml` of a file. Raises ConfigError when it cannot be read."""
+    """Parses a YAML file as `read_yaml` does.
+
+    Args:
+        name: the file as messages show it; by default `path`.
+
+    Raises:
+        ConfigError: the file cannot be read, or is no YAML.
+    """
     try:
         with open(path, "rb") as file:
             content = file.read()
@@ -140,6 +150,7 @@ def read_yaml_file(path: str, name: str | None = None) -> Document:
 
 
 def _decode(name: str, content: bytes) -> str:
+    """Decodes UTF-8, with or without a byte order mark; ConfigError names the line that is none."""
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -150,6 +161,7 @@ def _decode(name: str, content: bytes) -> str:
 
 
 def _syntax_problem(name: str, error: yaml.MarkedYAMLError, text: str) -> str:
+    """Formats PyYAML's error as one line, with a hint at the usual mistake behind it."""
     what = error.problem or error.context or "cannot be read"
     mark = error.problem_mark
     if "expected ':'" in what or mark is None:  # the mark is at what follows; the mistake is before it
@@ -175,7 +187,7 @@ def _syntax_problem(name: str, error: yaml.MarkedYAMLError, text: str) -> str:
 
 
 class _Builder:
-    """Turns PyYAML's nodes into plain objects and remembers their places."""
+    """Converts PyYAML's nodes to plain objects and keeps their places."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -186,11 +198,13 @@ class _Builder:
         self.open: set[int] = set()
 
     def document(self, root: yaml.Node) -> Document:
+        """Converts a whole document."""
         self.places[()] = self._at(root)
         data = self.value(root, ())
         return Document(self.name, data, self.places, self.texts, tuple(self.problems))
 
     def value(self, node: yaml.Node, path: KeyPath) -> Any:
+        """Converts the node that stands at `path`."""
         self.nodes += 1
         if self.nodes > _MAX_NODES:
             raise ConfigError(f"{self.name}: more than {_MAX_NODES} values after expanding aliases")

@@ -22,7 +22,7 @@ from typing import Any
 
 from ..base.errors import ConfigError, Problems, SweepError
 from ..base.files import write_atomically
-from ..base.streams import show
+from ..base.streams import print_lines
 from ..base.values import to_json
 from ..base.wording import printable
 from ..records.folder import SweepPaths
@@ -138,7 +138,7 @@ class Batch:
         self.status = status
         self.write()
         rows = [*self._earlier, *map(self._row, self.sweeps)]
-        show(f"\n{batch_table(rows)}\n")
+        print_lines(f"\n{batch_table(rows)}\n")
         say(f"{len(rows)} sweeps; summary in {self.paths.summary}")
         if any(row["state"] != DONE for row in rows):
             config = self.sweeps[0].plan.launch.config_file if self.sweeps else None

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 
 from ..base.errors import SweepError
-from ..base.processes import noted
+from ..base.signals import noted
 from ..records.folder import SweepPaths, TrialRecord
 from ..records.summary import Summary
 from .engines import Engine, environment, launcher_words, shares

@@ -13,7 +13,7 @@ from dataclasses import replace
 from ..base.command_line import COMMAND
 from ..base.errors import ConfigError, SweepError
 from ..records import environment
-from ..records.alive import one_machine, present
+from ..records.alive import announced, refuse_foreign_agents
 from ..records.folder import SweepPaths
 from ..records.known_sweeps import BATCH, remember
 from ..records.launch_file import save_spec
@@ -143,7 +143,7 @@ def prepare(plan: Plan, options: argparse.Namespace, told: set[str] | None = Non
 
         summary.elsewhere = Elsewhere(plan.storage, paths.sweep_id)
     elif plan.launch.controller == "local" and plan.paths is not None:
-        one_machine(paths.agents, socket.gethostname())
+        refuse_foreign_agents(paths.agents, socket.gethostname())
     go_on = command_text(go_on_with(paths.sweep_id, plan.launch.config_file, options))
     results = Results(plan, paths, summary, go_on)
     results.log_model = bool(options.log_model)
@@ -154,7 +154,7 @@ def carry_out(sweeps: Sequence[Results], here: Machine, options: argparse.Namesp
     """Runs the sweeps, at the same time, to their end; how each ended is in its `outcome`. `title`: of all of them."""
     with contextlib.ExitStack() as stack:
         for results in sweeps:
-            stack.enter_context(present(results.paths, here.layout.workers))
+            stack.enter_context(announced(results.paths, here.layout.workers))
         _carry_out(
             sweeps,
             here,

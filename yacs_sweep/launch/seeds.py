@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..base.files import write_atomically
-from ..base.streams import show
+from ..base.streams import print_lines
 from ..base.values import to_json
 from ..records.folder import SEEDS_FILE, SweepPaths
 from ..records.metrics import last_values
@@ -77,6 +77,6 @@ def report(plan: Plan) -> Path:
     content = summarize(paths, metric.name, origin)
     path = paths.dir / SEEDS_FILE
     write_atomically(path, to_json(content, indent=1) + "\n")
-    show(table(content) if content["metrics"] else "no seed has finished")
-    show(f"[sweep] mean and standard deviation over seeds: {path}")
+    print_lines(table(content) if content["metrics"] else "no seed has finished")
+    print_lines(f"[sweep] mean and standard deviation over seeds: {path}")
     return path

@@ -11,7 +11,7 @@ import yaml
 
 from ..base.errors import SweepError
 from ..base.files import write_atomically
-from ..base.streams import is_terminal, show
+from ..base.streams import is_terminal, print_lines
 from ..records.checkpoints import Keep, Keeper
 from ..records.folder import ENDED_WELL, SweepPaths, TrialRecord
 from ..records.summary import Summary
@@ -116,7 +116,7 @@ class Results:
         except OSError as error:
             outcome.message = outcome.message or f"cannot write results to {self.paths.dir}: {error.strerror}"
         width = shutil.get_terminal_size((120, 24)).columns if is_terminal() else 160
-        show(f"\n{trial_table(self.summary.ranked(), self.metric, width)}\n")
+        print_lines(f"\n{trial_table(self.summary.ranked(), self.metric, width)}\n")
         if outcome.message:
             say(outcome.message)
         counts = ", ".join(f"{count} {state}" for state, count in self.summary.counts().items())

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 from pathlib import Path
 
+from ..base.escapes import without_escape_bytes
 from .guessing import guess_loosely
 from .names import FIELD
 from .parser import LINE_LIMIT, LogFormat
@@ -20,7 +21,6 @@ from .patterns import NUMBER, MetricPattern, Search
 SAMPLE = 1 << 18  # bytes of the beginning and of the end of a log that are looked at
 SHOWN = 160  # characters of a line
 NEAR = 0.6  # similarity of names worth telling
-_ANSI = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
 _ATOM = re.compile(r"\{number\}|\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|.", re.DOTALL)
 _QUANTIFIER = re.compile(r"(?:[*+?]|\{\d*,?\d*\})[?+]?")
 
@@ -49,7 +49,7 @@ def sample(log: Path) -> list[str]:
                 data += b"\n" + file.read(SAMPLE)
     except OSError:
         return []
-    text = _ANSI.sub("", data.decode("utf-8", "replace"))
+    text = without_escape_bytes(data).decode("utf-8", "replace")
     return [line for line in re.split(r"[\r\n]+", text) if line.strip()]
 
 

@@ -16,10 +16,10 @@ that arrives in two ways (a pattern and a METRIC line, or a file) counts once: s
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from ..base.escapes import without_escape_bytes
 from ..base.values import Number
 from .guessing import HINTS, guessed_row
 from .names import Names, json_pairs
@@ -28,7 +28,6 @@ from .patterns import NO_CONTEXT, MetricPattern, OpenTable, Search
 Row = dict[str, Number]
 Trace = Callable[["MetricPattern | str", Mapping[str, Number]], None]  # an entry (or "METRIC", "generic") matched
 LINE_LIMIT = 1 << 16  # bytes of a line that are looked at; the rest of it is not parsed
-_ANSI = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b\n]*(?:\x07|\x1b\\)|[ -/]+[0-~]|[@-Z\\^_=>78])")
 _METRIC = b"METRIC {"
 _JSON = json.JSONDecoder()
 _UNNAMED = Names()
@@ -127,8 +126,7 @@ class LogParser:
 
     def _lines(self, block: bytes) -> list[Row]:
         """Rows of whole lines."""
-        if b"\x1b" in block:
-            block = _ANSI.sub(b"", block)
+        block = without_escape_bytes(block)
         if b"\r" in block:
             block = block.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         if not block.endswith(b"\n"):

@@ -1,10 +1,14 @@
-"""Which launchers work on a sweep: each holds a locked file in the sweep's folder while it does."""
+"""Tells which agents and launchers are alive: each holds the lock on a file of its own in the sweep's `agents` folder.
+
+An agent's file is `{index}-{random}.lock`, with host, process id and token in one line; a launcher's is
+`launcher-{random}.json`. Locks are seen on one machine only (and not on every network file system), so an agent also
+touches its file now and then for other machines.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
-import fcntl
 import json
 import os
 import socket
@@ -15,56 +19,63 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..base.errors import SweepError
-from ..base.files import read
-from ..base.locks import _lock_now
+from ..base.files import read_json
+from ..base.locks import create_locked, is_locked
 from ..base.processes import kill_marked
-from .folder import SweepPaths, utc_now
+from ..base.times import utc_now
+from .folder import SweepPaths
 
 TOUCH = 5.0  # seconds between two touches of a living agent's lock file
+SILENT = 12 * TOUCH  # seconds without a touch after which another machine's agent is taken to be gone
+LAUNCHER_FILES = "launcher-*.json"
 
 
-class OwnLock:
-    """A locked file that says "this agent lives". Its line: host, process id, and the token (`processes.MARKER`) in the
-    environment of all that the agent starts, by which it is found should agent and guard both be killed."""
+# -- agents -----------------------------------------------------------------------------------------------------------
+class AgentLock:
+    """The lock file of this process's agent.
+
+    Its token (the value of `processes.MARKER`) is in the environment of everything that the agent starts, so that
+    these processes are found should agent and guard both be killed.
+    """
 
     def __init__(self, folder: Path, index: int, token: str) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.path = folder / f"{index}-{uuid.uuid4().hex[:12]}.lock"
-        hidden = self.path.with_suffix(".new")  # nobody sees the file before it is locked
-        self._descriptor = os.open(hidden, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        fcntl.flock(self._descriptor, fcntl.LOCK_EX)
-        os.write(self._descriptor, f"{socket.gethostname()} {os.getpid()} {token}\n".encode())
-        os.rename(hidden, self.path)
+        self._descriptor = create_locked(self.path, f"{socket.gethostname()} {os.getpid()} {token}\n".encode())
 
     @property
     def name(self) -> str:
+        """The file's name: the agent's name in trial.json and in the storage."""
         return self.path.name
 
     def touch(self) -> None:
-        """Shows machines that do not see the lock, but the file, that its agent lives."""
+        """Shows machines that see the file, but not its lock, that the agent is alive."""
         with contextlib.suppress(OSError):
             os.utime(self.path)
 
     def release(self) -> None:
+        """Removes the file and its lock."""
         with contextlib.suppress(FileNotFoundError):
             self.path.unlink()
         os.close(self._descriptor)
 
 
 def agent_lives(folder: Path, name: str) -> bool:
-    """Whether the agent with that lock file is still running."""
-    try:
-        descriptor = os.open(folder / name, os.O_WRONLY | os.O_CLOEXEC)
-    except (FileNotFoundError, IsADirectoryError):
-        return False
-    try:
-        return not _lock_now(descriptor)
-    finally:
-        os.close(descriptor)
+    """Tells whether the agent with this lock file is alive on this machine."""
+    return is_locked(folder / name)
 
 
-def foreign(folder: Path, here: str) -> dict[Path, tuple[str, int]]:
-    """Lock files of other machines' agents: the host, and when they were last touched (by any clock; in ns)."""
+def count_agents(paths: SweepPaths) -> int:
+    """Counts this machine's living agents; they may outlive their launcher for a moment."""
+    return sum(_seen_locked(path) for path in paths.agents.glob("*.lock") if path.name[:1].isdigit())
+
+
+def foreign_agents(folder: Path, here: str) -> dict[Path, tuple[str, int]]:
+    """Finds the lock files of other machines' agents: host, and the time of the last touch (any clock's; in ns).
+
+    Args:
+        here: this machine's host name.
+    """
     found = {}
     for path in folder.glob("*.lock"):
         with contextlib.suppress(OSError):
@@ -78,18 +89,18 @@ def foreign(folder: Path, here: str) -> dict[Path, tuple[str, int]]:
     return found
 
 
-def one_machine(folder: Path, here: str, wait: float = 2.5 * TOUCH) -> None:
-    """Refuses the embedded storage while another machine's agents work in the same folder: it relies on locks that file
-    systems of a network do not keep reliably. They are known by their lock files, which a living agent touches.
+def refuse_foreign_agents(folder: Path, here: str, wait: float = 2.5 * TOUCH) -> None:
+    """Refuses the embedded storage while another machine's agents work in the same folder: the storage relies on locks
+    that network file systems do not keep reliably. Waits for a touch of their lock files, if there are any.
 
     Raises:
-        SweepError: another machine's agent lives.
+        SweepError: another machine's agent is alive.
     """
-    before = foreign(folder, here)
+    before = foreign_agents(folder, here)
     if not before:
         return
     time.sleep(wait)
-    for path, (host, touched) in foreign(folder, here).items():
+    for path, (host, touched) in foreign_agents(folder, here).items():
         if path in before and before[path][1] != touched:
             raise SweepError(
                 f"{host} works on this sweep in the same folder ({folder.parent}); without a database it is for one machine: "
@@ -98,13 +109,13 @@ def one_machine(folder: Path, here: str, wait: float = 2.5 * TOUCH) -> None:
 
 
 def clear_dead_agents(folder: Path) -> int:
-    """Ends what agents that were killed on this machine have left running, and removes their lock files; returns how
-    many processes there were."""
+    """Kills the processes that this machine's killed agents have left, and removes those agents' lock files; returns
+    the number of processes."""
     killed = 0
     for path in folder.glob("*.lock"):
         with contextlib.suppress(FileNotFoundError):
             words = path.read_text(encoding="utf-8", errors="replace").split()
-            # ask.lock and its like are no agent's: their files are empty.
+            # The files of other locks (summary.lock) are empty.
             if len(words) != 3 or words[0] != socket.gethostname() or agent_lives(folder, path.name):
                 continue
             killed += kill_marked(words[2])
@@ -112,13 +123,10 @@ def clear_dead_agents(folder: Path) -> int:
     return killed
 
 
-PATTERN = "launcher-*.json"
-SILENT = 12 * TOUCH  # seconds without a touch after which another machine's agent is taken to be gone
-
-
+# -- launchers --------------------------------------------------------------------------------------------------------
 @dataclass(frozen=True)
 class Launcher:
-    """One that works on the sweep now."""
+    """A launcher that works on the sweep."""
 
     host: str
     pid: int
@@ -127,23 +135,18 @@ class Launcher:
 
 
 @contextlib.contextmanager
-def present(paths: SweepPaths, workers: int) -> Iterator[None]:
-    """Says in the sweep's folder that we work on it. A file that cannot be written costs only that."""
+def announced(paths: SweepPaths, workers: int) -> Iterator[None]:
+    """Keeps a locked file of this launcher in the sweep's folder during the block. A file that cannot be written is no
+    error: the sweep is only not shown as running."""
     descriptor = -1
     path = paths.agents / f"launcher-{uuid.uuid4().hex[:12]}.json"
-    try:
+    with contextlib.suppress(OSError):
         paths.agents.mkdir(parents=True, exist_ok=True)
-        for old in paths.agents.glob(PATTERN):
-            if not _held(old) and read(old).get("host") == socket.gethostname():
+        for old in paths.agents.glob(LAUNCHER_FILES):
+            if not _seen_locked(old) and read_json(old).get("host") == socket.gethostname():
                 old.unlink(missing_ok=True)
-        hidden = path.with_suffix(".new")  # nobody sees the file before it is locked
-        descriptor = os.open(hidden, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         content = {"host": socket.gethostname(), "pid": os.getpid(), "started": utc_now(), "workers": workers}
-        os.write(descriptor, json.dumps(content).encode())
-        os.rename(hidden, path)
-    except OSError:
-        pass
+        descriptor = create_locked(path, json.dumps(content).encode())
     try:
         yield
     finally:
@@ -153,39 +156,25 @@ def present(paths: SweepPaths, workers: int) -> Iterator[None]:
                 os.close(descriptor)
 
 
-def _held(path: Path) -> bool:
-    """Whether somebody has the file locked. Needs no permission to write, and two that look do not see each other."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False
-
-
 def launchers(paths: SweepPaths) -> list[Launcher]:
-    """Those that work on the sweep, by their locks; on other machines, whose locks are not seen here, by their agents'
-    signs of life."""
-    fresh = {host for host, touched in foreign(paths.agents, socket.gethostname()).values() if _fresh(touched)}
+    """Lists the launchers that work on the sweep: this machine's by their locks, other machines' by their agents'
+    touches."""
+    now = time.time()
+    touched = foreign_agents(paths.agents, socket.gethostname()).values()
+    lively = {host for host, nanoseconds in touched if now - nanoseconds / 1e9 < SILENT}
     found = []
-    for path in sorted(paths.agents.glob(PATTERN)):
-        held, content = _held(path), read(path)
-        if held or content.get("host") in fresh:
+    for path in sorted(paths.agents.glob(LAUNCHER_FILES)):
+        locked, content = _seen_locked(path), read_json(path)
+        if locked or str(content.get("host")) in lively:
             with contextlib.suppress(KeyError, TypeError, ValueError):
                 content["host"] = str(content["host"])
                 found.append(Launcher(**{field.name: content[field.name] for field in dataclasses.fields(Launcher)}))
     return found
 
 
-def agents(paths: SweepPaths) -> int:
-    """Agents of this machine that live: they may for a moment when their launcher is gone."""
-    return sum(_held(path) for path in paths.agents.glob("*.lock") if path.name[:1].isdigit())
-
-
-def _fresh(touched: int) -> bool:
-    return time.time() - touched / 1e9 < SILENT
+def _seen_locked(path: Path) -> bool:
+    """Tells whether a file is locked; False for one that cannot be opened."""
+    try:
+        return is_locked(path)
+    except OSError:
+        return False

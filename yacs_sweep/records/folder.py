@@ -16,12 +16,12 @@ import re
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 from ..base.files import write_atomically
-from ..base.values import number, to_json
+from ..base.times import utc_now
+from ..base.values import from_json, to_json
 
 SEEDS_FILE = "seeds.json"
 WARM_FILE = "warm.json"
@@ -30,11 +30,6 @@ STATES = ("running", "finished", "stopped", "failed", "killed", "lost")
 RESERVED = ("agents", "best", "wandb")  # folders of the sweep's own, beside its trials
 ENDED_WELL = ("finished", "stopped")
 OVER = ("finished", "stopped", "failed")  # ended by themselves: their trial.json does not change any more
-
-
-def utc_now() -> str:
-    """The time as trial.json has it: UTC, ISO 8601, milliseconds."""
-    return datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def folder_name(name: str, fallback: str) -> str:
@@ -188,7 +183,7 @@ class TrialRecord:
     def from_row(cls, row: Mapping[str, Any]) -> TrialRecord:
         known = cls.__dataclass_fields__
         values = {key: value for key, value in row.items() if key in known}
-        values["value"] = number(values.get("value"))
+        values["value"] = from_json(values.get("value"))
         return cls(**values)
 
     @classmethod

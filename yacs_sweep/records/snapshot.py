@@ -19,8 +19,8 @@ from typing import Any
 
 import yaml
 
-from ..base.files import read
-from .alive import Launcher, agents, launchers
+from ..base.files import read_json
+from .alive import Launcher, count_agents, launchers
 from .folder import OVER, SweepPaths, TrialRecord
 
 SLACK = 60.0  # seconds
@@ -112,13 +112,13 @@ def look(paths: SweepPaths) -> Snapshot:
         paths,
         str(described.get("name") or paths.sweep_id),
         str(described.get("method", "")),
-        str(described.get("controller") or read(paths.launch).get("controller", "")),
+        str(described.get("controller") or read_json(paths.launch).get("controller", "")),
         str(metric["name"]) if metric.get("name") else None,
         str(metric.get("goal") or "minimize"),
-        read(paths.launch),
+        read_json(paths.launch),
         _records(paths, known, written),
         launchers(paths),
-        agents(paths),
+        count_agents(paths),
     )
 
 

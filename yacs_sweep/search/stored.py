@@ -6,20 +6,20 @@ from typing import Any
 
 from optuna.trial import TrialState
 
+from ..base.values import finite_number
 from ..records.folder import TrialRecord
-from ..records.metrics import finite
 
 
 def state_of(record: TrialRecord) -> TrialState:
     """How a trial that has ended stands in the storage: only a finished one with a value counts as a result."""
-    if record.state == "finished" and finite(record.value):
+    if record.state == "finished" and finite_number(record.value):
         return TrialState.COMPLETE
     return TrialState.PRUNED if record.state == "stopped" else TrialState.FAIL
 
 
 def end_of(record: TrialRecord) -> dict[str, Any]:
     """What the storage keeps, as END, of how a trial ended that is no result."""
-    return {"state": record.state, "value": record.value if finite(record.value) else None}
+    return {"state": record.state, "value": record.value if finite_number(record.value) else None}
 
 
 ATTRIBUTE = "trial"  # its name and parameters, and the agent that has it

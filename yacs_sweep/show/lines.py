@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import Any
 
+from ..base.times import utc_seconds
 from ..records.folder import TrialRecord
 
 
@@ -24,11 +24,9 @@ def params_line(params: Mapping[str, Any]) -> str:
 
 
 def trial_seconds(record: TrialRecord) -> float | None:
-    """How long the trial took; None while it runs."""
-    if record.ended is None:
-        return None
-    start, end = (datetime.fromisoformat(text.replace("Z", "+00:00")) for text in (record.started, record.ended))
-    return (end - start).total_seconds()
+    """Computes how long the trial took; None while it runs."""
+    start, end = utc_seconds(record.started), utc_seconds(record.ended)
+    return None if start is None or end is None else round(end - start, 3)
 
 
 def duration_text(total: float | None) -> str:

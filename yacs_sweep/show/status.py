@@ -13,15 +13,17 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from ..base.command_line import COMMAND
 from ..base.errors import ConfigError
-from ..base.files import read
-from ..base.streams import failure
+from ..base.files import read_json
+from ..base.signals import handled
+from ..base.streams import output_error
+from ..base.times import utc_seconds
 from ..records.alive import launchers
 from ..records.folder import ENDED_WELL, SweepPaths, rank
 from ..records.known_sweeps import find_bases, pointers, result_bases
@@ -49,20 +51,13 @@ def web_address() -> str:
     return "https://wandb.ai" if url == DEFAULT_HOST else url
 
 
-def seconds_of(started: str) -> float:
-    """A time of trial.json in seconds since 1970; now, where it is none."""
-    try:
-        return datetime.fromisoformat(started.replace("Z", "+00:00")).timestamp()
-    except ValueError:
-        return time.time()
-
-
 def to_board(snapshot: Snapshot) -> Board:
     """The sweep as the live screen has it. Its clock is seconds since 1970."""
     launch, paths = snapshot.launch, snapshot.paths
     where = str(paths.dir)
     if snapshot.controller == "wandb" and launch.get("entity") and launch.get("project"):
         where = f"{web_address()}/{launch['entity']}/{launch['project']}/sweeps/{paths.sweep_id}"
+    now = time.time()
     running = [record for record in snapshot.records if record.state == "running"] if snapshot.at_work else []
     left = max(0, snapshot.target - snapshot.settled - len(running)) if snapshot.at_work else 0
     sweep = Sweep(
@@ -83,12 +78,12 @@ def to_board(snapshot: Snapshot) -> Board:
     ranked = rank(ended, snapshot.goal)
     sweep.best = ranked[0] if ranked and ranked[0].state == "finished" and ranked[0].value is not None else None
     for record in running:
-        sweep.trial(record, seconds_of(record.started))
+        sweep.trial(record, utc_seconds(record.started) or now)
     for record in running[:FOLLOWED]:
         for row in new_rows(paths.trial(record.name).metrics)[0]:
             sweep.row({**row, "id": record.id})
     workers = sum(launcher.workers for launcher in snapshot.launchers) or max(1, len(running))
-    started = [seconds_of(launcher.started) for launcher in snapshot.launchers]
+    started = [utc_seconds(launcher.started) or now for launcher in snapshot.launchers]
     return Board([sweep], workers, min(started, default=None))
 
 
@@ -158,7 +153,7 @@ def recent(bases: list[Path]) -> list[SweepPaths]:
 
 def _row(paths: SweepPaths) -> tuple[list[str], str, bool]:
     """Cells of a list, the state's style, and whether it runs. Counts are as of the last summary.json."""
-    head, launch = head_of(paths.summary), read(paths.launch)
+    head, launch = head_of(paths.summary), read_json(paths.launch)
     counts = head.get("counts") or {}
     best: dict[str, Any] = head.get("best") or {}
     runs = bool(launchers(paths))
@@ -242,7 +237,7 @@ def _as_text(draw: Callable[[int, int], Drawn], watch: bool) -> int:
         if texts != shown:
             print("\n".join(texts), end="\n\n" if watch and goes_on else "\n", flush=True)
         shown = texts
-        if not (watch and goes_on) or failure():  # nobody reads it any more
+        if not (watch and goes_on) or output_error():  # nobody reads it any more
             return status
         time.sleep(PERIOD)
 
@@ -251,7 +246,7 @@ def _on_screen(draw: Callable[[int, int], Drawn], watch: bool) -> int:
     from .live.painter import Painter
 
     painter = Painter()
-    with _continued(painter.forget):
+    with handled({signal.SIGCONT: painter.forget}):
         while True:
             columns, rows = shutil.get_terminal_size()
             lines, status, goes_on = draw(columns, rows)
@@ -259,15 +254,6 @@ def _on_screen(draw: Callable[[int, int], Drawn], watch: bool) -> int:
             lines = [*lines[: rows - 1]] if watch and goes_on else lines
             sys.stdout.write(painter.draw([], lines, columns, 10_000 if not watch else rows))
             sys.stdout.flush()
-            if not (watch and goes_on) or failure():
+            if not (watch and goes_on) or output_error():
                 return status
             time.sleep(PERIOD)
-
-
-@contextlib.contextmanager
-def _continued(act: Callable[[], None]) -> Iterator[None]:
-    before = signal.signal(signal.SIGCONT, lambda *_: act())
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGCONT, before)

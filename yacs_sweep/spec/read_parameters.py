@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from ..base.values import finite
+from ..base.values import all_finite
 from ..base.wording import did_you_mean, show
 from ..base.yaml_document import KeyPath, dotted
 from . import distributions
@@ -109,7 +109,7 @@ class _Reader:
                 self.add(path, keys, _described(section, name))
         elif isinstance(body, list):
             self.add(path, keys, _listed(self.notes, path, name, body))
-        elif not finite(body):
+        elif not all_finite(body):
             self.notes.wrong(path, f"{show(body)} is not a finite number; quote it if a text is meant")
         else:
             self.add(path, keys, Parameter(name, "constant", value=body))
@@ -169,7 +169,7 @@ def _listed(notes: Notes, path: KeyPath, name: str, values: Any) -> Parameter | 
         notes.wrong(path, f"{show(values)} is not a list; write [{show(values)}], or `value:` for a single value")
     elif not values:
         notes.wrong(path, "the list is empty; give at least one value")
-    elif not finite(values):
+    elif not all_finite(values):
         notes.wrong(path, "holds nan or inf, which no trainer key can be set to; quote them if texts are meant")
     else:
         return Parameter(name, "categorical", values=tuple(values))
@@ -245,7 +245,7 @@ def _field(section: Section, key: str, name: str) -> Any:
         return listed.values if listed else ()
     if key == "probabilities":
         return _probabilities(section)
-    if not finite(value):
+    if not all_finite(value):
         section.wrong(key, "holds nan or inf, which no trainer key can be set to; quote it if a text is meant")
     elif isinstance(value, list) and len(value) > 1 and not any(isinstance(item, (list, dict)) for item in value):
         text = f"the list {show(value)} is one single value here; `values:` would try each of its items"
@@ -300,7 +300,7 @@ def _check(section: Section, distribution: str, fields: dict[str, Any]) -> None:
         section.wrong("min", f"{show(low)} is greater than max {show(high)}; are they the wrong way round?")
     elif distribution.endswith("_values") and low <= 0:
         section.wrong("min", f"{show(low)} is not greater than 0, which {distribution} needs")
-    elif distribution.endswith("uniform") and not finite(float(high) - float(low)):
+    elif distribution.endswith("uniform") and not all_finite(float(high) - float(low)):
         section.wrong("max", f"{show(high)} is further from min {show(low)} than a float can say")
     elif distribution in distributions.EXPONENTS:
         _check_exponents(section, distribution, low, high)

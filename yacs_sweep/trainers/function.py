@@ -19,6 +19,7 @@ from types import ModuleType
 from typing import Any
 
 from ..base.errors import ConfigError
+from ..base.files import write_atomically
 from ..base.values import to_json
 from ..logs.parser import LogFormat
 from ..records.folder import SweepPaths
@@ -41,9 +42,7 @@ class FunctionProfile(TrainerProfile):
     def install(self, sweep_dir: Path) -> None:
         """Keeps the function with the sweep, so that its id alone is enough to go on with it."""
         if self.pickled:
-            part = sweep_dir / f".{call_function.FUNCTION_FILE}.{os.getpid()}.part"
-            part.write_bytes(self.pickled)
-            part.replace(sweep_dir / call_function.FUNCTION_FILE)
+            write_atomically(sweep_dir / call_function.FUNCTION_FILE, self.pickled)
 
     def write_parameters(self, output_dir: Path, params: Mapping[str, Any]) -> dict[str, str]:
         content = {"params": nested(self.parameters, params), "metric": self.metric}

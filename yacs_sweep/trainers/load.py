@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..base.errors import ConfigError
-from ..base.shipped import _INSTALLED, TRAINERS
+from ..base.shipped import INSTALLED, TRAINERS
 from ..base.wording import did_you_mean
 from ..base.yaml_document import Document, KeyPath, read_yaml_file
 from .profile import TrainerProfile
@@ -52,7 +52,7 @@ def project_root_of(profile: Path) -> Path:
 
     A profile that was installed with the launcher belongs to no project: the folder the launcher was started in.
     """
-    if profile.parent == _INSTALLED / "trainers":
+    if profile.parent == INSTALLED / "trainers":
         return Path.cwd()
     return profile.parents[2] if profile.parent.parts[-2:] == ("configs", "trainers") else profile.parent
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from ..base.files import GrowingFile
+from ..base.growing_files import GrowingFile
 from ..logs.guessing import guess_loosely
 from ..logs.metric_files import Follower
 from ..logs.near_misses import clipped

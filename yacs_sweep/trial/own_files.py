@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from ..base.files import GrowingFile, put_aside
+from ..base.growing_files import GrowingFile, put_aside
 from ..records.folder import TrialPaths
 
 DELETED = (

@@ -11,8 +11,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from ..base.times import utc_now
 from ..records.environment import git_commit
-from ..records.folder import TrialPaths, TrialRecord, folder_name, inherit_files, utc_now
+from ..records.folder import TrialPaths, TrialRecord, folder_name, inherit_files
 from .attempt import Attempt, survived
 from .contract import Assignment, DiskFull, Hooks, Launch, disk_full
 from .echo import Echo

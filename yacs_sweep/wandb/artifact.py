@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ..base.errors import SweepError
+from ..base.files import read_json
 from ..base.shipped import IMPORT_ROOT
 from ..records.checkpoints import BEST, ELSEWHERE, RECORD
 from ..records.folder import SweepPaths
@@ -34,7 +35,7 @@ def log_best(paths: SweepPaths, launch: LaunchFile, name: str) -> str:
     """
     folder = paths.dir / BEST
     if (folder / ELSEWHERE).is_file():
-        host = json.loads((folder / ELSEWHERE).read_text(encoding="utf-8"))["host"]
+        host = read_json(folder / ELSEWHERE).get("host")
         raise SweepError(
             f"--log-model: the best trial ran on {host or 'another machine'}: log it there, with --sweep_id"
         )
@@ -49,7 +50,7 @@ def log_best(paths: SweepPaths, launch: LaunchFile, name: str) -> str:
         "entity": launch.entity,
         "group": f"{name}-{paths.sweep_id}",
         "id": f"{paths.sweep_id}-best",
-        "best": json.loads((folder / RECORD).read_text(encoding="utf-8")),
+        "best": read_json(folder / RECORD),
     }
     root = str(IMPORT_ROOT)
     try:

@@ -4,28 +4,28 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import json
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..base.files import GrowingFile
-from ..base.values import number
-from ..records.metrics import OUR_ROW, Objective
+from ..base.growing_files import GrowingFile, GrowingLines
+from ..records.metrics import OUR_ROW, Objective, row_of
 
 TOGETHER = 1000  # rows handed over to the client's service process at once
 
 
 class Rows:
-    """Follows a growing metrics.jsonl. While a trainer's own file has its place, nothing is read. One that is put back in
-    place (a trainer that clears its folder has it made anew) is read from its beginning; of its rows only those with a new
-    step count."""
+    """Logs the rows of a growing metrics.jsonl to a W&B run.
+
+    While a trainer's own file has its place, nothing is read. A file that is put back in place (after a trainer has
+    cleared its folder) is read from its beginning; of its rows only those with a new step are logged.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._offset = 0  # up to here it is read
+        self._lines = GrowingLines()
         self._file: os.stat_result | None = None
         self._step = -1  # of the last row,
         self._known = -1  # and of the last one when the file was another
@@ -37,30 +37,32 @@ class Rows:
             if GrowingFile.is_other(self._path, found):
                 return
             if self._file is not None and not os.path.samestat(found, self._file):
-                self._offset, self._known = 0, self._step
+                self._lines.restart()
+                self._known = self._step
             self._file = found
-            file.seek(self._offset)
-            while lines := list(itertools.islice(file, TOGETHER)):
-                rows: list[tuple[int, dict[str, Any]]] = []
-                for line in lines:
-                    if not line.endswith(b"\n"):
-                        break
-                    self._offset += len(line)
-                    try:
-                        row = {key: number(value) for key, value in json.loads(line).items()}
-                        step = int(row.pop("step"))
-                    except (ValueError, AttributeError, KeyError, TypeError):
-                        continue  # what a killed writer left
-                    if line.startswith(OUR_ROW):
-                        if step <= self._known:
-                            continue
-                        self._step = step
-                    objective.see(row)
-                    if step >= run.starting_step:
-                        rows.append((step, row))
-                log_rows(run, rows)
-                if not line.endswith(b"\n"):
-                    break
+            rows = self._new_rows(self._lines.read(file), run.starting_step, objective)
+            while together := list(itertools.islice(rows, TOGETHER)):
+                log_rows(run, together)
+
+    def _new_rows(
+        self, lines: Iterator[bytes], starting_step: int, objective: Objective
+    ) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Yields step and values of the rows that the run lacks; the objective sees all."""
+        for line in lines:
+            row = row_of(line)
+            if row is None:  # left by a killed writer
+                continue
+            try:
+                step = int(row.pop("step"))
+            except (ValueError, KeyError, TypeError):
+                continue
+            if line.startswith(OUR_ROW):
+                if step <= self._known:
+                    continue
+                self._step = step
+            objective.see(row)
+            if step >= starting_step:
+                yield step, row
 
 
 def log_rows(run: Any, rows: Sequence[tuple[int, Mapping[str, Any]]]) -> None:

@@ -19,11 +19,11 @@ ONE = {"method": "grid", "metric": {"name": "loss"}, "parameters": {"lr": {"valu
 SPEAK = f"""import os, sys
 sys.path.insert(0, {str(ROOT)!r})
 from yacs_sweep.base import streams
-streams.prepare()
+streams.protect_streams()
 print("\\u25b6", *sys.argv[1:], flush=True)
 print("\\u25b6", file=sys.stderr)
 opened = os.open(os.devnull, os.O_RDONLY)
-sys.exit(7 if opened > 2 and (streams.failure() is None) == ("well" in sys.argv) else 1)
+sys.exit(7 if opened > 2 and (streams.output_error() is None) == ("well" in sys.argv) else 1)
 """
 
 
@@ -62,8 +62,8 @@ def test_letters_that_the_encoding_lacks_are_replaced(env: dict[str, str]) -> No
 def test_a_stream_that_somebody_has_put_there_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     mine = io.StringIO()
     monkeypatch.setattr(sys, "stdout", mine)
-    streams.prepare()
-    assert sys.stdout is mine and streams.failure() is None
+    streams.protect_streams()
+    assert sys.stdout is mine and streams.output_error() is None
 
 
 class Full(io.StringIO):
@@ -74,7 +74,7 @@ class Full(io.StringIO):
 @pytest.mark.parametrize("out", [None, io.TextIOWrapper(io.BytesIO(), "ascii"), Full()])
 def test_a_program_of_the_users_may_have_any_standard_output(monkeypatch: pytest.MonkeyPatch, out: Any) -> None:
     monkeypatch.setattr(sys, "stdout", out)
-    streams.show("▶")
+    streams.print_lines("▶")
     assert not streams.is_terminal()
 
 

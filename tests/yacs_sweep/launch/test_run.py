@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.sweeping import TOY
-from yacs_sweep.base.command_line import SCRIPT, typed
+from yacs_sweep.base.command_line import SCRIPT, launcher_command
 from yacs_sweep.base.errors import ConfigError
 from yacs_sweep.launch.keywords import to_namespace
 from yacs_sweep.launch.options import contradictions, parse
@@ -170,9 +170,9 @@ def test_trials_of_other_machines_are_known_from_the_summary(paths: SweepPaths) 
 def test_the_command_is_told_as_it_can_be_typed_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(Path(SCRIPT).parent.parent)
     for started in ("tools/sweep.py", SCRIPT, "tools/report.py", "/usr/bin/pytest", "-c", ""):
-        assert typed(started) == ("python", "tools/sweep.py")
+        assert launcher_command(started) == ("python", "tools/sweep.py")
     monkeypatch.chdir(tmp_path)
-    assert typed(SCRIPT) == typed("my_search.py") == ("python", SCRIPT)
+    assert launcher_command(SCRIPT) == launcher_command("my_search.py") == ("python", SCRIPT)
 
 
 def test_an_installed_command_is_told_by_its_name_where_that_is_it(
@@ -184,8 +184,10 @@ def test_an_installed_command_is_told_by_its_name_where_that_is_it(
         (tmp_path / name / "yacs-sweep").touch(mode=0o755)
     monkeypatch.setenv("PATH", str(tmp_path / "a"))
     assert (
-        typed(str(tmp_path / "a" / "yacs-sweep")) == typed(str(tmp_path / "a" / "yacs-sweep-report")) == ("yacs-sweep",)
+        launcher_command(str(tmp_path / "a" / "yacs-sweep"))
+        == launcher_command(str(tmp_path / "a" / "yacs-sweep-report"))
+        == ("yacs-sweep",)
     )
-    assert typed("b/yacs-sweep") == ("b/yacs-sweep",)
+    assert launcher_command("b/yacs-sweep") == ("b/yacs-sweep",)
     monkeypatch.chdir(tmp_path / "a")
-    assert typed("../b/yacs-sweep") == (str(tmp_path / "b" / "yacs-sweep"),)
+    assert launcher_command("../b/yacs-sweep") == (str(tmp_path / "b" / "yacs-sweep"),)

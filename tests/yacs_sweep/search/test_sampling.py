@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from optuna.trial import TrialState
 
-from yacs_sweep.records.alive import OwnLock
+from yacs_sweep.records.alive import AgentLock
 from yacs_sweep.records.folder import SweepPaths, TrialRecord
 from yacs_sweep.search import sampling
 from yacs_sweep.search.local import LocalController
@@ -49,7 +49,7 @@ def controller(folder: Path, method: str = "bayes", seed: int = 1, agent: str = 
 @pytest.fixture
 def agent(tmp_path: Path) -> Iterator[str]:
     """An agent that lives: the end of a sweep hands the trials of dead ones out again."""
-    lock = OwnLock(SweepPaths(tmp_path, "s").agents, 0, "token")
+    lock = AgentLock(SweepPaths(tmp_path, "s").agents, 0, "token")
     yield lock.name
     lock.release()
 

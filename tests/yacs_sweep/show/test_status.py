@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from tests.sweeping import GRID, SWEEP, environment, start, sweep, write_sweep
-from yacs_sweep.records.alive import PATTERN, launchers, present
-from yacs_sweep.records.folder import SweepPaths, TrialRecord, utc_now
+from yacs_sweep.base.times import utc_now
+from yacs_sweep.records.alive import LAUNCHER_FILES, announced, launchers
+from yacs_sweep.records.folder import SweepPaths, TrialRecord
 from yacs_sweep.records.metrics import MOST, new_rows
 from yacs_sweep.records.snapshot import head_of, look
 from yacs_sweep.records.summary import Summary
@@ -108,31 +109,31 @@ def test_who_works_on_it_is_told_by_locks(paths: SweepPaths) -> None:
     assert (
         "no launcher is running  3 trials to go, 1 cut off; go on with: python tools/sweep.py --sweep_id abc123" in text
     )
-    with present(paths, workers=2):
+    with announced(paths, workers=2):
         text, code = shown(paths)
         assert code == 0
         assert f"process {os.getpid()}, 2 workers" in text and "1 running  2 to go" in text
         assert "trial-0001" in text
-    assert not list(paths.agents.glob(PATTERN))
+    assert not list(paths.agents.glob(LAUNCHER_FILES))
 
 
 def test_a_launcher_that_was_killed_is_gone_and_its_file_is_cleared_away(paths: SweepPaths) -> None:
     code = f"""
 import sys, time; sys.path.insert(0, {str(SWEEP.parent.parent)!r})
 from pathlib import Path
-from yacs_sweep.records.alive import present
+from yacs_sweep.records.alive import announced
 from yacs_sweep.records.folder import SweepPaths
-with present(SweepPaths(Path({str(paths.base)!r}), "abc123"), 3):
+with announced(SweepPaths(Path({str(paths.base)!r}), "abc123"), 3):
     print("up", flush=True); time.sleep(100)
 """
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as other:
         assert other.stdout is not None and other.stdout.readline() == b"up\n"
         assert [(found.pid, found.workers) for found in launchers(paths)] == [(other.pid, 3)]
         other.kill()
-    assert launchers(paths) == [] and len(list(paths.agents.glob(PATTERN))) == 1
-    with present(paths, 1):
+    assert launchers(paths) == [] and len(list(paths.agents.glob(LAUNCHER_FILES))) == 1
+    with announced(paths, 1):
         assert [found.pid for found in launchers(paths)] == [os.getpid()]
-        assert len(list(paths.agents.glob(PATTERN))) == 1
+        assert len(list(paths.agents.glob(LAUNCHER_FILES))) == 1
 
 
 def test_a_launcher_on_another_machine_is_known_by_its_agents_signs_of_life(paths: SweepPaths) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.sweeping import sweep, write_sweep
-from yacs_sweep.base.files import GrowingFile
+from yacs_sweep.base.growing_files import GrowingFile
 from yacs_sweep.records.folder import TrialPaths
 from yacs_sweep.records.metrics import MetricsFile, Objective
 from yacs_sweep.trial.own_files import Custody

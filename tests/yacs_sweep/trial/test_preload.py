@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.trainers import await_marked
 from tests.yacs_sweep.trial.preload_case import Case, interpreters, serving
-from yacs_sweep.base.processes import await_marked
 from yacs_sweep.trial.inside import preload
 from yacs_sweep.trial.process import GuardLost, Limits, run_child
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.sweeping import ROOT, processes_with
-from yacs_sweep.base.processes import await_marked
+from tests.trainers import await_marked
 from yacs_sweep.trial.process import Exit, Guard, GuardLost, Limits, StartError, Stop, run_child
 
 

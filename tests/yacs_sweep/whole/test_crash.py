@@ -18,7 +18,7 @@ from optuna.trial import Trial, TrialState
 
 from tests.sweeping import start, sweep, write_sweep
 from tests.trainers import kill_all, living, write_trainer
-from yacs_sweep.records.alive import OwnLock
+from yacs_sweep.records.alive import AgentLock
 from yacs_sweep.records.folder import SweepPaths, TrialRecord
 from yacs_sweep.search.local import LocalController
 from yacs_sweep.search.stored import AGAIN
@@ -49,11 +49,11 @@ class Sweep:
     def __init__(self, folder: Path, spec: dict[str, Any]) -> None:
         self.paths = SweepPaths(folder, "s")
         self.spec = sweep_from_dict(spec, "spec")
-        self.locks: list[OwnLock] = []
+        self.locks: list[AgentLock] = []
 
     def agent(self, **settings: Any) -> LocalController:
         """A new agent, which recovers what dead ones have left."""
-        self.locks.append(OwnLock(self.paths.agents, 0, "token"))
+        self.locks.append(AgentLock(self.paths.agents, 0, "token"))
         return LocalController(self.paths, self.spec, agent=self.locks[-1].name, seed=1, **settings)
 
     def die(self) -> None:

@@ -24,7 +24,7 @@ from tests.postgres import PASSWORD, Postgres, programs
 from tests.sweeping import SWEEP, environment, write_sweep
 from tests.trainers import kill_all, living, roles, wait_until, write_trainer
 from yacs_sweep.base.errors import ConfigError
-from yacs_sweep.records.alive import OwnLock
+from yacs_sweep.records.alive import AgentLock
 from yacs_sweep.records.folder import SweepPaths, TrialRecord
 from yacs_sweep.records.launch_file import LaunchFile
 from yacs_sweep.search.local import LocalController
@@ -112,7 +112,7 @@ class Machines:
 
     def agent(self, **settings: Any) -> LocalController:
         paths = SweepPaths(self.home / str(len(self.agents)), self.sweep)
-        lock = OwnLock(paths.agents, 0, "token")
+        lock = AgentLock(paths.agents, 0, "token")
         self.agents.append(LocalController(paths, self.spec, agent=lock.name, seed=1, storage_url=self.url, **settings))
         return self.agents[-1]
 

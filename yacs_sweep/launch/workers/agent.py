@@ -22,7 +22,7 @@ from typing import Any
 
 from ...base.errors import SweepError
 from ...base.processes import MARKER
-from ...records.alive import OwnLock
+from ...records.alive import AgentLock
 from ...records.folder import SweepPaths, TrialRecord
 from ...records.launch_file import LaunchFile, load_spec_of
 from ...search.controller import Controller
@@ -65,7 +65,7 @@ SUPERVISOR_LOST_GRACE = 3.0  # seconds for the trainer when the supervisor is go
 class Agent:
     """`controllers.base.Turn`: the channel to the supervisor and the runner of trials."""
 
-    def __init__(self, channel: Channel, job: Job, launch: Launch, lock: OwnLock, token: str) -> None:
+    def __init__(self, channel: Channel, job: Job, launch: Launch, lock: AgentLock, token: str) -> None:
         self.channel, self.job, self.lock = channel, job, lock
         self.stop: Stop | None = None
         self._alive_told = 0.0
@@ -169,7 +169,7 @@ class Agent:
             self.echo.close()
 
 
-def make_controller(job: Job, agent: Agent, lock: OwnLock) -> Controller:
+def make_controller(job: Job, agent: Agent, lock: AgentLock) -> Controller:
     """The controller the sweep was launched with; imports only that one."""
     from ...wandb.recorder import Axes, Recorder, RunIdentity
 
@@ -228,7 +228,7 @@ def run_agent(channel: Channel, token: str) -> int:
 
 
 def _work(channel: Channel, job: Job, token: str) -> None:
-    lock = OwnLock(job.paths.agents, job.index, token)
+    lock = AgentLock(job.paths.agents, job.index, token)
     launch = replace(load_launch(job.paths, job.limits), retries=job.retries, on_oom=job.on_oom, gpu_wait=job.gpu_wait)
     agent = Agent(channel, job, launch, lock, token)
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ...base.files import remove_parts
-from ...base.processes import noted
+from ...base.signals import noted
 from ...records.alive import clear_dead_agents
 from ...records.folder import TrialRecord, mark_lost
 from .channel import Message

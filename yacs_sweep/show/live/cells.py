@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import math
-import re
 import unicodedata
 from collections.abc import Iterable, Sequence
+
+from ...base.escapes import without_escapes
 
 Span = tuple[str, str]  # text, and a style as rich writes it; empty for none
 Line = list[Span]
 BARS = "▁▂▃▄▅▆▇█"
-# What a terminal takes as commands: CSI sequences, OSC strings, and the two-letter ones (ECMA-48).
-_ESCAPES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]?|\x1b[\]PX^_].*?(?:\x07|\x1b\\|$)|\x1b.?|\x9b[0-?]*[ -/]*[@-~]?")
 
 
 def clean(text: str) -> str:
     """Other people's text on one line: nothing in it is a command to the terminal."""
-    text = _ESCAPES.sub("", text) if "\x1b" in text or "\x9b" in text else text
-    return "".join(letter if letter.isprintable() else " " if letter in "\t\n\r" else "?" for letter in text)
+    return "".join(
+        letter if letter.isprintable() else " " if letter in "\t\n\r" else "?" for letter in without_escapes(text)
+    )
 
 
 def output_lines(data: bytes) -> list[str]:

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from ...base.streams import put, show
+from ...base.streams import print_lines, write_text
 from ...base.wording import printable
 from .cells import Line, output_lines
 from .painter import Painter
@@ -178,7 +178,7 @@ class Screen:
     def _show(self, painter: Painter | None, messages: list[str], ending: bool) -> None:
         if painter is None or self._frame is None:
             if messages:
-                put("".join(f"{text}\n" for text in messages), self._out)
+                write_text("".join(f"{text}\n" for text in messages), self._out)
             return
         size = terminal_size(self._out)
         if self._renewed:
@@ -235,4 +235,4 @@ def tell(text: str) -> None:
     if current is not None:
         current.say(text)
     else:
-        show(text)
+        print_lines(text)

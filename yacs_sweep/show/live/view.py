@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -13,6 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
+from ...base.signals import handled, hangup_is_ours
 from ...base.streams import is_terminal
 from ...base.wording import printable
 from ...records.folder import TrialRecord
@@ -153,25 +153,16 @@ def opened(workers: int, title: str = "", *, quiet: bool = False, verbose: bool 
     view = View(board, live=live, quiet=quiet, output=verbose and tty)
     terminal.current = view.screen
     try:
-        with _signals(view.screen) if tty else contextlib.nullcontext():
+        with handled(_handlers(view.screen) if tty else {}):
             yield view
     finally:
         terminal.current = None
         view.screen.close()
 
 
-@contextlib.contextmanager
-def _signals(shown: Screen) -> Iterator[None]:
-    """A terminal that changes its size, that was ours and is again, or that is gone: its sweep goes on."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    wanted: dict[signal.Signals, Callable[[], None]] = {signal.SIGWINCH: shown.wake, signal.SIGCONT: shown.renew}
-    if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
-        wanted[signal.SIGHUP] = shown.hang_up
-    before = {number: signal.signal(number, lambda *_, act=act: act()) for number, act in wanted.items()}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+def _handlers(shown: Screen) -> dict[signal.Signals, Callable[[], None]]:
+    """Chooses what the screen does when its terminal changes size, is ours again, or is gone (the sweep runs on)."""
+    handlers: dict[signal.Signals, Callable[[], None]] = {signal.SIGWINCH: shown.wake, signal.SIGCONT: shown.renew}
+    if hangup_is_ours():
+        handlers[signal.SIGHUP] = shown.hang_up
+    return handlers

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ...base.command_line import Parser
 from ...base.errors import ConfigError, SweepError, exit_status
-from ...base.streams import failure, prepare, put
+from ...base.streams import output_error, protect_streams, write_text
 
 EPILOG = """\
 examples:
@@ -49,7 +49,7 @@ def make_parser() -> Parser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line; returns the exit status: 0, 1 (it could not be read or written to the end), 2 (wrong usage, no
     such sweep, a place that cannot be written)."""
-    prepare()
+    protect_streams()
     options = make_parser().parse_args(argv)
     return exit_status(lambda: report(options))
 
@@ -107,8 +107,8 @@ def check_place(path: Path) -> None:
 
 
 def _print(text: str) -> None:
-    put(text, sys.stdout)
-    if (lost := failure()) and not isinstance(lost, BrokenPipeError):  # `… | head` has what it wants
+    write_text(text, sys.stdout)
+    if (lost := output_error()) and not isinstance(lost, BrokenPipeError):  # `… | head` has what it wants
         raise SweepError(f"cannot write the report: {lost.strerror}")
 
 

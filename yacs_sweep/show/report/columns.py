@@ -6,7 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from .data import Sweep, Trial, finite, text_of
+from ...base.values import finite_number
+from .data import Sweep, Trial, text_of
 
 LOG_RATIO = 30.0  # of largest to smallest value, from which on a list of numbers is drawn on a logarithmic scale
 CATEGORIES = 24  # of a category axis; the rest is "other"
@@ -40,7 +41,7 @@ def column(sweep: Sweep, name: str, trials: list[Trial]) -> Column:
     raw: list[Any] = [trial.record.params.get(name) for trial in trials]
     there = [name in trial.record.params for trial in trials]
     given = [value for value, has in zip(raw, there, strict=True) if has]
-    if given and all(finite(value) for value in given):
+    if given and all(finite_number(value) for value in given):
         numbers = [float(value) if has else None for value, has in zip(raw, there, strict=True)]
         return Column(name, "number", _is_log(sweep, name, [float(value) for value in given]), [], numbers)
     texts = [text_of(value) if has else None for value, has in zip(raw, there, strict=True)]

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
-from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any
 
 import yaml
 
 from ...base.errors import SweepError
+from ...base.files import read_json
+from ...base.values import finite_number
 from ...records import environment
 from ...records.folder import SEEDS_FILE, WARM_FILE, SweepPaths, TrialRecord, best_of, rank
 from ...records.launch_file import load_spec_of
@@ -21,6 +20,7 @@ from ...records.metrics import read_metrics
 from ...records.summary import known_records
 from ...spec.parameter import Parameter
 from ...spec.sweep import SweepSpec
+from ..lines import trial_seconds
 
 POINTS = 80  # of a curve: more than a screen shows apart
 TAIL = 16  # last values of the metric that are kept as they are, for the noise
@@ -48,8 +48,7 @@ class Trial:
 
     @property
     def seconds(self) -> float | None:
-        start, end = moment(self.record.started), moment(self.record.ended)
-        return end - start if start is not None and end is not None else None
+        return trial_seconds(self.record)
 
 
 @dataclass
@@ -80,7 +79,9 @@ class Sweep:
     @property
     def finished(self) -> list[Trial]:
         """Trials whose value counts: finished, with a number."""
-        return [trial for trial in self.trials if trial.record.state == "finished" and finite(trial.record.value)]
+        return [
+            trial for trial in self.trials if trial.record.state == "finished" and finite_number(trial.record.value)
+        ]
 
     @property
     def axis(self) -> str:
@@ -114,24 +115,6 @@ class Sweep:
         return next((item for item in self.spec.parameters if item.name == name), None) if self.spec else None
 
 
-def finite(value: Any) -> TypeGuard[float]:
-    """Whether it is a number that can be drawn."""
-    if not isinstance(value, int | float) or isinstance(value, bool):
-        return False
-    try:
-        return math.isfinite(value)
-    except OverflowError:  # a whole number beyond every float
-        return False
-
-
-def moment(text: str | None) -> float | None:
-    """Unix seconds of an ISO time; None for what is none."""
-    try:
-        return datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp() if text else None
-    except (ValueError, AttributeError):
-        return None
-
-
 def text_of(value: Any) -> str:
     """A parameter value as a category's name: 1 and 1.0 are one, lists and mappings are JSON."""
     if isinstance(value, bool) or value is None or isinstance(value, list | tuple | Mapping):
@@ -155,21 +138,17 @@ def trial_of(record: TrialRecord, rows: Iterable[Mapping[str, Any]], metric: str
     ys: dict[str, list[float]] = {}
     for place, row in enumerate(rows):
         epochs = epochs or AXIS in row
-        x = float(next(at for at in (row.get(AXIS), row.get("step"), place) if finite(at)))
+        x = float(next(at for at in (row.get(AXIS), row.get("step"), place) if finite_number(at)))
         for name, value in row.items():
-            if name not in META and isinstance(value, float | int) and (finite(value) or isinstance(value, float)):
+            if (
+                name not in META
+                and isinstance(value, float | int)
+                and (finite_number(value) or isinstance(value, float))
+            ):
                 xs.setdefault(name, []).append(x)
                 ys.setdefault(name, []).append(float(value))
     tail = [value for value in ys.get(metric, ())[-TAIL:] if math.isfinite(value)] if metric else []
     return Trial(record, {name: thin(xs[name], ys[name]) for name in xs}, tail, epochs, url)
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """A file's mapping; empty when there is none or it is broken."""
-    with contextlib.suppress(OSError, ValueError):
-        found = json.loads(path.read_text(encoding="utf-8"))
-        return found if isinstance(found, dict) else {}
-    return {}
 
 
 def read_local(paths: SweepPaths) -> Sweep:

@@ -7,8 +7,10 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from typing import Any
 
+from ...base.times import utc_seconds
+from ...base.values import finite_number
 from .columns import Column, column
-from .data import Sweep, Trial, finite, moment, thin
+from .data import Sweep, Trial, thin
 from .statistics import Effect
 
 LINES = 240  # learning curves drawn; more cannot be told apart
@@ -58,7 +60,7 @@ def telling(effects: Sequence[Effect]) -> list[str]:
 
 def brief(value: Any, digits: int = 6) -> float | None:
     """A number in few characters; None for what cannot be drawn."""
-    return float(f"{value:.{digits}g}") if finite(value) else None
+    return float(f"{value:.{digits}g}") if finite_number(value) else None
 
 
 def _column(item: Column) -> dict[str, Any]:
@@ -111,11 +113,11 @@ def _xy(trial: Trial, name: str, full: bool) -> list[list[float | None]] | None:
 def timeline(sweep: Sweep) -> dict[str, Any]:
     """Bars of trials on the lanes they ran in; seconds from the first start. A lane is a GPU of a host, or, where trials
     of one host overlap, as many as ran at the same time."""
-    now = max((end for trial in sweep.trials if (end := moment(trial.record.ended)) is not None), default=None)
+    now = max((end for trial in sweep.trials if (end := utc_seconds(trial.record.ended)) is not None), default=None)
     spans: dict[tuple[str, str], list[tuple[float, float, int]]] = defaultdict(list)
     for place, trial in enumerate(sweep.trials):
-        start = moment(trial.record.started)
-        end = moment(trial.record.ended) or now
+        start = utc_seconds(trial.record.started)
+        end = utc_seconds(trial.record.ended) or now
         if start is not None:
             key = trial.record.host, ",".join(trial.record.gpu_ids)
             spans[key].append((start, max(start, end if end is not None else start), place))

@@ -7,10 +7,12 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import Any
 
+from ...base.times import utc_seconds
+from ...base.values import finite_number
 from ...records.folder import TrialRecord
 from ...spec.parameter import Parameter
 from .columns import column
-from .data import Sweep, finite, moment, text_of
+from .data import Sweep, text_of
 from .statistics import Effect, Verdict, compare_best, effects, shaky
 
 LAST_LINES = 8  # of a failed trial of a reason
@@ -119,8 +121,8 @@ def searched_rows(sweep: Sweep) -> list[dict[str, str]]:
 
 def span(sweep: Sweep) -> float | None:
     """Seconds from the first start to the last end."""
-    starts = [start for record in sweep.records if (start := moment(record.started)) is not None]
-    ends = [end for record in sweep.records if (end := moment(record.ended)) is not None]
+    starts = [start for record in sweep.records if (start := utc_seconds(record.started)) is not None]
+    ends = [end for record in sweep.records if (end := utc_seconds(record.ended)) is not None]
     return max(ends) - min(starts) if starts and ends else None
 
 
@@ -137,7 +139,7 @@ def trial_rows(sweep: Sweep) -> list[dict[str, Any]]:
     for rank, trial in enumerate(sweep.ranked(), start=1):
         record = trial.record
         row: dict[str, Any] = {
-            "rank": rank if record.state == "finished" and finite(record.value) else None,
+            "rank": rank if record.state == "finished" and finite_number(record.value) else None,
             "trial": record.name,
             "id": record.id,
             "number": record.number,

@@ -16,8 +16,9 @@ from html import escape
 from importlib import metadata, resources
 from typing import Any
 
+from ...base.values import finite_number
 from ..lines import duration_text
-from .data import Sweep, Trial, finite, text_of
+from .data import Sweep, Trial, text_of
 from .figures import figures
 from .findings import Findings, busy, commits, counts, failures, searched_rows, span
 from .repeat import commands
@@ -103,7 +104,7 @@ def _version(distribution: str) -> str:
 # -- pieces -----------------------------------------------------------------------------------------------------------
 def value(number: Any) -> str:
     """A number as people read it."""
-    if not finite(number):
+    if not finite_number(number):
         return "–" if number is None else escape(text_of(number))
     return escape(f"{number:.4g}".replace("-", "−"))
 
@@ -201,14 +202,15 @@ def _trials(findings: Findings) -> str:
     ranked = sweep.ranked()[:LONGEST]
     heads = [("num", "#"), ("name", "trial"), ("num", sweep.metric or "value"), ("", "state"), ("num", "time")]
     numeric = {
-        name: all(finite(record.params[name]) for record in sweep.records if name in record.params) for name in names
+        name: all(finite_number(record.params[name]) for record in sweep.records if name in record.params)
+        for name in names
     }
     heads += [("num" if numeric[name] else "", name) for name in names]
     rows, classes = [], []
     alike = set(findings.verdict.alike) if findings.verdict and findings.verdict.clear is False else set()
     for place, trial in enumerate(ranked, start=1):
         record = trial.record
-        ranks = record.state == "finished" and finite(record.value)
+        ranks = record.state == "finished" and finite_number(record.value)
         mark = " ≈" if record.name in alike and len(alike) > 1 else ""
         cells = [
             f"{place}{mark}" if ranks else "",
@@ -244,7 +246,7 @@ def _linked(trial: Trial) -> str:
 
 
 def _param(item: Any) -> str:
-    if finite(item):
+    if finite_number(item):
         return escape(f"{item:.4g}".replace("-", "−"))
     text = text_of(item)
     cut = text if len(text) <= 48 else text[:47] + "…"

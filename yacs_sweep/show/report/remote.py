@@ -5,16 +5,16 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping
-from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from ...base.errors import ConfigError
-from ...base.values import number
+from ...base.times import utc_seconds, utc_text
+from ...base.values import finite_number, from_json
 from ...records.folder import TrialRecord
 from ...spec.read_sweep import sweep_from_dict
 from ...wandb.read_runs import _runs
 from ...wandb.sweeps import look_up
-from .data import Sweep, Trial, finite, moment, trial_of
+from .data import Sweep, Trial, trial_of
 
 STATES = {"crashed": "failed", "preempted": "killed", "preempting": "running", "pending": "running"}
 CAUSES = {"crashed": "its agent stopped reporting", "failed": "the run failed", "killed": "the run was killed"}
@@ -64,10 +64,10 @@ def run_as_trial(run: Mapping[str, Any], place: int, metric: str | None, goal: s
     there = str(run["state"])
     state = str(summary.get("sweep/state") or STATES.get(there, there))
     rows = [
-        {"step": row.get("_step"), **{name: number(item) for name, item in row.items() if not name.startswith("_")}}
+        {"step": row.get("_step"), **{name: from_json(item) for name, item in row.items() if not name.startswith("_")}}
         for row in run["rows"]
     ]
-    value = number(summary.get(metric)) if metric else None
+    value = from_json(summary.get(metric)) if metric else None
     if isinstance(value, dict):  # of a metric that was defined with a summary
         value = value.get("max" if goal == "maximize" else "min", value.get("last"))
     code = summary.get("sweep/exit_code")
@@ -93,8 +93,7 @@ def run_as_trial(run: Mapping[str, Any], place: int, metric: str | None, goal: s
 
 def _ended(run: Mapping[str, Any]) -> str | None:
     """Its last sign of life, or its start and how long it says it ran."""
-    start, seconds = moment(run["created"]), run["summary"].get("_runtime")
-    if start is not None and finite(seconds) and 0 <= seconds < math.inf:
-        end = datetime.fromtimestamp(start, timezone.utc) + timedelta(seconds=float(seconds))
-        return end.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    start, seconds = utc_seconds(run["created"]), run["summary"].get("_runtime")
+    if start is not None and finite_number(seconds) and 0 <= seconds < math.inf:
+        return utc_text(start + float(seconds))
     return run.get("heartbeat")

@@ -6,9 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from ...base.errors import ConfigError
+from ...base.files import read_json
 from ...records.known_sweeps import find, result_bases
 from ...wandb.login import is_logged_in, no_login
-from .data import Sweep, Trial, read_json, read_local
+from .data import Sweep, Trial, read_local
 
 
 def read(

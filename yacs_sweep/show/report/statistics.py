@@ -18,8 +18,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ...base.values import finite_number
 from .columns import Column, column
-from .data import Sweep, Trial, finite, text_of
+from .data import Sweep, Trial, text_of
 from .repeat import trains_best
 
 FEWEST = 6  # finished trials below which no importance is computed
@@ -316,7 +317,9 @@ class Verdict:
 def compare_best(sweep: Sweep) -> Verdict | None:
     """The best trial against the others; None with fewer than two finished trials."""
     ranked = [
-        trial.record for trial in sweep.ranked() if trial.record.state == "finished" and finite(trial.record.value)
+        trial.record
+        for trial in sweep.ranked()
+        if trial.record.state == "finished" and finite_number(trial.record.value)
     ]
     if len(ranked) < 2:
         return None

@@ -9,9 +9,9 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ...base.values import to_json
+from ...base.values import finite_number, to_json
 from ..lines import duration_text
-from .data import finite, text_of
+from .data import text_of
 from .findings import Findings, busy, commits, counts, failures, searched_rows, span, trial_rows
 from .repeat import commands
 
@@ -35,7 +35,7 @@ def _cell(value: Any) -> Any:
     if value is None:
         return ""
     if isinstance(value, int | float) and not isinstance(value, bool):
-        return value if finite(value) else str(value)
+        return value if finite_number(value) else str(value)
     text = text_of(value)
     return f"'{text}" if text.startswith(FORMULA) else text
 
@@ -173,7 +173,7 @@ def _table(heads: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[str]:
 def _value(value: Any) -> str:
     if value is None:
         return "–"
-    return f"{value:.4g}" if finite(value) else _plain(text_of(value))
+    return f"{value:.4g}" if finite_number(value) else _plain(text_of(value))
 
 
 def _plain(text: str) -> str:

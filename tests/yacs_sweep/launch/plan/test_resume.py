@@ -15,7 +15,7 @@ from tests.sweeping import GRID, Ran, environment, sweep, write_sweep
 from tests.trainers import kill_all, write_trainer
 from yacs_sweep.launch.options import parse
 from yacs_sweep.launch.plan.resume import resume_plan
-from yacs_sweep.records.alive import OwnLock
+from yacs_sweep.records.alive import AgentLock
 from yacs_sweep.records.folder import SweepPaths, TrialRecord
 from yacs_sweep.search.local import LocalController
 from yacs_sweep.search.storage.url import URL_VARIABLE
@@ -183,7 +183,7 @@ def test_a_damaged_trial_is_named(tmp_path: Path) -> None:
 
 
 def agent(paths: SweepPaths, spec: dict[str, Any]) -> LocalController:
-    lock = OwnLock(paths.agents, 0, "token")
+    lock = AgentLock(paths.agents, 0, "token")
     return LocalController(paths, sweep_from_dict(spec, "spec"), agent=lock.name, seed=1)
 
 

@@ -18,7 +18,7 @@ from optuna.storages.journal import JournalFileBackend
 from tests.sweeping import ROOT
 from yacs_sweep.base.errors import ConfigError, SweepError
 from yacs_sweep.base.processes import MARKER, marked_processes
-from yacs_sweep.records.alive import OwnLock, agent_lives, clear_dead_agents, one_machine
+from yacs_sweep.records.alive import AgentLock, agent_lives, clear_dead_agents, refuse_foreign_agents
 from yacs_sweep.search.storage.journal import JournalLock, open_storage
 
 
@@ -86,7 +86,7 @@ def test_a_storage_that_cannot_be_reached_is_one_line(tmp_path: Path) -> None:
 
 
 def test_an_agents_lock_says_whether_it_lives(tmp_path: Path) -> None:
-    lock = OwnLock(tmp_path, 0, "token")
+    lock = AgentLock(tmp_path, 0, "token")
     assert agent_lives(tmp_path, lock.name)
     assert clear_dead_agents(tmp_path) == 0
     assert lock.path.exists()
@@ -98,7 +98,7 @@ def test_an_agents_lock_says_whether_it_lives(tmp_path: Path) -> None:
 def test_what_dead_agents_left_running_is_ended_and_their_locks_go(tmp_path: Path) -> None:
     code = (
         f"import os, sys; sys.path.insert(0, {str(ROOT)!r})\nfrom pathlib import Path\n"
-        f"from yacs_sweep.records.alive import OwnLock\nOwnLock(Path({str(tmp_path)!r}), 0, {f't{os.getpid()}'!r})\n"
+        f"from yacs_sweep.records.alive import AgentLock\nAgentLock(Path({str(tmp_path)!r}), 0, {f't{os.getpid()}'!r})\n"
         "os.kill(os.getpid(), 9)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == -signal.SIGKILL
@@ -117,12 +117,12 @@ def test_what_dead_agents_left_running_is_ended_and_their_locks_go(tmp_path: Pat
 def test_another_machines_agent_in_the_folder_is_seen_by_its_touches(tmp_path: Path) -> None:
     dead, alive = tmp_path / "0-dead.lock", tmp_path / "0-alive.lock"
     dead.write_text("elsewhere 17 token\n")
-    one_machine(tmp_path, "here", wait=0.2)  # nobody touches it: left behind
+    refuse_foreign_agents(tmp_path, "here", wait=0.2)  # nobody touches it: left behind
     alive.write_text("faraway 18 token\n")
     os.utime(alive, ns=(10**18, 10**18))  # that machine's clock is years off
     threading.Timer(0.1, os.utime, [alive]).start()
     with pytest.raises(SweepError, match=r"faraway works on this sweep.*--storage postgresql"):
-        one_machine(tmp_path, "here", wait=0.5)
+        refuse_foreign_agents(tmp_path, "here", wait=0.5)
     started = time.monotonic()
-    one_machine(tmp_path / "nothing", "here", wait=60)
+    refuse_foreign_agents(tmp_path / "nothing", "here", wait=60)
     assert time.monotonic() - started < 1
