@@ -249,6 +249,6 @@ def test_batches_and_mistakes(tmp_path: Path) -> None:
 def test_watching_ends_when_nobody_reads_any_more(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(status, "failure", lambda: BrokenPipeError())
+    monkeypatch.setattr(status, "output_error", lambda: BrokenPipeError())
     assert status._as_text(lambda columns, rows: ([[("runs", "")]], 1, True), watch=True) == 1
     assert capsys.readouterr().out == "runs\n\n"
