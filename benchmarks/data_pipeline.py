@@ -24,7 +24,7 @@ from PIL import Image  # noqa: E402
 from torchvision import transforms as T  # noqa: E402
 
 from data.datasets.base import Sample  # noqa: E402
-from data.images import FileImages, Images, cached  # noqa: E402
+from data.images import FileImages, Images, open_cached_images  # noqa: E402
 from data.loading import TrainImages  # noqa: E402
 from data.sampler import Draw  # noqa: E402
 from data.transforms import TrainTransform  # noqa: E402
@@ -83,7 +83,7 @@ def main() -> None:
             return lambda numbers: split.__getitems__([Draw(n, n) for n in numbers])
 
         started = time.process_time()
-        cache = cached(paths, size, Path(folder) / "cache", "train", print)
+        cache = open_cached_images(paths, size, Path(folder) / "cache", "train", print)
         making = number / (time.process_time() - started)
         runs = {
             "Pillow, image by image": image_by_image,

@@ -1,4 +1,4 @@
-"""From a YACS tree to data sets and loaders: what the engine calls."""
+"""Builders of data sets and loaders from a YACS tree: the interface that the engine calls."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import Any
 
 import torch
 
-from data.datasets.base import DatasetError, ReIDDataset, Sample, WantedSplits, joined
+from data.datasets.base import DatasetError, ReIDDataset, Sample, WantedSplits, join_datasets
 from data.datasets.folder import FolderLayout
-from data.datasets.veri import with_tracks
-from data.images import CachedImages, FileImages, Images, cached, read_image
+from data.datasets.veri import add_tracks
+from data.images import CachedImages, FileImages, Images, open_cached_images, read_image
 from data.layouts import LAYOUTS, split_name
-from data.loading import EvalImages, Loader, TrainImages, too_many
+from data.loading import EvalImages, Loader, TrainImages, too_many_unreadable
 from data.sampler import EpochBatchSampler, RandomIdentitySampler, ShuffleSampler
 from data.settings import data_problems, dataset_names, tested_names, uses_identity_sampler
 from data.transforms import EvalTransform, TrainTransform
@@ -25,16 +25,18 @@ __all__ = ["build_dataset", "build_eval_loader", "build_test_datasets", "build_t
 _CPU = torch.device("cpu")
 
 
-def _go_on() -> None:
-    """Nobody asks to stop."""
+def _never_stop() -> None:
+    """Checks for no stop: the default of `check_stop`."""
 
 
 def build_dataset(cfg: Any) -> ReIDDataset:
     """Reads the data sets DATASETS.NAMES below DATASETS.ROOT_DIR; `synthetic` is drawn there when missing.
 
     The training splits are joined; queries and gallery are those of the first of DATASETS.TEST_NAMES, or of the
-    first of NAMES; no other split is read. Raises DatasetError, one line, for settings that are not allowed and for
-    what is wrong on the disk.
+    first of NAMES; no other split is read.
+
+    Raises:
+        DatasetError: settings that are not allowed, or missing or damaged files; one line.
     """
     if problems := data_problems(cfg):
         raise DatasetError("; ".join(problems))
@@ -43,17 +45,22 @@ def build_dataset(cfg: Any) -> ReIDDataset:
         name: _read(cfg, name, WantedSplits(train=name in names, test=name == test_name))
         for name in dict.fromkeys((*names, test_name))
     }
-    return joined([read[name] for name in names], test=read[test_name])
+    return join_datasets([read[name] for name in names], test=read[test_name])
 
 
 def build_test_datasets(cfg: Any) -> list[ReIDDataset]:
-    """Reads queries and gallery of DATASETS.TEST_NAMES, or of NAMES where that is empty; errors as above."""
+    """Reads queries and gallery of DATASETS.TEST_NAMES, or of NAMES where that is empty.
+
+    Raises:
+        DatasetError: settings that are not allowed, or missing or damaged files; one line.
+    """
     if problems := data_problems(cfg):
         raise DatasetError("; ".join(problems))
     return [_read(cfg, name, WantedSplits(train=False)) for name in tested_names(cfg)]
 
 
 def _read(cfg: Any, name: str, wanted: WantedSplits) -> ReIDDataset:
+    """Reads the wanted splits of one data set, with tracks where the protocol needs them."""
     layout, folder = split_name(name)
     root = Path(cfg.DATASETS.ROOT_DIR).expanduser()
     settings = cfg.DATASETS
@@ -62,7 +69,7 @@ def _read(cfg: Any, name: str, wanted: WantedSplits) -> ReIDDataset:
     )
     dataset = LAYOUTS[layout](name, root, folder, generic, wanted)
     tracks = wanted.test and layout == "veri" and cfg.TEST.PROTOCOL == "image_to_track"
-    return with_tracks(dataset) if tracks else dataset
+    return add_tracks(dataset) if tracks else dataset
 
 
 def build_train_loader(
@@ -71,15 +78,23 @@ def build_train_loader(
     *,
     seed: int,
     device: torch.device = _CPU,
-    check_stop: Callable[[], None] = _go_on,
+    check_stop: Callable[[], None] = _never_stop,
 ) -> Loader:
-    """Batches `(images float32 [B, 3, H, W] on device, pids int64 [B])` of the training split.
+    """Builds the loader of the training split: `(images float32 [B, 3, H, W] on device, pids int64 [B])`.
 
     `loader.batch_sampler` is an EpochBatchSampler: call its `set_epoch(epoch, start_batch=0)` before every
-    epoch; what follows is then a function of `seed`, the epoch and the batch number alone. `len(loader)`
-    counts a whole epoch. SAMPLER softmax shuffles, the others draw P × K batches. `check_stop` is called while
-    an image cache is made, and may raise. While iterating, more images that cannot be read than
-    DATASETS.MAX_UNREADABLE raise DatasetError.
+    epoch; the batches are then a function of `seed`, the epoch and the batch number alone. `len(loader)`
+    counts a whole epoch. SAMPLER softmax shuffles, the others draw P × K batches.
+
+    Args:
+        cfg: the configuration.
+        dataset: its training split is loaded.
+        seed: of order and augmentation.
+        device: gets the batches.
+        check_stop: called while an image cache is made; may raise.
+    Raises:
+        DatasetError: too few images for the sampler, or, also while iterating, more than DATASETS.MAX_UNREADABLE
+            images that cannot be read.
     """
     batch_size = cfg.SOLVER.IMS_PER_BATCH
     sampler: EpochBatchSampler
@@ -97,11 +112,11 @@ def build_train_loader(
         padding=cfg.INPUT.PADDING,
     )
     limit = cfg.DATASETS.MAX_UNREADABLE
-    owner = _owner(cfg, dataset_names(cfg))
-    images, notes = _images(cfg, dataset.train, cfg.INPUT.SIZE_TRAIN, "train", owner, check_stop)
+    source = _source_key(cfg, dataset_names(cfg))
+    images, notes = _open_images(cfg, dataset.train, cfg.INPUT.SIZE_TRAIN, "train", source, check_stop)
     finish = device.type == "cpu"
     split = TrainImages(dataset.train, images, transform, finish=finish, max_unreadable=limit)
-    return _loader(cfg, split, device, notes, batch_sampler=sampler)
+    return _make_loader(cfg, split, device, notes, batch_sampler=sampler)
 
 
 def build_eval_loader(
@@ -111,21 +126,31 @@ def build_eval_loader(
     device: torch.device = _CPU,
     rank: int = 0,
     world_size: int = 1,
-    check_stop: Callable[[], None] = _go_on,
+    check_stop: Callable[[], None] = _never_stop,
 ) -> tuple[Loader, int]:
-    """Batches `(images float32 [B, 3, H, W] on device, pids int64 [B], camids int64 [B], paths)` for testing.
+    """Builds the loader for evaluation: `(images float32 [B, 3, H, W] on device, pids [B], camids [B], paths)`.
 
-    The queries come first, then the gallery, in order; how many queries there are is returned too. Process `rank` of
-    `world_size` is given its shard of them (`shard_range`), out of one cache for all. An image that cannot be read has
-    the identity UNREADABLE, and more of them than DATASETS.MAX_UNREADABLE raise DatasetError while iterating.
+    The queries come first, then the gallery, in order. An image that cannot be read has the identity UNREADABLE.
+
+    Args:
+        cfg: the configuration.
+        dataset: its queries and gallery are loaded.
+        device: gets the batches.
+        rank: of this process, which loads its shard of the images (`shard_range`), from one cache for all.
+        world_size: number of processes.
+        check_stop: called while an image cache is made; may raise.
+    Returns:
+        The loader, and the number of queries of all processes.
+    Raises:
+        DatasetError: more than DATASETS.MAX_UNREADABLE images cannot be read, also while iterating.
     """
     samples = dataset.query + dataset.gallery
-    owner = _owner(cfg, [dataset.tested or dataset.name])
-    images, notes = _images(cfg, samples, cfg.INPUT.SIZE_TEST, "test", owner, check_stop)
+    source = _source_key(cfg, [dataset.tested or dataset.name])
+    images, notes = _open_images(cfg, samples, cfg.INPUT.SIZE_TEST, "test", source, check_stop)
     transform = EvalTransform(cfg.INPUT.PIXEL_MEAN, cfg.INPUT.PIXEL_STD)
     split = EvalImages(samples, images, transform, finish=device.type == "cpu")
     own = shard_range(len(samples), rank, world_size)
-    loader = _loader(cfg, split, device, notes, batch_size=cfg.TEST.IMS_PER_BATCH, sampler=own)
+    loader = _make_loader(cfg, split, device, notes, batch_size=cfg.TEST.IMS_PER_BATCH, sampler=own)
     return loader, len(dataset.query)
 
 
@@ -135,15 +160,15 @@ def shard_range(total: int, rank: int, world_size: int) -> range:
 
 
 def build_folder_loader(cfg: Any, paths: Sequence[str], *, device: torch.device = _CPU) -> Loader:
-    """Batches as for testing, of image files that belong to no data set; identities and cameras are 0."""
+    """Builds the loader for image files outside a data set: batches as for evaluation, identities and cameras 0."""
     samples = [Sample(path, 0, 0) for path in paths]
     transform = EvalTransform(cfg.INPUT.PIXEL_MEAN, cfg.INPUT.PIXEL_STD)
     split = EvalImages(samples, FileImages(paths, cfg.INPUT.SIZE_TEST), transform, finish=device.type == "cpu")
-    return _loader(cfg, split, device, [], batch_size=cfg.TEST.IMS_PER_BATCH)
+    return _make_loader(cfg, split, device, [], batch_size=cfg.TEST.IMS_PER_BATCH)
 
 
-def _owner(cfg: Any, names: Sequence[str]) -> str:
-    """What decides which files are read; when they differ, something has changed on the disk."""
+def _source_key(cfg: Any, names: Sequence[str]) -> str:
+    """Joins the settings that decide which files are read, as the key of their image cache."""
     settings = cfg.DATASETS
     words = [os.path.abspath(os.path.expanduser(settings.ROOT_DIR)), *names]
     if any(split_name(name)[0] == "folder" for name in names):
@@ -153,33 +178,33 @@ def _owner(cfg: Any, names: Sequence[str]) -> str:
     return json.dumps(words)
 
 
-def _images(
-    cfg: Any, samples: Sequence[Sample], size: Sequence[int], label: str, owner: str, check_stop: Callable[[], None]
+def _open_images(
+    cfg: Any, samples: Sequence[Sample], size: Sequence[int], label: str, source: str, check_stop: Callable[[], None]
 ) -> tuple[Images, list[str]]:
-    """The images, cached unless that is switched off; and lines for the log."""
+    """Opens the images, from the cache unless DATALOADER.CACHE is off; returns them and lines for the log."""
     paths = [sample.path for sample in samples]
     if not cfg.DATALOADER.CACHE:
         return FileImages(paths, size), []
     notes: list[str] = []
     given = cfg.DATALOADER.CACHE_DIR or Path(cfg.DATASETS.ROOT_DIR) / ".image-cache"
     folder = Path(given).expanduser()
-    images = cached(paths, size, folder, label, notes.append, owner=owner, check_stop=check_stop)
+    images = open_cached_images(paths, size, folder, label, notes.append, source=source, check_stop=check_stop)
     limit = cfg.DATASETS.MAX_UNREADABLE
     if isinstance(images, CachedImages) and len(images.problems) > limit:
         problems = list(images.problems.values())
-        raise DatasetError(too_many(set(problems), limit, latest=problems[0]))
+        raise DatasetError(too_many_unreadable(set(problems), limit, latest=problems[0]))
     return images, notes
 
 
 def loader_workers(wanted: int) -> int:
-    """Loader processes: as many as wanted, but where we are kept on some of the machine's cores, no more than these."""
+    """Limits the number of loader processes to the CPU cores this process is bound to, if it is bound to some."""
     if not hasattr(os, "sched_getaffinity"):
         return wanted
     cores = len(os.sched_getaffinity(0))
     return wanted if cores == os.cpu_count() else min(wanted, cores)
 
 
-def _loader(
+def _make_loader(
     cfg: Any, images: TrainImages | EvalImages, device: torch.device, notes: list[str], **batching: Any
 ) -> Loader:
     workers, limit = loader_workers(cfg.DATALOADER.NUM_WORKERS), cfg.DATASETS.MAX_UNREADABLE

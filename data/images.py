@@ -1,9 +1,9 @@
-"""Images as uint8 [3, H, W], from their files or from a cache that all trials on the machine share.
+"""Reading of images as uint8 [3, H, W], from their files or from a cache that all trials on the machine share.
 
 A cache is a folder with every image of a split, decoded and resized once, in one file that is mapped into memory: the
-operating system keeps one copy for all processes. Its name says whose images at which size it holds, then from which
-files it was made and when those last changed: an outdated one is never read, and can be told from those of others. It
-appears in one step, and who asks for one that is being made waits for it.
+operating system keeps one copy for all processes. The folder's name is a key of the source and size, then a digest of
+the files and their times of change, so that an outdated cache is never read and only its own source removes it. The
+folder appears in one step; a process that needs a cache in the making waits for it.
 """
 
 from __future__ import annotations
@@ -35,21 +35,21 @@ from utils.logger import NAME
 
 _FORMAT = 2  # raised when the same files would give other bytes
 _PIXELS, _INDEX = "images.npy", "index.json"
-_AT_ONCE = 256  # images decoded while others wait to be written
-_TOLD_EVERY = 10.0  # seconds between two lines while a cache is made
-_ASK_EVERY = 0.2  # seconds until it is looked again whether another has made it
+_DECODED_AHEAD = 256  # images decoded while others wait to be written
+_LOG_INTERVAL = 10.0  # seconds between two lines while a cache is made
+_LOCK_POLL_INTERVAL = 0.2  # seconds between two attempts to take the lock
 
 
 class Images(Protocol):
-    """Images by number, resized."""
+    """Source of resized images by their numbers."""
 
     def read(self, numbers: Sequence[int]) -> tuple[NDArray[np.uint8], dict[int, str]]:
-        """Images [B, 3, H, W]; and, for the places in `numbers` whose image cannot be read, what is wrong."""
+        """Reads images [B, 3, H, W]; returns them and, by place in `numbers`, the errors of unreadable images."""
         ...
 
 
 def read_image(path: str) -> Tensor:
-    """Decodes an image file, grey and palette too, to RGB, uint8 [3, H, W]. DatasetError names the file."""
+    """Decodes an image file, grey and palette too, to RGB, uint8 [3, H, W]; DatasetError names an unreadable file."""
     try:
         with Image.open(path) as image:
             pixels = np.array(image.convert("RGB"))
@@ -60,14 +60,14 @@ def read_image(path: str) -> Tensor:
 
 
 class FileImages:
-    """Decodes and resizes an image whenever it is asked for."""
+    """Decodes and resizes images from their files, each time they are read."""
 
     def __init__(self, paths: Sequence[str], size: Sequence[int]) -> None:
         self.paths = paths
         self.size = list(size)
 
     def read(self, numbers: Sequence[int]) -> tuple[NDArray[np.uint8], dict[int, str]]:
-        """See Images."""
+        """Reads images as `Images` says."""
         pixels = np.zeros((len(numbers), 3, *self.size), dtype=np.uint8)
         problems = {}
         for place, number in enumerate(numbers):
@@ -79,9 +79,11 @@ class FileImages:
 
 
 class CachedImages:
-    """Reads images from a cache's folder, which nobody removes as long as this lives.
+    """Reads images from a cache's folder, and holds a lock on it so that nobody removes it.
 
-    Raises OSError where it cannot be opened, ValueError where it is damaged.
+    Raises:
+        OSError: the folder cannot be opened.
+        ValueError: the cache is damaged.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -101,11 +103,11 @@ class CachedImages:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of all images together."""
+        """Shape [N, 3, H, W] of all images together."""
         return self._pixels.shape
 
     def read(self, numbers: Sequence[int]) -> tuple[NDArray[np.uint8], dict[int, str]]:
-        """See Images."""
+        """Reads images as `Images` says."""
         problems = {place: self.problems[n] for place, n in enumerate(numbers) if n in self.problems}
         return self._pixels[np.asarray(numbers, dtype=np.int64)], problems
 
@@ -117,43 +119,51 @@ class CachedImages:
         self._open()
 
 
-def cached(
+def open_cached_images(
     paths: Sequence[str],
     size: Sequence[int],
     folder: Path,
     label: str,
     note: Callable[[str], object],
     *,
-    owner: str = "",
+    source: str = "",
     check_stop: Callable[[], None] = lambda: None,
 ) -> Images:
-    """The images `paths` resized to `size` (height, width), from a cache in `folder`, which is made if need be.
+    """Opens images from a cache in `folder`, which is made if need be.
 
-    Where none can be made — a read-only or full disk — they are read from their files, and `note` is told so in one
-    line. Caches of the same `owner`, label and size are of files that have been changed, added or removed since; they
-    are removed once nobody reads them. `check_stop` is called after every image and may raise.
+    Where no cache can be made, on a read-only or full disk, images are read from their files. Outdated caches of one
+    source, label and size, whose files have been changed, added or removed since, are removed once nobody reads them.
+
+    Args:
+        paths: image files, in order.
+        size: height and width in pixels that images are resized to.
+        folder: holds caches.
+        label: of the split; begins the cache's name.
+        note: receives a line for the log where no cache can be made.
+        source: key of the settings that decide which files are read.
+        check_stop: called after every image that is put into a cache; may raise.
     """
-    group = _group(owner, size, label)
-    place = folder / f"{group}-{_state_of(paths)}"
+    group = _cache_group(source, size, label)
+    place = folder / f"{group}-{_files_digest(paths)}"
     shape = (len(paths), 3, *size)
     try:
-        images = _opened(place, shape)
+        images = _open_cache(place, shape)
         if images is None:
             folder.mkdir(parents=True, exist_ok=True)
-            with _only_one(folder / f".{group}.lock", check_stop):
-                images = _opened(place, shape)
+            with _exclusive_lock(folder / f".{group}.lock", check_stop):
+                images = _open_cache(place, shape)
                 if images is None:
-                    _discard(place)
-                    _remove_outdated(folder, group, place)  # which makes room
-                    _make(place, paths, size, check_stop)
+                    _remove_damaged(place)
+                    _remove_outdated(folder, group, place)  # makes room on the disk
+                    _make_cache(place, paths, size, check_stop)
                     _remove_unfinished(folder, group)
                     images = CachedImages(place)
         _remove_outdated(folder, group, place)
         return images
     except OSError as error:
-        # Without locks two may make one, and who is done first takes away what the other has begun.
+        # Without locks two processes may make a cache, and the first to finish removes what the other has begun.
         with suppress(OSError):
-            if (images := _opened(place, shape)) is not None:
+            if (images := _open_cache(place, shape)) is not None:
                 return images
         note(
             f"No image cache: cannot write {folder} ({error.strerror or error}); images are decoded every time. "
@@ -162,8 +172,8 @@ def cached(
         return FileImages(paths, size)
 
 
-def _opened(place: Path, shape: tuple[int, ...]) -> CachedImages | None:
-    """The cache, unless there is none or it is not whole: a copied or restored one may be cut short."""
+def _open_cache(place: Path, shape: tuple[int, ...]) -> CachedImages | None:
+    """Opens a cache; None where it is missing or damaged: a copied or restored one may be cut short."""
     try:
         images = CachedImages(place)
     except (FileNotFoundError, ValueError):
@@ -171,13 +181,14 @@ def _opened(place: Path, shape: tuple[int, ...]) -> CachedImages | None:
     return images if images.shape == shape else None
 
 
-def _group(owner: str, size: Sequence[int], label: str) -> str:
-    text = json.dumps([_FORMAT, list(size), owner])
+def _cache_group(source: str, size: Sequence[int], label: str) -> str:
+    """Names all caches of one source, size and label: the beginning of their folders' names."""
+    text = json.dumps([_FORMAT, list(size), source])
     return f"{label}-{size[0]}x{size[1]}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
 
-def _state_of(paths: Sequence[str]) -> str:
-    """Digest of the files, their sizes and times of change; a missing file is a state as well."""
+def _files_digest(paths: Sequence[str]) -> str:
+    """Digests the paths, sizes and times of change of files; a missing file counts with size -1."""
     states = []
     for path in paths:
         try:
@@ -189,7 +200,7 @@ def _state_of(paths: Sequence[str]) -> str:
 
 
 def _try_lock(file: int, kind: int) -> bool:
-    """False where another holds it, and on a file system without locks."""
+    """Tries to lock a file; False where another process holds the lock, and on a file system without locks."""
     try:
         fcntl.flock(file, kind | fcntl.LOCK_NB)
     except OSError:
@@ -198,27 +209,28 @@ def _try_lock(file: int, kind: int) -> bool:
 
 
 @contextmanager
-def _only_one(lock: Path, check_stop: Callable[[], None]) -> Iterator[None]:
-    """Holds `lock`, waiting for who holds it; the system frees it when a process dies."""
+def _exclusive_lock(lock: Path, check_stop: Callable[[], None]) -> Iterator[None]:
+    """Holds a lock file, waiting for the process that has it; the system frees the lock when a process dies."""
     with open(lock, "w", encoding="utf-8") as stream:
-        told = False
+        logged = False
         while True:
             try:
                 fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
             except BlockingIOError:
-                if not told:
+                if not logged:
                     logging.getLogger(NAME).info("Waiting for the image cache, which another process makes")
-                told = True
+                logged = True
             except OSError:
                 break  # a file system without locks: several may make the cache, and the first to finish wins
             check_stop()
-            time.sleep(_ASK_EVERY)
+            time.sleep(_LOCK_POLL_INTERVAL)
         yield
 
 
-def _make(place: Path, paths: Sequence[str], size: Sequence[int], check_stop: Callable[[], None]) -> None:
-    part = _aside(place)
+def _make_cache(place: Path, paths: Sequence[str], size: Sequence[int], check_stop: Callable[[], None]) -> None:
+    """Makes a cache beside its place and renames it there when complete; OSError where there is no room."""
+    part = _temporary_name(place)
     part.mkdir()
     try:
         shape = (len(paths), 3, *size)
@@ -228,10 +240,10 @@ def _make(place: Path, paths: Sequence[str], size: Sequence[int], check_stop: Ca
         logging.getLogger(NAME).info("Making the image cache: %d images", len(paths))
         with open(part / _PIXELS, "wb") as stream:
             problems = _write_pixels(stream, FileImages(paths, size), shape, check_stop)
-            _to_disk(stream)
+            _sync(stream)
         with open(part / _INDEX, "wb") as stream:
             stream.write(json.dumps({"problems": problems}).encode())
-            _to_disk(stream)
+            _sync(stream)
         try:
             os.rename(part, place)
         except OSError:
@@ -244,66 +256,69 @@ def _make(place: Path, paths: Sequence[str], size: Sequence[int], check_stop: Ca
 def _write_pixels(
     stream: BinaryIO, images: FileImages, shape: tuple[int, ...], check_stop: Callable[[], None]
 ) -> dict[int, str]:
-    """Writes all images in numpy's format; returns what cannot be read. Written, not mapped: a full disk is an
-    error then, not the end of the process."""
-    total, problems, told = shape[0], dict[int, str](), time.monotonic()
+    """Writes all images in numpy's format; returns the errors of unreadable images by their numbers.
+
+    The file is written, not mapped, so that a full disk is an error and not the end of the process.
+    """
+    total, problems, logged = shape[0], dict[int, str](), time.monotonic()
     np.lib.format.write_array_header_1_0(stream, {"descr": "|u1", "fortran_order": False, "shape": shape})
-    pool = ThreadPoolExecutor(_processors())
+    pool = ThreadPoolExecutor(_cpu_count())
     try:
-        for first in range(0, total, _AT_ONCE):
-            numbers = range(first, min(first + _AT_ONCE, total))
+        for first in range(0, total, _DECODED_AHEAD):
+            numbers = range(first, min(first + _DECODED_AHEAD, total))
             for number, (pixels, wrong) in zip(numbers, pool.map(images.read, ([n] for n in numbers)), strict=True):
                 stream.write(pixels.tobytes())
                 if wrong:
                     problems[number] = wrong[0]
                 check_stop()
-                if time.monotonic() - told >= _TOLD_EVERY:
-                    told = time.monotonic()
+                if time.monotonic() - logged >= _LOG_INTERVAL:
+                    logged = time.monotonic()
                     logging.getLogger(NAME).info("Making the image cache: %d of %d images", number + 1, total)
     finally:
         pool.shutdown(cancel_futures=True)
     return problems
 
 
-def _to_disk(stream: BinaryIO) -> None:
+def _sync(stream: BinaryIO) -> None:
     stream.flush()
     os.fsync(stream.fileno())
 
 
-def _processors() -> int:
+def _cpu_count() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
-def _aside(place: Path) -> Path:
-    """A name beside `place` that nobody reads."""
+def _temporary_name(place: Path) -> Path:
+    """Makes a name beside `place` that nobody reads."""
     return place.with_name(f".{place.name}.{uuid.uuid4().hex}.part")
 
 
-def _discard(place: Path) -> None:
-    """Takes away what lies in the place of a cache and is none."""
+def _remove_damaged(place: Path) -> None:
+    """Removes a damaged cache, if one is in `place`."""
     if place.exists():
         logging.getLogger(NAME).info("The image cache %s is damaged and made anew", place)
-        aside = _aside(place)
-        os.rename(place, aside)
-        shutil.rmtree(aside, ignore_errors=True)
+        temporary = _temporary_name(place)
+        os.rename(place, temporary)
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _remove_unfinished(folder: Path, group: str) -> None:
-    """What killed makers have left; for who is the only one to make a cache of the group."""
+    """Removes the unfinished caches of killed processes; the caller holds the group's lock."""
     for part in folder.glob(f".{group}-*.part"):
         shutil.rmtree(part, ignore_errors=True)
 
 
 def _remove_outdated(folder: Path, group: str, place: Path) -> None:
+    """Removes the group's other caches, but those that a process still reads."""
     for other in folder.glob(f"{group}-*"):
         if other != place and not _in_use(other):
             shutil.rmtree(other, ignore_errors=True)
 
 
 def _in_use(cache: Path) -> bool:
-    """Whether anybody reads a cache; so it is where that cannot be told."""
+    """Tells whether any process reads a cache; True where locks do not answer that."""
     try:
         with open(cache / _INDEX, "r+b") as stream:  # some network file systems lock only what can be written
             return not _try_lock(stream.fileno(), fcntl.LOCK_EX)

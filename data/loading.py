@@ -1,8 +1,8 @@
-"""Loaders: batches of images for training and for evaluation, made by worker processes.
+"""Loaders of image batches for training and evaluation, made by worker processes.
 
-Workers hand over uint8 images where an accelerator will augment them, and finished ones where the processor does.
-An image that cannot be read is named in the log and skipped: in training another of the same identity takes its
-place, in evaluation it counts as UNREADABLE. More of them than allowed end the run.
+Workers return uint8 images where an accelerator augments them, and augmented float32 images where the processor does.
+An image that cannot be read is named in the log and skipped: in training another image of its identity takes its
+place, in evaluation it counts as UNREADABLE. More such images than allowed end the run.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from data.transforms import EvalTransform, TrainTransform
 from utils.errors import TrainerError
 from utils.logger import NAME
 
-UNREADABLE = -2  # identity of an image for evaluation that cannot be read; no data set has it
+UNREADABLE = -2  # identity that stands for an evaluation image that cannot be read; no data set has it
 
 
 class TrainBatch(NamedTuple):
-    """What a worker hands over: images uint8, to be augmented by `choices`, or float32, finished."""
+    """Training batch from a worker: images uint8, to be augmented by `choices`, or float32 and augmented."""
 
     images: Tensor
     pids: Tensor
@@ -41,7 +41,7 @@ class TrainBatch(NamedTuple):
 
 
 class EvalBatch(NamedTuple):
-    """What a worker hands over: images uint8, or float32, finished; identities, cameras, paths."""
+    """Evaluation batch from a worker: images uint8, or float32 and normalised; identities, cameras, paths."""
 
     images: Tensor
     pids: Tensor
@@ -51,7 +51,7 @@ class EvalBatch(NamedTuple):
 
 
 class TrainImages(Dataset[Any]):
-    """The training split, asked for a whole batch of Draws."""
+    """Training split as a torch data set that is read by whole batches of Draws."""
 
     def __init__(
         self, samples: Sequence[Sample], images: Images, transform: TrainTransform, *, finish: bool, max_unreadable: int
@@ -80,7 +80,7 @@ class TrainImages(Dataset[Any]):
         return TrainBatch(images, torch.from_numpy(self.pids[numbers]), choices, tuple(problems.values()))
 
     def _substitute(self, number: int) -> tuple[int, Any]:
-        """The next image of the identity that can be read, else of any; the same one whoever looks for it."""
+        """Substitutes an unreadable image by the next readable one of its identity, else of any, in a fixed order."""
         following = np.roll(np.arange(len(self.pids)), -number)
         same = self.pids[following] == self.pids[number]
         found = set()
@@ -90,11 +90,11 @@ class TrainImages(Dataset[Any]):
             if not problems:
                 return other, pixels[0]
             found.add(problems[0])
-        raise DatasetError(too_many(found, self.max_unreadable, latest=problems[0]))
+        raise DatasetError(too_many_unreadable(found, self.max_unreadable, latest=problems[0]))
 
 
 class EvalImages(Dataset[Any]):
-    """Images in order, asked for a whole batch of numbers."""
+    """Evaluation images as a torch data set that is read by whole batches of numbers."""
 
     def __init__(self, samples: Sequence[Sample], images: Images, transform: EvalTransform, *, finish: bool) -> None:
         self.samples = samples
@@ -120,11 +120,14 @@ class EvalImages(Dataset[Any]):
 
 
 class Loader(DataLoader[Any]):
-    """Yields finished batches on `device`: (images, pids) in training, (images, pids, camids, paths) else.
+    """Loader of batches on `device`: (images, pids) in training, (images, pids, camids, paths) in evaluation.
 
     On a GPU, batches are copied and augmented on a stream of their own while the one before is computed on. `notes`
-    are logged when iteration begins. Raises DatasetError when more than `max_unreadable` different images could not be
-    read, and TrainerError when a worker has died.
+    are logged when iteration begins.
+
+    Raises:
+        DatasetError: while iterating, more than `max_unreadable` different images could not be read.
+        TrainerError: while iterating, a worker has died.
     """
 
     def __init__(
@@ -134,8 +137,8 @@ class Loader(DataLoader[Any]):
             images,
             num_workers=workers,
             persistent_workers=workers > 0,
-            collate_fn=_as_it_is,
-            worker_init_fn=_leave_signals_to_the_trainer,
+            collate_fn=_unchanged,
+            worker_init_fn=_ignore_group_signals,
             pin_memory=device.type == "cuda",
             generator=torch.Generator(),  # its own: an iterator must not advance the trainer's random state
             **more,
@@ -151,23 +154,24 @@ class Loader(DataLoader[Any]):
         for note in self.notes:
             logger.info("%s", note)
         self.notes.clear()
-        for batch in self._handed_over():
+        for batch in self._worker_batches():
             if isinstance(batch, DatasetError):
                 # A new one: an error and a frame that refer to each other would keep the workers alive.
                 raise DatasetError(str(batch))
             for problem in batch.problems:
-                self._count(problem, logger)
-            yield self._beside(batch) if self.device.type == "cuda" else self._finished(batch)
+                self._count_unreadable(problem, logger)
+            yield self._finish_on_side_stream(batch) if self.device.type == "cuda" else self._finish(batch)
 
-    def _handed_over(self) -> Iterator[Any]:
+    def _worker_batches(self) -> Iterator[Any]:
+        """Yields what the workers return: batches, or a DatasetError; raises TrainerError where one has died."""
         batches = None
         while True:
             try:
-                batches = batches or self._started()
+                batches = batches or self._start_workers()
                 batch = next(batches)
             except StopIteration:
                 return
-            except (OSError, EOFError, RuntimeError):  # of a dead worker, whose connection breaks at any place
+            except (OSError, EOFError, RuntimeError):  # a dead worker's connection breaks at any place
                 if not (dead := _dead_worker(batches or self._iterator)):
                     raise
                 raise TrainerError(
@@ -176,26 +180,29 @@ class Loader(DataLoader[Any]):
                 ) from None
             yield batch
 
-    def _started(self) -> Iterator[Any]:
-        """torch's own iterator, without its handler of SIGCHLD: that tells of a dead worker wherever the trainer is,
-        which may be within a step. Without it torch looks once it has waited 5 s for a batch."""
+    def _start_workers(self) -> Iterator[Any]:
+        """Starts torch's iterator without its SIGCHLD handler, which would raise within a training step.
+
+        Without the handler torch looks for a dead worker after waiting 5 s for a batch.
+        """
         handler = signal.getsignal(signal.SIGCHLD)
         batches = super().__iter__()
         if handler is not None and threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGCHLD, handler)
         return batches
 
-    def _beside(self, batch: TrainBatch | EvalBatch) -> Any:
-        """Finishes a batch while the GPU still computes: the host is a step ahead of it."""
+    def _finish_on_side_stream(self, batch: TrainBatch | EvalBatch) -> Any:
+        """Finishes a batch on a CUDA stream of its own, while the GPU still computes on the one before."""
         self._stream = self._stream or torch.cuda.Stream(self.device)  # type: ignore[no-untyped-call]
         computing = torch.cuda.current_stream(self.device)
         with torch.cuda.stream(self._stream):
-            images, *rest = self._finished(batch)
+            images, *rest = self._finish(batch)
         computing.wait_stream(self._stream)
-        images.record_stream(computing)  # its memory is not used again before that is done with it
+        images.record_stream(computing)  # keeps the memory until the computing stream has used it
         return images, *rest
 
-    def _finished(self, batch: TrainBatch | EvalBatch) -> Any:
+    def _finish(self, batch: TrainBatch | EvalBatch) -> Any:
+        """Moves a batch to the device and augments or normalises it there, where the worker has not."""
         images: Any = self.dataset
         if isinstance(batch, TrainBatch):
             pixels = batch.images
@@ -207,24 +214,25 @@ class Loader(DataLoader[Any]):
             pixels = images.transform(pixels.to(self.device, non_blocking=True))
         return pixels, batch.pids, batch.camids, batch.paths
 
-    def _count(self, problem: str, logger: logging.Logger) -> None:
+    def _count_unreadable(self, problem: str, logger: logging.Logger) -> None:
+        """Counts an unreadable image, once each, and warns of it; DatasetError where they are too many."""
         if problem in self._unreadable:
             return
         self._unreadable.add(problem)
         if len(self._unreadable) > self.max_unreadable:
-            raise DatasetError(too_many(self._unreadable, self.max_unreadable, latest=problem))
+            raise DatasetError(too_many_unreadable(self._unreadable, self.max_unreadable, latest=problem))
         logger.warning("Skipping: %s (%d of at most %d)", problem, len(self._unreadable), self.max_unreadable)
 
 
-def too_many(problems: set[str], limit: int, *, latest: str) -> str:
-    """The line for more unreadable images than DATASETS.MAX_UNREADABLE allows."""
+def too_many_unreadable(problems: set[str], limit: int, *, latest: str) -> str:
+    """Writes the error for more unreadable images than DATASETS.MAX_UNREADABLE allows."""
     if limit == 0:
         return latest
     return f"{latest}; {len(problems)} images cannot be read, DATASETS.MAX_UNREADABLE allows {limit}"
 
 
 def _dead_worker(batches: Any) -> str:
-    """Which of torch's workers has ended, and how; waits a moment for one that is about to. Empty: none."""
+    """Describes which of torch's workers has ended and how, waiting up to 1 s for its end; empty where none has."""
     workers = getattr(batches, "_workers", [])
     ended = wait([worker.sentinel for worker in workers], timeout=1) if workers else []
     for worker in workers:
@@ -236,22 +244,23 @@ def _dead_worker(batches: Any) -> str:
     return ""
 
 
-def _as_it_is(batch: Any) -> Any:
+def _unchanged(batch: Any) -> Any:
     return batch
 
 
-def _leave_signals_to_the_trainer(_worker: int) -> None:
-    """Makes a worker outlive a signal to the process group: the trainer needs another batch to checkpoint.
+def _ignore_group_signals(_worker: int) -> None:
+    """Makes a worker ignore signals to the process group: the trainer needs another batch before its checkpoint.
 
-    Only the trainer's own SIGTERM ends it; who sent one can be told on Linux, not on macOS, where any does.
+    Only the trainer's own SIGTERM ends the worker. Linux tells who sent a signal; on macOS any SIGTERM ends it.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if sys.platform == "linux":
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-        threading.Thread(target=_exit_when_the_trainer_says, daemon=True).start()
+        threading.Thread(target=_exit_on_parent_sigterm, daemon=True).start()
 
 
-def _exit_when_the_trainer_says() -> None:
+def _exit_on_parent_sigterm() -> None:
+    """Waits for SIGTERM from the parent process, the trainer, and exits."""
     assert sys.platform != "darwin"  # which has no sigwaitinfo
     while signal.sigwaitinfo({signal.SIGTERM}).si_pid != os.getppid():
         pass

@@ -1,4 +1,4 @@
-"""Which images an epoch shows, in which batches, and the random numbers each image is changed with.
+"""Samplers: the images of an epoch in batches, and a seed for the augmentation of each image.
 
 An epoch is a pure function of (seed, epoch): a resumed run draws what the uninterrupted one would have, also
 from the middle of an epoch. Samplers yield batches of `Draw`; the seed in it belongs to the image's place
@@ -23,14 +23,14 @@ _ORDER, _AUGMENTATION = 0, 1
 
 
 class Draw(NamedTuple):
-    """One image of a batch: its number in the training split, and the seed of its augmentation."""
+    """Image drawn for a batch: its number in the training split, and the seed of its augmentation."""
 
     image: int
     seed: int
 
 
 class EpochBatchSampler(Sampler[list[Draw]], ABC):
-    """Yields the batches of one epoch. Not thread-safe; lives in the main process."""
+    """Batch sampler of one epoch at a time; not thread-safe, used in the main process."""
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
@@ -39,15 +39,19 @@ class EpochBatchSampler(Sampler[list[Draw]], ABC):
         self.rank, self.world_size = 0, 1
 
     def shard(self, rank: int, world_size: int, *, own_statistics: bool = False) -> None:
-        """Makes this the sampler of process `rank` of `world_size`: it yields that process's part of every batch, whose
-        size is to be a multiple of `world_size`. The parts of all processes are the batch of one, augmentation too.
+        """Restricts the sampler to the shard of every batch that process `rank` of `world_size` trains on.
 
-        With `own_statistics` every process normalises its part of a batch by itself.
+        The shards of all processes together are the batch of a single process, augmentation too.
+
+        Args:
+            rank: of this process.
+            world_size: number of processes; the batch size is a multiple of it.
+            own_statistics: whether every process normalises its shard by itself.
         """
         self.rank, self.world_size = rank, world_size
 
     def set_epoch(self, epoch: int, start_batch: int = 0) -> None:
-        """Chooses the epoch the next iteration yields, without its first `start_batch` batches."""
+        """Sets the epoch that the next iteration yields, without its first `start_batch` batches."""
         self.epoch = epoch
         self.start_batch = start_batch
 
@@ -61,19 +65,20 @@ class EpochBatchSampler(Sampler[list[Draw]], ABC):
 
     @abstractmethod
     def __len__(self) -> int:
-        """Batches of a whole epoch, the same for every epoch, whatever `start_batch` is."""
+        """Counts the batches of a whole epoch, whatever `start_batch` is."""
 
     @abstractmethod
     def batches(self, rng: np.random.Generator) -> list[NDArray[np.int64]]:
-        """The image indices of an epoch's batches, drawn from `rng`."""
+        """Draws the image numbers of an epoch's batches from `rng`."""
 
 
 class ShuffleSampler(EpochBatchSampler):
-    """Every image once an epoch in random order; the last batch may be smaller.
+    """Shuffles the images, each once an epoch; the last batch may be smaller.
 
     A last batch of one image to normalise, which batch normalisation cannot train on, is joined to the one before.
 
-    Raises DatasetError for fewer images than a step needs.
+    Raises:
+        DatasetError: fewer images than a step needs.
     """
 
     def __init__(self, num_images: int, batch_size: int, *, seed: int) -> None:
@@ -83,7 +88,7 @@ class ShuffleSampler(EpochBatchSampler):
         self.shard(0, 1)
 
     def shard(self, rank: int, world_size: int, *, own_statistics: bool = False) -> None:
-        """See EpochBatchSampler; the images by which the last batch is no multiple of `world_size` are left out."""
+        """Restricts the sampler to a shard, leaving out the images by which an epoch is no multiple of `world_size`."""
         super().shard(rank, world_size, own_statistics=own_statistics)
         self.used = self.num_images - self.num_images % world_size
         lonely = world_size if own_statistics else 1
@@ -101,8 +106,7 @@ class ShuffleSampler(EpochBatchSampler):
 
 
 class RandomIdentitySampler(EpochBatchSampler):
-    """P × K batches: K images of each of P different identities (Hermans et al., "In Defense of the Triplet
-    Loss for Person Re-Identification", 2017).
+    """Draws P × K batches: K images of each of P different identities.
 
     Every image is shown at least once an epoch. The images of an identity are shuffled and cut into groups of
     K, the last of which is filled up with other images of the identity. An epoch has the fewest batches that
@@ -110,8 +114,11 @@ class RandomIdentitySampler(EpochBatchSampler):
     identities, so every batch is a full P × K. Where one identity has many more images than the others this
     repeats the others rather than lose its images.
 
-    Raises DatasetError for K < 1, a batch size that is not a multiple of K with at least two identities,
-    and for fewer identities than a batch needs.
+    Raises:
+        DatasetError: K < 1, a batch size that is not a multiple of K with at least two identities, or fewer
+            identities than a batch needs.
+    Source:
+        Hermans et al., "In Defense of the Triplet Loss for Person Re-Identification", 2017.
     """
 
     def __init__(self, pids: Sequence[int], batch_size: int, num_instances: int, *, seed: int) -> None:
@@ -150,19 +157,19 @@ class RandomIdentitySampler(EpochBatchSampler):
         return batches
 
     def _groups(self, images: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
-        """The images in random order as rows of K; the last row starts over with the first images."""
+        """Shuffles an identity's images into rows of K; the last row is filled up with the first images."""
         rows = -(-len(images) // self.num_instances)
         return np.resize(rng.permutation(images), (rows, self.num_instances))
 
     def _schedule(self, rng: np.random.Generator) -> Iterator[Collection[int]]:
-        """The identities of each batch: random, those with more groups left more often.
+        """Yields the identities of each batch at random, those with more groups left more often.
 
         An identity with as many groups left as there are batches left must be taken. There are never more
         than P of these, because P × (batches left) is at least the number of groups left, before and after
         every batch.
 
-        One group of all that are left is drawn, and again where its identity is in the batch: that takes the
-        same time however many identities there are.
+        One of all groups left is drawn, and another where its identity is in the batch already: the time this takes
+        does not grow with the number of identities.
         """
         left: list[int] = self.groups_per_id.tolist()
         groups: list[int] = np.repeat(np.arange(len(left)), left).tolist()  # the identity of each that is left
@@ -197,6 +204,6 @@ class RandomIdentitySampler(EpochBatchSampler):
 
 
 def _uniform(rng: np.random.Generator) -> Iterator[float]:
-    """Random numbers from 0 to 1, made many at a time."""
+    """Yields random numbers from 0 to 1, drawn 1024 at a time."""
     while True:
         yield from rng.random(1024).tolist()

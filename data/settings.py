@@ -1,4 +1,4 @@
-"""Checks the settings the data room reads, without importing torch or touching a disk."""
+"""Checks of the data settings, without importing torch or reading a disk."""
 
 from __future__ import annotations
 
@@ -10,30 +10,31 @@ from data.layouts import LAYOUTS, split_name
 
 
 def dataset_names(cfg: Any) -> tuple[str, ...]:
-    """The data sets to train on."""
+    """Lists the data sets to train on: DATASETS.NAMES."""
     return _names(cfg.DATASETS.NAMES)
 
 
 def tested_names(cfg: Any) -> tuple[str, ...]:
-    """The data sets to test on: DATASETS.TEST_NAMES, or NAMES where that is empty."""
+    """Lists the data sets to test on: DATASETS.TEST_NAMES, or NAMES where that is empty."""
     return _names(cfg.DATASETS.TEST_NAMES) or dataset_names(cfg)
 
 
 def _names(value: str | list[str] | tuple[str, ...]) -> tuple[str, ...]:
-    """Names, of which an element may hold several with commas: what is handy to write on a command line."""
+    """Splits a setting into names; a text may hold several with commas, which is handy on a command line."""
     elements = (value,) if isinstance(value, str) else value
     return tuple(name.strip() for element in elements for name in element.split(",") if name.strip())
 
 
 def uses_identity_sampler(cfg: Any) -> bool:
-    """Whether batches are P × K, as the triplet loss needs."""
+    """Tells whether batches are P × K, as the triplet loss needs."""
     return "triplet" in cfg.DATALOADER.SAMPLER
 
 
 def data_problems(cfg: Any) -> list[str]:
-    """What is wrong with the data settings of the YACS tree `cfg`, types and ranges apart.
+    """Checks the data settings of the YACS tree `cfg`; types and ranges are checked elsewhere.
 
-    Each problem is a line naming the key, its value and what is allowed; empty when all is well.
+    Returns:
+        A line for each problem, which names the key, its value and what is allowed.
     """
     problems = []
     if not dataset_names(cfg):
@@ -77,7 +78,7 @@ def _pattern_problems(pattern: str) -> list[str]:
 
 
 def batch_problems(batch_size: int, num_instances: int) -> list[str]:
-    """What is wrong with a P × K batch of `batch_size` images, `num_instances` of each identity."""
+    """Checks the size of a P × K batch with `num_instances` images of each identity; returns the problems."""
     if num_instances < 1:
         return [f"DATALOADER.NUM_INSTANCE: {num_instances} is not allowed; give 1 or more images of an identity"]
     if batch_size % num_instances or batch_size < 2 * num_instances:

@@ -1,7 +1,7 @@
-"""From resized images, uint8 [B, 3, H, W], to the network's input, float32 [B, 3, H, W].
+"""Transforms of resized images, uint8 [B, 3, H, W], to the network's input, float32 [B, 3, H, W].
 
-What is drawn for an image is kept apart from doing it: choices are drawn from a generator handed in, no global random
-state is read, and a batch with its choices gives the same on any device and in any process, but for rounding.
+Random choices are drawn first, from a seed for each image, and applied later. No global random state is read, and a
+batch with its choices gives equal results on any device and in any process, but for rounding.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Augmentation = tuple[int, int, int, int, int, int, int]
 
 
 class EvalTransform:
-    """Scales images to [0, 1] and normalises them by `mean` and `std`, both of three channels in that range."""
+    """Normalises images, scaled to [0, 1], by `mean` and `std` of three channels in that range."""
 
     def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
         # (x / 255 - mean) / std, in two operations.
@@ -36,7 +36,7 @@ class EvalTransform:
         self._on_device: dict[torch.device, list[Tensor]] = {}
 
     def __call__(self, images: Tensor) -> Tensor:
-        """The network's input, on the device of the images."""
+        """Transforms images to the network's input, on the device of the images."""
         return self._normalise(images.float())
 
     def _normalise(self, images: Tensor) -> Tensor:
@@ -52,9 +52,9 @@ class EvalTransform:
 
 
 class TrainTransform(EvalTransform):
-    """The baseline's augmentation: mirror, pad with black and crop, erase a random box, normalise.
+    """Augments images as the baseline does: mirror, pad with black and crop, erase a random box, normalise.
 
-    The erased box is zero for the network: the average picture.
+    The erased box is 0 after normalisation, which is the mean of each channel.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class TrainTransform(EvalTransform):
         self.padding = padding
 
     def draw(self, seeds: Sequence[int]) -> Tensor:
-        """The choices int64 [B, 7] for the images of these seeds: each depends on its own seed alone."""
+        """Draws the choices int64 [B, 7] for a batch, those of each image from its own seed alone."""
         return torch.tensor([self._draw(random.Random(seed)) for seed in seeds], dtype=torch.int64).reshape(-1, 7)
 
     def _draw(self, rng: random.Random) -> Augmentation:
@@ -84,7 +84,7 @@ class TrainTransform(EvalTransform):
         return (int(flip), top, left, *erase)
 
     def _erased_box(self, rng: random.Random) -> tuple[int, int, int, int]:
-        """A box smaller than the image in both directions, or none if chance gave none."""
+        """Draws a box smaller than the image in both directions; height 0 where no attempt gave one."""
         for _ in range(_ERASE_ATTEMPTS):
             area = rng.uniform(*_ERASE_AREA) * self.height * self.width
             aspect = rng.uniform(_ERASE_ASPECT, 1 / _ERASE_ASPECT)
@@ -94,16 +94,16 @@ class TrainTransform(EvalTransform):
         return 0, 0, 0, 0
 
     def augment(self, images: Tensor, choices: Tensor) -> Tensor:
-        """Does to the images what was drawn, on their device.
+        """Augments images by the drawn choices, on the images' device.
 
-        A processor goes through a batch image by image, each of which fits its cache; anything else is given the
-        whole batch in a few operations.
+        On a processor the batch is augmented image by image, since each fits its cache; on other devices in a few
+        operations on the whole batch.
         """
         if images.device.type == "cpu":
-            return self._one_by_one(images, choices)
-        return self._all_at_once(images, choices.to(images.device, non_blocking=True))
+            return self._augment_each(images, choices)
+        return self._augment_batch(images, choices.to(images.device, non_blocking=True))
 
-    def _one_by_one(self, images: Tensor, choices: Tensor) -> Tensor:
+    def _augment_each(self, images: Tensor, choices: Tensor) -> Tensor:
         pixels, result = images.numpy(), np.empty(images.shape, dtype=np.float32)
         for image, out, (flip, top, left, *box) in zip(pixels, result, choices.tolist(), strict=True):
             if flip:
@@ -122,7 +122,7 @@ class TrainTransform(EvalTransform):
             out[:, y : y + height, x : x + width] = 0
         return torch.from_numpy(result)
 
-    def _all_at_once(self, images: Tensor, choices: Tensor) -> Tensor:
+    def _augment_batch(self, images: Tensor, choices: Tensor) -> Tensor:
         flip, top, left, box_top, box_left, box_height, box_width = choices[:, :, None].unbind(1)
         y = torch.arange(self.height, device=images.device)
         x = torch.arange(self.width, device=images.device)
@@ -140,10 +140,11 @@ class TrainTransform(EvalTransform):
 
 
 def _overlap(shift: int, length: int) -> tuple[slice, slice]:
-    """Where in the crop, and from where in the picture, pixels come when the crop begins `shift` after the picture."""
+    """Computes the slices of crop and picture that overlap when the crop begins `shift` pixels after the picture."""
     shift = min(max(shift, -length), length)  # wide padding: a crop without any of the picture
     return slice(max(-shift, 0), length - max(shift, 0)), slice(max(shift, 0), length - max(-shift, 0))
 
 
 def _within(position: Tensor, length: Tensor | int) -> Tensor:
+    """Tells for each position whether it is in 0 ... length - 1."""
     return (position >= 0) & (position < length)

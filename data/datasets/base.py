@@ -1,4 +1,4 @@
-"""What every data-set reader returns, and the one error every mistake in the data becomes."""
+"""Data structures that every data-set reader returns, and the error for all mistakes in the data."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import NamedTuple
 
 
 class DatasetError(ValueError):
-    """A data set, an image or a data setting is not what it should be; the text is one line for the user."""
+    """Mistake in a data set, an image or a data setting; the text is one line for the user."""
 
 
 class Sample(NamedTuple):
-    """One image: where it lies, whose it is, which camera took it.
+    """Image of a data set: its path, identity and camera.
 
     `pid` is 0..K-1 in a training split and the data set's own number elsewhere; `camid` counts from zero.
     """
@@ -24,7 +24,7 @@ class Sample(NamedTuple):
 
 @dataclass(frozen=True)
 class WantedSplits:
-    """What of a data set is read: the training split, and query and gallery. What nobody uses need not be there."""
+    """Splits of a data set to read: training split, query and gallery. Splits that are not read need not exist."""
 
     train: bool = True
     test: bool = True
@@ -35,10 +35,10 @@ ALL = WantedSplits()
 
 @dataclass(frozen=True)
 class ReIDDataset:
-    """A re-identification data set; evaluation ranks `gallery` for every image of `query`. Splits not read are empty.
+    """Re-identification data set; evaluation ranks `gallery` for every image of `query`. Splits not read are empty.
 
-    `gallery_tracks` has the number of each gallery image's track; empty where a set does not say or nobody asks.
-    `tested` is the name of the set that query and gallery are of, where `name` is that of several joined ones.
+    `gallery_tracks` has the number of each gallery image's track; empty where tracks are unknown or not needed.
+    `tested` is the name of the set that query and gallery come from, where `name` joins several names.
     """
 
     name: str
@@ -50,24 +50,24 @@ class ReIDDataset:
 
     @property
     def num_train_pids(self) -> int:
-        """Number of training identities, which is the size of the classifier."""
+        """Counts the training identities, which is the size of the classifier."""
         return len({sample.pid for sample in self.train})
 
     @property
     def num_cameras(self) -> int:
-        """One more than the highest camera id of the splits that were read."""
+        """Counts the cameras: one more than the highest camera id of the splits that were read."""
         return 1 + max(sample.camid for split in (self.train, self.query, self.gallery) for sample in split)
 
 
 def relabel(samples: Iterable[Sample]) -> tuple[Sample, ...]:
-    """The samples with identities renumbered 0..K-1 in the order of their own numbers."""
+    """Renumbers the identities of samples to 0..K-1, in the order of their own numbers."""
     samples = tuple(samples)
     labels = {pid: label for label, pid in enumerate(sorted({sample.pid for sample in samples}))}
     return tuple(sample._replace(pid=labels[sample.pid]) for sample in samples)
 
 
-def joined(sets: Sequence[ReIDDataset], *, test: ReIDDataset) -> ReIDDataset:
-    """One set that trains on all of `sets`, whose identities and cameras stay apart, and is tested on `test`."""
+def join_datasets(sets: Sequence[ReIDDataset], *, test: ReIDDataset) -> ReIDDataset:
+    """Joins data sets for training, keeping their identities and cameras apart; `test` gives query and gallery."""
     train: list[Sample] = []
     pids = cameras = 0
     for dataset in sets:

@@ -1,5 +1,7 @@
-"""Reader of CUHK03 (Li et al., "DeepReID", CVPR 2014) in the new protocol of 767 training and 700 test identities
-(Zhong et al., "Re-ranking Person Re-identification with k-reciprocal Encoding", CVPR 2017).
+"""Reader of CUHK03 (Li et al., "DeepReID", CVPR 2014) in the new protocol.
+
+The protocol has 767 training and 700 test identities (Zhong et al., "Re-ranking Person Re-identification with
+k-reciprocal Encoding", CVPR 2017). Files:
 
     cuhk03_release/cuhk-03.mat                        the data set as published: HDF5, read with h5py
     cuhk03_new_protocol_config_detected.mat           the protocol as published, read with scipy; …_labeled.mat
@@ -23,10 +25,12 @@ from data.datasets.market1501 import QUERY, TRAIN, read_market1501
 
 
 def read_cuhk03(name: str, root: Path, given: str, kind: str, wanted: WantedSplits = ALL) -> ReIDDataset:
-    """Reads the boxes of a `kind`, found by a detector or labelled by hand.
+    """Reads the images whose boxes were found by a detector (`kind` detected) or labelled by hand (labeled).
 
-    Image folders are looked for first, then the published files, whose images are written beside them once. Raises
-    DatasetError for missing or damaged files, and for h5py or scipy when those are needed and not installed.
+    Image folders are looked for first, then the published files, whose images are written beside them once.
+
+    Raises:
+        DatasetError: missing or damaged files; h5py or scipy is needed and not installed.
     """
     first = TRAIN if wanted.train else QUERY
     market = find_folder(root, given, ("cuhk03-np", "cuhk03"), f"{kind}/{first}") / kind
@@ -47,7 +51,8 @@ def read_cuhk03(name: str, root: Path, given: str, kind: str, wanted: WantedSpli
 
 
 def _read_protocol(name: str, protocol: Path, images: Path, wanted: WantedSplits) -> ReIDDataset:
-    content = _open(name, "scipy.io", "scipy", lambda io: io.loadmat(protocol), protocol)
+    """Reads the splits that the new protocol's file lists, of images already extracted."""
+    content = _read_with(name, "scipy.io", "scipy", lambda io: io.loadmat(protocol), protocol)
     try:
         files = [str(entry[0]) for entry in content["filelist"].flatten()]
         labels = [int(label) for label in content["labels"].flatten()]
@@ -69,7 +74,7 @@ def _read_protocol(name: str, protocol: Path, images: Path, wanted: WantedSplits
 
 
 def _extract(name: str, folder: Path, kind: str, images: Path) -> None:
-    """Writes the images of cuhk-03.mat; the folder appears in one step, and who is first with it wins."""
+    """Extracts the images of cuhk-03.mat into a folder, in one step; the first of several processes wins."""
     source = next(
         (path for path in (folder / "cuhk03_release/cuhk-03.mat", folder / "cuhk-03.mat") if path.is_file()), None
     )
@@ -78,7 +83,7 @@ def _extract(name: str, folder: Path, kind: str, images: Path) -> None:
     part = images.with_name(f".{images.name}.{uuid.uuid4().hex}.part")
     try:
         part.mkdir()
-        _open(name, "h5py", "h5py", lambda h5py: _write_images(h5py, source, kind, part), source)
+        _read_with(name, "h5py", "h5py", lambda h5py: _write_images(h5py, source, kind, part), source)
         try:
             os.rename(part, images)
         except OSError:
@@ -91,7 +96,7 @@ def _extract(name: str, folder: Path, kind: str, images: Path) -> None:
 
 
 def _write_images(h5py: Any, source: Path, kind: str, folder: Path) -> None:
-    """MATLAB's cell arrays are references in HDF5, and its arrays lie there transposed."""
+    """Writes the images of a MATLAB file, where cell arrays are HDF5 references and arrays are transposed."""
     from PIL import Image
 
     with h5py.File(source, "r") as mat:
@@ -105,8 +110,8 @@ def _write_images(h5py: Any, source: Path, kind: str, folder: Path) -> None:
                         Image.fromarray(pixels).save(folder / file)
 
 
-def _open(name: str, module: str, package: str, read: Any, file: Path) -> Any:
-    """What `read` makes of an optional library, imported only now."""
+def _read_with(name: str, module: str, package: str, read: Any, file: Path) -> Any:
+    """Imports an optional library and reads a file with it; turns a failure into a DatasetError."""
     try:
         library = import_module(module)
     except ImportError:

@@ -1,4 +1,4 @@
-"""Reader of any other set of image folders: where identity and camera stand is a pattern in the configuration.
+"""Reader of any image folders: a pattern in the configuration finds identity and camera in a path.
 
 The pattern is searched in an image's path below its split's folder, with / between folders: named groups `pid` and,
 where cameras are known, `camid`. Identities and cameras that are all whole numbers keep them, and identity -1 is junk,
@@ -14,14 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from data.datasets.base import ALL, DatasetError, ReIDDataset, Sample, WantedSplits, relabel
-from data.datasets.listing import is_image, missing, whole_number
+from data.datasets.listing import is_image, unreadable_path, whole_number
 
 _JUNK = -1
 
 
 @dataclass(frozen=True)
 class FolderLayout:
-    """Names of the splits' folders and the pattern: DATASETS.FOLDER_TRAIN, _QUERY, _GALLERY and _PATTERN."""
+    """Settings of the generic layout: DATASETS.FOLDER_TRAIN, _QUERY, _GALLERY and _PATTERN."""
 
     train: str
     query: str
@@ -30,17 +30,21 @@ class FolderLayout:
 
 
 @dataclass(frozen=True)
-class _Found:
+class _FoundImage:
+    """Image file and the words that the pattern found in its path."""
+
     path: str
     pid: str
     camid: str
 
 
 def read_folder(name: str, folder: Path, layout: FolderLayout, wanted: WantedSplits = ALL) -> ReIDDataset:
-    """Reads the three splits under `folder`, or those wanted, with all folders below.
+    """Reads the wanted splits under `folder`, with all folders below.
 
     Without cameras the queries count as of one camera and the gallery as of another, so that no match is left out.
-    Raises DatasetError for a missing folder, an image whose path the pattern is not in, or a split without images.
+
+    Raises:
+        DatasetError: a missing folder, an image whose path does not match the pattern, or a split without images.
     """
     pattern = re.compile(layout.pattern)
     train, query, gallery = (
@@ -62,31 +66,36 @@ def read_folder(name: str, folder: Path, layout: FolderLayout, wanted: WantedSpl
     return dataset
 
 
-def _find(name: str, folder: Path, pattern: re.Pattern[str], default_camid: str) -> list[_Found]:
+def _find(name: str, folder: Path, pattern: re.Pattern[str], default_camid: str) -> list[_FoundImage]:
+    """Finds the images of a split and matches the pattern against their paths."""
+
     def fail(error: OSError) -> None:
-        raise missing(name, Path(error.filename), "the folders of DATASETS.FOLDER_TRAIN, _QUERY and _GALLERY", error)
+        raise unreadable_path(
+            name, Path(error.filename), "the folders of DATASETS.FOLDER_TRAIN, _QUERY and _GALLERY", error
+        )
 
     images = sorted(
         Path(parent, file) for parent, _, files in os.walk(folder, onerror=fail) for file in files if is_image(file)
     )
     paths = [path.relative_to(folder).as_posix() for path in images]
     matches = [pattern.search(path) for path in paths]
-    strangers = [path for path, match in zip(paths, matches, strict=True) if match is None]
+    unmatched = [path for path, match in zip(paths, matches, strict=True) if match is None]
     if not images:
         raise DatasetError(f"data set {name!r}: no usable image in {folder} or the folders below")
-    if strangers:
+    if unmatched:
         raise DatasetError(
-            f"data set {name!r}: DATASETS.FOLDER_PATTERN {pattern.pattern!r} is not in {len(strangers)} of "
-            f"{len(paths)} paths below {folder}; the first is {strangers[0]!r}"
+            f"data set {name!r}: DATASETS.FOLDER_PATTERN {pattern.pattern!r} is not in {len(unmatched)} of "
+            f"{len(paths)} paths below {folder}; the first is {unmatched[0]!r}"
         )
     return [
-        _Found(str(path), match["pid"], match.groupdict().get("camid") or default_camid)
+        _FoundImage(str(path), match["pid"], match.groupdict().get("camid") or default_camid)
         for path, match in zip(images, matches, strict=True)
         if match is not None
     ]
 
 
 def _numbers(words: Iterable[str]) -> dict[str, int]:
+    """Maps words to numbers: whole numbers to themselves, else all words to their place in sorted order."""
     distinct = sorted(set(words))
     try:
         numbers = {word: whole_number(word) for word in distinct}
@@ -97,6 +106,6 @@ def _numbers(words: Iterable[str]) -> dict[str, int]:
     return {word: number for number, word in enumerate(distinct)}
 
 
-def _samples(found: Iterable[_Found], pids: dict[str, int], camids: dict[str, int]) -> tuple[Sample, ...]:
+def _samples(found: Iterable[_FoundImage], pids: dict[str, int], camids: dict[str, int]) -> tuple[Sample, ...]:
     samples = (Sample(image.path, pids[image.pid], camids[image.camid]) for image in found)
     return tuple(sample for sample in samples if sample.pid != _JUNK)

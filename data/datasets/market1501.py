@@ -1,4 +1,4 @@
-"""Reader of the Market-1501 layout (Zheng et al., "Scalable Person Re-identification", ICCV 2015) and its likes.
+"""Reader of the Market-1501 layout (Zheng et al., "Scalable Person Re-identification", ICCV 2015) and equal layouts.
 
     bounding_box_train/0002_c1s1_000451_03.jpg     identity 2 seen by camera 1
     query/0001_c1s1_001051_00.jpg
@@ -24,10 +24,16 @@ _JUNK = -1
 def read_market1501(
     name: str, folder: Path, splits: tuple[str, str, str] = (TRAIN, QUERY, GALLERY), wanted: WantedSplits = ALL
 ) -> ReIDDataset:
-    """Reads the three splits under `folder`, or those wanted; identities of the training split are renumbered.
+    """Reads the wanted splits under `folder`; identities of the training split are renumbered.
 
-    Raises DatasetError for a missing folder, an image whose name does not carry identity and camera, or
-    a split without images.
+    Args:
+        name: of the data set, for errors.
+        folder: holds the splits' folders.
+        splits: names of the folders of training, query and gallery images.
+        wanted: the splits to read.
+    Raises:
+        DatasetError: a missing folder, an image whose name does not carry identity and camera, or a split without
+            images.
     """
     train, query, gallery = (
         _read_split(name, folder, split, splits) if read else ()
@@ -37,15 +43,16 @@ def read_market1501(
 
 
 def _read_split(name: str, folder: Path, split: str, splits: tuple[str, str, str]) -> tuple[Sample, ...]:
+    """Reads one split's folder; junk boxes are left out."""
     split_folder = folder / split
     expected = f"{splits[0]}/, {splits[1]}/ and {splits[2]}/ in {folder}"
     images = list_images(name, split_folder, expected)
     matches = [(file, _NAME.match(file)) for file in images]
-    strangers = [file for file, match in matches if match is None]
-    if strangers:
+    unmatched = [file for file, match in matches if match is None]
+    if unmatched:
         raise DatasetError(
-            f"data set {name!r}: {len(strangers)} of {len(images)} images in {split_folder} are not named "
-            f"IDENTITY_cCAMERA… such as 0002_c1s1_000451_03.jpg; the first is {strangers[0]!r}"
+            f"data set {name!r}: {len(unmatched)} of {len(images)} images in {split_folder} are not named "
+            f"IDENTITY_cCAMERA… such as 0002_c1s1_000451_03.jpg; the first is {unmatched[0]!r}"
         )
     samples = tuple(
         Sample(path=str(split_folder / file), pid=int(match[1]), camid=int(match[2]) - 1)

@@ -19,9 +19,10 @@ _EXPECTED = "list_train.txt, list_query.txt, list_gallery.txt and {} in {}; say 
 
 
 def read_msmt17(name: str, folder: Path, wanted: WantedSplits = ALL) -> ReIDDataset:
-    """Reads either version from `folder`; which one it is shows in the names of its image folders.
+    """Reads either version from `folder`; the names of its image folders tell the version.
 
-    Raises DatasetError for missing folders and lists, for lines of another form, and for a list of nothing.
+    Raises:
+        DatasetError: missing folders or lists, lines of another form, or an empty list.
     """
     there = [
         pair for pair in _FOLDERS.values()
@@ -40,6 +41,7 @@ def read_msmt17(name: str, folder: Path, wanted: WantedSplits = ALL) -> ReIDData
 
 
 def _read_list(name: str, file: Path, images: Path) -> tuple[Sample, ...]:
+    """Reads the samples of one list_*.txt; `images` is the folder its paths are relative to."""
     try:
         lines = file.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:

@@ -17,14 +17,15 @@ _TRACKS = "test_track.txt"
 
 
 def read_veri(name: str, folder: Path, wanted: WantedSplits = ALL) -> ReIDDataset:
-    """Reads the images. Raises DatasetError for what is wrong with them."""
+    """Reads the wanted splits under `folder`; raises DatasetError as `read_market1501` does."""
     return read_market1501(name, folder, SPLITS, wanted)
 
 
-def with_tracks(dataset: ReIDDataset) -> ReIDDataset:
-    """VeRi-776 with its tracks where test_track.txt is there; apart, because only one protocol asks for them.
+def add_tracks(dataset: ReIDDataset) -> ReIDDataset:
+    """Adds the tracks of test_track.txt, where that file exists; only the protocol image_to_track needs them.
 
-    Raises DatasetError for a list of tracks that is not of the images.
+    Raises:
+        DatasetError: the file cannot be read, or does not fit the gallery's images.
     """
     name, file = dataset.name, Path(dataset.gallery[0].path).parents[1] / _TRACKS
     if not file.is_file():

@@ -1,4 +1,4 @@
-"""Invented surveillance cameras: their place, light and lens, and the pictures they take of drawn people."""
+"""Invented surveillance cameras: scenery, light and lens, and the pictures that they take of drawn people."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ _OVERSAMPLING = 3
 
 @dataclass(frozen=True)
 class Camera:
-    """One camera; lengths are fractions of the picture's height.
+    """Camera of a synthetic set; lengths are fractions of the picture's height.
 
-    `gain` is its light per channel, `slant` the light's fall from left to right, `view_weights` the chances
-    of seeing front, back, left and right, `distance` the mean height of a person in the picture.
+    `gain` is the brightness per channel, `slant` its change from left to right, `view_weights` the probabilities
+    of front, back, left and right view, `distance` the mean height of a person in the picture.
     """
 
     scenery: Image.Image
@@ -66,9 +66,9 @@ def make_cameras(rng: np.random.Generator, count: int, width: int, height: int) 
 
 
 def photograph(camera: Camera, person: Person | None, rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
-    """One picture, `size` (width, height), of `person` as a detector would have cut it out.
+    """Draws a picture, `size` (width, height), of a person as a detector would have cut it out.
 
-    Without a person it is a junk box: the place alone, or a piece of somebody passing.
+    Without a person it is a junk box: the scenery alone, or a part of a passer-by.
     """
     canvas_size = size[0] * _OVERSAMPLING, size[1] * _OVERSAMPLING
     canvas = _background(camera, rng, canvas_size)
@@ -95,14 +95,14 @@ def _background(camera: Camera, rng: np.random.Generator, size: tuple[int, int])
 def _draw_passer_by(
     draw: ImageDraw.ImageDraw, camera: Camera, rng: np.random.Generator, size: tuple[int, int], tall: float
 ) -> None:
-    """Somebody else, at the left or right edge of the picture."""
+    """Draws another person at the left or right edge of the picture."""
     x = size[0] * (rng.uniform(-0.05, 0.2) if rng.random() < 0.5 else rng.uniform(0.8, 1.05))
     place = Place(x, (size[1] - tall) * rng.uniform(0.3, 0.9), tall)
     draw_person(draw, random_person(rng), random_pose(rng, camera.view_weights), place)
 
 
 def _occlude(draw: ImageDraw.ImageDraw, camera: Camera, rng: np.random.Generator, size: tuple[int, int]) -> None:
-    """Puts something in front: a car or wall below, a post, or a passer-by."""
+    """Draws an occlusion: a car or wall at the bottom, a post, or a passer-by."""
     width, height = size
     kind = int(rng.integers(3))
     colour = CLOTHES[int(rng.integers(len(CLOTHES)))]
@@ -118,7 +118,7 @@ def _occlude(draw: ImageDraw.ImageDraw, camera: Camera, rng: np.random.Generator
 
 
 def _develop(camera: Camera, picture: Image.Image, rng: np.random.Generator) -> Image.Image:
-    """The lens and the sensor: blur, then light, then noise."""
+    """Applies lens, light and sensor to a picture: blur, gain, noise."""
     blur = camera.blur * picture.height * rng.uniform(0.7, 1.4)
     pixels: NDArray[np.floating] = np.asarray(picture.filter(ImageFilter.GaussianBlur(blur)), dtype=np.float32)
     pixels = (pixels / 255) ** camera.gamma
@@ -130,7 +130,7 @@ def _develop(camera: Camera, picture: Image.Image, rng: np.random.Generator) -> 
 
 
 def _scenery(rng: np.random.Generator, scene: str, width: int, height: int) -> Image.Image:
-    """The place a camera looks at, wider and higher than one picture so that boxes differ."""
+    """Draws the scenery before a camera, wider and higher than one picture so that backgrounds differ."""
     wide, high = width * 4, int(height * 1.25)
     base, other = (np.asarray(_STONE[int(i)], dtype=float) for i in rng.choice(len(_STONE), 2, replace=False))
     ground = int(high * rng.uniform(0.45, 0.7))

@@ -1,7 +1,7 @@
-"""The synthetic pedestrian set: drawn people seen by invented cameras, in the Market-1501 layout.
+"""Synthetic pedestrian set: drawn people seen by invented cameras, in the Market-1501 layout.
 
-Every picture is a function of the seed and of who, where and which take it is; asking for more identities
-does not change the others. A set appears in one step, so that trials that start together can all ask for it.
+Every picture is a function of the seed, the identity, the camera and its number; more identities do not change the
+others. A set's folder appears in one step, so that trials that start together can all ask for the set.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from data.synthetic.people import Person, random_person
 
 DESCRIPTION = "synthetic.json"
 _DRAWING_CODE = ("people.py", "cameras.py", "dataset.py")
-# First words of the seeds of what is drawn.
+# First words of the random seeds, one for each kind of drawing.
 _CAMERAS, _PEOPLE, _TRAIN, _QUERY, _GALLERY, _DISTRACTORS, _JUNK = range(7)
 
 
@@ -39,11 +39,14 @@ _LEAST = {
 
 @dataclass(frozen=True)
 class SyntheticSpec:
-    """What a synthetic set consists of; the defaults are sized for CPU.
+    """Parameters of a synthetic set; the defaults are sized for training on a CPU.
 
     Every identity is seen by `cameras_per_id` of the `cameras`: a training one `shots` times by each, a
     test one by each once as a query and `gallery_shots` times in the gallery. `width` and `height` are
-    pixels. Raises DatasetError for values out of range.
+    pixels.
+
+    Raises:
+        DatasetError: values out of range.
     """
 
     seed: int = 0
@@ -73,35 +76,39 @@ class SyntheticSpec:
 
 
 def read_synthetic(root: Path) -> ReIDDataset:
-    """Reads the default synthetic set, drawing it below `root` first when it is not there."""
+    """Reads the default synthetic set; draws it below `root` first where it is missing."""
     spec = SyntheticSpec()
     return read_market1501("synthetic", write_synthetic(root / folder_name(spec), spec))
 
 
 def folder_name(spec: SyntheticSpec) -> str:
-    """The folder of a set: what it is, and which drawing code and parameters made it."""
+    """Names the folder of a set by its sizes, and a digest of its parameters and of the drawing code."""
     digest = hashlib.sha256(description(spec).encode()).hexdigest()[:8]
     return f"synthetic-{spec.width}x{spec.height}-{spec.train_ids}+{spec.test_ids}ids-seed{spec.seed}-{digest}"
 
 
 def description(spec: SyntheticSpec) -> str:
-    """The JSON text that lies in a set's folder: its parameters and the version of the drawing code."""
+    """Writes the JSON text for a set's folder: its parameters and the version of the drawing code."""
     return json.dumps({"drawing": _drawing_version(), **asdict(spec)}, indent=1) + "\n"
 
 
 @cache
 def _drawing_version() -> str:
-    """Digest of the code that draws: nobody can forget to raise it."""
+    """Digests the drawing code, as a version that nobody can forget to raise."""
     code = b"".join(Path(__file__).with_name(name).read_bytes() for name in _DRAWING_CODE)
     return hashlib.sha256(code).hexdigest()[:16]
 
 
 def write_synthetic(folder: Path, spec: SyntheticSpec) -> Path:
-    """Makes `folder` hold the set of `spec`, in one step, and returns it; a set already there is kept.
+    """Writes the set of `spec` into `folder`, in one step; keeps a complete set that exists.
 
-    A killed writer leaves a hidden `….part` folder beside it, which nothing reads. Callers that ask for the
-    same folder at once all succeed: the first to finish wins. Raises DatasetError when the folder holds
-    something else or cannot be written.
+    A killed writer leaves a hidden `….part` folder beside it, which nothing reads. Processes that write one folder
+    at the same time all succeed: the first to finish wins.
+
+    Returns:
+        The folder.
+    Raises:
+        DatasetError: the folder holds something else or cannot be written.
     """
     part = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}.part")
     try:
@@ -122,7 +129,7 @@ def write_synthetic(folder: Path, spec: SyntheticSpec) -> Path:
 
 
 def _is_complete(folder: Path, spec: SyntheticSpec) -> bool:
-    """Whether the set is there; DatasetError when the folder holds anything else."""
+    """Tells whether the folder holds the whole set; DatasetError where it holds anything else."""
     # Looked at first: the whole set may appear at any moment, and must not be taken for foreign files.
     occupied = folder.is_dir() and any(folder.iterdir())
     try:
@@ -141,6 +148,7 @@ def _is_complete(folder: Path, spec: SyntheticSpec) -> bool:
 
 
 def _draw_set(folder: Path, spec: SyntheticSpec) -> None:
+    """Draws all pictures into their split's folders and writes the description."""
     for split in (TRAIN, QUERY, GALLERY):
         (folder / split).mkdir()
     for split, name, picture in _pictures(spec):
@@ -149,7 +157,7 @@ def _draw_set(folder: Path, spec: SyntheticSpec) -> None:
 
 
 def _pictures(spec: SyntheticSpec) -> Iterator[tuple[str, str, Image.Image]]:
-    """All pictures with their split and file name; frame numbers count the pictures of a split."""
+    """Draws all pictures; yields split, file name and picture. Frame numbers count all pictures."""
     size = spec.width, spec.height
     cameras = make_cameras(np.random.default_rng([spec.seed, _CAMERAS]), spec.cameras, spec.width, spec.height)
     frame = 0
@@ -163,14 +171,14 @@ def _pictures(spec: SyntheticSpec) -> Iterator[tuple[str, str, Image.Image]]:
         return split, f"{label}_c{camera + 1}s1_{frame:06d}_00.jpg", picture
 
     for pid in range(1, spec.train_ids + 1):
-        person, met = _identity(spec, _TRAIN, pid)
-        for camera in met:
+        person, seen_by = _identity(spec, _TRAIN, pid)
+        for camera in seen_by:
             for take in range(spec.shots):
                 yield shoot(TRAIN, pid, person, camera, _TRAIN, pid, camera, take)
     for number in range(1, spec.test_ids + 1):
-        person, met = _identity(spec, _GALLERY, number)
+        person, seen_by = _identity(spec, _GALLERY, number)
         pid = spec.train_ids + number
-        for camera in met:
+        for camera in seen_by:
             yield shoot(QUERY, pid, person, camera, _QUERY, number, camera)
             for take in range(spec.gallery_shots):
                 yield shoot(GALLERY, pid, person, camera, _GALLERY, number, camera, take)
@@ -182,7 +190,7 @@ def _pictures(spec: SyntheticSpec) -> Iterator[tuple[str, str, Image.Image]]:
 
 
 def _identity(spec: SyntheticSpec, role: int, number: int) -> tuple[Person, list[int]]:
-    """One person and the cameras that see them, in order."""
+    """Draws an identity and chooses the cameras that see it, in order."""
     rng = np.random.default_rng([spec.seed, _PEOPLE, role, number])
     person = random_person(rng)
     return person, sorted(int(camera) for camera in rng.choice(spec.cameras, spec.cameras_per_id, replace=False))

@@ -1,8 +1,8 @@
-"""Drawn pedestrians: what an identity is, and how a body is put on a canvas.
+"""Drawn pedestrians: the looks of an identity, and the drawing of a body on a canvas.
 
 A body is drawn in its own coordinates: y runs from 0 (top of the head) to 1 (soles), x from the middle
-of the body, both in units of the body's height. `Place` maps them to pixels. Nothing here is random
-except `random_person` and `random_pose`, which take the generator.
+of the body, both in units of the body's height. `Place` maps them to pixels. Only `random_person` and
+`random_pose` are random; they take the generator.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ SHOULDER, WAIST, HIP, KNEE, ANKLE = 0.185, 0.48, 0.54, 0.74, 0.955
 
 @dataclass(frozen=True)
 class Person:
-    """Everything by which one identity differs from another."""
+    """Looks of an identity: everything by which it differs from another."""
 
     skin: Colour
     hair: Colour
@@ -57,7 +57,7 @@ class Person:
 
 @dataclass(frozen=True)
 class Pose:
-    """How a person is met: seen from where, and at which moment of a step (radians)."""
+    """Pose of a person in a picture: the view, and the phase of a step (radians)."""
 
     view: str
     phase: float
@@ -65,7 +65,7 @@ class Pose:
 
 @dataclass(frozen=True)
 class Place:
-    """Where a body stands on the canvas, in pixels: its middle, the top of its head, its height."""
+    """Place of a body on the canvas, in pixels: its middle, the top of its head, its height."""
 
     x: float
     y: float
@@ -79,29 +79,29 @@ def _pick(rng: np.random.Generator, choices: tuple[str, ...]) -> str:
     return choices[int(rng.integers(len(choices)))]
 
 
-def _dye(rng: np.random.Generator, palette: tuple[Colour, ...]) -> Colour:
-    """A colour of the palette in a shade of its own."""
+def _random_shade(rng: np.random.Generator, palette: tuple[Colour, ...]) -> Colour:
+    """Draws a colour of the palette in a random shade."""
     base = np.asarray(palette[int(rng.integers(len(palette)))], dtype=float)
     red, green, blue = np.clip(base * rng.uniform(0.85, 1.12) + rng.normal(0, 5, 3), 0, 255).astype(int)
     return int(red), int(green), int(blue)
 
 
 def random_person(rng: np.random.Generator) -> Person:
-    """Draws an identity."""
+    """Draws the looks of an identity at random."""
     return Person(
-        skin=_dye(rng, SKINS),
-        hair=_dye(rng, HAIRS),
+        skin=_random_shade(rng, SKINS),
+        hair=_random_shade(rng, HAIRS),
         hair_style=_pick(rng, HAIR_STYLES),
-        hat=_dye(rng, CLOTHES),
-        top=_dye(rng, CLOTHES),
-        accent=_dye(rng, CLOTHES),
+        hat=_random_shade(rng, CLOTHES),
+        top=_random_shade(rng, CLOTHES),
+        accent=_random_shade(rng, CLOTHES),
         pattern=_pick(rng, PATTERNS),
         long_sleeves=bool(rng.random() < 0.6),
         lower=_pick(rng, LOWER),
-        lower_colour=_dye(rng, CLOTHES),
-        shoes=_dye(rng, CLOTHES),
+        lower_colour=_random_shade(rng, CLOTHES),
+        shoes=_random_shade(rng, CLOTHES),
         carried=_pick(rng, CARRIED),
-        carried_colour=_dye(rng, CLOTHES),
+        carried_colour=_random_shade(rng, CLOTHES),
         carried_side=int(rng.choice((-1, 1))),
         stature=float(rng.uniform(0.86, 1.0)),
         build=float(rng.uniform(0.8, 1.25)),
@@ -109,28 +109,28 @@ def random_person(rng: np.random.Generator) -> Person:
 
 
 def random_pose(rng: np.random.Generator, view_weights: tuple[float, ...]) -> Pose:
-    """Draws a pose; `view_weights` are the chances of front, back, left and right."""
+    """Draws a pose at random; `view_weights` are the probabilities of front, back, left and right."""
     return Pose(view=str(rng.choice(VIEWS, p=view_weights)), phase=float(rng.uniform(0, 2 * math.pi)))
 
 
 def draw_person(draw: ImageDraw.ImageDraw, person: Person, pose: Pose, place: Place) -> None:
-    """Draws a whole person, the farther parts first."""
+    """Draws a person on a canvas, the farther parts first."""
     figure = _Figure(draw, person, pose, place)
     figure.shadow()
     if pose.view == "front":
-        figure.carried_thing()
+        figure.carried_item()
     figure.legs()
     if figure.facing:
-        figure.carried_thing()
+        figure.carried_item()
     figure.torso()
     figure.arms()
     figure.head()
     if pose.view == "back":
-        figure.carried_thing()
+        figure.carried_item()
 
 
 class _Figure:
-    """One drawing of one person: the canvas and the measures its parts share."""
+    """Drawing of one person: the canvas, and the measures that the body parts share."""
 
     def __init__(self, draw: ImageDraw.ImageDraw, person: Person, pose: Pose, place: Place) -> None:
         self.draw, self.person, self.pose, self.place = draw, person, pose, place
@@ -147,7 +147,7 @@ class _Figure:
         self.draw.ellipse([*self.place(x - rx, y - ry), *self.place(x + rx, y + ry)], fill=colour)
 
     def limb(self, start: tuple[float, float], end: tuple[float, float], width: float, colour: Colour) -> None:
-        """A tapering strip from `start` to `end`."""
+        """Draws a tapering strip from `start` to `end`."""
         (x0, y0), (x1, y1), half = start, end, width / 2
         thin = half * 0.75
         self.polygon([(x0 - half, y0), (x0 + half, y0), (x1 + thin, y1), (x1 - thin, y1)], colour)
@@ -193,7 +193,7 @@ class _Figure:
             self.slice(SHOULDER, HIP, -0.32, 0.32, person.accent)
 
     def slice(self, top: float, bottom: float, left: float, right: float, colour: Colour) -> None:
-        """The part of the torso between two heights; `left` and `right` in half widths of the torso."""
+        """Draws the part of the torso between two heights; `left` and `right` in half widths of the torso."""
         corners = [(left, top), (right, top), (right, bottom), (left, bottom)]
         self.polygon([(t * self.half_width(y), y) for t, y in corners], colour)
 
@@ -233,7 +233,7 @@ class _Figure:
             if view != "back":
                 self.ellipse(0.05 * self.facing, 0.068, 0.06, 0.013, person.hat)
 
-    def carried_thing(self) -> None:
+    def carried_item(self) -> None:
         person, colour = self.person, self.person.carried_colour
         # What is at a person's left is at the right of the picture when we see the face.
         side = self.facing or person.carried_side * (1 if self.pose.view == "back" else -1)

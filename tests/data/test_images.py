@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from data import images as images_module
-from data.images import CachedImages, FileImages, Images, cached
+from data.images import CachedImages, FileImages, Images, open_cached_images
 from utils.errors import Stopped
 from utils.logger import NAME
 
@@ -33,7 +33,7 @@ def paths(tmp_path: Path) -> list[str]:
 
 
 def make(paths: list[str], folder: Path, notes: list[str] | None = None, **more: Any) -> Images:
-    return cached(paths, SIZE, folder, "train", (notes if notes is not None else []).append, **more)
+    return open_cached_images(paths, SIZE, folder, "train", (notes if notes is not None else []).append, **more)
 
 
 def folders(cache: Path) -> list[str]:
@@ -66,7 +66,7 @@ def test_a_changed_file_makes_a_new_cache_and_removes_the_old(paths: list[str], 
     before = make(paths, cache)
     old = before.read(range(9))[0]
     (name,) = folders(cache)
-    make(paths, cache, owner="another")
+    make(paths, cache, source="another")
     (other,) = set(folders(cache)) - {name}
     if change == "gone":
         Path(paths[2]).unlink()
@@ -92,8 +92,8 @@ def test_a_changed_file_makes_a_new_cache_and_removes_the_old(paths: list[str], 
 def test_other_sizes_and_other_owners_have_caches_of_their_own(paths: list[str], tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     make(paths, cache)
-    make(paths[:3], cache, owner="another")
-    cached(paths, [6, 6], cache, "train", print)
+    make(paths[:3], cache, source="another")
+    open_cached_images(paths, [6, 6], cache, "train", print)
     assert len(folders(cache)) == 3
 
 
@@ -157,7 +157,7 @@ def test_a_damaged_cache_is_made_anew(
 def test_making_a_cache_is_told_and_can_be_stopped(
     paths: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("data.images._TOLD_EVERY", 0.0)
+    monkeypatch.setattr("data.images._LOG_INTERVAL", 0.0)
     caplog.set_level("INFO", logger=NAME)
     checks = iter([None, None, Stopped(15)])
 
@@ -178,7 +178,7 @@ def test_making_a_cache_is_told_and_can_be_stopped(
 def test_waiting_for_who_makes_a_cache_can_be_stopped(
     paths: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("data.images._ASK_EVERY", 0.0)
+    monkeypatch.setattr("data.images._LOCK_POLL_INTERVAL", 0.0)
     caplog.set_level("INFO", logger=NAME)
     cache = tmp_path / "cache"
     make(paths, cache)
@@ -205,8 +205,8 @@ def _make_in_process(paths: list[str], folder: Path, ready: Any, done: Any) -> N
 
     import data.images
 
-    original = data.images._make
-    data.images._make = count  # type: ignore[assignment]
+    original = data.images._make_cache
+    data.images._make_cache = count  # type: ignore[assignment]
     ready.wait()
     pixels, _ = make(paths, folder).read(range(len(paths)))
     done.put((len(made), int(pixels.sum(dtype=np.int64))))
@@ -243,7 +243,7 @@ def test_a_cache_that_another_process_was_first_to_make(
         made(*given)
         raise FileNotFoundError("the unfinished one is gone")
 
-    made, notes = images_module._make, list[str]()
-    monkeypatch.setattr(images_module, "_make", fail)
+    made, notes = images_module._make_cache, list[str]()
+    monkeypatch.setattr(images_module, "_make_cache", fail)
     assert isinstance(make(paths, tmp_path / "cache", notes), CachedImages)
     assert not notes

@@ -18,7 +18,7 @@ from data import DatasetError, ReIDDataset
 from data.build import build_test_datasets, read_image
 from data.datasets.base import ALL, WantedSplits
 from data.datasets.folder import FolderLayout
-from data.datasets.veri import with_tracks
+from data.datasets.veri import add_tracks
 from data.layouts import LAYOUTS, split_name
 
 GENERIC = FolderLayout("train", "query", "gallery", r"(?P<pid>-?\d+)_c(?P<camid>\d+)")
@@ -77,7 +77,7 @@ def test_veri_has_folders_and_camera_numbers_of_its_own(tmp_path: Path) -> None:
     draw(tmp_path / "VeRi", names)
     dataset = read("veri", tmp_path)
     assert splits(dataset) == ([(0, 0), (1, 19)], [(2, 1)], [(2, 9)])
-    assert with_tracks(dataset).gallery_tracks == ()
+    assert add_tracks(dataset).gallery_tracks == ()
 
 
 def test_veri_has_a_list_of_tracks(tmp_path: Path) -> None:
@@ -87,13 +87,13 @@ def test_veri_has_a_list_of_tracks(tmp_path: Path) -> None:
     tracks = tmp_path / "VeRi/test_track.txt"
     tracks.write_text(f"{gallery[1]}\n{gallery[2]} \n{gallery[0]} \n")
     dataset = read("veri", tmp_path)
-    assert with_tracks(dataset).gallery_tracks == (3, 1, 2)
+    assert add_tracks(dataset).gallery_tracks == (3, 1, 2)
     tracks.write_text(f"{gallery[0]} {gallery[1]}\n")
     with pytest.raises(DatasetError, match=rf"test_track\.txt does not name {gallery[2]}"):
-        with_tracks(dataset)
+        add_tracks(dataset)
     tracks.write_text(f"{gallery[0]} {gallery[1]} {gallery[2]}\n")
     with pytest.raises(DatasetError, match=r"test_track\.txt:1: has images of more than one vehicle or camera"):
-        with_tracks(dataset)
+        add_tracks(dataset)
     # Only who ranks tracks is kept from working by that.
     cfg = _C.clone()
     cfg.DATASETS.NAMES, cfg.DATASETS.ROOT_DIR = ("veri",), str(tmp_path)

@@ -28,7 +28,7 @@ def augment(transform: TrainTransform, images: Tensor, *choices: list[int]) -> T
     """By both ways, the processor's and the accelerator's, which are to agree."""
     drawn = torch.tensor(choices)
     result = transform.augment(images, drawn)
-    torch.testing.assert_close(transform._all_at_once(images, drawn), result, rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(transform._augment_batch(images, drawn), result, rtol=1e-6, atol=1e-6)
     assert result.dtype == torch.float32 and result.is_contiguous()
     return result
 
