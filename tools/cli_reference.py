@@ -1,4 +1,4 @@
-"""Writes docs/cli.md, the reference of all command lines, from their parsers.
+"""Writes docs/cli.md, the reference of all command lines, from their parsers, and the types of `Sweep`'s keywords.
 
 python tools/cli_reference.py            # write
 python tools/cli_reference.py --check    # exit status 1 where the document is out of date
@@ -10,15 +10,18 @@ import argparse
 import runpy
 import sys
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from yacs_sweep.launch.options import Options
 from yacs_sweep.launch.options import make_parser as sweep_parser
 from yacs_sweep.show.report.cli import make_parser as report_parser
 
 DOCUMENT = ROOT / "docs/cli.md"
+KEYWORDS = ROOT / "yacs_sweep/launch/keyword_types.py"
 TRAINER_TOOLS = ("train", "test", "extract", "export", "make_synthetic", "config_reference")  # have make_parser()
 
 HEAD = """\
@@ -36,6 +39,31 @@ Options of `sweep.py` and `report.py` are understood with dashes and with unders
 | 2 | something given is wrong: one line for each mistake, nothing was created |
 | 130 | it was interrupted; `--sweep_id` goes on |
 """
+
+KEYWORDS_HEAD = '''\
+"""Types the keyword arguments of `Sweep`. Written by `python tools/cli_reference.py` from `Options`; a test compares them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias, TypedDict
+
+PathLike: TypeAlias = "str | os.PathLike[str]"
+
+
+class Keywords(TypedDict, total=False):
+    """Lists the options that `Sweep` takes; `sweep.py --help` explains them. Times are in seconds."""
+
+'''
+
+
+def keyword_types() -> str:
+    """Returns the module that types the keyword arguments: the options' own types, or those that Python can give."""
+    types = {field.name: str(field.type).removesuffix(" | None") for field in fields(Options)}
+    found = {name: entry.keyword for name, entry in Options.table().items() if entry.keyword}
+    lines = [f"    {name}: {kind if isinstance(kind, str) else types[name]}\n" for name, kind in found.items()]
+    return KEYWORDS_HEAD + "".join(lines)
 
 
 def parsers() -> dict[str, argparse.ArgumentParser]:
@@ -103,14 +131,15 @@ def make_parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> int:
     """Runs the command line `argv`; returns the exit status."""
     options = make_parser().parse_args(argv)
-    after = reference()
-    if options.check:
-        current = DOCUMENT.is_file() and DOCUMENT.read_text(encoding="utf-8") == after
-        if not current:
-            print(f"{DOCUMENT} is out of date; run tools/cli_reference.py", file=sys.stderr)
-        return int(not current)
-    DOCUMENT.write_text(after, encoding="utf-8")
-    return 0
+    written = {DOCUMENT: reference(), KEYWORDS: keyword_types()}
+    if not options.check:
+        for path, text in written.items():
+            path.write_text(text, encoding="utf-8")
+        return 0
+    old = [path for path, text in written.items() if not path.is_file() or path.read_text(encoding="utf-8") != text]
+    for path in old:
+        print(f"{path} is out of date; run tools/cli_reference.py", file=sys.stderr)
+    return int(bool(old))
 
 
 if __name__ == "__main__":

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import argparse
 import signal
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -15,13 +14,15 @@ import yaml
 from .base.errors import ConfigError, Problems
 from .base.wording import no_texts
 from .launch.engines import Engine, make_engine
-from .launch.keywords import Options, PathLike, described_by, to_namespace
+from .launch.keyword_types import Keywords, PathLike
+from .launch.keywords import described_by, from_keywords
 from .launch.machine import machine
 from .launch.notify import Ending, at_end
+from .launch.options import Options
 from .launch.plan.checks import log_model_problems
 from .launch.plan.new import make_plan
 from .launch.plan.plan import Plan
-from .launch.plan.resume import DESCRIBING, resume_plan
+from .launch.plan.resume import resume_plan
 from .launch.run import carry_out, prepare, run_on_engine
 from .launch.sweep_run import Results
 from .records.folder import ENDED_WELL, STATES, SweepPaths, TrialRecord, best_of
@@ -42,8 +43,6 @@ if TYPE_CHECKING:
 Train: TypeAlias = Callable[..., Any]
 Overrides: TypeAlias = Mapping[str, Any] | Sequence[str]
 INTERRUPTED = 130
-# Told once: what it is, and what it starts with.
-_ONCE = (*DESCRIBING, "sweep_config", "train_best", "enqueue", "from_sweep", "count")
 
 
 @dataclass(frozen=True)
@@ -75,7 +74,7 @@ class Sweep:
         *,
         train: Train | None = None,
         overrides: Overrides = (),
-        **options: Unpack[Options],
+        **options: Unpack[Keywords],
     ) -> None:
         """
         Args:
@@ -85,7 +84,7 @@ class Sweep:
                 ``train(params, report)``. Its metrics are what it returns or yields (a number is the sweep's metric; or
                 a dict), and what it reports: ``report(loss=0.5)``. An exception is a failed trial.
             overrides: given to every trial's command: a dict of keys, or words as on the command line.
-            options: those of the command line (`keywords.Options`).
+            options: those of the command line (`keyword_types.Keywords`).
 
         Raises:
             ConfigError: with every mistake found.
@@ -94,7 +93,7 @@ class Sweep:
         for line in self.plan.spec.warnings:
             warnings.warn(line, stacklevel=2)
 
-    def _set(self, options: argparse.Namespace, *, python: bool) -> None:
+    def _set(self, options: Options, *, python: bool) -> None:
         self._options, self._python = options, python
         self._plan: Plan | None = None
         self._launched: Results | None = None  # since `create`, until it has run
@@ -105,7 +104,7 @@ class Sweep:
         self.message: str | None = None  # why the last run ended before its count
 
     @classmethod
-    def from_options(cls, options: argparse.Namespace) -> Sweep:
+    def from_options(cls, options: Options) -> Sweep:
         """The sweep of a command line. Checked when `plan` is first asked for."""
         sweep = cls.__new__(cls)
         sweep._set(options, python=False)
@@ -113,7 +112,7 @@ class Sweep:
 
     @classmethod
     def open(
-        cls, sweep_id: str, *, train: Train | None = None, overrides: Overrides = (), **options: Unpack[Options]
+        cls, sweep_id: str, *, train: Train | None = None, overrides: Overrides = (), **options: Unpack[Keywords]
     ) -> Sweep:
         """An existing sweep: to read its results, or to go on with it. `train` replaces the function it was made with.
 
@@ -123,8 +122,7 @@ class Sweep:
         if not isinstance(sweep_id, str):
             raise ConfigError(f"sweep_id: {sweep_id!r} is not a sweep's id, such as 'k3v9x2ab'")
         sweep = cls.__new__(cls)
-        given = _gather(None, train, overrides, options)
-        given.sweep_id = sweep_id
+        given = replace(_gather(None, train, overrides, options), sweep_id=sweep_id)
         sweep._set(given, python=True)
         sweep._paths = find(sweep_id, given.results_dir)
         if sweep._paths is None:
@@ -186,10 +184,10 @@ class Sweep:
             SweepError: it cannot go on.
         """
         if count is not None:
-            checked = to_namespace({"count": count}).count
+            checked = from_keywords({"count": count}).count
             if self._launched is not None:
                 self._go_on()
-            self._options.count, self._plan = checked, None
+            self._options, self._plan = replace(self._options, count=checked), None
         status = self.launch()
         stopped, self._stopped = self._stopped, False
         if status == INTERRUPTED and not stopped:
@@ -230,10 +228,12 @@ class Sweep:
     def _go_on(self) -> None:
         """From here on it is a sweep that is there."""
         assert self._paths is not None
-        changes = dict.fromkeys(_ONCE)
-        kept = {**vars(self._options), **changes, "controller": "auto", "sweep_id": self._paths.sweep_id}
-        self._options = argparse.Namespace(**kept)
-        self._options.results_dir = str(self._paths.base)
+        self._options = replace(
+            self._options.after_launch(),
+            controller="auto",
+            sweep_id=self._paths.sweep_id,
+            results_dir=str(self._paths.base),
+        )
         self._plan = self._launched = None
 
     def stop(self) -> None:
@@ -293,7 +293,7 @@ class Sweep:
         return f"<Sweep {found['id'] or 'not created'} ({found['name']}): {counts}{reached}>"
 
 
-def _plan_of(options: argparse.Namespace) -> Plan:
+def _plan_of(options: Options) -> Plan:
     """Raises ConfigError."""
     if options.train_best:
         from .launch.plan.train_best import train_best_plan
@@ -307,12 +307,12 @@ def _plan_of(options: argparse.Namespace) -> Plan:
 
 
 def _gather(
-    search: PathLike | Mapping[str, Any] | None, train: Train | None, overrides: Overrides, options: Options
-) -> argparse.Namespace:
+    search: PathLike | Mapping[str, Any] | None, train: Train | None, overrides: Overrides, options: Keywords
+) -> Options:
     """The options of a command line that would say the same."""
     problems = Problems()
     sweep_config = problems.attempt(lambda: described_by(search))
-    given = problems.attempt(lambda: to_namespace(options))
+    given = problems.attempt(lambda: from_keywords(options))
     profile = None
     if train is not None:
         taken = [name for name in ("trainer", "config_file", "python") if dict(options).get(name) is not None]
@@ -327,9 +327,12 @@ def _gather(
         problems.found.append(f"overrides: {overrides!r} is one text; write a dict, or a list of words")
     problems.end()
     assert given is not None
-    given.sweep_config = sweep_config
-    given.trainer = profile or given.trainer
-    given.trailing = dict(overrides) if isinstance(overrides, Mapping) else list(map(str, overrides))
+    given = replace(
+        given,
+        sweep_config=sweep_config,
+        trainer=profile or given.trainer,
+        trailing=dict(overrides) if isinstance(overrides, Mapping) else list(map(str, overrides)),
+    )
     if wrong := no_texts(vars(given)):
         raise ConfigError(wrong)
     return given

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +9,8 @@ from pathlib import Path
 from .base.errors import ConfigError, exit_status
 from .base.streams import protect_streams
 from .base.wording import printable
-from .launch.options import contradictions, parse
+from .launch.options import Options
+from .launch.read_options import contradictions, parse
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -20,7 +20,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return exit_status(lambda: run(options))
 
 
-def run(options: argparse.Namespace) -> int:
+def run(options: Options) -> int:
     """What the options ask for; raises SweepError."""
     if wrong := contradictions(options):
         raise ConfigError(wrong)
@@ -30,8 +30,10 @@ def run(options: argparse.Namespace) -> int:
         return show(options.sweep_id, options.results_dir, watch=options.watch)
     if options.test_patterns:
         from .show.pattern_report import show_patterns
+        from .trainers.function import FunctionProfile
         from .trainers.load import load_profile
 
+        assert not isinstance(options.trainer, FunctionProfile)  # which only Python gives
         profile = load_profile(options.trainer or "reid", project_root=Path.cwd())
         return show_patterns(profile, Path(options.test_patterns))
     from .launch.batch import is_batch, run_batch  # after the options: `--help` stays fast

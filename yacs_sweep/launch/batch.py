@@ -13,10 +13,10 @@ and best are those of its own summary.json. ``--sweep_id {batch_id}`` goes on wi
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -31,6 +31,7 @@ from ..show.lines import batch_table, command_text
 from ..show.live.terminal import say
 from .machine import Machine, machine
 from .notify import at_end
+from .options import Options
 from .plan.new import make_plan
 from .plan.plan import Plan, new_paths
 from .plan.resume import resume_plan
@@ -45,11 +46,7 @@ def is_batch(name: str | None) -> bool:
     return name is not None and name.startswith(BATCH)
 
 
-def _with(options: argparse.Namespace, **changes: Any) -> argparse.Namespace:
-    return argparse.Namespace(**{**vars(options), **changes})
-
-
-def make_plans(options: argparse.Namespace) -> list[Plan]:
+def make_plans(options: Options) -> list[Plan]:
     """A plan for each of the sweep files.
 
     Raises:
@@ -60,13 +57,13 @@ def make_plans(options: argparse.Namespace) -> list[Plan]:
         problems.found.append(
             f"--sweep_name {options.sweep_name}: names one sweep, and several are given; leave it out"
         )
-    each = [_with(options, sweep_config=[file]) for file in options.sweep_config]
+    each = [replace(options, sweep_config=[file]) for file in options.sweep_config or ()]
     made = [problems.attempt(partial(make_plan, settings)) for settings in each]
     problems.end()
     return [plan for plan in made if plan is not None]
 
 
-def resume_plans(options: argparse.Namespace) -> tuple[SweepPaths, list[dict[str, Any]], list[Plan]]:
+def resume_plans(options: Options) -> tuple[SweepPaths, list[dict[str, Any]], list[Plan]]:
     """The batch `options.sweep_id`: its place, the rows of sweeps that are done, plans to go on with the others; with
     --count, which adds trials to each, with all.
 
@@ -86,7 +83,7 @@ def resume_plans(options: argparse.Namespace) -> tuple[SweepPaths, list[dict[str
     sweeps = batch_rows(paths)
     done = [row for row in sweeps if row["state"] == DONE and not options.count]
     problems = Problems()
-    open_ = [_with(options, sweep_id=row["sweep_id"], results_dir=row["base"]) for row in sweeps if row not in done]
+    open_ = [replace(options, sweep_id=row["sweep_id"], results_dir=row["base"]) for row in sweeps if row not in done]
     made = [problems.attempt(partial(resume_plan, settings)) for settings in open_]
     problems.end()
     return paths, done, [plan for plan in made if plan is not None]
@@ -133,7 +130,7 @@ class Batch:
         self.started.update(results.paths.sweep_id for results in sweeps)
         self.write()
 
-    def end(self, status: int, options: argparse.Namespace) -> int:
+    def end(self, status: int, options: Options) -> int:
         """Writes and shows how the batch ended."""
         self.status = status
         self.write()
@@ -146,7 +143,7 @@ class Batch:
         return status
 
 
-def run_batch(options: argparse.Namespace) -> int:
+def run_batch(options: Options) -> int:
     """`--sweep-config A B C`, or `--sweep_id` of such a batch; returns the exit status over all its sweeps."""
     if options.engine != "local":
         raise ConfigError(f"--engine {options.engine}: takes one sweep at a time; name one --sweep-config")
@@ -182,7 +179,7 @@ def run_batch(options: argparse.Namespace) -> int:
     return ending.status
 
 
-def _run_groups(batch: Batch, groups: Sequence[list[Results]], here: Machine, options: argparse.Namespace) -> list[int]:
+def _run_groups(batch: Batch, groups: Sequence[list[Results]], here: Machine, options: Options) -> list[int]:
     """Exit status of each sweep that was started."""
     statuses: list[int] = []
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import signal
 import subprocess
 import time
@@ -13,6 +12,7 @@ from ..base.signals import noted
 from ..records.folder import SweepPaths, TrialRecord
 from ..records.summary import Summary
 from .engines import Engine, environment, launcher_words, shares
+from .options import Options
 from .plan.plan import Plan
 from .workers.sweep_state import Outcome
 
@@ -116,8 +116,7 @@ class Follower:
 def hand_over(
     engine: Engine,
     plan: Plan,
-    options: argparse.Namespace,
-    defaults: argparse.Namespace,
+    options: Options,
     paths: SweepPaths,
     summary: Summary,
     on_trial: Callable[[TrialRecord], None],
@@ -126,7 +125,7 @@ def hand_over(
 ) -> Outcome:
     """Runs the plan on the engine."""
     agents = options.agents or 1
-    command = launcher_words(options, defaults, paths)
+    command = launcher_words(options, paths)
     local = plan.launch.controller == "local"
     # The W&B server counts no trials: each launcher is given its part.
     counts: list[list[str]] = (

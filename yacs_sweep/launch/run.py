@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import os
 import socket
@@ -28,17 +27,11 @@ from ..wandb.sweeps import WandbUnavailable, create_sweep
 from .engines import Engine
 from .follow import hand_over
 from .machine import Machine
-from .options import make_parser
+from .options import Options
 from .plan.plan import Plan, new_paths
 from .sweep_run import Results
 from .workers.channel import Job
 from .workers.sweep_state import FailureLimit, Outcome, Search
-
-# Options that launch.json does not keep: they are each launch's own.
-NOT_KEPT = (
-    *("workers", "gpus", "gpus_per_trial", "trials_per_gpu"),
-    *("timeout", "stall_timeout", "grace", "retries", "max_failures", "on_oom", "gpu_wait"),
-)
 
 
 def create(plan: Plan, paths: SweepPaths) -> None:
@@ -83,7 +76,7 @@ def place(plan: Plan) -> tuple[Plan, SweepPaths]:
     return plan, plan.paths or new_paths(plan, remote.id)
 
 
-def make_job(results: Results, options: argparse.Namespace, preload: str, label: str | None) -> Job:
+def make_job(results: Results, options: Options, preload: str, label: str | None) -> Job:
     """What the agents of this launch are told."""
     plan, paths = results.plan, results.paths
     return Job(
@@ -95,7 +88,7 @@ def make_job(results: Results, options: argparse.Namespace, preload: str, label:
         timeout=options.timeout,
         stall_timeout=options.stall_timeout,
         grace=options.grace,
-        retries=int(options.retries),
+        retries=options.retries,
         on_oom=options.on_oom,
         gpu_wait=options.gpu_wait,
         preload=preload,
@@ -106,20 +99,17 @@ def make_job(results: Results, options: argparse.Namespace, preload: str, label:
     )
 
 
-def go_on_with(sweep_id: str, config_file: str | None, options: argparse.Namespace) -> list[str]:
+def go_on_with(sweep_id: str, config_file: str | None, options: Options) -> list[str]:
     """The command that goes on with a sweep, or a batch, on the same workers and within the same limits."""
     words = [*COMMAND]
     if config_file:
         words += ["--config_file", os.path.relpath(config_file)]
     words += ["--sweep_id", sweep_id]
-    usual = make_parser()
-    for name in NOT_KEPT:
-        if (value := getattr(options, name)) != usual.get_default(name):
-            words += [f"--{name.replace('_', '-')}", f"{value:g}" if isinstance(value, float) else str(value)]
+    words += [word.removesuffix(".0") for word in options.words(lambda entry: entry.per_launch)]
     return [*words, *(["--parallel-sweeps"] if options.parallel_sweeps and sweep_id.startswith(BATCH) else [])]
 
 
-def prepare(plan: Plan, options: argparse.Namespace, told: set[str] | None = None) -> Results:
+def prepare(plan: Plan, options: Options, told: set[str] | None = None) -> Results:
     """Creates the sweep, or opens it again. `told`: notes the user has had already; those of this plan are added."""
     plan, paths = place(plan)  # a sweep on the W&B server says first where it is
     told = set() if told is None else told
@@ -150,7 +140,7 @@ def prepare(plan: Plan, options: argparse.Namespace, told: set[str] | None = Non
     return results
 
 
-def carry_out(sweeps: Sequence[Results], here: Machine, options: argparse.Namespace, title: str = "") -> None:
+def carry_out(sweeps: Sequence[Results], here: Machine, options: Options, title: str = "") -> None:
     """Runs the sweeps, at the same time, to their end; how each ended is in its `outcome`. `title`: of all of them."""
     with contextlib.ExitStack() as stack:
         for results in sweeps:
@@ -163,8 +153,8 @@ def carry_out(sweeps: Sequence[Results], here: Machine, options: argparse.Namesp
         )
 
 
-def _carry_out(sweeps: Sequence[Results], here: Machine, options: argparse.Namespace, view: View) -> None:
-    limit = FailureLimit(int(options.max_failures) if options.max_failures else None, here.layout.workers)
+def _carry_out(sweeps: Sequence[Results], here: Machine, options: Options, view: View) -> None:
+    limit = FailureLimit(options.max_failures, here.layout.workers)
     started, searches = time.monotonic(), []
     for results in sweeps:
         plan, paths = results.plan, results.paths
@@ -191,8 +181,7 @@ def _carry_out(sweeps: Sequence[Results], here: Machine, options: argparse.Names
         say(f"{ended} trials in {duration_text(time.monotonic() - started)}")
 
 
-def run_on_engine(engine: Engine, results: Results, options: argparse.Namespace, signals: list[int]) -> None:
+def run_on_engine(engine: Engine, results: Results, options: Options, signals: list[int]) -> None:
     """The same on the machines of an engine."""
     plan, paths, summary = results.plan, results.paths, results.summary
-    defaults = make_parser().parse_args([])
-    results.outcome = hand_over(engine, plan, options, defaults, paths, summary, results.on_told_trial, say, signals)
+    results.outcome = hand_over(engine, plan, options, paths, summary, results.on_told_trial, say, signals)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +75,7 @@ def trainer_wanted(
     load: Callable[[], TrainerProfile],
     python: str | None,
     config: str | None,
-    words: list[str],
+    words: Sequence[str] | Mapping[str, Any],
     *,
     here: bool,
 ) -> tuple[TrainerProfile, Overrides, list[str], dict[str, Any]] | None:

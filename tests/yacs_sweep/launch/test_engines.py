@@ -12,11 +12,11 @@ import pytest
 from tests.sweeping import GRID, ROOT, environment, sweep, write_sweep
 from yacs_sweep.base.errors import ConfigError, SweepError
 from yacs_sweep.launch import follow as follow_module
-from yacs_sweep.launch.engines import engine_settings, launcher_words, problems, shares
+from yacs_sweep.launch.engines import engine_problems, engine_settings, launcher_words, shares
 from yacs_sweep.launch.engines.ray import Ray
 from yacs_sweep.launch.engines.slurm import Slurm, _command
 from yacs_sweep.launch.follow import Follower
-from yacs_sweep.launch.options import parse
+from yacs_sweep.launch.read_options import parse
 from yacs_sweep.launch.workers.sweep_state import Outcome
 from yacs_sweep.records.folder import SweepPaths, TrialRecord
 from yacs_sweep.records.summary import Summary
@@ -90,17 +90,16 @@ def test_a_missing_slurm_names_its_commands(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_several_machines_need_a_database() -> None:
     options = parse(["--engine", "slurm", "--agents", "4"])
-    assert "postgresql" in problems(options, "local", None)[0]
-    assert problems(options, "local", "postgresql://host/x") == []
-    assert problems(options, "wandb", None) == []
-    assert problems(parse(["--engine", "slurm"]), "local", None) == []
-    assert "--engine" in problems(parse(["--agents", "4"]), "local", None)[0]
+    assert "postgresql" in engine_problems(options, "local", None)[0]
+    assert engine_problems(options, "local", "postgresql://host/x") == []
+    assert engine_problems(options, "wandb", None) == []
+    assert engine_problems(parse(["--engine", "slurm"]), "local", None) == []
+    assert "--engine" in engine_problems(parse(["--agents", "4"]), "local", None)[0]
 
 
 def test_the_engines_launchers_are_told_what_this_one_was() -> None:
-    defaults = parse([])
     words = ["--engine", "ray", "--count", "9", "--timeout", "60", "--no-preload", "--config_file", "c.yml", "A.B", "1"]
-    command = launcher_words(parse(words), defaults, SweepPaths(Path("/r"), "abc"))
+    command = launcher_words(parse(words), SweepPaths(Path("/r"), "abc"))
     assert command[0] == sys.executable
     assert command[2:] == [
         *("--sweep_id", "abc", "--results_dir", "/r", "--config-file", "c.yml"),

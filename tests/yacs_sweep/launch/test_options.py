@@ -1,10 +1,16 @@
 from __future__ import annotations
 
 import shlex
+import subprocess
+import sys
+from dataclasses import fields, replace
+from pathlib import Path
 
 import pytest
 
-from yacs_sweep.launch.options import contradictions, parse
+from tests.sweeping import ROOT
+from yacs_sweep.launch.options import Options
+from yacs_sweep.launch.read_options import contradictions, parse
 
 
 def test_both_spellings_of_every_option_of_the_contract() -> None:
@@ -73,3 +79,52 @@ def test_options_that_would_go_unheard_are_told_in_a_line(words: str, told: str)
 )
 def test_options_that_go_together_do(words: str) -> None:
     assert contradictions(parse(words.split())) == []
+
+
+def test_an_option_is_named_as_its_field_in_both_spellings() -> None:
+    for name, entry in Options.table().items():
+        spelled = {flag.replace("-", "_") for flag in entry.flags}
+        assert not spelled or name in spelled, name
+        assert entry.help
+
+
+def test_a_command_line_made_of_options_gives_the_same_options() -> None:
+    line = (
+        "--workers 2 --gpus 0,1 --timeout 60 --stall-timeout 1234567.5 --grace 0 --retries 3 --on-oom retry --verbose "
+        "--no-preload --config_file a.yml --controller local"
+    )
+    options = parse(line.split())
+    assert parse(options.words(lambda entry: True)) == options
+    each = parse(options.words(lambda entry: entry.per_launch))
+    assert each == replace(options, verbose=False, no_preload=False, config_file=None, controller="auto")
+    assert Options().words(lambda entry: True) == []
+
+
+def test_the_next_launch_of_an_object_is_not_told_what_the_sweep_searches() -> None:
+    line = "--sweep-config x --lr_values 1 --method grid --seed 3 --count 5 --enqueue p.csv --workers 2 --project a"
+    assert parse(line.split()).after_launch() == Options(workers=2, project="a")
+
+
+def test_options_that_describe_a_sweep_are_refused_beside_its_id() -> None:
+    options = parse(["--sweep_id", "x", "--lr_values", "1", "--sweep_name", "n", "--seed", "0", "--count", "3"])
+    assert options.refused_beside("sweep_id") == ["--lr_values", "--sweep_name", "--seed"]
+    assert options.refused_beside("train_best") == ["--sweep_id", "--lr_values"]
+
+
+MISSPELT = """
+from yacs_sweep.launch.options import Options
+def limit(options: Options) -> int | None:
+    return options.max_failuers
+"""
+
+
+def test_a_misspelt_option_is_a_type_error(tmp_path: Path) -> None:
+    path = tmp_path / "misspelt.py"
+    path.write_text(MISSPELT)
+    command = [sys.executable, "-m", "mypy", "--config-file", "pyproject.toml", str(path)]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+    assert '"Options" has no attribute "max_failuers"; maybe "max_failures"?' in ran.stdout
+
+
+def test_every_field_is_an_option_or_the_environments() -> None:
+    assert {item.name for item in fields(Options)} - set(Options.table()) == {"wandb_off", "storage_of_environment"}

@@ -11,11 +11,11 @@ import pytest
 from tests.sweeping import TOY
 from yacs_sweep.base.command_line import SCRIPT, launcher_command
 from yacs_sweep.base.errors import ConfigError
-from yacs_sweep.launch.keywords import to_namespace
-from yacs_sweep.launch.options import contradictions, parse
+from yacs_sweep.launch.keywords import from_keywords
 from yacs_sweep.launch.plan.checks import log_model_problems
 from yacs_sweep.launch.plan.new import choose_controller, make_plan
 from yacs_sweep.launch.plan.resume import remaining, resume_plan
+from yacs_sweep.launch.read_options import contradictions, parse
 from yacs_sweep.launch.run import go_on_with, make_job
 from yacs_sweep.launch.workers.agent import load_launch, make_controller
 from yacs_sweep.records.folder import SweepPaths, TrialRecord
@@ -98,7 +98,7 @@ def test_disabled_in_the_environment_is_disabled_unless_an_option_says_otherwise
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("WANDB_MODE", "disabled")
-    assert parse([]).wandb_off and to_namespace({}).wandb_off
+    assert parse([]).wandb_off and from_keywords({}).wandb_off
     assert not parse(["--wandb-mode", "offline"]).wandb_off
     assert not parse(["--controller", "wandb"]).wandb_off
     assert contradictions(parse(["--status"])) == []

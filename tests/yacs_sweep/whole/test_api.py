@@ -21,7 +21,7 @@ import yaml
 from tests.sweeping import GRID, ROOT, TOY, environment, processes_with, sweep, write_sweep
 from tests.trainers import wait_until
 from yacs_sweep import ConfigError, Sweep, SweepError
-from yacs_sweep.launch.keywords import Options
+from yacs_sweep.launch.keyword_types import Keywords
 from yacs_sweep.launch.options import make_parser
 from yacs_sweep.records.folder import TrialRecord
 from yacs_sweep.show.trials import Trials
@@ -79,7 +79,7 @@ def test_keywords_are_the_options_of_the_command_line() -> None:
         "status",
         "watch",
     }
-    assert set(Options.__annotations__) == {action.dest for action in make_parser()._actions} - others
+    assert set(Keywords.__annotations__) == {action.dest for action in make_parser()._actions} - others
 
 
 def test_every_mistake_is_told_at_once_and_nothing_exits(tmp_path: Path) -> None:

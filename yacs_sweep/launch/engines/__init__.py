@@ -3,10 +3,10 @@ no trials and knows nothing of them. `follow` is what the machine does from whic
 
 from __future__ import annotations
 
-import argparse
 import re
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Protocol
 
 from ...base.errors import ConfigError
@@ -14,13 +14,8 @@ from ...base.shipped import IMPORT_ROOT
 from ...records.folder import SweepPaths
 from ...search.storage.url import URL_VARIABLE, shared
 from ...trainers.function import FunctionProfile
+from ..options import Options
 
-# Options of this launch that hold for the launchers of the engine as well, as far as they were given.
-PASSED = (
-    *("config_file", "trainer", "python", "workers", "gpus", "gpus_per_trial", "trials_per_gpu", "no_preload"),
-    *("quiet", "verbose"),
-    *("wandb_mode", "timeout", "stall_timeout", "grace", "max_failures", "retries", "on_oom", "gpu_wait", "controller"),
-)
 INSTALLED = "import sys; from yacs_sweep.cli import main; sys.exit(main())"
 
 
@@ -60,7 +55,7 @@ def engine_settings(given: Sequence[str]) -> dict[str, str]:
     return {key: value for key, _, value in (text.partition("=") for text in given)}
 
 
-def make_engine(options: argparse.Namespace) -> Engine:
+def make_engine(options: Options) -> Engine:
     """The engine of `--engine`, which has said that it would take the launchers; only its own module is imported.
 
     Raises:
@@ -80,7 +75,7 @@ def make_engine(options: argparse.Namespace) -> Engine:
     return engine
 
 
-def engine_problems(options: argparse.Namespace, controller: str, storage: str | None) -> list[str]:
+def engine_problems(options: Options, controller: str, storage: str | None) -> list[str]:
     """Why the launch cannot be handed to an engine."""
     if options.engine == "local":
         given = [name for name in ("agents", "engine_option") if getattr(options, name)]
@@ -93,18 +88,14 @@ def engine_problems(options: argparse.Namespace, controller: str, storage: str |
     return []
 
 
-def launcher_words(options: argparse.Namespace, defaults: argparse.Namespace, paths: SweepPaths) -> list[str]:
-    """The command of one launcher: joins the sweep, and treats trials as this launch was told to."""
+def launcher_words(options: Options, paths: SweepPaths) -> list[str]:
+    """Returns the command of one launch, which joins the sweep and treats trials as this launch was asked to."""
     script = IMPORT_ROOT / "tools" / "sweep.py"
     start = [str(script)] if script.is_file() else ["-c", INSTALLED]
-    words = [sys.executable, *start, "--sweep_id", paths.sweep_id, "--results_dir", str(paths.base)]
-    for name in PASSED:
-        value = getattr(options, name, None)
-        if value is None or value == getattr(defaults, name, None) or isinstance(value, FunctionProfile):
-            continue  # a function is in the sweep's folder
-        option = f"--{name.replace('_', '-')}"
-        words += [option] if value is True else [option, str(value)]
-    return words
+    if isinstance(options.trainer, FunctionProfile):
+        options = replace(options, trainer=None)  # a function is in the sweep's folder
+    words = options.words(lambda entry: entry.passed_on)
+    return [sys.executable, *start, "--sweep_id", paths.sweep_id, "--results_dir", str(paths.base), *words]
 
 
 def environment(storage: str | None) -> dict[str, str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 from pathlib import Path
 from typing import Any
@@ -20,17 +19,18 @@ from ...spec.sweep_files import preset_folders, read_sweep_document
 from ...trainers.overrides import Overrides
 from ...trainers.profile import TrainerProfile
 from ...trial.gpu_memory import read_gpus
+from ..options import Options
 from ..workers.gpu_places import Layout, Wish, lay_out
 
 
-def read_layout(options: argparse.Namespace) -> Layout:
+def read_layout(options: Options) -> Layout:
     """The workers and their GPUs; devices are looked at only where the options ask for that.
 
     Raises:
         ConfigError: the options contradict each other or the machine.
     """
     whole = (None if value is None else int(value) for value in (options.gpus_per_trial, options.trials_per_gpu))
-    wish = Wish(None if options.workers is None else int(options.workers), options.gpus, *whole)
+    wish = Wish(None if options.workers is None else options.workers, options.gpus, *whole)
     if options.engine != "local" or (not wish.of_gpus and wish.workers in (None, 1)):
         return Layout()  # of an engine's machines nothing is known here
     return lay_out(wish, read_gpus(), os.environ.get("CUDA_VISIBLE_DEVICES"))
@@ -75,24 +75,25 @@ def cap_note(spec: SweepSpec, wanted: float | None, settled: int) -> tuple[str, 
 
 
 def read_warm_start(
-    problems: Problems, options: argparse.Namespace, spec: SweepSpec, overrides: Overrides, seed: int
+    problems: Problems, options: Options, spec: SweepSpec, overrides: Overrides, seed: int
 ) -> tuple[WarmStart, tuple[str, ...]]:
     """What --enqueue and --from-sweep give the search, and lines for the user."""
     notes: tuple[str, ...] = ()
     points: tuple[dict[str, Any], ...] | None = ()
-    if options.enqueue and spec.method == "grid":
+    enqueue, prior_sweep = options.enqueue, options.from_sweep
+    if enqueue and spec.method == "grid":
         problems.found.append("--enqueue: a grid search tries every point; use it with method random or bayes")
-    elif options.enqueue:
-        points = problems.attempt(lambda: read_points(options.enqueue, spec, overrides.key_for, seed))
-        source = f" of {options.enqueue}" if isinstance(options.enqueue, str) else ""
+    elif enqueue:
+        points = problems.attempt(lambda: read_points(enqueue, spec, overrides.key_for, seed))
+        source = f" of {enqueue}" if isinstance(enqueue, str) else ""
         notes += (f"{len(points or ())} points{source} are tried first",)
     prior = None
-    if options.from_sweep and spec.method != "bayes":
+    if prior_sweep and spec.method != "bayes":
         problems.found.append(f"--from-sweep: only bayes search learns, this one is {spec.method}; add --method bayes")
-    elif options.from_sweep:
+    elif prior_sweep:
         project, entity = spec.project or os.environ.get("WANDB_PROJECT"), spec.entity or os.environ.get("WANDB_ENTITY")
         find = lambda name: find_sweep(name, result_bases(options.results_dir), "--from-sweep")  # noqa: E731
-        prior = problems.attempt(lambda: read_prior(options.from_sweep, spec, find, (project, entity)))
+        prior = problems.attempt(lambda: read_prior(prior_sweep, spec, find, (project, entity)))
     if prior is not None:
         notes += (prior[1],)
     return WarmStart(points or (), prior[0] if prior else ()), notes
@@ -111,7 +112,7 @@ def results_problems(spec: SweepSpec) -> list[str]:
     return []
 
 
-def log_model_problems(options: argparse.Namespace, launch: LaunchFile) -> list[str]:
+def log_model_problems(options: Options, launch: LaunchFile) -> list[str]:
     """Why the best cannot be logged as `--log-model` says."""
     if not options.log_model or launch.controller == "wandb":
         return []
@@ -129,7 +130,7 @@ def keep_problems(keep: str | None, profile: TrainerProfile) -> list[str]:
     return [f"--keep {keep}: the trainer {profile.name} has no `checkpoints:` in its profile, such as ['*.pth']"]
 
 
-def sweep_document(options: argparse.Namespace) -> Document | None:
+def sweep_document(options: Options) -> Document | None:
     """The sweep as it is written; None without one, or when it cannot be read."""
     if not options.sweep_config:
         return None
@@ -139,7 +140,7 @@ def sweep_document(options: argparse.Namespace) -> Document | None:
         return None
 
 
-def names_own_trainer(options: argparse.Namespace) -> bool:
+def names_own_trainer(options: Options) -> bool:
     """Whether a sweep file that is wrong otherwise says what to start."""
     document = sweep_document(options)
     return (
@@ -147,7 +148,7 @@ def names_own_trainer(options: argparse.Namespace) -> bool:
     )
 
 
-def placed_problems(options: argparse.Namespace, overrides: Overrides, spec: SweepSpec | None) -> list[str]:
+def placed_problems(options: Options, overrides: Overrides, spec: SweepSpec | None) -> list[str]:
     """`check_parameters`, with the place in the sweep file; of a file that is wrong in other ways, its names alone."""
     document = sweep_document(options)
     if document is None and options.sweep_config:

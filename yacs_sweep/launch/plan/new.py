@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import random
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from ...base.errors import ConfigError, Problems
 from ...records.launch_file import LaunchFile
@@ -20,6 +20,7 @@ from ...trainers.overrides import Overrides
 from ...trainers.own_command import SWEEP_FILE, CommandProfile, remarks
 from ...wandb.login import is_logged_in, turned_off
 from ..engines import engine_problems
+from ..options import Options
 from .checks import (
     cap_note,
     capped,
@@ -36,7 +37,7 @@ from .checks import (
 from .plan import Plan
 
 
-def choose_controller(options: argparse.Namespace) -> tuple[str, tuple[str, ...]]:
+def choose_controller(options: Options) -> tuple[str, tuple[str, ...]]:
     """The controller, and a line that says why it is that one and how to choose otherwise."""
     if options.controller != "auto":
         return options.controller, ()
@@ -52,7 +53,7 @@ def choose_controller(options: argparse.Namespace) -> tuple[str, tuple[str, ...]
     return "local", ("controller: local, because there is no W&B login (`wandb login`, or --controller wandb)",)
 
 
-def _check_options(options: argparse.Namespace, controller: str) -> list[str]:
+def _check_options(options: Options, controller: str) -> list[str]:
     problems = []
     if controller == "wandb":
         if options.storage:
@@ -65,7 +66,7 @@ def _check_options(options: argparse.Namespace, controller: str) -> list[str]:
     return problems
 
 
-def make_plan(options: argparse.Namespace) -> Plan:
+def make_plan(options: Options) -> Plan:
     """A new sweep from the command line.
 
     Raises:
@@ -75,7 +76,7 @@ def make_plan(options: argparse.Namespace) -> Plan:
     return checked_plan(options, None, controller, notes)
 
 
-def checked_plan(options: argparse.Namespace, known: SweepSpec | None, controller: str, notes: tuple[str, ...]) -> Plan:
+def checked_plan(options: Options, known: SweepSpec | None, controller: str, notes: tuple[str, ...]) -> Plan:
     """A plan for the sweep the options describe, or for a `known` one."""
     problems = Problems()
     problems.found += [*_check_options(options, controller), *engine_problems(options, controller, options.storage)]
@@ -116,7 +117,7 @@ def checked_plan(options: argparse.Namespace, known: SweepSpec | None, controlle
         project=spec.project or os.environ.get("WANDB_PROJECT") or _from_config(overrides, "WANDB.PROJECT"),
         entity=spec.entity or os.environ.get("WANDB_ENTITY") or _from_config(overrides, "WANDB.ENTITY"),
         cwd=str(Path.cwd()),
-        target=capped(int(options.count) if options.count else spec.default_count, spec.run_cap),
+        target=capped(options.count if options.count else spec.default_count, spec.run_cap),
         keep=options.keep or "all",
         search=spec.fingerprint,
     )
@@ -126,12 +127,12 @@ def checked_plan(options: argparse.Namespace, known: SweepSpec | None, controlle
     return replace(plan, warm=warm, storage=storage, layout=layout)
 
 
-def read_spec(options: argparse.Namespace) -> SweepSpec:
+def read_spec(options: Options) -> SweepSpec:
     """The sweep the options describe, with or without a file."""
     base = None
     given = options.lr_values or options.wd_values or options.custom_params
     if options.sweep_config:
-        top = {"method": options.method} if options.method else {}
+        top: dict[str, Any] = {"method": options.method} if options.method else {}
         if options.metric:
             top["metric"] = {"name": options.metric, **({"goal": options.goal} if options.goal else {})}
         base = load_spec(options.sweep_config[0], search_dirs=preset_folders(), overrides=top or None)

@@ -3,7 +3,6 @@ database."""
 
 from __future__ import annotations
 
-import argparse
 import os
 import shlex
 from dataclasses import replace
@@ -28,43 +27,45 @@ from ...wandb.login import is_logged_in, no_login
 from ...wandb.recorder import unsent
 from ...wandb.sweeps import RemoteSweep, look_up
 from ..engines import engine_problems
+from ..options import Options
 from .checks import cap_note, capped, keep_problems, layout_notes, masked, read_layout, read_warm_start, storage_wanted
 from .new import checked_plan
 from .plan import Plan, new_paths
 
 
-def joined(options: argparse.Namespace, url: str, option: str) -> tuple[argparse.Namespace, SweepSpec, LaunchFile, int]:
+def joined(sweep_id: str, options: Options, url: str, option: str) -> tuple[Options, SweepSpec, LaunchFile, int]:
     """What `--sweep_id ID --storage URL` (or another `option`) stands for on a machine that has no folder of the sweep: the
     options as if they had been given here, the sweep, how it was launched, and how many of its trials are done.
 
     Raises:
         ConfigError: the database does not know the sweep, or this machine lacks a file it needs.
     """
-    from ...search.storage.shared_sweep import SharedSweep  # SQLAlchemy takes a while to import
+    from ...search.storage.shared_sweep import SharedSweep  # imports SQLAlchemy, which takes a while
 
-    sweep = SharedSweep(url, options.sweep_id.split("/")[-1])
+    sweep = SharedSweep(url, sweep_id.split("/")[-1])
     try:
         spec, launch = sweep.join(option)
         settled = sweep.settled()
     finally:
         sweep.database.engine.dispose()
-    given = argparse.Namespace(**vars(options))
-    given.config_file = options.config_file or launch.config_file
+    given = replace(
+        options,
+        config_file=options.config_file or launch.config_file,
+        trainer=options.trainer or launch.trainer,
+        trailing=options.trailing or list(launch.trailing),
+        seed=launch.seed,
+        wandb_mode=options.wandb_mode or launch.wandb_mode,
+    )
     if given.config_file and not options.config_file and not Path(given.config_file).is_file():
         raise ConfigError(
             f"--config_file: the sweep's is {given.config_file}, which is not below this folder; start in the trainer's "
             "checkout, or give --config_file"
         )
-    given.trainer = options.trainer or launch.trainer
-    given.trailing = options.trailing or list(launch.trailing)
-    given.seed, given.wandb_mode = launch.seed, options.wandb_mode or launch.wandb_mode
     if options.results_dir:
         spec = replace(spec, results_dir_base=options.results_dir)
     return given, spec, launch, settled
 
 
-# Options that describe a sweep, beside its file: not given to one that is there.
-DESCRIBING = ("lr_values", "wd_values", "custom_params", "method", "metric", "goal", "seed", "sweep_name")
 # What a sweep's description on the W&B server may say; where its results go is not among it.
 FROM_SERVER = ("name", "method", "metric", "parameters", "early_terminate", "run_cap", "program", "command")
 
@@ -76,32 +77,31 @@ def remaining(target: int, settled: int, grid_size: int | None) -> int:
     return max(0, wanted - settled)
 
 
-def resume_plan(options: argparse.Namespace) -> Plan:
+def resume_plan(options: Options) -> Plan:
     """Going on with an existing sweep: what is not given again is as it was.
 
     Raises:
         ConfigError: the sweep is not known or has ended, or the options contradict it.
     """
+    sweep_id = options.sweep_id
+    assert sweep_id is not None
     problems = Problems()
-    clash = [f"--{name}" for name in DESCRIBING if getattr(options, name) is not None]
-    if options.sweep_config:
-        clash.append("--sweep-config")
-    if clash:
+    if clash := options.refused_beside("sweep_id"):
         problems.found.append(f"{', '.join(clash)}: --sweep_id goes on with a sweep as it was described; leave it out")
-    problems.attempt(lambda: find_sweep(options.sweep_id, []))
+    problems.attempt(lambda: find_sweep(sweep_id, []))
     layout = problems.attempt(lambda: read_layout(options))
     problems.end()
     assert layout is not None
-    paths = find(options.sweep_id, options.results_dir)
+    paths = find(sweep_id, options.results_dir)
     if paths is None:
-        return plan_elsewhere(options)
+        return plan_elsewhere(sweep_id, options)
     old, spec = known_sweep(paths)
     if options.controller not in ("auto", old.controller):
         raise ConfigError(
             f"--controller {options.controller}: sweep {paths.sweep_id} belongs to the {old.controller} controller"
         )
     owed = old.controller == "wandb" and unsent(paths)
-    remote = _remote(options, old, ended_too=owed) if old.controller == "wandb" else None
+    remote = _remote(sweep_id, options, old, ended_too=owed) if old.controller == "wandb" else None
     storage = _storage(options, old, paths) if old.controller == "local" else None
     problems.found += engine_problems(options, old.controller, storage)
     problems.found += function_problems(options.trainer, old.trainer, paths)
@@ -120,7 +120,7 @@ def resume_plan(options: argparse.Namespace) -> Plan:
         sweep = SharedSweep(storage, paths.sweep_id)
         sweep.join("--sweep_id")  # which it must know: it learns nothing from folders
         settled = sweep.settled()
-    count = int(options.count) if options.count else remaining(old.target, settled, spec.grid_size)
+    count = options.count if options.count else remaining(old.target, settled, spec.grid_size)
     count = capped(count, spec.run_cap, settled)
     ended = remote is not None and remote.over
     if ended or (not options.count and target_reached(spec, paths)):
@@ -168,12 +168,12 @@ def known_sweep(paths: SweepPaths) -> tuple[LaunchFile, SweepSpec]:
     return (old if os.path.isdir(old.cwd) else replace(old, cwd=str(Path.cwd()))), spec
 
 
-def storage_given(options: argparse.Namespace, old: LaunchFile) -> str | None:
+def storage_given(options: Options, old: LaunchFile) -> str | None:
     """The storage the user means for a sweep that is there; what the environment names is meant for others, too."""
     return None if options.storage_of_environment and not shared(old.storage) else options.storage
 
 
-def _storage(options: argparse.Namespace, old: LaunchFile, paths: SweepPaths) -> str | None:
+def _storage(options: Options, old: LaunchFile, paths: SweepPaths) -> str | None:
     """The URL of the storage a sweep goes on with. Another file or database of this machine learns of its trials from
     their folders; one of many machines would not.
 
@@ -198,7 +198,7 @@ def target_reached(spec: SweepSpec, paths: SweepPaths) -> bool:
 
 
 def resumed_trainer(
-    options: argparse.Namespace, old: LaunchFile, spec: SweepSpec
+    options: Options, old: LaunchFile, spec: SweepSpec
 ) -> tuple[tuple[TrainerProfile, Overrides, list[str], dict[str, Any]], str | None, str | None]:
     """The trainer of an existing sweep, its configuration file and interpreter. Raises ConfigError."""
     problems = Problems()
@@ -209,7 +209,7 @@ def resumed_trainer(
 
 
 def _resumed_trainer(
-    problems: Problems, options: argparse.Namespace, old: LaunchFile, spec: SweepSpec
+    problems: Problems, options: Options, old: LaunchFile, spec: SweepSpec
 ) -> tuple[tuple[TrainerProfile, Overrides, list[str], dict[str, Any]] | None, str | None, str | None]:
     config = old.config_file
     if options.config_file is not None:
@@ -225,38 +225,38 @@ def _resumed_trainer(
 
 
 def _remote(
-    options: argparse.Namespace, old: LaunchFile | None, option: str = "--sweep_id", *, ended_too: bool
+    sweep_id: str, options: Options, old: LaunchFile | None, option: str = "--sweep_id", *, ended_too: bool
 ) -> RemoteSweep:
     """The sweep on the W&B server, which must still take trials unless it is wanted `ended_too`."""
     project = options.project or (old.project if old else None) or os.environ.get("WANDB_PROJECT")
     entity = options.entity or (old.entity if old else None) or os.environ.get("WANDB_ENTITY")
-    remote = look_up(options.sweep_id, project, entity, option)
+    remote = look_up(sweep_id, project, entity, option)
     if remote.over and not ended_too:
-        raise ConfigError(f"--sweep_id {options.sweep_id}: the sweep is {remote.state.lower()} on the W&B server")
+        raise ConfigError(f"--sweep_id {sweep_id}: the sweep is {remote.state.lower()} on the W&B server")
     return remote
 
 
-def plan_elsewhere(options: argparse.Namespace, option: str = "--sweep_id", *, ended_too: bool = False) -> Plan:
-    """The sweep `options.sweep_id`, which has no folder here: it was created on another machine, or with W&B's own tools.
+def plan_elsewhere(sweep_id: str, options: Options, option: str = "--sweep_id", *, ended_too: bool = False) -> Plan:
+    """The sweep `sweep_id`, which has no folder here: it was created on another machine, or with W&B's own tools.
 
     Args:
         option: what the user named it with.
         ended_too: whether one that takes no more trials will do.
     """
     if options.storage and options.controller != "wandb" and shared(options.storage):
-        return _join(options, option)
+        return _join(sweep_id, options, option)
     if options.controller == "local" or (options.controller == "auto" and not is_logged_in()):
         looked, why = ", ".join(str(base / "sweep") for base in result_bases(options.results_dir)), no_login()
         raise ConfigError(
-            f"{option} {options.sweep_id}: no such sweep (looked in {looked}; --results_dir names another folder; {why})"
+            f"{option} {sweep_id}: no such sweep (looked in {looked}; --results_dir names another folder; {why})"
         )
-    remote = _remote(options, None, option, ended_too=ended_too)
+    remote = _remote(sweep_id, options, None, option, ended_too=ended_too)
     described = {key: value for key, value in remote.config.items() if key in FROM_SERVER}
     spec = sweep_from_dict(described, f"W&B sweep {remote.id}")
     if options.trainer is None and names_trainer(spec):
         words = shlex.join(spec.command or (str(spec.program),))
         raise ConfigError(
-            f"{option} {options.sweep_id}: what the sweep starts is described on the W&B server, where others can write "
+            f"{option} {sweep_id}: what the sweep starts is described on the W&B server, where others can write "
             f"({words[:200]}); --trainer '{SWEEP_FILE}' starts it all the same, --trainer PROFILE another trainer"
         )
     if options.results_dir:
@@ -267,18 +267,18 @@ def plan_elsewhere(options: argparse.Namespace, option: str = "--sweep_id", *, e
     return replace(plan, launch=launch, remote=remote, paths=paths, fall_back=False, resumed=True)
 
 
-def _join(options: argparse.Namespace, option: str) -> Plan:
+def _join(sweep_id: str, options: Options, option: str) -> Plan:
     """A sweep in a database, on a machine that has no folder of it."""
     storage = storage_wanted(options.storage)
     assert storage is not None
-    given, spec, old, settled = joined(options, storage, option)
+    given, spec, old, settled = joined(sweep_id, options, storage, option)
     if found := function_problems(options.trainer, old.trainer, None):
         raise ConfigError(found)
     plan = checked_plan(given, spec, "local", ())
-    count = int(options.count) if options.count else remaining(old.target, settled, spec.grid_size)
+    count = options.count if options.count else remaining(old.target, settled, spec.grid_size)
     count = capped(count, spec.run_cap, settled)
     launch = replace(plan.launch, project=old.project, entity=old.entity, target=settled + count)
-    sweep_id = options.sweep_id.split("/")[-1]
+    sweep_id = sweep_id.split("/")[-1]
     notes = (f"joining sweep {sweep_id}: {settled} trials done, {count} to go", *plan.notes)
     paths = new_paths(plan, sweep_id)
     return replace(plan, launch=launch, count=count, paths=paths, notes=notes, fall_back=False, resumed=True)

@@ -6,7 +6,6 @@ stopped and gone on with as every trial is.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -23,33 +22,22 @@ from ...trainers.function import FUNCTION
 from ...trainers.overrides import Overrides, check_parameters
 from ...trainers.profile import TrainerProfile
 from ...wandb.login import is_logged_in, no_login
+from ..options import Options
 from .checks import keep_problems, read_layout, storage_wanted
 from .plan import Plan
 from .resume import known_sweep, plan_elsewhere, resumed_trainer, storage_given
 
 SEEDS = 3  # unless --seeds says otherwise
 EPOCHS, SEED = "max_epochs", "seed"  # aliases of a trainer profile that are known here by their meaning
-FORBIDDEN = (
-    "sweep_config",
-    "sweep_id",
-    "lr_values",
-    "wd_values",
-    "custom_params",
-    "method",
-    "metric",
-    "goal",
-    "enqueue",
-)
 
 
-def train_best_plan(options: argparse.Namespace) -> Plan:
+def train_best_plan(options: Options) -> Plan:
     """The small sweep that trains the best configuration.
 
     Raises:
         ConfigError: with every mistake found.
     """
-    clash = [f"--{name}" for name in FORBIDDEN if getattr(options, name)]
-    if clash:
+    if clash := options.refused_beside("train_best"):
         raise ConfigError(f"{', '.join(clash)}: --train-best trains what a sweep has found; leave it out")
     paths, old, spec = _sweep(options)
     if old.trainer == FUNCTION:
@@ -69,7 +57,7 @@ def train_best_plan(options: argparse.Namespace) -> Plan:
     _, before = overrides.trailing(list(old.trailing))
     given = given if options.trailing else {}
     if profile.overrides != "yacs":
-        before, given = _foreign(old.trailing), _foreign(options.trailing)
+        before, given = _foreign(old.trailing), _foreign(list(options.trailing))
     words, fixed, notes = _configuration(best, spec, profile, overrides, before, given)
     seeds = _seeds(int(options.seeds or SEEDS), records, profile, overrides, {**before, **given})
     parameters: dict[str, Any] = {name: {"value": value} for name, value in fixed.items()}
@@ -111,25 +99,23 @@ def train_best_plan(options: argparse.Namespace) -> Plan:
     return replace(plan, layout=layout, resumed=where.launch.is_file())
 
 
-def _sweep(options: argparse.Namespace) -> tuple[SweepPaths, LaunchFile, SweepSpec]:
+def _sweep(options: Options) -> tuple[SweepPaths, LaunchFile, SweepSpec]:
     """The sweep: its folder, which need not be on this machine, how it was launched, and what it searches.
 
     Raises:
         ConfigError: there is none, or none that can be trained here.
     """
+    assert options.train_best is not None
     paths = find(options.train_best, options.results_dir, "--train-best")
     if paths is not None:
         return paths, *known_sweep(paths)
     # The words given are for the best alone: what every trial was given is asked for as the sweep has it.
-    asked = argparse.Namespace(**{**vars(options), "sweep_id": options.train_best, "trailing": []})
-    plan = plan_elsewhere(asked, "--train-best", ended_too=True)
+    plan = plan_elsewhere(options.train_best, replace(options, trailing=[]), "--train-best", ended_too=True)
     assert plan.paths is not None
     return plan.paths, plan.launch, plan.spec
 
 
-def _records(
-    options: argparse.Namespace, paths: SweepPaths, old: LaunchFile
-) -> tuple[list[TrialRecord], tuple[str, ...]]:
+def _records(options: Options, paths: SweepPaths, old: LaunchFile) -> tuple[list[TrialRecord], tuple[str, ...]]:
     """The sweep's trials, on whichever machine they ran, and a line where some may be missing."""
     here = known_records(paths)
     try:
@@ -156,7 +142,7 @@ def _in_database(given: str | None, old: LaunchFile, sweep_id: str) -> list[Tria
     return SharedSweep(storage, sweep_id).records()
 
 
-def _on_server(options: argparse.Namespace, old: LaunchFile, sweep_id: str) -> list[TrialRecord]:
+def _on_server(options: Options, old: LaunchFile, sweep_id: str) -> list[TrialRecord]:
     from ...show.report.remote import read_remote
 
     if not is_logged_in():

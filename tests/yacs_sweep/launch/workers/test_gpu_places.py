@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import argparse
-
 import pytest
 
 from yacs_sweep.base.errors import ConfigError
+from yacs_sweep.launch.options import Options
 from yacs_sweep.launch.plan import checks
 from yacs_sweep.launch.workers.gpu_places import SICK_AFTER, SICK_AFTER_FAULTS, Layout, Places, Wish, lay_out
 from yacs_sweep.trial.gpu_memory import Gpu
@@ -87,9 +86,9 @@ def test_the_command_line_reads_the_devices_only_when_asked(monkeypatch: pytest.
     read = []
     monkeypatch.setattr(checks, "read_gpus", lambda: read.append(1) or EIGHT)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    options = argparse.Namespace(engine="local", workers=None, gpus=None, gpus_per_trial=None, trials_per_gpu=None)
+    options = Options()
     assert checks.read_layout(options) == Layout() and not read
-    options.trials_per_gpu = 2.0
+    options = Options(trials_per_gpu=2)
     assert checks.read_layout(options).workers == 16 and read
 
 

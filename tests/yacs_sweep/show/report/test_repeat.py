@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import json
 import shlex
@@ -12,7 +11,8 @@ from typing import Any
 import pytest
 
 from tests.report_sweeps import in_memory, spec_of, trial, write_sweep
-from yacs_sweep.launch.options import parse
+from yacs_sweep.launch.options import Options
+from yacs_sweep.launch.read_options import parse
 from yacs_sweep.records.folder import SweepPaths
 from yacs_sweep.records.launch_file import LaunchFile
 from yacs_sweep.show.report import remote, source
@@ -28,7 +28,7 @@ def launched(base: Path, **changes: Any) -> SweepPaths:
     return paths
 
 
-def again(paths: SweepPaths) -> tuple[str, argparse.Namespace]:
+def again(paths: SweepPaths) -> tuple[str, Options]:
     """What the first line does, and the options the launcher takes it for."""
     what, line = commands(read_local(paths))[0]
     words = shlex.split(line)

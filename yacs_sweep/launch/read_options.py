@@ -1,0 +1,89 @@
+"""Reads the options from the command line and the environment, and checks them against each other."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+
+from ..base.options import from_namespace
+from ..base.wording import no_texts
+from ..search.storage.url import URL_VARIABLE
+from .options import Options, make_parser
+
+_KEY = re.compile(r"[A-Za-z_]\w*(\.\w+)*\.(?!ya?ml$)\w+|\+{0,2}[A-Za-z_][\w.@/-]*=.*")  # KEY VALUE or key=value
+
+
+def parse(argv: Sequence[str]) -> Options:
+    """Parses the command line; KEY VALUE words may stand anywhere between options. Exits with status 2 on wrong usage."""
+    words = list(argv)
+    verbatim = words[words.index("--") + 1 :] if "--" in words else []  # for trainers that take --key=value
+    parsed = make_parser().parse_intermixed_args(words[: words.index("--")] if "--" in words else words)
+    options = from_namespace(Options, parsed)
+    files, trailing = options.sweep_config, list(options.trailing)
+    # `--sweep-config y.yaml SOLVER.GAMMA 0.5`: argparse cannot know where the list of files ends.
+    for place, word in enumerate((files or [])[1:], start=1):
+        if _KEY.fullmatch(word) and not os.path.exists(word):
+            assert files is not None
+            files, trailing = files[:place], [*files[place:], *trailing]
+            break
+    return take_environment(replace(options, sweep_config=files, trailing=[*trailing, *verbatim]))
+
+
+def take_environment(options: Options) -> Options:
+    """Adds what the environment says in place of options: `wandb_off`, for resumed sweeps as well, and `storage`.
+
+    Takes the database's URL out of the environment, since trials inherit that: it may hold a password.
+    """
+    disabled = os.environ.get("WANDB_MODE") == "disabled"
+    url = os.environ.pop(URL_VARIABLE, None)
+    taken = options.storage is None and bool(url) and options.controller != "wandb"
+    return replace(
+        options,
+        wandb_off=disabled and options.wandb_mode is None and options.controller != "wandb",
+        storage=url if taken else options.storage,
+        storage_of_environment=taken,
+    )
+
+
+def contradictions(options: Options) -> list[str]:
+    """Lists, a line each, what options say against each other, and mistakes in those that nothing else checks."""
+    table = Options.table()
+    empty = [name for name, entry in table.items() if entry.not_empty and getattr(options, name) in ("", [""])]
+    problems = [f"{Options.flag(name)}: is empty; is a variable of the shell not set?" for name in empty]
+    if options.verbose and options.quiet:
+        problems.append("--verbose, --quiet: say the opposite of each other; leave one out")
+    if options.watch and not options.status:
+        problems.append("--watch: goes with --status")
+    if options.seeds and options.train_best is None:
+        problems.append("--seeds: goes with --train-best; the search's own is --seed")
+    if options.trainer is not None:
+        from ..trainers.function import FUNCTION
+
+        if options.trainer == FUNCTION:
+            problems.append(
+                f"--trainer {FUNCTION}: is a Python function's, which is started from Python, or by its --sweep_id"
+            )
+    problems += _beside_status(options) if options.status else no_texts(vars(options))
+    if options.notify is not None:
+        from . import notify  # `--help` stays fast
+
+        problems += notify.problems(options.notify)
+    return problems
+
+
+def _beside_status(options: Options) -> list[str]:
+    """Lists the options that `--status` has no use for."""
+    words, problems = list(options.trailing), []
+    if len(words) == 1:
+        problems.append(f"--status {words[0]}: write --status --sweep_id {words[0]}")
+    elif words:
+        problems.append(f"--status {' '.join(words)}: takes no words; --sweep_id names the sweep")
+    table = Options.table()
+    others = [Options.flag(name) for name, entry in table.items() if not entry.with_status and options.is_given(name)]
+    if others:
+        problems.append(
+            f"{', '.join(others)}: --status starts nothing; it goes with --sweep_id, --results_dir and --watch"
+        )
+    return problems
