@@ -41,3 +41,16 @@ def kill_marked(token: str, *, wait: float = 5.0) -> int:
             break
         time.sleep(0.01)
     return len(victims)
+
+
+def signal_name(number: int) -> str:
+    """Returns the name of a signal, as SIGKILL."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # real-time signals have none
+        return f"signal {number}"
+
+
+def how_ended(status: int) -> str:
+    """Says how a process ended, by its status as subprocess counts (-9: SIGKILL)."""
+    return signal_name(-status) if status < 0 else f"exit code {status}"

@@ -104,6 +104,12 @@ def foreign_rows(path: Path) -> int:
         return 0
 
 
+def metric_value(row: Mapping[str, Any], metric: str | None) -> float | None:
+    """Returns the metric's value in a row; None where the row has no number of that name, or no metric is given."""
+    value = row.get(metric) if metric is not None else None
+    return float(value) if isinstance(value, int | float) else None
+
+
 class Objective:
     """Follows the sweep's metric over a trial's rows: its last and its best value."""
 
@@ -114,9 +120,8 @@ class Objective:
 
     def see(self, row: Mapping[str, Any]) -> None:
         """Takes in a row; one without the metric changes nothing."""
-        value = row.get(self.metric) if self.metric is not None else None
-        if isinstance(value, int | float):
-            self.last = float(value)
+        if (value := metric_value(row, self.metric)) is not None:
+            self.last = value
             if self.best is None or better(self.goal, self.last, self.best):
                 self.best = self.last
 

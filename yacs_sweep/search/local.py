@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
 from typing import Any
 
 import optuna
-from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
 from ..base.errors import SweepError
@@ -19,18 +20,41 @@ from ..wandb.recorder import Recorder, RunIdentity
 from .controller import Turn
 from .local_hooks import LocalHooks
 from .sampling import MAX_DRAWS, Chooser
-from .space import Completer, Space
+from .space import Completer, Space, direction_of
 from .stopping import StoppingRule, make_rule
 from .storage.folder_ledger import Folder
 from .storage.journal import Embedded
 from .storage.ledger import LeaseTaken, Ledger
 from .storage.restoring import Restorer
 from .storage.url import shared
-from .stored import AGAIN, ATTRIBUTE, END, ENQUEUED, LOST, RETRY_OF, SETTLED, VOID, end_of, state_of
+from .stored import AGAIN, ATTRIBUTE, END, ENQUEUED, LOST, RETRY_OF, SETTLED, VOID, end_of, state_of, trial_name
 from .warm_start import WarmStart
 
 RECORDER_GRACE = 60.0  # seconds W&B gets, when the agent leaves, to take what it has not taken yet
 LOOK = 1.0  # seconds between two looks at trials of other agents, when there is nothing else to do
+
+
+class NoTrial(Enum):
+    """Why no trial could be given out."""
+
+    WAIT = "other agents' trials may still be lost, and their points tried again here"
+    DONE = "the grid is exhausted, or the sweep has all its trials"
+
+
+@dataclass(frozen=True)
+class Created:
+    """A trial that was added to the storage as running.
+
+    Attributes:
+        trial_id: Optuna's id.
+        number_taken: another machine was given the number as well; the trial counts for nothing.
+    """
+
+    trial_id: int
+    number: int
+    params: Mapping[str, Any]
+    retry_of: str | None = None
+    number_taken: bool = False
 
 
 class LocalController:
@@ -75,7 +99,7 @@ class LocalController:
             self.study = optuna.create_study(
                 storage=self.ledger.storage,
                 study_name=self.paths.sweep_id,
-                direction=StudyDirection.MAXIMIZE if self.goal == "maximize" else StudyDirection.MINIMIZE,
+                direction=direction_of(self.goal),
                 load_if_exists=True,
                 sampler=Completer(self.space, self.chooser.random),
                 pruner=optuna.pruners.NopPruner(),
@@ -112,34 +136,36 @@ class LocalController:
         while other machines' trials might still be lost, if no other agent does."""
         while True:
             try:
-                found, wait = self.ledger.patiently(self._choose)
+                found = self.ledger.patiently(self._choose)
             except LeaseTaken:
                 self.ledger.renew()
                 continue
-            if not wait or (self._turn is not None and self._turn.stopping()):
+            if not isinstance(found, NoTrial):
                 return found
+            if found is NoTrial.DONE or (self._turn is not None and self._turn.stopping()):
+                return None
             if self._turn is not None:
                 self._turn.alive()
             time.sleep(LOOK)
 
-    def _choose(self) -> tuple[tuple[Trial, Assignment] | None, bool]:
-        """The next trial, and whether to ask again a little later."""
+    def _choose(self) -> tuple[Trial, Assignment] | NoTrial:
+        """Chooses the next trial and records it as running."""
         try:
             with self.ledger.exclusively():
                 if self.ledger.lost():
                     self.lost += self.recover()
                 found = self._next()
-                waits = found is None and self._in_other_hands() and self.ledger.wait_for_others()
-            if found is None:
-                return None, waits
-            return (Trial(self.study, found[0]), found[1]), False  # reads it, and nobody need wait for that
+                if found is None:
+                    waits = self._in_other_hands() and self.ledger.wait_for_others()
+                    return NoTrial.WAIT if waits else NoTrial.DONE
+            return Trial(self.study, found[0]), found[1]  # reads the trial, which needs no lock
         except BaseException:
             self._forget()
             raise
 
     def _next(self) -> tuple[int, Assignment] | None:
         """Optuna's id of the next trial, and what the agent is to know of it."""
-        created: tuple[int, int, dict[str, Any] | None, str | None] | None
+        created: Created | None
         looked = False  # for points that agents who died meanwhile have not evaluated
         for _ in range(MAX_DRAWS):
             trials = self._trials()
@@ -158,10 +184,9 @@ class LocalController:
                     continue
                 if created is None:
                     return None
-            trial_id, number, params, retry_of = created
-            if params is not None and self.spec.allows(params):
-                return trial_id, self._assignment(number, params, retry_of)
-            self._void(trial_id)
+            if not created.number_taken and self.spec.allows(created.params):
+                return created.trial_id, self._assignment(created.number, created.params, created.retry_of)
+            self._void(created.trial_id)
         raise SweepError(f"no point in {MAX_DRAWS} draws satisfies where: {' and '.join(self.spec.where)}")
 
     def _begun(self, trials: Sequence[FrozenTrial]) -> tuple[int, Assignment] | None:
@@ -177,17 +202,15 @@ class LocalController:
     def _in_other_hands(self) -> bool:
         return any(self._known[number].state == TrialState.RUNNING for number in self._open)
 
-    def _ask_waiting(self) -> tuple[int, int, dict[str, Any], str | None]:
+    def _ask_waiting(self) -> Created:
         """A point of the user's, or one that is tried again."""
         trial = self.study.ask()
         params = self.space.suggest(trial)
         trial.set_user_attr(ATTRIBUTE, self._about(trial.number, params))
-        return trial._trial_id, trial.number, params, trial.user_attrs.get(RETRY_OF)
+        return Created(trial._trial_id, trial.number, params, trial.user_attrs.get(RETRY_OF))
 
-    def _create(
-        self, number: int, trials: Sequence[FrozenTrial]
-    ) -> tuple[int, int, dict[str, Any] | None, str | None] | None:
-        """The search's next point as a running trial, in one write; without parameters if its number was taken."""
+    def _create(self, number: int, trials: Sequence[FrozenTrial]) -> Created | None:
+        """Adds the search's next point as a running trial, in one write; None when the grid is exhausted."""
         chosen = self.chooser.next(number, trials)
         if chosen is None:
             return None
@@ -203,15 +226,13 @@ class LocalController:
         trial_id = storage.create_new_trial(self.study._study_id, template)
         # On a file system whose locks other machines do not see, two may give out one number; the second one is void.
         taken = not self.ledger.resumes and storage.get_trial(trial_id).number != number
-        return trial_id, number, None if taken else params, None
+        return Created(trial_id, number, params, number_taken=taken)
 
     def _about(self, number: int, params: Mapping[str, Any]) -> dict[str, Any]:
-        name = f"trial-{number:04d}"
-        return {"name": name, "params": params, **self.ledger.about()}
+        return {"name": trial_name(number), "params": params, **self.ledger.about()}
 
     def _assignment(self, number: int, params: Mapping[str, Any], retry_of: str | None) -> Assignment:
-        sweep = self.paths.sweep_id
-        return Assignment(f"{sweep}-{number}", f"trial-{number:04d}", number, params, retry_of=retry_of)
+        return Assignment(self._id(number), trial_name(number), number, params, retry_of=retry_of)
 
     def _given_out(self) -> int:
         """Trials that are settled or being run, whoever runs them."""
@@ -323,7 +344,7 @@ class LocalController:
                     continue  # its agent lives after all: it has told how the trial ended, this very moment
                 lost.append(record)
             # Enqueued before it is told: should we be killed in between, `again` says so next time.
-            if not self._settled(trial, about, record) and self._id(trial) not in again:
+            if not self._settled(trial, about, record) and self._id(trial.number) not in again:
                 self._requeue(trial, about, record)
             if running:
                 self._settle(trial, record)
@@ -345,7 +366,7 @@ class LocalController:
             self.tell(trial, record)
 
     def _requeue(self, trial: Trial | FrozenTrial, about: Mapping[str, Any], record: TrialRecord | None) -> None:
-        attributes = {AGAIN: self._id(trial), LOST: trial.user_attrs.get(LOST, 0)}
+        attributes = {AGAIN: self._id(trial.number), LOST: trial.user_attrs.get(LOST, 0)}
         if record is not None:
             attributes[RETRY_OF] = record.id
             attributes[LOST] += record.state == "lost"
@@ -357,8 +378,8 @@ class LocalController:
         if point is not None and attributes[LOST] <= self.lost_limit:
             self.study.enqueue_trial(point, user_attrs=attributes)
 
-    def _id(self, trial: Trial | FrozenTrial) -> str:
-        return f"{self.paths.sweep_id}-{trial.number}"
+    def _id(self, number: int) -> str:
+        return f"{self.paths.sweep_id}-{number}"
 
     def _record(self, trial: FrozenTrial, about: Mapping[str, Any]) -> TrialRecord | None:
         return self.ledger.record(trial.number, about.get("name"))

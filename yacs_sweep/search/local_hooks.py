@@ -12,6 +12,7 @@ import optuna
 from optuna.trial import Trial
 
 from ..records.folder import TrialPaths, TrialRecord
+from ..records.metrics import metric_value
 from ..trial.contract import Assignment
 from ..wandb.recorder import Recorder, Run, RunIdentity
 from .controller import Turn
@@ -70,10 +71,9 @@ class LocalHooks:
             self.run.follow(paths)
 
     def log(self, row: Mapping[str, Any], step: int) -> None:
-        value = row.get(self.metric) if self.metric is not None else None
-        if self.reports and isinstance(value, int | float):
+        if self.reports and (value := metric_value(row, self.metric)) is not None:
             self.reported += 1
-            self.unreported.append((float(value), self.reported))
+            self.unreported.append((value, self.reported))
         if time.monotonic() < self._deaf:
             return
         try:

@@ -22,13 +22,13 @@ import optuna
 from optuna.distributions import BaseDistribution, FloatDistribution
 from optuna.samplers import BaseSampler, GPSampler, TPESampler
 from optuna.storages import InMemoryStorage
-from optuna.study import Study, StudyDirection
+from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from ..spec.parameter import identity
 from ..spec.sweep import Metric, SweepSpec
-from .space import Space
-from .stored import END, INDEX
+from .space import Space, direction_of
+from .stored import END, INDEX, logged_values
 from .warm_start import Observation
 
 STARTUP = 10  # observations before a model is asked; until then bayes draws what random search would
@@ -122,8 +122,7 @@ class _View(Study):
     def __init__(self, goal: str) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         storage = _Mute()
-        direction = StudyDirection.MAXIMIZE if goal == "maximize" else StudyDirection.MINIMIZE
-        storage.create_new_study([direction], "view")
+        storage.create_new_study([direction_of(goal)], "view")
         super().__init__("view", storage)
         self.shown: list[FrozenTrial] = []
 
@@ -356,7 +355,7 @@ def _observed(number: int, item: Observation, space: Space) -> FrozenTrial:
 
 def _logged(trial: FrozenTrial) -> list[float]:
     """The finite values of the metric that are in the storage, oldest first."""
-    return [value for _, value in sorted(trial.intermediate_values.items()) if math.isfinite(value)]
+    return [value for value in logged_values(trial) if math.isfinite(value)]
 
 
 def _median_seconds(trials: Sequence[FrozenTrial]) -> float:

@@ -14,12 +14,17 @@ from optuna.distributions import (
     IntDistribution,
 )
 from optuna.samplers import BaseSampler
-from optuna.study import Study
+from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, Trial
 
 from ..spec.parameter import Parameter, active, identity
 
 LISTED = ("categorical", "categorical_w_probabilities")
+
+
+def direction_of(goal: str) -> StudyDirection:
+    """Returns Optuna's direction for `maximize` or `minimize`."""
+    return StudyDirection.MAXIMIZE if goal == "maximize" else StudyDirection.MINIMIZE
 
 
 class Dimension:

@@ -10,8 +10,10 @@ from optuna.pruners import BasePruner, MedianPruner, NopPruner, SuccessiveHalvin
 from optuna.study import Study
 from optuna.trial import Trial
 
+from ..records.metrics import metric_value
 from ..spec import hyperband
 from ..spec.sweep import EarlyTerminate, Metric, SweepSpec
+from .stored import logged_values
 
 
 class StoppingRule(Protocol):
@@ -37,11 +39,6 @@ def make_rule(study: Study, spec: SweepSpec) -> StoppingRule | None:
     return _Pruner(study, rule, metric)
 
 
-def _value(row: Mapping[str, Any], metric: Metric) -> float | None:
-    value = row.get(metric.name)
-    return float(value) if isinstance(value, int | float) else None
-
-
 class _Hyperband:
     compares = True
 
@@ -50,10 +47,10 @@ class _Hyperband:
         self._whole: dict[int, list[float]] = {}  # histories of trials that have ended
 
     def judge(self, trial: Trial, row: Mapping[str, Any]) -> str | None:
-        value = _value(row, self.metric)
+        value = metric_value(row, self.metric.name)
         if value is None or not math.isfinite(value) or not self.rule.bands:
             return None
-        own = self._history(self.study._storage.get_trial(trial._trial_id).intermediate_values)
+        own = logged_values(self.study._storage.get_trial(trial._trial_id))
         if len(own) < self.rule.bands[0]:
             return None
         others = []
@@ -61,10 +58,10 @@ class _Hyperband:
             if other.number == trial.number or not other.intermediate_values:
                 continue
             if not other.state.is_finished():
-                others.append(self._history(other.intermediate_values))
+                others.append(logged_values(other))
                 continue
             if other.number not in self._whole:
-                self._whole[other.number] = self._history(other.intermediate_values)
+                self._whole[other.number] = logged_values(other)
             others.append(self._whole[other.number])
         decision = hyperband.decide(
             own,
@@ -80,9 +77,6 @@ class _Hyperband:
             f"hyperband: {self.metric.name} {decision.value:g} at iteration {decision.band} "
             f"is worse than {decision.threshold:g}"
         )
-
-    def _history(self, values: Mapping[int, float]) -> list[float]:
-        return [value for _, value in sorted(values.items())]
 
 
 class _Pruner:
@@ -103,7 +97,7 @@ class _Pruner:
         study.pruner = pruner
 
     def judge(self, trial: Trial, row: Mapping[str, Any]) -> str | None:
-        value = _value(row, self.metric)
+        value = metric_value(row, self.metric.name)
         if value is None:
             return None
         step = self.study._storage.get_trial(trial._trial_id).last_step
@@ -127,7 +121,7 @@ class _Patience:
         self.count, self.best, self.best_at = 0, math.inf, 0  # of the trial that runs, smaller is better
 
     def judge(self, trial: Trial, row: Mapping[str, Any]) -> str | None:
-        value = _value(row, self.metric)
+        value = metric_value(row, self.metric.name)
         if value is None:
             return None
         if trial.number != self.trial:

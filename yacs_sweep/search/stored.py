@@ -4,10 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
 from ..base.values import finite_number
 from ..records.folder import TrialRecord
+
+
+def trial_name(number: int) -> str:
+    """Returns the name, and the folder, of the trial with that number."""
+    return f"trial-{number:04d}"
+
+
+def logged_values(trial: FrozenTrial) -> list[float]:
+    """Returns the values of the metric that a trial has logged, oldest first."""
+    return [value for _, value in sorted(trial.intermediate_values.items())]
 
 
 def state_of(record: TrialRecord) -> TrialState:

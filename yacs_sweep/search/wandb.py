@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterator, Mapping
+from enum import Enum
 from typing import Any
 
 from ..base.errors import ConfigError, SweepError
@@ -31,6 +32,14 @@ FINISH_NOTE = 10.0  # seconds without all rows taken after which the user is tol
 FINISH_WAIT = OUTAGE + 300.0  # seconds for a run to be finished on the server; the recorder's own bounds are shorter
 REQUEUED = ("preempting", "preempted", "pending")  # states of runs that the server itself hands out again
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+
+
+class RunsAgain(Enum):
+    """Who runs the point of an unfinished trial again."""
+
+    AGENT = "an agent that claims the trial"
+    SERVER = "the server, which hands the run out again by itself"
+    UNKNOWN = "W&B does not answer now"
 
 
 class WandbController:
@@ -196,11 +205,11 @@ class WandbController:
         for record in list(abandoned):
             if not self._worth_running(record):
                 continue
-            state = self._state_of(record.id)
-            if state is None:
-                continue  # W&B cannot be asked now
+            again = self._runs_again(record.id)
+            if again is RunsAgain.UNKNOWN:
+                continue
             abandoned.remove(record)
-            if state not in REQUEUED and self._claim(record):
+            if again is RunsAgain.AGENT and self._claim(record):
                 return record
         return None
 
@@ -213,7 +222,7 @@ class WandbController:
             paths = self.paths.trial(record.name)
             if self._worth_running(record) or not (paths.dir / UNSENT).exists() or turn.stopping():
                 continue
-            if self._state_of(record.id) in (None, *REQUEUED) or not self._claim(record):
+            if self._runs_again(record.id) is not RunsAgain.AGENT or not self._claim(record):
                 continue
             run = self._begin(turn, record.id, record.params)
             run.follow(paths)
@@ -241,16 +250,17 @@ class WandbController:
             now.save(self.paths.trial(record.name))
         return True
 
-    def _state_of(self, run_id: str) -> str | None:
-        """The run's state on the server, "missing" if there is none; None if the server cannot be asked."""
+    def _runs_again(self, run_id: str) -> RunsAgain:
+        """Asks the server for the state of a run, which says who runs it again."""
         names = {"project": self.project, "entity": self.entity, "name": run_id}
         try:
             project = self.transport.execute(RUN_STATE, names)["project"]
         except Refused:
-            return "missing"
+            return RunsAgain.AGENT
         except Unavailable:
-            return None
-        return str(project["run"]["state"]) if project and project["run"] else "missing"
+            return RunsAgain.UNKNOWN
+        state = str(project["run"]["state"]) if project and project["run"] else "missing"
+        return RunsAgain.SERVER if state in REQUEUED else RunsAgain.AGENT
 
     def close(self) -> None:
         self.recorder.close(0.5)

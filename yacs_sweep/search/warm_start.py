@@ -48,10 +48,18 @@ class WarmStart:
     def __bool__(self) -> bool:
         return bool(self.enqueue or self.prior)
 
+    def __add__(self, more: WarmStart) -> WarmStart:
+        """Returns the points and results of both, this one's first."""
+        return WarmStart((*self.enqueue, *more.enqueue), (*self.prior, *more.prior))
+
     def save(self, paths: SweepPaths) -> None:
         """Adds this to what the sweep was given before."""
-        old = WarmStart.load(paths)
-        write_warm(paths, WarmStart((*old.enqueue, *self.enqueue), (*old.prior, *self.prior)))
+        write_warm(paths, WarmStart.load(paths) + self)
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> WarmStart:
+        """Reads what `dataclasses.asdict` made of a warm start."""
+        return cls(tuple(content["enqueue"]), tuple(Observation(**item) for item in content["prior"]))
 
     @classmethod
     def load(cls, paths: SweepPaths) -> WarmStart:
@@ -60,7 +68,7 @@ class WarmStart:
             content = json.loads(_file(paths).read_text(encoding="utf-8"))
         except FileNotFoundError:
             return cls()
-        return cls(tuple(content["enqueue"]), tuple(Observation(**item) for item in content["prior"]))
+        return cls.from_dict(content)
 
 
 def write_warm(paths: SweepPaths, warm: WarmStart) -> None:

@@ -20,7 +20,7 @@ from .output import Output, Readings
 from .own_files import Custody
 from .preloader import Guards
 from .process import Exit, Guard, GuardLost, StartError, Stop, run_child
-from .verdict import Verdict, classify, oom_kills, results_full
+from .verdict import FullDisk, Verdict, classify, oom_kills, which_disk
 
 STOP_GRACE = 2.0  # seconds a trial that is given up gets between SIGTERM and SIGKILL
 
@@ -175,6 +175,12 @@ class Attempt:
         record.exit_code = end.status if end is not None else None
         return self._judge(failure, end, output, oom_before)
 
+    def _full_disk(self, line: str) -> FullDisk:
+        """Returns which disk is full by a line of output that says that one is."""
+        if f"/{self.launch.paths.sweep_id}/" in line:
+            return FullDisk.RESULTS
+        return which_disk(line, self._paths.dir, self.launch.profile.cwd)
+
     def _judge(self, failure: Verdict | None, end: Exit | None, output: Output, oom_before: int | None) -> Verdict:
         """Why the attempt ended; the trial's record has its value."""
         launch, record = self.launch, self.record
@@ -188,9 +194,7 @@ class Attempt:
             last_values=self.last_values,
             oom_before=oom_before,
             oom_after=oom_kills(),
-            full=lambda line: (
-                f"/{launch.paths.sweep_id}/" in line or results_full(line, self._paths.dir, launch.profile.cwd)
-            ),
+            full=self._full_disk,
         )
         if verdict.cause == "no_metric" and launch.metric is not None:
             lines = sample(self._paths.stdout)

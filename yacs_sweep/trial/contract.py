@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Any, Protocol
 
 from ..base.errors import SweepError
@@ -48,6 +49,14 @@ class Hooks(Protocol):
 
     def ended(self, record: TrialRecord) -> None:
         """The trial has ended so, and trial.json says it; what is changed here is written there. May wait."""
+
+
+class Retry(Enum):
+    """Where a trial that the machine ended on its GPUs may be tried again."""
+
+    SAME = "on the GPUs it has, if --retries allows"
+    OTHER = "on other GPUs, which `TrialRunner.use_gpus` was called with"
+    NOWHERE = "its GPUs are given up, and there are no others"
 
 
 @dataclass(frozen=True)

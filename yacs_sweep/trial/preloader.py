@@ -20,9 +20,10 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from ..base.processes import MARKER
+from ..base.processes import MARKER, how_ended
 from ..trainers.profile import PYTHON, TrainerProfile
 from .inside import preload
+from .inside.guard import is_zombie
 from .process import Guard
 
 RESTARTS = 3  # of a server that had been serving
@@ -80,15 +81,15 @@ class Preloader:
                     break
                 theirs.close()
                 answered = self._listen(ours)
-                status = self.process.wait() if self.process else None
+                how = how_ended(self.process.wait()) if self.process else "not started"
                 if self._closing:
                     break
                 if not answered:
                     words = self._last_words(early)
-                    self.say(f"preloading: the server ended at once ({_cause(status)}: {words}); {EXEC}")
+                    self.say(f"preloading: the server ended at once ({how}: {words}); {EXEC}")
                     break
                 self.say(
-                    f"preloading: the server died ({_cause(status)}); "
+                    f"preloading: the server died ({how}); "
                     + ("it is started again" if left else f"no more restarts, {EXEC}")
                 )
         self._listener.close()  # agents that still wait are told by that
@@ -152,12 +153,6 @@ def _line(lines: object) -> bytes:
         return b""
 
 
-def _cause(status: int | None) -> str:
-    if status is None:
-        return "not started"
-    return signal.Signals(-status).name if status < 0 else f"exit code {status}"
-
-
 @contextlib.contextmanager
 def preloading(
     profile: TrainerProfile,
@@ -202,18 +197,11 @@ class AdoptedProcess:
     def wait(self, timeout: float | None = None) -> int | None:
         """Returns when it runs no more; raises subprocess.TimeoutExpired."""
         deadline = None if timeout is None else time.monotonic() + timeout
-        while not self._ended():
+        while not is_zombie(self.pid):
             if deadline is not None and timeout is not None and time.monotonic() > deadline:
                 raise subprocess.TimeoutExpired(str(self.pid), timeout)
             time.sleep(0.005)
         return None
-
-    def _ended(self) -> bool:
-        try:
-            state = Path(f"/proc/{self.pid}/stat").read_bytes().rpartition(b")")[2].split()[0]
-        except (OSError, IndexError):
-            return True
-        return state in (b"Z", b"X")
 
 
 class _NoGuard(Exception):

@@ -15,7 +15,7 @@ from ..base.times import utc_now
 from ..records.environment import git_commit
 from ..records.folder import TrialPaths, TrialRecord, folder_name, inherit_files
 from .attempt import Attempt, survived
-from .contract import Assignment, DiskFull, Hooks, Launch, disk_full
+from .contract import Assignment, DiskFull, Hooks, Launch, Retry, disk_full
 from .echo import Echo
 from .gpu_memory import FreeGround
 from .own_files import DELETED
@@ -40,15 +40,14 @@ class TrialRunner:
         echo: Echo | None = None,
         on_event: Callable[[str, Mapping[str, Any]], None] = lambda kind, content: None,
         stop_requested: Callable[[], Stop | None] = lambda: None,
-        elsewhere: Callable[[TrialRecord, Verdict], tuple[str, ...] | None] = lambda record, verdict: None,
+        find_gpus: Callable[[TrialRecord, Verdict], Retry] = lambda record, verdict: Retry.SAME,
         cores: tuple[int, ...] = (),
         token: str | None = None,
         preload: str = "",
     ) -> None:
         """
         Args:
-            elsewhere: asked after an attempt that the machine ended on given GPUs: others to try the trial on; None to
-                stay, empty when it has none any more.
+            find_gpus: called after an attempt that the machine ended on given GPUs; says where to try the trial again.
             cores: the trials are kept on these; empty: on none in particular.
             token: marks the environment of every process of the trials.
             preload: address of the preload server; empty for none.
@@ -57,7 +56,7 @@ class TrialRunner:
             stop_requested: a reason from outside the trial (interrupt) to end it.
         """
         self.launch, self.agent, self.echo = launch, agent, echo
-        self.on_event, self.stop_requested, self.elsewhere = on_event, stop_requested, elsewhere
+        self.on_event, self.stop_requested, self.find_gpus = on_event, stop_requested, find_gpus
         self.gpu_ids: tuple[str, ...] = ()  # of the next trial, or attempt; empty: those the launcher sees
         self.commit = git_commit(launch.profile.cwd)
         self.guards = Guards(
@@ -183,19 +182,20 @@ class TrialRunner:
                     verdict = requested(stop, record.exit_code)
                     break
                 retries = verdict.retries(self.launch.retries, self.launch.on_oom)
-                place = self.elsewhere(record, verdict) if self.gpu_ids and verdict.of_machine else None
+                of_gpus = bool(self.gpu_ids) and verdict.of_machine
+                where = self.find_gpus(record, verdict) if of_gpus else Retry.SAME
                 stop = self.stop_requested()
-                over = place == () or (place is None and record.attempts > retries)
-                if over and not (stop and self.gpu_ids and verdict.of_machine):
+                over = where is Retry.NOWHERE or (where is Retry.SAME and record.attempts > retries)
+                if over and not (stop and of_gpus):
                     break
                 if stop:
                     verdict = requested(stop, None)  # not judged by what the machine did: its point is tried again
                     break
-                if place:
+                if where is Retry.OTHER:
+                    before, record.gpu_ids = record.gpu_ids, list(self.gpu_ids)
                     text = (
-                        f"{record.name}: {verdict.reason} on GPU {','.join(record.gpu_ids)}; again on {','.join(place)}"
+                        f"{record.name}: {verdict.reason} on GPU {','.join(before)}; again on {','.join(self.gpu_ids)}"
                     )
-                    record.gpu_ids = list(place)
                     record.command = self._command(record.id, record.params, paths)
                 else:
                     text = f"{record.name}: {verdict.reason}; attempt {record.attempts + 1} of {retries + 1}"

@@ -12,9 +12,11 @@ import signal
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
+from ..base.processes import signal_name
 from .process import Exit, Stop
 from .tracebacks import TRACEBACK, Words, last_of_chain, read
 
@@ -82,6 +84,14 @@ _LABEL = {
 }
 
 
+class FullDisk(Enum):
+    """Which disk a line of output that reports a full one is about."""
+
+    RESULTS = "the disk that results are written to"
+    OTHER = "another disk"
+    UNKNOWN = "no path in the line says which, and there is room where results go"
+
+
 @dataclass(frozen=True)
 class Verdict:
     """`state` of trial.json, `cause` as one term, `reason` in words."""
@@ -143,17 +153,17 @@ def no_room(folder: Path) -> bool:
     return False
 
 
-def results_full(line: str, folder: Path, cwd: Path) -> bool | None:
-    """Whether the disk is full on which `folder` is, by a line that says that one is; None if there is room now, and the
-    line does not say where there was none.
+def which_disk(line: str, folder: Path, cwd: Path) -> FullDisk:
+    """Returns which disk is full by a line of output that says that one is.
 
     Args:
+        folder: where results are written.
         cwd: of the trainer, for a path in the line.
     """
     paths = [cwd / next(filter(None, found)) for found in _PATH.findall(line)]
     if any(_disk(path) == _disk(folder) for path in paths) or no_room(folder):
-        return True
-    return False if paths else None
+        return FullDisk.RESULTS
+    return FullDisk.OTHER if paths else FullDisk.UNKNOWN
 
 
 def _disk(path: Path) -> int | None:
@@ -173,7 +183,7 @@ def classify(
     last_values: Mapping[str, Any],
     oom_before: int | None = None,
     oom_after: int | None = None,
-    full: Callable[[str], bool | None] = lambda line: True,
+    full: Callable[[str], FullDisk] = lambda line: FullDisk.RESULTS,
 ) -> Verdict:
     """Why a trial ended.
 
@@ -182,7 +192,7 @@ def classify(
         metric: the sweep's metric; a trial that ends well without ever logging it has failed. None: not needed.
         last_values: the last value of every metric it logged.
         oom_before, oom_after: `oom_kills()` around the trial.
-        full: whether it is the results' disk of which that line says that it is full; None if that is not known.
+        full: returns which disk is full by a line of output that says that one is.
     """
     if end is None:
         return Verdict("failed", "start", "the trainer was not started")
@@ -215,7 +225,7 @@ def classify(
     return Verdict("failed", "exit", f"exit code {status}{detail}"[:400])
 
 
-def _told(words: Words, full: Callable[[str], bool | None]) -> Verdict | None:
+def _told(words: Words, full: Callable[[str], FullDisk]) -> Verdict | None:
     """What the trainer's own words say of its end: its last exception, else those it was raised from, else what was told
     beside it, where that is no fault of the configuration's."""
     last, of_machine = last_of_chain(words.errors), [cause for cause in _PRINTED if cause[0] in _OF_MACHINE]
@@ -227,7 +237,7 @@ def _told(words: Words, full: Callable[[str], bool | None]) -> Verdict | None:
             line = lines[-1].strip()
             if cause == "cuda_oom" and (others := _memory_of_others(text)):
                 return Verdict("failed", "gpu_taken", f"CUDA out of memory: other processes hold {others} on the GPU")
-            label = _which_disk(line, words, full) if cause == "disk_full" else cause
+            label = _disk_label(line, words, full) if cause == "disk_full" else cause
             if not label or (label in ("import_error", "no_space") and (text is not last or words.status != 1)):
                 continue  # the program went on without it: what was not caught is the last, and ends Python with 1
             cause = "disk_full" if label == "some_disk" else label
@@ -235,16 +245,17 @@ def _told(words: Words, full: Callable[[str], bool | None]) -> Verdict | None:
     return None
 
 
-def _which_disk(line: str, words: Words, full: Callable[[str], bool | None]) -> str:
+def _disk_label(line: str, words: Words, full: Callable[[str], FullDisk]) -> str:
     """What is full by that line, as a key of `_LABEL`; nothing where that is not known and need not have ended the trial.
 
     Room may be there again: who reserves it for a file, and gives it back when it is too little, leaves no trace.
     """
-    if results := full(line):
+    disk = full(line)
+    if disk is FullDisk.RESULTS:
         return "disk_full"
     if "/dev/shm" in line:
         return "shared_memory"
-    if results is False:
+    if disk is FullDisk.OTHER:
         return "no_space"
     return "some_disk" if line in words.final and 0 < (words.status or 0) < 128 else ""
 
@@ -270,8 +281,5 @@ def requested(stop: Stop, status: int | None) -> Verdict:
 
 
 def _signal_name(status: int) -> str:
-    number = -status if status < 0 else status - 128
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"
+    """Returns the name of the signal in an exit status: -9, or 137 from a shell."""
+    return signal_name(-status if status < 0 else status - 128)

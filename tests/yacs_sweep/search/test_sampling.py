@@ -349,8 +349,8 @@ def test_a_number_given_out_twice_is_void_and_no_point_is_missed(tmp_path: Path,
     assert sweep._create(0, trials) is not None
     loser = sweep._create(0, trials)  # another machine that does not share the lock saw no trial either
     assert loser is not None
-    assert loser[2] is None
-    sweep._void(loser[0])
+    assert loser.number_taken
+    sweep._void(loser.trial_id)
     points = []
     while (asked := sweep.ask()) is not None:
         points.append(asked[1].params["a"])

@@ -158,11 +158,14 @@ def test_one_of_every_attempt_whose_guard_was_lost_is_named(
     runner: TrialRunner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_trainer(tmp_path, METRIC + LEAVES_ONE + "import time; time.sleep(7403)")
-    kill = os.kill
+    kill, killed = os.kill, set[int]()
 
     def kill_guard() -> Stop | None:
-        if runner.guards.current is not None and processes_with("sleep\x0074"):
-            kill(runner.guards.current.pid, signal.SIGKILL)
+        """Kills each attempt's guard once the attempt has left a process."""
+        guard = runner.guards.current
+        if guard is not None and len(processes_with("sleep\x0074")) > len(killed - {guard.pid}):
+            killed.add(guard.pid)
+            kill(guard.pid, signal.SIGKILL)
         return None
 
     with monkeypatch.context() as patched:

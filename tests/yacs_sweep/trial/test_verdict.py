@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from yacs_sweep.trial.process import Exit, Stop
-from yacs_sweep.trial.verdict import Verdict, classify, no_room, oom_kills, results_full
+from yacs_sweep.trial.verdict import FullDisk, Verdict, classify, no_room, oom_kills, which_disk
 
 
 def judge(status: int | None, output: str = "", stop: Stop | None = None, **settings: Any) -> Verdict:
@@ -68,7 +68,7 @@ AGAIN = "\nDuring handling of the above exception, another exception occurred:\n
     ],
 )
 def test_what_a_trainer_survived_is_not_why_it_failed(output: str) -> None:
-    verdict = judge(1, output, full=lambda line: False)
+    verdict = judge(1, output, full=lambda line: FullDisk.OTHER)
     assert (verdict.cause, verdict.reason) == ("exit", "exit code 1: FileNotFoundError: train.csv")
 
 
@@ -84,7 +84,7 @@ def test_what_a_trainer_survived_is_not_why_it_failed(output: str) -> None:
     ],
 )
 def test_which_memory_or_disk_was_full(output: str, cause: str) -> None:
-    assert judge(1, output, full=lambda line: False).cause == cause
+    assert judge(1, output, full=lambda line: FullDisk.OTHER).cause == cause
 
 
 NO_SPACE = f"{TRACE}OSError: [Errno 28] No space left on device: '/r/abc/trial-0000/model.pth'\n"
@@ -111,7 +111,7 @@ NCCL = f"{TRACE}torch.distributed.DistBackendError: NCCL error\nframe #1: x\n" +
     ],
 )
 def test_an_error_of_another_part_hides_no_cause(output: str, cause: str) -> None:
-    assert judge(1, output, full=lambda line: "/abc/" in line).cause == cause
+    assert judge(1, output, full=lambda line: FullDisk.RESULTS if "/abc/" in line else FullDisk.OTHER).cause == cause
 
 
 @pytest.mark.parametrize(
@@ -126,7 +126,7 @@ def test_an_error_of_another_part_hides_no_cause(output: str, cause: str) -> Non
 )
 def test_the_reason_is_the_last_error_of_the_program_itself(output: str) -> None:
     output = output.replace(OOM + "step", OOM + "step 2\n" * 12 + "step", 1) if output.startswith(OOM) else output
-    verdict = judge(1, output, full=lambda line: None)
+    verdict = judge(1, output, full=lambda line: FullDisk.UNKNOWN)
     assert (verdict.cause, verdict.reason) == ("exit", "exit code 1: FileNotFoundError: train.csv")
 
 
@@ -136,8 +136,8 @@ def test_no_space_that_is_there_again_is_a_full_disk_unless_a_path_says_another(
     # `posix_fallocate` for a file that is too large, which the trainer then deletes.
     monkeypatch.setattr("yacs_sweep.trial.verdict.ROOM", 0)
 
-    def where(line: str) -> bool | None:
-        return results_full(line, tmp_path, tmp_path)
+    def where(line: str) -> FullDisk:
+        return which_disk(line, tmp_path, tmp_path)
 
     for output in (f"{TRACE}OSError: [Errno 28] No space left on device\n", "OSError: No space left on device\n"):
         verdict = judge(1, output, full=where)
@@ -148,14 +148,14 @@ def test_no_space_that_is_there_again_is_a_full_disk_unless_a_path_says_another(
     assert judge(-11, f"{TRACE}OSError: [Errno 28] No space left on device\n", full=where).cause == "signal"
     lost = "OSError: [Errno 28] No space left on device: "
     for path in (f"'{tmp_path}/no/such/x.pth'", "'x.pth'", f"'/proc/x' -> '{tmp_path}/x'"):
-        assert where(lost + path) is True
+        assert where(lost + path) is FullDisk.RESULTS
         assert judge(1, f"{TRACE}{lost}{path}\n", full=where).cause == "disk_full"
     for line in (f"{lost}'/proc/x'", "cp: error writing '/proc/x': No space left", "tee: /proc/x: No space left"):
-        assert where(line) is False
+        assert where(line) is FullDisk.OTHER
     verdict = judge(1, f"{TRACE}{lost}'/proc/x'\n", full=where)
     assert verdict.cause == "no_space" and "though there is where results go" in verdict.reason
     for line in ("OSError: [Errno 28] No space left on device", "/proc/x/sh: 1: echo: No space left on device"):
-        assert where(line) is None
+        assert where(line) is FullDisk.UNKNOWN
 
 
 def test_a_metric_called_error_is_none() -> None:

@@ -30,7 +30,7 @@ from ...trainers.choose import trainer_of
 from ...trainers.overrides import Overrides
 from ...trainers.profile import TrainerProfile
 from ...trainers.schema import read_schema
-from ...trial.contract import Assignment, Hooks, Launch, disk_full
+from ...trial.contract import Assignment, Hooks, Launch, Retry, disk_full
 from ...trial.echo import Echo
 from ...trial.process import Limits, Stop
 from ...trial.runner import TrialRunner
@@ -77,7 +77,7 @@ class Agent:
             echo=self.echo,
             on_event=self._event,
             stop_requested=self._stop_requested,
-            elsewhere=self._elsewhere,
+            find_gpus=self._find_gpus,
             cores=tuple(job.cores),
             token=token,
             preload=job.preload,
@@ -124,13 +124,13 @@ class Agent:
             self.runner.use_gpus(answer["gpus"], shared=self.job.shared)
         return answer
 
-    def _elsewhere(self, record: TrialRecord, verdict: Verdict) -> tuple[str, ...] | None:
-        """The machine ended the trial on its GPUs: others to try it on; empty when it has lost its own in vain."""
+    def _find_gpus(self, record: TrialRecord, verdict: Verdict) -> Retry:
+        """Tells the supervisor that the machine ended the trial on its GPUs; returns where to try the trial again."""
         if self.stop is not None:
-            return None
+            return Retry.SAME
         self.tell("fault", content={"id": record.id, "cause": verdict.cause, "reason": verdict.reason})
         answer = self._answer()
-        return self.runner.gpu_ids if answer["go"] else None if answer.get("stay") else ()
+        return Retry.OTHER if answer["go"] else Retry.SAME if answer.get("stay") else Retry.NOWHERE
 
     def give_back(self) -> None:
         self.tell("none")

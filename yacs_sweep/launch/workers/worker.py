@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import socket
 import subprocess
 import sys
@@ -12,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from ...base.processes import MARKER, kill_marked, marked_processes
+from ...base.processes import MARKER, how_ended, kill_marked, marked_processes
 from ...base.shipped import IMPORT_ROOT
 from ...records.folder import TrialRecord
 from .channel import Channel
@@ -118,5 +117,4 @@ class Worker:
 
     def how(self) -> str:
         """How its agent's process ended."""
-        status = self.status or 0
-        return signal.Signals(-status).name if status < 0 else f"exit code {status}"
+        return how_ended(self.status or 0)

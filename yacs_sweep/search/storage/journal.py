@@ -84,8 +84,8 @@ def open_storage(journal: Path, url: str | None) -> BaseStorage:
     Raises:
         ConfigError: the URL cannot be used.
     """
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
     if url is None:
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
         return Embedded(Journal(str(journal), lock_obj=JournalLock(journal)))
     from .relational import open_database  # a journal needs no SQLAlchemy, which takes a while to import
 

@@ -34,9 +34,8 @@ def open_database(url: str) -> RDBStorage:
     Raises:
         ConfigError: the URL cannot be used.
     """
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
-        return RDBStorage(_text(url), engine_kwargs=settings(url_of(url)))
+        return _open_tables(url)
     except ConfigError:
         raise
     except Exception as error:
@@ -47,14 +46,16 @@ def open_database(url: str) -> RDBStorage:
 
 def open_shared(url: str) -> RDBStorage:
     """Optuna's storage in a database of many machines, and our tables beside it. Who is first makes the tables."""
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
     engine = make_engine(url)
     try:
         with Database(engine, "").creating():
-            return RDBStorage(_text(url), engine_kwargs=settings(url_of(url)))
+            return _open_tables(url)
     finally:
         engine.dispose()
 
 
-def _text(url: str) -> str:
-    return url_of(url).render_as_string(hide_password=False)
+def _open_tables(url: str) -> RDBStorage:
+    """Opens Optuna's tables in a database, and makes them where there are none."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    found = url_of(url)
+    return RDBStorage(found.render_as_string(hide_password=False), engine_kwargs=settings(found))

@@ -15,11 +15,11 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from ...records.folder import TrialRecord, mark_lost
-from ...records.metrics import read_metrics
+from ...records.metrics import metric_value, read_metrics
 from ...spec.parameter import identity
 from ...spec.sweep import SweepSpec
 from ..space import Space
-from ..stored import AGAIN, ATTRIBUTE, END, ENQUEUED, INDEX, LOST, RETRY_OF, SETTLED, VOID, end_of, state_of
+from ..stored import AGAIN, ATTRIBUTE, END, ENQUEUED, INDEX, LOST, RETRY_OF, SETTLED, VOID, end_of, state_of, trial_name
 from .folder_ledger import Folder
 
 MAX_LOOKED = 100_000  # grid points among which those of trials are looked for
@@ -67,7 +67,7 @@ class Restorer:
         return {
             record.number: record
             for path, record in self.paths.scan()
-            if record is not None and path.parent.name == record.name == f"trial-{record.number:04d}"
+            if record is not None and path.parent.name == record.name == trial_name(record.number)
         }
 
     def _indices(self, records: Sequence[TrialRecord]) -> dict[int, int]:
@@ -102,10 +102,9 @@ class Restorer:
             params = self.space.inner(record.params)
         except ValueError:
             return None
-        metric, values = self.spec.metric, list[float]()
-        if metric is not None:
-            rows = read_metrics(self.paths.trial(record.name).metrics)
-            values = [float(row[metric.name]) for row in rows if isinstance(row.get(metric.name), int | float)]
+        metric = self.spec.metric.name if self.spec.metric else None
+        rows = read_metrics(self.paths.trial(record.name).metrics) if metric is not None else []
+        values = [value for row in rows if (value := metric_value(row, metric)) is not None]
         return create_trial(
             state=state_of(record),
             value=record.value if state_of(record) == TrialState.COMPLETE else None,

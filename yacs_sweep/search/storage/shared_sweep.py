@@ -18,7 +18,7 @@ from ...records.folder import TrialRecord
 from ...records.launch_file import LaunchFile
 from ...spec.read_sweep import sweep_from_dict
 from ...spec.sweep import SweepSpec
-from ..warm_start import Observation, WarmStart
+from ..warm_start import WarmStart
 from .database import (
     Database,
     check,
@@ -98,8 +98,7 @@ class SharedSweep:
         }
 
         def change(old: Mapping[str, Any] | None) -> Mapping[str, Any]:
-            before = _warm(old["warm"]) if old else WarmStart()
-            both = WarmStart((*before.enqueue, *warm.enqueue), (*before.prior, *warm.prior))
+            both = (WarmStart.from_dict(old["warm"]) if old else WarmStart()) + warm
             content = {**told, "warm": dataclasses.asdict(both)}
             if old is not None:
                 content["launch"]["target"] = max(old["launch"]["target"], launch.target)
@@ -107,7 +106,7 @@ class SharedSweep:
 
         with self.database.creating():
             pass
-        return _warm(self.database.describe(change, lease_wanted()).content["warm"])
+        return WarmStart.from_dict(self.database.describe(change, lease_wanted()).content["warm"])
 
     def join(self, option: str) -> tuple[SweepSpec, LaunchFile]:
         """What the sweep is that `option` names. Paths are relative to wherever one is.
@@ -129,10 +128,6 @@ class SharedSweep:
     def settled(self) -> int:
         """Points that have been evaluated, on whatever machine."""
         return self.database.settled() if self.database.exists("yacs_sweep_trials") else 0
-
-
-def _warm(content: Mapping[str, Any]) -> WarmStart:
-    return WarmStart(tuple(content["enqueue"]), tuple(Observation(**item) for item in content["prior"]))
 
 
 class Elsewhere:

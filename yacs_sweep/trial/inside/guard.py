@@ -80,7 +80,8 @@ def _children_from_proc(pid: int) -> List[int]:
     return found
 
 
-def _is_zombie(pid: int) -> bool:
+def is_zombie(pid: int) -> bool:
+    """Returns whether a process has ended, or does not exist."""
     try:
         with open("/proc/%d/stat" % pid, "rb") as file:
             return file.read().rpartition(b")")[2].split()[0] in (b"Z", b"X")
@@ -103,7 +104,7 @@ def descendants(pid: int) -> List[int]:
             if child not in seen:
                 seen.add(child)
                 queue.append(child)
-                if not (PROC_CHILDREN and _is_zombie(child)):
+                if not (PROC_CHILDREN and is_zombie(child)):
                     found.append(child)
     return found
 
