@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import netrc
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -65,8 +66,15 @@ def open_recorder(cfg: CfgNode, output_dir: Path) -> tuple[Recorder, str | None]
         )
         id_file.write_text(f"{run.id}\n", encoding="utf-8")
     except Exception as error:  # the client raises errors of many libraries
-        return Recorder(), f"Not logging to W&B, which failed to start: {' '.join(str(error).split())}"
-    return WandbRecorder(run), f"Logging to W&B: {run.url or run.dir}"
+        return Recorder(), without_password(
+            f"Not logging to W&B, which failed to start: {' '.join(str(error).split())}"
+        )
+    return WandbRecorder(run), without_password(f"Logging to W&B: {run.url or run.dir}")
+
+
+def without_password(text: str) -> str:
+    """Removes user name and password from the addresses in a text."""
+    return re.sub(r"(?<=://)[^\s\"'<>]*@", "", text)
 
 
 def logged_in() -> bool:

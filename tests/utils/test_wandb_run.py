@@ -65,6 +65,18 @@ def test_a_login_is_a_key_or_the_hosts_netrc_entry(monkeypatch: pytest.MonkeyPat
     assert logged_in()
 
 
+def test_a_client_that_does_not_start_is_told_without_the_addresss_password(
+    enabled: CfgNode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(**settings: object) -> None:
+        raise ValueError("cannot reach http://alice:PASSWORD@h:1/x")
+
+    monkeypatch.setenv("WANDB_API_KEY", "x" * 40)
+    monkeypatch.setattr("wandb.init", refuse)
+    _, note = open_recorder(enabled, tmp_path)
+    assert note == "Not logging to W&B, which failed to start: cannot reach http://h:1/x"
+
+
 def test_offline_every_row_is_recorded_and_a_continued_run_keeps_its_id(
     enabled: CfgNode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

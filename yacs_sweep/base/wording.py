@@ -14,6 +14,14 @@ def printable(text: str) -> str:
     return "".join(letter if letter.isprintable() or letter == "\n" else "?" for letter in text)
 
 
+_CREDENTIALS = re.compile(r"(?<=://)[^\s\"'<>]*@")
+
+
+def without_password(text: str) -> str:
+    """Removes user name and password from the addresses in a text: `http://alice:secret@host` is `http://host`."""
+    return _CREDENTIALS.sub("", text)
+
+
 def one_line(error: Exception) -> str:
     """Formats an error's message on one line."""
     return " ".join(str(error).split()) or type(error).__name__

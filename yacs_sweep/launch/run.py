@@ -22,8 +22,9 @@ from ..search.warm_start import write_warm
 from ..show.lines import command_text, duration_text
 from ..show.live.terminal import say
 from ..show.live.view import View, opened
+from ..wandb.ask_client import WandbUnavailable
 from ..wandb.recorder import unsent
-from ..wandb.sweeps import WandbUnavailable, create_sweep
+from ..wandb.sweeps import create_sweep
 from .engines import Engine
 from .follow import hand_over
 from .machine import Machine

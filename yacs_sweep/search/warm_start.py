@@ -25,7 +25,7 @@ from ..records.folder import WARM_FILE, SweepPaths, TrialRecord
 from ..spec.conditions import ExpressionError
 from ..spec.parameter import identity
 from ..spec.sweep import SweepSpec
-from ..wandb.read_runs import remote_runs
+from ..wandb.read_runs import read_results
 
 SHOWN = 10  # problems of one file that are listed
 
@@ -232,10 +232,8 @@ def read_prior(
     if paths is not None:
         rows = _local_results(sweep, paths, spec)
     else:
-        project, entity = default
-        full = sweep if "/" in sweep or not project else "/".join(filter(None, (entity, project, sweep)))
-        runs = [row for row in remote_runs(full, metric) if row["state"] == "finished"]
-        rows = [(row["params"], row["summary"].get(metric)) for row in runs]
+        results = read_results(sweep, *default, metric)
+        rows = [(row["params"], row["value"]) for row in results if row["state"] == "finished"]
     fits = Fit(spec)
     prior = []
     for params, value in rows:

@@ -24,12 +24,12 @@ from ..base.files import read_json
 from ..base.signals import handled
 from ..base.streams import output_error
 from ..base.times import utc_seconds
+from ..base.wording import without_password
 from ..records.alive import launchers
 from ..records.folder import ENDED_WELL, SweepPaths, rank
 from ..records.known_sweeps import find_bases, pointers, result_bases
 from ..records.metrics import new_rows
 from ..records.snapshot import Snapshot, head_of, last_change, look
-from ..wandb.client import without_password
 from ..wandb.login import DEFAULT_HOST, base_url
 from .lines import command_text, short_value, trial_table
 from .live.board import Board, Sweep

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 import os
-import signal
-import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from ..base.ask_process import NoAnswer, TimedOut, ask_process
 from ..base.errors import ConfigError
 from ..base.processes import without_wandb
 from ..base.values import plain
@@ -120,39 +117,15 @@ def read_schema(
 
 
 def _ask(command: list[str], profile: TrainerProfile, timeout: float) -> dict[str, Any]:
+    """Asks the trainer's interpreter for the tree. Raises ConfigError when it gives none."""
     problem = f"{profile.path}: schema: {profile.schema} could not be read by {command[0]}"
+    environment = {**without_wandb(os.environ), **profile.env}
     try:
-        child = subprocess.Popen(
-            command,
-            cwd=profile.cwd,
-            env={**without_wandb(os.environ), **profile.env},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-        )
-    except OSError as error:
-        raise ConfigError(f"{problem}: {error.strerror}: {error.filename}") from None
-    try:
-        out, err = child.communicate(timeout=timeout)
-    except subprocess.TimeoutExpired:
+        return ask_process(command, environment=environment, cwd=profile.cwd, timeout=timeout)
+    except TimedOut:
         raise ConfigError(f"{problem} within {timeout:g} s; leave `schema` out to do without it") from None
-    finally:
-        # Whatever the trainer's code started goes with it.
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(child.pid, signal.SIGKILL)
-        child.wait()
-        for pipe in (child.stdout, child.stderr):
-            if pipe:
-                pipe.close()
-    try:
-        answer = json.loads(out)
-    except ValueError:
-        answer = None
-    if not isinstance(answer, dict):
-        last = err.decode(errors="replace").strip().splitlines()[-1:] or [f"exit status {child.returncode}"]
-        raise ConfigError(f"{problem}: {last[0]}")
-    return answer
+    except NoAnswer as error:
+        raise ConfigError(f"{problem}: {error}") from None
 
 
 def _decode(value: Any) -> Any:

@@ -6,25 +6,20 @@ Offline, the client keeps run and files; `wandb sync` uploads them with the tria
 
 from __future__ import annotations
 
-import json
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
+from ..base.ask_process import NoAnswer, TimedOut
 from ..base.errors import SweepError
 from ..base.files import read_json
-from ..base.shipped import IMPORT_ROOT
 from ..records.checkpoints import BEST, ELSEWHERE, RECORD
 from ..records.folder import SweepPaths
 from ..records.launch_file import LaunchFile
-from .client import client_environment, reason_of
+from .ask_client import ClientError, ask_client
 from .recorder import SETTINGS
 
 TIMEOUT = 1800.0  # seconds for everything; checkpoints may be large and the line slow
-CODE = "import sys; sys.path.insert(0, {root!r}); from yacs_sweep.wandb.artifact import main; main()"
 
 
 def log_best(paths: SweepPaths, launch: LaunchFile, name: str) -> str:
@@ -52,43 +47,19 @@ def log_best(paths: SweepPaths, launch: LaunchFile, name: str) -> str:
         "id": f"{paths.sweep_id}-best",
         "best": read_json(folder / RECORD),
     }
-    root = str(IMPORT_ROOT)
     try:
-        done = subprocess.run(
-            [sys.executable, "-c", CODE.format(root=root)],
-            input=json.dumps(request),
-            env=client_environment(os.environ),
-            capture_output=True,
-            text=True,
-            timeout=TIMEOUT,
-        )
-        answer = json.loads(done.stdout.rstrip("\n").rpartition("\n")[2])
-    except subprocess.TimeoutExpired:
+        return ask_client(_log, {"request": request}, timeout=TIMEOUT)
+    except TimedOut:
         raise SweepError(
             f"--log-model: W&B did not take {folder} within {TIMEOUT / 60:.0f} min; it is there still"
         ) from None
-    except ValueError:
-        lines = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
-        raise SweepError(f"--log-model: W&B's client failed: {lines[-1][:300]}; {folder} is there still") from None
-    if "error" in answer:
-        raise SweepError(f"--log-model: {answer['error']}; {folder} is there still")
-    return str(answer["done"])
+    except NoAnswer as error:
+        raise SweepError(f"--log-model: W&B's client failed: {error}; {folder} is there still") from None
+    except ClientError as error:
+        raise SweepError(f"--log-model: {error}; {folder} is there still") from None
 
 
 # -- in the process of its own ----------------------------------------------------------------------------------------
-def main() -> None:
-    """Answers one request (JSON on stdin) with one line of JSON on stdout."""
-    answer_to = os.dup(1)
-    os.dup2(2, 1)  # what the client prints is not the answer
-    request = json.loads(sys.stdin.read())
-    try:
-        answer = {"done": _log(request)}
-    except Exception as error:
-        answer = {"error": reason_of(error)}
-    os.write(answer_to, json.dumps(answer).encode() + b"\n")
-    os._exit(0)  # the client's own exit can wait for a server that does not answer
-
-
 def _log(request: dict[str, Any]) -> str:
     import wandb
 

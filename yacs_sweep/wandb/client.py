@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ..base.errors import SweepError
+from ..base.wording import without_password
 
 OUTAGE_VARIABLE = "YACS_SWEEP_WANDB_OUTAGE"
 # Seconds without W&B that cost nothing: so long requests are repeated, and an ended trial's run is waited for.
@@ -32,7 +33,6 @@ ENVIRONMENT = {
 FINAL = (400, 404)  # statuses of answers that asking again does not change
 DEAD = "MailboxClosedError"  # the exception without a text that the client raises when its service process dies
 DEAF = "did not respond in time"  # what the client says of a service process that does not answer it
-_PASSWORD = re.compile(r"(?<=://)[^/@\s]+@")
 _ATTEMPTS = re.compile(r'^.*?while retrying: |^.*giving up after \d+ attempt\(s\):? ?|(Get|Post|Put) "[^"]*": ')
 
 
@@ -105,11 +105,6 @@ def reason_of(error: BaseException) -> str:
         lines[0] = ": ".join(lines[1:3])
     last = lines[-1] if "giving up after" in str(error) else lines[0]
     return without_password(_ATTEMPTS.sub("", last))[:300]
-
-
-def without_password(text: str) -> str:
-    """Addresses without the name and password that they may hold."""
-    return _PASSWORD.sub("", text)
 
 
 def mend_service(error: BaseException) -> None:

@@ -25,6 +25,13 @@ def base_url(environment: Mapping[str, str] = os.environ) -> str:
         return DEFAULT_HOST
 
 
+def credentials(environment: Mapping[str, str] = os.environ) -> str:
+    """The user name and password in the server's address, such as `alice:secret`; empty without any."""
+    address = base_url(environment).partition("://")[2]
+    server = address.partition("/")[0]
+    return (server if "@" in server else address).rpartition("@")[0]  # a password may hold a slash, though none should
+
+
 def turned_off(environment: Mapping[str, str] = os.environ) -> str | None:
     """What in the environment keeps W&B's server out of it, whether or not there is a login."""
     mode = environment.get("WANDB_MODE")

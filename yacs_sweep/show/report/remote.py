@@ -12,7 +12,7 @@ from ...base.times import utc_seconds, utc_text
 from ...base.values import finite_number, from_json
 from ...records.folder import TrialRecord
 from ...spec.read_sweep import sweep_from_dict
-from ...wandb.read_runs import _runs
+from ...wandb.read_runs import read_runs
 from ...wandb.sweeps import look_up
 from .data import Sweep, Trial, trial_of
 
@@ -39,7 +39,7 @@ def read_remote(path: str, project: str | None, entity: str | None) -> Sweep:
     metric: Mapping[str, Any] = given if isinstance(given, dict) else {}
     name = spec.metric.name if spec and spec.metric else metric.get("name")
     goal = spec.metric.goal if spec and spec.metric else str(metric.get("goal", "minimize"))
-    runs = _runs(remote, name)
+    runs = read_runs(remote, name)
     trials = [
         run_as_trial(run, place, name, goal)
         for place, run in enumerate(sorted(runs, key=lambda run: str(run["created"])))
