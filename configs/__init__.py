@@ -1,1 +1,1 @@
-"""The trainer's configuration: the tree of defaults and the experiment files."""
+"""Configuration of the trainer: the tree of defaults and the experiment files."""

@@ -1,4 +1,4 @@
-"""The trainer's configuration tree: every key, its default, its unit and what it accepts.
+"""Configuration tree of the trainer: every key, its default, its unit and the values it accepts.
 
 A default's type is the key's type: a float key takes whole numbers too, a tuple takes any sequence. The
 defaults are the published Bag-of-Tricks recipe without center loss (Luo et al., "Bag of Tricks and a Strong
@@ -96,7 +96,7 @@ _C.DATALOADER = CN()
 # Worker processes that read images; 0 reads them in the training process.
 _C.DATALOADER.NUM_WORKERS = 8
 # Keep the decoded and resized images in one file that all trials and workers on the machine share. It takes
-# 3 x height x width bytes an image (Market-1501 at 256x128: 3.2 GB in all) and is made anew when images change.
+# 3 x height x width bytes an image (Market-1501 at 256x128: 3.2 GB in all) and is made again when images change.
 _C.DATALOADER.CACHE = True
 # Folder of that file; empty: .image-cache in DATASETS.ROOT_DIR.
 _C.DATALOADER.CACHE_DIR = ""
@@ -217,7 +217,7 @@ _C.WANDB.NAME = ""
 # Folder of the log, the checkpoints and the effective configuration; empty: ./log/<name of the config file>.
 _C.OUTPUT_DIR = ""
 
-# What a key accepts where its type does not say it.
+# The values a key accepts, where its type does not say so.
 CHOICES: dict[str, tuple[object, ...]] = {
     "MODEL.NAME": (
         "resnet18",

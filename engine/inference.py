@@ -23,11 +23,11 @@ from engine.evaluation.features import extract_features
 from engine.evaluation.metrics import Ranking
 from engine.evaluation.ranked_lists import ListedImage, RankedList, draw_lists, html_page
 from modeling.model import ReIDModel, build_model, resolve_device
-from modeling.pretrained import class_count, load_own, read_state_dict
+from modeling.pretrained import class_count, load_reid_weights, read_state_dict
 from utils.errors import ConfigError, TrainerError
 from utils.files import cannot_write, require_writable, write_atomically
 from utils.logger import NAME
-from utils.progress import watched
+from utils.progress import with_progress_bar
 
 TOP = 10  # gallery images shown for a query
 PICTURE_LISTS = 100  # in one picture, of 15,600 pixels then: viewers and memory end where a page does not
@@ -56,7 +56,7 @@ def load_model(cfg: CfgNode, weights: str) -> tuple[ReIDModel, torch.device]:
         raise ConfigError(f"MODEL.DEVICE: {error}") from None
     state = read_state_dict(path)
     model = build_model(cfg, class_count(state) or 1)
-    load_own(model, state, path)
+    load_reid_weights(model, state, path)
     return model.to(device).eval(), device
 
 
@@ -82,7 +82,7 @@ def test_run(cfg: CfgNode, weights: str, visualize: int, out: Path, say: Callabl
     method = EvaluationMethod.from_cfg(cfg)
     for dataset in datasets:
         loader, num_query = build_eval_loader(cfg, dataset, device=device)
-        with watched(loader, dataset.name, logging.getLogger(NAME)) as batches:
+        with with_progress_bar(loader, dataset.name, logging.getLogger(NAME)) as batches:
             extracted = extract_features(model, batches, device=device, flip=method.flip)
         if not torch.isfinite(extracted[0]).all():
             raise TrainerError("features are not finite")
@@ -183,7 +183,7 @@ def extract_run(cfg: CfgNode, weights: str, images: Path, out: Path) -> tuple[in
     model, device = load_model(cfg, weights)
     method = EvaluationMethod.from_cfg(cfg)
     loader = build_folder_loader(cfg, paths, device=device)
-    with watched(loader, str(images), logging.getLogger(NAME)) as batches:
+    with with_progress_bar(loader, str(images), logging.getLogger(NAME)) as batches:
         features, pids, _ = extract_features(model, batches, device=device, flip=method.flip)
     if method.normalise:
         features = torch.nn.functional.normalize(features)

@@ -1,1 +1,1 @@
-"""Networks and losses of the trainer."""
+"""Networks, losses and starting weights of the trainer."""

@@ -1,4 +1,4 @@
-"""What stands between a backbone's feature map and the losses: pooling and classifiers."""
+"""Heads of the network, between the backbone's feature map and the losses: pooling and classifiers."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class GeM(nn.Module):
 
 
 class CosineClassifier(nn.Linear):
-    """Cosines [B, num_classes] of features [B, D] to a learnt direction per class; a margin loss scales them."""
+    """Cosine classifier: cosines [B, num_classes] of features [B, D] to a learnt direction per class, unscaled."""
 
     def __init__(self, in_features: int, out_features: int) -> None:
         super().__init__(in_features, out_features, bias=False)

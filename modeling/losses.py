@@ -1,4 +1,4 @@
-"""Training losses: identity losses, losses over the pairs of a batch, center loss."""
+"""Losses of the training: identity losses, losses over the pairs of a batch, center loss."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ SMOOTHING = 0.1
 
 
 def euclidean_distances(a: Tensor, b: Tensor) -> Tensor:
-    """Euclidean distances [N, M] of the rows of a [N, D] and b [M, D], at least 1e-6, differentiable at 0."""
+    """Computes Euclidean distances [N, M] of the rows of a [N, D] and b [M, D], at least 1e-6, differentiable at 0."""
     squared = a.pow(2).sum(1, keepdim=True) + b.pow(2).sum(1) - 2 * a @ b.t()
     return squared.clamp(min=1e-12).sqrt()
 
 
 def batch_hard_triplet_loss(features: Tensor, pids: Tensor, margin: float) -> Tensor:
-    """Mean over anchors of the farthest positive against the nearest negative (Hermans et al., arXiv:1703.07737).
+    """Computes the batch-hard triplet loss: the farthest positive against the nearest negative, mean over anchors.
 
     Identities may have unequal numbers of images; an anchor alone in its identity is its own positive.
 
@@ -28,6 +28,10 @@ def batch_hard_triplet_loss(features: Tensor, pids: Tensor, margin: float) -> Te
         features: [B, D].
         pids: identities [B], at least two different ones (`require_negatives`).
         margin: of the hinge, in units of distance; 0 chooses the soft margin log(1 + exp(positive - negative)).
+    Returns:
+        A scalar.
+    Source:
+        Hermans et al., "In Defense of the Triplet Loss for Person Re-Identification", arXiv:1703.07737.
     """
     distances = euclidean_distances(features, features)
     same = pids[:, None] == pids[None, :]
@@ -39,7 +43,7 @@ def batch_hard_triplet_loss(features: Tensor, pids: Tensor, margin: float) -> Te
 
 
 def pairwise_circle_loss(features: Tensor, pids: Tensor, margin: float, scale: float) -> Tensor:
-    """Mean over anchors of the circle loss of cosine similarities (Sun et al., CVPR 2020, equation 6).
+    """Computes the circle loss of cosine similarities over the pairs of a batch, mean over anchors.
 
     An anchor alone in its identity has no positive pair and adds nothing.
 
@@ -48,6 +52,10 @@ def pairwise_circle_loss(features: Tensor, pids: Tensor, margin: float, scale: f
         pids: identities [B].
         margin: m, the relaxation; the optimum of a positive pair is 1 + m, of a negative one -m.
         scale: gamma.
+    Returns:
+        A scalar.
+    Source:
+        Sun et al., "Circle Loss", CVPR 2020, equation 6.
     """
     unit = F.normalize(features)
     similarities = unit @ unit.t()
@@ -55,20 +63,22 @@ def pairwise_circle_loss(features: Tensor, pids: Tensor, margin: float, scale: f
     positive = same & ~torch.eye(len(pids), dtype=torch.bool, device=pids.device)
     pulls = -scale * (1 + margin - similarities.detach()).clamp(min=0) * (similarities - (1 - margin))
     pushes = scale * (similarities.detach() + margin).clamp(min=0) * (similarities - margin)
-    lowest = -1e9  # finite: logsumexp of nothing but -inf has no gradient
+    lowest = -1e9  # finite: logsumexp over only -inf has no gradient
     pull = pulls.masked_fill(~positive, lowest).logsumexp(1)
     push = pushes.masked_fill(same, lowest).logsumexp(1)
     return F.softplus(pull + push).mean()
 
 
 def margin_logits(kind: str, cosines: Tensor, pids: Tensor, margin: float, scale: float) -> Tensor:
-    """Logits [B, C] of an angular margin softmax.
+    """Computes the logits [B, C] of a softmax with an angular margin.
 
     Args:
         kind: cosface (Wang et al., CVPR 2018: cos - m), arcface (Deng et al., CVPR 2019: cos(angle + m), carried on
             linearly where angle + m would pass pi) or circle (Sun et al., CVPR 2020, class-level labels).
         cosines: of features to class directions [B, C].
         pids: the classes [B]; only their columns get the margin (circle weighs all columns).
+        margin: m, in radians for arcface.
+        scale: of the logits.
     """
     if kind == "circle":
         target = F.one_hot(pids, cosines.shape[1]).bool()
@@ -86,7 +96,7 @@ def margin_logits(kind: str, cosines: Tensor, pids: Tensor, margin: float, scale
 
 
 def require_negatives(pids: Tensor) -> None:
-    """Checks a batch on the host, where it costs nothing.
+    """Checks, on the host, that a batch has negatives for the triplet loss.
 
     Raises:
         ValueError: the batch has one identity only, so no anchor has a negative.
@@ -96,9 +106,12 @@ def require_negatives(pids: Tensor) -> None:
 
 
 class CenterLoss(nn.Module):
-    """Mean squared distance of features to a learnt center of their class (Wen et al., ECCV 2016).
+    """Center loss: the mean squared distance of features to a learnt center of their class.
 
-    reid-strong-baseline's: no factor 1/2, centers drawn from the normal distribution.
+    As in reid-strong-baseline, without a factor 1/2, and with centers drawn from the normal distribution.
+
+    Source:
+        Wen et al., "A Discriminative Feature Learning Approach for Deep Face Recognition", ECCV 2016.
     """
 
     def __init__(self, num_classes: int, channels: int) -> None:
@@ -106,13 +119,13 @@ class CenterLoss(nn.Module):
         self.centers = nn.Parameter(torch.randn(num_classes, channels))
 
     def forward(self, features: Tensor, pids: Tensor) -> Tensor:
-        """Scalar loss of features [B, D] of classes [B]."""
+        """Computes the scalar loss of features [B, D] of classes [B]."""
         return (features - self.centers[pids]).pow(2).sum(1).mean()
 
 
 @dataclass(frozen=True)
 class Criterion:
-    """The training loss of a configuration, center loss apart."""
+    """Training loss of a configuration, without center loss."""
 
     identity: str = ""  # softmax, cosface, arcface or circle; empty: none
     pairs: str = ""  # triplet or circle; empty: none
@@ -124,8 +137,13 @@ class Criterion:
     circle_scale: float = 128.0
 
     def __call__(self, scores: Tensor, features: Tensor, pids: Tensor) -> Tensor:
-        """Scalar loss of class scores [B, C] (cosines for a margin loss), features before the neck [B, D] and
-        identities [B]."""
+        """Computes the scalar loss of a batch.
+
+        Args:
+            scores: class scores [B, C]; cosines for a margin loss.
+            features: before the neck [B, D].
+            pids: identities [B].
+        """
         loss = scores.new_zeros(())
         if self.identity:
             if self.identity != "softmax":
@@ -140,7 +158,7 @@ class Criterion:
 
 
 def build_criterion(cfg: CfgNode) -> Criterion:
-    """DATALOADER.SAMPLER chooses the losses, as in reid-strong-baseline; MODEL.*_LOSS_TYPE choose their kind."""
+    """Builds the training loss; DATALOADER.SAMPLER chooses the losses, MODEL.*_LOSS_TYPE their kind."""
     sampler, solver = cfg.DATALOADER.SAMPLER, cfg.SOLVER
     kinds = {"triplet": "triplet", "triplet_center": "triplet", "circle": "circle", "center": ""}
     return Criterion(
@@ -156,5 +174,5 @@ def build_criterion(cfg: CfgNode) -> Criterion:
 
 
 def build_center_loss(cfg: CfgNode, num_classes: int, channels: int) -> CenterLoss | None:
-    """The center loss where MODEL.IF_WITH_CENTER asks for it."""
+    """Builds the center loss where MODEL.IF_WITH_CENTER is yes; else None."""
     return CenterLoss(num_classes, channels) if cfg.MODEL.IF_WITH_CENTER == "yes" else None

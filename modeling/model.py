@@ -1,4 +1,4 @@
-"""The re-identification network: backbone, pooling, BNNeck, classifier."""
+"""Re-identification network: backbone, pooling, BNNeck, classifier."""
 
 from __future__ import annotations
 
@@ -61,11 +61,12 @@ class ReIDModel(nn.Module):
 
     @property
     def num_classes(self) -> int:
+        """Number of training identities."""
         return self.classifier.out_features
 
     @property
     def channels(self) -> int:
-        """D, the length of a feature."""
+        """Length D of a feature."""
         return self.classifier.in_features
 
     def forward(self, images: Tensor) -> Tensor | tuple[Tensor, Tensor]:
@@ -88,10 +89,10 @@ class ReIDModel(nn.Module):
 
 
 def build_model(cfg: CfgNode, num_classes: int) -> ReIDModel:
-    """A freshly initialised network; weights depend on torch's seed only.
+    """Builds a network with random weights, which depend on torch's seed only.
 
     Raises:
-        ConfigError: MODEL.NAME asks timm for a network it cannot give.
+        ConfigError: timm cannot build the network MODEL.NAME.
     """
     backbone, channels = build_backbone(
         cfg.MODEL.NAME,
@@ -99,7 +100,7 @@ def build_model(cfg: CfgNode, num_classes: int) -> ReIDModel:
         stem_relu=cfg.MODEL.STEM_RELU,
         size=cfg.INPUT.SIZE_TRAIN,
     )
-    if isinstance(backbone, TimmBackbone) and backbone.one_size and backbone.size != tuple(cfg.INPUT.SIZE_TEST):
+    if isinstance(backbone, TimmBackbone) and backbone.fixed_size and backbone.size != tuple(cfg.INPUT.SIZE_TEST):
         raise ConfigError(
             f"INPUT.SIZE_TEST: {list(cfg.INPUT.SIZE_TEST)} differs from INPUT.SIZE_TRAIN {list(backbone.size)};"
             f" {cfg.MODEL.NAME} takes images of one size"
@@ -118,7 +119,7 @@ def build_model(cfg: CfgNode, num_classes: int) -> ReIDModel:
 
 
 def resolve_device(name: str) -> torch.device:
-    """The device that MODEL.DEVICE means here.
+    """Resolves MODEL.DEVICE to a device of this machine.
 
     Raises:
         ValueError: this machine, or this build of torch, does not have it.

@@ -1,4 +1,4 @@
-"""Starting weights from files and downloads."""
+"""Loading of starting weights from files and downloads."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from modeling.backbones.timm_models import TimmBackbone
 from modeling.model import ReIDModel
 from utils.errors import ConfigError, TrainerError
 
-# What ImageNet classifiers are called in the published files of the networks here.
+# Names of the ImageNet classifiers in the published files of the networks.
 _CLASSIFIERS = ("fc.", "classifier.", "last_linear.")
-# Of what torch.save writes: a zip archive, before PyTorch 1.6 a pickle of the protocol asked for.
+# First bytes of files from torch.save: a zip archive, or before PyTorch 1.6 a pickle of any protocol.
 _BEGINNINGS = (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
 _PYTHON_OBJECT = re.compile(r"GLOBAL (\S+)")  # in torch's refusal
 _CONVERT = (
@@ -28,10 +28,12 @@ _CONVERT = (
 
 
 def load_pretrained(cfg: CfgNode, model: ReIDModel) -> str:
-    """Fills `model` as MODEL.PRETRAIN_CHOICE says; returns one line about what was done.
+    """Loads the starting weights that MODEL.PRETRAIN_CHOICE names into a model.
 
+    Returns:
+        A line for the log.
     Raises:
-        TrainerError: the weights cannot be had, or do not belong to this network.
+        TrainerError: the weights cannot be read or downloaded, or do not fit this network.
     """
     choice, path = cfg.MODEL.PRETRAIN_CHOICE, cfg.MODEL.PRETRAIN_PATH
     if choice == "none":
@@ -44,39 +46,46 @@ def load_pretrained(cfg: CfgNode, model: ReIDModel) -> str:
         backbone = {key: value for key, value in weights.items() if not key.startswith(_CLASSIFIERS)}
         _load(model.base, backbone, path or "the download")
         return f"Starting from ImageNet weights of {path or 'torchvision'}"
-    return load_own(model, read_state_dict(path), path)
+    return load_reid_weights(model, read_state_dict(path), path)
 
 
-def load_own(model: ReIDModel, weights: Mapping[str, Tensor], source: str) -> str:
-    """Fills `model` with the weights of a re-identification network; returns one line about what was done.
+def load_reid_weights(model: ReIDModel, weights: Mapping[str, Tensor], source: str) -> str:
+    """Loads the weights of a re-identification network into a model; the classifier is skipped where it does not fit.
 
+    Args:
+        model: gets the weights.
+        weights: a state dict.
+        source: names the weights in messages.
+    Returns:
+        A line for the log.
     Raises:
-        ConfigError: they do not belong to this network.
+        ConfigError: the weights do not fit this network.
     """
     # reid-strong-baseline's IBN network carries ImageNet's classifier along, unused.
     weights = {key: value for key, value in weights.items() if not key.startswith("base.fc.")}
-    without = not any(key.startswith("classifier.") for key in weights)  # as weights are often published
-    if not without and class_count(weights) in (None, model.num_classes):
+    headless = not any(key.startswith("classifier.") for key in weights)  # as weights are often published
+    if not headless and class_count(weights) in (None, model.num_classes):
         _load(model, weights, source)
         return f"Starting from the weights of {source}"
-    # None, or of another set of identities: everything carries over but the classifier.
-    own = {k: v for k, v in model.state_dict().items() if k.startswith("classifier.")}
-    _load(model, {**weights, **own}, source)
+    # Without a classifier, or with one for other identities: everything but the classifier is loaded.
+    classifier = {k: v for k, v in model.state_dict().items() if k.startswith("classifier.")}
+    _load(model, {**weights, **classifier}, source)
     return f"Starting from the weights of {source}, with a new classifier for {model.num_classes} identities"
 
 
 def class_count(weights: Mapping[str, Tensor]) -> int | None:
-    """How many identities the network of these weights tells apart; None without a classifier, or with none of ours."""
+    """Counts the identities of the weights' classifier; None without a classifier of this trainer's form."""
     classifier = weights.get("classifier.weight")
     return len(classifier) if classifier is not None and classifier.ndim == 2 else None
 
 
 def read_state_dict(path: str) -> dict[str, Tensor]:
-    """The weights in a file: a state dict, or a checkpoint of this trainer, of which the averaged weights are taken
-    where it has them. Runs no code from the file.
+    """Reads the weights in a file: a state dict, or a checkpoint of this trainer. Runs no code from the file.
+
+    Of a checkpoint with averaged weights, those are taken.
 
     Raises:
-        ConfigError: no such file, damaged, or something else than weights.
+        ConfigError: the file is missing, damaged, or holds something else than weights.
     """
     content = _read(path)
     if isinstance(content, Mapping):
@@ -90,6 +99,7 @@ def read_state_dict(path: str) -> dict[str, Tensor]:
 
 
 def _read(path: str) -> Any:
+    """Reads a file of torch.save with weights_only; ConfigError explains a refusal."""
     try:
         with open(path, "rb") as stream:
             beginning = stream.read(2)
@@ -106,19 +116,19 @@ def _read(path: str) -> Any:
                 f"{path}: holds Python objects ({found[1]}), not only weights, and is not opened because that could run"
                 f" code; where you trust it, {_CONVERT}"
             ) from None
-        if (protocol := _protocol(path)) > 2:
+        if (protocol := _pickle_protocol(path)) > 2:
             raise ConfigError(
                 f"{path}: was saved with pickle protocol {protocol} instead of torch's 2, and is not opened because"
                 f" that could run code; where you trust it, {_CONVERT}, or torch.save(old, NEW) where old is a state dict"
             ) from None
-        # The text of torch's reader of archives says something, those of unpickling do not.
-        told = str(error).splitlines() if isinstance(error, RuntimeError) else []
-        reason = told[0] if told else type(error).__name__
+        # The messages of torch's archive reader help a user, those of unpickling do not.
+        lines = str(error).splitlines() if isinstance(error, RuntimeError) else []
+        reason = lines[0] if lines else type(error).__name__
     raise ConfigError(f"{path}: is damaged or no file of weights ({reason})")
 
 
-def _protocol(path: str) -> int:
-    """Of the pickle in a file that torch.save wrote; 0 where it is none."""
+def _pickle_protocol(path: str) -> int:
+    """Reads the protocol of the pickle in a file from torch.save; 0 where the file holds no pickle."""
     try:
         with open(path, "rb") as stream:
             beginning = stream.read(2)
@@ -133,6 +143,7 @@ def _protocol(path: str) -> int:
 
 
 def _download(name: str) -> dict[str, Tensor]:
+    """Downloads torchvision's ImageNet weights of a network."""
     from torchvision.models import get_model_weights, list_models
 
     if name not in list_models():
@@ -151,6 +162,7 @@ def _download(name: str) -> dict[str, Tensor]:
 
 
 def _load(module: torch.nn.Module, weights: Mapping[str, Tensor], source: str) -> None:
+    """Loads weights into a module; ConfigError counts and names the tensors that do not fit."""
     expected = module.state_dict()
     missing = sorted(expected.keys() - weights.keys())
     surplus = sorted(weights.keys() - expected.keys())

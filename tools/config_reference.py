@@ -1,4 +1,4 @@
-"""Writes the reference of all settings in docs/trainer.md from configs/defaults.py: its comments, defaults, choices.
+"""Writes the reference of all settings in docs/trainer.md, from the comments and defaults in configs/defaults.py.
 
 python tools/config_reference.py            # write
 python tools/config_reference.py --check    # exit status 1 where the document is out of date
@@ -25,7 +25,7 @@ _ASSIGNMENT = re.compile(r"_C\.([A-Z][A-Z0-9_.]*) = (?!CN\(\))")
 
 
 def comments(source: str) -> dict[str, str]:
-    """What the comment right above each key says."""
+    """Reads the comment above each key."""
     said: dict[str, str] = {}
     block: list[str] = []
     for line in source.splitlines():
@@ -36,7 +36,7 @@ def comments(source: str) -> dict[str, str]:
 
 
 def reference() -> str:
-    """One table a section, in Markdown."""
+    """Writes the tables in Markdown, one a section."""
     said = comments(SOURCE.read_text(encoding="utf-8"))
     sections: dict[str, list[str]] = {}
     for key, default in flatten(_C).items():
@@ -54,6 +54,7 @@ def _literal(value: Any) -> str:
 
 
 def _accepts(key: str, default: Any) -> str:
+    """Describes the values that a key accepts."""
     if key in CHOICES:
         return ", ".join(f"`{choice}`" for choice in CHOICES[key])
     one = default[0] if isinstance(default, tuple) else default
@@ -74,7 +75,7 @@ def _cell(text: str) -> str:
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """The command line."""
+    """Makes the parser of the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true", help="only say whether the document is up to date")
     return parser

@@ -36,7 +36,7 @@ _HELP = {
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """The command line."""
+    """Makes the parser of the command line."""
     summary, _, rest = (__doc__ or "").partition("\n\n")
     parser = argparse.ArgumentParser(
         description=summary, epilog=rest, formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -51,7 +51,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Writes the set; 0 when it is there, 2 with one line on stderr when it cannot be."""
+    """Writes the set; returns 0 when it is complete, 2 with one line on stderr when it cannot be written."""
     parser = make_parser()
     options = vars(parser.parse_args(argv))
     folder = Path(os.path.abspath(options.pop("out").expanduser()))

@@ -1,9 +1,9 @@
-"""Tests a trained re-identification model: mAP, CMC and mINP, and ranked lists to look at.
+"""Tests a trained re-identification model: mAP, CMC and mINP, and ranked lists drawn for viewing.
 
     python tools/test.py --config_file configs/baseline.yml --weights log/baseline/checkpoint_epoch_120.pth
     python tools/test.py --cfg configs/baseline.yml --visualize 20 DATASETS.TEST_NAMES market1501,dukemtmc
 
-Without --weights those of TEST.WEIGHT are tested, else the newest checkpoint in OUTPUT_DIR. How features are compared
+Without --weights, the file TEST.WEIGHT is tested, else the newest checkpoint in OUTPUT_DIR. How features are compared
 is the section TEST of the configuration. Exit status: 0 tested, 1 it failed, 2 a mistake in what was given.
 """
 
@@ -22,7 +22,7 @@ from utils.logger import log_to_stderr
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """The command line."""
+    """Makes the parser of the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )

@@ -1,4 +1,4 @@
-"""Trains a re-identification model, or continues the run in its OUTPUT_DIR.
+"""Trains a re-identification model, or resumes the run in its OUTPUT_DIR.
 
 Exit status: 0 trained to the end, 1 training failed or diverged, 2 a mistake in what was given (nothing was
 created) or too many images that cannot be read, 143 stopped by SIGTERM after writing a checkpoint, 130 by Ctrl-C.
@@ -19,7 +19,7 @@ from utils.errors import TrainerError
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """The command line."""
+    """Makes the parser of the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )

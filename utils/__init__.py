@@ -1,1 +1,1 @@
-"""What the trainer's other rooms share: configuration, logging, signals, ranking metrics, W&B of a single run."""
+"""Utilities of the trainer: errors, log, signals, files, progress bar, W&B recorder of a single run."""

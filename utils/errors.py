@@ -1,4 +1,4 @@
-"""The trainer's errors that are told in words, never with a traceback."""
+"""Errors of the trainer that are reported in words, never with a traceback."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from collections.abc import Sequence
 
 
 class TrainerError(Exception):
-    """Training cannot go on; the text is one clear message (exit status 1)."""
+    """Failure that ends a run; the text is one clear message (exit status 1)."""
 
 
 class Diverged(TrainerError):
-    """The network is of no use any more: nothing is to be gone on from it."""
+    """Divergence of the training: the network is unusable, so no checkpoint is written."""
 
 
 class ConfigError(TrainerError):
-    """Mistakes in what the user gave, all of them at once; nothing has been created (exit status 2)."""
+    """Mistakes in the user's input, all in one error; nothing has been created (exit status 2)."""
 
     def __init__(self, problems: Sequence[str] | str) -> None:
         self.problems: list[str] = [problems] if isinstance(problems, str) else list(problems)
@@ -22,7 +22,7 @@ class ConfigError(TrainerError):
 
 
 class Stopped(Exception):
-    """A signal asked the run to end; exit status 128 + signum."""
+    """Request by a signal to end the run; exit status 128 + signum."""
 
     def __init__(self, signum: int) -> None:
         self.signum = signum

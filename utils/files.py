@@ -1,4 +1,4 @@
-"""Files that are either as before or complete, whenever the process or the machine stops."""
+"""Atomic writing of files: whenever the process or the machine stops, a file is unchanged or complete."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ TEMPORARY_SUFFIX = ".tmp"
 
 
 def require_writable(path: Path) -> None:
-    """Makes the folder of a file that is to be written later, so that hours of work are not lost to a typing error.
+    """Makes the folder of an output file and tries to write there, before hours of work depend on it.
 
     Raises:
         ConfigError: the file could not be written.
@@ -26,21 +26,21 @@ def require_writable(path: Path) -> None:
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
         temporary.touch()
         temporary.unlink()
-    except FileExistsError:  # what mkdir finds in its place
+    except FileExistsError:  # mkdir finds a file in the folder's place
         raise cannot_write(path, NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))) from None
     except OSError as error:
         raise cannot_write(path, error) from None
 
 
 def cannot_write(path: Path, error: OSError) -> ConfigError:
-    """What is told when `path` cannot be written."""
+    """Makes the error for a path that cannot be written."""
     return ConfigError(f"cannot write {path}: {error.strerror or error}")
 
 
 def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
-    """Replaces `path` by what `write` writes; on any error `path` is untouched and nothing is left behind.
+    """Replaces a file by what `write` writes; on any error the file is unchanged and nothing is left behind.
 
-    A process killed inside leaves `path` + ".tmp", which the next call overwrites.
+    A process killed while writing leaves `path` + ".tmp", which the next call overwrites.
     """
     temporary = path.with_name(path.name + TEMPORARY_SUFFIX)
     try:
@@ -54,6 +54,6 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
         raise
     folder = os.open(path.parent, os.O_RDONLY)
     try:
-        os.fsync(folder)  # the new name, too, is on the disk
+        os.fsync(folder)  # puts the new name on the disk, too
     finally:
         os.close(folder)

@@ -1,4 +1,4 @@
-"""The trainer's log: reid-strong-baseline's line format, on stdout and in OUTPUT_DIR/log.txt."""
+"""Log of the trainer, in reid-strong-baseline's line format, on stdout and in OUTPUT_DIR/log.txt."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ FORMAT = "%(asctime)s %(name)s %(levelname)s: %(message)s"
 NAME = "reid_baseline.train"
 
 
-class _Kept(logging.Handler):
-    """Keeps the lines for a log.txt that is not there yet."""
+class _BufferHandler(logging.Handler):
+    """Handler that keeps records until log.txt can be opened."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -25,8 +25,8 @@ class _Kept(logging.Handler):
         self.records.append(record)
 
 
-class _Console(logging.StreamHandler[TextIO]):
-    """Writes to stdout for as long as somebody reads it: a run does not depend on `… | head`."""
+class _ConsoleHandler(logging.StreamHandler[TextIO]):
+    """Handler that writes to stdout and ignores a closed pipe: `… | head` does not end a run."""
 
     def __init__(self) -> None:
         super().__init__(sys.stdout)
@@ -43,9 +43,9 @@ class _Console(logging.StreamHandler[TextIO]):
 
 @contextmanager
 def early_log() -> Iterator[logging.Logger]:
-    """The trainer's logger before OUTPUT_DIR may be touched: on stdout at once, and in the log.txt opened within."""
+    """Opens the trainer's logger before OUTPUT_DIR exists: on stdout, and later in the log.txt that `open_log` opens."""
     logger = logging.getLogger(NAME)
-    _take(logger, _Console(), _Kept())
+    _set_handlers(logger, _ConsoleHandler(), _BufferHandler())
     try:
         yield logger
     finally:
@@ -53,17 +53,18 @@ def early_log() -> Iterator[logging.Logger]:
 
 
 def open_log(output_dir: Path) -> logging.Logger:
-    """The trainer's logger, writing every line at once; log.txt is appended to."""
+    """Opens the trainer's logger on stdout and log.txt, which is appended to line by line."""
     logger = logging.getLogger(NAME)
     file = logging.FileHandler(output_dir / "log.txt", encoding="utf-8")
-    early = [record for handler in logger.handlers if isinstance(handler, _Kept) for record in handler.records]
-    _take(logger, _Console(), file)
+    early = [record for handler in logger.handlers if isinstance(handler, _BufferHandler) for record in handler.records]
+    _set_handlers(logger, _ConsoleHandler(), file)
     for record in early:
         file.handle(record)
     return logger
 
 
-def _take(logger: logging.Logger, *handlers: logging.Handler) -> None:
+def _set_handlers(logger: logging.Logger, *handlers: logging.Handler) -> None:
+    """Replaces the logger's handlers, in the trainer's line format."""
     close_log(logger)
     logger.setLevel(logging.INFO)
     logger.propagate = False
@@ -74,7 +75,7 @@ def _take(logger: logging.Logger, *handlers: logging.Handler) -> None:
 
 @contextmanager
 def log_to_stderr(program: str) -> Iterator[logging.Logger]:
-    """Within it the trainer's logger writes to stderr, its lines beginning with the program's name."""
+    """Sends the trainer's log to stderr for a tool; each line begins with the program's name."""
     logger = logging.getLogger(NAME)
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter(f"{program}: %(message)s"))
@@ -91,7 +92,7 @@ def log_to_stderr(program: str) -> Iterator[logging.Logger]:
 
 
 def close_log(logger: logging.Logger) -> None:
-    """Closes log.txt; the logger may be opened again."""
+    """Closes the logger's handlers, log.txt too; it may be opened again."""
     for handler in list(logger.handlers):
         logger.removeHandler(handler)
         handler.close()

@@ -1,4 +1,4 @@
-"""A progress line at the bottom of a terminal; nothing where the output goes to a file or a program."""
+"""Progress bar at the bottom of a terminal; nothing where the output goes to a file or a program."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, Protocol, TextIO
 
-_REFRESH = 0.2  # seconds between two pictures
-_CELLS = 24
+_REFRESH = 0.2  # seconds between two updates
+_WIDTH = 24
 
 
 class ProgressBar(logging.Filter):
-    """Shows how far a loop has come. As a filter of a logger it makes room for that logger's lines.
+    """Progress bar of a loop; added to a logger as a filter, the bar makes room for that logger's lines.
 
     Args:
-        stream: shown there if it is a terminal; default: stderr.
+        stream: shows the bar if it is a terminal; default: stderr.
     """
 
     def __init__(self, stream: TextIO | None = None) -> None:
@@ -31,38 +31,38 @@ class ProgressBar(logging.Filter):
         self._begun = (0.0, 0)  # time, and items done by then
 
     def start(self, done: int) -> None:
-        """A loop begins, of which `done` items are done before."""
+        """Starts the clock of a loop, of which `done` items are done already."""
         self._begun = (time.monotonic(), done)
 
     def show(self, title: str, done: int, total: int) -> None:
-        """`done` of `total` items are done; draws at most every 0.2 s."""
+        """Shows that `done` of `total` items are done; draws at most every 0.2 s."""
         now = time.monotonic()
         if not self.visible or now - self._shown < _REFRESH:
             return
         self._shown, self._on_screen = now, True
-        self._stream.write(f"\r{line(title, done, total, now - self._begun[0], done - self._begun[1])}\x1b[K")
+        self._stream.write(f"\r{progress_line(title, done, total, now - self._begun[0], done - self._begun[1])}\x1b[K")
         self._stream.flush()
 
     def clear(self) -> None:
-        """Takes the line off the screen until it is shown again."""
+        """Clears the bar from the screen until the next `show`."""
         if self._on_screen:
             self._stream.write("\r\x1b[K")
             self._stream.flush()
             self._on_screen = False
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Lets every record pass, on a line of its own."""
+        """Clears the bar and lets every record pass."""
         self.clear()
         return True
 
 
 class Batches(Iterable[Any], Sized, Protocol):
-    """What `watched` goes through."""
+    """Batches with a known number, such as a loader's."""
 
 
 @contextmanager
-def watched(batches: Batches, title: str, logger: logging.Logger) -> Iterator[Iterator[Any]]:
-    """Yields the batches; a ProgressBar shows how many are done, and makes room for the lines of `logger`."""
+def with_progress_bar(batches: Batches, title: str, logger: logging.Logger) -> Iterator[Iterator[Any]]:
+    """Yields the batches while a ProgressBar shows how many are done and makes room for the lines of `logger`."""
     bar = ProgressBar()
 
     def shown() -> Iterator[Any]:
@@ -79,10 +79,10 @@ def watched(batches: Batches, title: str, logger: logging.Logger) -> Iterator[It
         logger.removeFilter(bar)
 
 
-def line(title: str, done: int, total: int, seconds: float, items: int) -> str:
-    """The picture after `seconds` in which `items` items were done."""
-    filled = _CELLS * done // total
-    text = f"{title} [{'#' * filled}{'.' * (_CELLS - filled)}] {done}/{total}"
+def progress_line(title: str, done: int, total: int, seconds: float, items: int) -> str:
+    """Writes the bar's text after `seconds` in which `items` items were done."""
+    filled = _WIDTH * done // total
+    text = f"{title} [{'#' * filled}{'.' * (_WIDTH - filled)}] {done}/{total}"
     if items > 0 and seconds > 0:
         left = timedelta(seconds=round((total - done) * seconds / items))
         text += f"  {items / seconds:.2f}/s  {left} left"

@@ -1,4 +1,4 @@
-"""Ends a run where its state is whole: a signal only leaves a note, the run reads it between two steps."""
+"""Handling of SIGTERM and Ctrl-C: a signal is recorded, and the run ends at its next check, between two steps."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class StopRequest:
-    """Within it SIGTERM and Ctrl-C are noted for `check`; a second one ends the process at once."""
+    """Context that records SIGTERM and Ctrl-C for `check`; a second signal ends the process at once."""
 
     def __init__(self) -> None:
         self._signum: int | None = None
         self._previous: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> StopRequest:
-        self._previous = {number: signal.signal(number, self._note) for number in SIGNALS}
+        self._previous = {number: signal.signal(number, self._record) for number in SIGNALS}
         return self
 
     def __exit__(
@@ -30,15 +30,15 @@ class StopRequest:
 
     @property
     def signum(self) -> int:
-        """The signal that has come; 0: none."""
+        """Number of the signal received; 0: none."""
         return self._signum or 0
 
     def check(self) -> None:
-        """Raises Stopped when a signal has come."""
+        """Raises Stopped where a signal has been received."""
         if self._signum is not None:
             raise Stopped(self._signum)
 
-    def _note(self, signum: int, _frame: FrameType | None) -> None:
+    def _record(self, signum: int, _frame: FrameType | None) -> None:
         if self._signum is None:
             self._signum = signum
             return

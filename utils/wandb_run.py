@@ -1,4 +1,4 @@
-"""Weights & Biases for a single training run; a sweep's launcher does its own and disables this one."""
+"""Weights & Biases recorder of a single training run; a sweep's launcher has its own and disables this one."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from yacs.config import CfgNode
 
 
 class Recorder:
-    """Takes the rows of a run and does nothing with them."""
+    """Recorder of metric rows that discards them."""
 
     def log(self, row: Mapping[str, float]) -> None:
         """Records one row of metrics."""
 
     def finish(self, exit_code: int) -> None:
-        """Ends the record of the run."""
+        """Ends the recording of the run."""
 
 
 class WandbRecorder(Recorder):
-    """Logs every row to a W&B run as a row of its own."""
+    """Recorder that logs every row to a W&B run."""
 
     def __init__(self, run: Any) -> None:
         self._run = run
@@ -37,10 +37,13 @@ class WandbRecorder(Recorder):
 
 
 def open_recorder(cfg: CfgNode, output_dir: Path) -> tuple[Recorder, str | None]:
-    """The recorder WANDB.ENABLE and the environment ask for, and a line to tell the user, if any.
+    """Opens the recorder that WANDB.ENABLE and the environment ask for.
 
-    W&B is imported only when it will be used. A run continued in the same folder continues its W&B run. Whatever
-    goes wrong with W&B, training goes on without it.
+    W&B is imported only where it is used. A run that resumes in its folder resumes its W&B run. Any failure of W&B
+    leaves a recorder that discards rows.
+
+    Returns:
+        The recorder, and a line for the log, if any.
     """
     mode = os.environ.get("WANDB_MODE", "online")
     if not cfg.WANDB.ENABLE or mode == "disabled":
@@ -78,7 +81,7 @@ def without_password(text: str) -> str:
 
 
 def logged_in() -> bool:
-    """Whether W&B's client would find an API key: in the environment or in the netrc file of its host."""
+    """Tells whether W&B's client finds an API key, in the environment or in the netrc file of its host."""
     if os.environ.get("WANDB_API_KEY"):
         return True
     host = urlsplit(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")).hostname or ""
@@ -93,4 +96,5 @@ def logged_in() -> bool:
 
 
 def _plain(node: Mapping[str, Any]) -> dict[str, Any]:
+    """Converts a YACS tree to plain dictionaries."""
     return {key: _plain(value) if isinstance(value, Mapping) else value for key, value in node.items()}

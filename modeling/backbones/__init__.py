@@ -1,4 +1,4 @@
-"""Backbones by name: image batches to feature maps."""
+"""Backbones by name: networks from image batches to feature maps."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ NAMES: tuple[str, ...] = (*RESNETS, *SENETS, MOBILENET)
 def build_backbone(
     name: str, *, last_stride: int, stem_relu: bool, size: Sequence[int] = (256, 128)
 ) -> tuple[nn.Module, int]:
-    """The backbone called `name` (one of NAMES or timm/<name>), and the number of channels of its output.
+    """Builds a backbone; returns it and the number of channels of its output.
 
     Args:
+        name: one of NAMES, or timm/<name>.
         last_stride: of the last stage (He et al.'s networks have 2); timm's networks keep their own.
         stem_relu: see ResNetBackbone.
         size: height and width of the images, for networks made for one size.

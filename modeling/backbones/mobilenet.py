@@ -1,4 +1,4 @@
-"""MobileNetV2 without its classifier (Sandler et al., CVPR 2018): torchvision's, with its state-dict names."""
+"""MobileNetV2 without its classifier (Sandler et al., CVPR 2018), with torchvision's state-dict names."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torchvision.models import MobileNetV2
 
 
 class MobileNetV2Backbone(MobileNetV2):  # type: ignore[misc]
-    """Images [B, 3, H, W] to a feature map [B, 1280, H/16, W/16] (H/32, W/32 with last_stride 2)."""
+    """Backbone from images [B, 3, H, W] to a feature map [B, 1280, H/16, W/16] (H/32, W/32 with last_stride 2)."""
 
     def __init__(self, *, last_stride: int = 1) -> None:
         super().__init__()

@@ -20,7 +20,7 @@ RESNETS: dict[str, tuple[type[BasicBlock | Bottleneck], list[int]]] = {
 
 
 class ResNetBackbone(ResNet):  # type: ignore[misc]
-    """Images [B, 3, H, W] to a feature map [B, out_channels, H/16, W/16] (H/32, W/32 with last_stride 2).
+    """Backbone from images [B, 3, H, W] to a feature map [B, out_channels, H/16, W/16] (/32 with last_stride 2).
 
     `stem_relu` False leaves out the ReLU after the first batch normalisation, as the re-ID baselines' published
     results were obtained (michuanhaohao/reid-strong-baseline); its IBN network always has it.

@@ -15,7 +15,7 @@ from torchvision.ops import SqueezeExcitation
 
 
 class SEBottleneck(Bottleneck):  # type: ignore[misc]
-    """ResNet's bottleneck, its residual weighed channel by channel before it is added."""
+    """Bottleneck of a ResNet with squeeze and excitation: its residual is weighted per channel before it is added."""
 
     def __init__(self, inplanes: int, planes: int, stride: int, downsample: nn.Module | None, groups: int) -> None:
         super().__init__(inplanes, planes, stride, downsample, groups=groups, base_width=4 if groups > 1 else 64)
@@ -30,7 +30,7 @@ class SEBottleneck(Bottleneck):  # type: ignore[misc]
 
 
 class SEResNetBottleneck(SEBottleneck):
-    """As in Caffe: the first convolution has the stride."""
+    """Bottleneck of SE-ResNet, as in Caffe: the first convolution has the stride."""
 
     def __init__(self, inplanes: int, planes: int, stride: int, downsample: nn.Module | None, groups: int) -> None:
         super().__init__(inplanes, planes, stride, downsample, groups)
@@ -38,7 +38,7 @@ class SEResNetBottleneck(SEBottleneck):
 
 
 class SENetBottleneck(SEBottleneck):
-    """SENet-154's: twice the width, and twice that again in the grouped convolution."""
+    """Bottleneck of SENet-154: twice the width, and four times in the grouped convolution."""
 
     def __init__(self, inplanes: int, planes: int, stride: int, downsample: nn.Module | None, groups: int) -> None:
         super().__init__(inplanes, planes, stride, downsample, groups=1)
@@ -50,36 +50,38 @@ class SENetBottleneck(SEBottleneck):
 
 
 @dataclass(frozen=True)
-class _Form:
+class _Architecture:
+    """Blocks, layers per stage and groups of a network."""
+
     block: type[SEBottleneck]
     layers: tuple[int, int, int, int]
     groups: int = 1
     large: bool = False  # SENet-154's stem of three 3x3 convolutions and 3x3 shortcuts
 
 
-SENETS: dict[str, _Form] = {
-    "se_resnet50": _Form(SEResNetBottleneck, (3, 4, 6, 3)),
-    "se_resnet101": _Form(SEResNetBottleneck, (3, 4, 23, 3)),
-    "se_resnet152": _Form(SEResNetBottleneck, (3, 8, 36, 3)),
-    "se_resnext50": _Form(SEBottleneck, (3, 4, 6, 3), groups=32),
-    "se_resnext101": _Form(SEBottleneck, (3, 4, 23, 3), groups=32),
-    "senet154": _Form(SENetBottleneck, (3, 8, 36, 3), groups=64, large=True),
+SENETS: dict[str, _Architecture] = {
+    "se_resnet50": _Architecture(SEResNetBottleneck, (3, 4, 6, 3)),
+    "se_resnet101": _Architecture(SEResNetBottleneck, (3, 4, 23, 3)),
+    "se_resnet152": _Architecture(SEResNetBottleneck, (3, 8, 36, 3)),
+    "se_resnext50": _Architecture(SEBottleneck, (3, 4, 6, 3), groups=32),
+    "se_resnext101": _Architecture(SEBottleneck, (3, 4, 23, 3), groups=32),
+    "senet154": _Architecture(SENetBottleneck, (3, 8, 36, 3), groups=64, large=True),
 }
 
 
 class SENetBackbone(nn.Module):
-    """Images [B, 3, H, W] to a feature map [B, 2048, H/16, W/16] (H/32, W/32 with last_stride 2)."""
+    """Backbone from images [B, 3, H, W] to a feature map [B, 2048, H/16, W/16] (H/32, W/32 with last_stride 2)."""
 
     out_channels = 2048
 
     def __init__(self, name: str, *, last_stride: int = 1) -> None:
         super().__init__()
-        form = SENETS[name]
-        self.layer0 = _stem(form.large)
-        channels = 128 if form.large else 64
-        for number, (planes, depth) in enumerate(zip((64, 128, 256, 512), form.layers, strict=True), start=1):
+        architecture = SENETS[name]
+        self.layer0 = _stem(architecture.large)
+        channels = 128 if architecture.large else 64
+        for number, (planes, depth) in enumerate(zip((64, 128, 256, 512), architecture.layers, strict=True), start=1):
             stride = (1, 2, 2, last_stride)[number - 1]
-            setattr(self, f"layer{number}", _stage(form, channels, planes, depth, stride, first=number == 1))
+            setattr(self, f"layer{number}", _stage(architecture, channels, planes, depth, stride, first=number == 1))
             channels = planes * 4
 
     def forward(self, images: Tensor) -> Tensor:
@@ -100,11 +102,13 @@ def _stem(large: bool) -> nn.Sequential:
     return nn.Sequential(OrderedDict(parts))
 
 
-def _stage(form: _Form, inplanes: int, planes: int, depth: int, stride: int, *, first: bool) -> nn.Sequential:
-    kernel = 3 if form.large and not first else 1
+def _stage(
+    architecture: _Architecture, inplanes: int, planes: int, depth: int, stride: int, *, first: bool
+) -> nn.Sequential:
+    kernel = 3 if architecture.large and not first else 1
     shortcut = nn.Sequential(
         nn.Conv2d(inplanes, planes * 4, kernel, stride, padding=kernel // 2, bias=False), nn.BatchNorm2d(planes * 4)
     )
-    blocks = [form.block(inplanes, planes, stride, shortcut, form.groups)]
-    blocks += [form.block(planes * 4, planes, 1, None, form.groups) for _ in range(1, depth)]
+    blocks = [architecture.block(inplanes, planes, stride, shortcut, architecture.groups)]
+    blocks += [architecture.block(planes * 4, planes, 1, None, architecture.groups) for _ in range(1, depth)]
     return nn.Sequential(*blocks)

@@ -1,6 +1,6 @@
-"""Any network of timm as a backbone: convolutional ones give their feature map, the others their own pooled feature.
+"""Networks of timm as backbones: convolutional ones give their feature map, others their own pooled feature.
 
-timm is imported here only, and only when such a network is asked for.
+Only this module imports timm, and only when such a network is built.
 """
 
 from __future__ import annotations
@@ -18,12 +18,13 @@ from torch import Tensor, nn
 from utils.errors import ConfigError
 
 PREFIX = "timm/"
-_ANSWER_WITHIN = 10  # seconds
+_SERVER_TIMEOUT = 10  # seconds
 
 
 class TimmBackbone(nn.Module):
-    """Images [B, 3, H, W] to a feature map [B, out_channels, h, w] or, where timm's network has another form inside
-    (transformers), to pooled features [B, out_channels].
+    """Backbone from images [B, 3, H, W] to a feature map [B, out_channels, h, w] or pooled features [B, out_channels].
+
+    Networks whose features are no map, such as transformers, give pooled features.
 
     Args:
         name: timm's, without the prefix.
@@ -38,19 +39,19 @@ class TimmBackbone(nn.Module):
         self.net = _create(name, self.size)
         self.gives_map = False
         try:
-            output = self._try()
+            output = self._probe_output()
         except Exception as error:
             raise _cannot_be_built(name, self.size, error) from None
         self.out_channels: int = output.shape[1]
 
     @property
-    def one_size(self) -> bool:
-        """Whether the network takes images of `size` only."""
-        return _is_of_one_size(self.name)
+    def fixed_size(self) -> bool:
+        """Tells whether the network takes images of `size` only."""
+        return _has_fixed_size(self.name)
 
     @torch.no_grad()
-    def _try(self) -> Tensor:
-        """The output for one image; finds out what form it has."""
+    def _probe_output(self) -> Tensor:
+        """Computes the output for one image and finds out whether it is a feature map."""
         training = self.net.training
         self.net.eval()
         features = self.net.forward_features(torch.zeros(1, 3, *self.size))
@@ -69,11 +70,12 @@ class TimmBackbone(nn.Module):
         return output
 
     def load_imagenet(self, weights: Mapping[str, Tensor] | None) -> None:
-        """Takes timm's published weights: `weights` in timm's names, or its download for None. Position embeddings
-        are resized to the image size.
+        """Loads ImageNet weights; position embeddings are resized to the image size.
 
+        Args:
+            weights: in timm's names; None: timm's download.
         Raises:
-            ConfigError: they cannot be had or do not fit.
+            ConfigError: the weights cannot be downloaded or do not fit.
         """
         source: dict[str, Any] = {}
         if weights is not None:
@@ -81,7 +83,7 @@ class TimmBackbone(nn.Module):
             heads = tuple(f"{name}." for name in ([names] if isinstance(names, str) else names))
             rest = {key: value for key, value in weights.items() if not key.startswith(heads)}
             source = {"state_dict": rest, "num_classes": 0}  # as many classes as the network: timm is strict then
-        with _patience(download=weights is None) as unreachable:
+        with _offline_without_server(download=weights is None) as unreachable:
             try:
                 filled = _create(self.name, self.size, pretrained=True, pretrained_cfg_overlay=source)
             except ConfigError as error:
@@ -99,22 +101,23 @@ def _timm() -> Any:
         raise ConfigError(f"MODEL.NAME: {PREFIX}... needs timm, which is not installed: pip install timm") from None
 
 
-def _is_of_one_size(name: str) -> bool:
+def _has_fixed_size(name: str) -> bool:
     published = _timm().get_pretrained_cfg(name)
     return bool(published and published.fixed_input_size)
 
 
 def _create(name: str, size: tuple[int, ...], **options: Any) -> Any:
+    """Creates timm's network without its classifier; ConfigError where timm cannot."""
     timm = _timm()
     if not timm.is_model(name):
         near = difflib.get_close_matches(name, timm.list_models(), n=1)
         hint = f"; did you mean {PREFIX}{near[0]}?" if near else ""
         raise ConfigError(f"MODEL.NAME: timm {timm.__version__} has no network {name!r}{hint}")
-    if _is_of_one_size(name):
+    if _has_fixed_size(name):
         options["img_size"] = size
     try:
         return timm.create_model(name, num_classes=0, **options)
-    except Exception as error:  # as many types as timm has authors
+    except Exception as error:  # timm's networks raise many types
         raise _cannot_be_built(name, size, error) from None
 
 
@@ -124,9 +127,14 @@ def _cannot_be_built(name: str, size: tuple[int, ...], error: Exception) -> Conf
 
 
 @contextmanager
-def _patience(*, download: bool) -> Iterator[str]:
-    """Within it Hugging Face's library, which without a network tries again for a minute and warns each time, is quiet
-    and looks in its cache only where its server does not answer; that is then said by the text it yields."""
+def _offline_without_server(*, download: bool) -> Iterator[str]:
+    """Makes Hugging Face's library use its cache alone, and silently, where its server does not answer in time.
+
+    Without a network connection the library would retry for a minute and warn each time.
+
+    Yields:
+        A line that says that the server does not answer; empty where it does.
+    """
     try:
         hub: Any = importlib.import_module("huggingface_hub") if download else None
     except ImportError:
@@ -139,7 +147,7 @@ def _patience(*, download: bool) -> Iterator[str]:
     logger.setLevel(logging.ERROR)
     unreachable = ""
     try:
-        hub.get_session().head(constants.ENDPOINT, timeout=_ANSWER_WITHIN)
+        hub.get_session().head(constants.ENDPOINT, timeout=_SERVER_TIMEOUT)
     except Exception:  # of one of two HTTP libraries, by its version
         constants.HF_HUB_OFFLINE = True
         unreachable = f"{constants.ENDPOINT} does not answer"

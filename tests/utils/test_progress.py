@@ -5,7 +5,7 @@ import logging
 
 import pytest
 
-from utils.progress import ProgressBar, line, watched
+from utils.progress import ProgressBar, progress_line, with_progress_bar
 
 
 class Terminal(io.StringIO):
@@ -14,10 +14,10 @@ class Terminal(io.StringIO):
 
 
 def test_the_line_tells_speed_and_what_is_left() -> None:
-    assert line("Epoch 2/9", 50, 200, seconds=20.0, items=40) == (
+    assert progress_line("Epoch 2/9", 50, 200, seconds=20.0, items=40) == (
         "Epoch 2/9 [######..................] 50/200  2.00/s  0:01:15 left"
     )
-    assert line("x", 0, 200, seconds=0.0, items=0) == "x [........................] 0/200"
+    assert progress_line("x", 0, 200, seconds=0.0, items=0) == "x [........................] 0/200"
 
 
 def test_log_lines_stand_on_lines_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -43,7 +43,7 @@ def test_a_loop_is_watched_until_it_ends_or_fails(monkeypatch: pytest.MonkeyPatc
     screen, log = Terminal(), logging.getLogger("test_progress")
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setattr("sys.stderr", screen)
-    with pytest.raises(ValueError), watched(["a", "b"], "veri", log) as batches:
+    with pytest.raises(ValueError), with_progress_bar(["a", "b"], "veri", log) as batches:
         assert next(batches) == "a"
         assert next(batches) == "b"
         raise ValueError
