@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable
 from dataclasses import MISSING, Field, dataclass, field, fields
-from typing import Any, ClassVar, Protocol, TypeVar
+from typing import Any, ClassVar, Protocol
 
 from .command_line import Parser
 
@@ -62,9 +61,6 @@ class Table(Protocol):
     __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
 
 
-TableT = TypeVar("TableT", bound=Table)
-
-
 def declare(entry: Option, default: Any = None) -> Any:
     """Returns the dataclass field of an option. A list as default is copied for each object."""
     if isinstance(default, list):
@@ -90,7 +86,7 @@ def flag_of(table: type[Table], name: str) -> str:
 
 
 def add_options(parser: Parser, table: type[Table]) -> None:
-    """Adds the options to the parser, under their headings."""
+    """Adds the options to the parser, under their headings. The dataclass is `table(**vars(parser.parse_args()))`."""
     groups: dict[str, Any] = {}
     for name, entry in entries(table).items():
         target: Any = parser
@@ -101,8 +97,3 @@ def add_options(parser: Parser, table: type[Table]) -> None:
             parser.add_argument(name, **settings)
         else:
             Parser.add(target, *(entry.flags or (name.replace("_", "-"),)), **settings)
-
-
-def from_namespace(table: type[TableT], found: argparse.Namespace) -> TableT:
-    """Returns the parsed options as the dataclass."""
-    return table(**vars(found))

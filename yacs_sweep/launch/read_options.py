@@ -7,7 +7,6 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
-from ..base.options import from_namespace
 from ..base.wording import no_texts
 from ..search.storage.url import URL_VARIABLE
 from .options import Options, make_parser
@@ -20,7 +19,7 @@ def parse(argv: Sequence[str]) -> Options:
     words = list(argv)
     verbatim = words[words.index("--") + 1 :] if "--" in words else []  # for trainers that take --key=value
     parsed = make_parser().parse_intermixed_args(words[: words.index("--")] if "--" in words else words)
-    options = from_namespace(Options, parsed)
+    options = Options(**vars(parsed))
     files, trailing = options.sweep_config, list(options.trailing)
     # `--sweep-config y.yaml SOLVER.GAMMA 0.5`: argparse cannot know where the list of files ends.
     for place, word in enumerate((files or [])[1:], start=1):

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from yacs_sweep.base.command_line import Parser, whole
-from yacs_sweep.base.options import Option, add_options, declare, default_of, entries, flag_of, from_namespace
+from yacs_sweep.base.options import Option, add_options, declare, default_of, entries, flag_of
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Baking:
 def parsed(line: str) -> Baking:
     parser = Parser()
     add_options(parser, Baking)
-    return from_namespace(Baking, parser.parse_args(line.split()))
+    return Baking(**vars(parser.parse_args(line.split())))
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,12 @@ import argparse
 import sys
 import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from ...base.command_line import Parser
 from ...base.errors import ConfigError, SweepError, exit_status
+from ...base.options import Option, add_options, declare
 from ...base.streams import output_error, protect_streams, write_text
 
 EPILOG = """\
@@ -20,8 +22,35 @@ examples:
 """
 
 
+@dataclass(frozen=True)
+class ReportOptions:
+    """Holds the options of the report's command line."""
+
+    sweep_id: str = declare(
+        Option(help="ID, PROJECT/ID or ENTITY/PROJECT/ID", metavar="ID", flags=("sweep_id",), required=True)
+    )
+    results_dir: str | None = declare(
+        Option(
+            help="results folder the sweep is in (default: ./log/sweep, or where it was)",
+            metavar="DIR",
+            flags=("results_dir",),
+        )
+    )
+    source: str = declare(
+        Option(help="where to read it (default: local if there)", choices=("auto", "local", "wandb")), "auto"
+    )
+    project: str | None = declare(Option(help="W&B project, where the id does not say it", metavar="NAME"))
+    entity: str | None = declare(Option(help="W&B user or team, where the id does not say it", metavar="NAME"))
+    format: str = declare(
+        Option(help="default: html, with trials.csv beside it", choices=("html", "md", "json", "csv")), "html"
+    )
+    output: str | None = declare(
+        Option(help="default: the sweep's folder; md, json and csv: the terminal", metavar="FILE")
+    )
+
+
 def make_parser() -> Parser:
-    """The command line."""
+    """Makes the parser of the command line."""
     program = "yacs-sweep-report" if Path(sys.argv[0]).name.startswith("yacs-sweep") else "report.py"
     parser = Parser(
         prog=program,
@@ -30,19 +59,7 @@ def make_parser() -> Parser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add("sweep_id", required=True, metavar="ID", help="ID, PROJECT/ID or ENTITY/PROJECT/ID")
-    parser.add(
-        "results_dir", metavar="DIR", help="results folder the sweep is in (default: ./log/sweep, or where it was)"
-    )
-    parser.add(
-        "source", choices=["auto", "local", "wandb"], default="auto", help="where to read it (default: local if there)"
-    )
-    parser.add("project", metavar="NAME", help="W&B project, where the id does not say it")
-    parser.add("entity", metavar="NAME", help="W&B user or team, where the id does not say it")
-    parser.add(
-        "format", choices=["html", "md", "json", "csv"], default="html", help="default: html, with trials.csv beside it"
-    )
-    parser.add("output", metavar="FILE", help="default: the sweep's folder; md, json and csv: the terminal")
+    add_options(parser, ReportOptions)
     return parser
 
 
@@ -50,11 +67,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line; returns the exit status: 0, 1 (it could not be read or written to the end), 2 (wrong usage, no
     such sweep, a place that cannot be written)."""
     protect_streams()
-    options = make_parser().parse_args(argv)
+    options = ReportOptions(**vars(make_parser().parse_args(argv)))
     return exit_status(lambda: report(options))
 
 
-def report(options: argparse.Namespace) -> int:
+def report(options: ReportOptions) -> int:
     """Reads the sweep, writes or prints the report."""
     from .findings import Findings
     from .source import read  # after the options: `--help` stays fast
