@@ -1,4 +1,4 @@
-"""Training images a second and core: this trainer's data pipeline beside Pillow's, image by image.
+"""Measures training images a second and core: this trainer's data pipeline, and Pillow image by image.
 
     python benchmarks/data_pipeline.py [--size 256 128 --batch 64]
 
@@ -33,7 +33,7 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 def photographs(folder: Path, number: int) -> list[str]:
-    """JPEG files that compress like photographs: smooth colours and some noise."""
+    """Writes JPEG files that compress like photographs: smooth colours and some noise."""
     rng = np.random.default_rng(0)
     paths = []
     for image in range(number):
@@ -47,7 +47,7 @@ def photographs(folder: Path, number: int) -> list[str]:
 
 
 def rate(batch: Callable[[list[int]], object], number: int, batch_size: int, seconds: float) -> float:
-    """Images a second of processor time, batches drawn at random."""
+    """Measures images a second of processor time, in batches drawn at random."""
     rng = np.random.default_rng(1)
     batch(list(range(batch_size)))
     images, started = 0, time.process_time()

@@ -1,4 +1,4 @@
-"""CMC, mAP and mINP at the size of Market-1501: from given distances, and from features beside the bare products.
+"""Measures CMC, mAP and mINP at the size of Market-1501: from distances, and from features, beside the bare products.
 
 python benchmarks/evaluation.py [--queries 3368 --gallery 15913 --dimensions 2048]
 """
@@ -26,7 +26,7 @@ FAST_REID = 1.13  # s, its Cython evaluator at the default size on two cores, me
 
 
 def best(run: Callable[[], object], repeats: int) -> tuple[float, float]:
-    """Shortest wall-clock and shortest processor time of some runs, in seconds: others share the machine."""
+    """Measures the shortest wall-clock and processor time of several runs, in seconds: others share the machine."""
     times = []
     for _ in range(repeats):
         started, used = time.perf_counter(), time.process_time()

@@ -1,4 +1,4 @@
-"""Features a second in evaluation: bf16 beside fp32 of the same network, in the default layout and this trainer's."""
+"""Measures features a second in evaluation: bf16 and fp32 of one network, in the default layout and this trainer's."""
 
 from __future__ import annotations
 

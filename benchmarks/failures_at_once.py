@@ -1,4 +1,4 @@
-"""A plugin of pytest: a failure's traceback is printed when the test ends, so that a run that is cut off has told it."""
+"""Pytest plugin that prints a failure's traceback when the test ends, so that a run that is cut off has printed it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Training on one GPU: images a second of the whole trainer on JPEG files, how busy the GPU is, and the roofline.
+"""Measures training on one GPU: images a second of the whole trainer on JPEG files, use of the GPU, and the roofline.
 
     python benchmarks/gpu_training.py                      # about three minutes on an H200
     python benchmarks/gpu_training.py --check              # the tests that need a GPU instead
@@ -58,7 +58,7 @@ _SPEED = re.compile(r"Epoch (\d+) done.*Speed: ([\d.]+)")
 
 
 def write_identity(folder: Path, split: str, pid: int, number: int) -> None:
-    """JPEG files of 128 x 64 that compress like photographs: smooth colours and some noise."""
+    """Writes JPEG files of 128 x 64 that compress like photographs: smooth colours and some noise."""
     rng = np.random.default_rng(pid)
     for image in range(number):
         coarse = Image.fromarray(rng.integers(0, 256, (16, 8, 3), dtype=np.uint8)).resize((64, 128))
@@ -68,7 +68,7 @@ def write_identity(folder: Path, split: str, pid: int, number: int) -> None:
 
 
 def write_set(root: Path, images: int) -> None:
-    """Market-1501's layout with `images` training images of IDENTITIES people."""
+    """Writes a set in Market-1501's layout with `images` training images of IDENTITIES people."""
     folder = root / "market1501"
     for split in ("bounding_box_train", "query", "bounding_box_test"):
         (folder / split).mkdir(parents=True)
@@ -101,7 +101,7 @@ def configuration(options: argparse.Namespace, root: Path, batch: int, precision
 
 
 class Speeds(logging.Handler):
-    """Hears the speed that the trainer logs after an epoch."""
+    """Log handler that collects the speed that the trainer logs after an epoch."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -113,8 +113,10 @@ class Speeds(logging.Handler):
 
 
 class OpCounter(TorchDispatchMode):
-    """Adds up, over what PyTorch computes: floating-point operations, bytes read and written, and the seconds at
-    least needed where either limits."""
+    """Counter of what PyTorch computes: floating-point operations, bytes read and written, and the least seconds.
+
+    The least seconds of an operation are those of its floating-point operations or of its bytes, whichever takes longer.
+    """
 
     def __init__(self, flops_per_second: float, bytes_per_second: float) -> None:
         super().__init__()
@@ -137,7 +139,7 @@ class OpCounter(TorchDispatchMode):
 
 
 def seconds_of(run: Callable[[], object], repeats: int, device: torch.device) -> float:
-    """Mean of `repeats`, after three to warm up."""
+    """Measures the mean seconds of `repeats` calls, after three to warm up."""
     for _ in range(3):
         run()
     synchronise(device)
@@ -154,7 +156,7 @@ def synchronise(device: torch.device) -> None:
 
 
 def limits(device: torch.device) -> tuple[float, float]:
-    """Measured: floating-point operations a second of a bf16 matrix product, bytes a second of a copy."""
+    """Measures the GPU's limits: operations a second of a bf16 matrix product, bytes a second of a copy."""
     size, number = (8192, 2**31) if device.type == "cuda" else (512, 2**26)
     a, b = (torch.randn(size, size, device=device, dtype=torch.bfloat16) for _ in range(2))
     source = torch.zeros(number, dtype=torch.uint8, device=device)
@@ -164,7 +166,7 @@ def limits(device: torch.device) -> tuple[float, float]:
 
 
 def roofline(options: argparse.Namespace, device: torch.device) -> dict[str, float]:
-    """Of a training step of 64 images, an image's share; see the module."""
+    """Computes the roofline of a training step of 64 images, for each image; the module explains how."""
     rates = limits(device)
     batch = 64 if device.type == "cuda" else 8
     learner = Learner(
@@ -197,7 +199,7 @@ def _named(options: argparse.Namespace) -> Any:
 
 @contextmanager
 def utilisation(device: torch.device) -> Iterator[list[float]]:
-    """Percent of the time in which a kernel ran, as the driver says every 0.1 s; nothing without a GPU."""
+    """Samples the percent of time in which a kernel ran, from the driver, every 0.1 s; nothing without a GPU."""
     samples: list[float] = []
     over = threading.Event()
 
@@ -217,7 +219,7 @@ def utilisation(device: torch.device) -> Iterator[list[float]]:
 
 
 def measure(options: argparse.Namespace, root: Path, batch: int, precision: str, compiled: bool) -> dict[str, Any]:
-    """One setting: see the module."""
+    """Measures one setting, as the module explains."""
     cfg = configuration(options, root, batch, precision, compiled)
     device = resolve_device(cfg.MODEL.DEVICE)
     started = time.perf_counter()
@@ -257,8 +259,7 @@ def measure(options: argparse.Namespace, root: Path, batch: int, precision: str,
 
 
 def profiled(run: Callable[[], object], device: torch.device) -> dict[str, Any]:
-    """The share of the time in which a kernel ran, from the first to the last one; places that waited for the GPU;
-    the kernels that took longest."""
+    """Profiles a run: share of time in which a kernel ran, places that waited for the GPU, the slowest kernels."""
     if device.type != "cuda":
         run()
         return {"busy": float("nan"), "waits": [], "kernels": []}
@@ -312,7 +313,7 @@ def report(results: list[dict[str, Any]], roof: dict[str, float]) -> None:
 
 
 def in_own_process(arguments: list[str], seconds: float) -> Any:
-    """What the script prints with these arguments, or None with its errors told."""
+    """Runs this script with other arguments in a process; returns its result, or None after printing its errors."""
     try:
         done = subprocess.run(
             [sys.executable, __file__, *arguments], capture_output=True, text=True, timeout=seconds, check=False
@@ -327,7 +328,7 @@ def in_own_process(arguments: list[str], seconds: float) -> Any:
 
 
 def check() -> int:
-    """The tests that need a GPU; each one's name, result and traceback are told as it ends, not with the last."""
+    """Runs the tests that need a GPU; prints each one's name, result and traceback as it ends."""
     return subprocess.run(
         [sys.executable, "-u", "-m", "pytest", "-v", "-p", "no:cacheprovider", "-p", "benchmarks.failures_at_once",
          "--durations=0", "tests/engine/test_cuda.py"], cwd=ROOT, check=False,

@@ -1,4 +1,4 @@
-"""What reading a trainer's output costs the launcher.
+"""Measures the launcher's cost of reading a trainer's output.
 
 1. CPU time of the launcher's processes (supervisor, agent, guard, W&B's service; each one's is shown) while a trainer
    prints 1,000 lines a second, beside a plain loop over the lines of `subprocess.Popen`. It is that of the steady state:
@@ -49,7 +49,7 @@ TARGET_SHARE, TARGET_LINES = 3.0, 300_000  # % of a core; lines a second
 
 
 def training_log(lines: int, every: int) -> bytes:
-    """The original trainer's format; one line in `every` holds metrics, the others are chatter."""
+    """Makes a log in the original trainer's format; one line in `every` holds metrics, the others do not."""
     out = []
     for number in range(lines):
         if number % (20 * every) == 0:
@@ -62,20 +62,20 @@ def training_log(lines: int, every: int) -> bytes:
 
 
 def cpu(pid: int) -> float:
-    """Seconds of CPU time of a process so far."""
+    """Reads the seconds of CPU time of a process so far."""
     fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
     return (int(fields[11]) + int(fields[12])) / TICKS
 
 
 def role(pid: int) -> str:
-    """What a process below the launcher is."""
+    """Names the role of a process below the launcher."""
     words = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace")
     known = {"sweep.py": "supervisor", "guard.py": "guard", "wandb-core": "wandb-core", "yacs_sweep": "agent"}
     return next((name for part, name in known.items() if part in words), "loop")
 
 
 def share(process: subprocess.Popen[bytes], printer: str, warm_up: float, seconds: float) -> dict[str, float]:
-    """CPU time of `process` and what it started, without the printer, in cores."""
+    """Measures the CPU time of a process and its descendants, without the printing trainer, in cores."""
     deadline = time.monotonic() + 60
     trial: list[int] = []
     while not trial and time.monotonic() < deadline:
@@ -134,7 +134,7 @@ def loop_share(folder: Path, script: Path, warm_up: float, seconds: float) -> di
 
 
 def whole_path(folder: Path, log: Path) -> tuple[float, int]:
-    """Through the guard's child, stdout.log and the patterns; returns seconds and the number of rows."""
+    """Reads a log through the guard's child, stdout.log and the patterns; returns seconds and the number of rows."""
     paths = TrialPaths(folder)
     paths.stdout.unlink(missing_ok=True)
     rows: list[object] = []

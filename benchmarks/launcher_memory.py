@@ -1,4 +1,4 @@
-"""How much the launcher grows over one trial that prints five million lines.
+"""Measures the memory the launcher gains over one trial that prints five million lines.
 
     python benchmarks/launcher_memory.py [--lines 5000000]
 
@@ -36,7 +36,7 @@ SWEEP = {
 
 
 def resident(pid: int) -> int:
-    """KiB; 0 for a process that has ended."""
+    """Reads a process's resident memory in KiB; 0 for a process that has ended."""
     try:
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     except OSError:

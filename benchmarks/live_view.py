@@ -1,5 +1,7 @@
-"""What the live screen costs: CPU time of the supervisor's process while 8 trials log rows, with the screen on a
-terminal and with --quiet, which has none; and how long `--status` takes of a sweep of many trials.
+"""Measures the live screen's cost, and the seconds that `--status` takes of a sweep of many trials.
+
+The cost is CPU time of the supervisor's process while 8 trials log rows, with the screen on a terminal and with --quiet,
+which has no screen.
 
     python benchmarks/live_view.py [--seconds 30] [--rate 5] [--trials 10000]
 """
@@ -49,7 +51,7 @@ def drain(master: int, sizes: list[int]) -> None:
 
 
 def share(folder: Path, workers: int, seconds: float, *words: str) -> tuple[float, float]:
-    """CPU time of the supervisor in cores, and bytes a second to the terminal."""
+    """Measures the CPU time of the supervisor in cores, and bytes a second to the terminal."""
     master, slave = pty.openpty()
     sizes: list[int] = []
     threading.Thread(target=drain, args=(master, sizes), daemon=True).start()

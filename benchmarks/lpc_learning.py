@@ -1,4 +1,4 @@
-"""Learning on the drawn pedestrians of lpc with a fixed number of steps: MobileNetV2 from ImageNet weights.
+"""Trains MobileNetV2 from ImageNet weights on the drawn pedestrians of lpc, and compares the metrics reached.
 
     python benchmarks/lpc_learning.py --data DIR --weights mobilenet_v2-b0353104.pth
 

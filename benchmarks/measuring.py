@@ -1,4 +1,4 @@
-"""What the benchmarks measure with."""
+"""Measurement of memory for the benchmarks."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def peak_mb(*, reset: bool = False) -> float:
-    """The most memory this process has held, on Linux since the last reset."""
+    """Reads the peak memory of this process in MB, on Linux since the last reset."""
     status = Path("/proc/self/status")
     if status.is_file():
         if reset:

@@ -1,4 +1,4 @@
-"""Unique set size (/proc/<pid>/smaps_rollup, private pages) of several workers' idle trials: forked, and executed.
+"""Measures the unique set size (private pages in smaps_rollup) of several workers' idle trials: forked, and executed.
 
 Every worker has its own guard, as in a sweep; of forked trials the server and the guards are counted too.
 """
@@ -26,7 +26,7 @@ Figures = list[tuple[float, float]]  # (unique, proportional) set size in MB of 
 
 
 def memory(pid: int) -> tuple[float, float]:
-    """(unique set size, proportional set size) in MB."""
+    """Reads a process's unique and proportional set size in MB."""
     fields = {}
     for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]:
         name, value = line.split(":")

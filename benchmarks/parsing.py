@@ -1,4 +1,4 @@
-"""Lines a second that the log parser reads, on each profile's sample: one line in 20 is the trainer's, the others chatter."""
+"""Measures the lines a second that the log parser reads, of each profile's sample log, with metrics in 1 line of 20."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CHUNK = 1 << 16  # bytes, as much as a Linux pipe holds
 
 
 def rate(log_format: LogFormat, log: bytes, repeats: int) -> tuple[float, int]:
-    """Median lines/s, and the rows found."""
+    """Measures the median lines a second, and counts the rows found."""
     rates, rows = [], 0
     for _ in range(repeats):
         parser = LogParser(log_format)

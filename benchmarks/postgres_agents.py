@@ -1,4 +1,4 @@
-"""Agents on one PostgreSQL server: how many trials a second, and what of it is the controller's.
+"""Measures the trials a second of agents on one PostgreSQL server, and the controller's share of the time.
 
     python benchmarks/postgres_agents.py --agents 64 --seconds 30
 
@@ -41,7 +41,10 @@ SPEC: dict[str, Any] = {
 def ask_and_tell(
     place: int, url: str, sweep: str, method: str, home: str, barrier: Any, seconds: float, out: Any
 ) -> None:
-    """One agent without trials; puts (trials a second, seconds of each turn, seconds of each ask, of each end) into `out`."""
+    """Runs one agent without trials and puts its measurements into `out`.
+
+    They are trials a second, and the seconds of each turn, of each ask and of each end.
+    """
     from yacs_sweep.records.alive import AgentLock
     from yacs_sweep.records.folder import SweepPaths, TrialRecord
     from yacs_sweep.search.local import LocalController
@@ -114,7 +117,7 @@ def controller_alone(url: str, agents: int, seconds: float, method: str, home: s
 
 
 def whole(url: str, machines: int, workers: int, seconds: float, home: str) -> dict[str, Any]:
-    """Launchers with agents; counts the trials that end between two moments at which all agents run."""
+    """Runs launchers with agents; counts the trials that end while all agents run."""
     from tests.sweeping import environment, write_sweep
     from tests.trainers import write_trainer
     from yacs_sweep.search.storage.shared_sweep import SharedSweep

@@ -1,4 +1,4 @@
-"""How long the report of a large sweep takes, how large its page is, and how long opening it keeps the browser busy.
+"""Measures the report of a large sweep: seconds to write, size of the page, and time the browser is busy opening it.
 
     python benchmarks/report.py [--trials 1000] [--rows 200]
 

@@ -1,4 +1,4 @@
-"""k-reciprocal re-ranking at the size of Market-1501: time and memory.
+"""Measures k-reciprocal re-ranking at the size of Market-1501: time and memory.
 
 python benchmarks/rerank.py [--queries 3368 --gallery 15913 --dimensions 2048]
 """

@@ -1,4 +1,4 @@
-"""How good are the points? Mean best value after 15, 30 and 60 trials on test functions with 7 mixed parameters.
+"""Measures the quality of points: mean best value after 15, 30 and 60 trials on functions of 7 mixed parameters.
 
 Beside random search, Optuna's TPE alone and its GP alone, ours: the embedded controller as a sweep of trials that
 take ten minutes uses it. All four start from the same ten random points of a seed, and the GP alone gets ours' random
@@ -57,7 +57,7 @@ HARTMANN_P = (
 
 
 def hartmann(point: Point) -> float:
-    """Hartmann 6, one coordinate in tenths, with a categorical that shifts it; best about -3.32."""
+    """Computes Hartmann 6, one coordinate in tenths, with a categorical that shifts it; best about -3.32."""
     x = [point[f"x{place}"] for place in range(5)] + [point["tenths"] / 10]
     exponents = (
         sum(a * (value - p) ** 2 for a, p, value in zip(row_a, row_p, x, strict=True))
@@ -68,7 +68,7 @@ def hartmann(point: Point) -> float:
 
 
 def _mixed(point: Point) -> list[float]:
-    """Seven coordinates, the best at 0: three floats, one on a logarithmic scale, two integers, a choice."""
+    """Scales seven parameters, the best at 0: three floats, one on a logarithmic scale, two integers, a choice."""
     return [
         point["x0"] - 0.31,
         point["x1"] + 0.17,
@@ -81,7 +81,7 @@ def _mixed(point: Point) -> list[float]:
 
 
 def ackley(point: Point) -> float:
-    """Ackley's function (1987), best 0."""
+    """Computes Ackley's function (1987), best 0."""
     x = [4 * value for value in _mixed(point)]
     root = math.sqrt(sum(value**2 for value in x) / len(x))
     waves = sum(math.cos(2 * math.pi * value) for value in x) / len(x)
@@ -89,22 +89,25 @@ def ackley(point: Point) -> float:
 
 
 def rosenbrock(point: Point) -> float:
-    """Rosenbrock's valley (1960) in seven dimensions, as the logarithm of 1 + its value, best 0."""
+    """Computes Rosenbrock's valley (1960) in seven dimensions, as the logarithm of 1 + its value, best 0."""
     x = [1 + value for value in _mixed(point)]
     value = sum(100 * (b - a * a) ** 2 + (1 - a) ** 2 for a, b in pairwise(x))
     return math.log1p(value)
 
 
 def levy(point: Point) -> float:
-    """Lévy's function (Laguna and Martí, 2005), best 0."""
+    """Computes Lévy's function (Laguna and Martí, 2005), best 0."""
     w = [1 + 2.5 * value for value in _mixed(point)]
     middle = sum((a - 1) ** 2 * (1 + 10 * math.sin(math.pi * a + 1) ** 2) for a in w[:-1])
     return math.sin(math.pi * w[0]) ** 2 + middle + (w[-1] - 1) ** 2 * (1 + math.sin(2 * math.pi * w[-1]) ** 2)
 
 
 def training(point: Point) -> float:
-    """A made-up trainer's error in percent: a valley in the learning rate, relative to the batch and the optimizer's
-    own, that ends in a cliff a warm-up moves; the rest is mild. Best about 12."""
+    """Computes an invented trainer's error in percent; best about 12.
+
+    The learning rate, relative to the batch and the optimizer's own, has a valley that ends in a cliff, which a
+    warm-up moves; the other parameters matter little.
+    """
     own = {"sgd": -1.6, "adam": -3.2, "adamw": -3.0}[point["optimizer"]]
     x = math.log10(point["rate"]) - math.log10(point["batch"] / 64) - own
     cliff = 30 / (1 + math.exp(-6 * (x - 1 - 0.05 * point["warmup"])))
@@ -137,7 +140,7 @@ FUNCTIONS: dict[str, tuple[Callable[[Point], float], dict[str, Any]]] = {
 
 
 def controller(folder: str, parameters: dict[str, Any], method: str, seed: int) -> LocalController:
-    """The embedded controller of a new sweep."""
+    """Makes the embedded controller of a new sweep."""
     spec = sweep_from_dict({"method": method, "metric": {"name": "value"}, "parameters": parameters})
     paths = SweepPaths(Path(folder), "quality")
     paths.agents.mkdir(parents=True)
@@ -187,7 +190,7 @@ def _alone(function: str, method: str, seed: int) -> list[float]:
 
 
 def one(task: tuple[str, str, int]) -> tuple[str, str, int, list[float], float]:
-    """One search; the best value at each mark, and its seconds."""
+    """Runs one search; returns the best value after each number of trials, and its seconds."""
     function, method, seed = task
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     started = time.perf_counter()

@@ -1,4 +1,4 @@
-"""What the embedded controller costs a sweep: seconds a suggestion, and a trial's bookkeeping.
+"""Measures the embedded controller's cost: seconds a suggestion, and a trial's bookkeeping.
 
 python benchmarks/search_speed.py [--trials 10000] [--points 10 100 1000 5000]
 """
@@ -40,7 +40,7 @@ PARAMETERS: dict[str, Any] = {
 
 
 def controller(folder: Path, method: str, agent: str = "a") -> LocalController:
-    """An agent's controller of the sweep in `folder`."""
+    """Makes an agent's controller of the sweep in `folder`."""
     spec = sweep_from_dict({"method": method, "metric": {"name": "value"}, "parameters": PARAMETERS})
     paths = SweepPaths(folder, "speed")
     paths.agents.mkdir(parents=True, exist_ok=True)
@@ -48,12 +48,12 @@ def controller(folder: Path, method: str, agent: str = "a") -> LocalController:
 
 
 def error(params: Mapping[str, Any]) -> float:
-    """Something smooth to minimise."""
+    """Computes a smooth function to minimise."""
     return float((params["margin"] - 0.3) ** 2 + (params["warmup"] - 7) ** 2 / 100 + params["smoothing"])
 
 
 def filled(folder: Path, finished: int) -> LocalController:
-    """A sweep with that many finished trials in its storage."""
+    """Makes a sweep with a number of finished trials in its storage."""
     sweep = controller(folder, "bayes")
     for number in range(finished):
         inner = sweep.chooser.random(number)
@@ -63,7 +63,7 @@ def filled(folder: Path, finished: int) -> LocalController:
 
 
 def suggestions(points: list[int], gp: bool) -> None:
-    """Median and worst seconds of `ask` with so many finished trials."""
+    """Measures median and worst seconds of `ask` after a number of finished trials."""
     for finished in points:
         with tempfile.TemporaryDirectory() as name:
             sweep = filled(Path(name), finished)
@@ -88,7 +88,7 @@ def suggestions(points: list[int], gp: bool) -> None:
 
 
 def fsync_seconds(folder: Path) -> float:
-    """What the disk takes for one line, the part of a trial's bookkeeping that is not ours; median of 20."""
+    """Measures the seconds the disk takes for one line, part of a trial's bookkeeping; median of 20."""
     seconds = []
     with (folder / "fsync").open("ab") as file:
         for _ in range(20):
@@ -101,7 +101,7 @@ def fsync_seconds(folder: Path) -> float:
 
 
 def bookkeeping(trials: int) -> None:
-    """Ask, tell and summary of random trials, by tenths of the sweep."""
+    """Measures ask, tell and summary of random trials, by tenths of the sweep."""
     with tempfile.TemporaryDirectory() as name:
         sweep = controller(Path(name), "random")
         about = {"name": "speed", "controller": "local", "method": "random", "metric": "value", "goal": "minimize"}
@@ -147,7 +147,7 @@ def _agent(folder: str, index: int, trials: int) -> int:
 
 
 def agents(processes: int, trials: int) -> None:
-    """So many agents on one storage."""
+    """Measures a number of agents on one storage."""
     with tempfile.TemporaryDirectory() as name:
         started = time.perf_counter()
         with get_context("spawn").Pool(processes) as pool:

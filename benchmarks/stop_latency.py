@@ -1,4 +1,4 @@
-"""How long a trial takes to be gone once its end is asked for: median and worst of 50.
+"""Measures the seconds from a request to end a trial until its processes are gone: median and worst of 50.
 
     python benchmarks/stop_latency.py [--runs 50]
 
@@ -32,7 +32,7 @@ FAMILY = (
 
 
 def latency(guard: Guard, code: str) -> float:
-    """Seconds from the request to the end of everything."""
+    """Measures the seconds from the request to the end of all processes."""
     up: list[float] = []
 
     def poll() -> Stop | None:

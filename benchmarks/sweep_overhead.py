@@ -1,4 +1,4 @@
-"""What a sweep costs beside running its trials by hand.
+"""Measures the cost of a sweep beside running its trials by hand.
 
 1. Smoke trials of one epoch through `tools/sweep.py --controller local`, and the same `tools/train.py` commands in a
    shell loop; the two alternate.
@@ -47,7 +47,7 @@ def grid(name: str, values: list[float]) -> str:
 
 
 def run(command: list[str], cwd: Path) -> float:
-    """Seconds; fails when the command does."""
+    """Runs a command and returns its seconds; fails when the command does."""
     began = time.perf_counter()
     done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
@@ -83,7 +83,7 @@ def smoke(folder: Path, trials: int, repeats: int, executed: bool) -> None:
 
 
 def gaps(outputs: list[str]) -> list[float]:
-    """Seconds between the end of a trial and the beginning of the next."""
+    """Computes the seconds between the end of a trial and the start of the next."""
     times = []
     for output in outputs:
         words = [line.split() for line in output.splitlines()]

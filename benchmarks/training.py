@@ -1,4 +1,4 @@
-"""Training images a second: this trainer's steps in bf16 and fp32, beside a plain fp32 loop of the same network.
+"""Measures training images a second: this trainer's steps in bf16 and fp32, beside a plain fp32 loop of one network.
 
 Images are random and ready, so that only the steps are timed. The plain loop has the default memory layout and an
 Adam with a group for each parameter, as reid-strong-baseline does. The runs take turns, so a noisy machine is noisy

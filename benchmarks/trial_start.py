@@ -1,4 +1,4 @@
-"""Seconds from starting a trial to the first line of its own code after its imports: forked, and executed.
+"""Measures the seconds from a trial's start to the first line of its code after its imports: forked, and executed.
 
 The trial imports the profile's `preload` modules and then prints the time; a second one is the trainer itself, up to
 the moment its engine is imported. Forked and executed trials alternate.
@@ -29,7 +29,7 @@ TRAINER = "import sys\nsys.path.insert(0, {root!r})\n" + FIRST.replace("{imports
 
 
 def measured(run: subprocess.CompletedProcess[bytes] | bytes, began: float) -> tuple[float, float]:
-    """Seconds to the first line, and from there to the end."""
+    """Measures the seconds to the first line, and from the first line to the end."""
     ended = time.time()
     output = run if isinstance(run, bytes) else run.stdout
     lines = [line.split() for line in output.splitlines() if line.startswith(b"FIRST")]
@@ -49,7 +49,7 @@ def through(guards: Guards, script: Path, env: dict[str, str], cwd: Path) -> tup
 
 
 def plain(script: Path, env: dict[str, str], cwd: Path) -> tuple[float, float]:
-    """The reference without the launcher."""
+    """Measures the reference without the launcher."""
     began = time.time()
     return measured(
         subprocess.run([sys.executable, str(script)], env=env, cwd=cwd, capture_output=True, check=True), began

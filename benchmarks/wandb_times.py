@@ -1,4 +1,4 @@
-"""Times of a sweep on the W&B server: between starts, until a stop is obeyed, after an outage; heartbeats per second.
+"""Measures a sweep on the W&B server: seconds between starts, until a stop, after an outage; heartbeats a second.
 
     python benchmarks/wandb_times.py [--starts 30] [--stops 10] [--outages 5,30]
 
@@ -31,7 +31,7 @@ OFTEN = {"WANDB_X_FILE_STREAM_TRANSMIT_INTERVAL": "1"}  # of rows; the client's 
 
 @contextmanager
 def sweep(trials: int, *words: str) -> Iterator[tuple[WandbServer, subprocess.Popen[str], Path]]:
-    """A running sweep of so many trials, and where it runs."""
+    """Starts a sweep of a number of trials; yields the server, the launcher and the sweep's folder."""
     with tempfile.TemporaryDirectory() as name, start_server() as server:
         folder = Path(name)
         definition = grid(*(n / 1e6 for n in range(1, trials + 1)))
@@ -40,12 +40,12 @@ def sweep(trials: int, *words: str) -> Iterator[tuple[WandbServer, subprocess.Po
 
 
 def beats(server: WandbServer, *, busy: bool) -> list[float]:
-    """When heartbeats came: those that report a run, or all."""
+    """Lists the times of heartbeats: those that report a run, or all."""
     return [item.time for item in server.record.requests("Heartbeat") if not busy or item.body["runState"] != "{}"]
 
 
 def starts(count: int) -> bool:
-    """Trials that take no time; whether the target is met."""
+    """Measures the starts of trials that take no time; returns whether the target is met."""
     with sweep(count + 1, "TOY.ITERATIONS", "1", "SOLVER.MAX_EPOCHS", "1") as (server, launcher, _):
         times = []
         for _ in range(count + 1):
@@ -63,7 +63,7 @@ def starts(count: int) -> bool:
 
 
 def stops(count: int, mode: str) -> bool:
-    """Trials that a person stops, at moments that have nothing to do with heartbeats; whether the target is met."""
+    """Measures stops by a user, at moments independent of heartbeats; returns whether the target is met."""
     draw, seconds = random.Random(0), []
     words = ("TOY.MODE", mode, "TOY.SECONDS", "0.2", "SOLVER.MAX_EPOCHS", "1000")
     with sweep(count, *words) as (server, launcher, folder):
@@ -90,7 +90,7 @@ def stops(count: int, mode: str) -> bool:
 
 
 def outage(length: float) -> None:
-    """Nobody listens from the middle of the first trial on, for `length` seconds."""
+    """Measures an outage of the server of `length` seconds, from the middle of the first trial on."""
     with sweep(2, "TOY.SECONDS", "0.2") as (server, launcher, _):
         read_until(launcher, "Epoch[2]")
         with server.outage():

@@ -1,4 +1,4 @@
-"""Trivial trials by several workers: how many a second, all of them there and of different points.
+"""Measures trivial trials a second by several workers, and checks that all are recorded, each of another point.
 
     python benchmarks/workers.py [--workers 8] [--trials 400] [--storage postgresql://…|postgres] [--kill 4]
 
@@ -51,7 +51,7 @@ SPEC = {
 
 
 def agents_of(launcher: int) -> list[int]:
-    """Process ids of a launcher's agents."""
+    """Lists the process ids of a launcher's agents."""
     found = []
     for pid in descendants(launcher):
         try:
@@ -109,7 +109,7 @@ def open_storage(where: str) -> BaseStorage:
 
 
 def optimise(where: str, folder: str, trials: int, trivial: bool) -> None:
-    """One process of Optuna's own."""
+    """Runs one process of Optuna's `study.optimize`."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
 
     def objective(trial: optuna.Trial) -> float:
