@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import IO, Any, NoReturn
 
 from .errors import SweepError
+from .processes import signal_name
 from .signals import handled
 from .wording import without_password
 
@@ -113,17 +114,10 @@ def _read_answer(out: IO[bytes], err: IO[bytes], status: int) -> dict[str, Any]:
     if isinstance(answer, dict):
         return answer
     if status < 0:
-        raise NoAnswer(f"ended by {_signal_name(-status)}")
+        raise NoAnswer(f"ended by {signal_name(-status)}")
     err.seek(max(0, err.seek(0, os.SEEK_END) - _TAIL))
     lines = err.read().decode(errors="replace").strip().splitlines()
     raise NoAnswer(without_password(lines[-1])[:REASON_LENGTH] if lines else f"exit status {status}")
-
-
-def _signal_name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:  # a real-time signal
-        return f"signal {number}"
 
 
 def answer_request(answer: Callable[[Any], Mapping[str, Any]]) -> NoReturn:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..base.errors import ConfigError
-from ..base.shipped import INSTALLED, TRAINERS
+from ..base.files import INSTALLED, TRAINERS
 from ..base.wording import did_you_mean
 from ..base.yaml_document import Document, KeyPath, read_yaml_file
 from .profile import TrainerProfile

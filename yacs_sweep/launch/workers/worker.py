@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 
+from ...base.files import IMPORT_ROOT
 from ...base.processes import MARKER, how_ended, kill_marked, marked_processes
-from ...base.shipped import IMPORT_ROOT
 from ...records.folder import TrialRecord
 from .channel import Channel
 from .gpu_places import Place
