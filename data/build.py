@@ -26,7 +26,7 @@ _CPU = torch.device("cpu")
 
 
 def _never_stop() -> None:
-    """Checks for no stop: the default of `check_stop`."""
+    """Never asks to stop: the default of `check_stop`."""
 
 
 def build_dataset(cfg: Any) -> ReIDDataset:
@@ -155,7 +155,7 @@ def build_eval_loader(
 
 
 def shard_range(total: int, rank: int, world_size: int) -> range:
-    """Gives the numbers, of `total` images, in the shard of process `rank` of `world_size`."""
+    """Computes which of `total` images are in the shard of process `rank` of `world_size`."""
     return range(total * rank // world_size, total * (rank + 1) // world_size)
 
 
@@ -207,6 +207,7 @@ def loader_workers(wanted: int) -> int:
 def _make_loader(
     cfg: Any, images: TrainImages | EvalImages, device: torch.device, notes: list[str], **batching: Any
 ) -> Loader:
+    """Makes a loader of images with the configuration's workers and limit of unreadable images."""
     workers, limit = loader_workers(cfg.DATALOADER.NUM_WORKERS), cfg.DATASETS.MAX_UNREADABLE
     loader = Loader(images, device, workers=workers, max_unreadable=limit, **batching)
     loader.notes = notes

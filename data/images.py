@@ -280,11 +280,13 @@ def _write_pixels(
 
 
 def _sync(stream: BinaryIO) -> None:
+    """Flushes a file to the disk."""
     stream.flush()
     os.fsync(stream.fileno())
 
 
 def _cpu_count() -> int:
+    """Counts the CPU cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

@@ -29,6 +29,8 @@ def split_name(name: str) -> tuple[str, str]:
 
 
 def _in_folders(*usual: str) -> Reader:
+    """Makes the reader of a Market-1501 layout with its usual folders."""
+
     def read(name: str, root: Path, given: str, _layout: FolderLayout, wanted: WantedSplits) -> ReIDDataset:
         folder = find_folder(root, given, usual, TRAIN if wanted.train else QUERY)
         return read_market1501(name, folder, wanted=wanted)
@@ -37,6 +39,8 @@ def _in_folders(*usual: str) -> Reader:
 
 
 def _msmt17(usual: Sequence[str]) -> Reader:
+    """Makes the reader of MSMT17 with its usual folders."""
+
     def read(name: str, root: Path, given: str, _layout: FolderLayout, wanted: WantedSplits) -> ReIDDataset:
         holds = "list_train.txt" if wanted.train else "list_query.txt"
         return read_msmt17(name, find_folder(root, given, usual, holds), wanted)
@@ -45,6 +49,8 @@ def _msmt17(usual: Sequence[str]) -> Reader:
 
 
 def _cuhk03(kind: str) -> Reader:
+    """Makes the reader of CUHK03's detected or labeled boxes."""
+
     def read(name: str, root: Path, given: str, _layout: FolderLayout, wanted: WantedSplits) -> ReIDDataset:
         return read_cuhk03(name, root, given, kind, wanted)
 

@@ -52,6 +52,7 @@ def data_problems(cfg: Any) -> list[str]:
 
 
 def _name_problems(key: str, name: str) -> list[str]:
+    """Checks the name of one data set; returns the problems."""
     layout, folder = split_name(name)
     if layout not in LAYOUTS:
         near = difflib.get_close_matches(layout, LAYOUTS, n=1)
@@ -65,6 +66,7 @@ def _name_problems(key: str, name: str) -> list[str]:
 
 
 def _pattern_problems(pattern: str) -> list[str]:
+    """Checks DATASETS.FOLDER_PATTERN; returns the problems."""
     try:
         groups = re.compile(pattern).groupindex
     except re.error as error:

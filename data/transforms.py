@@ -78,6 +78,7 @@ class TrainTransform(EvalTransform):
         return torch.tensor([self._draw(random.Random(seed)) for seed in seeds], dtype=torch.int64).reshape(-1, 7)
 
     def _draw(self, rng: random.Random) -> Augmentation:
+        """Draws the choices for one image."""
         flip = rng.random() < self.flip_prob
         top, left = rng.randint(0, 2 * self.padding), rng.randint(0, 2 * self.padding)
         erase = self._erased_box(rng) if rng.random() < self.erase_prob else (0, 0, 0, 0)
@@ -104,6 +105,7 @@ class TrainTransform(EvalTransform):
         return self._augment_batch(images, choices.to(images.device, non_blocking=True))
 
     def _augment_each(self, images: Tensor, choices: Tensor) -> Tensor:
+        """Augments a batch image by image, with numpy."""
         pixels, result = images.numpy(), np.empty(images.shape, dtype=np.float32)
         for image, out, (flip, top, left, *box) in zip(pixels, result, choices.tolist(), strict=True):
             if flip:
@@ -123,6 +125,7 @@ class TrainTransform(EvalTransform):
         return torch.from_numpy(result)
 
     def _augment_batch(self, images: Tensor, choices: Tensor) -> Tensor:
+        """Augments a whole batch in a few operations, without waiting for the device."""
         flip, top, left, box_top, box_left, box_height, box_width = choices[:, :, None].unbind(1)
         y = torch.arange(self.height, device=images.device)
         x = torch.arange(self.width, device=images.device)

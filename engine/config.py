@@ -59,6 +59,7 @@ def load_config(
 
 
 def _output_dir(config: CfgNode, config_file: str) -> str:
+    """Gives OUTPUT_DIR, or its default: ./log/<name of the config file>."""
     return config.OUTPUT_DIR or os.path.join("log", os.path.splitext(os.path.basename(config_file))[0])
 
 
@@ -119,6 +120,7 @@ def coerce(key: str, raw: Any, default: Any) -> Any:
 
 
 def _coerce_sequence(key: str, raw: Any, default: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Converts a raw value to a tuple of the default's element type; ValueError where it does not fit."""
     value = CfgNode._decode_cfg_value(raw)
     if isinstance(value, str) and isinstance(default[0], str):
         value = (value,)
@@ -133,6 +135,7 @@ def _coerce_sequence(key: str, raw: Any, default: tuple[Any, ...]) -> tuple[Any,
 
 
 def _coerce_scalar(key: str, raw: Any, default: Any) -> Any:
+    """Converts a raw value to the default's type; ValueError where it does not fit."""
     if isinstance(default, str):
         if isinstance(raw, bool):  # YAML 1.1 reads a bare on, off, yes or no as a boolean
             words = ("on", "yes") if raw else ("off", "no")
@@ -153,6 +156,7 @@ def _coerce_scalar(key: str, raw: Any, default: Any) -> Any:
 
 
 def _check_bounds(key: str, value: Any) -> None:
+    """Raises ValueError where a value is outside the key's BOUNDS."""
     if key not in BOUNDS:
         return
     low, high = BOUNDS[key]
@@ -209,6 +213,7 @@ class _YamlLoader(yaml.SafeLoader):
 
 
 def _read_yaml(config_file: str) -> dict[str, Any]:
+    """Reads a config file as nested dictionaries; ConfigError where it cannot be read or repeats keys."""
     try:
         with open(config_file, encoding="utf-8") as stream:
             loader = _YamlLoader(stream)
@@ -242,6 +247,7 @@ def _read_yaml(config_file: str) -> dict[str, Any]:
 
 
 def _pairs(words: Sequence[str], problems: list[str]) -> Iterator[tuple[str, str]]:
+    """Yields KEY VALUE words in pairs; adds what is no pair to `problems`."""
     rest = iter(words)
     for word in rest:
         if word.startswith("--"):
@@ -260,6 +266,7 @@ def _pairs(words: Sequence[str], problems: list[str]) -> Iterator[tuple[str, str
 
 
 def _unknown(key: str, defaults: Mapping[str, Any]) -> str:
+    """Writes the error for an unknown key, with the nearest key as a suggestion."""
     by_lower = {name.lower(): name for name in defaults}
     by_leaf = {name.rsplit(".", 1)[-1].lower(): name for name in reversed(list(defaults))}
     near = difflib.get_close_matches(key.lower(), by_lower, n=1) or [
@@ -271,6 +278,7 @@ def _unknown(key: str, defaults: Mapping[str, Any]) -> str:
 
 
 def _nearest(value: Any, choices: Sequence[Any]) -> str:
+    """Writes a suggestion of the choice that resembles a value, or an empty text."""
     near = difflib.get_close_matches(str(value), [str(choice) for choice in choices], n=1)
     return f"; did you mean {near[0]}?" if near else ""
 

@@ -68,12 +68,14 @@ def export_onnx(cfg: CfgNode, weights: str, output: Path) -> Export:
 
 
 def _require_packages() -> None:
+    """Raises ConfigError where a package for the export is not installed."""
     missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
     if missing:
         raise ConfigError(f"ONNX export needs {', '.join(missing)}, not installed: pip install {' '.join(missing)}")
 
 
 def _write(model: ReIDModel, images: Tensor, path: Path) -> None:
+    """Exports a model with torch.onnx, silently; TrainerError where it cannot."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)

@@ -104,6 +104,7 @@ def test_run(cfg: CfgNode, weights: str, visualize: int, out: Path, say: Callabl
 
 
 def _describe(method: EvaluationMethod) -> str:
+    """Describes how features are compared, for the heading of the results."""
     parts = [f"protocol {method.protocol}"]
     parts += ["mirrored features averaged"] if method.flip else []
     parts += [f"queries expanded by {method.expansion_k}"] if method.expansion_k else []
@@ -141,6 +142,7 @@ def _list_files(out: Path, name: str) -> list[Path]:
 
 
 def _write_lists(out: Path, lists: Sequence[RankedList], name: str, summary: str) -> list[Path]:
+    """Writes the picture and the page of ranked lists; returns their paths."""
     picture, text = _list_files(out, name)
     drawn = [lists[place] for place in _evenly_spaced(len(lists), PICTURE_LISTS)]
     try:

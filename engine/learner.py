@@ -49,7 +49,7 @@ class Learner:
 
     @property
     def eval_model(self) -> ReIDModel:
-        """The model to evaluate: the averaged one where SOLVER.EMA_DECAY is set."""
+        """Model to evaluate: the averaged one where SOLVER.EMA_DECAY is set."""
         return self.model if self.average is None else self.average.model  # type: ignore[return-value]
 
     @property
@@ -155,6 +155,7 @@ class Learner:
             self.center_optimizer.load_state_dict(state["center"]["optimizer"])
 
     def _wrap_distributed(self) -> DistributedDataParallel:
+        """Wraps the model so that its gradients are averaged over all processes."""
         return DistributedDataParallel(
             self.model,
             device_ids=[self.device] if self.device.type == "cuda" else None,

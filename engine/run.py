@@ -1,4 +1,4 @@
-"""The training run of train.py, from configuration to exit status."""
+"""Training run of train.py, from configuration to exit status."""
 
 from __future__ import annotations
 
@@ -54,6 +54,8 @@ def train_run(cfg: CfgNode, notes: Sequence[str] = ()) -> int:
                 log.info(STOPPED, signal.Signals(stopped.signum).name)
                 return 128 + stopped.signum
             del saved  # a copy of the model and its optimizer
+            if not group.is_first:
+                return _run_other_rank(trainer, stop, output_dir)
             return _run_first_rank(trainer, lines, stop, output_dir)
 
 
@@ -99,8 +101,6 @@ def _check_split(cfg: CfgNode, group: ProcessGroup) -> None:
 
 def _run_first_rank(trainer: Trainer, lines: list[str], stop: StopRequest, output_dir: Path) -> int:
     """Runs the trainer in the process that writes the log and the files; returns the exit status."""
-    if not trainer.group.is_first:
-        return _run_other_rank(trainer, stop, output_dir)
     try:
         output_dir.mkdir(parents=True, exist_ok=True)
         write_atomically(output_dir / "config.yml", lambda stream: stream.write(trainer.cfg.dump().encode()))

@@ -283,10 +283,12 @@ class Trainer:
         return found
 
     def _check_stop(self) -> None:
+        """Raises Stopped after a signal, in a run of one process; several agree in `raise_on_all`."""
         if self.group.size == 1:  # else one that stopped would leave the others waiting for its features
             self.stop.check()
 
     def _save(self) -> None:
+        """Writes a checkpoint of the current position, once, in rank 0."""
         position = self.progress.epoch, self.progress.iteration
         if position == self._saved_at:
             return
@@ -306,6 +308,7 @@ class Trainer:
         self.log.info("Checkpoint: %s", path)
 
     def _load(self, state: State) -> None:
+        """Restores the state of a checkpoint; ConfigError where the data set has another number of identities."""
         if state["num_classes"] != self.num_classes:
             raise ConfigError(
                 f"the run in OUTPUT_DIR {self.cfg.OUTPUT_DIR} was trained on {state['num_classes']} identities, the"

@@ -107,5 +107,6 @@ def _numbers(words: Iterable[str]) -> dict[str, int]:
 
 
 def _samples(found: Iterable[_FoundImage], pids: dict[str, int], camids: dict[str, int]) -> tuple[Sample, ...]:
+    """Makes samples of found images; junk is left out."""
     samples = (Sample(image.path, pids[image.pid], camids[image.camid]) for image in found)
     return tuple(sample for sample in samples if sample.pid != _JUNK)

@@ -94,6 +94,7 @@ def html_page(lists: Sequence[RankedList], title: str, summary: str) -> str:
 
 
 def _cell(shown: ListedImage, kind: str, caption: str) -> str:
+    """Writes a table cell with an image and its caption."""
     stream = io.BytesIO()
     _thumbnail(shown.path).save(stream, "JPEG", quality=85)
     source = "data:image/jpeg;base64," + base64.b64encode(stream.getvalue()).decode()

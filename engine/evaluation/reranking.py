@@ -40,18 +40,20 @@ class Reranking:
 class _Neighbours:
     """Nearest images of each image, itself among them: their numbers and ascending distances [N, k].
 
-    `largest` [N] is the largest distance of an image to any other.
+    `divisor` [N] is what an image's distances are divided by (`_divisors`).
     """
 
     index: IntArray
     distance: FloatArray
-    largest: FloatArray
+    divisor: FloatArray
 
 
 @dataclass(frozen=True)
 class _SparseRows:
-    """Sparse matrix by rows: row i holds `values[start[i] : start[i + 1]]` in the ascending columns
-    `columns[start[i] : start[i + 1]]`."""
+    """Sparse matrix by rows.
+
+    Row i holds `values[start[i] : start[i + 1]]` in the ascending columns `columns[start[i] : start[i + 1]]`.
+    """
 
     start: IntArray
     columns: IntArray
@@ -84,7 +86,7 @@ def reranked_distances(
         original = torch.addmm(squares[len(query) :], features[first:last], features[len(query) :].t(), alpha=-2)
         original += squares[first:last, None]
         distances = original.cpu().numpy()
-        distances *= parameters.lambda_value / near.largest[first:last, None]
+        distances *= parameters.lambda_value / near.divisor[first:last, None]
         shared = _shared_weight(weights, by_column, first, last, len(gallery))
         # Weights of an image sum to 1, so the larger ones sum to 2 - shared.
         distances += (1 - parameters.lambda_value) * (1 - shared / (2 - shared))
@@ -113,8 +115,8 @@ def _nearest(features: Tensor, squares: Tensor, k: int) -> _Neighbours:
         values, order = torch.cat([values for values, _ in candidates], dim=1).sort(dim=1, stable=True)
         distance.append(values[:, :k])
         index.append(torch.cat([index for _, index in candidates], dim=1).gather(1, order[:, :k]))
-    largest = _divisors(largest, squares)
-    return _Neighbours(torch.cat(index).cpu().numpy(), torch.cat(distance).cpu().numpy(), largest.cpu().numpy())
+    divisor = _divisors(largest, squares)
+    return _Neighbours(torch.cat(index).cpu().numpy(), torch.cat(distance).cpu().numpy(), divisor.cpu().numpy())
 
 
 def _divisors(largest: Tensor, squares: Tensor) -> Tensor:
@@ -154,7 +156,7 @@ def _encode(features: Tensor, squares: Tensor, near: _Neighbours, k1: int) -> _S
     ]
     pairs = np.concatenate(keys)
     rows, columns = np.divmod(pairs, number)
-    values = np.exp(-_pair_distances(features, squares, near, pairs) / near.largest[rows])
+    values = np.exp(-_pair_distances(features, squares, near, pairs) / near.divisor[rows])
     start = _row_starts(rows, number)
     values /= np.add.reduceat(values, start[:-1])[rows]  # no row is empty: an image is its own neighbour
     return _SparseRows(start, columns, values)

@@ -90,6 +90,7 @@ class SENetBackbone(nn.Module):
 
 
 def _stem(large: bool) -> nn.Sequential:
+    """Builds the first layers: one 7x7 convolution, or SENet-154's three of 3x3, and a pooling."""
     widths = ((3, 64, 3, 2), (64, 64, 3, 1), (64, 128, 3, 1)) if large else ((3, 64, 7, 2),)
     parts: list[tuple[str, nn.Module]] = []
     for number, (before, after, kernel, stride) in enumerate(widths, start=1):
@@ -105,6 +106,7 @@ def _stem(large: bool) -> nn.Sequential:
 def _stage(
     architecture: _Architecture, inplanes: int, planes: int, depth: int, stride: int, *, first: bool
 ) -> nn.Sequential:
+    """Builds one stage of blocks, the first of which has the stride and a shortcut."""
     kernel = 3 if architecture.large and not first else 1
     shortcut = nn.Sequential(
         nn.Conv2d(inplanes, planes * 4, kernel, stride, padding=kernel // 2, bias=False), nn.BatchNorm2d(planes * 4)

@@ -95,6 +95,7 @@ class TimmBackbone(nn.Module):
 
 
 def _timm() -> Any:
+    """Imports timm; ConfigError where it is not installed."""
     try:
         return importlib.import_module("timm")
     except ImportError:
@@ -102,6 +103,7 @@ def _timm() -> Any:
 
 
 def _has_fixed_size(name: str) -> bool:
+    """Tells whether timm's network takes images of one size only."""
     published = _timm().get_pretrained_cfg(name)
     return bool(published and published.fixed_input_size)
 
@@ -122,6 +124,7 @@ def _create(name: str, size: tuple[int, ...], **options: Any) -> Any:
 
 
 def _cannot_be_built(name: str, size: tuple[int, ...], error: Exception) -> ConfigError:
+    """Makes the error for a network that timm cannot build."""
     reason = " ".join(str(error).split())[:300] or type(error).__name__
     return ConfigError(f"MODEL.NAME: {PREFIX}{name} cannot be built for {size[0]}x{size[1]} images: {reason}")
 
