@@ -22,4 +22,9 @@ def without_escapes(text: str) -> str:
 
 def without_escape_bytes(data: bytes) -> bytes:
     """Removes every escape sequence from output in UTF-8, as `without_escapes` does from text."""
-    return _IN_BYTES.sub(b"", data) if b"\x1b" in data or b"\xc2\x9b" in data else data
+    return _IN_BYTES.sub(b"", data) if has_escape_bytes(data) else data
+
+
+def has_escape_bytes(data: bytes) -> bool:
+    """Tells whether output in UTF-8 holds the beginning of an escape sequence."""
+    return b"\x1b" in data or b"\xc2\x9b" in data

@@ -13,6 +13,7 @@ from ..base.streams import print_lines
 from ..base.values import to_json
 from ..records.folder import SEEDS_FILE, SweepPaths
 from ..records.metrics import last_values
+from ..show.table import text_table
 from .plan.plan import Plan
 from .plan.train_best import SEED
 
@@ -63,10 +64,7 @@ def table(content: Mapping[str, Any]) -> str:
     for name, found in content["metrics"].items():
         cells = ["–" if found[key] is None else f"{found[key]:.4g}" for key in ("mean", "std")]
         rows.append([name, *cells, str(len(found["values"]))])
-    widths = [max(len(row[place]) for row in rows) for place in range(4)]
-    lines = ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows]
-    lines.insert(1, "  ".join("─" * size for size in widths))
-    return "\n".join(lines)
+    return "\n".join(text_table(rows, right=(1, 2, 3)))
 
 
 def report(plan: Plan) -> Path:

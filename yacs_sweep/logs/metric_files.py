@@ -1,6 +1,6 @@
-"""Metrics that a trainer writes to files, followed while it runs: JSON lines, and TensorBoard event files.
+"""Follows the metrics that a trainer writes to files while it runs: JSON lines, and TensorBoard event files.
 
-A thread of its own reads the files, so that a slow disk or a large file never holds up the trainer's output.
+A thread of its own reads them, so that a slow disk or a large file never holds up the trainer's output.
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import glob
 import importlib.util
-import json
 import os
 import queue
 import threading
@@ -19,14 +18,14 @@ from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
 from ..base.errors import ConfigError
+from ..base.growing_files import GrowingLines, json_object
 from ..base.values import Number
 from .names import FIELD, Names, json_pairs
 
 FORMATS = ("jsonl", "tensorboard")
 PERIOD = 0.25  # seconds between two looks at the files
 FAREWELL = 30.0  # seconds that reading what is left may take when the trial has ended
-READ_SIZE = 1 << 20  # bytes of a file at a time
-HEAD = 1 << 10  # bytes of a file's beginning by which it is known
+HEAD = 1 << 10  # bytes of a file's beginning by which it is recognised
 LINE_LIMIT = 1 << 20  # bytes; a longer line holds no metrics
 WAITING = 100_000  # rows between the thread and the trial; more than that makes the thread wait, not the trainer
 EVENTS = "*tfevents*"
@@ -35,8 +34,11 @@ Row = dict[str, Number]
 
 @dataclass(frozen=True)
 class FileSource:
-    """One entry of a profile's `files`: `path` may hold {output_dir}, {trial_id} and `*`; `step` names the step of
-    TensorBoard events (None: the profile's axis)."""
+    """An entry of a profile's `files`.
+
+    `path` may hold {output_dir}, {trial_id} and `*`; `step` names the step of TensorBoard events (None: the profile's
+    axis).
+    """
 
     path: str
     format: str = "jsonl"
@@ -44,17 +46,17 @@ class FileSource:
     step: str | None = None
 
     def pattern(self, cwd: Path, values: Mapping[str, str]) -> str:
-        """The path of one trial, absolute; what was filled in is never taken as a wildcard."""
+        """Makes the absolute path pattern for one trial; `*` in a filled-in value is no wildcard."""
         path = FIELD.sub(lambda match: glob.escape(values.get(match[1], "")), self.path)
         return os.path.join(glob.escape(str(cwd)), path)
 
     def collides(self, ours: tuple[str, ...]) -> bool:
-        """Whether it is a file of that name right in the output directory."""
+        """Tells whether this is one of the files `ours` directly in the output directory."""
         return self.path.removeprefix("{output_dir}/") in ours
 
 
 def check_formats(sources: tuple[FileSource, ...], where: str) -> None:
-    """Raise ConfigError when a file's format cannot be read here."""
+    """Raises ConfigError when a file's format cannot be read in this environment."""
     if any(source.format == "tensorboard" for source in sources) and not _has_tensorboard():
         raise ConfigError(
             f"{where}: files: reading TensorBoard's event files needs the package tensorboard in the launcher's "
@@ -70,79 +72,72 @@ def _has_tensorboard() -> bool:
 
 
 class Reader(Protocol):
-    """Reads what one file has got since the last time."""
+    """Reads what a file has gained since the last call."""
 
     def new_rows(self, last: bool) -> Iterator[Row]:
-        """`last`: the writer has ended, so that an unfinished line is all there will be."""
+        """Yields the rows that have arrived.
+
+        Args:
+            last: the writer has ended, so that an unfinished line gets no end.
+        """
 
 
 class JsonLines:
-    """A growing file of JSON objects, one a line. What is in it at the start is of an earlier attempt and is skipped.
+    """Reads a growing file of JSON objects, one a line. At the start its content is an earlier attempt's and is skipped.
 
     A file that begins otherwise than before, or is shorter, has been started again; one that was put aside is read to
-    its end first, and one that was written anew with the same lines goes on where it was.
+    its end first, and one that was written again with the same lines is read on from the same place.
     """
 
     def __init__(self, path: str, names: Names, *, skip: bool) -> None:
         self.path, self.names = path, names
         self._file: BinaryIO | None = None
-        self._offset = 0
         self._head = b""
-        self._rest = b""
+        start = 0
         if skip:
             with open(path, "rb") as file:
                 self._head = file.read(HEAD)
-                self._offset = file.seek(0, os.SEEK_END)
+                start = file.seek(0, os.SEEK_END)
+        self._lines = GrowingLines(start, LINE_LIMIT)
 
     def new_rows(self, last: bool) -> Iterator[Row]:
+        """Yields the rows that have arrived; `last` also takes a line without an end."""
         with contextlib.suppress(OSError):
-            yield from self._grown()
+            for line in self._new_lines():
+                yield from self._row(line)
         if last:
             if self._file is not None:
                 self._file.close()
-            rest, self._rest = self._rest, b""
-            yield from self._row(rest)
+            yield from self._row(self._lines.unfinished())
 
-    def _grown(self) -> Iterator[Row]:
+    def _new_lines(self) -> Iterator[bytes]:
+        """Yields new lines, of a file that has been put aside first."""
         before = self._file
         try:
             file = self._file = open(self.path, "rb")  # noqa: SIM115 (kept, to read to its end what is put aside)
         except OSError:
             if before is not None:
-                yield from self._lines(before)
+                yield from self._lines.read(before)
             return
         if before is not None:
             with before:
                 if not os.path.sameopenfile(before.fileno(), file.fileno()):
-                    yield from self._lines(before)
+                    yield from self._lines.read(before)
         size, head = os.fstat(file.fileno()).st_size, file.read(HEAD)
-        if size < self._offset or not head.startswith(self._head):
-            self._offset, self._rest = 0, b""
+        if size < self._lines.position or not head.startswith(self._head):
+            self._lines.restart()
         self._head = head
-        yield from self._lines(file)
-
-    def _lines(self, file: BinaryIO) -> Iterator[Row]:
-        file.seek(self._offset)
-        while data := file.read(READ_SIZE):
-            self._offset += len(data)
-            *lines, self._rest = (self._rest + data).split(b"\n")
-            self._rest = self._rest[: LINE_LIMIT + 1]
-            for line in lines:
-                yield from self._row(line)
+        yield from self._lines.read(file)
 
     def _row(self, line: bytes) -> Iterator[Row]:
-        if len(line) > LINE_LIMIT or b"{" not in line:
-            return
-        try:
-            values = json.loads(line)
-        except (ValueError, RecursionError):
-            return
-        if isinstance(values, dict) and (row := self.names.metrics(json_pairs(values), {})):
+        """Yields the row of a line; none of a line without metrics."""
+        values = json_object(line)
+        if values is not None and (row := self.names.metrics(json_pairs(values), {})):
             yield row
 
 
 class Events:
-    """A TensorBoard event file: scalars of one step in a row are one row."""
+    """Reads a TensorBoard event file; consecutive scalars of one step are one row."""
 
     def __init__(self, path: str, names: Names, step: str) -> None:
         self.path, self.names, self.step = path, names, step
@@ -150,6 +145,7 @@ class Events:
         self._open: Row = {}
 
     def new_rows(self, last: bool) -> Iterator[Row]:
+        """Yields the rows that have arrived; `last` also takes the row that is gathering."""
         if self._loader is None:
             self._loader = _event_loader(self.path)
         for event in self._loader.Load():
@@ -174,7 +170,7 @@ def _event_loader(path: str) -> Any:
 
 
 def _scalar(value: Any) -> float | None:
-    """A scalar summary's number; None for histograms, images and the like."""
+    """Returns a scalar summary's number; None for histograms, images and the like."""
     if value.HasField("simple_value"):
         return float(value.simple_value)
     tensor = value.tensor
@@ -186,12 +182,15 @@ def _scalar(value: Any) -> float | None:
 
 
 class Follower:
-    """Follows the files of one attempt of a trial from now on. `rows` gives what has arrived and never waits."""
+    """Follows the files of one attempt of a trial from now on."""
 
     def __init__(self, sources: tuple[FileSource, ...], cwd: Path, values: Mapping[str, str], axis: str) -> None:
-        """
+        """Starts the thread.
+
         Args:
-            cwd: relative paths are relative to it; values: of the placeholders; axis: the profile's x-axis.
+            cwd: the folder of relative paths.
+            values: values of the placeholders in paths.
+            axis: the profile's x-axis.
         """
         self._sources = [(source, source.pattern(cwd, values)) for source in sources]
         self._axis = axis
@@ -205,7 +204,7 @@ class Follower:
         self._thread.start()
 
     def rows(self) -> Iterator[tuple[str, Row]]:
-        """Every row that has arrived, with the file it is from."""
+        """Yields every row that has arrived, with its file's path; never waits."""
         for _ in range(self._rows.qsize()):
             try:
                 yield self._rows.get_nowait()
@@ -213,7 +212,7 @@ class Follower:
                 return
 
     def close(self) -> Iterator[tuple[str, Row]]:
-        """The writer has ended: the rest of the rows."""
+        """Yields the rest of the rows, as the writer has ended; takes at most `FAREWELL` seconds."""
         self._end.set()
         deadline = time.monotonic() + FAREWELL
         while self._thread.is_alive() and time.monotonic() < deadline:
@@ -225,6 +224,7 @@ class Follower:
         yield from self.rows()
 
     def _follow(self) -> None:
+        """Reads the files until the end (the thread's work)."""
         try:
             last = False
             while not last:
@@ -238,6 +238,7 @@ class Follower:
             self.problem = f"the trial's metric files cannot be read: {type(error).__name__}: {error}"
 
     def _put(self, path: str, row: Row) -> bool:
+        """Hands a row over, waiting while there are too many; False when nobody takes rows any more."""
         while not self._gone.is_set():
             try:
                 self._rows.put((path, row), timeout=PERIOD)
@@ -247,7 +248,7 @@ class Follower:
         return False
 
     def _find(self, *, skip: bool) -> None:
-        """Takes in files that are new; with `skip` they are of an earlier attempt, and have been read."""
+        """Starts to read files that are new; with `skip` their content is an earlier attempt's."""
         for source, pattern in self._sources:
             for path in sorted(_paths(source, pattern)):
                 if path not in self._readers:
@@ -264,6 +265,7 @@ class Follower:
 
 
 def _paths(source: FileSource, pattern: str) -> Iterator[str]:
+    """Yields the files that a pattern matches, and the event files below the folders that it matches."""
     for path in glob.iglob(pattern, recursive=True):
         if os.path.isfile(path):
             yield path

@@ -19,7 +19,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from ..base.escapes import without_escape_bytes
+from ..base.escapes import has_escape_bytes, without_escape_bytes
 from ..base.values import Number
 from .guessing import HINTS, guessed_row
 from .names import Names, json_pairs
@@ -90,7 +90,7 @@ class LogParser:
 
     def feed(self, line: bytes) -> list[Row]:
         """Rows completed by one whole line, with or without its line end."""
-        if self._always or self._generic or self._tables or b"\x1b" in line:
+        if self._always or self._generic or self._tables or has_escape_bytes(line):
             return self._lines(line)
         for text in self._texts:
             if text in line:
@@ -149,7 +149,7 @@ class LogParser:
     def _at(self, block: bytes, start: int, bits: int, rows: list[Row]) -> int:
         """Reads the line at `start`; returns where the next one begins."""
         end = block.find(b"\n", start)
-        self._line(block[start : min(end, start + LINE_LIMIT)].decode("utf-8", "replace"), bits, rows)
+        self._line(_decoded(block[start : min(end, start + LINE_LIMIT)]), bits, rows)
         return end + 1
 
     def _candidates(self, block: bytes) -> dict[int, int]:
@@ -272,6 +272,15 @@ class LogParser:
         else:
             self._open.update(found)
             self._open_name = name
+
+
+def line_text(line: bytes) -> str:
+    """Decodes one line of output as patterns see it: without escape sequences, at most `LINE_LIMIT` bytes."""
+    return _decoded(without_escape_bytes(line)[:LINE_LIMIT])
+
+
+def _decoded(line: bytes) -> str:
+    return line.decode("utf-8", "replace")
 
 
 def _conditions(entries: tuple[MetricPattern, ...]) -> list[tuple[Search, str, bool]]:

@@ -1,4 +1,4 @@
-"""What the launcher prints about a sweep, as text. Pure: everything here returns strings."""
+"""Formats what the launcher prints about sweeps and trials: values, durations, one-line messages, tables. Pure."""
 
 from __future__ import annotations
 
@@ -8,10 +8,13 @@ from typing import Any
 
 from ..base.times import utc_seconds
 from ..records.folder import TrialRecord
+from .table import text_table
+
+LEAST = 20  # columns that a cut column of the trials' table keeps
 
 
 def short_value(value: Any) -> str:
-    """A parameter or metric value in few characters."""
+    """Formats a parameter's or a metric's value in at most 24 characters."""
     if isinstance(value, float):
         return f"{value:.4g}"
     text = "".join(letter if letter.isprintable() else "?" for letter in str(value))
@@ -19,34 +22,54 @@ def short_value(value: Any) -> str:
 
 
 def params_line(params: Mapping[str, Any]) -> str:
-    """`base_lr=0.00035 margin=0.3`."""
+    """Formats parameters as `base_lr=0.00035 margin=0.3`."""
     return " ".join(f"{name}={short_value(value)}" for name, value in params.items())
 
 
+def command_text(words: Sequence[str]) -> str:
+    """Formats a command's words so that they can be pasted into a shell."""
+    return shlex.join(words)
+
+
+# -- durations --------------------------------------------------------------------------------------------------------
 def trial_seconds(record: TrialRecord) -> float | None:
     """Computes how long the trial took; None while it runs."""
     start, end = utc_seconds(record.started), utc_seconds(record.ended)
     return None if start is None or end is None else round(end - start, 3)
 
 
-def duration_text(total: float | None) -> str:
-    """`42 s`, `3 min 20 s`, `2 h 05 min`."""
-    if total is None:
+def duration_text(seconds: float | None) -> str:
+    """Formats a duration as `42 s`, `3 min 20 s` or `2 h 05 min`; None is empty."""
+    if seconds is None:
         return ""
-    if total < 100:
-        return f"{total:.0f} s" if total >= 10 else f"{total:.1f} s"
-    minutes, rest = divmod(round(total), 60)
+    if seconds < 100:
+        return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
+def clock(seconds: float) -> str:
+    """Formats a duration as a running clock: `0:42`, `12:05`, `3:20:00`."""
+    minutes, rest = divmod(max(0, int(seconds)), 60)
+    return f"{minutes}:{rest:02d}" if minutes < 60 else f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"
+
+
+def rough_duration(seconds: float) -> str:
+    """Formats an estimated duration, rounded to whole, 5 or 30 minutes: `25 min`, `2 h 30 min`."""
+    step = 60 if seconds < 1200 else 300 if seconds < 10800 else 1800
+    hours, minutes = divmod(max(step, round(seconds / step) * step) // 60, 60)
+    return " ".join([*([f"{hours} h"] if hours else []), *([f"{minutes} min"] if minutes or not hours else [])])
+
+
+# -- trials and batches -----------------------------------------------------------------------------------------------
 def trial_started_line(record: TrialRecord) -> str:
-    """One line at the start of a trial."""
+    """Formats the line at a trial's start."""
     again = f" (again, after {record.retry_of})" if record.retry_of else ""
     return f"▶ {record.name}{again}: {params_line(record.params)}"
 
 
 def trial_ended_line(record: TrialRecord, metric: str | None) -> str:
-    """One line at its end."""
+    """Formats the line at a trial's end: state, duration, value, and the reason of one that did not finish."""
     value = "" if record.value is None else f", {metric} {short_value(record.value)}"
     why = "" if record.state == "finished" else f": {record.reason}"
     mark = {"finished": "✓", "stopped": "■"}.get(record.state, "✗")
@@ -54,43 +77,24 @@ def trial_ended_line(record: TrialRecord, metric: str | None) -> str:
 
 
 def trial_table(records: Sequence[TrialRecord], metric: str | None, width: int) -> str:
-    """The trials, in the order given; columns are cut to fit `width` characters, the reason first."""
+    """Formats trials, in the order given, as a table of `width` columns; reasons are cut first, then parameters."""
     rows = [["trial", metric or "value", "state", "time", "parameters", "reason"]]
     for record in records:
         value = "" if record.value is None else f"{record.value:.6g}"
         reason = "" if record.state == "finished" else record.reason
-        rows.append(
-            [record.name, value, record.state, duration_text(trial_seconds(record)), params_line(record.params), reason]
-        )
+        time = duration_text(trial_seconds(record))
+        rows.append([record.name, value, record.state, time, params_line(record.params), reason])
     if all(row[-1] == "" for row in rows[1:]):
         rows = [row[:-1] for row in rows]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    over = sum(widths) + 2 * (len(widths) - 1) - width
-    for column in (len(widths) - 1, 4):
-        cut = min(max(0, over), max(0, widths[column] - 20))
-        widths[column] -= cut
-        over -= cut
-    lines = []
-    for row in rows:
-        cells = [cell if len(cell) <= size else cell[: size - 1] + "…" for cell, size in zip(row, widths, strict=True)]
-        lines.append("  ".join(cell.ljust(size) for cell, size in zip(cells, widths, strict=True)).rstrip())
-    lines.insert(1, "  ".join("─" * size for size in widths))
-    return "\n".join(lines)
+    shrink = [(column, LEAST) for column in range(len(rows[0]) - 1, 3, -1)]
+    return "\n".join(text_table(rows, width=width, shrink=shrink))
 
 
 def batch_table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """The sweeps of a batch, as its summary.json has them; one that has ended early says why below."""
+    """Formats the sweeps of a batch's summary.json as a table; below it, why any has ended early."""
     cells = [["sweep", "name", "state", "best", "trials"]]
     for row in rows:
         best = f"{row['metric']['name']} {row['best']['value']:.6g} ({row['best']['name']})" if row["best"] else ""
         counts = ", ".join(f"{count} {state}" for state, count in row["counts"].items())
         cells.append([row["sweep_id"], str(row["name"]), row["state"], best, counts])
-    widths = [max(len(line[column]) for line in cells) for column in range(len(cells[0]))]
-    cells.insert(1, ["─" * size for size in widths])
-    lines = ["  ".join(cell.ljust(size) for cell, size in zip(line, widths, strict=True)).rstrip() for line in cells]
-    return "\n".join([*lines, *(f"{row['sweep_id']}: {row['message']}" for row in rows if row["message"])])
-
-
-def command_text(words: Sequence[str]) -> str:
-    """argv as one would type it."""
-    return shlex.join(words)
+    return "\n".join([*text_table(cells), *(f"{row['sweep_id']}: {row['message']}" for row in rows if row["message"])])

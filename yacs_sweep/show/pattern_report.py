@@ -1,23 +1,28 @@
-"""`--test-patterns LOGFILE`: what a profile's patterns find in a log, what they miss, and patterns for that."""
+"""Reports for `--test-patterns LOGFILE` what a profile's patterns find in a log and what they miss, and suggests patterns."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, KeysView, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from ..base.errors import ConfigError
+from ..base.yaml_document import read_yaml
 from ..logs.guessing import Guess, guess_loosely
 from ..logs.near_misses import clipped, nearly
-from ..logs.parser import LINE_LIMIT, LogParser, Row
-from ..logs.patterns import MetricPattern, compile_pattern
+from ..logs.parser import LINE_LIMIT, LogFormat, LogParser, Row, line_text
+from ..logs.patterns import MetricPattern
+from ..logs.read_entries import EntryReader
 from ..trainers.profile import TrainerProfile
 
 SUGGESTIONS = 8
 KEPT_LINES = 2000  # for near misses
-_ANSI = re.compile(rb"\x1b\[[0-?]*[ -/]*[@-~]")
+_YAML_WORDS = ("yes", "no", "true", "false", "on", "off", "null")  # need quotes to be texts
+_PART = re.compile(  # of a line, as its pattern treats it
+    r"(?P<number>\d+(?:\.\d+)?)|(?P<blanks>[ \t]+)|(?P<special>[.^$*+?{}\[\]\\|()])|(?P<other>.)", re.DOTALL
+)
 
 
 def show_patterns(profile: TrainerProfile, log: Path, say: Callable[[str], None] = print) -> int:
@@ -42,12 +47,15 @@ def show_patterns(profile: TrainerProfile, log: Path, say: Callable[[str], None]
 
 
 def _lines(file: Iterator[bytes]) -> Iterator[bytes]:
+    r"""Yields the lines of a log as the parser splits them: at \n and at \r, cut to the parser's limit."""
     for line in file:
         for part in line.rstrip(b"\r\n").split(b"\r"):
             yield part[:LINE_LIMIT]
 
 
 class _Report:
+    """Parses the lines, and prints every match, every row, and at the end what is missing."""
+
     def __init__(self, profile: TrainerProfile, say: Callable[[str], None]) -> None:
         self.entries = profile.metrics.entries
         self.say = say
@@ -56,19 +64,21 @@ class _Report:
         self.values: dict[str, list[float]] = {}
         self.count = self.row_count = self.number = 0
         self._hit = False
-        self._unmatched: dict[str, tuple[int, str]] = {}  # by shape: the first line of it
+        self._unmatched: dict[str, tuple[int, bytes]] = {}  # by shape: the first line of it
         self._kept: list[str] = []
 
     def line(self, number: int, line: bytes) -> None:
+        """Takes in one line."""
         self.number, self.count, self._hit = number, number, False
         self.rows(self.parser.feed(line))
-        text = _ANSI.sub(b"", line).decode("utf-8", "replace")
+        text = line_text(line)
         if len(self._kept) < KEPT_LINES and text.strip():
             self._kept.append(text)
         if not self._hit and any(item.name != "epoch" for item in guess_loosely(text)):
-            self._unmatched.setdefault(re.sub(r"[-+]?\d[\d.,:e+-]*", "0", text), (number, text))
+            self._unmatched.setdefault(re.sub(r"[-+]?\d[\d.,:e+-]*", "0", text), (number, line))
 
     def rows(self, rows: list[Row]) -> None:
+        """Takes in and prints the rows that a line completed."""
         for row in rows:
             self.row_count += 1
             self.say(f"    row {self.row_count}: {show(row)}")
@@ -76,6 +86,7 @@ class _Report:
                 self.values.setdefault(name, []).append(value)
 
     def _matched(self, entry: MetricPattern | str, metrics: Mapping[str, float]) -> None:
+        """Prints a match of the current line; the parser calls this."""
         self._hit = self._hit or metrics.keys() != {"epoch"}
         name = entry if isinstance(entry, str) else f"metrics[{self._index(entry)}]"
         self.matches[name] += 1
@@ -85,6 +96,7 @@ class _Report:
         return next(number for number, other in enumerate(self.entries) if other is entry)
 
     def end(self) -> None:
+        """Prints the totals, the patterns that never matched, and patterns for lines that none matched."""
         say = self.say
         say(f"\n{self.count} lines, {sum(self.matches.values())} matches, {self.row_count} rows")
         for name, values in sorted(self.values.items()):
@@ -103,48 +115,49 @@ class _Report:
         if suggested:
             say("\nlines that look like metrics and match nothing; patterns for them:")
         for number, line, pattern in suggested[:SUGGESTIONS]:
-            say(f"  # line {number}: {clipped(line)}")
+            say(f"  # line {number}: {clipped(line_text(line))}")
             say(pattern)
         if len(suggested) > SUGGESTIONS:
             say(f"  # and {len(suggested) - SUGGESTIONS} more kinds of lines")
 
 
 def show(row: Mapping[str, float]) -> str:
-    """Metrics as one reads them."""
+    """Formats metrics as `{train/loss: 0.5, epoch: 1}`."""
     return "{" + ", ".join(f"{name}: {value:g}" for name, value in row.items()) + "}"
 
 
-def suggest(line: str) -> str | None:
-    """An entry for a profile's `metrics` that finds what looks like metrics in `line`; None when nothing does."""
+# -- suggestions ------------------------------------------------------------------------------------------------------
+def suggest(line: bytes) -> str | None:
+    """Writes an entry for a profile's `metrics` that finds in `line` what looks like metrics.
+
+    Returns:
+        Two lines of YAML, which have been read back and match the line; None when nothing looks like metrics, or no
+        pattern for the line is allowed.
+    """
+    text = line_text(line)
     log: dict[str, str] = {}
     source = ""
     at = None
-    for item in _told_apart(line, sorted(guess_loosely(line), key=lambda item: item.number)):
+    for item in _told_apart(text, sorted(guess_loosely(text), key=lambda item: item.number)):
         start, end = item.number
         if (at is not None and start < at) or item.name in log:
             continue
         group = re.sub(r"\W", "_", item.name).strip("_") or "value"
         group = f"v_{group}" if group[0].isdigit() or group in log.values() else group
-        source += _escaped(line[item.start if at is None else at : start]) + f"(?P<{group}>{{number}})"
+        source += _escaped(text[item.start if at is None else at : start]) + f"(?P<{group}>{{number}})"
         log[item.name] = group
         at = end
     if at is None:
         return None
-    source += "%" if line[at : at + 1] == "%" else ""
-    try:
-        found = compile_pattern(source, log).find(line)
-    except ConfigError:
-        return None
-    if not found:
-        return None
-    quoted = {name: name if re.fullmatch(r"[A-Za-z_][\w./-]*", name) else repr(name) for name in log}
-    names = ", ".join(f"{quoted[name]}: {group}" for name, group in log.items())
+    source += "%" if text[at : at + 1] == "%" else ""
     pattern = source.replace("'", "''")
-    return f"  - pattern: '{pattern}'\n    log: {{{names}}}"
+    names = ", ".join(f"{_quoted(name)}: {_quoted(group)}" for name, group in log.items())
+    entry = f"  - pattern: '{pattern}'\n    log: {{{names}}}"
+    return entry if _finds(entry, line, log.keys()) else None
 
 
 def _told_apart(line: str, items: list[Guess]) -> list[Guess]:
-    """Of a name that a line has several times (top1 acc 55.0 top5 acc 81.0), with the word before it."""
+    """Puts the word before it into a name that the line has several times (top1 acc 55.0 top5 acc 81.0)."""
     names = Counter(item.name for item in items)
     before = [re.search(r"([A-Za-z][\w@-]*) $", line[: item.start]) for item in items]
     longer = [f"{word[1]}_{item.name}" if word else item.name for item, word in zip(items, before, strict=True)]
@@ -157,7 +170,37 @@ def _told_apart(line: str, items: list[Guess]) -> list[Guess]:
 
 
 def _escaped(text: str) -> str:
-    """The text as a pattern that takes other numbers and other blanks as well."""
-    pattern = re.sub(r"\d+(?:\.\d+)?", "\0", text)
-    pattern = re.sub(r"([.^$*+?{}\[\]\\|()])", r"\\\1", pattern)
-    return re.sub(r"[ \t]+", lambda match: " " if match[0] == " " else r"\s+", pattern).replace("\0", r"[\d.]+")
+    """Writes a pattern for the text, with any other numbers and blanks in their places.
+
+    A character that cannot be printed, or was no UTF-8, becomes a dot: YAML and terminals do not take it.
+    """
+
+    def part(match: re.Match[str]) -> str:
+        if match["number"]:
+            return r"[\d.]+"
+        if match["blanks"]:
+            return " " if match[0] == " " else r"\s+"
+        if match["special"]:
+            return f"\\{match[0]}"
+        return match[0] if match[0].isprintable() and match[0] != "\ufffd" else "."
+
+    return _PART.sub(part, text)
+
+
+def _quoted(name: str) -> str:
+    """Writes a name for a YAML mapping in braces."""
+    plain = re.fullmatch(r"[A-Za-z_][\w./-]*", name) and name.lower() not in _YAML_WORDS
+    return name if plain else "'" + name.replace("'", "''") + "'"
+
+
+def _finds(entry: str, line: bytes, names: KeysView[str]) -> bool:
+    """Reads the entry as a profile's and tells whether the parser finds these metrics in the line with it."""
+    reader = EntryReader(read_yaml("suggestion", f"metrics:\n{entry}\n"))
+    try:
+        entries = reader.metrics()
+    except ConfigError:
+        return False
+    if reader.problems or not entries:
+        return False
+    parser = LogParser(LogFormat(entries, axis=""))
+    return any(names <= row.keys() for row in [*parser.feed(line), *parser.flush()])

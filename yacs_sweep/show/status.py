@@ -31,10 +31,11 @@ from ..records.known_sweeps import find_bases, pointers, result_bases
 from ..records.metrics import new_rows
 from ..records.snapshot import Snapshot, head_of, last_change, look
 from ..wandb.login import DEFAULT_HOST, base_url
+from .cells import Line, clean, cut, fit, plain
 from .lines import command_text, short_value, trial_table
 from .live.board import Board, Sweep
-from .live.cells import Line, clean, cut, fit, plain
 from .live.frame import DIM, STATES, frame
+from .table import GAP, column_widths
 
 PERIOD = 2.0  # seconds between two looks (--watch)
 LISTED = 20  # sweeps of a list
@@ -177,15 +178,11 @@ def _of_all(sweeps: list[SweepPaths], columns: int, rows: int) -> Drawn:
     shown = sweeps[: max(1, min(LISTED, rows - 4))]
     table = [_row(paths) for paths in shown]
     titles = ["", "sweep", "name", "trials", "", "best", "changed", "folder"]
-    widths = [max(len(title), *(len(cells[place]) for cells, _, _ in table)) for place, title in enumerate(titles)]
-    room = columns - 1 - sum(widths[:-1]) - 2 * len(widths)
-    widths[-1] = max(0, min(widths[-1], room))
-    if room < 0:
-        widths[2] = max(8, widths[2] + room)
-    lines: list[Line] = [[(cut("  ".join(map(fit, titles, widths)).rstrip(), columns - 1), DIM)]]
+    widths = column_widths([titles, *(cells for cells, _, _ in table)], columns - 1, [(7, 0), (2, 8)])
+    lines: list[Line] = [[(cut(GAP.join(map(fit, titles, widths)).rstrip(), columns - 1), DIM)]]
     for cells, style, _ in table:
         texts = [fit(cell, width) for cell, width in zip(cells, widths, strict=True)]
-        rest = cut("  " + "  ".join(texts[1:]), columns - 1 - widths[0]).rstrip()
+        rest = cut(GAP + GAP.join(texts[1:]), columns - 1 - widths[0]).rstrip()
         lines.append([(texts[0], f"bold {style}".strip()), (rest, "")])
     if len(sweeps) > len(shown):
         lines.append([(f"+{len(sweeps) - len(shown)} more", DIM)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import subprocess
 import sys
 from pathlib import Path
@@ -10,10 +11,10 @@ import pytest
 
 from tests.sweeping import SWEEP, environment, sweep, write_sweep
 from yacs_sweep.logs.near_misses import boundaries, explain, longest_prefix, near_names
-from yacs_sweep.logs.parser import LogFormat
+from yacs_sweep.logs.parser import LogFormat, LogParser
 from yacs_sweep.logs.patterns import compile_pattern, compile_search
 from yacs_sweep.records.folder import TrialPaths
-from yacs_sweep.show.pattern_report import suggest
+from yacs_sweep.show.pattern_report import show_patterns, suggest
 from yacs_sweep.trainers.load import load_profile
 from yacs_sweep.trial.output import QUIET_LINES, Readings, Silence
 
@@ -78,9 +79,7 @@ def test_the_status_says_whether_anything_matched(tmp_path: Path) -> None:
     ],
 )
 def test_suggested_patterns_work_when_pasted(tmp_path: Path, line: str, values: dict[str, float]) -> None:
-    from yacs_sweep.logs.parser import LogParser
-
-    suggested = suggest(line)
+    suggested = suggest(line.encode())
     (tmp_path / "p.yaml").write_text(f"command: [t]\nmetrics:\n{suggested}\n")
     profile = load_profile(tmp_path / "p.yaml", project_root=tmp_path)
     parser = LogParser(profile.metrics)
@@ -88,8 +87,58 @@ def test_suggested_patterns_work_when_pasted(tmp_path: Path, line: str, values: 
     assert rows == [values]
 
 
+HOSTILE_LINES = [
+    b"\x1b]0;epoch 3\x07val loss: 0.25 \x1b[31mtop5\x1b[0m=81%",
+    b"\x1b]8;;http://host:80/x\x1b\\val loss\x1b]8;;\x1b\\: 0.25",
+    b"\x1b]0;title without an end, loss: 0.25",
+    b"\x1bPq\x1b\\loss\x1b(B: 0.25\x1b[K",
+    b"\x1b[2mloss\x1b[22m: \x1b[1m0.25\x1b[0m",
+    b"loss\xc2\x9b1m: 0.25",
+    b"1/10 [=>...]\x08\x08\x08\x08 loss: 0.25",
+    b"\x00loss: 0.25\x07 acc: 1.5\x7f",
+    b"caf\xe9 \xff loss: 0.25",
+    "\u2028\u00a0loss: 0.25 \u00adacc: 1".encode(),
+    b"on: 1 yes: 2 null: 3",
+    b"it's loss: 0.25\t\tacc: '1'",
+    b"loss: 0.25" + b"x" * 70_000 + b" acc: 1",
+]
+
+
+@pytest.mark.parametrize("line", HOSTILE_LINES)
+def test_a_suggested_pattern_matches_its_own_line(tmp_path: Path, line: bytes) -> None:
+    (tmp_path / "log.txt").write_bytes(line + b"\n")
+    (tmp_path / "none.yaml").write_text(
+        "command: [t]\nmetrics: [{pattern: 'never (?P<v>{number})', log: {never: v}}]\n"
+    )
+    told: list[str] = []
+    show_patterns(load_profile(tmp_path / "none.yaml", project_root=tmp_path), tmp_path / "log.txt", told.append)
+    (suggested,) = (text for text in told if text.startswith("  - pattern: "))
+    assert all(letter.isprintable() or letter == "\n" for text in told for letter in text)
+    (tmp_path / "p.yaml").write_text(f"command: [t]\nmetrics:\n{suggested}\n")
+    told.clear()
+    profile = load_profile(tmp_path / "p.yaml", project_root=tmp_path)
+    assert show_patterns(profile, tmp_path / "log.txt", told.append) == 0
+    assert not any("match nothing" in text or "never matched" in text for text in told)
+
+
+def test_no_suggestion_fails_on_lines_put_together_at_random(tmp_path: Path) -> None:
+    source = random.Random(14)
+    bits = [b"loss: 0.5", b" acc=1e-3", b"\x1b]0;t=1\x07", b"\x1b]", b"\x1b[", b"\x1b(", b"1m", b"\x07", b"\x1b\\", b"\t",
+            b"top1 9", b"\xff", b"'", b"{x}", b"top1 8", b" ", b"%", b"\xc2\x9b", b"epoch 3", b"|"]  # fmt: skip
+    suggested = 0
+    for _ in range(300):
+        line = b"".join(source.choices(bits, k=8))
+        if (entry := suggest(line)) is None:
+            continue
+        suggested += 1
+        (tmp_path / "p.yaml").write_text(f"command: [t]\nmetrics:\n{entry}\n")
+        parser = LogParser(load_profile(tmp_path / "p.yaml", project_root=tmp_path).metrics)
+        assert parser.feed(line) + parser.close() or "epoch" in entry, (line, entry)  # the axis alone makes no row
+    assert suggested > 100
+
+
 def test_nothing_is_suggested_for_chatter() -> None:
-    assert suggest("12:00:00 step took 0.1 s") is None
+    assert suggest(b"12:00:00 step took 0.1 s") is None
 
 
 def test_patterns_are_cut_between_their_parts() -> None:

@@ -19,7 +19,7 @@ from yacs_sweep.records.metrics import MOST, new_rows
 from yacs_sweep.records.snapshot import head_of, look
 from yacs_sweep.records.summary import Summary
 from yacs_sweep.show import status
-from yacs_sweep.show.live.cells import plain
+from yacs_sweep.show.cells import plain
 
 OFFLINE = ("--wandb-mode", "disabled", "--controller", "local")
 

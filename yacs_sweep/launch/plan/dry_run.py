@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ...show.lines import command_text, short_value
+from ...show.table import text_table
 from ...spec.parameter import Parameter, identity
 from ...spec.sweep import EarlyTerminate
 from .plan import Plan, new_paths
@@ -29,9 +30,7 @@ def _space(plan: Plan) -> Iterator[str]:
         key = plan.overrides.key_for(parameter.name)
         default: Any = schema.values.get(key, "") if schema else ""
         rows.append([parameter.name, key, repr(default) if schema else "", parameter.distribution, _range(parameter)])
-    widths = [max(len(row[column]) for row in rows) for column in range(4)]
-    for row in rows:
-        yield "  " + "  ".join([*(cell.ljust(size) for cell, size in zip(row, widths, strict=False)), row[4]]).rstrip()
+    yield from (f"  {line}" for line in text_table(rows, rule=False))
 
 
 def _first_points(plan: Plan) -> list[dict[str, Any]]:

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from ..lines import params_line, short_value
+from ..cells import Line, clean, clip, cut, cut_front, fit, sparkline, width_of
+from ..lines import clock, params_line, rough_duration, short_value
+from ..table import GAP
 from .board import Board, Running, Sweep
-from .cells import Line, clean, clip, cut, cut_front, fit, sparkline, width_of
 
 STATES = (  # in this order, with their style
     ("finished", "green"),
@@ -20,17 +21,10 @@ STATES = (  # in this order, with their style
     ("running", "cyan"),
 )
 DIM = "bright_black"
-GAP = "  "
 SPARK = 12  # columns of a sparkline
 FREE = 4  # rows of the terminal that are left to messages
 LEAST_BAR = 10
 MINOR = 6  # columns of a higher rank give way to the parameters
-
-
-def clock(total: float) -> str:
-    """`0:42`, `12:05`, `3:20:00`."""
-    minutes, rest = divmod(max(0, int(total)), 60)
-    return f"{minutes}:{rest:02d}" if minutes < 60 else f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"
 
 
 def end_time(left: float | None, today: datetime) -> str:
@@ -39,14 +33,10 @@ def end_time(left: float | None, today: datetime) -> str:
         return ""
     if left < 60:
         return "less than a minute left"
-    step = 60 if left < 1200 else 300 if left < 10800 else 1800
-    rounded = max(step, round(left / step) * step)
     end = today + timedelta(seconds=left)
     days = (end.date() - today.date()).days
     day = "" if days == 0 else f"{end:%a} " if days < 7 else f"{end:%-d %b} "
-    minutes = rounded // 60
-    span = f"{minutes} min" if minutes < 60 else f"{minutes // 60} h" + (f" {minutes % 60} min" if minutes % 60 else "")
-    return f"about {span} left, until {day}{end:%H:%M}"
+    return f"about {rough_duration(left)} left, until {day}{end:%H:%M}"
 
 
 def bar(sweep: Sweep, width: int) -> Line:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 
-from .cells import Line, width_of
+from ..cells import Line, width_of
 
 BEGIN, END = "\x1b[?2026h", "\x1b[?2026l"  # drawn in one step where the terminal can; the others do not mind
 STYLES = (("✓", "green"), ("■", "yellow"), ("✗", "red"), ("warning:", "yellow"))  # of messages, by how they begin

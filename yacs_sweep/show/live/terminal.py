@@ -15,7 +15,7 @@ from typing import Any
 
 from ...base.streams import print_lines, write_text
 from ...base.wording import printable
-from .cells import Line, output_lines
+from ..cells import Line, output_lines
 from .painter import Painter
 
 

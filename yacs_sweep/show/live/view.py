@@ -18,10 +18,10 @@ from ...base.wording import printable
 from ...records.folder import TrialRecord
 from ...records.metrics import new_rows
 from ...records.summary import Summary
+from ..cells import Line
 from ..lines import short_value, trial_ended_line, trial_started_line
 from . import terminal
 from .board import NOT_SHOWN, Board, Sweep
-from .cells import Line
 from .frame import frame
 from .terminal import Screen
 

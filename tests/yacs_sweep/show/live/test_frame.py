@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.text import Text
 
 from yacs_sweep.records.folder import TrialRecord
+from yacs_sweep.show.cells import Line, plain, width_of
 from yacs_sweep.show.live.board import POINTS, Board, Course, Sweep
-from yacs_sweep.show.live.cells import Line, plain, width_of
 from yacs_sweep.show.live.frame import end_time, frame, numbers
 
 NOW = 1000.0

@@ -10,7 +10,7 @@ from typing import Any
 import pyte
 import pytest
 
-from yacs_sweep.show.live.cells import Line
+from yacs_sweep.show.cells import Line
 from yacs_sweep.show.live.painter import Painter
 from yacs_sweep.show.live.terminal import MESSAGES, Screen, is_screen, tell
 from yacs_sweep.show.live.view import evaluation

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from yacs_sweep.show.live.cells import cells, clean, clip, cut, cut_front, fit, output_lines, plain, sparkline
+from yacs_sweep.show.cells import cells, clean, clip, cut, cut_front, fit, output_lines, plain, sparkline
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Text for terminals: styled spans, widths in cells, cutting, sparklines, and other people's text made harmless. Pure."""
+"""Measures, cuts and pads text for terminals in columns, and removes the terminal commands from other people's text. Pure."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 import unicodedata
 from collections.abc import Iterable, Sequence
 
-from ...base.escapes import without_escapes
+from ..base.escapes import without_escapes
 
 Span = tuple[str, str]  # text, and a style as rich writes it; empty for none
 Line = list[Span]
@@ -14,14 +14,13 @@ BARS = "▁▂▃▄▅▆▇█"
 
 
 def clean(text: str) -> str:
-    """Other people's text on one line: nothing in it is a command to the terminal."""
-    return "".join(
-        letter if letter.isprintable() else " " if letter in "\t\n\r" else "?" for letter in without_escapes(text)
-    )
+    """Makes other people's text one line of printable characters, without escape sequences."""
+    text = without_escapes(text)
+    return "".join(letter if letter.isprintable() else " " if letter in "\t\n\r" else "?" for letter in text)
 
 
 def output_lines(data: bytes) -> list[str]:
-    """A program's output as lines that can be shown: of a progress bar that overwrites itself, its last state."""
+    """Splits a program's output into clean lines; of a progress bar that overwrites itself the last state stays."""
     lines = []
     for raw in data.decode(errors="replace").split("\n"):
         parts = [part for part in raw.expandtabs().split("\r") if part.strip()]
@@ -30,20 +29,21 @@ def output_lines(data: bytes) -> list[str]:
 
 
 def cells(text: str) -> int:
-    """How many columns the text takes."""
+    """Counts the columns that the text takes."""
     if text.isascii():
         return len(text)
     return sum(map(_cell, text))
 
 
 def _cell(letter: str) -> int:
+    """Counts the columns of one character: 0 for combining ones, 2 for wide ones."""
     if unicodedata.combining(letter):
         return 0
     return 2 if unicodedata.east_asian_width(letter) in "WF" else 1
 
 
 def cut(text: str, width: int) -> str:
-    """The text in at most `width` columns; an ellipsis shows that some is missing."""
+    """Cuts the text to at most `width` columns, with an ellipsis where some is missing."""
     if cells(text) <= width:
         return text
     kept, used = [], 0
@@ -56,25 +56,26 @@ def cut(text: str, width: int) -> str:
 
 
 def cut_front(text: str, width: int) -> str:
-    """The same from the other end: of a path the last folders tell most."""
+    """Cuts the text at its beginning, as fits a path, whose last folders say most."""
     if cells(text) <= width:
         return text
     return cut(text[::-1], width)[::-1]
 
 
 def fit(text: str, width: int, *, right: bool = False) -> str:
-    """Exactly `width` columns."""
+    """Cuts or pads the text to exactly `width` columns."""
     text = cut(text, width)
     space = " " * (width - cells(text))
     return space + text if right else text + space
 
 
 def width_of(line: Iterable[Span]) -> int:
+    """Counts the columns of a line of spans."""
     return sum(cells(text) for text, _ in line)
 
 
 def clip(line: Line, width: int) -> Line:
-    """The line in at most `width` columns, without blanks at its end."""
+    """Cuts a line of spans to at most `width` columns, and removes blanks at its end."""
     kept: Line = []
     for text, style in line:
         kept.append((cut(text, width), style))
@@ -89,11 +90,12 @@ def clip(line: Line, width: int) -> Line:
 
 
 def plain(line: Iterable[Span]) -> str:
+    """Joins the texts of a line of spans."""
     return "".join(text for text, _ in line)
 
 
 def sparkline(values: Sequence[float], width: int) -> str:
-    """The course of the values in at most `width` columns; what is no number leaves a gap."""
+    """Draws the course of the values in at most `width` columns; nan and infinities leave gaps."""
     if len(values) > width:
         groups = [values[len(values) * place // width : len(values) * (place + 1) // width] for place in range(width)]
         values = [_mean(group) for group in groups]
@@ -108,5 +110,6 @@ def sparkline(values: Sequence[float], width: int) -> str:
 
 
 def _mean(values: Sequence[float]) -> float:
+    """Averages the finite values; nan when there are none."""
     finite = [value for value in values if math.isfinite(value)]
     return sum(finite) / len(finite) if finite else math.nan
