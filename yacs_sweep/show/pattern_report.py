@@ -14,8 +14,10 @@ from ..logs.guessing import Guess, guess_loosely
 from ..logs.near_misses import clipped, nearly
 from ..logs.parser import LINE_LIMIT, LogFormat, LogParser, Row, line_text
 from ..logs.patterns import MetricPattern
-from ..logs.read_entries import EntryReader
+from ..spec.section import Notes
 from ..trainers.profile import TrainerProfile
+from ..trainers.read_entries import EntryReader
+from ..trainers.read_profile import profile_section
 
 SUGGESTIONS = 8
 KEPT_LINES = 2000  # for near misses
@@ -195,12 +197,12 @@ def _quoted(name: str) -> str:
 
 def _finds(entry: str, line: bytes, names: KeysView[str]) -> bool:
     """Reads the entry as a profile's and tells whether the parser finds these metrics in the line with it."""
-    reader = EntryReader(read_yaml("suggestion", f"metrics:\n{entry}\n"))
+    profile = profile_section(Notes(read_yaml("suggestion", f"metrics:\n{entry}\n")))
     try:
-        entries = reader.metrics()
+        entries = EntryReader(profile).metrics()
     except ConfigError:
         return False
-    if reader.problems or not entries:
+    if profile.notes.problems or not entries:
         return False
     parser = LogParser(LogFormat(entries, axis=""))
     return any(names <= row.keys() for row in [*parser.feed(line), *parser.flush()])

@@ -1,9 +1,9 @@
-"""Mappings of a sweep file, read key by key; every mistake is noted, none ends the reading."""
+"""Reads a mapping of a sweep file or a trainer's profile key by key; notes every mistake and ends at none."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from ..base.values import bounded
@@ -14,7 +14,7 @@ MEANT = 0.75  # how like a known key a misspelt one is that is read as that key,
 
 
 class Notes:
-    """What is wrong and what is doubtful in a document, each with its place."""
+    """Collects the mistakes and the doubts about a document, each with its place."""
 
     def __init__(self, document: Document) -> None:
         self.document = document
@@ -22,29 +22,57 @@ class Notes:
         self.warnings: list[str] = []
 
     def wrong(self, path: KeyPath, text: str) -> None:
-        """A mistake: the sweep cannot start."""
+        """Notes a mistake: nothing can start with it."""
         self.problems.append(self.document.message(path, text))
 
     def warn(self, path: KeyPath, text: str) -> None:
-        """The sweep can start, but perhaps not as meant."""
+        """Notes a doubt: the sweep can start, but perhaps not as meant."""
         self.warnings.append(self.document.message(path, text))
+
+
+def known_key(key: str, allowed: Collection[str], others: Mapping[str, str] | None = None) -> str:
+    """Returns the allowed key that is meant by `key`, whatever its case and with dashes for underscores.
+
+    Args:
+        others: further names of allowed keys.
+
+    Returns:
+        `key` as it stands when it is unknown.
+    """
+    folded = key.lower().replace("-", "_")
+    name = (others or {}).get(folded, folded)
+    return name if key not in allowed and name in allowed else key
 
 
 class Section:
     """One mapping. Keys are taken whatever their case and with dashes for underscores.
 
-    `values` holds the known keys, and what stands under a misspelt one; each reader returns None for a key that is
-    absent, null or wrong, and notes what is wrong with it.
+    `values` holds what stands under each known key. Each reader returns None for a key that is absent, null or wrong,
+    and notes what is wrong with it.
     """
 
-    def __init__(self, notes: Notes, path: KeyPath, data: dict[str, Any], allowed: Collection[str]) -> None:
+    def __init__(
+        self,
+        notes: Notes,
+        path: KeyPath,
+        data: Mapping[str, Any],
+        allowed: Collection[str],
+        *,
+        others: Mapping[str, str] | None = None,
+        guess: bool = True,
+    ) -> None:
+        """
+        Args:
+            others: further names of allowed keys.
+            guess: whether a misspelt key, which is a mistake, is read as the allowed key it resembles.
+        """
         self.notes = notes
         self.path = path
         self.values: dict[str, Any] = {}
         self.unknown: list[str] = []
         self._spelt: dict[str, str] = {}
         for key, value in data.items():
-            name = key if key in allowed else key.lower().replace("-", "_")
+            name = known_key(key, allowed, others)
             if name not in allowed:
                 self.unknown.append(key)
             elif name in self._spelt:
@@ -52,7 +80,7 @@ class Section:
             else:
                 self._spelt[name] = key
                 self.values[name] = value
-        for key in self.unknown:
+        for key in self.unknown if guess else ():
             for name in nearest(key, [name for name in allowed if name not in self._spelt], cutoff=MEANT):
                 self._spelt[name] = key
                 self.values[name] = data[key]
@@ -60,26 +88,44 @@ class Section:
     def __contains__(self, key: str) -> bool:
         return key in self.values
 
-    def at(self, key: str) -> KeyPath:
-        """The key's path as it is spelt in the file."""
-        return (*self.path, self._spelt.get(key, key))
+    def get(self, key: str) -> Any:
+        """Returns the value as the file has it; None where the key is absent."""
+        return self.values.get(key)
+
+    def at(self, key: str, *below: str | int) -> KeyPath:
+        """Returns the path of a key, or of something below it, as the key is spelt in the file."""
+        return (*self.path, self._spelt.get(key, key), *below)
 
     def wrong(self, key: str, text: str) -> None:
-        """Note a mistake at a key of this section."""
+        """Notes a mistake at a key of this section."""
         self.notes.wrong(self.at(key), text)
 
-    def refuse_unknown(self, allowed: Iterable[str], misplaced: Collection[str] = ()) -> None:
-        """Note every key that is not known; `misplaced` are keys that belong at the top level."""
+    def refuse_unknown(
+        self,
+        allowed: Iterable[str],
+        misplaced: Collection[str] = (),
+        text: str = "unknown key; allowed: {allowed}{hint}",
+    ) -> None:
+        """Notes every unknown key.
+
+        Args:
+            misplaced: keys that belong at the top level.
+            text: the message, with places for the allowed keys and a suggestion.
+        """
         names = list(allowed)
         for key in self.unknown:
-            if key.lower().replace("-", "_") in misplaced:
-                text = "belongs at the top level of the file; is it indented too far?"
+            if known_key(key, misplaced) in misplaced:
+                message = "belongs at the top level of the file; is it indented too far?"
             else:
-                text = f"unknown key; allowed: {', '.join(names)}{did_you_mean(key, names)}"
-            self.notes.wrong((*self.path, key), text)
+                message = text.format(allowed=", ".join(names), hint=did_you_mean(key, names))
+            self.notes.wrong((*self.path, key), message)
+
+    def drop_nulls(self) -> None:
+        """Takes a key with nothing after it as an absent one."""
+        self.values = {key: value for key, value in self.values.items() if value is not None}
 
     def text(self, key: str) -> str | None:
-        """A text; a number or date written without quotes is taken as it stands."""
+        """Reads a text; a number or date without quotes is taken as it stands."""
         value = self.values.get(key)
         if value is None:
             if key in self.values:
@@ -91,7 +137,7 @@ class Section:
         return value if isinstance(value, str) else self.notes.document.texts.get(self.at(key), str(value))
 
     def word(self, key: str, allowed: Collection[str]) -> str | None:
-        """One of the allowed words, in lower case."""
+        """Reads one of the allowed words; returns it in lower case."""
         value = self.values.get(key)
         if key not in self.values:
             return None
@@ -103,7 +149,7 @@ class Section:
         return None
 
     def flag(self, key: str) -> bool | None:
-        """true or false."""
+        """Reads true or false."""
         value = self.values.get(key)
         if key in self.values and not isinstance(value, bool):
             self.wrong(key, f"{show(value)} is not allowed; allowed: true, false")
@@ -111,7 +157,7 @@ class Section:
         return value
 
     def integer(self, key: str, minimum: int) -> int | None:
-        """A whole number of at least `minimum`."""
+        """Reads a whole number of at least `minimum`."""
         value = self.number(key)
         if value is None:
             return None
@@ -121,7 +167,7 @@ class Section:
         return int(value)
 
     def number(self, key: str, *, above: float | None = None) -> int | float | None:
-        """A finite number, integer or float as written, greater than `above`."""
+        """Reads a finite number, integer or float as written, greater than `above`."""
         if key not in self.values:
             return None
         value = self.values[key]

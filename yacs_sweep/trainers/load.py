@@ -4,47 +4,52 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from ..base.errors import ConfigError
 from ..base.files import INSTALLED, TRAINERS
 from ..base.wording import did_you_mean
 from ..base.yaml_document import Document, KeyPath, read_yaml_file
+from ..spec.section import Notes, Section
 from .profile import TrainerProfile
-from .read_profile import ProfileReader
+from .read_profile import ProfileReader, profile_key, profile_section
 
 _MERGED = ("aliases", "env")  # mappings of which each key is inherited by itself
 _LISTED = ("metrics", "files")  # lists: ones own come first, then the inherited
 
 
 def overlay(top: Document, base: Document) -> Document:
-    """`top` extending `base`: what `top` says counts, null takes away what is inherited, `aliases` and `env` are
-    merged, `metrics` and `files` come before those inherited. Places stay those of the files."""
-    data: dict[str, Any] = {}
-    places: dict[KeyPath, str] = {(): top.places.get((), top.name)}
-    for key in dict.fromkeys([*top.data, *base.data]):
-        ours, theirs = top.data.get(key), base.data.get(key)
-        if key not in top.data:
+    """Lays the profile `top` over the one it extends.
+
+    A key of `top` counts, null takes an inherited one away, `aliases` and `env` are merged, `metrics` and `files` come
+    before those inherited. Places stay those of the files.
+    """
+    data, places, texts = dict(top.data), dict(top.places), dict(top.texts)
+    spelt = {profile_key(key): key for key in top.data}
+    inherited: list[tuple[KeyPath, KeyPath]] = []  # paths in `base`, and in the whole
+    for key, theirs in base.data.items():
+        name = profile_key(key)
+        ours = data[spelt[name]] if name in spelt else None
+        if name not in spelt:
             data[key] = theirs
-            places.update(_moved(base, (key,), (key,)))
-            continue
-        data[key] = ours
-        places.update(_moved(top, (key,), (key,)))
-        if key in _MERGED and isinstance(ours, dict) and isinstance(theirs, dict):
-            data[key] = {**theirs, **ours}
-            for name in theirs.keys() - ours.keys():
-                places.update(_moved(base, (key, name), (key, name)))
-        elif key in _LISTED and isinstance(ours, list) and isinstance(theirs, list):
-            data[key] = [*ours, *theirs]
-            for index in range(len(theirs)):
-                places.update(_moved(base, (key, index), (key, len(ours) + index)))
-    return Document(top.name, data, places, {}, (*top.problems, *base.problems))
+            inherited.append(((key,), (key,)))
+        elif name in _MERGED and isinstance(ours, dict) and isinstance(theirs, dict):
+            data[spelt[name]] = {**theirs, **ours}
+            inherited += [((key, item), (spelt[name], item)) for item in theirs.keys() - ours.keys()]
+        elif name in _LISTED and isinstance(ours, list) and isinstance(theirs, list):
+            data[spelt[name]] = [*ours, *theirs]
+            inherited += [((key, index), (spelt[name], len(ours) + index)) for index in range(len(theirs))]
+    for old, new in inherited:
+        places.update(_moved(base.places, old, new))
+        texts.update(_moved(base.texts, old, new))
+    return Document(top.name, data, places, texts, (*top.problems, *base.problems))
 
 
-def _moved(document: Document, old: KeyPath, new: KeyPath) -> dict[KeyPath, str]:
+def _moved(entries: Mapping[KeyPath, str], old: KeyPath, new: KeyPath) -> dict[KeyPath, str]:
+    """Selects the entries at and below the path `old`, and puts them below `new`."""
     size = len(old)
-    return {new + path[size:]: place for path, place in document.places.items() if path[:size] == old}
+    return {new + path[size:]: text for path, text in entries.items() if path[:size] == old}
 
 
 def project_root_of(profile: Path) -> Path:
@@ -80,8 +85,8 @@ def load_profile(name_or_path: str | os.PathLike[str], *, project_root: str | os
     path = chain.paths[names[-1]]
     reader = ProfileReader(document, chain.roots, chain.project_root)
     fields = reader.fields()
-    if problems := [*document.problems, *reader.problems]:
-        raise ConfigError(list(dict.fromkeys(problems)))
+    if reader.problems:
+        raise ConfigError(list(dict.fromkeys(reader.problems)))
     fields["preload"] = () if fields["wrap"] else fields["preload"]
     reference = ":".join([*names[:-1], str(path)])
     name = ":".join([*names[:-1], path.stem])
@@ -114,27 +119,30 @@ class _Chain:
         document = read_yaml_file(str(path))
         if not isinstance(document.data, dict):
             raise ConfigError(f"{path}: a trainer profile is a mapping with at least `command`")
+        section = profile_section(Notes(document))
         for key in ("cwd", "python"):
-            if document.data.get(key) is not None:
+            if key in section:
                 self.roots.setdefault(key, project_root_of(path))
-        extends = document.data.get("extends")
+        extends = section.get("extends")
         bases = extends if isinstance(extends, list) else [] if extends is None else [extends]
         for base in bases:
-            document = overlay(document, self._base(document, base, path, below))
+            document = overlay(document, self._base(section, base, path, below))
         return document
 
-    def _base(self, document: Document, base: object, path: Path, below: tuple[Path, ...]) -> Document:
+    def _base(self, section: Section, base: object, path: Path, below: tuple[Path, ...]) -> Document:
+        """Reads a profile that the one at `path` extends; `below` are those that extend that one."""
+        document, place = section.notes.document, section.at("extends")
         if not isinstance(base, str) or not base:
-            raise ConfigError(document.message(("extends",), f"{base!r} is not the name or file of a profile"))
+            raise ConfigError(document.message(place, f"{base!r} is not the name or file of a profile"))
         beside = path.parent / base
         try:
             found = beside if beside.is_file() else _find(base, self.project_root, besides=path)
         except ConfigError as error:
             raise ConfigError(
-                [document.message(("extends",), text.removeprefix("--trainer ")) for text in error.problems]
+                [document.message(place, text.removeprefix("--trainer ")) for text in error.problems]
             ) from None
         if found == path or found in below:
-            raise ConfigError(document.message(("extends",), f"{base} extends this profile in turn"))
+            raise ConfigError(document.message(place, f"{base} extends this profile in turn"))
         return self._read(found, (*below, path))
 
 

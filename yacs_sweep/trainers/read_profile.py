@@ -1,18 +1,19 @@
-"""Reads a trainer profile's file: every key with its checks; every mistake is noted with file, line and key."""
+"""Reads the file of a trainer's profile: each key with its checks, every mistake with file, line and key."""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ..base.wording import did_you_mean
-from ..base.yaml_document import Document
+from ..base.yaml_document import Document, KeyPath
 from ..logs.names import FIELD
 from ..logs.parser import LogFormat
-from ..logs.read_entries import EntryReader
+from ..spec.section import Notes, Section, known_key
+from .read_entries import NO_SUCH_KEY, EntryReader
 from .styles import STYLES, check_key
 
 PLACEHOLDERS = ("config_file", "output_dir", "trial_id", "gpu_ids", "processes")
@@ -36,33 +37,48 @@ KEYS = (
     "files",
     "checkpoints",
 )
+_OTHER_KEYS = {"override_style": "overrides"}
+
+
+def profile_key(key: str) -> str:
+    """Returns the profile's key that is meant by `key`, whatever its case and with dashes; an unknown one stays."""
+    return known_key(key, KEYS, _OTHER_KEYS)
+
+
+def profile_section(notes: Notes) -> Section:
+    """Opens a profile's document, which must be a mapping; null counts as absent."""
+    section = Section(notes, (), notes.document.data, KEYS, others=_OTHER_KEYS)
+    section.drop_nulls()
+    return section
 
 
 class ProfileReader:
-    """Takes a profile's values one by one, and collects what is wrong with them."""
+    """Reads a profile's values one by one, and collects what is wrong with them."""
 
     def __init__(self, document: Document, roots: Mapping[str, Path], start: Path) -> None:
-        """`roots`: what relative paths are relative to, by the key they stand under; `start`: where the launcher was
-        started, to which those of no file are."""
-        self.document, self.start = document, start
-        self.roots = roots
-        self.data: dict[str, Any] = document.data
-        self.problems: list[str] = []
+        """
+        Args:
+            roots: the folders that relative paths are relative to, by the key they stand under.
+            start: the folder for keys that no file gives, in which the launcher was started.
+        """
+        self.roots, self.start = roots, start
+        self.notes = Notes(document)
+        self.section = profile_section(self.notes)
+
+    @property
+    def problems(self) -> list[str]:
+        """The mistakes found so far, a line each."""
+        return self.notes.problems
 
     def fields(self) -> dict[str, Any]:
-        """`TrainerProfile`'s fields; `problems` says what is wrong with them."""
-        self._known(self.data, KEYS)
+        """Reads the fields of `TrainerProfile`; they can be used only while there are no `problems`."""
+        self.section.refuse_unknown(KEYS, text=NO_SUCH_KEY)
         style = self._style()
-        entries = EntryReader(self.document)
-        metrics, files = entries.metrics(), entries.files()
-        generic = self.data.get("metrics") is None and not files
         fields = {
             "command": self._command(),
             "cwd": self._cwd(),
             "overrides": style,
-            "metrics": LogFormat(metrics, axis=self._text("axis") or "epoch", generic=generic),
-            "files": files,
-            "output_dir_key": self._key(style, "output_dir_key"),
+            "output_dir_key": self._output_dir_key(style),
             "aliases": self._aliases(style),
             "schema": self._schema(style),
             "env": self._env(),
@@ -72,45 +88,33 @@ class ProfileReader:
             "processes": self._processes(),
             "checkpoints": self._checkpoints(),
         }
-        self.problems += entries.problems
-        return fields
-
-    def problem(self, text: str, *key: str | int) -> None:
-        self.problems.append(self.document.message(key, text))
-
-    def _known(self, mapping: Mapping[str, Any], keys: Sequence[str], *above: str | int) -> None:
-        for key in mapping:
-            if key not in keys:
-                self.problem(f"no such key{did_you_mean(str(key), keys)}; allowed: {', '.join(keys)}", *above, key)
-
-    def _text(self, key: str) -> str | None:
-        value = self.data.get(key)
-        if value is None or (isinstance(value, str) and value):
-            return value
-        self.problem(f"{value!r} is not a text", key)
-        return None
+        entries = EntryReader(self.section)
+        metrics, files = entries.metrics(), entries.files()
+        generic = "metrics" not in self.section and not files
+        axis = self.section.text("axis") or "epoch"
+        return {**fields, "files": files, "metrics": LogFormat(metrics, axis=axis, generic=generic)}
 
     def _cwd(self) -> Path:
         root = self.roots.get("cwd", self.start)
-        cwd = Path(os.path.abspath(root / os.path.expanduser(self._text("cwd") or self.start)))
+        cwd = Path(os.path.abspath(root / os.path.expanduser(self.section.text("cwd") or self.start)))
         if not cwd.is_dir():
-            self.problem(f"no such folder: {cwd}", "cwd")
+            self.section.wrong("cwd", f"no such folder: {cwd}")
         return cwd
 
     def _words(self, key: str) -> tuple[str, ...]:
-        value = self.data.get(key)
+        value = self.section.get(key)
         if value is None:
             return ()
         if isinstance(value, list) and all(isinstance(w, str | int) and not isinstance(w, bool) for w in value):
             return tuple(map(str, value))
-        self.problem(f"{value!r} is not a list of words; write [a, b, c]", key)
+        self.section.wrong(key, f"{value!r} is not a list of words; write [a, b, c]")
         return ()
 
     def _command(self) -> tuple[str, ...]:
-        if self.data.get("command") in (None, []):
+        if self.section.get("command") in (None, []):
             alone = "this profile only wraps others; write --trainer NAME:PROFILE, such as torchrun:reid"
-            text = alone if self.data.get("wrap") else "missing; write the trainer's words, such as [python, train.py]"
-            self.problem(text, "command")
+            missing = "missing; write the trainer's words, such as [python, train.py]"
+            self.section.wrong("command", alone if self.section.get("wrap") else missing)
         return self._placeholders("command")
 
     def _placeholders(self, key: str) -> tuple[str, ...]:
@@ -120,67 +124,70 @@ class ProfileReader:
             for name in FIELD.findall(word):
                 if name not in PLACEHOLDERS:
                     hint = did_you_mean(name, PLACEHOLDERS)
-                    self.problem(f"unknown placeholder {{{name}}}{hint}; allowed: {allowed}", key, index)
+                    text = f"unknown placeholder {{{name}}}{hint}; allowed: {allowed}"
+                    self.notes.wrong(self.section.at(key, index), text)
         return words
 
     def _style(self) -> str:
-        style = self._text("overrides") or "yacs"
+        given = self.section.text("overrides") or "yacs"
+        style = given.strip().lower()
         if style in STYLES:
             return style
         hint = did_you_mean(style, STYLES)
-        self.problem(f"{style!r} is no override style{hint}; allowed: {', '.join(STYLES)}", "overrides")
+        self.section.wrong("overrides", f"{given!r} is no override style{hint}; allowed: {', '.join(STYLES)}")
         return "yacs"
 
-    def _key(self, style: str, *place: str) -> str | None:
-        value: Any = self.data
-        for name in place:
-            value = value.get(name)
-        if value is None:
-            return None
+    def _key(self, style: str, value: Any, place: KeyPath) -> str | None:
+        """Reads a key of the trainer's."""
         try:
             if not isinstance(value, str):
                 raise ValueError(f"{value!r} is not a text")
             check_key(style, value)
         except ValueError as error:
-            self.problem(str(error), *place)
+            self.notes.wrong(place, str(error))
             return None
         return value
 
+    def _output_dir_key(self, style: str) -> str | None:
+        value = self.section.get("output_dir_key")
+        return None if value is None else self._key(style, value, self.section.at("output_dir_key"))
+
     def _mapping(self, key: str) -> dict[str, Any]:
-        value = self.data.get(key)
+        value = self.section.get(key)
         if isinstance(value, dict):
             return value
         if value is not None:
-            self.problem(f"{value!r} is not a mapping", key)
+            self.section.wrong(key, f"{value!r} is not a mapping")
         return {}
 
     def _aliases(self, style: str) -> dict[str, str]:
         aliases = {}
-        for alias in self._mapping("aliases"):
-            target = self._key(style, "aliases", alias)
-            if target is not None:
+        for alias, key in self._mapping("aliases").items():
+            place = self.section.at("aliases", alias)
+            if key is None:
+                self.notes.wrong(place, "an alias names a key of the trainer")
+            elif (target := self._key(style, key, place)) is not None:
                 aliases[str(alias)] = target
-            elif self.data["aliases"][alias] is None:
-                self.problem("an alias names a key of the trainer", "aliases", alias)
         return aliases
 
     def _schema(self, style: str) -> str | None:
-        schema = self._text("schema")
+        schema = self.section.text("schema")
         if schema is None:
             return None
         if style != "yacs":
-            self.problem(f"a schema is a YACS tree, and overrides is {style!r}", "schema")
+            self.section.wrong("schema", f"a schema is a YACS tree, and overrides is {style!r}")
         elif not re.fullmatch(r".+\.py:[A-Za-z_]\w*", schema):
-            self.problem(f"{schema!r} is not FILE.py:NAME, such as configs/defaults.py:_C", "schema")
+            self.section.wrong("schema", f"{schema!r} is not FILE.py:NAME, such as configs/defaults.py:_C")
         return schema
 
     def _env(self) -> dict[str, str]:
         env = {}
         for name, value in self._mapping("env").items():
+            place = self.section.at("env", name)
             if not _ENV_NAME.fullmatch(str(name)):
-                self.problem("is not the name of an environment variable", "env", name)
+                self.notes.wrong(place, "is not the name of an environment variable")
             if isinstance(value, bool) or not isinstance(value, str | int | float) or "\0" in str(value):
-                self.problem(f"{value!r} is not a text; write it in quotes", "env", name)
+                self.notes.wrong(place, f"{value!r} is not a text; write it in quotes")
             env[str(name)] = str(value)
         return env
 
@@ -188,7 +195,7 @@ class ProfileReader:
         modules = self._words("preload")
         for index, module in enumerate(modules):
             if not _MODULE.fullmatch(module):
-                self.problem(f"{module!r} is not the name of a module", "preload", index)
+                self.notes.wrong(self.section.at("preload", index), f"{module!r} is not the name of a module")
         return modules
 
     def _checkpoints(self) -> tuple[str, ...]:
@@ -196,19 +203,19 @@ class ProfileReader:
         for index, pattern in enumerate(patterns):
             if not pattern or os.path.isabs(pattern) or ".." in pattern.split("/") or pattern in ("*", "**"):
                 text = f"{pattern!r} is not a pattern of files in a trial's folder, such as '*.pth'"
-                self.problem(text, "checkpoints", index)
+                self.notes.wrong(self.section.at("checkpoints", index), text)
         return patterns
 
     def _processes(self) -> int | None:
-        value = self.data.get("processes")
+        value = self.section.get("processes")
         if value is None or (isinstance(value, int) and not isinstance(value, bool) and value > 0):
             return value
         text = f"{value!r} is not a number of processes; without it there is one for each GPU of a trial"
-        self.problem(text, "processes")
+        self.section.wrong("processes", text)
         return None
 
     def _python(self) -> str | None:
-        python = self._text("python")
+        python = self.section.text("python")
         if python is None or os.sep not in python:
             return python
         return os.path.abspath(self.roots.get("python", Path.cwd()) / os.path.expanduser(python))

@@ -202,6 +202,101 @@ def test_single_mistakes(tmp_path: Path, text: str, expected: str) -> None:
     assert expected in "\n".join(problems(tmp_path, text))
 
 
+def test_keys_are_taken_in_any_case_and_with_dashes(tmp_path: Path) -> None:
+    profile = load(
+        tmp_path,
+        """\
+Command: [t]
+override-style: Argparse
+OUTPUT-DIR-KEY: out
+AXIS: 7
+Aliases: {LR: base-lr}
+Checkpoints: ['*.pth']
+Metrics:
+  - Pattern: 'Loss (?P<v>{number})'
+    LOG: {Train/Loss: v}
+    Units: {Train/Loss: fraction}
+  - pattern: 'row (?P<t>.*)'
+    Table: {Separator: ',', VALUES: '(?P<cells>.+)'}
+Files:
+  - {PATH: '{output_dir}/x', Names: {'(?P<n>A.*)': '{n}'}}
+""",
+    )
+    assert (profile.command, profile.overrides, profile.output_dir_key) == (("t",), "argparse", "out")
+    assert (profile.aliases, profile.checkpoints) == ({"LR": "base-lr"}, ("*.pth",))  # what is no key stays as it is
+    assert profile.metrics.axis == "7" and not profile.metrics.generic
+    first, second = profile.metrics.entries
+    assert first.log == (("Train/Loss", "v"),) and "Train/Loss" in first.units
+    assert second.table is not None and second.table.separator == ","
+    assert profile.files[0].path == "{output_dir}/x"
+
+
+def test_a_profile_may_extend_one_that_is_spelt_otherwise(tmp_path: Path) -> None:
+    write(
+        tmp_path / "base.yaml",
+        "Command: [t]\nCWD: sub\nAliases: {lr: A, wd: B}\nEnv: {X: 1}\nFiles: [{path: base}]\nOutput-Dir-Key: OUT\n",
+    )
+    (tmp_path / "sub").mkdir()
+    profile = load(
+        tmp_path, "Extends: base.yaml\naliases: {lr: C}\nENV: {Y: 2}\nfiles: [{path: own}]\noutput_dir_key: null\n"
+    )
+    assert (profile.command, profile.cwd) == (("t",), tmp_path / "sub")
+    assert (profile.aliases, profile.env) == ({"lr": "C", "wd": "B"}, {"X": "1", "Y": "2"})
+    assert [source.path for source in profile.files] == ["own", "base"]
+    assert profile.output_dir_key is None
+    write(tmp_path / "base.yaml", "Command: [t]\nFiles: [{Path: 1.50}]\nAXIS: [1.50]\n")
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path, "extends: base.yaml\nfiles: [{path: own}]\nComand: x\n")
+    found = [problem.replace(str(tmp_path), "") for problem in caught.value.problems]
+    assert [text.partition(" ")[0] for text in found] == [
+        *("/mine.yaml:3:1:", "/base.yaml:2:10:", "/base.yaml:2:10:", "/base.yaml:3:1:"),
+    ]
+    assert "files[1].Path: 1.5 is not a text" in found[1] and "AXIS: [1.5] is not a text" in found[3]
+
+
+def test_mistakes_name_a_key_as_it_is_spelt(tmp_path: Path) -> None:
+    found = problems(
+        tmp_path,
+        """\
+Command: python t.py
+command: [t]
+Override-Style: yaks
+overrides: yacs
+Pre-Load: 3
+axes: [1]
+Metrics:
+  - Patern: x
+    Log: 3
+    log: {a: b}
+    units: {a: [1]}
+""",
+    )
+    expected = [
+        "FILE:2:1: command: the same key as Command; keep one",
+        "FILE:4:1: overrides: the same key as Override-Style; keep one",
+        "FILE:5:1: Pre-Load: no such key; did you mean preload?; allowed: extends, command, cwd, overrides,",
+        "FILE:6:1: axes: no such key; did you mean axis?; allowed: extends, command,",
+        "FILE:3:1: Override-Style: 'yaks' is no override style; did you mean yacs?; allowed: yacs, hydra, argparse",
+        "FILE:1:1: Command: 'python t.py' is not a list of words; write [a, b, c]",
+        "FILE:5:1: Pre-Load: 3 is not a list of words; write [a, b, c]",  # a misspelt key's own mistakes
+        "FILE:10:5: Metrics[0].log: the same key as Log; keep one",
+        "FILE:8:5: Metrics[0].Patern: no such key; did you mean pattern?; allowed: pattern, log, row,",
+        "FILE:8:5: Metrics[0].pattern: missing or not a text",
+        "FILE:9:5: Metrics[0].Log: missing or not {metric name: group of the pattern}",
+        "FILE:11:13: Metrics[0].units.a: the entry logs no such metric",
+        "FILE:6:1: axes: [1] is not a text",
+    ]
+    assert len(found) == len(expected), found
+    assert all(problem.startswith(start) for problem, start in zip(found, expected, strict=True)), found
+
+
+def test_a_unit_that_is_no_text_is_told(tmp_path: Path) -> None:
+    (found,) = problems(
+        tmp_path, "command: [t]\nmetrics: [{pattern: 'a (?P<v>1)', log: {a: v}, units: {a: [percent]}}]\n"
+    )
+    assert found.startswith("FILE:2:56: metrics[0].units.a: ['percent'] is no unit; write percent")
+
+
 def test_environment_of_a_trial() -> None:
     given = {"PATH": "/bin", "WANDB_API_KEY": "secret", "WANDB_MODE": "online"}
     trial = child_environment({"EXTRA": "1"}, given)
