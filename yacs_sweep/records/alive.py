@@ -27,7 +27,7 @@ from .folder import SweepPaths
 
 TOUCH = 5.0  # seconds between two touches of a living agent's lock file
 SILENT = 12 * TOUCH  # seconds without a touch after which another machine's agent is taken to be gone
-LAUNCHER_FILES = "launcher-*.json"
+LAUNCHER_PATTERN = "launcher-*.json"
 
 
 # -- agents -----------------------------------------------------------------------------------------------------------
@@ -142,7 +142,7 @@ def announced(paths: SweepPaths, workers: int) -> Iterator[None]:
     path = paths.agents / f"launcher-{uuid.uuid4().hex[:12]}.json"
     with contextlib.suppress(OSError):
         paths.agents.mkdir(parents=True, exist_ok=True)
-        for old in paths.agents.glob(LAUNCHER_FILES):
+        for old in paths.agents.glob(LAUNCHER_PATTERN):
             if not _seen_locked(old) and read_json(old).get("host") == socket.gethostname():
                 old.unlink(missing_ok=True)
         content = {"host": socket.gethostname(), "pid": os.getpid(), "started": utc_now(), "workers": workers}
@@ -163,7 +163,7 @@ def launchers(paths: SweepPaths) -> list[Launcher]:
     touched = foreign_agents(paths.agents, socket.gethostname()).values()
     lively = {host for host, nanoseconds in touched if now - nanoseconds / 1e9 < SILENT}
     found = []
-    for path in sorted(paths.agents.glob(LAUNCHER_FILES)):
+    for path in sorted(paths.agents.glob(LAUNCHER_PATTERN)):
         locked, content = _seen_locked(path), read_json(path)
         if locked or str(content.get("host")) in lively:
             with contextlib.suppress(KeyError, TypeError, ValueError):

@@ -1,13 +1,12 @@
-"""Which checkpoints stay on disk, and `best/`: the best trial's checkpoints, metrics and configuration in one place.
+"""Deletes checkpoints that are not wanted, and keeps `best/`: checkpoints, metrics and configuration of the best trial.
 
-Nothing but regular files of a trial that has ended is ever deleted: inside its own folder, no link followed, and only those
-that the trainer's profile calls checkpoints. What the launcher writes is none of them, whatever the patterns say.
+Only regular files of a trial that has ended are ever deleted: inside its own folder, no link followed, and only those
+that the trainer's profile calls checkpoints. The launcher's own files are no checkpoints, whatever the patterns say.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shutil
 import stat
@@ -16,27 +15,30 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any
 
-from ..base.files import write_atomically
+from ..base.files import read_json, write_atomically
 from ..base.values import to_json
-from .folder import SweepPaths, TrialRecord, rank
+from .folder import LAUNCHER_FILES, SweepPaths, TrialRecord, rank
 from .metrics import last_values
 
-BEST = "best"  # folder of the sweep's; no trial is called so
-LAUNCHER_FILES = ("trial.json", "metrics.jsonl", "stdout.log")
-RECORD, CONFIG = "best.json", "best.yml"  # in it, beside metrics.jsonl and the checkpoints
-ELSEWHERE = "elsewhere.json"  # in it, when the best trial ran on another machine: which one, and where
+BEST = "best"  # folder of the sweep; no trial has this name
+RECORD = "best.json"  # in it, beside best.yml, metrics.jsonl and the checkpoints
+ELSEWHERE = "elsewhere.json"  # in it, when the best trial ran on another machine: which trial, and where
 CHOICES = "all, best, none or top-N (top-3)"
 
 
 @dataclass(frozen=True)
 class Keep:
-    """Of how many trials the checkpoints stay: of all (None), or of the best `count`."""
+    """The policy of `--keep`: the checkpoints of all trials stay (None), or those of the best `count`."""
 
     count: int | None = None
 
     @classmethod
     def parse(cls, text: str) -> Keep:
-        """`all`, `best`, `none`, `top-3`. Raises ValueError."""
+        """Parses `all`, `best`, `none` or `top-3`.
+
+        Raises:
+            ValueError: the text is no policy.
+        """
         named = {"all": None, "best": 1, "none": 0}
         if text in named:
             return cls(named[text])
@@ -46,7 +48,7 @@ class Keep:
         return cls(int(count))
 
     def superfluous(self, records: Iterable[TrialRecord], goal: str) -> list[TrialRecord]:
-        """Trials whose checkpoints are not wanted any more. Those that may go on from theirs are never among them."""
+        """Lists the trials whose checkpoints are not wanted any more; never one that may be resumed from them."""
         if self.count is None:
             return []
         known = list(records)
@@ -57,7 +59,7 @@ class Keep:
 
 
 def checkpoint_files(folder: Path, patterns: Sequence[str]) -> Iterator[tuple[str, int, str]]:
-    """A trial's checkpoints: path relative to its folder, and an open folder's descriptor with the name in it."""
+    """Yields a trial's checkpoints: the path in its folder, and the descriptor of an open folder with the name in it."""
     for root, _, names, descriptor in os.fwalk(folder, follow_symlinks=False):
         below = os.path.relpath(root, folder)
         for name in names:
@@ -71,7 +73,7 @@ def checkpoint_files(folder: Path, patterns: Sequence[str]) -> Iterator[tuple[st
 
 
 def delete_checkpoints(paths: SweepPaths, record: TrialRecord, patterns: Sequence[str]) -> int:
-    """Deletes a trial's checkpoints; returns how many. A folder that is not the trial's is left alone."""
+    """Deletes a trial's checkpoints; returns their number. A folder that is not the trial's is left alone."""
     trial = paths.trial(record.name)
     if PurePath(record.name).name != record.name or trial.dir.is_symlink():
         return 0
@@ -89,11 +91,14 @@ def delete_checkpoints(paths: SweepPaths, record: TrialRecord, patterns: Sequenc
 
 
 def gather_best(paths: SweepPaths, record: TrialRecord, patterns: Sequence[str], about: Mapping[str, Any]) -> Path:
-    """Makes `best/` anew from the best trial: its checkpoints (hard links where the file system has them, so they cost
-    nothing), metrics.jsonl, best.yml, and best.json with its parameters and last values.
+    """Replaces `best/` by the best trial's checkpoints (as hard links where the file system has them), metrics.jsonl,
+    best.yml, and best.json with its parameters and last values.
+
+    Args:
+        about: entries of best.json that say which sweep and which metric.
 
     Raises:
-        OSError: it cannot be written; what was there is there still.
+        OSError: `best/` cannot be written; the former one stays.
     """
     trial, target = paths.trial(record.name), paths.dir / BEST
     new, old = paths.dir / ".best.new", paths.dir / ".best.old"
@@ -124,8 +129,12 @@ def gather_best(paths: SweepPaths, record: TrialRecord, patterns: Sequence[str],
     return target
 
 
-def point_elsewhere(paths: SweepPaths, record: TrialRecord) -> None:
-    """Notes in `best/` that another machine has a better trial than the one it is of. Raises OSError."""
+def note_other_machine(paths: SweepPaths, record: TrialRecord) -> None:
+    """Writes a note into `best/` that another machine has a better trial.
+
+    Raises:
+        OSError: the note cannot be written.
+    """
     folder = paths.dir / BEST
     folder.mkdir(exist_ok=True)
     content = {
@@ -138,21 +147,19 @@ def point_elsewhere(paths: SweepPaths, record: TrialRecord) -> None:
     write_atomically(folder / ELSEWHERE, to_json(content, indent=1) + "\n")
 
 
-def gathered(paths: SweepPaths) -> str | None:
-    """The id of the trial that `best/` is of. Its checkpoints may be nowhere else: who was killed while `best/` was made anew
-    left them beside it."""
+def gathered_trial(paths: SweepPaths) -> str | None:
+    """Returns the id of the trial in `best/`, after putting back a `best/` that a killed launcher was replacing: its
+    checkpoints may be nowhere else. None without a best trial."""
     target, old = paths.dir / BEST, paths.dir / ".best.old"
     if not target.exists() and old.is_dir():
         with contextlib.suppress(OSError):
             os.rename(old, target)
-    try:
-        found = json.loads((target / RECORD).read_text(encoding="utf-8"))
-        return str(found["id"])
-    except (OSError, ValueError, TypeError, KeyError):
-        return None
+    found = read_json(target / RECORD).get("id")
+    return None if found is None else str(found)
 
 
 def _link(source: Path, target: Path) -> None:
+    """Links a file, or copies it where the file system has no hard links."""
     try:
         os.link(source, target, follow_symlinks=False)
     except OSError:
@@ -160,18 +167,18 @@ def _link(source: Path, target: Path) -> None:
 
 
 class Keeper:
-    """Follows a sweep: keeps `best/` the best trial's, and deletes the checkpoints that `keep` does not want."""
+    """Keeps `best/` up to date while a sweep runs, and deletes the checkpoints that `keep` does not want."""
 
     def __init__(
         self, paths: SweepPaths, patterns: Sequence[str], keep: Keep, goal: str, about: Mapping[str, Any]
     ) -> None:
-        """`about` goes into best.json: which sweep, which metric."""
+        """Takes the policy `keep`, and `about` for best.json (see `gather_best`)."""
         self.paths, self.patterns, self.keep, self.goal, self.about = paths, patterns, keep, goal, about
-        self._gathered = gathered(paths)
+        self._gathered = gathered_trial(paths)
         self._done: set[str] = set()
 
     def update(self, best: TrialRecord | None, records: Iterable[TrialRecord]) -> None:
-        """After a trial has ended. The best's checkpoints are in `best/` before any is deleted.
+        """Follows the end of a trial; the best trial's checkpoints are in `best/` before any is deleted.
 
         Raises:
             OSError: `best/` cannot be written; then nothing is deleted.
@@ -180,7 +187,7 @@ class Keeper:
             if self.paths.trial(best.name).record.is_file():
                 gather_best(self.paths, best, self.patterns, self.about)
             else:
-                point_elsewhere(self.paths, best)
+                note_other_machine(self.paths, best)
             self._gathered = best.id
         for record in self.keep.superfluous(records, self.goal):
             if record.id not in self._done:

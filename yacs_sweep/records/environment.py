@@ -1,4 +1,4 @@
-"""What a sweep ran on: written once for its report, when the sweep is created; the commit, with every trial."""
+"""Describes the environment of a sweep for its report, and finds the commit that each trial ran."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PACKAGES = ("yacs-sweep", "torch", "torchvision", "yacs", "numpy", "optuna", "wa
 
 
 def describe() -> dict[str, Any]:
-    """The launcher's interpreter, its packages, the machine's kind; nothing that names a person or a place."""
+    """Lists interpreter, packages and kind of machine; nothing that names a person or a place."""
     versions = {}
     for name in PACKAGES:
         try:
@@ -34,14 +34,14 @@ def describe() -> dict[str, Any]:
 
 
 def save(paths: SweepPaths) -> None:
-    """Writes environment.json unless it is there."""
+    """Writes environment.json unless the sweep has one."""
     path = paths.dir / FILE
     if not path.exists():
         write_atomically(path, to_json(describe(), indent=1) + "\n", durable=False)
 
 
 def git_commit(folder: str | Path) -> str | None:
-    """The commit checked out in `folder`, `+dirty` behind it when tracked files differ; None outside a repository."""
+    """Finds the commit checked out in `folder`, with `+dirty` when tracked files differ; None outside a repository."""
     try:
         head, status = (
             subprocess.run(

@@ -1,4 +1,4 @@
-"""What a sweep leaves on disk: ``trial.json``, ``metrics.jsonl``, ``stdout.log``, ``summary.json``, ``best.yml``.
+"""Names the paths of a sweep's folder, and reads and writes ``trial.json``.
 
 ``trial.json`` is the truth about a trial and is written by its agent alone; ``summary.json`` and ``best.yml`` are
 derived from it and written by the supervisor alone. Files appear whole or not at all (`write_atomically`); the two that
@@ -23,30 +23,21 @@ from ..base.files import write_atomically
 from ..base.times import utc_now
 from ..base.values import from_json, to_json
 
-SEEDS_FILE = "seeds.json"
-WARM_FILE = "warm.json"
-LINK_FROM = 1 << 20  # bytes from which on a retried trial's files are linked, not copied
 STATES = ("running", "finished", "stopped", "failed", "killed", "lost")
-RESERVED = ("agents", "best", "wandb")  # folders of the sweep's own, beside its trials
 ENDED_WELL = ("finished", "stopped")
 OVER = ("finished", "stopped", "failed")  # ended by themselves: their trial.json does not change any more
+MACHINE_CAUSES = ("disk_full", "gpu_fault")  # failures that say nothing of the point
+SEEDS_FILE = "seeds.json"
+WARM_FILE = "warm.json"
+LAUNCHER_FILES = ("trial.json", "metrics.jsonl", "stdout.log")  # in a trial's folder
+RESERVED = ("agents", "best", "wandb")  # the sweep's own folders, beside its trials'
+LINK_FROM = 1 << 20  # bytes; a retried trial gets larger files as links, smaller ones as copies
 
 
-def folder_name(name: str, fallback: str) -> str:
-    """`name` if it can be a folder of its own inside the sweep's; else a cleaned one that ends in `fallback`.
-
-    Names come from a server other people can write to: no separators, no leading dot or dash, at most 80 characters.
-    """
-    clean = re.sub(r"[^A-Za-z0-9._-]+", "-", name).lstrip(".-")[:80]
-    if clean == name and clean and clean not in RESERVED:
-        return name
-    tail = re.sub(r"[^A-Za-z0-9_-]+", "-", fallback).strip("-")[:40] or "trial"
-    return f"{clean}-{tail}" if clean else tail
-
-
+# -- paths ------------------------------------------------------------------------------------------------------------
 @dataclass(frozen=True)
 class TrialPaths:
-    """Every path of one trial."""
+    """The paths of one trial."""
 
     dir: Path
 
@@ -63,26 +54,9 @@ class TrialPaths:
         return self.dir / "stdout.log"
 
 
-def inherit_files(old: TrialPaths, new: TrialPaths) -> None:
-    """Gives a trial the files another one left, but for the launcher's own. Large ones as hard links where the file
-    system has them: checkpoints are replaced rather than written to. What grows (log files) is copied."""
-    ours = {old.record.name, old.metrics.name, old.stdout.name}
-    for source in sorted(old.dir.rglob("*")):
-        target = new.dir / source.relative_to(old.dir)
-        if source.is_dir():
-            target.mkdir(exist_ok=True)
-        elif source.name not in ours and not source.name.startswith("."):
-            try:
-                if source.suffix in (".txt", ".log", ".json", ".jsonl") or source.stat().st_size < LINK_FROM:
-                    raise OSError
-                os.link(source, target)
-            except OSError:
-                shutil.copy2(source, target)
-
-
 @dataclass(frozen=True)
 class SweepPaths:
-    """Every path of one sweep, below ``{base}/sweep/{sweep_id}``."""
+    """The paths of one sweep, below ``{base}/sweep/{sweep_id}``."""
 
     base: Path
     sweep_id: str
@@ -97,7 +71,7 @@ class SweepPaths:
 
     @property
     def launch(self) -> Path:
-        """How the sweep was launched: what resuming by the id alone needs."""
+        """The launch file: everything that resuming by the sweep's id needs."""
         return self.dir / "launch.json"
 
     @property
@@ -110,24 +84,25 @@ class SweepPaths:
 
     @property
     def journal(self) -> Path:
-        """The embedded storage."""
+        """The embedded storage's file."""
         return self.dir / "storage.journal"
 
     @property
     def agents(self) -> Path:
-        """Lock files of the agents; a locked one belongs to an agent that lives."""
+        """The folder of lock files (see `records.alive`)."""
         return self.dir / "agents"
 
     def trial(self, name: str) -> TrialPaths:
+        """Returns the paths of the trial with this folder name."""
         return TrialPaths(self.dir / name)
 
     def records(self) -> Iterator[TrialRecord]:
-        """Every readable trial.json, in order of the trials' numbers."""
+        """Reads every trial.json that is not damaged, in order of the trials' numbers."""
         found = [record for _, record in self.scan() if record is not None]
         return iter(sorted(found, key=lambda record: (record.number, record.started)))
 
     def scan(self) -> Iterator[tuple[Path, TrialRecord | None]]:
-        """Every trial.json, and what is in it unless it is damaged."""
+        """Yields the path of every trial.json and its content; None for a damaged one."""
         for path in self.dir.glob("*/trial.json"):
             record = None
             with contextlib.suppress(OSError, ValueError, TypeError):
@@ -135,9 +110,42 @@ class SweepPaths:
             yield path, record
 
 
+def folder_name(name: str, fallback: str) -> str:
+    """Makes a folder's name from a trial's: `name` where that is safe, else a cleaned one that ends in `fallback`.
+
+    Names come from a server that other people can write to: no separators, no leading dot or dash, at most 80
+    characters.
+    """
+    clean = re.sub(r"[^A-Za-z0-9._-]+", "-", name).lstrip(".-")[:80]
+    if clean == name and clean and clean not in RESERVED:
+        return name
+    tail = re.sub(r"[^A-Za-z0-9_-]+", "-", fallback).strip("-")[:40] or "trial"
+    return f"{clean}-{tail}" if clean else tail
+
+
+def inherit_files(old: TrialPaths, new: TrialPaths) -> None:
+    """Gives a trial the files that another one left, except the launcher's own.
+
+    Large files become hard links where the file system has them, as checkpoints are replaced rather than written to;
+    files that grow (logs) are copied.
+    """
+    for source in sorted(old.dir.rglob("*")):
+        target = new.dir / source.relative_to(old.dir)
+        if source.is_dir():
+            target.mkdir(exist_ok=True)
+        elif source.name not in LAUNCHER_FILES and not source.name.startswith("."):
+            try:
+                if source.suffix in (".txt", ".log", ".json", ".jsonl") or source.stat().st_size < LINK_FROM:
+                    raise OSError
+                os.link(source, target)
+            except OSError:
+                shutil.copy2(source, target)
+
+
+# -- records ----------------------------------------------------------------------------------------------------------
 @dataclass
 class TrialRecord:
-    """The content of trial.json."""
+    """The record of a trial: the content of trial.json."""
 
     id: str
     name: str
@@ -147,7 +155,7 @@ class TrialRecord:
     command: list[str] = field(default_factory=list)
     exit_code: int | None = None  # negative: the signal that ended it
     reason: str = ""  # why it ended, in words
-    cause: str = ""  # the same as one term: finished, stopped, timeout, stalled, exit, signal, oom, cuda_oom, …
+    cause: str = ""  # the reason as one term: finished, stopped, timeout, stalled, exit, signal, oom, cuda_oom, …
     started: str = ""
     ended: str | None = None
     value: float | None = None  # of the sweep's metric: its last or its best, as the sweep's `optimize` says
@@ -164,23 +172,29 @@ class TrialRecord:
 
     @property
     def settled(self) -> bool:
-        """Whether its point has been evaluated; otherwise it is tried again when the sweep goes on."""
-        return self.state in ("finished", "stopped", "failed") and self.cause not in ("disk_full", "gpu_fault")
+        """Whether the trial's point has been evaluated; otherwise a resumed sweep tries the point again."""
+        return self.state in OVER and self.cause not in MACHINE_CAUSES
 
     def lose(self, reason: str = "its agent died") -> None:
-        """The trial is no longer its agent's."""
+        """Sets the state of a trial whose agent is gone."""
         self.state, self.cause, self.reason = "lost", "lost", reason
         self.ended, self.pid = utc_now(), None
 
     def save(self, paths: TrialPaths, *, durable: bool = True) -> None:
-        """Writes trial.json; `durable` as `write_atomically` has it."""
+        """Writes trial.json (`durable`: see `write_atomically`)."""
         write_atomically(paths.record, to_json(self.row(), indent=2) + "\n", durable=durable)
 
     def row(self) -> dict[str, Any]:
+        """Converts the record to trial.json's object."""
         return dataclasses.asdict(self)
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> TrialRecord:
+        """Converts trial.json's object to a record; keys of other versions are left out.
+
+        Raises:
+            TypeError: a required key is missing.
+        """
         known = cls.__dataclass_fields__
         values = {key: value for key, value in row.items() if key in known}
         values["value"] = from_json(values.get("value"))
@@ -188,24 +202,29 @@ class TrialRecord:
 
     @classmethod
     def load(cls, path: Path) -> TrialRecord:
+        """Reads a trial.json.
+
+        Raises:
+            OSError, ValueError, TypeError: the file cannot be read, or holds no record.
+        """
         return cls.from_row(json.loads(path.read_text(encoding="utf-8")))
 
 
 def mark_lost(record: TrialRecord, paths: SweepPaths) -> None:
-    """The trial's agent died while it ran."""
+    """Records that the trial's agent died while the trial ran."""
     record.lose()
     record.save(paths.trial(record.name))
 
 
 def better(goal: str, left: float, right: float) -> bool:
-    """Whether `left` is a better value of the metric than `right`; nan is worse than anything."""
+    """Tells whether `left` is a better value of the metric than `right`; nan is worse than any number."""
     if math.isnan(left) or math.isnan(right):
         return math.isnan(right) and not math.isnan(left)
     return left > right if goal == "maximize" else left < right
 
 
 def rank(records: Iterable[TrialRecord], goal: str) -> list[TrialRecord]:
-    """Finished trials with a value first, best first; then the others with a value; then the rest, by number."""
+    """Sorts trials: finished ones with a value first, best first; then others with a value; then the rest by number."""
 
     def key(record: TrialRecord) -> tuple[int, float, int]:
         if record.value is None or math.isnan(record.value):
@@ -217,7 +236,7 @@ def rank(records: Iterable[TrialRecord], goal: str) -> list[TrialRecord]:
 
 
 def best_of(records: Iterable[TrialRecord], goal: str) -> TrialRecord | None:
-    """The best finished trial. One that was stopped early or failed never is, whatever it reached."""
+    """Finds the best finished trial; stopped and failed ones never count, whatever they reached."""
     ranked = rank((record for record in records if record.state == "finished"), goal)
     if ranked and ranked[0].value is not None and not math.isnan(ranked[0].value):
         return ranked[0]

@@ -22,32 +22,34 @@ ID_LETTERS = string.ascii_lowercase + string.digits
 
 
 def new_sweep_id() -> str:
-    """Eight letters and digits, like W&B's."""
+    """Draws a sweep id of eight letters and digits, like W&B's."""
     return "".join(random.SystemRandom().choices(ID_LETTERS, k=8))
 
 
 def pointers() -> Path:
+    """Returns the user's folder of notes: one file a sweep, with its results folder."""
     state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
     return Path(state) / "yacs-sweep" / "sweeps"
 
 
 def remember(paths: SweepPaths) -> None:
-    """Notes where a sweep's results are, so that its id alone finds them from any folder. A note that cannot be written
-    costs only that."""
-    try:
+    """Notes where a sweep's results are, so that its id finds them from any folder; a failure to write is no error."""
+    with contextlib.suppress(OSError):
         folder = pointers()
         folder.mkdir(parents=True, exist_ok=True)
         write_atomically(folder / paths.sweep_id, str(paths.base.resolve()) + "\n", durable=False)
-    except OSError:
-        pass
 
 
 def find_bases(sweep_id: str, bases: list[Path], option: str = "--sweep_id", *, remembered: bool = True) -> list[Path]:
-    """Where to look for a sweep: below `bases`, and where it was `remembered` to be unless the user has named a folder.
-    `option`: what names the sweep.
+    """Lists the results folders in which to look for a sweep.
+
+    Args:
+        bases: folders to look in first.
+        option: the option that names the sweep, for messages.
+        remembered: whether to look also in the folder noted by `remember`; not where the user has named one.
 
     Raises:
-        ConfigError: that is no sweep's id.
+        ConfigError: `sweep_id` is no sweep's id.
     """
     parts = sweep_id.split("/")
     name = parts[-1]
@@ -63,7 +65,11 @@ def find_bases(sweep_id: str, bases: list[Path], option: str = "--sweep_id", *, 
 def find_sweep(
     sweep_id: str, bases: list[Path], option: str = "--sweep_id", *, remembered: bool = True
 ) -> SweepPaths | None:
-    """The folder of an existing sweep; raises as `find_bases` does, and when it is several sweeps."""
+    """Finds the folder of an existing sweep below `bases`; None when there is none. Arguments as for `find_bases`.
+
+    Raises:
+        ConfigError: `sweep_id` is no sweep's id, or a batch's.
+    """
     for base in find_bases(sweep_id, bases, option, remembered=remembered):
         paths = SweepPaths(base, sweep_id.split("/")[-1])
         if paths.launch.is_file() and paths.spec.is_file():
@@ -75,7 +81,11 @@ def find_sweep(
 
 
 def batch_rows(paths: SweepPaths) -> list[dict[str, Any]]:
-    """The sweeps of a batch, as its summary has them. Raises ConfigError for a file that is damaged."""
+    """Reads the rows of a batch's summary.json, one a sweep.
+
+    Raises:
+        ConfigError: the file is damaged.
+    """
     try:
         rows: list[dict[str, Any]] = json.loads(paths.summary.read_text(encoding="utf-8"))["sweeps"]
     except (OSError, ValueError, TypeError, KeyError) as error:
@@ -84,10 +94,14 @@ def batch_rows(paths: SweepPaths) -> list[dict[str, Any]]:
 
 
 def result_bases(results_dir: str | None) -> list[Path]:
-    """Folders in which an existing sweep is looked for: the one the user names, else the usual one."""
+    """Returns the folder in which to look for sweeps: the one the user names, else the default one."""
     return [Path(results_dir or DEFAULT_RESULTS_DIR).expanduser().resolve()]
 
 
 def find(sweep_id: str, results_dir: str | None, option: str = "--sweep_id") -> SweepPaths | None:
-    """An existing sweep's folder: below the one the user names, else wherever it is. Raises ConfigError: no sweep's id."""
+    """Finds an existing sweep: below the results folder the user names, else also where `remember` has noted it.
+
+    Raises:
+        ConfigError: `sweep_id` is no sweep's id, or a batch's.
+    """
     return find_sweep(sweep_id, result_bases(results_dir), option, remembered=not results_dir)

@@ -1,4 +1,4 @@
-"""How a sweep is launched: kept beside its results as ``launch.json``, so that its id is enough to go on with it."""
+"""Keeps how a sweep is launched (``launch.json``) and what is searched (``sweep.yaml``), so that its id is enough to resume."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .folder import SweepPaths
 
 @dataclass(frozen=True)
 class LaunchFile:
-    """The content of launch.json. Paths are absolute."""
+    """The content of launch.json; paths are absolute."""
 
     controller: str
     config_file: str | None
@@ -34,16 +34,21 @@ class LaunchFile:
     project: str | None
     entity: str | None
     cwd: str  # where the launcher was started
-    target: int  # trials the sweep has when the last launch has ended as it was asked to
-    keep: str = "all"  # whose checkpoints stay: `checkpoints.Keep`
-    search: str | None = None  # `SweepSpec.fingerprint` of what trials were given out by
+    target: int  # trials that the sweep has when its last launch has done its part
+    keep: str = "all"  # the trials that keep their checkpoints: `checkpoints.Keep`
+    search: str | None = None  # `SweepSpec.fingerprint` of the search that the trials are points of
 
     def save(self, paths: SweepPaths) -> None:
+        """Writes launch.json."""
         write_atomically(paths.launch, to_json(dataclasses.asdict(self), indent=1) + "\n")
 
     @classmethod
     def load(cls, paths: SweepPaths) -> LaunchFile:
-        """Raises ConfigError for a file that is damaged."""
+        """Reads launch.json.
+
+        Raises:
+            ConfigError: the file is missing or damaged.
+        """
         try:
             content: Mapping[str, Any] = json.loads(paths.launch.read_text(encoding="utf-8"))
             return cls(**{**content, "trailing": tuple(content["trailing"])})
@@ -52,13 +57,17 @@ class LaunchFile:
 
 
 def save_spec(paths: SweepPaths, spec: SweepSpec) -> None:
-    """Writes the normalised sweep."""
+    """Writes the normalised sweep: sweep.yaml."""
     text = yaml.safe_dump(spec.to_dict(), sort_keys=False, allow_unicode=True)
     write_atomically(paths.spec, text)
 
 
 def load_spec_of(paths: SweepPaths) -> SweepSpec:
-    """The normalised sweep of an existing sweep. Raises ConfigError for a file that is damaged."""
+    """Reads sweep.yaml.
+
+    Raises:
+        ConfigError: the file is missing or damaged.
+    """
     try:
         described = yaml.safe_load(paths.spec.read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError) as error:

@@ -1,9 +1,8 @@
-"""A sweep as its folder shows it, for whoever looks from outside: quickly, also while it is being written.
+"""Reads the state of a sweep from its folder for `--status`, quickly and while the sweep is running.
 
-The truth about a trial is its trial.json. With ten thousand of them reading each takes seconds, so summary.json, which
-has them all in one file, is taken for those that have not changed since it was written: trial.json files younger than
-it (by `SLACK`, as it is composed before it is written), those that it lacks, and those of trials that had not ended, are
-read themselves.
+The truth about a trial is its trial.json. Reading ten thousand of them takes seconds, so summary.json, which holds all
+trials, is used for those that have not changed since: only trial.json files younger than summary.json (by `SLACK`, as
+it is composed before it is written), those that it lacks, and those of trials that had not ended are read.
 """
 
 from __future__ import annotations
@@ -24,12 +23,12 @@ from .alive import Launcher, count_agents, launchers
 from .folder import OVER, SweepPaths, TrialRecord
 
 SLACK = 60.0  # seconds
-HEAD = 1 << 16  # bytes of a summary.json in which all but its trials stands
+HEAD = 1 << 16  # bytes of a summary.json that hold everything but its trials
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What is known."""
+    """The state of a sweep at one moment."""
 
     paths: SweepPaths
     name: str
@@ -44,23 +43,27 @@ class Snapshot:
 
     @property
     def counts(self) -> dict[str, int]:
+        """Trials by state."""
         return dict(Counter(record.state for record in self.records))
 
     @property
     def settled(self) -> int:
+        """Trials whose point has been evaluated."""
         return sum(record.settled for record in self.records)
 
     @property
     def target(self) -> int:
+        """Trials that the sweep is to have."""
         return max(int(self.launch.get("target") or 0), self.settled)
 
     @property
     def at_work(self) -> bool:
+        """Whether any launcher or agent is alive."""
         return bool(self.launchers or self.agents)
 
 
-def head_of(path: Path) -> dict[str, Any]:
-    """All of a summary.json but its trials, which are most of it; empty where there is none."""
+def summary_head(path: Path) -> dict[str, Any]:
+    """Reads a summary.json without its trials, which are most of the file; empty when there is none."""
     try:
         with path.open("rb") as file:
             text = file.read(HEAD).decode("utf-8", "ignore")
@@ -72,7 +75,7 @@ def head_of(path: Path) -> dict[str, Any]:
 
 
 def _from_summary(paths: SweepPaths) -> tuple[dict[str, Any], dict[str, TrialRecord], float]:
-    """What it says of the sweep, its trials by their folders' names, and when it was written (seconds)."""
+    """Reads summary.json: its object, the trials by their folders' names, and when the file was written (seconds)."""
     try:
         with paths.summary.open("rb") as file:
             written = os.fstat(file.fileno()).st_mtime
@@ -83,6 +86,7 @@ def _from_summary(paths: SweepPaths) -> tuple[dict[str, Any], dict[str, TrialRec
 
 
 def _records(paths: SweepPaths, known: dict[str, TrialRecord], written: float) -> list[TrialRecord]:
+    """Replaces the records `known` from summary.json, written at `written`, by trial.json files that may be newer."""
     found = dict(known)
     with os.scandir(paths.dir) as entries:
         names = [entry.name for entry in entries if not entry.name.startswith(".")]
@@ -99,11 +103,11 @@ def _records(paths: SweepPaths, known: dict[str, TrialRecord], written: float) -
     return sorted(found.values(), key=lambda record: (record.number, record.started))
 
 
-def look(paths: SweepPaths) -> Snapshot:
-    """Reads the sweep's folder.
+def read_snapshot(paths: SweepPaths) -> Snapshot:
+    """Reads the state of the sweep.
 
     Raises:
-        OSError: it cannot be read.
+        OSError: the folder cannot be read.
     """
     content, known, written = _from_summary(paths)
     described = content or _described(paths)
@@ -123,7 +127,7 @@ def look(paths: SweepPaths) -> Snapshot:
 
 
 def _described(paths: SweepPaths) -> dict[str, Any]:
-    """The sweep before its first summary.json."""
+    """Reads sweep.yaml, for a sweep without a summary.json; empty when the file is missing or damaged."""
     try:
         content = yaml.safe_load(paths.spec.read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError):
@@ -132,7 +136,7 @@ def _described(paths: SweepPaths) -> dict[str, Any]:
 
 
 def last_change(paths: SweepPaths) -> float:
-    """When something was last written to the sweep (seconds), as far as that is told by few files."""
+    """Finds when the sweep's main files were last written, in seconds since 1970; 0 when there are none."""
     times = [0.0]
     for path in (paths.summary, paths.launch, paths.journal):
         with contextlib.suppress(OSError):

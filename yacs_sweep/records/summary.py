@@ -1,9 +1,8 @@
-"""``summary.json``: what has become of a sweep's trials, wherever they run."""
+"""Writes ``summary.json``: every trial of a sweep, wherever it runs, and the best of them."""
 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import time
 from collections import Counter
@@ -11,18 +10,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from ..base.files import write_atomically
+from ..base.files import read_json, write_atomically
 from ..base.locks import exclusive
 from ..base.values import to_json
 from .folder import STATES, SweepPaths, TrialRecord, best_of, rank
 
-WRITE_AT_ONCE = 100  # trials up to which summary.json is written whenever one starts or ends; beyond,
-WRITE_SHARE = 20  # times as long as summary.json took to write, until it is written again
+WRITE_AT_ONCE = 100  # trials up to which summary.json is written whenever one starts or ends
+WRITE_SHARE = 20  # with more trials, the pause between two writes, in times that the last one took
 SUMMARY_WAIT = 2.0  # seconds to wait for another launcher that writes summary.json
 
 
 class _Records(dict[str, TrialRecord]):
-    """Trials by id; notes which were set, so that what is made of them is made anew for these alone."""
+    """Trials by id, with the ids set since the last look, so that only their rows are formatted again."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -34,23 +33,23 @@ class _Records(dict[str, TrialRecord]):
 
 
 class Elsewhere(Protocol):
-    """Tells of trials that are not in this folder."""
+    """Reads trials that are not in this folder: those of other machines."""
 
     def take(self) -> list[TrialRecord]:
-        """Those that are new, or have ended, since the last call."""
+        """Returns the trials that have started or ended since the last call."""
 
     def fresh(self) -> bool:
-        """Whether there are any."""
+        """Tells whether `take` would return any."""
 
     def last(self) -> bool:
-        """Looks once more, for a bounded time; False when there was no answer."""
+        """Reads once more, for a bounded time; False when there was no answer."""
 
 
 class Summary:
-    """summary.json: collects trial.json rows and rewrites the file.
+    """Collects the records of a sweep's trials and rewrites summary.json.
 
-    With thousands of trials a rewrite takes a while, so it is put off when the last one was too recent: it takes a
-    twentieth of the time at most. Whoever supervises calls `write_if_due` now and then, and `write(final=True)` last.
+    With thousands of trials a rewrite takes a while, so rewrites take a twentieth of the time at most: one soon after
+    another is put off. The supervisor calls `write_if_due` now and then, and `write(final=True)` at the end.
     """
 
     def __init__(self, paths: SweepPaths, *, name: str, controller: str, method: str, metric: str, goal: str) -> None:
@@ -60,31 +59,35 @@ class Summary:
         self.records = _Records()
         for record in paths.records():
             self.records[record.id] = record
-        self.own: set[str] = set()  # trials of this launcher, of which it is told
-        self.elsewhere: Elsewhere | None = None  # trials of machines whose folder this is not
-        self._rows: dict[str, str] = {}  # of summary.json, by id
+        self.own: set[str] = set()  # ids of this launcher's trials; their agents report them
+        self.elsewhere: Elsewhere | None = None  # trials of machines with another folder
+        self._rows: dict[str, str] = {}  # lines of summary.json, by id
         self._best: TrialRecord | None = None
         self._pending = False
         self._next_write = 0.0  # monotonic seconds
 
     @property
     def path(self) -> Path:
+        """The file."""
         return self.paths.summary
 
     @property
     def goal(self) -> str:
+        """The metric's goal: minimize or maximize."""
         return self._metric["goal"]
 
     def counts(self) -> dict[str, int]:
+        """Counts the trials by state, without states that no trial has."""
         counted = Counter(record.state for record in self.records.values())
         return {state: counted[state] for state in STATES if counted[state]}
 
     def best(self) -> TrialRecord | None:
+        """Returns the best finished trial."""
         self._look()
         return self._best
 
     def _look(self) -> None:
-        """Brings rows and best up to date."""
+        """Formats the rows of changed trials, and compares them with the best."""
         unseen, self.records.unseen = self.records.unseen, set()
         changed = [self.records[key] for key in unseen]
         self._rows.update((record.id, to_json(record.row())) for record in changed)
@@ -94,10 +97,11 @@ class Summary:
             self._best = best_of([*([self._best] if self._best else []), *changed], self.goal)
 
     def ranked(self) -> list[TrialRecord]:
+        """Returns all trials, best first."""
         return rank(self.records.values(), self.goal)
 
     def read_others(self) -> None:
-        """Takes in trials of other launchers that work on the same sweep."""
+        """Reads the trials of other launchers that work on the same sweep."""
         for found in self.elsewhere.take() if self.elsewhere else ():
             old = self.records.get(found.id)
             if old is None or old.state == "running" or found.state != "running":
@@ -113,13 +117,13 @@ class Summary:
                     self.records[found.id] = found
 
     def result(self) -> dict[str, Any]:
-        """What the sweep was looking for, and the best it has found."""
+        """Returns the metric and the best trial, as summary.json has them."""
         best = self.best()
         keys = ("name", "value", "params", "dir", "host")
         return {"metric": self._metric, "best": best and {key: getattr(best, key) for key in keys}}
 
     def content(self) -> str:
-        """The file's text; a trial is a line."""
+        """Formats the file's text, a trial on each line."""
         result = self.result()
         head = {**self._head, "metric": result["metric"], "counts": self.counts(), "best": result["best"]}
         ordered = sorted(self.records.values(), key=lambda record: (record.number, record.started))
@@ -127,14 +131,14 @@ class Summary:
         return to_json(head, indent=1)[:-2] + f',\n "trials": [\n  {rows}\n ]\n}}\n'
 
     def write(self, *, final: bool = False) -> None:
-        """Rewrites the file, at once or a little later; `final` insists."""
+        """Rewrites the file, at once or a little later; `final`: at once."""
         self._pending = True
         if final:
             self._next_write = 0.0
         self.write_if_due()
 
     def write_if_due(self) -> None:
-        """Does a rewrite that was put off, once it may be done."""
+        """Rewrites the file if a rewrite was put off and its time has come."""
         self._pending |= self.elsewhere is not None and self.elsewhere.fresh()
         if not self._pending or time.monotonic() < self._next_write:
             return
@@ -150,10 +154,8 @@ class Summary:
 
 
 def known_records(paths: SweepPaths) -> list[TrialRecord]:
-    """A sweep's trials, those of other machines included, as far as summary.json has them: of those that ran here their
-    own files say more, and sooner."""
+    """Reads a sweep's trials: those with a folder here from trial.json, those of other machines from summary.json."""
     found: dict[str, TrialRecord] = {}
-    with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
-        content = json.loads(paths.summary.read_text(encoding="utf-8"))
-        found = {row["id"]: TrialRecord.from_row(row) for row in content["trials"]}
+    with contextlib.suppress(ValueError, TypeError, KeyError):
+        found = {row["id"]: TrialRecord.from_row(row) for row in read_json(paths.summary)["trials"]}
     return list({**found, **{record.id: record for record in paths.records()}}.values())

@@ -29,7 +29,7 @@ from ..records.alive import launchers
 from ..records.folder import ENDED_WELL, SweepPaths, rank
 from ..records.known_sweeps import find_bases, pointers, result_bases
 from ..records.metrics import new_rows
-from ..records.snapshot import Snapshot, head_of, last_change, look
+from ..records.snapshot import Snapshot, last_change, read_snapshot, summary_head
 from ..wandb.login import DEFAULT_HOST, base_url
 from .cells import Line, clean, cut, fit, plain
 from .lines import command_text, short_value, trial_table
@@ -118,7 +118,7 @@ def who(snapshot: Snapshot) -> Line:
 
 
 def _of_sweep(paths: SweepPaths, columns: int, rows: int) -> Drawn:
-    snapshot = look(paths)
+    snapshot = read_snapshot(paths)
     board = to_board(snapshot)
     lines = [who(snapshot)]
     lines += [line for line in frame(board, columns, rows, time.time(), datetime.now()) if line]
@@ -154,7 +154,7 @@ def recent(bases: list[Path]) -> list[SweepPaths]:
 
 def _row(paths: SweepPaths) -> tuple[list[str], str, bool]:
     """Cells of a list, the state's style, and whether it runs. Counts are as of the last summary.json."""
-    head, launch = head_of(paths.summary), read_json(paths.launch)
+    head, launch = summary_head(paths.summary), read_json(paths.launch)
     counts = head.get("counts") or {}
     best: dict[str, Any] = head.get("best") or {}
     runs = bool(launchers(paths))
@@ -205,7 +205,7 @@ def _what(sweep_id: str | None, results_dir: str | None) -> Callable[[int, int],
         paths = SweepPaths(base, name)
         if paths.launch.is_file():
             return lambda columns, rows: _of_sweep(paths, columns, rows)
-        if rows_of_batch := head_of(paths.summary).get("sweeps"):
+        if rows_of_batch := summary_head(paths.summary).get("sweeps"):
             each = [SweepPaths(Path(row["base"]), row["sweep_id"]) for row in rows_of_batch]
             return lambda columns, rows: _of_all(each, columns, max(rows, len(each) + 4))
     looked = ", ".join(str(base / "sweep") for base in bases)

@@ -15,6 +15,7 @@ from ..base.errors import ConfigError
 from ..logs.metric_files import FileSource
 from ..logs.names import FIELD
 from ..logs.parser import LogFormat
+from ..records.folder import LAUNCHER_FILES
 from .styles import override_words
 
 ENV = ("env", "/usr/bin/env")
@@ -63,7 +64,6 @@ def _missing(word: str, cwd: Path, path: str) -> str | None:
 
 PYTHON = "python"  # as the command's first word: the trainer's interpreter
 OUTPUT = "output"  # the trainer's own folder in the trial's, where it writes files of the launcher's names
-LAUNCHER_FILES = ("metrics.jsonl", "trial.json", "stdout.log")  # in a trial's folder
 
 
 @dataclass(frozen=True)

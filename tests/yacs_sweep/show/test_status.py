@@ -13,10 +13,10 @@ import pytest
 
 from tests.sweeping import GRID, SWEEP, environment, start, sweep, write_sweep
 from yacs_sweep.base.times import utc_now
-from yacs_sweep.records.alive import LAUNCHER_FILES, announced, launchers
+from yacs_sweep.records.alive import LAUNCHER_PATTERN, announced, launchers
 from yacs_sweep.records.folder import SweepPaths, TrialRecord
 from yacs_sweep.records.metrics import MOST, new_rows
-from yacs_sweep.records.snapshot import head_of, look
+from yacs_sweep.records.snapshot import read_snapshot, summary_head
 from yacs_sweep.records.summary import Summary
 from yacs_sweep.show import status
 from yacs_sweep.show.cells import plain
@@ -66,7 +66,7 @@ def test_summary_json_stands_for_trials_that_have_not_changed_since(paths: Sweep
     write_summary(paths)
     paths.trial("trial-0000").record.write_text("not looked at")
     os.utime(paths.trial("trial-0000").record, (1, 1))
-    assert look(paths).counts == {"finished": 3}
+    assert read_snapshot(paths).counts == {"finished": 3}
 
 
 def test_what_is_newer_than_summary_json_counts(paths: SweepPaths) -> None:
@@ -76,7 +76,7 @@ def test_what_is_newer_than_summary_json_counts(paths: SweepPaths) -> None:
     record(paths, 0, "finished", age=0, value=77.0)  # it was run again
     record(paths, 1, "failed", age=5000)  # had not ended
     record(paths, 2, "running", age=5000)  # is not in it
-    snapshot = look(paths)
+    snapshot = read_snapshot(paths)
     assert [(each.name, each.state, each.value) for each in snapshot.records] == [
         ("trial-0000", "finished", 77.0),
         ("trial-0001", "failed", None),
@@ -91,7 +91,7 @@ def test_without_a_whole_summary_json_the_trials_tell(paths: SweepPaths, text: s
         paths.summary.write_text(text)
     paths.trial("half").dir.mkdir()
     paths.trial("half").record.write_text('{"id": "x", "na')
-    snapshot = look(paths)
+    snapshot = read_snapshot(paths)
     assert (snapshot.name, snapshot.method, snapshot.metric, snapshot.counts) == (
         "lr",
         "random",
@@ -114,7 +114,7 @@ def test_who_works_on_it_is_told_by_locks(paths: SweepPaths) -> None:
         assert code == 0
         assert f"process {os.getpid()}, 2 workers" in text and "1 running  2 to go" in text
         assert "trial-0001" in text
-    assert not list(paths.agents.glob(LAUNCHER_FILES))
+    assert not list(paths.agents.glob(LAUNCHER_PATTERN))
 
 
 def test_a_launcher_that_was_killed_is_gone_and_its_file_is_cleared_away(paths: SweepPaths) -> None:
@@ -130,10 +130,10 @@ with announced(SweepPaths(Path({str(paths.base)!r}), "abc123"), 3):
         assert other.stdout is not None and other.stdout.readline() == b"up\n"
         assert [(found.pid, found.workers) for found in launchers(paths)] == [(other.pid, 3)]
         other.kill()
-    assert launchers(paths) == [] and len(list(paths.agents.glob(LAUNCHER_FILES))) == 1
+    assert launchers(paths) == [] and len(list(paths.agents.glob(LAUNCHER_PATTERN))) == 1
     with announced(paths, 1):
         assert [found.pid for found in launchers(paths)] == [os.getpid()]
-        assert len(list(paths.agents.glob(LAUNCHER_FILES))) == 1
+        assert len(list(paths.agents.glob(LAUNCHER_PATTERN))) == 1
 
 
 def test_a_launcher_on_another_machine_is_known_by_its_agents_signs_of_life(paths: SweepPaths) -> None:
@@ -169,7 +169,7 @@ def test_the_head_of_a_summary_is_read_without_its_trials(paths: SweepPaths) -> 
         record(paths, number, command=["x" * 1000])
     summary = write_summary(paths)
     assert paths.summary.stat().st_size > 3 << 16
-    head = head_of(paths.summary)
+    head = summary_head(paths.summary)
     assert head["counts"] == {"finished": 200} and head["best"]["name"] == "trial-0199" and "trials" not in head
     assert json.loads(summary.content())["counts"] == head["counts"]
 
