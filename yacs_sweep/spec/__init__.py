@@ -1,1 +1,1 @@
-"""Reads a sweep file: what is searched, over which parameters, until when."""
+"""Reads sweep files: the method, the parameters with their distributions, and when trials and sweep end."""

@@ -1,4 +1,4 @@
-"""Conditions between parameters, such as `SOLVER.WARMUP_ITERS < SOLVER.MAX_EPOCHS`.
+"""Evaluates conditions between parameters, such as `SOLVER.WARMUP_ITERS < SOLVER.MAX_EPOCHS`.
 
 A small evaluator over Python's syntax tree: names are parameter names (dots included), and only
 comparisons, and/or/not, arithmetic, lists and abs/min/max/len exist. Nothing is executed.
@@ -28,7 +28,7 @@ _MAX_BITS = 4096  # of a power of whole numbers, which could take all memory
 
 
 def _power(base: Any, exponent: Any) -> Any:
-    """Raises ArithmeticError where that is no real number, or none of a bearable size."""
+    """Raises to a power. Raises ArithmeticError for a result that is no real number, or too large to compute."""
     whole = isinstance(base, int) and isinstance(exponent, int)
     if whole and abs(base) > 1 and base.bit_length() * exponent > _MAX_BITS:
         raise OverflowError("a power is too large")
@@ -56,14 +56,14 @@ _ALLOWED = "allowed are comparisons, and, or, not, in, + - * / // % **, abs, min
 
 
 class ExpressionError(SweepError):
-    """An expression that cannot be read or evaluated; the text says why."""
+    """Reports an expression that cannot be read or evaluated; the text says why."""
 
 
 class Expression:
-    """One condition. `names` are the parameters it mentions, in order of appearance."""
+    """Holds one condition. `names` are the parameters it mentions, in order of appearance."""
 
     def __init__(self, text: str) -> None:
-        """Raises ExpressionError for anything outside the language."""
+        """Parses the text. Raises ExpressionError for anything outside the language."""
         self.text = text
         if len(text) > _MAX_LENGTH:
             raise ExpressionError(f"longer than {_MAX_LENGTH} characters")
@@ -79,10 +79,10 @@ class Expression:
         self.names: tuple[str, ...] = tuple(names)
 
     def holds(self, values: Mapping[str, Any]) -> bool:
-        """Whether the values satisfy it; what is said of an absent (inactive) parameter excludes nothing. Arithmetic that
-        has no result (a division by zero, an overflow) does not satisfy it.
+        """Tells whether the values satisfy the condition.
 
-        Raises ExpressionError when the values' types do not fit (text < number).
+        A comparison with an inactive (absent) parameter excludes nothing. Arithmetic without a result (a division by
+        zero, an overflow) does not satisfy the condition. Raises ExpressionError for types that do not fit (text < number).
         """
         try:
             result = self._evaluate(self._tree, values)
@@ -94,7 +94,7 @@ class Expression:
         return result is _UNKNOWN or bool(result)
 
     def _checked(self, node: ast.AST, depth: int = 0) -> Iterator[ast.AST]:
-        """Every node that means something, parents first. Raises ExpressionError for a forbidden one."""
+        """Yields every node that has a value, parents first. Raises ExpressionError for a forbidden one."""
         if depth > _MAX_DEPTH:
             raise ExpressionError(f"nested too deeply: '{self.text}'")
         if _name(node) is not None:
@@ -107,7 +107,7 @@ class Expression:
             yield from self._checked(child, depth + 1)
 
     def _evaluate(self, node: ast.AST, values: Mapping[str, Any]) -> Any:
-        """The value of a node, or _UNKNOWN when it hangs on an absent parameter (Kleene's logic)."""
+        """Computes the value of a node; _UNKNOWN when it depends on an inactive parameter (Kleene's logic)."""
         name = _name(node)
         if name is not None:
             return values[name] if name in values else _WORDS.get(name.lower(), _UNKNOWN)
@@ -132,6 +132,7 @@ class Expression:
         return parts
 
     def _connect(self, node: ast.BoolOp, values: Mapping[str, Any]) -> Any:
+        """Computes `and` and `or` over values that may be _UNKNOWN."""
         decisive = isinstance(node.op, ast.Or)
         unknown = False
         for part in node.values:
@@ -145,16 +146,17 @@ class Expression:
 
 @lru_cache(maxsize=256)
 def compiled(text: str) -> Expression:
-    """The expression, read once."""
+    """Parses an expression, once for each text."""
     return Expression(text)
 
 
 def allows(where: tuple[str, ...], values: Mapping[str, Any]) -> bool:
-    """Whether the values satisfy every condition."""
+    """Tells whether the values satisfy every condition."""
     return all(compiled(text).holds(values) for text in where)
 
 
 def _allowed(node: ast.AST) -> bool:
+    """Tells whether a node belongs to the language, whatever its operands are."""
     if isinstance(node, ast.UnaryOp):
         return isinstance(node.op, (ast.Not, ast.USub, ast.UAdd))
     if isinstance(node, ast.BinOp):
@@ -169,7 +171,7 @@ def _allowed(node: ast.AST) -> bool:
 
 
 def _operands(node: ast.AST) -> list[ast.expr]:
-    """The parts of an allowed node, left to right."""
+    """Returns the operands of an allowed node, left to right."""
     if isinstance(node, ast.BoolOp):
         return node.values
     if isinstance(node, ast.UnaryOp):
@@ -184,7 +186,7 @@ def _operands(node: ast.AST) -> list[ast.expr]:
 
 
 def _name(node: ast.AST) -> str | None:
-    """`SOLVER.BASE_LR` for the nodes that spell it, None for anything else."""
+    """Returns the parameter name that a node spells, such as `SOLVER.BASE_LR`; None for any other node."""
     if isinstance(node, ast.Name):
         return node.id
     if isinstance(node, ast.Attribute):
@@ -194,6 +196,7 @@ def _name(node: ast.AST) -> str | None:
 
 
 def _number(value: Any) -> Any:
+    """Returns a number for arithmetic. Raises TypeError for any other value."""
     if not isinstance(value, (int, float)):  # true and false count as 1 and 0
         raise TypeError(f"{value!r} is not a number")
     return value

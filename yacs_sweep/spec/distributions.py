@@ -1,4 +1,4 @@
-"""The distributions of W&B sweeps as quantile functions (inverse CDFs).
+"""Quantile functions (inverse CDFs) of the distributions of W&B sweeps.
 
 A draw is the quantile of a uniform number, as in W&B's own engine; that also lets samplers that
 know only the unit interval search every distribution. Figures agree with the engine `sweeps`
@@ -41,7 +41,7 @@ _NORMAL = NormalDist()
 
 
 def quantile(distribution: str, numbers: Mapping[str, Number], u: float) -> Number:
-    """The value below which a share `u` in [0, 1] of the draws lie.
+    """Computes the value below which a share `u` in [0, 1] of the draws lie.
 
     `numbers` holds min/max, mu/sigma or a/b, and q. Quantised distributions give multiples of q,
     integers when q is one; they may step over a bound that is no multiple of q, as W&B's do.
@@ -54,12 +54,12 @@ def quantile(distribution: str, numbers: Mapping[str, Number], u: float) -> Numb
 
 
 def index(u: float, count: int) -> int:
-    """Which of `count` equally likely items a uniform number picks."""
+    """Picks one of `count` equally likely items by a uniform number; returns its index."""
     return min(count - 1, max(0, math.ceil(u * count) - 1))
 
 
 def weighted_index(u: float, weights: tuple[float, ...]) -> int:
-    """Which of the items a uniform number picks when their probabilities are `weights`."""
+    """Picks one of the items, whose probabilities are `weights`, by a uniform number; returns its index."""
     below = 0.0
     last = 0
     for position, weight in enumerate(weights):
@@ -72,7 +72,7 @@ def weighted_index(u: float, weights: tuple[float, ...]) -> int:
 
 
 def quantise(value: float, q: Number) -> Number:
-    """The multiple of `q` nearest to `value`; an integer when `q` is one."""
+    """Rounds to the nearest multiple of `q`; the result is an integer when `q` is one."""
     steps = round(value / q)
     return steps * q
 
@@ -123,7 +123,7 @@ _CONTINUOUS: dict[str, Callable[[Mapping[str, Number], float], float]] = {
 
 
 def beta_quantile(a: float, b: float, u: float) -> float:
-    """The x in [0, 1] with I_x(a, b) = u, for a, b > 0, by Newton's steps inside a shrinking bracket."""
+    """Solves I_x(a, b) = u for x in [0, 1], with a, b > 0, by Newton's steps inside a shrinking bracket."""
     if u <= 0.0 or u >= 1.0:
         return min(1.0, max(0.0, u))
     if regularised_beta(a, b, 0.5) < u:  # floats lie closest near 0: look for the smaller of x and 1 - x
@@ -132,7 +132,7 @@ def beta_quantile(a: float, b: float, u: float) -> float:
 
 
 def _lower_beta_quantile(a: float, b: float, u: float) -> float:
-    """`beta_quantile` where it is 1/2 or less."""
+    """Solves I_x(a, b) = u for a solution of at most 1/2."""
     low, high = 0.0, 0.5
     x = min(0.25, a / (a + b))
     log_norm = math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b)
@@ -150,7 +150,7 @@ def _lower_beta_quantile(a: float, b: float, u: float) -> float:
 
 
 def regularised_beta(a: float, b: float, x: float) -> float:
-    """I_x(a, b), the CDF of the beta distribution, by its continued fraction (DLMF 8.17.22)."""
+    """Computes I_x(a, b), the CDF of the beta distribution, by its continued fraction (DLMF 8.17.22)."""
     if x <= 0.0 or x >= 1.0:
         return min(1.0, max(0.0, x))
     if x > (a + 1) / (a + b + 2):  # the fraction converges fast only below this point
@@ -160,7 +160,7 @@ def regularised_beta(a: float, b: float, x: float) -> float:
 
 
 def _beta_fraction(a: float, b: float, x: float) -> float:
-    """Lentz's evaluation of 1/(1 + d1/(1 + d2/(1 + …))), with the d of DLMF 8.17.23."""
+    """Evaluates 1/(1 + d1/(1 + d2/(1 + …))) by Lentz's method, with the d of DLMF 8.17.23."""
     tiny = 1e-300
     numerator, denominator = 1.0, 1.0 / _away_from_zero(1.0 - (a + b) * x / (a + 1), tiny)
     result = denominator

@@ -24,11 +24,10 @@ def spec_from_options(
     metric: str | None = None,
     goal: str | None = None,
     name: str | None = None,
-    count: int | None = None,
     project: str | None = None,
     entity: str | None = None,
 ) -> SweepSpec:
-    """A sweep from command-line options, alone or on top of one from a file.
+    """Builds a sweep from command-line options, alone or on top of one from a file.
 
     `lr_values` and `wd_values` are numbers with commas between them, for base_lr and
     weight_decay; `custom_params` is JSON: parameter name → list, value, or W&B's description. A
@@ -43,7 +42,6 @@ def spec_from_options(
     options.metric(base, metric, goal)
     for option, value in (
         ("sweep_name", name),
-        ("count", count),
         ("project", project),
         ("entity", entity),
         ("method", method),
@@ -67,7 +65,7 @@ def spec_from_options(
 
 
 class _Options:
-    """What the options say, as a sweep file would, with the option that says it."""
+    """Collects the options in the form of a sweep file; the place of each key is the option that gives it."""
 
     def __init__(self) -> None:
         self.top: dict[str, Any] = {}
@@ -77,11 +75,13 @@ class _Options:
         self.notes: list[str] = []
 
     def put(self, path: KeyPath, option: str, value: Any) -> None:
+        """Sets a key at the top level, or a parameter."""
         target = self.top if len(path) == 1 else self.parameters
         target[str(path[-1])] = value
         self.places[path] = option
 
     def numbers(self, option: str, key: str, given: str | Sequence[float] | None) -> None:
+        """Reads the numbers of `--lr_values` or `--wd_values`."""
         if given is None:
             return
         values: list[Any] = [] if isinstance(given, str) else list(given)
@@ -97,6 +97,7 @@ class _Options:
             self.problems.append(f"{option}: is empty; write for example 0.0001,0.00035")
 
     def custom(self, option: str, given: str | Mapping[str, Any] | None) -> None:
+        """Reads the JSON object of `--custom_params`."""
         example = '{"SOLVER.GAMMA": [0.1, 0.5]}'
         if given is None:
             return
@@ -115,6 +116,7 @@ class _Options:
                 self.put(("parameters", key), option, body)
 
     def metric(self, base: SweepSpec | None, name: str | None, goal: str | None) -> None:
+        """Merges `--metric` and `--goal` with the metric of the file."""
         if name is None and goal is None:
             return
         earlier = base.metric if base else None
@@ -132,10 +134,11 @@ class _Options:
         self.places["metric", "goal"] = "--goal"
 
     def document(self, data: Mapping[str, Any]) -> Document:
+        """Returns the collected options over `data`, as a document to be read."""
         return Document("command line", dict(data), self.places, {}, tuple(self.problems))
 
     def finished(self, spec: SweepSpec, base: SweepSpec | None) -> SweepSpec:
-        """The spec with the file's warnings, less those on what the options replace."""
+        """Returns the spec with the file's warnings, without those on values that the options replace."""
         replaced = [f": {dotted(path)}:" for path in self.places]
         kept = [line for line in (base.warnings if base else ()) if not any(key in line for key in replaced)]
         own = [line for line in spec.warnings if base is None or not line.startswith("command line:")]

@@ -1,4 +1,4 @@
-"""The points of a grid search, in W&B's order."""
+"""Lists the points of a grid search, in W&B's order."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ MAX_LISTED = 100_000  # combinations that are gone through one by one (condition
 
 
 class Grid:
-    """Every combination: names sorted as plain strings, the last varies fastest, equal values once.
+    """Numbers every combination: names sorted as plain strings, the last varies fastest, equal values once.
 
     Inactive parameters are left out and combinations that differ only in them are one point;
     combinations that a condition excludes are not points.
     """
 
     def __init__(self, parameters: tuple[Parameter, ...], where: tuple[str, ...] = ()) -> None:
-        """Takes parameters that can be listed only (`parameter.GRID`)."""
+        """Takes only parameters whose values can be listed (`parameter.GRID`)."""
         self._parameters = parameters
         self._where = where
         self._sorted = sorted(parameters, key=lambda parameter: parameter.name)
@@ -40,7 +40,7 @@ class Grid:
         return len(self._kept) if self._conditional else self.combinations
 
     def point(self, index: int) -> dict[str, Any]:
-        """The parameters of point `index` in 0 … size - 1, in the order declared. Raises IndexError."""
+        """Returns the parameters of point `index` in 0 … size - 1, in the order declared. Raises IndexError."""
         if not 0 <= index < self.size:
             raise IndexError(f"grid point {index} of {self.size}")
         return self._active(self._kept[index] if self._conditional else index)
@@ -51,7 +51,7 @@ class Grid:
 
     @cached_property
     def _kept(self) -> list[int]:
-        """The combinations that are points of their own."""
+        """The combinations that are points of their own, in order."""
         kept: list[int] = []
         seen: set[Hashable] = set()
         for combination in range(self.combinations):
@@ -66,6 +66,7 @@ class Grid:
         return kept
 
     def _active(self, combination: int) -> dict[str, Any]:
+        """Returns the values of a combination, without those of inactive parameters."""
         values: dict[str, Any] = {}
         for parameter, count in zip(reversed(self._sorted), reversed(self._counts), strict=True):
             combination, position = divmod(combination, count)

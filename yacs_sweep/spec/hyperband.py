@@ -1,4 +1,4 @@
-"""W&B's hyperband: when a trial is compared, with what, and whether it ends.
+"""Decides as W&B's hyperband does: when a trial is compared, with which values, and whether it ends.
 
 Pure functions over the values logged so far. An iteration is one finite logged value of the
 metric. Behaviour follows the engine `sweeps` 0.3.0 as measured: every trial that has reached a
@@ -8,9 +8,10 @@ int(n / eta) of the n values sorted best first; a trial ends when it is strictly
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+
+from ..base.values import finite_number
 
 DEFAULT_ETA = 3.0
 _MAX_BANDS = 100
@@ -19,9 +20,9 @@ _LAST_ITERATION = 10**9  # nobody logs a metric more often
 
 @dataclass(frozen=True)
 class Decision:
-    """What hyperband says of one trial, with the figures it says it from.
+    """Holds hyperband's decision on one trial and the figures behind it.
 
-    `band` is None before the first band is reached; `value` is what was compared: the value at
+    `band` is None before the first band is reached; `value` is the compared value: that at
     the band (strict) or the best so far; both in the metric's own sign.
     """
 
@@ -35,7 +36,7 @@ class Decision:
 def bands(
     *, min_iter: int | None = None, max_iter: int | None = None, s: int | None = None, eta: float = DEFAULT_ETA
 ) -> tuple[int, ...]:
-    """Numbers of iterations at which trials are compared, ascending; empty when there are none.
+    """Computes the numbers of iterations at which trials are compared, ascending; empty when there are none.
 
     With `max_iter` (then `min_iter` is void): max_iter / eta^i for i = 1 … s; otherwise
     min_iter * eta^i for i = 0, 1, …; each truncated to an integer.
@@ -53,12 +54,8 @@ def bands(
 
 
 def iterations(history: Iterable[object]) -> list[float]:
-    """The values of a history that count as iterations: finite numbers, in order."""
-    return [
-        float(value)
-        for value in history
-        if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-    ]
+    """Selects the values of a history that count as iterations: finite numbers, in order."""
+    return [float(value) for value in history if finite_number(value)]
 
 
 def decide(
@@ -70,10 +67,10 @@ def decide(
     strict: bool = True,
     goal: str = "minimize",
 ) -> Decision:
-    """Whether a running trial is to end, from its own history and those of all other trials.
+    """Decides whether a running trial ends, from its own history and those of all other trials.
 
-    Histories are the logged values of the metric, oldest first; what is not a finite number is
-    skipped. A trial that has not reached a band goes on.
+    Histories are the logged values of the metric, oldest first; a value that is not a finite number is
+    skipped. A trial that has not reached a band runs on.
     """
     sign = -1.0 if goal == "maximize" else 1.0
     history = [sign * value for value in iterations(own)]

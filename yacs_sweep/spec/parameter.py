@@ -1,4 +1,4 @@
-"""One searched parameter: what it can be and how a value is drawn."""
+"""Describes one searched parameter: its distribution, its values, and how a value is drawn."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ GRID = frozenset({"constant", "categorical", "int_uniform", "q_uniform"})
 
 @dataclass(frozen=True)
 class Parameter:
-    """A parameter of the search; immutable and already validated.
+    """Describes a parameter of the search; immutable and already validated.
 
     `distribution` is one of W&B's names and always set; of the other fields only those in
     `distributions.KEYS[distribution]` are. With `parent`, the parameter is active (drawn and
@@ -41,12 +41,12 @@ class Parameter:
     path: tuple[str, ...] = ()
 
     def numbers(self) -> dict[str, Number]:
-        """The numeric keys of the distribution, defaults filled in."""
+        """Returns the numeric keys of the distribution, defaults filled in."""
         found = {key: getattr(self, key) for key in ("min", "max", "mu", "sigma", "a", "b", "q")}
         return {key: number for key, number in found.items() if number is not None}
 
     def quantile(self, u: float) -> Any:
-        """The value at `u` in [0, 1): the inverse CDF, so a uniform `u` gives a fair draw."""
+        """Computes the value at `u` in [0, 1): the inverse CDF, so a uniform `u` gives a fair draw."""
         if self.distribution == "constant":
             return self.value
         if self.distribution == "categorical":
@@ -56,7 +56,7 @@ class Parameter:
         return distributions.quantile(self.distribution, self.numbers(), u)
 
     def choices(self) -> Sequence[Any] | None:
-        """Every value in grid order, equal ones once; None when they cannot be listed.
+        """Lists every value in grid order, equal ones once; None for a distribution whose values cannot be listed.
 
         As in W&B's engine, q_uniform counts from min in steps of q and leaves max out, and of
         equal numbers of different type (1, 1.0) the last spelling stands at the first's place.
@@ -74,21 +74,21 @@ class Parameter:
         return None
 
     def choice_count(self) -> int | None:
-        """`len(choices())` without listing them."""
+        """Counts the choices without listing them; None where they cannot be listed."""
         if self.distribution == "q_uniform":
             return self._q_steps()
         choices = self.choices()
         return None if choices is None else len(choices)
 
     def extremes(self) -> tuple[Any, ...]:
-        """Values that stand for all of them in a type check: all choices, or those at the bounds."""
+        """Returns values that stand for all in a type check: every choice, or the values at the bounds."""
         if self.distribution in ("constant", "categorical", "categorical_w_probabilities"):
             return tuple(self.choices() or ())
         inside = 1e-3 if "mu" in distributions.KEYS[self.distribution] else 0.0
         return (self.quantile(inside), self.quantile(1.0 - inside))
 
     def to_wandb(self) -> dict[str, Any]:
-        """The parameter in W&B's language, distribution named and defaults filled in."""
+        """Returns the parameter in W&B's language, distribution named and defaults filled in."""
         result: dict[str, Any] = {"distribution": self.distribution}
         for key in distributions.KEYS[self.distribution]:
             value = getattr(self, key)
@@ -96,7 +96,7 @@ class Parameter:
         return result
 
     def to_dict(self) -> dict[str, Any]:
-        """`to_wandb` and the condition on the parent."""
+        """Returns the parameter in W&B's language, with the condition on its parent."""
         result = self.to_wandb()
         if self.parent is not None:
             result.update(parent=self.parent, parent_values=list(self.parent_values))
@@ -108,7 +108,7 @@ class Parameter:
 
 
 def identity(value: Any) -> Hashable:
-    """A key that is equal for values W&B's grid holds equal: 1 and 1.0 are, 1 and true are not."""
+    """Returns a key that is equal for values W&B's grid holds equal: 1 and 1.0 are, 1 and true are not."""
     if isinstance(value, (list, tuple)):
         return ("list", tuple(identity(item) for item in value))
     if isinstance(value, Mapping):
@@ -119,7 +119,7 @@ def identity(value: Any) -> Hashable:
 
 
 def active(parameters: Iterable[Parameter], values: Mapping[str, Any]) -> dict[str, Any]:
-    """Of the values drawn for all parameters, those whose parameter is active, in the order declared."""
+    """Selects, of values for all parameters, those of active parameters, in the order declared."""
     declared = {parameter.name: parameter for parameter in parameters}
 
     def is_active(parameter: Parameter) -> bool:
@@ -133,9 +133,9 @@ def active(parameters: Iterable[Parameter], values: Mapping[str, Any]) -> dict[s
 
 
 def nested(parameters: Iterable[Parameter], values: Mapping[str, Any], *, below: str | None = None) -> dict[str, Any]:
-    """Values by name as W&B nests them: those of nested parameters in a mapping of their group.
+    """Puts the values of nested parameters into a mapping of their group, as W&B nests them.
 
-    `below` is a key between a group and what it holds (`parameters` in a sweep file). Values of no parameter stay.
+    `below` is a key between a group and its content (`parameters` in a sweep file). Values of no parameter stay.
     """
     paths = {item.name: item.path for item in parameters}
     result: dict[str, Any] = {}

@@ -1,4 +1,4 @@
-"""The `parameters` of a sweep file: W&B's forms, and bare lists and scalars."""
+"""Reads the `parameters` of a sweep file: W&B's forms, and bare lists and scalars."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ _OTHER_NAMES = {
 
 
 def read_parameters(notes: Notes, path: KeyPath, data: Any) -> tuple[Parameter, ...]:
-    """Every parameter under `path`, nested ones with dotted names, in the order written."""
+    """Reads every parameter under `path`, nested ones with dotted names, in the order written."""
     if not isinstance(data, dict) or not data:
         if data is None:
             text = "has nothing under it; are the parameters' lines indented?"
@@ -74,12 +74,15 @@ def read_parameters(notes: Notes, path: KeyPath, data: Any) -> tuple[Parameter, 
 
 
 class _Reader:
+    """Reads groups of parameters, and keeps the path of each parameter."""
+
     def __init__(self, notes: Notes) -> None:
         self.notes = notes
         self.found: dict[str, Parameter] = {}
         self.paths: dict[str, KeyPath] = {}
 
     def group(self, path: KeyPath, data: dict[str, Any], above: tuple[str, ...]) -> None:
+        """Reads the parameters of a mapping; `above` are the names of the groups around it."""
         stray: str | None = None  # the parameter before, when its lines are not under it
         for key, body in data.items():
             here = (*path, key)
@@ -95,6 +98,7 @@ class _Reader:
             self.one(here, (*above, key), body)
 
     def one(self, path: KeyPath, keys: tuple[str, ...], body: Any) -> None:
+        """Reads one parameter, or a group of nested ones, in any of its forms."""
         name = ".".join(keys)
         if body is None:
             text = "has nothing under it; indent its lines further, or write `value: null` for the value null"
@@ -115,6 +119,7 @@ class _Reader:
             self.add(path, keys, Parameter(name, "constant", value=body))
 
     def add(self, path: KeyPath, keys: tuple[str, ...], parameter: Parameter | None) -> None:
+        """Keeps a parameter; a name that is defined twice is a mistake."""
         if parameter is None:
             return
         if parameter.name in self.paths:
@@ -137,7 +142,7 @@ class _Reader:
             section.wrong("parameters", "has nothing under it; are the parameters' lines indented?")
 
     def _unknown_keys(self, section: Section, body: dict[str, Any]) -> bool:
-        """Note keys that mean nothing; False when nothing of the parameter can be read."""
+        """Notes unknown keys; returns False when no key of the parameter can be read."""
         if not body:
             self.notes.wrong(section.path, "is empty; write `values: […]`, `value: …` or `min: …` and `max: …`")
             return False
@@ -151,7 +156,7 @@ class _Reader:
 
 
 def _allowed(section: Section) -> tuple[str, ...]:
-    """The keys of a parameter; of one that names its distribution those that go with it."""
+    """Returns the keys of a parameter; with a distribution named, only those of that distribution."""
     named = section.values.get("distribution")
     if isinstance(named, str) and named in distributions.KEYS:
         return ("distribution", *distributions.KEYS[named], *_CONDITION)
@@ -159,12 +164,13 @@ def _allowed(section: Section) -> tuple[str, ...]:
 
 
 def _meant(key: str) -> str:
+    """Suggests the key that another tool's key, or a misspelt one, stands for."""
     other = _OTHER_KEYS.get(key.lower().replace("_", ""))
     return f"; did you mean {other}?" if other else did_you_mean(key, PARAMETER_KEYS)
 
 
 def _listed(notes: Notes, path: KeyPath, name: str, values: Any) -> Parameter | None:
-    """A list of values, bare or after `values:`."""
+    """Reads a list of values, bare or after `values:`."""
     if not isinstance(values, list):
         notes.wrong(path, f"{show(values)} is not a list; write [{show(values)}], or `value:` for a single value")
     elif not values:
@@ -177,6 +183,7 @@ def _listed(notes: Notes, path: KeyPath, name: str, values: Any) -> Parameter | 
 
 
 def _described(section: Section, name: str) -> Parameter | None:
+    """Reads a parameter that is described by keys; None when a key is wrong or missing."""
     before = len(section.notes.problems)
     distribution = _distribution(section)
     parent, parent_values = _condition(section)
@@ -206,7 +213,7 @@ def _described(section: Section, name: str) -> Parameter | None:
 
 
 def _distribution(section: Section) -> str | None:
-    """The distribution, named or inferred as W&B does."""
+    """Returns the distribution, named or inferred as W&B does."""
     values = section.values
     if "distribution" in section:
         named = values["distribution"]
@@ -237,6 +244,7 @@ def _distribution(section: Section) -> str | None:
 
 
 def _field(section: Section, key: str, name: str) -> Any:
+    """Reads the value of one key of the distribution."""
     value = section.values[key]
     if key in _NUMERIC:
         return section.number(key, above=0.0 if key in ("sigma", "a", "b", "q") else None)
@@ -268,10 +276,12 @@ def _probabilities(section: Section) -> tuple[float, ...]:
 
 
 def _needs(distribution: str) -> str:
+    """Lists the keys that a distribution cannot do without."""
     return " and ".join(key for key in distributions.KEYS[distribution] if key not in distributions.DEFAULTS)
 
 
 def _stray(key: str, distribution: str, section: Section) -> str:
+    """Explains why a key does not belong to the distribution."""
     if "distribution" in section:
         allowed = ", ".join(distributions.KEYS[distribution])
         return f"does not belong to distribution {distribution}, which takes {allowed}"
@@ -282,6 +292,7 @@ def _stray(key: str, distribution: str, section: Section) -> str:
 
 
 def _whole_bounds(section: Section, fields: dict[str, Any]) -> None:
+    """Makes the bounds of int_uniform integers."""
     for key in ("min", "max"):
         if fields[key] != int(fields[key]):
             section.wrong(key, f"{show(fields[key])} is not a whole number, as int_uniform needs; uniform takes any")
@@ -290,7 +301,7 @@ def _whole_bounds(section: Section, fields: dict[str, Any]) -> None:
 
 
 def _check(section: Section, distribution: str, fields: dict[str, Any]) -> None:
-    """What relates several keys: order of the bounds, logarithms, exponents."""
+    """Checks keys that depend on each other: order of the bounds, logarithms, exponents."""
     if "min" not in fields:
         return
     low, high = fields["min"], fields["max"]
@@ -307,7 +318,10 @@ def _check(section: Section, distribution: str, fields: dict[str, Any]) -> None:
 
 
 def _check_exponents(section: Section, distribution: str, low: float, high: float) -> None:
-    """W&B's log_uniform takes exponents of e; bounds that were meant as values are the classic mistake."""
+    """Checks bounds that are exponents.
+
+    W&B's log_uniform takes exponents of e; bounds that were meant as values are the classic mistake.
+    """
     sign = -1.0 if distribution.startswith("inv_") else 1.0
     edges = sorted(sign * bound for bound in (low, high))
     if max(abs(low), abs(high)) > distributions.MAX_EXPONENT:
@@ -323,7 +337,7 @@ def _check_exponents(section: Section, distribution: str, low: float, high: floa
 
 
 def _condition(section: Section) -> tuple[str | None, tuple[Any, ...]]:
-    """`parent` and `parent_values`; a single value needs no list."""
+    """Reads `parent` and `parent_values`; a single value needs no list."""
     if "parent" not in section and "parent_values" not in section:
         return None, ()
     for key, other in (_CONDITION, reversed(_CONDITION)):
@@ -368,6 +382,7 @@ def _check_parent_values(notes: Notes, path: KeyPath, parameter: Parameter, pare
 
 
 def _ancestors(name: str, found: dict[str, Parameter]) -> Iterable[str]:
+    """Lists the parents, their parents and so on; stops at a circle."""
     seen: list[str] = []
     parent = found[name].parent
     while parent is not None and parent in found and parent not in seen:

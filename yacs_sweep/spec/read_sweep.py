@@ -1,4 +1,4 @@
-"""A sweep file's data made into a SweepSpec; all its mistakes are reported at once."""
+"""Reads a sweep file's data into a SweepSpec; reports all its mistakes at once."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ _TRIES = 200  # draws made to see whether `where` can be satisfied at all
 
 
 def parse_spec(document: Document) -> SweepSpec:
-    """The sweep a document describes. Raises ConfigError with every mistake found."""
+    """Reads the sweep that a document describes. Raises ConfigError with every mistake found."""
     notes = Notes(document)
     data = document.data
     if not isinstance(data, dict) or not data:
@@ -75,18 +75,21 @@ def parse_spec(document: Document) -> SweepSpec:
 
 
 def sweep_from_dict(data: Mapping[str, Any], name: str = "sweep") -> SweepSpec:
-    """Reads a sweep described by a mapping. Raises ConfigError with every mistake found; `name` stands for the file."""
+    """Reads a sweep described by a mapping; `name` stands for the file.
+
+    Raises ConfigError with every mistake found.
+    """
     return parse_spec(Document(name, data))
 
 
 def _line_of(text: str) -> tuple[int, ...]:
-    """Line and column of a problem, so that they are shown in the order of the file."""
+    """Returns line and column of a problem, so that problems can be sorted in the order of the file."""
     place = re.search(r":(\d+):(\d+): ", text)
     return (int(place[1]), int(place[2])) if place else ()
 
 
 def _unwrapped(notes: Notes) -> Document:
-    """The sweep itself when the file holds it under `sweep:` or `config:`, known keys beside it kept."""
+    """Returns the sweep when the file holds it under `sweep:` or `config:`, known keys beside it kept."""
     document = notes.document
     data = document.data
     lowered = {key.lower() for key in data}
@@ -106,6 +109,7 @@ def _unwrapped(notes: Notes) -> Document:
 
 
 def _unknown_top(section: Section, data: dict[str, Any]) -> None:
+    """Notes unknown keys of the top level, and known ones that cannot be used."""
     notes = section.notes
     for key in list(section.unknown):
         body = data[key]
@@ -127,7 +131,7 @@ def _unknown_top(section: Section, data: dict[str, Any]) -> None:
 
 
 def _read(section: Section) -> SweepSpec:
-    """The spec from the keys that are right each by itself; what is missing without a default has been noted."""
+    """Builds the spec from the keys that are right each by itself; a missing key has been noted."""
     method = section.word("method", METHODS)
     if "method" not in section:
         section.notes.wrong((), f"`method` is missing; allowed: {', '.join(METHODS)}")
@@ -186,7 +190,7 @@ def _metric(section: Section) -> Metric | None:
 
 
 def higher_is_better(metric: str) -> bool:
-    """Whether a metric's name says that more is better (accuracy, mAP, reward, …)."""
+    """Tells by a metric's name whether more is better (accuracy, mAP, reward, …)."""
     name = re.sub(r"([a-z])([A-Z][a-z])", r"\1 \2", metric).lower()
     return bool(_HIGHER_IS_BETTER.search(name)) and not re.search(r"loss|err|cost|regret|perplexity", name)
 
@@ -234,7 +238,7 @@ def _stop_values(inner: Section) -> dict[str, Any]:
 
 
 def _check_bands(inner: Section, found: dict[str, Any]) -> None:
-    """Hyperband's traps; `found` are its settings, each right by itself."""
+    """Checks hyperband's traps; `found` are its settings, each right by itself."""
     notes, path = inner.notes, inner.path
     if "max_iter" in found and "s" not in found:
         text = "needs `s`, the number of bands: W&B's engine fails without it; or use min_iter instead"
@@ -301,13 +305,13 @@ def _where(section: Section) -> tuple[str, ...]:
 
 
 def _check(section: Section, spec: SweepSpec) -> None:
-    """What relates several keys of the file."""
+    """Checks keys of the file that depend on each other."""
     notes = section.notes
     if "metric" not in section or section.values.get("metric", "") is None:
         reason = "method bayes" if spec.method == "bayes" else "early_terminate" if spec.early_terminate else None
         if reason:
             notes.wrong((), f"`metric` is missing; {reason} needs {{name: …, goal: minimize or maximize}}")
-    _check_words(section, spec)
+    _check_words(section)
     if spec.method == "grid":
         _check_grid(section, spec)
     names = [parameter.name for parameter in spec.parameters]
@@ -337,8 +341,8 @@ def _check_grid(section: Section, spec: SweepSpec) -> None:
             section.notes.wrong(section.at("parameters"), text)
 
 
-def _check_words(section: Section, spec: SweepSpec) -> None:
-    """yes, no, on, off are booleans to W&B; a trainer's key may want the word."""
+def _check_words(section: Section) -> None:
+    """Warns of yes, no, on, off: they are booleans to W&B, and a trainer's key may want the word."""
     texts = section.notes.document.texts
     for path, text in texts.items():
         if path[:1] == section.at("parameters") and text.lower() in ("yes", "no", "on", "off"):
@@ -351,7 +355,7 @@ def _check_words(section: Section, spec: SweepSpec) -> None:
 
 
 def _check_satisfiable(section: Section, spec: SweepSpec) -> None:
-    """Whether any point satisfies `where`, and whether it can be evaluated for all those tried."""
+    """Checks that some point satisfies `where`, and that it can be evaluated for all those tried."""
     try:
         if spec.method == "grid":
             possible = spec.grid_size or 0
@@ -372,7 +376,7 @@ def _path_of(section: Section, name: str) -> KeyPath:
 
 
 def parameter_path(document: Document, name: str, top: KeyPath = ("parameters",)) -> KeyPath:
-    """The key path of a parameter, nested or not."""
+    """Returns the key path of a parameter, nested or not."""
     for path in document.places:
         if path[: len(top)] == top and ".".join(str(part) for part in path[len(top) :] if part != "parameters") == name:
             return path
@@ -380,5 +384,5 @@ def parameter_path(document: Document, name: str, top: KeyPath = ("parameters",)
 
 
 def unwrapped(document: Document) -> Document:
-    """The sweep itself when the file holds it under another key; any other document as it is."""
+    """Returns the sweep when the file holds it under another key; any other document stays."""
     return _unwrapped(Notes(document)) if isinstance(document.data, dict) else document

@@ -1,4 +1,4 @@
-"""Reads a mapping of a sweep file or a trainer's profile key by key; notes every mistake and ends at none."""
+"""Reads a mapping of a sweep file or a trainer's profile key by key, and notes every mistake."""
 
 from __future__ import annotations
 
@@ -45,9 +45,9 @@ def known_key(key: str, allowed: Collection[str], others: Mapping[str, str] | No
 
 
 class Section:
-    """One mapping. Keys are taken whatever their case and with dashes for underscores.
+    """Reads one mapping. Keys are taken whatever their case and with dashes for underscores.
 
-    `values` holds what stands under each known key. Each reader returns None for a key that is absent, null or wrong,
+    `values` holds the value of each known key. Each reader returns None for a key that is absent, null or wrong,
     and notes what is wrong with it.
     """
 
@@ -187,6 +187,7 @@ class Section:
 
 
 def _is_number(text: str) -> bool:
+    """Tells whether a text can be read as a finite number."""
     try:
         return math.isfinite(float(text))
     except ValueError:

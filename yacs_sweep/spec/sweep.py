@@ -1,4 +1,4 @@
-"""The description of a search, validated and immutable."""
+"""Describes a search: a sweep file, validated and immutable."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _MAX_DRAWS = 1000  # draws of one point before `where` is taken to be impossible
 
 @dataclass(frozen=True)
 class Metric:
-    """What is optimised: a logged name and a direction (W&B's default is to minimise)."""
+    """Names the optimised metric: a logged name and a direction (W&B's default is to minimise)."""
 
     name: str
     goal: str = "minimize"
@@ -34,27 +34,23 @@ class Metric:
 
     @property
     def imputes_logged(self) -> bool:
-        """Whether what a trial without a result has logged decides the value it counts with."""
+        """Whether the values logged by a trial without a result decide the value it counts with."""
         return self.impute in ("best", "latest") or self.impute_while_running not in (None, "false")
 
-    def better(self, value: float, than: float) -> bool:
-        """Whether one value is strictly better than another."""
-        return value > than if self.goal == "maximize" else value < than
-
     def reached(self, value: float) -> bool:
-        """Whether the target, if there is one, has been reached."""
+        """Tells whether the value has reached the target; False without a target."""
         if self.target is None:
             return False
         return value >= self.target if self.goal == "maximize" else value <= self.target
 
     def to_dict(self) -> dict[str, Any]:
-        """The metric in W&B's language."""
+        """Returns the metric in W&B's language."""
         return _without_none(vars(self))
 
 
 @dataclass(frozen=True)
 class EarlyTerminate:
-    """When a trial is ended before its time. Iterations are logged values of the metric.
+    """Describes the rule that ends trials early. Iterations are logged values of the metric.
 
     hyperband    W&B's: bands from `min_iter`, or from `max_iter` and `s`; `eta`; `strict`.
     median       ends a trial worse than the median of earlier ones at the same iteration, from
@@ -87,13 +83,13 @@ class EarlyTerminate:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """The rule as it stands in a sweep file."""
+        """Returns the rule as it stands in a sweep file."""
         return _without_none({key: value for key, value in vars(self).items() if key != "bands"})
 
 
 @dataclass(frozen=True)
 class SweepSpec:
-    """Everything a sweep file can say, normalised. Parameters keep the order of the file."""
+    """Holds everything a sweep file can say, normalised. Parameters keep the order of the file."""
 
     method: str  # grid, random or bayes
     parameters: tuple[Parameter, ...]
@@ -113,7 +109,7 @@ class SweepSpec:
     warnings: tuple[str, ...] = field(default=(), compare=False)
 
     def to_dict(self) -> dict[str, Any]:
-        """The normalised sweep file: `sweep_from_dict(to_dict())` is equal to this."""
+        """Returns the normalised sweep file: `sweep_from_dict(to_dict())` is equal to this."""
         result: dict[str, Any] = {
             "name": self.name,
             "description": self.description,
@@ -136,10 +132,10 @@ class SweepSpec:
         return _without_none(result)
 
     def to_wandb(self) -> dict[str, Any]:
-        """The description `wandb.sweep` accepts: W&B's keys only, every distribution named.
+        """Returns the description `wandb.sweep` accepts: W&B's keys only, every distribution named.
 
-        Conditions between parameters cannot be told to W&B: `active` and `allows` apply them to
-        what its server hands out. Project and entity are arguments of `wandb.sweep` itself.
+        W&B has no conditions between parameters: `active` and `allows` apply them to
+        the points its server hands out. Project and entity are arguments of `wandb.sweep` itself.
         """
         stops = self.early_terminate
         result: dict[str, Any] = {
@@ -156,7 +152,7 @@ class SweepSpec:
         return _without_none(result)
 
     def wandb_limits(self) -> tuple[str, ...]:
-        """What of this description W&B's server cannot do, a line each."""
+        """Lists the parts of this description that W&B's server cannot do, a line each."""
         lines = []
         if any(parameter.parent for parameter in self.parameters):
             lines.append("W&B knows no conditional parameters: it draws inactive ones too, they are not passed on")
@@ -176,7 +172,7 @@ class SweepSpec:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Changes with what points trials are given."""
+        """A hash that changes with the points trials are given."""
         described = {key: value for key, value in self.to_dict().items() if key in ("method", "parameters", "where")}
         return hashlib.sha256(json.dumps(described, default=str).encode()).hexdigest()[:16]
 
@@ -186,19 +182,19 @@ class SweepSpec:
         return self._grid.size if self.method == "grid" else None
 
     def grid_point(self, index: int) -> dict[str, Any]:
-        """The parameters of one grid point, in W&B's order. Raises IndexError beyond the last."""
+        """Returns the parameters of one grid point, in W&B's order. Raises IndexError beyond the last."""
         return self._grid.point(index)
 
     def random_point(self, seed: int, number: int, tried: Container[Hashable] = ()) -> dict[str, Any]:
-        """The parameters of random trial `number`: the same for the same seed, and independent of other trials unless it
-        falls on a point already `tried` (by `identity`), which is given again only when no other is found.
+        """Draws the parameters of random trial `number`: always the same for the same seed.
 
-        Raises SweepError when no draw satisfies `where`.
+        The draw does not depend on other trials, unless it is a point already `tried` (by `identity`), which is
+        returned only when no other is found. Raises SweepError when no draw satisfies `where`.
         """
         return self.draw(seed, number, tried)[1]
 
     def draw(self, seed: int, number: int, tried: Container[Hashable] = ()) -> tuple[dict[str, float], dict[str, Any]]:
-        """That point: in the unit cube, and its parameters."""
+        """Draws as `random_point` does; returns the point of the unit cube and its parameters."""
         source = random.Random(f"{seed}:{number}")
         repeated: tuple[dict[str, float], dict[str, Any]] | None = None
         for draw in range(_MAX_DRAWS):
@@ -215,15 +211,15 @@ class SweepSpec:
         raise SweepError(f"no point in {_MAX_DRAWS} draws satisfies where: {' and '.join(self.where)}")
 
     def point_at(self, units: Mapping[str, float]) -> dict[str, Any]:
-        """The parameters at a point of the unit cube (name → u in [0, 1)), inactive ones left out."""
+        """Maps a point of the unit cube (name → u in [0, 1)) to parameters, inactive ones left out."""
         return self.active({item.name: item.quantile(units[item.name]) for item in self.parameters})
 
     def active(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """Of values for all parameters, those of active ones, in the order of the file."""
+        """Selects, of values for all parameters, those of active ones, in the order of the file."""
         return active(self.parameters, values)
 
     def allows(self, values: Mapping[str, Any]) -> bool:
-        """Whether values of the active parameters satisfy every condition of `where`."""
+        """Tells whether values of the active parameters satisfy every condition of `where`."""
         return allows(self.where, values)
 
     @cached_property

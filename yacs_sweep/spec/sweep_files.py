@@ -1,4 +1,4 @@
-"""Sweep files, presets and command-line options → one validated description of a search."""
+"""Finds sweep files and presets, and reads them into one validated description of a search."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ from .sweep import SweepSpec
 
 
 def preset_folders() -> list[Path]:
-    """Where `--sweep-config NAME` looks: the current folder's sweeps/, then those that come with the launcher."""
+    """Returns the folders of `--sweep-config NAME`.
+
+    The current folder's sweeps/ comes first, then the presets that come with the launcher.
+    """
     return [Path("sweeps"), SWEEPS]
 
 
@@ -30,7 +33,7 @@ def load_spec(
     search_dirs: Iterable[str | Path] = (),
     overrides: Mapping[str, Any] | None = None,
 ) -> SweepSpec:
-    """The sweep in a file, in the preset of that name in one of `search_dirs`, or in a mapping.
+    """Reads the sweep in a file, in the preset of that name in one of `search_dirs`, or in a mapping.
 
     `overrides` replaces top-level keys before anything is checked (a file may lack what the
     command line gives). Raises ConfigError with every mistake, each with file, line and column.
@@ -42,7 +45,7 @@ def load_spec(
 
 
 def read_sweep_document(source: str | Path | Mapping[str, Any], search_dirs: Iterable[str | Path] = ()) -> Document:
-    """A sweep as it is written, in a file or in Python. Raises ConfigError when it cannot be read."""
+    """Reads a sweep as it is written, in a file or in Python. Raises ConfigError when it cannot be read."""
     if isinstance(source, Mapping):
         return Document("sweep", as_yaml(source))
     path = find_sweep_file(source, search_dirs)
@@ -50,7 +53,7 @@ def read_sweep_document(source: str | Path | Mapping[str, Any], search_dirs: Ite
 
 
 def as_yaml(value: Any) -> Any:
-    """Python values as YAML's reader gives them: mappings are dicts, tuples, ranges and numpy's arrays lists."""
+    """Converts Python values to those of YAML's reader: mappings to dicts; tuples, ranges, numpy's arrays to lists."""
     if isinstance(value, Mapping):
         return {key if isinstance(key, str) else str(key): as_yaml(item) for key, item in value.items()}
     if hasattr(value, "tolist"):  # numpy's arrays and scalars
@@ -61,7 +64,10 @@ def as_yaml(value: Any) -> Any:
 
 
 def find_sweep_file(source: str | Path, search_dirs: Iterable[str | Path] = ()) -> Path:
-    """The file a user means by a path or a preset's name. Raises ConfigError; it lists the presets."""
+    """Finds the file a user means by a path or a preset's name.
+
+    Raises ConfigError, which lists the presets.
+    """
     path = Path(source)
     if path.is_file():
         return path
@@ -80,6 +86,6 @@ def find_sweep_file(source: str | Path, search_dirs: Iterable[str | Path] = ()) 
 
 
 def presets(search_dirs: Iterable[str | Path]) -> list[str]:
-    """The names of the sweep files in some folders, sorted."""
+    """Lists the names of the sweep files in some folders, sorted."""
     found = (path for directory in search_dirs for path in Path(directory).glob("*.y*ml"))
     return sorted({path.stem for path in found if path.suffix in _SUFFIXES})

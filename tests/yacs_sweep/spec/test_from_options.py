@@ -25,8 +25,8 @@ def test_lists_alone_make_a_grid() -> None:
 
 
 def test_range_makes_it_random() -> None:
-    found = spec_from_options(custom_params='{"SOLVER.GAMMA": {"min": 0.1, "max": 0.5}, "max_epochs": 2}', count=3)
-    assert (found.method, found.count) == ("random", 3)
+    found = spec_from_options(custom_params='{"SOLVER.GAMMA": {"min": 0.1, "max": 0.5}, "max_epochs": 2}')
+    assert found.method == "random"
     assert set(found.random_point(0, 0)) == {"SOLVER.GAMMA", "max_epochs"}
 
 
@@ -38,11 +38,11 @@ def test_options_replace_what_the_file_says(tmp_path: Path) -> None:
     )
     base = load_spec(path)
     assert len(base.warnings) == 2
-    found = spec_from_options(base, lr_values="0.1", name="new", method="random", goal="minimize", project="p", count=2)
+    found = spec_from_options(base, lr_values="0.1", name="new", method="random", goal="minimize", project="p")
     assert [parameter.name for parameter in found.parameters] == ["base_lr", "margin"]
     assert found.parameters[0].values == (0.1,)
     assert found.metric == Metric("val/mAP", "minimize", target=90.0)
-    assert (found.name, found.count, found.project) == ("new", 2, "p")
+    assert (found.name, found.count, found.project) == ("new", 5, "p")
     # The replaced parameter's warning is gone; the other keeps its line; the goal is doubtful now.
     assert [line.removeprefix(f"{path}:").split(":")[0] for line in found.warnings] == ["7", "--metric"]
     assert spec_from_options(base) == base
@@ -76,7 +76,6 @@ def test_goal_not_given_is_told_from_the_name_and_said() -> None:
         ({"custom_params": "[1]"}, "--custom_params: [1] is not an object"),
         ({"custom_params": '{"a": {"valeus": [1]}}'}, "--custom_params: parameters.a.valeus: unknown key"),
         ({"custom_params": '{"base_lr": 1}', "lr_values": "1"}, "base_lr is given by --lr_values already"),
-        ({"lr_values": "1", "count": 0}, "--count: count: 0 is not a whole number of 1 or more"),
         ({"lr_values": "1", "method": "gird"}, "--method: method: 'gird' is not allowed"),
         ({"lr_values": "1", "metric": "x", "goal": "up"}, "--goal: metric.goal: 'up' is not allowed"),
         ({"lr_values": "1", "goal": "maximize"}, "--goal: there is no metric to apply it to"),
@@ -91,8 +90,8 @@ def test_mistake_names_the_option(options: dict[str, Any], problem: str) -> None
 def test_mistakes_in_several_options_come_together() -> None:
     base = sweep_from_dict({"method": "grid", "parameters": {"a": [1]}})
     with pytest.raises(ConfigError) as caught:
-        spec_from_options(base, lr_values="x", custom_params="{", method="gird", count=-1)
-    assert len(caught.value.problems) == 4
+        spec_from_options(base, lr_values="x", custom_params="{", method="gird")
+    assert len(caught.value.problems) == 3
 
 
 def test_an_option_replaces_a_nested_parameter() -> None:

@@ -17,7 +17,6 @@ from .statistics import Effect, Verdict, compare_best, effects, shaky
 
 LAST_LINES = 8  # of a failed trial of a reason
 NUMBER = re.compile(r"0x[0-9a-f]+|\d+(\.\d+)?(e[-+]?\d+)?", re.IGNORECASE)
-NUMBERS = ("min", "max", "mu", "sigma", "a", "b", "q")
 
 
 @dataclass(frozen=True)
