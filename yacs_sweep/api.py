@@ -25,6 +25,7 @@ from .launch.plan.plan import Plan
 from .launch.plan.resume import resume_plan
 from .launch.run import carry_out, prepare, run_on_engine
 from .launch.sweep_run import Results
+from .launch.workers.agent_starter import AgentStarter, agent_starter
 from .records.folder import ENDED_WELL, STATES, SweepPaths, TrialRecord, best_of
 from .records.known_sweeps import find
 from .records.launch_file import load_spec_of
@@ -93,8 +94,8 @@ class Sweep:
         for line in self.plan.spec.warnings:
             warnings.warn(line, stacklevel=2)
 
-    def _set(self, options: Options, *, python: bool) -> None:
-        self._options, self._python = options, python
+    def _set(self, options: Options, *, python: bool, starter: AgentStarter | None = None) -> None:
+        self._options, self._python, self._starter = options, python, starter
         self._plan: Plan | None = None
         self._launched: Results | None = None  # since `create`, until it has run
         self._paths: SweepPaths | None = None
@@ -104,10 +105,10 @@ class Sweep:
         self.message: str | None = None  # why the last run ended before its count
 
     @classmethod
-    def from_options(cls, options: Options) -> Sweep:
-        """The sweep of a command line. Checked when `plan` is first asked for."""
+    def from_options(cls, options: Options, starter: AgentStarter | None = None) -> Sweep:
+        """The sweep of a command line. Checked when `plan` is first asked for. `starter`: forks its agents."""
         sweep = cls.__new__(cls)
-        sweep._set(options, python=False)
+        sweep._set(options, python=False, starter=starter)
         return sweep
 
     @classmethod
@@ -199,14 +200,17 @@ class Sweep:
         options = self._options
         # What an engine lacks is said before anything is created.
         engine = None if options.engine == "local" else make_engine(options)
-        with at_end(options.notify, say) as ending:
-            self.exit_status = ending.status = self._run(engine, ending)
+        starting = agent_starter(self._starter, wanted=engine is None)
+        with at_end(options.notify, say) as ending, starting as starter:
+            self.exit_status = ending.status = self._run(engine, ending, starter)
         self._signals.clear()
         self._go_on()
         return self.exit_status
 
-    def _run(self, engine: Engine | None, ending: Ending) -> int:
+    def _run(self, engine: Engine | None, ending: Ending, starter: AgentStarter | None) -> int:
         options = self._options
+        if starter is not None:
+            starter.prepare(self.plan.agent_modules, single=self.plan.layout.workers == 1)
         self.create()
         results = self._launched
         assert results is not None
@@ -215,7 +219,8 @@ class Sweep:
         if engine is not None and not (plan.count == 0 and not unsent(results.paths)):
             run_on_engine(engine, results, options, self._signals)
         else:
-            with machine(plan.layout, preload=not options.no_preload, say=say, signals=self._signals) as here:
+            preload, signals = not options.no_preload, self._signals
+            with machine(plan.layout, preload=preload, say=say, signals=signals, starter=starter) as here:
                 carry_out([results], here, options)
         status = results.finish()
         self.message = results.outcome.message if results.outcome else None

@@ -37,7 +37,7 @@ from typing import Any
 from tests.sweeping import command, environment, write_sweep
 from yacs_sweep.trial.inside.guard import descendants
 
-ROLES = ("supervisor", "agent", "guard", "child")
+ROLES = ("supervisor", "agent server", "agent", "guard", "child")
 KINDS = (
     *[("SIGKILL", role) for role in ROLES],
     *[("SIGSTOP+SIGCONT", role) for role in ROLES],
@@ -58,7 +58,7 @@ def role_of(pid: int) -> str | None:
     except OSError:
         return None
     if b"yacs_sweep.launch.workers.agent" in words:
-        return "agent"
+        return words.split(b"\0")[-2].decode().strip()  # agent server, agent, guard
     if b"train.py" in words:
         return "child"
     if b"guard.py" in words or b"preload.py" in words:

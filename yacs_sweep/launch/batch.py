@@ -37,6 +37,7 @@ from .plan.plan import Plan, new_paths
 from .plan.resume import resume_plan
 from .run import carry_out, go_on_with, prepare
 from .sweep_run import Results
+from .workers.agent_starter import AgentStarter
 
 DONE = "done"
 
@@ -143,8 +144,11 @@ class Batch:
         return status
 
 
-def run_batch(options: Options) -> int:
-    """`--sweep-config A B C`, or `--sweep_id` of such a batch; returns the exit status over all its sweeps."""
+def run_batch(options: Options, starter: AgentStarter | None = None) -> int:
+    """`--sweep-config A B C`, or `--sweep_id` of such a batch; returns the exit status over all its sweeps.
+
+    `starter`: forks the agents; default: they are executed.
+    """
     if options.engine != "local":
         raise ConfigError(f"--engine {options.engine}: takes one sweep at a time; name one --sweep-config")
     earlier: list[dict[str, Any]] = []
@@ -163,6 +167,9 @@ def run_batch(options: Options) -> int:
 
         print("\n\n".join(describe(plan, seeded=options.seed is not None) for plan in plans))
         return 0
+    if starter is not None:
+        for plan in plans:
+            starter.prepare(plan.agent_modules)
     with at_end(options.notify, say) as ending:
         told: set[str] = set()
         sweeps = ending.sweeps = [prepare(plan, options, told=told) for plan in plans]
@@ -171,7 +178,7 @@ def run_batch(options: Options) -> int:
         except OSError as error:
             raise SweepError(f"cannot write results to {paths.dir}: {error.strerror}") from error
         groups = [sweeps] if options.parallel_sweeps else [[results] for results in sweeps]
-        with machine(plans[0].layout, preload=not options.no_preload, say=say) as here:
+        with machine(plans[0].layout, preload=not options.no_preload, say=say, starter=starter) as here:
             statuses = _run_groups(batch, groups, here, options)
         interrupted = 130 in statuses
         waiting = any(results.outcome is None for results in sweeps)

@@ -10,6 +10,7 @@ from pathlib import Path
 from ..trial.attempt import child_environment
 from ..trial.preloader import preloading
 from .plan.plan import Plan
+from .workers.agent_starter import AgentStarter
 from .workers.cores import THREADS, cgroup_quota, shares, threads_each, usable_cores
 from .workers.gpu_places import Layout, Places
 from .workers.supervisor import Supervisor
@@ -26,9 +27,10 @@ class Machine:
         preload: bool,
         say: Callable[[str], None],
         signals: list[int] | None,
+        starter: AgentStarter | None,
     ) -> None:
         self.layout, self.places, self.say = layout, Places(layout), say
-        self._stack, self._wanted, self._signals = stack, preload, signals
+        self._stack, self._wanted, self._signals, self._starter = stack, preload, signals, starter
         self._servers: dict[Hashable, str] = {}
         cores, quota = usable_cores(), cgroup_quota()
         self.cores = shares(cores, quota, layout.workers)
@@ -55,6 +57,7 @@ class Machine:
             cores=self.cores,
             environment=self.environment,
             output=output,
+            starter=self._starter,
             say=self.say,
             signals=self._signals,
         ).run()
@@ -62,7 +65,12 @@ class Machine:
 
 @contextlib.contextmanager
 def machine(
-    layout: Layout, *, preload: bool, say: Callable[[str], None], signals: list[int] | None = None
+    layout: Layout,
+    *,
+    preload: bool,
+    say: Callable[[str], None],
+    signals: list[int] | None = None,
+    starter: AgentStarter | None = None,
 ) -> Iterator[Machine]:
     """For one launch; ends the servers at its end.
 
@@ -70,6 +78,7 @@ def machine(
         preload: whether trainers' libraries are imported once for all trials.
         say: shows the user a line.
         signals: those received that end the launch; another thread may append one.
+        starter: forks the agents; default: they are executed.
     """
     with contextlib.ExitStack() as stack:
-        yield Machine(layout, stack, preload, say, signals)
+        yield Machine(layout, stack, preload, say, signals, starter)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import subprocess
-from importlib import metadata
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,18 +20,29 @@ PACKAGES = ("yacs-sweep", "torch", "torchvision", "yacs", "numpy", "optuna", "wa
 
 def describe() -> dict[str, Any]:
     """Lists interpreter, packages and kind of machine; nothing that names a person or a place."""
-    versions = {}
-    for name in PACKAGES:
-        try:
-            versions[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
+    versions = installed()
     return {
         "Python": platform.python_version(),
         "system": f"{platform.system()} {platform.release()}, {platform.machine()}",
         "CPUs": os.cpu_count(),
-        "packages": versions,
+        "packages": {name: versions[name] for name in PACKAGES if name in versions},
     }
+
+
+def installed() -> dict[str, str]:
+    """Returns the versions of installed packages by name, from the names of their folders of metadata.
+
+    `importlib.metadata` reads them too, with 6 MB of parsers for mail.
+    """
+    found: dict[str, str] = {}
+    for folder in sys.path:
+        with contextlib.suppress(OSError):
+            for entry in os.listdir(folder or "."):
+                stem, _, kind = entry.rpartition(".")
+                name, _, version = stem.partition("-")
+                if kind in ("dist-info", "egg-info") and version:
+                    found.setdefault(name.replace("_", "-").lower(), version.partition("-")[0])
+    return found
 
 
 def save(paths: SweepPaths) -> None:
@@ -40,15 +52,39 @@ def save(paths: SweepPaths) -> None:
         write_atomically(path, to_json(describe(), indent=1) + "\n", durable=False)
 
 
-def git_commit(folder: str | Path) -> str | None:
-    """Finds the commit checked out in `folder`, with `+dirty` when tracked files differ; None outside a repository."""
+class Commit:
+    """Asks git what is checked out in a folder; it looks while the caller does something else."""
+
+    def __init__(self, folder: str | Path) -> None:
+        self._found: str | None = None
+        self._asked: list[subprocess.Popen[str]] = []
+        for words in (["rev-parse", "HEAD"], ["status", "--porcelain", "--untracked-files=no"]):
+            with contextlib.suppress(OSError):
+                self._asked.append(
+                    subprocess.Popen(
+                        ["git", "-C", str(folder), *words],
+                        stdin=subprocess.DEVNULL,
+                        stdout=subprocess.PIPE,
+                        stderr=subprocess.DEVNULL,
+                        text=True,
+                    )
+                )
+
+    def get(self) -> str | None:
+        """Returns the commit, `+dirty` behind it when tracked files differ; None outside a repository."""
+        if self._asked:
+            answers = [_answer(process) for process in self._asked]
+            self._asked = []
+            if len(answers) == 2 and None not in answers:
+                self._found = f"{answers[0]}+dirty" if answers[1] else answers[0]
+        return self._found
+
+
+def _answer(process: subprocess.Popen[str]) -> str | None:
     try:
-        head, status = (
-            subprocess.run(
-                ["git", "-C", str(folder), *words], capture_output=True, text=True, timeout=5, check=True
-            ).stdout.strip()
-            for words in (["rev-parse", "HEAD"], ["status", "--porcelain", "--untracked-files=no"])
-        )
-    except (OSError, subprocess.SubprocessError):
+        out, _ = process.communicate(timeout=5)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.communicate()
         return None
-    return f"{head}+dirty" if status else head
+    return out.strip() if process.returncode == 0 else None

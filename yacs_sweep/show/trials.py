@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from html import escape
 from typing import TYPE_CHECKING, Any
 
 from ..base.errors import SweepError
@@ -57,6 +56,8 @@ class Trials(list[dict[str, Any]]):
         """The table of a notebook. Names and reasons may hold what a server or a trainer says: all of it is escaped."""
         names = list(dict.fromkeys(name for record in self._records[:SHOWN] for name in record.params))
         head = ["trial", self.metric or "value", "state", "time", *names, "reason"]
+        from html import escape  # few ask for it
+
         lines = ["".join(f"<th>{escape(text)}</th>" for text in head)]
         for record in self._records[:SHOWN]:
             value = "" if record.value is None else f"{record.value:.6g}"

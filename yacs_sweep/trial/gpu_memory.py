@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -31,6 +32,7 @@ Reader = Callable[[], list[Gpu]]
 def read_gpus() -> list[Gpu]:
     """The devices NVML sees; none without a driver or without nvidia-ml-py."""
     try:
+        ctypes.CDLL("libnvidia-ml.so.1")  # looking for a driver takes less time than importing what asks it
         import pynvml
 
         pynvml.nvmlInit()

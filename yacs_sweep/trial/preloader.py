@@ -223,10 +223,12 @@ class Guards:
         note: Callable[[str], None] = lambda text: None,
         stopping: Callable[[], bool] = lambda: False,
         cores: Sequence[int] = (),
+        first: Guard | None = None,
     ) -> None:
         """
         Args:
             cores: the trials are kept on these; empty: on none in particular.
+            first: one that is there already.
             address: of the server; empty for none.
             token: marks the environment of every process of the trials.
             note: shows the user a line.
@@ -237,6 +239,8 @@ class Guards:
         self._preloaded = False
         self._wait = FIRST_WAIT
         self._told: set[str] = set()
+        if first is not None:
+            self._adopt(first)
 
     def get(self) -> Guard:
         """The guard to start the next trial with."""

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from ..base.times import utc_now
-from ..records.environment import git_commit
+from ..records.environment import Commit
 from ..records.folder import TrialPaths, TrialRecord, folder_name, inherit_files
 from .attempt import Attempt, survived
 from .contract import Assignment, DiskFull, Hooks, Launch, Retry, disk_full
@@ -20,7 +20,7 @@ from .echo import Echo
 from .gpu_memory import FreeGround
 from .own_files import DELETED
 from .preloader import Guards
-from .process import Stop
+from .process import Guard, Stop
 from .verdict import Verdict, requested
 
 # How a trainer ends by a signal meant for the whole job. A scheduler sends it to every process of the job, and ours may
@@ -44,6 +44,7 @@ class TrialRunner:
         cores: tuple[int, ...] = (),
         token: str | None = None,
         preload: str = "",
+        guard: Guard | None = None,
     ) -> None:
         """
         Args:
@@ -51,6 +52,7 @@ class TrialRunner:
             cores: the trials are kept on these; empty: on none in particular.
             token: marks the environment of every process of the trials.
             preload: address of the preload server; empty for none.
+            guard: one that is there already.
             agent: name of the agent's lock file, kept in trial.json.
             on_event: told of "start" and "end" (trial.json rows), and "note" (a line for the user).
             stop_requested: a reason from outside the trial (interrupt) to end it.
@@ -58,13 +60,14 @@ class TrialRunner:
         self.launch, self.agent, self.echo = launch, agent, echo
         self.on_event, self.stop_requested, self.find_gpus = on_event, stop_requested, find_gpus
         self.gpu_ids: tuple[str, ...] = ()  # of the next trial, or attempt; empty: those the launcher sees
-        self.commit = git_commit(launch.profile.cwd)
+        self.commit = Commit(launch.profile.cwd)
         self.guards = Guards(
             preload,
             token=token,
             note=self._note,
             stopping=lambda: stop_requested() is not None,
             cores=cores,
+            first=guard,
         )
         self.ground = FreeGround((), launch.gpu_wait)
         self._deletion_noted = False  # that a trainer deletes the launcher's files
@@ -121,7 +124,7 @@ class TrialRunner:
             rows=before.rows if before else 0,
             attempts=before.attempts + 1 if before else 1,
             retry_of=assignment.retry_of,
-            git_commit=self.commit,
+            git_commit=self.commit.get(),
             host=socket.gethostname(),
             gpu_ids=list(self.gpu_ids),
             agent=self.agent,

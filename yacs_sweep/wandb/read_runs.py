@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from ..base.ask_process import NoAnswer, TimedOut
@@ -61,6 +60,8 @@ def read_results(path: str, project: str | None, entity: str | None, metric: str
 
 # -- in the process of its own ----------------------------------------------------------------------------------------
 def _read_runs(path: str, metric: str | None) -> list[dict[str, Any]]:
+    from concurrent.futures import ThreadPoolExecutor
+
     import wandb
 
     api: Any = wandb.Api(timeout=60)

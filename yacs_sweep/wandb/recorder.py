@@ -132,6 +132,8 @@ class Run:
         """Opens the run, logs every row, finishes it: again and again until W&B has everything, for at most OUTAGE
         seconds after the trial's end. Raises nothing that W&B raises."""
         try:
+            if self.identity.mode == "offline" and self.record is None:
+                self._pause(LOOK)  # importing the client takes the processor from what starts the trial
             why = self._attempt(folder, self.identity.mode, transport)
             pause = FIRST_RETRY
             while why is not None and self.identity.mode == "online" and not self._out_of_time():

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 import subprocess
+import sys
 from pathlib import Path
 
-import pytest
-
-from tests.sweeping import GRID, command, environment, write_sweep
+from tests.sweeping import GRID, ROOT, command, environment, write_sweep
 from tests.trainers import write_trainer
 
-HEAVY = {"sqlalchemy", "alembic", "wandb", "torch", "pandas", "asyncio"}
+HEAVY = {"sqlalchemy", "alembic", "wandb", "torch", "pandas", "asyncio", "ssl", "email", "importlib.metadata"}
 
 
 def imported(text: str) -> set[str]:
@@ -22,9 +21,7 @@ def imported(text: str) -> set[str]:
     return found
 
 
-@pytest.fixture
-def accounts(tmp_path: Path) -> dict[str, set[str]]:
-    """Modules that the supervisor and the agent of a sweep of one trial have imported."""
+def test_the_supervisor_imports_nothing_heavy_and_an_agent_nothing_once_it_is_forked(tmp_path: Path) -> None:
     trainer, spec = write_trainer(tmp_path, "print('mAP: 1.0%')"), write_sweep(tmp_path, GRID)
     words = ["--sweep-config", spec, "--count", "1", "--wandb-mode", "disabled"]
     done = subprocess.run(
@@ -37,12 +34,20 @@ def accounts(tmp_path: Path) -> dict[str, set[str]]:
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
+    supervisor = imported(done.stderr)
+    assert "yacs_sweep.launch.workers.supervisor" in supervisor
+    assert not supervisor & (HEAVY | {"optuna", "numpy"})
     (log,) = tmp_path.glob("log/sweep/sweep/*/agents/worker-0.log")
-    return {"supervisor": imported(done.stderr), "agent": imported(log.read_text())}
+    agent = imported(log.read_text())
+    assert "encodings" in agent  # of a file that is read: the account is there
+    assert agent <= {"encodings", "encodings.utf_8_sig"}
 
 
-def test_a_sweep_without_a_database_imports_nothing_heavy(accounts: dict[str, set[str]]) -> None:
-    assert "yacs_sweep.launch.workers.supervisor" in accounts["supervisor"]
-    assert not accounts["supervisor"] & (HEAVY | {"optuna", "numpy"})
-    assert "yacs_sweep.search.local" in accounts["agent"]
-    assert not accounts["agent"] & (HEAVY - {"asyncio"})  # Optuna's progress bar imports it
+def test_what_agents_of_the_embedded_controller_are_forked_from_is_not_heavy() -> None:
+    code = "import yacs_sweep.launch.workers.agent_server, yacs_sweep.search.local"
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    modules = imported(done.stderr)
+    assert {"yacs_sweep.launch.workers.agent", "yacs_sweep.search.local", "optuna"} <= modules
+    assert not modules & HEAVY

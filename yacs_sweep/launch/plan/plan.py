@@ -9,6 +9,7 @@ from typing import Any
 from ...records.folder import SweepPaths
 from ...records.known_sweeps import new_sweep_id
 from ...records.launch_file import LaunchFile
+from ...search.storage.url import shared
 from ...search.warm_start import WarmStart
 from ...spec.sweep import SweepSpec
 from ...trainers.overrides import Overrides
@@ -35,6 +36,14 @@ class Plan:
     storage: str | None = None  # the database, with its password, which `launch` does not have
     resumed: bool = False  # whether the sweep was there before
     layout: Layout = field(default=Layout())
+
+    @property
+    def agent_modules(self) -> list[str]:
+        """Modules that its agents need, but not those of all sweeps."""
+        if self.launch.controller == "wandb":
+            return ["yacs_sweep.search.wandb", "wandb"]
+        more = ["yacs_sweep.search.storage.shared_ledger"] if shared(self.storage) else []
+        return ["yacs_sweep.search.local", *more]
 
     def trial_command(self, params: dict[str, Any], output_dir: str | Path) -> list[str]:
         """A trial's argv."""

@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 from ...base.errors import SweepError
 from ...base.processes import MARKER
@@ -32,7 +32,7 @@ from ...trainers.profile import TrainerProfile
 from ...trainers.schema import read_schema
 from ...trial.contract import Assignment, Hooks, Launch, Retry, disk_full
 from ...trial.echo import Echo
-from ...trial.process import Limits, Stop
+from ...trial.process import Guard, Limits, Stop
 from ...trial.runner import TrialRunner
 from ...trial.verdict import Verdict
 from .channel import Channel, Job, Message
@@ -65,7 +65,9 @@ SUPERVISOR_LOST_GRACE = 3.0  # seconds for the trainer when the supervisor is go
 class Agent:
     """`controllers.base.Turn`: the channel to the supervisor and the runner of trials."""
 
-    def __init__(self, channel: Channel, job: Job, launch: Launch, lock: AgentLock, token: str) -> None:
+    def __init__(
+        self, channel: Channel, job: Job, launch: Launch, lock: AgentLock, token: str, guard: Guard | None = None
+    ) -> None:
         self.channel, self.job, self.lock = channel, job, lock
         self.stop: Stop | None = None
         self._alive_told = 0.0
@@ -81,6 +83,7 @@ class Agent:
             cores=tuple(job.cores),
             token=token,
             preload=job.preload,
+            guard=guard,
         )
         threading.Thread(target=self._listen, name="channel", daemon=True).start()
 
@@ -213,7 +216,10 @@ def run_agent(channel: Channel, token: str) -> int:
         messages = channel.receive()
         if messages is None:
             return 1
-    job = Job(**messages[0]["job"])
+    job, environment = Job(**messages[0]["job"]), messages[0].get("environment")
+    if environment is not None:  # the agent server forked us, with an environment of its own
+        os.environ.clear()
+        os.environ.update(environment)
     try:
         _work(channel, job, token)
     except SweepError as error:
@@ -228,9 +234,10 @@ def run_agent(channel: Channel, token: str) -> int:
 
 
 def _work(channel: Channel, job: Job, token: str) -> None:
+    guard = None if job.preload else Guard(token=token)  # starts while the agent reads what it is to do
     lock = AgentLock(job.paths.agents, job.index, token)
     launch = replace(load_launch(job.paths, job.limits), retries=job.retries, on_oom=job.on_oom, gpu_wait=job.gpu_wait)
-    agent = Agent(channel, job, launch, lock, token)
+    agent = Agent(channel, job, launch, lock, token, guard)
 
     def on_signal(number: int, frame: FrameType | None) -> None:
         agent.request_stop(Stop("interrupted", f"the agent received {signal.Signals(number).name}"))
@@ -249,10 +256,15 @@ def _work(channel: Channel, job: Job, token: str) -> None:
 
 
 def main() -> None:
-    """Entry point of the agent process: ``argv[1]`` is the descriptor of the channel."""
+    """Entry point of an agent that was executed: ``argv[1]`` is the descriptor of its channel."""
     token = os.environ.pop(MARKER)  # for the guard and what is below it, not for a W&B service process
     connection = socket.socket(fileno=int(sys.argv[1]))
     os.set_inheritable(connection.fileno(), False)
+    live(connection, token)
+
+
+def live(connection: socket.socket, token: str) -> NoReturn:
+    """Runs an agent to the end of its process."""
     status = 1
     try:
         status = run_agent(Channel(connection), token)

@@ -18,6 +18,7 @@ from ...base.files import remove_parts
 from ...base.signals import noted
 from ...records.alive import clear_dead_agents
 from ...records.folder import TrialRecord, mark_lost
+from .agent_starter import AgentStarter
 from .channel import Message
 from .gpu_places import Layout, Places
 from .sweep_state import Search
@@ -40,6 +41,7 @@ class Supervisor:
         cores: Sequence[tuple[int, ...]] = (),
         environment: Mapping[str, str] | None = None,
         output: int | None = None,
+        starter: AgentStarter | None = None,
         say: Callable[[str], None] = print,
         silence: float = SILENCE,
         signals: list[int] | None = None,
@@ -50,12 +52,13 @@ class Supervisor:
             cores: each worker's; empty: none is kept on any.
             environment: of the agents; default: ours.
             output: the descriptor on which agents show trainers' lines; default: our stdout.
+            starter: forks the agents; default: they are executed.
             signals: those received; another thread may append one.
         """
         self.places = places or Places(Layout())
         self.searches, self.silence, self._print = searches, silence, say
         self.environment = os.environ if environment is None else environment
-        self.output = output
+        self.output, self.starter = output, starter
         workers = self.places.layout.workers
         self.workers = [Worker(index, cores[index] if cores else ()) for index in range(workers)]
         self._wanting: list[Worker] = []  # their agents wait for a trial,
@@ -224,7 +227,7 @@ class Supervisor:
 
     def _launch(self, worker: Worker, search: Search) -> None:
         try:
-            worker.start(search, self.environment, self.output)
+            worker.start(search, self.environment, self.output, self.starter)
         except OSError as error:
             self._fail(f"cannot start worker {worker.index}: {error.strerror} ({error.filename or worker.log})")
             return

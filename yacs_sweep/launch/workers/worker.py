@@ -10,10 +10,12 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 from ...base.files import IMPORT_ROOT
-from ...base.processes import MARKER, how_ended, kill_marked, marked_processes
+from ...base.processes import MARKER, how_ended, kill_marked, marked_processes, padded
 from ...records.folder import TrialRecord
+from .agent_starter import UNKNOWN_STATUS, AgentProcess, AgentStarter
 from .channel import Channel
 from .gpu_places import Place
 from .sweep_state import Search
@@ -45,31 +47,50 @@ class Worker:
         self.since = 0.0  # when that started
         self.log: Path
         self.channel: Channel
-        self.process: subprocess.Popen[bytes]
+        self.process: AgentProcess
 
-    def start(self, search: Search, environment: Mapping[str, str], output: int | None = None) -> None:
-        """Starts an agent; may raise OSError. `output`: the descriptor on which it shows trainers' lines."""
+    def start(
+        self,
+        search: Search,
+        environment: Mapping[str, str],
+        output: int | None = None,
+        starter: AgentStarter | None = None,
+    ) -> None:
+        """Starts an agent: with the starter where there is one, else by exec. May raise OSError.
+
+        Args:
+            output: the descriptor on which it shows trainers' lines; default: our stdout.
+        """
         job = replace(search.job, index=self.index, cores=self.cores)
         ours, theirs = socket.socketpair()
         self.token = uuid.uuid4().hex
-        root = str(IMPORT_ROOT)
         self.log = job.paths.agents / f"worker-{self.index}.log"
+        first: dict[str, Any] = {"job": asdict(job)}
+        # The log: tracebacks and the W&B client's messages; the trainer's stderr goes with its stdout.
         with theirs, self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-c", AGENT_CODE.format(root=root), str(theirs.fileno())],
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=log,  # tracebacks and the W&B client's messages; the trainer's stderr goes with its stdout
-                start_new_session=True,  # Ctrl-C reaches the supervisor alone, which ends things in order
-                env={**environment, MARKER: self.token},
-            )
+            descriptors = (theirs.fileno(), log.fileno(), 1 if output is None else output)
+            forked = starter.start(self.token, *descriptors) if starter is not None else None
+            if forked is not None:
+                self.process, first["environment"] = forked, dict(environment)
+            else:
+                self.process = self._execute(environment, *descriptors)
         self.search = search
         self.channel = Channel(ours)
         self.heard = time.monotonic()
         self.gone_at = self.status = None
         self.ticket, self.trial, self.place = False, None, None
-        self.channel.send(job=asdict(job))
+        self.channel.send(**first)
+
+    def _execute(self, environment: Mapping[str, str], channel: int, log: int, output: int) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [sys.executable, "-c", AGENT_CODE.format(root=str(IMPORT_ROOT)), str(channel), padded("agent")],
+            pass_fds=[channel],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=log,
+            start_new_session=True,  # Ctrl-C reaches the supervisor alone, which ends things in order
+            env={**environment, MARKER: self.token},
+        )
 
     @property
     def given_up(self) -> bool:
@@ -117,4 +138,6 @@ class Worker:
 
     def how(self) -> str:
         """How its agent's process ended."""
+        if self.status == UNKNOWN_STATUS:
+            return "exit code unknown"
         return how_ended(self.status or 0)

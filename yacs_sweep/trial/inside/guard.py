@@ -28,10 +28,12 @@ import os
 import select
 import signal
 import socket
-import subprocess
 import sys
 import time
-from typing import Any, Dict, List, Optional, Set
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
@@ -47,7 +49,7 @@ def _prctl(option: int, value: int) -> None:
     ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0)
 
 
-def _parents() -> Dict[int, int]:
+def _parents() -> dict[int, int]:
     """{pid: parent} of every process that still runs, for kernels without /proc/…/children."""
     parents = {}
     if os.path.isdir("/proc/self"):
@@ -61,6 +63,8 @@ def _parents() -> Dict[int, int]:
                 if state not in (b"Z", b"X"):
                     parents[int(name)] = int(parent)
         return parents
+    import subprocess  # where there is a /proc, every guard does without
+
     listing = subprocess.run(["ps", "-axo", "pid=,ppid=,stat="], stdout=subprocess.PIPE, check=False).stdout
     for line in listing.split(b"\n"):
         words = line.split()
@@ -69,8 +73,8 @@ def _parents() -> Dict[int, int]:
     return parents
 
 
-def _children_from_proc(pid: int) -> List[int]:
-    found = []  # type: List[int]
+def _children_from_proc(pid: int) -> list[int]:
+    found: list[int] = []
     try:
         for task in os.listdir("/proc/%d/task" % pid):
             with open("/proc/%d/task/%s/children" % (pid, task), "rb") as file:
@@ -92,9 +96,9 @@ def is_zombie(pid: int) -> bool:
 PROC_CHILDREN = os.path.exists("/proc/self/task/%d/children" % os.getpid())
 
 
-def descendants(pid: int) -> List[int]:
+def descendants(pid: int) -> list[int]:
     """Every process below `pid` that still runs, parents before children; zombies do not count."""
-    found: List[int] = []
+    found: list[int] = []
     queue, seen = [pid], {pid}
     parents = {} if PROC_CHILDREN else _parents()
     while queue:
@@ -119,7 +123,7 @@ def send_signal(pid: int, number: int) -> None:
 class Forked(Exception):
     """Raised in a trial that is a fork of its guard (preload.py), and leaves the guard's code behind."""
 
-    def __init__(self, argv: List[str], env: Dict[str, str]) -> None:
+    def __init__(self, argv: list[str], env: dict[str, str]) -> None:
         super().__init__()
         self.argv, self.env = argv, env
 
@@ -128,15 +132,15 @@ class Guard:
     def __init__(self, connection: socket.socket) -> None:
         self.connection = connection
         self.buffer = b""
-        self.descriptors: List[int] = []
-        self.main: Optional[int] = None  # the trial's first process, until it is reaped
+        self.descriptors: list[int] = []
+        self.main: int | None = None  # the trial's first process, until it is reaped
         self.group = 0
         self.busy = False  # a trial, or something it left behind, exists
-        self.kill_at: Optional[float] = None  # when SIGTERM becomes SIGKILL (monotonic seconds)
-        self.give_up_at: Optional[float] = None
+        self.kill_at: float | None = None  # when SIGTERM becomes SIGKILL (monotonic seconds)
+        self.give_up_at: float | None = None
         self.settle_until = 0.0
         self.killed = 0
-        self.unkillable: Set[int] = set()  # reported as survivors of SIGKILL; no later trial's
+        self.unkillable: set[int] = set()  # reported as survivors of SIGKILL; no later trial's
         self.orphaned = False
 
     # -- messages ---------------------------------------------------------------------------------------------------
@@ -147,7 +151,7 @@ class Guard:
         except OSError:
             self.orphaned = True
 
-    def receive(self) -> List[Dict[str, Any]]:
+    def receive(self) -> list[dict[str, Any]]:
         """Messages that have arrived; marks the guard orphaned at end-of-file."""
         try:
             data, ancillary, _, _ = self.connection.recvmsg(1 << 16, socket.CMSG_SPACE(4 * 4))
@@ -171,14 +175,14 @@ class Guard:
 
     # -- a trial's life ---------------------------------------------------------------------------------------------
 
-    def fork_instead(self, argv: List[str], env: Dict[str, str], cwd: str) -> bool:
+    def fork_instead(self, argv: list[str], env: dict[str, str], cwd: str) -> bool:
         """Whether the trial is to be a fork of this process: never, of a guard that has nothing preloaded."""
         return False
 
-    def become(self, argv: List[str], env: Dict[str, str]) -> None:
+    def become(self, argv: list[str], env: dict[str, str]) -> None:
         """In such a fork, just before the trial's own code: raises Forked."""
 
-    def start(self, argv: List[str], env: Dict[str, str], cwd: str) -> None:
+    def start(self, argv: list[str], env: dict[str, str], cwd: str) -> None:
         """Forks and execs `argv` in a session of its own; an exec that fails is reported with its errno."""
         output = self.descriptors.pop(0)
         fork = self.fork_instead(argv, env, cwd)
@@ -242,7 +246,7 @@ class Guard:
         if first and grace > 0:
             self.signal_all(signal.SIGTERM)
 
-    def signal_all(self, number: int) -> List[int]:
+    def signal_all(self, number: int) -> list[int]:
         """To the trial's group in one call, then to everything below the guard that left it; returns what there was."""
         if self.main is not None:
             try:
@@ -261,7 +265,7 @@ class Guard:
                 send_signal(pid, signal.SIGCONT)  # a stopped process cannot act on SIGTERM
         return below
 
-    def below(self) -> List[int]:
+    def below(self) -> list[int]:
         """Returns the trial's processes; those that earlier trials could not be rid of are not among them."""
         return [pid for pid in descendants(os.getpid()) if pid not in self.unkillable]
 
@@ -281,7 +285,7 @@ class Guard:
                     self.settle_until = time.monotonic() + SETTLE
                 self.send(event="exited", status=code)
 
-    def tick(self) -> Optional[float]:
+    def tick(self) -> float | None:
         """Moves the trial towards its end; returns how many seconds may pass before the next look (None: any)."""
         self.reap()
         if not self.busy:
@@ -319,13 +323,13 @@ class Guard:
         for descriptor in (wake_read, wake_write):
             os.set_blocking(descriptor, False)
         signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
-        ended: List[bool] = []
+        ended: list[bool] = []
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, lambda *_: ended.append(True))
         signal.signal(signal.SIGCHLD, lambda *_: None)
         _prctl(PR_SET_CHILD_SUBREAPER, 1)
         self.connection.setblocking(False)
-        watched: List[Any] = [self.connection, wake_read]
+        watched: list[Any] = [self.connection, wake_read]
         self.send(event="ready")
         while True:
             wait = self.tick()
