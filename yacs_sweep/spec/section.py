@@ -61,7 +61,8 @@ class Section:
         others: Mapping[str, str] | None = None,
         guess: bool = True,
     ) -> None:
-        """
+        """Sorts the keys of `data` into known and unknown ones.
+
         Args:
             others: further names of allowed keys.
             guess: whether a misspelt key, which is a mistake, is read as the allowed key it resembles.

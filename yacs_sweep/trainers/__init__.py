@@ -1,1 +1,1 @@
-"""Reads a trainer's profile and writes parameters as the words that trainer takes."""
+"""Reads trainers' profiles, and writes parameters as the command-line arguments that a trainer takes."""

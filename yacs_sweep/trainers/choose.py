@@ -20,11 +20,13 @@ from .schema import read_schema
 
 
 def trainer_of(trainer: str | FunctionProfile | None, spec: SweepSpec | None, root: Path) -> TrainerProfile:
-    """The profile of that name or file; without a name the sweep file's own command, else the default profile.
-    A function's profile is the trainer itself.
+    """Loads the profile of that name or file.
+
+    Without a name the sweep file's own command is the trainer, else the default profile. A `FunctionProfile` is
+    the trainer itself.
 
     Raises:
-        ConfigError: every mistake in it.
+        ConfigError: every mistake in the profile.
     """
     if trainer == FUNCTION:
         trainer = function_profile(None, root)
@@ -37,7 +39,10 @@ def trainer_of(trainer: str | FunctionProfile | None, spec: SweepSpec | None, ro
 
 
 def interpreter(given: str | None) -> str | None:
-    """The trainer's interpreter as an absolute path; links are kept, a virtual environment's python is one."""
+    """Finds the interpreter of `--python`; returns its absolute path.
+
+    Links are kept: the python of a virtual environment is one.
+    """
     if given is None:
         return None
     found = shutil.which(given)
@@ -47,6 +52,7 @@ def interpreter(given: str | None) -> str | None:
 
 
 def config_file(given: str | None, profile: TrainerProfile | None) -> str | None:
+    """Checks `--config_file` against the trainer; returns its absolute path, None where there is none."""
     if isinstance(profile, FunctionProfile) and given is not None:
         raise ConfigError("config_file: the trainer is a function, which takes none; let the function read it")
     if isinstance(profile, CommandProfile) and given is not None:
@@ -79,7 +85,16 @@ def trainer_wanted(
     *,
     here: bool,
 ) -> tuple[TrainerProfile, Overrides, list[str], dict[str, Any]] | None:
-    """The trainer, its overrides, the trailing words and what they set. `here`: whether this machine starts it."""
+    """Loads and checks the trainer: profile, program, schema and trailing overrides.
+
+    Args:
+        words: the trailing overrides, as arguments or as a mapping.
+        here: whether this machine starts the trainer.
+
+    Returns:
+        The profile, its overrides, the trailing overrides as arguments and by key; None after mistakes, which
+        `problems` then holds.
+    """
     profile = problems.attempt(load)
     if profile is None:
         return None

@@ -1,4 +1,4 @@
-"""A Python function in place of a trainer's command.
+"""Makes a Python function the trainer.
 
 The function travels to its trials as ``function.pkl`` in the sweep's folder, by cloudpickle: what is defined in a
 notebook, in ``__main__`` or inside another function goes by value, what a module holds by name. A trial is a process of
@@ -33,29 +33,33 @@ FUNCTION = "(function)"  # in place of a profile's path
 
 @dataclass(frozen=True)
 class FunctionProfile(TrainerProfile):
-    """`TrainerProfile` of a function. `pickled` is what `call_function.py` reads; empty for a sweep whose folder has it."""
+    """Starts a function as the trainer.
+
+    `pickled` is the content of the file that `call_function.py` reads; empty for a sweep whose folder has the file.
+    """
 
     pickled: bytes = b""
     parameters: tuple[Parameter, ...] = ()
     metric: str | None = None
 
     def install(self, sweep_dir: Path) -> None:
-        """Keeps the function with the sweep, so that its id alone is enough to go on with it."""
+        """Keeps the function in the sweep's folder, so that the sweep's id alone is enough to resume it."""
         if self.pickled:
             write_atomically(sweep_dir / call_function.FUNCTION_FILE, self.pickled)
 
     def write_parameters(self, output_dir: Path, params: Mapping[str, Any]) -> dict[str, str]:
+        """Writes the parameters, nested as the sweep file nests them, and the objective's name."""
         content = {"params": nested(self.parameters, params), "metric": self.metric}
         (output_dir / call_function.PARAMS_FILE).write_text(to_json(content), encoding="utf-8")
         return {}
 
     def of(self, spec: SweepSpec) -> FunctionProfile:
-        """The same function, called with that search's parameters."""
+        """Returns the profile of this function with the parameters and the objective of a sweep."""
         return replace(self, parameters=spec.parameters, metric=spec.metric.name if spec.metric else None)
 
 
 def function_profile(train: Callable[..., Any] | None, cwd: Path) -> FunctionProfile:
-    """The trainer that a function is; without one, of a sweep whose folder has it. Trials run in `cwd`.
+    """Makes the profile of a function; without one, of a sweep whose folder has it. Trials run in `cwd`.
 
     Raises:
         ConfigError: the function cannot be called with parameters, or not be sent to another process.
@@ -78,7 +82,7 @@ def function_profile(train: Callable[..., Any] | None, cwd: Path) -> FunctionPro
 
 
 def function_problems(given: object, trainer: str, paths: SweepPaths | None) -> list[str]:
-    """Why a sweep with that trainer cannot go on with the function that is given, or without one.
+    """Explains why a sweep with that trainer cannot be resumed with the given function, or without one.
 
     Args:
         paths: of the sweep; None: its folder is on another machine.
@@ -93,12 +97,13 @@ def function_problems(given: object, trainer: str, paths: SweepPaths | None) -> 
 
 
 def _pickled(train: Callable[..., Any], name: str) -> bytes:
+    """Pickles the function with the import path and the number of its arguments."""
     import cloudpickle  # only a sweep of a function needs it
 
     if inspect.iscoroutinefunction(train) or inspect.isasyncgenfunction(train):
         raise ConfigError(f"train: {name} is async; write a plain function that runs its own event loop")
     try:
-        takes = call_function.arguments(train)
+        takes = call_function.count_arguments(train)
     except TypeError as error:
         raise ConfigError(f"train: {name} {error}; write fn(params) or fn(params, report)") from None
     path = [os.path.abspath(folder) for folder in sys.path]  # "": the folder of an interactive session
@@ -112,7 +117,7 @@ def _pickled(train: Callable[..., Any], name: str) -> bytes:
 
 
 def _libraries(train: Callable[..., Any]) -> tuple[str, ...]:
-    """Installed packages that the function names in its own code: imported once for all trials."""
+    """Lists the installed packages that the function names in its own code: imported once for all trials."""
     code, names = getattr(train, "__code__", None), getattr(train, "__globals__", {})
     found = (names.get(name) for name in (code.co_names if code else ()))
     modules = dict.fromkeys(item.__name__.partition(".")[0] for item in found if isinstance(item, ModuleType))
@@ -121,7 +126,7 @@ def _libraries(train: Callable[..., Any]) -> tuple[str, ...]:
 
 
 def _folder(module: ModuleType | None) -> str:
-    """Where the module, or the package, lies."""
+    """Returns the folder that holds the module, or the package of a package's module."""
     path = getattr(module, "__file__", None) or ""
     package = os.path.dirname(path) if hasattr(module, "__path__") else path
     return os.path.realpath(os.path.dirname(package)) if path else ""

@@ -1,4 +1,4 @@
-"""Finds and loads a trainer's profile by name or path, with the profiles it is based on."""
+"""Finds and loads a trainer's profile by name or path, with the profiles it extends."""
 
 from __future__ import annotations
 
@@ -53,9 +53,10 @@ def _moved(entries: Mapping[KeyPath, str], old: KeyPath, new: KeyPath) -> dict[K
 
 
 def project_root_of(profile: Path) -> Path:
-    """What a profile's relative paths are relative to: the project that has it in configs/trainers, else its folder.
+    """Returns the folder that a profile's relative paths are relative to.
 
-    A profile that was installed with the launcher belongs to no project: the folder the launcher was started in.
+    It is the project that has the profile in configs/trainers, else the profile's folder. A profile that was installed
+    with the launcher belongs to no project: the folder the launcher was started in.
     """
     if profile.parent == INSTALLED / "trainers":
         return Path.cwd()
@@ -66,15 +67,15 @@ PROFILES = Path("configs", "trainers")
 
 
 def profile_folders(project_root: Path) -> list[Path]:
-    """Where named profiles are looked for: the project's, then those that come with the launcher."""
+    """Returns the folders of named profiles: the project's, then that of the profiles that ship."""
     folders = [project_root / PROFILES, TRAINERS]
     return list(dict.fromkeys(folder.resolve() for folder in folders if os.path.isdir(folder)))
 
 
 def load_profile(name_or_path: str | os.PathLike[str], *, project_root: str | os.PathLike[str]) -> TrainerProfile:
-    """Read and check a profile: a name (`reid`), a file, or one in front of another (`torchrun:reid`).
+    """Reads and checks a profile: a name (`reid`), a file, or one in front of another (`torchrun:reid`).
 
-    Raises ConfigError with every mistake in the files (file, line, key), or with the names there are.
+    Raises ConfigError with every mistake in the files (file, line, key), or with the names that exist.
     """
     text = os.fspath(name_or_path)
     chain = _Chain(Path(project_root))
@@ -94,7 +95,10 @@ def load_profile(name_or_path: str | os.PathLike[str], *, project_root: str | os
 
 
 def shortest_reference(reference: str, project_root: Path) -> str:
-    """What a user of that project writes for a profile's `reference`: its name where that finds the file."""
+    """Returns what a user of that project writes for a profile's `reference`.
+
+    That is its name where the name finds the same file.
+    """
     outer, colon, file = reference.rpartition(":")
     try:
         named = _find(Path(file).stem, project_root)
@@ -104,7 +108,7 @@ def shortest_reference(reference: str, project_root: Path) -> str:
 
 
 class _Chain:
-    """Reads profiles and those they extend. `roots` keeps what a path under a key is relative to."""
+    """Reads profiles and those they extend. `roots` are the folders that the paths under a key are relative to."""
 
     def __init__(self, project_root: Path) -> None:
         self.project_root = project_root
@@ -112,6 +116,7 @@ class _Chain:
         self.roots: dict[str, Path] = {}
 
     def read(self, name: str) -> Document:
+        """Reads the profile of a name or file, with the profiles it extends."""
         self.paths[name] = path = _find(name, self.project_root)
         return self._read(path, ())
 
@@ -130,7 +135,7 @@ class _Chain:
         return document
 
     def _base(self, section: Section, base: object, path: Path, below: tuple[Path, ...]) -> Document:
-        """Reads a profile that the one at `path` extends; `below` are those that extend that one."""
+        """Reads a profile that the one at `path` extends; `below` are the profiles that extend that one."""
         document, place = section.notes.document, section.at("extends")
         if not isinstance(base, str) or not base:
             raise ConfigError(document.message(place, f"{base!r} is not the name or file of a profile"))
@@ -147,6 +152,7 @@ class _Chain:
 
 
 def _find(name: str, project_root: Path, besides: Path | None = None) -> Path:
+    """Returns the file of a name or path; `besides` is a file that does not count."""
     if name.endswith((".yaml", ".yml")) or os.sep in name:
         path = Path(name).expanduser()
         if not path.is_file():

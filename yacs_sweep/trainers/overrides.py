@@ -1,4 +1,4 @@
-"""Sweep parameters as a trainer's overrides: names to keys, values to the default's type, both to argv words."""
+"""Writes sweep parameters as a trainer's overrides: names to keys, values to the default's type, both to arguments."""
 
 from __future__ import annotations
 
@@ -15,23 +15,26 @@ from ..base.yaml_document import read_yaml_file
 from ..spec.sweep import SweepSpec
 from .profile import TrainerProfile
 from .schema import Schema
-from .styles import check_key, decode, override_words, yacs_text
+from .styles import check_key, override_arguments, parse_literal, yacs_text
 
 
 def check_parameters(spec: SweepSpec, overrides: Overrides) -> list[str]:
-    """Problems of the parameters as the trainer sees them: keys, types of every value they can take."""
+    """Lists problems of the parameters as the trainer sees them: keys, types of every value they can take."""
     return overrides.check_all({item.name: item.extremes() for item in spec.parameters})
 
 
 @dataclass(frozen=True)
 class Overrides:
-    """What a profile, and the trainer's tree where it is known, make of parameters. Everything here is pure."""
+    """Translates parameters for a trainer, by its profile and, where it is known, its tree.
+
+    Every method is a pure function.
+    """
 
     profile: TrainerProfile
     schema: Schema | None = None
 
     def key_for(self, name: str) -> str:
-        """The trainer's key for a parameter name: an alias, or a key as it stands. Raises ConfigError."""
+        """Returns the trainer's key for a parameter name: an alias, or a key as it stands. Raises ConfigError."""
         key = self.profile.aliases.get(name, name)
         label = name if key == name else f"{name} ({key})"
         try:
@@ -45,18 +48,21 @@ class Overrides:
             raise ConfigError(f"{label}: {problem}")
         return key
 
-    def coerce(self, name: str, value: Any) -> Any:
-        """The value in the type of the key's default; as it is when no schema is known. Raises ConfigError."""
+    def convert(self, name: str, value: Any) -> Any:
+        """Converts the value to the type of the key's default; without a schema it stays.
+
+        Raises ConfigError.
+        """
         key = self.key_for(name)
         if self.schema is None:
             return plain(value)
         try:
-            return self.schema.coerce(key, value)
+            return self.schema.convert(key, value)
         except ValueError as error:
             raise ConfigError(f"{name if name == key else f'{name} ({key})'}: {error}") from None
 
     def check(self, name: str, values: Iterable[Any] = ()) -> list[str]:
-        """Problems of one parameter: its name, and each value it may take."""
+        """Lists problems of one parameter: its name, and each value it may take."""
         problems: dict[str, None] = {}
         try:
             self.key_for(name)
@@ -70,12 +76,12 @@ class Overrides:
         return list(problems)
 
     def check_all(self, parameters: Mapping[str, Iterable[Any]]) -> list[str]:
-        """Problems of a whole search: each parameter's, and names that mean the same key."""
+        """Lists problems of a whole search: each parameter's, and names that mean the same key."""
         problems = [problem for name, values in parameters.items() for problem in self.check(name, values)]
         return problems + self.collisions(parameters)
 
     def words(self, params: Mapping[str, Any]) -> list[str]:
-        """The argv words that set `params`, in their order. Raises ConfigError with every problem."""
+        """Writes the arguments that set `params`, in their order. Raises ConfigError with every problem."""
         problems = self.collisions(params)
         words = []
         for name, value in params.items():
@@ -88,15 +94,17 @@ class Overrides:
         return words
 
     def trailing(self, words: Sequence[str] | Mapping[str, Any]) -> tuple[list[str], dict[str, Any]]:
-        """The command line's trailing overrides, checked: the words to pass on, and what they set by key. In Python they
-        may be a mapping, for whatever style.
+        """Checks the command line's trailing overrides, which may be a mapping in Python, for any style.
 
-        YACS words are KEY VALUE pairs, where an alias will do for KEY; other styles' words are passed on as they are,
-        and what they set is not known. Raises ConfigError with every problem.
+        YACS overrides are KEY VALUE pairs, where an alias will do for KEY; other styles' arguments are passed on as they
+        are, and the values they set are not known. Raises ConfigError with every problem.
+
+        Returns:
+            The arguments to pass on, and the values they set by key.
         """
         if isinstance(words, Mapping):
             passed = self.words(words)
-            return passed, {self.key_for(name): self.coerce(name, value) for name, value in words.items()}
+            return passed, {self.key_for(name): self.convert(name, value) for name, value in words.items()}
         if self.profile.overrides != "yacs":
             return list(words), {}
         problems = []
@@ -106,7 +114,7 @@ class Overrides:
         for name, text in zip(words[::2], words[1::2], strict=False):
             try:
                 key = self.key_for(name)
-                params[key] = self.coerce(name, self._read(key, text))
+                params[key] = self.convert(name, self._read(key, text))
             except ConfigError as error:
                 problems += error.problems
         if problems:
@@ -114,7 +122,7 @@ class Overrides:
         return self.words(params), params
 
     def config_with(self, base_config_file: str | os.PathLike[str] | None, params: Mapping[str, Any]) -> dict[str, Any]:
-        """The base configuration file with `params` merged in, for `yaml.safe_dump`: what best.yml holds.
+        """Merges `params` into the base configuration file; returns the content of best.yml, for `yaml.safe_dump`.
 
         YACS reads texts of a file as it reads words, so a text that looks like something else is quoted twice.
         """
@@ -136,25 +144,25 @@ class Overrides:
                 node = node[section]
                 if not isinstance(node, dict):
                     raise ConfigError(f"{base_config_file}: {'.'.join(sections[:depth])}: is not a section")
-            node[leaf] = self._yaml_value(self.coerce(name, value))
+            node[leaf] = self._yaml_value(self.convert(name, value))
         return config
 
     def _words(self, name: str, value: Any) -> list[str]:
         key = self.key_for(name)
-        value = self.coerce(name, value)
+        value = self.convert(name, value)
         try:
-            return override_words(self.profile.overrides, key, value)
+            return override_arguments(self.profile.overrides, key, value)
         except ValueError as error:
             raise ConfigError(f"{name}: {error}") from None
 
     def _read(self, key: str, text: str) -> Any:
-        """A trailing word as the user means it: where a text is due, 10 is the text 10."""
-        value = decode(text)
+        """Reads the value of a trailing override as the user means it: where a text is due, 10 is the text 10."""
+        value = parse_literal(text)
         text_due = self.schema is not None and isinstance(self.schema.values.get(key), str)
         return text if text_due and value is not None and not isinstance(value, str) else value
 
     def collisions(self, names: Iterable[str]) -> list[str]:
-        """Parameter names that mean the same key."""
+        """Lists parameter names that mean the same key."""
         by_key: dict[str, list[str]] = {}
         for name in names:
             by_key.setdefault(self.profile.aliases.get(name, name), []).append(name)
@@ -163,6 +171,7 @@ class Overrides:
         ]
 
     def _yaml_value(self, value: Any) -> Any:
+        """Prepares a value for the configuration file."""
         if isinstance(value, tuple | list):
             return [self._inner(item) for item in value]
         if isinstance(value, str) and self.profile.overrides == "yacs":
@@ -170,4 +179,5 @@ class Overrides:
         return value
 
     def _inner(self, value: Any) -> Any:
+        """Makes lists of tuples, at any depth."""
         return [self._inner(item) for item in value] if isinstance(value, tuple | list) else value

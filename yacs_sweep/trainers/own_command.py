@@ -1,4 +1,4 @@
-"""The trainer a sweep file names itself: `program` and `command`, with W&B's macros.
+"""Makes a sweep file's own `program` and `command`, with W&B's macros, the trainer.
 
 As `wandb agent` reads them: a macro is a whole word of the command; without `command` the words are
 ``${env} ${interpreter} ${program} ${args}``. The parameters come as ``--name=value``, a group of nested ones as one
@@ -25,7 +25,7 @@ from ..logs.parser import LogFormat
 from ..spec.parameter import Parameter, nested
 from ..spec.sweep import SweepSpec
 from .profile import TrainerProfile
-from .styles import decode, override_words
+from .styles import override_arguments, parse_literal
 
 SWEEP_FILE = "(sweep file)"  # in place of a profile's path, for a trainer that the sweep itself names
 DEFAULT = ("${env}", "${interpreter}", "${program}", "${args}")
@@ -45,8 +45,8 @@ _MACRO = re.compile(r"\$\{(\w+)\}")
 _ENV = re.compile(r"\$\{envvar:(\w+)\}")
 
 
-def arguments(macro: str, values: Mapping[str, Any]) -> list[str]:
-    """What an args macro stands for; values are written as Python writes them, as `wandb agent` does."""
+def expand_args_macro(macro: str, values: Mapping[str, Any]) -> list[str]:
+    """Writes the arguments of an args macro; values are written as Python writes them, as `wandb agent` does."""
     if macro == "args_json":
         return [json.dumps(values)]
     words: list[str] = []
@@ -62,7 +62,7 @@ def arguments(macro: str, values: Mapping[str, Any]) -> list[str]:
 
 @dataclass(frozen=True)
 class CommandProfile(TrainerProfile):
-    """`TrainerProfile` of a sweep file's own command. `parameters` are the sweep's, for how they are nested."""
+    """Starts a sweep file's own command. `parameters` are the sweep's, for how they are nested."""
 
     program: str = ""
     parameters: tuple[Parameter, ...] = ()
@@ -78,43 +78,47 @@ class CommandProfile(TrainerProfile):
         overrides: Sequence[str] = (),
         params: Mapping[str, Any] | None = None,
     ) -> list[str]:
-        """The child's argv: the command with its macros expanded.
+        """Builds the child's argv: the command with its macros expanded.
 
-        `params` are the parameters' values; of `overrides` only what does not come from them is looked at.
+        `params` are the parameters' values; of `overrides` only those that do not come from `params` count.
         """
         params = params or {}
-        own = set(override_words_of(params))
+        own = set(parameter_arguments(params))
         others = [word for word in overrides if word not in own]
-        plain = {"env": ["/usr/bin/env"], "interpreter": [self.interpreter(python)], "program": [self.program]}
+        fixed = {"env": ["/usr/bin/env"], "interpreter": [self.interpreter(python)], "program": [self.program]}
         if output_dir is not None:
-            plain[JSON_FILE] = [str(self.as_seen_by_child(os.path.join(output_dir, ARGS_FILE)))]
+            fixed[JSON_FILE] = [str(self.child_path(os.path.join(output_dir, ARGS_FILE)))]
         known = without_wandb(os.environ)  # a key is never a word of a command
         words: list[str] = []
         for word in self.command:
             macro = _MACRO.fullmatch(word)
             if macro is None:
                 words.append(_ENV.sub(lambda match: known.get(match[1], match[1]), word))
-            elif macro[1] in plain:
-                words += plain[macro[1]]
+            elif macro[1] in fixed:
+                words += fixed[macro[1]]
             else:
                 words += self._arguments(macro[1], others, params)
         return words
 
-    def beginnings(self, interpreter: str) -> list[list[str]]:
+    def executed_commands(self, interpreter: str) -> list[list[str]]:
+        """Returns the command up to its first args macro, which only a trial knows."""
         words = takewhile(lambda word: not word.startswith("${args"), self.command)
         return [replace(self, command=tuple(words)).command_line(python=interpreter)]
 
     def _arguments(self, macro: str, others: Sequence[str], params: Mapping[str, Any]) -> list[str]:
-        """An args macro of trailing words, where `--name=value` is a parameter as well, and of the parameters."""
-        read = _value if macro == "args_json" else _flag
+        """Expands an args macro to trailing overrides, whose `--name=value` count as parameters, and parameters."""
+        read = _parse_value if macro == "args_json" else _parse_flag
         pairs = [word.removeprefix("--").partition("=") for word in others if _PAIR.match(word)]
         loose = [word for word in others if not _PAIR.match(word)]
         given = {name: read(text) for name, _, text in pairs}
-        words = arguments(macro, {**given, **nested(self.parameters, params)})
+        words = expand_args_macro(macro, {**given, **nested(self.parameters, params)})
         return words if macro == "args_json" else [*loose, *words]
 
     def write_parameters(self, output_dir: Path, params: Mapping[str, Any]) -> dict[str, str]:
-        """The trial's parameters as files: W&B's, from which `wandb.init` takes `wandb.config`, and the macro's JSON."""
+        """Writes the trial's parameters as files.
+
+        One is W&B's, from which `wandb.init` takes `wandb.config`; the other is that of the macro args_json_file.
+        """
         values = nested(self.parameters, params)
         config = {"wandb_version": 1, **{name: {"value": value} for name, value in values.items()}}
         path = output_dir / CONFIG_FILE
@@ -124,30 +128,31 @@ class CommandProfile(TrainerProfile):
         return {"WANDB_SWEEP_PARAM_PATH": str(path.absolute())}
 
 
-def override_words_of(params: Mapping[str, Any]) -> list[str]:
-    """The words `Overrides` makes of the parameters of such a trainer."""
-    return [word for name, value in params.items() for word in override_words(STYLE, name, value)]
+def parameter_arguments(params: Mapping[str, Any]) -> list[str]:
+    """Writes the parameters as `Overrides` does for such a trainer."""
+    return [word for name, value in params.items() for word in override_arguments(STYLE, name, value)]
 
 
-def _value(text: str) -> Any:
-    """The value behind a trailing word's text; lists and dicts may be JSON there."""
+def _parse_value(text: str) -> Any:
+    """Parses the value of a trailing override; lists and dicts may be JSON."""
     try:
-        return json.loads(text) if text[:1] in "[{" else decode(text)
+        return json.loads(text) if text[:1] in "[{" else parse_literal(text)
     except ValueError:
         return text
 
 
-def _flag(text: str) -> Any:
+def _parse_flag(text: str) -> Any:
+    """Parses True and False; any other text stays."""
     return {"True": True, "False": False}.get(text, text)
 
 
 def names_trainer(spec: SweepSpec) -> bool:
-    """Whether the sweep file says what to start."""
+    """Tells whether the sweep file has a program or command of its own."""
     return bool(spec.program or spec.command)
 
 
 def sweep_profile(spec: SweepSpec, cwd: Path) -> CommandProfile:
-    """The trainer of a sweep file.
+    """Makes the profile of a sweep file's own command.
 
     Raises:
         ConfigError: no such program, or a macro that has no meaning here.
@@ -174,7 +179,7 @@ def sweep_profile(spec: SweepSpec, cwd: Path) -> CommandProfile:
 
 
 def remarks(spec: SweepSpec) -> tuple[str, ...]:
-    """What the user of such a trainer has to know before it starts."""
+    """Returns the notes that the user of such a trainer gets before the sweep starts."""
     what = f"program {spec.program}" if spec.program else "command"
     lines = [
         f"the trainer is the sweep file's {what} (--trainer NAME uses a profile); "

@@ -1,4 +1,4 @@
-"""Trainer profiles: all the launcher knows of a trainer (`configs/trainers/*.yaml`, see docs/trainers.md)."""
+"""Describes a trainer to the launcher: the profile (`configs/trainers/*.yaml`, see docs/trainers.md)."""
 
 from __future__ import annotations
 
@@ -16,51 +16,8 @@ from ..logs.metric_files import FileSource
 from ..logs.names import FIELD
 from ..logs.parser import LogFormat
 from ..records.folder import LAUNCHER_FILES
-from .styles import override_words
-
-ENV = ("env", "/usr/bin/env")
-
-
-def missing(words: Sequence[str], cwd: Path, interpreter: str, path: str | None) -> str | None:
-    """Why the argv that begins with `words` cannot be executed in the folder `cwd`, in words.
-
-    Args:
-        interpreter: the trainer's, which is given the file of a program as its first word.
-        path: the child's PATH; None: it is started on machines on which other programs may be.
-    """
-    behind = behind_env(words)
-    if path is not None:
-        for word in dict.fromkeys([*words[:1], *behind[:1]]):
-            if problem := _missing(word, cwd, path):
-                return f"{problem}; --python PATH names another interpreter" if word == interpreter else problem
-    if len(behind) > 1 and behind[0] == interpreter and behind[1].endswith(".py") and not (cwd / behind[1]).is_file():
-        return f"no file {behind[1]} in {cwd}"
-    return None
-
-
-def behind_env(words: Sequence[str]) -> Sequence[str]:
-    """What `env NAME=value …` starts, nothing where that depends on more; other words as they are."""
-    if words[:1] and words[0] in ENV:
-        words = words[1:]
-        while words and "=" in words[0] and not words[0].startswith("PATH="):
-            words = words[1:]
-        if words and words[0].startswith(("-", "PATH=")):
-            return ()
-    return words
-
-
-def _missing(word: str, cwd: Path, path: str) -> str | None:
-    """Why no program is found by that name, as `execvp` looks for it."""
-    folders = [""] if os.path.dirname(word) else path.split(os.pathsep)
-    files = [place for place in (os.path.join(cwd, folder, word) for folder in folders) if os.path.isfile(place)]
-    if any(os.access(file, os.X_OK) for file in files):
-        return None
-    if files:
-        return f"{files[0]} cannot be executed; chmod +x changes that"
-    if os.path.dirname(word):
-        return f"there is no program {word}" + ("" if os.path.isabs(word) else f" in {cwd}")
-    return f"there is no program {word} in PATH"
-
+from .find_program import why_not_found
+from .styles import override_arguments
 
 PYTHON = "python"  # as the command's first word: the trainer's interpreter
 OUTPUT = "output"  # the trainer's own folder in the trial's, where it writes files of the launcher's names
@@ -68,7 +25,7 @@ OUTPUT = "output"  # the trainer's own folder in the trial's, where it writes fi
 
 @dataclass(frozen=True)
 class TrainerProfile:
-    """How to start a trainer, give it parameters, and read its output.
+    """Describes how to start a trainer, give it parameters, and read its output.
 
     `cwd` is the child's working directory, absolute; relative words of the command and `schema` are relative to it.
     `python` is the interpreter the profile asks for; None leaves it to the caller. `schema` is `FILE:NAME`, where the
@@ -110,7 +67,7 @@ class TrainerProfile:
         return frozenset(keys)
 
     def interpreter(self, python: str | None = None) -> str:
-        """The trainer's interpreter: `python` (the command line's), else the profile's, else the launcher's own."""
+        """Returns the trainer's interpreter: `python` (the command line's), else the profile's, else the launcher's."""
         return python or self.python or sys.executable
 
     def command_line(
@@ -124,15 +81,15 @@ class TrainerProfile:
         overrides: Sequence[str] = (),
         params: Mapping[str, Any] | None = None,
     ) -> list[str]:
-        """The child's argv: the command with its placeholders filled in, `overrides`, and the output directory.
+        """Builds the child's argv: the command with its placeholders filled in, `overrides`, and the output directory.
 
         `params` are the values behind `overrides`, for a profile that passes them otherwise than as words.
         `gpu_ids` is a comma-separated list. Relative paths are the launcher's; they are made absolute when the child
         runs elsewhere. Raises ConfigError when the command needs something that is not given.
         """
         values = {
-            "config_file": self.as_seen_by_child(config_file),
-            "output_dir": self.as_seen_by_child(output_dir),
+            "config_file": self.child_path(config_file),
+            "output_dir": self.child_path(output_dir),
             "trial_id": trial_id,
             "gpu_ids": gpu_ids,
             "processes": str(self.processes or max(1, len([gpu for gpu in gpu_ids.split(",") if gpu]))),
@@ -149,41 +106,52 @@ class TrainerProfile:
             words += filled
         words += overrides
         if self.output_dir_key and values["output_dir"] is not None:
-            words += override_words(self.overrides, self.output_dir_key, values["output_dir"])
+            words += override_arguments(self.overrides, self.output_dir_key, values["output_dir"])
         return words
 
     def output_dir(self, trial_dir: Path) -> Path:
-        """The trainer's output directory: the trial's folder, but one in it where the trainer's metric files would
-        otherwise be the launcher's own."""
+        """Returns the trainer's output directory: the trial's folder.
+
+        It is a folder in that one where the trainer's metric files would otherwise be the launcher's own.
+        """
         return trial_dir / OUTPUT if any(source.collides(LAUNCHER_FILES) for source in self.files) else trial_dir
 
     def write_parameters(self, output_dir: Path, params: Mapping[str, Any]) -> dict[str, str]:
-        """Writes the files the trainer is given its parameters in, if any; returns what of them its environment says."""
+        """Writes the files that give the trainer its parameters, if any.
+
+        Returns environment variables that lead to the files.
+        """
         return {}
 
     def install(self, sweep_dir: Path) -> None:
-        """Writes what the trials need of the trainer into the sweep's folder, if anything."""
+        """Writes what trials need of the trainer into the sweep's folder, if anything."""
 
     def start_problems(self, python: str | None = None, *, here: bool = True) -> list[str]:
-        """Why the trainer cannot be started, as far as can be told without starting it. `here`: on this machine."""
+        """Lists reasons why the trainer cannot be started, as far as can be seen without starting it.
+
+        Args:
+            here: whether this machine starts it.
+        """
         interpreter, path = self.interpreter(python), {**os.environ, **self.env}.get("PATH", os.defpath)
-        for words in self.beginnings(interpreter):
-            if why := missing(words, self.cwd, interpreter, path if here else None):
+        for words in self.executed_commands(interpreter):
+            if why := why_not_found(words, self.cwd, interpreter, path if here else None):
                 hint = "; --trainer NAME|FILE names your trainer's profile" if why.startswith("no file") else ""
                 return [f"trainer {self.name}: {why}{hint}"]
         return []
 
-    def beginnings(self, interpreter: str) -> list[list[str]]:
-        """What is executed: of the words before the command, and of the command unless another program than Python
-        executes it, perhaps elsewhere; each up to the first word that only a trial knows."""
+    def executed_commands(self, interpreter: str) -> list[list[str]]:
+        """Returns the commands that are executed, each up to the first word that only a trial knows.
+
+        These are `wrap` and `command`, the latter unless another program than Python executes it, perhaps elsewhere.
+        """
         parts = [self.wrap, self.command]
         if self.wrap and not self.wrap[:1] == self.command[:1] == (PYTHON,):
             parts.pop()
         known = [list(takewhile(lambda word: not FIELD.search(word), part)) for part in parts]
         return [[interpreter, *words[1:]] if words[:1] == [PYTHON] else words for words in known]
 
-    def as_seen_by_child(self, path: str | os.PathLike[str] | None) -> str | None:
-        """A path of the launcher's as the child, in its own working directory, has to be given it."""
+    def child_path(self, path: str | os.PathLike[str] | None) -> str | None:
+        """Returns a path of the launcher's as the child, in its own working directory, has to be given it."""
         if path is None:
             return None
         text = os.fspath(path)

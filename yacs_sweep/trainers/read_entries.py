@@ -41,6 +41,7 @@ class EntryReader:
         return self._each("files", "is not a list of files; write `- path: '{output_dir}/…'`", self._file)
 
     def _each(self, key: str, problem: str, read: Callable[[Any, KeyPath], T | None]) -> tuple[T, ...]:
+        """Reads every item of a list with `read`; `problem` is the message for anything but a list."""
         entries = self.profile.get(key)
         if not isinstance(entries, list):
             if entries is not None:
@@ -50,12 +51,14 @@ class EntryReader:
         return tuple(entry for entry in found if entry is not None)
 
     def _section(self, mapping: Mapping[str, Any], place: KeyPath, keys: Sequence[str]) -> Section:
+        """Opens a mapping, and notes its unknown keys."""
         section = Section(self.notes, place, mapping, keys, guess=False)
         section.refuse_unknown(keys, text=NO_SUCH_KEY)
         section.drop_nulls()
         return section
 
     def _entry(self, mapping: Any, place: KeyPath) -> MetricPattern | None:
+        """Reads an item of `metrics`."""
         if not isinstance(mapping, dict):
             self.notes.wrong(place, f"{mapping!r} is not an entry; write `pattern: …` and `log: …`")
             return None
@@ -91,6 +94,7 @@ class EntryReader:
         )
 
     def _search(self, section: Section, key: str) -> Search | None:
+        """Reads a regular expression."""
         source = section.get(key)
         if source is None:
             return None
@@ -121,6 +125,7 @@ class EntryReader:
                 self.notes.wrong(place, f"needs a group named {group}: (?P<{group}>…)")
 
     def _log(self, entry: Section, search: Search | None, more: Iterable[str], *, needed: bool) -> dict[str, str]:
+        """Reads `log`; `more` are groups of other patterns."""
         log = entry.get("log")
         if log is None and not needed:
             return {}
@@ -132,6 +137,7 @@ class EntryReader:
         return log
 
     def _names(self, section: Section, usable: Sequence[str]) -> Names:
+        """Reads `names`; `usable` are the groups that a metric's name may use."""
         names = section.get("names")
         if not isinstance(names, dict):
             if names is not None:
@@ -196,6 +202,7 @@ class EntryReader:
         return found
 
     def _file(self, mapping: Any, place: KeyPath) -> FileSource | None:
+        """Reads an item of `files`."""
         if not isinstance(mapping, dict):
             self.notes.wrong(place, f"{mapping!r} is not a file; write `path: …`")
             return None

@@ -56,7 +56,8 @@ class ProfileReader:
     """Reads a profile's values one by one, and collects what is wrong with them."""
 
     def __init__(self, document: Document, roots: Mapping[str, Path], start: Path) -> None:
-        """
+        """Opens a profile's document.
+
         Args:
             roots: the folders that relative paths are relative to, by the key they stand under.
             start: the folder for keys that no file gives, in which the launcher was started.
@@ -102,6 +103,7 @@ class ProfileReader:
         return cwd
 
     def _words(self, key: str) -> tuple[str, ...]:
+        """Reads a list of words."""
         value = self.section.get(key)
         if value is None:
             return ()
@@ -118,6 +120,7 @@ class ProfileReader:
         return self._placeholders("command")
 
     def _placeholders(self, key: str) -> tuple[str, ...]:
+        """Reads a list of words with placeholders."""
         words = self._words(key)
         allowed = ", ".join(f"{{{name}}}" for name in PLACEHOLDERS)
         for index, word in enumerate(words):
@@ -138,7 +141,7 @@ class ProfileReader:
         return "yacs"
 
     def _key(self, style: str, value: Any, place: KeyPath) -> str | None:
-        """Reads a key of the trainer's."""
+        """Reads a name of a trainer's key."""
         try:
             if not isinstance(value, str):
                 raise ValueError(f"{value!r} is not a text")

@@ -1,4 +1,4 @@
-"""The trainer's YACS tree, read in the trainer's own interpreter so that none of its code runs in the launcher."""
+"""Reads the trainer's YACS tree in the trainer's own interpreter, so that none of its code runs in the launcher."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from ..base.processes import without_wandb
 from ..base.values import plain
 from ..base.wording import did_you_mean, nearest, show
 from ..base.yaml_document import Document, KeyPath, read_yaml_file
-from .coercion import Opaque, coerce
+from .convert_value import OpaqueDefault, convert_value
 from .profile import TrainerProfile
-from .styles import decode
+from .styles import parse_literal
 
 TIMEOUT = 120.0  # seconds; a tree that lives in a large package imports that package
 _SCRIPT = Path(__file__).parent / "inside" / "print_schema.py"
@@ -24,7 +24,7 @@ _SCRIPT = Path(__file__).parent / "inside" / "print_schema.py"
 
 @dataclass(frozen=True)
 class Schema:
-    """Leaves of a tree by dotted key. `values` are the defaults with the configuration file merged in.
+    """Holds the leaves of a tree by dotted key. `values` are the defaults with the configuration file merged in.
 
     `open` are sections ("" is the root) in which the trainer takes keys it does not know; `loose` says that it takes
     values of another type than the default's.
@@ -39,7 +39,7 @@ class Schema:
     loose: bool = False
 
     def unknown(self, key: str, aliases: Sequence[str] = ()) -> str | None:
-        """What is wrong with a key, with the nearest right ones; None when it is a leaf that can be set."""
+        """Explains why a key cannot be set, with the nearest right ones; None for a leaf that can be set."""
         if key in self.deprecated:
             return "the trainer ignores this key (deprecated)"
         if key in self.values:
@@ -51,18 +51,22 @@ class Schema:
             return f"is a section; name one of its keys: {', '.join(inside[:6])}{', …' if len(inside) > 6 else ''}"
         if key.rpartition(".")[0] in self.open:
             return None
-        return f"no such key in {self.source}{self._hint(key, aliases)}"
+        return f"no such key in {self.source}{self._suggest(key, aliases)}"
 
-    def coerce(self, key: str, value: Any) -> Any:
-        """The value in the type of the key's default. Raises ValueError saying what is wrong and what is allowed."""
+    def convert(self, key: str, value: Any) -> Any:
+        """Converts the value to the type of the key's default.
+
+        Raises ValueError saying what is wrong and what is allowed.
+        """
         try:
-            return coerce(value, self.values.get(key))
+            return convert_value(value, self.values.get(key))
         except ValueError:
             if self.loose and not isinstance(value, dict):
                 return plain(value)
             raise
 
-    def _hint(self, key: str, aliases: Sequence[str]) -> str:
+    def _suggest(self, key: str, aliases: Sequence[str]) -> str:
+        """Suggests keys of the tree for an unknown one, such as `SOLVER.BASE_LR` for `LR`."""
         hint = did_you_mean(key, [*aliases, *self.values])
         if hint:
             return hint
@@ -83,7 +87,7 @@ def read_schema(
     config_file: str | os.PathLike[str] | None = None,
     timeout: float = TIMEOUT,
 ) -> Schema | None:
-    """The profile's `schema` with `config_file` merged in; None when the profile names none.
+    """Reads the profile's `schema` with `config_file` merged in; None when the profile names none.
 
     Raises ConfigError: a tree that cannot be loaded; of the configuration file, broken YAML, every unknown key and
     every value that cannot be taken for one of the default's type.
@@ -95,7 +99,7 @@ def read_schema(
     interpreter = profile.interpreter(python)
     words = [interpreter, str(_SCRIPT), profile.schema]
     if config_file is not None:
-        words.append(profile.as_seen_by_child(config_file) or "")
+        words.append(profile.child_path(config_file) or "")
     answer = _ask(words, profile, timeout)
     error = answer.get("error")
     if error and error["stage"] == "load":
@@ -106,14 +110,14 @@ def read_schema(
         )
     schema = Schema(
         profile.schema,
-        {key: _decode(value) for key, value in answer["defaults" if error else "values"].items()},
+        {key: _restore_types(value) for key, value in answer["defaults" if error else "values"].items()},
         frozenset(answer["sections"]),
         answer["renamed"],
         frozenset(answer["deprecated"]),
         frozenset(answer["open"]),
         answer["loose"],
     )
-    return _merged(schema, str(config_file), error["text"]) if error else schema
+    return _merge_leniently(schema, str(config_file), error["text"]) if error else schema
 
 
 def _ask(command: list[str], profile: TrainerProfile, timeout: float) -> dict[str, Any]:
@@ -128,33 +132,35 @@ def _ask(command: list[str], profile: TrainerProfile, timeout: float) -> dict[st
         raise ConfigError(f"{problem}: {error}") from None
 
 
-def _decode(value: Any) -> Any:
+def _restore_types(value: Any) -> Any:
+    """Restores the types that JSON lacks: tuples and opaque defaults."""
     if isinstance(value, list):
-        return [_decode(item) for item in value]
+        return [_restore_types(item) for item in value]
     if isinstance(value, dict):
-        return tuple(map(_decode, value["tuple"])) if "tuple" in value else Opaque(value["other"])
+        return tuple(map(_restore_types, value["tuple"])) if "tuple" in value else OpaqueDefault(value["other"])
     return value
 
 
-class _FileMerge:
+class _LenientMerge:
     """Merges a file that the tree itself refused: trainers may be less strict than their tree (1 for 1.0)."""
 
     def __init__(self, schema: Schema, document: Document) -> None:
         self.schema, self.document = schema, document
         self.values: dict[str, Any] = {}
         self.problems: list[str] = list(document.problems)
-        self.bent = False  # whether a value was taken that a strict tree refuses
+        self.adapted = False  # whether a value was taken that a strict tree refuses
 
     def merge(self, mapping: Mapping[str, Any], above: KeyPath = ()) -> None:
+        """Merges a mapping of the file; `above` is the path of the section."""
         for name, value in mapping.items():
             path = (*above, name)
             key = ".".join(map(str, path))
             if key not in self.schema.sections:
-                self._leaf(key, decode(value) if isinstance(value, str) else value, path)
+                self._leaf(key, parse_literal(value) if isinstance(value, str) else value, path)
             elif isinstance(value, dict):
                 self.merge(value, path)
             elif value is None:
-                self.bent = True
+                self.adapted = True
             else:
                 text = f"is a section; write its keys below it, not {show(value)}"
                 self.problems.append(self.document.message(path, text))
@@ -165,21 +171,22 @@ class _FileMerge:
         problem = self.schema.unknown(key)
         if problem is None:
             try:
-                self.values[key] = self.schema.coerce(key, value)
-                self.bent = self.bent or type(self.values[key]) is not type(value)
+                self.values[key] = self.schema.convert(key, value)
+                self.adapted = self.adapted or type(self.values[key]) is not type(value)
             except ValueError as error:
                 problem = str(error)
         if problem:
             self.problems.append(self.document.message(path, problem))
 
 
-def _merged(schema: Schema, config_file: str, refusal: str) -> Schema:
+def _merge_leniently(schema: Schema, config_file: str, refusal: str) -> Schema:
+    """Merges the file into the schema. Raises ConfigError with its mistakes, else with the tree's refusal."""
     document = read_yaml_file(config_file)
-    merge = _FileMerge(schema, document)
+    merge = _LenientMerge(schema, document)
     if isinstance(document.data, dict):
         merge.merge(document.data)
     else:
         merge.problems.append(document.message((), "is not a mapping such as SOLVER: {BASE_LR: 0.1}"))
-    if merge.problems or not merge.bent:
+    if merge.problems or not merge.adapted:
         raise ConfigError(merge.problems or f"{config_file}: the trainer's tree refuses it: {refusal}")
     return replace(schema, values={**schema.values, **merge.values})

@@ -1,9 +1,9 @@
-"""Parameters as argv words, in the styles trainers take: YACS `KEY VALUE`, Hydra `key=value`, argparse `--key=value`.
+"""Writes parameters as a trainer's arguments: YACS `KEY VALUE`, Hydra `key=value`, argparse `--key=value`.
 
 A sweep file's own program takes them as `wandb agent` writes them: the style `wandb`, which no profile can choose.
 
-Words go to `execve`, never to a shell. Names and values may come from a sweep server, so a name that would act as
-anything but a key, and a value that a word cannot carry, is refused (ValueError, one clear line).
+Arguments go to `execve`, never to a shell. Names and values may come from a sweep server, so a name that would act as
+anything but a key, and a value that an argument cannot carry, is refused (ValueError, one clear line).
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ _WORD_LIMIT = (1 << 17) - 1  # bytes; Linux's MAX_ARG_STRLEN, its end mark inclu
 _HYDRA_WORDS = {"true", "false", "null", "nan", "inf"}
 
 
-def override_words(style: str, key: str, value: Any) -> list[str]:
-    """The argv words that set `key` to exactly `value` in a trainer of that style."""
+def override_arguments(style: str, key: str, value: Any) -> list[str]:
+    """Writes the arguments that set `key` to exactly `value` in a trainer of that style."""
     check_key(style, key)
     if style == "yacs":
         words = [key, yacs_text(value)]
@@ -39,12 +39,12 @@ def override_words(style: str, key: str, value: Any) -> list[str]:
     else:
         words = [f"--{key}={_argparse_text(value)}"]
     for word in words:
-        check_word(word)
+        check_argument(word)
     return words
 
 
-def check_word(word: str) -> None:
-    """Raise ValueError unless a program can be given `word` as an argument."""
+def check_argument(word: str) -> None:
+    """Raises ValueError unless a program can be given `word` as an argument."""
     try:
         size = len(word.encode("utf-8", "surrogateescape"))
     except UnicodeEncodeError:
@@ -55,23 +55,23 @@ def check_word(word: str) -> None:
 
 
 def check_key(style: str, key: str) -> None:
-    """Raise ValueError unless `key` is a name in the style."""
+    """Raises ValueError unless `key` is a name in the style."""
     if not _KEY[style].fullmatch(key):
         raise ValueError(f"{key!r} is not a parameter name that {style} overrides can carry")
 
 
 def yacs_text(value: Any) -> str:
-    """The text that YACS's `literal_eval` reads back as the same value and type.
+    """Writes the text that YACS's `literal_eval` reads back as the same value and type.
 
     Raises ValueError for nan, which no literal says, and for types YACS does not hold.
     """
-    if isinstance(value, str) and _PLAIN.fullmatch(value) and decode(value) == value:
+    if isinstance(value, str) and _PLAIN.fullmatch(value) and parse_literal(value) == value:
         return value
     return _literal(value)
 
 
-def decode(text: str) -> Any:
-    """What YACS makes of a word: a Python literal, else the word itself."""
+def parse_literal(text: str) -> Any:
+    """Reads a word as YACS does: a Python literal, else the word itself."""
     try:
         return literal_eval(text)
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
@@ -110,7 +110,7 @@ def _hydra_text(value: Any) -> str:
     if "${" in value:
         # OmegaConf would resolve it, environment variables and files included.
         raise ValueError(f"{value!r} holds a ${{…}} interpolation, which is not passed on")
-    if _PLAIN.fullmatch(value) and value.lower() not in _HYDRA_WORDS and not isinstance(decode(value), float):
+    if _PLAIN.fullmatch(value) and value.lower() not in _HYDRA_WORDS and not isinstance(parse_literal(value), float):
         return value
     quoted = re.sub(r"(\\*)('|\Z)", lambda m: m[1] * 2 + ("\\'" if m[2] else ""), value)
     return f"'{quoted}'"

@@ -11,7 +11,7 @@ import yaml
 from yacs.config import CfgNode
 
 from yacs_sweep.base.errors import ConfigError
-from yacs_sweep.trainers.coercion import coerce
+from yacs_sweep.trainers.convert_value import convert_value
 from yacs_sweep.trainers.load import load_profile
 from yacs_sweep.trainers.overrides import Overrides
 from yacs_sweep.trainers.profile import TrainerProfile
@@ -94,7 +94,7 @@ def tree() -> CfgNode:
     ],
 )
 def test_values_take_the_type_of_the_default(default: Any, value: Any, expected: Any) -> None:
-    assert repr(coerce(value, default)) == repr(expected)
+    assert repr(convert_value(value, default)) == repr(expected)
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ def test_values_take_the_type_of_the_default(default: Any, value: Any, expected:
 )
 def test_values_of_another_type_are_refused(default: Any, value: Any, message: str) -> None:
     with pytest.raises(ValueError) as caught:
-        coerce(value, default)
+        convert_value(value, default)
     assert message in str(caught.value)
 
 

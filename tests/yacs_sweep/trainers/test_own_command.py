@@ -15,7 +15,7 @@ from yacs_sweep.base.errors import ConfigError
 from yacs_sweep.spec.read_sweep import sweep_from_dict
 from yacs_sweep.spec.sweep import SweepSpec
 from yacs_sweep.trainers.overrides import Overrides
-from yacs_sweep.trainers.own_command import arguments, sweep_profile
+from yacs_sweep.trainers.own_command import expand_args_macro, sweep_profile
 
 VALUES: dict[str, Any] = {
     "lr": 0.001,
@@ -52,11 +52,11 @@ def written(prefix: str) -> list[str]:
 )
 def test_macros_of_arguments_say_what_wandbs_agent_says(macro: str, expected: list[str]) -> None:
     theirs = create_sweep_command_args({"args": {name: {"value": value} for name, value in VALUES.items()}})
-    assert arguments(macro, VALUES) == theirs[macro] == expected
+    assert expand_args_macro(macro, VALUES) == theirs[macro] == expected
 
 
 def test_arguments_as_json() -> None:
-    (text,) = arguments("args_json", VALUES)
+    (text,) = expand_args_macro("args_json", VALUES)
     assert json.loads(text) == VALUES
 
 

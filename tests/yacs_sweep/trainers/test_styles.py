@@ -13,7 +13,7 @@ import pytest
 import yaml
 from yacs.config import CfgNode
 
-from yacs_sweep.trainers.styles import override_words, yacs_text
+from yacs_sweep.trainers.styles import override_arguments, yacs_text
 
 TEXTS = [
     *("", "a", "resnet50", "./log/a-b_c", "a b", "it's", 'say "x"', "back\\slash", "end\\", "tab\tnew\nline"),
@@ -27,7 +27,7 @@ LISTS: list[Any] = [[], (), [1], (1,), (40, 70), [1.0, 2], [["a b", "1"], (None,
 
 def read_by_yacs(value: Any, default: Any) -> Any:
     node = CfgNode({"A": CfgNode({"B": default})})
-    node.merge_from_list(override_words("yacs", "A.B", value))
+    node.merge_from_list(override_arguments("yacs", "A.B", value))
     return node.A.B
 
 
@@ -53,13 +53,13 @@ def test_yacs_reads_back_a_text_from_a_file(text: str) -> None:
 
 def test_plain_words_stay_readable() -> None:
     for text in ("resnet50", "log/a-b", "on", "softmax_triplet", "/data/x.yml"):
-        assert override_words("yacs", "A", text) == ["A", text]
+        assert override_arguments("yacs", "A", text) == ["A", text]
 
 
 @pytest.mark.parametrize("style", ["yacs", "hydra", "argparse"])
 def test_words_reach_a_program_as_they_are(style: str) -> None:
     texts = [text for text in TEXTS if text != "\ud800"]
-    words = [word for text in texts for word in override_words(style, "k", text)]
+    words = [word for text in texts for word in override_arguments(style, "k", text)]
     command = [sys.executable, "-c", "import sys; print(ascii(sys.argv[1:]))", *words]
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip() == ascii(words)
 
@@ -68,14 +68,14 @@ def test_words_reach_a_program_as_they_are(style: str) -> None:
 def test_argparse_reads_back_texts(value: str) -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--name")
-    assert parser.parse_args(override_words("argparse", "name", value)).name == value
+    assert parser.parse_args(override_arguments("argparse", "name", value)).name == value
 
 
 def test_argparse_reads_back_numbers() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--lr", type=float)
     for value in (1e-05, -2.5e-300, 0.1 + 0.2, math.inf):
-        assert parser.parse_args(override_words("argparse", "lr", value)).lr == value
+        assert parser.parse_args(override_arguments("argparse", "lr", value)).lr == value
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_argparse_reads_back_numbers() -> None:
 )
 def test_hydra_grammar(value: Any, text: str) -> None:
     """Expected words were checked against hydra-core 1.3's own override parser."""
-    assert override_words("hydra", "a.b", value) == [f"a.b={text}"]
+    assert override_arguments("hydra", "a.b", value) == [f"a.b={text}"]
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,7 @@ def test_hydra_grammar(value: Any, text: str) -> None:
 )
 def test_names_that_would_act_as_something_else_are_refused(style: str, key: str) -> None:
     with pytest.raises(ValueError, match="not a parameter name"):
-        override_words(style, key, 1)
+        override_arguments(style, key, 1)
 
 
 @pytest.mark.parametrize(
@@ -149,4 +149,4 @@ def test_names_that_would_act_as_something_else_are_refused(style: str, key: str
 )
 def test_values_that_no_word_can_carry_are_refused(style: str, value: Any, reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
-        override_words(style, "key", value)
+        override_arguments(style, "key", value)

@@ -1,7 +1,7 @@
-"""Runs one trial of a function: ``python call_function.py TRIAL_DIR …``. Standard library only, and cloudpickle through pickle.
+"""Runs one trial of a function: ``python call_function.py TRIAL_DIR …``.
 
-What comes after the folder shows the parameters to whoever lists processes; they are read from the folder, with their
-types. The function is in the folder above, which is the sweep's.
+Standard library only, and cloudpickle through pickle. Arguments after the folder show the parameters to whoever lists
+processes; they are read from the folder, with their types. The function is in the folder above, which is the sweep's.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ PARAMS_FILE = "params.json"
 VALUE = "value"  # the name of what is returned where the sweep has no metric
 
 
-def arguments(train: Callable[..., Any]) -> int:
-    """How many arguments to call the function with: 1 (the parameters), or 2 (and `Report`). Raises TypeError."""
+def count_arguments(train: Callable[..., Any]) -> int:
+    """Counts the arguments to call the function with: 1 (the parameters), or 2 (and `Report`). Raises TypeError."""
     try:
         signature = inspect.signature(train)
     except ValueError:  # some that are written in C have none
@@ -40,15 +40,15 @@ def arguments(train: Callable[..., Any]) -> int:
     return 2 if wanted[1:2] == ["report"] else 1
 
 
-def plain(value: Any) -> Any:
-    """A number as JSON writes it: of numpy's and torch's scalars what their `item()` is."""
+def to_number(value: Any) -> Any:
+    """Converts to a number as JSON writes it; scalars of numpy and torch by their `item()`."""
     item = getattr(value, "item", None)
     value = item() if callable(item) else value
     return int(value) if isinstance(value, bool) else value
 
 
 class Report:
-    """What a function is given to report with: `report(loss=0.5, epoch=1)`, or `report({"val/loss": 0.5})`."""
+    """Reports metrics from a function: `report(loss=0.5, epoch=1)`, or `report({"val/loss": 0.5})`."""
 
     def __init__(self, folder: Path, metric: str | None) -> None:
         self.dir = folder  # the trial's own: for checkpoints
@@ -63,7 +63,7 @@ class Report:
         """Logs one row; a number alone is the sweep's metric. Raises TypeError for a value that is no number."""
         if metrics is not None and not isinstance(metrics, Mapping):
             metrics = {self._metric or VALUE: metrics}
-        row = {str(name): plain(value) for name, value in {**(metrics or {}), **more}.items()}
+        row = {str(name): to_number(value) for name, value in {**(metrics or {}), **more}.items()}
         for name, value in row.items():
             if not isinstance(value, (int, float)):
                 raise TypeError(f"metric {name} is {value!r}, a {type(value).__name__}; report numbers")
@@ -74,7 +74,7 @@ class Report:
             line = line[os.write(1, line) :]
 
     def result(self, value: Any) -> None:
-        """Logs what the function returned or yielded: None is nothing, for what it has reported itself."""
+        """Logs a value that the function returned or yielded; None, for what it has reported itself, is nothing."""
         if value is not None:
             self(value)
 
@@ -90,6 +90,7 @@ def call(train: Callable[..., Any], takes: int, params: dict[str, Any], report: 
 
 
 def main(folder: Path) -> None:
+    """Runs the trial of a folder; a function that fails ends the process with its traceback and status 1."""
     given = json.loads((folder / PARAMS_FILE).read_text(encoding="utf-8"))
     pickled = pickle.loads((folder.parent / FUNCTION_FILE).read_bytes())
     sys.path[:] = pickled["path"]

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 def load(path: str, name: str) -> Any:
-    """The object `name` of the file `path`; as part of its package only where it imports relatively."""
+    """Loads the object `name` of the file `path`; as part of its package only where it imports relatively."""
     spec = importlib.util.spec_from_file_location("trainer_schema", path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -61,7 +61,7 @@ def walk(node: dict[Any, Any], above: str = "") -> Iterator[tuple[str, Any, bool
 
 
 def encode(value: Any) -> Any:
-    """A value as JSON that keeps tuples apart from lists."""
+    """Writes a value as JSON that keeps tuples apart from lists."""
     kind = type(value)
     if value is None or kind in (str, int, float, bool):
         return value
@@ -73,16 +73,17 @@ def encode(value: Any) -> Any:
 
 
 def leaves(tree: Any) -> dict[str, Any]:
+    """Maps the dotted keys of the tree's leaves to their values."""
     return {key: encode(value) for key, value, section in walk(tree) if not section}
 
 
 def registered(tree: Any, name: str) -> Any:
-    """A tree's renamed or deprecated keys: YACS keeps them beside the items."""
+    """Returns a tree's renamed or deprecated keys: YACS keeps them beside the items."""
     return getattr(tree, "__dict__", {}).get(name) or {}
 
 
 def takes(tree: Any, key: str, word: str) -> bool:
-    """Whether the tree itself takes KEY VALUE; tried on a copy."""
+    """Tells whether the tree itself takes KEY VALUE; tried on a copy."""
     try:
         copy.deepcopy(tree).merge_from_list([key, word])
     except Exception:
@@ -91,14 +92,14 @@ def takes(tree: Any, key: str, word: str) -> bool:
 
 
 def loose(tree: Any) -> bool:
-    """Whether values of another type than the default's are taken: a text for a number, a list for a text."""
+    """Tells whether values of another type than the default's are taken: a text for a number, a list for a text."""
     strange = {int: "'x'", float: "'x'", str: "[1]"}
     words = {type(value): (key, strange[type(value)]) for key, value, _ in walk(tree) if type(value) in strange}
     return bool(words) and all(takes(tree, key, word) for key, word in words.values())
 
 
 def explain(error: BaseException) -> str:
-    """One line: what went wrong, and where in the trainer's code."""
+    """Describes an error in one line, with its place in the trainer's code."""
     text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
     text = " ".join(text.split()) or "no message"
     if isinstance(error, SyntaxError):
@@ -112,6 +113,7 @@ def explain(error: BaseException) -> str:
 
 
 def read(schema: str, config_file: str) -> dict[str, Any]:
+    """Loads the tree and merges the configuration file; returns the answer."""
     path, _, name = schema.rpartition(":")
     stage = "load"
     answer: dict[str, Any] = {}
@@ -138,6 +140,7 @@ def read(schema: str, config_file: str) -> dict[str, Any]:
 
 
 def main() -> None:
+    """Answers on standard output."""
     out = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # the trainer's code may print; stdout is for the answer alone
     json.dump(read(sys.argv[1], sys.argv[2] if len(sys.argv) > 2 else ""), out)

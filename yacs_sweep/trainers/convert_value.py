@@ -1,4 +1,4 @@
-"""Values in the type of the default they replace, because YACS takes neither 0 for 0.0 nor 32.0 for 32."""
+"""Converts a value to the type of the default it replaces: YACS takes neither 0 for 0.0 nor 32.0 for 32."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from ..base.values import plain
 from ..base.wording import show
-from .styles import decode
+from .styles import parse_literal
 
 # YAML 1.1 reads these words as booleans, so a text default of the same family takes a boolean back.
 _SWITCHES = {"on": ("on", "off"), "off": ("on", "off"), "yes": ("yes", "no"), "no": ("yes", "no")}
@@ -16,25 +16,25 @@ _TYPE_NAMES = {bool: "true or false", int: "a whole number", float: "a number", 
 
 
 @dataclass(frozen=True)
-class Opaque:
-    """A default of a type that the launcher cannot hold; anything may replace it."""
+class OpaqueDefault:
+    """Stands for a default of a type that the launcher cannot hold; anything may replace it."""
 
     type_name: str
 
 
-def coerce(value: Any, default: Any) -> Any:
-    """`value` in the type of `default`. Raises ValueError saying what is wrong and what is allowed.
+def convert_value(value: Any, default: Any) -> Any:
+    """Converts `value` to the type of `default`. Raises ValueError saying what is wrong and what is allowed.
 
-    None and whatever replaces a None default stay as they are, as YACS has it. A text where another type is due is read
-    as YACS reads a word.
+    None and any value that replaces a None default stay as they are, as YACS has it. A text where another type is due
+    is read as YACS reads a word.
     """
     value = plain(value)
     if isinstance(value, dict):
         raise ValueError(f"{show(value)} is a mapping; name the keys in it one by one")
-    if value is None or default is None or isinstance(default, Opaque):
+    if value is None or default is None or isinstance(default, OpaqueDefault):
         return value
     if isinstance(value, str) and not isinstance(default, str):
-        value = decode(value)
+        value = parse_literal(value)
     if isinstance(default, list | tuple):
         if isinstance(value, str) and default and all(isinstance(element, str) for element in default):
             value = [value]  # one name where names are due
@@ -58,6 +58,7 @@ def coerce(value: Any, default: Any) -> Any:
 
 
 def _number(value: Any, kind: type) -> tuple[Any, bool]:
+    """Converts to an int or a float; returns the value, and whether it is one."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return value, False
     if kind is float:
@@ -69,7 +70,7 @@ def _number(value: Any, kind: type) -> tuple[Any, bool]:
 
 
 def _elements(values: Sequence[Any], defaults: Sequence[Any]) -> list[Any]:
-    """List elements in the type that all the default's elements share; YACS itself does not look at them."""
+    """Converts list elements to the type that all the default's elements share, which YACS itself does not do."""
     values = [plain(value) for value in values]
     kinds = {type(default) for default in defaults}
     if kinds <= {list, tuple} and len(kinds) == 1:
