@@ -9,19 +9,23 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 CAPACITY = 1 << 20  # bytes that may wait for a slow terminal before some are left out
+LONGEST = 1 << 16  # bytes of an unfinished line that are held back
 ATOMIC = 4096  # bytes that a pipe takes in one, whoever else writes to it (PIPE_BUF, pipe(7))
 
 
 @dataclass(frozen=True)
 class _Prefix:
+    """Ends the line before it in the queue; the lines after it get this prefix."""
+
     text: bytes
 
 
 class Echo:
     """Copies output to a descriptor on a thread of its own; what a stuck terminal cannot take is left out and counted.
 
-    With a prefix (`begin`) every line starts with it, so that several workers' lines can be told apart; only whole
-    lines are written then.
+    Only whole lines are written, because others write to the same descriptor: the supervisor its messages, agents their
+    trials' lines. Output often arrives in halves of lines: a Python program that does not buffer writes a line and its
+    end apart. With a prefix (`begin`) every line starts with it, so that several workers' lines can be told apart.
     """
 
     def __init__(self, descriptor: int = 1) -> None:
@@ -35,8 +39,8 @@ class Echo:
         self._thread = threading.Thread(target=self._work, name="echo", daemon=True)
         self._thread.start()
 
-    def begin(self, prefix: str) -> None:
-        """What is written from here on is another trial's."""
+    def begin(self, prefix: str = "") -> None:
+        """Starts or ends a trial's output: ends an unfinished line, and sets the prefix of the following ones."""
         self._queue.put(_Prefix(prefix.encode()))
 
     def write(self, data: bytes) -> None:
@@ -66,26 +70,32 @@ class Echo:
             if dropped:
                 told = f"\n[{dropped:,} bytes not shown here: the terminal was too slow; they are in stdout.log]\n"
                 data += told.encode()
-            if not self._put(self._prefixed(data)):
+            if not self._put(self._whole_lines(data)):
                 return
         self._end_line()
 
     def _end_line(self) -> None:
-        """Writes what waits for the rest of its line."""
+        """Writes the unfinished line, and an end to it."""
         if self._partial:
             self._put(self._prefix + self._partial + b"\n")
         self._partial = b""
 
-    def _prefixed(self, data: bytes) -> bytes:
-        if not self._prefix:
-            return data
-        lines = (self._partial + data).split(b"\n")
-        self._partial = lines.pop()[-(1 << 16) :]
-        return b"".join(self._prefix + line + b"\n" for line in lines)
+    def _whole_lines(self, data: bytes) -> bytes:
+        r"""Returns the lines that are whole now, with their prefix; without one, \r ends a line too (progress bars)."""
+        data = self._partial + data
+        if self._prefix:
+            lines = data.split(b"\n")
+            self._partial = lines.pop()[-LONGEST:]
+            return b"".join(self._prefix + line + b"\n" for line in lines)
+        cut = max(data.rfind(b"\n"), data.rfind(b"\r")) + 1
+        if len(data) - cut > LONGEST:
+            cut = len(data)
+        self._partial = data[cut:]
+        return data[:cut]
 
     def _pieces(self, data: bytes) -> Iterator[bytes]:
-        """Whole lines in pieces that a pipe takes in one, so that workers do not write into each other's lines."""
-        while self._prefix and len(data) > ATOMIC and (cut := data.rfind(b"\n", 0, ATOMIC) + 1):
+        """Cuts whole lines into pieces that a pipe takes in one, so that nobody writes into another's line."""
+        while len(data) > ATOMIC and (cut := max(data.rfind(b"\n", 0, ATOMIC), data.rfind(b"\r", 0, ATOMIC)) + 1):
             yield data[:cut]
             data = data[cut:]
         yield data

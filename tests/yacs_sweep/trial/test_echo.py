@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from yacs_sweep.trial.echo import CAPACITY, Echo
+from yacs_sweep.trial.echo import CAPACITY, LONGEST, Echo
 
 
 def read_to_end(descriptor: int) -> bytes:
@@ -23,6 +24,36 @@ def test_bytes_pass_unchanged() -> None:
     echo.close()
     os.close(writer)
     assert read_to_end(reader) == b"".join(data)
+
+
+def test_only_whole_lines_are_written_so_that_a_message_of_another_process_stands_between_them() -> None:
+    reader, writer = os.pipe()
+    os.set_blocking(reader, False)
+    echo = Echo(writer)
+
+    def written(count: int) -> bytes:
+        data, until = b"", time.monotonic() + 5
+        while len(data) < count and time.monotonic() < until:
+            with contextlib.suppress(BlockingIOError):
+                data += os.read(reader, 1 << 20)
+        time.sleep(0.05)
+        with contextlib.suppress(BlockingIOError):
+            data += os.read(reader, 1 << 20)
+        return data
+
+    echo.write(b"one\nha")
+    assert written(4) == b"one\n"
+    echo.write(b"lf")
+    assert written(0) == b""
+    echo.write(b" two\n 10%\r 20%")
+    assert written(15) == b"half two\n 10%\r"
+    echo.begin()  # the trial has ended
+    assert written(5) == b" 20%\n"
+    echo.write(b"x" * (LONGEST + 1))
+    assert written(LONGEST + 1) == b"x" * (LONGEST + 1)  # nothing is lost, however long its line
+    echo.close()
+    os.close(writer)
+    os.close(reader)
 
 
 def test_a_prefix_stands_before_every_whole_line() -> None:

@@ -61,6 +61,26 @@ def test_example_sweep(tmp_path: Path) -> None:
     assert "best.yml" in ran.out
 
 
+def test_no_message_of_the_launcher_stands_inside_a_line_of_the_trainer(tmp_path: Path) -> None:
+    # Python writes a line and its end apart when it does not buffer, so that output arrives in halves now and then.
+    (tmp_path / "halves.py").write_text(
+        "import time\nfor i in range(3):\n"
+        "    print('mAP: 5%', flush=True)\n    print('half', end='', flush=True)\n    time.sleep(1.5)\n"
+        "    print(' a line' if i < 2 else '', end='\\n' if i < 2 else '', flush=True)\n"
+    )
+    profile = tmp_path / "p.yaml"
+    profile.write_text(
+        "command: [python, halves.py]\nmetrics: [{pattern: 'mAP: (?P<v>{number})%', log: {val/mAP: v}}]\n"
+    )
+    config = write_sweep(tmp_path, {**GRID, "parameters": {"base_lr": {"value": 1}}})
+    ran = sweep(tmp_path, "--sweep-config", config, *QUIET, trainer=profile, config=None)
+    assert ran.code == 0, ran.out + ran.err
+    lines = ran.out.splitlines()
+    told = [line for line in lines if line.startswith("[sweep] · ")]
+    assert len(told) >= 1 and not any("[sweep]" in line[1:] for line in lines), ran.out
+    assert lines.count("half a line") == 2 and lines.count("half") == 1
+
+
 def test_every_trial_is_an_offline_wandb_run(tmp_path: Path) -> None:
     ran = sweep(tmp_path, "--sweep-config", write_sweep(tmp_path, GRID), "--sweep_name", "seed")
     assert ran.code == 0, ran.out + ran.err

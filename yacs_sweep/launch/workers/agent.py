@@ -91,8 +91,8 @@ class Agent:
         self.channel.send(event=kind, **content)
 
     def _event(self, kind: str, content: Mapping[str, Any]) -> None:
-        if kind == "start" and self.echo is not None and self.job.label is not None:
-            self.echo.begin(f"[{self.job.label}{content['name']}] ")
+        if kind in ("start", "end") and self.echo is not None:
+            self.echo.begin("" if self.job.label is None else f"[{self.job.label}{content['name']}] ")
         self.tell(kind, content=content)
 
     def request_stop(self, stop: Stop) -> None:

@@ -177,8 +177,8 @@ class Screen:
 
     def _show(self, painter: Painter | None, messages: list[str], ending: bool) -> None:
         if painter is None or self._frame is None:
-            if messages:
-                write_text("".join(f"{text}\n" for text in messages), self._out)
+            for text in messages:  # one by one: a pipe takes a line in one, whoever else writes to it
+                write_text(f"{text}\n", self._out)
             return
         size = terminal_size(self._out)
         if self._renewed:
