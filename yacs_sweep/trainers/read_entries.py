@@ -33,11 +33,11 @@ class EntryReader:
         self.notes = profile.notes
 
     def metrics(self) -> tuple[MetricPattern, ...]:
-        """Reads `metrics`."""
+        """Reads `metrics`: patterns of the output's lines."""
         return self._each("metrics", "is not a list of patterns; write `- pattern: …` and `log: …`", self._entry)
 
     def files(self) -> tuple[FileSource, ...]:
-        """Reads `files`."""
+        """Reads `files`: the trainer's own files of metrics."""
         return self._each("files", "is not a list of files; write `- path: '{output_dir}/…'`", self._file)
 
     def _each(self, key: str, problem: str, read: Callable[[Any, KeyPath], T | None]) -> tuple[T, ...]:

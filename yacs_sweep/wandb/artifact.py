@@ -1,7 +1,7 @@
-"""`--log-model`: the best trial's `best/` as a W&B artifact, logged by a run of its own in a process of its own.
+"""Logs the best trial's `best/` as a W&B artifact, for `--log-model`, in a process of its own.
 
-A run of its own, `{sweep id}-best`, because the trial's is finished: opening it again would change when and how it ended.
-Offline, the client keeps run and files; `wandb sync` uploads them with the trials.
+A run of its own, `{sweep id}-best`, because the trial's is finished: opening that one again would change when and how
+it ended. Offline, the client keeps run and files; `wandb sync` uploads them with the trials.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ TIMEOUT = 1800.0  # seconds for everything; checkpoints may be large and the lin
 
 
 def log_best(paths: SweepPaths, launch: LaunchFile, name: str) -> str:
-    """Logs `best/`; returns what was done, in a line.
+    """Logs `best/`; returns a line that says where it is.
 
     Raises:
-        SweepError: there is none, or W&B does not take it; it is on disk still.
+        SweepError: there is no `best/` here, or W&B does not take it; a folder that W&B does not take stays on disk.
     """
     folder = paths.dir / BEST
     if (folder / ELSEWHERE).is_file():
@@ -61,6 +61,7 @@ def log_best(paths: SweepPaths, launch: LaunchFile, name: str) -> str:
 
 # -- in the process of its own ----------------------------------------------------------------------------------------
 def _log(request: dict[str, Any]) -> str:
+    """Logs the folder in a run of its own; returns the line for the user."""
     import wandb
 
     best, online = request["best"], request["mode"] == "online"

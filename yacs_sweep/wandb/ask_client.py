@@ -22,11 +22,11 @@ CODE = "import sys; sys.path.insert(0, {root!r}); from yacs_sweep.wandb.ask_clie
 
 
 class ClientError(SweepError):
-    """W&B's client raised an exception; the text is its reason in one line."""
+    """Reports an exception of W&B's client; the text is its reason in one line."""
 
 
 class WandbUnavailable(ConfigError):
-    """W&B cannot be used now: no answer, or a key it does not take."""
+    """Reports that W&B cannot be used now: no answer, or a key it does not take."""
 
 
 _ERRORS: dict[str, type[SweepError]] = {error.__name__: error for error in (ConfigError, WandbUnavailable)}
@@ -40,7 +40,7 @@ def ask_client(
     environment: Mapping[str, str] | None = None,
     notice: tuple[float, str] | None = None,
 ) -> T:
-    """Returns what `function(**arguments)` returns in a process of its own, where `import wandb` is safe.
+    """Calls `function(**arguments)` in a process of its own, where `import wandb` is safe; returns its result.
 
     Args:
         function: one that a module of this package holds; arguments and result are plain JSON.
@@ -86,6 +86,7 @@ def main() -> None:
 
 
 def _call(request: Mapping[str, Any]) -> dict[str, Any]:
+    """Calls the function; returns its result, or the text and kind of its error."""
     function = getattr(importlib.import_module(request["module"]), request["function"])
     try:
         return {"result": function(**request["arguments"])}

@@ -1,4 +1,4 @@
-"""The W&B client in this process: its environment, requests that say what went wrong, a bound on every call.
+"""Uses the W&B client in this process: its environment, requests with clear reasons, a time limit on every call.
 
 The client talks to a service process of its own (wandb-core). When that one is killed or stops answering, calls of the
 client fail at once or never return; here it is ended then, and the next call starts another one.
@@ -23,7 +23,7 @@ REQUEST_TIMEOUT = 10.0  # seconds for one answer; the client asks twice
 CALL_TIMEOUT = 45.0  # seconds for a call; longer than the client takes to give up by itself
 SERVICE_EXIT = 3.0  # seconds the service process gets to end by itself
 # Of the launcher's surroundings: another run, sweep or service than ours.
-FOREIGN = ("RUN_ID", "SWEEP_ID", "SWEEP_PARAM_PATH", "SERVICE", "MODE", "RESUME", "NAME")
+OTHERS = ("RUN_ID", "SWEEP_ID", "SWEEP_PARAM_PATH", "SERVICE", "MODE", "RESUME", "NAME")
 ENVIRONMENT = {
     "WANDB_SILENT": "true",
     "WANDB_HTTP_TIMEOUT": f"{REQUEST_TIMEOUT:.0f}",
@@ -31,27 +31,27 @@ ENVIRONMENT = {
     "WANDB_X_GRAPHQL_RETRY_WAIT_MAX_SECONDS": "3",
 }
 FINAL = (400, 404)  # statuses of answers that asking again does not change
-DEAD = "MailboxClosedError"  # the exception without a text that the client raises when its service process dies
-DEAF = "did not respond in time"  # what the client says of a service process that does not answer it
+SERVICE_DIED = "MailboxClosedError"  # the exception without a text that the client raises when its service process dies
+NO_ANSWER = "did not respond in time"  # what the client says of a service process that does not answer it
 _ATTEMPTS = re.compile(r'^.*?while retrying: |^.*giving up after \d+ attempt\(s\):? ?|(Get|Post|Put) "[^"]*": ')
 
 
 class Refused(SweepError):
-    """The server answered, and the answer is final: there is no such thing, or it takes no more."""
+    """Reports a final answer of the server: it knows no such thing, or takes no more."""
 
 
 class Unavailable(SweepError):
-    """No answer, an answer that may be another one later, or a key that is not taken."""
+    """Reports no answer, an answer that may be another one later, or a key that is not taken."""
 
 
 def client_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """An environment in which the client does our work and nobody else's."""
-    foreign = {f"WANDB_{name}" for name in FOREIGN}
+    """Returns the environment without variables of another run, sweep or service, and with the client's settings."""
+    foreign = {f"WANDB_{name}" for name in OTHERS}
     return {name: value for name, value in environment.items() if name not in foreign} | ENVIRONMENT
 
 
 def prepare() -> None:
-    """Sets what the client reads from this process's environment; before its first import."""
+    """Prepares this process's environment for the client; before its first import."""
     environment = client_environment(os.environ)
     for name in set(os.environ) - set(environment):
         del os.environ[name]
@@ -59,21 +59,22 @@ def prepare() -> None:
 
 
 class Transport:
-    """GraphQL requests through the client. For one thread."""
+    """Sends GraphQL requests through the client. For one thread."""
 
     def __init__(self) -> None:
         self._api: Any = None
 
     def execute(self, operation: str, variables: dict[str, Any]) -> Any:
-        """The answer's data.
+        """Sends a request; returns the answer's data.
 
         Raises:
-            Refused, Unavailable: as they say.
+            Refused: the answer is final.
+            Unavailable: another answer may come later.
         """
         import wandb
 
         try:
-            with bounded(CALL_TIMEOUT):
+            with end_service_after(CALL_TIMEOUT):
                 if self._api is None:
                     self._api = wandb.Api(timeout=int(REQUEST_TIMEOUT))
                 return self._api._service_api.execute_graphql(operation, variables=variables, timeout=CALL_TIMEOUT - 10)
@@ -83,23 +84,23 @@ class Transport:
                 raise Refused(f"{reason_of(error)} (HTTP {status})") from None
             if getattr(error, "response", None) is None:  # not the server's word: the service may be dead, or deaf
                 self._api = None
-                mend_service(error)
+                end_broken_service(error)
             raise Unavailable(f"{reason_of(error)}{f' (HTTP {status})' if status else ''}") from None
 
 
 def http_status(error: BaseException) -> int:
-    """The HTTP status of the answer that the client's exception is about; 0 when there was none."""
+    """Returns the HTTP status of the answer behind the client's exception; 0 when there was no answer."""
     response = getattr(getattr(error, "exc", error), "response", None)
     return int(response.http_status) if response is not None else 0
 
 
 def reason_of(error: BaseException) -> str:
-    """What went wrong, in one line, without the client's account of its attempts."""
+    """Returns the reason of the client's exception in one line, without passwords and its account of attempts."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     if not lines:
         name = type(error).__name__
-        return "the client's service process died" if name == DEAD else name
-    if DEAF in str(error):
+        return "the client's service process died" if name == SERVICE_DIED else name
+    if NO_ANSWER in str(error):
         return "no answer in time"
     if "validation error" in lines[0]:  # of a setting: its name and what is wrong with it follow
         lines[0] = ": ".join(lines[1:3])
@@ -107,22 +108,22 @@ def reason_of(error: BaseException) -> str:
     return without_password(_ATTEMPTS.sub("", last))[:300]
 
 
-def mend_service(error: BaseException) -> None:
-    """Ends the service process if it is dead, or deaf as `error` says, so that the next call starts another one."""
+def end_broken_service(error: BaseException) -> None:
+    """Ends the service process if it is dead, or does not answer as `error` says; the next call starts another one."""
     process = _service_process()
-    if process is not None and (process.poll() is not None or DEAF in str(error)):
+    if process is not None and (process.poll() is not None or NO_ANSWER in str(error)):
         end_service()
 
 
 def _service_process() -> Any:
-    """A Popen, or None."""
+    """Returns the service process (a Popen), or None."""
     from wandb.sdk import wandb_setup
 
     return getattr(getattr(wandb_setup.singleton()._connection, "_proc", None), "_process", None)
 
 
 @contextlib.contextmanager
-def bounded(seconds: float) -> Iterator[None]:
+def end_service_after(seconds: float) -> Iterator[None]:
     """Ends the service process when the block takes longer: calls that wait for it then raise."""
     timer = threading.Timer(seconds, end_service)
     timer.daemon = True
@@ -134,7 +135,11 @@ def bounded(seconds: float) -> Iterator[None]:
 
 
 def end_service(grace: float = 0.0) -> None:
-    """Ends the client's service process, after `grace` seconds at the latest; the client starts another when needed."""
+    """Ends the client's service process; the client starts another one when needed.
+
+    Args:
+        grace: seconds the process gets to end by itself.
+    """
     import wandb
 
     process = _service_process()

@@ -1,4 +1,4 @@
-"""Whether the user is logged in to W&B, without importing W&B or asking the network."""
+"""Finds the W&B server and the login to it, without importing W&B or asking the network."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ DEFAULT_HOST = "https://api.wandb.ai"
 
 
 def base_url(environment: Mapping[str, str] = os.environ) -> str:
-    """The W&B server in use: WANDB_BASE_URL, else W&B's settings file, else the public one."""
+    """Returns the W&B server in use: WANDB_BASE_URL, else that of W&B's settings file, else the public one."""
     if url := environment.get("WANDB_BASE_URL"):
         return url.rstrip("/")
     folder = Path(environment.get("WANDB_CONFIG_DIR") or Path.home() / ".config" / "wandb")
@@ -26,25 +26,25 @@ def base_url(environment: Mapping[str, str] = os.environ) -> str:
 
 
 def credentials(environment: Mapping[str, str] = os.environ) -> str:
-    """The user name and password in the server's address, such as `alice:secret`; empty without any."""
+    """Returns user name and password in the server's address, such as `alice:secret`; empty without any."""
     address = base_url(environment).partition("://")[2]
     server = address.partition("/")[0]
     return (server if "@" in server else address).rpartition("@")[0]  # a password may hold a slash, though none should
 
 
 def turned_off(environment: Mapping[str, str] = os.environ) -> str | None:
-    """What in the environment keeps W&B's server out of it, whether or not there is a login."""
+    """Explains which variable turns W&B's server off, whether or not there is a login; None when none does."""
     mode = environment.get("WANDB_MODE")
     return f"WANDB_MODE={mode} is set" if mode in ("offline", "disabled", "dryrun") else None
 
 
 def no_login(environment: Mapping[str, str] = os.environ) -> str:
-    """Why W&B's server is not asked, where `is_logged_in` says no."""
+    """Explains why W&B's server is not asked, where `is_logged_in` is false."""
     return turned_off(environment) or "not logged in to W&B"
 
 
 def is_logged_in(environment: Mapping[str, str] = os.environ) -> bool:
-    """Whether a key is there, and not turned off: WANDB_API_KEY, or an entry for the server in the netrc file."""
+    """Tells whether W&B is on and has a key: WANDB_API_KEY, or the server's entry in the netrc file."""
     if turned_off(environment):
         return False
     if environment.get("WANDB_API_KEY"):

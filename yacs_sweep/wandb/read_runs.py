@@ -60,6 +60,7 @@ def read_results(path: str, project: str | None, entity: str | None, metric: str
 
 # -- in the process of its own ----------------------------------------------------------------------------------------
 def _read_runs(path: str, metric: str | None) -> list[dict[str, Any]]:
+    """Reads the runs of a sweep, several at the same time."""
     from concurrent.futures import ThreadPoolExecutor
 
     import wandb
@@ -71,6 +72,7 @@ def _read_runs(path: str, metric: str | None) -> list[dict[str, Any]]:
 
 
 def _read_run(run: Any, metric: str | None) -> dict[str, Any]:
+    """Reads a run with its history."""
     rows = run.history(samples=SAMPLES, pandas=False) or []
     if metric and len(rows) >= SAMPLES:  # thinned: rows of the sweep's metric, rarer than others, went with them
         rows = [{key: value for key, value in row.items() if key != metric} for row in rows]
@@ -95,5 +97,6 @@ def _read_run(run: Any, metric: str | None) -> dict[str, Any]:
 def _read_results(
     names: list[str], project: str | None, entity: str | None, metric: str, label: str
 ) -> list[dict[str, Any]]:
+    """Finds the sweep; reads state, parameters and result of its runs."""
     runs: Iterable[Any] = find_remote(names, project, entity, label).runs
     return [{"state": run.state, "params": dict(run.config), "value": run.summary.get(metric)} for run in runs]

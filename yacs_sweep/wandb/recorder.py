@@ -1,9 +1,9 @@
-"""Writes trials as W&B runs by following their metrics.jsonl, on a thread of its own.
+"""Records trials as W&B runs by following their metrics.jsonl, on a thread of its own.
 
-The file is the queue: nothing is kept in memory, nothing blocks the thread that reads the trainer's output, and what
-W&B has not taken yet is on disk. A row's step in the file is its step on W&B, and a run is always opened to be resumed:
-W&B says how many rows it has, and gets the others. So a run may be opened again whenever something went wrong with it
-(an outage, a refused request after which the client sends nothing more, a killed service process, a dead agent).
+The file is the queue: nothing is kept in memory, nothing blocks the thread that reads the trainer's output, and rows
+that W&B has not taken yet are on disk. A row's step in the file is its step on W&B, and a run is always opened to be
+resumed: W&B says how many rows it has, and gets the others. So a run may be opened again whenever something went wrong
+with it (an outage, a refused request after which the client sends nothing more, a killed service process, a dead agent).
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from typing import Any
 from ..records.folder import SweepPaths, TrialPaths, TrialRecord
 from ..records.metrics import Objective
 from . import client
-from .client import OUTAGE, Transport, bounded, reason_of
-from .run_rows import Rows
+from .client import OUTAGE, Transport, end_service_after, reason_of
+from .run_rows import RowCopier
 
 FIRST_RETRY, RETRY = 0.5, min(10.0, OUTAGE / 10)  # seconds between two attempts to open a run; doubled up to the second
 INIT_TIMEOUT = min(60.0, OUTAGE)  # seconds the client tries to open a run
@@ -55,7 +55,7 @@ query RunState($project: String!, $entity: String!, $name: String!) {
 
 @dataclass(frozen=True)
 class RunIdentity:
-    """Which W&B run a trial is."""
+    """Identifies the W&B run of a trial."""
 
     id: str
     mode: str  # W&B's online or offline
@@ -69,7 +69,7 @@ class RunIdentity:
 
 @dataclass(frozen=True)
 class Axes:
-    """What charts and the summary need to know of a trial's metrics."""
+    """Says which metric is the x-axis, and which value of the objective the run's summary holds."""
 
     axis: str = "epoch"  # the metric that is the x-axis of the others
     metric: str | None = None  # the sweep's
@@ -78,14 +78,15 @@ class Axes:
 
 
 class Run:
-    """One W&B run that follows one trial. No call blocks, but for those with a timeout."""
+    """Follows one trial with one W&B run. No call blocks, but for those with a timeout."""
 
     def __init__(
         self, identity: RunIdentity, axes: Axes | None = None, preempted: Callable[[], bool] = lambda: False
     ) -> None:
-        """
+        """Prepares a run; `deliver` opens it.
+
         Args:
-            preempted: whether the machine is being taken away, so that the server may hand the run out again.
+            preempted: tells whether the machine is being taken away, so that the server may hand the run out again.
         """
         self.identity, self.axes, self.preempted = identity, axes or Axes(), preempted
         self.name: str | None = None
@@ -100,25 +101,25 @@ class Run:
         self._done = threading.Event()
 
     def wait_until_open(self, timeout: float) -> bool:
-        """Whether `name` and `first_step` are known, after at most `timeout` seconds."""
+        """Waits at most `timeout` seconds; tells whether `name` and `first_step` are known."""
         self._opened.wait(timeout)
         return self.name is not None
 
     def follow(self, paths: TrialPaths) -> None:
-        """The trial has started; its rows appear in `paths.metrics`."""
+        """Takes note that the trial has started; its rows appear in `paths.metrics`."""
         self._paths = paths
         if self.identity.mode == "online":
             (paths.dir / UNSENT).touch()
         self._changed.set()
 
     def end(self, record: TrialRecord) -> None:
-        """The trial has ended; `record` is its final trial.json."""
+        """Takes note that the trial has ended; `record` is its final trial.json."""
         self._ended = time.monotonic()
         self.record = record
         self._changed.set()
 
     def wait(self, timeout: float) -> bool:
-        """Whether the run is finished, or given up, after at most `timeout` seconds."""
+        """Waits at most `timeout` seconds; tells whether the run is finished, or given up."""
         return self._done.wait(timeout)
 
     @property
@@ -128,29 +129,32 @@ class Run:
 
     # -- on the recorder's thread -----------------------------------------------------------------------------------
 
-    def perform(self, folder: Path, transport: Transport) -> None:
-        """Opens the run, logs every row, finishes it: again and again until W&B has everything, for at most OUTAGE
-        seconds after the trial's end. Raises nothing that W&B raises."""
+    def deliver(self, folder: Path, transport: Transport) -> None:
+        """Opens the run, logs every row and finishes it, again and again until W&B has everything.
+
+        Gives up OUTAGE seconds after the trial's end. Raises nothing that W&B raises.
+        """
         try:
             if self.identity.mode == "offline" and self.record is None:
                 self._pause(LOOK)  # importing the client takes the processor from what starts the trial
-            why = self._attempt(folder, self.identity.mode, transport)
+            why = self._deliver_once(folder, self.identity.mode, transport)
             pause = FIRST_RETRY
             while why is not None and self.identity.mode == "online" and not self._out_of_time():
                 self._pause(pause)
                 pause = min(RETRY, 2 * pause)
-                why = self._attempt(folder, "online", transport)
+                why = self._deliver_once(folder, "online", transport)
             if why is not None:
                 self.error = why
                 if not self.folders:  # leaves something that `wandb sync` takes
-                    self._attempt(folder, "offline", transport)
+                    self._deliver_once(folder, "offline", transport)
         finally:
             self._opened.set()
             if self._paths is not None:
-                self._mark(self._paths.dir / UNSENT)
+                self._mark_unsent(self._paths.dir / UNSENT)
             self._done.set()
 
-    def _mark(self, path: Path) -> None:
+    def _mark_unsent(self, path: Path) -> None:
+        """Keeps the mark of a trial whose rows W&B lacks, and removes that of any other."""
         with contextlib.suppress(OSError):
             if self.error is None:
                 path.unlink(missing_ok=True)
@@ -167,20 +171,20 @@ class Run:
             self._changed.clear()
             self._changed.wait(min(LOOK, seconds))
 
-    def _attempt(self, folder: Path, mode: str, transport: Transport) -> str | None:
-        """Why W&B does not have everything, or None: it has."""
+    def _deliver_once(self, folder: Path, mode: str, transport: Transport) -> str | None:
+        """Delivers the run; returns the reason why W&B lacks something, None when it has everything."""
         try:
             run = self._open_or_end_service(folder, mode)
             self.folders.append(str(run.settings.sync_dir))
             if self.first_step is None:
                 self.name, self.first_step = run.name, run.starting_step
                 self._opened.set()
-            record = self._copy(run)
-            with bounded(self._finish_timeout() + client.CALL_TIMEOUT):
+            record = self._log_rows(run)
+            with end_service_after(self._finish_timeout() + client.CALL_TIMEOUT):
                 run.finish(exit_code=run_exit_code(record, self.preempted()))
-            return None if mode == "offline" else self._missing(transport)
+            return None if mode == "offline" else self._undelivered(transport)
         except Exception as error:
-            client.mend_service(error)
+            client.end_broken_service(error)
             return reason_of(error)
 
     def _open_or_end_service(self, folder: Path, mode: str) -> Any:
@@ -191,10 +195,11 @@ class Run:
             raise
 
     def _finish_timeout(self) -> float:
-        """Seconds the client may take to send what is left once the trial has ended."""
+        """Returns the seconds the client may take to send the rest once the trial has ended."""
         return OUTAGE if self.record is None else max(5.0, self._ended + OUTAGE - time.monotonic())
 
     def _open(self, folder: Path, mode: str) -> Any:
+        """Opens the run, or resumes it."""
         import wandb
 
         identity = self.identity
@@ -205,7 +210,7 @@ class Run:
             sweep_id=identity.sweep_id,
             run_id=identity.id,
         )
-        with bounded(INIT_TIMEOUT + client.CALL_TIMEOUT):
+        with end_service_after(INIT_TIMEOUT + client.CALL_TIMEOUT):
             return wandb.init(
                 mode=mode,  # type: ignore[arg-type]
                 dir=str(folder),
@@ -220,8 +225,8 @@ class Run:
                 settings=settings,
             )
 
-    def _missing(self, transport: Transport) -> str | None:
-        """What the server lacks of the finished run, or None.
+    def _undelivered(self, transport: Transport) -> str | None:
+        """Asks the server whether the finished run is finished there; explains what it lacks, None for nothing.
 
         After one 401, 403, 404 or 409 the client drops everything it has not sent, its last message included, and says
         that it has finished; the server's run is still running then. Rows go before that message, in order.
@@ -235,33 +240,33 @@ class Run:
             time.sleep(SETTLE)
         return f"its run is {state} on the server, which has not taken everything"
 
-    def _copy(self, run: Any) -> TrialRecord:
+    def _log_rows(self, run: Any) -> TrialRecord:
         """Logs every row W&B does not have, until the trial has ended and its file is read."""
         axes = self.axes
         objective = Objective(axes.metric, axes.goal, axes.optimize)
-        define(run, axes)
-        rows: Rows | None = None
-        told, preempting = None, False
+        define_metrics(run, axes)
+        rows: RowCopier | None = None
+        logged_best, preempting = None, False
         while True:
             record = self.record
             self._changed.clear()
-            with bounded(client.CALL_TIMEOUT):
+            with end_service_after(client.CALL_TIMEOUT):
                 if self._paths is not None:
-                    rows = rows or Rows(self._paths.metrics)
+                    rows = rows or RowCopier(self._paths.metrics)
                     rows.copy(run, objective)
-                if axes.optimize == "best" and axes.metric is not None and objective.best != told:
-                    told = run.summary[axes.metric] = objective.best
+                if axes.optimize == "best" and axes.metric is not None and objective.best != logged_best:
+                    logged_best = run.summary[axes.metric] = objective.best
                 if not preempting and self.preempted():
                     preempting = True  # at once: there may be no time to say it at the end
                     run.mark_preempting()
                 if record is not None:
-                    run.summary.update(ending(record, objective))
+                    run.summary.update(ending_summary(record, objective))
                     return record
             self._changed.wait(LOOK)
 
 
-def define(run: Any, axes: Axes) -> None:
-    """Tells W&B which metrics are axes, and which value of the sweep's metric is the run's."""
+def define_metrics(run: Any, axes: Axes) -> None:
+    """Defines for W&B which metrics are axes, and which value of the objective is the run's."""
     run.define_metric(axes.axis, hidden=True)
     run.define_metric("iteration", hidden=True)
     run.define_metric("*", step_metric=axes.axis)
@@ -270,23 +275,24 @@ def define(run: Any, axes: Axes) -> None:
 
 
 class Recorder:
-    """A thread that performs runs one after the other."""
+    """Delivers runs one after the other, on a thread."""
 
     def __init__(self, folder: Path, note: Callable[[str], None], axes: Axes | None = None) -> None:
-        """
+        """Starts the thread.
+
         Args:
-            folder: where W&B's own `wandb/` folder goes.
+            folder: the place of W&B's own `wandb/` folder.
             note: shows the user a line.
         """
         self.folder, self.note, self.axes = folder, note, axes
         self._runs: queue.Queue[Run | None] = queue.Queue()
-        self._told: set[str] = set()
+        self._noted: set[str] = set()
         client.prepare()
         self._thread = threading.Thread(target=self._work, name="recorder", daemon=True)
         self._thread.start()
 
     def begin(self, identity: RunIdentity, preempted: Callable[[], bool] = lambda: False) -> Run:
-        """A run that starts as soon as the one before it is finished. Never blocks."""
+        """Queues a run; it starts as soon as the one before it is finished. Never blocks."""
         run = Run(identity, self.axes, preempted)
         self._runs.put(run)
         return run
@@ -303,24 +309,24 @@ class Recorder:
     def _work(self) -> None:
         transport = Transport()
         while (run := self._runs.get()) is not None:
-            run.perform(self.folder, transport)
-            if run.error is not None and run.error not in self._told:
-                self._told.add(run.error)
+            run.deliver(self.folder, transport)
+            if run.error is not None and run.error not in self._noted:
+                self._noted.add(run.error)
                 self.note(f"W&B does not have everything of run {run.identity.id}: {run.error}")
 
 
 def unsent(paths: SweepPaths) -> bool:
-    """Whether W&B does not have everything of some trial."""
+    """Tells whether W&B lacks rows of some trial."""
     return any(paths.dir.glob(f"*/{UNSENT}"))
 
 
 def how_to_upload(folders: list[str]) -> str:
-    """The command that uploads what the client has kept in these folders."""
+    """Returns the command that uploads what the client has kept in these folders."""
     return shlex.join(["wandb", "sync", "--include-online", *folders])
 
 
-def ending(record: TrialRecord, objective: Objective) -> dict[str, Any]:
-    """What the run's summary says of how the trial ended."""
+def ending_summary(record: TrialRecord, objective: Objective) -> dict[str, Any]:
+    """Returns the entries of the run's summary that describe how the trial ended."""
     summary: dict[str, Any] = {
         "sweep/state": record.state,
         "sweep/reason": record.reason,
@@ -335,8 +341,11 @@ def ending(record: TrialRecord, objective: Objective) -> dict[str, Any]:
 
 
 def run_exit_code(record: TrialRecord, preempted: bool) -> int:
-    """The exit code a W&B run gets: 0 for a trial that ended well, 143 for one whose machine is taken away, 255 (shown
-    as killed) for another interrupted one, else the child's."""
+    """Returns the exit code of a W&B run.
+
+    It is 0 for a trial that ended well, 143 for one whose machine is taken away, 255 (shown as killed) for another
+    interrupted one, else the child's.
+    """
     if record.state in ("finished", "stopped"):
         return 0
     if record.state == "killed":

@@ -1,4 +1,4 @@
-"""From a trial's metrics.jsonl to its W&B run: every row once."""
+"""Copies each row of a trial's metrics.jsonl to its W&B run, once."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..records.metrics import OUR_ROW, Objective, row_of
 TOGETHER = 1000  # rows handed over to the client's service process at once
 
 
-class Rows:
+class RowCopier:
     """Logs the rows of a growing metrics.jsonl to a W&B run.
 
     While a trainer's own file has its place, nothing is read. A file that is put back in place (after a trainer has
@@ -66,11 +66,11 @@ class Rows:
 
 
 def log_rows(run: Any, rows: Sequence[tuple[int, Mapping[str, Any]]]) -> None:
-    """Does what ``run.log(row, step=step, commit=True)`` does for each row, in one go.
+    """Logs rows as ``run.log(row, step=step, commit=True)`` does for each, in one go.
 
     `run.log` looks at each value for media and at each call for threads and forks, wakes the client's own thread for
     every row and waits for it: many times what the row costs. Here the same messages are made with the client's own
-    encoding of values, and handed over to its service process at once; tests/yacs_sweep/test_recorder.py compares
+    encoding of values, and handed over to its service process at once; tests/yacs_sweep/wandb/test_recorder.py compares
     the two, since nothing else holds this together when the client changes. When it fails, some rows have not been
     sent; they are on disk, and the run is opened again.
     """

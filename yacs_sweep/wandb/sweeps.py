@@ -34,7 +34,7 @@ _ID = re.compile(r"\w[\w.-]{0,127}")
 
 @dataclass(frozen=True)
 class RemoteSweep:
-    """A sweep on the W&B server."""
+    """Describes a sweep on the W&B server."""
 
     id: str
     project: str
@@ -46,7 +46,7 @@ class RemoteSweep:
 
     @property
     def over(self) -> bool:
-        """Whether it takes no further trials."""
+        """Whether the sweep takes no further trials."""
         return self.state.upper() in OVER
 
 
@@ -84,7 +84,7 @@ def split_path(path: str, label: str) -> list[str]:
 
 
 def _ask(function: Callable[..., dict[str, Any]], arguments: Mapping[str, Any], caveat: str = "") -> RemoteSweep:
-    """Has a function of this module answer in a process of its own; `caveat` ends the message of an unknown outcome."""
+    """Calls a function of this module in a process of its own; `caveat` ends the message of an unknown outcome."""
     try:
         answer = ask_client(
             function,
@@ -129,6 +129,7 @@ def connect() -> tuple[Any, str]:
 
 
 def _unavailable(error: BaseException, caveat: str = "") -> WandbUnavailable:
+    """Makes the error of a server that cannot be used."""
     return WandbUnavailable(f"W&B at {without_password(base_url())} cannot be used: {reason_of(error)}{caveat}")
 
 
@@ -156,6 +157,7 @@ def find_remote(names: list[str], project: str | None, entity: str | None, label
 
 
 def _look_up(names: list[str], project: str | None, entity: str | None, label: str) -> dict[str, Any]:
+    """Finds a sweep; returns the fields of `RemoteSweep`."""
     return _describe(find_remote(names, project, entity, label))
 
 
@@ -173,6 +175,7 @@ def _describe(sweep: Any, note: str = "") -> dict[str, Any]:
 
 
 def _create(config: dict[str, Any], project: str | None, entity: str | None) -> dict[str, Any]:
+    """Creates a sweep, and finds those that the server has created beside it; returns the fields of `RemoteSweep`."""
     import wandb
 
     api, default_entity = connect()

@@ -24,7 +24,7 @@ BOTH_WAYS = """
 import json, sys
 from pathlib import Path
 from yacs_sweep.wandb import client
-from yacs_sweep.wandb.recorder import Axes, Run, RunIdentity, define
+from yacs_sweep.wandb.recorder import Axes, Run, RunIdentity, define_metrics
 from yacs_sweep.wandb.run_rows import log_rows
 client.prepare()
 rows = json.loads(sys.argv[1])
@@ -34,7 +34,7 @@ for optimize in ("last", "best"):
         for way in ("one-by-one", "together"):
             follower = Run(RunIdentity(f"{optimize}-{mode}-{way}", mode, project="p", entity="tester"), axes)
             run = follower._open(Path("."), mode)
-            define(run, axes)
+            define_metrics(run, axes)
             if way == "together":
                 log_rows(run, rows[:3])
                 log_rows(run, [])

@@ -1,4 +1,4 @@
-"""A sweep of the W&B server, read in a process of its own: its client retries for minutes, and a process can be ended."""
+"""Reads a sweep and its runs from the W&B server for the report."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CAUSES = {"crashed": "its agent stopped reporting", "failed": "the run failed", 
 
 
 def read_remote(path: str, project: str | None, entity: str | None) -> Sweep:
-    """The sweep and all its runs.
+    """Reads the sweep and all its runs.
 
     Raises:
         ConfigError: no such sweep, or W&B cannot be used.
@@ -59,10 +59,13 @@ def read_remote(path: str, project: str | None, entity: str | None) -> Sweep:
 
 
 def run_as_trial(run: Mapping[str, Any], place: int, metric: str | None, goal: str) -> Trial:
-    """A run as a trial. What the launcher told W&B of its end counts more than what W&B concluded."""
+    """Describes a run as a trial.
+
+    The end that the launcher recorded in the run's summary counts more than the state that W&B concluded.
+    """
     summary: Mapping[str, Any] = run["summary"]
-    there = str(run["state"])
-    state = str(summary.get("sweep/state") or STATES.get(there, there))
+    remote_state = str(run["state"])
+    state = str(summary.get("sweep/state") or STATES.get(remote_state, remote_state))
     rows = [
         {"step": row.get("_step"), **{name: from_json(item) for name, item in row.items() if not name.startswith("_")}}
         for row in run["rows"]
@@ -78,11 +81,11 @@ def run_as_trial(run: Mapping[str, Any], place: int, metric: str | None, goal: s
         number=place,
         params={str(key): item for key, item in run["params"].items() if not str(key).startswith("_")},
         state=state,
-        cause="" if state == "finished" else state if summary.get("sweep/state") else there,
-        reason=str(summary.get("sweep/reason") or ("" if state == "finished" else CAUSES.get(there, ""))),
+        cause="" if state == "finished" else state if summary.get("sweep/state") else remote_state,
+        reason=str(summary.get("sweep/reason") or ("" if state == "finished" else CAUSES.get(remote_state, ""))),
         exit_code=code if isinstance(code, int) else None,
         started=str(run["created"] or ""),
-        ended=None if state == "running" else _ended(run),
+        ended=None if state == "running" else _end_time(run),
         value=float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None,
         rows=len(rows),
         git_commit=run.get("commit"),
@@ -91,8 +94,8 @@ def run_as_trial(run: Mapping[str, Any], place: int, metric: str | None, goal: s
     return trial_of(record, rows, metric, str(run.get("url") or ""))
 
 
-def _ended(run: Mapping[str, Any]) -> str | None:
-    """Its last sign of life, or its start and how long it says it ran."""
+def _end_time(run: Mapping[str, Any]) -> str | None:
+    """Returns the run's start plus its running time, else its last heartbeat."""
     start, seconds = utc_seconds(run["created"]), run["summary"].get("_runtime")
     if start is not None and finite_number(seconds) and 0 <= seconds < math.inf:
         return utc_text(start + float(seconds))
