@@ -1,4 +1,4 @@
-"""Lines that look like metrics (`name: number`, `name=number`), found without any pattern of a profile."""
+"""Finds metrics in log lines without any pattern of a profile: `name: number`, `name=number`."""
 
 from __future__ import annotations
 
@@ -37,16 +37,16 @@ _LOOSE = re.compile(
 
 @dataclass(frozen=True)
 class Guess:
-    """One metric of a line: its name, its value, and where the value stands."""
+    """A metric in a line: name, value, and where both stand."""
 
     name: str
     value: Number
     start: int  # of the name
-    number: tuple[int, int]
+    number: tuple[int, int]  # of the value
 
 
 def guess(line: str) -> Iterator[Guess]:
-    """What looks like metrics in one line. `Epoch 3`, `Epoch[3]`, `epoch: 3/10` is the metric `epoch`."""
+    """Yields what looks like metrics in one line; `Epoch 3`, `Epoch[3]` and `epoch: 3/10` are the metric `epoch`."""
     line = line[:LIMIT]
     epoch = _EPOCH.search(line)
     if epoch and (value := to_number(epoch["value"])) is not None:
@@ -68,7 +68,7 @@ def guess(line: str) -> Iterator[Guess]:
 
 
 def guess_loosely(line: str) -> list[Guess]:
-    """`guess`, and what has no more than blanks between name and value (`Loss 0.5`): good enough to be asked about."""
+    """Finds what `guess` does, and pairs with only blanks between name and value (`Loss 0.5`): good enough for a hint."""
     found = list(guess(line))
     for match in _LOOSE.finditer(line[:LIMIT]):
         value = to_number(match["value"])
@@ -78,7 +78,7 @@ def guess_loosely(line: str) -> list[Guess]:
 
 
 def guessed_row(line: str) -> dict[str, Number]:
-    """The same as a row; of equal names the first counts."""
+    """Returns what `guess` finds as a row; of equal names the first counts."""
     found: dict[str, Number] = {}
     for item in guess(line):
         found.setdefault(item.name, item.value)

@@ -1,4 +1,4 @@
-"""Values that bring their own names (tables, dictionaries, `name: value` lists, files): names, units and numbers."""
+"""Makes metric names and numbers of values that a trainer names itself: in tables, dictionaries, lists and files."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ _DEPTH = 16  # of dictionaries in dictionaries
 
 
 def fill(template: str, groups: Mapping[str, str]) -> str:
-    """A metric's name with its `{group}` fields filled in."""
+    """Fills the `{group}` fields of a metric's name."""
     return FIELD.sub(lambda match: groups.get(match[1], ""), template)
 
 
 @dataclass(frozen=True)
 class Unit:
-    """How a printed value becomes the logged one: times `factor`, divided by `divisor`."""
+    """The unit of a printed value; the logged one is times `factor`, divided by `divisor`."""
 
     factor: float = 1.0
     divisor: float = 1.0
@@ -41,7 +41,7 @@ FRACTION = Unit(divisor=100.0)  # 41.2 (percent) is logged as 0.412
 
 @dataclass(frozen=True)
 class Rule:
-    """Names that `regex` matches as a whole become `template`; None: they are left out."""
+    """A rule for names: those that `regex` matches as a whole become `template`, or are left out (None)."""
 
     regex: re.Pattern[str]
     template: str | None
@@ -50,14 +50,14 @@ class Rule:
 
 @dataclass(frozen=True)
 class Names:
-    """From a trainer's names to metric names: the first rule that fits decides; without rules names stay."""
+    """The rules that turn a trainer's names into metric names: the first that fits decides; without rules names stay."""
 
     rules: tuple[Rule, ...] = ()
     _cache: dict[str, tuple[str, Unit | None] | None] = field(default_factory=dict, repr=False, compare=False)
 
     @cached_property
     def uses_context(self) -> bool:
-        """Whether a name needs more than the trainer's own name for the value."""
+        """Whether a rule needs groups from elsewhere than the trainer's name for the value."""
         return any(
             name not in rule.regex.groupindex and name != "name"
             for rule in self.rules
@@ -65,7 +65,11 @@ class Names:
         )
 
     def metrics(self, pairs: Iterable[tuple[str, str | Number]], context: Mapping[str, str]) -> dict[str, Number]:
-        """The numbers among `pairs` under their metric names; of equal names the first counts."""
+        """Returns the numbers among `pairs` under their metric names; of equal names the first counts.
+
+        Args:
+            context: groups of the line that rules may use.
+        """
         found: dict[str, Number] = {}
         for name, text in pairs:
             value = to_number(text) if isinstance(text, str) else bounded(text)
@@ -76,7 +80,7 @@ class Names:
         return found
 
     def rename(self, name: str, context: Mapping[str, str]) -> tuple[str, Unit | None] | None:
-        """The metric's name and unit; None when the value is not wanted."""
+        """Returns the metric's name and unit; None when the value is not wanted."""
         if self.uses_context:
             return self._rename(name, context)
         try:
@@ -101,7 +105,7 @@ class Names:
 
 
 def flatten(values: Mapping[Any, Any], above: str = "", depth: int = _DEPTH) -> Iterator[tuple[str, str | Number]]:
-    """Numbers (and texts, which may be numbers) of nested mappings; the names of a value are joined with "/"."""
+    """Yields the numbers and texts of nested mappings, with the keys of each joined by "/"."""
     for key, value in values.items():
         name = f"{above}{key}"
         if isinstance(value, Mapping):
@@ -112,13 +116,18 @@ def flatten(values: Mapping[Any, Any], above: str = "", depth: int = _DEPTH) -> 
 
 
 def json_pairs(values: Mapping[str, Any]) -> Iterator[tuple[str, str | Number]]:
-    """The numbers of a JSON object that a trainer wrote as metrics; texts are none, but for the not finite ones."""
+    """Yields the numbers of a JSON object of metrics; of its texts only those that stand for nan and infinities."""
     return ((name, value) for name, value in flatten(values) if not isinstance(value, str) or value in NOT_FINITE)
 
 
 def literal_pairs(text: str) -> list[tuple[str, str | Number]]:
-    """What a printed dictionary holds: JSON, or Python's own notation with nan, inf and numbers wrapped in a call, such
-    as `tensor(0.5)` or `np.float64(0.5)`. Nothing of it is ever evaluated; empty when it cannot be read."""
+    """Reads a printed dictionary: JSON, or Python's notation with nan, inf and numbers in a call (`tensor(0.5)`).
+
+    Nothing is ever evaluated.
+
+    Returns:
+        Names and values, nested keys joined by "/"; empty when the text is no dictionary.
+    """
     try:
         values = json.loads(text)
     except (ValueError, RecursionError):
@@ -132,7 +141,7 @@ def literal_pairs(text: str) -> list[tuple[str, str | Number]]:
 
 
 def _plain(node: ast.expr) -> Any:
-    """A literal's value; what is none becomes None."""
+    """Returns the value of a literal in Python's syntax tree; None for other expressions."""
     if isinstance(node, ast.Constant):
         return node.value
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub | ast.UAdd):

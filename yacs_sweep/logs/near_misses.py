@@ -1,6 +1,6 @@
-"""Why a metric was not found: the nearest names, the lines that look like it, the pattern that nearly matched.
+"""Explains why a metric was not found: nearest names, lines that look like the metric, patterns that nearly matched.
 
-Pure, but for `sample`.
+Pure, except `sample_lines`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _QUANTIFIER = re.compile(r"(?:[*+?]|\{\d*,?\d*\})[?+]?")
 
 @dataclass(frozen=True)
 class NearMiss:
-    """How far a pattern got: on `line` it matched `text`, the pattern up to `source[:at]`."""
+    """The part of a pattern that matched: `source[:at]` matched `text` on `line`."""
 
     line: str
     text: str
@@ -38,8 +38,8 @@ class NearMiss:
         return f"on {self.line!r} it matched {self.text!r} and then wanted {clipped(self.source[self.at :], 60)!r}"
 
 
-def sample(log: Path) -> list[str]:
-    """The first and the last lines of a log."""
+def sample_lines(log: Path) -> list[str]:
+    """Reads the first and the last lines of a log."""
     try:
         with open(log, "rb") as file:
             data = file.read(SAMPLE)
@@ -54,13 +54,18 @@ def sample(log: Path) -> list[str]:
 
 
 def clipped(text: str, size: int = SHOWN) -> str:
-    """A line as it can be shown in a message."""
+    """Shortens a line for a message, and blanks what cannot be printed."""
     text = "".join(character if character.isprintable() else " " for character in text.strip())
     return text if len(text) <= size else text[: size - 1] + "…"
 
 
 def explain(metric: str, seen: Iterable[str], lines: Sequence[str], log_format: LogFormat) -> str:
-    """Why the sweep's metric was never logged, in one line; `seen` are the metrics that were."""
+    """Explains in one line why the sweep's metric was never logged.
+
+    Args:
+        seen: the metrics that were logged.
+        lines: lines of the trainer's output.
+    """
     seen = list(seen)
     parts = [f"never logged the sweep's metric {metric}; metrics it logged: {', '.join(sorted(seen)) or 'none at all'}"]
     if near := near_names(metric, seen):
@@ -70,7 +75,7 @@ def explain(metric: str, seen: Iterable[str], lines: Sequence[str], log_format: 
         parts.append("lines like it: " + ", ".join(repr(clipped(line)) for line in alike))
     able = [(number, entry) for number, entry in enumerate(log_format.entries) if can_log(entry, metric)]
     for number, entry in able:
-        if miss := nearly(entry, lines):
+        if miss := near_miss(entry, lines):
             parts.append(f"pattern metrics[{number}] nearly matched: {miss}")
             break
     if not able and log_format.entries:
@@ -79,13 +84,13 @@ def explain(metric: str, seen: Iterable[str], lines: Sequence[str], log_format: 
 
 
 def near_names(metric: str, names: Iterable[str], count: int = 3) -> list[str]:
-    """The names most like `metric`, whatever their case, separators and order of words; best first."""
+    """Finds the names most like `metric`, whatever case and separators, best first."""
     scored = sorted(((similarity(metric, name), name) for name in dict.fromkeys(names)), reverse=True)
     return [name for score, name in scored if score >= NEAR][:count]
 
 
 def similarity(left: str, right: str) -> float:
-    """From 0 to 1."""
+    """Measures how alike two metric names are, from 0 to 1; an equal last word counts most."""
     ours, theirs = _words(left), _words(right)
     if not ours or not theirs:
         return 0.0
@@ -95,11 +100,12 @@ def similarity(left: str, right: str) -> float:
 
 
 def _words(name: str) -> list[str]:
+    """Splits a metric's name into words."""
     return re.findall(r"[a-z0-9@]+", name.lower())
 
 
 def alike_lines(metric: str, names: Iterable[str], lines: Sequence[str], count: int = 3) -> Iterator[str]:
-    """Lines that print a value under one of the names, or under one like the metric's; of lines of a shape the last."""
+    """Yields lines that print a value under one of the names, or under one like the metric's; the last of each shape."""
     wanted = {tuple(_words(name)) for name in names}
     last = (_words(metric) or [""])[-1]
     shapes: dict[str, str] = {}
@@ -118,12 +124,12 @@ def alike_lines(metric: str, names: Iterable[str], lines: Sequence[str], count: 
 
 
 def _shape(line: str) -> str:
-    """A line without its numbers; those that are part of a word stay."""
+    """Replaces the numbers of a line by 0; those that are part of a word stay."""
     return re.sub(r"(?<![A-Za-z])[-+]?\d[\d.,e+-]*", "0", line)
 
 
 def can_log(entry: MetricPattern, metric: str) -> bool:
-    """Whether the entry could log a metric of that name."""
+    """Tells whether the entry could log a metric of this name."""
     templates = [name for name, _ in entry.log] + [rule.template or "" for rule in entry.names.rules]
     if not entry.names.rules and (entry.pairs or entry.literal or entry.table):
         return True
@@ -131,11 +137,12 @@ def can_log(entry: MetricPattern, metric: str) -> bool:
 
 
 def _template_regex(template: str) -> str:
+    """Makes a regular expression of a metric's name in which fields take any text."""
     return "".join(".+" if number % 2 else re.escape(text) for number, text in enumerate(FIELD.split(template)))
 
 
-def nearly(entry: MetricPattern, lines: Sequence[str]) -> NearMiss | None:
-    """How far the entry's pattern got on any line; None when it matched, or found nothing of itself."""
+def near_miss(entry: MetricPattern, lines: Sequence[str]) -> NearMiss | None:
+    """Finds how far the entry's pattern matches on any line; None when all of the pattern matches, or nothing."""
     text = "\n".join(line[: min(entry.limit, 2 * SHOWN)] for line in lines)
     if entry.search.regex.search(text):
         if entry.after is not None and not entry.after.regex.search(text):
@@ -145,7 +152,7 @@ def nearly(entry: MetricPattern, lines: Sequence[str]) -> NearMiss | None:
 
 
 def longest_prefix(search: Search, text: str) -> NearMiss | None:
-    """The longest beginning of the pattern, cut between its parts, that is found in `text`."""
+    """Finds the longest beginning of the pattern, cut between its parts, that matches in `text`."""
     source = search.source
     for at in reversed(boundaries(source)):
         try:
@@ -161,7 +168,7 @@ def longest_prefix(search: Search, text: str) -> NearMiss | None:
 
 
 def boundaries(source: str) -> list[int]:
-    """Where a pattern can be cut between its outermost parts; nowhere when it has alternatives there."""
+    """Lists the positions between a pattern's outermost parts; none when these are alternatives."""
     cuts: list[int] = []
     at = depth = 0
     while at < len(source):

@@ -1,4 +1,4 @@
-r"""Reading a trainer's output: bytes as they come in, rows of metrics out.
+r"""Parses a trainer's output: bytes in, as they arrive; rows of metrics out.
 
 Most lines hold no metric, so a chunk is searched for the texts that the patterns cannot match without, and only lines
 that contain one are decoded and matched.
@@ -27,7 +27,7 @@ from .patterns import NO_CONTEXT, MetricPattern, OpenTable, Search
 
 Row = dict[str, Number]
 Trace = Callable[["MetricPattern | str", Mapping[str, Number]], None]  # an entry (or "METRIC", "generic") matched
-LINE_LIMIT = 1 << 16  # bytes of a line that are looked at; the rest of it is not parsed
+LINE_LIMIT = 1 << 16  # bytes of a line that are parsed
 _METRIC = b"METRIC {"
 _JSON = json.JSONDecoder()
 _UNNAMED = Names()
@@ -35,8 +35,10 @@ _UNNAMED = Names()
 
 @dataclass(frozen=True)
 class LogFormat:
-    """A profile's metric patterns, and the name of the metric that is the x-axis. `generic`: lines that look like
-    metrics are taken where no entry matches."""
+    """The metric patterns of a profile, and the name of the metric that is the x-axis.
+
+    `generic`: lines that look like metrics are taken where no entry matches (see `guessing`).
+    """
 
     entries: tuple[MetricPattern, ...]
     axis: str = "epoch"
@@ -44,15 +46,17 @@ class LogFormat:
 
 
 class Sources:
-    """Keeps a metric that arrives in several ways from being counted twice: the way it came first is its way for the
-    rest of the trial. The axis belongs to all."""
+    """Keeps a metric that arrives from several sources (patterns, METRIC lines, files) from being counted twice.
+
+    The source that had a metric first owns the metric for the rest of the trial; the axis belongs to all.
+    """
 
     def __init__(self, axis: str) -> None:
         self.axis = axis
         self._owner: dict[str, str] = {}
 
     def admit(self, source: str, metrics: Row) -> Row:
-        """What of `metrics` counts when it comes from `source`."""
+        """Returns the metrics that the source owns, or owns from here on."""
         return {
             name: value
             for name, value in metrics.items()
@@ -61,7 +65,7 @@ class Sources:
 
 
 class LogParser:
-    """Turns one process's output into rows. Not thread-safe; one instance a process."""
+    """Parses the output of one process into rows. Not thread-safe."""
 
     def __init__(self, log_format: LogFormat, *, sources: Sources | None = None, trace: Trace | None = None) -> None:
         self.sources = sources or Sources(log_format.axis)
@@ -89,7 +93,7 @@ class LogParser:
         self._texts = [text for text, _ in self._needles]
 
     def feed(self, line: bytes) -> list[Row]:
-        """Rows completed by one whole line, with or without its line end."""
+        """Parses one whole line, with or without its end; returns the rows that it completes."""
         if self._always or self._generic or self._tables or has_escape_bytes(line):
             return self._lines(line)
         for text in self._texts:
@@ -98,7 +102,10 @@ class LogParser:
         return []
 
     def feed_chunk(self, data: bytes) -> list[Row]:
-        r"""Rows completed by the next bytes of the output, cut anywhere. Lines end in \n or \r (progress bars)."""
+        r"""Parses the next bytes of the output, cut anywhere; returns the rows that they complete.
+
+        Lines end in \n or \r (progress bars).
+        """
         cut = max(data.rfind(b"\n"), data.rfind(b"\r")) + 1
         if not cut:
             self._keep(data)
@@ -109,23 +116,24 @@ class LogParser:
         return self._lines(block)
 
     def flush(self) -> list[Row]:
-        """The row still gathering, if any: for a pause in the output. A line not yet ended is left alone."""
+        """Returns the row that is gathering, if any, as the output pauses; an unfinished line is left alone."""
         row, self._open, self._open_name = self._open, {}, None
         return [row] if row else []
 
     def close(self) -> list[Row]:
-        """The end of the output: what is left, a last line without a line end included."""
+        """Returns the last rows, as the output has ended, with those of an unfinished line."""
         line = bytes(self._tail)
         self._tail.clear()
         return (self.feed(line) if line else []) + self.flush()
 
     def _keep(self, data: bytes) -> None:
+        """Keeps the beginning of an unfinished line."""
         room = LINE_LIMIT - len(self._tail)
         if room > 0:
             self._tail += data[:room]
 
     def _lines(self, block: bytes) -> list[Row]:
-        """Rows of whole lines."""
+        """Parses whole lines; returns the rows that they complete."""
         block = without_escape_bytes(block)
         if b"\r" in block:
             block = block.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
@@ -142,18 +150,18 @@ class LogParser:
         return rows
 
     def _follow(self, block: bytes, start: int, end: int, rows: list[Row]) -> None:
-        """Reads the lines of an open table, which need contain none of the patterns' texts."""
+        """Parses the lines of an open table, which need contain none of the patterns' texts."""
         while self._tables and start < end:
             start = self._at(block, start, 0, rows)
 
     def _at(self, block: bytes, start: int, bits: int, rows: list[Row]) -> int:
-        """Reads the line at `start`; returns where the next one begins."""
+        """Parses the line at `start`; returns where the next one begins."""
         end = block.find(b"\n", start)
         self._line(_decoded(block[start : min(end, start + LINE_LIMIT)]), bits, rows)
         return end + 1
 
     def _candidates(self, block: bytes) -> dict[int, int]:
-        """Starts of the lines worth matching, with the bits of what to try on them."""
+        """Finds the lines worth matching: their starts, with the bits of the patterns to try."""
         hits: dict[int, int] = {}
         if self._always:
             start = 0
@@ -176,6 +184,7 @@ class LogParser:
         return hits
 
     def _line(self, line: str, bits: int, rows: list[Row]) -> None:
+        """Parses one line with the patterns of `bits`; adds the rows that it completes."""
         if self._tables:
             if self._table_row(line, rows):
                 return
@@ -218,7 +227,7 @@ class LogParser:
                 self._found("generic", metrics, rows)
 
     def _table_row(self, line: str, rows: list[Row]) -> bool:
-        """Whether the line belongs to the open tables; its metrics are one row."""
+        """Parses a line of the open tables as one row; False when the tables have ended."""
         found: Row = {}
         name = None
         for table in self._tables:
@@ -243,13 +252,13 @@ class LogParser:
                     rows += self.flush()
 
     def _found(self, source: str, metrics: Row, rows: list[Row]) -> None:
-        """One line's metrics that no entry is needed for."""
+        """Logs the metrics of a line that no entry of the profile has found."""
         if self._trace:
             self._trace(source, metrics)
         self._log(source, metrics, None, rows)
 
     def _log(self, source: str, found: Row, name: str | None, rows: list[Row]) -> None:
-        """Add what one line says to the rows; `name` is the row its entry asks for."""
+        """Adds the metrics of one line to the rows; `name` is the row that its entry asks for."""
         offered = len(found)
         found = self.sources.admit(source, found)
         if len(found) < offered and (not found or found.keys() == {self._axis_name}):
@@ -280,11 +289,12 @@ def line_text(line: bytes) -> str:
 
 
 def _decoded(line: bytes) -> str:
+    """Decodes UTF-8; other bytes become U+FFFD."""
     return line.decode("utf-8", "replace")
 
 
 def _conditions(entries: tuple[MetricPattern, ...]) -> list[tuple[Search, str, bool]]:
-    """Every `after` and `until` once: what to search, the block's name (its `after`), whether it opens the block."""
+    """Lists every `after` and `until` once: the search, the block's name (its `after`), whether it opens the block."""
     found: dict[tuple[str, str, bool], tuple[Search, str, bool]] = {}
     for entry in entries:
         if entry.after is not None:
@@ -296,7 +306,7 @@ def _conditions(entries: tuple[MetricPattern, ...]) -> list[tuple[Search, str, b
 
 
 def _structured(line: str) -> Row | None:
-    """The numbers of a METRIC line, as `metric_files` reads them; None when its JSON cannot be read."""
+    """Returns the numbers of a METRIC line, as `metric_files` does; None when its JSON cannot be read."""
     try:
         values, _ = _JSON.raw_decode(line, line.index("METRIC {") + len("METRIC "))
         return _UNNAMED.metrics(json_pairs(values), {})

@@ -1,4 +1,4 @@
-"""Metric patterns of a trainer profile: compiled once, checked when they are loaded, applied to single lines.
+"""Compiles and checks the metric patterns of a trainer profile, and applies them to single lines.
 
 A pattern is a Python regular expression in which `{number}` stands for a printed number; its named groups become
 metrics. What a pattern may cost is decided here, before anything starts: exponential time is refused.
@@ -24,7 +24,7 @@ NUMBER = (
 _NUMBER_FIELD = "{number}"
 _PATTERN_FIELD = re.compile(r"(?<!\\)\{([A-Za-z_]\w*)\}")
 _LIMITS = {0: 1 << 16, 1: 1 << 16, 2: 1 << 12, 3: 1 << 9}  # characters of a line, by the degree of a search's time
-# The same by the number of repeats that take (almost) any character: on a line that repeats the texts between them
+# Characters of a line by the number of repeats that take (almost) any character: on a line that repeats the texts between them
 # hundreds of times, the ways to place them multiply.
 _WIDE_LIMITS = (1 << 16, 1 << 16, 1 << 12, 1 << 10, 400, 256)
 _FEW_WAYS = 64  # through optional parts and alternatives; more shorten what is looked at,
@@ -36,7 +36,7 @@ _SEPARATOR_ROW = re.compile(r"[\s|:+=-]*")
 
 @dataclass(frozen=True)
 class Search:
-    """A regular expression that has been checked.
+    """A regular expression whose cost has been checked.
 
     `literals` are texts (UTF-8) of which a matching line contains at least one; empty when the pattern promises none.
     `limit` is how many characters of a line are looked at, so that a search takes about a second at the very worst.
@@ -53,7 +53,7 @@ class Search:
 
 @dataclass(frozen=True)
 class Table:
-    """What follows a header line: rows of cells. `values` finds a row, and in its group `cells` the text to split."""
+    """The rows below a header line. `values` matches a row, and its group `cells` the text to split at `separator`."""
 
     separator: str
     values: Search
@@ -61,12 +61,12 @@ class Table:
 
 @dataclass(frozen=True)
 class MetricPattern:
-    """One entry of a profile's `metrics`.
+    """An entry of a profile's `metrics`.
 
     `log` pairs a metric name, which may hold `{group}`, with the group its value comes from. Values that bring their
     own names come from one of `pairs` (found in the group `pairs`, else in the whole line), `literal` (the group that
     holds a Python or JSON dictionary) and `table` (the group `cells` of the header, else the whole match, names the
-    columns); `names` makes metric names of theirs. `row` names the row that the entry's metrics gather into; None
+    columns); `names` makes metric names of them. `row` names the row that the entry's metrics gather into; None
     leaves it to the parser. `after` and `until` are lines between which alone the entry counts; the groups of `after`
     can be used in names.
     """
@@ -107,7 +107,11 @@ class MetricPattern:
         return self.pairs is not None or self.literal is not None
 
     def find(self, line: str, context: Mapping[str, str] = NO_CONTEXT) -> dict[str, Number]:
-        """Metrics in one line. With names made from groups every match counts, otherwise the first one."""
+        """Finds metrics in one line; with names made from groups every match counts, otherwise the first.
+
+        Args:
+            context: the groups of the block's `after` line.
+        """
         if self._templated and not self._brings_names:
             found: dict[str, Number] = {}
             for match in self.regex.finditer(line[: self.limit]):
@@ -124,7 +128,7 @@ class MetricPattern:
         return values
 
     def open_table(self, line: str, context: Mapping[str, str] = NO_CONTEXT) -> OpenTable | None:
-        """The table whose header `line` is."""
+        """Opens a table if `line` is its header."""
         match = self.search(line)
         if self.table is None or match is None:
             return None
@@ -159,13 +163,13 @@ class MetricPattern:
 
 
 class OpenTable:
-    """A table of which the header has been read."""
+    """A table whose header has been read."""
 
     def __init__(self, entry: MetricPattern, columns: list[str], context: Mapping[str, str]) -> None:
         self.entry, self.columns, self.context = entry, columns, context
 
     def read(self, line: str) -> dict[str, Number] | None:
-        """The metrics of one row; none of a line that only draws. None: the table is over."""
+        """Reads the metrics of a line: none where it only draws; None when the table has ended."""
         table = self.entry.table
         assert table is not None
         match = table.values(line)
@@ -181,7 +185,7 @@ class OpenTable:
 
 
 def _split(cells: str, separator: str) -> list[str]:
-    """The texts of a row's cells; a row may begin and end with the separator."""
+    """Splits a row into its cells' texts; a row may begin and end with the separator."""
     text = cells.strip()
     if separator.strip():
         text = text.removeprefix(separator).removesuffix(separator)
@@ -189,10 +193,11 @@ def _split(cells: str, separator: str) -> list[str]:
 
 
 def compile_search(source: str) -> Search:
-    """Compile a regular expression of a profile.
+    """Compiles a regular expression of a profile.
 
-    Raises ConfigError with every problem: one that does not compile (with the position in `source`), matches empty
-    text or could take exponential time.
+    Raises:
+        ConfigError: every problem: no regular expression (with the position in `source`), matches empty text, or could
+            take exponential time.
     """
     fields = [field for field in _PATTERN_FIELD.findall(source) if field != "number"]
     if fields:
@@ -228,19 +233,13 @@ def compile_search(source: str) -> Search:
     return Search(source, regex, literals, min(limit, _WIDE_LIMITS[wide]))
 
 
-def compile_pattern(source: str, log: Mapping[str, str], row: str | None = None) -> MetricPattern:
-    """Compile an entry that takes its values from groups: `log` maps metric names to groups of `source`.
-
-    Raises ConfigError with every problem: those of `compile_search`, and groups that do not exist.
-    """
-    search = compile_search(source)
-    if problems := group_problems(search, log):
-        raise ConfigError(problems)
-    return MetricPattern(search, tuple(log.items()), row)
-
-
 def group_problems(search: Search, log: Mapping[str, str], more: Iterable[str] = ()) -> list[str]:
-    """Groups that `log` uses and the pattern does not have; `more` are names that can be used in metric names too."""
+    """Lists the mistakes of `log`: groups that the pattern does not have.
+
+    Args:
+        log: metric names, and the group of each one's value.
+        more: further groups that metric names may use.
+    """
     groups = search.regex.groupindex
     known = ", ".join(groups) or "none"
     problems = []
@@ -256,13 +255,14 @@ def group_problems(search: Search, log: Mapping[str, str], more: Iterable[str] =
 
 
 def _syntax_problem(source: str, error: Exception) -> str:
+    """Formats the error of a pattern that does not compile."""
     if not isinstance(error, re.error) or error.pos is None:
         return f"not a usable regular expression: {error}"
     return f"not a regular expression: {error.msg} at position {_position_in_source(source, error.pos)} of {source!r}"
 
 
 def _position_in_source(source: str, position: int) -> int:
-    """Where `position` of the expanded pattern lies in the pattern as written."""
+    """Converts a position in the expanded pattern to one in the pattern as written."""
     start = source.find(_NUMBER_FIELD)
     while 0 <= start < position:
         grown = len(NUMBER) - len(_NUMBER_FIELD)

@@ -1,6 +1,7 @@
-"""What a regular expression promises and risks, read from its parse tree.
+"""Measures the cost of a regular expression by its parse tree, and finds the texts that every match contains.
 
-The promise: texts without which it cannot match. The risk: repetitions that take exponential or high polynomial time.
+The texts let most lines be skipped without a match; the cost is repetitions that take exponential or high polynomial
+time.
 """
 
 from __future__ import annotations
@@ -31,18 +32,23 @@ _ALPHABET = [*map(chr, range(256)), _BEYOND]
 
 
 def parse(pattern: str) -> Tree:
-    """The parse tree of a pattern. Raises re.error."""
+    """Parses a pattern into its tree.
+
+    Raises:
+        re.error: the text is no regular expression.
+    """
     return sre_parser.parse(pattern)
 
 
 def required_literals(tree: Tree) -> list[str]:
-    """Texts of which every match contains at least one; empty when the pattern promises none (or ignores case)."""
+    """Finds texts of which every match contains at least one; empty when there are none, or case is ignored."""
     if tree.state.flags & re.IGNORECASE:
         return []
     return _required(tree)
 
 
 def _required(items: Iterable[Any]) -> list[str]:
+    """Finds the longest texts of which every match of the nodes contains at least one."""
     best: list[str] = []
     run = ""
     for option in [*_options(items), [""]]:
@@ -57,11 +63,12 @@ def _required(items: Iterable[Any]) -> list[str]:
 
 
 def _shortest(texts: list[str]) -> int:
+    """Measures the shortest of the texts."""
     return min(map(len, texts), default=0)
 
 
 def _options(items: Iterable[Any]) -> Iterator[str | list[str]]:
-    """The sequence as characters that follow one another (str) and breaks (what the part between them requires)."""
+    """Yields a sequence as characters that follow one another (str), and the texts that each part between requires."""
     for op, arg in items:
         if op is sre.LITERAL:
             yield chr(arg)
@@ -81,7 +88,7 @@ def _options(items: Iterable[Any]) -> Iterator[str | list[str]]:
 
 
 def exponential_part(tree: Tree) -> str | None:
-    """None when no repetition is exponentially ambiguous, else words for the one that is.
+    """Finds a repetition that is exponentially ambiguous, in words; None when there is none.
 
     A backtracking matcher takes exponential time only if some state of the pattern's automaton can return to itself
     in two ways over the same text (EDA; Weber and Seidl, "On the degree of ambiguity of finite automata", 1991). The
@@ -99,7 +106,7 @@ def exponential_part(tree: Tree) -> str | None:
 
 
 def run_degree(tree: Tree) -> int:
-    """Degree of the polynomial that bounds a failing search in a run of one character, such as `=====` or `aaaaa`.
+    """Computes the degree of the polynomial that bounds a failing search in a run of one character, such as `=====`.
 
     Each repeat that can take over the run from the one before adds one, and so does the search's own start.
     """
@@ -114,9 +121,9 @@ def run_degree(tree: Tree) -> int:
 
 
 def choices(tree: Tree) -> int:
-    """The ways through the pattern that read the same text, loops left out: `(?:a?){3}aaa` has several.
+    """Counts the ways through the pattern that read the same text, loops left out: `(?:a?){3}aaa` has several.
 
-    What optional parts and alternatives multiply a search's time by. The text is found greedily: from every position,
+    Optional parts and alternatives multiply a search's time by this number. The text is found greedily: from every position,
     each next character is the one that most ways can read.
     """
     automaton = _Positions(_ignores_case(tree))
@@ -147,7 +154,7 @@ def choices(tree: Tree) -> int:
 
 
 def wide_repeats(tree: Tree) -> int:
-    """The most repeats of a single character that take (almost) anything, on one way through the pattern."""
+    """Counts the repeats of a single character that take (almost) anything, on the worst way through the pattern."""
     most = 0
     for op, arg in tree:
         if op is sre.GROUPREF:
@@ -165,7 +172,7 @@ def wide_repeats(tree: Tree) -> int:
 
 
 def _most_loops(follow: Mapping[int, Counter[int]], inside: frozenset[int]) -> int:
-    """The most repeats on one way through the positions `inside`."""
+    """Counts the repeats on the worst way through the positions `inside`."""
     most: dict[int, int] = {}
 
     def visit(position: int) -> int:
@@ -179,11 +186,12 @@ def _most_loops(follow: Mapping[int, Counter[int]], inside: frozenset[int]) -> i
 
 
 def _ignores_case(tree: Tree) -> bool:
+    """Tells whether the whole pattern ignores case."""
     return bool(tree.state.flags & re.IGNORECASE)
 
 
 def _outer_loops(items: Iterable[Any]) -> Iterator[Any]:
-    """The outermost unbounded repeats of more than one character: (least, most, body)."""
+    """Yields the outermost unbounded repeats of more than one character: (least, most, body)."""
     for op, arg in items:
         if op in _REPEATS:
             low_high_body = arg
@@ -199,7 +207,7 @@ def _outer_loops(items: Iterable[Any]) -> Iterator[Any]:
 
 
 def _parts(op: Any, arg: Any) -> list[Any]:
-    """The sub-sequences of a node that is neither a character nor a repeat."""
+    """Lists the sub-sequences of a node that is neither a character nor a repeat."""
     if op is sre.SUBPATTERN:
         return [arg[3]]
     if op is sre.BRANCH:
@@ -228,16 +236,19 @@ class _Positions:
         self.idle = False  # whether a counted repeat has turns that take no text, which can be any of them
 
     def sequence(self, items: Iterable[Any]) -> _Fragment:
+        """Adds nodes that follow one another."""
         whole = _EMPTY
         for op, arg in items:
             whole = self.join(whole, self.fragment(op, arg))
         return whole
 
     def loop(self, body: _Fragment) -> _Fragment:
+        """Links the end of a fragment to its beginning."""
         self._link(body[2], body[1])
         return body
 
     def fragment(self, op: Any, arg: Any) -> _Fragment:
+        """Adds one node."""
         if op in _CHARACTERS:
             characters = _character_set(op, arg)
             if self._ignore_case:
@@ -265,6 +276,7 @@ class _Positions:
         )
 
     def repeat(self, low: int, high: int, body: Any) -> _Fragment:
+        """Adds a repeat: a loop, or as many copies as `high` says where these are few."""
         if high > _COPIES:
             once = self.loop(self.sequence(body))
             self.idle = self.idle or (once[0] > 0 and (high < sre.MAXREPEAT or low > _COPIES))
@@ -278,6 +290,7 @@ class _Positions:
         return whole
 
     def join(self, left: _Fragment, right: _Fragment) -> _Fragment:
+        """Links two fragments, one after the other."""
         self._link(left[2], right[1])
         return (min(left[0] * right[0], 2), left[1] + right[1] * left[0], right[2] + left[2] * right[0])
 
@@ -286,14 +299,14 @@ class _Positions:
             self.follow[last].update(firsts)
 
     def accepting(self, positions: Iterable[int]) -> set[frozenset[int]]:
-        """For every character that one of `positions` takes, all positions that take it; the same ones only once."""
+        """Groups all positions by the characters that one of `positions` takes: the sets of positions, each once."""
         return {
             frozenset(position for position, taken in enumerate(self.characters) if character in taken)
             for character in set().union(*(self.characters[position] for position in positions))
         }
 
     def ambiguous(self) -> bool:
-        """Whether some position returns to itself in two ways over the same text. Everything here lies on one loop."""
+        """Tells whether some position returns to itself in two ways over one text; all positions lie on one loop."""
         if any(count > 1 for edges in self.follow.values() for count in edges.values()):
             return True
         forward: dict[tuple[int, int], list[tuple[int, int]]] = {}
@@ -319,6 +332,7 @@ class _Positions:
 
 
 def _reached(start: tuple[int, int], edges: Any) -> set[tuple[int, int]]:
+    """Collects the pairs of positions that can be reached from `start`."""
     seen = {start}
     waiting = [start]
     while waiting:
@@ -330,6 +344,7 @@ def _reached(start: tuple[int, int], edges: Any) -> set[tuple[int, int]]:
 
 
 def _character_set(op: Any, arg: Any) -> frozenset[str]:
+    """Collects the characters that a node takes, out of `_ALPHABET`."""
     if op is sre.ANY:
         return frozenset(_ALPHABET)
     if op is sre.LITERAL:
@@ -350,6 +365,7 @@ def _character_set(op: Any, arg: Any) -> frozenset[str]:
 
 
 def _stand_in(code: int) -> str:
+    """Returns the character, or the one that stands for all beyond Latin-1."""
     return chr(code) if code < 256 else _BEYOND
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from ..base.errors import ConfigError
 from ..base.yaml_document import read_yaml
 from ..logs.guessing import Guess, guess_loosely
-from ..logs.near_misses import clipped, nearly
+from ..logs.near_misses import clipped, near_miss
 from ..logs.parser import LINE_LIMIT, LogFormat, LogParser, Row, line_text
 from ..logs.patterns import MetricPattern
 from ..spec.section import Notes
@@ -111,7 +111,7 @@ class _Report:
         for number in silent:
             entry = self.entries[number]
             say(f"  metrics[{number}] {entry.source}")
-            if miss := nearly(entry, self._kept):
+            if miss := near_miss(entry, self._kept):
                 say(f"    {miss}")
         suggested = [(number, line, pattern) for number, line in self._unmatched.values() if (pattern := suggest(line))]
         if suggested:

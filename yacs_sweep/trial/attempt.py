@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from ..base.processes import without_wandb
-from ..logs.near_misses import explain, sample
+from ..logs.near_misses import explain, sample_lines
 from ..records.folder import TrialPaths, TrialRecord
 from ..records.metrics import FOREIGN_ROWS, MetricsFile, Objective, foreign_rows, read_metrics
 from .contract import Hooks, Launch
@@ -197,7 +197,7 @@ class Attempt:
             full=self._full_disk,
         )
         if verdict.cause == "no_metric" and launch.metric is not None:
-            lines = sample(self._paths.stdout)
+            lines = sample_lines(self._paths.stdout)
             verdict = replace(verdict, reason=explain(launch.metric, self.last_values, lines, launch.profile.metrics))
         record.value = self.objective.value
         record.last_lines = [] if verdict.state == "finished" else output.last_lines

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.patterns import compile_pattern
 from yacs_sweep.logs.parser import LINE_LIMIT, LogFormat, LogParser, Row
-from yacs_sweep.logs.patterns import MetricPattern, compile_pattern, compile_search
+from yacs_sweep.logs.patterns import MetricPattern, compile_search
 from yacs_sweep.trainers.load import load_profile
 
 ROOT = Path(__file__).resolve().parents[3]

@@ -7,9 +7,10 @@ import time
 
 import pytest
 
+from tests.patterns import compile_pattern
 from yacs_sweep.base.errors import ConfigError
 from yacs_sweep.logs import regex_cost
-from yacs_sweep.logs.patterns import NUMBER, compile_pattern
+from yacs_sweep.logs.patterns import NUMBER
 
 
 def problems(source: str, log: dict[str, str]) -> list[str]:

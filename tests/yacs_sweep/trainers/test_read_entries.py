@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.patterns import compile_pattern
 from yacs_sweep.base.errors import ConfigError
 from yacs_sweep.logs.guessing import HINTS, guessed_row
 from yacs_sweep.logs.names import literal_pairs
 from yacs_sweep.logs.parser import LogParser, Row
-from yacs_sweep.logs.patterns import compile_pattern
 from yacs_sweep.trainers.load import load_profile
 from yacs_sweep.trainers.profile import TrainerProfile
 
