@@ -19,10 +19,8 @@ from .launch.keywords import described_by, from_keywords
 from .launch.machine import machine
 from .launch.notify import Ending, at_end
 from .launch.options import Options
-from .launch.plan.checks import log_model_problems
-from .launch.plan.new import make_plan
+from .launch.plan.make import make_plan
 from .launch.plan.plan import Plan
-from .launch.plan.resume import resume_plan
 from .launch.run import carry_out, prepare, run_on_engine
 from .launch.sweep_run import Results
 from .launch.workers.agent_starter import AgentStarter, agent_starter
@@ -127,7 +125,7 @@ class Sweep:
         sweep._set(given, python=True)
         sweep._paths = find(sweep_id, given.results_dir)
         if sweep._paths is None:
-            sweep._plan = _plan_of(given)  # on the W&B server, or in a database
+            sweep._plan = make_plan(given)  # on the W&B server, or in a database
         return sweep
 
     # -- what it is -------------------------------------------------------------------------------------------------
@@ -136,7 +134,7 @@ class Sweep:
     def plan(self) -> Plan:
         """What running it would do. Raises ConfigError."""
         if self._plan is None:
-            self._plan = _plan_of(self._options)
+            self._plan = make_plan(self._options)
         return self._plan
 
     @property
@@ -296,19 +294,6 @@ class Sweep:
         best = found["best"]
         reached = f"; best {short_value(best['value'])} with {params_line(best['params'])}" if best else ""
         return f"<Sweep {found['id'] or 'not created'} ({found['name']}): {counts}{reached}>"
-
-
-def _plan_of(options: Options) -> Plan:
-    """Raises ConfigError."""
-    if options.train_best:
-        from .launch.plan.train_best import train_best_plan
-
-        plan = train_best_plan(options)
-    else:
-        plan = resume_plan(options) if options.sweep_id else make_plan(options)
-    if refused := log_model_problems(options, plan.launch):
-        raise ConfigError(refused)
-    return plan
 
 
 def _gather(

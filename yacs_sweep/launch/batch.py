@@ -32,9 +32,8 @@ from ..show.live.terminal import say
 from .machine import Machine, machine
 from .notify import at_end
 from .options import Options
-from .plan.new import make_plan
+from .plan.make import make_plan
 from .plan.plan import Plan, new_paths
-from .plan.resume import resume_plan
 from .run import carry_out, go_on_with, prepare
 from .sweep_run import Results
 from .workers.agent_starter import AgentStarter
@@ -85,7 +84,7 @@ def resume_plans(options: Options) -> tuple[SweepPaths, list[dict[str, Any]], li
     done = [row for row in sweeps if row["state"] == DONE and not options.count]
     problems = Problems()
     open_ = [replace(options, sweep_id=row["sweep_id"], results_dir=row["base"]) for row in sweeps if row not in done]
-    made = [problems.attempt(partial(resume_plan, settings)) for settings in open_]
+    made = [problems.attempt(partial(make_plan, settings)) for settings in open_]
     problems.end()
     return paths, done, [plan for plan in made if plan is not None]
 
@@ -159,7 +158,7 @@ def run_batch(options: Options, starter: AgentStarter | None = None) -> int:
             return 0
     else:
         plans = make_plans(options)
-        paths = new_paths(plans[0], f"{BATCH}{new_sweep_id()}")
+        paths = new_paths(plans[0].spec, f"{BATCH}{new_sweep_id()}")
     for warning in dict.fromkeys(warning for plan in plans for warning in plan.spec.warnings):
         print(f"warning: {printable(warning)}", file=sys.stderr)
     if options.dry_run:

@@ -58,7 +58,7 @@ def create(plan: Plan, paths: SweepPaths) -> None:
 def place(plan: Plan) -> tuple[Plan, SweepPaths]:
     """The sweep's folder; a new sweep of the wandb controller is created on the server first, which names it."""
     if plan.launch.controller != "wandb":
-        return plan, plan.paths or new_paths(plan)
+        return plan, plan.paths or new_paths(plan.spec)
     remote = plan.remote
     if remote is None:
         try:
@@ -74,7 +74,7 @@ def place(plan: Plan) -> tuple[Plan, SweepPaths]:
     for line in plan.spec.wandb_limits():
         say(f"warning: {line}")
     plan = replace(plan, remote=remote, launch=replace(plan.launch, project=remote.project, entity=remote.entity))
-    return plan, plan.paths or new_paths(plan, remote.id)
+    return plan, plan.paths or new_paths(plan.spec, remote.id)
 
 
 def make_job(results: Results, options: Options, preload: str, label: str | None) -> Job:

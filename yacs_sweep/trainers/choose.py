@@ -4,19 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-from ..base.errors import ConfigError, Problems
-from ..logs.metric_files import check_formats
+from ..base.errors import ConfigError
 from ..spec.sweep import SweepSpec
 from .function import FUNCTION, FunctionProfile, function_profile
 from .load import load_profile
-from .overrides import Overrides
 from .own_command import SWEEP_FILE, CommandProfile, names_trainer, sweep_profile
 from .profile import TrainerProfile
-from .schema import read_schema
 
 
 def trainer_of(trainer: str | FunctionProfile | None, spec: SweepSpec | None, root: Path) -> TrainerProfile:
@@ -74,37 +69,3 @@ def config_file(given: str | None, profile: TrainerProfile | None) -> str | None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"--config_file {path}: cannot be read: {error}") from None
     return str(path.resolve())
-
-
-def trainer_wanted(
-    problems: Problems,
-    load: Callable[[], TrainerProfile],
-    python: str | None,
-    config: str | None,
-    words: Sequence[str] | Mapping[str, Any],
-    *,
-    here: bool,
-) -> tuple[TrainerProfile, Overrides, list[str], dict[str, Any]] | None:
-    """Loads and checks the trainer: profile, program, schema and trailing overrides.
-
-    Args:
-        words: the trailing overrides, as arguments or as a mapping.
-        here: whether this machine starts the trainer.
-
-    Returns:
-        The profile, its overrides, the trailing overrides as arguments and by key; None after mistakes, which
-        `problems` then holds.
-    """
-    profile = problems.attempt(load)
-    if profile is None:
-        return None
-    problems.attempt(lambda: check_formats(profile.files, str(profile.path)))
-    if cannot := profile.start_problems(python, here=here):
-        problems.found += cannot
-        return None
-    schema = problems.attempt(lambda: read_schema(profile, python=python, config_file=config))
-    if schema is None and profile.schema is not None:
-        return None
-    overrides = Overrides(profile, schema)
-    checked = problems.attempt(lambda: overrides.trailing(words))
-    return None if checked is None else (profile, overrides, *checked)

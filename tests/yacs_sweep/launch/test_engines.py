@@ -119,7 +119,7 @@ def test_tasks_of_different_words_know_their_own() -> None:
 
 
 def test_a_launch_without_a_database_does_not_import_sqlalchemy() -> None:
-    code = "import sys, yacs_sweep.launch.run, yacs_sweep.launch.plan.new; sys.exit('sqlalchemy' in sys.modules)"
+    code = "import sys, yacs_sweep.launch.run, yacs_sweep.launch.plan.make; sys.exit('sqlalchemy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
 
 

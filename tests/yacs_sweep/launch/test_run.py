@@ -13,8 +13,8 @@ from yacs_sweep.base.command_line import SCRIPT, launcher_command
 from yacs_sweep.base.errors import ConfigError
 from yacs_sweep.launch.keywords import from_keywords
 from yacs_sweep.launch.plan.checks import log_model_problems
-from yacs_sweep.launch.plan.new import choose_controller, make_plan
-from yacs_sweep.launch.plan.resume import remaining, resume_plan
+from yacs_sweep.launch.plan.make import make_plan, remaining
+from yacs_sweep.launch.plan.new import choose_controller
 from yacs_sweep.launch.read_options import contradictions, parse
 from yacs_sweep.launch.run import go_on_with, make_job
 from yacs_sweep.launch.workers.agent import load_launch, make_controller
@@ -116,7 +116,9 @@ def test_disabled_in_the_environment_holds_for_one_launch(paths: SweepPaths, mon
     launch.save(paths)
     monkeypatch.setenv("WANDB_MODE", "disabled")
     options = parse(["--sweep_id", "abc12345", "--results_dir", str(paths.base), "--log-model"])
-    plan = resume_plan(options)
+    with pytest.raises(ConfigError, match="--log-model: WANDB_MODE=disabled is set"):
+        make_plan(options)
+    plan = make_plan(replace(options, log_model=False))
     assert plan.launch.wandb_mode == "offline"
     (refused,) = log_model_problems(options, plan.launch)
     assert "WANDB_MODE=disabled is set" in refused
@@ -142,7 +144,7 @@ def test_a_folder_the_user_names_is_the_only_one_looked_in(paths: SweepPaths, tm
 def test_a_damaged_file_is_told_in_one_line(paths: SweepPaths, name: str, text: str) -> None:
     (paths.dir / name).write_text(text)
     with pytest.raises(ConfigError) as caught:
-        resume_plan(parse(["--sweep_id", "abc12345", "--results_dir", str(paths.base)]))
+        make_plan(parse(["--sweep_id", "abc12345", "--results_dir", str(paths.base)]))
     (problem,) = caught.value.problems
     assert problem.startswith(str(paths.dir / name)) and "\n" not in problem
 

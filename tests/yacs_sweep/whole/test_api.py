@@ -55,7 +55,7 @@ def script(folder: Path, text: str) -> list[str]:
 
 @pytest.mark.parametrize(
     ("line", "none_of"),
-    [("import yacs_sweep", "argparse yaml yacs_sweep.launch.plan.new"), ("from yacs_sweep import Sweep", "")],
+    [("import yacs_sweep", "argparse yaml yacs_sweep.launch.plan.make"), ("from yacs_sweep import Sweep", "")],
 )
 def test_importing_it_imports_no_library(line: str, none_of: str) -> None:
     heavy = f"optuna wandb torch numpy pandas cloudpickle sqlalchemy {none_of}".split()

@@ -1,4 +1,4 @@
-"""What the trainer makes of a sweep file's parameters, told with its place in the file."""
+"""Checks options, machine, storage and parameters before anything is created; mistakes in a sweep file name their place."""
 
 from __future__ import annotations
 
@@ -23,20 +23,35 @@ from ..options import Options
 from ..workers.gpu_places import Layout, Wish, lay_out
 
 
+def controller_problems(options: Options, controller: str) -> list[str]:
+    """Lists the options that the controller cannot follow."""
+    if controller != "wandb":
+        return []
+    problems = []
+    if options.storage and not options.storage_of_environment:
+        problems.append("--storage: belongs to the local controller; leave it out or use --controller local")
+    for option, value in (("--enqueue", options.enqueue), ("--from-sweep", options.from_sweep)):
+        if value:
+            problems.append(f"{option}: belongs to the local controller; leave it out or use --controller local")
+    if options.wandb_mode in ("offline", "disabled"):
+        problems.append(f"--wandb-mode {options.wandb_mode}: a W&B sweep needs its server; use --controller local")
+    return problems
+
+
 def read_layout(options: Options) -> Layout:
-    """The workers and their GPUs; devices are looked at only where the options ask for that.
+    """Returns the workers and their GPUs; looks at devices only where the options ask for them.
 
     Raises:
         ConfigError: the options contradict each other or the machine.
     """
-    whole = (None if value is None else int(value) for value in (options.gpus_per_trial, options.trials_per_gpu))
-    wish = Wish(None if options.workers is None else options.workers, options.gpus, *whole)
+    wish = Wish(options.workers, options.gpus, options.gpus_per_trial, options.trials_per_gpu)
     if options.engine != "local" or (not wish.of_gpus and wish.workers in (None, 1)):
         return Layout()  # of an engine's machines nothing is known here
     return lay_out(wish, read_gpus(), os.environ.get("CUDA_VISIBLE_DEVICES"))
 
 
 def layout_notes(layout: Layout) -> tuple[str, ...]:
+    """Tells the workers and their GPUs in a line, unless there is one worker without a place."""
     if layout == Layout():
         return ()
     gpus = " | ".join(",".join(place) for place in layout.places if place)
@@ -46,7 +61,7 @@ def layout_notes(layout: Layout) -> tuple[str, ...]:
 
 
 def storage_wanted(given: str | None, old: LaunchFile | None = None) -> str | None:
-    """The storage's URL, checked; see `joining.storage_of`."""
+    """Returns the storage's URL, checked by `shared_sweep.storage_of`; None when neither option nor last launch has one."""
     if given is None and (old is None or old.storage is None):
         return None
     from ...search.storage.shared_sweep import storage_of  # imports SQLAlchemy, which takes a while
@@ -55,6 +70,7 @@ def storage_wanted(given: str | None, old: LaunchFile | None = None) -> str | No
 
 
 def masked(storage: str | None) -> str | None:
+    """Returns the storage's URL without its password."""
     if storage is None:
         return None
     from ...search.storage.database import masked
@@ -63,21 +79,22 @@ def masked(storage: str | None) -> str | None:
 
 
 def capped(count: int, run_cap: int | None, settled: int = 0) -> int:
-    """Trials of one launch: `run_cap` limits those of the sweep's whole life, of which `settled` are done."""
+    """Limits the trials of one launch: `run_cap` counts those of the sweep's whole life, of which `settled` are done."""
     return count if run_cap is None else max(0, min(count, run_cap - settled))
 
 
-def cap_note(spec: SweepSpec, wanted: float | None, settled: int) -> tuple[str, ...]:
-    if spec.run_cap is None or wanted is None or settled + int(wanted) <= spec.run_cap:
+def cap_note(spec: SweepSpec, wanted: int | None, settled: int) -> tuple[str, ...]:
+    """Tells in a line that the sweep's run_cap allows fewer trials than --count asks for."""
+    if spec.run_cap is None or wanted is None or settled + wanted <= spec.run_cap:
         return ()
-    left = capped(int(wanted), spec.run_cap, settled)
-    return (f"--count {int(wanted)}: the sweep's run_cap allows {left} more trials",)
+    left = capped(wanted, spec.run_cap, settled)
+    return (f"--count {wanted}: the sweep's run_cap allows {left} more trials",)
 
 
 def read_warm_start(
     problems: Problems, options: Options, spec: SweepSpec, overrides: Overrides, seed: int
 ) -> tuple[WarmStart, tuple[str, ...]]:
-    """What --enqueue and --from-sweep give the search, and lines for the user."""
+    """Reads what --enqueue and --from-sweep give the search; returns it and lines for the user."""
     notes: tuple[str, ...] = ()
     points: tuple[dict[str, Any], ...] | None = ()
     enqueue, prior_sweep = options.enqueue, options.from_sweep
@@ -100,7 +117,7 @@ def read_warm_start(
 
 
 def results_problems(spec: SweepSpec) -> list[str]:
-    """Why results cannot be written where they belong, as far as can be told without writing."""
+    """Lists why results cannot be written where they belong, as far as can be known without writing."""
     base = Path(spec.results_dir_base).expanduser().resolve()
     if not is_text(str(base)):
         return [no_text("results folder", str(base))]
@@ -113,7 +130,7 @@ def results_problems(spec: SweepSpec) -> list[str]:
 
 
 def log_model_problems(options: Options, launch: LaunchFile) -> list[str]:
-    """Why the best cannot be logged as `--log-model` says."""
+    """Lists why the best trial cannot be logged as `--log-model` says."""
     if not options.log_model or launch.controller == "wandb":
         return []
     if options.wandb_off:
@@ -124,14 +141,14 @@ def log_model_problems(options: Options, launch: LaunchFile) -> list[str]:
 
 
 def keep_problems(keep: str | None, profile: TrainerProfile) -> list[str]:
-    """Why checkpoints cannot be kept as `--keep` says."""
+    """Lists why checkpoints cannot be kept as `--keep` says."""
     if keep in (None, "all") or profile.checkpoints:
         return []
     return [f"--keep {keep}: the trainer {profile.name} has no `checkpoints:` in its profile, such as ['*.pth']"]
 
 
 def sweep_document(options: Options) -> Document | None:
-    """The sweep as it is written; None without one, or when it cannot be read."""
+    """Reads the sweep file as it is written; None without one, or when it cannot be read."""
     if not options.sweep_config:
         return None
     try:
@@ -149,10 +166,13 @@ def names_own_trainer(options: Options) -> bool:
 
 
 def placed_problems(options: Options, overrides: Overrides, spec: SweepSpec | None) -> list[str]:
-    """`check_parameters`, with the place in the sweep file; of a file that is wrong in other ways, its names alone."""
+    """Lists mistakes in parameters with their place in the sweep file.
+
+    Of a file that is wrong in other ways (`spec` is None), the names alone are checked.
+    """
     document = sweep_document(options)
     if document is None and options.sweep_config:
-        return []  # told already
+        return []  # whoever reads the file reports it
     data = document.data if document is not None and isinstance(document.data, dict) else {}
     top = next((key for key in data if key.lower() == "parameters"), "parameters")
     written = data[top] if isinstance(data.get(top), dict) else {}

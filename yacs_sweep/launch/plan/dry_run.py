@@ -84,7 +84,7 @@ def describe(plan: Plan, *, seeded: bool = False) -> str:
     if plan.warm.prior:
         lines += ["", f"  {len(plan.warm.prior)} results of --from-sweep are learnt from"]
     lines += ["", f"  first trials{_remark(plan, seeded)}:"]
-    folder = new_paths(plan, "SWEEP_ID").dir
+    folder = new_paths(plan.spec, "SWEEP_ID").dir
     for number, params in enumerate(_first_points(plan)):
         lines.append("  " + command_text(plan.trial_command(params, folder / f"trial-{number:04d}")))
     return "\n".join([*lines, "", "dry run: nothing was created"])

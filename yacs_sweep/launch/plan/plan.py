@@ -20,7 +20,7 @@ from ..workers.gpu_places import Layout
 
 @dataclass(frozen=True)
 class Plan:
-    """A sweep that can start: everything in it has been checked."""
+    """Holds a sweep that can start: everything in it has been checked."""
 
     spec: SweepSpec
     launch: LaunchFile
@@ -46,7 +46,7 @@ class Plan:
         return ["yacs_sweep.search.local", *more]
 
     def trial_command(self, params: dict[str, Any], output_dir: str | Path) -> list[str]:
-        """A trial's argv."""
+        """Returns a trial's argv."""
         return self.profile.command_line(
             python=self.launch.python,
             config_file=self.launch.config_file,
@@ -57,6 +57,6 @@ class Plan:
         )
 
 
-def new_paths(plan: Plan, sweep_id: str | None = None) -> SweepPaths:
-    """The folder a new sweep will have."""
-    return SweepPaths(Path(plan.spec.results_dir_base).expanduser().resolve(), sweep_id or new_sweep_id())
+def new_paths(spec: SweepSpec, sweep_id: str | None = None) -> SweepPaths:
+    """Returns the folder that a new sweep will have."""
+    return SweepPaths(Path(spec.results_dir_base).expanduser().resolve(), sweep_id or new_sweep_id())

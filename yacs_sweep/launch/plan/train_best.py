@@ -1,16 +1,17 @@
-"""`--train-best`: the best configuration of a sweep, trained with several seeds.
+"""Describes the training of a sweep's best configuration with several seeds (`--train-best`).
 
 The seeds are a small sweep of their own, a grid over the seed in the folder `{sweep id}-best`: so they are guarded, read,
-stopped and gone on with as every trial is.
+stopped and resumed as every trial is.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
-from ...base.errors import ConfigError, SweepError
+from ...base.errors import ConfigError, Problems, SweepError
 from ...records.folder import SweepPaths, TrialRecord, best_of
 from ...records.known_sweeps import find
 from ...records.launch_file import LaunchFile, load_spec_of
@@ -19,152 +20,163 @@ from ...search.storage.url import shared
 from ...spec.read_sweep import sweep_from_dict
 from ...spec.sweep import SweepSpec
 from ...trainers.function import FUNCTION
-from ...trainers.overrides import Overrides, check_parameters
-from ...trainers.profile import TrainerProfile
 from ...wandb.login import is_logged_in, no_login
 from ..options import Options
-from .checks import keep_problems, read_layout, storage_wanted
-from .plan import Plan
-from .resume import known_sweep, plan_elsewhere, resumed_trainer, storage_given
+from .checks import storage_wanted
+from .elsewhere import elsewhere_source
+from .resume import known_sweep, storage_given
+from .source import Source, describe_launch
+from .trainer import Trainer, choose_trainer
 
 SEEDS = 3  # unless --seeds says otherwise
 EPOCHS, SEED = "max_epochs", "seed"  # aliases of a trainer profile that are known here by their meaning
 
 
-def train_best_plan(options: Options) -> Plan:
-    """The small sweep that trains the best configuration.
+def best_source(options: Options, problems: Problems) -> Source:
+    """Returns the source of the small sweep that trains the best configuration.
 
     Raises:
         ConfigError: with every mistake found.
     """
     if clash := options.refused_beside("train_best"):
-        raise ConfigError(f"{', '.join(clash)}: --train-best trains what a sweep has found; leave it out")
-    paths, old, spec = _sweep(options)
-    if old.trainer == FUNCTION:
-        raise ConfigError(
-            f"--train-best {options.train_best}: its trainer is a Python function; call that with the best parameters"
-        )
+        problems.found.append(f"{', '.join(clash)}: --train-best trains what a sweep has found; leave it out")
+    problems.end()
+    name = options.train_best
+    found = _searched(options)
+    spec, paths = found.spec, found.paths
+    assert spec is not None and paths is not None
+    if found.launch is not None and found.launch.trainer == FUNCTION:
+        raise ConfigError(f"--train-best {name}: its trainer is a Python function; call that with the best parameters")
     if spec.metric is None:
-        raise ConfigError(
-            f"--train-best {options.train_best}: the sweep has no metric, so none of its trials is the best"
-        )
-    records, read = _records(options, paths, old)
+        raise ConfigError(f"--train-best {name}: the sweep has no metric, so none of its trials is the best")
+    records, missing = _records(found, paths)
     best = best_of(records, spec.metric.goal)
     if best is None:
-        raise ConfigError(f"--train-best {options.train_best}: no trial of it has finished with a value")
-    trainer, config, python = resumed_trainer(options, old, spec)
-    profile, overrides, _, given = trainer
-    _, before = overrides.trailing(list(old.trailing))
-    given = given if options.trailing else {}
-    if profile.overrides != "yacs":
-        before, given = _foreign(old.trailing), _foreign(list(options.trailing))
-    words, fixed, notes = _configuration(best, spec, profile, overrides, before, given)
-    seeds = _seeds(int(options.seeds or SEEDS), records, profile, overrides, {**before, **given})
-    parameters: dict[str, Any] = {name: {"value": value} for name, value in fixed.items()}
+        raise ConfigError(f"--train-best {name}: no trial of it has finished with a value")
+    trainer = choose_trainer(problems, options, spec, found.launch, found.cwd)
+    problems.end()
+    assert trainer is not None
+    before, given = _words(options, found, trainer)
+    words, fixed, notes = _configuration(best, spec, trainer, before, given)
+    seeds = _seeds(options.seeds or SEEDS, records, trainer, {**before, **given})
+    parameters: dict[str, Any] = {key: {"value": value} for key, value in fixed.items()}
     if seeds:
         parameters[SEED] = {"values": seeds}
     if not parameters:
-        raise ConfigError(
-            f"--train-best {options.train_best}: the sweep has no parameter; train the configuration itself"
-        )
-    metric = {"name": spec.metric.name, "goal": spec.metric.goal}
-    described = {"name": f"{spec.name}-best", "method": "grid", "metric": metric, "parameters": parameters}
-    kept = {key: value for key, value in spec.to_dict().items() if key in ("optimize", "program", "command")}
-    small = sweep_from_dict({**described, **kept, "results_dir_base": str(paths.base)}, "--train-best")
-    mode = options.wandb_mode or ("online" if old.controller == "wandb" else old.wandb_mode)
+        raise ConfigError(f"--train-best {name}: the sweep has no parameter; train the configuration itself")
+    small = _small_sweep(spec, parameters, paths.base)
+    seed, target = found.launch.seed if found.launch is not None else 0, max(1, len(seeds))
     launch = replace(
-        old,
+        describe_launch(found, spec, trainer, seed=seed, target=target),
         controller="local",
         storage=None,
-        config_file=config,
-        python=python,
         trailing=tuple(words),
-        wandb_mode=mode,
-        target=max(1, len(seeds)),
         keep=options.keep or "all",
         search=small.fingerprint,
     )
-    if problems := keep_problems(launch.keep, profile):
-        raise ConfigError(problems)
+    if found.controller == "wandb" and options.wandb_mode is None:
+        launch = replace(launch, wandb_mode="online")
     where = _folder(paths, small, launch)
-    done = sum(record.settled for record in where.records()) if where.launch.is_file() else 0
-    notes = (f"best of sweep {paths.sweep_id}: {best.name}, {spec.metric.name} {best.value:.6g}", *read, *notes)
+    begun = where.launch.is_file()
+    notes = (f"best of sweep {paths.sweep_id}: {best.name}, {spec.metric.name} {best.value:.6g}", *missing, *notes)
     if seeds:
         notes += (f"seeds {', '.join(map(str, seeds))}: none the search has used",)
-    layout, values = read_layout(options), overrides.trailing(words)[1]
-    check = check_parameters(small, overrides)
-    if check:
-        raise ConfigError(check)
-    plan = Plan(small, launch, profile, overrides, values, launch.target - done, paths=where, notes=notes)
-    return replace(plan, layout=layout, resumed=where.launch.is_file())
+    return Source(
+        replace(options, trailing=[], count=None, optimize=None),  # the words are among the launch's
+        "local",
+        spec=small,
+        launch=launch,
+        paths=where,
+        trainer=replace(trainer, words=words, values=trainer.overrides.trailing(words)[1]),
+        settled=sum(record.settled for record in where.records()) if begun else 0,
+        resumed=begun,
+        notes=notes,
+        cwd=found.cwd,
+    )
 
 
-def _sweep(options: Options) -> tuple[SweepPaths, LaunchFile, SweepSpec]:
-    """The sweep: its folder, which need not be on this machine, how it was launched, and what it searches.
+def _searched(options: Options) -> Source:
+    """Returns the source of the sweep that found the best; its folder need not be on this machine.
 
     Raises:
         ConfigError: there is none, or none that can be trained here.
     """
     assert options.train_best is not None
     paths = find(options.train_best, options.results_dir, "--train-best")
-    if paths is not None:
-        return paths, *known_sweep(paths)
-    # The words given are for the best alone: what every trial was given is asked for as the sweep has it.
-    plan = plan_elsewhere(options.train_best, replace(options, trailing=[]), "--train-best", ended_too=True)
-    assert plan.paths is not None
-    return plan.paths, plan.launch, plan.spec
+    if paths is None:
+        return elsewhere_source(options.train_best, options, "--train-best", ended_too=True)
+    last, spec = known_sweep(paths)
+    return Source(options, last.controller, spec=spec, launch=last, paths=paths, cwd=Path(last.cwd))
 
 
-def _records(options: Options, paths: SweepPaths, old: LaunchFile) -> tuple[list[TrialRecord], tuple[str, ...]]:
-    """The sweep's trials, on whichever machine they ran, and a line where some may be missing."""
-    here = known_records(paths)
+def _records(found: Source, paths: SweepPaths) -> tuple[list[TrialRecord], tuple[str, ...]]:
+    """Returns the sweep's trials, on whichever machine they ran, and a line where some may be missing."""
+    here, options, last = known_records(paths), found.options, found.launch
     try:
-        given = storage_given(options, old)
-        if shared(given or old.storage):
-            there = _in_database(given, old, paths.sweep_id)
-        elif old.controller == "wandb":
-            there = _on_server(options, old, paths.sweep_id)
+        given = found.storage or (storage_given(options, last) if last is not None else None)
+        if found.controller == "wandb":
+            there = _on_server(found, paths.sweep_id)
+        elif shared(given or (last.storage if last is not None else None)):
+            there = _in_database(given, last, paths.sweep_id)
         else:
             return here, ()
     except SweepError as error:
-        if not paths.launch.is_file():
+        if not found.has_folder:
             raise
         return here, (f"{error}: trials that other machines ran may be missing",)
     own = paths.records()  # of those that ran here their files say more
     return list({record.id: record for record in (*here, *there, *own)}.values()), ()
 
 
-def _in_database(given: str | None, old: LaunchFile, sweep_id: str) -> list[TrialRecord]:
+def _in_database(given: str | None, last: LaunchFile | None, sweep_id: str) -> list[TrialRecord]:
+    """Reads the trials of all machines from the database."""
     from ...search.storage.shared_sweep import SharedSweep
 
-    storage = storage_wanted(given, old)
+    storage = storage_wanted(given, last)
     assert storage is not None
     return SharedSweep(storage, sweep_id).records()
 
 
-def _on_server(options: Options, old: LaunchFile, sweep_id: str) -> list[TrialRecord]:
+def _on_server(found: Source, sweep_id: str) -> list[TrialRecord]:
+    """Reads the trials of all machines from the W&B server."""
     from ...show.report.remote import read_remote
 
     if not is_logged_in():
         raise SweepError(no_login())
-    return read_remote(sweep_id, options.project or old.project, options.entity or old.entity).records
+    known = found.remote or found.launch
+    project, entity = (known.project, known.entity) if known is not None else (None, None)
+    return read_remote(sweep_id, found.options.project or project, found.options.entity or entity).records
+
+
+def _small_sweep(spec: SweepSpec, parameters: Mapping[str, Any], base: Path) -> SweepSpec:
+    """Returns the sweep of the seeds, which optimises what the search did."""
+    assert spec.metric is not None
+    metric = {"name": spec.metric.name, "goal": spec.metric.goal}
+    described = {"name": f"{spec.name}-best", "method": "grid", "metric": metric, "parameters": dict(parameters)}
+    kept = {key: value for key, value in spec.to_dict().items() if key in ("optimize", "program", "command")}
+    return sweep_from_dict({**described, **kept, "results_dir_base": str(base)}, "--train-best")
+
+
+def _words(options: Options, found: Source, trainer: Trainer) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Returns by key what words set in every trial of the search, and what this command line's words set on top."""
+    searched = list(found.launch.trailing) if found.launch is not None else []
+    if trainer.profile.overrides != "yacs":
+        return _by_key(searched), _by_key(list(options.trailing))
+    return trainer.overrides.trailing(searched)[1], trainer.values if options.trailing else {}
 
 
 def _configuration(
-    best: TrialRecord,
-    spec: SweepSpec,
-    profile: TrainerProfile,
-    overrides: Overrides,
-    before: Mapping[str, Any],
-    given: Mapping[str, Any],
+    best: TrialRecord, spec: SweepSpec, trainer: Trainer, before: Mapping[str, Any], given: Mapping[str, Any]
 ) -> tuple[list[str], dict[str, Any], tuple[str, ...]]:
-    """What sets the best configuration apart from the base one: words for every trial, parameters; and lines that say
-    what was done about the epochs.
+    """Returns what sets the best configuration apart from the base one: words for every trial, parameters.
+
+    The third part is lines that say what was done about the epochs.
 
     Epochs the search fixed (a constant, or a word given to every trial) are those of a cheap search: the base
     configuration's count. Epochs that were searched belong to what was found.
     """
-    seed, epochs = profile.aliases.get(SEED), profile.aliases.get(EPOCHS)
+    overrides, aliases = trainer.overrides, trainer.profile.aliases
+    seed, epochs = aliases.get(SEED), aliases.get(EPOCHS)
     searched = {overrides.key_for(item.name) for item in spec.parameters if item.distribution != "constant"}
     notes: tuple[str, ...] = ()
     words: dict[str, Any] = {}
@@ -183,20 +195,15 @@ def _configuration(
     return overrides.words({**words, **given}), params, notes
 
 
-def _foreign(words: Sequence[str]) -> dict[str, str]:
-    """What key=value and --key=value words set, by key: of trainers that take no KEY VALUE pairs."""
+def _by_key(words: Sequence[str]) -> dict[str, Any]:
+    """Returns by key what key=value and --key=value words set, for trainers that take no KEY VALUE pairs."""
     pairs = (word.lstrip("-+").partition("=") for word in words)
     return {key: value for key, equals, value in pairs if equals}
 
 
-def _seeds(
-    count: int,
-    records: Sequence[TrialRecord],
-    profile: TrainerProfile,
-    overrides: Overrides,
-    trailing: Mapping[str, Any],
-) -> list[int]:
-    """Seeds behind the one the search used: what was chosen on a seed looks better on it than it is."""
+def _seeds(count: int, records: Sequence[TrialRecord], trainer: Trainer, words: Mapping[str, Any]) -> list[int]:
+    """Returns seeds that the search has not used: a configuration chosen on a seed looks better on it than it is."""
+    profile, overrides = trainer.profile, trainer.overrides
     key = profile.aliases.get(SEED)
     if key is None:
         if count > 1:
@@ -205,14 +212,14 @@ def _seeds(
                 "profile, or --seeds 1"
             )
         return []
-    base = trailing.get(key, overrides.schema.values.get(key, 0) if overrides.schema else 0)
+    base = words.get(key, overrides.schema.values.get(key, 0) if overrides.schema else 0)
     used = {value for record in records for name, value in record.params.items() if overrides.key_for(name) == key}
     first = max([int(value) for value in (base, *used) if isinstance(value, int)], default=0) + 1
     return list(range(first, first + count))
 
 
 def _folder(paths: SweepPaths, spec: SweepSpec, launch: LaunchFile) -> SweepPaths:
-    """The folder of these seeds: one that was begun with the same configuration, else the next free one."""
+    """Returns the folder of these seeds: one that was begun with the same configuration, else the next free one."""
     number = 1
     while True:
         found = SweepPaths(paths.base, f"{paths.sweep_id}-best{'' if number == 1 else f'-{number}'}")

@@ -13,7 +13,7 @@ import pytest
 
 from tests.sweeping import GRID, Ran, environment, sweep, write_sweep
 from tests.trainers import kill_all, write_trainer
-from yacs_sweep.launch.plan.resume import resume_plan
+from yacs_sweep.launch.plan.make import make_plan
 from yacs_sweep.launch.read_options import parse
 from yacs_sweep.records.alive import AgentLock
 from yacs_sweep.records.folder import SweepPaths, TrialRecord
@@ -107,9 +107,9 @@ def test_an_engine_does_what_this_launch_asks_for(tmp_path: Path) -> None:
     launch = json.loads((ran.dir / "launch.json").read_text())
     (ran.dir / "launch.json").write_text(json.dumps({**launch, "target": 9}))
     words = ["--sweep_id", ran.dir.name, "--results_dir", str(ran.dir.parent.parent), "--count", "1"]
-    assert resume_plan(parse(words)).launch.target == 9
+    assert make_plan(parse(words)).launch.target == 9
     # Its launchers are told by the target what they are to do.
-    assert resume_plan(parse([*words, "--engine", "slurm"])).launch.target == 3
+    assert make_plan(parse([*words, "--engine", "slurm"])).launch.target == 3
 
 
 def test_from_another_folder(tmp_path: Path) -> None:

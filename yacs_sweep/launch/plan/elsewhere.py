@@ -1,0 +1,123 @@
+"""Finds a sweep that has no folder on this machine: it was made on another one, or with W&B's own tools."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from dataclasses import replace
+from pathlib import Path
+
+from ...base.errors import ConfigError
+from ...records.known_sweeps import result_bases
+from ...records.launch_file import LaunchFile
+from ...search.storage.url import shared
+from ...spec.read_sweep import sweep_from_dict
+from ...trainers.function import FunctionProfile, function_problems
+from ...trainers.own_command import SWEEP_FILE, names_trainer
+from ...wandb.login import is_logged_in, no_login
+from ...wandb.sweeps import RemoteSweep, look_up
+from ..options import Options
+from .checks import storage_wanted
+from .plan import new_paths
+from .source import Source
+
+# What a sweep's description on the W&B server may say; where its results go is not among it.
+FROM_SERVER = ("name", "method", "metric", "parameters", "early_terminate", "run_cap", "program", "command")
+
+
+def elsewhere_source(sweep_id: str, options: Options, option: str = "--sweep_id", *, ended_too: bool = False) -> Source:
+    """Returns the source of a sweep in a database or on the W&B server.
+
+    Args:
+        option: what the user named the sweep with.
+        ended_too: whether a sweep that takes no more trials will do.
+
+    Raises:
+        ConfigError: there is no such sweep, or it cannot be worked on from here.
+    """
+    if options.storage and options.controller != "wandb" and shared(options.storage):
+        return _in_database(sweep_id, options, option)
+    if options.controller == "local" or (options.controller == "auto" and not is_logged_in()):
+        looked, why = ", ".join(str(base / "sweep") for base in result_bases(options.results_dir)), no_login()
+        raise ConfigError(
+            f"{option} {sweep_id}: no such sweep (looked in {looked}; --results_dir names another folder; {why})"
+        )
+    return _on_server(sweep_id, options, option, ended_too=ended_too)
+
+
+def remote_sweep(
+    sweep_id: str, options: Options, last: LaunchFile | None, option: str = "--sweep_id", *, ended_too: bool
+) -> RemoteSweep:
+    """Asks the W&B server for the sweep, which must still take trials unless `ended_too`."""
+    project = options.project or (last.project if last else None) or os.environ.get("WANDB_PROJECT")
+    entity = options.entity or (last.entity if last else None) or os.environ.get("WANDB_ENTITY")
+    remote = look_up(sweep_id, project, entity, option)
+    if remote.over and not ended_too:
+        raise ConfigError(f"--sweep_id {sweep_id}: the sweep is {remote.state.lower()} on the W&B server")
+    return remote
+
+
+def _on_server(sweep_id: str, options: Options, option: str, *, ended_too: bool) -> Source:
+    """Returns the source of a sweep of the W&B server."""
+    remote = remote_sweep(sweep_id, options, None, option, ended_too=ended_too)
+    described = {key: value for key, value in remote.config.items() if key in FROM_SERVER}
+    spec = sweep_from_dict(described, f"W&B sweep {remote.id}")
+    if options.trainer is None and names_trainer(spec):
+        words = shlex.join(spec.command or (str(spec.program),))
+        raise ConfigError(
+            f"{option} {sweep_id}: what the sweep starts is described on the W&B server, where others can write "
+            f"({words[:200]}); --trainer '{SWEEP_FILE}' starts it all the same, --trainer PROFILE another trainer"
+        )
+    if options.results_dir:
+        spec = replace(spec, results_dir_base=options.results_dir)
+    paths = new_paths(spec, remote.id)
+    return Source(options, "wandb", spec=spec, paths=paths, remote=remote, resumed=True)
+
+
+def _in_database(sweep_id: str, options: Options, option: str) -> Source:
+    """Returns the source of a sweep in a database of many machines."""
+    from ...search.storage.shared_sweep import SharedSweep  # imports SQLAlchemy, which takes a while
+
+    storage = storage_wanted(options.storage)
+    assert storage is not None
+    sweep_id = sweep_id.split("/")[-1]
+    sweep = SharedSweep(storage, sweep_id)
+    try:
+        spec, last = sweep.join(option)
+        settled = sweep.settled()
+    finally:
+        sweep.database.engine.dispose()
+    if found := function_problems(options.trainer, last.trainer, None):
+        raise ConfigError(found)
+    if options.results_dir:
+        spec = replace(spec, results_dir_base=options.results_dir)
+    return Source(
+        options,
+        "local",
+        spec=spec,
+        launch=_in_this_folder(last, options),
+        paths=new_paths(spec, sweep_id),
+        storage=storage,
+        settled=settled,
+        resumed=True,
+        progress=f"joining sweep {sweep_id}",
+    )
+
+
+def _in_this_folder(last: LaunchFile, options: Options) -> LaunchFile:
+    """Returns the launch as it would be in this folder: paths in a database are relative to the trainer's checkout.
+
+    Raises:
+        ConfigError: the configuration file is not here, and none is given.
+    """
+    config = last.config_file
+    if config is not None and options.config_file is None:
+        if not Path(config).is_file():
+            raise ConfigError(
+                f"--config_file: the sweep's is {config}, which is not below this folder; start in the trainer's "
+                "checkout, or give --config_file"
+            )
+        config = str(Path(config).resolve())
+    named = None if isinstance(options.trainer, FunctionProfile) else options.trainer
+    # Each machine keeps its own trials' checkpoints as it is asked to.
+    return replace(last, config_file=config, trainer=named or last.trainer, cwd=str(Path.cwd()), keep="all")

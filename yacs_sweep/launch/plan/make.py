@@ -1,0 +1,118 @@
+"""Makes the plan of a launch, whatever its sweep comes from, and collects all that is wrong with it."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+
+from ...base.errors import Problems
+from ...search.warm_start import WarmStart
+from ...spec.sweep import SweepSpec
+from ...trainers.own_command import CommandProfile, remarks
+from ..engines import engine_problems
+from ..options import Options
+from ..workers.gpu_places import Layout
+from .checks import (
+    cap_note,
+    capped,
+    controller_problems,
+    keep_problems,
+    layout_notes,
+    log_model_problems,
+    names_own_trainer,
+    placed_problems,
+    read_layout,
+    read_warm_start,
+    results_problems,
+)
+from .new import new_source, read_spec
+from .plan import Plan
+from .resume import resumed_source
+from .source import Source, describe_launch
+from .train_best import best_source
+from .trainer import choose_trainer
+
+
+def make_plan(options: Options) -> Plan:
+    """Makes the plan that the options ask for: a new sweep, a resumed or joined one, or the seeds of a best trial.
+
+    Raises:
+        ConfigError: with every mistake found.
+    """
+    problems = Problems()
+    layout = problems.attempt(lambda: read_layout(options))
+    find = best_source if options.train_best else resumed_source if options.sweep_id else new_source
+    return _checked(find(options, problems), layout, problems)
+
+
+def _checked(source: Source, layout: Layout | None, problems: Problems) -> Plan:
+    """Checks everything that the options and the source say, and makes the plan of it."""
+    options, last = source.options, source.launch
+    storage = options.storage if last is None else source.storage
+    problems.found += controller_problems(options, source.controller)
+    problems.found += engine_problems(options, source.controller, storage)
+    spec = source.spec or problems.attempt(lambda: read_spec(options))
+    trainer = source.trainer
+    if trainer is None and (spec is not None or options.trainer is not None or not names_own_trainer(options)):
+        trainer = choose_trainer(problems, options, spec, last, source.cwd)
+    if trainer is not None:
+        problems.found += placed_problems(options, trainer.overrides, spec)
+        problems.found += keep_problems(options.keep, trainer.profile)
+    if spec is not None and not source.has_folder:
+        problems.found += results_problems(spec)
+    seed = last.seed if last is not None else options.seed
+    seed = random.SystemRandom().getrandbits(31) if seed is None else seed
+    warm, learned = WarmStart(), tuple[str, ...]()
+    if trainer is not None and spec is not None and source.controller == "local":
+        warm, learned = read_warm_start(problems, options, spec, trainer.overrides, seed)
+    problems.end()
+    assert spec is not None and trainer is not None and layout is not None
+    if options.optimize:
+        spec = replace(spec, optimize=options.optimize)
+    count = _count(source, spec)
+    # Of what was asked for, nothing is forgotten; but the engine's launches learn from it what they are to do.
+    asked = last.target if last is not None and options.engine == "local" else 0
+    launch = describe_launch(source, spec, trainer, seed=seed, target=max(asked, source.settled + count))
+    problems.found += log_model_problems(options, launch)
+    problems.end()
+    notes = [*source.notes]
+    if source.progress is not None:
+        notes.insert(0, f"{source.progress}: {source.settled} trials done, {count} to go")
+    if isinstance(trainer.profile, CommandProfile) and source.trainer is None and not source.has_folder:
+        notes += remarks(spec)
+    notes += [*learned, *cap_note(spec, options.count, source.settled), *layout_notes(layout)]
+    return Plan(
+        spec=spec,
+        launch=launch,
+        profile=trainer.profile,
+        overrides=trainer.overrides,
+        trailing=trainer.values,
+        count=count,
+        paths=source.paths,
+        remote=source.remote,
+        fall_back=source.fall_back,
+        notes=tuple(notes),
+        warm=warm,
+        storage=source.storage,
+        resumed=source.resumed,
+        layout=layout,
+    )
+
+
+def remaining(target: int, settled: int, grid_size: int | None) -> int:
+    """Counts the trials left when a sweep is resumed without --count: what its last launch was asked for and did not reach.
+
+    When it has reached everything, the rest of the grid is left.
+    """
+    wanted = target if settled < target or grid_size is None else grid_size
+    return max(0, wanted - settled)
+
+
+def _count(source: Source, spec: SweepSpec) -> int:
+    """Counts the trials of this launch."""
+    if source.over:
+        return 0
+    wanted, last = source.options.count, source.launch
+    if wanted is None:
+        wanted = spec.default_count if last is None else remaining(last.target, source.settled, spec.grid_size)
+    return capped(wanted, spec.run_cap, source.settled)

@@ -1,0 +1,70 @@
+"""Chooses a sweep's trainer by the options and the last launch, and checks that it can start."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ...base.errors import Problems
+from ...logs.metric_files import check_formats
+from ...records.launch_file import LaunchFile
+from ...spec.sweep import SweepSpec
+from ...trainers.choose import config_file, interpreter, trainer_of
+from ...trainers.function import FunctionProfile
+from ...trainers.overrides import Overrides
+from ...trainers.own_command import SWEEP_FILE, CommandProfile
+from ...trainers.profile import TrainerProfile
+from ...trainers.schema import read_schema
+from ..options import Options
+
+
+@dataclass(frozen=True)
+class Trainer:
+    """Holds a trainer that can start, and what every trial of it is given."""
+
+    profile: TrainerProfile
+    overrides: Overrides
+    config_file: str | None
+    python: str | None  # its interpreter; None: the launcher's
+    words: list[str]  # given to every trial: KEY VALUE
+    values: dict[str, Any]  # what the words set, by key
+
+    @property
+    def reference(self) -> str:
+        """Names the trainer in launch.json."""
+        return SWEEP_FILE if isinstance(self.profile, CommandProfile) else self.profile.reference
+
+
+def choose_trainer(
+    problems: Problems, options: Options, spec: SweepSpec | None, last: LaunchFile | None, cwd: Path
+) -> Trainer | None:
+    """Returns the trainer that the options name, else the `last` launch's; None when `problems` says why there is none.
+
+    Args:
+        spec: what is searched, which may say what to start; None: it could not be read.
+        cwd: where the trainer is looked for.
+    """
+    named = options.trainer if last is None or isinstance(options.trainer, FunctionProfile) else last.trainer
+    profile = problems.attempt(lambda: trainer_of(named, spec, cwd))
+    before = len(problems.found)
+    config = last.config_file if last is not None else None
+    if options.config_file is not None or config is None:
+        config = problems.attempt(lambda: config_file(options.config_file, profile))
+    elif not os.path.isfile(config):
+        problems.found.append(f"--config_file: the sweep's is {config}, which is not there; give --config_file FILE")
+    python = problems.attempt(lambda: interpreter(options.python)) or (last.python if last is not None else None)
+    if profile is None or len(problems.found) > before:
+        return None
+    problems.attempt(lambda: check_formats(profile.files, str(profile.path)))
+    if cannot := profile.start_problems(python, here=options.engine == "local"):
+        problems.found += cannot
+        return None
+    schema = problems.attempt(lambda: read_schema(profile, python=python, config_file=config))
+    if schema is None and profile.schema is not None:
+        return None
+    overrides = Overrides(profile, schema)
+    given = options.trailing or (list(last.trailing) if last is not None else [])
+    checked = problems.attempt(lambda: overrides.trailing(given))
+    return None if checked is None else Trainer(profile, overrides, config, python, *checked)
