@@ -331,17 +331,6 @@ def test_given_points_come_first_and_once(tmp_path: Path) -> None:
 # -- grid and random ------------------------------------------------------------------------------------------------
 
 
-def test_a_grid_is_given_out_once_by_several_agents(tmp_path: Path, agent: str) -> None:
-    grid = {"a": {"values": [1, True, 1.5, [1, 2], {"k": 1}, None, "x"]}, "b": {"min": 1, "max": 3}}
-    sweeps = [controller(tmp_path, "grid", agent=agent, parameters=grid) for _ in range(3)]
-    spec = sweeps[0].spec
-    found = []
-    while (asked := sweeps[len(found) % 3].ask()) is not None:
-        found.append(dict(asked[1].params))
-    assert found == [spec.grid_point(index) for index in range(spec.grid_size or 0)]
-    assert all(sweep.ask() is None for sweep in sweeps)
-
-
 def test_a_number_given_out_twice_is_void_and_no_point_is_missed(tmp_path: Path, agent: str) -> None:
     grid = {"a": {"values": [1, 2, 3]}}
     sweep = controller(tmp_path, "grid", agent=agent, parameters=grid)

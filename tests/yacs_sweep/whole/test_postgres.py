@@ -9,7 +9,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -32,7 +31,6 @@ from yacs_sweep.search.storage import database
 from yacs_sweep.search.storage.shared_ledger import Shared
 from yacs_sweep.search.storage.shared_sweep import Elsewhere, SharedSweep
 from yacs_sweep.search.storage.url import URL_VARIABLE
-from yacs_sweep.search.stored import VOID
 from yacs_sweep.search.warm_start import WarmStart
 from yacs_sweep.spec.read_sweep import sweep_from_dict
 from yacs_sweep.trial.contract import Assignment
@@ -267,28 +265,6 @@ def test_what_was_written_before_the_connection_broke_is_not_written_again(machi
     assert [first[1].number, second[1].number] == [0, 1]
     assert len(agent.study.get_trials()) == 2
     wait_until(lambda: engine.pool.checkedout() == 0, 5)  # type: ignore[attr-defined]
-
-
-@needs_server
-def test_points_are_distinct_and_counted_exactly_with_agents_that_ask_at_once(machines: Machines) -> None:
-    agents = [machines.agent(target=30) for _ in range(6)]
-    points: list[float] = []
-
-    def work(agent: LocalController) -> None:
-        while (asked := agent.ask()) is not None:
-            record_of(agent, asked)
-            points.append(asked[1].params["base_lr"])
-            assert agent.ended(asked[0], record_of(agent, asked, "finished", 1.0))
-
-    threads = [threading.Thread(target=work, args=(agent,)) for agent in agents]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
-    assert len(points) == len(set(points)) == 30
-    trials = agents[0].study.get_trials()
-    assert [trial.number for trial in trials] == list(range(30))
-    assert not any(trial.user_attrs["trial"].get(VOID) for trial in trials)
 
 
 @needs_server

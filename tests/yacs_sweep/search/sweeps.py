@@ -1,0 +1,54 @@
+"""A sweep on each of the storages, for the tests that all storages and all controllers must pass."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.postgres import Postgres
+from yacs_sweep.records.folder import SweepPaths
+from yacs_sweep.records.launch_file import LaunchFile
+from yacs_sweep.search.storage.folder_ledger import Folder
+from yacs_sweep.search.storage.ledger import Ledger
+from yacs_sweep.search.storage.shared_ledger import Shared
+from yacs_sweep.search.storage.shared_sweep import SharedSweep
+from yacs_sweep.search.storage.url import shared
+from yacs_sweep.search.warm_start import WarmStart
+from yacs_sweep.spec.sweep import SweepSpec
+
+STORAGES = ("journal", "sqlite", "postgresql")
+
+# An agent in a process of its own that stops while it has the right to give out points: base folder, url.
+AGENT_PROCESS = """
+import sys
+from pathlib import Path
+from tests.yacs_sweep.search.sweeps import make_ledger
+from yacs_sweep.records.alive import AgentLock
+from yacs_sweep.records.folder import SweepPaths
+paths = SweepPaths(Path(sys.argv[1]), "s")
+lock = AgentLock(paths.agents, 9, "token")
+with make_ledger(paths, lock.name, sys.argv[2] or None).exclusively():
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def storage_url(kind: str, folder: Path, server: Postgres | None) -> str | None:
+    """The URL of a storage of that kind; None for the journal file."""
+    if kind == "postgresql":
+        assert server is not None
+        return server.url
+    return f"sqlite:///{folder / 'trials.db'}" if kind == "sqlite" else None
+
+
+def describe(paths: SweepPaths, spec: SweepSpec, url: str | None) -> None:
+    """Tells a database that machines share what the sweep is, as its launcher does."""
+    if url is not None and shared(url):
+        launch = LaunchFile("local", None, "toy", None, (), 1, None, "disabled", None, None, str(paths.dir), 3)
+        SharedSweep(url, paths.sweep_id).describe(spec, launch, WarmStart())
+
+
+def make_ledger(paths: SweepPaths, lock_name: str, url: str | None) -> Ledger:
+    """What an agent knows of the others, on the storage at `url`."""
+    if url is not None and shared(url):
+        return Shared(paths, lock_name, url)
+    return Folder(paths, lock_name, url)

@@ -1,0 +1,512 @@
+"""What every controller must do for its agents, whatever chooses the points: Optuna on each storage, or W&B's server.
+
+Trainers are not started here: an agent "runs" a trial by writing its trial.json and calling the controller's hooks, as
+`trial.runner` does. W&B's server is the loopback server's model, without its HTTP and without the client.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.postgres import Postgres, programs
+from tests.wandb_server.model import ApiError, State
+from tests.wandb_server.operations import OPERATIONS
+from tests.yacs_sweep.search.sweeps import STORAGES, describe, storage_url
+from yacs_sweep.base.errors import SweepError
+from yacs_sweep.records.alive import AgentLock
+from yacs_sweep.records.folder import SweepPaths, TrialPaths, TrialRecord
+from yacs_sweep.search import wandb, wandb_heartbeat
+from yacs_sweep.search.controller import Controller
+from yacs_sweep.search.local import LocalController
+from yacs_sweep.search.stored import ATTRIBUTE, VOID
+from yacs_sweep.search.wandb import WandbController
+from yacs_sweep.spec.read_sweep import sweep_from_dict
+from yacs_sweep.spec.sweep import SweepSpec
+from yacs_sweep.trial.contract import Assignment, Hooks
+from yacs_sweep.wandb.client import Refused
+from yacs_sweep.wandb.recorder import UNSENT, RunIdentity
+
+CONTROLLERS = (*STORAGES, "wandb")
+GRID: dict[str, Any] = {
+    "method": "grid",
+    "metric": {"name": "v", "goal": "maximize"},
+    "parameters": {"a": {"values": [1, 2, 3]}, "b": {"values": ["x", "y"]}},
+}
+# Values that are equal to Python (1 and true), or that are no scalars.
+VALUES: dict[str, Any] = {
+    **GRID,
+    "parameters": {"a": {"values": [1, True, 1.5, [1, 2], {"k": 1}, None, "x"]}, "b": {"min": 1, "max": 3}},
+}
+RANDOM = {**GRID, "method": "random", "parameters": {"a": {"min": 0.0, "max": 1.0}}}
+End = tuple[str, float | None]  # a trial's state and value
+
+
+class Died(BaseException):
+    """The agent's process is gone, in the middle of a trial."""
+
+
+def finished(params: Mapping[str, Any]) -> End:
+    return "finished", 1.0
+
+
+# -- W&B's server, without HTTP -----------------------------------------------------------------------------------------
+
+
+class DirectTransport:
+    """`wandb.client.Transport` that asks the model of the server itself."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+
+    def execute(self, operation: str, variables: dict[str, Any]) -> Any:
+        (name,) = re.findall(r"\b(?:query|mutation)\s+(\w+)", operation)
+        try:
+            with self._state.lock:
+                return OPERATIONS[name](self._state, variables)
+        except ApiError as error:
+            raise Refused(f"{error} (HTTP {error.status})") from None
+
+
+class DirectRun:
+    """`wandb.recorder.Run` that is opened and finished in the model of the server itself."""
+
+    first_step, error, folders = 0, None, ()
+
+    def __init__(self, identity: RunIdentity, state: State) -> None:
+        self.identity, self._state = identity, state
+        self.delivered = False
+        self._unsent: Path | None = None
+        variables = {"name": identity.id, "entity": identity.entity, "project": identity.project}
+        DirectTransport(state).execute("mutation UpsertBucket", {**variables, "sweep": identity.sweep_id})
+
+    @property
+    def name(self) -> str:
+        found = self._state.run(self.identity.id, self.identity.entity, self.identity.project)
+        assert found is not None
+        return found.title
+
+    def wait_until_open(self, timeout: float) -> bool:
+        return True
+
+    def follow(self, paths: TrialPaths) -> None:
+        self._unsent = paths.dir / UNSENT
+        self._unsent.touch()
+
+    def end(self, record: TrialRecord) -> None:
+        found = self._state.run(self.identity.id, self.identity.entity, self.identity.project)
+        assert found is not None
+        with self._state.lock:
+            found.finish({"finished": 0, "killed": 255}.get(record.state, 1))
+        if self._unsent is not None:
+            self._unsent.unlink()
+        self.delivered = True
+
+    def wait(self, timeout: float) -> bool:
+        return True
+
+
+class DirectRecorder:
+    def __init__(self, state: State) -> None:
+        self._state = state
+
+    def begin(self, identity: RunIdentity, preempted: Callable[[], bool]) -> DirectRun:
+        return DirectRun(identity, self._state)
+
+    def close(self, seconds: float) -> None:
+        pass
+
+
+# -- agents -------------------------------------------------------------------------------------------------------------
+
+
+class Agent:
+    """`search.controller.Turn`: one agent of a sweep, and the trials it has run."""
+
+    def __init__(self, paths: SweepPaths, lock: AgentLock, how: Callable[[Mapping[str, Any]], End], most: int) -> None:
+        self.paths, self.lock, self.how, self.most = paths, lock, how, most
+        self.ran: list[TrialRecord] = []
+        self.notes: list[str] = []
+        self.given_back = 0
+        self.alive_told = 0
+        self.leaves = False
+        self.controller: Controller
+
+    def may_start(self) -> bool:
+        self.most -= 1
+        return self.most >= 0 and not self.leaves
+
+    def give_back(self) -> None:
+        self.given_back += 1
+
+    def run(self, assignment: Assignment, hooks: Hooks, refused: str | None = None) -> TrialRecord:
+        record = TrialRecord(
+            assignment.id,
+            assignment.name,
+            assignment.number,
+            dict(assignment.params),
+            retry_of=assignment.retry_of,
+            agent=self.lock.name,
+            host="here",
+        )
+        paths = self.paths.trial(record.name)
+        if paths.record.exists():
+            record.attempts = TrialRecord.load(paths.record).attempts + 1
+        paths.dir.mkdir(parents=True, exist_ok=True)
+        record.save(paths)
+        hooks.started(record, paths)
+        if refused is None:
+            record.state, record.value = self.how(assignment.params)
+            hooks.log({"v": record.value}, 0)
+        else:
+            record.state, record.reason = "failed", refused
+        record.save(paths)
+        hooks.ended(record)
+        record.save(paths)
+        self.ran.append(record)
+        return record
+
+    def stopping(self) -> bool:
+        return self.leaves
+
+    def preempted(self) -> bool:
+        return False
+
+    def patience(self) -> float:
+        return 0.5
+
+    def alive(self) -> None:
+        self.alive_told += 1
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+    def work(self) -> None:
+        self.controller.work(self)
+
+    def die(self) -> None:
+        """Leaves what SIGKILL leaves: its trial runs, its lock file is there and free, nobody was told."""
+        lease = getattr(getattr(self.controller, "ledger", None), "lease", None)
+        if lease is not None:
+            lease.close()
+        content = self.lock.path.read_text()
+        self.lock.release()
+        self.lock.path.write_text(content)
+
+
+class Sweep:
+    """A sweep of one kind of controller, and its agents."""
+
+    def __init__(self, kind: str, home: Path, server: Postgres | None, body: Mapping[str, Any]) -> None:
+        self.kind, self.spec = kind, sweep_from_dict(dict(body))
+        self.state = State()
+        sweep_id = f"s{uuid.uuid4().hex[:8]}"
+        if kind == "wandb":
+            sweep_id = self.state.create_sweep("", self.spec.to_wandb(), "tester", "p").name
+        self.paths = SweepPaths(home, sweep_id)
+        self.paths.agents.mkdir(parents=True)
+        self.url = None if kind == "wandb" else storage_url(kind, home, server)
+        describe(self.paths, self.spec, self.url)
+        self.agents: list[Agent] = []
+
+    def agent(
+        self, how: Callable[[Mapping[str, Any]], End] = finished, *, most: int = 1000, target: int | None = None
+    ) -> Agent:
+        """Adds an agent that ends its trials as `how` says, and starts at most so many."""
+        lock = AgentLock(self.paths.agents, len(self.agents), "token")
+        agent = Agent(self.paths, lock, how, most)
+        agent.controller = self._controller(self.spec, lock.name, target)
+        self.agents.append(agent)
+        return agent
+
+    def _controller(self, spec: SweepSpec, lock_name: str, target: int | None) -> Controller:
+        if self.kind != "wandb":
+            return LocalController(
+                self.paths, spec, agent=lock_name, seed=1, storage_url=self.url, retries=1, target=target
+            )
+        recorder: Any = DirectRecorder(self.state)
+        return WandbController(
+            self.paths, spec, agent=lock_name, retries=1, recorder=recorder, project="p", entity="tester"
+        )
+
+    def records(self) -> list[TrialRecord]:
+        return list(self.paths.records())
+
+    def close(self) -> None:
+        for agent in self.agents:
+            agent.controller.close()
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Postgres | None]:
+    if programs() is None:
+        yield None
+        return
+    running = Postgres(["max_connections=60", "fsync=off"])
+    try:
+        running.start()
+        yield running
+    finally:
+        running.close()
+
+
+Make = Callable[[Mapping[str, Any]], Sweep]
+
+
+@pytest.fixture(params=CONTROLLERS)
+def make(
+    request: pytest.FixtureRequest, server: Postgres | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Make]:
+    """Makes a sweep of each kind of controller."""
+    kind = request.param
+    if kind == "postgresql" and server is None:
+        pytest.skip("PostgreSQL is not installed (`make postgres` installs it where it may)")
+    made: list[Sweep] = []
+
+    def make(body: Mapping[str, Any]) -> Sweep:
+        made.append(Sweep(kind, tmp_path, server, body))
+        if kind == "wandb":
+            state = made[-1].state
+            for module in (wandb, wandb_heartbeat):
+                monkeypatch.setattr(module, "Transport", lambda: DirectTransport(state))
+            monkeypatch.setattr(wandb_heartbeat, "IDLE_BEAT", 0.02)
+            monkeypatch.setattr(wandb_heartbeat, "BUSY_BEAT", 0.02)
+        return made[-1]
+
+    yield make
+    for sweep in made:
+        sweep.close()
+
+
+def point(params: Mapping[str, Any]) -> tuple[Any, ...]:
+    return tuple(params[name] for name in sorted(params))
+
+
+def points_of(body: Mapping[str, Any]) -> set[tuple[Any, ...]]:
+    spec = sweep_from_dict(dict(body))
+    return {point(spec.grid_point(index)) for index in range(spec.grid_size or 0)}
+
+
+def work_together(agents: list[Agent], seconds: float = 60) -> None:
+    failures: list[BaseException] = []
+
+    def work(agent: Agent) -> None:
+        try:
+            agent.work()
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=work, args=(agent,)) for agent in agents]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(seconds)
+    assert not any(thread.is_alive() for thread in threads)
+    assert not failures
+
+
+# -- what holds for all of them -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("agents", [1, 3])
+def test_every_point_of_a_grid_is_tried_once(make: Make, agents: int) -> None:
+    sweep = make(VALUES)
+    working = [sweep.agent() for _ in range(agents)]
+    work_together(working)
+    ran = sorted((record for agent in working for record in agent.ran), key=lambda record: record.number)
+    wanted = [sweep.spec.grid_point(index) for index in range(sweep.spec.grid_size or 0)]
+    if sweep.kind == "wandb" and agents > 1:  # numbers are the launcher's, and given out by themselves
+        ran.sort(key=lambda record: str(record.params))
+        wanted.sort(key=str)
+    assert [str(record.params) for record in ran] == [str(point) for point in wanted]
+    assert {record.state for record in ran} == {"finished"}
+    assert sorted(record.number for record in ran) == list(range(21))
+    assert len({record.id for record in ran}) == len({record.name for record in ran}) == 21
+    assert [agent.given_back for agent in working] == [1] * agents
+
+
+def test_points_are_distinct_and_counted_exactly_with_agents_that_ask_at_once(make: Make) -> None:
+    sweep = make({**RANDOM, "run_cap": 30})
+    agents = [sweep.agent(target=30) for _ in range(6)]
+    work_together(agents)
+    ran = [record for agent in agents for record in agent.ran]
+    assert len(ran) == len({record.params["a"] for record in ran}) == 30
+    assert sorted(record.number for record in ran) == list(range(30))
+    if isinstance(agents[0].controller, LocalController):
+        trials = agents[0].controller.study.get_trials()
+        assert [trial.number for trial in trials] == list(range(30))
+        assert not any(trial.user_attrs[ATTRIBUTE].get(VOID) for trial in trials)
+
+
+def test_no_trial_is_started_without_leave(make: Make) -> None:
+    sweep = make(RANDOM)
+    agent = sweep.agent(most=3)
+    agent.work()
+    assert len(agent.ran) == 3
+    assert agent.given_back == 0
+    assert all(0.0 <= record.params["a"] <= 1.0 for record in agent.ran)
+    assert len({record.params["a"] for record in agent.ran}) == 3
+
+
+def test_inactive_parameters_are_left_out(make: Make) -> None:
+    parameters = {"a": {"values": [1, 2]}, "b": {"values": [3, 4], "parent": "a", "parent_values": [2]}}
+    sweep = make({**GRID, "method": "random", "parameters": parameters})
+    agent = sweep.agent(most=8)
+    agent.work()
+    assert {1, 2} == {record.params["a"] for record in agent.ran}
+    assert all(("b" in record.params) == (record.params["a"] == 2) for record in agent.ran)
+
+
+def test_a_sweep_that_is_done_gives_out_no_trial(make: Make) -> None:
+    sweep = make(GRID)
+    sweep.agent().work()
+    later = sweep.agent()
+    try:
+        later.work()
+    except SweepError as error:  # W&B's server takes no agent any more
+        assert "is not running" in str(error)
+    else:
+        assert later.given_back == 1
+    assert later.ran == []
+
+
+def test_failed_points_are_not_tried_again(make: Make) -> None:
+    sweep = make(GRID)
+    agent = sweep.agent(lambda params: ("failed", None) if params["a"] == 2 else ("finished", 1.0))
+    agent.work()
+    assert Counter(record.state for record in agent.ran) == {"failed": 2, "finished": 4}
+    assert Counter(point(record.params) for record in agent.ran) == Counter(points_of(GRID))
+
+
+def test_a_stopped_point_is_not_tried_again(make: Make) -> None:
+    sweep = make(GRID)
+    agent = sweep.agent(lambda params: ("stopped", 0.5) if params["a"] == 2 else ("finished", 1.0))
+    agent.work()
+    assert Counter(record.state for record in agent.ran) == {"stopped": 2, "finished": 4}
+    assert Counter(point(record.params) for record in agent.ran) == Counter(points_of(GRID))
+
+
+def test_an_interrupted_point_is_tried_again_by_the_next_agent(make: Make) -> None:
+    sweep = make(GRID)
+    first = sweep.agent()
+
+    def interrupted(params: Mapping[str, Any]) -> End:
+        if len(first.ran) < 2:
+            return "finished", 1.0
+        first.leaves = True
+        return "killed", None
+
+    first.how = interrupted
+    first.work()
+    assert [record.state for record in first.ran] == ["finished", "finished", "killed"]
+    first.controller.close()
+    first.lock.release()
+    second = sweep.agent()
+    second.work()
+    done = [record for record in [*first.ran, *second.ran] if record.state == "finished"]
+    assert Counter(point(record.params) for record in done) == Counter(points_of(GRID))
+    (again,) = [record for record in second.ran if record.params == first.ran[-1].params]
+    assert first.ran[-1].id in (again.id, again.retry_of)
+
+
+def test_a_point_that_was_lost_with_its_agent_is_tried_again(make: Make) -> None:
+    sweep = make(GRID)
+
+    def die(params: Mapping[str, Any]) -> End:
+        raise Died
+
+    first = sweep.agent(die)
+    with pytest.raises(Died):
+        first.work()
+    first.die()
+    (lost,) = sweep.records()
+    assert lost.state == "running"
+    second = sweep.agent()
+    second.work()
+    assert Counter(point(record.params) for record in second.ran) == Counter(points_of(GRID))
+    assert any(lost.name in note and "lost" in note for note in second.notes)
+    (again,) = [record for record in second.ran if record.params == lost.params]
+    assert lost.id in (again.id, again.retry_of)
+
+
+def test_a_point_that_kills_its_agents_is_given_up(make: Make) -> None:
+    sweep = make(GRID)
+
+    def die(params: Mapping[str, Any]) -> End:
+        if params == {"a": 2, "b": "x"}:
+            raise Died
+        return "finished", 1.0
+
+    deaths = 0
+    for _ in range(5):
+        agent = sweep.agent(die)
+        try:
+            agent.work()
+        except Died:
+            deaths += 1
+            agent.die()
+        else:
+            break
+    assert deaths == 2  # once, and as often again as `retries` says
+    done = [record for agent in sweep.agents for record in agent.ran]
+    assert Counter(point(record.params) for record in done) == Counter(points_of(GRID) - {(2, "x")})
+
+
+def test_an_agent_that_waits_leaves_when_it_is_to(make: Make) -> None:
+    sweep = make({**GRID, "parameters": {"a": {"values": [1]}}})
+    holds = threading.Event()
+
+    def hold(params: Mapping[str, Any]) -> End:
+        holds.wait(30)
+        return "finished", 1.0
+
+    busy = sweep.agent(hold)
+    holder = threading.Thread(target=busy.work)
+    holder.start()
+    try:
+        deadline = time.monotonic() + 20
+        while not sweep.records() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert sweep.records()
+        idle = sweep.agent()
+        threading.Timer(0.3, setattr, (idle, "leaves", True)).start()
+        started = time.monotonic()
+        idle.work()
+        assert time.monotonic() - started < 5
+        assert idle.ran == []
+    finally:
+        holds.set()
+        holder.join(30)
+    assert [record.state for record in busy.ran] == ["finished"]
+
+
+def test_an_error_of_the_agents_ends_its_work_and_nothing_else(make: Make) -> None:
+    sweep = make(GRID)
+
+    def fail(params: Mapping[str, Any]) -> End:
+        raise OSError("no space left on device")
+
+    agent = sweep.agent(fail)
+    with pytest.raises(OSError, match="no space left"):
+        agent.work()
+    started = time.monotonic()
+    agent.controller.close()
+    assert time.monotonic() - started < 5
+    other = sweep.agent(most=2)
+    other.work()
+    assert len(other.ran) == 2
+
+
+def test_one_that_never_worked_can_be_closed(make: Make) -> None:
+    agent = make(GRID).agent()
+    started = time.monotonic()
+    agent.controller.close()
+    assert time.monotonic() - started < 5
