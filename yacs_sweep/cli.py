@@ -9,23 +9,40 @@ from typing import TYPE_CHECKING
 
 from .base.errors import ConfigError, exit_status
 from .base.streams import protect_streams
-from .base.wording import printable
-from .launch.options import Options
-from .launch.read_options import contradictions, parse
+from .launch.workers.agent_starter import AgentStarter, agent_starter
 
 if TYPE_CHECKING:
-    from .launch.workers.agent_starter import AgentStarter
+    from .launch.options import Options
+
+# Options with which no agent of this launcher is started; the server that forks agents would be for nothing.
+NO_AGENTS = {"-h", "--help", "--status", "--test-patterns", "--dry-run", "--engine"}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line; returns the exit status."""
     protect_streams()
-    options = parse(sys.argv[1:] if argv is None else argv)
-    return exit_status(lambda: run(options))
+    words = sys.argv[1:] if argv is None else argv
+    given = {word.partition("=")[0].replace("_", "-") for word in words}
+    # First of all: it imports what agents need while the options and the sweep are read and checked here.
+    with agent_starter(wanted=not given & NO_AGENTS) as starter:
+        from .launch.read_options import parse
+
+        options = parse(words)
+        return exit_status(lambda: run(options, starter))
 
 
-def run(options: Options) -> int:
-    """What the options ask for; raises SweepError."""
+def run(options: Options, starter: AgentStarter | None = None) -> int:
+    """Does what the options ask for.
+
+    Args:
+        starter: forks the agents; default: one is started when they are needed.
+
+    Raises:
+        SweepError: a mistake in the options, or the sweep cannot go on.
+    """
+    from .base.wording import printable
+    from .launch.read_options import contradictions
+
     if wrong := contradictions(options):
         raise ConfigError(wrong)
     if options.status:
@@ -40,14 +57,6 @@ def run(options: Options) -> int:
         assert not isinstance(options.trainer, FunctionProfile)  # which only Python gives
         profile = load_profile(options.trainer or "reid", project_root=Path.cwd())
         return show_patterns(profile, Path(options.test_patterns))
-    from .launch.workers.agent_starter import agent_starter
-
-    # It imports what agents need while the sweep is read and checked here.
-    with agent_starter(wanted=options.engine == "local" and not options.dry_run) as starter:
-        return _sweep(options, starter)
-
-
-def _sweep(options: Options, starter: AgentStarter | None) -> int:
     from .launch.batch import is_batch, run_batch  # after the options: `--help` stays fast
 
     if is_batch(options.sweep_id) or len(options.sweep_config or ()) > 1:

@@ -16,7 +16,6 @@ import socket
 import subprocess
 import sys
 import time
-import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
@@ -51,7 +50,7 @@ class AgentStarter:
         self.gone = False
         root, descriptor = str(IMPORT_ROOT), theirs.fileno()
         # One thread: it forks. Agents get the launcher's environment, with its keys, from the supervisor.
-        own = {"OPENBLAS_NUM_THREADS": "1", MARKER: uuid.uuid4().hex}
+        own = {"OPENBLAS_NUM_THREADS": "1", MARKER: os.urandom(16).hex()}
         with theirs:
             self._process: subprocess.Popen[bytes] | None = subprocess.Popen(
                 [sys.executable, "-c", CODE.format(root=root), str(descriptor), TITLE],
@@ -138,7 +137,10 @@ def agent_starter(there: AgentStarter | None = None, *, wanted: bool = True) -> 
     if there is not None or not wanted or not sys.platform.startswith("linux"):
         yield there
         return
-    with AgentStarter() as starter:
+    with contextlib.ExitStack() as stack:
+        starter = None
+        with contextlib.suppress(OSError):  # what keeps an agent from starting is said when one does
+            starter = stack.enter_context(AgentStarter())
         yield starter
 
 
