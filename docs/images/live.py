@@ -47,7 +47,7 @@ BRIGHT = {"brightblack": "bright_black", "brown": "yellow", "default": None}
 
 
 def read_for(seconds: float, words: list[str], cwd: Path, columns: int, rows: int) -> pyte.Screen:
-    """What is on a terminal `seconds` after the command was started on it; ends the command."""
+    """Runs the command on a terminal for `seconds`, ends it, and returns the screen."""
     screen = pyte.Screen(columns, rows)
     stream = pyte.ByteStream(screen)
     master, slave = pty.openpty()
@@ -71,7 +71,7 @@ def read_for(seconds: float, words: list[str], cwd: Path, columns: int, rows: in
 
 
 def drawn(screen: pyte.Screen, title: str) -> str:
-    """The screen as SVG."""
+    """Draws the screen as SVG."""
     console = Console(record=True, width=screen.columns, file=io.StringIO(), force_terminal=True, color_system="256")
     last = max((row for row, line in enumerate(screen.display) if line.strip()), default=0)
     for row in range(last + 1):

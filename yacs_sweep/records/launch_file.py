@@ -39,12 +39,12 @@ class LaunchFile:
     search: str | None = None  # `SweepSpec.fingerprint` of the search that the trials are points of
 
     def save(self, paths: SweepPaths) -> None:
-        """Writes launch.json."""
+        """Writes launch.json into the sweep's folder."""
         write_atomically(paths.launch, to_json(dataclasses.asdict(self), indent=1) + "\n")
 
     @classmethod
     def load(cls, paths: SweepPaths) -> LaunchFile:
-        """Reads launch.json.
+        """Reads how an existing sweep was launched from its launch.json.
 
         Raises:
             ConfigError: the file is missing or damaged.
@@ -63,7 +63,7 @@ def save_spec(paths: SweepPaths, spec: SweepSpec) -> None:
 
 
 def load_spec_of(paths: SweepPaths) -> SweepSpec:
-    """Reads sweep.yaml.
+    """Reads the search of an existing sweep from its sweep.yaml.
 
     Raises:
         ConfigError: the file is missing or damaged.

@@ -68,7 +68,7 @@ class Summary:
 
     @property
     def path(self) -> Path:
-        """The file."""
+        """The path of summary.json."""
         return self.paths.summary
 
     @property

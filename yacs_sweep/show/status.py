@@ -1,7 +1,7 @@
-"""`tools/sweep.py --status`: how sweeps are doing, from another terminal, by what is in their folders.
+"""Shows the state of sweeps from their folders, from another terminal: `tools/sweep.py --status`.
 
-Exit status: 0 it runs, or has ended and every trial well; 1 some trial failed, or no launcher works on it although it
-is not done; 2 there is no such sweep.
+Exit status: 0 the sweep runs, or has ended with every trial well; 1 some trial failed, or the sweep is not done and no
+launcher works on it; 2 no such sweep.
 """
 
 from __future__ import annotations
@@ -39,21 +39,21 @@ from .table import GAP, column_widths
 
 PERIOD = 2.0  # seconds between two looks (--watch)
 LISTED = 20  # sweeps of a list
-RECENT = 1000  # ended trials that say how long one takes
+RECENT = 1000  # ended trials from which a trial's duration is estimated
 FOLLOWED = 32  # running trials whose rows are read
-BEST = 5  # trials listed while it runs, twice as many at the end
-WIDTH = 120  # of what is no terminal
-Drawn = tuple[list[Line], int, bool]  # the lines, the exit status, whether it goes on
+BEST = 5  # trials listed while the sweep runs, twice as many at the end
+WIDTH = 120  # columns where there is no terminal
+Drawn = tuple[list[Line], int, bool]  # the lines, the exit status, whether a sweep is running
 
 
 def web_address() -> str:
-    """Where people look at what is on the W&B server."""
+    """Returns the address of the W&B server's pages."""
     url = without_password(base_url())
     return "https://wandb.ai" if url == DEFAULT_HOST else url
 
 
 def to_board(snapshot: Snapshot) -> Board:
-    """The sweep as the live screen has it. Its clock is seconds since 1970."""
+    """Makes the live screen's board of a sweep's state; the board's clock is seconds since 1970."""
     launch, paths = snapshot.launch, snapshot.paths
     where = str(paths.dir)
     if snapshot.controller == "wandb" and launch.get("entity") and launch.get("project"):
@@ -89,7 +89,7 @@ def to_board(snapshot: Snapshot) -> Board:
 
 
 def exit_status(snapshot: Snapshot) -> int:
-    """Of one sweep."""
+    """Computes the exit status for one sweep: 1 when a trial failed, or the sweep is not done and nobody works on it."""
     retried = {record.retry_of for record in snapshot.records}
     failed = any(
         record.state not in (*ENDED_WELL, "running") for record in snapshot.records if record.id not in retried
@@ -98,8 +98,8 @@ def exit_status(snapshot: Snapshot) -> int:
     return int(bool(failed or open_))
 
 
-def who(snapshot: Snapshot) -> Line:
-    """Who works on it, or what to do as nobody does."""
+def workers_line(snapshot: Snapshot) -> Line:
+    """Formats which launchers work on the sweep, or the command that resumes the sweep when none does."""
     if snapshot.launchers:
         each = [
             f"{launcher.host}, process {launcher.pid}, {launcher.workers} worker{'s' * (launcher.workers != 1)}"
@@ -118,9 +118,10 @@ def who(snapshot: Snapshot) -> Line:
 
 
 def _of_sweep(paths: SweepPaths, columns: int, rows: int) -> Drawn:
+    """Draws one sweep."""
     snapshot = read_snapshot(paths)
     board = to_board(snapshot)
-    lines = [who(snapshot)]
+    lines = [workers_line(snapshot)]
     lines += [line for line in frame(board, columns, rows, time.time(), datetime.now()) if line]
     ended = rank([record for record in snapshot.records if record.state != "running"], snapshot.goal)
     if ended:
@@ -137,8 +138,8 @@ def _of_sweep(paths: SweepPaths, columns: int, rows: int) -> Drawn:
 
 
 # -- several ------------------------------------------------------------------------------------------------------------
-def recent(bases: list[Path]) -> list[SweepPaths]:
-    """Sweeps below the folders, and those remembered, the latest first."""
+def known_sweeps(bases: list[Path]) -> list[SweepPaths]:
+    """Finds the sweeps below the results folders and those that the user's notes name, the latest first."""
     found: dict[Path, SweepPaths] = {}
     places = [(base, path.parent.name) for base in bases for path in base.glob("sweep/*/launch.json")]
     with contextlib.suppress(OSError):
@@ -153,7 +154,10 @@ def recent(bases: list[Path]) -> list[SweepPaths]:
 
 
 def _row(paths: SweepPaths) -> tuple[list[str], str, bool]:
-    """Cells of a list, the state's style, and whether it runs. Counts are as of the last summary.json."""
+    """Formats a sweep of the list: its cells, the state's style, and whether the sweep runs.
+
+    Counts are those of the last summary.json.
+    """
     head, launch = summary_head(paths.summary), read_json(paths.launch)
     counts = head.get("counts") or {}
     best: dict[str, Any] = head.get("best") or {}
@@ -175,6 +179,7 @@ def _row(paths: SweepPaths) -> tuple[list[str], str, bool]:
 
 
 def _of_all(sweeps: list[SweepPaths], columns: int, rows: int) -> Drawn:
+    """Draws a list of sweeps."""
     shown = sweeps[: max(1, min(LISTED, rows - 4))]
     table = [_row(paths) for paths in shown]
     titles = ["", "sweep", "name", "trials", "", "best", "changed", "folder"]
@@ -189,17 +194,17 @@ def _of_all(sweeps: list[SweepPaths], columns: int, rows: int) -> Drawn:
     return lines, 0, any(runs for _, _, runs in table)
 
 
-def _what(sweep_id: str | None, results_dir: str | None) -> Callable[[int, int], Drawn]:
-    """What is to be shown.
+def _chosen(sweep_id: str | None, results_dir: str | None) -> Callable[[int, int], Drawn]:
+    """Chooses what to draw: a sweep, the sweeps of a batch, or, without an id, all known ones.
 
     Raises:
-        ConfigError: there is no such sweep.
+        ConfigError: no such sweep.
     """
     bases = result_bases(results_dir)
     if sweep_id is None:
-        if not recent(bases):
+        if not known_sweeps(bases):
             raise ConfigError(f"--status: no sweep in {', '.join(str(base / 'sweep') for base in bases)}")
-        return lambda columns, rows: _of_all(recent(bases), columns, rows)
+        return lambda columns, rows: _of_all(known_sweeps(bases), columns, rows)
     name = sweep_id.split("/")[-1]
     for base in find_bases(sweep_id, bases, remembered=not results_dir):
         paths = SweepPaths(base, name)
@@ -213,20 +218,21 @@ def _what(sweep_id: str | None, results_dir: str | None) -> Callable[[int, int],
 
 
 def show(sweep_id: str | None, results_dir: str | None, *, watch: bool) -> int:
-    """Shows it, once or until it has ended; returns the exit status.
+    """Shows a sweep, or all known ones, once or (`watch`) until they have ended; returns the exit status.
 
     Raises:
-        ConfigError: there is no such sweep.
+        ConfigError: no such sweep.
     """
     from .live.terminal import is_screen
 
-    draw = _what(sweep_id, results_dir)
+    draw = _chosen(sweep_id, results_dir)
     if is_screen(sys.stdout.isatty(), os.environ):
         return _on_screen(draw, watch)
     return _as_text(draw, watch)
 
 
 def _as_text(draw: Callable[[int, int], Drawn], watch: bool) -> int:
+    """Prints plain lines, with `watch` whenever they change."""
     shown: list[str] = []
     while True:
         lines, status, goes_on = draw(WIDTH, 1000)
@@ -240,6 +246,7 @@ def _as_text(draw: Callable[[int, int], Drawn], watch: bool) -> int:
 
 
 def _on_screen(draw: Callable[[int, int], Drawn], watch: bool) -> int:
+    """Draws on a terminal, with `watch` again and again in the same place."""
     from .live.painter import Painter
 
     painter = Painter()

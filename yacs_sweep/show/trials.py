@@ -1,4 +1,4 @@
-"""The trials of a sweep as rows: a list of dicts, a DataFrame, a table in a notebook."""
+"""Gives the trials of a sweep to Python programs: a list of dicts, a DataFrame, a table in a notebook."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ WIDTH = 120  # characters of the table as text
 
 
 class Trials(list[dict[str, Any]]):
-    """The trials of a sweep, best first, each a dict: `number`, `name`, `id`, `state`, `value` (of the sweep's metric),
+    """A list of a sweep's trials, best first, each a dict: `number`, `name`, `id`, `state`, `value` (of the sweep's metric),
     `params`, `seconds`, `reason`, `cause`, `started`, `ended` (UTC, ISO 8601), `attempts`, `exit_code`, `gpu_ids`, `host`, `dir`.
     """
 
@@ -28,13 +28,13 @@ class Trials(list[dict[str, Any]]):
         goal: str = "minimize",
         sweep_id: str | None = None,
     ) -> None:
-        """`metric`: the name of `value`."""
+        """Takes the records, and the name of the metric that `value` is of."""
         self.metric, self.goal, self.sweep_id = metric, goal, sweep_id
         self._records = rank(records, goal)
         super().__init__(map(_row, self._records))
 
     def frame(self) -> pandas.DataFrame:
-        """The rows as a DataFrame; a parameter `lr` is the column `params.lr`.
+        """Returns the rows as a DataFrame; a parameter `lr` is the column `params.lr`.
 
         Raises:
             SweepError: pandas is not installed.
@@ -53,7 +53,7 @@ class Trials(list[dict[str, Any]]):
         return trial_table(self._records, self.metric, WIDTH)
 
     def _repr_html_(self) -> str:
-        """The table of a notebook. Names and reasons may hold what a server or a trainer says: all of it is escaped."""
+        """Formats the table for a notebook; names and reasons come from servers and trainers, so all text is escaped."""
         names = list(dict.fromkeys(name for record in self._records[:SHOWN] for name in record.params))
         head = ["trial", self.metric or "value", "state", "time", *names, "reason"]
         from html import escape  # few ask for it
@@ -72,6 +72,7 @@ class Trials(list[dict[str, Any]]):
 
 
 def _row(record: TrialRecord) -> dict[str, Any]:
+    """Converts a record to a row of `Trials`."""
     names = ("number", "name", "id", "state", "value", "params")
     more = ("reason", "cause", "started", "ended", "attempts", "exit_code", "gpu_ids", "host", "dir")
     row = {name: getattr(record, name) for name in names}

@@ -1,4 +1,4 @@
-"""What is known of the sweeps that are shown: fed by the supervisor's events, or from a sweep's folder. No I/O."""
+"""Holds the state of the sweeps on the live screen, from the supervisor's events or a sweep's folder. No I/O."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from ...records.folder import ENDED_WELL, OVER, TrialRecord, better
 from ..lines import trial_seconds
 from .estimate import ENOUGH, rest_of, seconds_left, survival
 
-POINTS = 64  # of a metric's course that are kept
-COURSES = 4  # metrics beside the sweep's own that are followed
-NOT_SHOWN = ("id", "step", "epoch", "iteration")  # say where a trial is, not how good it is
+POINTS = 64  # points kept of a metric's course
+COURSES = 4  # metrics followed beside the sweep's own
+NOT_SHOWN = ("id", "step", "epoch", "iteration")  # say how far a trial is, not how good
 
 
 class Course:
-    """A metric over a whole trial in bounded memory: when it is full, two neighbours become their mean."""
+    """A metric over a whole trial in bounded memory: when full, two neighbouring points become their mean."""
 
     def __init__(self) -> None:
         self.last = math.nan
@@ -25,6 +25,7 @@ class Course:
         self._stride, self._sum, self._count = 1, 0.0, 0
 
     def add(self, value: float) -> None:
+        """Takes in the next value."""
         self.last = value
         self._sum += value
         self._count += 1
@@ -40,21 +41,22 @@ class Course:
 
 @dataclass
 class Running:
-    """A trial that runs."""
+    """A running trial, and the courses of its metrics."""
 
     record: TrialRecord
-    since: float  # seconds, by the clock the board is drawn with
+    since: float  # when the trial started: seconds by the board's clock
     epoch: float | None = None
     courses: dict[str, Course] = field(default_factory=dict)
 
     def value(self, name: str | None) -> float | None:
+        """Returns the metric's last value; None while there is none."""
         course = self.courses.get(name) if name is not None else None
         return course.last if course else None
 
 
 @dataclass
 class Sweep:
-    """One sweep, as far as it is shown."""
+    """The state of one sweep on the screen."""
 
     sweep_id: str
     name: str
@@ -63,7 +65,7 @@ class Sweep:
     where: str  # its URL or its folder
     metric: str | None
     goal: str
-    total: int  # trials it has when this launch has done what it is to do
+    total: int  # trials that the sweep has when this launch has done its part
     left: int = 0  # trials still to be started
     counts: dict[str, int] = field(default_factory=dict)
     best: TrialRecord | None = None
@@ -71,14 +73,15 @@ class Sweep:
     others: list[str] = field(default_factory=list)  # metrics beside the sweep's own, losses first
     durations: list[float] = field(default_factory=list)  # of trials that ended by themselves
     ended_well: int = 0
-    message: str = ""  # what else there is to say
+    message: str = ""  # shown below the counts
 
     @property
     def done(self) -> int:
+        """Trials that have ended by themselves."""
         return sum(self.counts.get(state, 0) for state in OVER)
 
     def trial(self, record: TrialRecord, now: float) -> None:
-        """A trial has started or ended."""
+        """Takes in the start or the end of a trial, at the time `now`."""
         if record.state == "running":
             self.running[record.id] = Running(record, now)
             return
@@ -86,7 +89,7 @@ class Sweep:
         self.see_end(record)
 
     def see_end(self, record: TrialRecord) -> None:
-        """What an ended trial says about the ones to come, and about the best."""
+        """Takes in an ended trial's duration and value."""
         if record.state in OVER and (taken := trial_seconds(record)) is not None:
             self.durations.append(taken)
             self.ended_well += record.state in ENDED_WELL
@@ -96,7 +99,7 @@ class Sweep:
                 self.best = record
 
     def row(self, content: Mapping[str, Any]) -> None:
-        """A trial has logged a row; its id stands with it."""
+        """Takes in a row that a trial has logged; `id` in it is the trial's."""
         trial = self.running.get(content.get("id", ""))
         if trial is None:
             return
@@ -113,7 +116,7 @@ class Sweep:
             course.add(float(value))
 
     def _follow(self, name: str) -> bool:
-        """Whether a metric that comes for the first time is followed from here on."""
+        """Decides whether a metric that comes for the first time is followed."""
         if len(self.others) < COURSES:
             self.others.append(name)
         elif "loss" in name and "loss" not in self.others[-1]:
@@ -124,7 +127,7 @@ class Sweep:
         return True
 
     def work_left(self, now: float) -> float | None:
-        """Seconds of trials still to come, on one worker; None while that cannot be said."""
+        """Estimates the seconds of work that is left, on one worker; None while too little is known."""
         elapsed = [now - trial.since for trial in self.running.values()]
         if not elapsed and not self.left:
             return 0.0
@@ -134,21 +137,22 @@ class Sweep:
         return sum(rest_of(each, spread) for each in elapsed) + self.left * sum(each * share for each, share in spread)
 
     def seconds_left(self, now: float, workers: int) -> float | None:
+        """Estimates the seconds until the sweep has ended; None while too little is known."""
         elapsed = [now - trial.since for trial in self.running.values()]
         return seconds_left(self.durations, self.ended_well, elapsed, self.left, workers)
 
 
 @dataclass
 class Board:
-    """Everything that is shown."""
+    """The state of everything on the screen."""
 
     sweeps: list[Sweep]
     workers: int
-    started: float | None  # by the clock it is drawn with; None: nothing runs
-    title: str = ""  # of several sweeps
+    started: float | None  # seconds by the clock that the board is drawn with; None: nothing runs
+    title: str = ""  # for several sweeps
 
     def seconds_left(self, now: float) -> float | None:
-        """Until all is done; sweeps that share the workers are taken to share them evenly to the end."""
+        """Estimates the seconds until all sweeps have ended, as if they shared the workers evenly to the end."""
         if len(self.sweeps) == 1:
             return self.sweeps[0].seconds_left(now, self.workers)
         work = [sweep.work_left(now) for sweep in self.sweeps]

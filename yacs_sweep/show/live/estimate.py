@@ -1,4 +1,4 @@
-"""When a sweep will have ended. Pure.
+"""Estimates when a sweep will have ended. Pure.
 
 How long a trial takes is learned from this launch's own trials by the product-limit estimator (Kaplan and Meier, 1958):
 a trial that ended, however it ended, is an observed duration, one that still runs is known to take longer than it has.
@@ -13,14 +13,14 @@ import heapq
 import itertools
 from collections.abc import Sequence
 
-ENOUGH = 2  # trials that must have ended well before anything is said
+ENOUGH = 2  # trials that must have ended well before there is an estimate
 TAIL = 0.1  # a trial that has outlasted all others is taken to need this share of its time again
 
 
 def survival(ended: Sequence[float], running: Sequence[float]) -> list[tuple[float, float]]:
-    """(duration, probability) pairs of the product-limit estimate; they sum to 1.
+    """Estimates the distribution of durations as (seconds, probability) pairs (product-limit); the latter sum to 1.
 
-    What is left beyond the longest time seen is put there (Efron's correction).
+    The probability left beyond the longest time is put there (Efron's correction).
     """
     times = sorted([(seconds, 0) for seconds in ended] + [(seconds, 1) for seconds in running])
     alive, found = 1.0, []
@@ -38,7 +38,7 @@ def survival(ended: Sequence[float], running: Sequence[float]) -> list[tuple[flo
 
 
 def rest_of(elapsed: float, durations: Sequence[tuple[float, float]]) -> float:
-    """Seconds a trial that has run for `elapsed` is expected to need still."""
+    """Computes the seconds that a trial that has run for `elapsed` is expected to need still."""
     longer = [(seconds, share) for seconds, share in durations if seconds > elapsed]
     weight = sum(share for _, share in longer)
     expected = sum((seconds - elapsed) * share for seconds, share in longer) / weight if weight > 1e-9 else 0.0
@@ -48,7 +48,7 @@ def rest_of(elapsed: float, durations: Sequence[tuple[float, float]]) -> float:
 def seconds_left(
     ended: Sequence[float], ended_well: int, running: Sequence[float], left: int, workers: int
 ) -> float | None:
-    """Seconds until the last trial ends; None while there is too little to say it from.
+    """Estimates the seconds until the last trial ends; None while too few trials have ended.
 
     Args:
         ended: durations of the trials of this launch that ended by themselves.

@@ -1,4 +1,4 @@
-"""The board as lines for a terminal of a given size. Pure."""
+"""Draws the board as lines for a terminal of a given size. Pure."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ MINOR = 6  # columns of a higher rank give way to the parameters
 
 
 def end_time(left: float | None, today: datetime) -> str:
-    """When it will have ended, no more exactly than it is known; empty where it is not."""
+    """Formats when the sweep will have ended, rounded as the estimate deserves; empty without one."""
     if left is None:
         return ""
     if left < 60:
@@ -40,7 +40,7 @@ def end_time(left: float | None, today: datetime) -> str:
 
 
 def bar(sweep: Sweep, width: int) -> Line:
-    """Done and failed trials of all there are to be; without colours what is to come is thinner."""
+    """Draws the progress bar: ended and failed trials of all; without colours the rest is thinner."""
     total = max(1, sweep.total, sweep.done)
     failed = sweep.counts.get("failed", 0)
     ends = [round(width * part / total) for part in (sweep.done - failed, sweep.done)]
@@ -54,7 +54,7 @@ def bar(sweep: Sweep, width: int) -> Line:
 
 
 def counts(sweep: Sweep) -> Line:
-    """`9 finished  1 failed  4 running  16 to go`."""
+    """Formats `9 finished  1 failed  4 running  16 to go`."""
     line: Line = []
     for state, style in STATES:
         number = len(sweep.running) if state == "running" else sweep.counts.get(state, 0)
@@ -66,7 +66,7 @@ def counts(sweep: Sweep) -> Line:
 
 
 def best(sweep: Sweep) -> Line:
-    """The best trial so far."""
+    """Formats the best trial so far."""
     record = sweep.best
     if record is None or record.value is None:
         return [("best  ", DIM), ("no finished trial yet", DIM)]
@@ -81,7 +81,7 @@ def best(sweep: Sweep) -> Line:
 
 
 def head(sweep: Sweep, width: int) -> Line:
-    """Which sweep it is, and where it is."""
+    """Formats the sweep's name, id, method and place."""
     line: Line = [(clean(sweep.name), "bold")]
     if sweep.sweep_id != sweep.name:
         line.append((f"{GAP}{clean(sweep.sweep_id)}", "cyan"))
@@ -95,16 +95,19 @@ def head(sweep: Sweep, width: int) -> Line:
 
 
 def _with_bar(sweep: Sweep, behind: Line, width: int, ahead: Line | None = None) -> Line:
+    """Puts the progress bar between two texts, if there is room for it."""
     ahead = ahead or []
     room = width - width_of(behind) - width_of(ahead) - len(GAP)
     return [*ahead, *([*bar(sweep, room), (GAP, "")] if room >= LEAST_BAR else []), *behind]
 
 
 def _elapsed(board: Board, now: float) -> str:
+    """Formats how long the launch has been running."""
     return "" if board.started is None else f"{GAP}{clock(now - board.started)}"
 
 
 def progress(sweep: Sweep, width: int, elapsed: str, ends: str) -> Line:
+    """Formats the line with the progress bar, the time and the estimated end."""
     behind: Line = [(f"{sweep.done}/{sweep.total}", "bold"), (elapsed, DIM)]
     if ends and width >= 50 + len(ends) - 12:
         behind.append((f"{GAP}{ends}", ""))
@@ -115,7 +118,7 @@ def progress(sweep: Sweep, width: int, elapsed: str, ends: str) -> Line:
 
 @dataclass(frozen=True)
 class Column:
-    """Of the table of running trials. `rank`: the lower, the sooner it is there when there is little room."""
+    """A column of the table of running trials. `rank`: columns of lower rank are kept when there is little room."""
 
     title: str
     width: int
@@ -123,11 +126,11 @@ class Column:
     cells: list[str]
     right: bool = False
     style: str = ""
-    wish: int = 0  # the width it grows to before columns of little rank are shown; it takes all the room that is left
+    wish: int = 0  # the width that it gets before columns of a high rank do; it also takes the room that is left
 
 
 def numbers(values: Sequence[float | None]) -> list[str]:
-    """A column of a metric's values: as many decimals for all as the largest has room for in four digits."""
+    """Formats a column of a metric's values, all with as many decimals as the largest has in four digits."""
     sizes = [abs(value) for value in values if value is not None and math.isfinite(value) and value]
     exponent = math.floor(math.log10(max(sizes))) if sizes else 0
     if not -3 <= exponent <= 5:
@@ -139,6 +142,7 @@ def numbers(values: Sequence[float | None]) -> list[str]:
 def _metric_columns(
     name: str, trials: Sequence[tuple[Sweep, Running]], rank: int, style: str, *, spark: bool = True
 ) -> list[Column]:
+    """Makes a metric's columns: its values, and sparklines of their courses."""
     values = numbers([trial.value(name) for _, trial in trials])
     title = clean(name)
     columns = [Column(title, min(16, max(len(text) for text in (title, *values))), rank, values, True, "bold")]
@@ -149,6 +153,7 @@ def _metric_columns(
 
 
 def _columns(board: Board, now: float, trials: Sequence[tuple[Sweep, Running]]) -> list[Column]:
+    """Makes all columns of the table of running trials."""
     several = len(board.sweeps) > 1
     running = [trial for _, trial in trials]
     names = [
@@ -176,7 +181,7 @@ def _columns(board: Board, now: float, trials: Sequence[tuple[Sweep, Running]]) 
 
 
 def _chosen(columns: Sequence[Column], width: int) -> list[Column]:
-    """Those for which there is room, in their order."""
+    """Chooses the columns for which there is room, in their order."""
     chosen: list[Column] = []
     used, wished = -len(GAP), 0
     for column in sorted(columns, key=lambda column: column.rank):
@@ -189,6 +194,7 @@ def _chosen(columns: Sequence[Column], width: int) -> list[Column]:
 
 
 def _cells(columns: Sequence[Column], texts: Sequence[str], width: int, style: str | None = None) -> Line:
+    """Formats one row of the table of running trials."""
     room = width - sum(column.width + len(GAP) for column in columns) + len(GAP)
     line: Line = []
     for column, text in zip(columns, texts, strict=True):
@@ -198,7 +204,7 @@ def _cells(columns: Sequence[Column], texts: Sequence[str], width: int, style: s
 
 
 def table(board: Board, width: int, rows: int, now: float) -> list[Line]:
-    """The running trials, oldest first; with too little room for all, how many more there are."""
+    """Draws the running trials, oldest first, and the number of those for which there is no room."""
     trials = [(sweep, trial) for sweep in board.sweeps for trial in sweep.running.values()]
     trials.sort(key=lambda pair: pair[1].since)
     if board.started is None:
@@ -220,6 +226,7 @@ def table(board: Board, width: int, rows: int, now: float) -> list[Line]:
 
 
 def _one(board: Board, width: int, rows: int, now: float, today: datetime) -> list[Line]:
+    """Draws the lines above the table for a single sweep."""
     (sweep,) = board.sweeps
     ends = end_time(board.seconds_left(now), today)
     lines = [head(sweep, width), progress(sweep, width, _elapsed(board, now), ends)]
@@ -230,7 +237,7 @@ def _one(board: Board, width: int, rows: int, now: float, today: datetime) -> li
 
 
 def _several(board: Board, width: int, rows: int, now: float, today: datetime) -> list[Line]:
-    """A line a sweep."""
+    """Draws the lines above the table for several sweeps, one line each."""
     ends = end_time(board.seconds_left(now), today)
     running = sum(len(sweep.running) for sweep in board.sweeps)
     title: Line = [(board.title or f"{len(board.sweeps)} sweeps", "bold"), (f"{GAP}{running} running", "")]
@@ -255,11 +262,11 @@ def _several(board: Board, width: int, rows: int, now: float, today: datetime) -
 
 
 def frame(board: Board, columns: int, rows: int, now: float, today: datetime) -> list[Line]:
-    """What is shown on a terminal of `columns` by `rows`; fits into it, with some rows left to messages.
+    """Draws the board for a terminal of `columns` by `rows`, with some rows left to messages.
 
     Args:
-        now: seconds, by the clock of the board.
-        today: the same moment as people say it.
+        now: the present time: seconds by the board's clock.
+        today: the present time of day.
     """
     if not board.sweeps:
         return []

@@ -1,4 +1,4 @@
-"""What to write to a terminal so that a frame stands below the messages, which scroll above it. No I/O.
+"""Makes the characters that keep a frame at the bottom of a terminal, below messages that scroll by. No I/O.
 
 The cursor is neither hidden nor moved above the frame for longer than one write, no mode of the terminal is changed and
 the other screen is not used: whatever becomes of us, the terminal is as it was, and its history has the messages.
@@ -16,7 +16,7 @@ STYLES = (("✓", "green"), ("■", "yellow"), ("✗", "red"), ("warning:", "yel
 
 
 class Painter:
-    """Remembers the frame that stands on the terminal."""
+    """Knows the frame on the terminal, and makes the characters that replace it."""
 
     def __init__(self) -> None:
         from rich.console import Console  # only where there is a terminal
@@ -30,6 +30,7 @@ class Painter:
         self._shape = (0, 0)
 
     def _styled(self, line: Line) -> str:
+        """Formats a line with its colours."""
         from rich.text import Text
 
         self._file.seek(0)
@@ -38,7 +39,7 @@ class Painter:
         return self._file.getvalue()
 
     def message(self, text: str) -> str:
-        """A message with the colour of what it says."""
+        """Formats a message with the colour of its mark."""
         for words in (text, text.removeprefix("[sweep] ")):
             for mark, style in STYLES:
                 if words.startswith(mark):
@@ -46,12 +47,11 @@ class Painter:
         return text
 
     def forget(self) -> None:
-        """What was drawn is no longer where it was: the next frame goes where the cursor is."""
+        """Forgets the frame, as the terminal has been written to: the next one starts at the cursor."""
         self._drawn = []
 
     def draw(self, messages: Sequence[str], frame: Sequence[Line], columns: int, rows: int) -> str:
-        """The characters that write the messages and the frame below them in place of the last frame; none where there
-        is nothing to change."""
+        """Makes the characters that replace the last frame by the messages and the new frame; none without a change."""
         shape = (columns, rows)
         if not messages and list(frame) == self._drawn and shape == self._shape:
             return ""
@@ -66,7 +66,7 @@ class Painter:
         return "".join(parts)
 
     def _up(self, columns: int, rows: int) -> str:
-        """To the first line of the frame that stands. On a narrower terminal its lines have been wrapped."""
+        """Moves the cursor to the frame's first line; on a terminal that is narrower now the lines have been wrapped."""
         height = sum(max(1, -(-width_of(line) // max(1, columns))) for line in self._drawn)
         height = min(height, max(0, rows - 1))
         return f"\x1b[{height}A\r" if height else "\r"

@@ -1,4 +1,4 @@
-"""Writes for the launcher on a thread of its own: nobody waits for a terminal, or for a pipe that is not read."""
+"""Writes the launcher's output on a thread of its own, so that nobody waits for a terminal or an unread pipe."""
 
 from __future__ import annotations
 
@@ -18,15 +18,9 @@ from ...base.wording import printable
 from ..cells import Line, output_lines
 from .painter import Painter
 
-
-def say(text: str) -> None:
-    """One message of the launcher, told apart from the trainer's lines. It may hold what a server says."""
-    tell(f"[sweep] {printable(text)}")
-
-
-PERIOD = 1.0  # seconds between two frames,
-SOON = 0.1  # at least, whatever happens
-MESSAGES = 10_000  # that may wait for a slow reader before some are left out
+PERIOD = 1.0  # seconds between two frames, usually
+SOON = 0.1  # and at least
+MESSAGES = 10_000  # lines that may wait for a slow reader before some are left out
 READ = 1 << 16
 CLOSE = 5.0  # seconds a terminal that takes nothing gets at the end
 Frame = Callable[[int, int], list[Line]]  # of so many columns and rows
@@ -34,23 +28,22 @@ Told = str | Callable[[], Sequence[str]]  # lines, or what makes them
 
 
 def is_screen(tty: bool, environ: Mapping[str, str]) -> bool:
-    """Whether a frame can be drawn and redrawn there: a terminal that understands cursor movements, somebody before it."""
+    """Tells whether a frame can be drawn and redrawn: on a terminal that moves its cursor, and not in CI."""
     if not tty or environ.get("TERM", "") in ("", "dumb", "unknown"):
         return False
     return environ.get("CI", "").lower() in ("", "0", "false")
 
 
 class Screen:
-    """The launcher's output. `say` never blocks; what a stuck reader cannot take is left out and counted.
-
-    With `frame` it is drawn below what is said, once a second.
-    """
+    """Writes messages and, below them, a frame. `say` never blocks; lines for a stuck reader are left out and counted."""
 
     def __init__(
         self, frame: Frame | None = None, look: Callable[[], Sequence[str]] | None = None, *, output: bool = False
     ) -> None:
-        """
+        """Starts the thread.
+
         Args:
+            frame: draws the frame for so many columns and rows, about once a second, on the screen's thread.
             look: called about once a second, on the screen's thread; returns lines to show.
             output: whether programs' output is shown between the messages; they write it to `descriptor`.
         """
@@ -75,7 +68,7 @@ class Screen:
     # -- called from any thread -------------------------------------------------------------------------------------
 
     def say(self, told: Told) -> None:
-        """Shows lines; never blocks. What makes lines is called on the screen's thread, and never left out."""
+        """Shows lines; never blocks. A callable is called on the screen's thread and never left out."""
         with self._lock:
             if isinstance(told, str) and len(self._lines) >= MESSAGES:
                 self._dropped += 1
@@ -84,22 +77,22 @@ class Screen:
         self.wake()
 
     def wake(self) -> None:
-        """Something is to be shown; may be called from a signal handler."""
+        """Wakes the thread to show something; may be called from a signal handler."""
         with contextlib.suppress(OSError):
             os.write(self._wake, b"\0")
 
     def renew(self) -> None:
-        """We were stopped and go on: the shell has written below the frame."""
+        """Draws a new frame after the process was stopped (SIGCONT): the shell has written below the old one."""
         self._renewed = True
         self.wake()
 
     def hang_up(self) -> None:
-        """The terminal is gone; nothing is shown from here on."""
+        """Shows nothing from here on, as the terminal is gone."""
         self._gone = True
         self.wake()
 
     def close(self) -> None:
-        """Shows what waits, removes the frame."""
+        """Shows the lines that wait, and removes the frame."""
         if self.descriptor >= 0:
             os.close(self.descriptor)
         self._ending = True
@@ -112,6 +105,7 @@ class Screen:
     # -- on the thread ----------------------------------------------------------------------------------------------
 
     def _work(self) -> None:
+        """Shows lines and frames until the end (the thread's work)."""
         painter = Painter() if self._frame is not None else None
         silenced = False
         while True:
@@ -147,6 +141,7 @@ class Screen:
             os.close(self._output)
 
     def _made(self, make: Callable[[], Sequence[str]]) -> Sequence[str]:
+        """Calls a maker of lines; an error in it becomes a warning."""
         try:
             return make()
         except Exception as error:  # ours, or a file's; nothing that is only shown may end more than itself
@@ -154,6 +149,7 @@ class Screen:
             return [f"[sweep] warning: trials' progress cannot be shown ({error!r})"]
 
     def _wait(self, period: float | None) -> None:
+        """Waits for something to show, at most `period` seconds."""
         time.sleep(SOON if period is not None or self._output >= 0 else 0.0)
         ends = [self._awake, *([self._output] if self._output >= 0 else [])]
         ready, _, _ = select.select(ends, [], [], None if period is None else max(0.0, period - SOON))
@@ -163,7 +159,7 @@ class Screen:
                     pass
 
     def _take_output(self, ending: bool) -> list[str]:
-        """Whole lines that programs have written; at the end all that is there."""
+        """Reads the whole lines that programs have written; at the end an unfinished one, too."""
         data = b""
         while self._output >= 0 and select.select([self._output], [], [], 0)[0]:
             data += (piece := os.read(self._output, READ))
@@ -176,6 +172,7 @@ class Screen:
         return output_lines(whole) if newline else []
 
     def _show(self, painter: Painter | None, messages: list[str], ending: bool) -> None:
+        """Writes the messages, and the frame if there is a painter."""
         if painter is None or self._frame is None:
             for text in messages:  # one by one: a pipe takes a line in one, whoever else writes to it
                 write_text(f"{text}\n", self._out)
@@ -190,7 +187,7 @@ class Screen:
 
 
 def write_all(descriptor: int, data: bytes) -> None:
-    """Waits for a terminal that is slow, also when somebody has set it not to block."""
+    """Writes all data to a slow terminal, even when somebody has set it not to block."""
     view = memoryview(data)
     while view:
         try:
@@ -200,7 +197,7 @@ def write_all(descriptor: int, data: bytes) -> None:
 
 
 def terminal_size(out: Any) -> tuple[int, int]:
-    """Columns and rows."""
+    """Returns the terminal's columns and rows; 80 by 24 when unknown."""
     try:
         columns, rows = os.get_terminal_size(out.fileno())
     except (OSError, ValueError):
@@ -209,7 +206,7 @@ def terminal_size(out: Any) -> tuple[int, int]:
 
 
 def in_background(out: Any) -> bool:
-    """Whether the terminal is somebody else's at the moment (`bg`): frames would be drawn into what is typed there."""
+    """Tells whether another job has the terminal (`bg`): a frame would be drawn into what is typed."""
     try:
         return os.tcgetpgrp(out.fileno()) != os.getpgrp()
     except (OSError, ValueError):
@@ -217,7 +214,7 @@ def in_background(out: Any) -> bool:
 
 
 def silence(out: Any) -> None:
-    """Whatever is written from here on to a terminal, or reader, that is gone goes nowhere, and is no error."""
+    """Leads a stream whose terminal or reader is gone to /dev/null, standard error too if it is that terminal."""
     with contextlib.suppress(AttributeError, OSError, ValueError):  # the user's own may have no descriptor
         ours, others = os.fstat(out.fileno()), os.fstat(sys.stderr.fileno())
         null = os.open(os.devnull, os.O_WRONLY)
@@ -231,8 +228,13 @@ current: Screen | None = None  # while there is one, it has the terminal
 
 
 def tell(text: str) -> None:
-    """Shows lines on the screen there is, else prints them."""
+    """Shows lines on the current screen, or prints them when there is none."""
     if current is not None:
         current.say(text)
     else:
         print_lines(text)
+
+
+def say(text: str) -> None:
+    """Prints a message of the launcher, marked so that it differs from the trainer's lines."""
+    tell(f"[sweep] {printable(text)}")

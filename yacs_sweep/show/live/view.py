@@ -1,4 +1,4 @@
-"""Joins a launch to what is shown of it: a live screen on a terminal, one line an event elsewhere."""
+"""Shows a launch: a live screen on a terminal, one line an event where there is none."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from .board import NOT_SHOWN, Board, Sweep
 from .frame import frame
 from .terminal import Screen
 
-AGAIN = 30.0  # seconds until a trial's metric is told again within the same epoch
+AGAIN = 30.0  # seconds until a trial's metric is shown again within an epoch
 SHOWN = 4  # metrics on a line
 
 
-def evaluation(name: str, metric: str, row: Mapping[str, Any]) -> str:
-    """One line for a row with the sweep's metric."""
+def evaluation_line(name: str, metric: str, row: Mapping[str, Any]) -> str:
+    """Formats the line for a row with the sweep's metric."""
     epoch = row.get("epoch")
     place = f" epoch {epoch:g}" if isinstance(epoch, int | float) else ""
     names = [metric, *(key for key in row if key not in (*NOT_SHOWN, metric))][:SHOWN]
@@ -38,7 +38,7 @@ def evaluation(name: str, metric: str, row: Mapping[str, Any]) -> str:
 
 
 class Followable(Protocol):
-    """Lists the parts of a running sweep that the view needs."""
+    """The parts of a running sweep that the view needs."""
 
     left: int  # trials that may still be given out
     summary: Summary
@@ -47,18 +47,18 @@ class Followable(Protocol):
 
 @dataclass
 class _Followed:
-    """A trial that runs."""
+    """A running trial whose rows are read."""
 
     sweep: Sweep
     label: str
     record: TrialRecord
     metrics: Path
     offset: int = 0
-    told: Any = None  # the epoch last told,
-    when: float = -AGAIN  # and when
+    told: Any = None  # the epoch that was shown last
+    when: float = -AGAIN  # when that was: seconds of the monotonic clock
 
     def due(self, epoch: Any) -> bool:
-        """Whether an evaluation is told: once an epoch, and now and then of a trainer that prints one in every iteration."""
+        """Decides whether an evaluation is shown: once an epoch, or every `AGAIN` seconds within one."""
         now = time.monotonic()
         if (epoch is None or epoch == self.told) and now < self.when + AGAIN:
             return False
@@ -67,18 +67,19 @@ class _Followed:
 
 
 class View:
-    """What is shown of the sweeps of a launch.
+    """Shows the sweeps of a launch.
 
-    The supervisor tells it of trials and never waits. Rows come from the trials' metrics.jsonl: nobody sends them. All
-    of it is put together on the screen's thread.
+    The supervisor reports trials (`follow`) and never waits. Rows are read from the trials' metrics.jsonl. Everything is
+    put together on the screen's thread.
     """
 
     def __init__(self, board: Board, *, live: bool, quiet: bool = False, output: bool = False) -> None:
-        """
+        """Starts the screen.
+
         Args:
             live: whether there is a terminal to draw on.
-            quiet: rows are not looked at.
-            output: whether what trainers print is shown too.
+            quiet: whether rows are left unread.
+            output: whether trainers' output is shown too.
         """
         self.board, self.live, self._quiet = board, live, quiet
         self._searches: dict[str, Followable] = {}
@@ -87,11 +88,11 @@ class View:
 
     @property
     def output(self) -> int | None:
-        """Where trainers' lines are to be written; None: where the launcher writes."""
+        """The descriptor for trainers' lines; None: they are written where the launcher writes."""
         return self.screen.descriptor if self.screen.descriptor >= 0 else None
 
     def follow(self, sweep: Sweep, search: Followable, label: str) -> None:
-        """Shows the search; `label` stands before its trials' names."""
+        """Shows a sweep from here on; `label` stands before its trials' names."""
         self._searches[sweep.sweep_id] = search
         self.board.sweeps = [*self.board.sweeps, sweep]
         paths = search.summary.paths
@@ -106,12 +107,13 @@ class View:
     # -- on the screen's thread -------------------------------------------------------------------------------------
 
     def _frame(self, columns: int, rows: int) -> list[Line]:
+        """Draws the frame."""
         for sweep in self.board.sweeps:
             sweep.left = self._searches[sweep.sweep_id].left
         return frame(self.board, columns, rows, time.monotonic(), datetime.now())
 
     def _trial(self, begun: _Followed, record: TrialRecord, counts: dict[str, int]) -> list[str]:
-        """A trial has started or ended."""
+        """Takes in the start or the end of a trial; returns the lines to show."""
         sweep, label, lines = begun.sweep, begun.label, list[str]()
         if record.state == "running":
             self._followed[record.id] = begun
@@ -125,10 +127,11 @@ class View:
         return lines if self.live and record.state == "running" else [*lines, _line(f"{label}{text}")]
 
     def _look(self) -> list[str]:
+        """Takes in all running trials' new rows; returns the lines to show."""
         return [line for followed in self._followed.values() for line in self._new_rows(followed)]
 
     def _new_rows(self, followed: _Followed) -> list[str]:
-        """Takes in what the trial has logged; lines where there is no other place for it."""
+        """Takes in a trial's new rows; returns the lines to show where there is no live screen."""
         if self._quiet:
             return []
         rows, followed.offset = new_rows(followed.metrics, followed.offset)
@@ -136,17 +139,25 @@ class View:
         for row in rows:
             sweep.row({**row, "id": followed.record.id})
             if not self.live and sweep.metric is not None and sweep.metric in row and followed.due(row.get("epoch")):
-                lines.append(_line(f"{followed.label}{evaluation(followed.record.name, sweep.metric, row)}"))
+                lines.append(_line(f"{followed.label}{evaluation_line(followed.record.name, sweep.metric, row)}"))
         return lines
 
 
 def _line(text: str) -> str:
+    """Marks a line as the launcher's."""
     return f"[sweep] {printable(text)}"
 
 
 @contextlib.contextmanager
 def opened(workers: int, title: str = "", *, quiet: bool = False, verbose: bool = False) -> Iterator[View]:
-    """The view of one launch; what `terminal.tell` is told goes there until its end."""
+    """Opens the view of a launch for a block; lines given to `terminal.tell` are shown by it until the end.
+
+    Args:
+        workers: trials that run at the same time.
+        title: heads the frame of several sweeps.
+        quiet: whether there is no frame, and no line for evaluations.
+        verbose: whether trainers' output is shown.
+    """
     tty = is_terminal()
     live = not quiet and terminal.is_screen(tty, os.environ)
     board = Board([], workers, time.monotonic(), title)

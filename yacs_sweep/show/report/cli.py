@@ -1,4 +1,4 @@
-"""`tools/report.py`, installed as `yacs-sweep-report`: from a sweep's id to its report."""
+"""Runs the report's command line: `tools/report.py`, installed as `yacs-sweep-report`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ examples:
 
 @dataclass(frozen=True)
 class ReportOptions:
-    """Holds the options of the report's command line."""
+    """The options of the report's command line."""
 
     sweep_id: str = declare(
         Option(help="ID, PROJECT/ID or ENTITY/PROJECT/ID", metavar="ID", flags=("sweep_id",), required=True)
@@ -64,8 +64,12 @@ def make_parser() -> Parser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the command line; returns the exit status: 0, 1 (it could not be read or written to the end), 2 (wrong usage, no
-    such sweep, a place that cannot be written)."""
+    """Runs the command line.
+
+    Returns:
+        The exit status: 0; 1 (the sweep could not be read, or the report not be written to its end); 2 (wrong usage,
+        no such sweep, a place that cannot be written).
+    """
     protect_streams()
     options = ReportOptions(**vars(make_parser().parse_args(argv)))
     return exit_status(lambda: report(options))
@@ -110,10 +114,10 @@ def report(options: ReportOptions) -> int:
 
 
 def check_place(path: Path) -> None:
-    """Sees to it that a file can be written there, and leaves nothing.
+    """Checks that a file can be written at `path`, and leaves nothing.
 
     Raises:
-        ConfigError: it cannot.
+        ConfigError: no file can be written there.
     """
     try:
         place = path if path.is_dir() else next(folder for folder in path.absolute().parents if folder.exists())
@@ -124,12 +128,14 @@ def check_place(path: Path) -> None:
 
 
 def _print(text: str) -> None:
+    """Prints the report; SweepError when standard output does not take all of it."""
     write_text(text, sys.stdout)
     if (lost := output_error()) and not isinstance(lost, BrokenPipeError):  # `… | head` has what it wants
         raise SweepError(f"cannot write the report: {lost.strerror}")
 
 
 def _write(path: Path, text: str) -> None:
+    """Writes the report; SweepError when the file cannot be written."""
     from ...base.files import write_atomically
 
     try:

@@ -1,4 +1,4 @@
-"""Parameters as columns of numbers: what scale they are drawn on, and which values are categories."""
+"""Turns parameters into columns of numbers: chooses their scale, and numbers the values of categories."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ CATEGORIES = 24  # of a category axis; the rest is "other"
 
 @dataclass(frozen=True)
 class Column:
-    """One parameter over some trials."""
+    """The values of one parameter in some trials."""
 
     name: str
     kind: str  # number or category
@@ -25,19 +25,21 @@ class Column:
 
     @property
     def present(self) -> list[float]:
+        """The values of the trials that have the parameter."""
         return [value for value in self.values if value is not None]
 
     def at(self, value: float) -> float:
-        """Its place on the axis the parameter is drawn on."""
+        """Computes a value's place on the parameter's axis: the logarithm on a logarithmic one."""
         return math.log10(value) if self.log else value
 
     @property
     def conditional(self) -> bool:
+        """Whether the parameter is inactive in some trials."""
         return None in self.values
 
 
 def column(sweep: Sweep, name: str, trials: list[Trial]) -> Column:
-    """The parameter's values in these trials."""
+    """Makes the column of a parameter over these trials."""
     raw: list[Any] = [trial.record.params.get(name) for trial in trials]
     there = [name in trial.record.params for trial in trials]
     given = [value for value, has in zip(raw, there, strict=True) if has]
@@ -57,6 +59,7 @@ def column(sweep: Sweep, name: str, trials: list[Trial]) -> Column:
 
 
 def _is_log(sweep: Sweep, name: str, values: list[float]) -> bool:
+    """Decides whether a parameter's axis is logarithmic: by its distribution, else by the range of its values."""
     if min(values) <= 0:
         return False
     declared = sweep.declared(name)

@@ -1,4 +1,4 @@
-"""What a report is made of: trials, their curves, the search; read from a sweep's folder."""
+"""Holds what a report shows (trials, their curves, the search), and reads these from a sweep's folder."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from ...spec.parameter import Parameter
 from ...spec.sweep import SweepSpec
 from ..lines import trial_seconds
 
-POINTS = 80  # of a curve: more than a screen shows apart
-TAIL = 16  # last values of the metric that are kept as they are, for the noise
-AXIS = "epoch"  # the x-axis where rows have it; else the step
-META = ("step", AXIS)  # of a row, not metrics
+POINTS = 80  # points of a curve: more than a screen shows apart
+TAIL = 16  # last values of the metric that are kept unthinned, to estimate the noise
+AXIS = "epoch"  # the x-axis where rows have one; else the step
+META = ("step", AXIS)  # keys of a row that are no metrics
 
 
 @dataclass(frozen=True)
 class Curve:
-    """One metric of one trial, thinned to `POINTS`."""
+    """The course of a metric over a trial, thinned to `POINTS`."""
 
     x: list[float]
     y: list[float]
@@ -38,16 +38,17 @@ class Curve:
 
 @dataclass
 class Trial:
-    """A trial, what it logged, and where it is to be seen."""
+    """A trial, the curves of its metrics, and its page's address."""
 
     record: TrialRecord
     curves: dict[str, Curve] = field(default_factory=dict)
-    tail: list[float] = field(default_factory=list)  # of the sweep's metric: its last values, at full resolution
+    tail: list[float] = field(default_factory=list)  # the last values of the sweep's metric, unthinned
     epochs: bool = False  # whether the x-axis of its curves is the epoch
     url: str = ""
 
     @property
     def seconds(self) -> float | None:
+        """How long the trial took; None while it runs."""
         return trial_seconds(self.record)
 
 
@@ -57,7 +58,7 @@ class Sweep:
 
     id: str
     name: str
-    source: str  # where it was read: a folder, or an address
+    source: str  # the folder or the address that the sweep was read from
     controller: str
     method: str
     metric: str | None
@@ -67,13 +68,14 @@ class Sweep:
     launch: dict[str, Any] = field(default_factory=dict)  # launch.json
     warm: dict[str, Any] = field(default_factory=dict)  # warm.json
     environment: dict[str, Any] = field(default_factory=dict)  # environment.json
-    seeds: dict[str, Any] = field(default_factory=dict)  # of the best configuration, trained again
+    seeds: dict[str, Any] = field(default_factory=dict)  # seeds.json: the best configuration, trained again
     best_files: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    folder: str = ""  # its folder on this machine
+    folder: str = ""  # the sweep's folder on this machine; empty where there is none
 
     @property
     def records(self) -> list[TrialRecord]:
+        """The trials' records."""
         return [trial.record for trial in self.trials]
 
     @property
@@ -85,24 +87,26 @@ class Sweep:
 
     @property
     def axis(self) -> str:
-        """What the x-axis of the curves is."""
+        """The name of the curves' x-axis: epoch or step."""
         return AXIS if any(trial.epochs for trial in self.trials) else "step"
 
     @property
     def best(self) -> TrialRecord | None:
+        """The best finished trial."""
         return best_of(self.records, self.goal)
 
     def ranked(self) -> list[Trial]:
+        """Sorts the trials, best first (see `records.folder.rank`)."""
         order = {id(record): place for place, record in enumerate(rank(self.records, self.goal))}
         return sorted(self.trials, key=lambda trial: order[id(trial.record)])
 
     def parameters(self) -> list[str]:
-        """Names of all parameters, the sweep file's first."""
+        """Lists the names of all parameters, the sweep file's first."""
         declared = [item.name for item in self.spec.parameters] if self.spec else []
         return list(dict.fromkeys([*declared, *(name for record in self.records for name in record.params)]))
 
     def searched(self) -> list[str]:
-        """Parameters with more than one value among the trials, or to choose from."""
+        """Lists the parameters that have several values, among the trials or to choose from."""
         found = []
         for name in self.parameters():
             values = {text_of(record.params[name]) for record in self.records if name in record.params}
@@ -112,18 +116,19 @@ class Sweep:
         return found
 
     def declared(self, name: str) -> Parameter | None:
+        """Finds the sweep file's parameter of this name."""
         return next((item for item in self.spec.parameters if item.name == name), None) if self.spec else None
 
 
 def text_of(value: Any) -> str:
-    """A parameter value as a category's name: 1 and 1.0 are one, lists and mappings are JSON."""
+    """Formats a parameter's value as a category's name: 1 and 1.0 are the same, lists and mappings are JSON."""
     if isinstance(value, bool) or value is None or isinstance(value, list | tuple | Mapping):
         return json.dumps(value, default=str, sort_keys=True)
     return f"{value:.10g}" if isinstance(value, float) else str(value)
 
 
 def thin(x: Sequence[float], y: Sequence[float], points: int = POINTS) -> Curve:
-    """Evenly spaced points of a curve, the first and the last among them."""
+    """Thins a curve to evenly spaced points, with the first and the last."""
     size = len(x)
     if size > points:
         places = [round(place * (size - 1) / (points - 1)) for place in range(points)]
@@ -132,7 +137,7 @@ def thin(x: Sequence[float], y: Sequence[float], points: int = POINTS) -> Curve:
 
 
 def trial_of(record: TrialRecord, rows: Iterable[Mapping[str, Any]], metric: str | None, url: str = "") -> Trial:
-    """The trial with every metric of its rows, thinned, and the last values of `metric` as they are."""
+    """Makes a trial of its record and rows: every metric thinned, the last values of `metric` unthinned."""
     epochs = False
     xs: dict[str, list[float]] = {}
     ys: dict[str, list[float]] = {}
@@ -152,10 +157,10 @@ def trial_of(record: TrialRecord, rows: Iterable[Mapping[str, Any]], metric: str
 
 
 def read_local(paths: SweepPaths) -> Sweep:
-    """A sweep's folder.
+    """Reads a sweep from its folder.
 
     Raises:
-        SweepError: its description cannot be read.
+        SweepError: sweep.yaml cannot be read.
     """
     try:
         spec = load_spec_of(paths)
@@ -186,12 +191,13 @@ def read_local(paths: SweepPaths) -> Sweep:
 
 
 def _trials(paths: SweepPaths, metric: str | None) -> Iterator[Trial]:
+    """Reads the trials in order of their numbers."""
     for record in sorted(known_records(paths), key=lambda record: (record.number, record.started)):
         yield trial_of(record, read_metrics(paths.trial(record.name).metrics), metric)
 
 
 def _elsewhere(trials: Sequence[Trial], paths: SweepPaths) -> list[str]:
-    """A note about trials whose folders are on other machines."""
+    """Writes a note about the trials whose folders are on other machines, if there are any."""
     there = [trial.record for trial in trials if not paths.trial(trial.record.name).record.is_file()]
     if not there:
         return []

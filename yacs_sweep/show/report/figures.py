@@ -1,4 +1,4 @@
-"""The data of the plots, as JSON the page draws from: rounded, thinned, without any drawing."""
+"""Computes the data of the page's plots as JSON: rounded and thinned, without any drawing."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from .data import Sweep, Trial, thin
 from .statistics import Effect
 
 LINES = 240  # learning curves drawn; more cannot be told apart
-OTHER_METRICS = 6  # beside the sweep's own
-OTHER_POINTS = 40  # of their curves
-DIMENSIONS = 12  # of the parallel coordinates
+OTHER_METRICS = 6  # metrics beside the sweep's own
+OTHER_POINTS = 40  # points of their curves
+DIMENSIONS = 12  # axes of the parallel coordinates
 GRID = 28  # cells of the contour in each direction
 BANDWIDTH = 0.6  # of the contour's kernel, times n^(-1/6), in units of the axis
 FAR = 0.02  # kernel weight below which nothing is known of a cell
 
 
 def figures(sweep: Sweep, effects: Sequence[Effect]) -> dict[str, Any]:
-    """Everything the page's script is given."""
+    """Computes all data for the page's script."""
     order = [effect.name for effect in effects]
     names = [*order, *(name for name in sweep.searched() if name not in order)]
     columns = [column(sweep, name, sweep.trials) for name in names]
@@ -53,22 +53,24 @@ def figures(sweep: Sweep, effects: Sequence[Effect]) -> dict[str, Any]:
 
 
 def telling(effects: Sequence[Effect]) -> list[str]:
-    """The two most important parameters: those beyond chance first, and those that most trials have."""
+    """Chooses the two most important parameters: those beyond chance first, and those that most trials have."""
     order = sorted(effects, key=lambda effect: (not effect.clear, -effect.importance * effect.trials))
     return [effect.name for effect in order[:2]]
 
 
 def brief(value: Any, digits: int = 6) -> float | None:
-    """A number in few characters; None for what cannot be drawn."""
+    """Rounds a number to few digits; None for a value that cannot be drawn."""
     return float(f"{value:.{digits}g}") if finite_number(value) else None
 
 
 def _column(item: Column) -> dict[str, Any]:
+    """Converts a column to JSON."""
     values = [None if value is None else brief(value) for value in item.values]
     return {"name": item.name, "kind": item.kind, "log": item.log, "levels": item.levels, "values": values}
 
 
 def _effect(effect: Effect) -> dict[str, Any]:
+    """Converts an effect to JSON."""
     return {
         "name": effect.name,
         "importance": brief(effect.importance, 4),
@@ -82,7 +84,7 @@ def _effect(effect: Effect) -> dict[str, Any]:
 
 # -- learning curves --------------------------------------------------------------------------------------------------
 def curves(sweep: Sweep) -> dict[str, Any]:
-    """The curves of the best trials, and of others evenly over the sweep."""
+    """Chooses the curves of the best trials, and of others evenly over the sweep."""
     ranked = [trial for trial in sweep.ranked() if trial.curves]
     chosen = ranked[:10]
     rest = sorted(ranked[10:], key=lambda trial: trial.record.number)
@@ -101,6 +103,7 @@ def curves(sweep: Sweep) -> dict[str, Any]:
 
 
 def _xy(trial: Trial, name: str, full: bool) -> list[list[float | None]] | None:
+    """Rounds the points of a curve, and thins them unless they are wanted in full."""
     curve = trial.curves.get(name)
     if curve is None:
         return None
@@ -111,8 +114,10 @@ def _xy(trial: Trial, name: str, full: bool) -> list[list[float | None]] | None:
 
 # -- workers ----------------------------------------------------------------------------------------------------------
 def timeline(sweep: Sweep) -> dict[str, Any]:
-    """Bars of trials on the lanes they ran in; seconds from the first start. A lane is a GPU of a host, or, where trials
-    of one host overlap, as many as ran at the same time."""
+    """Computes the bars of trials on their lanes, in seconds from the first start.
+
+    A lane is a GPU of a host; where trials on one overlap, there are as many lanes as ran at the same time.
+    """
     now = max((end for trial in sweep.trials if (end := utc_seconds(trial.record.ended)) is not None), default=None)
     spans: dict[tuple[str, str], list[tuple[float, float, int]]] = defaultdict(list)
     for place, trial in enumerate(sweep.trials):
@@ -142,8 +147,17 @@ def timeline(sweep: Sweep) -> dict[str, Any]:
 
 # -- two parameters ---------------------------------------------------------------------------------------------------
 def surface(sweep: Sweep, names: Sequence[str], places: Sequence[int]) -> dict[str, Any] | None:
-    """The metric over two parameters, smoothed by a Gaussian kernel (Nadaraya-Watson) between the finished trials; cells
-    far from every trial are empty. A category has a cell for each level, and no neighbours."""
+    """Computes the metric over two parameters: finished trials, smoothed by a Gaussian kernel (Nadaraya-Watson).
+
+    Cells far from every trial are empty. A category has a cell for each level, and no neighbours.
+
+    Args:
+        names: the two parameters.
+        places: their columns in the figures' data.
+
+    Returns:
+        Grid (`xs`, `ys`) and values (`z`, rows by y); None when there are too few trials or values.
+    """
     trials = sweep.finished
     if len(names) < 2 or len(trials) < 4:
         return None

@@ -1,4 +1,4 @@
-"""What every form of a report says, as plain values: rows of trials, failures, the search."""
+"""Works out the findings of a report as plain values: rows of trials, failures, the search."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from .columns import column
 from .data import Sweep, text_of
 from .statistics import Effect, Verdict, compare_best, effects, shaky
 
-LAST_LINES = 8  # of a failed trial of a reason
+LAST_LINES = 8  # last lines of output that a failed trial shows
 NUMBER = re.compile(r"0x[0-9a-f]+|\d+(\.\d+)?(e[-+]?\d+)?", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class Failures:
-    """Trials that ended for one reason other than being finished."""
+    """The trials that ended for one reason other than being finished."""
 
     state: str
     cause: str
@@ -33,7 +33,7 @@ class Failures:
 
 @dataclass(frozen=True)
 class Findings:
-    """A sweep and what was worked out of it, once for all forms of the report."""
+    """A sweep and its statistics, computed once for all forms of the report."""
 
     sweep: Sweep
     effects: list[Effect]
@@ -42,12 +42,13 @@ class Findings:
 
     @classmethod
     def of(cls, sweep: Sweep) -> Findings:
+        """Computes the statistics of a sweep."""
         found = effects(sweep)
         return cls(sweep, found, shaky(sweep, found), compare_best(sweep))
 
 
 def counts(sweep: Sweep) -> dict[str, int]:
-    """Trials by state, in the order of states."""
+    """Counts trials by state, in a fixed order of states."""
     found: dict[str, int] = defaultdict(int)
     for record in sweep.records:
         found[record.state] += 1
@@ -56,8 +57,10 @@ def counts(sweep: Sweep) -> dict[str, int]:
 
 
 def failures(sweep: Sweep) -> list[Failures]:
-    """Reasons for which trials ended, other than being finished; most frequent first. Reasons that differ in numbers alone
-    are one, exit codes apart."""
+    """Groups the trials that did not finish by reason, most frequent first.
+
+    Reasons that differ in numbers alone are one group; exit codes are kept apart.
+    """
     groups: dict[tuple[Any, ...], list[TrialRecord]] = defaultdict(list)
     for record in sweep.records:
         if record.state not in ("finished", "running"):
@@ -72,7 +75,7 @@ def failures(sweep: Sweep) -> list[Failures]:
 
 
 def described(item: Parameter) -> str:
-    """What a parameter could be, in words."""
+    """Describes a parameter's distribution in words."""
     if item.distribution == "constant":
         return text_of(item.value)
     if item.values:
@@ -87,7 +90,7 @@ def described(item: Parameter) -> str:
 
 
 def searched_rows(sweep: Sweep) -> list[dict[str, str]]:
-    """One row a parameter: what it could be, what was tried, its value in the best trial."""
+    """Makes a row for each parameter: its distribution, the values tried, its value in the best trial."""
     best = sweep.best
     rows = []
     for name in sweep.parameters():
@@ -119,19 +122,19 @@ def searched_rows(sweep: Sweep) -> list[dict[str, str]]:
 
 
 def span(sweep: Sweep) -> float | None:
-    """Seconds from the first start to the last end."""
+    """Computes the seconds from the first trial's start to the last one's end."""
     starts = [start for record in sweep.records if (start := utc_seconds(record.started)) is not None]
     ends = [end for record in sweep.records if (end := utc_seconds(record.ended)) is not None]
     return max(ends) - min(starts) if starts and ends else None
 
 
 def busy(sweep: Sweep) -> float:
-    """Seconds of all trials together."""
+    """Sums the seconds of all trials."""
     return sum(trial.seconds or 0.0 for trial in sweep.trials)
 
 
 def trial_rows(sweep: Sweep) -> list[dict[str, Any]]:
-    """Every trial as a flat row, best first: the columns of trials.csv."""
+    """Makes a flat row of each trial, best first, with the columns of trials.csv."""
     names = sweep.parameters()
     metrics = sorted({name for trial in sweep.trials for name in trial.curves})
     rows = []
@@ -162,7 +165,7 @@ def trial_rows(sweep: Sweep) -> list[dict[str, Any]]:
 
 
 def commits(sweep: Sweep) -> list[tuple[str, int]]:
-    """The trainer's commits and how many trials ran on each."""
+    """Counts the trials on each of the trainer's commits."""
     found: dict[str, int] = defaultdict(int)
     for record in sweep.records:
         found[record.git_commit or ""] += 1

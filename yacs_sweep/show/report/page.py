@@ -1,7 +1,7 @@
-"""The page: one HTML file that holds its data, its script and the plotting library, and asks no network for anything.
+"""Writes the report's page: one HTML file with its data, its script and the plotting library, without any network.
 
-Everything a trial or a server says is escaped where it enters: texts by `html.escape`, the data by `embedded`. A policy in
-the page's head forbids it every connection, so that what slipped through could not call home.
+Text of trials and servers is escaped where it enters: by `html.escape`, the data by `embedded`. A policy in the page's
+head forbids every connection, so that a script that slipped through could not call home.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ TITLES = {  # of sections, where the navigation's word is too short
 
 
 def page(findings: Findings, made: str | None = None) -> str:
-    """The report as HTML. `made` is the time it says it was made at."""
+    """Writes the report as HTML; `made` is the time in its footer, by default now."""
     sweep = findings.sweep
     data = figures(sweep, findings.effects)
     parts = _parts(findings, data)
@@ -76,7 +76,7 @@ def page(findings: Findings, made: str | None = None) -> str:
 
 
 def embedded(data: Any) -> str:
-    """JSON that can stand inside a script element, whatever its strings hold."""
+    """Writes JSON that can stand inside a script element, whatever its strings hold."""
     text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     for letter in "<>&\u2028\u2029":
         text = text.replace(letter, f"\\u{ord(letter):04x}")
@@ -85,16 +85,18 @@ def embedded(data: Any) -> str:
 
 @cache
 def library() -> str:
-    """The plotting library, packed: a third of its size, and unpacked by the browser beside the main thread."""
+    """Packs the plotting library to a third of its size; the browser unpacks it beside the main thread."""
     source = (resources.files("plotly") / "package_data" / "plotly.min.js").read_bytes()
     return base64.b64encode(gzip.compress(source, LEVEL, mtime=0)).decode()
 
 
 def _own(name: str) -> str:
+    """Reads a file that lies beside this module."""
     return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
 
 
 def _version(distribution: str) -> str:
+    """Finds the version of an installed distribution."""
     try:
         return metadata.version(distribution)
     except metadata.PackageNotFoundError:
@@ -103,19 +105,20 @@ def _version(distribution: str) -> str:
 
 # -- pieces -----------------------------------------------------------------------------------------------------------
 def value(number: Any) -> str:
-    """A number as people read it."""
+    """Formats a number as HTML, with a real minus sign."""
     if not finite_number(number):
         return "–" if number is None else escape(text_of(number))
     return escape(f"{number:.4g}".replace("-", "−"))
 
 
 def state(name: str) -> str:
+    """Formats a trial's state as a coloured label."""
     known = name if name in ("finished", "stopped", "failed", "killed", "lost", "running") else ""
     return f'<span class="state {known}">{escape(name)}</span>'
 
 
 def table(heads: Sequence[tuple[str, str]], rows: Iterable[Sequence[str]], classes: Sequence[str] = ()) -> str:
-    """A table; heads are (class, text), cells are HTML already. `classes` are attributes of rows."""
+    """Formats a table; heads are (class, text), cells are HTML, `classes` are attributes of rows."""
     cells = "".join(f'<th class="{kind}">{escape(text)}</th>' for kind, text in heads)
     head = f"<thead><tr>{cells}</tr></thead>" if any(text for _, text in heads) else ""
     body = []
@@ -126,10 +129,12 @@ def table(heads: Sequence[tuple[str, str]], rows: Iterable[Sequence[str]], class
 
 
 def plot(name: str, kind: str = "") -> str:
+    """Makes the element that the script draws a plot into."""
     return f'<div class="plot {kind}" data-plot="{name}"><div class="inner"></div></div>'
 
 
 def _subtitle(sweep: Sweep) -> str:
+    """Formats id, method, metric and controller."""
     words = [f"sweep <code>{escape(sweep.id)}</code>", escape(sweep.method) + " search"]
     if sweep.metric:
         words.append(f"{escape(sweep.goal)} {escape(sweep.metric)}")
@@ -138,6 +143,7 @@ def _subtitle(sweep: Sweep) -> str:
 
 
 def _tiles(findings: Findings) -> str:
+    """Formats the figures at the page's top."""
     sweep = findings.sweep
     best = sweep.best
     tally = counts(sweep)
@@ -162,7 +168,7 @@ def _tiles(findings: Findings) -> str:
 
 
 def _parts(findings: Findings, data: dict[str, Any]) -> list[tuple[str, str, str]]:
-    """Sections: id, title, HTML. Those that have nothing to show are left out."""
+    """Lists the sections as id, title and HTML; empty ones are left out."""
     sweep = findings.sweep
     valued = len(sweep.finished)
     parts = [("trials", "Best trials", _trials(findings))]
@@ -197,6 +203,7 @@ _PARALLEL = (
 
 
 def _trials(findings: Findings) -> str:
+    """Formats the table of trials, and whether the best is the best."""
     sweep = findings.sweep
     names = sweep.searched()
     ranked = sweep.ranked()[:LONGEST]
@@ -239,6 +246,7 @@ def _trials(findings: Findings) -> str:
 
 
 def _linked(trial: Trial) -> str:
+    """Formats a trial's name, as a link where the trial has a page."""
     name = escape(trial.record.name)
     if trial.url.startswith(("https://", "http://")):
         return f'<a href="{escape(trial.url)}">{name}</a>'
@@ -246,6 +254,7 @@ def _linked(trial: Trial) -> str:
 
 
 def _param(item: Any) -> str:
+    """Formats a parameter's value, shortened."""
     if finite_number(item):
         return escape(f"{item:.4g}".replace("-", "−"))
     text = text_of(item)
@@ -254,6 +263,7 @@ def _param(item: Any) -> str:
 
 
 def _seeds(sweep: Sweep) -> str:
+    """Formats the metrics of the best configuration, trained with several seeds."""
     metrics: dict[str, Any] = sweep.seeds.get("metrics") or {}
     if not metrics:
         return ""
@@ -272,6 +282,7 @@ def _seeds(sweep: Sweep) -> str:
 
 
 def _importance(findings: Findings) -> str:
+    """Explains and places the plots of importance and correlation."""
     notes = f'<p class="note">{escape(findings.shaky)}</p>' if findings.shaky else ""
     if not findings.effects:
         return notes
@@ -286,6 +297,7 @@ def _importance(findings: Findings) -> str:
 
 
 def _slices(findings: Findings, data: dict[str, Any]) -> str:
+    """Places the plots of the two most important parameters."""
     given = [data["columns"][place]["name"] for place in data["slices"]]
     names = " and ".join(f"<b>{escape(name)}</b>" for name in given)
     first = (
@@ -304,6 +316,7 @@ def _slices(findings: Findings, data: dict[str, Any]) -> str:
 
 
 def _curves(data: dict[str, Any]) -> str:
+    """Explains and places the plot of learning curves."""
     drawn, total = len(data["curves"]["lines"]), data["curves"]["all"]
     some = (
         f" {drawn} of {total} trials are drawn: the best ten, and others evenly over the sweep."
@@ -321,6 +334,7 @@ def _curves(data: dict[str, Any]) -> str:
 
 
 def _failures(sweep: Sweep) -> str:
+    """Formats the trials that did not finish, by reason, with their last lines."""
     rows = []
     details = []
     for group in failures(sweep):
@@ -337,6 +351,7 @@ def _failures(sweep: Sweep) -> str:
 
 
 def _search(sweep: Sweep) -> str:
+    """Formats the search: each parameter's distribution, values tried, and the rules."""
     rows = []
     for row in searched_rows(sweep):
         condition = f"<br><small>{escape(row['condition'])}</small>" if row["condition"] else ""
@@ -357,6 +372,7 @@ def _search(sweep: Sweep) -> str:
 
 
 def _again(sweep: Sweep) -> str:
+    """Formats the environment, and the commands that repeat the sweep."""
     rows = []
     for commit, number in commits(sweep):
         dirty = " with changes that were not committed" if commit.endswith("+dirty") else ""

@@ -59,7 +59,7 @@ def read_remote(path: str, project: str | None, entity: str | None) -> Sweep:
 
 
 def run_as_trial(run: Mapping[str, Any], place: int, metric: str | None, goal: str) -> Trial:
-    """Describes a run as a trial.
+    """Converts a run to a trial.
 
     The end that the launcher recorded in the run's summary counts more than the state that W&B concluded.
     """

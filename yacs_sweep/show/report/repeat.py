@@ -1,4 +1,4 @@
-"""How to repeat a sweep and its best trial: lines for a shell, or for Python where the trainer is a function."""
+"""Writes the commands that repeat a sweep and its best trial: for a shell, or for Python where the trainer is a function."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ DEFAULT = "reid"  # the trainer that needs no option, unless the sweep file name
 
 
 def commands(sweep: Sweep) -> list[tuple[str, str]]:
-    """What each does, and the line, or lines."""
+    """Lists the commands: what each does, and its text."""
     found = []
     best = sweep.best
     if sweep.launch and sweep.folder:
@@ -29,11 +29,12 @@ def commands(sweep: Sweep) -> list[tuple[str, str]]:
 
 
 def trains_best(sweep: Sweep) -> bool:
-    """Whether `--train-best` can be told to use several seeds. The sweep file's own trainer has no name for them."""
+    """Tells whether `--train-best` can use several seeds; a sweep file's own trainer has no name for the seed."""
     return bool(sweep.folder) and sweep.launch.get("trainer") not in (None, FUNCTION, SWEEP_FILE)
 
 
 def _in_python(sweep: Sweep) -> tuple[str, str]:
+    """Writes the lines that run as many trials again in Python."""
     count = int(sweep.launch.get("target") or len(sweep.trials))
     lines = [
         "from yacs_sweep import Sweep",
@@ -45,6 +46,7 @@ def _in_python(sweep: Sweep) -> tuple[str, str]:
 
 
 def _again(sweep: Sweep) -> tuple[str, str]:
+    """Writes the command that runs the sweep again."""
     launch = sweep.launch
     words = [*COMMAND]
     own = sweep.spec is not None and names_trainer(sweep.spec)
@@ -70,7 +72,7 @@ def _again(sweep: Sweep) -> tuple[str, str]:
 
 
 def _missing(sweep: Sweep) -> str:
-    """What the line cannot repeat."""
+    """Says which parts of the sweep the command does not repeat."""
     lacks = []
     if sweep.warm.get("enqueue"):
         lacks.append("the points it was given first")

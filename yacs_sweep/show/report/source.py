@@ -1,4 +1,4 @@
-"""Where a sweep is read: its folder, or the W&B server."""
+"""Reads the sweep of a report, from its folder or from the W&B server."""
 
 from __future__ import annotations
 
@@ -20,12 +20,15 @@ def read(
     project: str | None = None,
     entity: str | None = None,
 ) -> tuple[Sweep, Path | None]:
-    """The sweep the options name, and its folder on this machine.
+    """Reads a sweep; returns its folder on this machine, too, if there is one.
 
-    A sweep of the W&B server is read there where that is possible: other machines may have run trials of it.
+    A sweep of the W&B server is read from the server where that is possible, as other machines may have run trials.
+
+    Args:
+        source: auto, local or wandb.
 
     Raises:
-        ConfigError: there is none.
+        ConfigError: no such sweep.
     """
     paths = find(sweep_id, results_dir)
     launch = read_json(paths.launch) if paths is not None else {}
@@ -60,6 +63,6 @@ def read(
 
 
 def _known_here(trials: list[Trial], local: list[Trial]) -> list[Trial]:
-    """The trials, of those that ran here what their folders say: it is more, and nothing of it is thinned."""
+    """Replaces the trials that ran on this machine by those read from their folders, which hold more."""
     here = {trial.record.id: trial for trial in local if trial.record.state != "running"}
     return [replace(here[trial.record.id], url=trial.url) if trial.record.id in here else trial for trial in trials]

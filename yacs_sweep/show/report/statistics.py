@@ -1,5 +1,4 @@
-"""What can be said of a sweep's parameters and of its best trials, and how surely. No I/O; everything here is tested
-against known answers.
+"""Computes the importance of a sweep's parameters and whether its best trial is the best, with their certainty. Pure.
 
 Importance is PED-ANOVA (Watanabe, Bansal, Hutter: "PED-ANOVA: Efficiently Quantifying Hyperparameter Importance in Arbitrary
 Subspaces", IJCAI 2023), as Optuna implements it: how much the values of the best trials differ in distribution from those
@@ -37,7 +36,7 @@ SAME = 1e-9  # deviation, as a share of the values, that is rounding
 
 @dataclass(frozen=True)
 class Effect:
-    """What one parameter did to the metric."""
+    """The effect of one parameter on the metric."""
 
     name: str
     importance: float  # share of the sum over all parameters
@@ -49,13 +48,13 @@ class Effect:
 
     @property
     def clear(self) -> bool:
-        """Whether the importance is more than chance."""
+        """Whether the importance is beyond chance."""
         return self.importance > self.chance
 
 
 @dataclass(frozen=True)
 class Noise:
-    """How much a trial's value would differ if it were run, or evaluated, again."""
+    """The noise of a trial's value: how much the value differs when the trial is run, or evaluated, again."""
 
     deviation: float
     degrees: int
@@ -64,14 +63,18 @@ class Noise:
 
     @property
     def margin(self) -> float:
-        """Difference of two trials from which on they differ, at 95 %."""
+        """The least difference of two trials that is no chance, at 95 %."""
         return t_quantile(0.5 + CONFIDENCE / 2, self.degrees) * math.sqrt(2) * self.deviation
 
 
 # -- importance -------------------------------------------------------------------------------------------------------
 def effects(sweep: Sweep) -> list[Effect]:
-    """Every searched parameter with two values or more among the finished trials, the most important first; empty when
-    there are fewer than `FEWEST` of these."""
+    """Computes the effect of each searched parameter, the most important first.
+
+    Returns:
+        Effects of the parameters with two values or more among the finished trials; none with fewer than `FEWEST`
+        trials.
+    """
     trials = sweep.finished
     columns = [column(sweep, name, trials) for name in sweep.searched()]
     columns = [item for item in columns if len(set(item.present)) > 1]
@@ -90,7 +93,7 @@ def effects(sweep: Sweep) -> list[Effect]:
 
 
 def shaky(sweep: Sweep, found: Sequence[Effect]) -> str:
-    """Why the importances are not to be relied on; empty when they may be."""
+    """Says why the importances are not reliable; empty when they are."""
     if sweep.metric is None:
         return "The sweep has no metric, so there is nothing to compare its trials by."
     finished, wanted = len(sweep.finished), ENOUGH_PER_PARAMETER * max(1, len(found))
@@ -108,11 +111,12 @@ def shaky(sweep: Sweep, found: Sequence[Effect]) -> str:
 
 
 def _count(number: int, noun: str) -> str:
+    """Formats a number of things: `no trials`, `1 trial`, `2 trials`."""
     return f"{number or 'no'} {noun}{'' if number == 1 else 's'}"
 
 
 def _ped_anova(columns: list[Column], values: list[float], goal: str) -> tuple[dict[str, float], dict[str, float]]:
-    """Each parameter's divergence, and the quantile `CHANCE` of those of its shuffled values."""
+    """Computes each parameter's divergence, and the quantile `CHANCE` of the divergences of its shuffled values."""
     import optuna
     from optuna.importance import PedAnovaImportanceEvaluator
     from optuna.trial import FrozenTrial, TrialState, create_trial
@@ -151,6 +155,7 @@ def _ped_anova(columns: list[Column], values: list[float], goal: str) -> tuple[d
 
 
 def _distribution(item: Column) -> Any:
+    """Makes Optuna's distribution of a column."""
     from optuna.distributions import CategoricalDistribution, FloatDistribution
 
     if item.kind == "category":
@@ -161,14 +166,19 @@ def _distribution(item: Column) -> Any:
 
 
 def _quantile(values: Sequence[float], share: float) -> float:
+    """Finds the smallest value that at least `share` of the values do not exceed."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, math.ceil(share * len(ordered)) - 1)]
 
 
 # -- correlation ------------------------------------------------------------------------------------------------------
 def association(item: Column, values: Sequence[float]) -> tuple[float | None, str, int]:
-    """Spearman's rank correlation with the metric, of a category the strongest of its levels against the others, that
-    level, and the number of trials."""
+    """Computes a parameter's rank correlation (Spearman's) with the metric.
+
+    Returns:
+        The correlation (of a category: of its strongest level against the others; None when undefined), that level,
+        and the number of trials.
+    """
     pairs = [(x, y) for x, y in zip(item.values, values, strict=True) if x is not None]
     xs, ys = [x for x, _ in pairs], [y for _, y in pairs]
     if item.kind == "number":
@@ -184,7 +194,7 @@ def association(item: Column, values: Sequence[float]) -> tuple[float | None, st
 
 
 def ranks(values: Sequence[float]) -> list[float]:
-    """Ranks from 1; equal values share the mean of theirs."""
+    """Ranks values from 1; equal values share the mean of their ranks."""
     order = sorted(range(len(values)), key=lambda place: values[place])
     result = [0.0] * len(values)
     start = 0
@@ -199,14 +209,14 @@ def ranks(values: Sequence[float]) -> list[float]:
 
 
 def spearman(xs: Sequence[float], ys: Sequence[float]) -> float | None:
-    """Spearman's rank correlation; None when one side does not vary, or there are fewer than three pairs."""
+    """Computes Spearman's rank correlation; None when one side does not vary, or with fewer than three pairs."""
     if len(xs) < 3 or len(set(xs)) < 2 or len(set(ys)) < 2:
         return None
     return max(-1.0, min(1.0, statistics.correlation(ranks(xs), ranks(ys))))
 
 
 def correlation_interval(rho: float, count: int) -> tuple[float, float] | None:
-    """95 % interval of a rank correlation: Fisher's z with the variance of Bonett and Wright (Psychometrika 2000)."""
+    """Computes the 95 % interval of a rank correlation: Fisher's z, variance of Bonett and Wright (Psychometrika 2000)."""
     if count < 5:
         return None
     z = math.atanh(max(-0.999999, min(0.999999, rho)))
@@ -216,27 +226,29 @@ def correlation_interval(rho: float, count: int) -> tuple[float, float] | None:
 
 # -- noise, and what it means for the order of the best ---------------------------------------------------------------
 def noise(sweep: Sweep) -> Noise | None:
-    """How much values scatter by chance, from the best evidence there is; None without any.
+    """Estimates how much values scatter by chance, from the best evidence at hand; None without evidence.
 
-    What does not scatter at all is no evidence: trials of one seed, by a trainer that repeats itself to the bit, are the
-    same trial.
+    Values that do not scatter at all are no evidence: trials of one seed, by a trainer that repeats itself to the bit,
+    are the same trial.
     """
     for found in (_of_seeds(sweep), _of_repeated_seeds(sweep)):
-        if found is not None and not _nothing(sweep, found):
+        if found is not None and not _is_rounding(sweep, found):
             return found
     least = [found for found in (_of_repeats(sweep), _of_curves(sweep)) if found is not None]
-    return max((found for found in least if not _nothing(sweep, found)), key=lambda found: found.margin, default=None)
+    return max(
+        (found for found in least if not _is_rounding(sweep, found)), key=lambda found: found.margin, default=None
+    )
 
 
-def _nothing(sweep: Sweep, found: Noise) -> bool:
-    """Whether it is none, but for rounding."""
+def _is_rounding(sweep: Sweep, found: Noise) -> bool:
+    """Tells whether a noise is so small that it is rounding."""
     return found.deviation <= SAME * max(
         (abs(float(trial.record.value or 0.0)) for trial in sweep.finished), default=0.0
     )
 
 
 def _of_seeds(sweep: Sweep) -> Noise | None:
-    """From the best configuration trained with several seeds."""
+    """Estimates the noise from the best configuration, trained with several seeds."""
     numbers = seed_values(sweep)
     if len(numbers) < 2:
         return None
@@ -245,13 +257,13 @@ def _of_seeds(sweep: Sweep) -> Noise | None:
 
 
 def seed_values(sweep: Sweep) -> list[float]:
-    """What the best configuration reached with each seed."""
+    """Returns the value of the best configuration with each seed."""
     values = (sweep.seeds.get("metrics") or {}).get(sweep.metric or "", {}).get("values") or []
     return [float(value) for value in values if isinstance(value, int | float) and math.isfinite(value)]
 
 
 def _points(sweep: Sweep) -> list[dict[str, list[float]]]:
-    """Of each point that was tried: the values by seed. A parameter named like a seed is one."""
+    """Groups the values of each point by seed; a parameter with `seed` in its name is one."""
     groups: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for trial in sweep.finished:
         seeds = {name: value for name, value in trial.record.params.items() if "seed" in name.lower()}
@@ -261,6 +273,7 @@ def _points(sweep: Sweep) -> list[dict[str, list[float]]]:
 
 
 def _pooled(groups: Sequence[Sequence[float]], of: str, lower_bound: bool) -> Noise | None:
+    """Pools the variance within groups of values; None with fewer than two degrees of freedom."""
     repeated = [values for values in groups if len(values) > 1]
     degrees = sum(len(values) - 1 for values in repeated)
     if degrees < 2:
@@ -270,19 +283,19 @@ def _pooled(groups: Sequence[Sequence[float]], of: str, lower_bound: bool) -> No
 
 
 def _of_repeated_seeds(sweep: Sweep) -> Noise | None:
-    """From points the search tried with several seeds; one trial of each seed."""
+    """Estimates the noise from points that the search tried with several seeds, one trial of each."""
     groups = [[values[0] for values in by_seed.values()] for by_seed in _points(sweep)]
     return _pooled(groups, "trials of the same point with several seeds", False)
 
 
 def _of_repeats(sweep: Sweep) -> Noise | None:
-    """From trials of the same point and seed: trainers mostly use a fixed one."""
+    """Estimates the noise from trials of the same point and seed, as most trainers use a fixed one."""
     groups = [values for by_seed in _points(sweep) for values in by_seed.values()]
     return _pooled(groups, "trials of the same point", True)
 
 
 def _of_curves(sweep: Sweep) -> Noise | None:
-    """From how the metric scatters around a straight line over the last evaluations of the best trials."""
+    """Estimates the noise from how the best trials' last evaluations scatter around a straight line."""
     squares, degrees, used = 0.0, 0, 0
     for trial in sweep.ranked()[:CURVE_TRIALS]:
         residual = residuals(trial) if trial.record.state == "finished" else None
@@ -295,8 +308,11 @@ def _of_curves(sweep: Sweep) -> Noise | None:
 
 
 def residuals(trial: Trial, last: int = 8) -> tuple[float, int] | None:
-    """Sum of squares around the straight line through a curve's last half, at most its `last` values, and its degrees
-    of freedom."""
+    """Fits a straight line to the last half of a curve, at most `last` values.
+
+    Returns:
+        Sum of squares around the line, and its degrees of freedom; None with too few values.
+    """
     half = trial.tail[-min(last, max(CURVE_POINTS, len(trial.tail) // 2)) :]
     if len(half) < CURVE_POINTS:
         return None
@@ -307,15 +323,15 @@ def residuals(trial: Trial, last: int = 8) -> tuple[float, int] | None:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether the best trial is the best."""
+    """The answer to whether the best trial is the best."""
 
-    clear: bool | None  # None: too little is known about the noise to say
+    clear: bool | None  # None: too little is known about the noise
     text: str
     alike: list[str]  # names of finished trials that cannot be told apart from the best, itself among them
 
 
 def compare_best(sweep: Sweep) -> Verdict | None:
-    """The best trial against the others; None with fewer than two finished trials."""
+    """Compares the best trial with the others; None with fewer than two finished trials."""
     ranked = [
         trial.record
         for trial in sweep.ranked()
@@ -351,7 +367,7 @@ def compare_best(sweep: Sweep) -> Verdict | None:
 
 
 def _advice(sweep: Sweep) -> str:
-    """How to know more; empty where that has been done."""
+    """Advises how to learn about the noise; empty where that has been done."""
     values = seed_values(sweep)
     if len(values) > 1 and max(values) - min(values) <= SAME * max(map(abs, values)):
         return (
@@ -362,8 +378,10 @@ def _advice(sweep: Sweep) -> str:
 
 
 def t_quantile(share: float, degrees: int) -> float:
-    """Quantile of Student's t distribution: exact for 1 and 2 degrees of freedom, else the expansion of Abramowitz and
-    Stegun 26.7.5, within 1 % from 3 on."""
+    """Computes a quantile of Student's t distribution.
+
+    Exact for 1 and 2 degrees of freedom, else the expansion 26.7.5 of Abramowitz and Stegun: within 1 % from 3 on.
+    """
     if degrees == 1:
         return math.tan(math.pi * (share - 0.5))
     if degrees == 2:

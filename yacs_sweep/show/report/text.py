@@ -1,4 +1,4 @@
-"""The report as text: Markdown, JSON, CSV."""
+"""Writes the report as text: Markdown, JSON, CSV."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from .data import text_of
 from .findings import Findings, busy, commits, counts, failures, searched_rows, span, trial_rows
 from .repeat import commands
 
-CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # what other people's text may do to a terminal
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # commands to a terminal, in other people's text
 TOP = 10  # trials of the Markdown table
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a text that starts so is a formula to a spreadsheet
 
 
 def as_csv(findings: Findings) -> str:
-    """Every trial, best first: trials.csv."""
+    """Writes every trial, best first: trials.csv."""
     rows = trial_rows(findings.sweep)
     heads = list(rows[0]) if rows else ["rank", "trial", "state", "value"]
     out = io.StringIO()
@@ -32,6 +32,7 @@ def as_csv(findings: Findings) -> str:
 
 
 def _cell(value: Any) -> Any:
+    """Formats a value for CSV; a text that a spreadsheet would take as a formula is quoted."""
     if value is None:
         return ""
     if isinstance(value, int | float) and not isinstance(value, bool):
@@ -41,7 +42,7 @@ def _cell(value: Any) -> Any:
 
 
 def as_json(findings: Findings) -> str:
-    """Everything the page says, for programs."""
+    """Writes everything on the page, for programs."""
     sweep = findings.sweep
     verdict = findings.verdict
     content: dict[str, Any] = {
@@ -73,7 +74,7 @@ def as_json(findings: Findings) -> str:
 
 
 def as_markdown(findings: Findings) -> str:
-    """The findings for a pull request or an issue."""
+    """Writes the findings for a pull request or an issue."""
     sweep, best = findings.sweep, findings.sweep.best
     tally = ", ".join(f"{number} {name}" for name, number in counts(sweep).items()) or "no trials"
     metric = sweep.metric or "value"
@@ -109,6 +110,7 @@ def as_markdown(findings: Findings) -> str:
 
 
 def _trials(findings: Findings) -> list[str]:
+    """Writes the section of the best trials."""
     sweep = findings.sweep
     names = sweep.searched()
     ranked = sweep.ranked()[:TOP]
@@ -130,6 +132,7 @@ def _trials(findings: Findings) -> list[str]:
 
 
 def _seeds(seeds: Mapping[str, Any]) -> list[str]:
+    """Writes the section of the best configuration, trained again."""
     metrics: Mapping[str, Any] = seeds.get("metrics") or {}
     rows = [
         [name, found.get("mean"), found.get("std"), len(found.get("values", []))] for name, found in metrics.items()
@@ -142,6 +145,7 @@ def _seeds(seeds: Mapping[str, Any]) -> list[str]:
 
 
 def _importance(findings: Findings) -> list[str]:
+    """Writes the section of importance and correlation."""
     if not findings.effects:
         return [findings.shaky, ""] if findings.shaky else []
     rows = [
@@ -166,17 +170,19 @@ def _importance(findings: Findings) -> list[str]:
 
 
 def _table(heads: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[str]:
+    """Writes a table in Markdown."""
     lines = ["| " + " | ".join(map(_plain, heads)) + " |", "|" + "---|" * len(heads)]
     return lines + ["| " + " | ".join(_value(cell) for cell in row) + " |" for row in rows]
 
 
 def _value(value: Any) -> str:
+    """Formats a cell of a table in Markdown."""
     if value is None:
         return "–"
     return f"{value:.4g}" if finite_number(value) else _plain(text_of(value))
 
 
 def _plain(text: str) -> str:
-    """Text that stays text in a Markdown table."""
+    """Escapes text so that Markdown shows the text as written."""
     clean = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return re.sub(r"[\\`*|\[\]]|\b_|_\b", r"\\\g<0>", clean)

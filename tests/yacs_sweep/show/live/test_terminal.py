@@ -13,7 +13,7 @@ import pytest
 from yacs_sweep.show.cells import Line
 from yacs_sweep.show.live.painter import Painter
 from yacs_sweep.show.live.terminal import MESSAGES, Screen, is_screen, tell
-from yacs_sweep.show.live.view import evaluation
+from yacs_sweep.show.live.view import evaluation_line
 
 
 @pytest.fixture
@@ -212,5 +212,5 @@ def test_an_evaluation_is_one_line() -> None:
         "y": 2,
         "z": 3,
     }
-    assert evaluation("t", "val/mAP", row) == "· t epoch 2: val/mAP 41.25, val/cmc_rank_1 50, x 1, y 2"
-    assert evaluation("t", "loss", {"id": "a", "loss": float("nan")}) == "· t: loss nan"
+    assert evaluation_line("t", "val/mAP", row) == "· t epoch 2: val/mAP 41.25, val/cmc_rank_1 50, x 1, y 2"
+    assert evaluation_line("t", "loss", {"id": "a", "loss": float("nan")}) == "· t: loss nan"
