@@ -47,7 +47,11 @@ def train_run(cfg: CfgNode, notes: Sequence[str] = ()) -> int:
             device = device_of_rank(resolve_device(cfg.MODEL.DEVICE))
         except ValueError as error:
             raise ConfigError(f"MODEL.DEVICE: {error}") from None
-        with open_process_group(device) as group, report_lost_process(group), early_log() as log:
+        with (
+            open_process_group(device) as group,
+            report_lost_process(group),
+            early_log(silent=not group.is_first) as log,
+        ):
             try:
                 trainer = _make_trainer(cfg, device, group, saved, lines, stop.check)
             except Stopped as stopped:

@@ -42,10 +42,14 @@ class _ConsoleHandler(logging.StreamHandler[TextIO]):
 
 
 @contextmanager
-def early_log() -> Iterator[logging.Logger]:
-    """Opens the trainer's logger before OUTPUT_DIR exists: on stdout, and later in the log.txt that `open_log` opens."""
+def early_log(*, silent: bool = False) -> Iterator[logging.Logger]:
+    """Opens the trainer's logger before OUTPUT_DIR exists: on stdout, and later in the log.txt that `open_log` opens.
+
+    Args:
+        silent: discards all lines, in a process beside the one that writes the log.
+    """
     logger = logging.getLogger(NAME)
-    _set_handlers(logger, _ConsoleHandler(), _BufferHandler())
+    _set_handlers(logger, *([logging.NullHandler()] if silent else [_ConsoleHandler(), _BufferHandler()]))
     try:
         yield logger
     finally:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from utils.logger import close_log, open_log
+from utils.logger import close_log, early_log, open_log
 
 ROOT = Path(__file__).parents[2]
 CODE = """
@@ -66,3 +66,14 @@ def test_output_that_fails_ends_nothing(tmp_path: Path, monkeypatch: pytest.Monk
     close_log(log)
     assert out.getvalue().endswith("line 1\n")
     assert len((tmp_path / "log.txt").read_text().splitlines()) == 2
+
+
+@pytest.mark.parametrize("silent", [False, True])
+def test_only_the_process_that_writes_the_log_prints(
+    silent: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with early_log(silent=silent) as log:
+        log.info("early")
+        assert ("early" in capsys.readouterr().out) is not silent
+        close_log(open_log(tmp_path))
+    assert ("early" in (tmp_path / "log.txt").read_text()) is not silent
