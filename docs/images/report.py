@@ -20,7 +20,7 @@ from tests.browser import browser  # noqa: E402
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """Parses the command line."""
+    """Makes the parser of the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("report", type=Path, help="report.html of a sweep")
     parser.add_argument("--width", type=int, default=1100, help="of the window, in pixels")
