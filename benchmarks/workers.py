@@ -30,7 +30,7 @@ from optuna.storages.journal import JournalFileBackend
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from tests.postgres import Postgres
-from yacs_sweep.base.times import utc_seconds
+from yacs_sweep.base.values import utc_seconds
 from yacs_sweep.records.folder import SweepPaths
 from yacs_sweep.trial.inside.guard import descendants
 

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from .files import IMPORT_ROOT
+from .shipped import IMPORT_ROOT
 from .wording import did_you_mean
 
 SCRIPT = os.path.join(IMPORT_ROOT, "tools", "sweep.py")

@@ -1,4 +1,4 @@
-"""Reads and writes whole files that several processes share, never half of one; locates those that ship."""
+"""Reads and writes whole files that several processes share: a reader never sees half of one."""
 
 from __future__ import annotations
 
@@ -10,11 +10,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-_PACKAGE = Path(__file__).resolve().parent.parent
-IMPORT_ROOT = _PACKAGE.parent  # a child process with this folder on sys.path can import the package
-INSTALLED = _PACKAGE / "share"  # only in a wheel; a checkout has the folders at its top
-TRAINERS = INSTALLED / "trainers" if INSTALLED.is_dir() else IMPORT_ROOT / "configs" / "trainers"
-SWEEPS = INSTALLED / "sweeps" if INSTALLED.is_dir() else IMPORT_ROOT / "sweeps"
 PART_AGE = 60.0  # seconds after which a half-written file belongs to nobody any more
 
 

@@ -1,10 +1,11 @@
-"""Converts values: numbers from and to texts, anything from and to strict JSON."""
+"""Converts values: numbers and times from and to texts, anything from and to strict JSON."""
 
 from __future__ import annotations
 
 import json
 import math
 from collections.abc import Mapping, Sequence
+from datetime import datetime, timezone
 from numbers import Integral, Real
 from typing import Any, TypeGuard
 
@@ -74,6 +75,30 @@ def all_finite(value: Any) -> bool:
     return True
 
 
+# -- times: UTC, ISO 8601, milliseconds, as the sweep's files hold them ------------------------------------------------
+def utc_text(seconds: float) -> str:
+    """Formats seconds since 1970 as `2026-01-01T00:00:00.000Z`."""
+    time = datetime.fromtimestamp(seconds, timezone.utc)
+    return time.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def utc_now() -> str:
+    """Formats the present time as `utc_text` does."""
+    return datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def utc_seconds(text: Any) -> float | None:
+    """Parses an ISO 8601 time into seconds since 1970; one without a zone is taken as UTC. None for anything else."""
+    if not isinstance(text, str):
+        return None
+    try:
+        time = datetime.fromisoformat(text.replace("Z", "+00:00"))  # Python 3.10 reads no Z
+    except ValueError:
+        return None
+    return (time if time.tzinfo else time.replace(tzinfo=timezone.utc)).timestamp()
+
+
+# -- JSON ---------------------------------------------------------------------------------------------------------------
 def to_json(value: Any, *, indent: int | None = None) -> str:
     """Formats strict JSON: nan and infinities become the strings "NaN", "Infinity" and "-Infinity"."""
     return json.dumps(_strict(value), indent=indent, ensure_ascii=False, allow_nan=False, default=str)

@@ -22,7 +22,7 @@ from ..base.errors import SweepError
 from ..base.files import read_json
 from ..base.locks import create_locked, is_locked
 from ..base.processes import kill_marked
-from ..base.times import utc_now
+from ..base.values import utc_now
 from .folder import SweepPaths
 
 TOUCH = 5.0  # seconds between two touches of a living agent's lock file

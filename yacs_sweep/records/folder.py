@@ -20,8 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from ..base.files import write_atomically
-from ..base.times import utc_now
-from ..base.values import from_json, to_json
+from ..base.values import from_json, to_json, utc_now
 
 STATES = ("running", "finished", "stopped", "failed", "killed", "lost")
 ENDED_WELL = ("finished", "stopped")

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..base.times import utc_seconds
+from ..base.values import utc_seconds
 from ..records.folder import TrialRecord
 from .table import text_table
 

@@ -23,7 +23,7 @@ from ..base.errors import ConfigError
 from ..base.files import read_json
 from ..base.signals import handled
 from ..base.streams import output_error
-from ..base.times import utc_seconds
+from ..base.values import utc_seconds
 from ..base.wording import without_password
 from ..records.alive import launchers
 from ..records.folder import ENDED_WELL, SweepPaths, rank

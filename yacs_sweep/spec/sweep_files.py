@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..base.errors import ConfigError
-from ..base.files import SWEEPS
+from ..base.shipped import SWEEPS
 from ..base.values import plain
 from ..base.wording import did_you_mean
 from ..base.yaml_document import Document, read_yaml_file

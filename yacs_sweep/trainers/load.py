@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ..base.errors import ConfigError
-from ..base.files import INSTALLED, TRAINERS
+from ..base.shipped import INSTALLED, TRAINERS
 from ..base.wording import did_you_mean
 from ..base.yaml_document import Document, KeyPath, read_yaml_file
 from ..spec.section import Notes, Section

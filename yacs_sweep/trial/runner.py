@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from ..base.times import utc_now
+from ..base.values import utc_now
 from ..records.environment import Commit
 from ..records.folder import TrialPaths, TrialRecord, folder_name, inherit_files
 from .attempt import Attempt, survived

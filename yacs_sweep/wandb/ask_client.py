@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from ..base.ask_process import answer_request, ask_process
 from ..base.errors import ConfigError, SweepError
-from ..base.files import IMPORT_ROOT
+from ..base.shipped import IMPORT_ROOT
 from .client import client_environment, reason_of
 from .login import credentials
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.sweeping import GRID, SWEEP, environment, start, sweep, write_sweep
-from yacs_sweep.base.times import utc_now
+from yacs_sweep.base.values import utc_now
 from yacs_sweep.records.alive import LAUNCHER_PATTERN, announced, launchers
 from yacs_sweep.records.folder import SweepPaths, TrialRecord
 from yacs_sweep.records.metrics import MOST, new_rows

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from ...base.errors import ConfigError
-from ...base.files import IMPORT_ROOT
+from ...base.shipped import IMPORT_ROOT
 from ...records.folder import SweepPaths
 from ...search.storage.url import URL_VARIABLE, shared
 from ...trainers.function import FunctionProfile

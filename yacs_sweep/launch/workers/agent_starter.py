@@ -19,8 +19,8 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
-from ...base.files import IMPORT_ROOT
 from ...base.processes import MARKER, TITLE, without_wandb
+from ...base.shipped import IMPORT_ROOT
 
 CODE = "import sys; sys.path.insert(0, {root!r}); from yacs_sweep.launch.workers.agent_server import main; main()"
 PACKET = 1 << 16  # bytes of a message at most

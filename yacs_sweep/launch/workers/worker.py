@@ -12,8 +12,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from ...base.files import IMPORT_ROOT
 from ...base.processes import MARKER, how_ended, kill_marked, marked_processes, padded
+from ...base.shipped import IMPORT_ROOT
 from ...records.folder import TrialRecord
 from .agent_starter import UNKNOWN_STATUS, AgentProcess, AgentStarter
 from .channel import Channel

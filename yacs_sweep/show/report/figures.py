@@ -7,8 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from typing import Any
 
-from ...base.times import utc_seconds
-from ...base.values import finite_number
+from ...base.values import finite_number, utc_seconds
 from .columns import Column, column
 from .data import Sweep, Trial, thin
 from .statistics import Effect

@@ -7,8 +7,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import Any
 
-from ...base.times import utc_seconds
-from ...base.values import finite_number
+from ...base.values import finite_number, utc_seconds
 from ...records.folder import TrialRecord
 from ...spec.parameter import Parameter
 from .columns import column

@@ -8,8 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...base.errors import ConfigError
-from ...base.times import utc_seconds, utc_text
-from ...base.values import finite_number, from_json
+from ...base.values import finite_number, from_json, utc_seconds, utc_text
 from ...records.folder import TrialRecord
 from ...spec.read_sweep import sweep_from_dict
 from ...wandb.read_runs import read_runs

@@ -1,4 +1,4 @@
-"""Times are written one way, and read whatever wrote them."""
+"""Times are written one way, and read from whatever wrote them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from yacs_sweep.base.times import utc_now, utc_seconds, utc_text
+from yacs_sweep.base.values import utc_now, utc_seconds, utc_text
 
 
 @pytest.mark.parametrize(
