@@ -29,7 +29,7 @@ test-slurm: setup postgres
 test-ray: setup postgres
 	@[ -x .venv-ray/bin/python ] || .venv/bin/uv venv --quiet --python .venv/bin/python .venv-ray
 	.venv/bin/uv pip install --quiet --python .venv-ray/bin/python '.[postgres,ray]' pytest pytest-timeout yacs
-	.venv-ray/bin/python -m pytest -m ray tests/yacs_sweep/whole/test_ray.py --timeout 600
+	.venv-ray/bin/python -m pytest -m ray tests/yacs_sweep/whole/test_ray.py tests/yacs_sweep/launch/engines --timeout 600
 
 # A kernel with what people have in notebooks (IPython, pandas), which nothing else here needs.
 test-notebook: setup

@@ -18,8 +18,6 @@ from tests.postgres import Postgres, programs
 from tests.slurm import Slurm, missing
 from tests.sweeping import SWEEP, environment, processes_with, write_sweep
 from tests.trainers import kill_all, living, wait_until, write_trainer
-from yacs_sweep.base.errors import ConfigError
-from yacs_sweep.launch.engines.slurm import Slurm as Engine
 from yacs_sweep.search.storage.url import URL_VARIABLE
 
 SPEC: dict[str, Any] = {
@@ -147,11 +145,3 @@ def test_scancel_and_an_interrupt_end_every_trainer(cluster: tuple[Slurm, Postgr
     wait_until(lambda: job[1] not in cluster[0].run("squeue", "-h", "--array", "-o", "%A"), 30)
     states = {trial["state"] for trial in json.loads((folder / "summary.json").read_text())["trials"]}
     assert "running" not in states, everything(tmp_path, folder)
-
-
-def test_options_that_are_the_launchers_own_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PATH", f"{os.environ['PATH']}:/usr/sbin")
-    with pytest.raises(ConfigError, match="array"):
-        Engine({"array": "0-9"}, 15.0)
-    with pytest.raises(ConfigError, match="notice"):
-        Engine({"notice": "soon"}, 15.0)

@@ -11,15 +11,10 @@ import pytest
 
 from tests.sweeping import GRID, ROOT, environment, sweep, write_sweep
 from yacs_sweep.base.errors import ConfigError, SweepError
-from yacs_sweep.launch import follow as follow_module
 from yacs_sweep.launch.engines import engine_problems, engine_settings, launcher_words, shares
-from yacs_sweep.launch.engines.ray import Ray
 from yacs_sweep.launch.engines.slurm import Slurm, _command
-from yacs_sweep.launch.follow import Follower
 from yacs_sweep.launch.read_options import parse
-from yacs_sweep.launch.workers.sweep_state import Outcome
-from yacs_sweep.records.folder import SweepPaths, TrialRecord
-from yacs_sweep.records.summary import Summary
+from yacs_sweep.records.folder import SweepPaths
 
 
 def test_settings_are_keys_and_values() -> None:
@@ -76,16 +71,10 @@ def test_a_job_that_has_to_wait_for_its_nodes_is_submitted(tmp_path: Path, monke
         engine.submit([["true"]], {}, SweepPaths(tmp_path, "abc"))
 
 
-def test_a_missing_ray_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(ConfigError, match=r"yacs-sweep\[ray\]"):
-        Ray({}, 15.0)
-
-
-def test_a_missing_slurm_names_its_commands(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PATH", "/nowhere")
-    with pytest.raises(ConfigError, match="sbatch"):
-        Slurm({}, 15.0)
+def test_a_notice_is_a_number_of_seconds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", fake_slurm(tmp_path, "true"))
+    with pytest.raises(ConfigError, match="notice"):
+        Slurm({"notice": "soon"}, 15.0)
 
 
 def test_several_machines_need_a_database() -> None:
@@ -121,58 +110,3 @@ def test_tasks_of_different_words_know_their_own() -> None:
 def test_a_launch_without_a_database_does_not_import_sqlalchemy() -> None:
     code = "import sys, yacs_sweep.launch.run, yacs_sweep.launch.plan.make; sys.exit('sqlalchemy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
-
-
-class Fake:
-    """An engine whose agents do nothing; it answers what it is told to."""
-
-    def __init__(self, *answers: int | Exception) -> None:
-        self.answers, self.cancelled = list(answers), 0
-
-    def submit(self, commands: object, environment: object, paths: object) -> str:
-        return "fake"
-
-    def alive(self) -> int:
-        answer = self.answers.pop(0)
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
-
-    def cancel(self) -> None:
-        self.cancelled += 1
-
-
-def follow(tmp_path: Path, engine: Fake, monkeypatch: pytest.MonkeyPatch, *states: str) -> tuple[Outcome, list[str]]:
-    """Follows a sweep of two trials whose folder has trials of these states."""
-    for name in ("PERIOD", "ASK"):
-        monkeypatch.setattr(follow_module, name, 0.0)
-    paths = SweepPaths(tmp_path, "abc")
-    for number, state in enumerate(states):
-        trial = paths.trial(f"trial-000{number}")
-        trial.dir.mkdir(parents=True)
-        TrialRecord(f"abc-{number}", trial.dir.name, number, {"x": number}, state, value=1.0).save(trial)
-    paths.dir.mkdir(parents=True, exist_ok=True)
-    summary = Summary(paths, name="s", controller="local", method="random", metric="m", goal="minimize")
-    summary.records.clear()  # nothing was there when the sweep was handed over
-    said: list[str] = []
-    follower = Follower(
-        engine, summary, target=2, grace=1.0, on_trial=lambda record: said.append(record.state), say=said.append
-    )
-    return follower.run(), said
-
-
-def test_trials_elsewhere_are_shown_and_agents_that_are_not_needed_cancelled(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    engine = Fake(3, 1, 0)
-    outcome, said = follow(tmp_path, engine, monkeypatch, "finished", "failed")
-    assert outcome.message is None and engine.cancelled == 1
-    assert said == ["running", "finished", "running", "failed"]
-
-
-def test_agents_that_end_too_early_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    engine = Fake(2, SweepError("squeue: timed out"), 1, 0)  # an engine may be deaf for a while
-    outcome, said = follow(tmp_path, engine, monkeypatch, "finished", "killed")
-    assert outcome.message is not None and "before the sweep" in outcome.message
-    assert engine.cancelled == 0
-    assert any("squeue: timed out" in line for line in said)
