@@ -76,8 +76,8 @@ def main() -> None:
         script.write_text(f"{imports}\nprint('UP', flush=True)\nimport time\ntime.sleep(600)\n")
         preloader = Preloader(sys.executable, profile.preload, cwd=cwd, env=env, log=cwd / "preload.log", say=print)
         try:
-            for way, address in (("forked", preloader.address), ("executed", "")):
-                workers = [Guards(address, note=print) for _ in range(options.workers)]
+            for way, requests in (("forked", preloader.requests), ("executed", None)):
+                workers = [Guards(requests, note=print) for _ in range(options.workers)]
                 trials, guards = hold(workers, script, env, cwd)
                 for worker in workers:
                     worker.close()
@@ -86,7 +86,7 @@ def main() -> None:
                     share = sum(share for _, share in figures)
                     goal = f"   (target: at most {TARGET} each)" if (way, what) == ("forked", "trials") else ""
                     print(f"{way:<9}{what}: unique MB {unique}   proportional MB {share:7.1f} in all{goal}", flush=True)
-                if address and preloader.process:
+                if requests and preloader.process:
                     own, share = memory(preloader.process.pid)
                     print(f"{way:<9}server: unique MB {own:6.1f}   proportional MB {share:7.1f}")
         finally:

@@ -70,7 +70,7 @@ def main() -> None:
         preloader = Preloader(
             sys.executable, profile.preload, cwd=cwd, env=env, log=cwd / "preload.log", say=print
         )  # fmt: skip
-        forking, executing = Guards(preloader.address, note=print), Guards()
+        forking, executing = Guards(preloader.requests, note=print), Guards()
         try:
             for name, text in scripts.items():
                 script = cwd / f"{name}.py"

@@ -31,7 +31,7 @@ class Machine:
     ) -> None:
         self.layout, self.places, self.say = layout, Places(layout), say
         self._stack, self._wanted, self._signals, self._starter = stack, preload, signals, starter
-        self._servers: dict[Hashable, str] = {}
+        self._servers: dict[Hashable, int | None] = {}
         cores, quota = usable_cores(), cgroup_quota()
         self.cores = shares(cores, quota, layout.workers)
         self.environment = dict(os.environ)
@@ -39,8 +39,11 @@ class Machine:
             # Threads of trials that compete for cores spin. Somebody's own choice, here or in a profile, stands.
             self.environment.setdefault(THREADS, str(threads_each(len(cores), quota, layout.workers)))
 
-    def preload(self, plan: Plan, log: Path) -> str:
-        """The address of a server that has imported the trainer's libraries; sweeps of the same trainer share it."""
+    def preload(self, plan: Plan, log: Path) -> int | None:
+        """The descriptor at which agents ask a server that has imported the trainer's libraries; None without a server.
+
+        Sweeps of the same trainer share a server.
+        """
         profile, python = plan.profile, plan.launch.python
         env = child_environment(profile.env, self.environment)
         key = (profile.interpreter(python), profile.preload, profile.cwd, profile.command, tuple(sorted(env.items())))

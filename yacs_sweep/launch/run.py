@@ -77,7 +77,7 @@ def place(plan: Plan) -> tuple[Plan, SweepPaths]:
     return plan, plan.paths or new_paths(plan.spec, remote.id)
 
 
-def make_job(results: Results, options: Options, preload: str, label: str | None) -> Job:
+def make_job(results: Results, options: Options, preload: int | None, label: str | None) -> Job:
     """What the agents of this launch are told."""
     plan, paths = results.plan, results.paths
     return Job(

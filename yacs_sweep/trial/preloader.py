@@ -1,7 +1,8 @@
 """The launcher's and the agents' ends of the preload server (`preload.py`).
 
-The launcher starts the server before the first agent and owns the socket it listens on; every agent asks it for its
-guard. Where there is no server, or it has no answer, an agent starts a guard of its own and trials start by exec.
+The launcher starts the server before the first agent and makes the pair of sockets by which agents ask it for their
+guards. Agents inherit their end; it has no name to connect to. Where there is no server, or it has no answer, an agent
+starts a guard of its own and trials start by exec.
 """
 
 from __future__ import annotations
@@ -52,14 +53,12 @@ class Preloader:
             say: shows the user a line.
         """
         self.python, self.modules, self.cwd, self.env, self.log, self.say = python, modules, cwd, env, log, say
-        self.address = f"yacs-sweep-{uuid.uuid4().hex}"  # in Linux's abstract name space: leaves no file behind
         self.process: subprocess.Popen[bytes] | None = None
         self.ready = threading.Event()
         self._lock = threading.Lock()
         self._closing = False
-        self._listener = socket.socket(socket.AF_UNIX)
-        self._listener.bind("\0" + self.address)
-        self._listener.listen(64)
+        # Agents ask at the first. The second is every server's in turn: what was asked of one that died waits there.
+        self.requests, self._served = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._thread = threading.Thread(target=self._work, name="preloader", daemon=True)
         self._thread.start()
 
@@ -70,6 +69,7 @@ class Preloader:
             if self.process is not None:
                 self.process.kill()
         self._thread.join()
+        self.requests.close()
 
     def _work(self) -> None:
         # The server's parent-death signal follows the thread that started it: all starts happen on this one.
@@ -92,13 +92,13 @@ class Preloader:
                     f"preloading: the server died ({how}); "
                     + ("it is started again" if left else f"no more restarts, {EXEC}")
                 )
-        self._listener.close()  # agents that still wait are told by that
+        self._served.close()  # agents that still wait are told by that
 
     def _start(self, theirs: socket.socket, output: int) -> bool:
         log = os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-        descriptors = [self._listener.fileno(), theirs.fileno(), log]
+        descriptors = [self._served.fileno(), theirs.fileno(), log]
         settings = {
-            **dict(zip(("listener", "control", "log"), descriptors, strict=True)),
+            **dict(zip(("requests", "control", "log"), descriptors, strict=True)),
             "python": self.python,
             "modules": list(self.modules),
             "marker": MARKER,
@@ -162,11 +162,11 @@ def preloading(
     env: Mapping[str, str],
     log: Path,
     say: Callable[[str], None],
-) -> Iterator[str]:
-    """The address agents ask for their guards as long as this lasts; empty when nothing is preloaded."""
+) -> Iterator[int | None]:
+    """Runs a server; yields the descriptor at which agents ask it for guards, None when nothing is preloaded."""
     problem = None
     if not wanted or not profile.preload:
-        yield ""
+        yield None
         return
     words = [*profile.command, ""]
     if not sys.platform.startswith("linux"):
@@ -175,11 +175,11 @@ def preloading(
         problem = why
     if problem:
         say(f"preloading: {problem}; {EXEC}")
-        yield ""
+        yield None
         return
     preloader = Preloader(profile.interpreter(python), profile.preload, cwd=profile.cwd, env=env, log=log, say=say)
     try:
-        yield preloader.address
+        yield preloader.requests.fileno()
     finally:
         preloader.close()
 
@@ -217,7 +217,7 @@ class Guards:
 
     def __init__(
         self,
-        address: str = "",
+        requests: socket.socket | None = None,
         *,
         token: str | None = None,
         note: Callable[[str], None] = lambda text: None,
@@ -229,12 +229,12 @@ class Guards:
         Args:
             cores: the trials are kept on these; empty: on none in particular.
             first: one that is there already.
-            address: of the server; empty for none.
+            requests: the socket at which the server is asked; None: there is no server.
             token: marks the environment of every process of the trials.
             note: shows the user a line.
             stopping: asked while the server is waited for; True ends the waiting.
         """
-        self.address, self.token, self.note, self.stopping, self.cores = address, token, note, stopping, cores
+        self.requests, self.token, self.note, self.stopping, self.cores = requests, token, note, stopping, cores
         self.current: Guard | None = None
         self._preloaded = False
         self._wait = FIRST_WAIT
@@ -244,7 +244,7 @@ class Guards:
 
     def get(self) -> Guard:
         """The guard to start the next trial with."""
-        if self.address and not self._preloaded:
+        if self.requests is not None and not self._preloaded:
             self._ask()
         if self.current is None:
             self._adopt(Guard(token=self.token))
@@ -281,7 +281,7 @@ class Guards:
             guard = Guard(token=self.token, start=self._request)
         except _NoGuard as reply:
             if reply.final:
-                self.address = ""
+                self.requests = None
             return
         finally:
             self._wait = LATER_WAIT
@@ -291,16 +291,20 @@ class Guards:
         self._preloaded = True
 
     def _request(self, end: socket.socket, token: str) -> AdoptedProcess:
-        with socket.socket(socket.AF_UNIX) as connection:
-            try:
-                connection.connect("\0" + self.address)
-                ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [end.fileno()]))]
-                connection.sendmsg([json.dumps({"token": token}).encode()], ancillary)
-                reply = self._reply(connection)
-            except ConnectionRefusedError:
-                raise _NoGuard(final=True) from None
-            except OSError:
-                raise _NoGuard(final=False) from None
+        assert self.requests is not None
+        try:
+            ours, theirs = socket.socketpair()
+            with ours:
+                with theirs:
+                    descriptors = array.array("i", [end.fileno(), theirs.fileno()])
+                    ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, descriptors)]
+                    # Does not wait for room: a server that takes nothing is not to keep the trial from its start.
+                    self.requests.sendmsg([json.dumps({"token": token}).encode()], ancillary, socket.MSG_DONTWAIT)
+                reply = self._reply(ours)
+        except ConnectionError:  # the launcher has given the server up
+            raise _NoGuard(final=True) from None
+        except OSError:
+            raise _NoGuard(final=False) from None
         if "pid" in reply:
             return AdoptedProcess(int(str(reply["pid"])))
         raise _NoGuard(final="refused" in reply)

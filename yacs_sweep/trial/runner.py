@@ -43,7 +43,7 @@ class TrialRunner:
         find_gpus: Callable[[TrialRecord, Verdict], Retry] = lambda record, verdict: Retry.SAME,
         cores: tuple[int, ...] = (),
         token: str | None = None,
-        preload: str = "",
+        preload: socket.socket | None = None,
         guard: Guard | None = None,
     ) -> None:
         """
@@ -51,7 +51,7 @@ class TrialRunner:
             find_gpus: called after an attempt that the machine ended on given GPUs; says where to try the trial again.
             cores: the trials are kept on these; empty: on none in particular.
             token: marks the environment of every process of the trials.
-            preload: address of the preload server; empty for none.
+            preload: where the preload server is asked for guards; None: there is no server.
             guard: one that is there already.
             agent: name of the agent's lock file, kept in trial.json.
             on_event: told of "start" and "end" (trial.json rows), and "note" (a line for the user).

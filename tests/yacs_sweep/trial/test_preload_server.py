@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from tests.sweeping import GRID, ROOT, sweep, write_sweep
+from tests.sweeping import GRID, ROOT, start, sweep, write_sweep
 from tests.yacs_sweep.trial.preload_case import Case, serving, until
+from yacs_sweep.trial.inside.guard import descendants
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="preloading needs Linux")
 
@@ -103,7 +106,7 @@ def test_first_trial_waits_no_longer_than_it_is_asked_to(tmp_path: Path) -> None
 def test_guards_share_the_libraries(tmp_path: Path) -> None:
     """Several agents' guards come of one server, each with its own mark."""
     with serving(tmp_path, "decimal") as case, serving(tmp_path, "decimal") as other:
-        other.guards.address = case.guards.address
+        other.guards.requests = case.guards.requests
         case.script("loaded.py", "import os, sys; print('decimal' in sys.modules, os.getppid())")
         said = {run.run("loaded.py")[1] for run in (case, other)}
         assert len(said) == 2 and all(line.startswith("True") for line in said)
@@ -136,20 +139,128 @@ def running(case: Case) -> bool:
     return case.preloader.process is not None and case.preloader.process.poll() is None
 
 
-def test_strangers_get_no_answer(tmp_path: Path) -> None:
-    """What is no request is dropped, and the server lives on."""
-    import socket
-
+def test_what_is_no_request_gets_no_answer(tmp_path: Path) -> None:
+    """It is dropped with whatever came with it, and the server lives on."""
     with serving(tmp_path, "decimal") as case:
         assert case.preloader.ready.wait(20)
-        for data in (b"{}", b"no JSON", b'{"token": "x"}'):
-            with socket.socket(socket.AF_UNIX) as connection:
-                connection.connect("\0" + case.preloader.address)
-                connection.sendall(data)
-                assert connection.recv(100) == b""
+        server = case.preloader.process
+        assert server is not None
+        before = len(os.listdir(f"/proc/{server.pid}/fd"))
+        for data in (b"{}", b"no JSON", b"[]", b'{"token": 7}', b'{"token": "x"}', b"\xff" * 5000):
+            for count in (0, 1, 2):
+                ours, theirs = socket.socketpair()
+                with ours:
+                    with theirs:
+                        if data == b'{"token": "x"}' and count == 2:
+                            continue  # a request, of a token that marks nothing
+                        socket.send_fds(case.preloader.requests, [data], [theirs.fileno()] * count)
+                    ours.settimeout(20)
+                    assert ours.recv(100) == b""
         case.script("loaded.py", LOADED)
         assert case.run("loaded.py")[1] == "True\n"
         assert running(case)
+        assert len(os.listdir(f"/proc/{server.pid}/fd")) == before
+
+
+def test_a_request_whose_agent_has_gone_starts_nothing(tmp_path: Path) -> None:
+    with serving(tmp_path, "decimal") as case:
+        assert case.preloader.ready.wait(20)
+        server = case.preloader.process
+        assert server is not None
+        server.send_signal(signal.SIGSTOP)
+        ours, theirs = socket.socketpair()
+        waiting, answers = socket.socketpair()
+        socket.send_fds(
+            case.preloader.requests, [b'{"token": "%s"}' % (b"a" * 32)], [theirs.fileno(), answers.fileno()]
+        )
+        for sock in (theirs, answers, waiting):
+            sock.close()
+        server.send_signal(signal.SIGCONT)
+        with ours:
+            ours.settimeout(20)
+            assert ours.recv(100) == b""  # a guard would say that it is ready
+        assert descendants(server.pid) == []
+
+
+def test_a_server_that_takes_no_requests_keeps_no_trial_from_its_start(tmp_path: Path) -> None:
+    """However many agents have asked it in vain: asking does not wait for room in its queue."""
+    with serving(tmp_path, "decimal") as case:
+        assert case.preloader.ready.wait(20)
+        server = case.preloader.process
+        assert server is not None
+        server.send_signal(signal.SIGSTOP)
+        case.guards.stopping = lambda: True  # no answer is waited for
+        for _ in range(2000):
+            case.guards.get()
+            case.guards._preloaded = False
+        case.script("loaded.py", LOADED)
+        assert case.run("loaded.py")[1] == "False\n"
+        server.send_signal(signal.SIGCONT)
+        case.guards.stopping, case.guards.current = (lambda: False), None
+        assert until(lambda: case.run("loaded.py")[1] == "True\n")
+
+
+def socket_names(pids: set[int]) -> set[str]:
+    """Returns the names of Unix sockets, and the ports of others, at which processes can be connected to."""
+    inodes = set()
+    for pid in pids:
+        for link in Path(f"/proc/{pid}/fd").glob("*"):
+            with contextlib.suppress(OSError):
+                target = os.readlink(link)
+                if target.startswith("socket:["):
+                    inodes.add(target[8:-1])
+    found = set()
+    for line in Path("/proc/net/unix").read_text().splitlines()[1:]:
+        words = line.split()
+        if words[6] in inodes and len(words) > 7:
+            found.add(words[7])
+    for table in ("tcp", "tcp6", "udp", "udp6"):
+        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
+            words = line.split()
+            if words[9] in inodes:
+                found.add(f"{table} {words[1]}")
+    return found
+
+
+def test_sockets_with_a_name_are_seen() -> None:
+    """`socket_names` finds what it looks for."""
+    with socket.socket(socket.AF_UNIX) as named, socket.socket() as port:
+        named.bind(f"\0yacs-sweep-test-{os.getpid()}")
+        port.bind(("127.0.0.1", 0))
+        port.listen()
+        found = socket_names({os.getpid()})
+    assert f"@yacs-sweep-test-{os.getpid()}" in found
+    assert any(name.startswith("tcp ") for name in found)
+
+
+@pytest.mark.parametrize(("workers", "mode"), [("1", "disabled"), ("2", "disabled"), ("1", "offline")])
+def test_no_process_of_a_launch_has_an_address(tmp_path: Path, workers: str, mode: str) -> None:
+    """Nobody can connect to any of them: not to what starts commands, nor to what it starts them for.
+
+    A container that shares the host's network sees all names in /proc/net/unix, and ports; there, root has our user id.
+    """
+    (tmp_path / "profile.yaml").write_text(PROFILE.format(command="python, train.py"))
+    (tmp_path / "train.py").write_text("import time\nprint('up', flush=True)\ntime.sleep(60)\n")
+    config = write_sweep(tmp_path, GRID | {"parameters": {"A.B": {"values": [1, 2, 3]}}})
+    words = ["--sweep-config", config, "--controller", "local", "--wandb-mode", mode, "--workers", workers]
+    launcher = start(tmp_path, *words, trainer=tmp_path / "profile.yaml", config=None)
+    try:
+        assert launcher.stdout is not None
+        for _ in range(int(workers)):
+            assert any(line.endswith("up\n") for line in launcher.stdout)
+        processes = {launcher.pid, *descendants(launcher.pid)}
+        roles = b"\n".join(Path(f"/proc/{pid}/cmdline").read_bytes() for pid in processes)
+        assert b"preload.py" in roles and b"train.py" not in roles  # trials are forks of the server's guards
+        assert len(processes) >= 3 + 2 * int(workers)
+        if mode == "offline":  # W&B's client has a service process, at a socket in a folder that is the user's alone
+            assert until(lambda: bool(socket_names({launcher.pid, *descendants(launcher.pid)})))
+        names = socket_names({launcher.pid, *descendants(launcher.pid)})
+        folders = [Path(name).parent.stat() for name in names]
+        assert len(names) == (mode == "offline")
+        assert all(folder.st_uid == os.getuid() and folder.st_mode & 0o777 == 0o700 for folder in folders)
+    finally:
+        launcher.terminate()
+        launcher.communicate(timeout=60)
 
 
 PROFILE = """\

@@ -82,7 +82,7 @@ class Agent:
             find_gpus=self._find_gpus,
             cores=tuple(job.cores),
             token=token,
-            preload=job.preload,
+            preload=None if job.preload is None else socket.socket(fileno=job.preload),
             guard=guard,
         )
         threading.Thread(target=self._listen, name="channel", daemon=True).start()
@@ -217,6 +217,8 @@ def run_agent(channel: Channel, token: str) -> int:
         if messages is None:
             return 1
     job, environment = Job(**messages[0]["job"]), messages[0].get("environment")
+    if job.preload is not None:
+        job = replace(job, preload=channel.descriptors[0])  # the number is the supervisor's
     if environment is not None:  # the agent server forked us, with an environment of its own
         os.environ.clear()
         os.environ.update(environment)
@@ -234,7 +236,7 @@ def run_agent(channel: Channel, token: str) -> int:
 
 
 def _work(channel: Channel, job: Job, token: str) -> None:
-    guard = None if job.preload else Guard(token=token)  # starts while the agent reads what it is to do
+    guard = Guard(token=token) if job.preload is None else None  # starts while the agent reads what it is to do
     lock = AgentLock(job.paths.agents, job.index, token)
     launch = replace(load_launch(job.paths, job.limits), retries=job.retries, on_oom=job.on_oom, gpu_wait=job.gpu_wait)
     agent = Agent(channel, job, launch, lock, token, guard)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import select
 import socket
 import threading
@@ -32,7 +33,7 @@ class Job:
     retries: int = 0
     on_oom: str = "skip"
     gpu_wait: float = 30.0
-    preload: str = ""  # address of the preload server
+    preload: int | None = None  # descriptor of the socket at which the preload server is asked; it comes with the job
     storage: str | None = None  # with its password, which no file has
     wandb_off: bool = False  # in this launch, whatever the sweep's launch.json says
     target: int | None = None  # trials in the whole sweep, whoever runs them; None: this launch counts its own
@@ -55,17 +56,19 @@ class Channel:
     def __init__(self, connection: socket.socket) -> None:
         self.connection = connection
         self._buffer = b""
+        self.descriptors: list[int] = []  # those received
         self._lock = threading.Lock()
 
     def fileno(self) -> int:
         return self.connection.fileno()
 
-    def send(self, **message: Any) -> bool:
-        """False when the other end is gone."""
+    def send(self, *descriptors: int, **message: Any) -> bool:
+        """Sends a message, and descriptors with it. False when the other end is gone."""
         data = to_json(message).encode() + b"\n"
         try:
             with self._lock:
-                self.connection.sendall(data)
+                sent = socket.send_fds(self.connection, [data], descriptors) if descriptors else 0
+                self.connection.sendall(data[sent:])
         except OSError:
             return False
         return True
@@ -78,9 +81,12 @@ class Channel:
     def receive(self) -> list[Message] | None:
         """Waits for something to arrive; the whole messages of it (perhaps none yet), None at end-of-file."""
         try:
-            data = self.connection.recv(1 << 16)
+            data, descriptors, _, _ = socket.recv_fds(self.connection, 1 << 16, 1)
         except OSError:
-            data = b""
+            return None
+        for descriptor in descriptors:
+            os.set_inheritable(descriptor, False)
+        self.descriptors += descriptors
         if not data:
             return None
         lines = (self._buffer + data).split(b"\n")

@@ -79,7 +79,7 @@ class Worker:
         self.heard = time.monotonic()
         self.gone_at = self.status = None
         self.ticket, self.trial, self.place = False, None, None
-        self.channel.send(**first)
+        self.channel.send(*([] if job.preload is None else [job.preload]), **first)
 
     def _execute(self, environment: Mapping[str, str], channel: int, log: int, output: int) -> subprocess.Popen[bytes]:
         return subprocess.Popen(

@@ -8,10 +8,11 @@ and the folder its trials get. Linux only: forking after such imports is not saf
 A guard that was forked here is like one that was executed, and can start a trial in two ways: by exec, or by a fork of
 itself that runs the script as ``__main__``. What cannot be the same in a fork makes it exec, with a line that says why.
 
-The server is given ``argv[1]``, JSON: listener and control (descriptors: a listening Unix socket, and a stream to the
-launcher), log (descriptor: where its own output goes), python, modules, marker (name of the environment variable that
-says whose a process is). Agents connect to the listener and send one line, with one descriptor, the guard's end of a
-socket pair:
+The server is given ``argv[1]``, JSON: requests and control (descriptors: one end of a pair of packet sockets, and a
+stream to the launcher), log (descriptor: where its own output goes), python, modules, marker (name of the environment
+variable that says whose a process is). It starts commands for whoever can write to the other end of `requests`. That end
+has no name, so that nobody can connect to it: the launcher made it, and agents inherit it. An agent sends one packet
+with two descriptors: the guard's end of a socket pair, and the end of another pair for the answer.
 
     agent → server      {"token": "…"}       value of the marker for the guard and its trials
     server → agent      {"pid": 123} or {"refused": "why nothing can be preloaded"} or {"loading": true}
@@ -36,7 +37,6 @@ import os
 import select
 import signal
 import socket
-import struct
 import time
 
 TYPE_CHECKING = False
@@ -198,9 +198,9 @@ class Server:
         self.marker: str = settings["marker"]
         self.modules: list[str] = settings["modules"]
         self.argv = [self.python, os.path.abspath(__file__), json.dumps(settings)]
-        self.listener = socket.socket(fileno=settings["listener"])
+        self.requests = socket.socket(fileno=settings["requests"])
         self.control = socket.socket(fileno=settings["control"])
-        for sock in (self.listener, self.control):
+        for sock in (self.requests, self.control):
             os.set_inheritable(sock.fileno(), False)
         self.cwd = os.getcwd()
         with open("/proc/self/environ", "rb") as file:  # as it was given: imports may change os.environ
@@ -278,56 +278,73 @@ class ForkingGuard(guard.Guard):
 # -- the server -----------------------------------------------------------------------------------------------------
 
 
-def receive_request(connection: socket.socket) -> tuple[str, socket.socket] | None:
-    """The token and the guard's socket; None for a request that is not one of this user's agents'."""
-    credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-    if struct.unpack("3i", credentials)[1] != os.getuid():
-        return None
-    connection.settimeout(5.0)
-    try:
-        data, ancillary, _, _ = connection.recvmsg(1 << 12, socket.CMSG_SPACE(4))
-        token = json.loads(data)["token"]
-    except (OSError, ValueError, KeyError):
-        return None
-    received = array.array("i")
-    for level, kind, payload in ancillary:
-        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
-            received.frombytes(payload[: len(payload) - len(payload) % received.itemsize])
-    if len(received) != 1:
-        return None
-    os.set_inheritable(received[0], False)
-    return token, socket.socket(fileno=received[0])
+class Request:
+    """One agent's request for a guard, with the sockets that came with it."""
+
+    def __init__(self, data: bytes, descriptors: list[int]) -> None:
+        self.token: str | None = None  # None: it is no request
+        self.sockets = [socket.socket(fileno=descriptor) for descriptor in descriptors]
+        for sock in self.sockets:
+            os.set_inheritable(sock.fileno(), False)
+        try:
+            token = json.loads(data)["token"]
+        except (ValueError, KeyError, TypeError):
+            return
+        if len(self.sockets) == 2 and isinstance(token, str):
+            self.guarded, self.answers = self.sockets
+            self.token = token
+
+    @classmethod
+    def receive(cls, requests: socket.socket) -> Request | None:
+        """Reads one request. Returns None at the end: no agent, and no launcher, is left."""
+        data, ancillary, _, _ = requests.recvmsg(1 << 12, socket.CMSG_SPACE(8))
+        received = array.array("i")
+        for level, kind, payload in ancillary:
+            if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+                received.frombytes(payload[: len(payload) - len(payload) % received.itemsize])
+        return cls(data, list(received)) if data else None
+
+    def waiting(self) -> bool:
+        """Whether its agent still waits for the answer."""
+        look = select.poll()
+        look.register(self.answers, 0)  # a socket whose other end is closed is reported in any case
+        return not look.poll(0)
+
+    def close(self) -> None:
+        for sock in self.sockets:
+            sock.close()
 
 
 def answer(connection: socket.socket, **message: Any) -> None:
+    """Sends one line."""
     try:
         connection.sendall(json.dumps(message).encode() + b"\n")
     except OSError:
         pass  # the agent did not wait, or the launcher is gone, which the loop finds out
 
 
-def fork_guard(server: Server, token: str, guarded: socket.socket, connection: socket.socket) -> None:
+def fork_guard(server: Server, request: Request) -> None:
     """Forks a guard and tells the agent; in the guard, never returns but by `guard.Forked`."""
     sys.stdout.flush()
     sys.stderr.flush()
     pid = os.fork()
     if pid:
-        answer(connection, pid=pid)
+        answer(request.answers, pid=pid)
         return
     # Closed as objects: descriptors alone would be closed again, by then the trainer's, when the objects go.
-    for sock in (connection, server.listener, server.control):
+    for sock in (request.answers, server.requests, server.control):
         sock.close()
     os.setsid()
-    if set_marker(server.marker, token):
-        ForkingGuard(guarded, server).run()
+    if set_marker(server.marker, request.token or ""):
+        ForkingGuard(request.guarded, server).run()
     os._exit(0)  # without the exit handlers of the libraries, which are the trials'
 
 
 def start_again(server: Server) -> NoReturn:
-    """Becomes a new server, as the launcher started this one; agents that connect meanwhile wait for it."""
+    """Becomes a new server, as the launcher started this one; what agents ask meanwhile waits for it."""
     sys.stdout.flush()
     sys.stderr.flush()
-    for sock in (server.listener, server.control):
+    for sock in (server.requests, server.control):
         os.set_inheritable(sock.fileno(), True)
     for descriptor in (1, 2):
         os.dup2(os.pipe()[1], descriptor)
@@ -338,7 +355,7 @@ def serve(server: Server, refused: str | None) -> None:
     """Answers agents until the launcher is gone."""
     signal.signal(signal.SIGCHLD, lambda *_: None)
     while True:
-        ready, _, _ = select.select([server.listener, server.control], [], [], 1.0)
+        ready, _, _ = select.select([server.requests, server.control], [], [], 1.0)
         while True:
             try:
                 if os.waitpid(-1, os.WNOHANG)[0] == 0:
@@ -347,22 +364,21 @@ def serve(server: Server, refused: str | None) -> None:
                 break
         if server.control in ready:
             return
-        if server.listener not in ready:
+        if server.requests not in ready:
             continue
-        connection = server.listener.accept()[0]
-        request = receive_request(connection)
-        if request is not None:
-            token, guarded = request
+        request = Request.receive(server.requests)
+        if request is None:
+            return
+        if request.token is not None and request.waiting():
             if refused:
-                answer(connection, refused=refused)
+                answer(request.answers, refused=refused)
             elif server.stale():
-                answer(connection, loading=True)
-                connection.close()
+                answer(request.answers, loading=True)
+                request.close()
                 start_again(server)
             else:
-                fork_guard(server, token, guarded, connection)
-            guarded.close()
-        connection.close()
+                fork_guard(server, request)
+        request.close()
 
 
 def serve_trials(settings: dict[str, Any]) -> None:
