@@ -15,7 +15,7 @@ _EXACT_INT = 15  # digits; a longer whole number is read as a float
 _WIDEST = 1 << 63  # W&B and databases hold whole numbers below this
 
 
-def plain(value: Any) -> Any:
+def to_builtin(value: Any) -> Any:
     """Converts numpy's scalars to the Python numbers they stand for; other values stay."""
     if isinstance(value, bool) or value is None:
         return value

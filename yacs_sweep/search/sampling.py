@@ -25,7 +25,7 @@ from optuna.storages import InMemoryStorage
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from ..spec.parameter import identity
+from ..spec.parameter import equality_key
 from ..spec.sweep import Metric, SweepSpec
 from .space import Space, direction_of
 from .stored import END, INDEX, logged_values
@@ -237,7 +237,7 @@ class Chooser:
         """The point random search gives trial `number`; one already tried only where no other is found."""
         self.used = "random"
         units, values = self.spec.draw(self.seed, number, tried)
-        if not self._told_repeated and identity(values) in tried:
+        if not self._told_repeated and equality_key(values) in tried:
             self._told_repeated = True
             self.notes.append("every point of the search has been given out: from here on points repeat")
         return {name: value for name, value in self.space.at(units).items() if name in values}
@@ -337,12 +337,12 @@ class Chooser:
         looked_at = [*self._pointless, *range(self._looked, len(trials))]
         self._looked = max(self._looked, len(trials))
         self._pointless = [number for number in looked_at if not trials[number].params]
-        self._seen.update(identity(self.space.outer(trials[n].params)) for n in looked_at if trials[n].params)
+        self._seen.update(equality_key(self.space.outer(trials[n].params)) for n in looked_at if trials[n].params)
         return self._seen
 
     def _new(self, point: Mapping[str, Any], seen: Container[Hashable]) -> bool:
         values = self.space.outer(point)
-        return identity(values) not in seen and self.spec.allows(values)
+        return equality_key(values) not in seen and self.spec.allows(values)
 
 
 def _observed(number: int, item: Observation, space: Space) -> FrozenTrial:

@@ -17,7 +17,7 @@ from optuna.samplers import BaseSampler
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, Trial
 
-from ..spec.parameter import Parameter, active, identity
+from ..spec.parameter import Parameter, active, equality_key
 
 LISTED = ("categorical", "categorical_w_probabilities")
 
@@ -62,9 +62,9 @@ class Dimension:
     def inner(self, value: Any) -> Any:
         """Optuna's value for one of ours. Raises ValueError for one this parameter cannot have."""
         if self.choices:
-            wanted = identity(value)
+            wanted = equality_key(value)
             for choice, label in zip(self.choices, self.labels, strict=True):
-                if identity(choice) == wanted:
+                if equality_key(choice) == wanted:
                     return label
             raise ValueError(f"{value!r} is none of its values")
         if isinstance(value, bool) or not isinstance(value, int | float):

@@ -23,7 +23,7 @@ from ..base.wording import did_you_mean
 from ..base.yaml_document import read_yaml_file
 from ..records.folder import WARM_FILE, SweepPaths, TrialRecord
 from ..spec.conditions import ExpressionError
-from ..spec.parameter import identity
+from ..spec.parameter import equality_key
 from ..spec.sweep import SweepSpec
 from ..wandb.read_runs import read_results
 
@@ -181,8 +181,8 @@ class Fit:
         for name, value in point.items():
             item = self._declared[name]
             if item.parent is not None and item.parent in point:
-                wanted = {identity(value) for value in item.parent_values}
-                if identity(point[item.parent]) not in wanted:
+                wanted = {equality_key(value) for value in item.parent_values}
+                if equality_key(point[item.parent]) not in wanted:
                     allowed = " or ".join(map(repr, item.parent_values))
                     found.append(f"{name}: applies only where {item.parent} is {allowed}")
                     continue

@@ -145,14 +145,14 @@ class Expression:
 
 
 @lru_cache(maxsize=256)
-def compiled(text: str) -> Expression:
+def compile_expression(text: str) -> Expression:
     """Parses an expression, once for each text."""
     return Expression(text)
 
 
 def allows(where: tuple[str, ...], values: Mapping[str, Any]) -> bool:
     """Tells whether the values satisfy every condition."""
-    return all(compiled(text).holds(values) for text in where)
+    return all(compile_expression(text).holds(values) for text in where)
 
 
 def _allowed(node: ast.AST) -> bool:

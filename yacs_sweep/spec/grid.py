@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from .conditions import allows
-from .parameter import Parameter, active, identity
+from .parameter import Parameter, active, equality_key
 
 MAX_LISTED = 100_000  # combinations that are gone through one by one (conditions), values of one q_uniform
 
@@ -57,7 +57,7 @@ class Grid:
         for combination in range(self.combinations):
             values = self._active(combination)
             if self._nested:
-                key = identity(values)
+                key = equality_key(values)
                 if key in seen:
                     continue
                 seen.add(key)

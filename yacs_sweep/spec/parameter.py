@@ -64,7 +64,7 @@ class Parameter:
         if self.distribution == "constant":
             return (self.value,)
         if self.distribution in ("categorical", "categorical_w_probabilities"):
-            return tuple({identity(value): value for value in self.values}.values())
+            return tuple({equality_key(value): value for value in self.values}.values())
         numbers = self.numbers()
         if self.distribution == "int_uniform":
             return range(int(numbers["min"]), int(numbers["max"]) + 1)
@@ -107,12 +107,12 @@ class Parameter:
         return max(1, math.ceil((numbers["max"] - numbers["min"]) / numbers["q"]))
 
 
-def identity(value: Any) -> Hashable:
+def equality_key(value: Any) -> Hashable:
     """Returns a key that is equal for values W&B's grid holds equal: 1 and 1.0 are, 1 and true are not."""
     if isinstance(value, (list, tuple)):
-        return ("list", tuple(identity(item) for item in value))
+        return ("list", tuple(equality_key(item) for item in value))
     if isinstance(value, Mapping):
-        return ("dict", tuple(sorted((str(key), identity(item)) for key, item in value.items())))
+        return ("dict", tuple(sorted((str(key), equality_key(item)) for key, item in value.items())))
     if isinstance(value, bool):
         return ("bool", value)
     return ("number", value) if isinstance(value, (int, float)) else value
@@ -126,13 +126,15 @@ def active(parameters: Iterable[Parameter], values: Mapping[str, Any]) -> dict[s
         if parameter.parent is None:
             return True
         parent = declared[parameter.parent]
-        wanted = {identity(value) for value in parameter.parent_values}
-        return is_active(parent) and identity(values.get(parent.name)) in wanted
+        wanted = {equality_key(value) for value in parameter.parent_values}
+        return is_active(parent) and equality_key(values.get(parent.name)) in wanted
 
     return {name: values[name] for name, item in declared.items() if name in values and is_active(item)}
 
 
-def nested(parameters: Iterable[Parameter], values: Mapping[str, Any], *, below: str | None = None) -> dict[str, Any]:
+def nest_values(
+    parameters: Iterable[Parameter], values: Mapping[str, Any], *, below: str | None = None
+) -> dict[str, Any]:
     """Puts the values of nested parameters into a mapping of their group, as W&B nests them.
 
     `below` is a key between a group and its content (`parameters` in a sweep file). Values of no parameter stay.

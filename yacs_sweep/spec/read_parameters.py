@@ -11,7 +11,7 @@ from ..base.values import all_finite
 from ..base.wording import did_you_mean, show
 from ..base.yaml_document import KeyPath, dotted
 from . import distributions
-from .parameter import Parameter, identity
+from .parameter import Parameter, equality_key
 from .section import Notes, Section
 
 _NUMERIC = ("min", "max", "mu", "sigma", "a", "b", "q")
@@ -371,10 +371,10 @@ def _check_parent_values(notes: Notes, path: KeyPath, parameter: Parameter, pare
         text = f"{parent.name} is {parent.distribution}; a parent needs listed values (`values:`) or int_uniform"
         notes.wrong((*path, "parent"), text)
         return
-    # Not `identity` of every choice of a range: it may be long.
-    known = choices if isinstance(choices, range) else {identity(choice) for choice in choices}
+    # Not `equality_key` of every choice of a range: it may be long.
+    known = choices if isinstance(choices, range) else {equality_key(choice) for choice in choices}
     for value in parameter.parent_values:
-        if (value if isinstance(choices, range) else identity(value)) not in known:
+        if (value if isinstance(choices, range) else equality_key(value)) not in known:
             text = f"{show(value)} is not a value of {parent.name}; its values: {show(list(choices[:8]))}"
             names = [choice for choice in choices[:1000] if isinstance(choice, str)]
             hint = did_you_mean(value, names) if isinstance(value, str) else ""

@@ -12,7 +12,7 @@ from ..base.errors import ConfigError
 from ..base.wording import did_you_mean, show
 from ..base.yaml_document import Document, KeyPath
 from . import hyperband
-from .conditions import ExpressionError, compiled
+from .conditions import ExpressionError, compile_expression
 from .grid import MAX_LISTED, Grid
 from .parameter import GRID, Parameter
 from .read_parameters import read_parameters
@@ -296,7 +296,7 @@ def _where(section: Section) -> tuple[str, ...]:
             section.notes.wrong(path, f'{show(text)} is not a condition; write it in quotes, such as "a < b"')
             continue
         try:
-            compiled(text)
+            compile_expression(text)
         except ExpressionError as error:
             section.notes.wrong(path, str(error))
         else:
@@ -316,7 +316,7 @@ def _check(section: Section, spec: SweepSpec) -> None:
         _check_grid(section, spec)
     names = [parameter.name for parameter in spec.parameters]
     for text in spec.where:
-        for name in compiled(text).names:
+        for name in compile_expression(text).names:
             if name not in names and parameter_path(notes.document, name) not in notes.document.places:
                 hint = did_you_mean(name, names)
                 notes.wrong(section.at("where"), f"{name} in '{text}' is not a parameter of this sweep{hint}")

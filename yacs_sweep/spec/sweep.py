@@ -14,7 +14,7 @@ from ..base.errors import SweepError
 from . import hyperband
 from .conditions import allows
 from .grid import Grid
-from .parameter import Parameter, active, identity, nested
+from .parameter import Parameter, active, equality_key, nest_values
 
 DEFAULT_COUNT = 10
 DEFAULT_RESULTS_DIR = "./log/sweep"
@@ -115,7 +115,7 @@ class SweepSpec:
             "description": self.description,
             "method": self.method,
             "metric": self.metric.to_dict() if self.metric else None,
-            "parameters": nested(
+            "parameters": nest_values(
                 self.parameters, {item.name: item.to_dict() for item in self.parameters}, below="parameters"
             ),
             "where": list(self.where) or None,
@@ -188,7 +188,7 @@ class SweepSpec:
     def random_point(self, seed: int, number: int, tried: Container[Hashable] = ()) -> dict[str, Any]:
         """Draws the parameters of random trial `number`: always the same for the same seed.
 
-        The draw does not depend on other trials, unless it is a point already `tried` (by `identity`), which is
+        The draw does not depend on other trials, unless it is a point already `tried` (by `equality_key`), which is
         returned only when no other is found. Raises SweepError when no draw satisfies `where`.
         """
         return self.draw(seed, number, tried)[1]
@@ -201,7 +201,7 @@ class SweepSpec:
             units = {name: source.random() for name in self._names}
             values = self.point_at(units)
             if self.allows(values):
-                if identity(values) not in tried:
+                if equality_key(values) not in tried:
                     return units, values
                 repeated = repeated or (units, values)
             if repeated and draw >= _NEW_DRAWS:

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..base.errors import ConfigError
 from ..base.shipped import SWEEPS
-from ..base.values import plain
+from ..base.values import to_builtin
 from ..base.wording import did_you_mean
 from ..base.yaml_document import Document, read_yaml_file
 from .read_sweep import parse_spec
@@ -60,7 +60,7 @@ def as_yaml(value: Any) -> Any:
         return as_yaml(value.tolist())
     if isinstance(value, list | tuple | range | set | frozenset):
         return [as_yaml(item) for item in value]
-    return os.fspath(value) if isinstance(value, os.PathLike) else plain(value)
+    return os.fspath(value) if isinstance(value, os.PathLike) else to_builtin(value)
 
 
 def find_sweep_file(source: str | Path, search_dirs: Iterable[str | Path] = ()) -> Path:

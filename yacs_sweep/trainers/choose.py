@@ -10,7 +10,7 @@ from ..base.errors import ConfigError
 from ..spec.sweep import SweepSpec
 from .function import FUNCTION, FunctionProfile, function_profile
 from .load import load_profile
-from .own_command import SWEEP_FILE, CommandProfile, names_trainer, sweep_profile
+from .own_command import SWEEP_FILE, CommandProfile, names_trainer, own_command_profile
 from .profile import TrainerProfile
 
 
@@ -29,7 +29,7 @@ def trainer_of(trainer: str | FunctionProfile | None, spec: SweepSpec | None, ro
         return trainer if spec is None else trainer.of(spec)
     if trainer == SWEEP_FILE or (trainer is None and spec is not None and names_trainer(spec)):
         assert spec is not None
-        return sweep_profile(spec, root)
+        return own_command_profile(spec, root)
     return load_profile(trainer or "reid", project_root=root)
 
 

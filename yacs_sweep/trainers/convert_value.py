@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..base.values import plain
+from ..base.values import to_builtin
 from ..base.wording import show
 from .styles import parse_literal
 
@@ -28,7 +28,7 @@ def convert_value(value: Any, default: Any) -> Any:
     None and any value that replaces a None default stay as they are, as YACS has it. A text where another type is due
     is read as YACS reads a word.
     """
-    value = plain(value)
+    value = to_builtin(value)
     if isinstance(value, dict):
         raise ValueError(f"{show(value)} is a mapping; name the keys in it one by one")
     if value is None or default is None or isinstance(default, OpaqueDefault):
@@ -71,7 +71,7 @@ def _number(value: Any, kind: type) -> tuple[Any, bool]:
 
 def _elements(values: Sequence[Any], defaults: Sequence[Any]) -> list[Any]:
     """Converts list elements to the type that all the default's elements share, which YACS itself does not do."""
-    values = [plain(value) for value in values]
+    values = [to_builtin(value) for value in values]
     kinds = {type(default) for default in defaults}
     if kinds <= {list, tuple} and len(kinds) == 1:
         (kind,) = kinds

@@ -23,7 +23,7 @@ from ..base.files import write_atomically
 from ..base.values import to_json
 from ..logs.parser import LogFormat
 from ..records.folder import SweepPaths
-from ..spec.parameter import Parameter, nested
+from ..spec.parameter import Parameter, nest_values
 from ..spec.sweep import SweepSpec
 from .inside import call_function
 from .profile import PYTHON, TrainerProfile
@@ -49,7 +49,7 @@ class FunctionProfile(TrainerProfile):
 
     def write_parameters(self, output_dir: Path, params: Mapping[str, Any]) -> dict[str, str]:
         """Writes the parameters, nested as the sweep file nests them, and the objective's name."""
-        content = {"params": nested(self.parameters, params), "metric": self.metric}
+        content = {"params": nest_values(self.parameters, params), "metric": self.metric}
         (output_dir / call_function.PARAMS_FILE).write_text(to_json(content), encoding="utf-8")
         return {}
 

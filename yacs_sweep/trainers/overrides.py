@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from ..base.errors import ConfigError
-from ..base.values import plain
+from ..base.values import to_builtin
 from ..base.yaml_document import read_yaml_file
 from ..spec.sweep import SweepSpec
 from .profile import TrainerProfile
@@ -27,7 +27,7 @@ def check_parameters(spec: SweepSpec, overrides: Overrides) -> list[str]:
 class Overrides:
     """Translates parameters for a trainer, by its profile and, where it is known, its tree.
 
-    Every method is a pure function.
+    No method starts or writes anything.
     """
 
     profile: TrainerProfile
@@ -55,7 +55,7 @@ class Overrides:
         """
         key = self.key_for(name)
         if self.schema is None:
-            return plain(value)
+            return to_builtin(value)
         try:
             return self.schema.convert(key, value)
         except ValueError as error:

@@ -22,7 +22,7 @@ import yaml
 from ..base.errors import ConfigError
 from ..base.processes import without_wandb
 from ..logs.parser import LogFormat
-from ..spec.parameter import Parameter, nested
+from ..spec.parameter import Parameter, nest_values
 from ..spec.sweep import SweepSpec
 from .profile import TrainerProfile
 from .styles import override_arguments, parse_literal
@@ -111,7 +111,7 @@ class CommandProfile(TrainerProfile):
         pairs = [word.removeprefix("--").partition("=") for word in others if _PAIR.match(word)]
         loose = [word for word in others if not _PAIR.match(word)]
         given = {name: read(text) for name, _, text in pairs}
-        words = expand_args_macro(macro, {**given, **nested(self.parameters, params)})
+        words = expand_args_macro(macro, {**given, **nest_values(self.parameters, params)})
         return words if macro == "args_json" else [*loose, *words]
 
     def write_parameters(self, output_dir: Path, params: Mapping[str, Any]) -> dict[str, str]:
@@ -119,7 +119,7 @@ class CommandProfile(TrainerProfile):
 
         One is W&B's, from which `wandb.init` takes `wandb.config`; the other is that of the macro args_json_file.
         """
-        values = nested(self.parameters, params)
+        values = nest_values(self.parameters, params)
         config = {"wandb_version": 1, **{name: {"value": value} for name, value in values.items()}}
         path = output_dir / CONFIG_FILE
         path.write_text(yaml.safe_dump(config, sort_keys=False, allow_unicode=True), encoding="utf-8")
@@ -151,7 +151,7 @@ def names_trainer(spec: SweepSpec) -> bool:
     return bool(spec.program or spec.command)
 
 
-def sweep_profile(spec: SweepSpec, cwd: Path) -> CommandProfile:
+def own_command_profile(spec: SweepSpec, cwd: Path) -> CommandProfile:
     """Makes the profile of a sweep file's own command.
 
     Raises:

@@ -11,7 +11,7 @@ from typing import Any
 from ..base.ask_process import NoAnswer, TimedOut, ask_process
 from ..base.errors import ConfigError
 from ..base.processes import without_wandb
-from ..base.values import plain
+from ..base.values import to_builtin
 from ..base.wording import did_you_mean, nearest, show
 from ..base.yaml_document import Document, KeyPath, read_yaml_file
 from .convert_value import OpaqueDefault, convert_value
@@ -62,7 +62,7 @@ class Schema:
             return convert_value(value, self.values.get(key))
         except ValueError:
             if self.loose and not isinstance(value, dict):
-                return plain(value)
+                return to_builtin(value)
             raise
 
     def _suggest(self, key: str, aliases: Sequence[str]) -> str:

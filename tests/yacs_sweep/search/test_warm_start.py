@@ -13,7 +13,7 @@ from yacs_sweep.records.folder import SweepPaths, TrialRecord
 from yacs_sweep.records.launch_file import save_spec
 from yacs_sweep.search.space import Space
 from yacs_sweep.search.warm_start import read_points, read_prior
-from yacs_sweep.spec.parameter import identity
+from yacs_sweep.spec.parameter import equality_key
 from yacs_sweep.spec.read_sweep import sweep_from_dict
 from yacs_sweep.spec.sweep import SweepSpec
 
@@ -149,4 +149,4 @@ def test_values_survive_the_way_to_optuna_and_back(parameter: dict[str, Any]) ->
         if isinstance(point["p"], float):
             assert back["p"] == pytest.approx(point["p"], rel=1e-5)
         else:
-            assert identity(back) == identity(point)
+            assert equality_key(back) == equality_key(point)

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from yacs_sweep.base.errors import ConfigError
-from yacs_sweep.spec.parameter import identity
+from yacs_sweep.spec.parameter import equality_key
 from yacs_sweep.spec.read_sweep import sweep_from_dict
 from yacs_sweep.spec.sweep import EarlyTerminate, Metric, SweepSpec
 from yacs_sweep.spec.sweep_files import find_sweep_file, load_spec, presets
@@ -178,8 +178,8 @@ def test_metric_knows_its_target() -> None:
 
 def test_identity_tells_apart_what_the_grid_does() -> None:
     values = [1, 1.0, True, "1", None, [1], [True], {"a": 1}, {"a": 1.0}, {"a": 2}]
-    assert len({identity(value) for value in values}) == 8
-    assert identity({"a": 1, "b": 2}) == identity({"b": 2, "a": 1})
+    assert len({equality_key(value) for value in values}) == 8
+    assert equality_key({"a": 1, "b": 2}) == equality_key({"b": 2, "a": 1})
 
 
 @pytest.mark.parametrize("wrapper", ["sweep", "config"])

@@ -15,7 +15,7 @@ from yacs_sweep.base.errors import ConfigError
 from yacs_sweep.spec.read_sweep import sweep_from_dict
 from yacs_sweep.spec.sweep import SweepSpec
 from yacs_sweep.trainers.overrides import Overrides
-from yacs_sweep.trainers.own_command import expand_args_macro, sweep_profile
+from yacs_sweep.trainers.own_command import expand_args_macro, own_command_profile
 
 VALUES: dict[str, Any] = {
     "lr": 0.001,
@@ -66,7 +66,7 @@ def spec(**top: Any) -> SweepSpec:
 
 def test_command_without_words_is_wandbs_default(tmp_path: Path) -> None:
     (tmp_path / "train.py").touch()
-    profile = sweep_profile(spec(program="train.py"), tmp_path)
+    profile = own_command_profile(spec(program="train.py"), tmp_path)
     given: dict[str, Any] = {"overrides": Overrides(profile).words({"lr": 0.1}), "params": {"lr": 0.1}}
     assert profile.command_line(**given) == ["/usr/bin/env", sys.executable, "train.py", "--lr=0.1"]
     assert profile.command_line(python="/opt/python", **given)[1] == "/opt/python"
@@ -75,12 +75,12 @@ def test_command_without_words_is_wandbs_default(tmp_path: Path) -> None:
 def test_other_words_and_variables_of_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATA", "/data/x y")
     command = ["python3", "-m", "mine", "--data=${envvar:DATA}", "${args_no_hyphens}", "--last"]
-    words = sweep_profile(spec(command=command), tmp_path).command_line(overrides=["--lr=0.1"])
+    words = own_command_profile(spec(command=command), tmp_path).command_line(overrides=["--lr=0.1"])
     assert words == ["python3", "-m", "mine", "--data=/data/x y", "lr=0.1", "--last"]
 
 
 def test_trailing_words_are_parameters_too_and_what_is_no_pair_stays(tmp_path: Path) -> None:
-    profile = sweep_profile(spec(command=["t", "${args_no_boolean_flags}", "${args_json}"]), tmp_path)
+    profile = own_command_profile(spec(command=["t", "${args_no_boolean_flags}", "${args_json}"]), tmp_path)
     words = ["--seed=007", "--fast=True", "-v", *Overrides(profile).words({"lr": 0.1})]
     line = profile.command_line(overrides=words, params={"lr": 0.1})
     assert line[:-1] == ["t", "-v", "--seed=007", "--fast", "--lr=0.1"]
@@ -93,7 +93,7 @@ def test_a_group_of_nested_parameters_is_one_argument(tmp_path: Path) -> None:
         "net.width": {"values": [4]},
     }
     body = spec(parameters=parameters, command=["t", "${args}", "${args_json}"])
-    profile = sweep_profile(sweep_from_dict(body.to_dict()), tmp_path)  # as the agents read it
+    profile = own_command_profile(sweep_from_dict(body.to_dict()), tmp_path)  # as the agents read it
     params = {"optimizer.lr": 0.1, "optimizer.nadam.beta": 0.9, "net.width": 4}
     line = profile.command_line(overrides=Overrides(profile).words(params), params=params)
     assert line[:-1] == ["t", "--optimizer={'lr': 0.1, 'nadam': {'beta': 0.9}}", "--net.width=4"]
@@ -102,9 +102,9 @@ def test_a_group_of_nested_parameters_is_one_argument(tmp_path: Path) -> None:
 
 def test_mistakes_are_told(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"program: absent\.py: no such file in"):
-        sweep_profile(spec(program="absent.py"), tmp_path)
+        own_command_profile(spec(program="absent.py"), tmp_path)
     with pytest.raises(ConfigError, match=r"program: is missing, and the command says \$\{program\}"):
-        sweep_profile(spec(command=["python", "${program}"]), tmp_path)
+        own_command_profile(spec(command=["python", "${program}"]), tmp_path)
 
 
 def test_a_sweep_of_the_files_own_program_runs_and_is_resumed(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from ...show.lines import command_text, short_value
 from ...show.table import text_table
-from ...spec.parameter import Parameter, identity
+from ...spec.parameter import Parameter, equality_key
 from ...spec.sweep import EarlyTerminate
 from .plan import Plan, new_paths
 
@@ -40,7 +40,7 @@ def _first_points(plan: Plan) -> list[dict[str, Any]]:
         return [spec.grid_point(index) for index in range(min(count, spec.grid_size or 0))]
     points = [dict(point) for point in plan.warm.enqueue[:count]]
     for number in range(len(points), count):
-        points.append(spec.random_point(plan.launch.seed, number, {identity(point) for point in points}))
+        points.append(spec.random_point(plan.launch.seed, number, {equality_key(point) for point in points}))
     return points
 
 

@@ -16,7 +16,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from ...records.folder import TrialRecord, mark_lost
 from ...records.metrics import metric_value, read_metrics
-from ...spec.parameter import identity
+from ...spec.parameter import equality_key
 from ...spec.sweep import SweepSpec
 from ..space import Space
 from ..stored import AGAIN, ATTRIBUTE, END, ENQUEUED, INDEX, LOST, RETRY_OF, SETTLED, VOID, end_of, state_of, trial_name
@@ -74,10 +74,10 @@ class Restorer:
         """The place in the grid of each of the trials, by their numbers."""
         wanted: dict[Hashable, list[int]] = {}
         for record in records:
-            wanted.setdefault(identity(record.params), []).append(record.number)
+            wanted.setdefault(equality_key(record.params), []).append(record.number)
         found: dict[int, int] = {}
         for index in range(min(self.spec.grid_size or 0, MAX_LOOKED)):
-            for number in wanted.pop(identity(self.spec.grid_point(index)), ()):
+            for number in wanted.pop(equality_key(self.spec.grid_point(index)), ()):
                 found[number] = index
             if not wanted:
                 break
@@ -92,8 +92,8 @@ class Restorer:
 
     def _skip(self, enqueued: Sequence[Mapping[str, Any]], records: Mapping[int, TrialRecord]) -> None:
         """The user's points are tried in their order: those that were are not enqueued again."""
-        tried = {identity(record.params) for record in records.values()}
-        given = takewhile(lambda point: identity(self.space.outer(self.space.inner(point))) in tried, enqueued)
+        tried = {equality_key(record.params) for record in records.values()}
+        given = takewhile(lambda point: equality_key(self.space.outer(self.space.inner(point))) in tried, enqueued)
         self.study.set_user_attr(ENQUEUED, max(self.study.user_attrs.get(ENQUEUED, 0), len(list(given))))
 
     def _as_trial(self, record: TrialRecord, indices: Mapping[int, int]) -> FrozenTrial | None:

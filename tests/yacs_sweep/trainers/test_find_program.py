@@ -11,7 +11,7 @@ import pytest
 from tests.sweeping import GRID, sweep, write_sweep
 from yacs_sweep.spec.read_sweep import sweep_from_dict
 from yacs_sweep.trainers.load import load_profile
-from yacs_sweep.trainers.own_command import sweep_profile
+from yacs_sweep.trainers.own_command import own_command_profile
 
 
 @pytest.fixture
@@ -107,7 +107,7 @@ def test_the_command_of_a_sweep_file(
     monkeypatch.setenv("HERE", str(folder))
     monkeypatch.setenv("SETTING", "A=1")
     spec = sweep_from_dict({"method": "random", "parameters": {"lr": {"values": [0.1]}}, "command": command})
-    told = sweep_profile(spec, folder).start_problems()
+    told = own_command_profile(spec, folder).start_problems()
     assert len(told) == bool(why) and (why is None or why in told[0])
 
 
@@ -116,7 +116,7 @@ def test_a_program_file_that_is_in_path_alone_is_started_by_its_name(
 ) -> None:
     monkeypatch.setenv("PATH", f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}")
     spec = {"method": "random", "parameters": {"lr": {"values": [0.1]}}, "program": "tool", "command": ["${program}"]}
-    assert sweep_profile(sweep_from_dict(spec), folder).start_problems() == []
+    assert own_command_profile(sweep_from_dict(spec), folder).start_problems() == []
 
 
 @pytest.mark.parametrize("words", [(), ("--dry-run",)])
