@@ -34,7 +34,7 @@ from .show.live.terminal import say
 from .show.trials import Trials
 from .spec.sweep import SweepSpec
 from .trainers.function import function_profile
-from .wandb.recorder import unsent
+from .wandb.recorder import lacks_rows
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -214,7 +214,7 @@ class Sweep:
         assert results is not None
         ending.sweeps = [results]
         plan = results.plan
-        if engine is not None and not (plan.count == 0 and not unsent(results.paths)):
+        if engine is not None and not (plan.count == 0 and not lacks_rows(results.paths)):
             run_on_engine(engine, results, options, self._signals)
         else:
             preload, signals = not options.no_preload, self._signals

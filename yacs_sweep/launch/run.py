@@ -23,7 +23,7 @@ from ..show.lines import command_text, duration_text
 from ..show.live.terminal import say
 from ..show.live.view import View, opened
 from ..wandb.ask_client import WandbUnavailable
-from ..wandb.recorder import unsent
+from ..wandb.recorder import lacks_rows
 from ..wandb.sweeps import create_sweep
 from .engines import Engine
 from .follow import hand_over
@@ -159,7 +159,7 @@ def _carry_out(sweeps: Sequence[Results], here: Machine, options: Options, view:
     started, searches = time.monotonic(), []
     for results in sweeps:
         plan, paths = results.plan, results.paths
-        if plan.count == 0 and not unsent(paths):
+        if plan.count == 0 and not lacks_rows(paths):
             say("every trial of this sweep is done; --count N adds more")
             continue
         label = f"{paths.sweep_id}/" if len(sweeps) > 1 else "" if here.layout.workers > 1 else None

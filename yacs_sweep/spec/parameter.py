@@ -80,7 +80,7 @@ class Parameter:
         choices = self.choices()
         return None if choices is None else len(choices)
 
-    def extremes(self) -> tuple[Any, ...]:
+    def type_samples(self) -> tuple[Any, ...]:
         """Returns values that stand for all in a type check: every choice, or the values at the bounds."""
         if self.distribution in ("constant", "categorical", "categorical_w_probabilities"):
             return tuple(self.choices() or ())

@@ -10,11 +10,11 @@ from ..base.errors import ConfigError
 from ..spec.sweep import SweepSpec
 from .function import FUNCTION, FunctionProfile, function_profile
 from .load import load_profile
-from .own_command import SWEEP_FILE, CommandProfile, names_trainer, own_command_profile
+from .own_command import SWEEP_FILE, CommandProfile, has_own_command, own_command_profile
 from .profile import TrainerProfile
 
 
-def trainer_of(trainer: str | FunctionProfile | None, spec: SweepSpec | None, root: Path) -> TrainerProfile:
+def choose_profile(trainer: str | FunctionProfile | None, spec: SweepSpec | None, root: Path) -> TrainerProfile:
     """Loads the profile of that name or file.
 
     Without a name the sweep file's own command is the trainer, else the default profile. A `FunctionProfile` is
@@ -26,14 +26,14 @@ def trainer_of(trainer: str | FunctionProfile | None, spec: SweepSpec | None, ro
     if trainer == FUNCTION:
         trainer = function_profile(None, root)
     if isinstance(trainer, FunctionProfile):
-        return trainer if spec is None else trainer.of(spec)
-    if trainer == SWEEP_FILE or (trainer is None and spec is not None and names_trainer(spec)):
+        return trainer if spec is None else trainer.for_spec(spec)
+    if trainer == SWEEP_FILE or (trainer is None and spec is not None and has_own_command(spec)):
         assert spec is not None
         return own_command_profile(spec, root)
     return load_profile(trainer or "reid", project_root=root)
 
 
-def interpreter(given: str | None) -> str | None:
+def find_interpreter(given: str | None) -> str | None:
     """Finds the interpreter of `--python`; returns its absolute path.
 
     Links are kept: the python of a virtual environment is one.
@@ -46,7 +46,7 @@ def interpreter(given: str | None) -> str | None:
     return os.path.abspath(found)
 
 
-def config_file(given: str | None, profile: TrainerProfile | None) -> str | None:
+def check_config_file(given: str | None, profile: TrainerProfile | None) -> str | None:
     """Checks `--config_file` against the trainer; returns its absolute path, None where there is none."""
     if isinstance(profile, FunctionProfile) and given is not None:
         raise ConfigError("config_file: the trainer is a function, which takes none; let the function read it")

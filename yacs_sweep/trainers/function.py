@@ -53,7 +53,7 @@ class FunctionProfile(TrainerProfile):
         (output_dir / call_function.PARAMS_FILE).write_text(to_json(content), encoding="utf-8")
         return {}
 
-    def of(self, spec: SweepSpec) -> FunctionProfile:
+    def for_spec(self, spec: SweepSpec) -> FunctionProfile:
         """Returns the profile of this function with the parameters and the objective of a sweep."""
         return replace(self, parameters=spec.parameters, metric=spec.metric.name if spec.metric else None)
 

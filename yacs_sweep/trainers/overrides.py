@@ -12,15 +12,9 @@ import yaml
 from ..base.errors import ConfigError
 from ..base.values import to_builtin
 from ..base.yaml_document import read_yaml_file
-from ..spec.sweep import SweepSpec
 from .profile import TrainerProfile
 from .schema import Schema
 from .styles import check_key, override_arguments, parse_literal, yacs_text
-
-
-def check_parameters(spec: SweepSpec, overrides: Overrides) -> list[str]:
-    """Lists problems of the parameters as the trainer sees them: keys, types of every value they can take."""
-    return overrides.check_all({item.name: item.extremes() for item in spec.parameters})
 
 
 @dataclass(frozen=True)
@@ -43,7 +37,7 @@ class Overrides:
             raise ConfigError(str(error)) from None
         if key in self.profile.reserved:
             raise ConfigError(f"{label}: is set by the launcher itself and cannot be a parameter")
-        problem = self.schema.unknown(key, list(self.profile.aliases)) if self.schema else None
+        problem = self.schema.key_problem(key, list(self.profile.aliases)) if self.schema else None
         if problem:
             raise ConfigError(f"{label}: {problem}")
         return key
@@ -70,30 +64,25 @@ class Overrides:
             return error.problems
         for value in values:
             try:
-                self._words(name, value)
+                self._arguments(name, value)
             except ConfigError as error:
                 problems.update(dict.fromkeys(error.problems))
         return list(problems)
 
-    def check_all(self, parameters: Mapping[str, Iterable[Any]]) -> list[str]:
-        """Lists problems of a whole search: each parameter's, and names that mean the same key."""
-        problems = [problem for name, values in parameters.items() for problem in self.check(name, values)]
-        return problems + self.collisions(parameters)
-
-    def words(self, params: Mapping[str, Any]) -> list[str]:
+    def arguments(self, params: Mapping[str, Any]) -> list[str]:
         """Writes the arguments that set `params`, in their order. Raises ConfigError with every problem."""
-        problems = self.collisions(params)
+        problems = self.same_key_problems(params)
         words = []
         for name, value in params.items():
             try:
-                words += self._words(name, value)
+                words += self._arguments(name, value)
             except ConfigError as error:
                 problems += error.problems
         if problems:
             raise ConfigError(problems)
         return words
 
-    def trailing(self, words: Sequence[str] | Mapping[str, Any]) -> tuple[list[str], dict[str, Any]]:
+    def parse_trailing(self, words: Sequence[str] | Mapping[str, Any]) -> tuple[list[str], dict[str, Any]]:
         """Checks the command line's trailing overrides, which may be a mapping in Python, for any style.
 
         YACS overrides are KEY VALUE pairs, where an alias will do for KEY; other styles' arguments are passed on as they
@@ -103,7 +92,7 @@ class Overrides:
             The arguments to pass on, and the values they set by key.
         """
         if isinstance(words, Mapping):
-            passed = self.words(words)
+            passed = self.arguments(words)
             return passed, {self.key_for(name): self.convert(name, value) for name, value in words.items()}
         if self.profile.overrides != "yacs":
             return list(words), {}
@@ -119,7 +108,7 @@ class Overrides:
                 problems += error.problems
         if problems:
             raise ConfigError(problems)
-        return self.words(params), params
+        return self.arguments(params), params
 
     def config_with(self, base_config_file: str | os.PathLike[str] | None, params: Mapping[str, Any]) -> dict[str, Any]:
         """Merges `params` into the base configuration file; returns the content of best.yml, for `yaml.safe_dump`.
@@ -147,7 +136,7 @@ class Overrides:
             node[leaf] = self._yaml_value(self.convert(name, value))
         return config
 
-    def _words(self, name: str, value: Any) -> list[str]:
+    def _arguments(self, name: str, value: Any) -> list[str]:
         key = self.key_for(name)
         value = self.convert(name, value)
         try:
@@ -161,7 +150,7 @@ class Overrides:
         text_due = self.schema is not None and isinstance(self.schema.values.get(key), str)
         return text if text_due and value is not None and not isinstance(value, str) else value
 
-    def collisions(self, names: Iterable[str]) -> list[str]:
+    def same_key_problems(self, names: Iterable[str]) -> list[str]:
         """Lists parameter names that mean the same key."""
         by_key: dict[str, list[str]] = {}
         for name in names:

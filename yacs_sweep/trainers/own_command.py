@@ -146,7 +146,7 @@ def _parse_flag(text: str) -> Any:
     return {"True": True, "False": False}.get(text, text)
 
 
-def names_trainer(spec: SweepSpec) -> bool:
+def has_own_command(spec: SweepSpec) -> bool:
     """Tells whether the sweep file has a program or command of its own."""
     return bool(spec.program or spec.command)
 
@@ -178,7 +178,7 @@ def own_command_profile(spec: SweepSpec, cwd: Path) -> CommandProfile:
     )
 
 
-def remarks(spec: SweepSpec) -> tuple[str, ...]:
+def own_command_notes(spec: SweepSpec) -> tuple[str, ...]:
     """Returns the notes that the user of such a trainer gets before the sweep starts."""
     what = f"program {spec.program}" if spec.program else "command"
     lines = [

@@ -38,7 +38,7 @@ class Schema:
     open: frozenset[str] = frozenset()
     loose: bool = False
 
-    def unknown(self, key: str, aliases: Sequence[str] = ()) -> str | None:
+    def key_problem(self, key: str, aliases: Sequence[str] = ()) -> str | None:
         """Explains why a key cannot be set, with the nearest right ones; None for a leaf that can be set."""
         if key in self.deprecated:
             return "the trainer ignores this key (deprecated)"
@@ -168,7 +168,7 @@ class _LenientMerge:
     def _leaf(self, key: str, value: Any, path: KeyPath) -> None:
         if key in self.schema.deprecated:
             return
-        problem = self.schema.unknown(key)
+        problem = self.schema.key_problem(key)
         if problem is None:
             try:
                 self.values[key] = self.schema.convert(key, value)

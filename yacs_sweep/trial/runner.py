@@ -94,7 +94,7 @@ class TrialRunner:
             output_dir=str(launch.profile.output_dir(paths.dir)),
             trial_id=trial_id,
             gpu_ids=",".join(self.gpu_ids),
-            overrides=[*launch.trailing, *launch.overrides.words(params)],
+            overrides=[*launch.trailing, *launch.overrides.arguments(params)],
             params=params,
         )
 

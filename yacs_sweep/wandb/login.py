@@ -32,20 +32,20 @@ def credentials(environment: Mapping[str, str] = os.environ) -> str:
     return (server if "@" in server else address).rpartition("@")[0]  # a password may hold a slash, though none should
 
 
-def turned_off(environment: Mapping[str, str] = os.environ) -> str | None:
+def why_turned_off(environment: Mapping[str, str] = os.environ) -> str | None:
     """Explains which variable turns W&B's server off, whether or not there is a login; None when none does."""
     mode = environment.get("WANDB_MODE")
     return f"WANDB_MODE={mode} is set" if mode in ("offline", "disabled", "dryrun") else None
 
 
-def no_login(environment: Mapping[str, str] = os.environ) -> str:
+def why_not_asked(environment: Mapping[str, str] = os.environ) -> str:
     """Explains why W&B's server is not asked, where `is_logged_in` is false."""
-    return turned_off(environment) or "not logged in to W&B"
+    return why_turned_off(environment) or "not logged in to W&B"
 
 
 def is_logged_in(environment: Mapping[str, str] = os.environ) -> bool:
     """Tells whether W&B is on and has a key: WANDB_API_KEY, or the server's entry in the netrc file."""
-    if turned_off(environment):
+    if why_turned_off(environment):
         return False
     if environment.get("WANDB_API_KEY"):
         return True

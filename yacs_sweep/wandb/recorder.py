@@ -315,7 +315,7 @@ class Recorder:
                 self.note(f"W&B does not have everything of run {run.identity.id}: {run.error}")
 
 
-def unsent(paths: SweepPaths) -> bool:
+def lacks_rows(paths: SweepPaths) -> bool:
     """Tells whether W&B lacks rows of some trial."""
     return any(paths.dir.glob(f"*/{UNSENT}"))
 

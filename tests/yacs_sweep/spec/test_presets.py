@@ -52,7 +52,7 @@ def test_preset_fits_the_trainer(name: str) -> None:
         default: Any = _C
         for part in key.split("."):
             default = default[part]
-        for value in parameter.extremes():
+        for value in parameter.type_samples():
             assert type(value) is type(default) or (type(default), type(value)) == (float, int), (key, value)
             assert value in CHOICES.get(key, [value]), (key, value)
             low, high = BOUNDS.get(key, (value, value))

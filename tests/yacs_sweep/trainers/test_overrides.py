@@ -155,14 +155,14 @@ def test_an_alias_that_misses_the_trainer_is_named_with_its_key(tmp_path: Path) 
 
 
 def test_a_search_is_checked_as_a_whole(overrides: Overrides) -> None:
-    found = overrides.check_all(
-        {
-            "base_lr": [0, 1e-3, "x", "x"],
-            "SOLVER.BASE_LR": [1],
-            "SOLVER.MAX_EPOCHS": [2.0, 2.5],
-            "MODEL.MARGIN": [math.nan],
-        }
-    )
+    parameters = {
+        "base_lr": [0, 1e-3, "x", "x"],
+        "SOLVER.BASE_LR": [1],
+        "SOLVER.MAX_EPOCHS": [2.0, 2.5],
+        "MODEL.MARGIN": [math.nan],
+    }
+    found = [problem for name, values in parameters.items() for problem in overrides.check(name, values)]
+    found += overrides.same_key_problems(parameters)
     assert [problem.split(":")[0] for problem in found] == [
         "base_lr (SOLVER.BASE_LR)",
         "SOLVER.MAX_EPOCHS",
@@ -185,7 +185,7 @@ def test_words_are_what_the_tree_takes(overrides: Overrides) -> None:
         "WANDB.ENABLE": True,
     }
     node = tree()
-    node.merge_from_list(overrides.words(params))
+    node.merge_from_list(overrides.arguments(params))
     read = [
         node.SOLVER.BASE_LR,
         node.SOLVER.WEIGHT_DECAY,
@@ -200,12 +200,12 @@ def test_words_are_what_the_tree_takes(overrides: Overrides) -> None:
 
 def test_words_tell_every_problem(overrides: Overrides) -> None:
     with pytest.raises(ConfigError) as caught:
-        overrides.words({"base_lr": "x", "nope": 1, "SOLVER.BASE_LR": 0.1})
+        overrides.arguments({"base_lr": "x", "nope": 1, "SOLVER.BASE_LR": 0.1})
     assert len(caught.value.problems) == 3
 
 
 def test_trailing_overrides_are_checked_and_typed(overrides: Overrides) -> None:
-    words, params = overrides.trailing(
+    words, params = overrides.parse_trailing(
         ["base_lr", "1", "MODEL.PATH", "10", "SOLVER.STEPS", "[1,2]", "MODEL.NAME", "'a b'", "MODEL.MARGIN", "None"]
     )
     assert params == {
@@ -219,24 +219,24 @@ def test_trailing_overrides_are_checked_and_typed(overrides: Overrides) -> None:
     node.merge_from_list(words)
     assert (node.SOLVER.BASE_LR, node.MODEL.PATH, node.MODEL.NAME) == (1.0, "10", "a b")
     with pytest.raises(ConfigError) as caught:
-        overrides.trailing(["SOLVER.MAX_EPOCHS", "two", "nope", "1", "base_lr"])
+        overrides.parse_trailing(["SOLVER.MAX_EPOCHS", "two", "nope", "1", "base_lr"])
     assert len(caught.value.problems) == 3
     assert "'base_lr' has no value" in caught.value.problems[0]
 
 
 def test_without_a_schema_values_are_passed_as_written(tmp_path: Path) -> None:
     free = Overrides(profile(tmp_path))
-    assert free.words({"base_lr": 0, "ANY.KEY": "on"}) == ["SOLVER.BASE_LR", "0", "ANY.KEY", "on"]
+    assert free.arguments({"base_lr": 0, "ANY.KEY": "on"}) == ["SOLVER.BASE_LR", "0", "ANY.KEY", "on"]
     assert free.check("SOLVER.X", [1, "a", None, math.nan]) == ["SOLVER.X: nan cannot be passed as a YACS value"]
 
 
 def test_other_styles(tmp_path: Path) -> None:
     hydra = Overrides(profile(tmp_path, "command: [t]\noverrides: hydra\naliases: {lr: optim.lr}"))
-    assert hydra.words({"lr": 1e-05, "model": "a b"}) == ["optim.lr=1e-05", "model='a b'"]
-    assert hydra.trailing(["+x=1"]) == (["+x=1"], {})
+    assert hydra.arguments({"lr": 1e-05, "model": "a b"}) == ["optim.lr=1e-05", "model='a b'"]
+    assert hydra.parse_trailing(["+x=1"]) == (["+x=1"], {})
     text = "command: [t, '--config={config_file}']\noverrides: argparse\noutput_dir_key: out"
     argparse_style = Overrides(profile(tmp_path, text))
-    assert argparse_style.words({"lr": 1e-05, "tags": [1, "a"]}) == ["--lr=1e-05", '--tags=[1, "a"]']
+    assert argparse_style.arguments({"lr": 1e-05, "tags": [1, "a"]}) == ["--lr=1e-05", '--tags=[1, "a"]']
     assert [bool(argparse_style.check(name)) for name in ("lr", "-lr", "config", "out")] == [False, True, True, True]
 
 

@@ -67,7 +67,7 @@ def spec(**top: Any) -> SweepSpec:
 def test_command_without_words_is_wandbs_default(tmp_path: Path) -> None:
     (tmp_path / "train.py").touch()
     profile = own_command_profile(spec(program="train.py"), tmp_path)
-    given: dict[str, Any] = {"overrides": Overrides(profile).words({"lr": 0.1}), "params": {"lr": 0.1}}
+    given: dict[str, Any] = {"overrides": Overrides(profile).arguments({"lr": 0.1}), "params": {"lr": 0.1}}
     assert profile.command_line(**given) == ["/usr/bin/env", sys.executable, "train.py", "--lr=0.1"]
     assert profile.command_line(python="/opt/python", **given)[1] == "/opt/python"
 
@@ -81,7 +81,7 @@ def test_other_words_and_variables_of_the_environment(tmp_path: Path, monkeypatc
 
 def test_trailing_words_are_parameters_too_and_what_is_no_pair_stays(tmp_path: Path) -> None:
     profile = own_command_profile(spec(command=["t", "${args_no_boolean_flags}", "${args_json}"]), tmp_path)
-    words = ["--seed=007", "--fast=True", "-v", *Overrides(profile).words({"lr": 0.1})]
+    words = ["--seed=007", "--fast=True", "-v", *Overrides(profile).arguments({"lr": 0.1})]
     line = profile.command_line(overrides=words, params={"lr": 0.1})
     assert line[:-1] == ["t", "-v", "--seed=007", "--fast", "--lr=0.1"]
     assert json.loads(line[-1]) == {"seed": "007", "fast": True, "lr": 0.1}
@@ -95,7 +95,7 @@ def test_a_group_of_nested_parameters_is_one_argument(tmp_path: Path) -> None:
     body = spec(parameters=parameters, command=["t", "${args}", "${args_json}"])
     profile = own_command_profile(sweep_from_dict(body.to_dict()), tmp_path)  # as the agents read it
     params = {"optimizer.lr": 0.1, "optimizer.nadam.beta": 0.9, "net.width": 4}
-    line = profile.command_line(overrides=Overrides(profile).words(params), params=params)
+    line = profile.command_line(overrides=Overrides(profile).arguments(params), params=params)
     assert line[:-1] == ["t", "--optimizer={'lr': 0.1, 'nadam': {'beta': 0.9}}", "--net.width=4"]
     assert json.loads(line[-1]) == {"optimizer": {"lr": 0.1, "nadam": {"beta": 0.9}}, "net.width": 4}
 

@@ -63,7 +63,9 @@ def test_the_shipped_trainers_tree() -> None:
     profile = load_profile("reid", project_root=ROOT)
     schema = read_schema(profile)
     assert schema is not None
-    assert Overrides(profile, schema).check_all({alias: [] for alias in profile.aliases}) == []
+    overrides = Overrides(profile, schema)
+    assert not [problem for alias in profile.aliases for problem in overrides.check(alias)]
+    assert overrides.same_key_problems(profile.aliases) == []
     assert isinstance(schema.values["SOLVER.BASE_LR"], float)
     assert isinstance(schema.values["SOLVER.STEPS"], tuple)
     assert profile.output_dir_key in schema.values
@@ -83,8 +85,8 @@ def test_leaves_keep_their_types(tmp_path: Path) -> None:
         }
     )
     assert schema.sections == {"train", "MODEL"}
-    assert "renamed to train.lr" in (schema.unknown("train.rate") or "")
-    assert "deprecated" in (schema.unknown("train.old") or "")
+    assert "renamed to train.lr" in (schema.key_problem("train.rate") or "")
+    assert "deprecated" in (schema.key_problem("train.old") or "")
 
 
 def test_a_configuration_file_is_merged_by_the_tree_itself(tmp_path: Path) -> None:
@@ -247,7 +249,7 @@ def test_a_node_that_takes_new_keys_and_other_types(tmp_path: Path) -> None:
     schema = read(profile)
     assert (schema.open, schema.loose) == (frozenset({"extra"}), True)
     overrides = Overrides(profile, schema)
-    assert overrides.words({"extra.new": 5, "optim.lr": "auto", "epochs": 2}) == [
+    assert overrides.arguments({"extra.new": 5, "optim.lr": "auto", "epochs": 2}) == [
         *("extra.new", "5", "optim.lr", "auto", "epochs", "2"),
     ]
     assert overrides.check("optim.lrr") == ["optim.lrr: no such key in defaults.py:cfg; did you mean optim.lr?"]
@@ -259,7 +261,7 @@ def test_yacs_refuses_new_keys_and_other_types_and_so_do_we(tmp_path: Path) -> N
     schema = read(profile, "MODEL: {FROM_FILE: 1}")
     assert (schema.open, schema.loose) == (frozenset(), False)
     overrides = Overrides(profile, schema)
-    assert overrides.words({"MODEL.FROM_FILE": 2, "train.lr": 1}) == ["MODEL.FROM_FILE", "2", "train.lr", "1.0"]
+    assert overrides.arguments({"MODEL.FROM_FILE": 2, "train.lr": 1}) == ["MODEL.FROM_FILE", "2", "train.lr", "1.0"]
     assert overrides.check("MODEL.NEW", [1])
     assert overrides.check("train.lr", ["auto"])
 
@@ -267,4 +269,4 @@ def test_yacs_refuses_new_keys_and_other_types_and_so_do_we(tmp_path: Path) -> N
 def test_without_a_schema_values_are_passed_as_written(tmp_path: Path) -> None:
     (tmp_path / "p.yaml").write_text("command: [python, t.py]\n")
     overrides = Overrides(load_profile(tmp_path / "p.yaml", project_root=tmp_path))
-    assert overrides.words({"any.key": 1, "b": "x"}) == ["any.key", "1", "b", "x"]
+    assert overrides.arguments({"any.key": 1, "b": "x"}) == ["any.key", "1", "b", "x"]

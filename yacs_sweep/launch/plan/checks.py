@@ -180,10 +180,10 @@ def placed_problems(options: Options, overrides: Overrides, spec: SweepSpec | No
         plain = {name for name, body in written.items() if not isinstance(body, dict) or "parameters" not in body}
         values: dict[str, tuple[Any, ...]] = {str(name): () for name in written if name in plain - {*PARAMETER_KEYS}}
     else:
-        values = {item.name: item.extremes() for item in spec.parameters}
+        values = {item.name: item.type_samples() for item in spec.parameters}
     problems = []
-    for name, extremes in values.items():
-        for problem in overrides.check(name, extremes):
+    for name, samples in values.items():
+        for problem in overrides.check(name, samples):
             path = parameter_path(document, name, (top,)) if document else ()
             problems.append(document.message(path, problem) if document and path in document.places else problem)
-    return problems + overrides.collisions(values)
+    return problems + overrides.same_key_problems(values)

@@ -13,8 +13,8 @@ from ...records.launch_file import LaunchFile
 from ...search.storage.url import shared
 from ...spec.read_sweep import sweep_from_dict
 from ...trainers.function import FunctionProfile, function_problems
-from ...trainers.own_command import SWEEP_FILE, names_trainer
-from ...wandb.login import is_logged_in, no_login
+from ...trainers.own_command import SWEEP_FILE, has_own_command
+from ...wandb.login import is_logged_in, why_not_asked
 from ...wandb.sweeps import RemoteSweep, look_up
 from ..options import Options
 from .checks import storage_wanted
@@ -38,7 +38,7 @@ def elsewhere_source(sweep_id: str, options: Options, option: str = "--sweep_id"
     if options.storage and options.controller != "wandb" and shared(options.storage):
         return _in_database(sweep_id, options, option)
     if options.controller == "local" or (options.controller == "auto" and not is_logged_in()):
-        looked, why = ", ".join(str(base / "sweep") for base in result_bases(options.results_dir)), no_login()
+        looked, why = ", ".join(str(base / "sweep") for base in result_bases(options.results_dir)), why_not_asked()
         raise ConfigError(
             f"{option} {sweep_id}: no such sweep (looked in {looked}; --results_dir names another folder; {why})"
         )
@@ -62,7 +62,7 @@ def _on_server(sweep_id: str, options: Options, option: str, *, ended_too: bool)
     remote = remote_sweep(sweep_id, options, None, option, ended_too=ended_too)
     described = {key: value for key, value in remote.config.items() if key in FROM_SERVER}
     spec = sweep_from_dict(described, f"W&B sweep {remote.id}")
-    if options.trainer is None and names_trainer(spec):
+    if options.trainer is None and has_own_command(spec):
         words = shlex.join(spec.command or (str(spec.program),))
         raise ConfigError(
             f"{option} {sweep_id}: what the sweep starts is described on the W&B server, where others can write "

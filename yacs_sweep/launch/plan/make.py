@@ -8,7 +8,7 @@ from dataclasses import replace
 from ...base.errors import Problems
 from ...search.warm_start import WarmStart
 from ...spec.sweep import SweepSpec
-from ...trainers.own_command import CommandProfile, remarks
+from ...trainers.own_command import CommandProfile, own_command_notes
 from ..engines import engine_problems
 from ..options import Options
 from ..workers.gpu_places import Layout
@@ -79,7 +79,7 @@ def _checked(source: Source, layout: Layout | None, problems: Problems) -> Plan:
     if source.progress is not None:
         notes.insert(0, f"{source.progress}: {source.settled} trials done, {count} to go")
     if isinstance(trainer.profile, CommandProfile) and source.trainer is None and not source.has_folder:
-        notes += remarks(spec)
+        notes += own_command_notes(spec)
     notes += [*learned, *cap_note(spec, options.count, source.settled), *layout_notes(layout)]
     return Plan(
         spec=spec,

@@ -11,7 +11,7 @@ from ...base.errors import ConfigError, Problems
 from ...spec.from_options import spec_from_options
 from ...spec.sweep import SweepSpec
 from ...spec.sweep_files import load_spec, preset_folders
-from ...wandb.login import is_logged_in, turned_off
+from ...wandb.login import is_logged_in, why_turned_off
 from ..options import Options
 from .checks import storage_wanted
 from .source import Source
@@ -36,7 +36,7 @@ def choose_controller(options: Options) -> tuple[str, tuple[str, ...]]:
         return "local", (f"controller: local, because {option} is given",)
     if is_logged_in():
         return "wandb", ("controller: wandb, because you are logged in (--controller local: embedded and offline)",)
-    if off := turned_off():
+    if off := why_turned_off():
         return "local", (f"controller: local, because {off} (--controller wandb: the W&B server)",)
     return "local", ("controller: local, because there is no W&B login (`wandb login`, or --controller wandb)",)
 

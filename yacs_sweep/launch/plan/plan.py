@@ -52,7 +52,7 @@ class Plan:
             config_file=self.launch.config_file,
             output_dir=str(output_dir),
             trial_id="TRIAL_ID",
-            overrides=[*self.launch.trailing, *self.overrides.words(params)],
+            overrides=[*self.launch.trailing, *self.overrides.arguments(params)],
             params=params,
         )
 

@@ -13,7 +13,7 @@ from ...records.launch_file import LaunchFile, load_spec_of
 from ...search.storage.url import shared
 from ...spec.sweep import SweepSpec
 from ...trainers.function import function_problems
-from ...wandb.recorder import unsent
+from ...wandb.recorder import lacks_rows
 from ..options import Options
 from .checks import storage_wanted
 from .elsewhere import elsewhere_source, remote_sweep
@@ -58,7 +58,7 @@ def resumed_source(options: Options, problems: Problems) -> Source:
     )
     if last.controller == "local":
         return _with_storage(source, _storage(options, last, paths), paths)
-    remote = remote_sweep(sweep_id, options, last, ended_too=unsent(paths))
+    remote = remote_sweep(sweep_id, options, last, ended_too=lacks_rows(paths))
     if not remote.over:
         return replace(source, remote=remote)
     line = f"the sweep is {remote.state.lower()} on the W&B server, which lacks rows of some trials: they are sent"

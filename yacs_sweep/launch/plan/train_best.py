@@ -20,7 +20,7 @@ from ...search.storage.url import shared
 from ...spec.read_sweep import sweep_from_dict
 from ...spec.sweep import SweepSpec
 from ...trainers.function import FUNCTION
-from ...wandb.login import is_logged_in, no_login
+from ...wandb.login import is_logged_in, why_not_asked
 from ..options import Options
 from .checks import storage_wanted
 from .elsewhere import elsewhere_source
@@ -87,7 +87,7 @@ def best_source(options: Options, problems: Problems) -> Source:
         spec=small,
         launch=launch,
         paths=where,
-        trainer=replace(trainer, words=words, values=trainer.overrides.trailing(words)[1]),
+        trainer=replace(trainer, words=words, values=trainer.overrides.parse_trailing(words)[1]),
         settled=sum(record.settled for record in where.records()) if begun else 0,
         resumed=begun,
         notes=notes,
@@ -142,7 +142,7 @@ def _on_server(found: Source, sweep_id: str) -> list[TrialRecord]:
     from ...show.report.remote import read_remote
 
     if not is_logged_in():
-        raise SweepError(no_login())
+        raise SweepError(why_not_asked())
     known = found.remote or found.launch
     project, entity = (known.project, known.entity) if known is not None else (None, None)
     return read_remote(sweep_id, found.options.project or project, found.options.entity or entity).records
@@ -162,7 +162,7 @@ def _words(options: Options, found: Source, trainer: Trainer) -> tuple[dict[str,
     searched = list(found.launch.trailing) if found.launch is not None else []
     if trainer.profile.overrides != "yacs":
         return _by_key(searched), _by_key(list(options.trailing))
-    return trainer.overrides.trailing(searched)[1], trainer.values if options.trailing else {}
+    return trainer.overrides.parse_trailing(searched)[1], trainer.values if options.trailing else {}
 
 
 def _configuration(
@@ -192,7 +192,7 @@ def _configuration(
             if key == epochs:
                 notes += (f"{name}: {value} was searched, and is kept ({key} N sets another)",)
             target[name] = value
-    return overrides.words({**words, **given}), params, notes
+    return overrides.arguments({**words, **given}), params, notes
 
 
 def _by_key(words: Sequence[str]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from ...base.errors import Problems
 from ...logs.metric_files import check_formats
 from ...records.launch_file import LaunchFile
 from ...spec.sweep import SweepSpec
-from ...trainers.choose import config_file, interpreter, trainer_of
+from ...trainers.choose import check_config_file, choose_profile, find_interpreter
 from ...trainers.function import FunctionProfile
 from ...trainers.overrides import Overrides
 from ...trainers.own_command import SWEEP_FILE, CommandProfile
@@ -47,14 +47,14 @@ def choose_trainer(
         cwd: where the trainer is looked for.
     """
     named = options.trainer if last is None or isinstance(options.trainer, FunctionProfile) else last.trainer
-    profile = problems.attempt(lambda: trainer_of(named, spec, cwd))
+    profile = problems.attempt(lambda: choose_profile(named, spec, cwd))
     before = len(problems.found)
     config = last.config_file if last is not None else None
     if options.config_file is not None or config is None:
-        config = problems.attempt(lambda: config_file(options.config_file, profile))
+        config = problems.attempt(lambda: check_config_file(options.config_file, profile))
     elif not os.path.isfile(config):
         problems.found.append(f"--config_file: the sweep's is {config}, which is not there; give --config_file FILE")
-    python = problems.attempt(lambda: interpreter(options.python)) or (last.python if last is not None else None)
+    python = problems.attempt(lambda: find_interpreter(options.python)) or (last.python if last is not None else None)
     if profile is None or len(problems.found) > before:
         return None
     problems.attempt(lambda: check_formats(profile.files, str(profile.path)))
@@ -66,5 +66,5 @@ def choose_trainer(
         return None
     overrides = Overrides(profile, schema)
     given = options.trailing or (list(last.trailing) if last is not None else [])
-    checked = problems.attempt(lambda: overrides.trailing(given))
+    checked = problems.attempt(lambda: overrides.parse_trailing(given))
     return None if checked is None else Trainer(profile, overrides, config, python, *checked)

@@ -26,7 +26,7 @@ from ...records.alive import AgentLock
 from ...records.folder import SweepPaths, TrialRecord
 from ...records.launch_file import LaunchFile, load_spec_of
 from ...search.controller import Controller
-from ...trainers.choose import trainer_of
+from ...trainers.choose import choose_profile
 from ...trainers.overrides import Overrides
 from ...trainers.profile import TrainerProfile
 from ...trainers.schema import read_schema
@@ -41,7 +41,7 @@ from .channel import Channel, Job, Message
 def load_launch(paths: SweepPaths, limits: Limits) -> Launch:
     """What an agent needs to run the sweep's trials."""
     file, spec = LaunchFile.load(paths), load_spec_of(paths)
-    profile: TrainerProfile = trainer_of(file.trainer, spec, Path(file.cwd))
+    profile: TrainerProfile = choose_profile(file.trainer, spec, Path(file.cwd))
     schema = read_schema(profile, python=file.python, config_file=file.config_file)
     return Launch(
         paths=paths,

@@ -8,7 +8,7 @@ from pathlib import Path
 from ...base.command_line import COMMAND
 from ...trainers.function import FUNCTION
 from ...trainers.load import shortest_reference
-from ...trainers.own_command import SWEEP_FILE, names_trainer
+from ...trainers.own_command import SWEEP_FILE, has_own_command
 from .data import Sweep
 
 DEFAULT = "reid"  # the trainer that needs no option, unless the sweep file names another
@@ -49,7 +49,7 @@ def _again(sweep: Sweep) -> tuple[str, str]:
     """Writes the command that runs the sweep again."""
     launch = sweep.launch
     words = [*COMMAND]
-    own = sweep.spec is not None and names_trainer(sweep.spec)
+    own = sweep.spec is not None and has_own_command(sweep.spec)
     trainer = shortest_reference(str(launch.get("trainer") or DEFAULT), Path(str(launch.get("cwd") or ".")))
     if trainer != SWEEP_FILE and (own or trainer != DEFAULT):
         words += ["--trainer", trainer]

@@ -8,7 +8,7 @@ from pathlib import Path
 from ...base.errors import ConfigError
 from ...base.files import read_json
 from ...records.known_sweeps import find, result_bases
-from ...wandb.login import is_logged_in, no_login
+from ...wandb.login import is_logged_in, why_not_asked
 from .data import Sweep, Trial, read_local
 
 
@@ -40,7 +40,7 @@ def read(
         return sweep, paths.dir
     if paths is None and (source == "local" or not is_logged_in()):
         looked = ", ".join(str(base / "sweep") for base in result_bases(results_dir))
-        login = "" if source == "local" else f"; {no_login()}"
+        login = "" if source == "local" else f"; {why_not_asked()}"
         hint = f"--results_dir names another folder{login}"
         raise ConfigError(f"--sweep_id {sweep_id}: no such sweep (looked in {looked}; {hint})")
     from .remote import read_remote
