@@ -130,9 +130,9 @@ def prepare(plan: Plan, options: Options, told: set[str] | None = None) -> Resul
         goal=spec.metric.goal if spec.metric else "minimize",
     )
     if plan.storage is not None and shared(plan.storage):
-        from ..search.storage.shared_sweep import Elsewhere
+        from ..search.storage.shared_sweep import DatabaseTrials
 
-        summary.elsewhere = Elsewhere(plan.storage, paths.sweep_id)
+        summary.others = DatabaseTrials(plan.storage, paths.sweep_id)
     elif plan.launch.controller == "local" and plan.paths is not None:
         refuse_foreign_agents(paths.agents, socket.gethostname())
     go_on = command_text(go_on_with(paths.sweep_id, plan.launch.config_file, options))

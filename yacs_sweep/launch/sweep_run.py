@@ -106,9 +106,9 @@ class Results:
         """Shows the trials, best first, and what to do next; returns the exit status."""
         outcome = self.outcome = self.outcome or Outcome()
         for record in self.paths.records():
-            if self.summary.elsewhere is None or record.id not in self.summary.records:  # the database knows better
+            if self.summary.others is None or record.id not in self.summary.records:  # the database knows better
                 self.summary.records[record.id] = record
-        if self.summary.elsewhere is not None and not self.summary.elsewhere.last():
+        if self.summary.others is not None and not self.summary.others.read_last():
             say("warning: the storage does not answer; other machines' trials may be missing from the summary")
         try:
             self.summary.write(final=True)

@@ -26,7 +26,7 @@ def new_sweep_id() -> str:
     return "".join(random.SystemRandom().choices(ID_LETTERS, k=8))
 
 
-def pointers() -> Path:
+def notes_folder() -> Path:
     """Returns the user's folder of notes: one file a sweep, with its results folder."""
     state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
     return Path(state) / "yacs-sweep" / "sweeps"
@@ -35,7 +35,7 @@ def pointers() -> Path:
 def remember(paths: SweepPaths) -> None:
     """Notes where a sweep's results are, so that its id finds them from any folder; a failure to write is no error."""
     with contextlib.suppress(OSError):
-        folder = pointers()
+        folder = notes_folder()
         folder.mkdir(parents=True, exist_ok=True)
         write_atomically(folder / paths.sweep_id, str(paths.base.resolve()) + "\n", durable=False)
 
@@ -58,7 +58,7 @@ def find_bases(sweep_id: str, bases: list[Path], option: str = "--sweep_id", *, 
     candidates = list(bases)
     if remembered:
         with contextlib.suppress(OSError):
-            candidates.append(Path((pointers() / name).read_text(encoding="utf-8").strip()))
+            candidates.append(Path((notes_folder() / name).read_text(encoding="utf-8").strip()))
     return candidates
 
 

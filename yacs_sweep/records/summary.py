@@ -32,16 +32,16 @@ class _Records(dict[str, TrialRecord]):
         self.unseen.add(key)
 
 
-class Elsewhere(Protocol):
+class OtherTrials(Protocol):
     """Reads trials that are not in this folder: those of other machines."""
 
-    def take(self) -> list[TrialRecord]:
+    def take_changed(self) -> list[TrialRecord]:
         """Returns the trials that have started or ended since the last call."""
 
-    def fresh(self) -> bool:
-        """Tells whether `take` would return any."""
+    def has_changed(self) -> bool:
+        """Tells whether `take_changed` would return any."""
 
-    def last(self) -> bool:
+    def read_last(self) -> bool:
         """Reads once more, for a bounded time; False when there was no answer."""
 
 
@@ -60,7 +60,7 @@ class Summary:
         for record in paths.records():
             self.records[record.id] = record
         self.own: set[str] = set()  # ids of this launcher's trials; their agents report them
-        self.elsewhere: Elsewhere | None = None  # trials of machines with another folder
+        self.others: OtherTrials | None = None  # trials of machines with another folder
         self._rows: dict[str, str] = {}  # lines of summary.json, by id
         self._best: TrialRecord | None = None
         self._pending = False
@@ -102,7 +102,7 @@ class Summary:
 
     def read_others(self) -> None:
         """Reads the trials of other launchers that work on the same sweep."""
-        for found in self.elsewhere.take() if self.elsewhere else ():
+        for found in self.others.take_changed() if self.others else ():
             old = self.records.get(found.id)
             if old is None or old.state == "running" or found.state != "running":
                 self.records[found.id] = found if old is None else replace(found, last_lines=old.last_lines)
@@ -139,7 +139,7 @@ class Summary:
 
     def write_if_due(self) -> None:
         """Rewrites the file if a rewrite was put off and its time has come."""
-        self._pending |= self.elsewhere is not None and self.elsewhere.fresh()
+        self._pending |= self.others is not None and self.others.has_changed()
         if not self._pending or time.monotonic() < self._next_write:
             return
         started = time.monotonic()

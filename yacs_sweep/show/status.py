@@ -27,7 +27,7 @@ from ..base.values import utc_seconds
 from ..base.wording import without_password
 from ..records.alive import launchers
 from ..records.folder import ENDED_WELL, SweepPaths, rank
-from ..records.known_sweeps import find_bases, pointers, result_bases
+from ..records.known_sweeps import find_bases, notes_folder, result_bases
 from ..records.metrics import new_rows
 from ..records.snapshot import Snapshot, last_change, read_snapshot, summary_head
 from ..wandb.login import DEFAULT_HOST, base_url
@@ -143,9 +143,9 @@ def known_sweeps(bases: list[Path]) -> list[SweepPaths]:
     found: dict[Path, SweepPaths] = {}
     places = [(base, path.parent.name) for base in bases for path in base.glob("sweep/*/launch.json")]
     with contextlib.suppress(OSError):
-        for pointer in pointers().iterdir():
+        for note in notes_folder().iterdir():
             with contextlib.suppress(OSError):
-                places.append((Path(pointer.read_text(encoding="utf-8").strip()), pointer.name))
+                places.append((Path(note.read_text(encoding="utf-8").strip()), note.name))
     for base, sweep_id in places:
         paths = SweepPaths(base, sweep_id)
         if paths.launch.is_file():

@@ -29,7 +29,7 @@ from yacs_sweep.records.launch_file import LaunchFile
 from yacs_sweep.search.local import LocalController
 from yacs_sweep.search.storage import database
 from yacs_sweep.search.storage.shared_ledger import Shared
-from yacs_sweep.search.storage.shared_sweep import Elsewhere, SharedSweep
+from yacs_sweep.search.storage.shared_sweep import DatabaseTrials, SharedSweep
 from yacs_sweep.search.storage.url import URL_VARIABLE
 from yacs_sweep.search.warm_start import WarmStart
 from yacs_sweep.spec.read_sweep import sweep_from_dict
@@ -433,11 +433,11 @@ def test_trials_elsewhere_are_read_once_each(machines: Machines) -> None:
     agent = machines.agent(target=3)
     first, second = ask(agent), None
     record_of(agent, first)
-    seen = Elsewhere(machines.url, machines.sweep)
-    wait_until(seen.fresh, 10)
-    assert [row.state for row in seen.take()] == ["running"]
+    seen = DatabaseTrials(machines.url, machines.sweep)
+    wait_until(seen.has_changed, 10)
+    assert [row.state for row in seen.take_changed()] == ["running"]
     agent.ended(first[0], record_of(agent, first, "finished", 1.0))
     second = ask(agent)
     record_of(agent, second)
-    assert seen.last()
-    assert [(row.number, row.state) for row in seen.take()] == [(0, "finished"), (1, "running")]
+    assert seen.read_last()
+    assert [(row.number, row.state) for row in seen.take_changed()] == [(0, "finished"), (1, "running")]

@@ -130,8 +130,8 @@ class SharedSweep:
         return self.database.settled() if self.database.exists("yacs_sweep_trials") else 0
 
 
-class Elsewhere:
-    """The trials of all machines, as the database has them: read by a thread, since a database may take its time."""
+class DatabaseTrials:
+    """Reads the trials of all machines from the database, on a thread of its own, as a database may be slow."""
 
     def __init__(self, url: str, sweep_id: str) -> None:
         self._database = Database(make_engine(url), sweep_id)
@@ -142,7 +142,7 @@ class Elsewhere:
         self._asked, self._answered = threading.Event(), threading.Event()
         self._over = False
         self.problem: str | None = None
-        threading.Thread(target=self._run, name="elsewhere", daemon=True).start()
+        threading.Thread(target=self._run, name="database trials", daemon=True).start()
 
     def _run(self) -> None:
         while not self._over:
@@ -172,17 +172,18 @@ class Elsewhere:
             if record.state != "running":
                 self._final.add(record.number)
 
-    def take(self) -> list[TrialRecord]:
-        """Those that are new, or have ended, since the last call."""
+    def take_changed(self) -> list[TrialRecord]:
+        """Returns the trials that have started or ended since the last call."""
         with self._lock:
             taken, self._new = self._new, []
         return taken
 
-    def fresh(self) -> bool:
+    def has_changed(self) -> bool:
+        """Tells whether `take_changed` would return any."""
         return bool(self._new)
 
-    def last(self) -> bool:
-        """Looks once more, for a bounded time; False when the database did not answer."""
+    def read_last(self) -> bool:
+        """Reads once more, for a bounded time; False when the database did not answer."""
         self._asked.set()
         deadline = time.monotonic() + LAST_LOOK
         answered = self._answered.wait(max(0.0, deadline - time.monotonic()))
