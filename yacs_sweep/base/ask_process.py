@@ -64,16 +64,43 @@ def ask_process(
             if request is not None:
                 given.write(json.dumps(request).encode())
                 given.seek(0)
-            child = subprocess.Popen(
-                command, stdin=given, stdout=out, stderr=err, env=environment, cwd=cwd, start_new_session=True
-            )
-            status = _wait_and_kill(child, timeout, notice)
+            interrupt = _Interrupt()
+            with handled(dict.fromkeys(interrupt.signals, interrupt)):
+                child = subprocess.Popen(
+                    command, stdin=given, stdout=out, stderr=err, env=environment, cwd=cwd, start_new_session=True
+                )
+                status = _wait_and_kill(child, timeout, notice, interrupt)
             return _read_answer(out, err, status)
     except OSError as error:
         raise NoAnswer(": ".join(str(part) for part in (error.strerror, error.filename) if part)) from None
 
 
-def _wait_and_kill(child: subprocess.Popen[bytes], timeout: float, notice: tuple[float, str] | None) -> int:
+class _Interrupt:
+    """Raises KeyboardInterrupt on SIGTERM and SIGHUP, unless the program handles them, so that the process is killed.
+
+    A signal that comes while the process is being started raises at `arm`, when the process is known.
+    """
+
+    def __init__(self) -> None:
+        wanted = (signal.SIGTERM, signal.SIGHUP)
+        self.signals = [number for number in wanted if signal.getsignal(number) is signal.SIG_DFL]
+        self._armed = self._came = False
+
+    def __call__(self) -> None:
+        self._came = True
+        if self._armed:
+            raise KeyboardInterrupt
+
+    def arm(self) -> None:
+        """Raises from here on, at once if a signal has come already."""
+        self._armed = True
+        if self._came:
+            raise KeyboardInterrupt
+
+
+def _wait_and_kill(
+    child: subprocess.Popen[bytes], timeout: float, notice: tuple[float, str] | None, interrupt: _Interrupt
+) -> int:
     """Waits for the process's end and kills what is left of its group; returns its exit status.
 
     Files take the output, not pipes: a descendant that keeps a pipe open would delay the answer.
@@ -85,14 +112,13 @@ def _wait_and_kill(child: subprocess.Popen[bytes], timeout: float, notice: tuple
         ended.set()
 
     threading.Thread(target=wait, daemon=True).start()  # blocks; a wait with a timeout would poll
-    ending = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) is signal.SIG_DFL]
     try:
-        with handled(dict.fromkeys(ending, _interrupt)):  # the process that is asked must not go on alone
-            silent, line = notice or (0.0, "")
-            if line and not ended.wait(silent):
-                print(line, file=sys.stderr, flush=True)
-            if not ended.wait(timeout - silent):
-                raise TimedOut(f"no answer within {timeout:g} s")
+        interrupt.arm()
+        silent, line = notice or (0.0, "")
+        if line and not ended.wait(silent):
+            print(line, file=sys.stderr, flush=True)
+        if not ended.wait(timeout - silent):
+            raise TimedOut(f"no answer within {timeout:g} s")
     finally:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(child.pid, signal.SIGKILL)
@@ -100,11 +126,8 @@ def _wait_and_kill(child: subprocess.Popen[bytes], timeout: float, notice: tuple
     return child.returncode
 
 
-def _interrupt() -> None:
-    raise KeyboardInterrupt
-
-
 def _read_answer(out: IO[bytes], err: IO[bytes], status: int) -> dict[str, Any]:
+    """Parses the last line of the output; NoAnswer with the last line of the errors where that is no object."""
     out.seek(0)
     last = out.read().rstrip(b"\n").rpartition(b"\n")[2]  # not splitlines: texts hold other separators
     try:

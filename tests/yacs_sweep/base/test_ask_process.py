@@ -149,6 +149,25 @@ def test_a_signal_ends_the_process_that_is_asked(
     assert_gone(int((tmp_path / "pid").read_text()))
 
 
+def test_a_signal_while_the_process_is_started_ends_it_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[int] = []
+
+    def starting(*words: Any, **settings: Any) -> subprocess.Popen[bytes]:
+        child = start(*words, **settings)
+        started.append(child.pid)
+        os.kill(os.getpid(), signal.SIGTERM)
+        return child
+
+    start = subprocess.Popen
+    monkeypatch.setattr("yacs_sweep.base.ask_process.subprocess.Popen", starting)
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(KeyboardInterrupt):
+        ask("import time; time.sleep(60)", 1)
+    monkeypatch.undo()
+    assert_gone(started[0])
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
 def test_a_thread_may_ask() -> None:
     answers: list[dict[str, Any]] = []
     thread = threading.Thread(target=lambda: answers.append(ask(DOUBLE, 4)))
