@@ -14,7 +14,7 @@ from .workers.agent_starter import AgentStarter
 from .workers.cores import THREADS, cgroup_quota, shares, threads_each, usable_cores
 from .workers.gpu_places import Layout, Places
 from .workers.supervisor import Supervisor
-from .workers.sweep_state import Search
+from .workers.sweep_state import SweepState
 
 
 class Machine:
@@ -52,10 +52,10 @@ class Machine:
             self._servers[key] = self._stack.enter_context(server)
         return self._servers[key]
 
-    def supervise(self, searches: Sequence[Search], output: int | None = None) -> None:
+    def supervise(self, sweeps: Sequence[SweepState], output: int | None = None) -> None:
         """Runs the sweeps at the same time, to the end of all of them. `output`: where trainers' lines are shown."""
         Supervisor(
-            searches,
+            sweeps,
             self.places,
             cores=self.cores,
             environment=self.environment,

@@ -32,7 +32,7 @@ from .options import Options
 from .plan.plan import Plan, new_paths
 from .sweep_run import Results
 from .workers.channel import Job
-from .workers.sweep_state import FailureLimit, Outcome, Search
+from .workers.sweep_state import FailureLimit, Outcome, SweepState
 
 
 def create(plan: Plan, paths: SweepPaths) -> None:
@@ -156,7 +156,7 @@ def carry_out(sweeps: Sequence[Results], here: Machine, options: Options, title:
 
 def _carry_out(sweeps: Sequence[Results], here: Machine, options: Options, view: View) -> None:
     limit = FailureLimit(options.max_failures, here.layout.workers)
-    started, searches = time.monotonic(), []
+    started, states = time.monotonic(), []
     for results in sweeps:
         plan, paths = results.plan, results.paths
         if plan.count == 0 and not lacks_rows(paths):
@@ -165,20 +165,20 @@ def _carry_out(sweeps: Sequence[Results], here: Machine, options: Options, view:
         label = f"{paths.sweep_id}/" if len(sweeps) > 1 else "" if here.layout.workers > 1 else None
         job = make_job(results, options, here.preload(plan, paths.agents / "preload.log"), label)
         results.outcome = Outcome()
-        search = Search(
+        state = SweepState(
             job,
             plan.count,
             results.summary,
             limit,
             listeners=[results.on_trial],
-            enough=results.enough,
+            target_line=results.target_line,
             outcome=results.outcome,
         )
-        view.follow(results.shown(), search, f"{paths.sweep_id} " if len(sweeps) > 1 else "")
-        searches.append(search)
-    if searches:
-        here.supervise(searches, output=view.output)
-        ended = sum(len(search.outcome.ended) for search in searches)
+        view.follow(results.shown(), state, f"{paths.sweep_id} " if len(sweeps) > 1 else "")
+        states.append(state)
+    if states:
+        here.supervise(states, output=view.output)
+        ended = sum(len(state.outcome.ended) for state in states)
         say(f"{ended} trials in {duration_text(time.monotonic() - started)}")
 
 

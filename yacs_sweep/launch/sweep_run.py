@@ -67,7 +67,7 @@ class Results:
             best=summary.best(),
         )
 
-    def enough(self, record: TrialRecord) -> str | None:
+    def target_line(self, record: TrialRecord) -> str | None:
         """Why the sweep has what it was looking for, after this trial."""
         metric = self.plan.spec.metric
         if metric is None or record.state != "finished" or record.value is None or not metric.reached(record.value):

@@ -233,15 +233,15 @@ def test_an_agent_that_hangs_is_replaced_on_the_same_sweep(
     class Impatient(supervisor.Supervisor):
         """Waits for seconds, but only for the agent that was stopped: another one may take long to start."""
 
-        def _message(self, worker: Worker, message: dict[str, object]) -> None:
-            super()._message(worker, message)
+        def _handle_message(self, worker: Worker, message: dict[str, object]) -> None:
+            super()._handle_message(worker, message)
             if message["event"] == "start" and not stopped:
                 stopped.append(worker.process.pid)
                 os.kill(worker.process.pid, signal.SIGSTOP)
                 self.silence = 3.0
 
-        def _closed(self, worker: Worker) -> None:
-            super()._closed(worker)
+        def _handle_closed_channel(self, worker: Worker) -> None:
+            super()._handle_closed_channel(worker)
             self.silence = supervisor.SILENCE
 
     stopped: list[int] = []

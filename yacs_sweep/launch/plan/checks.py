@@ -20,7 +20,7 @@ from ...trainers.overrides import Overrides
 from ...trainers.profile import TrainerProfile
 from ...trial.gpu_memory import read_gpus
 from ..options import Options
-from ..workers.gpu_places import Layout, Wish, lay_out
+from ..workers.gpu_places import GpuOptions, Layout, lay_out
 
 
 def controller_problems(options: Options, controller: str) -> list[str]:
@@ -44,10 +44,10 @@ def read_layout(options: Options) -> Layout:
     Raises:
         ConfigError: the options contradict each other or the machine.
     """
-    wish = Wish(options.workers, options.gpus, options.gpus_per_trial, options.trials_per_gpu)
-    if options.engine != "local" or (not wish.of_gpus and wish.workers in (None, 1)):
+    wanted = GpuOptions(options.workers, options.gpus, options.gpus_per_trial, options.trials_per_gpu)
+    if options.engine != "local" or (not wanted.names_gpus and wanted.workers in (None, 1)):
         return Layout()  # of an engine's machines nothing is known here
-    return lay_out(wish, read_gpus(), os.environ.get("CUDA_VISIBLE_DEVICES"))
+    return lay_out(wanted, read_gpus(), os.environ.get("CUDA_VISIBLE_DEVICES"))
 
 
 def layout_notes(layout: Layout) -> tuple[str, ...]:

@@ -1,6 +1,6 @@
-"""One agent: a process that takes trials from a controller and runs them one at a time, under a supervisor.
+"""Runs an agent: a process that takes trials from a controller and runs them one at a time, under a supervisor.
 
-The supervisor's end of the channel closing means that the supervisor is gone: the trial is ended and the agent leaves.
+When the supervisor's end of the channel closes, the supervisor is gone: the agent ends its trial and leaves.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from .channel import Channel, Job, Message
 
 
 def load_launch(paths: SweepPaths, limits: Limits) -> Launch:
-    """What an agent needs to run the sweep's trials."""
+    """Reads from the sweep's folder how its trials are run."""
     file, spec = LaunchFile.load(paths), load_spec_of(paths)
     profile: TrainerProfile = choose_profile(file.trainer, spec, Path(file.cwd))
     schema = read_schema(profile, python=file.python, config_file=file.config_file)
@@ -63,21 +63,21 @@ SUPERVISOR_LOST_GRACE = 3.0  # seconds for the trainer when the supervisor is go
 
 
 class Agent:
-    """`controllers.base.Turn`: the channel to the supervisor and the runner of trials."""
+    """Runs trials for a controller (`search.controller.Turn`), with the supervisor's consent."""
 
     def __init__(
         self, channel: Channel, job: Job, launch: Launch, lock: AgentLock, token: str, guard: Guard | None = None
     ) -> None:
         self.channel, self.job, self.lock = channel, job, lock
         self.stop: Stop | None = None
-        self._alive_told = 0.0
+        self._last_alive = 0.0
         self._answers: queue.Queue[Message] = queue.Queue()
         self.echo = Echo() if job.echo else None
         self.runner = TrialRunner(
             launch,
             agent=lock.name,
             echo=self.echo,
-            on_event=self._event,
+            on_event=self._on_event,
             stop_requested=self._stop_requested,
             find_gpus=self._find_gpus,
             cores=tuple(job.cores),
@@ -87,43 +87,47 @@ class Agent:
         )
         threading.Thread(target=self._listen, name="channel", daemon=True).start()
 
-    def tell(self, kind: str, **content: Any) -> None:
+    def send_event(self, kind: str, **content: Any) -> None:
+        """Sends an event to the supervisor."""
         self.channel.send(event=kind, **content)
 
-    def _event(self, kind: str, content: Mapping[str, Any]) -> None:
+    def _on_event(self, kind: str, content: Mapping[str, Any]) -> None:
+        """Passes an event of the trial on to the supervisor; names the trial in front of its echoed lines."""
         if kind in ("start", "end") and self.echo is not None:
             self.echo.begin("" if self.job.label is None else f"[{self.job.label}{content['name']}] ")
-        self.tell(kind, content=content)
+        self.send_event(kind, content=content)
 
     def request_stop(self, stop: Stop) -> None:
-        """The trial that runs is ended, no further one starts. A later request may shorten the grace period."""
+        """Ends the running trial; no further one starts. A later request may shorten the grace period."""
         self.stop = stop
-        self._answers.put({"go": False})
+        self._answers.put({"granted": False})
 
     def _listen(self) -> None:
+        """Receives the supervisor's messages, on a thread of its own, until the supervisor is gone."""
         while (messages := self.channel.receive()) is not None:
             for message in messages:
-                if "go" in message:
+                if "granted" in message:
                     self._answers.put(message)
                 elif "stop" in message:
                     self.request_stop(Stop(**message["stop"]))
         self.request_stop(Stop("lost", "the launcher went away", SUPERVISOR_LOST_GRACE))
 
     def may_start(self) -> bool:
+        """Asks the supervisor for one more trial; False when the sweep is to end."""
         if self.stop is not None:
             return False
-        self.tell("want")
-        return bool(self._answer()["go"]) and self.stop is None
+        self.send_event("request")
+        return bool(self._wait_for_answer()["granted"]) and self.stop is None
 
-    def _answer(self) -> Message:
-        """Waits for the supervisor's; the GPUs that come with it are used from here on."""
+    def _wait_for_answer(self) -> Message:
+        """Waits for the supervisor's answer; the GPUs that it names are used from then on."""
         while True:
             try:
                 answer = self._answers.get(timeout=1.0)
                 break
             except queue.Empty:
                 self.alive()
-        if answer["go"]:
+        if answer["granted"]:
             self.runner.use_gpus(answer["gpus"], shared=self.job.shared)
         return answer
 
@@ -131,49 +135,58 @@ class Agent:
         """Tells the supervisor that the machine ended the trial on its GPUs; returns where to try the trial again."""
         if self.stop is not None:
             return Retry.SAME
-        self.tell("fault", content={"id": record.id, "cause": verdict.cause, "reason": verdict.reason})
-        answer = self._answer()
-        return Retry.OTHER if answer["go"] else Retry.SAME if answer.get("stay") else Retry.NOWHERE
+        self.send_event("fault", content={"id": record.id, "cause": verdict.cause, "reason": verdict.reason})
+        answer = self._wait_for_answer()
+        return Retry.OTHER if answer["granted"] else Retry.SAME if answer.get("same_gpus") else Retry.NOWHERE
 
     def give_back(self) -> None:
-        self.tell("none")
+        """Returns a granted trial: the controller has no point left."""
+        self.send_event("exhausted")
 
     def run(self, assignment: Assignment, hooks: Hooks, refused: str | None = None) -> TrialRecord:
+        """Runs one trial to its end; with `refused` it fails at once, for that reason."""
         return self.runner.run(assignment, hooks, refused)
 
     def stopping(self) -> bool:
+        """Whether the agent is to leave."""
         return self.stop is not None
 
     def preempted(self) -> bool:
+        """Whether the agent is to leave because its machine is taken away (SIGTERM)."""
         return self.stop is not None and self.stop.cause == "interrupted" and "SIGTERM" in self.stop.detail
 
     def patience(self) -> float:
+        """Returns the seconds that W&B may take for what it has not taken yet."""
         if self.stop is None:
             return 0.0
         return LEAVING_GRACE if self.stop.grace is None else 0.5
 
     def alive(self) -> None:
+        """Gives the supervisor a sign of life, every few seconds at most."""
         now = time.monotonic()
-        if now - self._alive_told > ALIVE_PERIOD:
-            self._alive_told = now
+        if now - self._last_alive > ALIVE_PERIOD:
+            self._last_alive = now
             self.channel.offer(event="alive")
             self.lock.touch()
 
     def _stop_requested(self) -> Stop | None:
+        """Returns how the running trial is to be stopped; None while it may run on."""
         self.alive()
         return self.stop
 
     def note(self, text: str) -> None:
-        self.tell("note", content={"text": text})
+        """Shows the user a line."""
+        self.send_event("note", content={"text": text})
 
     def close(self) -> None:
+        """Ends the runner's processes and threads."""
         self.runner.close()
         if self.echo is not None:
             self.echo.close()
 
 
 def make_controller(job: Job, agent: Agent, lock: AgentLock) -> Controller:
-    """The controller the sweep was launched with; imports only that one."""
+    """Makes the controller that the sweep was launched with; imports no other one."""
     from ...wandb.recorder import Axes, Recorder, RunIdentity
 
     file, spec, launch = LaunchFile.load(job.paths), load_spec_of(job.paths), agent.runner.launch
@@ -210,7 +223,7 @@ def make_controller(job: Job, agent: Agent, lock: AgentLock) -> Controller:
 
 
 def run_agent(channel: Channel, token: str) -> int:
-    """The whole life of an agent process; its exit status. `token` marks its trials' processes."""
+    """Receives the agent's job and does it; returns the exit status. `token` marks the trials' processes."""
     messages = None
     while not messages:
         messages = channel.receive()
@@ -236,6 +249,7 @@ def run_agent(channel: Channel, token: str) -> int:
 
 
 def _work(channel: Channel, job: Job, token: str) -> None:
+    """Runs the job\'s controller until it has no trial left or the agent is stopped."""
     guard = Guard(token=token) if job.preload is None else None  # starts while the agent reads what it is to do
     lock = AgentLock(job.paths.agents, job.index, token)
     launch = replace(load_launch(job.paths, job.limits), retries=job.retries, on_oom=job.on_oom, gpu_wait=job.gpu_wait)
@@ -258,14 +272,14 @@ def _work(channel: Channel, job: Job, token: str) -> None:
 
 
 def main() -> None:
-    """Entry point of an agent that was executed: ``argv[1]`` is the descriptor of its channel."""
+    """Starts an agent that was executed: ``argv[1]`` is the descriptor of its channel."""
     token = os.environ.pop(MARKER)  # for the guard and what is below it, not for a W&B service process
     connection = socket.socket(fileno=int(sys.argv[1]))
     os.set_inheritable(connection.fileno(), False)
-    live(connection, token)
+    run_to_exit(connection, token)
 
 
-def live(connection: socket.socket, token: str) -> NoReturn:
+def run_to_exit(connection: socket.socket, token: str) -> NoReturn:
     """Runs an agent to the end of its process."""
     status = 1
     try:

@@ -39,6 +39,7 @@ class Server:
         self._wake: tuple[int, int] = os.pipe()
 
     def run(self) -> None:
+        """Handles messages and ended agents until the supervisor is gone."""
         for end in self._wake:
             os.set_blocking(end, False)
         signal.set_wakeup_fd(self._wake[1], warn_on_full_buffer=False)
@@ -53,9 +54,10 @@ class Server:
                 data, descriptors, _, _ = socket.recv_fds(self._connection, PACKET, 3)
                 if not data:
                     return
-                self._obey(json.loads(data), descriptors)
+                self._handle(json.loads(data), descriptors)
 
-    def _obey(self, message: Mapping[str, Any], descriptors: list[int]) -> None:
+    def _handle(self, message: Mapping[str, Any], descriptors: list[int]) -> None:
+        """Imports modules, or starts an agent, as the message says."""
         for name in message.get("import", ()):
             with contextlib.suppress(Exception):  # the agent that needs it will say so
                 importlib.import_module(name)
@@ -68,20 +70,23 @@ class Server:
                 os.setsid()
                 self._become_agent(message["token"], *descriptors)
             self._numbers[pid] = message["start"]
-            self._tell(started=message["start"], pid=pid)
+            self._send(started=message["start"], pid=pid)
         for descriptor in descriptors:
             os.close(descriptor)
 
     def _reap(self) -> None:
+        """Sends the exit statuses of agents that have ended."""
         with contextlib.suppress(ChildProcessError):
             while (found := os.waitpid(-1, os.WNOHANG))[0]:
-                self._tell(ended=self._numbers.pop(found[0]), status=os.waitstatus_to_exitcode(found[1]))
+                self._send(ended=self._numbers.pop(found[0]), status=os.waitstatus_to_exitcode(found[1]))
 
-    def _tell(self, **message: int) -> None:
+    def _send(self, **message: int) -> None:
+        """Sends a message to the supervisor."""
         with contextlib.suppress(OSError):  # the supervisor is gone, which the loop finds out
             self._connection.send(json.dumps(message).encode())
 
     def _become_agent(self, token: str, channel: int, log: int, output: int) -> NoReturn:
+        """Runs an agent in this process to its end."""
         try:
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -93,7 +98,7 @@ class Server:
             self._connection.close()
             for descriptor in (*self._wake, log, output):
                 os.close(descriptor)
-            agent.live(socket.socket(fileno=channel), token)
+            agent.run_to_exit(socket.socket(fileno=channel), token)
         except BaseException:
             traceback.print_exc()
         finally:
@@ -101,7 +106,7 @@ class Server:
 
 
 def main() -> None:
-    """Entry point of the server process: ``argv[1]`` is the descriptor of its socket."""
+    """Starts the server process: ``argv[1]`` is the descriptor of its socket."""
     gc.disable()
     os.environ.pop(MARKER)
     connection = socket.socket(fileno=int(sys.argv[1]))

@@ -1,4 +1,4 @@
-"""Has agents forked by a server process that has imported what they need: at once, and in memory that they share.
+"""Starts agents from a server process that has imported what they need: at once, and in memory that they share.
 
     supervisor ─ "start" → agent server (agent_server.py) ─ fork → agent ─ fork → guard (trial/inside/guard.py)
 
@@ -86,6 +86,7 @@ class AgentStarter:
         return self._agents[number]
 
     def _send(self, message: Mapping[str, object], descriptors: Sequence[int] = ()) -> bool:
+        """Sends a message, and descriptors with it; returns False when the server is gone."""
         try:
             if not self.gone:
                 socket.send_fds(self._connection, [json.dumps(message).encode()], descriptors)
@@ -94,7 +95,7 @@ class AgentStarter:
         return not self.gone
 
     def receive(self) -> None:
-        """Takes in what the server has said; never waits."""
+        """Reads the messages that the server has sent; never waits."""
         while not self.gone:
             try:
                 data = self._connection.recv(PACKET)
@@ -166,6 +167,7 @@ class ForkedAgent:
         return self.status
 
     def _has_ended(self) -> bool:
+        """Whether the process is gone, or has ended and waits for its exit status to be read."""
         if self.pid is None:
             return self._server.gone
         try:

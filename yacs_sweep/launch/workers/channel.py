@@ -1,4 +1,4 @@
-"""JSON lines between the supervisor and an agent, over a Unix stream socket."""
+"""Carries JSON lines between the supervisor and an agent, over a Unix stream socket."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ...trial.process import Limits
 
 @dataclass(frozen=True)
 class Job:
-    """What the supervisor tells an agent; travels as JSON."""
+    """Holds what an agent needs to know of its sweep and of this launch; travels as JSON."""
 
     sweep_dir_base: str
     sweep_id: str
@@ -40,10 +40,12 @@ class Job:
 
     @property
     def limits(self) -> Limits:
+        """Returns the time limits of each trial."""
         return Limits(self.timeout, self.stall_timeout, self.grace)
 
     @property
     def paths(self) -> SweepPaths:
+        """Returns the paths of the sweep's folder."""
         return SweepPaths(Path(self.sweep_dir_base), self.sweep_id)
 
 
@@ -51,7 +53,7 @@ Message = dict[str, Any]
 
 
 class Channel:
-    """One end. `send` may be called from any thread; `receive` from one."""
+    """Sends and receives messages at one end. `send` may be called from any thread; `receive` from one."""
 
     def __init__(self, connection: socket.socket) -> None:
         self.connection = connection
@@ -60,10 +62,11 @@ class Channel:
         self._lock = threading.Lock()
 
     def fileno(self) -> int:
+        """Returns the socket's descriptor, for selectors."""
         return self.connection.fileno()
 
     def send(self, *descriptors: int, **message: Any) -> bool:
-        """Sends a message, and descriptors with it. False when the other end is gone."""
+        """Sends a message, and descriptors with it; returns False when the other end is closed."""
         data = to_json(message).encode() + b"\n"
         try:
             with self._lock:
@@ -74,12 +77,12 @@ class Channel:
         return True
 
     def offer(self, **message: Any) -> bool:
-        """Like `send`, but leaves the message out rather than wait for the other end to read."""
+        """Sends a message unless that would have to wait for the other end to read."""
         # The kernel calls a Unix stream socket writable while three quarters of its buffer are free.
         return bool(select.select([], [self.connection], [], 0)[1]) and self.send(**message)
 
     def receive(self) -> list[Message] | None:
-        """Waits for something to arrive; the whole messages of it (perhaps none yet), None at end-of-file."""
+        """Waits for data; returns the messages that are complete (perhaps none yet), None at end-of-file."""
         try:
             data, descriptors, _, _ = socket.recv_fds(self.connection, 1 << 16, 1)
         except OSError:
@@ -94,4 +97,5 @@ class Channel:
         return [json.loads(line) for line in lines]
 
     def close(self) -> None:
+        """Closes this end."""
         self.connection.close()

@@ -1,4 +1,4 @@
-"""CPU cores: how many the launcher may use, and each worker's share of them."""
+"""Counts the CPU cores that the launcher may use, and divides them among the workers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ THREADS = "OMP_NUM_THREADS"  # MKL and OpenBLAS follow it where their own variab
 
 
 def cgroup_quota(cgroup: Path = Path("/proc/self/cgroup"), root: Path = Path("/sys/fs/cgroup")) -> float | None:
-    """Cores the cgroup allows on average (``cpu.max``, ``cpu.cfs_quota_us``); None without a limit."""
+    """Returns the cores that the cgroup allows on average (``cpu.max``, ``cpu.cfs_quota_us``); None without a limit."""
     limits = []
     with contextlib.suppress(OSError, ValueError):
         for line in cgroup.read_text().splitlines():
@@ -27,6 +27,7 @@ def cgroup_quota(cgroup: Path = Path("/proc/self/cgroup"), root: Path = Path("/s
 
 
 def _words(path: Path) -> list[str]:
+    """Reads a file's words; none when it cannot be read."""
     try:
         return path.read_text().split()
     except OSError:
@@ -34,28 +35,29 @@ def _words(path: Path) -> list[str]:
 
 
 def _limit(words: list[str]) -> list[float]:
+    """Returns the limit that a quota and a period make, in a list that is empty without one."""
     if len(words) != 2 or words[0] in ("max", "-1"):
         return []
     return [int(words[0]) / int(words[1])]
 
 
 def usable_cores() -> list[int]:
-    """The cores this process may run on."""
+    """Lists the cores that this process may run on."""
     if hasattr(os, "sched_getaffinity"):
         return sorted(os.sched_getaffinity(0))
     return list(range(os.cpu_count() or 1))
 
 
 def threads_each(cores: int, quota: float | None, workers: int) -> int:
-    """Threads for each worker's trial. Pure."""
+    """Counts the threads for each worker's trial. Pure."""
     allowed = cores if quota is None else min(cores, quota)
     return max(1, int(allowed // workers))
 
 
 def shares(cores: Sequence[int], quota: float | None, workers: int) -> list[tuple[int, ...]]:
-    """The cores each worker's trials are kept on; empty: they are not. Pure.
+    """Divides the cores among the workers: those to which each one's trials are pinned. Pure.
 
-    One worker, fewer cores than workers, or a quota that allows less than the cores: nobody is kept anywhere.
+    Empty (no pinning) for one worker, for fewer cores than workers, and under a quota that allows less than the cores.
     """
     if workers == 1 or len(cores) < workers or (quota is not None and quota < len(cores)):
         return [()] * workers

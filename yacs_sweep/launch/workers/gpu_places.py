@@ -1,5 +1,7 @@
-"""Which GPUs a trial gets. `lay_out` divides the devices among the workers, `Places` gives them out trial by trial and
-keeps trials off a device on which they keep failing for the machine's reasons. Pure: no device is looked at here.
+"""Assigns GPUs to trials. Pure: no device is looked at here.
+
+`lay_out` divides the devices into places. `Places` assigns a place to each trial, and assigns no trial to a device on which
+trials keep failing for the machine's reasons.
 
 A device is named as CUDA_VISIBLE_DEVICES names it: by its index, its UUID (or the beginning of it), or a MIG device's
 UUID. A place is what one trial gets, one device or more; `trials_per_gpu` trials may share it.
@@ -21,8 +23,8 @@ SICK_AFTER_FAULTS = 2  # the same, when what they printed names the device or it
 
 
 @dataclass(frozen=True)
-class Wish:
-    """What the command line says; None is what it does not say."""
+class GpuOptions:
+    """Holds what the options say about workers and GPUs; None for an option that is not given."""
 
     workers: int | None = None
     gpus: str | None = None
@@ -30,13 +32,14 @@ class Wish:
     trials_per_gpu: int | None = None
 
     @property
-    def of_gpus(self) -> bool:
+    def names_gpus(self) -> bool:
+        """Whether an option about GPUs is given."""
         return (self.gpus, self.gpus_per_trial, self.trials_per_gpu) != (None, None, None)
 
 
 @dataclass(frozen=True)
 class Layout:
-    """The places of a launch: `per_place` trials fit on each, `workers` run at the same time in all."""
+    """Holds the places of a launch: `per_place` trials fit on each, `workers` run at the same time in all."""
 
     workers: int = 1
     places: tuple[Place, ...] = ((),)
@@ -45,15 +48,17 @@ class Layout:
 
     @property
     def shared(self) -> bool:
+        """Whether several trials may use a device at the same time."""
         return self.per_place > 1 and self.places != ((),)
 
 
 def _names(text: str) -> list[str]:
+    """Splits device names at commas."""
     return [word.strip() for word in text.split(",") if word.strip()]
 
 
 def _find(name: str, gpus: Sequence[Gpu]) -> list[tuple[str, str]]:
-    """(identity, name) of the devices a name stands for: a GPU that is divided into MIG devices stands for those."""
+    """Finds the devices that a name stands for: (identity, name) of each. A GPU with MIG devices stands for those."""
     for gpu in gpus:
         if name == str(gpu.index) or (name.startswith("GPU-") and gpu.uuid.startswith(name)):
             return [(mig, mig) for mig in gpu.mig] or [(gpu.uuid, name)]
@@ -64,7 +69,10 @@ def _find(name: str, gpus: Sequence[Gpu]) -> list[tuple[str, str]]:
 
 
 def _visible(gpus: Sequence[Gpu], visible: str | None) -> dict[str, str]:
-    """{identity: name} of what the launcher may use, in order. Where NVML is silent, CUDA_VISIBLE_DEVICES is believed."""
+    """Maps identity to name of the devices that the launcher may use, in order.
+
+    Where NVML shows no device, CUDA_VISIBLE_DEVICES is believed.
+    """
     if visible is None:
         return dict(pair for gpu in gpus for pair in _find(str(gpu.index), gpus))
     found: dict[str, str] = {}
@@ -81,34 +89,35 @@ def _visible(gpus: Sequence[Gpu], visible: str | None) -> dict[str, str]:
 
 
 def _there(gpus: Sequence[Gpu]) -> str:
+    """Lists the GPUs of this machine in words."""
     return f"there are {', '.join(str(gpu.index) for gpu in gpus)}"
 
 
-def _chosen(wish: Wish, gpus: Sequence[Gpu], visible: str | None) -> list[str]:
-    """The devices to use, all of them known and none twice."""
+def _chosen(wanted: GpuOptions, gpus: Sequence[Gpu], visible: str | None) -> list[str]:
+    """Returns the names of the devices to use: each is known, none stands twice."""
     allowed = _visible(gpus, visible)
-    if wish.gpus is None:
+    if wanted.gpus is None:
         return list(allowed.values())
     if not allowed:
         why = "no NVIDIA GPU is found here" if visible is None else f"CUDA_VISIBLE_DEVICES={visible} allows none"
-        raise ConfigError(f"--gpus {wish.gpus}: {why}; leave it out to use the CPU")
+        raise ConfigError(f"--gpus {wanted.gpus}: {why}; leave it out to use the CPU")
     chosen: dict[str, str] = {}
-    for name in _names(wish.gpus):
+    for name in _names(wanted.gpus):
         pairs = _find(name, gpus) if gpus else [(name, name)]
         if not pairs:
-            raise ConfigError(f"--gpus {wish.gpus}: there is no GPU {name}; {_there(gpus)}")
+            raise ConfigError(f"--gpus {wanted.gpus}: there is no GPU {name}; {_there(gpus)}")
         if any(identity not in allowed for identity, _ in pairs):
-            raise ConfigError(f"--gpus {wish.gpus}: GPU {name} is not among CUDA_VISIBLE_DEVICES={visible}")
+            raise ConfigError(f"--gpus {wanted.gpus}: GPU {name} is not among CUDA_VISIBLE_DEVICES={visible}")
         if any(identity in chosen for identity, _ in pairs):
-            raise ConfigError(f"--gpus {wish.gpus}: names GPU {name} twice")
+            raise ConfigError(f"--gpus {wanted.gpus}: names GPU {name} twice")
         chosen.update(pairs)
     if not chosen:
         raise ConfigError("--gpus: names no GPU; write --gpus 0,1, or leave it out")
     return list(chosen.values())
 
 
-def lay_out(wish: Wish, gpus: Sequence[Gpu], visible: str | None) -> Layout:
-    """Divides the devices. Pure.
+def lay_out(wanted: GpuOptions, gpus: Sequence[Gpu], visible: str | None) -> Layout:
+    """Divides the devices among the workers. Pure.
 
     Without a word about GPUs one worker sees all that the launcher sees, and several get a device each where there are
     any. With a word, as many workers run as fit unless --workers says fewer.
@@ -118,17 +127,17 @@ def lay_out(wish: Wish, gpus: Sequence[Gpu], visible: str | None) -> Layout:
         visible: CUDA_VISIBLE_DEVICES; None when it is not set.
 
     Raises:
-        ConfigError: the wish contradicts itself or the machine.
+        ConfigError: the wanted contradicts itself or the machine.
     """
-    if not wish.of_gpus and wish.workers in (None, 1):
+    if not wanted.names_gpus and wanted.workers in (None, 1):
         return Layout()
-    names = _chosen(wish, gpus, visible)
-    per_trial, per_place = wish.gpus_per_trial or 1, wish.trials_per_gpu or 1
+    names = _chosen(wanted, gpus, visible)
+    per_trial, per_place = wanted.gpus_per_trial or 1, wanted.trials_per_gpu or 1
     if not names:
-        if wish.of_gpus:
-            option = "--gpus-per-trial" if wish.gpus_per_trial is not None else "--trials-per-gpu"
+        if wanted.names_gpus:
+            option = "--gpus-per-trial" if wanted.gpus_per_trial is not None else "--trials-per-gpu"
             raise ConfigError(f"{option}: no GPU is found here; use --workers N for trials on the CPU")
-        return Layout(wish.workers or 1, ((),), wish.workers or 1)
+        return Layout(wanted.workers or 1, ((),), wanted.workers or 1)
     if per_trial > len(names):
         raise ConfigError(f"--gpus-per-trial {per_trial}: there are only {len(names)} ({', '.join(names)})")
     if per_trial > 1 and any(name.startswith("MIG-") for name in names):
@@ -136,7 +145,7 @@ def lay_out(wish: Wish, gpus: Sequence[Gpu], visible: str | None) -> Layout:
     count = len(names) // per_trial
     places = tuple(tuple(names[place * per_trial : (place + 1) * per_trial]) for place in range(count))
     fit = count * per_place
-    workers = wish.workers or fit
+    workers = wanted.workers or fit
     if workers > fit:
         takes = f"{len(names)} GPU{'s' * (len(names) > 1)} take {fit} at a time"
         raise ConfigError(
@@ -147,27 +156,28 @@ def lay_out(wish: Wish, gpus: Sequence[Gpu], visible: str | None) -> Layout:
 
 @dataclass
 class _Strike:
-    """A trial that the machine ended at a place."""
+    """Records a trial that the machine ended at a place."""
 
     trial: str
     cause: str
 
 
 @dataclass
-class _Known:
-    """What is known of a place."""
+class _PlaceState:
+    """Counts a place's running trials and the faults since a trial last ended well there."""
 
     running: int = 0
     strikes: list[_Strike] = field(default_factory=list)  # since a trial last ended well there
 
     @property
     def sick(self) -> bool:
+        """Whether several trials in a row were ended by the machine, so that no further one starts there."""
         faults = {strike.trial for strike in self.strikes if strike.cause == "gpu_fault"}
         return len({strike.trial for strike in self.strikes}) >= SICK_AFTER or len(faults) >= SICK_AFTER_FAULTS
 
 
 class Places:
-    """Gives places to trials.
+    """Assigns places to trials.
 
     A trial that the machine ended at one place is tried at another. If the machine ends it there as well, it is not
     the place: the trial clears both. Errors of the device itself (gpu_fault) are never the trial's. A place at which
@@ -176,19 +186,23 @@ class Places:
 
     def __init__(self, layout: Layout) -> None:
         self.layout = layout
-        self._known = {place: _Known() for place in layout.places}
+        self._known = {place: _PlaceState() for place in layout.places}
 
     @property
     def healthy(self) -> list[Place]:
+        """Lists the places that are not sick."""
         return [place for place, known in self._known.items() if not known.sick]
 
     def take(self, trial: str | None = None) -> Place | None:
-        """A place for a trial, the emptiest and least suspect; None while there is none. One that has failed somewhere
-        (`trial`: its id) is not given a place where it did."""
+        """Assigns the place with the fewest faults and trials; None while every one is in use.
+
+        Args:
+            trial: id of a trial that the machine has ended; places where that happened are left out.
+        """
         free = [
             place
             for place in self.healthy
-            if self._known[place].running < self.layout.per_place and place in self.open_to(trial)
+            if self._known[place].running < self.layout.per_place and place in self.usable_by(trial)
         ]
         if not free:
             return None
@@ -196,19 +210,20 @@ class Places:
         self._known[chosen].running += 1
         return chosen
 
-    def give_back(self, place: Place) -> None:
+    def release(self, place: Place) -> None:
+        """Makes room for another trial at the place."""
         self._known[place].running -= 1
 
-    def open_to(self, trial: str | None) -> list[Place]:
-        """The healthy places at which the trial has not failed."""
+    def usable_by(self, trial: str | None) -> list[Place]:
+        """Lists the healthy places at which the machine has not ended the trial."""
         return [place for place in self.healthy if all(strike.trial != trial for strike in self._known[place].strikes)]
 
-    def well(self, place: Place) -> None:
-        """A trial ended well there."""
+    def clear_faults(self, place: Place) -> None:
+        """Forgets the faults of a place: a trial has ended well there."""
         self._known[place].strikes.clear()
 
-    def fault(self, place: Place, trial: str, cause: str) -> bool:
-        """The machine ended the trial there; whether it is to be tried at another place."""
+    def add_fault(self, place: Place, trial: str, cause: str) -> bool:
+        """Records that the machine ended the trial at the place; returns whether to try the trial at another place."""
         if place == ():
             return False
         struck = [known for known in self._known.values() if any(strike.trial == trial for strike in known.strikes)]
@@ -217,9 +232,9 @@ class Places:
                 known.strikes = [item for item in known.strikes if item.trial != trial or item.cause == "gpu_fault"]
             return False
         self._known[place].strikes.append(_Strike(trial, cause))
-        return bool(self.open_to(trial))
+        return bool(self.usable_by(trial))
 
-    def why(self, place: Place) -> str:
-        """Why a place is sick, in words."""
+    def fault_text(self, place: Place) -> str:
+        """Says in words why a place is sick."""
         causes = Counter(strike.cause for strike in self._known[place].strikes)
         return ", ".join(f"{cause} {count}×" if count > 1 else cause for cause, count in causes.items())

@@ -1,7 +1,7 @@
-"""The supervisor: starts agents, replaces those that die, gives out trials and GPUs, owns the signals and the screen.
+"""Supervises the agents of a launch: starts and replaces them, grants trials and GPUs, handles signals.
 
-It serves one sweep or several that share its workers. Nothing in it waits for one agent while others have something to
-say: what takes time (an agent that leaves, the pause before the next one) is looked at again in the next round.
+One sweep, or several that share the workers. The supervisor never waits for one agent while others have something to
+say: what takes time (an agent that leaves, the pause before the next one) is checked again in the next round.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ from ...records.folder import TrialRecord, mark_lost
 from .agent_starter import AgentStarter
 from .channel import Message
 from .gpu_places import Layout, Places
-from .sweep_state import Search
+from .sweep_state import SweepState
 from .worker import AGENT_EXIT_GRACE, Worker
 
 SILENCE = 120.0  # seconds without a sign of life after which an agent counts as hung and is replaced
-LATE = 1.0  # seconds between two rounds of the supervisor from which on it was itself held up
+HELD_UP = 1.0  # seconds between two rounds of the supervisor from which on it was itself held up
 ROUND = 0.2  # seconds between two rounds when nothing happens,
 BUSY_ROUND = 0.01  # while an agent is leaving
 
 
 class Supervisor:
-    """Runs the agents of all `searches` until their trials have been given out or their controllers have none left."""
+    """Runs the agents of all `sweeps` until their trials are granted, or their controllers have none left."""
 
     def __init__(
         self,
-        searches: Sequence[Search],
+        sweeps: Sequence[SweepState],
         places: Places | None = None,
         *,
         cores: Sequence[tuple[int, ...]] = (),
@@ -46,7 +46,8 @@ class Supervisor:
         silence: float = SILENCE,
         signals: list[int] | None = None,
     ) -> None:
-        """
+        """Makes the supervisor; `run` starts the agents.
+
         Args:
             places: where trials run; default: one worker's place.
             cores: each worker's; empty: none is kept on any.
@@ -56,15 +57,15 @@ class Supervisor:
             signals: those received; another thread may append one.
         """
         self.places = places or Places(Layout())
-        self.searches, self.silence, self._print = searches, silence, say
+        self.sweeps, self.silence, self._print = sweeps, silence, say
         self.environment = os.environ if environment is None else environment
         self.output, self.starter = output, starter
         workers = self.places.layout.workers
         self.workers = [Worker(index, cores[index] if cores else ()) for index in range(workers)]
-        self._wanting: list[Worker] = []  # their agents wait for a trial,
-        self._moving: list[tuple[Worker, str]] = []  # or for another place for the trial (its id) they have
-        self._looked = time.monotonic()
-        self.grace = max(search.job.grace for search in searches)
+        self._requests: list[Worker] = []  # their agents wait for a trial,
+        self._moves: list[tuple[Worker, str]] = []  # or for another place for the trial (its id) they have
+        self._last_round = time.monotonic()
+        self.grace = max(sweep.job.grace for sweep in sweeps)
         self.stop_sent: dict[str, Any] | None = None
         self.stop_deadline = float("inf")
         self.signals: list[int] = [] if signals is None else signals
@@ -74,7 +75,7 @@ class Supervisor:
     # -- signals ----------------------------------------------------------------------------------------------------
 
     def say(self, text: str) -> None:
-        """Shows the user a line. A terminal that is gone is replaced by nothing: results are written all the same."""
+        """Shows the user a line. When the terminal is gone, further lines go nowhere; results are written all the same."""
         try:
             self._print(text)
         except OSError:
@@ -83,6 +84,7 @@ class Supervisor:
             os.close(null)
 
     def _handle_signals(self) -> None:
+        """Ends the running trials after a signal; at once after another one."""
         while self.signals:
             name = signal.Signals(self.signals.pop(0)).name
             detail = f"interrupted by {name}"
@@ -91,223 +93,232 @@ class Supervisor:
                 trials = f"the {running} running trials" if running > 1 else "the running trial"
                 self.say(f"{name}: ending {trials} (again: at once)")
                 self.interrupted = True
-                for search in self.searches:
-                    search.outcome.interrupted = search.left > 0 or any(w.search is search for w in self.workers)
+                for sweep in self.sweeps:
+                    sweep.outcome.interrupted = sweep.left > 0 or any(w.sweep is sweep for w in self.workers)
                 self.stop({"cause": "interrupted", "detail": detail, "grace": None})
             else:
                 self.say(f"{name} again: ending at once")
                 self.stop({"cause": "interrupted", "detail": detail, "grace": 0.0})
 
     def stop(self, request: dict[str, Any]) -> None:
-        """Ends the running trials; nothing new starts."""
-        for search in self.searches:
-            search.left = 0
+        """Ends the running trials; no further one starts."""
+        for sweep in self.sweeps:
+            sweep.left = 0
         self.stop_sent = request
         grace = self.grace if request["grace"] is None else request["grace"]
         self.stop_deadline = time.monotonic() + grace + AGENT_EXIT_GRACE
         for worker in self.workers:
-            if worker.answers:
+            if worker.connected:
                 worker.channel.send(stop=request)
 
     def _fail(self, message: str) -> None:
-        """Ends everything: nothing new starts, what runs is ended."""
+        """Ends all sweeps with the message: running trials are ended, no further one starts."""
         if self.stop_sent is None:
-            for search in self.searches:
-                if search.left > 0 or any(worker.search is search for worker in self.workers):
-                    search.end(message, everywhere=True)
+            for sweep in self.sweeps:
+                if sweep.left > 0 or any(worker.sweep is sweep for worker in self.workers):
+                    sweep.end(message, everywhere=True)
             self.stop({"cause": "interrupted", "detail": message, "grace": None})
 
     # -- trials and places ------------------------------------------------------------------------------------------
 
-    def _message(self, worker: Worker, message: Message) -> None:
-        kind, search = message["event"], worker.search
-        assert search is not None
-        worker.heard = time.monotonic()
-        if kind == "want":
-            self._wanting.append(worker)
-        elif kind == "none":
-            self._take_back(worker)
-            search.left = 0
+    def _handle_message(self, worker: Worker, message: Message) -> None:
+        """Acts on a message of the worker's agent."""
+        kind, sweep = message["event"], worker.sweep
+        assert sweep is not None
+        worker.last_heard = time.monotonic()
+        if kind == "request":
+            self._requests.append(worker)
+        elif kind == "exhausted":
+            self._take_trial_back(worker)
+            sweep.left = 0
         elif kind == "start":
             worker.trial, worker.since = TrialRecord.from_row(message["content"]), time.monotonic()
-            self._record(search, worker.trial)
+            self._write_record(sweep, worker.trial)
         elif kind == "fault":
-            self._fault(worker, message["content"])
+            self._handle_fault(worker, message["content"])
         elif kind == "end":
-            self._ended(worker, search, TrialRecord.from_row(message["content"]))
+            self._handle_end(worker, sweep, TrialRecord.from_row(message["content"]))
         elif kind == "note":
             self.say(message["content"]["text"])
         elif kind == "fatal":
-            search.end(message["text"])
-        self._serve()
+            sweep.end(message["text"])
+        self._grant_requests()
 
-    def _serve(self) -> None:
-        """Answers the agents that wait, as far as there are trials and places; those who move come first."""
-        for worker, trial in list(self._moving):
+    def _grant_requests(self) -> None:
+        """Answers the waiting agents while there are trials and places; those that move a trial come first."""
+        for worker, trial in list(self._moves):
             place = None if self.stop_sent else self.places.take(trial)
-            if place is None and self.stop_sent is None and self.places.open_to(trial):
+            if place is None and self.stop_sent is None and self.places.usable_by(trial):
                 continue  # there is one, and it is in use
-            self._moving.remove((worker, trial))
+            self._moves.remove((worker, trial))
             worker.place = place
-            worker.channel.send(go=place is not None, gpus=place or ())
-        while self._wanting:
-            worker = self._wanting[0]
+            worker.channel.send(granted=place is not None, gpus=place or ())
+        while self._requests:
+            worker = self._requests[0]
             place = None
-            if worker.search is not None and worker.search.left > 0 and self.places.healthy:
+            if worker.sweep is not None and worker.sweep.left > 0 and self.places.healthy:
                 place = self.places.take()
                 if place is None:
                     break
-                worker.search.left -= 1
-                worker.ticket, worker.place = True, place
-            self._wanting.pop(0)
-            worker.channel.send(go=place is not None, gpus=place or ())
+                worker.sweep.left -= 1
+                worker.granted, worker.place = True, place
+            self._requests.pop(0)
+            worker.channel.send(granted=place is not None, gpus=place or ())
 
-    def _take_back(self, worker: Worker) -> None:
-        """What the worker's agent was given: its trial did not come to its end."""
-        if worker.ticket and worker.search is not None and self.stop_sent is None:
-            worker.search.give_back()
-        self._leave_place(worker)
+    def _take_trial_back(self, worker: Worker) -> None:
+        """Takes back the trial granted to the worker's agent, since it did not come to its end."""
+        if worker.granted and worker.sweep is not None and self.stop_sent is None:
+            worker.sweep.return_trial()
+        self._release_place(worker)
 
-    def _leave_place(self, worker: Worker) -> None:
+    def _release_place(self, worker: Worker) -> None:
+        """Ends the worker's trial: its place is free again."""
         if worker.place is not None:
-            self.places.give_back(worker.place)
-        worker.ticket, worker.place = False, None
+            self.places.release(worker.place)
+        worker.granted, worker.place = False, None
 
-    def _fault(self, worker: Worker, content: Mapping[str, Any]) -> None:
-        """The machine ended the worker's trial; its agent asks for another place."""
+    def _handle_fault(self, worker: Worker, content: Mapping[str, Any]) -> None:
+        """Finds another place for the worker's trial, which the machine has ended."""
         place = worker.place or ()
         before = self.places.healthy
-        moves = self.places.fault(place, content["id"], content["cause"])
+        moves = self.places.add_fault(place, content["id"], content["cause"])
         if place in before and place not in self.places.healthy:
-            why = f"{self.places.why(place)}; the last: {content['reason']}"
+            why = f"{self.places.fault_text(place)}; the last: {content['reason']}"
             self.say(f"GPU {','.join(place)}: no further trial is started there, the machine ended several ({why})")
         if not self.places.healthy:
             why = "no GPU is left on which trials run: see the messages above, and the machine's log"
-            for search in self.searches:
-                if search.left > 0 or search is worker.search:
-                    search.end(why, everywhere=True)
+            for sweep in self.sweeps:
+                if sweep.left > 0 or sweep is worker.sweep:
+                    sweep.end(why, everywhere=True)
         if not moves:
-            worker.channel.send(go=False, stay=True)
+            worker.channel.send(granted=False, same_gpus=True)
             return
-        self.places.give_back(place)  # two that move may each want the other's
+        self.places.release(place)  # two that move may each want the other's
         worker.place = None
-        self._moving.append((worker, content["id"]))
+        self._moves.append((worker, content["id"]))
 
-    def _record(self, search: Search, record: TrialRecord) -> None:
+    def _write_record(self, sweep: SweepState, record: TrialRecord) -> None:
+        """Adds a trial's record to the results; ends everything when they cannot be written."""
         try:
-            search.record(record)
+            sweep.add_record(record)
         except OSError as error:
-            self._fail(f"cannot write results: {error.strerror} ({error.filename or search.summary.path})")
+            self._fail(f"cannot write results: {error.strerror} ({error.filename or sweep.summary.path})")
 
     def _write_summaries(self) -> None:
-        """Writes what `Summary.write` has put off."""
-        for search in self.searches:
+        """Writes the summaries whose writing was put off."""
+        for sweep in self.sweeps:
             try:
-                search.summary.write_if_due()
+                sweep.summary.write_if_due()
             except OSError as error:
-                self._fail(f"cannot write results: {error.strerror} ({error.filename or search.summary.path})")
+                self._fail(f"cannot write results: {error.strerror} ({error.filename or sweep.summary.path})")
 
-    def _ended(self, worker: Worker, search: Search, record: TrialRecord) -> None:
+    def _handle_end(self, worker: Worker, sweep: SweepState, record: TrialRecord) -> None:
+        """Takes in how a trial of the worker ended, and judges the sweep."""
         if worker.place is not None and record.state in ("finished", "stopped"):
-            self.places.well(worker.place)
+            self.places.clear_faults(worker.place)
         worker.trial, worker.deaths = None, 0
         if record.state in ("killed", "lost"):  # its agent alone was ended, or the trial taken from it: tried again
-            self._take_back(worker)
-        self._leave_place(worker)
-        search.outcome.ended.append(record)
-        self._record(search, record)
+            self._take_trial_back(worker)
+        self._release_place(worker)
+        sweep.outcome.ended.append(record)
+        self._write_record(sweep, record)
         if record.cause == "disk_full":
             self._fail(f"{record.name}: {record.reason}; what was done is kept: make room, then go on with the sweep")
         now = time.monotonic()
-        running = [now - other.since for other in self.workers if other.trial is not None and other.search is search]
-        if line := search.ended(record, running):
+        running = [now - other.since for other in self.workers if other.trial is not None and other.sweep is sweep]
+        if line := sweep.judge(record, running):
             self.say(line)
 
     # -- agents -----------------------------------------------------------------------------------------------------
 
-    def _launch(self, worker: Worker, search: Search) -> None:
+    def _start_agent(self, worker: Worker, sweep: SweepState) -> None:
+        """Starts an agent for the worker; ends everything when that fails."""
         try:
-            worker.start(search, self.environment, self.output, self.starter)
+            worker.start(sweep, self.environment, self.output, self.starter)
         except OSError as error:
             self._fail(f"cannot start worker {worker.index}: {error.strerror} ({error.filename or worker.log})")
             return
         self.selector.register(worker.channel, selectors.EVENT_READ, worker)
 
-    def _employ(self) -> None:
-        """Gives workers without an agent one, of the sweep that has the fewest for what is left of it."""
+    def _fill_workers(self) -> None:
+        """Starts an agent for each worker without one: of the sweep with the fewest agents and trials left."""
         now = time.monotonic()
         for worker in self.workers:
-            if worker.search is None and not worker.given_up and now >= worker.again_at:
-                busy = {id(search): 0 for search in self.searches}
+            if worker.sweep is None and not worker.given_up and now >= worker.restart_at:
+                busy = {id(sweep): 0 for sweep in self.sweeps}
                 for other in self.workers:
-                    if other.answers and not other.ticket:  # it takes the next trial
-                        busy[id(other.search)] += 1
-                open_ = [search for search in self.searches if search.left > busy[id(search)]]
+                    if other.connected and not other.granted:  # it takes the next trial
+                        busy[id(other.sweep)] += 1
+                open_ = [sweep for sweep in self.sweeps if sweep.left > busy[id(sweep)]]
                 if open_ and self.stop_sent is None:
-                    agents = [sum(other.search is search for other in self.workers) for search in open_]
-                    self._launch(worker, open_[agents.index(min(agents))])
+                    agents = [sum(other.sweep is sweep for other in self.workers) for sweep in open_]
+                    self._start_agent(worker, open_[agents.index(min(agents))])
 
-    def _closed(self, worker: Worker) -> None:
-        """An agent's channel has closed: it has left, or died."""
+    def _handle_closed_channel(self, worker: Worker) -> None:
+        """Takes in that an agent's channel has closed: the agent has left, or died."""
         self.selector.unregister(worker.channel)
         worker.channel.close()
-        worker.gone_at = time.monotonic()
-        self._wanting = [waiting for waiting in self._wanting if waiting is not worker]
-        self._moving = [(waiting, trial) for waiting, trial in self._moving if waiting is not worker]
-        self._bury(worker)
+        worker.closed_at = time.monotonic()
+        self._requests = [waiting for waiting in self._requests if waiting is not worker]
+        self._moves = [(waiting, trial) for waiting, trial in self._moves if waiting is not worker]
+        self._clean_up_agent(worker)
 
-    def _bury(self, worker: Worker) -> None:
-        search = worker.search
-        if search is None or worker.gone_at is None or not worker.bury():
+    def _clean_up_agent(self, worker: Worker) -> None:
+        """Frees a worker once nothing of its last agent runs, and records the trial that was lost with the agent."""
+        sweep = worker.sweep
+        if sweep is None or worker.closed_at is None or not worker.clean_up():
             return
         if worker.trial is not None:
-            self._lose(worker, search, worker.trial)
-        self._take_back(worker)
-        worker.search, worker.trial = None, None
+            self._record_lost_trial(worker, sweep, worker.trial)
+        self._take_trial_back(worker)
+        worker.sweep, worker.trial = None, None
         # Left of its own accord although there is more to do: somebody sent it a signal.
-        if (worker.status != 0 or search.left > 0) and search.outcome.message is None and self.stop_sent is None:
-            worker.died()
+        if (worker.status != 0 or sweep.left > 0) and sweep.outcome.message is None and self.stop_sent is None:
+            worker.count_death()
             if worker.given_up:
-                self._give_up(worker, search)
-        self._serve()
+                self._give_up_worker(worker, sweep)
+        self._grant_requests()
 
-    def _give_up(self, worker: Worker, search: Search) -> None:
-        """The worker's agents keep dying. The others go on; without any, that is the end."""
-        text = f"worker {worker.index} died {worker.deaths} times in a row ({worker.how()}): {worker.last_words()}"
+    def _give_up_worker(self, worker: Worker, sweep: SweepState) -> None:
+        """Stops using a worker whose agents keep dying; the sweeps end when no other worker is left."""
+        text = f"worker {worker.index} died {worker.deaths} times in a row ({worker.exit_text()}): {worker.last_log_line()}"
         if all(other.given_up for other in self.workers):
-            for each in self.searches:
-                if each.left > 0 or each is search:
+            for each in self.sweeps:
+                if each.left > 0 or each is sweep:
                     each.end(text)
         else:
             self.say(f"{text}; the other workers go on")
 
-    def _lose(self, worker: Worker, search: Search, trial: TrialRecord) -> None:
-        """The trial of a dead agent; the agent may have written its end before it could tell."""
+    def _record_lost_trial(self, worker: Worker, sweep: SweepState, trial: TrialRecord) -> None:
+        """Records a dead agent's trial as lost, unless the agent had written how the trial ended."""
         with contextlib.suppress(OSError, ValueError, TypeError):
-            trial = TrialRecord.load(search.summary.paths.trial(trial.name).record)
+            trial = TrialRecord.load(sweep.summary.paths.trial(trial.name).record)
         if trial.state != "running":
             deaths = worker.deaths
-            self._ended(worker, search, trial)
+            self._handle_end(worker, sweep, trial)
             worker.deaths = deaths
             return
-        self.say(f"the agent of {trial.name} died ({worker.how()}); the trial is lost")
+        self.say(f"the agent of {trial.name} died ({worker.exit_text()}); the trial is lost")
         with contextlib.suppress(OSError):
-            mark_lost(trial, search.summary.paths)
-        self._record(search, trial)
+            mark_lost(trial, sweep.summary.paths)
+        self._write_record(sweep, trial)
 
     def _replace_hung(self) -> None:
+        """Kills agents that have given no sign of life for too long; others follow."""
         now = time.monotonic()
-        pause, self._looked = now - self._looked, now
+        pause, self._last_round = now - self._last_round, now
         for worker in self.workers:
-            if pause > LATE:  # it is we who were stopped (Ctrl-Z) or busy: what agents said meanwhile is not read yet
-                worker.heard += pause
-            if worker.answers and now - worker.heard > self.silence and worker.process.poll() is None:
+            # The supervisor itself was stopped (Ctrl-Z) or busy: what agents said meanwhile is not read yet.
+            if pause > HELD_UP:
+                worker.last_heard += pause
+            if worker.connected and now - worker.last_heard > self.silence and worker.process.poll() is None:
                 name = f"worker {worker.index}"
                 self.say(f"{name} gave no sign of life for {self.silence:g} s; its agent is replaced")
-                worker.heard = now
+                worker.last_heard = now
                 worker.process.kill()
 
-    def _round(self) -> None:
+    def _run_round(self) -> None:
+        """Checks signals, agents and workers once, and handles the messages that arrive within a moment."""
         self._handle_signals()
         self._replace_hung()
         self._write_summaries()
@@ -315,37 +326,37 @@ class Supervisor:
             for worker in self.workers:
                 worker.kill()
         for worker in self.workers:
-            self._bury(worker)
-        self._employ()
-        leaving = any(worker.gone_at is not None and worker.search is not None for worker in self.workers)
+            self._clean_up_agent(worker)
+        self._fill_workers()
+        leaving = any(worker.closed_at is not None and worker.sweep is not None for worker in self.workers)
         for key, _ in self.selector.select(BUSY_ROUND if leaving else ROUND):
             worker = key.data
             messages = worker.channel.receive()
             if messages is None:
-                self._closed(worker)
+                self._handle_closed_channel(worker)
                 continue
             for message in messages:
-                self._message(worker, message)
+                self._handle_message(worker, message)
 
     @property
     def _at_work(self) -> bool:
-        """Whether an agent is there, or another one is to come."""
-        if any(worker.search is not None for worker in self.workers):
+        """Whether an agent runs, or another one is to start."""
+        if any(worker.sweep is not None for worker in self.workers):
             return True
-        left = any(search.left > 0 for search in self.searches)
+        left = any(sweep.left > 0 for sweep in self.sweeps)
         return left and self.stop_sent is None and not all(worker.given_up for worker in self.workers)
 
     def run(self) -> None:
-        """Returns when every agent has left; how each sweep ended is in its `outcome`."""
-        for search in self.searches:
-            paths = search.summary.paths
+        """Runs until every agent has left; how each sweep ended is in its `outcome`."""
+        for sweep in self.sweeps:
+            paths = sweep.summary.paths
             if left := clear_dead_agents(paths.agents):
                 self.say(f"{left} processes were left over from agents that had been killed; they have been ended")
             remove_parts(paths.dir)
         with noted(self.signals), self.selector:
-            self._employ()
-            for worker, search in zip(self.workers, self.searches, strict=False):
-                if search.left == 0 and worker.search is None:
-                    self._launch(worker, search)  # nothing is left to do but to send what W&B does not have yet
+            self._fill_workers()
+            for worker, sweep in zip(self.workers, self.sweeps, strict=False):
+                if sweep.left == 0 and worker.sweep is None:
+                    self._start_agent(worker, sweep)  # nothing is left to do but to send what W&B does not have yet
             while self._at_work:
-                self._round()
+                self._run_round()

@@ -1,4 +1,4 @@
-"""One sweep as the supervisor sees it: what is left to do of it, how it has gone, and when it is to end."""
+"""Tracks one sweep for the supervisor: trials left, how they ended, and when failures end the sweep."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PROTECTED = 4  # times as many end it even while a trial runs that has lasted lo
 
 @dataclass
 class Outcome:
-    """How a sweep ended."""
+    """Records how a sweep ended."""
 
     interrupted: bool = False
     message: str | None = None  # why it ended before its count, in words
@@ -26,14 +26,17 @@ class Outcome:
 
 @dataclass(frozen=True)
 class FailureLimit:
-    """Ends a sweep of failing trials. `limit` None: three in a row, or as many as there are workers, and only while none
-    has succeeded and none that runs has lasted longer than they did: with several workers bad trials end first."""
+    """Ends a sweep of failing trials.
+
+    `limit` None: three failures in a row, or as many as there are workers, end it, and only while no trial has succeeded and
+    none that runs has lasted longer than they did: with several workers bad trials end first.
+    """
 
     limit: int | None = None
     workers: int = 1
 
     def reached(self, ended: list[TrialRecord], running: Sequence[float] = ()) -> str | None:
-        """The message that ends the sweep, or None. Pure.
+        """Returns the message that ends the sweep, or None. Pure.
 
         Args:
             ended: the trials that ended in this launch, in order.
@@ -59,45 +62,48 @@ class FailureLimit:
 
 
 @dataclass
-class Search:
-    """One sweep under the supervisor."""
+class SweepState:
+    """Holds the state of one sweep of a launch."""
 
-    job: Job  # what its agents are told
+    job: Job  # for its agents
     left: int  # trials that may still be given out
     summary: Summary
     failure_limit: FailureLimit = FailureLimit()
     listeners: list[Callable[[TrialRecord], None]] = field(default_factory=list)  # called when a trial starts or ends
-    enough: Callable[[TrialRecord], str | None] = lambda record: None  # why the search has what it looked for
+    target_line: Callable[[TrialRecord], str | None] = lambda record: (
+        None
+    )  # a line when the trial has reached the target
     outcome: Outcome = field(default_factory=Outcome)
-    over: bool = False  # it has
+    has_target: bool = False  # whether a trial has reached the target
 
     @property
     def name(self) -> str:
+        """Returns the sweep's id."""
         return self.job.sweep_id
 
-    def give_back(self) -> None:
-        """A trial that was given out did not come to its end."""
-        if self.outcome.message is None and not self.over:
+    def return_trial(self) -> None:
+        """Takes back a granted trial that did not come to its end."""
+        if self.outcome.message is None and not self.has_target:
             self.left += 1
 
     def end(self, message: str, *, everywhere: bool = False) -> None:
-        """No further trial; the first message is the one told."""
+        """Ends the sweep: no further trial starts. The first message is the one that is shown."""
         if self.outcome.message is None:
             self.outcome.message, self.outcome.everywhere = message, everywhere
         self.left = 0
 
-    def record(self, record: TrialRecord) -> None:
-        """A trial has started, or ended. May raise OSError: results cannot be written."""
+    def add_record(self, record: TrialRecord) -> None:
+        """Adds the record of a trial that has started or ended. Raises OSError when results cannot be written."""
         self.summary.records[record.id] = record
         self.summary.own.add(record.id)
         self.summary.write()
         for listener in self.listeners:
             listener(record)
 
-    def ended(self, record: TrialRecord, running: Sequence[float]) -> str | None:
-        """Judges the search after that trial; a line for the user when it has what it looked for."""
-        if not self.over and (why := self.enough(record)):
-            self.over, self.left = True, 0
+    def judge(self, record: TrialRecord, running: Sequence[float]) -> str | None:
+        """Ends the sweep when its trials fail too often or the target is reached; returns a line for the user, or None."""
+        if not self.has_target and (why := self.target_line(record)):
+            self.has_target, self.left = True, 0
             return f"{why}; no further trial is started"
         if self.left > 0 and (message := self.failure_limit.reached(self.outcome.ended, running)):
             self.end(message)

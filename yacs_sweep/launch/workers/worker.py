@@ -1,4 +1,4 @@
-"""A worker: the place of one agent process under the supervisor. Agents come and go; the worker stays."""
+"""Keeps a worker: a slot for one agent process at a time. Agents come and go; the worker stays."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ...records.folder import TrialRecord
 from .agent_starter import UNKNOWN_STATUS, AgentProcess, AgentStarter
 from .channel import Channel
 from .gpu_places import Place
-from .sweep_state import Search
+from .sweep_state import SweepState
 
 MAX_RESTARTS = 3  # deaths of one worker's agents in a row without a trial ended in between
 AGENT_EXIT_GRACE = 20.0  # seconds an agent gets, beyond its trial's grace period, to leave when asked
@@ -28,20 +28,20 @@ AGENT_CODE = "import sys; sys.path.insert(0, {root!r}); from yacs_sweep.launch.w
 
 
 class Worker:
-    """The supervisor's view of one agent process, and how often it had to be replaced."""
+    """Holds one agent process, its trial and its place, and counts how often the agent had to be replaced."""
 
     def __init__(self, index: int, cores: tuple[int, ...] = ()) -> None:
         self.index, self.cores = index, cores
-        self.search: Search | None = None  # the sweep its agent works on; None: it has no agent
+        self.sweep: SweepState | None = None  # the sweep its agent works on; None: it has no agent
         self.deaths = 0  # in a row, without a trial ended in between
-        self.again_at = 0.0  # when the next agent may start (monotonic seconds)
+        self.restart_at = 0.0  # when the next agent may start (monotonic seconds)
         self.token = ""
-        self.heard = 0.0  # when the agent last said something (monotonic seconds)
-        self.gone_at: float | None = None  # when its channel closed
+        self.last_heard = 0.0  # when the agent last said something (monotonic seconds)
+        self.closed_at: float | None = None  # when its channel closed
         self.exit_at = 0.0  # when its process had ended
-        self.looked = 0.0  # when it was last looked for what it has left behind
+        self.searched_at = 0.0  # when it was last looked for what it has left behind
         self.status: int | None = None  # of the process, once it has ended
-        self.ticket = False  # whether one of the sweep's trials is in its hands
+        self.granted = False  # whether its agent has been granted a trial
         self.place: Place | None = None
         self.trial: TrialRecord | None = None
         self.since = 0.0  # when that started
@@ -51,7 +51,7 @@ class Worker:
 
     def start(
         self,
-        search: Search,
+        sweep: SweepState,
         environment: Mapping[str, str],
         output: int | None = None,
         starter: AgentStarter | None = None,
@@ -61,7 +61,7 @@ class Worker:
         Args:
             output: the descriptor on which it shows trainers' lines; default: our stdout.
         """
-        job = replace(search.job, index=self.index, cores=self.cores)
+        job = replace(sweep.job, index=self.index, cores=self.cores)
         ours, theirs = socket.socketpair()
         self.token = uuid.uuid4().hex
         self.log = job.paths.agents / f"worker-{self.index}.log"
@@ -74,14 +74,15 @@ class Worker:
                 self.process, first["environment"] = forked, dict(environment)
             else:
                 self.process = self._execute(environment, *descriptors)
-        self.search = search
+        self.sweep = sweep
         self.channel = Channel(ours)
-        self.heard = time.monotonic()
-        self.gone_at = self.status = None
-        self.ticket, self.trial, self.place = False, None, None
+        self.last_heard = time.monotonic()
+        self.closed_at = self.status = None
+        self.granted, self.trial, self.place = False, None, None
         self.channel.send(*([] if job.preload is None else [job.preload]), **first)
 
     def _execute(self, environment: Mapping[str, str], channel: int, log: int, output: int) -> subprocess.Popen[bytes]:
+        """Executes an agent, where none can be forked."""
         return subprocess.Popen(
             [sys.executable, "-c", AGENT_CODE.format(root=str(IMPORT_ROOT)), str(channel), padded("agent")],
             pass_fds=[channel],
@@ -94,50 +95,52 @@ class Worker:
 
     @property
     def given_up(self) -> bool:
+        """Whether its agents have died too often."""
         return self.deaths > MAX_RESTARTS
 
     @property
-    def answers(self) -> bool:
+    def connected(self) -> bool:
         """Whether its agent's channel is open."""
-        return self.search is not None and self.gone_at is None
+        return self.sweep is not None and self.closed_at is None
 
     def kill(self) -> None:
-        if self.search is not None and self.status is None:
+        """Kills its agent's process."""
+        if self.sweep is not None and self.status is None:
             self.process.kill()
 
-    def bury(self) -> bool:
-        """Looks after an agent whose channel has closed, without waiting; True once nothing of it runs any more."""
-        assert self.gone_at is not None
+    def clean_up(self) -> bool:
+        """Ends what is left of an agent whose channel has closed, without waiting; True once nothing of it runs."""
+        assert self.closed_at is not None
         now = time.monotonic()
         if self.status is None:
             self.status = self.process.poll()
             self.exit_at = now
             if self.status is None:
-                if now > self.gone_at + AGENT_EXIT_GRACE:
+                if now > self.closed_at + AGENT_EXIT_GRACE:
                     self.process.kill()
                 return False
         # The guard of a dead agent ends the trial within its own grace period.
-        if now < self.looked + LOOK:
+        if now < self.searched_at + LOOK:
             return False
-        self.looked = now
+        self.searched_at = now
         if marked_processes(self.token):
             if now < self.exit_at + GUARD_EXIT_GRACE:
                 return False
             kill_marked(self.token)
         return True
 
-    def died(self) -> None:
-        """Its agent has not left of its own accord: the next one starts a little later each time."""
+    def count_death(self) -> None:
+        """Counts an agent that died; the next one starts a little later each time."""
         self.deaths += 1
-        self.again_at = time.monotonic() + min(5.0, 0.2 * 2 ** (self.deaths - 1))
+        self.restart_at = time.monotonic() + min(5.0, 0.2 * 2 ** (self.deaths - 1))
 
-    def last_words(self) -> str:
-        """The last line of the agent's log, where a traceback ends."""
+    def last_log_line(self) -> str:
+        """Returns the last line of the agent's log, where a traceback ends."""
         lines = [line for line in self.log.read_text(errors="replace").splitlines() if line.strip()]
         return f"{lines[-1].strip()} (see {self.log})" if lines else f"see {self.log}"
 
-    def how(self) -> str:
-        """How its agent's process ended."""
+    def exit_text(self) -> str:
+        """Says in words how its agent's process ended."""
         if self.status == UNKNOWN_STATUS:
             return "exit code unknown"
         return how_ended(self.status or 0)

@@ -7,7 +7,7 @@ import pytest
 from yacs_sweep.base.errors import ConfigError
 from yacs_sweep.launch.options import Options
 from yacs_sweep.launch.plan import checks
-from yacs_sweep.launch.workers.gpu_places import SICK_AFTER, SICK_AFTER_FAULTS, Layout, Places, Wish, lay_out
+from yacs_sweep.launch.workers.gpu_places import SICK_AFTER, SICK_AFTER_FAULTS, GpuOptions, Layout, Places, lay_out
 from yacs_sweep.trial.gpu_memory import Gpu
 
 EIGHT = [Gpu(index, f"GPU-{index}f3a-11", "H", 0, {}) for index in range(8)]
@@ -15,71 +15,71 @@ MIG = [Gpu(0, "GPU-aa", "A100", 0, {}, ("MIG-x1", "MIG-x2", "MIG-x3")), Gpu(1, "
 
 
 @pytest.mark.parametrize(
-    ("wish", "visible", "layout"),
+    ("wanted", "visible", "layout"),
     [
-        (Wish(), None, Layout()),
-        (Wish(workers=1), "0,1", Layout()),  # as without it: the trial sees what we see
-        (Wish(workers=3), None, Layout(3, tuple((str(i),) for i in range(8)))),  # the rest is in reserve
-        (Wish(gpus="1,0"), None, Layout(2, (("1",), ("0",)))),
-        (Wish(workers=1, gpus="5"), None, Layout(1, (("5",),))),
-        (Wish(gpus_per_trial=2), None, Layout(4, (("0", "1"), ("2", "3"), ("4", "5"), ("6", "7")))),
-        (Wish(gpus="0,1,2", gpus_per_trial=2), None, Layout(1, (("0", "1"),), 1, ("2",))),
-        (Wish(gpus="0,1", trials_per_gpu=3), None, Layout(6, (("0",), ("1",)), 3)),
-        (Wish(workers=4, gpus="0,1", trials_per_gpu=3), None, Layout(4, (("0",), ("1",)), 3)),
-        (Wish(workers=2), "3,GPU-5f3a", Layout(2, (("3",), ("GPU-5f3a",)))),
-        (Wish(gpus="GPU-4f3a-11"), "4,5", Layout(1, (("GPU-4f3a-11",),))),
-        (Wish(workers=2), "2,3,-1,4", Layout(2, (("2",), ("3",)))),
-        (Wish(workers=5), "", Layout(5, ((),), 5)),  # no GPU is visible: the CPU
-        (Wish(workers=5), "-1", Layout(5, ((),), 5)),
-        (Wish(workers=5), "NoDevFiles", Layout(5, ((),), 5)),
+        (GpuOptions(), None, Layout()),
+        (GpuOptions(workers=1), "0,1", Layout()),  # as without it: the trial sees what we see
+        (GpuOptions(workers=3), None, Layout(3, tuple((str(i),) for i in range(8)))),  # the rest is in reserve
+        (GpuOptions(gpus="1,0"), None, Layout(2, (("1",), ("0",)))),
+        (GpuOptions(workers=1, gpus="5"), None, Layout(1, (("5",),))),
+        (GpuOptions(gpus_per_trial=2), None, Layout(4, (("0", "1"), ("2", "3"), ("4", "5"), ("6", "7")))),
+        (GpuOptions(gpus="0,1,2", gpus_per_trial=2), None, Layout(1, (("0", "1"),), 1, ("2",))),
+        (GpuOptions(gpus="0,1", trials_per_gpu=3), None, Layout(6, (("0",), ("1",)), 3)),
+        (GpuOptions(workers=4, gpus="0,1", trials_per_gpu=3), None, Layout(4, (("0",), ("1",)), 3)),
+        (GpuOptions(workers=2), "3,GPU-5f3a", Layout(2, (("3",), ("GPU-5f3a",)))),
+        (GpuOptions(gpus="GPU-4f3a-11"), "4,5", Layout(1, (("GPU-4f3a-11",),))),
+        (GpuOptions(workers=2), "2,3,-1,4", Layout(2, (("2",), ("3",)))),
+        (GpuOptions(workers=5), "", Layout(5, ((),), 5)),  # no GPU is visible: the CPU
+        (GpuOptions(workers=5), "-1", Layout(5, ((),), 5)),
+        (GpuOptions(workers=5), "NoDevFiles", Layout(5, ((),), 5)),
     ],
 )
-def test_eight_gpus(wish: Wish, visible: str | None, layout: Layout) -> None:
-    assert lay_out(wish, EIGHT, visible) == layout
+def test_eight_gpus(wanted: GpuOptions, visible: str | None, layout: Layout) -> None:
+    assert lay_out(wanted, EIGHT, visible) == layout
 
 
 def test_mig_devices_are_places_of_their_own() -> None:
-    assert lay_out(Wish(workers=2), MIG, None).places == (("MIG-x1",), ("MIG-x2",), ("MIG-x3",), ("1",))
-    assert lay_out(Wish(gpus="0"), MIG, None).places == (("MIG-x1",), ("MIG-x2",), ("MIG-x3",))
-    assert lay_out(Wish(gpus="MIG-x3"), MIG, "MIG-x2,MIG-x3").places == (("MIG-x3",),)
+    assert lay_out(GpuOptions(workers=2), MIG, None).places == (("MIG-x1",), ("MIG-x2",), ("MIG-x3",), ("1",))
+    assert lay_out(GpuOptions(gpus="0"), MIG, None).places == (("MIG-x1",), ("MIG-x2",), ("MIG-x3",))
+    assert lay_out(GpuOptions(gpus="MIG-x3"), MIG, "MIG-x2,MIG-x3").places == (("MIG-x3",),)
 
 
 def test_without_nvml_cuda_visible_devices_is_believed() -> None:
-    assert lay_out(Wish(workers=2), [], "0,GPU-q").places == (("0",), ("GPU-q",))
-    assert lay_out(Wish(gpus="1"), [], "0,1").places == (("1",),)
+    assert lay_out(GpuOptions(workers=2), [], "0,GPU-q").places == (("0",), ("GPU-q",))
+    assert lay_out(GpuOptions(gpus="1"), [], "0,1").places == (("1",),)
     for nothing in (None, "", "-1", "NoDevFiles"):
-        assert lay_out(Wish(workers=4), [], nothing) == Layout(4, ((),), 4)
+        assert lay_out(GpuOptions(workers=4), [], nothing) == Layout(4, ((),), 4)
 
 
 @pytest.mark.parametrize(
-    ("wish", "visible", "words"),
+    ("wanted", "visible", "words"),
     [
-        (Wish(workers=9), None, "--workers 9: 8 GPUs take 8 at a time; give --workers 8, or --trials-per-gpu 2"),
-        (Wish(workers=3, gpus="0"), None, "--workers 3: 1 GPU take"),
-        (Wish(gpus="0,9"), None, "--gpus 0,9: there is no GPU 9; there are 0, 1, 2, 3, 4, 5, 6, 7"),
-        (Wish(gpus="0,0"), None, "--gpus 0,0: names GPU 0 twice"),
-        (Wish(gpus="0,GPU-0f3a"), None, "names GPU GPU-0f3a twice"),
-        (Wish(gpus="0"), "1,2", "GPU 0 is not among CUDA_VISIBLE_DEVICES=1,2"),
-        (Wish(gpus="0"), "", "--gpus 0: CUDA_VISIBLE_DEVICES= allows none; leave it out to use the CPU"),
-        (Wish(gpus=","), None, "--gpus: names no GPU"),
-        (Wish(gpus_per_trial=9), None, "--gpus-per-trial 9: there are only 8"),
-        (Wish(workers=2), "0,9", "CUDA_VISIBLE_DEVICES=0,9: there is no GPU 9 here"),
-        (Wish(workers=2), "0,0", "CUDA_VISIBLE_DEVICES=0,0: names 0 twice"),
-        (Wish(trials_per_gpu=2), "", "--trials-per-gpu: no GPU is found here"),
+        (GpuOptions(workers=9), None, "--workers 9: 8 GPUs take 8 at a time; give --workers 8, or --trials-per-gpu 2"),
+        (GpuOptions(workers=3, gpus="0"), None, "--workers 3: 1 GPU take"),
+        (GpuOptions(gpus="0,9"), None, "--gpus 0,9: there is no GPU 9; there are 0, 1, 2, 3, 4, 5, 6, 7"),
+        (GpuOptions(gpus="0,0"), None, "--gpus 0,0: names GPU 0 twice"),
+        (GpuOptions(gpus="0,GPU-0f3a"), None, "names GPU GPU-0f3a twice"),
+        (GpuOptions(gpus="0"), "1,2", "GPU 0 is not among CUDA_VISIBLE_DEVICES=1,2"),
+        (GpuOptions(gpus="0"), "", "--gpus 0: CUDA_VISIBLE_DEVICES= allows none; leave it out to use the CPU"),
+        (GpuOptions(gpus=","), None, "--gpus: names no GPU"),
+        (GpuOptions(gpus_per_trial=9), None, "--gpus-per-trial 9: there are only 8"),
+        (GpuOptions(workers=2), "0,9", "CUDA_VISIBLE_DEVICES=0,9: there is no GPU 9 here"),
+        (GpuOptions(workers=2), "0,0", "CUDA_VISIBLE_DEVICES=0,0: names 0 twice"),
+        (GpuOptions(trials_per_gpu=2), "", "--trials-per-gpu: no GPU is found here"),
     ],
 )
-def test_contradictions_are_one_line(wish: Wish, visible: str | None, words: str) -> None:
+def test_contradictions_are_one_line(wanted: GpuOptions, visible: str | None, words: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        lay_out(wish, EIGHT, visible)
+        lay_out(wanted, EIGHT, visible)
     (problem,) = caught.value.problems
     assert words in problem and "\n" not in problem
 
 
 def test_more_contradictions() -> None:
     with pytest.raises(ConfigError, match="a process can use one MIG device only"):
-        lay_out(Wish(gpus_per_trial=2), MIG, None)
+        lay_out(GpuOptions(gpus_per_trial=2), MIG, None)
     with pytest.raises(ConfigError, match="--gpus 0: no NVIDIA GPU is found here"):
-        lay_out(Wish(gpus="0"), [], None)
+        lay_out(GpuOptions(gpus="0"), [], None)
 
 
 def test_the_command_line_reads_the_devices_only_when_asked(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,7 +102,7 @@ def places(count: int, per_place: int = 1) -> Places:
 def test_places_are_taken_once_and_given_back() -> None:
     pool = places(2)
     assert [pool.take(), pool.take(), pool.take()] == [("0",), ("1",), None]
-    pool.give_back(("1",))
+    pool.release(("1",))
     assert pool.take() == ("1",)
     shared = places(2, per_place=2)
     assert [shared.take() for _ in range(5)] == [("0",), ("1",), ("0",), ("1",), None]
@@ -111,25 +111,25 @@ def test_places_are_taken_once_and_given_back() -> None:
 def test_a_trial_that_a_signal_ended_is_tried_once_elsewhere() -> None:
     pool = places(3)
     assert pool.take() == ("0",)
-    assert pool.fault(("0",), "a", "signal")
+    assert pool.add_fault(("0",), "a", "signal")
     assert pool.take("a") == ("1",)
-    pool.give_back(("0",))
-    assert not pool.fault(("1",), "a", "signal")  # there as well: it is the trial
-    pool.give_back(("1",))
+    pool.release(("0",))
+    assert not pool.add_fault(("1",), "a", "signal")  # there as well: it is the trial
+    pool.release(("1",))
     assert pool.take() == ("0",)  # and no place is suspect any more
 
 
 def test_a_suspect_place_is_the_last_choice() -> None:
     pool = places(3)
     pool.take()
-    pool.fault(("0",), "a", "signal")
-    pool.give_back(("0",))
+    pool.add_fault(("0",), "a", "signal")
+    pool.release(("0",))
     assert [pool.take(), pool.take(), pool.take()] == [("1",), ("2",), ("0",)]
 
 
 def strike(pool: Places, place: str, count: int, cause: str) -> None:
     for number in range(count):
-        pool.fault((place,), f"{cause}{number}", cause)
+        pool.add_fault((place,), f"{cause}{number}", cause)
 
 
 @pytest.mark.parametrize(("cause", "enough"), [("signal", SICK_AFTER), ("gpu_fault", SICK_AFTER_FAULTS)])
@@ -137,19 +137,19 @@ def test_a_place_where_several_trials_in_a_row_are_ended_is_sick(cause: str, eno
     pool = places(2)
     strike(pool, "1", enough - 1, cause)
     assert pool.healthy == [("0",), ("1",)]
-    pool.well(("1",))
+    pool.clear_faults(("1",))
     strike(pool, "1", enough - 1, cause)  # the row began anew
     assert pool.healthy == [("0",), ("1",)]
-    pool.fault(("1",), "z", cause)
+    pool.add_fault(("1",), "z", cause)
     assert pool.healthy == [("0",)]
     assert [pool.take(), pool.take()] == [("0",), None]
-    assert cause in pool.why(("1",))
+    assert cause in pool.fault_text(("1",))
 
 
 def test_one_trial_ended_again_and_again_does_not_make_a_place_sick() -> None:
     pool = places(1)
     for _ in range(10):
-        assert not pool.fault(("0",), "a", "signal")
+        assert not pool.add_fault(("0",), "a", "signal")
     assert pool.healthy == [("0",)]
 
 
@@ -157,18 +157,18 @@ def test_trials_that_fail_everywhere_pardon_the_places() -> None:
     pool = places(2)
     strike(pool, "0", SICK_AFTER, "signal")
     assert pool.healthy == [("1",)]
-    assert not pool.fault(("1",), "signal0", "signal")
+    assert not pool.add_fault(("1",), "signal0", "signal")
     assert pool.healthy == [("0",), ("1",)]
 
 
 def test_a_device_error_is_never_the_trials_and_it_moves_until_no_place_is_left() -> None:
     pool = places(3)
-    assert pool.fault(("0",), "a", "gpu_fault")
-    assert pool.fault(("1",), "a", "gpu_fault")
+    assert pool.add_fault(("0",), "a", "gpu_fault")
+    assert pool.add_fault(("1",), "a", "gpu_fault")
     assert pool.take("a") == ("2",)
-    assert not pool.fault(("2",), "a", "gpu_fault")
+    assert not pool.add_fault(("2",), "a", "gpu_fault")
     for place in "012":
-        pool.fault((place,), "b", "gpu_fault")
+        pool.add_fault((place,), "b", "gpu_fault")
     assert pool.healthy == []
 
 
@@ -176,12 +176,12 @@ def test_a_device_that_runs_on_well_beside_the_failures_is_used_again() -> None:
     pool = places(1, per_place=3)
     strike(pool, "0", SICK_AFTER, "signal")
     assert pool.take() is None
-    pool.well(("0",))  # a trial that was still running there
+    pool.clear_faults(("0",))  # a trial that was still running there
     assert pool.take() == ("0",)
 
 
 def test_on_the_cpu_no_place_is_blamed() -> None:
     pool = Places(Layout(4, ((),), 4))
     for number in range(9):
-        assert not pool.fault((), str(number), "signal")
+        assert not pool.add_fault((), str(number), "signal")
     assert [pool.take() for _ in range(5)] == [(), (), (), (), None]

@@ -18,7 +18,7 @@ from tests.sweeping import command, environment, start, start_hasty, sweep, writ
 from tests.trainers import NASTY, kill_all, living, roles, write_trainer
 from yacs_sweep.launch.workers.channel import Channel, Job
 from yacs_sweep.launch.workers.supervisor import Supervisor
-from yacs_sweep.launch.workers.sweep_state import FailureLimit, Search
+from yacs_sweep.launch.workers.sweep_state import FailureLimit, SweepState
 from yacs_sweep.records.folder import SweepPaths, TrialRecord
 from yacs_sweep.records.summary import Summary
 
@@ -158,20 +158,20 @@ def test_an_agent_that_hangs_is_replaced_and_its_trial_tried_again(tmp_path: Pat
 def make_supervisor(folder: Path) -> Supervisor:
     paths = SweepPaths(folder, "s")
     summary = Summary(paths, name="n", controller="local", method="grid", metric="m", goal="maximize")
-    search = Search(Job(str(folder), "s"), 1, summary)
-    return Supervisor([search], say=lambda text: None, silence=10.0)
+    state = SweepState(Job(str(folder), "s"), 1, summary)
+    return Supervisor([state], say=lambda text: None, silence=10.0)
 
 
 @pytest.mark.parametrize(("stopped", "killed"), [(True, False), (False, True)])
 def test_a_supervisor_that_was_stopped_itself_blames_no_agent(tmp_path: Path, stopped: bool, killed: bool) -> None:
     supervisor = make_supervisor(tmp_path)
     (worker,) = supervisor.workers
-    worker.search = supervisor.searches[0]
+    worker.sweep = supervisor.sweeps[0]
     worker.process = subprocess.Popen(["sleep", "1000"])
     try:
         now = time.monotonic()
-        worker.heard = now - 20.0
-        supervisor._looked = now - (20.0 if stopped else 0.1)
+        worker.last_heard = now - 20.0
+        supervisor._last_round = now - (20.0 if stopped else 0.1)
         supervisor._replace_hung()
         if killed:
             assert worker.process.wait(5) == -signal.SIGKILL
