@@ -95,10 +95,7 @@ def load_profile(name_or_path: str | os.PathLike[str], *, project_root: str | os
 
 
 def shortest_reference(reference: str, project_root: Path) -> str:
-    """Returns what a user of that project writes for a profile's `reference`.
-
-    That is its name where the name finds the same file.
-    """
+    """Returns the shortest text that finds a profile in that project: its name, else its `reference`."""
     outer, colon, file = reference.rpartition(":")
     try:
         named = _find(Path(file).stem, project_root)

@@ -124,7 +124,7 @@ class Run:
 
     @property
     def delivered(self) -> bool:
-        """Whether W&B has everything; in offline mode, its folder."""
+        """Whether W&B has every row; offline, the client's folder."""
         return self._done.is_set() and self.error is None
 
     # -- on the recorder's thread -----------------------------------------------------------------------------------
@@ -226,7 +226,7 @@ class Run:
             )
 
     def _undelivered(self, transport: Transport) -> str | None:
-        """Asks the server whether the finished run is finished there; explains what it lacks, None for nothing.
+        """Asks the server whether the run is finished there; explains what is missing, None for nothing.
 
         After one 401, 403, 404 or 409 the client drops everything it has not sent, its last message included, and says
         that it has finished; the server's run is still running then. Rows go before that message, in order.

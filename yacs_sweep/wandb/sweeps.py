@@ -134,7 +134,7 @@ def _unavailable(error: BaseException, caveat: str = "") -> WandbUnavailable:
 
 
 def find_remote(names: list[str], project: str | None, entity: str | None, label: str) -> Any:
-    """Finds the client's object of a sweep; `names` are those of `split_path`, what they lack is the default.
+    """Finds the client's object of a sweep; `names` are those of `split_path`, defaults fill them up.
 
     Raises:
         WandbUnavailable: no server, no access, no answer.

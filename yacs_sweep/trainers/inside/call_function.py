@@ -74,7 +74,7 @@ class Report:
             line = line[os.write(1, line) :]
 
     def result(self, value: Any) -> None:
-        """Logs a value that the function returned or yielded; None, for what it has reported itself, is nothing."""
+        """Logs a returned or yielded value; None (the function has reported by itself) logs nothing."""
         if value is not None:
             self(value)
 
