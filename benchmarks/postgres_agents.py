@@ -48,14 +48,14 @@ def ask_and_tell(
     from yacs_sweep.records.alive import AgentLock
     from yacs_sweep.records.folder import SweepPaths, TrialRecord
     from yacs_sweep.search.local import LocalController
-    from yacs_sweep.search.storage.shared_ledger import Shared
+    from yacs_sweep.search.storage.database_coordinator import DatabaseCoordinator
 
     paths = SweepPaths(Path(home) / str(place), sweep)
     lock = AgentLock(paths.agents, place, "benchmark")
     spec = sweep_from_dict({**SPEC, "method": method}, "spec")
-    controller = LocalController(paths, spec, agent=lock.name, seed=1, storage_url=url)
-    assert isinstance(controller.ledger, Shared)
-    turn, turns = controller.ledger.database.turn, list[float]()
+    controller = LocalController(paths, spec, lock_name=lock.name, seed=1, storage_url=url)
+    assert isinstance(controller.coordinator, DatabaseCoordinator)
+    turn, turns = controller.coordinator.database.exclusive, list[float]()
 
     @contextlib.contextmanager
     def timed(lease: float) -> Iterator[Any]:
@@ -64,7 +64,7 @@ def ask_and_tell(
             yield connection
         turns.append(time.perf_counter() - begun)  # the commit included
 
-    controller.ledger.database.turn = timed  # type: ignore[method-assign]
+    controller.coordinator.database.exclusive = timed  # type: ignore[method-assign]
     barrier.wait()
     started = time.perf_counter()
     asks, ends = list[float](), list[float]()
@@ -76,9 +76,9 @@ def ask_and_tell(
         given = asked[1]
         record = TrialRecord(given.id, given.name, given.number, dict(given.params))
         before = time.perf_counter()
-        controller.ledger.started(record)
+        controller.coordinator.trial_started(record)
         record.state, record.value = "finished", given.params["base_lr"]
-        assert controller.ended(asked[0], record)
+        assert controller.end_trial(asked[0], record)
         ends.append(time.perf_counter() - before)
     out.put((len(ends) / (time.perf_counter() - started), turns, asks, ends))
     controller.close()
@@ -149,10 +149,10 @@ def whole(url: str, machines: int, workers: int, seconds: float, home: str) -> d
     try:
         with database.engine.connect() as connection:
             deadline = time.monotonic() + 150
-            while len(database.members(connection)) < machines * workers and time.monotonic() < deadline:
+            while len(database.agents(connection)) < machines * workers and time.monotonic() < deadline:
                 connection.rollback()
                 time.sleep(1)
-            agents = len(database.members(connection))
+            agents = len(database.agents(connection))
         time.sleep(seconds)  # the last ones have their lease, and are still on their way to a first trial
         before, started = database.settled(), time.perf_counter()
         time.sleep(seconds)

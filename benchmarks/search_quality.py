@@ -144,7 +144,7 @@ def controller(folder: str, parameters: dict[str, Any], method: str, seed: int) 
     spec = sweep_from_dict({"method": method, "metric": {"name": "value"}, "parameters": parameters})
     paths = SweepPaths(Path(folder), "quality")
     paths.agents.mkdir(parents=True)
-    return LocalController(paths, spec, agent="benchmark", seed=seed)
+    return LocalController(paths, spec, lock_name="benchmark", seed=seed)
 
 
 def _ours(function: str, method: str, seed: int) -> list[float]:

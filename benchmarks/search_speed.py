@@ -44,7 +44,7 @@ def controller(folder: Path, method: str, agent: str = "a") -> LocalController:
     spec = sweep_from_dict({"method": method, "metric": {"name": "value"}, "parameters": PARAMETERS})
     paths = SweepPaths(folder, "speed")
     paths.agents.mkdir(parents=True, exist_ok=True)
-    return LocalController(paths, spec, agent=agent, seed=3)
+    return LocalController(paths, spec, lock_name=agent, seed=3)
 
 
 def error(params: Mapping[str, Any]) -> float:
@@ -57,7 +57,7 @@ def filled(folder: Path, finished: int) -> LocalController:
     sweep = controller(folder, "bayes")
     for number in range(finished):
         inner = sweep.chooser.random(number)
-        value = error(sweep.space.outer(inner))
+        value = error(sweep.space.from_optuna(inner))
         sweep.study.add_trial(create_trial(value=value, params=inner, distributions=sweep.space.distributions))
     return sweep
 

@@ -1,4 +1,4 @@
-"""What an agent needs of a controller, and what a controller needs of an agent."""
+"""Defines the interface between a controller, which chooses points, and the agent that runs their trials."""
 
 from __future__ import annotations
 
@@ -8,39 +8,39 @@ from ..records.folder import TrialRecord
 from ..trial.contract import Assignment, Hooks
 
 
-class Turn(Protocol):
-    """The agent, as a controller sees it."""
+class Agent(Protocol):
+    """Runs the trials of a controller, one at a time, under a supervisor that grants each."""
 
     def may_start(self) -> bool:
-        """Asks the supervisor for one more trial; False when the sweep is to end. May wait."""
+        """Asks the supervisor for one more trial, and waits for the answer; returns False when the sweep is to end."""
 
     def give_back(self) -> None:
-        """Returns the right to one trial that `may_start` granted: there is no point left to try."""
+        """Returns the trial that `may_start` granted: no point is left to try."""
 
     def run(self, assignment: Assignment, hooks: Hooks, refused: str | None = None) -> TrialRecord:
-        """Runs one trial to its end; with `refused` it fails at once, for that reason."""
+        """Runs one trial to its end; with `refused` the trial fails for that reason without being started."""
 
     def stopping(self) -> bool:
-        """Whether the agent is to leave."""
+        """Returns whether the agent is to leave."""
 
     def preempted(self) -> bool:
-        """Whether it is to leave because the machine is taken away (SIGTERM), not because somebody wants it."""
+        """Returns whether the agent is to leave because the machine is taken away (SIGTERM)."""
 
     def patience(self) -> float:
-        """Seconds that may be spent on finishing what is open: few once the agent is to leave."""
+        """Returns the seconds that unfinished uploads may take: few once the agent is to leave."""
 
     def alive(self) -> None:
-        """Says, every few seconds at most, that the agent does not hang. For loops that wait."""
+        """Sends the supervisor a heartbeat, every few seconds at most. For loops that wait."""
 
     def note(self, text: str) -> None:
         """Shows the user one line."""
 
 
 class Controller(Protocol):
-    """Chooses trials, and is told how they ended."""
+    """Chooses the points of a sweep and learns from the ends of their trials."""
 
-    def work(self, turn: Turn) -> None:
+    def work(self, agent: Agent) -> None:
         """Runs trials until the supervisor or the search ends them."""
 
     def close(self) -> None:
-        """Releases files, threads and connections; bounded in time."""
+        """Releases files, threads and connections, in bounded time."""

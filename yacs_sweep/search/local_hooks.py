@@ -1,4 +1,4 @@
-"""What the embedded controller does while a trial runs: W&B run, values for early termination, and the trial's end."""
+"""Connects a running trial of the local controller with its W&B run and with early termination."""
 
 from __future__ import annotations
 
@@ -13,92 +13,98 @@ from optuna.trial import Trial
 
 from ..records.folder import TrialPaths, TrialRecord
 from ..records.metrics import metric_value
+from ..spec.sweep import Metric
 from ..trial.contract import Assignment
 from ..wandb.recorder import Recorder, Run, RunIdentity
-from .controller import Turn
+from .controller import Agent
 from .stopping import StoppingRule
-from .storage.ledger import Ledger
+from .storage.coordinator import Coordinator
 
-DEAF = 5.0  # seconds for which a storage that did not answer is not told of a running trial's values
+OUTAGE_PAUSE = 5.0  # seconds without reports after the storage did not answer
 
 
 class LocalHooks:
-    """`trial.Hooks`: rows go to the W&B run; the metric's values to the storage, where early termination reads them."""
+    """`Hooks` of one trial: rows go to its W&B run, values of the metric to the storage, which early termination reads."""
 
     def __init__(
         self,
         trial: Trial,
-        ledger: Ledger,
+        coordinator: Coordinator,
         *,
         end: Callable[[Trial, TrialRecord], bool],
-        metric: str | None,
+        metric: Metric | None,
         rule: StoppingRule | None = None,
-        imputes: bool = False,
         recorder: Recorder | None = None,
         runs: RunIdentity | None = None,
     ) -> None:
         """
         Args:
             end: writes the trial's end to the storage; returns False when the trial was no longer this agent's.
-            imputes: the search learns from values that running trials have logged.
             recorder: writes the trial as a W&B run; None: no runs.
             runs: what the W&B runs of the sweep have in common.
         """
-        self.trial, self.ledger, self.metric, self.rule = trial, ledger, metric, rule
+        self.trial, self.coordinator, self.rule = trial, coordinator, rule
+        self.metric = metric.name if metric else None
         self.recorder, self.runs, self.end = recorder, runs, end
-        # A write to the storage each, so only where somebody reads them.
-        self.reports = imputes or bool(rule and rule.compares)
+        # Each report is a write to the storage, so values are reported only where another trial needs them.
+        self.reports = (metric is not None and metric.imputes_logged) or bool(rule and rule.compares)
         self.unreported: list[tuple[float, int]] = []
         self.reported = 0
-        self.run: Run | None = None
-        self.why: str | None = None
-        self._deaf = 0.0  # until when the storage is taken not to answer (monotonic seconds)
+        self.wandb_run: Run | None = None
+        self.why: str | None = None  # why the trial must end
+        self._pause_until = 0.0  # monotonic seconds
 
-    def work(self, turn: Turn, assignment: Assignment) -> None:
-        """Runs the trial. However that goes, its W&B run ends: one without an end keeps an agent that fails from leaving."""
+    def run(self, agent: Agent, assignment: Assignment) -> None:
+        """Runs the trial, and ends its W&B run in any case: an open run would keep a failing agent from leaving."""
         record = TrialRecord(assignment.id, assignment.name, assignment.number, {})
         record.lose()
         try:
-            record = turn.run(assignment, self)
+            record = agent.run(assignment, self)
         finally:
-            if self.run is not None:
-                self.run.end(record)
+            if self.wandb_run is not None:
+                self.wandb_run.end(record)
 
     def started(self, record: TrialRecord, paths: TrialPaths) -> None:
-        self.ledger.started(record)
+        """Records that the trial runs, and opens its W&B run."""
+        self.coordinator.trial_started(record)
         if self.recorder is not None and self.runs is not None:
-            self.run = self.recorder.begin(replace(self.runs, id=record.id, name=record.name, config=record.params))
-            self.run.follow(paths)
+            run = replace(self.runs, id=record.id, name=record.name, config=record.params)
+            self.wandb_run = self.recorder.begin(run)
+            self.wandb_run.follow(paths)
 
     def log(self, row: Mapping[str, Any], step: int) -> None:
+        """Reports the metric's value and asks the stopping rule."""
         if self.reports and (value := metric_value(row, self.metric)) is not None:
             self.reported += 1
             self.unreported.append((value, self.reported))
-        if time.monotonic() < self._deaf:
+        if time.monotonic() < self._pause_until:
             return
         try:
             self._report()
             if self.rule is not None and self.why is None:
                 self.why = self.rule.judge(self.trial, row)
         except optuna.exceptions.UpdateFinishedTrialError:
-            pass  # the trial was taken from us; `should_stop` learns why
+            pass  # the trial was given to another agent; `should_stop` says why
         except Exception as error:
-            if not self.ledger.disconnected(error):
+            if not self.coordinator.disconnected(error):
                 raise
-            self._deaf = time.monotonic() + DEAF
+            self._pause_until = time.monotonic() + OUTAGE_PAUSE
 
     def _report(self) -> None:
+        """Writes the values that the storage does not have yet."""
         while self.unreported:
             self.trial.report(*self.unreported[0])
             self.unreported.pop(0)
 
     def should_stop(self) -> str | None:
-        return self.ledger.taken() or self.why
+        """Returns why the trial must end: the lease has expired, or the stopping rule says so."""
+        return self.coordinator.expired() or self.why
 
     def ended(self, record: TrialRecord) -> None:
+        """Records the trial's end; a trial that was given to another agent is lost here."""
         with contextlib.suppress(optuna.exceptions.UpdateFinishedTrialError):
-            self.ledger.patiently(self._report)
-        why = self.ledger.taken()
+            self.coordinator.retrying(self._report)
+        why = self.coordinator.expired()
         cut_short = why is not None and record.state == "stopped" and why in record.reason
         if cut_short or not self.end(self.trial, record):
-            record.lose(f"its agent {why or self.ledger.taken() or 'was taken for dead'}")
+            record.lose(f"its agent {why or self.coordinator.expired() or 'was taken for dead'}")

@@ -1,4 +1,4 @@
-"""The search space as Optuna sees it, and back: sweep parameters ↔ Optuna distributions."""
+"""Converts points of a sweep to Optuna's values, and back."""
 
 from __future__ import annotations
 
@@ -28,8 +28,11 @@ def direction_of(goal: str) -> StudyDirection:
 
 
 class Dimension:
-    """One searched parameter. What Optuna lacks (q-, normal, beta, … distributions) it sees as u in [0, 1], of which
-    the parameter is the quantile function."""
+    """Converts the values of one searched parameter.
+
+    Optuna sees a distribution that it lacks (quantised, normal, beta, …) as u in [0, 1]; the parameter's value is the
+    distribution's quantile at u.
+    """
 
     def __init__(self, parameter: Parameter, *, listed: bool) -> None:
         self.parameter = parameter
@@ -37,10 +40,11 @@ class Dimension:
         listed = (listed and parameter.distribution != "int_uniform") or parameter.distribution in LISTED
         self.choices: Sequence[Any] = tuple(parameter.choices() or ()) if listed else ()
         self.labels = _labels(self.choices)
-        self.latent = False
+        self.by_quantile = False
         self.distribution = self._distribution()
 
     def _distribution(self) -> BaseDistribution:
+        """Returns the distribution as Optuna sees it."""
         parameter = self.parameter
         if self.choices:
             return CategoricalDistribution(self.labels)
@@ -52,15 +56,15 @@ class Dimension:
             return FloatDistribution(
                 float(parameter.min), float(parameter.max), log=parameter.distribution == "log_uniform_values"
             )
-        self.latent = True
+        self.by_quantile = True
         return FloatDistribution(0.0, 1.0)
 
     def at(self, u: float) -> Any:
-        """Optuna's value at the quantile `u`."""
-        return u if self.latent else self.inner(self.parameter.quantile(u))
+        """Returns Optuna's value at the quantile u."""
+        return u if self.by_quantile else self.to_optuna(self.parameter.quantile(u))
 
-    def inner(self, value: Any) -> Any:
-        """Optuna's value for one of ours. Raises ValueError for one this parameter cannot have."""
+    def to_optuna(self, value: Any) -> Any:
+        """Converts a value of the parameter to Optuna's. Raises ValueError for one the parameter cannot have."""
         if self.choices:
             wanted = equality_key(value)
             for choice, label in zip(self.choices, self.labels, strict=True):
@@ -69,7 +73,7 @@ class Dimension:
             raise ValueError(f"{value!r} is none of its values")
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise ValueError(f"{value!r} is not a number")
-        if self.latent:
+        if self.by_quantile:
             return self._unit(value)
         if isinstance(self.distribution, IntDistribution):
             if value != int(value):
@@ -81,7 +85,7 @@ class Dimension:
         return value if isinstance(value, int) and isinstance(self.distribution, IntDistribution) else float(value)
 
     def _unit(self, value: float) -> float:
-        """The u in [0, 1] of which `value` is the quantile, by halving: the quantile function only grows."""
+        """Finds the u in [0, 1] at which the quantile is `value`, by bisection: the quantile function only grows."""
         quantile = self.parameter.quantile
         low, high = 0.0, 1.0
         first, last = quantile(low), quantile(high)
@@ -91,7 +95,7 @@ class Dimension:
         for _ in range(60):
             middle = (low + high) / 2
             low, high = (middle, high) if quantile(middle) < value else (low, middle)
-        # Of a quantised value, the middle of the interval that gives it.
+        # A quantised value has an interval of u: its middle.
         start, (low, high) = high, (high, 1.0)
         for _ in range(60):
             middle = (low + high) / 2
@@ -102,34 +106,36 @@ class Dimension:
             raise ValueError(f"{value!r} is no value of it; the nearest is {near_by:g}")
         return u
 
-    def outer(self, inner: Any) -> Any:
-        """Our value for one of Optuna's."""
-        if self.latent:
-            return self.parameter.quantile(float(inner))
+    def from_optuna(self, value: Any) -> Any:
+        """Converts a value of Optuna's to the parameter's."""
+        if self.by_quantile:
+            return self.parameter.quantile(float(value))
         if self.choices:
-            return self.choices[self.labels.index(inner)]
-        return inner
+            return self.choices[self.labels.index(value)]
+        return value
 
     def suggest(self, trial: Trial) -> Any:
-        """Lets the study's sampler choose; returns our value."""
+        """Lets the study's sampler choose; returns the parameter's value."""
         distribution = self.distribution
         if isinstance(distribution, CategoricalDistribution):
-            return self.outer(trial.suggest_categorical(self.name, distribution.choices))
+            return self.from_optuna(trial.suggest_categorical(self.name, distribution.choices))
         if isinstance(distribution, IntDistribution):
-            return self.outer(trial.suggest_int(self.name, distribution.low, distribution.high))
+            return self.from_optuna(trial.suggest_int(self.name, distribution.low, distribution.high))
         assert isinstance(distribution, FloatDistribution)
-        return self.outer(trial.suggest_float(self.name, distribution.low, distribution.high, log=distribution.log))
+        return self.from_optuna(
+            trial.suggest_float(self.name, distribution.low, distribution.high, log=distribution.log)
+        )
 
 
 def _label(value: Any) -> CategoricalChoiceType:
-    """Optuna's categories are scalars; anything else is stored as its JSON text."""
+    """Returns Optuna's category for a value: a scalar as it stands, anything else as JSON text."""
     if value is None or isinstance(value, bool | int | float | str):
         return value
     return json.dumps(value, sort_keys=True, default=str)
 
 
 def _labels(choices: Sequence[Any]) -> list[CategoricalChoiceType]:
-    """A category for each choice; their JSON texts where Optuna, to which 1 and true are equal, would mix two up."""
+    """Returns a category for each choice; JSON texts where Optuna would mix two up, such as 1 and true."""
     labels = [_label(choice) for choice in choices]
     if len(set(labels)) == len(labels):
         return labels
@@ -137,10 +143,10 @@ def _labels(choices: Sequence[Any]) -> list[CategoricalChoiceType]:
 
 
 class Space:
-    """All parameters of a sweep."""
+    """Converts points of a sweep: all parameters together."""
 
     def __init__(self, parameters: Sequence[Parameter], *, listed: bool = False) -> None:
-        """`listed`: every parameter is one of listed values (grid search)."""
+        """`listed`: every parameter is categorical, as on a grid."""
         self.parameters = tuple(parameters)
         self.dimensions = {p.name: Dimension(p, listed=listed) for p in parameters if p.distribution != "constant"}
 
@@ -149,25 +155,25 @@ class Space:
         }
         self._conditional = any(parameter.parent for parameter in parameters)
 
-    def inner(self, point: Mapping[str, Any]) -> dict[str, Any]:
-        """Optuna's values of a point of ours. Raises ValueError for a value a parameter cannot have."""
-        return {name: dimension.inner(point[name]) for name, dimension in self.dimensions.items() if name in point}
+    def to_optuna(self, point: Mapping[str, Any]) -> dict[str, Any]:
+        """Converts a point to Optuna's values. Raises ValueError for a value a parameter cannot have."""
+        return {name: dimension.to_optuna(point[name]) for name, dimension in self.dimensions.items() if name in point}
 
     def at(self, units: Mapping[str, float]) -> dict[str, Any]:
-        """Optuna's values of the point at these quantiles."""
+        """Returns Optuna's values of the point at these quantiles."""
         return {name: dimension.at(units[name]) for name, dimension in self.dimensions.items()}
 
-    def outer(self, inner: Mapping[str, Any]) -> dict[str, Any]:
-        """The point Optuna's values stand for, constants included and inactive parameters left out."""
+    def from_optuna(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Converts Optuna's values to a point: with constants, without inactive parameters."""
         point = {
-            item.name: self.dimensions[item.name].outer(inner[item.name]) if item.name in inner else item.value
+            item.name: self.dimensions[item.name].from_optuna(values[item.name]) if item.name in values else item.value
             for item in self.parameters
-            if item.name in inner or item.distribution == "constant"
+            if item.name in values or item.distribution == "constant"
         }
         return active(self.parameters, point) if self._conditional else point
 
     def levels(self) -> list[list[str]]:
-        """The searched parameters, those that depend on others after these."""
+        """Groups the searched parameters, so that each group depends on earlier groups only."""
         declared = {parameter.name: parameter for parameter in self.parameters}
 
         def depth(parameter: Parameter) -> int:
@@ -180,14 +186,14 @@ class Space:
         return [levels[level] for level in sorted(levels)]
 
     def active_group(self, names: Sequence[str], chosen: Mapping[str, Any]) -> dict[str, BaseDistribution]:
-        """Of these parameters, the active ones at Optuna's values chosen so far."""
+        """Returns the distributions of those parameters in `names` that are active at Optuna's values chosen so far."""
         if not self._conditional:
             return {name: self.distributions[name] for name in names}
-        found = active(self.parameters, {**self.outer(chosen), **dict.fromkeys(names)})
+        found = active(self.parameters, {**self.from_optuna(chosen), **dict.fromkeys(names)})
         return {name: self.distributions[name] for name in names if name in found}
 
     def suggest(self, trial: Trial) -> dict[str, Any]:
-        """A point chosen by the study's sampler; parameters whose condition does not hold are left out."""
+        """Lets the study's sampler choose a point; inactive parameters are left out."""
         point: dict[str, Any] = {}
         waiting = list(self.parameters)
         while waiting:  # parents before children, in whatever order they were declared
@@ -202,21 +208,25 @@ class Space:
         return active(self.parameters, point)
 
 
-class Completer(BaseSampler):
-    """Gives what a waiting trial leaves open: the values random search has for its number."""
+class EnqueuedSampler(BaseSampler):
+    """Completes an enqueued point by the values that random search has for the trial's number."""
 
     def __init__(self, space: Space, random: Callable[[int], dict[str, Any]]) -> None:
+        """`random`: returns Optuna's values for a trial's number."""
         self._space, self._random = space, random
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        """Returns all parameters: they are drawn together."""
         return self._space.distributions
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
+        """Draws all parameters."""
         return self._random(trial.number)
 
     def sample_independent(
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
+        """Returns the median, for a parameter that was not drawn."""
         return self._space.dimensions[param_name].at(0.5)

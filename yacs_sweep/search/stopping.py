@@ -1,4 +1,4 @@
-"""Early termination of the embedded controller: W&B's hyperband, Optuna's pruners, and divergence."""
+"""Decides when the local controller stops a trial: W&B's hyperband, Optuna's pruners, patience, divergence."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from .stored import logged_values
 
 
 class StoppingRule(Protocol):
-    """Judges a running trial each time it has logged a row."""
+    """Decides after each logged row whether a running trial must stop."""
 
     compares: bool  # whether it reads the metric's values from the storage
 
     def judge(self, trial: Trial, row: Mapping[str, Any]) -> str | None:
-        """Why the trial must end, in words; None while it may go on. The metric's value is in the storage already."""
+        """Returns why the trial must stop; None while it may continue. The row's value is in the storage already."""
 
 
 def make_rule(study: Study, spec: SweepSpec) -> StoppingRule | None:
-    """The rule the sweep asks for."""
+    """Makes the rule that the sweep asks for; None for none."""
     rule, metric = spec.early_terminate, spec.metric
     if rule is None or metric is None:
         return None
@@ -40,11 +40,13 @@ def make_rule(study: Study, spec: SweepSpec) -> StoppingRule | None:
 
 
 class _Hyperband:
+    """W&B's hyperband: stops a trial that is worse than a share of the others at the end of a band."""
+
     compares = True
 
     def __init__(self, study: Study, rule: EarlyTerminate, metric: Metric) -> None:
         self.study, self.rule, self.metric = study, rule, metric
-        self._whole: dict[int, list[float]] = {}  # histories of trials that have ended
+        self._ended: dict[int, list[float]] = {}  # values of trials that have ended, by number
 
     def judge(self, trial: Trial, row: Mapping[str, Any]) -> str | None:
         value = metric_value(row, self.metric.name)
@@ -60,9 +62,9 @@ class _Hyperband:
             if not other.state.is_finished():
                 others.append(logged_values(other))
                 continue
-            if other.number not in self._whole:
-                self._whole[other.number] = logged_values(other)
-            others.append(self._whole[other.number])
+            if other.number not in self._ended:
+                self._ended[other.number] = logged_values(other)
+            others.append(self._ended[other.number])
         decision = hyperband.decide(
             own,
             others,
@@ -80,16 +82,16 @@ class _Hyperband:
 
 
 class _Pruner:
-    """Optuna's pruner; a step is one logged value of the metric, counted from 1."""
+    """Asks Optuna's pruner (median, asha); a step is one logged value of the metric, counted from 1."""
 
     compares = True
 
     def __init__(self, study: Study, rule: EarlyTerminate, metric: Metric) -> None:
         self.study, self.type, self.metric = study, rule.type, metric
-        self.first = rule.min_iter or 1  # logged values from which on a trial may be ended
+        self.first = rule.min_iter or 1  # logged values before a trial may be stopped
         pruner: BasePruner = NopPruner()
         if rule.type == "median":
-            # Optuna lets a trial go on while step <= n_warmup_steps.
+            # Optuna never prunes while step <= n_warmup_steps.
             pruner = MedianPruner(n_startup_trials=rule.min_trials or 5, n_warmup_steps=self.first - 1)
         elif rule.type == "asha":
             eta = max(2, round(rule.eta or hyperband.DEFAULT_ETA))
@@ -111,7 +113,7 @@ class _Pruner:
 
 
 class _Patience:
-    """Ours: Optuna's PatientPruner ends a trial that gets worse, not one that has come to rest."""
+    """Stops a trial whose metric no longer improves. Optuna's PatientPruner stops one that gets worse, not one at rest."""
 
     compares = False
 
@@ -137,6 +139,8 @@ class _Patience:
 
 
 class _Divergence:
+    """Stops a trial when a watched metric is no longer finite, or many times its first value."""
+
     compares = False
 
     def __init__(self, rule: EarlyTerminate, metric: Metric) -> None:
@@ -159,12 +163,13 @@ class _Divergence:
         return None
 
     def _watched(self, name: str) -> bool:
+        """Returns whether the rule watches the metric: the one it names, else the sweep's and all losses."""
         if self.rule.metric:
             return name == self.rule.metric
         return name == self.metric.name or "loss" in name.lower()
 
     def _exploded(self, name: str, value: float, first: float) -> bool:
-        """More of a metric that is maximised is no explosion."""
+        """Returns whether a value has exploded; a metric that is maximised may grow."""
         assert self.rule.factor is not None
         wanted = name == self.metric.name and self.metric.goal == "maximize"
         return abs(value) > self.rule.factor * first and not (wanted and value > 0)

@@ -1,4 +1,4 @@
-"""What the storage keeps of a trial, or of the study, beside Optuna's own fields."""
+"""Names what the storage keeps of a trial, or of the study, beside Optuna's own fields."""
 
 from __future__ import annotations
 
@@ -21,23 +21,24 @@ def logged_values(trial: FrozenTrial) -> list[float]:
 
 
 def state_of(record: TrialRecord) -> TrialState:
-    """How a trial that has ended stands in the storage: only a finished one with a value counts as a result."""
+    """Returns Optuna's state for a trial that has ended: only a finished one with a value counts as a result."""
     if record.state == "finished" and finite_number(record.value):
         return TrialState.COMPLETE
     return TrialState.PRUNED if record.state == "stopped" else TrialState.FAIL
 
 
 def end_of(record: TrialRecord) -> dict[str, Any]:
-    """What the storage keeps, as END, of how a trial ended that is no result."""
+    """Returns what the storage keeps, as `END`, of a trial that has ended without a result."""
     return {"state": record.state, "value": record.value if finite_number(record.value) else None}
 
 
-ATTRIBUTE = "trial"  # its name and parameters, and the agent that has it
-AGAIN = "again"  # the trial whose point this one tries again
-RETRY_OF = "retry_of"  # the same, of trials that ran: there is something to go on from
+# User attributes of a trial.
+ASSIGNED = "trial"  # its name and parameters, and the agent it was given to: keys name, params, agent, host
+POINT_OF = "again"  # id of the trial whose point is tried again
+RETRY_OF = "retry_of"  # the same, if that trial ran: the trainer resumes from its files
 SETTLED = "settled"  # whether the trial's point counts as evaluated (`TrialRecord.settled`)
-LOST = "lost"  # how often that point has been lost with an agent
-VOID = "void"  # not a trial: its number was given out twice, or its point breaks a condition
-END = "end"  # how it ended: Optuna's FAIL says too little
-INDEX = "index"  # its place in the grid
-ENQUEUED = "enqueued"  # of the study: how many of the user's points it was given
+LOST_COUNT = "lost"  # how often the point has been lost with an agent
+VOID = "void"  # in ASSIGNED, of no trial: its number was given out twice, or its point breaks a condition
+END = "end"  # how the trial ended, where Optuna's FAIL says too little
+GRID_INDEX = "index"  # the point's place in the grid
+ENQUEUED = "enqueued"  # of the study: how many of the user's points have been enqueued

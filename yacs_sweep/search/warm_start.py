@@ -1,6 +1,6 @@
-"""What a search is given to start with: points to try first (`--enqueue`), results to learn from (`--from-sweep`).
+"""Reads what a search starts with: points to try first (`--enqueue`), results to learn from (`--from-sweep`).
 
-Both are checked before anything starts and kept beside the sweep as ``warm.json``, where its agents find them.
+Both are checked before anything starts and kept beside the sweep as ``warm.json``, where its agents read them.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ SHOWN = 10  # problems of one file that are listed
 
 @dataclass(frozen=True)
 class Observation:
-    """A point somebody else has evaluated."""
+    """One result of another sweep: a point and its value."""
 
     params: dict[str, Any]
     value: float
@@ -40,7 +40,7 @@ class Observation:
 
 @dataclass(frozen=True)
 class WarmStart:
-    """Points to try before the search's own, in order, and results it learns from that are no trials of the sweep."""
+    """Points to try before the search's own, in order, and results to learn from that are no trials of the sweep."""
 
     enqueue: tuple[dict[str, Any], ...] = ()
     prior: tuple[Observation, ...] = ()
@@ -53,7 +53,7 @@ class WarmStart:
         return WarmStart((*self.enqueue, *more.enqueue), (*self.prior, *more.prior))
 
     def save(self, paths: SweepPaths) -> None:
-        """Adds this to what the sweep was given before."""
+        """Adds these points and results to those in the sweep's folder."""
         write_warm(paths, WarmStart.load(paths) + self)
 
     @classmethod
@@ -63,7 +63,7 @@ class WarmStart:
 
     @classmethod
     def load(cls, paths: SweepPaths) -> WarmStart:
-        """What the sweep was given; nothing when there is no file."""
+        """Reads the sweep's file; empty when there is none."""
         try:
             content = json.loads(_file(paths).read_text(encoding="utf-8"))
         except FileNotFoundError:
@@ -72,7 +72,7 @@ class WarmStart:
 
 
 def write_warm(paths: SweepPaths, warm: WarmStart) -> None:
-    """Keeps all that the sweep was given."""
+    """Replaces the sweep's file; an empty warm start needs none."""
     if warm:
         write_atomically(_file(paths), to_json(dataclasses.asdict(warm), indent=1) + "\n")
 
@@ -85,9 +85,13 @@ def _file(paths: SweepPaths) -> Path:
 def read_points(
     source: str | Sequence[Mapping[str, Any]], spec: SweepSpec, key_of: Callable[[str], str], seed: int
 ) -> tuple[dict[str, Any], ...]:
-    """The points of `--enqueue FILE`: a YAML or JSON list of mappings, or a CSV with a header; in Python, the list.
+    """Reads the points of `--enqueue FILE`: a YAML or JSON list of mappings, or a CSV with a header; in Python, the list.
 
-    A name may be a parameter's or its trainer key. What a point leaves out is drawn at random.
+    A name may be a parameter's or its trainer key. Parameters that a point leaves out are drawn at random.
+
+    Args:
+        key_of: returns the trainer key of a parameter.
+        seed: of the parameters that are drawn.
 
     Raises:
         ConfigError: with every mistake: names the sweep does not search, values a parameter cannot have, conditions.
@@ -124,6 +128,7 @@ def read_points(
 
 
 def _rows_of(source: str | Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Reads the rows of a file, or copies those of a list."""
     if not isinstance(source, str):
         return [dict(row) for row in source]
     path = Path(source)
@@ -157,7 +162,7 @@ def _csv_rows(path: Path) -> list[dict[str, Any]]:
 
 
 def _cell(text: str) -> Any:
-    """A CSV cell as YAML would read it; numbers with a bare exponent (1e-4) are numbers."""
+    """Reads a CSV cell as YAML does; numbers with a bare exponent (1e-4) are numbers."""
     try:
         return float(text) if "e" in text.lower() else yaml.safe_load(text)
     except (ValueError, yaml.YAMLError):
@@ -165,7 +170,7 @@ def _cell(text: str) -> Any:
 
 
 class Fit:
-    """Whether points fit a sweep's space."""
+    """Checks whether points fit a sweep's space."""
 
     def __init__(self, spec: SweepSpec) -> None:
         from .space import Space  # Optuna takes half a second to import
@@ -176,7 +181,7 @@ class Fit:
         self._space = Space(spec.parameters)
 
     def problems(self, point: Mapping[str, Any]) -> list[str]:
-        """What is wrong with the values of a point, which may be one of some parameters only."""
+        """Lists what is wrong with the values of a point, which may leave out parameters."""
         found = []
         for name, value in point.items():
             item = self._declared[name]
@@ -191,14 +196,14 @@ class Fit:
                     found.append(f"{name}: {value!r} is not its constant value {item.value!r}")
                 continue
             try:
-                self._space.dimensions[name].inner(value)
+                self._space.dimensions[name].to_optuna(value)
             except ValueError as error:
                 allowed = f" ({', '.join(map(repr, item.values))})" if item.values else ""
                 found.append(f"{name}: {error}{allowed}")
         return found
 
     def completed(self, point: Mapping[str, Any], seed: int, place: int) -> dict[str, Any] | None:
-        """The point with what it leaves out drawn at random; None when it cannot satisfy the conditions."""
+        """Completes a point at random; None when it cannot satisfy the conditions."""
         for attempt in range(200):
             values = {**self.spec.random_point(seed, -1 - place - 100_000 * attempt), **point}
             values = self.spec.active({name: self._default(name, values) for name in self.names})
@@ -217,10 +222,10 @@ class Fit:
 def read_prior(
     sweep: str, spec: SweepSpec, find: Callable[[str], SweepPaths | None], default: tuple[str | None, str | None]
 ) -> tuple[tuple[Observation, ...], str]:
-    """The results of `--from-sweep ID` that fit this sweep, and a line that says how many.
+    """Reads the results of `--from-sweep ID` that fit this sweep, and a line that says how many.
 
     Args:
-        find: the folder of a local sweep.
+        find: finds the folder of a local sweep.
         default: W&B project and entity, for an id that is no local sweep.
 
     Raises:
@@ -253,6 +258,11 @@ def read_prior(
 
 
 def _local_results(sweep: str, paths: SweepPaths, spec: SweepSpec) -> list[tuple[dict[str, Any], Any]]:
+    """Reads points and values of a local sweep's finished trials.
+
+    Raises:
+        ConfigError: the sweep optimises another metric.
+    """
     from ..records.launch_file import load_spec_of
 
     other = load_spec_of(paths)

@@ -7,9 +7,9 @@ from pathlib import Path
 from tests.postgres import Postgres
 from yacs_sweep.records.folder import SweepPaths
 from yacs_sweep.records.launch_file import LaunchFile
-from yacs_sweep.search.storage.folder_ledger import Folder
-from yacs_sweep.search.storage.ledger import Ledger
-from yacs_sweep.search.storage.shared_ledger import Shared
+from yacs_sweep.search.storage.coordinator import Coordinator
+from yacs_sweep.search.storage.database_coordinator import DatabaseCoordinator
+from yacs_sweep.search.storage.folder_coordinator import FolderCoordinator
 from yacs_sweep.search.storage.shared_sweep import SharedSweep
 from yacs_sweep.search.storage.url import shared
 from yacs_sweep.search.warm_start import WarmStart
@@ -21,12 +21,12 @@ STORAGES = ("journal", "sqlite", "postgresql")
 AGENT_PROCESS = """
 import sys
 from pathlib import Path
-from tests.yacs_sweep.search.sweeps import make_ledger
+from tests.yacs_sweep.search.sweeps import make_coordinator
 from yacs_sweep.records.alive import AgentLock
 from yacs_sweep.records.folder import SweepPaths
 paths = SweepPaths(Path(sys.argv[1]), "s")
 lock = AgentLock(paths.agents, 9, "token")
-with make_ledger(paths, lock.name, sys.argv[2] or None).exclusively():
+with make_coordinator(paths, lock.name, sys.argv[2] or None).exclusively():
     print("held", flush=True)
     sys.stdin.read()
 """
@@ -47,8 +47,8 @@ def describe(paths: SweepPaths, spec: SweepSpec, url: str | None) -> None:
         SharedSweep(url, paths.sweep_id).describe(spec, launch, WarmStart())
 
 
-def make_ledger(paths: SweepPaths, lock_name: str, url: str | None) -> Ledger:
+def make_coordinator(paths: SweepPaths, lock_name: str, url: str | None) -> Coordinator:
     """What an agent knows of the others, on the storage at `url`."""
     if url is not None and shared(url):
-        return Shared(paths, lock_name, url)
-    return Folder(paths, lock_name, url)
+        return DatabaseCoordinator(paths, lock_name, url)
+    return FolderCoordinator(paths, lock_name, url)

@@ -27,7 +27,7 @@ from yacs_sweep.records.folder import SweepPaths, TrialPaths, TrialRecord
 from yacs_sweep.search import wandb, wandb_heartbeat
 from yacs_sweep.search.controller import Controller
 from yacs_sweep.search.local import LocalController
-from yacs_sweep.search.stored import ATTRIBUTE, VOID
+from yacs_sweep.search.stored import ASSIGNED, VOID
 from yacs_sweep.search.wandb import WandbController
 from yacs_sweep.spec.read_sweep import sweep_from_dict
 from yacs_sweep.spec.sweep import SweepSpec
@@ -129,7 +129,7 @@ class DirectRecorder:
 
 
 class Agent:
-    """`search.controller.Turn`: one agent of a sweep, and the trials it has run."""
+    """`search.controller.Agent`: one agent of a sweep, and the trials it has run."""
 
     def __init__(self, paths: SweepPaths, lock: AgentLock, how: Callable[[Mapping[str, Any]], End], most: int) -> None:
         self.paths, self.lock, self.how, self.most = paths, lock, how, most
@@ -194,7 +194,7 @@ class Agent:
 
     def die(self) -> None:
         """Leaves what SIGKILL leaves: its trial runs, its lock file is there and free, nobody was told."""
-        lease = getattr(getattr(self.controller, "ledger", None), "lease", None)
+        lease = getattr(getattr(self.controller, "coordinator", None), "lease", None)
         if lease is not None:
             lease.close()
         content = self.lock.path.read_text()
@@ -230,11 +230,11 @@ class Sweep:
     def _controller(self, spec: SweepSpec, lock_name: str, target: int | None) -> Controller:
         if self.kind != "wandb":
             return LocalController(
-                self.paths, spec, agent=lock_name, seed=1, storage_url=self.url, retries=1, target=target
+                self.paths, spec, lock_name=lock_name, seed=1, storage_url=self.url, retries=1, target=target
             )
         recorder: Any = DirectRecorder(self.state)
         return WandbController(
-            self.paths, spec, agent=lock_name, retries=1, recorder=recorder, project="p", entity="tester"
+            self.paths, spec, lock_name=lock_name, retries=1, recorder=recorder, project="p", entity="tester"
         )
 
     def records(self) -> list[TrialRecord]:
@@ -277,8 +277,8 @@ def make(
             state = made[-1].state
             for module in (wandb, wandb_heartbeat):
                 monkeypatch.setattr(module, "Transport", lambda: DirectTransport(state))
-            monkeypatch.setattr(wandb_heartbeat, "IDLE_BEAT", 0.02)
-            monkeypatch.setattr(wandb_heartbeat, "BUSY_BEAT", 0.02)
+            monkeypatch.setattr(wandb_heartbeat, "IDLE_PERIOD", 0.02)
+            monkeypatch.setattr(wandb_heartbeat, "BUSY_PERIOD", 0.02)
         return made[-1]
 
     yield make
@@ -343,7 +343,7 @@ def test_points_are_distinct_and_counted_exactly_with_agents_that_ask_at_once(ma
     if isinstance(agents[0].controller, LocalController):
         trials = agents[0].controller.study.get_trials()
         assert [trial.number for trial in trials] == list(range(30))
-        assert not any(trial.user_attrs[ATTRIBUTE].get(VOID) for trial in trials)
+        assert not any(trial.user_attrs[ASSIGNED].get(VOID) for trial in trials)
 
 
 def test_no_trial_is_started_without_leave(make: Make) -> None:

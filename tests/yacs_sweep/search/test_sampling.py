@@ -43,7 +43,7 @@ def controller(folder: Path, method: str = "bayes", seed: int = 1, agent: str = 
     body = {"method": method, "metric": {"name": "v", "goal": "minimize"}, "parameters": PARAMETERS, **top}
     paths = SweepPaths(folder, "s")
     paths.agents.mkdir(parents=True, exist_ok=True)
-    return LocalController(paths, sweep_from_dict(body), agent=agent, seed=seed)
+    return LocalController(paths, sweep_from_dict(body), lock_name=agent, seed=seed)
 
 
 @pytest.fixture
@@ -124,7 +124,7 @@ def test_failed_and_stopped_trials_are_shown_with_bad_values_and_lost_ones_not_a
     for end in ends:
         step(sweep, lambda params, end=end: end)
     trials = sweep.study.get_trials(deepcopy=False)
-    assert sweep.chooser._look(trials) == 3
+    assert sweep.chooser._fill_view(trials) == 3
     shown = {trial.number: trial.value for trial in sweep.chooser._view.shown}
     assert shown == {0: 1.0, 1: 2.0, 2: 3.0, 3: 3.0, 4: 3.0, 7: 3.0}
     assert {trial.state for trial in sweep.chooser._view.shown} == {TrialState.COMPLETE}
@@ -135,7 +135,7 @@ def test_a_stopped_trial_counts_with_its_own_value_whatever_rule_stopped_it(tmp_
     sweep = controller(tmp_path, early_terminate={"type": "patience", "patience": 1})
     for end in [*[("finished", float(value)) for value in (1, 2, 9)], ("stopped", 4.0), ("stopped", 0.5)]:
         step(sweep, lambda params, end=end: end)
-    sweep.chooser._look(sweep.study.get_trials(deepcopy=False))
+    sweep.chooser._fill_view(sweep.study.get_trials(deepcopy=False))
     assert [trial.value for trial in sweep.chooser._view.shown] == [1.0, 2.0, 9.0, 4.0, 2.0]
 
 
@@ -154,7 +154,7 @@ def test_running_trials_are_imputed_where_the_file_asks_for_it(
     hooks = sweep.hooks(running[0])
     for place, value in enumerate((8.0, 2.0, float("nan"), 5.0)):
         hooks.log({"v": value}, place)
-    sweep.chooser._look(sweep.study.get_trials(deepcopy=False))
+    sweep.chooser._fill_view(sweep.study.get_trials(deepcopy=False))
     seen = {trial.number: (trial.state, trial.value) for trial in sweep.chooser._view.shown}
     assert seen[2] == ((TrialState.RUNNING, None) if shown is None else (TrialState.COMPLETE, shown))
     assert seen[3] == (TrialState.RUNNING, None)  # it has logged nothing
@@ -172,7 +172,7 @@ def test_a_failed_trial_counts_with_what_it_logged_where_the_file_asks_for_it(tm
         hooks.log({"v": value}, place)
     record = TrialRecord(asked[1].id, asked[1].name, 2, dict(asked[1].params), "failed", value=5.0)
     sweep.tell(asked[0], record)
-    sweep.chooser._look(sweep.study.get_trials(deepcopy=False))
+    sweep.chooser._fill_view(sweep.study.get_trials(deepcopy=False))
     assert [trial.value for trial in sweep.chooser._view.shown] == [3.0, 9.0, 2.0]
 
 
@@ -180,7 +180,7 @@ def test_many_bad_trials_do_not_make_some_of_them_good(tmp_path: Path) -> None:
     sweep = controller(tmp_path)
     for number in range(40):
         step(sweep, lambda params, number=number: ("finished", 1.0) if number == 0 else ("failed", None))
-    sweep.chooser._look(sweep.study.get_trials(deepcopy=False))
+    sweep.chooser._fill_view(sweep.study.get_trials(deepcopy=False))
     # TPE takes the best tenth, rounded up: of ten shown trials that is the finished one.
     assert len(sweep.chooser._view.shown) == 10
 
@@ -335,11 +335,11 @@ def test_a_number_given_out_twice_is_void_and_no_point_is_missed(tmp_path: Path,
     grid = {"a": {"values": [1, 2, 3]}}
     sweep = controller(tmp_path, "grid", agent=agent, parameters=grid)
     trials = sweep.study.get_trials(deepcopy=False)
-    assert sweep._create(0, trials) is not None
-    loser = sweep._create(0, trials)  # another machine that does not share the lock saw no trial either
+    assert sweep._create_trial(0, trials) is not None
+    loser = sweep._create_trial(0, trials)  # another machine that does not share the lock saw no trial either
     assert loser is not None
     assert loser.number_taken
-    sweep._void(loser.trial_id)
+    sweep._void_trial(loser.trial_id)
     points = []
     while (asked := sweep.ask()) is not None:
         points.append(asked[1].params["a"])

@@ -145,7 +145,7 @@ def test_values_survive_the_way_to_optuna_and_back(parameter: dict[str, Any]) ->
     space = Space(one.parameters)
     for number in range(40):
         point = one.random_point(0, number)
-        back = space.outer(space.inner(point))
+        back = space.from_optuna(space.to_optuna(point))
         if isinstance(point["p"], float):
             assert back["p"] == pytest.approx(point["p"], rel=1e-5)
         else:

@@ -102,14 +102,14 @@ def test_the_run_of_an_agent_that_fails_ends() -> None:
     # Otherwise the agent waits a minute for it before it leaves.
     class Failing:
         def run(self, assignment: Assignment, hooks: LocalHooks) -> None:
-            hooks.run = Run(RunIdentity("x", "offline"))
+            hooks.wandb_run = Run(RunIdentity("x", "offline"))
             raise OSError("no space left")
 
     trial: Any = None
-    ledger: Any = None
-    turn: Any = Failing()
-    hooks = LocalHooks(trial, ledger, end=lambda trial, record: True, metric=None)
+    coordinator: Any = None
+    agent: Any = Failing()
+    hooks = LocalHooks(trial, coordinator, end=lambda trial, record: True, metric=None)
     with pytest.raises(OSError, match="no space left"):
-        hooks.work(turn, Assignment("x", "trial-0000", 0, {}))
-    assert hooks.run is not None and hooks.run.record is not None
-    assert hooks.run.record.state == "lost"
+        hooks.run(agent, Assignment("x", "trial-0000", 0, {}))
+    assert hooks.wandb_run is not None and hooks.wandb_run.record is not None
+    assert hooks.wandb_run.record.state == "lost"

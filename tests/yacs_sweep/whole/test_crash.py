@@ -21,7 +21,7 @@ from tests.trainers import kill_all, living, write_trainer
 from yacs_sweep.records.alive import AgentLock
 from yacs_sweep.records.folder import SweepPaths, TrialRecord
 from yacs_sweep.search.local import LocalController
-from yacs_sweep.search.stored import AGAIN
+from yacs_sweep.search.stored import POINT_OF
 from yacs_sweep.spec.read_sweep import sweep_from_dict
 from yacs_sweep.trial.contract import Assignment
 
@@ -54,7 +54,7 @@ class Sweep:
     def agent(self, **settings: Any) -> LocalController:
         """A new agent, which recovers what dead ones have left."""
         self.locks.append(AgentLock(self.paths.agents, 0, "token"))
-        return LocalController(self.paths, self.spec, agent=self.locks[-1].name, seed=1, **settings)
+        return LocalController(self.paths, self.spec, lock_name=self.locks[-1].name, seed=1, **settings)
 
     def die(self) -> None:
         """The last agent is killed: the kernel unlocks its file."""
@@ -150,7 +150,7 @@ def test_in_the_middle_of_recovering(crashed: Sweep) -> None:
     crashed.die()
     dying = crashed.agent()  # has put the point back, and told; now as if it had died before telling
     waiting = [trial for trial in dying.study.get_trials() if trial.state == TrialState.WAITING]
-    assert [trial.user_attrs[AGAIN] for trial in waiting] == [asked[1].id]
+    assert [trial.user_attrs[POINT_OF] for trial in waiting] == [asked[1].id]
     crashed.die()
     for _ in range(3):
         agent = crashed.agent()

@@ -28,7 +28,7 @@ from yacs_sweep.records.folder import SweepPaths, TrialRecord
 from yacs_sweep.records.launch_file import LaunchFile
 from yacs_sweep.search.local import LocalController
 from yacs_sweep.search.storage import database
-from yacs_sweep.search.storage.shared_ledger import Shared
+from yacs_sweep.search.storage.database_coordinator import DatabaseCoordinator
 from yacs_sweep.search.storage.shared_sweep import DatabaseTrials, SharedSweep
 from yacs_sweep.search.storage.url import URL_VARIABLE
 from yacs_sweep.search.warm_start import WarmStart
@@ -111,20 +111,22 @@ class Machines:
     def agent(self, **settings: Any) -> LocalController:
         paths = SweepPaths(self.home / str(len(self.agents)), self.sweep)
         lock = AgentLock(paths.agents, 0, "token")
-        self.agents.append(LocalController(paths, self.spec, agent=lock.name, seed=1, storage_url=self.url, **settings))
+        self.agents.append(
+            LocalController(paths, self.spec, lock_name=lock.name, seed=1, storage_url=self.url, **settings)
+        )
         return self.agents[-1]
 
     @staticmethod
     def silence(agent: LocalController) -> Callable[[], None]:
         """The agent is stopped, as far as others see; what is returned lets it go on."""
-        assert isinstance(agent.ledger, Shared)
-        beat = agent.ledger.database.beat
-        agent.ledger.lease._beat = lambda: True  # type: ignore[method-assign]
+        assert isinstance(agent.coordinator, DatabaseCoordinator)
+        renew = agent.coordinator.database.renew_lease
+        agent.coordinator.lease._heartbeat = lambda: True  # type: ignore[method-assign]
 
         def wake() -> None:
-            assert isinstance(agent.ledger, Shared)
-            del agent.ledger.lease._beat
-            agent.ledger.lease.taken |= not beat(agent.ledger.lease.name)
+            assert isinstance(agent.coordinator, DatabaseCoordinator)
+            del agent.coordinator.lease._heartbeat
+            agent.coordinator.lease.expired |= not renew(agent.coordinator.lease.name)
 
         return wake
 
@@ -155,7 +157,7 @@ def record_of(agent: LocalController, asked: Asked, state: str = "running", valu
         given.id, given.name, given.number, dict(given.params), state, value=value, host=str(id(agent))
     )
     if state == "running":
-        agent.ledger.started(record)
+        agent.coordinator.trial_started(record)
     return record
 
 
@@ -170,11 +172,11 @@ def test_a_silent_agents_point_is_tried_again_and_its_late_result_does_not_count
     assert 0.5 * LEASE < time.monotonic() - started < 2 * LEASE + 2
     assert (again[1].params, again[1].retry_of) == (first[1].params, first[1].id)
     record_of(two, again)
-    assert not one.ended(first[0], record_of(one, first, "finished", 99.0))
+    assert not one.end_trial(first[0], record_of(one, first, "finished", 99.0))
     wake()
-    assert "no sign of life" in (one.ledger.taken() or "")
-    assert two.ended(again[0], record_of(two, again, "finished", 5.0))
-    one.ledger.renew()
+    assert "no sign of life" in (one.coordinator.expired() or "")
+    assert two.end_trial(again[0], record_of(two, again, "finished", 5.0))
+    one.coordinator.renew_lease()
     assert one.ask() is None and two.ask() is None
     states = [(trial.state, trial.value) for trial in two.study.get_trials()]
     assert states == [(TrialState.FAIL, None), (TrialState.COMPLETE, 5.0)]
@@ -190,8 +192,8 @@ def test_a_result_that_comes_before_its_point_is_given_to_another_counts(machine
     wake = machines.silence(one)
     time.sleep(1.6 * LEASE)  # nobody asks meanwhile
     wake()
-    assert one.ledger.taken()
-    assert one.ended(first[0], record_of(one, first, "finished", 7.0))
+    assert one.coordinator.expired()
+    assert one.end_trial(first[0], record_of(one, first, "finished", 7.0))
     assert two.ask() is None
     assert [trial.value for trial in two.study.get_trials()] == [7.0]
 
@@ -202,14 +204,14 @@ def test_a_result_that_comes_while_its_point_is_given_to_another_counts_once(mac
     first = ask(one)
     record_of(one, first)
     machines.silence(one)
-    assert isinstance(two.ledger, Shared)
-    lose = two.ledger.lose
+    assert isinstance(two.coordinator, DatabaseCoordinator)
+    lose = two.coordinator.mark_lost
 
     def late(record: TrialRecord) -> bool:
-        assert one.ended(first[0], record_of(one, first, "finished", 7.0))  # between reading the row and writing it
+        assert one.end_trial(first[0], record_of(one, first, "finished", 7.0))  # between reading the row and writing it
         return lose(record)
 
-    two.ledger.lose = late  # type: ignore[method-assign]
+    two.coordinator.mark_lost = late  # type: ignore[method-assign]
     assert two.ask() is None
     assert [(trial.state, trial.value) for trial in one.study.get_trials()] == [(TrialState.COMPLETE, 7.0)]
 
@@ -222,9 +224,9 @@ def test_a_trial_whose_lease_was_taken_before_it_began_leaves_no_row(machines: M
     again = ask(two)
     assert (again[1].params, again[1].retry_of) == (first[1].params, None)
     record = record_of(one, first)  # begins, late
-    assert one.ledger.taken()
+    assert one.coordinator.expired()
     record.state, record.value = "finished", 9.0
-    assert not one.ended(first[0], record)
+    assert not one.end_trial(first[0], record)
     assert SharedSweep(machines.url, machines.sweep).database.records() == []
 
 
@@ -234,7 +236,7 @@ def test_an_interrupted_trials_point_goes_to_another_machine_at_once(machines: M
     one, two = machines.agent(), machines.agent()
     first = ask(one)
     record_of(one, first)
-    assert one.ended(first[0], record_of(one, first, "killed"))
+    assert one.end_trial(first[0], record_of(one, first, "killed"))
     again = ask(two)
     assert (again[1].params, again[1].retry_of) == (first[1].params, first[1].id)
 
@@ -242,9 +244,9 @@ def test_an_interrupted_trials_point_goes_to_another_machine_at_once(machines: M
 @needs_server
 def test_what_was_written_before_the_connection_broke_is_not_written_again(machines: Machines) -> None:
     agent = machines.agent(target=2)
-    assert isinstance(agent.ledger, Shared)
-    engine = agent.ledger.database.engine
-    turn, broken = agent.ledger.database.turn, []
+    assert isinstance(agent.coordinator, DatabaseCoordinator)
+    engine = agent.coordinator.database.engine
+    turn, broken = agent.coordinator.database.exclusive, []
 
     @contextlib.contextmanager
     def breaking(lease: float) -> Iterator[Any]:
@@ -254,13 +256,13 @@ def test_what_was_written_before_the_connection_broke_is_not_written_again(machi
             broken.append(True)
             raise database.sa.exc.OperationalError("COMMIT", None, Exception("gone"), connection_invalidated=True)
 
-    agent.ledger.database.turn = breaking  # type: ignore[method-assign]
+    agent.coordinator.database.exclusive = breaking  # type: ignore[method-assign]
     first = ask(agent)
     assert broken
     record_of(agent, first)
     end = record_of(agent, first, "finished", 1.0)
-    assert agent.ended(first[0], end)
-    assert agent.ended(first[0], end)  # as after a lost answer
+    assert agent.end_trial(first[0], end)
+    assert agent.end_trial(first[0], end)  # as after a lost answer
     second = ask(agent)
     assert [first[1].number, second[1].number] == [0, 1]
     assert len(agent.study.get_trials()) == 2
@@ -270,10 +272,10 @@ def test_what_was_written_before_the_connection_broke_is_not_written_again(machi
 @needs_server
 def test_who_stops_while_it_is_its_turn_is_thrown_out(machines: Machines, server: Postgres) -> None:
     agent = machines.agent()
-    assert isinstance(agent.ledger, Shared)
+    assert isinstance(agent.coordinator, DatabaseCoordinator)
     with (
         pytest.raises((database.sa.exc.SQLAlchemyError, StorageInternalError)) as caught,
-        agent.ledger.exclusively(),
+        agent.coordinator.exclusively(),
     ):
         time.sleep(6.5)  # 5 s is what such a short lease gives
         agent.study.set_user_attr("late", True)
@@ -436,7 +438,7 @@ def test_trials_elsewhere_are_read_once_each(machines: Machines) -> None:
     seen = DatabaseTrials(machines.url, machines.sweep)
     wait_until(seen.has_changed, 10)
     assert [row.state for row in seen.take_changed()] == ["running"]
-    agent.ended(first[0], record_of(agent, first, "finished", 1.0))
+    agent.end_trial(first[0], record_of(agent, first, "finished", 1.0))
     second = ask(agent)
     record_of(agent, second)
     assert seen.read_last()

@@ -42,7 +42,7 @@ class Plan:
         """Modules that its agents need, but not those of all sweeps."""
         if self.launch.controller == "wandb":
             return ["yacs_sweep.search.wandb", "wandb"]
-        more = ["yacs_sweep.search.storage.shared_ledger"] if shared(self.storage) else []
+        more = ["yacs_sweep.search.storage.database_coordinator"] if shared(self.storage) else []
         return ["yacs_sweep.search.local", *more]
 
     def trial_command(self, params: dict[str, Any], output_dir: str | Path) -> list[str]:

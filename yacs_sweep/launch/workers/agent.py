@@ -63,7 +63,7 @@ SUPERVISOR_LOST_GRACE = 3.0  # seconds for the trainer when the supervisor is go
 
 
 class Agent:
-    """Runs trials for a controller (`search.controller.Turn`), with the supervisor's consent."""
+    """Runs trials for a controller (`search.controller.Agent`), with the supervisor's consent."""
 
     def __init__(
         self, channel: Channel, job: Job, launch: Launch, lock: AgentLock, token: str, guard: Guard | None = None
@@ -197,7 +197,7 @@ def make_controller(job: Job, agent: Agent, lock: AgentLock) -> Controller:
         return WandbController(
             job.paths,
             spec,
-            agent=lock.name,
+            lock_name=lock.name,
             retries=job.retries,
             recorder=Recorder(job.paths.dir, agent.note, axes),
             project=file.project,
@@ -210,7 +210,7 @@ def make_controller(job: Job, agent: Agent, lock: AgentLock) -> Controller:
     return LocalController(
         job.paths,
         spec,
-        agent=lock.name,
+        lock_name=lock.name,
         seed=file.seed,
         storage_url=job.storage,
         retries=job.retries,

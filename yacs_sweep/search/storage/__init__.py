@@ -1,1 +1,1 @@
-"""Stores the trials of an embedded sweep, in a file or in a database that machines share."""
+"""Stores the trials of an embedded sweep in a file or a database, and coordinates the agents that share them."""

@@ -1,11 +1,11 @@
-"""What the agents of many machines share: one PostgreSQL database, beside Optuna's tables in it.
+"""Keeps the launcher's own tables in a PostgreSQL database that many machines share, beside Optuna's tables.
 
-Three tables. `yacs_sweep_sweeps` says what is searched and how it is launched, so that a machine without the sweep's folder
-can join. `yacs_sweep_agents` has a row for each agent that lives: its lease, which it renews. `yacs_sweep_trials` has
-what trial.json has; here it is the truth, since no disk is shared.
+`yacs_sweep_sweeps` says what is searched and how it is launched, so that a machine without the sweep's folder can join.
+`yacs_sweep_agents` has a row for each live agent: its lease, which the agent renews. `yacs_sweep_trials` has the content of
+each trial.json; with no shared disk, these rows are the truth.
 
-No clock is compared with another machine's, and no file is locked: whoever gives out a point holds an advisory lock of the
-database, in the transaction that writes the point, so that who loses the one has not done the other.
+No clock is compared with another machine's, and no file is locked. An agent hands out a point in a transaction that holds
+an advisory lock of the database: if the lock is lost, the point is not written either.
 """
 
 from __future__ import annotations
@@ -23,15 +23,17 @@ from sqlalchemy.engine import URL, make_url
 from ...base.errors import ConfigError
 from ...base.values import to_json
 from ...records.folder import TrialRecord
-from .ledger import Written
+from .coordinator import Written
 from .url import MASK
 
 LEASE_VARIABLE = "YACS_SWEEP_LEASE"
-LEASE = 60.0  # seconds after its last sign of life at which an agent's trial is given to another
+LEASE = 60.0  # seconds after its last heartbeat at which an agent's trial is given to another
 OUTAGE_VARIABLE = "YACS_SWEEP_OUTAGE"
 OUTAGE = 1800.0  # seconds an agent waits for a database that does not answer
-TURN_WAIT = "30s"  # in the queue for the lock, until the waiting agent has a look around and queues again
-TURN_IDLE = 20.0  # seconds at least that the lock's holder may think; then the server takes it for stopped
+LOCK_TIMEOUT = (
+    "30s"  # in the queue for the advisory lock; then the agent tells its supervisor that it lives, and queues again
+)
+IDLE_TIMEOUT = 20.0  # seconds at least that the lock's holder may be silent; then the server ends its transaction
 _metadata = sa.MetaData()
 _sweeps = sa.Table(
     "yacs_sweep_sweeps",
@@ -46,10 +48,10 @@ _agents = sa.Table(
     sa.Column("sweep", sa.Text, primary_key=True),
     sa.Column("agent", sa.Text, primary_key=True),
     sa.Column("host", sa.Text, nullable=False),
-    sa.Column("kernel", sa.Text, nullable=False),  # within which lock files tell the truth
+    sa.Column("kernel", sa.Text, nullable=False),  # agents with the same one see each other's file locks
     sa.Column("beats", sa.BigInteger, nullable=False, default=0),
     sa.Column("beat", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.clock_timestamp()),
-    sa.Column("lost", sa.Boolean, nullable=False, default=False),  # its lease was taken
+    sa.Column("lost", sa.Boolean, nullable=False, default=False),  # its lease has expired
     sa.Column("waits", sa.Boolean, nullable=False, default=False),  # for the others' trials, in case one is lost
 )
 _trials = sa.Table(
@@ -65,10 +67,10 @@ _trials = sa.Table(
 
 
 def url_of(text: str) -> URL:
-    """The SQLAlchemy URL; `postgresql://` means psycopg.
+    """Parses a URL for SQLAlchemy; `postgresql://` means the driver psycopg.
 
     Raises:
-        ConfigError: it is none.
+        ConfigError: the text is not a URL.
     """
     try:
         url = make_url(text)
@@ -80,15 +82,17 @@ def url_of(text: str) -> URL:
 
 
 def masked(text: str) -> str:
-    """The URL without its password, for files and messages. What was given as `postgresql://` stays so."""
+    """Returns the URL without its password, for files and messages; `postgresql://` stays as given."""
     url = url_of(text)
     query = {key: MASK if "pass" in key.lower() else value for key, value in url.query.items()}
     return url.set(query=query).render_as_string(hide_password=True).replace("postgresql+psycopg:", "postgresql:", 1)
 
 
 def settings(url: URL) -> dict[str, Any]:
-    """`create_engine`'s settings: one connection an agent, more while two threads need one; what is gone is noticed; fit
-    for PgBouncer (nothing is kept in a session between transactions)."""
+    """Returns the arguments of `create_engine`: one connection an agent, three more while several threads need one.
+
+    Dead connections are noticed, and nothing is kept in a session between transactions, as PgBouncer needs.
+    """
     if url.get_backend_name() != "postgresql":
         return {}
     arguments: dict[str, Any] = {"connect_timeout": 5, "application_name": "yacs-sweep"}
@@ -99,10 +103,10 @@ def settings(url: URL) -> dict[str, Any]:
 
 
 def make_engine(text: str) -> sa.Engine:
-    """An engine for the URL; nothing is connected yet.
+    """Makes an engine for the URL without connecting.
 
     Raises:
-        ConfigError: the driver is not installed, in words that say which to install.
+        ConfigError: the driver is not installed; the message says which one to install.
     """
     url = url_of(text)
     try:
@@ -118,20 +122,20 @@ def make_engine(text: str) -> sa.Engine:
 
 
 def first_line(error: BaseException) -> str:
-    """What an error of the database says, in one line."""
+    """Returns the first line of a database error's message."""
     lines = str(getattr(error, "orig", None) or error.__cause__ or error).strip().splitlines()
     return lines[0] if lines else type(error).__name__
 
 
-def queueing(error: BaseException) -> bool:
-    """Whether it only took too long until it was one's turn."""
+def lock_timed_out(error: BaseException) -> bool:
+    """Returns whether an error says that the queue for the advisory lock took longer than `LOCK_TIMEOUT`."""
     while error.__cause__ is not None and not isinstance(error, sa.exc.DBAPIError):
         error = error.__cause__
     return isinstance(error, sa.exc.DBAPIError) and getattr(error.orig, "sqlstate", None) == "55P03"
 
 
 def disconnected(error: BaseException) -> bool:
-    """Whether the database could not be reached, or broke off: worth another try."""
+    """Returns whether an error says that the database could not be reached or broke off, so that another try may succeed."""
     seen: BaseException | None = error
     while seen is not None:
         if isinstance(seen, sa.exc.DBAPIError):
@@ -153,16 +157,17 @@ def disconnected(error: BaseException) -> bool:
 
 
 def lease_wanted() -> float:
-    """Seconds of the lease of a new sweep. Raises ConfigError for what is no number of 1 to 60."""
+    """Returns the seconds of a new sweep's lease. Raises ConfigError unless they are a number from 1 to 60."""
     return _seconds(LEASE_VARIABLE, LEASE, 1.0, LEASE)
 
 
 def outage_wanted() -> float:
-    """Seconds an agent waits for a database that does not answer. Raises ConfigError for what is no number up to a day."""
+    """Returns the seconds an agent waits for a database that does not answer. Raises ConfigError unless 0 to a day."""
     return _seconds(OUTAGE_VARIABLE, OUTAGE, 0.0, 86400.0)
 
 
 def _seconds(variable: str, default: float, low: float, high: float) -> float:
+    """Reads a number of seconds from the environment."""
     text = os.environ.get(variable, "")
     try:
         seconds = float(text) if text else default
@@ -175,26 +180,22 @@ def _seconds(variable: str, default: float, low: float, high: float) -> float:
 
 @dataclass(frozen=True)
 class Description:
-    """What a machine needs to join a sweep."""
+    """Describes a sweep to a machine that joins."""
 
-    content: Mapping[str, Any]  # see `joining`
+    content: Mapping[str, Any]  # see `shared_sweep.SharedSweep.describe`
     lease: float
 
 
 @dataclass(frozen=True)
-class Member:
-    """An agent as the others see it."""
+class AgentRow:
+    """A row of the agents' table, as other agents read it."""
 
-    agent: str
-    host: str
     kernel: str
-    beats: int
     lost: bool
-    waits: bool
 
 
 class Database:
-    """The tables, of one sweep. Methods that take a `connection` belong in its transaction."""
+    """Reads and writes the rows of one sweep. Methods with a `connection` are part of that connection's transaction."""
 
     def __init__(self, engine: sa.Engine, sweep: str) -> None:
         self.engine, self.sweep = engine, sweep
@@ -203,17 +204,18 @@ class Database:
 
     @contextlib.contextmanager
     def creating(self) -> Iterator[None]:
-        """Makes the tables that are not there, and lets one process at a time make others."""
+        """Makes the missing tables, and lets one process at a time make others in the block."""
         with self.engine.begin() as connection:
             _lock(connection, "schema")
             _metadata.create_all(connection)
             yield
 
     def exists(self, table: str = "yacs_sweep_sweeps") -> bool:
+        """Returns whether the database has the table."""
         return sa.inspect(self.engine).has_table(table)
 
     def describe(self, change: Callable[[Mapping[str, Any] | None], Mapping[str, Any]], lease: float) -> Description:
-        """Writes the description: what `change` makes of the one there is, under a lock."""
+        """Replaces the sweep's description by what `change` makes of the old one (None: a new sweep), under a lock."""
         with self.engine.begin() as connection:
             _lock(connection, f"sweep:{self.sweep}")
             old = self.description(connection)
@@ -226,6 +228,7 @@ class Database:
             return Description(content, old.lease if old else lease)
 
     def description(self, connection: sa.Connection | None = None) -> Description | None:
+        """Reads the sweep's description; None for an unknown sweep."""
         with contextlib.ExitStack() as stack:
             connection = connection or stack.enter_context(self.engine.connect())
             query = sa.select(_sweeps.c.content, _sweeps.c.lease).where(_sweeps.c.sweep == self.sweep)
@@ -235,35 +238,47 @@ class Database:
     # -- giving out points ------------------------------------------------------------------------------------------
 
     @contextlib.contextmanager
-    def turn(self, lease: float) -> Iterator[sa.Connection]:
-        """A transaction that only one agent of the sweep can be in. Whoever stops in it is thrown out by the server."""
+    def exclusive(self, lease: float) -> Iterator[sa.Connection]:
+        """Opens a transaction that one agent of the sweep at a time can be in; the server ends one that is silent in it.
+
+        Args:
+            lease: seconds.
+        """
         with self.engine.begin() as connection:
-            idle = int(1000 * max(TURN_IDLE if lease > TURN_IDLE else 5.0, lease))
+            idle = int(1000 * max(IDLE_TIMEOUT if lease > IDLE_TIMEOUT else 5.0, lease))
             connection.exec_driver_sql(
-                f"SET LOCAL lock_timeout = '{TURN_WAIT}'; SET LOCAL idle_in_transaction_session_timeout = {idle}"
+                f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'; SET LOCAL idle_in_transaction_session_timeout = {idle}"
             )
             _lock(connection, f"sweep:{self.sweep}")
             yield connection
 
     # -- agents -----------------------------------------------------------------------------------------------------
 
-    def enlist(self, agent: str, host: str, kernel: str) -> None:
+    def add_agent(self, agent: str, host: str, kernel: str) -> None:
+        """Adds an agent with a new lease."""
         with self.engine.begin() as connection:
             connection.execute(_agents.insert().values(sweep=self.sweep, agent=agent, host=host, kernel=kernel))
 
     def _agent(self, agent: str) -> sa.ColumnElement[bool]:
+        """Returns the condition that selects the agent's row."""
         return sa.and_(_agents.c.sweep == self.sweep, _agents.c.agent == agent)
 
-    def beat(self, agent: str) -> bool:
-        """Renews the agent's lease; False when it has been taken."""
+    def renew_lease(self, agent: str) -> bool:
+        """Writes a heartbeat of the agent; returns False if its lease has expired."""
         values = {"beats": _agents.c.beats + 1, "beat": sa.func.clock_timestamp()}
         update = _agents.update().where(self._agent(agent), sa.not_(_agents.c.lost)).values(values)
         with self.engine.begin() as connection:
             return connection.execute(update).rowcount == 1
 
-    def silent(self, seconds: float) -> dict[str, int]:
-        """Agents whose last beat is `seconds` old by the server's clock, or lies in its future, and their beats. The
-        clock only saves looking at all of them: `lease.Watch` decides."""
+    def silent_agents(self, seconds: float) -> dict[str, int]:
+        """Returns agents without a recent heartbeat, and how many heartbeats each has written.
+
+        The server's clock only saves reading all rows, and may jump: agents whose last heartbeat lies in the future are
+        returned as well, and `lease.LeaseWatch` decides.
+
+        Args:
+            seconds: age of the last heartbeat.
+        """
         now = sa.func.clock_timestamp()
         old = _agents.c.beat < now - sa.func.make_interval(0, 0, 0, 0, 0, 0, seconds)
         future = _agents.c.beat > now + sa.func.make_interval(0, 0, 0, 0, 0, 0, seconds)
@@ -273,32 +288,33 @@ class Database:
         with self.engine.connect() as connection:
             return {row.agent: row.beats for row in connection.execute(query)}
 
-    def condemn(self, agent: str, beats: int) -> bool:
-        """Takes the agent's lease, unless it has beaten since. True for the one who did it."""
-        living = sa.and_(self._agent(agent), sa.not_(_agents.c.lost), _agents.c.beats == beats)
+    def expire_lease(self, agent: str, heartbeats: int) -> bool:
+        """Marks the agent's lease as expired unless a heartbeat has come since; returns whether this call did it."""
+        living = sa.and_(self._agent(agent), sa.not_(_agents.c.lost), _agents.c.beats == heartbeats)
         with self.engine.begin() as connection:
             return connection.execute(_agents.update().where(living).values(lost=True)).rowcount == 1
 
-    def members(self, connection: sa.Connection) -> dict[str, Member]:
-        columns = (_agents.c.agent, _agents.c.host, _agents.c.kernel, _agents.c.beats, _agents.c.lost, _agents.c.waits)
-        rows = connection.execute(sa.select(*columns).where(_agents.c.sweep == self.sweep))
-        return {row.agent: Member(*row) for row in rows}
+    def agents(self, connection: sa.Connection) -> dict[str, AgentRow]:
+        """Reads the agents of the sweep by their names."""
+        query = sa.select(_agents.c.agent, _agents.c.kernel, _agents.c.lost).where(_agents.c.sweep == self.sweep)
+        return {row.agent: AgentRow(row.kernel, row.lost) for row in connection.execute(query)}
 
-    def lost(self, connection: sa.Connection, me: str) -> tuple[bool, frozenset[str]]:
-        """Whether `me` still has its lease, and the agents whose trials have not been seen to yet."""
+    def lost_agents(self, connection: sa.Connection, agent: str) -> tuple[bool, frozenset[str]]:
+        """Returns whether the lease of `agent` is valid, and the agents whose leases have expired and whose trials have not
+        been recovered yet."""
         query = sa.select(_agents.c.agent, _agents.c.lost).where(
-            _agents.c.sweep == self.sweep, sa.or_(_agents.c.lost, _agents.c.agent == me)
+            _agents.c.sweep == self.sweep, sa.or_(_agents.c.lost, _agents.c.agent == agent)
         )
         rows = {row.agent: row.lost for row in connection.execute(query)}
-        return not rows.get(me, True), frozenset(agent for agent, lost in rows.items() if lost)
+        return not rows.get(agent, True), frozenset(name for name, lost in rows.items() if lost)
 
-    def bury(self, connection: sa.Connection, agents: Sequence[str]) -> None:
-        """Forgets dead agents, whose trials have been seen to; they have no lease any more."""
+    def remove_agents(self, connection: sa.Connection, agents: Sequence[str]) -> None:
+        """Removes the rows of dead agents, whose trials have been recovered."""
         where = sa.and_(_agents.c.sweep == self.sweep, _agents.c.agent.in_(agents))
         connection.execute(_agents.delete().where(where))
 
-    def wait(self, connection: sa.Connection, agent: str) -> bool:
-        """Takes it upon `agent` to wait for the others' trials; False when another one does."""
+    def claim_waiting(self, connection: sa.Connection, agent: str) -> bool:
+        """Makes `agent` the one that waits for the others' trials; returns False if another agent does."""
         others = sa.select(sa.literal(1)).where(
             _agents.c.sweep == self.sweep, _agents.c.waits, sa.not_(_agents.c.lost), _agents.c.agent != agent
         )
@@ -308,7 +324,7 @@ class Database:
         return True
 
     def leave(self, agent: str) -> None:
-        """The agent goes and has no trial. If it has one after all, the others are to see to it."""
+        """Removes an agent that leaves; one whose trial is still recorded as running is marked as lost instead."""
         open_trial = sa.exists().where(
             _trials.c.sweep == self.sweep, _trials.c.agent == agent, _trials.c.state == "running"
         )
@@ -318,13 +334,12 @@ class Database:
 
     # -- trials -----------------------------------------------------------------------------------------------------
 
-    def start(self, record: TrialRecord, agent: str) -> bool:
-        """Notes a trial that runs; False when the agent's lease was taken, and its trial with it. Once more after a broken
-        connection does no harm."""
+    def start_trial(self, record: TrialRecord, agent: str) -> bool:
+        """Adds the row of a trial that runs; returns False if the agent's lease has expired. May be repeated."""
         from sqlalchemy.dialects.postgresql import insert
 
         values = {"sweep": self.sweep, "number": record.number, "agent": agent, **_columns(record)}
-        # Locked, so that who takes the lease sees the trial, or the trial that the lease was taken.
+        # Locked: whoever lets the lease expire sees the trial, or else the trial sees that the lease has expired.
         lease = sa.select(_agents.c.agent).where(self._agent(agent), sa.not_(_agents.c.lost)).with_for_update(read=True)
         with self.engine.begin() as connection:
             if connection.execute(lease).first() is None:
@@ -332,8 +347,8 @@ class Database:
             connection.execute(insert(_trials).values(values).on_conflict_do_nothing())
         return True
 
-    def end(self, connection: sa.Connection, record: TrialRecord, agent: str | None = None) -> Written:
-        """Notes how a trial that runs ended; refused when it has ended already, or belongs to another than `agent`."""
+    def end_trial(self, connection: sa.Connection, record: TrialRecord, agent: str | None = None) -> Written:
+        """Writes the end of a running trial; refused for one that has ended already, or is not `agent`'s."""
         this = sa.and_(_trials.c.sweep == self.sweep, _trials.c.number == record.number)
         mine = this if agent is None else sa.and_(this, _trials.c.agent == agent)
         values = _columns(record)
@@ -344,36 +359,39 @@ class Database:
         return "before" if same else "refused"
 
     def record(self, connection: sa.Connection, number: int) -> TrialRecord | None:
+        """Reads the record of a trial; None for a trial that never ran."""
         query = sa.select(_trials.c.row).where(_trials.c.sweep == self.sweep, _trials.c.number == number)
         row = connection.execute(query).scalar()
         return None if row is None else TrialRecord.from_row(json.loads(row))
 
-    def records(self, after: int = -1, open_ones: Sequence[int] = ()) -> list[TrialRecord]:
-        """The trials with a number beyond `after`, and those of `open_ones`."""
-        wanted = sa.or_(_trials.c.number > after, _trials.c.number.in_(open_ones))
+    def records(self, after: int = -1, numbers: Sequence[int] = ()) -> list[TrialRecord]:
+        """Reads the records of the trials with a number above `after`, and of those in `numbers`."""
+        wanted = sa.or_(_trials.c.number > after, _trials.c.number.in_(numbers))
         query = sa.select(_trials.c.row).where(_trials.c.sweep == self.sweep, wanted).order_by(_trials.c.number)
         with self.engine.connect() as connection:
             return [TrialRecord.from_row(json.loads(row)) for row in connection.execute(query).scalars()]
 
     def settled(self) -> int:
-        """How many points have been evaluated."""
+        """Counts the points that have been evaluated."""
         query = sa.select(sa.func.count()).where(_trials.c.sweep == self.sweep, _trials.c.settled)
         with self.engine.connect() as connection:
             return int(connection.execute(query).scalar_one())
 
 
 def _columns(record: TrialRecord) -> dict[str, Any]:
+    """Returns a trial's row but for its keys."""
     row = {**record.row(), "last_lines": []}  # they are where stdout.log is
     return {"state": record.state, "settled": record.settled, "row": to_json(row)}
 
 
 def _lock(connection: sa.Connection, what: str) -> None:
+    """Waits for an advisory lock, which the end of the transaction releases."""
     key = sa.func.hashtextextended(f"yacs_sweep:{what}", 0)
     connection.execute(sa.select(sa.func.pg_advisory_xact_lock(key)))
 
 
 def check(text: str) -> None:
-    """Connects once.
+    """Connects once, to find out whether the database can be used.
 
     Raises:
         ConfigError: the database cannot be used.

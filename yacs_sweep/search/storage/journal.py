@@ -21,13 +21,14 @@ from optuna.trial import FrozenTrial
 
 
 class JournalLock(BaseJournalFileLock):
-    """Exclusive use of a journal file while it is appended to."""
+    """Locks a journal file while one process appends to it."""
 
     def __init__(self, journal: Path) -> None:
         self._journal = journal
         self._descriptor: int | None = None
 
     def acquire(self) -> bool:
+        """Waits for the lock, then removes a line that a killed writer has left unfinished."""
         descriptor = os.open(self._journal, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         _cut_unfinished_line(descriptor)
@@ -35,16 +36,21 @@ class JournalLock(BaseJournalFileLock):
         return True
 
     def release(self) -> None:
+        """Releases the lock."""
         assert self._descriptor is not None
         os.close(self._descriptor)
         self._descriptor = None
 
 
 class Journal(JournalFileBackend):
-    """Optuna's journal file, on the disk only when a trial has ended: what comes before that is lost with the machine
-    anyway, survives every process without it, and an fsync for each logged value would hold up the trial."""
+    """Appends to Optuna's journal file, with an fsync only at the end of a trial.
+
+    A running trial is lost with the machine anyway, and what was written survives the death of any process without an
+    fsync, which would hold up the trial at each logged value.
+    """
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        """Appends entries in one write, so that no reader sees some of them without the others."""
         text = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs)
         with get_lock_file(self._lock), open(self._file_path, "ab") as file:
             file.write(text.encode())
@@ -54,10 +60,10 @@ class Journal(JournalFileBackend):
 
 
 class Embedded(JournalStorage):
-    """Optuna's storage over a journal, from which the last trials can be had without listing all of them."""
+    """Reads trials from a journal; the newest ones without listing all."""
 
     def trials_from(self, study_id: int, first: int) -> list[FrozenTrial]:
-        """The trials whose number is `first` or more."""
+        """Reads the trials whose number is `first` or more."""
         with self._thread_lock:
             self._sync_with_backend()
             result = self._replay_result
@@ -65,6 +71,7 @@ class Embedded(JournalStorage):
 
 
 def _cut_unfinished_line(descriptor: int) -> None:
+    """Truncates a file after its last newline."""
     size = os.fstat(descriptor).st_size
     end = size
     while end > 0:
@@ -79,7 +86,7 @@ def _cut_unfinished_line(descriptor: int) -> None:
 
 
 def open_storage(journal: Path, url: str | None) -> BaseStorage:
-    """The storage at `url`, or the embedded file when there is none.
+    """Opens the storage at `url`; the journal file where no URL is given.
 
     Raises:
         ConfigError: the URL cannot be used.

@@ -14,16 +14,21 @@ from .database import Database, first_line, make_engine, settings, url_of
 
 
 def changed_trials(
-    backend: RDBStorage, study_id: int, open_ones: Mapping[int, TrialState], newest: int
+    backend: RDBStorage, study_id: int, open_trials: Mapping[int, TrialState], newest: int
 ) -> list[FrozenTrial]:
-    """What a database has of a study that is not known yet: the trials after `newest` (an Optuna id, as the keys), and
-    those of `open_ones` whose state is another. What has not changed is not read: beside thousands of running trials, the
-    next one costs hardly more than beside few."""
+    """Reads the trials of a study that are new, or whose state has changed.
+
+    Unchanged trials are not read: beside thousands of running trials, the next one costs hardly more than beside few.
+
+    Args:
+        open_trials: the states that unfinished trials had at the last read, by Optuna's ids.
+        newest: Optuna's id of the newest trial that was read.
+    """
     changed: set[int] = set()
-    if open_ones:
+    if open_trials:
         session = backend.scoped_session()
-        rows = session.query(TrialModel.trial_id, TrialModel.state).filter(TrialModel.trial_id.in_(open_ones))
-        changed = {trial_id for trial_id, state in rows if state != open_ones[trial_id]}
+        rows = session.query(TrialModel.trial_id, TrialModel.state).filter(TrialModel.trial_id.in_(open_trials))
+        changed = {trial_id for trial_id, state in rows if state != open_trials[trial_id]}
         session.commit()
     return backend._get_trials(study_id, None, changed, newest)
 
@@ -45,7 +50,7 @@ def open_database(url: str) -> RDBStorage:
 
 
 def open_shared(url: str) -> RDBStorage:
-    """Optuna's storage in a database of many machines, and our tables beside it. Who is first makes the tables."""
+    """Opens Optuna's storage in a database that machines share; the first to come makes its tables and the launcher's."""
     engine = make_engine(url)
     try:
         with Database(engine, "").creating():

@@ -1,7 +1,7 @@
-"""Tells a storage what it has lost: it was deleted or cut off, or another one is used from now on.
+"""Restores trials in a storage that was deleted or cut off, or that replaces another one, from their folders.
 
-A trial's folder is the truth (trial.json). Without this, an empty storage would give out the sweep's first numbers again,
-and their trials would overwrite finished ones.
+trial.json is the truth. An empty storage would otherwise give out the sweep's first numbers again, and their trials would
+overwrite finished ones.
 """
 
 from __future__ import annotations
@@ -19,25 +19,44 @@ from ...records.metrics import metric_value, read_metrics
 from ...spec.parameter import equality_key
 from ...spec.sweep import SweepSpec
 from ..space import Space
-from ..stored import AGAIN, ATTRIBUTE, END, ENQUEUED, INDEX, LOST, RETRY_OF, SETTLED, VOID, end_of, state_of, trial_name
-from .folder_ledger import Folder
+from ..stored import (
+    ASSIGNED,
+    END,
+    ENQUEUED,
+    GRID_INDEX,
+    LOST_COUNT,
+    POINT_OF,
+    RETRY_OF,
+    SETTLED,
+    VOID,
+    end_of,
+    state_of,
+    trial_name,
+)
+from .folder_coordinator import FolderCoordinator
 
-MAX_LOOKED = 100_000  # grid points among which those of trials are looked for
+MAX_SEARCHED = 100_000  # grid points that are compared with the points of trials
 _FOLDER = re.compile(r"trial-(\d{4,})")
 
 
 class Restorer:
-    """Compares a study with the folder of its sweep. Only while no agent asks: an agent's trial is in the study before it
-    has a folder."""
+    """Compares a study with the folder of its sweep, and adds what the study lacks.
 
-    def __init__(self, study: Study, ledger: Folder, space: Space, spec: SweepSpec) -> None:
-        self.study, self.paths, self.space, self.spec = study, ledger.paths, space, spec
-        self._ledger = ledger
+    Only within `exclusively`: a new trial is in the study before it has a folder.
+    """
+
+    def __init__(self, study: Study, coordinator: FolderCoordinator, space: Space, spec: SweepSpec) -> None:
+        self.study, self.paths, self.space, self.spec = study, coordinator.paths, space, spec
+        self._coordinator = coordinator
 
     def restore(self, enqueued: Sequence[Mapping[str, Any]]) -> list[TrialRecord]:
-        """Tells the study of trials that it does not know, or takes for waiting. `enqueued`: the user's points.
+        """Adds the trials that the study does not know, and ends those that it takes for waiting.
 
-        Returns those that ran when their agents died.
+        Args:
+            enqueued: the points the user wants tried first.
+
+        Returns:
+            The trials that ran when their agents died.
         """
         known = self.study.get_trials(deepcopy=False)
         waiting = [trial for trial in known if trial.state == TrialState.WAITING]
@@ -48,22 +67,26 @@ class Restorer:
         for trial in waiting:
             if trial.number in records:
                 self._evaluate(trial, records[trial.number])
-        # Of a folder without a record, a number is believed that so many trials can have come to.
+        # A folder without a record counts only if its number can have been reached by so many trials.
         unread = {number for number in numbers if number < len(known) + len(numbers)}
         missing = [record for number, record in sorted(records.items()) if number >= len(known)]
-        lost = [record for record in missing if record.state == "running" and not self._ledger.lives(_about(record))]
+        lost = [
+            record
+            for record in missing
+            if record.state == "running" and not self._coordinator.owner_lives(_assigned(record))
+        ]
         for record in lost:
             mark_lost(record, self.paths)
         indices = self._indices(missing)
         for number in range(len(known), 1 + max(unread | records.keys(), default=-1)):
             found = self._as_trial(records[number], indices) if number in records else None
-            self.study.add_trial(found or create_trial(state=TrialState.FAIL, user_attrs={ATTRIBUTE: {VOID: True}}))
+            self.study.add_trial(found or create_trial(state=TrialState.FAIL, user_attrs={ASSIGNED: {VOID: True}}))
         self._fill_grid()
         self._skip(enqueued, records)
         return lost
 
     def _records(self) -> dict[int, TrialRecord]:
-        """By number; not those of copies of a trial's folder."""
+        """Reads the records of all trials by number; copies of a trial's folder are left out."""
         return {
             record.number: record
             for path, record in self.paths.scan()
@@ -71,12 +94,12 @@ class Restorer:
         }
 
     def _indices(self, records: Sequence[TrialRecord]) -> dict[int, int]:
-        """The place in the grid of each of the trials, by their numbers."""
+        """Finds the place in the grid of each of the trials, by their numbers."""
         wanted: dict[Hashable, list[int]] = {}
         for record in records:
             wanted.setdefault(equality_key(record.params), []).append(record.number)
         found: dict[int, int] = {}
-        for index in range(min(self.spec.grid_size or 0, MAX_LOOKED)):
+        for index in range(min(self.spec.grid_size or 0, MAX_SEARCHED)):
             for number in wanted.pop(equality_key(self.spec.grid_point(index)), ()):
                 found[number] = index
             if not wanted:
@@ -84,22 +107,24 @@ class Restorer:
         return found
 
     def _fill_grid(self) -> None:
-        """Gives out once more the grid's points that were given out to trials of which nothing is left."""
+        """Enqueues the grid points of trials of which nothing is left."""
         trials = self.study.get_trials(deepcopy=False)
-        used = {int(trial.user_attrs[INDEX]) for trial in trials if INDEX in trial.user_attrs}
+        used = {int(trial.user_attrs[GRID_INDEX]) for trial in trials if GRID_INDEX in trial.user_attrs}
         for index in sorted(set(range(max(used, default=0))) - used):
-            self.study.enqueue_trial(self.space.inner(self.spec.grid_point(index)), user_attrs={INDEX: index})
+            self.study.enqueue_trial(self.space.to_optuna(self.spec.grid_point(index)), user_attrs={GRID_INDEX: index})
 
     def _skip(self, enqueued: Sequence[Mapping[str, Any]], records: Mapping[int, TrialRecord]) -> None:
-        """The user's points are tried in their order: those that were are not enqueued again."""
+        """Notes how many of the user's points have been tried, so that these are not enqueued again."""
         tried = {equality_key(record.params) for record in records.values()}
-        given = takewhile(lambda point: equality_key(self.space.outer(self.space.inner(point))) in tried, enqueued)
+        given = takewhile(
+            lambda point: equality_key(self.space.from_optuna(self.space.to_optuna(point))) in tried, enqueued
+        )
         self.study.set_user_attr(ENQUEUED, max(self.study.user_attrs.get(ENQUEUED, 0), len(list(given))))
 
     def _as_trial(self, record: TrialRecord, indices: Mapping[int, int]) -> FrozenTrial | None:
-        """The trial as the storage would have it; None where the sweep has no such point."""
+        """Converts a record to Optuna's trial; None where the sweep has no such point."""
         try:
-            params = self.space.inner(record.params)
+            params = self.space.to_optuna(record.params)
         except ValueError:
             return None
         metric = self.spec.metric.name if self.spec.metric else None
@@ -115,7 +140,7 @@ class Restorer:
         )
 
     def _evaluate(self, trial: FrozenTrial, record: TrialRecord) -> None:
-        """A trial that waits has been evaluated."""
+        """Ends a waiting trial as its record says."""
         found = self._as_trial(record, {})
         if found is None:
             return
@@ -131,20 +156,21 @@ class Restorer:
         storage.set_trial_state_values(trial_id, found.state, found.values)
 
 
-def _about(record: TrialRecord) -> dict[str, Any]:
-    """As `Ledger.about`, with what `ATTRIBUTE` has besides."""
+def _assigned(record: TrialRecord) -> dict[str, Any]:
+    """Returns the attribute `ASSIGNED` of a recorded trial."""
     return {"name": record.name, "params": record.params, "agent": record.agent, "host": record.host}
 
 
 def _attributes(record: TrialRecord, index: int | None) -> Iterator[tuple[str, Any]]:
-    yield ATTRIBUTE, _about(record)
+    """Yields the user attributes of a recorded trial. `index`: its place in the grid."""
+    yield ASSIGNED, _assigned(record)
     if record.settled:
         yield SETTLED, True
         if state_of(record) != TrialState.COMPLETE:
             yield END, end_of(record)
     if record.retry_of is not None:
         yield RETRY_OF, record.retry_of
-        yield AGAIN, record.retry_of
-        yield LOST, 1
+        yield POINT_OF, record.retry_of
+        yield LOST_COUNT, 1
     if index is not None:
-        yield INDEX, index
+        yield GRID_INDEX, index

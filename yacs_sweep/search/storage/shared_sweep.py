@@ -1,5 +1,7 @@
-"""Sweeps that many machines work on: what a machine is told that has no folder of the sweep, and what it sees of the
-others. Not for agents: imports no Optuna."""
+"""Describes a shared sweep to machines that join, and shows a launch the trials of all machines.
+
+Not for agents: imports no Optuna.
+"""
 
 from __future__ import annotations
 
@@ -32,12 +34,12 @@ from .database import (
 )
 from .url import MASK, URL_VARIABLE, shared
 
-LOOK = 2.0  # seconds between two looks at the other machines' trials
-LAST_LOOK = 10.0  # seconds the last one may take
+READ_PERIOD = 2.0  # seconds between two reads of the other machines' trials
+LAST_READ = 10.0  # seconds the last read may take
 
 
 def storage_of(given: str | None, old: LaunchFile | None = None) -> str | None:
-    """The storage's URL: as given, else as the sweep's folder has it, where passwords are masked.
+    """Returns the storage's URL: as given, else as the sweep's folder has it, where passwords are masked.
 
     Raises:
         ConfigError: it cannot be used, or its password is missing.
@@ -58,7 +60,7 @@ def storage_of(given: str | None, old: LaunchFile | None = None) -> str | None:
 
 
 def located(url: str, cwd: Path) -> str:
-    """The URL, a file in it absolute: agents, and whoever goes on with the sweep, may be in other folders."""
+    """Makes a file in the URL absolute: agents, and a launch that resumes the sweep, may run in other folders."""
     found = url_of(url)
     name = found.database
     if found.get_backend_name() != "sqlite" or not name or name == ":memory:" or name.startswith("file:"):
@@ -67,7 +69,7 @@ def located(url: str, cwd: Path) -> str:
 
 
 def _portable(path: str | None, cwd: str) -> str | None:
-    """A path below the folder the launcher was started in, relative to it: another machine has its own checkout."""
+    """Makes a path relative if it lies below the folder the launcher was started in: other machines have checkouts elsewhere."""
     if path is None:
         return None
     # A profile's reference may have words before its file.
@@ -77,15 +79,15 @@ def _portable(path: str | None, cwd: str) -> str | None:
 
 
 class SharedSweep:
-    """A sweep in a database, as a launcher sees it."""
+    """Gives a launcher access to a sweep in a database."""
 
     def __init__(self, url: str, sweep_id: str) -> None:
         self.url, self.sweep_id = url, sweep_id
         self.database = Database(make_engine(url), sweep_id)
 
     def describe(self, spec: SweepSpec, launch: LaunchFile, warm: WarmStart) -> WarmStart:
-        """Tells the database what the sweep is, or what it has been given on top; returns all it was given to start with."""
-        told: dict[str, Any] = {
+        """Writes the sweep's description, or adds points and trials to it; returns the whole warm start."""
+        described: dict[str, Any] = {
             "spec": yaml.safe_dump(spec.to_dict(), sort_keys=False, allow_unicode=True),
             "launch": {
                 **dataclasses.asdict(launch),
@@ -99,7 +101,7 @@ class SharedSweep:
 
         def change(old: Mapping[str, Any] | None) -> Mapping[str, Any]:
             both = (WarmStart.from_dict(old["warm"]) if old else WarmStart()) + warm
-            content = {**told, "warm": dataclasses.asdict(both)}
+            content = {**described, "warm": dataclasses.asdict(both)}
             if old is not None:
                 content["launch"]["target"] = max(old["launch"]["target"], launch.target)
             return content
@@ -109,10 +111,13 @@ class SharedSweep:
         return WarmStart.from_dict(self.database.describe(change, lease_wanted()).content["warm"])
 
     def join(self, option: str) -> tuple[SweepSpec, LaunchFile]:
-        """What the sweep is that `option` names. Paths are relative to wherever one is.
+        """Reads the description of the sweep. Paths in it are relative to the current folder.
+
+        Args:
+            option: the option that names the sweep, for messages.
 
         Raises:
-            ConfigError: the database does not know it.
+            ConfigError: the database does not know the sweep.
         """
         found = self.database.description() if self.database.exists() else None
         if found is None:
@@ -122,11 +127,11 @@ class SharedSweep:
         return spec, LaunchFile(**{**launch, "trailing": tuple(launch["trailing"])})
 
     def records(self) -> list[TrialRecord]:
-        """The trials of all machines."""
+        """Reads the trials of all machines."""
         return self.database.records() if self.database.exists("yacs_sweep_trials") else []
 
     def settled(self) -> int:
-        """Points that have been evaluated, on whatever machine."""
+        """Counts the points that any machine has evaluated."""
         return self.database.settled() if self.database.exists("yacs_sweep_trials") else 0
 
 
@@ -140,15 +145,16 @@ class DatabaseTrials:
         self._new: list[TrialRecord] = []
         self._lock = threading.Lock()
         self._asked, self._answered = threading.Event(), threading.Event()
-        self._over = False
+        self._closed = False
         self.problem: str | None = None
         threading.Thread(target=self._run, name="database trials", daemon=True).start()
 
     def _run(self) -> None:
-        while not self._over:
+        """Reads until the last read was asked for and answered."""
+        while not self._closed:
             last = self._asked.is_set()
             try:
-                self._look()
+                self._read()
                 self.problem = None
             except Exception as error:
                 if not disconnected(error):
@@ -157,11 +163,12 @@ class DatabaseTrials:
             if last and self.problem is None:
                 self._answered.set()
                 return
-            self._asked.wait(LOOK if not last else 0.2)
+            self._asked.wait(READ_PERIOD if not last else 0.2)
 
-    def _look(self) -> None:
+    def _read(self) -> None:
+        """Reads the trials that are new or were not final at the last read."""
         there = max(self._found, default=-1)
-        # A number that is not there yet belongs to a trial that has not begun.
+        # A number without a row belongs to a trial that has not begun.
         missing = [number for number in range(there + 1) if number not in self._final]
         for record in self._database.records(there, missing):
             old = self._found.get(record.number)
@@ -179,13 +186,13 @@ class DatabaseTrials:
         return taken
 
     def has_changed(self) -> bool:
-        """Tells whether `take_changed` would return any."""
+        """Returns whether `take_changed` would return any."""
         return bool(self._new)
 
     def read_last(self) -> bool:
-        """Reads once more, for a bounded time; False when the database did not answer."""
+        """Reads once more, for a bounded time; returns False if the database did not answer."""
         self._asked.set()
-        deadline = time.monotonic() + LAST_LOOK
+        deadline = time.monotonic() + LAST_READ
         answered = self._answered.wait(max(0.0, deadline - time.monotonic()))
-        self._over = True
+        self._closed = True
         return answered

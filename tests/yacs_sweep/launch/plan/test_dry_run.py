@@ -119,7 +119,7 @@ def test_every_public_sweep_file_runs_dry_and_gives_five_points(
     assert len(commands.splitlines()[1:-2]) == wanted
     paths = SweepPaths(tmp_path, "s")
     paths.agents.mkdir(parents=True)
-    controller = LocalController(paths, spec, agent="a", seed=1)
+    controller = LocalController(paths, spec, lock_name="a", seed=1)
     for _ in range(wanted):
         asked = controller.ask()
         assert asked is not None

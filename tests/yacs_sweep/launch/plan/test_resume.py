@@ -184,7 +184,7 @@ def test_a_damaged_trial_is_named(tmp_path: Path) -> None:
 
 def agent(paths: SweepPaths, spec: dict[str, Any]) -> LocalController:
     lock = AgentLock(paths.agents, 0, "token")
-    return LocalController(paths, sweep_from_dict(spec, "spec"), agent=lock.name, seed=1)
+    return LocalController(paths, sweep_from_dict(spec, "spec"), lock_name=lock.name, seed=1)
 
 
 def written(paths: SweepPaths, number: int, lr: float, state: str, **more: Any) -> None:

@@ -25,11 +25,11 @@ from optuna.trial import TrialState, create_trial
 
 from tests.postgres import Postgres, programs
 from tests.sweeping import ROOT
-from tests.yacs_sweep.search.sweeps import AGENT_PROCESS, STORAGES, describe, make_ledger, storage_url
+from tests.yacs_sweep.search.sweeps import AGENT_PROCESS, STORAGES, describe, make_coordinator, storage_url
 from yacs_sweep.records.alive import AgentLock
 from yacs_sweep.records.folder import SweepPaths, TrialRecord
+from yacs_sweep.search.storage.coordinator import Coordinator
 from yacs_sweep.search.storage.journal import open_storage
-from yacs_sweep.search.storage.ledger import Ledger
 from yacs_sweep.spec.read_sweep import sweep_from_dict
 
 SPEC: dict[str, Any] = {
@@ -107,17 +107,17 @@ class Agents:
         self.paths.agents.mkdir(parents=True, exist_ok=True)
         describe(self.paths, sweep_from_dict(SPEC), url)
         self.locks: list[AgentLock] = []
-        self.ledgers: list[Ledger] = []
+        self.coordinators: list[Coordinator] = []
 
-    def add(self) -> Ledger:
+    def add(self) -> Coordinator:
         self.locks.append(AgentLock(self.paths.agents, len(self.locks), "token"))
-        self.ledgers.append(make_ledger(self.paths, self.locks[-1].name, self.url))
-        return self.ledgers[-1]
+        self.coordinators.append(make_coordinator(self.paths, self.locks[-1].name, self.url))
+        return self.coordinators[-1]
 
-    def kill(self, ledger: Ledger) -> None:
+    def kill(self, coordinator: Coordinator) -> None:
         """Ends an agent without a word, as SIGKILL does: its lock file stays, and is free."""
-        index = self.ledgers.index(ledger)
-        lease = getattr(ledger, "lease", None)
+        index = self.coordinators.index(coordinator)
+        lease = getattr(coordinator, "lease", None)
         if lease is not None:
             lease.close()  # its heartbeats stop; nobody is told
         lock = self.locks[index]
@@ -126,8 +126,8 @@ class Agents:
         lock.path.write_text(content)
 
     def close(self) -> None:
-        for ledger in self.ledgers:
-            ledger.close()
+        for coordinator in self.coordinators:
+            coordinator.close()
 
 
 @pytest.fixture
@@ -137,31 +137,31 @@ def agents(url: str | None, tmp_path: Path) -> Iterator[Agents]:
     made.close()
 
 
-def running(agents: Agents, ledger: Ledger, number: int = 0) -> TrialRecord:
+def running(agents: Agents, coordinator: Coordinator, number: int = 0) -> TrialRecord:
     """A trial of the agent's that runs, in its folder and in the storage."""
     name = f"trial-{number:04d}"
-    about = ledger.about()
+    about = coordinator.owner()
     record = TrialRecord(f"s-{number}", name, number, {"x": 0.5}, agent=about["agent"], host=about["host"])
     paths = agents.paths.trial(name)
     paths.dir.mkdir(exist_ok=True)
     record.save(paths)
-    ledger.started(record)
+    coordinator.trial_started(record)
     return record
 
 
-def known(ledger: Ledger, number: int = 0) -> TrialRecord | None:
-    with ledger.exclusively():
-        return ledger.record(number, f"trial-{number:04d}")
+def known(coordinator: Coordinator, number: int = 0) -> TrialRecord | None:
+    with coordinator.exclusively():
+        return coordinator.record(number, f"trial-{number:04d}")
 
 
 def test_points_are_given_out_by_one_agent_at_a_time(agents: Agents) -> None:
     inside, overlaps, turns = threading.Semaphore(1), [], []
 
-    def work(ledger: Ledger) -> None:
+    def work(coordinator: Coordinator) -> None:
         for _ in range(5):
-            with ledger.exclusively():
+            with coordinator.exclusively():
                 overlaps.append(not inside.acquire(blocking=False))
-                turns.append(ledger)
+                turns.append(coordinator)
                 time.sleep(0.005)
                 inside.release()
 
@@ -175,14 +175,14 @@ def test_points_are_given_out_by_one_agent_at_a_time(agents: Agents) -> None:
 
 
 def test_one_that_is_killed_while_it_gives_out_a_point_holds_nobody_up(agents: Agents) -> None:
-    ledger = agents.add()
+    coordinator = agents.add()
     words = [sys.executable, "-c", AGENT_PROCESS, str(agents.paths.base), agents.url or ""]
     with subprocess.Popen(words, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == b"held\n"
         holder.kill()
     started = time.monotonic()
-    with ledger.exclusively():
+    with coordinator.exclusively():
         pass
     assert time.monotonic() - started < 5.0
 
@@ -190,9 +190,9 @@ def test_one_that_is_killed_while_it_gives_out_a_point_holds_nobody_up(agents: A
 def test_two_agents_that_create_the_study_at_once_share_it(agents: Agents) -> None:
     found: list[int] = []
 
-    def create(ledger: Ledger) -> None:
-        with ledger.opening():
-            study = optuna.create_study(storage=ledger.storage, study_name="s", load_if_exists=True)
+    def create(coordinator: Coordinator) -> None:
+        with coordinator.creating_study():
+            study = optuna.create_study(storage=coordinator.storage, study_name="s", load_if_exists=True)
             found.append(study._study_id)
 
     threads = [threading.Thread(target=create, args=(agents.add(),)) for _ in range(4)]
@@ -210,23 +210,23 @@ def test_a_trial_is_known_from_its_start_to_its_end(agents: Agents) -> None:
     assert known(two) == record
     record.state, record.value = "finished", 1.5
     record.save(agents.paths.trial(record.name))
-    with one.together():
-        assert one.ended(record) == "now"
+    with one.transaction():
+        assert one.trial_ended(record) == "now"
     assert known(two) == record
 
 
 def test_an_agent_lives_until_it_is_killed(agents: Agents) -> None:
     one, two = agents.add(), agents.add()
-    first, second = one.about(), two.about()
+    first, second = one.owner(), two.owner()
     with two.exclusively():
-        two.look_around()
-        assert two.lives(first) and two.lives(second)
-        assert not two.lives({})  # died before it said who it is
+        two.find_dead_agents()
+        assert two.owner_lives(first) and two.owner_lives(second)
+        assert not two.owner_lives({})  # died before it said who it is
     agents.kill(one)
     with two.exclusively():
-        two.look_around()
-        assert not two.lives(first)
-        assert two.lives(second)
+        two.find_dead_agents()
+        assert not two.owner_lives(first)
+        assert two.owner_lives(second)
 
 
 def test_the_trial_of_a_killed_agent_is_marked_lost(agents: Agents) -> None:
@@ -234,11 +234,11 @@ def test_the_trial_of_a_killed_agent_is_marked_lost(agents: Agents) -> None:
     record = running(agents, one)
     agents.kill(one)
     with two.exclusively():
-        two.look_around()
+        two.find_dead_agents()
         found = two.record(0, record.name)
         assert found is not None and found.state == "running"
-        assert two.lose(found)
-        two.seen_to()
+        assert two.mark_lost(found)
+        two.forget_lost_agents()
     lost = known(two)
     assert lost is not None and (lost.state, lost.reason) == ("lost", "its agent died")
     assert TrialRecord.load(agents.paths.trial(record.name).record).state == "lost"
@@ -247,16 +247,16 @@ def test_the_trial_of_a_killed_agent_is_marked_lost(agents: Agents) -> None:
 def test_an_agent_whose_trial_runs_keeps_it(agents: Agents) -> None:
     one = agents.add()
     record = running(agents, one)
-    assert one.taken() is None
+    assert one.expired() is None
     record.state = "failed"
     record.save(agents.paths.trial(record.name))
-    with one.together():
-        assert one.ended(record) != "refused"
+    with one.transaction():
+        assert one.trial_ended(record) != "refused"
 
 
 def test_what_has_changed_is_what_is_not_known_yet(agents: Agents) -> None:
     one, two = agents.add(), agents.add()
-    with one.opening():
+    with one.creating_study():
         study = optuna.create_study(storage=one.storage, study_name="s", load_if_exists=True)
     space = {"x": FloatDistribution(0.0, 1.0)}
     for number in range(4):
@@ -278,6 +278,6 @@ def test_one_that_leaves_disturbs_nobody(agents: Agents) -> None:
     with contextlib.suppress(Exception):
         one.close()
     with two.exclusively():
-        two.look_around()
-        assert two.lives(two.about())
+        two.find_dead_agents()
+        assert two.owner_lives(two.owner())
     assert known(two) == record

@@ -1,0 +1,113 @@
+"""Follows the trials of an Optuna study, and reads again only those that may have changed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from optuna.study import Study
+from optuna.trial import FrozenTrial, TrialState
+
+from ..records.folder import TrialRecord
+from ..spec.sweep import SweepSpec
+from .storage.coordinator import Coordinator
+from .storage.journal import Embedded
+from .stored import ASSIGNED, SETTLED, VOID
+
+
+def assigned(trial: FrozenTrial) -> Mapping[str, Any]:
+    """Returns the attribute `ASSIGNED` of a trial; empty for one that no agent has yet."""
+    found: Mapping[str, Any] = trial.user_attrs.get(ASSIGNED, {})
+    return found
+
+
+def record_of(trial: FrozenTrial, coordinator: Coordinator) -> TrialRecord | None:
+    """Reads the record of a trial; None for one that never ran."""
+    return coordinator.record(trial.number, assigned(trial).get("name"))
+
+
+def is_settled(trial: FrozenTrial, coordinator: Coordinator, record: TrialRecord | None = None) -> bool:
+    """Returns whether the point of a trial counts as evaluated. `record`: the trial's, if it was read already."""
+    if trial.state in (TrialState.COMPLETE, TrialState.PRUNED):
+        return True
+    if (settled := trial.user_attrs.get(SETTLED)) is not None:
+        return bool(settled)
+    record = record or record_of(trial, coordinator)
+    return record is not None and record.settled
+
+
+class StudyTrials:
+    """Keeps the trials of a study, so that reading them for the thousandth trial costs no more than for the first.
+
+    Valid until a transaction fails: what was read in it may never have been written.
+    """
+
+    def __init__(self, study: Study, coordinator: Coordinator, spec: SweepSpec) -> None:
+        self._study, self._coordinator, self._spec = study, coordinator, spec
+        self._all: list[FrozenTrial] = []  # by number
+        self._open: set[int] = set()  # numbers of those that may still change
+        self._settled = 0
+        self.target_reached = False  # whether a trial has reached the metric's target
+
+    def read(self) -> list[FrozenTrial]:
+        """Reads what has changed; returns all trials by number."""
+        storage, study_id = self._study._storage, self._study._study_id
+        known = len(self._all)
+        imputes = self._spec.metric is not None and self._spec.metric.imputes_logged
+        if isinstance(storage, Embedded):
+            for number in sorted(self._open):
+                self._update(number, storage.get_trial(self._all[number]._trial_id))
+            newer = storage.trials_from(study_id, known)
+        elif not imputes and (found := self._changed(study_id)) is not None:
+            for trial in found:
+                if trial.number < known:
+                    self._update(trial.number, trial)
+            newer = [trial for trial in found if trial.number >= known]
+        else:
+            trials = self._study.get_trials(deepcopy=False)
+            for number in sorted(self._open):
+                self._update(number, trials[number])
+            newer = trials[known:]
+        for number, trial in enumerate(newer, start=known):
+            self._all.append(trial)
+            self._open.add(number)
+            self._update(number, trial)
+        return self._all
+
+    def _changed(self, study_id: int) -> list[FrozenTrial] | None:
+        """Reads the trials whose state has changed; None where the storage cannot select them."""
+        states = {self._all[number]._trial_id: self._all[number].state for number in self._open}
+        newest = self._all[-1]._trial_id if self._all else -1
+        return self._coordinator.changed_trials(study_id, states, newest)
+
+    def _update(self, number: int, trial: FrozenTrial) -> None:
+        self._all[number] = trial
+        if trial.state.is_finished():
+            self._open.discard(number)
+            self._settled += not assigned(trial).get(VOID) and is_settled(trial, self._coordinator)
+            metric = self._spec.metric
+            self.target_reached |= trial.value is not None and metric is not None and metric.reached(trial.value)
+
+    def _in_state(self, state: TrialState) -> list[FrozenTrial]:
+        return [self._all[number] for number in self._open if self._all[number].state == state]
+
+    @property
+    def any_waiting(self) -> bool:
+        """Whether an enqueued point waits for an agent."""
+        return bool(self._in_state(TrialState.WAITING))
+
+    @property
+    def any_running(self) -> bool:
+        """Whether an agent runs a trial."""
+        return bool(self._in_state(TrialState.RUNNING))
+
+    def running_of(self, agent: str) -> FrozenTrial | None:
+        """Returns the running trial that was given to the agent; None if there is none."""
+        return next(
+            (trial for trial in self._in_state(TrialState.RUNNING) if assigned(trial).get("agent") == agent), None
+        )
+
+    def handed_out(self) -> int:
+        """Counts the trials that are settled, or run by a live agent."""
+        running = self._in_state(TrialState.RUNNING)
+        return self._settled + sum(self._coordinator.owner_lives(assigned(trial)) for trial in running)
