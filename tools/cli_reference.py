@@ -67,7 +67,7 @@ def keyword_types() -> str:
 
 
 def parsers() -> dict[str, argparse.ArgumentParser]:
-    """The parser of every tool, by its file."""
+    """Returns the parser of every tool, by its file."""
     found: dict[str, argparse.ArgumentParser] = {"sweep": sweep_parser(), "report": report_parser()}
     for name in TRAINER_TOOLS:
         found[name] = runpy.run_path(str(ROOT / "tools" / f"{name}.py"))["make_parser"]()
@@ -76,7 +76,7 @@ def parsers() -> dict[str, argparse.ArgumentParser]:
 
 
 def reference() -> str:
-    """The document, in Markdown. Made from the parsers' actions, since argparse's own help differs between Pythons."""
+    """Returns the document in Markdown, made from the parsers' actions: argparse's own help differs between Pythons."""
     parts = [HEAD]
     for path, parser in parsers().items():
         described = (parser.description or "").strip().partition("\n\n")[0]
@@ -86,7 +86,7 @@ def reference() -> str:
 
 
 def _tables(parser: argparse.ArgumentParser) -> Iterator[tuple[str, str]]:
-    """Title and rows of each group of options that is not empty; argparse's own two groups are one without title."""
+    """Yields title and rows of each group of options that is not empty; argparse's own two are one without title."""
     own = parser._action_groups[:2]
     groups = [("", own[1]._group_actions + own[0]._group_actions)]
     groups += [
@@ -99,7 +99,7 @@ def _tables(parser: argparse.ArgumentParser) -> Iterator[tuple[str, str]]:
 
 
 def _row(action: argparse.Action) -> str:
-    """One line of a table."""
+    """Returns the line of an option in its table."""
     spellings = list({name.replace("_", "-"): f"`{name}`" for name in reversed(action.option_strings)}.values())[::-1]
     value = (
         "" if action.nargs == 0 else action.metavar or (action.dest.upper() if action.option_strings else action.dest)
@@ -118,11 +118,12 @@ def _row(action: argparse.Action) -> str:
 
 
 def _cell(text: str) -> str:
+    """Escapes a text for a cell of a table."""
     return text.replace("|", "\\|")
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """The command line."""
+    """Makes the parser of the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true", help="only say whether the document is up to date")
     return parser

@@ -16,7 +16,7 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Imports on first use: the package is also what every agent and the command line's `--help` import."""
+    """Imports a public name on its first use, since agents and `--help` import the package as well."""
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module

@@ -1,4 +1,4 @@
-"""`Sweep`: a search as a Python object. The command line is this object, made from its options and run once."""
+"""Defines `Sweep`, a search as a Python object. The command line is this object, made from its options and run once."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ import yaml
 from .base.errors import ConfigError, Problems
 from .base.wording import no_texts
 from .launch.engines import Engine, make_engine
+from .launch.follow import run_on_engine
 from .launch.keyword_types import Keywords, PathLike
 from .launch.keywords import described_by, from_keywords
-from .launch.machine import machine
-from .launch.notify import Ending, at_end
+from .launch.machine import shared_machine
+from .launch.notify import Ending, notifying
 from .launch.options import Options
 from .launch.plan.make import make_plan
 from .launch.plan.plan import Plan
-from .launch.run import carry_out, prepare, run_on_engine
+from .launch.run import open_sweep, run_sweeps
 from .launch.sweep_run import Results
 from .launch.workers.agent_starter import AgentStarter, agent_starter
 from .records.folder import ENDED_WELL, STATES, SweepPaths, TrialRecord, best_of
@@ -46,7 +47,7 @@ INTERRUPTED = 130
 
 @dataclass(frozen=True)
 class Best:
-    """The best finished trial of a sweep."""
+    """Holds the best finished trial of a sweep."""
 
     name: str
     value: float
@@ -57,7 +58,7 @@ class Best:
 
 
 class Sweep:
-    """One search of hyperparameters.
+    """Searches the hyperparameters of a trainer.
 
         sweep = Sweep("sweep_lr", config_file="configs/baseline.yml", count=5)    # a preset, or a file
         sweep = Sweep({"method": "random", "parameters": {"lr": [0.1, 0.2]}}, train=fn)
@@ -75,7 +76,8 @@ class Sweep:
         overrides: Overrides = (),
         **options: Unpack[Keywords],
     ) -> None:
-        """
+        """Checks everything; creates nothing.
+
         Args:
             search: a sweep's description as its file would have it, the path of such a file, or a preset's name; none
                 when `lr_values`, `wd_values` or `custom_params` say what to search.
@@ -88,11 +90,12 @@ class Sweep:
         Raises:
             ConfigError: with every mistake found.
         """
-        self._set(_gather(search, train, overrides, options), python=True)
+        self._start_with(_gather(search, train, overrides, options), python=True)
         for line in self.plan.spec.warnings:
             warnings.warn(line, stacklevel=2)
 
-    def _set(self, options: Options, *, python: bool, starter: AgentStarter | None = None) -> None:
+    def _start_with(self, options: Options, *, python: bool, starter: AgentStarter | None = None) -> None:
+        """Sets the options, and the state of a sweep that has not run."""
         self._options, self._python, self._starter = options, python, starter
         self._plan: Plan | None = None
         self._launched: Results | None = None  # since `create`, until it has run
@@ -104,16 +107,20 @@ class Sweep:
 
     @classmethod
     def from_options(cls, options: Options, starter: AgentStarter | None = None) -> Sweep:
-        """The sweep of a command line. Checked when `plan` is first asked for. `starter`: forks its agents."""
+        """Makes the sweep of a command line, which is checked when `plan` is first read.
+
+        Args:
+            starter: forks its agents; default: one is started when they are needed.
+        """
         sweep = cls.__new__(cls)
-        sweep._set(options, python=False, starter=starter)
+        sweep._start_with(options, python=False, starter=starter)
         return sweep
 
     @classmethod
     def open(
         cls, sweep_id: str, *, train: Train | None = None, overrides: Overrides = (), **options: Unpack[Keywords]
     ) -> Sweep:
-        """An existing sweep: to read its results, or to go on with it. `train` replaces the function it was made with.
+        """Opens an existing sweep, to read its results or to resume it. `train` replaces the function it was made with.
 
         Raises:
             ConfigError: there is no such sweep, or an option is wrong. What only running needs is checked then.
@@ -122,70 +129,70 @@ class Sweep:
             raise ConfigError(f"sweep_id: {sweep_id!r} is not a sweep's id, such as 'k3v9x2ab'")
         sweep = cls.__new__(cls)
         given = replace(_gather(None, train, overrides, options), sweep_id=sweep_id)
-        sweep._set(given, python=True)
+        sweep._start_with(given, python=True)
         sweep._paths = find(sweep_id, given.results_dir)
         if sweep._paths is None:
             sweep._plan = make_plan(given)  # on the W&B server, or in a database
         return sweep
 
-    # -- what it is -------------------------------------------------------------------------------------------------
+    # -- the sweep --------------------------------------------------------------------------------------------------
 
     @property
     def plan(self) -> Plan:
-        """What running it would do. Raises ConfigError."""
+        """Returns the checked plan of the next run. Raises ConfigError."""
         if self._plan is None:
             self._plan = make_plan(self._options)
         return self._plan
 
     @property
     def spec(self) -> SweepSpec:
-        """Its description, normalised."""
+        """Returns the normalised description of the sweep."""
         return load_spec_of(self._paths) if self._paths and self._paths.spec.is_file() else self.plan.spec
 
     @property
     def id(self) -> str | None:
-        """None before it is created."""
+        """Returns the sweep's id; None before the sweep is created."""
         return self._paths.sweep_id if self._paths else None
 
     @property
     def dir(self) -> Path | None:
-        """Its folder; None before it is created."""
+        """Returns the sweep's folder; None before the sweep is created."""
         return self._paths.dir if self._paths else None
 
     def describe(self) -> str:
-        """What `--dry-run` prints: the space, the first trials' commands. Creates nothing."""
+        """Describes the search as `--dry-run` does: the space, the first trials' commands. Creates nothing."""
         from .launch.plan.dry_run import describe
 
         return describe(self.plan, seeded=self._options.seed is not None)
 
-    # -- running it -------------------------------------------------------------------------------------------------
+    # -- runs -------------------------------------------------------------------------------------------------------
 
     def create(self) -> str:
-        """Makes its folder, and the sweep on the W&B server where that is its controller; returns its id.
+        """Makes the sweep's folder, and the sweep on the W&B server where that is the controller; returns the id.
 
         `run` does so by itself.
         """
         if self._launched is None:
-            self._launched = prepare(self.plan, self._options)
+            self._launched = open_sweep(self.plan, self._options)
             self._paths = self._launched.paths
             if self._python:
-                self._launched.go_on = f"Sweep.open({self._paths.sweep_id!r}).run()"
+                self._launched.resume_line = f"Sweep.open({self._paths.sweep_id!r}).run()"
         return self._launched.paths.sweep_id
 
     def run(self, count: int | None = None) -> Trials:
-        """Runs its trials to the end, shows progress in lines, returns all trials, best first.
+        """Runs trials to the end of the sweep, shows progress in lines, returns all trials, best first.
 
-        A failed trial is a row, not an exception; what ended the sweep before its count is in `message`. Running again
-        goes on: with `count` further trials, or with what the first run did not get to.
+        A failed trial is a row, not an exception; what ended the sweep before its count is in `message`. Another run
+        resumes the sweep: with `count` further trials, or with those that the first run did not reach.
 
         Raises:
             KeyboardInterrupt: the run was interrupted; its trials have been ended and its results written.
-            SweepError: it cannot go on.
+            SweepError: the sweep cannot continue.
         """
         if count is not None:
             checked = from_keywords({"count": count}).count
             if self._launched is not None:
-                self._go_on()
+                self._resume_next()
             self._options, self._plan = replace(self._options, count=checked), None
         status = self.launch()
         stopped, self._stopped = self._stopped, False
@@ -194,18 +201,19 @@ class Sweep:
         return self.results()
 
     def launch(self) -> int:
-        """`run` as the command line does it; returns the exit status."""
+        """Runs the sweep as the command line does; returns the exit status."""
         options = self._options
         # What an engine lacks is said before anything is created.
         engine = None if options.engine == "local" else make_engine(options)
         starting = agent_starter(self._starter, wanted=engine is None)
-        with at_end(options.notify, say) as ending, starting as starter:
+        with notifying(options.notify, say) as ending, starting as starter:
             self.exit_status = ending.status = self._run(engine, ending, starter)
         self._signals.clear()
-        self._go_on()
+        self._resume_next()
         return self.exit_status
 
     def _run(self, engine: Engine | None, ending: Ending, starter: AgentStarter | None) -> int:
+        """Creates the sweep, runs its trials here or on the engine, and shows the results; returns the exit status."""
         options = self._options
         if starter is not None:
             starter.prepare(self.plan.agent_modules, single=self.plan.layout.workers == 1)
@@ -218,18 +226,18 @@ class Sweep:
             run_on_engine(engine, results, options, self._signals)
         else:
             preload, signals = not options.no_preload, self._signals
-            with machine(plan.layout, preload=preload, say=say, signals=signals, starter=starter) as here:
-                carry_out([results], here, options)
+            with shared_machine(plan.layout, preload=preload, say=say, signals=signals, starter=starter) as machine:
+                run_sweeps([results], machine, options)
         status = results.finish()
         self.message = results.outcome.message if results.outcome else None
         if options.train_best:
-            from .launch.seeds import report
+            from .launch.seeds import report_seeds
 
-            report(results.plan)
+            report_seeds(results.plan)
         return status
 
-    def _go_on(self) -> None:
-        """From here on it is a sweep that is there."""
+    def _resume_next(self) -> None:
+        """Makes the next run resume the sweep, which exists now."""
         assert self._paths is not None
         self._options = replace(
             self._options.after_launch(),
@@ -240,28 +248,29 @@ class Sweep:
         self._plan = self._launched = None
 
     def stop(self) -> None:
-        """Ends a run from another thread, as an interrupt would; `run` then returns. Once more: at once."""
+        """Ends a run from another thread, as an interrupt would; `run` then returns. A second call ends it at once."""
         self._stopped = True
         self._signals.append(signal.SIGINT)
 
-    # -- what came of it --------------------------------------------------------------------------------------------
+    # -- results ----------------------------------------------------------------------------------------------------
 
     def _records(self) -> list[TrialRecord]:
+        """Reads the records of all trials."""
         return known_records(self._paths) if self._paths else []
 
     def results(self) -> Trials:
-        """All trials, best first; also while it runs."""
+        """Returns all trials, best first; also while the sweep runs."""
         metric = self.spec.metric
         name, goal = (metric.name, metric.goal) if metric else (None, "minimize")
         return Trials(self._records(), name, goal, self.id)
 
     def metrics(self, trial: str) -> list[dict[str, Any]]:
-        """The rows a trial has logged, given its name; each has a `step`. Empty for one that has logged none."""
+        """Returns the rows that the trial of that name has logged, each with a `step`; empty without any."""
         return read_metrics(self._paths.trial(trial).metrics) if self._paths else []
 
     @property
     def best(self) -> Best | None:
-        """None while no trial has finished with a value."""
+        """Returns the best finished trial; None while no trial has finished with a value."""
         found = best_of(self._records(), self.spec.metric.goal if self.spec.metric else "minimize")
         if found is None or found.value is None or self._paths is None:
             return None
@@ -270,7 +279,7 @@ class Sweep:
         return Best(found.name, found.value, dict(found.params), Path(found.dir), path, config)
 
     def status(self) -> dict[str, Any]:
-        """Where it stands: `id`, `name`, `dir`, `counts` by state, `best` (name, value, params; None without one)."""
+        """Returns `id`, `name`, `dir`, `counts` by state, and `best` (name, value, params; None without one)."""
         records, spec = self._records(), self.spec
         states = [record.state for record in records]
         best = best_of(records, spec.metric.goal if spec.metric else "minimize")
@@ -299,7 +308,7 @@ class Sweep:
 def _gather(
     search: PathLike | Mapping[str, Any] | None, train: Train | None, overrides: Overrides, options: Keywords
 ) -> Options:
-    """The options of a command line that would say the same."""
+    """Makes the options of a command line that would say the same."""
     problems = Problems()
     sweep_config = problems.attempt(lambda: described_by(search))
     given = problems.attempt(lambda: from_keywords(options))

@@ -1,4 +1,4 @@
-"""`tools/sweep.py`: from the command line to a finished sweep."""
+"""Runs `tools/sweep.py`: from the command line to a finished sweep."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .launch.workers.agent_starter import AgentStarter, agent_starter
 if TYPE_CHECKING:
     from .launch.options import Options
 
-# Options with which no agent of this launcher is started; the server that forks agents would be for nothing.
+# Options whose entry says `starts_agents=False` (a test compares): the server that forks agents would be for nothing.
 NO_AGENTS = {"-h", "--help", "--status", "--test-patterns", "--dry-run", "--engine"}
 
 
@@ -32,13 +32,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def run(options: Options, starter: AgentStarter | None = None) -> int:
-    """Does what the options ask for.
+    """Runs the command that the options ask for; returns the exit status.
 
     Args:
         starter: forks the agents; default: one is started when they are needed.
 
     Raises:
-        SweepError: a mistake in the options, or the sweep cannot go on.
+        SweepError: a mistake in the options, or the sweep cannot continue.
     """
     from .base.wording import printable
     from .launch.read_options import contradictions

@@ -1,4 +1,4 @@
-"""Several sweeps of one command line: one after another, or at the same time on the same workers.
+"""Runs several sweeps of one command line: one after another, or at the same time on the same workers.
 
 All of them are checked, then created, before the first trial. The batch is a folder beside the sweeps' own,
 ``{results_dir_base}/sweep/{batch_id}/``, with a summary.json of its own:
@@ -7,8 +7,8 @@ All of them are checked, then created, before the first trial. The batch is a fo
      "sweeps": [{"sweep_id", "name", "state", "message", "counts", "metric", "best", "dir"}, …]}
 
 A sweep's state is waiting, running, done, ended (`message` says why before its end) or interrupted; its counts, metric
-and best are those of its own summary.json. ``--sweep_id {batch_id}`` goes on with those that are not done, with
-``--count N`` with all of them.
+and best are those of its own summary.json. ``--sweep_id {batch_id}`` resumes those that are not done, with
+``--count N`` all of them.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from ..records.folder import SweepPaths
 from ..records.known_sweeps import BATCH, batch_rows, find_bases, new_sweep_id, remember, result_bases
 from ..show.lines import batch_table, command_text
 from ..show.live.terminal import say
-from .machine import Machine, machine
-from .notify import at_end
+from .machine import Machine, shared_machine
+from .notify import notifying
 from .options import Options
 from .plan.make import make_plan
 from .plan.plan import Plan, new_paths
-from .run import carry_out, go_on_with, prepare
+from .run import open_sweep, resume_command, run_sweeps
 from .sweep_run import Results
 from .workers.agent_starter import AgentStarter
 
@@ -47,7 +47,7 @@ def is_batch(name: str | None) -> bool:
 
 
 def make_plans(options: Options) -> list[Plan]:
-    """A plan for each of the sweep files.
+    """Makes a plan for each of the sweep files.
 
     Raises:
         ConfigError: with every mistake in any of them.
@@ -64,11 +64,12 @@ def make_plans(options: Options) -> list[Plan]:
 
 
 def resume_plans(options: Options) -> tuple[SweepPaths, list[dict[str, Any]], list[Plan]]:
-    """The batch `options.sweep_id`: its place, the rows of sweeps that are done, plans to go on with the others; with
-    --count, which adds trials to each, with all.
+    """Finds the batch `options.sweep_id`; returns its folder, the rows of sweeps that are done, plans to resume the others.
+
+    With --count, which adds trials to each, all sweeps are resumed.
 
     Raises:
-        ConfigError: there is no such batch, or a sweep of it cannot go on.
+        ConfigError: there is no such batch, or a sweep of it cannot be resumed.
     """
     batch_id = str(options.sweep_id)
     for base in find_bases(batch_id, result_bases(options.results_dir), remembered=not options.results_dir):
@@ -93,7 +94,11 @@ class Batch:
     """Writes the batch's summary; its sweeps are in the order they were given."""
 
     def __init__(self, paths: SweepPaths, sweeps: Sequence[Results], earlier: Sequence[dict[str, Any]] = ()) -> None:
-        """`earlier`: rows of sweeps that were done before this launch."""
+        """Makes the batch's folder and its summary.
+
+        Args:
+            earlier: rows of sweeps that were done before this launch.
+        """
         self.paths, self.sweeps, self._earlier = paths, sweeps, earlier
         self.started: set[str] = set()  # ids of sweeps that have been
         self.status: int | None = None
@@ -102,6 +107,7 @@ class Batch:
         self.write()
 
     def _row(self, results: Results) -> dict[str, Any]:
+        """Returns the row of a sweep in the batch\'s summary."""
         outcome, summary = results.outcome, results.summary
         state = "waiting" if results.paths.sweep_id not in self.started else "running"
         if outcome is not None:
@@ -119,6 +125,7 @@ class Batch:
         }
 
     def write(self) -> None:
+        """Writes the batch\'s summary."""
         rows = [*self._earlier, *map(self._row, self.sweeps)]
         counts: Counter[str] = Counter()
         for row in rows:
@@ -127,11 +134,12 @@ class Batch:
         write_atomically(self.paths.summary, to_json(content, indent=1) + "\n")
 
     def start(self, sweeps: Sequence[Results]) -> None:
+        """Notes that these sweeps run now."""
         self.started.update(results.paths.sweep_id for results in sweeps)
         self.write()
 
     def end(self, status: int, options: Options) -> int:
-        """Writes and shows how the batch ended."""
+        """Writes and shows how the batch ended; returns the exit status."""
         self.status = status
         self.write()
         rows = [*self._earlier, *map(self._row, self.sweeps)]
@@ -139,12 +147,12 @@ class Batch:
         say(f"{len(rows)} sweeps; summary in {self.paths.summary}")
         if any(row["state"] != DONE for row in rows):
             config = self.sweeps[0].plan.launch.config_file if self.sweeps else None
-            say(f"go on with: {command_text(go_on_with(self.paths.sweep_id, config, options))}")
+            say(f"go on with: {command_text(resume_command(self.paths.sweep_id, config, options))}")
         return status
 
 
 def run_batch(options: Options, starter: AgentStarter | None = None) -> int:
-    """`--sweep-config A B C`, or `--sweep_id` of such a batch; returns the exit status over all its sweeps.
+    """Runs `--sweep-config A B C`, or the batch that `--sweep_id` names; returns the exit status over all its sweeps.
 
     `starter`: forks the agents; default: they are executed.
     """
@@ -169,30 +177,30 @@ def run_batch(options: Options, starter: AgentStarter | None = None) -> int:
     if starter is not None:
         for plan in plans:
             starter.prepare(plan.agent_modules)
-    with at_end(options.notify, say) as ending:
-        told: set[str] = set()
-        sweeps = ending.sweeps = [prepare(plan, options, told=told) for plan in plans]
+    with notifying(options.notify, say) as ending:
+        shown: set[str] = set()
+        sweeps = ending.sweeps = [open_sweep(plan, options, shown=shown) for plan in plans]
         try:
             batch = Batch(paths, sweeps, earlier)
         except OSError as error:
             raise SweepError(f"cannot write results to {paths.dir}: {error.strerror}") from error
         groups = [sweeps] if options.parallel_sweeps else [[results] for results in sweeps]
-        with machine(plans[0].layout, preload=not options.no_preload, say=say, starter=starter) as here:
-            statuses = _run_groups(batch, groups, here, options)
+        with shared_machine(plans[0].layout, preload=not options.no_preload, say=say, starter=starter) as machine:
+            statuses = _run_groups(batch, groups, machine, options)
         interrupted = 130 in statuses
         waiting = any(results.outcome is None for results in sweeps)
         ending.status = batch.end(130 if interrupted else int(waiting or any(statuses)), options)
     return ending.status
 
 
-def _run_groups(batch: Batch, groups: Sequence[list[Results]], here: Machine, options: Options) -> list[int]:
-    """Exit status of each sweep that was started."""
+def _run_groups(batch: Batch, groups: Sequence[list[Results]], machine: Machine, options: Options) -> list[int]:
+    """Runs the groups one after another; returns the exit status of each sweep that was started."""
     statuses: list[int] = []
     try:
         for place, group in enumerate(groups, start=1):
             batch.start(group)
             of = f", sweep {place} of {len(groups)}" if len(groups) > 1 else f": {len(group)} sweeps"
-            carry_out(group, here, options, f"{batch.paths.sweep_id}{of}")
+            run_sweeps(group, machine, options, f"{batch.paths.sweep_id}{of}")
             statuses += [results.finish() for results in group]
             batch.write()
             outcomes = [results.outcome for results in group if results.outcome is not None]

@@ -1,4 +1,4 @@
-"""The machine from which an engine was told to run a sweep: hands it over, follows its trials, sums them up."""
+"""Runs a sweep on an engine: submits its launches, and follows their trials from this machine."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from collections.abc import Callable
 
 from ..base.errors import SweepError
 from ..base.signals import noted
-from ..records.folder import SweepPaths, TrialRecord
+from ..records.folder import TrialRecord
 from ..records.summary import Summary
-from .engines import Engine, environment, launcher_words, shares
+from ..show.live.terminal import say
+from .engines import Engine, divide_trials, launch_command, secret_environment
 from .options import Options
-from .plan.plan import Plan
+from .sweep_run import Results
 from .workers.sweep_state import Outcome
 
 PERIOD = 1.0  # seconds between two looks at the trials
@@ -23,7 +24,7 @@ END = 90.0  # seconds, beyond the grace period, that cancelled agents get
 
 
 class Follower:
-    """Follows the trials of a sweep that others run."""
+    """Follows the trials of a sweep that other machines run."""
 
     def __init__(
         self,
@@ -36,26 +37,27 @@ class Follower:
         say: Callable[[str], None],
         signals: list[int] | None = None,
     ) -> None:
-        """
+        """Makes the follower; `run` starts it.
+
         Args:
             target: trials after which agents that still wait for a machine are not needed; None: they end by themselves.
             signals: those received; another thread may append one.
         """
         self.engine, self.summary, self.target, self.grace = engine, summary, target, grace
         self.on_trial, self.say = on_trial, say
-        self._told: dict[str, str] = {record.id: record.state for record in summary.records.values()}
+        self._shown: dict[str, str] = {record.id: record.state for record in summary.records.values()}
         self._signals: list[int] = [] if signals is None else signals
         self._silent: float | None = None  # since when the engine has not answered (monotonic seconds)
         self.outcome = Outcome()
 
-    def look(self) -> None:
-        """Takes in what has happened, and shows it."""
+    def update(self) -> None:
+        """Reads what has happened, and shows trials that have started or ended."""
         self.summary.write()
         for record in sorted(self.summary.records.values(), key=lambda item: item.number):
-            before = self._told.get(record.id)
+            before = self._shown.get(record.id)
             if before == record.state:
                 continue
-            self._told[record.id] = record.state
+            self._shown[record.id] = record.state
             if before is None and record.state != "running":
                 self.on_trial(TrialRecord.from_row({**record.row(), "state": "running"}))
             self.on_trial(record)
@@ -63,12 +65,13 @@ class Follower:
                 self.outcome.ended.append(record)
 
     def _done(self) -> bool:
+        """Whether all trials are done that the sweep was asked for."""
         records = self.summary.records.values()
         running = any(record.state == "running" for record in records)
         return self.target is not None and not running and sum(record.settled for record in records) >= self.target
 
     def _alive(self, before: int) -> int:
-        """How many agents there are. An engine that does not answer is asked again, `SILENCE` seconds long."""
+        """Counts the engine's agents. An engine that does not answer is asked again for `SILENCE` seconds."""
         try:
             alive = self.engine.alive()
         except (SweepError, OSError, subprocess.TimeoutExpired) as error:
@@ -83,13 +86,13 @@ class Follower:
         return alive
 
     def run(self) -> Outcome:
-        """Returns when the engine has no agent left."""
+        """Follows until the engine has no agent left; returns how the sweep ended."""
         with noted(self._signals):
             cancelled: float | None = None
             asked, alive = 0.0, 1
             while alive:
                 time.sleep(PERIOD)
-                self.look()
+                self.update()
                 now = time.monotonic()
                 if self._signals and not self.outcome.interrupted:
                     self.outcome.interrupted = True
@@ -105,7 +108,7 @@ class Follower:
                 if now - asked > ASK or cancelled is not None:
                     asked, alive = now, self._alive(alive)
             self.summary.write(final=True)
-            self.look()
+            self.update()
         if self.target is not None and not self.outcome.interrupted and not self._done() and not self.outcome.message:
             self.outcome.message = (
                 f"the engine's agents have ended before the sweep; what they said is in {self.summary.paths.agents}"
@@ -113,31 +116,31 @@ class Follower:
         return self.outcome
 
 
-def hand_over(
-    engine: Engine,
-    plan: Plan,
-    options: Options,
-    paths: SweepPaths,
-    summary: Summary,
-    on_trial: Callable[[TrialRecord], None],
-    say: Callable[[str], None],
-    signals: list[int],
-) -> Outcome:
-    """Runs the plan on the engine."""
+def run_on_engine(engine: Engine, results: Results, options: Options, signals: list[int]) -> None:
+    """Runs a sweep on the engine's machines; how it ended is in `results.outcome`.
+
+    Args:
+        signals: those received; another thread may append one.
+    """
+    plan, paths = results.plan, results.paths
     agents = options.agents or 1
-    command = launcher_words(options, paths)
+    command = launch_command(options, paths)
     local = plan.launch.controller == "local"
-    # The W&B server counts no trials: each launcher is given its part.
+    # The W&B server counts no trials: each launch gets its part.
     counts: list[list[str]] = (
-        [[]] * agents if local else [["--count", str(part)] for part in shares(plan.count, agents) if part]
+        [[]] * agents if local else [["--count", str(part)] for part in divide_trials(plan.count, agents) if part]
     )
-    commands = [[*command, *count] for count in counts]
     try:
-        say(engine.submit(commands, environment(plan.storage), paths))
+        say(engine.submit([[*command, *count] for count in counts], secret_environment(plan.storage), paths))
     except SweepError as error:
         raise SweepError(f"{error}; its sweep is there: --sweep_id {paths.sweep_id} goes on with it") from error
-    target = plan.launch.target if local else None
     follower = Follower(
-        engine, summary, target=target, grace=options.grace, on_trial=on_trial, say=say, signals=signals
+        engine,
+        results.summary,
+        target=plan.launch.target if local else None,
+        grace=options.grace,
+        on_trial=results.show_trial,
+        say=say,
+        signals=signals,
     )
-    return follower.run()
+    results.outcome = follower.run()

@@ -19,7 +19,7 @@ from .read_options import contradictions, take_environment
 
 
 class _Strict(Parser):
-    """Raises what the command line prints before it exits."""
+    """Parses options; raises a mistake as ConfigError where the command line exits."""
 
     def error(self, message: str) -> NoReturn:
         raise ConfigError(re.sub(r"^argument [^:]*: ", "", message))

@@ -1,4 +1,4 @@
-"""What the sweeps of one launch share on this machine: GPUs, cores, and the servers that preload their trainers."""
+"""Shares this machine among the sweeps of one launch: GPUs, cores, and the servers that preload their trainers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .workers.sweep_state import SweepState
 
 
 class Machine:
-    """Made by `machine`."""
+    """Holds GPUs, cores and preload servers of one launch. Made by `shared_machine`."""
 
     def __init__(
         self,
@@ -40,7 +40,7 @@ class Machine:
             self.environment.setdefault(THREADS, str(threads_each(len(cores), quota, layout.workers)))
 
     def preload(self, plan: Plan, log: Path) -> int | None:
-        """The descriptor at which agents ask a server that has imported the trainer's libraries; None without a server.
+        """Returns the descriptor of a server that has imported the trainer's libraries; None without a server.
 
         Sweeps of the same trainer share a server.
         """
@@ -53,7 +53,11 @@ class Machine:
         return self._servers[key]
 
     def supervise(self, sweeps: Sequence[SweepState], output: int | None = None) -> None:
-        """Runs the sweeps at the same time, to the end of all of them. `output`: where trainers' lines are shown."""
+        """Runs the sweeps at the same time, to the end of all of them.
+
+        Args:
+            output: the descriptor on which trainers' lines are shown; default: stdout.
+        """
         Supervisor(
             sweeps,
             self.places,
@@ -67,7 +71,7 @@ class Machine:
 
 
 @contextlib.contextmanager
-def machine(
+def shared_machine(
     layout: Layout,
     *,
     preload: bool,
@@ -75,7 +79,7 @@ def machine(
     signals: list[int] | None = None,
     starter: AgentStarter | None = None,
 ) -> Iterator[Machine]:
-    """For one launch; ends the servers at its end.
+    """Makes the machine of one launch; ends its servers when the launch ends.
 
     Args:
         preload: whether trainers' libraries are imported once for all trials.

@@ -1,6 +1,6 @@
-"""`--notify`: tells somebody that a launch has ended, however it has: a command is run, or a URL is posted to.
+"""Notifies somebody that a launch has ended (`--notify`), however it has: runs a command, or posts to a URL.
 
-Both get one JSON object (`content`): the command on its stdin, the URL as the body. The command has the main things as
+Both get one JSON object (`describe_ending`): the command on its stdin, the URL as the body. The command has the main things as
 SWEEP_… in its environment as well, and `{message}` in its words is the one-line summary. Webhooks of chat services show
 the object's `text`. Whatever goes wrong is a warning; it never takes longer than `WAIT` seconds.
 """
@@ -27,16 +27,17 @@ HOW = {0: "all trials ended well", 1: "not every trial ended well", 130: "interr
 
 
 def is_url(target: str) -> bool:
+    """Whether the target is posted to, not run."""
     return target.lower().startswith(("http://", "https://"))
 
 
-def words_of(target: str, message: str = MESSAGE) -> list[str]:
-    """The command's argv. Raises ValueError: the quotes do not match."""
+def command_words(target: str, message: str = MESSAGE) -> list[str]:
+    """Splits the command into argv, with the message in it. Raises ValueError when quotes do not match."""
     return [word.replace(MESSAGE, message) for word in shlex.split(target)]
 
 
-def problems(target: str) -> list[str]:
-    """What is wrong with the option, a line each; looked at before anything is created."""
+def notify_problems(target: str) -> list[str]:
+    """Lists mistakes in the option; checked before anything is created."""
     if is_url(target):
         try:
             place = urlsplit(target)
@@ -52,7 +53,7 @@ def problems(target: str) -> list[str]:
     if "://" in target.split(" ")[0]:
         return ["--notify: only http:// and https:// are posted to; write one of them, or a command"]
     try:
-        words = words_of(target)
+        words = command_words(target)
     except ValueError as error:
         return [f"--notify {target}: {error}; quote it as in a shell"]
     if not words or not words[0]:
@@ -62,8 +63,8 @@ def problems(target: str) -> list[str]:
     return []
 
 
-def content(sweeps: Sequence[Results], status: int, error: str | None) -> dict[str, Any]:
-    """The JSON object."""
+def describe_ending(sweeps: Sequence[Results], status: int, error: str | None) -> dict[str, Any]:
+    """Returns the JSON object that says how the launch has ended."""
     each = []
     for results in sweeps:
         best, outcome = results.summary.best(), results.outcome
@@ -79,16 +80,16 @@ def content(sweeps: Sequence[Results], status: int, error: str | None) -> dict[s
                 "dir": str(results.paths.dir),
             }
         )
-    told: dict[str, Any] = {"text": "", "exit_status": status, "error": error, "sweeps": each}
-    told["text"] = summary(told)
-    return told
+    content: dict[str, Any] = {"text": "", "exit_status": status, "error": error, "sweeps": each}
+    content["text"] = summary(content)
+    return content
 
 
-def summary(told: Mapping[str, Any]) -> str:
-    """One line."""
-    how = told["error"] or HOW.get(told["exit_status"], f"exit status {told['exit_status']}")
+def summary(content: Mapping[str, Any]) -> str:
+    """Says in one line how the launch has ended."""
+    how = content["error"] or HOW.get(content["exit_status"], f"exit status {content['exit_status']}")
     parts = []
-    for sweep in told["sweeps"]:
+    for sweep in content["sweeps"]:
         counts = ", ".join(f"{count} {state}" for state, count in sweep["counts"].items()) or "no trials"
         best = sweep["best"]
         value = f"; best {sweep['metric']} {best['value']:.6g} ({best['name']})" if best else ""
@@ -97,13 +98,13 @@ def summary(told: Mapping[str, Any]) -> str:
     return "".join(letter if letter.isprintable() else " " for letter in text)
 
 
-def environment(told: Mapping[str, Any]) -> dict[str, str]:
-    """What the command finds in its environment; of several sweeps the ids are joined by commas."""
-    sweeps = told["sweeps"]
+def environment(content: Mapping[str, Any]) -> dict[str, str]:
+    """Returns the variables that the command gets; ids of several sweeps are joined by commas."""
+    sweeps = content["sweeps"]
     best = sweeps[0]["best"] if len(sweeps) == 1 else None
     return {
-        "SWEEP_MESSAGE": told["text"],
-        "SWEEP_EXIT_STATUS": str(told["exit_status"]),
+        "SWEEP_MESSAGE": content["text"],
+        "SWEEP_EXIT_STATUS": str(content["exit_status"]),
         "SWEEP_ID": ",".join(sweep["sweep_id"] for sweep in sweeps),
         "SWEEP_NAME": ",".join(sweep["name"] for sweep in sweeps),
         "SWEEP_DIR": ",".join(sweep["dir"] for sweep in sweeps),
@@ -112,12 +113,12 @@ def environment(told: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def run_command(target: str, told: Mapping[str, Any], body: str, wait: float = WAIT) -> str | None:
-    """Runs it, bounded; why it did not do, or None."""
-    variables = {key: value.replace("\0", " ") for key, value in environment(told).items()}
+def run_command(target: str, content: Mapping[str, Any], body: str, wait: float = WAIT) -> str | None:
+    """Runs the command for `wait` seconds at most; returns why it failed, or None."""
+    variables = {key: value.replace("\0", " ") for key, value in environment(content).items()}
     try:
         process = subprocess.Popen(
-            words_of(target, told["text"]),
+            command_words(target, content["text"]),
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
@@ -140,7 +141,7 @@ def run_command(target: str, told: Mapping[str, Any], body: str, wait: float = W
 
 
 def post(target: str, body: str, wait: float = WAIT) -> str | None:
-    """Posts it, bounded also when the server is slow; why that did not do, or None."""
+    """Posts the body to the URL for `wait` seconds at most, also to a slow server; returns why that failed, or None."""
     from urllib.error import URLError
     from urllib.request import Request, urlopen
 
@@ -163,20 +164,23 @@ def post(target: str, body: str, wait: float = WAIT) -> str | None:
     return found[0] if found else f"no answer within {wait:g} s"
 
 
-def tell(target: str, told: Mapping[str, Any], wait: float = WAIT) -> str | None:
-    """Tells it; a warning when that did not do. What a URL has beside its host may be a secret and is not shown."""
+def send(target: str, content: Mapping[str, Any], wait: float = WAIT) -> str | None:
+    """Runs the command or posts to the URL; returns a warning when that failed, or None.
+
+    Of a URL the warning names the host alone: the rest may be a secret.
+    """
     from ..base.values import to_json
 
-    body = to_json(told)
+    body = to_json(content)
     if is_url(target):
         why, name = post(target, body, wait), urlsplit(target).hostname
     else:
-        why, name = run_command(target, told, body, wait), words_of(target)[0]
+        why, name = run_command(target, content, body, wait), command_words(target)[0]
     return None if why is None else f"--notify {name}: {why}"
 
 
 class Ending:
-    """How a launch ends; filled in while it does."""
+    """Holds how a launch ends; filled in while it runs."""
 
     def __init__(self) -> None:
         self.sweeps: Sequence[Results] = ()
@@ -184,8 +188,8 @@ class Ending:
 
 
 @contextlib.contextmanager
-def at_end(target: str | None, say: Callable[[str], None]) -> Iterator[Ending]:
-    """Tells `target` how what is done in it has ended, also when that is by an error; says a warning if it cannot."""
+def notifying(target: str | None, say: Callable[[str], None]) -> Iterator[Ending]:
+    """Notifies `target` when the block has ended, also by an error; shows a warning when that fails."""
     ending, error = Ending(), None
     try:
         yield ending
@@ -194,5 +198,5 @@ def at_end(target: str | None, say: Callable[[str], None]) -> Iterator[Ending]:
         ending.status = 130 if isinstance(problem, KeyboardInterrupt) else 1
         raise
     finally:
-        if target is not None and (why := tell(target, content(ending.sweeps, ending.status, error or None))):
+        if target is not None and (why := send(target, describe_ending(ending.sweeps, ending.status, error or None))):
             say(f"warning: {why}")

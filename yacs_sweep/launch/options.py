@@ -41,6 +41,7 @@ class SweepOption(Option):
         refused_beside: the options that it cannot stand beside.
         with_status: whether it may stand beside `--status`.
         not_empty: whether an empty text is refused, as an unset variable of the shell makes it.
+        starts_agents: whether a command line with it may start agents here.
     """
 
     keyword: str | bool = True
@@ -51,6 +52,7 @@ class SweepOption(Option):
     refused_beside: tuple[str, ...] = ()
     with_status: bool = False
     not_empty: bool = False
+    starts_agents: bool = True
 
 
 def _keep(text: str) -> str:
@@ -272,12 +274,16 @@ class Options:
         default=False,
         with_status=True,
         keyword=False,
+        starts_agents=False,
     )
     watch: bool = _place(
         "with --status: again and again, until it has ended", default=False, with_status=True, keyword=False
     )
     engine: str = _place(
-        "what starts the launchers (default: local)", choices=("local", "ray", "slurm"), default="local"
+        "what starts the launchers (default: local)",
+        choices=("local", "ray", "slurm"),
+        default="local",
+        starts_agents=False,
     )
     agents: int | None = _place(
         "launchers of the engine: array tasks, resource bundles (default: 1)", "N", positive(int)
@@ -304,9 +310,15 @@ class Options:
     )
     gpu_wait: float = _end("for a trial's GPU memory to be free", "SECONDS", not_negative, default=30.0, **_EACH_LAUNCH)
     test_patterns: str | None = _end(
-        "show what the trainer's patterns find in a log; start nothing", "LOGFILE", not_empty=True, keyword=False
+        "show what the trainer's patterns find in a log; start nothing",
+        "LOGFILE",
+        not_empty=True,
+        keyword=False,
+        starts_agents=False,
     )
-    dry_run: bool = _end("show what would be searched and started; create nothing", default=False, keyword=False)
+    dry_run: bool = _end(
+        "show what would be searched and started; create nothing", default=False, keyword=False, starts_agents=False
+    )
 
     trailing: list[str] | dict[str, Any] = _word(  # a dict is Python's
         "given to every trial; words with dashes after --",

@@ -68,7 +68,7 @@ def contradictions(options: Options) -> list[str]:
     if options.notify is not None:
         from . import notify  # `--help` stays fast
 
-        problems += notify.problems(options.notify)
+        problems += notify.notify_problems(options.notify)
     return problems
 
 

@@ -1,4 +1,4 @@
-"""Carries a plan out: creates or reopens the sweep, supervises its agents, writes and shows the results."""
+"""Runs planned sweeps: creates or reopens them, supervises their agents, shows how long it took."""
 
 from __future__ import annotations
 
@@ -25,8 +25,6 @@ from ..show.live.view import View, opened
 from ..wandb.ask_client import WandbUnavailable
 from ..wandb.recorder import lacks_rows
 from ..wandb.sweeps import create_sweep
-from .engines import Engine
-from .follow import hand_over
 from .machine import Machine
 from .options import Options
 from .plan.plan import Plan, new_paths
@@ -35,8 +33,8 @@ from .workers.channel import Job
 from .workers.sweep_state import FailureLimit, Outcome, SweepState
 
 
-def create(plan: Plan, paths: SweepPaths) -> None:
-    """Writes the sweep's folder: what it searches and how it is launched."""
+def create_folder(plan: Plan, paths: SweepPaths) -> None:
+    """Writes the sweep's folder: its search, and how it is launched."""
     try:
         paths.agents.mkdir(parents=True, exist_ok=True)
         save_spec(paths, plan.spec)
@@ -55,8 +53,8 @@ def create(plan: Plan, paths: SweepPaths) -> None:
     remember(paths)
 
 
-def place(plan: Plan) -> tuple[Plan, SweepPaths]:
-    """The sweep's folder; a new sweep of the wandb controller is created on the server first, which names it."""
+def locate(plan: Plan) -> tuple[Plan, SweepPaths]:
+    """Returns the plan and the sweep's folder; the W&B server names a new sweep of its own, which is created first."""
     if plan.launch.controller != "wandb":
         return plan, plan.paths or new_paths(plan.spec)
     remote = plan.remote
@@ -67,7 +65,7 @@ def place(plan: Plan) -> tuple[Plan, SweepPaths]:
             if not plan.fall_back:
                 raise
             say(f"warning: {error}; going on with the embedded controller (--controller wandb insists)")
-            return place(replace(plan, launch=replace(plan.launch, controller="local"), notes=()))
+            return locate(replace(plan, launch=replace(plan.launch, controller="local"), notes=()))
     say(f"sweep on the W&B server: {remote.url or remote.id}")
     if remote.note:
         say(f"warning: {remote.note}")
@@ -78,7 +76,12 @@ def place(plan: Plan) -> tuple[Plan, SweepPaths]:
 
 
 def make_job(results: Results, options: Options, preload: int | None, label: str | None) -> Job:
-    """What the agents of this launch are told."""
+    """Makes the job of this launch's agents: the sweep, limits, and what they share.
+
+    Args:
+        preload: descriptor of the preload server; None without one.
+        label: stands before the trial's name in each line of its trainer; None: lines as they are.
+    """
     plan, paths = results.plan, results.paths
     return Job(
         sweep_dir_base=str(paths.base),
@@ -100,8 +103,8 @@ def make_job(results: Results, options: Options, preload: int | None, label: str
     )
 
 
-def go_on_with(sweep_id: str, config_file: str | None, options: Options) -> list[str]:
-    """The command that goes on with a sweep, or a batch, on the same workers and within the same limits."""
+def resume_command(sweep_id: str, config_file: str | None, options: Options) -> list[str]:
+    """Returns the command that resumes a sweep or a batch, on the same workers and within the same limits."""
     words = [*COMMAND]
     if config_file:
         words += ["--config_file", os.path.relpath(config_file)]
@@ -110,15 +113,19 @@ def go_on_with(sweep_id: str, config_file: str | None, options: Options) -> list
     return [*words, *(["--parallel-sweeps"] if options.parallel_sweeps and sweep_id.startswith(BATCH) else [])]
 
 
-def prepare(plan: Plan, options: Options, told: set[str] | None = None) -> Results:
-    """Creates the sweep, or opens it again. `told`: notes the user has had already; those of this plan are added."""
-    plan, paths = place(plan)  # a sweep on the W&B server says first where it is
-    told = set() if told is None else told
+def open_sweep(plan: Plan, options: Options, shown: set[str] | None = None) -> Results:
+    """Creates the sweep, or opens it again, and shows the plan's notes.
+
+    Args:
+        shown: notes that are not shown again; those of this plan are added.
+    """
+    plan, paths = locate(plan)  # a sweep on the W&B server says first where it is
+    shown = set() if shown is None else shown
     for note in plan.notes:
-        if note not in told:
+        if note not in shown:
             say(note)
-    told.update(plan.notes)
-    create(plan, paths)
+    shown.update(plan.notes)
+    create_folder(plan, paths)
     spec = plan.spec
     say(f"sweep {paths.sweep_id} ({spec.name}): {spec.method}, {plan.count} trials, results in {paths.dir}")
     summary = Summary(
@@ -135,35 +142,36 @@ def prepare(plan: Plan, options: Options, told: set[str] | None = None) -> Resul
         summary.others = DatabaseTrials(plan.storage, paths.sweep_id)
     elif plan.launch.controller == "local" and plan.paths is not None:
         refuse_foreign_agents(paths.agents, socket.gethostname())
-    go_on = command_text(go_on_with(paths.sweep_id, plan.launch.config_file, options))
-    results = Results(plan, paths, summary, go_on)
+    resume_line = command_text(resume_command(paths.sweep_id, plan.launch.config_file, options))
+    results = Results(plan, paths, summary, resume_line)
     results.log_model = bool(options.log_model)
     return results
 
 
-def carry_out(sweeps: Sequence[Results], here: Machine, options: Options, title: str = "") -> None:
-    """Runs the sweeps, at the same time, to their end; how each ended is in its `outcome`. `title`: of all of them."""
+def run_sweeps(sweeps: Sequence[Results], machine: Machine, options: Options, title: str = "") -> None:
+    """Runs the sweeps, at the same time, to their end; how each ended is in its `outcome`.
+
+    Args:
+        title: stands above all of them on the screen.
+    """
     with contextlib.ExitStack() as stack:
         for results in sweeps:
-            stack.enter_context(announced(results.paths, here.layout.workers))
-        _carry_out(
-            sweeps,
-            here,
-            options,
-            stack.enter_context(opened(here.layout.workers, title, quiet=options.quiet, verbose=options.verbose)),
-        )
+            stack.enter_context(announced(results.paths, machine.layout.workers))
+        view = opened(machine.layout.workers, title, quiet=options.quiet, verbose=options.verbose)
+        _supervise(sweeps, machine, options, stack.enter_context(view))
 
 
-def _carry_out(sweeps: Sequence[Results], here: Machine, options: Options, view: View) -> None:
-    limit = FailureLimit(options.max_failures, here.layout.workers)
+def _supervise(sweeps: Sequence[Results], machine: Machine, options: Options, view: View) -> None:
+    """Supervises the sweeps that have trials left, or rows that W&B lacks; says how long it took."""
+    limit = FailureLimit(options.max_failures, machine.layout.workers)
     started, states = time.monotonic(), []
     for results in sweeps:
         plan, paths = results.plan, results.paths
         if plan.count == 0 and not lacks_rows(paths):
             say("every trial of this sweep is done; --count N adds more")
             continue
-        label = f"{paths.sweep_id}/" if len(sweeps) > 1 else "" if here.layout.workers > 1 else None
-        job = make_job(results, options, here.preload(plan, paths.agents / "preload.log"), label)
+        label = f"{paths.sweep_id}/" if len(sweeps) > 1 else "" if machine.layout.workers > 1 else None
+        job = make_job(results, options, machine.preload(plan, paths.agents / "preload.log"), label)
         results.outcome = Outcome()
         state = SweepState(
             job,
@@ -174,15 +182,9 @@ def _carry_out(sweeps: Sequence[Results], here: Machine, options: Options, view:
             target_line=results.target_line,
             outcome=results.outcome,
         )
-        view.follow(results.shown(), state, f"{paths.sweep_id} " if len(sweeps) > 1 else "")
+        view.follow(results.shown_sweep(), state, f"{paths.sweep_id} " if len(sweeps) > 1 else "")
         states.append(state)
     if states:
-        here.supervise(states, output=view.output)
+        machine.supervise(states, output=view.output)
         ended = sum(len(state.outcome.ended) for state in states)
         say(f"{ended} trials in {duration_text(time.monotonic() - started)}")
-
-
-def run_on_engine(engine: Engine, results: Results, options: Options, signals: list[int]) -> None:
-    """The same on the machines of an engine."""
-    plan, paths, summary = results.plan, results.paths, results.summary
-    results.outcome = hand_over(engine, plan, options, paths, summary, results.on_told_trial, say, signals)

@@ -1,4 +1,4 @@
-"""Trains the best configuration with several seeds and reports the spread."""
+"""Reports the spread over the seeds with which the best configuration was trained (`--train-best`)."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ from .plan.plan import Plan
 from .plan.train_best import SEED
 
 
-# -- what came of it --------------------------------------------------------------------------------------------------
-def summarize(paths: SweepPaths, metric: str, origin: str) -> dict[str, Any]:
-    """Mean and standard deviation (n - 1) over the finished trials, of every metric's last value; of the sweep's own
-    metric, of what the sweep optimises."""
+def summarize_seeds(paths: SweepPaths, metric: str, origin: str) -> dict[str, Any]:
+    """Computes mean and standard deviation (n - 1) over the finished trials, of each metric's last value.
+
+    Of the sweep's own metric, the value counts that the sweep optimises.
+    """
     trials = list(paths.records())
     finished = [record for record in trials if record.state == "finished"]
     values: dict[str, list[float]] = {}
@@ -49,7 +50,7 @@ def summarize(paths: SweepPaths, metric: str, origin: str) -> dict[str, Any]:
 
 
 def spread(values: list[float]) -> dict[str, Any]:
-    """Mean and standard deviation; None for what cannot be told."""
+    """Returns mean and standard deviation; None for those that the values do not determine."""
     usable = all(math.isfinite(value) for value in values)
     return {
         "mean": statistics.fmean(values) if usable else None,
@@ -58,8 +59,8 @@ def spread(values: list[float]) -> dict[str, Any]:
     }
 
 
-def table(content: Mapping[str, Any]) -> str:
-    """`summarize`'s metrics for a terminal."""
+def seeds_table(content: Mapping[str, Any]) -> str:
+    """Formats the metrics of `summarize_seeds` for a terminal."""
     rows = [["metric", "mean", "± std", "n"]]
     for name, found in content["metrics"].items():
         cells = ["–" if found[key] is None else f"{found[key]:.4g}" for key in ("mean", "std")]
@@ -67,14 +68,14 @@ def table(content: Mapping[str, Any]) -> str:
     return "\n".join(text_table(rows, right=(1, 2, 3)))
 
 
-def report(plan: Plan) -> Path:
+def report_seeds(plan: Plan) -> Path:
     """Writes seeds.json and prints the table; returns the file."""
     paths, metric = plan.paths, plan.spec.metric
     assert paths is not None and metric is not None
     origin = paths.sweep_id.rpartition("-best")[0]
-    content = summarize(paths, metric.name, origin)
+    content = summarize_seeds(paths, metric.name, origin)
     path = paths.dir / SEEDS_FILE
     write_atomically(path, to_json(content, indent=1) + "\n")
-    print_lines(table(content) if content["metrics"] else "no seed has finished")
+    print_lines(seeds_table(content) if content["metrics"] else "no seed has finished")
     print_lines(f"[sweep] mean and standard deviation over seeds: {path}")
     return path

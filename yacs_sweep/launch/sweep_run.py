@@ -1,4 +1,4 @@
-"""Follows the trials of one sweep: best.yml, the final table, the exit status."""
+"""Keeps the results of one sweep in a launch: best.yml, the final table, the exit status."""
 
 from __future__ import annotations
 
@@ -25,11 +25,15 @@ from .workers.sweep_state import Outcome
 
 
 class Results:
-    """Follows the trials of one sweep in a launch: keeps best.yml up to date, shows the results at the end."""
+    """Holds one sweep of a launch: keeps best.yml up to date, shows the results at the end."""
 
-    def __init__(self, plan: Plan, paths: SweepPaths, summary: Summary, go_on: str) -> None:
-        """`go_on`: what goes on with the sweep, as one would type it."""
-        self.plan, self.paths, self.summary, self.go_on = plan, paths, summary, go_on
+    def __init__(self, plan: Plan, paths: SweepPaths, summary: Summary, resume_line: str) -> None:
+        """Reads what the sweep's folder has.
+
+        Args:
+            resume_line: resumes the sweep, as one would type it.
+        """
+        self.plan, self.paths, self.summary, self.resume_line = plan, paths, summary, resume_line
         self.outcome: Outcome | None = None  # once it has ended
         self.log_model = False  # whether the best goes to W&B as an artifact, at the end
         self.best_id: str | None = None
@@ -39,18 +43,18 @@ class Results:
         self.keeper = Keeper(paths, plan.profile.checkpoints, keep, summary.goal, about)
 
     def on_trial(self, record: TrialRecord) -> None:
-        """A trial has started or ended."""
+        """Updates best.yml and the checkpoints after the end of a trial."""
         if record.state != "running":
             self.update_best()
 
-    def on_told_trial(self, record: TrialRecord) -> None:
-        """The same, with a line for the user."""
+    def show_trial(self, record: TrialRecord) -> None:
+        """Shows the start or end of a trial in a line, and updates best.yml."""
         running = record.state == "running"
         say(trial_started_line(record) if running else trial_ended_line(record, self.metric))
         self.on_trial(record)
 
-    def shown(self) -> Sweep:
-        """The sweep as it is shown while it runs."""
+    def shown_sweep(self) -> Sweep:
+        """Returns the sweep as the live view shows it."""
         plan, summary = self.plan, self.summary
         url = plan.remote.url if plan.remote is not None else None
         return Sweep(
@@ -68,7 +72,7 @@ class Results:
         )
 
     def target_line(self, record: TrialRecord) -> str | None:
-        """Why the sweep has what it was looking for, after this trial."""
+        """Returns a line when this trial has reached the metric's target; None otherwise."""
         metric = self.plan.spec.metric
         if metric is None or record.state != "finished" or record.value is None or not metric.reached(record.value):
             return None
@@ -76,7 +80,7 @@ class Results:
 
     @property
     def complete(self) -> bool:
-        """Whether every trial it was asked for is done, however the launch has ended."""
+        """Whether every trial is done that the sweep was asked for, however the launch has ended."""
         records = self.summary.records.values()
         settled = sum(record.settled for record in records)
         return settled >= self.plan.launch.target and all(record.state != "running" for record in records)
@@ -90,6 +94,7 @@ class Results:
         self.keeper.update(best, self.summary.records.values())
 
     def _write_best(self, best: TrialRecord) -> None:
+        """Writes best.yml: the base configuration merged with the trial\'s parameters."""
         plan = self.plan
         config = plan.overrides.config_with(plan.launch.config_file, {**plan.trailing, **best.params})
         if key := plan.profile.output_dir_key:
@@ -103,7 +108,7 @@ class Results:
         write_atomically(self.paths.best, head + yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
 
     def finish(self) -> int:
-        """Shows the trials, best first, and what to do next; returns the exit status."""
+        """Writes the final results, shows the trials, best first, and what to do next; returns the exit status."""
         outcome = self.outcome = self.outcome or Outcome()
         for record in self.paths.records():
             if self.summary.others is None or record.id not in self.summary.records:  # the database knows better
@@ -124,13 +129,14 @@ class Results:
         if best := self.summary.best():
             say(f"best: {best.name}, {self.metric} {best.value:.6g} with {params_line(best.params)}")
             if not isinstance(self.plan.profile, FunctionProfile):
-                say(f"train with it: {self._typed(self.retrain_command())}")
+                say(f"train with it: {self._as_typed(self.retrain_command())}")
         if outcome.message or (outcome.interrupted and not self.complete):
-            say(f"go on with: {self.go_on}")
+            say(f"go on with: {self.resume_line}")
         status = self.status(outcome)
         return status if outcome.interrupted or not self.log_model else self._log_model(status)
 
     def _log_model(self, status: int) -> int:
+        """Logs the best trial as a W&B artifact; returns the exit status, 1 in place of 0 when that fails."""
         from ..wandb.artifact import log_best
 
         try:
@@ -141,7 +147,7 @@ class Results:
         return status
 
     def retrain_command(self) -> list[str]:
-        """The command that trains with the best configuration."""
+        """Returns the command that trains with the best configuration."""
         profile = self.plan.profile
         if profile.needs_config_file:
             return profile.command_line(python=self.plan.launch.python, config_file=self.paths.best)
@@ -151,8 +157,8 @@ class Results:
         folder = self.paths.dir / (found.name if own else f"train-{found.name}")
         return self.plan.trial_command(found.params, folder)
 
-    def _typed(self, words: list[str]) -> str:
-        """As one would type it here: in the trainer's folder where that is another one, paths short where it is not."""
+    def _as_typed(self, words: list[str]) -> str:
+        """Returns a command as one would type it in this folder: with `cd` where the trainer has another one."""
         cwd = self.plan.profile.cwd
         if cwd.resolve() != Path.cwd().resolve():
             return f"cd {shlex.quote(str(cwd))} && {command_text(words)}"
@@ -160,7 +166,7 @@ class Results:
         return command_text([word.replace(here, "") for word in words])
 
     def status(self, outcome: Outcome) -> int:
-        """The exit status of the contract."""
+        """Returns the exit status: 130 interrupted, 1 a trial failed or a message ended the sweep, else 0."""
         if outcome.interrupted:
             return 130
         records = self.summary.records.values()

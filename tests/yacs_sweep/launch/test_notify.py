@@ -109,9 +109,9 @@ def test_an_interrupted_sweep_is_told_of(tmp_path: Path, server: Server) -> None
 
 def test_an_error_that_ends_the_launch_is_told_of(server: Server) -> None:
     said: list[str] = []
-    with pytest.raises(RuntimeError), notify.at_end(url(server), said.append):
+    with pytest.raises(RuntimeError), notify.notifying(url(server), said.append):
         raise RuntimeError("cannot write results")
-    with pytest.raises(KeyboardInterrupt), notify.at_end(url(server), said.append):
+    with pytest.raises(KeyboardInterrupt), notify.notifying(url(server), said.append):
         raise KeyboardInterrupt
     first, second = (body for _, _, body in server.bodies)
     assert (first["exit_status"], first["error"]) == (1, "cannot write results")
@@ -121,22 +121,22 @@ def test_an_error_that_ends_the_launch_is_told_of(server: Server) -> None:
 
 def test_what_goes_wrong_is_a_warning_that_keeps_the_secret(server: Server, tmp_path: Path) -> None:
     server.status = 403
-    assert notify.tell(url(server), TOLD) == "--notify 127.0.0.1: HTTP 403 Forbidden"
+    assert notify.send(url(server), TOLD) == "--notify 127.0.0.1: HTTP 403 Forbidden"
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
-        told = notify.tell(f"http://127.0.0.1:{closed.getsockname()[1]}/secret", TOLD)
+        told = notify.send(f"http://127.0.0.1:{closed.getsockname()[1]}/secret", TOLD)
     assert told is not None and "refused" in told and "secret" not in told
-    assert notify.tell("false", TOLD) == "--notify false: exit code 1"
-    assert notify.tell("sh -c 'echo no bus >&2; exit 3'", TOLD) == "--notify sh: exit code 3: no bus"
-    assert notify.tell(str(tmp_path / "gone"), TOLD) is not None
-    assert notify.tell("true", TOLD) is None
+    assert notify.send("false", TOLD) == "--notify false: exit code 1"
+    assert notify.send("sh -c 'echo no bus >&2; exit 3'", TOLD) == "--notify sh: exit code 3: no bus"
+    assert notify.send(str(tmp_path / "gone"), TOLD) is not None
+    assert notify.send("true", TOLD) is None
 
 
 def test_it_takes_no_longer_than_its_bound(server: Server) -> None:
     server.pause = 3.0
     for target in (url(server), "sh -c 'sleep 1000 & sleep 1000'"):
         began = time.monotonic()
-        told = notify.tell(target, TOLD, wait=0.5)
+        told = notify.send(target, TOLD, wait=0.5)
         assert (told is not None and "within 0.5 s" in told) or "timed out" in str(told)
         assert time.monotonic() - began < 2.5
 

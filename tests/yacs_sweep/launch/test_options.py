@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.sweeping import ROOT
+from yacs_sweep.cli import NO_AGENTS
 from yacs_sweep.launch.options import Options
 from yacs_sweep.launch.read_options import contradictions, parse
 
@@ -112,6 +113,7 @@ def test_options_that_describe_a_sweep_are_refused_beside_its_id() -> None:
 
 
 MISSPELT = """
+from yacs_sweep.cli import NO_AGENTS
 from yacs_sweep.launch.options import Options
 def limit(options: Options) -> int | None:
     return options.max_failuers
@@ -124,6 +126,11 @@ def test_a_misspelt_option_is_a_type_error(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "mypy", "--config-file", "pyproject.toml", str(path)]
     ran = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
     assert '"Options" has no attribute "max_failuers"; maybe "max_failures"?' in ran.stdout
+
+
+def test_the_command_line_knows_the_options_that_start_no_agent() -> None:
+    flags = {Options.flag(name) for name, entry in Options.table().items() if not entry.starts_agents}
+    assert flags | {"-h", "--help"} == NO_AGENTS
 
 
 def test_every_field_is_an_option_or_the_environments() -> None:

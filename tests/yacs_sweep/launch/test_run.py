@@ -16,7 +16,7 @@ from yacs_sweep.launch.plan.checks import log_model_problems
 from yacs_sweep.launch.plan.make import make_plan, remaining
 from yacs_sweep.launch.plan.new import choose_controller
 from yacs_sweep.launch.read_options import contradictions, parse
-from yacs_sweep.launch.run import go_on_with, make_job
+from yacs_sweep.launch.run import make_job, resume_command
 from yacs_sweep.launch.workers.agent import load_launch, make_controller
 from yacs_sweep.records.folder import SweepPaths, TrialRecord
 from yacs_sweep.records.known_sweeps import find, find_sweep, new_sweep_id, remember
@@ -151,9 +151,9 @@ def test_a_damaged_file_is_told_in_one_line(paths: SweepPaths, name: str, text: 
 
 def test_what_goes_on_keeps_the_limits_and_nothing_that_is_usual() -> None:
     words = ["--workers", "2", "--timeout", "90", "--retries", "1", "--grace", "15", "--parallel-sweeps"]
-    shown = go_on_with("abc12345", None, parse(words))
+    shown = resume_command("abc12345", None, parse(words))
     assert shown[-8:] == ["--sweep_id", "abc12345", "--workers", "2", "--timeout", "90", "--retries", "1"]
-    assert go_on_with("batch-abc12345", None, parse(words))[-1] == "--parallel-sweeps"
+    assert resume_command("batch-abc12345", None, parse(words))[-1] == "--parallel-sweeps"
 
 
 def test_trials_of_other_machines_are_known_from_the_summary(paths: SweepPaths) -> None:

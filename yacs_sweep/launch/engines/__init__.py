@@ -1,5 +1,8 @@
-"""Other people's schedulers. An engine starts launchers on machines, each of which joins the sweep by its id; it gives out
-no trials and knows nothing of them. `follow` is what the machine does from which they were started."""
+"""Starts launches on other machines, with a scheduler (an engine).
+
+Each launch joins the sweep by its id. An engine grants no trials and knows nothing of them; `follow` shows them on the machine
+from which the engine was started.
+"""
 
 from __future__ import annotations
 
@@ -20,31 +23,31 @@ INSTALLED = "import sys; from yacs_sweep.cli import main; sys.exit(main())"
 
 
 class Engine(Protocol):
-    """Starts launchers on machines."""
+    """Starts launches on machines."""
 
     def ask(self, agents: int) -> None:
-        """Sees to it that so many launchers would be taken, before there is a sweep.
+        """Asks the scheduler whether it would take so many launches, before there is a sweep.
 
         Raises:
-            ConfigError: they would not.
+            ConfigError: it would not, or does not answer.
         """
 
     def submit(self, commands: Sequence[Sequence[str]], environment: Mapping[str, str], paths: SweepPaths) -> str:
-        """Asks for one launcher a command; returns what they are known by to the user. Does not wait for them.
+        """Submits one launch a command, without waiting for them; returns their name for the user.
 
         Args:
             environment: variables they need and nobody is to read: the storage's URL.
         """
 
     def alive(self) -> int:
-        """How many of them run or wait to be run."""
+        """Counts the launches that run or wait."""
 
     def cancel(self) -> None:
-        """Ends them all; their trials get their grace period."""
+        """Ends all launches; their trials get their grace period."""
 
 
 def engine_settings(given: Sequence[str]) -> dict[str, str]:
-    """`--engine-option KEY=VALUE …` as a mapping.
+    """Reads `--engine-option KEY=VALUE …` into a mapping.
 
     Raises:
         ConfigError: an option is not of that form.
@@ -56,7 +59,7 @@ def engine_settings(given: Sequence[str]) -> dict[str, str]:
 
 
 def make_engine(options: Options) -> Engine:
-    """The engine of `--engine`, which has said that it would take the launchers; only its own module is imported.
+    """Makes the engine of `--engine` and asks it to take the launches; imports no other engine's module.
 
     Raises:
         ConfigError: it is not installed, does not answer, or its options are wrong.
@@ -76,7 +79,7 @@ def make_engine(options: Options) -> Engine:
 
 
 def engine_problems(options: Options, controller: str, storage: str | None) -> list[str]:
-    """Why the launch cannot be handed to an engine."""
+    """Lists why the launch cannot run on the engine."""
     if options.engine == "local":
         given = [name for name in ("agents", "engine_option") if getattr(options, name)]
         return [f"--{name.replace('_', '-')}: belongs to --engine slurm or ray" for name in given]
@@ -88,7 +91,7 @@ def engine_problems(options: Options, controller: str, storage: str | None) -> l
     return []
 
 
-def launcher_words(options: Options, paths: SweepPaths) -> list[str]:
+def launch_command(options: Options, paths: SweepPaths) -> list[str]:
     """Returns the command of one launch, which joins the sweep and treats trials as this launch was asked to."""
     script = IMPORT_ROOT / "tools" / "sweep.py"
     start = [str(script)] if script.is_file() else ["-c", INSTALLED]
@@ -98,11 +101,11 @@ def launcher_words(options: Options, paths: SweepPaths) -> list[str]:
     return [sys.executable, *start, "--sweep_id", paths.sweep_id, "--results_dir", str(paths.base), *words]
 
 
-def environment(storage: str | None) -> dict[str, str]:
-    """What the launchers are told in secret."""
+def secret_environment(storage: str | None) -> dict[str, str]:
+    """Returns the variables that launches need and nobody else may read."""
     return {URL_VARIABLE: storage} if storage else {}
 
 
-def shares(count: int, agents: int) -> list[int]:
-    """`count` trials divided among agents that cannot see each other's."""
+def divide_trials(count: int, agents: int) -> list[int]:
+    """Divides `count` trials among agents that cannot see each other's."""
     return [count // agents + (place < count % agents) for place in range(agents)]

@@ -1,4 +1,4 @@
-"""`--engine ray`: one launcher in each of so many resource bundles of a Ray cluster."""
+"""Runs launches on a Ray cluster (`--engine ray`), each in a resource bundle."""
 
 from __future__ import annotations
 
@@ -15,23 +15,27 @@ KEYS = ("address", "num_cpus", "num_gpus", "cwd")  # and resources.NAME
 
 
 class Agent:
-    """Runs a launcher on a node of the cluster. Ray ships this class: it uses the standard library alone."""
+    """Runs a launch on a node of the cluster. Ray ships this class, so it uses the standard library alone."""
 
     def __init__(self) -> None:
         self._stopped = False
 
     def run(self, command: Sequence[str], environment: Mapping[str, str], cwd: str, grace: float) -> int:
-        """The launcher's exit status."""
+        """Runs the launch until it ends or `stop` is called; returns its exit status."""
         import ctypes
         import signal
         import subprocess
         import time
 
-        def with_us() -> None:  # the launcher ends its trials when this worker, or its node, is ended
+        def end_with_actor() -> None:  # the launch ends its trials when this worker, or its node, is ended
             ctypes.CDLL(None).prctl(1, signal.SIGTERM, 0, 0, 0)
 
         process = subprocess.Popen(
-            list(command), env={**os.environ, **environment}, cwd=cwd, stdin=subprocess.DEVNULL, preexec_fn=with_us
+            list(command),
+            env={**os.environ, **environment},
+            cwd=cwd,
+            stdin=subprocess.DEVNULL,
+            preexec_fn=end_with_actor,
         )
         while process.poll() is None and not self._stopped:
             time.sleep(0.2)
@@ -44,13 +48,18 @@ class Agent:
         return process.wait()
 
     def stop(self) -> None:
-        """Called while `run` runs."""
+        """Makes `run`, in another thread, end its launch."""
         self._stopped = True
 
 
 class Ray:
-    """See the package. `settings`: `address` of the cluster (default: auto), a bundle's `num_cpus` (1), `num_gpus` (0) and
-    `resources.NAME`, and `cwd`, the trainer's checkout on the nodes (default: this folder)."""
+    """Implements `Engine` with one actor for each launch.
+
+    Args:
+        settings: `address` of the cluster (default: auto), a bundle's `num_cpus` (1), `num_gpus` (0) and `resources.NAME`,
+            and `cwd`, the trainer's checkout on the nodes (default: this folder).
+        grace: seconds that a trial gets to end.
+    """
 
     def __init__(self, settings: Mapping[str, str], grace: float) -> None:
         try:
@@ -75,12 +84,14 @@ class Ray:
         self._tasks: list[Any] = []
 
     def ask(self, agents: int) -> None:
+        """Connects to the cluster, which runs the launches when it has room."""
         try:
             self._ray.init(address=self._address, logging_level="ERROR", ignore_reinit_error=True)
         except (ConnectionError, RuntimeError, ValueError) as error:
             raise ConfigError(f"--engine ray: no cluster at {self._address}: {str(error).splitlines()[0]}") from None
 
     def submit(self, commands: Sequence[Sequence[str]], environment: Mapping[str, str], paths: SweepPaths) -> str:
+        """Starts an actor for each launch."""
         # With its text, since the nodes may have no launcher installed, or an older one: only a checkout.
         self._ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
         # One whose node is lost is started again, on another node, as often as need be. (Cancelling a task would be
@@ -96,17 +107,20 @@ class Ray:
         return f"{len(commands)} agents on the Ray cluster at {self._address}"
 
     def alive(self) -> int:
+        """Counts the launches that have not ended."""
         if not self._tasks:
             return 0
         return len(self._ray.wait(self._tasks, num_returns=len(self._tasks), timeout=0)[1])
 
     def cancel(self) -> None:
-        told = {one.stop.remote(): one for one in self._actors}
-        for waiting in self._ray.wait(list(told), num_returns=len(told), timeout=ANSWER)[1]:
-            self._ray.kill(told[waiting])  # it waits for a bundle
+        """Stops the running launches; kills actors that still wait for a bundle."""
+        stopping = {one.stop.remote(): one for one in self._actors}
+        for waiting in self._ray.wait(list(stopping), num_returns=len(stopping), timeout=ANSWER)[1]:
+            self._ray.kill(stopping[waiting])  # it waits for a bundle
 
 
 def _amount(key: str, text: str) -> float:
+    """Reads an amount of a resource."""
     try:
         amount = float(text)
     except ValueError:

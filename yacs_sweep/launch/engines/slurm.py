@@ -1,4 +1,4 @@
-"""`--engine slurm`: one array job whose tasks are launchers."""
+"""Runs launches on a Slurm cluster (`--engine slurm`), as the tasks of one array job."""
 
 from __future__ import annotations
 
@@ -38,8 +38,13 @@ exit "$status"
 
 
 class Slurm:
-    """See the package. `settings` are long options of sbatch (partition, gres, time, account, …), and `notice`: how many
-    seconds before the time limit the trial is ended."""
+    """Implements `Engine` with Slurm's commands.
+
+    Args:
+        settings: long options of sbatch (partition, gres, time, account, …), and `notice`: how many seconds before the time
+            limit the trial is ended.
+        grace: seconds that a trial gets to end.
+    """
 
     def __init__(self, settings: Mapping[str, str], grace: float) -> None:
         missing = [name for name in ("sbatch", "squeue", "scancel", "scontrol") if shutil.which(name) is None]
@@ -57,11 +62,13 @@ class Slurm:
         self.job = ""
 
     def ask(self, agents: int) -> None:
+        """Lets sbatch test the job without submitting it; one that has to wait for its nodes will do."""
         why = self._sbatch(["--test-only", *self._words(agents)], "#!/bin/bash\n", {})[1]
         if why and not LATER.search(why):
             raise ConfigError(f"--engine slurm: sbatch would not take it: {why}")
 
     def submit(self, commands: Sequence[Sequence[str]], environment: Mapping[str, str], paths: SweepPaths) -> str:
+        """Submits the array job."""
         words = ["--parsable", *self._words(len(commands))]
         if "job-name" not in self._settings:
             words.append(f"--job-name=sweep-{paths.sweep_id}")
@@ -75,13 +82,13 @@ class Slurm:
         return f"Slurm job {self.job} ({len(commands)} tasks; scancel {self.job} ends it)"
 
     def _words(self, agents: int) -> list[str]:
-        """What the job asks for."""
+        """Returns the options of sbatch for an array of so many tasks."""
         words = [f"--array=0-{agents - 1}", "--requeue", "--open-mode=append", f"--signal=B:USR1@{self._notice}"]
         words += [f"--chdir={os.getcwd()}", "--export=ALL"]
         return words + [f"--{key}={value}" if value else f"--{key}" for key, value in self._settings.items()]
 
     def _sbatch(self, words: Sequence[str], script: str, environment: Mapping[str, str]) -> tuple[str, str]:
-        """The job it names, or why it refuses."""
+        """Runs sbatch; returns the job's id and an empty text, or an empty text and why sbatch refuses."""
         try:
             done = subprocess.run(
                 ["sbatch", *words],
@@ -100,6 +107,7 @@ class Slurm:
         return "", (lines or [f"exit status {done.returncode}"])[-1]
 
     def alive(self) -> int:
+        """Counts the tasks that squeue lists."""
         done = subprocess.run(
             ["squeue", "--noheader", "--array", "--format=%T", f"--jobs={self.job}"],
             capture_output=True,
@@ -114,12 +122,13 @@ class Slurm:
         return len(done.stdout.split())
 
     def cancel(self) -> None:
+        """Ends the job's tasks."""
         # --full: the batch shell too, which tells its launcher; Slurm kills what is left after its KillWait.
         subprocess.run(["scancel", "--full", self.job], capture_output=True, timeout=120, check=False)
 
 
 def _command(commands: Sequence[Sequence[str]]) -> str:
-    """The command of a task, which knows its place in the array."""
+    """Returns the shell command of a task, which picks its own launch by its number in the array."""
     first = shlex.join(commands[0])
     if all(command == commands[0] for command in commands):
         return first

@@ -1,4 +1,4 @@
-"""`--dry-run`: what would be searched and started, as text; creates nothing."""
+"""Describes a plan as text: the search and the first trials' commands (`--dry-run`). Creates nothing."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ SHOWN = 5  # first trials whose command lines are shown
 
 
 def _range(parameter: Parameter) -> str:
+    """Describes a parameter's values or range."""
     if parameter.distribution == "constant":
         return f"always {parameter.value!r}"
     if parameter.values:
@@ -24,6 +25,7 @@ def _range(parameter: Parameter) -> str:
 
 
 def _space(plan: Plan) -> Iterator[str]:
+    """Yields the lines of a table of all parameters."""
     schema = plan.overrides.schema
     rows = [["parameter", "key", "default", "distribution", "values"]]
     for parameter in plan.spec.parameters:
@@ -34,7 +36,7 @@ def _space(plan: Plan) -> Iterator[str]:
 
 
 def _first_points(plan: Plan) -> list[dict[str, Any]]:
-    """The points of the first trials: those to be tried first, then the search's own; bayes begins at random."""
+    """Returns the points of the first trials: those of --enqueue, then the search's own; bayes begins at random."""
     spec, count = plan.spec, min(SHOWN, plan.count)
     if spec.method == "grid":
         return [spec.grid_point(index) for index in range(min(count, spec.grid_size or 0))]
@@ -45,6 +47,7 @@ def _first_points(plan: Plan) -> list[dict[str, Any]]:
 
 
 def _remark(plan: Plan, seeded: bool) -> str:
+    """Says whether the first points are those that will be tried."""
     if plan.spec.method == "grid":
         return ""
     if plan.warm.prior:
@@ -57,7 +60,7 @@ def _remark(plan: Plan, seeded: bool) -> str:
 
 
 def _early_termination(rule: EarlyTerminate) -> str:
-    """The rule in words; an iteration is a logged value of the metric."""
+    """Describes the early-termination rule; an iteration is a logged value of the metric."""
     settings = {key: value for key, value in rule.to_dict().items() if key != "type"}
     text = f"  early termination: {rule.type}"
     if rule.type == "hyperband":
@@ -68,7 +71,7 @@ def _early_termination(rule: EarlyTerminate) -> str:
 
 
 def describe(plan: Plan, *, seeded: bool = False) -> str:
-    """The normalised search space, the size of the grid, the first trials' commands and the early-termination bands."""
+    """Describes the normalised search space, the grid's size, the first trials' commands and the early-termination bands."""
     spec = plan.spec
     metric = f"{spec.metric.goal} {spec.metric.name} (its {spec.optimize} value)" if spec.metric else "no metric"
     size = f", {spec.grid_size} grid points" if spec.grid_size is not None else ""

@@ -28,8 +28,8 @@ class Plan:
     overrides: Overrides
     trailing: dict[str, Any]  # what the trailing KEY VALUE words set, by key
     count: int
-    paths: SweepPaths | None = None  # of the sweep to go on with; None: a new one
-    remote: RemoteSweep | None = None  # the W&B sweep to go on with
+    paths: SweepPaths | None = None  # of a resumed sweep; None: a new one
+    remote: RemoteSweep | None = None  # the W&B sweep that is resumed
     fall_back: bool = False  # whether the embedded controller will do when W&B cannot be used
     notes: tuple[str, ...] = field(default=())
     warm: WarmStart = field(default=WarmStart())
@@ -39,7 +39,7 @@ class Plan:
 
     @property
     def agent_modules(self) -> list[str]:
-        """Modules that its agents need, but not those of all sweeps."""
+        """Lists the modules that the agents of this sweep need beside those of all sweeps."""
         if self.launch.controller == "wandb":
             return ["yacs_sweep.search.wandb", "wandb"]
         more = ["yacs_sweep.search.storage.database_coordinator"] if shared(self.storage) else []

@@ -63,7 +63,7 @@ class AgentStarter:
             )
 
     def prepare(self, modules: Sequence[str], *, single: bool = False) -> None:
-        """Has the server import modules that its agents will need; returns at once.
+        """Makes the server import modules that its agents will need; returns at once.
 
         Args:
             single: one agent is wanted, and others only if it dies. The server then turns into it, which takes less
@@ -146,11 +146,11 @@ def agent_starter(there: AgentStarter | None = None, *, wanted: bool = True) -> 
 
 
 class ForkedAgent:
-    """An agent's process that the server has forked, in the words of `subprocess.Popen`."""
+    """Stands for an agent's process that the server has forked, with the methods of `subprocess.Popen`."""
 
     def __init__(self, server: AgentStarter) -> None:
         self._server = server
-        self.pid: int | None = None  # until the server has told
+        self.pid: int | None = None  # until the server has sent it
         self.status: int | None = None
         self._seen_ended = 0.0  # when it was first seen to have ended (monotonic seconds)
 

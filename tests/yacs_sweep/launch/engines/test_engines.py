@@ -11,7 +11,7 @@ import pytest
 
 from tests.sweeping import GRID, ROOT, environment, sweep, write_sweep
 from yacs_sweep.base.errors import ConfigError, SweepError
-from yacs_sweep.launch.engines import engine_problems, engine_settings, launcher_words, shares
+from yacs_sweep.launch.engines import divide_trials, engine_problems, engine_settings, launch_command
 from yacs_sweep.launch.engines.slurm import Slurm, _command
 from yacs_sweep.launch.read_options import parse
 from yacs_sweep.records.folder import SweepPaths
@@ -88,7 +88,7 @@ def test_several_machines_need_a_database() -> None:
 
 def test_the_engines_launchers_are_told_what_this_one_was() -> None:
     words = ["--engine", "ray", "--count", "9", "--timeout", "60", "--no-preload", "--config_file", "c.yml", "A.B", "1"]
-    command = launcher_words(parse(words), SweepPaths(Path("/r"), "abc"))
+    command = launch_command(parse(words), SweepPaths(Path("/r"), "abc"))
     assert command[0] == sys.executable
     assert command[2:] == [
         *("--sweep_id", "abc", "--results_dir", "/r", "--config-file", "c.yml"),
@@ -98,8 +98,8 @@ def test_the_engines_launchers_are_told_what_this_one_was() -> None:
 
 
 def test_a_count_is_divided_among_launchers_that_do_not_see_each_other() -> None:
-    assert shares(10, 4) == [3, 3, 2, 2]
-    assert shares(2, 3) == [1, 1, 0]
+    assert divide_trials(10, 4) == [3, 3, 2, 2]
+    assert divide_trials(2, 3) == [1, 1, 0]
 
 
 def test_tasks_of_different_words_know_their_own() -> None:

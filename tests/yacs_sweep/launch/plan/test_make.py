@@ -13,7 +13,7 @@ from yacs_sweep.launch.plan.checks import controller_problems
 from yacs_sweep.launch.plan.make import make_plan
 from yacs_sweep.launch.plan.plan import Plan, new_paths
 from yacs_sweep.launch.read_options import parse
-from yacs_sweep.launch.run import create
+from yacs_sweep.launch.run import create_folder
 from yacs_sweep.records.folder import SweepPaths, TrialRecord
 from yacs_sweep.search.storage.url import URL_VARIABLE
 
@@ -30,7 +30,7 @@ def begun(folder: Path) -> tuple[Plan, SweepPaths]:
     """A sweep of which one trial has finished."""
     plan = make_plan(parse([*TRAINER, "--sweep-config", str(write_sweep(folder, GRID)), "--seed", "3"]))
     paths = new_paths(plan.spec, "abcd1234")
-    create(plan, paths)
+    create_folder(plan, paths)
     trial = paths.trial("trial-0000")
     trial.dir.mkdir()
     point = plan.spec.grid_point(0)
