@@ -51,11 +51,12 @@ def run(options: Options, starter: AgentStarter | None = None) -> int:
         return show(options.sweep_id, options.results_dir, watch=options.watch)
     if options.test_patterns:
         from .show.pattern_report import show_patterns
+        from .trainers.choose import DEFAULT_TRAINER
         from .trainers.function import FunctionProfile
         from .trainers.load import load_profile
 
         assert not isinstance(options.trainer, FunctionProfile)  # which only Python gives
-        profile = load_profile(options.trainer or "reid", project_root=Path.cwd())
+        profile = load_profile(options.trainer or DEFAULT_TRAINER, project_root=Path.cwd())
         return show_patterns(profile, Path(options.test_patterns))
     from .launch.batch import is_batch, run_batch  # after the options: `--help` stays fast
 

@@ -146,8 +146,7 @@ class Batch:
         print_lines(f"\n{batch_table(rows)}\n")
         say(f"{len(rows)} sweeps; summary in {self.paths.summary}")
         if any(row["state"] != DONE for row in rows):
-            config = self.sweeps[0].plan.launch.config_file if self.sweeps else None
-            say(f"go on with: {command_text(resume_command(self.paths.sweep_id, config, options))}")
+            say(f"go on with: {command_text(resume_command(self.paths.sweep_id, options))}")
         return status
 
 

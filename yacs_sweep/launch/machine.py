@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from ..trial.attempt import child_environment
@@ -52,11 +52,12 @@ class Machine:
             self._servers[key] = self._stack.enter_context(server)
         return self._servers[key]
 
-    def supervise(self, sweeps: Sequence[SweepState], output: int | None = None) -> None:
+    def supervise(self, sweeps: Sequence[SweepState], output: int | None = None, shown: Iterable[str] = ()) -> None:
         """Runs the sweeps at the same time, to the end of all of them.
 
         Args:
-            output: the descriptor on which trainers' lines are shown; default: stdout.
+            output: the descriptor on which trainers' lines are shown.
+            shown: lines the user has seen already.
         """
         Supervisor(
             sweeps,
@@ -67,6 +68,7 @@ class Machine:
             starter=self._starter,
             say=self.say,
             signals=self._signals,
+            shown=shown,
         ).run()
 
 

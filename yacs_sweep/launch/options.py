@@ -215,6 +215,8 @@ class Options:
     log_model: bool = _result("log the best trial's best/ as a W&B artifact (offline: for `wandb sync`)", default=False)
     keep: str | None = _result("whose checkpoints stay on disk (default: all)", "best|top-N|all|none", _keep)
 
+    snapshot: bool = _result("freeze the trainer's code: trials run in a copy of what git knows", default=False)
+
     controller: str = _place(
         "who chooses (auto: wandb if logged in)", choices=("auto", "wandb", "local"), default="auto", passed_on=True
     )

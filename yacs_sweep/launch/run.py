@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import socket
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from ..base.command_line import COMMAND
 from ..base.errors import ConfigError, SweepError
 from ..records import environment
 from ..records.alive import announced, refuse_foreign_agents
+from ..records.code_snapshot import take_snapshot
 from ..records.folder import SweepPaths
+from ..records.inputs import CONFIG, Inputs, save_inputs
 from ..records.known_sweeps import BATCH, remember
 from ..records.launch_file import save_spec
 from ..records.summary import Summary
+from ..records.watched import CODE_FILE, save_code
 from ..search.storage.url import shared
 from ..search.warm_start import write_warm
 from ..show.lines import command_text, duration_text
@@ -33,14 +37,14 @@ from .workers.channel import Job
 from .workers.sweep_state import FailureLimit, Outcome, SweepState
 
 
-def create_folder(plan: Plan, paths: SweepPaths) -> None:
-    """Writes the sweep's folder: its search, and how it is launched."""
+def create_folder(plan: Plan, paths: SweepPaths) -> Plan:
+    """Writes the sweep's folder: what it searches, how it is launched, its inputs. Returns the plan that uses the copies."""
     try:
         paths.agents.mkdir(parents=True, exist_ok=True)
         save_spec(paths, plan.spec)
         environment.save(paths)
+        plan = copy_inputs(plan, paths)
         plan.launch.save(paths)
-        plan.profile.install(paths.dir)
         if plan.storage is not None and shared(plan.storage):
             from ..search.storage.shared_sweep import SharedSweep
 
@@ -51,6 +55,31 @@ def create_folder(plan: Plan, paths: SweepPaths) -> None:
         kind = ConfigError if plan.remote is None else SweepError  # nothing has been created
         raise kind(f"cannot write results to {paths.dir}: {error.strerror}") from error
     remember(paths)
+    return plan
+
+
+def copy_inputs(plan: Plan, paths: SweepPaths) -> Plan:
+    """Copies the inputs into the sweep's folder; returns the plan that uses the copies. Raises OSError."""
+    project = Path(plan.launch.cwd)
+    inputs = save_inputs(paths, project, plan.inputs) if plan.inputs else Inputs.load(paths, project)
+    config = inputs.file(CONFIG) if plan.launch.config_file else None
+    launch = replace(plan.launch, trainer=plan.profile.install(paths.dir))
+    if config is not None:
+        launch = replace(launch, config_file=str(config))
+    if plan.snapshot and launch.code is None:
+        snapshot = take_snapshot(paths, plan.profile.cwd)
+        launch = replace(launch, code=str(snapshot.project))
+        for line in snapshot.lines():
+            say(line)
+    elif launch.code is None and not (paths.inputs / CODE_FILE).exists():
+        threading.Thread(target=_watch_code, args=(plan, paths), name="code", daemon=True).start()
+    return replace(plan, launch=launch, profile=plan.profile.starting_in(launch.code))
+
+
+def _watch_code(plan: Plan, paths: SweepPaths) -> None:
+    """Notes what the trainer's code is, while the first trials start. Without it, changes are not seen."""
+    with contextlib.suppress(OSError):
+        save_code(paths, Path(plan.launch.cwd), plan.profile.scripts)
 
 
 def locate(plan: Plan) -> tuple[Plan, SweepPaths]:
@@ -103,12 +132,9 @@ def make_job(results: Results, options: Options, preload: int | None, label: str
     )
 
 
-def resume_command(sweep_id: str, config_file: str | None, options: Options) -> list[str]:
+def resume_command(sweep_id: str, options: Options) -> list[str]:
     """Returns the command that resumes a sweep or a batch, on the same workers and within the same limits."""
-    words = [*COMMAND]
-    if config_file:
-        words += ["--config_file", os.path.relpath(config_file)]
-    words += ["--sweep_id", sweep_id]
+    words = [*COMMAND, "--sweep_id", sweep_id]
     words += [word.removesuffix(".0") for word in options.words(lambda entry: entry.per_launch)]
     return [*words, *(["--parallel-sweeps"] if options.parallel_sweeps and sweep_id.startswith(BATCH) else [])]
 
@@ -125,7 +151,7 @@ def open_sweep(plan: Plan, options: Options, shown: set[str] | None = None) -> R
         if note not in shown:
             say(note)
     shown.update(plan.notes)
-    create_folder(plan, paths)
+    plan = create_folder(plan, paths)
     spec = plan.spec
     say(f"sweep {paths.sweep_id} ({spec.name}): {spec.method}, {plan.count} trials, results in {paths.dir}")
     summary = Summary(
@@ -142,7 +168,7 @@ def open_sweep(plan: Plan, options: Options, shown: set[str] | None = None) -> R
         summary.others = DatabaseTrials(plan.storage, paths.sweep_id)
     elif plan.launch.controller == "local" and plan.paths is not None:
         refuse_foreign_agents(paths.agents, socket.gethostname())
-    resume_line = command_text(resume_command(paths.sweep_id, plan.launch.config_file, options))
+    resume_line = command_text(resume_command(paths.sweep_id, options))
     results = Results(plan, paths, summary, resume_line)
     results.log_model = bool(options.log_model)
     return results
@@ -185,6 +211,7 @@ def _supervise(sweeps: Sequence[Results], machine: Machine, options: Options, vi
         view.follow(results.shown_sweep(), state, f"{paths.sweep_id} " if len(sweeps) > 1 else "")
         states.append(state)
     if states:
-        machine.supervise(states, output=view.output)
+        shown = [note for results in sweeps for note in results.plan.notes]
+        machine.supervise(states, output=view.output, shown=shown)
         ended = sum(len(state.outcome.ended) for state in states)
         say(f"{ended} trials in {duration_text(time.monotonic() - started)}")

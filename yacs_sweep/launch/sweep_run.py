@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import shutil
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import yaml
 
-from ..base.errors import SweepError
+from ..base.errors import ConfigError, SweepError
 from ..base.files import write_atomically
 from ..base.streams import is_terminal, print_lines
 from ..records.checkpoints import Keep, Keeper
@@ -90,7 +91,8 @@ class Results:
         best = self.summary.best()
         if best is not None and best.id != self.best_id:
             self.best_id = best.id
-            self._write_best(best)
+            with contextlib.suppress(ConfigError):  # a configuration that is no mapping has no best.yml
+                self._write_best(best)
         self.keeper.update(best, self.summary.records.values())
 
     def _write_best(self, best: TrialRecord) -> None:

@@ -29,7 +29,7 @@ MACHINE_CAUSES = ("disk_full", "gpu_fault")  # failures that say nothing of the 
 SEEDS_FILE = "seeds.json"
 WARM_FILE = "warm.json"
 LAUNCHER_FILES = ("trial.json", "metrics.jsonl", "stdout.log")  # in a trial's folder
-RESERVED = ("agents", "best", "wandb")  # the sweep's own folders, beside its trials'
+RESERVED = ("agents", "best", "inputs", "wandb")  # the sweep's own folders, beside its trials'
 LINK_FROM = 1 << 20  # bytes; a retried trial gets larger files as links, smaller ones as copies
 
 
@@ -72,6 +72,11 @@ class SweepPaths:
     def launch(self) -> Path:
         """The launch file: everything that resuming by the sweep's id needs."""
         return self.dir / "launch.json"
+
+    @property
+    def inputs(self) -> Path:
+        """Copies of the files that describe the sweep."""
+        return self.dir / "inputs"
 
     @property
     def summary(self) -> Path:
@@ -167,6 +172,7 @@ class TrialRecord:
     pid: int | None = None
     agent: str = ""  # the lock file of the agent that owns it
     last_lines: list[str] = field(default_factory=list)
+    changed: list[str] = field(default_factory=list)  # what it read that was edited since the sweep began
     dir: str = ""
 
     @property
@@ -206,7 +212,9 @@ class TrialRecord:
         Raises:
             OSError, ValueError, TypeError: the file cannot be read, or holds no record.
         """
-        return cls.from_row(json.loads(path.read_text(encoding="utf-8")))
+        record = cls.from_row(json.loads(path.read_text(encoding="utf-8")))
+        record.dir = str(path.parent)  # the folder may have been moved since it was written
+        return record
 
 
 def mark_lost(record: TrialRecord, paths: SweepPaths) -> None:

@@ -4,24 +4,30 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import yaml
 
 from ..base.errors import ConfigError
-from ..base.files import write_atomically
+from ..base.files import read_json, write_atomically
 from ..base.values import to_json
 from ..base.wording import one_line
 from ..spec.read_sweep import sweep_from_dict
 from ..spec.sweep import SweepSpec
 from .folder import SweepPaths
 
+# What paths in launch.json begin with, so that a moved or remounted project still finds its files.
+_SWEEP, _PROJECT = "{sweep}/", "{project}/"
+_PATHS = ("config_file", "trainer", "python", "code")
+
 
 @dataclass(frozen=True)
 class LaunchFile:
-    """The content of launch.json; paths are absolute."""
+    """The content of launch.json; paths are absolute here, and relative to the sweep or the project in the file."""
 
     controller: str
     config_file: str | None
@@ -33,14 +39,28 @@ class LaunchFile:
     wandb_mode: str
     project: str | None
     entity: str | None
-    cwd: str  # where the launcher was started
+    cwd: str  # the project: the folder where the launcher was started
     target: int  # trials that the sweep has when its last launch has done its part
     keep: str = "all"  # the trials that keep their checkpoints: `checkpoints.Keep`
+    code: str | None = None  # the folder in the snapshot where trials start; None: the trainer's own
     search: str | None = None  # `SweepSpec.fingerprint` of the search that the trials are points of
 
     def save(self, paths: SweepPaths) -> None:
         """Writes launch.json into the sweep's folder."""
-        write_atomically(paths.launch, to_json(dataclasses.asdict(self), indent=1) + "\n")
+        write_atomically(paths.launch, to_json(self._portable(paths), indent=1) + "\n")
+
+    def _portable(self, paths: SweepPaths) -> dict[str, Any]:
+        """Returns the content with paths relative to the sweep's folder, or to the project where they are in it."""
+        content = dataclasses.asdict(self)
+        for key in _PATHS:
+            if content[key]:
+                *outer, file = content[key].split(":")  # a profile may stand before another one: torchrun:FILE
+                content[key] = ":".join([*outer, _relative(file, paths.dir, Path(self.cwd))])
+        if self.storage and self.storage.startswith(f"sqlite:///{self.cwd}{os.sep}"):
+            content["storage"] = self.storage.replace(f"sqlite:///{self.cwd}{os.sep}", "sqlite:///", 1)
+        if paths.dir.is_relative_to(self.cwd):
+            content["cwd"] = os.path.relpath(self.cwd, paths.dir)
+        return content
 
     @classmethod
     def load(cls, paths: SweepPaths) -> LaunchFile:
@@ -50,10 +70,40 @@ class LaunchFile:
             ConfigError: the file is missing or damaged.
         """
         try:
-            content: Mapping[str, Any] = json.loads(paths.launch.read_text(encoding="utf-8"))
+            content = located(json.loads(paths.launch.read_text(encoding="utf-8")), paths)
             return cls(**{**content, "trailing": tuple(content["trailing"])})
-        except (OSError, ValueError, TypeError, KeyError) as error:
+        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
             raise ConfigError(f"{paths.launch}: cannot be read: {one_line(error)}") from error
+
+
+def read_launch(paths: SweepPaths) -> dict[str, Any]:
+    """Reads launch.json for showing it, paths absolute; empty where it is missing or damaged."""
+    content = read_json(paths.launch)
+    try:
+        return located(content, paths)
+    except (TypeError, AttributeError):
+        return content
+
+
+def located(content: Mapping[str, Any], paths: SweepPaths) -> dict[str, Any]:
+    """Makes the paths in a launch.json absolute: the sweep's folder is where it is now."""
+    found = dict(content)
+    cwd = found.get("cwd") or ""
+    if cwd == ".." or cwd.startswith(f"..{os.sep}"):
+        cwd = found["cwd"] = os.path.normpath(paths.dir / cwd)
+    for key in _PATHS:
+        if found.get(key):
+            text = found[key].replace(_SWEEP, f"{paths.dir}{os.sep}", 1)
+            found[key] = text.replace(_PROJECT, f"{cwd}{os.sep}", 1)
+    return found
+
+
+def _relative(path: str, sweep: Path, project: Path) -> str:
+    """Writes a path as relative to the sweep or the project, where it is in one of them."""
+    for root, mark in ((sweep, _SWEEP), (project, _PROJECT)):
+        if os.path.isabs(path) and Path(path).is_relative_to(root):
+            return mark + Path(path).relative_to(root).as_posix()
+    return path
 
 
 def save_spec(paths: SweepPaths, spec: SweepSpec) -> None:

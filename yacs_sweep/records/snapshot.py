@@ -18,9 +18,9 @@ from typing import Any
 
 import yaml
 
-from ..base.files import read_json
 from .alive import Launcher, count_agents, launchers
 from .folder import OVER, SweepPaths, TrialRecord
+from .launch_file import read_launch
 
 SLACK = 60.0  # seconds
 HEAD = 1 << 16  # bytes of a summary.json that hold everything but its trials
@@ -116,10 +116,10 @@ def read_snapshot(paths: SweepPaths) -> Snapshot:
         paths,
         str(described.get("name") or paths.sweep_id),
         str(described.get("method", "")),
-        str(described.get("controller") or read_json(paths.launch).get("controller", "")),
+        str(described.get("controller") or read_launch(paths).get("controller", "")),
         str(metric["name"]) if metric.get("name") else None,
         str(metric.get("goal") or "minimize"),
-        read_json(paths.launch),
+        read_launch(paths),
         _records(paths, known, written),
         launchers(paths),
         count_agents(paths),

@@ -20,7 +20,6 @@ from typing import Any
 
 from ..base.command_line import COMMAND
 from ..base.errors import ConfigError
-from ..base.files import read_json
 from ..base.signals import handled
 from ..base.streams import output_error
 from ..base.values import utc_seconds
@@ -28,6 +27,7 @@ from ..base.wording import without_password
 from ..records.alive import launchers
 from ..records.folder import ENDED_WELL, SweepPaths, rank
 from ..records.known_sweeps import find_bases, notes_folder, result_bases
+from ..records.launch_file import read_launch
 from ..records.metrics import new_rows
 from ..records.snapshot import Snapshot, last_change, read_snapshot, summary_head
 from ..wandb.login import DEFAULT_HOST, base_url
@@ -158,7 +158,7 @@ def _row(paths: SweepPaths) -> tuple[list[str], str, bool]:
 
     Counts are those of the last summary.json.
     """
-    head, launch = summary_head(paths.summary), read_json(paths.launch)
+    head, launch = summary_head(paths.summary), read_launch(paths)
     counts = head.get("counts") or {}
     best: dict[str, Any] = head.get("best") or {}
     runs = bool(launchers(paths))

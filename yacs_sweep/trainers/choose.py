@@ -13,6 +13,8 @@ from .load import load_profile
 from .own_command import SWEEP_FILE, CommandProfile, has_own_command, own_command_profile
 from .profile import TrainerProfile
 
+DEFAULT_TRAINER = "reid"  # the trainer that needs no option, unless the sweep file names another
+
 
 def choose_profile(trainer: str | FunctionProfile | None, spec: SweepSpec | None, root: Path) -> TrainerProfile:
     """Loads the profile of that name or file.
@@ -30,7 +32,7 @@ def choose_profile(trainer: str | FunctionProfile | None, spec: SweepSpec | None
     if trainer == SWEEP_FILE or (trainer is None and spec is not None and has_own_command(spec)):
         assert spec is not None
         return own_command_profile(spec, root)
-    return load_profile(trainer or "reid", project_root=root)
+    return load_profile(trainer or DEFAULT_TRAINER, project_root=root)
 
 
 def find_interpreter(given: str | None) -> str | None:

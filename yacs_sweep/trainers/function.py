@@ -42,10 +42,11 @@ class FunctionProfile(TrainerProfile):
     parameters: tuple[Parameter, ...] = ()
     metric: str | None = None
 
-    def install(self, sweep_dir: Path) -> None:
+    def install(self, sweep_dir: Path) -> str:
         """Keeps the function in the sweep's folder, so that the sweep's id alone is enough to resume it."""
         if self.pickled:
             write_atomically(sweep_dir / call_function.FUNCTION_FILE, self.pickled)
+        return self.reference
 
     def write_parameters(self, output_dir: Path, params: Mapping[str, Any]) -> dict[str, str]:
         """Writes the parameters, nested as the sweep file nests them, and the objective's name."""

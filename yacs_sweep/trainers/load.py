@@ -91,7 +91,10 @@ def load_profile(name_or_path: str | os.PathLike[str], *, project_root: str | os
     fields["preload"] = () if fields["wrap"] else fields["preload"]
     reference = ":".join([*names[:-1], str(path)])
     name = ":".join([*names[:-1], path.stem])
-    return TrainerProfile(name=name, path=path, reference=reference, **fields)
+    data = {profile_key(key): value for key, value in document.data.items() if value is not None}
+    data.pop("extends", None)
+    read_from = tuple(dict.fromkeys(chain.files))
+    return TrainerProfile(name=name, path=path, reference=reference, data=data, read_from=read_from, **fields)
 
 
 def shortest_reference(reference: str, project_root: Path) -> str:
@@ -111,6 +114,7 @@ class _Chain:
         self.project_root = project_root
         self.paths: dict[str, Path] = {}
         self.roots: dict[str, Path] = {}
+        self.files: list[Path] = []
 
     def read(self, name: str) -> Document:
         """Reads the profile of a name or file, with the profiles it extends."""
@@ -119,6 +123,7 @@ class _Chain:
 
     def _read(self, path: Path, below: tuple[Path, ...]) -> Document:
         document = read_yaml_file(str(path))
+        self.files.append(path)
         if not isinstance(document.data, dict):
             raise ConfigError(f"{path}: a trainer profile is a mapping with at least `command`")
         section = profile_section(Notes(document))

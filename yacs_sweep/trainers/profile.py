@@ -6,12 +6,15 @@ import os
 import re
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from ..base.errors import ConfigError
+from ..base.files import write_atomically
 from ..logs.metric_files import FileSource
 from ..logs.names import FIELD
 from ..logs.parser import LogFormat
@@ -49,12 +52,20 @@ class TrainerProfile:
     processes: int | None = None
     files: tuple[FileSource, ...] = ()
     reference: str = ""
+    data: Mapping[str, Any] = field(default_factory=dict, compare=False)  # of the file, with those it extends
+    read_from: tuple[Path, ...] = ()  # the files of which it was read
     checkpoints: tuple[str, ...] = ()  # patterns of the files a trial may lose once it has ended
 
     @property
     def needs_config_file(self) -> bool:
         """Whether the command cannot be built without a configuration file."""
         return any("{config_file}" in word for word in self.command)
+
+    @property
+    def scripts(self) -> list[Path]:
+        """Lists the files that the command and the schema name, as far as they exist."""
+        words = [*self.command, (self.schema or "").partition(":")[0]]
+        return [path for word in words if word and (path := self.cwd / word).is_file()]
 
     @property
     def reserved(self) -> frozenset[str]:
@@ -123,8 +134,30 @@ class TrainerProfile:
         """
         return {}
 
-    def install(self, sweep_dir: Path) -> None:
-        """Writes what trials need of the trainer into the sweep's folder, if anything."""
+    def starting_in(self, folder: str | None) -> TrainerProfile:
+        """Returns the profile with trials that start in the folder (of a snapshot); None: where they do."""
+        return self if folder is None else replace(self, cwd=Path(folder))
+
+    def install(self, sweep_dir: Path) -> str:
+        """Writes what trials need of the trainer into the sweep's folder; returns what names the trainer from then on.
+
+        The profile is written as one file, with those it extends: a later edit of them reaches no trial.
+        """
+        if not self.data:
+            return self.reference
+        folder = sweep_dir / "inputs" / "trainer"
+        folder.mkdir(parents=True, exist_ok=True)
+        content = dict(self.data)
+        content["cwd"] = str(self.cwd)
+        if self.python is not None:
+            content["python"] = self.python
+        if sweep_dir.is_relative_to(self.cwd):  # both move together
+            for key in ("cwd", "python"):
+                if Path(content.get(key, "")).is_relative_to(self.cwd):
+                    content[key] = os.path.relpath(content[key], folder)
+        path = folder / f"{self.name.replace(':', '+')}.yaml"
+        write_atomically(path, yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
+        return str(path)
 
     def start_problems(self, python: str | None = None, *, here: bool = True) -> list[str]:
         """Lists reasons why the trainer cannot be started, as far as can be seen without starting it.

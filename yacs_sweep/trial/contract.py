@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from ..base.errors import SweepError
 from ..records.folder import SweepPaths, TrialPaths, TrialRecord
+from ..records.watched import InputWatch
 from ..trainers.overrides import Overrides
 from ..trainers.profile import TrainerProfile
 from .process import Limits
@@ -75,4 +76,5 @@ class Launch:
     limits: Limits = field(default_factory=Limits)
     retries: int = 0  # more attempts for a trial that the machine ended, not the trainer
     on_oom: str = "skip"  # or retry: whether running out of memory is worth another attempt
+    watch: InputWatch | None = None  # sees edits of what trials read
     gpu_wait: float = 30.0  # for the memory of an ended trial to be free

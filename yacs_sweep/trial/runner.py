@@ -128,12 +128,22 @@ class TrialRunner:
             host=socket.gethostname(),
             gpu_ids=list(self.gpu_ids),
             agent=self.agent,
+            changed=self._changed(),
             dir=str(paths.dir),
         )
         if assignment.retry_of is not None:
             self._inherit(assignment.retry_of, paths)
         record.save(paths, durable=False)  # a trial that has only begun is lost with the machine anyway
         return record, paths
+
+    def _changed(self) -> list[str]:
+        """Lists what was edited since the sweep began and this trial reads; says it once."""
+        if self.launch.watch is None:
+            return []
+        changed, lines = self.launch.watch.look()
+        for line in lines:
+            self.on_event("note", {"text": line, "once": True})
+        return changed
 
     def _inherit(self, trial_id: str, paths: TrialPaths) -> None:
         """The trial whose point is tried again left checkpoints, perhaps: the trainer goes on from them."""

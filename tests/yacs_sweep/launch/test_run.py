@@ -151,9 +151,9 @@ def test_a_damaged_file_is_told_in_one_line(paths: SweepPaths, name: str, text: 
 
 def test_what_goes_on_keeps_the_limits_and_nothing_that_is_usual() -> None:
     words = ["--workers", "2", "--timeout", "90", "--retries", "1", "--grace", "15", "--parallel-sweeps"]
-    shown = resume_command("abc12345", None, parse(words))
+    shown = resume_command("abc12345", parse(words))
     assert shown[-8:] == ["--sweep_id", "abc12345", "--workers", "2", "--timeout", "90", "--retries", "1"]
-    assert resume_command("batch-abc12345", None, parse(words))[-1] == "--parallel-sweeps"
+    assert resume_command("batch-abc12345", parse(words))[-1] == "--parallel-sweeps"
 
 
 def test_trials_of_other_machines_are_known_from_the_summary(paths: SweepPaths) -> None:

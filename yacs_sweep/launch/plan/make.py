@@ -25,6 +25,7 @@ from .checks import (
     read_warm_start,
     results_problems,
 )
+from .inputs import collect_inputs, difference_notes
 from .new import new_source, read_spec
 from .plan import Plan
 from .resume import resumed_source
@@ -74,8 +75,9 @@ def _checked(source: Source, layout: Layout | None, problems: Problems) -> Plan:
     asked = last.target if last is not None and options.engine == "local" else 0
     launch = describe_launch(source, spec, trainer, seed=seed, target=max(asked, source.settled + count))
     problems.found += log_model_problems(options, launch)
+    inputs = problems.attempt(lambda: collect_inputs(options, trainer, source.paths))
     problems.end()
-    notes = [*source.notes]
+    notes = [*source.notes, *(difference_notes(source) if source.has_folder else ())]
     if source.progress is not None:
         notes.insert(0, f"{source.progress}: {source.settled} trials done, {count} to go")
     if isinstance(trainer.profile, CommandProfile) and source.trainer is None and not source.has_folder:
@@ -96,6 +98,8 @@ def _checked(source: Source, layout: Layout | None, problems: Problems) -> Plan:
         storage=source.storage,
         resumed=source.resumed,
         layout=layout,
+        inputs=inputs or (),
+        snapshot=options.snapshot,
     )
 
 

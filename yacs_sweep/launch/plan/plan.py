@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ...records.folder import SweepPaths
+from ...records.inputs import Taken
 from ...records.known_sweeps import new_sweep_id
 from ...records.launch_file import LaunchFile
 from ...search.storage.url import shared
@@ -36,6 +37,8 @@ class Plan:
     storage: str | None = None  # the database, with its password, which `launch` does not have
     resumed: bool = False  # whether the sweep was there before
     layout: Layout = field(default=Layout())
+    inputs: tuple[Taken, ...] = ()  # files to copy into the sweep's folder
+    snapshot: bool = False  # whether the trainer's code is frozen
 
     @property
     def agent_modules(self) -> list[str]:

@@ -66,6 +66,7 @@ def describe_launch(source: Source, spec: SweepSpec, trainer: Trainer, *, seed: 
         cwd=str(source.cwd),
         target=target,
         keep=options.keep or ("all" if last is None else last.keep),
+        code=None if last is None else last.code,
         search=spec.fingerprint if last is None else last.search,
     )
 

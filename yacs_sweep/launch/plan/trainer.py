@@ -9,10 +9,10 @@ from typing import Any
 
 from ...base.errors import Problems
 from ...logs.metric_files import check_formats
+from ...records.inputs import Taken, in_inputs, take_config
 from ...records.launch_file import LaunchFile
 from ...spec.sweep import SweepSpec
 from ...trainers.choose import check_config_file, choose_profile, find_interpreter
-from ...trainers.function import FunctionProfile
 from ...trainers.overrides import Overrides
 from ...trainers.own_command import SWEEP_FILE, CommandProfile
 from ...trainers.profile import TrainerProfile
@@ -30,6 +30,9 @@ class Trainer:
     python: str | None  # its interpreter; None: the launcher's
     words: list[str]  # given to every trial: KEY VALUE
     values: dict[str, Any]  # what the words set, by key
+    config_inputs: tuple[
+        Taken, ...
+    ] = ()  # the configuration with what it includes, as it is now; empty: a copy is used
 
     @property
     def reference(self) -> str:
@@ -46,14 +49,19 @@ def choose_trainer(
         spec: what is searched, which may say what to start; None: it could not be read.
         cwd: where the trainer is looked for.
     """
-    named = options.trainer if last is None or isinstance(options.trainer, FunctionProfile) else last.trainer
+    named = options.trainer if last is None or options.trainer is not None else last.trainer
     profile = problems.attempt(lambda: choose_profile(named, spec, cwd))
+    if profile is not None and last is not None:
+        profile = profile.starting_in(last.code)
     before = len(problems.found)
     config = last.config_file if last is not None else None
     if options.config_file is not None or config is None:
         config = problems.attempt(lambda: check_config_file(options.config_file, profile))
     elif not os.path.isfile(config):
         problems.found.append(f"--config_file: the sweep's is {config}, which is not there; give --config_file FILE")
+    taken: list[Taken] | None = []
+    if config is not None and not in_inputs(config):
+        taken = problems.attempt(lambda: take_config(config, options.config_file))
     python = problems.attempt(lambda: find_interpreter(options.python)) or (last.python if last is not None else None)
     if profile is None or len(problems.found) > before:
         return None
@@ -67,4 +75,4 @@ def choose_trainer(
     overrides = Overrides(profile, schema)
     given = options.trailing or (list(last.trailing) if last is not None else [])
     checked = problems.attempt(lambda: overrides.parse_trailing(given))
-    return None if checked is None else Trainer(profile, overrides, config, python, *checked)
+    return None if checked is None else Trainer(profile, overrides, config, python, *checked, tuple(taken or ()))

@@ -25,6 +25,7 @@ from ...base.processes import MARKER
 from ...records.alive import AgentLock
 from ...records.folder import SweepPaths, TrialRecord
 from ...records.launch_file import LaunchFile, load_spec_of
+from ...records.watched import InputWatch
 from ...search.controller import Controller
 from ...trainers.choose import choose_profile
 from ...trainers.overrides import Overrides
@@ -41,7 +42,7 @@ from .channel import Channel, Job, Message
 def load_launch(paths: SweepPaths, limits: Limits) -> Launch:
     """Reads from the sweep's folder how its trials are run."""
     file, spec = LaunchFile.load(paths), load_spec_of(paths)
-    profile: TrainerProfile = choose_profile(file.trainer, spec, Path(file.cwd))
+    profile: TrainerProfile = choose_profile(file.trainer, spec, Path(file.cwd)).starting_in(file.code)
     schema = read_schema(profile, python=file.python, config_file=file.config_file)
     return Launch(
         paths=paths,
@@ -54,6 +55,7 @@ def load_launch(paths: SweepPaths, limits: Limits) -> Launch:
         goal=spec.metric.goal if spec.metric else "minimize",
         optimize=spec.optimize,
         limits=limits,
+        watch=InputWatch(paths, Path(file.cwd)),
     )
 
 

@@ -11,7 +11,7 @@ import os
 import selectors
 import signal
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from ...base.files import remove_parts
@@ -45,6 +45,7 @@ class Supervisor:
         say: Callable[[str], None] = print,
         silence: float = SILENCE,
         signals: list[int] | None = None,
+        shown: Iterable[str] = (),
     ) -> None:
         """Makes the supervisor; `run` starts the agents.
 
@@ -55,6 +56,7 @@ class Supervisor:
             output: the descriptor on which agents show trainers' lines; default: our stdout.
             starter: forks the agents; default: they are executed.
             signals: those received; another thread may append one.
+            shown: lines the user has seen; an agent's line for all agents is not shown again.
         """
         self.places = places or Places(Layout())
         self.sweeps, self.silence, self._print = sweeps, silence, say
@@ -62,6 +64,7 @@ class Supervisor:
         self.output, self.starter = output, starter
         workers = self.places.layout.workers
         self.workers = [Worker(index, cores[index] if cores else ()) for index in range(workers)]
+        self._shown = set(shown)
         self._requests: list[Worker] = []  # their agents wait for a trial,
         self._moves: list[tuple[Worker, str]] = []  # or for another place for the trial (its id) they have
         self._last_round = time.monotonic()
@@ -139,10 +142,17 @@ class Supervisor:
         elif kind == "end":
             self._handle_end(worker, sweep, TrialRecord.from_row(message["content"]))
         elif kind == "note":
-            self.say(message["content"]["text"])
+            self._note(**message["content"])
         elif kind == "fatal":
             sweep.end(message["text"])
         self._grant_requests()
+
+    def _note(self, text: str, once: bool = False) -> None:
+        """Shows an agent's line; a line that all agents say is shown `once`."""
+        if once and text in self._shown:
+            return
+        self._shown.add(text)
+        self.say(text)
 
     def _grant_requests(self) -> None:
         """Answers the waiting agents while there are trials and places; those that move a trial come first."""

@@ -15,7 +15,7 @@ from ...base.files import read_json
 from ...base.values import finite_number
 from ...records import environment
 from ...records.folder import SEEDS_FILE, WARM_FILE, SweepPaths, TrialRecord, best_of, rank
-from ...records.launch_file import load_spec_of
+from ...records.launch_file import load_spec_of, read_launch
 from ...records.metrics import read_metrics
 from ...records.summary import known_records
 from ...spec.parameter import Parameter
@@ -166,7 +166,7 @@ def read_local(paths: SweepPaths) -> Sweep:
         spec = load_spec_of(paths)
     except (OSError, SweepError, yaml.YAMLError) as error:
         raise SweepError(f"{paths.spec}: cannot be read: {error}") from error
-    launch = read_json(paths.launch)
+    launch = read_launch(paths)
     metric = spec.metric.name if spec.metric else None
     trials = list(_trials(paths, metric))
     found = list(paths.dir.parent.glob(f"{paths.sweep_id}-best*/{SEEDS_FILE}"))

@@ -6,12 +6,11 @@ import shlex
 from pathlib import Path
 
 from ...base.command_line import COMMAND
+from ...trainers.choose import DEFAULT_TRAINER
 from ...trainers.function import FUNCTION
 from ...trainers.load import shortest_reference
 from ...trainers.own_command import SWEEP_FILE, has_own_command
 from .data import Sweep
-
-DEFAULT = "reid"  # the trainer that needs no option, unless the sweep file names another
 
 
 def commands(sweep: Sweep) -> list[tuple[str, str]]:
@@ -50,8 +49,8 @@ def _again(sweep: Sweep) -> tuple[str, str]:
     launch = sweep.launch
     words = [*COMMAND]
     own = sweep.spec is not None and has_own_command(sweep.spec)
-    trainer = shortest_reference(str(launch.get("trainer") or DEFAULT), Path(str(launch.get("cwd") or ".")))
-    if trainer != SWEEP_FILE and (own or trainer != DEFAULT):
+    trainer = shortest_reference(str(launch.get("trainer") or DEFAULT_TRAINER), Path(str(launch.get("cwd") or ".")))
+    if trainer != SWEEP_FILE and (own or trainer != DEFAULT_TRAINER):
         words += ["--trainer", trainer]
     for key in ("config_file", "python"):
         if launch.get(key):

@@ -6,8 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from ...base.errors import ConfigError
-from ...base.files import read_json
 from ...records.known_sweeps import find, result_bases
+from ...records.launch_file import read_launch
 from ...wandb.login import is_logged_in, why_not_asked
 from .data import Sweep, Trial, read_local
 
@@ -31,7 +31,7 @@ def read(
         ConfigError: no such sweep.
     """
     paths = find(sweep_id, results_dir)
-    launch = read_json(paths.launch) if paths is not None else {}
+    launch = read_launch(paths) if paths is not None else {}
     remote = source == "wandb" or (source == "auto" and launch.get("controller") == "wandb" and is_logged_in())
     if paths is not None and not remote:
         sweep = read_local(paths)
