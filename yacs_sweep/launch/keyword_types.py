@@ -27,6 +27,7 @@ class Keywords(TypedDict, total=False):
     from_sweep: str
     log_model: bool
     keep: str
+    snapshot: bool
     controller: str
     project: str
     entity: str
