@@ -85,7 +85,8 @@ class LocalController:
         recorder: Recorder | None = None,
         runs: RunIdentity | None = None,
     ) -> None:
-        """
+        """Opens the storage and recovers trials of dead agents.
+
         Args:
             lock_name: name of this agent's lock file.
             seed: of the search; the same for all agents of the sweep.

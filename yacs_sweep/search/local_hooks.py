@@ -37,7 +37,8 @@ class LocalHooks:
         recorder: Recorder | None = None,
         runs: RunIdentity | None = None,
     ) -> None:
-        """
+        """Connects a trial with the storage and its W&B run.
+
         Args:
             end: writes the trial's end to the storage; returns False when the trial was no longer this agent's.
             recorder: writes the trial as a W&B run; None: no runs.

@@ -55,7 +55,8 @@ class WandbController:
         project: str | None,
         entity: str | None,
     ) -> None:
-        """
+        """Prepares the agent's part of the sweep; nothing is sent yet.
+
         Args:
             lock_name: name of this agent's lock file.
             retries: how often a trial that was lost with its agent is run again; at least once.

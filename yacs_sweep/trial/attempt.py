@@ -1,4 +1,4 @@
-"""One run of a trial's command: what its processes print and write becomes rows, files and a verdict."""
+"""Runs a trial's command once, and turns its output and files into rows, files and a verdict."""
 
 from __future__ import annotations
 
@@ -16,23 +16,26 @@ from .contract import Hooks, Launch
 from .echo import Echo
 from .gpu_memory import process_name
 from .inside.guard import descendants
-from .output import Output, Readings
-from .own_files import Custody
+from .output import MetricReader, Output
+from .own_files import OwnFiles
 from .preloader import Guards
 from .process import Exit, Guard, GuardLost, StartError, Stop, run_child
 from .verdict import FullDisk, Verdict, classify, oom_kills, which_disk
 
-STOP_GRACE = 2.0  # seconds a trial that is given up gets between SIGTERM and SIGKILL
+STOP_GRACE = 2.0  # seconds a trial that is stopped early gets between SIGTERM and SIGKILL
 
 
 def child_environment(
     profile_env: Mapping[str, str], parent: Mapping[str, str], gpu_ids: Sequence[str] = ()
 ) -> dict[str, str]:
-    """The child's environment: the parent's without anything of W&B's (run, sweep, service, key), W&B disabled.
+    """Returns a trainer's environment: the parent's without W&B's variables (run, sweep, service, key), W&B disabled.
 
-    With `gpu_ids` CUDA sees these alone, and counts devices as NVML does unless somebody has said otherwise. OpenMP's
-    idle threads sleep, unless the parent or the profile says otherwise: where others want the cores too, threads that
-    spin take two to four times as long as the work itself.
+    With `gpu_ids`, CUDA sees these GPUs only, and numbers them as NVML does unless the environment says otherwise. OpenMP's
+    idle threads sleep unless the environment says otherwise: beside other processes, threads that spin take two to four
+    times as long as the work itself.
+
+    Args:
+        profile_env: the profile's `env`, which wins over the parent's.
     """
     env = {"OMP_WAIT_POLICY": "passive", **without_wandb(parent)}
     env |= {"WANDB_MODE": "disabled", "PYTHONUNBUFFERED": "1", **profile_env}
@@ -49,7 +52,7 @@ def survived(processes: Sequence[str]) -> str:
 
 
 class Attempt:
-    """One run of the trainer's command, and what all attempts of a trial have in common."""
+    """Runs the trainer's command, once for each attempt; keeps what all attempts of a trial share."""
 
     def __init__(
         self,
@@ -65,7 +68,8 @@ class Attempt:
         note: Callable[[str], None],
         warn_deleted: Callable[[str], None],
     ) -> None:
-        """
+        """Opens metrics.jsonl, and reads what earlier attempts have logged.
+
         Args:
             guards: gives the guard process of each attempt.
             first_step: step of the trial's first row.
@@ -78,24 +82,26 @@ class Attempt:
         self.stop_requested, self.note, self.warn_deleted = stop_requested, note, warn_deleted
         self.objective = Objective(launch.metric, launch.goal, launch.optimize)
         self.last_values: dict[str, Any] = {}
-        for row in read_metrics(paths.metrics):  # of a trial that goes on
+        for row in read_metrics(paths.metrics):  # of a trial that is resumed
             self.objective.see(row)
             self.last_values.update(row)
         self.last_values.pop("step", None)
         self.metrics = MetricsFile(paths.metrics, first_step)
-        self.pids: set[int] = set()  # the trial's processes, as far as they were seen
+        self.pids: set[int] = set()  # processes of the trial, found once a second
         self.unkillable: list[str] = []  # processes that survived SIGKILL, as "4711 (python)"
         self._paths = paths
-        self._looked = 0.0
+        self._checked = 0.0  # when files and processes were last checked (monotonic seconds)
         self._earlier: set[int] = set()  # processes of earlier trials that SIGKILL did not end
         self.guard: Guard
-        self.readings: Readings
-        self.custody: Custody
+        self.reader: MetricReader
+        self.own_files: OwnFiles
 
     def close(self) -> None:
+        """Closes the trial's metrics.jsonl."""
         self.metrics.close()
 
     def on_row(self, row: Mapping[str, Any]) -> None:
+        """Writes a row and hands it to the controller."""
         step = self.metrics.append(row)
         self.record.rows += 1
         self.objective.see(row)
@@ -103,43 +109,45 @@ class Attempt:
         self.hooks.log(row, step)
 
     def poll(self) -> Stop | None:
-        for row in self.readings.arrived():
+        """Reads the trainer's files, checks the launcher's, and returns why the trial must end, if it must."""
+        for row in self.reader.read_files():
             self.on_row(row)
-        if (now := time.monotonic()) - self._looked > 1.0:
-            self._looked = now
-            self.look_after_files()
+        if (now := time.monotonic()) - self._checked > 1.0:
+            self._checked = now
+            self.restore_files()
             self.pids.update(set(descendants(self.guard.pid)) - self._earlier)
         if stop := self.stop_requested():
             return stop
         why = self.hooks.should_stop()
         return None if why is None else Stop("stopped", why, min(STOP_GRACE, self.launch.limits.grace))
 
-    def look_after_files(self, *, over: bool = False) -> None:
-        """Files of ours that the trainer has deleted are put back."""
-        if names := self.custody.look(over=over):
+    def restore_files(self, *, ended: bool = False) -> None:
+        """Restores files of the launcher's that the trainer has deleted."""
+        if names := self.own_files.restore(ended=ended):
             self.warn_deleted(names)
 
     def on_start(self, pid: int) -> None:
+        """Keeps the process id of the trainer that has started."""
         self.record.pid = pid
         self.pids.add(pid)
         self.guards.started()
 
     def name_unkillable(self, pids: Sequence[int]) -> None:
-        """Keeps, and shows the user, which processes of the trial survived SIGKILL."""
+        """Keeps the processes that survived SIGKILL, and shows them to the user."""
         named = [f"{pid} ({process_name(pid)})" for pid in pids]
         self.unkillable += named
         if named:
             self.note(survived(named))
 
     def run(self) -> Verdict:
-        """Starts the command and sees it end."""
+        """Starts the command, waits for its end and classifies it."""
         launch, record = self.launch, self.record
         oom_before = oom_kills()
-        self.readings = Readings(launch.profile, self._paths, record.id, self.note)
-        output = Output(self._paths, self.readings, self.on_row)
+        self.reader = MetricReader(launch.profile, self._paths, record.id, self.note)
+        output = Output(self._paths, self.reader, self.on_row)
         output.echo = self.echo
         files = (self.metrics.file, output.log)
-        self.custody = Custody(self._paths, files, lambda: record.save(self._paths, durable=False))
+        self.own_files = OwnFiles(self._paths, files, lambda: record.save(self._paths, durable=False))
         failure: Verdict | None = None
         end: Exit | None = None
         try:
@@ -147,11 +155,11 @@ class Attempt:
             self._earlier = set(descendants(self.guard.pid))
             folder = launch.profile.output_dir(self._paths.dir)
             folder.mkdir(exist_ok=True)  # the attempt before may have deleted it
-            told = launch.profile.write_parameters(folder, record.params)
+            parameters = launch.profile.write_parameters(folder, record.params)
             end = run_child(
                 self.guard,
                 record.command,
-                child_environment({**launch.profile.env, **told}, os.environ, record.gpu_ids),
+                child_environment({**launch.profile.env, **parameters}, os.environ, record.gpu_ids),
                 launch.profile.cwd,
                 limits=launch.limits,
                 on_output=output.write,
@@ -167,7 +175,7 @@ class Attempt:
             self.name_unkillable(error.unkillable)
         finally:
             try:
-                self.look_after_files(over=True)
+                self.restore_files(ended=True)
             finally:
                 output.close()
         if end is not None:
@@ -175,14 +183,14 @@ class Attempt:
         record.exit_code = end.status if end is not None else None
         return self._judge(failure, end, output, oom_before)
 
-    def _full_disk(self, line: str) -> FullDisk:
+    def _which_disk(self, line: str) -> FullDisk:
         """Returns which disk is full by a line of output that says that one is."""
         if f"/{self.launch.paths.sweep_id}/" in line:
             return FullDisk.RESULTS
         return which_disk(line, self._paths.dir, self.launch.profile.cwd)
 
     def _judge(self, failure: Verdict | None, end: Exit | None, output: Output, oom_before: int | None) -> Verdict:
-        """Why the attempt ended; the trial's record has its value."""
+        """Classifies the end of the attempt; writes the trial's value to its record."""
         launch, record = self.launch, self.record
         if foreign_rows(self._paths.metrics):
             self.note(FOREIGN_ROWS)
@@ -194,7 +202,7 @@ class Attempt:
             last_values=self.last_values,
             oom_before=oom_before,
             oom_after=oom_kills(),
-            full=self._full_disk,
+            full=self._which_disk,
         )
         if verdict.cause == "no_metric" and launch.metric is not None:
             lines = sample_lines(self._paths.stdout)

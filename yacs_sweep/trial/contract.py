@@ -1,4 +1,4 @@
-"""Defines what a controller hands to a trial and hears from it: Assignment, Hooks, Launch."""
+"""Defines what a trial gets from its controller and launch: Assignment, Hooks, Launch."""
 
 from __future__ import annotations
 
@@ -16,44 +16,47 @@ from .process import Limits
 
 
 class DiskFull(SweepError):
-    """The results folder cannot be written to; the sweep cannot go on."""
+    """The results folder cannot be written to, so that the sweep must end."""
 
 
-def disk_full(paths: SweepPaths) -> str:
-    """What the user is told."""
+def disk_full_message(paths: SweepPaths) -> str:
+    """Tells the user that the disk of the results is full."""
     return f"no space left for results in {paths.dir}; what was done is kept: make room, then go on with the sweep"
 
 
 @dataclass(frozen=True)
 class Assignment:
-    """What a controller hands out: one point of the search."""
+    """One point that a controller hands out, to be run as a trial."""
 
     id: str
     name: str
     number: int
     params: Mapping[str, Any]
     retry_of: str | None = None
-    first_step: int = 0  # of its first row; more than 0 when rows of it are elsewhere
+    first_step: int = 0  # step of its first row; above 0 when its W&B run has rows already
 
 
 class Hooks(Protocol):
-    """What a controller wants of a running trial. Calls must not block: they come from the thread that reads output."""
+    """Connects a running trial with its controller.
+
+    Calls must not block, because they come from the thread that reads the trainer's output.
+    """
 
     def started(self, record: TrialRecord, paths: TrialPaths) -> None:
-        """The trial's folder and trial.json are there; its child starts next."""
+        """Is called when the trial's folder and trial.json exist, before its trainer starts."""
 
     def log(self, row: Mapping[str, Any], step: int) -> None:
-        """One row was logged; it is in metrics.jsonl already."""
+        """Is called after each row, when metrics.jsonl has the row."""
 
     def should_stop(self) -> str | None:
-        """Why the trial must end early; None while it may go on."""
+        """Returns why the trial must stop early; None while it may continue."""
 
     def ended(self, record: TrialRecord) -> None:
-        """The trial has ended so, and trial.json says it; what is changed here is written there. May wait."""
+        """Is called when trial.json says how the trial ended; changes to the record are written too. May block."""
 
 
 class Retry(Enum):
-    """Where a trial that the machine ended on its GPUs may be tried again."""
+    """Says where a trial that the machine ended on its GPUs may be tried again."""
 
     SAME = "on the GPUs it has, if --retries allows"
     OTHER = "on other GPUs, which `TrialRunner.use_gpus` was called with"
@@ -62,7 +65,7 @@ class Retry(Enum):
 
 @dataclass(frozen=True)
 class Launch:
-    """What all trials of a sweep share. Times in seconds."""
+    """Settings that all trials of a launch share. Times in seconds."""
 
     paths: SweepPaths
     profile: TrainerProfile
@@ -74,7 +77,7 @@ class Launch:
     goal: str = "minimize"
     optimize: str = "last"
     limits: Limits = field(default_factory=Limits)
-    retries: int = 0  # more attempts for a trial that the machine ended, not the trainer
-    on_oom: str = "skip"  # or retry: whether running out of memory is worth another attempt
+    retries: int = 0  # further attempts for a trial that the machine ended, not the trainer
+    on_oom: str = "skip"  # or retry: whether a trial that ran out of memory gets another attempt
     watch: InputWatch | None = None  # sees edits of what trials read
-    gpu_wait: float = 30.0  # for the memory of an ended trial to be free
+    gpu_wait: float = 30.0  # at most, until the GPU memory of an ended trial is free

@@ -1,4 +1,4 @@
-"""Shows a trainer's output on the terminal without ever making the trainer wait for the terminal."""
+"""Copies a trainer's output to the terminal without ever making the trainer wait for the terminal."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-CAPACITY = 1 << 20  # bytes that may wait for a slow terminal before some are left out
+CAPACITY = 1 << 20  # bytes that may wait for a slow terminal before some are dropped
 LONGEST = 1 << 16  # bytes of an unfinished line that are held back
-ATOMIC = 4096  # bytes that a pipe takes in one, whoever else writes to it (PIPE_BUF, pipe(7))
+ATOMIC = 4096  # bytes that a pipe takes in one piece, beside other writers (PIPE_BUF, pipe(7))
 
 
 @dataclass(frozen=True)
 class _Prefix:
-    """Ends the line before it in the queue; the lines after it get this prefix."""
+    """Changes the prefix of the lines that follow in the queue, after ending an unfinished line."""
 
     text: bytes
 
 
 class Echo:
-    """Copies output to a descriptor on a thread of its own; what a stuck terminal cannot take is left out and counted.
+    """Copies output to a descriptor on a thread of its own; drops and counts bytes that a stuck terminal does not take.
 
     Only whole lines are written, because others write to the same descriptor: the supervisor its messages, agents their
     trials' lines. Output often arrives in halves of lines: a Python program that does not buffer writes a line and its
@@ -44,7 +44,7 @@ class Echo:
         self._queue.put(_Prefix(prefix.encode()))
 
     def write(self, data: bytes) -> None:
-        """Never blocks."""
+        """Queues output; never blocks."""
         with self._lock:
             if self._waiting + len(data) > CAPACITY:
                 self._dropped += len(data)
@@ -53,11 +53,12 @@ class Echo:
         self._queue.put(data)
 
     def close(self, timeout: float = 1.0) -> None:
-        """Writes what waits, for at most `timeout` seconds."""
+        """Writes the queue, for at most `timeout` seconds."""
         self._queue.put(None)
         self._thread.join(timeout)
 
     def _work(self) -> None:
+        """Writes the queue until it is closed or the terminal is gone."""
         while (data := self._queue.get()) is not None:
             if isinstance(data, _Prefix):
                 self._end_line()
@@ -68,8 +69,8 @@ class Echo:
                 dropped = self._dropped if self._queue.empty() else 0
                 self._dropped -= dropped
             if dropped:
-                told = f"\n[{dropped:,} bytes not shown here: the terminal was too slow; they are in stdout.log]\n"
-                data += told.encode()
+                notice = f"\n[{dropped:,} bytes not shown here: the terminal was too slow; they are in stdout.log]\n"
+                data += notice.encode()
             if not self._put(self._whole_lines(data)):
                 return
         self._end_line()
@@ -94,13 +95,14 @@ class Echo:
         return data[:cut]
 
     def _pieces(self, data: bytes) -> Iterator[bytes]:
-        """Cuts whole lines into pieces that a pipe takes in one, so that nobody writes into another's line."""
+        """Cuts whole lines into pieces of at most `ATOMIC` bytes, so that no other writer's text stands inside a line."""
         while len(data) > ATOMIC and (cut := max(data.rfind(b"\n", 0, ATOMIC), data.rfind(b"\r", 0, ATOMIC)) + 1):
             yield data[:cut]
             data = data[cut:]
         yield data
 
     def _put(self, data: bytes) -> bool:
+        """Writes to the descriptor; returns False if the terminal is gone."""
         for piece in self._pieces(data):
             view = memoryview(piece)
             while view:

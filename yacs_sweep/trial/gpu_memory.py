@@ -1,4 +1,7 @@
-"""NVIDIA GPUs: who holds memory on them. All is read through one function, so that tests bring GPUs of their own."""
+"""Reads which processes hold memory on NVIDIA GPUs, and waits until an ended trial's memory is free.
+
+GPUs are read by one function, in whose place tests put GPUs of their own.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +13,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-SLACK = 64 << 20  # bytes by which a GPU's use may differ for reasons that are nobody's trial
-PERIOD = 0.05  # seconds between two looks
+SLACK = 64 << 20  # bytes by which a GPU's use may differ without any trial's doing
+PERIOD = 0.05  # seconds between two reads
 
 
 @dataclass(frozen=True)
 class Gpu:
-    """One device. `processes`: bytes by process id; empty where a container hides them."""
+    """One NVIDIA GPU, as NVML reports it.
+
+    Attributes:
+        used: bytes in use.
+        processes: bytes by process id; empty where a container hides processes.
+    """
 
     index: int
     uuid: str
@@ -30,7 +38,7 @@ Reader = Callable[[], list[Gpu]]
 
 
 def read_gpus() -> list[Gpu]:
-    """The devices NVML sees; none without a driver or without nvidia-ml-py."""
+    """Reads the GPUs by NVML; returns none without a driver or without nvidia-ml-py."""
     try:
         ctypes.CDLL("libnvidia-ml.so.1")  # looking for a driver takes less time than importing what asks it
         import pynvml
@@ -59,6 +67,7 @@ def read_gpus() -> list[Gpu]:
 
 
 def _mig_devices(pynvml: Any, handle: Any) -> tuple[str, ...]:
+    """Returns the UUIDs of the MIG devices a GPU is divided into."""
     found = []
     with contextlib.suppress(pynvml.NVMLError):  # most GPUs cannot be divided
         if pynvml.nvmlDeviceGetMigMode(handle)[0] == pynvml.NVML_DEVICE_MIG_ENABLE:
@@ -73,20 +82,26 @@ def _text(value: str | bytes) -> str:
     return value.decode() if isinstance(value, bytes) else value
 
 
-def of_trial(gpus: Sequence[Gpu], gpu_ids: Sequence[str], visible: str | None) -> list[Gpu]:
-    """The devices a trial may use: those it was given, else those CUDA_VISIBLE_DEVICES names, else all."""
+def usable_gpus(gpus: Sequence[Gpu], gpu_ids: Sequence[str], visible: str | None) -> list[Gpu]:
+    """Selects the GPUs a trial may use: those it was given, else those in CUDA_VISIBLE_DEVICES, else all.
+
+    Args:
+        gpu_ids: indices or UUIDs the trial was given.
+        visible: value of CUDA_VISIBLE_DEVICES.
+    """
     names = list(gpu_ids) or [word.strip() for word in (visible or "").split(",") if word.strip()]
     if not names and visible is None:
         return list(gpus)
-    return [gpu for gpu in gpus if any(_is(gpu, name) for name in names)]
+    return [gpu for gpu in gpus if any(_has_name(gpu, name) for name in names)]
 
 
-def _is(gpu: Gpu, name: str) -> bool:
+def _has_name(gpu: Gpu, name: str) -> bool:
+    """Returns whether a name is the GPU's index, or the start of its UUID or of a MIG device's."""
     return name == str(gpu.index) or any(uuid.startswith(name) for uuid in (gpu.uuid, *gpu.mig))
 
 
 def process_exists(pid: int) -> bool:
-    """Whether a process of that id runs on this machine."""
+    """Returns whether a process of that id exists on this machine."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -97,46 +112,49 @@ def process_exists(pid: int) -> bool:
 
 
 def process_name(pid: int) -> str:
-    """A short name for messages."""
+    """Returns a process's short name for messages; "?" for one that does not exist."""
     with contextlib.suppress(OSError), open(f"/proc/{pid}/comm") as file:
         return file.read().strip()
     return "?"
 
 
-class FreeGround:
+class GpuMemoryWait:
     """Waits, between two trials, until the first one's memory on its GPUs is free."""
 
     def __init__(self, gpu_ids: Sequence[str], wait: float, reader: Reader = read_gpus) -> None:
-        """
+        """Sets the GPUs of the next trial.
+
         Args:
-            gpu_ids: the trial's GPUs (indices or UUIDs); empty: those that are visible.
+            gpu_ids: indices or UUIDs; empty: the visible ones.
             wait: seconds at most.
         """
         self._ids, self._wait, self._reader = gpu_ids, wait, reader
         self._shared = False
         self._before: dict[str, Gpu] = {}
-        self._present = True  # until a look finds no GPU at all
+        self._any = True  # False once a read has found no GPU at all
 
     def use(self, gpu_ids: Sequence[str], *, shared: bool) -> None:
-        """The next trial's GPUs. On `shared` ones other trials come and go: only its own processes are waited for."""
+        """Sets the next trial's GPUs. On `shared` ones other trials run: only the trial's own processes are waited for."""
         self._ids, self._shared = gpu_ids, shared
 
-    def _look(self) -> list[Gpu]:
-        if not self._present:
+    def _read(self) -> list[Gpu]:
+        """Reads the trial's GPUs."""
+        if not self._any:
             return []
         gpus = self._reader()
-        self._present = bool(gpus)
-        return of_trial(gpus, self._ids, os.environ.get("CUDA_VISIBLE_DEVICES"))
+        self._any = bool(gpus)
+        return usable_gpus(gpus, self._ids, os.environ.get("CUDA_VISIBLE_DEVICES"))
 
-    def note_before(self) -> None:
-        """Call before a trial starts: what is in use now is not the trial's."""
-        self._before = {gpu.uuid: gpu for gpu in self._look()}
+    def record_baseline(self) -> None:
+        """Reads the GPUs before a trial starts: memory that is in use now is not the trial's."""
+        self._before = {gpu.uuid: gpu for gpu in self._read()}
 
     def wait(self, pids: set[int], interrupted: Callable[[], bool] = lambda: False) -> str | None:
-        """Waits until no process in `pids` (the trial's) holds memory; who does, in words, if that was in vain.
+        """Waits until the trial holds no GPU memory; returns a line that says what is still held if that takes too long.
 
         Args:
-            interrupted: asked while it waits; True ends the wait.
+            pids: processes of the trial.
+            interrupted: called while it waits; True ends the wait.
         """
         deadline = time.monotonic() + self._wait
         while held := self._held(pids):
@@ -148,11 +166,12 @@ class FreeGround:
         return None
 
     def _held(self, pids: set[int]) -> list[str]:
+        """Says for each GPU which memory the trial still holds."""
         held = []
-        for gpu in self._look():
+        for gpu in self._read():
             before = self._before.get(gpu.uuid, gpu)
-            # One that does not exist here is of the trial, ended a moment ago, or of another container: then it was
-            # there before.
+            # A process that does not exist here has just ended, or belongs to another container: the latter held its
+            # memory before the trial started.
             ours = {
                 pid: size
                 for pid, size in gpu.processes.items()

@@ -1,4 +1,4 @@
-"""Everything the metrics of one attempt of a trial come from: its output and its files, no metric counted twice."""
+"""Handles the output of one attempt: writes stdout.log, and takes metrics from the output and the trainer's files."""
 
 from __future__ import annotations
 
@@ -22,25 +22,30 @@ LAST_LINES = 20
 
 
 class Parser(Protocol):
-    """Rows of metrics out of output: `Readings`, or a `LogParser` alone."""
+    """Turns output into rows: `MetricReader`, or a `LogParser` alone."""
 
-    def feed_chunk(self, data: bytes) -> list[Row]: ...
+    def feed_chunk(self, data: bytes) -> list[Row]:
+        """Returns the rows that the next bytes complete."""
 
-    def flush(self) -> list[Row]: ...
+    def flush(self) -> list[Row]:
+        """Returns the unfinished row, while the output pauses."""
 
-    def close(self) -> list[Row]: ...
+    def close(self) -> list[Row]:
+        """Returns the last rows, at the end of the output."""
 
 
 class Output:
-    """Everything that happens to a trial's output: file, echo, tail, metrics."""
+    """Passes a trial's output to stdout.log, the terminal, the last lines and the parser."""
 
     def __init__(self, paths: TrialPaths, parser: Parser, on_row: Callable[[Mapping[str, Any]], None]) -> None:
+        """`on_row` gets each row of metrics."""
         self.parser, self.on_row = parser, on_row
         self.tail = b""
         self.log = GrowingFile(paths.stdout)
         self.echo: Echo | None = None
 
     def write(self, data: bytes) -> None:
+        """Handles the next bytes of output."""
         view = memoryview(data)
         while view:
             view = view[os.write(self.log.descriptor, view) :]
@@ -51,11 +56,12 @@ class Output:
             self.on_row(row)
 
     def flush(self) -> None:
+        """Ends the row that is being gathered: the output pauses."""
         for row in self.parser.flush():
             self.on_row(row)
 
     def close(self) -> None:
-        """The end of the output."""
+        """Handles the end of the output."""
         try:
             for row in self.parser.close():
                 self.on_row(row)
@@ -64,86 +70,90 @@ class Output:
 
     @property
     def text(self) -> str:
+        """The last 64 KiB of output."""
         return self.tail.decode(errors="replace").replace("\r", "\n")
 
     @property
     def last_lines(self) -> list[str]:
+        """The last lines that are not empty, for trial.json."""
         return [line[:2000] for line in self.text.split("\n") if line.strip()][-LAST_LINES:]
 
 
-QUIET_LINES = 1000  # of output without any metric, after which that is said
+QUIET_LINES = 1000  # lines without any metric, after which the user is warned
 _EPOCH = re.compile(rb"[eE]poch\W{0,3}(\d+)")
 
 
-class Readings:
-    """A `LogParser` of the output, and the files beside it. Not thread-safe."""
+class MetricReader:
+    """Reads metrics from the output and from files the trainer writes, each metric from one source. Not thread-safe."""
 
     def __init__(self, profile: TrainerProfile, paths: TrialPaths, trial_id: str, note: Callable[[str], None]) -> None:
-        """`note` is told, in one line, what the user should know while the trial runs."""
+        """`note` shows the user one line while the trial runs."""
         self._sources = Sources(profile.metrics.axis)
         self._parser = LogParser(profile.metrics, sources=self._sources)
         searched = profile.metrics.entries or profile.metrics.generic
         trainer = profile.reference or profile.name
-        self._silence: Silence | None = Silence(paths.stdout, trainer) if searched else None
+        self._warning: NoMatchWarning | None = NoMatchWarning(paths.stdout, trainer) if searched else None
         self._note = note
-        self._told = False  # about a METRIC line that cannot be read
+        self._unreadable_noted = False
         values = {"output_dir": str(profile.output_dir(paths.dir).absolute()), "trial_id": trial_id}
         self._follower: Follower | None = None
         if profile.files:
             self._follower = Follower(profile.files, profile.cwd, values, profile.metrics.axis)
 
     def feed_chunk(self, data: bytes) -> list[Row]:
-        """Rows completed by the next bytes of output."""
-        return self._seen(self._parser.feed_chunk(data), data)
+        """Returns the rows that the next bytes of output complete."""
+        return self._checked(self._parser.feed_chunk(data), data)
 
     def flush(self) -> list[Row]:
-        """The row still gathering: the output pauses."""
-        return self._seen(self._parser.flush())
+        """Returns the row that is being gathered: the output pauses."""
+        return self._checked(self._parser.flush())
 
-    def arrived(self) -> list[Row]:
-        """Rows that the files have got; never waits for them."""
-        return self._seen(self._of_files(self._follower.rows())) if self._follower else []
+    def read_files(self) -> list[Row]:
+        """Returns the new rows of the trainer's files; never waits."""
+        return self._checked(self._admitted(self._follower.rows())) if self._follower else []
 
     def close(self) -> list[Row]:
-        """The attempt has ended: every row that is left."""
-        rows = self._seen(self._parser.close())
+        """Returns all rows that are left, at the end of the attempt."""
+        rows = self._checked(self._parser.close())
         if self._follower:
-            rows += self._of_files(self._follower.close())
+            rows += self._admitted(self._follower.close())
             if self._follower.problem:
                 self._note(self._follower.problem)
         return rows
 
-    def _of_files(self, arrived: Iterator[tuple[str, Row]]) -> list[Row]:
-        admitted = (self._sources.admit(path, row) for path, row in arrived)
+    def _admitted(self, rows: Iterator[tuple[str, Row]]) -> list[Row]:
+        """Leaves out metrics that another source has logged already, and rows without any left."""
+        admitted = (self._sources.admit(path, row) for path, row in rows)
         return [row for row in admitted if row.keys() - {self._sources.axis}]
 
-    def _seen(self, rows: list[Row], data: bytes = b"") -> list[Row]:
-        if self._parser.unreadable and not self._told:
-            self._told = True
+    def _checked(self, rows: list[Row], data: bytes = b"") -> list[Row]:
+        """Warns of METRIC lines that cannot be read and of output without metrics; returns the rows."""
+        if self._parser.unreadable and not self._unreadable_noted:
+            self._unreadable_noted = True
             line = repr(clipped(self._parser.unreadable))
             self._note(f"a METRIC line is not JSON on one line, and is not read: {line}")
-        if self._silence is not None:
+        if self._warning is not None:
             if rows:
-                self._silence = None
-            elif warning := self._silence.see(data):
-                self._note(warning)
-                self._silence = None
+                self._warning = None
+            elif text := self._warning.feed(data):
+                self._note(text)
+                self._warning = None
         return rows
 
 
-class Silence:
-    """Watches output in which nothing has matched, and says so once an epoch's worth has gone by: when a second epoch
-    is named, or after many lines."""
+class NoMatchWarning:
+    """Watches output in which no pattern has matched; warns when a second epoch is named, or after many lines."""
 
     def __init__(self, log: Path, trainer: str) -> None:
+        """The warning quotes the path of the log and the trainer, for `--test-patterns`."""
         self._log, self._trainer = log, trainer
         self._lines = 0
         self._rest = b""
         self._epochs: set[bytes] = set()
         self._examples: dict[str, None] = {}
 
-    def see(self, data: bytes) -> str | None:
-        """The warning, when it is due."""
+    def feed(self, data: bytes) -> str | None:
+        """Takes the next bytes; returns the warning when it is due."""
         *lines, rest = (self._rest + data.replace(b"\r", b"\n")).split(b"\n")
         self._rest = rest[:LINE_LIMIT]
         self._lines += len(lines)

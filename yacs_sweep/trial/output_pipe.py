@@ -1,8 +1,8 @@
-"""Takes in a child's output on a thread of its own, so that the child never waits for a disk that is slow.
+"""Reads a child's output on a thread of its own, so that the child never waits for a slow disk.
 
-Whoever handles the output writes it to files; when one of those writes takes long, the thread goes on reading, into
-memory. Only when `CAPACITY` bytes wait is the pipe left to fill up, and the child waits: nothing is ever left out. A child
-that prints faster than its output can be handled waits much sooner, as for any pipe, and costs no memory.
+The caller writes the output to files. While one of these writes takes long, the thread continues to read, into memory. Only
+when `CAPACITY` bytes wait does the pipe fill up, so that the child waits: no output is ever dropped. A child that prints
+faster than its output is handled waits much sooner, as for any pipe, and costs no memory.
 """
 
 from __future__ import annotations
@@ -15,53 +15,54 @@ import threading
 import time
 from collections import deque
 
-CAPACITY = 64 << 20  # bytes that may wait while nothing is handled
+CAPACITY = 64 << 20  # bytes that may wait while the caller is stalled
 USUAL = 1 << 20  # bytes that may wait otherwise
-STALLED = 0.2  # seconds without anything being handled
+STALLED = 0.2  # seconds without a read by the caller, who then seems to wait for a disk
 READ_SIZE = 1 << 18
-PIPE_SIZE = 1 << 20  # asked of the kernel, so that a burst does not wait for us
-GATHER = 0.1  # seconds until the next look after little output: few wake-ups for a trainer that prints line by line
+PIPE_SIZE = 1 << 20  # bytes, asked of the kernel so that a burst does not wait for this process
+GATHER = 0.1  # seconds until the next read after little output: few wake-ups for a trainer that prints line by line
 LITTLE = 1 << 14  # bytes
 
 
-class Intake:
-    """Reads the descriptor `pipe`, which stays its owner's to close, until end-of-file or `finish`.
+class OutputPipe:
+    """Reads a pipe until end-of-file or `finish`, and keeps the output until the caller reads it.
 
-    A selector finds it readable when there is something to `take`, the end included.
+    A selector finds the object readable when `read` would return at once. The pipe's descriptor stays the caller's to close.
     """
 
     def __init__(self, pipe: int, capacity: int = CAPACITY) -> None:
-        self._last = time.monotonic()  # when output came last
+        self._last = time.monotonic()  # of the last output
         self._pipe, self._capacity = pipe, capacity
         os.set_blocking(pipe, False)
         if hasattr(fcntl, "F_SETPIPE_SZ"):
             with contextlib.suppress(OSError):
                 fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, PIPE_SIZE)
-        self._ready, self._tell = os.pipe()  # holds one byte while there is something to take
-        self._finished, self._finish = os.pipe()  # end-of-file tells the thread to come to its end
+        self._ready, self._tell = os.pipe()  # holds one byte while `read` would return at once
+        self._finished, self._finish = os.pipe()  # end-of-file tells the thread to read the rest and stop
         self._changed = threading.Condition()
         self._chunks: deque[bytes] = deque()  # the last one is empty once all has been read
         self._waiting = 0  # bytes
-        self._taken = self._last  # when something was taken last
-        self._given_up = False
-        self._thread = threading.Thread(target=self._work, name="intake", daemon=True)
+        self._taken = self._last  # time of the caller's last read
+        self._closed = False
+        self._thread = threading.Thread(target=self._work, name="output pipe", daemon=True)
         self._thread.start()
 
     def fileno(self) -> int:
+        """Returns the descriptor for a selector."""
         return self._ready
 
-    def __enter__(self) -> Intake:
+    def __enter__(self) -> OutputPipe:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def quiet(self) -> float:
-        """Seconds since output came last; none while some waits to be taken."""
+    def seconds_quiet(self) -> float:
+        """Returns the seconds since the last output; 0 while some waits for the caller."""
         return 0.0 if self._chunks else time.monotonic() - self._last
 
-    def take(self) -> bytes:
-        """The next piece, at most 256 KiB; empty at the end. Waits for it."""
+    def read(self) -> bytes:
+        """Waits for the next piece of output, at most 256 KiB; returns an empty one at the end."""
         with self._changed:
             while not self._chunks:
                 self._changed.wait()
@@ -74,26 +75,28 @@ class Intake:
         return data
 
     def finish(self) -> None:
-        """No process that should write is left: what is in the pipe now is the rest."""
+        """Tells the thread that no process is left to write: what the pipe holds now is the rest."""
         if self._finish >= 0:
             os.close(self._finish)
             self._finish = -1
 
     def close(self) -> None:
-        """Gives up what has not been taken."""
+        """Stops the thread and drops what was not read."""
         self.finish()
         with self._changed:
-            self._given_up = True
+            self._closed = True
             self._changed.notify_all()
         self._thread.join()
         for descriptor in (self._ready, self._tell, self._finished):
             os.close(descriptor)
 
     def _full(self) -> bool:
+        """Returns whether no more output may wait."""
         stalled = time.monotonic() - self._taken > STALLED
-        return not self._given_up and self._waiting >= (self._capacity if stalled else min(USUAL, self._capacity))
+        return not self._closed and self._waiting >= (self._capacity if stalled else min(USUAL, self._capacity))
 
     def _put(self, data: bytes) -> None:
+        """Hands a piece to the caller, after waiting for room."""
         with self._changed:
             while self._full():
                 self._changed.wait(STALLED)
@@ -104,12 +107,14 @@ class Intake:
             self._waiting += len(data)
 
     def _work(self) -> None:
+        """Reads the pipe, then marks the end of the output."""
         try:
-            self._read()
+            self._read_pipe()
         finally:
             self._put(b"")
 
-    def _read(self) -> None:
+    def _read_pipe(self) -> None:
+        """Reads until end-of-file, or until the rest was read after `finish`."""
         rest = PIPE_SIZE  # bytes to read once `finish` was called: a pipe holds no more that were written before
         with selectors.DefaultSelector() as either, selectors.DefaultSelector() as finish:
             either.register(self._pipe, selectors.EVENT_READ)

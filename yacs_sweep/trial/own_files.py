@@ -1,4 +1,4 @@
-"""Looks after the launcher's files in a trial's folder, which its trainer writes to and may clear."""
+"""Restores the launcher's files in a trial's folder, which the trainer writes to and may clear."""
 
 from __future__ import annotations
 
@@ -13,37 +13,37 @@ DELETED = (
 )
 
 
-class Custody:
-    """Looks after a running trial's files."""
+class OwnFiles:
+    """Restores the files of a running trial that its trainer deletes or replaces."""
 
     def __init__(self, paths: TrialPaths, files: Sequence[GrowingFile], save: Callable[[], None]) -> None:
-        """`save` writes trial.json."""
+        """Watches `files` and trial.json, which `save` writes."""
         self._paths, self._files, self._save = paths, files, save
         self._missing = False
 
-    def look(self, *, over: bool) -> str:
-        """Puts back what is gone; names it.
+    def restore(self, *, ended: bool) -> str:
+        """Restores missing files; returns their names.
 
-        While the trainer runs (not `over`), only what was gone at the last look already and where the folder is there
-        again: the trainer may be in the middle of clearing it, and fail over a file that comes back.
+        While the trainer runs (not `ended`), only files that were missing at the last call already, and only where the
+        folder exists again: the trainer may be clearing the folder, and would fail over a file that comes back.
         """
-        gone = [file for file in self._files if not file.in_place]
-        names = [file.path.name for file in gone]
-        if unnamed := not self._paths.record.is_file():
+        missing = [file for file in self._files if not file.in_place]
+        names = [file.path.name for file in missing]
+        if no_record := not self._paths.record.is_file():
             names.append(self._paths.record.name)
-        waits, self._missing = not over and not self._missing, bool(names)
+        waits, self._missing = not ended and not self._missing, bool(names)
         if not names or waits:
             return ""
         try:
-            if over:
+            if ended:
                 self._paths.dir.mkdir(exist_ok=True)
-            for file in gone:
+            for file in missing:
                 file.restore()
-            if unnamed:
+            if no_record:
                 put_aside(self._paths.record)
                 self._save()
-        except FileNotFoundError:  # the folder is gone, or goes
-            if over:
+        except FileNotFoundError:  # the folder does not exist, or is being deleted
+            if ended:
                 raise
             return ""
         self._missing = False

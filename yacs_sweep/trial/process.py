@@ -1,7 +1,7 @@
-"""One child process: start it, stream its output, end it with everything it started, say how it ended.
+"""Runs one child process: starts it, streams its output, ends it with all its descendants, and says how it ended.
 
-The child is started by a guard (`guard.py`), a small process that adopts whatever the child leaves behind, so that
-"ended" means that no process of the trial exists any more.
+The child is started by a guard (`guard.py`), a small process that adopts the child's orphans, so that "ended" means that no
+process of the trial exists any more.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from typing import Protocol
 
 from ..base.errors import SweepError
 from ..base.processes import MARKER, kill_marked, marked_processes, without_wandb
-from .output_pipe import Intake
+from .output_pipe import OutputPipe
 
-TICK = 0.1  # seconds between two looks at clocks and stop requests while the child is quiet
+TICK = 0.1  # seconds between two checks of limits and stop requests while the child is quiet
 QUIET = 0.5  # seconds without output after which on_quiet is called once
-GUARD_LATE = 12.0  # seconds after SIGKILL was due; a guard that has not told the end by then hangs
+GUARD_LATE = 12.0  # seconds after SIGKILL was due, by which a guard must have reported the end, or else hangs
 
 
 class StartError(SweepError):
@@ -36,17 +36,23 @@ class StartError(SweepError):
 
 
 class GuardLost(SweepError):
-    """The guard was killed; whatever of the trial was left has been killed too."""
+    """The guard was killed; the rest of the trial's processes have been killed too."""
 
     def __init__(self, text: str, unkillable: Sequence[int] = ()) -> None:
-        """`unkillable`: ids of the processes that survived SIGKILL."""
+        """Keeps `unkillable`, the ids of the processes that survived SIGKILL."""
         super().__init__(text)
         self.unkillable = tuple(unkillable)
 
 
 @dataclass(frozen=True)
 class Stop:
-    """A request to end the child: `cause` (timeout, stalled, stopped, interrupted, …), and the seconds it gets."""
+    """A request to end the child.
+
+    Attributes:
+        cause: timeout, stalled, stopped, interrupted or lost.
+        detail: the reason, for the user.
+        grace: seconds between SIGTERM and SIGKILL; None: as `Limits` says.
+    """
 
     cause: str
     detail: str = ""
@@ -55,18 +61,26 @@ class Stop:
 
 @dataclass(frozen=True)
 class Exit:
-    """How a child ended. `status` as subprocess counts (-9: SIGKILL); None when the guard was lost before it told."""
+    """How a child ended.
+
+    Attributes:
+        status: as subprocess counts (-9: SIGKILL); None for a child that survived SIGKILL.
+        stop: the request that ended it; None: it ended by itself.
+        leftovers: how many processes the child left behind.
+        unkillable: ids of the processes that survived SIGKILL (uninterruptible I/O).
+        seconds: how long it ran.
+    """
 
     status: int | None
-    stop: Stop | None  # why we ended it; None: it ended by itself
-    leftovers: int = 0  # processes the child had left behind
-    unkillable: tuple[int, ...] = ()  # survivors of SIGKILL (uninterruptible I/O)
+    stop: Stop | None
+    leftovers: int = 0
+    unkillable: tuple[int, ...] = ()
     seconds: float = 0.0
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Seconds: `timeout` for the whole child, `stall` without any output, `grace` between SIGTERM and SIGKILL."""
+    """Seconds a child may take: `timeout` in all, `stall` without any output, `grace` between SIGTERM and SIGKILL."""
 
     timeout: float | None = None
     stall: float | None = None
@@ -74,18 +88,21 @@ class Limits:
 
 
 class GuardProcess(Protocol):
-    """What is needed of `subprocess.Popen`."""
+    """The part of `subprocess.Popen` that a guard's owner uses."""
 
     @property
-    def pid(self) -> int: ...
+    def pid(self) -> int:
+        """Id of the process."""
 
-    def kill(self) -> None: ...
+    def kill(self) -> None:
+        """Sends SIGKILL to the process."""
 
-    def wait(self, timeout: float | None = None) -> int | None: ...
+    def wait(self, timeout: float | None = None) -> int | None:
+        """Waits for the end; raises subprocess.TimeoutExpired."""
 
 
 def execute_guard(connection: socket.socket, token: str) -> GuardProcess:
-    """A guard of its own, by exec."""
+    """Starts a guard as a fresh process."""
     script = str(Path(__file__).parent / "inside" / "guard.py")
     return subprocess.Popen(
         [sys.executable, "-I", "-S", script, str(connection.fileno())],
@@ -98,16 +115,15 @@ def execute_guard(connection: socket.socket, token: str) -> GuardProcess:
 
 
 class Guard:
-    """The agent's end of a guard process; starts one child at a time.
-
-    `token` marks the environment of the guard and everything below it.
-    """
+    """Controls a guard process, which runs one child at a time."""
 
     def __init__(
         self, *, token: str | None = None, start: Callable[[socket.socket, str], GuardProcess] = execute_guard
     ) -> None:
-        """
+        """Starts the guard.
+
         Args:
+            token: marks the environment of the guard and its descendants; None: a random one.
             start: makes the process, given its end of the connection and the token.
         """
         self.token = token or uuid.uuid4().hex
@@ -125,9 +141,15 @@ class Guard:
 
     @property
     def pid(self) -> int:
+        """Id of the guard's process."""
         return self._process.pid
 
     def send(self, message: dict[str, object], descriptors: Sequence[int] = ()) -> None:
+        """Sends the guard a message, with open files.
+
+        Raises:
+            GuardLost: the guard is gone.
+        """
         data = json.dumps(message).encode() + b"\n"
         ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))] if descriptors else []
         try:
@@ -137,7 +159,7 @@ class Guard:
             raise self.lost() from error
 
     def receive(self) -> dict[str, object]:
-        """The next message; waits for it.
+        """Waits for the guard's next message.
 
         Raises:
             GuardLost: the guard is gone.
@@ -155,7 +177,7 @@ class Guard:
         return self._waiting.popleft()
 
     def receive_all(self) -> list[dict[str, object]]:
-        """`receive`, and every further message that is there already: a selector does not see those."""
+        """Waits for the next message; returns all that have been read, since a selector does not see these."""
         messages = [self.receive()]
         messages.extend(self._waiting)
         self._waiting.clear()
@@ -167,7 +189,7 @@ class Guard:
         return bool(self._waiting)
 
     def lost(self, how: str = "was killed") -> GuardLost:
-        """Gives the guard up and kills what it guarded; the error to raise."""
+        """Kills the guard and the processes below it; returns the error to raise."""
         self.connection.close()
         self._process.kill()
         self._process.wait()
@@ -177,7 +199,7 @@ class Guard:
         return GuardLost(f"the process that guards the trial {how}; {ended} processes of the trial were ended", left)
 
     def start(self, argv: Sequence[str], env: dict[str, str], cwd: str | Path, output: int) -> int:
-        """Starts `argv`; its stdout and stderr go to the descriptor `output`. Returns its process id.
+        """Starts a child, whose stdout and stderr go to the descriptor `output`; returns its process id.
 
         Raises:
             StartError: the command cannot be executed.
@@ -195,7 +217,7 @@ class Guard:
                 raise StartError(f"cannot start {argv[0]}: {message['error']}")
 
     def close(self) -> None:
-        """Ends the guard and anything below it."""
+        """Ends the guard and its descendants."""
         self.connection.close()
         try:
             self._process.wait(timeout=10)
@@ -211,29 +233,29 @@ class Guard:
         self.close()
 
 
-class _Run:
-    """The life of one child, from start to the moment none of its processes is left."""
+class _ChildRun:
+    """Follows one child until none of its processes is left."""
 
     def __init__(
         self,
         guard: Guard,
-        intake: Intake,
+        pipe: OutputPipe,
         limits: Limits,
         on_output: Callable[[bytes], None],
         on_quiet: Callable[[], None],
         poll: Callable[[], Stop | None],
     ) -> None:
-        self.guard, self.intake, self.limits = guard, intake, limits
+        self.guard, self.pipe, self.limits = guard, pipe, limits
         self.on_output, self.on_quiet, self.poll = on_output, on_quiet, poll
         self.started = time.monotonic()
-        self.quiet_told = True
+        self.quiet_reported = True
         self.stop: Stop | None = None
         self.kill_at = float("inf")
         self.status: int | None = None
         self.clear: dict[str, object] | None = None
 
     def request(self, stop: Stop) -> None:
-        """Ends the child; a second request counts only when it ends it sooner. The first cause is the one told."""
+        """Ends the child. A second request counts only if it ends the child sooner; the cause stays the first one's."""
         grace = self.limits.grace if stop.grace is None else stop.grace
         kill_at = time.monotonic() + grace
         if kill_at >= self.kill_at:
@@ -242,12 +264,13 @@ class _Run:
         self.stop = self.stop or stop
         self.guard.send({"op": "stop", "grace": grace})
 
-    def look_at_clocks(self) -> None:
+    def check_limits(self) -> None:
+        """Ends the child if a limit is exceeded or a stop is requested; reports a pause in the output."""
         now = time.monotonic()
         if now > self.kill_at + GUARD_LATE:
             raise self.guard.lost("does not answer")
-        if not self.quiet_told and self.intake.quiet() > QUIET:
-            self.quiet_told = True
+        if not self.quiet_reported and self.pipe.seconds_quiet() > QUIET:
+            self.quiet_reported = True
             self.on_quiet()
         if self.status is not None:
             return
@@ -257,41 +280,43 @@ class _Run:
             return
         elif self.limits.timeout is not None and now - self.started > self.limits.timeout:
             self.request(Stop("timeout", f"ran longer than {self.limits.timeout:g} s"))
-        elif self.limits.stall is not None and self.intake.quiet() > self.limits.stall:
+        elif self.limits.stall is not None and self.pipe.seconds_quiet() > self.limits.stall:
             self.request(Stop("stalled", f"no output for {self.limits.stall:g} s"))
 
     def read(self) -> bool:
-        """False at the end of the output."""
-        data = self.intake.take()
+        """Handles the next piece of output; returns False at the end."""
+        data = self.pipe.read()
         if data:
-            self.quiet_told = False
+            self.quiet_reported = False
             self.on_output(data)
         return bool(data)
 
-    def hear(self) -> None:
+    def read_messages(self) -> None:
+        """Keeps what the guard reports."""
         for message in self.guard.receive_all():
             if message["event"] == "exited":
                 self.status = int(str(message["status"]))
             elif message["event"] == "clear":
                 self.clear = message
 
-    def until_clear(self) -> None:
+    def wait_until_clear(self) -> None:
+        """Waits until the guard reports that no process of the child is left, and handles all output."""
         more = True
         with selectors.DefaultSelector() as selector:
-            selector.register(self.intake, selectors.EVENT_READ)
+            selector.register(self.pipe, selectors.EVENT_READ)
             selector.register(self.guard.connection, selectors.EVENT_READ)
             while self.clear is None:
-                if self.guard.waiting:  # the child ended before we got here
-                    self.hear()
+                if self.guard.waiting:  # the child has ended already
+                    self.read_messages()
                     continue
                 for key, _ in selector.select(TICK):
-                    if key.fileobj is not self.intake:
-                        self.hear()
+                    if key.fileobj is not self.pipe:
+                        self.read_messages()
                     elif not self.read():
                         more = False
-                        selector.unregister(self.intake)
-                self.look_at_clocks()
-        self.intake.finish()
+                        selector.unregister(self.pipe)
+                self.check_limits()
+        self.pipe.finish()
         while more:
             more = self.read()
 
@@ -308,7 +333,7 @@ def run_child(
     poll: Callable[[], Stop | None] = lambda: None,
     on_start: Callable[[int], None] = lambda pid: None,
 ) -> Exit:
-    """Runs `argv` to its end, and the end of every process it started.
+    """Runs a command until it and all its descendants have ended.
 
     Args:
         on_output: gets stdout and stderr as they come, in pieces of at most 256 KiB, not split at lines.
@@ -326,20 +351,20 @@ def run_child(
             pid = guard.start(argv, env, cwd, write_end)
         finally:
             os.close(write_end)
-        with Intake(read_end) as intake:
-            run = _Run(guard, intake, limits, on_output, on_quiet, poll)
+        with OutputPipe(read_end) as pipe:
+            run = _ChildRun(guard, pipe, limits, on_output, on_quiet, poll)
             try:
                 on_start(pid)
-                run.until_clear()
+                run.wait_until_clear()
             except GuardLost:
                 raise
             except BaseException:
-                # Whatever went wrong up here, the trial does not outlive it.
+                # The trial must not outlive an error of the launcher's.
                 with contextlib.suppress(GuardLost):
                     guard.connection.settimeout(GUARD_LATE)
                     guard.send({"op": "stop", "grace": 0})
                     while run.clear is None:
-                        run.hear()
+                        run.read_messages()
                     guard.connection.settimeout(None)
                 raise
     finally:

@@ -1,4 +1,4 @@
-"""One trial, from its parameters to its trial.json: child, log parser, files, recorder and stop decision."""
+"""Runs one trial, from its parameters to its final trial.json, in as many attempts as it takes."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from ..base.values import utc_now
 from ..records.environment import Commit
 from ..records.folder import TrialPaths, TrialRecord, folder_name, inherit_files
 from .attempt import Attempt, survived
-from .contract import Assignment, DiskFull, Hooks, Launch, Retry, disk_full
+from .contract import Assignment, DiskFull, Hooks, Launch, Retry, disk_full_message
 from .echo import Echo
-from .gpu_memory import FreeGround
+from .gpu_memory import GpuMemoryWait
 from .own_files import DELETED
 from .preloader import Guards
 from .process import Guard, Stop
-from .verdict import Verdict, requested
+from .verdict import Verdict, requested_end
 
-# How a trainer ends by a signal meant for the whole job. A scheduler sends it to every process of the job, and ours may
-# be the last to get it.
+# Exit statuses of a trainer that was ended by a signal meant for the whole job. A scheduler signals every process of the
+# job, and this process may be the last to receive the signal.
 SIGNALLED = (-signal.SIGTERM, 128 + signal.SIGTERM, -signal.SIGINT, 128 + signal.SIGINT)
-SIGNALLED_WAIT = 1.0  # seconds in which it must have come
+SIGNALLED_WAIT = 1.0  # seconds until this process must have received the signal too
 
 
 class TrialRunner:
@@ -36,7 +36,7 @@ class TrialRunner:
         self,
         launch: Launch,
         *,
-        agent: str = "",
+        lock_name: str = "",
         echo: Echo | None = None,
         on_event: Callable[[str, Mapping[str, Any]], None] = lambda kind, content: None,
         stop_requested: Callable[[], Stop | None] = lambda: None,
@@ -46,20 +46,22 @@ class TrialRunner:
         preload: socket.socket | None = None,
         guard: Guard | None = None,
     ) -> None:
-        """
+        """Prepares for the first trial; starts no process.
+
         Args:
+            lock_name: name of the agent's lock file, kept in trial.json.
+            echo: copies the trials' output to the terminal; None: output is not shown.
+            on_event: gets "start" and "end" (with the content of trial.json), and "note" (a line for the user).
+            stop_requested: returns a reason from outside the trial, such as an interrupt, to end it.
             find_gpus: called after an attempt that the machine ended on given GPUs; says where to try the trial again.
-            cores: the trials are kept on these; empty: on none in particular.
+            cores: CPU cores the trials are bound to; empty: all.
             token: marks the environment of every process of the trials.
-            preload: where the preload server is asked for guards; None: there is no server.
-            guard: one that is there already.
-            agent: name of the agent's lock file, kept in trial.json.
-            on_event: told of "start" and "end" (trial.json rows), and "note" (a line for the user).
-            stop_requested: a reason from outside the trial (interrupt) to end it.
+            preload: socket at which the preload server is asked for guards; None: there is no server.
+            guard: a guard that runs already, for the first trial.
         """
-        self.launch, self.agent, self.echo = launch, agent, echo
+        self.launch, self.lock_name, self.echo = launch, lock_name, echo
         self.on_event, self.stop_requested, self.find_gpus = on_event, stop_requested, find_gpus
-        self.gpu_ids: tuple[str, ...] = ()  # of the next trial, or attempt; empty: those the launcher sees
+        self.gpu_ids: tuple[str, ...] = ()  # of the next attempt; empty: those the launcher sees
         self.commit = Commit(launch.profile.cwd)
         self.guards = Guards(
             preload,
@@ -69,15 +71,16 @@ class TrialRunner:
             cores=cores,
             first=guard,
         )
-        self.ground = FreeGround((), launch.gpu_wait)
+        self.gpu_memory = GpuMemoryWait((), launch.gpu_wait)
         self._deletion_noted = False  # that a trainer deletes the launcher's files
 
     def use_gpus(self, gpu_ids: Sequence[str], *, shared: bool) -> None:
-        """The GPUs of the next trial, or attempt; on `shared` ones other trials run at the same time."""
+        """Sets the GPUs of the next attempt; on `shared` ones other trials run at the same time."""
         self.gpu_ids = tuple(gpu_ids)
-        self.ground.use(self.gpu_ids, shared=shared)
+        self.gpu_memory.use(self.gpu_ids, shared=shared)
 
     def _note(self, text: str) -> None:
+        """Shows the user one line."""
         self.on_event("note", {"text": text})
 
     def _warn_deleted(self, record: TrialRecord, names: str) -> None:
@@ -87,6 +90,7 @@ class TrialRunner:
             self._note(f"{record.name}: {DELETED.format(names=names)}")
 
     def _command(self, trial_id: str, params: Mapping[str, Any], paths: TrialPaths) -> list[str]:
+        """Returns the trainer's command for a point."""
         launch = self.launch
         return launch.profile.command_line(
             python=launch.python,
@@ -99,6 +103,7 @@ class TrialRunner:
         )
 
     def close(self) -> None:
+        """Ends the guard."""
         self.guards.close()
 
     def prepare(self, assignment: Assignment) -> tuple[TrialRecord, TrialPaths]:
@@ -112,7 +117,7 @@ class TrialRunner:
         paths.dir.mkdir(parents=True, exist_ok=True)
         launch.profile.output_dir(paths.dir).mkdir(exist_ok=True)
         command = self._command(assignment.id, assignment.params, paths)
-        # A trial that goes on in its folder: as the same trial, in another attempt.
+        # A trial that is resumed in its folder is the same trial, in another attempt.
         before = TrialRecord.load(paths.record) if paths.record.exists() else None
         record = TrialRecord(
             id=assignment.id,
@@ -127,7 +132,7 @@ class TrialRunner:
             git_commit=self.commit.get(),
             host=socket.gethostname(),
             gpu_ids=list(self.gpu_ids),
-            agent=self.agent,
+            agent=self.lock_name,
             changed=self._changed(),
             dir=str(paths.dir),
         )
@@ -146,14 +151,16 @@ class TrialRunner:
         return changed
 
     def _inherit(self, trial_id: str, paths: TrialPaths) -> None:
-        """The trial whose point is tried again left checkpoints, perhaps: the trainer goes on from them."""
+        """Copies the files of the trial whose point is tried again: the trainer may resume from a checkpoint."""
         for old in self.launch.paths.records():
             if old.id == trial_id:
                 inherit_files(self.launch.paths.trial(old.name), paths)
 
     def run(self, assignment: Assignment, hooks: Hooks, refused: str | None = None) -> TrialRecord:
-        """Runs one trial to its end; returns the final content of its trial.json. With `refused` nothing is started:
-        the trial failed for that reason.
+        """Runs one trial to its end; returns the final content of its trial.json.
+
+        Args:
+            refused: why the point cannot be run; the trial fails without being started.
 
         Raises:
             DiskFull: results cannot be written any more.
@@ -167,11 +174,11 @@ class TrialRunner:
             return self._run(record, paths, hooks, assignment.first_step)
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise DiskFull(disk_full(self.launch.paths)) from error
+                raise DiskFull(disk_full_message(self.launch.paths)) from error
             raise
 
     def _run(self, record: TrialRecord, paths: TrialPaths, hooks: Hooks, first_step: int) -> TrialRecord:
-        """All attempts of a trial; they share its folder, where a trainer finds its checkpoint again."""
+        """Makes attempts until the trial has ended; they share its folder, where a trainer finds its checkpoint."""
         attempt = Attempt(
             self.launch,
             record,
@@ -186,23 +193,23 @@ class TrialRunner:
         )
         try:
             while True:
-                self.ground.note_before()
+                self.gpu_memory.record_baseline()
                 verdict = attempt.run()
-                if held := self.ground.wait(attempt.pids, lambda: self.stop_requested() is not None):
+                if held := self.gpu_memory.wait(attempt.pids, lambda: self.stop_requested() is not None):
                     self._note(f"{record.name}: {held}")
                 signalled = verdict.cause == "guard_lost" or record.exit_code in SIGNALLED
-                if verdict.state == "failed" and signalled and (stop := self._awaited_stop()):
-                    verdict = requested(stop, record.exit_code)
+                if verdict.state == "failed" and signalled and (stop := self._wait_for_stop()):
+                    verdict = requested_end(stop, record.exit_code)
                     break
                 retries = verdict.retries(self.launch.retries, self.launch.on_oom)
-                of_gpus = bool(self.gpu_ids) and verdict.of_machine
+                of_gpus = bool(self.gpu_ids) and verdict.by_machine
                 where = self.find_gpus(record, verdict) if of_gpus else Retry.SAME
                 stop = self.stop_requested()
                 over = where is Retry.NOWHERE or (where is Retry.SAME and record.attempts > retries)
                 if over and not (stop and of_gpus):
                     break
                 if stop:
-                    verdict = requested(stop, None)  # not judged by what the machine did: its point is tried again
+                    verdict = requested_end(stop, None)  # not judged by what the machine did: its point is tried again
                     break
                 if where is Retry.OTHER:
                     before, record.gpu_ids = record.gpu_ids, list(self.gpu_ids)
@@ -221,14 +228,15 @@ class TrialRunner:
             verdict = replace(verdict, reason=f"{verdict.reason}; {survived(attempt.unkillable)}")
         return self._end(record, paths, hooks, verdict)
 
-    def _awaited_stop(self) -> Stop | None:
-        """The stop that is asked for within `SIGNALLED_WAIT`."""
+    def _wait_for_stop(self) -> Stop | None:
+        """Waits `SIGNALLED_WAIT` seconds for a stop request; returns the request, or None."""
         deadline = time.monotonic() + SIGNALLED_WAIT
         while (stop := self.stop_requested()) is None and time.monotonic() < deadline:
             time.sleep(0.05)
         return stop
 
     def _end(self, record: TrialRecord, paths: TrialPaths, hooks: Hooks, verdict: Verdict) -> TrialRecord:
+        """Writes the trial's end, then hands it to the controller and the supervisor."""
         record.state, record.cause, record.reason = verdict.state, verdict.cause, verdict.reason
         record.ended = utc_now()
         record.pid = None
@@ -242,7 +250,7 @@ class TrialRunner:
 
 
 def _marked_lost(paths: TrialPaths) -> bool:
-    """Whether another agent, on another machine with the same disk, has taken the trial for lost."""
+    """Returns whether another machine's agent, on the same disk, has recorded the trial as lost."""
     with contextlib.suppress(OSError, ValueError, TypeError):
         return TrialRecord.load(paths.record).state == "lost"
     return False

@@ -1,5 +1,7 @@
-"""Why a trial ended: from its exit status, our own request, and what it printed last. Pure, but for `oom_kills` and
-`no_room`."""
+"""Classifies a trial's end by its exit status, the launcher's own request and the last output.
+
+Pure, but for `oom_kills` and the functions that look at disks.
+"""
 
 from __future__ import annotations
 
@@ -18,11 +20,11 @@ from typing import Any
 
 from ..base.processes import signal_name
 from .process import Exit, Stop
-from .tracebacks import TRACEBACK, Words, last_of_chain, read
+from .tracebacks import TRACEBACK, TrainerError, find_error, last_of_chain
 
-# Causes that are the machine's fault, not the configuration's: only these are worth the same parameters again.
+# Causes that are the machine's fault, not the configuration's: only after these may the same parameters end otherwise.
 INFRASTRUCTURE = frozenset({"signal", "lost", "guard_lost", "gpu_taken", "gpu_fault"})
-OUT_OF_MEMORY = frozenset({"oom", "cuda_oom"})  # worth it only if the user says so (--on-oom retry)
+OUT_OF_MEMORY = frozenset({"oom", "cuda_oom"})  # tried again only if the user asks for it (--on-oom retry)
 ROOM = 1 << 30  # bytes; with less free, a trainer that finds no space on a disk is believed
 PROBE = 1 << 20  # bytes written to see whether a quota allows it
 # PyTorch's message says how much each process holds on the GPU.
@@ -35,7 +37,7 @@ _PRINTED = (
         re.compile(r"^.*(?:CUDA out of memory|torch\.(?:cuda\.)?OutOfMemoryError|CUBLAS_STATUS_ALLOC_FAILED).*$", re.M),
     ),
     (
-        # What the processes of a trial share, data loaders and NCCL above all; PyTorch's files there are called torch_….
+        # Shared memory of a trial's processes, mostly data loaders and NCCL; PyTorch's files in it are called torch_….
         "shared_memory",
         re.compile(
             r"^.*(?:</?torch_\w+>: No space left|(?:out of|insufficient) shared memory"
@@ -45,8 +47,8 @@ _PRINTED = (
     ),
     ("disk_full", re.compile(r"^.*(?:No space left on device|Disk quota exceeded).*$", re.M)),
     (
-        # The device or its driver, whatever the configuration. Not among them: errors that a kernel's own mistake gives
-        # as well (device-side assert, illegal address, launch failure), and a device number the trainer does not have.
+        # Faults of the device or its driver. Left out: errors that a faulty kernel causes as well (device-side assert,
+        # illegal address, launch failure), and a device number that does not exist.
         "gpu_fault",
         re.compile(
             r"^(?!.*Warning: ).*(?:no CUDA-capable device|No CUDA GPUs are available|uncorrectable (?:ECC|NVLink) error|NVRM: Xid"
@@ -60,9 +62,9 @@ _PRINTED = (
     ("import_error", re.compile(r"^(?:ModuleNotFoundError|ImportError): .*$", re.M)),
     ("diverged", re.compile(r"^.*\bdiverged: .*$", re.M)),
 )
-# No fault of the configuration's: looked for in what was told beside the last exception, too.
+# Faults of the machine, which are also searched for in exceptions beside the last one.
 _OF_MACHINE = ("cuda_oom", "shared_memory", "disk_full", "gpu_fault")
-# A data-loader worker may be the one that the kernel killed; the trainer then fails by itself.
+# The kernel may kill a data-loader worker; the trainer then fails by itself.
 _WORKER_KILLED = re.compile(r"DataLoader worker .* is killed by signal: Killed")
 # `error: 0.31` is a metric.
 _LAST_ERROR = re.compile(
@@ -70,7 +72,7 @@ _LAST_ERROR = re.compile(
     r"|(?:.*: )?(?:error|Error|ERROR): (?![-+]?[\d.]+(?:e[-+]?\d+)?%?(?:[\s,;]|$)).*)$",
     re.M,
 )
-# In quotes, as Python and the shell's programs write them, or by itself; at a line's start it is the program's.
+# A path in quotes, as Python and shell programs write them, or bare; not at a line's start, where a program names itself.
 _PATH = re.compile(r"""['"]([^'"]*/[^'"]*)['"]|: ['"]([^'"]+)['"]|(?<=[\s(=])(/[^\s'":;,)>]+)""")
 _LABEL = {
     "cuda_oom": "CUDA out of memory",
@@ -85,7 +87,7 @@ _LABEL = {
 
 
 class FullDisk(Enum):
-    """Which disk a line of output that reports a full one is about."""
+    """Says which disk is full, by a line of output that reports a full disk."""
 
     RESULTS = "the disk that results are written to"
     OTHER = "another disk"
@@ -94,20 +96,25 @@ class FullDisk(Enum):
 
 @dataclass(frozen=True)
 class Verdict:
-    """`state` of trial.json, `cause` as one term, `reason` in words."""
+    """A trial's end as trial.json has it: `state`, `cause` as one term, `reason` in words."""
 
     state: str
     cause: str
     reason: str
 
     @property
-    def of_machine(self) -> bool:
+    def by_machine(self) -> bool:
         """Whether the machine ended the trial, not the trainer."""
         return self.cause in INFRASTRUCTURE
 
     def retries(self, asked: int, on_oom: str) -> int:
-        """How often the same parameters are tried again after this end. `asked`: --retries; `on_oom`: skip or retry."""
-        if self.cause == "guard_lost":  # our own part failed: once more without being asked
+        """Returns how often the same point is tried again after this end.
+
+        Args:
+            asked: --retries.
+            on_oom: skip or retry.
+        """
+        if self.cause == "guard_lost":  # a fault of the launcher: one more attempt in any case
             return max(1, asked)
         if self.cause in OUT_OF_MEMORY:
             return max(1, asked) if on_oom == "retry" else 0
@@ -115,11 +122,11 @@ class Verdict:
 
 
 def oom_kills(cgroup: Path = Path("/proc/self/cgroup"), root: Path = Path("/sys/fs/cgroup")) -> int | None:
-    """How often the kernel has killed for memory in this process's cgroup; None if that cannot be read.
+    """Counts the processes of this cgroup that the kernel has killed for memory; None if the count cannot be read.
 
     Args:
-        cgroup: names it, as in cgroups(7): ``0::/path`` for version 2, ``4:memory:/path`` for version 1.
-        root: where the hierarchies are mounted. Counted in ``memory.events`` (v2), ``memory.oom_control`` (v1).
+        cgroup: file that names the cgroup, see cgroups(7): ``0::/path`` for version 2, ``4:memory:/path`` for version 1.
+        root: where the hierarchies are mounted. The count is in ``memory.events`` (v2), ``memory.oom_control`` (v1).
     """
     places = []
     with contextlib.suppress(OSError, ValueError):
@@ -138,8 +145,8 @@ def oom_kills(cgroup: Path = Path("/proc/self/cgroup"), root: Path = Path("/sys/
     return None
 
 
-def no_room(folder: Path) -> bool:
-    """Whether the disk is full that `folder` is on, or too nearly so for what trials write."""
+def is_disk_full(folder: Path) -> bool:
+    """Returns whether the disk of a folder is full, or has less than 1 GiB free."""
     try:
         disk = os.statvfs(folder)
         if disk.f_bavail * disk.f_frsize < ROOM or (disk.f_files and not disk.f_favail):
@@ -161,13 +168,13 @@ def which_disk(line: str, folder: Path, cwd: Path) -> FullDisk:
         cwd: of the trainer, for a path in the line.
     """
     paths = [cwd / next(filter(None, found)) for found in _PATH.findall(line)]
-    if any(_disk(path) == _disk(folder) for path in paths) or no_room(folder):
+    if any(_disk(path) == _disk(folder) for path in paths) or is_disk_full(folder):
         return FullDisk.RESULTS
     return FullDisk.OTHER if paths else FullDisk.UNKNOWN
 
 
 def _disk(path: Path) -> int | None:
-    """The file system of a path, also of a file that is not there."""
+    """Returns the file system of a path, also of a file that does not exist."""
     for place in (path, *path.parents):
         with contextlib.suppress(OSError, ValueError):
             return place.stat().st_dev
@@ -185,11 +192,12 @@ def classify(
     oom_after: int | None = None,
     full: Callable[[str], FullDisk] = lambda line: FullDisk.RESULTS,
 ) -> Verdict:
-    """Why a trial ended.
+    """Classifies a trial's end.
 
     Args:
+        end: how its process ended; None: it was not started.
         output: the last lines it printed.
-        metric: the sweep's metric; a trial that ends well without ever logging it has failed. None: not needed.
+        metric: the sweep's metric; a trial that exits with 0 without ever logging the metric has failed. None: not needed.
         last_values: the last value of every metric it logged.
         oom_before, oom_after: `oom_kills()` around the trial.
         full: returns which disk is full by a line of output that says that one is.
@@ -197,17 +205,17 @@ def classify(
     if end is None:
         return Verdict("failed", "start", "the trainer was not started")
     if end.stop is not None:
-        return requested(end.stop, end.status)
+        return requested_end(end.stop, end.status)
     if end.status == 0:
         if metric is not None and not metric_seen:
             seen = ", ".join(sorted(last_values)) or "none at all"
             reason = f"never logged the sweep's metric {metric}; metrics it logged: {seen}"
             return Verdict("failed", "no_metric", reason)
         return Verdict("finished", "finished", "finished")
-    words = read(end.status, output)
-    if verdict := _told(words, full):
+    error = find_error(end.status, output)
+    if verdict := _reported_fault(error, full):
         return verdict
-    status, output = words.status, words.output
+    status, output = error.status, error.output
     killed = status in (-signal.SIGKILL, 128 + signal.SIGKILL) or _WORKER_KILLED.search(output) is not None
     if killed and (oom_after or 0) > (oom_before or 0):
         return Verdict("failed", "oom", "killed by the kernel: out of memory (counted by its cgroup)")
@@ -225,11 +233,13 @@ def classify(
     return Verdict("failed", "exit", f"exit code {status}{detail}"[:400])
 
 
-def _told(words: Words, full: Callable[[str], FullDisk]) -> Verdict | None:
-    """What the trainer's own words say of its end: its last exception, else those it was raised from, else what was told
-    beside it, where that is no fault of the configuration's."""
-    last, of_machine = last_of_chain(words.errors), [cause for cause in _PRINTED if cause[0] in _OF_MACHINE]
-    texts = [(last, _PRINTED), (words.errors, _PRINTED), *((text, of_machine) for text in words.earlier)]
+def _reported_fault(error: TrainerError, full: Callable[[str], FullDisk]) -> Verdict | None:
+    """Returns the fault that the trainer's output names; None where the output names none of the known ones.
+
+    Searches the last exception first, then the exceptions it was raised from, then other exceptions for machine faults.
+    """
+    last, of_machine = last_of_chain(error.errors), [cause for cause in _PRINTED if cause[0] in _OF_MACHINE]
+    texts = [(last, _PRINTED), (error.errors, _PRINTED), *((text, of_machine) for text in error.earlier)]
     for text, known in texts:
         for cause, pattern in known:
             if not (lines := pattern.findall(text)):
@@ -237,18 +247,18 @@ def _told(words: Words, full: Callable[[str], FullDisk]) -> Verdict | None:
             line = lines[-1].strip()
             if cause == "cuda_oom" and (others := _memory_of_others(text)):
                 return Verdict("failed", "gpu_taken", f"CUDA out of memory: other processes hold {others} on the GPU")
-            label = _disk_label(line, words, full) if cause == "disk_full" else cause
-            if not label or (label in ("import_error", "no_space") and (text is not last or words.status != 1)):
-                continue  # the program went on without it: what was not caught is the last, and ends Python with 1
+            label = _disk_label(line, error, full) if cause == "disk_full" else cause
+            if not label or (label in ("import_error", "no_space") and (text is not last or error.status != 1)):
+                continue  # the program continued without it: an uncaught exception is the last one, and Python exits with 1
             cause = "disk_full" if label == "some_disk" else label
             return Verdict("failed", cause, f"{_LABEL[label]}: {line}"[:400])
     return None
 
 
-def _disk_label(line: str, words: Words, full: Callable[[str], FullDisk]) -> str:
-    """What is full by that line, as a key of `_LABEL`; nothing where that is not known and need not have ended the trial.
+def _disk_label(line: str, error: TrainerError, full: Callable[[str], FullDisk]) -> str:
+    """Returns the key of `_LABEL` for a line that reports a full disk; empty if that need not have ended the trial.
 
-    Room may be there again: who reserves it for a file, and gives it back when it is too little, leaves no trace.
+    The disk may have room again: a program that reserves too much room for a file, and gives it back, leaves no trace.
     """
     disk = full(line)
     if disk is FullDisk.RESULTS:
@@ -257,18 +267,18 @@ def _disk_label(line: str, words: Words, full: Callable[[str], FullDisk]) -> str
         return "shared_memory"
     if disk is FullDisk.OTHER:
         return "no_space"
-    return "some_disk" if line in words.final and 0 < (words.status or 0) < 128 else ""
+    return "some_disk" if line in error.final and 0 < (error.status or 0) < 128 else ""
 
 
 def _memory_of_others(output: str) -> str:
-    """How much other processes hold, if that is more than the trial itself does; else nothing."""
+    """Returns how much memory other processes hold on the GPU, if that is more than the trial's own; else nothing."""
     others = sum(float(size) * _UNITS[unit] for size, unit in _OTHERS_HOLD.findall(output)[-8:])
     own = [float(size) * _UNITS[unit] for size, unit in _OWN_HOLDS.findall(output)[-1:]]
     return f"{others / (1 << 30):.1f} GiB" if others > (own[0] if own else 0.0) else ""
 
 
-def requested(stop: Stop, status: int | None) -> Verdict:
-    """The end of a trial that we ended ourselves; its exit status tells no more than how it took that."""
+def requested_end(stop: Stop, status: int | None) -> Verdict:
+    """Classifies the end of a trial that the launcher ended; the exit status only shows how the trainer reacted."""
     cause, detail = stop.cause, stop.detail
     if cause == "stopped":
         return Verdict("stopped", "stopped", f"stopped early: {detail}" if detail else "stopped early")

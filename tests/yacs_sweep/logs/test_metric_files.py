@@ -21,7 +21,7 @@ from yacs_sweep.logs.names import Names
 from yacs_sweep.logs.parser import Row
 from yacs_sweep.records.folder import TrialPaths
 from yacs_sweep.trainers.load import load_profile
-from yacs_sweep.trial.output import Readings
+from yacs_sweep.trial.output import MetricReader
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -115,9 +115,9 @@ def test_detectron2s_metrics_file_with_names_and_axis(tmp_path: Path) -> None:
         "names: {iteration: iter, '(?P<n>.+/.+)': 'val/{n}', '(?P<n>.+)': 'train/{n}'}}]\n"
     )
     profile = load_profile(tmp_path / "mine.yaml", project_root=ROOT)
-    readings = Readings(profile, TrialPaths(tmp_path), "t1", lambda text: None)
+    reader = MetricReader(profile, TrialPaths(tmp_path), "t1", lambda text: None)
     append(tmp_path / "metrics.json", json.dumps({"iteration": 19, "lr": 0.1, "bbox/AP": 37.9}) + "\n")
-    assert readings.close() == [{"iter": 19, "train/lr": 0.1, "val/bbox/AP": 37.9}]
+    assert reader.close() == [{"iter": 19, "train/lr": 0.1, "val/bbox/AP": 37.9}]
 
 
 def test_output_and_file_say_the_same_once(tmp_path: Path) -> None:
@@ -125,28 +125,28 @@ def test_output_and_file_say_the_same_once(tmp_path: Path) -> None:
         "command: [t]\nmetrics: [{pattern: 'mAP: (?P<v>{number})', log: {val/mAP: v}}]\nfiles: [{path: '{output_dir}/m.jsonl'}]"
     )
     profile = load_profile(tmp_path / "mine.yaml", project_root=tmp_path)
-    readings = Readings(profile, TrialPaths(tmp_path), "t1", lambda text: None)
-    rows = readings.feed_chunk(b"mAP: 1\n") + readings.flush()
+    reader = MetricReader(profile, TrialPaths(tmp_path), "t1", lambda text: None)
+    rows = reader.feed_chunk(b"mAP: 1\n") + reader.flush()
     append(tmp_path / "m.jsonl", '{"epoch": 1, "val/mAP": 1, "val/top1": 2}\n{"epoch": 2, "val/mAP": 2}\n')
-    assert rows + readings.close() == [{"val/mAP": 1}, {"epoch": 1, "val/top1": 2}]
+    assert rows + reader.close() == [{"val/mAP": 1}, {"epoch": 1, "val/top1": 2}]
 
 
 def test_reading_a_large_file_does_not_hold_up_the_output(tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text("command: [t]\nmetrics: []\nfiles: [{path: '{output_dir}/m.jsonl'}]")
     profile = load_profile(tmp_path / "mine.yaml", project_root=tmp_path)
-    readings = Readings(profile, TrialPaths(tmp_path), "t1", lambda text: None)
+    reader = MetricReader(profile, TrialPaths(tmp_path), "t1", lambda text: None)
     append(tmp_path / "m.jsonl", '{"epoch": 1, "x": 1}\n' * 30_000)
     longest, rows = 0.0, 0
     deadline = time.monotonic() + 30
     while rows < 30_000:
         assert time.monotonic() < deadline
         start = time.perf_counter()
-        readings.feed_chunk(b'METRIC {"y": 1}\n')
+        reader.feed_chunk(b'METRIC {"y": 1}\n')
         longest = max(longest, time.perf_counter() - start)
-        rows += len(readings.arrived())
+        rows += len(reader.read_files())
         time.sleep(0.001)
     assert longest < 0.5
-    readings.close()
+    reader.close()
 
 
 def test_without_the_tensorboard_package_the_message_is_clear(monkeypatch: pytest.MonkeyPatch) -> None:

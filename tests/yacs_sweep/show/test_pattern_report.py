@@ -17,7 +17,7 @@ from yacs_sweep.logs.patterns import compile_search
 from yacs_sweep.records.folder import TrialPaths
 from yacs_sweep.show.pattern_report import show_patterns, suggest
 from yacs_sweep.trainers.load import load_profile
-from yacs_sweep.trial.output import QUIET_LINES, Readings, Silence
+from yacs_sweep.trial.output import QUIET_LINES, MetricReader, NoMatchWarning
 
 LOG = """\
 2026-01-01 12:00:00,123 reid_baseline.train INFO: Epoch[1] Iteration[20/183] Loss: 10.012, Acc: 0.000, Base Lr: 1.09e-05
@@ -195,23 +195,23 @@ def test_a_trial_without_the_metric_failed_and_says_why(tmp_path: Path) -> None:
 
 
 def test_silence_is_told_after_an_epochs_worth_and_once(tmp_path: Path) -> None:
-    silence = Silence(tmp_path / "stdout.log", "mine.yaml")
-    assert silence.see(b"Epoch 1\nstep loss 1\nscore: 5\n") is None
-    warning = silence.see(b"Epoch 2\n")
+    watch = NoMatchWarning(tmp_path / "stdout.log", "mine.yaml")
+    assert watch.feed(b"Epoch 1\nstep loss 1\nscore: 5\n") is None
+    warning = watch.feed(b"Epoch 2\n")
     assert warning is not None
     assert "'score: 5'" in warning and "--test-patterns" in warning and "--trainer mine.yaml" in warning
-    silence = Silence(tmp_path / "stdout.log", "mine.yaml")
-    assert silence.see(b"x\n" * (QUIET_LINES - 1)) is None
-    assert silence.see(b"x\n")
+    watch = NoMatchWarning(tmp_path / "stdout.log", "mine.yaml")
+    assert watch.feed(b"x\n" * (QUIET_LINES - 1)) is None
+    assert watch.feed(b"x\n")
 
 
 def test_a_metric_line_that_is_no_json_is_told_once(tmp_path: Path) -> None:
     (tmp_path / "p.yaml").write_text("command: [t]\nmetrics: []\n")
     profile = load_profile(tmp_path / "p.yaml", project_root=tmp_path)
     notes: list[str] = []
-    readings = Readings(profile, TrialPaths(tmp_path), "t1", notes.append)
-    readings.feed_chunk(b"METRIC {'a': 1}\n" * 3)
-    readings.close()
+    reader = MetricReader(profile, TrialPaths(tmp_path), "t1", notes.append)
+    reader.feed_chunk(b"METRIC {'a': 1}\n" * 3)
+    reader.close()
     assert notes == ["a METRIC line is not JSON on one line, and is not read: \"METRIC {'a': 1}\""]
     (tmp_path / "log.txt").write_text("METRIC {'a': 1}\n")
     assert "not read: \"METRIC {'a': 1}\"" in run(tmp_path, "--test-patterns", "log.txt").stdout

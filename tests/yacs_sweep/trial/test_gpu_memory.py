@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from yacs_sweep.trial.gpu_memory import FreeGround, Gpu, of_trial, process_exists, read_gpus
+from yacs_sweep.trial import gpu_memory
+from yacs_sweep.trial.gpu_memory import Gpu, GpuMemoryWait, process_exists, read_gpus, usable_gpus
 
 GIB = 1 << 30
 TRIAL = 2**22 + 17  # beyond the kernel's largest process id: a process that does not exist
@@ -33,11 +34,11 @@ class Looks:
 
 def test_without_a_gpu_nothing_waits_and_nobody_looks_twice() -> None:
     looks = Looks([])
-    ground = FreeGround((), 30.0, looks)
+    memory = GpuMemoryWait((), 30.0, looks)
     started = time.monotonic()
     for _ in range(100):
-        ground.note_before()
-        assert ground.wait({TRIAL}) is None
+        memory.record_baseline()
+        assert memory.wait({TRIAL}) is None
     assert looks.count == 1
     assert time.monotonic() - started < 0.1
 
@@ -45,54 +46,54 @@ def test_without_a_gpu_nothing_waits_and_nobody_looks_twice() -> None:
 def test_waits_until_the_trials_processes_hold_nothing() -> None:
     held = [gpu(used=5 * GIB, processes={TRIAL: 5 * GIB})]
     looks = Looks([gpu()], held, held, [gpu()])
-    ground = FreeGround((), 30.0, looks)
-    ground.note_before()
-    assert ground.wait({TRIAL}) is None
+    memory = GpuMemoryWait((), 30.0, looks)
+    memory.record_baseline()
+    assert memory.wait({TRIAL}) is None
     assert looks.count == 4
 
 
 def test_the_wait_is_bounded_and_says_who_holds_how_much() -> None:
     looks = Looks([gpu(1)], [gpu(1, 5 * GIB, {os.getpid(): 5 * GIB})])
-    ground = FreeGround(("1",), 0.2, looks)
-    ground.note_before()
+    memory = GpuMemoryWait(("1",), 0.2, looks)
+    memory.record_baseline()
     started = time.monotonic()
-    told = ground.wait({os.getpid()})
+    told = memory.wait({os.getpid()})
     assert 0.2 <= time.monotonic() - started < 0.6
     assert told is not None
     assert "after 0.2 s" in told and "GPU 1" in told and f"process {os.getpid()} (" in told and "5120 MiB" in told
 
 
 def test_an_interrupt_ends_the_wait() -> None:
-    ground = FreeGround((), 30.0, Looks([gpu(used=GIB, processes={TRIAL: GIB})]))
+    memory = GpuMemoryWait((), 30.0, Looks([gpu(used=GIB, processes={TRIAL: GIB})]))
     started = time.monotonic()
-    assert ground.wait({TRIAL}, lambda: True) is None
+    assert memory.wait({TRIAL}, lambda: True) is None
     assert time.monotonic() - started < 1
 
 
 def test_a_process_of_somebody_else_is_not_waited_for() -> None:
     other = os.getppid()
-    ground = FreeGround((), 30.0, Looks([gpu(used=GIB, processes={other: GIB})]))
-    ground.note_before()
+    memory = GpuMemoryWait((), 30.0, Looks([gpu(used=GIB, processes={other: GIB})]))
+    memory.record_baseline()
     assert process_exists(other)
-    assert ground.wait({TRIAL}) is None
+    assert memory.wait({TRIAL}) is None
 
 
 def test_one_of_another_container_that_was_there_before_is_not_waited_for() -> None:
     # Its id means nothing here, where no such process exists.
-    ground = FreeGround((), 30.0, Looks([gpu(used=GIB, processes={TRIAL: GIB})]))
-    ground.note_before()
-    assert ground.wait({1234567890}) is None
+    memory = GpuMemoryWait((), 30.0, Looks([gpu(used=GIB, processes={TRIAL: GIB})]))
+    memory.record_baseline()
+    assert memory.wait({1234567890}) is None
 
 
 def test_memory_whose_holder_is_hidden_is_compared_with_before() -> None:
     before, after = [gpu(used=2 * GIB)], [gpu(used=7 * GIB)]
-    ground = FreeGround((), 0.1, Looks(before, after))
-    ground.note_before()
-    told = ground.wait({TRIAL})
+    memory = GpuMemoryWait((), 0.1, Looks(before, after))
+    memory.record_baseline()
+    told = memory.wait({TRIAL})
     assert told is not None and "5120 MiB more than before" in told
-    ground = FreeGround((), 30.0, Looks(before, before))
-    ground.note_before()
-    assert ground.wait({TRIAL}) is None
+    memory = GpuMemoryWait((), 30.0, Looks(before, before))
+    memory.record_baseline()
+    assert memory.wait({TRIAL}) is None
 
 
 @pytest.mark.parametrize(
@@ -108,34 +109,34 @@ def test_memory_whose_holder_is_hidden_is_compared_with_before() -> None:
     ],
 )
 def test_which_gpus_a_trial_may_use(ids: tuple[str, ...], visible: str | None, indices: list[int]) -> None:
-    assert [found.index for found in of_trial([gpu(0), gpu(1), gpu(2)], ids, visible)] == indices
+    assert [found.index for found in usable_gpus([gpu(0), gpu(1), gpu(2)], ids, visible)] == indices
 
 
 def test_a_gpu_the_trial_did_not_have_is_not_waited_for() -> None:
-    ground = FreeGround(("0",), 30.0, Looks([gpu(0), gpu(1, GIB, {TRIAL: GIB})]))
-    assert ground.wait({TRIAL}) is None
+    memory = GpuMemoryWait(("0",), 30.0, Looks([gpu(0), gpu(1, GIB, {TRIAL: GIB})]))
+    assert memory.wait({TRIAL}) is None
 
 
 def test_on_a_shared_gpu_only_the_trials_own_processes_are_waited_for() -> None:
     # Neighbours come and go: their processes were not there before, and may not be visible here at all.
     looks = Looks([gpu()], [gpu(used=9 * GIB, processes={TRIAL + 1: 4 * GIB})])
-    ground = FreeGround((), 30.0, looks)
-    ground.use(("0",), shared=True)
-    ground.note_before()
-    assert ground.wait({TRIAL}) is None
-    hidden = FreeGround((), 30.0, Looks([gpu()], [gpu(used=9 * GIB)]))
+    memory = GpuMemoryWait((), 30.0, looks)
+    memory.use(("0",), shared=True)
+    memory.record_baseline()
+    assert memory.wait({TRIAL}) is None
+    hidden = GpuMemoryWait((), 30.0, Looks([gpu()], [gpu(used=9 * GIB)]))
     hidden.use(("0",), shared=True)
-    hidden.note_before()
+    hidden.record_baseline()
     assert hidden.wait({TRIAL}) is None
-    own = FreeGround((), 0.1, Looks([gpu()], [gpu(used=9 * GIB, processes={TRIAL: 4 * GIB})]))
+    own = GpuMemoryWait((), 0.1, Looks([gpu()], [gpu(used=9 * GIB, processes={TRIAL: 4 * GIB})]))
     own.use(("0",), shared=True)
-    own.note_before()
+    own.record_baseline()
     assert own.wait({TRIAL}) is not None
 
 
 def test_a_mig_device_is_part_of_its_gpu() -> None:
     divided = Gpu(1, "GPU-b", "H", 0, {}, ("MIG-1", "MIG-2"))
-    assert of_trial([gpu(0), divided], ("MIG-2",), None) == [divided]
+    assert usable_gpus([gpu(0), divided], ("MIG-2",), None) == [divided]
 
 
 class _Nvml:
@@ -182,6 +183,7 @@ class _Nvml:
 
 
 def test_the_one_reader_of_nvml(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gpu_memory.ctypes, "CDLL", lambda name: None)  # as if there were a driver
     monkeypatch.setitem(sys.modules, "pynvml", _Nvml())
     found = read_gpus()
     assert [item.index for item in found] == list(range(8))

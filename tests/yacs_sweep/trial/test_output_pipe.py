@@ -12,7 +12,7 @@ from yacs_sweep.logs.parser import LogParser
 from yacs_sweep.records.folder import TrialPaths
 from yacs_sweep.trainers.load import load_profile
 from yacs_sweep.trial.output import Output
-from yacs_sweep.trial.output_pipe import PIPE_SIZE, Intake
+from yacs_sweep.trial.output_pipe import PIPE_SIZE, OutputPipe
 from yacs_sweep.trial.process import Guard, Limits, run_child
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -83,14 +83,14 @@ def test_what_waits_is_bounded(tmp_path: Path) -> None:
     data = os.urandom(8 << 20)
     writer = threading.Thread(target=write, args=(end, data))
     capacity = 1 << 20
-    with Intake(pipe, capacity) as intake:
+    with OutputPipe(pipe, capacity) as output:
         writer.start()
         writer.join(0.5)
         assert writer.is_alive()  # it waits: nobody takes
-        assert intake._waiting <= capacity + (1 << 18)
-        assert intake.quiet() == 0.0
+        assert output._waiting <= capacity + (1 << 18)
+        assert output.seconds_quiet() == 0.0
         taken = bytearray()
-        while piece := intake.take():
+        while piece := output.read():
             taken.extend(piece)
     writer.join()
     os.close(pipe)
@@ -102,11 +102,11 @@ def test_one_that_prints_too_fast_is_not_kept_in_memory() -> None:
     data = os.urandom(16 << 20)
     writer = threading.Thread(target=write, args=(end, data))
     taken, most = bytearray(), 0
-    with Intake(pipe) as intake:
+    with OutputPipe(pipe) as output:
         writer.start()
-        while piece := intake.take():
+        while piece := output.read():
             taken.extend(piece)
-            most = max(most, intake._waiting)
+            most = max(most, output._waiting)
             time.sleep(0.01)  # what handling a piece takes
     writer.join()
     os.close(pipe)
@@ -116,11 +116,11 @@ def test_one_that_prints_too_fast_is_not_kept_in_memory() -> None:
 
 def test_a_pipe_that_somebody_holds_open_ends_with_finish() -> None:
     pipe, end = os.pipe()
-    with Intake(pipe) as intake:
+    with OutputPipe(pipe) as output:
         os.write(end, b"last words")
-        intake.finish()
-        assert intake.take() == b"last words"
-        assert intake.take() == b""
+        output.finish()
+        assert output.read() == b"last words"
+        assert output.read() == b""
     os.close(pipe)
     os.close(end)
 
@@ -136,11 +136,11 @@ def test_one_that_writes_for_ever_ends_with_finish() -> None:
     writer = threading.Thread(target=chatter)
     writer.start()
     try:
-        with Intake(pipe) as intake:
-            intake.take()
-            intake.finish()
+        with OutputPipe(pipe) as output:
+            output.read()
+            output.finish()
             rest = 0
-            while piece := intake.take():
+            while piece := output.read():
                 rest += len(piece)
     finally:
         over.set()

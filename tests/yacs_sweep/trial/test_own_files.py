@@ -13,7 +13,7 @@ from tests.sweeping import sweep, write_sweep
 from yacs_sweep.base.growing_files import GrowingFile
 from yacs_sweep.records.folder import TrialPaths
 from yacs_sweep.records.metrics import MetricsFile, Objective
-from yacs_sweep.trial.own_files import Custody
+from yacs_sweep.trial.own_files import OwnFiles
 from yacs_sweep.wandb import run_rows
 
 CLEARING = """
@@ -56,21 +56,21 @@ def test_a_folder_is_left_alone_while_it_is_being_cleared(tmp_path: Path) -> Non
     paths.dir.mkdir()
     file = GrowingFile(paths.metrics)
     paths.record.touch()
-    custody = Custody(paths, [file], paths.record.touch)
+    own_files = OwnFiles(paths, [file], paths.record.touch)
     os.write(file.descriptor, b"1")
-    assert custody.look(over=False) == ""
+    assert own_files.restore(ended=False) == ""
     shutil.rmtree(paths.dir)
-    assert [custody.look(over=False) for _ in range(3)] == [""] * 3  # nothing to put it into, and none is made
+    assert [own_files.restore(ended=False) for _ in range(3)] == [""] * 3  # nothing to put it into, and none is made
     paths.dir.mkdir()
     os.write(file.descriptor, b"2")
-    assert custody.look(over=False) == "metrics.jsonl, trial.json"
+    assert own_files.restore(ended=False) == "metrics.jsonl, trial.json"
     os.write(file.descriptor, b"3")
     assert paths.metrics.read_bytes() == b"123"
     paths.metrics.unlink()
-    assert custody.look(over=False) == ""  # not at once
-    assert custody.look(over=False) == "metrics.jsonl"
+    assert own_files.restore(ended=False) == ""  # not at once
+    assert own_files.restore(ended=False) == "metrics.jsonl"
     shutil.rmtree(paths.dir)
-    assert custody.look(over=True) == "metrics.jsonl, trial.json"
+    assert own_files.restore(ended=True) == "metrics.jsonl, trial.json"
     assert paths.metrics.read_bytes() == b"123"
     file.close()
 
@@ -79,7 +79,7 @@ def test_wandb_gets_every_row_once_whatever_file_is_there(tmp_path: Path, monkey
     sent: list[int] = []
     monkeypatch.setattr(run_rows, "log_rows", lambda run, rows: sent.extend(step for step, _ in rows))
     path = tmp_path / "metrics.jsonl"
-    file, rows, run = MetricsFile(path), run_rows.Rows(path), type("Run", (), {"starting_step": 0})
+    file, rows, run = MetricsFile(path), run_rows.RowCopier(path), type("Run", (), {"starting_step": 0})
     objective = Objective("loss", "minimize", "last")
 
     def log(count: int) -> None:

@@ -137,7 +137,7 @@ def test_one_that_a_trial_leaves_behind_is_named_once(
     assert [note for note in notes if "survived" in note] == [f"first: {named}"]
     write_trainer(tmp_path, METRIC + "import time; time.sleep(1.5)")  # its processes are looked at after a second
     waited: list[set[int]] = []
-    monkeypatch.setattr(runner.ground, "wait", lambda pids, interrupted: waited.append(set(pids)))
+    monkeypatch.setattr(runner.gpu_memory, "wait", lambda pids, interrupted: waited.append(set(pids)))
     started = time.monotonic()
     second = runner.run(Assignment("s-1", "second", 1, {}), Hooks())
     assert (second.state, second.reason) == ("finished", "finished")

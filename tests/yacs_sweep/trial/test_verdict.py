@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from yacs_sweep.trial.process import Exit, Stop
-from yacs_sweep.trial.verdict import FullDisk, Verdict, classify, no_room, oom_kills, which_disk
+from yacs_sweep.trial.verdict import FullDisk, Verdict, classify, is_disk_full, oom_kills, which_disk
 
 
 def judge(status: int | None, output: str = "", stop: Stop | None = None, **settings: Any) -> Verdict:
@@ -165,9 +165,9 @@ def test_a_metric_called_error_is_none() -> None:
 
 def test_a_disk_with_room_is_told_from_a_full_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("yacs_sweep.trial.verdict.ROOM", 0)
-    assert not no_room(tmp_path)
+    assert not is_disk_full(tmp_path)
     monkeypatch.setattr("yacs_sweep.trial.verdict.ROOM", 1 << 62)
-    assert no_room(tmp_path)
+    assert is_disk_full(tmp_path)
     assert not list(tmp_path.iterdir())
 
 
@@ -308,7 +308,7 @@ def test_only_what_the_machine_did_is_tried_again(cause: str, asked: int, on_oom
 )
 def test_errors_of_the_device_are_the_machines(line: str) -> None:
     verdict = judge(1, f"Traceback\n{line}\n")
-    assert (verdict.state, verdict.cause, verdict.of_machine) == ("failed", "gpu_fault", True)
+    assert (verdict.state, verdict.cause, verdict.by_machine) == ("failed", "gpu_fault", True)
     assert line in verdict.reason
 
 

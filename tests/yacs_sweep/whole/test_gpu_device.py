@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from tests.yacs_sweep.trial.preload_case import Case, serving, until
-from yacs_sweep.trial.gpu_memory import SLACK, FreeGround, Gpu, read_gpus
+from yacs_sweep.trial.gpu_memory import SLACK, Gpu, GpuMemoryWait, read_gpus
 from yacs_sweep.trial.process import Exit, Limits, Stop, run_child
 
 GPUS = read_gpus()
@@ -102,8 +102,8 @@ def used() -> int:
 @pytest.mark.parametrize("grace", [0.0, 5.0])
 def test_a_stopped_trial_gives_its_memory_back(case: Case, grace: float) -> None:
     case.script("hold.py", HOLD)
-    ground = FreeGround((), 30.0)
-    ground.note_before()
+    gpu_memory = GpuMemoryWait((), 30.0)
+    gpu_memory.record_baseline()
     before, peak, output = used(), 0, b""
     pids: set[int] = set()
 
@@ -120,7 +120,7 @@ def test_a_stopped_trial_gives_its_memory_back(case: Case, grace: float) -> None
     )  # fmt: skip
     assert end.stop is not None and end.stop.cause == "stopped", output
     assert peak - before >= GIB, output
-    assert ground.wait(pids) is None
+    assert gpu_memory.wait(pids) is None
     assert used() - before <= SLACK
 
 
@@ -136,15 +136,15 @@ def holder() -> Iterator[subprocess.Popen[bytes]]:
 
 
 def test_wait_for_memory_that_is_held(tmp_path: Path) -> None:
-    ground = FreeGround((), 1.0)
-    ground.note_before()
+    gpu_memory = GpuMemoryWait((), 1.0)
+    gpu_memory.record_baseline()
     with holder() as process:
         began = time.monotonic()
-        told = ground.wait({process.pid})
+        told = gpu_memory.wait({process.pid})
         assert told is not None and "still held after 1 s" in told and f"GPU {device_of(told).index}" in told
         assert time.monotonic() - began < 5.0
-        patient = FreeGround((), 30.0)
-        patient._before = ground._before
+        patient = GpuMemoryWait((), 30.0)
+        patient._before = gpu_memory._before
         threading.Timer(1.0, process.kill).start()
         began = time.monotonic()
         assert patient.wait({process.pid}) is None
@@ -157,10 +157,10 @@ def device_of(told: str) -> Gpu:
 
 def test_memory_that_was_held_before_is_not_waited_for() -> None:
     with holder():
-        ground = FreeGround((), 5.0)
-        ground.note_before()
+        gpu_memory = GpuMemoryWait((), 5.0)
+        gpu_memory.record_baseline()
         began = time.monotonic()
-        assert ground.wait(set()) is None
+        assert gpu_memory.wait(set()) is None
         assert time.monotonic() - began < 2.0
 
 

@@ -31,7 +31,7 @@ from ...trainers.choose import choose_profile
 from ...trainers.overrides import Overrides
 from ...trainers.profile import TrainerProfile
 from ...trainers.schema import read_schema
-from ...trial.contract import Assignment, Hooks, Launch, Retry, disk_full
+from ...trial.contract import Assignment, Hooks, Launch, Retry, disk_full_message
 from ...trial.echo import Echo
 from ...trial.process import Guard, Limits, Stop
 from ...trial.runner import TrialRunner
@@ -77,7 +77,7 @@ class Agent:
         self.echo = Echo() if job.echo else None
         self.runner = TrialRunner(
             launch,
-            agent=lock.name,
+            lock_name=lock.name,
             echo=self.echo,
             on_event=self._on_event,
             stop_requested=self._stop_requested,
@@ -245,7 +245,7 @@ def run_agent(channel: Channel, token: str) -> int:
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
-        channel.send(event="fatal", text=disk_full(job.paths))
+        channel.send(event="fatal", text=disk_full_message(job.paths))
         return 1
     return 0
 

@@ -31,7 +31,8 @@ class DatabaseCoordinator:
     resumes_at_once = True
 
     def __init__(self, paths: SweepPaths, lock_name: str, url: str) -> None:
-        """
+        """Connects to the database and takes a lease.
+
         Args:
             lock_name: name of the agent's lock file; agents of the same machine see by it that this one has died.
 

@@ -22,7 +22,8 @@ class FolderCoordinator:
     resumes_at_once = False
 
     def __init__(self, paths: SweepPaths, lock_name: str, url: str | None) -> None:
-        """
+        """Opens the storage in the sweep's folder.
+
         Args:
             lock_name: name of the agent's lock file.
             url: a database in place of the journal file, SQLite for example.

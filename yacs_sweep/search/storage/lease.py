@@ -22,7 +22,8 @@ class LeaseWatch:
     """Decides which leases expire. Pure: the time is an argument."""
 
     def __init__(self, confirm: float, gap: float) -> None:
-        """
+        """Sets how silent agents are watched.
+
         Args:
             confirm: seconds for which a silent agent's count of heartbeats must not change.
             gap: seconds between two calls after which earlier counts are forgotten: this process may have been stopped.
@@ -55,7 +56,8 @@ class Lease:
     """Holds one agent's lease, which a thread renews by heartbeats."""
 
     def __init__(self, database: Database, lock_name: str, host: str, kernel: str, seconds: float) -> None:
-        """
+        """Prepares a lease; `start` takes it.
+
         Args:
             lock_name: name of the agent's lock file.
             kernel: identifies the machine's running kernel.
