@@ -16,7 +16,7 @@ from ..base.streams import is_terminal, print_lines
 from ..records.checkpoints import Keep, Keeper
 from ..records.folder import ENDED_WELL, SweepPaths, TrialRecord
 from ..records.summary import Summary
-from ..show.lines import command_text, params_line, trial_ended_line, trial_started_line, trial_table
+from ..show.lines import MOST_SHOWN, command_text, params_line, trial_ended_line, trial_started_line, trial_table
 from ..show.live.board import Sweep
 from ..show.live.terminal import say
 from ..trainers.function import FunctionProfile
@@ -123,7 +123,9 @@ class Results:
         except OSError as error:
             outcome.message = outcome.message or f"cannot write results to {self.paths.dir}: {error.strerror}"
         width = shutil.get_terminal_size((120, 24)).columns if is_terminal() else 160
-        print_lines(f"\n{trial_table(self.summary.ranked(), self.metric, width)}\n")
+        print_lines(
+            f"\n{trial_table(self.summary.ranked(), self.metric, width, most=MOST_SHOWN, file=self.paths.summary)}\n"
+        )
         if outcome.message:
             say(outcome.message)
         counts = ", ".join(f"{count} {state}" for state, count in self.summary.counts().items())

@@ -19,7 +19,7 @@ from .watched import GIT_WAIT, SUFFIXES, git_files
 
 @dataclass(frozen=True)
 class CodeSnapshot:
-    """What a snapshot holds."""
+    """Describes a snapshot of a trainer's code."""
 
     root: Path  # of the copy
     project: Path  # the folder in it where trials start

@@ -76,10 +76,20 @@ def trial_ended_line(record: TrialRecord, metric: str | None) -> str:
     return f"{mark} {record.name} {record.state} after {duration_text(trial_seconds(record))}{value}{why}"
 
 
-def trial_table(records: Sequence[TrialRecord], metric: str | None, width: int) -> str:
-    """Formats trials, in the order given, as a table of `width` columns; reasons are cut first, then parameters."""
+MOST_SHOWN = 20  # trials of a table on the terminal
+
+
+def trial_table(
+    records: Sequence[TrialRecord], metric: str | None, width: int, *, most: int | None = None, file: object = ""
+) -> str:
+    """Formats trials, in the order given, as a table of `width` columns; reasons are cut first, then parameters.
+
+    Args:
+        most: rows at most; a line below says how many are left out. None: all.
+        file: where all of them are.
+    """
     rows = [["trial", metric or "value", "state", "time", "parameters", "reason"]]
-    for record in records:
+    for record in records[:most]:
         value = "" if record.value is None else f"{record.value:.6g}"
         reason = "" if record.state == "finished" else record.reason
         time = duration_text(trial_seconds(record))
@@ -87,7 +97,9 @@ def trial_table(records: Sequence[TrialRecord], metric: str | None, width: int) 
     if all(row[-1] == "" for row in rows[1:]):
         rows = [row[:-1] for row in rows]
     shrink = [(column, LEAST) for column in range(len(rows[0]) - 1, 3, -1)]
-    return "\n".join(text_table(rows, width=width, shrink=shrink))
+    left_out = len(records) - len(records[:most])
+    below = [f"+{left_out} more; {file} has all"] if left_out else []
+    return "\n".join([*text_table(rows, width=width, shrink=shrink), *below])
 
 
 def batch_table(rows: Sequence[Mapping[str, Any]]) -> str:

@@ -3,7 +3,14 @@ from __future__ import annotations
 import pytest
 
 from yacs_sweep.records.folder import TrialRecord
-from yacs_sweep.show.lines import command_text, duration_text, trial_ended_line, trial_started_line, trial_table
+from yacs_sweep.show.lines import (
+    MOST_SHOWN,
+    command_text,
+    duration_text,
+    trial_ended_line,
+    trial_started_line,
+    trial_table,
+)
 
 
 def record(name: str, state: str = "finished", **fields: object) -> TrialRecord:
@@ -51,3 +58,11 @@ def test_trial_lines() -> None:
 
 def test_command_can_be_pasted() -> None:
     assert command_text(["python", "t.py", "A", "[1, 2]"]) == "python t.py A '[1, 2]'"
+
+
+def test_table_of_ten_thousand_trials_shows_the_first_twenty() -> None:
+    rows = [record(f"trial-{number:04d}", value=1.0) for number in range(10_000)]
+    lines = trial_table(rows, "val/mAP", 100, most=MOST_SHOWN, file="summary.json").splitlines()
+    assert [line.split()[0] for line in lines[2:-1]] == [f"trial-{number:04d}" for number in range(20)]
+    assert lines[-1] == "+9980 more; summary.json has all"
+    assert "more" not in trial_table(rows[:20], "val/mAP", 100, most=MOST_SHOWN)
