@@ -1,8 +1,8 @@
-"""The launcher's and the agents' ends of the preload server (`preload.py`).
+"""Runs the preload server (`preload.py`) in the launcher, and asks the server for guards in the agents.
 
-The launcher starts the server before the first agent and makes the pair of sockets by which agents ask it for their
-guards. Agents inherit their end; it has no name to connect to. Where there is no server, or it has no answer, an agent
-starts a guard of its own and trials start by exec.
+The launcher starts the server before the first agent, and makes the pair of sockets by which agents ask for their guards.
+Agents inherit their end, which has no name to connect to. Without a server, or without its answer, an agent starts a guard
+of its own, and trials start by exec.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from .inside import preload
 from .inside.guard import is_zombie
 from .process import Guard
 
-RESTARTS = 3  # of a server that had been serving
-FIRST_WAIT = 120.0  # seconds the first trial waits for imports that it would otherwise do itself
-LATER_WAIT = 0.2  # seconds a later trial waits for a server that is starting again
+RESTARTS = 3  # of a server that has died after its first answer
+FIRST_WAIT = 120.0  # seconds the first trial waits for the server's imports, which it would otherwise do itself
+LATER_WAIT = 0.2  # seconds a later trial waits for a server that restarts
 EXEC = "trials start as fresh processes"
 
 
@@ -46,18 +46,22 @@ class Preloader:
         log: Path,
         say: Callable[[str], None],
     ) -> None:
-        """
+        """Starts the server.
+
         Args:
-            env: the environment trials get.
-            log: what the imports print goes there.
-            say: shows the user a line.
+            python: the trainer's interpreter.
+            modules: imported once, before the first trial.
+            cwd: working folder of the trials.
+            env: environment of the trials.
+            log: file for the output of the imports.
+            say: shows the user one line.
         """
         self.python, self.modules, self.cwd, self.env, self.log, self.say = python, modules, cwd, env, log, say
         self.process: subprocess.Popen[bytes] | None = None
         self.ready = threading.Event()
         self._lock = threading.Lock()
         self._closing = False
-        # Agents ask at the first. The second is every server's in turn: what was asked of one that died waits there.
+        # Agents ask at the first. Each server in turn reads from the second, where requests to a dead one wait.
         self.requests, self._served = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._thread = threading.Thread(target=self._work, name="preloader", daemon=True)
         self._thread.start()
@@ -72,6 +76,7 @@ class Preloader:
         self.requests.close()
 
     def _work(self) -> None:
+        """Starts the server, and starts it again when it dies."""
         # The server's parent-death signal follows the thread that started it: all starts happen on this one.
         for left in reversed(range(RESTARTS + 1)):
             ours, theirs = socket.socketpair()
@@ -92,9 +97,10 @@ class Preloader:
                     f"preloading: the server died ({how}); "
                     + ("it is started again" if left else f"no more restarts, {EXEC}")
                 )
-        self._served.close()  # agents that still wait are told by that
+        self._served.close()  # agents that still wait see end-of-file
 
     def _start(self, theirs: socket.socket, output: int) -> bool:
+        """Starts one server; returns False if that is impossible, or the launcher is closing."""
         log = os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         descriptors = [self._served.fileno(), theirs.fileno(), log]
         settings = {
@@ -126,7 +132,7 @@ class Preloader:
         return True
 
     def _listen(self, control: socket.socket) -> bool:
-        """Until the server is gone; whether it ever got as far as an answer."""
+        """Reads the server's messages until the server is gone; returns whether there was any."""
         answered = False
         with control.makefile("rb") as lines:
             while line := _line(lines):
@@ -139,6 +145,7 @@ class Preloader:
         return answered
 
     def _last_words(self, early: object) -> str:
+        """Returns the last line of the server's output."""
         text = early.read().decode(errors="replace")  # type: ignore[attr-defined]
         with contextlib.suppress(OSError):
             text += self.log.read_text(errors="replace")
@@ -147,6 +154,7 @@ class Preloader:
 
 
 def _line(lines: object) -> bytes:
+    """Reads a line; empty at the end, or when the connection breaks."""
     try:
         return bytes(lines.readline())  # type: ignore[attr-defined]
     except OSError:
@@ -171,7 +179,7 @@ def preloading(
     words = [*profile.command, ""]
     if not sys.platform.startswith("linux"):
         problem = "needs Linux"
-    elif why := preload.form(words, PYTHON):
+    elif why := preload.command_problem(words, PYTHON):
         problem = why
     if problem:
         say(f"preloading: {problem}; {EXEC}")
@@ -185,17 +193,18 @@ def preloading(
 
 
 class AdoptedProcess:
-    """A process that is not our child, in the words of `subprocess.Popen`."""
+    """Controls a process that is not this one's child, with the methods of `subprocess.Popen`."""
 
     def __init__(self, pid: int) -> None:
         self.pid = pid
 
     def kill(self) -> None:
+        """Sends SIGKILL to the process."""
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.kill(self.pid, signal.SIGKILL)
 
     def wait(self, timeout: float | None = None) -> int | None:
-        """Returns when it runs no more; raises subprocess.TimeoutExpired."""
+        """Waits for the process to end; raises subprocess.TimeoutExpired."""
         deadline = None if timeout is None else time.monotonic() + timeout
         while not is_zombie(self.pid):
             if deadline is not None and timeout is not None and time.monotonic() > deadline:
@@ -205,7 +214,7 @@ class AdoptedProcess:
 
 
 class _NoGuard(Exception):
-    """The server gives none: `final` when it never will."""
+    """The server gives no guard; `final` if it never will."""
 
     def __init__(self, *, final: bool) -> None:
         super().__init__()
@@ -213,7 +222,7 @@ class _NoGuard(Exception):
 
 
 class Guards:
-    """The guard of an agent's next trial: one that the server forked where that can be had, else one of its own."""
+    """Gets the guard of an agent's next trial: from the preload server, or else as a fresh process."""
 
     def __init__(
         self,
@@ -225,25 +234,26 @@ class Guards:
         cores: Sequence[int] = (),
         first: Guard | None = None,
     ) -> None:
-        """
+        """Keeps `first`, if given, as the current guard.
+
         Args:
-            cores: the trials are kept on these; empty: on none in particular.
-            first: one that is there already.
-            requests: the socket at which the server is asked; None: there is no server.
+            requests: socket at which the server is asked; None: there is no server.
             token: marks the environment of every process of the trials.
-            note: shows the user a line.
-            stopping: asked while the server is waited for; True ends the waiting.
+            note: shows the user one line.
+            stopping: called while the server is waited for; True ends the wait.
+            cores: CPU cores the trials are bound to; empty: all.
+            first: a guard that runs already.
         """
         self.requests, self.token, self.note, self.stopping, self.cores = requests, token, note, stopping, cores
         self.current: Guard | None = None
         self._preloaded = False
         self._wait = FIRST_WAIT
-        self._told: set[str] = set()
+        self._noted: set[str] = set()  # reasons the user has seen
         if first is not None:
             self._adopt(first)
 
     def get(self) -> Guard:
-        """The guard to start the next trial with."""
+        """Returns the guard to start the next trial with."""
         if self.requests is not None and not self._preloaded:
             self._ask()
         if self.current is None:
@@ -252,31 +262,34 @@ class Guards:
         return self.current
 
     def _adopt(self, guard: Guard) -> None:
+        """Makes a guard the current one, bound to the agent's cores."""
         self.current = guard
         if self.cores and hasattr(os, "sched_setaffinity"):
             with contextlib.suppress(OSError):  # gone already, or the cores have been taken from us
                 os.sched_setaffinity(guard.pid, self.cores)
 
     def drop(self) -> None:
-        """The current guard is lost."""
+        """Forgets the current guard, which was lost."""
         self.current, self._preloaded = None, False
 
     def started(self) -> None:
-        """A trial has been started: tells the user when it was not forked, and why."""
+        """Shows the user, after a trial's start, why it was not forked; each reason once."""
         if self.current is None or self.current.executed is None:
             return
         kind, text = self.current.executed
         if kind == "stale":
             self._preloaded = False  # the server is asked again, and does its imports again
-        if text not in self._told:
-            self._told.add(text)
+        if text not in self._noted:
+            self._noted.add(text)
             self.note(f"preloading: {text}; the trial starts as a fresh process")
 
     def close(self) -> None:
+        """Ends the current guard."""
         if self.current is not None:
             self.current.close()
 
     def _ask(self) -> None:
+        """Asks the server for a guard, and keeps the current one if the server gives none."""
         try:
             guard = Guard(token=self.token, start=self._request)
         except _NoGuard as reply:
@@ -291,6 +304,11 @@ class Guards:
         self._preloaded = True
 
     def _request(self, end: socket.socket, token: str) -> AdoptedProcess:
+        """Asks the server to fork a guard, whose end of the connection is `end`.
+
+        Raises:
+            _NoGuard: the server gives none.
+        """
         assert self.requests is not None
         try:
             ours, theirs = socket.socketpair()
@@ -298,7 +316,7 @@ class Guards:
                 with theirs:
                     descriptors = array.array("i", [end.fileno(), theirs.fileno()])
                     ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, descriptors)]
-                    # Does not wait for room: a server that takes nothing is not to keep the trial from its start.
+                    # Does not wait for room: a server that reads nothing must not delay the trial.
                     self.requests.sendmsg([json.dumps({"token": token}).encode()], ancillary, socket.MSG_DONTWAIT)
                 reply = self._reply(ours)
         except ConnectionError:  # the launcher has given the server up
@@ -310,6 +328,7 @@ class Guards:
         raise _NoGuard(final="refused" in reply)
 
     def _reply(self, connection: socket.socket) -> dict[str, object]:
+        """Waits for the server's answer; empty when none came in time."""
         deadline = time.monotonic() + self._wait
         connection.settimeout(0.1)
         while not self.stopping():

@@ -17,7 +17,7 @@ import types
 
 
 def reseed() -> None:
-    """Random state that exec would have made anew; `random` reseeds itself after a fork."""
+    """Seeds random generators that a fresh process would seed; `random` reseeds itself after a fork."""
     numpy_random = getattr(sys.modules.get("numpy"), "random", None)
     if numpy_random is not None:
         numpy_random.seed()
@@ -30,7 +30,7 @@ def reseed() -> None:
 
 
 def default_signals() -> None:
-    """As the interpreter sets them when it starts."""
+    """Sets signal handlers as the interpreter does at its start."""
     for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
@@ -38,7 +38,7 @@ def default_signals() -> None:
 
 
 def make_main(script: str | None) -> types.ModuleType:
-    """A fresh ``__main__``, with the names the interpreter gives it."""
+    """Makes a fresh ``__main__`` with the names that the interpreter gives it."""
     module = types.ModuleType("__main__")
     names = module.__dict__
     names["__builtins__"] = sys.modules["builtins"]
@@ -56,7 +56,7 @@ def make_main(script: str | None) -> types.ModuleType:
 
 
 def hide_own_frames() -> None:
-    """Shows an uncaught exception as the interpreter would: without the frames that led to the script."""
+    """Hides the launcher's frames in the traceback of an uncaught exception."""
     shown, folder = sys.excepthook, os.path.dirname(__file__)
 
     def hook(kind: type[BaseException], error: BaseException, trace: types.TracebackType | None) -> None:
@@ -68,28 +68,28 @@ def hide_own_frames() -> None:
 
 
 def write_files() -> None:
-    """Flushes the files that have been opened since the imports and are still open."""
-    for thing in gc.get_objects():  # what was there before is frozen, and not in this list
+    """Flushes the files that were opened after the imports and are still open."""
+    for thing in gc.get_objects():  # objects from before the fork are frozen, and not in this list
         if isinstance(thing, (io.TextIOWrapper, io.BufferedWriter, io.BufferedRandom)):
             try:
                 thing.flush()
             except (OSError, ValueError):
-                pass  # closed, or not writable any more: nobody would be told either way
+                pass  # closed, or no longer writable: the interpreter would not report it either
 
 
-class End:
-    """How the trial's interpreter ends: by itself as far as its exit handlers, then at once.
+class InterpreterExit:
+    """Ends the trial's interpreter at once after its exit handlers, with the exit status that the script gave.
 
-    Taking the libraries' hundred thousands of objects apart takes seconds, more in a fork than elsewhere, because
-    every page they share with the server is copied for it. What that would do for the trainer is done here: its main
-    module is emptied and files it left open are written out.
+    Deleting the libraries' hundred thousands of objects takes seconds, more in a fork than elsewhere, because each page
+    they share with the server is copied. Only the part that matters to a trainer is done here: its main module is emptied,
+    and files it left open are flushed.
     """
 
     status: int | None = None  # None: not a trial
 
     @classmethod
     def note(cls, error: BaseException) -> None:
-        """The exit status the interpreter gives an uncaught exception."""
+        """Keeps the exit status that the interpreter gives an uncaught exception."""
         cls.status = 1
         if isinstance(error, KeyboardInterrupt) and sys.version_info >= (3, 8):
             cls.status = -signal.SIGINT
@@ -98,7 +98,7 @@ class End:
 
     @classmethod
     def finish(cls) -> None:
-        """The last exit handler."""
+        """Ends the process; registered as the last exit handler."""
         if cls.status is None:
             return
         status = cls.status
@@ -113,7 +113,7 @@ class End:
                 if stream is not None and not stream.closed:
                     stream.flush()
             except (AttributeError, OSError, ValueError):
-                status = 120  # as the interpreter says it
+                status = 120  # the interpreter's status for output that cannot be flushed
         ctypes.CDLL(None).fflush(None)
         if status < 0:
             signal.signal(-status, signal.SIG_DFL)
@@ -125,11 +125,11 @@ def run_as_main(argv: list[str], env: dict[str, str], late: tuple[str, ...]) -> 
     """Runs the command in this process as ``python script.py`` or ``python -m module`` would.
 
     Args:
-        late: the variables in which the environment may differ from the one that was there at the imports.
+        late: variables whose values may differ from those at the time of the imports.
     """
     signal.set_wakeup_fd(-1)
     default_signals()
-    for name in late:  # the others are as they were, or as imports have set them
+    for name in late:  # the others have their values already, or values that imports have set
         if name in env:
             os.environ[name] = env[name]
         else:
@@ -140,7 +140,7 @@ def run_as_main(argv: list[str], env: dict[str, str], late: tuple[str, ...]) -> 
         sys.orig_argv = list(argv)
     module_name = argv[2] if argv[1] == "-m" else None
     safe_path = getattr(sys.flags, "safe_path", False)
-    End.status = 0
+    InterpreterExit.status = 0
     main = make_main(None if module_name else argv[1])
     try:
         if module_name:
@@ -159,7 +159,7 @@ def run_as_main(argv: list[str], env: dict[str, str], late: tuple[str, ...]) -> 
             path = main.__dict__["__file__"]
             exec(compile(source, path, "exec", dont_inherit=True), main.__dict__)
     except BaseException as error:
-        End.note(error)
+        InterpreterExit.note(error)
         if not isinstance(error, SystemExit):
             hide_own_frames()
         raise

@@ -1,4 +1,4 @@
-"""The guard: a small process between an agent and its trials that never lets one of their processes survive.
+"""Starts trials for an agent, as a small process of its own, and lets none of their processes outlive them.
 
 Standard library only and Python 3.7 syntax: it is run as a script, by the trainer's interpreter.
 
@@ -37,20 +37,21 @@ if TYPE_CHECKING:
 
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
-AGENT_LOST_GRACE = 3.0  # seconds between SIGTERM and SIGKILL when the agent is gone: the promise is 5 s in all
-LEFTOVER_GRACE = 1.0  # what a finished trial's forgotten processes get between SIGTERM and SIGKILL
-SETTLE = 0.2  # data-loader workers need a moment to follow their parent; no signal before that
+AGENT_LOST_GRACE = 3.0  # seconds between SIGTERM and SIGKILL when the agent is gone; documented: gone within 5 s
+LEFTOVER_GRACE = 1.0  # seconds that processes left behind by a trial get between SIGTERM and SIGKILL
+SETTLE = 0.2  # seconds without a signal in which data-loader workers may end after their parent
 UNKILLABLE = 10.0  # after this long a process that survives SIGKILL (uninterruptible I/O) is reported, not awaited
 
 
 def _prctl(option: int, value: int) -> None:
+    """Calls prctl(2) on Linux."""
     if not sys.platform.startswith("linux"):
         return
     ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0)
 
 
 def _parents() -> dict[int, int]:
-    """{pid: parent} of every process that still runs, for kernels without /proc/…/children."""
+    """Maps every running process to its parent, for kernels without /proc/…/children."""
     parents = {}
     if os.path.isdir("/proc/self"):
         for name in os.listdir("/proc"):
@@ -74,6 +75,7 @@ def _parents() -> dict[int, int]:
 
 
 def _children_from_proc(pid: int) -> list[int]:
+    """Reads the children of a process, zombies included."""
     found: list[int] = []
     try:
         for task in os.listdir("/proc/%d/task" % pid):
@@ -97,7 +99,7 @@ PROC_CHILDREN = os.path.exists("/proc/self/task/%d/children" % os.getpid())
 
 
 def descendants(pid: int) -> list[int]:
-    """Every process below `pid` that still runs, parents before children; zombies do not count."""
+    """Lists the running descendants of a process, parents before children; zombies are left out."""
     found: list[int] = []
     queue, seen = [pid], {pid}
     parents = {} if PROC_CHILDREN else _parents()
@@ -114,6 +116,7 @@ def descendants(pid: int) -> list[int]:
 
 
 def send_signal(pid: int, number: int) -> None:
+    """Sends a signal to a process that may have ended."""
     try:
         os.kill(pid, number)
     except (ProcessLookupError, PermissionError):
@@ -121,7 +124,7 @@ def send_signal(pid: int, number: int) -> None:
 
 
 class Forked(Exception):
-    """Raised in a trial that is a fork of its guard (preload.py), and leaves the guard's code behind."""
+    """Leaves the guard's code in a trial that is a fork of its guard (preload.py)."""
 
     def __init__(self, argv: list[str], env: dict[str, str]) -> None:
         super().__init__()
@@ -129,6 +132,8 @@ class Forked(Exception):
 
 
 class Guard:
+    """Runs one trial at a time on the agent's orders, and reports to the agent."""
+
     def __init__(self, connection: socket.socket) -> None:
         self.connection = connection
         self.buffer = b""
@@ -138,21 +143,22 @@ class Guard:
         self.busy = False  # a trial, or something it left behind, exists
         self.kill_at: float | None = None  # when SIGTERM becomes SIGKILL (monotonic seconds)
         self.give_up_at: float | None = None
-        self.settle_until = 0.0
+        self.settle_until = 0.0  # no signal to orphans before (monotonic seconds)
         self.killed = 0
         self.unkillable: set[int] = set()  # reported as survivors of SIGKILL; no later trial's
-        self.orphaned = False
+        self.orphaned = False  # the agent is gone
 
     # -- messages ---------------------------------------------------------------------------------------------------
 
     def send(self, **message: Any) -> None:
+        """Sends the agent a message."""
         try:
             self.connection.sendall(json.dumps(message).encode() + b"\n")
         except OSError:
             self.orphaned = True
 
     def receive(self) -> list[dict[str, Any]]:
-        """Messages that have arrived; marks the guard orphaned at end-of-file."""
+        """Reads the messages that have arrived, and keeps open files sent with them; notes that the agent is gone."""
         try:
             data, ancillary, _, _ = self.connection.recvmsg(1 << 16, socket.CMSG_SPACE(4 * 4))
         except (BlockingIOError, InterruptedError):
@@ -176,14 +182,14 @@ class Guard:
     # -- a trial's life ---------------------------------------------------------------------------------------------
 
     def fork_instead(self, argv: list[str], env: dict[str, str], cwd: str) -> bool:
-        """Whether the trial is to be a fork of this process: never, of a guard that has nothing preloaded."""
+        """Returns whether the trial is to be a fork of this process: never, for a guard without preloaded modules."""
         return False
 
     def become(self, argv: list[str], env: dict[str, str]) -> None:
-        """In such a fork, just before the trial's own code: raises Forked."""
+        """Is called in such a fork before the trial's own code; raises Forked."""
 
     def start(self, argv: list[str], env: dict[str, str], cwd: str) -> None:
-        """Forks and execs `argv` in a session of its own; an exec that fails is reported with its errno."""
+        """Starts a command in a session of its own, by fork and exec; reports an exec that fails with its errno."""
         output = self.descriptors.pop(0)
         fork = self.fork_instead(argv, env, cwd)
         report_read, report_write = os.pipe()  # closed by a successful exec
@@ -211,7 +217,7 @@ class Guard:
             except BaseException as error:
                 try:
                     number = getattr(error, "errno", None) or errno.EINVAL
-                    # Of a program, execvpe names the last place at which it has looked.
+                    # For a missing program, execvpe names the last folder of PATH, which would mislead.
                     text = getattr(error, "strerror", None) if os.path.isdir(cwd) else None
                     os.write(report_write, json.dumps([number, text or str(error)]).encode())
                 finally:
@@ -237,7 +243,7 @@ class Guard:
         self.send(event="started", pid=pid)
 
     def stop(self, grace: float) -> None:
-        """SIGTERM now, SIGKILL after `grace` seconds; asking again can only bring the end nearer."""
+        """Sends SIGTERM now, SIGKILL after `grace` seconds; a second call can only shorten the time."""
         if not self.busy:
             return
         first = self.kill_at is None
@@ -247,7 +253,7 @@ class Guard:
             self.signal_all(signal.SIGTERM)
 
     def signal_all(self, number: int) -> list[int]:
-        """To the trial's group in one call, then to everything below the guard that left it; returns what there was."""
+        """Signals the trial's process group in one call, then the processes outside of it; returns all that were found."""
         if self.main is not None:
             try:
                 os.killpg(self.group, number)
@@ -266,10 +272,11 @@ class Guard:
         return below
 
     def below(self) -> list[int]:
-        """Returns the trial's processes; those that earlier trials could not be rid of are not among them."""
+        """Lists the trial's processes, without those of earlier trials that survived SIGKILL."""
         return [pid for pid in descendants(os.getpid()) if pid not in self.unkillable]
 
     def reap(self) -> None:
+        """Collects ended children; reports the end of the trial's first process."""
         while True:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
@@ -286,7 +293,7 @@ class Guard:
                 self.send(event="exited", status=code)
 
     def tick(self) -> float | None:
-        """Moves the trial towards its end; returns how many seconds may pass before the next look (None: any)."""
+        """Ends orphans and overdue processes; returns the seconds until the next call is due (None: no limit)."""
         self.reap()
         if not self.busy:
             return None
@@ -319,6 +326,7 @@ class Guard:
         return min(0.02, self.kill_at - now)
 
     def run(self) -> None:
+        """Serves the agent until the agent is gone and no process of a trial is left."""
         wake_read, wake_write = os.pipe()
         for descriptor in (wake_read, wake_write):
             os.set_blocking(descriptor, False)

@@ -1,4 +1,4 @@
-"""The preload server: imports a trainer's libraries once and forks guards, whose trials then start at once.
+"""Imports a trainer's libraries once, as the preload server, and forks guards whose trials then start at once.
 
 Standard library only and Python 3.7 syntax: it is run as a script, by the trainer's interpreter, with the environment
 and the folder its trials get. Linux only: forking after such imports is not safe elsewhere.
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 else:
 
     def _beside(name):
-        """A module of this folder, by its path and in no one's way: a trainer may well have a module `guard`."""
+        """Loads a module of this folder under a private name: a trainer may have a module `guard` itself."""
         path = os.path.join(os.path.dirname(os.path.abspath(__file__)), name + ".py")
         spec = importlib.util.spec_from_file_location("_yacs_sweep_" + name, path)
         module = importlib.util.module_from_spec(spec)
@@ -56,15 +56,15 @@ else:
 
     as_main, guard = _beside("as_main"), _beside("guard")
 
-# Read when the CUDA driver starts, which is after the fork.
+# Variables that the CUDA driver reads when it starts, which is after the fork.
 LATE = ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER")
 
 
 # -- what can be preloaded, and what cannot be forked ---------------------------------------------------------------
 
 
-def form(argv: list[str], python: str) -> str | None:
-    """Why a command is not one of ``python script.py …`` and ``python -m module …``; None when it is. Pure."""
+def command_problem(argv: list[str], python: str) -> str | None:
+    """Says why a command is neither ``python script.py …`` nor ``python -m module …``; None when it is. Pure."""
     if argv[0] != python:
         return "the command does not start with %s" % python
     if len(argv) > 2 and argv[1] == "-m":
@@ -75,7 +75,7 @@ def form(argv: list[str], python: str) -> str | None:
 
 
 def environment_difference(ours: dict[str, str], theirs: dict[str, str], marker: str) -> str | None:
-    """A variable that libraries may have read with another value than the trial's; None when there is none. Pure."""
+    """Names a variable that libraries may have read with another value than the trial's; None without one. Pure."""
     names = [name for name in {**ours, **theirs} if ours.get(name) != theirs.get(name)]
     names = sorted(name for name in names if name != marker and name not in LATE)
     if not names:
@@ -85,7 +85,7 @@ def environment_difference(ours: dict[str, str], theirs: dict[str, str], marker:
 
 
 def hidden_module(folder: str, preloaded: set[str]) -> str | None:
-    """A module of the trainer's own that the script would import in place of a preloaded one of the same name."""
+    """Names a module of the trainer's that the script would import in place of a preloaded one; None without one."""
     try:
         names = sorted(os.listdir(folder))
     except OSError:
@@ -100,7 +100,7 @@ def hidden_module(folder: str, preloaded: set[str]) -> str | None:
 
 
 def source_files() -> dict[str, tuple[int, int]]:
-    """{file: (modification time in ns, size)} of every module that has been imported from a file."""
+    """Maps the file of every imported module to its modification time (ns) and size."""
     files = {}
     for module in list(sys.modules.values()):
         path = getattr(module, "__file__", None)
@@ -114,7 +114,7 @@ def source_files() -> dict[str, tuple[int, int]]:
 
 
 def changed_file(files: dict[str, tuple[int, int]]) -> str | None:
-    """A file that is not as it was."""
+    """Names a file whose time or size has changed; None without one."""
     for path, known in files.items():
         try:
             status = os.stat(path)
@@ -126,7 +126,7 @@ def changed_file(files: dict[str, tuple[int, int]]) -> str | None:
 
 
 def descriptors() -> dict[int, str]:
-    """{descriptor: what it is open on}."""
+    """Maps each open descriptor to its file."""
     found = {}
     for name in os.listdir("/proc/self/fd"):
         try:
@@ -137,7 +137,7 @@ def descriptors() -> dict[int, str]:
 
 
 def unsafe_state(own: set[int], children: set[int]) -> str | None:
-    """What the imports left behind that a fork must not inherit: threads, processes, sockets, CUDA; None when nothing.
+    """Names state of the imports that a fork must not inherit: threads, processes, sockets, CUDA; None without any.
 
     Args:
         own: descriptors that were open before the imports.
@@ -191,7 +191,7 @@ def set_marker(name: str, token: str) -> bool:
 
 
 class Server:
-    """What the server knows once its imports are done; its guards inherit it."""
+    """Holds the settings and the imported state of the server, which guards inherit."""
 
     def __init__(self, settings: dict[str, Any]) -> None:
         self.python: str = settings["python"]
@@ -224,20 +224,21 @@ class Server:
         return unsafe_state(before, children)
 
     def stale(self) -> str | None:
-        """A source file that has changed since it was imported."""
+        """Names a source file that has changed since it was imported; None without one."""
         return changed_file(self.files)
 
 
 class ForkingGuard(guard.Guard):
-    """A guard that starts a trial by forking itself where that gives the same as exec."""
+    """Starts a trial by a fork of itself where the result is the same as by exec."""
 
     def __init__(self, connection: socket.socket, server: Server) -> None:
         super().__init__(connection)
         self.server = server
 
     def cannot_fork(self, argv: list[str], env: dict[str, str], cwd: str) -> str | None:
+        """Says why a trial cannot be a fork; None when it can."""
         server = self.server
-        why = form(argv, server.python) or environment_difference(server.environment, env, server.marker)
+        why = command_problem(argv, server.python) or environment_difference(server.environment, env, server.marker)
         if why:
             return why
         if not os.path.isdir(cwd) or not os.path.samefile(cwd, server.cwd):
@@ -253,6 +254,7 @@ class ForkingGuard(guard.Guard):
         return next(filter(None, hidden), None)
 
     def fork_instead(self, argv: list[str], env: dict[str, str], cwd: str) -> bool:
+        """Returns whether the trial can be a fork; tells the agent why not."""
         changed = self.server.stale()
         if changed:
             self.send(event="stale", text="%s has changed since it was preloaded" % changed)
@@ -263,7 +265,7 @@ class ForkingGuard(guard.Guard):
         return why is None
 
     def become(self, argv: list[str], env: dict[str, str]) -> NoReturn:
-        """In the new process, its session, descriptors 0 to 2 and folder set up: closes what is not the trial's."""
+        """Closes the server's descriptors in the forked trial, and leaves the guard's code."""
         self.connection.close()
         keep = self.server.library_descriptors | {0, 1, 2}
         for number in descriptors():
@@ -279,10 +281,10 @@ class ForkingGuard(guard.Guard):
 
 
 class Request:
-    """One agent's request for a guard, with the sockets that came with it."""
+    """One agent's request for a guard, with the sockets that came with the request."""
 
     def __init__(self, data: bytes, descriptors: list[int]) -> None:
-        self.token: str | None = None  # None: it is no request
+        self.token: str | None = None  # None: the packet is not a request
         self.sockets = [socket.socket(fileno=descriptor) for descriptor in descriptors]
         for sock in self.sockets:
             os.set_inheritable(sock.fileno(), False)
@@ -296,7 +298,7 @@ class Request:
 
     @classmethod
     def receive(cls, requests: socket.socket) -> Request | None:
-        """Reads one request. Returns None at the end: no agent, and no launcher, is left."""
+        """Reads one request; None when neither an agent nor the launcher is left."""
         data, ancillary, _, _ = requests.recvmsg(1 << 12, socket.CMSG_SPACE(8))
         received = array.array("i")
         for level, kind, payload in ancillary:
@@ -305,7 +307,7 @@ class Request:
         return cls(data, list(received)) if data else None
 
     def waiting(self) -> bool:
-        """Whether its agent still waits for the answer."""
+        """Returns whether the agent still waits for the answer."""
         look = select.poll()
         look.register(self.answers, 0)  # a socket whose other end is closed is reported in any case
         return not look.poll(0)
@@ -316,32 +318,32 @@ class Request:
 
 
 def answer(connection: socket.socket, **message: Any) -> None:
-    """Sends one line."""
+    """Sends a message as one line."""
     try:
         connection.sendall(json.dumps(message).encode() + b"\n")
     except OSError:
-        pass  # the agent did not wait, or the launcher is gone, which the loop finds out
+        pass  # the agent did not wait, or the launcher is gone, which the loop notices
 
 
 def fork_guard(server: Server, request: Request) -> None:
-    """Forks a guard and tells the agent; in the guard, never returns but by `guard.Forked`."""
+    """Forks a guard and answers the agent; in the guard, returns only by raising `guard.Forked`."""
     sys.stdout.flush()
     sys.stderr.flush()
     pid = os.fork()
     if pid:
         answer(request.answers, pid=pid)
         return
-    # Closed as objects: descriptors alone would be closed again, by then the trainer's, when the objects go.
+    # Closed as objects: of closed descriptors, the objects would later close numbers that are the trainer's by then.
     for sock in (request.answers, server.requests, server.control):
         sock.close()
     os.setsid()
     if set_marker(server.marker, request.token or ""):
         ForkingGuard(request.guarded, server).run()
-    os._exit(0)  # without the exit handlers of the libraries, which are the trials'
+    os._exit(0)  # without exit handlers of the libraries, which are meant for the trials
 
 
 def start_again(server: Server) -> NoReturn:
-    """Becomes a new server, as the launcher started this one; what agents ask meanwhile waits for it."""
+    """Replaces this process by a new server, as the launcher started this one; requests of agents wait meanwhile."""
     sys.stdout.flush()
     sys.stderr.flush()
     for sock in (server.requests, server.control):
@@ -352,7 +354,7 @@ def start_again(server: Server) -> NoReturn:
 
 
 def serve(server: Server, refused: str | None) -> None:
-    """Answers agents until the launcher is gone."""
+    """Answers requests until the launcher is gone."""
     signal.signal(signal.SIGCHLD, lambda *_: None)
     while True:
         ready, _, _ = select.select([server.requests, server.control], [], [], 1.0)
@@ -382,9 +384,9 @@ def serve(server: Server, refused: str | None) -> None:
 
 
 def serve_trials(settings: dict[str, Any]) -> None:
-    """The life of the server, and of its guards; raises Forked in a trial."""
+    """Runs the server, and in its forks the guards; raises Forked in a trial."""
     guard._prctl(guard.PR_SET_PDEATHSIG, signal.SIGKILL)
-    # The standard streams were made on a pipe, as a trial's are; only now their output is sent to the log.
+    # The standard streams were opened on a pipe, as a trial's are; only now does their output go to the log.
     for number in (1, 2):
         os.dup2(settings["log"], number)
     started = time.monotonic()
@@ -401,9 +403,9 @@ def serve_trials(settings: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    _own = sys.modules["__main__"]  # stays alive, though the trial has another module of that name
+    _own = sys.modules["__main__"]  # kept alive, though the trial has another module of that name
     _trial = None
-    atexit.register(as_main.End.finish)  # before the libraries', so that it runs after theirs
+    atexit.register(as_main.InterpreterExit.finish)  # before the libraries', so that it runs after theirs
     _settings = json.loads(sys.argv[1])
     try:
         serve_trials(_settings)
