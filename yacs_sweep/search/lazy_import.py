@@ -1,4 +1,4 @@
-"""Puts off the import of a part of somebody else's package that we do not need, and that takes long to import."""
+"""Delays the import of a library's module that takes long and is hardly ever used."""
 
 from __future__ import annotations
 
@@ -10,13 +10,16 @@ from importlib.util import LazyLoader
 from types import ModuleType
 
 
-class _WhenUsed(MetaPathFinder):
+class _LazyFinder(MetaPathFinder):
+    """Finds one module, with a loader that runs the module at its first use."""
+
     def __init__(self, name: str) -> None:
         self._name = name
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
+        """Returns the module's spec once; None for all other modules."""
         if fullname != self._name:
             return None
         sys.meta_path.remove(self)
@@ -27,9 +30,9 @@ class _WhenUsed(MetaPathFinder):
 
 
 def load_when_used(name: str) -> None:
-    """Has the module loaded when something of it is first used, not when it is imported.
+    """Delays a module's code from its import to the first use of one of its names.
 
     Source: `importlib.util.LazyLoader`, which is meant for this.
     """
     if name not in sys.modules:
-        sys.meta_path.insert(0, _WhenUsed(name))
+        sys.meta_path.insert(0, _LazyFinder(name))

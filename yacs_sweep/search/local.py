@@ -295,7 +295,7 @@ class LocalController:
     def recover(self) -> list[TrialRecord]:
         """Recovers the trials of dead agents; returns those that were running, and are lost.
 
-        Ends that were not told to Optuna are told. Points that were lost or interrupted are enqueued again.
+        Tells Optuna the ends that it does not know. Points that were lost or interrupted are enqueued again.
         """
         lost = []
         trials = self.study.get_trials(deepcopy=False)

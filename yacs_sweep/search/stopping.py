@@ -49,6 +49,7 @@ class _Hyperband:
         self._ended: dict[int, list[float]] = {}  # values of trials that have ended, by number
 
     def judge(self, trial: Trial, row: Mapping[str, Any]) -> str | None:
+        """Compares the trial with all others at the last band it has reached."""
         value = metric_value(row, self.metric.name)
         if value is None or not math.isfinite(value) or not self.rule.bands:
             return None
@@ -99,6 +100,7 @@ class _Pruner:
         study.pruner = pruner
 
     def judge(self, trial: Trial, row: Mapping[str, Any]) -> str | None:
+        """Asks the pruner once enough values are logged."""
         value = metric_value(row, self.metric.name)
         if value is None:
             return None
@@ -123,6 +125,7 @@ class _Patience:
         self.count, self.best, self.best_at = 0, math.inf, 0  # of the trial that runs, smaller is better
 
     def judge(self, trial: Trial, row: Mapping[str, Any]) -> str | None:
+        """Counts the values since the last improvement."""
         value = metric_value(row, self.metric.name)
         if value is None:
             return None
@@ -149,6 +152,7 @@ class _Divergence:
         self.trial = -1
 
     def judge(self, trial: Trial, row: Mapping[str, Any]) -> str | None:
+        """Compares each watched metric of the row with its first value."""
         if trial.number != self.trial:
             self.trial, self.first = trial.number, {}
         for name, value in row.items():

@@ -25,7 +25,7 @@ class Echo:
 
     Only whole lines are written, because others write to the same descriptor: the supervisor its messages, agents their
     trials' lines. Output often arrives in halves of lines: a Python program that does not buffer writes a line and its
-    end apart. With a prefix (`begin`) every line starts with it, so that several workers' lines can be told apart.
+    end apart. With a prefix (`begin`) every line starts with the prefix, which shows whose line it is.
     """
 
     def __init__(self, descriptor: int = 1) -> None:

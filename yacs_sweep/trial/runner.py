@@ -142,7 +142,7 @@ class TrialRunner:
         return record, paths
 
     def _changed(self) -> list[str]:
-        """Lists what was edited since the sweep began and this trial reads; says it once."""
+        """Lists the inputs that were edited since the sweep began, and tells the user once."""
         if self.launch.watch is None:
             return []
         changed, lines = self.launch.watch.look()

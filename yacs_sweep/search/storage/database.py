@@ -30,9 +30,7 @@ LEASE_VARIABLE = "YACS_SWEEP_LEASE"
 LEASE = 60.0  # seconds after its last heartbeat at which an agent's trial is given to another
 OUTAGE_VARIABLE = "YACS_SWEEP_OUTAGE"
 OUTAGE = 1800.0  # seconds an agent waits for a database that does not answer
-LOCK_TIMEOUT = (
-    "30s"  # in the queue for the advisory lock; then the agent tells its supervisor that it lives, and queues again
-)
+LOCK_TIMEOUT = "30s"  # in the queue for the advisory lock; then the agent sends a heartbeat and queues again
 IDLE_TIMEOUT = 20.0  # seconds at least that the lock's holder may be silent; then the server ends its transaction
 _metadata = sa.MetaData()
 _sweeps = sa.Table(
@@ -339,7 +337,7 @@ class Database:
         from sqlalchemy.dialects.postgresql import insert
 
         values = {"sweep": self.sweep, "number": record.number, "agent": agent, **_columns(record)}
-        # Locked: whoever lets the lease expire sees the trial, or else the trial sees that the lease has expired.
+        # Locks the lease: an agent that expires it sees the trial's row, or else this one sees that it has expired.
         lease = sa.select(_agents.c.agent).where(self._agent(agent), sa.not_(_agents.c.lost)).with_for_update(read=True)
         with self.engine.begin() as connection:
             if connection.execute(lease).first() is None:

@@ -64,7 +64,7 @@ def _parents() -> dict[int, int]:
                 if state not in (b"Z", b"X"):
                     parents[int(name)] = int(parent)
         return parents
-    import subprocess  # where there is a /proc, every guard does without
+    import subprocess  # not needed where there is a /proc
 
     listing = subprocess.run(["ps", "-axo", "pid=,ppid=,stat="], stdout=subprocess.PIPE, check=False).stdout
     for line in listing.split(b"\n"):

@@ -313,6 +313,7 @@ class Request:
         return not look.poll(0)
 
     def close(self) -> None:
+        """Closes the sockets of the request."""
         for sock in self.sockets:
             sock.close()
 
