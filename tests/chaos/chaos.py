@@ -1,4 +1,4 @@
-"""Kills, stops, signals and torn files at random moments over hundreds of short trials, then an audit.
+"""Kills, stops and signals processes and tears files at random moments of hundreds of short trials, then audits the sweeps.
 
     python -m tests.chaos.chaos [--seed 0] [--faults 220] [--points 120] [--seconds 540] [--workers 1]
 
@@ -52,7 +52,7 @@ STANDSTILL = 60.0  # seconds without a new trial after which a launcher counts a
 
 
 def role_of(pid: int) -> str | None:
-    """What the process is to the launcher."""
+    """Returns a process's role in the launch, one of `ROLES`; None for other processes."""
     try:
         words = Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:
@@ -67,7 +67,7 @@ def role_of(pid: int) -> str | None:
 
 
 def living(home: Path) -> list[int]:
-    """Processes with our HOME, zombies left out: whatever a launcher has started, directly or not."""
+    """Lists the processes with this HOME, without zombies: all that a launcher has started, directly or not."""
     found = []
     wanted = f"HOME={home}".encode()
     for entry in Path("/proc").glob("[0-9]*/environ"):
@@ -82,7 +82,7 @@ def living(home: Path) -> list[int]:
 
 @dataclass
 class Chaos:
-    """One run: its folder, its random numbers, and what it has done."""
+    """Runs sweeps under faults, and keeps count of the faults."""
 
     home: Path
     random: random.Random
@@ -97,13 +97,13 @@ class Chaos:
 
     @property
     def quiet(self) -> bool:
-        """Whether there have been faults enough, or time is running out."""
+        """Returns whether enough faults were made, or time is running out."""
         return sum(self.faults.values()) >= self.wanted or time.monotonic() > self.deadline
 
     # -- one sweep --------------------------------------------------------------------------------------------------
 
     def sweep(self) -> None:
-        """A sweep under faults until all its points are finished; then its audit."""
+        """Runs a sweep under faults until all its points are finished, then audits it."""
         values = [round(1e-5 * 1.07**step, 9) for step in range(self.points)]
         spec = {
             "method": "grid",
@@ -146,7 +146,7 @@ class Chaos:
             )
 
     def torment(self, launchers: list[subprocess.Popen[bytes]], *, harmless: bool = False) -> None:
-        """Faults at random moments until all of `launchers` have left."""
+        """Makes faults at random moments until all launchers have ended."""
         moved, done = time.monotonic(), -1
         starting = self.random.random() < 0.7  # else they are hurt while they start, too
         while any(launcher.poll() is None for launcher in launchers):
@@ -167,7 +167,7 @@ class Chaos:
     # -- faults -----------------------------------------------------------------------------------------------------
 
     def hurt(self, launcher: subprocess.Popen[bytes]) -> None:
-        """One fault, of a kind there is a process for."""
+        """Makes one fault, of a kind that fits the running processes."""
         if launcher.poll() is not None:
             return
         below = descendants(launcher.pid)
@@ -199,7 +199,7 @@ class Chaos:
         self.faults[f"{kind} to {role}"] += 1
 
     def tear(self, sweep: Path) -> None:
-        """What a crash in the middle of a write leaves, made by hand. Only while nothing is running."""
+        """Tears a file as a crash in the middle of a write does. Only while no process is running."""
         if self.random.random() < 0.5:
             return
         what = self.random.choice(["journal", "metrics", "part", "lock", "summary"])
@@ -239,7 +239,7 @@ class Chaos:
         )
 
     def audit(self, sweep: Path) -> None:
-        """Collects everything that must not be in a sweep that has ended."""
+        """Lists everything that must not be in a sweep that has ended."""
         tell = self.problems.append
         finished: Counter[float] = Counter()
         records = {}

@@ -1,4 +1,4 @@
-"""A sweep on each of the storages, for the tests that all storages and all controllers must pass."""
+"""Makes a sweep on each of the storages, for the tests that all storages and all controllers must pass."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ with make_coordinator(paths, lock.name, sys.argv[2] or None).exclusively():
 
 
 def storage_url(kind: str, folder: Path, server: Postgres | None) -> str | None:
-    """The URL of a storage of that kind; None for the journal file."""
+    """Returns the URL of a storage of a kind; None for the journal file."""
     if kind == "postgresql":
         assert server is not None
         return server.url
@@ -41,14 +41,14 @@ def storage_url(kind: str, folder: Path, server: Postgres | None) -> str | None:
 
 
 def describe(paths: SweepPaths, spec: SweepSpec, url: str | None) -> None:
-    """Tells a database that machines share what the sweep is, as its launcher does."""
+    """Describes the sweep to a database that machines share, as its launcher does."""
     if url is not None and shared(url):
         launch = LaunchFile("local", None, "toy", None, (), 1, None, "disabled", None, None, str(paths.dir), 3)
         SharedSweep(url, paths.sweep_id).describe(spec, launch, WarmStart())
 
 
 def make_coordinator(paths: SweepPaths, lock_name: str, url: str | None) -> Coordinator:
-    """What an agent knows of the others, on the storage at `url`."""
+    """Makes an agent's coordinator on the storage at `url`."""
     if url is not None and shared(url):
         return DatabaseCoordinator(paths, lock_name, url)
     return FolderCoordinator(paths, lock_name, url)

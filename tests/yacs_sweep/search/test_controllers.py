@@ -1,4 +1,4 @@
-"""What every controller must do for its agents, whatever chooses the points: Optuna on each storage, or W&B's server.
+"""Holds every controller to the same behaviour: Optuna on each storage, and W&B's server.
 
 Trainers are not started here: an agent "runs" a trial by writing its trial.json and calling the controller's hooks, as
 `trial.runner` does. W&B's server is the loopback server's model, without its HTTP and without the client.
@@ -51,7 +51,7 @@ End = tuple[str, float | None]  # a trial's state and value
 
 
 class Died(BaseException):
-    """The agent's process is gone, in the middle of a trial."""
+    """Ends an agent's process in the middle of a trial."""
 
 
 def finished(params: Mapping[str, Any]) -> End:
@@ -62,7 +62,7 @@ def finished(params: Mapping[str, Any]) -> End:
 
 
 class DirectTransport:
-    """`wandb.client.Transport` that asks the model of the server itself."""
+    """Asks the model of the server itself, as `wandb.client.Transport` asks a server."""
 
     def __init__(self, state: State) -> None:
         self._state = state
@@ -77,7 +77,7 @@ class DirectTransport:
 
 
 class DirectRun:
-    """`wandb.recorder.Run` that is opened and finished in the model of the server itself."""
+    """Opens and finishes a run in the model of the server itself, as `wandb.recorder.Run` does on a server."""
 
     first_step, error, folders = 0, None, ()
 
@@ -129,7 +129,7 @@ class DirectRecorder:
 
 
 class Agent:
-    """`search.controller.Agent`: one agent of a sweep, and the trials it has run."""
+    """Runs the trials of one controller, as `search.controller.Agent`, and keeps their records."""
 
     def __init__(self, paths: SweepPaths, lock: AgentLock, how: Callable[[Mapping[str, Any]], End], most: int) -> None:
         self.paths, self.lock, self.how, self.most = paths, lock, how, most
@@ -193,7 +193,7 @@ class Agent:
         self.controller.work(self)
 
     def die(self) -> None:
-        """Leaves what SIGKILL leaves: its trial runs, its lock file is there and free, nobody was told."""
+        """Leaves the state that SIGKILL leaves: a running trial, a free lock file, and a lease without heartbeats."""
         lease = getattr(getattr(self.controller, "coordinator", None), "lease", None)
         if lease is not None:
             lease.close()
@@ -203,7 +203,7 @@ class Agent:
 
 
 class Sweep:
-    """A sweep of one kind of controller, and its agents."""
+    """Makes a sweep of one kind of controller, and its agents."""
 
     def __init__(self, kind: str, home: Path, server: Postgres | None, body: Mapping[str, Any]) -> None:
         self.kind, self.spec = kind, sweep_from_dict(dict(body))

@@ -1,4 +1,4 @@
-"""What bayes search asks, what it counts, and that its points are new, allowed and reproducible."""
+"""Tests which model bayes search asks, which results it counts, and that its points are new, allowed and reproducible."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ IMPUTES = ("worst", "best", "latest")
 
 @pytest.fixture
 def rule() -> None:
-    """Asks that the GP is used where it can be."""
+    """Lets the rule choose the GP."""
 
 
 @pytest.fixture(autouse=True)
 def _without_gp(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """TPE, which takes milliseconds; tests that ask for `rule` let the rule choose."""
+    """Replaces the GP by TPE, which takes milliseconds, unless a test asks for `rule`."""
     if "rule" not in request.fixturenames:
         monkeypatch.setattr(sampling.Chooser, "_ask_gp", lambda *arguments: None)
 
@@ -48,14 +48,14 @@ def controller(folder: Path, method: str = "bayes", seed: int = 1, agent: str = 
 
 @pytest.fixture
 def agent(tmp_path: Path) -> Iterator[str]:
-    """An agent that lives: the end of a sweep hands the trials of dead ones out again."""
+    """Locks an agent's file: trials of dead agents would be handed out again at the end of a sweep."""
     lock = AgentLock(SweepPaths(tmp_path, "s").agents, 0, "token")
     yield lock.name
     lock.release()
 
 
 def step(sweep: LocalController, value: Callable[[dict[str, Any]], tuple[str, float | None]]) -> dict[str, Any]:
-    """One trial; returns its parameters."""
+    """Runs one trial; returns its parameters."""
     asked = sweep.ask()
     assert asked is not None
     trial, assignment = asked

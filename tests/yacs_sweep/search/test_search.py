@@ -1,4 +1,4 @@
-"""Searches from the command line: early termination, target, run_cap, warm start; each on real trials."""
+"""Runs searches from the command line on real trials: early termination, target, run_cap, warm start."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Early termination: each rule on histories with known verdicts, hyperband against W&B's engine through the storage."""
+"""Tests each stopping rule on histories with known verdicts, and hyperband, through the storage, against W&B's engine."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from yacs_sweep.spec.read_sweep import sweep_from_dict
 
 
 class Sweep:
-    """A study with a stopping rule, fed with the values trials log."""
+    """Feeds a study with a stopping rule the values that trials log."""
 
     def __init__(self, folder: Path, rule: dict[str, Any], goal: str = "minimize") -> None:
         self.spec = sweep_from_dict(
@@ -34,7 +34,7 @@ class Sweep:
         self.rule = rule_
 
     def log(self, values: Sequence[float], *, end: bool = True) -> int | None:
-        """A trial that logs these values; the number of values after which the rule ends it."""
+        """Logs the values of one trial; returns after how many the rule stops the trial."""
         trial = self.study.ask()
         ended = None
         for step, value in enumerate(values, start=1):
@@ -68,7 +68,7 @@ def test_hyperband_leaves_out_values_that_are_no_numbers(tmp_path: Path) -> None
 
 
 def test_hyperband_through_the_storage_says_what_the_engine_says(tmp_path: Path) -> None:
-    """`test_hyperband.py` holds the pure decision to the engine's cases; this holds the way there to that decision."""
+    """Compares the rule on a storage with the pure decision, which `test_hyperband.py` compares with the engine."""
     from yacs_sweep.spec import hyperband
 
     sweep = Sweep(tmp_path, {"type": "hyperband", "min_iter": 3, "eta": 3})

@@ -1,4 +1,4 @@
-"""Points to try first and results to learn from: every mistake is told before anything starts."""
+"""Reads points to try first and results to learn from; mistakes are shown before anything starts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A preload server, an agent's end of it, and children started by fork and by exec."""
+"""Runs a preload server, an agent's end of it, and children started by fork and by exec."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from yacs_sweep.trial.process import Exit, Limits, run_child
 
 
 def interpreters() -> list[str]:
-    """This interpreter, and one of every other version from 3.7 on that pyenv has here."""
+    """Lists this interpreter, and one of every other version from 3.7 on that pyenv has here."""
     found = {sys.version_info[:2]: sys.executable}
     root = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
     for python in sorted(root.glob("versions/3.*/bin/python")):
@@ -29,7 +29,7 @@ def interpreters() -> list[str]:
 
 
 def until(true: Callable[[], bool], seconds: float = 20.0) -> bool:
-    """Whether it becomes true in time."""
+    """Waits for a condition; returns whether it became true in time."""
     deadline = time.monotonic() + seconds
     while not true():
         if time.monotonic() > deadline:
@@ -40,7 +40,7 @@ def until(true: Callable[[], bool], seconds: float = 20.0) -> bool:
 
 @dataclass
 class Case:
-    """One server with its agent. `folder` is the trials' working directory."""
+    """Holds one server with its agent. `folder` is the trials' working directory."""
 
     python: str
     folder: Path
@@ -53,7 +53,7 @@ class Case:
     def run(
         self, *words: str, fork: bool = True, env: dict[str, str] | None = None, **settings: Any
     ) -> tuple[Exit, str]:
-        """Runs ``python *words`` by fork (if it can be) or by exec; its end and output."""
+        """Runs ``python *words`` by fork (where possible) or by exec; returns its end and output."""
         output: list[bytes] = []
         guards = self.guards if fork else self.plain
         end = run_child(
@@ -78,7 +78,7 @@ class Case:
 
 @contextlib.contextmanager
 def serving(folder: Path, *modules: str, python: str = sys.executable, **env: str) -> Iterator[Case]:
-    """A server whose trials run in `folder`."""
+    """Runs a server whose trials run in `folder`."""
     environment = child_environment(env, os.environ)
     said: list[str] = []
     log = folder / "preload.log"
@@ -95,6 +95,6 @@ def serving(folder: Path, *modules: str, python: str = sys.executable, **env: st
 
 
 def has_module(python: str, name: str) -> bool:
-    """Whether an interpreter can import a module."""
+    """Returns whether an interpreter can import a module."""
     done = subprocess.run([python, "-c", f"import {name}"], capture_output=True, check=False, timeout=60)
     return done.returncode == 0

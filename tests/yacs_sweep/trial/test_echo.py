@@ -1,4 +1,4 @@
-"""The terminal is shown what the trainer prints, and can never hold it up."""
+"""Tests that the terminal shows a trainer's output and never makes the trainer wait."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Waiting for GPU memory, with devices made up here."""
+"""Waits for GPU memory of made-up devices."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def gpu(index: int = 0, used: int = 0, processes: dict[int, int] | None = None) 
 
 
 class Looks:
-    """A reader that shows one list of devices after another, the last one for ever."""
+    """Returns one list of devices after another, the last one for ever."""
 
     def __init__(self, *shown: list[Gpu]) -> None:
         self.shown, self.count = list(shown), 0
@@ -140,7 +140,7 @@ def test_a_mig_device_is_part_of_its_gpu() -> None:
 
 
 class _Nvml:
-    """What `read_gpus` calls of pynvml, for eight GPUs of which the last is divided into MIG devices."""
+    """Replaces pynvml, with eight GPUs of which the last is divided into MIG devices."""
 
     class NVMLError(Exception):
         pass

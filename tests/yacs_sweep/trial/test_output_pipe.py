@@ -1,4 +1,4 @@
-"""A child's output is taken in while whoever handles it waits for a slow disk: bounded, and byte for byte."""
+"""Reads a child's output while the caller waits for a slow disk: within bounds, and byte for byte."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A trainer that clears its output folder takes nothing of the launcher's with it."""
+"""Tests that a trainer that clears its output folder deletes nothing of the launcher's."""
 
 from __future__ import annotations
 

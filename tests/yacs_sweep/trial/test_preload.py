@@ -1,4 +1,4 @@
-"""A trial that is a fork of the preload server is as one that was executed: each is run both ways and compared."""
+"""Runs trials both ways, as forks of the preload server and by exec, and compares them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The preload server's own life: what it refuses, when it starts again, and that nothing of it is left."""
+"""Tests what the preload server refuses, when it restarts, and that none of its processes is left."""
 
 from __future__ import annotations
 

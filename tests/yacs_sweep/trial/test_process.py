@@ -1,4 +1,4 @@
-"""One child, started by a real guard: every way it can end, and that nothing of it is left."""
+"""Runs one child by a real guard: every way it can end, and that none of its processes is left."""
 
 from __future__ import annotations
 

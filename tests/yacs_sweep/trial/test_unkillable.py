@@ -1,4 +1,4 @@
-"""A process that survives SIGKILL is named in the trial's reason and in a note, and is no later trial's.
+"""Tests that a process which survives SIGKILL is named in the trial's reason and in a note, and in no later trial's.
 
 No test can make a process that the kernel does not kill. Here it is the signals that do not reach it: the guard is the
 real one, but for a `kill` that leaves out every process that runs `sleep 74…`.

@@ -1,4 +1,4 @@
-"""Why a trial ended, from what is known of its end."""
+"""Classifies ends of trials by exit status, request and output."""
 
 from __future__ import annotations
 

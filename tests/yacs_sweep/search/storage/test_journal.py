@@ -1,4 +1,4 @@
-"""The embedded storage and its locks, under processes that die in the middle of things."""
+"""Tests the journal file and its lock with processes that are killed while they write."""
 
 from __future__ import annotations
 

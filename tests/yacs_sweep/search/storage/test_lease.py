@@ -1,4 +1,4 @@
-"""Whose lease is over: time is given, so nothing here sleeps."""
+"""Tests which leases expire; the time is an argument, so no test sleeps."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def test_a_count_that_does_not_move_costs_the_lease() -> None:
 
 
 def test_one_beat_is_enough_to_live() -> None:
-    """As after a clock that jumped: everybody looks silent, nobody is."""
+    """Tests a clock that jumped: all agents look silent, though none is."""
     watch = LeaseWatch(confirm=15, gap=30)
     for beats in range(40):
         assert watch.expired(15 * beats, {"a": beats, "b": beats}) == {}

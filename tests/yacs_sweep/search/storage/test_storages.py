@@ -1,4 +1,4 @@
-"""What every storage must do, as Optuna's storage and as what the agents of a sweep know of each other.
+"""Holds every storage to the same behaviour: as Optuna's storage, and for the coordination of agents.
 
 Run over each of them: the journal file, SQLite, PostgreSQL.
 """
@@ -54,7 +54,7 @@ def server() -> Iterator[Postgres | None]:
 
 @pytest.fixture(params=STORAGES)
 def url(request: pytest.FixtureRequest, server: Postgres | None, tmp_path: Path) -> Iterator[str | None]:
-    """The URL of an empty storage; None for the journal file."""
+    """Returns the URL of an empty storage; None for the journal file."""
     if request.param != "postgresql":
         yield storage_url(request.param, tmp_path, server)
         return
@@ -81,7 +81,7 @@ def storage(url: str | None, tmp_path: Path) -> Iterator[BaseStorage]:
 
 
 class TestOptunaStorage(StorageTestCase):
-    """Optuna's own tests, on the storages as the launcher opens them."""
+    """Runs Optuna's own tests on the storages as the launcher opens them."""
 
 
 def test_what_one_process_writes_another_reads(url: str | None, tmp_path: Path) -> None:
@@ -100,7 +100,7 @@ def test_what_one_process_writes_another_reads(url: str | None, tmp_path: Path) 
 
 
 class Agents:
-    """The agents of one sweep, each with its lock file and what it knows of the others."""
+    """Makes the agents of one sweep, each with its lock file and its coordinator."""
 
     def __init__(self, home: Path, url: str | None) -> None:
         self.paths, self.url = SweepPaths(home, "s"), url
@@ -115,7 +115,7 @@ class Agents:
         return self.coordinators[-1]
 
     def kill(self, coordinator: Coordinator) -> None:
-        """Ends an agent without a word, as SIGKILL does: its lock file stays, and is free."""
+        """Leaves the state that SIGKILL leaves: a free lock file, and a lease without heartbeats."""
         index = self.coordinators.index(coordinator)
         lease = getattr(coordinator, "lease", None)
         if lease is not None:
@@ -138,7 +138,7 @@ def agents(url: str | None, tmp_path: Path) -> Iterator[Agents]:
 
 
 def running(agents: Agents, coordinator: Coordinator, number: int = 0) -> TrialRecord:
-    """A trial of the agent's that runs, in its folder and in the storage."""
+    """Records a running trial of the agent's, in its folder and in the storage."""
     name = f"trial-{number:04d}"
     about = coordinator.owner()
     record = TrialRecord(f"s-{number}", name, number, {"x": 0.5}, agent=about["agent"], host=about["host"])
