@@ -41,6 +41,7 @@ class SweepOption(Option):
         refused_beside: the options that it cannot stand beside.
         with_status: whether it may stand beside `--status`.
         not_empty: whether an empty text is refused, as an unset variable of the shell makes it.
+        engine_only: whether it belongs to an engine, and is refused with `--engine local`.
         starts_agents: whether a command line with it may start agents here.
     """
 
@@ -52,6 +53,7 @@ class SweepOption(Option):
     refused_beside: tuple[str, ...] = ()
     with_status: bool = False
     not_empty: bool = False
+    engine_only: bool = False
     starts_agents: bool = True
 
 
@@ -288,13 +290,14 @@ class Options:
         starts_agents=False,
     )
     agents: int | None = _place(
-        "launchers of the engine: array tasks, resource bundles (default: 1)", "N", positive(int)
+        "launchers of the engine: array tasks, resource bundles (default: 1)", "N", positive(int), engine_only=True
     )
     engine_option: list[str] | None = _place(
         "of sbatch (partition, gres, time, …) or Ray; repeatable",
         "KEY=VALUE",
         repeatable=True,
         keyword="Mapping[str, Any]",
+        engine_only=True,
     )
     no_preload: bool = _place("start every trial as a fresh process", default=False, passed_on=True)
 

@@ -81,8 +81,9 @@ def make_engine(options: Options) -> Engine:
 def engine_problems(options: Options, controller: str, storage: str | None) -> list[str]:
     """Lists why the launch cannot run on the engine."""
     if options.engine == "local":
-        given = [name for name in ("agents", "engine_option") if getattr(options, name)]
-        return [f"--{name.replace('_', '-')}: belongs to --engine slurm or ray" for name in given]
+        table = options.table()
+        given = [name for name, entry in table.items() if entry.engine_only and options.is_given(name)]
+        return [f"{options.flag(name)}: belongs to --engine slurm or ray" for name in given]
     if (options.agents or 1) > 1 and controller == "local" and not (storage and shared(storage)):
         return [
             f"--agents {options.agents}: agents on several machines need the W&B server (--controller wandb) or "

@@ -31,7 +31,7 @@ from .plan import Plan
 from .resume import resumed_source
 from .source import Source, describe_launch
 from .train_best import best_source
-from .trainer import choose_trainer
+from .trainer import Trainer, choose_trainer
 
 
 def make_plan(options: Options) -> Plan:
@@ -77,12 +77,6 @@ def _checked(source: Source, layout: Layout | None, problems: Problems) -> Plan:
     problems.found += log_model_problems(options, launch)
     inputs = problems.attempt(lambda: collect_inputs(options, trainer, source.paths))
     problems.end()
-    notes = [*source.notes, *(difference_notes(source) if source.has_folder else ())]
-    if source.progress is not None:
-        notes.insert(0, f"{source.progress}: {source.settled} trials done, {count} to go")
-    if isinstance(trainer.profile, CommandProfile) and source.trainer is None and not source.has_folder:
-        notes += own_command_notes(spec)
-    notes += [*learned, *cap_note(spec, options.count, source.settled), *layout_notes(layout)]
     return Plan(
         spec=spec,
         launch=launch,
@@ -93,7 +87,7 @@ def _checked(source: Source, layout: Layout | None, problems: Problems) -> Plan:
         paths=source.paths,
         remote=source.remote,
         fall_back=source.fall_back,
-        notes=tuple(notes),
+        notes=(*_first_notes(source, spec, trainer, count), *learned, *_last_notes(source, spec, layout)),
         warm=warm,
         storage=source.storage,
         resumed=source.resumed,
@@ -101,6 +95,21 @@ def _checked(source: Source, layout: Layout | None, problems: Problems) -> Plan:
         inputs=inputs or (),
         snapshot=options.snapshot,
     )
+
+
+def _first_notes(source: Source, spec: SweepSpec, trainer: Trainer, count: int) -> list[str]:
+    """Returns the lines that say which sweep this is and what its trainer is."""
+    notes = [*source.notes, *(difference_notes(source) if source.has_folder else ())]
+    if source.progress is not None:
+        notes.insert(0, f"{source.progress}: {source.settled} trials done, {count} to go")
+    if isinstance(trainer.profile, CommandProfile) and source.trainer is None and not source.has_folder:
+        notes += own_command_notes(spec)
+    return notes
+
+
+def _last_notes(source: Source, spec: SweepSpec, layout: Layout) -> list[str]:
+    """Returns the lines that say how much is run at a time, and why it may be less than asked for."""
+    return [*cap_note(spec, source.options.count, source.settled), *layout_notes(layout)]
 
 
 def remaining(target: int, settled: int, grid_size: int | None) -> int:

@@ -65,17 +65,7 @@ def best_source(options: Options, problems: Problems) -> Source:
     if not parameters:
         raise ConfigError(f"--train-best {name}: the sweep has no parameter; train the configuration itself")
     small = _small_sweep(spec, parameters, paths.base)
-    seed, target = found.launch.seed if found.launch is not None else 0, max(1, len(seeds))
-    launch = replace(
-        describe_launch(found, spec, trainer, seed=seed, target=target),
-        controller="local",
-        storage=None,
-        trailing=tuple(words),
-        keep=options.keep or "all",
-        search=small.fingerprint,
-    )
-    if found.controller == "wandb" and options.wandb_mode is None:
-        launch = replace(launch, wandb_mode="online")
+    launch = _small_launch(found, trainer, small, words)
     where = _folder(paths, small, launch)
     begun = where.launch.is_file()
     notes = (f"best of sweep {paths.sweep_id}: {best.name}, {spec.metric.name} {best.value:.6g}", *missing, *notes)
@@ -92,6 +82,23 @@ def best_source(options: Options, problems: Problems) -> Source:
         resumed=begun,
         notes=notes,
         cwd=found.cwd,
+    )
+
+
+def _small_launch(found: Source, trainer: Trainer, small: SweepSpec, words: Sequence[str]) -> LaunchFile:
+    """Describes the launch of the seeds: that of the search, on the embedded controller and with these words."""
+    last, options = found.launch, found.options
+    mode = options.wandb_mode or ("online" if found.controller == "wandb" else None)
+    target = max(1, small.grid_size or 0)
+    launch = describe_launch(found, small, trainer, seed=last.seed if last is not None else 0, target=target)
+    return replace(
+        launch,
+        controller="local",
+        storage=None,
+        trailing=tuple(words),
+        wandb_mode=mode or launch.wandb_mode,
+        keep=options.keep or "all",
+        search=small.fingerprint,
     )
 
 
