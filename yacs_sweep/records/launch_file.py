@@ -94,7 +94,7 @@ def located(content: Mapping[str, Any], paths: SweepPaths) -> dict[str, Any]:
     for key in _PATHS:
         if found.get(key):
             text = found[key].replace(_SWEEP, f"{paths.dir}{os.sep}", 1)
-            found[key] = text.replace(_PROJECT, f"{cwd}{os.sep}", 1)
+            found[key] = text.replace(_PROJECT, os.path.join(cwd, ""), 1)  # the project may be "/"
     return found
 
 

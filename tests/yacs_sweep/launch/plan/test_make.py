@@ -41,21 +41,27 @@ def begun(folder: Path) -> tuple[Plan, SweepPaths]:
 def test_a_resumed_sweep_is_what_it_was(tmp_path: Path) -> None:
     plan, paths = begun(tmp_path)
     again = make_plan(parse(["--sweep_id", "abcd1234"]))
-    assert again.launch == plan.launch and again.spec == plan.spec
+    inputs = paths.dir / "inputs"
+    kept = replace(
+        plan.launch, config_file=str(inputs / "config" / "toy.yml"), trainer=str(inputs / "trainer" / "toy.yaml")
+    )
+    assert again.launch == kept and again.spec == plan.spec
     assert (again.count, again.paths, again.resumed) == (plan.count - 1, paths, True)
     assert again.notes[0] == "going on with sweep abcd1234: 1 trials done, 2 to go"
     changed = make_plan(
         parse(["--sweep_id", "abcd1234", "--optimize", "best", "--wandb-mode", "disabled", "TOY.NOISE", "1.0"])
     )
     assert changed.spec == replace(plan.spec, optimize="best")
-    assert changed.launch == replace(plan.launch, wandb_mode="disabled", trailing=("TOY.NOISE", "1.0"))
+    assert changed.launch == replace(kept, wandb_mode="disabled", trailing=("TOY.NOISE", "1.0"))
 
 
 def test_seeds_of_the_best_are_a_sweep_of_the_same_trainer(tmp_path: Path) -> None:
-    plan, paths = begun(tmp_path)
+    _, paths = begun(tmp_path)
     best = make_plan(parse(["--train-best", "abcd1234", "--seeds", "2"]))
     assert (best.count, best.paths, best.resumed) == (2, SweepPaths(paths.base, "abcd1234-best"), False)
-    assert (best.launch.trainer, best.launch.config_file) == (plan.launch.trainer, plan.launch.config_file)
+    inputs = paths.dir / "inputs"
+    assert best.launch.trainer == str(inputs / "trainer" / "toy.yaml")
+    assert best.launch.config_file == str(inputs / "config" / "toy.yml")
     assert best.spec.grid_size == 2
 
 
