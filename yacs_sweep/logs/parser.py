@@ -16,6 +16,7 @@ that arrives in two ways (a pattern and a METRIC line, or a file) counts once: s
 from __future__ import annotations
 
 import json
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -28,6 +29,7 @@ from .patterns import NO_CONTEXT, MetricPattern, OpenTable, Search
 Row = dict[str, Number]
 Trace = Callable[["MetricPattern | str", Mapping[str, Number]], None]  # an entry (or "METRIC", "generic") matched
 LINE_LIMIT = 1 << 16  # bytes of a line that are parsed
+KEPT_BACK = 100_000  # rows
 _METRIC = b"METRIC {"
 _JSON = json.JSONDecoder()
 _UNNAMED = Names()
@@ -38,11 +40,13 @@ class LogFormat:
     """The metric patterns of a profile, and the name of the metric that is the x-axis.
 
     `generic`: lines that look like metrics are taken where no entry matches (see `guessing`).
+    `wandb`: what the trainer logs through W&B's client is taken too (see `wandb_calls`).
     """
 
     entries: tuple[MetricPattern, ...]
     axis: str = "epoch"
     generic: bool = False
+    wandb: bool = False
 
 
 class Sources:
@@ -70,6 +74,7 @@ class LogParser:
     def __init__(self, log_format: LogFormat, *, sources: Sources | None = None, trace: Trace | None = None) -> None:
         self.sources = sources or Sources(log_format.axis)
         self.unreadable = ""  # the first METRIC line that is no JSON
+        self.kept_back: deque[Row] | None = None  # what lines look like, while that is not taken for metrics
         self._trace = trace
         self._entries = log_format.entries
         self._generic = log_format.generic
@@ -125,6 +130,19 @@ class LogParser:
         line = bytes(self._tail)
         self._tail.clear()
         return (self.feed(line) if line else []) + self.flush()
+
+    def keep_back(self) -> None:
+        """From now on lines that only look like metrics are kept back: the trainer has a better way to log."""
+        if self.kept_back is None:
+            self.kept_back = deque(maxlen=KEPT_BACK)
+
+    def release(self) -> list[Row]:
+        """Returns the rows of the lines that were kept back."""
+        kept, self.kept_back = self.kept_back or (), None
+        rows: list[Row] = []
+        for metrics in kept:
+            self._found("generic", metrics, rows)
+        return rows + self.flush()
 
     def _keep(self, data: bytes) -> None:
         """Keeps the beginning of an unfinished line."""
@@ -223,7 +241,9 @@ class LogParser:
             self._log("patterns", found, name, rows)
         elif bits & self._generic_bit:
             metrics = guessed_row(line)
-            if metrics:
+            if metrics and self.kept_back is not None:
+                self.kept_back.append(metrics)
+            elif metrics:
                 self._found("generic", metrics, rows)
 
     def _table_row(self, line: str, rows: list[Row]) -> bool:

@@ -96,6 +96,11 @@ class SweepPaths:
         """The folder of lock files (see `records.alive`)."""
         return self.dir / "agents"
 
+    @property
+    def calls(self) -> Path:
+        """A folder for each running trial: what its trainer logs through W&B's client, until it is in metrics.jsonl."""
+        return self.dir / ".calls"
+
     def trial(self, name: str) -> TrialPaths:
         """Returns the paths of the trial with this folder name."""
         return TrialPaths(self.dir / name)

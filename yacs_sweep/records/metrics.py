@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,10 +33,20 @@ class MetricsFile:
         step = _repair(path) if path.exists() else -1
         self.step = first_step - 1 if step < 0 else step
         self.file = GrowingFile(path)
+        self._offsets: dict[str, int] = {}  # by the trainer's run: between its steps and the file's
 
-    def append(self, row: Mapping[str, Any]) -> int:
-        """Writes the row; returns its step."""
-        self.step += 1
+    def append(self, row: Mapping[str, Any], at: tuple[str, int] | None = None) -> int:
+        """Writes the row; returns its step.
+
+        Args:
+            at: a run of the trainer's own and the row's step in it. The file keeps such steps; those of a run that begins
+                at one the file has already are moved up, all by as much. None: the row is the next one.
+        """
+        step = self.step + 1
+        if at is not None:
+            run, own = at
+            step = max(step, own + self._offsets.setdefault(run, max(0, step - own)))
+        self.step = step
         append(self.file.descriptor, (to_json({"step": self.step, **row}) + "\n").encode())
         return self.step
 
@@ -117,6 +128,9 @@ class Objective:
         self.metric, self.goal, self.optimize = metric, goal, optimize
         self.last: float | None = None
         self.best: float | None = None
+        self._values: dict[str, float] = {}  # by kind of summary
+        self._count = 0
+        self._kinds: Sequence[str] = ()
 
     def see(self, row: Mapping[str, Any]) -> None:
         """Takes in a row; one without the metric changes nothing."""
@@ -124,8 +138,26 @@ class Objective:
             self.last = value
             if self.best is None or better(self.goal, self.last, self.best):
                 self.best = self.last
+            if not math.isnan(value):
+                self._count += 1
+                known = self._values
+                mean = known.get("mean", 0.0)
+                known["min"], known["max"] = min(known.get("min", value), value), max(known.get("max", value), value)
+                known["mean"] = mean + (value - mean) / self._count
+                known.setdefault("first", value)
+
+    def follow(self, kinds: Sequence[str]) -> None:
+        """Has the value be what the trainer has defined as the metric's summary, unless the sweep asks for the best.
+
+        Args:
+            kinds: min, max, mean, first, last, best; of several the one that fits the goal.
+        """
+        wanted = "max" if self.goal == "maximize" else "min"
+        self._kinds = [wanted] if wanted in kinds or "best" in kinds else list(kinds)[:1]
 
     @property
     def value(self) -> float | None:
-        """The trial's value: the best or the last one, as the sweep's `optimize` says."""
-        return self.best if self.optimize == "best" else self.last
+        """The trial's value: the best or the last one, as the sweep's `optimize` or the trainer's own summary says."""
+        if self.optimize == "best":
+            return self.best
+        return next((self._values.get(kind, self.last) for kind in self._kinds), self.last)

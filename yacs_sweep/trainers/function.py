@@ -48,9 +48,13 @@ class FunctionProfile(TrainerProfile):
             write_atomically(sweep_dir / call_function.FUNCTION_FILE, self.pickled)
         return self.reference
 
+    def wandb_config(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns the parameters, nested as the sweep has them."""
+        return nest_values(self.parameters, params)
+
     def write_parameters(self, output_dir: Path, params: Mapping[str, Any]) -> dict[str, str]:
         """Writes the parameters, nested as the sweep file nests them, and the objective's name."""
-        content = {"params": nest_values(self.parameters, params), "metric": self.metric}
+        content = {"params": self.wandb_config(params), "metric": self.metric}
         (output_dir / call_function.PARAMS_FILE).write_text(to_json(content), encoding="utf-8")
         return {}
 
@@ -74,7 +78,7 @@ def function_profile(train: Callable[..., Any] | None, cwd: Path) -> FunctionPro
         command=(PYTHON, call_function.__file__, "{output_dir}"),
         cwd=cwd,
         overrides="wandb",
-        metrics=LogFormat(()),
+        metrics=LogFormat((), wandb=True),
         env={"WANDB_MODE": "disabled"},
         preload=() if train is None else _libraries(train),
         reference=FUNCTION,

@@ -111,15 +111,19 @@ class CommandProfile(TrainerProfile):
         pairs = [word.removeprefix("--").partition("=") for word in others if _PAIR.match(word)]
         loose = [word for word in others if not _PAIR.match(word)]
         given = {name: read(text) for name, _, text in pairs}
-        words = expand_args_macro(macro, {**given, **nest_values(self.parameters, params)})
+        words = expand_args_macro(macro, {**given, **self.wandb_config(params)})
         return words if macro == "args_json" else [*loose, *words]
+
+    def wandb_config(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns the parameters, nested as the sweep file has them."""
+        return nest_values(self.parameters, params)
 
     def write_parameters(self, output_dir: Path, params: Mapping[str, Any]) -> dict[str, str]:
         """Writes the trial's parameters as files.
 
         One is W&B's, from which `wandb.init` takes `wandb.config`; the other is that of the macro args_json_file.
         """
-        values = nest_values(self.parameters, params)
+        values = self.wandb_config(params)
         config = {"wandb_version": 1, **{name: {"value": value} for name, value in values.items()}}
         path = output_dir / CONFIG_FILE
         path.write_text(yaml.safe_dump(config, sort_keys=False, allow_unicode=True), encoding="utf-8")
@@ -171,10 +175,11 @@ def own_command_profile(spec: SweepSpec, cwd: Path) -> CommandProfile:
         command=tuple(command),
         cwd=cwd,
         overrides=STYLE,
-        metrics=LogFormat((), generic=True),
+        metrics=LogFormat((), generic=True, wandb=True),
         env={"WANDB_MODE": "disabled"},
         program=spec.program or "",
         parameters=spec.parameters,
+        reference=SWEEP_FILE,
     )
 
 
@@ -183,7 +188,7 @@ def own_command_notes(spec: SweepSpec) -> tuple[str, ...]:
     what = f"program {spec.program}" if spec.program else "command"
     lines = [
         f"the trainer is the sweep file's {what} (--trainer NAME uses a profile); "
-        'its metrics are read from lines such as METRIC {"epoch": 1, "val/loss": 0.5} or val_loss: 0.5'
+        'its metrics are what it logs by wandb.log, METRIC {"epoch": 1, "val/loss": 0.5}, or lines such as val_loss: 0.5'
     ]
     if spec.command and not any(word.startswith("${args") for word in spec.command):
         lines.append("the command has no ${args}: the parameters reach the trainer in wandb.config alone")

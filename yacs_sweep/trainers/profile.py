@@ -134,6 +134,10 @@ class TrainerProfile:
         """
         return {}
 
+    def wandb_config(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns what `wandb.config` of the trainer holds: the parameters as the sweep file has them."""
+        return dict(params)
+
     def starting_in(self, folder: str | None) -> TrainerProfile:
         """Returns the profile with trials that start in the folder (of a snapshot); None: where they do."""
         return self if folder is None else replace(self, cwd=Path(folder))

@@ -10,6 +10,7 @@ from typing import Any
 
 from ..base.processes import without_wandb
 from ..logs.near_misses import explain, sample_lines
+from ..logs.wandb_calls import Calls, LoggedRow
 from ..records.folder import TrialPaths, TrialRecord
 from ..records.metrics import FOREIGN_ROWS, MetricsFile, Objective, foreign_rows, read_metrics
 from .contract import Hooks, Launch
@@ -21,14 +22,17 @@ from .own_files import OwnFiles
 from .preloader import Guards
 from .process import Exit, Guard, GuardLost, StartError, Stop, run_child
 from .verdict import FullDisk, Verdict, classify, oom_kills, which_disk
+from .wandb_calls import environment, make_folder, remove_folder, take_calls, takes_calls
 
+DISABLED = "the trainer opens its W&B run with mode='disabled', and W&B itself would record nothing of it"
 STOP_GRACE = 2.0  # seconds a trial that is stopped early gets between SIGTERM and SIGKILL
 
 
 def child_environment(
-    profile_env: Mapping[str, str], parent: Mapping[str, str], gpu_ids: Sequence[str] = ()
+    profile_env: Mapping[str, str], parent: Mapping[str, str], gpu_ids: Sequence[str] = (), *, wandb: bool = False
 ) -> dict[str, str]:
     """Returns a trainer's environment: the parent's without W&B's variables (run, sweep, service, key), W&B disabled.
+    With `wandb`, its Python takes the calls of W&B's client, unless the profile lets the client do something itself.
 
     With `gpu_ids`, CUDA sees these GPUs only, and numbers them as NVML does unless the environment says otherwise. OpenMP's
     idle threads sleep unless the environment says otherwise: beside other processes, threads that spin take two to four
@@ -42,7 +46,7 @@ def child_environment(
     if gpu_ids:
         env["CUDA_VISIBLE_DEVICES"] = ",".join(gpu_ids)
         env.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
-    return env
+    return take_calls(env) if wandb and env["WANDB_MODE"] == "disabled" else env
 
 
 def survived(processes: Sequence[str]) -> str:
@@ -94,6 +98,7 @@ class Attempt:
         self._earlier: set[int] = set()  # processes of earlier trials that SIGKILL did not end
         self.guard: Guard
         self.reader: MetricReader
+        self.calls: Calls | None = None
         self.own_files: OwnFiles
 
     def close(self) -> None:
@@ -102,7 +107,7 @@ class Attempt:
 
     def on_row(self, row: Mapping[str, Any]) -> None:
         """Writes a row and hands it to the controller."""
-        step = self.metrics.append(row)
+        step = self.metrics.append(row, row.at if isinstance(row, LoggedRow) else None)
         self.record.rows += 1
         self.objective.see(row)
         self.last_values.update(row)
@@ -143,7 +148,9 @@ class Attempt:
         """Starts the command, waits for its end and classifies it."""
         launch, record = self.launch, self.record
         oom_before = oom_kills()
-        self.reader = MetricReader(launch.profile, self._paths, record.id, self.note)
+        env = child_environment(launch.profile.env, os.environ, record.gpu_ids, wandb=launch.profile.metrics.wandb)
+        self.calls = self._take_calls() if takes_calls(env) else None
+        self.reader = MetricReader(launch.profile, self._paths, record.id, self.note, self.calls)
         output = Output(self._paths, self.reader, self.on_row)
         output.echo = self.echo
         files = (self.metrics.file, output.log)
@@ -159,7 +166,7 @@ class Attempt:
             end = run_child(
                 self.guard,
                 record.command,
-                child_environment({**launch.profile.env, **parameters}, os.environ, record.gpu_ids),
+                {**env, **parameters, **(environment(self.calls.folder) if self.calls else {})},
                 launch.profile.cwd,
                 limits=launch.limits,
                 on_output=output.write,
@@ -178,10 +185,20 @@ class Attempt:
                 self.restore_files(ended=True)
             finally:
                 output.close()
+        if self.calls is not None:
+            self.objective.follow(self.calls.summary_of(launch.metric))
+            remove_folder(self.calls.folder)
         if end is not None:
             self.name_unkillable(end.unkillable)
         record.exit_code = end.status if end is not None else None
         return self._judge(failure, end, output, oom_before)
+
+    def _take_calls(self) -> Calls:
+        """Has what the trainer logs through W&B's client written where this attempt reads it."""
+        profile, record = self.launch.profile, self.record
+        output_dir = profile.output_dir(self._paths.dir)
+        folder = make_folder(self.launch.paths, record, profile.wandb_config(record.params), output_dir)
+        return Calls(folder, self.note, self.launch.metric)
 
     def _which_disk(self, line: str) -> FullDisk:
         """Returns which disk is full by a line of output that says that one is."""
@@ -206,7 +223,10 @@ class Attempt:
         )
         if verdict.cause == "no_metric" and launch.metric is not None:
             lines = sample_lines(self._paths.stdout)
-            verdict = replace(verdict, reason=explain(launch.metric, self.last_values, lines, launch.profile.metrics))
+            reason = explain(launch.metric, self.last_values, lines, launch.profile.metrics)
+            if self.calls is not None and self.calls.disabled:
+                reason += f"; {DISABLED}"
+            verdict = replace(verdict, reason=reason)
         record.value = self.objective.value
         record.last_lines = [] if verdict.state == "finished" else output.last_lines
         return verdict

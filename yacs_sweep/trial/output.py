@@ -13,6 +13,7 @@ from ..logs.guessing import guess_loosely
 from ..logs.metric_files import Follower
 from ..logs.near_misses import clipped
 from ..logs.parser import LINE_LIMIT, LogParser, Row, Sources
+from ..logs.wandb_calls import Calls, LoggedRow
 from ..records.folder import TrialPaths
 from ..trainers.profile import TrainerProfile
 from .echo import Echo
@@ -84,16 +85,27 @@ _EPOCH = re.compile(rb"[eE]poch\W{0,3}(\d+)")
 
 
 class MetricReader:
-    """Reads metrics from the output and from files the trainer writes, each metric from one source. Not thread-safe."""
+    """Reads metrics from the output, the trainer's files and its calls of W&B's client, each from one source. Not thread-safe."""
 
-    def __init__(self, profile: TrainerProfile, paths: TrialPaths, trial_id: str, note: Callable[[str], None]) -> None:
-        """`note` shows the user one line while the trial runs."""
+    def __init__(
+        self,
+        profile: TrainerProfile,
+        paths: TrialPaths,
+        trial_id: str,
+        note: Callable[[str], None],
+        calls: Calls | None = None,
+    ) -> None:
+        """
+        Args:
+            note: shows the user, in one line, what to know while the trial runs.
+            calls: what the trainer logs through W&B's client; None: it is not looked at.
+        """
         self._sources = Sources(profile.metrics.axis)
         self._parser = LogParser(profile.metrics, sources=self._sources)
         searched = profile.metrics.entries or profile.metrics.generic
         trainer = profile.reference or profile.name
         self._warning: NoMatchWarning | None = NoMatchWarning(paths.stdout, trainer) if searched else None
-        self._note = note
+        self._note, self._calls = note, calls
         self._unreadable_noted = False
         values = {"output_dir": str(profile.output_dir(paths.dir).absolute()), "trial_id": trial_id}
         self._follower: Follower | None = None
@@ -101,16 +113,18 @@ class MetricReader:
             self._follower = Follower(profile.files, profile.cwd, values, profile.metrics.axis)
 
     def feed_chunk(self, data: bytes) -> list[Row]:
-        """Returns the rows that the next bytes of output complete."""
-        return self._checked(self._parser.feed_chunk(data), data)
+        """Returns the rows completed by the next bytes of output, after those of the calls made before them."""
+        rows = self._logged()
+        return rows + self._checked(self._parser.feed_chunk(data), data)
 
     def flush(self) -> list[Row]:
         """Returns the row that is being gathered: the output pauses."""
         return self._checked(self._parser.flush())
 
     def read_files(self) -> list[Row]:
-        """Returns the new rows of the trainer's files; never waits."""
-        return self._checked(self._admitted(self._follower.rows())) if self._follower else []
+        """Returns the new rows of the trainer's files and calls; never waits."""
+        rows = self._logged()
+        return rows + (self._checked(self._admitted(self._follower.rows())) if self._follower else [])
 
     def close(self) -> list[Row]:
         """Returns all rows that are left, at the end of the attempt."""
@@ -119,7 +133,27 @@ class MetricReader:
             rows += self._admitted(self._follower.close())
             if self._follower.problem:
                 self._note(self._follower.problem)
+        rows += self._logged(last=True)
+        if self._calls is not None and not self._calls.complete:
+            rows += self._parser.release()
         return rows
+
+    def _logged(self, *, last: bool = False) -> list[Row]:
+        """Returns the rows of the calls.
+
+        A trainer that opens a run is taken at its word: lines of its output that only look like
+        metrics count at its end, and only if its calls have never logged the sweep's metric.
+        """
+        if self._calls is None:
+            return []
+        found: list[Row] = []
+        for row in self._calls.rows(last=last):
+            admitted = self._sources.admit("wandb", row)
+            if admitted.keys() - {self._sources.axis}:
+                found.append(LoggedRow(admitted, row.at))
+        if self._calls.opened:
+            self._parser.keep_back()
+        return self._checked(found)
 
     def _admitted(self, rows: Iterator[tuple[str, Row]]) -> list[Row]:
         """Leaves out metrics that another source has logged already, and rows without any left."""

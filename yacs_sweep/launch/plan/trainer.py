@@ -14,7 +14,6 @@ from ...records.launch_file import LaunchFile
 from ...spec.sweep import SweepSpec
 from ...trainers.choose import check_config_file, choose_profile, find_interpreter
 from ...trainers.overrides import Overrides
-from ...trainers.own_command import SWEEP_FILE, CommandProfile
 from ...trainers.profile import TrainerProfile
 from ...trainers.schema import read_schema
 from ..options import Options
@@ -37,7 +36,7 @@ class Trainer:
     @property
     def reference(self) -> str:
         """Names the trainer in launch.json."""
-        return SWEEP_FILE if isinstance(self.profile, CommandProfile) else self.profile.reference
+        return self.profile.reference
 
 
 def choose_trainer(

@@ -56,8 +56,8 @@ else:
 
     as_main, guard = _beside("as_main"), _beside("guard")
 
-# Variables that the CUDA driver reads when it starts, which is after the fork.
-LATE = ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER")
+# Variables that are read after the fork: by the CUDA driver when it starts, and when the trainer opens a W&B run.
+LATE = ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "YACS_SWEEP_CALLS")
 
 
 # -- what can be preloaded, and what cannot be forked ---------------------------------------------------------------
