@@ -15,6 +15,7 @@ from ..logs.patterns import MetricPattern, Search, Table, compile_search, group_
 from ..spec.section import Section
 
 ENTRY_KEYS = ("pattern", "log", "row", "units", "names", "pairs", "literal", "table", "after", "until")
+WANDB = "wandb"  # in the place of an entry
 FILE_KEYS = ("path", "format", "names", "units", "step")
 TABLE_KEYS = ("separator", "values")
 NO_SUCH_KEY = "no such key{hint}; allowed: {allowed}"
@@ -33,8 +34,13 @@ class EntryReader:
         self.notes = profile.notes
 
     def metrics(self) -> tuple[MetricPattern, ...]:
-        """Reads `metrics`: patterns of the output's lines."""
+        """Reads `metrics`: patterns of the output's lines. The word wandb among them is no pattern, see `takes_calls`."""
         return self._each("metrics", "is not a list of patterns; write `- pattern: …` and `log: …`", self._entry)
+
+    def takes_calls(self) -> bool:
+        """Tells whether `metrics` has the word wandb in it: what is logged through W&B's client."""
+        entries = self.profile.get("metrics")
+        return isinstance(entries, list) and WANDB in entries
 
     def files(self) -> tuple[FileSource, ...]:
         """Reads `files`: the trainer's own files of metrics."""
@@ -59,8 +65,10 @@ class EntryReader:
 
     def _entry(self, mapping: Any, place: KeyPath) -> MetricPattern | None:
         """Reads an item of `metrics`."""
+        if mapping == WANDB:
+            return None
         if not isinstance(mapping, dict):
-            self.notes.wrong(place, f"{mapping!r} is not an entry; write `pattern: …` and `log: …`")
+            self.notes.wrong(place, f"{mapping!r} is not an entry; write `pattern: …` and `log: …`, or the word wandb")
             return None
         before = len(self.notes.problems)
         entry = self._section(mapping, place, ENTRY_KEYS)

@@ -75,7 +75,7 @@ class ProfileReader:
         """Reads the fields of `TrainerProfile`; they can be used only while there are no `problems`."""
         self.section.refuse_unknown(KEYS, text=NO_SUCH_KEY)
         style = self._style()
-        fields = {
+        fields: dict[str, Any] = {
             "command": self._command(),
             "cwd": self._cwd(),
             "overrides": style,
@@ -93,7 +93,11 @@ class ProfileReader:
         metrics, files = entries.metrics(), entries.files()
         generic = "metrics" not in self.section and not files
         axis = self.section.text("axis") or "epoch"
-        return {**fields, "files": files, "metrics": LogFormat(metrics, axis=axis, generic=generic)}
+        if entries.takes_calls() and (mode := fields["env"].get("WANDB_MODE", "disabled")) != "disabled":
+            text = f"wandb stands for the calls of a client that opens no run, and env has WANDB_MODE: {mode}"
+            self.section.wrong("metrics", text)
+        log_format = LogFormat(metrics, axis=axis, generic=generic, wandb=generic or entries.takes_calls())
+        return {**fields, "files": files, "metrics": log_format}
 
     def _cwd(self) -> Path:
         root = self.roots.get("cwd", self.start)

@@ -244,9 +244,10 @@ class Run:
         """Logs every row W&B does not have, until the trial has ended and its file is read."""
         axes = self.axes
         objective = Objective(axes.metric, axes.goal, axes.optimize)
-        define_metrics(run, axes)
         rows: RowCopier | None = None
-        logged_best, preempting = None, False
+        logged_best, defined, preempting = None, False, False
+        if axes.metric is not None and axes.optimize == "best":  # before any row
+            run.define_metric(axes.metric, summary="none")
         while True:
             record = self.record
             self._changed.clear()
@@ -254,6 +255,9 @@ class Run:
                 if self._paths is not None:
                     rows = rows or RowCopier(self._paths.metrics)
                     rows.copy(run, objective)
+                    if not defined and axes.axis in rows.names:  # W&B would give every row one, 0 where there is none
+                        defined = True
+                        define_metrics(run, axes)
                 if axes.optimize == "best" and axes.metric is not None and objective.best != logged_best:
                     logged_best = run.summary[axes.metric] = objective.best
                 if not preempting and self.preempted():
@@ -261,6 +265,8 @@ class Run:
                     run.mark_preempting()
                 if record is not None:
                     run.summary.update(ending_summary(record, objective))
+                    if axes.metric is not None and record.value not in (None, objective.value):
+                        run.summary[axes.metric] = record.value  # the trainer has defined another summary of it
                     return record
             self._changed.wait(LOOK)
 

@@ -29,6 +29,7 @@ class RowCopier:
         self._file: os.stat_result | None = None
         self._step = -1  # of the last row,
         self._known = -1  # and of the last one when the file was another
+        self.names: set[str] = set()  # of all metrics so far
 
     def copy(self, run: Any, objective: Objective) -> None:
         """Logs the new whole lines whose step is new to the run."""
@@ -61,6 +62,7 @@ class RowCopier:
                     continue
                 self._step = step
             objective.see(row)
+            self.names.update(row)
             if step >= starting_step:
                 yield step, row
 

@@ -1,0 +1,139 @@
+"""Programs that report to W&B alone, each as it is, swept end to end on both controllers: the same rows on both."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.sweeping import Ran, sweep
+from tests.wandb_server import launching, start_server
+
+FOREIGN = Path(__file__).resolve().parents[2] / "foreign_trainers"
+
+
+@dataclass(frozen=True)
+class Case:
+    """A program, and what its sweep has to find."""
+
+    folder: str
+    points: int
+    best: dict[str, Any]
+    value: float
+    rows: list[dict[str, Any]]  # of the best trial
+
+
+CASES = [
+    Case(
+        "wandb_argparse",
+        4,
+        {"lr": 0.1, "batch_size": 8},
+        0.892,  # the highest of the three, as define_metric says
+        [
+            {"step": 0, "epoch": 0, "train_loss": 1.0, "val_acc": 0.792},
+            {"step": 1, "epoch": 1, "train_loss": 0.5, "val_acc": 0.892},
+            {"step": 2, "epoch": 2, "train_loss": 1 / 3, "val_acc": 0.792},
+            {"step": 3, "best_val_acc": 0.892},
+        ],
+    ),
+    Case(
+        "wandb_lightning",
+        2,
+        {"lr": 0.02},
+        0.25,
+        [
+            {"step": 0, "epoch": 0, "trainer/global_step": 1, "train/loss": 0.02},
+            {"step": 1, "epoch": 0, "trainer/global_step": 2, "train/loss": 0.01},
+            {"step": 2, "epoch": 0, "trainer/global_step": 2, "val/loss": 0.5},
+            {"step": 3, "epoch": 1, "trainer/global_step": 3, "train/loss": 0.02 / 3},
+            {"step": 4, "epoch": 1, "trainer/global_step": 4, "train/loss": 0.005},
+            {"step": 5, "epoch": 1, "trainer/global_step": 4, "val/loss": 0.25},
+            {"step": 6, "done": 1, "trainer/global_step": 4},
+        ],
+    ),
+    Case(
+        "wandb_transformers",
+        2,
+        {"learning_rate": 2e-05},
+        0.9,
+        [
+            {"step": 0, "train/loss": 0.7654321, "train/learning_rate": 2e-05, "train/global_step": 10},
+            {"step": 1, "eval/loss": 0.6123456, "eval/accuracy": 0.9, "train/global_step": 10},
+            {"step": 2, "train/loss": 0.7654321 / 2, "train/learning_rate": 2e-05, "train/global_step": 20},
+            {"step": 3, "eval/loss": 0.6123456, "eval/accuracy": 0.9, "train/global_step": 20},
+        ],
+    ),
+    Case(
+        "wandb_click",
+        4,
+        {"lr": 0.2, "hidden_size": 16, "verbose": True},
+        0.125 / 21,
+        [
+            {"step": 0, "loss": 1.0, "rmse": 0.125},
+            {"step": 10, "loss": 1 / 11, "rmse": 0.125 / 11},
+            {"step": 20, "loss": 1 / 21, "rmse": 0.125 / 21},
+        ],
+    ),
+    Case(
+        "wandb_hydra",
+        2,
+        {"optim.lr": 0.3},
+        0.5,
+        [
+            {"step": 0, "epoch": 0, "val.loss": 1.0, "val.acc": 0.9},
+            {"step": 1, "epoch": 1, "val.loss": 0.5, "val.acc": 0.95},
+        ],
+    ),
+]
+
+
+def project(folder: Path, case: Case, *, only_best: bool = False) -> tuple[str | Path, ...]:
+    """Copies the program's repository into the folder; returns the words that sweep it."""
+    shutil.copytree(FOREIGN / case.folder, folder, dirs_exist_ok=True)
+    path = folder / "sweep.yaml"
+    if only_best:
+        body = yaml.safe_load(path.read_text())
+        for name, value in case.best.items():
+            body["parameters"][name] = {"values": [value]}
+        path.write_text(yaml.safe_dump(body))
+    return ("--sweep-config", path)
+
+
+def check(ran: Ran, case: Case, points: int) -> None:
+    assert ran.code == 0, ran.out + ran.err
+    assert ran.summary["counts"] == {"finished": points}
+    best = ran.summary["best"]
+    assert best["params"] == case.best
+    assert best["value"] == pytest.approx(case.value)
+    assert ran.rows(best["name"]) == [pytest.approx(row) for row in case.rows]
+    left = [path for path in ran.cwd.rglob("*") if path.name.startswith(("offline-run", "run-2"))]
+    assert not [path for path in left if path.parent != ran.dir / "wandb"]  # of the launcher's own client
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.folder)
+def test_on_the_embedded_controller(tmp_path: Path, case: Case) -> None:
+    words = project(tmp_path, case)
+    ran = sweep(tmp_path, *words, "--wandb-mode", "disabled", trainer=None, config=None)
+    check(ran, case, case.points)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.folder)
+def test_on_the_wandb_controller(tmp_path: Path, case: Case) -> None:
+    """The trial is one run there, the launcher's."""
+    words = project(tmp_path, case, only_best=True)
+    with start_server() as server:
+        ran = launching.sweep(server, tmp_path, *words, *launching.PATH, trainer=None, config=None)
+        check(ran, case, 1)
+        (run,) = server.control.snapshot()["runs"].values()
+        assert [row["_step"] for row in run["rows"]] == [row["step"] for row in case.rows]
+        for sent, row in zip(run["rows"], case.rows, strict=True):
+            # W&B may repeat the last epoch in rows that have none.
+            repeated = {"epoch"} if "epoch" not in row and any("epoch" in other for other in case.rows) else set()
+            found = {key: value for key, value in sent.items() if not key.startswith("_") and key not in repeated}
+            assert {"step": row["step"], **found} == pytest.approx(row)
+        name = yaml.safe_load((tmp_path / "sweep.yaml").read_text())["metric"]["name"]
+        assert run["summary"][name] == pytest.approx(case.value)
