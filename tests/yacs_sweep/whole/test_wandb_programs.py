@@ -137,3 +137,78 @@ def test_on_the_wandb_controller(tmp_path: Path, case: Case) -> None:
             assert {"step": row["step"], **found} == pytest.approx(row)
         name = yaml.safe_load((tmp_path / "sweep.yaml").read_text())["metric"]["name"]
         assert run["summary"][name] == pytest.approx(case.value)
+
+
+TRAINER = """
+import os, shutil, sys
+import wandb
+words = dict(zip(sys.argv[1::2], sys.argv[2::2]))
+folder = words["OUTPUT_DIR"]
+shutil.rmtree(folder)
+os.mkdir(folder)
+wandb.init(config={"LR": 0.0, "seed": 1})
+for epoch in range(4):
+    print("Epoch %d acc %.1f" % (epoch, epoch))
+    wandb.log({"loss": wandb.config["LR"] * (epoch + 1), "acc": epoch + 0.25}, step=epoch)
+"""
+PROFILE = """
+command: [python, trainer.py]
+overrides: yacs
+output_dir_key: OUTPUT_DIR
+preload: [wandb]
+metrics:
+  - wandb
+  - pattern: 'Epoch (?P<epoch>\\d+) acc (?P<acc>{number})'
+    log: {epoch: epoch, printed_acc: acc}
+"""
+
+
+def test_a_profile_takes_calls_beside_patterns(tmp_path: Path) -> None:
+    """In trials that are forked from a server which has imported the client; the trainer clears its folder."""
+    (tmp_path / "trainer.py").write_text(TRAINER)
+    (tmp_path / "trainer.yaml").write_text(PROFILE)
+    body = {"method": "grid", "metric": {"name": "loss", "goal": "minimize"}, "parameters": {"LR": [0.5, 0.25]}}
+    (tmp_path / "sweep.yaml").write_text(yaml.safe_dump(body))
+    words = ("--sweep-config", "sweep.yaml", "--wandb-mode", "disabled", "--controller", "local")
+    ran = sweep(tmp_path, *words, trainer=tmp_path / "trainer.yaml", config=None)
+    assert ran.code == 0, ran.out + ran.err
+    assert "preloading" not in ran.out
+    best = ran.summary["best"]
+    assert (best["params"], best["value"]) == ({"LR": 0.25}, 1.0)
+    rows = ran.rows(best["name"])
+    assert [(row["loss"], row["acc"]) for row in rows if "loss" in row] == [
+        (0.25 * (epoch + 1), epoch + 0.25) for epoch in range(4)
+    ]
+    assert [(row["epoch"], row["printed_acc"]) for row in rows if "printed_acc" in row] == [
+        (epoch, epoch) for epoch in range(4)
+    ]
+    assert len(rows) == 8
+
+
+def test_a_program_that_opens_its_run_disabled_is_told_so(tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text("import wandb\nwandb.init(mode='disabled')\nwandb.log({'loss': 1})\n")
+    body = {"program": "train.py", "method": "grid", "metric": {"name": "loss"}, "parameters": {"lr": [0.5]}}
+    (tmp_path / "sweep.yaml").write_text(yaml.safe_dump(body))
+    ran = sweep(tmp_path, "--sweep-config", "sweep.yaml", "--wandb-mode", "disabled", trainer=None, config=None)
+    assert ran.code == 1
+    assert "opens its W&B run with mode='disabled'" in ran.summary["trials"][0]["reason"]
+
+
+def test_early_termination_sees_what_is_logged(tmp_path: Path) -> None:
+    text = (
+        "import sys, time, wandb\nrun = wandb.init()\n"
+        "for step in range(60):\n    run.log({'loss': float('nan') if step else run.config.lr})\n    time.sleep(0.1)\n"
+    )
+    (tmp_path / "train.py").write_text(text)
+    body = {
+        "program": "train.py",
+        "method": "grid",
+        "metric": {"name": "loss", "goal": "minimize"},
+        "parameters": {"lr": [0.5]},
+        "early_terminate": {"type": "divergence"},
+    }
+    (tmp_path / "sweep.yaml").write_text(yaml.safe_dump(body))
+    words = ("--sweep-config", "sweep.yaml", "--wandb-mode", "disabled", "--controller", "local", "--count", "1")
+    ran = sweep(tmp_path, *words, trainer=None, config=None)
+    (trial,) = ran.summary["trials"]
+    assert trial["state"] == "stopped" and "divergence" in trial["reason"] and trial["rows"] < 60
