@@ -13,7 +13,7 @@ from yacs_sweep.logs.wandb_calls import Calls, LoggedRow
 from yacs_sweep.records.folder import TrialPaths
 from yacs_sweep.records.metrics import MetricsFile, Objective, read_metrics
 from yacs_sweep.trainers.profile import TrainerProfile
-from yacs_sweep.trial.output import Readings
+from yacs_sweep.trial.output import MetricReader
 
 
 class RunFile:
@@ -155,10 +155,10 @@ def test_damaged_lines_are_skipped(tmp_path: Path, notes: list[str]) -> None:
 # -- beside the output ------------------------------------------------------------------------------------------------
 
 
-def readings(folder: Path, metric: str | None = "loss") -> tuple[Readings, Calls]:
+def readings(folder: Path, metric: str | None = "loss") -> tuple[MetricReader, Calls]:
     profile = TrainerProfile("t", folder, ("t",), folder, "argparse", LogFormat((), generic=True, wandb=True))
     calls = Calls(folder, lambda text: None, metric)
-    return Readings(profile, TrialPaths(folder), "t1", lambda text: None, calls), calls
+    return MetricReader(profile, TrialPaths(folder), "t1", lambda text: None, calls), calls
 
 
 def test_printed_and_logged_metrics_are_one_row_each(tmp_path: Path) -> None:
@@ -169,7 +169,7 @@ def test_printed_and_logged_metrics_are_one_row_each(tmp_path: Path) -> None:
     run.log(0, loss=0.512)
     rows += found.feed_chunk(b'METRIC {"loss": 0.5, "lr": 0.1}\nepoch 2 loss: 0.4\n')
     run.log(1, loss=0.412)
-    rows += found.arrived() + found.close()
+    rows += found.read_files() + found.close()
     assert rows == [{"loss": 0.512}, {"lr": 0.1}, {"loss": 0.412}]
 
 
@@ -177,7 +177,7 @@ def test_lines_count_where_the_calls_never_log_the_metric(tmp_path: Path) -> Non
     found, _ = readings(tmp_path)
     run = RunFile(tmp_path)
     run.log(0, grad=1.0)
-    rows = found.feed_chunk(b"epoch 1 loss: 0.5\nepoch 2 loss: 0.4\n") + found.arrived()
+    rows = found.feed_chunk(b"epoch 1 loss: 0.5\nepoch 2 loss: 0.4\n") + found.read_files()
     assert rows == [{"grad": 1.0}]
     assert found.close() == [{"loss": 0.5, "epoch": 1}, {"loss": 0.4, "epoch": 2}]
 
