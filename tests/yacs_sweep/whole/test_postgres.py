@@ -16,11 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from optuna.exceptions import StorageInternalError
 from optuna.trial import Trial, TrialState
 
 from tests.postgres import PASSWORD, Postgres, programs
-from tests.sweeping import SWEEP, environment, write_sweep
+from tests.sweeping import SWEEP, environment, sweep, write_sweep
 from tests.trainers import kill_all, living, roles, wait_until, write_trainer
 from yacs_sweep.base.errors import ConfigError
 from yacs_sweep.records.alive import AgentLock
@@ -28,6 +29,7 @@ from yacs_sweep.records.folder import SweepPaths, TrialRecord
 from yacs_sweep.records.launch_file import LaunchFile
 from yacs_sweep.search.local import LocalController
 from yacs_sweep.search.storage import database
+from yacs_sweep.search.storage.database import make_engine
 from yacs_sweep.search.storage.database_coordinator import DatabaseCoordinator
 from yacs_sweep.search.storage.shared_sweep import DatabaseTrials, SharedSweep
 from yacs_sweep.search.storage.url import URL_VARIABLE
@@ -443,3 +445,22 @@ def test_trials_elsewhere_are_read_once_each(machines: Machines) -> None:
     record_of(agent, second)
     assert seen.read_last()
     assert [(row.number, row.state) for row in seen.take_changed()] == [(0, "finished"), (1, "running")]
+
+
+@needs_server
+def test_six_workers_share_eight_connections(tmp_path: Path) -> None:
+    """Three of the eight are kept for superusers, so five are left for six agents and their launch."""
+    server = Postgres(["fsync=off", "max_connections=8"])
+    try:
+        server.start()
+        url = server.url.replace("sweeper:", "ordinary:")
+        with make_engine(server.url).begin() as connection:
+            connection.execute(sa.text(f"CREATE ROLE ordinary LOGIN PASSWORD '{PASSWORD}'"))
+            connection.execute(sa.text("GRANT ALL ON SCHEMA public TO ordinary"))
+        spec = write_sweep(tmp_path, {**SPEC, "count": 18})
+        words = ("--sweep-config", spec, "--storage", url, "--workers", "6", "--wandb-mode", "disabled")
+        ran = sweep(tmp_path, *words, timeout=200)
+        assert [trial["state"] for trial in ran.summary["trials"]] == ["finished"] * 18, ran.out
+        assert ran.code == 0, ran.out
+    finally:
+        server.close()

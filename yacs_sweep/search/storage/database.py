@@ -13,6 +13,8 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import random
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +25,7 @@ from sqlalchemy.engine import URL, make_url
 from ...base.errors import ConfigError
 from ...base.values import to_json
 from ...records.folder import TrialRecord
+from .connections import without_idle_connections
 from .coordinator import Written
 from .url import MASK
 
@@ -108,7 +111,7 @@ def make_engine(text: str) -> sa.Engine:
     """
     url = url_of(text)
     try:
-        return sa.create_engine(url, **settings(url))
+        return without_idle_connections(sa.create_engine(url, **settings(url)))
     except ImportError as error:
         if url.drivername == "postgresql+psycopg":
             raise ConfigError(
@@ -202,11 +205,18 @@ class Database:
 
     @contextlib.contextmanager
     def creating(self) -> Iterator[None]:
-        """Makes the missing tables, and lets one process at a time make others in the block."""
-        with self.engine.begin() as connection:
-            _lock(connection, "schema")
-            _metadata.create_all(connection)
-            yield
+        """Makes the missing tables, and lets one process at a time make others in the block.
+
+        A process that waits holds no connection meanwhile: the one whose turn it is may need a second one.
+        """
+        while True:
+            with self.engine.begin() as connection:
+                if _lock(connection, "schema", wait=False):
+                    _metadata.create_all(connection)
+                    yield
+                    return
+            self.engine.dispose()
+            time.sleep(random.uniform(0.05, 0.3))
 
     def exists(self, table: str = "yacs_sweep_sweeps") -> bool:
         """Returns whether the database has the table."""
@@ -382,10 +392,11 @@ def _columns(record: TrialRecord) -> dict[str, Any]:
     return {"state": record.state, "settled": record.settled, "row": to_json(row)}
 
 
-def _lock(connection: sa.Connection, what: str) -> None:
-    """Waits for an advisory lock, which the end of the transaction releases."""
+def _lock(connection: sa.Connection, what: str, *, wait: bool = True) -> bool:
+    """Takes an advisory lock, which the end of the transaction releases; returns False when it is held and not waited for."""
     key = sa.func.hashtextextended(f"yacs_sweep:{what}", 0)
-    connection.execute(sa.select(sa.func.pg_advisory_xact_lock(key)))
+    take = sa.func.pg_advisory_xact_lock if wait else sa.func.pg_try_advisory_xact_lock
+    return connection.execute(sa.select(take(key))).scalar() is not False
 
 
 def check(text: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import random
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -17,6 +18,7 @@ from ...base.errors import SweepError
 from ...base.locks import KERNEL
 from ...records.alive import agent_lives
 from ...records.folder import SweepPaths, TrialRecord
+from .connections import out_of_connections
 from .coordinator import LeaseExpired, StorageGone, T, Waiting, Written, record_on_disk
 from .database import Database, disconnected, first_line, lock_timed_out, outage_wanted
 from .lease import Lease
@@ -85,12 +87,10 @@ class DatabaseCoordinator:
                     ) from error
                 if waited > PAUSE and not noted:
                     noted = True
-                    self._note(
-                        f"the storage does not answer ({first_line(error)}); waiting, {self._outage:.0f} s at most"
-                    )
+                    self._note(_waiting_line(error, self._outage))
                 if self._agent is not None:
                     self._agent.alive()
-                time.sleep(pause)
+                time.sleep(pause * random.uniform(0.5, 1.0))  # so that agents do not all come back at once
                 pause = min(PAUSE, 2 * pause)
                 continue
             if noted:
@@ -238,3 +238,13 @@ class DatabaseCoordinator:
         with contextlib.suppress(sa.exc.SQLAlchemyError):
             self.database.leave(self.lease.name)
         self.database.engine.dispose()
+
+
+def _waiting_line(error: BaseException, outage: float) -> str:
+    """Says what an agent waits for."""
+    if out_of_connections(error):
+        return (
+            "the database has no free connection (its max_connections are in use); waiting for one; more connections or "
+            "fewer workers shorten this"
+        )
+    return f"the storage does not answer ({first_line(error)}); waiting, {outage:.0f} s at most"

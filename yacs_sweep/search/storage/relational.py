@@ -10,6 +10,7 @@ from optuna.storages._rdb.models import TrialModel
 from optuna.trial import FrozenTrial, TrialState
 
 from ...base.errors import ConfigError
+from .connections import without_idle_connections
 from .database import Database, first_line, make_engine, settings, url_of
 
 
@@ -63,4 +64,6 @@ def _open_tables(url: str) -> RDBStorage:
     """Opens Optuna's tables in a database, and makes them where there are none."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     found = url_of(url)
-    return RDBStorage(found.render_as_string(hide_password=False), engine_kwargs=settings(found))
+    storage = RDBStorage(found.render_as_string(hide_password=False), engine_kwargs=settings(found))
+    without_idle_connections(storage.engine)
+    return storage
