@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from ..base.processes import without_wandb
+from ..base.values import utc_now
 from ..logs.near_misses import explain, sample_lines
 from ..logs.wandb_calls import Calls, LoggedRow
 from ..records.folder import TrialPaths, TrialRecord
@@ -134,6 +135,8 @@ class Attempt:
     def on_start(self, pid: int) -> None:
         """Keeps the process id of the trainer that has started."""
         self.record.pid = pid
+        if self.record.attempts == 1:
+            self.record.started = utc_now()  # the wait for the trainer's libraries is no part of the trial
         self.pids.add(pid)
         self.guards.started()
 

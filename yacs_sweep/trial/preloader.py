@@ -29,6 +29,7 @@ from .process import Guard
 
 RESTARTS = 3  # of a server that has died after its first answer
 FIRST_WAIT = 120.0  # seconds the first trial waits for the server's imports, which it would otherwise do itself
+SLOW = 10.0  # seconds of that wait after which the user hears of it
 LATER_WAIT = 0.2  # seconds a later trial waits for a server that restarts
 EXEC = "trials start as fresh processes"
 
@@ -329,14 +330,23 @@ class Guards:
 
     def _reply(self, connection: socket.socket) -> dict[str, object]:
         """Waits for the server's answer; empty when none came in time."""
-        deadline = time.monotonic() + self._wait
+        started, shown = time.monotonic(), False
         connection.settimeout(0.1)
         while not self.stopping():
             try:
                 data = connection.recv(1 << 12)
             except TimeoutError:
-                if time.monotonic() > deadline:
+                waited = time.monotonic() - started
+                if waited > self._wait:
                     break
+                if waited > SLOW and not shown:
+                    shown = True
+                    self.note(
+                        f"preloading: the trainer's libraries are still being imported after {SLOW:.0f} s; trials start "
+                        f"without that after {self._wait:.0f} s (--no-preload: at once)"
+                    )
                 continue
             return dict(json.loads(data)) if data else {}
+        if self._wait > SLOW and not self.stopping():
+            self.note(f"preloading: the imports have not ended in {self._wait:.0f} s; {EXEC}")
         return {}

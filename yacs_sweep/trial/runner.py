@@ -66,7 +66,7 @@ class TrialRunner:
         self.guards = Guards(
             preload,
             token=token,
-            note=self._note,
+            note=lambda text: self.on_event("note", {"text": text, "once": True}),  # one server for all agents
             stopping=lambda: stop_requested() is not None,
             cores=cores,
             first=guard,

@@ -14,6 +14,7 @@ import pytest
 
 from tests.sweeping import GRID, ROOT, start, sweep, write_sweep
 from tests.yacs_sweep.trial.preload_case import Case, serving, until
+from yacs_sweep.trial import preloader
 from yacs_sweep.trial.inside.guard import descendants
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="preloading needs Linux")
@@ -101,6 +102,21 @@ def test_first_trial_waits_no_longer_than_it_is_asked_to(tmp_path: Path) -> None
         case.guards.stopping = lambda: True  # Ctrl-C
         case.script("loaded.py", LOADED)
         assert case.run("loaded.py")[1] == "False\n"
+
+
+def test_imports_that_hang_are_said_and_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(preloader, "SLOW", 0.3)
+    libraries = tmp_path / "libraries"
+    libraries.mkdir()
+    (libraries / "library.py").write_text("import time; time.sleep(60)")
+    with serving(tmp_path, "library", PYTHONPATH=str(libraries)) as case:
+        case.guards._wait = 1.0
+        said: list[str] = []
+        case.guards.note = said.append
+        case.script("loaded.py", LOADED)
+        assert case.run("loaded.py")[1] == "False\n"
+        assert "still being imported after 0 s; trials start without that after 1 s" in said[0]
+        assert said[1] == "preloading: the imports have not ended in 1 s; trials start as fresh processes"
 
 
 def test_guards_share_the_libraries(tmp_path: Path) -> None:
