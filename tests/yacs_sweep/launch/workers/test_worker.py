@@ -148,8 +148,12 @@ def test_one_sick_gpu_does_not_eat_the_sweep(tmp_path: Path) -> None:
     assert told + "RuntimeError: CUDA error: uncorrectable ECC error encountered)" in ran.out
 
 
+# Else one trial may have tried both GPUs before the other worker's agent has started.
+BOTH = "import time\nwhile len(list(out.parent.glob('trial-*/trial.json'))) < 2: time.sleep(0.01)\n"
+
+
 def test_without_a_healthy_gpu_the_sweep_ends_and_goes_on_later(tmp_path: Path) -> None:
-    ran = run(tmp_path, SICK.format(sick=["0", "1"]), "--gpus", "0,1", "--count", "8", gpus="0,1")
+    ran = run(tmp_path, BOTH + SICK.format(sick=["0", "1"]), "--gpus", "0,1", "--count", "8", gpus="0,1")
     assert ran.code == 1, ran.out + ran.err
     assert "no GPU is left on which trials run" in ran.out
     assert len(trials(ran)) == 2 and {trial["cause"] for trial in trials(ran)} == {"gpu_fault"}
