@@ -6,10 +6,11 @@ import contextlib
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, ClassVar
+
+from .files import NEW_FILE, create_part, make_way, put_aside
 
 READ_SIZE = 1 << 20  # bytes read at a time
 _FLAGS = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
@@ -31,20 +32,15 @@ def append(descriptor: int, data: bytes) -> None:
         raise
 
 
-def put_aside(path: Path) -> None:
-    """Renames a trainer's file that has the name of the launcher's: metrics.jsonl to metrics.trainer.jsonl."""
-    with contextlib.suppress(FileNotFoundError):
-        os.rename(path, path.with_name(f"{path.stem}.trainer{path.suffix}"))
-
-
 class GrowingFile:
     """A file that this process appends to. A deleted one stays open without a name until `restore` puts it back."""
 
     _open: ClassVar[dict[Path, GrowingFile]] = {}
 
     def __init__(self, path: Path) -> None:
+        make_way(path)
         self.path = path
-        self.descriptor = os.open(path, _FLAGS, 0o644)
+        self.descriptor = os.open(path, _FLAGS, NEW_FILE)
         self._open[path] = self
 
     @classmethod
@@ -70,12 +66,11 @@ class GrowingFile:
         Raises:
             OSError: the file could not be put back; it stays open without a name.
         """
-        part, temporary = tempfile.mkstemp(dir=self.path.parent, prefix=f".{self.path.name}.", suffix=".part")
+        part, temporary = create_part(self.path)
         try:
             os.lseek(self.descriptor, 0, os.SEEK_SET)  # for reading; O_APPEND writes at the end
             with open(part, "wb") as new, open(self.descriptor, "rb", closefd=False) as old:
                 shutil.copyfileobj(old, new, READ_SIZE)
-            os.chmod(temporary, 0o644)
             descriptor = os.open(temporary, _FLAGS)
             put_aside(self.path)
             os.replace(temporary, self.path)

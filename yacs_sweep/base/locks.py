@@ -10,6 +10,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from .files import NEW_FILE
+
 
 def _kernel() -> str:
     """Identifies the running kernel, or the host where the kernel has no id."""
@@ -30,7 +32,7 @@ def exclusive(path: Path, wait: float | None = None) -> Iterator[None]:
         wait: seconds after which the body runs without the lock, for work that is better done unlocked than not at all;
             None waits without end.
     """
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    descriptor = _open(path)
     try:
         if wait is None:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -50,7 +52,7 @@ def create_locked(path: Path, content: bytes) -> int:
         OSError: the file cannot be written.
     """
     hidden = path.with_suffix(".new")
-    descriptor = os.open(hidden, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    descriptor = os.open(hidden, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, NEW_FILE)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         os.write(descriptor, content)
@@ -79,6 +81,15 @@ def is_locked(path: Path) -> bool:
     finally:
         os.close(descriptor)
     return False
+
+
+def _open(path: Path) -> int:
+    """Opens a lock file, which another user may have made: who may only read the file can lock it as well (on NFS, who
+    may write)."""
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, NEW_FILE)
+    except PermissionError:
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
 
 
 def _lock_now(descriptor: int) -> bool:

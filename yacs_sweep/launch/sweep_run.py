@@ -41,7 +41,7 @@ class Results:
         self.metric = plan.spec.metric.name if plan.spec.metric else None
         about = {"sweep_id": paths.sweep_id, "metric": self.metric, "goal": summary.goal}
         keep = Keep.parse(plan.launch.keep)
-        self.keeper = Keeper(paths, plan.profile.checkpoints, keep, summary.goal, about)
+        self.keeper = Keeper(paths, plan.profile.checkpoints, keep, summary.goal, about, say)
 
     def on_trial(self, record: TrialRecord) -> None:
         """Updates best.yml and the checkpoints after the end of a trial."""

@@ -5,7 +5,6 @@ A thread of its own reads them, so that a slow disk or a large file never holds 
 
 from __future__ import annotations
 
-import contextlib
 import glob
 import importlib.util
 import os
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
 from ..base.errors import ConfigError
+from ..base.files import open_regular
 from ..base.growing_files import GrowingLines, json_object
 from ..base.values import Number
 from .names import FIELD, Names, json_pairs
@@ -25,6 +25,7 @@ from .names import FIELD, Names, json_pairs
 FORMATS = ("jsonl", "tensorboard")
 PERIOD = 0.25  # seconds between two looks at the files
 FAREWELL = 30.0  # seconds that reading what is left may take when the trial has ended
+AGAIN = 8.0  # seconds for which a file that cannot be read then is tried again
 HEAD = 1 << 10  # bytes of a file's beginning by which it is recognised
 LINE_LIMIT = 1 << 20  # bytes; a longer line holds no metrics
 WAITING = 100_000  # rows between the thread and the trial; more than that makes the thread wait, not the trainer
@@ -79,6 +80,9 @@ class Reader(Protocol):
 
         Args:
             last: the writer has ended, so that an unfinished line gets no end.
+
+        Raises:
+            OSError: the file cannot be read; another call reads on from the same place.
         """
 
 
@@ -95,27 +99,27 @@ class JsonLines:
         self._head = b""
         start = 0
         if skip:
-            with open(path, "rb") as file:
+            with open_regular(path) as file:
                 self._head = file.read(HEAD)
                 start = file.seek(0, os.SEEK_END)
         self._lines = GrowingLines(start, LINE_LIMIT)
 
     def new_rows(self, last: bool) -> Iterator[Row]:
         """Yields the rows that have arrived; `last` also takes a line without an end."""
-        with contextlib.suppress(OSError):
-            for line in self._new_lines():
-                yield from self._row(line)
+        for line in self._new_lines():
+            yield from self._row(line)
         if last:
             if self._file is not None:
                 self._file.close()
+                self._file = None
             yield from self._row(self._lines.unfinished())
 
     def _new_lines(self) -> Iterator[bytes]:
         """Yields new lines, of a file that has been put aside first."""
         before = self._file
         try:
-            file = self._file = open(self.path, "rb")  # noqa: SIM115 (kept, to read to its end what is put aside)
-        except OSError:
+            file = self._file = open_regular(self.path)  # kept, to read to its end what is put aside
+        except FileNotFoundError:
             if before is not None:
                 yield from self._lines.read(before)
             return
@@ -199,6 +203,7 @@ class Follower:
         self._end = threading.Event()
         self._gone = threading.Event()
         self.problem = ""
+        self.error: OSError | None = None  # why rows are missing
         self._find(skip=True)
         self._thread = threading.Thread(target=self._follow, name="metric files", daemon=True)
         self._thread.start()
@@ -225,17 +230,31 @@ class Follower:
 
     def _follow(self) -> None:
         """Reads the files until the end (the thread's work)."""
-        try:
-            last = False
-            while not last:
-                last = self._end.wait(PERIOD)
-                self._find(skip=False)
-                for path, reader in self._readers.items():
-                    for row in reader.new_rows(last):
-                        if not self._put(path, row):
-                            return
-        except Exception as error:  # whatever a foreign file does to a foreign library, the trial goes on
-            self.problem = f"the trial's metric files cannot be read: {type(error).__name__}: {error}"
+        until: float | None = None
+        while True:
+            last = self._end.wait(PERIOD)
+            if last and until is None:
+                until = time.monotonic() + AGAIN
+            try:
+                if not self._read(last):
+                    return
+                self.error = None
+            except OSError as error:
+                self.error = error
+            except Exception as error:  # whatever a foreign file does to a foreign library, the trial goes on
+                self.problem = f"the trial's metric files cannot be read: {type(error).__name__}: {error}"
+                return
+            if until is not None and (self.error is None or time.monotonic() > until or self._gone.wait(PERIOD)):
+                return
+
+    def _read(self, last: bool) -> bool:
+        """Reads what the files have gained; False when nobody takes rows any more."""
+        self._find(skip=False)
+        for path, reader in self._readers.items():
+            for row in reader.new_rows(last):
+                if not self._put(path, row):
+                    return False
+        return True
 
     def _put(self, path: str, row: Row) -> bool:
         """Hands a row over, waiting while there are too many; False when nobody takes rows any more."""
@@ -249,6 +268,7 @@ class Follower:
 
     def _find(self, *, skip: bool) -> None:
         """Starts to read files that are new; with `skip` their content is an earlier attempt's."""
+        os.close(os.open("/", os.O_RDONLY | os.O_CLOEXEC))  # glob hides that no file can be opened at all
         for source, pattern in self._sources:
             for path in sorted(_paths(source, pattern)):
                 if path not in self._readers:
@@ -266,8 +286,36 @@ class Follower:
 
 def _paths(source: FileSource, pattern: str) -> Iterator[str]:
     """Yields the files that a pattern matches, and the event files below the folders that it matches."""
-    for path in glob.iglob(pattern, recursive=True):
+    for path in _matches(pattern):
         if os.path.isfile(path):
             yield path
         elif source.format == "tensorboard":
-            yield from glob.iglob(os.path.join(glob.escape(path), "**", EVENTS), recursive=True)
+            found = _matches(os.path.join(glob.escape(path), "**", EVENTS))
+            yield from (file for file in found if os.path.isfile(file))
+
+
+def _matches(pattern: str) -> Iterator[str]:
+    """Yields what a pattern matches. `**` stands for each folder below once, also where links lead in a circle."""
+    before, found, after = (f"{pattern}/*" if pattern.endswith("/**") else pattern).partition("/**/")
+    if not found:
+        yield from glob.iglob(pattern)
+        return
+    for start in glob.iglob(before):
+        seen: set[tuple[int, int]] = set()
+        for folder, below, _ in os.walk(start, followlinks=True):
+            below[:] = [name for name in below if not name.startswith(".")]  # as glob
+            about = _identity(folder)
+            if about is None or about in seen:
+                below.clear()
+                continue
+            seen.add(about)
+            yield from _matches(os.path.join(glob.escape(folder), after))
+
+
+def _identity(folder: str) -> tuple[int, int] | None:
+    """Identifies a folder, whatever path leads to it; None for one that is gone."""
+    try:
+        about = os.stat(folder)
+    except OSError:
+        return None
+    return about.st_dev, about.st_ino

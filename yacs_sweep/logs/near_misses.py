@@ -13,6 +13,7 @@ from difflib import SequenceMatcher
 from pathlib import Path
 
 from ..base.escapes import without_escape_bytes
+from ..base.files import open_regular
 from .guessing import guess_loosely
 from .names import FIELD
 from .parser import LINE_LIMIT, LogFormat
@@ -41,7 +42,7 @@ class NearMiss:
 def sample_lines(log: Path) -> list[str]:
     """Reads the first and the last lines of a log."""
     try:
-        with open(log, "rb") as file:
+        with open_regular(log) as file:
             data = file.read(SAMPLE)
             size = os.fstat(file.fileno()).st_size
             if size > SAMPLE:

@@ -9,8 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import stat
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any
@@ -19,6 +18,7 @@ from ..base.files import read_json, write_atomically
 from ..base.values import to_json
 from .folder import LAUNCHER_FILES, SweepPaths, TrialRecord, rank
 from .metrics import last_values
+from .trial_files import Problems, link_or_copy, walk
 
 BEST = "best"  # folder of the sweep; no trial has this name
 RECORD = "best.json"  # in it, beside best.yml, metrics.jsonl and the checkpoints
@@ -58,18 +58,19 @@ class Keep:
         return [record for record in known if (record.settled or record.id in resumed) and record.id not in kept]
 
 
-def checkpoint_files(folder: Path, patterns: Sequence[str]) -> Iterator[tuple[str, int, str]]:
-    """Yields a trial's checkpoints: the path in its folder, and the descriptor of an open folder with the name in it."""
-    for root, _, names, descriptor in os.fwalk(folder, follow_symlinks=False):
-        below = os.path.relpath(root, folder)
-        for name in names:
-            relative = PurePath(below, name)
-            if str(relative) in LAUNCHER_FILES or name.startswith("."):
-                continue
-            if any(relative.match(pattern) for pattern in patterns):
-                with contextlib.suppress(OSError):
-                    if stat.S_ISREG(os.stat(name, dir_fd=descriptor, follow_symlinks=False).st_mode):
-                        yield str(relative), descriptor, name
+def checkpoint_files(
+    folder: Path, patterns: Sequence[str], problems: Problems | None = None
+) -> Iterator[tuple[str, int, str]]:
+    """Yields a trial's checkpoints: the path in its folder, and the descriptor of an open folder with the name in it.
+
+    Args:
+        problems: gets what cannot be read.
+    """
+    for entry in walk(folder, Problems() if problems is None else problems):
+        if not entry.is_file or entry.path in LAUNCHER_FILES or entry.name.startswith("."):
+            continue
+        if any(PurePath(entry.path).match(pattern) for pattern in patterns):
+            yield entry.path, entry.folder, entry.name
 
 
 def delete_checkpoints(paths: SweepPaths, record: TrialRecord, patterns: Sequence[str]) -> int:
@@ -90,27 +91,41 @@ def delete_checkpoints(paths: SweepPaths, record: TrialRecord, patterns: Sequenc
     return deleted
 
 
-def gather_best(paths: SweepPaths, record: TrialRecord, patterns: Sequence[str], about: Mapping[str, Any]) -> Path:
+def gather_best(
+    paths: SweepPaths,
+    record: TrialRecord,
+    patterns: Sequence[str],
+    about: Mapping[str, Any],
+    problems: Problems | None = None,
+) -> Path:
     """Replaces `best/` by the best trial's checkpoints (as hard links where the file system has them), metrics.jsonl,
     best.yml, and best.json with its parameters and last values.
 
     Args:
         about: entries of best.json that say which sweep and which metric.
+        problems: gets the files that cannot be read, and so are not in `best/`.
 
     Raises:
         OSError: `best/` cannot be written; the former one stays.
     """
     trial, target = paths.trial(record.name), paths.dir / BEST
+    problems = Problems() if problems is None else problems
     new, old = paths.dir / ".best.new", paths.dir / ".best.old"
     for leftover in (new, old):
         shutil.rmtree(leftover, ignore_errors=True)
     new.mkdir()
-    for relative, _, _ in checkpoint_files(trial.dir, patterns):
+    for relative, _, _ in checkpoint_files(trial.dir, patterns, problems):
         (new / relative).parent.mkdir(parents=True, exist_ok=True)
-        _link(trial.dir / relative, new / relative)
+        try:
+            link_or_copy(trial.dir / relative, new / relative)
+        except OSError as error:
+            problems.add(relative, error)
     for source in (trial.metrics, paths.best):
-        if source.is_file():
-            shutil.copyfile(source, new / source.name)
+        if os.path.isfile(source):
+            try:
+                shutil.copyfile(source, new / source.name)
+            except OSError as error:
+                problems.add(source.name, error)
     content = {
         **about,
         "trial": record.name,
@@ -158,21 +173,20 @@ def gathered_trial(paths: SweepPaths) -> str | None:
     return None if found is None else str(found)
 
 
-def _link(source: Path, target: Path) -> None:
-    """Links a file, or copies it where the file system has no hard links."""
-    try:
-        os.link(source, target, follow_symlinks=False)
-    except OSError:
-        shutil.copy2(source, target, follow_symlinks=False)
-
-
 class Keeper:
     """Keeps `best/` up to date while a sweep runs, and deletes the checkpoints that `keep` does not want."""
 
     def __init__(
-        self, paths: SweepPaths, patterns: Sequence[str], keep: Keep, goal: str, about: Mapping[str, Any]
+        self,
+        paths: SweepPaths,
+        patterns: Sequence[str],
+        keep: Keep,
+        goal: str,
+        about: Mapping[str, Any],
+        note: Callable[[str], None] = lambda text: None,
     ) -> None:
-        """Takes the policy `keep`, and `about` for best.json (see `gather_best`)."""
+        """Takes the policy `keep`, and `about` for best.json (see `gather_best`); `note` shows the user a line."""
+        self._note = note
         self.paths, self.patterns, self.keep, self.goal, self.about = paths, patterns, keep, goal, about
         self._gathered = gathered_trial(paths)
         self._done: set[str] = set()
@@ -184,8 +198,12 @@ class Keeper:
             OSError: `best/` cannot be written; then nothing is deleted.
         """
         if best is not None and best.id != self._gathered:
-            if self.paths.trial(best.name).record.is_file():
-                gather_best(self.paths, best, self.patterns, self.about)
+            if os.path.isfile(self.paths.trial(best.name).record):
+                problems = Problems()
+                gather_best(self.paths, best, self.patterns, self.about, problems)
+                if problems:
+                    self._done.add(best.id)  # its own checkpoints stay: not all of them are in best/
+                    self._note(f"warning: files of {best.name} are not in best/, and stay where they are: {problems}")
             else:
                 note_other_machine(self.paths, best)
             self._gathered = best.id

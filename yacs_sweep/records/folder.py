@@ -11,15 +11,13 @@ import contextlib
 import dataclasses
 import json
 import math
-import os
 import re
-import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..base.files import write_atomically
+from ..base.files import FULL, ensure_folder, make_way, read_regular, write_atomically
 from ..base.values import from_json, to_json, utc_now
 
 STATES = ("running", "finished", "stopped", "failed", "killed", "lost")
@@ -30,7 +28,6 @@ SEEDS_FILE = "seeds.json"
 WARM_FILE = "warm.json"
 LAUNCHER_FILES = ("trial.json", "metrics.jsonl", "stdout.log")  # in a trial's folder
 RESERVED = ("agents", "best", "inputs", "wandb")  # the sweep's own folders, beside its trials'
-LINK_FROM = 1 << 20  # bytes; a retried trial gets larger files as links, smaller ones as copies
 
 
 # -- paths ------------------------------------------------------------------------------------------------------------
@@ -132,25 +129,6 @@ def folder_name(name: str, fallback: str) -> str:
     return f"{clean}-{tail}" if clean else tail
 
 
-def inherit_files(old: TrialPaths, new: TrialPaths) -> None:
-    """Gives a trial the files that another one left, except the launcher's own.
-
-    Large files become hard links where the file system has them, as checkpoints are replaced rather than written to;
-    files that grow (logs) are copied.
-    """
-    for source in sorted(old.dir.rglob("*")):
-        target = new.dir / source.relative_to(old.dir)
-        if source.is_dir():
-            target.mkdir(exist_ok=True)
-        elif source.name not in LAUNCHER_FILES and not source.name.startswith("."):
-            try:
-                if source.suffix in (".txt", ".log", ".json", ".jsonl") or source.stat().st_size < LINK_FROM:
-                    raise OSError
-                os.link(source, target)
-            except OSError:
-                shutil.copy2(source, target)
-
-
 # -- records ----------------------------------------------------------------------------------------------------------
 @dataclass
 class TrialRecord:
@@ -191,8 +169,20 @@ class TrialRecord:
         self.ended, self.pid = utc_now(), None
 
     def save(self, paths: TrialPaths, *, durable: bool = True) -> None:
-        """Writes trial.json (`durable`: see `write_atomically`)."""
-        write_atomically(paths.record, to_json(self.row(), indent=2) + "\n", durable=durable)
+        """Writes trial.json (`durable`: see `write_atomically`), whatever a trainer has put in its place.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        content = to_json(self.row(), indent=2) + "\n"
+        try:
+            write_atomically(paths.record, content, durable=durable)
+        except OSError as error:
+            if error.errno in FULL:
+                raise
+            ensure_folder(paths.dir)
+            make_way(paths.record)
+            write_atomically(paths.record, content, durable=durable)
 
     def row(self) -> dict[str, Any]:
         """Converts the record to trial.json's object."""
@@ -217,7 +207,7 @@ class TrialRecord:
         Raises:
             OSError, ValueError, TypeError: the file cannot be read, or holds no record.
         """
-        record = cls.from_row(json.loads(path.read_text(encoding="utf-8")))
+        record = cls.from_row(json.loads(read_regular(path)))
         record.dir = str(path.parent)  # the folder may have been moved since it was written
         return record
 

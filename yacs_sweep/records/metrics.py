@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..base.files import make_way, open_regular, read_regular
 from ..base.growing_files import GrowingFile, GrowingLines, append, json_object
 from ..base.values import from_json, to_json
 from .folder import TrialPaths, better
@@ -30,6 +31,7 @@ class MetricsFile:
         Args:
             first_step: the step of the first row in a new file.
         """
+        make_way(path)
         step = _repair(path) if path.exists() else -1
         self.step = first_step - 1 if step < 0 else step
         self.file = GrowingFile(path)
@@ -57,7 +59,7 @@ class MetricsFile:
 
 def _repair(path: Path) -> int:
     """Cuts off everything after the last whole row; returns that row's step, -1 if the file has none."""
-    data = path.read_bytes()
+    data = read_regular(path)
     end, step = len(data), -1
     while end:
         end = data.rfind(b"\n", 0, end) + 1
@@ -78,15 +80,27 @@ def row_of(line: bytes) -> dict[str, Any] | None:
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """Reads all rows of a metrics.jsonl; lines that are no rows, and a missing file, give none."""
-    with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
+    """Reads all rows of a metrics.jsonl; lines that are no rows, and a missing file, give none.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    with contextlib.suppress(FileNotFoundError), open_regular(path) as file:
         return [row for line in GrowingLines().read(file) if (row := row_of(line)) is not None]
     return []
 
 
+def readable_metrics(path: Path) -> list[dict[str, Any]]:
+    """Reads all rows of a metrics.jsonl; a file that cannot be read gives none."""
+    try:
+        return read_metrics(path)
+    except OSError:
+        return []
+
+
 def new_rows(path: Path, offset: int = 0) -> tuple[list[dict[str, Any]], int]:
     """Reads the whole rows after byte `offset`, of many only the last; returns where they end, too."""
-    with contextlib.suppress(OSError), path.open("rb") as file:
+    with contextlib.suppress(OSError), open_regular(path) as file:
         size = os.fstat(file.fileno()).st_size
         if size < offset:  # the file has been written again
             offset = 0
@@ -98,9 +112,9 @@ def new_rows(path: Path, offset: int = 0) -> tuple[list[dict[str, Any]], int]:
 
 
 def last_values(trial: TrialPaths) -> dict[str, Any]:
-    """Reads the last value of each metric of a trial."""
+    """Reads the last value of each metric of a trial; none where the file cannot be read."""
     values: dict[str, Any] = {}
-    for row in read_metrics(trial.metrics):
+    for row in readable_metrics(trial.metrics):
         values.update(row)
     values.pop("step", None)
     return values
@@ -109,7 +123,7 @@ def last_values(trial: TrialPaths) -> dict[str, Any]:
 def foreign_rows(path: Path) -> int:
     """Counts the lines in the launcher's metrics.jsonl that something else has written."""
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             return sum(not line.startswith(OUR_ROW) for line in file)
     except OSError:
         return 0

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from ..base.files import ensure_folder
 from ..base.processes import without_wandb
 from ..base.values import utc_now
 from ..logs.near_misses import explain, sample_lines
@@ -22,7 +23,7 @@ from .output import MetricReader, Output
 from .own_files import OwnFiles
 from .preloader import Guards
 from .process import Exit, Guard, GuardLost, StartError, Stop, run_child
-from .verdict import FullDisk, Verdict, classify, oom_kills, which_disk
+from .verdict import FullDisk, Verdict, classify, io_error, oom_kills, which_disk
 from .wandb_calls import environment, make_folder, remove_folder, take_calls, takes_calls
 
 DISABLED = "the trainer opens its W&B run with mode='disabled', and W&B itself would record nothing of it"
@@ -164,7 +165,7 @@ class Attempt:
             self.guard = self.guards.get()
             self._earlier = set(descendants(self.guard.pid))
             folder = launch.profile.output_dir(self._paths.dir)
-            folder.mkdir(exist_ok=True)  # the attempt before may have deleted it
+            ensure_folder(folder)  # the attempt before may have deleted it
             parameters = launch.profile.write_parameters(folder, record.params)
             end = run_child(
                 self.guard,
@@ -183,6 +184,9 @@ class Attempt:
             self.guards.drop()
             failure = Verdict("failed", "guard_lost", str(error))
             self.name_unkillable(error.unkillable)
+        except OSError:
+            self.guards.replace()
+            raise
         finally:
             try:
                 self.restore_files(ended=True)
@@ -224,6 +228,8 @@ class Attempt:
             oom_after=oom_kills(),
             full=self._which_disk,
         )
+        if self.reader.error is not None and verdict.cause in ("finished", "no_metric"):
+            verdict = io_error(self.reader.error)
         if verdict.cause == "no_metric" and launch.metric is not None:
             lines = sample_lines(self._paths.stdout)
             reason = explain(launch.metric, self.last_values, lines, launch.profile.metrics)

@@ -108,6 +108,7 @@ class MetricReader:
         self._note, self._calls = note, calls
         self._unreadable_noted = False
         values = {"output_dir": str(profile.output_dir(paths.dir).absolute()), "trial_id": trial_id}
+        self.error: OSError | None = None  # why rows are missing, once closed
         self._follower: Follower | None = None
         if profile.files:
             self._follower = Follower(profile.files, profile.cwd, values, profile.metrics.axis)
@@ -131,6 +132,7 @@ class MetricReader:
         rows = self._checked(self._parser.close())
         if self._follower:
             rows += self._admitted(self._follower.close())
+            self.error = self._follower.error
             if self._follower.problem:
                 self._note(self._follower.problem)
         rows += self._logged(last=True)

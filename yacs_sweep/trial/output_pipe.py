@@ -38,12 +38,18 @@ class OutputPipe:
             with contextlib.suppress(OSError):
                 fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, PIPE_SIZE)
         self._ready, self._tell = os.pipe()  # holds one byte while `read` would return at once
-        self._finished, self._finish = os.pipe()  # end-of-file tells the thread to read the rest and stop
+        try:
+            self._finished, self._finish = os.pipe()  # end-of-file tells the thread to read the rest and stop
+        except OSError:
+            os.close(self._ready)
+            os.close(self._tell)
+            raise
         self._changed = threading.Condition()
         self._chunks: deque[bytes] = deque()  # the last one is empty once all has been read
         self._waiting = 0  # bytes
         self._taken = self._last  # time of the caller's last read
         self._closed = False
+        self._error: BaseException | None = None  # why the output was not read to its end
         self._thread = threading.Thread(target=self._work, name="output pipe", daemon=True)
         self._thread.start()
 
@@ -62,7 +68,11 @@ class OutputPipe:
         return 0.0 if self._chunks else time.monotonic() - self._last
 
     def read(self) -> bytes:
-        """Waits for the next piece of output, at most 256 KiB; returns an empty one at the end."""
+        """Waits for the next piece of output, at most 256 KiB; returns an empty one at the end.
+
+        Raises:
+            OSError: what follows cannot be read.
+        """
         with self._changed:
             while not self._chunks:
                 self._changed.wait()
@@ -72,6 +82,8 @@ class OutputPipe:
             self._changed.notify_all()
             if not self._chunks:
                 os.read(self._ready, 1)
+        if not data and self._error is not None:
+            raise self._error
         return data
 
     def finish(self) -> None:
@@ -110,8 +122,9 @@ class OutputPipe:
         """Reads the pipe, then marks the end of the output."""
         try:
             self._read_pipe()
-        finally:
-            self._put(b"")
+        except BaseException as error:
+            self._error = error
+        self._put(b"")
 
     def _read_pipe(self) -> None:
         """Reads until end-of-file, or until the rest was read after `finish`."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 
-from ..base.growing_files import GrowingFile, put_aside
+from ..base.files import FULL, ensure_folder, put_aside
+from ..base.growing_files import GrowingFile
 from ..records.folder import TrialPaths
 
 DELETED = (
@@ -29,21 +31,21 @@ class OwnFiles:
         """
         missing = [file for file in self._files if not file.in_place]
         names = [file.path.name for file in missing]
-        if no_record := not self._paths.record.is_file():
+        if no_record := not os.path.isfile(self._paths.record):
             names.append(self._paths.record.name)
         waits, self._missing = not ended and not self._missing, bool(names)
         if not names or waits:
             return ""
         try:
             if ended:
-                self._paths.dir.mkdir(exist_ok=True)
+                ensure_folder(self._paths.dir)
             for file in missing:
                 file.restore()
             if no_record:
                 put_aside(self._paths.record)
                 self._save()
-        except FileNotFoundError:  # the folder does not exist, or is being deleted
-            if ended:
+        except OSError as error:  # the folder does not exist, is being deleted, or is something else by now
+            if ended or error.errno in FULL:
                 raise
             return ""
         self._missing = False

@@ -21,6 +21,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from ..base.files import NEW_FILE
 from ..base.processes import MARKER, how_ended
 from ..trainers.profile import PYTHON, TrainerProfile
 from .inside import preload
@@ -102,7 +103,7 @@ class Preloader:
 
     def _start(self, theirs: socket.socket, output: int) -> bool:
         """Starts one server; returns False if that is impossible, or the launcher is closing."""
-        log = os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        log = os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, NEW_FILE)
         descriptors = [self._served.fileno(), theirs.fileno(), log]
         settings = {
             **dict(zip(("requests", "control", "log"), descriptors, strict=True)),
@@ -272,6 +273,13 @@ class Guards:
     def drop(self) -> None:
         """Forgets the current guard, which was lost."""
         self.current, self._preloaded = None, False
+
+    def replace(self) -> None:
+        """Ends the current guard and all its descendants; the next attempt gets another guard."""
+        if self.current is not None:
+            with contextlib.suppress(OSError):
+                self.current.close()
+        self.drop()
 
     def started(self) -> None:
         """Shows the user, after a trial's start, why it was not forked; each reason once."""

@@ -347,11 +347,12 @@ def run_child(
     """
     read_end, write_end = os.pipe()
     try:
-        try:
-            pid = guard.start(argv, env, cwd, write_end)
-        finally:
-            os.close(write_end)
-        with OutputPipe(read_end) as pipe:
+        with contextlib.ExitStack() as stack:
+            try:
+                pipe = stack.enter_context(OutputPipe(read_end))  # before the child, which nobody would end without it
+                pid = guard.start(argv, env, cwd, write_end)
+            finally:
+                os.close(write_end)
             run = _ChildRun(guard, pipe, limits, on_output, on_quiet, poll)
             try:
                 on_start(pid)

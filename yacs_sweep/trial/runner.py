@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import errno
+import os
 import signal
 import socket
 import time
@@ -11,9 +11,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from ..base.files import FULL, ensure_folder, put_aside
 from ..base.values import utc_now
 from ..records.environment import Commit
-from ..records.folder import TrialPaths, TrialRecord, folder_name, inherit_files
+from ..records.folder import TrialPaths, TrialRecord, folder_name
+from ..records.trial_files import inherit_files
 from .attempt import Attempt, survived
 from .contract import Assignment, DiskFull, Hooks, Launch, Retry, disk_full_message
 from .echo import Echo
@@ -21,12 +23,15 @@ from .gpu_memory import GpuMemoryWait
 from .own_files import DELETED
 from .preloader import Guards
 from .process import Guard, Stop
-from .verdict import Verdict, requested_end
+from .verdict import Verdict, io_error, requested_end
 
 # Exit statuses of a trainer that was ended by a signal meant for the whole job. A scheduler signals every process of the
 # job, and this process may be the last to receive the signal.
 SIGNALLED = (-signal.SIGTERM, 128 + signal.SIGTERM, -signal.SIGINT, 128 + signal.SIGINT)
 SIGNALLED_WAIT = 1.0  # seconds until this process must have received the signal too
+DESCRIPTORS = 32  # files that an attempt may have open at a time
+DESCRIPTORS_WAIT = 30.0  # seconds to wait for them after an error
+SAVE_WAIT = 30.0  # seconds for which the end of a trial is tried to be written
 
 
 class TrialRunner:
@@ -111,14 +116,17 @@ class TrialRunner:
         launch = self.launch
         name = folder_name(assignment.name, assignment.id)
         paths = launch.paths.trial(name)
-        if paths.record.exists() and TrialRecord.load(paths.record).id != assignment.id:
+        before = _record_in(paths)
+        if before is not None and before.id != assignment.id:
             name = folder_name(f"{name}-{assignment.id}", assignment.id)
             paths = launch.paths.trial(name)
-        paths.dir.mkdir(parents=True, exist_ok=True)
-        launch.profile.output_dir(paths.dir).mkdir(exist_ok=True)
+            before = _record_in(paths)
+        if before is None and paths.dir.is_symlink():  # another trial's trainer has left it
+            put_aside(paths.dir)
+        ensure_folder(paths.dir)
+        ensure_folder(launch.profile.output_dir(paths.dir))
         command = self._command(assignment.id, assignment.params, paths)
         # A trial that is resumed in its folder is the same trial, in another attempt.
-        before = TrialRecord.load(paths.record) if paths.record.exists() else None
         record = TrialRecord(
             id=assignment.id,
             name=name,
@@ -153,8 +161,8 @@ class TrialRunner:
     def _inherit(self, trial_id: str, paths: TrialPaths) -> None:
         """Copies the files of the trial whose point is tried again: the trainer may resume from a checkpoint."""
         for old in self.launch.paths.records():
-            if old.id == trial_id:
-                inherit_files(self.launch.paths.trial(old.name), paths)
+            if old.id == trial_id and (problems := inherit_files(self.launch.paths.trial(old.name), paths)):
+                self._note(f"warning: {paths.dir.name} goes on without files of {old.name}: {problems}")
 
     def run(self, assignment: Assignment, hooks: Hooks, refused: str | None = None) -> TrialRecord:
         """Runs one trial to its end; returns the final content of its trial.json.
@@ -173,29 +181,26 @@ class TrialRunner:
                 return self._end(record, paths, hooks, Verdict("failed", "refused", refused))
             return self._run(record, paths, hooks, assignment.first_step)
         except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            if error.errno in FULL:
                 raise DiskFull(disk_full_message(self.launch.paths)) from error
             raise
 
     def _run(self, record: TrialRecord, paths: TrialPaths, hooks: Hooks, first_step: int) -> TrialRecord:
         """Makes attempts until the trial has ended; they share its folder, where a trainer finds its checkpoint."""
-        attempt = Attempt(
-            self.launch,
-            record,
-            paths,
-            hooks,
-            guards=self.guards,
-            first_step=first_step,
-            echo=self.echo,
-            stop_requested=self.stop_requested,
-            note=lambda text: self._note(f"{record.name}: {text}"),
-            warn_deleted=lambda names: self._warn_deleted(record, names),
-        )
+        attempt: Attempt | None = None
         try:
             while True:
-                self.gpu_memory.record_baseline()
-                verdict = attempt.run()
-                if held := self.gpu_memory.wait(attempt.pids, lambda: self.stop_requested() is not None):
+                try:
+                    attempt = attempt or self._attempt(record, paths, hooks, first_step)
+                    self.gpu_memory.record_baseline()
+                    verdict = attempt.run()
+                except OSError as error:
+                    if error.errno in FULL:
+                        raise
+                    verdict = io_error(error)
+                if held := self.gpu_memory.wait(
+                    attempt.pids if attempt else set(), lambda: self.stop_requested() is not None
+                ):
                     self._note(f"{record.name}: {held}")
                 signalled = verdict.cause == "guard_lost" or record.exit_code in SIGNALLED
                 if verdict.state == "failed" and signalled and (stop := self._wait_for_stop()):
@@ -220,13 +225,47 @@ class TrialRunner:
                 else:
                     text = f"{record.name}: {verdict.reason}; attempt {record.attempts + 1} of {retries + 1}"
                 self._note(text)
+                if verdict.cause == "io_error":
+                    self._wait_for_descriptors()
                 record.attempts += 1
-                record.save(paths)
+                self._save(record, paths)
         finally:
-            attempt.close()
-        if attempt.unkillable:
+            if attempt is not None:
+                attempt.close()
+        if attempt is not None and attempt.unkillable:
             verdict = replace(verdict, reason=f"{verdict.reason}; {survived(attempt.unkillable)}")
         return self._end(record, paths, hooks, verdict)
+
+    def _attempt(self, record: TrialRecord, paths: TrialPaths, hooks: Hooks, first_step: int) -> Attempt:
+        """Makes what all attempts of a trial share."""
+        return Attempt(
+            self.launch,
+            record,
+            paths,
+            hooks,
+            guards=self.guards,
+            first_step=first_step,
+            echo=self.echo,
+            stop_requested=self.stop_requested,
+            note=lambda text: self._note(f"{record.name}: {text}"),
+            warn_deleted=lambda names: self._warn_deleted(record, names),
+        )
+
+    def _wait_for_descriptors(self) -> None:
+        """Waits until this process can open files again, `DESCRIPTORS_WAIT` at most."""
+        deadline = time.monotonic() + DESCRIPTORS_WAIT
+        while time.monotonic() < deadline and self.stop_requested() is None:
+            opened: list[int] = []
+            try:
+                for _ in range(DESCRIPTORS):
+                    opened.append(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
+                return
+            except OSError:
+                pass
+            finally:
+                for descriptor in opened:
+                    os.close(descriptor)
+            time.sleep(0.2)
 
     def _wait_for_stop(self) -> Stop | None:
         """Waits `SIGNALLED_WAIT` seconds for a stop request; returns the request, or None."""
@@ -241,16 +280,38 @@ class TrialRunner:
         record.ended = utc_now()
         record.pid = None
         if not _marked_lost(paths):
-            record.save(paths)
+            self._save(record, paths)
         hooks.ended(record)
         if record.state != verdict.state:
-            record.save(paths)
+            self._save(record, paths)
         self.on_event("end", record.row())
         return record
+
+    def _save(self, record: TrialRecord, paths: TrialPaths) -> None:
+        """Writes trial.json; waits for a disk that does not answer, and for descriptors that are used up.
+
+        Raises:
+            OSError: it cannot be written within `SAVE_WAIT` seconds.
+        """
+        deadline = time.monotonic() + SAVE_WAIT
+        while True:
+            try:
+                return record.save(paths)
+            except OSError as error:
+                if error.errno in FULL or time.monotonic() > deadline:
+                    raise
+            self.stop_requested()  # a sign of life
+            time.sleep(0.2)
 
 
 def _marked_lost(paths: TrialPaths) -> bool:
     """Returns whether another machine's agent, on the same disk, has recorded the trial as lost."""
+    found = _record_in(paths)
+    return found is not None and found.state == "lost"
+
+
+def _record_in(paths: TrialPaths) -> TrialRecord | None:
+    """Reads a trial.json; None where there is none that can be read."""
     with contextlib.suppress(OSError, ValueError, TypeError):
-        return TrialRecord.load(paths.record).state == "lost"
-    return False
+        return TrialRecord.load(paths.record)
+    return None

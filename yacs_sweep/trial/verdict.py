@@ -114,7 +114,7 @@ class Verdict:
             asked: --retries.
             on_oom: skip or retry.
         """
-        if self.cause == "guard_lost":  # a fault of the launcher: one more attempt in any case
+        if self.cause in ("guard_lost", "io_error"):  # a fault of the launcher: one more attempt in any case
             return max(1, asked)
         if self.cause in OUT_OF_MEMORY:
             return max(1, asked) if on_oom == "retry" else 0
@@ -275,6 +275,14 @@ def _memory_of_others(output: str) -> str:
     others = sum(float(size) * _UNITS[unit] for size, unit in _OTHERS_HOLD.findall(output)[-8:])
     own = [float(size) * _UNITS[unit] for size, unit in _OWN_HOLDS.findall(output)[-1:]]
     return f"{others / (1 << 30):.1f} GiB" if others > (own[0] if own else 0.0) else ""
+
+
+def io_error(error: OSError) -> Verdict:
+    """Makes the verdict on a trial whose files or output the launcher could not read or write."""
+    name = os.fsencode(str(error.filename)).decode("utf-8", "backslashreplace")
+    where = f": {name}" if error.filename is not None else ""
+    reason = f"the launcher could not read or write the trial's files: {error.strerror or error}{where}"
+    return Verdict("failed", "io_error", reason[:400])
 
 
 def requested_end(stop: Stop, status: int | None) -> Verdict:

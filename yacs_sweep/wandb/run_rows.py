@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..base.files import open_regular
 from ..base.growing_files import GrowingFile, GrowingLines
 from ..records.metrics import OUR_ROW, Objective, row_of
 
@@ -33,7 +34,7 @@ class RowCopier:
 
     def copy(self, run: Any, objective: Objective) -> None:
         """Logs the new whole lines whose step is new to the run."""
-        with contextlib.suppress(FileNotFoundError), self._path.open("rb") as file:
+        with contextlib.suppress(FileNotFoundError), open_regular(self._path) as file:
             found = os.fstat(file.fileno())
             if GrowingFile.is_other(self._path, found):
                 return

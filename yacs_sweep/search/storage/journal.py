@@ -19,6 +19,8 @@ from optuna.storages.journal._file import BaseJournalFileLock, get_lock_file
 from optuna.storages.journal._storage import JournalOperation
 from optuna.trial import FrozenTrial
 
+from ...base.files import NEW_FILE
+
 
 class JournalLock(BaseJournalFileLock):
     """Locks a journal file while one process appends to it."""
@@ -29,7 +31,7 @@ class JournalLock(BaseJournalFileLock):
 
     def acquire(self) -> bool:
         """Waits for the lock, then removes a line that a killed writer has left unfinished."""
-        descriptor = os.open(self._journal, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        descriptor = os.open(self._journal, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, NEW_FILE)
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         _cut_unfinished_line(descriptor)
         self._descriptor = descriptor

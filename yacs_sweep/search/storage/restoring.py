@@ -15,7 +15,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from ...records.folder import TrialRecord, mark_lost
-from ...records.metrics import metric_value, read_metrics
+from ...records.metrics import metric_value, readable_metrics
 from ...spec.parameter import equality_key
 from ...spec.sweep import SweepSpec
 from ..space import Space
@@ -128,7 +128,7 @@ class Restorer:
         except ValueError:
             return None
         metric = self.spec.metric.name if self.spec.metric else None
-        rows = read_metrics(self.paths.trial(record.name).metrics) if metric is not None else []
+        rows = readable_metrics(self.paths.trial(record.name).metrics) if metric is not None else []
         values = [value for row in rows if (value := metric_value(row, metric)) is not None]
         return create_trial(
             state=state_of(record),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,7 +17,7 @@ from ...base.values import finite_number
 from ...records import environment
 from ...records.folder import SEEDS_FILE, WARM_FILE, SweepPaths, TrialRecord, best_of, rank
 from ...records.launch_file import load_spec_of, read_launch
-from ...records.metrics import read_metrics
+from ...records.metrics import readable_metrics
 from ...records.summary import known_records
 from ...spec.parameter import Parameter
 from ...spec.sweep import SweepSpec
@@ -185,7 +186,7 @@ def read_local(paths: SweepPaths) -> Sweep:
         environment=read_json(paths.dir / environment.FILE),
         seeds=read_json(max(found, key=lambda path: path.stat().st_mtime)) if found else {},
         folder=str(paths.dir),
-        best_files=sorted(path.name for path in (paths.dir / "best").glob("*") if path.is_file()),
+        best_files=sorted(path.name for path in (paths.dir / "best").glob("*") if os.path.isfile(path)),
         notes=_elsewhere(trials, paths),
     )
 
@@ -193,12 +194,12 @@ def read_local(paths: SweepPaths) -> Sweep:
 def _trials(paths: SweepPaths, metric: str | None) -> Iterator[Trial]:
     """Reads the trials in order of their numbers."""
     for record in sorted(known_records(paths), key=lambda record: (record.number, record.started)):
-        yield trial_of(record, read_metrics(paths.trial(record.name).metrics), metric)
+        yield trial_of(record, readable_metrics(paths.trial(record.name).metrics), metric)
 
 
 def _elsewhere(trials: Sequence[Trial], paths: SweepPaths) -> list[str]:
     """Writes a note about the trials whose folders are on other machines, if there are any."""
-    there = [trial.record for trial in trials if not paths.trial(trial.record.name).record.is_file()]
+    there = [trial.record for trial in trials if not os.path.isfile(paths.trial(trial.record.name).record)]
     if not there:
         return []
     hosts = ", ".join(sorted({record.host for record in there if record.host})) or "another machine"
