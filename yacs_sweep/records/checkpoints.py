@@ -115,8 +115,8 @@ def gather_best(
         shutil.rmtree(leftover, ignore_errors=True)
     new.mkdir()
     for relative, _, _ in checkpoint_files(trial.dir, patterns, problems):
-        (new / relative).parent.mkdir(parents=True, exist_ok=True)
         try:
+            (new / relative).parent.mkdir(parents=True, exist_ok=True)
             link_or_copy(trial.dir / relative, new / relative)
         except OSError as error:
             problems.add(relative, error)

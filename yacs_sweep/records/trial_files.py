@@ -72,7 +72,8 @@ class Problems:
         if isinstance(error, OSError) and error.errno in FULL:
             raise error
         name = os.fsencode(str(path)).decode("utf-8", "backslashreplace")
-        name = name if name.isprintable() and len(name) <= 200 else repr(name)[:200]
+        name = name if name.isprintable() else repr(name)
+        name = name if len(name) <= 200 else f"{name[:100]}…{name[-99:]}"
         self._found.append(f"{name}: {getattr(error, 'strerror', None) or error}")
 
 

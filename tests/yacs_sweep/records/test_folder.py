@@ -14,7 +14,7 @@ import pytest
 from tests.sweeping import ROOT
 from yacs_sweep.base.files import PART_AGE, remove_parts, write_atomically
 from yacs_sweep.base.values import to_json
-from yacs_sweep.records.folder import SweepPaths, TrialPaths, TrialRecord, best_of, inherit_files, mark_lost
+from yacs_sweep.records.folder import SweepPaths, TrialRecord, best_of, mark_lost
 from yacs_sweep.records.metrics import MetricsFile, read_metrics
 from yacs_sweep.records.summary import Summary
 
@@ -207,20 +207,6 @@ def test_a_lost_trial_says_so_in_its_file(tmp_path: Path) -> None:
     written = TrialRecord.load(paths.trial("trial-0000").record)
     assert (written.state, written.pid) == ("lost", None)
     assert written.ended
-
-
-def test_a_retried_trial_gets_the_checkpoints_but_not_the_records_of_the_other(tmp_path: Path) -> None:
-    old, new = TrialPaths(tmp_path / "old"), TrialPaths(tmp_path / "new")
-    (old.dir / "sub").mkdir(parents=True)
-    new.dir.mkdir()
-    for name in ("trial.json", "metrics.jsonl", "stdout.log", ".x.part", "log.txt", "ran"):
-        (old.dir / name).write_text("old")
-    (old.dir / "sub" / "model.pth").write_bytes(b"x" * (2 << 20))
-    inherit_files(old, new)
-    assert sorted(path.name for path in new.dir.rglob("*") if path.is_file()) == ["log.txt", "model.pth", "ran"]
-    (new.dir / "ran").write_text("new")  # what is written to is a copy
-    assert (old.dir / "ran").read_text() == "old"
-    assert (new.dir / "sub" / "model.pth").stat().st_nlink == 2  # what is large is not
 
 
 def test_json_has_no_number_json_does_not_have() -> None:

@@ -37,11 +37,12 @@ def lines() -> bytes:
 
 def test_a_disk_that_stalls_does_not_stall_the_trainer(tmp_path: Path) -> None:
     paths = TrialPaths(tmp_path)
-    os.mkfifo(paths.stdout)  # a file whose writes really wait: for its reader, who sleeps
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)  # a file whose writes really wait: for its reader, who sleeps
     copied = bytearray()
 
     def slow_disk() -> None:
-        with paths.stdout.open("rb") as file:
+        with pipe.open("rb") as file:
             time.sleep(STALL)
             while data := file.read(1 << 16):
                 copied.extend(data)
@@ -50,6 +51,9 @@ def test_a_disk_that_stalls_does_not_stall_the_trainer(tmp_path: Path) -> None:
     disk.start()
     rows: list[object] = []
     output = Output(paths, LogParser(load_profile("reid", project_root=ROOT).metrics), rows.append)
+    descriptor = os.open(pipe, os.O_WRONLY)
+    os.dup2(descriptor, output.log.descriptor)
+    os.close(descriptor)
     told = tmp_path / "seconds"
     began = time.perf_counter()
     with Guard() as guard:
