@@ -15,5 +15,6 @@ _C.TOY.MODE = "train"  # what the trainer does: see train.py
 _C.TOY.ITERATIONS = 3  # rows an epoch
 _C.TOY.NOISE = 0.0  # standard deviation of mAP over seeds
 _C.TOY.CHECKPOINT = 0  # bytes of a checkpoint an epoch; 0: none
+_C.TOY.ODD = ""  # what it leaves after the first row, as a,b: names of odd.py
 _C.TOY.SECONDS = 0.0  # pause between two rows
 _C.OUTPUT_DIR = ""

@@ -25,6 +25,15 @@ def quality(cfg):
     return 80 * math.exp(-abs(math.log10(cfg.SOLVER.BASE_LR / 0.00035))) + chance
 
 
+def leave_odd_files(cfg, first):
+    if first and cfg.TOY.ODD:
+        import odd
+
+        for name in cfg.TOY.ODD.split(","):
+            {**odd.BESIDE, **odd.INSTEAD}[name](cfg.OUTPUT_DIR)
+        print("odd files are there", flush=True)
+
+
 def train(cfg):
     for epoch in range(1, cfg.SOLVER.MAX_EPOCHS + 1):
         for iteration in range(1, cfg.TOY.ITERATIONS + 1):
@@ -32,6 +41,7 @@ def train(cfg):
             rate = cfg.SOLVER.BASE_LR
             place = f"Epoch[{epoch}] Iteration[{iteration}/{cfg.TOY.ITERATIONS}]"
             say(f"{place} Loss: {loss:.3f}, Acc: {0.1 * epoch:.3f}, Base Lr: {rate:.2e}")
+            leave_odd_files(cfg, first=epoch == iteration == 1)
             time.sleep(cfg.TOY.SECONDS)
         if cfg.TOY.CHECKPOINT:
             with open(os.path.join(cfg.OUTPUT_DIR, f"model_{epoch}.pth"), "wb") as file:

@@ -136,6 +136,8 @@ def gather_best(
         "command": record.command,
         "git_commit": record.git_commit,
     }
+    if problems:
+        content["missing"] = str(problems)
     write_atomically(new / RECORD, to_json(content, indent=1) + "\n")
     if target.exists():
         os.rename(target, old)
@@ -189,6 +191,9 @@ class Keeper:
         self._note = note
         self.paths, self.patterns, self.keep, self.goal, self.about = paths, patterns, keep, goal, about
         self._gathered = gathered_trial(paths)
+        self._incomplete = bool(
+            read_json(paths.dir / BEST / RECORD).get("missing")
+        )  # not all of its files are in best/
         self._done: set[str] = set()
 
     def update(self, best: TrialRecord | None, records: Iterable[TrialRecord]) -> None:
@@ -201,13 +206,15 @@ class Keeper:
             if os.path.isfile(self.paths.trial(best.name).record):
                 problems = Problems()
                 gather_best(self.paths, best, self.patterns, self.about, problems)
+                self._incomplete = bool(problems)
                 if problems:
-                    self._done.add(best.id)  # its own checkpoints stay: not all of them are in best/
                     self._note(f"warning: files of {best.name} are not in best/, and stay where they are: {problems}")
             else:
                 note_other_machine(self.paths, best)
             self._gathered = best.id
         for record in self.keep.superfluous(records, self.goal):
+            if self._incomplete and best is not None and record.id == best.id:
+                continue
             if record.id not in self._done:
                 self._done.add(record.id)
                 delete_checkpoints(self.paths, record, self.patterns)
