@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.toy_trainer.odd import BESIDE
-from yacs_sweep.base.files import make_folder
+from yacs_sweep.base.files import ensure_folder
 from yacs_sweep.base.growing_files import GrowingFile
 from yacs_sweep.records.checkpoints import delete_checkpoints, gather_best
 from yacs_sweep.records.folder import SweepPaths, TrialPaths, TrialRecord
@@ -66,7 +66,7 @@ def test_odd_files_beside_a_checkpoint(kind: str, user: str, tmp_path: Path) -> 
         problems = Problems()
         assert "model.pth" in [entry.path for entry in walk(old.dir, problems) if entry.is_file]
         new = paths.trial("trial-0001")
-        make_folder(new.dir)
+        ensure_folder(new.dir)
         taken = inherit_files(old, new)
         # Everything that can be read is there, links as links, and nothing that is no file or link.
         assert (new.dir / "model.pth").stat().st_nlink == 2
