@@ -172,8 +172,11 @@ class Sweep:
 
         `run` does so by itself.
         """
+        return self._create(self._starter)
+
+    def _create(self, starter: AgentStarter | None) -> str:
         if self._launched is None:
-            self._launched = open_sweep(self.plan, self._options)
+            self._launched = open_sweep(self.plan, self._options, starter=starter)
             self._paths = self._launched.paths
             if self._python:
                 self._launched.resume_line = f"Sweep.open({self._paths.sweep_id!r}).run()"
@@ -217,7 +220,7 @@ class Sweep:
         options = self._options
         if starter is not None:
             starter.prepare(self.plan.agent_modules, single=self.plan.layout.workers == 1)
-        self.create()
+        self._create(starter)
         results = self._launched
         assert results is not None
         ending.sweeps = [results]

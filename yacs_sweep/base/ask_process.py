@@ -15,7 +15,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any, NoReturn
+from typing import IO, Any, NoReturn, Protocol
 
 from .errors import SweepError
 from .processes import signal_name
@@ -31,6 +31,23 @@ class NoAnswer(SweepError):
     """The process gave no answer; the text is the reason in one line, without passwords."""
 
 
+class Child(Protocol):
+    """Names what is needed of the process that is asked, in the words of `subprocess.Popen`."""
+
+    @property
+    def pid(self) -> int: ...
+
+    @property
+    def returncode(self) -> int: ...
+
+    def wait(self) -> int: ...
+
+
+# Starts the process another way, as the leader of a session; given are its standard streams and environment. None: it
+# cannot, so the command is executed.
+StartChild = Callable[[IO[bytes], IO[bytes], IO[bytes], Mapping[str, str]], Child | None]
+
+
 class TimedOut(NoAnswer):
     """The process gave no answer in time and was killed."""
 
@@ -43,6 +60,7 @@ def ask_process(
     timeout: float,
     cwd: Path | None = None,
     notice: tuple[float, str] | None = None,
+    start: StartChild | None = None,
 ) -> dict[str, Any]:
     """Starts `command`, gives it `request` as JSON on standard input, returns the JSON object of its last line.
 
@@ -53,6 +71,7 @@ def ask_process(
         environment: the process's environment, complete.
         timeout: seconds for everything.
         notice: seconds of silence, and the line that standard error gets after them.
+        start: starts the process instead of executing `command`, where it can.
 
     Raises:
         TimedOut: the time is over.
@@ -66,7 +85,8 @@ def ask_process(
                 given.seek(0)
             interrupt = _Interrupt()
             with handled(dict.fromkeys(interrupt.signals, interrupt)):
-                child = subprocess.Popen(
+                child = start(given, out, err, environment) if start is not None else None
+                child = child or subprocess.Popen(
                     command, stdin=given, stdout=out, stderr=err, env=environment, cwd=cwd, start_new_session=True
                 )
                 status = _wait_and_kill(child, timeout, notice, interrupt)
@@ -98,9 +118,7 @@ class _Interrupt:
             raise KeyboardInterrupt
 
 
-def _wait_and_kill(
-    child: subprocess.Popen[bytes], timeout: float, notice: tuple[float, str] | None, interrupt: _Interrupt
-) -> int:
+def _wait_and_kill(child: Child, timeout: float, notice: tuple[float, str] | None, interrupt: _Interrupt) -> int:
     """Waits for the process's end and kills what is left of its group; returns its exit status.
 
     Files take the output, not pipes: a descendant that keeps a pipe open would delay the answer.

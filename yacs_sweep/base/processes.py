@@ -20,6 +20,13 @@ def without_wandb(environment: Mapping[str, str]) -> dict[str, str]:
     return {key: value for key, value in environment.items() if not key.startswith("WANDB_")}
 
 
+def set_environment(environment: Mapping[str, str]) -> None:
+    """Makes `environment` this process's own; what is the same already is not touched."""
+    for name in set(os.environ) - set(environment):
+        del os.environ[name]
+    os.environ.update({name: value for name, value in environment.items() if os.environ.get(name) != value})
+
+
 def marked_processes(token: str) -> list[int]:
     """Lists the processes that carry `token`, this one excepted (Linux; empty on other systems)."""
     wanted = f"{MARKER}={token}".encode()

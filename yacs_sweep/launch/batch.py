@@ -178,7 +178,7 @@ def run_batch(options: Options, starter: AgentStarter | None = None) -> int:
             starter.prepare(plan.agent_modules)
     with notifying(options.notify, say) as ending:
         shown: set[str] = set()
-        sweeps = ending.sweeps = [open_sweep(plan, options, shown=shown) for plan in plans]
+        sweeps = ending.sweeps = [open_sweep(plan, options, shown, starter) for plan in plans]
         try:
             batch = Batch(paths, sweeps, earlier)
         except OSError as error:

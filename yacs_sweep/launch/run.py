@@ -33,6 +33,7 @@ from .machine import Machine
 from .options import Options
 from .plan.plan import Plan, new_paths
 from .sweep_run import Results
+from .workers.agent_starter import AgentStarter
 from .workers.channel import Job
 from .workers.sweep_state import FailureLimit, Outcome, SweepState
 
@@ -82,14 +83,15 @@ def _watch_code(plan: Plan, paths: SweepPaths) -> None:
         save_code(paths, Path(plan.launch.cwd), plan.profile.scripts)
 
 
-def locate(plan: Plan) -> tuple[Plan, SweepPaths]:
+def locate(plan: Plan, starter: AgentStarter | None = None) -> tuple[Plan, SweepPaths]:
     """Returns the plan and the sweep's folder; the W&B server names a new sweep of its own, which is created first."""
     if plan.launch.controller != "wandb":
         return plan, plan.paths or new_paths(plan.spec)
     remote = plan.remote
     if remote is None:
         try:
-            remote = create_sweep(plan.spec, plan.launch.project, plan.launch.entity)
+            start = starter.fork_request if starter is not None else None
+            remote = create_sweep(plan.spec, plan.launch.project, plan.launch.entity, start)
         except WandbUnavailable as error:
             if not plan.fall_back:
                 raise
@@ -139,13 +141,16 @@ def resume_command(sweep_id: str, options: Options) -> list[str]:
     return [*words, *(["--parallel-sweeps"] if options.parallel_sweeps and sweep_id.startswith(BATCH) else [])]
 
 
-def open_sweep(plan: Plan, options: Options, shown: set[str] | None = None) -> Results:
+def open_sweep(
+    plan: Plan, options: Options, shown: set[str] | None = None, starter: AgentStarter | None = None
+) -> Results:
     """Creates the sweep, or opens it again, and shows the plan's notes.
 
     Args:
         shown: notes that are not shown again; those of this plan are added.
+        starter: has imported the W&B client, which creates the sweep on its server.
     """
-    plan, paths = locate(plan)  # a sweep on the W&B server says first where it is
+    plan, paths = locate(plan, starter)  # a sweep on the W&B server says first where it is
     shown = set() if shown is None else shown
     for note in plan.notes:
         if note not in shown:

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from ..base.ask_process import answer_request, ask_process
+from ..base.ask_process import StartChild, answer_request, ask_process
 from ..base.errors import ConfigError, SweepError
 from ..base.shipped import IMPORT_ROOT
 from .client import client_environment, reason_of
@@ -39,6 +39,7 @@ def ask_client(
     timeout: float,
     environment: Mapping[str, str] | None = None,
     notice: tuple[float, str] | None = None,
+    start: StartChild | None = None,
 ) -> T:
     """Calls `function(**arguments)` in a process of its own, where `import wandb` is safe; returns its result.
 
@@ -47,6 +48,7 @@ def ask_client(
         timeout: seconds for everything.
         environment: variables of the client's, beside the usual ones.
         notice: seconds of silence, and the line that standard error gets after them.
+        start: starts the process where `main` of this module answers; default: by exec.
 
     Raises:
         ConfigError, WandbUnavailable: raised by the function.
@@ -59,6 +61,7 @@ def ask_client(
         environment={**client_environment(os.environ), **(environment or {})},
         timeout=timeout,
         notice=notice,
+        start=start,
     )
     if secret := credentials():
         answer = _without(answer, f"{secret}@")

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ..base.errors import SweepError
+from ..base.processes import set_environment
 from ..base.wording import without_password
 
 OUTAGE_VARIABLE = "YACS_SWEEP_WANDB_OUTAGE"
@@ -52,10 +53,13 @@ def client_environment(environment: Mapping[str, str]) -> dict[str, str]:
 
 def prepare() -> None:
     """Prepares this process's environment for the client; before its first import."""
-    environment = client_environment(os.environ)
-    for name in set(os.environ) - set(environment):
-        del os.environ[name]
-    os.environ.update(environment)
+    set_environment(client_environment(os.environ))
+
+
+def open_client() -> None:
+    """Starts the client's service process before somebody needs it; what goes wrong is said when somebody does."""
+    with contextlib.suppress(Exception):
+        Transport().open()
 
 
 class Transport:
@@ -64,6 +68,14 @@ class Transport:
     def __init__(self) -> None:
         self._api: Any = None
 
+    def open(self) -> Any:
+        """Returns the client's API, made on the first call; its service process runs then."""
+        import wandb
+
+        if self._api is None:
+            self._api = wandb.Api(timeout=int(REQUEST_TIMEOUT))
+        return self._api
+
     def execute(self, operation: str, variables: dict[str, Any]) -> Any:
         """Sends a request; returns the answer's data.
 
@@ -71,13 +83,10 @@ class Transport:
             Refused: the answer is final.
             Unavailable: another answer may come later.
         """
-        import wandb
-
         try:
             with end_service_after(CALL_TIMEOUT):
-                if self._api is None:
-                    self._api = wandb.Api(timeout=int(REQUEST_TIMEOUT))
-                return self._api._service_api.execute_graphql(operation, variables=variables, timeout=CALL_TIMEOUT - 10)
+                api, timeout = self.open(), CALL_TIMEOUT - 10
+                return api._service_api.execute_graphql(operation, variables=variables, timeout=timeout)
         except Exception as error:
             status = http_status(error)
             if status in FINAL:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..base.ask_process import NoAnswer, TimedOut
+from ..base.ask_process import NoAnswer, StartChild, TimedOut
 from ..base.errors import ConfigError
 from ..base.wording import without_password
 from ..spec.sweep import SweepSpec
@@ -50,14 +50,16 @@ class RemoteSweep:
         return self.state.upper() in OVER
 
 
-def create_sweep(spec: SweepSpec, project: str | None, entity: str | None) -> RemoteSweep:
-    """Creates the sweep on the server.
+def create_sweep(
+    spec: SweepSpec, project: str | None, entity: str | None, start: StartChild | None = None
+) -> RemoteSweep:
+    """Creates the sweep on the server, in a process that `start` starts; default: by exec.
 
     Raises:
         WandbUnavailable: no server, or no access. Nothing was created, unless the text says otherwise.
         ConfigError: the server refuses the sweep.
     """
-    return _ask(_create, {"config": spec.to_wandb(), "project": project, "entity": entity}, MAYBE)
+    return _ask(_create, {"config": spec.to_wandb(), "project": project, "entity": entity}, MAYBE, start)
 
 
 def look_up(path: str, project: str | None, entity: str | None, option: str = "--sweep_id") -> RemoteSweep:
@@ -83,7 +85,12 @@ def split_path(path: str, label: str) -> list[str]:
     return names
 
 
-def _ask(function: Callable[..., dict[str, Any]], arguments: Mapping[str, Any], caveat: str = "") -> RemoteSweep:
+def _ask(
+    function: Callable[..., dict[str, Any]],
+    arguments: Mapping[str, Any],
+    caveat: str = "",
+    start: StartChild | None = None,
+) -> RemoteSweep:
     """Calls a function of this module in a process of its own; `caveat` ends the message of an unknown outcome."""
     try:
         answer = ask_client(
@@ -92,6 +99,7 @@ def _ask(function: Callable[..., dict[str, Any]], arguments: Mapping[str, Any], 
             timeout=CALL_TIMEOUT,
             environment={"WANDB_HTTP_TIMEOUT": f"{REQUEST_TIMEOUT:.0f}"},
             notice=(SILENT_WAIT, f"waiting for W&B, for {CALL_TIMEOUT:.0f} s at most"),
+            start=start,
         )
     except TimedOut:
         raise WandbUnavailable(f"W&B did not answer within {CALL_TIMEOUT:.0f} s{caveat}") from None

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from tests.sweeping import GRID, ROOT, command, environment, write_sweep
 from tests.trainers import write_trainer
+from tests.wandb_server import start_server
+from tests.wandb_server.launching import grid, new_sweep, sweep
 
 HEAVY = {"sqlalchemy", "alembic", "wandb", "torch", "pandas", "asyncio", "ssl", "email", "importlib.metadata"}
 
@@ -19,6 +21,14 @@ def imported(text: str) -> set[str]:
     for name in re.findall(r"^import time:.*\| +([\w.]+)$", text, re.MULTILINE):
         found |= {name, name.partition(".")[0]}
     return found
+
+
+def agents_imports(folder: Path) -> set[str]:
+    """What the only agent has imported since it was started."""
+    (log,) = folder.glob("log/sweep/sweep/*/agents/worker-0.log")
+    found = imported(log.read_text())
+    assert "encodings" in found  # of a file that is read: the account is there
+    return found - {"encodings", "encodings.utf_8_sig"}
 
 
 def test_the_supervisor_imports_nothing_heavy_and_an_agent_nothing_once_it_is_forked(tmp_path: Path) -> None:
@@ -37,10 +47,7 @@ def test_the_supervisor_imports_nothing_heavy_and_an_agent_nothing_once_it_is_fo
     supervisor = imported(done.stderr)
     assert "yacs_sweep.launch.workers.supervisor" in supervisor
     assert not supervisor & (HEAVY | {"optuna", "numpy"})
-    (log,) = tmp_path.glob("log/sweep/sweep/*/agents/worker-0.log")
-    agent = imported(log.read_text())
-    assert "encodings" in agent  # of a file that is read: the account is there
-    assert agent <= {"encodings", "encodings.utf_8_sig"}
+    assert not agents_imports(tmp_path)
 
 
 def test_what_agents_of_the_embedded_controller_are_forked_from_is_not_heavy() -> None:
@@ -51,3 +58,14 @@ def test_what_agents_of_the_embedded_controller_are_forked_from_is_not_heavy() -
     modules = imported(done.stderr)
     assert {"yacs_sweep.launch.workers.agent", "yacs_sweep.search.local", "optuna"} <= modules
     assert not modules & HEAVY
+
+
+def test_with_the_wandb_controller_its_client_is_imported_once(tmp_path: Path) -> None:
+    with start_server() as server:
+        words = new_sweep(tmp_path, grid(0.001), "SOLVER.MAX_EPOCHS", "1")
+        ran = sweep(server, tmp_path, *words, env={"PYTHONPROFILEIMPORTTIME": "1"})
+    assert ran.code == 0, ran.out + ran.err
+    assert not imported(ran.err) & (HEAVY | {"optuna", "numpy"})  # the sweep was created by a fork of the server
+    late = agents_imports(tmp_path)
+    assert all(name == "wandb" or name.startswith(("wandb.sdk", "yacs_sweep")) for name in late)
+    assert len(late) < 20

@@ -44,7 +44,7 @@ class Plan:
     def agent_modules(self) -> list[str]:
         """Lists the modules that the agents of this sweep need beside those of all sweeps."""
         if self.launch.controller == "wandb":
-            return ["yacs_sweep.search.wandb", "wandb"]
+            return ["yacs_sweep.search.wandb", "wandb", "wandb.apis.public", "requests"]
         more = ["yacs_sweep.search.storage.database_coordinator"] if shared(self.storage) else []
         return ["yacs_sweep.search.local", *more]
 

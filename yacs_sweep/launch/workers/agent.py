@@ -21,7 +21,7 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from ...base.errors import SweepError
-from ...base.processes import MARKER
+from ...base.processes import MARKER, set_environment
 from ...records.alive import AgentLock
 from ...records.folder import SweepPaths, TrialRecord
 from ...records.launch_file import LaunchFile, load_spec_of
@@ -235,8 +235,7 @@ def run_agent(channel: Channel, token: str) -> int:
     if job.preload is not None:
         job = replace(job, preload=channel.descriptors[0])  # the number is the supervisor's
     if environment is not None:  # the agent server forked us, with an environment of its own
-        os.environ.clear()
-        os.environ.update(environment)
+        set_environment(environment)
     try:
         _work(channel, job, token)
     except SweepError as error:

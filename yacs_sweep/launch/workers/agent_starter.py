@@ -17,22 +17,24 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Protocol
+from typing import IO, Protocol
 
 from ...base.processes import MARKER, TITLE, without_wandb
 from ...base.shipped import IMPORT_ROOT
+from ...wandb.client import client_environment
 
 CODE = "import sys; sys.path.insert(0, {root!r}); from yacs_sweep.launch.workers.agent_server import main; main()"
-PACKET = 1 << 16  # bytes of a message at most
-STATUS_WAIT = 2.0  # seconds the server may take to tell the exit status of an agent that has ended
-UNKNOWN_STATUS = 256  # of an agent whose server was killed: no process exits with it
+PACKET = 1 << 20  # bytes of a message at most
+POLL = 0.005  # seconds between two looks at a process that is waited for
+STATUS_WAIT = 2.0  # seconds the server may take to tell the exit status of a process that has ended
+UNKNOWN_STATUS = 256  # of a process whose server was killed: no process exits with it
 
 
 class AgentProcess(Protocol):
     """Names what the supervisor needs of `subprocess.Popen`."""
 
     @property
-    def pid(self) -> int | None: ...
+    def pid(self) -> int: ...
 
     def poll(self) -> int | None: ...
 
@@ -45,7 +47,7 @@ class AgentStarter:
     def __init__(self) -> None:
         self._connection, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._connection.setblocking(False)
-        self._agents: dict[int, ForkedAgent] = {}
+        self._forked: dict[int, ForkedProcess] = {}
         self._single = False
         self.gone = False
         root, descriptor = str(IMPORT_ROOT), theirs.fileno()
@@ -79,11 +81,28 @@ class AgentStarter:
             self._connection.close()
             self.gone, agent, self._process = True, self._process, None
             return agent if there else None
-        number = len(self._agents) + 1
-        if not self._send({"start": number, "token": token}, (channel, log, output)):
+        return self._fork({"agent": token}, (channel, log, output))
+
+    def fork_request(
+        self, given: IO[bytes], out: IO[bytes], err: IO[bytes], environment: Mapping[str, str]
+    ) -> ForkedProcess | None:
+        """Starts a process that answers a request to W&B's client (`base.ask_process.StartChild`)."""
+        descriptors = given.fileno(), out.fileno(), err.fileno()
+        process = self._fork({"environment": dict(environment)}, descriptors)
+        if self._single:  # the server turns into the agent, and forks no more
+            self._send({"open": client_environment(os.environ)})
+        while process is not None and process.pid == 0:
+            if process.poll() is not None:
+                return None
+            time.sleep(POLL)
+        return process
+
+    def _fork(self, message: Mapping[str, object], descriptors: Sequence[int]) -> ForkedProcess | None:
+        number = len(self._forked) + 1
+        if not self._send({"fork": number, **message}, descriptors):
             return None
-        self._agents[number] = ForkedAgent(self)
-        return self._agents[number]
+        self._forked[number] = ForkedProcess(self)
+        return self._forked[number]
 
     def _send(self, message: Mapping[str, object], descriptors: Sequence[int] = ()) -> bool:
         """Sends a message, and descriptors with it; returns False when the server is gone."""
@@ -108,9 +127,9 @@ class AgentStarter:
                 return
             message = json.loads(data)
             if "started" in message:
-                self._agents[message["started"]].pid = message["pid"]
+                self._forked[message["started"]].pid = message["pid"]
             else:
-                self._agents[message["ended"]].status = message["status"]
+                self._forked[message["ended"]].status = message["status"]
 
     def kill(self) -> None:
         """Kills the server, unless it has turned into an agent; agents that it forked live on."""
@@ -145,12 +164,12 @@ def agent_starter(there: AgentStarter | None = None, *, wanted: bool = True) -> 
         yield starter
 
 
-class ForkedAgent:
-    """Stands for an agent's process that the server has forked, with the methods of `subprocess.Popen`."""
+class ForkedProcess:
+    """Stands for a process that the server has forked, with the methods of `subprocess.Popen`."""
 
     def __init__(self, server: AgentStarter) -> None:
         self._server = server
-        self.pid: int | None = None  # until the server has sent it
+        self.pid = 0  # until the server has sent it
         self.status: int | None = None
         self._seen_ended = 0.0  # when it was first seen to have ended (monotonic seconds)
 
@@ -166,9 +185,20 @@ class ForkedAgent:
                 self.status = UNKNOWN_STATUS
         return self.status
 
+    @property
+    def returncode(self) -> int:
+        """The exit status of a process that has ended."""
+        return UNKNOWN_STATUS if self.status is None else self.status
+
+    def wait(self) -> int:
+        """Waits for the process's end; returns its exit status."""
+        while (status := self.poll()) is None:
+            time.sleep(POLL)
+        return status
+
     def _has_ended(self) -> bool:
         """Whether the process is gone, or has ended and waits for its exit status to be read."""
-        if self.pid is None:
+        if not self.pid:
             return self._server.gone
         try:
             with open(f"/proc/{self.pid}/stat", "rb") as file:
@@ -179,7 +209,7 @@ class ForkedAgent:
     def kill(self) -> None:
         """Kills the process; a server that has not started it yet is killed instead."""
         self._server.receive()
-        if self.pid is None:
+        if not self.pid:
             self._server.kill()
         elif self.poll() is None:
             with contextlib.suppress(ProcessLookupError, PermissionError):

@@ -50,6 +50,11 @@ def _prctl(option: int, value: int) -> None:
     ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0)
 
 
+def die_with_parent() -> None:
+    """Has the kernel kill this process when the thread that forked it ends (Linux)."""
+    _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 def _parents() -> dict[int, int]:
     """Maps every running process to its parent, for kernels without /proc/…/children."""
     parents = {}
@@ -198,7 +203,7 @@ class Guard:
         if pid == 0:
             try:
                 os.setsid()
-                _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+                die_with_parent()
                 if os.getppid() != guard:  # the guard died before the line above took effect
                     os._exit(127)
                 signal.set_wakeup_fd(-1)

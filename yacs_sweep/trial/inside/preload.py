@@ -386,7 +386,7 @@ def serve(server: Server, refused: str | None) -> None:
 
 def serve_trials(settings: dict[str, Any]) -> None:
     """Runs the server, and in its forks the guards; raises Forked in a trial."""
-    guard._prctl(guard.PR_SET_PDEATHSIG, signal.SIGKILL)
+    guard.die_with_parent()
     # The standard streams were opened on a pipe, as a trial's are; only now does their output go to the log.
     for number in (1, 2):
         os.dup2(settings["log"], number)

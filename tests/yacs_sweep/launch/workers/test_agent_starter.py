@@ -14,9 +14,15 @@ import pytest
 
 from tests.sweeping import environment, start, write_sweep
 from tests.trainers import kill_all, living, roles, wait_until, write_trainer
+from tests.wandb_server import start_server
+from tests.wandb_server.launching import end_of, grid, new_sweep, read_until, runs, started
+from yacs_sweep.base.ask_process import TimedOut
+from yacs_sweep.base.errors import ConfigError
 from yacs_sweep.base.processes import MARKER
-from yacs_sweep.launch.workers.agent_starter import UNKNOWN_STATUS, AgentStarter, ForkedAgent
+from yacs_sweep.launch.workers.agent_starter import UNKNOWN_STATUS, AgentStarter, ForkedProcess
 from yacs_sweep.launch.workers.channel import Channel
+from yacs_sweep.wandb.ask_client import ask_client
+from yacs_sweep.wandb.sweeps import split_path
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="agents are forked on Linux alone")
 GRID = {
@@ -137,19 +143,19 @@ def test_a_mistake_leaves_no_process(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def agent(tmp_path: Path) -> Iterator[Callable[..., tuple[AgentStarter, ForkedAgent, Channel]]]:
+def agent(tmp_path: Path) -> Iterator[Callable[..., tuple[AgentStarter, ForkedProcess, Channel]]]:
     """An agent that waits for its first message."""
     import socket
 
     made: list[AgentStarter] = []
 
-    def make(prepare: Callable[[AgentStarter], None]) -> tuple[AgentStarter, ForkedAgent, Channel]:
+    def make(prepare: Callable[[AgentStarter], None]) -> tuple[AgentStarter, ForkedProcess, Channel]:
         made.append(AgentStarter())
         prepare(made[0])
         ours, theirs = socket.socketpair()
         with theirs, (tmp_path / "log").open("wb") as log:
             process = made[0].start("0" * 32, theirs.fileno(), log.fileno(), log.fileno())
-        assert isinstance(process, ForkedAgent)
+        assert isinstance(process, ForkedProcess)
         return made[0], process, Channel(ours)
 
     yield make
@@ -158,7 +164,7 @@ def agent(tmp_path: Path) -> Iterator[Callable[..., tuple[AgentStarter, ForkedAg
 
 
 def test_an_agent_leaves_when_its_channel_closes(
-    agent: Callable[..., tuple[AgentStarter, ForkedAgent, Channel]],
+    agent: Callable[..., tuple[AgentStarter, ForkedProcess, Channel]],
 ) -> None:
     _, process, channel = agent(lambda starter: starter.prepare([]))
     wait_until(lambda: process.poll() is None and process.pid, 30)
@@ -168,7 +174,7 @@ def test_an_agent_leaves_when_its_channel_closes(
 
 
 def test_a_module_that_cannot_be_imported_is_the_agents_affair(
-    agent: Callable[..., tuple[AgentStarter, ForkedAgent, Channel]],
+    agent: Callable[..., tuple[AgentStarter, ForkedProcess, Channel]],
 ) -> None:
     _, process, _ = agent(lambda starter: starter.prepare(["no_such_module_anywhere"]))
     wait_until(lambda: process.poll() is None and process.pid, 30)
@@ -178,12 +184,57 @@ def test_a_module_that_cannot_be_imported_is_the_agents_affair(
 
 
 def test_an_agent_that_was_never_started_is_ended_with_the_server(
-    agent: Callable[..., tuple[AgentStarter, ForkedAgent, Channel]],
+    agent: Callable[..., tuple[AgentStarter, ForkedProcess, Channel]],
 ) -> None:
     starter, process, channel = agent(lambda starter: os.kill(starter._process.pid, signal.SIGSTOP))  # type: ignore[union-attr]
-    assert (process.poll(), process.pid) == (None, None)
+    assert (process.poll(), process.pid) == (None, 0)
     process.kill()
     wait_until(lambda: process.poll() is not None, 10)
     assert process.poll() == UNKNOWN_STATUS
     assert channel.receive() is None
     assert starter.start("0" * 32, 0, 1, 2) is None
+
+
+# -- requests to W&B's client -----------------------------------------------------------------------------------------
+
+
+def test_a_request_is_answered_by_a_fork_of_the_server() -> None:
+    with AgentStarter() as starter:
+        starter.prepare(["wandb", "wandb.apis.public", "requests"])
+        (server,) = [int(pid) for pid in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()]
+        assert ask_client(os.getppid, {}, timeout=60, start=starter.fork_request) == server
+        assert len(os.listdir(f"/proc/{server}/task")) == 1  # what is forked from several threads may hang
+        value = {"environment": {"YACS_SWEEP_X": "1"}, "timeout": 60, "start": starter.fork_request}
+        assert ask_client(os.getenv, {"key": "YACS_SWEEP_X"}, **value) == "1"
+        with pytest.raises(ConfigError, match="what: write ID"):
+            ask_client(split_path, {"path": "a//b", "label": "what"}, timeout=60, start=starter.fork_request)
+
+
+def test_a_request_that_hangs_is_ended() -> None:
+    with AgentStarter() as starter:
+        ask_client(os.getppid, {}, timeout=60, start=starter.fork_request)  # the server is up
+        began = time.monotonic()
+        with pytest.raises(TimedOut):
+            ask_client(signal.pause, {}, timeout=1.0, start=starter.fork_request)
+        assert time.monotonic() - began < 10
+
+
+def test_a_request_without_a_server_is_executed() -> None:
+    with AgentStarter() as starter:
+        starter.kill()
+        assert ask_client(os.getppid, {}, timeout=60, start=starter.fork_request) == os.getpid()
+
+
+def test_a_server_that_opens_the_client_still_turns_into_the_agent(tmp_path: Path) -> None:
+    """It starts W&B's service process, which is none of its own."""
+    home = tmp_path / "home" / "home"
+    with start_server() as server, started(server, tmp_path, *new_sweep(tmp_path, grid(0.001))) as launcher:
+        read_until(launcher, "Epoch[1]")
+        (agent,) = roles(home)["agent"]
+        assert parent(agent) == launcher.pid
+        assert "agent server" not in roles(home)
+        assert "WANDB_API_KEY" not in variables(agent)
+        code, out = end_of(launcher)
+        assert code == 0, out
+        assert [run.state for run in runs(server)] == ["finished"]
+    assert not living(home)
