@@ -20,6 +20,7 @@ from .launch.keywords import described_by, from_keywords
 from .launch.machine import shared_machine
 from .launch.notify import Ending, notifying
 from .launch.options import Options
+from .launch.plan.controller import agent_modules
 from .launch.plan.make import make_plan
 from .launch.plan.plan import Plan
 from .launch.run import open_sweep, run_sweeps
@@ -219,7 +220,8 @@ class Sweep:
         """Creates the sweep, runs its trials here or on the engine, and shows the results; returns the exit status."""
         options = self._options
         if starter is not None:
-            starter.prepare(self.plan.agent_modules, single=self.plan.layout.workers == 1)
+            modules = agent_modules(self.plan.launch.controller, self.plan.storage)
+            starter.prepare(modules, single=self.plan.layout.workers == 1)
         self._create(starter)
         results = self._launched
         assert results is not None

@@ -28,6 +28,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         from .launch.read_options import parse
 
         options = parse(words)
+        if starter is not None and not options.sweep_id:  # of which the sweep's folder says what it needs
+            from .launch.plan.controller import agent_modules, choose_controller
+
+            controller = "local" if options.train_best else choose_controller(options)[0]
+            starter.prepare(agent_modules(controller, options.storage))
         return exit_status(lambda: run(options, starter))
 
 

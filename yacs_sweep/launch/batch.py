@@ -32,6 +32,7 @@ from ..show.live.terminal import say
 from .machine import Machine, shared_machine
 from .notify import notifying
 from .options import Options
+from .plan.controller import agent_modules
 from .plan.make import make_plan
 from .plan.plan import Plan, new_paths
 from .run import open_sweep, resume_command, run_sweeps
@@ -175,7 +176,7 @@ def run_batch(options: Options, starter: AgentStarter | None = None) -> int:
         return 0
     if starter is not None:
         for plan in plans:
-            starter.prepare(plan.agent_modules)
+            starter.prepare(agent_modules(plan.launch.controller, plan.storage))
     with notifying(options.notify, say) as ending:
         shown: set[str] = set()
         sweeps = ending.sweeps = [open_sweep(plan, options, shown, starter) for plan in plans]

@@ -13,8 +13,8 @@ from yacs_sweep.base.command_line import SCRIPT, launcher_command
 from yacs_sweep.base.errors import ConfigError
 from yacs_sweep.launch.keywords import from_keywords
 from yacs_sweep.launch.plan.checks import log_model_problems
+from yacs_sweep.launch.plan.controller import choose_controller
 from yacs_sweep.launch.plan.make import make_plan, remaining
-from yacs_sweep.launch.plan.new import choose_controller
 from yacs_sweep.launch.read_options import contradictions, parse
 from yacs_sweep.launch.run import make_job, resume_command
 from yacs_sweep.launch.workers.agent import load_launch, make_controller

@@ -11,9 +11,9 @@ from ...base.errors import ConfigError, Problems
 from ...spec.from_options import spec_from_options
 from ...spec.sweep import SweepSpec
 from ...spec.sweep_files import load_spec, preset_folders
-from ...wandb.login import is_logged_in, why_turned_off
 from ..options import Options
 from .checks import storage_wanted
+from .controller import choose_controller
 from .source import Source
 
 
@@ -23,22 +23,6 @@ def new_source(options: Options, problems: Problems) -> Source:
     storage = problems.attempt(lambda: storage_wanted(options.storage)) if controller == "local" else None
     fall_back = options.controller == "auto"
     return Source(options, controller, storage=storage, fall_back=fall_back, notes=notes)
-
-
-def choose_controller(options: Options) -> tuple[str, tuple[str, ...]]:
-    """Returns the controller, and a line that says why that one was chosen and how to choose another."""
-    if options.controller != "auto":
-        return options.controller, ()
-    if options.storage:
-        return "local", ("controller: local, because --storage is given (--controller wandb: the W&B server)",)
-    if options.enqueue or options.from_sweep:
-        option = "--enqueue" if options.enqueue else "--from-sweep"
-        return "local", (f"controller: local, because {option} is given",)
-    if is_logged_in():
-        return "wandb", ("controller: wandb, because you are logged in (--controller local: embedded and offline)",)
-    if off := why_turned_off():
-        return "local", (f"controller: local, because {off} (--controller wandb: the W&B server)",)
-    return "local", ("controller: local, because there is no W&B login (`wandb login`, or --controller wandb)",)
 
 
 def read_spec(options: Options) -> SweepSpec:

@@ -10,7 +10,6 @@ from ...records.folder import SweepPaths
 from ...records.inputs import Taken
 from ...records.known_sweeps import new_sweep_id
 from ...records.launch_file import LaunchFile
-from ...search.storage.url import shared
 from ...search.warm_start import WarmStart
 from ...spec.sweep import SweepSpec
 from ...trainers.overrides import Overrides
@@ -39,14 +38,6 @@ class Plan:
     layout: Layout = field(default=Layout())
     inputs: tuple[Taken, ...] = ()  # files to copy into the sweep's folder
     snapshot: bool = False  # whether the trainer's code is frozen
-
-    @property
-    def agent_modules(self) -> list[str]:
-        """Lists the modules that the agents of this sweep need beside those of all sweeps."""
-        if self.launch.controller == "wandb":
-            return ["yacs_sweep.search.wandb", "wandb", "wandb.apis.public", "requests"]
-        more = ["yacs_sweep.search.storage.database_coordinator"] if shared(self.storage) else []
-        return ["yacs_sweep.search.local", *more]
 
     def trial_command(self, params: dict[str, Any], output_dir: str | Path) -> list[str]:
         """Returns a trial's argv."""
