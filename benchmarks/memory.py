@@ -17,9 +17,13 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from yacs_sweep.trainers.load import load_profile  # noqa: E402
-from yacs_sweep.trial.attempt import child_environment  # noqa: E402
 from yacs_sweep.trial.preloader import Guards, Preloader  # noqa: E402
-from yacs_sweep.trial.process import Limits, Stop, run_child  # noqa: E402
+from yacs_sweep.trial.process import (  # noqa: E402
+    Limits,
+    Stop,
+    child_environment,
+    run_child,
+)
 
 TARGET = 80  # MB
 Figures = list[tuple[float, float]]  # (unique, proportional) set size in MB of several processes

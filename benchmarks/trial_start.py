@@ -19,9 +19,12 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from yacs_sweep.trainers.load import load_profile  # noqa: E402
-from yacs_sweep.trial.attempt import child_environment  # noqa: E402
 from yacs_sweep.trial.preloader import Guards, Preloader  # noqa: E402
-from yacs_sweep.trial.process import Limits, run_child  # noqa: E402
+from yacs_sweep.trial.process import (  # noqa: E402
+    Limits,
+    child_environment,
+    run_child,
+)
 
 TARGET = 100  # times faster than an executed trial
 FIRST = "import time\n{imports}\nprint('FIRST', time.time(), flush=True)\n"

@@ -7,8 +7,8 @@ import os
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from pathlib import Path
 
-from ..trial.attempt import child_environment
 from ..trial.preloader import preloading
+from ..trial.process import child_environment
 from .plan.plan import Plan
 from .workers.agent_starter import AgentStarter
 from .workers.cores import THREADS, cgroup_quota, shares, threads_each, usable_cores

@@ -9,7 +9,6 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from difflib import SequenceMatcher
 from pathlib import Path
 
 from ..base.escapes import without_escape_bytes
@@ -97,6 +96,8 @@ def similarity(left: str, right: str) -> float:
         return 0.0
     if ours[-1] == theirs[-1]:  # train/loss and loss, test_accuracy and accuracy
         return 0.9 if len(ours) != len(theirs) or ours != theirs else 1.0
+    from difflib import SequenceMatcher  # only a trial without its metric needs it
+
     return SequenceMatcher(None, "".join(ours), "".join(theirs)).ratio()
 
 

@@ -13,7 +13,6 @@ import json
 import os
 import socket
 import time
-import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,7 +39,7 @@ class AgentLock:
 
     def __init__(self, folder: Path, index: int, token: str) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self.path = folder / f"{index}-{uuid.uuid4().hex[:12]}.lock"
+        self.path = folder / f"{index}-{os.urandom(6).hex()}.lock"
         self._descriptor = create_locked(self.path, f"{socket.gethostname()} {os.getpid()} {token}\n".encode())
 
     @property
@@ -139,7 +138,7 @@ def announced(paths: SweepPaths, workers: int) -> Iterator[None]:
     """Keeps a locked file of this launcher in the sweep's folder during the block. A file that cannot be written is no
     error: the sweep is only not shown as running."""
     descriptor = -1
-    path = paths.agents / f"launcher-{uuid.uuid4().hex[:12]}.json"
+    path = paths.agents / f"launcher-{os.urandom(6).hex()}.json"
     with contextlib.suppress(OSError):
         paths.agents.mkdir(parents=True, exist_ok=True)
         for old in paths.agents.glob(LAUNCHER_PATTERN):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -20,10 +19,10 @@ PACKAGES = ("yacs-sweep", "torch", "torchvision", "yacs", "numpy", "optuna", "wa
 
 def describe() -> dict[str, Any]:
     """Lists interpreter, packages and kind of machine; nothing that names a person or a place."""
-    versions = installed()
+    versions, system = installed(), os.uname()
     return {
-        "Python": platform.python_version(),
-        "system": f"{platform.system()} {platform.release()}, {platform.machine()}",
+        "Python": "{}.{}.{}".format(*sys.version_info),
+        "system": f"{system.sysname} {system.release}, {system.machine}",
         "CPUs": os.cpu_count(),
         "packages": {name: versions[name] for name in PACKAGES if name in versions},
     }

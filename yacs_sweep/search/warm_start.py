@@ -5,7 +5,6 @@ Both are checked before anything starts and kept beside the sweep as ``warm.json
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import json
 import math
@@ -149,6 +148,8 @@ def _yaml_rows(path: Path) -> list[dict[str, Any]]:
 
 
 def _csv_rows(path: Path) -> list[dict[str, Any]]:
+    import csv  # few points come so
+
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file, strict=True)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from statistics import NormalDist
 
 Number = int | float
 # Keys each distribution takes, beside `distribution` itself; those in DEFAULTS may be left out.
@@ -37,7 +36,6 @@ DEFAULTS: dict[str, float] = {"mu": 0.0, "sigma": 1.0, "a": 1.0, "b": 1.0, "q": 
 EXPONENTS = frozenset({"log_uniform", "q_log_uniform", "inv_log_uniform"})  # bounds are powers of e
 MAX_EXPONENT = 700.0  # e to more than 709.78 is not a float any more
 _EDGE = 2.0**-53  # the smallest step of a uniform draw: keeps unbounded quantiles finite
-_NORMAL = NormalDist()
 
 
 def quantile(distribution: str, numbers: Mapping[str, Number], u: float) -> Number:
@@ -98,7 +96,9 @@ def _inv_log_uniform(numbers: Mapping[str, Number], u: float) -> float:
 
 def _normal(numbers: Mapping[str, Number], u: float) -> float:
     inner = min(1.0 - _EDGE, max(_EDGE, u))
-    return numbers["mu"] + numbers["sigma"] * _NORMAL.inv_cdf(inner)
+    from statistics import NormalDist  # with fractions and decimals, which few sweeps need
+
+    return numbers["mu"] + numbers["sigma"] * NormalDist().inv_cdf(inner)
 
 
 def _log_normal(numbers: Mapping[str, Number], u: float) -> float:

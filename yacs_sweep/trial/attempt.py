@@ -9,7 +9,6 @@ from dataclasses import replace
 from typing import Any
 
 from ..base.files import ensure_folder
-from ..base.processes import without_wandb
 from ..base.values import utc_now
 from ..logs.near_misses import explain, sample_lines
 from ..logs.wandb_calls import Calls, LoggedRow
@@ -22,33 +21,12 @@ from .inside.guard import descendants
 from .output import MetricReader, Output
 from .own_files import OwnFiles
 from .preloader import Guards
-from .process import Exit, Guard, GuardLost, StartError, Stop, run_child
+from .process import Exit, Guard, GuardLost, StartError, Stop, child_environment, run_child
 from .verdict import FullDisk, Verdict, classify, io_error, oom_kills, which_disk
-from .wandb_calls import environment, make_folder, remove_folder, take_calls, takes_calls
+from .wandb_calls import environment, make_folder, remove_folder, takes_calls
 
 DISABLED = "the trainer opens its W&B run with mode='disabled', and W&B itself would record nothing of it"
 STOP_GRACE = 2.0  # seconds a trial that is stopped early gets between SIGTERM and SIGKILL
-
-
-def child_environment(
-    profile_env: Mapping[str, str], parent: Mapping[str, str], gpu_ids: Sequence[str] = (), *, wandb: bool = False
-) -> dict[str, str]:
-    """Returns a trainer's environment: the parent's without W&B's variables (run, sweep, service, key), W&B disabled.
-    With `wandb`, its Python takes the calls of W&B's client, unless the profile lets the client do something itself.
-
-    With `gpu_ids`, CUDA sees these GPUs only, and numbers them as NVML does unless the environment says otherwise. OpenMP's
-    idle threads sleep unless the environment says otherwise: beside other processes, threads that spin take two to four
-    times as long as the work itself.
-
-    Args:
-        profile_env: the profile's `env`, which wins over the parent's.
-    """
-    env = {"OMP_WAIT_POLICY": "passive", **without_wandb(parent)}
-    env |= {"WANDB_MODE": "disabled", "PYTHONUNBUFFERED": "1", **profile_env}
-    if gpu_ids:
-        env["CUDA_VISIBLE_DEVICES"] = ",".join(gpu_ids)
-        env.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
-    return take_calls(env) if wandb and env["WANDB_MODE"] == "disabled" else env
 
 
 def survived(processes: Sequence[str]) -> str:

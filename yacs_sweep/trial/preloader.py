@@ -17,7 +17,6 @@ import subprocess
 import sys
 import threading
 import time
-import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -118,7 +117,7 @@ class Preloader:
                 self.process = subprocess.Popen(
                     [self.python, preload.__file__, json.dumps(settings)],
                     cwd=self.cwd,
-                    env={**self.env, MARKER: uuid.uuid4().hex},
+                    env={**self.env, MARKER: os.urandom(16).hex()},
                     stdin=subprocess.DEVNULL,
                     stdout=output,
                     stderr=output,

@@ -15,9 +15,8 @@ import socket
 import subprocess
 import sys
 import time
-import uuid
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -25,6 +24,7 @@ from typing import Protocol
 from ..base.errors import SweepError
 from ..base.processes import MARKER, kill_marked, marked_processes, without_wandb
 from .output_pipe import OutputPipe
+from .wandb_calls import take_calls
 
 TICK = 0.1  # seconds between two checks of limits and stop requests while the child is quiet
 QUIET = 0.5  # seconds without output after which on_quiet is called once
@@ -101,6 +101,27 @@ class GuardProcess(Protocol):
         """Waits for the end; raises subprocess.TimeoutExpired."""
 
 
+def child_environment(
+    profile_env: Mapping[str, str], parent: Mapping[str, str], gpu_ids: Sequence[str] = (), *, wandb: bool = False
+) -> dict[str, str]:
+    """Returns a trainer's environment: the parent's without W&B's variables (run, sweep, service, key), W&B disabled.
+    With `wandb`, its Python takes the calls of W&B's client, unless the profile lets the client do something itself.
+
+    With `gpu_ids`, CUDA sees these GPUs only, and numbers them as NVML does unless the environment says otherwise. OpenMP's
+    idle threads sleep unless the environment says otherwise: beside other processes, threads that spin take two to four
+    times as long as the work itself.
+
+    Args:
+        profile_env: the profile's `env`, which wins over the parent's.
+    """
+    env = {"OMP_WAIT_POLICY": "passive", **without_wandb(parent)}
+    env |= {"WANDB_MODE": "disabled", "PYTHONUNBUFFERED": "1", **profile_env}
+    if gpu_ids:
+        env["CUDA_VISIBLE_DEVICES"] = ",".join(gpu_ids)
+        env.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
+    return take_calls(env) if wandb and env["WANDB_MODE"] == "disabled" else env
+
+
 def execute_guard(connection: socket.socket, token: str) -> GuardProcess:
     """Starts a guard as a fresh process."""
     script = str(Path(__file__).parent / "inside" / "guard.py")
@@ -126,7 +147,7 @@ class Guard:
             token: marks the environment of the guard and its descendants; None: a random one.
             start: makes the process, given its end of the connection and the token.
         """
-        self.token = token or uuid.uuid4().hex
+        self.token = token or os.urandom(16).hex()
         self.executed: tuple[str, str] | None = None  # why a guard that can fork a trial did not: kind, text
         ours, theirs = socket.socketpair()
         try:

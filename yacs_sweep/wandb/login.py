@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import configparser
-import netrc
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,6 +15,8 @@ def base_url(environment: Mapping[str, str] = os.environ) -> str:
     if url := environment.get("WANDB_BASE_URL"):
         return url.rstrip("/")
     folder = Path(environment.get("WANDB_CONFIG_DIR") or Path.home() / ".config" / "wandb")
+    import configparser  # here, as netrc below: few launches get this far
+
     settings = configparser.ConfigParser()
     try:
         settings.read(folder / "settings")
@@ -49,6 +49,8 @@ def is_logged_in(environment: Mapping[str, str] = os.environ) -> bool:
         return False
     if environment.get("WANDB_API_KEY"):
         return True
+    import netrc
+
     host = urlsplit(base_url(environment)).hostname or ""
     for path in (environment.get("NETRC"), Path.home() / ".netrc", Path.home() / "_netrc"):
         try:

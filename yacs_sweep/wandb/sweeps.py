@@ -6,10 +6,10 @@ process of its own with a bounded time, and a tag in the sweep's description tel
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 import time
-import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -188,7 +188,7 @@ def _create(config: dict[str, Any], project: str | None, entity: str | None) -> 
 
     api, default_entity = connect()
     entity, project = entity or default_entity, project or "uncategorized"
-    tag = f"launch {uuid.uuid4().hex[:12]}"
+    tag = f"launch {os.urandom(6).hex()}"
     description = f"{config['description']} ({tag})" if config.get("description") else tag
     started = time.monotonic()
     try:

@@ -10,7 +10,7 @@ import pytest
 from yacs_sweep.base.errors import ConfigError
 from yacs_sweep.trainers.load import load_profile, shortest_reference
 from yacs_sweep.trainers.profile import TrainerProfile
-from yacs_sweep.trial.attempt import child_environment
+from yacs_sweep.trial.process import child_environment
 
 ROOT = Path(__file__).resolve().parents[3]
 

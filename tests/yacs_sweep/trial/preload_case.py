@@ -12,9 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from yacs_sweep.trial.attempt import child_environment
 from yacs_sweep.trial.preloader import Guards, Preloader
-from yacs_sweep.trial.process import Exit, Limits, run_child
+from yacs_sweep.trial.process import Exit, Limits, child_environment, run_child
 
 
 def interpreters() -> list[str]:

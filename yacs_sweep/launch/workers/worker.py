@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import sys
 import time
-import uuid
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -63,7 +63,7 @@ class Worker:
         """
         job = replace(sweep.job, index=self.index, cores=self.cores)
         ours, theirs = socket.socketpair()
-        self.token = uuid.uuid4().hex
+        self.token = os.urandom(16).hex()
         self.log = job.paths.agents / f"worker-{self.index}.log"
         first: dict[str, Any] = {"job": asdict(job)}
         # The log: tracebacks and the W&B client's messages; the trainer's stderr goes with its stdout.
