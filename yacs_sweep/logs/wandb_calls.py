@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..base.files import open_regular
 from ..base.growing_files import GrowingLines, json_object
 from ..base.values import Number
 from .names import Names, json_pairs
@@ -46,6 +47,11 @@ class _Run:
     row: dict[str, Number] | None = None  # that gathers
     last: dict[str, Number] = field(default_factory=dict)  # last logged value of each metric
     summary: dict[str, Number] = field(default_factory=dict)  # written by the program, and not logged since
+
+
+def _later(last: bool) -> contextlib.AbstractContextManager[None]:
+    """Leaves a file that cannot be read for the next call, unless there is none; one that is not there is no error."""
+    return contextlib.suppress(FileNotFoundError if last else OSError)
 
 
 class Calls:
@@ -98,10 +104,14 @@ class Calls:
     # -- reading ----------------------------------------------------------------------------------------------------
 
     def rows(self, *, last: bool = False) -> Iterator[LoggedRow]:
-        """Yields the rows that have been completed; with `last` the program has ended, and unfinished ones too."""
-        self._find()
+        """Yields the rows that have been completed; with `last` the program has ended, and unfinished ones too.
+
+        Raises:
+            OSError: with `last`, a file cannot be read. Until then, a later call reads it.
+        """
+        self._find(last)
         for run in self._runs.values():
-            self._head(run)
+            self._head(run, last)
         for run in list(self._runs.values()):
             if run.counts and self._taken(run):
                 yield from self._read(run, last)
@@ -112,20 +122,19 @@ class Calls:
         elif last:
             self._tell_left_out()
 
-    def _find(self) -> None:
-        try:
-            names = sorted(entry.name for entry in os.scandir(self.folder) if entry.name.endswith(".jsonl"))
-        except OSError:
-            return
+    def _find(self, last: bool) -> None:
+        names: list[str] = []
+        with _later(last):
+            names = sorted(name for name in os.listdir(self.folder) if name.endswith(".jsonl"))
         for name in names:
             if name not in self._runs:
                 self._runs[name] = _Run(self.folder / name)
 
-    def _head(self, run: _Run) -> None:
+    def _head(self, run: _Run, last: bool) -> None:
         """Reads the first line, once it is there."""
         if run.known:
             return
-        with contextlib.suppress(OSError), run.path.open("rb") as file:
+        with _later(last), open_regular(run.path) as file:
             line = file.readline(1 << 12)
             head = (json_object(line) or {}).get("run") if line.endswith(b"\n") else None
             if isinstance(head, dict):
@@ -143,11 +152,7 @@ class Calls:
         return run.own and run.rank == min(ranks, default=None)
 
     def _read(self, run: _Run, last: bool) -> Iterator[LoggedRow]:
-        try:
-            file = run.path.open("rb")
-        except OSError:
-            return
-        with file:
+        with _later(last), open_regular(run.path) as file:
             for line in run.lines.read(file):
                 content = json_object(line)
                 if content is not None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.toy_trainer.odd import BESIDE
+from tests.users import as_user
 from yacs_sweep.base.files import ensure_folder
 from yacs_sweep.base.growing_files import GrowingFile
 from yacs_sweep.records.checkpoints import delete_checkpoints, gather_best
@@ -18,32 +18,7 @@ from yacs_sweep.records.metrics import MetricsFile
 from yacs_sweep.records.trial_files import Problems, inherit_files, walk
 
 PTH = ("*.pth",)
-NOBODY = 65534
 GIVES_PROBLEMS = {"shut_file", "shut_folder", "deep"}  # for who is not root; root's are `deep` alone
-
-
-def as_nobody(folder: Path, action: Callable[[], None]) -> None:
-    """Runs the action as a user without privileges, who owns `folder`, in a process of its own."""
-    if os.getuid() == 0:
-        for place in (*folder.parents, folder):
-            if place.is_relative_to("/tmp") and place != Path("/tmp"):
-                os.chmod(place, 0o777)
-    child = os.fork()
-    if child == 0:
-        status = 1
-        try:
-            if os.getuid() == 0:
-                os.setgroups([])
-                os.setgid(NOBODY)
-                os.setuid(NOBODY)
-            action()
-            status = 0
-        except BaseException:
-            import traceback
-
-            traceback.print_exc()
-        os._exit(status)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
 def trial_of(paths: SweepPaths, number: int) -> tuple[TrialRecord, TrialPaths]:
@@ -92,7 +67,7 @@ def test_odd_files_beside_a_checkpoint(kind: str, user: str, tmp_path: Path) -> 
             pytest.skip("needs root")
         check()
     else:
-        as_nobody(tmp_path, check)
+        as_user(tmp_path, check)
 
 
 def test_a_link_into_the_other_trials_folder_leads_into_the_new_one(tmp_path: Path) -> None:
@@ -175,4 +150,4 @@ def test_a_trials_folder_can_be_used_whatever_is_in_its_place(what: str, tmp_pat
         else:
             assert os.path.lexists(tmp_path / "trial-0000.trainer")
 
-    as_nobody(tmp_path, check)
+    as_user(tmp_path, check)
