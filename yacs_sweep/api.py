@@ -6,6 +6,7 @@ import signal
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -238,7 +239,8 @@ class Sweep:
         if options.train_best:
             from .launch.seeds import report_seeds
 
-            report_seeds(results.plan)
+            report = partial(report_seeds, results.plan, results.accessories)
+            results.accessories.attempt("the spread over the seeds is not shown", report)
         return status
 
     def _resume_next(self) -> None:

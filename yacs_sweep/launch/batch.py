@@ -29,6 +29,7 @@ from ..records.folder import SweepPaths
 from ..records.known_sweeps import BATCH, batch_rows, find_bases, new_sweep_id, remember, result_bases
 from ..show.lines import batch_table, command_text
 from ..show.live.terminal import say
+from .accessories import Accessories
 from .machine import Machine, shared_machine
 from .notify import notifying
 from .options import Options
@@ -103,9 +104,10 @@ class Batch:
         self.paths, self.sweeps, self._earlier = paths, sweeps, earlier
         self.started: set[str] = set()  # ids of sweeps that have been
         self.status: int | None = None
+        self._accessories = Accessories()
         paths.dir.mkdir(parents=True, exist_ok=True)
         remember(paths)
-        self.write()
+        self._write()  # before the first trial a mistake is a mistake
 
     def _row(self, results: Results) -> dict[str, Any]:
         """Returns the row of a sweep in the batch\'s summary."""
@@ -126,7 +128,11 @@ class Batch:
         }
 
     def write(self) -> None:
-        """Writes the batch\'s summary."""
+        """Writes the batch's summary, as far as that is possible."""
+        self._accessories.attempt("the batch's summary.json is not written", self._write)
+
+    def _write(self) -> None:
+        """Writes the batch's summary."""
         rows = [*self._earlier, *map(self._row, self.sweeps)]
         counts: Counter[str] = Counter()
         for row in rows:

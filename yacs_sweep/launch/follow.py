@@ -6,12 +6,14 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable
+from functools import partial
 
 from ..base.errors import SweepError
 from ..base.signals import noted
 from ..records.folder import TrialRecord
 from ..records.summary import Summary
 from ..show.live.terminal import say
+from .accessories import Accessories
 from .engines import Engine, divide_trials, launch_command, secret_environment
 from .options import Options
 from .sweep_run import Results
@@ -45,6 +47,7 @@ class Follower:
         """
         self.engine, self.summary, self.target, self.grace = engine, summary, target, grace
         self.on_trial, self.say = on_trial, say
+        self._accessories = Accessories(say)
         self._shown: dict[str, str] = {record.id: record.state for record in summary.records.values()}
         self._signals: list[int] = [] if signals is None else signals
         self._silent: float | None = None  # since when the engine has not answered (monotonic seconds)
@@ -52,17 +55,21 @@ class Follower:
 
     def update(self) -> None:
         """Reads what has happened, and shows trials that have started or ended."""
-        self.summary.write()
+        self._accessories.attempt("summary.json is not written", self.summary.write)
         for record in sorted(self.summary.records.values(), key=lambda item: item.number):
             before = self._shown.get(record.id)
             if before == record.state:
                 continue
             self._shown[record.id] = record.state
             if before is None and record.state != "running":
-                self.on_trial(TrialRecord.from_row({**record.row(), "state": "running"}))
-            self.on_trial(record)
+                self._show(TrialRecord.from_row({**record.row(), "state": "running"}))
+            self._show(record)
             if record.state != "running":
                 self.outcome.ended.append(record)
+
+    def _show(self, record: TrialRecord) -> None:
+        """Shows a trial that has started or ended."""
+        self._accessories.attempt("a trial's start or end is not shown", partial(self.on_trial, record))
 
     def _done(self) -> bool:
         """Whether all trials are done that the sweep was asked for."""
@@ -107,7 +114,7 @@ class Follower:
                     break
                 if now - asked > ASK or cancelled is not None:
                     asked, alive = now, self._alive(alive)
-            self.summary.write(final=True)
+            self._accessories.attempt("summary.json is not written", partial(self.summary.write, final=True))
             self.update()
         if self.target is not None and not self.outcome.interrupted and not self._done() and not self.outcome.message:
             self.outcome.message = (

@@ -18,6 +18,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from .accessories import Accessories
+
 if TYPE_CHECKING:
     from .sweep_run import Results
 
@@ -191,6 +193,12 @@ class Ending:
 def notifying(target: str | None, say: Callable[[str], None]) -> Iterator[Ending]:
     """Notifies `target` when the block has ended, also by an error; shows a warning when that fails."""
     ending, error = Ending(), None
+    accessories = Accessories(say)
+
+    def notify() -> None:
+        if target is not None and (why := send(target, describe_ending(ending.sweeps, ending.status, error or None))):
+            say(f"warning: {why}")
+
     try:
         yield ending
     except BaseException as problem:
@@ -198,5 +206,4 @@ def notifying(target: str | None, say: Callable[[str], None]) -> Iterator[Ending
         ending.status = 130 if isinstance(problem, KeyboardInterrupt) else 1
         raise
     finally:
-        if target is not None and (why := send(target, describe_ending(ending.sweeps, ending.status, error or None))):
-            say(f"warning: {why}")
+        accessories.attempt("--notify: nobody is notified", notify)

@@ -176,6 +176,7 @@ def open_sweep(
     resume_line = command_text(resume_command(paths.sweep_id, options))
     results = Results(plan, paths, summary, resume_line)
     results.log_model = bool(options.log_model)
+    results.accessories.attempt("best.yml cannot be tried before the first trial", results.announce_best)
     return results
 
 
@@ -212,6 +213,7 @@ def _supervise(sweeps: Sequence[Results], machine: Machine, options: Options, vi
             listeners=[results.on_trial],
             target_line=results.target_line,
             outcome=results.outcome,
+            accessories=results.accessories,
         )
         view.follow(results.shown_sweep(), state, f"{paths.sweep_id} " if len(sweeps) > 1 else "")
         states.append(state)

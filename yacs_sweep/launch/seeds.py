@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Mapping
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 from ..base.files import write_atomically
@@ -14,6 +14,7 @@ from ..base.values import to_json
 from ..records.folder import SEEDS_FILE, SweepPaths
 from ..records.metrics import last_values
 from ..show.table import text_table
+from .accessories import Accessories
 from .plan.plan import Plan
 from .plan.train_best import SEED
 
@@ -68,14 +69,15 @@ def seeds_table(content: Mapping[str, Any]) -> str:
     return "\n".join(text_table(rows, right=(1, 2, 3)))
 
 
-def report_seeds(plan: Plan) -> Path:
-    """Writes seeds.json and prints the table; returns the file."""
+def report_seeds(plan: Plan, accessories: Accessories) -> None:
+    """Writes seeds.json and prints the table, as far as that is possible."""
     paths, metric = plan.paths, plan.spec.metric
     assert paths is not None and metric is not None
     origin = paths.sweep_id.rpartition("-best")[0]
     content = summarize_seeds(paths, metric.name, origin)
     path = paths.dir / SEEDS_FILE
-    write_atomically(path, to_json(content, indent=1) + "\n")
+    write = partial(write_atomically, path, to_json(content, indent=1) + "\n")
+    written = accessories.attempt("seeds.json is not written", write)
     print_lines(seeds_table(content) if content["metrics"] else "no seed has finished")
-    print_lines(f"[sweep] mean and standard deviation over seeds: {path}")
-    return path
+    if written:
+        print_lines(f"[sweep] mean and standard deviation over seeds: {path}")

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shlex
 import shutil
+from functools import partial
 from pathlib import Path
 
 import yaml
 
-from ..base.errors import ConfigError, SweepError
+from ..base.errors import ConfigError
 from ..base.files import write_atomically
 from ..base.streams import is_terminal, print_lines
 from ..records.checkpoints import Keep, Keeper
 from ..records.folder import ENDED_WELL, SweepPaths, TrialRecord
 from ..records.summary import Summary
-from ..show.lines import MOST_SHOWN, command_text, params_line, trial_ended_line, trial_started_line, trial_table
+from ..show.lines import MOST_SHOWN, params_line, trial_ended_line, trial_started_line, trial_table
 from ..show.live.board import Sweep
 from ..show.live.terminal import say
-from ..trainers.function import FunctionProfile
-from ..trainers.own_command import CommandProfile
+from ..trainers.reproduce import best_config, repeat_trial
+from .accessories import Accessories
 from .plan.plan import Plan
 from .workers.sweep_state import Outcome
 
@@ -37,7 +37,9 @@ class Results:
         self.plan, self.paths, self.summary, self.resume_line = plan, paths, summary, resume_line
         self.outcome: Outcome | None = None  # once it has ended
         self.log_model = False  # whether the best goes to W&B as an artifact, at the end
-        self.best_id: str | None = None
+        self.best_id: str | None = None  # of the trial that best.yml has been made for,
+        self.best_file: str | None = None  # and of the one that it holds
+        self.accessories = Accessories()
         self.metric = plan.spec.metric.name if plan.spec.metric else None
         about = {"sweep_id": paths.sweep_id, "metric": self.metric, "goal": summary.goal}
         keep = Keep.parse(plan.launch.keep)
@@ -89,85 +91,98 @@ class Results:
     def update_best(self) -> None:
         """Rewrites best.yml and best/ when another trial is the best; deletes checkpoints that are not to be kept."""
         best = self.summary.best()
-        if best is not None and best.id != self.best_id:
+        if (
+            best is not None
+            and best.id != self.best_id
+            and self.accessories.attempt("best.yml is not written", partial(self._write_best, best))
+        ):
             self.best_id = best.id
-            with contextlib.suppress(ConfigError):  # a configuration that is no mapping has no best.yml
-                self._write_best(best)
-        self.keeper.update(best, self.summary.records.values())
+        keep = partial(self.keeper.update, best, self.summary.records.values())
+        self.accessories.attempt("best/ is not up to date, and no checkpoints are deleted", keep)
 
     def _write_best(self, best: TrialRecord) -> None:
-        """Writes best.yml: the base configuration merged with the trial\'s parameters."""
-        plan = self.plan
-        config = plan.overrides.config_with(plan.launch.config_file, {**plan.trailing, **best.params})
-        if key := plan.profile.output_dir_key:
-            # A folder of its own: a trainer that resumes by itself must not meet another training's checkpoints.
-            node = config
-            *sections, leaf = key.split(".")
-            for section in sections:
-                node = node.setdefault(section, {})
-            node[leaf] = str(self.paths.dir / f"train-{best.name}")
+        """Writes best.yml: the trial's configuration merged with its overrides. No file is better than a wrong one."""
+        self.best_file = None
+        try:
+            config = best_config(best, self.plan.overrides, self.paths.dir)
+        except ConfigError:  # `announce_best` has said so
+            self.paths.best.unlink(missing_ok=True)
+            return
+        except OSError:
+            self.paths.best.unlink(missing_ok=True)
+            raise
         head = f"# Best of sweep {self.paths.sweep_id}: {best.name}, {self.metric} {best.value}\n"
-        write_atomically(self.paths.best, head + yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
+        text = head + yaml.safe_dump(config, sort_keys=False, allow_unicode=True)
+        try:
+            write_atomically(self.paths.best, text)
+        except OSError:
+            with contextlib.suppress(OSError):
+                self.paths.best.unlink(missing_ok=True)
+            raise
+        self.best_file = best.id
+
+    def announce_best(self) -> None:
+        """Says before the first trial why there will be no best.yml, if that is known."""
+        if not self.plan.profile.needs_config_file:
+            return
+        folder = self.paths.trial("trial").dir
+        command = self.plan.trial_command({}, self.plan.profile.output_dir(folder))
+        try:
+            best_config(
+                TrialRecord("", "trial", 0, {}, command=command, dir=str(folder)), self.plan.overrides, self.paths.dir
+            )
+        except ConfigError as error:
+            say(f"there will be no best.yml: {error}; the line `train with it` has the overrides as words instead")
 
     def finish(self) -> int:
         """Writes the final results, shows the trials, best first, and what to do next; returns the exit status."""
         outcome = self.outcome = self.outcome or Outcome()
+        attempt = self.accessories.attempt
+        attempt("not all trials are in the summary", self._read_last)
+        attempt("summary.json is not written", partial(self.summary.write, final=True))
+        self.update_best()
+        attempt("the table of trials is not shown", self._show_table)
+        if outcome.message:
+            say(outcome.message)
+        counts = ", ".join(f"{count} {state}" for state, count in self.summary.counts().items())
+        say(f"{counts or 'no trials'}; results in {self.paths.dir}")
+        attempt("the best trial is not shown", self._show_best)
+        if outcome.message or (outcome.interrupted and not self.complete):
+            say(f"go on with: {self.resume_line}")
+        if self.log_model and not outcome.interrupted:
+            attempt("the best trial is not logged", self._log_model)
+        return self.status(outcome)
+
+    def _read_last(self) -> None:
+        """Reads the trials once more, here and on other machines."""
         for record in self.paths.records():
             if self.summary.others is None or record.id not in self.summary.records:  # the database knows better
                 self.summary.records[record.id] = record
         if self.summary.others is not None and not self.summary.others.read_last():
             say("warning: the storage does not answer; other machines' trials may be missing from the summary")
-        try:
-            self.summary.write(final=True)
-            self.update_best()
-        except OSError as error:
-            outcome.message = outcome.message or f"cannot write results to {self.paths.dir}: {error.strerror}"
-        width = shutil.get_terminal_size((120, 24)).columns if is_terminal() else 160
-        print_lines(
-            f"\n{trial_table(self.summary.ranked(), self.metric, width, most=MOST_SHOWN, file=self.paths.summary)}\n"
-        )
-        if outcome.message:
-            say(outcome.message)
-        counts = ", ".join(f"{count} {state}" for state, count in self.summary.counts().items())
-        say(f"{counts or 'no trials'}; results in {self.paths.dir}")
-        if best := self.summary.best():
-            say(f"best: {best.name}, {self.metric} {best.value:.6g} with {params_line(best.params)}")
-            if not isinstance(self.plan.profile, FunctionProfile):
-                say(f"train with it: {self._as_typed(self.retrain_command())}")
-        if outcome.message or (outcome.interrupted and not self.complete):
-            say(f"go on with: {self.resume_line}")
-        status = self.status(outcome)
-        return status if outcome.interrupted or not self.log_model else self._log_model(status)
 
-    def _log_model(self, status: int) -> int:
-        """Logs the best trial as a W&B artifact; returns the exit status, 1 in place of 0 when that fails."""
+    def _show_table(self) -> None:
+        """Shows all trials, best first."""
+        width = shutil.get_terminal_size((120, 24)).columns if is_terminal() else 160
+        table = trial_table(self.summary.ranked(), self.metric, width, most=MOST_SHOWN, file=self.paths.summary)
+        print_lines(f"\n{table}\n")
+
+    def _show_best(self) -> None:
+        """Shows the best trial, and the line that trains with its parameters."""
+        best = self.summary.best()
+        if best is None:
+            return
+        say(f"best: {best.name}, {self.metric} {best.value:.6g} with {params_line(best.params)}")
+        plan, written = self.plan, best.id == self.best_file and self.plan.profile.needs_config_file
+        repeat = repeat_trial(best, plan.profile, self.paths.dir, best=self.paths.best if written else None)
+        if repeat is not None:
+            say(f"train with it: {repeat.line(Path.cwd())}")
+
+    def _log_model(self) -> None:
+        """Logs the best trial as a W&B artifact."""
         from ..wandb.artifact import log_best
 
-        try:
-            say(log_best(self.paths, self.plan.launch, self.plan.spec.name or self.paths.sweep_id))
-        except SweepError as error:
-            say(f"warning: {error}")
-            return status or 1
-        return status
-
-    def retrain_command(self) -> list[str]:
-        """Returns the command that trains with the best configuration."""
-        profile = self.plan.profile
-        if profile.needs_config_file:
-            return profile.command_line(python=self.plan.launch.python, config_file=self.paths.best)
-        found = self.summary.best()
-        assert found is not None
-        own = isinstance(profile, CommandProfile)  # takes no folder, but the file of its parameters is in one
-        folder = self.paths.dir / (found.name if own else f"train-{found.name}")
-        return self.plan.trial_command(found.params, folder)
-
-    def _as_typed(self, words: list[str]) -> str:
-        """Returns a command as one would type it in this folder: with `cd` where the trainer has another one."""
-        cwd = self.plan.profile.cwd
-        if cwd.resolve() != Path.cwd().resolve():
-            return f"cd {shlex.quote(str(cwd))} && {command_text(words)}"
-        here = f"{Path.cwd()}{os.sep}"
-        return command_text([word.replace(here, "") for word in words])
+        say(log_best(self.paths, self.plan.launch, self.plan.spec.name or self.paths.sweep_id))
 
     def status(self, outcome: Outcome) -> int:
         """Returns the exit status: 130 interrupted, 1 a trial failed or a message ended the sweep, else 0."""

@@ -11,8 +11,9 @@ import contextlib
 import dataclasses
 import json
 import math
+import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -208,8 +209,24 @@ class TrialRecord:
             OSError, ValueError, TypeError: the file cannot be read, or holds no record.
         """
         record = cls.from_row(json.loads(read_regular(path)))
-        record.dir = str(path.parent)  # the folder may have been moved since it was written
+        if record.dir != str(path.parent):  # the folder may have been moved since it was written
+            record.command = move_paths(record.command, record.dir, str(path.parent))
+            record.dir = str(path.parent)
         return record
+
+
+def move_paths(words: Sequence[str], old: str, new: str) -> list[str]:
+    """Rewrites a command's paths after a folder in them, or one of its parents, has been moved from `old` to `new`."""
+    before, after = Path(old).parts, Path(os.path.abspath(new)).parts
+    if not os.path.isabs(old):
+        return list(words)
+    while len(before) > 2 and len(after) > 2 and before[-1] == after[-1]:
+        before, after = before[:-1], after[:-1]
+    if before == after:
+        return list(words)
+    root, other = str(Path(*before)), str(Path(*after))
+    pattern = re.compile(rf"(?<![\w.-]){re.escape(root)}(?=/|$)")
+    return [pattern.sub(lambda _: other, word) for word in words]
 
 
 def mark_lost(record: TrialRecord, paths: SweepPaths) -> None:

@@ -58,6 +58,11 @@ class FunctionProfile(TrainerProfile):
         (output_dir / call_function.PARAMS_FILE).write_text(to_json(content), encoding="utf-8")
         return {}
 
+    @property
+    def parameter_files(self) -> tuple[str, ...]:
+        """Names the file of `write_parameters`, in the output directory."""
+        return (call_function.PARAMS_FILE,)
+
     def for_spec(self, spec: SweepSpec) -> FunctionProfile:
         """Returns the profile of this function with the parameters and the objective of a sweep."""
         return replace(self, parameters=spec.parameters, metric=spec.metric.name if spec.metric else None)

@@ -110,10 +110,21 @@ class Overrides:
             raise ConfigError(problems)
         return self.arguments(params), params
 
-    def config_with(self, base_config_file: str | os.PathLike[str] | None, params: Mapping[str, Any]) -> dict[str, Any]:
+    def config_with(
+        self,
+        base_config_file: str | os.PathLike[str] | None,
+        params: Mapping[str, Any],
+        output_dir: str | None = None,
+    ) -> dict[str, Any]:
         """Merges `params` into the base configuration file; returns the content of best.yml, for `yaml.safe_dump`.
 
         YACS reads texts of a file as it reads words, so a text that looks like something else is quoted twice.
+
+        Args:
+            output_dir: set as well, where the trainer has a key for it.
+
+        Raises:
+            ConfigError: the file is no mapping that the parameters fit into.
         """
         config: dict[str, Any] = {}
         if base_config_file is not None:
@@ -123,8 +134,10 @@ class Overrides:
             if not isinstance(content, dict | None):
                 raise ConfigError(f"{base_config_file}: a configuration file is a mapping")
             config = content or {}
-        for name, value in params.items():
-            key = self.key_for(name)
+        values = {self.key_for(name): self.convert(name, value) for name, value in params.items()}
+        if output_dir is not None and self.profile.output_dir_key:
+            values[self.profile.output_dir_key] = output_dir
+        for key, value in values.items():
             *sections, leaf = key.split(".")
             node = config
             for depth, section in enumerate(sections, start=1):
@@ -133,7 +146,7 @@ class Overrides:
                 node = node[section]
                 if not isinstance(node, dict):
                     raise ConfigError(f"{base_config_file}: {'.'.join(sections[:depth])}: is not a section")
-            node[leaf] = self._yaml_value(self.convert(name, value))
+            node[leaf] = self._yaml_value(value)
         return config
 
     def _arguments(self, name: str, value: Any) -> list[str]:

@@ -129,7 +129,21 @@ class CommandProfile(TrainerProfile):
         path.write_text(yaml.safe_dump(config, sort_keys=False, allow_unicode=True), encoding="utf-8")
         if f"${{{JSON_FILE}}}" in self.command:
             (output_dir / ARGS_FILE).write_text(json.dumps(values), encoding="utf-8")
-        return {"WANDB_SWEEP_PARAM_PATH": str(path.absolute())}
+        return self.parameter_variables(output_dir)
+
+    @property
+    def parameter_files(self) -> tuple[str, ...]:
+        """Names the files of `write_parameters`, in the output directory."""
+        return (CONFIG_FILE, ARGS_FILE)
+
+    def parameter_variables(self, output_dir: Path) -> dict[str, str]:
+        """Returns the environment variables that lead to the files of `write_parameters`."""
+        return {"WANDB_SWEEP_PARAM_PATH": str((output_dir / CONFIG_FILE).absolute())}
+
+    @property
+    def own_words(self) -> bool:
+        """Whether a command line has other words than the command, filled in, and overrides behind it: macros."""
+        return True
 
 
 def parameter_arguments(params: Mapping[str, Any]) -> list[str]:

@@ -138,6 +138,20 @@ class TrainerProfile:
         """Returns what `wandb.config` of the trainer holds: the parameters as the sweep file has them."""
         return dict(params)
 
+    @property
+    def parameter_files(self) -> tuple[str, ...]:
+        """Names the files of `write_parameters`, in the output directory."""
+        return ()
+
+    def parameter_variables(self, output_dir: Path) -> dict[str, str]:
+        """Returns the environment variables that lead to the files of `write_parameters`."""
+        return {}
+
+    @property
+    def own_words(self) -> bool:
+        """Whether a command line has other words than the command, filled in, and overrides behind it."""
+        return False
+
     def starting_in(self, folder: str | None) -> TrainerProfile:
         """Returns the profile with trials that start in the folder (of a snapshot); None: where they do."""
         return self if folder is None else replace(self, cwd=Path(folder))

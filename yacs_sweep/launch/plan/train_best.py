@@ -7,7 +7,7 @@ stopped and resumed as every trial is.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,12 @@ from ...records.known_sweeps import find
 from ...records.launch_file import LaunchFile, load_spec_of
 from ...records.summary import known_records
 from ...search.storage.url import shared
+from ...spec.parameter import nest_values
 from ...spec.read_sweep import sweep_from_dict
 from ...spec.sweep import SweepSpec
 from ...trainers.function import FUNCTION
+from ...trainers.reproduce import common_words
+from ...trainers.styles import parse_literal
 from ...wandb.login import is_logged_in, why_not_asked
 from ..options import Options
 from .checks import storage_wanted
@@ -56,9 +59,9 @@ def best_source(options: Options, problems: Problems) -> Source:
     trainer = choose_trainer(problems, options, spec, found.launch, found.cwd)
     problems.end()
     assert trainer is not None
-    before, given = _words(options, found, trainer)
+    before, given = _words(options, found, trainer, best)
     words, fixed, notes = _configuration(best, spec, trainer, before, given)
-    seeds = _seeds(options.seeds or SEEDS, records, trainer, {**before, **given})
+    seeds = _seeds(options.seeds or SEEDS, records, trainer, {word.key: word.value for word in (*before, *given)})
     parameters: dict[str, Any] = {key: {"value": value} for key, value in fixed.items()}
     if seeds:
         parameters[SEED] = {"values": seeds}
@@ -159,21 +162,44 @@ def _small_sweep(spec: SweepSpec, parameters: Mapping[str, Any], base: Path) -> 
     """Returns the sweep of the seeds, which optimises what the search did."""
     assert spec.metric is not None
     metric = {"name": spec.metric.name, "goal": spec.metric.goal}
-    described = {"name": f"{spec.name}-best", "method": "grid", "metric": metric, "parameters": dict(parameters)}
+    nested = nest_values(spec.parameters, parameters, below="parameters")
+    described = {"name": f"{spec.name}-best", "method": "grid", "metric": metric, "parameters": nested}
     kept = {key: value for key, value in spec.to_dict().items() if key in ("optimize", "program", "command")}
     return sweep_from_dict({**described, **kept, "results_dir_base": str(base)}, "--train-best")
 
 
-def _words(options: Options, found: Source, trainer: Trainer) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Returns by key what words set in every trial of the search, and what this command line's words set on top."""
-    searched = list(found.launch.trailing) if found.launch is not None else []
-    if trainer.profile.overrides != "yacs":
-        return _by_key(searched), _by_key(list(options.trailing))
-    return trainer.overrides.parse_trailing(searched)[1], trainer.values if options.trailing else {}
+@dataclass(frozen=True)
+class Word:
+    """Words of a trial's command that belong together, and the key they set, if any."""
+
+    words: tuple[str, ...]
+    key: str = ""
+    value: Any = None
+
+
+def _words(options: Options, found: Source, trainer: Trainer, best: TrialRecord) -> tuple[list[Word], list[Word]]:
+    """Returns what the best trial got beside its parameters, and what this command line's words set on top."""
+    launched = list(found.launch.trailing) if found.launch is not None else []
+    common = common_words(best, trainer.overrides)
+    given = list(options.trailing)
+    return _told_apart(trainer, launched if common is None else common), _told_apart(trainer, given)
+
+
+def _told_apart(trainer: Trainer, words: Sequence[str]) -> list[Word]:
+    """Tells words apart by the key they set, as the trainer's override style writes them."""
+    overrides = trainer.overrides
+    if trainer.profile.overrides == "yacs":
+        values = overrides.parse_trailing(words)[1]
+        return [Word(tuple(overrides.arguments({key: value})), key, value) for key, value in values.items()]
+    found = []
+    for word in words:
+        name, equals, value = word.partition("=")
+        found.append(Word((word,), name.lstrip("-+"), parse_literal(value)) if equals else Word((word,)))
+    return found
 
 
 def _configuration(
-    best: TrialRecord, spec: SweepSpec, trainer: Trainer, before: Mapping[str, Any], given: Mapping[str, Any]
+    best: TrialRecord, spec: SweepSpec, trainer: Trainer, before: Sequence[Word], given: Sequence[Word]
 ) -> tuple[list[str], dict[str, Any], tuple[str, ...]]:
     """Returns what sets the best configuration apart from the base one: words for every trial, parameters.
 
@@ -186,26 +212,22 @@ def _configuration(
     seed, epochs = aliases.get(SEED), aliases.get(EPOCHS)
     searched = {overrides.key_for(item.name) for item in spec.parameters if item.distribution != "constant"}
     notes: tuple[str, ...] = ()
-    words: dict[str, Any] = {}
-    params: dict[str, Any] = {}
-    for target, source in ((words, before), (params, best.params)):
-        for name, value in source.items():
-            key = overrides.key_for(name)
-            if key in given or key == seed:
-                continue
-            if key == epochs and key not in searched:
-                notes += (f"{name}: the configuration's own, not the {value} of the search ({key} N sets another)",)
-                continue
-            if key == epochs:
-                notes += (f"{name}: {value} was searched, and is kept ({key} N sets another)",)
-            target[name] = value
-    return overrides.arguments({**words, **given}), params, notes
+    set_here = {word.key for word in given}
 
+    def kept(name: str, key: str, value: Any) -> bool:
+        nonlocal notes
+        if key in set_here or key == seed:
+            return False
+        if key == epochs and key not in searched:
+            notes += (f"{name}: the configuration's own, not the {value} of the search ({key} N sets another)",)
+            return False
+        if key == epochs:
+            notes += (f"{name}: {value} was searched, and is kept ({key} N sets another)",)
+        return True
 
-def _by_key(words: Sequence[str]) -> dict[str, Any]:
-    """Returns by key what key=value and --key=value words set, for trainers that take no KEY VALUE pairs."""
-    pairs = (word.lstrip("-+").partition("=") for word in words)
-    return {key: value for key, equals, value in pairs if equals}
+    words = [word for item in before if not item.key or kept(item.key, item.key, item.value) for word in item.words]
+    params = {name: value for name, value in best.params.items() if kept(name, overrides.key_for(name), value)}
+    return [*words, *(word for item in given for word in item.words)], params, notes
 
 
 def _seeds(count: int, records: Sequence[TrialRecord], trainer: Trainer, words: Mapping[str, Any]) -> list[int]:

@@ -136,7 +136,7 @@ class Supervisor:
             sweep.left = 0
         elif kind == "start":
             worker.trial, worker.since = TrialRecord.from_row(message["content"]), time.monotonic()
-            self._write_record(sweep, worker.trial)
+            sweep.add_record(worker.trial)
         elif kind == "fault":
             self._handle_fault(worker, message["content"])
         elif kind == "end":
@@ -207,21 +207,6 @@ class Supervisor:
         worker.place = None
         self._moves.append((worker, content["id"]))
 
-    def _write_record(self, sweep: SweepState, record: TrialRecord) -> None:
-        """Adds a trial's record to the results; ends everything when they cannot be written."""
-        try:
-            sweep.add_record(record)
-        except OSError as error:
-            self._fail(f"cannot write results: {error.strerror} ({error.filename or sweep.summary.path})")
-
-    def _write_summaries(self) -> None:
-        """Writes the summaries whose writing was put off."""
-        for sweep in self.sweeps:
-            try:
-                sweep.summary.write_if_due()
-            except OSError as error:
-                self._fail(f"cannot write results: {error.strerror} ({error.filename or sweep.summary.path})")
-
     def _handle_end(self, worker: Worker, sweep: SweepState, record: TrialRecord) -> None:
         """Takes in how a trial of the worker ended, and judges the sweep."""
         if worker.place is not None and record.state in ("finished", "stopped"):
@@ -231,7 +216,7 @@ class Supervisor:
             self._take_trial_back(worker)
         self._release_place(worker)
         sweep.outcome.ended.append(record)
-        self._write_record(sweep, record)
+        sweep.add_record(record)
         if record.cause == "disk_full":
             self._fail(f"{record.name}: {record.reason}; what was done is kept: make room, then go on with the sweep")
         now = time.monotonic()
@@ -311,7 +296,7 @@ class Supervisor:
         self.say(f"the agent of {trial.name} died ({worker.exit_text()}); the trial is lost")
         with contextlib.suppress(OSError):
             mark_lost(trial, sweep.summary.paths)
-        self._write_record(sweep, trial)
+        sweep.add_record(trial)
 
     def _replace_hung(self) -> None:
         """Kills agents that have given no sign of life for too long; others follow."""
@@ -331,7 +316,8 @@ class Supervisor:
         """Checks signals, agents and workers once, and handles the messages that arrive within a moment."""
         self._handle_signals()
         self._replace_hung()
-        self._write_summaries()
+        for sweep in self.sweeps:
+            sweep.write_if_due()
         if time.monotonic() > self.stop_deadline:
             for worker in self.workers:
                 worker.kill()

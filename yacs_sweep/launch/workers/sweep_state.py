@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from ...records.folder import ENDED_WELL, TrialRecord
 from ...records.summary import Summary
 from ...show.lines import trial_seconds
+from ..accessories import Accessories
 from .channel import Job
 
 IN_A_ROW = 3  # failed trials that end a sweep in which none has succeeded, one worker running
@@ -74,6 +76,7 @@ class SweepState:
         None
     )  # a line when the trial has reached the target
     outcome: Outcome = field(default_factory=Outcome)
+    accessories: Accessories = field(default_factory=Accessories)
     has_target: bool = False  # whether a trial has reached the target
 
     @property
@@ -93,12 +96,16 @@ class SweepState:
         self.left = 0
 
     def add_record(self, record: TrialRecord) -> None:
-        """Adds the record of a trial that has started or ended. Raises OSError when results cannot be written."""
+        """Adds the record of a trial that has started or ended."""
         self.summary.records[record.id] = record
         self.summary.own.add(record.id)
-        self.summary.write()
+        self.accessories.attempt("summary.json is not written", self.summary.write)
         for listener in self.listeners:
-            listener(record)
+            self.accessories.attempt("a trial's start or end is not shown", partial(listener, record))
+
+    def write_if_due(self) -> None:
+        """Writes the summary if its writing was put off."""
+        self.accessories.attempt("summary.json is not written", self.summary.write_if_due)
 
     def judge(self, record: TrialRecord, running: Sequence[float]) -> str | None:
         """Ends the sweep when its trials fail too often or the target is reached; returns a line for the user, or None."""

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 from pathlib import Path
 
 from ...base.command_line import COMMAND
-from ...trainers.choose import DEFAULT_TRAINER
+from ...base.errors import ConfigError
+from ...records.folder import TrialRecord
+from ...trainers.choose import DEFAULT_TRAINER, choose_profile
 from ...trainers.function import FUNCTION
 from ...trainers.load import shortest_reference
 from ...trainers.own_command import SWEEP_FILE, has_own_command
+from ...trainers.reproduce import repeat_trial
 from .data import Sweep
 
 
@@ -22,9 +26,22 @@ def commands(sweep: Sweep) -> list[tuple[str, str]]:
     if best is not None and trains_best(sweep):
         words = [*COMMAND, "--train-best", sweep.id, "--seeds", "3"]
         found.append(("The best configuration with several seeds", shlex.join(words)))
-    if best is not None and best.command:
-        found.append((f"The best trial ({best.name}) as it was run", shlex.join(map(str, best.command))))
+    if best is not None and (line := _best_again(sweep, best)):
+        found.append((f"The best trial ({best.name}) as it was run, in a new folder", line))
     return found
+
+
+def _best_again(sweep: Sweep, best: TrialRecord) -> str | None:
+    """Writes the line that trains again what the best trial has trained; None when its command is not known."""
+    profile = None
+    cwd = Path(str(sweep.launch.get("cwd") or "."))
+    if sweep.folder and sweep.launch.get("trainer"):
+        with contextlib.suppress(ConfigError, OSError):  # the trainer is not on this machine any more
+            profile = choose_profile(str(sweep.launch["trainer"]), sweep.spec, cwd)
+            profile = profile.starting_in(sweep.launch.get("code"))
+    folder = Path(sweep.folder) if sweep.folder else Path(best.dir or ".").parent
+    repeat = repeat_trial(best, profile, folder)
+    return repeat.line() if repeat is not None else None
 
 
 def trains_best(sweep: Sweep) -> bool:

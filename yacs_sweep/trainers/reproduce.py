@@ -1,0 +1,215 @@
+"""Writes the command that trains again what a trial has trained: the words the trial got, another output folder.
+
+A trial's own command says what the trial got, whatever the sweep's options and profile have become since. Only the output
+folder in it is replaced, so that a trainer that resumes by itself does not meet the trial's checkpoints.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..base.errors import ConfigError
+from ..logs.names import FIELD
+from ..records.folder import TrialRecord, move_paths
+from ..records.inputs import includes_of
+from .overrides import Overrides
+from .profile import TrainerProfile
+from .styles import override_arguments
+
+
+@dataclass(frozen=True)
+class Repeat:
+    """What a shell has to do to train again what a trial has trained."""
+
+    words: list[str]  # the trainer's argv
+    cwd: Path | None  # where the trainer starts; None: unknown
+    env: Mapping[str, str] = field(default_factory=dict)  # variables beside the shell's own
+    folder: Path | None = None  # the output folder, to be made; None: the command names none
+    files: Sequence[Path] = ()  # to be copied into the folder
+
+    def line(self, here: Path | None = None) -> str:
+        """Writes it as a line for a shell.
+
+        Args:
+            here: the folder where the line is going to be typed; None: any.
+        """
+        steps = []
+        if self.cwd is not None and (here is None or here.resolve() != self.cwd.resolve()):
+            steps.append(["cd", str(self.cwd)])
+        if self.folder is not None:
+            steps.append(["mkdir", "-p", str(self.folder)])
+            if self.files:
+                steps.append(["cp", *map(str, self.files), str(self.folder)])
+        variables = " ".join(f"{name}={shlex.quote(value)}" for name, value in self.env.items())
+        return " && ".join([*map(shlex.join, steps), f"{variables} {shlex.join(self.words)}".strip()])
+
+
+@dataclass(frozen=True)
+class GivenWords:
+    """The words of a trial's command, told apart by the trainer's profile."""
+
+    head: list[str]  # what stands before the overrides
+    config_file: str | None
+    overrides: list[str]  # without the output folder
+
+
+def repeat_trial(
+    record: TrialRecord, profile: TrainerProfile | None, sweep_dir: Path, *, best: Path | None = None
+) -> Repeat | None:
+    """Describes how to train again what a trial has trained, in a new folder beside the trial's.
+
+    Args:
+        profile: the trial's trainer; None: unknown.
+        best: the trial's configuration with the overrides merged in, if there is one; the line names it in their place.
+
+    Returns None for a trial whose command is not known.
+    """
+    if not record.command:
+        return None
+    trial_dir = sweep_dir.absolute() / record.name
+    words = move_paths(record.command, record.dir or str(trial_dir), str(trial_dir))
+    folder = free_folder(sweep_dir.absolute(), record.name)
+    if profile is None:
+        moved = _in_folder(words, trial_dir, folder)
+        return Repeat(moved, None, {}, folder if moved != words else None)
+    old, new = profile.output_dir(trial_dir), profile.output_dir(folder)
+    if best is not None:
+        given = given_words(words, profile, old)
+        assert given is not None and given.config_file is not None
+        words = [*_head_with(given, profile, str(best)), *_output_words(profile, old)]
+    output = _output_words(profile, old)
+    if output and words[-len(output) :] == output:
+        words = [*words[: -len(output)], *_output_words(profile, new)]
+        named = True
+    else:
+        named = False
+    moved = _in_folder(words, trial_dir, folder)
+    files = [path for name in profile.parameter_files if (path := old / name).is_file()]
+    variables = {name: value for name, value in profile.parameter_variables(new).items() if files}
+    used = named or moved != words or bool(files)
+    env = {"WANDB_MODE": "disabled", **profile.env, **variables}
+    return Repeat(moved, profile.cwd, env, new if used else None, files)
+
+
+def free_folder(sweep_dir: Path, name: str) -> Path:
+    """Finds a folder for training a trial again that does not exist yet: ``train-{name}``, ``train-{name}-2``, …"""
+    for number in itertools.count(1):
+        path = sweep_dir / (f"train-{name}" if number == 1 else f"train-{name}-{number}")
+        if not os.path.lexists(path):
+            return path
+    raise AssertionError
+
+
+def given_words(words: Sequence[str], profile: TrainerProfile, output_dir: Path) -> GivenWords | None:
+    """Tells the words of a trial's command apart; None when another profile has written them.
+
+    Args:
+        output_dir: the trial's.
+    """
+    templates = [*profile.wrap, *profile.command]
+    if profile.own_words or len(words) < len(templates):
+        return None
+    values: dict[str, str] = {}
+    for place, (template, word) in enumerate(zip(templates, words, strict=False)):
+        if place in (0, len(profile.wrap)) and template == "python":
+            continue  # an interpreter
+        found = re.fullmatch(_pattern(template), word, re.DOTALL)
+        if found is None:
+            return None
+        values.update(found.groupdict())
+    head, tail = list(words[: len(templates)]), list(words[len(templates) :])
+    output = _output_words(profile, output_dir)
+    if output and tail[-len(output) :] == output:
+        tail = tail[: -len(output)]
+    return GivenWords(head, values.get("config_file"), tail)
+
+
+def common_words(record: TrialRecord, overrides: Overrides) -> list[str] | None:
+    """Returns the words that a trial got beside its own parameters; None when they cannot be told apart."""
+    profile = overrides.profile
+    given = given_words(record.command, profile, profile.output_dir(Path(record.dir)))
+    own = overrides.arguments(record.params)
+    if given is None or (own and given.overrides[-len(own) :] != own):
+        return None
+    return given.overrides[: len(given.overrides) - len(own)]
+
+
+def best_config(record: TrialRecord, overrides: Overrides, sweep_dir: Path) -> dict[str, Any]:
+    """Merges a trial's overrides into its configuration; returns the content of best.yml.
+
+    Raises:
+        ConfigError: no such file gives the trainer what the trial got.
+    """
+    profile = overrides.profile
+    trial_dir = sweep_dir.absolute() / record.name
+    words = move_paths(record.command, record.dir or str(trial_dir), str(trial_dir))
+    given = given_words(words, profile, profile.output_dir(trial_dir))
+    values: Mapping[str, Any] = record.params
+    if profile.overrides == "yacs" and given is not None:
+        values = overrides.parse_trailing(given.overrides)[1]
+    if not profile.needs_config_file:
+        return overrides.config_with(None, values)
+    if profile.overrides != "yacs":
+        raise ConfigError(f"a trainer with {profile.overrides} overrides may read them otherwise in a file")
+    if given is None or given.config_file is None:
+        raise ConfigError(f"{record.name} was started by another command than the profile's")
+    file = profile.cwd / given.config_file
+    config = overrides.config_with(
+        file, values, _portable(profile.output_dir(free_folder(sweep_dir, record.name)), profile.cwd, sweep_dir)
+    )
+    for name in includes_of(config):
+        path = Path(name).expanduser()
+        if not path.is_absolute() and (file.parent / path).is_file():
+            raise ConfigError(f"the configuration includes {name}, relative to its own folder")
+    return config
+
+
+def _portable(folder: Path, cwd: Path, sweep_dir: Path) -> str:
+    """Writes a folder relative to where the trainer starts, if both move together."""
+    together = folder.is_relative_to(cwd) or cwd.is_relative_to(sweep_dir)
+    return os.path.relpath(folder, cwd) if together else str(folder)
+
+
+def _output_words(profile: TrainerProfile, folder: Path) -> list[str]:
+    """Writes the override that names the output folder, if the trainer takes one."""
+    key = profile.output_dir_key
+    return override_arguments(profile.overrides, key, str(folder)) if key else []
+
+
+def _in_folder(words: Sequence[str], old: Path, new: Path) -> list[str]:
+    """Replaces one folder's path in the words by another's."""
+    pattern = re.compile(rf"{re.escape(str(old))}(?![\w.-])")
+    return [pattern.sub(lambda _: str(new), word) for word in words]
+
+
+def _pattern(template: str) -> str:
+    """Makes a regular expression for what a word of a profile's command may have become."""
+    parts, seen = FIELD.split(template), set[str]()
+    text = ""
+    for place, part in enumerate(parts):
+        if place % 2 == 0:
+            text += re.escape(part)
+        else:
+            text += f"(?P={part})" if part in seen else f"(?P<{part}>.*)"
+            seen.add(part)
+    return text
+
+
+def _head_with(given: GivenWords, profile: TrainerProfile, config_file: str) -> list[str]:
+    """Writes the command's own words with another configuration file."""
+    words = []
+    for template, word in zip([*profile.wrap, *profile.command], given.head, strict=True):
+        if "{config_file}" in template:
+            found = re.fullmatch(_pattern(template), word, re.DOTALL)
+            assert found is not None
+            values = {**found.groupdict(), "config_file": config_file}
+            word = FIELD.sub(lambda match, values=values: values[match[1]], template)  # type: ignore[misc]
+        words.append(word)
+    return words
