@@ -39,6 +39,7 @@ class Results:
         self.log_model = False  # whether the best goes to W&B as an artifact, at the end
         self.best_id: str | None = None  # of the trial that best.yml has been made for,
         self.best_file: str | None = None  # and of the one that it holds
+        self.no_best_file = False  # whether the user knows that there will be no best.yml
         self.accessories = Accessories()
         self.metric = plan.spec.metric.name if plan.spec.metric else None
         about = {"sweep_id": paths.sweep_id, "metric": self.metric, "goal": summary.goal}
@@ -105,11 +106,10 @@ class Results:
         self.best_file = None
         try:
             config = best_config(best, self.plan.overrides, self.paths.dir)
-        except ConfigError:  # `announce_best` has said so
+        except (ConfigError, OSError) as error:
             self.paths.best.unlink(missing_ok=True)
-            return
-        except OSError:
-            self.paths.best.unlink(missing_ok=True)
+            if self.no_best_file and isinstance(error, ConfigError):
+                return
             raise
         head = f"# Best of sweep {self.paths.sweep_id}: {best.name}, {self.metric} {best.value}\n"
         text = head + yaml.safe_dump(config, sort_keys=False, allow_unicode=True)
@@ -132,6 +132,7 @@ class Results:
                 TrialRecord("", "trial", 0, {}, command=command, dir=str(folder)), self.plan.overrides, self.paths.dir
             )
         except ConfigError as error:
+            self.no_best_file = True
             say(f"there will be no best.yml: {error}; the line `train with it` has the overrides as words instead")
 
     def finish(self) -> int:

@@ -63,6 +63,11 @@ class FunctionProfile(TrainerProfile):
         """Names the file of `write_parameters`, in the output directory."""
         return (call_function.PARAMS_FILE,)
 
+    @property
+    def reads_folder(self) -> bool:
+        """Whether the trainer looks for its parameters in its output directory: `call_function.py` does."""
+        return True
+
     def for_spec(self, spec: SweepSpec) -> FunctionProfile:
         """Returns the profile of this function with the parameters and the objective of a sweep."""
         return replace(self, parameters=spec.parameters, metric=spec.metric.name if spec.metric else None)

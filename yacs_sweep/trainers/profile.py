@@ -143,6 +143,11 @@ class TrainerProfile:
         """Names the files of `write_parameters`, in the output directory."""
         return ()
 
+    @property
+    def reads_folder(self) -> bool:
+        """Whether the trainer looks for its parameters in its output directory, whatever its words say."""
+        return False
+
     def parameter_variables(self, output_dir: Path) -> dict[str, str]:
         """Returns the environment variables that lead to the files of `write_parameters`."""
         return {}

@@ -90,12 +90,11 @@ def repeat_trial(
         named = True
     else:
         named = False
-    moved = _in_folder(words, trial_dir, folder)
     files = [path for name in profile.parameter_files if (path := old / name).is_file()]
-    variables = {name: value for name, value in profile.parameter_variables(new).items() if files}
-    used = named or moved != words or bool(files)
-    env = {"WANDB_MODE": "disabled", **profile.env, **variables}
-    return Repeat(moved, profile.cwd, env, new if used else None, files)
+    moved = _in_folder(words, trial_dir, folder, except_for=files)
+    env = {"WANDB_MODE": "disabled", **profile.env, **(profile.parameter_variables(old) if files else {})}
+    used = named or moved != words
+    return Repeat(moved, profile.cwd, env, new if used else None, files if profile.reads_folder else ())
 
 
 def free_folder(sweep_dir: Path, name: str) -> Path:
@@ -183,9 +182,10 @@ def _output_words(profile: TrainerProfile, folder: Path) -> list[str]:
     return override_arguments(profile.overrides, key, str(folder)) if key else []
 
 
-def _in_folder(words: Sequence[str], old: Path, new: Path) -> list[str]:
-    """Replaces one folder's path in the words by another's."""
-    pattern = re.compile(rf"{re.escape(str(old))}(?![\w.-])")
+def _in_folder(words: Sequence[str], old: Path, new: Path, except_for: Sequence[Path] = ()) -> list[str]:
+    """Replaces one folder's path in the words by another's; some files in the folder stay where they are."""
+    kept = "".join(rf"(?!{re.escape(str(path.relative_to(old)))}(?![\w.-]))" for path in except_for)
+    pattern = re.compile(rf"{re.escape(str(old))}(?![\w.-])" + (rf"(?:(?!/)|(?=/{kept}))" if kept else ""))
     return [pattern.sub(lambda _: str(new), word) for word in words]
 
 

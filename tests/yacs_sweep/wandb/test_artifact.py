@@ -64,6 +64,6 @@ def test_a_model_that_cannot_be_logged_is_on_disk_still(tmp_path: Path) -> None:
     with start_server() as server:
         server.control.add_fault(kind="status", operation="CreateArtifact", status=400)
         ran = sweep(tmp_path, *words, "--wandb-mode", "online", *TRAIN, env=environment(server, tmp_path))
-        assert ran.code == 1, ran.out + ran.err
+        assert ran.code == 0, ran.out + ran.err  # the trials ended well
         assert "warning: --log-model:" in ran.out and "is there still" in ran.out
         assert (ran.dir / "best" / "model_1.pth").is_file()
