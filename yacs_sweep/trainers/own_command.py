@@ -191,7 +191,6 @@ def own_command_profile(spec: SweepSpec, cwd: Path) -> CommandProfile:
         overrides=STYLE,
         metrics=LogFormat((), generic=True, wandb=True),
         env={"WANDB_MODE": "disabled"},
-        reference=SWEEP_FILE,
         program=spec.program or "",
         parameters=spec.parameters,
         reference=SWEEP_FILE,
