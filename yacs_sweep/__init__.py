@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["Best", "ConfigError", "Report", "Sweep", "SweepError", "Trials"]
+__all__ = ["Best", "ConfigError", "Report", "Run", "Sweep", "SweepError", "Trials"]
 _HOMES = {
     "Best": "api",
     "ConfigError": "base.errors",
     "Report": "trainers.inside.call_function",
+    "Run": "show.runs",
     "Sweep": "api",
     "SweepError": "base.errors",
     "Trials": "show.trials",

@@ -34,6 +34,7 @@ from .records.metrics import read_metrics
 from .records.summary import known_records
 from .show.lines import params_line, short_value
 from .show.live.terminal import say
+from .show.runs import Run
 from .show.trials import Trials
 from .spec.sweep import SweepSpec
 from .trainers.function import function_profile
@@ -76,23 +77,29 @@ class Sweep:
         *,
         train: Train | None = None,
         overrides: Overrides = (),
+        parameters: Mapping[str, Any] | None = None,
+        early_terminate: Mapping[str, Any] | None = None,
+        run_cap: int | None = None,
         **options: Unpack[Keywords],
     ) -> None:
         """Checks everything; creates nothing.
 
         Args:
             search: a sweep's description as its file would have it, the path of such a file, or a preset's name; none
-                when `lr_values`, `wd_values` or `custom_params` say what to search.
-            train: called in place of a trainer's command, in a process of its own for every trial: ``train(params)`` or
-                ``train(params, report)``. Its metrics are what it returns or yields (a number is the sweep's metric; or
-                a dict), and what it reports: ``report(loss=0.5)``. An exception is a failed trial.
+                when `parameters`, `lr_values`, `wd_values` or `custom_params` say what to search.
+            train: called in place of a trainer's command, in a process of its own for every trial: ``train(params)``,
+                ``train(params, report)``, or ``train()``, which finds its parameters in ``wandb.config``. Its metrics are
+                what it returns or yields (a number is the sweep's metric; or a dict), what it reports
+                (``report(loss=0.5)``) and what it logs by ``wandb.log``. An exception is a failed trial.
+            parameters: with `method`, `metric`, `early_terminate` and `run_cap`: the description, key by key.
             overrides: given to every trial's command: a dict of keys, or words as on the command line.
             options: those of the command line (`keyword_types.Keywords`).
 
         Raises:
             ConfigError: with every mistake found.
         """
-        self._start_with(_gather(search, train, overrides, options), python=True)
+        keys = {"parameters": parameters, "early_terminate": early_terminate, "run_cap": run_cap}
+        self._start_with(_gather(search, train, overrides, options, keys), python=True)
         for line in self.plan.spec.warnings:
             warnings.warn(line, stacklevel=2)
 
@@ -299,6 +306,18 @@ class Sweep:
         }
 
     @property
+    def runs(self) -> list[Run]:
+        """All trials in the order they were started, with the names that W&B's runs have; also while it runs."""
+        paths, spec = self._paths, self.spec
+        records = sorted(self._records(), key=lambda record: record.number)
+        return [Run.of(record, paths, spec) for record in records] if paths else []
+
+    def best_run(self) -> Run | None:
+        """Returns the best finished trial, as one of `runs`; None while there is none with a value."""
+        best = self.best
+        return next((run for run in self.runs if best is not None and run.name == best.name), None)
+
+    @property
     def ended_well(self) -> bool:
         """Whether every trial finished or was stopped early, and there is one."""
         records = self._records()
@@ -313,12 +332,23 @@ class Sweep:
 
 
 def _gather(
-    search: PathLike | Mapping[str, Any] | None, train: Train | None, overrides: Overrides, options: Keywords
+    search: PathLike | Mapping[str, Any] | None,
+    train: Train | None,
+    overrides: Overrides,
+    options: Keywords,
+    keys: Mapping[str, Any] | None = None,
 ) -> Options:
-    """Makes the options of a command line that would say the same."""
+    """Makes the options of a command line that would say the same. `keys` are those of a description."""
     problems = Problems()
+    words: dict[str, Any] = dict(options)
+    described = {key: value for key, value in (keys or {}).items() if value is not None}
+    described |= {key: words.pop(key) for key in ("metric",) if isinstance(words.get(key), Mapping)}
+    if described and search is not None:
+        problems.found.append(f"{', '.join(described)}: belong to a description, and one is given; write them in it")
+    elif described:
+        search = {**{key: words.pop(key) for key in ("method",) if key in words}, **described}
     sweep_config = problems.attempt(lambda: described_by(search))
-    given = problems.attempt(lambda: from_keywords(options))
+    given = problems.attempt(lambda: from_keywords(words))
     profile = None
     if train is not None:
         taken = [name for name in ("trainer", "config_file", "python") if dict(options).get(name) is not None]
@@ -344,4 +374,4 @@ def _gather(
     return given
 
 
-__all__ = ["Best", "ConfigError", "Sweep"]
+__all__ = ["Best", "ConfigError", "Run", "Sweep"]

@@ -19,7 +19,7 @@ class Keywords(TypedDict, total=False):
     wd_values: Sequence[float] | str
     custom_params: Mapping[str, Any] | str
     sweep_name: str
-    metric: str
+    metric: str | Mapping[str, Any]
     goal: str
     optimize: str
     seed: int

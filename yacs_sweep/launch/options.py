@@ -185,7 +185,9 @@ class Options:
         refused_beside=("sweep_id",),
         first_launch=True,
     )
-    metric: str | None = _search("the metric to optimise, e.g. val/mAP", "NAME", **_DESCRIBES)
+    metric: str | None = _search(
+        "the metric to optimise, e.g. val/mAP", "NAME", **_DESCRIBES, keyword="str | Mapping[str, Any]"
+    )
     goal: str | None = _search(
         "of the metric (default: the YAML's)", convert=str.lower, choices=("maximize", "minimize"), **_DESCRIBES
     )

@@ -116,7 +116,7 @@ def test_functions_that_cannot_be_trained_with_are_refused() -> None:
     for train, why in (
         (3, "3 is not a function"),
         (later, "is async"),
-        (lambda: 0.0, "cannot be called with the parameters alone, its arguments are ()"),
+        (lambda a, b, c: 0.0, "cannot be called with the parameters alone, its arguments are (a, b, c)"),
         (locked, "cannot pickle '_thread.lock' object"),
     ):
         with pytest.raises(ConfigError, match=re.escape(why)):

@@ -22,11 +22,25 @@ VALUE = "value"  # the name of what is returned where the sweep has no metric
 
 
 def count_arguments(train: Callable[..., Any]) -> int:
-    """Counts the arguments to call the function with: 1 (the parameters), or 2 (and `Report`). Raises TypeError."""
+    """Counts the arguments to call the function with: 1 (the parameters), 2 (and `Report`), or none.
+
+    One that needs none is called as W&B's agent calls it, `main()`: its parameters are in `wandb.config`. An argument that
+    it could be given is its own (`config=None`), unless its name is `params`.
+
+    Raises:
+        TypeError: it cannot be called in any of these ways.
+    """
     try:
         signature = inspect.signature(train)
     except ValueError:  # some that are written in C have none
         return 1
+    first = next(iter(signature.parameters.values()), None)
+    if first is None or (first.default is not first.empty and first.name != "params"):
+        try:
+            signature.bind()
+            return 0
+        except TypeError:
+            pass
     try:
         signature.bind({})
     except TypeError:
@@ -81,7 +95,7 @@ class Report:
 
 def call(train: Callable[..., Any], takes: int, params: dict[str, Any], report: Report) -> None:
     """Calls the function and reports its values."""
-    outcome = train(params, report) if takes == 2 else train(params)
+    outcome = train(*(params, report)[:takes])
     if isinstance(outcome, Iterator):
         for value in outcome:
             report.result(value)
