@@ -16,6 +16,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from measuring import memory  # noqa: E402
+
 from yacs_sweep.trainers.load import load_profile  # noqa: E402
 from yacs_sweep.trial.preloader import Guards, Preloader  # noqa: E402
 from yacs_sweep.trial.process import (  # noqa: E402
@@ -27,15 +29,6 @@ from yacs_sweep.trial.process import (  # noqa: E402
 
 TARGET = 80  # MB
 Figures = list[tuple[float, float]]  # (unique, proportional) set size in MB of several processes
-
-
-def memory(pid: int) -> tuple[float, float]:
-    """Reads a process's unique and proportional set size in MB."""
-    fields = {}
-    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]:
-        name, value = line.split(":")
-        fields[name] = int(value.split()[0]) / 1e3
-    return fields["Private_Clean"] + fields["Private_Dirty"], fields["Pss"]
 
 
 def hold(workers: list[Guards], script: Path, env: dict[str, str], cwd: Path) -> tuple[Figures, Figures]:
