@@ -126,6 +126,7 @@ def make_job(results: Results, options: Options, preload: int | None, label: str
         retries=options.retries,
         on_oom=options.on_oom,
         gpu_wait=options.gpu_wait,
+        schema=plan.overrides.schema.packed() if plan.overrides.schema else None,
         preload=preload,
         wandb_off=options.wandb_off,
         # What several launchers of one sweep have to do together; --count is each one's own.

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import os
+import pickle
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -37,6 +39,17 @@ class Schema:
     deprecated: frozenset[str] = frozenset()
     open: frozenset[str] = frozenset()
     loose: bool = False
+
+    def packed(self) -> str:
+        """Returns a text from which `unpack` makes the schema again, in another process of this launch."""
+        return base64.b64encode(pickle.dumps(self)).decode()
+
+    @staticmethod
+    def unpack(text: str) -> Schema:
+        """Returns the schema that was packed in a text, which must come from a process of this launch."""
+        schema = pickle.loads(base64.b64decode(text))
+        assert isinstance(schema, Schema)
+        return schema
 
     def key_problem(self, key: str, aliases: Sequence[str] = ()) -> str | None:
         """Explains why a key cannot be set, with the nearest right ones; None for a leaf that can be set."""

@@ -89,6 +89,15 @@ def test_leaves_keep_their_types(tmp_path: Path) -> None:
     assert "deprecated" in (schema.key_problem("train.old") or "")
 
 
+def test_a_schema_comes_out_of_its_text_as_it_went_in(tmp_path: Path) -> None:
+    odd = "_C.train.odd = float('nan')\n"
+    schema = read_schema(trainer(tmp_path, DEFAULTS + odd))
+    assert schema is not None
+    again = Schema.unpack(schema.packed())
+    assert repr(again) == repr(schema)  # nan is no nan's equal
+    assert again.convert("train.steps", [3]) == (3,)
+
+
 def test_a_configuration_file_is_merged_by_the_tree_itself(tmp_path: Path) -> None:
     schema = read(trainer(tmp_path), "train: {lr: 1e-3, steps: [5], none: 3.5}\nMODEL: {EXTRA: 1}\n")
     assert (schema.values["train.lr"], schema.values["train.steps"]) == (0.001, (5,))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
-from tests.sweeping import GRID, ROOT, command, environment, write_sweep
+from tests.sweeping import GRID, ROOT, TOY, command, environment, write_sweep
+from tests.sweeping import sweep as run_sweep
 from tests.trainers import write_trainer
 from tests.wandb_server import start_server
 from tests.wandb_server.launching import grid, new_sweep, sweep
@@ -69,3 +71,18 @@ def test_with_the_wandb_controller_its_client_is_imported_once(tmp_path: Path) -
     late = agents_imports(tmp_path)
     assert all(name == "wandb" or name.startswith(("wandb.sdk", "yacs_sweep")) for name in late)
     assert len(late) < 20
+
+
+def test_the_trainers_tree_is_read_once_for_all_agents(tmp_path: Path) -> None:
+    trainer = tmp_path / "trainer"
+    shutil.copytree(TOY, trainer)
+    with (trainer / "defaults.py").open("a") as file:
+        file.write(
+            f"\nif 'print_schema' in __import__('sys').argv[0]:\n    open({str(tmp_path / 'reads')!r}, 'a').write('x')\n"
+        )
+    words = ["--sweep-config", write_sweep(tmp_path, GRID), "--wandb-mode", "disabled", "--workers", "2"]
+    ran = run_sweep(
+        tmp_path, *words, "SOLVER.MAX_EPOCHS", "1", trainer=trainer / "toy.yaml", config=trainer / "toy.yml"
+    )
+    assert ran.code == 0, ran.out + ran.err
+    assert (tmp_path / "reads").read_text() == "x"

@@ -30,7 +30,7 @@ from ...search.controller import Controller
 from ...trainers.choose import choose_profile
 from ...trainers.overrides import Overrides
 from ...trainers.profile import TrainerProfile
-from ...trainers.schema import read_schema
+from ...trainers.schema import Schema, read_schema
 from ...trial.contract import Assignment, Hooks, Launch, Retry, disk_full_message
 from ...trial.echo import Echo
 from ...trial.process import Guard, Limits, Stop
@@ -39,11 +39,18 @@ from ...trial.verdict import Verdict
 from .channel import Channel, Job, Message
 
 
-def load_launch(paths: SweepPaths, limits: Limits) -> Launch:
-    """Reads from the sweep's folder how its trials are run."""
+def load_launch(paths: SweepPaths, limits: Limits, schema_text: str | None = None) -> Launch:
+    """Reads from the sweep's folder how its trials are run.
+
+    Args:
+        schema_text: the trainer's schema, packed; None: it is read in the trainer's interpreter.
+    """
     file, spec = LaunchFile.load(paths), load_spec_of(paths)
     profile: TrainerProfile = choose_profile(file.trainer, spec, Path(file.cwd)).starting_in(file.code)
-    schema = read_schema(profile, python=file.python, config_file=file.config_file)
+    if schema_text is None:
+        schema = read_schema(profile, python=file.python, config_file=file.config_file)
+    else:
+        schema = Schema.unpack(schema_text)
     return Launch(
         paths=paths,
         profile=profile,
@@ -253,7 +260,9 @@ def _work(channel: Channel, job: Job, token: str) -> None:
     """Runs the job\'s controller until it has no trial left or the agent is stopped."""
     guard = Guard(token=token) if job.preload is None else None  # starts while the agent reads what it is to do
     lock = AgentLock(job.paths.agents, job.index, token)
-    launch = replace(load_launch(job.paths, job.limits), retries=job.retries, on_oom=job.on_oom, gpu_wait=job.gpu_wait)
+    launch = replace(
+        load_launch(job.paths, job.limits, job.schema), retries=job.retries, on_oom=job.on_oom, gpu_wait=job.gpu_wait
+    )
     agent = Agent(channel, job, launch, lock, token, guard)
 
     def on_signal(number: int, frame: FrameType | None) -> None:

@@ -33,6 +33,7 @@ class Job:
     retries: int = 0
     on_oom: str = "skip"
     gpu_wait: float = 30.0
+    schema: str | None = None  # of the trainer, packed; None: it has none, or the agent reads it
     preload: int | None = None  # descriptor of the socket at which the preload server is asked; it comes with the job
     storage: str | None = None  # with its password, which no file has
     wandb_off: bool = False  # in this launch, whatever the sweep's launch.json says
