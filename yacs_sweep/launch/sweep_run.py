@@ -10,7 +10,7 @@ from pathlib import Path
 
 import yaml
 
-from ..base.errors import ConfigError
+from ..base.errors import ConfigError, SweepError
 from ..base.files import write_atomically
 from ..base.streams import is_terminal, print_lines
 from ..records.checkpoints import Keep, Keeper
@@ -183,7 +183,10 @@ class Results:
         """Logs the best trial as a W&B artifact."""
         from ..wandb.artifact import log_best
 
-        say(log_best(self.paths, self.plan.launch, self.plan.spec.name or self.paths.sweep_id))
+        try:
+            say(log_best(self.paths, self.plan.launch, self.plan.spec.name or self.paths.sweep_id))
+        except SweepError as error:
+            say(f"warning: {error}")
 
     def status(self, outcome: Outcome) -> int:
         """Returns the exit status: 130 interrupted, 1 a trial failed or a message ended the sweep, else 0."""
