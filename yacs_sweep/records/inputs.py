@@ -85,7 +85,7 @@ class Inputs:
 def in_inputs(path: str | os.PathLike[str]) -> bool:
     """Whether a path is that of a copy in the inputs of some sweep."""
     parts = Path(path).parts
-    return any(pair == ("inputs", CONFIG) for pair in itertools.pairwise(parts))
+    return any(first == "inputs" and second.startswith(CONFIG) for first, second in itertools.pairwise(parts))
 
 
 def take_config(path: str, given: str | None = None) -> list[Taken]:
@@ -131,7 +131,7 @@ def take_files(kind: str, files: Iterable[str | os.PathLike[str]], first: str | 
 
 def save_inputs(paths: SweepPaths, project: Path, taken: Iterable[Taken]) -> Inputs:
     """Writes the copies and inputs.json; inputs of the same kind that the sweep had are replaced. Raises OSError."""
-    new = list(taken)
+    new = [_beside_earlier(item, paths, generation) for generation in [_generation(paths)] for item in taken]
     replaced = {INCLUDE if item.kind == CONFIG else item.kind for item in new} | {item.kind for item in new}
     kept = [entry for entry in Inputs.load(paths, project).entries if entry.kind not in replaced]
     entries = kept + [
@@ -154,6 +154,20 @@ def save_inputs(paths: SweepPaths, project: Path, taken: Iterable[Taken]) -> Inp
     rows = [dataclasses.asdict(entry) for entry in entries]
     write_atomically(paths.inputs / "inputs.json", to_json({"inputs": rows}, indent=1) + "\n")
     return Inputs(paths, project, entries)
+
+
+def _generation(paths: SweepPaths) -> int:
+    """Counts how often the sweep has been given a configuration that differs from an earlier one."""
+    return sum(1 for _ in paths.inputs.glob(f"{CONFIG}*"))
+
+
+def _beside_earlier(item: Taken, paths: SweepPaths, generation: int) -> Taken:
+    """Places a copy beside an earlier, different one, which stays what the trials before read."""
+    if item.copy is None or item.kind not in (CONFIG, INCLUDE) or not generation:
+        return item
+    return dataclasses.replace(
+        item, copy=item.copy.replace(f"inputs/{CONFIG}/", f"inputs/{CONFIG}-{generation + 1}/", 1)
+    )
 
 
 def relative_to_project(path: Path, project: Path) -> str:

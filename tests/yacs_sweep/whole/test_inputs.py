@@ -99,6 +99,8 @@ def test_an_option_given_on_resuming_wins(tmp_path: Path) -> None:
     (folder / "p.yaml").write_text(PROFILE.replace("score (?P", "score (?:x)?(?P"))
     again = sweep(folder, "--sweep_id", ran.dir.name, *QUIET, trainer=folder / "p.yaml", config=folder / "c.yml")
     assert (again.code, scores(ran)) == (0, [1, 5])
+    read = [Path(ran.trial(name)["command"][2]).read_text() for name in ("trial-0000", "trial-0001")]
+    assert read == ["RATE: 1\n", "RATE: 5\n"]  # what a trial has read stays
     assert "(?:x)?" in (ran.dir / "inputs/trainer/p.yaml").read_text()
 
 
