@@ -418,7 +418,7 @@ def test_the_guide_runs_as_it_stands(tmp_path: Path) -> None:
     for name in ("configs", "sweeps"):
         (tmp_path / name).symlink_to(ROOT / name)
     blocks = re.findall(r"^```python\n(.*?)^```$", (ROOT / "docs" / "python.md").read_text(), re.M | re.S)
-    assert len(blocks) == 5
+    assert len(blocks) == 6
     ran = subprocess.run(
         script(tmp_path, "\n".join(blocks)),
         cwd=tmp_path,
