@@ -142,7 +142,7 @@ def whole(url: str, machines: int, workers: int, seconds: float, home: str) -> d
         while not sweep_id:
             time.sleep(0.2)
             sweep_id = next((path.parent.name for path in machine.glob("log/sweep/*/launch.json")), "")
-            words = ["--sweep_id", sweep_id]
+            words = ["--sweep_id", sweep_id, "--trainer", "(sweep file)"]
             if sweep_id:
                 time.sleep(2)
     database = SharedSweep(url, sweep_id).database

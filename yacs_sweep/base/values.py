@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from numbers import Integral, Real
 from typing import Any, TypeGuard
+
+from .wording import show
 
 Number = int | float
 NOT_FINITE = ("NaN", "Infinity", "-Infinity")  # the texts that stand for these numbers in strict JSON
@@ -73,6 +76,53 @@ def all_finite(value: Any) -> bool:
     if isinstance(value, Sequence) and not isinstance(value, str):
         return all(all_finite(item) for item in value)
     return True
+
+
+_TYPES: dict[str, tuple[type, ...]] = {
+    "str": (str,),
+    "int": (int,),
+    "float": (int, float),
+    "list": (list, tuple),
+    "tuple": (list, tuple),
+    "dict": (dict,),
+    "None": (type(None),),
+}
+
+
+def of_field_types(table: Any, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Selects the values that a dataclass has fields for, and checks their types; other keys are another version's.
+
+    Texts, numbers, dicts, lists and tuples of texts, and unions with None are known. A list may stand for a tuple.
+
+    Raises:
+        TypeError: a value is not of its field's type.
+    """
+    found = {}
+    for name, parts in _annotations(table).items():
+        if name in values:
+            if not any(_is_of(values[name], *part) for part in parts):
+                raise TypeError(f"{name}: {show(values[name])} is not {table.__dataclass_fields__[name].type}")
+            found[name] = values[name]
+    return found
+
+
+@functools.cache
+def _annotations(table: Any) -> dict[str, list[tuple[str, bool]]]:
+    """Parses a dataclass's annotations: of each part of a union the type, and whether its items are texts."""
+    texts = {name: str(field.type).split("|") for name, field in table.__dataclass_fields__.items()}
+    parts = {name: [part.strip().partition("[") for part in text] for name, text in texts.items()}
+    return {
+        name: [(outer, outer != "dict" and inner.startswith("str")) for outer, _, inner in part]
+        for name, part in parts.items()
+    }
+
+
+def _is_of(value: Any, kind: str, of_texts: bool) -> bool:
+    """Tells whether a value is of a type, and its items are texts where they must be."""
+    if type(value) is bool or not isinstance(value, _TYPES[kind]):
+        return False
+    items: Any = value
+    return not of_texts or all(isinstance(item, str) for item in items)
 
 
 # -- times: UTC, ISO 8601, milliseconds, as the sweep's files hold them ------------------------------------------------

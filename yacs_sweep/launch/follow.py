@@ -131,7 +131,7 @@ def run_on_engine(engine: Engine, results: Results, options: Options, signals: l
     """
     plan, paths = results.plan, results.paths
     agents = options.agents or 1
-    command = launch_command(options, paths)
+    command = launch_command(options, paths, plan.launch)
     local = plan.launch.controller == "local"
     # The W&B server counts no trials: each launch gets its part.
     counts: list[list[str]] = (

@@ -32,6 +32,7 @@ from ..wandb.sweeps import create_sweep
 from .machine import Machine
 from .options import Options
 from .plan.plan import Plan, new_paths
+from .plan.portable import portable_inputs
 from .sweep_run import Results
 from .workers.agent_starter import AgentStarter
 from .workers.channel import Job
@@ -40,6 +41,7 @@ from .workers.sweep_state import FailureLimit, Outcome, SweepState
 
 def create_folder(plan: Plan, paths: SweepPaths) -> Plan:
     """Writes the sweep's folder: what it searches, how it is launched, its inputs. Returns the plan that uses the copies."""
+    joining = plan.resumed and not paths.launch.is_file()
     try:
         paths.agents.mkdir(parents=True, exist_ok=True)
         save_spec(paths, plan.spec)
@@ -49,7 +51,9 @@ def create_folder(plan: Plan, paths: SweepPaths) -> Plan:
         if plan.storage is not None and shared(plan.storage):
             from ..search.storage.shared_sweep import SharedSweep
 
-            write_warm(paths, SharedSweep(plan.storage, paths.sweep_id).describe(plan.spec, plan.launch, plan.warm))
+            sweep = SharedSweep(plan.storage, paths.sweep_id)
+            launch, inputs = portable_inputs(plan, paths)
+            write_warm(paths, sweep.describe(plan.spec, launch, plan.warm, inputs, joining=joining))
         elif plan.warm:
             plan.warm.save(paths)
     except OSError as error:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from ..base.files import FULL, ensure_folder, make_way, read_regular, write_atomically
-from ..base.values import from_json, to_json, utc_now
+from ..base.values import from_json, of_field_types, to_json, utc_now
 
 STATES = ("running", "finished", "stopped", "failed", "killed", "lost")
 ENDED_WELL = ("finished", "stopped")
@@ -194,12 +194,9 @@ class TrialRecord:
         """Converts trial.json's object to a record; keys of other versions are left out.
 
         Raises:
-            TypeError: a required key is missing.
+            TypeError: a required key is missing, or a value is not of its type.
         """
-        known = cls.__dataclass_fields__
-        values = {key: value for key, value in row.items() if key in known}
-        values["value"] = from_json(values.get("value"))
-        return cls(**values)
+        return cls(**of_field_types(cls, {**row, "value": from_json(row.get("value"))}))
 
     @classmethod
     def load(cls, path: Path) -> TrialRecord:

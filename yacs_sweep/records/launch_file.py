@@ -14,7 +14,7 @@ import yaml
 
 from ..base.errors import ConfigError
 from ..base.files import read_json, write_atomically
-from ..base.values import to_json
+from ..base.values import of_field_types, to_json
 from ..base.wording import one_line
 from ..spec.read_sweep import sweep_from_dict
 from ..spec.sweep import SweepSpec
@@ -70,10 +70,19 @@ class LaunchFile:
             ConfigError: the file is missing or damaged.
         """
         try:
-            content = located(json.loads(paths.launch.read_text(encoding="utf-8")), paths)
-            return cls(**{**content, "trailing": tuple(content["trailing"])})
-        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+            return cls.from_row(located(json.loads(paths.launch.read_text(encoding="utf-8")), paths))
+        except (OSError, ValueError, TypeError, AttributeError) as error:
             raise ConfigError(f"{paths.launch}: cannot be read: {one_line(error)}") from error
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> LaunchFile:
+        """Converts launch.json's object; keys of other versions are left out.
+
+        Raises:
+            TypeError: a required key is missing, or a value is not of its type.
+        """
+        values = of_field_types(cls, row)
+        return cls(**{**values, "trailing": tuple(values.get("trailing", ()))})
 
 
 def read_launch(paths: SweepPaths) -> dict[str, Any]:

@@ -208,7 +208,7 @@ class LocalController:
         trial = self._trials.running_of(self.coordinator.owner()["agent"])
         if trial is None:
             return None
-        params, retry_of = assigned(trial)["params"], trial.user_attrs.get(RETRY_OF)
+        params, retry_of = self.space.from_optuna(trial.params), trial.user_attrs.get(RETRY_OF)
         return trial._trial_id, self._assignment(trial.number, params, retry_of)
 
     def _take_enqueued(self) -> Created:

@@ -44,6 +44,7 @@ SPEC: dict[str, Any] = {
 }
 GRID = {**SPEC, "method": "grid", "parameters": {"base_lr": {"values": [0.1, 0.2, 0.3]}}}
 LEASE = 1.2
+AS_DESCRIBED = ("--trainer", "(sweep file)")  # the yes to what the database says
 
 needs_server = pytest.mark.skipif(
     programs() is None, reason="PostgreSQL is not installed (`make postgres` installs it where it may)"
@@ -356,7 +357,8 @@ print('mAP: %.6f%%' % float(sys.argv[2].split('=')[1]))"""
         wait_until(lambda: "trial-0000" in first.text, 120)
         sweep_id = first.folder().name
         others = [
-            Machine(tmp_path, name, trainer, "--sweep_id", sweep_id, url=server.url) for name in ("beta", "gamma")
+            Machine(tmp_path, name, trainer, "--sweep_id", sweep_id, *AS_DESCRIBED, url=server.url)
+            for name in ("beta", "gamma")
         ]
         beta, gamma = others
         for machine in others:
@@ -425,11 +427,55 @@ def test_the_best_is_trained_where_only_the_database_knows_the_sweep(tmp_path: P
     one = Machine(tmp_path, "one", trainer, "--trainer", "trainer.yaml", "--sweep-config", spec, url=server.url)
     assert one.process.wait(60) == 0, one.text
     found = one.summary()["best"]
-    two = Machine(tmp_path, "two", trainer, "--train-best", one.folder().name, "--seeds", "1", url=server.url)
+    two = Machine(
+        tmp_path, "two", trainer, "--train-best", one.folder().name, "--seeds", "1", *AS_DESCRIBED, url=server.url
+    )
     assert two.process.wait(60) == 0, two.text
     assert two.folder().name == f"{one.folder().name}-best"
     (trained,) = two.summary()["trials"]
     assert trained["params"] == found["params"], two.text
+
+
+@needs_server
+def test_a_machine_that_joins_reads_the_same_configuration_and_profile(tmp_path: Path, server: Postgres) -> None:
+    """As they were when the sweep began, whatever its own checkout holds; its own where the user gives one."""
+    code = "print('mAP: %s%%' % (out.read_text() + (out.parent / 'b.yml').read_text()).count('x'))"
+    trainer = write_trainer(tmp_path, code)
+    trainer.write_text(trainer.read_text().replace("{output_dir}", "{config_file}") + "output_dir_key: OUT\n")
+
+    def checkout(machine: str, config: str, extended: str) -> None:
+        folder = tmp_path / machine / "checkout"
+        folder.mkdir(parents=True)
+        for file in (trainer, trainer.with_name("train.py")):
+            shutil.copy(file, folder)
+        for name, text in (
+            ("c.yml", f"_BASE_: b.yml\nA: {config}\n"),
+            ("b.yml", "B: x\n"),
+            ("own.yml", "_BASE_: b.yml\nA: xxx\n"),
+        ):
+            (folder / name).write_text(text)
+        (folder / "mine.yaml").write_text(f"extends: ./trainer.yaml\nenv: {{KIND: {extended}}}\n")
+
+    checkout("one", "xx", "first")
+    checkout("two", "xxxxxxxx", "other")
+    words = ("--trainer", "mine.yaml", "--config_file", "c.yml", "--sweep-config", write_sweep(tmp_path, SPEC))
+    one = Machine(tmp_path, "one", trainer, *words, "--count", "1", url=server.url)
+    assert one.process.wait(60) == 0, one.text
+    joined = ("--sweep_id", one.folder().name, *AS_DESCRIBED, "--count", "1")
+    two = Machine(tmp_path, "two", trainer, *joined, url=server.url)
+    assert two.process.wait(60) == 0, two.text
+    assert "trainer mine.yaml {command: [python, train.py" in two.text and "env: {KIND: first}" in two.text
+    kept = two.folder() / "inputs"
+    assert (kept / "config" / "c.yml").read_text() == "_BASE_: b.yml\nA: xx\n"
+    assert "KIND: first" in (kept / "trainer" / "mine.yaml").read_text()
+    assert [trial["value"] for trial in two.summary()["trials"]] == [3.0, 3.0], two.text
+    again = Machine(tmp_path, "two", trainer, "--sweep_id", one.folder().name, "--count", "1", url=server.url)
+    assert again.process.wait(60) == 0, again.text
+    assert [trial["value"] for trial in again.summary()["trials"]] == [3.0] * 3, again.text
+    checkout("three", "xxxxxxxx", "other")
+    three = Machine(tmp_path, "three", trainer, *joined, "--config_file", "own.yml", url=server.url)
+    assert three.process.wait(60) == 0, three.text
+    assert [trial["value"] for trial in three.summary()["trials"]] == [3.0] * 3 + [4.0], three.text
 
 
 @needs_server

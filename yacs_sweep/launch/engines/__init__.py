@@ -15,8 +15,10 @@ from typing import Protocol
 from ...base.errors import ConfigError
 from ...base.shipped import IMPORT_ROOT
 from ...records.folder import SweepPaths
+from ...records.launch_file import LaunchFile
 from ...search.storage.url import URL_VARIABLE, shared
 from ...trainers.function import FunctionProfile
+from ...trainers.own_command import SWEEP_FILE
 from ..options import Options
 
 INSTALLED = "import sys; from yacs_sweep.cli import main; sys.exit(main())"
@@ -92,11 +94,16 @@ def engine_problems(options: Options, controller: str, storage: str | None) -> l
     return []
 
 
-def launch_command(options: Options, paths: SweepPaths) -> list[str]:
-    """Returns the command of one launch, which joins the sweep and treats trials as this launch was asked to."""
+def launch_command(options: Options, paths: SweepPaths, launch: LaunchFile) -> list[str]:
+    """Returns the command of one launch, which joins the sweep and treats trials as this launch was asked to.
+
+    Where it finds the sweep in the database alone, it takes what this launch has written there: the user has started both.
+    """
     script = IMPORT_ROOT / "tools" / "sweep.py"
     start = [str(script)] if script.is_file() else ["-c", INSTALLED]
-    if isinstance(options.trainer, FunctionProfile):
+    if launch.controller == "local" or launch.trainer == SWEEP_FILE:
+        options = replace(options, trainer=SWEEP_FILE)
+    elif isinstance(options.trainer, FunctionProfile):
         options = replace(options, trainer=None)  # a function is in the sweep's folder
     words = options.words(lambda entry: entry.passed_on)
     return [sys.executable, *start, "--sweep_id", paths.sweep_id, "--results_dir", str(paths.base), *words]

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import os
-import shlex
 from dataclasses import replace
 from pathlib import Path
 
-from ...base.errors import ConfigError
+from ...base.errors import ConfigError, Problems
+from ...base.wording import one_line
 from ...records.known_sweeps import result_bases
 from ...records.launch_file import LaunchFile
 from ...search.storage.url import shared
 from ...spec.read_sweep import sweep_from_dict
+from ...spec.sweep import SweepSpec
 from ...trainers.function import FunctionProfile, function_problems
-from ...trainers.own_command import SWEEP_FILE, has_own_command
 from ...wandb.login import is_logged_in, why_not_asked
 from ...wandb.sweeps import RemoteSweep, look_up
 from ..options import Options
 from .checks import storage_wanted
+from .consent import Description, agreed
 from .plan import new_paths
+from .portable import SharedInputs, with_inputs
 from .source import Source
+from .trainer import Trainer, choose_trainer
 
 # What a sweep's description on the W&B server may say; where its results go is not among it.
 FROM_SERVER = ("name", "method", "metric", "parameters", "early_terminate", "run_cap", "program", "command")
@@ -60,18 +63,12 @@ def remote_sweep(
 def _on_server(sweep_id: str, options: Options, option: str, *, ended_too: bool) -> Source:
     """Returns the source of a sweep of the W&B server."""
     remote = remote_sweep(sweep_id, options, None, option, ended_too=ended_too)
-    described = {key: value for key, value in remote.config.items() if key in FROM_SERVER}
-    spec = sweep_from_dict(described, f"W&B sweep {remote.id}")
-    if options.trainer is None and has_own_command(spec):
-        words = shlex.join(spec.command or (str(spec.program),))
-        raise ConfigError(
-            f"{option} {sweep_id}: what the sweep starts is described on the W&B server, where others can write "
-            f"({words[:200]}); --trainer '{SWEEP_FILE}' starts it all the same, --trainer PROFILE another trainer"
-        )
-    if options.results_dir:
-        spec = replace(spec, results_dir_base=options.results_dir)
+    content = {key: value for key, value in remote.config.items() if key in FROM_SERVER}
+    described = Description("on the W&B server", sweep_from_dict(content, f"W&B sweep {remote.id}"))
+    options, described, notes = agreed(f"{option} {sweep_id}", described, options)
+    spec = _with_results(described.spec, options)
     paths = new_paths(spec, remote.id)
-    return Source(options, "wandb", spec=spec, paths=paths, remote=remote, resumed=True)
+    return Source(options, "wandb", spec=spec, paths=paths, remote=remote, resumed=True, notes=notes)
 
 
 def _in_database(sweep_id: str, options: Options, option: str) -> Source:
@@ -83,33 +80,61 @@ def _in_database(sweep_id: str, options: Options, option: str) -> Source:
     sweep_id = sweep_id.split("/")[-1]
     sweep = SharedSweep(storage, sweep_id)
     try:
-        spec, last = sweep.join(option)
+        spec, last, content = sweep.join(option)
+        inputs = SharedInputs() if content is None else SharedInputs.parse(content)
         settled = sweep.settled()
+    except (TypeError, KeyError, ValueError) as error:
+        raise ConfigError(
+            f"{option} {sweep_id}: its inputs in the database cannot be read: {one_line(error)}"
+        ) from None
     finally:
         sweep.database.engine.dispose()
     if found := function_problems(options.trainer, last.trainer, None):
         raise ConfigError(found)
-    if options.results_dir:
-        spec = replace(spec, results_dir_base=options.results_dir)
+    told = Description("in the database", spec, last, inputs.starts())
+    given, described, notes = agreed(f"{option} {sweep_id}", told, options)
+    assert described.launch is not None
+    spec = _with_results(described.spec, given)
+    inputs = inputs if described is told else SharedInputs()  # part of what the user agrees to
+    launch = _in_this_folder(described.launch, spec, given, inputs)
     return Source(
-        options,
+        given,
         "local",
         spec=spec,
-        launch=_in_this_folder(last, options),
+        launch=launch,
+        trainer=_checked_trainer(given, spec, launch, inputs),
         paths=new_paths(spec, sweep_id),
         storage=storage,
         settled=settled,
         resumed=True,
         progress=f"joining sweep {sweep_id}",
+        notes=notes,
     )
 
 
-def _in_this_folder(last: LaunchFile, options: Options) -> LaunchFile:
+def _with_results(spec: SweepSpec, options: Options) -> SweepSpec:
+    return replace(spec, results_dir_base=options.results_dir) if options.results_dir else spec
+
+
+def _checked_trainer(options: Options, spec: SweepSpec, launch: LaunchFile, inputs: SharedInputs) -> Trainer | None:
+    """Returns the trainer that the database's inputs describe; None where there are none, so that it is yet to be chosen."""
+    if not inputs:
+        return None
+    problems, cwd = Problems(), Path.cwd()
+    trainer = choose_trainer(problems, options, spec, launch, cwd)
+    problems.end()
+    assert trainer is not None
+    return with_inputs(trainer, inputs, cwd)
+
+
+def _in_this_folder(last: LaunchFile, spec: SweepSpec, options: Options, inputs: SharedInputs) -> LaunchFile:
     """Returns the launch as it would be in this folder: paths in a database are relative to the trainer's checkout.
 
     Raises:
         ConfigError: the configuration file is not here, and none is given.
     """
+    last = replace(last, cwd=str(Path.cwd()), python=None, code=None, search=spec.fingerprint)  # each machine's own
+    last = inputs.placed(last) if inputs else last
     config = last.config_file
     if config is not None and options.config_file is None:
         if not Path(config).is_file():
@@ -120,4 +145,4 @@ def _in_this_folder(last: LaunchFile, options: Options) -> LaunchFile:
         config = str(Path(config).resolve())
     named = None if isinstance(options.trainer, FunctionProfile) else options.trainer
     # Each machine keeps its own trials' checkpoints as it is asked to.
-    return replace(last, config_file=config, trainer=named or last.trainer, cwd=str(Path.cwd()), keep="all")
+    return replace(last, config_file=config, trainer=named or last.trainer, keep="all")

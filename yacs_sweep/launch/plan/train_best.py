@@ -46,7 +46,7 @@ def best_source(options: Options, problems: Problems) -> Source:
     problems.end()
     name = options.train_best
     found = _searched(options)
-    spec, paths = found.spec, found.paths
+    options, spec, paths = found.options, found.spec, found.paths
     assert spec is not None and paths is not None
     if found.launch is not None and found.launch.trainer == FUNCTION:
         raise ConfigError(f"--train-best {name}: its trainer is a Python function; call that with the best parameters")
@@ -56,7 +56,7 @@ def best_source(options: Options, problems: Problems) -> Source:
     best = best_of(records, spec.metric.goal)
     if best is None:
         raise ConfigError(f"--train-best {name}: no trial of it has finished with a value")
-    trainer = choose_trainer(problems, options, spec, found.launch, found.cwd)
+    trainer = found.trainer or choose_trainer(problems, options, spec, found.launch, found.cwd)
     problems.end()
     assert trainer is not None
     before, given = _words(options, found, trainer, best)
@@ -71,6 +71,7 @@ def best_source(options: Options, problems: Problems) -> Source:
     launch = _small_launch(found, trainer, small, words)
     where = _folder(paths, small, launch)
     begun = where.launch.is_file()
+    notes = (*found.notes, *notes)
     notes = (f"best of sweep {paths.sweep_id}: {best.name}, {spec.metric.name} {best.value:.6g}", *missing, *notes)
     if seeds:
         notes += (f"seeds {', '.join(map(str, seeds))}: none the search has used",)

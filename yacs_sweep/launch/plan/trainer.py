@@ -14,6 +14,7 @@ from ...records.launch_file import LaunchFile
 from ...spec.sweep import SweepSpec
 from ...trainers.choose import check_config_file, choose_profile, find_interpreter
 from ...trainers.overrides import Overrides
+from ...trainers.own_command import SWEEP_FILE
 from ...trainers.profile import TrainerProfile
 from ...trainers.schema import read_schema
 from ..options import Options
@@ -48,7 +49,9 @@ def choose_trainer(
         spec: what is searched, which may say what to start; None: it could not be read.
         cwd: where the trainer is looked for.
     """
-    named = options.trainer if last is None or options.trainer is not None else last.trainer
+    named = options.trainer
+    if last is not None and named in (None, SWEEP_FILE):  # as the sweep says: what it was launched with
+        named = last.trainer
     profile = problems.attempt(lambda: choose_profile(named, spec, cwd))
     if profile is not None and last is not None:
         profile = profile.starting_in(last.code)

@@ -24,7 +24,7 @@ from sqlalchemy.engine import URL, make_url
 
 from ...base.errors import ConfigError
 from ...base.values import to_json
-from ...records.folder import TrialRecord
+from ...records.folder import TrialRecord, folder_name
 from .connections import without_idle_connections
 from .coordinator import Written
 from .url import MASK
@@ -370,20 +370,31 @@ class Database:
         """Reads the record of a trial; None for a trial that never ran."""
         query = sa.select(_trials.c.row).where(_trials.c.sweep == self.sweep, _trials.c.number == number)
         row = connection.execute(query).scalar()
-        return None if row is None else TrialRecord.from_row(json.loads(row))
+        return None if row is None else _record(row)
 
     def records(self, after: int = -1, numbers: Sequence[int] = ()) -> list[TrialRecord]:
         """Reads the records of the trials with a number above `after`, and of those in `numbers`."""
         wanted = sa.or_(_trials.c.number > after, _trials.c.number.in_(numbers))
         query = sa.select(_trials.c.row).where(_trials.c.sweep == self.sweep, wanted).order_by(_trials.c.number)
         with self.engine.connect() as connection:
-            return [TrialRecord.from_row(json.loads(row)) for row in connection.execute(query).scalars()]
+            found = [_record(row) for row in connection.execute(query).scalars()]
+        return [record for record in found if record is not None]
 
     def settled(self) -> int:
         """Counts the points that have been evaluated."""
         query = sa.select(sa.func.count()).where(_trials.c.sweep == self.sweep, _trials.c.settled)
         with self.engine.connect() as connection:
             return int(connection.execute(query).scalar_one())
+
+
+def _record(row: str) -> TrialRecord | None:
+    """Reads a trial's row; None for one that no agent of ours has written. Its name is a folder's, whoever wrote it."""
+    try:
+        record = TrialRecord.from_row(json.loads(row))
+    except (ValueError, TypeError, AttributeError):
+        return None
+    record.name = folder_name(record.name, record.id)
+    return record
 
 
 def _columns(record: TrialRecord) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from typing import Any
 import yaml
 
 from ...base.errors import ConfigError
+from ...base.wording import one_line
 from ...records.folder import TrialRecord
 from ...records.launch_file import LaunchFile
 from ...spec.read_sweep import sweep_from_dict
@@ -85,8 +86,21 @@ class SharedSweep:
         self.url, self.sweep_id = url, sweep_id
         self.database = Database(make_engine(url), sweep_id)
 
-    def describe(self, spec: SweepSpec, launch: LaunchFile, warm: WarmStart) -> WarmStart:
-        """Writes the sweep's description, or adds points and trials to it; returns the whole warm start."""
+    def describe(
+        self,
+        spec: SweepSpec,
+        launch: LaunchFile,
+        warm: WarmStart,
+        inputs: Mapping[str, Any] | None = None,
+        *,
+        joining: bool = False,
+    ) -> WarmStart:
+        """Writes the sweep's description, or adds points and trials to it; returns the whole warm start.
+
+        Args:
+            inputs: the files that the sweep is described by, as `launch.plan.portable` writes them.
+            joining: whether the description stays as it is, since this machine may run the sweep's trials otherwise.
+        """
         described: dict[str, Any] = {
             "spec": yaml.safe_dump(spec.to_dict(), sort_keys=False, allow_unicode=True),
             "launch": {
@@ -97,34 +111,43 @@ class SharedSweep:
                 "python": None,
                 "cwd": "",
             },
+            "inputs": inputs,
         }
 
         def change(old: Mapping[str, Any] | None) -> Mapping[str, Any]:
             both = (WarmStart.from_dict(old["warm"]) if old else WarmStart()) + warm
-            content = {**described, "warm": dataclasses.asdict(both)}
+            content = {**(old if joining and old is not None else described), "warm": dataclasses.asdict(both)}
             if old is not None:
-                content["launch"]["target"] = max(old["launch"]["target"], launch.target)
+                target = max(old["launch"]["target"], launch.target)
+                content["launch"] = {**content["launch"], "target": target}
             return content
 
         with self.database.creating():
             pass
         return WarmStart.from_dict(self.database.describe(change, lease_wanted()).content["warm"])
 
-    def join(self, option: str) -> tuple[SweepSpec, LaunchFile]:
-        """Reads the description of the sweep. Paths in it are relative to the current folder.
+    def join(self, option: str) -> tuple[SweepSpec, LaunchFile, Mapping[str, Any] | None]:
+        """Reads the description of the sweep: what is searched, how it is launched, its inputs.
+
+        Paths in it are relative to the current folder.
 
         Args:
             option: the option that names the sweep, for messages.
 
         Raises:
-            ConfigError: the database does not know the sweep.
+            ConfigError: the database does not know the sweep, or what is written there is no description of one.
         """
-        found = self.database.description() if self.database.exists() else None
-        if found is None:
-            raise ConfigError(f"{option} {self.sweep_id}: no such sweep in {masked(self.url)}")
-        launch = found.content["launch"]
-        spec = sweep_from_dict(yaml.safe_load(found.content["spec"]), f"sweep {self.sweep_id}")
-        return spec, LaunchFile(**{**launch, "trailing": tuple(launch["trailing"])})
+        try:
+            found = self.database.description() if self.database.exists() else None
+            if found is None:
+                raise ConfigError(f"{option} {self.sweep_id}: no such sweep in {masked(self.url)}")
+            WarmStart.from_dict(found.content["warm"])
+            launch, described = LaunchFile.from_row(found.content["launch"]), yaml.safe_load(found.content["spec"])
+        except (ValueError, TypeError, KeyError, AttributeError, yaml.YAMLError) as error:
+            raise ConfigError(
+                f"{option} {self.sweep_id}: its description in {masked(self.url)} cannot be read: {one_line(error)[:200]}"
+            ) from None
+        return sweep_from_dict(described, f"sweep {self.sweep_id}"), launch, found.content.get("inputs")
 
     def records(self) -> list[TrialRecord]:
         """Reads the trials of all machines."""

@@ -15,6 +15,8 @@ from yacs_sweep.launch.engines import divide_trials, engine_problems, engine_set
 from yacs_sweep.launch.engines.slurm import Slurm, _command
 from yacs_sweep.launch.read_options import parse
 from yacs_sweep.records.folder import SweepPaths
+from yacs_sweep.records.launch_file import LaunchFile
+from yacs_sweep.trainers.own_command import SWEEP_FILE
 
 
 def test_settings_are_keys_and_values() -> None:
@@ -88,13 +90,36 @@ def test_several_machines_need_a_database() -> None:
 
 def test_the_engines_launchers_are_told_what_this_one_was() -> None:
     words = ["--engine", "ray", "--count", "9", "--timeout", "60", "--no-preload", "--config_file", "c.yml", "A.B", "1"]
-    command = launch_command(parse(words), SweepPaths(Path("/r"), "abc"))
+    command = launch_command(parse(words), SweepPaths(Path("/r"), "abc"), launch("local", "/p.yaml"))
     assert command[0] == sys.executable
     assert command[2:] == [
         *("--sweep_id", "abc", "--results_dir", "/r", "--config-file", "c.yml"),
-        *("--no-preload", "--timeout", "60.0"),
+        *("--trainer", SWEEP_FILE, "--no-preload", "--timeout", "60.0"),
     ]
     parse(command[2:])
+
+
+def launch(controller: str, trainer: str) -> LaunchFile:
+    return LaunchFile(controller, None, trainer, None, (), 1, None, "offline", None, None, "/", 3)
+
+
+@pytest.mark.parametrize(
+    ("controller", "kept", "given", "told"),
+    [
+        ("local", "/p.yaml", None, SWEEP_FILE),  # what this launch has written into the database
+        ("local", "/p.yaml", "p.yaml", SWEEP_FILE),
+        ("local", SWEEP_FILE, None, SWEEP_FILE),
+        ("wandb", "/p.yaml", "p.yaml", "p.yaml"),  # W&B's server knows no profile
+        ("wandb", "/reid.yaml", None, None),
+        ("wandb", SWEEP_FILE, None, SWEEP_FILE),
+    ],
+)
+def test_the_engines_launchers_need_not_ask_who_says_what_starts(
+    controller: str, kept: str, given: str | None, told: str | None
+) -> None:
+    options = parse(["--engine", "ray", *(["--trainer", given] if given else [])])
+    command = launch_command(options, SweepPaths(Path("/r"), "abc"), launch(controller, kept))
+    assert parse(command[2:]).trainer == told
 
 
 def test_a_count_is_divided_among_launchers_that_do_not_see_each_other() -> None:
