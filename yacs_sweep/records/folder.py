@@ -206,7 +206,7 @@ class TrialRecord:
             OSError, ValueError, TypeError: the file cannot be read, or holds no record.
         """
         record = cls.from_row(json.loads(read_regular(path)))
-        if record.dir != str(path.parent):  # the folder may have been moved since it was written
+        if record.dir and record.dir != str(path.parent):  # the folder may have been moved since it was written
             record.command = move_paths(record.command, record.dir, str(path.parent))
             record.dir = str(path.parent)
         return record
