@@ -74,7 +74,8 @@ class LogParser:
     def __init__(self, log_format: LogFormat, *, sources: Sources | None = None, trace: Trace | None = None) -> None:
         self.sources = sources or Sources(log_format.axis)
         self.unreadable = ""  # the first METRIC line that is no JSON
-        self.kept_back: deque[Row] | None = None  # what lines look like, while that is not taken for metrics
+        self._kept_back: deque[Row] | None = None  # what lines look like, while that is not taken for metrics
+        self._named: set[str] = set()  # metrics in rows that were kept back since `kept_names`
         self._trace = trace
         self._entries = log_format.entries
         self._generic = log_format.generic
@@ -133,12 +134,17 @@ class LogParser:
 
     def keep_back(self) -> None:
         """From now on lines that only look like metrics are kept back: the trainer has a better way to log."""
-        if self.kept_back is None:
-            self.kept_back = deque(maxlen=KEPT_BACK)
+        if self._kept_back is None:
+            self._kept_back = deque(maxlen=KEPT_BACK)
+
+    def kept_names(self) -> set[str]:
+        """Returns the names of metrics that were kept back since the last call."""
+        names, self._named = self._named, set()
+        return names
 
     def release(self) -> list[Row]:
-        """Returns the rows of the lines that were kept back."""
-        kept, self.kept_back = self.kept_back or (), None
+        """Returns the rows of the lines that were kept back; from now on such lines count."""
+        kept, self._kept_back = self._kept_back or (), None
         rows: list[Row] = []
         for metrics in kept:
             self._found("generic", metrics, rows)
@@ -241,8 +247,9 @@ class LogParser:
             self._log("patterns", found, name, rows)
         elif bits & self._generic_bit:
             metrics = guessed_row(line)
-            if metrics and self.kept_back is not None:
-                self.kept_back.append(metrics)
+            if metrics and self._kept_back is not None:
+                self._kept_back.append(metrics)
+                self._named.update(metrics)
             elif metrics:
                 self._found("generic", metrics, rows)
 

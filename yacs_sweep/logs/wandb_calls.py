@@ -64,7 +64,8 @@ class Calls:
             note: shows the user a line.
             metric: the sweep's, which may be named after a kind of summary: val_acc.max.
         """
-        self.folder, self._note, self._metric = folder, note, metric
+        self.folder, self._note, self.metric = folder, note, metric
+        self.count = 0  # of rows so far
         self._runs: dict[str, _Run] = {}
         self._chosen: tuple[bool, int] | None = None  # `own` and `rank` of the runs whose rows are taken
         self._definitions: dict[str, tuple[tuple[str, ...], str | None]] = {}
@@ -86,7 +87,15 @@ class Calls:
     @property
     def complete(self) -> bool:
         """Whether the sweep's metric has been logged; without one, any."""
-        return bool(self._names) if self._metric is None else self._metric in self._names
+        return bool(self._names) if self.metric is None else self.metric in self._names
+
+    @property
+    def left_out(self) -> str:
+        """Names what was logged and is no number, with how often; empty for nothing."""
+        found = self._left_out.most_common(EXAMPLES)
+        shown = [f"{name} ({kind}, {'once' if count == 1 else f'{count} times'})" for (name, kind), count in found]
+        more = f" and {len(self._left_out) - EXAMPLES} more" if len(self._left_out) > EXAMPLES else ""
+        return ", ".join(shown) + more
 
     def summary_of(self, metric: str | None) -> tuple[str, ...]:
         """Returns the kinds of summary that the program has defined for a metric (min, max, mean, …)."""
@@ -119,8 +128,6 @@ class Calls:
             for run in apart:  # all that the program has opened
                 run.own = True
             yield from self.rows(last=True)
-        elif last:
-            self._tell_left_out()
 
     def _find(self, last: bool) -> None:
         names: list[str] = []
@@ -199,6 +206,7 @@ class Calls:
             run.last.update(row)
             self._add_summary(row)
             self._names.update(row)
+            self.count += 1
             yield LoggedRow(row, (run.path.name, run.step))
 
     def _end(self, run: _Run) -> Iterator[LoggedRow]:
@@ -207,12 +215,13 @@ class Calls:
         if new := {name: value for name, value in summary.items() if run.last.get(name) != value}:
             run.last.update(new)
             self._names.update(new)
+            self.count += 1
             yield LoggedRow(new, None)
 
     def _add_summary(self, row: dict[str, Number]) -> None:
         """Adds the sweep's metric where it is named after a kind of summary: val_acc.max."""
-        name, _, kind = (self._metric or "").rpartition(".")
-        if kind not in self.summary_of(name or None) or name not in row or self._metric in row:
+        name, _, kind = (self.metric or "").rpartition(".")
+        if kind not in self.summary_of(name or None) or name not in row or self.metric in row:
             return
         value, goal = float(row[name]), self._definition(name)[1]
         before, count = self._summaries.get(name, (value, 0))
@@ -223,12 +232,4 @@ class Calls:
         elif kind in ("max", "min", "best"):
             value = (max if kind == "max" or (kind == "best" and goal == "maximize") else min)(before, value)
         self._summaries[name] = value, count + 1
-        row[str(self._metric)] = value
-
-    def _tell_left_out(self) -> None:
-        if not self._left_out:
-            return
-        found = self._left_out.most_common(EXAMPLES)
-        shown = [f"{name} ({kind}, {'once' if count == 1 else f'{count} times'})" for (name, kind), count in found]
-        more = f" and {len(self._left_out) - EXAMPLES} more" if len(self._left_out) > EXAMPLES else ""
-        self._note(f"of what it logs, these are no numbers and are left out: {', '.join(shown)}{more}")
+        row[str(self.metric)] = value

@@ -19,13 +19,14 @@ from .echo import Echo
 from .gpu_memory import process_name
 from .inside.guard import descendants
 from .output import MetricReader, Output
-from .own_files import OwnFiles
+from .own_files import DELETED, OwnFiles
 from .preloader import Guards
 from .process import Exit, Guard, GuardLost, StartError, Stop, child_environment, run_child
 from .verdict import FullDisk, Verdict, classify, io_error, oom_kills, which_disk
 from .wandb_calls import environment, make_folder, remove_folder, takes_calls
 
 DISABLED = "the trainer opens its W&B run with mode='disabled', and W&B itself would record nothing of it"
+LEFT_OUT = "of what it logs, these are no numbers and are left out: {names}"
 STOP_GRACE = 2.0  # seconds a trial that is stopped early gets between SIGTERM and SIGKILL
 
 
@@ -50,7 +51,7 @@ class Attempt:
         echo: Echo | None = None,
         stop_requested: Callable[[], Stop | None],
         note: Callable[[str], None],
-        warn_deleted: Callable[[str], None],
+        warn_once: Callable[[str, str], None],
     ) -> None:
         """Opens metrics.jsonl, and reads what earlier attempts have logged.
 
@@ -60,10 +61,10 @@ class Attempt:
             echo: copies the output to the terminal; None: it is not shown.
             stop_requested: returns a reason from outside the trial to end it.
             note: shows the user one line.
-            warn_deleted: gets the names of the launcher's files that the trainer has deleted.
+            warn_once: shows the user one line of a subject (the first argument), for the first trial it is said of.
         """
         self.launch, self.record, self.hooks, self.guards, self.echo = launch, record, hooks, guards, echo
-        self.stop_requested, self.note, self.warn_deleted = stop_requested, note, warn_deleted
+        self.stop_requested, self.note, self.warn_once = stop_requested, note, warn_once
         self.objective = Objective(launch.metric, launch.goal, launch.optimize)
         self.last_values: dict[str, Any] = {}
         for row in read_metrics(paths.metrics):  # of a trial that is resumed
@@ -109,7 +110,7 @@ class Attempt:
     def restore_files(self, *, ended: bool = False) -> None:
         """Restores files of the launcher's that the trainer has deleted."""
         if names := self.own_files.restore(ended=ended):
-            self.warn_deleted(names)
+            self.warn_once("deleted", DELETED.format(names=names))
 
     def on_start(self, pid: int) -> None:
         """Keeps the process id of the trainer that has started."""
@@ -172,6 +173,8 @@ class Attempt:
                 output.close()
         if self.calls is not None:
             self.objective.follow(self.calls.summary_of(launch.metric))
+            if left_out := self.calls.left_out:
+                self.warn_once("left out", LEFT_OUT.format(names=left_out))
             remove_folder(self.calls.folder)
         if end is not None:
             self.name_unkillable(end.unkillable)

@@ -106,6 +106,8 @@ class MetricReader:
         trainer = profile.reference or profile.name
         self._warning: NoMatchWarning | None = NoMatchWarning(paths.stdout, trainer) if searched else None
         self._note, self._calls = note, calls
+        self._guessed_at: int | None = None  # rows of calls there were when a line first named the sweep's metric
+        self._trusts_lines = False  # lines that only look like metrics count beside calls
         self._unreadable_noted = False
         values = {"output_dir": str(profile.output_dir(paths.dir).absolute()), "trial_id": trial_id}
         self.error: OSError | None = None  # why rows are missing, once closed
@@ -116,7 +118,8 @@ class MetricReader:
     def feed_chunk(self, data: bytes) -> list[Row]:
         """Returns the rows completed by the next bytes of output, after those of the calls made before them."""
         rows = self._logged()
-        return rows + self._checked(self._parser.feed_chunk(data), data)
+        rows += self._checked(self._parser.feed_chunk(data), data)
+        return rows + self._guessed()
 
     def flush(self) -> list[Row]:
         """Returns the row that is being gathered: the output pauses."""
@@ -141,11 +144,7 @@ class MetricReader:
         return rows
 
     def _logged(self, *, last: bool = False) -> list[Row]:
-        """Returns the rows of the calls.
-
-        A trainer that opens a run is taken at its word: lines of its output that only look like
-        metrics count at its end, and only if its calls have never logged the sweep's metric.
-        """
+        """Returns the rows of the calls. Once a run is open, lines of output that only look like metrics are kept back."""
         if self._calls is None:
             return []
         found: list[Row] = []
@@ -153,9 +152,24 @@ class MetricReader:
             admitted = self._sources.admit("wandb", row)
             if admitted.keys() - {self._sources.axis}:
                 found.append(LoggedRow(admitted, row.at))
-        if self._calls.opened:
+        if self._calls.opened and not self._trusts_lines:
             self._parser.keep_back()
         return self._checked(found)
+
+    def _guessed(self) -> list[Row]:
+        """Returns the rows that were kept back when the calls turn out not to log the sweep's metric.
+
+        That is when lines have named it, calls have logged something else, and lines name it again.
+        """
+        calls = self._calls
+        if calls is None or calls.complete or calls.metric not in self._parser.kept_names():
+            return []
+        if self._guessed_at is None:
+            self._guessed_at = calls.count
+        if calls.count == self._guessed_at:
+            return []
+        self._trusts_lines = True
+        return self._checked(self._parser.release())
 
     def _admitted(self, rows: Iterator[tuple[str, Row]]) -> list[Row]:
         """Leaves out metrics that another source has logged already, and rows without any left."""

@@ -20,7 +20,6 @@ from .attempt import Attempt, survived
 from .contract import Assignment, DiskFull, Hooks, Launch, Retry, disk_full_message
 from .echo import Echo
 from .gpu_memory import GpuMemoryWait
-from .own_files import DELETED
 from .preloader import Guards
 from .process import Guard, Stop
 from .verdict import Verdict, io_error, requested_end
@@ -77,7 +76,7 @@ class TrialRunner:
             first=guard,
         )
         self.gpu_memory = GpuMemoryWait((), launch.gpu_wait)
-        self._deletion_noted = False  # that a trainer deletes the launcher's files
+        self._warned: set[str] = set()  # the subjects of warnings that have been shown
 
     def use_gpus(self, gpu_ids: Sequence[str], *, shared: bool) -> None:
         """Sets the GPUs of the next attempt; on `shared` ones other trials run at the same time."""
@@ -88,11 +87,11 @@ class TrialRunner:
         """Shows the user one line."""
         self.on_event("note", {"text": text})
 
-    def _warn_deleted(self, record: TrialRecord, names: str) -> None:
-        """Warns, once for all trials of the agent, that the trainer deletes the launcher's files."""
-        if not self._deletion_noted:
-            self._deletion_noted = True
-            self._note(f"{record.name}: {DELETED.format(names=names)}")
+    def _warn_once(self, record: TrialRecord, subject: str, text: str) -> None:
+        """Shows a warning that holds for all trials of the agent, for the first of them."""
+        if subject not in self._warned:
+            self._warned.add(subject)
+            self._note(f"{record.name}: {text}")
 
     def _command(self, trial_id: str, params: Mapping[str, Any], paths: TrialPaths) -> list[str]:
         """Returns the trainer's command for a point."""
@@ -248,7 +247,7 @@ class TrialRunner:
             echo=self.echo,
             stop_requested=self.stop_requested,
             note=lambda text: self._note(f"{record.name}: {text}"),
-            warn_deleted=lambda names: self._warn_deleted(record, names),
+            warn_once=lambda subject, text: self._warn_once(record, subject, text),
         )
 
     def _wait_for_descriptors(self) -> None:

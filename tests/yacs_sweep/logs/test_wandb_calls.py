@@ -130,17 +130,15 @@ def test_a_metric_may_be_named_after_its_summary(
     assert calls.summary_of("val.acc") == (kind,) and calls.complete
 
 
-def test_what_is_left_out_and_alerts_are_said_once(tmp_path: Path, notes: list[str]) -> None:
+def test_what_is_left_out_is_counted_and_alerts_are_told(tmp_path: Path, notes: list[str]) -> None:
     run, calls = RunFile(tmp_path), Calls(tmp_path, notes.append)
     for step in range(3):
         run.say(s=step, v={"loss": 1}, o={"image": "Image"}, c=1)
     run.say(s=3, v={}, o={"text": "str"}, c=1)
     run.say(alert=["Low", "accuracy below 0.1"])
     assert len(read(calls, last=True)) == 3
-    assert notes == [
-        "alert: Low: accuracy below 0.1",
-        "of what it logs, these are no numbers and are left out: image (Image, 3 times), text (str, once)",
-    ]
+    assert notes == ["alert: Low: accuracy below 0.1"]
+    assert calls.left_out == "image (Image, 3 times), text (str, once)"
 
 
 def test_damaged_lines_are_skipped(tmp_path: Path, notes: list[str]) -> None:
@@ -180,6 +178,22 @@ def test_lines_count_where_the_calls_never_log_the_metric(tmp_path: Path) -> Non
     rows = found.feed_chunk(b"epoch 1 loss: 0.5\nepoch 2 loss: 0.4\n") + found.read_files()
     assert rows == [{"grad": 1.0}]
     assert found.close() == [{"loss": 0.5, "epoch": 1}, {"loss": 0.4, "epoch": 2}]
+
+
+def test_lines_count_from_the_second_on_where_the_calls_log_something_else(tmp_path: Path) -> None:
+    """So that early termination sees the metric. Several lines of one epoch are no sign: its call comes after them."""
+    found, _ = readings(tmp_path)
+    run = RunFile(tmp_path)
+    rows = found.feed_chunk(b"epoch 1\nloss: 0.6\n") + found.feed_chunk(b"loss: 0.5\n")
+    run.log(0, grad=1.0)
+    rows += found.read_files()
+    assert rows == [{"grad": 1.0}]
+    assert found.feed_chunk(b"epoch 2\nloss: 0.4\n") == [
+        {"loss": 0.6, "epoch": 1},
+        {"loss": 0.5, "epoch": 1},
+        {"loss": 0.4, "epoch": 2},
+    ]
+    assert found.feed_chunk(b"loss: 0.3\n") + found.flush() == [{"loss": 0.3, "epoch": 2}]
 
 
 def test_lines_count_at_once_where_no_run_is_opened(tmp_path: Path) -> None:

@@ -119,6 +119,13 @@ def test_on_the_embedded_controller(tmp_path: Path, case: Case) -> None:
     words = project(tmp_path, case)
     ran = sweep(tmp_path, *words, "--wandb-mode", "disabled", trainer=None, config=None)
     check(ran, case, case.points)
+    said = "notes (str, 3 times), samples (Table, 3 times)"
+    assert ran.out.count("these are no numbers and are left out") == (case.folder == "wandb_argparse")
+    assert (
+        said in ran.out
+        or "samples (Table, 3 times), notes (str, 3 times)" in ran.out
+        or case.folder != "wandb_argparse"
+    )
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.folder)
