@@ -1,6 +1,6 @@
 """Kills, stops and signals processes and tears files at random moments of hundreds of short trials, then audits the sweeps.
 
-    python -m tests.chaos.chaos [--seed 0] [--faults 220] [--points 120] [--seconds 540] [--workers 1]
+    python -m tests.chaos.chaos [--seed 0] [--faults 320] [--points 120] [--seconds 540] [--workers 1]
 
 Sweeps of the toy trainer on the local controller, whose every trial also leaves a daemon in a session of its own
 behind, are launched and launched again with ``--sweep_id`` (now and then two launchers at once) until every point is
@@ -22,6 +22,7 @@ import argparse
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import socket
@@ -30,11 +31,14 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.sweeping import command, environment, write_sweep
+from tests.chaos.files import UNPRIVILEGED, Files, Inputs, quality, record_at
+from tests.sweeping import command, environment
+from tests.toy_trainer.odd import BESIDE, INSTEAD
 from yacs_sweep.trial.inside.guard import descendants
 
 ROLES = ("supervisor", "agent server", "agent", "guard", "child")
@@ -47,6 +51,10 @@ KINDS = (
     ("SIGHUP", "supervisor"),
     ("SIGKILL", "supervisor, agent and guard at once"),
 )
+ENDS = re.compile(
+    r"^.*(?:cannot write results|cannot start worker|died \d+ times in a row \(exit code|no space left).*$", re.M
+)
+LATER = ("folder_is_a_link", "folder_is_a_file", "folder_is_a_broken_link", "folder_is_renamed")
 TRAINED_ROWS = 3  # of a finished toy trial: one epoch of two iterations and its evaluation
 STANDSTILL = 60.0  # seconds without a new trial after which a launcher counts as hung
 
@@ -94,6 +102,7 @@ class Chaos:
     launches: int = 0
     seen: dict[str, tuple[Any, ...]] = field(default_factory=dict)  # finished trials: what their files said
     problems: list[str] = field(default_factory=list)
+    deaths: Counter[str] = field(default_factory=Counter)  # of agents, by exception
 
     @property
     def quiet(self) -> bool:
@@ -112,13 +121,16 @@ class Chaos:
         }
         folder = self.home / f"round{self.launches}"
         folder.mkdir()
-        words = ["--sweep-config", str(write_sweep(folder, spec))]
+        inputs = Inputs(folder, spec)
+        words = inputs.words
         place: Path | None = None
+        idle = done = 0
         while True:
             launchers = [self.launch(folder, words)]
             if place is not None and not self.quiet and self.random.random() < 0.2:
                 launchers.append(self.launch(folder, words))
-            self.torment(launchers)
+            self.torment(launchers, Files(place.parent, inputs) if place is not None else None)
+            self.note_ends(launchers)
             place = next(iter(folder.glob("log/sweep/sweep/*/sweep.yaml")), place)
             if place is None or not (place.parent / "launch.json").exists():
                 continue  # killed before the sweep was there
@@ -126,13 +138,16 @@ class Chaos:
             self.note_finished(place.parent)
             if len({id for id in self.seen if id.startswith(place.parent.name)}) >= self.points:
                 break
-            if self.launches > 60 + 3 * self.wanted:
+            idle = 0 if not self.quiet or len(self.seen) > done else idle + 1
+            done = len(self.seen)
+            if idle > 5 or self.launches > 60 + 3 * self.wanted:
                 self.problems.append(f"{place.parent.name}: no end after {self.launches} launches")
                 break
             if not self.quiet:
                 self.tear(place.parent)
         # What killed launchers have left runs until somebody goes on with the sweep.
         self.torment([self.launch(folder, [*words, "--count", "1"])], harmless=True)
+        self.note_log(folder)
         self.audit(place.parent)
 
     def launch(self, folder: Path, words: list[str]) -> subprocess.Popen[bytes]:
@@ -140,12 +155,44 @@ class Chaos:
         options = ["--wandb-mode", "disabled", "--retries", "1000", "--max-failures", "1000", "--grace", "0.5"]
         options += ["--workers", str(self.workers)]
         trainer = ["SOLVER.MAX_EPOCHS", "1", "TOY.ITERATIONS", "2", "TOY.MODE", "daemon", "TOY.SECONDS", "0.25"]
+        trainer += ["TOY.ODD", ",".join(self.odd_files())]
         with (folder / "launcher.log").open("ab") as log:
             return subprocess.Popen(
-                command(*words, *options, *trainer), cwd=folder, env=environment(self.home), stdout=log, stderr=log
+                [*UNPRIVILEGED, *command(*words, *options, *trainer, trainer=None, config=None)],
+                cwd=folder,
+                env=environment(self.home),
+                stdout=log,
+                stderr=log,
             )
 
-    def torment(self, launchers: list[subprocess.Popen[bytes]], *, harmless: bool = False) -> None:
+    def odd_files(self) -> list[str]:
+        """Chooses what the trainers of a launch leave in their folders."""
+        if self.quiet:
+            return []
+        kinds = self.random.sample(sorted(BESIDE), self.random.randint(0, 3))
+        if self.random.random() < 0.5:
+            kinds.append(self.random.choice(sorted(set(INSTEAD) - {*LATER})))
+        self.faults.update(f"left by trainers: {kind}" for kind in kinds)
+        return kinds
+
+    def note_ends(self, launchers: Sequence[subprocess.Popen[bytes]]) -> None:
+        """Notes a launch that was not interrupted and says that it could not go on."""
+        for launcher in launchers:
+            if launcher.returncode not in (0, 1, 130, *(-number for number in (9, 15, 1, 2))):
+                self.problems.append(f"a launch ended with status {launcher.returncode}")
+
+    def note_log(self, folder: Path) -> None:
+        """Notes what ended a sweep, and agents that died of an exception."""
+        log = (folder / "launcher.log").read_text(errors="replace")
+        for line in sorted(set(ENDS.findall(log))):
+            self.problems.append(f"a sweep was ended: {line}")
+        for place in folder.glob("log/sweep/sweep/*/agents/worker-*.log"):
+            for death in re.findall(r"^\w*(?:Error|Exception)\b.*$", place.read_text(errors="replace"), re.M):
+                self.deaths[death[:100]] += 1
+
+    def torment(
+        self, launchers: list[subprocess.Popen[bytes]], files: Files | None = None, *, harmless: bool = False
+    ) -> None:
         """Makes faults at random moments until all launchers have ended."""
         moved, done = time.monotonic(), -1
         starting = self.random.random() < 0.7  # else they are hurt while they start, too
@@ -162,7 +209,14 @@ class Chaos:
                 running.wait(0.05 if starting else self.random.uniform(0.05, 1.2))
             except subprocess.TimeoutExpired:
                 if not (harmless or starting or self.quiet):
-                    self.hurt(self.random.choice(launchers))
+                    launcher = self.random.choice(launchers)
+                    if files is not None and self.random.random() < 0.4:
+                        if fault := files.hurt(
+                            self.random, [p for p in descendants(launcher.pid) if role_of(p) == "agent"]
+                        ):
+                            self.faults[fault] += 1
+                    else:
+                        self.hurt(launcher)
 
     # -- faults -----------------------------------------------------------------------------------------------------
 
@@ -207,7 +261,7 @@ class Chaos:
             with (sweep / "storage.journal").open("ab") as file:
                 file.write(b'{"op_code": 4, "worker_id": "x", "stu')
         elif what == "metrics":
-            states = {path.parent: json.loads(path.read_text())["state"] for path in sweep.glob("*/trial.json")}
+            states = {path.parent: record_at(path)["state"] for path in sweep.glob("*/trial.json")}
             for lost in [folder for folder, state in states.items() if state == "lost"][-1:]:
                 with (lost / "metrics.jsonl").open("ab") as file:
                     file.write(b'{"step": 7, "train/lo')
@@ -223,8 +277,8 @@ class Chaos:
     # -- audit ------------------------------------------------------------------------------------------------------
 
     def note_finished(self, sweep: Path) -> None:
-        for path in sweep.glob("*/trial.json"):
-            record = json.loads(path.read_text())
+        for path in sweep.glob("trial-[0-9][0-9][0-9][0-9]/trial.json"):
+            record = record_at(path)
             if record["state"] == "finished" and record["id"] not in self.seen:
                 self.seen[record["id"]] = self.fingerprint(path.parent, record)
 
@@ -243,10 +297,10 @@ class Chaos:
         tell = self.problems.append
         finished: Counter[float] = Counter()
         records = {}
-        for path in [*sweep.glob("*.json"), *sweep.glob("*/trial.json")]:
+        for path in [*sweep.glob("*.json"), *sweep.glob("trial-[0-9][0-9][0-9][0-9]/trial.json")]:
             try:
                 content = json.loads(path.read_text())
-            except ValueError as error:
+            except (OSError, ValueError) as error:
                 tell(f"unreadable: {path}: {error}")
                 continue
             if path.name == "trial.json":
@@ -269,6 +323,8 @@ class Chaos:
                 tell(f"unreadable: {folder}: rows {[row.get('step') for row in rows]}")
             if rows[-1].get("val/mAP") != record["value"]:
                 tell(f"{id}: value {record['value']} is not its last row's")
+            if record["value"] != round(quality(record["params"]["base_lr"]), 1):
+                tell(f"{id}: value {record['value']} is not that of the configuration the sweep began with")
         for id, before in self.seen.items():
             if id.startswith(sweep.name) and (
                 id not in records or records[id][1]["state"] != "finished" or self.fingerprint(*records[id]) != before
@@ -291,7 +347,7 @@ class Chaos:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--faults", type=int, default=220)
+    parser.add_argument("--faults", type=int, default=320)
     parser.add_argument("--points", type=int, default=120, help="of the grid of one sweep")
     parser.add_argument("--seconds", type=float, default=480, help="after which there are no further faults")
     parser.add_argument("--workers", type=int, default=1, help="of each launcher")
@@ -315,9 +371,11 @@ def main() -> int:
         f"{sum(chaos.faults.values())} faults, {chaos.launches} launches, {len(chaos.seen)} finished trials,"
         f" {time.monotonic() - started:.0f} s, seed {options.seed}"
     )
+    for death, count in chaos.deaths.most_common():
+        print(f"{count:5d}  agents died of {death}")
     for problem in chaos.problems:
         print(f"PROBLEM {problem}")
-    print("audit failed" if chaos.problems else "audit: 0 lost, 0 duplicated, 0 orphans, 0 unreadable")
+    print("audit failed" if chaos.problems else "audit: 0 lost, 0 duplicated, 0 orphans, 0 unreadable, 0 sweeps ended")
     if sum(chaos.faults.values()) < options.faults:
         print(f"only {sum(chaos.faults.values())} of {options.faults} faults in the time given")
         return 1

@@ -98,9 +98,24 @@ def put_aside(path: Path) -> None:
 
 
 def make_way(path: Path) -> None:
-    """Puts aside what has the name of a file of the launcher's and is no regular file: a folder, a pipe, a broken link."""
+    """Puts aside what has the name of a file of the launcher's and is no regular file: a folder, a pipe, a broken link; a
+    file of ours gets back the permissions that it needs."""
     if os.path.lexists(path) and not os.path.isfile(path):
         put_aside(path)
+    elif not os.access(path, os.R_OK | os.W_OK):
+        _permit(path, stat.S_IRUSR | stat.S_IWUSR)
+
+
+def regain(path: Path) -> None:
+    """Takes back the permissions of one of the launcher's files and of its folder, which a trainer may have taken away."""
+    _permit(path.parent, stat.S_IRWXU)
+    _permit(path, stat.S_IRUSR | stat.S_IWUSR)
+
+
+def _permit(path: Path, mode: int) -> None:
+    """Adds permissions to a file or folder of ours; leaves another user's alone."""
+    with contextlib.suppress(OSError):
+        os.chmod(path, stat.S_IMODE(os.stat(path).st_mode) | mode)
 
 
 def ensure_folder(folder: Path) -> None:
@@ -118,7 +133,7 @@ def ensure_folder(folder: Path) -> None:
         put_aside(folder)
         folder.mkdir()
     if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
-        os.chmod(folder, stat.S_IMODE(os.stat(folder).st_mode) | stat.S_IRWXU)
+        _permit(folder, stat.S_IRWXU)
 
 
 def remove_parts(folder: Path) -> None:

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..base.files import FULL, ensure_folder, make_way, read_regular, write_atomically
+from ..base.files import FULL, ensure_folder, make_way, read_regular, regain, write_atomically
 from ..base.values import from_json, of_field_types, to_json, utc_now
 
 STATES = ("running", "finished", "stopped", "failed", "killed", "lost")
@@ -205,7 +205,12 @@ class TrialRecord:
         Raises:
             OSError, ValueError, TypeError: the file cannot be read, or holds no record.
         """
-        record = cls.from_row(json.loads(read_regular(path)))
+        try:
+            data = read_regular(path)
+        except PermissionError:
+            regain(path)
+            data = read_regular(path)
+        record = cls.from_row(json.loads(data))
         if record.dir and record.dir != str(path.parent):  # the folder may have been moved since it was written
             record.command = move_paths(record.command, record.dir, str(path.parent))
             record.dir = str(path.parent)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from ..records.folder import TrialRecord
+from ..records.folder import SweepPaths, TrialRecord
 from ..spec.sweep import SweepSpec
 from .storage.coordinator import Coordinator
 from .storage.journal import Embedded
@@ -23,7 +24,29 @@ def assigned(trial: FrozenTrial) -> Mapping[str, Any]:
 
 def record_of(trial: FrozenTrial, coordinator: Coordinator) -> TrialRecord | None:
     """Reads the record of a trial; None for one that never ran."""
-    return coordinator.record(trial.number, assigned(trial).get("name"))
+    owner = assigned(trial)
+    return coordinator.record(trial.number, owner.get("name")) or _replaced_record(trial, owner, coordinator.paths)
+
+
+def _replaced_record(trial: FrozenTrial, owner: Mapping[str, Any], paths: SweepPaths) -> TrialRecord | None:
+    """Makes the record of a running trial whose trial.json, or folder, is something else by now; None where nothing is
+    there. Its trainer has replaced it, and its agent was killed before it could put it back."""
+    if trial.state != TrialState.RUNNING or "name" not in owner:
+        return None
+    place = paths.trial(owner["name"])
+    if os.path.isdir(place.dir) and not os.path.lexists(place.record):
+        return None
+    if not os.path.lexists(place.dir):
+        return None
+    return TrialRecord(
+        f"{paths.sweep_id}-{trial.number}",
+        owner["name"],
+        trial.number,
+        owner["params"],
+        host=owner.get("host", ""),
+        agent=owner.get("agent", ""),
+        dir=str(place.dir),
+    )
 
 
 def is_settled(trial: FrozenTrial, coordinator: Coordinator, record: TrialRecord | None = None) -> bool:

@@ -42,6 +42,7 @@ class Coordinator(Protocol):
     Methods marked "exclusive" may be called within `exclusively` only.
     """
 
+    paths: SweepPaths
     storage: BaseStorage
     resumes_at_once: bool  # whether another agent tries a point again as soon as this one gives it up
 
