@@ -156,7 +156,7 @@ def test_a_metrics_file_that_cannot_be_read_is_tried_again_and_is_the_reason(tmp
     (tmp_path / "x.py").write_text(FILES + spoil)
     profile = tmp_path / "x.yaml"
     profile.write_text(
-        "command: [python, x.py, '--out={output_dir}', --rows=1]\noverrides: argparse\ncwd: .\n"
+        "command: [python, x.py, '--out={output_dir}', --rows=8]\noverrides: argparse\ncwd: .\n"
         "files: [{path: '{output_dir}/run.jsonl'}]\n"
     )
     spec = {"method": "grid", "metric": {"name": "loss"}, "parameters": {"lr": {"values": [1.0]}}}
