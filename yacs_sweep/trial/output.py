@@ -95,7 +95,8 @@ class MetricReader:
         note: Callable[[str], None],
         calls: Calls | None = None,
     ) -> None:
-        """
+        """Opens the sources of metrics that the profile names.
+
         Args:
             note: shows the user, in one line, what to know while the trial runs.
             calls: what the trainer logs through W&B's client; None: it is not looked at.

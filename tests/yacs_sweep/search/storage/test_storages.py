@@ -141,8 +141,10 @@ def running(agents: Agents, coordinator: Coordinator, number: int = 0) -> TrialR
     """Records a running trial of the agent's, in its folder and in the storage."""
     name = f"trial-{number:04d}"
     about = coordinator.owner()
-    record = TrialRecord(f"s-{number}", name, number, {"x": 0.5}, agent=about["agent"], host=about["host"])
     paths = agents.paths.trial(name)
+    record = TrialRecord(
+        f"s-{number}", name, number, {"x": 0.5}, agent=about["agent"], host=about["host"], dir=str(paths.dir)
+    )
     paths.dir.mkdir(exist_ok=True)
     record.save(paths)
     coordinator.trial_started(record)

@@ -61,7 +61,8 @@ class Config:
     _error: type[Exception]
 
     def __init__(self, read: Callable[[Any], dict[str, Any]], error: type[Exception]) -> None:
-        """
+        """Makes an empty config.
+
         Args:
             read: makes a dict of anything that may be given as a config.
             error: raised when a value would change without allow_val_change.

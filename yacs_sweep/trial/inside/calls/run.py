@@ -55,7 +55,7 @@ class UnreadArtifact(Nothing):
 
 
 class Metric:
-    """What `define_metric` says of one name, or of all that begin alike (`val/*`)."""
+    """Keeps what `define_metric` said of one name, or of all names with a prefix (`val/*`)."""
 
     def __init__(self, name: str, step: str | None, sync: bool, kinds: tuple[str, ...], goal: str | None) -> None:
         self.name, self.step, self.sync, self.kinds, self.goal = name, step, sync, kinds, goal
@@ -100,7 +100,8 @@ class TrialRun:
         on_finish: Callable[[TrialRun], None],
         **known: Any,
     ) -> None:
-        """
+        """Makes a run without rows.
+
         Args:
             folder: for files of the run's own; made when it is first asked for.
             known: other attributes, as the program gave them to `wandb.init`.
@@ -278,7 +279,7 @@ class TrialRun:
         return UnreadArtifact(artifact_or_name) if isinstance(artifact_or_name, str) else artifact_or_name
 
     def log_artifact(self, *args: Any, **kwargs: Any) -> Nothing:
-        """Does nothing."""
+        """Does nothing: a trial logs no artifacts."""
         return Nothing()
 
     def __enter__(self) -> TrialRun:
