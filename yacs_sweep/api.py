@@ -31,6 +31,7 @@ from .records.folder import ENDED_WELL, STATES, SweepPaths, TrialRecord, best_of
 from .records.known_sweeps import find
 from .records.launch_file import load_spec_of
 from .records.metrics import read_metrics
+from .records.progress import retried_trials
 from .records.summary import known_records
 from .show.lines import params_line, short_value
 from .show.live.terminal import say
@@ -189,23 +190,27 @@ class Sweep:
             self._paths = self._launched.paths
             if self._python:
                 self._launched.resume_line = f"Sweep.open({self._paths.sweep_id!r}).run()"
+                self._launched.retry_line = f"Sweep.open({self._paths.sweep_id!r}).run(retry_failed=True)"
         return self._launched.paths.sweep_id
 
-    def run(self, count: int | None = None) -> Trials:
+    def run(self, count: int | None = None, *, retry_failed: bool | Sequence[str] | str = False) -> Trials:
         """Runs trials to the end of the sweep, shows progress in lines, returns all trials, best first.
 
         A failed trial is a row, not an exception; what ended the sweep before its count is in `message`. Another run
-        resumes the sweep: with `count` further trials, or with those that the first run did not reach.
+        resumes the sweep: with `count` further trials, or with those that the first run did not reach; with
+        `retry_failed` the points of failed trials, all or those of the given names, are tried again.
 
         Raises:
             KeyboardInterrupt: the run was interrupted; its trials have been ended and its results written.
             SweepError: the sweep cannot continue.
         """
-        if count is not None:
-            checked = from_keywords({"count": count}).count
+        if count is not None or retry_failed:
+            checked = from_keywords({"count": count, "retry_failed": retry_failed or None})
             if self._launched is not None:
                 self._resume_next()
-            self._options, self._plan = replace(self._options, count=checked), None
+            self._plan = None
+            self._options = replace(self._options, count=checked.count or self._options.count)
+            self._options = replace(self._options, retry_failed=checked.retry_failed or self._options.retry_failed)
         status = self.launch()
         stopped, self._stopped = self._stopped, False
         if status == INTERRUPTED and not stopped:
@@ -319,9 +324,10 @@ class Sweep:
 
     @property
     def ended_well(self) -> bool:
-        """Whether every trial finished or was stopped early, and there is one."""
+        """Whether every trial, or the one that tried its point again, finished or was stopped early, and there is one."""
         records = self._records()
-        return bool(records) and all(record.state in ENDED_WELL for record in records)
+        retried = retried_trials(records)
+        return bool(records) and all(record.state in ENDED_WELL for record in records if record.id not in retried)
 
     def __repr__(self) -> str:
         found = self.status()

@@ -210,7 +210,8 @@ class State:
         sweep = agent.sweep
         self.mark_crashed()
         sweep.stop_early()
-        mine = [run for run in sweep.runs if run.name in live]
+        # Also one that an agent has started by itself: `sweep` in UpsertBucket made it the sweep's.
+        mine = [run for run in self.runs.values() if run.sweep == sweep.name and run.name in live]
         for run in mine:
             run.acknowledged, run.heartbeat = True, time.time()
             run.stop_requested |= sweep.state == "CANCELED"

@@ -53,6 +53,18 @@ class Parser(argparse.ArgumentParser):
             hint = "".join(did_you_mean(word, known) for word in unknown[:1])
         self.exit(2, f"error: {message}{hint} (--help lists the options)\n")
 
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parses words as argparse does, but gives an option that may stand alone no value except behind an `=`."""
+        alone = {
+            spelling: action.const
+            for action in self._actions
+            if action.nargs == argparse.OPTIONAL
+            for spelling in action.option_strings
+        }
+        words = sys.argv[1:] if args is None else args
+        words = [f"{word}={alone[word]}" if word in alone else word for word in words]
+        return super().parse_known_args(words, namespace)
+
     def add(self, *names: str, **settings: Any) -> None:
         """Adds an option (`add_argument`) in both spellings of each name."""
         spellings = []

@@ -24,6 +24,7 @@ class Option:
         convert: makes its value of a word; raises argparse.ArgumentTypeError.
         nargs: as argparse has it.
         repeatable: each use adds a value to a list.
+        bare: its value where it is given without one; its own then follows an `=`, not a blank.
         required: whether it must be given.
         positional: takes the words that no option takes.
     """
@@ -36,6 +37,7 @@ class Option:
     convert: Callable[[str], Any] | None = None
     nargs: str | None = None
     repeatable: bool = False
+    bare: str | None = None
     required: bool = False
     positional: bool = False
 
@@ -47,7 +49,8 @@ class Option:
             "metavar": self.metavar,
             "choices": self.choices and list(self.choices),
             "type": self.convert,
-            "nargs": self.nargs,
+            "nargs": self.nargs or ("?" if self.bare else None),
+            "const": self.bare,
             "action": "append" if self.repeatable else None,
             "required": self.required or None,
         }

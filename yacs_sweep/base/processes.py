@@ -53,6 +53,21 @@ def kill_marked(token: str, *, wait: float = 5.0) -> int:
     return len(victims)
 
 
+def catches(pid: int, number: int) -> bool | None:
+    """Tells whether a process handles a signal itself; False where the signal is ignored or ends it.
+
+    None for a process that has ended; True where that cannot be known (elsewhere than on Linux).
+    """
+    if not Path("/proc/self/status").exists():
+        return True
+    try:
+        text = Path(f"/proc/{pid}/status").read_text()
+        handled = int(text.split("\nSigCgt:")[1].split()[0], 16)
+        return None if "\nState:\tZ" in text else bool(handled >> (number - 1) & 1)
+    except (OSError, ValueError, IndexError):
+        return None
+
+
 def signal_name(number: int) -> str:
     """Returns the name of a signal, as SIGKILL."""
     try:

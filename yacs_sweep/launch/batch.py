@@ -32,7 +32,7 @@ from ..show.live.terminal import say
 from .accessories import Accessories
 from .machine import Machine, shared_machine
 from .notify import notifying
-from .options import Options
+from .options import ALL_FAILED, Options
 from .plan.controller import agent_modules
 from .plan.make import make_plan
 from .plan.plan import Plan, new_paths
@@ -84,7 +84,9 @@ def resume_plans(options: Options) -> tuple[SweepPaths, list[dict[str, Any]], li
             f"--sweep_id {batch_id}: no such batch (looked in {looked}; --results_dir names another folder)"
         )
     sweeps = batch_rows(paths)
-    done = [row for row in sweeps if row["state"] == DONE and not options.count]
+    if options.retry_failed not in (None, ALL_FAILED):
+        raise ConfigError(f"--retry-failed={options.retry_failed}: names trials of one sweep, {batch_id} has several")
+    done = [row for row in sweeps if row["state"] == DONE and not (options.count or options.retry_failed)]
     problems = Problems()
     open_ = [replace(options, sweep_id=row["sweep_id"], results_dir=row["base"]) for row in sweeps if row not in done]
     made = [problems.attempt(partial(make_plan, settings)) for settings in open_]

@@ -75,7 +75,7 @@ class Follower:
         """Whether all trials are done that the sweep was asked for."""
         records = self.summary.records.values()
         running = any(record.state == "running" for record in records)
-        return self.target is not None and not running and sum(record.settled for record in records) >= self.target
+        return self.target is not None and not running and self.summary.settled >= self.target
 
     def _alive(self, before: int) -> int:
         """Counts the engine's agents. An engine that does not answer is asked again for `SILENCE` seconds."""

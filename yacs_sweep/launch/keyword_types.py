@@ -14,6 +14,7 @@ class Keywords(TypedDict, total=False):
 
     config_file: PathLike
     count: int
+    retry_failed: bool | Sequence[str] | str
     method: str
     lr_values: Sequence[float] | str
     wd_values: Sequence[float] | str

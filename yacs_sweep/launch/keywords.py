@@ -56,6 +56,8 @@ def _read(parser: Parser, name: str, value: Any) -> Any:
     entry = known[name]
     if entry.from_python is not None and (found := entry.from_python(value)) is not None:
         return found
+    if value is False and entry.bare is not None:
+        return None
     if default_of(Options, name) is False:
         if not isinstance(value, bool):
             raise ConfigError(f"{value!r} is not True or False")

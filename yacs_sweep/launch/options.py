@@ -28,6 +28,9 @@ created; 130 interrupted
 """
 
 
+ALL_FAILED = "all"  # of --retry-failed
+
+
 @dataclass(frozen=True, kw_only=True)
 class SweepOption(Option):
     """Describes an option of a sweep, and how the launcher treats it.
@@ -85,6 +88,11 @@ def _points(value: Any) -> list[dict[str, Any]] | None:
     if not isinstance(points, list) or not all(isinstance(point, dict) for point in points):
         raise ConfigError(f"{value!r} is not a list of points; write [{{'lr': 0.1}}, …], or name a file")
     return points
+
+
+def _failed(value: Any) -> str | None:
+    """Returns what True means for --retry-failed; None for names."""
+    return ALL_FAILED if value is True else None
 
 
 def _group(title: str | None) -> Callable[..., Any]:
@@ -149,6 +157,16 @@ class Options:
     )
     count: int | None = _search(
         "trials of this launch (default: the YAML's, the grid's, 10)", "N", positive(int), first_launch=True
+    )
+    retry_failed: str | None = _search(  # names, or ALL_FAILED
+        "try failed trials again: all, or those named (with --sweep_id)",
+        "NAME,…",
+        bare=ALL_FAILED,
+        first_launch=True,
+        refused_beside=("train_best",),
+        not_empty=True,
+        keyword="bool | Sequence[str] | str",
+        from_python=_failed,
     )
     method: str | None = _search(
         "how points are chosen (default: the YAML's)",

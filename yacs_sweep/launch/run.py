@@ -19,6 +19,7 @@ from ..records.folder import SweepPaths
 from ..records.inputs import CONFIG, Inputs, save_inputs
 from ..records.known_sweeps import BATCH, remember
 from ..records.launch_file import save_spec
+from ..records.progress import target_reached
 from ..records.summary import Summary
 from ..records.watched import CODE_FILE, save_code
 from ..search.storage.url import shared
@@ -110,6 +111,17 @@ def locate(plan: Plan, starter: AgentStarter | None = None) -> tuple[Plan, Sweep
     return plan, plan.paths or new_paths(plan.spec, remote.id)
 
 
+def _shared_target(results: Results, options: Options) -> int | None:
+    """Returns what several launches of one sweep have to do together.
+
+    None: each does its own number, as with --count, and where points are tried again after the metric's target.
+    """
+    plan, metric = results.plan, results.plan.spec.metric
+    has_target = metric is not None and metric.target is not None
+    reached = has_target and target_reached(metric, results.summary.records.values())
+    return None if plan.resumed and (options.count or reached) else plan.launch.target
+
+
 def make_job(results: Results, options: Options, preload: int | None, label: str | None) -> Job:
     """Makes the job of this launch's agents: the sweep, limits, and what they share.
 
@@ -133,8 +145,7 @@ def make_job(results: Results, options: Options, preload: int | None, label: str
         schema=plan.overrides.schema.packed() if plan.overrides.schema else None,
         preload=preload,
         wandb_off=options.wandb_off,
-        # What several launchers of one sweep have to do together; --count is each one's own.
-        target=None if options.count and plan.resumed else plan.launch.target,
+        target=_shared_target(results, options),
         storage=plan.storage,
     )
 
@@ -171,6 +182,8 @@ def open_sweep(
         method=spec.method,
         metric=spec.metric.name if spec.metric else "",
         goal=spec.metric.goal if spec.metric else "minimize",
+        target=spec.metric.target if spec.metric else None,
+        retry=plan.launch.retry,
     )
     if plan.storage is not None and shared(plan.storage):
         from ..search.storage.shared_sweep import DatabaseTrials
@@ -205,7 +218,7 @@ def _supervise(sweeps: Sequence[Results], machine: Machine, options: Options, vi
     for results in sweeps:
         plan, paths = results.plan, results.paths
         if plan.count == 0 and not lacks_rows(paths):
-            say("every trial of this sweep is done; --count N adds more")
+            say(results.nothing_left)
             continue
         label = f"{paths.sweep_id}/" if len(sweeps) > 1 else "" if machine.layout.workers > 1 else None
         job = make_job(results, options, machine.preload(plan, paths.agents / "preload.log"), label)

@@ -15,6 +15,7 @@ from ..base.files import write_atomically
 from ..base.streams import is_terminal, print_lines
 from ..records.checkpoints import Keep, Keeper
 from ..records.folder import ENDED_WELL, SweepPaths, TrialRecord
+from ..records.progress import Progress, retried_trials, target_reached
 from ..records.summary import Summary
 from ..show.lines import MOST_SHOWN, params_line, trial_ended_line, trial_started_line, trial_table
 from ..show.live.board import Sweep
@@ -35,6 +36,7 @@ class Results:
             resume_line: resumes the sweep, as one would type it.
         """
         self.plan, self.paths, self.summary, self.resume_line = plan, paths, summary, resume_line
+        self.retry_line = f"{resume_line} --retry-failed"
         self.outcome: Outcome | None = None  # once it has ended
         self.log_model = False  # whether the best goes to W&B as an artifact, at the end
         self.best_id: str | None = None  # of the trial that best.yml has been made for,
@@ -69,7 +71,7 @@ class Results:
             url or os.path.relpath(self.paths.dir),
             self.metric,
             summary.goal,
-            total=sum(record.settled for record in summary.records.values()) + plan.count,
+            total=summary.settled + plan.count,
             left=plan.count,
             counts=summary.counts(),
             best=summary.best(),
@@ -86,8 +88,22 @@ class Results:
     def complete(self) -> bool:
         """Whether every trial is done that the sweep was asked for, however the launch has ended."""
         records = self.summary.records.values()
-        settled = sum(record.settled for record in records)
-        return settled >= self.plan.launch.target and all(record.state != "running" for record in records)
+        reached = target_reached(self.plan.spec.metric, records)
+        progress = Progress(self.summary.settled, self.plan.launch.target, reached)
+        return not progress.left and all(record.state != "running" for record in records)
+
+    @property
+    def grid_done(self) -> bool:
+        """Whether the sweep is a grid of which no point is left."""
+        size = self.plan.spec.grid_size
+        return size is not None and self.summary.settled >= size
+
+    @property
+    def nothing_left(self) -> str:
+        """Says that no trial is left, and what the user can do."""
+        if self.grid_done:
+            return f"every point of the grid is done ({self.plan.spec.grid_size})"
+        return "every trial of this sweep is done; --count N adds more"
 
     def update_best(self) -> None:
         """Rewrites best.yml and best/ when another trial is the best; deletes checkpoints that are not to be kept."""
@@ -150,6 +166,8 @@ class Results:
         attempt("the best trial is not shown", self._show_best)
         if outcome.message or (outcome.interrupted and not self.complete):
             say(f"go on with: {self.resume_line}")
+        if not outcome.interrupted and any(record.state == "failed" for record in self._unretried()):
+            say(f"try the failed ones again, once what they failed on is mended: {self.retry_line}")
         if self.log_model and not outcome.interrupted:
             attempt("the best trial is not logged", self._log_model)
         return self.status(outcome)
@@ -188,12 +206,16 @@ class Results:
         except SweepError as error:
             say(f"warning: {error}")
 
+    def _unretried(self) -> list[TrialRecord]:
+        """Returns the trials whose points were not tried again."""
+        records = self.summary.records.values()
+        retried = retried_trials(records)
+        return [record for record in records if record.id not in retried]
+
     def status(self, outcome: Outcome) -> int:
         """Returns the exit status: 130 interrupted, 1 a trial failed or a message ended the sweep, else 0."""
         if outcome.interrupted:
             return 130
-        records = self.summary.records.values()
-        retried = {record.retry_of for record in records}
         # One that runs is another launcher's.
-        well = all(record.state in (*ENDED_WELL, "running") or record.id in retried for record in records)
+        well = all(record.state in (*ENDED_WELL, "running") for record in self._unretried())
         return 0 if well and outcome.message is None else 1

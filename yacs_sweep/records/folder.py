@@ -25,6 +25,9 @@ STATES = ("running", "finished", "stopped", "failed", "killed", "lost")
 ENDED_WELL = ("finished", "stopped")
 OVER = ("finished", "stopped", "failed")  # ended by themselves: their trial.json does not change any more
 MACHINE_CAUSES = ("disk_full", "gpu_fault")  # failures that say nothing of the point
+# Failures of the trainer's own. A point that is tried again after one starts from nothing: what the trainer left may be
+# what it fails on, and one that had come to its end would do nothing.
+OWN_FAILURES = ("exit", "import_error", "start", "diverged", "no_metric", "refused")
 SEEDS_FILE = "seeds.json"
 WARM_FILE = "warm.json"
 LAUNCHER_FILES = ("trial.json", "metrics.jsonl", "stdout.log")  # in a trial's folder
@@ -109,12 +112,30 @@ class SweepPaths:
         return iter(sorted(found, key=lambda record: (record.number, record.started)))
 
     def scan(self) -> Iterator[tuple[Path, TrialRecord | None]]:
-        """Yields the path of every trial.json and its content; None for a damaged one."""
+        """Yields the path of every trial's trial.json and its content; None for a damaged one. Copies are left out."""
         for path in self.dir.glob("*/trial.json"):
             record = None
             with contextlib.suppress(OSError, ValueError, TypeError):
                 record = TrialRecord.load(path)
-            yield path, record
+            if record is None or record.name == path.parent.name:
+                yield path, record
+
+    def record(self, name: str) -> TrialRecord | None:
+        """Reads the record of the trial with this folder name; None where none can be read, or the folder is a copy."""
+        with contextlib.suppress(OSError, ValueError, TypeError):
+            record = TrialRecord.load(self.trial(name).record)
+            return record if record.name == name else None
+        return None
+
+    def copies(self) -> dict[str, str]:
+        """Finds copied or renamed trial folders, which are no trials: the name of the trial inside, by the folder's name."""
+        found = {}
+        for path in self.dir.glob("*/trial.json"):
+            with contextlib.suppress(OSError, ValueError, TypeError):
+                name = TrialRecord.load(path).name
+                if name != path.parent.name and path.parent.name not in RESERVED:
+                    found[path.parent.name] = name
+        return found
 
 
 def folder_name(name: str, fallback: str) -> str:

@@ -44,6 +44,7 @@ class LaunchFile:
     keep: str = "all"  # the trials that keep their checkpoints: `checkpoints.Keep`
     code: str | None = None  # the folder in the snapshot where trials start; None: the trainer's own
     search: str | None = None  # `SweepSpec.fingerprint` of the search that the trials are points of
+    retry: tuple[str, ...] = ()  # ids of failed trials whose points are to be tried again
 
     def save(self, paths: SweepPaths) -> None:
         """Writes launch.json into the sweep's folder."""
@@ -82,7 +83,8 @@ class LaunchFile:
             TypeError: a required key is missing, or a value is not of its type.
         """
         values = of_field_types(cls, row)
-        return cls(**{**values, "trailing": tuple(values.get("trailing", ()))})
+        lists = {key: tuple(values.get(key, ())) for key in ("trailing", "retry")}
+        return cls(**{**values, **lists})
 
 
 def read_launch(paths: SweepPaths) -> dict[str, Any]:

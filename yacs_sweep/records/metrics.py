@@ -145,11 +145,13 @@ class Objective:
         self._values: dict[str, float] = {}  # by kind of summary
         self._count = 0
         self._kinds: Sequence[str] = ()
+        self.count = 0  # of values
 
     def see(self, row: Mapping[str, Any]) -> None:
         """Takes in a row; one without the metric changes nothing."""
         if (value := metric_value(row, self.metric)) is not None:
             self.last = value
+            self.count += 1
             if self.best is None or better(self.goal, self.last, self.best):
                 self.best = self.last
             if not math.isnan(value):

@@ -13,14 +13,17 @@ import os
 import time
 from collections import Counter
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from ..spec.sweep import Metric
 from .alive import Launcher, count_agents, launchers
 from .folder import OVER, SweepPaths, TrialRecord
 from .launch_file import read_launch
+from .progress import Progress, count_settled, read_metric, target_reached
 
 SLACK = 60.0  # seconds
 HEAD = 1 << 16  # bytes of a summary.json that hold everything but its trials
@@ -34,27 +37,33 @@ class Snapshot:
     name: str
     method: str
     controller: str
-    metric: str | None
-    goal: str
+    objective: Metric | None
     launch: dict[str, Any]  # launch.json
     records: list[TrialRecord]  # in order of their numbers
     launchers: list[Launcher]
     agents: int
 
     @property
+    def metric(self) -> str | None:
+        """The objective's name."""
+        return self.objective.name if self.objective else None
+
+    @property
+    def goal(self) -> str:
+        """The objective's goal: minimize or maximize."""
+        return self.objective.goal if self.objective else "minimize"
+
+    @property
     def counts(self) -> dict[str, int]:
         """Trials by state."""
         return dict(Counter(record.state for record in self.records))
 
-    @property
-    def settled(self) -> int:
-        """Trials whose point has been evaluated."""
-        return sum(record.settled for record in self.records)
-
-    @property
-    def target(self) -> int:
-        """Trials that the sweep is to have."""
-        return max(int(self.launch.get("target") or 0), self.settled)
+    @cached_property
+    def progress(self) -> Progress:
+        """How far the sweep is."""
+        settled = count_settled(self.records, self.launch.get("retry") or ())
+        target = max(int(self.launch.get("target") or 0), settled)
+        return Progress(settled, target, target_reached(self.objective, self.records))
 
     @property
     def at_work(self) -> bool:
@@ -98,8 +107,8 @@ def _records(paths: SweepPaths, known: dict[str, TrialRecord], written: float) -
                     continue
             except OSError:  # of another machine: only the summary has it
                 continue
-        with contextlib.suppress(OSError, ValueError, TypeError):
-            found[name] = TrialRecord.load(Path(path))
+        if (read := paths.record(name)) is not None:
+            found[name] = read
     return sorted(found.values(), key=lambda record: (record.number, record.started))
 
 
@@ -111,14 +120,12 @@ def read_snapshot(paths: SweepPaths) -> Snapshot:
     """
     content, known, written = _from_summary(paths)
     described = content or _described(paths)
-    metric = described.get("metric") or {}
     return Snapshot(
         paths,
         str(described.get("name") or paths.sweep_id),
         str(described.get("method", "")),
         str(described.get("controller") or read_launch(paths).get("controller", "")),
-        str(metric["name"]) if metric.get("name") else None,
-        str(metric.get("goal") or "minimize"),
+        read_metric(described.get("metric") or {}),
         read_launch(paths),
         _records(paths, known, written),
         launchers(paths),

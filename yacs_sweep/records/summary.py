@@ -6,6 +6,7 @@ import contextlib
 import os
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,6 +15,7 @@ from ..base.files import read_json, write_atomically
 from ..base.locks import exclusive
 from ..base.values import to_json
 from .folder import STATES, SweepPaths, TrialRecord, best_of, rank
+from .progress import count_settled
 
 WRITE_AT_ONCE = 100  # trials up to which summary.json is written whenever one starts or ends
 WRITE_SHARE = 20  # with more trials, the pause between two writes, in times that the last one took
@@ -52,10 +54,26 @@ class Summary:
     another is put off. The supervisor calls `write_if_due` now and then, and `write(final=True)` at the end.
     """
 
-    def __init__(self, paths: SweepPaths, *, name: str, controller: str, method: str, metric: str, goal: str) -> None:
-        self.paths = paths
+    def __init__(
+        self,
+        paths: SweepPaths,
+        *,
+        name: str,
+        controller: str,
+        method: str,
+        metric: str,
+        goal: str,
+        target: float | None = None,
+        retry: Sequence[str] = (),
+    ) -> None:
+        """
+        Args:
+            metric, goal, target: of the sweep's objective.
+            retry: ids of the trials whose points are to be tried again.
+        """
+        self.paths, self.retry = paths, retry
         self._head = {"sweep_id": paths.sweep_id, "name": name, "controller": controller, "method": method}
-        self._metric = {"name": metric, "goal": goal}
+        self._metric = {"name": metric, "goal": goal, **({} if target is None else {"target": target})}
         self.records = _Records()
         for record in paths.records():
             self.records[record.id] = record
@@ -74,7 +92,12 @@ class Summary:
     @property
     def goal(self) -> str:
         """The metric's goal: minimize or maximize."""
-        return self._metric["goal"]
+        return str(self._metric["goal"])
+
+    @property
+    def settled(self) -> int:
+        """Returns the number of points that have been evaluated."""
+        return count_settled(self.records.values(), self.retry)
 
     def counts(self) -> dict[str, int]:
         """Counts the trials by state, without states that no trial has."""
@@ -111,10 +134,9 @@ class Summary:
             names = [entry.name for entry in entries]
         for name in names:
             record = known.get(name)
-            if record is None or (record.state == "running" and record.id not in self.own):
-                with contextlib.suppress(OSError, ValueError, TypeError):
-                    found = TrialRecord.load(self.paths.trial(name).record)
-                    self.records[found.id] = found
+            may_change = record is None or (record.state == "running" and record.id not in self.own)
+            if may_change and (read := self.paths.record(name)) is not None:
+                self.records[read.id] = read
 
     def result(self) -> dict[str, Any]:
         """Returns the metric and the best trial, as summary.json has them."""
@@ -125,7 +147,8 @@ class Summary:
     def content(self) -> str:
         """Formats the file's text, a trial on each line."""
         result = self.result()
-        head = {**self._head, "metric": result["metric"], "counts": self.counts(), "best": result["best"]}
+        counts = {"counts": self.counts(), "settled": self.settled}
+        head = {**self._head, "metric": result["metric"], **counts, "best": result["best"]}
         ordered = sorted(self.records.values(), key=lambda record: (record.number, record.started))
         rows = ",\n  ".join(self._rows[record.id] for record in ordered)
         return to_json(head, indent=1)[:-2] + f',\n "trials": [\n  {rows}\n ]\n}}\n'

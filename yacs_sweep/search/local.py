@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -81,6 +81,7 @@ class LocalController:
         seed: int,
         storage_url: str | None = None,
         retries: int = 0,
+        retry: Collection[str] = (),
         target: int | None = None,
         recorder: Recorder | None = None,
         runs: RunIdentity | None = None,
@@ -91,12 +92,13 @@ class LocalController:
             lock_name: name of this agent's lock file.
             seed: of the search; the same for all agents of the sweep.
             retries: how often a point is tried again whose trial was lost with its agent; at least once.
+            retry: ids of failed trials whose points are to be tried again, once.
             target: trials in the whole sweep, of all launches; None: the supervisor alone counts.
             recorder: writes every trial as a W&B run; None: no runs.
             runs: what these runs have in common.
         """
         self.paths, self.spec, self.seed, self.recorder = paths, spec, seed, recorder
-        self.runs, self.target = runs, target
+        self.runs, self.target, self.retry = runs, target, frozenset(retry)
         self._agent: Agent | None = None
         self.lost_limit = max(1, retries)
         self.space = Space(spec.parameters, listed=spec.method == "grid")
@@ -295,7 +297,8 @@ class LocalController:
     def recover(self) -> list[TrialRecord]:
         """Recovers the trials of dead agents; returns those that were running, and are lost.
 
-        Tells Optuna the ends that it does not know. Points that were lost or interrupted are enqueued again.
+        Tells Optuna the ends that it does not know. Points that were lost or interrupted are enqueued again, and those
+        of failed trials that the user wants again.
         """
         lost = []
         trials = self.study.get_trials(deepcopy=False)
@@ -305,8 +308,9 @@ class LocalController:
             if trial.state == TrialState.WAITING or owner.get(VOID):
                 continue
             running = trial.state == TrialState.RUNNING
+            wanted = self._trial_id(trial.number) in self.retry
             settled = trial.state in (TrialState.COMPLETE, TrialState.PRUNED) or trial.user_attrs.get(SETTLED)
-            if settled or (running and self.coordinator.owner_lives(owner)):
+            if (settled and not wanted) or (running and self.coordinator.owner_lives(owner)):
                 continue
             record = record_of(trial, self.coordinator)
             if running and record is not None and record.state == "running":
@@ -314,8 +318,9 @@ class LocalController:
                     continue  # its agent lives after all, and has recorded the trial's end this very moment
                 lost.append(record)
             # Enqueued before Optuna is told: if we are killed in between, POINT_OF shows that it was.
-            if not is_settled(trial, self.coordinator, record) and self._trial_id(trial.number) not in enqueued_again:
-                self._enqueue_again(trial, record, had_params=bool(owner))
+            owed = wanted or not is_settled(trial, self.coordinator, record)
+            if owed and self._trial_id(trial.number) not in enqueued_again:
+                self._enqueue_again(trial, record, had_params=bool(owner), wanted=wanted)
             if running and record is None:  # its agent died between asking and writing trial.json
                 self.study.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
             elif running and record is not None:
@@ -323,16 +328,19 @@ class LocalController:
         self.coordinator.forget_lost_agents()
         return lost
 
-    def _enqueue_again(self, trial: Trial | FrozenTrial, record: TrialRecord | None, *, had_params: bool) -> None:
+    def _enqueue_again(
+        self, trial: Trial | FrozenTrial, record: TrialRecord | None, *, had_params: bool, wanted: bool = False
+    ) -> None:
         """Enqueues the point of a trial again, unless it was lost too often.
 
         Args:
             had_params: whether all parameters of the trial were written; an agent may die while it takes an enqueued point.
+            wanted: whether the user wants the point again, however often it was lost.
         """
         attributes = {POINT_OF: self._trial_id(trial.number), LOST_COUNT: trial.user_attrs.get(LOST_COUNT, 0)}
         if record is not None:
             attributes[RETRY_OF] = record.id
-            attributes[LOST_COUNT] += record.state == "lost"
+            attributes[LOST_COUNT] = 0 if wanted else attributes[LOST_COUNT] + (record.state == "lost")
         elif RETRY_OF in trial.user_attrs:  # it never ran: the next one resumes from the same files
             attributes[RETRY_OF] = trial.user_attrs[RETRY_OF]
         fixed = None if isinstance(trial, Trial) else trial.system_attrs.get("fixed_params")

@@ -13,7 +13,7 @@ from ..records.folder import SweepPaths, TrialRecord
 from ..spec.sweep import SweepSpec
 from .storage.coordinator import Coordinator
 from .storage.journal import Embedded
-from .stored import ASSIGNED, SETTLED, VOID
+from .stored import ASSIGNED, POINT_OF, SETTLED, VOID
 
 
 def assigned(trial: FrozenTrial) -> Mapping[str, Any]:
@@ -69,7 +69,8 @@ class StudyTrials:
         self._study, self._coordinator, self._spec = study, coordinator, spec
         self._all: list[FrozenTrial] = []  # by number
         self._open: set[int] = set()  # numbers of those that may still change
-        self._settled = 0
+        self._settled: set[str] = set()  # ids of those whose points count as evaluated
+        self._tried_again: set[str] = set()  # ids of those whose points count by a later trial
         self.target_reached = False  # whether a trial has reached the metric's target
 
     def read(self) -> list[FrozenTrial]:
@@ -105,9 +106,15 @@ class StudyTrials:
 
     def _update(self, number: int, trial: FrozenTrial) -> None:
         self._all[number] = trial
+        if (earlier := trial.user_attrs.get(POINT_OF)) is not None:
+            self._tried_again.add(earlier)
+            self._settled.discard(earlier)
         if trial.state.is_finished():
             self._open.discard(number)
-            self._settled += not assigned(trial).get(VOID) and is_settled(trial, self._coordinator)
+            trial_id = f"{self._study.study_name}-{number}"
+            counts = trial_id not in self._tried_again and not assigned(trial).get(VOID)
+            if counts and is_settled(trial, self._coordinator):
+                self._settled.add(trial_id)
             metric = self._spec.metric
             self.target_reached |= trial.value is not None and metric is not None and metric.reached(trial.value)
 
@@ -133,4 +140,4 @@ class StudyTrials:
     def handed_out(self) -> int:
         """Counts the trials that are settled, or run by a live agent."""
         running = self._in_state(TrialState.RUNNING)
-        return self._settled + sum(self._coordinator.owner_lives(assigned(trial)) for trial in running)
+        return len(self._settled) + sum(self._coordinator.owner_lives(assigned(trial)) for trial in running)

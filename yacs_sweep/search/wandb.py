@@ -9,16 +9,19 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from enum import Enum
 from typing import Any
 
 from ..base.errors import ConfigError, SweepError
-from ..base.files import write_atomically
+from ..base.files import read_json, write_atomically
 from ..base.locks import exclusive
+from ..base.values import to_json
 from ..base.wording import printable
 from ..records.alive import agent_lives
 from ..records.folder import SweepPaths, TrialPaths, TrialRecord, mark_lost
+from ..records.known_sweeps import new_sweep_id
+from ..records.progress import retried_trials
 from ..spec.sweep import SweepSpec
 from ..trial.contract import Assignment
 from ..wandb.client import OUTAGE, Refused, Transport, Unavailable
@@ -51,6 +54,7 @@ class WandbController:
         *,
         lock_name: str,
         retries: int,
+        retry: Collection[str] = (),
         recorder: Recorder,
         project: str | None,
         entity: str | None,
@@ -60,12 +64,13 @@ class WandbController:
         Args:
             lock_name: name of this agent's lock file.
             retries: how often a trial that was lost with its agent is run again; at least once.
+            retry: ids of failed trials whose points are to be run again, once.
             project: the sweep's, on W&B.
             entity: the sweep's, on W&B.
         """
         self.paths, self.spec, self.lock_name, self.recorder = paths, spec, lock_name, recorder
         self.project, self.entity = project, entity
-        self.lost_limit = max(1, retries)
+        self.lost_limit, self.retry = max(1, retries), frozenset(retry)
         self.defined = {parameter.name for parameter in spec.parameters}
         self.transport = Transport()
         self.unsent: list[Run] = []
@@ -76,7 +81,7 @@ class WandbController:
         Raises:
             SweepError: the server refuses the agent, or has not taken all rows.
         """
-        heartbeat = Heartbeat(self.paths.sweep_id, self.project, self.entity, agent)
+        heartbeat = Heartbeat(self.paths.sweep_id, self.project, self.entity, agent, may_have_ended=bool(self.retry))
         try:
             abandoned = list(self._abandoned())
             self._send_unsent(agent, abandoned)
@@ -86,6 +91,8 @@ class WandbController:
                     agent.note(f"{record.name} was {record.state}; it is run again, as the same W&B run")
                     heartbeat.take_over(record.id)
                     self._run_again(agent, heartbeat, record)
+                elif (claimed := self._claim_failed()) is not None:
+                    self._retry(agent, heartbeat, *claimed)
                 elif (job := heartbeat.next_job()) is not None:
                     self._run_job(agent, heartbeat, job)
                 else:
@@ -137,7 +144,7 @@ class WandbController:
         """Returns the next trial's number, counted in the sweep's folder: the server gives none."""
         with exclusive(self.paths.agents / "number.lock"):
             last = self.paths.agents / "number"
-            found = sum(1 for _ in self.paths.dir.glob("*/trial.json"))
+            found = sum(1 for _ in self.paths.scan())
             number = max(found, int(last.read_text()) + 1 if last.exists() else 0)
             write_atomically(last, f"{number}\n", durable=False)
         return number
@@ -152,7 +159,16 @@ class WandbController:
     def _run_again(self, agent: Agent, heartbeat: Heartbeat, record: TrialRecord) -> None:
         """Resumes a trial that was lost or interrupted, in its folder and as its run."""
         run = self._begin(agent, record.id, record.params)
-        assignment = Assignment(id=record.id, name=record.name, number=record.number, params=record.params)
+        assignment = Assignment(record.id, record.name, record.number, record.params, retry_of=record.retry_of)
+        self._run(agent, heartbeat, run, assignment, None)
+
+    def _retry(self, agent: Agent, heartbeat: Heartbeat, failed: TrialRecord, run_id: str) -> None:
+        """Runs the point of a failed trial as a new trial, and as a new run of the sweep, which the server is told of."""
+        run = self._begin(agent, run_id, failed.params)
+        opened = self._await_open(agent, run, NAME_WAIT)
+        heartbeat.take_over(run_id)
+        name = run.name if opened and run.name else run_id
+        assignment = Assignment(run_id, name, self._number(), failed.params, retry_of=failed.id)
         self._run(agent, heartbeat, run, assignment, None)
 
     def _begin(self, agent: Agent, run_id: str, params: Mapping[str, Any]) -> Run:
@@ -260,6 +276,26 @@ class WandbController:
             now.agent = self.lock_name
             now.save(self.paths.trial(record.name))
         return True
+
+    def _claim_failed(self) -> tuple[TrialRecord, str] | None:
+        """Claims a failed trial whose point the user wants again; returns it and the id of its new run, None without one.
+
+        An agent that dies before the new trial has a folder leaves its claim, and the run's id, to the next agent.
+        """
+        if not self.retry:
+            return None
+        path = self.paths.agents / "retried.json"
+        with exclusive(self.paths.agents / "claim.lock"):
+            claims, records = read_json(path), list(self.paths.records())
+            retried = retried_trials(records)
+            for record in records:
+                if record.id not in self.retry or record.id in retried:
+                    continue
+                run_id, owner = claims.get(record.id) or (new_sweep_id(), self.lock_name)
+                if owner == self.lock_name or not agent_lives(self.paths.agents, owner):
+                    write_atomically(path, to_json({**claims, record.id: [run_id, self.lock_name]}) + "\n")
+                    return record, run_id
+        return None
 
     def _runs_again(self, run_id: str) -> RunsAgain:
         """Asks the server for the state of a run, which says who runs it again."""

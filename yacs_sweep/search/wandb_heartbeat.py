@@ -56,7 +56,11 @@ class Command:
 class Heartbeat:
     """Sends heartbeats on a thread of its own, and keeps the server's commands for the agent."""
 
-    def __init__(self, sweep_id: str, project: str | None, entity: str | None, agent: Agent) -> None:
+    def __init__(
+        self, sweep_id: str, project: str | None, entity: str | None, agent: Agent, *, may_have_ended: bool = False
+    ) -> None:
+        """`may_have_ended`: it is no error that the sweep takes no agent any more; failed points are run again all the same."""
+        self._may_have_ended = may_have_ended
         self._sweep = {"sweep": sweep_id, "projectName": project, "entityName": entity}
         self._agent = agent
         self._transport = Transport()
@@ -125,6 +129,9 @@ class Heartbeat:
                 commands = self._send()
             except Refused as error:
                 self._refusals += 1
+                if self._may_have_ended and self._agent_id is None and "HTTP 400" in str(error):
+                    self._end("the sweep has ended on the W&B server", failed=False)
+                    return
                 if self._refusals >= REFUSALS or "HTTP 400" in str(error):
                     self._end(self._refusal(error), failed=True)
                     return

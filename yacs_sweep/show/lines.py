@@ -68,10 +68,15 @@ def trial_started_line(record: TrialRecord) -> str:
     return f"▶ {record.name}{again}: {params_line(record.params)}"
 
 
+def reason_shown(record: TrialRecord) -> str:
+    """Returns why a trial ended, as shown beside its state: nothing for one that has just finished."""
+    return "" if record.reason == "finished" else record.reason
+
+
 def trial_ended_line(record: TrialRecord, metric: str | None) -> str:
     """Formats the line at a trial's end: state, duration, value, and the reason of one that did not finish."""
     value = "" if record.value is None else f", {metric} {short_value(record.value)}"
-    why = "" if record.state == "finished" else f": {record.reason}"
+    why = f": {reason}" if (reason := reason_shown(record)) else ""
     mark = {"finished": "✓", "stopped": "■"}.get(record.state, "✗")
     return f"{mark} {record.name} {record.state} after {duration_text(trial_seconds(record))}{value}{why}"
 
@@ -91,7 +96,7 @@ def trial_table(
     rows = [["trial", metric or "value", "state", "time", "parameters", "reason"]]
     for record in records[:most]:
         value = "" if record.value is None else f"{record.value:.6g}"
-        reason = "" if record.state == "finished" else record.reason
+        reason = reason_shown(record)
         time = duration_text(trial_seconds(record))
         rows.append([record.name, value, record.state, time, params_line(record.params), reason])
     if all(row[-1] == "" for row in rows[1:]):

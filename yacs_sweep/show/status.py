@@ -25,10 +25,11 @@ from ..base.streams import output_error
 from ..base.values import utc_seconds
 from ..base.wording import without_password
 from ..records.alive import launchers
-from ..records.folder import ENDED_WELL, SweepPaths, rank
+from ..records.folder import ENDED_WELL, OVER, SweepPaths, rank
 from ..records.known_sweeps import find_bases, notes_folder, result_bases
 from ..records.launch_file import read_launch
 from ..records.metrics import new_rows
+from ..records.progress import Progress, read_metric, retried_trials
 from ..records.snapshot import Snapshot, last_change, read_snapshot, summary_head
 from ..wandb.login import DEFAULT_HOST, base_url
 from .cells import Line, clean, cut, fit, plain
@@ -60,7 +61,7 @@ def to_board(snapshot: Snapshot) -> Board:
         where = f"{web_address()}/{launch['entity']}/{launch['project']}/sweeps/{paths.sweep_id}"
     now = time.time()
     running = [record for record in snapshot.records if record.state == "running"] if snapshot.at_work else []
-    left = max(0, snapshot.target - snapshot.settled - len(running)) if snapshot.at_work else 0
+    left = max(0, snapshot.progress.left - len(running)) if snapshot.at_work else 0
     sweep = Sweep(
         paths.sweep_id,
         snapshot.name,
@@ -69,7 +70,7 @@ def to_board(snapshot: Snapshot) -> Board:
         where,
         snapshot.metric,
         snapshot.goal,
-        total=snapshot.target,
+        total=snapshot.progress.target,
         left=left,
         counts=snapshot.counts,
     )
@@ -90,11 +91,11 @@ def to_board(snapshot: Snapshot) -> Board:
 
 def exit_status(snapshot: Snapshot) -> int:
     """Computes the exit status for one sweep: 1 when a trial failed, or the sweep is not done and nobody works on it."""
-    retried = {record.retry_of for record in snapshot.records}
+    retried = retried_trials(snapshot.records)
     failed = any(
         record.state not in (*ENDED_WELL, "running") for record in snapshot.records if record.id not in retried
     )
-    open_ = not snapshot.at_work and (snapshot.settled < snapshot.target or snapshot.counts.get("running"))
+    open_ = not snapshot.at_work and (snapshot.progress.left or snapshot.counts.get("running"))
     return int(bool(failed or open_))
 
 
@@ -108,10 +109,10 @@ def workers_line(snapshot: Snapshot) -> Line:
         return [("runs  ", "bold green"), ("; ".join(each), "")]
     if snapshot.agents:
         return [("ending  ", "bold yellow"), (f"the launcher is gone, {snapshot.agents} agents are leaving", "")]
-    if snapshot.settled >= snapshot.target and not snapshot.counts.get("running"):
+    if not snapshot.progress.left and not snapshot.counts.get("running"):
         return [("ended  ", "bold"), ("every trial is done", "")]
     again = f"{command_text(COMMAND)} --sweep_id {snapshot.paths.sweep_id}"
-    line: Line = [("no launcher is running", "bold red"), (f"  {snapshot.target - snapshot.settled} trials to go", "")]
+    line: Line = [("no launcher is running", "bold red"), (f"  {snapshot.progress.left} trials to go", "")]
     if left := snapshot.counts.get("running"):
         line.append((f", {left} cut off", ""))
     return [*line, (f"; go on with: {again}", "")]
@@ -162,9 +163,11 @@ def _row(paths: SweepPaths) -> tuple[list[str], str, bool]:
     counts = head.get("counts") or {}
     best: dict[str, Any] = head.get("best") or {}
     runs = bool(launchers(paths))
-    done = sum(counts.get(state, 0) for state in ("finished", "stopped", "failed"))
-    target = max(int(launch.get("target") or 0), done)
-    state, style = ("runs", "green") if runs else ("done", "") if done >= target else ("open", "yellow")
+    done = head.get("settled", sum(counts.get(state, 0) for state in OVER))
+    objective = read_metric(head.get("metric") or {})
+    reached = objective is not None and best.get("value") is not None and objective.reached(float(best["value"]))
+    progress = Progress(done, max(int(launch.get("target") or 0), done), reached)
+    state, style = ("runs", "green") if runs else ("open", "yellow") if progress.left else ("done", "")
     named = [name for name, _ in STATES[2:] if counts.get(name) and (runs or name != "running")]
     others = ", ".join(f"{counts[name]} {name}" for name in named)
     metric = (head.get("metric") or {}).get("name", "")
@@ -174,7 +177,7 @@ def _row(paths: SweepPaths) -> tuple[list[str], str, bool]:
     when = f"{changed:%H:%M}" if today else f"{changed:%Y-%m-%d}"
     name = str(head.get("name") or "")
     folder = os.path.relpath(paths.dir) if paths.dir.is_relative_to(Path.cwd()) else str(paths.dir)
-    cells = [state, paths.sweep_id, name, f"{done}/{target}", others, value, when, folder]
+    cells = [state, paths.sweep_id, name, f"{done}/{progress.target}", others, value, when, folder]
     return [clean(cell) for cell in cells], style, runs
 
 

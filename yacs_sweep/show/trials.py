@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..base.errors import SweepError
 from ..records.folder import TrialRecord, rank
-from .lines import duration_text, short_value, trial_seconds, trial_table
+from .lines import duration_text, reason_shown, short_value, trial_seconds, trial_table
 
 if TYPE_CHECKING:
     import pandas
@@ -62,7 +62,7 @@ class Trials(list[dict[str, Any]]):
         for record in self._records[:SHOWN]:
             value = "" if record.value is None else f"{record.value:.6g}"
             params = [short_value(record.params[name]) if name in record.params else "" for name in names]
-            reason = "" if record.state == "finished" else record.reason
+            reason = reason_shown(record)
             cells = [record.name, value, record.state, duration_text(trial_seconds(record)), *params, reason]
             lines.append("".join(f"<td>{escape(cell)}</td>" for cell in cells))
         more = len(self._records) - SHOWN

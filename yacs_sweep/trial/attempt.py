@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from ..base.files import ensure_folder
+from ..base.processes import catches
 from ..base.values import utc_now
 from ..logs.near_misses import explain, sample_lines
 from ..logs.wandb_calls import Calls, LoggedRow
@@ -76,6 +78,8 @@ class Attempt:
         self.unkillable: list[str] = []  # processes that survived SIGKILL, as "4711 (python)"
         self._paths = paths
         self._checked = 0.0  # when files and processes were last checked (monotonic seconds)
+        self._takes_sigterm = True  # whether the trainer handles SIGTERM itself, as far as was seen
+        self._values_at_stop: int | None = None  # of the sweep's metric, logged when the trial was to end early
         self._earlier: set[int] = set()  # processes of earlier trials that SIGKILL did not end
         self.guard: Guard
         self.reader: MetricReader
@@ -102,10 +106,30 @@ class Attempt:
             self._checked = now
             self.restore_files()
             self.pids.update(set(descendants(self.guard.pid)) - self._earlier)
-        if stop := self.stop_requested():
-            return stop
-        why = self.hooks.should_stop()
-        return None if why is None else Stop("stopped", why, min(STOP_GRACE, self.launch.limits.grace))
+            if self._values_at_stop is None and (found := self._catches_sigterm()) is not None:
+                self._takes_sigterm = found
+        stop = self.stop_requested()
+        if stop is None and (why := self.hooks.should_stop()) is not None:
+            stop = Stop("stopped", why, min(STOP_GRACE, self.launch.limits.grace))
+        if stop is not None and self._values_at_stop is None:
+            self._takes_sigterm = self._catches_sigterm() or False  # one that has ended takes none
+            self._values_at_stop = self.objective.count
+        return stop
+
+    def _catches_sigterm(self) -> bool | None:
+        """Tells whether the trainer handles SIGTERM itself; None once it has ended."""
+        return catches(self.record.pid, signal.SIGTERM) if self.record.pid is not None else None
+
+    def _unheeded(self, stop: Stop | None) -> bool:
+        """Tells whether a trainer that ended with status 0 after a stop had come to its end all the same.
+
+        Either SIGTERM cannot have made it exit so, or it has logged the sweep's metric after it was to end early.
+        """
+        if stop is None or not self._takes_sigterm:
+            return True
+        # One more may have been printed before the stop: rows that may not be complete are waited with.
+        at_stop = self._values_at_stop
+        return stop.cause == "stopped" and at_stop is not None and self.objective.count > at_stop + 1
 
     def restore_files(self, *, ended: bool = False) -> None:
         """Restores files of the launcher's that the trainer has deleted."""
@@ -130,6 +154,7 @@ class Attempt:
     def run(self) -> Verdict:
         """Starts the command, waits for its end and classifies it."""
         launch, record = self.launch, self.record
+        self._takes_sigterm, self._values_at_stop = True, None
         oom_before = oom_kills()
         env = child_environment(launch.profile.env, os.environ, record.gpu_ids, wandb=launch.profile.metrics.wandb)
         self.calls = self._take_calls() if takes_calls(env) else None
@@ -208,6 +233,7 @@ class Attempt:
             oom_before=oom_before,
             oom_after=oom_kills(),
             full=self._which_disk,
+            unheeded=self._unheeded(end.stop if end is not None else None),
         )
         if self.reader.error is not None and verdict.cause in ("finished", "no_metric"):
             verdict = io_error(self.reader.error)

@@ -14,7 +14,7 @@ from typing import Any
 from ..base.files import FULL, ensure_folder, put_aside
 from ..base.values import utc_now
 from ..records.environment import Commit
-from ..records.folder import TrialPaths, TrialRecord, folder_name
+from ..records.folder import OWN_FAILURES, TrialPaths, TrialRecord, folder_name
 from ..records.trial_files import inherit_files
 from .attempt import Attempt, survived
 from .contract import Assignment, DiskFull, Hooks, Launch, Retry, disk_full_message
@@ -143,7 +143,7 @@ class TrialRunner:
             changed=self._changed(),
             dir=str(paths.dir),
         )
-        if assignment.retry_of is not None:
+        if assignment.retry_of is not None and before is None:
             self._inherit(assignment.retry_of, paths)
         record.save(paths, durable=False)  # a trial that has only begun is lost with the machine anyway
         return record, paths
@@ -160,7 +160,9 @@ class TrialRunner:
     def _inherit(self, trial_id: str, paths: TrialPaths) -> None:
         """Copies the files of the trial whose point is tried again: the trainer may resume from a checkpoint."""
         for old in self.launch.paths.records():
-            if old.id == trial_id and (problems := inherit_files(self.launch.paths.trial(old.name), paths)):
+            if old.id != trial_id or old.cause in OWN_FAILURES:
+                continue
+            if problems := inherit_files(self.launch.paths.trial(old.name), paths):
                 self._note(f"warning: {paths.dir.name} goes on without files of {old.name}: {problems}")
 
     def run(self, assignment: Assignment, hooks: Hooks, refused: str | None = None) -> TrialRecord:

@@ -191,6 +191,7 @@ def classify(
     oom_before: int | None = None,
     oom_after: int | None = None,
     full: Callable[[str], FullDisk] = lambda line: FullDisk.RESULTS,
+    unheeded: bool = False,
 ) -> Verdict:
     """Classifies a trial's end.
 
@@ -201,10 +202,14 @@ def classify(
         last_values: the last value of every metric it logged.
         oom_before, oom_after: `oom_kills()` around the trial.
         full: returns which disk is full by a line of output that says that one is.
+        unheeded: whether exit status 0 after a stop means that the trainer came to its end all the same; one that takes
+            SIGTERM may end with 0 as well, before its end.
     """
     if end is None:
         return Verdict("failed", "start", "the trainer was not started")
     if end.stop is not None:
+        if end.status == 0 and unheeded and (metric is None or metric_seen):
+            return Verdict("finished", "finished", f"finished in spite of a stop: {end.stop.detail or end.stop.cause}")
         return requested_end(end.stop, end.status)
     if end.status == 0:
         if metric is not None and not metric_seen:

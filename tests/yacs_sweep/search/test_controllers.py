@@ -11,7 +11,7 @@ import threading
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -218,24 +218,26 @@ class Sweep:
         self.agents: list[Agent] = []
 
     def agent(
-        self, how: Callable[[Mapping[str, Any]], End] = finished, *, most: int = 1000, target: int | None = None
+        self,
+        how: Callable[[Mapping[str, Any]], End] = finished,
+        *,
+        most: int = 1000,
+        target: int | None = None,
+        retry: Collection[str] = (),
     ) -> Agent:
-        """Adds an agent that ends its trials as `how` says, and starts at most so many."""
+        """Adds an agent that ends its trials as `how` says, starts at most so many, and tries those of `retry` again."""
         lock = AgentLock(self.paths.agents, len(self.agents), "token")
         agent = Agent(self.paths, lock, how, most)
-        agent.controller = self._controller(self.spec, lock.name, target)
+        agent.controller = self._controller(self.spec, lock.name, target, retry)
         self.agents.append(agent)
         return agent
 
-    def _controller(self, spec: SweepSpec, lock_name: str, target: int | None) -> Controller:
+    def _controller(self, spec: SweepSpec, lock_name: str, target: int | None, retry: Collection[str]) -> Controller:
+        common: dict[str, Any] = {"lock_name": lock_name, "retries": 1, "retry": retry}
         if self.kind != "wandb":
-            return LocalController(
-                self.paths, spec, lock_name=lock_name, seed=1, storage_url=self.url, retries=1, target=target
-            )
+            return LocalController(self.paths, spec, seed=1, storage_url=self.url, target=target, **common)
         recorder: Any = DirectRecorder(self.state)
-        return WandbController(
-            self.paths, spec, lock_name=lock_name, retries=1, recorder=recorder, project="p", entity="tester"
-        )
+        return WandbController(self.paths, spec, recorder=recorder, project="p", entity="tester", **common)
 
     def records(self) -> list[TrialRecord]:
         return list(self.paths.records())
@@ -384,6 +386,56 @@ def test_failed_points_are_not_tried_again(make: Make) -> None:
     agent.work()
     assert Counter(record.state for record in agent.ran) == {"failed": 2, "finished": 4}
     assert Counter(point(record.params) for record in agent.ran) == Counter(points_of(GRID))
+
+
+def failing(params: Mapping[str, Any]) -> End:
+    return ("failed", None) if params["a"] == 2 else ("finished", 1.0)
+
+
+@pytest.mark.parametrize("agents", [1, 3])
+def test_points_of_failed_trials_are_tried_again_once_where_the_user_wants_them(make: Make, agents: int) -> None:
+    sweep = make(GRID)
+    first = sweep.agent(failing)
+    first.work()
+    first.controller.close()
+    first.lock.release()
+    failed = {record.id: record.params for record in first.ran if record.state == "failed"}
+    later = [sweep.agent(target=6, retry=failed) for _ in range(agents)]
+    work_together(later)
+    again = [record for agent in later for record in agent.ran]
+    assert {str(record.retry_of): record.params for record in again} == failed and len(again) == 2
+    assert {record.state for record in again} == {"finished"}
+    assert len({record.id for record in sweep.records()}) == len({record.name for record in sweep.records()}) == 8
+    # Whoever comes later has the same list, and nothing to do.
+    last = sweep.agent(target=6, retry=failed)
+    last.work()
+    assert last.ran == []
+    if sweep.kind == "wandb":
+        found = [sweep.state.run(record.id, "tester", "p") for record in again]
+        assert [run and run.sweep for run in found] == [sweep.paths.sweep_id] * 2
+
+
+def test_a_point_that_is_tried_again_and_cut_off_stays_owed(make: Make) -> None:
+    sweep = make(GRID)
+    first = sweep.agent(failing)
+    first.work()
+    first.controller.close()
+    first.lock.release()
+    failed = {record.id: record.params for record in first.ran if record.state == "failed"}
+    cut = sweep.agent(target=6, retry=failed)
+
+    def interrupted(params: Mapping[str, Any]) -> End:
+        cut.leaves = True
+        return "killed", None
+
+    cut.how = interrupted
+    cut.work()
+    cut.controller.close()
+    cut.lock.release()
+    last = sweep.agent(target=6, retry=failed)
+    last.work()
+    done = Counter(point(record.params) for record in sweep.records() if record.state == "finished")
+    assert done == Counter(points_of(GRID))
 
 
 def test_a_stopped_point_is_not_tried_again(make: Make) -> None:

@@ -83,12 +83,23 @@ def capped(count: int, run_cap: int | None, settled: int = 0) -> int:
     return count if run_cap is None else max(0, min(count, run_cap - settled))
 
 
-def cap_note(spec: SweepSpec, wanted: int | None, settled: int) -> tuple[str, ...]:
-    """Tells in a line that the sweep's run_cap allows fewer trials than --count asks for."""
-    if spec.run_cap is None or wanted is None or settled + wanted <= spec.run_cap:
+def grid_limit(spec: SweepSpec, controller: str) -> int | None:
+    """Returns the number of points of a grid; None without one, or where W&B's server gives out more of them than we count."""
+    if controller == "wandb" and (spec.where or any(parameter.parent for parameter in spec.parameters)):
+        return None
+    return spec.grid_size
+
+
+def cap_note(spec: SweepSpec, controller: str, wanted: int | None, settled: int) -> tuple[str, ...]:
+    """Tells in a line that the sweep has, or its run_cap allows, fewer trials than --count asks for."""
+    if wanted is None:
         return ()
     left = capped(wanted, spec.run_cap, settled)
-    return (f"--count {wanted}: the sweep's run_cap allows {left} more trials",)
+    limit = grid_limit(spec, controller)
+    if limit is not None and limit - settled < left:
+        points = "point" if limit - settled == 1 else "points"
+        return (f"--count {wanted}: the grid has {max(0, limit - settled)} {points} left",)
+    return (f"--count {wanted}: the sweep's run_cap allows {left} more trials",) if left < wanted else ()
 
 
 def read_warm_start(

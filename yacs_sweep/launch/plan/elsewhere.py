@@ -21,6 +21,7 @@ from .checks import storage_wanted
 from .consent import Description, agreed
 from .plan import new_paths
 from .portable import SharedInputs, with_inputs
+from .retry import with_trials
 from .source import Source
 from .trainer import Trainer, choose_trainer
 
@@ -62,6 +63,10 @@ def remote_sweep(
 
 def _on_server(sweep_id: str, options: Options, option: str, *, ended_too: bool) -> Source:
     """Returns the source of a sweep of the W&B server."""
+    if options.retry_failed:
+        raise ConfigError(
+            f"--retry-failed: the trials of sweep {sweep_id} are not on this machine; give it where they ran, or --results_dir"
+        )
     remote = remote_sweep(sweep_id, options, None, option, ended_too=ended_too)
     content = {key: value for key, value in remote.config.items() if key in FROM_SERVER}
     described = Description("on the W&B server", sweep_from_dict(content, f"W&B sweep {remote.id}"))
@@ -82,7 +87,7 @@ def _in_database(sweep_id: str, options: Options, option: str) -> Source:
     try:
         spec, last, content = sweep.join(option)
         inputs = SharedInputs() if content is None else SharedInputs.parse(content)
-        settled = sweep.settled()
+        records = sweep.records()
     except (TypeError, KeyError, ValueError) as error:
         raise ConfigError(
             f"{option} {sweep_id}: its inputs in the database cannot be read: {one_line(error)}"
@@ -97,7 +102,7 @@ def _in_database(sweep_id: str, options: Options, option: str) -> Source:
     spec = _with_results(described.spec, given)
     inputs = inputs if described is told else SharedInputs()  # part of what the user agrees to
     launch = _in_this_folder(described.launch, spec, given, inputs)
-    return Source(
+    source = Source(
         given,
         "local",
         spec=spec,
@@ -105,11 +110,11 @@ def _in_database(sweep_id: str, options: Options, option: str) -> Source:
         trainer=_checked_trainer(given, spec, launch, inputs),
         paths=new_paths(spec, sweep_id),
         storage=storage,
-        settled=settled,
         resumed=True,
         progress=f"joining sweep {sweep_id}",
         notes=notes,
     )
+    return with_trials(source, records)
 
 
 def _with_results(spec: SweepSpec, options: Options) -> SweepSpec:

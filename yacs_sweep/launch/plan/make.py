@@ -16,6 +16,7 @@ from .checks import (
     cap_note,
     capped,
     controller_problems,
+    grid_limit,
     keep_problems,
     layout_notes,
     log_model_problems,
@@ -41,6 +42,8 @@ def make_plan(options: Options) -> Plan:
         ConfigError: with every mistake found.
     """
     problems = Problems()
+    if options.retry_failed and not options.sweep_id:
+        problems.found.append("--retry-failed: goes with --sweep_id, the sweep whose failed trials are tried again")
     layout = problems.attempt(lambda: read_layout(options))
     find = best_source if options.train_best else resumed_source if options.sweep_id else new_source
     return _checked(find(options, problems), layout, problems)
@@ -71,9 +74,7 @@ def _checked(source: Source, layout: Layout | None, problems: Problems) -> Plan:
     if options.optimize:
         spec = replace(spec, optimize=options.optimize)
     count = _count(source, spec)
-    # Of what was asked for, nothing is forgotten; but the engine's launches learn from it what they are to do.
-    asked = last.target if last is not None and options.engine == "local" else 0
-    launch = describe_launch(source, spec, trainer, seed=seed, target=max(asked, source.settled + count))
+    launch = describe_launch(source, spec, trainer, seed=seed, target=_target(source, spec, count))
     problems.found += log_model_problems(options, launch)
     inputs = problems.attempt(lambda: collect_inputs(options, trainer, source.paths))
     problems.end()
@@ -109,7 +110,7 @@ def _first_notes(source: Source, spec: SweepSpec, trainer: Trainer, count: int) 
 
 def _last_notes(source: Source, spec: SweepSpec, layout: Layout) -> list[str]:
     """Returns the lines that say how much is run at a time, and why it may be less than asked for."""
-    return [*cap_note(spec, source.options.count, source.settled), *layout_notes(layout)]
+    return [*cap_note(spec, source.controller, source.options.count, source.settled), *layout_notes(layout)]
 
 
 def remaining(target: int, settled: int, grid_size: int | None) -> int:
@@ -123,9 +124,22 @@ def remaining(target: int, settled: int, grid_size: int | None) -> int:
 
 def _count(source: Source, spec: SweepSpec) -> int:
     """Counts the trials of this launch."""
-    if source.over:
-        return 0
     wanted, last = source.options.count, source.launch
-    if wanted is None:
-        wanted = spec.default_count if last is None else remaining(last.target, source.settled, spec.grid_size)
-    return capped(wanted, spec.run_cap, source.settled)
+    if source.over:
+        wanted = source.again
+    elif wanted is None and last is None:
+        wanted = spec.default_count
+    elif wanted is None:
+        assert last is not None
+        wanted = remaining(last.target, source.settled + source.again, spec.grid_size) + source.again
+    wanted = capped(wanted, spec.run_cap, source.settled)
+    limit = grid_limit(spec, source.controller)
+    return wanted if limit is None else max(0, min(wanted, limit - source.settled))
+
+
+def _target(source: Source, spec: SweepSpec, count: int) -> int:
+    """Counts the trials that the sweep has when this launch has done its part."""
+    # Of what was asked for, nothing is forgotten; but the engine's launches learn from it what they are to do.
+    asked = source.launch.target if source.launch is not None and source.options.engine == "local" else 0
+    limit = grid_limit(spec, source.controller)
+    return max(asked if limit is None else min(asked, limit), source.settled + count)

@@ -10,6 +10,7 @@ from ...base.errors import ConfigError, Problems
 from ...records.folder import SweepPaths
 from ...records.known_sweeps import find, find_sweep
 from ...records.launch_file import LaunchFile, load_spec_of
+from ...records.progress import target_reached
 from ...search.storage.url import shared
 from ...spec.sweep import SweepSpec
 from ...trainers.function import function_problems
@@ -17,6 +18,7 @@ from ...wandb.recorder import lacks_rows
 from ..options import Options
 from .checks import storage_wanted
 from .elsewhere import elsewhere_source, remote_sweep
+from .retry import with_trials
 from .source import Source
 
 
@@ -43,14 +45,17 @@ def resumed_source(options: Options, problems: Problems) -> Source:
     problems.found += function_problems(options.trainer, last.trainer, paths)
     found = list(paths.scan())
     notes = tuple(f"{path}: cannot be read; its trial is missing" for path, record in found if record is None)
+    notes += tuple(
+        f"{paths.dir / folder}: is a copy of {name}, or {name} renamed; it does not count"
+        for folder, name in sorted(paths.copies().items())
+    )
     source = Source(
         options,
         last.controller,
         spec=spec,
         launch=last,
         paths=paths,
-        settled=sum(record.settled for _, record in found if record is not None),
-        over=not options.count and target_reached(spec, paths),
+        over=not options.count and target_reached(spec.metric, paths.records()),
         resumed=True,
         progress=f"going on with sweep {paths.sweep_id}",
         notes=notes,
@@ -58,9 +63,12 @@ def resumed_source(options: Options, problems: Problems) -> Source:
     )
     if last.controller == "local":
         return _with_storage(source, _storage(options, last, paths), paths)
-    remote = remote_sweep(sweep_id, options, last, ended_too=lacks_rows(paths))
+    source = with_trials(source, list(paths.records()))
+    remote = remote_sweep(sweep_id, options, last, ended_too=lacks_rows(paths) or source.again > 0)
     if not remote.over:
         return replace(source, remote=remote)
+    if source.again:  # the server gives nothing out any more, but takes runs
+        return replace(source, remote=remote, over=True)
     line = f"the sweep is {remote.state.lower()} on the W&B server, which lacks rows of some trials: they are sent"
     return replace(source, remote=remote, over=True, progress=None, notes=(line, *notes))
 
@@ -68,12 +76,12 @@ def resumed_source(options: Options, problems: Problems) -> Source:
 def _with_storage(source: Source, storage: str | None, paths: SweepPaths) -> Source:
     """Returns the source with its storage; one of many machines knows how many trials are done."""
     if storage is None or not shared(storage):
-        return replace(source, storage=storage)
+        return replace(with_trials(source, list(paths.records())), storage=storage)
     from ...search.storage.shared_sweep import SharedSweep  # imports SQLAlchemy, which takes a while
 
     sweep = SharedSweep(storage, paths.sweep_id)
     sweep.join("--sweep_id")  # the storage must know the sweep: it reads nothing from folders
-    return replace(source, storage=storage, settled=sweep.settled())
+    return replace(with_trials(source, sweep.records()), storage=storage)
 
 
 def known_sweep(paths: SweepPaths) -> tuple[LaunchFile, SweepSpec]:
@@ -110,14 +118,3 @@ def _storage(options: Options, old: LaunchFile, paths: SweepPaths) -> str | None
     if given is not None and shared(given) != shared(old.storage):
         raise ConfigError(f"--storage: sweep {paths.sweep_id} is kept in {old.storage or paths.journal}; leave it out")
     return storage_wanted(given, old)
-
-
-def target_reached(spec: SweepSpec, paths: SweepPaths) -> bool:
-    """Whether a finished trial of the sweep has reached its metric's target."""
-    metric = spec.metric
-    if metric is None or metric.target is None:
-        return False
-    return any(
-        record.state == "finished" and record.value is not None and metric.reached(record.value)
-        for record in paths.records()
-    )

@@ -29,6 +29,8 @@ class Source:
     storage: str | None = None  # the database, with its password
     trainer: Trainer | None = None  # None: chosen by the options and the last launch
     settled: int = 0  # trials that are done
+    retry: tuple[str, ...] = ()  # ids of failed trials whose points are tried again,
+    again: int = 0  # points among them that were taken for done before this launch
     over: bool = False  # whether no further trial starts
     fall_back: bool = False  # whether the embedded controller will do when W&B cannot be used
     resumed: bool = False  # whether the sweep existed before this launch
@@ -68,6 +70,7 @@ def describe_launch(source: Source, spec: SweepSpec, trainer: Trainer, *, seed: 
         keep=options.keep or ("all" if last is None else last.keep),
         code=None if last is None else last.code,
         search=spec.fingerprint if last is None else last.search,
+        retry=source.retry,
     )
 
 

@@ -15,6 +15,7 @@ from ...base.errors import ConfigError, Problems, SweepError
 from ...records.folder import SweepPaths, TrialRecord, best_of
 from ...records.known_sweeps import find
 from ...records.launch_file import LaunchFile, load_spec_of
+from ...records.progress import count_settled
 from ...records.summary import known_records
 from ...search.storage.url import shared
 from ...spec.parameter import nest_values
@@ -82,7 +83,7 @@ def best_source(options: Options, problems: Problems) -> Source:
         launch=launch,
         paths=where,
         trainer=replace(trainer, words=words, values=trainer.overrides.parse_trailing(words)[1]),
-        settled=sum(record.settled for record in where.records()) if begun else 0,
+        settled=count_settled(list(where.records()), launch.retry) if begun else 0,
         resumed=begun,
         notes=notes,
         cwd=found.cwd,

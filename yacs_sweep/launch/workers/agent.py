@@ -208,6 +208,7 @@ def make_controller(job: Job, agent: Agent, lock: AgentLock) -> Controller:
             spec,
             lock_name=lock.name,
             retries=job.retries,
+            retry=file.retry,
             recorder=Recorder(job.paths.dir, agent.note, axes),
             project=file.project,
             entity=file.entity,
@@ -223,6 +224,7 @@ def make_controller(job: Job, agent: Agent, lock: AgentLock) -> Controller:
         seed=file.seed,
         storage_url=job.storage,
         retries=job.retries,
+        retry=file.retry,
         target=job.target,
         recorder=recorder,
         runs=RunIdentity(

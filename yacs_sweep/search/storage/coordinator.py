@@ -124,10 +124,7 @@ class Coordinator(Protocol):
 
 def record_on_disk(paths: SweepPaths, name: str | None) -> TrialRecord | None:
     """Reads a trial.json; None where the file is missing or damaged."""
-    if name is not None:
-        with contextlib.suppress(OSError, ValueError, TypeError):
-            return TrialRecord.load(paths.trial(name).record)
-    return None
+    return None if name is None else paths.record(name)
 
 
 class LeaseExpired(Exception):

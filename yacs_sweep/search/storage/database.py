@@ -380,12 +380,6 @@ class Database:
             found = [_record(row) for row in connection.execute(query).scalars()]
         return [record for record in found if record is not None]
 
-    def settled(self) -> int:
-        """Counts the points that have been evaluated."""
-        query = sa.select(sa.func.count()).where(_trials.c.sweep == self.sweep, _trials.c.settled)
-        with self.engine.connect() as connection:
-            return int(connection.execute(query).scalar_one())
-
 
 def _record(row: str) -> TrialRecord | None:
     """Reads a trial's row; None for one that no agent of ours has written. Its name is a folder's, whoever wrote it."""

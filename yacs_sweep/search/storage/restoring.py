@@ -86,12 +86,8 @@ class Restorer:
         return lost
 
     def _records(self) -> dict[int, TrialRecord]:
-        """Reads the records of all trials by number; copies of a trial's folder are left out."""
-        return {
-            record.number: record
-            for path, record in self.paths.scan()
-            if record is not None and path.parent.name == record.name == trial_name(record.number)
-        }
+        """Reads the records of all trials by number."""
+        return {record.number: record for record in self.paths.records() if record.name == trial_name(record.number)}
 
     def _indices(self, records: Sequence[TrialRecord]) -> dict[int, int]:
         """Finds the place in the grid of each of the trials, by their numbers."""

@@ -119,7 +119,8 @@ class SharedSweep:
             content = {**(old if joining and old is not None else described), "warm": dataclasses.asdict(both)}
             if old is not None:
                 target = max(old["launch"]["target"], launch.target)
-                content["launch"] = {**content["launch"], "target": target}
+                retry = [*dict.fromkeys((*old["launch"].get("retry", ()), *launch.retry))]
+                content["launch"] = {**content["launch"], "target": target, "retry": retry}
             return content
 
         with self.database.creating():
@@ -152,10 +153,6 @@ class SharedSweep:
     def records(self) -> list[TrialRecord]:
         """Reads the trials of all machines."""
         return self.database.records() if self.database.exists("yacs_sweep_trials") else []
-
-    def settled(self) -> int:
-        """Counts the points that any machine has evaluated."""
-        return self.database.settled() if self.database.exists("yacs_sweep_trials") else 0
 
 
 class DatabaseTrials:

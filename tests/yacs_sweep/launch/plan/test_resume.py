@@ -103,7 +103,7 @@ def test_of_what_was_asked_for_nothing_is_forgotten(tmp_path: Path) -> None:
 
 
 def test_an_engine_does_what_this_launch_asks_for(tmp_path: Path) -> None:
-    ran = begun(tmp_path)
+    ran = begun(tmp_path, method="random", parameters={"base_lr": {"min": 0.1, "max": 1.0}})  # a grid has no 9 points
     launch = json.loads((ran.dir / "launch.json").read_text())
     (ran.dir / "launch.json").write_text(json.dumps({**launch, "target": 9}))
     words = ["--sweep_id", ran.dir.name, "--results_dir", str(ran.dir.parent.parent), "--count", "1"]

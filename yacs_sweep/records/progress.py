@@ -1,0 +1,58 @@
+"""Counts what is done of a sweep and what is left. Status, resuming, --count, batches and the exit all count here."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..spec.sweep import Metric
+from .folder import TrialRecord
+
+
+def retried_trials(records: Iterable[TrialRecord]) -> dict[str, TrialRecord]:
+    """Finds the trials whose points were tried again: the later trial, by the earlier one's id."""
+    return {record.retry_of: record for record in records if record.retry_of is not None}
+
+
+def count_settled(records: Collection[TrialRecord], retry: Iterable[str] = ()) -> int:
+    """Counts the points that have been evaluated.
+
+    Args:
+        retry: ids of the trials whose points are to be tried again (`LaunchFile.retry`). Such a point, and one that was
+            tried again, counts by its later trial.
+    """
+    again = {*retry, *retried_trials(records)}
+    return sum(record.settled and record.id not in again for record in records)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Says how far a sweep is."""
+
+    settled: int  # points that have been evaluated
+    target: int  # points that the sweep is to have
+    reached: bool = False  # whether a trial has reached the metric's target
+
+    @property
+    def left(self) -> int:
+        """Returns the number of points that are still to be tried."""
+        return 0 if self.reached else max(0, self.target - self.settled)
+
+
+def read_metric(described: Mapping[str, Any]) -> Metric | None:
+    """Makes a metric of the mapping in sweep.yaml or summary.json; None without a name."""
+    if not described.get("name"):
+        return None
+    target = described.get("target")
+    goal = str(described.get("goal") or "minimize")
+    return Metric(str(described["name"]), goal, float(target) if isinstance(target, int | float) else None)
+
+
+def target_reached(metric: Metric | None, records: Iterable[TrialRecord]) -> bool:
+    """Tells whether a finished trial has reached the metric's target."""
+    if metric is None or metric.target is None:
+        return False
+    return any(
+        record.state == "finished" and record.value is not None and metric.reached(record.value) for record in records
+    )
