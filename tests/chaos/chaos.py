@@ -212,7 +212,7 @@ class Chaos:
                     launcher = self.random.choice(launchers)
                     if files is not None and self.random.random() < 0.4:
                         if fault := files.hurt(
-                            self.random, [p for p in descendants(launcher.pid) if role_of(p) == "agent"]
+                            self.random, launcher.pid, [p for p in descendants(launcher.pid) if role_of(p) == "agent"]
                         ):
                             self.faults[fault] += 1
                     else:

@@ -76,13 +76,14 @@ class Files:
     def __init__(self, sweep: Path, inputs: Inputs) -> None:
         self.sweep, self.inputs = sweep, inputs
 
-    def hurt(self, source: random.Random, agents: Sequence[int]) -> str | None:
+    def hurt(self, source: random.Random, supervisor: int, agents: Sequence[int]) -> str | None:
         """Makes one fault; returns its name, None where it does not fit."""
         what = source.choice(["input", "odd", "permissions", "descriptors"])
         if what == "input":
             return self.inputs.spoil(source)
         if what == "descriptors":
-            return _exhaust(source.choice(agents), source.uniform(0.2, 3.0)) if agents else None
+            pid = source.choice([supervisor, *agents])
+            return _exhaust(pid, source.uniform(0.2, 3.0), "supervisor" if pid == supervisor else "agent")
         running = [
             path.parent for path in self.sweep.glob("trial-*/trial.json") if record_at(path)["state"] == "running"
         ]
@@ -124,7 +125,7 @@ def _shut(path: Path, seconds: float) -> str | None:
     return f"permissions: {'folder' if path.name.startswith('trial-') else path.name}"
 
 
-def _exhaust(pid: int, seconds: float) -> str | None:
+def _exhaust(pid: int, seconds: float, role: str) -> str | None:
     """Lets a process open no more files for a while."""
     try:
         soft, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
@@ -134,4 +135,4 @@ def _exhaust(pid: int, seconds: float) -> str | None:
     time.sleep(seconds)
     with contextlib.suppress(OSError):
         resource.prlimit(pid, resource.RLIMIT_NOFILE, (soft, hard))
-    return "descriptors of an agent"
+    return f"descriptors: {role}"

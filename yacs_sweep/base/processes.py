@@ -28,11 +28,15 @@ def set_environment(environment: Mapping[str, str]) -> None:
 
 
 def marked_processes(token: str) -> list[int]:
-    """Lists the processes that carry `token`, this one excepted (Linux; empty on other systems)."""
+    """Lists the processes that carry `token`, this one excepted (Linux; empty on other systems).
+
+    Raises:
+        OSError: processes cannot be read: this one can open no more files.
+    """
     wanted = f"{MARKER}={token}".encode()
     found = []
     for entry in Path("/proc").glob("[0-9]*/environ"):
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError, PermissionError):
             if wanted in entry.read_bytes().split(b"\0") and int(entry.parent.name) != os.getpid():
                 found.append(int(entry.parent.name))
     return found
@@ -42,12 +46,19 @@ def kill_marked(token: str, *, wait: float = 5.0) -> int:
     """Kills every process that carries `token`, for at most `wait` seconds; returns how many were found."""
     victims: set[int] = set()
     deadline = time.monotonic() + wait
-    while pids := marked_processes(token):
+    while True:
+        try:
+            pids = marked_processes(token)
+        except OSError:
+            if time.monotonic() > deadline:
+                break
+            time.sleep(0.2)
+            continue
         for pid in pids:
             victims.add(pid)
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal.SIGKILL)
-        if time.monotonic() > deadline:
+        if not pids or time.monotonic() > deadline:
             break
         time.sleep(0.01)
     return len(victims)

@@ -7,6 +7,7 @@ say: what takes time (an agent that leaves, the pause before the next one) is ch
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import selectors
 import signal
@@ -24,6 +25,8 @@ from .gpu_places import Layout, Places
 from .sweep_state import SweepState
 from .worker import AGENT_EXIT_GRACE, Worker
 
+PASSING = (errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM)  # errors of a start that may pass
+START_AGAIN = 60.0  # seconds for which an agent is tried to be started
 SILENCE = 120.0  # seconds without a sign of life after which an agent counts as hung and is replaced
 HELD_UP = 1.0  # seconds between two rounds of the supervisor from which on it was itself held up
 ROUND = 0.2  # seconds between two rounds when nothing happens,
@@ -227,12 +230,19 @@ class Supervisor:
     # -- agents -----------------------------------------------------------------------------------------------------
 
     def _start_agent(self, worker: Worker, sweep: SweepState) -> None:
-        """Starts an agent for the worker; ends everything when that fails."""
+        """Starts an agent for the worker, later where that fails for want of descriptors, memory or processes; ends
+        everything when it fails for long, or otherwise."""
+        now = time.monotonic()
         try:
             worker.start(sweep, self.environment, self.output, self.starter)
         except OSError as error:
+            since = worker.start_fails_since = worker.start_fails_since or now
+            if error.errno in PASSING and now - since < START_AGAIN:
+                worker.restart_at = now + 1.0
+                return
             self._fail(f"cannot start worker {worker.index}: {error.strerror} ({error.filename or worker.log})")
             return
+        worker.start_fails_since = None
         self.selector.register(worker.channel, selectors.EVENT_READ, worker)
 
     def _fill_workers(self) -> None:

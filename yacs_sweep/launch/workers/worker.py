@@ -35,6 +35,7 @@ class Worker:
         self.sweep: SweepState | None = None  # the sweep its agent works on; None: it has no agent
         self.deaths = 0  # in a row, without a trial ended in between
         self.restart_at = 0.0  # when the next agent may start (monotonic seconds)
+        self.start_fails_since: float | None = None  # monotonic seconds
         self.token = ""
         self.last_heard = 0.0  # when the agent last said something (monotonic seconds)
         self.closed_at: float | None = None  # when its channel closed
@@ -123,7 +124,11 @@ class Worker:
         if now < self.searched_at + LOOK:
             return False
         self.searched_at = now
-        if marked_processes(self.token):
+        try:
+            left = marked_processes(self.token)
+        except OSError:  # looked for again
+            return False
+        if left:
             if now < self.exit_at + GUARD_EXIT_GRACE:
                 return False
             kill_marked(self.token)
