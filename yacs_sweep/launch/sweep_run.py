@@ -166,7 +166,8 @@ class Results:
         attempt("the best trial is not shown", self._show_best)
         if outcome.message or (outcome.interrupted and not self.complete):
             say(f"go on with: {self.resume_line}")
-        if not outcome.interrupted and any(record.state == "failed" for record in self._unretried()):
+        owed = self.plan.launch.retry
+        if not outcome.interrupted and any(r.state == "failed" and r.id not in owed for r in self._unretried()):
             say(f"try the failed ones again, once what they failed on is mended: {self.retry_line}")
         if self.log_model and not outcome.interrupted:
             attempt("the best trial is not logged", self._log_model)

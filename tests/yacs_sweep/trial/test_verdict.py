@@ -189,6 +189,14 @@ def test_an_end_we_asked_for_is_told_whatever_the_exit_status(status: int, cause
     assert "the detail" in verdict.reason
 
 
+@pytest.mark.parametrize("cause", ["timeout", "stalled", "stopped", "interrupted", "lost"])
+def test_a_trainer_that_came_to_its_end_all_the_same_has_finished(cause: str) -> None:
+    verdict = judge(0, "", Stop(cause, "the detail"), unheeded=True)
+    assert (verdict.state, verdict.reason) == ("finished", "finished in spite of a stop: the detail")
+    assert judge(1, "", Stop(cause), unheeded=True).state != "finished"
+    assert judge(0, "", Stop(cause), unheeded=True, metric_seen=False).state != "finished"
+
+
 def test_a_trial_without_the_metric_has_failed_and_says_what_it_logged() -> None:
     verdict = judge(0, metric_seen=False, last_values={"train/loss": 1.0, "epoch": 2})
     assert (verdict.state, verdict.cause) == ("failed", "no_metric")

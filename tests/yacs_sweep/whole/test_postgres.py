@@ -421,6 +421,30 @@ def test_joining_says_what_is_missing(tmp_path: Path, server: Postgres) -> None:
 
 
 @needs_server
+def test_what_one_machine_wants_again_is_owed_on_all(tmp_path: Path, server: Postgres) -> None:
+    code = "print('mAP: %.6f%%' % float(sys.argv[2].split('=')[1])) if os.path.isdir('data') else sys.exit('no data')"
+    trainer, spec = write_trainer(tmp_path, code), write_sweep(tmp_path, GRID)
+    words = ("--trainer", "trainer.yaml", "--sweep-config", spec, "--max-failures", "9")
+    one = Machine(tmp_path, "one", trainer, *words, url=server.url)
+    assert one.process.wait(60) == 1, one.text
+    name = one.folder().name
+    for machine in ("one", "two"):
+        (tmp_path / machine / "checkout" / "data").mkdir(parents=True)
+    for file in (trainer, trainer.with_name("train.py")):
+        shutil.copy(file, tmp_path / "two" / "checkout" / file.name)
+    words = ("--sweep_id", name, "--retry-failed", "--count", "2", *AS_DESCRIBED)
+    two = Machine(tmp_path, "two", trainer, *words, url=server.url)
+    assert two.process.wait(60) == 1, two.text
+    rest = Machine(tmp_path, "one", trainer, "--sweep_id", name, url=server.url)
+    assert rest.process.wait(60) == 0, rest.text
+    assert "2 trials done, 1 to go" in rest.text
+    trials = rest.summary()["trials"]
+    assert [trial["state"] for trial in trials] == ["failed"] * 3 + ["finished"] * 3
+    assert [trial["retry_of"] for trial in trials[3:]] == [trial["id"] for trial in trials[:3]]
+    assert rest.summary()["settled"] == 3
+
+
+@needs_server
 def test_the_best_is_trained_where_only_the_database_knows_the_sweep(tmp_path: Path, server: Postgres) -> None:
     trainer = write_trainer(tmp_path, "print('mAP: %.6f%%' % float(sys.argv[2].split('=')[1]))")
     spec = write_sweep(tmp_path, {**SPEC, "count": 3})

@@ -80,8 +80,12 @@ def _with_storage(source: Source, storage: str | None, paths: SweepPaths) -> Sou
     from ...search.storage.shared_sweep import SharedSweep  # imports SQLAlchemy, which takes a while
 
     sweep = SharedSweep(storage, paths.sweep_id)
-    sweep.join("--sweep_id")  # the storage must know the sweep: it reads nothing from folders
-    return replace(with_trials(source, sweep.records()), storage=storage)
+    _, told, _ = sweep.join("--sweep_id")  # the storage must know the sweep: it reads nothing from folders
+    assert source.launch is not None
+    # What other machines have asked for is owed here, too.
+    retry = tuple(dict.fromkeys((*source.launch.retry, *told.retry)))
+    last = replace(source.launch, retry=retry, target=max(source.launch.target, told.target))
+    return replace(with_trials(replace(source, launch=last), sweep.records()), storage=storage)
 
 
 def known_sweep(paths: SweepPaths) -> tuple[LaunchFile, SweepSpec]:

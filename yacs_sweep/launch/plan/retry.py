@@ -43,7 +43,7 @@ def with_trials(source: Source, records: Sequence[TrialRecord]) -> Source:
     chosen = _chosen(source.options, records, open_)
     settled = count_settled(records, {*before, *chosen})
     notes = source.notes
-    if source.options.retry_failed and not chosen:
+    if source.options.retry_failed and not chosen and not before:
         notes += ("--retry-failed: no trial has failed, or each has been tried again",)
     elif not source.options.retry_failed and open_:
         notes += (_hint(list(open_.values())),)
