@@ -54,7 +54,6 @@ KINDS = (
 ENDS = re.compile(
     r"^.*(?:cannot write results|cannot start worker|died \d+ times in a row \(exit code|no space left).*$", re.M
 )
-LATER = ("folder_is_a_link", "folder_is_a_file", "folder_is_a_broken_link", "folder_is_renamed")
 TRAINED_ROWS = 3  # of a finished toy trial: one epoch of two iterations and its evaluation
 STANDSTILL = 60.0  # seconds without a new trial after which a launcher counts as hung
 
@@ -134,7 +133,10 @@ class Chaos:
             place = next(iter(folder.glob("log/sweep/sweep/*/sweep.yaml")), place)
             if place is None or not (place.parent / "launch.json").exists():
                 continue  # killed before the sweep was there
-            words = ["--sweep_id", place.parent.name]
+            records = [record_at(path) for path in place.parent.glob("trial-[0-9][0-9][0-9][0-9]/trial.json")]
+            retried = {record.get("retry_of") for record in records}
+            failed = any(record["state"] == "failed" and record["id"] not in retried for record in records)
+            words = ["--sweep_id", place.parent.name, *(["--retry-failed"] if failed else [])]
             self.note_finished(place.parent)
             if len({id for id in self.seen if id.startswith(place.parent.name)}) >= self.points:
                 break
@@ -171,7 +173,7 @@ class Chaos:
             return []
         kinds = self.random.sample(sorted(BESIDE), self.random.randint(0, 3))
         if self.random.random() < 0.5:
-            kinds.append(self.random.choice(sorted(set(INSTEAD) - {*LATER})))
+            kinds.append(self.random.choice(sorted(INSTEAD)))
         self.faults.update(f"left by trainers: {kind}" for kind in kinds)
         return kinds
 
