@@ -3,28 +3,35 @@
 Both get one JSON object (`describe_ending`): the command on its stdin, the URL as the body. The command has the main things as
 SWEEP_… in its environment as well, and `{message}` in its words is the one-line summary. Webhooks of chat services show
 the object's `text`. Whatever goes wrong is a warning; it never takes longer than `WAIT` seconds.
+
+A URL is often a secret: no file and no message has more of it than its host, and `$NAME` takes it from the environment.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shlex
 import shutil
 import signal
 import subprocess
 import threading
+from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from .accessories import Accessories
+from .notify_words import MESSAGE, code_problem, plain
 
 if TYPE_CHECKING:
+    from urllib.request import Request
+
     from .sweep_run import Results
 
 WAIT = 10.0  # seconds
-MESSAGE = "{message}"
+_VARIABLE = re.compile(r"\$(?:(\w+)|\{(\w+)\})", re.ASCII)
 HOW = {0: "all trials ended well", 1: "not every trial ended well", 130: "interrupted"}
 
 
@@ -38,8 +45,24 @@ def command_words(target: str, message: str = MESSAGE) -> list[str]:
     return [word.replace(MESSAGE, message) for word in shlex.split(target)]
 
 
-def notify_problems(target: str) -> list[str]:
-    """Lists mistakes in the option; checked before anything is created."""
+def variable_of(given: str) -> str | None:
+    """Returns the variable that a target is to be taken from: `$NAME` or `${NAME}`; None for any other target."""
+    found = _VARIABLE.fullmatch(given.strip())
+    return None if found is None else found[1] or found[2]
+
+
+def target_of(given: str) -> str:
+    """Returns the command or URL: as it is given, or as its variable holds it (empty when that is not set)."""
+    name = variable_of(given)
+    return given if name is None else os.environ.get(name, "")
+
+
+def notify_problems(given: str) -> list[str]:
+    """Lists mistakes in the option; checked before anything is created. None shows what may be a secret."""
+    name = variable_of(given)
+    if name is not None and not os.environ.get(name):
+        return [f"--notify ${name}: there is no such variable in the environment; export {name}=https://… first"]
+    target = target_of(given)
     if is_url(target):
         try:
             place = urlsplit(target)
@@ -57,12 +80,19 @@ def notify_problems(target: str) -> list[str]:
     try:
         words = command_words(target)
     except ValueError as error:
-        return [f"--notify {target}: {error}; quote it as in a shell"]
+        return [f"--notify: {error}; quote it as in a shell"]
     if not words or not words[0]:
         return ["--notify: names no command and no URL; write --notify 'notify-send {message}', or https://…"]
     if shutil.which(words[0]) is None:
-        return [f"--notify {target}: there is no command {words[0]} here; give one, or an http(s) URL"]
-    return []
+        return [f"--notify: there is no command {_shown(words[0])} here; give one, or a URL that begins with https://"]
+    problem = code_problem(words)
+    return [] if problem is None else [problem]
+
+
+def _shown(program: str) -> str:
+    """Returns a program's name for a message: of what may be a URL without its https://, the host alone."""
+    host, slash, _ = program.partition("/")
+    return f"{host}/…" if slash and "." in host.strip(".") else program
 
 
 def describe_ending(sweeps: Sequence[Results], status: int, error: str | None) -> dict[str, Any]:
@@ -87,15 +117,15 @@ def describe_ending(sweeps: Sequence[Results], status: int, error: str | None) -
     return content
 
 
-def summary(content: Mapping[str, Any]) -> str:
-    """Says in one line how the launch has ended."""
-    how = content["error"] or HOW.get(content["exit_status"], f"exit status {content['exit_status']}")
+def summary(content: Mapping[str, Any], clean: Callable[[str], str] = str) -> str:
+    """Says in one line how the launch has ended; `clean` is for the texts that others may have chosen."""
+    how = clean(content["error"] or "") or HOW.get(content["exit_status"], f"exit status {content['exit_status']}")
     parts = []
     for sweep in content["sweeps"]:
         counts = ", ".join(f"{count} {state}" for state, count in sweep["counts"].items()) or "no trials"
         best = sweep["best"]
-        value = f"; best {sweep['metric']} {best['value']:.6g} ({best['name']})" if best else ""
-        parts.append(f"{sweep['name']} ({sweep['sweep_id']}): {counts}{value}")
+        value = f"; best {clean(sweep['metric'])} {best['value']:.6g} ({clean(best['name'])})" if best else ""
+        parts.append(f"{clean(sweep['name'])} ({sweep['sweep_id']}): {counts}{value}")
     text = f"sweep ended, {how}. {'; '.join(parts)}"
     return "".join(letter if letter.isprintable() else " " for letter in text)
 
@@ -120,7 +150,7 @@ def run_command(target: str, content: Mapping[str, Any], body: str, wait: float 
     variables = {key: value.replace("\0", " ") for key, value in environment(content).items()}
     try:
         process = subprocess.Popen(
-            command_words(target, content["text"]),
+            command_words(target, summary(content, plain) if MESSAGE in target else MESSAGE),
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
@@ -139,26 +169,46 @@ def run_command(target: str, content: Mapping[str, Any], body: str, wait: float 
     if process.returncode == 0:
         return None
     lines = err.decode(errors="replace").strip().splitlines()
-    return f"exit code {process.returncode}" + (f": {lines[-1][:200]}" if lines else "")
+    return f"exit code {process.returncode}" + (f": {hosts_alone(lines[-1])[:200]}" if lines else "")
+
+
+def hosts_alone(text: str) -> str:
+    """Shortens the URLs in a text to their hosts."""
+    return re.sub(r"https?://(?:[^\s/@]*@)?([^\s/?#\"']+)[^\s\"']*", r"\1", text)
+
+
+def make_request(target: str, body: str) -> Request:
+    """Makes the request; user name and password of the URL become its Authorization header, for this server alone."""
+    from urllib.request import Request
+
+    parts = urlsplit(target)
+    headers = {"Content-Type": "application/json; charset=utf-8", "User-Agent": "yacs-sweep"}
+    request = Request(parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl(), body.encode(), headers)
+    if parts.username is not None:
+        pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+        request.add_unredirected_header("Authorization", f"Basic {b64encode(pair.encode()).decode()}")
+    return request
 
 
 def post(target: str, body: str, wait: float = WAIT) -> str | None:
     """Posts the body to the URL for `wait` seconds at most, also to a slow server; returns why that failed, or None."""
     from urllib.error import URLError
-    from urllib.request import Request, urlopen
+    from urllib.request import urlopen
 
     found: list[str | None] = []
 
     def attempt() -> None:
-        headers = {"Content-Type": "application/json; charset=utf-8", "User-Agent": "yacs-sweep"}
         try:
-            with urlopen(Request(target, body.encode(), headers), timeout=wait) as answer:
+            with urlopen(make_request(target, body), timeout=wait) as answer:
                 answer.read(1024)
             found.append(None)
         except URLError as error:
-            found.append(str(error.reason) if not hasattr(error, "code") else f"HTTP {error.code} {error.reason}")
-        except Exception as error:  # http.client's and the socket's many
-            found.append(str(error) or type(error).__name__)
+            reason = f"HTTP {error.code} {error.reason}" if hasattr(error, "code") else str(error.reason)
+            found.append(hosts_alone(reason))
+        except Exception as error:  # http.client's and the socket's many; some show the URL
+            found.append(
+                os.strerror(error.errno) if isinstance(error, OSError) and error.errno else type(error).__name__
+            )
 
     thread = threading.Thread(target=attempt, name="notify", daemon=True)
     thread.start()
@@ -166,14 +216,14 @@ def post(target: str, body: str, wait: float = WAIT) -> str | None:
     return found[0] if found else f"no answer within {wait:g} s"
 
 
-def send(target: str, content: Mapping[str, Any], wait: float = WAIT) -> str | None:
+def send(given: str, content: Mapping[str, Any], wait: float = WAIT) -> str | None:
     """Runs the command or posts to the URL; returns a warning when that failed, or None.
 
     Of a URL the warning names the host alone: the rest may be a secret.
     """
     from ..base.values import to_json
 
-    body = to_json(content)
+    body, target = to_json(content), target_of(given)
     if is_url(target):
         why, name = post(target, body, wait), urlsplit(target).hostname
     else:

@@ -291,7 +291,7 @@ class Options:
         with_status=True,
     )
     notify: str | None = _place(
-        "told at the end, however it ended: JSON on stdin, or posted; {message} in words", "COMMAND|URL"
+        "told at the end, however it ended: JSON on stdin, or posted; '$NAME': the variable has it", "COMMAND|URL"
     )
     status: bool = _place(
         "how sweeps are doing: --sweep_id's, or all recent ones; starts nothing",

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tests.sweeping import GRID, start, sweep, write_sweep
+from tests.sweeping import GRID, environment, start, sweep, write_sweep
 from yacs_sweep.launch import notify
 
 OFFLINE = ("--wandb-mode", "disabled", "--controller", "local")
@@ -150,9 +150,94 @@ def test_it_takes_no_longer_than_its_bound(server: Server) -> None:
         ("https://", "that is no URL one can post to"),
         ("http://host:99999/x", "that is no URL one can post to"),
         ("ftp://host/x", "only http:// and https:// are posted to"),
+        ("$NO_SUCH_URL", "there is no such variable in the environment; export NO_SUCH_URL=https://… first"),
+        ("${NO_SUCH_URL}", "--notify $NO_SUCH_URL: there is no such variable"),
+        ('sh -c "echo {message} >> f"', "write --notify 'sh -c '\"'\"'echo \"$SWEEP_MESSAGE\" >> f'\"'\"''"),
     ],
 )
 def test_a_mistake_is_told_before_anything_is_created(tmp_path: Path, target: str, text: str) -> None:
     ran = sweep(tmp_path, "--sweep-config", write_sweep(tmp_path, GRID), *OFFLINE, "--notify", target)
     assert ran.code == 2 and not ran.sweeps
     assert text in ran.err and len(ran.err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "hooks.example.org/services/s3cret",
+        "https://hooks.example.org:99999/s3cret",
+        "https://user:s3cret@/x",
+        "htps://hooks.example.org/s3cret",
+        "curl 'https://hooks.example.org/s3cret",
+        "no-such-command https://hooks.example.org/s3cret",
+        "sh -c 'curl https://hooks.example.org/s3cret -d x' {message} -c {message}",
+    ],
+)
+def test_no_message_shows_what_may_be_a_secret(target: str) -> None:
+    problems = notify.notify_problems(target)
+    assert len(problems) == 1 and "s3cret" not in problems[0]
+
+
+def test_a_url_comes_from_a_variable_and_is_nowhere_else(
+    tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither on the command line, nor in a file or message, also when posting fails."""
+    secret = f"{url(server)}&key=s3cret"
+    env = environment(tmp_path, TEAM_HOOK=secret)
+    spec = write_sweep(tmp_path, {**GRID, "name": "lr"})
+    ran = sweep(tmp_path, "--sweep-config", spec, *OFFLINE, "--notify", "$TEAM_HOOK", env=env)
+    assert ran.code == 0 and "warning" not in ran.out, ran.out + ran.err
+    ((path, _, _),) = server.bodies
+    assert path == "/hook/secret?x=1&key=s3cret"
+    server.status = 500
+    again = sweep(tmp_path, "--sweep_id", ran.dir.name, "--count", "1", *OFFLINE, "--notify", "${TEAM_HOOK}", env=env)
+    assert "warning: --notify 127.0.0.1: HTTP 500" in again.out, again.out + again.err
+    (tmp_path / "given").mkdir()
+    given = sweep(tmp_path / "given", "--sweep-config", spec, *OFFLINE, "--notify", secret, env=env)
+    assert "warning: --notify 127.0.0.1: HTTP 500" in given.out, given.out + given.err
+    for text in (ran.out, ran.err, again.out, again.err, given.out, given.err):
+        assert "s3cret" not in text
+    for file in tmp_path.rglob("*"):
+        assert not file.is_file() or b"s3cret" not in file.read_bytes(), file
+
+
+def test_a_command_comes_from_a_variable_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("TELL", f"touch {tmp_path / 'told'}")
+    assert notify.notify_problems("$TELL") == []
+    assert notify.send("$TELL", TOLD) is None and (tmp_path / "told").exists()
+    monkeypatch.setenv("TELL", "sh -c 'echo {message}'")
+    assert "would run what names" in notify.notify_problems("$TELL")[0]
+
+
+def test_names_become_no_commands(tmp_path: Path) -> None:
+    """Neither in words, nor by the environment, nor on stdin; there the text is as it was."""
+    name = "x; touch INJ; # $(touch INJ) `touch INJ` ' \" | \\ > INJ"
+    code = "print(json.dumps([sys.argv[1], os.environ['SWEEP_NAME'], json.load(sys.stdin)]), file=open('told', 'w'))"
+    careless = "subprocess.run('echo ' + sys.argv[1], shell=True)"
+    (tmp_path / "tell.py").write_text(f"import json, os, subprocess, sys\n{careless}\n{code}")
+    spec = write_sweep(tmp_path, {**GRID, "name": name})
+    ran = sweep(tmp_path, "--sweep-config", spec, *OFFLINE, "--notify", f"{sys.executable} tell.py {{message}}")
+    assert ran.code == 0, ran.out + ran.err
+    word, variable, body = json.loads((tmp_path / "told").read_text())
+    assert not (tmp_path / "INJ").exists() and not list(tmp_path.rglob("INJ*"))
+    assert variable == name and body["sweeps"][0]["name"] == name and f". {name} (" in body["text"]
+    assert ". x_ touch INJ_ # _(touch INJ) _touch INJ_ _ _ _ _ _ INJ (" in word
+
+
+def test_user_name_and_password_of_a_url_are_sent_as_such_and_shown_nowhere(server: Server) -> None:
+    address = f"http://alice:s3cr%40t@127.0.0.1:{server.server_address[1]}/topic"
+    assert notify.notify_problems(address) == []
+    seen: list[str | None] = []
+    original, Handler.log_message = Handler.log_message, lambda self, *_: seen.append(self.headers["Authorization"])  # type: ignore[method-assign]
+    try:
+        assert notify.send(address, TOLD) is None
+        server.status = 401
+        assert notify.send(address, TOLD) == "--notify 127.0.0.1: HTTP 401 Unauthorized"
+    finally:
+        Handler.log_message = original  # type: ignore[method-assign]
+    assert seen == ["Basic YWxpY2U6czNjckB0"] * 2
+
+
+def test_what_a_command_says_of_a_url_is_its_host_alone() -> None:
+    told = notify.send("sh -c 'echo cannot reach https://alice:pw@hooks.example.org/s3cret?k=1. >&2; exit 1'", TOLD)
+    assert told == "--notify sh: exit code 1: cannot reach hooks.example.org"
