@@ -66,6 +66,8 @@ class Calls:
         """
         self.folder, self._note, self.metric = folder, note, metric
         self.count = 0  # of rows so far
+        self.config: dict[str, Any] = {}  # what the program has added to its parameters
+        self.name = ""  # that it has given its run
         self._runs: dict[str, _Run] = {}
         self._chosen: tuple[bool, int] | None = None  # `own` and `rank` of the runs whose rows are taken
         self._definitions: dict[str, tuple[tuple[str, ...], str | None]] = {}
@@ -192,6 +194,10 @@ class Calls:
             found = content["define"]
             kinds = tuple(kind for kind in found.get("summary") or () if kind in KINDS)
             self._definitions[str(found.get("name"))] = kinds, found.get("goal")
+        elif isinstance(content.get("config"), dict):
+            self.config.update(content["config"])
+        elif isinstance(content.get("name"), str):
+            self.name = content["name"]
         elif isinstance(content.get("alert"), list):
             self._alerts += 1
             if self._alerts <= ALERTS:

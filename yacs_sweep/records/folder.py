@@ -50,6 +50,11 @@ class TrialPaths:
         return self.dir / "metrics.jsonl"
 
     @property
+    def wandb_run(self) -> Path:
+        """What the trainer says of its W&B run: `name`, `config`. There only where it says anything."""
+        return self.dir / ".wandb-run.json"
+
+    @property
     def stdout(self) -> Path:
         return self.dir / "stdout.log"
 

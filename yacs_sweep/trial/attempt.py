@@ -25,7 +25,7 @@ from .own_files import DELETED, OwnFiles
 from .preloader import Guards
 from .process import Exit, Guard, GuardLost, StartError, Stop, child_environment, run_child
 from .verdict import FullDisk, Verdict, classify, io_error, oom_kills, which_disk
-from .wandb_calls import environment, make_folder, remove_folder, takes_calls
+from .wandb_calls import environment, keep_run, make_folder, remove_folder, takes_calls
 
 DISABLED = "the trainer opens its W&B run with mode='disabled', and W&B itself would record nothing of it"
 LEFT_OUT = "of what it logs, these are no numbers and are left out: {names}"
@@ -200,6 +200,7 @@ class Attempt:
             self.objective.follow(self.calls.summary_of(launch.metric))
             if left_out := self.calls.left_out:
                 self.warn_once("left out", LEFT_OUT.format(names=left_out))
+            keep_run(self._paths, self.calls.name, self.calls.config)
             remove_folder(self.calls.folder)
         if end is not None:
             self.name_unkillable(end.unkillable)

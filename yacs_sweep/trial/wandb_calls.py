@@ -5,14 +5,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ..base.files import write_atomically
 from ..base.values import to_json
-from ..records.folder import SweepPaths, TrialRecord
+from ..records.folder import SweepPaths, TrialPaths, TrialRecord
 from .inside.calls import FOLDER, SETTINGS
 
 STARTUP = Path(__file__).parent / "inside" / "startup"  # a folder with a sitecustomize.py
@@ -52,6 +54,13 @@ def make_folder(sweep: SweepPaths, record: TrialRecord, config: Mapping[str, Any
 def environment(folder: Path) -> dict[str, str]:
     """Returns the variable by which a trainer finds the folder."""
     return {FOLDER: str(folder)}
+
+
+def keep_run(paths: TrialPaths, name: str, config: Mapping[str, Any]) -> None:
+    """Keeps the name and the config that the trainer gives its run, for the launcher's W&B run of the trial."""
+    if name or config:
+        with contextlib.suppress(OSError):
+            write_atomically(paths.wandb_run, to_json({"name": name, "config": config}) + "\n", durable=False)
 
 
 def remove_folder(folder: Path) -> None:

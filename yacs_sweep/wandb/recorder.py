@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..base.files import read_json
 from ..records.folder import SweepPaths, TrialPaths, TrialRecord
 from ..records.metrics import Objective
 from . import client
@@ -264,11 +265,21 @@ class Run:
                     preempting = True  # at once: there may be no time to say it at the end
                     run.mark_preempting()
                 if record is not None:
+                    self._describe(run)
                     run.summary.update(ending_summary(record, objective))
                     if axes.metric is not None and record.value not in (None, objective.value):
                         run.summary[axes.metric] = record.value  # the trainer has defined another summary of it
                     return record
             self._changed.wait(LOOK)
+
+    def _describe(self, run: Any) -> None:
+        """Gives the run the name and the config that the trainer has given its own."""
+        content = read_json(self._paths.wandb_run) if self._paths is not None else {}
+        if config := content.get("config"):
+            given = self.identity.config
+            run.config.update({key: config[key] for key in config if key not in given}, allow_val_change=True)
+        if name := content.get("name"):
+            run.name = name
 
 
 def define_metrics(run: Any, axes: Axes) -> None:

@@ -141,6 +141,13 @@ def test_what_is_left_out_is_counted_and_alerts_are_told(tmp_path: Path, notes: 
     assert calls.left_out == "image (Image, 3 times), text (str, once)"
 
 
+def test_config_and_name_are_the_last_that_were_given(tmp_path: Path, notes: list[str]) -> None:
+    run, calls = RunFile(tmp_path), Calls(tmp_path, notes.append)
+    for message in ({"config": {"a": 1, "b": 2}}, {"name": "first"}, {"config": {"b": 3}}, {"name": "lr=0.1"}):
+        run.say(**message)
+    assert read(calls) == [] and (calls.config, calls.name) == ({"a": 1, "b": 3}, "lr=0.1")
+
+
 def test_damaged_lines_are_skipped(tmp_path: Path, notes: list[str]) -> None:
     run, calls = RunFile(tmp_path), Calls(tmp_path, notes.append)
     for text in ("", "x", "[1]", "{}", '{"v": 3}', '{"v": {"a": "x", "b": null, "c": [1]}, "c": 1}', '{"define": {}}'):

@@ -33,6 +33,8 @@ class Trial:
     out: str = ""
     err: str = ""
     left_out: str = ""
+    config: dict[str, Any] = field(default_factory=dict)
+    name: str = ""
     code: int = 0
 
     def run(self, text: str, *words: str, python: str = sys.executable, metric: str | None = None, **env: str) -> Trial:
@@ -57,7 +59,7 @@ class Trial:
         found = list(calls.rows(last=True))
         self.rows, self.steps = [dict(row) for row in found], [row.at and row.at[1] for row in found]
         self.out, self.err, self.code = done.stdout, done.stderr, done.returncode
-        self.left_out = calls.left_out
+        self.left_out, self.config, self.name = calls.left_out, calls.config, calls.name
         remove_folder(calls.folder)
         return self
 
@@ -180,6 +182,8 @@ def test_every_call_does_what_its_user_expects(trial: Trial, python: str, nobody
     ]
     assert trial.steps == [0, 1, 10, 11, 12, 50, None, 0]
     assert trial.notes == ["alert: T: body"] and trial.left_out == "image (object, once), text (str, once)"
+    assert trial.config == {"deep": {"a": {"b": 2}}, "x": 1, "y": 5, "z": 7, "named": 1, "w": 9}
+    assert trial.name == "mine"
     assert trial.err.count("locked by 'sweep'") == 1 and trial.err.count("less than the current step") == 1
     assert not seen and not (trial.folder / "wandb").exists()
 

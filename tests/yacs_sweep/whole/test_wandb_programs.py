@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,8 @@ class Case:
     best: dict[str, Any]
     value: float
     rows: list[dict[str, Any]]  # of the best trial
+    config: dict[str, Any] = field(default_factory=dict)  # beside the parameters
+    name: str = ""  # that the program gives its run
 
 
 CASES = [
@@ -39,6 +41,7 @@ CASES = [
             {"step": 2, "epoch": 2, "train_loss": 1 / 3, "val_acc": 0.792},
             {"step": 3, "best_val_acc": 0.892},
         ],
+        {"epochs": 3, "model": {"depth": 2, "width": 64}},
     ),
     Case(
         "wandb_lightning",
@@ -54,6 +57,7 @@ CASES = [
             {"step": 5, "epoch": 1, "trainer/global_step": 4, "val/loss": 0.25},
             {"step": 6, "done": 1, "trainer/global_step": 4},
         ],
+        {"seed": 7},
     ),
     Case(
         "wandb_transformers",
@@ -66,6 +70,7 @@ CASES = [
             {"step": 2, "train/loss": 0.7654321 / 2, "train/learning_rate": 2e-05, "train/global_step": 20},
             {"step": 3, "eval/loss": 0.6123456, "eval/accuracy": 0.9, "train/global_step": 20},
         ],
+        {"num_train_epochs": 2, "model": {"hidden": 4}, "model/num_parameters": 12},
     ),
     Case(
         "wandb_click",
@@ -77,6 +82,7 @@ CASES = [
             {"step": 10, "loss": 1 / 11, "rmse": 0.125 / 11},
             {"step": 20, "loss": 1 / 21, "rmse": 0.125 / 21},
         ],
+        name="lr=0.2",
     ),
     Case(
         "wandb_hydra",
@@ -87,6 +93,7 @@ CASES = [
             {"step": 0, "epoch": 0, "val.loss": 1.0, "val.acc": 0.9},
             {"step": 1, "epoch": 1, "val.loss": 0.5, "val.acc": 0.95},
         ],
+        {"project": "shapes", "epochs": 2, "optim": {"lr": 0.3, "name": "sgd"}},
     ),
 ]
 
@@ -144,6 +151,10 @@ def test_on_the_wandb_controller(tmp_path: Path, case: Case) -> None:
             assert {"step": row["step"], **found} == pytest.approx(row)
         name = yaml.safe_load((tmp_path / "sweep.yaml").read_text())["metric"]["name"]
         assert run["summary"][name] == pytest.approx(case.value)
+        config = {key: item["value"] for key, item in run["config"].items() if key != "_wandb"}
+        assert config == {**case.best, **case.config}
+        (shown,) = launching.runs(server)
+        assert shown.title == (case.name or ran.summary["best"]["name"])
 
 
 TRAINER = """

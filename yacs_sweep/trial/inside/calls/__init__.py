@@ -174,7 +174,7 @@ class Client:
         suffix = "" if self.opened == 1 else "-%d" % self.opened
         run: TrialRun = self.run_class(
             rows,
-            self._config(trial["config"], given),
+            self._config(trial["config"], given, lambda values: rows.write({"config": values})),
             id=trial["id"] + suffix,
             name=given.get("name") or trial["name"] + suffix,
             folder=os.path.join(trial["dir"], "files" + suffix),
@@ -182,6 +182,8 @@ class Client:
             sweep_id=trial["sweep_id"],
             **{name: given[name] for name in PARAMETERS if given.get(name) is not None},
         )
+        if given.get("name"):
+            rows.write({"name": str(given["name"])})
         self.runs.append(run)
         if again != "create_new" or len(self.runs) == 1:
             self._publish(run)
@@ -198,7 +200,9 @@ class Client:
         disabled = os.environ.get("WANDB_DISABLED", "").lower() in TRUE
         return disabled or "disabled" in (given.get("mode"), mode)
 
-    def _config(self, parameters: dict[str, Any], given: dict[str, Any]) -> Config:
+    def _config(
+        self, parameters: dict[str, Any], given: dict[str, Any], tell: Callable[[dict[str, Any]], None]
+    ) -> Config:
         """Makes the run's config; the trial's parameters come before what the program says."""
         helper = getattr(getattr(self.module, "helper", None), "parse_config", None)
 
@@ -219,7 +223,7 @@ class Client:
             if (not included or key in included) and key not in (excluded or ())
         }
         config.update(values, allow_val_change=True)
-        config._lock(parameters)
+        config._lock(parameters, tell)
         return config
 
     def _publish(self, run: TrialRun) -> None:

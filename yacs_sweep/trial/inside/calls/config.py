@@ -59,6 +59,7 @@ class Config:
     _locked: frozenset[str]
     _read: Callable[[Any], dict[str, Any]]
     _error: type[Exception]
+    _tell: Callable[[dict[str, Any]], None] | None
 
     def __init__(self, read: Callable[[Any], dict[str, Any]], error: type[Exception]) -> None:
         """Makes an empty config.
@@ -67,18 +68,26 @@ class Config:
             read: makes a dict of anything that may be given as a config.
             error: raised when a value would change without allow_val_change.
         """
-        for name, value in (("_read", read), ("_error", error), ("_items", {}), ("_locked", frozenset())):
-            object.__setattr__(self, name, value)
+        self._start(read, error, {})
         if os.path.isfile("config-defaults.yaml"):
             try:
                 self.update("config-defaults.yaml")
             except Exception as error_:
                 warn("config-defaults.yaml cannot be read: %s" % error_)
 
-    def _lock(self, parameters: Mapping[str, Any]) -> None:
-        """Sets the trial's parameters for good."""
+    def _start(self, read: Callable[[Any], dict[str, Any]], error: type[Exception], items: dict[str, Any]) -> None:
+        first = {"_read": read, "_error": error, "_items": items, "_locked": frozenset(), "_tell": None}
+        for name, value in first.items():
+            object.__setattr__(self, name, value)
+
+    def _lock(self, parameters: Mapping[str, Any], tell: Callable[[dict[str, Any]], None]) -> None:
+        """Sets the trial's parameters for good. `tell` is called with the program's own ones, now and as they change."""
+        own = {key: value for key, value in self._items.items() if key not in parameters}
+        if own:
+            tell(own)
         self._items.update(parameters)
         object.__setattr__(self, "_locked", frozenset(parameters))
+        object.__setattr__(self, "_tell", tell)
 
     def _set(self, values: Mapping[str, Any], allow_val_change: bool | None) -> None:
         changed = {}
@@ -95,6 +104,8 @@ class Config:
             else:
                 changed[key] = value
         self._items.update(changed)
+        if self._tell is not None:
+            self._tell(changed)
 
     def update(self, d: Any, allow_val_change: bool | None = None) -> None:
         """Adds values; changes others only when it is allowed."""
@@ -169,8 +180,7 @@ class Config:
 def restored(items: dict[str, Any]) -> Config:
     """Makes a copy of a config, in another process perhaps."""
     config: Config = Config.__new__(Config)
-    for name, value in (("_read", as_dict), ("_error", ValueError), ("_items", items), ("_locked", frozenset())):
-        object.__setattr__(config, name, value)
+    config._start(as_dict, ValueError, items)
     return config
 
 

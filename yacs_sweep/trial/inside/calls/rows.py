@@ -8,6 +8,8 @@ The launcher's end is `yacs_sweep/logs/wandb_calls.py`. One file a run. Its line
                                                         are no numbers, {name: type}
     {"define": {"name": "acc", "summary": ["max"]}}     define_metric; also "goal"
     {"summary": {"acc": 0.9}}                           written to run.summary
+    {"config": {"epochs": 3}}                           what the program adds to wandb.config
+    {"name": "lr=0.1"}                                  the name that it gives the run
     {"alert": ["title", "text"]}
     {"end": 0}                                          the run is finished
 """

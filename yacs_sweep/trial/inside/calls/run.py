@@ -295,6 +295,8 @@ class TrialRun:
 
     def __setattr__(self, name: str, value: Any) -> None:
         self.__dict__[name] = value
+        if name == "name" and "_rows" in self.__dict__:
+            self._rows.write({"name": str(value)})
 
     def __copy__(self) -> TrialRun:
         return self
