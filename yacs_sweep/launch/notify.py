@@ -205,10 +205,10 @@ def post(target: str, body: str, wait: float = WAIT) -> str | None:
         except URLError as error:
             reason = f"HTTP {error.code} {error.reason}" if hasattr(error, "code") else str(error.reason)
             found.append(hosts_alone(reason))
-        except Exception as error:  # http.client's and the socket's many; some show the URL
-            found.append(
-                os.strerror(error.errno) if isinstance(error, OSError) and error.errno else type(error).__name__
-            )
+        except OSError as error:
+            found.append(hosts_alone(error.strerror or str(error)) or type(error).__name__)
+        except Exception as error:  # http.client's: their texts have parts of the URL
+            found.append(type(error).__name__)
 
     thread = threading.Thread(target=attempt, name="notify", daemon=True)
     thread.start()
