@@ -25,7 +25,14 @@ def launcher_command(started: str) -> tuple[str, ...]:
     if os.path.basename(started).startswith("yacs-sweep"):
         command = os.path.join(os.path.dirname(os.path.abspath(started)), "yacs-sweep")
         return ("yacs-sweep",) if shutil.which("yacs-sweep") in (None, command) else (_from_here(command),)
-    return ("python", _from_here(SCRIPT)) if os.path.isfile(SCRIPT) else ("yacs-sweep",)
+    return (_python(), _from_here(SCRIPT)) if os.path.isfile(SCRIPT) else ("yacs-sweep",)
+
+
+def _python() -> str:
+    """Returns `python` where that is this interpreter, else its path: a printed line must run where it is typed."""
+    found = shutil.which("python")
+    ours = os.path.dirname(sys.executable)
+    return "python" if found and os.path.dirname(found) == ours else _from_here(sys.executable)
 
 
 def _from_here(path: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+from collections import Counter
 from functools import partial
 from pathlib import Path
 
@@ -14,8 +15,8 @@ from ..base.errors import ConfigError, SweepError
 from ..base.files import write_atomically
 from ..base.streams import is_terminal, print_lines
 from ..records.checkpoints import Keep, Keeper
-from ..records.folder import ENDED_WELL, SweepPaths, TrialRecord
-from ..records.progress import Progress, retried_trials, target_reached
+from ..records.folder import ENDED_WELL, STATES, SweepPaths, TrialRecord
+from ..records.progress import Progress, target_reached, unretried
 from ..records.summary import Summary
 from ..show.lines import MOST_SHOWN, params_line, trial_ended_line, trial_started_line, trial_table
 from ..show.live.board import Sweep
@@ -161,7 +162,9 @@ class Results:
         attempt("the table of trials is not shown", self._show_table)
         if outcome.message:
             say(outcome.message)
-        counts = ", ".join(f"{count} {state}" for state, count in self.summary.counts().items())
+        states = Counter(record.state for record in self._unretried())
+        states["tried again"] = len(self.summary.records) - states.total()
+        counts = ", ".join(f"{states[state]} {state}" for state in (*STATES, "tried again") if states[state])
         say(f"{counts or 'no trials'}; results in {self.paths.dir}")
         attempt("the best trial is not shown", self._show_best)
         if outcome.message or (outcome.interrupted and not self.complete):
@@ -209,9 +212,7 @@ class Results:
 
     def _unretried(self) -> list[TrialRecord]:
         """Returns the trials whose points were not tried again."""
-        records = self.summary.records.values()
-        retried = retried_trials(records)
-        return [record for record in records if record.id not in retried]
+        return unretried(self.summary.records.values())
 
     def status(self, outcome: Outcome) -> int:
         """Returns the exit status: 130 interrupted, 1 a trial failed or a message ended the sweep, else 0."""

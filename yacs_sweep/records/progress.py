@@ -15,6 +15,13 @@ def retried_trials(records: Iterable[TrialRecord]) -> dict[str, TrialRecord]:
     return {record.retry_of: record for record in records if record.retry_of is not None}
 
 
+def unretried(records: Iterable[TrialRecord]) -> list[TrialRecord]:
+    """Lists the trials that were not tried again."""
+    found = list(records)
+    again = retried_trials(found)
+    return [record for record in found if record.id not in again]
+
+
 def count_settled(records: Collection[TrialRecord], retry: Iterable[str] = ()) -> int:
     """Counts the points that have been evaluated.
 

@@ -23,7 +23,7 @@ from ..spec.sweep import Metric
 from .alive import Launcher, count_agents, launchers
 from .folder import OVER, SweepPaths, TrialRecord
 from .launch_file import read_launch
-from .progress import Progress, count_settled, read_metric, target_reached
+from .progress import Progress, count_settled, read_metric, target_reached, unretried
 
 SLACK = 60.0  # seconds
 HEAD = 1 << 16  # bytes of a summary.json that hold everything but its trials
@@ -55,8 +55,13 @@ class Snapshot:
 
     @property
     def counts(self) -> dict[str, int]:
-        """Trials by state."""
-        return dict(Counter(record.state for record in self.records))
+        """Trials by state; one that was tried again counts by its later trial."""
+        return dict(Counter(record.state for record in self.current))
+
+    @cached_property
+    def current(self) -> list[TrialRecord]:
+        """The trials that were not tried again."""
+        return unretried(self.records)
 
     @cached_property
     def progress(self) -> Progress:

@@ -63,8 +63,9 @@ class Watch:
 class InputWatch:
     """Sees, for one agent or launch, how a sweep's inputs change while it runs."""
 
-    def __init__(self, paths: SweepPaths, project: Path) -> None:
-        self._paths, self._project = paths, project
+    def __init__(self, paths: SweepPaths, project: Path, replaced: Iterable[str] = ()) -> None:
+        """Reads what the sweep began with. `replaced`: kinds of input that this launch is given anew."""
+        self._paths, self._project, self._replaced = paths, project, frozenset(replaced)
         self._inputs, self._code = Inputs.load(paths, project), Watch.load(paths, project)
         self._copied = {entry.path for entry in self._inputs.entries if entry.copy is not None}
         self._said: set[str] = set()
@@ -79,8 +80,9 @@ class InputWatch:
     def look(self) -> tuple[list[str], list[str]]:
         """Returns what has changed, and lines about what is seen for the first time."""
         changed = self.changed()
-        differing = [entry for entry in self._inputs.differing() if entry.copy is not None]
-        lines = [entry.difference for entry in differing if entry.path not in self._said]
+        own = (entry for entry in self._inputs.differing() if entry.kind not in self._replaced)
+        differing = [entry for entry in own if entry.copy is not None]
+        lines = [entry.difference(self._project) for entry in differing if entry.path not in self._said]
         if new := [name for name in changed if name not in self._said]:
             lines.append(changed_line(new))
         self._said.update(changed, (entry.path for entry in differing))

@@ -8,6 +8,7 @@ from typing import Any
 
 from ..base.values import utc_seconds
 from ..records.folder import TrialRecord
+from ..records.progress import retried_trials
 from .table import text_table
 
 LEAST = 20  # columns that a cut column of the trials' table keeps
@@ -93,10 +94,12 @@ def trial_table(
         most: rows at most; a line below says how many are left out. None: all.
         file: where all of them are.
     """
+    again = retried_trials(records)
     rows = [["trial", metric or "value", "state", "time", "parameters", "reason"]]
     for record in records[:most]:
         value = "" if record.value is None else f"{record.value:.6g}"
-        reason = reason_shown(record)
+        later = again.get(record.id)
+        reason = f"tried again as {later.name}" if later else reason_shown(record)
         time = duration_text(trial_seconds(record))
         rows.append([record.name, value, record.state, time, params_line(record.params), reason])
     if all(row[-1] == "" for row in rows[1:]):

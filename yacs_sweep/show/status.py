@@ -29,7 +29,7 @@ from ..records.folder import ENDED_WELL, OVER, SweepPaths, rank
 from ..records.known_sweeps import find_bases, notes_folder, result_bases
 from ..records.launch_file import read_launch
 from ..records.metrics import new_rows
-from ..records.progress import Progress, read_metric, retried_trials
+from ..records.progress import Progress, read_metric
 from ..records.snapshot import Snapshot, last_change, read_snapshot, summary_head
 from ..wandb.login import DEFAULT_HOST, base_url
 from .cells import Line, clean, cut, fit, plain
@@ -74,7 +74,7 @@ def to_board(snapshot: Snapshot) -> Board:
         left=left,
         counts=snapshot.counts,
     )
-    ended = [record for record in snapshot.records if record.state != "running"]
+    ended = [record for record in snapshot.current if record.state != "running"]
     for record in ended[-RECENT:]:
         sweep.see_end(record)
     ranked = rank(ended, snapshot.goal)
@@ -91,10 +91,7 @@ def to_board(snapshot: Snapshot) -> Board:
 
 def exit_status(snapshot: Snapshot) -> int:
     """Computes the exit status for one sweep: 1 when a trial failed, or the sweep is not done and nobody works on it."""
-    retried = retried_trials(snapshot.records)
-    failed = any(
-        record.state not in (*ENDED_WELL, "running") for record in snapshot.records if record.id not in retried
-    )
+    failed = any(record.state not in (*ENDED_WELL, "running") for record in snapshot.current)
     open_ = not snapshot.at_work and (snapshot.progress.left or snapshot.counts.get("running"))
     return int(bool(failed or open_))
 
@@ -131,7 +128,8 @@ def _of_sweep(paths: SweepPaths, columns: int, rows: int) -> Drawn:
         lines += [[(text, "")] for text in trial_table(shown, snapshot.metric, columns - 1).splitlines()]
         if len(ended) > len(shown):
             lines.append([(f"+{len(ended) - len(shown)} more ended; {snapshot.paths.summary} has all", DIM)])
-    causes = Counter(record.cause or record.state for record in ended if record.state not in ENDED_WELL)
+    not_well = [record for record in snapshot.current if record.state not in (*ENDED_WELL, "running")]
+    causes = Counter(record.cause or record.state for record in not_well)
     if causes:
         told = ", ".join(f"{number} × {clean(cause)}" for cause, number in causes.most_common(6))
         lines += [[], [("not ended well  ", "red"), (told, "")]]

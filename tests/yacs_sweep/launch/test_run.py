@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -171,10 +173,13 @@ def test_trials_of_other_machines_are_known_from_the_summary(paths: SweepPaths) 
 
 def test_the_command_is_told_as_it_can_be_typed_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(Path(SCRIPT).parent.parent)
+    monkeypatch.setenv("PATH", os.path.dirname(sys.executable))
     for started in ("tools/sweep.py", SCRIPT, "tools/report.py", "/usr/bin/pytest", "-c", ""):
         assert launcher_command(started) == ("python", "tools/sweep.py")
     monkeypatch.chdir(tmp_path)
     assert launcher_command(SCRIPT) == launcher_command("my_search.py") == ("python", SCRIPT)
+    monkeypatch.setenv("PATH", str(tmp_path))  # where `python` is another one, or none
+    assert launcher_command(SCRIPT) == (sys.executable, SCRIPT)
 
 
 def test_an_installed_command_is_told_by_its_name_where_that_is_it(

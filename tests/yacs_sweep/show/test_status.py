@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.sweeping import GRID, SWEEP, environment, start, sweep, write_sweep
+from yacs_sweep.base.command_line import COMMAND
 from yacs_sweep.base.values import utc_now
 from yacs_sweep.records.alive import LAUNCHER_PATTERN, announced, launchers
 from yacs_sweep.records.folder import SweepPaths, TrialRecord
@@ -20,6 +21,7 @@ from yacs_sweep.records.snapshot import read_snapshot, summary_head
 from yacs_sweep.records.summary import Summary
 from yacs_sweep.show import status
 from yacs_sweep.show.cells import plain
+from yacs_sweep.show.lines import command_text
 
 OFFLINE = ("--wandb-mode", "disabled", "--controller", "local")
 
@@ -107,7 +109,8 @@ def test_who_works_on_it_is_told_by_locks(paths: SweepPaths) -> None:
     text, code = shown(paths)
     assert code == 1
     assert (
-        "no launcher is running  3 trials to go, 1 cut off; go on with: python tools/sweep.py --sweep_id abc123" in text
+        f"no launcher is running  3 trials to go, 1 cut off; go on with: {command_text(COMMAND)} --sweep_id abc123"
+        in text
     )
     with announced(paths, workers=2):
         text, code = shown(paths)

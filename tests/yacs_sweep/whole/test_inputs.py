@@ -70,7 +70,9 @@ def test_later_trials_and_best_use_the_copy(tmp_path: Path, change: str) -> None
     (folder / "after_first.py").write_text(CHANGES[change])
     ran = run(folder)
     assert (ran.code, scores(ran)) == (0, [1, 1])
-    said = [line for line in ran.out.splitlines() if "is not what it was when the sweep began" in line]
+    gone = change in ("deleted", "moved")
+    text = "c.yml is gone; the sweep uses its copy" if gone else "is not what it was when the sweep began"
+    said = [line for line in ran.out.splitlines() if text in line]
     assert len(said) == 1
     assert "c.yml" in said[0]
     assert yaml.safe_load((ran.dir / "best.yml").read_text())["RATE"] == 1
@@ -99,6 +101,7 @@ def test_an_option_given_on_resuming_wins(tmp_path: Path) -> None:
     (folder / "p.yaml").write_text(PROFILE.replace("score (?P", "score (?:x)?(?P"))
     again = sweep(folder, "--sweep_id", ran.dir.name, *QUIET, trainer=folder / "p.yaml", config=folder / "c.yml")
     assert (again.code, scores(ran)) == (0, [1, 5])
+    assert "the sweep uses its copy" not in again.out  # these files are taken as they are now
     read = [Path(ran.trial(name)["command"][2]).read_text() for name in ("trial-0000", "trial-0001")]
     assert read == ["RATE: 1\n", "RATE: 5\n"]  # what a trial has read stays
     assert "(?:x)?" in (ran.dir / "inputs/trainer/p.yaml").read_text()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ...records.code_snapshot import check_snapshot
 from ...records.folder import SweepPaths
-from ...records.inputs import PROFILE, SWEEP, Taken, take_files
+from ...records.inputs import CONFIG, INCLUDE, PROFILE, SWEEP, Taken, take_files
 from ...records.watched import InputWatch
 from ...spec.sweep_files import find_sweep_file, preset_folders
 from ...trainers.choose import DEFAULT_TRAINER
@@ -39,4 +39,6 @@ def difference_notes(source: Source) -> Sequence[str]:
     """Says which originals of a resumed sweep's inputs differ from the copies, and what of its code has changed."""
     if source.paths is None:
         return ()
-    return InputWatch(source.paths, source.cwd).look()[1]
+    given = {CONFIG: source.options.config_file, INCLUDE: source.options.config_file, PROFILE: source.options.trainer}
+    replaced = [kind for kind, option in given.items() if option is not None]
+    return InputWatch(source.paths, source.cwd, replaced).look()[1]

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.report_sweeps import in_memory, spec_of, trial, write_sweep
+from yacs_sweep.base.command_line import COMMAND
 from yacs_sweep.launch.options import Options
 from yacs_sweep.launch.read_options import parse
 from yacs_sweep.records.folder import SweepPaths
@@ -32,7 +33,7 @@ def again(paths: SweepPaths) -> tuple[str, Options]:
     """What the first line does, and the options the launcher takes it for."""
     what, line = commands(read_local(paths))[0]
     words = shlex.split(line)
-    assert words[:2] == ["python", "tools/sweep.py"]
+    assert words[:2] == [*COMMAND]
     return what, parse(words[2:])
 
 
