@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -13,7 +14,7 @@ class Request:
     """One request. `time` is Unix seconds; `operation` a GraphQL operation, "file_stream", "upload" or the path.
 
     body: GraphQL variables or the file stream's message; status 0 means that no answer was sent; fault names the
-    injected fault, if any. The key is not kept.
+    injected fault, if any. The key is not kept, nor the header that has it.
     """
 
     time: float
@@ -23,6 +24,7 @@ class Request:
     body: Any
     status: int = 0
     fault: str = ""
+    headers: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -33,8 +35,11 @@ class Record:
     _raw: list[bytes] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def add(self, operation: str, path: str, run: str, body: Any, raw: bytes) -> Request:
+    def add(
+        self, operation: str, path: str, run: str, body: Any, raw: bytes, headers: Mapping[str, str] | None = None
+    ) -> Request:
         request = Request(time.time(), operation, path, run, body)
+        request.headers = {name: value for name, value in (headers or {}).items() if name.lower() != "authorization"}
         with self._lock:
             self._requests.append(request)
             self._raw.append(raw)
@@ -54,5 +59,5 @@ class Record:
             return [
                 r.operation
                 for r, raw in zip(self._requests, self._raw, strict=True)
-                if needle in raw or secret in r.path
+                if needle in raw or secret in r.path or any(secret in value for value in r.headers.values())
             ]

@@ -164,7 +164,7 @@ class _Handler(BaseHTTPRequestHandler):
             return self._test(path.removeprefix("/_test/"), raw)
         operation, run, body = _describe(path, raw)
         owner = self.server.owner
-        entry = owner.record.add(operation, path, run, body, raw)
+        entry = owner.record.add(operation, path, run, body, raw, dict(self.headers.items()))
         fault = owner.faults.match(operation, run)
         try:
             self._before(fault)

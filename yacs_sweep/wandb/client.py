@@ -31,6 +31,9 @@ ENVIRONMENT = {
     "WANDB_X_GRAPHQL_RETRY_MAX": "1",  # of a request; a run's own are set where it is opened
     "WANDB_X_GRAPHQL_RETRY_WAIT_MAX_SECONDS": "3",
 }
+# What the client would send of the machine, unless the user's environment asks for it: the list of installed packages of
+# every run (requirements.txt), and its own errors and figures.
+NOT_SENT = {"WANDB_X_SAVE_REQUIREMENTS": "false", "WANDB_ERROR_REPORTING": "false"}
 FINAL = (400, 404)  # statuses of answers that asking again does not change
 SERVICE_DIED = "MailboxClosedError"  # the exception without a text that the client raises when its service process dies
 NO_ANSWER = "did not respond in time"  # what the client says of a service process that does not answer it
@@ -48,7 +51,7 @@ class Unavailable(SweepError):
 def client_environment(environment: Mapping[str, str]) -> dict[str, str]:
     """Returns the environment without variables of another run, sweep or service, and with the client's settings."""
     foreign = {f"WANDB_{name}" for name in OTHERS}
-    return {name: value for name, value in environment.items() if name not in foreign} | ENVIRONMENT
+    return NOT_SENT | {name: value for name, value in environment.items() if name not in foreign} | ENVIRONMENT
 
 
 def prepare() -> None:
