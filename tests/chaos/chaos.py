@@ -1,6 +1,6 @@
 """Kills, stops and signals processes and tears files at random moments of hundreds of short trials, then audits the sweeps.
 
-    python -m tests.chaos.chaos [--seed 0] [--faults 320] [--points 120] [--seconds 540] [--workers 1]
+    python -m tests.chaos.chaos [--seed 0] [--faults 320] [--points 60] [--seconds 460] [--workers 1]
 
 Sweeps of the toy trainer on the local controller, whose every trial also leaves a daemon in a session of its own
 behind, are launched and launched again with ``--sweep_id`` (now and then two launchers at once) until every point is
@@ -350,8 +350,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--faults", type=int, default=320)
-    parser.add_argument("--points", type=int, default=120, help="of the grid of one sweep")
-    parser.add_argument("--seconds", type=float, default=480, help="after which there are no further faults")
+    parser.add_argument("--points", type=int, default=60, help="of the grid of one sweep")
+    parser.add_argument("--seconds", type=float, default=460, help="after which there are no further faults")
     parser.add_argument("--workers", type=int, default=1, help="of each launcher")
     parser.add_argument("--keep", action="store_true", help="leave the results for a look")
     options = parser.parse_args()
