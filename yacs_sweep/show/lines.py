@@ -9,6 +9,7 @@ from typing import Any
 from ..base.values import utc_seconds
 from ..records.folder import TrialRecord
 from ..records.progress import retried_trials
+from .cells import clean
 from .table import text_table
 
 LEAST = 20  # columns that a cut column of the trials' table keeps
@@ -101,7 +102,8 @@ def trial_table(
         later = again.get(record.id)
         reason = f"tried again as {later.name}" if later else reason_shown(record)
         time = duration_text(trial_seconds(record))
-        rows.append([record.name, value, record.state, time, params_line(record.params), reason])
+        cells = [record.name, value, record.state, time, params_line(record.params), reason]
+        rows.append([clean(cell) for cell in cells])  # names and reasons may come from a database others write to
     if all(row[-1] == "" for row in rows[1:]):
         rows = [row[:-1] for row in rows]
     shrink = [(column, LEAST) for column in range(len(rows[0]) - 1, 3, -1)]

@@ -119,7 +119,7 @@ def test_the_examples_of_the_guide_are_profiles(tmp_path: Path) -> None:
         file = tmp_path / f"{number}.yaml"
         file.write_text(head + block)
         profile = load_profile(file, project_root=tmp_path)
-        assert profile.metrics.entries or profile.metrics.generic or profile.files
+        assert profile.metrics.entries or profile.metrics.generic or profile.metrics.wandb or profile.files
     log = "iter: 19  loss: 1.5  lr: 0.01\nTask: bbox\nAP,AP50\n37.9,57.1\n| class | IoU |\n|--|--|\n| sky | 9 |\n"
     parser = LogParser(load_profile(tmp_path / "2.yaml", project_root=tmp_path).metrics)
     names = {name for row in parser.feed_chunk(log.encode()) + parser.close() for name in row}
