@@ -15,6 +15,7 @@ from ..base.values import from_json, to_json
 from .folder import TrialPaths, better
 
 MOST = 1 << 18  # bytes read at once by `new_rows`; of more, the last
+MOST_STEPS = 1 << 53  # a step beyond it is no count of anything
 OUR_ROW = b'{"step": '  # how every row of the launcher's begins
 FOREIGN_ROWS = (
     "warning: the trainer writes a metrics.jsonl of its own into the launcher's; say so in its profile, "
@@ -42,14 +43,19 @@ class MetricsFile:
 
         Args:
             at: a run of the trainer's own and the row's step in it. The file keeps such steps; those of a run that begins
-                at one the file has already are moved up, all by as much. None: the row is the next one.
+                at one the file has already are moved up, all by as much. None: the `step` that the trainer has printed
+                is taken so; without one the row is the next one.
         """
         step = self.step + 1
+        printed = row.get("step")
+        if at is None and type(printed) is int and abs(printed) < MOST_STEPS:
+            at = "", printed
         if at is not None:
             run, own = at
             step = max(step, own + self._offsets.setdefault(run, max(0, step - own)))
         self.step = step
-        append(self.file.descriptor, (to_json({"step": self.step, **row}) + "\n").encode())
+        content = {"step": step, **{name: value for name, value in row.items() if name != "step"}}
+        append(self.file.descriptor, (to_json(content) + "\n").encode())
         return self.step
 
     def close(self) -> None:

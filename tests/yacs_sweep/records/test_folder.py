@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -211,3 +212,28 @@ def test_a_lost_trial_says_so_in_its_file(tmp_path: Path) -> None:
 
 def test_json_has_no_number_json_does_not_have() -> None:
     assert json.loads(to_json({"a": [float("nan"), float("-inf"), 1.5]})) == {"a": ["NaN", "-Infinity", 1.5]}
+
+
+@pytest.mark.parametrize(
+    ("printed", "steps"),
+    [
+        ([None, None], [0, 1]),
+        ([10, 20, None, 30], [10, 20, 21, 30]),
+        ([10, 10, 10, 20], [10, 11, 12, 20]),  # several rows of one step
+        ([100, 90, 80, 200], [100, 101, 102, 200]),  # steps of the file only grow
+        ([-5, 3], [0, 8]),
+        (["7", 1.5, True, [1], 1 << 60], [0, 1, 2, 3, 4]),  # no steps
+    ],
+)
+def test_a_step_that_the_trainer_prints_is_the_rows_as_far_as_steps_grow(
+    tmp_path: Path, printed: list[Any], steps: list[int]
+) -> None:
+    rows = [{"loss": 1.0, **({} if step is None else {"step": step})} for step in printed]
+    file = MetricsFile(tmp_path / "metrics.jsonl")
+    assert [file.append(row) for row in rows] == steps
+    file.close()
+    assert [row["step"] for row in read_metrics(tmp_path / "metrics.jsonl")] == steps
+    again = MetricsFile(tmp_path / "metrics.jsonl")  # another attempt, which begins where it did
+    more = [again.append(row) for row in rows]
+    again.close()
+    assert more == sorted(set(more)) and more[0] > steps[-1]

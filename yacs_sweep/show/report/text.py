@@ -70,7 +70,8 @@ def as_json(findings: Findings) -> str:
         "notes": sweep.notes,
         "trials": trial_rows(sweep),
     }
-    return to_json(content, indent=1) + "\n"
+    # They are in texts alone, where JSON has a way to write them.
+    return CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", to_json(content, indent=1)) + "\n"
 
 
 def as_markdown(findings: Findings) -> str:
