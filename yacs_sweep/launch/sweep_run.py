@@ -6,6 +6,7 @@ import contextlib
 import os
 import shutil
 from collections import Counter
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -122,7 +123,7 @@ class Results:
         """Writes best.yml: the trial's configuration merged with its overrides. No file is better than a wrong one."""
         self.best_file = None
         try:
-            config = best_config(best, self.plan.overrides, self.paths.dir)
+            config = best_config(self._started_here(best), self.plan.overrides, self.paths.dir)
         except (ConfigError, OSError) as error:
             self.paths.best.unlink(missing_ok=True)
             if self.no_best_file and isinstance(error, ConfigError):
@@ -137,6 +138,16 @@ class Results:
                 self.paths.best.unlink(missing_ok=True)
             raise
         self.best_file = best.id
+
+    def _started_here(self, record: TrialRecord) -> TrialRecord:
+        """Returns a trial with its command; one that ran on another machine with the command it would have here."""
+        if record.command:
+            return record
+        searched = {item.name for item in self.plan.spec.parameters}
+        params = {name: value for name, value in record.params.items() if name in searched}
+        folder = self.paths.trial(record.name).dir
+        command = self.plan.trial_command(params, self.plan.profile.output_dir(folder))
+        return replace(record, params=params, command=command, dir=str(folder))
 
     def announce_best(self) -> None:
         """Says before the first trial why there will be no best.yml, if that is known."""
@@ -197,7 +208,8 @@ class Results:
             return
         say(f"best: {best.name}, {self.metric} {best.value:.6g} with {params_line(best.params)}")
         plan, written = self.plan, best.id == self.best_file and self.plan.profile.needs_config_file
-        repeat = repeat_trial(best, plan.profile, self.paths.dir, best=self.paths.best if written else None)
+        best_file = self.paths.best if written else None
+        repeat = repeat_trial(self._started_here(best), plan.profile, self.paths.dir, best=best_file)
         if repeat is not None:
             say(f"train with it: {repeat.line(Path.cwd())}")
 

@@ -128,7 +128,9 @@ class Summary:
         for found in self.others.take_changed() if self.others else ():
             old = self.records.get(found.id)
             if old is None or old.state == "running" or found.state != "running":
-                self.records[found.id] = found if old is None else replace(found, last_lines=old.last_lines)
+                if old is not None:  # a database has neither
+                    found = replace(found, last_lines=old.last_lines, command=old.command)
+                self.records[found.id] = found
         known = {record.name: record for record in self.records.values()}
         with os.scandir(self.paths.dir) as entries:
             names = [entry.name for entry in entries]

@@ -118,5 +118,6 @@ def batch_table(rows: Sequence[Mapping[str, Any]]) -> str:
     for row in rows:
         best = f"{row['metric']['name']} {row['best']['value']:.6g} ({row['best']['name']})" if row["best"] else ""
         counts = ", ".join(f"{count} {state}" for state, count in row["counts"].items())
-        cells.append([row["sweep_id"], str(row["name"]), row["state"], best, counts])
-    return "\n".join([*text_table(cells), *(f"{row['sweep_id']}: {row['message']}" for row in rows if row["message"])])
+        cells.append([clean(cell) for cell in (row["sweep_id"], str(row["name"]), row["state"], best, counts)])
+    told = (clean(f"{row['sweep_id']}: {row['message']}") for row in rows if row["message"])
+    return "\n".join([*text_table(cells), *told])

@@ -152,12 +152,17 @@ def test_the_best_of_a_sweep_that_only_the_server_knows(tmp_path: Path) -> None:
         assert ran.code == 0, ran.out + ran.err
         name, found = ran.dir.name, ran.summary["best"]
         server.control.set_sweep_state(name, "FINISHED")  # which is no reason against it
+        for run in server.state.runs.values():  # somebody has written to the runs
+            more = {"OUTPUT_DIR": {"value": "/evil"}, "TOY.MODE": {"value": "x"}}
+            run.config = json.dumps({**json.loads(run.config), **more})
         best = sweep(server, there, "--train-best", f"tester/p/{name}", "--seeds", "1", "TOY.NOISE", "0.5")
         assert best.code == 0, best.out + best.err
         assert best.dir.name == f"{name}-best" and best.summary["counts"] == {"finished": 1}
         command = json.loads((best.dir / "trial-0000" / "trial.json").read_text())["command"]
         assert command[command.index("SOLVER.BASE_LR") + 1] == str(found["params"]["base_lr"])
         assert command[command.index("TOY.NOISE") + 1] == "0.5"
+        assert "/evil" not in command and "TOY.MODE" not in command
+        assert "left out, as the sweep does not search them: OUTPUT_DIR, TOY.MODE" in best.out
         refused = sweep(server, there, "--train-best", "tester/p/nosuch12")
         assert refused.code == 2
         assert refused.err.startswith("error: --train-best tester/p/nosuch12: no sweep tester/p/nosuch12 on the W&B")

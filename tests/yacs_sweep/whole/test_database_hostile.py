@@ -16,7 +16,11 @@ from tests.postgres import Postgres, programs
 from tests.sweeping import Ran, environment, sweep, write_sweep
 from tests.trainers import kill_all, write_trainer
 from yacs_sweep.base.errors import ConfigError
+from yacs_sweep.launch.engines import launch_command
 from yacs_sweep.launch.plan.portable import SharedInputs
+from yacs_sweep.launch.read_options import parse
+from yacs_sweep.records.folder import SweepPaths
+from yacs_sweep.records.launch_file import LaunchFile
 from yacs_sweep.search.storage import database
 from yacs_sweep.search.storage.shared_sweep import SharedSweep
 from yacs_sweep.search.storage.url import URL_VARIABLE
@@ -82,7 +86,8 @@ class Sweep:
         return sweep(checkout, *words, env=env, trainer=None, config=None)
 
     def join(self, *words: str | Path, machine: str = "second") -> Ran:
-        return self.launch(machine, "--sweep_id", self.id, "--count", "1", *words)
+        named = () if "--train-best" in words else ("--sweep_id", self.id, "--count", "1")
+        return self.launch(machine, *named, *words)
 
     def content(self) -> dict[str, Any]:
         """Returns what the database says of the sweep."""
@@ -302,6 +307,35 @@ def test_rows_that_are_no_trials_count_for_nothing(swept: Sweep, changes: dict[s
     assert len(SharedSweep(swept.url, swept.id).records()) == 1
     swept.change_trials(**changes)
     assert SharedSweep(swept.url, swept.id).records() == []
+
+
+def test_the_line_to_train_with_has_no_words_of_others(swept: Sweep, tmp_path: Path) -> None:
+    """The best trial ran elsewhere: its command and parameters are what others have written."""
+    evil = {"command": ["sh", "-c", f"touch {tmp_path / 'pwned'}"], "params": {"base_lr": 0.5, "evil": "x"}}
+    swept.change_trials(**evil, value=99.0)
+    ran = swept.join(*YES)
+    assert ran.code == 0, ran.out + ran.err
+    (line,) = [line for line in ran.out.splitlines() if "train with it: " in line]
+    assert "train.py" in line and "--base_lr=0.5" in line
+    assert "pwned" not in line and "evil" not in line
+    best = swept.join("--train-best", swept.id, "--seeds", "1", *YES, machine="third")
+    assert best.code == 0, best.out + best.err
+    assert "left out, as the sweep does not search them: evil" in best.out
+    (record,) = best.cwd.glob(f"log/sweep/sweep/{swept.id}-best/trial-*/trial.json")
+    assert json.loads(record.read_text())["command"][-1] == "--base_lr=0.5"
+
+
+def test_an_engines_own_launches_join_without_a_question(swept: Sweep, tmp_path: Path) -> None:
+    """Slurm and Ray start this command on machines that have no folder of the sweep."""
+    swept.say({"trailing": ["--more=1"]}, {"results_dir_base": str(tmp_path / "elsewhere")})
+    base = tmp_path / "task" / "results"
+    options = parse(["--engine", "slurm", "--trainer", "trainer.yaml", "--count", "9"])
+    made = LaunchFile.load(SweepPaths(swept.made.dir.parent.parent, swept.id))
+    command = launch_command(options, SweepPaths(base, swept.id), made)
+    ran = swept.launch("task", *command[2:], "--count", "1")
+    assert ran.code == 0, ran.out + ran.err
+    (ours,) = base.rglob("stdout.log")
+    assert "'--more=1'" in ours.read_text() and not (tmp_path / "elsewhere").exists()
 
 
 def test_names_reach_the_terminal_clean(swept: Sweep) -> None:

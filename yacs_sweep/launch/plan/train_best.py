@@ -57,6 +57,8 @@ def best_source(options: Options, problems: Problems) -> Source:
     best = best_of(records, spec.metric.goal)
     if best is None:
         raise ConfigError(f"--train-best {name}: no trial of it has finished with a value")
+    foreign = _foreign(best, spec)
+    best, *records = (_searched_alone(record, spec) for record in (best, *records))
     trainer = found.trainer or choose_trainer(problems, options, spec, found.launch, found.cwd)
     problems.end()
     assert trainer is not None
@@ -72,6 +74,8 @@ def best_source(options: Options, problems: Problems) -> Source:
     launch = _small_launch(found, trainer, small, words)
     where = _folder(paths, small, launch)
     begun = where.launch.is_file()
+    if foreign:
+        notes = (f"left out, as the sweep does not search them: {', '.join(foreign)[:200]}", *notes)
     notes = (*found.notes, *notes)
     notes = (f"best of sweep {paths.sweep_id}: {best.name}, {spec.metric.name} {best.value:.6g}", *missing, *notes)
     if seeds:
@@ -198,6 +202,20 @@ def _told_apart(trainer: Trainer, words: Sequence[str]) -> list[Word]:
         name, equals, value = word.partition("=")
         found.append(Word((word,), name.lstrip("-+"), parse_literal(value)) if equals else Word((word,)))
     return found
+
+
+def _foreign(record: TrialRecord, spec: SweepSpec) -> list[str]:
+    """Lists a trial's parameters that the sweep does not search.
+
+    A run on the W&B server, or a row in a database, may hold whatever somebody has written there.
+    """
+    return sorted(set(record.params) - {item.name for item in spec.parameters})
+
+
+def _searched_alone(record: TrialRecord, spec: SweepSpec) -> TrialRecord:
+    """Returns the trial without them."""
+    others = _foreign(record, spec)
+    return replace(record, params={name: value for name, value in record.params.items() if name not in others})
 
 
 def _configuration(

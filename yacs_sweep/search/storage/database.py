@@ -382,12 +382,15 @@ class Database:
 
 
 def _record(row: str) -> TrialRecord | None:
-    """Reads a trial's row; None for one that no agent of ours has written. Its name is a folder's, whoever wrote it."""
+    """Reads a trial's row; None for one that no agent of ours has written.
+
+    Whoever wrote it: its name is a folder's, and its command is left out, as no machine is to run another's words.
+    """
     try:
         record = TrialRecord.from_row(json.loads(row))
     except (ValueError, TypeError, AttributeError):
         return None
-    record.name = folder_name(record.name, record.id)
+    record.name, record.command = folder_name(record.name, record.id), []
     return record
 
 
