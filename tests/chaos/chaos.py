@@ -39,6 +39,7 @@ from typing import Any
 from tests.chaos.files import UNPRIVILEGED, Files, Inputs, quality, record_at
 from tests.sweeping import command, environment
 from tests.toy_trainer.odd import BESIDE, INSTEAD
+from yacs_sweep.base.files import read_regular
 from yacs_sweep.trial.inside.guard import descendants
 
 ROLES = ("supervisor", "agent server", "agent", "guard", "child")
@@ -301,7 +302,7 @@ class Chaos:
         records = {}
         for path in [*sweep.glob("*.json"), *sweep.glob("trial-[0-9][0-9][0-9][0-9]/trial.json")]:
             try:
-                content = json.loads(path.read_text())
+                content = json.loads(read_regular(path))
             except (OSError, ValueError) as error:
                 tell(f"unreadable: {path}: {error}")
                 continue
@@ -309,7 +310,7 @@ class Chaos:
                 records[content["id"]] = (path.parent, content)
         for id, (folder, record) in records.items():
             try:
-                rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+                rows = [json.loads(line) for line in read_regular(folder / "metrics.jsonl").splitlines()]
             except FileNotFoundError:
                 rows = []
             except ValueError as error:
