@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from collections import Counter
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -16,7 +15,7 @@ from ..base.errors import ConfigError, SweepError
 from ..base.files import write_atomically
 from ..base.streams import is_terminal, print_lines
 from ..records.checkpoints import Keep, Keeper
-from ..records.folder import ENDED_WELL, STATES, SweepPaths, TrialRecord
+from ..records.folder import ENDED_WELL, SweepPaths, TrialRecord
 from ..records.progress import Progress, target_reached, unretried
 from ..records.summary import Summary
 from ..show.lines import MOST_SHOWN, params_line, trial_ended_line, trial_started_line, trial_table
@@ -173,9 +172,9 @@ class Results:
         attempt("the table of trials is not shown", self._show_table)
         if outcome.message:
             say(outcome.message)
-        states = Counter(record.state for record in self._unretried())
-        states["tried again"] = len(self.summary.records) - states.total()
-        counts = ", ".join(f"{states[state]} {state}" for state in (*STATES, "tried again") if states[state])
+        counts = ", ".join(f"{count} {state}" for state, count in self.summary.counts().items())
+        if again := len(self.summary.records) - len(self._unretried()):
+            counts += f" ({again} tried again)"
         say(f"{counts or 'no trials'}; results in {self.paths.dir}")
         attempt("the best trial is not shown", self._show_best)
         if outcome.message or (outcome.interrupted and not self.complete):
