@@ -1,17 +1,21 @@
-"""Kills, stops and signals processes and tears files at random moments of hundreds of short trials, then audits the sweeps.
+"""Makes faults of processes and files at random moments of hundreds of short trials, then audits the sweeps.
 
     python -m tests.chaos.chaos [--seed 0] [--faults 320] [--points 60] [--seconds 460] [--workers 1]
 
 Sweeps of the toy trainer on the local controller, whose every trial also leaves a daemon in a session of its own
 behind, are launched and launched again with ``--sweep_id`` (now and then two launchers at once) until every point is
-finished.
+finished. Processes are killed, stopped and signalled; files are torn; trainers leave odd files and put things in the place of
+the launcher's (each kind once a launch counts as a fault, however many trials leave it); inputs are edited, deleted and half
+saved; permissions are taken away, and processes can open no more files for a while (`files.py`).
 What the audit asks, of files and processes alone:
 
 - lost: a trial that was once seen finished is still finished, with the same value and the same files;
 - duplicated: every point has exactly one finished trial. A trial that was running when its agent was killed is no
   result: it is marked lost and its point tried again by another trial, which is what resuming means;
 - orphans: no process that a launcher started is left, daemons included;
-- unreadable: every JSON file parses, every row too, every finished trial has all its rows and lines.
+- unreadable: every JSON file parses, every row too, every finished trial has all its rows and lines;
+- sweeps ended: no launch says that it cannot go on, or that its agents die of an error, and no agent dies of one, but of a
+  want of descriptors while it starts; every value is that of the configuration the sweep began with.
 
 Exits with status 1 if anything of it does not hold.
 """
@@ -192,6 +196,8 @@ class Chaos:
         for place in folder.glob("log/sweep/sweep/*/agents/worker-*.log"):
             for death in re.findall(r"^\w*(?:Error|Exception)\b.*$", place.read_text(errors="replace"), re.M):
                 self.deaths[death[:100]] += 1
+                if "[Errno 24]" not in death:
+                    self.problems.append(f"an agent died of {death[:200]}")
 
     def torment(
         self, launchers: list[subprocess.Popen[bytes]], files: Files | None = None, *, harmless: bool = False

@@ -13,7 +13,7 @@ from pathlib import Path
 from ..base.command_line import COMMAND
 from ..base.errors import ConfigError, SweepError
 from ..records import environment
-from ..records.alive import announced, refuse_foreign_agents
+from ..records.alive import announced, clear_leftovers, refuse_foreign_agents
 from ..records.code_snapshot import take_snapshot
 from ..records.folder import SweepPaths
 from ..records.inputs import CONFIG, Inputs, save_inputs
@@ -219,6 +219,7 @@ def _supervise(sweeps: Sequence[Results], machine: Machine, options: Options, vi
         plan, paths = results.plan, results.paths
         if plan.count == 0 and not lacks_rows(paths):
             say(results.nothing_left)
+            clear_leftovers(paths, say)  # of a launch that was killed when its last trial had ended
             continue
         label = f"{paths.sweep_id}/" if len(sweeps) > 1 else "" if machine.layout.workers > 1 else None
         job = make_job(results, options, machine.preload(plan, paths.agents / "preload.log"), label)

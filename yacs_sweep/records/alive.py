@@ -13,12 +13,12 @@ import json
 import os
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..base.errors import SweepError
-from ..base.files import read_json
+from ..base.files import read_json, remove_parts
 from ..base.locks import create_locked, is_locked
 from ..base.processes import kill_marked
 from ..base.values import utc_now
@@ -120,6 +120,14 @@ def clear_dead_agents(folder: Path) -> int:
             killed += kill_marked(words[2])
             path.unlink()
     return killed
+
+
+def clear_leftovers(paths: SweepPaths, say: Callable[[str], None]) -> None:
+    """Ends the processes, and removes the half-written files, that killed launches of the sweep have left; `say` shows the
+    user a line."""
+    if left := clear_dead_agents(paths.agents):
+        say(f"{left} processes were left over from agents that had been killed; they have been ended")
+    remove_parts(paths.dir)
 
 
 # -- launchers --------------------------------------------------------------------------------------------------------

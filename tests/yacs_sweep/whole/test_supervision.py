@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -13,8 +14,9 @@ from typing import Any
 
 import pytest
 
-from tests.sweeping import start, sweep, write_sweep
+from tests.sweeping import GRID, start, sweep, write_sweep
 from tests.trainers import NASTY, kill_all, living, roles, wait_until, write_trainer
+from yacs_sweep.base.processes import MARKER
 from yacs_sweep.records.folder import SweepPaths, TrialPaths, TrialRecord
 from yacs_sweep.trainers.load import load_profile
 from yacs_sweep.trainers.overrides import Overrides
@@ -197,6 +199,22 @@ def test_what_is_left_when_all_three_are_killed_at_once_ends_with_the_next_start
     assert len(living(tmp_path)) == 2  # nobody was left who could end its grandchildren
     assert go_on(tmp_path)["counts"] == {"finished": 1, "lost": 1}
     assert not living(tmp_path)
+
+
+def test_what_a_killed_launch_of_a_done_sweep_has_left_ends_with_the_next_start(tmp_path: Path) -> None:
+    ran = sweep(tmp_path, "--sweep-config", write_sweep(tmp_path, GRID), "--wandb-mode", "disabled")
+    assert ran.code == 0, ran.out
+    left = subprocess.Popen(
+        ["sleep", "1000"], start_new_session=True, env={**os.environ, MARKER: "token-of-a-killed-agent"}
+    )
+    lock = ran.dir / "agents" / "0-abcdef123456.lock"
+    lock.write_text(f"{socket.gethostname()} 1 token-of-a-killed-agent\n")
+    for count in ([], ["--count", "1"]):
+        again = sweep(tmp_path, "--sweep_id", ran.dir.name, *count)
+        assert again.code == 0, again.out
+        assert "1 processes were left over" in again.out or count
+    assert left.wait(10) == -signal.SIGKILL
+    assert not lock.exists()
 
 
 def test_a_guard_that_hangs_does_not_keep_a_trial_from_being_ended(tmp_path: Path) -> None:

@@ -15,9 +15,8 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from ...base.files import remove_parts
 from ...base.signals import noted
-from ...records.alive import clear_dead_agents
+from ...records.alive import clear_leftovers
 from ...records.folder import TrialRecord, mark_lost
 from .agent_starter import AgentStarter
 from .channel import Message
@@ -355,10 +354,7 @@ class Supervisor:
     def run(self) -> None:
         """Runs until every agent has left; how each sweep ended is in its `outcome`."""
         for sweep in self.sweeps:
-            paths = sweep.summary.paths
-            if left := clear_dead_agents(paths.agents):
-                self.say(f"{left} processes were left over from agents that had been killed; they have been ended")
-            remove_parts(paths.dir)
+            clear_leftovers(sweep.summary.paths, self.say)
         with noted(self.signals), self.selector:
             self._fill_workers()
             for worker, sweep in zip(self.workers, self.sweeps, strict=False):
