@@ -22,6 +22,7 @@ SURROUNDINGS = (
     "gpu_fault",
     "gpu_taken",
     "guard_lost",
+    "io_error",
 )
 NAMED = 5  # trials that a line names
 REASON = 100  # characters of a reason in it
