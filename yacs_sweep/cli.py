@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .base.errors import ConfigError, exit_status
-from .base.streams import protect_streams
+from .base.streams import print_error, print_lines, protect_streams
 from .launch.workers.agent_starter import AgentStarter, agent_starter
 
 if TYPE_CHECKING:
@@ -45,7 +45,6 @@ def run(options: Options, starter: AgentStarter | None = None) -> int:
     Raises:
         SweepError: a mistake in the options, or the sweep cannot continue.
     """
-    from .base.wording import printable
     from .launch.read_options import contradictions
 
     if wrong := contradictions(options):
@@ -71,8 +70,8 @@ def run(options: Options, starter: AgentStarter | None = None) -> int:
 
     sweep = Sweep.from_options(options, starter)
     for warning in sweep.plan.spec.warnings:
-        print(f"warning: {printable(warning)}", file=sys.stderr)
+        print_error(f"warning: {warning}")
     if options.dry_run:
-        print(sweep.describe())
+        print_lines(sweep.describe())
         return 0
     return sweep.launch()

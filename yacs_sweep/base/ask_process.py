@@ -20,6 +20,7 @@ from typing import IO, Any, NoReturn, Protocol
 from .errors import SweepError
 from .processes import signal_name
 from .signals import handled
+from .streams import print_error
 from .wording import without_password
 
 KILL_WAIT = 5.0  # seconds a killed process gets to be gone; one that waits for a broken disk stays longer
@@ -134,7 +135,7 @@ def _wait_and_kill(child: Child, timeout: float, notice: tuple[float, str] | Non
         interrupt.arm()
         silent, line = notice or (0.0, "")
         if line and not ended.wait(silent):
-            print(line, file=sys.stderr, flush=True)
+            print_error(line)
         if not ended.wait(timeout - silent):
             raise TimedOut(f"no answer within {timeout:g} s")
     finally:

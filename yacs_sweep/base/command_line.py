@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 from .shipped import IMPORT_ROOT
-from .wording import did_you_mean
+from .wording import did_you_mean, printable
 
 SCRIPT = os.path.join(IMPORT_ROOT, "tools", "sweep.py")
 
@@ -58,7 +58,7 @@ class Parser(argparse.ArgumentParser):
         if message.startswith("unrecognized"):
             known = [option for action in self._actions for option in action.option_strings]
             hint = "".join(did_you_mean(word, known) for word in unknown[:1])
-        self.exit(2, f"error: {message}{hint} (--help lists the options)\n")
+        self.exit(2, printable(f"error: {message}{hint} (--help lists the options)\n"))
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Parses words as argparse does, but gives an option that may stand alone no value except behind an `=`."""

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from .wording import printable
+from .streams import print_error
 
 T = TypeVar("T")
 
@@ -52,10 +51,10 @@ def exit_status(run: Callable[[], int]) -> int:
         return run()
     except ConfigError as error:
         for problem in error.problems:
-            print(f"error: {printable(problem)}", file=sys.stderr)
+            print_error(f"error: {problem}")
         return 2
     except SweepError as error:
-        print(f"error: {printable(str(error))}", file=sys.stderr)
+        print_error(f"error: {error}")
         return 1
     except KeyboardInterrupt:
         return 130

@@ -9,6 +9,8 @@ import select
 import sys
 from typing import Any, TextIO
 
+from .wording import printable
+
 
 def protect_streams() -> None:
     """Makes the standard streams safe at a command line's start: closed ones lead nowhere, the others never fail.
@@ -24,7 +26,8 @@ def protect_streams() -> None:
 
 def output_error() -> OSError | None:
     """Returns why standard output has lost something; None when everything was written."""
-    raw = getattr(getattr(sys.stdout, "buffer", None), "raw", None)
+    buffer = getattr(sys.stdout, "buffer", None)
+    raw = getattr(buffer, "raw", buffer)
     return raw.error if isinstance(raw, _LossyFile) else None
 
 
@@ -37,7 +40,9 @@ def is_terminal() -> bool:
 
 
 def write_text(text: str, out: Any) -> None:
-    """Writes `text` to the stream `out`, nowhere if that is None; letters that its encoding lacks become `?`.
+    """Writes `text` to the stream `out` at once, nowhere if that is None; the way out of all that the launcher prints.
+
+    Nothing in it is a command to a terminal (`wording.printable`), and letters that the encoding lacks become `?`.
 
     Raises:
         OSError: the stream takes nothing.
@@ -45,6 +50,7 @@ def write_text(text: str, out: Any) -> None:
     """
     if out is None:
         return
+    text = printable(text)
     try:
         out.write(text)
     except UnicodeEncodeError:
@@ -55,8 +61,17 @@ def write_text(text: str, out: Any) -> None:
 
 def print_lines(text: str) -> None:
     """Prints text and a line end; a standard output that fails costs only this text."""
+    _print(text, sys.stdout)
+
+
+def print_error(text: str) -> None:
+    """Prints text and a line end on standard error: errors, and warnings on what the user gave."""
+    _print(text, sys.stderr)
+
+
+def _print(text: str, out: TextIO) -> None:
     with contextlib.suppress(OSError, ValueError):
-        write_text(f"{text}\n", sys.stdout)
+        write_text(f"{text}\n", out)
 
 
 class _LossyFile(io.FileIO):
@@ -92,10 +107,12 @@ def _unfailing(descriptor: int, stream: TextIO | None) -> TextIO:
     if stream is not None:
         with contextlib.suppress(OSError):
             stream.flush()
+    raw = _LossyFile(descriptor, "w", closefd=False)
+    unbuffered = getattr(stream, "write_through", False)  # PYTHONUNBUFFERED, `python -u`
     return io.TextIOWrapper(
-        io.BufferedWriter(_LossyFile(descriptor, "w", closefd=False)),
+        raw if unbuffered else io.BufferedWriter(raw),
         encoding=getattr(stream, "encoding", None) or "utf-8",
         errors="replace" if descriptor == 1 else "backslashreplace",
         line_buffering=getattr(stream, "line_buffering", descriptor == 2),
-        write_through=getattr(stream, "write_through", False),
+        write_through=unbuffered,
     )

@@ -8,10 +8,29 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from .escapes import without_escapes
+
+# Joiners, marks and hyphens that take no column, or change how wide the character before them is drawn.
+_INVISIBLE = frozenset("\u00ad\u200b\u200c\u200d\u2060\ufe0e\ufe0f\ufeff")
+
 
 def printable(text: str) -> str:
-    """Replaces what a terminal could take as a command in other people's text by `?`; line ends stay."""
-    return "".join(letter if letter.isprintable() or letter == "\n" else "?" for letter in text)
+    """Makes other people's text harmless for a terminal or file: every letter is printable, line ends stay.
+
+    Escape sequences and invisible characters are removed; blanks of other kinds become blanks, and what else could be
+    taken as a command (control characters, marks that turn the direction of text) becomes `?`.
+    """
+    if text.isprintable() and text.isascii():
+        return text
+    text = without_escapes(text)
+    return text.translate(
+        {ord(each): "" if each in _INVISIBLE else " " if each.isspace() else "?" for each in unprintable(text)}
+    )
+
+
+def unprintable(text: str) -> set[str]:
+    """Returns the characters of a text that are not printable or not visible; line ends are allowed."""
+    return {letter for letter in set(text) if letter in _INVISIBLE or not (letter.isprintable() or letter == "\n")}
 
 
 _CREDENTIALS = re.compile(r"(?<=://)[^\s\"'<>]*@")

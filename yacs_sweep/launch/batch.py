@@ -13,7 +13,6 @@ and best are those of its own summary.json. ``--sweep_id {batch_id}`` resumes th
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -22,9 +21,8 @@ from typing import Any
 
 from ..base.errors import ConfigError, Problems, SweepError
 from ..base.files import write_atomically
-from ..base.streams import print_lines
+from ..base.streams import print_error, print_lines
 from ..base.values import to_json
-from ..base.wording import printable
 from ..records.folder import SweepPaths
 from ..records.known_sweeps import BATCH, batch_rows, find_bases, new_sweep_id, remember, result_bases
 from ..show.lines import batch_table, command_text
@@ -176,11 +174,11 @@ def run_batch(options: Options, starter: AgentStarter | None = None) -> int:
         plans = make_plans(options)
         paths = new_paths(plans[0].spec, f"{BATCH}{new_sweep_id()}")
     for warning in dict.fromkeys(warning for plan in plans for warning in plan.spec.warnings):
-        print(f"warning: {printable(warning)}", file=sys.stderr)
+        print_error(f"warning: {warning}")
     if options.dry_run:
         from .plan.dry_run import describe
 
-        print("\n\n".join(describe(plan, seeded=options.seed is not None) for plan in plans))
+        print_lines("\n\n".join(describe(plan, seeded=options.seed is not None) for plan in plans))
         return 0
     if starter is not None:
         for plan in plans:

@@ -6,7 +6,7 @@ import math
 import unicodedata
 from collections.abc import Iterable, Sequence
 
-from ..base.escapes import without_escapes
+from ..base.wording import printable
 
 Span = tuple[str, str]  # text, and a style as rich writes it; empty for none
 Line = list[Span]
@@ -15,8 +15,7 @@ BARS = "▁▂▃▄▅▆▇█"
 
 def clean(text: str) -> str:
     """Makes other people's text one line of printable characters, without escape sequences."""
-    text = without_escapes(text)
-    return "".join(letter if letter.isprintable() else " " if letter in "\t\n\r" else "?" for letter in text)
+    return printable(text).replace("\n", " ")
 
 
 def output_lines(data: bytes) -> list[str]:

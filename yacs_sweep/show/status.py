@@ -21,7 +21,7 @@ from typing import Any
 from ..base.command_line import COMMAND
 from ..base.errors import ConfigError
 from ..base.signals import handled
-from ..base.streams import output_error
+from ..base.streams import output_error, print_lines
 from ..base.values import utc_seconds
 from ..base.wording import without_password
 from ..records.alive import launchers
@@ -239,7 +239,7 @@ def _as_text(draw: Callable[[int, int], Drawn], watch: bool) -> int:
         lines, status, goes_on = draw(WIDTH, 1000)
         texts = [plain(line) for line in lines]
         if texts != shown:
-            print("\n".join(texts), end="\n\n" if watch and goes_on else "\n", flush=True)
+            print_lines("\n".join([*texts, *([""] if watch and goes_on else [])]))
         shown = texts
         if not (watch and goes_on) or output_error():  # nobody reads it any more
             return status

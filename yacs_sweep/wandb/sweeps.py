@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from typing import Any
 
 from ..base.ask_process import NoAnswer, StartChild, TimedOut
 from ..base.errors import ConfigError
+from ..base.streams import print_error
 from ..base.wording import without_password
 from ..spec.sweep import SweepSpec
 from .ask_client import ClientError, WandbUnavailable, ask_client
@@ -108,7 +108,7 @@ def _ask(
     except ClientError as error:
         raise ConfigError(str(error)) from None
     except KeyboardInterrupt:
-        print(f"interrupted while W&B was asked{caveat}", file=sys.stderr, flush=True)
+        print_error(f"interrupted while W&B was asked{caveat}")
         raise
     sweep = RemoteSweep(**answer)
     if not _ID.fullmatch(sweep.id):  # it becomes the name of a folder

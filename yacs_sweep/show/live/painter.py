@@ -9,7 +9,8 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 
-from ..cells import Line, width_of
+from ...base.wording import printable
+from ..cells import Line, clean, width_of
 
 BEGIN, END = "\x1b[?2026h", "\x1b[?2026l"  # drawn in one step where the terminal can; the others do not mind
 STYLES = (("✓", "green"), ("■", "yellow"), ("✗", "red"), ("warning:", "yellow"))  # of messages, by how they begin
@@ -35,15 +36,16 @@ class Painter:
 
         self._file.seek(0)
         self._file.truncate()
-        self._console.print(Text.assemble(*line), soft_wrap=True, end="")
+        self._console.print(Text.assemble(*((clean(text), style) for text, style in line)), soft_wrap=True, end="")
         return self._file.getvalue()
 
     def message(self, text: str) -> str:
-        """Formats a message with the colour of its mark."""
+        """Formats a message, of one line or more, with the colour of its mark."""
+        text = printable(text)
         for words in (text, text.removeprefix("[sweep] ")):
             for mark, style in STYLES:
                 if words.startswith(mark):
-                    return self._styled([(text, style)])
+                    return "\n".join(self._styled([(line, style)]) for line in text.split("\n"))
         return text
 
     def forget(self) -> None:

@@ -14,7 +14,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ...base.streams import print_lines, write_text
-from ...base.wording import printable
 from ..cells import Line, output_lines
 from .painter import Painter
 
@@ -22,6 +21,7 @@ PERIOD = 1.0  # seconds between two frames, usually
 SOON = 0.1  # and at least
 MESSAGES = 10_000  # lines that may wait for a slow reader before some are left out
 READ = 1 << 16
+MOST = 1 << 20  # bytes of programs' output that are shown in one go
 CLOSE = 5.0  # seconds a terminal that takes nothing gets at the end
 Frame = Callable[[int, int], list[Line]]  # of so many columns and rows
 Told = str | Callable[[], Sequence[str]]  # lines, or what makes them
@@ -163,7 +163,7 @@ class Screen:
         data = b""
         while self._output >= 0 and select.select([self._output], [], [], 0)[0]:
             data += (piece := os.read(self._output, READ))
-            if not (ending and piece):
+            if not piece or (len(data) > MOST and not ending):
                 break
         whole, newline, rest = (self._rest + data).rpartition(b"\n")
         self._rest = rest[-READ:]
@@ -237,4 +237,4 @@ def tell(text: str) -> None:
 
 def say(text: str) -> None:
     """Prints a message of the launcher, marked so that it differs from the trainer's lines."""
-    tell(f"[sweep] {printable(text)}")
+    tell(f"[sweep] {text}")

@@ -14,7 +14,6 @@ from typing import Any, Protocol
 
 from ...base.signals import handled, hangup_is_ours
 from ...base.streams import is_terminal
-from ...base.wording import printable
 from ...records.folder import TrialRecord
 from ...records.metrics import new_rows
 from ...records.summary import Summary
@@ -88,7 +87,7 @@ class View:
 
     @property
     def output(self) -> int | None:
-        """The descriptor for trainers' lines; None: they are written where the launcher writes."""
+        """The descriptor for trainers' lines; None: they are not shown."""
         return self.screen.descriptor if self.screen.descriptor >= 0 else None
 
     def follow(self, sweep: Sweep, search: Followable, label: str) -> None:
@@ -145,7 +144,7 @@ class View:
 
 def _line(text: str) -> str:
     """Marks a line as the launcher's."""
-    return f"[sweep] {printable(text)}"
+    return f"[sweep] {text}"
 
 
 @contextlib.contextmanager
@@ -161,7 +160,7 @@ def opened(workers: int, title: str = "", *, quiet: bool = False, verbose: bool 
     tty = is_terminal()
     live = not quiet and terminal.is_screen(tty, os.environ)
     board = Board([], workers, time.monotonic(), title)
-    view = View(board, live=live, quiet=quiet, output=verbose and tty)
+    view = View(board, live=live, quiet=quiet, output=verbose)
     terminal.current = view.screen
     try:
         with handled(_handlers(view.screen) if tty else {}):

@@ -12,7 +12,7 @@ from pathlib import Path
 from ...base.command_line import Parser
 from ...base.errors import ConfigError, SweepError, exit_status
 from ...base.options import Option, add_options, declare
-from ...base.streams import output_error, protect_streams, write_text
+from ...base.streams import output_error, print_lines, protect_streams, write_text
 
 EPILOG = """\
 examples:
@@ -109,7 +109,7 @@ def report(options: ReportOptions) -> int:
     _write(path, page(findings))
     table = path.with_name(path.name.replace("report", "trials", 1)).with_suffix(".csv")
     _write(table if table != path.with_suffix(".csv") else path.with_name(f"{path.stem}-trials.csv"), as_csv(findings))
-    print(path)
+    print_lines(str(path))
     return 0
 
 

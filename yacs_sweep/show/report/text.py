@@ -5,17 +5,18 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
+import json
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ...base.values import finite_number, to_json
+from ...base.wording import printable, unprintable
 from ..lines import duration_text
 from .data import text_of
 from .findings import Findings, busy, commits, counts, failures, searched_rows, span, trial_rows
 from .repeat import commands
 
-CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # commands to a terminal, in other people's text
 TOP = 10  # trials of the Markdown table
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a text that starts so is a formula to a spreadsheet
 
@@ -28,7 +29,7 @@ def as_csv(findings: Findings) -> str:
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow([_cell(head) for head in heads])
     writer.writerows([[_cell(row[head]) for head in heads] for row in rows])
-    return CONTROL.sub("?", out.getvalue())
+    return printable(out.getvalue())
 
 
 def _cell(value: Any) -> Any:
@@ -70,8 +71,9 @@ def as_json(findings: Findings) -> str:
         "notes": sweep.notes,
         "trials": trial_rows(sweep),
     }
-    # They are in texts alone, where JSON has a way to write them.
-    return CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", to_json(content, indent=1)) + "\n"
+    text = to_json(content, indent=1)
+    # JSON has a way to write what is not printable, and has it in texts alone.
+    return text.translate({ord(letter): json.dumps(letter)[1:-1] for letter in unprintable(text)}) + "\n"
 
 
 def as_markdown(findings: Findings) -> str:
@@ -107,7 +109,7 @@ def as_markdown(findings: Findings) -> str:
             fence = "```" if "```" not in command else "`" * (max(map(len, re.findall("`+", command))) + 1)
             language = "python" if command.startswith("from ") else "bash"
             lines += [f"{_plain(what)}:", "", f"{fence}{language}", command, fence, ""]
-    return CONTROL.sub("?", "\n".join(lines).rstrip()) + "\n"
+    return printable("\n".join(lines).rstrip()) + "\n"
 
 
 def _trials(findings: Findings) -> list[str]:
