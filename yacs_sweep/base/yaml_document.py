@@ -48,7 +48,8 @@ class Document:
     """A parsed file: plain Python objects, and the place of each in the file.
 
     `places` maps a key path to `file:line:column` (or to the option that set it); `texts` maps
-    the path of a scalar to the characters in the file.
+    the path of a scalar to the characters in the file. `templates` are the paths of keys whose values, or
+    parts of them, stand under another key beside them as well, by an alias (`*name`).
     """
 
     name: str
@@ -56,6 +57,7 @@ class Document:
     places: Mapping[KeyPath, str] = field(default_factory=dict)
     texts: Mapping[KeyPath, str] = field(default_factory=dict)
     problems: tuple[str, ...] = ()
+    templates: frozenset[KeyPath] = frozenset()
 
     def place(self, path: KeyPath) -> str:
         """Finds where the value at `path` was written, else the nearest value around it."""
@@ -77,6 +79,7 @@ class Document:
             {path[1:]: place for path, place in self.places.items() if path[:1] == (key,)},
             {path[1:]: text for path, text in self.texts.items() if path[:1] == (key,)},
             self.problems,
+            frozenset(path[1:] for path in self.templates if path[:1] == (key,) and len(path) > 1),
         )
 
     def replaced(self, top: Mapping[str, Any], place: str) -> Document:
@@ -84,7 +87,7 @@ class Document:
         places = {path: at for path, at in self.places.items() if not path or path[0] not in top}
         texts = {path: text for path, text in self.texts.items() if path[0] not in top}
         places.update({(key,): place for key in top})
-        return Document(self.name, {**self.data, **top}, places, texts, self.problems)
+        return Document(self.name, {**self.data, **top}, places, texts, self.problems, self.templates)
 
 
 def dotted(path: KeyPath) -> str:
@@ -196,12 +199,14 @@ class _Builder:
         self.problems: list[str] = []
         self.nodes = 0
         self.open: set[int] = set()
+        self.first: dict[int, KeyPath] = {}  # where each node stands in the file
+        self.templates: set[KeyPath] = set()
 
     def document(self, root: yaml.Node) -> Document:
         """Converts a whole document."""
         self.places[()] = self._at(root)
         data = self.value(root, ())
-        return Document(self.name, data, self.places, self.texts, tuple(self.problems))
+        return Document(self.name, data, self.places, self.texts, tuple(self.problems), frozenset(self.templates))
 
     def value(self, node: yaml.Node, path: KeyPath) -> Any:
         """Converts the node that stands at `path`."""
@@ -209,6 +214,7 @@ class _Builder:
         if self.nodes > _MAX_NODES:
             raise ConfigError(f"{self.name}: more than {_MAX_NODES} values after expanding aliases")
         self.places.setdefault(path, self._at(node))
+        self._note_alias(node, path)
         if isinstance(node, yaml.ScalarNode):
             self.texts[path] = node.value
             return self._scalar(node, path)
@@ -232,6 +238,7 @@ class _Builder:
         for key_node, value_node in node.value:
             if key_node.tag == _TAG + "merge":
                 for source in self._merge_sources(value_node, path):
+                    self._note_alias(source, path)
                     for key, value in self._mapping(source, path).items():
                         merged.setdefault(key, value)
                 continue
@@ -239,14 +246,23 @@ class _Builder:
                 self._problem(key_node, path, "a key must be a plain word")
                 continue
             key = key_node.value
-            if key in first:
-                earlier = first[key].start_mark.line + 1
-                self._problem(key_node, (*path, key), f"given twice, first in line {earlier}; keep one")
-            first[key] = key_node
             here = (*path, key)
             self.places[here] = self._at(key_node)
-            result[key] = self.value(value_node, here)
+            value = self.value(value_node, here)
+            if key in first and not _identical(result[key], value):
+                earlier = first[key].start_mark.line + 1
+                self._problem(key_node, here, f"given twice, first in line {earlier}; keep one")
+            first[key] = key_node
+            result[key] = value
         return {**merged, **result} if merged else result
+
+    def _note_alias(self, node: yaml.Node, path: KeyPath) -> None:
+        """Notes the key whose value, or a part of it, an alias puts under another key as well."""
+        owner = self.first.setdefault(id(node), path)
+        if owner is not path:
+            shared = next((i for i, (one, other) in enumerate(zip(owner, path, strict=False)) if one != other), None)
+            if shared is not None:
+                self.templates.add(owner[: shared + 1])
 
     def _merge_sources(self, node: yaml.Node, path: KeyPath) -> list[yaml.Node]:
         sources = node.value if isinstance(node, yaml.SequenceNode) else [node]
@@ -283,6 +299,11 @@ class _Builder:
 
     def _problem(self, node: yaml.Node, path: KeyPath, text: str) -> None:
         self.problems.append(_line(self._at(node), path, text))
+
+
+def _identical(one: Any, other: Any) -> bool:
+    """Tells whether two values are equal, with their types and the order of their keys (1, 1.0 and true differ)."""
+    return repr(one) == repr(other)
 
 
 def _integer(text: str) -> int:

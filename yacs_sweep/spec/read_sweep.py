@@ -12,6 +12,7 @@ from ..base.errors import ConfigError
 from ..base.wording import did_you_mean, show
 from ..base.yaml_document import Document, KeyPath
 from . import hyperband
+from .command import read_command
 from .conditions import ExpressionError, compile_expression
 from .grid import MAX_LISTED, Grid
 from .parameter import GRID, Parameter
@@ -27,14 +28,11 @@ _READ = (
     *("program", "command", "project", "entity", "controller"),
     *_OURS,
 )
-_LAUNCH = ("job", "image_uri", "apiVersion", "kind")  # W&B Launch's, of no meaning here
+_LAUNCH = ("job", "image_uri", "queue", "resource", "resource_args", "num_workers")  # W&B Launch's
 _OWN_ENGINE = ("scheduler", "metrics")  # need W&B's own optimiser process
-TOP_KEYS = (*_READ, *_LAUNCH, *_OWN_ENGINE)
+TOP_KEYS = (*_READ, *_LAUNCH, "apiVersion", "kind", *_OWN_ENGINE)
+_EXTENSION = "x-"  # keys that begin so are the author's own, as in Compose files
 _WRAPPERS = ("sweep", "config", "sweep_config")
-_MACROS = (
-    *("env", "interpreter", "program", "args", "args_no_hyphens", "args_no_equals", "args_no_boolean_flags"),
-    *("args_append_hydra", "args_override_hydra", "args_json", "args_json_file"),
-)
 _STOP_KEYS = {
     "hyperband": ("min_iter", "max_iter", "s", "eta", "strict"),
     "median": ("min_iter", "min_trials"),
@@ -99,12 +97,13 @@ def _unwrapped(notes: Notes) -> Document:
         if not {"method", "parameters"} & {name.lower() for name in inner}:
             continue
         for other in data:
-            if other != key and other not in TOP_KEYS:
+            if other != key and other not in TOP_KEYS and (other,) not in document.templates:
                 notes.warn((other,), f"is not read: the sweep is under `{key}:`{did_you_mean(other, _OURS)}")
         inside = document.inside(key)
         beside = {name: value for name, value in data.items() if name in TOP_KEYS and name not in inner}
         places = {path: place for path, place in document.places.items() if path and path[0] in beside}
-        return Document(document.name, {**beside, **inner}, {**places, **inside.places}, inside.texts)
+        merged = {**beside, **inner}
+        return Document(document.name, merged, {**places, **inside.places}, inside.texts, (), inside.templates)
     return document
 
 
@@ -113,15 +112,20 @@ def _unknown_top(section: Section, data: dict[str, Any]) -> None:
     notes = section.notes
     for key in list(section.unknown):
         body = data[key]
-        if isinstance(body, dict) and {"values", "value", "min", "max", "distribution"} & set(body):
+        if key.startswith(_EXTENSION) or (key,) in notes.document.templates:
+            section.unknown.remove(key)
+        elif isinstance(body, dict) and {"values", "value", "min", "max", "distribution"} & set(body):
             section.unknown.remove(key)
             notes.wrong((key,), "looks like a parameter; indent it under `parameters:`")
+    section.leave_out_unknown()
     section.refuse_unknown(_READ)
-    for key in ("job", "image_uri"):
+    scheduler = section.values.get("scheduler")
+    launch_only = isinstance(scheduler, dict) and scheduler.get("engine", "wandb") == "wandb"
+    for key in (*_LAUNCH, *(("scheduler",) if launch_only else ())):
         if key in section:
             notes.warn(section.at(key), "is for W&B Launch and not used: trials run here")
     for key in _OWN_ENGINE:
-        if key in section:
+        if key in section and not (key == "scheduler" and launch_only):
             section.wrong(key, "needs W&B's own optimiser; allowed is one `metric` and method grid, random or bayes")
     if "controller" in section:
         body = section.values["controller"]
@@ -151,7 +155,7 @@ def _read(section: Section) -> SweepSpec:
         count=section.integer("count", 1),
         results_dir_base=section.text("results_dir_base") or DEFAULT_RESULTS_DIR,
         program=section.text("program"),
-        command=_command(section),
+        command=read_command(section),
         project=section.text("project"),
         entity=section.text("entity"),
         optimize=section.word("optimize", ("last", "best")) or "last",
@@ -240,6 +244,8 @@ def _stop_values(inner: Section) -> dict[str, Any]:
 def _check_bands(inner: Section, found: dict[str, Any]) -> None:
     """Checks hyperband's traps; `found` are its settings, each right by itself."""
     notes, path = inner.notes, inner.path
+    if "max_iter" in found and "s" not in found and "min_iter" in found:
+        del found["max_iter"]
     if "max_iter" in found and "s" not in found:
         text = "needs `s`, the number of bands: W&B's engine fails without it; or use min_iter instead"
         notes.wrong(inner.at("max_iter"), text)
@@ -254,35 +260,14 @@ def _check_bands(inner: Section, found: dict[str, Any]) -> None:
         notes.wrong(inner.at("max_iter"), f"leaves no band: {reach}; raise max_iter or lower eta")
         return
     shown = ", ".join(map(str, bands[:5])) + (", …" if len(bands) > 5 else "")
+    if "max_iter" in inner and "max_iter" not in found:
+        notes.warn(inner.at("max_iter"), f"is void without s: the bands are {shown}, from min_iter")
     if "max_iter" in found and "min_iter" in found:
         notes.warn(inner.at("min_iter"), f"is void because max_iter is given: the bands are {shown}, as on W&B")
     if "s" in found and "max_iter" not in found:
         notes.warn(inner.at("s"), f"is void without max_iter: the bands are {shown}, as on W&B")
     if bands[0] == 1:
         notes.warn(path, f"the bands are {shown}: a trial can be ended at the first value it logs")
-
-
-def _command(section: Section) -> tuple[str, ...]:
-    words = section.values.get("command")
-    if words is None:
-        return ()
-    if not isinstance(words, list) or not words:
-        section.wrong("command", f"{show(words)} is not a list of words; write one word a line, each after `- `")
-        return ()
-    result = []
-    for position, word in enumerate(words):
-        path = (*section.at("command"), position)
-        if isinstance(word, (list, dict)):
-            section.notes.wrong(path, f"{show(word)} is not a word; quote it if it is a text")
-            continue
-        text = section.notes.document.texts.get(path, str(word)) if isinstance(word, float) else str(word)
-        macro = re.fullmatch(r"\$\{(.*)\}", text)
-        if macro and macro[1] not in _MACROS and not re.fullmatch(r"envvar:\w+", macro[1]):
-            allowed = [f"${{{name}}}" for name in (*_MACROS, "envvar:NAME")]
-            near = did_you_mean(text, allowed)
-            section.notes.wrong(path, f"{text} is not a macro; allowed: {', '.join(allowed)}{near}")
-        result.append(text)
-    return tuple(result)
 
 
 def _where(section: Section) -> tuple[str, ...]:

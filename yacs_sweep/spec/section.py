@@ -71,6 +71,7 @@ class Section:
         self.path = path
         self.values: dict[str, Any] = {}
         self.unknown: list[str] = []
+        self._allowed = tuple(allowed)
         self._spelt: dict[str, str] = {}
         for key, value in data.items():
             name = known_key(key, allowed, others)
@@ -120,6 +121,17 @@ class Section:
             else:
                 message = text.format(allowed=", ".join(names), hint=did_you_mean(key, names))
             self.notes.wrong((*self.path, key), message)
+
+    def leave_out_unknown(self) -> None:
+        """Warns of the unknown keys that resemble no known one: W&B's server takes no notice of them.
+
+        A key that resembles one that is not given, or one very much, stays unknown: it is a mistake.
+        """
+        missing = [name for name in self._allowed if name not in self._spelt or self._spelt[name] in self.unknown]
+        for key in list(self.unknown):
+            if not nearest(key, missing) and not nearest(key, self._allowed, cutoff=MEANT):
+                self.unknown.remove(key)
+                self.notes.warn((*self.path, key), "is no key of a sweep file: not used, as on W&B")
 
     def drop_nulls(self) -> None:
         """Takes a key with nothing after it as an absent one."""

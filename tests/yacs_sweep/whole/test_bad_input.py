@@ -147,6 +147,23 @@ def test_missing_configuration_file_option(tmp_path: Path) -> None:
     assert "--config_file is missing: the trainer toy needs one" in ran.err
 
 
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("method: grid\nprogram: train.py\nparameters: {lr: [0.1}\n", "s.yaml:3:22: not valid YAML"),
+        ("- method\n- program\n", "s.yaml:1:1: holds ['method', 'program'], not `key: value` lines"),
+        ("Method: grid\nProgram: train.py\nparameters: {lr: {vals: [1]}}\n", "s.yaml:3:19: parameters.lr.vals: unknown"),
+        (None, "s.yaml: no such sweep file or preset"),
+    ],
+)
+def test_a_sweep_file_that_cannot_be_read_is_one_error(tmp_path: Path, text: str | None, problem: str) -> None:
+    if text is not None:
+        (tmp_path / "s.yaml").write_text(text)
+    ran = sweep(tmp_path, "--sweep-config", "s.yaml", config=None, trainer=None)
+    assert (ran.code, ran.sweeps) == (2, [])
+    assert len(ran.err.splitlines()) == 1 and problem in ran.err, ran.err
+
+
 def test_unknown_trainer_lists_the_profiles(tmp_path: Path) -> None:
     ran = sweep(tmp_path, "--lr_values", "1", trainer=Path("nope"))
     assert ran.code == 2

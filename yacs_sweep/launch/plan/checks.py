@@ -13,7 +13,8 @@ from ...records.known_sweeps import find_sweep, result_bases
 from ...records.launch_file import LaunchFile
 from ...search.warm_start import WarmStart, read_points, read_prior
 from ...spec.read_parameters import PARAMETER_KEYS
-from ...spec.read_sweep import parameter_path, unwrapped
+from ...spec.read_sweep import TOP_KEYS, parameter_path, unwrapped
+from ...spec.section import known_key
 from ...spec.sweep import SweepSpec
 from ...spec.sweep_files import preset_folders, read_sweep_document
 from ...trainers.overrides import Overrides
@@ -169,11 +170,11 @@ def sweep_document(options: Options) -> Document | None:
 
 
 def names_own_trainer(options: Options) -> bool:
-    """Whether a sweep file that is wrong otherwise says what to start."""
+    """Whether a sweep file that is wrong otherwise says what to start, or may say it: it cannot be read."""
     document = sweep_document(options)
-    return (
-        document is not None and isinstance(document.data, dict) and bool({"program", "command"} & set(document.data))
-    )
+    if document is None or not isinstance(document.data, dict):
+        return bool(options.sweep_config) and options.config_file is None
+    return bool({"program", "command"} & {known_key(key, TOP_KEYS) for key in document.data})
 
 
 def placed_problems(options: Options, overrides: Overrides, spec: SweepSpec | None) -> list[str]:

@@ -1,0 +1,142 @@
+"""Forms of sweep files that W&B's users write and W&B takes: read the same way, with a word where it is needed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from yacs_sweep.base.errors import ConfigError
+from yacs_sweep.spec.read_sweep import sweep_from_dict
+from yacs_sweep.spec.sweep import SweepSpec
+from yacs_sweep.spec.sweep_files import load_spec
+
+LR = "parameters: {lr: {values: [1, 2]}}\n"
+
+
+def read(tmp_path: Path, text: str) -> SweepSpec:
+    path = tmp_path / "s.yaml"
+    path.write_text(text, encoding="utf-8")
+    return load_spec(path)
+
+
+def told(tmp_path: Path, text: str) -> list[str]:
+    return [line.removeprefix(f"{tmp_path}/") for line in read(tmp_path, text).warnings]
+
+
+def refused(tmp_path: Path, text: str) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        read(tmp_path, text)
+    return [line.removeprefix(f"{tmp_path}/") for line in caught.value.problems]
+
+
+def test_bands_of_min_iter_and_max_iter_start_at_min_iter(tmp_path: Path) -> None:
+    text = "method: random\nmetric: {name: loss}\nearly_terminate: {type: hyperband, min_iter: 3, max_iter: 27}\n" + LR
+    spec = read(tmp_path, text)
+    rule = spec.early_terminate
+    assert rule is not None and rule.bands[:3] == (3, 9, 27)
+    assert told(tmp_path, text) == [
+        "s.yaml:3:49: early_terminate.max_iter: is void without s: the bands are 3, 9, 27, 81, 243, …, from min_iter"
+    ]
+    stop = spec.to_wandb()["early_terminate"]  # W&B's engine fails on max_iter without s
+    assert stop["min_iter"] == 3 and "max_iter" not in stop
+    assert sweep_from_dict(spec.to_dict()) == spec
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "method: grid\nmethod: grid\n" + LR,
+        "method: grid\nparameters:\n  lr:\n    values: [1, 2]\n    values: [1, 2]\n",
+        "method: grid\nparameters:\n  lr: {values: [1, 2]}\n  lr:\n    values: [1, 2]\n",
+    ],
+)
+def test_a_key_twice_with_one_value_is_given_once(tmp_path: Path, text: str) -> None:
+    spec = read(tmp_path, text)
+    assert (spec.grid_size, spec.warnings) == (2, ())
+
+
+@pytest.mark.parametrize("values", ["[1, 2.0]", "[true, 2]", "[1]", "['1', 2]"])
+def test_a_key_twice_with_different_values_is_a_mistake(tmp_path: Path, values: str) -> None:
+    text = f"method: grid\nparameters:\n  lr: {{values: [1, 2]}}\n  lr: {{values: {values}}}\n"
+    assert refused(tmp_path, text) == ["s.yaml:4:3: parameters.lr: given twice, first in line 3; keep one"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "x-common: &c {min: 0.1, max: 0.9}\nmethod: random\nparameters: {lr: *c, wd: *c}\n",
+        "bounds: &c {min: 0.1, max: 0.9}\nmethod: random\nparameters: {lr: *c, wd: {<<: *c}}\n",
+        "anchors:\n  - &c {min: 0.1, max: 0.9}\nmethod: random\nparameters: {lr: *c, wd: {<<: [*c]}}\n",
+        "sweep:\n  bounds: &c {min: 0.1, max: 0.9}\n  method: random\n  parameters: {lr: *c, wd: *c}\n",
+        "bounds: &c {min: 0.1, max: 0.9}\nsweep:\n  method: random\n  parameters: {lr: *c, wd: *c}\n",
+        "x-unused: 3\nmethod: random\nparameters: {lr: &c {min: 0.1, max: 0.9}, wd: *c}\n",
+    ],
+)
+def test_a_template_at_the_top_is_no_parameter(tmp_path: Path, text: str) -> None:
+    spec = read(tmp_path, text)
+    assert [(item.name, item.min, item.max) for item in spec.parameters] == [("lr", 0.1, 0.9), ("wd", 0.1, 0.9)]
+    assert spec.warnings == ()
+
+
+def test_a_parameter_at_the_top_is_no_template_because_it_uses_one(tmp_path: Path) -> None:
+    text = "method: random\nparameters: {lr: &c {min: 0.1, max: 0.9}}\nwd: *c\n"
+    assert refused(tmp_path, text) == ["s.yaml:3:1: wd: looks like a parameter; indent it under `parameters:`"]
+
+
+def test_a_key_that_no_sweep_file_has_is_told_and_not_used(tmp_path: Path) -> None:
+    text = "method: grid\nauthor: me\nreport_to: [a, b]\nmode: online\n" + LR
+    assert told(tmp_path, text) == [
+        f"s.yaml:{place}: is no key of a sweep file: not used, as on W&B"
+        for place in ("2:1: author", "3:1: report_to", "4:1: mode")
+    ]
+
+
+@pytest.mark.parametrize(("key", "meant"), [("runcap", "run_cap"), ("early_early_terminate", "early_terminate")])
+def test_a_key_that_resembles_one_of_a_sweep_file_is_a_mistake(tmp_path: Path, key: str, meant: str) -> None:
+    line = refused(tmp_path, f"method: grid\n{key}: {{}}\n" + LR)[0]
+    assert line.startswith(f"s.yaml:2:1: {key}: unknown key; allowed: ") and line.endswith(f"did you mean {meant}?")
+
+
+def test_keys_of_launch_are_told_and_not_used(tmp_path: Path) -> None:
+    text = "method: grid\njob: a/b:v1\nresource: local\nscheduler: {num_workers: 2, resource: local}\n" + LR
+    assert told(tmp_path, text) == [
+        f"s.yaml:{line}:1: {key}: is for W&B Launch and not used: trials run here"
+        for line, key in ((2, "job"), (3, "resource"), (4, "scheduler"))
+    ]
+    assert set(read(tmp_path, text).to_wandb()) == {"method", "parameters"}
+
+
+@pytest.mark.parametrize(
+    ("word", "kept", "warning"),
+    [
+        ("'${envvar:A}/${envvar:B}'", "${envvar:A}/${envvar:B}", None),
+        ("'${args_json_file}'", "${args_json_file}", None),
+        ("''", "", None),
+        ("", "None", "has nothing after it: it is the word None, as on W&B"),
+        ("--file=${args_json_file}", "--file=${args_json_file}", "${args_json_file} stays as it is"),
+        ("${program}${envvar:A}", "${program}${envvar:A}", "${program} stays as it is"),
+        ("${learning_rate}", None, "${learning_rate} is no macro: the word is left out, as on W&B"),
+        ("${env_vars:A=1}", None, "${env_vars:A=1} is no macro"),
+        ("${program}/${args}", None, "${program}/${args} is no macro"),
+    ],
+)
+def test_words_of_a_command_are_those_of_wandbs_agent(
+    tmp_path: Path, word: str, kept: str | None, warning: str | None
+) -> None:
+    text = f"method: grid\ncommand:\n  - python\n  - {word}\n  - --last\n" + LR
+    assert read(tmp_path, text).command == ("python", *(() if kept is None else (kept,)), "--last")
+    lines = told(tmp_path, text)
+    assert len(lines) == (warning is not None)
+    if warning is not None:
+        assert lines[0].startswith(f"s.yaml:4:{5 if word else 4}: command[1]: {warning}")
+
+
+@pytest.mark.parametrize("word", ["${interpereter}", "${ARGS}", "${arg}", "${envvar:}", "${env_var:HOME}"])
+def test_a_misspelt_macro_is_a_mistake(tmp_path: Path, word: str) -> None:
+    (line,) = refused(tmp_path, f"method: grid\ncommand: [python, '{word}']\n" + LR)
+    assert f"command[1]: {word} is not a macro; allowed: ${{env}}" in line
+
+
+def test_an_empty_command_is_the_default(tmp_path: Path) -> None:
+    assert read(tmp_path, "method: grid\nprogram: train.py\ncommand: []\n" + LR).command == ()
