@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
+from ..base.escapes import without_escapes
 from ..base.growing_files import GrowingFile
 from ..logs.guessing import guess_loosely
 from ..logs.metric_files import Follower
@@ -71,8 +72,8 @@ class Output:
 
     @property
     def text(self) -> str:
-        """The last 64 KiB of output."""
-        return self.tail.decode(errors="replace").replace("\r", "\n")
+        """The last 64 KiB of output, without escape sequences."""
+        return without_escapes(self.tail.decode(errors="replace")).replace("\r", "\n")
 
     @property
     def last_lines(self) -> list[str]:

@@ -89,7 +89,7 @@ def find_error(status: int | None, output: str) -> TrainerError:
     of_parts = [one for one in found if one.of_part and one is not main]
     after = [one for one in of_parts if one.start > main.start]
     final = last_of_chain(output[main.first : main.end])
-    if _lines(_without(output, after, main.end)) > SURVIVED:
+    if count_lines(_without(output, after, main.end)) > SURVIVED:
         final = _last_line(output)
     return TrainerError(status, _without(output, of_parts), _without(output, after, main.first), final, earlier)
 
@@ -127,7 +127,7 @@ def _earlier(output: str, others: Sequence[Traceback], until: int) -> tuple[str,
     """
     texts, lines = [], 0
     for one in reversed(others):
-        lines += _lines(output[one.end : until])
+        lines += count_lines(output[one.end : until])
         until = min(until, one.start)
         if lines > SURVIVED:
             break
@@ -144,7 +144,7 @@ def _without(output: str, parts: Sequence[Traceback], start: int = 0) -> str:
     return "".join([*kept, output[start:]])
 
 
-def _lines(text: str) -> int:
+def count_lines(text: str) -> int:
     """Counts the lines that belong to no traceback."""
     return sum(_TRACE_LINE.match(line) is None for line in text.split("\n"))
 

@@ -20,7 +20,7 @@ from typing import Any
 
 from ..base.processes import signal_name
 from .process import Exit, Stop
-from .tracebacks import TRACEBACK, TrainerError, find_error, last_of_chain
+from .tracebacks import SURVIVED, TRACEBACK, TrainerError, count_lines, find_error, last_of_chain
 
 # Causes that are the machine's fault, not the configuration's: only after these may the same parameters end otherwise.
 INFRASTRUCTURE = frozenset({"signal", "lost", "guard_lost", "gpu_taken", "gpu_fault"})
@@ -60,18 +60,26 @@ _PRINTED = (
         ),
     ),
     ("import_error", re.compile(r"^(?:ModuleNotFoundError|ImportError): .*$", re.M)),
-    ("diverged", re.compile(r"^.*\bdiverged: .*$", re.M)),
+    ("diverged", re.compile(r"^.*\b(diverged: .*)$", re.M)),
 )
 # Faults of the machine, which are also searched for in exceptions beside the last one.
 _OF_MACHINE = ("cuda_oom", "shared_memory", "disk_full", "gpu_fault")
 # The kernel may kill a data-loader worker; the trainer then fails by itself.
 _WORKER_KILLED = re.compile(r"DataLoader worker .* is killed by signal: Killed")
-# `error: 0.31` is a metric.
+# `error: 0.31` is a metric. `what():` is how C++ shows an exception that nobody catches.
 _LAST_ERROR = re.compile(
     r"^(?:[A-Za-z_][\w.]*(?:Error|Exception|Interrupt|Exit)(?:: (?![-+]?\d*\.\d).*|:?)"
-    r"|(?:.*: )?(?:error|Error|ERROR): (?![-+]?[\d.]+(?:e[-+]?\d+)?%?(?:[\s,;]|$)).*)$",
+    r"|(?:.*: )?(?:error|Error|ERROR): (?![-+]?[\d.]+(?:e[-+]?\d+)?%?(?:[\s,;]|$)).*|  what\(\):  .*)$",
     re.M,
 )
+# Numbers with their names, alone on a line: metrics, and no reason.
+_NAME, _NUMBER = r"[A-Za-z][\w/@.-]*", r"[-+]?(?:\d[\w.+-]*|nan|inf)\b%?"
+_ROW = re.compile(
+    rf"METRIC\b|\w*\[[^\]]*\]|['\"]?{_NAME}(?:,? {_NAME}){{0,2}}['\"]?\s*[:=]\s*{_NUMBER}|{_NAME} {_NUMBER}", re.I
+)
+_CLIENT = re.compile(r"^wandb: .*\n?", re.M)  # lines of W&B's client, which prints a summary after an exception
+# Signals by which a program ends itself, so that the program's last words say why.
+_OWN_SIGNALS = (signal.SIGABRT, signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGTRAP)
 # A path in quotes, as Python and shell programs write them, or bare; not at a line's start, where a program names itself.
 _PATH = re.compile(r"""['"]([^'"]*/[^'"]*)['"]|: ['"]([^'"]+)['"]|(?<=[\s(=])(/[^\s'":;,)>]+)""")
 _LABEL = {
@@ -225,17 +233,27 @@ def classify(
     if killed and (oom_after or 0) > (oom_before or 0):
         return Verdict("failed", "oom", "killed by the kernel: out of memory (counted by its cgroup)")
     if status is not None and (status < 0 or status in (137, 143)):
-        return Verdict("failed", "signal", f"ended by {_signal_name(status)}, not sent by the launcher")
+        said = _last_words(error.output) if -status in _OWN_SIGNALS else ""
+        return Verdict("failed", "signal", f"ended by {_signal_name(status)}, not sent by the launcher{said}"[:400])
     broken = sorted(
         name for name, value in last_values.items() if isinstance(value, float) and not math.isfinite(value)
     )
     if broken:
         reason = f"diverged: {broken[0]} is {last_values[broken[0]]}, exit code {status}"
         return Verdict("failed", "diverged", reason)
-    found = [*_LAST_ERROR.finditer(output), *TRACEBACK.finditer(output)]
-    last = max(found, key=re.Match.end, default=None)
-    detail = f": {last[last.lastindex or 0].strip()}" if last else ""
-    return Verdict("failed", "exit", f"exit code {status}{detail}"[:400])
+    return Verdict("failed", "exit", f"exit code {status}{_last_words(output)}"[:400])
+
+
+def _last_words(output: str) -> str:
+    """Returns what the trainer said last about its end, behind a colon: an error, or its last line; empty without any."""
+    output = _CLIENT.sub("", output)
+    bare = [each for each in _LAST_ERROR.finditer(output) if count_lines(output[each.end() + 1 :]) <= SURVIVED]
+    if last := max([*bare, *TRACEBACK.finditer(output)], key=re.Match.end, default=None):
+        return f": {last[last.lastindex or 0].strip()}"
+    lines = [line for line in output.split("\n") if any(map(str.isalpha, line))]
+    # Metrics as the last line: the trainer has said nothing.
+    said = lines[-1].strip() if lines and any(map(str.isalpha, _ROW.sub("", lines[-1]))) else ""
+    return f": {said}" if said else ""
 
 
 def _reported_fault(error: TrainerError, full: Callable[[str], FullDisk]) -> Verdict | None:
@@ -256,7 +274,8 @@ def _reported_fault(error: TrainerError, full: Callable[[str], FullDisk]) -> Ver
             if not label or (label in ("import_error", "no_space") and (text is not last or error.status != 1)):
                 continue  # the program continued without it: an uncaught exception is the last one, and Python exits with 1
             cause = "disk_full" if label == "some_disk" else label
-            return Verdict("failed", cause, f"{_LABEL[label]}: {line}"[:400])
+            said = line if _LABEL[label] in line else f"{_LABEL[label]}: {line}"
+            return Verdict("failed", cause, said[:400])
     return None
 
 

@@ -158,6 +158,46 @@ def test_no_space_that_is_there_again_is_a_full_disk_unless_a_path_says_another(
         assert where(line) is FullDisk.UNKNOWN
 
 
+@pytest.mark.parametrize(
+    ("status", "output", "reason"),
+    [
+        (1, "epoch 3\nt.py: no folder data\n", "exit code 1: t.py: no folder data"),  # sys.exit("text")
+        (1, "데이터 폴더가 없습니다 😀\n\n", "exit code 1: 데이터 폴더가 없습니다 😀"),
+        (127, "sh: 1: nvidia-smi: not found\n}\n", "exit code 127: sh: 1: nvidia-smi: not found"),
+        (2, "usage: t.py [-h] [--lr LR]\nt.py: error: unrecognized arguments: --x 3\n", "exit code 2: t.py: error: "),
+        (1, "\nwandb: Run history:\nwandb: loss █▁\n", "exit code 1"),
+        (1, f"{TRACE}x.NoSuchThing: a\n" + "wandb: loss █▁\n" * 20, "exit code 1: x.NoSuchThing: a"),
+        (1, "ERROR: no cache\n" + "step\n" * 11 + "bye: no data\n", "exit code 1: bye: no data"),
+        (3, "Epoch[1] Iteration[20/183] Loss: 10.012, Acc: 0.000, Base Lr: 1.09e-05\n", "exit code 3"),
+        (3, 'METRIC {"epoch": 1, "val": 0.5}\n', "exit code 3"),
+        (3, "mAP: 4.4%\nCMC curve, Rank-1  :11.9%\n", "exit code 3"),
+        (3, " 45%|████▌     | 45/100 [00:10<00:12, 4.50it/s]\n", "exit code 3"),
+        (
+            -6,
+            "terminate called after throwing an instance of 'c10::Error'\n  what():  CUDA error: bad assert\nframe #0: x\n",
+            "ended by SIGABRT, not sent by the launcher: what():  CUDA error: bad assert",
+        ),
+        (-11, "Fatal Python error: Segmentation fault\n", "ended by SIGSEGV, not sent by the launcher: Fatal Python "),
+        (-9, "reading images\n", "ended by SIGKILL, not sent by the launcher"),
+    ],
+)
+def test_a_reason_holds_the_trainers_last_words(status: int, output: str, reason: str) -> None:
+    found = judge(status, output).reason
+    assert found.startswith(reason) if reason.endswith(" ") else found == reason
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("RuntimeError: CUDA out of memory. Tried to allocate 2 MiB", "RuntimeError: CUDA out of memory. Tried to "),
+        ("2026-01-01 reid ERROR: diverged: loss is nan at epoch 1", "diverged: loss is nan at epoch 1"),
+        ("ImportError: no x", "import error: ImportError: no x"),
+    ],
+)
+def test_a_reason_says_nothing_twice(line: str, reason: str) -> None:
+    assert judge(1, f"{TRACE}{line}\n").reason.startswith(reason)
+
+
 def test_a_metric_called_error_is_none() -> None:
     assert judge(3, "loss: 0.4\nval_error: 0.31\nerror: 0.31\n").reason == "exit code 3"
     assert judge(2, "error: 0.31\ntrain.py: error: no option --x\n").reason.endswith("train.py: error: no option --x")

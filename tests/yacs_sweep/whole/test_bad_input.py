@@ -152,7 +152,10 @@ def test_missing_configuration_file_option(tmp_path: Path) -> None:
     [
         ("method: grid\nprogram: train.py\nparameters: {lr: [0.1}\n", "s.yaml:3:22: not valid YAML"),
         ("- method\n- program\n", "s.yaml:1:1: holds ['method', 'program'], not `key: value` lines"),
-        ("Method: grid\nProgram: train.py\nparameters: {lr: {vals: [1]}}\n", "s.yaml:3:19: parameters.lr.vals: unknown"),
+        (
+            "Method: grid\nProgram: train.py\nparameters: {lr: {vals: [1]}}\n",
+            "s.yaml:3:19: parameters.lr.vals: unknown",
+        ),
         (None, "s.yaml: no such sweep file or preset"),
     ],
 )

@@ -56,7 +56,9 @@ class FailureLimit:
             if len(counted) < PROTECTED * wanted and any(seconds > longest for seconds in running):
                 return None
         first = row[0]
-        lines = "".join(f"\n    {line}" for line in first.last_lines[-8:])
+        last = first.last_lines[-8:]
+        more = any(line.strip() not in first.reason for line in last)  # than the reason says already
+        lines = "".join(f"\n    {line}" for line in last) if more else ""
         return (
             f"ended after {wanted} failed trials in a row (--max-failures {wanted}). "
             f"The first of them, {first.name}: {first.reason}{lines}"

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -219,6 +220,14 @@ def test_failures_in_a_row_end_a_sweep(limit: int | None, states: list[str], rea
     message = FailureLimit(limit).reached(ended(*states))
     assert (message is not None) is reached
     assert message is None or "why" in message
+
+
+def test_the_message_that_ends_a_sweep_says_nothing_twice() -> None:
+    record = replace(ended("failed")[0], reason="exit code 1: t.py: no data", last_lines=["t.py: no data"])
+    message = FailureLimit(1).reached([record])
+    assert message is not None and message.count("no data") == 1
+    message = FailureLimit(1).reached([replace(record, last_lines=["reading /data", "t.py: no data"])])
+    assert message is not None and message.endswith("\n    reading /data\n    t.py: no data")
 
 
 @pytest.mark.parametrize(
