@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import takewhile
@@ -22,8 +21,10 @@ import yaml
 from ..base.errors import ConfigError
 from ..base.processes import without_wandb
 from ..logs.parser import LogFormat
+from ..spec.command import MACRO, MACROS, VARIABLE
 from ..spec.parameter import Parameter, nest_values
 from ..spec.sweep import SweepSpec
+from .own_program import PROGRAM, is_module, module_file, module_problem, program_problem
 from .profile import TrainerProfile
 from .styles import override_arguments, parse_literal
 
@@ -41,8 +42,6 @@ _PREFIXES = {
     "args_override_hydra": "++",
 }
 _PAIR = re.compile(r"--[^=\s]+=", re.ASCII)
-_MACRO = re.compile(r"\$\{(\w+)\}")
-_ENV = re.compile(r"\$\{envvar:(\w+)\}")
 
 
 def expand_args_macro(macro: str, values: Mapping[str, Any]) -> list[str]:
@@ -91,14 +90,35 @@ class CommandProfile(TrainerProfile):
         known = without_wandb(os.environ)  # a key is never a word of a command
         words: list[str] = []
         for word in self.command:
-            macro = _MACRO.fullmatch(word)
-            if macro is None:
-                words.append(_ENV.sub(lambda match: known.get(match[1], match[1]), word))
+            macro = MACRO.fullmatch(word)
+            if macro is None or macro[1] not in MACROS:
+                words.append(VARIABLE.sub(lambda match: known.get(match[1], match[1]), word))
             elif macro[1] in fixed:
                 words += fixed[macro[1]]
             else:
                 words += self._arguments(macro[1], others, params)
         return words
+
+    @property
+    def scripts(self) -> list[Path]:
+        """Lists the files that the command names, and the program's."""
+        found = module_file(self.program, self.cwd) if self._runs_module else self.cwd / self.program
+        return [*super().scripts, *([found] if found is not None and found.is_file() else [])]
+
+    @property
+    def _runs_module(self) -> bool:
+        """Whether the program is a module of Python, not a file."""
+        return PROGRAM in self.command and is_module(self.command[: self.command.index(PROGRAM)])
+
+    def start_problems(self, python: str | None = None, *, here: bool = True) -> list[str]:
+        """Lists reasons why the command cannot be started; a module is looked for by the interpreter it names."""
+        problems = super().start_problems(python, here=here)
+        if problems or not here or not self._runs_module:
+            return problems
+        before = replace(self, command=self.command[: self.command.index(PROGRAM)]).command_line(python=python)
+        environment = {**without_wandb(os.environ), **self.env}
+        problem = module_problem(before, self.program, environment, self.cwd)
+        return [problem] if problem else []
 
     def executed_commands(self, interpreter: str) -> list[list[str]]:
         """Returns the command up to its first args macro, which only a trial knows."""
@@ -176,13 +196,12 @@ def own_command_profile(spec: SweepSpec, cwd: Path) -> CommandProfile:
         ConfigError: no such program, or a macro that has no meaning here.
     """
     command = spec.command or DEFAULT
-    problems = []
-    if "${program}" in command and not spec.program:
-        problems.append("program: is missing, and the command says ${program}")
-    elif "${program}" in command and not (cwd / spec.program).exists() and not shutil.which(spec.program or ""):  # type: ignore[operator]
-        problems.append(f"program: {spec.program}: no such file in {cwd}; or give --trainer PROFILE")
-    if problems:
-        raise ConfigError(problems)
+    program = os.path.expanduser(spec.program or "")
+    if PROGRAM in command:
+        if not program:
+            raise ConfigError("program: is missing, and the command says ${program}")
+        if problem := program_problem(program, command, cwd):
+            raise ConfigError(problem)
     return CommandProfile(
         name=spec.program or "the sweep file's command",
         path=Path(SWEEP_FILE),
@@ -191,7 +210,7 @@ def own_command_profile(spec: SweepSpec, cwd: Path) -> CommandProfile:
         overrides=STYLE,
         metrics=LogFormat((), generic=True, wandb=True),
         env={"WANDB_MODE": "disabled"},
-        program=spec.program or "",
+        program=program,
         parameters=spec.parameters,
         reference=SWEEP_FILE,
     )

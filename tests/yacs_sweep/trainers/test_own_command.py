@@ -79,6 +79,14 @@ def test_other_words_and_variables_of_the_environment(tmp_path: Path, monkeypatc
     assert words == ["python3", "-m", "mine", "--data=/data/x y", "lr=0.1", "--last"]
 
 
+def test_variables_of_the_environment_side_by_side_in_a_word(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ROOT", "/data")
+    monkeypatch.setenv("NAME", "x y")
+    command = ["python3", "${envvar:ROOT}/${envvar:NAME}", "${envvar:ABSENT}", "--f=${args_json_file}", ""]
+    words = own_command_profile(spec(command=command), tmp_path).command_line()
+    assert words == ["python3", "/data/x y", "ABSENT", "--f=${args_json_file}", ""]
+
+
 def test_trailing_words_are_parameters_too_and_what_is_no_pair_stays(tmp_path: Path) -> None:
     profile = own_command_profile(spec(command=["t", "${args_no_boolean_flags}", "${args_json}"]), tmp_path)
     words = ["--seed=007", "--fast=True", "-v", *Overrides(profile).arguments({"lr": 0.1})]
@@ -127,6 +135,51 @@ def test_a_sweep_of_the_files_own_program_runs_and_is_resumed(tmp_path: Path) ->
     assert refused.code == 2
     assert "add --trainer reid" in refused.err
     assert len(refused.sweeps) == 1
+
+
+@pytest.mark.parametrize("command", [["${env}", "PYTHONPATH=lib", "${interpreter}", "-m"], ["${interpreter}", "-um"]])
+def test_a_sweep_of_a_module_runs_and_is_resumed(tmp_path: Path, command: list[str]) -> None:
+    package = tmp_path / ("lib" if "${env}" in command else ".") / "pkg"
+    package.mkdir(parents=True)
+    (package / "train.py").write_text("from . import extra\n" + PROGRAM)
+    (package / "extra.py").touch()
+    body = {
+        "program": "pkg.train",
+        "method": "grid",
+        "metric": {"name": "val/loss", "goal": "minimize"},
+        "parameters": {"lr": {"values": [0.1, 0.01]}},
+        "command": [*command, "${program}", "${args}"],
+    }
+    first = run(tmp_path, "--sweep-config", write_sweep(tmp_path, body), "--count", "1", "--wandb-mode", "disabled")
+    assert first.code == 0, first.out + first.err
+    assert f"-{command[-1][1:]} pkg.train --lr=0.1" in first.out  # the line to train with
+    again = run(tmp_path, "--sweep_id", first.dir.name, "--wandb-mode", "disabled")
+    assert again.code == 0, again.out + again.err
+    assert again.summary["best"]["params"] == {"lr": 0.01}
+    (package / "train.py").unlink()
+    gone = run(tmp_path, "--sweep-config", "y.yaml", "--wandb-mode", "disabled")
+    assert (gone.code, len(gone.sweeps)) == (2, 1)
+    assert gone.err.startswith("error: program: pkg.train: no module pkg")
+
+
+@pytest.mark.parametrize("place", ["../other/train.py", "{outside}/train.py", "~/../other/train.py"])
+def test_a_program_outside_the_folder_runs_and_is_watched(tmp_path: Path, place: str) -> None:
+    outside, folder = tmp_path / "other", tmp_path / "here"
+    outside.mkdir()
+    folder.mkdir()
+    (outside / "train.py").write_text(PROGRAM)
+    body = {
+        "program": place.format(outside=outside),
+        "method": "grid",
+        "metric": {"name": "val/loss", "goal": "minimize"},
+        "parameters": {"lr": {"values": [0.1, 0.01]}},
+    }
+    first = run(folder, "--sweep-config", write_sweep(folder, body), "--count", "1", "--wandb-mode", "disabled")
+    assert first.code == 0, first.out + first.err
+    assert "../other/train.py" in json.loads((first.dir / "inputs" / "code.json").read_text())["files"]
+    again = run(folder, "--sweep_id", first.dir.name, "--wandb-mode", "disabled")
+    assert again.code == 0, again.out + again.err
+    assert again.summary["best"]["value"] == 0.0
 
 
 READS_CONFIG = """\
