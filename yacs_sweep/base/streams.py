@@ -6,10 +6,13 @@ import contextlib
 import io
 import os
 import select
+import shutil
 import sys
 from typing import Any, TextIO
 
 from .wording import printable
+
+WIDTH = 160  # columns of a table where there is no terminal
 
 
 def protect_streams() -> None:
@@ -37,6 +40,11 @@ def is_terminal() -> bool:
         return sys.stdout.isatty()
     except (AttributeError, ValueError):
         return False
+
+
+def output_width() -> int:
+    """Returns the columns that a table may take: those of the terminal but one, as some wrap a line that is full."""
+    return shutil.get_terminal_size((120, 24)).columns - 1 if is_terminal() else WIDTH
 
 
 def write_text(text: str, out: Any) -> None:

@@ -21,7 +21,7 @@ from typing import Any
 
 from ..base.errors import ConfigError, Problems, SweepError
 from ..base.files import write_atomically
-from ..base.streams import print_error, print_lines
+from ..base.streams import output_width, print_error, print_lines
 from ..base.values import to_json
 from ..records.folder import SweepPaths
 from ..records.known_sweeps import BATCH, batch_rows, find_bases, new_sweep_id, remember, result_bases
@@ -150,7 +150,7 @@ class Batch:
         self.status = status
         self.write()
         rows = [*self._earlier, *map(self._row, self.sweeps)]
-        print_lines(f"\n{batch_table(rows)}\n")
+        print_lines(f"\n{batch_table(rows, output_width())}\n")
         say(f"{len(rows)} sweeps; summary in {self.paths.summary}")
         if any(row["state"] != DONE for row in rows):
             say(f"go on with: {command_text(resume_command(self.paths.sweep_id, options))}")

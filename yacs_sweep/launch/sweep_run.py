@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -13,12 +12,12 @@ import yaml
 
 from ..base.errors import ConfigError, SweepError
 from ..base.files import write_atomically
-from ..base.streams import is_terminal, print_lines
+from ..base.streams import output_width, print_lines
 from ..records.checkpoints import Keep, Keeper
 from ..records.folder import ENDED_WELL, SweepPaths, TrialRecord
 from ..records.progress import Progress, target_reached, unretried
 from ..records.summary import Summary
-from ..show.lines import MOST_SHOWN, params_line, trial_ended_line, trial_started_line, trial_table
+from ..show.lines import MOST_SHOWN, params_line, trial_ended_line, trial_started_line, trial_table, varied_names
 from ..show.live.board import Sweep
 from ..show.live.terminal import say
 from ..trainers.reproduce import best_config, repeat_trial
@@ -196,8 +195,8 @@ class Results:
 
     def _show_table(self) -> None:
         """Shows all trials, best first."""
-        width = shutil.get_terminal_size((120, 24)).columns if is_terminal() else 160
-        table = trial_table(self.summary.ranked(), self.metric, width, most=MOST_SHOWN, file=self.paths.summary)
+        ranked, file = self.summary.ranked(), self.paths.summary
+        table = trial_table(ranked, self.metric, output_width(), most=MOST_SHOWN, file=file)
         print_lines(f"\n{table}\n")
 
     def _show_best(self) -> None:
@@ -205,7 +204,8 @@ class Results:
         best = self.summary.best()
         if best is None:
             return
-        say(f"best: {best.name}, {self.metric} {best.value:.6g} with {params_line(best.params)}")
+        varied = varied_names(self.summary.records.values())
+        say(f"best: {best.name}, {self.metric} {best.value:.6g} with {params_line(best.params, varied)}")
         plan, written = self.plan, best.id == self.best_file and self.plan.profile.needs_config_file
         best_file = self.paths.best if written else None
         repeat = repeat_trial(self._started_here(best), plan.profile, self.paths.dir, best=best_file)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 
@@ -35,8 +36,11 @@ def cells(text: str) -> int:
 
 
 def _cell(letter: str) -> int:
-    """Counts the columns of one character: 0 for combining ones, 2 for wide ones."""
-    if unicodedata.combining(letter):
+    """Counts the columns of one character: 0 for one that joins the letter before it, 2 for wide ones."""
+    # Vowels and finals of Korean syllables that are written in parts, as file names on macOS are.
+    if "\u1160" <= letter <= "\u11ff" or "\ud7b0" <= letter <= "\ud7fb":
+        return 0
+    if unicodedata.category(letter) in ("Mn", "Me"):
         return 0
     return 2 if unicodedata.east_asian_width(letter) in "WF" else 1
 
@@ -59,6 +63,26 @@ def cut_front(text: str, width: int) -> str:
     if cells(text) <= width:
         return text
     return cut(text[::-1], width)[::-1]
+
+
+def wrap(text: str, width: int, *, indent: int = 0, whole: bool = True) -> list[str]:
+    """Breaks a text between words into lines of at most `width` columns.
+
+    Args:
+        indent: blanks before every line but the first.
+        whole: whether a longer word, such as a path, stays in one piece, wider than a line; else it is broken, too.
+    """
+    lines, line, free = list[str](), "", width
+    for word in re.findall(r"\s*\S+", text):
+        if cells(word) > free and line.strip():
+            lines.append(line)
+            line, free, word = " " * indent, width - indent, word.lstrip()
+        while not whole and cells(word) > free:
+            piece = cut(word, free + 1)[:-1] or word[0]
+            lines.append(line + piece)
+            line, free, word = " " * indent, width - indent, word[len(piece) :]
+        line, free = line + word, free - cells(word)
+    return [*lines, line]
 
 
 def fit(text: str, width: int, *, right: bool = False) -> str:

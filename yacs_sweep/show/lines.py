@@ -3,29 +3,32 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from ..base.values import utc_seconds
 from ..records.folder import TrialRecord
 from ..records.progress import retried_trials
-from .cells import clean
-from .table import text_table
+from .cells import cells, clean, cut, wrap
+from .table import GAP, column_widths, text_table
 
-LEAST = 20  # columns that a cut column of the trials' table keeps
+LEAST = 20  # columns that the parameters in the trials' table keep
+REASON = 50  # and its reasons, if they have a column
+NAMED = 4  # trials named with a reason below the table
 
 
 def short_value(value: Any) -> str:
-    """Formats a parameter's or a metric's value in at most 24 characters."""
+    """Formats a parameter's or a metric's value in at most 24 columns."""
     if isinstance(value, float):
         return f"{value:.4g}"
-    text = "".join(letter if letter.isprintable() else "?" for letter in str(value))
-    return text if len(text) <= 24 else text[:23] + "…"
+    return cut(clean(str(value)), 24)
 
 
-def params_line(params: Mapping[str, Any]) -> str:
-    """Formats parameters as `base_lr=0.00035 margin=0.3`."""
-    return " ".join(f"{name}={short_value(value)}" for name, value in params.items())
+def params_line(params: Mapping[str, Any], first: Collection[str] = ()) -> str:
+    """Formats parameters as `base_lr=0.00035 margin=0.3`; those named in `first` come before the others."""
+    names = sorted(params, key=lambda name: name not in first)
+    return " ".join(f"{clean(name)}={short_value(params[name])}" for name in names)
 
 
 def command_text(words: Sequence[str]) -> str:
@@ -71,8 +74,9 @@ def trial_started_line(record: TrialRecord) -> str:
 
 
 def reason_shown(record: TrialRecord) -> str:
-    """Returns why a trial ended, as shown beside its state: nothing for one that has just finished."""
-    return "" if record.reason == "finished" else record.reason
+    """Returns why a trial ended, without the words of its state, which stands beside it."""
+    said = {"finished": "finished", "stopped": "stopped early"}.get(record.state)
+    return "" if record.reason == said else record.reason.removeprefix(f"{said}: ")
 
 
 def trial_ended_line(record: TrialRecord, metric: str | None) -> str:
@@ -86,38 +90,82 @@ def trial_ended_line(record: TrialRecord, metric: str | None) -> str:
 MOST_SHOWN = 20  # trials of a table on the terminal
 
 
+def varied_names(records: Collection[TrialRecord]) -> set[str]:
+    """Returns the parameters that differ between the trials, also by being inactive in some."""
+    varied, first, seen = set[str](), dict[str, Any](), Counter[str]()
+    for record in records:
+        seen.update(record.params.keys())
+        varied.update(name for name, value in record.params.items() if first.setdefault(name, value) != value)
+    return varied | {name for name in seen if seen[name] < len(records)}
+
+
 def trial_table(
     records: Sequence[TrialRecord], metric: str | None, width: int, *, most: int | None = None, file: object = ""
 ) -> str:
-    """Formats trials, in the order given, as a table of `width` columns; reasons are cut first, then parameters.
+    """Formats trials, in the order given, as a table of `width` columns.
+
+    Parameters that have one value in all trials come last, and are cut first. Reasons have a column where it is wide
+    enough to read them; else they stand below the table, each once, with its trials.
 
     Args:
         most: rows at most; a line below says how many are left out. None: all.
         file: where all of them are.
     """
-    again = retried_trials(records)
-    rows = [["trial", metric or "value", "state", "time", "parameters", "reason"]]
+    again, varied = retried_trials(records), varied_names(records)
+    rows = [["trial", metric or "value", "state", "time", "parameters"]]
+    reasons = ["reason"]
     for record in records[:most]:
         value = "" if record.value is None else f"{record.value:.6g}"
         later = again.get(record.id)
-        reason = f"tried again as {later.name}" if later else reason_shown(record)
         time = duration_text(trial_seconds(record))
-        cells = [record.name, value, record.state, time, params_line(record.params), reason]
-        rows.append([clean(cell) for cell in cells])  # names and reasons may come from a database others write to
-    if all(row[-1] == "" for row in rows[1:]):
-        rows = [row[:-1] for row in rows]
-    shrink = [(column, LEAST) for column in range(len(rows[0]) - 1, 3, -1)]
+        rows.append([record.name, value, record.state, time, params_line(record.params, varied)])
+        reasons.append(clean(f"tried again as {later.name}" if later else reason_shown(record)))
+    wide = [[*row, reason] for row, reason in zip(rows, reasons, strict=True)]
+    widths, told = column_widths(wide), any(reasons[1:])
+    beside = width - sum(widths[:-1]) - len(GAP) * (len(widths) - 1) >= min(widths[-1], REASON)
+    if told and beside:
+        lines = text_table(wide, width=width, shrink=[(5, REASON)])
+    else:
+        numbers = max([4, *(cells(row[1]) for row in rows[1:])])
+        # A long metric's name gives way first, then the parameters; on a very narrow terminal everything does.
+        given_up = [
+            (1, max(12, numbers)),
+            (4, LEAST),
+            (1, numbers),
+            (4, 8),
+            (0, 8),
+            (3, 4),
+            (1, 4),
+            (2, 4),
+            (4, 5),
+            (0, 5),
+        ]
+        lines = text_table(rows, width=width, shrink=given_up)
     left_out = len(records) - len(records[:most])
-    below = [f"+{left_out} more; {file} has all"] if left_out else []
-    return "\n".join([*text_table(rows, width=width, shrink=shrink), *below])
+    lines += [f"+{left_out} more; {file} has all"] if left_out else []
+    if told and not beside:
+        lines += ["", *_reasons([record.name for record in records[:most]], reasons[1:], width)]
+    return "\n".join(lines)
 
 
-def batch_table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Formats the sweeps of a batch's summary.json as a table; below it, why any has ended early."""
-    cells = [["sweep", "name", "state", "best", "trials"]]
+def _reasons(names: Sequence[str], reasons: Sequence[str], width: int) -> Iterator[str]:
+    """Yields the lines that give each reason once, behind the names of its trials."""
+    for reason in dict.fromkeys(filter(None, reasons)):
+        of = [name for name, its in zip(names, reasons, strict=True) if its == reason]
+        more = f", +{len(of) - NAMED} more" if len(of) > NAMED else ""
+        text = f"{clean(', '.join(of[:NAMED]))}{more}: {reason}"
+        yield from wrap(cut(text, 3 * (width - 4)), width, indent=4, whole=False)
+
+
+def batch_table(rows: Sequence[Mapping[str, Any]], width: int) -> str:
+    """Formats the sweeps of a batch's summary.json as a table of `width` columns; below it, why any has ended early."""
+    table = [["sweep", "name", "state", "best", "trials"]]
     for row in rows:
         best = f"{row['metric']['name']} {row['best']['value']:.6g} ({row['best']['name']})" if row["best"] else ""
         counts = ", ".join(f"{count} {state}" for state, count in row["counts"].items())
-        cells.append([clean(cell) for cell in (row["sweep_id"], str(row["name"]), row["state"], best, counts)])
-    told = (clean(f"{row['sweep_id']}: {row['message']}") for row in rows if row["message"])
-    return "\n".join([*text_table(cells), *told])
+        table.append([row["sweep_id"], str(row["name"]), row["state"], best, counts])
+    lines = text_table(table, width=width, shrink=[(1, LEAST), (4, LEAST), (3, LEAST), (1, 8), (4, 8), (3, 8)])
+    for row in rows:
+        if row["message"]:
+            lines += wrap(clean(f"{row['sweep_id']}: {row['message']}"), width, indent=4)
+    return "\n".join(lines)

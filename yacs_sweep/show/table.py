@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from .cells import cells, fit
+from .cells import cells, clean, fit
 
 GAP = "  "
 
@@ -34,13 +34,14 @@ def text_table(
     width: int | None = None,
     shrink: Sequence[tuple[int, int]] = (),
 ) -> list[str]:
-    """Formats the rows as lines, the first row as the heads.
+    """Formats the rows as lines, the first row as the heads; cells may be other people's text.
 
     Args:
         right: columns that are aligned to the right.
         rule: whether a line is drawn below the heads.
         width, shrink: as for `column_widths`.
     """
+    rows = [[clean(text) for text in row] for row in rows]
     widths = column_widths(rows, width, shrink)
     lines = []
     for row in rows:

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from yacs_sweep.show.cells import cells, clean, clip, cut, cut_front, fit, output_lines, plain, sparkline
+from yacs_sweep.show.cells import cells, clean, clip, cut, cut_front, fit, output_lines, plain, sparkline, wrap
 
 
 @pytest.mark.parametrize(
@@ -35,6 +35,8 @@ def test_output_is_shown_line_by_line_and_of_a_progress_bar_the_last_state() -> 
 
 def test_wide_letters_take_two_columns() -> None:
     assert (cells("abc"), cells("학습"), cells("e\u0301")) == (3, 4, 1)
+    assert cells("\u1112\u1161\u11a8") == 2  # 학 in parts, as macOS writes file names
+    assert (cells("😀"), cells("a\u20dd"), cells("\u0e01\u0e34")) == (2, 1, 1)  # an enclosing circle; Thai ki
     assert cut("학습률", 5) == "학습…"
     assert fit("학습률", 4) == "학… "
     assert fit("7", 3, right=True) == "  7"
@@ -53,3 +55,12 @@ def test_sparklines_scale_gap_and_shrink() -> None:
     assert len(line) == 10
     assert line[0] == "▁" and line[-1] == "█" and list(line) == sorted(line)
     assert sparkline([-1e308, 1e308], 4) == "▄▄"  # their distance is no float
+
+
+def test_lines_break_between_words() -> None:
+    assert wrap("one two three", 9, indent=2) == ["one two", "  three"]
+    assert wrap("학습률이 너무 큽니다", 10) == ["학습률이", "너무", "큽니다"]
+    assert wrap("a /data/a/very/long/path b", 10) == ["a", "/data/a/very/long/path", "b"]
+    assert wrap("a /data/a/very/long/path b", 10, whole=False) == ["a", "/data/a/ve", "ry/long/pa", "th b"]
+    assert wrap("    kept  blanks", 80) == ["    kept  blanks"]
+    assert wrap("", 10) == [""]

@@ -3,8 +3,10 @@ from __future__ import annotations
 import pytest
 
 from yacs_sweep.records.folder import TrialRecord
+from yacs_sweep.show.cells import cells
 from yacs_sweep.show.lines import (
     MOST_SHOWN,
+    batch_table,
     command_text,
     duration_text,
     trial_ended_line,
@@ -49,11 +51,71 @@ def test_table_fits_the_width() -> None:
     assert max(map(len, trial_table(rows, "val/mAP", 100).splitlines())) <= 100
 
 
+LOST = "exit code 1: t.py: no folder data/market1501, 한국어 데이터 폴더를 찾을 수 없습니다 😀"
+
+
+def sweep_of_all_states() -> list[TrialRecord]:
+    """Trials as people have them: several searched parameters between constants, long reasons, letters of any width."""
+
+    def params(lr: float) -> dict[str, object]:
+        return {"SOLVER.MAX_EPOCHS": 120, "base_lr": lr, "MODEL.NAME": "resnet50_ibn_a", "태그": f"학습률{lr}"}
+
+    why = "stopped early: hyperband: val/mAP 12.25 at iteration 9 is not in the best third"
+    return [
+        record("trial-0000", value=88.4, params=params(0.00035)),
+        record("trial-0001", "stopped", value=12.25, params=params(0.01), reason=why),
+        record("trial-0002", "failed", params=params(0.1), reason=LOST),
+        record("trial-0003", "failed", params=params(0.2), reason=LOST),
+        record("trial-0004", "stopped", value=3.0, params=params(0.5), reason="stopped early"),
+    ]
+
+
+@pytest.mark.parametrize("metric", ["val/mAP", "validation/mean_average_precision_of_everything"])
+@pytest.mark.parametrize("width", [40, 79, 100, 119, 159])
+def test_no_row_is_wider_than_the_terminal(width: int, metric: str) -> None:
+    lines = trial_table(sweep_of_all_states(), metric, width).splitlines()
+    assert max(map(cells, lines)) <= width
+
+
+@pytest.mark.parametrize("width", [79, 119, 400])
+def test_each_reason_is_told_once_and_whole(width: int) -> None:
+    table = trial_table(sweep_of_all_states(), "val/mAP", width)
+    text = " ".join(table.split())
+    assert "stopped early" not in table and text.count("hyperband: val/mAP 12.25 at iteration 9 is not in the") == 1
+    assert text.count(LOST) == (2 if width == 400 else 1)
+    assert width == 400 or f"trial-0002, trial-0003: {LOST}" in text
+
+
+@pytest.mark.parametrize("width", [79, 119])
+def test_what_varies_is_shown_before_what_does_not(width: int) -> None:
+    lines = trial_table(sweep_of_all_states(), "val/mAP", width).splitlines()
+    for line, lr in zip(lines[2:7], ("0.00035", "0.01", "0.1", "0.2", "0.5"), strict=True):
+        assert f"  base_lr={lr} 태그=학습률{lr}"[: width - 50] in line
+    assert "base_lr=0.1 p=2 c=1" in trial_table(
+        [record("a", params={"c": 1, "base_lr": 0.1, "p": 2}), record("b", params={"c": 1, "base_lr": 0.2})], None, 159
+    )  # p is inactive in one
+
+
+def test_reasons_of_many_trials_name_the_first_of_them() -> None:
+    rows = [record(f"t{number}", "failed", reason="x " * 200) for number in range(9)]
+    last = trial_table(rows, "val/mAP", 79).splitlines()[-3:]
+    assert last[0].startswith("t0, t1, t2, t3, +5 more: x x") and last[-1].endswith("…")
+
+
+def test_batches_fit_the_width() -> None:
+    row = {"sweep_id": "k3v9x2ab", "name": "학습률 " * 20, "state": "ended", "counts": {"finished": 9, "failed": 3}}
+    best = {"metric": {"name": "val/mAP"}, "best": {"value": 40.0, "name": "trial-0001"}}
+    lines = batch_table([{**row, **best, "message": "ended after 3 failed trials " * 9}], 79).splitlines()
+    assert max(map(cells, lines)) <= 79 and lines[3].startswith("k3v9x2ab: ended after")
+
+
 def test_trial_lines() -> None:
     assert trial_started_line(record("a", retry_of="b")) == "▶ a (again, after b): base_lr=0.00035"
     line = trial_ended_line(record("a", "failed", reason="exit code 3", value=None), "val/mAP")
     assert line == "✗ a failed after 1 min 40 s: exit code 3"
     assert trial_ended_line(record("a", value=40.0), "val/mAP") == "✓ a finished after 1 min 40 s, val/mAP 40"
+    line = trial_ended_line(record("a", "stopped", value=1.0, reason="stopped early: bad at 3"), "val/mAP")
+    assert line == "■ a stopped after 1 min 40 s, val/mAP 1: bad at 3"
 
 
 def test_command_can_be_pasted() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from ...base.streams import is_terminal, output_width
 from ...show.lines import command_text, short_value
 from ...show.table import text_table
 from ...spec.parameter import Parameter, equality_key
@@ -32,7 +33,8 @@ def _space(plan: Plan) -> Iterator[str]:
         key = plan.overrides.key_for(parameter.name)
         default: Any = schema.values.get(key, "") if schema else ""
         rows.append([parameter.name, key, repr(default) if schema else "", parameter.distribution, _range(parameter)])
-    yield from (f"  {line}" for line in text_table(rows, rule=False))
+    width = output_width() - 2 if is_terminal() else None
+    yield from (f"  {line}" for line in text_table(rows, rule=False, width=width, shrink=[(4, 24), (2, 8), (4, 12)]))
 
 
 def _first_points(plan: Plan) -> list[dict[str, Any]]:

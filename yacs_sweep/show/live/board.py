@@ -74,6 +74,8 @@ class Sweep:
     durations: list[float] = field(default_factory=list)  # of trials that ended by themselves
     ended_well: int = 0
     message: str = ""  # shown below the counts
+    varied: set[str] = field(default_factory=set)  # parameters of which more than one value has been seen
+    _values: dict[str, Any] = field(default_factory=dict)  # the first of each
 
     @property
     def done(self) -> int:
@@ -82,6 +84,9 @@ class Sweep:
 
     def trial(self, record: TrialRecord, now: float) -> None:
         """Takes in the start or the end of a trial, at the time `now`."""
+        for name, value in record.params.items():
+            if self._values.setdefault(name, value) != value:
+                self.varied.add(name)
         if record.state == "running":
             self.running[record.id] = Running(record, now)
             return

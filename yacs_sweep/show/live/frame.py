@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from ..cells import Line, clean, clip, cut, cut_front, fit, sparkline, width_of
+from ..cells import Line, cells, clean, clip, cut, cut_front, fit, sparkline, width_of
 from ..lines import clock, params_line, rough_duration, short_value
 from ..table import GAP
 from .board import Board, Running, Sweep
@@ -76,7 +76,7 @@ def best(sweep: Sweep) -> Line:
         (clean(record.name), "bold"),
         (GAP + value, ""),
         (short_value(record.value), "bold green"),
-        (GAP + params_line(record.params), ""),
+        (GAP + params_line(record.params, sweep.varied), ""),
     ]
 
 
@@ -145,7 +145,7 @@ def _metric_columns(
     """Makes a metric's columns: its values, and sparklines of their courses."""
     values = numbers([trial.value(name) for _, trial in trials])
     title = clean(name)
-    columns = [Column(title, min(16, max(len(text) for text in (title, *values))), rank, values, True, "bold")]
+    columns = [Column(title, min(16, max(map(cells, (title, *values)))), rank, values, True, "bold")]
     courses = [trial.courses.get(name) for _, trial in trials]
     sparks = [sparkline(course.values, SPARK) if course else "" for course in courses]
     # The width does not depend on what is there yet: columns that move are not calm.
@@ -159,7 +159,7 @@ def _columns(board: Board, now: float, trials: Sequence[tuple[Sweep, Running]]) 
     names = [
         clean(f"{sweep.sweep_id}/{trial.record.name}" if several else trial.record.name) for sweep, trial in trials
     ]
-    columns = [Column("trial", min(28, max(map(len, ("trial", *names)))), 0, names, style="bold")]
+    columns = [Column("trial", min(28, max(map(cells, ("trial", *names)))), 0, names, style="bold")]
     if any(trial.epoch is not None for trial in running):
         epochs = ["" if trial.epoch is None else f"{trial.epoch:g}" for trial in running]
         columns.append(Column("epoch", 5, 2, epochs, right=True))
@@ -174,8 +174,8 @@ def _columns(board: Board, now: float, trials: Sequence[tuple[Sweep, Running]]) 
         columns.append(Column("GPU", min(12, max(3, *map(len, gpus))), 5, gpus))
     times = [clock(now - trial.since) for trial in running]
     columns.append(Column("time", max(5, *map(len, times)), 1, times, right=True))
-    params = [params_line({clean(key): value for key, value in trial.record.params.items()}) for trial in running]
-    longest = max(10, *map(len, params))
+    params = [params_line(trial.record.params, sweep.varied) for sweep, trial in trials]
+    longest = max(10, *map(cells, params))
     columns.append(Column("parameters", min(16, longest), 3, params, wish=min(48, longest)))
     return columns
 
@@ -243,7 +243,7 @@ def _several(board: Board, width: int, rows: int, now: float, today: datetime) -
     title: Line = [(board.title or f"{len(board.sweeps)} sweeps", "bold"), (f"{GAP}{running} running", "")]
     title += [(_elapsed(board, now), DIM), (f"{GAP}{ends}" if ends else "", "")]
     lines = [title]
-    names = min(40, max(len(f"{sweep.sweep_id}  {clean(sweep.name)}") for sweep in board.sweeps))
+    names = min(40, max(cells(f"{sweep.sweep_id}  {clean(sweep.name)}") for sweep in board.sweeps))
     any_failed = any(sweep.counts.get("failed") for sweep in board.sweeps)
     for sweep in board.sweeps:
         behind: Line = [(f"{sweep.done}/{sweep.total}".rjust(7), "bold")]

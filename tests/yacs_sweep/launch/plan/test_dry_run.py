@@ -13,6 +13,7 @@ from tests.sweeping import TOY, sweep, write_sweep
 from yacs_sweep import cli
 from yacs_sweep.records.folder import SweepPaths
 from yacs_sweep.search.local import LocalController
+from yacs_sweep.show.cells import cells
 from yacs_sweep.spec.sweep_files import load_spec
 from yacs_sweep.trainers.profile import TrainerProfile
 
@@ -33,6 +34,19 @@ def dry(folder: Path, capsys: pytest.CaptureFixture[str], body: dict[str, Any], 
 @pytest.fixture(autouse=True)
 def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+
+
+def test_the_table_of_parameters_fits_a_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    body = {"method": "random", "parameters": {"base_lr": {"values": [each / 1000 for each in range(1, 99)]}}}
+    whole = dry(tmp_path, capsys, body, "--count", "1")
+    assert "0.098" in whole
+    monkeypatch.setattr("yacs_sweep.launch.plan.dry_run.is_terminal", lambda: True)
+    monkeypatch.setattr("yacs_sweep.launch.plan.dry_run.output_width", lambda: 79)
+    cut = dry(tmp_path, capsys, body, "--count", "1")
+    (row,) = [line for line in cut.splitlines() if line.startswith("  base_lr")]
+    assert cells(row) <= 79 and row.endswith("…")
 
 
 def test_everything_is_shown_and_nothing_created(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
