@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -31,8 +32,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         if starter is not None and not options.sweep_id:  # of which the sweep's folder says what it needs
             from .launch.plan.controller import agent_modules, choose_controller
 
-            controller = "local" if options.train_best else choose_controller(options)[0]
-            starter.prepare(agent_modules(controller, options.storage))
+            with contextlib.suppress(ConfigError):  # `run` meets it again, and says it
+                controller = "local" if options.train_best else choose_controller(options)[0]
+                starter.prepare(agent_modules(controller, options.storage))
         return exit_status(lambda: run(options, starter))
 
 

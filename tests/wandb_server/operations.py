@@ -39,6 +39,11 @@ def server_features(state: State, variables: Variables) -> Any:
     return {"serverInfo": {"features": []}}
 
 
+def introspection(state: State, types: dict[str, str]) -> Any:
+    """Types by the alias under which a client up to 0.28 asks for their fields: none has any that are optional."""
+    return {alias: {"name": name, "fields": [], "inputFields": []} for alias, name in types.items()}
+
+
 def upsert_sweep(state: State, variables: Variables) -> Any:
     """Create a sweep, or change the state or definition of the one that `id` names."""
     definition = _definition(variables["config"]) if variables.get("config") else None
@@ -130,8 +135,9 @@ def run_resume_status(state: State, variables: Variables) -> Any:
 
 def get_run(state: State, variables: Variables) -> Any:
     """Run, RunState, QueryRunInfo and the history queries: one run of a project."""
-    name = variables.get("name") or variables.get("run") or variables.get("runName") or ""
-    run = state.run(name, variables.get("entity"), variables.get("project"))
+    name = variables.get("name") or variables.get("run") or variables.get("runName") or variables.get("runId") or ""
+    entity, project = variables.get("entityName"), variables.get("projectName")
+    run = state.run(name, variables.get("entity") or entity, variables.get("project") or project)
     if run is None:
         return {"project": {"run": None}}
     state.mark_crashed()
@@ -181,6 +187,8 @@ def organization(state: State, variables: Variables) -> Any:
 
 OPERATIONS: dict[str, Callable[[State, Variables], Any]] = {
     "Viewer": viewer,
+    "viewer": viewer,  # of clients up to 0.28, which give this one no name
+    "introspection": introspection,
     "GetViewer": viewer,
     "GetDefaultEntity": viewer,
     "ServerFeaturesQuery": server_features,
@@ -188,6 +196,7 @@ OPERATIONS: dict[str, Callable[[State, Variables], Any]] = {
     "OrganizationCoreWeaveOrganizationID": organization,
     "UpsertSweep": upsert_sweep,
     "UpsertSweepState": upsert_sweep,
+    "Sweep": get_sweep,
     "GetSweep": get_sweep,
     "GetSweepLegacy": get_sweep,
     "GetSweepState": get_sweep,
@@ -201,6 +210,7 @@ OPERATIONS: dict[str, Callable[[State, Variables], Any]] = {
     "CreateRunFiles": create_run_files,
     "Run": get_run,
     "RunState": get_run,
+    "RunStoppedStatus": get_run,
     "QueryRunInfo": get_run,
     "RunSampledHistory": get_run,
     "SampledHistoryPage": get_run,

@@ -25,7 +25,8 @@ from tests.wandb_server.operations import OPERATIONS
 from tests.wandb_server.record import Record
 
 KEY = "0123456789abcdef0123456789abcdef01234567"  # 40 characters, as the client demands
-_OPERATION = re.compile(r"\b(?:query|mutation)\s+(\w+)")
+_OPERATION = re.compile(r"\b(?:query|mutation)\s+(\w+)|\{\s*(\w+)")  # its name, else its first field's
+_TYPE = re.compile(r"(?:(\w+): ?)?__type ?\(name: ?(?:\"(\w+)\"|\$(\w+))\)")  # a question for the fields of a type
 _STREAM = re.compile(r"^/files/([^/]+)/([^/]+)/([^/]+)/file_stream$")
 _STORAGE = re.compile(r"^/storage/([^/]+)/([^/]+)/([^/]+)/(.+)$")
 
@@ -256,6 +257,9 @@ def _describe(path: str, raw: bytes) -> tuple[str, str, Any]:
         return path, "", None
     message = json.loads(raw or b"{}")
     variables = message.get("variables") or {}
-    named = _OPERATION.search(message.get("query") or "")
-    run = variables.get("run") or (variables.get("name") if named and named[1] != "GetSweep" else None)
-    return named[1] if named else "unnamed", run or "", variables
+    query = message.get("query") or ""
+    if types := _TYPE.findall(query):
+        return "introspection", "", {alias or "__type": name or variables[given] for alias, name, given in types}
+    named = _OPERATION.search(query)
+    run = variables.get("run") or (variables.get("name") if named and named[1] not in ("GetSweep", "Sweep") else None)
+    return (named[1] or named[2]) if named else "unnamed", run or "", variables

@@ -17,7 +17,8 @@ from ..records.checkpoints import BEST, ELSEWHERE, RECORD
 from ..records.folder import SweepPaths
 from ..records.launch_file import LaunchFile
 from .ask_client import ClientError, ask_client
-from .recorder import SETTINGS
+from .client_parts import make_settings
+from .recorder import PATIENCE, SETTINGS
 
 TIMEOUT = 1800.0  # seconds for everything; checkpoints may be large and the line slow
 
@@ -76,7 +77,7 @@ def _log(request: dict[str, Any]) -> str:
         job_type="best",
         config=best["params"],
         resume="allow" if online else None,
-        settings=wandb.Settings(**{**SETTINGS, "x_graphql_retry_max": 5, "x_file_transfer_retry_max": 5}),
+        settings=make_settings(SETTINGS, **{**PATIENCE, "x_graphql_retry_max": 5, "x_file_transfer_retry_max": 5}),
     )
     name = re.sub(r"[^A-Za-z0-9_.-]+", "-", str(request["id"]))[:120]
     metadata = {key: best.get(key) for key in ("sweep_id", "trial", "id", "metric", "value", "params", "git_commit")}

@@ -15,6 +15,7 @@ from ..base.ask_process import StartChild, answer_request, ask_process
 from ..base.errors import ConfigError, SweepError
 from ..base.shipped import IMPORT_ROOT
 from .client import client_environment, reason_of
+from .client_version import client_version, why_unusable
 from .login import credentials
 
 T = TypeVar("T")
@@ -51,10 +52,12 @@ def ask_client(
         start: starts the process where `main` of this module answers; default: by exec.
 
     Raises:
-        ConfigError, WandbUnavailable: raised by the function.
+        ConfigError, WandbUnavailable: raised by the function; the second also where there is no client that can be used.
         ClientError: another exception in the function, of W&B's client as a rule.
         NoAnswer, TimedOut: no answer came (`base.ask_process`).
     """
+    if why := why_unusable(client_version()):
+        raise WandbUnavailable(why)
     answer = ask_process(
         [sys.executable, "-c", CODE.format(root=str(IMPORT_ROOT))],
         {"module": function.__module__, "function": function.__name__, "arguments": dict(arguments)},

@@ -16,6 +16,8 @@ from typing import Any
 from ..base.errors import SweepError
 from ..base.processes import set_environment
 from ..base.wording import without_password
+from .client_parts import http_status, send_request, service_process
+from .login import base_url
 
 OUTAGE_VARIABLE = "YACS_SWEEP_WANDB_OUTAGE"
 # Seconds without W&B that cost nothing: so long requests are repeated, and an ended trial's run is waited for.
@@ -89,7 +91,7 @@ class Transport:
         try:
             with end_service_after(CALL_TIMEOUT):
                 api, timeout = self.open(), CALL_TIMEOUT - 10
-                return api._service_api.execute_graphql(operation, variables=variables, timeout=timeout)
+                return send_request(api, base_url(), operation, variables, timeout)
         except Exception as error:
             status = http_status(error)
             if status in FINAL:
@@ -98,12 +100,6 @@ class Transport:
                 self._api = None
                 end_broken_service(error)
             raise Unavailable(f"{reason_of(error)}{f' (HTTP {status})' if status else ''}") from None
-
-
-def http_status(error: BaseException) -> int:
-    """Returns the HTTP status of the answer behind the client's exception; 0 when there was no answer."""
-    response = getattr(getattr(error, "exc", error), "response", None)
-    return int(response.http_status) if response is not None else 0
 
 
 def reason_of(error: BaseException) -> str:
@@ -122,16 +118,9 @@ def reason_of(error: BaseException) -> str:
 
 def end_broken_service(error: BaseException) -> None:
     """Ends the service process if it is dead, or does not answer as `error` says; the next call starts another one."""
-    process = _service_process()
+    process = service_process()
     if process is not None and (process.poll() is not None or NO_ANSWER in str(error)):
         end_service()
-
-
-def _service_process() -> Any:
-    """Returns the service process (a Popen), or None."""
-    from wandb.sdk import wandb_setup
-
-    return getattr(getattr(wandb_setup.singleton()._connection, "_proc", None), "_process", None)
 
 
 @contextlib.contextmanager
@@ -154,19 +143,18 @@ def end_service(grace: float = 0.0) -> None:
     """
     import wandb
 
-    process = _service_process()
+    process = service_process()
 
     def teardown() -> None:
         with contextlib.suppress(BaseException):  # the client raises what the dead service's socket says
             wandb.teardown()
 
-    if process is None:
-        return
     closing = threading.Thread(target=teardown, daemon=True)
     if grace:
         closing.start()
         closing.join(grace)
-    process.kill()
+    if process is not None:
+        process.kill()
     if not grace:
         closing.start()
     closing.join(SERVICE_EXIT)

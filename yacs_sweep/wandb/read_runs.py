@@ -88,8 +88,8 @@ def _read_run(run: Any, metric: str | None) -> dict[str, Any]:
         "summary": dict(run.summary_metrics or {}),
         "rows": [dict(row) for row in rows],
         "created": run.created_at,
-        "heartbeat": run._attrs.get("heartbeatAt"),
-        "commit": run._attrs.get("commit"),
+        "heartbeat": getattr(run, "heartbeat_at", None),
+        "commit": getattr(run, "commit", None),
         "url": run.url,
     }
 

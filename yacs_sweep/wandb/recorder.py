@@ -23,6 +23,7 @@ from ..records.folder import SweepPaths, TrialPaths, TrialRecord
 from ..records.metrics import Objective
 from . import client
 from .client import OUTAGE, Transport, end_service_after, reason_of
+from .client_parts import make_settings
 from .run_rows import RowCopier
 
 FIRST_RETRY, RETRY = 0.5, min(10.0, OUTAGE / 10)  # seconds between two attempts to open a run; doubled up to the second
@@ -40,6 +41,8 @@ SETTINGS: dict[str, Any] = {
     "disable_git": True,
     "x_disable_meta": True,
     "x_disable_stats": True,
+}
+PATIENCE: dict[str, Any] = {
     # What a run sends is repeated for longer than any outage that is to cost nothing, and soon after it.
     "x_graphql_retry_max": 1000,
     "x_graphql_retry_wait_max_seconds": 5.0,
@@ -204,12 +207,10 @@ class Run:
         import wandb
 
         identity = self.identity
-        settings = wandb.Settings(
-            **SETTINGS,
-            init_timeout=INIT_TIMEOUT,
+        settings = make_settings(
+            {**SETTINGS, "init_timeout": INIT_TIMEOUT, "sweep_id": identity.sweep_id, "run_id": identity.id},
+            **PATIENCE,
             finish_timeout=self._finish_timeout(),
-            sweep_id=identity.sweep_id,
-            run_id=identity.id,
         )
         with end_service_after(INIT_TIMEOUT + client.CALL_TIMEOUT):
             return wandb.init(

@@ -5,14 +5,14 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from ..base.files import open_regular
 from ..base.growing_files import GrowingFile, GrowingLines
 from ..records.metrics import OUR_ROW, Objective, row_of
+from .client_parts import Rows, row_sender
 
 TOGETHER = 1000  # rows handed over to the client's service process at once
 
@@ -68,40 +68,11 @@ class RowCopier:
                 yield step, row
 
 
-def log_rows(run: Any, rows: Sequence[tuple[int, Mapping[str, Any]]]) -> None:
-    """Logs rows as ``run.log(row, step=step, commit=True)`` does for each, in one go.
+def log_rows(run: Any, rows: Rows) -> None:
+    """Logs rows as ``run.log(row, step=step, commit=True)`` does for each, in one go where the client can.
 
-    `run.log` looks at each value for media and at each call for threads and forks, wakes the client's own thread for
-    every row and waits for it: many times what the row costs. Here the same messages are made with the client's own
-    encoding of values, and handed over to its service process at once; tests/yacs_sweep/wandb/test_recorder.py compares
-    the two, since nothing else holds this together when the client changes. When it fails, some rows have not been
-    sent; they are on disk, and the run is opened again.
+    tests/yacs_sweep/wandb/test_recorder.py compares the two, since nothing else holds this together when the client
+    changes. When it fails, some rows have not been sent; they are on disk, and the run is opened again.
     """
-    if not rows:
-        return
-    from wandb.proto import wandb_server_pb2
-    from wandb.sdk.interface.history_value import set_history_value
-
-    spb: Any = wandb_server_pb2  # its names come from one of several modules, which no type checker follows
-    interface = run._interface
-    encoding = run.settings.x_history_value_encoding.split(",")
-    form = {"json_form": "json" in encoding, "typed_form": "typed" in encoding}
-    requests = []
-    for step, row in rows:
-        request = spb.ServerRequest()
-        interface._assign(request.record_publish)
-        history = request.record_publish.request.partial_history
-        for key, value in ({"_timestamp": time.time()} | dict(row)).items():
-            if key != "_step":  # the row's own number, whatever the trainer says
-                item = history.item.add()
-                item.key = key
-                set_history_value(item, value, **form)
-        history.step.num = step
-        history.action.flush = True
-        requests.append(request)
-
-    async def send() -> None:
-        for request in requests:
-            await interface._client.publish(request)
-
-    interface._asyncer.run(send)
+    if rows:
+        row_sender(run)(rows)

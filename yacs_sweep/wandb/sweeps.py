@@ -19,7 +19,8 @@ from ..base.streams import print_error
 from ..base.wording import without_password
 from ..spec.sweep import SweepSpec
 from .ask_client import ClientError, WandbUnavailable, ask_client
-from .client import FINAL, http_status, reason_of
+from .client import FINAL, reason_of
+from .client_parts import http_status
 from .login import base_url
 
 REQUEST_TIMEOUT = 60.0  # seconds one answer may take; a client that gives up earlier creates a second sweep

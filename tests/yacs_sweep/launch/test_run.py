@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.sweeping import TOY
+from tests.sweeping import GRID, TOY, environment, sweep, write_sweep
 from yacs_sweep.base.command_line import SCRIPT, launcher_command
 from yacs_sweep.base.errors import ConfigError
 from yacs_sweep.launch.keywords import from_keywords
@@ -86,6 +87,40 @@ def test_login_is_a_key_or_a_netrc_entry_of_the_server(tmp_path: Path) -> None:
     assert not is_logged_in({**environment, "WANDB_API_KEY": "k" * 40, "WANDB_MODE": "offline"})
     (tmp_path / "settings").write_text("[default]\nbase_url = https://wandb.example.org\n")
     assert is_logged_in(environment)
+
+
+BAD_ADDRESSES = ["http://[bad", "wandb.example.org", "ftp://example.org", "http://host:port", "http://", "http://ho st"]
+
+
+@pytest.mark.parametrize("url", BAD_ADDRESSES)
+def test_what_is_no_address_of_a_server_is_told(url: str, tmp_path: Path) -> None:
+    told = f"{url}: not the address of a server; write https://HOST"
+    for key in ({}, {"WANDB_API_KEY": "k" * 40}):
+        with pytest.raises(ConfigError, match=f"^{re.escape('WANDB_BASE_URL=' + told)}$"):
+            is_logged_in({"WANDB_BASE_URL": url, **key})
+    (tmp_path / "settings").write_text(f"[default]\nbase_url = {url}\n")
+    with pytest.raises(ConfigError, match=re.escape(f"{tmp_path / 'settings'}: base_url {told}")):
+        base_url({"WANDB_CONFIG_DIR": str(tmp_path)})
+
+
+def test_a_password_in_what_is_no_address_is_not_shown() -> None:
+    with pytest.raises(ConfigError, match=re.escape("WANDB_BASE_URL=…@[x: not the address")) as told:
+        base_url({"WANDB_BASE_URL": "http://alice:s3cret@[x"})
+    assert "s3cret" not in str(told.value) and "alice" not in str(told.value)
+
+
+@pytest.mark.parametrize("words", [(), ("--controller", "local"), ("--controller", "wandb"), ("--sweep_id", "a1b2c3")])
+def test_a_launch_with_a_wrong_server_ends_with_one_line(tmp_path: Path, words: tuple[str, ...]) -> None:
+    path = () if "--sweep_id" in words else ("--sweep-config", write_sweep(tmp_path, GRID))
+    ran = sweep(tmp_path, *path, *words, env=environment(tmp_path, WANDB_BASE_URL="http://[bad"))
+    assert ran.code == 2 and ran.sweeps == [] and ran.out == "", ran.out
+    assert ran.err.strip() == "error: WANDB_BASE_URL=http://[bad: not the address of a server; write https://HOST"
+
+
+def test_a_wrong_server_is_nothing_to_a_sweep_without_runs(tmp_path: Path) -> None:
+    env = environment(tmp_path, WANDB_BASE_URL="http://[bad")
+    words = ("--controller", "local", "--wandb-mode", "disabled", "--count", "1")
+    assert sweep(tmp_path, "--sweep-config", write_sweep(tmp_path, GRID), *words, env=env).code == 0
 
 
 @pytest.mark.parametrize("mode", ["offline", "disabled"])

@@ -20,6 +20,8 @@ from ...spec.sweep_files import preset_folders, read_sweep_document
 from ...trainers.overrides import Overrides
 from ...trainers.profile import TrainerProfile
 from ...trial.gpu_memory import read_gpus
+from ...wandb.client_version import client_version, why_untried, why_unusable
+from ...wandb.login import base_url
 from ..options import Options
 from ..workers.gpu_places import GpuOptions, Layout, lay_out
 
@@ -150,6 +152,39 @@ def log_model_problems(options: Options, launch: LaunchFile) -> list[str]:
     if launch.wandb_mode == "disabled":
         return ["--log-model: W&B is disabled for this sweep; give --wandb-mode offline or online"]
     return []
+
+
+def _opens_runs(options: Options, launch: LaunchFile) -> bool:
+    """Tells whether trials are recorded as W&B runs."""
+    return launch.controller == "wandb" or not (options.wandb_off or launch.wandb_mode == "disabled")
+
+
+def client_problems(options: Options, launch: LaunchFile) -> list[str]:
+    """Lists why W&B's client cannot open the runs that it is asked for.
+
+    Of a client that is too old, creating a sweep on the server says so by itself.
+    """
+    if not _opens_runs(options, launch):
+        return []
+    try:
+        base_url()
+    except ConfigError as error:
+        return [str(error)]
+    asked = f"--wandb-mode {options.wandb_mode}" if options.wandb_mode else "--log-model" if options.log_model else None
+    why = why_unusable(client_version()) if asked and launch.controller != "wandb" else None
+    return [f"{asked}: {why}"] if why else []
+
+
+def client_notes(options: Options, launch: LaunchFile) -> list[str]:
+    """Returns the line about a W&B client with which there are no runs, or which has not been tried."""
+    if not _opens_runs(options, launch):
+        return []
+    version = client_version()
+    why = why_unusable(version)
+    if launch.controller != "wandb" and why:
+        return [f"no W&B runs: {why}; each trial's rows are in its metrics.jsonl"]
+    untried = why_untried(version) if version else None
+    return [f"warning: {untried}"] if untried else []
 
 
 def keep_problems(keep: str | None, profile: TrainerProfile) -> list[str]:

@@ -15,6 +15,8 @@ from ..workers.gpu_places import Layout
 from .checks import (
     cap_note,
     capped,
+    client_notes,
+    client_problems,
     controller_problems,
     grid_limit,
     keep_problems,
@@ -75,7 +77,7 @@ def _checked(source: Source, layout: Layout | None, problems: Problems) -> Plan:
         spec = replace(spec, optimize=options.optimize)
     count = _count(source, spec)
     launch = describe_launch(source, spec, trainer, seed=seed, target=_target(source, spec, count))
-    problems.found += log_model_problems(options, launch)
+    problems.found += log_model_problems(options, launch) or client_problems(options, launch)
     inputs = problems.attempt(lambda: collect_inputs(options, trainer, source.paths))
     problems.end()
     return Plan(
@@ -88,7 +90,12 @@ def _checked(source: Source, layout: Layout | None, problems: Problems) -> Plan:
         paths=source.paths,
         remote=source.remote,
         fall_back=source.fall_back,
-        notes=(*_first_notes(source, spec, trainer, count), *learned, *_last_notes(source, spec, layout)),
+        notes=(
+            *_first_notes(source, spec, trainer, count),
+            *client_notes(options, launch),
+            *learned,
+            *_last_notes(source, spec, layout),
+        ),
         warm=warm,
         storage=source.storage,
         resumed=source.resumed,

@@ -214,8 +214,9 @@ def make_controller(job: Job, agent: Agent, lock: AgentLock) -> Controller:
             entity=file.entity,
         )
     from ...search.local import LocalController
+    from ...wandb.client_version import client_version, why_unusable
 
-    off = job.wandb_off or file.wandb_mode == "disabled"
+    off = job.wandb_off or file.wandb_mode == "disabled" or bool(why_unusable(client_version()))
     recorder = None if off else Recorder(job.paths.dir, agent.note, axes)
     return LocalController(
         job.paths,
