@@ -14,7 +14,6 @@ from .wording import show
 
 Number = int | float
 NOT_FINITE = ("NaN", "Infinity", "-Infinity")  # the texts that stand for these numbers in strict JSON
-_EXACT_INT = 15  # digits; a longer whole number is read as a float
 _WIDEST = 1 << 63  # W&B and databases hold whole numbers below this
 
 
@@ -29,24 +28,6 @@ def to_builtin(value: Any) -> Any:
     return value
 
 
-def to_number(text: str) -> Number | None:
-    """Parses a number as a log line prints it: `1,234`, `93.1%`, `1e-5`, `nan`; None when `text` is no number.
-
-    A number written as a whole one becomes an int.
-    """
-    try:
-        value = float(text)
-    except ValueError:
-        text = text.strip().removesuffix("%").replace(",", "")
-        try:
-            value = float(text)
-        except ValueError:
-            return None
-    if len(text) <= _EXACT_INT and value.is_integer() and text.lstrip("+-").isdecimal():
-        return int(text)
-    return value
-
-
 def bounded(value: Number) -> Number:
     """Converts a whole number of more than 64 bits to a float, or to an infinity beyond a float's range."""
     if isinstance(value, int) and not -_WIDEST <= value < _WIDEST:
@@ -58,7 +39,10 @@ def bounded(value: Number) -> Number:
 
 
 def finite_number(value: Any) -> TypeGuard[float]:
-    """Tells whether a value is a number that can be compared and drawn: no nan, no infinity, no bool."""
+    """Tells whether a value can be compared and drawn: a number, neither nan nor infinite; no bool, no text, not None.
+
+    The one rule for ranking, targets, search, early stopping, summaries, report and W&B.
+    """
     if not isinstance(value, int | float) or isinstance(value, bool):
         return False
     try:

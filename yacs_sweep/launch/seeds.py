@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import statistics
 from collections.abc import Mapping
 from functools import partial
@@ -10,7 +9,7 @@ from typing import Any
 
 from ..base.files import write_atomically
 from ..base.streams import print_lines
-from ..base.values import to_json
+from ..base.values import finite_number, to_json
 from ..records.folder import SEEDS_FILE, SweepPaths
 from ..records.metrics import last_values
 from ..show.table import text_table
@@ -52,7 +51,7 @@ def summarize_seeds(paths: SweepPaths, metric: str, origin: str) -> dict[str, An
 
 def spread(values: list[float]) -> dict[str, Any]:
     """Returns mean and standard deviation; None for those that the values do not determine."""
-    usable = all(math.isfinite(value) for value in values)
+    usable = all(finite_number(value) for value in values)
     return {
         "mean": statistics.fmean(values) if usable else None,
         "std": statistics.stdev(values) if usable and len(values) > 1 else None,

@@ -80,7 +80,7 @@ class Results:
     def target_line(self, record: TrialRecord) -> str | None:
         """Returns a line when this trial has reached the metric's target; None otherwise."""
         metric = self.plan.spec.metric
-        if metric is None or record.state != "finished" or record.value is None or not metric.reached(record.value):
+        if metric is None or record.state != "finished" or not metric.reached(record.value):
             return None
         return f"{record.name} reached the target: {metric.name} {record.value:.6g} (target {metric.target:g})"
 

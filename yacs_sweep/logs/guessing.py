@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ..base.values import Number, to_number
-from .patterns import NUMBER
+from ..base.values import Number
+from .numbers import DECIMALS, NUMBER, SHOWN_HINT, progress, to_number
 
 # Where in a block of output a metric may be: a separator between something other than digits and the start of a number.
 # Clock times (12:00:00) and prefixes (INFO: text) are passed over.
@@ -15,22 +15,25 @@ HINTS = (
     re.compile(rb"""[:=](?<=[^0-9][:=])["' \t]{0,4}(?:[-+.0-9]|[nN][aA][nN]|[iI][nN][fF])"""),
     re.compile("：[ \t]{0,4}[-+.0-9nNiI]".encode()),
     re.compile(rb"poch\W{0,3}[0-9]"),
+    SHOWN_HINT,
 )
 LIMIT = 1 << 12  # characters of a line that are looked at
 _SPLIT = r"(?:(?P<split>train(?:ing)?|val(?:id(?:ation)?)?|test(?:ing)?|eval(?:uation)?)[ _/-])?"
-_PAIR = re.compile(
-    rf"(?<![\w./@%-]){_SPLIT}(?P<name>[^\W\d][\w./@%()-]{{0,60}})[\"']?[ \t]{{0,4}}[:=：][\"' \t]{{0,4}}"
-    rf"(?P<value>{NUMBER})%?(?![\w:/%]|(?<=%)\|)",
-    re.IGNORECASE,
+_NAMED = rf"(?<![\w./@%-]){_SPLIT}(?P<name>[^\W\d][\w./@%()-]{{0,60}})[\"']?[ \t]{{0,4}}[:=：][\"' \t]{{0,4}}"
+_WHOLE = r"%?(?![\w:/%]|[-+.,]\d|(?<=%)\|)"  # behind a number that is not a part of something else
+_PAIR = re.compile(rf"{_NAMED}(?P<value>{NUMBER}(?:(?<=\d){DECIMALS})?){_WHOLE}", re.IGNORECASE)
+_PAIR_UNREAD = re.compile(
+    rf"{_NAMED}(?P<value>[-+]?\.?\d[^\s;|\]}}\"']{{0,20}}?)(?=,?(?:[\s;|\]}}\"']|$))", re.IGNORECASE
 )
 # Namespace(lr=0.1, seed=0), Linear(in_features=8, …): settings, not metrics. Up to the end where it does not close.
 _OBJECT = re.compile(r"(?<![\w./])[A-Z]\w*\((?:[^()]|\([^()]*\))*")
-_EPOCH = re.compile(r"\bepoch\W{0,3}(?P<value>\d+(?:\.\d+)?)", re.IGNORECASE)
+_SOURCE_FILES = (".py", ".cc", ".cpp", ".cu")  # [meters.py: 153] is a place in the trainer
+_EPOCH = re.compile(r"\bepoch\W{0,3}(?P<value>[1-9]\d{0,2}(?:,\d{3})+|\d+(?:\.\d+)?)(?![.,]?\d)", re.IGNORECASE)
 _SPLITS = {"tr": "train", "va": "val", "te": "test", "ev": "eval"}
 # With nothing but blanks between name and value only words that name metrics are believed.
 _LOOSE = re.compile(
     r"(?<![\w./@%-])(?P<name>[a-z_@\d./-]{0,40}(?:loss|acc|err|lr|auc|iou|map|f1|bleu|rouge|precision|recall|rmse|mae|psnr|ssim"
-    rf"|ppl|perplexity|top|rank|score|dice)[\w.@/-]{{0,40}})[ \t]{{1,4}}(?P<value>{NUMBER})%?(?![\w:/])",
+    rf"|ppl|perplexity|top|rank|score|dice)[\w.@/-]{{0,40}})[ \t]{{1,4}}(?P<value>{NUMBER}){_WHOLE}",
     re.IGNORECASE,
 )
 
@@ -57,7 +60,7 @@ def guess(line: str) -> Iterator[Guess]:
             continue
         name, split = match["name"], match["split"]
         value = to_number(match["value"])
-        if value is None or name.lower() == "epoch":
+        if value is None or name.lower() == "epoch" or name.endswith(_SOURCE_FILES):
             continue
         # "Test accuracy: 0.9" is test/accuracy; "test_accuracy: 0.9" is a name as it stands.
         if split and line[match.end("split")] == " ":
@@ -75,6 +78,13 @@ def guess_loosely(line: str) -> list[Guess]:
         if value is not None and all(match.span("value") != item.number for item in found):
             found.append(Guess(match["name"], value, match.start(), match.span("value")))
     return found
+
+
+def guess_unread(line: str) -> Iterator[tuple[str, str]]:
+    """Yields name and text of what begins as a metric's value does and is no number, such as `12.5ms`."""
+    for match in _PAIR_UNREAD.finditer(line[:LIMIT]):
+        if to_number(match["value"]) is None and progress(match["name"], match["value"]) is None:
+            yield match["name"], match["value"]
 
 
 def guessed_row(line: str) -> dict[str, Number]:

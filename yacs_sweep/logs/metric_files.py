@@ -19,8 +19,9 @@ from typing import Any, BinaryIO, Protocol
 from ..base.errors import ConfigError
 from ..base.files import open_regular
 from ..base.growing_files import GrowingLines, json_object
-from ..base.values import Number
 from .names import FIELD, Names, json_pairs
+from .numbers import LeftOut, like_number
+from .sources import Row
 
 FORMATS = ("jsonl", "tensorboard")
 PERIOD = 0.25  # seconds between two looks at the files
@@ -30,7 +31,6 @@ HEAD = 1 << 10  # bytes of a file's beginning by which it is recognised
 LINE_LIMIT = 1 << 20  # bytes; a longer line holds no metrics
 WAITING = 100_000  # rows between the thread and the trial; more than that makes the thread wait, not the trainer
 EVENTS = "*tfevents*"
-Row = dict[str, Number]
 
 
 @dataclass(frozen=True)
@@ -75,6 +75,8 @@ def _has_tensorboard() -> bool:
 class Reader(Protocol):
     """Reads what a file has gained since the last call."""
 
+    left_out: LeftOut | None
+
     def new_rows(self, last: bool) -> Iterator[Row]:
         """Yields the rows that have arrived.
 
@@ -95,6 +97,7 @@ class JsonLines:
 
     def __init__(self, path: str, names: Names, *, skip: bool) -> None:
         self.path, self.names = path, names
+        self.left_out: LeftOut | None = None  # the first value that looks like a number and is none
         self._file: BinaryIO | None = None
         self._head = b""
         start = 0
@@ -136,7 +139,14 @@ class JsonLines:
     def _row(self, line: bytes) -> Iterator[Row]:
         """Yields the row of a line; none of a line without metrics."""
         values = json_object(line)
-        if values is not None and (row := self.names.metrics(json_pairs(values), {})):
+        if values is None:
+            return
+
+        def unread(name: str, text: str) -> None:
+            if self.left_out is None and like_number(text):
+                self.left_out = LeftOut(name, text, line.decode("utf-8", "replace"))
+
+        if row := self.names.metrics(json_pairs(values), {}, unread if self.left_out is None else None):
             yield row
 
 
@@ -145,6 +155,7 @@ class Events:
 
     def __init__(self, path: str, names: Names, step: str) -> None:
         self.path, self.names, self.step = path, names, step
+        self.left_out: LeftOut | None = None
         self._loader: Any = None
         self._open: Row = {}
 
@@ -203,6 +214,7 @@ class Follower:
         self._end = threading.Event()
         self._gone = threading.Event()
         self.problem = ""
+        self.left_out: LeftOut | None = None  # the first value in a file that looks like a number and is none
         self.error: OSError | None = None  # why rows are missing
         self._find(skip=True)
         self._thread = threading.Thread(target=self._follow, name="metric files", daemon=True)
@@ -254,6 +266,7 @@ class Follower:
             for row in reader.new_rows(last):
                 if not self._put(path, row):
                     return False
+            self.left_out = self.left_out or reader.left_out
         return True
 
     def _put(self, path: str, row: Row) -> bool:

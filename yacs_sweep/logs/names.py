@@ -7,13 +7,15 @@ import json
 import math
 import re
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from ..base.values import NOT_FINITE, Number, bounded, to_number
+from ..base.values import Number, bounded
+from .numbers import NULL, Commas, Null, progress, to_number
 
+Unread = Callable[[str, str], None]  # a value that is no number: the metric's name, the text
 FIELD = re.compile(r"\{([A-Za-z_]\w*)\}")
 _CACHED = 4096  # names an entry remembers; a trainer that makes up more is only slower
 _BARE_WORDS = {"nan": math.nan, "inf": math.inf, "infinity": math.inf}
@@ -33,6 +35,13 @@ class Unit:
     divisor: float = 1.0
 
     def __call__(self, value: Number) -> Number:
+        if isinstance(value, Commas):
+            return Commas(self._logged(value), self._logged(value.decimal))
+        if isinstance(value, Null):
+            return value
+        return self._logged(value)
+
+    def _logged(self, value: Number) -> float:
         return float(f"{value * self.factor / self.divisor:.15g}")  # 0.412, not 0.41200000000000003
 
 
@@ -64,16 +73,23 @@ class Names:
             for name in FIELD.findall(rule.template or "")
         )
 
-    def metrics(self, pairs: Iterable[tuple[str, str | Number]], context: Mapping[str, str]) -> dict[str, Number]:
+    def metrics(
+        self, pairs: Iterable[tuple[str, str | Number]], context: Mapping[str, str], unread: Unread | None = None
+    ) -> dict[str, Number]:
         """Returns the numbers among `pairs` under their metric names; of equal names the first counts.
 
         Args:
             context: groups of the line that rules may use.
+            unread: gets name and text of each value that is no number.
         """
         found: dict[str, Number] = {}
         for name, text in pairs:
-            value = to_number(text) if isinstance(text, str) else bounded(text)
-            if value is None or (named := self.rename(name, context)) is None:
+            value = _number(name, text) if isinstance(text, str) else bounded(text)
+            if value is None:
+                if unread is not None and (named := self.rename(name, context)) is not None:
+                    unread(named[0], str(text))
+                continue
+            if (named := self.rename(name, context)) is None:
                 continue
             metric, unit = named
             found.setdefault(metric, value if unit is None else unit(value))
@@ -104,20 +120,34 @@ class Names:
         return None
 
 
-def flatten(values: Mapping[Any, Any], above: str = "", depth: int = _DEPTH) -> Iterator[tuple[str, str | Number]]:
-    """Yields the numbers and texts of nested mappings, with the keys of each joined by "/"."""
+def _number(name: str, text: str) -> Number | None:
+    """Returns the number that a metric's text holds."""
+    value = to_number(text)
+    return value if value is not None else progress(name, text)
+
+
+def flatten(
+    values: Mapping[Any, Any], above: str = "", depth: int = _DEPTH, *, null: float | None = None
+) -> Iterator[tuple[str, str | Number]]:
+    """Yields the numbers and texts of nested mappings, with the keys of each joined by "/".
+
+    Args:
+        null: stands for None; without it None is left out.
+    """
     for key, value in values.items():
         name = f"{above}{key}"
         if isinstance(value, Mapping):
             if depth:
-                yield from flatten(value, f"{name}/", depth - 1)
+                yield from flatten(value, f"{name}/", depth - 1, null=null)
+        elif value is None and null is not None:
+            yield name, null
         elif isinstance(value, int | float | str) and not isinstance(value, bool):
             yield name, value
 
 
 def json_pairs(values: Mapping[str, Any]) -> Iterator[tuple[str, str | Number]]:
-    """Yields the numbers of a JSON object of metrics; of its texts only those that stand for nan and infinities."""
-    return ((name, value) for name, value in flatten(values) if not isinstance(value, str) or value in NOT_FINITE)
+    """Yields the numbers and texts of a JSON object of metrics, and `NULL` where the object has null."""
+    return flatten(values, null=NULL)
 
 
 def literal_pairs(text: str) -> list[tuple[str, str | Number]]:
@@ -128,8 +158,10 @@ def literal_pairs(text: str) -> list[tuple[str, str | Number]]:
     Returns:
         Names and values, nested keys joined by "/"; empty when the text is no dictionary.
     """
+    null = None
     try:
         values = json.loads(text)
+        null = NULL
     except (ValueError, RecursionError):
         try:
             with warnings.catch_warnings():
@@ -137,7 +169,7 @@ def literal_pairs(text: str) -> list[tuple[str, str | Number]]:
                 values = _plain(ast.parse(text, mode="eval").body)
         except (ValueError, SyntaxError, RecursionError, MemoryError):
             return []
-    return list(flatten(values)) if isinstance(values, dict) else []
+    return list(flatten(values, null=null)) if isinstance(values, dict) else []
 
 
 def _plain(node: ast.expr) -> Any:

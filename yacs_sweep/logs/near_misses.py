@@ -15,8 +15,9 @@ from ..base.escapes import without_escape_bytes
 from ..base.files import open_regular
 from .guessing import guess_loosely
 from .names import FIELD
+from .numbers import NUMBER
 from .parser import LINE_LIMIT, LogFormat
-from .patterns import NUMBER, MetricPattern, Search
+from .patterns import MetricPattern, Search
 
 SAMPLE = 1 << 18  # bytes of the beginning and of the end of a log that are looked at
 SHOWN = 160  # characters of a line

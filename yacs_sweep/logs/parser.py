@@ -9,6 +9,8 @@ metric repeats, when the axis moves, when something of another row is printed, o
 otherwise, so ten rows printed are ten rows logged. The axis (`epoch`) is carried into rows that do not print it
 themselves; an entry that logs nothing but the axis moves it without making a row.
 
+A number is read whole or not at all (see `numbers`); of those left out the first is kept in `left_out`.
+
 A line `METRIC {"epoch": 3, "val/mAP": 41.2}` is a row of its own whatever the patterns are; no pattern is tried on it. A metric
 that arrives in two ways (a pattern and a METRIC line, or a file) counts once: see `Sources`.
 """
@@ -22,11 +24,12 @@ from dataclasses import dataclass
 
 from ..base.escapes import has_escape_bytes, without_escape_bytes
 from ..base.values import Number
-from .guessing import HINTS, guessed_row
-from .names import Names, json_pairs
+from .guessing import HINTS, guess_unread, guessed_row
+from .names import Names, Unread, json_pairs
+from .numbers import LeftOut, like_number, unwrapped
 from .patterns import NO_CONTEXT, MetricPattern, OpenTable, Search
+from .sources import Row, Sources
 
-Row = dict[str, Number]
 Trace = Callable[["MetricPattern | str", Mapping[str, Number]], None]  # an entry (or "METRIC", "generic") matched
 LINE_LIMIT = 1 << 16  # bytes of a line that are parsed
 KEPT_BACK = 100_000  # rows
@@ -49,31 +52,14 @@ class LogFormat:
     wandb: bool = False
 
 
-class Sources:
-    """Keeps a metric that arrives from several sources (patterns, METRIC lines, files) from being counted twice.
-
-    The source that had a metric first owns the metric for the rest of the trial; the axis belongs to all.
-    """
-
-    def __init__(self, axis: str) -> None:
-        self.axis = axis
-        self._owner: dict[str, str] = {}
-
-    def admit(self, source: str, metrics: Row) -> Row:
-        """Returns the metrics that the source owns, or owns from here on."""
-        return {
-            name: value
-            for name, value in metrics.items()
-            if name == self.axis or self._owner.setdefault(name, source) == source
-        }
-
-
 class LogParser:
     """Parses the output of one process into rows. Not thread-safe."""
 
     def __init__(self, log_format: LogFormat, *, sources: Sources | None = None, trace: Trace | None = None) -> None:
         self.sources = sources or Sources(log_format.axis)
         self.unreadable = ""  # the first METRIC line that is no JSON
+        self.left_out: LeftOut | None = None  # the first value that looks like a number and is none
+        self._text = ""  # the line that is parsed
         self._kept_back: deque[Row] | None = None  # what lines look like, while that is not taken for metrics
         self._named: set[str] = set()  # metrics in rows that were kept back since `kept_names`
         self._trace = trace
@@ -213,8 +199,10 @@ class LogParser:
             if self._table_row(line, rows):
                 return
             self._tables = []
+        self._text = line
+        unread = self._unread if self.left_out is None else None
         if bits & 1:
-            metrics = _structured(line)
+            metrics = _structured(line, unread)
             if metrics is None:
                 self.unreadable = self.unreadable or line
             elif metrics:
@@ -224,6 +212,7 @@ class LogParser:
             self._move(line, bits, rows)
         found: Row = {}
         name = None
+        plain = unwrapped(line)
         for number, entry in enumerate(self._entries, start=1):
             if not bits >> number & 1:
                 continue
@@ -237,7 +226,9 @@ class LogParser:
                 if table := entry.open_table(line, context):
                     self._tables.append(table)
                 continue
-            metrics = entry.find(line, context)
+            metrics = entry.find(plain, context, unread)
+            if not metrics and plain is not line:
+                metrics = entry.find(line, context, unread)
             if metrics:
                 if self._trace:
                     self._trace(entry, metrics)
@@ -246,7 +237,10 @@ class LogParser:
         if found:
             self._log("patterns", found, name, rows)
         elif bits & self._generic_bit:
-            metrics = guessed_row(line)
+            metrics = guessed_row(plain)
+            if unread and self._kept_back is None:
+                for item in guess_unread(plain):
+                    unread(*item)
             if metrics and self._kept_back is not None:
                 self._kept_back.append(metrics)
                 self._named.update(metrics)
@@ -257,8 +251,9 @@ class LogParser:
         """Parses a line of the open tables as one row; False when the tables have ended."""
         found: Row = {}
         name = None
+        self._text = line
         for table in self._tables:
-            metrics = table.read(line)
+            metrics = table.read(line, self._unread if self.left_out is None else None)
             if metrics is None:
                 return False
             if self._trace and metrics:
@@ -277,6 +272,11 @@ class LogParser:
                     self._context[after] = match.groupdict("")
                 elif self._context.pop(after, None) is not None:
                     rows += self.flush()
+
+    def _unread(self, name: str, text: str) -> None:
+        """Keeps the first value that looks like a number and is none."""
+        if self.left_out is None and like_number(text):
+            self.left_out = LeftOut(name, text, self._text)
 
     def _found(self, source: str, metrics: Row, rows: list[Row]) -> None:
         """Logs the metrics of a line that no entry of the profile has found."""
@@ -332,10 +332,10 @@ def _conditions(entries: tuple[MetricPattern, ...]) -> list[tuple[Search, str, b
     return list(found.values())
 
 
-def _structured(line: str) -> Row | None:
+def _structured(line: str, unread: Unread | None) -> Row | None:
     """Returns the numbers of a METRIC line, as `metric_files` does; None when its JSON cannot be read."""
     try:
         values, _ = _JSON.raw_decode(line, line.index("METRIC {") + len("METRIC "))
-        return _UNNAMED.metrics(json_pairs(values), {})
+        return _UNNAMED.metrics(json_pairs(values), {}, unread)
     except (ValueError, RecursionError):
         return None

@@ -12,15 +12,11 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from ..base.errors import ConfigError
-from ..base.values import Number, to_number
+from ..base.values import Number
 from . import regex_cost
-from .names import FIELD, Names, Unit, fill, literal_pairs
+from .names import FIELD, Names, Unit, Unread, fill, literal_pairs
+from .numbers import NUMBER, to_number, whole
 
-# Sign, thousands, decimals, exponent, nan and inf in any case; the guards keep 1234,567 and "nanoseconds" whole.
-NUMBER = (
-    r"(?:[-+]?(?:(?:[0-9]{1,3}(?:,[0-9]{3})+(?!,?[0-9])|[0-9]+)(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?"
-    r"|[-+]?(?:[nN][aA][nN]|[iI][nN][fF](?:[iI][nN][iI][tT][yY])?)\b)"
-)
 _NUMBER_FIELD = "{number}"
 _PATTERN_FIELD = re.compile(r"(?<!\\)\{([A-Za-z_]\w*)\}")
 _LIMITS = {0: 1 << 16, 1: 1 << 16, 2: 1 << 12, 3: 1 << 9}  # characters of a line, by the degree of a search's time
@@ -106,24 +102,27 @@ class MetricPattern:
     def _brings_names(self) -> bool:
         return self.pairs is not None or self.literal is not None
 
-    def find(self, line: str, context: Mapping[str, str] = NO_CONTEXT) -> dict[str, Number]:
+    def find(
+        self, line: str, context: Mapping[str, str] = NO_CONTEXT, unread: Unread | None = None
+    ) -> dict[str, Number]:
         """Finds metrics in one line; with names made from groups every match counts, otherwise the first.
 
         Args:
             context: the groups of the block's `after` line.
+            unread: gets name and text of each value that is no number.
         """
         if self._templated and not self._brings_names:
             found: dict[str, Number] = {}
             for match in self.regex.finditer(line[: self.limit]):
-                for name, value in self._values(match, context).items():
+                for name, value in self._values(match, context, unread).items():
                     found.setdefault(name, value)
             return found
         first = self.search(line)
         if not first:
             return {}
-        values = self._values(first, context) if self.log else {}
+        values = self._values(first, context, unread) if self.log else {}
         if self._brings_names:
-            for name, value in self._named(first, context).items():
+            for name, value in self._named(first, context, unread).items():
                 values.setdefault(name, value)
         return values
 
@@ -136,18 +135,27 @@ class MetricPattern:
         groups = {**context, **{name: text for name, text in match.groupdict("").items() if name != "cells"}}
         return OpenTable(self, _split(cells, self.table.separator), groups)
 
-    def _values(self, match: re.Match[str], context: Mapping[str, str]) -> dict[str, Number]:
+    def _values(
+        self, match: re.Match[str], context: Mapping[str, str], unread: Unread | None = None
+    ) -> dict[str, Number]:
         values = {}
         for template, group in self.log:
             text = match[group]
-            value = None if text is None else to_number(text)
-            if value is not None:
-                name = fill(template, {**context, **match.groupdict("")}) if self._templated else template
-                unit = self.units.get(template) if self.units else None
-                values[name] = value if unit is None else unit(value)
+            if text is None:
+                continue
+            if match.end(group) == match.end():
+                text = whole(text, match.string, match.end())
+            value = to_number(text)
+            if value is None:
+                if unread:
+                    unread(template, text)
+                continue
+            name = fill(template, {**context, **match.groupdict("")}) if self._templated else template
+            unit = self.units.get(template) if self.units else None
+            values[name] = value if unit is None else unit(value)
         return values
 
-    def _named(self, match: re.Match[str], context: Mapping[str, str]) -> dict[str, Number]:
+    def _named(self, match: re.Match[str], context: Mapping[str, str], unread: Unread | None) -> dict[str, Number]:
         pairs: Iterable[tuple[str, str | Number]]
         if self.literal is not None:
             pairs = literal_pairs(match[self.literal] or "")
@@ -159,7 +167,7 @@ class MetricPattern:
             pairs = [(groups[name], groups[value]) for groups in (match.groups("") for match in found)]
         if self.names.uses_context:
             context = {**context, **match.groupdict("")}
-        return self.names.metrics(pairs, context)
+        return self.names.metrics(pairs, context, unread)
 
 
 class OpenTable:
@@ -168,7 +176,7 @@ class OpenTable:
     def __init__(self, entry: MetricPattern, columns: list[str], context: Mapping[str, str]) -> None:
         self.entry, self.columns, self.context = entry, columns, context
 
-    def read(self, line: str) -> dict[str, Number] | None:
+    def read(self, line: str, unread: Unread | None = None) -> dict[str, Number] | None:
         """Reads the metrics of a line: none where it only draws; None when the table has ended."""
         table = self.entry.table
         assert table is not None
@@ -181,7 +189,7 @@ class OpenTable:
         if len(cells) != len(self.columns):
             return None
         context = {**self.context, "row": cells[0]}
-        return self.entry.names.metrics(zip(self.columns, cells, strict=True), context)
+        return self.entry.names.metrics(zip(self.columns, cells, strict=True), context, unread)
 
 
 def _split(cells: str, separator: str) -> list[str]:

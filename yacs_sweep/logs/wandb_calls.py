@@ -16,8 +16,8 @@ from typing import Any
 
 from ..base.files import open_regular
 from ..base.growing_files import GrowingLines, json_object
-from ..base.values import Number
-from .names import Names, json_pairs
+from ..base.values import NOT_FINITE, Number
+from .names import Names, flatten
 
 KINDS = ("min", "max", "mean", "first", "last", "best")  # of `define_metric`'s summary
 ALERTS = 20  # shown of one trial
@@ -178,7 +178,7 @@ class Calls:
             if step != run.step:
                 yield from self._complete(run)
                 run.step = step
-            values = _NAMES.metrics(json_pairs(content["v"]), {}) if isinstance(content["v"], dict) else {}
+            values = _NAMES.metrics(_numbers(content["v"]), {}) if isinstance(content["v"], dict) else {}
             run.row = {**(run.row or {}), **values}
             for name in values:
                 run.summary.pop(name, None)
@@ -189,7 +189,7 @@ class Calls:
                 run.step += 1
         elif isinstance(content.get("summary"), dict):
             self._chosen = self._chosen or (run.own, run.rank)
-            run.summary.update(_NAMES.metrics(json_pairs(content["summary"]), {}))
+            run.summary.update(_NAMES.metrics(_numbers(content["summary"]), {}))
         elif isinstance(content.get("define"), dict):
             found = content["define"]
             kinds = tuple(kind for kind in found.get("summary") or () if kind in KINDS)
@@ -239,3 +239,8 @@ class Calls:
             value = (max if kind == "max" or (kind == "best" and goal == "maximize") else min)(before, value)
         self._summaries[name] = value, count + 1
         row[str(self.metric)] = value
+
+
+def _numbers(values: dict[str, Any]) -> Iterator[tuple[str, str | Number]]:
+    """Yields the numbers of an object, and its texts that stand for nan and infinities: other texts are the program's."""
+    return ((name, value) for name, value in flatten(values) if not isinstance(value, str) or value in NOT_FINITE)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
-import math
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -19,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ..base.files import FULL, ensure_folder, make_way, read_regular, regain, write_atomically
-from ..base.values import from_json, of_field_types, to_json, utc_now
+from ..base.values import finite_number, from_json, of_field_types, to_json, utc_now
 
 STATES = ("running", "finished", "stopped", "failed", "killed", "lost")
 ENDED_WELL = ("finished", "stopped")
@@ -264,17 +263,20 @@ def mark_lost(record: TrialRecord, paths: SweepPaths) -> None:
 
 
 def better(goal: str, left: float, right: float) -> bool:
-    """Tells whether `left` is a better value of the metric than `right`; nan is worse than any number."""
-    if math.isnan(left) or math.isnan(right):
-        return math.isnan(right) and not math.isnan(left)
+    """Tells whether `left` is a better value of the metric than `right`; nan and infinities are worse than any number."""
+    if not (finite_number(left) and finite_number(right)):
+        return finite_number(left) and not finite_number(right)
     return left > right if goal == "maximize" else left < right
 
 
 def rank(records: Iterable[TrialRecord], goal: str) -> list[TrialRecord]:
-    """Sorts trials: finished ones with a value first, best first; then others with a value; then the rest by number."""
+    """Sorts trials: finished ones with a value first, best first; then others with a value; then the rest by number.
+
+    Nan and infinities are no values here.
+    """
 
     def key(record: TrialRecord) -> tuple[int, float, int]:
-        if record.value is None or math.isnan(record.value):
+        if not finite_number(record.value):
             return (2, 0.0, record.number)
         value = -record.value if goal == "maximize" else record.value
         return (0 if record.state == "finished" else 1, value, record.number)
@@ -285,6 +287,4 @@ def rank(records: Iterable[TrialRecord], goal: str) -> list[TrialRecord]:
 def best_of(records: Iterable[TrialRecord], goal: str) -> TrialRecord | None:
     """Finds the best finished trial; stopped and failed ones never count, whatever they reached."""
     ranked = rank((record for record in records if record.state == "finished"), goal)
-    if ranked and ranked[0].value is not None and not math.isnan(ranked[0].value):
-        return ranked[0]
-    return None
+    return ranked[0] if ranked and finite_number(ranked[0].value) else None

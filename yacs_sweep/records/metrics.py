@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 
 from ..base.files import make_way, open_regular, read_regular
 from ..base.growing_files import GrowingFile, GrowingLines, append, json_object
-from ..base.values import from_json, to_json
+from ..base.values import finite_number, from_json, to_json
 from .folder import TrialPaths, better
 
 MOST = 1 << 18  # bytes read at once by `new_rows`; of more, the last
@@ -138,11 +137,11 @@ def foreign_rows(path: Path) -> int:
 def metric_value(row: Mapping[str, Any], metric: str | None) -> float | None:
     """Returns the metric's value in a row; None where the row has no number of that name, or no metric is given."""
     value = row.get(metric) if metric is not None else None
-    return float(value) if isinstance(value, int | float) else None
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
 class Objective:
-    """Follows the sweep's metric over a trial's rows: its last and its best value."""
+    """Follows the sweep's metric over a trial's rows: its last value, and its best finite one."""
 
     def __init__(self, metric: str | None, goal: str, optimize: str) -> None:
         self.metric, self.goal, self.optimize = metric, goal, optimize
@@ -158,9 +157,9 @@ class Objective:
         if (value := metric_value(row, self.metric)) is not None:
             self.last = value
             self.count += 1
-            if self.best is None or better(self.goal, self.last, self.best):
-                self.best = self.last
-            if not math.isnan(value):
+            if finite_number(value):
+                if self.best is None or better(self.goal, value, self.best):
+                    self.best = value
                 self._count += 1
                 known = self._values
                 mean = known.get("mean", 0.0)
@@ -180,6 +179,6 @@ class Objective:
     @property
     def value(self) -> float | None:
         """The trial's value: the best or the last one, as the sweep's `optimize` or the trainer's own summary says."""
-        if self.optimize == "best":
+        if self.optimize == "best" and self.best is not None:
             return self.best
         return next((self._values.get(kind, self.last) for kind in self._kinds), self.last)

@@ -60,6 +60,4 @@ def target_reached(metric: Metric | None, records: Iterable[TrialRecord]) -> boo
     """Tells whether a finished trial has reached the metric's target."""
     if metric is None or metric.target is None:
         return False
-    return any(
-        record.state == "finished" and record.value is not None and metric.reached(record.value) for record in records
-    )
+    return any(record.state == "finished" and metric.reached(record.value) for record in records)

@@ -19,6 +19,7 @@ from ..wandb.recorder import Recorder, Run, RunIdentity
 from .controller import Agent
 from .stopping import StoppingRule
 from .storage.coordinator import Coordinator
+from .stored import stored_value
 
 OUTAGE_PAUSE = 5.0  # seconds without reports after the storage did not answer
 
@@ -77,7 +78,7 @@ class LocalHooks:
         """Reports the metric's value and asks the stopping rule."""
         if self.reports and (value := metric_value(row, self.metric)) is not None:
             self.reported += 1
-            self.unreported.append((value, self.reported))
+            self.unreported.append((stored_value(value), self.reported))
         if time.monotonic() < self._pause_until:
             return
         try:

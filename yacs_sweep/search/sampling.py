@@ -9,7 +9,6 @@ from __future__ import annotations
 import copy
 import importlib
 import logging
-import math
 import statistics
 import threading
 import time
@@ -25,6 +24,7 @@ from optuna.storages import InMemoryStorage
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from ..base.values import finite_number
 from ..spec.parameter import equality_key
 from ..spec.sweep import Metric, SweepSpec
 from .space import Space, direction_of
@@ -108,7 +108,7 @@ def counted_value(
     better, worse = (max, min) if goal == "maximize" else (min, max)
     worst = worse(finished)
     if stopped:
-        return worst if own is None else worse(own, statistics.median(finished))
+        return worse(own, statistics.median(finished)) if finite_number(own) else worst
     if impute in ("best", "latest") and logged:
         return better(logged) if impute == "best" else logged[-1]
     return worst
@@ -374,7 +374,7 @@ def _observed(number: int, item: Observation, space: Space) -> FrozenTrial:
 
 def _logged(trial: FrozenTrial) -> list[float]:
     """Returns the finite values of the metric that are in the storage, oldest first."""
-    return [value for value in logged_values(trial) if math.isfinite(value)]
+    return [value for value in logged_values(trial) if finite_number(value)]
 
 
 def _median_seconds(trials: Sequence[FrozenTrial]) -> float:

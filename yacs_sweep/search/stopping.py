@@ -10,6 +10,7 @@ from optuna.pruners import BasePruner, MedianPruner, NopPruner, SuccessiveHalvin
 from optuna.study import Study
 from optuna.trial import Trial
 
+from ..base.values import finite_number
 from ..records.metrics import metric_value
 from ..spec import hyperband
 from ..spec.sweep import EarlyTerminate, Metric, SweepSpec
@@ -51,7 +52,7 @@ class _Hyperband:
     def judge(self, trial: Trial, row: Mapping[str, Any]) -> str | None:
         """Compares the trial with all others at the last band it has reached."""
         value = metric_value(row, self.metric.name)
-        if value is None or not math.isfinite(value) or not self.rule.bands:
+        if not finite_number(value) or not self.rule.bands:
             return None
         own = logged_values(self.study._storage.get_trial(trial._trial_id))
         if len(own) < self.rule.bands[0]:
@@ -133,7 +134,7 @@ class _Patience:
             self.trial, self.count, self.best, self.best_at = trial.number, 0, math.inf, 0
         self.count += 1
         signed = -value if self.metric.goal == "maximize" else value
-        if signed < self.best - abs(self.rule.min_delta or 0.0):  # never true of nan
+        if finite_number(value) and signed < self.best - abs(self.rule.min_delta or 0.0):
             self.best, self.best_at = signed, self.count
         waited = self.count - self.best_at
         if self.count < (self.rule.min_iter or 1) or waited < (self.rule.patience or 1):
@@ -158,7 +159,7 @@ class _Divergence:
         for name, value in row.items():
             if not self._watched(name) or not isinstance(value, int | float):
                 continue
-            if not math.isfinite(value):
+            if not finite_number(value):
                 return f"divergence: {name} is {value}"
             first = self.first.setdefault(name, abs(float(value)))
             if self.rule.factor and first > 0 and self._exploded(name, float(value), first):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
@@ -18,6 +19,11 @@ def trial_name(number: int) -> str:
 def logged_values(trial: FrozenTrial) -> list[float]:
     """Returns the values of the metric that a trial has logged, oldest first."""
     return [value for _, value in sorted(trial.intermediate_values.items())]
+
+
+def stored_value(value: float) -> float:
+    """Returns a logged value as Optuna's pruners are to see it: they know nan, and take an infinity for a result."""
+    return value if finite_number(value) else math.nan
 
 
 def state_of(record: TrialRecord) -> TrialState:

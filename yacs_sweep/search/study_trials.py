@@ -116,7 +116,7 @@ class StudyTrials:
             if counts and is_settled(trial, self._coordinator):
                 self._settled.add(trial_id)
             metric = self._spec.metric
-            self.target_reached |= trial.value is not None and metric is not None and metric.reached(trial.value)
+            self.target_reached |= metric is not None and metric.reached(trial.value)
 
     def _in_state(self, state: TrialState) -> list[FrozenTrial]:
         return [self._all[number] for number in self._open if self._all[number].state == state]

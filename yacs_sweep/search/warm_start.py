@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ import yaml
 
 from ..base.errors import ConfigError
 from ..base.files import write_atomically
-from ..base.values import to_json
+from ..base.values import finite_number, to_json
 from ..base.wording import did_you_mean
 from ..base.yaml_document import read_yaml_file
 from ..records.folder import WARM_FILE, SweepPaths, TrialRecord
@@ -243,7 +242,7 @@ def read_prior(
     fits = Fit(spec)
     prior = []
     for params, value in rows:
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        if not finite_number(value):
             continue
         known = {name: params[name] for name in fits.names if name in params}
         active = spec.active({name: known.get(name, fits._declared[name].value) for name in fits.names})

@@ -12,8 +12,9 @@ from ..base.errors import ConfigError
 from ..base.yaml_document import read_yaml
 from ..logs.guessing import Guess, guess_loosely
 from ..logs.near_misses import clipped, near_miss
-from ..logs.parser import LINE_LIMIT, LogFormat, LogParser, Row, line_text
+from ..logs.parser import LINE_LIMIT, LogFormat, LogParser, line_text
 from ..logs.patterns import MetricPattern
+from ..logs.sources import Row
 from ..spec.section import Notes
 from ..trainers.profile import TrainerProfile
 from ..trainers.read_entries import EntryReader

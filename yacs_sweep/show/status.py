@@ -25,7 +25,7 @@ from ..base.streams import output_error, print_lines
 from ..base.values import utc_seconds
 from ..base.wording import without_password
 from ..records.alive import launchers
-from ..records.folder import ENDED_WELL, OVER, SweepPaths, rank
+from ..records.folder import ENDED_WELL, OVER, SweepPaths, best_of, rank
 from ..records.known_sweeps import find_bases, notes_folder, result_bases
 from ..records.launch_file import read_launch
 from ..records.metrics import new_rows
@@ -77,8 +77,7 @@ def to_board(snapshot: Snapshot) -> Board:
     ended = [record for record in snapshot.current if record.state != "running"]
     for record in ended[-RECENT:]:
         sweep.see_end(record)
-    ranked = rank(ended, snapshot.goal)
-    sweep.best = ranked[0] if ranked and ranked[0].state == "finished" and ranked[0].value is not None else None
+    sweep.best = best_of(ended, snapshot.goal)
     for record in running:
         sweep.trial(record, utc_seconds(record.started) or now)
     for record in running[:FOLLOWED]:

@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import Any
 
 from ..base.errors import SweepError
+from ..base.values import finite_number
 from . import hyperband
 from .conditions import allows
 from .grid import Grid
@@ -37,9 +38,9 @@ class Metric:
         """Whether the values logged by a trial without a result decide the value it counts with."""
         return self.impute in ("best", "latest") or self.impute_while_running not in (None, "false")
 
-    def reached(self, value: float) -> bool:
-        """Tells whether the value has reached the target; False without a target."""
-        if self.target is None:
+    def reached(self, value: float | None) -> bool:
+        """Tells whether the value has reached the target; False without a target, or for nan and infinities."""
+        if self.target is None or not finite_number(value):
             return False
         return value >= self.target if self.goal == "maximize" else value <= self.target
 

@@ -158,7 +158,7 @@ class Attempt:
         oom_before = oom_kills()
         env = child_environment(launch.profile.env, os.environ, record.gpu_ids, wandb=launch.profile.metrics.wandb)
         self.calls = self._take_calls() if takes_calls(env) else None
-        self.reader = MetricReader(launch.profile, self._paths, record.id, self.note, self.calls)
+        self.reader = MetricReader(launch.profile, self._paths, record.id, self.note, self.calls, self.warn_once)
         output = Output(self._paths, self.reader, self.on_row)
         output.echo = self.echo
         files = (self.metrics.file, output.log)
@@ -230,6 +230,7 @@ class Attempt:
             output.text,
             metric=launch.metric,
             metric_seen=self.objective.last is not None,
+            value=self.objective.value,
             last_values=self.last_values,
             oom_before=oom_before,
             oom_after=oom_kills(),

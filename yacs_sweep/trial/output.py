@@ -13,7 +13,8 @@ from ..base.growing_files import GrowingFile
 from ..logs.guessing import guess_loosely
 from ..logs.metric_files import Follower
 from ..logs.near_misses import clipped
-from ..logs.parser import LINE_LIMIT, LogParser, Row, Sources
+from ..logs.parser import LINE_LIMIT, LogParser
+from ..logs.sources import Row, Sources
 from ..logs.wandb_calls import Calls, LoggedRow
 from ..records.folder import TrialPaths
 from ..trainers.profile import TrainerProfile
@@ -81,6 +82,7 @@ class Output:
         return [line[:2000] for line in self.text.split("\n") if line.strip()][-LAST_LINES:]
 
 
+COMMA = "{name} is printed with a decimal comma; earlier values, such as 1,234, were read as thousands: print a point instead"
 QUIET_LINES = 1000  # lines without any metric, after which the user is warned
 _EPOCH = re.compile(rb"[eE]poch\W{0,3}(\d+)")
 
@@ -95,12 +97,14 @@ class MetricReader:
         trial_id: str,
         note: Callable[[str], None],
         calls: Calls | None = None,
+        warn_once: Callable[[str, str], None] | None = None,
     ) -> None:
         """Opens the sources of metrics that the profile names.
 
         Args:
             note: shows the user, in one line, what to know while the trial runs.
             calls: what the trainer logs through W&B's client; None: it is not looked at.
+            warn_once: shows a line of a subject (the first argument) for the first trial only; None: `note` does.
         """
         self._sources = Sources(profile.metrics.axis)
         self._parser = LogParser(profile.metrics, sources=self._sources)
@@ -108,6 +112,8 @@ class MetricReader:
         trainer = profile.reference or profile.name
         self._warning: NoMatchWarning | None = NoMatchWarning(paths.stdout, trainer) if searched else None
         self._note, self._calls = note, calls
+        self._warn_once = warn_once or (lambda subject, line: note(line))
+        self._told: set[str] = set()  # subjects
         self._guessed_at: int | None = None  # rows of calls there were when a line first named the sweep's metric
         self._trusts_lines = False  # lines that only look like metrics count beside calls
         self._unreadable_noted = False
@@ -142,7 +148,9 @@ class MetricReader:
                 self._note(self._follower.problem)
         rows += self._logged(last=True)
         if self._calls is not None and not self._calls.complete:
-            rows += self._parser.release()
+            rows += self._checked(self._parser.release())
+        if nulls := self._sources.only_null():
+            rows.append(nulls)
         return rows
 
     def _logged(self, *, last: bool = False) -> list[Row]:
@@ -184,6 +192,11 @@ class MetricReader:
             self._unreadable_noted = True
             line = repr(clipped(self._parser.unreadable))
             self._note(f"a METRIC line is not JSON on one line, and is not read: {line}")
+        if left_out := self._parser.left_out or (self._follower.left_out if self._follower else None):
+            line = repr(clipped(left_out.line))
+            self._tell("number", f"{left_out.name}: {left_out.text!r} is not a plain number, and is left out: {line}")
+        if name := self._sources.misread:
+            self._tell("comma", COMMA.format(name=name))
         if self._warning is not None:
             if rows:
                 self._warning = None
@@ -191,6 +204,12 @@ class MetricReader:
                 self._note(text)
                 self._warning = None
         return rows
+
+    def _tell(self, subject: str, line: str) -> None:
+        """Shows a line of a subject once."""
+        if subject not in self._told:
+            self._told.add(subject)
+            self._warn_once(subject, line)
 
 
 class NoMatchWarning:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import math
 import os
 import re
 import signal
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ..base.processes import signal_name
+from ..base.values import finite_number
 from .process import Exit, Stop
 from .tracebacks import SURVIVED, TRACEBACK, TrainerError, count_lines, find_error, last_of_chain
 
@@ -195,6 +195,7 @@ def classify(
     *,
     metric: str | None,
     metric_seen: bool,
+    value: float | None = None,
     last_values: Mapping[str, Any],
     oom_before: int | None = None,
     oom_after: int | None = None,
@@ -207,6 +208,7 @@ def classify(
         end: how its process ended; None: it was not started.
         output: the last lines it printed.
         metric: the sweep's metric; a trial that exits with 0 without ever logging the metric has failed. None: not needed.
+        value: the trial's value of the metric; one that is nan or infinite cannot be compared, so the trial has failed.
         last_values: the last value of every metric it logged.
         oom_before, oom_after: `oom_kills()` around the trial.
         full: returns which disk is full by a line of output that says that one is.
@@ -216,7 +218,7 @@ def classify(
     if end is None:
         return Verdict("failed", "start", "the trainer was not started")
     if end.stop is not None:
-        if end.status == 0 and unheeded and (metric is None or metric_seen):
+        if end.status == 0 and unheeded and (metric is None or (metric_seen and _comparable(value))):
             return Verdict("finished", "finished", f"finished in spite of a stop: {end.stop.detail or end.stop.cause}")
         return requested_end(end.stop, end.status)
     if end.status == 0:
@@ -224,6 +226,8 @@ def classify(
             seen = ", ".join(sorted(last_values)) or "none at all"
             reason = f"never logged the sweep's metric {metric}; metrics it logged: {seen}"
             return Verdict("failed", "no_metric", reason)
+        if metric is not None and not _comparable(value):
+            return Verdict("failed", "diverged", f"diverged: {metric} is {value}")
         return Verdict("finished", "finished", "finished")
     error = find_error(end.status, output)
     if verdict := _reported_fault(error, full):
@@ -235,9 +239,7 @@ def classify(
     if status is not None and (status < 0 or status in (137, 143)):
         said = _last_words(error.output) if -status in _OWN_SIGNALS else ""
         return Verdict("failed", "signal", f"ended by {_signal_name(status)}, not sent by the launcher{said}"[:400])
-    broken = sorted(
-        name for name, value in last_values.items() if isinstance(value, float) and not math.isfinite(value)
-    )
+    broken = sorted(name for name, last in last_values.items() if isinstance(last, float) and not finite_number(last))
     if broken:
         reason = f"diverged: {broken[0]} is {last_values[broken[0]]}, exit code {status}"
         return Verdict("failed", "diverged", reason)
@@ -254,6 +256,11 @@ def _last_words(output: str) -> str:
     # Metrics as the last line: the trainer has said nothing.
     said = lines[-1].strip() if lines and any(map(str.isalpha, _ROW.sub("", lines[-1]))) else ""
     return f": {said}" if said else ""
+
+
+def _comparable(value: float | None) -> bool:
+    """Tells whether a trial's value can be compared with others', or there is none."""
+    return value is None or finite_number(value)
 
 
 def _reported_fault(error: TrainerError, full: Callable[[str], FullDisk]) -> Verdict | None:

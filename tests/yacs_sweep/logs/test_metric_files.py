@@ -18,7 +18,7 @@ from yacs_sweep.base.errors import ConfigError
 from yacs_sweep.base.values import Number
 from yacs_sweep.logs.metric_files import FileSource, Follower, JsonLines, check_formats
 from yacs_sweep.logs.names import Names
-from yacs_sweep.logs.parser import Row
+from yacs_sweep.logs.sources import Row
 from yacs_sweep.records.folder import TrialPaths
 from yacs_sweep.trainers.load import load_profile
 from yacs_sweep.trial.output import MetricReader
@@ -55,7 +55,7 @@ def test_rows_arrive_while_the_file_grows(tmp_path: Path) -> None:
     path = tmp_path / "m [1].jsonl"
     append(path, '{"epoch": 0, "old": 1}\n')
     with following(tmp_path, FileSource("{output_dir}/m ?1].jsonl"), FileSource("sub/*.json")) as follower:
-        append(path, '{"epoch": 1, "val": {"mAP": 41.2}, "note": "7", "ok": true}\n{"epo')
+        append(path, '{"epoch": 1, "val": {"mAP": 41.2}, "note": "seven", "ok": true}\n{"epo')
         assert until(follower, 1) == [{"epoch": 1, "val/mAP": 41.2}]
         append(path, 'ch": 2, "x": NaN, "y": "Infinity"}\nnot json\n[1]\n')
         (row,) = until(follower, 1)

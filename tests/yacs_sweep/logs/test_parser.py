@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from tests.patterns import compile_pattern
-from yacs_sweep.logs.parser import LINE_LIMIT, LogFormat, LogParser, Row
+from yacs_sweep.logs.parser import LINE_LIMIT, LogFormat, LogParser
 from yacs_sweep.logs.patterns import MetricPattern, compile_search
+from yacs_sweep.logs.sources import Row
 from yacs_sweep.trainers.load import load_profile
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -155,7 +156,7 @@ def test_structured_lines(reid: LogFormat) -> None:
 
 def test_structured_lines_have_the_names_that_files_would_give_them(reid: LogFormat) -> None:
     log = 'METRIC {"epoch": 1, "val": {"mAP": 41.2, "cmc": {"r1": 9}}, "x": "NaN", "y": "1.5", "an odd näme": [1]}\r\n'
-    assert same(parse(reid, log), [{"val/mAP": 41.2, "val/cmc/r1": 9, "x": math.nan, "epoch": 1}])
+    assert same(parse(reid, log), [{"val/mAP": 41.2, "val/cmc/r1": 9, "x": math.nan, "y": 1.5, "epoch": 1}])
 
 
 @pytest.mark.parametrize("line", ["METRIC {{{}}}", "got {{{}}}"])  # a METRIC line, a printed dictionary
@@ -291,7 +292,7 @@ def test_numbers_keep_their_kind() -> None:
 def test_a_number_is_taken_whole() -> None:
     log_format = LogFormat((compile_pattern(r"n=(?P<v>{number})", {"n": "v"}),))
     rows = parse(log_format, "n=888\nn=1234,567\nn=1,2345\nn=nanoseconds\nn=information\n")
-    assert rows == [{"n": 888}, {"n": 1234}, {"n": 1}]
+    assert rows == [{"n": 888}, {"n": 1234.567}, {"n": 1.2345}]
 
 
 def test_a_list_is_no_number_with_thousands() -> None:

@@ -101,7 +101,7 @@ HOSTILE_LINES = [
     "\u2028\u00a0loss: 0.25 \u00adacc: 1".encode(),
     b"on: 1 yes: 2 null: 3",
     b"it's loss: 0.25\t\tacc: '1'",
-    b"loss: 0.25" + b"x" * 70_000 + b" acc: 1",
+    b"loss: 0.25 " + b"x" * 70_000 + b" acc: 1",
 ]
 
 

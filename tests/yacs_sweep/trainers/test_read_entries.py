@@ -12,7 +12,8 @@ from tests.patterns import compile_pattern
 from yacs_sweep.base.errors import ConfigError
 from yacs_sweep.logs.guessing import HINTS, guessed_row
 from yacs_sweep.logs.names import literal_pairs
-from yacs_sweep.logs.parser import LogParser, Row
+from yacs_sweep.logs.parser import LogParser
+from yacs_sweep.logs.sources import Row
 from yacs_sweep.trainers.load import load_profile
 from yacs_sweep.trainers.profile import TrainerProfile
 
@@ -124,7 +125,8 @@ def test_a_table_ends_where_rows_do(tmp_path: Path) -> None:
     ("text", "pairs"),
     [
         ("{'loss': 0.5, 'n': nan, 'i': -inf, 'lr': 2e-05}", {"loss": 0.5, "n": math.nan, "i": -math.inf, "lr": 2e-05}),
-        ('{"loss": 0.5, "ok": true, "none": null, "n": NaN}', {"loss": 0.5, "n": math.nan}),
+        ('{"loss": 0.5, "ok": true, "none": null, "n": NaN}', {"loss": 0.5, "none": math.nan, "n": math.nan}),
+        ("{'loss': 0.5, 'none': None}", {"loss": 0.5}),
         ("{'a': tensor(0.25, device='cuda:0'), 'b': np.float64(1.5), 'c': {'d': 1}}", {"a": 0.25, "b": 1.5, "c/d": 1}),
         ("{'a': __import__('os').system('false')}", {"a": "false"}),
         ("{'a': 1", {}),

@@ -31,6 +31,7 @@ from ..stored import (
     VOID,
     end_of,
     state_of,
+    stored_value,
     trial_name,
 )
 from .folder_coordinator import FolderCoordinator
@@ -125,7 +126,7 @@ class Restorer:
             return None
         metric = self.spec.metric.name if self.spec.metric else None
         rows = readable_metrics(self.paths.trial(record.name).metrics) if metric is not None else []
-        values = [value for row in rows if (value := metric_value(row, metric)) is not None]
+        values = [stored_value(value) for row in rows if (value := metric_value(row, metric)) is not None]
         return create_trial(
             state=state_of(record),
             value=record.value if state_of(record) == TrialState.COMPLETE else None,

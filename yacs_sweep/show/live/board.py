@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ...base.values import finite_number
 from ...records.folder import ENDED_WELL, OVER, TrialRecord, better
 from ..lines import trial_seconds
 from .estimate import ENOUGH, rest_of, seconds_left, survival
@@ -98,7 +99,7 @@ class Sweep:
         if record.state in OVER and (taken := trial_seconds(record)) is not None:
             self.durations.append(taken)
             self.ended_well += record.state in ENDED_WELL
-        if record.state == "finished" and record.value is not None and not math.isnan(record.value):
+        if record.state == "finished" and finite_number(record.value):
             best = self.best
             if best is None or best.value is None or better(self.goal, record.value, best.value):
                 self.best = record

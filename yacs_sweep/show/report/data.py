@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -153,7 +152,7 @@ def trial_of(record: TrialRecord, rows: Iterable[Mapping[str, Any]], metric: str
             ):
                 xs.setdefault(name, []).append(x)
                 ys.setdefault(name, []).append(float(value))
-    tail = [value for value in ys.get(metric, ())[-TAIL:] if math.isfinite(value)] if metric else []
+    tail = [value for value in ys.get(metric, ())[-TAIL:] if finite_number(value)] if metric else []
     return Trial(record, {name: thin(xs[name], ys[name]) for name in xs}, tail, epochs, url)
 
 

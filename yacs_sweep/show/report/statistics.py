@@ -259,7 +259,7 @@ def _of_seeds(sweep: Sweep) -> Noise | None:
 def seed_values(sweep: Sweep) -> list[float]:
     """Returns the value of the best configuration with each seed."""
     values = (sweep.seeds.get("metrics") or {}).get(sweep.metric or "", {}).get("values") or []
-    return [float(value) for value in values if isinstance(value, int | float) and math.isfinite(value)]
+    return [float(value) for value in values if finite_number(value)]
 
 
 def _points(sweep: Sweep) -> list[dict[str, list[float]]]:

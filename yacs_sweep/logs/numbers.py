@@ -1,0 +1,153 @@
+"""Reads printed numbers, each whole or not at all."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import NamedTuple
+
+from ..base.values import Number
+
+# Sign, thousands, decimals, exponent, nan and inf in any case; the guards keep 1234,567 and "nanoseconds" whole. A decimal
+# comma is no part of it (see `whole`): there are patterns for `1,2`, two numbers.
+NUMBER = (
+    r"(?:[-+]?(?:(?:[1-9][0-9]{0,2}(?:,[0-9]{3})+(?!,?[0-9])|[0-9]+)(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?"
+    r"|[-+]?(?:[nN][aA][nN]|[iI][nN][fF](?:[iI][nN][iI][tT][yY])?)\b)"
+)
+DECIMALS = r",\d+(?:[eE][-+]?\d+)?(?![.,]?\d|\s?[)\]}])"  # after a comma; not of a list: 1,2,3 or [1,2]
+_DECIMALS = re.compile(DECIMALS)
+_ATTACHED = re.compile(r"(?:[A-Za-zµ]{1,3}(?:/[A-Za-z]{1,5})?|(?:\.\d+)+)(?!\w)")  # a unit, more of a version
+_INTEGER = re.compile(r"[-+]?\d+")
+_EUROPEAN = re.compile(r"[-+]?[1-9]\d{0,2}(?:\.\d{3})+")  # 1.234,5
+_EXACT_INT = 15  # digits; a longer whole number is read as a float
+_THOUSANDS = re.compile(r"[-+]?[1-9]\d{0,2}(?:,\d{3})+(?:\.\d*)?(?:[eE][-+]?\d+)?")
+_DECIMAL_COMMA = re.compile(r"[-+]?\d+,\d+(?:[eE][-+]?\d+)?")
+_EITHER = re.compile(r"[-+]?[1-9]\d{0,2},\d{3}(?:[eE][-+]?\d+)?")
+# Numbers as numpy, torch, JAX and TensorFlow show them: np.float64(0.5), tensor(0.25, device='cuda:0').
+_SHOWN = re.compile(
+    rf"(?:\b[A-Za-z_]\w*\.)*\b(?:[tT]ensor|Parameter|float(?:16|32|64|128)?_?|int(?:8|16|32|64)|double|longdouble|[aA]rray"
+    rf"|DeviceArray|Decimal)\(\s*(?P<open>['\"\[])?\s*(?P<call>{NUMBER})\s*(?(open)['\"\]])\s*(?:,(?:[^()]|\([^()]*\))*)?\)"
+    rf"|<tf\.Tensor:[^<>]*\bnumpy=(?P<tf>{NUMBER})>",
+    re.ASCII,
+)
+SHOWN_HINT = re.compile(
+    rb"(?:ensor|loat\d*_?|nt\d+|ouble|rray|ecimal|arameter)\(\s{0,4}['\"\[]?[-+.0-9nNiI]|numpy=[-+.0-9nNiI]"
+)
+# What a person takes for a number with something attached: 12.5ms, 1.2k, 3/100, 1e-3 (avg), 1.234,56.
+_LIKE_NUMBER = re.compile(
+    r"[-+]?(?:\d+(?:[.,]\d+)?|\.\d+|\d{1,3}(?:\.\d{3})+,\d+)(?:[eE][-+]?\d+)?\s?(?:[A-Za-zµ%]{1,3}(?:/[A-Za-z]{1,5})?|/\s?\d+|\(.*\))?"
+)
+_PROGRESS = re.compile(r"\s*(\d+)\s*/\s*\d+\s*")
+_COUNTERS = ("epoch", "iter", "iteration", "step", "batch", "round")  # metrics whose "3/100" is 3 of 100
+
+
+class LeftOut(NamedTuple):
+    """A metric's value that looks like a number and is none, such as `12.5ms`, with its line."""
+
+    name: str
+    text: str
+    line: str
+
+
+class Commas(float):
+    """A number with one comma, of which the metric's other values say how to read it.
+
+    It is worth its likelier reading; `decimal` is the other one, in which the comma comes before the decimals. Without
+    another reading `decimal` is the value itself.
+    """
+
+    decimal: float
+
+    def __new__(cls, value: float, decimal: float) -> Commas:
+        """Makes the number with both readings."""
+        number = super().__new__(cls, value)
+        number.decimal = decimal
+        return number
+
+    @property
+    def certain(self) -> bool:
+        """Whether the comma can only come before decimals."""
+        return float(self) == self.decimal
+
+
+class Null(float):
+    """JSON's null: what some programs write for nan, and others where a row has no value."""
+
+
+NULL = Null(math.nan)
+
+
+def to_number(text: str) -> Number | None:
+    """Parses a number as a log prints it: `1,234`, `0,512`, `93.1%`, `1e-5`, `nan`, `np.float64(0.5)`; None for others.
+
+    A number written as a whole one becomes an int; one whose comma may be a decimal comma becomes `Commas`.
+    """
+    try:
+        return _typed(float(text), text)
+    except ValueError:
+        text = text.strip().rstrip(",").removesuffix("%").rstrip()
+    if "(" in text or "<" in text:
+        shown = _SHOWN.fullmatch(text)
+        return to_number(shown["call"] or shown["tf"]) if shown else None
+    if "," in text:
+        return _with_commas(text)
+    try:
+        return _typed(float(text), text)
+    except ValueError:
+        return None
+
+
+def _typed(value: float, text: str) -> Number:
+    """Returns a value as an int if its text is a whole number's."""
+    if len(text) <= _EXACT_INT and value.is_integer() and text.lstrip("+-").isdecimal():
+        return int(text)
+    return value
+
+
+def _with_commas(text: str) -> Number | None:
+    """Parses a number with thousands separators or a decimal comma; None for a list."""
+    if _THOUSANDS.fullmatch(text):
+        plain = text.replace(",", "")
+        if _EITHER.fullmatch(text):
+            return Commas(float(plain), float(text.replace(",", ".")))
+        return _typed(float(plain), plain)
+    if _DECIMAL_COMMA.fullmatch(text):
+        value = float(text.replace(",", "."))
+        return Commas(value, value)
+    return None
+
+
+def settled(value: Commas, *, decimal: bool) -> Number:
+    """Returns the number that is meant, with or without a decimal comma."""
+    if decimal:
+        return value.decimal
+    return int(value) if value.is_integer() else float(value)
+
+
+def progress(name: str, text: str) -> int | None:
+    """Returns 3 for an epoch, iteration or step that is printed as "3/100"; None for anything else."""
+    if name.rpartition("/")[2].lower() in _COUNTERS and (match := _PROGRESS.fullmatch(text)):
+        return int(match[1])
+    return None
+
+
+def whole(text: str, line: str, end: int) -> str:
+    """Returns a number's text with what stands directly behind it and belongs to it: `0,512` for its `0`, `1.2k` for `1.2`.
+
+    Args:
+        end: where the text ends in the line.
+    """
+    found = _ATTACHED.match(line, end)
+    if not found and (_INTEGER.fullmatch(text) or _EUROPEAN.fullmatch(text)):
+        found = _DECIMALS.match(line, end)
+    return text + found[0] if found and text[-1:].isdigit() else text
+
+
+def unwrapped(line: str) -> str:
+    """Replaces numbers as numpy, torch, JAX and TensorFlow show them by the plain numbers."""
+    return _SHOWN.sub(lambda match: match["call"] or match["tf"], line) if "(" in line else line
+
+
+def like_number(text: str) -> bool:
+    """Tells whether a text that is no number looks like one, with a unit or the like: `12.5ms`, `3/100`."""
+    return len(text) <= 40 and _LIKE_NUMBER.fullmatch(text.strip()) is not None
