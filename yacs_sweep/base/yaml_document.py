@@ -26,6 +26,15 @@ _FLOAT = re.compile(
 )
 
 
+# Exponents without a point or a sign, which PyYAML reads as texts and writes without quotes.
+_BARE = re.compile(r"[-+]?(?:[0-9]+[eE][-+]?[0-9]+|(?:[0-9]+\.[0-9]*|\.[0-9]+)[eE][0-9]+)")
+
+
+def bare_number(value: Any) -> float | None:
+    """Returns the number that a text such as 1e-5 is in a YAML file, though PyYAML reads it as a text; else None."""
+    return float(value) if isinstance(value, str) and _BARE.fullmatch(value) else None
+
+
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
     """PyYAML's safe loader with the scalars of the module's docstring."""
 
@@ -58,6 +67,7 @@ class Document:
     texts: Mapping[KeyPath, str] = field(default_factory=dict)
     problems: tuple[str, ...] = ()
     templates: frozenset[KeyPath] = frozenset()
+    warnings: tuple[str, ...] = ()
 
     def place(self, path: KeyPath) -> str:
         """Finds where the value at `path` was written, else the nearest value around it."""
@@ -80,6 +90,7 @@ class Document:
             {path[1:]: text for path, text in self.texts.items() if path[:1] == (key,)},
             self.problems,
             frozenset(path[1:] for path in self.templates if path[:1] == (key,) and len(path) > 1),
+            self.warnings,
         )
 
     def replaced(self, top: Mapping[str, Any], place: str) -> Document:
@@ -87,7 +98,7 @@ class Document:
         places = {path: at for path, at in self.places.items() if not path or path[0] not in top}
         texts = {path: text for path, text in self.texts.items() if path[0] not in top}
         places.update({(key,): place for key in top})
-        return Document(self.name, {**self.data, **top}, places, texts, self.problems, self.templates)
+        return Document(self.name, {**self.data, **top}, places, texts, self.problems, self.templates, self.warnings)
 
 
 def dotted(path: KeyPath) -> str:

@@ -32,7 +32,7 @@ _LAUNCH = ("job", "image_uri", "queue", "resource", "resource_args", "num_worker
 _OWN_ENGINE = ("scheduler", "metrics")  # need W&B's own optimiser process
 TOP_KEYS = (*_READ, *_LAUNCH, "apiVersion", "kind", *_OWN_ENGINE)
 _EXTENSION = "x-"  # keys that begin so are the author's own, as in Compose files
-_WRAPPERS = ("sweep", "config", "sweep_config")
+WRAPPERS = ("sweep", "config", "sweep_config")
 _STOP_KEYS = {
     "hyperband": ("min_iter", "max_iter", "s", "eta", "strict"),
     "median": ("min_iter", "min_trials"),
@@ -92,7 +92,7 @@ def _unwrapped(notes: Notes) -> Document:
     data = document.data
     lowered = {key.lower() for key in data}
     for key, inner in data.items():
-        if key.lower() not in _WRAPPERS or not isinstance(inner, dict) or {"method", "parameters"} & lowered:
+        if key.lower() not in WRAPPERS or not isinstance(inner, dict) or {"method", "parameters"} & lowered:
             continue
         if not {"method", "parameters"} & {name.lower() for name in inner}:
             continue

@@ -19,7 +19,7 @@ class Notes:
     def __init__(self, document: Document) -> None:
         self.document = document
         self.problems: list[str] = list(document.problems)
-        self.warnings: list[str] = []
+        self.warnings: list[str] = list(document.warnings)
 
     def wrong(self, path: KeyPath, text: str) -> None:
         """Notes a mistake: nothing can start with it."""

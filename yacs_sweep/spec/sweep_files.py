@@ -11,8 +11,8 @@ from ..base.errors import ConfigError
 from ..base.shipped import SWEEPS
 from ..base.values import to_builtin
 from ..base.wording import did_you_mean
-from ..base.yaml_document import Document, read_yaml_file
-from .read_sweep import parse_spec
+from ..base.yaml_document import Document, bare_number, read_yaml_file
+from .read_sweep import WRAPPERS, parse_spec
 from .sweep import SweepSpec
 
 
@@ -47,9 +47,56 @@ def load_spec(
 def read_sweep_document(source: str | Path | Mapping[str, Any], search_dirs: Iterable[str | Path] = ()) -> Document:
     """Reads a sweep as it is written, in a file or in Python. Raises ConfigError when it cannot be read."""
     if isinstance(source, Mapping):
-        return Document("sweep", as_yaml(source))
+        return _from_python(source)
     path = find_sweep_file(source, search_dirs)
     return read_yaml_file(str(path), str(path))
+
+
+def _from_python(source: Mapping[str, Any]) -> Document:
+    """Makes a document of a description in Python, perhaps of a file that PyYAML has read."""
+    found: dict[str, str] = {}
+    data = with_numbers(as_yaml(source), found)
+    if not found:
+        return Document("sweep", data)
+    name, text = next(iter(found.items()))
+    more = f", and {len(found) - 1} more" if len(found) > 1 else ""
+    line = f"sweep: {name}: '{text}'{more}: PyYAML's text is read as the number, as W&B's server most likely does"
+    return Document("sweep", data, warnings=(line,))
+
+
+_WITH_NUMBERS = ("parameters", "metric", "early_terminate")
+_TEXTS = ("name", "goal")  # of a metric
+
+
+def with_numbers(data: Any, found: dict[str, str] | None = None) -> Any:
+    """Converts the texts that PyYAML reads where a sweep file has numbers such as 1e-5 to these.
+
+    W&B's client sends them without quotes, as it sends numbers. `found` is given them, by the keys they stand under.
+    """
+    if not isinstance(data, dict):
+        return data
+    found, result = {} if found is None else found, {}
+    for key, body in data.items():
+        folded = str(key).lower()
+        if folded in _WITH_NUMBERS:
+            result[key] = _numbers(body, key, found)
+        else:
+            result[key] = with_numbers(body, found) if folded in WRAPPERS else body
+    return result
+
+
+def _numbers(value: Any, path: str, found: dict[str, str]) -> Any:
+    """Converts the texts in a value at any depth that `bare_number` knows."""
+    if isinstance(value, dict):
+        texts = _TEXTS if path.lower() == "metric" else ()
+        return {key: item if key in texts else _numbers(item, f"{path}.{key}", found) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_numbers(item, f"{path}[{place}]", found) for place, item in enumerate(value)]
+    number = bare_number(value)
+    if number is None:
+        return value
+    found[path] = value
+    return number
 
 
 def as_yaml(value: Any) -> Any:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
 from yacs_sweep.base.errors import ConfigError
 from yacs_sweep.spec.read_sweep import sweep_from_dict
 from yacs_sweep.spec.sweep import SweepSpec
-from yacs_sweep.spec.sweep_files import load_spec
+from yacs_sweep.spec.sweep_files import load_spec, with_numbers
 
 LR = "parameters: {lr: {values: [1, 2]}}\n"
 
@@ -140,3 +142,47 @@ def test_a_misspelt_macro_is_a_mistake(tmp_path: Path, word: str) -> None:
 
 def test_an_empty_command_is_the_default(tmp_path: Path) -> None:
     assert read(tmp_path, "method: grid\nprogram: train.py\ncommand: []\n" + LR).command == ()
+
+
+EXPONENTS = """\
+method: random
+name: 1e5
+metric: {name: loss, target: 1e-3}
+parameters:
+  lr: {distribution: log_uniform_values, min: 1e-6, max: 1.e-3}
+  wd: {values: [1e-4, 5.0e-4, .5e3, "0.1", 1e-4x]}
+  inner: {parameters: {eps: {value: 1e-8}}}
+"""
+
+
+def test_exponents_are_the_same_numbers_in_a_file_and_through_pyyaml(tmp_path: Path) -> None:
+    (tmp_path / "s.yaml").write_text(EXPONENTS)
+    file, mapping = load_spec(tmp_path / "s.yaml"), load_spec(yaml.safe_load(EXPONENTS))
+    assert file.warnings == ()
+    assert mapping.warnings == (
+        "sweep: metric.target: '1e-3', and 4 more: PyYAML's text is read as the number, as W&B's server most "
+        "likely does",
+    )
+    assert mapping == file and mapping.name == "1e5"
+    assert mapping.parameters[0].min == 1e-6 and mapping.metric is not None and mapping.metric.target == 1e-3
+    assert mapping.parameters[1].values == (1e-4, 5e-4, 500.0, "0.1", "1e-4x")
+    assert load_spec({"sweep": yaml.safe_load(EXPONENTS)}) == file
+
+
+def test_a_description_from_the_server_has_the_numbers_that_the_file_had() -> None:
+    described = yaml.safe_load(EXPONENTS)
+    assert sweep_from_dict(with_numbers(described)) == load_spec(described)
+    assert described["parameters"]["lr"]["min"] == "1e-6"  # the server's own is not changed
+
+
+@pytest.mark.parametrize(("text", "problem"), [("0.1", "write 0.1 without quotes"), ("1e999", "not a finite number")])
+def test_a_bound_that_pyyaml_reads_as_a_text_for_another_reason_is_a_mistake(text: str, problem: str) -> None:
+    parameters: dict[str, Any] = {"lr": {"min": text, "max": 1.0}}
+    with pytest.raises(ConfigError, match=problem):
+        load_spec({"method": "random", "parameters": parameters})
+
+
+def test_quotes_in_a_file_are_kept(tmp_path: Path) -> None:
+    spec = read(tmp_path, "method: grid\nparameters: {lr: {values: ['1e-5']}}\n")
+    assert spec.parameters[0].values == ("1e-5",)
+    assert sweep_from_dict(yaml.safe_load(yaml.safe_dump(spec.to_dict()))) == spec  # as sweep.yaml has it

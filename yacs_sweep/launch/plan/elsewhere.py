@@ -13,6 +13,7 @@ from ...records.launch_file import LaunchFile
 from ...search.storage.url import shared
 from ...spec.read_sweep import sweep_from_dict
 from ...spec.sweep import SweepSpec
+from ...spec.sweep_files import with_numbers
 from ...trainers.function import FunctionProfile, function_problems
 from ...wandb.login import is_logged_in, why_not_asked
 from ...wandb.sweeps import RemoteSweep, look_up
@@ -69,7 +70,7 @@ def _on_server(sweep_id: str, options: Options, option: str, *, ended_too: bool)
         )
     remote = remote_sweep(sweep_id, options, None, option, ended_too=ended_too)
     content = {key: value for key, value in remote.config.items() if key in FROM_SERVER}
-    described = Description("on the W&B server", sweep_from_dict(content, f"W&B sweep {remote.id}"))
+    described = Description("on the W&B server", sweep_from_dict(with_numbers(content), f"W&B sweep {remote.id}"))
     options, described, notes = agreed(f"{option} {sweep_id}", described, options)
     spec = _with_results(described.spec, options)
     paths = new_paths(spec, remote.id)

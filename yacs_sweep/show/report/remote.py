@@ -11,6 +11,7 @@ from ...base.errors import ConfigError
 from ...base.values import finite_number, from_json, utc_seconds, utc_text
 from ...records.folder import TrialRecord
 from ...spec.read_sweep import sweep_from_dict
+from ...spec.sweep_files import with_numbers
 from ...wandb.read_runs import read_runs
 from ...wandb.sweeps import look_up
 from .data import Sweep, Trial, trial_of
@@ -31,7 +32,7 @@ def read_remote(path: str, project: str | None, entity: str | None) -> Sweep:
     notes = []
     spec = None
     try:
-        spec = sweep_from_dict(described, f"W&B sweep {remote.id}")
+        spec = sweep_from_dict(with_numbers(described), f"W&B sweep {remote.id}")
     except ConfigError as error:
         notes.append(f"The sweep's description is one this version cannot read ({error.problems[0]}).")
     given = described.get("metric")
