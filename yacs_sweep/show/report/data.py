@@ -81,9 +81,7 @@ class Sweep:
     @property
     def finished(self) -> list[Trial]:
         """Trials whose value counts: finished, with a number."""
-        return [
-            trial for trial in self.trials if trial.record.state == "finished" and finite_number(trial.record.value)
-        ]
+        return [trial for trial in self.trials if is_finished(trial)]
 
     @property
     def axis(self) -> str:
@@ -118,6 +116,11 @@ class Sweep:
     def declared(self, name: str) -> Parameter | None:
         """Finds the sweep file's parameter of this name."""
         return next((item for item in self.spec.parameters if item.name == name), None) if self.spec else None
+
+
+def is_finished(trial: Trial) -> bool:
+    """Tells whether a trial's value counts: it finished, with a number."""
+    return trial.record.state == "finished" and finite_number(trial.record.value)
 
 
 def text_of(value: Any) -> str:

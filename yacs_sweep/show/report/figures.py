@@ -9,8 +9,10 @@ from typing import Any
 
 from ...base.values import finite_number, utc_seconds
 from .columns import Column, column
-from .data import Sweep, Trial, thin
-from .statistics import Effect
+from .data import Sweep, Trial, is_finished, thin
+from .importance import Effect
+from .scores import Sample, is_censored, is_diverged
+from .statistics import spearman
 
 LINES = 240  # learning curves drawn; more cannot be told apart
 OTHER_METRICS = 6  # metrics beside the sweep's own
@@ -19,15 +21,19 @@ DIMENSIONS = 12  # axes of the parallel coordinates
 GRID = 28  # cells of the contour in each direction
 BANDWIDTH = 0.6  # of the contour's kernel, times n^(-1/6), in units of the axis
 FAR = 0.02  # kernel weight below which nothing is known of a cell
+SURFACE_TRIALS = 12  # trials from which on there is a surface between them
+SURFACE_VALUES = 6  # different values of a continuous parameter from which on there is something between them
+ON_A_LINE = 0.95  # rank correlation of two parameters from which on their trials are on a line, not on a surface
 
 
-def figures(sweep: Sweep, effects: Sequence[Effect]) -> dict[str, Any]:
+def figures(sweep: Sweep, effects: Sequence[Effect], used: Sample) -> dict[str, Any]:
     """Computes all data for the page's script."""
     order = [effect.name for effect in effects]
     names = [*order, *(name for name in sweep.searched() if name not in order)]
-    columns = [column(sweep, name, sweep.trials) for name in names]
-    finished = {id(trial) for trial in sweep.finished}
-    pair = telling(effects) or names[:2]
+    columns = [column(sweep, name, sweep.trials).as_levels() for name in names]
+    pair = names[:2]
+    scores = {id(trial): score for trial, score in zip(used.trials, used.scores, strict=True)}
+    drawn = {id(trial) for trial in used.trials if not is_diverged(trial)}
     return {
         "metric": sweep.metric or "",
         "goal": sweep.goal,
@@ -37,7 +43,10 @@ def figures(sweep: Sweep, effects: Sequence[Effect]) -> dict[str, Any]:
             "number": [trial.record.number for trial in sweep.trials],
             "state": [trial.record.state for trial in sweep.trials],
             "value": [brief(trial.record.value) for trial in sweep.trials],
-            "counts": [int(id(trial) in finished) for trial in sweep.trials],
+            "counts": [int(is_finished(trial)) for trial in sweep.trials],
+            "drawn": [int(id(trial) in drawn) for trial in sweep.trials],
+            "early": [int(is_censored(trial)) for trial in sweep.trials],
+            "score": [brief(scores.get(id(trial)), 4) for trial in sweep.trials],
             "url": [trial.url for trial in sweep.trials],
             "seconds": [brief(trial.seconds, 4) for trial in sweep.trials],
         },
@@ -45,16 +54,10 @@ def figures(sweep: Sweep, effects: Sequence[Effect]) -> dict[str, Any]:
         "dimensions": min(DIMENSIONS, len(columns)),
         "effects": [_effect(effect) for effect in effects],
         "slices": [names.index(name) for name in pair],
-        "surface": surface(sweep, pair, [names.index(name) for name in pair]),
+        "surface": surface(sweep, used, pair, [names.index(name) for name in pair]),
         "curves": curves(sweep),
         "timeline": timeline(sweep),
     }
-
-
-def telling(effects: Sequence[Effect]) -> list[str]:
-    """Chooses the two most important parameters: those beyond chance first, and those that most trials have."""
-    order = sorted(effects, key=lambda effect: (not effect.clear, -effect.importance * effect.trials))
-    return [effect.name for effect in order[:2]]
 
 
 def brief(value: Any, digits: int = 6) -> float | None:
@@ -75,6 +78,7 @@ def _effect(effect: Effect) -> dict[str, Any]:
         "importance": brief(effect.importance, 4),
         "chance": brief(effect.chance, 4),
         "clear": effect.clear,
+        "rank": effect.rank,
         "correlation": brief(effect.correlation, 3),
         "interval": [brief(bound, 3) for bound in effect.interval] if effect.interval else None,
         "level": effect.level,
@@ -145,51 +149,75 @@ def timeline(sweep: Sweep) -> dict[str, Any]:
 
 
 # -- two parameters ---------------------------------------------------------------------------------------------------
-def surface(sweep: Sweep, names: Sequence[str], places: Sequence[int]) -> dict[str, Any] | None:
-    """Computes the metric over two parameters: finished trials, smoothed by a Gaussian kernel (Nadaraya-Watson).
+def surface(sweep: Sweep, used: Sample, names: Sequence[str], places: Sequence[int]) -> dict[str, Any] | None:
+    """Computes how good trials are over two parameters, smoothed by a Gaussian kernel (Nadaraya-Watson).
 
-    Cells far from every trial are empty. A category has a cell for each level, and no neighbours.
+    Of finished trials alone it is the metric. With trials that ended early, whose values are of earlier epochs, it is the
+    score. Cells far from every trial are empty. Levels, also of a discrete number, have a cell each and no neighbours.
 
     Args:
         names: the two parameters.
         places: their columns in the figures' data.
 
     Returns:
-        Grid (`xs`, `ys`) and values (`z`, rows by y); None when there are too few trials or values.
+        `kind`: contour, or cells where a parameter has levels, or points where the trials make no surface; whether it is of
+        the score; the grid (`xs`, `ys`) and values (`z`, rows by y), empty for points. None with fewer than four trials.
     """
-    trials = sweep.finished
-    if len(names) < 2 or len(trials) < 4:
+    drawn = [place for place, trial in enumerate(used.trials) if not is_diverged(trial)]
+    if len(names) < 2 or len(drawn) < 4:
         return None
-    import numpy as np
-
-    axes = [column(sweep, name, trials) for name in names]
+    trials = [used.trials[place] for place in drawn]
+    axes = [column(sweep, name, trials).as_levels() for name in names]
     both = [place for place in range(len(trials)) if all(axis.values[place] is not None for axis in axes)]
     if len(both) < 4:
         return None
-    values = np.array([float(trials[place].record.value or 0.0) for place in both])
+    of_score = any(used.censored[drawn[place]] for place in both)
+    values = [used.scores[drawn[place]] if of_score else float(trials[place].record.value or 0.0) for place in both]
+    at = [[axis.at(value) for place in both if (value := axis.values[place]) is not None] for axis in axes]
+    kind = _surface_kind(axes, at)
+    found = {"kind": kind, "x": places[0], "y": places[1], "score": of_score, "xs": [], "ys": [], "z": []}
+    if kind != "points":
+        found["xs"], found["ys"], found["z"] = _smooth(axes, at, values)
+    return found
+
+
+def _surface_kind(axes: Sequence[Column], at: Sequence[Sequence[float]]) -> str:
+    """Decides whether trials make a surface: contour, cells, or points where they do not.
+
+    Args:
+        at: the trials' places on each axis.
+    """
+    cells = len(set(zip(*at, strict=True)))
+    if all(axis.kind == "category" for axis in axes):
+        return "cells" if cells > max(len(set(own)) for own in at) else "points"
+    continuous = [len(set(own)) for axis, own in zip(axes, at, strict=True) if axis.kind == "number"]
+    if len(at[0]) < SURFACE_TRIALS or min(continuous) < SURFACE_VALUES:
+        return "points"
+    if len(continuous) == 1:
+        levels = next(len(set(own)) for axis, own in zip(axes, at, strict=True) if axis.kind == "category")
+        return "cells" if levels > 1 else "points"
+    return "contour" if abs(spearman(*at) or 0.0) < ON_A_LINE else "points"
+
+
+def _smooth(
+    axes: Sequence[Column], at: Sequence[Sequence[float]], values: Sequence[float]
+) -> tuple[list[float | None], list[float | None], list[list[float | None]]]:
+    """Smooths the values of trials over two axes: the cells of both, and the value in each, rows by y."""
+    import numpy as np
+
     weights, cells = [], []
-    for axis in axes:
-        known = [axis.values[place] for place in both]
-        at = np.array([axis.at(value) if axis.kind == "number" else value for value in known if value is not None])
+    for axis, own in zip(axes, at, strict=True):
+        known = np.array(own)
         if axis.kind == "category":
             grid = np.arange(float(len(axis.levels)))
-            weights.append((grid[:, None] == at[None, :]).astype(float))
+            weights.append((grid[:, None] == known[None, :]).astype(float))
         else:
-            low, high = float(at.min()), float(at.max())
-            if low == high:
-                return None
+            low, high = float(known.min()), float(known.max())
             grid = np.linspace(low, high, GRID)
-            width = BANDWIDTH * len(both) ** (-1 / 6) / 2 * (high - low) / 2
-            weights.append(np.exp(-0.5 * ((grid[:, None] - at[None, :]) / width) ** 2))
-        cells.append([10.0**value if axis.log else value for value in grid.tolist()])
+            width = BANDWIDTH * len(values) ** (-1 / 6) / 2 * (high - low) / 2
+            weights.append(np.exp(-0.5 * ((grid[:, None] - known[None, :]) / width) ** 2))
+        cells.append([brief(10.0**value if axis.log else value) for value in grid.tolist()])
     kernel = weights[1][:, None, :] * weights[0][None, :, :]  # y, x, trial
     total = kernel.sum(axis=2)
-    smooth = np.where(total > FAR, (kernel @ values) / np.maximum(total, 1e-300), math.nan)
-    return {
-        "x": places[0],
-        "y": places[1],
-        "xs": [brief(value) for value in cells[0]],
-        "ys": [brief(value) for value in cells[1]],
-        "z": [[brief(value, 5) for value in row] for row in smooth.tolist()],
-        "smooth": all(axis.kind == "number" for axis in axes),
-    }
+    smooth = np.where(total > FAR, (kernel @ np.array(values)) / np.maximum(total, 1e-300), math.nan)
+    return cells[0], cells[1], [[brief(value, 5) for value in row] for row in smooth.tolist()]

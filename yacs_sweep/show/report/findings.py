@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ...base.values import finite_number, utc_seconds
+from ...base.values import utc_seconds
 from ...records.folder import TrialRecord
 from ...spec.parameter import Parameter
 from .columns import column
-from .data import Sweep, text_of
-from .statistics import Effect, Verdict, compare_best, effects, shaky
+from .data import Sweep, Trial, is_finished, text_of
+from .importance import Effect, caveat, effects
+from .scores import Sample, sample
+from .statistics import Verdict, compare_best
 
 LAST_LINES = 8  # last lines of output that a failed trial shows
 NUMBER = re.compile(r"0x[0-9a-f]+|\d+(\.\d+)?(e[-+]?\d+)?", re.IGNORECASE)
@@ -35,15 +38,27 @@ class Findings:
     """A sweep and its statistics, computed once for all forms of the report."""
 
     sweep: Sweep
+    used: Sample  # the trials that importance and correlation are computed from
     effects: list[Effect]
-    shaky: str
+    caveat: str  # what they do not tell
     verdict: Verdict | None
 
     @classmethod
     def of(cls, sweep: Sweep) -> Findings:
         """Computes the statistics of a sweep."""
-        found = effects(sweep)
-        return cls(sweep, found, shaky(sweep, found), compare_best(sweep))
+        used = sample(sweep)
+        found = effects(sweep, used)
+        return cls(sweep, used, found, caveat(sweep, used, found), compare_best(sweep))
+
+
+def places(ranked: Sequence[Trial]) -> list[int | None]:
+    """Numbers the finished ones of ranked trials, 1 for the best; equal values have the same number, others none."""
+    found: list[int | None] = []
+    for place, trial in enumerate(ranked):
+        before = ranked[place - 1].record.value if place else None
+        equal = bool(found) and before == trial.record.value
+        found.append((found[-1] if equal else place + 1) if is_finished(trial) else None)
+    return found
 
 
 def counts(sweep: Sweep) -> dict[str, int]:
@@ -137,10 +152,11 @@ def trial_rows(sweep: Sweep) -> list[dict[str, Any]]:
     names = sweep.parameters()
     metrics = sorted({name for trial in sweep.trials for name in trial.curves})
     rows = []
-    for rank, trial in enumerate(sweep.ranked(), start=1):
+    ranked = sweep.ranked()
+    for trial, place in zip(ranked, places(ranked), strict=True):
         record = trial.record
         row: dict[str, Any] = {
-            "rank": rank if record.state == "finished" and finite_number(record.value) else None,
+            "rank": place,
             "trial": record.name,
             "id": record.id,
             "number": record.number,

@@ -17,10 +17,12 @@ from importlib import metadata, resources
 from typing import Any
 
 from ...base.values import finite_number
+from ...records.folder import TrialRecord
 from ..lines import duration_text
 from .data import Sweep, Trial, text_of
 from .figures import figures
-from .findings import Findings, busy, commits, counts, failures, searched_rows, span
+from .findings import Findings, busy, commits, counts, failures, places, searched_rows, span
+from .importance import leading
 from .repeat import commands
 
 SHOWN = 15  # rows of the table of trials until all are asked for
@@ -30,7 +32,7 @@ POLICY = "default-src 'none'; script-src 'unsafe-inline' blob:; style-src 'unsaf
 TITLES = {  # of sections, where the navigation's word is too short
     "parallel": "Parameters together",
     "importance": "Importance and correlation",
-    "slices": "The most important parameters",
+    "slices": "Parameters one by one",
     "curves": "Learning curves",
     "failures": "Stopped and failed trials",
     "search": "What was searched",
@@ -41,7 +43,7 @@ TITLES = {  # of sections, where the navigation's word is too short
 def page(findings: Findings, made: str | None = None) -> str:
     """Writes the report as HTML; `made` is the time in its footer, by default now."""
     sweep = findings.sweep
-    data = figures(sweep, findings.effects)
+    data = figures(sweep, findings.effects, findings.used)
     parts = _parts(findings, data)
     nav = "".join(f'<a href="#{name}">{title}</a>' for name, title, _ in parts)
     sections = "".join(
@@ -154,35 +156,46 @@ def _tiles(findings: Findings) -> str:
         (
             f"best {sweep.metric or 'value'}",
             value(best.value) if best else "none",
-            escape(best.name) if best else none,
+            escape(_and_equals(sweep, best)) if best else none,
         ),
         ("trials finished", f"{tally.get('finished', 0)} of {len(sweep.trials)}", escape(others)),
         ("took", escape(duration_text(took)) or "–", f"{escape(duration_text(spent))} of trials" if spent else ""),
     ]
     if findings.effects:
-        first = findings.effects[0]
-        hint = "" if first.clear else "but not beyond chance"
-        tiles.append(("matters most", escape(first.name), hint or f"{100 * first.importance:.0f} % of importance"))
+        first = leading(findings.effects)
+        share = f"{100 * findings.effects[0].importance:.0f} % of the differences"
+        if not first:
+            tiles.append(("matters most", "cannot tell", "may all be chance"))
+        else:
+            tiles.append(
+                ("matters most", escape(" or ".join(first)), share if len(first) == 1 else "cannot tell which")
+            )
     cells = "".join(f"<div class=tile><dt>{escape(a)}</dt><dd>{b}<small>{c}</small></dd></div>" for a, b, c in tiles)
     return f'<dl class="tiles">{cells}</dl>'
+
+
+def _and_equals(sweep: Sweep, best: TrialRecord) -> str:
+    """Formats the best trial's name, and how many others are equally good."""
+    equal = sum(trial.record.value == best.value for trial in sweep.finished) - 1
+    return f"{best.name} and {equal} more, equal" if equal > 0 else best.name
 
 
 def _parts(findings: Findings, data: dict[str, Any]) -> list[tuple[str, str, str]]:
     """Lists the sections as id, title and HTML; empty ones are left out."""
     sweep = findings.sweep
-    valued = len(sweep.finished)
+    valued = len(findings.used.trials)
     parts = [("trials", "Best trials", _trials(findings))]
     if seeds := _seeds(sweep):
         parts.append(("seeds", "Best, trained again", seeds))
     if any(found is not None for found in data["trials"]["value"]):
-        text = '<p class="lead">Each trial\'s value, and the best so far.</p>'
+        text = f'<p class="lead">{_history(findings)}</p>'
         parts.append(("history", "History", text + plot("history")))
     if valued > 1 and data["columns"]:
-        parts.append(("parallel", "Parameters", _PARALLEL + plot("parallel", "scroll")))
+        parts.append(("parallel", "Parameters", _parallel(findings) + plot("parallel", "scroll")))
     if sweep.searched():
         parts.append(("importance", "Importance", _importance(findings)))
     if valued > 1 and data["slices"]:
-        parts.append(("slices", "Most important", _slices(findings, data)))
+        parts.append(("slices", "One by one", _slices(findings, data)))
     if data["curves"]["lines"]:
         parts.append(("curves", "Curves", _curves(data)))
     if data["timeline"]["bars"]:
@@ -194,12 +207,25 @@ def _parts(findings: Findings, data: dict[str, Any]) -> list[tuple[str, str, str
     return parts
 
 
-_PARALLEL = (
-    '<p class="lead">A line is a finished trial, from its parameters to its value. '
-    '<span class="mouse">Drag along an axis to keep the trials within.</span> '
-    "“–” marks trials a parameter does not apply to.</p>"
-    '<p class="controls"><span id="parallel-kept"></span></p>'
-)
+def _history(findings: Findings) -> str:
+    """Explains the plot of values over time."""
+    text = "Each trial's value, and the best so far"
+    early = (
+        f"; those that ended early (triangles, crosses) have a value of an earlier {findings.used.axis} "
+        "and cannot be the best"
+    )
+    return text + (early if findings.used.early else "") + "."
+
+
+def _parallel(findings: Findings) -> str:
+    """Explains the parallel coordinates."""
+    drawn = escape(findings.used.drawn_text("dashed"))
+    return (
+        f'<p class="lead">A line is a trial, from its parameters to its value: {drawn} '
+        '<span class="mouse">Drag along an axis to keep the trials within.</span> '
+        "“–” marks trials a parameter does not apply to.</p>"
+        '<p class="controls"><span id="parallel-kept"></span></p>'
+    )
 
 
 def _trials(findings: Findings) -> str:
@@ -215,20 +241,20 @@ def _trials(findings: Findings) -> str:
     heads += [("num" if numeric[name] else "", name) for name in names]
     rows, classes = [], []
     alike = set(findings.verdict.alike) if findings.verdict and findings.verdict.clear is False else set()
-    for place, trial in enumerate(ranked, start=1):
+    numbers = places(ranked)
+    for row, (trial, place) in enumerate(zip(ranked, numbers, strict=True), start=1):
         record = trial.record
-        ranks = record.state == "finished" and finite_number(record.value)
-        mark = " ≈" if record.name in alike and len(alike) > 1 else ""
+        mark = " =" if numbers.count(place) > 1 else " ≈" if record.name in alike and len(alike) > 1 else ""
         cells = [
-            f"{place}{mark}" if ranks else "",
+            f"{place}{mark}" if place else "",
             _linked(trial),
             value(record.value),
             state(record.state),
             escape(duration_text(trial.seconds)),
         ]
         rows.append([*cells, *(_param(record.params[name]) if name in record.params else "–" for name in names)])
-        hidden = " hidden" if place > SHOWN else ""
-        kind = "best" if ranks and place == 1 else ""
+        hidden = " hidden" if row > SHOWN else ""
+        kind = "best" if place == 1 else ""
         classes.append(f'class="{kind} more-trials"{hidden}' if hidden else f'class="{kind}"')
     notes = []
     if findings.verdict is not None:
@@ -283,36 +309,47 @@ def _seeds(sweep: Sweep) -> str:
 
 def _importance(findings: Findings) -> str:
     """Explains and places the plots of importance and correlation."""
-    notes = f'<p class="note">{escape(findings.shaky)}</p>' if findings.shaky else ""
+    notes = f'<p class="note">{escape(findings.caveat)}</p>' if findings.caveat else ""
     if not findings.effects:
         return notes
     text = (
-        '<p class="lead"><b>Importance</b> (PED-ANOVA, Watanabe et al., IJCAI 2023): how much the values of the best trials '
-        "differ from those of all. The upright mark is what shuffled values reach by chance; bars that do not pass it are "
-        "grey. <b>Correlation</b> (Spearman's, with 95 % intervals; grey where these hold zero): which way the metric "
-        "went; of a category, its most telling value against the others. A parameter with its best value in the "
-        "middle can be important without any correlation.</p>"
+        f'<p class="lead">{escape(findings.used.text())}</p>'
+        '<p class="lead"><b>Importance</b>: the share of the differences between trials that the parameter alone explains '
+        "(analysis of variance on ranks), beyond the parameters above it. The upright mark is what chance reaches with the "
+        "same trials, shuffled: bars that do not pass it are grey. <b>Correlation</b> (Spearman's, with 95 % intervals; "
+        "grey where these hold zero): which way the metric went; of a category, its most telling value against the "
+        "others. A parameter with its best value in the middle can be important without any correlation.</p>"
     )
     return notes + text + f'<div class="pair">{plot("importance")}{plot("correlation")}</div>'
 
 
 def _slices(findings: Findings, data: dict[str, Any]) -> str:
-    """Places the plots of the two most important parameters."""
+    """Places the plots of the first two parameters."""
     given = [data["columns"][place]["name"] for place in data["slices"]]
     names = " and ".join(f"<b>{escape(name)}</b>" for name in given)
-    first = (
-        "The most important first" if findings.effects else "Too few trials to tell which matter most; the first ones"
-    )
-    text = f'<p class="lead">{first}: {names}.</p>'
+    clear = leading(findings.effects)
+    first = "The most important first" if clear else "Which parameters matter cannot be told; two of them"
+    drawn = escape(findings.used.drawn_text("triangles"))
+    text = f'<p class="lead">{first}: {names}. {drawn}</p>'
     plots = "".join(plot(f"slice{place}") for place in data["slices"])
-    both = ""
-    if data["surface"]:
-        both = (
-            "<h3>Both together</h3>"
-            '<p class="lead">The metric between the finished trials (points), smoothed; empty where none was near.</p>'
-            + plot("surface")
-        )
+    both = f"<h3>Both together</h3>{_surface(findings, data)}{plot('surface')}" if data["surface"] else ""
     return f'{text}<div class="{"pair" if len(data["slices"]) > 1 else ""}">{plots}</div>{both}'
+
+
+def _surface(findings: Findings, data: dict[str, Any]) -> str:
+    """Explains the plot of two parameters."""
+    drawn = escape(findings.used.drawn_text("triangles"))
+    what = "The metric"
+    if data["surface"]["score"]:
+        what = (
+            f"The share of other trials that a trial beats, compared at the last {findings.used.axis} both have reached"
+        )
+    how = {
+        "contour": "smoothed between the trials (points); empty where none was near",
+        "cells": "the mean of each cell's trials (points); empty where there is none",
+        "points": "at each trial; these are too few, or too much on a line, to draw a surface between them",
+    }[data["surface"]["kind"]]
+    return f'<p class="lead">{what}, {how}. {drawn}</p>'
 
 
 def _curves(data: dict[str, Any]) -> str:

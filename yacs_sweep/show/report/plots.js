@@ -59,17 +59,18 @@ window.reportPlots = (data) => {
     const value = column.values[place];
     return value === null ? "–" : column.kind === "category" ? plain(column.levels[value]) : short(value);
   };
-  const about = (place) => named(place) + `<br>${trials.state[place]}` +
+  const about = (place) => named(place) + `<br>${trials.state[place]}${trials.early[place] ? `, value of an earlier ${plain(data.axis)}` : ""}` +
     data.columns.slice(0, 8).filter((column) => column.values[place] !== null)
       .map((column) => `<br>${plain(column.name)} ${given(column, place)}`).join("");
   const indices = (wanted) => trials.name.map((_, place) => place).filter(wanted);
   const counted = indices((place) => trials.counts[place]);
+  const valued = indices((place) => trials.drawn[place]);  // those that ended early among them
   const better = (a, b) => (data.goal === "maximize" ? a > b : a < b);
   const HOVER = "%{text}<extra></extra>";
 
   // The scale of values: bad ones would stretch it, so it ends where the outliers begin.
   function valueRange() {
-    const values = counted.map((place) => trials.value[place]).sort((a, b) => a - b);
+    const values = valued.map((place) => trials.value[place]).sort((a, b) => a - b);
     if (!values.length) return [0, 1];
     const at = (share) => values[Math.min(values.length - 1, Math.max(0, Math.round(share * (values.length - 1))))];
     const [low, high] = data.goal === "maximize" ? [at(0.1), at(1)] : [at(0), at(0.9)];
@@ -130,7 +131,7 @@ window.reportPlots = (data) => {
   function dimensions() {
     const found = data.columns.slice(0, data.dimensions).map((column) => {
       const at = (value) => column.log ? Math.log10(value) : value;
-      const there = counted.map((place) => column.values[place]).filter((value) => value !== null).map(at);
+      const there = valued.map((place) => column.values[place]).filter((value) => value !== null).map(at);
       const levels = column.kind === "category" ? column.levels : null;
       let least = levels ? 0 : Math.min(...there), most = levels ? Math.max(1, levels.length - 1) : Math.max(...there);
       const shares = least === most ? [0.5] : [0, 0.5, 1];  // a single value has no range to tell
@@ -138,10 +139,10 @@ window.reportPlots = (data) => {
       const scaled = (value) => (value - least) / (most - least);
       const ticks = levels ? levels.map((level, i) => [scaled(i), plain(level, 12)])
         : shares.map((share) => [share, short(column.log ? 10 ** (least + share * (most - least)) : least + share * (most - least), 3)]);
-      if (there.length < counted.length) ticks.push([missing, "–"]);
+      if (there.length < valued.length) ticks.push([missing, "–"]);
       return { name: column.name, ticks, at: (place) => column.values[place] === null ? missing : scaled(at(column.values[place])) };
     });
-    const values = counted.map((place) => trials.value[place]);
+    const values = valued.map((place) => trials.value[place]);
     const least = Math.min(...values), most = Math.max(...values), size = most - least || 1;
     found.push({ name: data.metric, ticks: [0, 0.5, 1].map((share) => [share, short(least + share * size, 3)]), at: (place) => (trials.value[place] - least) / size });
     return found;
@@ -160,19 +161,21 @@ window.reportPlots = (data) => {
     const inner = element.querySelector(".inner");
     inner.style.minWidth = `${Math.min(axes.length * 104, 2000)}px`;
     const inside = (place) => [...kept].every(([axis, [from, to]]) => { const y = axes[axis].at(place); return y >= from && y <= to; });
-    const groups = Array.from({ length: BINS + 1 }, () => ({ x: [], y: [], text: [] }));
-    for (const place of counted) {
+    // A group for each range of the metric and, dashed, for those of its trials that ended early.
+    const groups = Array.from({ length: 2 * BINS + 1 }, () => ({ x: [], y: [], text: [] }));
+    for (const place of valued) {
       const share = Math.max(0, Math.min(0.9999, (trials.value[place] - low) / (high - low)));
-      const group = inside(place) ? groups[1 + Math.floor(share * BINS)] : groups[0];
+      const group = inside(place) ? groups[1 + Math.floor(share * BINS) + (trials.early[place] ? BINS : 0)] : groups[0];
       const text = about(place);
       axes.forEach((axis, i) => { group.x.push(i); group.y.push(axis.at(place)); group.text.push(text); });
       group.x.push(null); group.y.push(null); group.text.push("");
     }
-    const best = data.goal === "maximize" ? (i) => i : (i) => BINS + 1 - i;
-    const thick = counted.length > 200 ? 1 : 1.5;
+    const bin = (i) => (i - 1) % BINS;
+    const best = (i) => (i > BINS ? 0 : BINS) + (data.goal === "maximize" ? bin(i) : BINS - bin(i));
+    const thick = valued.length > 200 ? 1 : 1.5;
     const traces = groups.map((group, i) => ({
-      type: "scatter", mode: "lines", ...group, hovertemplate: HOVER, hoverinfo: i ? undefined : "skip", connectgaps: false, order: i ? best(i) : 0,
-      opacity: i ? 0.85 : 0.16, line: { width: i ? thick : 1, color: i ? colourAt(scale, (i - 0.5) / BINS) : c.faint },
+      type: "scatter", mode: "lines", ...group, hovertemplate: HOVER, hoverinfo: i ? undefined : "skip", connectgaps: false, order: i ? best(i) : -1,
+      opacity: i ? 0.85 : 0.16, line: { width: i ? thick : 1, dash: i > BINS ? "5px,4px" : "solid", color: i ? colourAt(scale, (bin(i) + 0.5) / BINS) : c.faint },
     })).filter((trace) => trace.x.length).sort((a, b) => a.order - b.order).map(({ order, ...trace }) => trace);
     const label = (x, y, text, more) => ({ x, y, text, showarrow: false, font: { size: 11, color: c.soft }, bgcolor: c.paper, borderpad: 1, opacity: 0.92, ...more });
     const annotations = axes.flatMap((axis, i) => [
@@ -187,8 +190,8 @@ window.reportPlots = (data) => {
     put(element, traces, layout(c, 380, { margin: MARGIN, annotations, shapes, dragmode: false,
       xaxis: { ...hidden, range: [0, axes.length - 1] }, yaxis: { ...hidden, range: [LOW, HIGH] } }));
     const note = document.getElementById("parallel-kept");
-    const count = counted.filter(inside).length;
-    note.textContent = kept.size ? `${count} of ${counted.length} trials kept; click an axis to let go` : "";
+    const count = valued.filter(inside).length;
+    note.textContent = kept.size ? `${count} of ${valued.length} trials kept; click an axis to let go` : "";
     if (!touch) brush(element, inner, axes.length);
   }
   function brush(element, inner, size) {
@@ -233,12 +236,12 @@ window.reportPlots = (data) => {
     put(element, [
       { type: "bar", orientation: "h", y: places, x: effects.map((e) => e.importance), width: 0.55, hovertemplate: HOVER,
         marker: { color: effects.map((e) => e.clear ? c.accent : c.faint) },
-        text: effects.map((e) => `<b>${plain(e.name)}</b><br>importance ${(100 * e.importance).toFixed(0)} %<br>chance alone up to ${(100 * e.chance).toFixed(0)} %`),
+        text: effects.map((e) => `<b>${plain(e.name)}</b><br>explains ${(100 * e.importance).toFixed(0)} %<br>chance reaches ${(100 * e.chance).toFixed(0)} %`),
         textposition: "none" },
       { type: "scatter", mode: "markers", y: places, x: effects.map((e) => e.chance), hoverinfo: "skip",
         marker: { symbol: "line-ns-open", size: 14, line: { width: 2, color: c.ink }, color: c.ink } },
     ], layout(c, 60 + 30 * effects.length, {
-      xaxis: { title: "importance (share)", tickformat: ".0%", rangemode: "tozero", nticks: 5 },
+      xaxis: { title: "share of the differences explained", tickformat: ".0%", rangemode: "tozero", nticks: 5 },
       yaxis: { tickvals: places, ticktext: labels, range: [-0.6, effects.length - 0.4], showgrid: false },
     }));
   }
@@ -264,36 +267,42 @@ window.reportPlots = (data) => {
     }));
   }
 
+  // Points of one level would cover each other: spread by a fixed sequence, the same on every visit.
+  const spread = (column, place, by) => column.values[place] + (column.kind === "category" ? ((place * by) % 1 - 0.5) * 0.4 : 0);
+  const symbols = (own) => own.map((place) => trials.early[place] ? "triangle-down" : "circle");
+
   const slice = (which) => (element) => {
     const c = colours();
     const column = data.columns[data.slices[which]];
     const [low, high] = valueRange();
-    const own = counted.filter((place) => column.values[place] !== null);
-    // Points of one level would cover each other: spread by a fixed sequence, the same on every visit.
-    const spread = (place) => column.kind === "category" ? ((place * 0.618034) % 1 - 0.5) * 0.4 : 0;
+    const own = valued.filter((place) => column.values[place] !== null);
     put(element, [{
-      type: "scatter", mode: "markers", x: own.map((p) => column.values[p] + spread(p)), y: own.map((p) => trials.value[p]),
+      type: "scatter", mode: "markers", x: own.map((p) => spread(column, p, 0.618034)), y: own.map((p) => trials.value[p]),
       text: own.map(about), hovertemplate: HOVER,
-      marker: { size: own.length > 300 ? 5 : 7, opacity: 0.85, color: own.map((p) => trials.value[p]), colorscale: scaleOf(c), cmin: low, cmax: high,
-        line: { width: 0.6, color: c.faint } },
+      marker: { size: own.length > 300 ? 5 : 7, opacity: 0.85, symbol: symbols(own), color: own.map((p) => trials.value[p]), colorscale: scaleOf(c),
+        cmin: low, cmax: high, line: { width: own.map((p) => trials.early[p] ? 1.5 : 0.6), color: own.map((p) => trials.early[p] ? c.warn : c.faint) } },
     }], layout(c, 300, { xaxis: paramAxis(column), yaxis: { title: plain(data.metric) } }));
   };
 
   function surface(element) {
     const c = colours();
     const s = data.surface, x = data.columns[s.x], y = data.columns[s.y];
-    const [low, high] = valueRange();
-    const own = counted.filter((place) => x.values[place] !== null && y.values[place] !== null);
-    const jitter = (column, place, by) => column.values[place] + (column.kind === "category" ? ((place * by) % 1 - 0.5) * 0.4 : 0);
-    put(element, [
-      { type: s.smooth ? "contour" : "heatmap", x: s.xs, y: s.ys, z: s.z, colorscale: scaleOf(c), zmin: low, zmax: high, zauto: false,
-        hoverinfo: "skip", colorbar: bar(c), connectgaps: false, opacity: 0.9,
-        ...(s.smooth ? { line: { width: 0 }, contours: { coloring: "fill", start: low, end: high, size: (high - low) / 10 } } : { xgap: x.kind === "category" ? 2 : 0, ygap: y.kind === "category" ? 2 : 0 }) },
-      { type: "scatter", mode: "markers", x: own.map((p) => jitter(x, p, 0.618034)), y: own.map((p) => jitter(y, p, 0.754878)),
+    const [low, high] = s.score ? [0, 1] : valueRange();
+    const colour = s.score ? trials.score : trials.value;
+    const scale = s.score ? c.scale : scaleOf(c);
+    const title = { ...bar(c), ...(s.score ? { tickformat: ".0%", title: { ...bar(c).title, text: "trials beaten" } } : {}) };
+    const own = valued.filter((place) => x.values[place] !== null && y.values[place] !== null);
+    const smooth = s.kind === "contour";
+    const traces = s.kind === "points" ? [] : [
+      { type: smooth ? "contour" : "heatmap", x: s.xs, y: s.ys, z: s.z, colorscale: scale, zmin: low, zmax: high, zauto: false,
+        hoverinfo: "skip", colorbar: title, connectgaps: false, opacity: 0.9,
+        ...(smooth ? { line: { width: 0 }, contours: { coloring: "fill", start: low, end: high, size: (high - low) / 10 } } : { xgap: x.kind === "category" ? 2 : 0, ygap: y.kind === "category" ? 2 : 0 }) }];
+    traces.push(
+      { type: "scatter", mode: "markers", x: own.map((p) => spread(x, p, 0.618034)), y: own.map((p) => spread(y, p, 0.754878)),
         text: own.map(about), hovertemplate: HOVER,
-        marker: { size: own.length > 300 ? 4 : 6, color: own.map((p) => trials.value[p]), colorscale: scaleOf(c), cmin: low, cmax: high,
-          line: { width: 1, color: c.paper } } },
-    ], layout(c, 380, { xaxis: { ...paramAxis(x), showgrid: false }, yaxis: { ...paramAxis(y), showgrid: false } }));
+        marker: { size: own.length > 300 ? 4 : 6, symbol: symbols(own), color: own.map((p) => colour[p]), colorscale: scale, cmin: low, cmax: high,
+          showscale: s.kind === "points", colorbar: title, line: { width: own.map((p) => trials.early[p] ? 1.5 : 1), color: own.map((p) => trials.early[p] ? c.warn : c.paper) } } });
+    put(element, traces, layout(c, 380, { xaxis: { ...paramAxis(x), showgrid: s.kind === "points" }, yaxis: { ...paramAxis(y), showgrid: s.kind === "points" } }));
   }
 
   let shown = 0;

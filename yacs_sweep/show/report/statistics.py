@@ -1,55 +1,24 @@
-"""Computes the importance of a sweep's parameters and whether its best trial is the best, with their certainty. Pure.
-
-Importance is PED-ANOVA (Watanabe, Bansal, Hutter: "PED-ANOVA: Efficiently Quantifying Hyperparameter Importance in Arbitrary
-Subspaces", IJCAI 2023), as Optuna implements it: how much the values of the best trials differ in distribution from those
-of all. It needs no model of the metric, handles conditional parameters, and costs milliseconds. What chance alone gives is
-measured with the same trials, the parameter's values shuffled among them.
-"""
+"""Computes rank correlations, and whether a sweep's best trial is the best, with their certainty. Pure."""
 
 from __future__ import annotations
 
 import math
-import random
 import statistics
-import warnings
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from ...base.values import finite_number
-from .columns import Column, column
-from .data import Sweep, Trial, text_of
+from ...records.folder import TrialRecord
+from .columns import Column
+from .data import Sweep, Trial, is_finished, text_of
 from .repeat import trains_best
 
-FEWEST = 6  # finished trials below which no importance is computed
-ENOUGH_PER_PARAMETER = 10  # finished trials for each parameter, from which on importance is not called shaky
-TOP_QUANTILE, TOP_AT_LEAST = 0.1, 5  # the best tenth, but five trials (Optuna's advice) as far as there are enough
-LISTED = 8  # different numbers of a parameter up to which they count as categories: there is nothing between them
-SHUFFLES = 12
-CHANCE = 0.9  # quantile of what shuffled values reach
 CURVE_POINTS = 4  # values of the metric below which a trial's curve says nothing of its noise
 CURVE_TRIALS = 10  # best trials whose curves are looked at
 CONFIDENCE = 0.95
+EQUAL_NAMED = 4  # of the trials that are equally the best
 SAME = 1e-9  # deviation, as a share of the values, that is rounding
-
-
-@dataclass(frozen=True)
-class Effect:
-    """The effect of one parameter on the metric."""
-
-    name: str
-    importance: float  # share of the sum over all parameters
-    chance: float  # what its shuffled values reach, on the same scale
-    correlation: float | None  # Spearman's, with the metric; of a category: of its strongest level against the others
-    interval: tuple[float, float] | None  # of the correlation, 95 %
-    level: str  # that level; empty for numbers
-    trials: int  # that have the parameter
-
-    @property
-    def clear(self) -> bool:
-        """Whether the importance is beyond chance."""
-        return self.importance > self.chance
 
 
 @dataclass(frozen=True)
@@ -67,108 +36,9 @@ class Noise:
         return t_quantile(0.5 + CONFIDENCE / 2, self.degrees) * math.sqrt(2) * self.deviation
 
 
-# -- importance -------------------------------------------------------------------------------------------------------
-def effects(sweep: Sweep) -> list[Effect]:
-    """Computes the effect of each searched parameter, the most important first.
-
-    Returns:
-        Effects of the parameters with two values or more among the finished trials; none with fewer than `FEWEST`
-        trials.
-    """
-    trials = sweep.finished
-    columns = [column(sweep, name, trials) for name in sweep.searched()]
-    columns = [item for item in columns if len(set(item.present)) > 1]
-    if len(trials) < FEWEST or not columns:
-        return []
-    values = [float(trial.record.value or 0.0) for trial in trials]
-    raw, chance = _ped_anova(columns, values, sweep.goal)
-    total = sum(raw.values()) or 1.0
-    found = []
-    for item in columns:
-        correlation, level, count = association(item, values)
-        interval = None if correlation is None else correlation_interval(correlation, count)
-        shares = raw[item.name] / total, chance[item.name] / total
-        found.append(Effect(item.name, *shares, correlation, interval, level, len(item.present)))
-    return sorted(found, key=lambda effect: -effect.importance)
-
-
-def shaky(sweep: Sweep, found: Sequence[Effect]) -> str:
-    """Says why the importances are not reliable; empty when they are."""
-    if sweep.metric is None:
-        return "The sweep has no metric, so there is nothing to compare its trials by."
-    finished, wanted = len(sweep.finished), ENOUGH_PER_PARAMETER * max(1, len(found))
-    if not found:
-        if finished >= FEWEST:
-            return "No parameter has two values among the finished trials."
-        return f"{_count(finished, 'finished trial')}: too few to say anything about importance ({FEWEST} at least)."
-    if finished < wanted:
-        parameters = _count(len(found), "parameter")
-        return (
-            f"{finished} finished trials for {parameters} are few: from about {wanted} on, importances settle. "
-            "Take the order as a hint."
-        )
-    return ""
-
-
-def _count(number: int, noun: str) -> str:
+def count_text(number: int, noun: str) -> str:
     """Formats a number of things: `no trials`, `1 trial`, `2 trials`."""
     return f"{number or 'no'} {noun}{'' if number == 1 else 's'}"
-
-
-def _ped_anova(columns: list[Column], values: list[float], goal: str) -> tuple[dict[str, float], dict[str, float]]:
-    """Computes each parameter's divergence, and the quantile `CHANCE` of the divergences of its shuffled values."""
-    import optuna
-    from optuna.importance import PedAnovaImportanceEvaluator
-    from optuna.trial import FrozenTrial, TrialState, create_trial
-
-    distributions: dict[str, Any] = {item.name: _distribution(item) for item in columns}
-    source = random.Random(0)  # the page of the same trials is the same page
-    tables: list[dict[str, list[float | None]]] = [{item.name: item.values for item in columns}]
-    for _ in range(SHUFFLES):
-        order = list(range(len(values)))
-        source.shuffle(order)
-        tables.append({item.name: [item.values[place] for place in order] for item in columns})
-    quantile = min(0.5, max(TOP_QUANTILE, TOP_AT_LEAST / len(values)))
-    evaluator = PedAnovaImportanceEvaluator(target_quantile=quantile)
-    verbosity = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    results = []
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            for table in tables:
-                study = optuna.create_study(direction="maximize" if goal == "maximize" else "minimize")
-                trials: list[FrozenTrial] = []
-                for place, value in enumerate(values):
-                    given = {name: table[name][place] for name in table}
-                    params = {name: x for name, x in given.items() if x is not None}
-                    dists = {name: distributions[name] for name in params}
-                    trials.append(
-                        create_trial(state=TrialState.COMPLETE, params=params, distributions=dists, value=value)
-                    )
-                study.add_trials(trials)
-                results.append(evaluator.evaluate(study, params=list(table)))
-    finally:
-        optuna.logging.set_verbosity(verbosity)
-    chance = {name: _quantile([shuffled[name] for shuffled in results[1:]], CHANCE) for name in results[0]}
-    return dict(results[0]), chance
-
-
-def _distribution(item: Column) -> Any:
-    """Makes Optuna's distribution of a column."""
-    from optuna.distributions import CategoricalDistribution, FloatDistribution
-
-    if item.kind == "category":
-        return CategoricalDistribution(tuple(float(place) for place in range(len(item.levels))))
-    if len(listed := sorted(set(item.present))) <= LISTED:
-        return CategoricalDistribution(tuple(listed))
-    return FloatDistribution(min(item.present), max(item.present), log=item.log)
-
-
-def _quantile(values: Sequence[float], share: float) -> float:
-    """Finds the smallest value that at least `share` of the values do not exceed."""
-    ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, math.ceil(share * len(ordered)) - 1)]
 
 
 # -- correlation ------------------------------------------------------------------------------------------------------
@@ -215,12 +85,17 @@ def spearman(xs: Sequence[float], ys: Sequence[float]) -> float | None:
     return max(-1.0, min(1.0, statistics.correlation(ranks(xs), ranks(ys))))
 
 
-def correlation_interval(rho: float, count: int) -> tuple[float, float] | None:
-    """Computes the 95 % interval of a rank correlation: Fisher's z, variance of Bonett and Wright (Psychometrika 2000)."""
+def correlation_interval(rho: float, count: int, choices: int = 1) -> tuple[float, float] | None:
+    """Computes the 95 % interval of a rank correlation: Fisher's z, variance of Bonett and Wright (Psychometrika 2000).
+
+    Args:
+        choices: correlations of which this one was chosen as the strongest; the interval is that much wider (Bonferroni).
+    """
     if count < 5:
         return None
     z = math.atanh(max(-0.999999, min(0.999999, rho)))
-    half = statistics.NormalDist().inv_cdf(0.5 + CONFIDENCE / 2) * math.sqrt((1 + rho * rho / 2) / (count - 3))
+    sure = 1 - (1 - CONFIDENCE) / choices
+    half = statistics.NormalDist().inv_cdf(0.5 + sure / 2) * math.sqrt((1 + rho * rho / 2) / (count - 3))
     return math.tanh(z - half), math.tanh(z + half)
 
 
@@ -279,7 +154,7 @@ def _pooled(groups: Sequence[Sequence[float]], of: str, lower_bound: bool) -> No
     if degrees < 2:
         return None
     pooled = math.sqrt(sum(statistics.variance(values) * (len(values) - 1) for values in repeated) / degrees)
-    return Noise(pooled, degrees, f"{of} ({_count(len(repeated), 'point')})", lower_bound)
+    return Noise(pooled, degrees, f"{of} ({count_text(len(repeated), 'point')})", lower_bound)
 
 
 def _of_repeated_seeds(sweep: Sweep) -> Noise | None:
@@ -303,7 +178,7 @@ def _of_curves(sweep: Sweep) -> Noise | None:
             squares, degrees, used = squares + residual[0], degrees + residual[1], used + 1
     if degrees < 4:
         return None
-    text = f"how the metric scatters between the last evaluations of the best {_count(used, 'trial')}"
+    text = f"how the metric scatters between the last evaluations of the best {count_text(used, 'trial')}"
     return Noise(math.sqrt(squares / degrees), degrees, text, True)
 
 
@@ -332,16 +207,27 @@ class Verdict:
 
 def compare_best(sweep: Sweep) -> Verdict | None:
     """Compares the best trial with the others; None with fewer than two finished trials."""
-    ranked = [
-        trial.record
-        for trial in sweep.ranked()
-        if trial.record.state == "finished" and finite_number(trial.record.value)
-    ]
+    ranked = [trial.record for trial in sweep.ranked() if is_finished(trial)]
     if len(ranked) < 2:
         return None
+    others = len(sweep.trials) - len(ranked)
+    only = f" Only finished trials are compared: {len(ranked)} of {len(sweep.trials)}." if others else ""
+    found = _compare(sweep, ranked)
+    return Verdict(found.clear, f"{found.text}{only}", found.alike)
+
+
+def _compare(sweep: Sweep, ranked: Sequence[TrialRecord]) -> Verdict:
+    """Compares the best of at least two finished trials with the others.
+
+    Args:
+        ranked: the finished trials, best first.
+    """
     best, second = ranked[0], ranked[1]
     gap = abs(float(best.value or 0) - float(second.value or 0))
     found, advice = noise(sweep), _advice(sweep)
+    equal = [record.name for record in ranked if record.value == best.value]
+    if len(equal) > 1 and found is None:
+        return Verdict(False, f"{equal_text(sweep, equal)} {advice}".rstrip(), equal)
     if found is None:
         text = f"{best.name} is {gap:.3g} ahead of {second.name}; nothing here tells how large chance differences are."
         return Verdict(None, f"{text} {advice}".rstrip(), [best.name])
@@ -350,9 +236,9 @@ def compare_best(sweep: Sweep) -> Verdict | None:
     least = " at least" if found.lower_bound else ""
     basis = f"noise {found.deviation:.2g}{least}, from {found.origin}; two trials differ from {margin:.2g}{least} on, at 95 %"
     if len(alike) > 1:
-        ahead = f"{gap:.2g} ahead of" if gap else "level with"
+        ahead = f"The best two cannot be told apart: {best.name} is {gap:.2g} ahead of {second.name}"
         text = (
-            f"The best two cannot be told apart: {best.name} is {ahead} {second.name} ({basis}). "
+            f"{ahead if len(equal) == 1 else equal_text(sweep, equal).rstrip('.')} ({basis}). "
             f"{len(alike)} trials are within that distance of the best. {advice}"
         )
         return Verdict(False, text.rstrip(), alike)
@@ -364,6 +250,18 @@ def compare_best(sweep: Sweep) -> Verdict | None:
         return Verdict(None, text.rstrip(), alike)
     clear = f"{best.name} is ahead of {second.name} by {gap:.3g}, more than chance ({basis})."
     return Verdict(True, clear, alike)
+
+
+def equal_text(sweep: Sweep, names: Sequence[str]) -> str:
+    """Says which trials are equally the best."""
+    shown = (
+        list(names)
+        if len(names) <= EQUAL_NAMED
+        else [*names[: EQUAL_NAMED - 1], f"{len(names) - EQUAL_NAMED + 1} more"]
+    )
+    best = sweep.best
+    value = best.value if best is not None else None
+    return f"{', '.join(shown[:-1])} and {shown[-1]} are equally the best, with {value:.6g}."
 
 
 def _advice(sweep: Sweep) -> str:

@@ -61,7 +61,14 @@ def as_json(findings: Findings) -> str:
         "best_text": verdict.text if verdict else "",
         "alike": verdict.alike if verdict else [],
         "importance": [{**dataclasses.asdict(effect), "clear": effect.clear} for effect in findings.effects],
-        "importance_warning": findings.shaky,
+        "importance_from": {
+            "trials": len(findings.used.trials),
+            "of": findings.used.total,
+            "ended_early": findings.used.early,
+            "diverged": findings.used.diverged,
+            "text": findings.used.text(),
+        },
+        "importance_warning": findings.caveat,
         "failures": [dataclasses.asdict(group) for group in failures(sweep)],
         "searched": searched_rows(sweep),
         "seeds": sweep.seeds or None,
@@ -150,23 +157,26 @@ def _seeds(seeds: Mapping[str, Any]) -> list[str]:
 def _importance(findings: Findings) -> list[str]:
     """Writes the section of importance and correlation."""
     if not findings.effects:
-        return [findings.shaky, ""] if findings.shaky else []
+        return [findings.caveat, ""] if findings.caveat else []
     rows = [
         [
             effect.name,
+            effect.rank,
             f"{100 * effect.importance:.0f} %",
-            "yes" if effect.clear else "no",
+            f"{100 * effect.chance:.0f} %",
             effect.correlation,
             f"{effect.interval[0]:.2f} to {effect.interval[1]:.2f}" if effect.interval else "",
             effect.level,
         ]
         for effect in findings.effects
     ]
-    heads = ["parameter", "importance", "beyond chance", "rank correlation", "95 %", "of the value"]
+    heads = ["parameter", "order", "importance", "chance reaches", "rank correlation", "95 %", "of the value"]
     return [
         "## Importance and correlation",
         "",
-        *([findings.shaky, ""] if findings.shaky else []),
+        findings.used.text(),
+        "",
+        *([_plain(findings.caveat), ""] if findings.caveat else []),
         *_table(heads, rows),
         "",
     ]

@@ -6,8 +6,10 @@ import csv
 import io
 import json
 import math
+import random
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,10 +17,12 @@ from tests.report_sweeps import HOSTILE, METRIC, in_memory, odd_sweeps, spec_of,
 from yacs_sweep.records.folder import TrialRecord
 from yacs_sweep.show.report.columns import column
 from yacs_sweep.show.report.data import Trial, read_local, thin, trial_of
-from yacs_sweep.show.report.figures import LINES, figures, surface, timeline
+from yacs_sweep.show.report.figures import LINES, brief, figures, surface, timeline
 from yacs_sweep.show.report.findings import Findings, failures, searched_rows
-from yacs_sweep.show.report.statistics import effects
+from yacs_sweep.show.report.importance import effects
+from yacs_sweep.show.report.scores import sample
 from yacs_sweep.show.report.text import as_csv, as_json, as_markdown
+from yacs_sweep.spec.sweep import SweepSpec
 
 
 def test_thinned_curves_keep_their_ends() -> None:
@@ -38,7 +42,7 @@ def test_rows_become_curves_over_the_epoch_with_their_gaps() -> None:
     assert set(found.curves) == {"train/loss", METRIC}
     assert found.curves[METRIC].x == [1, 2, 3] and math.isnan(found.curves[METRIC].y[1])
     assert found.tail == [10.0, 30.0] and found.epochs
-    drawn = figures(in_memory([found]), [])["curves"]
+    drawn = figures(in_memory([found]), [], sample(in_memory([found])))["curves"]
     assert drawn["lines"][0]["xy"][0] == [[1, 2, 3], [10.0, None, 30.0]]
     without = trial_of(trial(0, {}, 1.0).record, [{"step": 7, "a": 1.0}], METRIC)
     assert without.curves["a"].x == [7] and in_memory([without]).axis == "step"
@@ -80,20 +84,81 @@ def test_the_surface_is_the_metric_where_trials_are_and_empty_elsewhere() -> Non
         for y in range(10)
         if x < 5 or y < 5
     ]
-    found = surface(in_memory(trials), ["x", "y"], [0, 1])
-    assert found is not None and found["smooth"]
+    sweep = in_memory(trials)
+    found = surface(sweep, sample(sweep), ["x", "y"], [0, 1])
+    assert found is not None and found["kind"] == "contour" and not found["score"]
     z = found["z"]
     assert z[0][0] == pytest.approx(0, abs=0.8) and z[0][-1] == pytest.approx(9, abs=0.8)
     assert z[-1][-1] is None  # no trial was there
-    boxes = surface(
-        in_memory([trial(n, {"a": "xy"[n % 2], "b": n % 3 == 0}, float(n % 2)) for n in range(12)]), ["a", "b"], [0, 1]
-    )
+    sweep = in_memory([trial(n, {"a": "xy"[n % 2], "b": n % 3 == 0}, float(n % 2)) for n in range(12)])
+    boxes = surface(sweep, sample(sweep), ["a", "b"], [0, 1])
     assert boxes is not None and boxes["z"] == [[0.0, 1.0], [0.0, 1.0]]
+
+
+def kind_of(points: list[tuple[Any, Any]], spec: SweepSpec | None = None) -> str:
+    sweep = in_memory([trial(n, {"x": x, "y": y}, float(n)) for n, (x, y) in enumerate(points)], spec)
+    found = surface(sweep, sample(sweep), ["x", "y"], [0, 1])
+    assert found is not None and bool(found["z"]) == (found["kind"] != "points")
+    return str(found["kind"])
+
+
+def test_a_contour_is_drawn_only_where_trials_make_a_surface() -> None:
+    source = random.Random(0)
+    spread = [(source.random(), source.random()) for _ in range(12)]
+    assert kind_of(spread) == "contour"
+    assert kind_of(spread[:11]) == "points"  # too few
+    assert kind_of([(x, 2 * x + 0.001 * y) for x, y in spread]) == "points"  # on a line
+    assert kind_of([(16 * 2 ** (n % 4), y) for n, (_, y) in enumerate(spread)]) == "cells"  # four batch sizes
+    assert kind_of([(16 * 2 ** (n % 4), n % 3) for n in range(12)]) == "cells"  # a grid
+    assert kind_of([(n % 3, n % 3) for n in range(12)]) == "points"  # its diagonal
+    floats = spec_of({"x": {"min": 0.0, "max": 1.0}, "y": {"min": 0.0, "max": 1.0}})
+    assert kind_of([(0.1 * (n % 5), y) for n, (_, y) in enumerate(spread)], floats) == "points"  # five values of x
+
+
+def test_numbers_with_nothing_between_are_drawn_as_levels() -> None:
+    described = {
+        "batch": {"values": [128, 16, 32, 0]},
+        "depth": {"min": 1, "max": 4},
+        "margin": {"min": 0.0, "max": 1.0},
+        "dropout": {"distribution": "q_uniform", "min": 0.0, "max": 0.5, "q": 0.25},
+    }
+    trials = [
+        trial(
+            n,
+            {
+                "batch": [128, 16, 32, 0][n % 4],
+                "depth": 1 + n % 4,
+                "margin": 0.2 * (n % 3),
+                "dropout": 0.25 * (n % 3),
+                "seen": n % 2,
+            },
+            1.0,
+        )
+        for n in range(12)
+    ]
+    sweep = in_memory(trials, spec_of(described))
+    columns = {item["name"]: item for item in figures(sweep, [], sample(sweep))["columns"]}
+    assert columns["batch"]["levels"] == ["0", "16", "32", "128"] and columns["batch"]["values"][:4] == [3, 1, 2, 0]
+    assert columns["depth"]["levels"] == ["1", "2", "3", "4"] and columns["seen"]["levels"] == ["0", "1"]
+    assert columns["dropout"]["levels"] == ["0", "0.25", "0.5"]
+    assert (columns["margin"]["kind"], columns["margin"]["levels"]) == ("number", [])
+
+
+def test_a_surface_with_trials_that_ended_early_is_of_their_scores() -> None:
+    source = random.Random(0)
+    trials = [trial(n, {"x": source.random(), "y": source.random()}, 10.0 + n) for n in range(20)]
+    trials[0].record.state = "stopped"
+    sweep = in_memory(trials)
+    found = surface(sweep, sample(sweep), ["x", "y"], [0, 1])
+    assert found is not None and found["score"]
+    assert all(cell is None or 0 <= cell <= 1 for row in found["z"] for cell in row)
+    data = figures(sweep, [], sample(sweep))["trials"]
+    assert data["early"] == [1] + [0] * 19 and data["drawn"] == [1] * 20 and data["score"][:2] == [0, brief(1 / 19, 4)]
 
 
 def test_a_large_sweep_stays_small_on_the_page(tmp_path: Path) -> None:
     sweep = read_local(write_sweep(tmp_path, "large", 300, 60))
-    data = figures(sweep, effects(sweep))
+    data = figures(sweep, effects(sweep, sample(sweep)), sample(sweep))
     assert len(data["curves"]["lines"]) <= LINES and data["curves"]["all"] == 300
     best = sweep.ranked()[0].record.name
     assert data["trials"]["name"][data["curves"]["lines"][0]["trial"]] == best

@@ -60,11 +60,11 @@ def test_every_kind_of_sweep_has_a_whole_page(pages: dict[str, str]) -> None:
 
 def test_what_a_page_says_of_small_and_failed_sweeps(pages: dict[str, str]) -> None:
     assert "There are no trials yet." in pages["empty"]
-    assert "1 finished trial: too few to say anything about importance" in pages["one"]
+    assert "1 trial with a value: too few to say anything about importance" in pages["one"]
     assert "No parameter has two values" not in pages["three"]
     assert "no trial finished with a value" in pages["failures_only"]
     assert "exit code 1: ValueError" in pages["failures_only"]
-    assert "the sweep has no metric" in pages["no_metric"] and "finished trial: too few" not in pages["no_metric"]
+    assert "the sweep has no metric" in pages["no_metric"] and "with a value: too few" not in pages["no_metric"]
     assert "too few" not in pages["no_metric"] and "no trial finished with a value" not in pages["no_metric"]
     assert 'data-plot="importance"' in pages["usual"] and 'data-plot="surface"' in pages["usual"]
     assert "only where optimizer is sgd" in pages["usual"]

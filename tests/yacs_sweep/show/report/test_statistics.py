@@ -1,4 +1,4 @@
-"""What the report claims, against known answers: importance, correlation, noise, and whether the best is the best."""
+"""What the report claims, against known answers: correlation, noise, and whether the best is the best."""
 
 from __future__ import annotations
 
@@ -8,18 +8,19 @@ import random
 import pytest
 
 from tests.report_sweeps import in_memory, trial
-from yacs_sweep.show.report.data import Sweep, Trial
+from yacs_sweep.show.report.data import Trial
+from yacs_sweep.show.report.findings import Findings, places
+from yacs_sweep.show.report.page import page
 from yacs_sweep.show.report.statistics import (
     compare_best,
     correlation_interval,
-    effects,
     noise,
     ranks,
     residuals,
-    shaky,
     spearman,
     t_quantile,
 )
+from yacs_sweep.show.report.text import as_markdown
 
 
 @pytest.mark.parametrize(
@@ -56,70 +57,6 @@ def test_correlation_intervals_cover_the_truth_as_often_as_they_say() -> None:
         covered += interval[0] <= truth <= interval[1]
     assert 0.92 <= covered / 400 <= 0.98
     assert correlation_interval(0.5, 4) is None
-
-
-def drawn(count: int, goal: str = "maximize", seed: int = 0) -> Sweep:
-    """Trials of a metric that `lr` decides and `noise` does not."""
-    source = random.Random(seed)
-    trials = []
-    for number in range(count):
-        params = {"lr": 10 ** source.uniform(-5, -1), "noise": source.random(), "kind": source.choice("abc")}
-        value = -abs(math.log10(params["lr"]) + 3) + 0.05 * source.gauss(0, 1)
-        trials.append(trial(number, params, value if goal == "maximize" else -value))
-    return in_memory(trials, goal=goal)
-
-
-@pytest.mark.parametrize("goal", ["maximize", "minimize"])
-def test_the_parameter_that_decides_is_the_most_important_and_beyond_chance(goal: str) -> None:
-    found = effects(drawn(120, goal))
-    assert found[0].name == "lr" and found[0].clear and found[0].importance > 0.6
-    assert sum(effect.importance for effect in found) == pytest.approx(1)
-    assert shaky(drawn(120, goal), found) == ""
-
-
-def test_parameters_without_effect_are_rarely_called_clear() -> None:
-    clear = total = 0
-    for seed in range(25):
-        for effect in effects(drawn(60, seed=seed)):
-            if effect.name != "lr":
-                clear, total = clear + effect.clear, total + 1
-    assert total == 50 and clear / total < 0.25  # one in ten is what the mark promises
-
-
-def test_a_parameter_with_its_best_value_in_the_middle_is_important_without_correlation() -> None:
-    effect = effects(drawn(200))[0]
-    assert effect.correlation is not None and abs(effect.correlation) < 0.35
-    assert effect.clear
-
-
-def test_the_level_of_a_category_that_is_better_has_the_positive_sign() -> None:
-    trials = [trial(n, {"optimizer": ["sgd", "adam", "adamw"][n % 3]}, float(n % 3 == 1) + 0.01 * n) for n in range(30)]
-    (effect,) = effects(in_memory(trials))
-    assert (effect.level, effect.clear) == ("adam", True)
-    assert effect.correlation is not None and effect.correlation > 0.7
-
-
-def test_conditional_parameters_count_where_they_apply() -> None:
-    source = random.Random(2)
-    trials = []
-    for number in range(120):
-        params: dict[str, object] = {"optimizer": source.choice(["sgd", "adam"])}
-        value = source.gauss(0, 0.05)
-        if params["optimizer"] == "sgd":
-            params["momentum"] = momentum = source.random()
-            value += momentum
-        trials.append(trial(number, params, value))
-    found = {effect.name: effect for effect in effects(in_memory(trials))}
-    assert found["momentum"].trials == sum("momentum" in item.record.params for item in trials)
-    assert found["momentum"].correlation == pytest.approx(1, abs=0.1)
-
-
-def test_few_trials_are_said_to_be_few() -> None:
-    few = drawn(5)
-    assert effects(few) == []
-    assert shaky(few, []) == "5 finished trials: too few to say anything about importance (6 at least)."
-    some = drawn(15)
-    assert "15 finished trials for 3 parameters are few: from about 30 on" in shaky(some, effects(some))
 
 
 def with_tail(number: int, value: float, scatter: float, seed: int = 0) -> Trial:
@@ -192,11 +129,37 @@ def test_of_two_lower_bounds_the_larger_one_counts() -> None:
     assert verdict is not None and verdict.clear is False and "last evaluations" in verdict.text
 
 
-def test_a_sweep_without_a_metric_is_said_to_have_none() -> None:
-    assert "has no metric" in shaky(in_memory([trial(n, {"a": n}, None) for n in range(2)], metric=None), [])
-
-
 def test_without_evidence_nothing_is_claimed() -> None:
     verdict = compare_best(in_memory([trial(0, {"a": 1}, 2.0), trial(1, {"a": 2}, 1.0)]))
     assert verdict is not None and verdict.clear is None and "nothing here tells" in verdict.text
     assert compare_best(in_memory([trial(0, {"a": 1}, 2.0)])) is None
+
+
+@pytest.mark.parametrize("goal", ["maximize", "minimize"])
+def test_equal_bests_are_called_equal(goal: str) -> None:
+    values = [3.0, 5.0, 3.0, 7.0] if goal == "minimize" else [7.0, 5.0, 7.0, 3.0]
+    sweep = in_memory([trial(n, {"a": n}, value) for n, value in enumerate(values)], goal=goal)
+    verdict = compare_best(sweep)
+    assert verdict is not None and verdict.clear is False and verdict.alike == ["trial-0000", "trial-0002"]
+    assert verdict.text.startswith(f"trial-0000 and trial-0002 are equally the best, with {values[0]:g}.")
+    assert "ahead" not in verdict.text
+    assert places(sweep.ranked()) == [1, 1, 3, 4]
+    findings = Findings.of(sweep)
+    assert "trial-0000 and 1 more, equal" in page(findings) and "equally the best" in as_markdown(findings)
+    assert page(findings).count('<td class="num">1 =</td>') == 2
+
+
+def test_equal_bests_are_equal_within_noise_too_and_many_are_not_all_named() -> None:
+    seeds = {"metrics": {"val/mAP": {"values": [9.0, 10.0, 11.0]}}}
+    verdict = compare_best(in_memory([trial(n, {"a": n}, 20.0) for n in range(9)], seeds=seeds))
+    assert verdict is not None and verdict.clear is False and len(verdict.alike) == 9
+    assert verdict.text.startswith(
+        "trial-0000, trial-0001, trial-0002 and 6 more are equally the best, with 20 (noise 1,"
+    )
+
+
+def test_trials_that_ended_early_are_not_called_best_and_that_is_said() -> None:
+    trials = [trial(0, {"a": 0}, 5.0), trial(1, {"a": 1}, 4.0), trial(2, {"a": 2}, 9.0, state="stopped")]
+    verdict = compare_best(in_memory(trials))
+    assert verdict is not None and verdict.text.endswith("Only finished trials are compared: 2 of 3.")
+    assert places(in_memory(trials).ranked()) == [1, 2, None]
