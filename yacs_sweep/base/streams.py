@@ -10,7 +10,7 @@ import shutil
 import sys
 from typing import Any, TextIO
 
-from .wording import printable
+from .wording import printable, wrap
 
 WIDTH = 160  # columns of a table where there is no terminal
 
@@ -34,17 +34,34 @@ def output_error() -> OSError | None:
     return raw.error if isinstance(raw, _LossyFile) else None
 
 
-def is_terminal() -> bool:
-    """Tells whether standard output is a terminal; a closed stream, or one without `isatty`, is none."""
+def is_terminal(out: Any = None) -> bool:
+    """Tells whether `out`, by default standard output, is a terminal; a closed stream, or one without `isatty`, is none."""
     try:
-        return sys.stdout.isatty()
+        return bool((sys.stdout if out is None else out).isatty())
     except (AttributeError, ValueError):
         return False
 
 
 def output_width() -> int:
     """Returns the columns that a table may take: those of the terminal but one, as some wrap a line that is full."""
-    return shutil.get_terminal_size((120, 24)).columns - 1 if is_terminal() else WIDTH
+    return _columns() if is_terminal() else WIDTH
+
+
+def _columns() -> int:
+    """Returns the terminal's columns but one."""
+    return shutil.get_terminal_size((120, 24)).columns - 1
+
+
+def broken(text: str, out: Any, indent: int) -> str:
+    """Breaks the lines of a message between words where `out` is a terminal.
+
+    Args:
+        indent: blanks before the lines that are made.
+    """
+    if not is_terminal(out):
+        return text
+    width = _columns()
+    return "\n".join(piece for line in printable(text).split("\n") for piece in wrap(line, width, indent=indent))
 
 
 def write_text(text: str, out: Any) -> None:
@@ -74,7 +91,7 @@ def print_lines(text: str) -> None:
 
 def print_error(text: str) -> None:
     """Prints text and a line end on standard error: errors, and warnings on what the user gave."""
-    _print(text, sys.stderr)
+    _print(broken(text, sys.stderr, 4), sys.stderr)
 
 
 def _print(text: str, out: TextIO) -> None:

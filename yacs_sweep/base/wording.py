@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,61 @@ def unprintable(text: str) -> set[str]:
     return {letter for letter in set(text) if letter in _INVISIBLE or not (letter.isprintable() or letter == "\n")}
 
 
+# -- columns of a terminal -------------------------------------------------------------------------------------------
+_WORD = re.compile(r"\s*(?:`[^`]*`|\S)+")  # what stands in backticks is to be typed, and stays in one line
+
+
+def cells(text: str) -> int:
+    """Counts the columns that the text takes."""
+    if text.isascii():
+        return len(text)
+    return sum(map(column_of, text))
+
+
+def column_of(letter: str) -> int:
+    """Counts the columns of one character: 0 for one that joins the letter before it, 2 for wide ones."""
+    # Vowels and finals of Korean syllables that are written in parts, as file names on macOS are.
+    if "\u1160" <= letter <= "\u11ff" or "\ud7b0" <= letter <= "\ud7fb":
+        return 0
+    if unicodedata.category(letter) in ("Mn", "Me"):
+        return 0
+    return 2 if unicodedata.east_asian_width(letter) in "WF" else 1
+
+
+def cut(text: str, width: int) -> str:
+    """Cuts the text to at most `width` columns, with an ellipsis where some is missing."""
+    if cells(text) <= width:
+        return text
+    kept, used = [], 0
+    for letter in text:
+        used += column_of(letter)
+        if used > width - 1:
+            break
+        kept.append(letter)
+    return "".join(kept) + "…" if width > 0 else ""
+
+
+def wrap(text: str, width: int, *, indent: int = 0, whole: bool = True) -> list[str]:
+    """Breaks a text between words into lines of at most `width` columns.
+
+    Args:
+        indent: blanks before every line but the first.
+        whole: whether a longer word, such as a path, stays in one piece, wider than a line; else it is broken, too.
+    """
+    lines, line, free = list[str](), "", width
+    for word in _WORD.findall(text):
+        if cells(word) > free and line.strip():
+            lines.append(line)
+            line, free, word = " " * indent, width - indent, word.lstrip()
+        while not whole and cells(word) > free:
+            piece = cut(word, free + 1)[:-1] or word[0]
+            lines.append(line + piece)
+            line, free, word = " " * indent, width - indent, word[len(piece) :]
+        line, free = line + word, free - cells(word)
+    return [*lines, line]
+
+
+# -- words ------------------------------------------------------------------------------------------------------------
 _CREDENTIALS = re.compile(r"(?<=://)[^\s\"'<>]*@")
 
 

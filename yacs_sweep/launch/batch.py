@@ -153,7 +153,7 @@ class Batch:
         print_lines(f"\n{batch_table(rows, output_width())}\n")
         say(f"{len(rows)} sweeps; summary in {self.paths.summary}")
         if any(row["state"] != DONE for row in rows):
-            say(f"go on with: {command_text(resume_command(self.paths.sweep_id, options))}")
+            say("go on with", command_text(resume_command(self.paths.sweep_id, options)))
         return status
 
 

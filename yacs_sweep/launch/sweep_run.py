@@ -177,10 +177,10 @@ class Results:
         say(f"{counts or 'no trials'}; results in {self.paths.dir}")
         attempt("the best trial is not shown", self._show_best)
         if outcome.message or (outcome.interrupted and not self.complete):
-            say(f"go on with: {self.resume_line}")
+            say("go on with", self.resume_line)
         owed = self.plan.launch.retry
         if not outcome.interrupted and any(r.state == "failed" and r.id not in owed for r in self._unretried()):
-            say(f"try the failed ones again, once what they failed on is mended: {self.retry_line}")
+            say("try the failed ones again, once what they failed on is mended", self.retry_line)
         if self.log_model and not outcome.interrupted:
             attempt("the best trial is not logged", self._log_model)
         return self.status(outcome)
@@ -210,7 +210,7 @@ class Results:
         best_file = self.paths.best if written else None
         repeat = repeat_trial(self._started_here(best), plan.profile, self.paths.dir, best=best_file)
         if repeat is not None:
-            say(f"train with it: {repeat.line(Path.cwd())}")
+            say("train with it", repeat.line(Path.cwd()))
 
     def _log_model(self) -> None:
         """Logs the best trial as a W&B artifact."""

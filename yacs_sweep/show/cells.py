@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import math
-import re
-import unicodedata
 from collections.abc import Iterable, Sequence
 
-from ..base.wording import printable
+from ..base.wording import cells, cut, printable
 
 Span = tuple[str, str]  # text, and a style as rich writes it; empty for none
 Line = list[Span]
@@ -28,61 +26,11 @@ def output_lines(data: bytes) -> list[str]:
     return lines
 
 
-def cells(text: str) -> int:
-    """Counts the columns that the text takes."""
-    if text.isascii():
-        return len(text)
-    return sum(map(_cell, text))
-
-
-def _cell(letter: str) -> int:
-    """Counts the columns of one character: 0 for one that joins the letter before it, 2 for wide ones."""
-    # Vowels and finals of Korean syllables that are written in parts, as file names on macOS are.
-    if "\u1160" <= letter <= "\u11ff" or "\ud7b0" <= letter <= "\ud7fb":
-        return 0
-    if unicodedata.category(letter) in ("Mn", "Me"):
-        return 0
-    return 2 if unicodedata.east_asian_width(letter) in "WF" else 1
-
-
-def cut(text: str, width: int) -> str:
-    """Cuts the text to at most `width` columns, with an ellipsis where some is missing."""
-    if cells(text) <= width:
-        return text
-    kept, used = [], 0
-    for letter in text:
-        used += _cell(letter)
-        if used > width - 1:
-            break
-        kept.append(letter)
-    return "".join(kept) + "…" if width > 0 else ""
-
-
 def cut_front(text: str, width: int) -> str:
     """Cuts the text at its beginning, as fits a path, whose last folders say most."""
     if cells(text) <= width:
         return text
     return cut(text[::-1], width)[::-1]
-
-
-def wrap(text: str, width: int, *, indent: int = 0, whole: bool = True) -> list[str]:
-    """Breaks a text between words into lines of at most `width` columns.
-
-    Args:
-        indent: blanks before every line but the first.
-        whole: whether a longer word, such as a path, stays in one piece, wider than a line; else it is broken, too.
-    """
-    lines, line, free = list[str](), "", width
-    for word in re.findall(r"\s*\S+", text):
-        if cells(word) > free and line.strip():
-            lines.append(line)
-            line, free, word = " " * indent, width - indent, word.lstrip()
-        while not whole and cells(word) > free:
-            piece = cut(word, free + 1)[:-1] or word[0]
-            lines.append(line + piece)
-            line, free, word = " " * indent, width - indent, word[len(piece) :]
-        line, free = line + word, free - cells(word)
-    return [*lines, line]
 
 
 def fit(text: str, width: int, *, right: bool = False) -> str:

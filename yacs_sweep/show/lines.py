@@ -8,9 +8,10 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from ..base.values import utc_seconds
+from ..base.wording import cells, cut, wrap
 from ..records.folder import TrialRecord
 from ..records.progress import retried_trials
-from .cells import cells, clean, cut, wrap
+from .cells import clean
 from .table import GAP, column_widths, text_table
 
 LEAST = 20  # columns that the parameters in the trials' table keep

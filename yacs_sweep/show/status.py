@@ -23,7 +23,7 @@ from ..base.errors import ConfigError
 from ..base.signals import handled
 from ..base.streams import output_error, print_lines
 from ..base.values import utc_seconds
-from ..base.wording import without_password
+from ..base.wording import cut, without_password
 from ..records.alive import launchers
 from ..records.folder import ENDED_WELL, OVER, SweepPaths, best_of, rank
 from ..records.known_sweeps import find_bases, notes_folder, result_bases
@@ -32,7 +32,7 @@ from ..records.metrics import new_rows
 from ..records.progress import Progress, read_metric
 from ..records.snapshot import Snapshot, last_change, read_snapshot, summary_head
 from ..wandb.login import DEFAULT_HOST, base_url
-from .cells import Line, clean, cut, fit, plain
+from .cells import Line, clean, fit, plain
 from .lines import command_text, short_value, trial_table
 from .live.board import Board, Sweep
 from .live.frame import DIM, STATES, frame

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from .cells import cells, clean, fit
+from ..base.wording import cells
+from .cells import clean, fit
 
 GAP = "  "
 

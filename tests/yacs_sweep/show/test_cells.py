@@ -6,7 +6,8 @@ import math
 
 import pytest
 
-from yacs_sweep.show.cells import cells, clean, clip, cut, cut_front, fit, output_lines, plain, sparkline, wrap
+from yacs_sweep.base.wording import cells, cut, wrap
+from yacs_sweep.show.cells import clean, clip, cut_front, fit, output_lines, plain, sparkline
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
+from yacs_sweep.base.wording import cells
 from yacs_sweep.records.folder import TrialRecord
-from yacs_sweep.show.cells import cells
 from yacs_sweep.show.lines import (
     MOST_SHOWN,
     batch_table,

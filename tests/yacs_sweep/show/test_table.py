@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from yacs_sweep.show.cells import cells
+from yacs_sweep.base.wording import cells
 from yacs_sweep.show.table import column_widths, text_table
 
 ROWS = [["name", "value"], ["학습", "1"], ["a", "12.5"]]

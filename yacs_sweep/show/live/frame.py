@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from ..cells import Line, cells, clean, clip, cut, cut_front, fit, sparkline, width_of
+from ...base.wording import cells, cut
+from ..cells import Line, clean, clip, cut_front, fit, sparkline, width_of
 from ..lines import clock, params_line, rough_duration, short_value
 from ..table import GAP
 from .board import Board, Running, Sweep

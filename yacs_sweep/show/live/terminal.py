@@ -13,13 +13,14 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from ...base.streams import print_lines, write_text
+from ...base.streams import broken, print_lines, write_text
 from ..cells import Line, output_lines
 from .painter import Painter
 
 PERIOD = 1.0  # seconds between two frames, usually
 SOON = 0.1  # and at least
 MESSAGES = 10_000  # lines that may wait for a slow reader before some are left out
+MARK = "[sweep] "
 READ = 1 << 16
 MOST = 1 << 20  # bytes of programs' output that are shown in one go
 CLOSE = 5.0  # seconds a terminal that takes nothing gets at the end
@@ -235,6 +236,11 @@ def tell(text: str) -> None:
         print_lines(text)
 
 
-def say(text: str) -> None:
-    """Prints a message of the launcher, marked so that it differs from the trainer's lines."""
-    tell(f"[sweep] {text}")
+def say(text: str, command: str = "") -> None:
+    """Prints a message of the launcher. Args: command: stands behind the text in one piece, for pasting."""
+    tell(message(text, command))
+
+
+def message(text: str, command: str = "") -> str:
+    """Marks a message of the launcher, so that it differs from the trainer's lines; on a terminal it breaks between words."""
+    return broken(f"{MARK}{text}", sys.stdout, len(MARK)) + (f": {command}" if command else "")

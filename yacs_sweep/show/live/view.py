@@ -22,7 +22,7 @@ from ..lines import short_value, trial_ended_line, trial_started_line
 from . import terminal
 from .board import NOT_SHOWN, Board, Sweep
 from .frame import frame
-from .terminal import Screen
+from .terminal import Screen, message
 
 AGAIN = 30.0  # seconds until a trial's metric is shown again within an epoch
 SHOWN = 4  # metrics on a line
@@ -123,7 +123,7 @@ class View:
             text = trial_ended_line(record, sweep.metric)
         sweep.trial(record, time.monotonic())
         sweep.counts = counts
-        return lines if self.live and record.state == "running" else [*lines, _line(f"{label}{text}")]
+        return lines if self.live and record.state == "running" else [*lines, message(f"{label}{text}")]
 
     def _look(self) -> list[str]:
         """Takes in all running trials' new rows; returns the lines to show."""
@@ -138,13 +138,8 @@ class View:
         for row in rows:
             sweep.row({**row, "id": followed.record.id})
             if not self.live and sweep.metric is not None and sweep.metric in row and followed.due(row.get("epoch")):
-                lines.append(_line(f"{followed.label}{evaluation_line(followed.record.name, sweep.metric, row)}"))
+                lines.append(message(f"{followed.label}{evaluation_line(followed.record.name, sweep.metric, row)}"))
         return lines
-
-
-def _line(text: str) -> str:
-    """Marks a line as the launcher's."""
-    return f"[sweep] {text}"
 
 
 @contextlib.contextmanager

@@ -11,9 +11,9 @@ import pytest
 
 from tests.sweeping import TOY, sweep, write_sweep
 from yacs_sweep import cli
+from yacs_sweep.base.wording import cells
 from yacs_sweep.records.folder import SweepPaths
 from yacs_sweep.search.local import LocalController
-from yacs_sweep.show.cells import cells
 from yacs_sweep.spec.sweep_files import load_spec
 from yacs_sweep.trainers.profile import TrainerProfile
 
