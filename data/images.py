@@ -300,7 +300,7 @@ def _temporary_name(place: Path) -> Path:
 def _remove_damaged(place: Path) -> None:
     """Removes a damaged cache, if one is in `place`."""
     if place.exists():
-        logging.getLogger(NAME).info("The image cache %s is damaged and made anew", place)
+        logging.getLogger(NAME).info("The image cache %s is damaged and is built again", place)
         temporary = _temporary_name(place)
         os.rename(place, temporary)
         shutil.rmtree(temporary, ignore_errors=True)

@@ -125,7 +125,7 @@ def _coerce_sequence(key: str, raw: Any, default: tuple[Any, ...]) -> tuple[Any,
     if isinstance(value, str) and isinstance(default[0], str):
         value = (value,)
     if not isinstance(value, (list, tuple)):
-        raise ValueError(f"{raw!r} is no list; write for example {_list_literal(default)}")
+        raise ValueError(f"{raw!r} is not a list; write for example {_list_literal(default)}")
     if key not in ANY_LENGTH and len(value) != len(default):
         raise ValueError(f"{raw!r} has {len(value)} elements, needs {len(default)}, as in {_list_literal(default)}")
     elements = tuple(_coerce_scalar(key, element, default[0]) for element in value)
@@ -144,7 +144,7 @@ def _coerce_scalar(key: str, raw: Any, default: Any) -> Any:
         if isinstance(unquoted, str):
             return unquoted
         if raw is None or isinstance(raw, (list, tuple)):
-            raise ValueError(f"{raw!r} is no text")
+            raise ValueError(f"{raw!r} is not a text")
         return str(raw)
     value = CfgNode._decode_cfg_value(raw)
     if isinstance(default, float) and type(value) is int:
@@ -207,7 +207,7 @@ class _YamlLoader(yaml.SafeLoader):
                 continue
             line = key.start_mark.line + 1
             if key.value in lines:
-                self.repeated.append(f"{line}: {key.value} stands on line {lines[key.value]} already; join the two")
+                self.repeated.append(f"{line}: {key.value} is on line {lines[key.value]} already; join the two")
             lines.setdefault(key.value, line)
         return node
 

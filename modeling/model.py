@@ -131,5 +131,5 @@ def resolve_device(name: str) -> torch.device:
     if not found[device.type]:
         raise ValueError(f"{name} is not available here; choose auto or {' or '.join(k for k in found if found[k])}")
     if device.type == "cuda" and device.index is not None and device.index >= torch.cuda.device_count():
-        raise ValueError(f"{name} is not there; this process sees {torch.cuda.device_count()} GPU(s), counted from 0")
+        raise ValueError(f"{name} does not exist; this process sees {torch.cuda.device_count()} GPU(s), counted from 0")
     return device

@@ -124,7 +124,7 @@ def _read(path: str) -> Any:
         # The messages of torch's archive reader help a user, those of unpickling do not.
         lines = str(error).splitlines() if isinstance(error, RuntimeError) else []
         reason = lines[0] if lines else type(error).__name__
-    raise ConfigError(f"{path}: is damaged or no file of weights ({reason})")
+    raise ConfigError(f"{path}: is damaged or not a file of weights ({reason})")
 
 
 def _pickle_protocol(path: str) -> int:

@@ -36,8 +36,8 @@ Options of `sweep.py` and `report.py` are understood with dashes and with unders
 |---|---|
 | 0 | every trial ended well; one that was stopped early did |
 | 1 | some trial failed, or the failure limit ended the sweep |
-| 2 | something given is wrong: one line for each mistake, nothing was created |
-| 130 | it was interrupted; `--sweep_id` goes on |
+| 2 | invalid input: one line for each error, and nothing was created |
+| 130 | it was interrupted; `--sweep_id` resumes it |
 """
 
 KEYWORDS_HEAD = '''\

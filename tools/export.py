@@ -3,7 +3,7 @@
 The file takes images [batch, 3, height, width], float32, scaled to 0..1 and normalised by INPUT.PIXEL_MEAN and
 PIXEL_STD, and gives features [batch, D]. Needs the packages onnx, onnxscript and onnxruntime.
 
-Exit status: 0 written and checked, 2 a mistake in what was given, or the network cannot be exported.
+Exit status: 0 written and checked, 2 invalid input, or the network cannot be exported.
 """
 
 from __future__ import annotations
@@ -25,13 +25,23 @@ def make_parser() -> argparse.ArgumentParser:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
     parser.add_argument(
-        "--config_file", "--config-file", "--cfg", required=True, metavar="FILE", help="experiment, as in configs/"
+        "--config_file",
+        "--config-file",
+        "--cfg",
+        required=True,
+        metavar="FILE",
+        help="configuration of the experiment, as in configs/",
     )
     parser.add_argument(
-        "--weights", default="", metavar="FILE", help="default: TEST.WEIGHT, else the newest checkpoint in OUTPUT_DIR"
+        "--weights",
+        default="",
+        metavar="FILE",
+        help="checkpoint (default: TEST.WEIGHT, else the newest checkpoint in OUTPUT_DIR)",
     )
-    parser.add_argument("--output", default="model.onnx", metavar="FILE", help="default: model.onnx")
-    parser.add_argument("overrides", nargs=argparse.REMAINDER, metavar="KEY VALUE", help="settings, as for train.py")
+    parser.add_argument("--output", default="model.onnx", metavar="FILE", help="file to write (default: model.onnx)")
+    parser.add_argument(
+        "overrides", nargs=argparse.REMAINDER, metavar="KEY VALUE", help="settings that override FILE, as for train.py"
+    )
     return parser
 
 

@@ -4,7 +4,7 @@
 
 The file holds `features` [N, D] float32 and `paths` [N], relative to the folder, sorted; numpy.load reads it. Whether
 features are taken after the neck, mirrored and scaled is the section TEST of the configuration. Exit status: 0
-written, 1 it failed, 2 a mistake in what was given; nothing is written then.
+written, 1 it failed, 2 invalid input; nothing is written then.
 """
 
 from __future__ import annotations
@@ -27,14 +27,19 @@ def make_parser() -> argparse.ArgumentParser:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
     parser.add_argument(
-        "--config_file", "--config-file", "--cfg", required=True, metavar="FILE", help="experiment, as in configs/"
+        "--config_file",
+        "--config-file",
+        "--cfg",
+        required=True,
+        metavar="FILE",
+        help="configuration of the experiment, as in configs/",
     )
-    parser.add_argument("--weights", default="", metavar="FILE", help="a checkpoint of the trainer, or a state dict")
+    parser.add_argument("--weights", default="", metavar="FILE", help="checkpoint of the trainer, or a state dict")
     parser.add_argument(
         "--images", type=Path, required=True, metavar="DIR", help="folder of images: .jpg, .png, .bmp, .tif, .webp"
     )
     parser.add_argument("--out", type=Path, required=True, metavar="FILE.npz", help="file to write")
-    parser.add_argument("overrides", nargs=argparse.REMAINDER, metavar="KEY VALUE", help="settings that win over FILE")
+    parser.add_argument("overrides", nargs=argparse.REMAINDER, metavar="KEY VALUE", help="settings that override FILE")
     return parser
 
 

@@ -21,17 +21,17 @@ from data.datasets.base import DatasetError
 from data.synthetic.dataset import SyntheticSpec, write_synthetic
 
 _HELP = {
-    "seed": "another number, other people and cameras",
+    "seed": "random seed of the people and cameras",
     "train_ids": "identities to train on",
     "test_ids": "identities to test on",
     "cameras": "cameras in all",
     "cameras_per_id": "cameras that see an identity",
     "shots": "training pictures of an identity by each of its cameras",
     "gallery_shots": "gallery pictures of an identity by each of its cameras",
-    "distractors": "gallery pictures of people nobody asks for (0000)",
+    "distractors": "gallery pictures of people without a query (0000)",
     "junk": "bad boxes in the gallery (-1)",
-    "width": "of a picture, in pixels",
-    "height": "of a picture, in pixels",
+    "width": "size of a picture, in pixels",
+    "height": "size of a picture, in pixels",
 }
 
 

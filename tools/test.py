@@ -4,7 +4,7 @@
     python tools/test.py --cfg configs/baseline.yml --visualize 20 DATASETS.TEST_NAMES market1501,dukemtmc
 
 Without --weights, the file TEST.WEIGHT is tested, else the newest checkpoint in OUTPUT_DIR. How features are compared
-is the section TEST of the configuration. Exit status: 0 tested, 1 it failed, 2 a mistake in what was given.
+is the section TEST of the configuration. Exit status: 0 tested, 1 it failed, 2 invalid input.
 """
 
 from __future__ import annotations
@@ -27,16 +27,21 @@ def make_parser() -> argparse.ArgumentParser:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
     parser.add_argument(
-        "--config_file", "--config-file", "--cfg", required=True, metavar="FILE", help="experiment, as in configs/"
+        "--config_file",
+        "--config-file",
+        "--cfg",
+        required=True,
+        metavar="FILE",
+        help="configuration of the experiment, as in configs/",
     )
-    parser.add_argument("--weights", default="", metavar="FILE", help="a checkpoint of the trainer, or a state dict")
+    parser.add_argument("--weights", default="", metavar="FILE", help="checkpoint of the trainer, or a state dict")
     parser.add_argument("--visualize", type=int, default=0, metavar="N", help="draw the ranked lists of N queries")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="folder for those; default OUTPUT_DIR/test")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="folder of the ranked lists (default: OUTPUT_DIR/test)")
     parser.add_argument(
         "overrides",
         nargs=argparse.REMAINDER,
         metavar="KEY VALUE",
-        help="settings that win over the file, for example TEST.RE_RANKING yes; docs/trainer.md lists them all",
+        help="settings that override the file, for example TEST.RE_RANKING yes; docs/trainer.md lists them all",
     )
     return parser
 

@@ -1,6 +1,6 @@
 """Trains a re-identification model, or resumes the run in its OUTPUT_DIR.
 
-Exit status: 0 trained to the end, 1 training failed or diverged, 2 a mistake in what was given (nothing was
+Exit status: 0 trained to the end, 1 training failed or diverged, 2 invalid input (nothing was
 created) or too many images that cannot be read, 143 stopped by SIGTERM after writing a checkpoint, 130 by Ctrl-C.
 """
 
@@ -24,13 +24,18 @@ def make_parser() -> argparse.ArgumentParser:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
     parser.add_argument(
-        "--config_file", "--config-file", "--cfg", required=True, metavar="FILE", help="experiment, as in configs/"
+        "--config_file",
+        "--config-file",
+        "--cfg",
+        required=True,
+        metavar="FILE",
+        help="configuration of the experiment, as in configs/",
     )
     parser.add_argument(
         "overrides",
         nargs=argparse.REMAINDER,
         metavar="KEY VALUE",
-        help="settings that win over the file, for example SOLVER.BASE_LR 0.001; configs/defaults.py lists them all",
+        help="settings that override the file, for example SOLVER.BASE_LR 0.001; configs/defaults.py lists them all",
     )
     return parser
 

@@ -214,7 +214,7 @@ class Sweep:
         status = self.launch()
         stopped, self._stopped = self._stopped, False
         if status == INTERRUPTED and not stopped:
-            raise KeyboardInterrupt(f"sweep {self.id} was interrupted; Sweep.open({self.id!r}).run() goes on")
+            raise KeyboardInterrupt(f"sweep {self.id} was interrupted; Sweep.open({self.id!r}).run() resumes it")
         return self.results()
 
     def launch(self) -> int:

@@ -18,7 +18,7 @@ _WHOLE_NUMBER = re.compile(r"-?[0-9]{1,18}")  # as long as an int64 holds
 def whole_number(word: str) -> int:
     """Reads a word of digits as a number; ValueError for other words that int() takes, such as `1_23`."""
     if not _WHOLE_NUMBER.fullmatch(word):
-        raise ValueError(f"{word!r} is no whole number")
+        raise ValueError(f"{word!r} is not a whole number")
     return int(word)
 
 

@@ -58,7 +58,7 @@ def _read_list(name: str, file: Path, images: Path) -> tuple[Sample, ...]:
             samples.append(Sample(path=str(images / image), pid=whole_number(pid), camid=camera - 1))
         except (ValueError, IndexError):
             raise DatasetError(
-                f"data set {name!r}: {file}:{number}: {line!r} is no image and identity such as "
+                f"data set {name!r}: {file}:{number}: {line!r} is not an image and identity such as "
                 "0000/0000_000_01_0303morning_0015_0.jpg 0"
             ) from None
     if not samples or not Path(samples[0].path).is_file():

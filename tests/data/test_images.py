@@ -149,7 +149,7 @@ def test_a_damaged_cache_is_made_anew(
     caplog.set_level("INFO", logger=NAME)
     assert np.array_equal(make(paths, cache).read(range(9))[0], expected)
     assert caplog.messages == [
-        f"The image cache {cache / name} is damaged and made anew", "Making the image cache: 9 images"
+        f"The image cache {cache / name} is damaged and is built again", "Making the image cache: 9 images"
     ]  # fmt: skip
     assert folders(cache) == [name]
 

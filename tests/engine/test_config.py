@@ -163,12 +163,12 @@ def test_the_originals_files_and_commands_are_understood(tmp_path: Path) -> None
     ("content", "expected"),
     [
         ("MODEL: {NAME: resnet18\n", ":2:1: not YAML"),
-        ("SOLVER: {MAX_EPOCHS: 2}\nTEST: {}\nSOLVER: {BASE_LR: 0.01}\n", ":3: SOLVER stands on line 1 already"),
-        ("SOLVER: {MAX_EPOCHS: 2, BASE_LR: 1, MAX_EPOCHS: 3}\n", ":1: MAX_EPOCHS stands on line 1 already"),
+        ("SOLVER: {MAX_EPOCHS: 2}\nTEST: {}\nSOLVER: {BASE_LR: 0.01}\n", ":3: SOLVER is on line 1 already"),
+        ("SOLVER: {MAX_EPOCHS: 2, BASE_LR: 1, MAX_EPOCHS: 3}\n", ":1: MAX_EPOCHS is on line 1 already"),
         ("- a\n", "holds list"),
         ("MODEL: resnet18\n", "MODEL: is a section"),
         ("SOLVER: {BASE_LR: null}\n", "needs a number"),
-        ("OUTPUT_DIR: [a]\n", "is no text"),
+        ("OUTPUT_DIR: [a]\n", "is not a text"),
     ],
 )
 def test_a_file_that_is_wrong_is_one_line(tmp_path: Path, content: str, expected: str) -> None:

@@ -15,7 +15,7 @@ class SweepError(Exception):
 
 
 class ConfigError(SweepError):
-    """Mistakes in what the user gave, all of them at once; nothing has been created (exit status 2)."""
+    """Invalid input, with every error at once; nothing has been created (exit status 2)."""
 
     def __init__(self, problems: Sequence[str] | str) -> None:
         self.problems: list[str] = [problems] if isinstance(problems, str) else list(problems)

@@ -185,7 +185,7 @@ def _syntax_problem(name: str, error: yaml.MarkedYAMLError, text: str) -> str:
     lines = text.splitlines()
     line = lines[mark.line] if mark.line < len(lines) else ""
     begun = error.context_mark
-    hint = f" (begun in line {begun.line + 1})" if begun and begun.line < mark.line else ""
+    hint = f" (begun on line {begun.line + 1})" if begun and begun.line < mark.line else ""
     if "expected ':'" in what:
         hint = "; a key needs `:` and a blank after it"
     elif "another document" in what:
@@ -262,7 +262,7 @@ class _Builder:
             value = self.value(value_node, here)
             if key in first and not _identical(result[key], value):
                 earlier = first[key].start_mark.line + 1
-                self._problem(key_node, here, f"given twice, first in line {earlier}; keep one")
+                self._problem(key_node, here, f"given twice, first on line {earlier}; keep one")
             first[key] = key_node
             result[key] = value
         return {**merged, **result} if merged else result

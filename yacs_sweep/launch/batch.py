@@ -30,7 +30,8 @@ from ..show.live.terminal import say
 from .accessories import Accessories
 from .machine import Machine, shared_machine
 from .notify import notifying
-from .options import ALL_FAILED, Options
+from .option_entry import ALL_FAILED
+from .options import Options
 from .plan.controller import agent_modules
 from .plan.make import make_plan
 from .plan.plan import Plan, new_paths
@@ -83,7 +84,9 @@ def resume_plans(options: Options) -> tuple[SweepPaths, list[dict[str, Any]], li
         )
     sweeps = batch_rows(paths)
     if options.retry_failed not in (None, ALL_FAILED):
-        raise ConfigError(f"--retry-failed={options.retry_failed}: names trials of one sweep, {batch_id} has several")
+        raise ConfigError(
+            f"--retry-failed={options.retry_failed}: {batch_id} has several sweeps; give the id of the trials' sweep"
+        )
     done = [row for row in sweeps if row["state"] == DONE and not (options.count or options.retry_failed)]
     problems = Problems()
     open_ = [replace(options, sweep_id=row["sweep_id"], results_dir=row["base"]) for row in sweeps if row not in done]
@@ -153,7 +156,7 @@ class Batch:
         print_lines(f"\n{batch_table(rows, output_width())}\n")
         say(f"{len(rows)} sweeps; summary in {self.paths.summary}")
         if any(row["state"] != DONE for row in rows):
-            say("go on with", command_text(resume_command(self.paths.sweep_id, options)))
+            say("resume with", command_text(resume_command(self.paths.sweep_id, options)))
         return status
 
 

@@ -84,10 +84,10 @@ class Follower:
         except (SweepError, OSError, subprocess.TimeoutExpired) as error:
             if self._silent is None:
                 self._silent = time.monotonic()
-                self.say(f"the engine does not answer ({error}); asking again, {SILENCE:.0f} s at most")
+                self.say(f"the engine does not answer ({error}); retrying, {SILENCE:.0f} s at most")
             if time.monotonic() - self._silent < SILENCE:
                 return before
-            self.outcome.message = f"the engine does not answer ({error}); its agents go on without this launcher"
+            self.outcome.message = f"the engine does not answer ({error}); its agents continue without this launcher"
             return 0
         self._silent = None
         return alive
@@ -109,7 +109,7 @@ class Follower:
                     self.engine.cancel()
                 if cancelled is not None and now - cancelled > self.grace + END:
                     self.outcome.message = (
-                        f"{alive} of the engine's agents have not ended within {self.grace + END:.0f} s"
+                        f"{alive} of the engine's agents are still running after {self.grace + END:.0f} s"
                     )
                     break
                 if now - asked > ASK or cancelled is not None:
@@ -118,7 +118,7 @@ class Follower:
             self.update()
         if self.target is not None and not self.outcome.interrupted and not self._done() and not self.outcome.message:
             self.outcome.message = (
-                f"the engine's agents have ended before the sweep; what they said is in {self.summary.paths.agents}"
+                f"the engine's agents have ended before the sweep; their output is in {self.summary.paths.agents}"
             )
         return self.outcome
 
@@ -140,7 +140,7 @@ def run_on_engine(engine: Engine, results: Results, options: Options, signals: l
     try:
         say(engine.submit([[*command, *count] for count in counts], secret_environment(plan.storage), paths))
     except SweepError as error:
-        raise SweepError(f"{error}; its sweep is there: --sweep_id {paths.sweep_id} goes on with it") from error
+        raise SweepError(f"{error}; the sweep has been created: --sweep_id {paths.sweep_id} resumes it") from error
     follower = Follower(
         engine,
         results.summary,

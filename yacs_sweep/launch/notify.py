@@ -61,7 +61,7 @@ def notify_problems(given: str) -> list[str]:
     """Lists mistakes in the option; checked before anything is created. None shows what may be a secret."""
     name = variable_of(given)
     if name is not None and not os.environ.get(name):
-        return [f"--notify ${name}: there is no such variable in the environment; export {name}=https://… first"]
+        return [f"--notify ${name}: the environment variable is not set; export {name}=https://… first"]
     target = target_of(given)
     if is_url(target):
         try:
@@ -74,17 +74,17 @@ def notify_problems(given: str) -> list[str]:
             )
         except ValueError:
             ok = False
-        return [] if ok else ["--notify: that is no URL one can post to; write https://HOST/PATH"]
+        return [] if ok else ["--notify: not a valid URL; write https://HOST/PATH"]
     if "://" in target.split(" ")[0]:
-        return ["--notify: only http:// and https:// are posted to; write one of them, or a command"]
+        return ["--notify: only http:// and https:// URLs work; write one, or a command"]
     try:
         words = command_words(target)
     except ValueError as error:
         return [f"--notify: {error}; quote it as in a shell"]
     if not words or not words[0]:
-        return ["--notify: names no command and no URL; write --notify 'notify-send {message}', or https://…"]
+        return ["--notify: is empty; write --notify 'notify-send {message}', or https://…"]
     if shutil.which(words[0]) is None:
-        return [f"--notify: there is no command {_shown(words[0])} here; give one, or a URL that begins with https://"]
+        return [f"--notify: command {_shown(words[0])} not found; give a command, or a URL that begins with https://"]
     problem = code_problem(words)
     return [] if problem is None else [problem]
 
@@ -256,4 +256,4 @@ def notifying(target: str | None, say: Callable[[str], None]) -> Iterator[Ending
         ending.status = 130 if isinstance(problem, KeyboardInterrupt) else 1
         raise
     finally:
-        accessories.attempt("--notify: nobody is notified", notify)
+        accessories.attempt("--notify: the notification was not sent", notify)

@@ -107,7 +107,7 @@ def _problem(words: Sequence[str], place: int, program: str) -> str:
         instead = f"write --notify {shlex.quote(shlex.join(fixed))}"
     else:
         instead = f"take it from {VARIABLE} in the environment, or from the JSON on stdin"
-    return f"--notify: {program} would run what names in {MESSAGE} say; {instead}"
+    return f"--notify: {program} would execute {MESSAGE} as code; {instead}"
 
 
 def _in_script(script: str) -> str:

@@ -4,14 +4,13 @@
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ..base.command_line import PROGRAM, Parser, not_negative, positive, whole
-from ..base.errors import ConfigError
-from ..base.options import Option, add_options, declare, default_of, entries, flag_of
+from ..base.options import add_options, default_of, entries, flag_of
+from .option_entry import ALL_FAILED, SweepOption, as_failed, as_mapping, as_points, group, keep_policy
 
 if TYPE_CHECKING:
     from ..trainers.function import FunctionProfile
@@ -21,101 +20,18 @@ examples:
   tools/sweep.py --config_file configs/smoke.yml --sweep-config sweep_test
   tools/sweep.py --config_file configs/baseline.yml --sweep-config sweeps/my.yaml --count 30 SOLVER.MAX_EPOCHS 60
   tools/sweep.py --config_file configs/baseline.yml --lr_values 0.0001,0.00035 --wd_values 0.0005,0.005
-  tools/sweep.py --config_file configs/baseline.yml --sweep_id k3v9x2ab     (go on with a sweep)
+  tools/sweep.py --config_file configs/baseline.yml --sweep_id k3v9x2ab     (resume a sweep)
 
-exit status: 0 all trials ended well (stopped early counts); 1 some trial failed; 2 wrong usage, nothing was
+exit status: 0 all trials ended well (stopped early counts); 1 some trial failed; 2 invalid input, nothing was
 created; 130 interrupted
 """
 
 
-ALL_FAILED = "all"  # of --retry-failed
-
-
-@dataclass(frozen=True, kw_only=True)
-class SweepOption(Option):
-    """Describes an option of a sweep, and how the launcher treats it.
-
-    Args:
-        keyword: whether `Sweep` takes it as a keyword argument; a text is the argument's type where that is not the field's.
-        from_python: makes the field's value of a keyword argument that no word can say; None: the argument is read as words are.
-        passed_on: whether the launches that an engine starts are given it.
-        per_launch: whether the sweep's launch.json does not keep it, so that the command that resumes the sweep repeats it.
-        first_launch: whether it holds for the first launch of a `Sweep` object alone.
-        refused_beside: the options that it cannot stand beside.
-        with_status: whether it may stand beside `--status`.
-        not_empty: whether an empty text is refused, as an unset variable of the shell makes it.
-        engine_only: whether it belongs to an engine, and is refused with `--engine local`.
-        starts_agents: whether a command line with it may start agents here.
-    """
-
-    keyword: str | bool = True
-    from_python: Callable[[Any], Any] | None = None
-    passed_on: bool = False
-    per_launch: bool = False
-    first_launch: bool = False
-    refused_beside: tuple[str, ...] = ()
-    with_status: bool = False
-    not_empty: bool = False
-    engine_only: bool = False
-    starts_agents: bool = True
-
-
-def _keep(text: str) -> str:
-    """Checks a policy of `checkpoints.Keep`; an argparse type."""
-    from ..records.checkpoints import Keep
-
-    try:
-        Keep.parse(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-    return text
-
-
-def _mapping(value: Any) -> dict[str, Any] | None:
-    """Returns a mapping as YAML has it; None for another value."""
-    from ..spec.sweep_files import as_yaml
-
-    return as_yaml(value) if isinstance(value, Mapping) else None
-
-
-def _points(value: Any) -> list[dict[str, Any]] | None:
-    """Returns a list of points as YAML has it; None for a file's name."""
-    from ..spec.sweep_files import as_yaml
-
-    if isinstance(value, str | os.PathLike):
-        return None
-    points = as_yaml(value)
-    if not isinstance(points, list) or not all(isinstance(point, dict) for point in points):
-        raise ConfigError(f"{value!r} is not a list of points; write [{{'lr': 0.1}}, …], or name a file")
-    return points
-
-
-def _failed(value: Any) -> str | None:
-    """Returns what True means for --retry-failed; None for names."""
-    return ALL_FAILED if value is True else None
-
-
-def _group(title: str | None) -> Callable[..., Any]:
-    """Returns a function that declares an option under that heading."""
-
-    def declared(
-        help: str,
-        metavar: str | None = None,
-        convert: Callable[[str], Any] | None = None,
-        *,
-        default: Any = None,
-        **settings: Any,
-    ) -> Any:
-        return declare(SweepOption(help=help, metavar=metavar, convert=convert, group=title, **settings), default)
-
-    return declared
-
-
-_search = _group("what to search")
-_result = _group("what comes of it")
-_place = _group("where it runs and is recorded")
-_end = _group("how trials end")
-_word = _group(None)
+_search = group("search")
+_result = group("results")
+_place = group("where trials run and are recorded")
+_end = group("how trials end")
+_word = group(None)
 
 # An option that says what to search is refused beside one that names a sweep which has been described.
 _DESCRIBES: dict[str, Any] = {"refused_beside": ("sweep_id", "train_best"), "first_launch": True}
@@ -132,14 +48,14 @@ class Options:
     """
 
     config_file: str | None = _search(
-        "the trainer's configuration, the base of every trial",
+        "base configuration of every trial",
         "FILE",
         flags=("config_file", "cfg"),
         keyword=_PATH,
         passed_on=True,
     )
     sweep_config: list[Any] | None = _search(  # files, presets; in Python descriptions
-        "sweep YAML, or the name of one in sweeps/; several: in turn",
+        "sweep file, or the name of one in sweeps/; several run one after the other",
         "FILE|PRESET",
         nargs="+",
         not_empty=True,
@@ -147,7 +63,7 @@ class Options:
         keyword=False,
     )
     sweep_id: str | None = _search(
-        "go on with this sweep: ID, PROJECT/ID or ENTITY/PROJECT/ID",
+        "resume this sweep: ID, PROJECT/ID or ENTITY/PROJECT/ID",
         "ID",
         flags=("sweep_id",),
         refused_beside=("train_best",),
@@ -156,33 +72,36 @@ class Options:
         keyword=False,
     )
     count: int | None = _search(
-        "trials of this launch (default: the YAML's, the grid's, 10)", "N", positive(int), first_launch=True
+        "number of trials of this launch (default: the sweep file's run_cap, all points of a grid, else 10)",
+        "N",
+        positive(int),
+        first_launch=True,
     )
     retry_failed: str | None = _search(  # names, or ALL_FAILED
-        "try failed trials again: all, or those named (with --sweep_id)",
+        "run failed trials of --sweep_id again: all, or --retry-failed=NAME,…",
         "NAME,…",
         bare=ALL_FAILED,
         first_launch=True,
         refused_beside=("train_best",),
         not_empty=True,
         keyword="bool | Sequence[str] | str",
-        from_python=_failed,
+        from_python=as_failed,
     )
     method: str | None = _search(
-        "how points are chosen (default: the YAML's)",
+        "search method (default: the sweep file's)",
         convert=str.lower,
         choices=("grid", "random", "bayes"),
         **_DESCRIBES,
     )
     lr_values: str | None = _search(
-        "learning rates (SOLVER.BASE_LR) to try; needs no YAML",
+        "learning rates (SOLVER.BASE_LR) to try; needs no sweep file",
         "A,B,…",
         flags=("lr_values",),
         keyword="Sequence[float] | str",
         **_DESCRIBES,
     )
     wd_values: str | None = _search(
-        "weight decays (SOLVER.WEIGHT_DECAY) to try; needs no YAML",
+        "weight decays (SOLVER.WEIGHT_DECAY) to try; needs no sweep file",
         "A,B,…",
         flags=("wd_values",),
         keyword="Sequence[float] | str",
@@ -193,79 +112,100 @@ class Options:
         "JSON",
         flags=("custom_params",),
         keyword="Mapping[str, Any] | str",
-        from_python=_mapping,
+        from_python=as_mapping,
         **_DESCRIBES,
     )
     sweep_name: str | None = _search(
-        "what the sweep is called (default: the YAML's)",
+        "name of the sweep (default: the sweep file's)",
         "NAME",
         flags=("sweep_name",),
         refused_beside=("sweep_id",),
         first_launch=True,
     )
     metric: str | None = _search(
-        "the metric to optimise, e.g. val/mAP", "NAME", **_DESCRIBES, keyword="str | Mapping[str, Any]"
+        "metric to optimise, e.g. val/mAP (default: the sweep file's)",
+        "NAME",
+        **_DESCRIBES,
+        keyword="str | Mapping[str, Any]",
     )
     goal: str | None = _search(
-        "of the metric (default: the YAML's)", convert=str.lower, choices=("maximize", "minimize"), **_DESCRIBES
+        "direction of the metric (default: the sweep file's)",
+        convert=str.lower,
+        choices=("maximize", "minimize"),
+        **_DESCRIBES,
     )
     optimize: str | None = _search(
-        "which value of a trial's metric counts (default: last, as on W&B)", choices=("last", "best")
+        "which value of the metric is a trial's result (default: last, as on W&B)", choices=("last", "best")
     )
-    seed: int | None = _search("of random and bayes search", "N", int, refused_beside=("sweep_id",), first_launch=True)
+    seed: int | None = _search(
+        "random seed of random and bayes search", "N", int, refused_beside=("sweep_id",), first_launch=True
+    )
     enqueue: str | list[dict[str, Any]] | None = _search(
-        "points to try first: YAML or JSON list, or CSV (local controller)",
+        "points to try first: a YAML or JSON list, or CSV (local controller)",
         "FILE",
         keyword=f"{_PATH} | Sequence[Mapping[str, Any]]",
-        from_python=_points,
+        from_python=as_points,
         refused_beside=("train_best",),
         first_launch=True,
         not_empty=True,
     )
     from_sweep: str | None = _search(
-        "bayes learns from this sweep's results first: a local one's, or W&B's", "ID", first_launch=True, not_empty=True
+        "let bayes search learn from the results of this sweep first, local or on W&B",
+        "ID",
+        first_launch=True,
+        not_empty=True,
     )
 
     train_best: str | None = _result(
-        "train the best configuration of that sweep with several seeds, full epochs",
+        "train the best configuration of this sweep with several seeds, for all epochs",
         "ID",
         first_launch=True,
         not_empty=True,
         keyword=False,
     )
-    seeds: int | None = _result("of --train-best (default: 3)", "N", positive(int), keyword=False)
+    seeds: int | None = _result("number of seeds of --train-best (default: 3)", "N", positive(int), keyword=False)
     log_model: bool = _result("log the best trial's best/ as a W&B artifact (offline: for `wandb sync`)", default=False)
-    keep: str | None = _result("whose checkpoints stay on disk (default: all)", "best|top-N|all|none", _keep)
+    keep: str | None = _result("trials whose checkpoints are kept (default: all)", "best|top-N|all|none", keep_policy)
 
-    snapshot: bool = _result("freeze the trainer's code: trials run in a copy of what git knows", default=False)
+    snapshot: bool = _result(
+        "freeze the trainer's code: trials run in a copy of the files tracked by git", default=False
+    )
 
     controller: str = _place(
-        "who chooses (auto: wandb if logged in)", choices=("auto", "wandb", "local"), default="auto", passed_on=True
+        "what chooses the points: the W&B server or this machine (default: auto, wandb if logged in)",
+        choices=("auto", "wandb", "local"),
+        default="auto",
+        passed_on=True,
     )
     project: str | None = _place("W&B project", "NAME")
     entity: str | None = _place("W&B user or team", "NAME")
     wandb_mode: str | None = _place(
-        "runs of the local controller (default: offline)", choices=("online", "offline", "disabled"), passed_on=True
+        "W&B mode of trials with the local controller (default: offline)",
+        choices=("online", "offline", "disabled"),
+        passed_on=True,
     )
     storage: str | None = _place(
-        "database of the local controller, for many machines: postgresql://…", "URL", with_status=True
+        "database of the local controller, shared by many machines: postgresql://…", "URL", with_status=True
     )
     results_dir: str | None = _place(
-        "results folder (default: the YAML's results_dir_base, ./log/sweep)",
+        "results folder (default: the sweep file's results_dir_base, else ./log/sweep)",
         "DIR",
         flags=("results_dir",),
         keyword=_PATH,
         with_status=True,
     )
     trainer: str | FunctionProfile | None = _place(
-        "profile in configs/trainers/ (default: the YAML's program, else reid)",
+        "trainer profile, a name in configs/trainers/ or a file (default: the sweep file's program, else reid)",
         "PROFILE|FILE",
         keyword=_PATH,
         passed_on=True,
     )
     python: str | None = _place("the trainer's interpreter (default: this one)", "PATH", keyword=_PATH, passed_on=True)
     workers: int | None = _place(
-        "trials at the same time (default: 1; with GPU options: all fit)", "N", positive(int), **_EACH_LAUNCH
+        "number of trials at the same time (default: 1; with GPU options: as many as fit)",
+        "N",
+        positive(int),
+        **_EACH_LAUNCH,
     )
     gpus: str | None = _place(
         "GPUs to use, as in CUDA_VISIBLE_DEVICES; indices, UUIDs, MIG (default: all)",
@@ -274,79 +214,107 @@ class Options:
         **_EACH_LAUNCH,
     )
     gpus_per_trial: int | None = _place(
-        "GPUs of each trial (default: 1 with several workers)", "K", positive(int), **_EACH_LAUNCH
+        "number of GPUs of each trial (default: 1 with several workers)", "K", positive(int), **_EACH_LAUNCH
     )
-    trials_per_gpu: int | None = _place("trials that share a GPU (default: 1)", "K", positive(int), **_EACH_LAUNCH)
-    parallel_sweeps: bool = _place("several sweeps at the same time, sharing the workers", default=False, keyword=False)
+    trials_per_gpu: int | None = _place(
+        "number of trials that share a GPU (default: 1)", "K", positive(int), **_EACH_LAUNCH
+    )
+    parallel_sweeps: bool = _place(
+        "run several sweeps at the same time, sharing the workers", default=False, keyword=False
+    )
     verbose: bool = _place(
-        "show what trainers print, too; it is in each trial's stdout.log anyway",
+        "also show what trainers print (always kept in each trial's stdout.log)",
         default=False,
         passed_on=True,
         with_status=True,
     )
     quiet: bool = _place(
-        "no live screen and no evaluations: trials' starts and ends, and messages",
+        "show only the start and end of trials, and messages",
         default=False,
         passed_on=True,
         with_status=True,
     )
     notify: str | None = _place(
-        "told at the end, however it ended: JSON on stdin, or posted; '$NAME': the variable has it", "COMMAND|URL"
+        "command to run, or URL to post to, when the sweep has ended or failed; '$NAME' reads it from a variable",
+        "COMMAND|URL",
     )
     status: bool = _place(
-        "how sweeps are doing: --sweep_id's, or all recent ones; starts nothing",
+        "show the progress of --sweep_id, or of all recent sweeps; start nothing",
         default=False,
         with_status=True,
         keyword=False,
         starts_agents=False,
     )
     watch: bool = _place(
-        "with --status: again and again, until it has ended", default=False, with_status=True, keyword=False
+        "with --status: repeat until the sweep has ended", default=False, with_status=True, keyword=False
     )
     engine: str = _place(
-        "what starts the launchers (default: local)",
+        "scheduler that starts the agents (default: local)",
         choices=("local", "ray", "slurm"),
         default="local",
         starts_agents=False,
     )
     agents: int | None = _place(
-        "launchers of the engine: array tasks, resource bundles (default: 1)", "N", positive(int), engine_only=True
+        "number of agents of the engine: array tasks, resource bundles (default: 1)",
+        "N",
+        positive(int),
+        engine_only=True,
     )
     engine_option: list[str] | None = _place(
-        "of sbatch (partition, gres, time, …) or Ray; repeatable",
+        "option of sbatch (partition, gres, time, …) or Ray; repeatable",
         "KEY=VALUE",
         repeatable=True,
         keyword="Mapping[str, Any]",
         engine_only=True,
     )
-    no_preload: bool = _place("start every trial as a fresh process", default=False, passed_on=True)
+    no_preload: bool = _place(
+        "start every trial as a fresh process, without preloaded libraries", default=False, passed_on=True
+    )
 
-    timeout: float | None = _end("per trial", "SECONDS", positive(float), **_EACH_LAUNCH)
+    timeout: float | None = _end("time limit of a trial", "SECONDS", positive(float), **_EACH_LAUNCH)
     stall_timeout: float | None = _end(
-        "end a trial that prints nothing for so long", "SECONDS", positive(float), **_EACH_LAUNCH
+        "end a trial that prints nothing for this long", "SECONDS", positive(float), **_EACH_LAUNCH
     )
     grace: float = _end(
-        "between SIGTERM and SIGKILL (default: 15)", "SECONDS", not_negative, default=15.0, **_EACH_LAUNCH
+        "time between SIGTERM and SIGKILL (default: 15)", "SECONDS", not_negative, default=15.0, **_EACH_LAUNCH
     )
     max_failures: int | None = _end("end the sweep after N failures in a row", "N", positive(int), **_EACH_LAUNCH)
-    retries: int = _end("of a trial that the machine ended, not the trainer", "N", whole, default=0, **_EACH_LAUNCH)
-    on_oom: str = _end(
-        "whether running out of memory is retried too", choices=("skip", "retry"), default="skip", **_EACH_LAUNCH
+    retries: int = _end(
+        "attempts more for a trial that failed because of the machine (default: 0)",
+        "N",
+        whole,
+        default=0,
+        **_EACH_LAUNCH,
     )
-    gpu_wait: float = _end("for a trial's GPU memory to be free", "SECONDS", not_negative, default=30.0, **_EACH_LAUNCH)
+    on_oom: str = _end(
+        "whether --retries also applies to running out of memory (default: skip)",
+        choices=("skip", "retry"),
+        default="skip",
+        **_EACH_LAUNCH,
+    )
+    gpu_wait: float = _end(
+        "time to wait for a trial's GPU memory to be free (default: 30)",
+        "SECONDS",
+        not_negative,
+        default=30.0,
+        **_EACH_LAUNCH,
+    )
     test_patterns: str | None = _end(
-        "show what the trainer's patterns find in a log; start nothing",
+        "show what the trainer's patterns find in a log file; start nothing",
         "LOGFILE",
         not_empty=True,
         keyword=False,
         starts_agents=False,
     )
     dry_run: bool = _end(
-        "show what would be searched and started; create nothing", default=False, keyword=False, starts_agents=False
+        "show the search and the commands of the first trials; create nothing",
+        default=False,
+        keyword=False,
+        starts_agents=False,
     )
 
     trailing: list[str] | dict[str, Any] = _word(  # a dict is Python's
-        "given to every trial; words with dashes after --",
+        "settings for every trial; put words that begin with a dash after --",
         "KEY VALUE",
         nargs="*",
         positional=True,
@@ -376,7 +344,7 @@ class Options:
         return bool(getattr(self, name) != default_of(type(self), name))
 
     def refused_beside(self, other: str) -> list[str]:
-        """Returns the given options that cannot stand beside `other`, as one types them."""
+        """Returns the given options that cannot be combined with `other`, as one types them."""
         return [
             self.flag(name)
             for name, entry in self.table().items()
@@ -402,7 +370,7 @@ def make_parser(kind: type[Parser] = Parser) -> Parser:
     """Makes the parser of the whole command line; `kind` says what it does about a mistake."""
     parser = kind(
         prog=PROGRAM,
-        description="Search hyperparameters of a YACS trainer: on the W&B server when logged in, else embedded.",
+        description="Search hyperparameters of a YACS trainer: on the W&B server when logged in, else on this machine.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,

@@ -52,11 +52,11 @@ def contradictions(options: Options) -> list[str]:
     empty = [name for name, entry in table.items() if entry.not_empty and getattr(options, name) in ("", [""])]
     problems = [f"{Options.flag(name)}: is empty; is a variable of the shell not set?" for name in empty]
     if options.verbose and options.quiet:
-        problems.append("--verbose, --quiet: say the opposite of each other; leave one out")
+        problems.append("--verbose, --quiet: contradict each other; leave one out")
     if options.watch and not options.status:
-        problems.append("--watch: goes with --status")
+        problems.append("--watch: needs --status")
     if options.seeds and options.train_best is None:
-        problems.append("--seeds: goes with --train-best; the search's own is --seed")
+        problems.append("--seeds: needs --train-best; --seed is the seed of the search")
     if options.trainer is not None:
         from ..trainers.function import FUNCTION
 
@@ -83,6 +83,6 @@ def _beside_status(options: Options) -> list[str]:
     others = [Options.flag(name) for name, entry in table.items() if not entry.with_status and options.is_given(name)]
     if others:
         problems.append(
-            f"{', '.join(others)}: --status starts nothing; it goes with --sweep_id, --results_dir and --watch"
+            f"{', '.join(others)}: --status starts nothing; leave out all but --sweep_id, --results_dir, --storage and --watch"
         )
     return problems

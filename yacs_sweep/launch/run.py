@@ -100,7 +100,7 @@ def locate(plan: Plan, starter: AgentStarter | None = None) -> tuple[Plan, Sweep
         except WandbUnavailable as error:
             if not plan.fall_back:
                 raise
-            say(f"warning: {error}; going on with the embedded controller (--controller wandb insists)")
+            say(f"warning: {error}; using the local controller instead (--controller wandb makes this an error)")
             return locate(replace(plan, launch=replace(plan.launch, controller="local"), notes=()))
     say(f"sweep on the W&B server: {remote.url or remote.id}")
     if remote.note:

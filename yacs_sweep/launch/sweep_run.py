@@ -177,10 +177,10 @@ class Results:
         say(f"{counts or 'no trials'}; results in {self.paths.dir}")
         attempt("the best trial is not shown", self._show_best)
         if outcome.message or (outcome.interrupted and not self.complete):
-            say("go on with", self.resume_line)
+            say("resume with", self.resume_line)
         owed = self.plan.launch.retry
         if not outcome.interrupted and any(r.state == "failed" and r.id not in owed for r in self._unretried()):
-            say("try the failed ones again, once what they failed on is mended", self.retry_line)
+            say("fix the cause of the failures, then retry with", self.retry_line)
         if self.log_model and not outcome.interrupted:
             attempt("the best trial is not logged", self._log_model)
         return self.status(outcome)

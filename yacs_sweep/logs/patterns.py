@@ -255,7 +255,7 @@ def group_problems(search: Search, log: Mapping[str, str], more: Iterable[str] =
         if group not in groups:
             problems.append(f"{name}: no group named {group!r} in the pattern; its named groups: {known}")
         problems += [
-            f"{name}: the name uses {{{field}}}, which is no group of the pattern; its named groups: {known}"
+            f"{name}: the name uses {{{field}}}, which is not a group of the pattern; its named groups: {known}"
             for field in FIELD.findall(name)
             if field not in groups and field not in more
         ]

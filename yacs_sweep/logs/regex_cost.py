@@ -35,7 +35,7 @@ def parse(pattern: str) -> Tree:
     """Parses a pattern into its tree.
 
     Raises:
-        re.error: the text is no regular expression.
+        re.error: the text is not a regular expression.
     """
     return sre_parser.parse(pattern)
 

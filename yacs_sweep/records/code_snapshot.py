@@ -34,7 +34,7 @@ class CodeSnapshot:
         if self.not_frozen:
             names = ", ".join(self.not_frozen[:3]) + (" …" if len(self.not_frozen) > 3 else "")
             lines.append(
-                f"warning: git does not know {names}: not frozen; `git add` it and start a new sweep to freeze it"
+                f"warning: not tracked by git, so not frozen: {names}; `git add` it and start a new sweep to freeze it"
             )
         return lines
 

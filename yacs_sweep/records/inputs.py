@@ -44,7 +44,7 @@ class Input:
             return f"{self.path} is gone; the sweep uses its copy, {self.copy}"
         option = {CONFIG: f"--config_file {self.given}", PROFILE: f"--trainer {self.given}"}.get(self.kind)
         hint = f"; with --sweep_id, {option} takes the file as it is now" if option else ""
-        return f"{self.path} is not what it was when the sweep began; the sweep uses its copy, {self.copy}{hint}"
+        return f"{self.path} has changed since the sweep began; the sweep uses its copy, {self.copy}{hint}"
 
 
 @dataclass(frozen=True)

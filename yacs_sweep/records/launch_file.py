@@ -134,5 +134,5 @@ def load_spec_of(paths: SweepPaths) -> SweepSpec:
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise ConfigError(f"{paths.spec}: cannot be read: {one_line(error)}") from error
     if not isinstance(described, dict):
-        raise ConfigError(f"{paths.spec}: cannot be read: it is no description of a sweep")
+        raise ConfigError(f"{paths.spec}: cannot be read: it does not describe a sweep")
     return sweep_from_dict(described, str(paths.spec))

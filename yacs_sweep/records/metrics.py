@@ -17,8 +17,8 @@ MOST = 1 << 18  # bytes read at once by `new_rows`; of more, the last
 MOST_STEPS = 1 << 53  # a step beyond it is no count of anything
 OUR_ROW = b'{"step": '  # how every row of the launcher's begins
 FOREIGN_ROWS = (
-    "warning: the trainer writes a metrics.jsonl of its own into the launcher's; say so in its profile, "
-    "files: [{path: '{output_dir}/metrics.jsonl'}], and they are kept apart and read"
+    "warning: the trainer writes a metrics.jsonl of its own into the launcher's; add it to its profile, "
+    "files: [{path: '{output_dir}/metrics.jsonl'}], and both are read"
 )
 
 

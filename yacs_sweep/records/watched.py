@@ -93,7 +93,7 @@ def changed_line(names: Sequence[str]) -> str:
     """Says that code has changed since the sweep began."""
     shown = ", ".join(names[:MAX_NAMED]) + (f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else "")
     return (
-        f"warning: {shown} changed since the sweep began; later trials run what it is now, and their trial.json lists it "
+        f"warning: {shown} changed since the sweep began; later trials run the new version, and their trial.json lists it "
         "(--snapshot freezes the code of a sweep)"
     )
 

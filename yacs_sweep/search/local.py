@@ -366,7 +366,7 @@ class LocalController:
                 agent.note(self.chooser.notes.pop(0))
             self.hooks(trial).run(agent, assignment)
             if why := self.coordinator.expired():
-                agent.note(f"this agent {why}; it goes on as another one")
+                agent.note(f"this agent {why}; it continues under a new agent id")
                 self.coordinator.renew_lease()
 
     def hooks(self, trial: Trial) -> LocalHooks:

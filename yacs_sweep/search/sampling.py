@@ -254,7 +254,7 @@ class Chooser:
         units, values = self.spec.draw(self.seed, number, tried)
         if not self._noted_repeated and equality_key(values) in tried:
             self._noted_repeated = True
-            self.notes.append("every point of the search has been given out: from here on points repeat")
+            self.notes.append("every point of the search has been tried: points repeat from now on")
         return {name: value for name, value in self.space.at(units).items() if name in values}
 
     # -- bayes ------------------------------------------------------------------------------------------------------

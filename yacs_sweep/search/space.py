@@ -70,7 +70,7 @@ class Dimension:
             for choice, label in zip(self.choices, self.labels, strict=True):
                 if equality_key(choice) == wanted:
                     return label
-            raise ValueError(f"{value!r} is none of its values")
+            raise ValueError(f"{value!r} is not one of its values")
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise ValueError(f"{value!r} is not a number")
         if self.by_quantile:
@@ -103,7 +103,7 @@ class Dimension:
         u = (start + low) / 2
         if abs(quantile(u) - value) > max(near, 1e-6 * abs(value)):
             near_by = min(quantile(max(0.0, start - 1e-9)), quantile(u), key=lambda other: abs(other - value))
-            raise ValueError(f"{value!r} is no value of it; the nearest is {near_by:g}")
+            raise ValueError(f"{value!r} is not a value it can take; the nearest is {near_by:g}")
         return u
 
     def from_optuna(self, value: Any) -> Any:

@@ -110,7 +110,7 @@ class WandbController:
             names = ", ".join(run.name or run.identity.id for run in self.unsent)
             folders = [folder for run in self.unsent for folder in run.folders]
             lines.append(f"W&B does not have everything of {names} ({self.unsent[0].error or 'no time was left'})")
-            lines.append("every row is in the trial's metrics.jsonl; going on with the sweep sends what is missing")
+            lines.append("every row is in the trial's metrics.jsonl; resuming the sweep sends the missing rows")
             if folders:
                 lines.append(f"or upload it with: {how_to_upload(folders)}")
         if lines:
@@ -188,7 +188,7 @@ class WandbController:
         if unknown := sorted(set(values) - self.defined):
             return f"the server gave parameters the sweep does not define: {printable(', '.join(unknown))[:200]}"
         if not self.spec.allows(params):
-            return f"the point breaks a condition of the sweep: {' and '.join(self.spec.where)}"
+            return f"the point violates a condition of the sweep: {' and '.join(self.spec.where)}"
         return None
 
     def _run(self, agent: Agent, heartbeat: Heartbeat, run: Run, assignment: Assignment, refused: str | None) -> None:

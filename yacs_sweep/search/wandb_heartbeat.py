@@ -212,7 +212,7 @@ class Heartbeat:
         now = time.monotonic()
         if self._failing_since is None:
             self._failing_since = now
-            self._agent.note(f"W&B does not answer ({error}); trials go on, it is asked again for {OUTAGE:.0f} s")
+            self._agent.note(f"W&B does not answer ({error}); trials continue; retrying for {OUTAGE:.0f} s")
         if self._running is None and now - self._failing_since > OUTAGE:
             self._end(f"W&B did not answer for {OUTAGE:.0f} s ({error})", failed=True)
             return False

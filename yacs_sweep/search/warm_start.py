@@ -97,7 +97,7 @@ def read_points(
     file = f"--enqueue {source}" if isinstance(source, str) else "enqueue"
     rows = _rows_of(source)
     if not rows:
-        raise ConfigError(f"{file}: holds no points")
+        raise ConfigError(f"{file}: has no points")
     by_key = {key_of(item.name): item.name for item in spec.parameters}
     fits = Fit(spec)
     problems: list[str] = []

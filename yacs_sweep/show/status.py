@@ -104,14 +104,14 @@ def workers_line(snapshot: Snapshot) -> Line:
         ]
         return [("runs  ", "bold green"), ("; ".join(each), "")]
     if snapshot.agents:
-        return [("ending  ", "bold yellow"), (f"the launcher is gone, {snapshot.agents} agents are leaving", "")]
+        return [("ending  ", "bold yellow"), (f"the launcher has exited, {snapshot.agents} agents are ending", "")]
     if not snapshot.progress.left and not snapshot.counts.get("running"):
         return [("ended  ", "bold"), ("every trial is done", "")]
     again = f"{command_text(COMMAND)} --sweep_id {snapshot.paths.sweep_id}"
     line: Line = [("no launcher is running", "bold red"), (f"  {snapshot.progress.left} trials to go", "")]
     if left := snapshot.counts.get("running"):
         line.append((f", {left} cut off", ""))
-    return [*line, (f"; go on with: {again}", "")]
+    return [*line, (f"; resume with: {again}", "")]
 
 
 def _of_sweep(paths: SweepPaths, columns: int, rows: int) -> Drawn:

@@ -87,7 +87,7 @@ class _Reader:
         for key, body in data.items():
             here = (*path, key)
             if stray is not None and key in PARAMETER_KEYS:
-                self.notes.wrong(here, f"stands beside {stray}, not under it; indent it further")
+                self.notes.wrong(here, f"is beside {stray}, not under it; indent it further")
                 continue
             stray = key if body is None else None
             if not _NAME.fullmatch(key):
@@ -132,7 +132,7 @@ class _Reader:
     def _nested(self, section: Section, keys: tuple[str, ...]) -> None:
         for key in section.values:
             if key != "parameters":
-                section.wrong(key, "cannot stand beside `parameters`, which makes a group; remove one of them")
+                section.wrong(key, "cannot be combined with `parameters`, which makes a group; remove one of them")
         inner = section.values["parameters"]
         if len(section.path) > 2 * _MAX_DEPTH:
             section.wrong("parameters", f"nested more than {_MAX_DEPTH} deep")
@@ -148,7 +148,7 @@ class _Reader:
             return False
         for key in section.unknown:
             if not section.values and isinstance(body[key], dict) and not did_you_mean(key, PARAMETER_KEYS):
-                text = f"is no key of a parameter; nested ones go under `parameters:`, {{parameters: {{{key}: …}}}}"
+                text = f"is not a key of a parameter; nested ones go under `parameters:`, {{parameters: {{{key}: …}}}}"
             else:
                 text = f"unknown key; allowed: {', '.join(_allowed(section))}{_meant(key)}"
             self.notes.wrong((*section.path, key), text)
@@ -239,7 +239,7 @@ def _distribution(section: Section) -> str | None:
         family = "normal, log_normal" if "mu" in section or "sigma" in section else "beta"
         section.notes.wrong(section.path, f"`distribution` is missing; with these keys write {family} or its q_ form")
     elif not section.unknown:
-        section.notes.wrong(section.path, "says no values; write `values: […]`, `value: …` or `min: …` and `max: …`")
+        section.notes.wrong(section.path, "has no values; write `values: […]`, `value: …` or `min: …` and `max: …`")
     return None
 
 
@@ -287,7 +287,7 @@ def _stray(key: str, distribution: str, section: Section) -> str:
         return f"does not belong to distribution {distribution}, which takes {allowed}"
     if key in ("value", "values", "min", "max"):
         used = distributions.KEYS[distribution][0]
-        return f"cannot stand beside `{used}`; keep one of them"
+        return f"cannot be combined with `{used}`; keep one of them"
     return f"needs a `distribution:` it belongs to; without one this parameter is {distribution}"
 
 
@@ -308,11 +308,11 @@ def _check(section: Section, distribution: str, fields: dict[str, Any]) -> None:
     if low == high:
         section.wrong("min", f"{show(low)} equals max; write `value: {show(low)}` for a fixed value")
     elif low > high:
-        section.wrong("min", f"{show(low)} is greater than max {show(high)}; are they the wrong way round?")
+        section.wrong("min", f"{show(low)} is greater than max {show(high)}; are they swapped?")
     elif distribution.endswith("_values") and low <= 0:
         section.wrong("min", f"{show(low)} is not greater than 0, which {distribution} needs")
     elif distribution.endswith("uniform") and not all_finite(float(high) - float(low)):
-        section.wrong("max", f"{show(high)} is further from min {show(low)} than a float can say")
+        section.wrong("max", f"{show(high)} is further from min {show(low)} than a float can represent")
     elif distribution in distributions.EXPONENTS:
         _check_exponents(section, distribution, low, high)
 
@@ -368,7 +368,7 @@ def _check_parents(notes: Notes, found: dict[str, Parameter], paths: dict[str, K
 def _check_parent_values(notes: Notes, path: KeyPath, parameter: Parameter, parent: Parameter) -> None:
     choices = None if parent.distribution == "q_uniform" else parent.choices()
     if choices is None:
-        text = f"{parent.name} is {parent.distribution}; a parent needs listed values (`values:`) or int_uniform"
+        text = f"{parent.name} is {parent.distribution}; a parent needs `values: […]` or int_uniform"
         notes.wrong((*path, "parent"), text)
         return
     # Not `equality_key` of every choice of a range: it may be long.

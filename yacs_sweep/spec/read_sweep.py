@@ -261,11 +261,11 @@ def _check_bands(inner: Section, found: dict[str, Any]) -> None:
         return
     shown = ", ".join(map(str, bands[:5])) + (", …" if len(bands) > 5 else "")
     if "max_iter" in inner and "max_iter" not in found:
-        notes.warn(inner.at("max_iter"), f"is void without s: the bands are {shown}, from min_iter")
+        notes.warn(inner.at("max_iter"), f"has no effect without s: the bands are {shown}, from min_iter")
     if "max_iter" in found and "min_iter" in found:
-        notes.warn(inner.at("min_iter"), f"is void because max_iter is given: the bands are {shown}, as on W&B")
+        notes.warn(inner.at("min_iter"), f"has no effect beside max_iter: the bands are {shown}, as on W&B")
     if "s" in found and "max_iter" not in found:
-        notes.warn(inner.at("s"), f"is void without max_iter: the bands are {shown}, as on W&B")
+        notes.warn(inner.at("s"), f"has no effect without max_iter: the bands are {shown}, as on W&B")
     if bands[0] == 1:
         notes.warn(path, f"the bands are {shown}: a trial can be ended at the first value it logs")
 

@@ -224,5 +224,5 @@ def own_command_notes(spec: SweepSpec) -> tuple[str, ...]:
         'its metrics are what it logs by wandb.log, METRIC {"epoch": 1, "val/loss": 0.5}, or lines such as val_loss: 0.5'
     ]
     if spec.command and not any(word.startswith("${args") for word in spec.command):
-        lines.append("the command has no ${args}: the parameters reach the trainer in wandb.config alone")
+        lines.append("the command has no ${args}: the trainer gets its parameters from wandb.config only")
     return tuple(lines)

@@ -161,7 +161,7 @@ class EntryReader:
                 known = ("name", *search.regex.groupindex, *usable)
                 for field in FIELD.findall(template or ""):
                     if field not in known:
-                        text = f"the name uses {{{field}}}, which is no group here; there are: {', '.join(known)}"
+                        text = f"the name uses {{{field}}}, which is not a group here; there are: {', '.join(known)}"
                         self.notes.wrong(here, text)
                 rules.append(Rule(search.regex, template))
         return Names(tuple(rules))
@@ -204,7 +204,9 @@ class EntryReader:
             elif number and math.isfinite(value):
                 found[name] = Unit(factor=value)
             elif not isinstance(value, str) or value not in UNITS:
-                self.notes.wrong(here, f"{value!r} is no unit; write percent (as printed), fraction (of 1) or a factor")
+                self.notes.wrong(
+                    here, f"{value!r} is not a unit; write percent (as printed), fraction (of 1) or a factor"
+                )
             elif unit := UNITS[value]:
                 found[name] = unit
         return found
@@ -226,7 +228,7 @@ class EntryReader:
         kind = self._text(entry, "format") or "jsonl"
         if kind not in FORMATS:
             hint = did_you_mean(kind, FORMATS)
-            entry.wrong("format", f"{kind!r} is no format{hint}; allowed: {', '.join(FORMATS)}")
+            entry.wrong("format", f"{kind!r} is not a format{hint}; allowed: {', '.join(FORMATS)}")
         step = self._text(entry, "step")
         if step is not None and kind == "jsonl":
             entry.wrong("step", "names the step of TensorBoard events; in JSON lines it has its name already")

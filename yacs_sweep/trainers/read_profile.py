@@ -118,7 +118,7 @@ class ProfileReader:
 
     def _command(self) -> tuple[str, ...]:
         if self.section.get("command") in (None, []):
-            alone = "this profile only wraps others; write --trainer NAME:PROFILE, such as torchrun:reid"
+            alone = "this profile wraps another one; write --trainer NAME:PROFILE, such as torchrun:reid"
             missing = "missing; write the trainer's words, such as [python, train.py]"
             self.section.wrong("command", alone if self.section.get("wrap") else missing)
         return self._placeholders("command")
@@ -141,7 +141,7 @@ class ProfileReader:
         if style in STYLES:
             return style
         hint = did_you_mean(style, STYLES)
-        self.section.wrong("overrides", f"{given!r} is no override style{hint}; allowed: {', '.join(STYLES)}")
+        self.section.wrong("overrides", f"{given!r} is not an override style{hint}; allowed: {', '.join(STYLES)}")
         return "yacs"
 
     def _key(self, style: str, value: Any, place: KeyPath) -> str | None:

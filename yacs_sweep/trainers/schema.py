@@ -201,5 +201,5 @@ def _merge_leniently(schema: Schema, config_file: str, refusal: str) -> Schema:
     else:
         merge.problems.append(document.message((), "is not a mapping such as SOLVER: {BASE_LR: 0.1}"))
     if merge.problems or not merge.adapted:
-        raise ConfigError(merge.problems or f"{config_file}: the trainer's tree refuses it: {refusal}")
+        raise ConfigError(merge.problems or f"{config_file}: does not fit the trainer's schema: {refusal}")
     return replace(schema, values={**schema.values, **merge.values})

@@ -48,7 +48,7 @@ def check_argument(word: str) -> None:
     try:
         size = len(word.encode("utf-8", "surrogateescape"))
     except UnicodeEncodeError:
-        raise ValueError(f"{word!r} is no text that can be passed to a program") from None
+        raise ValueError(f"{word!r} is not a text that can be passed to a program") from None
     if "\0" in word or size > _WORD_LIMIT:
         what = "holds a NUL character" if "\0" in word else f"is longer than {_WORD_LIMIT} bytes"
         raise ValueError(f"{word[:40]!r}… {what} and cannot be passed to a program")

@@ -28,7 +28,7 @@ from .verdict import FullDisk, Verdict, classify, io_error, oom_kills, which_dis
 from .wandb_calls import environment, keep_run, make_folder, remove_folder, takes_calls
 
 DISABLED = "the trainer opens its W&B run with mode='disabled', and W&B itself would record nothing of it"
-LEFT_OUT = "of what it logs, these are no numbers and are left out: {names}"
+LEFT_OUT = "of what it logs, these are not numbers and are ignored: {names}"
 STOP_GRACE = 2.0  # seconds a trial that is stopped early gets between SIGTERM and SIGKILL
 
 

@@ -21,7 +21,7 @@ class DiskFull(SweepError):
 
 def disk_full_message(paths: SweepPaths) -> str:
     """Tells the user that the disk of the results is full."""
-    return f"no space left for results in {paths.dir}; what was done is kept: make room, then go on with the sweep"
+    return f"no space left for results in {paths.dir}; what was done is kept: make room, then resume the sweep"
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from ..base.growing_files import GrowingFile
 from ..records.folder import TrialPaths
 
 DELETED = (
-    "warning: the trainer has deleted or replaced {names}, which the launcher writes into its output folder; they are "
-    "back with all they held; give it a folder of its own to clear, as {{output_dir}}/run"
+    "warning: the trainer has deleted or replaced {names}, which the launcher writes into its output folder; they have "
+    "been restored; give the trainer a subfolder to clear, such as {{output_dir}}/run"
 )
 
 

@@ -163,7 +163,7 @@ class TrialRunner:
             if old.id != trial_id or old.cause in OWN_FAILURES:
                 continue
             if problems := inherit_files(self.launch.paths.trial(old.name), paths):
-                self._note(f"warning: {paths.dir.name} goes on without files of {old.name}: {problems}")
+                self._note(f"warning: {paths.dir.name} starts without files of {old.name}: {problems}")
 
     def run(self, assignment: Assignment, hooks: Hooks, refused: str | None = None) -> TrialRecord:
         """Runs one trial to its end; returns the final content of its trial.json.

@@ -324,7 +324,7 @@ def requested_end(stop: Stop, status: int | None) -> Verdict:
     if cause == "interrupted":
         return Verdict("killed", "interrupted", detail or "interrupted")
     if cause == "lost":
-        return Verdict("lost", "lost", detail or "the launcher went away")
+        return Verdict("lost", "lost", detail or "the launcher exited")
     how = "" if status is None or status >= 0 else f", ended by {_signal_name(status)}"
     return Verdict("failed", cause, f"{detail}{how}")
 

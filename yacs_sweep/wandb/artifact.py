@@ -52,12 +52,12 @@ def log_best(paths: SweepPaths, launch: LaunchFile, name: str) -> str:
         return ask_client(_log, {"request": request}, timeout=TIMEOUT)
     except TimedOut:
         raise SweepError(
-            f"--log-model: W&B did not take {folder} within {TIMEOUT / 60:.0f} min; it is there still"
+            f"--log-model: W&B did not take {folder} within {TIMEOUT / 60:.0f} min; the folder is kept"
         ) from None
     except NoAnswer as error:
-        raise SweepError(f"--log-model: W&B's client failed: {error}; {folder} is there still") from None
+        raise SweepError(f"--log-model: W&B's client failed: {error}; {folder} is kept") from None
     except ClientError as error:
-        raise SweepError(f"--log-model: {error}; {folder} is there still") from None
+        raise SweepError(f"--log-model: {error}; {folder} is kept") from None
 
 
 # -- in the process of its own ----------------------------------------------------------------------------------------
@@ -93,4 +93,4 @@ def _log(request: dict[str, Any]) -> str:
     run.finish()
     if online:
         return f"logged to W&B: {logged.qualified_name}"
-    return f"kept for `wandb sync`: {Path(run.settings.sync_dir)}"
+    return f"saved for `wandb sync`: {Path(run.settings.sync_dir)}"

@@ -32,13 +32,18 @@ def test_every_option_is_looked_at() -> None:
     ("folder", "words", "env", "told"),
     [
         (b"f\xff", [], {}, "this folder: "),
-        (b"f", [b"A.B", b"\xff"], {}, "KEY VALUE: '\\udcff' is no text in UTF-8; rename it, or write it in UTF-8"),
+        (
+            b"f",
+            [b"A.B", b"\xff"],
+            {},
+            "KEY VALUE: '\\udcff' is not valid text in UTF-8; rename it, or write it in UTF-8",
+        ),
         (b"f", [b"--results_dir", b"link"], {}, "results folder: "),
         (
             b"f",
             ["é"],
             {"LC_ALL": "C", "PYTHONUTF8": "0"},
-            " is no text in ASCII; a locale of UTF-8 knows more (LC_ALL=C.UTF-8)",
+            " is not valid text in ASCII; a locale of UTF-8 knows more (LC_ALL=C.UTF-8)",
         ),
     ],
 )

@@ -87,7 +87,7 @@ def test_key_keeps_its_spelling_whatever_it_would_be_as_a_value() -> None:
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("a: 1\nb: 2\na: 3\n", "f.yaml:3:1: a: given twice, first in line 1; keep one"),
+        ("a: 1\nb: 2\na: 3\n", "f.yaml:3:1: a: given twice, first on line 1; keep one"),
         ("a: !include x\n", "f.yaml:1:4: a: the tag !include is not supported; write the value plainly"),
         ("a: !!python/tuple [1]\n", "a: the tag tag:yaml.org,2002:python/tuple is not supported"),
         ("a: !!int x\n", "f.yaml:1:4: a: 'x' is not a int"),

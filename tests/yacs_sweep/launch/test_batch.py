@@ -130,8 +130,8 @@ def test_an_interrupt_ends_the_whole_batch_which_goes_on_by_its_id(tmp_path: Pat
     states = ["interrupted", "interrupted"] if parallel else ["interrupted", "waiting"]
     assert [row["state"] for row in content["sweeps"]] == states
     assert content["exit_status"] == 130
-    go_on = next(line for line in reversed(rest.splitlines()) if "go on with" in line)
-    assert f"--sweep_id {content['batch_id']} --workers 2" in go_on
+    resume = next(line for line in reversed(rest.splitlines()) if "resume with" in line)
+    assert f"--sweep_id {content['batch_id']} --workers 2" in resume
     write_trainer(tmp_path, QUICK)
     words = ("--sweep_id", content["batch_id"], *OFFLINE, "--workers", "2")
     again = sweep(tmp_path, *words, trainer=trainer, config=None, env=environment(tmp_path))
@@ -164,9 +164,9 @@ def test_an_interrupt_leaves_a_sweep_done_that_has_nothing_left(tmp_path: Path) 
     content = batch(Ran(0, "", "", tmp_path))
     quick, slow = content["sweeps"]
     assert (quick["state"], slow["state"]) == ("done", "interrupted")
-    go_on = [line for line in rest.splitlines() if "go on with" in line]
-    assert not any(quick["sweep_id"] in line for line in go_on) and any(slow["sweep_id"] in line for line in go_on)
-    assert any(content["batch_id"] in line for line in go_on)
+    resume = [line for line in rest.splitlines() if "resume with" in line]
+    assert not any(quick["sweep_id"] in line for line in resume) and any(slow["sweep_id"] in line for line in resume)
+    assert any(content["batch_id"] in line for line in resume)
 
 
 def test_what_takes_one_sweep_names_those_of_a_batch(tmp_path: Path) -> None:

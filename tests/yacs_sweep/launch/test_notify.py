@@ -144,14 +144,17 @@ def test_it_takes_no_longer_than_its_bound(server: Server) -> None:
 @pytest.mark.parametrize(
     ("target", "text"),
     [
-        ("", "names no command and no URL"),
+        ("", "--notify: is empty"),
         ("notify-send 'x", "No closing quotation; quote it as in a shell"),
-        ("no-such-command-here x", "there is no command no-such-command-here here"),
-        ("https://", "that is no URL one can post to"),
-        ("http://host:99999/x", "that is no URL one can post to"),
-        ("ftp://host/x", "only http:// and https:// are posted to"),
-        ("$NO_SUCH_URL", "there is no such variable in the environment; export NO_SUCH_URL=https://… first"),
-        ("${NO_SUCH_URL}", "--notify $NO_SUCH_URL: there is no such variable"),
+        ("no-such-command-here x", "command no-such-command-here not found"),
+        ("https://", "--notify: not a valid URL; write https://HOST/PATH"),
+        ("http://host:99999/x", "--notify: not a valid URL; write https://HOST/PATH"),
+        ("ftp://host/x", "only http:// and https:// URLs work"),
+        (
+            "$NO_SUCH_URL",
+            "--notify $NO_SUCH_URL: the environment variable is not set; export NO_SUCH_URL=https://… first",
+        ),
+        ("${NO_SUCH_URL}", "--notify $NO_SUCH_URL: the environment variable is not set"),
         ('sh -c "echo {message} >> f"', "write --notify 'sh -c '\"'\"'echo \"$SWEEP_MESSAGE\" >> f'\"'\"''"),
     ],
 )
@@ -206,7 +209,7 @@ def test_a_command_comes_from_a_variable_too(monkeypatch: pytest.MonkeyPatch, tm
     assert notify.notify_problems("$TELL") == []
     assert notify.send("$TELL", TOLD) is None and (tmp_path / "told").exists()
     monkeypatch.setenv("TELL", "sh -c 'echo {message}'")
-    assert "would run what names" in notify.notify_problems("$TELL")[0]
+    assert "would execute {message} as code" in notify.notify_problems("$TELL")[0]
 
 
 def test_names_become_no_commands(tmp_path: Path) -> None:

@@ -74,7 +74,7 @@ def test_a_message_that_is_text_is_let_be(target: str) -> None:
 def test_a_message_that_would_be_code_is_refused(target: str) -> None:
     problem = code_problem(shlex.split(target))
     assert problem is not None
-    assert problem.startswith(f"--notify: {REFUSED[target]} would run what names in {{message}} say; ")
+    assert problem.startswith(f"--notify: {REFUSED[target]} would execute {{message}} as code; ")
     assert VARIABLE in problem
 
 

@@ -57,7 +57,7 @@ def test_options_are_not_abbreviated() -> None:
         ("--status k3v9x2ab", "--status k3v9x2ab: write --status --sweep_id k3v9x2ab"),
         ("--status a b", "--status a b: takes no words"),
         ("--status --count 3 --sweep-config x", "--sweep-config, --count: --status starts nothing"),
-        ("--seeds 5 --sweep-config x", "--seeds: goes with --train-best"),
+        ("--seeds 5 --sweep-config x", "--seeds: needs --train-best"),
         ("--sweep_id ''", "--sweep_id: is empty"),
         ("--train-best '' --seeds 5", "--train-best: is empty"),
         ("--sweep-config ''", "--sweep-config: is empty"),

@@ -77,10 +77,10 @@ def test_every_mistake_is_told_with_the_point(tmp_path: Path) -> None:
     assert found == [
         "point 1: lr: 1 is not in 1e-05 … 0.1",
         "point 1: epochs: 2.5 is not a whole number",
-        "point 1: optimizer: 'adagrad' is none of its values ('sgd', 'adam')",
+        "point 1: optimizer: 'adagrad' is not one of its values ('sgd', 'adam')",
         "point 2: lrr: is not searched by this sweep; did you mean lr?",
         "point 2: size: 3 is not its constant value 256",
-        "point 3: batch: 33 is no value of it; the nearest is 32",
+        "point 3: batch: 33 is not a value it can take; the nearest is 32",
         "point 4: breaks epochs > 10",
         "point 5: momentum: applies only where optimizer is 'sgd'",
         "point 6: lr: 'fast' is not a number",
@@ -91,7 +91,7 @@ def test_every_mistake_is_told_with_the_point(tmp_path: Path) -> None:
     ("name", "text", "says"),
     [
         ("p.yaml", "just text\n", "is not a list of points"),
-        ("p.yaml", "[]\n", "holds no points"),
+        ("p.yaml", "[]\n", "has no points"),
         ("p.csv", "lr,batch\n1e-3\n", "p.csv:2: has not as many fields as the header"),
         ("p.yaml", "- {lr: [\n", "p.yaml"),
     ],

@@ -109,7 +109,7 @@ def test_who_works_on_it_is_told_by_locks(paths: SweepPaths) -> None:
     text, code = shown(paths)
     assert code == 1
     assert (
-        f"no launcher is running  3 trials to go, 1 cut off; go on with: {command_text(COMMAND)} --sweep_id abc123"
+        f"no launcher is running  3 trials to go, 1 cut off; resume with: {command_text(COMMAND)} --sweep_id abc123"
         in text
     )
     with announced(paths, workers=2):
@@ -243,7 +243,7 @@ def test_batches_and_mistakes(tmp_path: Path) -> None:
     assert run(tmp_path, "--sweep_id", "../x").returncode == 2
     for words, text in (
         (("--quiet", "--verbose"), "--verbose, --quiet"),
-        (("--watch",), "--watch: goes with --status"),
+        (("--watch",), "--watch: needs --status"),
     ):
         wrong = sweep(tmp_path, "--sweep-config", files[0], *OFFLINE, *words)
         assert wrong.code == 2 and text in wrong.err

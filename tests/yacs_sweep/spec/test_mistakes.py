@@ -51,7 +51,7 @@ count: 0
         "did you mean values?",
         "s.yaml:13:3: parameters.empty: has nothing under it; indent its lines further, "
         "or write `value: null` for the value null",
-        "s.yaml:14:3: parameters.lr: given twice, first in line 8; keep one",
+        "s.yaml:14:3: parameters.lr: given twice, first on line 8; keep one",
         "s.yaml:16:19: early_terminate.type: 'hyperban' is not allowed; allowed: hyperband, median, asha, patience, "
         "divergence; did you mean hyperband?",
         "s.yaml:17:1: count: 0 is not a whole number of 1 or more",
@@ -86,7 +86,7 @@ early_termination: {type: hyperband, min_itr: 0}
     assert found[1].endswith("did you mean minimize?")
     assert found[3].endswith("allowed: distribution, mu, sigma, parent, parent_values; did you mean distribution?")
     assert found[4].endswith("did you mean mu?")
-    assert found[7].endswith("3 is greater than max 1; are they the wrong way round?")
+    assert found[7].endswith("3 is greater than max 1; are they swapped?")
 
 
 def test_lines_that_stand_beside_their_parameter_are_told(tmp_path: Path) -> None:
@@ -94,8 +94,8 @@ def test_lines_that_stand_beside_their_parameter_are_told(tmp_path: Path) -> Non
     assert found == [
         "s.yaml:3:3: parameters.lr: has nothing under it; indent its lines further, or write `value: null` for the "
         "value null",
-        "s.yaml:4:3: parameters.min: stands beside lr, not under it; indent it further",
-        "s.yaml:5:3: parameters.max: stands beside lr, not under it; indent it further",
+        "s.yaml:4:3: parameters.min: is beside lr, not under it; indent it further",
+        "s.yaml:5:3: parameters.max: is beside lr, not under it; indent it further",
     ]
 
 
@@ -112,13 +112,13 @@ def test_conditions_are_checked_although_other_things_are_wrong(tmp_path: Path) 
 @pytest.mark.parametrize(
     ("body", "problem"),
     [
-        ("{min: 1.0, max: 0.1}", "p.min: 1.0 is greater than max 0.1; are they the wrong way round?"),
+        ("{min: 1.0, max: 0.1}", "p.min: 1.0 is greater than max 0.1; are they swapped?"),
         ("{min: 3, max: 3}", "p.min: 3 equals max; write `value: 3` for a fixed value"),
         ("{min: '1e-5', max: 1e-1}", "p.min: '1e-5' is a text; write 1e-5 without quotes"),
         ("{min: yes, max: 2}", "p.min: true is not a number"),
         ("{min: 0, max: .inf}", "p.max: inf is not a finite number"),
         ("{min: 0, max: 1" + "0" * 320 + "}", "0… is not a finite number"),
-        ("{min: -1.0e+308, max: 1.0e+308}", "p.max: 1e+308 is further from min -1e+308 than a float can say"),
+        ("{min: -1.0e+308, max: 1.0e+308}", "p.max: 1e+308 is further from min -1e+308 than a float can represent"),
         ("{min: 1}", "p: `max` is missing; uniform needs min and max"),
         ("{distribution: int_uniform, min: 1.5, max: 3}", "p.min: 1.5 is not a whole number"),
         ("{distribution: log_uniform_values, min: 0, max: 3}", "p.min: 0 is not greater than 0"),
@@ -131,7 +131,7 @@ def test_conditions_are_checked_although_other_things_are_wrong(tmp_path: Path) 
         ("{distribution: normal, min: 1}", "p.min: does not belong to distribution normal, which takes mu, sigma"),
         ("{mu: 1, sigma: 2}", "`distribution` is missing; with these keys write normal, log_normal"),
         ("{min: 1, max: 3, q: 1}", "p.q: needs a `distribution:` it belongs to"),
-        ("{values: [1], min: 0}", "p.min: cannot stand beside `values`; keep one of them"),
+        ("{values: [1], min: 0}", "p.min: cannot be combined with `values`; keep one of them"),
         ("{values: 3}", "p.values: 3 is not a list; write [3], or `value:`"),
         ("{values: []}", "p.values: the list is empty"),
         ("[]", "p: the list is empty"),
@@ -142,14 +142,17 @@ def test_conditions_are_checked_although_other_things_are_wrong(tmp_path: Path) 
         ("{values: [1, 2], probabilities: [1]}", "p.probabilities: 1 probabilities for 2 values"),
         ("{values: [1, 2], probabilities: [0.5, 0.4]}", "p.probabilities: sum to 0.9, not 1"),
         ("{values: [1, 2], probabilities: [1.5, -0.5]}", "is not a list of numbers of 0 or more"),
-        ("{lr: {values: [1]}}", "p.lr: is no key of a parameter; nested ones go under `parameters:`"),
+        ("{lr: {values: [1]}}", "p.lr: is not a key of a parameter; nested ones go under `parameters:`"),
         ("{parameters: {}}", "p.parameters: has nothing under it"),
-        ("{parameters: {a: [1]}, value: 3}", "p.value: cannot stand beside `parameters`"),
+        ("{parameters: {a: [1]}, value: 3}", "p.value: cannot be combined with `parameters`"),
         ("{parent: o, values: [1]}", "p.parent: needs `parent_values` beside it"),
         ("{parent: oo, parent_values: [1], values: [1]}", "p.parent: oo is not a parameter here; did you mean o?"),
         ("{parent: o, parent_values: [sdg], values: [1]}", "'sdg' is not a value of o; its values: ['sgd', 'adam']"),
         ("{parent: p, parent_values: [1], values: [1]}", "p.parent: p depends on itself"),
-        ("{parent: x, parent_values: [1], values: [1]}", "p.parent: x is uniform; a parent needs listed values"),
+        (
+            "{parent: x, parent_values: [1], values: [1]}",
+            "p.parent: x is uniform; a parent needs `values: […]` or int_uniform",
+        ),
     ],
 )
 def test_parameter(tmp_path: Path, body: str, problem: str) -> None:

@@ -242,12 +242,12 @@ def test_parameter_that_is_meant(tmp_path: Path, text: str) -> None:
         ({"metric": {"name": "best_val_pearson", "goal": "minimize"}}, "goal is minimize, but best_val_pearson"),
         (
             {"early_terminate": {"type": "hyperband", "max_iter": 10, "s": 2, "min_iter": 5}},
-            "early_terminate.min_iter: is void because max_iter is given: the bands are 1, 3, as on W&B",
+            "early_terminate.min_iter: has no effect beside max_iter: the bands are 1, 3, as on W&B",
         ),
         ({"early_terminate": {"type": "hyperband", "max_iter": 10, "s": 2}}, "can be ended at the first value it logs"),
         (
             {"early_terminate": {"type": "hyperband", "min_iter": 2, "s": 2}},
-            "early_terminate.s: is void without max_iter",
+            "early_terminate.s: has no effect without max_iter",
         ),
         ({"job": "x:v0"}, "job: is for W&B Launch and not used"),
     ],

@@ -38,7 +38,7 @@ def test_bands_of_min_iter_and_max_iter_start_at_min_iter(tmp_path: Path) -> Non
     rule = spec.early_terminate
     assert rule is not None and rule.bands[:3] == (3, 9, 27)
     assert told(tmp_path, text) == [
-        "s.yaml:3:49: early_terminate.max_iter: is void without s: the bands are 3, 9, 27, 81, 243, …, from min_iter"
+        "s.yaml:3:49: early_terminate.max_iter: has no effect without s: the bands are 3, 9, 27, 81, 243, …, from min_iter"
     ]
     stop = spec.to_wandb()["early_terminate"]  # W&B's engine fails on max_iter without s
     assert stop["min_iter"] == 3 and "max_iter" not in stop
@@ -61,7 +61,7 @@ def test_a_key_twice_with_one_value_is_given_once(tmp_path: Path, text: str) -> 
 @pytest.mark.parametrize("values", ["[1, 2.0]", "[true, 2]", "[1]", "['1', 2]"])
 def test_a_key_twice_with_different_values_is_a_mistake(tmp_path: Path, values: str) -> None:
     text = f"method: grid\nparameters:\n  lr: {{values: [1, 2]}}\n  lr: {{values: {values}}}\n"
-    assert refused(tmp_path, text) == ["s.yaml:4:3: parameters.lr: given twice, first in line 3; keep one"]
+    assert refused(tmp_path, text) == ["s.yaml:4:3: parameters.lr: given twice, first on line 3; keep one"]
 
 
 @pytest.mark.parametrize(

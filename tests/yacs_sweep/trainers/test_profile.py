@@ -164,7 +164,7 @@ metrics:
     )
     expected = [
         (1, "comand: no such key; did you mean command?"),
-        (2, "overrides: 'yaks' is no override style; did you mean yacs?"),
+        (2, "overrides: 'yaks' is not an override style; did you mean yacs?"),
         (3, "command[1]: unknown placeholder {config_fil}; did you mean config_file?"),
         (4, "cwd: no such folder"),
         (6, "aliases.lr: '--LR'"),
@@ -276,7 +276,7 @@ Metrics:
         "FILE:4:1: overrides: the same key as Override-Style; keep one",
         "FILE:5:1: Pre-Load: no such key; did you mean preload?; allowed: extends, command, cwd, overrides,",
         "FILE:6:1: axes: no such key; did you mean axis?; allowed: extends, command,",
-        "FILE:3:1: Override-Style: 'yaks' is no override style; did you mean yacs?; allowed: yacs, hydra, argparse",
+        "FILE:3:1: Override-Style: 'yaks' is not an override style; did you mean yacs?; allowed: yacs, hydra, argparse",
         "FILE:1:1: Command: 'python t.py' is not a list of words; write [a, b, c]",
         "FILE:5:1: Pre-Load: 3 is not a list of words; write [a, b, c]",  # a misspelt key's own mistakes
         "FILE:10:5: Metrics[0].log: the same key as Log; keep one",
@@ -294,7 +294,7 @@ def test_a_unit_that_is_no_text_is_told(tmp_path: Path) -> None:
     (found,) = problems(
         tmp_path, "command: [t]\nmetrics: [{pattern: 'a (?P<v>1)', log: {a: v}, units: {a: [percent]}}]\n"
     )
-    assert found.startswith("FILE:2:56: metrics[0].units.a: ['percent'] is no unit; write percent")
+    assert found.startswith("FILE:2:56: metrics[0].units.a: ['percent'] is not a unit; write percent")
 
 
 def test_environment_of_a_trial() -> None:

@@ -99,7 +99,7 @@ def test_torchrun_starts_another_profile_several_times(tmp_path: Path) -> None:
     start = ["py", "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=3", "--no-python"]
     assert words[: len(start) + 2] == [*start, "py", "tools/train_net.py"]
     assert load_profile(profile.reference, project_root=tmp_path).command == profile.command
-    with pytest.raises(ConfigError, match="only wraps others"):
+    with pytest.raises(ConfigError, match="this profile wraps another one"):
         load_profile("torchrun", project_root=ROOT)
 
 

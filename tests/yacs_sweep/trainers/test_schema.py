@@ -145,7 +145,7 @@ def test_a_refusal_that_is_only_the_trees_own_is_shown(tmp_path: Path) -> None:
         "_C = CN()", "class T(CN):\n    def merge_from_file(self, f):\n        raise OSError('not today')\n_C = T()", 1
     )
     (problem,) = problems(trainer(tmp_path, strict), "OUT: x")
-    assert problem == "config.yml: the trainer's tree refuses it: OSError: not today (defaults.py:4)"
+    assert problem == "config.yml: does not fit the trainer's schema: OSError: not today (defaults.py:4)"
 
 
 @pytest.mark.parametrize(

@@ -142,7 +142,7 @@ def test_names_that_would_act_as_something_else_are_refused(style: str, key: str
         ("hydra", {"a": 1}, "dict"),
         ("hydra", "a\0b", "NUL"),
         ("argparse", "a\0b", "NUL"),
-        ("argparse", "\ud800", "no text"),
+        ("argparse", "\ud800", "is not a text"),
         ("argparse", b"bytes", "bytes"),
         ("argparse", "x" * 200_000, "longer"),
     ],

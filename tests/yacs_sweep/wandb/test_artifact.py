@@ -44,7 +44,7 @@ def test_offline_one_command_uploads_trials_and_model(tmp_path: Path) -> None:
         env = environment(server, tmp_path)
         ran = sweep(tmp_path, "--sweep-config", write_sweep(tmp_path, GRID), *WORDS, *TRAIN, env=env)
         assert ran.code == 0, ran.out + ran.err
-        assert "kept for `wandb sync`" in ran.out and not server.state.runs
+        assert "saved for `wandb sync`" in ran.out and not server.state.runs
         folders = sorted(map(str, (ran.dir / "wandb").glob("offline-run-*")))
         assert len(folders) == 4
         command = [str(Path(sys.executable).with_name("wandb")), "sync", *folders]
@@ -65,5 +65,5 @@ def test_a_model_that_cannot_be_logged_is_on_disk_still(tmp_path: Path) -> None:
         server.control.add_fault(kind="status", operation="CreateArtifact", status=400)
         ran = sweep(tmp_path, *words, "--wandb-mode", "online", *TRAIN, env=environment(server, tmp_path))
         assert ran.code == 0, ran.out + ran.err  # the trials ended well
-        assert "warning: --log-model:" in ran.out and "is there still" in ran.out
+        assert "warning: --log-model:" in ran.out and "is kept" in ran.out
         assert (ran.dir / "best" / "model_1.pth").is_file()

@@ -79,7 +79,7 @@ def test_a_sweep_on_the_server_says_so_at_once(tmp_path: Path, insists: bool) ->
         assert line in ran.err and ran.sweeps == []
         assert time.monotonic() - started < 10  # a client of that version would not answer
     else:
-        assert f"warning: {line}; going on with the embedded controller" in ran.out
+        assert f"warning: {line}; using the local controller instead" in ran.out
 
 
 def test_a_client_that_was_not_tried_is_told_at_the_start(tmp_path: Path) -> None:

@@ -162,7 +162,7 @@ def test_the_best_of_a_sweep_that_only_the_server_knows(tmp_path: Path) -> None:
         assert command[command.index("SOLVER.BASE_LR") + 1] == str(found["params"]["base_lr"])
         assert command[command.index("TOY.NOISE") + 1] == "0.5"
         assert "/evil" not in command and "TOY.MODE" not in command
-        assert "left out, as the sweep does not search them: OUTPUT_DIR, TOY.MODE" in best.out
+        assert "ignored, as the sweep does not search them: OUTPUT_DIR, TOY.MODE" in best.out
         refused = sweep(server, there, "--train-best", "tester/p/nosuch12")
         assert refused.code == 2
         assert refused.err.startswith("error: --train-best tester/p/nosuch12: no sweep tester/p/nosuch12 on the W&B")

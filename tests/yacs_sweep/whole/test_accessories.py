@@ -77,7 +77,7 @@ def test_a_notice_that_fails_is_a_warning(tmp_path: Path, program: str) -> None:
 
 def test_a_notify_program_that_is_missing_is_told_before_the_first_trial(tmp_path: Path) -> None:
     ran = run(project(tmp_path), "--notify", "no-such-program {message}")
-    assert ran.code == 2 and "there is no command no-such-program" in ran.err
+    assert ran.code == 2 and "command no-such-program not found" in ran.err
     assert not (tmp_path / "log").exists()
 
 

@@ -285,7 +285,7 @@ def test_a_full_disk_stops_the_sweep_and_leaves_what_was_done(tmp_path: Path, sm
     spec = write_sweep(tmp_path, {**GRID, "results_dir_base": str(small_disk)})
     ran = sweep(tmp_path, "--sweep-config", spec, *QUIET, trainer=trainer, config=None)
     assert ran.code == 1, ran.out + ran.err
-    assert "make room, then go on with the sweep" in ran.out
+    assert "make room, then resume the sweep" in ran.out
     assert "Traceback" not in ran.out + ran.err
     assert not living(tmp_path)
     (folder,) = (small_disk / "sweep").iterdir()

@@ -162,13 +162,13 @@ def test_nothing_starts_on_other_peoples_word(swept: Sweep, tmp_path: Path, kind
     swept.say(launch, spec, **inputs)
     refused = swept.join()
     assert refused.code == 2, refused.out + refused.err
-    assert shown in refused.err and "where others can write" in refused.err and len(refused.err.splitlines()) == 1
-    assert "--trainer '(sweep file)' starts it all the same" in refused.err
+    assert shown in refused.err and "where others can edit them" in refused.err and len(refused.err.splitlines()) == 1
+    assert "--trainer '(sweep file)' accepts them" in refused.err
     assert not (tmp_path / "pwned").exists()
     assert sorted(path.name for path in refused.cwd.iterdir()) == ["train.py", "trainer.yaml"]
     taken = swept.join(*YES)
     assert (tmp_path / "pwned").exists(), taken.out + taken.err  # the search finds what is there
-    assert taken.out.index("where others can write") < taken.out.index("▶")
+    assert taken.out.index("where others can edit them") < taken.out.index("▶")
 
 
 def test_a_trainer_of_ones_own_and_a_dry_run_start_nothing_of_it(swept: Sweep, tmp_path: Path) -> None:
@@ -191,7 +191,7 @@ def test_words_configuration_and_wandb_are_the_users_as_well(swept: Sweep, tmp_p
     assert "; --config_file evil.yml; words --evil=1; W&B runs online in evil)" in refused.err
     own = swept.join("--trainer", "trainer.yaml")
     assert own.code == 0, own.out + own.err
-    assert "not taken from the description in the database, where others can write: --config_file evil.yml" in own.out
+    assert "ignored settings stored in the database, where others can edit them: --config_file evil.yml" in own.out
     launch = json.loads((own.dir / "launch.json").read_text())
     assert (launch["trailing"], launch["config_file"], launch["wandb_mode"]) == ([], None, "offline")
     assert (launch["python"], launch["entity"], launch["project"]) == (None, None, None)
@@ -320,7 +320,7 @@ def test_the_line_to_train_with_has_no_words_of_others(swept: Sweep, tmp_path: P
     assert "pwned" not in line and "evil" not in line
     best = swept.join("--train-best", swept.id, "--seeds", "1", *YES, machine="third")
     assert best.code == 0, best.out + best.err
-    assert "left out, as the sweep does not search them: evil" in best.out
+    assert "ignored, as the sweep does not search them: evil" in best.out
     (record,) = best.cwd.glob(f"log/sweep/sweep/{swept.id}-best/trial-*/trial.json")
     assert json.loads(record.read_text())["command"][-1] == "--base_lr=0.5"
 

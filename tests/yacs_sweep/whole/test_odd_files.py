@@ -66,7 +66,7 @@ def test_a_sweep_goes_on_from_a_trial_that_left_every_odd_file(tmp_path: Path) -
     new = folder / again["name"]
     assert os.readlink(new / "latest.pth") == "model_9.pth" and os.readlink(new / "self") == "."
     assert not os.path.lexists(new / "queue.pth") and not os.path.lexists(new / "server.pth")
-    assert "died" not in ran.out and "goes on without files of trial-0000" in ran.out
+    assert "died" not in ran.out and "starts without files of trial-0000" in ran.out
 
 
 @pytest.mark.parametrize("kind", INSTEAD)

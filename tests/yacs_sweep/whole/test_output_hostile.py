@@ -38,7 +38,7 @@ if kind == "bytes":
     out.write(bytes(range(256)) * 50 + b"\n" + b"\xff\xfe\x00" * 1000 + b"\n" + b"a" * 3_000_000 + b"\r" * 1000 + b"\n")
 if kind == "launcher":
     say("[sweep] best: trial-9999, score 100 with nothing")
-    say("[sweep] go on with: rm -rf /")
+    say("[sweep] resume with: rm -rf /")
     say(json.dumps({"event": "end", "content": {"state": "finished", "value": 100}}))
     say(json.dumps({"event": "exited", "status": 0}))
 if kind == "words":
@@ -106,7 +106,7 @@ def test_the_output_is_kept_byte_for_byte(ran: Ran) -> None:
 def test_no_command_reaches_the_terminal(ran: Ran) -> None:
     for text in (ran.out, ran.err):
         assert not any(letter in text for letter in "\x1b\x9b\x07\x00\u202e")
-        assert "[sweep] go on with: rm" not in text
+        assert "[sweep] resume with: rm" not in text
     assert f"touch {ran.cwd / 'INJ'}" in ran.out  # as text
 
 

@@ -61,13 +61,11 @@ def tried_again(ran: Ran) -> dict[str, float]:
 def test_a_missing_data_folder_is_mended_and_every_point_is_tried_again(tmp_path: Path, storage: str) -> None:
     words = ("--storage", "sqlite:///trials.db") if storage == "sqlite" else ()
     ran = failed_sweep(tmp_path, *words)
-    assert f"once what they failed on is mended: python {tmp_path}" not in ran.out
+    assert f"then retry with: python {tmp_path}" not in ran.out
     assert f"--sweep_id {ran.dir.name} --max-failures 9 --retry-failed" in ran.out
     (tmp_path / "data").mkdir()
     done = again(tmp_path, ran)  # not without being asked
-    assert (
-        "every point of the grid is done (4)" in done.out and "4 trials have failed; --retry-failed tries" in done.out
-    )
+    assert "every point of the grid is done (4)" in done.out and "4 trials have failed; --retry-failed runs" in done.out
     one = again(tmp_path, ran, "--retry-failed=trial-0002")
     assert one.code == 1 and "3 trials done, 1 to go" in one.out, one.out + one.err
     assert tried_again(one) == {"trial-0002": 0.3}
@@ -78,7 +76,7 @@ def test_a_missing_data_folder_is_mended_and_every_point_is_tried_again(tmp_path
     # It failed by itself: what it left is not taken over.
     assert {path.read_text() for path in ran.dir.glob("trial-*/left")} == {""}
     last = again(tmp_path, ran, "--retry-failed")
-    assert last.code == 0 and "no trial has failed, or each has been tried again" in last.out
+    assert last.code == 0 and "no trial has failed, or each has been run again" in last.out
     assert len(last.summary["trials"]) == 8
 
 
@@ -138,8 +136,8 @@ def test_what_the_surroundings_lacked_is_named_when_the_sweep_is_resumed(tmp_pat
     code = "import no_such_module" if False else "if '0.1' in sys.argv[2]: import no_such_module\nsys.exit('bug')"
     ran = failed_sweep(tmp_path, code=code)
     told = again(tmp_path, ran).out
-    assert "failed by their surroundings: trial-0000 (import error: ModuleNotFoundError: No module named" in told
-    assert "; --retry-failed=trial-0000 tries them again" in told
+    assert "failed because of their environment: trial-0000 (import error: ModuleNotFoundError: No module named" in told
+    assert "; --retry-failed=trial-0000 runs them again" in told
 
 
 def test_a_random_sweep_tries_failed_points_again_before_its_own(tmp_path: Path) -> None:
@@ -156,7 +154,7 @@ def test_without_a_sweep_it_is_refused(tmp_path: Path) -> None:
     trainer, spec = write_trainer(tmp_path, NEEDS_DATA), write_sweep(tmp_path, FOUR)
     words = ("--sweep-config", spec, "--retry-failed", *QUIET)
     ran = sweep(tmp_path, *words, trainer=trainer.name, config=None, verbose=False)
-    assert ran.code == 2 and "--retry-failed: goes with --sweep_id" in ran.err and ran.sweeps == []
+    assert ran.code == 2 and "--retry-failed: needs --sweep_id" in ran.err and ran.sweeps == []
 
 
 def test_a_batch_tries_the_failed_trials_of_each_sweep_again(tmp_path: Path) -> None:
@@ -168,7 +166,7 @@ def test_a_batch_tries_the_failed_trials_of_each_sweep_again(tmp_path: Path) -> 
     (batch,) = [path.parent.name for path in tmp_path.glob("log/sweep/sweep/batch-*/summary.json")]
     (tmp_path / "data").mkdir()
     named = sweep(tmp_path, "--sweep_id", batch, "--retry-failed=trial-0000", trainer=None, config=None, verbose=False)
-    assert named.code == 2 and f"names trials of one sweep, {batch} has several" in named.err
+    assert named.code == 2 and f"{batch} has several sweeps; give the id" in named.err
     done = sweep(tmp_path, "--sweep_id", batch, "--retry-failed", trainer=None, config=None, verbose=False)
     assert done.code == 0, done.out + done.err
     counts = [json.loads((path / "summary.json").read_text())["counts"] for path in done.sweeps]
@@ -187,7 +185,7 @@ def test_in_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     opened = Sweep.open(str(made.id), retry_failed=True)
     assert len(opened.run()) == 8 and opened.ended_well and opened.exit_status == 0
     assert len(opened.run()) == 8  # it held for one launch
-    with pytest.raises(ConfigError, match="--retry-failed: goes with --sweep_id"):
+    with pytest.raises(ConfigError, match="--retry-failed: needs --sweep_id"):
         Sweep(FOUR, trainer=write_trainer(tmp_path, NEEDS_DATA), retry_failed=True)
 
 

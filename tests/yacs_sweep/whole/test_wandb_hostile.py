@@ -117,7 +117,7 @@ def test_a_hostile_description_of_a_sweep(tmp_path: Path) -> None:
         alone = {"trainer": None, "config": None}
         refused = sweep(server, tmp_path, "--sweep_id", f"tester/p/{evil}", **alone)
         assert refused.code == 2, refused.out + refused.err
-        assert "where others can write (touch" in refused.err
+        assert "where others can edit them (touch" in refused.err
         assert not pwned.exists()
         ran = sweep(server, tmp_path, "--sweep_id", f"tester/p/{plain}")
         assert ran.code == 0, ran.out + ran.err

@@ -90,7 +90,7 @@ def test_without_a_server_or_a_valid_key_auto_takes_the_embedded_controller(tmp_
         assert time.monotonic() - began < 60
         assert ran.code == 0, ran.out + ran.err
         assert "warning: W&B at http://127.0.0.1" in ran.out
-        assert "going on with the embedded controller (--controller wandb insists)" in ran.out
+        assert "using the local controller instead (--controller wandb makes this an error)" in ran.out
         assert ran.summary["controller"] == "local"
         assert ran.summary["counts"] == {"finished": 1}
         assert not server.state.sweeps
@@ -139,7 +139,7 @@ def test_a_creation_that_is_given_up_says_that_it_may_have_come_about(
         for name, value in environment(server, tmp_path).items():
             monkeypatch.setenv(name, value)
         server.control.add_fault(kind="delay", delay=30.0, operation="UpsertSweep")
-        with pytest.raises(sweeps.WandbUnavailable, match="may have created a sweep nevertheless"):
+        with pytest.raises(sweeps.WandbUnavailable, match="may have created the sweep all the same"):
             sweeps.create_sweep(sweep_from_dict(grid(), "y"), "p", "tester")
         assert server.record.requests("UpsertSweep")
 

@@ -127,7 +127,7 @@ def test_on_the_embedded_controller(tmp_path: Path, case: Case) -> None:
     ran = sweep(tmp_path, *words, "--wandb-mode", "disabled", trainer=None, config=None)
     check(ran, case, case.points)
     said = "notes (str, 3 times), samples (Table, 3 times)"
-    assert ran.out.count("these are no numbers and are left out") == (case.folder == "wandb_argparse")
+    assert ran.out.count("these are not numbers and are ignored") == (case.folder == "wandb_argparse")
     assert (
         said in ran.out
         or "samples (Table, 3 times), notes (str, 3 times)" in ran.out

@@ -126,5 +126,5 @@ def _amount(key: str, text: str) -> float:
     except ValueError:
         amount = -1.0
     if not 0 <= amount < float("inf"):
-        raise ConfigError(f"--engine-option {key}={text}: not an amount")
+        raise ConfigError(f"--engine-option {key}={text}: not a number")
     return amount

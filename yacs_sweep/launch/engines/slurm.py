@@ -65,7 +65,7 @@ class Slurm:
         """Lets sbatch test the job without submitting it; one that has to wait for its nodes will do."""
         why = self._sbatch(["--test-only", *self._words(agents)], "#!/bin/bash\n", {})[1]
         if why and not LATER.search(why):
-            raise ConfigError(f"--engine slurm: sbatch would not take it: {why}")
+            raise ConfigError(f"--engine slurm: sbatch refused the job: {why}")
 
     def submit(self, commands: Sequence[Sequence[str]], environment: Mapping[str, str], paths: SweepPaths) -> str:
         """Submits the array job."""

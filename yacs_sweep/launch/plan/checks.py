@@ -137,9 +137,9 @@ def results_problems(spec: SweepSpec) -> list[str]:
         return [no_text("results folder", str(base))]
     there = next(path for path in (base, *base.parents) if path.exists())
     if not there.is_dir():
-        return [f"results folder {base}: {there} is a file; --results_dir DIR"]
+        return [f"results folder {base}: {there} is a file; choose another folder with --results_dir DIR"]
     if not os.access(there, os.W_OK | os.X_OK):
-        return [f"results folder {base}: {there} cannot be written to; --results_dir DIR"]
+        return [f"results folder {base}: {there} cannot be written to; choose another folder with --results_dir DIR"]
     return []
 
 

@@ -77,17 +77,17 @@ def agreed(name: str, described: Description, options: Options) -> tuple[Options
     said = [(option, text) for option, text in described.beyond_search() if not own.is_given(option)]
     what = "; ".join(text for _, text in said)
     if yes:
-        notes = (f"as the sweep is described {described.place}, where others can write: {what}",) if what else ()
+        notes = (f"accepted settings stored {described.place}, where others can edit them: {what}",) if what else ()
         # Of a launch that is described, the trainer as well.
         return options if described.launch is None else own, described, notes
     # A mode that is not taken starts nothing, and a trainer of the user's own is no other's word.
     if options.trainer is None and any(option != "wandb_mode" for option, _ in said):
         raise ConfigError(
-            f"{name}: what the sweep starts is described {described.place}, where others can write ({what}); "
-            f"--trainer '{SWEEP_FILE}' starts it all the same, --trainer PROFILE another trainer"
+            f"{name}: the sweep's settings are stored {described.place}, where others can edit them ({what}); "
+            f"--trainer '{SWEEP_FILE}' accepts them, --trainer PROFILE runs another trainer"
         )
     left = "; ".join(text for option, text in said if option != "trainer")
-    notes = (f"not taken from the description {described.place}, where others can write: {left}",) if left else ()
+    notes = (f"ignored settings stored {described.place}, where others can edit them: {left}",) if left else ()
     return options, _search_alone(described, options), notes
 
 

@@ -67,7 +67,7 @@ def _early_termination(rule: EarlyTerminate) -> str:
     text = f"  early termination: {rule.type}"
     if rule.type == "hyperband":
         more = ", …" if len(rule.bands) > SHOWN_BANDS else ""
-        keeps = f"the best 1/{settings.get('eta', 3):g} go on"
+        keeps = f"the best 1/{settings.get('eta', 3):g} continue"
         return f"{text}, bands at {', '.join(map(str, rule.bands[:SHOWN_BANDS]))}{more} logged values: {keeps} at each"
     return text + "".join(f", {key} {short_value(value)}" for key, value in settings.items())
 

@@ -45,7 +45,7 @@ def make_plan(options: Options) -> Plan:
     """
     problems = Problems()
     if options.retry_failed and not options.sweep_id:
-        problems.found.append("--retry-failed: goes with --sweep_id, the sweep whose failed trials are tried again")
+        problems.found.append("--retry-failed: needs --sweep_id ID, the sweep whose failed trials to run again")
     layout = problems.attempt(lambda: read_layout(options))
     find = best_source if options.train_best else resumed_source if options.sweep_id else new_source
     return _checked(find(options, problems), layout, problems)

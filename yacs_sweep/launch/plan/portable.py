@@ -57,9 +57,9 @@ class SharedInputs:
                 raise ValueError(f"{copy!r} is not in the sweep's inputs")
         name, profile = str(content["name"]), content["profile"]
         if not isinstance(profile, dict):
-            raise TypeError("profile: no mapping")
+            raise TypeError("profile: not a mapping")
         if profile and folder_name(name, "") != name:
-            raise ValueError(f"{name!r} is no name of a profile")
+            raise ValueError(f"{name!r} is not the name of a profile")
         return cls(name, profile, files)  # type: ignore[arg-type]
 
     def __bool__(self) -> bool:

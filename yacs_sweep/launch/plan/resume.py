@@ -31,7 +31,7 @@ def resumed_source(options: Options, problems: Problems) -> Source:
     sweep_id = options.sweep_id
     assert sweep_id is not None
     if clash := options.refused_beside("sweep_id"):
-        problems.found.append(f"{', '.join(clash)}: --sweep_id goes on with a sweep as it was described; leave it out")
+        problems.found.append(f"{', '.join(clash)}: --sweep_id resumes a sweep, whose search is fixed; leave this out")
     problems.attempt(lambda: find_sweep(sweep_id, []))
     problems.end()
     paths = find(sweep_id, options.results_dir)
@@ -57,7 +57,7 @@ def resumed_source(options: Options, problems: Problems) -> Source:
         paths=paths,
         over=not options.count and target_reached(spec.metric, paths.records()),
         resumed=True,
-        progress=f"going on with sweep {paths.sweep_id}",
+        progress=f"resuming sweep {paths.sweep_id}",
         notes=notes,
         cwd=Path(last.cwd),
     )
@@ -99,8 +99,8 @@ def known_sweep(paths: SweepPaths) -> tuple[LaunchFile, SweepSpec]:
     old, spec = LaunchFile.load(paths), load_spec_of(paths)
     if old.search not in (None, spec.fingerprint):
         raise ConfigError(
-            f"{paths.spec}: its method, parameters or conditions were changed after trials had been given out by them; "
-            "undo that, or start a new sweep"
+            f"{paths.spec}: its method, parameters or conditions were changed after the first trials; "
+            "undo the change, or start a new sweep"
         )
     return (old if os.path.isdir(old.cwd) else replace(old, cwd=str(Path.cwd()))), spec
 

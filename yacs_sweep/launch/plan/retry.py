@@ -9,7 +9,8 @@ from ...base.errors import ConfigError
 from ...base.wording import did_you_mean
 from ...records.folder import TrialRecord
 from ...records.progress import count_settled, retried_trials
-from ..options import ALL_FAILED, Options
+from ..option_entry import ALL_FAILED
+from ..options import Options
 from .source import Source
 
 # Failures that say something of the machine or the environment rather than of the point.
@@ -45,7 +46,7 @@ def with_trials(source: Source, records: Sequence[TrialRecord]) -> Source:
     settled = count_settled(records, {*before, *chosen})
     notes = source.notes
     if source.options.retry_failed and not chosen and not before:
-        notes += ("--retry-failed: no trial has failed, or each has been tried again",)
+        notes += ("--retry-failed: no trial has failed, or each has been run again",)
     elif not source.options.retry_failed and open_:
         notes += (_hint(list(open_.values())),)
     return replace(
@@ -97,9 +98,9 @@ def _hint(failed: Sequence[TrialRecord]) -> str:
     told = [record for record in failed if record.cause in SURROUNDINGS or record.state == "lost"]
     if not told:
         trials = "1 trial has" if len(failed) == 1 else f"{len(failed)} trials have"
-        return f"{trials} failed; --retry-failed tries them again, once what they failed on is mended"
+        return f"{trials} failed; --retry-failed runs them again after you have fixed the cause"
     named = "; ".join(f"{record.name} ({record.reason[:REASON]})" for record in told[:NAMED])
     more = f"; and {len(told) - NAMED} more" if len(told) > NAMED else ""
     names = ",".join(record.name for record in told) if len(told) < min(len(failed), NAMED + 1) else ""
     option = f"--retry-failed={names}" if names else "--retry-failed"
-    return f"failed by their surroundings: {named}{more}; {option} tries them again"
+    return f"failed because of their environment: {named}{more}; {option} runs them again"

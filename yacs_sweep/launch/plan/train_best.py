@@ -75,7 +75,7 @@ def best_source(options: Options, problems: Problems) -> Source:
     where = _folder(paths, small, launch)
     begun = where.launch.is_file()
     if foreign:
-        notes = (f"left out, as the sweep does not search them: {', '.join(foreign)[:200]}", *notes)
+        notes = (f"ignored, as the sweep does not search them: {', '.join(foreign)[:200]}", *notes)
     notes = (*found.notes, *notes)
     notes = (f"best of sweep {paths.sweep_id}: {best.name}, {spec.metric.name} {best.value:.6g}", *missing, *notes)
     if seeds:

@@ -119,7 +119,7 @@ class Agent:
                     self._answers.put(message)
                 elif "stop" in message:
                     self.request_stop(Stop(**message["stop"]))
-        self.request_stop(Stop("lost", "the launcher went away", SUPERVISOR_LOST_GRACE))
+        self.request_stop(Stop("lost", "the launcher exited", SUPERVISOR_LOST_GRACE))
 
     def may_start(self) -> bool:
         """Asks the supervisor for one more trial; False when the sweep is to end."""

@@ -196,9 +196,9 @@ class Supervisor:
         moves = self.places.add_fault(place, content["id"], content["cause"])
         if place in before and place not in self.places.healthy:
             why = f"{self.places.fault_text(place)}; the last: {content['reason']}"
-            self.say(f"GPU {','.join(place)}: no further trial is started there, the machine ended several ({why})")
+            self.say(f"GPU {','.join(place)}: no more trials are started on it: the machine ended several ({why})")
         if not self.places.healthy:
-            why = "no GPU is left on which trials run: see the messages above, and the machine's log"
+            why = "no usable GPU is left: see the messages above, and the machine's log"
             for sweep in self.sweeps:
                 if sweep.left > 0 or sweep is worker.sweep:
                     sweep.end(why, everywhere=True)
@@ -220,7 +220,7 @@ class Supervisor:
         sweep.outcome.ended.append(record)
         sweep.add_record(record)
         if record.cause == "disk_full":
-            self._fail(f"{record.name}: {record.reason}; what was done is kept: make room, then go on with the sweep")
+            self._fail(f"{record.name}: {record.reason}; what was done is kept: make room, then resume the sweep")
         now = time.monotonic()
         running = [now - other.since for other in self.workers if other.trial is not None and other.sweep is sweep]
         if line := sweep.judge(record, running):
@@ -291,7 +291,7 @@ class Supervisor:
                 if each.left > 0 or each is sweep:
                     each.end(text)
         else:
-            self.say(f"{text}; the other workers go on")
+            self.say(f"{text}; the other workers continue")
 
     def _record_lost_trial(self, worker: Worker, sweep: SweepState, trial: TrialRecord) -> None:
         """Records a dead agent's trial as lost, unless the agent had written how the trial ended."""
@@ -317,7 +317,7 @@ class Supervisor:
                 worker.last_heard += pause
             if worker.connected and now - worker.last_heard > self.silence and worker.process.poll() is None:
                 name = f"worker {worker.index}"
-                self.say(f"{name} gave no sign of life for {self.silence:g} s; its agent is replaced")
+                self.say(f"{name} sent no heartbeat for {self.silence:g} s; its agent is replaced")
                 worker.last_heard = now
                 worker.process.kill()
 

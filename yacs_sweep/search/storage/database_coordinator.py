@@ -51,7 +51,7 @@ class DatabaseCoordinator:
         self.database = Database(self.backend.engine, paths.sweep_id)
         found = self.retrying(self.database.description)
         if found is None:
-            raise SweepError(f"the database does not know sweep {paths.sweep_id} any more")
+            raise SweepError(f"the database no longer has sweep {paths.sweep_id}")
         self.lease = Lease(self.database, lock_name, socket.gethostname(), KERNEL, found.lease)
         self.lease.start(self.retrying)
 
@@ -72,7 +72,7 @@ class DatabaseCoordinator:
             except Exception as error:
                 if lock_timed_out(error):  # many agents, and a storage that is well
                     if self._stopping():
-                        raise StorageGone("the agent left before it was its turn to tell the storage") from error
+                        raise StorageGone("the agent ended before the storage could be told") from error
                     if self._agent is not None:
                         self._agent.alive()
                     started = time.monotonic()
@@ -83,7 +83,7 @@ class DatabaseCoordinator:
                 if waited > self._outage or (self._stopping() and waited > PAUSE):
                     raise StorageGone(
                         f"the storage has not answered for {waited:.0f} s ({first_line(error)}); what was done is kept in "
-                        f"{self.paths.dir}: go on with the sweep when it is back"
+                        f"{self.paths.dir}: resume the sweep when the storage answers again"
                     ) from error
                 if waited > PAUSE and not noted:
                     noted = True
@@ -216,7 +216,7 @@ class DatabaseCoordinator:
         """Returns the line that tells the user that the lease has expired; None while it is valid."""
         if not self.lease.expired:
             return None
-        return f"gave no sign of life for {self.lease.seconds:g} s, so that its trial was given to another agent"
+        return f"sent no heartbeat for {self.lease.seconds:g} s, so that its trial was given to another agent"
 
     def renew_lease(self) -> None:
         """Takes a new lease, under another name."""

@@ -120,7 +120,7 @@ class Screen:
                 messages += [each] if isinstance(each, str) else self._made(each)
             messages += self._made(self._look) if self._look is not None and not ending else []
             if dropped:
-                messages.append(f"[sweep] {dropped} lines not shown here: they were not read fast enough")
+                messages.append(f"[sweep] {dropped} lines not shown: the terminal was too slow")
             try:
                 if not self._gone:
                     self._show(painter, messages, ending)
@@ -131,7 +131,9 @@ class Screen:
                     self._gone = True
                 else:  # ours; the sweep, and its messages, go on
                     painter = self._frame = None
-                    self.say(f"[sweep] warning: the live view cannot be drawn ({error!r}); going on with plain lines")
+                    self.say(
+                        f"[sweep] warning: the live view cannot be drawn ({error!r}); printing plain lines instead"
+                    )
             if self._gone and not silenced:
                 silence(self._out)
                 silenced, painter = True, None

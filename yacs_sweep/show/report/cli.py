@@ -27,25 +27,38 @@ class ReportOptions:
     """The options of the report's command line."""
 
     sweep_id: str = declare(
-        Option(help="ID, PROJECT/ID or ENTITY/PROJECT/ID", metavar="ID", flags=("sweep_id",), required=True)
+        Option(
+            help="sweep to report on: ID, PROJECT/ID or ENTITY/PROJECT/ID",
+            metavar="ID",
+            flags=("sweep_id",),
+            required=True,
+        )
     )
     results_dir: str | None = declare(
         Option(
-            help="results folder the sweep is in (default: ./log/sweep, or where it was)",
+            help="results folder of the sweep (default: ./log/sweep, or where it was started)",
             metavar="DIR",
             flags=("results_dir",),
         )
     )
     source: str = declare(
-        Option(help="where to read it (default: local if there)", choices=("auto", "local", "wandb")), "auto"
+        Option(
+            help="read the sweep from this machine or from W&B (default: this machine if it is here)",
+            choices=("auto", "local", "wandb"),
+        ),
+        "auto",
     )
-    project: str | None = declare(Option(help="W&B project, where the id does not say it", metavar="NAME"))
-    entity: str | None = declare(Option(help="W&B user or team, where the id does not say it", metavar="NAME"))
+    project: str | None = declare(Option(help="W&B project, if the id does not name it", metavar="NAME"))
+    entity: str | None = declare(Option(help="W&B user or team, if the id does not name it", metavar="NAME"))
     format: str = declare(
-        Option(help="default: html, with trials.csv beside it", choices=("html", "md", "json", "csv")), "html"
+        Option(
+            help="format of the report (default: html, with trials.csv beside it)",
+            choices=("html", "md", "json", "csv"),
+        ),
+        "html",
     )
     output: str | None = declare(
-        Option(help="default: the sweep's folder; md, json and csv: the terminal", metavar="FILE")
+        Option(help="file to write (default: in the sweep's folder; md, json and csv: to the terminal)", metavar="FILE")
     )
 
 
@@ -54,7 +67,7 @@ def make_parser() -> Parser:
     program = "yacs-sweep-report" if Path(sys.argv[0]).name.startswith("yacs-sweep") else "report.py"
     parser = Parser(
         prog=program,
-        description="Report what a sweep found: a self-contained page, or text, JSON, CSV.",
+        description="Report the results of a sweep: a self-contained page, or text, JSON, CSV.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,

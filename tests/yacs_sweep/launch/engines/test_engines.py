@@ -59,7 +59,7 @@ def test_a_cluster_that_does_not_answer_leaves_no_sweep(tmp_path: Path) -> None:
     ran = sweep(tmp_path, *words, env=environment(tmp_path, PATH=path))
     assert ran.code == 2 and not ran.sweeps
     (line,) = ran.err.splitlines()
-    assert line == "error: --engine slurm: sbatch would not take it: sbatch: error: Unable to contact slurm controller"
+    assert line == "error: --engine slurm: sbatch refused the job: sbatch: error: Unable to contact slurm controller"
 
 
 def test_a_job_that_has_to_wait_for_its_nodes_is_submitted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -48,8 +48,8 @@ def test_it_is_refused_without_the_users_yes(claim: str) -> None:
     with pytest.raises(ConfigError) as error:
         agreed("--sweep_id abc", description(spec, launch), Options())
     assert str(error.value) == (
-        f"--sweep_id abc: what the sweep starts is described in the database, where others can write ({shown}); "
-        "--trainer '(sweep file)' starts it all the same, --trainer PROFILE another trainer"
+        f"--sweep_id abc: the sweep's settings are stored in the database, where others can edit them ({shown}); "
+        "--trainer '(sweep file)' accepts them, --trainer PROFILE runs another trainer"
     )
 
 
@@ -59,7 +59,7 @@ def test_it_is_taken_with_the_users_yes_and_shown(claim: str) -> None:
     described = description(spec, launch)
     options, taken, notes = agreed("--sweep_id abc", described, Options(trainer=SWEEP_FILE))
     assert taken == described and options.trainer is None  # the description's
-    assert notes == (f"as the sweep is described in the database, where others can write: {shown}",)
+    assert notes == (f"accepted settings stored in the database, where others can edit them: {shown}",)
 
 
 @pytest.mark.parametrize("claim", CLAIMS)
@@ -68,7 +68,7 @@ def test_nothing_of_it_is_taken_where_the_user_names_a_trainer(claim: str) -> No
     options, taken, notes = agreed("--sweep_id abc", description(spec, launch), Options(trainer="mine"))
     assert taken.launch == replace(PLAIN, trainer="reid") and options.trainer == "mine"
     assert taken.spec.results_dir_base == "./log/sweep" and taken.spec.parameters == description({}, {}).spec.parameters
-    left = f"not taken from the description in the database, where others can write: {shown}"
+    left = f"ignored settings stored in the database, where others can edit them: {shown}"
     assert notes == (() if claim in ("command", "program", "profile", "profile in front") else (left,))
 
 
@@ -101,7 +101,7 @@ def test_whom_wandb_tells_is_not_for_others_to_say(monkeypatch: pytest.MonkeyPat
     assert (taken.launch.wandb_mode, taken.launch.entity, taken.launch.project) == ("offline", None, "mine")
     assert (taken.spec.entity, taken.spec.project) == (None, None)
     assert notes == (
-        "not taken from the description in the database, where others can write: W&B runs online in evil/spy",
+        "ignored settings stored in the database, where others can edit them: W&B runs online in evil/spy",
     )
     _, taken, notes = agreed("--sweep_id abc", description({}, online), Options(trainer=SWEEP_FILE))
     assert taken.launch is not None and taken.launch.wandb_mode == "online"
@@ -128,12 +128,12 @@ def test_a_function_is_the_users_own() -> None:
 def test_a_description_of_the_wandb_server_follows_the_same_rule() -> None:
     described = Description("on the W&B server", sweep_from_dict({**SEARCH, "command": ["touch", "x"]}, "test"))
     with pytest.raises(
-        ConfigError, match=r"described on the W&B server, where others can write \(touch x\); --trainer"
+        ConfigError, match=r"stored on the W&B server, where others can edit them \(touch x\); --trainer"
     ):
         agreed("--sweep_id abc", described, Options())
     options, taken, notes = agreed("--sweep_id abc", described, Options(trainer=SWEEP_FILE))
     assert (options.trainer, taken) == (SWEEP_FILE, described)
-    assert notes == ("as the sweep is described on the W&B server, where others can write: touch x",)
+    assert notes == ("accepted settings stored on the W&B server, where others can edit them: touch x",)
     assert agreed("--sweep_id abc", described, Options(trainer="mine"))[2] == ()
 
 

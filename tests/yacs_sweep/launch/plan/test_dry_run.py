@@ -71,7 +71,7 @@ def test_everything_is_shown_and_nothing_created(tmp_path: Path, capsys: pytest.
     assert table["margin"] == "margin SOLVER.MARGIN 0.3 categorical 0.1 | 0.3"
     assert table["max_epochs"] == "max_epochs SOLVER.MAX_EPOCHS 2 constant always 2"
     assert "bands at 3, 9 logged values" in shown
-    assert "is void because max_iter is given: the bands are 3, 9" in shown  # the trap, before anything starts
+    assert "has no effect beside max_iter: the bands are 3, 9" in shown  # the trap, before anything starts
     assert "the sweep ends when a trial reaches val/mAP 95" in shown
     commands = [line.split() for line in lines if " train.py " in line]
     assert len(commands) == 5

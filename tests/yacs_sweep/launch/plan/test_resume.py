@@ -1,4 +1,4 @@
-"""Going on with a sweep after what it stood on has changed: its storage, its folder, its files."""
+"""Resuming a sweep after what it stood on has changed: its storage, its folder, its files."""
 
 from __future__ import annotations
 
@@ -167,7 +167,7 @@ def test_a_search_that_was_changed_is_refused(tmp_path: Path) -> None:
     (ran.dir / "sweep.yaml").write_text(text.replace(f"- {VALUES[0]}", f"- 5.0e-05\n    - {VALUES[0]}"))
     refused = again(tmp_path, ran)
     assert refused.code == 2
-    assert "its method, parameters or conditions were changed after trials had been given out" in refused.err
+    assert "its method, parameters or conditions were changed after the first trials" in refused.err
     (ran.dir / "sweep.yaml").write_text(text + "description: what else it says may change\n")
     assert again(tmp_path, ran).code == 0
 

@@ -23,11 +23,11 @@ def notes(*records: TrialRecord) -> str:
 )
 def test_a_failure_of_the_machine_is_named_with_its_option(cause: str) -> None:
     said = notes(failed("trial-0000", cause), failed("trial-0001", "exit"))
-    assert f"trial-0000 (because of {cause}); --retry-failed=trial-0000 tries them again" in said
+    assert f"trial-0000 (because of {cause}); --retry-failed=trial-0000 runs them again" in said
     assert "trial-0001" not in said
 
 
 @pytest.mark.parametrize("cause", ["exit", "no_metric", "diverged", "timeout"])
 def test_a_failure_of_the_trainer_is_counted(cause: str) -> None:
     said = notes(failed("trial-0000", cause))
-    assert said == "1 trial has failed; --retry-failed tries them again, once what they failed on is mended"
+    assert said == "1 trial has failed; --retry-failed runs them again after you have fixed the cause"

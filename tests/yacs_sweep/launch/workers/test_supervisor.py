@@ -151,7 +151,7 @@ def test_an_agent_that_hangs_is_replaced_and_its_trial_tried_again(tmp_path: Pat
     os.kill(roles(tmp_path)["agent"][0], signal.SIGSTOP)
     rest, _ = launcher.communicate(timeout=60)
     assert launcher.returncode == 0, rest
-    assert "gave no sign of life for 6 s; its agent is replaced" in rest
+    assert "sent no heartbeat for 6 s; its agent is replaced" in rest
     assert "2 finished, 1 lost" in rest
     assert not living(tmp_path)
 

@@ -144,7 +144,7 @@ def test_one_sick_gpu_does_not_eat_the_sweep(tmp_path: Path) -> None:
     moved = [trial for trial in trials(ran) if trial["attempts"] > 1]
     assert len(moved) == 2
     assert "again on" in ran.out
-    told = "GPU 1: no further trial is started there, the machine ended several (gpu_fault 2×; the last: GPU fault: "
+    told = "GPU 1: no more trials are started on it: the machine ended several (gpu_fault 2×; the last: GPU fault: "
     assert told + "RuntimeError: CUDA error: uncorrectable ECC error encountered)" in ran.out
 
 
@@ -155,7 +155,7 @@ BOTH = "import time\nwhile len(list(out.parent.glob('trial-*/trial.json'))) < 2:
 def test_without_a_healthy_gpu_the_sweep_ends_and_goes_on_later(tmp_path: Path) -> None:
     ran = run(tmp_path, BOTH + SICK.format(sick=["0", "1"]), "--gpus", "0,1", "--count", "8", gpus="0,1")
     assert ran.code == 1, ran.out + ran.err
-    assert "no GPU is left on which trials run" in ran.out
+    assert "no usable GPU is left" in ran.out
     assert len(trials(ran)) == 2 and {trial["cause"] for trial in trials(ran)} == {"gpu_fault"}
     write_trainer(tmp_path, "print('mAP: 1.5%')")
     env = environment(tmp_path, CUDA_VISIBLE_DEVICES="0,1")
@@ -197,7 +197,7 @@ def test_an_agent_that_hangs_does_not_hold_up_the_others(tmp_path: Path) -> None
     assert ended >= 8  # before the hung one is even noticed
     rest, _ = launcher.communicate(timeout=60)
     assert launcher.returncode == 0, rest
-    assert "gave no sign of life for 6 s; its agent is replaced" in rest
+    assert "sent no heartbeat for 6 s; its agent is replaced" in rest
     assert "40 finished, 1 lost" in rest
     assert not living(tmp_path)
 

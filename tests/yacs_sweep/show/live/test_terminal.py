@@ -112,7 +112,7 @@ def test_nobody_waits_for_a_reader_that_takes_nothing(monkeypatch: pytest.Monkey
     shown.close()
     told = out.text.splitlines()
     assert told[:2] == ["first", "line 0"]
-    assert told[-1] == "[sweep] 500 lines not shown here: they were not read fast enough"
+    assert told[-1] == "[sweep] 500 lines not shown: the terminal was too slow"
 
 
 class Gone:

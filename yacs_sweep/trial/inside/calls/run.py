@@ -166,7 +166,7 @@ class TrialRun:
         try:
             step = int(step)
         except (TypeError, ValueError):
-            warn("step %r is no whole number" % (step,))
+            warn("step %r is not a whole number" % (step,))
             return True
         if step >= self.step:
             self.step = step
