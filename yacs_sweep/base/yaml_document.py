@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, TypeAlias
 
 import yaml
@@ -58,7 +58,8 @@ class Document:
 
     `places` maps a key path to `file:line:column` (or to the option that set it); `texts` maps
     the path of a scalar to the characters in the file. `templates` are the paths of keys whose values, or
-    parts of them, stand under another key beside them as well, by an alias (`*name`).
+    parts of them, stand under another key beside them as well, by an alias (`*name`). `repeated` are those of
+    `problems` that name a key given twice, with different values; the last counts.
     """
 
     name: str
@@ -68,6 +69,7 @@ class Document:
     problems: tuple[str, ...] = ()
     templates: frozenset[KeyPath] = frozenset()
     warnings: tuple[str, ...] = ()
+    repeated: tuple[str, ...] = ()
 
     def place(self, path: KeyPath) -> str:
         """Finds where the value at `path` was written, else the nearest value around it."""
@@ -91,6 +93,7 @@ class Document:
             self.problems,
             frozenset(path[1:] for path in self.templates if path[:1] == (key,) and len(path) > 1),
             self.warnings,
+            self.repeated,
         )
 
     def replaced(self, top: Mapping[str, Any], place: str) -> Document:
@@ -98,7 +101,7 @@ class Document:
         places = {path: at for path, at in self.places.items() if not path or path[0] not in top}
         texts = {path: text for path, text in self.texts.items() if path[0] not in top}
         places.update({(key,): place for key in top})
-        return Document(self.name, {**self.data, **top}, places, texts, self.problems, self.templates, self.warnings)
+        return replace(self, data={**self.data, **top}, places=places, texts=texts)
 
 
 def dotted(path: KeyPath) -> str:
@@ -208,6 +211,7 @@ class _Builder:
         self.places: dict[KeyPath, str] = {}
         self.texts: dict[KeyPath, str] = {}
         self.problems: list[str] = []
+        self.repeated: list[str] = []
         self.nodes = 0
         self.open: set[int] = set()
         self.first: dict[int, KeyPath] = {}  # where each node stands in the file
@@ -217,7 +221,15 @@ class _Builder:
         """Converts a whole document."""
         self.places[()] = self._at(root)
         data = self.value(root, ())
-        return Document(self.name, data, self.places, self.texts, tuple(self.problems), frozenset(self.templates))
+        return Document(
+            self.name,
+            data,
+            self.places,
+            self.texts,
+            tuple(self.problems),
+            frozenset(self.templates),
+            repeated=tuple(self.repeated),
+        )
 
     def value(self, node: yaml.Node, path: KeyPath) -> Any:
         """Converts the node that stands at `path`."""
@@ -263,6 +275,7 @@ class _Builder:
             if key in first and not _identical(result[key], value):
                 earlier = first[key].start_mark.line + 1
                 self._problem(key_node, here, f"given twice, first on line {earlier}; keep one")
+                self.repeated.append(self.problems[-1])
             first[key] = key_node
             result[key] = value
         return {**merged, **result} if merged else result

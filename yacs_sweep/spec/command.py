@@ -13,6 +13,7 @@ MACROS = (
 )
 MACRO = re.compile(r"\$\{(.*)\}", re.DOTALL)  # a word that is a macro, as W&B's agent sees it
 VARIABLE = re.compile(r"\$\{envvar:(\w+)\}", re.ASCII)  # the one macro that may be a part of a word
+_NEEDED = ("program", *(name for name in MACROS if name.startswith("args")))  # without them nothing is trained
 _INSIDE = re.compile(r"\$\{(" + "|".join(MACROS) + r")\}")
 
 
@@ -43,11 +44,11 @@ def _word(section: Section, position: int, word: object) -> str | None:
         return text
     if macro[1] in MACROS:
         return text
-    allowed = [f"${{{name}}}" for name in (*MACROS, "envvar:NAME")]
-    meant = nearest(macro[1], MACROS, cutoff=MEANT) or macro[1].lower().replace("_", "").startswith("envvar:")
-    if meant:
-        near = did_you_mean(text, allowed)
-        notes.wrong(path, f"{text} is not a macro; allowed: {', '.join(allowed)}{near}")
+    near = did_you_mean(text, [f"${{{name}}}" for name in nearest(macro[1], MACROS, cutoff=MEANT)])
+    if nearest(macro[1], _NEEDED, cutoff=MEANT) or macro[1].lower().replace("_", "").startswith("envvar:"):
+        allowed = [f"${{{name}}}" for name in (*MACROS, "envvar:NAME")]
+        notes.wrong(path, f"{text} is not a macro; allowed: {', '.join(allowed)}{near or did_you_mean(text, allowed)}")
     else:
-        notes.warn(path, f"{text} is no macro: the word is left out, as on W&B; parameters are passed by ${{args}}")
+        hint = near or "; parameters are passed by ${args}"
+        notes.warn(path, f"{text} is no macro: the word is left out, as on W&B{hint}")
     return None

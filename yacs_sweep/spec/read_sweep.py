@@ -61,6 +61,8 @@ def parse_spec(document: Document) -> SweepSpec:
     if not isinstance(data, dict) or not data:
         what = "is empty" if not data else f"holds {show(data)}, not `key: value` lines"
         raise ConfigError([*notes.problems, document.message((), f"{what}; a sweep needs method and parameters")])
+    repeated = document.repeated
+    notes.problems = [line for line in notes.problems if line not in repeated]
     document = _unwrapped(notes)
     notes.document = document
     section = Section(notes, (), document.data, TOP_KEYS)
@@ -68,7 +70,8 @@ def parse_spec(document: Document) -> SweepSpec:
     spec = _read(section)
     _check(section, spec)
     if notes.problems:
-        raise ConfigError(sorted(notes.problems, key=_line_of))
+        raise ConfigError(sorted([*notes.problems, *repeated], key=_line_of))
+    notes.warnings += [f"{line}; the last counts, as on W&B" for line in repeated]
     return replace(spec, warnings=tuple(sorted(notes.warnings, key=_line_of)))
 
 

@@ -157,6 +157,8 @@ class SweepSpec:
         lines = []
         if any(parameter.parent for parameter in self.parameters):
             lines.append("W&B knows no conditional parameters: it draws inactive ones too, they are not passed on")
+        if self.method == "bayes" and all(parameter.distribution == "constant" for parameter in self.parameters):
+            lines.append("W&B's bayes search gives out no point where every parameter is a constant")
         if self.where:
             lines.append("W&B knows no `where`: points it hands out against the conditions are skipped")
         if self.early_terminate and self.early_terminate.type != "hyperband":

@@ -59,9 +59,12 @@ def test_a_key_twice_with_one_value_is_given_once(tmp_path: Path, text: str) -> 
 
 
 @pytest.mark.parametrize("values", ["[1, 2.0]", "[true, 2]", "[1]", "['1', 2]"])
-def test_a_key_twice_with_different_values_is_a_mistake(tmp_path: Path, values: str) -> None:
+def test_of_a_key_twice_with_different_values_the_last_counts(tmp_path: Path, values: str) -> None:
     text = f"method: grid\nparameters:\n  lr: {{values: [1, 2]}}\n  lr: {{values: {values}}}\n"
-    assert refused(tmp_path, text) == ["s.yaml:4:3: parameters.lr: given twice, first on line 3; keep one"]
+    line = "s.yaml:4:3: parameters.lr: given twice, first on line 3; keep one"
+    assert told(tmp_path, text) == [f"{line}; the last counts, as on W&B"]
+    assert list(read(tmp_path, text).parameters[0].values) == yaml.safe_load(values)
+    assert refused(tmp_path, text + "count: 0\n") == [line, "s.yaml:5:1: count: 0 is not a whole number of 1 or more"]
 
 
 @pytest.mark.parametrize(
@@ -120,6 +123,11 @@ def test_keys_of_launch_are_told_and_not_used(tmp_path: Path) -> None:
         ("${program}${envvar:A}", "${program}${envvar:A}", "${program} stays as it is"),
         ("${learning_rate}", None, "${learning_rate} is no macro: the word is left out, as on W&B"),
         ("${env_vars:A=1}", None, "${env_vars:A=1} is no macro"),
+        (
+            "${interpereter}",
+            None,
+            "${interpereter} is no macro: the word is left out, as on W&B; did you mean ${interp",
+        ),
         ("${program}/${args}", None, "${program}/${args} is no macro"),
     ],
 )
@@ -134,8 +142,8 @@ def test_words_of_a_command_are_those_of_wandbs_agent(
         assert lines[0].startswith(f"s.yaml:4:{5 if word else 4}: command[1]: {warning}")
 
 
-@pytest.mark.parametrize("word", ["${interpereter}", "${ARGS}", "${arg}", "${envvar:}", "${env_var:HOME}"])
-def test_a_misspelt_macro_is_a_mistake(tmp_path: Path, word: str) -> None:
+@pytest.mark.parametrize("word", ["${Program}", "${ARGS}", "${arg}", "${args_jsn}", "${envvar:}", "${env_var:HOME}"])
+def test_a_misspelt_macro_that_the_trial_needs_is_a_mistake(tmp_path: Path, word: str) -> None:
     (line,) = refused(tmp_path, f"method: grid\ncommand: [python, '{word}']\n" + LR)
     assert f"command[1]: {word} is not a macro; allowed: ${{env}}" in line
 
