@@ -102,6 +102,11 @@ def one_line(error: Exception) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
+def counted(number: int, noun: str, plural: str = "") -> str:
+    """Formats a number of things: `1 trial`, `4 trials`. `plural`: of a noun that takes no plain s."""
+    return f"{number} {noun if number == 1 else plural or f'{noun}s'}"
+
+
 def is_text(value: str) -> bool:
     """Tells whether every byte of an argument or path is text in the environment's encoding.
 

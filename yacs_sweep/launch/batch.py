@@ -23,6 +23,7 @@ from ..base.errors import ConfigError, Problems, SweepError
 from ..base.files import write_atomically
 from ..base.streams import output_width, print_error, print_lines
 from ..base.values import to_json
+from ..base.wording import counted
 from ..records.folder import SweepPaths
 from ..records.known_sweeps import BATCH, batch_rows, find_bases, new_sweep_id, remember, result_bases
 from ..show.lines import batch_table, command_text
@@ -154,7 +155,7 @@ class Batch:
         self.write()
         rows = [*self._earlier, *map(self._row, self.sweeps)]
         print_lines(f"\n{batch_table(rows, output_width())}\n")
-        say(f"{len(rows)} sweeps; summary in {self.paths.summary}")
+        say(f"{counted(len(rows), 'sweep')}; summary in {self.paths.summary}")
         if any(row["state"] != DONE for row in rows):
             say("resume with", command_text(resume_command(self.paths.sweep_id, options)))
         return status
@@ -208,7 +209,7 @@ def _run_groups(batch: Batch, groups: Sequence[list[Results]], machine: Machine,
     try:
         for place, group in enumerate(groups, start=1):
             batch.start(group)
-            of = f", sweep {place} of {len(groups)}" if len(groups) > 1 else f": {len(group)} sweeps"
+            of = f", sweep {place} of {len(groups)}" if len(groups) > 1 else f": {counted(len(group), 'sweep')}"
             run_sweeps(group, machine, options, f"{batch.paths.sweep_id}{of}")
             statuses += [results.finish() for results in group]
             batch.write()

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from ..base.command_line import COMMAND
 from ..base.errors import ConfigError, SweepError
+from ..base.wording import counted
 from ..records import environment
 from ..records.alive import announced, clear_leftovers, refuse_foreign_agents
 from ..records.code_snapshot import take_snapshot
@@ -174,7 +175,10 @@ def open_sweep(
     shown.update(plan.notes)
     plan = create_folder(plan, paths)
     spec = plan.spec
-    say(f"sweep {paths.sweep_id} ({spec.name}): {spec.method}, {plan.count} trials, results in {paths.dir}")
+    many = counted(plan.count, "trial")
+    if spec.grid_size is not None:
+        many = f"{plan.count} of {counted(spec.grid_size, 'point')}"
+    say(f"sweep {paths.sweep_id} ({spec.name}): {spec.method}, {many}, results in {paths.dir}")
     summary = Summary(
         paths,
         name=spec.name or paths.sweep_id,
@@ -240,4 +244,4 @@ def _supervise(sweeps: Sequence[Results], machine: Machine, options: Options, vi
         shown = [note for results in sweeps for note in results.plan.notes]
         machine.supervise(states, output=view.output, shown=shown)
         ended = sum(len(state.outcome.ended) for state in states)
-        say(f"{ended} trials in {duration_text(time.monotonic() - started)}")
+        say(f"{counted(ended, 'trial')} in {duration_text(time.monotonic() - started)}")

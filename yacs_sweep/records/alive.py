@@ -22,6 +22,7 @@ from ..base.files import read_json, remove_parts
 from ..base.locks import create_locked, is_locked
 from ..base.processes import kill_marked
 from ..base.values import utc_now
+from ..base.wording import counted
 from .folder import SweepPaths
 
 TOUCH = 5.0  # seconds between two touches of a living agent's lock file
@@ -126,7 +127,7 @@ def clear_leftovers(paths: SweepPaths, say: Callable[[str], None]) -> None:
     """Ends the processes, and removes the half-written files, that killed launches of the sweep have left; `say` shows the
     user a line."""
     if left := clear_dead_agents(paths.agents):
-        say(f"{left} processes were left over from agents that had been killed; they have been ended")
+        say(f"ended {counted(left, 'process', 'processes')} left over from agents that had been killed")
     remove_parts(paths.dir)
 
 

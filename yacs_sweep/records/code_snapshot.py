@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..base.errors import ConfigError
+from ..base.wording import counted
 from .folder import SweepPaths
 from .watched import GIT_WAIT, SUFFIXES, git_files
 
@@ -30,7 +31,7 @@ class CodeSnapshot:
     def lines(self) -> list[str]:
         """Says what was frozen and what was not."""
         with_them = f", with the submodules {', '.join(self.submodules)}" if self.submodules else ""
-        lines = [f"snapshot: {self.files} files of the trainer's code{with_them}; trials run in it"]
+        lines = [f"snapshot: {counted(self.files, 'file')} of the trainer's code{with_them}; trials run in it"]
         if self.not_frozen:
             names = ", ".join(self.not_frozen[:3]) + (" …" if len(self.not_frozen) > 3 else "")
             lines.append(

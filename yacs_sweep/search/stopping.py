@@ -11,6 +11,7 @@ from optuna.study import Study
 from optuna.trial import Trial
 
 from ..base.values import finite_number
+from ..base.wording import counted
 from ..records.metrics import metric_value
 from ..spec import hyperband
 from ..spec.sweep import EarlyTerminate, Metric, SweepSpec
@@ -139,7 +140,7 @@ class _Patience:
         waited = self.count - self.best_at
         if self.count < (self.rule.min_iter or 1) or waited < (self.rule.patience or 1):
             return None
-        return f"patience: {self.metric.name} {value:g}, no better in {waited} values"
+        return f"patience: {self.metric.name} {value:g}, no better in {counted(waited, 'value')}"
 
 
 class _Divergence:

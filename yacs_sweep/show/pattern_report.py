@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..base.errors import ConfigError
+from ..base.wording import counted
 from ..base.yaml_document import read_yaml
 from ..logs.guessing import Guess, guess_loosely
 from ..logs.near_misses import clipped, near_miss
@@ -101,9 +102,10 @@ class _Report:
     def end(self) -> None:
         """Prints the totals, the patterns that never matched, and patterns for lines that none matched."""
         say = self.say
-        say(f"\n{self.count} lines, {sum(self.matches.values())} matches, {self.row_count} rows")
+        matches = counted(sum(self.matches.values()), "match", "matches")
+        say(f"\n{counted(self.count, 'line')}, {matches}, {counted(self.row_count, 'row')}")
         for name, values in sorted(self.values.items()):
-            say(f"  {name}: {len(values)} values, first {values[0]:g}, last {values[-1]:g}")
+            say(f"  {name}: {counted(len(values), 'value')}, first {values[0]:g}, last {values[-1]:g}")
         if self.parser.unreadable:
             say(f"\na METRIC line that is not JSON on one line is not read: {clipped(self.parser.unreadable)!r}")
         silent = [number for number in range(len(self.entries)) if not self.matches[f"metrics[{number}]"]]

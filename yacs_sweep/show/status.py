@@ -23,7 +23,7 @@ from ..base.errors import ConfigError
 from ..base.signals import handled
 from ..base.streams import output_error, print_lines
 from ..base.values import utc_seconds
-from ..base.wording import cut, without_password
+from ..base.wording import counted, cut, without_password
 from ..records.alive import launchers
 from ..records.folder import ENDED_WELL, OVER, SweepPaths, best_of, rank
 from ..records.known_sweeps import find_bases, notes_folder, result_bases
@@ -99,16 +99,19 @@ def workers_line(snapshot: Snapshot) -> Line:
     """Formats which launchers work on the sweep, or the command that resumes the sweep when none does."""
     if snapshot.launchers:
         each = [
-            f"{launcher.host}, process {launcher.pid}, {launcher.workers} worker{'s' * (launcher.workers != 1)}"
+            f"{launcher.host}, process {launcher.pid}, {counted(launcher.workers, 'worker')}"
             for launcher in snapshot.launchers
         ]
         return [("runs  ", "bold green"), ("; ".join(each), "")]
     if snapshot.agents:
-        return [("ending  ", "bold yellow"), (f"the launcher has exited, {snapshot.agents} agents are ending", "")]
+        return [
+            ("ending  ", "bold yellow"),
+            (f"the launcher has exited, {counted(snapshot.agents, 'agent')} still ending", ""),
+        ]
     if not snapshot.progress.left and not snapshot.counts.get("running"):
         return [("ended  ", "bold"), ("every trial is done", "")]
     again = f"{command_text(COMMAND)} --sweep_id {snapshot.paths.sweep_id}"
-    line: Line = [("no launcher is running", "bold red"), (f"  {snapshot.progress.left} trials to go", "")]
+    line: Line = [("no launcher is running", "bold red"), (f"  {counted(snapshot.progress.left, 'trial')} to go", "")]
     if left := snapshot.counts.get("running"):
         line.append((f", {left} cut off", ""))
     return [*line, (f"; resume with: {again}", "")]

@@ -23,6 +23,7 @@ from typing import Protocol
 
 from ..base.errors import SweepError
 from ..base.processes import MARKER, kill_marked, marked_processes, without_wandb
+from ..base.wording import counted
 from .output_pipe import OutputPipe
 from .wandb_calls import take_calls
 
@@ -216,8 +217,8 @@ class Guard:
         self._process.wait()
         killed = kill_marked(self.token)
         left = marked_processes(self.token)
-        ended = killed - len(left)
-        return GuardLost(f"the process that guards the trial {how}; {ended} processes of the trial were ended", left)
+        ended = counted(killed - len(left), "process", "processes")
+        return GuardLost(f"the process that guards the trial {how}; ended {ended} of the trial", left)
 
     def start(self, argv: Sequence[str], env: dict[str, str], cwd: str | Path, output: int) -> int:
         """Starts a child, whose stdout and stderr go to the descriptor `output`; returns its process id.

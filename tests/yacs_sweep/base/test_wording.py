@@ -12,7 +12,7 @@ import pytest
 from tests.sweeping import SWEEP, environment
 from yacs_sweep import Sweep
 from yacs_sweep.base.errors import ConfigError
-from yacs_sweep.base.wording import is_text, no_texts
+from yacs_sweep.base.wording import counted, is_text, no_texts
 
 BYTES = "a\udcff"  # as Python has b"a\xff"
 
@@ -63,3 +63,17 @@ def test_nothing_is_created(tmp_path: Path, folder: bytes, words: list[bytes], e
 def test_nor_from_python() -> None:
     with pytest.raises(ConfigError, match="--project: 'a"):
         Sweep(lr_values="1", project=BYTES)
+
+
+@pytest.mark.parametrize(
+    ("number", "words", "text"),
+    [
+        (1, ("trial",), "1 trial"),
+        (0, ("trial",), "0 trials"),
+        (4, ("point",), "4 points"),
+        (1, ("process", "processes"), "1 process"),
+        (2, ("process", "processes"), "2 processes"),
+    ],
+)
+def test_numbers_of_things(number: int, words: tuple[str, ...], text: str) -> None:
+    assert counted(number, *words) == text

@@ -70,7 +70,7 @@ def test_a_missing_data_folder_is_mended_and_every_point_is_tried_again(tmp_path
     assert one.code == 1 and "3 trials done, 1 to go" in one.out, one.out + one.err
     assert tried_again(one) == {"trial-0002": 0.3}
     rest = again(tmp_path, ran, "--retry-failed")
-    assert rest.code == 0 and "1 trials done, 3 to go" in rest.out, rest.out + rest.err
+    assert rest.code == 0 and "1 trial done, 3 to go" in rest.out, rest.out + rest.err
     assert tried_again(rest) == dict(zip([f"trial-{number:04d}" for number in range(4)], VALUES, strict=True))
     assert rest.summary["settled"] == 4 and rest.summary["best"]["value"] == 0.4
     # It failed by itself: what it left is not taken over.
@@ -108,7 +108,7 @@ def test_a_new_grid_promises_no_more_than_it_has(tmp_path: Path) -> None:
     words = ("--sweep-config", spec, "--count", "9", *QUIET)
     ran = sweep(tmp_path, *words, trainer=trainer.name, config=None, verbose=False)
     assert ran.code == 0 and "--count 9: the grid has 4 points left" in ran.out
-    assert "grid, 4 trials" in ran.out and ran.summary["counts"] == {"finished": 4}
+    assert "grid, 4 of 4 points" in ran.out and ran.summary["counts"] == {"finished": 4}
 
 
 @pytest.mark.parametrize(

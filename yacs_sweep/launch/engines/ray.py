@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ...base.errors import ConfigError
+from ...base.wording import counted
 from ...records.folder import SweepPaths
 
 ANSWER = 5.0  # seconds in which an agent that has a bundle says that it stops
@@ -104,7 +105,7 @@ class Ray:
         common = (dict(environment), self._cwd, self._grace)
         pairs = zip(self._actors, commands, strict=True)
         self._tasks = [one.run.remote(list(command), *common) for one, command in pairs]
-        return f"{len(commands)} agents on the Ray cluster at {self._address}"
+        return f"{counted(len(commands), 'agent')} on the Ray cluster at {self._address}"
 
     def alive(self) -> int:
         """Counts the launches that have not ended."""

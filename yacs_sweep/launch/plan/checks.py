@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ...base.errors import ConfigError, Problems
-from ...base.wording import is_text, no_text
+from ...base.wording import counted, is_text, no_text
 from ...base.yaml_document import Document
 from ...records.known_sweeps import find_sweep, result_bases
 from ...records.launch_file import LaunchFile
@@ -60,7 +60,7 @@ def layout_notes(layout: Layout) -> tuple[str, ...]:
     gpus = " | ".join(",".join(place) for place in layout.places if place)
     each = f", GPUs {gpus}" + (f", {layout.per_place} trials on each" if layout.shared else "") if gpus else ""
     left = f"; left over: {','.join(layout.left_over)}" if layout.left_over else ""
-    return (f"{layout.workers} worker{'s' * (layout.workers > 1)}{each}{left}",)
+    return (f"{counted(layout.workers, 'worker')}{each}{left}",)
 
 
 def storage_wanted(given: str | None, old: LaunchFile | None = None) -> str | None:
@@ -100,9 +100,8 @@ def cap_note(spec: SweepSpec, controller: str, wanted: int | None, settled: int)
     left = capped(wanted, spec.run_cap, settled)
     limit = grid_limit(spec, controller)
     if limit is not None and limit - settled < left:
-        points = "point" if limit - settled == 1 else "points"
-        return (f"--count {wanted}: the grid has {max(0, limit - settled)} {points} left",)
-    return (f"--count {wanted}: the sweep's run_cap allows {left} more trials",) if left < wanted else ()
+        return (f"--count {wanted}: the grid has {counted(max(0, limit - settled), 'point')} left",)
+    return (f"--count {wanted}: the sweep's run_cap allows {counted(left, 'more trial')}",) if left < wanted else ()
 
 
 def read_warm_start(
@@ -117,7 +116,7 @@ def read_warm_start(
     elif enqueue:
         points = problems.attempt(lambda: read_points(enqueue, spec, overrides.key_for, seed))
         source = f" of {enqueue}" if isinstance(enqueue, str) else ""
-        notes += (f"{len(points or ())} points{source} are tried first",)
+        notes += (f"tried first: {counted(len(points or ()), 'point')}{source}",)
     prior = None
     if prior_sweep and spec.method != "bayes":
         problems.found.append(f"--from-sweep: only bayes search learns, this one is {spec.method}; add --method bayes")

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ...base.streams import is_terminal, output_width
+from ...base.wording import counted
 from ...show.lines import command_text, short_value
 from ...show.table import text_table
 from ...spec.parameter import Parameter, equality_key
@@ -76,8 +77,8 @@ def describe(plan: Plan, *, seeded: bool = False) -> str:
     """Describes the normalised search space, the grid's size, the first trials' commands and the early-termination bands."""
     spec = plan.spec
     metric = f"{spec.metric.goal} {spec.metric.name} (its {spec.optimize} value)" if spec.metric else "no metric"
-    size = f", {spec.grid_size} grid points" if spec.grid_size is not None else ""
-    what = f"{spec.method} search{size}, {plan.count} trials, {metric}"
+    size = f", {counted(spec.grid_size, 'grid point')}" if spec.grid_size is not None else ""
+    what = f"{spec.method} search{size}, {counted(plan.count, 'trial')}, {metric}"
     lines = [f"{spec.name}: {what}, controller {plan.launch.controller}"]
     lines += [f"  {note}" for note in plan.notes]
     lines += ["", *_space(plan)]
@@ -87,7 +88,7 @@ def describe(plan: Plan, *, seeded: bool = False) -> str:
     if spec.early_terminate is not None:
         lines += ["", _early_termination(spec.early_terminate)]
     if plan.warm.prior:
-        lines += ["", f"  {len(plan.warm.prior)} results of --from-sweep are learnt from"]
+        lines += ["", f"  learns first from {counted(len(plan.warm.prior), 'result')} of --from-sweep"]
     lines += ["", f"  first trials{_remark(plan, seeded)}:"]
     folder = new_paths(plan.spec, "SWEEP_ID").dir
     for number, params in enumerate(_first_points(plan)):

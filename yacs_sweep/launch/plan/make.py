@@ -6,6 +6,7 @@ import random
 from dataclasses import replace
 
 from ...base.errors import Problems
+from ...base.wording import counted
 from ...search.warm_start import WarmStart
 from ...spec.sweep import SweepSpec
 from ...trainers.own_command import CommandProfile, own_command_notes
@@ -109,7 +110,7 @@ def _first_notes(source: Source, spec: SweepSpec, trainer: Trainer, count: int) 
     """Returns the lines that say which sweep this is and what its trainer is."""
     notes = [*source.notes, *(difference_notes(source) if source.has_folder else ())]
     if source.progress is not None:
-        notes.insert(0, f"{source.progress}: {source.settled} trials done, {count} to go")
+        notes.insert(0, f"{source.progress}: {counted(source.settled, 'trial')} done, {count} to go")
     if isinstance(trainer.profile, CommandProfile) and source.trainer is None and not source.has_folder:
         notes += own_command_notes(spec)
     return notes

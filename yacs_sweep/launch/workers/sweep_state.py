@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
+from ...base.wording import counted
 from ...records.folder import ENDED_WELL, TrialRecord
 from ...records.summary import Summary
 from ...show.lines import trial_seconds
@@ -44,23 +45,23 @@ class FailureLimit:
             ended: the trials that ended in this launch, in order.
             running: seconds for which others have been running.
         """
-        counted = [record for record in ended if record.state in (*ENDED_WELL, "failed")]
+        judged = [record for record in ended if record.state in (*ENDED_WELL, "failed")]
         wanted = self.limit or max(IN_A_ROW, self.workers)
-        row = counted[-wanted:]
+        row = judged[-wanted:]
         if len(row) < wanted or any(record.state != "failed" for record in row):
             return None
         if self.limit is None:
-            if any(record.state in ENDED_WELL for record in counted):
+            if any(record.state in ENDED_WELL for record in judged):
                 return None
             longest = max(trial_seconds(record) or 0.0 for record in row)
-            if len(counted) < PROTECTED * wanted and any(seconds > longest for seconds in running):
+            if len(judged) < PROTECTED * wanted and any(seconds > longest for seconds in running):
                 return None
         first = row[0]
         last = first.last_lines[-8:]
         more = any(line.strip() not in first.reason for line in last)  # than the reason says already
         lines = "".join(f"\n    {line}" for line in last) if more else ""
         return (
-            f"ended after {wanted} failed trials in a row (--max-failures {wanted}). "
+            f"ended after {counted(wanted, 'failed trial')} in a row (--max-failures {wanted}). "
             f"The first of them, {first.name}: {first.reason}{lines}"
         )
 

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ...base.streams import broken, print_lines, write_text
+from ...base.wording import counted
 from ..cells import Line, output_lines
 from .painter import Painter
 
@@ -120,7 +121,7 @@ class Screen:
                 messages += [each] if isinstance(each, str) else self._made(each)
             messages += self._made(self._look) if self._look is not None and not ending else []
             if dropped:
-                messages.append(f"[sweep] {dropped} lines not shown: the terminal was too slow")
+                messages.append(f"[sweep] {counted(dropped, 'line')} not shown: the terminal was too slow")
             try:
                 if not self._gone:
                     self._show(painter, messages, ending)

@@ -47,7 +47,7 @@ def test_a_resumed_sweep_is_what_it_was(tmp_path: Path) -> None:
     )
     assert again.launch == kept and again.spec == plan.spec
     assert (again.count, again.paths, again.resumed) == (plan.count - 1, paths, True)
-    assert again.notes[0] == "resuming sweep abcd1234: 1 trials done, 2 to go"
+    assert again.notes[0] == "resuming sweep abcd1234: 1 trial done, 2 to go"
     changed = make_plan(
         parse(["--sweep_id", "abcd1234", "--optimize", "best", "--wandb-mode", "disabled", "TOY.NOISE", "1.0"])
     )
