@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...base.values import finite_number, utc_seconds
 from .columns import Column, column
@@ -13,6 +13,11 @@ from .data import Sweep, Trial, is_finished, thin
 from .importance import Effect
 from .scores import Sample, is_censored, is_diverged
 from .statistics import spearman
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    Array = np.ndarray[Any, Any]
 
 LINES = 240  # learning curves drawn; more cannot be told apart
 OTHER_METRICS = 6  # metrics beside the sweep's own
@@ -22,7 +27,9 @@ GRID = 28  # cells of the contour in each direction
 BANDWIDTH = 0.6  # of the contour's kernel, times n^(-1/6), in units of the axis
 FAR = 0.02  # kernel weight below which nothing is known of a cell
 SURFACE_TRIALS = 12  # trials from which on there is a surface between them
-SURFACE_VALUES = 6  # different values of a continuous parameter from which on there is something between them
+SURFACE_VALUES = 6  # different values of a continuous parameter, and trials of a level beside it, that a surface needs
+SURFACE_SHUFFLES = 99  # that the surface must beat, each of them: chance does in 1 of 100
+TESTED = 1000  # trials of that test at most
 ON_A_LINE = 0.95  # rank correlation of two parameters from which on their trials are on a line, not on a surface
 
 
@@ -160,8 +167,9 @@ def surface(sweep: Sweep, used: Sample, names: Sequence[str], places: Sequence[i
         places: their columns in the figures' data.
 
     Returns:
-        `kind`: contour, or cells where a parameter has levels, or points where the trials make no surface; whether it is of
-        the score; the grid (`xs`, `ys`) and values (`z`, rows by y), empty for points. None with fewer than four trials.
+        `kind`: contour, cells (both have levels), strips (one has), points where the trials make no surface, flat where it
+        may be chance; whether it is of the score; the grid (`xs`, `ys`) and values (`z`, rows by y), empty for points and
+        flat. None with fewer than four trials.
     """
     drawn = [place for place, trial in enumerate(used.trials) if not is_diverged(trial)]
     if len(names) < 2 or len(drawn) < 4:
@@ -175,14 +183,17 @@ def surface(sweep: Sweep, used: Sample, names: Sequence[str], places: Sequence[i
     values = [used.scores[drawn[place]] if of_score else float(trials[place].record.value or 0.0) for place in both]
     at = [[axis.at(value) for place in both if (value := axis.values[place]) is not None] for axis in axes]
     kind = _surface_kind(axes, at)
+    ranked = [used.scores[drawn[place]] for place in both]
+    if kind in ("contour", "strips") and not _follows(axes, at, ranked):
+        kind = "flat"
     found = {"kind": kind, "x": places[0], "y": places[1], "score": of_score, "xs": [], "ys": [], "z": []}
-    if kind != "points":
+    if kind not in ("points", "flat"):
         found["xs"], found["ys"], found["z"] = _smooth(axes, at, values)
     return found
 
 
 def _surface_kind(axes: Sequence[Column], at: Sequence[Sequence[float]]) -> str:
-    """Decides whether trials make a surface: contour, cells, or points where they do not.
+    """Decides whether trials make a surface: contour, cells, strips, or points where they do not.
 
     Args:
         at: the trials' places on each axis.
@@ -195,8 +206,35 @@ def _surface_kind(axes: Sequence[Column], at: Sequence[Sequence[float]]) -> str:
         return "points"
     if len(continuous) == 1:
         levels = next(len(set(own)) for axis, own in zip(axes, at, strict=True) if axis.kind == "category")
-        return "cells" if levels > 1 else "points"
+        return "strips" if levels > 1 and len(at[0]) >= SURFACE_VALUES * levels else "points"
     return "contour" if abs(spearman(*at) or 0.0) < ON_A_LINE else "points"
+
+
+def _kernel(axis: Column, own: Sequence[float], grid: Sequence[float]) -> Array:
+    """Computes the weight of each trial at each place of an axis: places × trials."""
+    import numpy as np
+
+    apart = np.array(grid)[:, None] - np.array(own)[None, :]
+    width = BANDWIDTH * len(own) ** (-1 / 6) / 2 * (max(own) - min(own)) / 2
+    weights: Array = (apart == 0).astype(float) if axis.kind == "category" else np.exp(-0.5 * (apart / width) ** 2)
+    return weights
+
+
+def _follows(axes: Sequence[Column], at: Sequence[Sequence[float]], scores: Sequence[float]) -> bool:
+    """Tells whether a trial's neighbours say more of its score than chance: a permutation test of leaving each trial out."""
+    import numpy as np
+
+    step = math.ceil(len(scores) / TESTED)
+    known = np.array(scores)[::step]
+    thinned = [own[::step] for own in at]
+    kernel = _kernel(axes[0], thinned[0], thinned[0]) * _kernel(axes[1], thinned[1], thinned[1])
+    np.fill_diagonal(kernel, 0.0)
+    kernel /= np.maximum(kernel.sum(axis=1, keepdims=True), 1e-300)
+    source = np.random.default_rng(0)
+    shuffled = source.permuted(np.tile(known, (SURFACE_SHUFFLES, 1)), axis=1)
+    rows = np.vstack([known, shuffled]) - known.mean()
+    errors = ((rows - rows @ kernel.T) ** 2).sum(axis=1)
+    return bool(errors[0] < errors[1:].min())
 
 
 def _smooth(
@@ -207,15 +245,9 @@ def _smooth(
 
     weights, cells = [], []
     for axis, own in zip(axes, at, strict=True):
-        known = np.array(own)
-        if axis.kind == "category":
-            grid = np.arange(float(len(axis.levels)))
-            weights.append((grid[:, None] == known[None, :]).astype(float))
-        else:
-            low, high = float(known.min()), float(known.max())
-            grid = np.linspace(low, high, GRID)
-            width = BANDWIDTH * len(values) ** (-1 / 6) / 2 * (high - low) / 2
-            weights.append(np.exp(-0.5 * ((grid[:, None] - known[None, :]) / width) ** 2))
+        levels = axis.kind == "category"
+        grid = np.arange(float(len(axis.levels))) if levels else np.linspace(min(own), max(own), GRID)
+        weights.append(_kernel(axis, own, grid.tolist()))
         cells.append([brief(10.0**value if axis.log else value) for value in grid.tolist()])
     kernel = weights[1][:, None, :] * weights[0][None, :, :]  # y, x, trial
     total = kernel.sum(axis=2)

@@ -34,17 +34,20 @@
     idle(() => {
       const [element, draw] = pending.entries().next().value;
       pending.delete(element);
-      try {
-        draw(element);
-        drawn.set(element, draw);
-        element.dataset.drawn = "yes";
-      } catch (error) {
-        element.textContent = "This plot could not be drawn: " + error.message;
-        console.error(error);
-      }
+      drawNow(element, draw);
       working = false;
       work();
     });
+  }
+  function drawNow(element, draw) {
+    try {
+      draw(element);
+      drawn.set(element, draw);
+      element.dataset.drawn = "yes";
+    } catch (error) {
+      element.textContent = "This plot could not be drawn: " + error.message;
+      console.error(error);
+    }
   }
 
   const plots = new Map();
@@ -66,7 +69,29 @@
     drawAll() { for (const [element, draw] of plots) if (!drawn.has(element)) pending.set(element, draw); work(); },
     get done() { return drawn.size === plots.size; },
   };
-  addEventListener("beforeprint", () => window.report.drawAll());
+
+  // On paper: every plot, in light colours and in the paper's width, before this handler returns.
+  addEventListener("beforeprint", () => {
+    if (!ready) return;
+    root.dataset.theme = "light";
+    root.dataset.print = "yes";
+    pending.clear();
+    for (const [element, draw] of plots) drawNow(element, draw);
+  });
+  addEventListener("afterprint", () => {
+    delete root.dataset.print;
+    applyTheme();
+  });
+
+  // `chromium --print-to-pdf` prints when the page has loaded, which is to say with its plotting library: a document that
+  // stays open holds the load event back.
+  function holdLoad() {
+    const frame = document.createElement("iframe");
+    frame.hidden = true;
+    document.body.append(frame);
+    frame.contentDocument.open();
+    return () => { frame.contentDocument.close(); frame.remove(); };
+  }
 
   async function library() {
     const packed = document.getElementById("library");
@@ -98,8 +123,9 @@
 
   applyTheme();
   if (!plots.size) return;
+  const loaded = holdLoad();
   requestAnimationFrame(() => setTimeout(() => library().catch((error) => {
     for (const element of plots.keys()) element.textContent = "This browser cannot unpack the plots; the tables are complete.";
     console.error(error);
-  })));
+  }).finally(loaded)));
 })();

@@ -347,6 +347,8 @@ def _surface(findings: Findings, data: dict[str, Any]) -> str:
     how = {
         "contour": "smoothed between the trials (points); empty where none was near",
         "cells": "the mean of each cell's trials (points); empty where there is none",
+        "strips": "smoothed between the trials (points) of each level; empty where none was near",
+        "flat": "at each trial; what lies between them may be chance, so no surface is drawn",
         "points": "at each trial; these are too few, or too much on a line, to draw a surface between them",
     }[data["surface"]["kind"]]
     return f'<p class="lead">{what}, {how}. {drawn}</p>'

@@ -50,8 +50,13 @@ window.reportPlots = (data) => {
       xaxis: axis(xaxis), yaxis: axis(yaxis), ...rest,
     };
   }
-  const put = (element, traces, settings) =>
-    Plotly.react(element.querySelector(".inner") || element, traces, settings, { displayModeBar: false, responsive: true });
+  const printing = () => Boolean(document.documentElement.dataset.print);
+  function put(element, traces, settings) {
+    const inner = element.querySelector(".inner") || element;
+    const sized = printing() ? { ...settings, width: inner.clientWidth } : settings;
+    Plotly.react(inner, traces, sized, { displayModeBar: false, responsive: true });
+    if (!printing() && inner._fullLayout.width !== inner.clientWidth) Plotly.Plots.resize(inner);
+  }
 
   const named = (place) => `<b>${plain(trials.name[place])}</b>` +
     (trials.value[place] === null ? "" : `<br>${plain(data.metric)} ${short(trials.value[place])}`);
@@ -159,7 +164,7 @@ window.reportPlots = (data) => {
     const c = colours(), axes = dimensions(), scale = scaleOf(c);
     const [low, high] = valueRange();
     const inner = element.querySelector(".inner");
-    inner.style.minWidth = `${Math.min(axes.length * 104, 2000)}px`;
+    inner.style.minWidth = printing() ? "" : `${Math.min(axes.length * 104, 2000)}px`;
     const inside = (place) => [...kept].every(([axis, [from, to]]) => { const y = axes[axis].at(place); return y >= from && y <= to; });
     // A group for each range of the metric and, dashed, for those of its trials that ended early.
     const groups = Array.from({ length: 2 * BINS + 1 }, () => ({ x: [], y: [], text: [] }));
@@ -177,9 +182,11 @@ window.reportPlots = (data) => {
       type: "scatter", mode: "lines", ...group, hovertemplate: HOVER, hoverinfo: i ? undefined : "skip", connectgaps: false, order: i ? best(i) : -1,
       opacity: i ? 0.85 : 0.16, line: { width: i ? thick : 1, dash: i > BINS ? "5px,4px" : "solid", color: i ? colourAt(scale, (bin(i) + 0.5) / BINS) : c.faint },
     })).filter((trace) => trace.x.length).sort((a, b) => a.order - b.order).map(({ order, ...trace }) => trace);
+    const gap = (inner.clientWidth - MARGIN.l - MARGIN.r) / (axes.length - 1);
+    const most = Math.max(8, Math.min(26, Math.floor(gap / 8)));  // letters that fit between two axes
     const label = (x, y, text, more) => ({ x, y, text, showarrow: false, font: { size: 11, color: c.soft }, bgcolor: c.paper, borderpad: 1, opacity: 0.92, ...more });
     const annotations = axes.flatMap((axis, i) => [
-      label(i, 1, plain(axis.name.length > 17 ? "…" + axis.name.slice(-16) : axis.name, 40), { yref: "paper", yanchor: "bottom", yshift: 10, font: { size: 12, color: c.ink } }),
+      label(i, 1, plain(axis.name.length > most ? "…" + axis.name.slice(1 - most) : axis.name, 40), { yref: "paper", yanchor: "bottom", yshift: 10, font: { size: 12, color: c.ink } }),
       ...axis.ticks.map(([y, text]) => label(i, y, text, { xanchor: "right", xshift: -5 })),
     ]);
     const shapes = axes.map((_, i) => ({ type: "line", x0: i, x1: i, y0: LOW, y1: HIGH, line: { color: c.faint, width: 1 }, layer: "above" }));
@@ -241,7 +248,7 @@ window.reportPlots = (data) => {
       { type: "scatter", mode: "markers", y: places, x: effects.map((e) => e.chance), hoverinfo: "skip",
         marker: { symbol: "line-ns-open", size: 14, line: { width: 2, color: c.ink }, color: c.ink } },
     ], layout(c, 60 + 30 * effects.length, {
-      xaxis: { title: "share of the differences explained", tickformat: ".0%", rangemode: "tozero", nticks: 5 },
+      xaxis: { title: "share explained", tickformat: ".0%", rangemode: "tozero", nticks: 5 },
       yaxis: { tickvals: places, ticktext: labels, range: [-0.6, effects.length - 0.4], showgrid: false },
     }));
   }
@@ -293,7 +300,8 @@ window.reportPlots = (data) => {
     const title = { ...bar(c), ...(s.score ? { tickformat: ".0%", title: { ...bar(c).title, text: "trials beaten" } } : {}) };
     const own = valued.filter((place) => x.values[place] !== null && y.values[place] !== null);
     const smooth = s.kind === "contour";
-    const traces = s.kind === "points" ? [] : [
+    const alone = !s.z.length;
+    const traces = alone ? [] : [
       { type: smooth ? "contour" : "heatmap", x: s.xs, y: s.ys, z: s.z, colorscale: scale, zmin: low, zmax: high, zauto: false,
         hoverinfo: "skip", colorbar: title, connectgaps: false, opacity: 0.9,
         ...(smooth ? { line: { width: 0 }, contours: { coloring: "fill", start: low, end: high, size: (high - low) / 10 } } : { xgap: x.kind === "category" ? 2 : 0, ygap: y.kind === "category" ? 2 : 0 }) }];
@@ -301,8 +309,8 @@ window.reportPlots = (data) => {
       { type: "scatter", mode: "markers", x: own.map((p) => spread(x, p, 0.618034)), y: own.map((p) => spread(y, p, 0.754878)),
         text: own.map(about), hovertemplate: HOVER,
         marker: { size: own.length > 300 ? 4 : 6, symbol: symbols(own), color: own.map((p) => colour[p]), colorscale: scale, cmin: low, cmax: high,
-          showscale: s.kind === "points", colorbar: title, line: { width: own.map((p) => trials.early[p] ? 1.5 : 1), color: own.map((p) => trials.early[p] ? c.warn : c.paper) } } });
-    put(element, traces, layout(c, 380, { xaxis: { ...paramAxis(x), showgrid: s.kind === "points" }, yaxis: { ...paramAxis(y), showgrid: s.kind === "points" } }));
+          showscale: alone, colorbar: title, line: { width: own.map((p) => trials.early[p] ? 1.5 : 1), color: own.map((p) => trials.early[p] ? c.warn : c.paper) } } });
+    put(element, traces, layout(c, 380, { xaxis: { ...paramAxis(x), showgrid: alone }, yaxis: { ...paramAxis(y), showgrid: alone } }));
   }
 
   let shown = 0;

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
+import re
+import shutil
+import subprocess
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.browser import Page, browser
+from tests.browser import FLAGS, Page, browser
 from tests.report_sweeps import odd_sweeps
 from yacs_sweep.show.report.findings import Findings
 from yacs_sweep.show.report.page import page
@@ -147,4 +153,44 @@ def test_other_metrics_and_the_rest_of_the_table_are_a_click_away(chromium: Page
     assert chromium.run(title) == "val/mAP"
     chromium.run("const s = document.getElementById('curve-metric'); s.value = 1; s.dispatchEvent(new Event('change'))")
     chromium.until("return (() => { " + title + " })() !== 'val/mAP'")
+    assert chromium.messages() == []
+
+
+MARKS = re.compile(rb"[\d.-]+ [\d.-]+ (?:l|[\d.-]+ [\d.-]+ re|(?:[\d.-]+ ){4}c)\s")
+
+
+def test_a_printed_page_has_every_plot(files: dict[str, Path], tmp_path: Path) -> None:
+    program = shutil.which("chromium")
+    if program is None:
+        pytest.skip("no Chromium: apt-get install chromium")
+    target = tmp_path / "report.pdf"
+    words = [program, *FLAGS.split(), f"--user-data-dir={tmp_path}/profile", f"--print-to-pdf={target}"]
+    subprocess.run([*words, files["usual"].as_uri()], check=True, capture_output=True, timeout=120)
+    drawn_lines = 0
+    for packed in re.findall(rb"stream\r?\n(.*?)\r?\nendstream", target.read_bytes(), re.S):
+        with contextlib.suppress(zlib.error):
+            drawn_lines += len(MARKS.findall(zlib.decompress(packed)))
+    assert drawn_lines > 5000, drawn_lines  # 14,780 with all plots, 1,051 without any
+
+
+def test_printing_draws_everything_in_light_colours_and_the_papers_width(
+    chromium: Page, files: dict[str, Path]
+) -> None:
+    chromium.show(files["usual"])
+    chromium.run("localStorage.setItem('report-theme', 'dark')")
+    chromium.show(files["usual"])
+    drawn(chromium)
+    theme = "return document.documentElement.dataset.theme"
+    colour = "return document.querySelector('[data-plot=history] .xtick text').style.fill"
+    widths = "return [...document.querySelectorAll('.plot .main-svg')].map((svg) => svg.getBoundingClientRect().width)"
+    before, dark = chromium.run(widths), chromium.run(colour)
+    assert chromium.run(theme) == "dark" and max(before) > 1000
+    chromium.run("dispatchEvent(new Event('beforeprint'))")
+    assert chromium.run(theme) == "light" and chromium.run(colour) != dark
+    assert max(chromium.run(widths)) <= 700
+    chromium.run("dispatchEvent(new Event('afterprint'))")
+    chromium.until(f"return JSON.stringify((() => {{ {widths} }})()) === '{json.dumps(before, separators=(',', ':'))}'")
+    assert chromium.run(theme) == "dark"
+    chromium.until(f"return (() => {{ {colour} }})() === '{dark}'")
+    chromium.run("localStorage.removeItem('report-theme')")
     assert chromium.messages() == []

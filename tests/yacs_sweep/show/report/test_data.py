@@ -95,24 +95,41 @@ def test_the_surface_is_the_metric_where_trials_are_and_empty_elsewhere() -> Non
     assert boxes is not None and boxes["z"] == [[0.0, 1.0], [0.0, 1.0]]
 
 
-def kind_of(points: list[tuple[Any, Any]], spec: SweepSpec | None = None) -> str:
-    sweep = in_memory([trial(n, {"x": x, "y": y}, float(n)) for n, (x, y) in enumerate(points)], spec)
+def kind_of(points: list[tuple[Any, Any]], spec: SweepSpec | None = None, values: list[float] | None = None) -> str:
+    """The kind of plot, by default of a metric that follows both parameters."""
+    values = values or [math.log(1 + abs(x)) + y for x, y in points]
+    sweep = in_memory([trial(n, {"x": x, "y": y}, values[n]) for n, (x, y) in enumerate(points)], spec)
     found = surface(sweep, sample(sweep), ["x", "y"], [0, 1])
-    assert found is not None and bool(found["z"]) == (found["kind"] != "points")
+    assert found is not None and bool(found["z"]) == (found["kind"] not in ("points", "flat"))
     return str(found["kind"])
 
 
 def test_a_contour_is_drawn_only_where_trials_make_a_surface() -> None:
     source = random.Random(0)
-    spread = [(source.random(), source.random()) for _ in range(12)]
+    spread = [(source.random(), source.random()) for _ in range(24)]
     assert kind_of(spread) == "contour"
     assert kind_of(spread[:11]) == "points"  # too few
     assert kind_of([(x, 2 * x + 0.001 * y) for x, y in spread]) == "points"  # on a line
-    assert kind_of([(16 * 2 ** (n % 4), y) for n, (_, y) in enumerate(spread)]) == "cells"  # four batch sizes
+    four = [(16 * 2 ** (n % 4), y) for n, (_, y) in enumerate(spread)]
+    assert kind_of(four) == "strips" and kind_of(four[:23]) == "points"  # four batch sizes
     assert kind_of([(16 * 2 ** (n % 4), n % 3) for n in range(12)]) == "cells"  # a grid
     assert kind_of([(n % 3, n % 3) for n in range(12)]) == "points"  # its diagonal
     floats = spec_of({"x": {"min": 0.0, "max": 1.0}, "y": {"min": 0.0, "max": 1.0}})
     assert kind_of([(0.1 * (n % 5), y) for n, (_, y) in enumerate(spread)], floats) == "points"  # five values of x
+
+
+def test_a_contour_shows_an_interaction_and_no_noise() -> None:
+    drawn = {"contour": 0, "flat contour": 0, "flat strips": 0}
+    for seed in range(40):
+        source = random.Random(seed)
+        points = [(source.uniform(-1, 1), source.uniform(-1, 1)) for _ in range(60)]
+        noise = [source.gauss(0, 1) for _ in points]
+        crossed = [math.copysign(1, x * y) + 0.3 * noise[n] for n, (x, y) in enumerate(points)]
+        drawn["contour"] += kind_of(points, values=crossed) == "contour"
+        drawn["flat contour"] += kind_of(points, values=noise) == "flat"
+        drawn["flat strips"] += kind_of([(n % 3, y) for n, (_, y) in enumerate(points)], values=noise) == "flat"
+    assert drawn["contour"] == 40
+    assert min(drawn["flat contour"], drawn["flat strips"]) >= 37  # 39.6 expected
 
 
 def test_numbers_with_nothing_between_are_drawn_as_levels() -> None:
