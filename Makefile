@@ -1,7 +1,7 @@
-# make setup | hooks | docs | test | test-slow | test-slurm | test-ray | test-notebook | check | chaos | bench | clean
+# make setup | hooks | docs | test | test-slow | test-slurm | test-ray | test-notebook | check | chaos | mutants | bench | clean
 PY := .venv/bin/python
 .DEFAULT_GOAL := check
-.PHONY: setup hooks test test-slow test-slurm test-ray test-notebook postgres chromium lint types check docs chaos bench requirements clean
+.PHONY: setup hooks test test-slow test-slurm test-ray test-notebook postgres chromium lint types check docs chaos mutants bench requirements clean
 
 setup:
 	@tools/setup.sh dev
@@ -58,6 +58,13 @@ docs: setup
 chaos: setup
 	timeout 600 $(PY) -m tests.chaos.chaos
 
+# One change at a time in the modules that decide: do their own tests notice? At most 20 minutes. cosmic-ray has an
+# environment of its own: nothing else needs it, and its requirements would change the pins.
+mutants: setup
+	@[ -x .venv-mutants/bin/python ] || .venv/bin/uv venv --quiet --python .venv/bin/python .venv-mutants
+	.venv/bin/uv pip install --quiet --python .venv-mutants/bin/python cosmic-ray==8.7.0 tomli
+	nice -n 10 timeout 1200 .venv-mutants/bin/python -m tests.mutants.mutants
+
 bench: setup
 	@for script in benchmarks/*.py; do echo "== $$script"; $(PY) $$script || exit 1; done
 
@@ -68,5 +75,5 @@ requirements:
 	.venv/bin/uv pip compile --quiet --universal --python-version 3.10 --no-header -c requirements.txt requirements-dev.in -o requirements-dev.txt
 
 clean:
-	rm -rf .venv .venv-ray .venv-notebook .mypy_cache .pytest_cache .ruff_cache build dist *.egg-info
+	rm -rf .venv .venv-ray .venv-notebook .venv-mutants .mypy_cache .pytest_cache .ruff_cache build dist *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -42,7 +42,17 @@ VALUES: dict[str, Any] = {
         ("name == 'sgd'", True),
         ("name in ['adam', 'adamw']", False),
         ("name not in ('adam', 'adamw')", True),
+        ("a == 9 or b == 9", False),
+        ("a == 9 or b == 5", True),
+        ("a == 2 and b == 9", False),
+        ("not (a == 2 and b == 5)", False),
+        ("not (a == 9 or b == 9)", True),
+        ("2 ** 2048 > 1", True),  # 4096 bits at most
+        ("2 ** 2049 > 1", False),
+        ("65536 ** 241 > 1", False),  # 17 bits 241 times
         ("flag == true", True),
+        ("flag == false", False),
+        ("flag == 0", False),
         ("flag != null", True),
         ("(a == 2) + (b == 1) <= 1", True),
         ("max(a, b) == 5 and min(a, b) == 2 and abs(-a) == 2 and len(name) == 3", True),
@@ -111,6 +121,15 @@ def test_the_rest_of_a_condition_still_counts(text: str, expected: bool) -> None
 def test_anything_else_is_refused(text: str) -> None:
     with pytest.raises(ExpressionError):
         Expression(text)
+
+
+def test_the_longest_and_the_deepest_condition() -> None:
+    assert Expression("a == 2" + " " * 1994).holds(VALUES)
+    with pytest.raises(ExpressionError, match="longer than 2000 characters"):
+        Expression("a == 2" + " " * 1995)
+    assert Expression("-" * 200 + "a").holds(VALUES)
+    with pytest.raises(ExpressionError, match="nested too deeply"):
+        Expression("-" * 201 + "a")
 
 
 @pytest.mark.parametrize(

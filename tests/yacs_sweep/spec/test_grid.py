@@ -48,7 +48,7 @@ def test_large_grid_is_not_gone_through() -> None:
 
 def test_points_end() -> None:
     spec = grid({"a": [1, 2]})
-    for index in (-1, 2):
+    for index in (-1, 2, 3):
         with pytest.raises(IndexError):
             spec.grid_point(index)
 
@@ -95,3 +95,10 @@ def test_parent_value_tells_booleans_from_numbers() -> None:
 def test_grids_that_cannot_be_run(parameters: dict[str, Any], others: dict[str, Any], problem: str) -> None:
     with pytest.raises(ConfigError, match=problem):
         grid(parameters, **others)
+
+
+def test_a_conditional_grid_may_have_a_hundred_thousand_combinations() -> None:
+    inner = {"values": [5], "parent": "a", "parent_values": [1]}
+    grid({"a": {"min": 1, "max": 100_000}, "b": inner})
+    with pytest.raises(ConfigError, match="100001 combinations; a grid with parent or where may have 100000 at most"):
+        grid({"a": {"min": 0, "max": 100_000}, "b": inner})

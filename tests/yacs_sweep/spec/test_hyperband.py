@@ -83,6 +83,28 @@ def test_bands_ascend_without_repeats_and_end() -> None:
     assert bands(max_iter=81, s=10, eta=3) == (1, 3, 9, 27)
 
 
+def test_bands_of_a_longest_training_are_its_parts_by_powers_of_eta() -> None:
+    assert bands(max_iter=81, s=3, eta=3) == (3, 9, 27)
+    assert bands(max_iter=27, s=1, eta=3) == (9,)
+    assert bands(max_iter=27, s=0, eta=3) == ()
+    assert bands(max_iter=27) == ()
+
+
+def test_quotients_are_rounded_before_they_are_truncated() -> None:
+    """1.1 is a little more than eleven tenths, so that 11 // 1.1 is 9; int(11 / 1.1), as the engine has it, is 10."""
+    assert bands(max_iter=11, s=1, eta=1.1) == (10,)
+    others = [[float(value)] for value in range(10)]
+    assert decide([10.0], others, bands=(1,), eta=1.1) == Decision(False, 1, 1, 10.0, 10.0)
+
+
+def test_bands_end_with_a_thousand_million_iterations_and_are_a_hundred_at_most() -> None:
+    assert bands(min_iter=1, eta=10) == tuple(10**i for i in range(10))
+    assert bands(min_iter=10**9, eta=2) == (10**9,)
+    assert len(bands(min_iter=1, eta=1.1)) == 100
+    close = bands(min_iter=300, eta=1.0005)  # several powers between two whole numbers
+    assert close[:3] == (300, 301, 302)
+
+
 def test_only_finite_numbers_are_iterations() -> None:
     assert iterations([1, None, "2", True, math.nan, -math.inf, 3.5]) == [1.0, 3.5]
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import errno
+import io
+import math
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from yacs_sweep.trial.process import Exit, Stop
-from yacs_sweep.trial.verdict import FullDisk, Verdict, classify, is_disk_full, oom_kills, which_disk
+from yacs_sweep.trial.verdict import FullDisk, Verdict, classify, io_error, is_disk_full, oom_kills, which_disk
 
 
 def judge(status: int | None, output: str = "", stop: Stop | None = None, **settings: Any) -> Verdict:
@@ -33,6 +37,7 @@ IMPORT = "Traceback (most recent call last):\n  File …\nModuleNotFoundError: N
         (1, "quiet", "exit", "exit code 1"),
         (-9, "", "signal", "SIGKILL"),
         (-11, "", "signal", "SIGSEGV"),
+        (137, "", "signal", "SIGKILL"),
         (143, "", "signal", "SIGTERM"),  # told by a shell, or by a trainer that writes its checkpoint
         (1, "RuntimeError: CUDA out of memory. Tried to allocate 20.00 MiB\n", "cuda_oom", "CUDA out of memory"),
         (1, OTHERS.format(others="60.00", own="17.00"), "gpu_taken", "other processes hold 60.0 GiB"),
@@ -40,6 +45,7 @@ IMPORT = "Traceback (most recent call last):\n  File …\nModuleNotFoundError: N
         (1, "OSError: [Errno 28] No space left on device: 'x.pth'\n", "disk_full", "No space left on device"),
         (1, IMPORT, "import_error", "No module named 'timm'"),
         (1, "ERROR: diverged: loss is nan at epoch 3, iteration 7\n", "diverged", "loss is nan at epoch 3"),
+        (3, IMPORT, "exit", "exit code 3"),  # an uncaught exception ends with 1
         (1, SHM, "exit", "exit code 1"),  # and nothing says that it was memory
     ],
 )
@@ -48,6 +54,44 @@ def test_an_end_of_its_own(status: int, output: str, cause: str, words: str) -> 
     assert verdict.cause == cause
     assert verdict.state == ("finished" if status == 0 else "failed")
     assert words in verdict.reason
+
+
+HOLDS = "Process {number} has {size} memory in use. "
+OWN = "Including non-PyTorch memory, this process has {size} memory in use.\n"
+
+
+@pytest.mark.parametrize(
+    ("others", "own", "held"),
+    [
+        (["1.00 TiB", "512.00 MiB", "524288.00 KiB"], "17.00 GiB", "1025.0 GiB"),
+        (["2.50 GiB"], "1.00 GiB", "2.5 GiB"),
+        (["1.00 GiB"] * 9, "1.00 GiB", "8.0 GiB"),  # only the last eight, in case the message came several times
+        (["3.00 MiB"], "2048.00 KiB", "0.0 GiB"),
+        (["1.00 MiB"], "2048.00 KiB", ""),
+        (["1.00 GiB"], "1.00 GiB", ""),
+        (["1023.00 GiB"], "1.00 TiB", ""),
+        ([], "1.00 GiB", ""),
+    ],
+)
+def test_other_processes_took_the_gpu_where_they_hold_more_than_the_trial(
+    others: list[str], own: str, held: str
+) -> None:
+    text = "".join(HOLDS.format(number=number, size=size) for number, size in enumerate(others, 7))
+    before = OWN.format(size="99.00 TiB")  # of another message; the last one counts
+    verdict = judge(
+        1, f"torch.OutOfMemoryError: CUDA out of memory. {before}CUDA out of memory. {text}{OWN.format(size=own)}"
+    )
+    if held:
+        reason = f"CUDA out of memory: other processes hold {held} on the GPU"
+        assert (verdict.cause, verdict.reason) == ("gpu_taken", reason)
+    else:
+        assert verdict.cause == "cuda_oom"
+
+
+def test_memory_of_others_counts_where_the_own_is_not_said() -> None:
+    assert (
+        judge(1, f"RuntimeError: CUDA out of memory. {HOLDS.format(number=7, size='1.00 GiB')}\n").cause == "gpu_taken"
+    )
 
 
 TRACE = 'Traceback (most recent call last):\n  File "x.py", line 3, in <module>\n    open("train.csv")\n'
@@ -198,6 +242,32 @@ def test_a_reason_says_nothing_twice(line: str, reason: str) -> None:
     assert judge(1, f"{TRACE}{line}\n").reason.startswith(reason)
 
 
+def test_a_survived_lack_of_space_hides_no_fault_that_is_looked_for_after_it() -> None:
+    output = "OSError: No space left on device (cache disabled)\nRuntimeError: No CUDA GPUs are available\n"
+    assert judge(1, output, full=lambda line: FullDisk.UNKNOWN).cause == "gpu_fault"
+
+
+@pytest.mark.parametrize(("status", "cause"), [(1, "disk_full"), (127, "disk_full"), (128, "exit"), (None, "exit")])
+def test_no_space_without_a_path_is_believed_of_a_program_that_ends_by_itself(status: int | None, cause: str) -> None:
+    assert judge(status, "OSError: No space left on device\n", full=lambda line: FullDisk.UNKNOWN).cause == cause
+
+
+def test_a_reason_has_400_characters_at_most() -> None:
+    for line in (f"ValueError: {'x' * 500}", f"ImportError: {'x' * 500}"):
+        reason = judge(1, f"{line}\n").reason
+        assert len(reason) == 400 and line[:300] in reason
+    assert len(io_error(OSError(5, "x" * 500)).reason) == 400
+
+
+def test_an_error_of_the_trials_files_names_the_file_where_there_is_one() -> None:
+    begin = "the launcher could not read or write the trial's files: "
+    verdict = io_error(OSError(28, "No space left on device", "/r/log\udcff.txt"))
+    assert (verdict.state, verdict.cause) == ("failed", "io_error")
+    assert verdict.reason == begin + "No space left on device: /r/log\\xff.txt"
+    assert io_error(OSError(5, "Input/output error")).reason == begin + "Input/output error"
+    assert io_error(OSError("odd")).reason == begin + "odd"
+
+
 def test_a_metric_called_error_is_none() -> None:
     assert judge(3, "loss: 0.4\nval_error: 0.31\nerror: 0.31\n").reason == "exit code 3"
     assert judge(2, "error: 0.31\ntrain.py: error: no option --x\n").reason.endswith("train.py: error: no option --x")
@@ -209,6 +279,66 @@ def test_a_disk_with_room_is_told_from_a_full_one(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr("yacs_sweep.trial.verdict.ROOM", 1 << 62)
     assert is_disk_full(tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+GIB = 1 << 30
+
+
+@pytest.mark.parametrize(
+    ("free", "block", "files", "free_files", "full"),
+    [
+        (GIB // 4096, 4096, 1000, 1, False),
+        (GIB // 4096 - 1, 4096, 1000, 1, True),
+        (GIB // 4096, 4096, 1000, 0, True),
+        (GIB // 4096, 4096, 0, 0, False),  # btrfs counts no files
+    ],
+)
+def test_a_disk_is_full_with_less_than_a_gibibyte_or_without_a_free_inode(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    free: int,
+    block: int,
+    files: int,
+    free_files: int,
+    full: bool,
+) -> None:
+    disk = SimpleNamespace(f_bavail=free, f_frsize=block, f_files=files, f_favail=free_files)
+    monkeypatch.setattr("os.statvfs", lambda folder: disk)
+    assert is_disk_full(tmp_path) is full
+
+
+class NoRoom(io.BytesIO):
+    """A file that takes `room` bytes, then fails with an error number."""
+
+    def __init__(self, room: int, error: int) -> None:
+        super().__init__()
+        self.room, self.error = room, error
+
+    def write(self, data: Any) -> int:
+        if len(data) > self.room:
+            raise OSError(self.error, "x")
+        return super().write(data)
+
+    def fileno(self) -> int:
+        return -1
+
+
+@pytest.mark.parametrize(
+    ("room", "error", "full"),
+    [
+        ((1 << 20) - 1, errno.ENOSPC, True),
+        ((1 << 20) - 1, errno.EDQUOT, True),
+        ((1 << 20) - 1, errno.EIO, False),
+        (1 << 20, errno.ENOSPC, False),
+    ],
+)
+def test_a_quota_shows_when_a_mebibyte_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, room: int, error: int, full: bool
+) -> None:
+    monkeypatch.setattr("yacs_sweep.trial.verdict.ROOM", 0)
+    monkeypatch.setattr("tempfile.TemporaryFile", lambda dir: NoRoom(room, error))
+    monkeypatch.setattr("os.fsync", lambda descriptor: None)
+    assert is_disk_full(tmp_path) is full
 
 
 @pytest.mark.parametrize("status", [0, -15, 143, -9])
@@ -227,6 +357,14 @@ def test_an_end_we_asked_for_is_told_whatever_the_exit_status(status: int, cause
     verdict = judge(status, "CUDA out of memory", Stop(cause, "the detail"))
     assert (verdict.state, verdict.cause) == (state, cause)
     assert "the detail" in verdict.reason
+
+
+@pytest.mark.parametrize(
+    ("status", "reason"),
+    [(None, "the detail"), (0, "the detail"), (143, "the detail"), (-9, "the detail, ended by SIGKILL")],
+)
+def test_a_timeout_says_which_signal_it_took(status: int | None, reason: str) -> None:
+    assert judge(status, "", Stop("timeout", "the detail")).reason == reason
 
 
 @pytest.mark.parametrize("cause", ["timeout", "stalled", "stopped", "interrupted", "lost"])
@@ -286,6 +424,8 @@ def test_behind_torchrun_the_process_that_failed_first_counts(error: str, status
 def test_divergence_is_seen_in_the_last_values_of_a_trial_that_failed() -> None:
     assert judge(1, last_values={"train/loss": float("nan")}).cause == "diverged"
     assert judge(0, last_values={"train/loss": float("nan")}).state == "finished"
+    values = {"b": math.nan, "a": -math.inf, "c": 1.0, "d": "text"}
+    assert judge(3, last_values=values).reason == "diverged: a is -inf, exit code 3"
 
 
 def test_the_kernels_kill_for_memory_is_told_from_other_kills() -> None:
@@ -301,6 +441,7 @@ def test_the_kernels_kill_for_memory_is_told_from_other_kills() -> None:
     ("line", "file", "content"),
     [
         ("0::/user.slice/sweep", "user.slice/sweep/memory.events", "low 0\nhigh 1\nmax 9\noom 4\noom_kill 7\n"),
+        ("0::/user:1/sweep", "user:1/sweep/memory.events", "oom_kill 7\n"),
         ("0::/", "memory.events", "oom_kill 7\noom_group_kill 0\n"),
         ("4:memory:/docker/abc", "memory/docker/abc/memory.oom_control", "under_oom 0\noom_kill 7\n"),
         ("4:cpu,memory:/docker/abc", "memory/memory.oom_control", "oom_kill_disable 0\noom_kill 7\n"),  # namespaced

@@ -7,7 +7,7 @@ import pytest
 from yacs_sweep.base.errors import ConfigError
 from yacs_sweep.launch.options import Options
 from yacs_sweep.launch.plan import checks
-from yacs_sweep.launch.workers.gpu_places import SICK_AFTER, SICK_AFTER_FAULTS, GpuOptions, Layout, Places, lay_out
+from yacs_sweep.launch.workers.gpu_places import SICK_AFTER, GpuOptions, Layout, Places, lay_out
 from yacs_sweep.trial.gpu_memory import Gpu
 
 EIGHT = [Gpu(index, f"GPU-{index}f3a-11", "H", 0, {}) for index in range(8)]
@@ -56,7 +56,14 @@ def test_without_nvml_cuda_visible_devices_is_believed() -> None:
     [
         (GpuOptions(workers=9), None, "--workers 9: 8 GPUs take 8 at a time; give --workers 8, or --trials-per-gpu 2"),
         (GpuOptions(workers=3, gpus="0"), None, "--workers 3: 1 GPU take"),
+        (
+            GpuOptions(workers=8, gpus="0,1", trials_per_gpu=3),
+            None,
+            "--workers 8: 2 GPUs take 6 at a time; give --workers 6, or --trials-per-gpu 4",
+        ),
         (GpuOptions(gpus="0,9"), None, "--gpus 0,9: there is no GPU 9; there are 0, 1, 2, 3, 4, 5, 6, 7"),
+        (GpuOptions(gpus="10"), None, "--gpus 10: there is no GPU 10; there are 0, 1"),
+        (GpuOptions(workers=2), "0,none", "CUDA_VISIBLE_DEVICES=0,none: there is no GPU none here"),
         (GpuOptions(gpus="0,0"), None, "--gpus 0,0: names GPU 0 twice"),
         (GpuOptions(gpus="0,GPU-0f3a"), None, "names GPU GPU-0f3a twice"),
         (GpuOptions(gpus="0"), "1,2", "GPU 0 is not among CUDA_VISIBLE_DEVICES=1,2"),
@@ -92,6 +99,17 @@ def test_the_command_line_reads_the_devices_only_when_asked(monkeypatch: pytest.
     assert checks.read_layout(options).workers == 16 and read
 
 
+def test_a_device_is_shared_where_several_trials_fit_on_a_place() -> None:
+    assert Layout(4, (("0",), ("1",)), 2).shared
+    assert not Layout(2, (("0",), ("1",)), 1).shared
+    assert not Layout(4, ((),), 4).shared  # on the CPU
+    assert not Layout().shared
+
+
+def test_a_layout_is_one_worker_that_sees_what_the_launcher_sees() -> None:
+    assert Layout() == Layout(workers=1, places=((),), per_place=1, left_over=())
+
+
 # -- trials that the machine ends ---------------------------------------------------------------------------------------
 
 
@@ -106,15 +124,18 @@ def test_places_are_taken_once_and_given_back() -> None:
     assert pool.take() == ("1",)
     shared = places(2, per_place=2)
     assert [shared.take() for _ in range(5)] == [("0",), ("1",), ("0",), ("1",), None]
+    shared.release(("0",))
+    assert [shared.take(), shared.take()] == [("0",), None]
 
 
-def test_a_trial_that_a_signal_ended_is_tried_once_elsewhere() -> None:
+@pytest.mark.parametrize("cause", ["signal", "gpu_taken", "another"])
+def test_a_trial_that_the_machine_ended_is_tried_once_elsewhere(cause: str) -> None:
     pool = places(3)
     assert pool.take() == ("0",)
-    assert pool.add_fault(("0",), "a", "signal")
+    assert pool.add_fault(("0",), "a", cause)
     assert pool.take("a") == ("1",)
     pool.release(("0",))
-    assert not pool.add_fault(("1",), "a", "signal")  # there as well: it is the trial
+    assert not pool.add_fault(("1",), "a", cause)  # there as well: it is the trial
     pool.release(("1",))
     assert pool.take() == ("0",)  # and no place is suspect any more
 
@@ -132,7 +153,7 @@ def strike(pool: Places, place: str, count: int, cause: str) -> None:
         pool.add_fault((place,), f"{cause}{number}", cause)
 
 
-@pytest.mark.parametrize(("cause", "enough"), [("signal", SICK_AFTER), ("gpu_fault", SICK_AFTER_FAULTS)])
+@pytest.mark.parametrize(("cause", "enough"), [("signal", 3), ("gpu_fault", 2)])
 def test_a_place_where_several_trials_in_a_row_are_ended_is_sick(cause: str, enough: int) -> None:
     pool = places(2)
     strike(pool, "1", enough - 1, cause)
@@ -144,6 +165,14 @@ def test_a_place_where_several_trials_in_a_row_are_ended_is_sick(cause: str, eno
     assert pool.healthy == [("0",)]
     assert [pool.take(), pool.take()] == [("0",), None]
     assert cause in pool.fault_text(("1",))
+
+
+@pytest.mark.parametrize(("cause", "enough"), [("signal", 3), ("gpu_fault", 2), ("another", 3)])
+def test_a_sick_place_stays_sick_when_its_other_trials_are_ended_as_well(cause: str, enough: int) -> None:
+    pool = places(2, per_place=8)
+    for count in range(1, 7):
+        pool.add_fault(("1",), f"trial{count}", cause)
+        assert (("1",) not in pool.healthy) is (count >= enough)
 
 
 def test_one_trial_ended_again_and_again_does_not_make_a_place_sick() -> None:
@@ -185,3 +214,42 @@ def test_on_the_cpu_no_place_is_blamed() -> None:
     for number in range(9):
         assert not pool.add_fault((), str(number), "signal")
     assert [pool.take() for _ in range(5)] == [(), (), (), (), None]
+
+
+def test_a_sick_place_says_how_often_each_cause_ended_a_trial() -> None:
+    pool = places(1)
+    strike(pool, "0", 2, "signal")
+    strike(pool, "0", 1, "gpu_fault")
+    assert pool.fault_text(("0",)) == "signal 2×, gpu_fault"
+
+
+def test_a_cleared_trial_leaves_the_faults_of_others_and_of_the_device() -> None:
+    pool = places(3)
+    fault = "_".join(["gpu", "fault"])  # as it arrives from an agent: equal, not the same object
+    pool.add_fault(("0",), "b", "signal")
+    pool.add_fault(("0",), "a", fault)
+    pool.add_fault(("0",), "a", "signal")  # at another place as well: it is the trial
+    assert pool.fault_text(("0",)) == "signal, gpu_fault"
+    assert pool.healthy == [("0",), ("1",), ("2",)]
+    pool.add_fault(("0",), "c", fault)  # a second trial
+    assert pool.healthy == [("1",), ("2",)]
+
+
+def test_another_trials_fault_clears_nobody() -> None:
+    for first, second in (("a", "b"), ("b", "a")):
+        pool = places(3)
+        assert pool.add_fault(("0",), first, "signal")
+        assert pool.add_fault(("1",), second, "signal")
+        assert (pool.fault_text(("0",)), pool.fault_text(("1",))) == ("signal", "signal")
+        assert pool.usable_by(first) == [("1",), ("2",)]
+        assert pool.usable_by("".join([*second])) == [("0",), ("2",)]
+
+
+def test_a_cleared_trial_is_cleared_at_each_place_and_others_are_not() -> None:
+    for cleared, other in (("a", "b"), ("b", "a")):
+        pool = places(3)
+        pool.add_fault(("0",), other, "signal")
+        pool.add_fault(("0",), cleared, "signal")
+        pool.add_fault(("1",), cleared, "signal")
+        assert pool.usable_by(cleared) == [("0",), ("1",), ("2",)]
+        assert pool.usable_by(other) == [("1",), ("2",)]
