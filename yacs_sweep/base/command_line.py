@@ -7,7 +7,7 @@ import math
 import os
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from .shipped import IMPORT_ROOT
@@ -44,7 +44,16 @@ def _from_here(path: str) -> str:
     return path if relative.startswith("..") else relative
 
 
+def report_command(command: Sequence[str]) -> tuple[str, ...]:
+    """Returns the words that start the report, beside those that start the launcher."""
+    *python, program = command
+    if not python:
+        return (f"{program}-report",)
+    return (*python, os.path.join(os.path.dirname(program), "report.py"))
+
+
 COMMAND = launcher_command(sys.argv[0])
+REPORT = report_command(COMMAND)
 PROGRAM = "yacs-sweep" if os.path.basename(COMMAND[0]) == "yacs-sweep" else "sweep.py"
 
 

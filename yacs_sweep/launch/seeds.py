@@ -8,20 +8,35 @@ from functools import partial
 from typing import Any
 
 from ..base.files import write_atomically
-from ..base.streams import print_lines
+from ..base.streams import output_width, print_lines
 from ..base.values import finite_number, to_json
-from ..records.folder import SEEDS_FILE, SweepPaths
+from ..base.wording import counted
+from ..records.folder import SEEDS_FILE, SweepPaths, TrialRecord
 from ..records.metrics import last_values
+from ..show.live.terminal import say
 from ..show.table import text_table
 from .accessories import Accessories
 from .plan.plan import Plan
-from .plan.train_best import SEED
+from .plan.train_best import SEED, SUFFIX
 
 
-def summarize_seeds(paths: SweepPaths, metric: str, origin: str) -> dict[str, Any]:
+def origin_of(sweep_id: str) -> str:
+    """Returns the id of the sweep whose best configuration the sweep trains; empty for a search."""
+    return sweep_id.rpartition(SUFFIX)[0]
+
+
+def can_train_best(plan: Plan, paths: SweepPaths) -> bool:
+    """Tells whether `--train-best` trains the best of this sweep with several seeds: it is a search, and seeds have a key."""
+    return not origin_of(paths.sweep_id) and SEED in plan.profile.aliases
+
+
+def summarize_seeds(paths: SweepPaths, metric: str, origin: str, searched: TrialRecord | None = None) -> dict[str, Any]:
     """Computes mean and standard deviation (n - 1) over the finished trials, of each metric's last value.
 
     Of the sweep's own metric, the value counts that the sweep optimises.
+
+    Args:
+        searched: the best trial of the search, whose value stands beside them.
     """
     trials = list(paths.records())
     finished = [record for record in trials if record.state == "finished"]
@@ -35,6 +50,7 @@ def summarize_seeds(paths: SweepPaths, metric: str, origin: str) -> dict[str, An
         "sweep_id": paths.sweep_id,
         "best": origin,
         "metric": metric,
+        "search": None if searched is None else {"name": searched.name, "value": searched.value},
         "trials": [
             {
                 "name": item.name,
@@ -60,23 +76,39 @@ def spread(values: list[float]) -> dict[str, Any]:
 
 
 def seeds_table(content: Mapping[str, Any]) -> str:
-    """Formats the metrics of `summarize_seeds` for a terminal."""
-    rows = [["metric", "mean", "± std", "n"]]
+    """Formats the metrics of `summarize_seeds` for a terminal, the search's value beside them."""
+    search = content["search"]
+    rows = [["metric", "mean", "± std", "n", *(["search"] if search else [])]]
     for name, found in content["metrics"].items():
         cells = ["–" if found[key] is None else f"{found[key]:.4g}" for key in ("mean", "std")]
-        rows.append([name, *cells, str(len(found["values"]))])
-    return "\n".join(text_table(rows, right=(1, 2, 3)))
+        row = [name, *cells, str(len(found["values"]))]
+        if search:
+            row.append(f"{search['value']:.4g}" if name == content["metric"] else "")
+        rows.append(row)
+    return "\n".join(text_table(rows, right=(1, 2, 3, 4), width=output_width(), shrink=[(0, 12)]))
+
+
+def seeds_line(content: Mapping[str, Any]) -> str | None:
+    """Formats the objective over the seeds beside what the search found; None without values of both."""
+    found, search = content["metrics"].get(content["metric"]), content["search"]
+    if search is None or found is None or found["mean"] is None:
+        return None
+    spread = "" if found["std"] is None else f" ± {found['std']:.4g}"
+    seeds = counted(len(found["values"]), "seed")
+    value = f"{content['metric']} {found['mean']:.4g}{spread} with {seeds}"
+    return f"{value}; the search's best trial, {search['name']}, had {search['value']:.4g}"
 
 
 def report_seeds(plan: Plan, accessories: Accessories) -> None:
     """Writes seeds.json and prints the table, as far as that is possible."""
     paths, metric = plan.paths, plan.spec.metric
     assert paths is not None and metric is not None
-    origin = paths.sweep_id.rpartition("-best")[0]
-    content = summarize_seeds(paths, metric.name, origin)
+    content = summarize_seeds(paths, metric.name, origin_of(paths.sweep_id), plan.searched)
     path = paths.dir / SEEDS_FILE
     write = partial(write_atomically, path, to_json(content, indent=1) + "\n")
     written = accessories.attempt("seeds.json is not written", write)
     print_lines(seeds_table(content) if content["metrics"] else "no seed has finished")
+    if line := seeds_line(content):
+        say(line)
     if written:
-        print_lines(f"[sweep] mean and standard deviation over seeds: {path}")
+        say(f"mean and standard deviation over seeds: {path}")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import yaml
 
+from ..base.command_line import COMMAND, REPORT
 from ..base.errors import ConfigError, SweepError
 from ..base.files import write_atomically
 from ..base.streams import output_width, print_lines
@@ -17,7 +18,15 @@ from ..records.checkpoints import Keep, Keeper
 from ..records.folder import ENDED_WELL, SweepPaths, TrialRecord
 from ..records.progress import Progress, target_reached, unretried
 from ..records.summary import Summary
-from ..show.lines import MOST_SHOWN, params_line, trial_ended_line, trial_started_line, trial_table, varied_names
+from ..show.lines import (
+    MOST_SHOWN,
+    command_text,
+    params_line,
+    trial_ended_line,
+    trial_started_line,
+    trial_table,
+    varied_names,
+)
 from ..show.live.board import Sweep
 from ..show.live.terminal import say
 from ..trainers.reproduce import best_config, repeat_trial
@@ -176,6 +185,7 @@ class Results:
             counts += f" ({again} tried again)"
         say(f"{counts or 'no trials'}; results in {self.paths.dir}")
         attempt("the best trial is not shown", self._show_best)
+        attempt("the report is not named", self._name_report)
         if outcome.message or (outcome.interrupted and not self.complete):
             say("resume with", self.resume_line)
         owed = self.plan.launch.retry
@@ -211,6 +221,17 @@ class Results:
         repeat = repeat_trial(self._started_here(best), plan.profile, self.paths.dir, best=best_file)
         if repeat is not None:
             say("train with it", repeat.line(Path.cwd()))
+
+    def _name_report(self) -> None:
+        """Names what comes after a sweep: the report, and the training of the best with several seeds."""
+        from .plan.train_best import SEEDS
+        from .seeds import can_train_best, origin_of
+
+        ended = [record for record in self.summary.records.values() if record.state != "running"]
+        if ended:
+            say("report", command_text([*REPORT, "--sweep_id", origin_of(self.paths.sweep_id) or self.paths.sweep_id]))
+        if len(ended) > 1 and self.summary.best() is not None and can_train_best(self.plan, self.paths):
+            say(f"train the best with {SEEDS} seeds", command_text([*COMMAND, "--train-best", self.paths.sweep_id]))
 
     def _log_model(self) -> None:
         """Logs the best trial as a W&B artifact."""

@@ -103,6 +103,7 @@ def _checked(source: Source, layout: Layout | None, problems: Problems) -> Plan:
         layout=layout,
         inputs=inputs or (),
         snapshot=options.snapshot,
+        searched=source.searched,
     )
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ...records.folder import SweepPaths
+from ...records.folder import SweepPaths, TrialRecord
 from ...records.inputs import Taken
 from ...records.known_sweeps import new_sweep_id
 from ...records.launch_file import LaunchFile
@@ -38,6 +38,7 @@ class Plan:
     layout: Layout = field(default=Layout())
     inputs: tuple[Taken, ...] = ()  # files to copy into the sweep's folder
     snapshot: bool = False  # whether the trainer's code is frozen
+    searched: TrialRecord | None = None  # the best trial of the search, which --train-best trains again
 
     def trial_command(self, params: dict[str, Any], output_dir: str | Path) -> list[str]:
         """Returns a trial's argv."""

@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ...records.folder import SweepPaths
+from ...records.folder import SweepPaths, TrialRecord
 from ...records.launch_file import LaunchFile
 from ...spec.sweep import SweepSpec
 from ...trainers.overrides import Overrides
@@ -36,6 +36,7 @@ class Source:
     resumed: bool = False  # whether the sweep existed before this launch
     progress: str | None = None  # "resuming sweep ID", to which the plan adds how many trials are done and left
     notes: tuple[str, ...] = ()  # lines for the user
+    searched: TrialRecord | None = None  # the best trial of the search, which --train-best trains again
     cwd: Path = field(default_factory=Path.cwd)  # where the trainer is looked for
 
     @property

@@ -33,6 +33,7 @@ from .source import Source, describe_launch
 from .trainer import Trainer, choose_trainer
 
 SEEDS = 3  # unless --seeds says otherwise
+SUFFIX = "-best"  # of the folder's name
 EPOCHS, SEED = "max_epochs", "seed"  # aliases of a trainer profile that are known here by their meaning
 
 
@@ -90,6 +91,7 @@ def best_source(options: Options, problems: Problems) -> Source:
         settled=count_settled(list(where.records()), launch.retry) if begun else 0,
         resumed=begun,
         notes=notes,
+        searched=best,
         cwd=found.cwd,
     )
 
@@ -271,7 +273,7 @@ def _folder(paths: SweepPaths, spec: SweepSpec, launch: LaunchFile) -> SweepPath
     """Returns the folder of these seeds: one that was begun with the same configuration, else the next free one."""
     number = 1
     while True:
-        found = SweepPaths(paths.base, f"{paths.sweep_id}-best{'' if number == 1 else f'-{number}'}")
+        found = SweepPaths(paths.base, f"{paths.sweep_id}{SUFFIX}{'' if number == 1 else f'-{number}'}")
         if not found.launch.is_file():
             return found
         before = LaunchFile.load(found)

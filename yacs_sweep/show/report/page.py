@@ -293,13 +293,15 @@ def _seeds(sweep: Sweep) -> str:
     metrics: dict[str, Any] = sweep.seeds.get("metrics") or {}
     if not metrics:
         return ""
-    runs = sweep.seeds.get("trials") or []
+    runs, search = sweep.seeds.get("trials") or [], sweep.seeds.get("search")
     rows = []
     for name, found in metrics.items():
         spread = "–" if found.get("std") is None else value(found["std"])
         values = ", ".join(value(number) for number in found.get("values", []))
-        rows.append([escape(str(name)), value(found.get("mean")), spread, values])
+        before = value(search["value"]) if search and name == sweep.seeds.get("metric") else ""
+        rows.append([escape(str(name)), value(found.get("mean")), spread, values, *([before] if search else [])])
     heads = [("name", "metric"), ("num", "mean"), ("num", "standard deviation"), ("num", "each seed")]
+    heads += [("num", "in the search")] if search else []
     text = (
         f"The best configuration ({escape(str(sweep.seeds.get('best', '')))}) trained {len(runs)} times, with seeds the search "
         "has not used: what to expect of it. The standard deviation is over seeds, with n − 1."

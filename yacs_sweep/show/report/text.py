@@ -144,14 +144,15 @@ def _trials(findings: Findings) -> list[str]:
 def _seeds(seeds: Mapping[str, Any]) -> list[str]:
     """Writes the section of the best configuration, trained again."""
     metrics: Mapping[str, Any] = seeds.get("metrics") or {}
-    rows = [
-        [name, found.get("mean"), found.get("std"), len(found.get("values", []))] for name, found in metrics.items()
-    ]
-    return (
-        ["## Best, trained again", "", *_table(["metric", "mean", "standard deviation", "seeds"], rows), ""]
-        if rows
-        else []
-    )
+    search: Mapping[str, Any] = seeds.get("search") or {}
+    rows = []
+    for name, found in metrics.items():
+        before = search.get("value") if name == seeds.get("metric") else ""
+        rows.append([name, found.get("mean"), found.get("std"), len(found.get("values", [])), before])
+    heads = ["metric", "mean", "standard deviation", "seeds", "in the search"]
+    if not search:
+        heads, rows = heads[:-1], [row[:-1] for row in rows]
+    return ["## Best, trained again", "", *_table(heads, rows), ""] if rows else []
 
 
 def _importance(findings: Findings) -> list[str]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import shlex
 import signal
 import statistics
+import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -35,8 +37,16 @@ def commands(folder: Path, name: str) -> list[list[str]]:
     ]
 
 
+def line_after(ran: Ran, words: str) -> str:
+    """What stands behind some words of a line of the launcher."""
+    (line,) = [line for line in ran.out.splitlines() if line.startswith(f"[sweep] {words}: ")]
+    return line.split(": ", 1)[1]
+
+
 def test_the_best_is_trained_for_all_epochs_with_seeds_the_search_did_not_use(tmp_path: Path) -> None:
-    _, name = searched(tmp_path, "SOLVER.MAX_EPOCHS", "1", "TOY.NOISE", "1.0", "SOLVER.SEED", "7")
+    found_by, name = searched(tmp_path, "SOLVER.MAX_EPOCHS", "1", "TOY.NOISE", "1.0", "SOLVER.SEED", "7")
+    assert line_after(found_by, "train the best with 3 seeds").endswith(f"sweep.py --train-best {name}")
+    best = found_by.summary["best"]
     ran = sweep(tmp_path, "--train-best", name, "--seeds", "4", config=None, trainer=None)
     assert ran.code == 0, ran.out + ran.err
     assert "SOLVER.MAX_EPOCHS: the configuration's own, not the 1 of the search" in ran.out
@@ -53,7 +63,16 @@ def test_the_best_is_trained_for_all_epochs_with_seeds_the_search_did_not_use(tm
     assert found["mean"] == pytest.approx(sum(values) / 4)
     assert found["std"] == pytest.approx(statistics.stdev(values))  # n - 1
     assert next(iter(content["metrics"])) == "val/mAP" and "epoch" not in content["metrics"]
-    assert f"{found['mean']:.4g}" in ran.out and f"{found['std']:.4g}" in ran.out
+    assert content["search"] == {"name": best["name"], "value": best["value"]}
+    beside = (
+        f"val/mAP {found['mean']:.4g} ± {found['std']:.4g} with 4 seeds; the search's best trial, {best['name']}, had "
+    )
+    assert f"{beside}{best['value']:.4g}\n" in ran.out and "train the best" not in ran.out
+    done = subprocess.run(
+        [*shlex.split(line_after(ran, "report")), "--format", "md"], cwd=tmp_path, capture_output=True
+    )
+    said = done.stdout.decode()
+    assert done.returncode == 0 and f"Sweep `{name}`" in said and "| in the search |" in said  # the search's report
     # The second epoch was trained: the toy's mAP is the share of epochs done.
     rows = (tmp_path / "log/sweep/sweep" / f"{name}-best" / "trial-0000" / "metrics.jsonl").read_text()
     assert '"epoch": 2' in rows
