@@ -28,6 +28,7 @@ _READ = (
     *("program", "command", "project", "entity", "controller"),
     *_OURS,
 )
+_NOT_EMPTY = ("method", "metric", "parameters", "program")  # with nothing after it, one of these is a mistake
 _LAUNCH = ("job", "image_uri", "queue", "resource", "resource_args", "num_workers")  # W&B Launch's
 _OWN_ENGINE = ("scheduler", "metrics")  # need W&B's own optimiser process
 TOP_KEYS = (*_READ, *_LAUNCH, "apiVersion", "kind", *_OWN_ENGINE)
@@ -66,6 +67,7 @@ def parse_spec(document: Document) -> SweepSpec:
     document = _unwrapped(notes)
     notes.document = document
     section = Section(notes, (), document.data, TOP_KEYS)
+    section.drop_nulls(_NOT_EMPTY)
     _unknown_top(section, document.data)
     spec = _read(section)
     _check(section, spec)

@@ -133,9 +133,9 @@ class Section:
                 self.unknown.remove(key)
                 self.notes.warn((*self.path, key), "is no key of a sweep file: not used, as on W&B")
 
-    def drop_nulls(self) -> None:
-        """Takes a key with nothing after it as an absent one."""
-        self.values = {key: value for key, value in self.values.items() if value is not None}
+    def drop_nulls(self, but: Collection[str] = ()) -> None:
+        """Takes a key with nothing after it as an absent one, unless it is one of `but`."""
+        self.values = {key: value for key, value in self.values.items() if value is not None or key in but}
 
     def text(self, key: str) -> str | None:
         """Reads a text; a number or date without quotes is taken as it stands."""

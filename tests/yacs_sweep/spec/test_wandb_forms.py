@@ -194,3 +194,12 @@ def test_quotes_in_a_file_are_kept(tmp_path: Path) -> None:
     spec = read(tmp_path, "method: grid\nparameters: {lr: {values: ['1e-5']}}\n")
     assert spec.parameters[0].values == ("1e-5",)
     assert sweep_from_dict(yaml.safe_load(yaml.safe_dump(spec.to_dict()))) == spec  # as sweep.yaml has it
+
+
+def test_a_key_with_nothing_after_it_is_an_absent_one(tmp_path: Path) -> None:
+    keys = ("name", "description", "project", "entity", "early_terminate", "run_cap", "command", "controller", "job")
+    ours = ("count", "results_dir_base", "optimize", "where")
+    text = "method: grid\n" + LR
+    spec = read(tmp_path, text + "".join(f"{key}:\n" for key in (*keys, *ours)))
+    assert spec == read(tmp_path, text) and spec.warnings == ()
+    assert "program: has nothing after it" in refused(tmp_path, text + "program:\n")[0]
