@@ -95,6 +95,13 @@ CASES = [
         ],
         {"project": "shapes", "epochs": 2, "optim": {"lr": 0.3, "name": "sgd"}},
     ),
+    Case(
+        "wandb_module",
+        4,
+        {"lr": 0.01, "wd": 0.01, "epochs": 2},
+        0.505,
+        [{"step": 0, "epoch": 0, "loss": 1.01}, {"step": 1, "epoch": 1, "loss": 0.505}],
+    ),
 ]
 
 
