@@ -3,23 +3,33 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import threading
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from ..base.command_line import COMMAND
 from ..base.errors import ConfigError, SweepError
 from ..base.wording import counted
 from ..records import environment
-from ..records.alive import announced, clear_leftovers, refuse_foreign_agents
+from ..records.alive import (
+    LAUNCHER_PATTERN,
+    Launcher,
+    announced,
+    clear_leftovers,
+    launchers,
+    refuse_foreign_agents,
+)
 from ..records.code_snapshot import take_snapshot
 from ..records.folder import SweepPaths
 from ..records.inputs import CONFIG, Inputs, save_inputs
 from ..records.known_sweeps import BATCH, remember
-from ..records.launch_file import save_spec
+from ..records.launch_file import read_launch, save_spec
 from ..records.progress import target_reached
 from ..records.summary import Summary
 from ..records.watched import CODE_FILE, save_code
@@ -202,6 +212,42 @@ def open_sweep(
     return results
 
 
+def find_twin(paths: SweepPaths) -> tuple[str, Launcher] | None:
+    """Finds another sweep beside this one that somebody runs, and that was launched with the same files and words.
+
+    Returns:
+        Its id, and who works on it; None without one.
+    """
+    ours = _launched_with(paths)
+    for file in paths.agents.parent.parent.glob(f"*/{paths.agents.name}/{LAUNCHER_PATTERN}"):
+        other = SweepPaths(paths.base, file.parent.parent.name)
+        if other.sweep_id == paths.sweep_id or _launched_with(other) != ours:
+            continue
+        for launcher in launchers(other):
+            if (launcher.host, launcher.pid) != (socket.gethostname(), os.getpid()):  # the same file twice in a batch
+                return other.sweep_id, launcher
+    return None
+
+
+def _launched_with(paths: SweepPaths) -> tuple[Any, ...]:
+    """Returns what makes two launches the same: the search, the words for every trial, and the files' contents."""
+    launch = read_launch(paths)
+    files = sorted((entry.kind, entry.sha256) for entry in Inputs.load(paths, Path()).entries)
+    return launch.get("search"), launch.get("trailing"), launch.get("controller"), files
+
+
+def _tell_of_twin(results: Results, options: Options) -> None:
+    """Says that the same sweep is being run already, as a sweep of its own, and how to join that."""
+    twin = None if results.plan.resumed else find_twin(results.paths)
+    if twin is not None:
+        sweep_id, launcher = twin
+        say(
+            f"warning: the same sweep runs already as {sweep_id} ({launcher.host}, process {launcher.pid}), and this is "
+            "another; to work on that one instead, stop this one and join it with",
+            command_text(resume_command(sweep_id, options)),
+        )
+
+
 def run_sweeps(sweeps: Sequence[Results], machine: Machine, options: Options, title: str = "") -> None:
     """Runs the sweeps, at the same time, to their end; how each ended is in its `outcome`.
 
@@ -211,6 +257,8 @@ def run_sweeps(sweeps: Sequence[Results], machine: Machine, options: Options, ti
     with contextlib.ExitStack() as stack:
         for results in sweeps:
             stack.enter_context(announced(results.paths, machine.layout.workers))
+            tell = partial(_tell_of_twin, results, options)
+            results.accessories.attempt("other launches of the same sweep are not looked for", tell)
         view = opened(machine.layout.workers, title, quiet=options.quiet, verbose=options.verbose)
         _supervise(sweeps, machine, options, stack.enter_context(view))
 
