@@ -41,7 +41,7 @@ class Known:
     stopping: bool = False
     goal: str = "maximize"
     slow: Callable[[Mapping[str, Any]], float] = field(default=lambda params: 0.25)  # share of the training it needs
-    found: bool = True  # whether there are enough trials for the first one to be found
+    found: int = 1  # how many of `order` there are trials enough to find, in that order
 
     def sweep(self, seed: int = 0) -> Sweep:
         """Draws points at random and trains them; with `stopping`, by successive halving."""
@@ -104,8 +104,8 @@ def _sweeps() -> list[Known]:
 
         both = {"stopping": stopping}
         add("one of four matters", COMMON, lambda p: peak(p["lr"], 1e-3), ["lr"], **both)
-        add("noise alone", COMMON, lambda p: 0.0, [], found=False, **both)
-        add("the metric is constant", COMMON, lambda p: 1.0, [], noise=0.0, found=False, **both)
+        add("noise alone", COMMON, lambda p: 0.0, [], found=0, **both)
+        add("the metric is constant", COMMON, lambda p: 1.0, [], noise=0.0, found=0, **both)
         add("monotone over decades", COMMON, lambda p: 0.5 * math.log10(p["wd"]), ["wd"], **both)
         add(
             "two matter, one more",
@@ -113,6 +113,7 @@ def _sweeps() -> list[Known]:
             lambda p: 2 * peak(p["lr"], 1e-3) + 1.2 * p["margin"],
             ["lr", "margin"],
             count=80,
+            found=2,
             **both,
         )
         add(
@@ -120,6 +121,7 @@ def _sweeps() -> list[Known]:
             {"schedule": one_of(*SCHEDULE), "margin": linear(), "depth": one_of(18, 34, 50)},
             lambda p: 1.5 * SCHEDULE[p["schedule"]] + 0.6 * p["margin"],
             ["schedule", "margin"],
+            found=2,
             **both,
         )
         add(
@@ -129,15 +131,15 @@ def _sweeps() -> list[Known]:
             ["margin"],
             **both,
         )
-        add("much noise", COMMON, lambda p: peak(p["lr"], 1e-3), ["lr"], noise=3.0, found=False, **both)
+        add("much noise", COMMON, lambda p: peak(p["lr"], 1e-3), ["lr"], noise=3.0, found=0, **both)
         add("twelve trials", COMMON, lambda p: 2 * math.log10(p["lr"]), ["lr"], count=12, **both)
-        add("six trials", COMMON, lambda p: peak(p["lr"], 1e-3), ["lr"], count=6, found=False, **both)
+        add("six trials", COMMON, lambda p: peak(p["lr"], 1e-3), ["lr"], count=6, found=0, **both)
         add(
             "an interaction without effects of its own",
             {"a": linear(-1, 1), "b": linear(-1, 1), "c": linear()},
             lambda p: 3 * (1 if p["a"] * p["b"] > 0 else -1),
             ["a", "b"],
-            found=False,
+            found=0,
             **both,
         )
         add(
@@ -155,6 +157,7 @@ def _sweeps() -> list[Known]:
             lambda p: p["depth"] + 0.3 * math.log2(p["batch"]),
             ["depth", "batch"],
             count=60,
+            found=2,
             **both,
         )
     found.append(

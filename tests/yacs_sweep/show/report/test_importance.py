@@ -14,6 +14,7 @@ from yacs_sweep.show.report.findings import Findings
 from yacs_sweep.show.report.importance import Effect, caveat, effects, leading
 from yacs_sweep.show.report.page import page
 from yacs_sweep.show.report.scores import sample
+from yacs_sweep.show.report.statistics import correlation_interval
 from yacs_sweep.show.report.text import as_markdown
 
 
@@ -116,6 +117,7 @@ def test_the_order_of_importance_is_right_or_cannot_be_told(known: Known) -> Non
     first = leading(found)
     if known.found:
         assert first == list(known.order[:1])
+        assert [effect.name for effect in found if effect.clear][: known.found] == list(known.order[: known.found])
         assert f"<dt>matters most</dt><dd>{first[0]}<" in page(findings)
     elif not first:
         assert findings.caveat.startswith("Cannot tell what matters: the effect of any of")
@@ -125,7 +127,7 @@ def test_the_order_of_importance_is_right_or_cannot_be_told(known: Known) -> Non
 
 def test_there_are_thirty_of_them() -> None:
     assert len({known.name for known in SWEEPS}) == 30
-    assert sum(known.stopping for known in SWEEPS) == 16 and sum(known.found for known in SWEEPS) == 20
+    assert sum(known.stopping for known in SWEEPS) == 16 and sum(known.found > 0 for known in SWEEPS) == 20
 
 
 def test_noise_alone_is_rarely_taken_for_an_effect() -> None:
@@ -134,6 +136,52 @@ def test_noise_alone_is_rarely_taken_for_an_effect() -> None:
         known = Known("noise", COMMON, lambda params: 0.0, [], count=16, stopping=seed % 2 == 0)
         claims += bool(mistakes(known, found_in(known.sweep(seed))))
     assert claims <= 3  # 0.8 expected
+
+
+def test_more_parameters_do_not_make_chance_pass_more_often() -> None:
+    claims = 0
+    for seed in range(50):
+        source = random.Random(seed)
+        trials = [trial(n, {f"p{k}": source.random() for k in range(20)}, source.random()) for n in range(16)]
+        claims += any(effect.rank for effect in found_in(in_memory(trials)))
+    assert claims <= 3  # 0.5 expected; 9 if each parameter had the level for itself
+
+
+def test_importance_is_less_what_any_parameter_of_as_many_levels_explains() -> None:
+    shares = []
+    for seed in range(40):
+        source = random.Random(seed)
+        trials = [trial(n, {"word": f"w{source.randrange(12)}"}, source.random()) for n in range(40)]
+        shares += [effect.importance for effect in found_in(in_memory(trials))]
+    assert sum(shares) / len(shares) < 0.1  # 11 of 39 degrees of freedom explain 28 %
+
+
+def test_a_parameter_that_passes_stands_before_one_that_explains_more_but_may_be_chance() -> None:
+    source = random.Random(35)
+    trials = []
+    for number in range(40):
+        params = {"margin": source.random(), "word": f"w{source.randrange(24)}"}
+        trials.append(trial(number, params, 2.3 * params["margin"] + source.gauss(0, 1)))
+    first, second = found_in(in_memory(trials))
+    assert (first.name, first.rank, second.name, second.rank) == ("margin", 1, "word", None)
+    assert second.importance > first.importance > first.chance
+
+
+def test_numbers_are_a_curve_where_each_value_is_rare_and_a_category_of_them_says_nothing() -> None:
+    trials = [trial(n, {"rate": [1, 2, 4, 8, 16, 32, 64, 128][n % 8], "word": f"w{n}"}, float(n % 8)) for n in range(8)]
+    rate, word = sorted(found_in(in_memory(trials)), key=lambda effect: effect.name)
+    assert rate.importance > 0.95 and rate.clear  # levels would leave no trial to compare with
+    assert word.importance == 0
+
+
+def test_the_interval_of_the_most_telling_of_many_values_is_wider() -> None:
+    source = random.Random(1)
+    trials = [trial(n, {"word": "abcdef"[n % 6], "flag": n % 2 == 0}, source.random()) for n in range(36)]
+    for effect in found_in(in_memory(trials)):
+        assert effect.correlation is not None
+        assert effect.interval == correlation_interval(effect.correlation, 36, {"word": 6, "flag": 1}[effect.name])
+    wide, usual = correlation_interval(0.3, 36, 6), correlation_interval(0.3, 36)
+    assert wide is not None and usual is not None and wide[0] < usual[0] and wide[1] > usual[1]
 
 
 def test_two_equally_strong_parameters_are_not_put_in_order() -> None:

@@ -44,6 +44,12 @@ def test_a_stopped_trial_is_compared_at_the_epoch_it_had_reached() -> None:
     )
 
 
+def test_the_last_epoch_that_both_have_reached_counts_not_one_before() -> None:
+    late, other = run(1, [0.0, 0.0, 5.0], "stopped"), run(2, [1.0, -9.0], "stopped")
+    used = sample(in_memory([run(0, [1.0, 2.0, 3.0, 9.0]), late, other]))
+    assert used.scores == [0.5, 1.0, 0.0]  # late has overtaken the first in its third epoch, other in its second
+
+
 def test_trials_that_are_killed_run_or_fail_with_a_value_take_part_as_well() -> None:
     states = ["finished", "killed", "running", "failed", "lost", "stopped"]
     used = sample(in_memory([run(n, [float(n)] * 2, state) for n, state in enumerate(states)]))
