@@ -26,6 +26,11 @@ _FLOAT = re.compile(
 )
 
 
+_LEADING_ZERO = re.compile(r"[-+]?0[0-9_]*[0-9]")
+_SEXAGESIMAL = re.compile(r"[-+]?(?:[1-9][0-9_]*(?::[0-5]?[0-9])+|[0-9][0-9_]*(?::[0-5]?[0-9])+\.[0-9_]*)")
+_NO_BLANK = re.compile(r"""'[^']*'|"[^"]*"|#.*|(?<![\w./:-])([A-Za-z_][\w.-]*):(?=[^\s:/\\])""")  # in quotes: as it is
+_NEEDS_BLANK = "a key needs a blank after its `:`"
+_NO_DASH = re.compile(r"^(\s*)-(?=[^\s-])")
 # Exponents without a point or a sign, which PyYAML reads as texts and writes without quotes.
 _BARE = re.compile(r"[-+]?(?:[0-9]+[eE][-+]?[0-9]+|(?:[0-9]+\.[0-9]*|\.[0-9]+)[eE][0-9]+)")
 
@@ -59,7 +64,8 @@ class Document:
     `places` maps a key path to `file:line:column` (or to the option that set it); `texts` maps
     the path of a scalar to the characters in the file. `templates` are the paths of keys whose values, or
     parts of them, stand under another key beside them as well, by an alias (`*name`). `repeated` are those of
-    `problems` that name a key given twice, with different values; the last counts.
+    `problems` that name a key given twice, with different values; the last counts. `quoted` are the paths of texts in
+    quotes.
     """
 
     name: str
@@ -70,6 +76,7 @@ class Document:
     templates: frozenset[KeyPath] = frozenset()
     warnings: tuple[str, ...] = ()
     repeated: tuple[str, ...] = ()
+    quoted: frozenset[KeyPath] = frozenset()
 
     def place(self, path: KeyPath) -> str:
         """Finds where the value at `path` was written, else the nearest value around it."""
@@ -94,12 +101,18 @@ class Document:
             frozenset(path[1:] for path in self.templates if path[:1] == (key,) and len(path) > 1),
             self.warnings,
             self.repeated,
+            frozenset(path[1:] for path in self.quoted if path[:1] == (key,)),
         )
 
     def replaced(self, top: Mapping[str, Any], place: str) -> Document:
         """Returns the document with the top-level keys `top` set; `place` says by what, such as an option."""
         places = {path: at for path, at in self.places.items() if not path or path[0] not in top}
         texts = {path: text for path, text in self.texts.items() if path[0] not in top}
+        for path, at in self.places.items():  # what stays of a mapping keeps its place
+            inner = top.get(str(path[0])) if len(path) > 1 else None
+            if isinstance(inner, Mapping) and path[1] in inner and inner[path[1]] is self.data[path[0]].get(path[1]):
+                places[path] = at
+                texts |= {path: self.texts[path]} if path in self.texts else {}
         places.update({(key,): place for key in top})
         return replace(self, data={**self.data, **top}, places=places, texts=texts)
 
@@ -187,6 +200,11 @@ def _syntax_problem(name: str, error: yaml.MarkedYAMLError, text: str) -> str:
         return _line(name, (), f"not valid YAML: {what}")
     lines = text.splitlines()
     line = lines[mark.line] if mark.line < len(lines) else ""
+    for number in (mark.line, mark.line - 1):
+        if 0 <= number < len(lines) and (mended := _spaced(lines, number)) is not None:
+            place = f"{name}:{number + 1}"
+            need = "a list item needs a blank after its `-`" if mended.startswith("- ") else _NEEDS_BLANK
+            return _line(place, (), f"not valid YAML: {what}; {need}; write `{mended}`")
     begun = error.context_mark
     hint = f" (begun on line {begun.line + 1})" if begun and begun.line < mark.line else ""
     if "expected ':'" in what:
@@ -203,6 +221,23 @@ def _syntax_problem(name: str, error: yaml.MarkedYAMLError, text: str) -> str:
     return _line(f"{name}:{mark.line + 1}:{mark.column + 1}", (), f"not valid YAML: {what}{hint}")
 
 
+def _spaced(lines: list[str], number: int) -> str | None:
+    """Returns the line with blanks after its colons, or after the dash it begins with, if YAML can be read further then."""
+    line = lines[number]
+    keys = _NO_BLANK.sub(lambda found: found[0] if found[1] is None else f"{found[1]}: ", line)
+    for mended in (keys, _NO_DASH.sub(r"\1- ", line)):
+        if mended != line:
+            try:
+                list(yaml.parse("\n".join((*lines[:number], mended, *lines[number + 1 :])), _Loader))
+            except yaml.MarkedYAMLError as error:
+                if error.problem_mark is None or error.problem_mark.line <= number:
+                    continue
+            except yaml.YAMLError:
+                continue
+            return mended.strip()
+    return None
+
+
 class _Builder:
     """Converts PyYAML's nodes to plain objects and keeps their places."""
 
@@ -216,6 +251,8 @@ class _Builder:
         self.open: set[int] = set()
         self.first: dict[int, KeyPath] = {}  # where each node stands in the file
         self.templates: set[KeyPath] = set()
+        self.quoted: set[KeyPath] = set()
+        self.warnings: dict[int, str] = {}  # by node, so that an alias repeats none
 
     def document(self, root: yaml.Node) -> Document:
         """Converts a whole document."""
@@ -228,7 +265,9 @@ class _Builder:
             self.texts,
             tuple(self.problems),
             frozenset(self.templates),
-            repeated=tuple(self.repeated),
+            tuple(self.warnings.values()),
+            tuple(self.repeated),
+            frozenset(self.quoted),
         )
 
     def value(self, node: yaml.Node, path: KeyPath) -> Any:
@@ -240,6 +279,10 @@ class _Builder:
         self._note_alias(node, path)
         if isinstance(node, yaml.ScalarNode):
             self.texts[path] = node.value
+            if node.style in ("'", '"', "|", ">"):
+                self.quoted.add(path)
+            elif (doubt := _number_doubt(node.value)) is not None:
+                self.warnings.setdefault(id(node), _line(self._at(node), path, doubt))
             return self._scalar(node, path)
         if id(node) in self.open:
             self._problem(node, path, "refers to itself")
@@ -328,6 +371,28 @@ class _Builder:
 def _identical(one: Any, other: Any) -> bool:
     """Tells whether two values are equal, with their types and the order of their keys (1, 1.0 and true differ)."""
     return repr(one) == repr(other)
+
+
+def _number_doubt(text: str) -> str | None:
+    """Explains a plain scalar that readers of YAML 1.1, such as W&B's, take for something else; None for others."""
+    if _LEADING_ZERO.fullmatch(text):
+        digits = text.replace("_", "")
+        other = "a text" if re.search("[89]", digits) else f"the number {int(digits, 8)}"
+        number = _integer(text)
+        return f"{text} is read as the number {number}, by W&B's own reader as {other}; write {number}"
+    if (number_meant := sexagesimal(text)) is not None:
+        other = f"{number_meant:g}"
+        return f"{text} is read as a text, by W&B's own reader as the number {other}; write {other}, or '{text}'"
+    return None
+
+
+def sexagesimal(text: str) -> float | None:
+    """Returns the number that readers of YAML 1.1 take a text such as 1:30 for, 90; None for any other text."""
+    if not _SEXAGESIMAL.fullmatch(text):
+        return None
+    parts = text.replace("_", "").lstrip("+-").split(":")
+    number = sum(float(part) * 60**place for place, part in enumerate(reversed(parts)))
+    return -float(number) if text.startswith("-") else float(number)
 
 
 def _integer(text: str) -> int:

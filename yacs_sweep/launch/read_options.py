@@ -7,11 +7,14 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
-from ..base.wording import no_texts
+from ..base.wording import nearest, no_texts
 from ..search.storage.url import URL_VARIABLE
 from .options import Options, make_parser
 
 _KEY = re.compile(r"[A-Za-z_]\w*(\.\w+)*\.(?!ya?ml$)\w+|\+{0,2}[A-Za-z_][\w.@/-]*=.*")  # KEY VALUE or key=value
+_TRIAL_NAMES = re.compile(r"[\w.]+(-[\w.]+)+(,[\w.-]+)*,?")
+_LIKE_A_PRESET = 0.75  # how like a preset's name a word is that is a misspelt one, and no key
+_BARE_KEY = re.compile(r"[A-Za-z_]\w*")  # may be the name of a preset, too
 
 
 def parse(argv: Sequence[str]) -> Options:
@@ -22,12 +25,40 @@ def parse(argv: Sequence[str]) -> Options:
     options = Options(**vars(parsed))
     files, trailing = options.sweep_config, list(options.trailing)
     # `--sweep-config y.yaml SOLVER.GAMMA 0.5`: argparse cannot know where the list of files ends.
-    for place, word in enumerate((files or [])[1:], start=1):
-        if _KEY.fullmatch(word) and not os.path.exists(word):
-            assert files is not None
+    for place in range(1, len(files or ())):
+        assert files is not None
+        if _begins_overrides(files[place:]):
             files, trailing = files[:place], [*files[place:], *trailing]
             break
+    if (name := _named_apart(words, trailing)) is not None:
+        make_parser().error(f"--retry-failed {name}: write --retry-failed={name}")
     return take_environment(replace(options, sweep_config=files, trailing=[*trailing, *verbatim]))
+
+
+def _begins_overrides(words: Sequence[str]) -> bool:
+    """Tells whether words behind a sweep file are KEY VALUE pairs, not further sweep files."""
+    word = words[0]
+    if os.path.isfile(word):
+        return False
+    if _KEY.fullmatch(word) and not os.path.exists(word):
+        return True
+    if not _BARE_KEY.fullmatch(word) or len(words) % 2:
+        return False
+    from ..spec.sweep_files import preset_folders, presets  # only such a word needs it
+
+    return not nearest(word, presets(preset_folders()), cutoff=_LIKE_A_PRESET)
+
+
+def _named_apart(words: Sequence[str], trailing: Sequence[str]) -> str | None:
+    """Returns the names behind a `--retry-failed` that are written without the `=`; None where there are none."""
+    for place, word in enumerate(words[:-1]):
+        name = words[place + 1]
+        if word.replace("_", "-") != "--retry-failed" or name not in trailing or "=" in name:
+            continue
+        # No key has a dash in its name, and a pair is never a word alone.
+        if _TRIAL_NAMES.fullmatch(name) or len(trailing) % 2:
+            return name
+    return None
 
 
 def take_environment(options: Options) -> Options:

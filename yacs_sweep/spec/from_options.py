@@ -10,8 +10,9 @@ from typing import Any
 from ..base.errors import ConfigError
 from ..base.yaml_document import Document, KeyPath, dotted
 from .parameter import GRID
-from .read_sweep import higher_is_better, parse_spec
+from .read_sweep import parse_spec
 from .sweep import SweepSpec
+from .sweep_files import merged_metric
 
 
 def spec_from_options(
@@ -119,17 +120,16 @@ class _Options:
         """Merges `--metric` and `--goal` with the metric of the file."""
         if name is None and goal is None:
             return
-        earlier = base.metric if base else None
+        earlier = base.metric.to_dict() if base and base.metric else None
         if name is None and earlier is None:
             self.problems.append("--goal: there is no metric to apply it to; give --metric as well")
             return
-        same = earlier is not None and name in (None, earlier.name)
-        body: dict[str, Any] = earlier.to_dict() if earlier is not None and same else {"name": name}
-        if goal is not None:
-            body["goal"] = goal
-        elif not same and higher_is_better(str(name)):
-            body["goal"] = "maximize"
-            self.notes.append(f"--metric: {name} is maximised, judging by its name; --goal minimize would minimise it")
+        body, notes = merged_metric(
+            earlier, {key: value for key, value in (("name", name), ("goal", goal)) if value is not None}
+        )
+        if body == earlier:
+            return  # the file's warnings on it hold
+        self.notes += notes
         self.put(("metric",), "--metric", body)
         self.places["metric", "goal"] = "--goal"
 

@@ -13,6 +13,7 @@ from ..base.yaml_document import KeyPath, dotted
 from . import distributions
 from .parameter import Parameter, equality_key
 from .section import Notes, Section
+from .slips import decimal_comma, meant_key, meant_list, meant_mapping, without_brackets
 
 _NUMERIC = ("min", "max", "mu", "sigma", "a", "b", "q")
 _CONDITION = ("parent", "parent_values")
@@ -63,6 +64,8 @@ def read_parameters(notes: Notes, path: KeyPath, data: Any) -> tuple[Parameter, 
     if not isinstance(data, dict) or not data:
         if data is None:
             text = "has nothing under it; are the parameters' lines indented?"
+        elif isinstance(data, str) and (meant := meant_key(data)) is not None:
+            text = f"a key needs a blank after its `:`; write `{meant}`"
         else:
             text = f"{show(data)} holds no parameter; write `name: {{values: […]}}` lines under it"
         notes.wrong(path, text)
@@ -91,6 +94,10 @@ class _Reader:
                 continue
             stray = key if body is None else None
             if not _NAME.fullmatch(key):
+                if (meant := meant_key(key)) is not None:
+                    value = body if isinstance(body, str) else show(body)
+                    self.notes.wrong(here, f"a key needs a blank after its `:`; write `{meant}: {value}`")
+                    continue
                 bare = key.lstrip("-")
                 hint = f"; did you mean {bare}? The trainer profile adds the dashes" if bare != key else ""
                 self.notes.wrong(here, f"not a parameter name: letters, digits and . _ - / only, a letter first{hint}")
@@ -103,6 +110,8 @@ class _Reader:
         if body is None:
             text = "has nothing under it; indent its lines further, or write `value: null` for the value null"
             self.notes.wrong(path, text)
+        elif (meant := meant_mapping(body, PARAMETER_KEYS)) is not None:
+            self.notes.wrong(path, f"a key needs a blank after its `:`; write `{path[-1]}: {meant}`")
         elif isinstance(body, dict):
             section = Section(self.notes, path, body, PARAMETER_KEYS)
             if not self._unknown_keys(section, body):
@@ -116,6 +125,7 @@ class _Reader:
         elif not all_finite(body):
             self.notes.wrong(path, f"{show(body)} is not a finite number; quote it if a text is meant")
         else:
+            _warn_of_list(self.notes, path, body)
             self.add(path, keys, Parameter(name, "constant", value=body))
 
     def add(self, path: KeyPath, keys: tuple[str, ...], parameter: Parameter | None) -> None:
@@ -146,6 +156,12 @@ class _Reader:
         if not body:
             self.notes.wrong(section.path, "is empty; write `values: […]`, `value: …` or `min: …` and `max: …`")
             return False
+        meant = None if section.values else meant_list(body, words=True)
+        meant = meant or (without_brackets(body) if section.unknown else None)
+        if meant is not None:
+            text = f"a comma ends a value here; write `{section.path[-1]}: {meant}`"
+            self.notes.wrong(section.path, text)
+            return False
         for key in section.unknown:
             if not section.values and isinstance(body[key], dict) and not did_you_mean(key, PARAMETER_KEYS):
                 text = f"is not a key of a parameter; nested ones go under `parameters:`, {{parameters: {{{key}: …}}}}"
@@ -172,14 +188,31 @@ def _meant(key: str) -> str:
 def _listed(notes: Notes, path: KeyPath, name: str, values: Any) -> Parameter | None:
     """Reads a list of values, bare or after `values:`."""
     if not isinstance(values, list):
-        notes.wrong(path, f"{show(values)} is not a list; write [{show(values)}], or `value:` for a single value")
+        meant = meant_list(values, words=True)
+        hint = meant or f"[{show(values)}], or `value:` for a single value"
+        notes.wrong(path, f"{show(values)} is not a list; write {hint}")
     elif not values:
         notes.wrong(path, "the list is empty; give at least one value")
     elif not all_finite(values):
         notes.wrong(path, "holds nan or inf, which no trainer key can be set to; quote them if texts are meant")
+    elif meant := decimal_comma([notes.document.texts.get((*path, place), "") for place in range(len(values))]):
+        notes.wrong(path, f"a comma separates values, and {meant.replace('.', ',')} are two; write {meant}")
     else:
+        for place, value in enumerate(values):
+            _warn_of_list(notes, (*path, place), value)
         return Parameter(name, "categorical", values=tuple(values))
     return None
+
+
+def _warn_of_list(notes: Notes, path: KeyPath, value: Any) -> None:
+    """Warns of a text without quotes in which numbers stand, as a list without its brackets is read.
+
+    `70,80,90` and `(0.5, 0.5)` are usual words of command lines, and are believed.
+    """
+    if not isinstance(value, str) or path not in notes.document.texts or path in notes.document.quoted:
+        return
+    if value[:1] not in "([{" and re.search(r"[\s;]", value) and (meant := meant_list(value)) is not None:
+        notes.warn(path, f"{show(value)} is one text, not a list; write {meant}, or quote it if a text is meant")
 
 
 def _described(section: Section, name: str) -> Parameter | None:

@@ -18,6 +18,7 @@ from .grid import MAX_LISTED, Grid
 from .parameter import GRID, Parameter
 from .read_parameters import read_parameters
 from .section import Notes, Section
+from .slips import meant_mapping
 from .sweep import DEFAULT_RESULTS_DIR, EarlyTerminate, Metric, SweepSpec
 
 METHODS = ("grid", "random", "bayes")
@@ -52,6 +53,7 @@ _HIGHER_IS_BETTER = re.compile(
     r"(?<![a-z])(m?ap|map50|acc|accuracy|auc|auroc|f1|recall|precision|rank|cmc|m?iou|dice|reward|score|psnr|ssim"
     r"|bleu|rouge|pearson|r2|mrr|return)(?![a-z])"
 )
+_LOWER_IS_BETTER = re.compile(r"loss|err|cost|regret|perplexity")
 _TRIES = 200  # draws made to see whether `where` can be satisfied at all
 
 
@@ -108,7 +110,7 @@ def _unwrapped(notes: Notes) -> Document:
         beside = {name: value for name, value in data.items() if name in TOP_KEYS and name not in inner}
         places = {path: place for path, place in document.places.items() if path and path[0] in beside}
         merged = {**beside, **inner}
-        return Document(document.name, merged, {**places, **inside.places}, inside.texts, (), inside.templates)
+        return replace(inside, data=merged, places={**places, **inside.places}, problems=(), warnings=(), repeated=())
     return document
 
 
@@ -173,12 +175,14 @@ def _metric(section: Section) -> Metric | None:
     if body is None:
         return None
     path = section.at("metric")
+    allowed = ("name", "goal", "target", "impute", "impute_while_running")
+    if _slipped(section, "metric", body, allowed):
+        return None
     if isinstance(body, str) and body.strip():
         body = {"name": body}
     if not isinstance(body, dict):
         section.wrong("metric", f"{show(body)} is not a metric; write {{name: val/loss, goal: minimize}}")
         return None
-    allowed = ("name", "goal", "target", "impute", "impute_while_running")
     inner = Section(section.notes, path, body, allowed)
     inner.refuse_unknown(allowed, TOP_KEYS)
     name = inner.text("name")
@@ -192,16 +196,29 @@ def _metric(section: Section) -> Metric | None:
     running = inner.word("impute_while_running", ("worst", "best", "latest", "false"))
     if name is None:
         return None
-    if goal != "maximize" and higher_is_better(name) and ("goal" not in inner or goal):
-        how = "goal is minimize" if goal else "no goal is given, and W&B's default is minimize"
-        section.notes.warn(path, f"{how}, but {name} looks like more is better; did you mean `goal: maximize`?")
+    if "goal" not in inner and higher_is_better(name):
+        text = f"no goal is given, and W&B's default is minimize, but {name} looks like more is better"
+        section.notes.warn(path, f"{text}; did you mean `goal: maximize`?")
     return Metric(name, goal or "minimize", None if target is None else float(target), impute, running)
+
+
+def _slipped(section: Section, key: str, body: Any, allowed: tuple[str, ...]) -> bool:
+    """Tells whether the body of a key is no mapping because blanks are missing after colons, and notes that."""
+    meant = meant_mapping(body, allowed)
+    if meant is not None:
+        section.wrong(key, f"a key needs a blank after its `:`; write `{key}: {meant}`")
+    return meant is not None
 
 
 def higher_is_better(metric: str) -> bool:
     """Tells by a metric's name whether more is better (accuracy, mAP, reward, …)."""
     name = re.sub(r"([a-z])([A-Z][a-z])", r"\1 \2", metric).lower()
-    return bool(_HIGHER_IS_BETTER.search(name)) and not re.search(r"loss|err|cost|regret|perplexity", name)
+    return bool(_HIGHER_IS_BETTER.search(name)) and not lower_is_better(metric)
+
+
+def lower_is_better(metric: str) -> bool:
+    """Tells by a metric's name whether less is better (loss, error, cost, …)."""
+    return bool(_LOWER_IS_BETTER.search(metric.lower()))
 
 
 def _early_terminate(section: Section) -> EarlyTerminate | None:
@@ -209,10 +226,12 @@ def _early_terminate(section: Section) -> EarlyTerminate | None:
     if body is None:
         return None
     path = section.at("early_terminate")
+    every = ("type", *dict.fromkeys(key for keys in _STOP_KEYS.values() for key in keys))
+    if _slipped(section, "early_terminate", body, every):
+        return None
     if not isinstance(body, dict):
         section.wrong("early_terminate", f"{show(body)} is not allowed; write {{type: hyperband, min_iter: 3}}")
         return None
-    every = ("type", *dict.fromkeys(key for keys in _STOP_KEYS.values() for key in keys))
     inner = Section(section.notes, path, body, every)
     kind = inner.word("type", tuple(_STOP_KEYS))
     if "type" not in inner:
@@ -375,4 +394,8 @@ def parameter_path(document: Document, name: str, top: KeyPath = ("parameters",)
 
 def unwrapped(document: Document) -> Document:
     """Returns the sweep when the file holds it under another key; any other document stays."""
-    return _unwrapped(Notes(document)) if isinstance(document.data, dict) else document
+    if not isinstance(document.data, dict):
+        return document
+    notes = Notes(document)
+    found = _unwrapped(notes)
+    return replace(found, problems=document.problems, warnings=tuple(notes.warnings), repeated=document.repeated)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ..base.errors import ConfigError
 from ..base.shipped import SWEEPS
 from ..base.values import to_builtin
-from ..base.wording import did_you_mean
+from ..base.wording import did_you_mean, nearest
 from ..base.yaml_document import Document, bare_number, read_yaml_file
-from .read_sweep import WRAPPERS, parse_spec
+from .read_sweep import WRAPPERS, higher_is_better, lower_is_better, parse_spec, unwrapped
+from .section import MEANT, known_key
 from .sweep import SweepSpec
 
 
@@ -35,13 +37,60 @@ def load_spec(
 ) -> SweepSpec:
     """Reads the sweep in a file, in the preset of that name in one of `search_dirs`, or in a mapping.
 
-    `overrides` replaces top-level keys before anything is checked (a file may lack what the
-    command line gives). Raises ConfigError with every mistake, each with file, line and column.
+    `overrides` are top-level keys of the command line; a mapping replaces the keys it names, the file's others stay.
+    They count before anything is checked, since a file may lack what the command line gives.
+
+    Raises:
+        ConfigError: with every mistake, each with file, line and column.
     """
     document = read_sweep_document(source, search_dirs)
-    if overrides and isinstance(document.data, dict):
-        document = document.replaced(overrides, "command line")
+    if overrides and isinstance(document.data, dict) and document.data:
+        document = _overridden(unwrapped(document), overrides)
     return parse_spec(document)
+
+
+def _overridden(document: Document, overrides: Mapping[str, Any]) -> Document:
+    """Returns the document with the command line's keys, in whatever way the file spells them."""
+    top: dict[str, Any] = {}
+    for key, value in overrides.items():
+        spelt = next((name for name in document.data if known_key(name, (key,)) == key), key)
+        if key == "metric":
+            if "name" not in value and not document.data.get(spelt):
+                continue  # `--goal` alone, which has no metric to apply to
+            value, notes = merged_metric(document.data.get(spelt), value)
+            document = replace(document, warnings=(*document.warnings, *notes))
+        top[spelt] = value
+    return document.replaced(top, "command line")
+
+
+def merged_metric(earlier: Any, given: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """Changes the part of a metric that `--metric` and `--goal` name; returns the metric, and lines for the user.
+
+    The goal of a metric that stands on the command line alone is taken from its name.
+
+    Args:
+        earlier: the metric of the file, a mapping or a name; None where there is none.
+        given: `name`, `goal` or both.
+    """
+    body = {"name": earlier} if isinstance(earlier, str) else earlier if isinstance(earlier, Mapping) else {}
+    # A key that is misspelt in the file is given its value by the option, too.
+    kept = {key: value for key, value in body.items() if not nearest(key, given, cutoff=MEANT)}
+    merged, name = {**kept, **given}, given.get("name")
+    if name is None or "goal" in given:
+        return merged, []
+    if not body:
+        if not higher_is_better(name):
+            return merged, []
+        guess = f"--metric: {name} is maximised, judging by its name; --goal minimize would minimise it"
+        return {**merged, "goal": "maximize"}, [guess]
+    goal = str(kept.get("goal")).strip().lower()
+    other = {"maximize": lower_is_better, "minimize": higher_is_better}.get(goal)
+    if other is None or body.get("name") == name or not other(name):
+        return merged, []
+    less, meant = ("less", "minimize") if goal == "maximize" else ("more", "maximize")
+    return merged, [
+        f"--metric: the file's goal, {goal}, stays, but {name} looks like {less} is better; did you mean --goal {meant}?"
+    ]
 
 
 def read_sweep_document(source: str | Path | Mapping[str, Any], search_dirs: Iterable[str | Path] = ()) -> Document:

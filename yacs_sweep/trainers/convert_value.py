@@ -8,6 +8,8 @@ from typing import Any
 
 from ..base.values import to_builtin
 from ..base.wording import show
+from ..base.yaml_document import sexagesimal
+from ..spec.slips import meant_list
 from .styles import parse_literal
 
 # YAML 1.1 reads these words as booleans, so a text default of the same family takes a boolean back.
@@ -28,7 +30,7 @@ def convert_value(value: Any, default: Any) -> Any:
     None and any value that replaces a None default stay as they are, as YACS has it. A text where another type is due
     is read as YACS reads a word.
     """
-    value = to_builtin(value)
+    value = written = to_builtin(value)
     if isinstance(value, dict):
         raise ValueError(f"{show(value)} is a mapping; name the keys in it one by one")
     if value is None or default is None or isinstance(default, OpaqueDefault):
@@ -52,9 +54,19 @@ def convert_value(value: Any, default: Any) -> Any:
     else:
         value, fits = _number(value, float if isinstance(default, float) else int)
     if not fits:
-        hint = f"; write '{value}' in quotes" if isinstance(default, str) else ""
-        raise ValueError(f"{show(value)} is not {_TYPE_NAMES[type(default)]} (the default is {show(default)}){hint}")
+        hint = f"; write '{value}' in quotes" if isinstance(default, str) else _meant(written)
+        shown = show(written if hint else value)
+        raise ValueError(f"{shown} is not {_TYPE_NAMES[type(default)]} (the default is {show(default)}){hint}")
     return value
+
+
+def _meant(value: Any) -> str:
+    """Suggests the list or the number that a text stands for."""
+    if not isinstance(value, str):
+        return ""
+    number = sexagesimal(value)
+    meant = meant_list(value) or (None if number is None else f"{number:g}")
+    return "" if meant is None else f"; write {meant}"
 
 
 def _number(value: Any, kind: type) -> tuple[Any, bool]:

@@ -43,8 +43,8 @@ def test_options_replace_what_the_file_says(tmp_path: Path) -> None:
     assert found.parameters[0].values == (0.1,)
     assert found.metric == Metric("val/mAP", "minimize", target=90.0)
     assert (found.name, found.count, found.project) == ("new", 5, "p")
-    # The replaced parameter's warning is gone; the other keeps its line; the goal is doubtful now.
-    assert [line.removeprefix(f"{path}:").split(":")[0] for line in found.warnings] == ["7", "--metric"]
+    # The replaced parameter's warning is gone; the other keeps its line; the goal that was given is believed.
+    assert [line.removeprefix(f"{path}:").split(":")[0] for line in found.warnings] == ["7"]
     assert spec_from_options(base) == base
     assert spec_from_options(base).warnings == base.warnings
 
@@ -56,6 +56,51 @@ def test_file_may_lack_what_an_option_gives(tmp_path: Path) -> None:
     assert (found.method, found.metric) == ("grid", Metric("loss"))
     with pytest.raises(ConfigError, match=r"^command line: method: 'gird' is not allowed"):
         load_spec(path, overrides={"method": "gird", "metric": {"name": "loss"}})
+
+
+FILE = "method: grid\nmetric: {name: val/mAP, goal: maximize, target: 90}\nparameters: {a: [1, 2]}\n"
+
+
+@pytest.mark.parametrize(
+    "text", [FILE, FILE.replace("metric", "Metric"), f"sweep:\n  {FILE.replace(chr(10), chr(10) + '  ')}"]
+)
+@pytest.mark.parametrize(
+    ("given", "metric", "doubt"),
+    [
+        ({"name": "val/mAP"}, Metric("val/mAP", "maximize", 90.0), None),
+        ({"name": "val/cmc_rank_1"}, Metric("val/cmc_rank_1", "maximize", 90.0), None),
+        ({"name": "x"}, Metric("x", "maximize", 90.0), None),
+        ({"name": "val/loss"}, Metric("val/loss", "maximize", 90.0), "did you mean --goal minimize?"),
+        ({"name": "val/loss", "goal": "minimize"}, Metric("val/loss", "minimize", 90.0), None),
+        ({"goal": "minimize"}, Metric("val/mAP", "minimize", 90.0), None),
+    ],
+)
+def test_an_option_changes_the_part_of_the_metric_that_it_names(
+    tmp_path: Path, text: str, given: dict[str, str], metric: Metric, doubt: str | None
+) -> None:
+    path = tmp_path / "s.yaml"
+    path.write_text(text)
+    found = load_spec(path, overrides={"metric": given})
+    again = spec_from_options(load_spec(path), metric=given.get("name"), goal=given.get("goal"))
+    assert found.metric == again.metric == metric
+    for spec in (found, again):
+        assert len(spec.warnings) == (doubt is not None)
+        assert all(str(doubt) in line for line in spec.warnings)
+
+
+@pytest.mark.parametrize("text", ["", "metric: null\n"])
+def test_a_metric_of_the_command_line_alone_has_the_goal_of_its_name(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "s.yaml"
+    path.write_text(f"method: bayes\n{text}parameters: {{a: [1, 2]}}\n")
+    found = load_spec(path, overrides={"metric": {"name": "val/mAP"}})
+    assert found.metric == Metric("val/mAP", "maximize")
+    assert found.warnings == ("--metric: val/mAP is maximised, judging by its name; --goal minimize would minimise it",)
+
+
+def test_the_files_metric_may_be_a_name(tmp_path: Path) -> None:
+    path = tmp_path / "s.yaml"
+    path.write_text("method: grid\nmetric: val/loss\nparameters: {a: [1, 2]}\n")
+    assert load_spec(path, overrides={"metric": {"goal": "maximize"}}).metric == Metric("val/loss", "maximize")
 
 
 def test_goal_not_given_is_told_from_the_name_and_said() -> None:

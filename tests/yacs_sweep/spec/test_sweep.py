@@ -239,7 +239,7 @@ def test_parameter_that_is_meant(tmp_path: Path, text: str) -> None:
     ("others", "warning"),
     [
         ({"metric": {"name": "val/mAP"}}, "no goal is given, and W&B's default is minimize, but val/mAP looks like"),
-        ({"metric": {"name": "best_val_pearson", "goal": "minimize"}}, "goal is minimize, but best_val_pearson"),
+        ({"metric": {"name": "best_val_pearson"}}, "W&B's default is minimize, but best_val_pearson looks like"),
         (
             {"early_terminate": {"type": "hyperband", "max_iter": 10, "s": 2, "min_iter": 5}},
             "early_terminate.min_iter: has no effect beside max_iter: the bands are 1, 3, as on W&B",

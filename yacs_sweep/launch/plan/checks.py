@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ...base.errors import ConfigError, Problems
-from ...base.wording import counted, is_text, no_text
+from ...base.wording import counted, is_text, no_text, show
 from ...base.yaml_document import Document
 from ...records.known_sweeps import find_sweep, result_bases
 from ...records.launch_file import LaunchFile
@@ -91,6 +91,16 @@ def grid_limit(spec: SweepSpec, controller: str) -> int | None:
     if controller == "wandb" and (spec.where or any(parameter.parent for parameter in spec.parameters)):
         return None
     return spec.grid_size
+
+
+def nothing_varies(spec: SweepSpec) -> tuple[str, ...]:
+    """Warns in a line of a sweep whose trials are all equal, since no parameter has two values."""
+    drawn = "q_uniform" if spec.method != "grid" else ""  # rounded when it is drawn: a single step has two ends
+    if any(parameter.choice_count() != 1 or parameter.distribution == drawn for parameter in spec.parameters):
+        return ()
+    first = spec.parameters[0]
+    mended = f"{first.name}: {{values: [{show(first.type_samples()[0])}, …]}}"
+    return (f"warning: nothing varies: every parameter has one value, so all trials are equal; write `{mended}`",)
 
 
 def cap_note(spec: SweepSpec, controller: str, wanted: int | None, settled: int) -> tuple[str, ...]:

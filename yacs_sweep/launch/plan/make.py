@@ -24,6 +24,7 @@ from .checks import (
     layout_notes,
     log_model_problems,
     names_own_trainer,
+    nothing_varies,
     placed_problems,
     read_layout,
     read_warm_start,
@@ -112,6 +113,8 @@ def _first_notes(source: Source, spec: SweepSpec, trainer: Trainer, count: int) 
     notes = [*source.notes, *(difference_notes(source) if source.has_folder else ())]
     if source.progress is not None:
         notes.insert(0, f"{source.progress}: {counted(source.settled, 'trial')} done, {count} to go")
+    if source.launch is None:
+        notes += nothing_varies(spec)
     if isinstance(trainer.profile, CommandProfile) and source.trainer is None and not source.has_folder:
         notes += own_command_notes(spec)
     return notes

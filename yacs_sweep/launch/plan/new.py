@@ -31,8 +31,9 @@ def read_spec(options: Options) -> SweepSpec:
     given = options.lr_values or options.wd_values or options.custom_params
     if options.sweep_config:
         top: dict[str, Any] = {"method": options.method} if options.method else {}
-        if options.metric:
-            top["metric"] = {"name": options.metric, **({"goal": options.goal} if options.goal else {})}
+        metric = {"name": options.metric, "goal": options.goal}
+        if any(metric.values()):
+            top["metric"] = {key: value for key, value in metric.items() if value}
         base = load_spec(options.sweep_config[0], search_dirs=preset_folders(), overrides=top or None)
     elif not given:
         raise ConfigError(

@@ -1,0 +1,238 @@
+"""Every option beside every key of a sweep file: an option changes what it names, and all else stays the file's."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.sweeping import TOY
+from yacs_sweep.launch.options import Options
+from yacs_sweep.launch.plan.make import make_plan
+from yacs_sweep.launch.plan.new import read_spec
+from yacs_sweep.launch.read_options import parse
+from yacs_sweep.spec.parameter import Parameter
+from yacs_sweep.spec.read_sweep import TOP_KEYS
+from yacs_sweep.spec.sweep import Metric, SweepSpec
+from yacs_sweep.spec.sweep_files import load_spec
+
+FILE = """\
+method: random
+metric: {name: val/mAP, goal: maximize, target: 90, impute: worst, impute_while_running: latest}
+name: file
+description: of the file
+early_terminate: {type: hyperband, min_iter: 3, eta: 2}
+run_cap: 50
+count: 7
+results_dir_base: out
+program: train.py
+command: ["${program}", "${args}"]
+project: p
+entity: e
+optimize: best
+where: [base_lr < 1]
+parameters:
+  base_lr: {min: 0.001, max: 0.5}
+  weight_decay: {values: [0.1, 0.2]}
+  margin: {values: [0.3, 0.4]}
+"""
+LR = Parameter("base_lr", "categorical", values=(0.01, 0.02))
+WD = Parameter("weight_decay", "categorical", values=(0.5,))
+MARGIN = Parameter("margin", "categorical", values=(0.9,))
+
+# What an option says of the search: its word, and the fields that it changes. The other options say nothing of it.
+CHANGES: dict[str, tuple[str, dict[str, Any]]] = {
+    "method": ("bayes", {"method": "bayes"}),
+    "metric": ("val/cmc_rank_1", {"metric": {"name": "val/cmc_rank_1"}}),
+    "goal": ("minimize", {"metric": {"goal": "minimize"}}),
+    "sweep_name": ("mine", {"name": "mine"}),
+    "project": ("q", {"project": "q"}),
+    "entity": ("f", {"entity": "f"}),
+    "results_dir": ("elsewhere", {"results_dir_base": "elsewhere"}),
+    "lr_values": ("0.01,0.02", {"parameters": LR}),
+    "wd_values": ("0.5", {"parameters": WD}),
+    "custom_params": ('{"margin": [0.9]}', {"parameters": MARGIN}),
+}
+NAMES = [name for name, entry in Options.table().items() if name != "sweep_config" and not entry.positional]
+
+
+def words(name: str) -> list[str]:
+    """The option with a value that it takes."""
+    entry = Options.table()[name]
+    flag = Options.flag(name)
+    if name in CHANGES:
+        return [f"{flag}={CHANGES[name][0]}"]
+    if isinstance(getattr(Options(), name), bool):
+        return [flag]
+    if entry.choices:
+        return [f"{flag}={entry.choices[-1]}"]
+    for value in ("3", "best"):
+        try:
+            _ = entry.convert(value) if entry.convert else value
+        except Exception:
+            continue
+        return [f"{flag}={value}"]
+    raise AssertionError(name)
+
+
+def changed(spec: SweepSpec, changes: dict[str, Any]) -> SweepSpec:
+    """The file's search with the fields of an option."""
+    for key, value in changes.items():
+        if key == "metric":
+            assert isinstance(spec.metric, Metric)
+            value = replace(spec.metric, **value)
+        elif key == "parameters":
+            value = (*(item for item in spec.parameters if item.name != value.name), value)
+        spec = replace(spec, **{key: value})
+    return spec
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "s.yaml"
+    path.write_text(FILE)
+    return path
+
+
+def test_the_file_has_every_key(file: Path) -> None:
+    spec = load_spec(file)
+    plain = SweepSpec("grid", ())
+    same = [item.name for item in fields(SweepSpec) if getattr(spec, item.name) == getattr(plain, item.name)]
+    assert same == ["warnings"]
+    assert spec.metric is not None and all(getattr(spec.metric, item.name) is not None for item in fields(Metric))
+    left = set(TOP_KEYS) - {item.name for item in fields(SweepSpec)}
+    assert left == {  # of which nothing is kept
+        *("controller", "apiVersion", "kind", "scheduler", "metrics"),
+        *("job", "image_uri", "queue", "resource", "resource_args", "num_workers"),
+    }
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_option_beside_every_key(file: Path, name: str) -> None:
+    found = read_spec(parse(["--sweep-config", str(file), *words(name)]))
+    expected = changed(load_spec(file), CHANGES.get(name, ("", {}))[1])
+    given = {item.name: item for item in found.parameters}
+    assert given == {item.name: item for item in expected.parameters}
+    assert replace(found, parameters=()) == replace(expected, parameters=())
+    assert found.warnings == load_spec(file).warnings
+
+
+@pytest.mark.parametrize("one", CHANGES)
+@pytest.mark.parametrize("other", CHANGES)
+def test_two_options_beside_every_key(file: Path, one: str, other: str) -> None:
+    if one == other:
+        return
+    found = read_spec(parse(["--sweep-config", str(file), *words(one), *words(other)]))
+    expected = changed(changed(load_spec(file), CHANGES[one][1]), CHANGES[other][1])
+    assert {item.name: item for item in found.parameters} == {item.name: item for item in expected.parameters}
+    assert replace(found, parameters=()) == replace(expected, parameters=())
+
+
+@pytest.mark.parametrize(
+    ("given", "count", "optimize"),
+    [
+        ((), 7, "best"),
+        (("--count", "3"), 3, "best"),
+        (("--optimize", "last"), 7, "last"),
+        (("--count", "60"), 50, "best"),
+    ],
+)
+def test_the_number_of_trials_and_what_counts(
+    file: Path, monkeypatch: pytest.MonkeyPatch, given: tuple[str, ...], count: int, optimize: str
+) -> None:
+    monkeypatch.chdir(file.parent)
+    trainer = ("--trainer", str(TOY / "toy.yaml"), "--config_file", str(TOY / "toy.yml"), "--controller", "local")
+    plan = make_plan(parse([*trainer, "--sweep-config", str(file), "--wandb-mode", "disabled", *given]))
+    assert (plan.count, plan.spec.optimize, plan.spec.run_cap) == (count, optimize, 50)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("method: random\nparameters: {base_lr: {value: 0.1}, margin: [0.3]}\n", True),
+        ("method: grid\nparameters: {base_lr: {value: 0.1}}\n", True),
+        ("method: random\nparameters: {base_lr: [0.1, 0.1]}\n", True),
+        ("method: random\nparameters: {base_lr: [0.1, 0.2], margin: 0.3}\n", False),
+        ("method: random\nparameters: {base_lr: {min: 0.1, max: 0.2}}\n", False),
+        ("method: random\nparameters: {base_lr: {distribution: q_uniform, min: 0, max: 1, q: 1}}\n", False),
+    ],
+)
+def test_a_sweep_in_which_nothing_varies_is_told(
+    file: Path, monkeypatch: pytest.MonkeyPatch, text: str, told: bool
+) -> None:
+    monkeypatch.chdir(file.parent)
+    file.write_text(text)
+    trainer = ("--trainer", str(TOY / "toy.yaml"), "--config_file", str(TOY / "toy.yml"), "--controller", "local")
+    plan = make_plan(parse([*trainer, "--sweep-config", str(file), "--wandb-mode", "disabled", "--count", "5"]))
+    line = (
+        "warning: nothing varies: every parameter has one value, so all trials are equal; write "
+        "`base_lr: {values: [0.1, …]}`"
+    )
+    assert (line in plan.notes) == told
+    # What an option adds varies.
+    more = make_plan(
+        parse([*trainer, "--sweep-config", str(file), "--wandb-mode", "disabled", "--wd_values", "0.1,0.2"])
+    )
+    assert not any("nothing varies" in note for note in more.notes)
+
+
+@pytest.mark.parametrize(
+    ("given", "files", "trailing"),
+    [
+        ("--sweep-config s.yaml SEED 3", ["s.yaml"], ["SEED", "3"]),
+        ("--sweep-config s.yaml t.yaml SEED 3 lr 0.1 --count 2", ["s.yaml", "t.yaml"], ["SEED", "3", "lr", "0.1"]),
+        ("--sweep-config sweep_test seed -1", ["sweep_test"], ["seed", "-1"]),
+        ("SEED 3 --sweep-config s.yaml", ["s.yaml"], ["SEED", "3"]),
+        ("--sweep-config s.yaml --count 2 SEED 3", ["s.yaml"], ["SEED", "3"]),
+        ("--sweep-config s.yaml CFG t.yaml", ["s.yaml"], ["CFG", "t.yaml"]),
+        ("--sweep-config s.yaml out 3", ["s.yaml"], ["out", "3"]),  # a folder is no sweep file
+        ("--sweep-config s.yaml SEED 3 MODEL.NAME x", ["s.yaml"], ["SEED", "3", "MODEL.NAME", "x"]),
+        ("--sweep-config s.yaml sweep_lr", ["s.yaml", "sweep_lr"], []),
+        ("--sweep-config sweep_lr sweep_tset sweep_full", ["sweep_lr", "sweep_tset", "sweep_full"], []),
+        ("--sweep-config s.yaml none.yaml t.yaml", ["s.yaml", "none.yaml", "t.yaml"], []),
+        ("--sweep-config s.yaml other", ["s.yaml", "other"], []),
+    ],
+)
+def test_a_key_without_a_dot_ends_the_list_of_sweep_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str, files: list[str], trailing: list[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "out").mkdir()
+    for name in ("s.yaml", "t.yaml"):
+        (tmp_path / name).write_text(FILE)
+    options = parse(given.split())
+    assert (options.sweep_config, options.trailing) == (files, trailing)
+
+
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [
+        ("--sweep_id x --retry-failed trial-0002", "trial-0002"),
+        ("--sweep_id x --retry_failed trial-0002,trial-0005 SEED 3", "trial-0002,trial-0005"),
+        ("--sweep_id x SEED 3 --retry-failed lemon", "lemon"),
+        ("--sweep_id x --retry-failed glad-sweep-3 --count 2", "glad-sweep-3"),
+    ],
+)
+def test_names_behind_retry_failed_want_an_equals_sign(
+    given: str, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        parse(given.split())
+    assert ended.value.code == 2
+    line = f"error: --retry-failed {name}: write --retry-failed={name} (--help lists the options)\n"
+    assert capsys.readouterr().err == line
+
+
+@pytest.mark.parametrize(
+    ("given", "trailing"),
+    [
+        ("--sweep_id x --retry-failed SEED 3", ["SEED", "3"]),
+        ("--sweep_id x --retry-failed=trial-0002 SEED 3", ["SEED", "3"]),
+        ("--sweep_id x --retry-failed seed=3", ["seed=3"]),
+        ("--sweep_id x --retry-failed --count 3", []),
+    ],
+)
+def test_what_follows_retry_failed_may_be_for_the_trainer(given: str, trailing: list[str]) -> None:
+    assert parse(given.split()).trailing == trailing
