@@ -134,6 +134,7 @@ def _wait_and_kill(child: Child, timeout: float, notice: tuple[float, str] | Non
     try:
         interrupt.arm()
         silent, line = notice or (0.0, "")
+        silent = min(silent, timeout)
         if line and not ended.wait(silent):
             print_error(line)
         if not ended.wait(timeout - silent):

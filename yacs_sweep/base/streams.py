@@ -8,10 +8,13 @@ import os
 import select
 import shutil
 import sys
+import threading
+from collections.abc import Iterator
 from typing import Any, TextIO
 
 from .wording import printable, wrap
 
+SILENT_WAIT = 3.0  # seconds after which the user is told what the start waits for
 WIDTH = 160  # columns of a table where there is no terminal
 
 
@@ -82,6 +85,18 @@ def write_text(text: str, out: Any) -> None:
         encoding = out.encoding or "ascii"
         out.write(text.encode(encoding, "replace").decode(encoding))
     out.flush()
+
+
+@contextlib.contextmanager
+def waiting_for(what: str) -> Iterator[None]:
+    """Says what is waited for when the block takes long."""
+    timer = threading.Timer(SILENT_WAIT, print_error, [f"waiting for {what}"])
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def print_lines(text: str) -> None:

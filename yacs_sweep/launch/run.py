@@ -15,6 +15,7 @@ from typing import Any
 
 from ..base.command_line import COMMAND
 from ..base.errors import ConfigError, SweepError
+from ..base.streams import waiting_for
 from ..base.wording import counted
 from ..records import environment
 from ..records.alive import (
@@ -84,7 +85,8 @@ def copy_inputs(plan: Plan, paths: SweepPaths) -> Plan:
     if config is not None:
         launch = replace(launch, config_file=str(config))
     if plan.snapshot and launch.code is None:
-        snapshot = take_snapshot(paths, plan.profile.cwd)
+        with waiting_for("the copy of the trainer's code (--snapshot)"):
+            snapshot = take_snapshot(paths, plan.profile.cwd)
         launch = replace(launch, code=str(snapshot.project))
         for line in snapshot.lines():
             say(line)

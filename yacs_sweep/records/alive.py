@@ -21,6 +21,7 @@ from ..base.errors import SweepError
 from ..base.files import read_json, remove_parts
 from ..base.locks import create_locked, is_locked
 from ..base.processes import kill_marked
+from ..base.streams import waiting_for
 from ..base.values import utc_now
 from ..base.wording import counted
 from .folder import SweepPaths
@@ -99,7 +100,9 @@ def refuse_foreign_agents(folder: Path, here: str, wait: float = 2.5 * TOUCH) ->
     before = foreign_agents(folder, here)
     if not before:
         return
-    time.sleep(wait)
+    hosts = ", ".join(sorted({host for host, _ in before.values()}))
+    with waiting_for(f"a sign of life of {hosts}, which may still work on this sweep, {wait:.0f} s"):
+        time.sleep(wait)
     for path, (host, touched) in foreign_agents(folder, here).items():
         if path in before and before[path][1] != touched:
             raise SweepError(

@@ -13,6 +13,7 @@ from typing import Any
 from ..base.ask_process import NoAnswer, TimedOut, ask_process
 from ..base.errors import ConfigError
 from ..base.processes import without_wandb
+from ..base.streams import SILENT_WAIT
 from ..base.values import to_builtin
 from ..base.wording import did_you_mean, nearest, show
 from ..base.yaml_document import Document, KeyPath, read_yaml_file
@@ -138,7 +139,10 @@ def _ask(command: list[str], profile: TrainerProfile, timeout: float) -> dict[st
     problem = f"{profile.path}: schema: {profile.schema} could not be read by {command[0]}"
     environment = {**without_wandb(os.environ), **profile.env}
     try:
-        return ask_process(command, environment=environment, cwd=profile.cwd, timeout=timeout)
+        waits = f"waiting for {command[0]} to import {profile.schema}, {timeout:g} s at most"
+        return ask_process(
+            command, environment=environment, cwd=profile.cwd, timeout=timeout, notice=(SILENT_WAIT, waits)
+        )
     except TimedOut:
         raise ConfigError(f"{problem} within {timeout:g} s; leave `schema` out to do without it") from None
     except NoAnswer as error:

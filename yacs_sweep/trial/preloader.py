@@ -29,7 +29,7 @@ from .process import Guard
 
 RESTARTS = 3  # of a server that has died after its first answer
 FIRST_WAIT = 120.0  # seconds the first trial waits for the server's imports, which it would otherwise do itself
-SLOW = 10.0  # seconds of that wait after which the user hears of it
+SLOW = 3.0  # seconds of that wait after which the user hears of it
 LATER_WAIT = 0.2  # seconds a later trial waits for a server that restarts
 EXEC = "trials start as fresh processes"
 
@@ -234,6 +234,7 @@ class Guards:
         stopping: Callable[[], bool] = lambda: False,
         cores: Sequence[int] = (),
         first: Guard | None = None,
+        modules: Sequence[str] = (),
     ) -> None:
         """Keeps `first`, if given, as the current guard.
 
@@ -244,8 +245,10 @@ class Guards:
             stopping: called while the server is waited for; True ends the wait.
             cores: CPU cores the trials are bound to; empty: all.
             first: a guard that runs already.
+            modules: those that the server imports, for the line that says what is waited for.
         """
         self.requests, self.token, self.note, self.stopping, self.cores = requests, token, note, stopping, cores
+        self.modules = ", ".join(modules)
         self.current: Guard | None = None
         self._preloaded = False
         self._wait = FIRST_WAIT
@@ -349,8 +352,8 @@ class Guards:
                 if waited > SLOW and not shown:
                     shown = True
                     self.note(
-                        f"preloading: the trainer's libraries are still being imported after {SLOW:.0f} s; trials start "
-                        f"without that after {self._wait:.0f} s (--no-preload: at once)"
+                        f"preloading: {self.modules} still being imported after {SLOW:.0f} s; trials start without that "
+                        f"after {self._wait:.0f} s (--no-preload: at once)"
                     )
                 continue
             return dict(json.loads(data)) if data else {}

@@ -74,6 +74,7 @@ class TrialRunner:
             stopping=lambda: stop_requested() is not None,
             cores=cores,
             first=guard,
+            modules=launch.profile.preload,
         )
         self.gpu_memory = GpuMemoryWait((), launch.gpu_wait)
         self._warned: set[str] = set()  # the subjects of warnings that have been shown

@@ -15,7 +15,7 @@ from typing import Any
 
 from ..base.ask_process import NoAnswer, StartChild, TimedOut
 from ..base.errors import ConfigError
-from ..base.streams import print_error
+from ..base.streams import SILENT_WAIT, print_error
 from ..base.wording import without_password
 from ..spec.sweep import SweepSpec
 from .ask_client import ClientError, WandbUnavailable, ask_client
@@ -26,7 +26,6 @@ from .login import base_url
 REQUEST_TIMEOUT = 60.0  # seconds one answer may take; a client that gives up earlier creates a second sweep
 PREFLIGHT_TIMEOUT = 12.0  # seconds for the first answer: is there a server, is the key right
 CALL_TIMEOUT = 150.0  # seconds for everything, then the process is killed
-SILENT_WAIT = 8.0  # seconds after which the user is told what is waited for
 MAYBE = "; it may have created the sweep all the same: look at the project's page"
 RETRY_FROM = 2.0  # the client's first retry comes no earlier: a faster creation made one sweep
 OVER = ("FINISHED", "CANCELED", "CANCELLED", "STOPPED", "CRASHED", "FAILED")

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -88,3 +89,15 @@ def test_the_result_of_a_sweep_does_not_depend_on_who_reads(tmp_path: Path, redi
     done = subprocess.run(command, cwd=tmp_path, env=environment(tmp_path, PYTHONIOENCODING=encoding), check=False)
     (summary,) = tmp_path.glob("log/sweep/sweep/*/summary.json")
     assert done.returncode == 0 and json.loads(summary.read_text())["counts"] == {"finished": 1}
+
+
+def test_a_long_wait_is_told_and_a_short_one_is_not(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(streams, "SILENT_WAIT", 0.2)
+    with streams.waiting_for("the driver"):
+        time.sleep(0.6)
+    with streams.waiting_for("nothing"):
+        pass
+    time.sleep(0.3)
+    assert capsys.readouterr().err == "waiting for the driver\n"

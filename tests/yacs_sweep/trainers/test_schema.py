@@ -279,3 +279,12 @@ def test_without_a_schema_values_are_passed_as_written(tmp_path: Path) -> None:
     (tmp_path / "p.yaml").write_text("command: [python, t.py]\n")
     overrides = Overrides(load_profile(tmp_path / "p.yaml", project_root=tmp_path))
     assert overrides.arguments({"any.key": 1, "b": "x"}) == ["any.key", "1", "b", "x"]
+
+
+def test_an_import_that_takes_long_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("yacs_sweep.trainers.schema.SILENT_WAIT", 0.2)
+    read_schema(trainer(tmp_path, f"import time\ntime.sleep(2)\n{DEFAULTS}"))
+    said = capsys.readouterr().err
+    assert said.startswith("waiting for ") and said.endswith("to import defaults.py:_C, 120 s at most\n")

@@ -82,7 +82,7 @@ def serving(folder: Path, *modules: str, python: str = sys.executable, **env: st
     said: list[str] = []
     log = folder / "preload.log"
     preloader = Preloader(python, modules, cwd=folder, env=environment, log=log, say=said.append)
-    guards = Guards(preloader.requests, note=said.append)
+    guards = Guards(preloader.requests, note=said.append, modules=preloader.modules)
     plain = Guards()
     try:
         yield Case(python, folder, preloader, guards, plain, said, environment)

@@ -115,7 +115,7 @@ def test_imports_that_hang_are_said_and_left(tmp_path: Path, monkeypatch: pytest
         case.guards.note = said.append
         case.script("loaded.py", LOADED)
         assert case.run("loaded.py")[1] == "False\n"
-        assert "still being imported after 0 s; trials start without that after 1 s" in said[0]
+        assert "preloading: library still being imported after 0 s; trials start without that after 1 s" in said[0]
         assert said[1] == "preloading: the imports have not ended in 1 s; trials start as fresh processes"
 
 

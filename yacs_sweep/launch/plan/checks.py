@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ...base.errors import ConfigError, Problems
+from ...base.streams import waiting_for
 from ...base.wording import counted, is_text, no_text, show
 from ...base.yaml_document import Document
 from ...records.known_sweeps import find_sweep, result_bases
@@ -50,7 +51,9 @@ def read_layout(options: Options) -> Layout:
     wanted = GpuOptions(options.workers, options.gpus, options.gpus_per_trial, options.trials_per_gpu)
     if options.engine != "local" or (not wanted.names_gpus and wanted.workers in (None, 1)):
         return Layout()  # of an engine's machines nothing is known here
-    return lay_out(wanted, read_gpus(), os.environ.get("CUDA_VISIBLE_DEVICES"))
+    with waiting_for("the NVIDIA driver to list the GPUs"):
+        gpus = read_gpus()
+    return lay_out(wanted, gpus, os.environ.get("CUDA_VISIBLE_DEVICES"))
 
 
 def layout_notes(layout: Layout) -> tuple[str, ...]:

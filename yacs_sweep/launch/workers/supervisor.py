@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import math
 import os
 import selectors
 import signal
@@ -16,6 +17,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from ...base.signals import noted
+from ...base.streams import SILENT_WAIT
 from ...records.alive import clear_leftovers
 from ...records.folder import TrialRecord, mark_lost
 from .agent_starter import AgentStarter
@@ -75,6 +77,7 @@ class Supervisor:
         self.stop_deadline = float("inf")
         self.signals: list[int] = [] if signals is None else signals
         self.interrupted = False
+        self._silent_until = math.inf  # when the user is told that the first agent takes long (monotonic seconds)
         self.selector = selectors.DefaultSelector()
 
     # -- signals ----------------------------------------------------------------------------------------------------
@@ -130,7 +133,7 @@ class Supervisor:
         """Acts on a message of the worker's agent."""
         kind, sweep = message["event"], worker.sweep
         assert sweep is not None
-        worker.last_heard = time.monotonic()
+        worker.last_heard, self._silent_until = time.monotonic(), math.inf
         if kind == "request":
             self._requests.append(worker)
         elif kind == "exhausted":
@@ -321,9 +324,16 @@ class Supervisor:
                 worker.last_heard = now
                 worker.process.kill()
 
+    def _tell_of_wait(self) -> None:
+        """Says what the start waits for, when the first agent takes long to report."""
+        if time.monotonic() > self._silent_until:
+            self._silent_until = math.inf
+            self.say("waiting for the first agent: it imports its libraries (optuna or wandb) and opens the sweep")
+
     def _run_round(self) -> None:
         """Checks signals, agents and workers once, and handles the messages that arrive within a moment."""
         self._handle_signals()
+        self._tell_of_wait()
         self._replace_hung()
         for sweep in self.sweeps:
             sweep.write_if_due()
@@ -356,6 +366,7 @@ class Supervisor:
         for sweep in self.sweeps:
             clear_leftovers(sweep.summary.paths, self.say)
         with noted(self.signals), self.selector:
+            self._silent_until = time.monotonic() + SILENT_WAIT
             self._fill_workers()
             for worker, sweep in zip(self.workers, self.sweeps, strict=False):
                 if sweep.left == 0 and worker.sweep is None:

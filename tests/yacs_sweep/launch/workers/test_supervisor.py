@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -15,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from tests.sweeping import command, environment, start, start_hasty, sweep, write_sweep
+from tests.sweeping import ROOT, command, environment, start, start_hasty, sweep, write_sweep
 from tests.trainers import NASTY, kill_all, living, roles, write_trainer
 from yacs_sweep.launch.workers.channel import Channel, Job
 from yacs_sweep.launch.workers.supervisor import Supervisor
@@ -266,3 +267,23 @@ def test_a_channel_waits_with_what_must_arrive_and_leaves_out_what_need_not() ->
     theirs.close()
     assert not ours.send(number=0)
     ours.close()
+
+
+@pytest.mark.parametrize(("wait", "told"), [(0.0, 1), (3600.0, 0)])
+def test_the_start_says_what_it_waits_for(tmp_path: Path, wait: float, told: int) -> None:
+    code = (
+        f"import sys; sys.path.insert(0, {str(ROOT)!r})\n"
+        f"from yacs_sweep.launch.workers import supervisor\nsupervisor.SILENT_WAIT = {wait}\n"
+        "from yacs_sweep.cli import main\nsys.exit(main(sys.argv[1:]))"
+    )
+    words = ("--sweep-config", write_sweep(tmp_path, GRID), "--wandb-mode", "disabled", "--workers", "2")
+    done = subprocess.run(
+        [sys.executable, "-c", code, *command(*words)[2:]],
+        cwd=tmp_path,
+        env=environment(tmp_path),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("[sweep] waiting for the first agent: it imports") == told
