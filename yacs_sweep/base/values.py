@@ -121,6 +121,15 @@ def utc_now() -> str:
     return datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def utc_after(text: str, seconds: float) -> str:
+    """Formats the time so many seconds after another one of `utc_text`; the present time where that one cannot be read.
+
+    A duration that a monotonic clock has measured stays right between the two, also when the clock is set meanwhile.
+    """
+    start = utc_seconds(text)
+    return utc_now() if start is None else utc_text(start + seconds)
+
+
 def utc_seconds(text: Any) -> float | None:
     """Parses an ISO 8601 time into seconds since 1970; one without a zone is taken as UTC. None for anything else."""
     if not isinstance(text, str):

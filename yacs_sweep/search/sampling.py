@@ -382,7 +382,7 @@ def _median_seconds(trials: Sequence[FrozenTrial]) -> float:
     seconds = []
     for trial in reversed(trials):
         if trial.state == TrialState.COMPLETE and trial.duration is not None:
-            seconds.append(trial.duration.total_seconds())
+            seconds.append(max(0.0, trial.duration.total_seconds()))  # the clock may have been set back
             if len(seconds) == RECENT:
                 break
     return statistics.median(seconds) if seconds else 0.0

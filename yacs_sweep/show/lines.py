@@ -26,10 +26,18 @@ def short_value(value: Any) -> str:
     return cut(clean(str(value)), 24)
 
 
+def parameter_text(value: Any) -> str:
+    """Formats a parameter's value as the trainer is given it, in at most 24 columns: 68.0 is not 68; rounded if it is long."""
+    if isinstance(value, float):
+        short = short_value(value)
+        return repr(value) if float(short) == value or (value.is_integer() and len(repr(value)) <= 24) else short
+    return short_value(value)
+
+
 def params_line(params: Mapping[str, Any], first: Collection[str] = ()) -> str:
     """Formats parameters as `base_lr=0.00035 margin=0.3`; those named in `first` come before the others."""
     names = sorted(params, key=lambda name: name not in first)
-    return " ".join(f"{clean(name)}={short_value(params[name])}" for name in names)
+    return " ".join(f"{clean(name)}={parameter_text(params[name])}" for name in names)
 
 
 def command_text(words: Sequence[str]) -> str:
@@ -39,9 +47,9 @@ def command_text(words: Sequence[str]) -> str:
 
 # -- durations --------------------------------------------------------------------------------------------------------
 def trial_seconds(record: TrialRecord) -> float | None:
-    """Computes how long the trial took; None while it runs."""
+    """Computes how long the trial took; None while it runs, and of a lost one before whose end the clock was set back."""
     start, end = utc_seconds(record.started), utc_seconds(record.ended)
-    return None if start is None or end is None else round(end - start, 3)
+    return None if start is None or end is None or end < start else round(end - start, 3)
 
 
 def duration_text(seconds: float | None) -> str:

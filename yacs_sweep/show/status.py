@@ -79,12 +79,12 @@ def to_board(snapshot: Snapshot) -> Board:
         sweep.see_end(record)
     sweep.best = best_of(ended, snapshot.goal)
     for record in running:
-        sweep.trial(record, utc_seconds(record.started) or now)
+        sweep.trial(record, min(now, utc_seconds(record.started) or now))
     for record in running[:FOLLOWED]:
         for row in new_rows(paths.trial(record.name).metrics)[0]:
             sweep.row({**row, "id": record.id})
     workers = sum(launcher.workers for launcher in snapshot.launchers) or max(1, len(running))
-    started = [utc_seconds(launcher.started) or now for launcher in snapshot.launchers]
+    started = [min(now, utc_seconds(launcher.started) or now) for launcher in snapshot.launchers]
     return Board([sweep], workers, min(started, default=None))
 
 

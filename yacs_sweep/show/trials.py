@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..base.errors import SweepError
 from ..records.folder import TrialRecord, rank
-from .lines import duration_text, reason_shown, short_value, trial_seconds, trial_table
+from .lines import duration_text, parameter_text, reason_shown, trial_seconds, trial_table
 
 if TYPE_CHECKING:
     import pandas
@@ -61,7 +61,7 @@ class Trials(list[dict[str, Any]]):
         lines = ["".join(f"<th>{escape(text)}</th>" for text in head)]
         for record in self._records[:SHOWN]:
             value = "" if record.value is None else f"{record.value:.6g}"
-            params = [short_value(record.params[name]) if name in record.params else "" for name in names]
+            params = [parameter_text(record.params[name]) if name in record.params else "" for name in names]
             reason = reason_shown(record)
             cells = [record.name, value, record.state, duration_text(trial_seconds(record)), *params, reason]
             lines.append("".join(f"<td>{escape(cell)}</td>" for cell in cells))

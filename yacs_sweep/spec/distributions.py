@@ -32,7 +32,7 @@ KEYS: dict[str, tuple[str, ...]] = {
     "beta": ("a", "b"),
     "q_beta": ("a", "b", "q"),
 }
-DEFAULTS: dict[str, float] = {"mu": 0.0, "sigma": 1.0, "a": 1.0, "b": 1.0, "q": 1.0}
+DEFAULTS: dict[str, Number] = {"mu": 0, "sigma": 1, "a": 1, "b": 1, "q": 1.0}
 EXPONENTS = frozenset({"log_uniform", "q_log_uniform", "inv_log_uniform"})  # bounds are powers of e
 MAX_EXPONENT = 700.0  # e to more than 709.78 is not a float any more
 _EDGE = 2.0**-53  # the smallest step of a uniform draw: keeps unbounded quantiles finite
@@ -42,13 +42,18 @@ def quantile(distribution: str, numbers: Mapping[str, Number], u: float) -> Numb
     """Computes the value below which a share `u` in [0, 1] of the draws lie.
 
     `numbers` holds min/max, mu/sigma or a/b, and q. Quantised distributions give multiples of q,
-    integers when q is one; they may step over a bound that is no multiple of q, as W&B's do.
+    integers when q is one, or is whole and the other numbers are integers; they may step over a bound that is no
+    multiple of q, as W&B's do.
     """
     if distribution == "int_uniform":
         low, high = int(numbers["min"]), int(numbers["max"])
         return min(high, low + index(u, high - low + 1))
     value = _CONTINUOUS[distribution.removeprefix("q_")](numbers, u)
-    return quantise(value, numbers["q"]) if distribution.startswith("q_") else value
+    if not distribution.startswith("q_"):
+        return value
+    q = numbers["q"]
+    whole = float(q).is_integer() and all(isinstance(number, int) for key, number in numbers.items() if key != "q")
+    return quantise(value, int(q) if whole else q)
 
 
 def index(u: float, count: int) -> int:

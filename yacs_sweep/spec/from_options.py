@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -53,8 +54,9 @@ def spec_from_options(
     data: dict[str, Any] = replace(base, parameters=tuple(kept)).to_dict() if base else {}
     parameters = {**data.get("parameters", {}), **options.parameters}
     if not parameters:
-        options.problems.append("no parameters: give --sweep-config, --lr_values, --wd_values or --custom_params")
-        raise ConfigError(options.problems)
+        raise ConfigError(
+            options.problems or "no parameters: give --sweep-config, --lr_values, --wd_values or --custom_params"
+        )
     data.update(options.top, parameters=parameters)
     if "method" not in data:
         data["method"] = "random"
@@ -63,6 +65,20 @@ def spec_from_options(
             return options.finished(spec, base)
         data["method"] = "grid"
     return options.finished(parse_spec(options.document(data)), base)
+
+
+def _with_points(text: str) -> str | None:
+    """Returns numbers that look as if they were written with decimal commas with points instead; None for any others.
+
+    0,0001 does, and 1,5 2,5; 1,2 is two numbers.
+    """
+    if not re.fullmatch(r"\s*\d+,\d+(?:[\s;,]+\d+,\d+)*\s*", text):
+        return None
+    pairs = re.findall(r"(\d+),(\d+)", text)
+    apart = re.search(r"\d[\s;]+\d", text) is not None
+    if not apart and not all(before == "0" or (len(after) > 1 and after[0] == "0") for before, after in pairs):
+        return None
+    return ",".join(".".join(pair) for pair in pairs)
 
 
 class _Options:
@@ -86,6 +102,9 @@ class _Options:
         if given is None:
             return
         values: list[Any] = [] if isinstance(given, str) else list(given)
+        if isinstance(given, str) and (mended := _with_points(given)):
+            self.problems.append(f"{option}: {given} looks like decimal commas; write {mended}")
+            return
         for word in given.replace(",", " ").split() if isinstance(given, str) else ():
             try:
                 values.append(int(word) if word.lstrip("+-").isdigit() else float(word))

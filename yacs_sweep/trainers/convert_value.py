@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,34 +15,43 @@ from .styles import parse_literal
 
 # YAML 1.1 reads these words as booleans, so a text default of the same family takes a boolean back.
 _SWITCHES = {"on": ("on", "off"), "off": ("on", "off"), "yes": ("yes", "no"), "no": ("yes", "no")}
+_NAME = re.compile(r"[\w./:-]+")
 _TYPE_NAMES = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
 
 
 @dataclass(frozen=True)
 class OpaqueDefault:
-    """Stands for a default of a type that the launcher cannot hold; anything may replace it."""
+    """Stands for a default of a type that the launcher cannot hold.
+
+    `takes` names the types that the tree takes in its place; None: that is not known, and anything may be tried.
+    """
 
     type_name: str
+    takes: frozenset[str] | None = None
 
 
 def convert_value(value: Any, default: Any) -> Any:
     """Converts `value` to the type of `default`. Raises ValueError saying what is wrong and what is allowed.
 
-    None and any value that replaces a None default stay as they are, as YACS has it. A text where another type is due
-    is read as YACS reads a word.
+    None and any value that replaces a None default stay as they are, as YACS has it. A text is read as YACS reads a word.
     """
     value = written = to_builtin(value)
+    if isinstance(value, str):
+        value = read_word(value, default)
     if isinstance(value, dict):
         raise ValueError(f"{show(value)} is a mapping; name the keys in it one by one")
-    if value is None or default is None or isinstance(default, OpaqueDefault):
+    if isinstance(default, OpaqueDefault):
+        if default.takes is not None and type(value).__name__ not in default.takes:
+            raise ValueError(f"{show(value)} does not fit the trainer's schema (the default is a {default.type_name})")
         return value
-    if isinstance(value, str) and not isinstance(default, str):
-        value = parse_literal(value)
+    if value is None or default is None:
+        return value
+    hint = _unquoted_hint(written) if value == written else ""
     if isinstance(default, list | tuple):
-        if isinstance(value, str) and default and all(isinstance(element, str) for element in default):
+        if isinstance(value, str) and not hint and default and all(isinstance(element, str) for element in default):
             value = [value]  # one name where names are due
         if not isinstance(value, list | tuple):
-            raise ValueError(f"{show(value)} is not a list, such as the default {show(default)}")
+            raise ValueError(f"{show(value)} is not a list, such as the default {show(default)}{hint}")
         return type(default)(_elements(value, default))
     if isinstance(default, bool):
         fits = isinstance(value, bool)
@@ -54,7 +64,12 @@ def convert_value(value: Any, default: Any) -> Any:
     else:
         value, fits = _number(value, float if isinstance(default, float) else int)
     if not fits:
-        hint = f"; write '{value}' in quotes" if isinstance(default, str) else _meant(written)
+        if isinstance(default, str):
+            hint = f"; write '{value}' in quotes"
+        elif isinstance(default, bool) and str(value).lower() in ("true", "false"):
+            hint = f"; write {str(value).capitalize()}"
+        else:
+            hint = _meant(written)
         shown = show(written if hint else value)
         raise ValueError(f"{shown} is not {_TYPE_NAMES[type(default)]} (the default is {show(default)}){hint}")
     return value
@@ -67,6 +82,25 @@ def _meant(value: Any) -> str:
     number = sexagesimal(value)
     meant = meant_list(value) or (None if number is None else f"{number:g}")
     return "" if meant is None else f"; write {meant}"
+
+
+def read_word(text: str, default: Any = None) -> Any:
+    """Reads a text as YACS reads it in a file and on the command line: a Python literal, else the text itself.
+
+    Where the default is a text, only None and texts in quotes are read: 10 is the text 10.
+    """
+    value = parse_literal(text)
+    return text if isinstance(default, str) and value is not None and not isinstance(value, str) else value
+
+
+def _unquoted_hint(text: Any) -> str:
+    """Returns what to write for a list whose quotes the shell has taken: `[a, b]`; empty for any other value."""
+    if not isinstance(text, str) or text[:1] + text[-1:] not in ("[]", "()"):
+        return ""
+    names = [name.strip() for name in text[1:-1].split(",") if name.strip()]
+    if not names or not all(_NAME.fullmatch(name) for name in names):
+        return ""
+    return f'; the shell takes quotes away: write "{names!s}"'
 
 
 def _number(value: Any, kind: type) -> tuple[Any, bool]:

@@ -12,9 +12,12 @@ import yaml
 from ..base.errors import ConfigError
 from ..base.values import to_builtin
 from ..base.yaml_document import read_yaml_file
+from .convert_value import read_word
 from .profile import TrainerProfile
 from .schema import Schema
-from .styles import check_key, override_arguments, parse_literal, yacs_text
+from .styles import check_key, override_arguments, yacs_text
+
+_CLOSING = {"[": "]", "(": ")"}
 
 
 @dataclass(frozen=True)
@@ -49,11 +52,25 @@ class Overrides:
         """
         key = self.key_for(name)
         if self.schema is None:
-            return to_builtin(value)
+            read = self.profile.overrides == "yacs" and isinstance(value, str)
+            return read_word(value) if read else to_builtin(value)
         try:
             return self.schema.convert(key, value)
         except ValueError as error:
             raise ConfigError(f"{name if name == key else f'{name} ({key})'}: {error}") from None
+
+    def profile_problems(self) -> list[str]:
+        """Lists why the trainer's tree does not take the key that the launcher sets itself: the output folder's."""
+        key = self.profile.output_dir_key
+        if key is None or self.schema is None:
+            return []
+        problem = self.schema.key_problem(key)
+        if problem is None:
+            try:
+                self.schema.convert(key, "/folder")
+            except ValueError as error:
+                problem = str(error)
+        return [f"{self.profile.path}: output_dir_key: {key}: {problem}"] if problem else []
 
     def check(self, name: str, values: Iterable[Any] = ()) -> list[str]:
         """Lists problems of one parameter: its name, and each value it may take."""
@@ -97,13 +114,16 @@ class Overrides:
         if self.profile.overrides != "yacs":
             return list(words), {}
         problems = []
+        if apart := _list_apart(words):
+            raise ConfigError(f"{apart}: the shell takes a list with blanks apart; write '{apart}', in quotes")
         if len(words) % 2:
             problems.append(f"trailing overrides are pairs of KEY VALUE, and {words[-1]!r} has no value")
         params = {}
         for name, text in zip(words[::2], words[1::2], strict=False):
             try:
                 key = self.key_for(name)
-                params[key] = self.convert(name, self._read(key, text))
+                value = self.convert(name, text)
+                params[key] = repr(value) if isinstance(value, str) and self.convert(name, value) != value else value
             except ConfigError as error:
                 problems += error.problems
         if problems:
@@ -146,7 +166,7 @@ class Overrides:
                 node = node[section]
                 if not isinstance(node, dict):
                     raise ConfigError(f"{base_config_file}: {'.'.join(sections[:depth])}: is not a section")
-            node[leaf] = self._yaml_value(value)
+            node[leaf] = self._yaml_value(key, value)
         return config
 
     def _arguments(self, name: str, value: Any) -> list[str]:
@@ -157,12 +177,6 @@ class Overrides:
         except ValueError as error:
             raise ConfigError(f"{name}: {error}") from None
 
-    def _read(self, key: str, text: str) -> Any:
-        """Reads the value of a trailing override as the user means it: where a text is due, 10 is the text 10."""
-        value = parse_literal(text)
-        text_due = self.schema is not None and isinstance(self.schema.values.get(key), str)
-        return text if text_due and value is not None and not isinstance(value, str) else value
-
     def same_key_problems(self, names: Iterable[str]) -> list[str]:
         """Lists parameter names that mean the same key."""
         by_key: dict[str, list[str]] = {}
@@ -172,8 +186,11 @@ class Overrides:
             f"{' and '.join(same)}: are the same key, {key}; keep one" for key, same in by_key.items() if len(same) > 1
         ]
 
-    def _yaml_value(self, value: Any) -> Any:
-        """Prepares a value for the configuration file."""
+    def _yaml_value(self, key: str, value: Any) -> Any:
+        """Prepares a value for the configuration file. A tuple is a list there, unless the default makes none of it."""
+        default = self.schema.values.get(key) if self.schema else None
+        if isinstance(value, tuple) and self.profile.overrides == "yacs" and not isinstance(default, list | tuple):
+            return yacs_text(value)
         if isinstance(value, tuple | list):
             return [self._inner(item) for item in value]
         if isinstance(value, str) and self.profile.overrides == "yacs":
@@ -183,3 +200,15 @@ class Overrides:
     def _inner(self, value: Any) -> Any:
         """Makes lists of tuples, at any depth."""
         return [self._inner(item) for item in value] if isinstance(value, tuple | list) else value
+
+
+def _list_apart(words: Sequence[str]) -> str | None:
+    """Returns the list that a shell has made several words of, such as `[20, 40]`; None without any."""
+    for start, word in enumerate(words):
+        if word[:1] not in ("[", "(") or word.count(word[0]) == word.count(_CLOSING[word[0]]):
+            continue
+        for end in range(start + 2, len(words) + 1):
+            text = " ".join(words[start:end])
+            if text.count(word[0]) == text.count(_CLOSING[word[0]]):
+                return text
+    return None

@@ -45,6 +45,7 @@ class TrainerProfile:
     output_dir_key: str | None = None
     aliases: Mapping[str, str] = field(default_factory=dict)
     schema: str | None = None
+    lenient: bool = False  # whether the trainer converts values of its file that its tree refuses (1 for 1.0)
     env: Mapping[str, str] = field(default_factory=dict)
     preload: tuple[str, ...] = ()
     python: str | None = None

@@ -19,7 +19,7 @@ from ..base.wording import did_you_mean, nearest, show
 from ..base.yaml_document import Document, KeyPath, read_yaml_file
 from .convert_value import OpaqueDefault, convert_value
 from .profile import TrainerProfile
-from .styles import parse_literal
+from .styles import parse_literal, yacs_text
 
 TIMEOUT = 120.0  # seconds; a tree that lives in a large package imports that package
 _SCRIPT = Path(__file__).parent / "inside" / "print_schema.py"
@@ -131,7 +131,7 @@ def read_schema(
         frozenset(answer["open"]),
         answer["loose"],
     )
-    return _merge_leniently(schema, str(config_file), error["text"]) if error else schema
+    return _merge_leniently(schema, str(config_file), error["text"], profile.lenient) if error else schema
 
 
 def _ask(command: list[str], profile: TrainerProfile, timeout: float) -> dict[str, Any]:
@@ -154,18 +154,20 @@ def _restore_types(value: Any) -> Any:
     if isinstance(value, list):
         return [_restore_types(item) for item in value]
     if isinstance(value, dict):
-        return tuple(map(_restore_types, value["tuple"])) if "tuple" in value else OpaqueDefault(value["other"])
+        if "tuple" in value:
+            return tuple(map(_restore_types, value["tuple"]))
+        return OpaqueDefault(value["other"], frozenset(value["takes"]) if "takes" in value else None)
     return value
 
 
 class _LenientMerge:
-    """Merges a file that the tree itself refused: trainers may be less strict than their tree (1 for 1.0)."""
+    """Merges a file that the tree itself refused, to find out what it refuses, or for a trainer that is less strict."""
 
     def __init__(self, schema: Schema, document: Document) -> None:
         self.schema, self.document = schema, document
         self.values: dict[str, Any] = {}
         self.problems: list[str] = list(document.problems)
-        self.adapted = False  # whether a value was taken that a strict tree refuses
+        self.adapted: list[str] = []  # problems of values that only a lenient trainer takes (1 for 1.0)
 
     def merge(self, mapping: Mapping[str, Any], above: KeyPath = ()) -> None:
         """Merges a mapping of the file; `above` is the path of the section."""
@@ -173,11 +175,11 @@ class _LenientMerge:
             path = (*above, name)
             key = ".".join(map(str, path))
             if key not in self.schema.sections:
-                self._leaf(key, parse_literal(value) if isinstance(value, str) else value, path)
+                self._leaf(key, value, path)
             elif isinstance(value, dict):
                 self.merge(value, path)
             elif value is None:
-                self.adapted = True
+                self._adapt(path, "is an empty section, which the trainer's schema does not take; leave the line out")
             else:
                 text = f"is a section; write its keys below it, not {show(value)}"
                 self.problems.append(self.document.message(path, text))
@@ -188,22 +190,43 @@ class _LenientMerge:
         problem = self.schema.key_problem(key)
         if problem is None:
             try:
-                self.values[key] = self.schema.convert(key, value)
-                self.adapted = self.adapted or type(self.values[key]) is not type(value)
+                self.values[key] = fitting = self.schema.convert(key, value)
+                read = parse_literal(value) if isinstance(value, str) else value
+                lists = isinstance(read, list | tuple) and isinstance(fitting, list | tuple)
+                if not lists and type(fitting) is not type(read):
+                    written = _in_a_file(fitting)
+                    self._adapt(path, f"{show(read)} does not fit the trainer's schema; write {written}")
             except ValueError as error:
                 problem = str(error)
         if problem:
             self.problems.append(self.document.message(path, problem))
 
+    def _adapt(self, path: KeyPath, problem: str) -> None:
+        """Notes a value that only a lenient trainer takes."""
+        self.adapted.append(self.document.message(path, problem))
 
-def _merge_leniently(schema: Schema, config_file: str, refusal: str) -> Schema:
-    """Merges the file into the schema. Raises ConfigError with its mistakes, else with the tree's refusal."""
+
+def _merge_leniently(schema: Schema, config_file: str, refusal: str, lenient: bool) -> Schema:
+    """Merges the file into the schema.
+
+    Raises:
+        ConfigError: the file's mistakes, else the tree's refusal. Values of another type are none where the trainer is
+            `lenient`: it converts them itself.
+    """
     document = read_yaml_file(config_file)
     merge = _LenientMerge(schema, document)
     if isinstance(document.data, dict):
         merge.merge(document.data)
     else:
         merge.problems.append(document.message((), "is not a mapping such as SOLVER: {BASE_LR: 0.1}"))
-    if merge.problems or not merge.adapted:
-        raise ConfigError(merge.problems or f"{config_file}: does not fit the trainer's schema: {refusal}")
+    if merge.problems or not (lenient and merge.adapted):
+        told = f"{config_file}: does not fit the trainer's schema: {refusal}"
+        raise ConfigError([*merge.problems, *merge.adapted, *([] if merge.problems else [told])])
     return replace(schema, values={**schema.values, **merge.values})
+
+
+def _in_a_file(value: Any) -> str:
+    """Writes a value as YACS reads it in a configuration file: a text that looks like a number is quoted twice."""
+    if not isinstance(value, str):
+        return show(value)
+    return value if yacs_text(value) == value else f'"{yacs_text(value)}"'

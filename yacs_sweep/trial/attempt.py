@@ -74,6 +74,7 @@ class Attempt:
             self.last_values.update(row)
         self.last_values.pop("step", None)
         self.metrics = MetricsFile(paths.metrics, first_step)
+        self.began: float | None = None  # when record.started was set here (monotonic seconds)
         self.pids: set[int] = set()  # processes of the trial, found once a second
         self.unkillable: list[str] = []  # processes that survived SIGKILL, as "4711 (python)"
         self._paths = paths
@@ -140,7 +141,8 @@ class Attempt:
         """Keeps the process id of the trainer that has started."""
         self.record.pid = pid
         if self.record.attempts == 1:
-            self.record.started = utc_now()  # the wait for the trainer's libraries is no part of the trial
+            # The wait for the trainer's libraries is no part of the trial.
+            self.record.started, self.began = utc_now(), time.monotonic()
         self.pids.add(pid)
         self.guards.started()
 

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from ..base.files import FULL, ensure_folder, put_aside
-from ..base.values import utc_now
+from ..base.values import utc_after, utc_now
 from ..records.environment import Commit
 from ..records.folder import OWN_FAILURES, TrialPaths, TrialRecord, folder_name
 from ..records.trial_files import inherit_files
@@ -78,6 +78,7 @@ class TrialRunner:
         )
         self.gpu_memory = GpuMemoryWait((), launch.gpu_wait)
         self._warned: set[str] = set()  # the subjects of warnings that have been shown
+        self._began = time.monotonic()  # when the trial began, as its record's `started`
 
     def use_gpus(self, gpu_ids: Sequence[str], *, shared: bool) -> None:
         """Sets the GPUs of the next attempt; on `shared` ones other trials run at the same time."""
@@ -126,6 +127,7 @@ class TrialRunner:
         ensure_folder(paths.dir)
         ensure_folder(launch.profile.output_dir(paths.dir))
         command = self._command(assignment.id, assignment.params, paths)
+        self._began = time.monotonic()
         # A trial that is resumed in its folder is the same trial, in another attempt.
         record = TrialRecord(
             id=assignment.id,
@@ -234,6 +236,7 @@ class TrialRunner:
         finally:
             if attempt is not None:
                 attempt.close()
+                self._began = attempt.began or self._began
         if attempt is not None and attempt.unkillable:
             verdict = replace(verdict, reason=f"{verdict.reason}; {survived(attempt.unkillable)}")
         return self._end(record, paths, hooks, verdict)
@@ -279,7 +282,7 @@ class TrialRunner:
     def _end(self, record: TrialRecord, paths: TrialPaths, hooks: Hooks, verdict: Verdict) -> TrialRecord:
         """Writes the trial's end, then hands it to the controller and the supervisor."""
         record.state, record.cause, record.reason = verdict.state, verdict.cause, verdict.reason
-        record.ended = utc_now()
+        record.ended = utc_after(record.started, time.monotonic() - self._began)
         record.pid = None
         if not _marked_lost(paths):
             self._save(record, paths)

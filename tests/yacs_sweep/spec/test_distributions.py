@@ -44,7 +44,12 @@ def test_as_the_engine(case: dict[str, Any]) -> None:
     for u, expected in zip(ENGINE["uniforms"], case.get("first_5", []), strict=False):
         assert close(found.quantile(u), expected), u
     if "type" in case:
-        assert type(found.quantile(0.3)).__name__ == case["type"] or case["id"] == "categorical_mixed"
+        numbers = [number for key, number in found.numbers().items() if key != "q"]
+        whole = found.q == 1 and all(type(number) is int for number in numbers)  # the engine's are whole, too: 68.0
+        assert (
+            type(found.quantile(0.3)).__name__ == ("int" if whole else case["type"])
+            or case["id"] == "categorical_mixed"
+        )
 
 
 def test_the_figures_cover_every_distribution() -> None:
@@ -94,11 +99,19 @@ def test_unbounded_distributions_stay_finite(name: str) -> None:
     assert all(math.isfinite(found.quantile(u)) for u in (0.0, 1e-300, 1.0 - 2**-53))
 
 
-def test_quantised_values_keep_the_type_of_q() -> None:
+def test_quantised_values_are_whole_numbers_where_q_or_the_bounds_are() -> None:  # D13
     whole = parameter({"distribution": "q_log_uniform_values", "min": 16, "max": 512, "q": 8})
     drawn = [whole.quantile(number / 100) for number in range(100)]
     assert all(type(value) is int and value % 8 == 0 for value in drawn)
-    assert type(parameter({"distribution": "q_uniform", "min": 1, "max": 9}).quantile(0.5)) is float
+
+    def kinds(**described: Any) -> set[str]:
+        found = parameter({"distribution": "q_uniform", **described})
+        return {type(found.quantile(number / 20)).__name__ for number in range(21)}
+
+    assert kinds(min=32, max=128) == kinds(min=32, max=128, q=8.0) == kinds(min=0.0, max=8.0, q=2) == {"int"}
+    assert kinds(min=32.0, max=128.0) == kinds(min=0, max=1, q=0.1) == {"float"}
+    assert kinds(distribution="q_normal", mu=64, sigma=16) == kinds(distribution="q_normal", mu=64) == {"int"}
+    assert kinds(distribution="q_log_uniform_values", min=16, max=256) == {"int"}
 
 
 @pytest.mark.parametrize(("a", "b"), [(1, 3), (4, 1), (1, 1)])

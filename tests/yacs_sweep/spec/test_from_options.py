@@ -115,6 +115,10 @@ def test_goal_not_given_is_told_from_the_name_and_said() -> None:
     [
         ({}, "no parameters: give --sweep-config, --lr_values, --wd_values or --custom_params"),
         ({"lr_values": "0.1,x"}, "--lr_values: 'x' is not a number"),
+        ({"lr_values": "0,0001"}, "--lr_values: 0,0001 looks like decimal commas; write 0.0001"),
+        ({"wd_values": "0,0001,0,0005"}, "--wd_values: 0,0001,0,0005 looks like decimal commas; write 0.0001,0.0005"),
+        ({"lr_values": "1,5; 2,5"}, "--lr_values: 1,5; 2,5 looks like decimal commas; write 1.5,2.5"),
+        ({"lr_values": "0,5 1,5"}, "--lr_values: 0,5 1,5 looks like decimal commas; write 0.5,1.5"),
         ({"lr_values": "nan"}, "--lr_values: parameters.base_lr: holds nan or inf"),
         ({"wd_values": " , "}, "--wd_values: is empty"),
         ({"custom_params": "{'a': 1}"}, "--custom_params: not JSON: Expecting property name"),

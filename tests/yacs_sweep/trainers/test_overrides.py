@@ -11,7 +11,7 @@ import yaml
 from yacs.config import CfgNode
 
 from yacs_sweep.base.errors import ConfigError
-from yacs_sweep.trainers.convert_value import convert_value
+from yacs_sweep.trainers.convert_value import OpaqueDefault, convert_value
 from yacs_sweep.trainers.load import load_profile
 from yacs_sweep.trainers.overrides import Overrides
 from yacs_sweep.trainers.profile import TrainerProfile
@@ -89,7 +89,20 @@ def tree() -> CfgNode:
         ((1, "a"), [2.0, 3], (2.0, 3)),
         (("market1501",), "msmt17", ("msmt17",)),
         (None, 3, 3),
-        (None, "3", "3"),
+        (None, "3", 3),
+        (None, "None", None),  # D5
+        (None, "null", "null"),  # as YACS: a word of no literal is a text
+        (None, "(20, 40)", (20, 40)),
+        (None, "'3'", "3"),
+        (None, "True", True),
+        (0.3, "None", None),  # D5
+        ("x", "None", None),
+        ("x", "'None'", "None"),
+        ("x", "'a b'", "a b"),
+        ("x", "True", "True"),
+        ((1, 2), "None", None),
+        (OpaqueDefault("complex"), 3, 3),
+        (OpaqueDefault("complex", frozenset({"NoneType"})), "None", None),
         (64, None, None),
     ],
 )
@@ -113,6 +126,15 @@ def test_values_take_the_type_of_the_default(default: Any, value: Any, expected:
         ("resnet50", 1.5, "write '1.5' in quotes"),
         ((40, 70), 40, "40 is not a list, such as the default [40, 70]"),
         (0.5, {"a": 1}, "is a mapping"),
+        (None, "{'a': 1}", "is a mapping"),
+        (True, "true", "'true' is not true or false (the default is true); write True"),
+        ((40, 70), "[market1501, msmt17]", """the shell takes quotes away: write "['market1501', 'msmt17']\""""),
+        (("market1501",), "(msmt17)", """the shell takes quotes away: write "['msmt17']\""""),
+        (
+            OpaqueDefault("complex", frozenset({"NoneType"})),
+            3,
+            "3 does not fit the trainer's schema (the default is a complex)",
+        ),
     ],
 )
 def test_values_of_another_type_are_refused(default: Any, value: Any, message: str) -> None:
@@ -222,6 +244,43 @@ def test_trailing_overrides_are_checked_and_typed(overrides: Overrides) -> None:
         overrides.parse_trailing(["SOLVER.MAX_EPOCHS", "two", "nope", "1", "base_lr"])
     assert len(caught.value.problems) == 3
     assert "'base_lr' has no value" in caught.value.problems[0]
+
+
+@pytest.mark.parametrize("words", ["SOLVER.STEPS [1, 2]", "base_lr 1 SOLVER.STEPS (1, 2, 3) MODEL.NAME x"])
+def test_a_list_that_the_shell_took_apart_is_told_with_what_to_write(overrides: Overrides, words: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        overrides.parse_trailing(words.split())
+    (problem,) = caught.value.problems
+    written = words[words.index("STEPS") + 6 :].partition(" MODEL")[0]
+    assert problem == f"{written}: the shell takes a list with blanks apart; write '{written}', in quotes"
+
+
+@pytest.mark.parametrize("text", ["None", "'None'", "'a b'", "10", "'10'", "(1, 2)", "\"'x'\"", "true", "1e-3", "x y"])
+@pytest.mark.parametrize("key", ["MODEL.NAME", "MODEL.ANY"])
+def test_every_way_to_give_a_text_has_one_reading_yacs_own(tmp_path: Path, key: str, text: str) -> None:  # D5
+    root = CfgNode({"MODEL": {"NAME": "net", "ANY": None}})
+    own = root.clone()
+    try:
+        own.merge_from_list([key, text])  # as the trainer is called by hand
+        wanted = own.MODEL[key.partition(".")[2]]
+    except ValueError:
+        wanted = text  # a text is due: 10 is the text 10
+    known = Overrides(profile(tmp_path), Schema("s", {"MODEL.NAME": "net", "MODEL.ANY": None}))
+    passed, params = known.parse_trailing([key, text])
+    for words in (known.arguments({key: text}), passed, known.arguments(params)):
+        node = root.clone()
+        node.merge_from_list(words)
+        assert repr(node.MODEL[key.partition(".")[2]]) == repr(wanted)
+    best = tmp_path / "best.yml"
+    for values in ({key: text}, params):
+        best.write_text(yaml.safe_dump(known.config_with(None, values)))
+        node = root.clone()
+        node.merge_from_file(str(best))
+        assert repr(node.MODEL[key.partition(".")[2]]) == repr(wanted)
+    free = root.clone()  # without a schema
+    if key == "MODEL.ANY":
+        free.merge_from_list(Overrides(profile(tmp_path)).arguments({key: text}))
+        assert repr(free.MODEL.ANY) == repr(wanted)
 
 
 def test_without_a_schema_values_are_passed_as_written(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -121,10 +122,64 @@ def test_every_mistake_of_a_configuration_file_has_its_line(tmp_path: Path) -> N
     assert all(problem.startswith(start) for problem, start in zip(found, starts, strict=True)), found
 
 
-def test_a_file_that_a_lenient_trainer_takes_is_no_mistake(tmp_path: Path) -> None:
-    schema = read(trainer(tmp_path), "train: {lr: 1, BATCH_SIZE_PER_GPU: 8.0, names: b}\n")
-    assert repr([schema.values[f"train.{name}"] for name in ("lr", "BATCH_SIZE_PER_GPU", "names")]) == "[1.0, 8, ['b']]"
-    assert read(trainer(tmp_path), "MODEL:\n").values["MODEL.NAME"] == "net"
+def test_what_only_a_lenient_trainer_takes_is_refused_unless_the_trainer_is_lenient(tmp_path: Path) -> None:
+    config = "train: {lr: 1, BATCH_SIZE_PER_GPU: 8.0, names: b}\nMODEL:\nOUT: 3\n"
+    strict = trainer(tmp_path)
+    assert problems(strict, config) == [
+        "config.yml:1:9: train.lr: 1 does not fit the trainer's schema; write 1.0",
+        "config.yml:1:16: train.BATCH_SIZE_PER_GPU: 8.0 does not fit the trainer's schema; write 8",
+        "config.yml:1:41: train.names: 'b' does not fit the trainer's schema; write ['b']",
+        "config.yml:2:1: MODEL: is an empty section, which the trainer's schema does not take; leave the line out",
+        "config.yml:3:1: OUT: 3 does not fit the trainer's schema; write \"'3'\"",
+        "config.yml: does not fit the trainer's schema: ValueError: Type mismatch (<class 'float'> vs. <class 'int'>) "
+        "with values (0.1 vs. 1) for config key: train.lr",
+    ]
+    mended = "train: {lr: 1.0, BATCH_SIZE_PER_GPU: 8, names: ['b']}\nOUT: \"'3'\"\n"
+    values = read(strict, mended).values
+    assert repr([values[f"train.{name}"] for name in ("lr", "BATCH_SIZE_PER_GPU", "names")]) == "[1.0, 8, ['b']]"
+    assert values["OUT"] == "3"
+    assert read(replace(strict, lenient=True), config).values == values
+
+
+def test_texts_of_a_configuration_file_are_read_as_the_tree_reads_them(tmp_path: Path) -> None:
+    config = "train: {lr: None, steps: '(5, 6)', none: 'None', names: \"['b', 'c']\"}\nOUT: \"'None'\"\n"
+    found = read(trainer(tmp_path), config).values
+    names = ("train.lr", "train.steps", "train.none", "train.names", "OUT")
+    assert [found[name] for name in names] == [None, (5, 6), None, ["b", "c"], "None"]
+    lenient = read(replace(trainer(tmp_path), lenient=True), f"{config}MODEL:\n").values  # the launcher's own reading
+    assert [lenient[name] for name in names] == [found[name] for name in names]
+
+
+ONLY_NONE = """
+class T(CN):
+    def merge_from_list(self, words):
+        if words[0] == "train.odd" and words[1] != "None":
+            raise ValueError("no number")
+        super().merge_from_list(words if words[0] != "train.odd" else [])
+"""
+
+
+def test_a_default_that_json_lacks_takes_what_the_tree_takes(tmp_path: Path) -> None:
+    defaults = DEFAULTS.replace("_C = CN()", f"{ONLY_NONE}_C = T()", 1)
+    profile = trainer(tmp_path, f"{defaults}dict.__setitem__(_C.train, 'odd', 1 + 2j)\n")
+    overrides = Overrides(profile, read(profile))
+    assert overrides.check("train.odd", [None]) == []
+    assert overrides.check("train.odd", [3]) == [
+        "train.odd: 3 does not fit the trainer's schema (the default is a complex)"
+    ]
+
+
+def test_the_key_of_the_output_folder_is_checked(tmp_path: Path) -> None:
+    profile = trainer(tmp_path)
+    schema = read(profile)
+
+    def found(key: str) -> list[str]:
+        return Overrides(replace(profile, output_dir_key=key), schema).profile_problems()
+
+    assert found("OUT") == found("train.none") == []
+    (missing,), (number,) = found("OUTPUT"), found("train.lr")
+    assert missing.startswith(f"{profile.path}: output_dir_key: OUTPUT: no such key in defaults.py:_C")
+    assert number == f"{profile.path}: output_dir_key: train.lr: '/folder' is not a number (the default is 0.1)"
 
 
 @pytest.mark.parametrize(

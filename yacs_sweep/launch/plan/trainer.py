@@ -75,6 +75,7 @@ def choose_trainer(
     if schema is None and profile.schema is not None:
         return None
     overrides = Overrides(profile, schema)
+    problems.found += overrides.profile_problems()
     given = options.trailing or (list(last.trailing) if last is not None else [])
     checked = problems.attempt(lambda: overrides.parse_trailing(given))
     return None if checked is None else Trainer(profile, overrides, config, python, *checked, tuple(taken or ()))

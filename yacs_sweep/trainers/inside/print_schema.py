@@ -23,6 +23,16 @@ import json  # noqa: E402
 import os  # noqa: E402
 import traceback  # noqa: E402
 
+# A word of each type that an override may have.
+WORDS = {
+    "NoneType": "None",
+    "bool": "True",
+    "int": "1",
+    "float": "0.5",
+    "str": "'x'",
+    "list": "[1]",
+    "tuple": "(1,)",
+}
 PROBE = "YACS_SWEEP_PROBE"  # a key no tree has
 
 TYPE_CHECKING = False
@@ -73,8 +83,12 @@ def encode(value: Any) -> Any:
 
 
 def leaves(tree: Any) -> dict[str, Any]:
-    """Maps the dotted keys of the tree's leaves to their values."""
-    return {key: encode(value) for key, value, section in walk(tree) if not section}
+    """Maps the dotted keys of the tree's leaves to their values; of types that JSON lacks, with what may replace them."""
+    found = {key: encode(value) for key, value, section in walk(tree) if not section}
+    for key, value in found.items():
+        if isinstance(value, dict) and "other" in value and hasattr(tree, "merge_from_list"):
+            value["takes"] = sorted(kind for kind, word in WORDS.items() if takes(tree, key, word))
+    return found
 
 
 def registered(tree: Any, name: str) -> Any:
