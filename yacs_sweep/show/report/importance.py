@@ -103,6 +103,8 @@ def caveat(sweep: Sweep, used: Sample, found: Sequence[Effect]) -> str:
         return (
             f"{count_text(number, 'trial')} with a value: too few to say anything about importance ({FEWEST} at least)."
         )
+    if len(set(used.scores)) == 1:
+        return "All trials are equally good: no parameter makes a difference."
     said = []
     first = leading(found)
     if not first:

@@ -24,6 +24,7 @@ from .figures import figures
 from .findings import Findings, busy, commits, counts, failures, places, searched_rows, span
 from .importance import leading
 from .repeat import commands
+from .sections import history, importance, parallel, plot, slices
 
 SHOWN = 15  # rows of the table of trials until all are asked for
 LONGEST = 400  # trials in the page's table; all are in trials.csv
@@ -130,11 +131,6 @@ def table(heads: Sequence[tuple[str, str]], rows: Iterable[Sequence[str]], class
     return f'<div class="scroll"><table>{head}<tbody>{"".join(body)}</tbody></table></div>'
 
 
-def plot(name: str, kind: str = "") -> str:
-    """Makes the element that the script draws a plot into."""
-    return f'<div class="plot {kind}" data-plot="{name}"><div class="inner"></div></div>'
-
-
 def _subtitle(sweep: Sweep) -> str:
     """Formats id, method, metric and controller."""
     words = [f"sweep <code>{escape(sweep.id)}</code>", escape(sweep.method) + " search"]
@@ -188,14 +184,14 @@ def _parts(findings: Findings, data: dict[str, Any]) -> list[tuple[str, str, str
     if seeds := _seeds(sweep):
         parts.append(("seeds", "Best, trained again", seeds))
     if any(found is not None for found in data["trials"]["value"]):
-        text = f'<p class="lead">{_history(findings)}</p>'
+        text = f'<p class="lead">{history(findings)}</p>'
         parts.append(("history", "History", text + plot("history")))
     if valued > 1 and data["columns"]:
-        parts.append(("parallel", "Parameters", _parallel(findings) + plot("parallel", "scroll")))
+        parts.append(("parallel", "Parameters", parallel(findings) + plot("parallel", "scroll")))
     if sweep.searched():
-        parts.append(("importance", "Importance", _importance(findings)))
+        parts.append(("importance", "Importance", importance(findings)))
     if valued > 1 and data["slices"]:
-        parts.append(("slices", "One by one", _slices(findings, data)))
+        parts.append(("slices", "One by one", slices(findings, data)))
     if data["curves"]["lines"]:
         parts.append(("curves", "Curves", _curves(data)))
     if data["timeline"]["bars"]:
@@ -205,27 +201,6 @@ def _parts(findings: Findings, data: dict[str, Any]) -> list[tuple[str, str, str
     parts.append(("search", "Search", _search(sweep)))
     parts.append(("again", "Repeat it", _again(sweep)))
     return parts
-
-
-def _history(findings: Findings) -> str:
-    """Explains the plot of values over time."""
-    text = "Each trial's value, and the best so far"
-    early = (
-        f"; those that ended early (triangles, crosses) have a value of an earlier {findings.used.axis} "
-        "and cannot be the best"
-    )
-    return text + (early if findings.used.early else "") + "."
-
-
-def _parallel(findings: Findings) -> str:
-    """Explains the parallel coordinates."""
-    drawn = escape(findings.used.drawn_text("dashed"))
-    return (
-        f'<p class="lead">A line is a trial, from its parameters to its value: {drawn} '
-        '<span class="mouse">Drag along an axis to keep the trials within.</span> '
-        "“–” marks trials a parameter does not apply to.</p>"
-        '<p class="controls"><span id="parallel-kept"></span></p>'
-    )
 
 
 def _trials(findings: Findings) -> str:
@@ -307,53 +282,6 @@ def _seeds(sweep: Sweep) -> str:
         "has not used: what to expect of it. The standard deviation is over seeds, with n − 1."
     )
     return f'<p class="lead">{text}</p>{table(heads, rows)}'
-
-
-def _importance(findings: Findings) -> str:
-    """Explains and places the plots of importance and correlation."""
-    notes = f'<p class="note">{escape(findings.caveat)}</p>' if findings.caveat else ""
-    if not findings.effects:
-        return notes
-    text = (
-        f'<p class="lead">{escape(findings.used.text())}</p>'
-        '<p class="lead"><b>Importance</b>: the share of the differences between trials that the parameter alone explains '
-        "(analysis of variance on ranks), beyond the parameters above it. The upright mark is what chance reaches with the "
-        "same trials, shuffled: bars that do not pass it are grey. <b>Correlation</b> (Spearman's, with 95 % intervals; "
-        "grey where these hold zero): which way the metric went; of a category, its most telling value against the "
-        "others. A parameter with its best value in the middle can be important without any correlation.</p>"
-    )
-    return notes + text + f'<div class="pair">{plot("importance")}{plot("correlation")}</div>'
-
-
-def _slices(findings: Findings, data: dict[str, Any]) -> str:
-    """Places the plots of the first two parameters."""
-    given = [data["columns"][place]["name"] for place in data["slices"]]
-    names = " and ".join(f"<b>{escape(name)}</b>" for name in given)
-    clear = leading(findings.effects)
-    first = "The most important first" if clear else "Which parameters matter cannot be told; two of them"
-    drawn = escape(findings.used.drawn_text("triangles"))
-    text = f'<p class="lead">{first}: {names}. {drawn}</p>'
-    plots = "".join(plot(f"slice{place}") for place in data["slices"])
-    both = f"<h3>Both together</h3>{_surface(findings, data)}{plot('surface')}" if data["surface"] else ""
-    return f'{text}<div class="{"pair" if len(data["slices"]) > 1 else ""}">{plots}</div>{both}'
-
-
-def _surface(findings: Findings, data: dict[str, Any]) -> str:
-    """Explains the plot of two parameters."""
-    drawn = escape(findings.used.drawn_text("triangles"))
-    what = "The metric"
-    if data["surface"]["score"]:
-        what = (
-            f"The share of other trials that a trial beats, compared at the last {findings.used.axis} both have reached"
-        )
-    how = {
-        "contour": "smoothed between the trials (points); empty where none was near",
-        "cells": "the mean of each cell's trials (points); empty where there is none",
-        "strips": "smoothed between the trials (points) of each level; empty where none was near",
-        "flat": "at each trial; what lies between them may be chance, so no surface is drawn",
-        "points": "at each trial; these are too few, or too much on a line, to draw a surface between them",
-    }[data["surface"]["kind"]]
-    return f'<p class="lead">{what}, {how}. {drawn}</p>'
 
 
 def _curves(data: dict[str, Any]) -> str:

@@ -308,8 +308,8 @@ window.reportPlots = (data) => {
     traces.push(
       { type: "scatter", mode: "markers", x: own.map((p) => spread(x, p, 0.618034)), y: own.map((p) => spread(y, p, 0.754878)),
         text: own.map(about), hovertemplate: HOVER,
-        marker: { size: own.length > 300 ? 4 : 6, symbol: symbols(own), color: own.map((p) => colour[p]), colorscale: scale, cmin: low, cmax: high,
-          showscale: alone, colorbar: title, line: { width: own.map((p) => trials.early[p] ? 1.5 : 1), color: own.map((p) => trials.early[p] ? c.warn : c.paper) } } });
+        marker: { size: (own.length > 300 ? 4 : 6) + 2 * alone, symbol: symbols(own), color: own.map((p) => colour[p]), colorscale: scale, cmin: low, cmax: high,
+          showscale: alone, colorbar: title, line: { width: own.map((p) => trials.early[p] ? 1.5 : 1), color: own.map((p) => trials.early[p] ? c.warn : alone ? c.faint : c.paper) } } });
     put(element, traces, layout(c, 380, { xaxis: { ...paramAxis(x), showgrid: alone }, yaxis: { ...paramAxis(y), showgrid: alone } }));
   }
 

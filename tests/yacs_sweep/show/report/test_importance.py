@@ -119,8 +119,13 @@ def test_the_order_of_importance_is_right_or_cannot_be_told(known: Known) -> Non
         assert first == list(known.order[:1])
         assert [effect.name for effect in found if effect.clear][: known.found] == list(known.order[: known.found])
         assert f"<dt>matters most</dt><dd>{first[0]}<" in page(findings)
+        second = "matters most, then <b>" if known.found > 1 else f"<b>{first[0]}</b> matters most"
+        assert second in page(findings)
+    elif not known.noise:
+        assert findings.caveat == "All trials are equally good: no parameter makes a difference."
     elif not first:
         assert findings.caveat.startswith("Cannot tell what matters: the effect of any of")
+        assert "Which parameters matter cannot be told." in page(findings)
         assert "<dt>matters most</dt><dd>cannot tell<" in page(findings)
         assert "Cannot tell what matters" in as_markdown(findings)
 
@@ -192,6 +197,7 @@ def test_two_equally_strong_parameters_are_not_put_in_order() -> None:
     findings = Findings.of(known.sweep())
     assert "Cannot tell which of" in findings.caveat and "matters most: each is beyond chance" in findings.caveat
     assert "cannot tell which</small>" in page(findings)
+    assert "</b>: which of them matters more cannot be told." in page(findings)
 
 
 # -- early stopping ---------------------------------------------------------------------------------------------------
