@@ -7,6 +7,9 @@ from typing import Any
 
 from ...base.streams import is_terminal, output_width
 from ...base.wording import counted
+from ...records.folder import TrialRecord
+from ...records.progress import unretried
+from ...search.stored import trial_name
 from ...show.lines import command_text, short_value
 from ...show.table import text_table
 from ...spec.parameter import Parameter, equality_key
@@ -38,15 +41,35 @@ def _space(plan: Plan) -> Iterator[str]:
     yield from (f"  {line}" for line in text_table(rows, rule=False, width=width, shrink=[(4, 24), (2, 8), (4, 12)]))
 
 
-def _first_points(plan: Plan) -> list[dict[str, Any]]:
-    """Returns the points of the first trials: those of --enqueue, then the search's own; bayes begins at random."""
-    spec, count = plan.spec, min(SHOWN, plan.count)
-    if spec.method == "grid":
-        return [spec.grid_point(index) for index in range(min(count, spec.grid_size or 0))]
-    points = [dict(point) for point in plan.warm.enqueue[:count]]
-    for number in range(len(points), count):
-        points.append(spec.random_point(plan.launch.seed, number, {equality_key(point) for point in points}))
-    return points
+def _is_owed(record: TrialRecord) -> bool:
+    """Tells whether a resumed sweep tries the trial's point again by itself."""
+    return not record.settled and record.state != "running"
+
+
+def _next_trials(plan: Plan) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yields number and point of the next trials, at most `SHOWN`; bayes begins at random.
+
+    Points that are tried again come first, then those of --enqueue, then the search's own.
+    """
+    records = sorted(plan.paths.records(), key=lambda record: record.number) if plan.paths is not None else []
+    first = 1 + max((record.number for record in records), default=-1)
+    owed = [record for record in unretried(records) if record.id in plan.launch.retry or _is_owed(record)]
+    points = [*(record.params for record in owed), *map(dict, plan.warm.enqueue)]
+    tried = {equality_key(point) for point in (*points, *(record.params for record in records))}
+    spec, grid = plan.spec, iter(range(plan.spec.grid_size or 0))
+    for number in range(first, first + min(SHOWN, plan.count)):
+        if number - first < len(points):
+            point = points[number - first]
+        elif spec.method == "grid":
+            new = (spec.grid_point(index) for index in grid)
+            found = next((point for point in new if equality_key(point) not in tried), None)
+            if found is None:
+                return
+            point = found
+        else:
+            point = spec.random_point(plan.launch.seed, number, tried)
+        tried.add(equality_key(point))
+        yield number, point
 
 
 def _remark(plan: Plan, seeded: bool) -> str:
@@ -89,8 +112,8 @@ def describe(plan: Plan, *, seeded: bool = False) -> str:
         lines += ["", _early_termination(spec.early_terminate)]
     if plan.warm.prior:
         lines += ["", f"  learns first from {counted(len(plan.warm.prior), 'result')} of --from-sweep"]
-    lines += ["", f"  first trials{_remark(plan, seeded)}:"]
-    folder = new_paths(plan.spec, "SWEEP_ID").dir
-    for number, params in enumerate(_first_points(plan)):
-        lines.append("  " + command_text(plan.trial_command(params, folder / f"trial-{number:04d}")))
+    lines += ["", f"  {'next' if plan.resumed else 'first'} trials{_remark(plan, seeded)}:"]
+    folder = (plan.paths or new_paths(plan.spec, "SWEEP_ID")).dir
+    for number, params in _next_trials(plan):
+        lines.append("  " + command_text(plan.trial_command(params, folder / trial_name(number))))
     return "\n".join([*lines, "", "dry run: nothing was created"])

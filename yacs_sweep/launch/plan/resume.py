@@ -21,6 +21,8 @@ from .elsewhere import elsewhere_source, remote_sweep
 from .retry import with_trials
 from .source import Source
 
+COPIES_SHOWN = 5  # folders that a line names
+
 
 def resumed_source(options: Options, problems: Problems) -> Source:
     """Returns the source of an existing sweep: what is not given again is as it was.
@@ -37,6 +39,7 @@ def resumed_source(options: Options, problems: Problems) -> Source:
     paths = find(sweep_id, options.results_dir)
     if paths is None:
         return elsewhere_source(sweep_id, options)
+    _check_permissions(paths)
     last, spec = known_sweep(paths)
     if options.controller not in ("auto", last.controller):
         raise ConfigError(
@@ -45,10 +48,7 @@ def resumed_source(options: Options, problems: Problems) -> Source:
     problems.found += function_problems(options.trainer, last.trainer, paths)
     found = list(paths.scan())
     notes = tuple(f"{path}: cannot be read; its trial is missing" for path, record in found if record is None)
-    notes += tuple(
-        f"{paths.dir / folder}: is a copy of {name}, or {name} renamed; it does not count"
-        for folder, name in sorted(paths.copies().items())
-    )
+    notes += _copies_note(paths)
     source = Source(
         options,
         last.controller,
@@ -86,6 +86,31 @@ def _with_storage(source: Source, storage: str | None, paths: SweepPaths) -> Sou
     retry = tuple(dict.fromkeys((*source.launch.retry, *told.retry)))
     last = replace(source.launch, retry=retry, target=max(source.launch.target, told.target))
     return replace(with_trials(replace(source, launch=last), sweep.records()), storage=storage)
+
+
+def _check_permissions(paths: SweepPaths) -> None:
+    """Raises ConfigError where another user has made the sweep's folder, and we may not write in it."""
+    for place in (paths.dir, paths.agents, paths.journal):
+        if place.exists() and not os.access(place, os.W_OK | os.X_OK if place.is_dir() else os.W_OK):
+            try:
+                owner = place.owner()
+            except KeyError:  # a user of another machine
+                owner = f"user {place.stat().st_uid}"
+            raise ConfigError(
+                f"{place}: cannot be written to; its owner, {owner}, can let the group in: chmod -R g+rwX {paths.dir}"
+            )
+
+
+def _copies_note(paths: SweepPaths) -> tuple[str, ...]:
+    """Says in a line which folders are no trials, although there is a trial.json in them."""
+    copies = sorted(paths.copies().items())
+    if not copies:
+        return ()
+    folder, name = copies[0]
+    if len(copies) == 1:
+        return (f"{paths.dir / folder}: is a copy of {name}, or {name} renamed; it does not count",)
+    shown = ", ".join(folder for folder, _ in copies[:COPIES_SHOWN]) + ", …" * (len(copies) > COPIES_SHOWN)
+    return (f"{paths.dir}: {len(copies)} folders are copies of trials, or renamed ones, and do not count: {shown}",)
 
 
 def known_sweep(paths: SweepPaths) -> tuple[LaunchFile, SweepSpec]:

@@ -97,8 +97,8 @@ def _hint(failed: Sequence[TrialRecord]) -> str:
     """Formats the line about failed trials, with the option that tries them again."""
     told = [record for record in failed if record.cause in SURROUNDINGS or record.state == "lost"]
     if not told:
-        trials = "1 trial has" if len(failed) == 1 else f"{len(failed)} trials have"
-        return f"{trials} failed; --retry-failed runs them again after you have fixed the cause"
+        trials, them = ("1 trial has", "it") if len(failed) == 1 else (f"{len(failed)} trials have", "them")
+        return f"{trials} failed; --retry-failed runs {them} again after you have fixed the cause"
     named = "; ".join(f"{record.name} ({record.reason[:REASON]})" for record in told[:NAMED])
     more = f"; and {len(told) - NAMED} more" if len(told) > NAMED else ""
     names = ",".join(record.name for record in told) if len(told) < min(len(failed), NAMED + 1) else ""

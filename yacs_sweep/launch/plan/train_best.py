@@ -22,6 +22,7 @@ from ...spec.parameter import nest_values
 from ...spec.read_sweep import sweep_from_dict
 from ...spec.sweep import SweepSpec
 from ...trainers.function import FUNCTION
+from ...trainers.own_command import CommandProfile
 from ...trainers.reproduce import common_words
 from ...trainers.styles import parse_literal
 from ...wandb.login import is_logged_in, why_not_asked
@@ -258,6 +259,10 @@ def _seeds(count: int, records: Sequence[TrialRecord], trainer: Trainer, words: 
     key = profile.aliases.get(SEED)
     if key is None:
         if count > 1:
+            if isinstance(profile, CommandProfile):
+                raise ConfigError(
+                    f"--seeds {count}: how the sweep file's program takes a seed is not known; give --seeds 1"
+                )
             raise ConfigError(
                 f"--seeds {count}: the trainer {profile.name} has no alias `seed`; add `aliases: {{seed: KEY}}` to its "
                 "profile, or --seeds 1"

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.sweeping import GRID, TOY, write_sweep
+from tests.users import as_user
 from yacs_sweep.base.errors import ConfigError
 from yacs_sweep.launch.plan.checks import controller_problems
+from yacs_sweep.launch.plan.dry_run import describe
 from yacs_sweep.launch.plan.make import make_plan
 from yacs_sweep.launch.plan.plan import Plan, new_paths
 from yacs_sweep.launch.read_options import parse
@@ -53,6 +57,71 @@ def test_a_resumed_sweep_is_what_it_was(tmp_path: Path) -> None:
     )
     assert changed.spec == replace(plan.spec, optimize="best")
     assert changed.launch == replace(kept, wandb_mode="disabled", trailing=("TOY.NOISE", "1.0"))
+
+
+def commands(plan: Plan) -> list[str]:
+    """The command lines that a dry run shows."""
+    return [line for line in describe(plan).splitlines() if " train.py " in line]
+
+
+def test_a_dry_run_of_a_resumed_sweep_shows_its_next_trials(tmp_path: Path) -> None:
+    plan, paths = begun(tmp_path)
+    points = [plan.spec.grid_point(index)["base_lr"] for index in range(3)]
+    shown = describe(make_plan(parse(["--sweep_id", "abcd1234", "--dry-run"])))
+    assert "  next trials:" in shown.splitlines()
+    for line, number in zip(commands(make_plan(parse(["--sweep_id", "abcd1234"]))), (1, 2), strict=True):
+        assert f"SOLVER.BASE_LR {points[number]} " in line and line.endswith(
+            f"OUTPUT_DIR {paths.dir}/trial-{number:04d}"
+        )
+    trial = paths.trial("trial-0001")
+    trial.dir.mkdir()
+    TrialRecord("abcd1234-1", "trial-0001", 1, {"base_lr": points[1]}, "failed", cause="exit").save(trial)
+    retried = commands(make_plan(parse(["--sweep_id", "abcd1234", "--retry-failed"])))
+    for line, (number, point) in zip(retried, ((2, 1), (3, 2)), strict=True):  # the failed point comes first
+        assert f"SOLVER.BASE_LR {points[point]} " in line and line.endswith(
+            f"OUTPUT_DIR {paths.dir}/trial-{number:04d}"
+        )
+
+
+def test_a_dry_run_of_a_new_sweep_names_no_folder_that_is_there(tmp_path: Path) -> None:
+    write_sweep(tmp_path, GRID)
+    plan = make_plan(parse([*TRAINER, "--sweep-config", str(tmp_path / "y.yaml")]))
+    assert [line.rpartition("/")[2] for line in commands(plan)] == ["trial-0000", "trial-0001", "trial-0002"]
+    assert all("/SWEEP_ID/" in line for line in commands(plan))
+
+
+def test_copied_and_renamed_folders_are_told_in_one_line(tmp_path: Path) -> None:
+    _, paths = begun(tmp_path)
+    shutil.copytree(paths.dir / "trial-0000", paths.dir / "bak-0")
+    (line,) = (note for note in make_plan(parse(["--sweep_id", "abcd1234"])).notes if "copy" in note)
+    assert line == f"{paths.dir}/bak-0: is a copy of trial-0000, or trial-0000 renamed; it does not count"
+    for number in range(1, 9):
+        shutil.copytree(paths.dir / "trial-0000", paths.dir / f"bak-{number}")
+    (line,) = (note for note in make_plan(parse(["--sweep_id", "abcd1234"])).notes if "copies" in note)
+    assert line == (
+        f"{paths.dir}: 9 folders are copies of trials, or renamed ones, and do not count: "
+        "bak-0, bak-1, bak-2, bak-3, bak-4, …"
+    )
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="needs root, to become another user")
+@pytest.mark.parametrize("closed", ["", "agents", "storage.journal"])
+def test_a_folder_that_another_user_may_not_write_to_is_one_line(tmp_path: Path, closed: str) -> None:
+    _, paths = begun(tmp_path)
+    paths.journal.touch()
+    make_plan(parse(["--sweep_id", "abcd1234"]))  # what it imports, the other user may not read
+    for place in (paths.dir, *paths.dir.rglob("*")):
+        place.chmod(0o777 if place.is_dir() else 0o666)
+    place = paths.dir / closed
+    place.chmod(0o755 if place.is_dir() else 0o644)
+    told = f"{place}: cannot be written to; its owner, root, can let the group in: chmod -R g+rwX {paths.dir}"
+
+    def joined() -> None:
+        with pytest.raises(ConfigError) as caught:
+            make_plan(parse(["--sweep_id", "abcd1234"]))
+        assert caught.value.problems == [told]
+
+    as_user(tmp_path, joined)
 
 
 def test_seeds_of_the_best_are_a_sweep_of_the_same_trainer(tmp_path: Path) -> None:

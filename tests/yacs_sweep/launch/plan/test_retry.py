@@ -30,4 +30,4 @@ def test_a_failure_of_the_machine_is_named_with_its_option(cause: str) -> None:
 @pytest.mark.parametrize("cause", ["exit", "no_metric", "diverged", "timeout"])
 def test_a_failure_of_the_trainer_is_counted(cause: str) -> None:
     said = notes(failed("trial-0000", cause))
-    assert said == "1 trial has failed; --retry-failed runs them again after you have fixed the cause"
+    assert said == "1 trial has failed; --retry-failed runs it again after you have fixed the cause"

@@ -140,3 +140,20 @@ def test_a_trainer_without_a_seed_is_trained_once_or_refused(tmp_path: Path) -> 
     assert refused.code == 2 and "--seeds 3: the trainer bare has no alias `seed`" in refused.err
     once = sweep(tmp_path, "--train-best", name, "--seeds", "1", config=None, trainer=None)
     assert once.code == 0, once.out + once.err
+
+
+def test_a_program_of_a_sweep_file_has_no_profile_to_name_its_seed(tmp_path: Path) -> None:
+    (tmp_path / "p.py").write_text("print('METRIC {\"loss\": 1.0}')\n")
+    body = {
+        "method": "grid",
+        "program": "p.py",
+        "metric": {"name": "loss", "goal": "minimize"},
+        "parameters": {"a": [1]},
+    }
+    ran = sweep(tmp_path, "--sweep-config", write_sweep(tmp_path, body), *QUIET[:2], config=None, trainer=None)
+    assert ran.code == 0, ran.out + ran.err
+    refused = sweep(tmp_path, "--train-best", ran.dir.name, config=None, trainer=None)
+    told = "--seeds 3: how the sweep file's program takes a seed is not known; give --seeds 1"
+    assert refused.code == 2 and refused.err == f"error: {told}\n"
+    once = sweep(tmp_path, "--train-best", ran.dir.name, "--seeds", "1", config=None, trainer=None)
+    assert once.code == 0, once.out + once.err
