@@ -12,7 +12,7 @@ import threading
 from collections.abc import Iterator
 from typing import Any, TextIO
 
-from .wording import printable, wrap
+from .wording import cells, printable, wrap
 
 SILENT_WAIT = 3.0  # seconds after which the user is told what the start waits for
 WIDTH = 160  # columns of a table where there is no terminal
@@ -55,16 +55,24 @@ def _columns() -> int:
     return shutil.get_terminal_size((120, 24)).columns - 1
 
 
-def broken(text: str, out: Any, indent: int) -> str:
+def broken(text: str, out: Any, indent: int, command: str = "") -> str:
     """Breaks the lines of a message between words where `out` is a terminal.
 
     Args:
         indent: blanks before the lines that are made.
+        command: stands behind the message; its lines can be pasted into a shell, which takes them as one.
     """
+    text, command = printable(text), printable(command)
+    if command and (not is_terminal(out) or cells(text) + 2 + cells(command) <= _columns()):
+        text, command = f"{text}: {command}", ""
     if not is_terminal(out):
         return text
     width = _columns()
-    return "\n".join(piece for line in printable(text).split("\n") for piece in wrap(line, width, indent=indent))
+    lines = [piece for line in text.split("\n") for piece in wrap(line, width, indent=indent)]
+    if command:
+        lines[-1] += ":"
+        lines += wrap(" " * indent + command, width, indent=indent, shell=True)
+    return "\n".join(lines)
 
 
 def write_text(text: str, out: Any) -> None:

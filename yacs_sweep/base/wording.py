@@ -36,6 +36,7 @@ def unprintable(text: str) -> set[str]:
 
 # -- columns of a terminal -------------------------------------------------------------------------------------------
 _WORD = re.compile(r"\s*(?:`[^`]*`|\S)+")  # what stands in backticks is to be typed, and stays in one line
+_SHELL_WORD = re.compile(r"""\s*(?:'[^']*'|"(?:[^"\\]|\\.)*"|\\.|\S)+""", re.S)
 
 
 def cells(text: str) -> int:
@@ -68,17 +69,21 @@ def cut(text: str, width: int) -> str:
     return "".join(kept) + "…" if width > 0 else ""
 
 
-def wrap(text: str, width: int, *, indent: int = 0, whole: bool = True) -> list[str]:
+def wrap(text: str, width: int, *, indent: int = 0, whole: bool = True, shell: bool = False) -> list[str]:
     """Breaks a text between words into lines of at most `width` columns.
 
     Args:
         indent: blanks before every line but the first.
         whole: whether a longer word, such as a path, stays in one piece, wider than a line; else it is broken, too.
+        shell: whether a backslash stands at the end of each line but the last, and words are those of a shell.
     """
+    words, end = (_SHELL_WORD.findall(text), " \\") if shell else (_WORD.findall(text), "")
+    if shell and cells(text) > width:
+        width -= len(end)
     lines, line, free = list[str](), "", width
-    for word in _WORD.findall(text):
+    for word in words:
         if cells(word) > free and line.strip():
-            lines.append(line)
+            lines.append(line + end)
             line, free, word = " " * indent, width - indent, word.lstrip()
         while not whole and cells(word) > free:
             piece = cut(word, free + 1)[:-1] or word[0]

@@ -72,6 +72,7 @@ class Results:
         """Returns the sweep as the live view shows it."""
         plan, summary = self.plan, self.summary
         url = plan.remote.url if plan.remote is not None else None
+        varied = {item.name for item in plan.spec.parameters if item.distribution != "constant"}
         return Sweep(
             self.paths.sweep_id,
             plan.spec.name or self.paths.sweep_id,
@@ -84,6 +85,7 @@ class Results:
             left=plan.count,
             counts=summary.counts(),
             best=summary.best(),
+            varied=varied,
         )
 
     def target_line(self, record: TrialRecord) -> str | None:

@@ -43,6 +43,7 @@ LISTED = 20  # sweeps of a list
 RECENT = 1000  # ended trials from which a trial's duration is estimated
 FOLLOWED = 32  # running trials whose rows are read
 BEST = 5  # trials listed while the sweep runs, twice as many at the end
+FOLDER = 24  # columns that a folder needs in the list
 WIDTH = 120  # columns where there is no terminal
 Drawn = tuple[list[Line], int, bool]  # the lines, the exit status, whether a sweep is running
 
@@ -186,7 +187,11 @@ def _of_all(sweeps: list[SweepPaths], columns: int, rows: int) -> Drawn:
     shown = sweeps[: max(1, min(LISTED, rows - 4))]
     table = [_row(paths) for paths in shown]
     titles = ["", "sweep", "name", "trials", "", "best", "changed", "folder"]
-    widths = column_widths([titles, *(cells for cells, _, _ in table)], columns - 1, [(7, 0), (2, 8)])
+    rows_of = [titles, *(cells for cells, _, _ in table)]
+    widths = column_widths(rows_of, columns - 1, [(7, 0), (2, 8)])
+    if widths[7] < min(FOLDER, max(len(cells[7]) for cells in rows_of)):  # so little of a path says nothing
+        titles, table = titles[:7], [(cells[:7], style, runs) for cells, style, runs in table]
+        widths = column_widths([titles, *(cells for cells, _, _ in table)], columns - 1, [(2, 8)])
     lines: list[Line] = [[(cut(GAP.join(map(fit, titles, widths)).rstrip(), columns - 1), DIM)]]
     for cells, style, _ in table:
         texts = [fit(cell, width) for cell, width in zip(cells, widths, strict=True)]

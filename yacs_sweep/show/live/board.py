@@ -75,7 +75,7 @@ class Sweep:
     durations: list[float] = field(default_factory=list)  # of trials that ended by themselves
     ended_well: int = 0
     message: str = ""  # shown below the counts
-    varied: set[str] = field(default_factory=set)  # parameters of which more than one value has been seen
+    varied: set[str] = field(default_factory=set)  # parameters known to differ between trials
     _values: dict[str, Any] = field(default_factory=dict)  # the first of each
 
     @property

@@ -240,10 +240,10 @@ def tell(text: str) -> None:
 
 
 def say(text: str, command: str = "") -> None:
-    """Prints a message of the launcher. Args: command: stands behind the text in one piece, for pasting."""
+    """Prints a message of the launcher, and behind it a command for pasting."""
     tell(message(text, command))
 
 
 def message(text: str, command: str = "") -> str:
     """Marks a message of the launcher, so that it differs from the trainer's lines; on a terminal it breaks between words."""
-    return broken(f"{MARK}{text}", sys.stdout, len(MARK)) + (f": {command}" if command else "")
+    return broken(f"{MARK}{text}", sys.stdout, len(MARK), command)
