@@ -213,10 +213,12 @@ def test_all_ways_to_log_and_to_fail(tmp_path: Path, capsys: pytest.CaptureFixtu
         "unlucky": None,
     }
     assert {how: row["state"] for how, row in by_way.items() if row["state"] != "finished"} == {
+        "nan": "failed",
         "nothing": "failed",
         "text": "failed",
         "unlucky": "failed",
     }
+    assert by_way["nan"]["cause"] == "diverged"
     assert by_way["unlucky"]["reason"] == "exit code 1: tests.yacs_sweep.whole.test_api.Unlucky: bad"
     assert "metric loss is '0.5', a str; report numbers" in by_way["text"]["reason"]
     assert "never logged the sweep's metric loss" in by_way["nothing"]["reason"]
@@ -235,7 +237,7 @@ def test_all_ways_to_log_and_to_fail(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert best is not None and (best.name, best.value) == (by_way["report"]["name"], 1.0)
     assert best.config == {"how": "report", "group": {"a": 1}} == yaml.safe_load(best.path.read_text())
     assert made.exit_status == 1 and not made.ended_well and made.message is None
-    assert made.status()["counts"] == {"finished": 5, "failed": 3}
+    assert made.status()["counts"] == {"finished": 4, "failed": 4}
     out = capsys.readouterr().out
     assert "trying" not in out and out.count("▶") == 8  # the functions' own lines are not shown
     assert "fresh process" not in out  # trials are forks of one that has imported numpy
