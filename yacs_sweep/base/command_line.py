@@ -11,7 +11,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from .shipped import IMPORT_ROOT
-from .wording import did_you_mean, printable
+from .streams import print_error
+from .wording import did_you_mean
 
 SCRIPT = os.path.join(IMPORT_ROOT, "tools", "sweep.py")
 
@@ -67,7 +68,8 @@ class Parser(argparse.ArgumentParser):
         if message.startswith("unrecognized"):
             known = [option for action in self._actions for option in action.option_strings]
             hint = "".join(did_you_mean(word, known) for word in unknown[:1])
-        self.exit(2, printable(f"error: {message}{hint} (--help lists the options)\n"))
+        print_error(f"error: {message}{hint} (--help lists the options)")
+        self.exit(2)
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Parses words as argparse does, but gives an option that may stand alone no value except behind an `=`."""

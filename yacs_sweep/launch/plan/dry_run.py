@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ...base.streams import is_terminal, output_width
-from ...base.wording import counted
+from ...base.wording import counted, wrap
 from ...records.folder import TrialRecord
 from ...records.progress import unretried
 from ...search.stored import trial_name
@@ -114,6 +114,13 @@ def describe(plan: Plan, *, seeded: bool = False) -> str:
         lines += ["", f"  learns first from {counted(len(plan.warm.prior), 'result')} of --from-sweep"]
     lines += ["", f"  {'next' if plan.resumed else 'first'} trials{_remark(plan, seeded)}:"]
     folder = (plan.paths or new_paths(plan.spec, "SWEEP_ID")).dir
+    lines = [piece for line in lines for piece in _fitting(line)]
     for number, params in _next_trials(plan):
-        lines.append("  " + command_text(plan.trial_command(params, folder / trial_name(number))))
+        command = command_text(plan.trial_command(params, folder / trial_name(number)))
+        lines += _fitting(f"  {command}", shell=True)
     return "\n".join([*lines, "", "dry run: nothing was created"])
+
+
+def _fitting(line: str, *, shell: bool = False) -> list[str]:
+    """Breaks a line between words where there is a terminal; a command (`shell`) so that it can be pasted."""
+    return wrap(line, output_width(), indent=4, shell=shell) if is_terminal() else [line]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -40,13 +41,18 @@ def test_the_table_of_parameters_fits_a_terminal(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     body = {"method": "random", "parameters": {"base_lr": {"values": [each / 1000 for each in range(1, 99)]}}}
-    whole = dry(tmp_path, capsys, body, "--count", "1")
+    whole = dry(tmp_path, capsys, body, "--count", "1", "--seed", "1")
     assert "0.098" in whole
     monkeypatch.setattr("yacs_sweep.launch.plan.dry_run.is_terminal", lambda: True)
     monkeypatch.setattr("yacs_sweep.launch.plan.dry_run.output_width", lambda: 79)
-    cut = dry(tmp_path, capsys, body, "--count", "1")
+    cut = dry(tmp_path, capsys, body, "--count", "1", "--seed", "1")
     (row,) = [line for line in cut.splitlines() if line.startswith("  base_lr")]
     assert cells(row) <= 79 and row.endswith("…")
+    first = cut.partition("first trials")[2].partition(":\n")[2]  # its command, which a shell takes as one line
+    assert len(first.splitlines()) > 3 and first.splitlines()[0].endswith(" \\")
+    assert shlex.split(first.partition("\n\n")[0].replace("\\\n", "")) == shlex.split(
+        whole.partition("first trials")[2].splitlines()[1]
+    )
 
 
 def test_everything_is_shown_and_nothing_created(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
