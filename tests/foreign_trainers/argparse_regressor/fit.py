@@ -13,6 +13,6 @@ args = parser.parse_args()
 with open(os.path.join(args.out, "metrics.jsonl"), "w") as file:
     for epoch in range(1, args.epochs + 1):
         rmse = abs(args.lr - 0.03) + 1 / args.hidden_size
-        file.write(json.dumps({"epoch": epoch, "valid": {"rmse": rmse}, "note": "1"}) + "\n")
+        file.write(json.dumps({"epoch": epoch, "valid": {"rmse": rmse}, "note": "one"}) + "\n")
         file.flush()
         print("epoch %d done" % epoch, flush=True)
