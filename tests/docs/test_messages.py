@@ -1,4 +1,4 @@
-"""docs/troubleshooting.md quotes what the programs print, and leaves out nothing that the launcher says while it runs."""
+"""docs/troubleshooting.md quotes what the programs print, and leaves out no message of any wing, nor of the trainer."""
 
 from __future__ import annotations
 
@@ -20,6 +20,110 @@ COURSE = re.compile(
     r"|…; summary in|…; results in|… in …$"
     r"|line …: |…: profile |\s|(\[sweep\] |warning: )?[…:; ]*$)"
 )
+
+
+# -- every sentence of the source ---------------------------------------------------------------------------------
+SENTENCE = re.compile(r"[A-Za-z`'…)]{2,},?:?;? (?:[A-Za-z`'…(]+,?:?;? )+[A-Za-z`'…]{2,}")
+NOT_MESSAGES = (  # files of help texts, of the report's page, and of tools for people who change the project
+    *("yacs_sweep/show/report/", "yacs_sweep/launch/option", "yacs_sweep/launch/keyword_types.py"),
+    *("tools/cli_reference.py", "tools/config_reference.py"),
+)
+HELP = {"help", "description", "epilog", "metavar", "usage"}
+# Parts that several messages share, and what is put into others.
+JOINTS = (
+    r"; did you mean",
+    r"[;,]? ?(…: )?and … more$",
+    r"(<p>)?… and … more",
+    r"\+… more",
+    r"  # and … more",
+    r", sweep … of …$",
+    r"; best … with …$",
+    r", … trials on each$",
+    r" in … processes$",
+    r"…+ \(… characters more\)$",
+    r"; parameters are passed by",
+    r"; lines that look like metrics",
+    r", with the submodules",
+    r" is a module, not a package$",
+    r"with exit status …$",
+    r" \(… of …; the page has all\)$",
+    r"… was …, is …$",
+    r"none at all$",
+    r"true or false$",
+    r"True or False$",
+    r"from … to …$",
+    r"a key needs a blank after its `:`$",
+    r"pip install 'wandb>=…'$",
+    r"the running trial$",
+    r"the … running trials$",
+)
+# The ordinary course of a sweep, of a dry run, of the screen, and of the trainer.
+ORDINARY = (
+    r"…: … done, … to go$",
+    r"best: …",
+    r"best of sweep",
+    r"train with it$",
+    r"sweep … \(…\): ",
+    r"sweep on the W&B server: ",
+    r"mean and standard deviation",
+    r"# Best of sweep",
+    r"… on the Ray cluster at",
+    r"Slurm job …",
+    r"grid point … of …$",
+    r"dry run: ",
+    r"examples: --seed N",
+    r" \(examples: the search",
+    r", which bayes search begins",
+    r"  the sweep ends when",
+    r"  learns first from",
+    r"…, bands at …",
+    r"… … \(its … value\)$",
+    r"all trials ended well$",
+    r"not every trial ended well$",
+    r"not ended well  $",
+    r"every trial is done$",
+    r"about … left",
+    r"less than a minute left$",
+    r"no finished trial yet$",
+    r"no trial runs at the moment$",
+    r"  …: …, first …",
+    r"the generic patterns$",
+    r"CMC curve, ",
+    r"query …, AP …$",
+    r"… queries, ",
+    r"Ranked lists: ",
+    r"mirrored features averaged$",
+    r"queries expanded by",
+    r"Training …",
+    r"Epoch … done",
+    r"Epoch\[…\]",
+    r"Starting from ",
+    r"…: images \[batch",
+    r"…: … features of length",
+)
+# Read by programs or answered by them, and what stands for a thing in a message.
+PROGRAMS = (
+    r"import sys; ",
+    r"SET LOCAL ",
+    r"too many c",
+    r"remaining connection slots$",
+    r"Could not find$",
+    r"Invalid job id$",
+    r"cannot start any token$",
+    r"another exception occurred:$",
+    r"direct cause of the following",
+    r"Traceback \(most recent",
+    r"<wandb run …",
+    r"config summary log save",
+    r"in the database$",
+    r"an agent that claims the trial$",
+    r"the server, which hands the run",
+    r"the sweep file's command$",
+    r"there was nothing else$",
+    r"null came after numbers",
+    r"numbers came after null",
+)
+EXEMPT = (*JOINTS, *ORDINARY, *PROGRAMS)
 
 
 def template(node: ast.AST) -> str | None:
@@ -63,6 +167,41 @@ def said() -> list[str]:
     return found
 
 
+@cache
+def sentences() -> list[str]:
+    """Every text of the source that reads as a message: no docstring, no help, no pattern."""
+    found = []
+    for room in ROOMS:
+        for path in sorted((ROOT / room).rglob("*.py")):
+            if not str(path.relative_to(ROOT)).startswith(NOT_MESSAGES):
+                found += _sentences(ast.parse(path.read_text(encoding="utf-8")))
+    return found
+
+
+def _sentences(tree: ast.Module) -> Iterator[str]:
+    left_out: set[int] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Expr):
+            left_out.add(id(node.value))  # a docstring
+        elif isinstance(node, ast.JoinedStr):
+            left_out |= {id(part) for part in ast.walk(node) if part is not node}
+        elif _holds_no_messages(node):
+            left_out |= {id(part) for part in ast.walk(node)}
+    for node in ast.walk(tree):
+        text = template(node) if id(node) not in left_out else None
+        if text is not None and SENTENCE.search(text) and "\n" not in text.strip():
+            yield text
+
+
+def _holds_no_messages(node: ast.AST) -> bool:
+    """Tells whether a node holds help texts or a pattern."""
+    if isinstance(node, ast.keyword):
+        return node.arg in HELP
+    if isinstance(node, ast.Assign):
+        return any(getattr(name, "id", "") == "_HELP" for name in node.targets)
+    return isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "compile"
+
+
 def fits(quote: str, text: str) -> bool:
     """Whether the quote's pieces are in the text, in their order."""
     start = 0
@@ -96,6 +235,35 @@ def test_what_the_launcher_says_is_quoted() -> None:
     known = [quote for quote in quotes() if len(quote.replace("…", "")) > 7]  # not those that fit everything
     missing = [text for text in said() if not any(fits(quote, text) for quote in known)]
     assert not missing, "not in docs/troubleshooting.md"
+
+
+def test_every_message_of_every_wing_is_quoted() -> None:
+    left = [text for text in sentences() if not any(re.match(pattern, text) for pattern in EXEMPT)]
+    assert len(left) > 600
+    missing = [text for text in left if not any(_letters(quote) > 7 and _tells(quote, text) for quote in quotes())]
+    assert not missing, "not in docs/troubleshooting.md"
+
+
+def _tells(quote: str, text: str) -> bool:
+    """Whether the quote is the text, or a good part of it: a few common words are in many messages."""
+    return _letters(quote) >= 0.3 * _letters(text) and fits(quote, text)
+
+
+def _letters(text: str) -> int:
+    return len(text.replace("…", ""))
+
+
+def test_every_exemption_is_needed() -> None:
+    """None hides a message to come."""
+    assert [pattern for pattern in EXEMPT if not any(re.match(pattern, text) for text in sentences())] == []
+
+
+@pytest.mark.parametrize(
+    ("quote", "text"),
+    [("cannot be read", "…: cannot be read, since … has locked it; wait until … has ended"), ("is empty", "is full")],
+)
+def test_a_few_common_words_quote_no_message(quote: str, text: str) -> None:
+    assert not _tells(quote, text)
 
 
 @pytest.mark.parametrize("text", ["no such words anywhere in it", "--gpus …: there is no CPU"])

@@ -50,5 +50,5 @@ def _word(section: Section, position: int, word: object) -> str | None:
         notes.wrong(path, f"{text} is not a macro; allowed: {', '.join(allowed)}{near or did_you_mean(text, allowed)}")
     else:
         hint = near or "; parameters are passed by ${args}"
-        notes.warn(path, f"{text} is no macro: the word is left out, as on W&B{hint}")
+        notes.warn(path, f"{text} is not a macro: the word is left out, as on W&B{hint}")
     return None

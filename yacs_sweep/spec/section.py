@@ -131,7 +131,7 @@ class Section:
         for key in list(self.unknown):
             if not nearest(key, missing) and not nearest(key, self._allowed, cutoff=MEANT):
                 self.unknown.remove(key)
-                self.notes.warn((*self.path, key), "is no key of a sweep file: not used, as on W&B")
+                self.notes.warn((*self.path, key), "is not a key of a sweep file: not used, as on W&B")
 
     def drop_nulls(self, but: Collection[str] = ()) -> None:
         """Takes a key with nothing after it as an absent one, unless it is one of `but`."""

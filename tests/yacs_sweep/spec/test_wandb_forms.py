@@ -92,7 +92,7 @@ def test_a_parameter_at_the_top_is_no_template_because_it_uses_one(tmp_path: Pat
 def test_a_key_that_no_sweep_file_has_is_told_and_not_used(tmp_path: Path) -> None:
     text = "method: grid\nauthor: me\nreport_to: [a, b]\nmode: online\n" + LR
     assert told(tmp_path, text) == [
-        f"s.yaml:{place}: is no key of a sweep file: not used, as on W&B"
+        f"s.yaml:{place}: is not a key of a sweep file: not used, as on W&B"
         for place in ("2:1: author", "3:1: report_to", "4:1: mode")
     ]
 
@@ -121,14 +121,14 @@ def test_keys_of_launch_are_told_and_not_used(tmp_path: Path) -> None:
         ("", "None", "has nothing after it: it is the word None, as on W&B"),
         ("--file=${args_json_file}", "--file=${args_json_file}", "${args_json_file} stays as it is"),
         ("${program}${envvar:A}", "${program}${envvar:A}", "${program} stays as it is"),
-        ("${learning_rate}", None, "${learning_rate} is no macro: the word is left out, as on W&B"),
-        ("${env_vars:A=1}", None, "${env_vars:A=1} is no macro"),
+        ("${learning_rate}", None, "${learning_rate} is not a macro: the word is left out, as on W&B"),
+        ("${env_vars:A=1}", None, "${env_vars:A=1} is not a macro"),
         (
             "${interpereter}",
             None,
-            "${interpereter} is no macro: the word is left out, as on W&B; did you mean ${interp",
+            "${interpereter} is not a macro: the word is left out, as on W&B; did you mean ${interp",
         ),
-        ("${program}/${args}", None, "${program}/${args} is no macro"),
+        ("${program}/${args}", None, "${program}/${args} is not a macro"),
     ],
 )
 def test_words_of_a_command_are_those_of_wandbs_agent(

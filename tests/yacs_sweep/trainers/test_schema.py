@@ -211,7 +211,7 @@ def test_a_refusal_that_is_only_the_trees_own_is_shown(tmp_path: Path) -> None:
             "ModuleNotFoundError: No module named 'nothing_like_this' (defaults.py:1); --python",
         ),
         ("x = 1\n_C = (", "SyntaxError"),
-        ("_C = 3", "TypeError: _C is a int and no YACS tree"),
+        ("_C = 3", "TypeError: _C is a int, not a YACS tree"),
         ("x = 1", "has no attribute '_C'"),
         ("\nraise RuntimeError('two\\nlines')", "RuntimeError: two lines (defaults.py:2)"),
         ("import sys; sys.exit(3)", "SystemExit: 3"),

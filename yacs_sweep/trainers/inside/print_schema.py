@@ -56,7 +56,7 @@ def load(path: str, name: str) -> Any:
         module = importlib.import_module(".".join(parts))
     tree = getattr(module, name)
     if not isinstance(tree, dict):
-        raise TypeError("%s is a %s and no YACS tree" % (name, type(tree).__name__))
+        raise TypeError("%s is a %s, not a YACS tree" % (name, type(tree).__name__))
     return tree
 
 
