@@ -9,7 +9,7 @@ from yacs.config import CfgNode
 
 from configs.defaults import _C
 from engine.config import load_config
-from engine.solver import build_optimizer, learning_rate, schedule_notes, set_learning_rate
+from engine.solver import build_optimizer, cosine, learning_rate, schedule_notes, set_learning_rate
 from modeling.model import build_model
 
 # What reid-strong-baseline 3da7e6f has in force during epochs 1, 2, …: its scheduler is stepped as an epoch starts.
@@ -53,6 +53,7 @@ def test_warm_up_by_iteration_ends_within_an_epoch() -> None:
     rates = [learning_rate(cfg, epoch, batch, 5) for epoch in (1, 2, 3) for batch in range(5)]
     ramp = [0.2 + 0.1 * iteration for iteration in range(8)]
     assert rates == pytest.approx([*ramp, 1, 1, *[0.1] * 5])
+    assert [learning_rate(cfg, epoch) for epoch in (1, 2)] == pytest.approx([0.2, 0.3])  # epochs of one batch
 
 
 def test_cosine_falls_from_the_end_of_warm_up_towards_the_minimum_after_the_last_epoch() -> None:
@@ -64,6 +65,30 @@ def test_cosine_falls_from_the_end_of_warm_up_towards_the_minimum_after_the_last
     assert learning_rate(cfg, 7) == pytest.approx(2 * 0.1)
 
 
+def test_cosine_beside_a_warm_up_by_iteration_falls_from_the_second_epoch_on() -> None:
+    cfg = config(BASE_LR=2.0, SCHEDULE="cosine", MAX_EPOCHS=4, MIN_LR_FACTOR=0.0, WARMUP_ITERS=3, WARMUP_FACTOR=0.5)
+    cfg.SOLVER.WARMUP_UNIT = "iteration"
+    rates = [learning_rate(cfg, epoch, 0, 5) for epoch in range(1, 6)]
+    assert rates == pytest.approx([2 * 0.5, 2 * 0.8535533906, 2 * 0.5, 2 * 0.1464466094, 0.0])
+
+
+@pytest.mark.parametrize(
+    ("epoch", "start", "end", "value"),
+    [
+        (1, 2, 5, 1.0),  # in warm-up
+        (3, 2, 5, 1.0),
+        (4, 2, 5, 0.1 + 0.9 * 0.75),  # a third of the way: (1 + cos 60°) / 2
+        (6, 2, 5, 0.1),
+        (9, 2, 5, 0.1),
+        (4, 2, 3, 0.1),  # a single epoch
+        (3, 2, 2, 1.0),  # none
+        (4, 2, 2, 0.1),
+    ],
+)
+def test_cosine_by_hand(epoch: int, start: int, end: int, value: float) -> None:
+    assert cosine(epoch, start=start, end=end, minimum=0.1) == pytest.approx(value)
+
+
 @pytest.mark.parametrize(
     ("settings", "told"),
     [
@@ -73,6 +98,8 @@ def test_cosine_falls_from_the_end_of_warm_up_towards_the_minimum_after_the_last
         ({"MAX_EPOCHS": 11}, ""),
         ({"MAX_EPOCHS": 3, "WARMUP_UNIT": "iteration"}, ""),
         ({"MAX_EPOCHS": 1, "WARMUP_ITERS": 0}, ""),
+        ({"MAX_EPOCHS": 8, "WARMUP_FACTOR": 1.0}, ""),
+        ({"MAX_EPOCHS": 8, "WARMUP_FACTOR": 0.0}, "the whole run of 8 epochs"),
     ],
 )
 def test_a_warm_up_that_takes_the_whole_run_is_told(settings: dict[str, object], told: str) -> None:
@@ -119,6 +146,29 @@ def test_a_rule_of_its_own_for_norms_and_heads_and_no_more_groups_than_rules() -
     assert rules["classifier.weight"] == rules["gap.p"] == (3.0, 0.01)
     assert len(build_optimizer(cfg, model).param_groups) == 4
     assert len(build_optimizer(_C, model).param_groups) == 1
+
+
+@pytest.mark.parametrize(("epochs", "groups"), [(0, 1), (1, 2), (5, 2)])
+def test_a_backbone_that_is_frozen_at_first_has_groups_of_its_own(epochs: int, groups: int) -> None:
+    cfg = config(FREEZE_EPOCHS=epochs)
+    cfg.MODEL.NAME = "resnet18"
+    model = build_model(cfg, 5)
+    names = {id(parameter): key for key, parameter in model.named_parameters()}
+    found = build_optimizer(cfg, model).param_groups
+    assert len(found) == groups
+    of_backbone = [{names[id(parameter)].startswith("base.") for parameter in group["params"]} for group in found]
+    assert of_backbone == ([{True, False}] if groups == 1 else [{True}, {False}])
+
+
+@pytest.mark.parametrize(
+    ("name", "precision", "fused"),
+    [("Adam", "fp32", True), ("AdamW", "fp16", True), ("SGD", "fp32", True), ("SGD", "fp16", False)],
+)
+def test_steps_are_fused_where_that_is_right(name: str, precision: str, fused: bool) -> None:
+    """The fused SGD of torch 2.15 leaves momenta uninitialised when loss scaling passes over the first steps."""
+    cfg = config(OPTIMIZER_NAME=name)
+    cfg.MODEL.PRECISION = precision
+    assert build_optimizer(cfg, nn.Linear(2, 2)).defaults["fused"] is fused
 
 
 @pytest.mark.parametrize("name", ["Adam", "AdamW", "SGD"])

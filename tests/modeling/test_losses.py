@@ -12,6 +12,7 @@ from modeling.losses import (
     CenterLoss,
     Criterion,
     batch_hard_triplet_loss,
+    build_center_loss,
     build_criterion,
     margin_logits,
     pairwise_circle_loss,
@@ -67,8 +68,11 @@ def test_equal_features_have_a_finite_gradient() -> None:
 
 def test_a_batch_of_one_identity_is_an_error() -> None:
     require_negatives(torch.tensor([1, 1, 2]))
-    with pytest.raises(ValueError, match="identity 4 only"):
+    require_negatives(torch.tensor([2, 1, 1]))
+    with pytest.raises(ValueError, match="a batch of 3 images has identity 4 only"):
         require_negatives(torch.tensor([4, 4, 4]))
+    with pytest.raises(ValueError, match="a batch of 1 images has identity 4 only"):
+        require_negatives(torch.tensor([4]))
 
 
 def test_label_smoothing_spreads_epsilon_over_all_classes() -> None:
@@ -103,6 +107,25 @@ def test_the_configuration_chooses_the_losses(
     assert build_criterion(cfg) == Criterion(identity, pairs, smoothing, 0.7, 0.4, 20.0, 0.2, 64.0)
 
 
+def test_the_losses_settings_are_those_of_the_papers() -> None:
+    """Bag of Tricks: margin 0.3; ArcFace: margin 0.5; circle loss: 0.25 and 128 for persons."""
+    cfg = _C.clone()
+    cfg.DATALOADER.SAMPLER, cfg.MODEL.IF_LABELSMOOTH = "softmax_triplet", "off"
+    criterion = build_criterion(cfg)
+    assert criterion == Criterion("softmax", "triplet")
+    assert (criterion.margin, criterion.cosine_margin, criterion.cosine_scale) == (0.3, 0.5, 30.0)
+    assert (criterion.circle_margin, criterion.circle_scale, criterion.smoothing) == (0.25, 128.0, 0.0)
+
+
+def test_the_configuration_chooses_the_center_loss() -> None:
+    cfg = _C.clone()
+    cfg.MODEL.IF_WITH_CENTER = "no"
+    assert build_center_loss(cfg, 5, 6) is None
+    cfg.MODEL.IF_WITH_CENTER = "yes"
+    loss = build_center_loss(cfg, 5, 6)
+    assert loss is not None and loss.centers.shape == (5, 6)
+
+
 def test_losses_are_added() -> None:
     generator = torch.Generator().manual_seed(0)
     scores, features = torch.randn(4, 3, generator=generator), torch.randn(4, 5, generator=generator)
@@ -110,6 +133,8 @@ def test_losses_are_added() -> None:
     parts = [criterion(scores, features, pids) for criterion in (Criterion("softmax"), Criterion(pairs="triplet"))]
     assert all(part > 0 for part in parts)
     torch.testing.assert_close(Criterion("softmax", "triplet")(scores, features, pids), parts[0] + parts[1])
+    circle = pairwise_circle_loss(features, pids, 0.25, 128.0)
+    torch.testing.assert_close(Criterion("softmax", "circle")(scores, features, pids), parts[0] + circle)
 
 
 def generated() -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -182,6 +207,9 @@ def test_margin_softmaxes_of_a_worked_example() -> None:
     assert arcface[0].tolist() == pytest.approx([10 * math.cos(math.acos(0.6) + 0.3), 1.0, -2.0], abs=1e-5)
     # 10 (1.3 - .6)(.6 - .7); 10 (.1 + .3)(.1 - .3); 10 (-.2 + .3)(-.2 - .3)
     assert circle[0].tolist() == pytest.approx([-0.7, -0.8, -0.5], abs=1e-5)
+    # A negative farther away than -margin is past its optimum and no longer pushed.
+    far = margin_logits("circle", torch.tensor([[0.6, -0.9]]), pids, margin, scale)
+    assert far[0].tolist() == pytest.approx([-0.7, 0.0], abs=1e-5)
 
 
 def test_arcface_goes_on_falling_where_the_angle_passes_pi() -> None:

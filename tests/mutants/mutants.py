@@ -22,6 +22,7 @@ import ast
 import json
 import os
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -44,6 +45,7 @@ else:
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
+ANYTHING = "…"  # in a changed line of equivalent.toml
 KILLED = 0.9  # of the mutants of a module, at least
 
 Position = tuple[int, int]
@@ -207,15 +209,15 @@ def squeeze(line: str) -> str:
     return "".join(line.split())
 
 
-def equivalents(path: str) -> set[tuple[str, str]]:
-    """Reads which changes of lines change nothing in a module, as (line, changed line) without white space."""
+def equivalents(path: str) -> list[re.Pattern[str]]:
+    """Reads which changes of lines change nothing in a module: patterns of the line, a tab and the changed line."""
     entries = tomllib.loads((HERE / "equivalent.toml").read_text(encoding="utf-8"))["mutant"]
-    return {
-        (squeeze(entry["line"]), squeeze(after))
+    return [
+        re.compile(re.escape(squeeze(entry["line"])) + "\t" + re.escape(squeeze(after)).replace(ANYTHING, ".*"))
         for entry in entries
         if entry.get("module", path) == path
         for after in (entry["after"] if isinstance(entry["after"], list) else [entry["after"]])
-    }
+    ]
 
 
 def gone(path: str, source: str) -> list[str]:
@@ -248,7 +250,7 @@ def try_module(copy: Copy, module: dict[str, Any], seed: int, sites: int | None,
             continue
         number = mutant.start[0]
         before, after = change(source, changed, number)
-        if (squeeze(before), squeeze(after)) in known:
+        if any(pattern.fullmatch(f"{squeeze(before)}\t{squeeze(after)}") for pattern in known):
             tally.equivalent += 1
             continue
         copy.write(path, changed)

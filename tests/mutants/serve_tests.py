@@ -83,6 +83,7 @@ def main() -> None:
     for line in sys.stdin:
         order = json.loads(line)
         print(json.dumps(run(order["tests"], order["seconds"])), file=answers, flush=True)
+    os._exit(0)  # some libraries complain when they are taken down
 
 
 if __name__ == "__main__":

@@ -110,6 +110,11 @@ def test_a_gallery_smaller_than_max_rank_gives_a_full_curve() -> None:
     assert ranking.cmc[-1] == 1.0
 
 
+def test_a_gallery_of_matches_only() -> None:
+    ranking = rank([[2, 1]], [7], [0], [7, 7], [1, 1])
+    assert (ranking.mAP, ranking.mINP, ranking.cmc[0]) == (1.0, 1.0, 1.0)
+
+
 def test_queries_without_a_match_do_not_count() -> None:
     ranking = rank([[1, 2], [1, 2]], [7, 9], [0, 0], [7, 8], [1, 1])
     assert (ranking.num_queries, ranking.mAP) == (1, 1.0)

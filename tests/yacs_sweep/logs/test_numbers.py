@@ -160,3 +160,23 @@ def test_sources_settle_each_metric_by_itself() -> None:
     rows, parser = parse(GENERIC, "a: 0,5\n")
     assert rows == [{"a": 0.5}] and all(type(value) is float for row in rows for value in row.values())
     assert sources.admit("x", {"a": 1}) == {"a": 1} and parser.sources is not sources
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("123456789012345", 123456789012345),
+        ("1234567890123456", 1234567890123456.0),  # of 16 digits not every whole number is a float: read as one
+        ("3.0", 3.0),
+        ("+7", 7),
+        ("1e3", 1000.0),
+        ("1,234,567.0", 1234567.0),
+    ],
+)
+def test_a_number_written_as_a_whole_one_is_an_int_of_15_digits_at_most(text: str, value: Number) -> None:
+    assert repr(to_number(text)) == repr(value)
+
+
+def test_what_is_longer_than_40_characters_is_not_like_a_number() -> None:
+    assert like_number("1" * 38 + "ms") and not like_number("1" * 39 + "ms")
+    assert like_number("1.2k") and not like_number("a") and not like_number("1.2 kilometres")

@@ -261,9 +261,9 @@ def test_what_lies_beyond_the_limit_of_a_line_is_not_read_however_it_is_cut(reid
 @pytest.mark.parametrize("content", [b"x", b"mAP: ", b"\x1b[", b"METRIC {", b"CMC curve, Rank-1 :"])
 def test_a_line_of_ten_megabytes_does_not_stall(reid: LogFormat, content: bytes) -> None:
     line = content * (10_000_000 // len(content))
-    start = time.monotonic()
+    start = time.process_time()
     rows = parse(reid, line + b"\nmAP: 2.0%\n")
-    assert time.monotonic() - start < 2
+    assert time.process_time() - start < 2
     assert rows == [{"val/mAP": 2.0}]
 
 

@@ -35,6 +35,7 @@ IMPORT = "Traceback (most recent call last):\n  File …\nModuleNotFoundError: N
         (0, "", "finished", "finished"),
         (3, "Traceback …\nValueError: no such layer\n", "exit", "exit code 3: ValueError: no such layer"),
         (1, "quiet", "exit", "exit code 1"),
+        (-1, "", "signal", "SIGHUP"),
         (-9, "", "signal", "SIGKILL"),
         (-11, "", "signal", "SIGSEGV"),
         (137, "", "signal", "SIGKILL"),
@@ -252,6 +253,11 @@ def test_no_space_without_a_path_is_believed_of_a_program_that_ends_by_itself(st
     assert judge(status, "OSError: No space left on device\n", full=lambda line: FullDisk.UNKNOWN).cause == cause
 
 
+def test_of_several_lines_the_last_is_the_reason() -> None:
+    lines = "RuntimeError: CUDA out of memory. First\nRuntimeError: CUDA out of memory. Last\n"
+    assert judge(1, lines).reason.endswith("Last")
+
+
 def test_a_reason_has_400_characters_at_most() -> None:
     for line in (f"ValueError: {'x' * 500}", f"ImportError: {'x' * 500}"):
         reason = judge(1, f"{line}\n").reason
@@ -361,7 +367,13 @@ def test_an_end_we_asked_for_is_told_whatever_the_exit_status(status: int, cause
 
 @pytest.mark.parametrize(
     ("status", "reason"),
-    [(None, "the detail"), (0, "the detail"), (143, "the detail"), (-9, "the detail, ended by SIGKILL")],
+    [
+        (None, "the detail"),
+        (0, "the detail"),
+        (143, "the detail"),
+        (-9, "the detail, ended by SIGKILL"),
+        (-1, "the detail, ended by SIGHUP"),
+    ],
 )
 def test_a_timeout_says_which_signal_it_took(status: int | None, reason: str) -> None:
     assert judge(status, "", Stop("timeout", "the detail")).reason == reason
@@ -434,6 +446,8 @@ def test_the_kernels_kill_for_memory_is_told_from_other_kills() -> None:
     assert judge(1, SHM, oom_before=3, oom_after=4).cause == "oom"
     assert judge(-9, oom_before=3, oom_after=3).cause == "signal"
     assert judge(-9).cause == "signal"
+    assert judge(-9, oom_before=0, oom_after=1).cause == judge(-9, oom_after=1).cause == "oom"
+    assert judge(-9, oom_before=4, oom_after=3).cause == judge(-9, oom_before=0).cause == "signal"
     assert judge(1, "ValueError: x", oom_before=3, oom_after=4).cause == "exit"  # somebody else's
 
 
