@@ -120,41 +120,43 @@ def trial_table(
         most: rows at most; a line below says how many are left out. None: all.
         file: where all of them are.
     """
-    again, varied = retried_trials(records), varied_names(records)
-    rows = [["trial", metric or "value", "state", "time", "parameters"]]
-    reasons = ["reason"]
-    for record in records[:most]:
-        value = "" if record.value is None else f"{record.value:.6g}"
-        later = again.get(record.id)
-        time = duration_text(trial_seconds(record))
-        rows.append([record.name, value, record.state, time, params_line(record.params, varied)])
-        reasons.append(clean(f"tried again as {later.name}" if later else reason_shown(record)))
-    wide = [[*row, reason] for row, reason in zip(rows, reasons, strict=True)]
-    widths, told = column_widths(wide), any(reasons[1:])
+    again, varied, shown = retried_trials(records), varied_names(records), records[:most]
+    columns = {
+        "trial": [record.name for record in shown],
+        "value": ["" if record.value is None else f"{record.value:.6g}" for record in shown],
+        "state": [record.state for record in shown],
+        "time": [duration_text(trial_seconds(record)) for record in shown],
+        "parameters": [params_line(record.params, varied) for record in shown],
+    }
+    if metric is None and not any(columns["value"]):
+        del columns["value"]  # the sweep optimises nothing
+    reasons = [f"tried again as {again[each.id].name}" if each.id in again else reason_shown(each) for each in shown]
+    heads = [metric if name == "value" and metric else name for name in columns]
+    rows = [heads, *map(list, zip(*columns.values(), strict=True))]
+    wide = [[*row, reason] for row, reason in zip(rows, ["reason", *map(clean, reasons)], strict=True)]
+    widths, told = column_widths(wide), any(reasons)
     beside = width - sum(widths[:-1]) - len(GAP) * (len(widths) - 1) >= min(widths[-1], REASON)
     if told and beside:
-        lines = text_table(wide, width=width, shrink=[(5, REASON)])
+        lines = text_table(wide, width=width, shrink=[(len(columns), REASON)])
     else:
-        numbers = max([4, *(cells(row[1]) for row in rows[1:])])
-        # A long metric's name gives way first, then the parameters; on a very narrow terminal everything does.
-        given_up = [
-            (1, max(12, numbers)),
-            (4, LEAST),
-            (1, numbers),
-            (4, 8),
-            (0, 8),
-            (3, 4),
-            (1, 4),
-            (2, 4),
-            (4, 5),
-            (0, 5),
-        ]
-        lines = text_table(rows, width=width, shrink=given_up)
-    left_out = len(records) - len(records[:most])
+        lines = text_table(rows, width=width, shrink=_shrinking(columns))
+    left_out = len(records) - len(shown)
     lines += [f"+{left_out} more; {file} has all"] if left_out else []
     if told and not beside:
-        lines += ["", *_reasons([record.name for record in records[:most]], reasons[1:], width)]
+        lines += ["", *_reasons(columns["trial"], [clean(reason) for reason in reasons], width)]
     return "\n".join(lines)
+
+
+def _shrinking(columns: Mapping[str, Sequence[str]]) -> list[tuple[int, int]]:
+    """Returns how a table of trials becomes narrower: the columns that give way in turn, with the width they keep.
+
+    A long metric's name gives way first, then the parameters; on a very narrow terminal everything does.
+    """
+    numbers = max([4, *map(cells, columns.get("value", ()))])
+    order = [("value", max(12, numbers)), ("parameters", LEAST), ("value", numbers), ("parameters", 8), ("trial", 8)]
+    order += [("time", 4), ("value", 4), ("state", 4), ("parameters", 5), ("trial", 5)]
+    places = {name: place for place, name in enumerate(columns)}
+    return [(places[name], least) for name, least in order if name in places]
 
 
 def _reasons(names: Sequence[str], reasons: Sequence[str], width: int) -> Iterator[str]:
@@ -168,12 +170,15 @@ def _reasons(names: Sequence[str], reasons: Sequence[str], width: int) -> Iterat
 
 def batch_table(rows: Sequence[Mapping[str, Any]], width: int) -> str:
     """Formats the sweeps of a batch's summary.json as a table of `width` columns; below it, why any has ended early."""
-    table = [["sweep", "name", "state", "best", "trials"]]
+    table = [["sweep", "name", "state", "best", "in trial", "trials"]]
     for row in rows:
-        best = f"{row['metric']['name']} {row['best']['value']:.6g} ({row['best']['name']})" if row["best"] else ""
+        best = f"{row['metric']['name']} {row['best']['value']:.6g}" if row["best"] else ""
         counts = ", ".join(f"{count} {state}" for state, count in row["counts"].items())
-        table.append([row["sweep_id"], str(row["name"]), row["state"], best, counts])
-    lines = text_table(table, width=width, shrink=[(1, LEAST), (4, LEAST), (3, LEAST), (1, 8), (4, 8), (3, 8)])
+        of = row["best"]["name"] if row["best"] else ""
+        table.append([row["sweep_id"], str(row["name"]), row["state"], best, of, counts])
+    if sum(column_widths(table)) + len(GAP) * 5 > width:
+        table = [[*line[:4], *line[5:]] for line in table]
+    lines = text_table(table, width=width, shrink=[(1, 10), (4, LEAST), (3, LEAST), (1, 8), (4, 8), (3, 8)])
     for row in rows:
         if row["message"]:
             lines += wrap(clean(f"{row['sweep_id']}: {row['message']}"), width, indent=4)

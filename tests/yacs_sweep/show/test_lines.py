@@ -96,6 +96,12 @@ def test_what_varies_is_shown_before_what_does_not(width: int) -> None:
     )  # p is inactive in one
 
 
+def test_a_column_without_a_metric_is_left_out() -> None:
+    rows = [record("a"), record("b", "failed", reason="exit code 3")]
+    assert trial_table(rows, None, 100).splitlines()[0].split() == ["trial", "state", "time", "parameters", "reason"]
+    assert trial_table(rows, "time", 100).splitlines()[0].split()[:4] == ["trial", "time", "state", "time"]
+
+
 def test_reasons_of_many_trials_name_the_first_of_them() -> None:
     rows = [record(f"t{number}", "failed", reason="x " * 200) for number in range(9)]
     last = trial_table(rows, "val/mAP", 79).splitlines()[-3:]
@@ -107,6 +113,8 @@ def test_batches_fit_the_width() -> None:
     best = {"metric": {"name": "val/mAP"}, "best": {"value": 40.0, "name": "trial-0001"}}
     lines = batch_table([{**row, **best, "message": "ended after 3 failed trials " * 9}], 79).splitlines()
     assert max(map(cells, lines)) <= 79 and lines[3].startswith("k3v9x2ab: ended after")
+    assert "9 finished, 3 failed" in lines[2] and "val/mAP 40" in lines[2]
+    assert "trial-0001" in batch_table([{**row, **best, "name": "a", "message": None}], 120)
 
 
 def test_trial_lines() -> None:

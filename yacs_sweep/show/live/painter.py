@@ -42,7 +42,8 @@ class Painter:
     def message(self, text: str) -> str:
         """Formats a message, of one line or more, with the colour of its mark."""
         text = printable(text)
-        for words in (text, text.removeprefix("[sweep] ")):
+        behind = text.removeprefix("[sweep] ")
+        for words in (text, behind, behind.partition(" ")[2]):  # of several sweeps the id stands first
             for mark, style in STYLES:
                 if words.startswith(mark):
                     return "\n".join(self._styled([(line, style)]) for line in text.split("\n"))
