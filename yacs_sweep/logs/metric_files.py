@@ -253,7 +253,7 @@ class Follower:
                 self.error = None
             except OSError as error:
                 self.error = error
-            except Exception as error:  # whatever a foreign file does to a foreign library, the trial goes on
+            except Exception as error:  # whatever a foreign file does to a foreign library, the trial continues
                 self.problem = f"the trial's metric files cannot be read: {type(error).__name__}: {error}"
                 return
             if until is not None and (self.error is None or time.monotonic() > until or self._gone.wait(PERIOD)):

@@ -56,7 +56,7 @@ class EarlyTerminate:
     hyperband    W&B's: bands from `min_iter`, or from `max_iter` and `s`; `eta`; `strict`.
     median       ends a trial worse than the median of earlier ones at the same iteration, from
                  iteration `min_iter` on and once `min_trials` have finished.
-    asha         successive halving: from `min_iter` on, the best 1/`eta` go on at each rung.
+    asha         successive halving: from `min_iter` on, the best 1/`eta` continue at each rung.
     patience     ends a trial whose best has not improved by `min_delta` in `patience` iterations.
     divergence   ends a trial when `metric` (default: the objective and every metric with "loss"
                  in its name) is nan or infinite, or its size exceeds `factor` times its first.

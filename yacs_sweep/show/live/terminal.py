@@ -130,7 +130,7 @@ class Screen:
             except Exception as error:
                 if painter is None:  # the user's own stream, which takes no lines either
                     self._gone = True
-                else:  # ours; the sweep, and its messages, go on
+                else:  # ours; the sweep, and its messages, continue
                     painter = self._frame = None
                     self.say(
                         f"[sweep] warning: the live view cannot be drawn ({error!r}); printing plain lines instead"
