@@ -39,6 +39,7 @@ from ..search.warm_start import write_warm
 from ..show.lines import command_text, duration_text
 from ..show.live.terminal import say
 from ..show.live.view import View, opened
+from ..trainers.function import FUNCTION
 from ..wandb.ask_client import WandbUnavailable
 from ..wandb.recorder import lacks_rows
 from ..wandb.sweeps import create_sweep
@@ -240,7 +241,9 @@ def _launched_with(paths: SweepPaths) -> tuple[Any, ...]:
 
 def _tell_of_twin(results: Results, options: Options) -> None:
     """Says that the same sweep is being run already, as a sweep of its own, and how to join that."""
-    twin = None if results.plan.resumed else find_twin(results.paths)
+    # Of a Python function nothing tells whether it is the same.
+    untold = results.plan.resumed or results.plan.launch.trainer == FUNCTION
+    twin = None if untold else find_twin(results.paths)
     if twin is not None:
         sweep_id, launcher = twin
         say(

@@ -241,8 +241,8 @@ def classify(
         return Verdict("failed", "signal", f"ended by {_signal_name(status)}, not sent by the launcher{said}"[:400])
     broken = sorted(name for name, last in last_values.items() if isinstance(last, float) and not finite_number(last))
     if broken:
-        reason = f"diverged: {broken[0]} is {last_values[broken[0]]}, exit code {status}"
-        return Verdict("failed", "diverged", reason)
+        reason = f"diverged: {broken[0]} is {last_values[broken[0]]}, exit code {status}{_last_words(output)}"
+        return Verdict("failed", "diverged", reason[:400])
     return Verdict("failed", "exit", f"exit code {status}{_last_words(output)}"[:400])
 
 

@@ -438,6 +438,8 @@ def test_divergence_is_seen_in_the_last_values_of_a_trial_that_failed() -> None:
     assert judge(0, last_values={"train/loss": float("nan")}).state == "finished"
     values = {"b": math.nan, "a": -math.inf, "c": 1.0, "d": "text"}
     assert judge(3, last_values=values).reason == "diverged: a is -inf, exit code 3"
+    said = judge(1, f"{TRACE}ValueError: bad loss\n", last_values=values).reason
+    assert said == "diverged: a is -inf, exit code 1: ValueError: bad loss"
 
 
 def test_the_kernels_kill_for_memory_is_told_from_other_kills() -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import shlex
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.sweeping import environment, start, sweep, write_sweep
+from tests.sweeping import ROOT, environment, start, sweep, write_sweep
 from tests.trainers import write_trainer
 
 WAITS = """import time
@@ -75,3 +76,34 @@ def test_a_launch_that_has_ended_is_not_told(tmp_path: Path) -> None:
     for _ in range(2):
         ran = sweep(tmp_path, *words, trainer=trainer, config=None)
         assert ran.code == 0 and "the same sweep" not in ran.out
+
+
+FUNCTION = """import sys, time
+from pathlib import Path
+from yacs_sweep import Sweep
+def train(params):
+    end = time.monotonic() + 60
+    while not Path("go").exists() and time.monotonic() < end:
+        time.sleep(0.05)
+    return 1.0
+if __name__ == "__main__":
+    space = {"method": "grid", "metric": {"name": "loss"}, "parameters": {"base_lr": {"values": [0.1]}}}
+    Sweep(space, train=train, controller="local", wandb_mode="disabled").run()
+"""
+
+
+def test_functions_are_not_compared(tmp_path: Path) -> None:
+    """Two programs may search the same points for different functions."""
+    (tmp_path / "search.py").write_text(FUNCTION)
+    env = environment(tmp_path, PYTHONPATH=str(ROOT))
+    both = [
+        subprocess.Popen([sys.executable, "search.py"], cwd=tmp_path, env=env, stdout=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    for process in both:
+        assert process.stdout is not None
+        while "▶" not in (line := process.stdout.readline()):
+            assert line and "the same sweep" not in line
+    (tmp_path / "go").touch()
+    for process in both:
+        assert "the same sweep" not in process.communicate(timeout=60)[0]
