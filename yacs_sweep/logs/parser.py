@@ -7,7 +7,8 @@ Rows: metrics printed on one line are one row, at once. An entry that logs one m
 same row name (the entry's `row`, else the part of the metric's name before its first "/"): the row is complete when a
 metric repeats, when the axis moves, when something of another row is printed, or on `flush`. Rows are never merged
 otherwise, so ten rows printed are ten rows logged. The axis (`epoch`) is carried into rows that do not print it
-themselves; an entry that logs nothing but the axis moves it without making a row.
+themselves; an entry that logs nothing but the axis moves it without making a row. Where the axis is printed after its
+metrics (`axis_after`), such rows wait for the next line that prints it; at the end of the output they get the last one.
 
 A number is read whole or not at all (see `numbers`); of those left out the first is kept in `left_out`.
 
@@ -33,6 +34,7 @@ from .sources import Row, Sources
 Trace = Callable[["MetricPattern | str", Mapping[str, Number]], None]  # an entry (or "METRIC", "generic") matched
 LINE_LIMIT = 1 << 16  # bytes of a line that are parsed
 KEPT_BACK = 100_000  # rows
+WAITING = 1000  # rows that wait for the axis; of more the first gets the last axis there was
 _METRIC = b"METRIC {"
 _JSON = json.JSONDecoder()
 _UNNAMED = Names()
@@ -42,12 +44,14 @@ _UNNAMED = Names()
 class LogFormat:
     """The metric patterns of a profile, and the name of the metric that is the x-axis.
 
+    `axis_after`: rows that do not print the axis belong to the next one printed, not to the last.
     `generic`: lines that look like metrics are taken where no entry matches (see `guessing`).
     `wandb`: what the trainer logs through W&B's client is taken too (see `wandb_calls`).
     """
 
     entries: tuple[MetricPattern, ...]
     axis: str = "epoch"
+    axis_after: bool = False
     generic: bool = False
     wandb: bool = False
 
@@ -67,6 +71,9 @@ class LogParser:
         self._generic = log_format.generic
         self._axis_name = log_format.axis
         self._axis: Number | None = None
+        self._axis_after = log_format.axis_after
+        self._waiting: deque[Row] = deque()  # for the axis
+        self._closed = False
         self._open: Row = {}
         self._open_name: str | None = None
         self._tables: list[OpenTable] = []  # whose header was the last header; one for each entry that reads it
@@ -108,15 +115,26 @@ class LogParser:
         return self._lines(block)
 
     def flush(self) -> list[Row]:
-        """Returns the row that is gathering, if any, as the output pauses; an unfinished line is left alone."""
+        """Returns the row that is gathering, if any, as the output pauses; an unfinished line is left alone.
+
+        A row that waits for the axis is returned only once it has one, or the output has ended.
+        """
         row, self._open, self._open_name = self._open, {}, None
-        return [row] if row else []
+        if not self._axis_after:
+            return [row] if row else []
+        if row and self._axis_name in row:
+            return [row]
+        if row:
+            self._waiting.append(row)
+        return self._settled(0 if self._closed else WAITING)
 
     def close(self) -> list[Row]:
         """Returns the last rows, as the output has ended, with those of an unfinished line."""
         line = bytes(self._tail)
         self._tail.clear()
-        return (self.feed(line) if line else []) + self.flush()
+        rows = self.feed(line) if line else []
+        self._closed = True
+        return rows + self.flush()
 
     def keep_back(self) -> None:
         """From now on lines that only look like metrics are kept back: the trainer has a better way to log."""
@@ -132,9 +150,19 @@ class LogParser:
         """Returns the rows of the lines that were kept back; from now on such lines count."""
         kept, self._kept_back = self._kept_back or (), None
         rows: list[Row] = []
+        closed, self._closed = self._closed, False
         for metrics in kept:
             self._found("generic", metrics, rows)
+        self._closed = closed
         return rows + self.flush()
+
+    def _settled(self, left: int = 0) -> list[Row]:
+        """Returns the rows that waited for the axis, with the axis as it is now, but for the last `left` ones."""
+        rows: list[Row] = []
+        while len(self._waiting) > left:
+            row = self._waiting.popleft()
+            rows.append(row if self._axis is None else {**row, self._axis_name: self._axis})
+        return rows
 
     def _keep(self, data: bytes) -> None:
         """Keeps the beginning of an unfinished line."""
@@ -291,9 +319,11 @@ class LogParser:
         if len(found) < offered and (not found or found.keys() == {self._axis_name}):
             return
         axis = found.pop(self._axis_name, None)
-        if axis is not None and axis != self._axis:
-            rows += self.flush()
+        if axis is not None:
+            if axis != self._axis or (self._axis_after and self._axis_name not in self._open):
+                rows += self.flush()
             self._axis = axis
+            rows += self._settled()
         if not found:
             rows += self.flush()
             return
@@ -301,9 +331,13 @@ class LogParser:
             name = next(iter(found)).partition("/")[0] if "/" in next(iter(found)) else ""
         if name is None or name != self._open_name or not self._open.keys().isdisjoint(found):
             rows += self.flush()
-        if not self._open and self._axis is not None:
-            found[self._axis_name] = self._axis
-        if name is None:
+        carried = axis if self._axis_after else self._axis
+        if not self._open and carried is not None:
+            found[self._axis_name] = carried
+        if name is None and self._axis_after and carried is None:
+            self._open = found
+            rows += self.flush()
+        elif name is None:
             rows.append(found)
         else:
             self._open.update(found)

@@ -17,6 +17,7 @@ from .read_entries import NO_SUCH_KEY, EntryReader
 from .styles import STYLES, check_key
 
 PLACEHOLDERS = ("config_file", "output_dir", "trial_id", "gpu_ids", "processes")
+AXIS_PRINTED = ("before", "after")  # or on the same line
 _MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 _ENV_NAME = re.compile(r"[A-Za-z_]\w*")
 KEYS = (
@@ -34,6 +35,7 @@ KEYS = (
     "wrap",
     "processes",
     "axis",
+    "axis_printed",
     "metrics",
     "files",
     "checkpoints",
@@ -98,7 +100,8 @@ class ProfileReader:
         if entries.takes_calls() and (mode := fields["env"].get("WANDB_MODE", "disabled")) != "disabled":
             text = f"wandb stands for the calls of a client that opens no run, and env has WANDB_MODE: {mode}"
             self.section.wrong("metrics", text)
-        log_format = LogFormat(metrics, axis=axis, generic=generic, wandb=generic or entries.takes_calls())
+        after = self.section.word("axis_printed", AXIS_PRINTED) == "after"
+        log_format = LogFormat(metrics, axis, after, generic=generic, wandb=generic or entries.takes_calls())
         return {**fields, "files": files, "metrics": log_format}
 
     def _cwd(self) -> Path:

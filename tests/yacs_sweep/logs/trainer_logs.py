@@ -67,18 +67,28 @@ def clip_reid(epochs: int, special: bool) -> Log:
 
 
 def fast_reid(epochs: int, special: bool) -> Log:
+    """An epoch prints its line at iteration 200; then it is evaluated, and only then it prints its last line.
+
+    The last epoch is shorter: its only line comes after the evaluation.
+    """
     prefix = "\x1b[32m[01/01 12:00:00 fastreid.utils.events]: \x1b[0m"
-    lines, rows = [], []
-    for epoch in range(epochs):
+    lines: list[str] = []
+    rows: list[dict[str, Number]] = []
+
+    def train(epoch: int, iteration: int) -> None:
         loss, other, lr = numbers(epoch, special)
         said = [f"{loss:.4g}", f"{other:.4g}", f"{lr:.2e}"]
         lines.append(
-            f"{prefix} eta: 1:12:33  epoch/iter: {epoch}/{epoch * 200 + 199}  total_loss: {said[0]}  loss_cls: {said[1]}  "
+            f"{prefix} eta: 1:12:33  epoch/iter: {epoch}/{iteration}  total_loss: {said[0]}  loss_cls: {said[1]}  "
             f"time: {0.2412:.4f}  data_time: {0.0012:.4f}  lr: {said[2]}  max_mem: {10240.2:.0f}M"
         )
         values = {"train/total_loss": of(said[0]), "train/loss_cls": of(said[1]), "train/lr": of(said[2])}
         times = {"train/time": 0.2412, "train/data_time": 0.0012, "train/max_mem": 10240}
-        rows.append({"epoch": epoch, "iter": epoch * 200 + 199, **values, **times})
+        rows.append({"epoch": epoch, "iter": iteration, **values, **times})
+
+    for epoch in range(epochs):
+        if epoch < epochs - 1:
+            train(epoch, epoch * 210 + 199)
         lines += [
             "[01/01 12:00:00 fastreid.evaluation.testing]: Evaluation results in csv format: ",
             "\x1b[36m| Dataset    | Rank-1   | Rank-5   | Rank-10   | mAP   | mINP   | metric   |",
@@ -95,6 +105,7 @@ def fast_reid(epochs: int, special: bool) -> Log:
         }
         named = {f"val/{place}{name}": value for place in ("", "Market1501/") for name, value in table.items()}
         rows.append({**named, "epoch": epoch})
+        train(epoch, epoch * 210 + 209)
     return Log("\n".join(lines) + "\n", rows)
 
 
@@ -147,9 +158,12 @@ def maskrcnn_benchmark(epochs: int, special: bool) -> Log:
 
 
 def detectron2(epochs: int, special: bool) -> Log:
+    """An iteration is evaluated before its line is printed, but the last one after it."""
     prefix = "[01/01 12:00:00 d2.utils.events]: "
-    lines, rows = [], []
-    for epoch in range(1, epochs + 1):
+    lines: list[str] = []
+    rows: list[dict[str, Number]] = []
+
+    def train(epoch: int) -> None:
         loss, other, lr = numbers(epoch, special)
         iteration = 20 * epoch - 1
         said = [f"{loss:.4g}", f"{other:.4g}", f"{lr:.5g}"]
@@ -161,12 +175,19 @@ def detectron2(epochs: int, special: bool) -> Log:
         values = {"train/total_loss": of(said[0]), "train/loss_cls": of(said[1]), "train/lr": of(said[2])}
         times = {"time": 0.2412, "last_time": 0.25, "data_time": 0.0012, "last_data_time": 0.001, "max_mem": 2048}
         rows.append({**values, **{f"train/{name}": value for name, value in times.items()}, "iter": iteration})
+
+    for epoch in range(1, epochs + 1):
+        if epoch == epochs:
+            train(epoch)
         prefix2 = "[01/01 12:00:01 d2.evaluation.testing]: "
         for task, value in (("bbox", "37.9312,57.1400,nan"), ("segm", "34.1200,-1.0000,inf")):
             lines += [f"{prefix2}copypaste: Task: {task}", f"{prefix2}copypaste: AP,AP50,AP75"]
             lines.append(f"{prefix2}copypaste: {value}")
         bbox = {"val/bbox/AP": 37.9312, "val/bbox/AP50": 57.14, "val/bbox/AP75": math.nan}
-        rows.append({**bbox, "val/segm/AP": 34.12, "val/segm/AP50": -1.0, "val/segm/AP75": math.inf, "iter": iteration})
+        segm = {"val/segm/AP": 34.12, "val/segm/AP50": -1.0, "val/segm/AP75": math.inf}
+        rows.append({**bbox, **segm, "iter": 20 * epoch - 1})
+        if epoch < epochs:
+            train(epoch)
     return Log("\n".join(lines) + "\n", rows)
 
 
