@@ -61,6 +61,7 @@ class LogParser:
 
     def __init__(self, log_format: LogFormat, *, sources: Sources | None = None, trace: Trace | None = None) -> None:
         self.sources = sources or Sources(log_format.axis)
+        self.matched = False  # whether a line has been found by an entry, or was a METRIC line
         self.unreadable = ""  # the first METRIC line that is no JSON
         self.left_out: LeftOut | None = None  # the first value that looks like a number and is none
         self._text = ""  # the line that is parsed
@@ -314,6 +315,7 @@ class LogParser:
 
     def _log(self, source: str, found: Row, name: str | None, rows: list[Row]) -> None:
         """Adds the metrics of one line to the rows; `name` is the row that its entry asks for."""
+        self.matched = self.matched or source != "generic" or not self._entries
         offered = len(found)
         found = self.sources.admit(source, found)
         if len(found) < offered and (not found or found.keys() == {self._axis_name}):

@@ -83,8 +83,10 @@ class Output:
 
 
 COMMA = "{name} is printed with a decimal comma; earlier values, such as 1,234, were read as thousands: print a point instead"
+PLACES = 100  # of epochs' numbers in lines that are remembered
 QUIET_LINES = 1000  # lines without any metric, after which the user is warned
-_EPOCH = re.compile(rb"[eE]poch\W{0,3}(\d+)")
+_EPOCH = re.compile(rb"\b(?:[eE]poch|EPOCH)\W{0,3}(\d{1,9})")
+_DIGITS = re.compile(rb"\d+")
 
 
 class MetricReader:
@@ -198,7 +200,7 @@ class MetricReader:
         if name := self._sources.misread:
             self._tell("comma", COMMA.format(name=name))
         if self._warning is not None:
-            if rows:
+            if rows or self._parser.matched:
                 self._warning = None
             elif text := self._warning.feed(data):
                 self._note(text)
@@ -220,7 +222,8 @@ class NoMatchWarning:
         self._log, self._trainer = log, trainer
         self._lines = 0
         self._rest = b""
-        self._epochs: set[bytes] = set()
+        self._epochs: dict[bytes, list[int]] = {}  # by the line around it, without its numbers
+        self._moved_on = False  # to a second epoch
         self._examples: dict[str, None] = {}
 
     def feed(self, data: bytes) -> str | None:
@@ -229,15 +232,33 @@ class NoMatchWarning:
         self._rest = rest[:LINE_LIMIT]
         self._lines += len(lines)
         for whole in lines:
-            self._epochs.update(_EPOCH.findall(whole))
+            self._moved_on = self._moved_on or self._next_epoch(whole)
             if len(self._examples) < 2:
                 line = whole.decode("utf-8", "replace")
                 if any(item.name != "epoch" for item in guess_loosely(line)):
                     self._examples[repr(clipped(line, 100))] = None
-        if self._lines < QUIET_LINES and len(self._epochs) < 2:
+        if self._lines < QUIET_LINES and not self._moved_on:
             return None
         like = f"; lines that look like metrics: {', '.join(self._examples)}" if self._examples else ""
         return (
             f"no pattern has matched in {self._lines} lines of output{like}; see what they match with: "
             f"--test-patterns {self._log} --trainer {self._trainer}"
         )
+
+    def _next_epoch(self, line: bytes) -> bool:
+        """Tells whether the line counts on: with the next epoch, or a third one, in the same place of the same words.
+
+        A configuration that is printed names epochs, too: `max_epoch: 60`, `stages: {epoch: 5}`.
+        """
+        match = _EPOCH.search(line[:LINE_LIMIT])
+        if match is None:
+            return False
+        number = int(match[1])
+        words = _DIGITS.sub(b"0", line[: match.start()]).strip()
+        if len(self._epochs) >= PLACES and words not in self._epochs:
+            return False
+        seen = self._epochs.setdefault(words, [])
+        if not seen or number > seen[-1]:
+            seen.append(number)
+            return len(seen) > 2 or (len(seen) == 2 and number == seen[0] + 1)
+        return False

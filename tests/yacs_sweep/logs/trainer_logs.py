@@ -33,19 +33,19 @@ def numbers(epoch: int, special: bool) -> tuple[float, float, float]:
     return choices[epoch % 4] if special else choices[0]
 
 
-def baseline(logger: str, epochs: int, special: bool) -> Log:
-    """reid-strong-baseline, TransReID and the second stage of CLIP-ReID."""
+def baseline(logger: str, epochs: int, special: bool, iteration: str = "Iteration", per: str = "batch") -> Log:
+    """reid-strong-baseline, TransReID and the second stage of CLIP-ReID; SOLIDER-REID in two words of its own."""
     prefix = f"2026-01-01 12:00:00,123 {logger} INFO: "
     lines, rows = [], []
     for epoch in range(1, epochs + 1):
         loss, acc, lr = numbers(epoch, special)
         said = f"{loss:.3f}", f"{acc:.3f}", f"{lr:.2e}"
         lines.append(
-            "{}Epoch[{}] Iteration[{}/{}] Loss: {}, Acc: {}, Base Lr: {}".format(prefix, epoch, 20, 183, *said)
+            "{}Epoch[{}] {}[{}/{}] Loss: {}, Acc: {}, Base Lr: {}".format(prefix, epoch, iteration, 20, 183, *said)
         )
         values = dict(zip(("train/loss", "train/acc", "train/lr"), map(of, said), strict=True))
         rows.append({**values, "epoch": epoch})
-        lines.append(f"{prefix}Epoch {epoch} done. Time per batch: {83.2:.3f}[s] Speed: {211.94:.1f}[samples/s]")
+        lines.append(f"{prefix}Epoch {epoch} done. Time per {per}: {83.2:.3f}[s] Speed: {211.94:.1f}[samples/s]")
         rows.append({"train/time": 83.2, "train/speed": 211.9, "epoch": epoch})
         lines += [prefix + "-" * 10, f"{prefix}Validation Results - Epoch: {epoch}", f"{prefix}mAP: {0.0437:.1%}"]
         lines += [f"{prefix}CMC curve, Rank-{rank:<3}:{rank / 10:.1%}" for rank in (1, 5, 10)]
@@ -154,6 +154,12 @@ def maskrcnn_benchmark(epochs: int, special: bool) -> Log:
         ]
         bbox = {"val/bbox/AP": 0.3779, "val/bbox/AP50": 0.5901, "val/bbox/APs": -1.0}
         rows.append({**bbox, "val/segm/AP": 0.3412, "val/segm/AP50": math.nan, "iter": iteration})
+        lines.append(
+            f"{prefix}[Validation]:   eta: 1 day, 2:03:04  iter: {iteration}  loss: {9.99:.4f} ({9.87:.4f})  "
+            f"loss_mask: {0.5:.4f} ({0.6:.4f})  lr: {said[2]}  max mem: {5120.4:.0f}"
+        )
+        validation = {"loss": 9.99, "loss_mask": 0.5, "loss_avg": 9.87, "loss_mask_avg": 0.6}
+        rows.append({**{f"val/{name}": value for name, value in validation.items()}, "iter": iteration})
     return Log("\n".join(lines) + "\n", rows)
 
 

@@ -205,6 +205,42 @@ def test_silence_is_told_after_an_epochs_worth_and_once(tmp_path: Path) -> None:
     assert watch.feed(b"x\n")
 
 
+@pytest.mark.parametrize(
+    "dump",
+    [
+        "train:\n  fixbase_epoch: 5\n  max_epoch: 60\n  start_epoch: 0\n",  # F9
+        "  warmup: {epoch: 5}\n  stages: {epoch: 40}\n  warmup: {epoch: 5}\n",
+        "--epoch 3\nresume epoch 7\nEPOCHS: 300\nEPOCH_ITERS: 301\n",
+        "Epoch: 60\nEpoch: 5\nEpoch: 5\n",
+    ],
+)
+def test_a_configuration_that_names_epochs_is_no_silence(tmp_path: Path, dump: str) -> None:
+    watch = NoMatchWarning(tmp_path / "stdout.log", "mine.yaml")
+    assert watch.feed(dump.encode()) is None
+    assert watch.feed(b"2026-01-01 12:00:00 epoch: [1/60][20/183]\t") is None
+    assert watch.feed(b"time 0.2\n") is None
+    assert watch.feed(b"2026-01-01 12:09:11 epoch: [2/60][20/183]\ttime 0.2\n") is not None
+
+
+def test_rows_that_wait_for_their_axis_are_no_silence(tmp_path: Path) -> None:
+    (tmp_path / "p.yaml").write_text(
+        "command: [t]\naxis_printed: after\nmetrics: [{pattern: 'acc: (?P<v>{number})', log: {acc: v}}]\n"
+    )
+    notes: list[str] = []
+    reader = MetricReader(
+        load_profile(tmp_path / "p.yaml", project_root=tmp_path), TrialPaths(tmp_path), "t", notes.append
+    )
+    assert reader.feed_chunk(b"acc: 5\n" + b"x\n" * QUIET_LINES) == [] and reader.flush() == []
+    assert reader.close() == [{"acc": 5}]
+    assert notes == []
+
+
+def test_epochs_that_are_named_now_and_then_are_silence_by_the_third(tmp_path: Path) -> None:
+    watch = NoMatchWarning(tmp_path / "stdout.log", "mine.yaml")
+    assert watch.feed(b"Results of Epoch: 10\nResults of Epoch: 20\n") is None
+    assert watch.feed(b"Results of Epoch: 30\n") is not None
+
+
 def test_a_metric_line_that_is_no_json_is_told_once(tmp_path: Path) -> None:
     (tmp_path / "p.yaml").write_text("command: [t]\nmetrics: []\n")
     profile = load_profile(tmp_path / "p.yaml", project_root=tmp_path)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.yacs_sweep.logs.trainer_logs import LOGS, Log, sample
+from tests.yacs_sweep.logs.trainer_logs import LOGS, Log, baseline, sample
 from yacs_sweep.base.errors import ConfigError
 from yacs_sweep.logs.metric_files import FORMATS
 from yacs_sweep.logs.parser import LogFormat, LogParser
@@ -89,6 +89,17 @@ def test_several_test_sets_are_rows_of_their_own() -> None:
         {"val/mAP": 80.5, "val/Market1501/mAP": 80.5},
         {"val/mAP": 70.5, "val/DukeMTMC/mAP": 70.5},
     ]
+
+
+def test_validation_losses_are_no_training_losses() -> None:  # F6
+    line = "[Validation]:   eta: 0:00:01  iter: 20  loss: 9.9900 (9.8700)  lr: 0.002500  max mem: 5120\n"
+    assert parse("maskrcnn_benchmark", line.encode(), 99) == [{"val/loss": 9.99, "val/loss_avg": 9.87, "iter": 20}]
+
+
+def test_solider_says_some_words_otherwise() -> None:  # F8
+    log = baseline("transreid.train", 3, False, "Iter", "epoch")
+    assert "Iter[20/183]" in log.text and "Time per epoch" in log.text
+    assert readable(parse("transreid", log.text.encode(), 1 << 16)) == readable(log.rows)
 
 
 def test_torchrun_starts_another_profile_several_times(tmp_path: Path) -> None:
