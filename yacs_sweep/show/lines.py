@@ -109,7 +109,13 @@ def varied_names(records: Collection[TrialRecord]) -> set[str]:
 
 
 def trial_table(
-    records: Sequence[TrialRecord], metric: str | None, width: int, *, most: int | None = None, file: object = ""
+    records: Sequence[TrialRecord],
+    metric: str | None,
+    width: int,
+    *,
+    most: int | None = None,
+    file: object = "",
+    beside: Collection[TrialRecord] = (),
 ) -> str:
     """Formats trials, in the order given, as a table of `width` columns.
 
@@ -119,8 +125,9 @@ def trial_table(
     Args:
         most: rows at most; a line below says how many are left out. None: all.
         file: where all of them are.
+        beside: trials that are not listed, and tell as well which parameters have one value in all.
     """
-    again, varied, shown = retried_trials(records), varied_names(records), records[:most]
+    again, varied, shown = retried_trials(records), varied_names([*records, *beside]), records[:most]
     columns = {
         "trial": [record.name for record in shown],
         "value": ["" if record.value is None else f"{record.value:.6g}" for record in shown],
@@ -135,14 +142,14 @@ def trial_table(
     rows = [heads, *map(list, zip(*columns.values(), strict=True))]
     wide = [[*row, reason] for row, reason in zip(rows, ["reason", *map(clean, reasons)], strict=True)]
     widths, told = column_widths(wide), any(reasons)
-    beside = width - sum(widths[:-1]) - len(GAP) * (len(widths) - 1) >= min(widths[-1], REASON)
-    if told and beside:
+    has_room = width - sum(widths[:-1]) - len(GAP) * (len(widths) - 1) >= min(widths[-1], REASON)
+    if told and has_room:
         lines = text_table(wide, width=width, shrink=[(len(columns), REASON)])
     else:
         lines = text_table(rows, width=width, shrink=_shrinking(columns))
     left_out = len(records) - len(shown)
     lines += [f"+{left_out} more; {file} has all"] if left_out else []
-    if told and not beside:
+    if told and not has_room:
         lines += ["", *_reasons(columns["trial"], [clean(reason) for reason in reasons], width)]
     return "\n".join(lines)
 

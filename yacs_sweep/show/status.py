@@ -33,7 +33,7 @@ from ..records.progress import Progress, read_metric
 from ..records.snapshot import Snapshot, last_change, read_snapshot, summary_head
 from ..wandb.login import DEFAULT_HOST, base_url
 from .cells import Line, clean, fit, plain
-from .lines import command_text, short_value, trial_table
+from .lines import command_text, short_value, trial_table, varied_names
 from .live.board import Board, Sweep
 from .live.frame import DIM, STATES, frame
 from .table import GAP, column_widths
@@ -74,6 +74,7 @@ def to_board(snapshot: Snapshot) -> Board:
         total=snapshot.progress.target,
         left=left,
         counts=snapshot.counts,
+        varied=varied_names(snapshot.records),
     )
     ended = [record for record in snapshot.current if record.state != "running"]
     for record in ended[-RECENT:]:
@@ -128,7 +129,10 @@ def _of_sweep(paths: SweepPaths, columns: int, rows: int) -> Drawn:
     if ended:
         shown = ended[: BEST if snapshot.at_work else 2 * BEST]
         lines.append([])
-        lines += [[(text, "")] for text in trial_table(shown, snapshot.metric, columns - 1).splitlines()]
+        lines += [
+            [(text, "")]
+            for text in trial_table(shown, snapshot.metric, columns - 1, beside=snapshot.records).splitlines()
+        ]
         if len(ended) > len(shown):
             lines.append([(f"+{len(ended) - len(shown)} more ended; {snapshot.paths.summary} has all", DIM)])
     not_well = [record for record in snapshot.current if record.state not in (*ENDED_WELL, "running")]

@@ -94,6 +94,8 @@ def test_what_varies_is_shown_before_what_does_not(width: int) -> None:
     assert "base_lr=0.1 p=2 c=1" in trial_table(
         [record("a", params={"c": 1, "base_lr": 0.1, "p": 2}), record("b", params={"c": 1, "base_lr": 0.2})], None, 159
     )  # p is inactive in one
+    running = [record("b", "running", params={"c": 1, "base_lr": 0.2})]
+    assert "base_lr=0.1 c=1" in trial_table([record("a", params={"c": 1, "base_lr": 0.1})], None, 159, beside=running)
 
 
 def test_a_column_without_a_metric_is_left_out() -> None:
