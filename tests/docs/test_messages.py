@@ -199,7 +199,7 @@ def _holds_no_messages(node: ast.AST) -> bool:
         return node.arg in HELP
     if isinstance(node, ast.Assign):
         return any(getattr(name, "id", "") == "_HELP" for name in node.targets)
-    return isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "compile"
+    return isinstance(node, ast.Call) and getattr(node.func, "attr", "") in ("compile", "fullmatch")
 
 
 def fits(quote: str, text: str) -> bool:

@@ -56,7 +56,11 @@ def test_a_sweep_in_a_folder_of_its_own_in_every_format(tmp_path: Path) -> None:
         (("--sweep_id", "nosuch12"), 2, "--sweep_id nosuch12: no such sweep (looked in"),
         (("--sweep_id", "../etc"), 2, "not a sweep id"),
         ((), 2, "required: --sweep_id"),
-        (("--sweep_id", "abcd1234", "--format", "pdf"), 2, "invalid choice: 'pdf'"),
+        (
+            ("--sweep_id", "abcd1234", "--format", "pdf"),
+            2,
+            "--format: 'pdf' is not allowed; allowed: html, md, json, csv",
+        ),
         (("--sweep_id", "abcd1234", "--output", "/dev/null/x.html"), 2, "cannot write /dev/null/x.html"),
         (("--sweep_id", "nosuch12", "--output", "/proc/x/y.html"), 2, "cannot write /proc/x/y.html"),
     ],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 import os
+import re
 import shutil
 import sys
 from collections.abc import Callable, Sequence
@@ -63,13 +64,24 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Exits with status 2 and the message, with the option that was probably meant."""
-        unknown = [word.partition("=")[0] for word in message.split() if word.startswith("-")]
-        hint = ""
-        if message.startswith("unrecognized"):
-            known = [option for action in self._actions for option in action.option_strings]
-            hint = "".join(did_you_mean(word, known) for word in unknown[:1])
-        print_error(f"error: {message}{hint} (--help lists the options)")
+        option, text = self.reworded(message)
+        print_error(f"error: {option and f'{option}: '}{text} (--help lists the options)")
         self.exit(2)
+
+    def reworded(self, message: str) -> tuple[str, str]:
+        """Splits argparse's message into the option (may be empty) and what is wrong with it, in our words."""
+        found = re.fullmatch(r"argument (-[^\s:/]+)[^\s:]*: (.*)", message, re.DOTALL)
+        option, text = found.groups() if found else ("", message)
+        if choice := re.fullmatch(r"invalid choice: (.*) \(choose from (.*)\)", text, re.DOTALL):
+            allowed = choice[2].replace("'", "")
+            text = f"{choice[1]} is not allowed; allowed: {allowed}{did_you_mean(choice[1], allowed.split(', '))}"
+        elif re.fullmatch(r"expected (at least )?one argument", text):
+            text = "needs a value"
+        elif unknown := re.fullmatch(r"unrecognized arguments: (.*)", text, re.DOTALL):
+            word = unknown[1].split()[0].partition("=")[0]
+            known = [name for action in self._actions for name in action.option_strings]
+            text = f"no such option: {unknown[1]}{did_you_mean(word, known)}"
+        return option, text
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Parses words as argparse does, but gives an option that may stand alone no value except behind an `=`."""

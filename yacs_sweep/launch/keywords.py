@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
@@ -22,7 +21,7 @@ class _Strict(Parser):
     """Parses options; raises a mistake as ConfigError where the command line exits."""
 
     def error(self, message: str) -> NoReturn:
-        raise ConfigError(re.sub(r"^argument [^:]*: ", "", message))
+        raise ConfigError(self.reworded(message)[1])
 
 
 def from_keywords(given: Mapping[str, Any]) -> Options:

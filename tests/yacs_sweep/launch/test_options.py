@@ -43,7 +43,7 @@ def test_numbers_out_of_range(words: str, capsys: pytest.CaptureFixture[str]) ->
     with pytest.raises(SystemExit) as caught:
         parse(words.split())
     assert caught.value.code == 2
-    assert capsys.readouterr().err.startswith(f"error: argument {words.split()[0]}")
+    assert capsys.readouterr().err.startswith(f"error: {words.split()[0]}: ")
 
 
 def test_options_are_not_abbreviated() -> None:

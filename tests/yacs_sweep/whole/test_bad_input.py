@@ -63,6 +63,8 @@ CASES = [
     (["--sweep_id", "../../etc"], ["not a sweep id"]),
     (["--sweep_id", "x", "--method", "grid"], ["--method: --sweep_id resumes a sweep, whose search is fixed"]),
     ([], ["nothing to search"]),
+    (["--metric"], ["--metric: needs a value"]),
+    (["--sweep-config", "sweep_test", "--worker", "2"], ["no such option: --worker; did you mean --workers?"]),
     (["--lr_values", "1,x"], ["--lr_values: 'x' is not a number"]),
     (["--custom_params", "{"], ["--custom_params: not JSON"]),
     (["--lr_values", "1", "SOLVER.BASE_LRR", "2"], ["SOLVER.BASE_LRR: no such key", "did you mean SOLVER.BASE_LR?"]),
@@ -72,7 +74,7 @@ CASES = [
     (["--lr_values", "1", "--storage", "nodb://x"], ["--storage: cannot use that database"]),
     (["--lr_values", "1", "--python", "nopython"], ["--python nopython: no such interpreter"]),
     (["--lr_values", "1", "--gpus", "x"], ["--gpus x: "]),
-    (["--lr_values", "1", "--engine", "borg"], ["argument --engine: invalid choice: 'borg'"]),
+    (["--lr_values", "1", "--engine", "borg"], ["--engine: 'borg' is not allowed; allowed: local, ray, slurm"]),
     (["--lr_values", "1", "--timeout", "-1"], ["--timeout: '-1' is not a positive number"]),
 ]
 
@@ -142,6 +144,11 @@ def test_a_wrapped_file_in_capitals_has_its_places_told(tmp_path: Path) -> None:
     (line,) = ran.err.splitlines()
     assert "c.yaml:4:5: Parameters.solver.margin: solver.margin: no such key" in line
     assert line.endswith("did you mean SOLVER.MARGIN?")
+
+
+def test_with_nothing_to_search_there_is_one_line(tmp_path: Path) -> None:
+    ran = sweep(tmp_path, config=None, trainer=None)
+    assert ran.code == 2 and ran.err.startswith("error: nothing to search: ") and len(ran.err.splitlines()) == 1
 
 
 def test_missing_configuration_file_option(tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ from .checks import (
     results_problems,
 )
 from .inputs import collect_inputs, difference_notes
-from .new import new_source, read_spec
+from .new import new_source, read_spec, says_search
 from .plan import Plan
 from .resume import resumed_source
 from .source import Source, describe_launch
@@ -61,7 +61,8 @@ def _checked(source: Source, layout: Layout | None, problems: Problems) -> Plan:
     problems.found += engine_problems(options, source.controller, storage)
     spec = source.spec or problems.attempt(lambda: read_spec(options))
     trainer = source.trainer
-    if trainer is None and (spec is not None or options.trainer is not None or not names_own_trainer(options)):
+    known = options.trainer is not None or (says_search(options) and not names_own_trainer(options))
+    if trainer is None and (spec is not None or known):
         trainer = choose_trainer(problems, options, spec, last, source.cwd)
     if trainer is not None:
         problems.found += placed_problems(options, trainer.overrides, spec)

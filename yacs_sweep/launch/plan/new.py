@@ -25,17 +25,21 @@ def new_source(options: Options, problems: Problems) -> Source:
     return Source(options, controller, storage=storage, fall_back=fall_back, notes=notes)
 
 
+def says_search(options: Options) -> bool:
+    """Tells whether an option says what to search."""
+    return bool(options.sweep_config or options.lr_values or options.wd_values or options.custom_params)
+
+
 def read_spec(options: Options) -> SweepSpec:
     """Reads the sweep that the options describe, with or without a file."""
     base = None
-    given = options.lr_values or options.wd_values or options.custom_params
     if options.sweep_config:
         top: dict[str, Any] = {"method": options.method} if options.method else {}
         metric = {"name": options.metric, "goal": options.goal}
         if any(metric.values()):
             top["metric"] = {key: value for key, value in metric.items() if value}
         base = load_spec(options.sweep_config[0], search_dirs=preset_folders(), overrides=top or None)
-    elif not given:
+    elif not says_search(options):
         raise ConfigError(
             "nothing to search: give --sweep-config FILE|PRESET, --lr_values, --wd_values, --custom_params, --sweep_id"
         )
