@@ -1,7 +1,7 @@
 """Changes the modules that decide, one place at a time, and asks whether their own tests notice.
 
     make mutants
-    .venv-mutants/bin/python -m tests.mutants.mutants [--module PATH …] [--sites 40 | --all] [--seed 0] [--seconds 1140]
+    .venv-mutants/bin/python -m tests.mutants.mutants [--module PATH …] [--sites 80 | --all] [--seed 0] [--seconds 1140]
 
 A mutant is a module with one change: another operator, another number, a condition turned round, a decorator or a loop left
 out. cosmic-ray makes them. A mutant is killed when the module's own tests (`modules.toml`) fail or take far longer than
@@ -283,7 +283,7 @@ def table(tallies: list[Tally]) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--module", action="append", default=[], help="only modules with this in their path")
-    parser.add_argument("--sites", type=int, default=40, help="places of a module that are tried (default 40)")
+    parser.add_argument("--sites", type=int, default=80, help="places of a module that are tried (default 80)")
     parser.add_argument("--all", action="store_true", help="every mutant at every place")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--seconds", type=float, default=1140.0, help="time for all modules (default 1140)")
