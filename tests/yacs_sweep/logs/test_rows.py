@@ -52,7 +52,9 @@ def test_metric_lines_need_no_pattern() -> None:
 
 
 def test_nothing_is_guessed_unless_asked() -> None:
-    assert parse(LogFormat(()), "loss: 0.5\n") == []
+    plain = LogFormat(())
+    assert parse(plain, "loss: 0.5\n") == []
+    assert (plain.axis, plain.generic, plain.wandb) == ("epoch", False, False)
     assert parse(entries(ACC), "loss: 0.5\nacc=1\n") == [{"val/acc": 1}]
 
 
@@ -121,6 +123,7 @@ def test_a_line_whose_metrics_came_another_way_before_ends_no_row() -> None:
     log_format = entries(compile_pattern(r"(?P<k>\w+)=(?P<v>{number})", {"val/{k}": "v"}), EPOCH)
     for line in ('METRIC {"val/a": 1}', 'METRIC {"epoch": 2, "val/a": 1}'):
         assert parse(log_format, f"epoch 1\na=1\n{line}\nb=2\n") == [{"val/a": 1, "val/b": 2, "epoch": 1}]
+    assert parse(log_format, 'a=1\nMETRIC {"val/a": 1, "x": 3}\n') == [{"val/a": 1}, {"x": 3}]
 
 
 def test_a_pattern_sees_a_line_with_plain_numbers_and_else_as_it_was_printed() -> None:
