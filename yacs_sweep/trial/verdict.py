@@ -25,6 +25,7 @@ from .tracebacks import SURVIVED, TRACEBACK, TrainerError, count_lines, find_err
 # Causes that are the machine's fault, not the configuration's: only after these may the same parameters end otherwise.
 INFRASTRUCTURE = frozenset({"signal", "lost", "guard_lost", "gpu_taken", "gpu_fault"})
 OUT_OF_MEMORY = frozenset({"oom", "cuda_oom"})  # tried again only if the user asks for it (--on-oom retry)
+LONGEST = 400  # characters of a reason
 ROOM = 1 << 30  # bytes; with less free, a trainer that finds no space on a disk is believed
 PROBE = 1 << 20  # bytes written to see whether a quota allows it
 # PyTorch's message says how much each process holds on the GPU.
@@ -66,10 +67,12 @@ _PRINTED = (
 _OF_MACHINE = ("cuda_oom", "shared_memory", "disk_full", "gpu_fault")
 # The kernel may kill a data-loader worker; the trainer then fails by itself.
 _WORKER_KILLED = re.compile(r"DataLoader worker .* is killed by signal: Killed")
-# `error: 0.31` is a metric. `what():` is how C++ shows an exception that nobody catches.
+# `error: 0.31` is a metric. `what():` is how C++ shows an exception that nobody catches, `Could not override` how Hydra
+# refuses a key.
 _LAST_ERROR = re.compile(
     r"^(?:[A-Za-z_][\w.]*(?:Error|Exception|Interrupt|Exit)(?:: (?![-+]?\d*\.\d).*|:?)"
-    r"|(?:.*: )?(?:error|Error|ERROR): (?![-+]?[\d.]+(?:e[-+]?\d+)?%?(?:[\s,;]|$)).*|  what\(\):  .*)$",
+    r"|(?:.*: )?(?:error|Error|ERROR): (?![-+]?[\d.]+(?:e[-+]?\d+)?%?(?:[\s,;]|$)).*|  what\(\):  .*"
+    r"|Could not override '.*)$",
     re.M,
 )
 # Numbers with their names, alone on a line: metrics, and no reason.
@@ -238,12 +241,12 @@ def classify(
         return Verdict("failed", "oom", "killed by the kernel: out of memory (counted by its cgroup)")
     if status is not None and (status < 0 or status in (137, 143)):
         said = _last_words(error.output) if -status in _OWN_SIGNALS else ""
-        return Verdict("failed", "signal", f"ended by {_signal_name(status)}, not sent by the launcher{said}"[:400])
+        return Verdict("failed", "signal", f"ended by {_signal_name(status)}, not sent by the launcher{said}"[:LONGEST])
     broken = sorted(name for name, last in last_values.items() if isinstance(last, float) and not finite_number(last))
     if broken:
         reason = f"diverged: {broken[0]} is {last_values[broken[0]]}, exit code {status}{_last_words(output)}"
-        return Verdict("failed", "diverged", reason[:400])
-    return Verdict("failed", "exit", f"exit code {status}{_last_words(output)}"[:400])
+        return Verdict("failed", "diverged", reason[:LONGEST])
+    return Verdict("failed", "exit", f"exit code {status}{_last_words(output)}"[:LONGEST])
 
 
 def _last_words(output: str) -> str:
@@ -253,9 +256,9 @@ def _last_words(output: str) -> str:
     if last := max([*bare, *TRACEBACK.finditer(output)], key=re.Match.end, default=None):
         return f": {last[last.lastindex or 0].strip()}"
     lines = [line for line in output.split("\n") if any(map(str.isalpha, line))]
+    said = lines[-1].strip()[:LONGEST] if lines else ""
     # Metrics as the last line: the trainer has said nothing.
-    said = lines[-1].strip() if lines and any(map(str.isalpha, _ROW.sub("", lines[-1]))) else ""
-    return f": {said}" if said else ""
+    return f": {said}" if any(map(str.isalpha, _ROW.sub("", said))) else ""
 
 
 def _comparable(value: float | None) -> bool:
@@ -282,7 +285,7 @@ def _reported_fault(error: TrainerError, full: Callable[[str], FullDisk]) -> Ver
                 continue  # the program continued without it: an uncaught exception is the last one, and Python exits with 1
             cause = "disk_full" if label == "some_disk" else label
             said = line if _LABEL[label] in line else f"{_LABEL[label]}: {line}"
-            return Verdict("failed", cause, said[:400])
+            return Verdict("failed", cause, said[:LONGEST])
     return None
 
 
@@ -313,7 +316,7 @@ def io_error(error: OSError) -> Verdict:
     name = os.fsencode(str(error.filename)).decode("utf-8", "backslashreplace")
     where = f": {name}" if error.filename is not None else ""
     reason = f"the launcher could not read or write the trial's files: {error.strerror or error}{where}"
-    return Verdict("failed", "io_error", reason[:400])
+    return Verdict("failed", "io_error", reason[:LONGEST])
 
 
 def requested_end(stop: Stop, status: int | None) -> Verdict:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import io
 import math
+import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -222,6 +223,12 @@ def test_no_space_that_is_there_again_is_a_full_disk_unless_a_path_says_another(
             "terminate called after throwing an instance of 'c10::Error'\n  what():  CUDA error: bad assert\nframe #0: x\n",
             "ended by SIGABRT, not sent by the launcher: what():  CUDA error: bad assert",
         ),
+        (
+            1,
+            "Could not override 'lr'.\nKey 'lr' is not in struct\n    full_key: lr\n    object_type=dict\n\n"
+            "Set the environment variable HYDRA_FULL_ERROR=1 for a complete stack trace.\n",
+            "exit code 1: Could not override 'lr'.",
+        ),
         (-11, "Fatal Python error: Segmentation fault\n", "ended by SIGSEGV, not sent by the launcher: Fatal Python "),
         (-9, "reading images\n", "ended by SIGKILL, not sent by the launcher"),
     ],
@@ -229,6 +236,13 @@ def test_no_space_that_is_there_again_is_a_full_disk_unless_a_path_says_another(
 def test_a_reason_holds_the_trainers_last_words(status: int, output: str, reason: str) -> None:
     found = judge(status, output).reason
     assert found.startswith(reason) if reason.endswith(" ") else found == reason
+
+
+@pytest.mark.parametrize("line", ["a" * 65536, "a " * 32768, "a: " * 20000, "aError" * 10000, "1 [" * 20000])
+def test_a_long_line_takes_no_time(line: str) -> None:
+    started = time.monotonic()
+    assert judge(1, line).reason.startswith("exit code 1")
+    assert time.monotonic() - started < 2
 
 
 @pytest.mark.parametrize(
