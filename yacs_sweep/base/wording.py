@@ -11,6 +11,7 @@ from typing import Any
 
 from .escapes import without_escapes
 
+SHOWN = 160  # characters of a line in a message
 # Joiners, marks and hyphens that take no column, or change how wide the character before them is drawn.
 _INVISIBLE = frozenset("\u00ad\u200b\u200c\u200d\u2060\ufe0e\ufe0f\ufeff")
 
@@ -189,3 +190,9 @@ def did_you_mean(word: str, names: Iterable[str]) -> str:
     """Formats `; did you mean X?`; empty when no name is near."""
     close = nearest(word, names)
     return f"; did you mean {close[0]}?" if close else ""
+
+
+def clipped(text: str, size: int = SHOWN) -> str:
+    """Shortens a line for a message, and blanks what cannot be printed."""
+    text = "".join(character if character.isprintable() else " " for character in text.strip())
+    return text if len(text) <= size else text[: size - 1] + "…"

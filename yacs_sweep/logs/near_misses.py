@@ -13,6 +13,7 @@ from pathlib import Path
 
 from ..base.escapes import without_escape_bytes
 from ..base.files import open_regular
+from ..base.wording import SHOWN, clipped
 from .guessing import guess_loosely
 from .names import FIELD
 from .numbers import NUMBER
@@ -20,7 +21,6 @@ from .parser import LINE_LIMIT, LogFormat
 from .patterns import MetricPattern, Search
 
 SAMPLE = 1 << 18  # bytes of the beginning and of the end of a log that are looked at
-SHOWN = 160  # characters of a line
 NEAR = 0.6  # similarity of names worth telling
 _ATOM = re.compile(r"\{number\}|\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|.", re.DOTALL)
 _QUANTIFIER = re.compile(r"(?:[*+?]|\{\d*,?\d*\})[?+]?")
@@ -52,12 +52,6 @@ def sample_lines(log: Path) -> list[str]:
         return []
     text = without_escape_bytes(data).decode("utf-8", "replace")
     return [line for line in re.split(r"[\r\n]+", text) if line.strip()]
-
-
-def clipped(text: str, size: int = SHOWN) -> str:
-    """Shortens a line for a message, and blanks what cannot be printed."""
-    text = "".join(character if character.isprintable() else " " for character in text.strip())
-    return text if len(text) <= size else text[: size - 1] + "…"
 
 
 def explain(metric: str, seen: Iterable[str], lines: Sequence[str], log_format: LogFormat) -> str:

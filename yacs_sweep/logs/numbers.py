@@ -7,6 +7,7 @@ import re
 from typing import NamedTuple
 
 from ..base.values import Number
+from ..base.wording import clipped
 
 # Sign, thousands, decimals, exponent, nan and inf in any case; the guards keep 1234,567 and "nanoseconds" whole. A decimal
 # comma is no part of it (see `whole`): there are patterns for `1,2`, two numbers.
@@ -16,7 +17,7 @@ NUMBER = (
 )
 DECIMALS = r",\d+(?:[eE][-+]?\d+)?(?![.,]?\d|\s?[)\]}])"  # after a comma; not of a list: 1,2,3 or [1,2]
 _DECIMALS = re.compile(DECIMALS)
-_ATTACHED = re.compile(r"(?:[A-Za-zµ]{1,3}(?:/[A-Za-z]{1,5})?|(?:\.\d+)+)(?!\w)")  # a unit, more of a version
+_ATTACHED = re.compile(r"[A-Za-zµ]{1,3}(?:/[A-Za-z]{1,5})?(?!\w)|\.?\d[\w.]*")  # a unit, more of a version
 _INTEGER = re.compile(r"[-+]?\d+")
 _EUROPEAN = re.compile(r"[-+]?[1-9]\d{0,2}(?:\.\d{3})+")  # 1.234,5
 _EXACT_INT = 15  # digits; a longer whole number is read as a float
@@ -47,6 +48,9 @@ class LeftOut(NamedTuple):
     name: str
     text: str
     line: str
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.text!r} is not a plain number, and is left out: {clipped(self.line)!r}"
 
 
 class Commas(float):
@@ -140,7 +144,7 @@ def whole(text: str, line: str, end: int) -> str:
     found = _ATTACHED.match(line, end)
     if not found and (_INTEGER.fullmatch(text) or _EUROPEAN.fullmatch(text)):
         found = _DECIMALS.match(line, end)
-    return text + found[0] if found and text[-1:].isdigit() else text
+    return text + found[0] if found and text[-1:] in "0123456789." else text
 
 
 def unwrapped(line: str) -> str:

@@ -143,7 +143,7 @@ class MetricPattern:
             text = match[group]
             if text is None:
                 continue
-            if match.end(group) == match.end():
+            if match.end(group) == match.end() and "(?=" not in self.source:
                 text = whole(text, match.string, match.end())
             value = to_number(text)
             if value is None:

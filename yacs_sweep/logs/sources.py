@@ -9,6 +9,7 @@ from ..base.values import Number
 from .numbers import Commas, Null, settled
 
 Row = dict[str, Number]
+COMMA = "{name} is printed with a decimal comma; earlier values, such as 1,234, were read as thousands: print a point instead"
 
 
 class Nulls(Enum):

@@ -9,13 +9,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..base.errors import ConfigError
-from ..base.wording import counted
+from ..base.wording import clipped, counted
 from ..base.yaml_document import read_yaml
 from ..logs.guessing import Guess, guess_loosely
-from ..logs.near_misses import clipped, near_miss
+from ..logs.near_misses import near_miss
 from ..logs.parser import LINE_LIMIT, LogFormat, LogParser, line_text
 from ..logs.patterns import MetricPattern
-from ..logs.sources import Row
+from ..logs.sources import COMMA, Row
 from ..spec.section import Notes
 from ..trainers.profile import TrainerProfile
 from ..trainers.read_entries import EntryReader
@@ -108,6 +108,10 @@ class _Report:
             say(f"  {name}: {counted(len(values), 'value')}, first {values[0]:g}, last {values[-1]:g}")
         if self.parser.unreadable:
             say(f"\na METRIC line that is not JSON on one line is not read: {clipped(self.parser.unreadable)!r}")
+        if left_out := self.parser.left_out:
+            say(f"\n{left_out}")
+        if name := self.parser.sources.misread:
+            say(f"\n{COMMA.format(name=name)}")
         silent = [number for number in range(len(self.entries)) if not self.matches[f"metrics[{number}]"]]
         if silent:
             say("\npatterns that never matched:")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from ast import literal_eval
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -81,6 +82,42 @@ def _with_points(text: str) -> str | None:
     return ",".join(".".join(pair) for pair in pairs)
 
 
+def _as_json(text: str) -> str | None:
+    """Writes a Python dictionary as JSON, a tuple as the text that YACS reads as one; None for any other text."""
+    try:
+        found = literal_eval(text)
+        return json.dumps(_tuples_as_texts(found)) if isinstance(found, dict) else None
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        return None
+
+
+def _tuples_as_texts(value: Any) -> Any:
+    """Replaces the tuples in lists and dictionaries by their texts."""
+    if isinstance(value, dict):
+        return {key: _tuples_as_texts(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_tuples_as_texts(item) for item in value]
+    return repr(value) if isinstance(value, tuple) else value
+
+
+def _with_quotes(text: str) -> str | None:
+    """Puts quotes where a shell has taken them away from JSON, as in {SOLVER.GAMMA: [0.1, a]}; None where that is not all."""
+    if "'" in text or '"' in text:
+        return None
+    mended = re.sub(r"(?<![\w.+-])[A-Za-z_][\w./-]*", lambda match: _word(match[0]), text)
+    try:
+        json.loads(mended)
+    except ValueError:
+        return None
+    return mended
+
+
+def _word(text: str) -> str:
+    """Writes a bare word as JSON."""
+    known = {"true": "true", "false": "false", "null": "null", "none": "null"}
+    return known.get(text.lower(), json.dumps(text))
+
+
 class _Options:
     """Collects the options in the form of a sweep file; the place of each key is the option that gives it."""
 
@@ -124,6 +161,7 @@ class _Options:
         try:
             found = json.loads(given) if isinstance(given, str) else given
         except ValueError as error:
+            example = _as_json(str(given)) or _with_quotes(str(given)) or example
             self.problems.append(f"{option}: not JSON: {error}; write for example '{example}'")
             return
         if not isinstance(found, Mapping):

@@ -244,6 +244,8 @@ class Attempt:
         if verdict.cause == "no_metric" and launch.metric is not None:
             lines = sample_lines(self._paths.stdout)
             reason = explain(launch.metric, self.last_values, lines, launch.profile.metrics)
+            if left_out := self.reader.left_out(launch.metric):
+                reason += f"; {left_out}"
             if self.calls is not None and self.calls.disabled:
                 reason += f"; {DISABLED}"
             verdict = replace(verdict, reason=reason)

@@ -10,11 +10,11 @@ from typing import Any, Protocol
 
 from ..base.escapes import without_escapes
 from ..base.growing_files import GrowingFile
+from ..base.wording import clipped
 from ..logs.guessing import guess_loosely
 from ..logs.metric_files import Follower
-from ..logs.near_misses import clipped
 from ..logs.parser import LINE_LIMIT, LogParser
-from ..logs.sources import Row, Sources
+from ..logs.sources import COMMA, Row, Sources
 from ..logs.wandb_calls import Calls, LoggedRow
 from ..records.folder import TrialPaths
 from ..trainers.profile import TrainerProfile
@@ -82,7 +82,6 @@ class Output:
         return [line[:2000] for line in self.text.split("\n") if line.strip()][-LAST_LINES:]
 
 
-COMMA = "{name} is printed with a decimal comma; earlier values, such as 1,234, were read as thousands: print a point instead"
 PLACES = 100  # of epochs' numbers in lines that are remembered
 QUIET_LINES = 1000  # lines without any metric, after which the user is warned
 _EPOCH = re.compile(rb"\b(?:[eE]poch|EPOCH)\W{0,3}(\d{1,9})")
@@ -155,6 +154,11 @@ class MetricReader:
             rows.append(nulls)
         return rows
 
+    def left_out(self, metric: str) -> str:
+        """Names a value of the metric that was left out, since it is no plain number; empty for none."""
+        found = [self._parser.left_out, self._follower.left_out if self._follower else None]
+        return next((str(item) for item in found if item is not None and item.name == metric), "")
+
     def _logged(self, *, last: bool = False) -> list[Row]:
         """Returns the rows of the calls. Once a run is open, lines of output that only look like metrics are kept back."""
         if self._calls is None:
@@ -195,8 +199,7 @@ class MetricReader:
             line = repr(clipped(self._parser.unreadable))
             self._note(f"a METRIC line is not JSON on one line, and is not read: {line}")
         if left_out := self._parser.left_out or (self._follower.left_out if self._follower else None):
-            line = repr(clipped(left_out.line))
-            self._tell("number", f"{left_out.name}: {left_out.text!r} is not a plain number, and is left out: {line}")
+            self._tell("number", str(left_out))
         if name := self._sources.misread:
             self._tell("comma", COMMA.format(name=name))
         if self._warning is not None:

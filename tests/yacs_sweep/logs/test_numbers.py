@@ -86,6 +86,10 @@ def test_a_place_in_a_source_file_is_no_metric() -> None:  # F11
 def test_a_pattern_may_name_the_unit_and_take_numbers_apart() -> None:
     timed = LogFormat((compile_pattern(r"time: (?P<v>{number})ms", {"time": "v"}),))
     assert parse(timed, "time: 12.5ms\n")[0] == [{"time": 12.5}]
+    ahead = LogFormat((compile_pattern(r"time: (?P<v>{number})(?=ms)", {"time": "v"}),))
+    assert parse(ahead, "time: 12.5ms\n")[0] == [{"time": 12.5}]
+    cut = LogFormat((compile_pattern(r"time: (?P<v>{number})\b", {"time": "v"}),))
+    assert parse(cut, "time: 12.5ms\n")[0] == []
     wrapped = LogFormat((compile_pattern(r"loss: tensor\((?P<v>{number})", {"loss": "v"}),))
     assert parse(wrapped, "loss: tensor(0.5, device='cuda:0')\n")[0] == [{"loss": 0.5}]
     pair = LogFormat((compile_pattern(r"at (?P<a>{number}),(?P<b>{number});", {"a": "a", "b": "b"}),))

@@ -124,6 +124,14 @@ def test_goal_not_given_is_told_from_the_name_and_said() -> None:
         ({"custom_params": "{'a': 1}"}, "--custom_params: not JSON: Expecting property name"),
         ({"custom_params": "[1]"}, "--custom_params: [1] is not an object"),
         ({"custom_params": '{"a": {"valeus": [1]}}'}, "--custom_params: parameters.a.valeus: unknown key"),
+        (
+            {"custom_params": "{'A': [None, True, (1, 2)], 'B': 'x'}"},
+            """write for example '{"A": [null, true, "(1, 2)"], "B": "x"}'""",
+        ),
+        (
+            {"custom_params": "{SOLVER.GAMMA: [0.1, a/b, None], FLAG: [true]}"},
+            """write for example '{"SOLVER.GAMMA": [0.1, "a/b", null], "FLAG": [true]}'""",
+        ),
         ({"custom_params": '{"base_lr": 1}', "lr_values": "1"}, "base_lr is given by --lr_values already"),
         ({"lr_values": "1", "method": "gird"}, "--method: method: 'gird' is not allowed"),
         ({"lr_values": "1", "metric": "x", "goal": "up"}, "--goal: metric.goal: 'up' is not allowed"),

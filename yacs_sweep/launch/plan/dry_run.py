@@ -14,18 +14,19 @@ from ...show.lines import command_text, short_value
 from ...show.table import text_table
 from ...spec.parameter import Parameter, equality_key
 from ...spec.sweep import EarlyTerminate
+from ...trainers.overrides import Overrides
 from .plan import Plan, new_paths
 
 SHOWN_BANDS = 8
 SHOWN = 5  # first trials whose command lines are shown
 
 
-def _range(parameter: Parameter) -> str:
-    """Describes a parameter's values or range."""
+def _range(parameter: Parameter, overrides: Overrides) -> str:
+    """Describes a parameter's values, as they are passed, or its range."""
     if parameter.distribution == "constant":
-        return f"always {parameter.value!r}"
+        return f"always {overrides.convert(parameter.name, parameter.value)!r}"
     if parameter.values:
-        return " | ".join(repr(value) for value in parameter.values)
+        return " | ".join(repr(overrides.convert(parameter.name, value)) for value in parameter.values)
     return ", ".join(f"{key} {short_value(value)}" for key, value in parameter.numbers().items())
 
 
@@ -36,7 +37,15 @@ def _space(plan: Plan) -> Iterator[str]:
     for parameter in plan.spec.parameters:
         key = plan.overrides.key_for(parameter.name)
         default: Any = schema.values.get(key, "") if schema else ""
-        rows.append([parameter.name, key, repr(default) if schema else "", parameter.distribution, _range(parameter)])
+        rows.append(
+            [
+                parameter.name,
+                key,
+                repr(default) if schema else "",
+                parameter.distribution,
+                _range(parameter, plan.overrides),
+            ]
+        )
     width = output_width() - 2 if is_terminal() else None
     yield from (f"  {line}" for line in text_table(rows, rule=False, width=width, shrink=[(4, 24), (2, 8), (4, 12)]))
 
