@@ -212,7 +212,7 @@ def test_what_a_killed_launch_of_a_done_sweep_has_left_ends_with_the_next_start(
     for count in ([], ["--count", "1"]):
         again = sweep(tmp_path, "--sweep_id", ran.dir.name, *count)
         assert again.code == 0, again.out
-        assert "1 processes were left over" in again.out or count
+        assert "ended 1 process left over" in again.out or count
     assert left.wait(10) == -signal.SIGKILL
     assert not lock.exists()
 
