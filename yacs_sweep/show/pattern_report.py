@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..base.errors import ConfigError
+from ..base.streams import print_lines
 from ..base.wording import clipped, counted
 from ..base.yaml_document import read_yaml
 from ..logs.guessing import Guess, guess_loosely
@@ -29,14 +30,14 @@ _PART = re.compile(  # of a line, as its pattern treats it
 )
 
 
-def show_patterns(profile: TrainerProfile, log: Path, say: Callable[[str], None] = print) -> int:
+def show_patterns(profile: TrainerProfile, log: Path, say: Callable[[str], None] = print_lines) -> int:
     """Shows the report; returns 0 when there is anything to log, else 1.
 
     Raises:
         ConfigError: the log cannot be read.
     """
     entries = profile.metrics.entries
-    count = "the generic patterns" if profile.metrics.generic else f"{len(entries)} pattern{'s' * (len(entries) != 1)}"
+    count = "the generic patterns" if profile.metrics.generic else counted(len(entries), "pattern")
     say(f"{log}: profile {profile.name}, {count}")
     report = _Report(profile, say)
     try:

@@ -18,16 +18,14 @@ HOSTILE = "a\x1b[2Jb\x1b]0;title\x07c\x9b1m\u202ed\u2066e\u200df\x00"
 
 
 def writes(tree: ast.AST) -> list[str]:
-    """Calls that print, or write to a standard stream."""
+    """What prints, or writes to a standard stream."""
     found = []
     for node in ast.walk(tree):
+        if isinstance(node, ast.Name) and node.id == "print":  # also one that is handed on
+            found.append("print")
         if isinstance(node, ast.Call):
             text = ast.unparse(node.func)
-            if (
-                text == "print"
-                or text.endswith(("stdout.write", "stderr.write", "_console.print"))
-                or "_out.write" in text
-            ):
+            if text.endswith(("stdout.write", "stderr.write", "_console.print")) or "_out.write" in text:
                 found.append(text)
     return found
 

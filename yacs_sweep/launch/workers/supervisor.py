@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from ...base.signals import noted
-from ...base.streams import SILENT_WAIT
+from ...base.streams import SILENT_WAIT, print_lines
 from ...records.alive import clear_leftovers
 from ...records.folder import TrialRecord, mark_lost
 from .agent_starter import AgentStarter
@@ -46,7 +46,7 @@ class Supervisor:
         environment: Mapping[str, str] | None = None,
         output: int | None = None,
         starter: AgentStarter | None = None,
-        say: Callable[[str], None] = print,
+        say: Callable[[str], None] = print_lines,
         silence: float = SILENCE,
         signals: list[int] | None = None,
         shown: Iterable[str] = (),
