@@ -144,7 +144,7 @@ def report_lost_process(group: ProcessGroup) -> Iterator[None]:
             raise
         reason = _GLOO_PREFIX.sub("", (str(error).splitlines() or [""])[0]).split(". ")[0]
         raise TrainerError(
-            f"another of the {group.size} processes has ended; its last words on standard error say why ({reason})"
+            f"another of the {group.size} processes has ended; its output on standard error says why ({reason})"
         ) from None
 
 

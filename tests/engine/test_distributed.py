@@ -209,7 +209,7 @@ def wait_for_the_other(path: Path) -> int:
 def test_a_process_that_lost_another_says_so(tmp_path: Path) -> None:
     assert in_both(wait_for_the_other, tmp_path / "told") == [0, 3]
     told = (tmp_path / "told").read_text(encoding="utf-8")
-    assert told.startswith("another of the 2 processes has ended; its last words on standard error say why (")
+    assert told.startswith("another of the 2 processes has ended; its output on standard error says why (")
 
 
 def test_a_batch_that_cannot_be_split_is_told(small_config: Path, tmp_path: Path) -> None:

@@ -135,7 +135,7 @@ def no_texts(options: Mapping[str, Any]) -> list[str]:
 def no_text(name: str, value: str) -> str:
     """Formats the message about a value that is no text."""
     encoding = sys.getfilesystemencoding().upper()
-    hint = "rename it, or write it in UTF-8" if encoding == "UTF-8" else "a locale of UTF-8 knows more (LC_ALL=C.UTF-8)"
+    hint = "rename it, or write it in UTF-8" if encoding == "UTF-8" else "or set a locale of UTF-8: LC_ALL=C.UTF-8"
     return f"{name}: {value!a} is not valid text in {encoding}; {hint}"
 
 

@@ -106,7 +106,7 @@ def _problem(words: Sequence[str], place: int, program: str) -> str:
         fixed = [*words[:place], _in_script(words[place]), *words[place + 1 :]]
         instead = f"write --notify {shlex.quote(shlex.join(fixed))}"
     else:
-        instead = f"take it from {VARIABLE} in the environment, or from the JSON on stdin"
+        instead = f"read it from {VARIABLE} in the environment, or from the JSON on stdin"
     return f"--notify: {program} would execute {MESSAGE} as code; {instead}"
 
 

@@ -36,7 +36,7 @@ class NearMiss:
     at: int
 
     def __str__(self) -> str:
-        return f"on {self.line!r} it matched {self.text!r} and then wanted {clipped(self.source[self.at :], 60)!r}"
+        return f"on {self.line!r} it matched {self.text!r} and then expected {clipped(self.source[self.at :], 60)!r}"
 
 
 def sample_lines(log: Path) -> list[str]:

@@ -101,7 +101,7 @@ def refuse_foreign_agents(folder: Path, here: str, wait: float = 2.5 * TOUCH) ->
     if not before:
         return
     hosts = ", ".join(sorted({host for host, _ in before.values()}))
-    with waiting_for(f"a sign of life of {hosts}, which may still work on this sweep, {wait:.0f} s"):
+    with waiting_for(f"a heartbeat of {hosts}, which may still work on this sweep, {wait:.0f} s"):
         time.sleep(wait)
     for path, (host, touched) in foreign_agents(folder, here).items():
         if path in before and before[path][1] != touched:

@@ -41,7 +41,7 @@ class Input:
     def difference(self, project: Path) -> str:
         """Says that the original is not what the sweep uses any more, and how to use an edited one."""
         if not (project / self.path).exists():
-            return f"{self.path} is gone; the sweep uses its copy, {self.copy}"
+            return f"{self.path} no longer exists; the sweep uses its copy, {self.copy}"
         option = {CONFIG: f"--config_file {self.given}", PROFILE: f"--trainer {self.given}"}.get(self.kind)
         hint = f"; with --sweep_id, {option} takes the file as it is now" if option else ""
         return f"{self.path} has changed since the sweep began; the sweep uses its copy, {self.copy}{hint}"

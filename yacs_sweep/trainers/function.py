@@ -127,7 +127,7 @@ def _pickled(train: Callable[..., Any], name: str) -> bytes:
     except Exception as error:  # whatever the __reduce__ of something it refers to raises
         raise ConfigError(
             f"train: {name} cannot be sent to a process of its own: {type(error).__name__}: {error}; "
-            "make inside the function what it now finds outside of it (files, connections, locks, data loaders)"
+            "create inside the function what it uses from outside (files, connections, locks, data loaders)"
         ) from None
 
 

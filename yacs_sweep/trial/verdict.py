@@ -89,8 +89,8 @@ _LABEL = {
     "cuda_oom": "CUDA out of memory",
     "shared_memory": "shared memory full",
     "disk_full": "disk full",
-    "some_disk": "no space left, and no path says where",  # disk_full as well: its point is tried again
-    "no_space": "no space left, though there is where results go",
+    "some_disk": "no space left on a disk that is not named",  # disk_full as well: its point is tried again
+    "no_space": "no space left on another disk than the results'",
     "gpu_fault": "GPU fault",
     "import_error": "import error",
     "diverged": "diverged",

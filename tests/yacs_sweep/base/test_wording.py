@@ -43,7 +43,7 @@ def test_every_option_is_looked_at() -> None:
             b"f",
             ["é"],
             {"LC_ALL": "C", "PYTHONUTF8": "0"},
-            " is not valid text in ASCII; a locale of UTF-8 knows more (LC_ALL=C.UTF-8)",
+            " is not valid text in ASCII; or set a locale of UTF-8: LC_ALL=C.UTF-8",
         ),
     ],
 )

@@ -143,7 +143,7 @@ def test_warm_start_from_points_and_from_another_sweep(tmp_path: Path) -> None:
     [
         (["--enqueue", "p.yaml"], "--enqueue p.yaml: point 1: base_lr: 5 is not in 1e-05 … 0.01"),
         (["--enqueue", "p.yaml", "--controller", "wandb"], "--enqueue: belongs to the local controller"),
-        (["--from-sweep", "nosuch12"], "--from-sweep: only bayes search learns, this one is random"),
+        (["--from-sweep", "nosuch12"], "--from-sweep: only bayes search can use it, and the method is random"),
     ],
 )
 def test_wrong_warm_starts_are_told_before_anything_is_created(tmp_path: Path, words: list[str], says: str) -> None:

@@ -52,7 +52,7 @@ def test_the_report_on_a_log(tmp_path: Path) -> None:
     assert "7 lines, 2 matches, 2 rows" in lines
     never = lines[lines.index("patterns that never matched:") :]
     assert "  metrics[3] mAP: (?P<value>{number})%" in never
-    assert "    on 'mAP: 4.4' it matched 'mAP: 4.4' and then wanted '%'" in never
+    assert "    on 'mAP: 4.4' it matched 'mAP: 4.4' and then expected '%'" in never
     assert "  # line 5: Test accuracy: 93.1% (took 3 s)" in never
     assert "  - pattern: 'Test accuracy: (?P<test_accuracy>{number})%'" in never
     assert "    log: {test/accuracy: test_accuracy}" in never
@@ -169,7 +169,7 @@ def test_the_reason_names_what_was_nearly_right() -> None:
     assert "never logged the sweep's metric val/mAP; metrics it logged: train/loss" in reason
     assert "lines like it: 'mAP: 4.4 percent'" in reason
     assert (
-        "pattern metrics[0] nearly matched: on 'mAP: 4.4 percent' it matched 'mAP: 4.4' and then wanted '%'" in reason
+        "pattern metrics[0] nearly matched: on 'mAP: 4.4 percent' it matched 'mAP: 4.4' and then expected '%'" in reason
     )
     assert "no pattern of the profile logs" in explain("val/top1", [], [], log_format)
 

@@ -188,7 +188,7 @@ def test_no_space_that_is_there_again_is_a_full_disk_unless_a_path_says_another(
     for output in (f"{TRACE}OSError: [Errno 28] No space left on device\n", "OSError: No space left on device\n"):
         verdict = judge(1, output, full=where)
         assert verdict.cause == "disk_full"
-        assert "no space left, and no path says where: OSError: " in verdict.reason
+        assert "no space left on a disk that is not named: OSError: " in verdict.reason
     gone_on = f"{TRACE}OSError: [Errno 28] No space left on device\n" + "step 2\n" * 12
     assert judge(1, gone_on, full=where).cause == "exit"
     assert judge(-11, f"{TRACE}OSError: [Errno 28] No space left on device\n", full=where).cause == "signal"
@@ -199,7 +199,7 @@ def test_no_space_that_is_there_again_is_a_full_disk_unless_a_path_says_another(
     for line in (f"{lost}'/proc/x'", "cp: error writing '/proc/x': No space left", "tee: /proc/x: No space left"):
         assert where(line) is FullDisk.OTHER
     verdict = judge(1, f"{TRACE}{lost}'/proc/x'\n", full=where)
-    assert verdict.cause == "no_space" and "though there is where results go" in verdict.reason
+    assert verdict.cause == "no_space" and "no space left on another disk" in verdict.reason
     for line in ("OSError: [Errno 28] No space left on device", "/proc/x/sh: 1: echo: No space left on device"):
         assert where(line) is FullDisk.UNKNOWN
 

@@ -71,7 +71,7 @@ def test_later_trials_and_best_use_the_copy(tmp_path: Path, change: str) -> None
     ran = run(folder)
     assert (ran.code, scores(ran)) == (0, [1, 1])
     gone = change in ("deleted", "moved")
-    text = "c.yml is gone; the sweep uses its copy" if gone else "has changed since the sweep began"
+    text = "c.yml no longer exists; the sweep uses its copy" if gone else "has changed since the sweep began"
     said = [line for line in ran.out.splitlines() if text in line]
     assert len(said) == 1
     assert "c.yml" in said[0]

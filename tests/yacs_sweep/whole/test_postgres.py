@@ -177,7 +177,7 @@ def test_a_silent_agents_point_is_tried_again_and_its_late_result_does_not_count
     record_of(two, again)
     assert not one.end_trial(first[0], record_of(one, first, "finished", 99.0))
     wake()
-    assert "no sign of life" in (one.coordinator.expired() or "")
+    assert "sent no heartbeat" in (one.coordinator.expired() or "")
     assert two.end_trial(again[0], record_of(two, again, "finished", 5.0))
     one.coordinator.renew_lease()
     assert one.ask() is None and two.ask() is None
@@ -402,7 +402,7 @@ print('mAP: %.6f%%' % float(sys.argv[2].split('=')[1]))"""
         (taken,) = [row for row in gamma.summary()["trials"] if row["host"] == "gamma" and row["state"] == "lost"]
         here = json.loads((gamma.folder() / taken["name"] / "trial.json").read_text())
         assert here["state"] == "lost", outputs
-        assert "no sign of life" in gamma.text, outputs
+        assert "sent no heartbeat" in gamma.text, outputs
         assert "the storage answers again" in outputs
         for path in tmp_path.rglob("*"):
             assert not path.is_file() or PASSWORD.encode() not in path.read_bytes(), path

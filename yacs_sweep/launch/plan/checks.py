@@ -132,7 +132,9 @@ def read_warm_start(
         notes += (f"tried first: {counted(len(points or ()), 'point')}{source}",)
     prior = None
     if prior_sweep and spec.method != "bayes":
-        problems.found.append(f"--from-sweep: only bayes search learns, this one is {spec.method}; add --method bayes")
+        problems.found.append(
+            f"--from-sweep: only bayes search can use it, and the method is {spec.method}; add --method bayes"
+        )
     elif prior_sweep:
         project, entity = spec.project or os.environ.get("WANDB_PROJECT"), spec.entity or os.environ.get("WANDB_ENTITY")
         find = lambda name: find_sweep(name, result_bases(options.results_dir), "--from-sweep")  # noqa: E731

@@ -81,7 +81,7 @@ def best_source(options: Options, problems: Problems) -> Source:
     notes = (*found.notes, *notes)
     notes = (f"best of sweep {paths.sweep_id}: {best.name}, {spec.metric.name} {best.value:.6g}", *missing, *notes)
     if seeds:
-        notes += (f"seeds {', '.join(map(str, seeds))}: none the search has used",)
+        notes += (f"seeds {', '.join(map(str, seeds))}: not used in the search",)
     return Source(
         replace(options, trailing=[], count=None, optimize=None),  # the words are among the launch's
         "local",
@@ -242,7 +242,7 @@ def _configuration(
         if key in set_here or key == seed:
             return False
         if key == epochs and key not in searched:
-            notes += (f"{name}: the configuration's own, not the {value} of the search ({key} N sets another)",)
+            notes += (f"{name}: as in the configuration, not {value} as in the search ({key} N sets another)",)
             return False
         if key == epochs:
             notes += (f"{name}: {value} was searched, and is kept ({key} N sets another)",)

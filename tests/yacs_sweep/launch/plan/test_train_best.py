@@ -49,7 +49,7 @@ def test_the_best_is_trained_for_all_epochs_with_seeds_the_search_did_not_use(tm
     best = found_by.summary["best"]
     ran = sweep(tmp_path, "--train-best", name, "--seeds", "4", config=None, trainer=None)
     assert ran.code == 0, ran.out + ran.err
-    assert "SOLVER.MAX_EPOCHS: the configuration's own, not the 1 of the search" in ran.out
+    assert "SOLVER.MAX_EPOCHS: as in the configuration, not 1 as in the search" in ran.out
     environment = json.loads((tmp_path / "log/sweep/sweep" / name / "environment.json").read_text())
     assert environment["packages"]["optuna"] and environment["Python"].startswith("3.")
     content = seeds(tmp_path, f"{name}-best")
