@@ -163,8 +163,9 @@ def test_beta_has_the_quantiles_that_scipy_finds(a: float, b: float, u: float, e
 
 @pytest.mark.parametrize(("x", "below"), [(-0.5, 0.0), (0.0, 0.0), (1.0, 1.0), (1.5, 1.0)])
 def test_nothing_of_beta_lies_outside_of_its_bounds(x: float, below: float) -> None:
-    assert regularised_beta(2, 3, x) == below
-    assert beta_quantile(2, 3, x) == below
+    for a, b in ((2, 3), (1, 10), (10, 1), (300, 2), (0.5, 0.5)):
+        assert regularised_beta(a, b, x) == below
+        assert beta_quantile(a, b, x) == below
 
 
 def test_a_beta_quantile_takes_few_evaluations_of_the_cdf(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,6 +27,7 @@ OTHERS = (
     "process has {own} GiB memory in use."
 )
 SHM = "RuntimeError: DataLoader worker (pid 17) is killed by signal: Killed."
+HOLDS = "Process {number} has {size} memory in use. "
 IMPORT = "Traceback (most recent call last):\n  File …\nModuleNotFoundError: No module named 'timm'\n"
 
 
@@ -47,6 +48,8 @@ IMPORT = "Traceback (most recent call last):\n  File …\nModuleNotFoundError: N
         (1, "OSError: [Errno 28] No space left on device: 'x.pth'\n", "disk_full", "No space left on device"),
         (1, IMPORT, "import_error", "No module named 'timm'"),
         (1, "ERROR: diverged: loss is nan at epoch 3, iteration 7\n", "diverged", "loss is nan at epoch 3"),
+        (-9, IMPORT, "signal", "SIGKILL"),
+        (1, f"{HOLDS.format(number=7, size='60.00 GiB')}\n{IMPORT}", "import_error", "No module named 'timm'"),
         (3, IMPORT, "exit", "exit code 3"),  # an uncaught exception ends with 1
         (1, SHM, "exit", "exit code 1"),  # and nothing says that it was memory
     ],
@@ -58,7 +61,6 @@ def test_an_end_of_its_own(status: int, output: str, cause: str, words: str) -> 
     assert words in verdict.reason
 
 
-HOLDS = "Process {number} has {size} memory in use. "
 OWN = "Including non-PyTorch memory, this process has {size} memory in use.\n"
 
 
@@ -262,7 +264,9 @@ def test_a_survived_lack_of_space_hides_no_fault_that_is_looked_for_after_it() -
     assert judge(1, output, full=lambda line: FullDisk.UNKNOWN).cause == "gpu_fault"
 
 
-@pytest.mark.parametrize(("status", "cause"), [(1, "disk_full"), (127, "disk_full"), (128, "exit"), (None, "exit")])
+@pytest.mark.parametrize(
+    ("status", "cause"), [(1, "disk_full"), (127, "disk_full"), (128, "exit"), (130, "exit"), (None, "exit")]
+)
 def test_no_space_without_a_path_is_believed_of_a_program_that_ends_by_itself(status: int | None, cause: str) -> None:
     assert judge(status, "OSError: No space left on device\n", full=lambda line: FullDisk.UNKNOWN).cause == cause
 
@@ -277,6 +281,13 @@ def test_a_reason_has_400_characters_at_most() -> None:
         reason = judge(1, f"{line}\n").reason
         assert len(reason) == 400 and line[:300] in reason
     assert len(io_error(OSError(5, "x" * 500)).reason) == 400
+    assert len(judge(-11, f"Fatal Python error: {'x' * 500}\n").reason) == 400
+    assert len(judge(1, f"ValueError: {'x' * 500}\n", last_values={"m": math.nan}).reason) == 400
+
+
+def test_an_error_is_the_reason_up_to_ten_lines_before_the_end() -> None:
+    assert judge(1, "ValueError: no layer\n" + "step\n" * 10).reason == "exit code 1: ValueError: no layer"
+    assert judge(1, "ValueError: no layer\n" + "step\n" * 11).reason == "exit code 1: step"
 
 
 def test_an_error_of_the_trials_files_names_the_file_where_there_is_one() -> None:
@@ -406,6 +417,17 @@ def test_a_trial_without_the_metric_has_failed_and_says_what_it_logged() -> None
     assert (verdict.state, verdict.cause) == ("failed", "no_metric")
     assert "val/mAP" in verdict.reason and "epoch, train/loss" in verdict.reason
     assert judge(0, metric=None, metric_seen=False).state == "finished"
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_a_trial_whose_value_cannot_be_compared_has_diverged(value: float) -> None:
+    verdict = judge(0, value=value)
+    assert (verdict.state, verdict.cause, verdict.reason) == ("failed", "diverged", f"diverged: val/mAP is {value}")
+    assert judge(0, value=value, metric=None).state == "finished"
+    assert judge(0, value=1.0).state == judge(0, value=None).state == "finished"
+    stopped = Stop("stopped", "worse than others")
+    assert judge(0, "", stopped, unheeded=True, value=value).state == "stopped"
+    assert judge(0, "", stopped, unheeded=True, value=1.0).state == "finished"
 
 
 TORCHRUN = """[rank1]: Traceback (most recent call last):
