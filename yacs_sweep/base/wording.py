@@ -22,7 +22,7 @@ def printable(text: str) -> str:
     Escape sequences and invisible characters are removed; blanks of other kinds become blanks, and what else could be
     taken as a command (control characters, marks that turn the direction of text) becomes `?`.
     """
-    if text.isprintable() and text.isascii():
+    if text.isascii() and text.replace("\n", "").isprintable():
         return text
     text = without_escapes(text)
     return text.translate(

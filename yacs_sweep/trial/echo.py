@@ -66,14 +66,17 @@ class Echo:
                 continue
             with self._lock:
                 self._waiting -= len(data)
-                dropped = self._dropped if self._queue.empty() else 0
-                self._dropped -= dropped
-            if dropped:
-                notice = f"\n[{dropped:,} bytes not shown here: the terminal was too slow; they are in stdout.log]\n"
-                data += notice.encode()
-            if not self._put(self._whole_lines(data)):
+            if not self._put(self._whole_lines(data + (self._notice() if self._queue.empty() else b""))):
                 return
+        self._put(self._whole_lines(self._notice()))
         self._end_line()
+
+    def _notice(self) -> bytes:
+        """Makes the line about the bytes that were dropped since the last one; empty without any."""
+        with self._lock:
+            dropped, self._dropped = self._dropped, 0
+        line = f"\n[{dropped:,} bytes not shown here: the terminal was too slow; they are in stdout.log]\n"
+        return line.encode() if dropped else b""
 
     def _end_line(self) -> None:
         """Writes the unfinished line, and an end to it."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -112,3 +114,20 @@ def test_a_terminal_that_is_gone_is_no_error() -> None:
     echo.close()
     assert time.monotonic() - started < 2.0
     os.close(writer)
+
+
+def test_what_is_missing_is_said_at_the_end_too() -> None:
+    reader, writer = os.pipe()
+    echo = Echo(writer)
+    for _ in range(2 * CAPACITY // 1001):
+        echo.write(b"x" * 1000 + b"\n")
+    closing = threading.Thread(target=echo.close, args=(20.0,))
+    closing.start()  # while nobody has read anything
+    read, deadline = b"", time.monotonic() + 20
+    while b"not shown here" not in read and time.monotonic() < deadline:
+        ready, _, _ = select.select([reader], [], [], 1.0)
+        read += os.read(reader, 1 << 16) if ready else b""
+    closing.join()
+    os.close(writer)
+    os.close(reader)
+    assert b"not shown here: the terminal was too slow; they are in stdout.log]\n" in read

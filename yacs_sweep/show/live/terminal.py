@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ...base.streams import broken, print_lines, write_text
@@ -22,6 +22,7 @@ PERIOD = 1.0  # seconds between two frames, usually
 SOON = 0.1  # and at least
 MESSAGES = 10_000  # lines that may wait for a slow reader before some are left out
 MARK = "[sweep] "
+PIECE = 1024  # characters of at most 4 bytes that are written at a time
 READ = 1 << 16
 MOST = 1 << 20  # bytes of programs' output that are shown in one go
 CLOSE = 5.0  # seconds a terminal that takes nothing gets at the end
@@ -57,6 +58,7 @@ class Screen:
         self._ending = False
         self._gone = False  # the terminal is
         self._renewed = False
+        self._looked = 0.0  # when `look` was called last (monotonic seconds)
         self._awake, self._wake = os.pipe()
         for end in (self._awake, self._wake):
             os.set_blocking(end, False)
@@ -119,7 +121,9 @@ class Screen:
                 dropped, self._dropped = self._dropped, 0
             for each in told:
                 messages += [each] if isinstance(each, str) else self._made(each)
-            messages += self._made(self._look) if self._look is not None and not ending else []
+            if self._look is not None and not ending and time.monotonic() - self._looked >= SOON:
+                self._looked = time.monotonic()
+                messages += self._made(self._look)
             if dropped:
                 messages.append(f"[sweep] {counted(dropped, 'line')} not shown: the terminal was too slow")
             try:
@@ -140,7 +144,7 @@ class Screen:
                 silenced, painter = True, None
             if ending:
                 break
-            self._wait(PERIOD if painter is not None or self._look is not None else None)
+            self._wait(PERIOD if painter is not None or self._look is not None else None, drawn=painter is not None)
         if self._output >= 0:
             os.close(self._output)
 
@@ -152,9 +156,9 @@ class Screen:
             self._look = None
             return [f"[sweep] warning: trials' progress cannot be shown ({error!r})"]
 
-    def _wait(self, period: float | None) -> None:
-        """Waits for something to show, at most `period` seconds."""
-        time.sleep(SOON if period is not None or self._output >= 0 else 0.0)
+    def _wait(self, period: float | None, *, drawn: bool) -> None:
+        """Waits for something to show, at most `period` seconds; a frame is `drawn` no more often than `SOON`."""
+        time.sleep(SOON if drawn or (period is not None and self._output < 0) else 0.0)
         ends = [self._awake, *([self._output] if self._output >= 0 else [])]
         ready, _, _ = select.select(ends, [], [], None if period is None else max(0.0, period - SOON))
         if self._awake in ready:
@@ -178,8 +182,8 @@ class Screen:
     def _show(self, painter: Painter | None, messages: list[str], ending: bool) -> None:
         """Writes the messages, and the frame if there is a painter."""
         if painter is None or self._frame is None:
-            for text in messages:  # one by one: a pipe takes a line in one, whoever else writes to it
-                write_text(f"{text}\n", self._out)
+            for piece in pieces(messages):
+                write_text(piece, self._out)
             return
         size = terminal_size(self._out)
         if self._renewed:
@@ -188,6 +192,19 @@ class Screen:
         frame = [] if ending or in_background(self._out) else self._frame(*size)
         if text := painter.draw(messages, frame, *size):
             write_all(self._out.fileno(), text.encode(self._out.encoding or "utf-8", "replace"))
+
+
+def pieces(lines: Sequence[str]) -> Iterator[str]:
+    """Joins lines to texts that a pipe takes in one, whoever else writes to it (PIPE_BUF, pipe(7)); long ones stand alone."""
+    gathered, size = list[str](), 0
+    for line in lines:
+        if gathered and size + len(line) >= PIECE:
+            yield "".join(gathered)
+            gathered, size = [], 0
+        gathered.append(f"{line}\n")
+        size += len(line) + 1
+    if gathered:
+        yield "".join(gathered)
 
 
 def write_all(descriptor: int, data: bytes) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from yacs_sweep.show.cells import Line
 from yacs_sweep.show.live.painter import Painter
-from yacs_sweep.show.live.terminal import MESSAGES, Screen, is_screen, tell
+from yacs_sweep.show.live.terminal import MESSAGES, Screen, is_screen, pieces, tell
 from yacs_sweep.show.live.view import evaluation_line
 
 
@@ -214,3 +214,13 @@ def test_an_evaluation_is_one_line() -> None:
     }
     assert evaluation_line("t", "val/mAP", row) == "· t epoch 2: val/mAP 41.25, val/cmc_rank_1 50, x 1, y 2"
     assert evaluation_line("t", "loss", {"id": "a", "loss": float("nan")}) == "· t: loss nan"
+
+
+def test_lines_are_written_in_pieces_that_a_pipe_takes_in_one() -> None:
+    lines = ["학" * 300, "a" * 200, "b" * 500, "c" * 5000, "d", "e"]
+    found = list(pieces(lines))
+    assert "".join(found) == "".join(f"{line}\n" for line in lines)
+    assert all(piece.endswith("\n") for piece in found)
+    assert [len(piece) for piece in found] == [1003, 5001, 4]
+    assert all(len(piece.encode()) <= 4096 or piece.count("\n") == 1 for piece in found)
+    assert list(pieces([])) == []
