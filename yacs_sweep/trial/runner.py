@@ -90,10 +90,11 @@ class TrialRunner:
         self.on_event("note", {"text": text})
 
     def _warn_once(self, record: TrialRecord, subject: str, text: str) -> None:
-        """Shows a warning that holds for all trials of the agent, for the first of them."""
+        """Shows a warning that holds for all trials of the sweep, for the first of them."""
         if subject not in self._warned:
             self._warned.add(subject)
-            self._note(f"{record.name}: {text}")
+            once = f"{self.launch.paths.sweep_id}: {subject}"  # of all agents
+            self.on_event("note", {"text": f"{record.name}: {text}", "once": once})
 
     def _command(self, trial_id: str, params: Mapping[str, Any], paths: TrialPaths) -> list[str]:
         """Returns the trainer's command for a point."""

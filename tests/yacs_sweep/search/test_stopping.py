@@ -9,8 +9,10 @@ from typing import Any
 import optuna
 import pytest
 
+from yacs_sweep.records.folder import TrialRecord
 from yacs_sweep.search.stopping import make_rule
 from yacs_sweep.search.storage.journal import open_storage
+from yacs_sweep.search.stored import state_of, stored_value
 from yacs_sweep.spec.read_sweep import sweep_from_dict
 
 
@@ -39,13 +41,15 @@ class Sweep:
         ended = None
         for step, value in enumerate(values, start=1):
             if self.rule.compares:
-                trial.report(value, step)
+                trial.report(stored_value(value), step)
             if self.rule.judge(trial, {"m": value}) is not None:
                 ended = step
                 break
         if end:
-            state = optuna.trial.TrialState.PRUNED if ended else optuna.trial.TrialState.COMPLETE
-            self.study.tell(trial, None if ended else values[-1], state=state)
+            record = TrialRecord("s-0", "t", 0, {}, "stopped" if ended else "finished", value=values[-1])
+            state = state_of(record)
+            complete = state == optuna.trial.TrialState.COMPLETE
+            self.study.tell(trial, values[-1] if complete else None, state=state)
         return ended
 
 
@@ -97,6 +101,17 @@ def test_median_waits_for_trials_and_iterations(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("goal", ["minimize", "maximize"])
+@pytest.mark.parametrize("rule", [{"type": "median", "min_trials": 2}, {"type": "asha", "min_iter": 1, "eta": 2}])
+def test_an_infinity_is_no_value_to_compare_with(tmp_path: Path, rule: dict[str, Any], goal: str) -> None:
+    sign = 1 if goal == "minimize" else -1
+    sweep = Sweep(tmp_path, rule, goal)
+    for _ in range(3):  # otherwise the best of all, so that nobody could be better than the median or in the rung
+        sweep.log([sign * float("-inf")] * 4)
+    assert [sweep.log([sign * 1.0] * 4) for _ in range(2)] == [None, None]
+    assert sweep.log([sign * float("-inf")] * 4) is not None
+
+
+@pytest.mark.parametrize("goal", ["minimize", "maximize"])
 def test_asha_keeps_the_best_of_a_rung(tmp_path: Path, goal: str) -> None:
     sign = 1 if goal == "minimize" else -1
     sweep = Sweep(tmp_path, {"type": "asha", "min_iter": 1, "eta": 2}, goal)
@@ -110,6 +125,7 @@ def test_patience_ends_a_trial_that_does_not_improve(tmp_path: Path) -> None:
     assert sweep.log([5.0, 4.0, 3.0, 2.0, 1.0]) is None
     assert sweep.log([5.0, 4.0, 4.0, 3.95, 4.0]) == 4
     assert sweep.log([5.0, float("nan"), float("nan")]) == 3
+    assert sweep.log([5.0, float("-inf"), float("-inf")]) == 3  # no improvement
     late = Sweep(tmp_path / "late", {"type": "patience", "patience": 1, "min_iter": 5})
     assert late.log([1.0] * 8) == 5
 

@@ -49,7 +49,8 @@ def test_a_value_that_is_left_out_is_told_once_in_a_sweep(tmp_path: Path) -> Non
     trainer = write_trainer(tmp_path, code)
     trainer.write_text(trainer.read_text().partition("metrics:")[0])  # so that the generic patterns count
     grid = {"method": "grid", "metric": {"name": "loss"}, "parameters": {"seed": {"values": [1, 2, 3]}}}
-    ran = sweep(tmp_path, "--sweep-config", write_sweep(tmp_path, grid), *QUIET, trainer=trainer, config=None)
+    words = ("--sweep-config", write_sweep(tmp_path, grid), *QUIET, "--workers", "3")
+    ran = sweep(tmp_path, *words, trainer=trainer, config=None)
     assert ran.code == 0, ran.out + ran.err
     assert [trial["value"] for trial in ran.summary["trials"]] == [1.234] * 3
     rows = ran.rows("trial-0000")

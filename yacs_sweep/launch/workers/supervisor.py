@@ -152,11 +152,12 @@ class Supervisor:
             sweep.end(message["text"])
         self._grant_requests()
 
-    def _note(self, text: str, once: bool = False) -> None:
-        """Shows an agent's line; a line that all agents say is shown `once`."""
-        if once and text in self._shown:
+    def _note(self, text: str, once: bool | str = False) -> None:
+        """Shows an agent's line; a line that all agents say is shown `once`, or of all lines of a subject the first."""
+        subject = once if isinstance(once, str) else text
+        if once and subject in self._shown:
             return
-        self._shown.add(text)
+        self._shown.add(subject)
         self.say(text)
 
     def _grant_requests(self) -> None:
