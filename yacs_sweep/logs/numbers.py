@@ -24,10 +24,15 @@ _EXACT_INT = 15  # digits; a longer whole number is read as a float
 _THOUSANDS = re.compile(r"[-+]?[1-9]\d{0,2}(?:,\d{3})+(?:\.\d*)?(?:[eE][-+]?\d+)?")
 _DECIMAL_COMMA = re.compile(r"[-+]?\d+,\d+(?:[eE][-+]?\d+)?")
 _EITHER = re.compile(r"[-+]?[1-9]\d{0,2},\d{3}(?:[eE][-+]?\d+)?")
-# Numbers as numpy, torch, JAX and TensorFlow show them: np.float64(0.5), tensor(0.25, device='cuda:0').
+# Numbers as numpy, torch, JAX and TensorFlow show them: np.float64(0.5), tensor(0.25, device='cuda:0'). Repeats are bounded, so
+# that a long line takes no longer for it.
+_GAP = r"\s{0,4}"
+_TYPE = (
+    r"(?:\b[A-Za-z_]\w{0,30}\.){0,4}\b(?:[tT]ensor|Parameter|float(?:16|32|64|128)?_?|int(?:8|16|32|64)|double|longdouble"
+    r"|[aA]rray|DeviceArray|Decimal)"
+)
 _SHOWN = re.compile(
-    rf"(?:\b[A-Za-z_]\w*\.)*\b(?:[tT]ensor|Parameter|float(?:16|32|64|128)?_?|int(?:8|16|32|64)|double|longdouble|[aA]rray"
-    rf"|DeviceArray|Decimal)\(\s*(?P<open>['\"\[])?\s*(?P<call>{NUMBER})\s*(?(open)['\"\]])\s*(?:,(?:[^()]|\([^()]*\))*)?\)"
+    rf"{_TYPE}\({_GAP}(?P<open>['\"\[])?{_GAP}(?P<call>{NUMBER}){_GAP}(?(open)['\"\]]){_GAP}(?:,(?:[^()]|\([^()]*\))*)?\)"
     rf"|<tf\.Tensor:[^<>]*\bnumpy=(?P<tf>{NUMBER})>",
     re.ASCII,
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Mapping
 from typing import Any, Protocol
 
@@ -107,8 +108,12 @@ class _Pruner:
         if value is None:
             return None
         step = self.study._storage.get_trial(trial._trial_id).last_step
-        if step is None or step < self.first or not trial.should_prune():
+        if step is None or step < self.first:
             return None
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # numpy's, of a trial that has logged nothing but nan
+            if not trial.should_prune():
+                return None
         says = {
             "median": "is worse than the median of earlier trials",
             "asha": "is not among the best of its rung",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from dataclasses import replace
 
 import pytest
@@ -11,7 +12,7 @@ from tests.patterns import compile_pattern
 from yacs_sweep.base.values import Number
 from yacs_sweep.logs.names import FRACTION
 from yacs_sweep.logs.numbers import like_number, to_number
-from yacs_sweep.logs.parser import LogFormat, LogParser
+from yacs_sweep.logs.parser import LINE_LIMIT, LogFormat, LogParser
 from yacs_sweep.logs.sources import Row, Sources
 
 GENERIC = LogFormat((), generic=True)
@@ -72,6 +73,18 @@ def test_a_value_that_is_no_plain_number_is_left_out_and_kept_with_its_line(text
 @pytest.mark.parametrize("text", NO_NUMBER)
 def test_no_part_of_something_else_is_read(text: str, log_format: LogFormat) -> None:
     assert parse(log_format, f"loss: {text}\n")[0] == []
+
+
+@pytest.mark.parametrize(
+    "part",
+    ["a.", "tensor(", "tensor(1,", "tensor( ", "tensor(1, ()", "array([1, ", "<tf.Tensor: ", "1,", "1,234", "a:1,2 "],
+)
+def test_long_lines_take_no_longer_for_it(part: str) -> None:
+    line = part * (LINE_LIMIT // len(part)) + "("
+    before = time.process_time()
+    for log_format in (GENERIC, PATTERN):
+        parse(log_format, f'loss: {line}\nMETRIC {{"loss": "{line}"}}\nloss: tensor({" " * LINE_LIMIT}1)\n')
+    assert time.process_time() - before < 2
 
 
 @pytest.mark.parametrize("text", ["2026-11-29", "12:30:01", "0.5-0.6", "0.5,0.3", "1,2,3", "3/100"])
