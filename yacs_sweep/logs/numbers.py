@@ -36,15 +36,16 @@ _SHOWN = re.compile(
     rf"|<tf\.Tensor:[^<>]*\bnumpy=(?P<tf>{NUMBER})>",
     re.ASCII,
 )
-SHOWN_HINT = re.compile(
-    rb"(?:ensor|loat\d*_?|nt\d+|ouble|rray|ecimal|arameter)\(\s{0,4}['\"\[]?[-+.0-9nNiI]|numpy=[-+.0-9nNiI]"
+SHOWN_HINTS = (  # quicker than the names: any call with a number in it
+    re.compile(rb"\((?<=[a-z0-9_]\()\s{0,4}['\"\[]?[-+.0-9nNiI]"),
+    re.compile(rb"numpy=[-+.0-9nNiI]"),
 )
 # What a person takes for a number with something attached: 12.5ms, 1.2k, 3/100, 1e-3 (avg), 1.234,56.
 _LIKE_NUMBER = re.compile(
     r"[-+]?(?:\d+(?:[.,]\d+)?|\.\d+|\d{1,3}(?:\.\d{3})+,\d+)(?:[eE][-+]?\d+)?\s?(?:[A-Za-zµ%]{1,3}(?:/[A-Za-z]{1,5})?|/\s?\d+|\(.*\))?"
 )
 _PROGRESS = re.compile(r"\s*(\d+)\s*/\s*\d+\s*")
-_COUNTERS = ("epoch", "iter", "iteration", "step", "batch", "round")  # metrics whose "3/100" is 3 of 100
+COUNTERS = ("epoch", "iter", "iteration", "step", "batch", "round")  # metrics whose "3/100" is 3 of 100
 
 
 class LeftOut(NamedTuple):
@@ -135,7 +136,7 @@ def settled(value: Commas, *, decimal: bool) -> Number:
 
 def progress(name: str, text: str) -> int | None:
     """Returns 3 for an epoch, iteration or step that is printed as "3/100"; None for anything else."""
-    if name.rpartition("/")[2].lower() in _COUNTERS and (match := _PROGRESS.fullmatch(text)):
+    if name.rpartition("/")[2].lower() in COUNTERS and (match := _PROGRESS.fullmatch(text)):
         return int(match[1])
     return None
 

@@ -25,6 +25,7 @@ from dataclasses import dataclass
 
 from ..base.escapes import has_escape_bytes, without_escape_bytes
 from ..base.values import Number
+from .guessed_blocks import TABLE_HINTS, TASK_HINTS, GuessedTable, PrintedSettings, open_table, task_of
 from .guessing import HINTS, guess_unread, guessed_row
 from .names import Names, Unread, json_pairs
 from .numbers import LeftOut, like_number, unwrapped
@@ -77,13 +78,19 @@ class LogParser:
         self._closed = False
         self._open: Row = {}
         self._open_name: str | None = None
-        self._tables: list[OpenTable] = []  # whose header was the last header; one for each entry that reads it
+        self._tables: list[
+            OpenTable | GuessedTable
+        ] = []  # whose header was the last header; one for each entry that reads it
         self._context: dict[str, Mapping[str, str]] = {}  # by `after` pattern: its groups, while its block lasts
         self._tail = bytearray()
         # Bit 0: METRIC line; then one bit an entry, then one a condition (`after`, `until`), then the generic finder.
         self._conditions = _conditions(log_format.entries)
         searches = [entry.search for entry in log_format.entries] + [search for search, _, _ in self._conditions]
         self._generic_bit = 1 << len(searches) + 1
+        self._task_bit = self._generic_bit << 1
+        self._settings = PrintedSettings()
+        self._before_settings: tuple[Row, str | None, Number | None] = {}, None, None
+        self._task = ""  # of a table that begins on the next line
         self._needles = [(_METRIC, 1)]
         self._always = 0
         for number, search in enumerate(searches, start=1):
@@ -179,6 +186,8 @@ class LogParser:
         if not block.endswith(b"\n"):
             block += b"\n"
         hits = self._candidates(block)
+        if self._generic and self._settings.next_chunk(block):
+            self._open, self._open_name, self._axis = self._before_settings
         rows: list[Row] = []
         read = 0  # up to here
         for start in sorted(hits):
@@ -196,7 +205,13 @@ class LogParser:
     def _at(self, block: bytes, start: int, bits: int, rows: list[Row]) -> int:
         """Parses the line at `start`; returns where the next one begins."""
         end = block.find(b"\n", start)
-        self._line(_decoded(block[start : min(end, start + LINE_LIMIT)]), bits, rows)
+        line = _decoded(block[start : min(end, start + LINE_LIMIT)])
+        if bits & self._generic_bit:
+            if self._settings.inside(block, start):
+                bits &= ~self._generic_bit
+            elif self._settings.began:
+                self._before_settings = dict(self._open), self._open_name, self._axis
+        self._line(line, bits, rows)
         return end + 1
 
     def _candidates(self, block: bytes) -> dict[int, int]:
@@ -214,12 +229,16 @@ class LogParser:
                 hits[start] = hits.get(start, 0) | bit
                 at = block.find(needle, block.find(b"\n", at))
         if self._generic:
-            for hint in HINTS:
-                found = hint.search(block)
-                while found:
-                    start = block.rfind(b"\n", 0, found.start()) + 1
-                    hits[start] = hits.get(start, 0) | self._generic_bit
-                    found = hint.search(block, block.find(b"\n", found.start()))
+            for hints, bit in (
+                ((*HINTS, *TABLE_HINTS), self._generic_bit),
+                (TASK_HINTS, self._task_bit),
+            ):
+                for hint in hints:
+                    found = hint.search(block)
+                    while found:
+                        start = block.rfind(b"\n", 0, found.start()) + 1
+                        hits[start] = hits.get(start, 0) | bit
+                        found = hint.search(block, block.find(b"\n", found.start()))
         return hits
 
     def _line(self, line: str, bits: int, rows: list[Row]) -> None:
@@ -266,15 +285,24 @@ class LogParser:
         if found:
             self._log("patterns", found, name, rows)
         elif bits & self._generic_bit:
+            if not self._tables and (guessed := open_table(line, self._task)):
+                self._tables.append(guessed)
+                self._task = ""
+                return
             metrics = guessed_row(plain)
             if unread and self._kept_back is None:
                 for item in guess_unread(plain):
                     unread(*item)
-            if metrics and self._kept_back is not None:
-                self._kept_back.append(metrics)
-                self._named.update(metrics)
-            elif metrics:
-                self._found("generic", metrics, rows)
+            self._guessed(metrics, rows)
+        self._task = task_of(line) if bits & self._task_bit else ""
+
+    def _guessed(self, metrics: Row, rows: list[Row]) -> None:
+        """Logs what a line looks like, or keeps it back."""
+        if metrics and self._kept_back is not None:
+            self._kept_back.append(metrics)
+            self._named.update(metrics)
+        elif metrics:
+            self._found("generic", metrics, rows)
 
     def _table_row(self, line: str, rows: list[Row]) -> bool:
         """Parses a line of the open tables as one row; False when the tables have ended."""
@@ -285,6 +313,9 @@ class LogParser:
             metrics = table.read(line, self._unread if self.left_out is None else None)
             if metrics is None:
                 return False
+            if isinstance(table, GuessedTable):
+                self._guessed(dict(metrics), rows)
+                continue
             if self._trace and metrics:
                 self._trace(table.entry, metrics)
             name = name or table.entry.row
