@@ -1,7 +1,7 @@
-# make setup | hooks | docs | test | test-slow | test-slurm | test-ray | test-notebook | check | chaos | mutants | bench | clean
+# make setup | hooks | docs | test | test-slow | test-slurm | test-ray | test-notebook | test-clients | check | chaos | mutants | bench | clean
 PY := .venv/bin/python
 .DEFAULT_GOAL := check
-.PHONY: setup hooks test test-slow test-slurm test-ray test-notebook postgres chromium lint types check docs chaos mutants bench requirements clean
+.PHONY: setup hooks test test-slow test-slurm test-ray test-notebook test-clients test-clients-short postgres chromium lint types check docs chaos mutants bench requirements clean
 
 setup:
 	@tools/setup.sh dev
@@ -37,6 +37,21 @@ test-notebook: setup
 	.venv/bin/uv pip install --quiet --python .venv-notebook/bin/python -r pyproject.toml pytest pytest-timeout nbclient ipykernel pandas yacs
 	.venv-notebook/bin/python -m pytest -m "notebook or not slow" tests/yacs_sweep/whole/test_notebook.py tests/yacs_sweep/whole/test_api.py
 
+# The launcher, installed from its wheel, beside other clients of W&B and other versions of Optuna, each in an environment of its own.
+CLIENTS := 0.20 0.23 0.26 0.29 0.31
+OPTUNA_0.20 := 4.0
+OPTUNA_0.23 := 4.6
+test-clients: $(CLIENTS:%=client-%)
+
+client-%: setup
+	@[ -x .venv-clients/$*/bin/python ] || .venv/bin/uv venv --quiet --python .venv/bin/python .venv-clients/$*
+	.venv/bin/uv pip install --quiet --python .venv-clients/$*/bin/python --reinstall-package yacs-sweep . 'wandb==$*.*' 'optuna$(if $(OPTUNA_$*),==$(OPTUNA_$*).*)' pytest pytest-timeout yacs
+	.venv-clients/$*/bin/python -m pytest -q -m clients tests/yacs_sweep/whole/test_clients.py $(SELECT)
+
+# The smallest part of it: the oldest client and the newest.
+test-clients-short:
+	@$(MAKE) --no-print-directory client-0.20 client-0.31 SELECT='-k "read_back or wheel"'
+
 test-slow: setup postgres
 	$(PY) -m pytest -m slow
 
@@ -47,7 +62,7 @@ lint: setup
 types: setup
 	$(PY) -m mypy
 
-check: lint types test
+check: lint types test test-clients-short
 
 # The references in docs/ that are written from the source.
 docs: setup
@@ -75,5 +90,5 @@ requirements:
 	.venv/bin/uv pip compile --quiet --universal --python-version 3.10 --no-header -c requirements.txt requirements-dev.in -o requirements-dev.txt
 
 clean:
-	rm -rf .venv .venv-ray .venv-notebook .venv-mutants .mypy_cache .pytest_cache .ruff_cache build dist *.egg-info
+	rm -rf .venv .venv-ray .venv-notebook .venv-mutants .venv-clients .mypy_cache .pytest_cache .ruff_cache build dist *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -17,19 +17,16 @@ def artifact_type(state: State, variables: Variables) -> Any:
 
 def create_artifact(state: State, variables: Variables) -> Any:
     """A version in state PENDING; one of the same digest is that version again, as with the real server."""
-    given = variables["input"]
-    same = [
-        item
-        for item in state.artifacts.values()
-        if (item["name"], item["digest"]) == (given["artifactCollectionName"], given["digest"])
-    ]
+    given = variables.get("input") or variables  # without input: `wandb sync` up to 0.28
+    name = given.get("artifactCollectionName") or given["artifactCollectionNames"][0]
+    same = [item for item in state.artifacts.values() if (item["name"], item["digest"]) == (name, given["digest"])]
     if not same:
-        version = sum(item["name"] == given["artifactCollectionName"] for item in state.artifacts.values())
+        version = sum(item["name"] == name for item in state.artifacts.values())
         identity = f"artifact-{state.number()}"
         same = [
             {
                 "id": identity,
-                "name": given["artifactCollectionName"],
+                "name": name,
                 "version": version,
                 "state": "PENDING",
                 "digest": given["digest"],
@@ -87,6 +84,7 @@ OPERATIONS = {
     "CreateArtifactFiles": create_files,
     "CommitArtifact": commit,
     "ArtifactByID": get,
+    "ArtifactByIDShort": get,
 }
 
 

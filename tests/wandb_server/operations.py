@@ -173,6 +173,13 @@ def create_run_files(state: State, variables: Variables) -> Any:
     return {"createRunFiles": {"runID": run.storage_id, "uploadHeaders": [], "files": files}}
 
 
+def run_upload_urls(state: State, variables: Variables) -> Any:
+    """What `wandb sync` up to 0.28 asks in place of CreateRunFiles."""
+    made = create_run_files(state, {**variables, "project": variables["name"]})["createRunFiles"]
+    edges = [{"node": {"name": file["name"], "url": file["uploadUrl"], "updatedAt": None}} for file in made["files"]]
+    return {"model": {"bucket": {"id": made["runID"], "files": {"uploadHeaders": [], "edges": edges}}}}
+
+
 def stop_run(state: State, variables: Variables) -> Any:
     run = _run_by_id(state, variables["id"])
     if run is None:
@@ -208,6 +215,7 @@ OPERATIONS: dict[str, Callable[[State, Variables], Any]] = {
     "UpsertBucket": upsert_bucket,
     "RunResumeStatus": run_resume_status,
     "CreateRunFiles": create_run_files,
+    "RunUploadUrls": run_upload_urls,
     "Run": get_run,
     "RunState": get_run,
     "RunStoppedStatus": get_run,

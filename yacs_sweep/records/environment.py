@@ -6,6 +6,7 @@ import contextlib
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from ..base.values import to_json
 from .folder import SweepPaths
 
 FILE = "environment.json"
+DIRTY = "+dirty"  # behind a commit, where tracked files differ from it
 PACKAGES = ("yacs-sweep", "torch", "torchvision", "yacs", "numpy", "optuna", "wandb")
 
 
@@ -56,6 +58,7 @@ class Commit:
 
     def __init__(self, folder: str | Path) -> None:
         self._found: str | None = None
+        self._lock = threading.Lock()
         self._asked: list[subprocess.Popen[str]] = []
         for words in (["rev-parse", "HEAD"], ["status", "--porcelain", "--untracked-files=no"]):
             with contextlib.suppress(OSError):
@@ -71,12 +74,13 @@ class Commit:
 
     def get(self) -> str | None:
         """Returns the commit, `+dirty` behind it when tracked files differ; None outside a repository."""
-        if self._asked:
-            answers = [_answer(process) for process in self._asked]
-            self._asked = []
-            if len(answers) == 2 and None not in answers:
-                self._found = f"{answers[0]}+dirty" if answers[1] else answers[0]
-        return self._found
+        with self._lock:
+            if self._asked:
+                answers = [_answer(process) for process in self._asked]
+                self._asked = []
+                if len(answers) == 2 and None not in answers:
+                    self._found = f"{answers[0]}{DIRTY}" if answers[1] else answers[0]
+            return self._found
 
 
 def _answer(process: subprocess.Popen[str]) -> str | None:

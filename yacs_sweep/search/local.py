@@ -35,6 +35,7 @@ from .stored import (
     RETRY_OF,
     SETTLED,
     VOID,
+    AlreadyEnded,
     end_of,
     state_of,
     trial_name,
@@ -279,7 +280,7 @@ class LocalController:
     def tell(self, trial: Trial | FrozenTrial, record: TrialRecord) -> None:
         """Tells Optuna how a trial ended: only a finished one is a result, a stopped one counts as pruned."""
         number = trial.number
-        with contextlib.suppress(optuna.exceptions.UpdateFinishedTrialError):
+        with contextlib.suppress(AlreadyEnded):
             self.study._storage.set_trial_user_attr(trial._trial_id, SETTLED, record.settled)
         state = state_of(record)
         if state == TrialState.COMPLETE:

@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-import optuna
 from optuna.trial import Trial
 
 from ..records.folder import TrialPaths, TrialRecord
@@ -19,7 +18,7 @@ from ..wandb.recorder import Recorder, Run, RunIdentity
 from .controller import Agent
 from .stopping import StoppingRule
 from .storage.coordinator import Coordinator
-from .stored import stored_value
+from .stored import AlreadyEnded, stored_value
 
 OUTAGE_PAUSE = 5.0  # seconds without reports after the storage did not answer
 
@@ -85,7 +84,7 @@ class LocalHooks:
             self._report()
             if self.rule is not None and self.why is None:
                 self.why = self.rule.judge(self.trial, row)
-        except optuna.exceptions.UpdateFinishedTrialError:
+        except AlreadyEnded:
             pass  # the trial was given to another agent; `should_stop` says why
         except Exception as error:
             if not self.coordinator.disconnected(error):
@@ -104,7 +103,7 @@ class LocalHooks:
 
     def ended(self, record: TrialRecord) -> None:
         """Records the trial's end; a trial that was given to another agent is lost here."""
-        with contextlib.suppress(optuna.exceptions.UpdateFinishedTrialError):
+        with contextlib.suppress(AlreadyEnded):
             self.coordinator.retrying(self._report)
         why = self.coordinator.expired()
         cut_short = why is not None and record.state == "stopped" and why in record.reason

@@ -5,10 +5,14 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from optuna import exceptions
 from optuna.trial import FrozenTrial, TrialState
 
 from ..base.values import finite_number
 from ..records.folder import TrialRecord
+
+# What Optuna raises of a trial that has ended already: in 4.0 one without a name of its own.
+AlreadyEnded: type[Exception] = getattr(exceptions, "UpdateFinishedTrialError", RuntimeError)
 
 
 def trial_name(number: int) -> str:

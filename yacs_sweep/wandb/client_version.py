@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-import sys
 from functools import cache
-from pathlib import Path
+
+from ..records.environment import installed
 
 OLDEST, NEWEST = (0, 20), (0, 31)  # versions that were tried: `make test-clients`
 
@@ -13,21 +13,7 @@ OLDEST, NEWEST = (0, 20), (0, 31)  # versions that were tried: `make test-client
 @cache
 def client_version() -> str | None:
     """Returns the version of the installed client; None where there is none."""
-    for (
-        folder
-    ) in sys.path:  # importing importlib.metadata takes as long as all else a launch does before its first line
-        try:
-            found = [path.name.split("-")[1] for path in Path(folder or ".").glob("wandb-*.dist-info")]
-        except OSError:
-            continue
-        if found:
-            return found[0].removesuffix(".dist")
-    from importlib import metadata
-
-    try:
-        return metadata.version("wandb")
-    except metadata.PackageNotFoundError:
-        return None
+    return installed().get("wandb")
 
 
 def why_unusable(version: str | None) -> str | None:

@@ -18,7 +18,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..base.files import read_json
+from ..base.files import read_json, write_atomically
+from ..base.values import to_json
+from ..records.environment import DIRTY
 from ..records.folder import SweepPaths, TrialPaths, TrialRecord
 from ..records.metrics import Objective
 from . import client
@@ -32,6 +34,7 @@ LOOK = 1.0  # seconds between two looks for new rows: what they cost is mostly w
 SETTLE = 0.5  # seconds between two questions whether the server has closed the run
 SETTLE_TRIES = 4
 KILLED, PREEMPTED = 255, 143  # exit codes: W&B shows the first as "killed"; the second is a shell's for SIGTERM
+METADATA = "wandb-metadata.json"  # of a run's files, the one that its page's overview is made of
 UNSENT = ".wandb-unsent"  # in a trial's folder until W&B has all of it
 # Of a run that belongs to nobody's terminal: no console capture, no code or git upload, no machine metadata.
 SETTINGS: dict[str, Any] = {
@@ -85,14 +88,19 @@ class Run:
     """Follows one trial with one W&B run. No call blocks, but for those with a timeout."""
 
     def __init__(
-        self, identity: RunIdentity, axes: Axes | None = None, preempted: Callable[[], bool] = lambda: False
+        self,
+        identity: RunIdentity,
+        axes: Axes | None = None,
+        preempted: Callable[[], bool] = lambda: False,
+        commit: Callable[[], str | None] = lambda: None,
     ) -> None:
         """Prepares a run; `deliver` opens it.
 
         Args:
             preempted: tells whether the machine is being taken away, so that the server may hand the run out again.
+            commit: returns the commit of the trainer's code.
         """
-        self.identity, self.axes, self.preempted = identity, axes or Axes(), preempted
+        self.identity, self.axes, self.preempted, self.commit = identity, axes or Axes(), preempted, commit
         self.name: str | None = None
         self.first_step: int | None = None  # rows W&B had when the run was opened first
         self.record: TrialRecord | None = None  # final, once the trial has ended
@@ -207,8 +215,9 @@ class Run:
         import wandb
 
         identity = self.identity
+        required = {"init_timeout": INIT_TIMEOUT, "sweep_id": identity.sweep_id, "run_id": identity.id}
         settings = make_settings(
-            {**SETTINGS, "init_timeout": INIT_TIMEOUT, "sweep_id": identity.sweep_id, "run_id": identity.id},
+            {**SETTINGS, **required, "git_commit": (self.commit() or "").removesuffix(DIRTY) or None},
             **PATIENCE,
             finish_timeout=self._finish_timeout(),
         )
@@ -247,7 +256,7 @@ class Run:
         axes = self.axes
         objective = Objective(axes.metric, axes.goal, axes.optimize)
         rows: RowCopier | None = None
-        logged_best, defined, preempting = None, False, False
+        logged_best, defined, preempting, explained = None, False, False, False
         if axes.metric is not None and axes.optimize == "best":  # before any row
             run.define_metric(axes.metric, summary="none")
         while True:
@@ -255,6 +264,9 @@ class Run:
             self._changed.clear()
             with end_service_after(client.CALL_TIMEOUT):
                 if self._paths is not None:
+                    if not explained:
+                        explained = True
+                        explain_run(run, read_json(self._paths.record))
                     rows = rows or RowCopier(self._paths.metrics)
                     rows.copy(run, objective)
                     if not defined and axes.axis in rows.names:  # W&B would give every row one, 0 where there is none
@@ -283,6 +295,16 @@ class Run:
             run.name = name
 
 
+def explain_run(run: Any, record: Mapping[str, Any]) -> None:
+    """Uploads how the trial was started, in the file of which W&B makes the overview of a run's page."""
+    command = record.get("command") or [""]
+    commit = str(record.get("git_commit") or "").removesuffix(DIRTY)
+    content = {"host": record.get("host"), "program": command[0], "args": command[1:]}
+    path = Path(run.dir) / METADATA
+    write_atomically(path, to_json({**content, **({"git": {"commit": commit}} if commit else {})}), durable=False)
+    run.save(str(path), base_path=run.dir, policy="now")
+
+
 def define_metrics(run: Any, axes: Axes) -> None:
     """Defines for W&B which metrics are axes, and which value of the objective is the run's."""
     run.define_metric(axes.axis, hidden=True)
@@ -295,14 +317,21 @@ def define_metrics(run: Any, axes: Axes) -> None:
 class Recorder:
     """Delivers runs one after the other, on a thread."""
 
-    def __init__(self, folder: Path, note: Callable[[str], None], axes: Axes | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        note: Callable[[str], None],
+        axes: Axes | None = None,
+        commit: Callable[[], str | None] = lambda: None,
+    ) -> None:
         """Starts the thread.
 
         Args:
             folder: the place of W&B's own `wandb/` folder.
             note: shows the user a line.
+            commit: returns the commit of the trainer's code.
         """
-        self.folder, self.note, self.axes = folder, note, axes
+        self.folder, self.note, self.axes, self.commit = folder, note, axes, commit
         self._runs: queue.Queue[Run | None] = queue.Queue()
         self._noted: set[str] = set()
         client.prepare()
@@ -311,7 +340,7 @@ class Recorder:
 
     def begin(self, identity: RunIdentity, preempted: Callable[[], bool] = lambda: False) -> Run:
         """Queues a run; it starts as soon as the one before it is finished. Never blocks."""
-        run = Run(identity, self.axes, preempted)
+        run = Run(identity, self.axes, preempted, self.commit)
         self._runs.put(run)
         return run
 

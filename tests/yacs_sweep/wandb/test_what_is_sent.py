@@ -97,6 +97,11 @@ class Sent:
         }
 
 
+def is_trial(run: Run) -> bool:
+    """Whether a run is a trial's, and not that of --log-model."""
+    return not run.name.endswith("-best")
+
+
 def launched(folder: Path, *words: str, **env: str) -> Iterator[Sent]:
     """What is sent of a sweep of two trials, one of which fails."""
     parameters = {"base_lr": {"value": 0.0001}, "TOY.MODE": {"values": ["train", "crash"]}}
@@ -136,6 +141,10 @@ def test_the_table_names_what_is_sent_and_no_more(on_server: Sent, at_home: Sent
     summary = set().union(*(sent.summary for sent in both))
     assert summary == METRICS | ours | {"sweep/best_trial"} | table["summary"] - {"sweep/…"}
     assert set().union(*(sent.files for sent in both)) == table["files"]
+    overviews = [json.loads(run.uploads["wandb-metadata.json"]) for sent in both for run in sent.runs if is_trial(run)]
+    assert {name for overview in overviews for name in overview} == {"host", "program", "args", "git"}
+    assert {tuple(overview["git"]) for overview in overviews} == {("commit",)}
+    assert table["wandb-metadata.json"] == {"host", "program", "args", "git.commit"}
     (artifact,) = on_server.server.state.artifacts.values()
     assert set(json.loads(artifact["metadata"])) == table["metadata of the artifact"]
     assert on_server.artifact == {"best.json", "best.yml", "metrics.jsonl", "model_2.pth", "model_1.pth"} | {
@@ -194,11 +203,14 @@ def test_neither_packages_nor_variables_nor_files_nor_paths_leave_the_machine(on
             lines = json.loads(run.summary).get("sweep/last_lines", "")
             assert ("toy crash" in lines) == (run.state == "failed") and "INFO" not in lines
         assert sent.server.record.contains("reid_baseline.train INFO") == []
-    assert set(at_home.server.record.contains(str(at_home.folder))) == set()
-    assert set(at_home.server.record.contains(commit)) == set()
+    for sent in (on_server, at_home):  # of a run's metadata, the command and the commit
+        assert set(sent.server.record.contains(str(sent.folder))) == {"upload"}
+        for run in sent.runs:
+            places = {name for name, data in run.uploads.items() if str(sent.folder).encode() in data}
+            assert {name for name in places if not name.startswith("artifact/")} <= {"wandb-metadata.json"}
+    assert set(at_home.server.record.contains(commit)) == {"upload", "UpsertBucket"}
     # What --log-model uploads is asked for.
-    assert set(on_server.server.record.contains(str(on_server.folder))) == {"upload"}
-    assert set(on_server.server.record.contains(commit)) == {"upload", "CreateArtifact"}
+    assert set(on_server.server.record.contains(commit)) == {"upload", "UpsertBucket", "CreateArtifact"}
 
 
 def test_the_packages_are_sent_where_they_are_asked_for(tmp_path: Path) -> None:

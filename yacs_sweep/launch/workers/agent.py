@@ -209,7 +209,7 @@ def make_controller(job: Job, agent: Agent, lock: AgentLock) -> Controller:
             lock_name=lock.name,
             retries=job.retries,
             retry=file.retry,
-            recorder=Recorder(job.paths.dir, agent.note, axes),
+            recorder=Recorder(job.paths.dir, agent.note, axes, agent.runner.commit.get),
             project=file.project,
             entity=file.entity,
         )
@@ -217,7 +217,7 @@ def make_controller(job: Job, agent: Agent, lock: AgentLock) -> Controller:
     from ...wandb.client_version import client_version, why_unusable
 
     off = job.wandb_off or file.wandb_mode == "disabled" or bool(why_unusable(client_version()))
-    recorder = None if off else Recorder(job.paths.dir, agent.note, axes)
+    recorder = None if off else Recorder(job.paths.dir, agent.note, axes, agent.runner.commit.get)
     return LocalController(
         job.paths,
         spec,

@@ -1,0 +1,218 @@
+"""What the launcher does with W&B, with the client of this interpreter: `make test-clients` runs it with several.
+
+Each test is one column of the matrix in docs/wandb.md. Whatever the client calls privately is left to it: rows, states and
+files on the server are the same with all of them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import getpass
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.sweeping import ROOT, Ran, environment, processes_with, write_sweep
+from tests.wandb_server import WandbServer, start_server
+from tests.wandb_server.launching import environment as logged_in
+from tests.wandb_server.launching import grid, new_sweep, read_until, runs, started, steps, sweep, until
+from tests.wandb_server.model import Run
+
+pytestmark = pytest.mark.clients
+
+SLOWLY = ("SOLVER.MAX_EPOCHS", "4", "TOY.SECONDS", "0.3")
+CLOCKS = {"_timestamp", "_runtime", "_step", "step"}
+
+
+def told(run: Run) -> list[dict[str, Any]]:
+    """A run's rows on the server, without what a clock says."""
+    return [{name: value for name, value in row.items() if name not in CLOCKS} for row in run.history()]
+
+
+def kept(ran: Ran, name: str) -> list[dict[str, Any]]:
+    """The same rows on disk."""
+    return [{name: value for name, value in row.items() if name not in CLOCKS} for row in ran.rows(name)]
+
+
+def refused(server: WandbServer) -> list[tuple[str, int]]:
+    """Operations that the server did not take."""
+    return [(request.operation, request.status) for request in server.record.requests() if request.status >= 400]
+
+
+def test_create_rows_read_back(tmp_path: Path) -> None:
+    with start_server() as server:
+        ran = sweep(server, tmp_path, *new_sweep(tmp_path, grid(0.0001, 0.001)), timeout=60)
+        assert ran.code == 0, ran.out + ran.err
+        assert "warning" not in ran.out, ran.out
+        assert [run.state for run in runs(server)] == ["finished", "finished"] and len(server.state.sweeps) == 1
+        for run in runs(server):
+            assert steps(run) == list(range(8))
+            assert told(run) == kept(ran, run.title)
+            summary, trial = json.loads(run.summary), ran.trial(run.title)
+            assert summary["val/mAP"] == trial["value"] == summary["sweep/best"]
+            assert (summary["sweep/state"], summary["sweep/exit_code"]) == ("finished", 0)
+            assert json.loads(run.config)["base_lr"]["value"] == trial["params"]["base_lr"]
+            assert {name for name in run.uploads if not name.startswith("artifact/")} <= {
+                *("config.yaml", "wandb-summary.json", "wandb-metadata.json")
+            }
+            page = json.loads(run.uploads["wandb-metadata.json"])
+            assert [page["program"], *page["args"]] == trial["command"] and page["host"] == socket.gethostname()
+            assert page["git"]["commit"] == run.attributes["commit"] == trial["git_commit"].removesuffix("+dirty")
+        for secret in (server.key, "optuna", "/site-packages", f'"{getpass.getuser()}"'):
+            assert server.record.contains(secret) == [], secret
+        assert set(server.record.contains(str(tmp_path))) == {"upload"}  # in the trial's command
+        assert refused(server) == []
+        # Another machine reads it back, and learns from it.
+        elsewhere = tmp_path / "elsewhere"
+        elsewhere.mkdir()
+        env, path = logged_in(server, elsewhere), f"tester/p/{ran.dir.name}"
+        words = [sys.executable, str(ROOT / "tools" / "report.py"), "--sweep_id", path, "--format", "json"]
+        done = subprocess.run(words, cwd=elsewhere, env=env, capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert {trial["value"] for trial in json.loads(done.stdout)["trials"]} == {
+            json.loads(run.summary)["val/mAP"] for run in runs(server)
+        }
+        bayes = grid(method="bayes", parameters={"base_lr": {"min": 0.0001, "max": 0.001}})
+        words = ["--controller", "local", "--wandb-mode", "disabled", "--from-sweep", path, "--count", "1"]
+        learned = sweep(server, elsewhere, "--sweep-config", write_sweep(elsewhere, bayes), *words, timeout=60)
+        assert learned.code == 0 and "learning from 2 of 2 finished trials" in learned.out, learned.out + learned.err
+
+
+def test_resume(tmp_path: Path) -> None:
+    with start_server() as server:
+        words = new_sweep(tmp_path, grid(0.0001, 0.001), *SLOWLY)
+        with started(server, tmp_path, *words) as launcher:
+            read_until(launcher, "Epoch[2]")
+            launcher.terminate()
+            launcher.communicate(timeout=40)
+        (folder,) = (tmp_path / "log" / "sweep" / "sweep").iterdir()
+        assert [run.state for run in runs(server)] == ["preempted"]
+        first = runs(server)[0]
+        ran = sweep(server, tmp_path, "--sweep_id", folder.name, timeout=90)
+        assert ran.code == 0, ran.out + ran.err
+        assert [run.state for run in runs(server)] == ["finished", "finished"] and first.starts == 2
+        for run in runs(server):
+            assert told(run) == kept(ran, run.title)
+            assert steps(run) == [row["step"] for row in ran.rows(run.title)]
+        assert refused(server) == []
+
+
+def test_stop(tmp_path: Path) -> None:
+    with start_server() as server, started(server, tmp_path, *new_sweep(tmp_path, grid(0.0001), *SLOWLY)) as launcher:
+        read_until(launcher, "Epoch[1]")
+        until(lambda: [run.state for run in runs(server)] == ["running"])
+        server.control.stop_run(runs(server)[0].name)
+        out, _ = launcher.communicate(timeout=40)
+        assert launcher.returncode == 0, out
+        (run,) = runs(server)
+        assert (run.state, run.exit_code) == ("finished", 0)
+        assert json.loads(run.summary)["sweep/stopped_early"] is True
+
+
+def test_outage(tmp_path: Path) -> None:
+    often = {"WANDB_X_FILE_STREAM_TRANSMIT_INTERVAL": "1"}
+    words = new_sweep(tmp_path, grid(0.0001, 0.001), *SLOWLY)
+    with start_server() as server, started(server, tmp_path, *words, env=often) as launcher:
+        read_until(launcher, "Epoch[1]")
+        until(lambda: any(run.rows for run in runs(server)))
+        with server.outage():
+            read_until(launcher, "W&B does not answer")  # after 20 s with clients up to 0.28, which ask again before
+        read_until(launcher, "▶")  # the next trial
+        assert _kill_services(tmp_path) >= 1
+        out, _ = launcher.communicate(timeout=90)
+        assert launcher.returncode == 0, out
+        (folder,) = (tmp_path / "log" / "sweep" / "sweep").iterdir()
+        ran = Ran(0, out, "", tmp_path)
+        assert ran.dir == folder
+        assert [run.state for run in runs(server)] == ["finished", "finished"]
+        for run in runs(server):
+            assert told(run) == kept(ran, run.title)
+
+
+def _kill_services(folder: Path) -> int:
+    """Kills the client's service processes that were started with a home below `folder`; returns how many."""
+    found = 0
+    for pid in processes_with("wandb-core"):
+        with contextlib.suppress(OSError):
+            if str(folder).encode() in Path(f"/proc/{pid}/environ").read_bytes():
+                os.kill(pid, signal.SIGKILL)
+                found += 1
+    return found
+
+
+def test_offline_and_sync_with_an_artifact(tmp_path: Path) -> None:
+    with start_server() as server:
+        path = write_sweep(tmp_path, grid(0.0001, 0.001))
+        words = ("--controller", "local", "--project", "p", "--entity", "tester", "--log-model", "TOY.CHECKPOINT", "9")
+        ran = sweep(server, tmp_path, "--sweep-config", path, *words, timeout=60)
+        assert ran.code == 0 and "kept for `wandb sync`" in ran.out, ran.out + ran.err
+        assert server.record.requests() == [] and "W&B does not have" not in ran.out
+        folders = sorted(map(str, (ran.dir / "wandb").glob("offline-run-*")))
+        command = [sys.executable, "-m", "wandb", "sync", *folders]
+        env = logged_in(server, tmp_path)
+        done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=120, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        for number in range(2):
+            run = server.control.run(f"{ran.dir.name}-{number}")
+            assert (run.title, run.state) == (f"trial-{number:04d}", "finished")
+            assert told(run) == kept(ran, run.title)
+        _holds_the_best(server, ran)
+
+
+def test_artifact(tmp_path: Path) -> None:
+    with start_server() as server:
+        words = new_sweep(tmp_path, grid(0.0001), "--log-model", "TOY.CHECKPOINT", "9")
+        ran = sweep(server, tmp_path, *words, timeout=90)
+        assert ran.code == 0 and f"logged to W&B: tester/p/{ran.dir.name}-best:v0" in ran.out, ran.out + ran.err
+        _holds_the_best(server, ran)
+        assert refused(server) == []
+
+
+def _holds_the_best(server: WandbServer, ran: Ran) -> None:
+    """The server's artifact is what is in best/."""
+    (artifact,) = server.state.artifacts.values()
+    assert (artifact["state"], artifact["type"]) == ("COMMITTED", "model")
+    files = {path.name: path.read_bytes() for path in (ran.dir / "best").iterdir()}
+    sent = server.control.run(f"{ran.dir.name}-best").uploads
+    assert len(files) >= 3 and {name: sent[f"artifact/{name}"] for name in files} == files
+
+
+def test_the_wheel_beside_this_client(tmp_path: Path) -> None:
+    command = Path(sys.executable).with_name("yacs-sweep")
+    if not command.is_file():
+        pytest.skip("the launcher is not installed in this environment")
+    (tmp_path / "train.py").write_text(
+        "import argparse, wandb\n"
+        "parser = argparse.ArgumentParser()\n"
+        "parser.add_argument('--lr', type=float)\n"
+        "with wandb.init(config=parser.parse_args()) as run:\n"
+        "    for epoch in range(3):\n"
+        "        run.log({'val_loss': run.config.lr / (epoch + 1), 'epoch': epoch})\n"
+    )
+    search = {
+        "program": "train.py",
+        "method": "grid",
+        "metric": {"name": "val_loss", "goal": "minimize"},
+        "parameters": {"lr": {"values": [0.5, 0.25]}},
+    }
+    words = [str(command), "--sweep-config", str(write_sweep(tmp_path, search)), "--project", "p"]
+    with start_server() as server:
+        for controller, env in (("wandb", logged_in(server, tmp_path)), ("local", environment(tmp_path))):
+            folder = tmp_path / controller
+            given = [*words, "--controller", controller, "--results_dir", str(folder)]
+            done = subprocess.run(given, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=90, check=False)
+            assert done.returncode == 0, done.stdout + done.stderr
+            (summary,) = folder.glob("sweep/*/summary.json")
+            best = json.loads(summary.read_text())["best"]
+            assert (best["params"], best["value"]) == ({"lr": 0.25}, 0.25 / 3)
+        assert [run.state for run in runs(server)] == ["finished", "finished"]
+        assert [[row["val_loss"] for row in run.history()] for run in runs(server)] == [
+            [lr / (epoch + 1) for epoch in range(3)] for lr in (0.5, 0.25)
+        ]
