@@ -253,4 +253,5 @@ class State:
 def _command(kind: str, run: Run, agent: Agent) -> dict[str, Any]:
     run.agent = agent.id
     run.deliveries += 1
-    return {"type": kind, "run_id": run.name, "args": {k: {"value": v} for k, v in run.point.items()}, "program": None}
+    args = {name: {"value": value} for name, value in run.point.items()}
+    return {"type": kind, "run_id": run.name, "args": args, "program": agent.sweep.definition.get("program")}

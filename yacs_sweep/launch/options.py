@@ -222,6 +222,12 @@ class Options:
     parallel_sweeps: bool = _place(
         "run several sweeps at the same time, sharing the workers", default=False, keyword=False
     )
+    agent_run: bool = _place(
+        "run the one trial for which `wandb agent` has started this command",
+        default=False,
+        keyword=False,
+        refused_beside=("train_best", "status"),
+    )
     verbose: bool = _place(
         "also show what trainers print (always kept in each trial's stdout.log)",
         default=False,

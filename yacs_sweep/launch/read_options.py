@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from collections.abc import Sequence
 from dataclasses import replace
 
+from ..base.errors import ConfigError
 from ..base.wording import nearest, no_texts
 from ..search.storage.url import URL_VARIABLE
+from .agent_run import given_run
 from .options import Options, make_parser
 
 _KEY = re.compile(r"[A-Za-z_]\w*(\.\w+)*\.(?!ya?ml$)\w+|\+{0,2}[A-Za-z_][\w.@/-]*=.*")  # KEY VALUE or key=value
@@ -69,6 +72,9 @@ def take_environment(options: Options) -> Options:
     disabled = os.environ.get("WANDB_MODE") == "disabled"
     url = os.environ.pop(URL_VARIABLE, None)
     taken = options.storage is None and bool(url) and options.controller != "wandb"
+    if options.agent_run and options.sweep_id is None:
+        with contextlib.suppress(ConfigError):  # `contradictions` says it
+            options = replace(options, sweep_id=given_run()["sweep"], count=1, controller="wandb")
     return replace(
         options,
         wandb_off=disabled and options.wandb_mode is None and options.controller != "wandb",
@@ -84,6 +90,8 @@ def contradictions(options: Options) -> list[str]:
     problems = [f"{Options.flag(name)}: is empty; is a variable of the shell not set?" for name in empty]
     if options.verbose and options.quiet:
         problems.append("--verbose, --quiet: contradict each other; leave one out")
+    if options.agent_run:
+        problems += _no_agent_run(options)
     if options.watch and not options.status:
         problems.append("--watch: needs --status")
     if options.seeds and options.train_best is None:
@@ -101,6 +109,16 @@ def contradictions(options: Options) -> list[str]:
 
         problems += notify.notify_problems(options.notify)
     return problems
+
+
+def _no_agent_run(options: Options) -> list[str]:
+    """Lists why there is no run of `wandb agent` here, and what cannot stand beside one."""
+    try:
+        given = given_run()
+    except ConfigError as error:
+        return [str(error)]
+    clash = options.sweep_id != given["sweep"] or (options.workers or 1) > 1 or options.engine != "local"
+    return ["--agent-run: takes sweep, trial and place from `wandb agent`; leave out what says them"] if clash else []
 
 
 def _beside_status(options: Options) -> list[str]:

@@ -40,9 +40,11 @@ from ..show.lines import command_text, duration_text
 from ..show.live.terminal import say
 from ..show.live.view import View, opened
 from ..trainers.function import FUNCTION
+from ..trainers.own_command import has_own_command
 from ..wandb.ask_client import WandbUnavailable
 from ..wandb.recorder import lacks_rows
 from ..wandb.sweeps import create_sweep
+from .agent_run import agent_command, given_run
 from .machine import Machine
 from .options import Options
 from .plan.plan import Plan, new_paths
@@ -102,7 +104,7 @@ def _watch_code(plan: Plan, paths: SweepPaths) -> None:
         save_code(paths, Path(plan.launch.cwd), plan.profile.scripts)
 
 
-def locate(plan: Plan, starter: AgentStarter | None = None) -> tuple[Plan, SweepPaths]:
+def locate(plan: Plan, options: Options, starter: AgentStarter | None = None) -> tuple[Plan, SweepPaths]:
     """Returns the plan and the sweep's folder; the W&B server names a new sweep of its own, which is created first."""
     if plan.launch.controller != "wandb":
         return plan, plan.paths or new_paths(plan.spec)
@@ -110,12 +112,13 @@ def locate(plan: Plan, starter: AgentStarter | None = None) -> tuple[Plan, Sweep
     if remote is None:
         try:
             start = starter.fork_request if starter is not None else None
-            remote = create_sweep(plan.spec, plan.launch.project, plan.launch.entity, start)
+            own = {} if has_own_command(plan.spec) else agent_command(options)
+            remote = create_sweep(plan.spec, plan.launch.project, plan.launch.entity, start, **own)
         except WandbUnavailable as error:
             if not plan.fall_back:
                 raise
             say(f"warning: {error}; using the local controller instead (--controller wandb makes this an error)")
-            return locate(replace(plan, launch=replace(plan.launch, controller="local"), notes=()))
+            return locate(replace(plan, launch=replace(plan.launch, controller="local"), notes=()), options)
     say(f"sweep on the W&B server: {remote.url or remote.id}")
     if remote.note:
         say(f"warning: {remote.note}")
@@ -161,6 +164,7 @@ def make_job(results: Results, options: Options, preload: int | None, label: str
         wandb_off=options.wandb_off,
         target=_shared_target(results, options),
         storage=plan.storage,
+        given=given_run() if options.agent_run else None,
     )
 
 
@@ -180,7 +184,7 @@ def open_sweep(
         shown: notes that are not shown again; those of this plan are added.
         starter: has imported the W&B client, which creates the sweep on its server.
     """
-    plan, paths = locate(plan, starter)  # a sweep on the W&B server says first where it is
+    plan, paths = locate(plan, options, starter)  # a sweep on the W&B server says first where it is
     shown = set() if shown is None else shown
     for note in plan.notes:
         if note not in shown:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
 from enum import Enum
 from typing import Any
 
@@ -27,6 +28,7 @@ from ..trial.contract import Assignment
 from ..wandb.client import OUTAGE, Refused, Transport, Unavailable
 from ..wandb.recorder import RUN_STATE, UNSENT, Recorder, Run, RunIdentity, how_to_upload
 from .controller import Agent
+from .wandb_given_run import GivenRun
 from .wandb_heartbeat import Command, Heartbeat
 
 NAME_WAIT = 5.0  # seconds a trial waits for its run's name on the server, before its id is the name
@@ -58,6 +60,7 @@ class WandbController:
         recorder: Recorder,
         project: str | None,
         entity: str | None,
+        given: Command | None = None,
     ) -> None:
         """Prepares the agent's part of the sweep; nothing is sent yet.
 
@@ -67,9 +70,10 @@ class WandbController:
             retry: ids of failed trials whose points are to be run again, once.
             project: the sweep's, on W&B.
             entity: the sweep's, on W&B.
+            given: the one run to be done, which `wandb agent` has got from the server.
         """
         self.paths, self.spec, self.lock_name, self.recorder = paths, spec, lock_name, recorder
-        self.project, self.entity = project, entity
+        self.project, self.entity, self.given = project, entity, given
         self.lost_limit, self.retry = max(1, retries), frozenset(retry)
         self.defined = {parameter.name for parameter in spec.parameters}
         self.transport = Transport()
@@ -81,9 +85,9 @@ class WandbController:
         Raises:
             SweepError: the server refuses the agent, or has not taken all rows.
         """
-        heartbeat = Heartbeat(self.paths.sweep_id, self.project, self.entity, agent, may_have_ended=bool(self.retry))
+        heartbeat = self._heartbeat(agent)
         try:
-            abandoned = list(self._abandoned())
+            abandoned = list(self._abandoned()) if self.given is None else []
             self._send_unsent(agent, abandoned)
             while agent.may_start():
                 record = self._claim_abandoned(abandoned)
@@ -103,7 +107,14 @@ class WandbController:
             heartbeat.close()
         self._explain(agent, heartbeat)
 
-    def _explain(self, agent: Agent, heartbeat: Heartbeat) -> None:
+    def _heartbeat(self, agent: Agent) -> Heartbeat | GivenRun:
+        """Returns what hands out the runs."""
+        if self.given is not None:
+            again = any(record.id == self.given.run_id for record in self.paths.records())
+            return GivenRun(replace(self.given, type="resume" if again else "run"))
+        return Heartbeat(self.paths.sweep_id, self.project, self.entity, agent, may_have_ended=bool(self.retry))
+
+    def _explain(self, agent: Agent, heartbeat: Heartbeat | GivenRun) -> None:
         """Tells the user why there is no further trial, and what to do about rows that W&B lacks."""
         lines = [heartbeat.ended] if heartbeat.ended and heartbeat.failed else []
         if self.unsent:
@@ -120,7 +131,7 @@ class WandbController:
 
     # -- one trial --------------------------------------------------------------------------------------------------
 
-    def _run_job(self, agent: Agent, heartbeat: Heartbeat, job: Command) -> None:
+    def _run_job(self, agent: Agent, heartbeat: Heartbeat | GivenRun, job: Command) -> None:
         """Runs the trial of a run or resume command."""
         if not _RUN_ID.fullmatch(job.run_id):
             raise SweepError(f"the W&B server gave a run id that cannot be used: {job.run_id[:80]!r}")
@@ -156,13 +167,13 @@ class WandbController:
             agent.alive()
         return opened
 
-    def _run_again(self, agent: Agent, heartbeat: Heartbeat, record: TrialRecord) -> None:
+    def _run_again(self, agent: Agent, heartbeat: Heartbeat | GivenRun, record: TrialRecord) -> None:
         """Resumes a trial that was lost or interrupted, in its folder and as its run."""
         run = self._begin(agent, record.id, record.params)
         assignment = Assignment(record.id, record.name, record.number, record.params, retry_of=record.retry_of)
         self._run(agent, heartbeat, run, assignment, None)
 
-    def _retry(self, agent: Agent, heartbeat: Heartbeat, failed: TrialRecord, run_id: str) -> None:
+    def _retry(self, agent: Agent, heartbeat: Heartbeat | GivenRun, failed: TrialRecord, run_id: str) -> None:
         """Runs the point of a failed trial as a new trial, and as a new run of the sweep, which the server is told of."""
         run = self._begin(agent, run_id, failed.params)
         opened = self._await_open(agent, run, NAME_WAIT)
@@ -181,7 +192,8 @@ class WandbController:
             project=self.project,
             entity=self.entity,
         )
-        return self.recorder.begin(identity, agent.preempted)
+        # A signal of `wandb agent` is the server's stop, after which the run is not to be handed out again.
+        return self.recorder.begin(identity, agent.preempted if self.given is None else lambda: False)
 
     def _refusal(self, values: Mapping[str, Any], params: Mapping[str, Any]) -> str | None:
         """Returns why a point of the server's is not run; None where it is."""
@@ -191,7 +203,9 @@ class WandbController:
             return f"the point violates a condition of the sweep: {' and '.join(self.spec.where)}"
         return None
 
-    def _run(self, agent: Agent, heartbeat: Heartbeat, run: Run, assignment: Assignment, refused: str | None) -> None:
+    def _run(
+        self, agent: Agent, heartbeat: Heartbeat | GivenRun, run: Run, assignment: Assignment, refused: str | None
+    ) -> None:
         """Runs a trial and waits for its W&B run to be finished."""
         try:
             record = agent.run(assignment, _Hooks(run, heartbeat), refused=refused)
@@ -322,7 +336,7 @@ def arguments(args: Mapping[str, Any]) -> dict[str, Any]:
 class _Hooks:
     """`Hooks` of one trial: rows go to its W&B run, stop commands come from the server."""
 
-    def __init__(self, run: Run, heartbeat: Heartbeat) -> None:
+    def __init__(self, run: Run, heartbeat: Heartbeat | GivenRun) -> None:
         self._run, self._heartbeat = run, heartbeat
 
     def started(self, record: TrialRecord, paths: TrialPaths) -> None:

@@ -51,15 +51,18 @@ class RemoteSweep:
 
 
 def create_sweep(
-    spec: SweepSpec, project: str | None, entity: str | None, start: StartChild | None = None
+    spec: SweepSpec, project: str | None, entity: str | None, start: StartChild | None = None, **own: Any
 ) -> RemoteSweep:
     """Creates the sweep on the server, in a process that `start` starts; default: by exec.
+
+    Args:
+        own: further keys of its description.
 
     Raises:
         WandbUnavailable: no server, or no access. Nothing was created, unless the text says otherwise.
         ConfigError: the server refuses the sweep.
     """
-    return _ask(_create, {"config": spec.to_wandb(), "project": project, "entity": entity}, MAYBE, start)
+    return _ask(_create, {"config": {**spec.to_wandb(), **own}, "project": project, "entity": entity}, MAYBE, start)
 
 
 def look_up(path: str, project: str | None, entity: str | None, option: str = "--sweep_id") -> RemoteSweep:

@@ -236,6 +236,8 @@ def test_an_offline_run_keeps_no_packages_for_a_later_upload(tmp_path: Path) -> 
 def test_the_sweep_on_the_server_is_the_search_alone(on_server: Sent) -> None:
     (sent,) = on_server.server.record.requests("UpsertSweep")
     described: dict[str, Any] = yaml.safe_load(sent.body["config"])
-    assert set(described) == {"description", "method", "metric", "name", "parameters"}
+    assert set(described) == {"description", "method", "metric", "name", "parameters", "program", "command"}
+    assert described["program"] == "yacs-sweep"
+    assert described["command"] == ["${env}", "${program}", "--agent-run", "--", "TOY.CHECKPOINT", "64"]
     assert re.fullmatch(r"launch [0-9a-f]{12}", described["description"])
     assert set(described["parameters"]) == PARAMETERS

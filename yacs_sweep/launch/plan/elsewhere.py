@@ -17,6 +17,7 @@ from ...spec.sweep_files import with_numbers
 from ...trainers.function import FunctionProfile, function_problems
 from ...wandb.login import is_logged_in, why_not_asked
 from ...wandb.sweeps import RemoteSweep, look_up
+from ..agent_run import is_ours
 from ..options import Options
 from .checks import storage_wanted
 from .consent import Description, agreed
@@ -70,6 +71,8 @@ def _on_server(sweep_id: str, options: Options, option: str, *, ended_too: bool)
         )
     remote = remote_sweep(sweep_id, options, None, option, ended_too=ended_too)
     content = {key: value for key, value in remote.config.items() if key in FROM_SERVER}
+    if is_ours(content.get("command")):
+        content = {key: value for key, value in content.items() if key not in ("program", "command")}
     described = Description("on the W&B server", sweep_from_dict(with_numbers(content), f"W&B sweep {remote.id}"))
     options, described, notes = agreed(f"{option} {sweep_id}", described, options)
     spec = _with_results(described.spec, options)

@@ -202,6 +202,7 @@ def make_controller(job: Job, agent: Agent, lock: AgentLock) -> Controller:
     axes = Axes(launch.profile.metrics.axis, launch.metric, launch.goal, launch.optimize)
     if file.controller == "wandb":
         from ...search.wandb import WandbController
+        from ...search.wandb_heartbeat import Command
 
         return WandbController(
             job.paths,
@@ -212,6 +213,7 @@ def make_controller(job: Job, agent: Agent, lock: AgentLock) -> Controller:
             recorder=Recorder(job.paths.dir, agent.note, axes, agent.runner.commit.get),
             project=file.project,
             entity=file.entity,
+            given=Command("run", job.given["run_id"], job.given["args"]) if job.given else None,
         )
     from ...search.local import LocalController
     from ...wandb.client_version import client_version, why_unusable
