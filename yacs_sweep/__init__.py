@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
+
+if sys.version_info < (3, 10):  # noqa: UP036 - a checkout is started by any
+    version = ".".join(map(str, sys.version_info[:2]))
+    sys.stderr.write(
+        f"error: the launcher needs Python 3.10 or newer, and this is {version}; a trainer's may be older\n"
+    )
+    raise SystemExit(2)
 
 __all__ = ["Best", "ConfigError", "Report", "Run", "Sweep", "SweepError", "Trials"]
 _HOMES = {

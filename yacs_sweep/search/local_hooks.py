@@ -98,8 +98,9 @@ class LocalHooks:
             self.unreported.pop(0)
 
     def should_stop(self) -> str | None:
-        """Returns why the trial must end: the lease has expired, or the stopping rule says so."""
-        return self.coordinator.expired() or self.why
+        """Returns why the trial must end: the lease has expired, the stopping rule says so, or somebody on W&B's page."""
+        stopped = self.wandb_run.stop_reason if self.wandb_run is not None else None
+        return self.coordinator.expired() or self.why or stopped
 
     def ended(self, record: TrialRecord) -> None:
         """Records the trial's end; a trial that was given to another agent is lost here."""

@@ -348,7 +348,7 @@ class _Hooks:
 
     def should_stop(self) -> str | None:
         """Returns why the server wants the trial stopped."""
-        return self._heartbeat.stop_reason()
+        return self._heartbeat.stop_reason() or self._run.stop_reason
 
     def ended(self, record: TrialRecord) -> None:
         """Does nothing: the run is ended when the server has its rows."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..wandb.client import OUTAGE, Refused, Transport
+from ..wandb.recorder import STOPPED
 from .controller import Agent
 
 IDLE_PERIOD = 1.0  # seconds between two heartbeats that ask for work: at most one a second
@@ -188,7 +189,7 @@ class Heartbeat:
                 # Running from now on: a heartbeat that said otherwise would ask for another run.
                 self._job, self._running, self._stop = command, command.run_id, None
             elif command.type == "stop" and command.run_id == self._running:
-                self._stop = "stopped by the W&B server"
+                self._stop = STOPPED
             elif command.type == "exit":
                 self.ended = "the sweep has ended on the W&B server"
                 if self._running is not None:

@@ -19,7 +19,8 @@ from .client_version import client_version, why_unusable
 from .login import credentials
 
 T = TypeVar("T")
-CODE = "import sys; sys.path.insert(0, {root!r}); from yacs_sweep.wandb.ask_client import main; main()"
+# Without the current folder on the path: a trainer's own `wandb` folder or module is not the client.
+CODE = "import sys; sys.path[:] = [{root!r}, *filter(None, sys.path)]; from yacs_sweep.wandb.ask_client import main; main()"
 
 
 class ClientError(SweepError):

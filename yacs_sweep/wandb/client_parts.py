@@ -5,6 +5,7 @@ No other module of the launcher names such a part. `make test-clients` runs swee
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -22,8 +23,27 @@ def make_settings(required: Mapping[str, Any], **wanted: Any) -> Any:
     """
     import wandb
 
-    known = getattr(wandb.Settings, "model_fields", None) or getattr(wandb.Settings, "__fields__", {})
-    return wandb.Settings(**required, **{name: value for name, value in wanted.items() if name in known})
+    return wandb.Settings(**required, **{name: value for name, value in wanted.items() if name in _known_settings()})
+
+
+def _known_settings() -> Mapping[str, Any]:
+    """Returns the client's settings by name."""
+    import wandb
+
+    return getattr(wandb.Settings, "model_fields", None) or getattr(wandb.Settings, "__fields__", {})
+
+
+def settings_for_stops(call: Callable[[], None]) -> dict[str, Any]:
+    """Returns settings with which `call` is called when the server stops the run, on a thread of the client's.
+
+    Without that the client interrupts the process, which is an agent. One before 0.26 has no such setting: of what it calls
+    there is one for all runs.
+    """
+    if "stop_fn" in _known_settings():
+        return {"stop_fn": lambda: call()}  # settings are copied with all in them, which a method's object is
+    with contextlib.suppress(ImportError):
+        importlib.import_module("wandb.sdk.lib.interrupt").interrupt_main = call  # type: ignore[attr-defined]
+    return {}
 
 
 # -- the service process ----------------------------------------------------------------------------------------------

@@ -25,7 +25,7 @@ from ..records.folder import SweepPaths, TrialPaths, TrialRecord
 from ..records.metrics import Objective
 from . import client
 from .client import OUTAGE, Transport, end_service_after, reason_of
-from .client_parts import make_settings
+from .client_parts import make_settings, settings_for_stops
 from .run_rows import RowCopier
 
 FIRST_RETRY, RETRY = 0.5, min(10.0, OUTAGE / 10)  # seconds between two attempts to open a run; doubled up to the second
@@ -33,6 +33,7 @@ INIT_TIMEOUT = min(60.0, OUTAGE)  # seconds the client tries to open a run
 LOOK = 1.0  # seconds between two looks for new rows: what they cost is mostly waking up for them
 SETTLE = 0.5  # seconds between two questions whether the server has closed the run
 SETTLE_TRIES = 4
+STOPPED = "stopped by the W&B server"  # why a trial ends that somebody stops on its page
 KILLED, PREEMPTED = 255, 143  # exit codes: W&B shows the first as "killed"; the second is a shell's for SIGTERM
 METADATA = "wandb-metadata.json"  # of a run's files, the one that its page's overview is made of
 UNSENT = ".wandb-unsent"  # in a trial's folder until W&B has all of it
@@ -103,6 +104,7 @@ class Run:
         self.identity, self.axes, self.preempted, self.commit = identity, axes or Axes(), preempted, commit
         self.name: str | None = None
         self.first_step: int | None = None  # rows W&B had when the run was opened first
+        self.stop_reason: str | None = None  # once the server has stopped the run
         self.record: TrialRecord | None = None  # final, once the trial has ended
         self.error: str | None = None  # why W&B does not have everything
         self.folders: list[str] = []  # the client's own copies of what was logged
@@ -111,6 +113,10 @@ class Run:
         self._changed = threading.Event()
         self._opened = threading.Event()
         self._done = threading.Event()
+
+    def _take_stop(self) -> None:
+        """Takes note that the server has stopped the run."""
+        self.stop_reason = STOPPED
 
     def wait_until_open(self, timeout: float) -> bool:
         """Waits at most `timeout` seconds; tells whether `name` and `first_step` are known."""
@@ -219,6 +225,7 @@ class Run:
         settings = make_settings(
             {**SETTINGS, **required, "git_commit": (self.commit() or "").removesuffix(DIRTY) or None},
             **PATIENCE,
+            **settings_for_stops(self._take_stop),
             finish_timeout=self._finish_timeout(),
         )
         with end_service_after(INIT_TIMEOUT + client.CALL_TIMEOUT):

@@ -163,7 +163,8 @@ def test_disabled_in_the_environment_holds_for_one_launch(paths: SweepPaths, mon
     job = make_job(results, options, "", None)
     monkeypatch.setattr("yacs_sweep.search.local.LocalController", lambda *_, recorder, **settings: recorder)
     monkeypatch.setattr("yacs_sweep.wandb.recorder.Recorder", lambda *_: "recorder")
-    agent: Any = SimpleNamespace(runner=SimpleNamespace(launch=load_launch(paths, job.limits)), note=print)
+    runner = SimpleNamespace(launch=load_launch(paths, job.limits), commit=SimpleNamespace(get=lambda: None))
+    agent: Any = SimpleNamespace(runner=runner, note=print)
     lock: Any = SimpleNamespace(name="")
     assert make_controller(job, agent, lock) is None
     assert make_controller(replace(job, wandb_off=False), agent, lock) == "recorder"

@@ -44,6 +44,24 @@ def test_a_stopped_trial_is_gone_within_five_seconds_even_if_it_is_silent_and_de
         assert "sweep/stopped_early" not in json.loads(second.summary)
 
 
+def test_a_run_of_the_local_controller_that_is_stopped_on_its_page_is_stopped(tmp_path: Path) -> None:
+    # The client would interrupt the agent, whose trial would be tried again.
+    words = ("--controller", "local", "--wandb-mode", "online", "SOLVER.MAX_EPOCHS", "200", "TOY.SECONDS", "0.2")
+    often = {"WANDB_X_FILE_STREAM_TRANSMIT_INTERVAL": "1"}
+    with (
+        start_server() as server,
+        started(server, tmp_path, *new_sweep(tmp_path, grid(0.0001), *words), env=often) as launcher,
+    ):
+        until(lambda: any(run.rows for run in runs(server)))
+        server.control.stop_run(runs(server)[0].name)  # the client asks every 15 s
+        code, out = end_of(launcher)
+        assert code == 0, out
+        (run,) = runs(server)
+        summary = json.loads(run.summary)
+        assert (run.state, summary["sweep/state"], summary["sweep/stopped_early"]) == ("finished", "stopped", True)
+        assert "stopped by the W&B server" in summary["sweep/reason"]
+
+
 def test_early_termination_by_the_server_keeps_the_last_rows(tmp_path: Path) -> None:
     definition = grid(0.00034, 0.00035, 0.01, early_terminate={"type": "hyperband", "min_iter": 1, "eta": 2})
     words = new_sweep(tmp_path, definition, "SOLVER.MAX_EPOCHS", "40", "TOY.SECONDS", "0.04")

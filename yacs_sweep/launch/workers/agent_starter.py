@@ -23,7 +23,10 @@ from ...base.processes import MARKER, TITLE, without_wandb
 from ...base.shipped import IMPORT_ROOT
 from ...wandb.client import client_environment
 
-CODE = "import sys; sys.path.insert(0, {root!r}); from yacs_sweep.launch.workers.agent_server import main; main()"
+CODE = (
+    "import sys; sys.path[:] = [{root!r}, *filter(None, sys.path)]; "
+    "from yacs_sweep.launch.workers.agent_server import main; main()"
+)
 PACKET = 1 << 20  # bytes of a message at most
 POLL = 0.005  # seconds between two looks at a process that is waited for
 STATUS_WAIT = 2.0  # seconds the server may take to tell the exit status of a process that has ended

@@ -24,7 +24,10 @@ MAX_RESTARTS = 3  # deaths of one worker's agents in a row without a trial ended
 AGENT_EXIT_GRACE = 20.0  # seconds an agent gets, beyond its trial's grace period, to leave when asked
 GUARD_EXIT_GRACE = 4.0  # seconds for the guard of a dead agent to end its trial, before we do
 LOOK = 0.05  # seconds between two looks for processes of an agent that is gone
-AGENT_CODE = "import sys; sys.path.insert(0, {root!r}); from yacs_sweep.launch.workers.agent import main; main()"
+AGENT_CODE = (
+    "import sys; sys.path[:] = [{root!r}, *filter(None, sys.path)]; "
+    "from yacs_sweep.launch.workers.agent import main; main()"
+)
 
 
 class Worker:
