@@ -16,6 +16,7 @@ from ..show.live.terminal import say
 from .accessories import Accessories
 from .engines import Engine, divide_trials, launch_command, secret_environment
 from .options import Options
+from .run import tell_of_twin
 from .sweep_run import Results
 from .workers.sweep_state import Outcome
 
@@ -130,6 +131,7 @@ def run_on_engine(engine: Engine, results: Results, options: Options, signals: l
         signals: those received; another thread may append one.
     """
     plan, paths = results.plan, results.paths
+    tell_of_twin(results, options)
     agents = options.agents or 1
     command = launch_command(options, paths, plan.launch)
     local = plan.launch.controller == "local"

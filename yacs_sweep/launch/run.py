@@ -243,8 +243,14 @@ def _launched_with(paths: SweepPaths) -> tuple[Any, ...]:
     return launch.get("search"), launch.get("trailing"), launch.get("controller"), files
 
 
-def _tell_of_twin(results: Results, options: Options) -> None:
+def tell_of_twin(results: Results, options: Options) -> None:
     """Says that the same sweep is being run already, as a sweep of its own, and how to join that."""
+    tell = partial(_tell_of_twin, results, options)
+    results.accessories.attempt("other launches of the same sweep are not looked for", tell)
+
+
+def _tell_of_twin(results: Results, options: Options) -> None:
+    """Looks for the other sweep and says the line."""
     # Of a Python function nothing tells whether it is the same.
     untold = results.plan.resumed or results.plan.launch.trainer == FUNCTION
     twin = None if untold else find_twin(results.paths)
@@ -266,8 +272,7 @@ def run_sweeps(sweeps: Sequence[Results], machine: Machine, options: Options, ti
     with contextlib.ExitStack() as stack:
         for results in sweeps:
             stack.enter_context(announced(results.paths, machine.layout.workers))
-            tell = partial(_tell_of_twin, results, options)
-            results.accessories.attempt("other launches of the same sweep are not looked for", tell)
+            tell_of_twin(results, options)
         view = opened(machine.layout.workers, title, quiet=options.quiet, verbose=options.verbose)
         _supervise(sweeps, machine, options, stack.enter_context(view))
 
