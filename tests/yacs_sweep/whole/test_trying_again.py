@@ -232,7 +232,8 @@ def test_copies_of_trial_folders_count_nowhere(tmp_path: Path) -> None:
     report = ran.dir / "report.html"
     rest = again(tmp_path, ran)
     assert "2 trials done, 2 to go" in rest.out and rest.code == 0, rest.out + rest.err
-    assert f"{ran.dir}/trial-0000_bak1: is a copy of trial-0001, or trial-0001 renamed; it does not count" in rest.out
+    copies = "trial-0000_bak1, trial-0001 (copy), trial-0007"
+    assert f"{ran.dir}: 3 folders are copies of trials, or renamed ones, and do not count: {copies}" in rest.out
     assert [trial["params"]["base_lr"] for trial in rest.summary["trials"]] == VALUES
     assert rest.summary["counts"] == {"finished": 4} and not report.exists()
     assert "every trial is done" in again(tmp_path, ran, "--status").out
