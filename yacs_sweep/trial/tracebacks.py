@@ -94,6 +94,12 @@ def find_error(status: int | None, output: str) -> TrainerError:
     return TrainerError(status, _without(output, of_parts), _without(output, after, main.first), final, earlier)
 
 
+def without_children(output: str) -> str:
+    """Removes the tracebacks that only say that another program has failed, unless there is nothing else."""
+    rest = TRACEBACK.sub(lambda found: "" if _OF_CHILD.match(found[1]) else found[0], output)
+    return rest if rest.strip() else output
+
+
 def last_of_chain(errors: str) -> str:
     """Returns the last exception, without those it was raised from."""
     return errors[max(errors.rfind(words) for words in CHAINED) + 1 :]

@@ -20,7 +20,7 @@ from typing import Any
 from ..base.processes import signal_name
 from ..base.values import finite_number
 from .process import Exit, Stop
-from .tracebacks import SURVIVED, TRACEBACK, TrainerError, count_lines, find_error, last_of_chain
+from .tracebacks import SURVIVED, TRACEBACK, TrainerError, count_lines, find_error, last_of_chain, without_children
 
 # Causes that are the machine's fault, not the configuration's: only after these may the same parameters end otherwise.
 INFRASTRUCTURE = frozenset({"signal", "lost", "guard_lost", "gpu_taken", "gpu_fault"})
@@ -80,7 +80,8 @@ _NAME, _NUMBER = r"[A-Za-z][\w/@.-]*", r"[-+]?(?:\d[\w.+-]*|nan|inf)\b%?"
 _ROW = re.compile(
     rf"METRIC\b|\w*\[[^\]]*\]|['\"]?{_NAME}(?:,? {_NAME}){{0,2}}['\"]?\s*[:=]\s*{_NUMBER}|{_NAME} {_NUMBER}", re.I
 )
-_CLIENT = re.compile(r"^wandb: .*\n?", re.M)  # lines of W&B's client, which prints a summary after an exception
+# Lines of W&B's client, which prints a summary after an exception, and of torchrun about the processes it has started.
+_OTHERS = re.compile(r"^(?:wandb: |[EWI]\d{4} [\d:.]+ \d+ torch/distributed/).*\n?", re.M)
 # Signals by which a program ends itself, so that the program's last words say why.
 _OWN_SIGNALS = (signal.SIGABRT, signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGTRAP)
 # A path in quotes, as Python and shell programs write them, or bare; not at a line's start, where a program names itself.
@@ -251,7 +252,7 @@ def classify(
 
 def _last_words(output: str) -> str:
     """Returns what the trainer said last about its end, behind a colon: an error, or its last line; empty without any."""
-    output = _CLIENT.sub("", output)
+    output = without_children(_OTHERS.sub("", output))
     bare = [each for each in _LAST_ERROR.finditer(output) if count_lines(output[each.end() + 1 :]) <= SURVIVED]
     if last := max([*bare, *TRACEBACK.finditer(output)], key=re.Match.end, default=None):
         return f": {last[last.lastindex or 0].strip()}"

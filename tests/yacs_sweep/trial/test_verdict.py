@@ -216,6 +216,8 @@ def test_no_space_that_is_there_again_is_a_full_disk_unless_a_path_says_another(
         (1, "\nwandb: Run history:\nwandb: loss █▁\n", "exit code 1"),
         (1, f"{TRACE}x.NoSuchThing: a\n" + "wandb: loss █▁\n" * 20, "exit code 1: x.NoSuchThing: a"),
         (1, "ERROR: no cache\n" + "step\n" * 11 + "bye: no data\n", "exit code 1: bye: no data"),
+        (1, f"t.py: no folder data\n{CHILD}", "exit code 1: t.py: no folder data"),  # accelerate launch
+        (1, CHILD, "exit code 1: subprocess.CalledProcessError: Command '['python', 'x.py']' returned "),
         (3, "Epoch[1] Iteration[20/183] Loss: 10.012, Acc: 0.000, Base Lr: 1.09e-05\n", "exit code 3"),
         (3, 'METRIC {"epoch": 1, "val": 0.5}\n', "exit code 3"),
         (3, "mAP: 4.4%\nCMC curve, Rank-1  :11.9%\n", "exit code 3"),
@@ -467,6 +469,15 @@ def test_behind_torchrun_the_process_that_failed_first_counts(error: str, status
     verdict = judge(1, TORCHRUN.format(error=error, status=status))
     assert verdict.cause == cause and words in verdict.reason
     assert "ChildFailedError" not in verdict.reason
+
+
+def test_behind_torchrun_the_last_line_is_the_trainers() -> None:
+    log = (
+        "E1129 22:47:34.113000 29580 torch/distributed/elastic/multiprocessing/api.py:1002] failed (exitcode: 1) "
+        "local_rank: 0 (pid: 29676) of binary: /usr/bin/python\n"
+    )
+    _, _, end = TORCHRUN.format(error="", status=1).partition("[rank1]: \n")
+    assert judge(1, f"starting\nt.py: no folder data\n{log}{end}").reason == "exit code 1: t.py: no folder data"
 
 
 def test_divergence_is_seen_in_the_last_values_of_a_trial_that_failed() -> None:
