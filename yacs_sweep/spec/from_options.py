@@ -13,6 +13,7 @@ from ..base.errors import ConfigError
 from ..base.yaml_document import Document, KeyPath, dotted
 from .parameter import GRID
 from .read_sweep import parse_spec
+from .slips import with_points
 from .sweep import SweepSpec
 from .sweep_files import merged_metric
 
@@ -66,20 +67,6 @@ def spec_from_options(
             return options.finished(spec, base)
         data["method"] = "grid"
     return options.finished(parse_spec(options.document(data)), base)
-
-
-def _with_points(text: str) -> str | None:
-    """Returns numbers that look as if they were written with decimal commas with points instead; None for any others.
-
-    0,0001 does, and 1,5 2,5; 1,2 is two numbers.
-    """
-    if not re.fullmatch(r"\s*\d+,\d+(?:[\s;,]+\d+,\d+)*\s*", text):
-        return None
-    pairs = re.findall(r"(\d+),(\d+)", text)
-    apart = re.search(r"\d[\s;]+\d", text) is not None
-    if not apart and not all(before == "0" or (len(after) > 1 and after[0] == "0") for before, after in pairs):
-        return None
-    return ",".join(".".join(pair) for pair in pairs)
 
 
 def _as_json(text: str) -> str | None:
@@ -139,8 +126,8 @@ class _Options:
         if given is None:
             return
         values: list[Any] = [] if isinstance(given, str) else list(given)
-        if isinstance(given, str) and (mended := _with_points(given)):
-            self.problems.append(f"{option}: {given} looks like decimal commas; write {mended}")
+        if isinstance(given, str) and (mended := with_points(given)):
+            self.problems.append(f"{option}: {given} looks like decimal commas; write {','.join(mended)}")
             return
         for word in given.replace(",", " ").split() if isinstance(given, str) else ():
             try:

@@ -74,6 +74,8 @@ def meant_list(body: Any, *, words: bool = False) -> str | None:
     if not isinstance(body, str):
         return None
     text = body.strip()
+    if points := with_points(text):
+        return f"[{', '.join(points)}]"
     if text and _BRACKETS.get(text[0]) == text[-1]:
         text = text[1:-1]
     items = [item for item in re.split(r"[\s,;]+", text.strip()) if item]
@@ -107,6 +109,8 @@ def _joined(key: str, parts: list[str]) -> str:
         return f"{key}: {parts[0]}"
     if key == "value" and parts[0].startswith("("):
         return f"value: '{', '.join(parts)}'"
+    if key in (*_LISTS, "value") and len(parts) == 2 and (number := decimal_comma(parts)):
+        return f"{key}: {number}" if key == "value" else f"{key}: [{number}]"
     if key in (*_LISTS, "value"):
         return f"{'values' if key == 'value' else key}: {meant_list(', '.join(parts), words=True)}"
     return f"{key}: {'.'.join(parts)}"
@@ -118,3 +122,17 @@ def decimal_comma(texts: list[str]) -> str | None:
         if before.lstrip("+-").isdigit() and after.isdigit() and after.startswith("0") and len(after) > 1:
             return f"{before}.{after}"
     return None
+
+
+def with_points(text: str) -> list[str] | None:
+    """Returns numbers that look as if they were written with decimal commas with points instead; None for any others.
+
+    0,0001 does, and 1,5 2,5; 1,2 is two numbers.
+    """
+    if not re.fullmatch(r"\s*\d+,\d+(?:[\s;,]+\d+,\d+)*\s*", text):
+        return None
+    pairs = re.findall(r"(\d+),(\d+)", text)
+    apart = re.search(r"\d[\s;]+\d", text) is not None
+    if not apart and not all(before == "0" or (len(after) > 1 and after[0] == "0") for before, after in pairs):
+        return None
+    return [".".join(pair) for pair in pairs]

@@ -80,6 +80,8 @@ def _meant(value: Any) -> str:
     if not isinstance(value, str):
         return ""
     number = sexagesimal(value)
+    if re.fullmatch(r"[-+]?\d+,\d+", value):
+        return f"; write {value.replace(',', '.')}"
     meant = meant_list(value) or (None if number is None else f"{number:g}")
     return "" if meant is None else f"; write {meant}"
 

@@ -50,6 +50,8 @@ def problem(folder: Path, parameters: str, metric: str = "{name: loss, goal: min
         ("lr: {value: (0.5, 0.6)}", f"parameters.lr: {COMMA} `lr: {{value: '(0.5, 0.6)'}}`"),
         ("lr: {1, 2}", f"parameters.lr: {COMMA} `lr: [1, 2]`"),
         ("lr: {min: 0,1, max: 0,9}", f"parameters.lr: {COMMA} `lr: {{min: 0.1, max: 0.9}}`"),
+        ("lr: {values: 0,0001}", "write `lr: {values: [0.0001]}`"),
+        ("lr: {value: 0,0001}", "write `lr: {value: 0.0001}`"),
         ("lr: {values: [0,0001, 0,001]}", "a comma separates values, and 0,0001 are two; write 0.0001"),
         ("lr:\n    values: 0.1, 0.2", "parameters.lr.values: '0.1, 0.2' is not a list; write [0.1, 0.2]"),
         ("lr:\n    values: adam, sgd", "parameters.lr.values: 'adam, sgd' is not a list; write [adam, sgd]"),

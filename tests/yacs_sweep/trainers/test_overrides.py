@@ -120,6 +120,8 @@ def test_values_take_the_type_of_the_default(default: Any, value: Any, expected:
         (0.5, True, "true is not a number"),
         (0.5, "abc", "'abc' is not a number (the default is 0.5)"),
         (0.5, [0.1], "[0.1] is not a number"),
+        (0.5, "0,0001", "'0,0001' is not a number (the default is 0.5); write 0.0001"),
+        (0.5, "0,5", "write 0.5"),
         (0.5, 10**400, "is not a number"),
         (True, 1, "1 is not true or false"),
         ("resnet50", True, "write 'True' in quotes"),
