@@ -166,7 +166,7 @@ def _pairs(line: str, braces: bool) -> Iterator[Guess]:
         taken.append(match.span("value"))
         yield Guess(name, value, match.start(), match.span("value"))
     for match in _TEXT_COUNT.finditer(line) if braces else ():
-        if (count := progress(match["name"], match["value"])) is not None and match["name"] != "epoch":
+        if (count := progress(match["name"], match["value"])) is not None and not match["name"].endswith("epoch"):
             yield Guess(match["name"], count, match.start(), match.span("value"))
     cells = _cells(line) if line.count("\t") > 1 else iter(())
     for match in (*cells, *_BARE.finditer(line)):
@@ -244,8 +244,7 @@ def guess_loosely(line: str) -> list[Guess]:
 def guess_unread(line: str) -> Iterator[tuple[str, str]]:
     """Yields name and text of what begins as a metric's value does and is no number, such as `12.5ms`."""
     for match in _PAIR_UNREAD.finditer(line[:LIMIT]):
-        counts = match["name"].endswith("_epoch") or progress(match["name"], match["value"]) is not None
-        if not counts and to_number(match["value"]) is None:
+        if to_number(match["value"]) is None and progress(match["name"], match["value"]) is None:
             yield match["name"], match["value"]
 
 

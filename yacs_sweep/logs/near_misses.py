@@ -15,7 +15,6 @@ from ..base.escapes import without_escape_bytes
 from ..base.files import open_regular
 from ..base.wording import SHOWN, clipped
 from .guessing import guess_loosely
-from .names import FIELD
 from .numbers import NUMBER
 from .parser import LINE_LIMIT, LogFormat
 from .patterns import MetricPattern, Search
@@ -68,7 +67,7 @@ def explain(metric: str, seen: Iterable[str], lines: Sequence[str], log_format: 
     alike = list(alike_lines(metric, [*near, metric], lines))
     if alike:
         parts.append("lines like it: " + ", ".join(repr(clipped(line)) for line in alike))
-    able = [(number, entry) for number, entry in enumerate(log_format.entries) if can_log(entry, metric)]
+    able = [(number, entry) for number, entry in enumerate(log_format.entries) if entry.can_log(metric)]
     for number, entry in able:
         if miss := near_miss(entry, lines):
             parts.append(f"pattern metrics[{number}] nearly matched: {miss}")
@@ -123,19 +122,6 @@ def alike_lines(metric: str, names: Iterable[str], lines: Sequence[str], count: 
 def _shape(line: str) -> str:
     """Replaces the numbers of a line by 0; those that are part of a word stay."""
     return re.sub(r"(?<![A-Za-z])[-+]?\d[\d.,e+-]*", "0", line)
-
-
-def can_log(entry: MetricPattern, metric: str) -> bool:
-    """Tells whether the entry could log a metric of this name."""
-    templates = [name for name, _ in entry.log] + [rule.template or "" for rule in entry.names.rules]
-    if not entry.names.rules and (entry.pairs or entry.literal or entry.table):
-        return True
-    return any(re.fullmatch(_template_regex(template), metric) for template in templates if template)
-
-
-def _template_regex(template: str) -> str:
-    """Makes a regular expression of a metric's name in which fields take any text."""
-    return "".join(".+" if number % 2 else re.escape(text) for number, text in enumerate(FIELD.split(template)))
 
 
 def near_miss(entry: MetricPattern, lines: Sequence[str]) -> NearMiss | None:

@@ -44,6 +44,7 @@ SHOWN_HINTS = (  # quicker than the names: any call with a number in it
 _LIKE_NUMBER = re.compile(
     r"[-+]?(?:\d+(?:[.,]\d+)?|\.\d+|\d{1,3}(?:\.\d{3})+,\d+)(?:[eE][-+]?\d+)?\s?(?:[A-Za-zµ%]{1,3}(?:/[A-Za-z]{1,5})?|/\s?\d+|\(.*\))?"
 )
+_LAST_WORD = re.compile(r".*[/_]", re.DOTALL)
 _PROGRESS = re.compile(r"\s*(\d+)\s*/\s*\d+\s*")
 COUNTERS = ("epoch", "iter", "iteration", "step", "batch", "round")  # metrics whose "3/100" is 3 of 100
 
@@ -135,8 +136,12 @@ def settled(value: Commas, *, decimal: bool) -> Number:
 
 
 def progress(name: str, text: str) -> int | None:
-    """Returns 3 for an epoch, iteration or step that is printed as "3/100"; None for anything else."""
-    if name.rpartition("/")[2].lower() in COUNTERS and (match := _PROGRESS.fullmatch(text)):
+    """Returns 3 for an epoch, iteration or step that is printed as "3/100"; None for anything else.
+
+    Args:
+        name: of the value, such as `epoch`, `train/iter` or `cur_epoch`.
+    """
+    if _LAST_WORD.sub("", name).lower() in COUNTERS and (match := _PROGRESS.fullmatch(text)):
         return int(match[1])
     return None
 

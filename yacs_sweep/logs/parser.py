@@ -35,6 +35,7 @@ from .sources import Row, Sources
 Trace = Callable[["MetricPattern | str", Mapping[str, Number]], None]  # an entry (or "METRIC", "generic") matched
 LINE_LIMIT = 1 << 16  # bytes of a line that are parsed
 KEPT_BACK = 100_000  # rows
+NAMES = 10_000  # of metrics that lines look like; a trainer that makes up more gets none of the others
 WAITING = 1000  # rows that wait for the axis; of more the first gets the last axis there was
 _METRIC = b"METRIC {"
 _JSON = json.JSONDecoder()
@@ -46,7 +47,8 @@ class LogFormat:
     """The metric patterns of a profile, and the name of the metric that is the x-axis.
 
     `axis_after`: rows that do not print the axis belong to the next one printed, not to the last.
-    `generic`: lines that look like metrics are taken where no entry matches (see `guessing`).
+    `generic`: lines that look like metrics are taken where no entry matches or one finds but the axis (see `guessing`), for
+        metrics that no entry names.
     `wandb`: what the trainer logs through W&B's client is taken too (see `wandb_calls`).
     """
 
@@ -78,6 +80,7 @@ class LogParser:
         self._closed = False
         self._open: Row = {}
         self._open_name: str | None = None
+        self._behind: list[Row] = []  # rows that are complete, but come after the open one
         self._tables: list[
             OpenTable | GuessedTable
         ] = []  # whose header was the last header; one for each entry that reads it
@@ -90,6 +93,7 @@ class LogParser:
         self._task_bit = self._generic_bit << 1
         self._settings = PrintedSettings()
         self._before_settings: tuple[Row, str | None, Number | None] = {}, None, None
+        self._reserved: dict[str, bool] = {}  # by metric that lines look like: whether an entry names it
         self._task = ""  # of a table that begins on the next line
         self._needles = [(_METRIC, 1)]
         self._always = 0
@@ -127,13 +131,12 @@ class LogParser:
 
         A row that waits for the axis is returned only once it has one, or the output has ended.
         """
-        row, self._open, self._open_name = self._open, {}, None
-        if not self._axis_after:
-            return [row] if row else []
-        if row and self._axis_name in row:
-            return [row]
-        if row:
-            self._waiting.append(row)
+        if not self._open:
+            return self._settled() if self._closed else []
+        rows, self._open, self._open_name, self._behind = [self._open, *self._behind], {}, None, []
+        if not self._axis_after or self._axis_name in rows[0]:
+            return rows
+        self._waiting.extend(rows)
         return self._settled(0 if self._closed else WAITING)
 
     def close(self) -> list[Row]:
@@ -261,6 +264,7 @@ class LogParser:
         found: Row = {}
         name = None
         plain = unwrapped(line)
+        guesses = bits & self._generic_bit
         for number, entry in enumerate(self._entries, start=1):
             if not bits >> number & 1:
                 continue
@@ -268,6 +272,8 @@ class LogParser:
             if entry.after is not None:
                 inside = self._context.get(entry.after.source)
                 if inside is None:
+                    if guesses and entry.search(plain):  # left out by the profile
+                        guesses = 0
                     continue
                 context = inside
             if entry.table:
@@ -282,19 +288,33 @@ class LogParser:
                     self._trace(entry, metrics)
                 name = name or entry.row
                 found = {**metrics, **found}
-        if found:
+        if found and not (guesses and found.keys() == {self._axis_name}):
             self._log("patterns", found, name, rows)
-        elif bits & self._generic_bit:
+        elif guesses:
             if not self._tables and (guessed := open_table(line, self._task)):
                 self._tables.append(guessed)
                 self._task = ""
                 return
-            metrics = guessed_row(plain)
+            metrics = self._unnamed(guessed_row(plain))
             if unread and self._kept_back is None:
                 for item in guess_unread(plain):
                     unread(*item)
-            self._guessed(metrics, rows)
+            if found and not metrics:
+                self._log("patterns", found, name, rows)
+            else:
+                self.matched = self.matched or bool(found)
+                self._guessed({**metrics, **found}, rows)
         self._task = task_of(line) if bits & self._task_bit else ""
+
+    def _unnamed(self, metrics: Row) -> Row:
+        """Leaves out the metrics that entries name."""
+        for name in list(metrics) if self._entries else ():
+            named = self._reserved.get(name)
+            if named is None and len(self._reserved) < NAMES:
+                named = self._reserved[name] = any(entry.names_metric(name) for entry in self._entries)
+            if named is not False:
+                del metrics[name]
+        return metrics
 
     def _guessed(self, metrics: Row, rows: list[Row]) -> None:
         """Logs what a line looks like, or keeps it back."""
@@ -314,7 +334,7 @@ class LogParser:
             if metrics is None:
                 return False
             if isinstance(table, GuessedTable):
-                self._guessed(dict(metrics), rows)
+                self._guessed(self._unnamed(dict(metrics)), rows)
                 continue
             if self._trace and metrics:
                 self._trace(table.entry, metrics)
@@ -360,16 +380,19 @@ class LogParser:
         if not found:
             rows += self.flush()
             return
-        if name is None and len(found) == 1 and source != "METRIC":
+        beside = source == "generic" and bool(self._entries)  # a row of its own, that ends none of the patterns'
+        if name is None and len(found) == 1 and source != "METRIC" and not beside:
             name = next(iter(found)).partition("/")[0] if "/" in next(iter(found)) else ""
-        if name is None or name != self._open_name or not self._open.keys().isdisjoint(found):
+        if not beside and (name is None or name != self._open_name or not self._open.keys().isdisjoint(found)):
             rows += self.flush()
         carried = axis if self._axis_after else self._axis
-        if not self._open and carried is not None:
+        if (beside or not self._open) and carried is not None:
             found[self._axis_name] = carried
-        if name is None and self._axis_after and carried is None:
-            self._open = found
-            rows += self.flush()
+        if beside and self._open:
+            self._behind.append(found)
+        elif name is None and self._axis_after and carried is None:
+            self._waiting.append(found)
+            rows += self._settled(WAITING)
         elif name is None:
             rows.append(found)
         else:

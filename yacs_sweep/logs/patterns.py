@@ -15,7 +15,7 @@ from ..base.errors import ConfigError
 from ..base.values import Number
 from . import regex_cost
 from .names import FIELD, Names, Unit, Unread, fill, literal_pairs
-from .numbers import NUMBER, to_number, whole
+from .numbers import NUMBER, progress, to_number, whole
 
 _NUMBER_FIELD = "{number}"
 _PATTERN_FIELD = re.compile(r"(?<!\\)\{([A-Za-z_]\w*)\}")
@@ -102,6 +102,22 @@ class MetricPattern:
     def _brings_names(self) -> bool:
         return self.pairs is not None or self.literal is not None
 
+    @cached_property
+    def _loggable(self) -> list[re.Pattern[str]]:
+        """Regular expressions of the metrics' names, in which fields take any text."""
+        templates = [name for name, _ in self.log] + [rule.template or "" for rule in self.names.rules]
+        parts = (re.split(FIELD, template)[::2] for template in templates if template)
+        return [re.compile(".+".join(map(re.escape, texts))) for texts in parts]
+
+    def names_metric(self, metric: str) -> bool:
+        """Tells whether the entry says that a metric is called so; of names that are all the trainer's own it says none."""
+        return any(name.fullmatch(metric) for name in self._loggable)
+
+    def can_log(self, metric: str) -> bool:
+        """Tells whether the entry could log a metric of this name."""
+        own_names = self._brings_names or self.table is not None
+        return self.names_metric(metric) or (own_names and not self.names.rules)
+
     def find(
         self, line: str, context: Mapping[str, str] = NO_CONTEXT, unread: Unread | None = None
     ) -> dict[str, Number]:
@@ -146,6 +162,8 @@ class MetricPattern:
             if match.end(group) == match.end() and "(?=" not in self.source:
                 text = whole(text, match.string, match.end())
             value = to_number(text)
+            if value is None:
+                value = progress(template, text)
             if value is None:
                 if unread:
                     unread(template, text)

@@ -24,7 +24,8 @@ class Nulls(Enum):
 class Sources:
     """Keeps a metric that arrives from several sources (patterns, METRIC lines, files) from being counted twice.
 
-    The source that had a metric first owns the metric for the rest of the trial; the axis belongs to all. A value that can
+    The source that had a metric first owns the metric for the rest of the trial, but what lines only look like gives it up to
+    patterns; the axis belongs to all. A value that can
     be read in two ways is settled here, by the metric's other values: `1,234` is 1.234 where `0,512` was printed before,
     and null is nan where numbers came before, but no value where a number has followed a null.
     """
@@ -41,7 +42,9 @@ class Sources:
         found: Row = {}
         for name, value in metrics.items():
             if name != self.axis and self._owner.setdefault(name, source) != source:
-                continue
+                if (self._owner[name], source) != ("generic", "patterns"):
+                    continue
+                self._owner[name] = source
             if isinstance(value, Null):
                 if name == self.axis or not self._null_is_nan(name):
                     continue

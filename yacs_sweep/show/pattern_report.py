@@ -37,7 +37,9 @@ def show_patterns(profile: TrainerProfile, log: Path, say: Callable[[str], None]
         ConfigError: the log cannot be read.
     """
     entries = profile.metrics.entries
-    count = "the generic patterns" if profile.metrics.generic else counted(len(entries), "pattern")
+    count = counted(len(entries), "pattern") if entries or not profile.metrics.generic else "the generic patterns"
+    if entries and profile.metrics.generic:
+        count += ", and what looks like metrics beside them"
     say(f"{log}: profile {profile.name}, {count}")
     report = _Report(profile, say)
     try:
@@ -92,7 +94,8 @@ class _Report:
 
     def _matched(self, entry: MetricPattern | str, metrics: Mapping[str, float]) -> None:
         """Prints a match of the current line; the parser calls this."""
-        self._hit = self._hit or metrics.keys() != {"epoch"}
+        guessed = entry == "generic" and self.entries
+        self._hit = self._hit or (not guessed and metrics.keys() != {"epoch"})
         name = entry if isinstance(entry, str) else f"metrics[{self._index(entry)}]"
         self.matches[name] += 1
         self.say(f"line {self.number}: {name} {show(metrics)}")

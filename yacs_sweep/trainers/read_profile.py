@@ -37,6 +37,7 @@ KEYS = (
     "axis",
     "axis_printed",
     "metrics",
+    "generic",
     "files",
     "checkpoints",
 )
@@ -95,13 +96,17 @@ class ProfileReader:
         }
         entries = EntryReader(self.section)
         metrics, files = entries.metrics(), entries.files()
-        generic = "metrics" not in self.section and not files
+        calls = entries.takes_calls()
+        unnamed = "metrics" not in self.section and not files
+        generic = unnamed or (
+            bool(metrics) and not (files or calls) if (on := self.section.flag("generic")) is None else on
+        )
         axis = self.section.text("axis") or "epoch"
-        if entries.takes_calls() and (mode := fields["env"].get("WANDB_MODE", "disabled")) != "disabled":
+        if calls and (mode := fields["env"].get("WANDB_MODE", "disabled")) != "disabled":
             text = f"wandb stands for the calls of a client that opens no run, and env has WANDB_MODE: {mode}"
             self.section.wrong("metrics", text)
         after = self.section.word("axis_printed", AXIS_PRINTED) == "after"
-        log_format = LogFormat(metrics, axis, after, generic=generic, wandb=generic or entries.takes_calls())
+        log_format = LogFormat(metrics, axis, after, generic=generic, wandb=unnamed or calls)
         return {**fields, "files": files, "metrics": log_format}
 
     def _cwd(self) -> Path:

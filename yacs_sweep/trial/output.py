@@ -127,12 +127,12 @@ class MetricReader:
     def feed_chunk(self, data: bytes) -> list[Row]:
         """Returns the rows completed by the next bytes of output, after those of the calls made before them."""
         rows = self._logged()
-        rows += self._checked(self._parser.feed_chunk(data), data)
+        rows += self._checked(self._parser.feed_chunk(data), data, parsed=True)
         return rows + self._guessed()
 
     def flush(self) -> list[Row]:
         """Returns the row that is being gathered: the output pauses."""
-        return self._checked(self._parser.flush())
+        return self._checked(self._parser.flush(), parsed=True)
 
     def read_files(self) -> list[Row]:
         """Returns the new rows of the trainer's files and calls; never waits."""
@@ -141,7 +141,7 @@ class MetricReader:
 
     def close(self) -> list[Row]:
         """Returns all rows that are left, at the end of the attempt."""
-        rows = self._checked(self._parser.close())
+        rows = self._checked(self._parser.close(), parsed=True)
         if self._follower:
             rows += self._admitted(self._follower.close())
             self.error = self._follower.error
@@ -149,7 +149,7 @@ class MetricReader:
                 self._note(self._follower.problem)
         rows += self._logged(last=True)
         if self._calls is not None and not self._calls.complete:
-            rows += self._checked(self._parser.release())
+            rows += self._checked(self._parser.release(), parsed=True)
         if nulls := self._sources.only_null():
             rows.append(nulls)
         return rows
@@ -185,15 +185,19 @@ class MetricReader:
         if calls.count == self._guessed_at:
             return []
         self._trusts_lines = True
-        return self._checked(self._parser.release())
+        return self._checked(self._parser.release(), parsed=True)
 
     def _admitted(self, rows: Iterator[tuple[str, Row]]) -> list[Row]:
         """Leaves out metrics that another source has logged already, and rows without any left."""
         admitted = (self._sources.admit(path, row) for path, row in rows)
         return [row for row in admitted if row.keys() - {self._sources.axis}]
 
-    def _checked(self, rows: list[Row], data: bytes = b"") -> list[Row]:
-        """Warns of METRIC lines that cannot be read and of output without metrics; returns the rows."""
+    def _checked(self, rows: list[Row], data: bytes = b"", *, parsed: bool = False) -> list[Row]:
+        """Warns of METRIC lines that cannot be read and of output without metrics; returns the rows.
+
+        Args:
+            parsed: the rows are of lines of output, which may only look like metrics.
+        """
         if self._parser.unreadable and not self._unreadable_noted:
             self._unreadable_noted = True
             line = repr(clipped(self._parser.unreadable))
@@ -203,7 +207,7 @@ class MetricReader:
         if name := self._sources.misread:
             self._tell("comma", COMMA.format(name=name))
         if self._warning is not None:
-            if rows or self._parser.matched:
+            if self._parser.matched or (rows and not parsed):
                 self._warning = None
             elif text := self._warning.feed(data):
                 self._note(text)
