@@ -72,7 +72,7 @@ class Options:
         keyword=False,
     )
     count: int | None = _search(
-        "number of trials of this launch (default: the sweep file's run_cap, all points of a grid, else 10)",
+        "number of trials of this launch (default: the sweep file's count, else all of a grid, else its run_cap, else 10)",
         "N",
         positive(int),
         first_launch=True,
@@ -123,13 +123,13 @@ class Options:
         first_launch=True,
     )
     metric: str | None = _search(
-        "metric to optimise, e.g. val/mAP (default: the sweep file's)",
+        "metric to optimise (default: the sweep file's, else val/mAP)",
         "NAME",
         **_DESCRIBES,
         keyword="str | Mapping[str, Any]",
     )
     goal: str | None = _search(
-        "direction of the metric (default: the sweep file's)",
+        "direction of the metric (default: the sweep file's, else by the metric's name)",
         convert=str.lower,
         choices=("maximize", "minimize"),
         **_DESCRIBES,

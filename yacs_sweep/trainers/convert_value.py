@@ -82,6 +82,8 @@ def _meant(value: Any) -> str:
     number = sexagesimal(value)
     if re.fullmatch(r"[-+]?\d+,\d+", value):
         return f"; write {value.replace(',', '.')}"
+    if re.fullmatch(r"[-+]?0\d+", value):  # Python, and so YACS, reads no number with a zero in front
+        return f"; write {int(value)}"
     meant = meant_list(value) or (None if number is None else f"{number:g}")
     return "" if meant is None else f"; write {meant}"
 

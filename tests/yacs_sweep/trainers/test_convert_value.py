@@ -114,6 +114,8 @@ def test_what_is_refused(value: Any, default: Any, message: str) -> None:
         ("0.1, 0.2", 0.5, "'0.1, 0.2' is not a number (the default is 0.5); write [0.1, 0.2]"),
         ("40 70", 5, "'40 70' is not a whole number (the default is 5); write [40, 70]"),
         ("1:30", 5, "'1:30' is not a whole number (the default is 5); write 90"),
+        ("010", 5, "'010' is not a whole number (the default is 5); write 10"),
+        ("-007", 0.5, "'-007' is not a number (the default is 0.5); write -7"),
         ("x", 5, "'x' is not a whole number (the default is 5)"),
         ("2.5", 5, "2.5 is not a whole number (the default is 5)"),
         ([1], 5, "[1] is not a whole number (the default is 5)"),
