@@ -70,9 +70,10 @@ def storage_wanted(given: str | None, old: LaunchFile | None = None) -> str | No
     """Returns the storage's URL, checked by `shared_sweep.storage_of`; None when neither option nor last launch has one."""
     if given is None and (old is None or old.storage is None):
         return None
-    from ...search.storage.shared_sweep import storage_of  # imports SQLAlchemy, which takes a while
+    with waiting_for("SQLAlchemy's import and the database's answer (--storage)"):
+        from ...search.storage.shared_sweep import storage_of  # imports SQLAlchemy, which takes a while
 
-    return storage_of(given, old)
+        return storage_of(given, old)
 
 
 def masked(storage: str | None) -> str | None:
