@@ -44,6 +44,7 @@ JOINTS = (
     r"; parameters are passed by",
     r"; lines that look like metrics",
     r", with the submodules",
+    r", and what looks like metrics",
     r" is a module, not a package$",
     r"with exit status …$",
     r" \(… of …; the page has all\)$",
