@@ -167,6 +167,8 @@ def test_offline_and_sync_with_an_artifact(tmp_path: Path) -> None:
         for number in range(2):
             run = server.control.run(f"{ran.dir.name}-{number}")
             assert (run.title, run.state) == (f"trial-{number:04d}", "finished")
+            page = json.loads(run.uploads["wandb-metadata.json"])
+            assert [page["program"], *page["args"]] == ran.trial(run.title)["command"]
             assert told(run) == kept(ran, run.title)
         _holds_the_best(server, ran)
 
