@@ -26,7 +26,7 @@ import pytest
 from _pytest.config import default_plugins
 
 MEMORY = 6 << 30  # bytes; a mutant may compute without end
-WAIT = 120  # seconds; a mutant may wait without end
+WAIT = 300  # seconds; a mutant may wait without end
 # Plugins of other packages and rewritten assertions take longer than most of the tests.
 PYTEST = ("-x", "-q", "--no-header", "--assert=plain", "-p", "no:cacheprovider", "--disable-warnings")
 
