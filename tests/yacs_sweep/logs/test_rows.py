@@ -124,6 +124,8 @@ def test_a_line_whose_metrics_came_another_way_before_ends_no_row() -> None:
     for line in ('METRIC {"val/a": 1}', 'METRIC {"epoch": 2, "val/a": 1}'):
         assert parse(log_format, f"epoch 1\na=1\n{line}\nb=2\n") == [{"val/a": 1, "val/b": 2, "epoch": 1}]
     assert parse(log_format, 'a=1\nMETRIC {"val/a": 1, "x": 3}\n') == [{"val/a": 1}, {"x": 3}]
+    more = 'epoch 1\na=1\nMETRIC {"epoch": 2, "val/a": 1, "x": 3}\n'
+    assert parse(log_format, more) == [{"val/a": 1, "epoch": 1}, {"x": 3, "epoch": 2}]
 
 
 def test_a_pattern_sees_a_line_with_plain_numbers_and_else_as_it_was_printed() -> None:
@@ -296,6 +298,23 @@ def test_the_first_metric_line_that_is_no_json_is_kept() -> None:
     parser = LogParser(LogFormat(()))
     assert parser.feed_chunk(b"METRIC {oops}\nMETRIC {again}\nMETRIC {}\n") == []
     assert parser.unreadable == "METRIC {oops}"
+
+
+@pytest.mark.parametrize(
+    ("log_format", "text", "matched"),
+    [
+        (entries(LOSS, generic=True), "noise\nother: 3\n", False),
+        (entries(LOSS, generic=True), "loss=3\n", True),
+        (entries(LOSS), 'METRIC {"a": 1}\n', True),
+        (GENERIC, "other: 3\n", True),  # there is no entry that could match
+        (GENERIC, "noise\n", False),
+    ],
+)
+def test_a_parser_knows_whether_the_profile_has_found_a_line(log_format: LogFormat, text: str, matched: bool) -> None:
+    parser = LogParser(log_format)
+    assert not parser.matched
+    parser.feed_chunk(text.encode())
+    assert parser.matched is matched
 
 
 def test_each_match_is_traced_with_its_entry() -> None:
