@@ -15,7 +15,6 @@ from .cells import clean
 from .table import GAP, column_widths, text_table
 
 LEAST = 20  # columns that the parameters in the trials' table keep
-REASON = 50  # and its reasons, if they have a column
 NAMED = 4  # trials named with a reason below the table
 
 
@@ -119,8 +118,8 @@ def trial_table(
 ) -> str:
     """Formats trials, in the order given, as a table of `width` columns.
 
-    Parameters that have one value in all trials come last, and are cut first. Reasons have a column where it is wide
-    enough to read them; else they stand below the table, each once, with its trials.
+    Parameters that have one value in all trials come last, and are cut first. Reasons have a column where it takes all of
+    them whole, and none twice; else they stand below the table, each once, with its trials.
 
     Args:
         most: rows at most; a line below says how many are left out. None: all.
@@ -141,15 +140,15 @@ def trial_table(
     heads = [metric if name == "value" and metric else name for name in columns]
     rows = [heads, *map(list, zip(*columns.values(), strict=True))]
     wide = [[*row, reason] for row, reason in zip(rows, ["reason", *map(clean, reasons)], strict=True)]
-    widths, told = column_widths(wide), any(reasons)
-    has_room = width - sum(widths[:-1]) - len(GAP) * (len(widths) - 1) >= min(widths[-1], REASON)
-    if told and has_room:
-        lines = text_table(wide, width=width, shrink=[(len(columns), REASON)])
-    else:
-        lines = text_table(rows, width=width, shrink=_shrinking(columns))
+    told = [reason for reason in reasons if reason]
+    fits = sum(column_widths(wide)) + len(GAP) * len(columns) <= width
+    beside_rows = fits and len(set(told)) == len(told)
+    lines = (
+        text_table(wide if told else rows) if beside_rows else text_table(rows, width=width, shrink=_shrinking(columns))
+    )
     left_out = len(records) - len(shown)
     lines += [f"+{left_out} more; {file} has all"] if left_out else []
-    if told and not has_room:
+    if told and not beside_rows:
         lines += ["", *_reasons(columns["trial"], [clean(reason) for reason in reasons], width)]
     return "\n".join(lines)
 
