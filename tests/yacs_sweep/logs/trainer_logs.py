@@ -125,7 +125,7 @@ def torchreid(epochs: int, special: bool) -> Log:
         lines += ["##### Evaluating market1501 (source) #####", "Rank-1  : 1.0%", "** Results **", f"mAP: {0.441:.1%}"]
         lines += ["CMC curve", *(f"Rank-{rank:<3}: {rank / 20:.1%}" for rank in (1, 5, 10, 20))]
         cmc = {f"val/cmc_rank_{rank}": rank * 5.0 for rank in (1, 5, 10, 20)}
-        rows.append({"val/mAP": 44.1, **cmc, "epoch": epoch})
+        rows.append({"val/mAP": 44.1, "val/market1501/mAP": 44.1, **cmc, "epoch": epoch})
     return Log("\n".join(lines) + "\n", rows)
 
 

@@ -91,6 +91,23 @@ def test_several_test_sets_are_rows_of_their_own() -> None:
     ]
 
 
+def test_several_test_sets_of_torchreid_have_names_of_their_own() -> None:
+    lines = ["epoch: [3/60][20/404]\tloss 6.5 (6.6)"]
+    for name, value in (("market1501", 44.1), ("dukemtmcreid", 33.2)):
+        lines += [
+            f"##### Evaluating {name} (target) #####",
+            "** Results **",
+            f"mAP: {value}%",
+            "CMC curve",
+            "Rank-1  : 61.0%",
+        ]
+    _, *rows = parse("torchreid", ("\n".join(lines) + "\n").encode(), 64)
+    assert rows == [
+        {"val/mAP": 44.1, "val/market1501/mAP": 44.1, "val/cmc_rank_1": 61.0, "epoch": 3},
+        {"val/mAP": 33.2, "val/dukemtmcreid/mAP": 33.2, "val/cmc_rank_1": 61.0, "epoch": 3},
+    ]
+
+
 def test_validation_losses_are_no_training_losses() -> None:  # F6
     line = "[Validation]:   eta: 0:00:01  iter: 20  loss: 9.9900 (9.8700)  lr: 0.002500  max mem: 5120\n"
     assert parse("maskrcnn_benchmark", line.encode(), 99) == [{"val/loss": 9.99, "val/loss_avg": 9.87, "iter": 20}]
