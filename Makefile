@@ -63,7 +63,8 @@ lint: setup
 types: setup
 	$(PY) -m mypy
 
-check: lint types test test-clients-short
+# The whole test run comes last: its closing line is the last one that is printed.
+check: lint types test-clients-short test
 
 # The references in docs/ that are written from the source.
 docs: setup
