@@ -377,9 +377,12 @@ def _number_doubt(text: str) -> str | None:
     """Explains a plain scalar that readers of YAML 1.1, such as W&B's, take for something else; None for others."""
     if _LEADING_ZERO.fullmatch(text):
         digits = text.replace("_", "")
-        other = "a text" if re.search("[89]", digits) else f"the number {int(digits, 8)}"
+        octal = None if re.search("[89]", digits) else int(digits, 8)
         number = _integer(text)
-        return f"{text} is read as the number {number}, by W&B's own reader as {other}; write {number}"
+        other = "a text" if octal is None else f"the number {octal}"
+        if octal == number:
+            return f"{text} is read as the number {number}; write {number}, or '{text}' if a text is meant"
+        return f"{text} is read as the number {number}, by W&B's own reader as {other}; write {number}, or '{text}' as a text"
     if (number_meant := sexagesimal(text)) is not None:
         other = f"{number_meant:g}"
         return f"{text} is read as a text, by W&B's own reader as the number {other}; write {other}, or '{text}'"

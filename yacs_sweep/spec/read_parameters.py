@@ -13,7 +13,7 @@ from ..base.yaml_document import KeyPath, dotted
 from . import distributions
 from .parameter import Parameter, equality_key
 from .section import Notes, Section
-from .slips import decimal_comma, meant_key, meant_list, meant_mapping, without_brackets
+from .slips import decimal_commas, meant_key, meant_list, meant_mapping, thousands, without_brackets
 
 _NUMERIC = ("min", "max", "mu", "sigma", "a", "b", "q")
 _CONDITION = ("parent", "parent_values")
@@ -157,7 +157,9 @@ class _Reader:
             self.notes.wrong(section.path, "is empty; write `values: […]`, `value: …` or `min: …` and `max: …`")
             return False
         meant = None if section.values else meant_list(body, words=True)
-        meant = meant or (without_brackets(body) if section.unknown else None)
+        if section.unknown and meant is None:
+            texts = {key: self.notes.document.texts.get((*section.path, key), "") for key in body}
+            meant = without_brackets(body, texts)
         if meant is not None:
             text = f"a comma ends a value here; write `{section.path[-1]}: {meant}`"
             self.notes.wrong(section.path, text)
@@ -195,13 +197,31 @@ def _listed(notes: Notes, path: KeyPath, name: str, values: Any) -> Parameter | 
         notes.wrong(path, "the list is empty; give at least one value")
     elif not all_finite(values):
         notes.wrong(path, "holds nan or inf, which no trainer key can be set to; quote them if texts are meant")
-    elif meant := decimal_comma([notes.document.texts.get((*path, place), "") for place in range(len(values))]):
-        notes.wrong(path, f"a comma separates values, and {meant.replace('.', ',')} are two; write {meant}")
+    elif (found := _split_number(notes, path, len(values))) and found[2]:
+        notes.wrong(path, f"a comma separates values, and {found[0]} are two; write {found[1]}")
     else:
+        if found:
+            text = f"{found[0]} is read as two values; write {found[1]} if one number is meant, else a blank after each comma"
+            notes.warn(path, text)
         for place, value in enumerate(values):
             _warn_of_list(notes, (*path, place), value)
         return Parameter(name, "categorical", values=tuple(values))
     return None
+
+
+def _split_number(notes: Notes, path: KeyPath, count: int) -> tuple[str, str, bool] | None:
+    """Finds a number that a decimal comma has split in a list, by the blanks after its commas; see `decimal_commas`."""
+    document = notes.document
+    items = [(*path, place) for place in range(count)]
+    texts = ["" if item in document.quoted else document.texts.get(item, "") for item in items]
+    places = [document.places.get(item, "").rsplit(":", 2) for item in items]
+    if any(len(place) < 3 for place in places):
+        return None  # of a list that is not in a file
+    touching = [
+        before[:2] == after[:2] and int(after[2]) - int(before[2]) == len(text) + 1
+        for text, before, after in zip(texts, places, places[1:], strict=False)
+    ]
+    return decimal_commas(texts, touching)
 
 
 def _warn_of_list(notes: Notes, path: KeyPath, value: Any) -> None:
@@ -211,7 +231,9 @@ def _warn_of_list(notes: Notes, path: KeyPath, value: Any) -> None:
     """
     if not isinstance(value, str) or path not in notes.document.texts or path in notes.document.quoted:
         return
-    if value[:1] not in "([{" and re.search(r"[\s;]", value) and (meant := meant_list(value)) is not None:
+    if (number := thousands(value)) is not None:
+        notes.warn(path, f"{show(value)} is read as a text; write {number}, or quote it if a text is meant")
+    elif value[:1] not in "([{" and re.search(r"[\s;]", value) and (meant := meant_list(value)) is not None:
         notes.warn(path, f"{show(value)} is one text, not a list; write {meant}, or quote it if a text is meant")
 
 

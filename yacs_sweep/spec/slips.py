@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import itertools
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ..base.wording import show
 
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
+_WHOLE = re.compile(r"[-+]?(?:0|[1-9]\d*)")
 _BRACKETS = {"(": ")", "[": "]", "{": "}"}
 _LISTS = ("values", "probabilities", "parent_values")  # keys that take a list
 
@@ -85,22 +85,33 @@ def meant_list(body: Any, *, words: bool = False) -> str | None:
     return f"[{', '.join(items)}]" if words and len(items) > 1 else None
 
 
-def without_brackets(body: dict[str, Any]) -> str | None:
+def without_brackets(body: dict[str, Any], texts: Mapping[str, str]) -> str | None:
     """Returns the mapping that is meant by one in which commas have split a value; None for any other mapping.
 
     YAML reads `{values: 0.1, 0.2}` with a key `0.2` that has no value, and `{min: 0,1, max: 1}` with a key `1`.
+
+    Args:
+        texts: the values of the mapping as they are written, where that is known.
     """
-    pairs: list[tuple[str, list[str]]] = []
-    for key, value in body.items():
-        if pairs and value is None and (_NUMBER.fullmatch(key) or pairs[-1][0] in (*_LISTS, "value")):
-            pairs[-1][1].append(key)
-        elif isinstance(value, list | dict):
-            return None
-        else:
-            pairs.append((key, [value if isinstance(value, str) else _flow(value)]))
-    if all(len(parts) == 1 for _, parts in pairs):
+    pairs = value_parts(body, texts)
+    if any(isinstance(value, list | dict) for value in body.values()) or all(
+        len(parts) == 1 for parts in pairs.values()
+    ):
         return None
-    return "{" + ", ".join(_joined(key, parts) for key, parts in pairs) + "}"
+    return "{" + ", ".join(_joined(key, parts) for key, parts in pairs.items()) + "}"
+
+
+def value_parts(body: dict[str, Any], texts: Mapping[str, str]) -> dict[str, list[str]]:
+    """Maps each key of a mapping to the parts of its value: several where commas have made keys of the others."""
+    found: dict[str, list[str]] = {}
+    last = ""
+    for key, value in body.items():
+        if found and value is None and not texts.get(key) and (_NUMBER.fullmatch(key) or last in (*_LISTS, "value")):
+            found[last].append(key)
+        else:
+            last = key
+            found[key] = [value if isinstance(value, str) else texts.get(key) or _flow(value)]
+    return found
 
 
 def _joined(key: str, parts: list[str]) -> str:
@@ -109,19 +120,58 @@ def _joined(key: str, parts: list[str]) -> str:
         return f"{key}: {parts[0]}"
     if key == "value" and parts[0].startswith("("):
         return f"value: '{', '.join(parts)}'"
-    if key in (*_LISTS, "value") and len(parts) == 2 and (number := decimal_comma(parts)):
+    if key in (*_LISTS, "value") and re.fullmatch(r"[-+]?0,0\d+", ",".join(parts)):
+        number = ".".join(parts)
         return f"{key}: {number}" if key == "value" else f"{key}: [{number}]"
     if key in (*_LISTS, "value"):
         return f"{'values' if key == 'value' else key}: {meant_list(', '.join(parts), words=True)}"
-    return f"{key}: {'.'.join(parts)}"
+    return f"{key}: {joined_digits(*parts)}" if len(parts) == 2 else f"{key}: [{', '.join(parts)}]"
 
 
-def decimal_comma(texts: list[str]) -> str | None:
-    """Returns `0.0001` for the items `0` and `0001` of a list, which a decimal comma has split; None for other items."""
-    for before, after in itertools.pairwise(texts):
-        if before.lstrip("+-").isdigit() and after.isdigit() and after.startswith("0") and len(after) > 1:
-            return f"{before}.{after}"
-    return None
+def decimal_commas(texts: Sequence[str], touching: Sequence[bool]) -> tuple[str, str, bool] | None:
+    """Finds the first number of a list that a decimal comma has split in two, as `[0,1, 0,5]` is read as 0, 1, 0, 5.
+
+    Args:
+        texts: the items as they are written.
+        touching: for each item but the first, whether its comma stands alone between it and the item before.
+
+    Returns:
+        The two items, such as `0,1`, the number to write, such as `0.1`, and whether nothing else can be meant: an item
+        such as `01` after a comma without a blank, or a number twice. None where a list of integers is as likely.
+    """
+    groups: list[list[str]] = []
+    for text, joined in zip(texts, (False, *touching), strict=True):
+        groups[-1].append(text) if joined else groups.append([text])
+    if len(groups) == 1 and len(texts) % 2 == 0:  # without any blank: in pairs
+        groups = [list(texts[place : place + 2]) for place in range(0, len(texts), 2)]
+    pairs = [group for group in groups if len(group) > 1]
+    if not pairs or not all(len(pair) == 2 and _WHOLE.fullmatch(pair[0]) and pair[1].isdigit() for pair in pairs):
+        return None
+    blanks = not all(touching)
+    twice = len(set(texts)) < len(texts)
+    zero = [
+        pair for pair in pairs if len(pair[1]) > 1 and pair[1][0] == "0" and (blanks or pair[0].lstrip("+-") == "0")
+    ]
+    if not zero and not (twice and len(pairs) == len(groups)) and not blanks:
+        return None
+    first = (zero or pairs)[0]
+    return ",".join(first), joined_digits(*first), bool(zero) or (blanks and twice)
+
+
+def joined_digits(before: str, after: str) -> str:
+    """Writes the number of which a comma has split the digits: 0,5 is 0.5, and 1,000 is 1000."""
+    return before + after if after == "000" and before.lstrip("+-") != "0" else f"{before}.{after}"
+
+
+def thousands(text: str) -> str | None:
+    """Returns `1000` for the text `1 000`, whose digits stand in groups of three; None for any other text."""
+    groups = text.split()
+    first = groups[0].lstrip("+-") if groups else ""
+    if len(groups) < 2 or not re.fullmatch(r"[1-9]\d{0,2}", first):
+        return None
+    rest = groups[1:]
+    grouped = all(re.fullmatch(r"\d{3}", group) for group in rest) and any(group[0] == "0" for group in rest)
+    return "".join(groups) if grouped else None
 
 
 def with_points(text: str) -> list[str] | None:

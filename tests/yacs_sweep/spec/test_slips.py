@@ -53,6 +53,13 @@ def problem(folder: Path, parameters: str, metric: str = "{name: loss, goal: min
         ("lr: {values: 0,0001}", "write `lr: {values: [0.0001]}`"),
         ("lr: {value: 0,0001}", "write `lr: {value: 0.0001}`"),
         ("lr: {values: [0,0001, 0,001]}", "a comma separates values, and 0,0001 are two; write 0.0001"),
+        ("lr: [0,1, 0,5]", "lr: a comma separates values, and 0,1 are two; write 0.1"),
+        ("lr: [-0,5, -0,25]", "lr: a comma separates values, and -0,5 are two; write -0.5"),
+        ("lr: [1,05, 2]", "lr: a comma separates values, and 1,05 are two; write 1.05"),
+        ("lr: [0,05]", "lr: a comma separates values, and 0,05 are two; write 0.05"),
+        ("n: [1,000, 2,000]", "n: a comma separates values, and 1,000 are two; write 1000"),
+        ("lr: {min: -0,5, max: 1,000}", f"parameters.lr: {COMMA} `lr: {{min: -0.5, max: 1000}}`"),
+        ("n: {values: 01, 02}", f"parameters.n: {COMMA} `n: {{values: [01, 02]}}`"),
         ("lr:\n    values: 0.1, 0.2", "parameters.lr.values: '0.1, 0.2' is not a list; write [0.1, 0.2]"),
         ("lr:\n    values: adam, sgd", "parameters.lr.values: 'adam, sgd' is not a list; write [adam, sgd]"),
         ("lr:\n    values: (1, 2)", "parameters.lr.values: '(1, 2)' is not a list; write [1, 2]"),
@@ -87,6 +94,18 @@ def test_a_stopping_rule_without_its_blanks(tmp_path: Path) -> None:
         ("lr: [0.1 0.2]", "parameters.lr[0]: '0.1 0.2' is one text, not a list; write [0.1, 0.2]"),
         ("lr: {values: [1; 2]}", "parameters.lr.values[0]: '1; 2' is one text, not a list; write [1, 2]"),
         ("lr: [010, 20]", "lr[0]: 010 is read as the number 10, by W&B's own reader as the number 8; write 10"),
+        ("lr: [01, 2]", "lr[0]: 01 is read as the number 1; write 1, or '01' if a text is meant"),
+        ("lr: [010, 20]", "write 10, or '010' as a text"),
+        ("n: [1 000, 20]", "parameters.n[0]: '1 000' is read as a text; write 1000, or quote it if a text is meant"),
+        ("n: [1 200 000, 20]", "'1 200 000' is read as a text; write 1200000"),
+        (
+            "lr: [0,1,0,5]",
+            "lr: 0,1 is read as two values; write 0.1 if one number is meant, else a blank after each comma",
+        ),
+        (
+            "lr: [1,5, 2]",
+            "lr: 1,5 is read as two values; write 1.5 if one number is meant, else a blank after each comma",
+        ),
         ("lr: {values: [08, 9]}", "values[0]: 08 is read as the number 8, by W&B's own reader as a text; write 8"),
         ("lr: [1:30, 2]", "lr[0]: 1:30 is read as a text, by W&B's own reader as the number 90; write 90, or '1:30'"),
         ("lr: [-190:20:30, 2]", "by W&B's own reader as the number -685230; write -685230, or '-190:20:30'"),
@@ -111,6 +130,32 @@ def test_a_doubtful_value_is_told_before_anything_starts(tmp_path: Path, text: s
 )
 def test_what_is_meant_as_it_stands_raises_no_doubt(tmp_path: Path, text: str) -> None:
     assert read(tmp_path, text).warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        ("[010, 020]", (10, 20)),
+        ("[1, 2, 010]", (1, 2, 10)),
+        ("[01, 02]", (1, 2)),
+        ("[1, 2, 3, 007]", (1, 2, 3, 7)),
+        ("\n    - 010\n    - 020", (10, 20)),
+        ("\n    - 0\n    - 01", (0, 1)),
+        ("[1,2,010]", (1, 2, 10)),
+        ("[00,01]", (0, 1)),
+        ("[0, 01]", (0, 1)),
+    ],
+)
+def test_a_zero_in_front_makes_no_decimal_comma(tmp_path: Path, text: str, values: tuple[int, ...]) -> None:
+    spec = read(tmp_path, f"n: {text}")
+    assert spec.parameters[0].values == values
+    assert spec.warnings
+    assert all("is read as the number" in warning for warning in spec.warnings)
+
+
+@pytest.mark.parametrize("text", ["[0,1]", "[1,2,3]", "[16,32,64,128]", "[1.5,2.5, 3]", "['0','1', '0']", "[a,b, c]"])
+def test_a_list_of_integers_without_blanks_raises_no_doubt(tmp_path: Path, text: str) -> None:
+    assert read(tmp_path, f"n: {text}").warnings == ()
 
 
 def test_a_doubt_about_an_alias_is_told_once(tmp_path: Path) -> None:
