@@ -219,7 +219,16 @@ def folder_of(cwd: Path) -> Path:
     ids=["grid", "random"],
 )
 def test_two_launchers_share_a_sweep(tmp_path: Path, spec: dict[str, Any], trials: int) -> None:
-    code = "import time\nprint('mAP: 1.0%\\nup', flush=True)\ntime.sleep(0.3)"
+    # The first trial waits for the second, which is the other launcher's: each has one worker.
+    code = """
+import time
+print('mAP: 1.0%\\nup', flush=True)
+(out / 'up').touch()
+for _ in range(400):
+    if len(list(out.parent.glob('*/up'))) > 1:
+        break
+    time.sleep(0.1)
+"""
     trainer = write_trainer(tmp_path, code)
     settings: dict[str, Any] = {"trainer": trainer, "config": None}
     first = start(tmp_path, "--sweep-config", write_sweep(tmp_path, spec), *QUIET, **settings)
