@@ -55,6 +55,7 @@ JOINTS = (
     r"from … to …$",
     r"a key needs a blank after its `:`$",
     r"pip install 'wandb>=…'$",
+    r"'…' in quotes$",
     r"the running trial$",
     r"the … running trials$",
 )

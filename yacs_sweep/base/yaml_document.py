@@ -90,6 +90,22 @@ class Document:
         """Formats a mistake as one line: place, key path, `text`."""
         return _line(self.place(path), path, text)
 
+    def plain_texts(self, path: KeyPath) -> dict[str, str]:
+        """Maps the `repr` of each value without quotes under `path` to its characters in the file: `True` to `yes`."""
+        below = {place: text for place, text in self.texts.items() if place[: len(path)] == path}
+        values = {text: self.value_at(place) for place, text in below.items() if place not in self.quoted}
+        return {repr(value): text for text, value in values.items() if not isinstance(value, str)}
+
+    def value_at(self, path: KeyPath) -> Any:
+        """Returns the value at a path; None where a key that was given again has replaced it."""
+        value = self.data
+        for part in path:
+            try:
+                value = value[part]
+            except (LookupError, TypeError):
+                return None
+        return value
+
     def inside(self, key: str) -> Document:
         """Returns the value of one top-level key as a document."""
         return Document(

@@ -355,9 +355,7 @@ def _check_words(section: Section) -> None:
     texts = section.notes.document.texts
     for path, text in texts.items():
         if path[:1] == section.at("parameters") and text.lower() in ("yes", "no", "on", "off"):
-            value: Any = section.notes.document.data
-            for part in path:
-                value = value[part]
+            value = section.notes.document.value_at(path)
             if isinstance(value, bool):
                 word = "true" if value else "false"
                 section.notes.warn(path, f"{text} is read as the boolean {word}, as W&B does; quote it for the word")

@@ -93,7 +93,7 @@ def without_brackets(body: dict[str, Any], texts: Mapping[str, str]) -> str | No
     Args:
         texts: the values of the mapping as they are written, where that is known.
     """
-    pairs = value_parts(body, texts)
+    pairs = value_parts(body, texts, (*_LISTS, "value"))
     if any(isinstance(value, list | dict) for value in body.values()) or all(
         len(parts) == 1 for parts in pairs.values()
     ):
@@ -101,12 +101,17 @@ def without_brackets(body: dict[str, Any], texts: Mapping[str, str]) -> str | No
     return "{" + ", ".join(_joined(key, parts) for key, parts in pairs.items()) + "}"
 
 
-def value_parts(body: dict[str, Any], texts: Mapping[str, str]) -> dict[str, list[str]]:
-    """Maps each key of a mapping to the parts of its value: several where commas have made keys of the others."""
+def value_parts(body: Mapping[str, Any], texts: Mapping[str, str], words: Sequence[str] = ()) -> dict[str, list[str]]:
+    """Maps each key of a mapping to the parts of its value: several where commas have made keys of the others.
+
+    Args:
+        texts: the values of the mapping as they are written, where that is known.
+        words: keys whose parts may be words; those of the others are numbers.
+    """
     found: dict[str, list[str]] = {}
     last = ""
     for key, value in body.items():
-        if found and value is None and not texts.get(key) and (_NUMBER.fullmatch(key) or last in (*_LISTS, "value")):
+        if found and value is None and not texts.get(key) and (_NUMBER.fullmatch(key) or last in words):
             found[last].append(key)
         else:
             last = key

@@ -10,7 +10,7 @@ from typing import Any
 from ..base.values import to_builtin
 from ..base.wording import show
 from ..base.yaml_document import sexagesimal
-from ..spec.slips import meant_list
+from ..spec.slips import joined_digits, meant_list, thousands
 from .styles import parse_literal
 
 # YAML 1.1 reads these words as booleans, so a text default of the same family takes a boolean back.
@@ -30,10 +30,14 @@ class OpaqueDefault:
     takes: frozenset[str] | None = None
 
 
-def convert_value(value: Any, default: Any) -> Any:
+def convert_value(value: Any, default: Any, as_text: str | None = None) -> Any:
     """Converts `value` to the type of `default`. Raises ValueError saying what is wrong and what is allowed.
 
     None and any value that replaces a None default stay as they are, as YACS has it. A text is read as YACS reads a word.
+
+    Args:
+        as_text: what the message says to write where a text is due: `'1e5' in quotes` for the value 1e5 of a file. By
+            default that is the value as Python writes it.
     """
     value = written = to_builtin(value)
     if isinstance(value, str):
@@ -65,7 +69,7 @@ def convert_value(value: Any, default: Any) -> Any:
         value, fits = _number(value, float if isinstance(default, float) else int)
     if not fits:
         if isinstance(default, str):
-            hint = f"; write '{value}' in quotes"
+            hint = f"; write {as_text}" if as_text is not None else f"; write '{value}' in quotes"
         elif isinstance(default, bool) and str(value).lower() in ("true", "false"):
             hint = f"; write {str(value).capitalize()}"
         else:
@@ -80,8 +84,10 @@ def _meant(value: Any) -> str:
     if not isinstance(value, str):
         return ""
     number = sexagesimal(value)
+    if (whole := thousands(value)) is not None:
+        return f"; write {whole}"
     if re.fullmatch(r"[-+]?\d+,\d+", value):
-        return f"; write {value.replace(',', '.')}"
+        return f"; write {joined_digits(*value.split(','))}"
     if re.fullmatch(r"[-+]?0\d+", value):  # Python, and so YACS, reads no number with a zero in front
         return f"; write {int(value)}"
     meant = meant_list(value) or (None if number is None else f"{number:g}")

@@ -45,8 +45,8 @@ class Overrides:
             raise ConfigError(f"{label}: {problem}")
         return key
 
-    def convert(self, name: str, value: Any) -> Any:
-        """Converts the value to the type of the key's default; without a schema it stays.
+    def convert(self, name: str, value: Any, as_text: str | None = None) -> Any:
+        """Converts the value to the type of the key's default; without a schema it stays. `as_text`: see `convert_value`.
 
         Raises ConfigError.
         """
@@ -55,7 +55,7 @@ class Overrides:
             read = self.profile.overrides == "yacs" and isinstance(value, str)
             return read_word(value) if read else to_builtin(value)
         try:
-            return self.schema.convert(key, value)
+            return self.schema.convert(key, value, as_text)
         except ValueError as error:
             raise ConfigError(f"{name if name == key else f'{name} ({key})'}: {error}") from None
 
@@ -72,8 +72,12 @@ class Overrides:
                 problem = str(error)
         return [f"{self.profile.path}: output_dir_key: {key}: {problem}"] if problem else []
 
-    def check(self, name: str, values: Iterable[Any] = ()) -> list[str]:
-        """Lists problems of one parameter: its name, and each value it may take."""
+    def check(self, name: str, values: Iterable[Any] = (), texts: Mapping[str, str] | None = None) -> list[str]:
+        """Lists problems of one parameter: its name, and each value it may take.
+
+        Args:
+            texts: maps the `repr` of values to their characters in the file.
+        """
         problems: dict[str, None] = {}
         try:
             self.key_for(name)
@@ -81,7 +85,8 @@ class Overrides:
             return error.problems
         for value in values:
             try:
-                self._arguments(name, value)
+                text = (texts or {}).get(repr(value))
+                self._arguments(name, value, None if text is None else f"'{text}' in quotes")
             except ConfigError as error:
                 problems.update(dict.fromkeys(error.problems))
         return list(problems)
@@ -169,9 +174,9 @@ class Overrides:
             node[leaf] = self._yaml_value(key, value)
         return config
 
-    def _arguments(self, name: str, value: Any) -> list[str]:
+    def _arguments(self, name: str, value: Any, as_text: str | None = None) -> list[str]:
         key = self.key_for(name)
-        value = self.convert(name, value)
+        value = self.convert(name, value, as_text)
         try:
             return override_arguments(self.profile.overrides, key, value)
         except ValueError as error:

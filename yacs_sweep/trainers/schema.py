@@ -16,7 +16,8 @@ from ..base.processes import without_wandb
 from ..base.streams import SILENT_WAIT
 from ..base.values import to_builtin
 from ..base.wording import did_you_mean, nearest, show
-from ..base.yaml_document import Document, KeyPath, read_yaml_file
+from ..base.yaml_document import Document, KeyPath, read_yaml, read_yaml_file
+from ..spec.slips import joined_digits, meant_key, meant_mapping, value_parts
 from .convert_value import OpaqueDefault, convert_value
 from .profile import TrainerProfile
 from .styles import parse_literal, yacs_text
@@ -67,13 +68,13 @@ class Schema:
             return None
         return f"no such key in {self.source}{self._suggest(key, aliases)}"
 
-    def convert(self, key: str, value: Any) -> Any:
-        """Converts the value to the type of the key's default.
+    def convert(self, key: str, value: Any, as_text: str | None = None) -> Any:
+        """Converts the value to the type of the key's default; `as_text` is that of `convert_value`.
 
         Raises ValueError saying what is wrong and what is allowed.
         """
         try:
-            return convert_value(value, self.values.get(key))
+            return convert_value(value, self.values.get(key), as_text)
         except ValueError:
             if self.loose and not isinstance(value, dict):
                 return to_builtin(value)
@@ -171,35 +172,59 @@ class _LenientMerge:
 
     def merge(self, mapping: Mapping[str, Any], above: KeyPath = ()) -> None:
         """Merges a mapping of the file; `above` is the path of the section."""
+        parts = value_parts(mapping, {name: self.document.texts.get((*above, name), "") for name in mapping})
         for name, value in mapping.items():
             path = (*above, name)
             key = ".".join(map(str, path))
-            if key not in self.schema.sections:
+            if name not in parts:
+                continue  # a part of the value before, which a comma has split
+            if len(parts[name]) > 1:
+                self._problem(path, f"a comma ends a value here; write `{name}: {self._joined(key, parts[name])}`")
+            elif value is None and (meant := meant_key(name)):
+                self._problem(path, f"a key needs a blank after its `:`; write `{meant}`")
+            elif key not in self.schema.sections:
                 self._leaf(key, value, path)
             elif isinstance(value, dict):
                 self.merge(value, path)
             elif value is None:
                 self._adapt(path, "is an empty section, which the trainer's schema does not take; leave the line out")
+            elif (meant := self._meant_section(key, value)) is not None:
+                self._problem(path, f"a key needs a blank after its `:`; write `{name}: {meant}`")
             else:
-                text = f"is a section; write its keys below it, not {show(value)}"
-                self.problems.append(self.document.message(path, text))
+                self._problem(path, f"is a section; write its keys below it, not {show(value)}")
+
+    def _joined(self, key: str, parts: list[str]) -> str:
+        """Writes the value whose parts commas have split: a list, or a number with a decimal comma."""
+        listed = len(parts) > 2 or isinstance(self.schema.values.get(key), list | tuple)
+        return f"[{', '.join(parts)}]" if listed else joined_digits(*parts)
+
+    def _meant_section(self, key: str, value: Any) -> str | None:
+        """Returns the section that is meant by a text such as `LR:0.1`; None for any other value."""
+        return meant_mapping(
+            value, [name.removeprefix(f"{key}.") for name in self.schema.values if name.startswith(f"{key}.")]
+        )
 
     def _leaf(self, key: str, value: Any, path: KeyPath) -> None:
         if key in self.schema.deprecated:
             return
         problem = self.schema.key_problem(key)
         if problem is None:
+            plain = None if isinstance(value, str) else self.document.texts.get(path)
+            as_text = None if plain is None else _in_a_file(plain)
             try:
-                self.values[key] = fitting = self.schema.convert(key, value)
+                self.values[key] = fitting = self.schema.convert(key, value, as_text)
                 read = parse_literal(value) if isinstance(value, str) else value
                 lists = isinstance(read, list | tuple) and isinstance(fitting, list | tuple)
                 if not lists and type(fitting) is not type(read):
-                    written = _in_a_file(fitting)
-                    self._adapt(path, f"{show(read)} does not fit the trainer's schema; write {written}")
+                    written = as_text if as_text and isinstance(fitting, str) else _in_a_file(fitting)
+                    self._adapt(path, f"{plain or show(read)} does not fit the trainer's schema; write {written}")
             except ValueError as error:
                 problem = str(error)
         if problem:
-            self.problems.append(self.document.message(path, problem))
+            self._problem(path, problem)
+
+    def _problem(self, path: KeyPath, problem: str) -> None:
+        self.problems.append(self.document.message(path, problem))
 
     def _adapt(self, path: KeyPath, problem: str) -> None:
         """Notes a value that only a lenient trainer takes."""
@@ -221,7 +246,10 @@ def _merge_leniently(schema: Schema, config_file: str, refusal: str, lenient: bo
         merge.problems.append(document.message((), "is not a mapping such as SOLVER: {BASE_LR: 0.1}"))
     if merge.problems or not (lenient and merge.adapted):
         told = f"{config_file}: does not fit the trainer's schema: {refusal}"
-        raise ConfigError([*merge.problems, *merge.adapted, *([] if merge.problems else [told])])
+        known = merge.problems or (
+            merge.adapted and "Type mismatch" in refusal
+        )  # else the refusal is of something else
+        raise ConfigError([*merge.problems, *merge.adapted, *([] if known else [told])])
     return replace(schema, values={**schema.values, **merge.values})
 
 
@@ -229,4 +257,7 @@ def _in_a_file(value: Any) -> str:
     """Writes a value as YACS reads it in a configuration file: a text that looks like a number is quoted twice."""
     if not isinstance(value, str):
         return show(value)
-    return value if yacs_text(value) == value else f'"{yacs_text(value)}"'
+    text = yacs_text(value)
+    if text != value:
+        return f'"{text}"'
+    return value if read_yaml("", value).data == value else f"'{value}'"  # `yes` is a boolean without quotes

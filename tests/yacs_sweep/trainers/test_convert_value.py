@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -165,3 +166,14 @@ def test_a_whole_number_beyond_every_float_is_no_number_for_a_float_default() ->
 def test_yacs_takes_what_comes_out(value: Any, default: Any) -> None:
     tree = CfgNode({"KEY": default})
     tree.merge_from_list(["KEY", convert_value(value, default)])
+
+
+def test_a_text_is_advised_as_it_is_written() -> None:
+    with pytest.raises(ValueError, match=r"100000.0 is not a text \(the default is 'a'\); write '1e5' in quotes$"):
+        convert_value(1e5, "a", "'1e5' in quotes")
+
+
+@pytest.mark.parametrize(("text", "number"), [("1 000", "1000"), ("1,000", "1000"), ("0,5", "0.5"), ("0,000", "0.000")])
+def test_digits_in_groups_are_advised_as_one_number(text: str, number: str) -> None:
+    with pytest.raises(ValueError, match=rf"; write {re.escape(number)}$"):
+        convert_value(text, 32)

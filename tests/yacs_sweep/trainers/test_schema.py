@@ -131,14 +131,54 @@ def test_what_only_a_lenient_trainer_takes_is_refused_unless_the_trainer_is_leni
         "config.yml:1:41: train.names: 'b' does not fit the trainer's schema; write ['b']",
         "config.yml:2:1: MODEL: is an empty section, which the trainer's schema does not take; leave the line out",
         "config.yml:3:1: OUT: 3 does not fit the trainer's schema; write \"'3'\"",
-        "config.yml: does not fit the trainer's schema: ValueError: Type mismatch (<class 'float'> vs. <class 'int'>) "
-        "with values (0.1 vs. 1) for config key: train.lr",
     ]
     mended = "train: {lr: 1.0, BATCH_SIZE_PER_GPU: 8, names: ['b']}\nOUT: \"'3'\"\n"
     values = read(strict, mended).values
     assert repr([values[f"train.{name}"] for name in ("lr", "BATCH_SIZE_PER_GPU", "names")]) == "[1.0, 8, ['b']]"
     assert values["OUT"] == "3"
     assert read(replace(strict, lenient=True), config).values == values
+
+
+@pytest.mark.parametrize(
+    ("config", "told", "mended"),
+    [
+        ("train: {lr: 0,1}", "train.lr: a comma ends a value here; write `lr: 0.1`", "train: {lr: 0.1}"),
+        ("train: {lr: -0,5}", "train.lr: a comma ends a value here; write `lr: -0.5`", "train: {lr: -0.5}"),
+        (
+            "train: {steps: 3, 4}",
+            "train.steps: a comma ends a value here; write `steps: [3, 4]`",
+            "train: {steps: [3, 4]}",
+        ),
+        ("train: {lr:0.1}", "train.lr:0.1: a key needs a blank after its `:`; write `lr: 0.1`", "train: {lr: 0.1}"),
+        ("train:\n  lr:0.1", "train: a key needs a blank after its `:`; write `train: {lr: 0.1}`", "train: {lr: 0.1}"),
+        ("train:\n  lr: 0,1", "train.lr: '0,1' is not a number (the default is 0.1); write 0.1", "train: {lr: 0.1}"),
+        (
+            "MODEL: {NAME: yes}",
+            "MODEL.NAME: true is not a text (the default is 'net'); write 'yes'",
+            "MODEL: {NAME: 'yes'}",
+        ),
+        ("OUT: 1e5", "OUT: 100000.0 is not a text (the default is ''); write \"'1e5'\"", "OUT: \"'1e5'\""),
+        ("OUT: 010", "OUT: 010 does not fit the trainer's schema; write \"'010'\"", "OUT: \"'010'\""),
+        ("OUT: 'True'", "OUT: true does not fit the trainer's schema; write \"'True'\"", "OUT: \"'True'\""),
+        ("train: {BATCH_SIZE_PER_GPU: 1,000}", "write `BATCH_SIZE_PER_GPU: 1000`", "train: {BATCH_SIZE_PER_GPU: 1000}"),
+        ("train:\n  BATCH_SIZE_PER_GPU: 1 000", "write 1000", "train: {BATCH_SIZE_PER_GPU: 1000}"),
+    ],
+)
+def test_a_slip_in_a_configuration_file_is_one_line_and_its_advice_is_taken(
+    tmp_path: Path, config: str, told: str, mended: str
+) -> None:
+    profile = trainer(tmp_path)
+    (found,) = problems(profile, config)
+    assert found.endswith(told)
+    read(profile, mended)
+
+
+def test_a_refusal_of_something_else_stands_beside_values_of_another_type(tmp_path: Path) -> None:
+    tree = DEFAULTS + "def refuse(path): raise ValueError('steps of two')\n_C.__dict__['merge_from_file'] = refuse\n"
+    assert problems(trainer(tmp_path, tree), "train: {lr: 1}") == [
+        "config.yml:1:9: train.lr: 1 does not fit the trainer's schema; write 1.0",
+        "config.yml: does not fit the trainer's schema: ValueError: steps of two (defaults.py:14)",
+    ]
 
 
 def test_texts_of_a_configuration_file_are_read_as_the_tree_reads_them(tmp_path: Path) -> None:

@@ -38,9 +38,9 @@ CASES = [
     (
         ["--sweep-config", "wrong.yaml"],
         [
-            "wrong.yaml:4:3: parameters.base_lrr: base_lrr: no such key in defaults.py:_C; did you mean base_lr?",
+            "wrong.yaml:4:3: parameters.base_lrr: no such key in defaults.py:_C; did you mean base_lr?",
             "wrong.yaml:5:3: parameters.max_epochs: max_epochs (SOLVER.MAX_EPOCHS): 2.5 is not a whole number",
-            "wrong.yaml:6:3: parameters.SOLVER.MARGN: SOLVER.MARGN: no such key",
+            "wrong.yaml:6:3: parameters.SOLVER.MARGN: no such key",
             "did you mean SOLVER.MARGIN?",
             "weight_decay (SOLVER.WEIGHT_DECAY): 'abc' is not a number",
         ],
@@ -49,7 +49,7 @@ CASES = [
         ["--sweep-config", "twice.yaml"],
         [
             "twice.yaml:1:1: method: 'bayesian' is not allowed; allowed: grid, random, bayes; did you mean bayes?",
-            "twice.yaml:3:3: parameters.base_lrr: base_lrr: no such key",
+            "twice.yaml:3:3: parameters.base_lrr: no such key",
             "min: 0.5 is greater than max 0.1",
         ],
     ),
@@ -142,7 +142,7 @@ def test_a_wrapped_file_in_capitals_has_its_places_told(tmp_path: Path) -> None:
     ran = sweep(tmp_path, "--sweep-config", "c.yaml")
     assert ran.code == 2
     (line,) = ran.err.splitlines()
-    assert "c.yaml:4:5: Parameters.solver.margin: solver.margin: no such key" in line
+    assert "c.yaml:4:5: Parameters.solver.margin: no such key" in line
     assert line.endswith("did you mean SOLVER.MARGIN?")
 
 

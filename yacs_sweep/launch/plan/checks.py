@@ -9,7 +9,7 @@ from typing import Any
 from ...base.errors import ConfigError, Problems
 from ...base.streams import waiting_for
 from ...base.wording import counted, is_text, no_text, show
-from ...base.yaml_document import Document
+from ...base.yaml_document import Document, dotted
 from ...records.known_sweeps import find_sweep, result_bases
 from ...records.launch_file import LaunchFile
 from ...search.warm_start import WarmStart, read_points, read_prior
@@ -245,7 +245,11 @@ def placed_problems(options: Options, overrides: Overrides, spec: SweepSpec | No
         values = {item.name: item.type_samples() for item in spec.parameters}
     problems = []
     for name, samples in values.items():
-        for problem in overrides.check(name, samples):
-            path = parameter_path(document, name, (top,)) if document else ()
-            problems.append(document.message(path, problem) if document and path in document.places else problem)
+        path = parameter_path(document, name, (top,)) if document else ()
+        for problem in overrides.check(name, samples, document.plain_texts(path) if document and path else None):
+            if document and path in document.places:
+                told = problem.removeprefix(f"{name}: ") if dotted(path).endswith(f".{name}") else problem
+                problems.append(document.message(path, told))
+            else:
+                problems.append(problem)
     return problems + overrides.same_key_problems(values)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.sweeping import TOY
+from yacs_sweep.base.errors import ConfigError
 from yacs_sweep.launch.options import Options
 from yacs_sweep.launch.plan.make import make_plan
 from yacs_sweep.launch.plan.new import read_spec
@@ -236,3 +237,36 @@ def test_names_behind_retry_failed_want_an_equals_sign(
 )
 def test_what_follows_retry_failed_may_be_for_the_trainer(given: str, trailing: list[str]) -> None:
     assert parse(given.split()).trailing == trailing
+
+
+def refused(file: Path, monkeypatch: pytest.MonkeyPatch, text: str, *more: str) -> list[str]:
+    """What is wrong with a launch of the toy trainer."""
+    monkeypatch.chdir(file.parent)
+    file.write_text(text)
+    trainer = ("--trainer", str(TOY / "toy.yaml"), "--config_file", str(TOY / "toy.yml"), "--controller", "local")
+    with pytest.raises(ConfigError) as caught:
+        make_plan(parse([*trainer, "--sweep-config", str(file), "--wandb-mode", "disabled", *more]))
+    return [problem.removeprefix(f"{file}:") for problem in caught.value.problems]
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        ("[1e5, a]", "100000.0 is not a text (the default is 'train'); write '1e5' in quotes"),
+        ("1.50", "1.5 is not a text (the default is 'train'); write '1.50' in quotes"),
+        ("{values: [yes, a]}", "true is not a text (the default is 'train'); write 'yes' in quotes"),
+        ("{min: 0.1, max: 1e1}", "0.1 is not a text (the default is 'train'); write '0.1' in quotes"),
+    ],
+)
+def test_a_text_is_advised_as_the_file_has_it(
+    file: Path, monkeypatch: pytest.MonkeyPatch, value: str, told: str
+) -> None:
+    found = refused(file, monkeypatch, f"method: random\nparameters:\n  TOY.MODE: {value}\n  margin: [0.1, 0.2]\n")
+    assert found[0] == f"3:3: parameters.TOY.MODE: {told}"
+
+
+def test_a_key_given_twice_is_a_warning_whatever_stood_below_it(tmp_path: Path) -> None:
+    path = tmp_path / "s.yaml"
+    path.write_text("method: random\nparameters:\n  a: {value: yes}\n  a: [1, 2]\n")
+    (warning,) = load_spec(path).warnings
+    assert "parameters.a: given twice, first on line 3; keep one" in warning
