@@ -45,10 +45,15 @@ HINTS: tuple[_WordHint | re.Pattern[bytes], ...] = (
     *(_WordHint(word) for word in _WORDS),
 )
 LIMIT = 1 << 12  # characters of a line that are looked at
-_SPLIT = r"(?:(?P<split>train(?:ing)?|val(?:id(?:ation)?)?|test(?:ing)?|eval(?:uation)?)[ _/-])?"
+_SPLIT_WORD = r"(?P<split>train(?:ing)?|val(?:id(?:ation)?)?|test(?:ing)?|eval(?:uation)?)"
+_APART = r"[ ](?:(?:set|mean|average|avg|total|overall|running)[ ])?"  # val total loss
+_SPLIT = rf"(?:{_SPLIT_WORD}(?:[_/-]|{_APART}))?"
+_SPLIT_BEFORE = re.compile(rf"(?<![\w./@%-]){_SPLIT_WORD}{_APART}$", re.IGNORECASE)
+_SPLIT_ROOM = 32  # characters that hold such words
 _NAMED = rf"(?<![\w./@%-]){_SPLIT}(?P<name>[^\W\d][\w./@%()-]{{0,60}})[\"']?[ \t]{{0,4}}[:=：][\"' \t]{{0,4}}"
 _WHOLE = r"%?(?![\w:/%]|[-+.,]\d|(?<=%)\|)"  # behind a number that is not a part of something else
-_PAIR = re.compile(rf"{_NAMED}(?P<value>{NUMBER}(?:(?<=\d){DECIMALS})?){_WHOLE}", re.IGNORECASE)
+_VALUE = rf"{NUMBER}(?:(?<=\d){DECIMALS})?"
+_PAIR = re.compile(rf"{_NAMED}(?P<value>{_VALUE}){_WHOLE}", re.IGNORECASE)
 _PAIR_UNREAD = re.compile(
     rf"{_NAMED}(?P<value>[-+]?\.?\d[^\s;|\]}}\"']{{0,20}}?)(?=,?(?:[\s;|\]}}\"']|$))", re.IGNORECASE
 )
@@ -67,13 +72,13 @@ _SPLITS = {"tr": "train", "va": "val", "te": "test", "ev": "eval"}
 # With nothing but blanks between name and value only words that name metrics are believed.
 _LOOSE = re.compile(
     r"(?<![\w./@%-])(?P<name>[a-z_@\d./-]{0,40}(?:loss|acc|err|lr|auc|iou|map|f1|bleu|rouge|precision|recall|rmse|mae|psnr|ssim"
-    rf"|ppl|perplexity|top|rank|score|dice)[\w.@/-]{{0,40}})[ \t]{{1,4}}(?P<value>{NUMBER}){_WHOLE}",
+    rf"|ppl|perplexity|top|rank|score|dice)[\w.@/-]{{0,40}})[ \t]{{1,4}}(?P<value>{_VALUE}){_WHOLE}",
     re.IGNORECASE,
 )
 
 
 # The same where only such names are believed: not in the middle of words, and with a value that has decimals or an average.
-_BARE = re.compile(rf"(?<![\w./@%=:-])(?P<name>[A-Za-z_\d][\w@./-]{{1,60}})[ \t]{{1,4}}(?P<value>{NUMBER}){_WHOLE}")
+_BARE = re.compile(rf"(?<![\w./@%=:-])(?P<name>[A-Za-z_\d][\w@./-]{{1,60}})[ \t]{{1,4}}(?P<value>{_VALUE}){_WHOLE}")
 _METRIC_NAME = re.compile(
     r"(?:(?:[a-z\d][\w./@-]*)?[_./@-]|top\d)?(?:loss|acc(?:uracy)?|err(?:or)?|lr|auc|auroc|m?iou|map|minp|f1|bleu|rouge|prec(?:ision)?"
     r"|recall|[rm]?mse|mae|psnr|ssim|ppl|perplexity|dice)(?:e?s)?(?:@?\d{1,3}|[_./@-][\w./@-]*)?",
@@ -81,8 +86,11 @@ _METRIC_NAME = re.compile(
 )
 _DECIMAL = re.compile(r"[^\d]")
 # A part between tabs: `time 0.25 (0.3)`, now and on average.
-_CELL = re.compile(rf"[ ]*(?P<name>[A-Za-z][\w@./-]{{0,60}})[ ]{{1,4}}(?P<value>{NUMBER})%?(?: \({NUMBER}%?\))?[ ]*")
-_AVERAGE = re.compile(rf"%?[ ]\((?P<value>{NUMBER})%?\)")
+_IN_BRACKETS = rf"{NUMBER}(?:(?<=\d),\d+)?"
+_CELL = re.compile(
+    rf"[ ]*(?P<name>[A-Za-z][\w@./-]{{0,60}})[ ]{{1,4}}(?P<value>{_VALUE})%?(?: \({_IN_BRACKETS}%?\))?[ ]*"
+)
+_AVERAGE = re.compile(rf"%?[ ]\((?P<value>{_IN_BRACKETS})%?\)")
 _TAG = re.compile(
     r"[\[(](?P<bracket>val(?:id(?:ation)?)?|test(?:ing)?|eval(?:uation)?)[\])]"
     r"|(?<![\w./-])(?P<word>val(?:id(?:ation)?)?|test(?:ing)?|eval(?:uation)?)[ ]?:(?=\s)",
@@ -100,6 +108,7 @@ _NO_METRICS = frozenset(
 )
 _BEST = re.compile(r"(?<![\w-])(?P<which>max|min|best) $", re.IGNORECASE)
 _ALWAYS = (*COUNTERS, "lr")  # the same in training and validation
+_SAYS_ITS_OWN = re.compile(r"train|val|test|eval|best|min|max|lr\b", re.IGNORECASE)
 _DETAIL = re.compile(r"@\[[^\]]*\]")  # COCO's Average Precision (AP) @[ IoU=0.50 | area=all | maxDets=100 ]
 
 
@@ -111,13 +120,14 @@ class Guess:
     value: Number
     start: int  # of the name
     number: tuple[int, int]  # of the value
+    split: str = ""  # that a word of its own before the name says: train, val, test or eval
 
 
 def guess(line: str) -> Iterator[Guess]:
     """Yields what looks like metrics in one line; `Epoch 3`, `Epoch[3]` and `epoch: 3/10` are the metric `epoch`.
 
     What a line with `Val:`, `[Validation]:` or `Test:` before it prints is `val/loss`, `test/loss`: another metric than the
-    training's. So are the values of JSON with `"_type": "test_epoch"`.
+    training's. So are the values of JSON with `"_type": "test_epoch"`, and `val loss 0.5` with the metrics behind it.
     """
     line = line[:LIMIT]
     braces = '{"' in line or "{'" in line
@@ -135,7 +145,7 @@ def guess(line: str) -> Iterator[Guess]:
     tag = _TAG.search(line) if found and not typed else None
     if tag and tag.end() <= found[0].start:
         kind = _SPLITS[(tag["bracket"] or tag["word"])[:2].lower()]
-    for item in found:
+    for item in found if kind else _with_splits(found):
         keeps_name = not kind or (tag and (item.name in _ALWAYS or _HELD_OUT.match(item.name)))
         yield item if keeps_name else replace(item, name=f"{kind}/{item.name}")
 
@@ -149,22 +159,21 @@ def _pairs(line: str, braces: bool) -> Iterator[Guess]:
     for match in _PAIR.finditer(line):
         if any(start < match.start("value") < end for start, end in printed):
             continue
-        name, split = match["name"], match["split"]
+        name, split = match["name"], match["split"] or ""
         value = to_number(match["value"])
         if value is None or name.lower() in _NO_METRICS or name.endswith(_SOURCE_FILES):
             continue
-        before = line[max(0, match.start() - 5) : match.start()]
-        if before.endswith("per "):
+        if line.endswith("per ", 0, match.start()):
             continue
         # "Test accuracy: 0.9" is test/accuracy; "test_accuracy: 0.9" is a name as it stands.
         if split and line[match.end("split")] == " ":
-            name = f"{_SPLITS[split[:2].lower()]}/{name}"
+            split = _SPLITS[split[:2].lower()]
+            name = f"{split}/{name}"
         elif split:
-            name = f"{split}{line[match.end('split')]}{name}"
-        if best := _BEST.search(before):  # the best so far is another metric
-            name = f"{best['which'].lower()}_{name}"
+            name, split = line[match.start("split") : match.end("name")], ""
+        name = _best_so_far(line, match.start()) + name
         taken.append(match.span("value"))
-        yield Guess(name, value, match.start(), match.span("value"))
+        yield Guess(name, value, match.start(), match.span("value"), split)
     for match in _TEXT_COUNT.finditer(line) if braces else ():
         if (count := progress(match["name"], match["value"])) is not None and not match["name"].endswith("epoch"):
             yield Guess(match["name"], count, match.start(), match.span("value"))
@@ -180,7 +189,43 @@ def _pairs(line: str, braces: bool) -> Iterator[Guess]:
         if match.re is _BARE and whole_number and not _AVERAGE.match(line, match.end("value")):
             continue  # top 5, rank 0
         taken.append(match.span("value"))
-        yield Guess(match["name"], value, match.start("name"), match.span("value"))
+        yield _bare(line, match, value)
+
+
+def _bare(line: str, match: re.Match[str], value: Number) -> Guess:
+    """Makes a metric of a name and a value with nothing but blanks between; words before the name are as before a colon."""
+    name, start, split = match["name"], match.start("name"), ""
+    if _word_before(line, start) and (before := _SPLIT_BEFORE.search(line, max(0, start - _SPLIT_ROOM), start)):
+        split, start = _SPLITS[before["split"][:2].lower()], before.start()
+        name = f"{split}/{name}"
+    return Guess(_best_so_far(line, start) + name, value, start, match.span("value"), split)
+
+
+def _word_before(line: str, start: int) -> bool:
+    """Tells whether a letter and a blank stand before `start`; quicker than a regular expression."""
+    return line[start - 1 : start] == " " and line[start - 2 : start - 1].isalpha()
+
+
+def _best_so_far(line: str, start: int) -> str:
+    """Returns what a name begins with if the word before `start` says that the value is the best so far: another metric."""
+    best = _BEST.search(line, max(0, start - 5), start) if _word_before(line, start) else None
+    return f"{best['which'].lower()}_" if best else ""
+
+
+def _with_splits(found: list[Guess]) -> list[Guess]:
+    """Names the metrics behind `val loss 0.5` as validation's, too: in `val loss 0.5 acc 0.9` both are."""
+    if not any(item.split for item in found):
+        return found
+    names = {item.name for item in found}
+    named, split = [], ""
+    for item in found:
+        split = item.split or split
+        name = f"{split}/{item.name}"
+        alone = not item.split and "/" not in item.name and not _SAYS_ITS_OWN.match(item.name)
+        if alone and split not in ("", "train") and name not in names and _names_metric(item.name):
+            item = replace(item, name=name)
+        named.append(item)
+    return named
 
 
 @lru_cache(maxsize=1024)
@@ -237,7 +282,7 @@ def guess_loosely(line: str) -> list[Guess]:
     for match in _LOOSE.finditer(line[:LIMIT]):
         value = to_number(match["value"])
         if value is not None and all(match.span("value") != item.number for item in found):
-            found.append(Guess(match["name"], value, match.start(), match.span("value")))
+            found.append(_bare(line, match, value))
     return found
 
 

@@ -157,7 +157,8 @@ def suggest(line: bytes) -> str | None:
             continue
         group = re.sub(r"\W", "_", item.name).strip("_") or "value"
         group = f"v_{group}" if group[0].isdigit() or group in log.values() else group
-        source += _escaped(text[item.start if at is None else at : start]) + f"(?P<{group}>{{number}})"
+        number = r"[-+\d.,]+" if "," in text[start:end] else "{number}"  # which takes no decimal comma
+        source += _escaped(text[item.start if at is None else at : start]) + f"(?P<{group}>{number})"
         log[item.name] = group
         at = end
     if at is None:

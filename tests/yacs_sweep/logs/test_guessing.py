@@ -63,6 +63,22 @@ def test_line_by_line_is_the_same(name: str) -> None:
         ("latest: 0.5", {"latest": 0.5}),
         ("Best accuracy: 0.9 accuracy: 0.5", {"best_accuracy": 0.9, "accuracy": 0.5}),
         ("Time per epoch: 12.5", {}),
+        ("epoch 1 train loss 0.6, val loss 0.9", {"epoch": 1, "train/loss": 0.6, "val/loss": 0.9}),
+        (
+            "Train Loss 0.5 (0.4)\tTest Loss 0.6 (0.7)",
+            {"train/Loss": 0.5, "train/Loss_avg": 0.4, "test/Loss": 0.6, "test/Loss_avg": 0.7},
+        ),
+        ("training loss 0.5 | validation accuracy 0.9", {"train/loss": 0.5, "val/accuracy": 0.9}),
+        ("val total loss: 0.9, test mean loss 0.8", {"val/loss": 0.9, "test/loss": 0.8}),
+        ("train Loss: 0.5 Acc: 0.7", {"train/Loss": 0.5, "Acc": 0.7}),
+        ("val Loss: 0.6 Acc: 0.8 LR: 0.1 time: 3.5", {"val/Loss": 0.6, "val/Acc": 0.8, "LR": 0.1, "time": 3.5}),
+        ("loss 0.5 acc 0.7 val loss 0.6 acc 0.8", {"loss": 0.5, "acc": 0.7, "val/loss": 0.6, "val/acc": 0.8}),
+        ("val loss 0.6 loss 0.5 best acc 0.9", {"val/loss": 0.6, "loss": 0.5, "best_acc": 0.9}),
+        ("val loss 0.6 train loss 0.5 acc 0.7", {"val/loss": 0.6, "train/loss": 0.5, "acc": 0.7}),
+        ("Best val loss 0.4", {"best_val/loss": 0.4}),
+        ("train_loss 0.5 val_loss: 0.9", {"train_loss": 0.5, "val_loss": 0.9}),
+        ("epoch 1 train loss 0,600; val acc 82,50 %", {"epoch": 1, "train/loss": 0.6, "val/acc": 82.5}),
+        ("Loss 0,5 (0,4) Acc 71,0 (70,5)", {"Loss": 0.5, "Loss_avg": 0.4, "Acc": 71.0, "Acc_avg": 70.5}),
         ("eta: 2 days, 1:02:03", {}),
         ('{"_type": "train_epoch", "epoch": "3/100", "loss": 1.5}', {"epoch": 3, "train_epoch/loss": 1.5}),  # F10
         ('{"split": "test_final", "top1_acc": "41.2"}', {"test_final/top1_acc": 41.2}),
@@ -112,3 +128,13 @@ def test_lines_that_are_kept_back_keep_their_tables_back() -> None:
     assert parser.feed_chunk(b"| AP | AP50 |\n|--|--|\n| 1 | 2 |\nloss: 1\n") == []
     assert parser.kept_names() == {"AP", "AP50", "loss"}
     assert parser.release() == [{"AP": 1, "AP50": 2}, {"loss": 1}]
+
+
+def test_validation_is_another_metric_on_lines_of_its_own() -> None:
+    text = "epoch 1 train loss 0.6\nepoch 1 val loss 0.9\nepoch 2 train loss 0.5\nepoch 2 val loss 0.8\n"
+    assert parse(text) == [
+        {"train/loss": 0.6, "epoch": 1},
+        {"val/loss": 0.9, "epoch": 1},
+        {"train/loss": 0.5, "epoch": 2},
+        {"val/loss": 0.8, "epoch": 2},
+    ]

@@ -74,6 +74,7 @@ def test_the_status_says_whether_anything_matched(tmp_path: Path) -> None:
         ("[12:00] Epoch 3 | train loss: 0.5, lr=1.00e+00", {"epoch": 3, "train/loss": 0.5, "lr": 1.0}),
         ("it's (odd) [x] \\ top-1=93.1% $", {"top-1": 93.1}),
         ("loss: 0.5  1.5  loss: 2", {"loss": 0.5}),
+        ("ep 1 train loss 0,600; val acc 82,50 %", {"train/loss": 0.6, "val/acc": 82.5}),
         ("=> test_accuracy 0.6402", {"test_accuracy": 0.6402}),
         ("Val  | top1 acc 55.00% | top5 acc 81.00%", {"top1_acc": 55.0, "top5_acc": 81.0}),
         ("Epoch: [0][0/10]\tLoss 2.00000 (2.00000)\tAccuracy@1 50.000", {"epoch": 0, "Loss": 2.0, "Accuracy@1": 50.0}),
