@@ -31,7 +31,7 @@ from .records.folder import ENDED_WELL, STATES, SweepPaths, TrialRecord, best_of
 from .records.known_sweeps import find
 from .records.launch_file import load_spec_of
 from .records.metrics import read_metrics
-from .records.progress import retried_trials
+from .records.progress import Tally, retried_trials
 from .records.summary import known_records
 from .show.lines import params_line, short_value
 from .show.live.terminal import say
@@ -331,7 +331,7 @@ class Sweep:
 
     def __repr__(self) -> str:
         found = self.status()
-        counts = ", ".join(f"{count} {state}" for state, count in found["counts"].items()) or "no trials"
+        counts = Tally.of(self._records()).text or "no trials"
         best = found["best"]
         reached = f"; best {short_value(best['value'])} with {params_line(best['params'])}" if best else ""
         return f"<Sweep {found['id'] or 'not created'} ({found['name']}): {counts}{reached}>"

@@ -126,6 +126,7 @@ class Batch:
             "state": state,
             "message": outcome.message if outcome is not None else None,
             "counts": summary.counts(),
+            "retried": summary.retried(),
             **summary.result(),
             "dir": str(results.paths.dir),
             "base": str(results.paths.base),

@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
+from ..records.progress import Tally
 from .accessories import Accessories
 from .notify_words import MESSAGE, code_problem, plain
 
@@ -106,6 +107,7 @@ def describe_ending(sweeps: Sequence[Results], status: int, error: str | None) -
                 "name": results.plan.spec.name or results.paths.sweep_id,
                 "controller": results.plan.launch.controller,
                 "counts": results.summary.counts(),
+                "retried": results.summary.retried(),
                 "metric": results.metric,
                 "best": None if best is None else {"name": best.name, "value": best.value, "params": best.params},
                 "message": outcome.message if outcome is not None else None,
@@ -122,7 +124,7 @@ def summary(content: Mapping[str, Any], clean: Callable[[str], str] = str) -> st
     how = clean(content["error"] or "") or HOW.get(content["exit_status"], f"exit status {content['exit_status']}")
     parts = []
     for sweep in content["sweeps"]:
-        counts = ", ".join(f"{count} {state}" for state, count in sweep["counts"].items()) or "no trials"
+        counts = Tally.without(sweep["counts"], sweep.get("retried") or {}).text or "no trials"
         best = sweep["best"]
         value = f"; best {clean(sweep['metric'])} {best['value']:.6g} ({clean(best['name'])})" if best else ""
         parts.append(f"{clean(sweep['name'])} ({sweep['sweep_id']}): {counts}{value}")

@@ -65,12 +65,14 @@ class Results:
     def show_trial(self, record: TrialRecord) -> None:
         """Shows the start or end of a trial in a line, and updates best.yml."""
         running = record.state == "running"
-        say(trial_started_line(record) if running else trial_ended_line(record, self.metric))
+        earlier = self.summary.records.get(record.retry_of or "")
+        say(trial_started_line(record, earlier) if running else trial_ended_line(record, self.metric))
         self.on_trial(record)
 
     def shown_sweep(self) -> Sweep:
         """Returns the sweep as the live view shows it."""
         plan, summary = self.plan, self.summary
+        tally = summary.tally(owed=False)
         url = plan.remote.url if plan.remote is not None else None
         varied = {item.name for item in plan.spec.parameters if item.distribution != "constant"}
         return Sweep(
@@ -83,7 +85,8 @@ class Results:
             summary.goal,
             total=summary.settled + plan.count,
             left=plan.count,
-            counts=summary.counts(),
+            counts=tally.counts,
+            again=tally.again,
             best=summary.best(),
             varied=varied,
         )
@@ -182,10 +185,7 @@ class Results:
         attempt("the table of trials is not shown", self._show_table)
         if outcome.message:
             say(outcome.message)
-        counts = ", ".join(f"{count} {state}" for state, count in self.summary.counts().items())
-        if again := len(self.summary.records) - len(self._unretried()):
-            counts += f" ({again} tried again)"
-        say(f"{counts or 'no trials'}; results in {self.paths.dir}")
+        say(f"{self.summary.tally().text or 'no trials'}; results in {self.paths.dir}")
         attempt("the best trial is not shown", self._show_best)
         attempt("the report is not named", self._name_report)
         if outcome.message or (outcome.interrupted and not self.complete):

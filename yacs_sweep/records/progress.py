@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from ..spec.sweep import Metric
-from .folder import TrialRecord
+from .folder import STATES, TrialRecord
 
 
 def retried_trials(records: Iterable[TrialRecord]) -> dict[str, TrialRecord]:
@@ -20,6 +21,54 @@ def unretried(records: Iterable[TrialRecord]) -> list[TrialRecord]:
     found = list(records)
     again = retried_trials(found)
     return [record for record in found if record.id not in again]
+
+
+@dataclass(frozen=True)
+class Tally:
+    """Counts trials by state, each point by its last trial, and beside them the trials that were tried again."""
+
+    counts: dict[str, int]  # without states that no trial has
+    again: int  # trials that were tried again
+
+    @classmethod
+    def of(cls, records: Collection[TrialRecord], retry: Iterable[str] = ()) -> Tally:
+        """Counts the trials.
+
+        Args:
+            retry: ids of trials that are not counted, as they are to be tried again and have not been yet.
+        """
+        tried = retried_trials(records)
+        owed = set(retry)
+        found = Counter(record.state for record in records if record.id not in tried and record.id not in owed)
+        return cls(_in_order(found), sum(record.id in tried for record in records))
+
+    @classmethod
+    def without(cls, counts: Mapping[str, int], retried: Mapping[str, int]) -> Tally:
+        """Takes the trials that were tried again, by state, out of the counts of all trials, as summary.json has both."""
+        found = {state: number - retried.get(state, 0) for state, number in counts.items()}
+        return cls(_in_order(found), sum(retried.values()))
+
+    @property
+    def text(self) -> str:
+        """The counts in words: `6 finished, 1 failed (2 tried again)`; empty without trials."""
+        return ", ".join(f"{number} {state}" for state, number in self.counts.items()) + self.again_text
+
+    @property
+    def again_text(self) -> str:
+        """How many trials were tried again, in words, to stand behind the counts; empty where none was."""
+        return f" ({self.again} tried again)" if self.again else ""
+
+
+def _in_order(counts: Mapping[str, int]) -> dict[str, int]:
+    """Orders counts by state, without those that are zero."""
+    order = (*STATES, *sorted(set(counts) - set(STATES)))
+    return {state: counts[state] for state in order if counts.get(state)}
+
+
+def count_retried(records: Collection[TrialRecord]) -> dict[str, int]:
+    """Counts the trials that were tried again, by state."""
+    tried = retried_trials(records)
+    return _in_order(Counter(record.state for record in records if record.id in tried))
 
 
 def count_settled(records: Collection[TrialRecord], retry: Iterable[str] = ()) -> int:

@@ -11,7 +11,6 @@ import contextlib
 import json
 import os
 import time
-from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -23,7 +22,7 @@ from ..spec.sweep import Metric
 from .alive import Launcher, count_agents, launchers
 from .folder import OVER, SweepPaths, TrialRecord
 from .launch_file import read_launch
-from .progress import Progress, count_settled, read_metric, target_reached, unretried
+from .progress import Progress, Tally, count_settled, read_metric, target_reached, unretried
 
 SLACK = 60.0  # seconds
 HEAD = 1 << 16  # bytes of a summary.json that hold everything but its trials
@@ -55,8 +54,13 @@ class Snapshot:
 
     @property
     def counts(self) -> dict[str, int]:
-        """Trials by state; one that was tried again counts by its later trial."""
-        return dict(Counter(record.state for record in self.current))
+        """Trials by state, as the tally has them."""
+        return self.tally.counts
+
+    @cached_property
+    def tally(self) -> Tally:
+        """Trials by state; one that was tried again counts by its later trial, one that is yet to be not at all."""
+        return Tally.of(self.records, self.launch.get("retry") or ())
 
     @cached_property
     def current(self) -> list[TrialRecord]:

@@ -15,7 +15,7 @@ from ..base.files import read_json, write_atomically
 from ..base.locks import exclusive
 from ..base.values import to_json
 from .folder import STATES, SweepPaths, TrialRecord, best_of, rank
-from .progress import count_settled
+from .progress import Tally, count_retried, count_settled
 
 WRITE_AT_ONCE = 100  # trials up to which summary.json is written whenever one starts or ends
 WRITE_SHARE = 20  # with more trials, the pause between two writes, in times that the last one took
@@ -104,6 +104,14 @@ class Summary:
         counted = Counter(record.state for record in self.records.values())
         return {state: counted[state] for state in STATES if counted[state]}
 
+    def retried(self) -> dict[str, int]:
+        """Counts the trials that were tried again, by state; `counts` has them too."""
+        return count_retried(self.records.values())
+
+    def tally(self, *, owed: bool = True) -> Tally:
+        """Counts each point by its last trial; `owed`: also those that are yet to be tried again."""
+        return Tally.of(self.records.values(), () if owed else self.retry)
+
     def best(self) -> TrialRecord | None:
         """Returns the best finished trial."""
         self._look()
@@ -149,7 +157,7 @@ class Summary:
     def content(self) -> str:
         """Formats the file's text, a trial on each line."""
         result = self.result()
-        counts = {"counts": self.counts(), "settled": self.settled}
+        counts = {"counts": self.counts(), "retried": self.retried(), "settled": self.settled}
         head = {**self._head, "metric": result["metric"], **counts, "best": result["best"]}
         ordered = sorted(self.records.values(), key=lambda record: (record.number, record.started))
         rows = ",\n  ".join(self._rows[record.id] for record in ordered)

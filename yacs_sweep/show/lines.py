@@ -10,7 +10,7 @@ from typing import Any
 from ..base.values import utc_seconds
 from ..base.wording import cells, cut, wrap
 from ..records.folder import TrialRecord
-from ..records.progress import retried_trials
+from ..records.progress import Tally, retried_trials
 from .cells import clean
 from .table import GAP, column_widths, text_table
 
@@ -75,9 +75,10 @@ def rough_duration(seconds: float) -> str:
 
 
 # -- trials and batches -----------------------------------------------------------------------------------------------
-def trial_started_line(record: TrialRecord) -> str:
-    """Formats the line at a trial's start."""
-    again = f" (again, after {record.retry_of})" if record.retry_of else ""
+def trial_started_line(record: TrialRecord, earlier: TrialRecord | None = None) -> str:
+    """Formats the line at a trial's start; `earlier` is the trial that it tries again, if that is known."""
+    name = earlier.name if earlier is not None else record.retry_of
+    again = f" (again, after {name})" if record.retry_of else ""
     return f"▶ {record.name}{again}: {params_line(record.params)}"
 
 
@@ -179,7 +180,7 @@ def batch_table(rows: Sequence[Mapping[str, Any]], width: int) -> str:
     table = [["sweep", "name", "state", "best", "in trial", "trials"]]
     for row in rows:
         best = f"{row['metric']['name']} {row['best']['value']:.6g}" if row["best"] else ""
-        counts = ", ".join(f"{count} {state}" for state, count in row["counts"].items())
+        counts = Tally.without(row["counts"], row.get("retried") or {}).text
         of = row["best"]["name"] if row["best"] else ""
         table.append([row["sweep_id"], str(row["name"]), row["state"], best, of, counts])
     if sum(column_widths(table)) + len(GAP) * 5 > width:

@@ -29,7 +29,7 @@ from ..records.folder import ENDED_WELL, OVER, SweepPaths, best_of, rank
 from ..records.known_sweeps import find_bases, notes_folder, result_bases
 from ..records.launch_file import read_launch
 from ..records.metrics import new_rows
-from ..records.progress import Progress, read_metric
+from ..records.progress import Progress, Tally, read_metric
 from ..records.snapshot import Snapshot, last_change, read_snapshot, summary_head
 from ..wandb.login import DEFAULT_HOST, base_url
 from .cells import Line, clean, fit, plain
@@ -74,6 +74,7 @@ def to_board(snapshot: Snapshot) -> Board:
         total=snapshot.progress.target,
         left=left,
         counts=snapshot.counts,
+        again=snapshot.tally.again,
         varied=varied_names(snapshot.records),
     )
     ended = [record for record in snapshot.current if record.state != "running"]
@@ -165,7 +166,8 @@ def _row(paths: SweepPaths) -> tuple[list[str], str, bool]:
     Counts are those of the last summary.json.
     """
     head, launch = summary_head(paths.summary), read_launch(paths)
-    counts = head.get("counts") or {}
+    tally = Tally.without(head.get("counts") or {}, head.get("retried") or {})
+    counts = tally.counts
     best: dict[str, Any] = head.get("best") or {}
     runs = bool(launchers(paths))
     done = head.get("settled", sum(counts.get(state, 0) for state in OVER))
@@ -174,7 +176,7 @@ def _row(paths: SweepPaths) -> tuple[list[str], str, bool]:
     progress = Progress(done, max(int(launch.get("target") or 0), done), reached)
     state, style = ("runs", "green") if runs else ("open", "yellow") if progress.left else ("done", "")
     named = [name for name, _ in STATES[2:] if counts.get(name) and (runs or name != "running")]
-    others = ", ".join(f"{counts[name]} {name}" for name in named)
+    others = (", ".join(f"{counts[name]} {name}" for name in named) + tally.again_text).strip()
     metric = (head.get("metric") or {}).get("name", "")
     value = f"{metric} {short_value(float(best['value']))}" if best.get("value") is not None else ""
     changed = datetime.fromtimestamp(last_change(paths))

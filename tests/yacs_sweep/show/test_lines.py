@@ -117,11 +117,15 @@ def test_batches_fit_the_width() -> None:
     lines = batch_table([{**row, **best, "message": "ended after 3 failed trials " * 9}], 79).splitlines()
     assert max(map(cells, lines)) <= 79 and lines[3].startswith("k3v9x2ab: ended after")
     assert "9 finished, 3 failed" in lines[2] and "val/mAP 40" in lines[2]
+    tried = {**row, **best, "counts": {"finished": 6, "failed": 6}, "retried": {"failed": 6}, "message": None}
+    assert batch_table([tried], 120).endswith("6 finished (6 tried again)")
     assert "trial-0001" in batch_table([{**row, **best, "name": "a", "message": None}], 120)
 
 
 def test_trial_lines() -> None:
     assert trial_started_line(record("a", retry_of="b")) == "▶ a (again, after b): base_lr=0.00035"
+    earlier = record("trial-0006", "failed")
+    assert trial_started_line(record("a", retry_of="k3-6"), earlier).startswith("▶ a (again, after trial-0006): ")
     line = trial_ended_line(record("a", "failed", reason="exit code 3", value=None), "val/mAP")
     assert line == "✗ a failed after 1 min 40 s: exit code 3"
     assert trial_ended_line(record("a", value=40.0), "val/mAP") == "✓ a finished after 1 min 40 s, val/mAP 40"

@@ -73,8 +73,13 @@ def test_a_missing_data_folder_is_mended_and_every_point_is_tried_again(tmp_path
     assert rest.code == 0 and "1 trial done, 3 to go" in rest.out, rest.out + rest.err
     assert tried_again(rest) == dict(zip([f"trial-{number:04d}" for number in range(4)], VALUES, strict=True))
     assert rest.summary["settled"] == 4 and rest.summary["best"]["value"] == 0.4
+    assert "4 finished (4 tried again); results in" in rest.out
     # It failed by itself: what it left is not taken over.
     assert {path.read_text() for path in ran.dir.glob("trial-*/left")} == {""}
+    told = sweep(tmp_path, "--status", "--sweep_id", ran.dir.name, trainer=None, config=None, verbose=False)
+    assert told.code == 0 and "4 finished  (4 tried again)" in told.out and "4/4" in told.out, told.out
+    (listed,) = sweep(tmp_path, "--status", trainer=None, config=None, verbose=False).out.splitlines()[1:]
+    assert listed.startswith("done") and "4/4" in listed and "(4 tried again)" in listed and "failed" not in listed
     last = again(tmp_path, ran, "--retry-failed")
     assert last.code == 0 and "no trial has failed, or each has been run again" in last.out
     assert len(last.summary["trials"]) == 8

@@ -69,6 +69,7 @@ class Sweep:
     total: int  # trials that the sweep has when this launch has done its part
     left: int = 0  # trials still to be started
     counts: dict[str, int] = field(default_factory=dict)
+    again: int = 0  # trials that were tried again; `counts` has their later trials alone
     best: TrialRecord | None = None
     running: dict[str, Running] = field(default_factory=dict)
     others: list[str] = field(default_factory=list)  # metrics beside the sweep's own, losses first

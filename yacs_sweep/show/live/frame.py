@@ -55,7 +55,7 @@ def bar(sweep: Sweep, width: int) -> Line:
 
 
 def counts(sweep: Sweep) -> Line:
-    """Formats `9 finished  1 failed  4 running  16 to go`."""
+    """Formats `9 finished  1 failed  4 running  16 to go  (2 tried again)`."""
     line: Line = []
     for state, style in STATES:
         number = len(sweep.running) if state == "running" else sweep.counts.get(state, 0)
@@ -63,6 +63,8 @@ def counts(sweep: Sweep) -> Line:
             line += [(str(number), f"bold {style}"), (f" {state}{GAP}", "")]
     if sweep.left:
         line += [(str(sweep.left), "bold"), (f" to go{GAP}", "")]
+    if sweep.again:
+        line.append((f"({sweep.again} tried again)", DIM))
     return line
 
 

@@ -16,6 +16,7 @@ from ...base.signals import handled, hangup_is_ours
 from ...base.streams import is_terminal
 from ...records.folder import TrialRecord
 from ...records.metrics import new_rows
+from ...records.progress import Tally
 from ...records.summary import Summary
 from ..cells import Line
 from ..lines import short_value, trial_ended_line, trial_started_line
@@ -97,9 +98,10 @@ class View:
         paths = search.summary.paths
 
         def on_trial(record: TrialRecord) -> None:
-            record, counts = replace(record), search.summary.counts()
+            record, tally = replace(record), search.summary.tally(owed=False)
+            earlier = search.summary.records.get(record.retry_of or "")
             followed = _Followed(sweep, label, record, paths.trial(record.name).metrics)
-            self.screen.say(lambda: self._trial(followed, record, counts))
+            self.screen.say(lambda: self._trial(followed, record, tally, earlier))
 
         search.listeners.insert(0, on_trial)
 
@@ -111,18 +113,18 @@ class View:
             sweep.left = self._searches[sweep.sweep_id].left
         return frame(self.board, columns, rows, time.monotonic(), datetime.now())
 
-    def _trial(self, begun: _Followed, record: TrialRecord, counts: dict[str, int]) -> list[str]:
-        """Takes in the start or the end of a trial; returns the lines to show."""
+    def _trial(self, begun: _Followed, record: TrialRecord, tally: Tally, earlier: TrialRecord | None) -> list[str]:
+        """Takes in the start or the end of a trial, which may try `earlier` again; returns the lines to show."""
         sweep, label, lines = begun.sweep, begun.label, list[str]()
         if record.state == "running":
             self._followed[record.id] = begun
-            text = trial_started_line(record)
+            text = trial_started_line(record, earlier)
         else:
             if (followed := self._followed.pop(record.id, None)) is not None:
                 lines += self._new_rows(followed)
             text = trial_ended_line(record, sweep.metric)
         sweep.trial(record, time.monotonic())
-        sweep.counts = counts
+        sweep.counts, sweep.again = tally.counts, tally.again
         return lines if self.live and record.state == "running" else [*lines, message(f"{label}{text}")]
 
     def _look(self) -> list[str]:

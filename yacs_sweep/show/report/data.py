@@ -17,6 +17,7 @@ from ...records import environment
 from ...records.folder import SEEDS_FILE, WARM_FILE, SweepPaths, TrialRecord, best_of, rank
 from ...records.launch_file import load_spec_of, read_launch
 from ...records.metrics import readable_metrics
+from ...records.progress import Tally, retried_trials
 from ...records.summary import known_records
 from ...spec.parameter import Parameter
 from ...spec.sweep import SweepSpec
@@ -82,6 +83,16 @@ class Sweep:
     def finished(self) -> list[Trial]:
         """Trials whose value counts: finished, with a number."""
         return [trial for trial in self.trials if is_finished(trial)]
+
+    @property
+    def tally(self) -> Tally:
+        """Trials by state, each point by its last trial."""
+        return Tally.of(self.records)
+
+    @property
+    def retried(self) -> dict[str, TrialRecord]:
+        """The trials that tried a point again, by the id of the earlier trial."""
+        return retried_trials(self.records)
 
     @property
     def axis(self) -> str:

@@ -31,6 +31,7 @@ class Failures:
     names: list[str]
     last_lines: list[str]
     lines_of: str  # the trial that printed them: the first that printed any
+    again: bool = False  # whether all of them were tried again, so that nothing of it is open
 
 
 @dataclass(frozen=True)
@@ -73,19 +74,23 @@ def counts(sweep: Sweep) -> dict[str, int]:
 def failures(sweep: Sweep) -> list[Failures]:
     """Groups the trials that did not finish by reason, most frequent first.
 
-    Reasons that differ in numbers alone are one group; exit codes are kept apart.
+    Reasons that differ in numbers alone are one group; exit codes are kept apart, and trials that were tried again, which
+    come last.
     """
     groups: dict[tuple[Any, ...], list[TrialRecord]] = defaultdict(list)
+    retried = sweep.retried
     for record in sweep.records:
         if record.state not in ("finished", "running"):
             code = record.exit_code if record.cause == "exit" else None
-            groups[record.state, record.cause or record.state, code, NUMBER.sub("#", record.reason)].append(record)
+            reason = NUMBER.sub("#", record.reason)
+            groups[record.id in retried, record.state, record.cause or record.state, code, reason].append(record)
     found = []
-    for (state, cause, *_), records in groups.items():
+    for (again, state, cause, *_), records in groups.items():
         printed = [record for record in records if record.last_lines and state in ("failed", "lost")]
         lines, of = (printed[0].last_lines[-LAST_LINES:], printed[0].name) if printed else ([], "")
-        found.append(Failures(state, cause, records[0].reason, [record.name for record in records], lines, of))
-    return sorted(found, key=lambda group: (group.state == "stopped", -len(group.names)))
+        names = [record.name for record in records]
+        found.append(Failures(state, cause, records[0].reason, names, lines, of, again))
+    return sorted(found, key=lambda group: (group.again, group.state == "stopped", -len(group.names)))
 
 
 def described(item: Parameter) -> str:
@@ -169,6 +174,7 @@ def trial_rows(sweep: Sweep) -> list[dict[str, Any]]:
             "reason": record.reason,
             "exit_code": record.exit_code,
             "attempts": record.attempts,
+            "retry_of": record.retry_of,
             "host": record.host,
             "gpu_ids": ",".join(record.gpu_ids),
             "git_commit": record.git_commit,

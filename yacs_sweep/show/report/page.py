@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import gzip
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timezone
 from functools import cache
 from html import escape
@@ -21,7 +21,7 @@ from ...records.folder import TrialRecord
 from ..lines import duration_text
 from .data import Sweep, Trial, text_of
 from .figures import figures
-from .findings import Findings, busy, commits, counts, failures, places, searched_rows, span
+from .findings import Findings, busy, commits, failures, places, searched_rows, span
 from .importance import leading
 from .repeat import commands
 from .sections import history, importance, parallel, plot, slices
@@ -144,8 +144,10 @@ def _tiles(findings: Findings) -> str:
     """Formats the figures at the page's top."""
     sweep = findings.sweep
     best = sweep.best
-    tally = counts(sweep)
-    others = ", ".join(f"{number} {name}" for name, number in tally.items() if name != "finished")
+    tally = sweep.tally
+    others = ", ".join(f"{number} {name}" for name, number in tally.counts.items() if name != "finished")
+    others = (others + tally.again_text).strip()
+    finished = f"{tally.counts.get('finished', 0)} of {sum(tally.counts.values())}"
     none = "no trial finished with a value" if sweep.metric else "the sweep has no metric"
     took, spent = span(sweep), busy(sweep)
     tiles = [
@@ -154,7 +156,7 @@ def _tiles(findings: Findings) -> str:
             value(best.value) if best else "none",
             escape(_and_equals(sweep, best)) if best else none,
         ),
-        ("trials finished", f"{tally.get('finished', 0)} of {len(sweep.trials)}", escape(others)),
+        ("trials finished", finished, escape(others)),
         ("took", escape(duration_text(took)) or "–", f"{escape(duration_text(spent))} of trials" if spent else ""),
     ]
     if findings.effects:
@@ -216,7 +218,7 @@ def _trials(findings: Findings) -> str:
     heads += [("num" if numeric[name] else "", name) for name in names]
     rows, classes = [], []
     alike = set(findings.verdict.alike) if findings.verdict and findings.verdict.clear is False else set()
-    numbers = places(ranked)
+    numbers, retried = places(ranked), sweep.retried
     for row, (trial, place) in enumerate(zip(ranked, numbers, strict=True), start=1):
         record = trial.record
         mark = " =" if numbers.count(place) > 1 else " ≈" if record.name in alike and len(alike) > 1 else ""
@@ -224,7 +226,7 @@ def _trials(findings: Findings) -> str:
             f"{place}{mark}" if place else "",
             _linked(trial),
             value(record.value),
-            state(record.state),
+            _ending(record, retried),
             escape(duration_text(trial.seconds)),
         ]
         rows.append([*cells, *(_param(record.params[name]) if name in record.params else "–" for name in names)])
@@ -244,6 +246,12 @@ def _trials(findings: Findings) -> str:
         more = f'<p><button type="button" data-more=".more-trials">Show {label}</button></p>'
     empty = '<p class="lead">There are no trials yet.</p>' if not ranked else ""
     return "".join(notes) + (table(heads, rows, classes) if ranked else empty) + more
+
+
+def _ending(record: TrialRecord, retried: Mapping[str, TrialRecord]) -> str:
+    """Formats a trial's state, and the trial that tried its point again, if one did."""
+    later = retried.get(record.id)
+    return state(record.state) + (f" tried again as {escape(later.name)}" if later is not None else "")
 
 
 def _linked(trial: Trial) -> str:
@@ -309,7 +317,13 @@ def _failures(sweep: Sweep) -> str:
     for group in failures(sweep):
         names = ", ".join(group.names[:6]) + (f" and {len(group.names) - 6} more" if len(group.names) > 6 else "")
         rows.append(
-            [str(len(group.names)), state(group.state), escape(group.cause), escape(group.reason), escape(names)]
+            [
+                str(len(group.names)),
+                state(group.state) + (" tried again" if group.again else ""),
+                escape(group.cause),
+                escape(group.reason),
+                escape(names),
+            ]
         )
         if group.last_lines:
             lines = escape("\n".join(group.last_lines))

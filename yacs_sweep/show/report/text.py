@@ -12,6 +12,7 @@ from typing import Any
 
 from ...base.values import finite_number, to_json
 from ...base.wording import printable, unprintable
+from ...records.progress import count_retried
 from ..lines import duration_text
 from .data import text_of
 from .findings import Findings, busy, commits, counts, failures, searched_rows, span, trial_rows
@@ -54,6 +55,7 @@ def as_json(findings: Findings) -> str:
         "method": sweep.method,
         "metric": {"name": sweep.metric, "goal": sweep.goal},
         "counts": counts(sweep),
+        "retried": count_retried(sweep.records),
         "seconds": span(sweep),
         "trial_seconds": busy(sweep),
         "best": trial_rows(sweep)[0] if sweep.best else None,
@@ -86,7 +88,7 @@ def as_json(findings: Findings) -> str:
 def as_markdown(findings: Findings) -> str:
     """Writes the findings for a pull request or an issue."""
     sweep, best = findings.sweep, findings.sweep.best
-    tally = ", ".join(f"{number} {name}" for name, number in counts(sweep).items()) or "no trials"
+    tally = sweep.tally.text or "no trials"
     metric = sweep.metric or "value"
     lines = [f"# {_plain(sweep.name)}", ""]
     took = duration_text(span(sweep)) or "–"
@@ -100,7 +102,10 @@ def as_markdown(findings: Findings) -> str:
         lines += [_plain(findings.verdict.text), ""]
     lines += _trials(findings) + _seeds(sweep.seeds) + _importance(findings)
     if groups := failures(sweep):
-        rows = [[len(group.names), group.state, group.cause, group.reason] for group in groups]
+        rows = [
+            [len(group.names), f"{group.state}, tried again" if group.again else group.state, group.cause, group.reason]
+            for group in groups
+        ]
         lines += [
             "## Stopped and failed trials",
             "",
@@ -123,7 +128,8 @@ def _trials(findings: Findings) -> list[str]:
     """Writes the section of the best trials."""
     sweep = findings.sweep
     names = sweep.searched()
-    ranked = sweep.ranked()[:TOP]
+    retried = sweep.retried
+    ranked = [trial for trial in sweep.ranked() if trial.record.id not in retried][:TOP]
     rows = [
         [
             trial.record.name,

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from yacs_sweep.records.folder import TrialRecord
+from yacs_sweep.records.progress import Tally
 from yacs_sweep.show.cells import Line, plain, width_of
 from yacs_sweep.show.live.board import POINTS, Board, Course, Sweep
 from yacs_sweep.show.live.frame import end_time, frame, numbers
@@ -55,6 +56,20 @@ def running_board(trials: int = 3) -> Board:
 
 def texts(lines: list[Line]) -> list[str]:
     return [plain(line) for line in lines]
+
+
+def test_points_that_are_to_be_tried_again_are_no_part_of_the_bar() -> None:
+    failed = [record(number, "failed") for number in range(6)]
+    later = [record(number + 6, "finished", retry_of=f"t{number}", value=1.0) for number in range(2)]
+    tally = Tally.of([*failed, *later, record(8, retry_of="t2")], [f"t{number}" for number in range(6)])
+    assert (tally.counts, tally.again) == ({"running": 1, "finished": 2}, 3)
+    shown = sweep(total=6, left=3, counts=tally.counts, again=tally.again)
+    shown.trial(record(8, retry_of="t2"), NOW)
+    lines = texts(frame(Board([shown], 1, NOW - 60), 100, 40, NOW, TODAY))
+    assert (
+        lines[2].lstrip("━─").startswith("  2/6  1:00") and round(lines[2].count("─") / lines[2].count("━"), 1) == 2.0
+    )
+    assert lines[3] == "2 finished  1 running  3 to go  (3 tried again)"
 
 
 def test_the_whole_screen() -> None:

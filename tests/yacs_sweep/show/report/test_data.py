@@ -20,6 +20,7 @@ from yacs_sweep.show.report.data import Trial, read_local, thin, trial_of
 from yacs_sweep.show.report.figures import LINES, brief, figures, surface, timeline
 from yacs_sweep.show.report.findings import Findings, failures, searched_rows
 from yacs_sweep.show.report.importance import effects
+from yacs_sweep.show.report.page import page
 from yacs_sweep.show.report.scores import sample
 from yacs_sweep.show.report.text import as_csv, as_json, as_markdown
 from yacs_sweep.spec.sweep import SweepSpec
@@ -216,6 +217,28 @@ def test_failures_are_grouped_by_their_reason() -> None:
         ("exit code 4", 1, [], ""),
         ("median", 1, [], ""),
     ]
+
+
+def test_a_trial_that_was_tried_again_is_no_open_failure() -> None:
+    failed = [
+        trial(n, {"lr": n}, None, state="failed", cause="exit", exit_code=1, reason="no folder data") for n in range(3)
+    ]
+    later = [trial(n + 3, {"lr": n}, 40.0 + n, retry_of=f"t-{n}") for n in range(2)]
+    findings = Findings.of(in_memory([*failed, *later]))
+    assert [(group.names, group.again) for group in failures(findings.sweep)] == [
+        (["trial-0002"], False),
+        (["trial-0000", "trial-0001"], True),
+    ]
+    text = as_markdown(findings)
+    assert ": 2 finished, 1 failed (2 tried again); took" in text and "| 2 | failed, tried again | exit |" in text
+    assert re.findall(r"^\| (trial-\d+) ", text, re.M) == ["trial-0004", "trial-0003", "trial-0002"]
+    content = json.loads(as_json(findings))
+    assert content["counts"] == {"finished": 2, "failed": 3} and content["retried"] == {"failed": 2}
+    rows = {row["trial"]: row["retry_of"] for row in csv.DictReader(io.StringIO(as_csv(findings)))}
+    assert rows["trial-0003"] == "t-0" and rows["trial-0000"] == ""
+    html = page(findings)
+    assert "<dd>2 of 3<small>1 failed (2 tried again)</small>" in html
+    assert "failed</span> tried again as trial-0003</td>" in html and "failed</span> tried again</td>" in html
 
 
 def test_what_was_searched_says_what_could_be_and_what_was(tmp_path: Path) -> None:
