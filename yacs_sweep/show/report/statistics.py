@@ -88,15 +88,19 @@ def spearman(xs: Sequence[float], ys: Sequence[float]) -> float | None:
 def correlation_interval(rho: float, count: int, choices: int = 1) -> tuple[float, float] | None:
     """Computes the 95 % interval of a rank correlation: Fisher's z, variance of Bonett and Wright (Psychometrika 2000).
 
+    The rank correlation of n pairs changes in steps of 12 / (n³ - n), so a correlation of 1 may belong to any true one within
+    the step below. The interval is computed from there, as Fisher's z of 1 is infinite and its interval has no width.
+
     Args:
         choices: correlations of which this one was chosen as the strongest; the interval is that much wider (Bonferroni).
     """
     if count < 5:
         return None
-    z = math.atanh(max(-0.999999, min(0.999999, rho)))
+    most = 1 - 12 / (count**3 - count)
+    z = math.atanh(max(-most, min(most, rho)))
     sure = 1 - (1 - CONFIDENCE) / choices
     half = statistics.NormalDist().inv_cdf(0.5 + sure / 2) * math.sqrt((1 + rho * rho / 2) / (count - 3))
-    return math.tanh(z - half), math.tanh(z + half)
+    return min(rho, math.tanh(z - half)), max(rho, math.tanh(z + half))
 
 
 # -- noise, and what it means for the order of the best ---------------------------------------------------------------
@@ -104,8 +108,10 @@ def noise(sweep: Sweep) -> Noise | None:
     """Estimates how much values scatter by chance, from the best evidence at hand; None without evidence.
 
     Values that do not scatter at all are no evidence: trials of one seed, by a trainer that repeats itself to the bit,
-    are the same trial.
+    are the same trial. Where several seeds gave the same value, chance has no part in it, and a curve's bend is no noise.
     """
+    if seeds_agree(sweep):
+        return None
     for found in (_of_seeds(sweep), _of_repeated_seeds(sweep)):
         if found is not None and not _is_rounding(sweep, found):
             return found
@@ -135,6 +141,12 @@ def seed_values(sweep: Sweep) -> list[float]:
     """Returns the value of the best configuration with each seed."""
     values = (sweep.seeds.get("metrics") or {}).get(sweep.metric or "", {}).get("values") or []
     return [float(value) for value in values if finite_number(value)]
+
+
+def seeds_agree(sweep: Sweep) -> bool:
+    """Tells whether several seeds gave the best configuration the same value, apart from rounding."""
+    values = seed_values(sweep)
+    return len(values) > 1 and max(values) - min(values) <= SAME * max(map(abs, values))
 
 
 def _points(sweep: Sweep) -> list[dict[str, list[float]]]:
@@ -229,7 +241,8 @@ def _compare(sweep: Sweep, ranked: Sequence[TrialRecord]) -> Verdict:
     if len(equal) > 1 and found is None:
         return Verdict(False, f"{equal_text(sweep, equal)} {advice}".rstrip(), equal)
     if found is None:
-        text = f"{best.name} is {gap:.3g} ahead of {second.name}; nothing here tells how large chance differences are."
+        unknown = "" if seeds_agree(sweep) else "; nothing here tells how large chance differences are"
+        text = f"{best.name} is {gap:.3g} ahead of {second.name}{unknown}."
         return Verdict(None, f"{text} {advice}".rstrip(), [best.name])
     margin = found.margin
     alike = [record.name for record in ranked if abs(float(record.value or 0) - float(best.value or 0)) <= margin]
@@ -267,9 +280,10 @@ def equal_text(sweep: Sweep, names: Sequence[str]) -> str:
 def _advice(sweep: Sweep) -> str:
     """Advises how to learn about the noise; empty where that has been done."""
     values = seed_values(sweep)
-    if len(values) > 1 and max(values) - min(values) <= SAME * max(map(abs, values)):
+    if seeds_agree(sweep):
         return (
-            f"The best configuration gave the same value with {len(values)} seeds: they change nothing in this trainer."
+            f"The best configuration gave the same value with {len(values)} seeds: they change nothing in this trainer, "
+            "and the noise between them is zero."
         )
     where = " (command below)" if trains_best(sweep) else ""
     return "" if len(values) > 1 else f"Train the best with several seeds to know{where}."

@@ -59,6 +59,19 @@ def test_correlation_intervals_cover_the_truth_as_often_as_they_say() -> None:
     assert correlation_interval(0.5, 4) is None
 
 
+def test_a_perfect_correlation_of_few_trials_has_a_wide_interval() -> None:
+    widths = []
+    for count in (6, 12, 40):
+        interval = correlation_interval(1.0, count)
+        assert interval is not None and interval[1] == 1.0
+        mirrored = correlation_interval(-1.0, count)
+        assert mirrored == (-1.0, pytest.approx(-interval[0]))
+        widths.append(1 - interval[0])
+    # One swap of neighbours makes 33/35 of 1 with six pairs; Fisher's z of that, less 1.96 · √(1.5 / 3).
+    assert widths[0] == pytest.approx(1 - math.tanh(math.atanh(33 / 35) - 1.96 * math.sqrt(0.5)), abs=1e-3)
+    assert widths[0] > 0.6 > widths[1] > widths[2] > 0.0001
+
+
 def with_tail(number: int, value: float, scatter: float, seed: int = 0) -> Trial:
     source = random.Random(f"{seed} {number}")
     found = trial(number, {"a": number}, value)
@@ -119,6 +132,16 @@ def test_one_seed_repeated_is_no_evidence_of_chance() -> None:
     verdict = compare_best(in_memory([trial(0, {"a": 1}, 3.0), trial(1, {"a": 2}, 1.0)], seeds=seeds))
     assert verdict is not None and verdict.clear is None
     assert "gave the same value with 3 seeds" in verdict.text and "more than chance" not in verdict.text
+    # Then a curve's bend is no noise, and nothing is said of what cannot be told apart.
+    bent = [with_tail(number, 80.0 - number, 5.0) for number in range(4)]
+    verdict = compare_best(in_memory(bent))
+    assert verdict is not None and verdict.clear is False and "cannot be told apart" in verdict.text
+    verdict = compare_best(in_memory(bent, seeds={"metrics": {"val/mAP": {"values": [80.0, 80.0, 80.0]}}}))
+    assert verdict is not None and verdict.text == (
+        "trial-0000 is 1 ahead of trial-0001. The best configuration gave the same value with 3 seeds: they change nothing in "
+        "this trainer, and the noise between them is zero."
+    )
+    assert verdict.alike == ["trial-0000"]
 
 
 def test_of_two_lower_bounds_the_larger_one_counts() -> None:
