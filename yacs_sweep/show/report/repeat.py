@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 
 from ...base.command_line import COMMAND
@@ -24,11 +26,21 @@ def commands(sweep: Sweep) -> list[tuple[str, str]]:
     if sweep.launch and sweep.folder:
         found.append(_in_python(sweep) if sweep.launch.get("trainer") == FUNCTION else _again(sweep))
     if best is not None and trains_best(sweep):
-        words = [*COMMAND, "--train-best", sweep.id, "--seeds", "3"]
-        found.append(("The best configuration with several seeds", shlex.join(words)))
+        words = ["--train-best", sweep.id, "--seeds", "3"]
+        found.append(("The best configuration with several seeds", _anywhere(sweep, words)))
     if best is not None and (line := _best_again(sweep, best)):
         found.append((f"The best trial ({best.name}) as it was run, in a new folder", line))
     return found
+
+
+def _anywhere(sweep: Sweep, words: Sequence[str]) -> str:
+    """Writes a line of the launcher that runs wherever it is typed: from the sweep's project, its own paths whole."""
+    *python, program = COMMAND
+    start = [os.path.abspath(word) if os.sep in word else word for word in python]
+    start.append(os.path.abspath(program) if python or os.sep in program else program)
+    project = str(sweep.launch.get("cwd") or "")
+    steps = [["cd", os.path.abspath(project)]] if project else []
+    return " && ".join(map(shlex.join, [*steps, [*start, *words]]))
 
 
 def _best_again(sweep: Sweep, best: TrialRecord) -> str | None:
@@ -64,7 +76,7 @@ def _in_python(sweep: Sweep) -> tuple[str, str]:
 def _again(sweep: Sweep) -> tuple[str, str]:
     """Writes the command that runs the sweep again."""
     launch = sweep.launch
-    words = [*COMMAND]
+    words: list[str] = []
     own = sweep.spec is not None and has_own_command(sweep.spec)
     trainer = shortest_reference(str(launch.get("trainer") or DEFAULT_TRAINER), Path(str(launch.get("cwd") or ".")))
     if trainer != SWEEP_FILE and (own or trainer != DEFAULT_TRAINER):
@@ -72,7 +84,12 @@ def _again(sweep: Sweep) -> tuple[str, str]:
     for key in ("config_file", "python"):
         if launch.get(key):
             words += [f"--{key}", str(launch[key])]
-    words += ["--sweep-config", f"{sweep.folder}/sweep.yaml", "--count", str(launch.get("target") or len(sweep.trials))]
+    words += [
+        "--sweep-config",
+        f"{os.path.abspath(sweep.folder)}/sweep.yaml",
+        "--count",
+        str(launch.get("target") or len(sweep.trials)),
+    ]
     controller = str(launch.get("controller") or "local")
     words += ["--seed", str(launch.get("seed", 0)), "--controller", controller]
     if controller == "wandb":
@@ -84,7 +101,7 @@ def _again(sweep: Sweep) -> tuple[str, str]:
     trailing = [str(word) for word in launch.get("trailing") or ()]
     if any(word.startswith("-") for word in trailing):
         words.append("--")
-    return f"The sweep again{_missing(sweep)}", shlex.join([*words, *trailing])
+    return f"The sweep again{_missing(sweep)}", _anywhere(sweep, [*words, *trailing])
 
 
 def _missing(sweep: Sweep) -> str:

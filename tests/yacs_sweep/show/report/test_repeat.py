@@ -16,7 +16,7 @@ from yacs_sweep.launch.options import Options
 from yacs_sweep.launch.read_options import parse
 from yacs_sweep.records.folder import SweepPaths
 from yacs_sweep.records.launch_file import LaunchFile
-from yacs_sweep.show.report import remote, source
+from yacs_sweep.show.report import remote, repeat, source
 from yacs_sweep.show.report.data import read_local
 from yacs_sweep.show.report.repeat import commands
 from yacs_sweep.trainers.load import load_profile
@@ -33,8 +33,26 @@ def again(paths: SweepPaths) -> tuple[str, Options]:
     """What the first line does, and the options the launcher takes it for."""
     what, line = commands(read_local(paths))[0]
     words = shlex.split(line)
-    assert words[:2] == [*COMMAND]
-    return what, parse(words[2:])
+    assert words[:3] == ["cd", str(LaunchFile.load(paths).cwd), "&&"]
+    python, script = words[3:5]
+    assert (Path(python).name, Path(script)) == (Path(COMMAND[0]).name, Path(COMMAND[1]).absolute())
+    assert Path(python).is_absolute() or python == "python"
+    return what, parse(words[5:])
+
+
+def test_every_line_runs_wherever_it_is_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A page is read in another folder than the one that it was made in."""
+    project = tmp_path / "project"
+    paths = write_sweep(project, "abcd1234", 12, 20)
+    dataclasses.replace(LaunchFile.load(paths), cwd=str(project)).save(paths)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(repeat, "COMMAND", ("venv/bin/python", "code/tools/sweep.py"))
+    lines = [line for _, line in commands(read_local(SweepPaths(Path("project"), "abcd1234")))]
+    assert "--sweep-config" in lines[0] and "--train-best" in lines[1]
+    for line in lines[:2]:
+        words = shlex.split(line)
+        assert words[:5] == ["cd", str(project), "&&", f"{tmp_path}/venv/bin/python", f"{tmp_path}/code/tools/sweep.py"]
+    assert f"--sweep-config {project}/sweep/abcd1234/sweep.yaml" in lines[0]
 
 
 def test_the_line_has_all_that_the_launch_had(tmp_path: Path) -> None:
