@@ -92,7 +92,11 @@ def repeat_trial(
         named = False
     files = [path for name in profile.parameter_files if (path := old / name).is_file()]
     moved = _in_folder(words, trial_dir, folder, except_for=files)
-    env = {"WANDB_MODE": "disabled", **profile.env, **(profile.parameter_variables(old) if files else {})}
+    env = {"WANDB_MODE": "disabled", **profile.env}
+    if files and (variables := profile.parameter_variables(old)):
+        # A disabled client refuses the program's own value of a key that the file has; an offline one ignores it, as in a
+        # trial, and sends nothing either.
+        env |= {"WANDB_MODE": "offline", **variables}
     used = named or moved != words
     return Repeat(moved, profile.cwd, env, new if used else None, files if profile.reads_folder else ())
 

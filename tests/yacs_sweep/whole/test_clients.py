@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 
 from tests.sweeping import ROOT, Ran, environment, processes_with, write_sweep
+from tests.wandb_programs import PROGRAMS, check_printed_line
 from tests.wandb_server import WandbServer, start_server
 from tests.wandb_server.launching import environment as logged_in
 from tests.wandb_server.launching import grid, new_sweep, read_until, runs, started, steps, sweep, until
@@ -189,6 +190,12 @@ def _holds_the_best(server: WandbServer, ran: Ran) -> None:
     files = {path.name: path.read_bytes() for path in (ran.dir / "best").iterdir()}
     sent = server.control.run(f"{ran.dir.name}-best").uploads
     assert len(files) >= 3 and {name: sent[f"artifact/{name}"] for name in files} == files
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_the_printed_line(tmp_path: Path, program: str) -> None:
+    """What the launcher prints to train with the best gives the program what the trial got."""
+    check_printed_line(tmp_path, program)
 
 
 def test_the_wheel_beside_this_client(tmp_path: Path) -> None:

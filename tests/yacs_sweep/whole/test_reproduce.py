@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from tests.sweeping import SWEEP, Ran, environment, sweep
+from tests.wandb_programs import PROGRAMS, check_printed_line
 
 QUIET = ("--controller", "local", "--wandb-mode", "disabled", "--quiet", "--seed", "1")
 # Notes what the trainer got, in its output folder, and refuses a folder that another training has used.
@@ -190,6 +191,7 @@ def test_a_program_of_the_sweep_file_gets_the_same(tmp_path: Path) -> None:
     ran = run(folder, trainer=None, config=None)
     assert ran.code == 0, ran.out + ran.err
     before, again = trials(ran), shell(printed(ran), folder)
+    assert (before.pop("wandb"), again.pop("wandb")) == ("disabled", "offline")  # either sends nothing
     assert elsewhere(again, ran) == elsewhere(before, ran)
     assert again["file"]["group"]["value"] == {"a": "x y"}
     searched = ran.dir
@@ -198,6 +200,11 @@ def test_a_program_of_the_sweep_file_gets_the_same(tmp_path: Path) -> None:
     (log,) = (searched.parent / f"{searched.name}-best").glob("trial-*/stdout.log")
     trained = got(log.read_text())
     assert trained["file"] == before["file"] and trained["words"][2:] == before["words"][2:]
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_a_program_of_wandb_has_the_same_config(tmp_path: Path, program: str) -> None:
+    check_printed_line(tmp_path, program)
 
 
 @pytest.mark.parametrize("style", ["yacs", "hydra", "argparse"])
