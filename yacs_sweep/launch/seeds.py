@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -13,6 +13,7 @@ from ..base.values import finite_number, to_json
 from ..base.wording import counted
 from ..records.folder import SEEDS_FILE, SweepPaths, TrialRecord
 from ..records.metrics import last_values
+from ..show.lines import epochs_apart
 from ..show.live.terminal import say
 from ..show.table import text_table
 from .accessories import Accessories
@@ -51,6 +52,7 @@ def summarize_seeds(paths: SweepPaths, metric: str, origin: str, searched: Trial
         "best": origin,
         "metric": metric,
         "search": None if searched is None else {"name": searched.name, "value": searched.value},
+        "epochs": _last_epochs(paths, origin, finished, searched),
         "trials": [
             {
                 "name": item.name,
@@ -62,6 +64,19 @@ def summarize_seeds(paths: SweepPaths, metric: str, origin: str, searched: Trial
             for item in trials
         ],
         "metrics": {name: spread(values[name]) for name in sorted(values, key=lambda name: (name != metric, name))},
+    }
+
+
+def _last_epochs(
+    paths: SweepPaths, origin: str, finished: Sequence[TrialRecord], searched: TrialRecord | None
+) -> dict[str, Any]:
+    """Reads the last epoch of the search's best trial (None where its rows are not here) and of each seed that has rows."""
+    search = SweepPaths(paths.base, origin).trial(searched.name) if searched is not None else None
+    ends = [last_values(paths.trial(record.name)).get("epoch") for record in finished]
+    before = last_values(search).get("epoch") if search is not None else None
+    return {
+        "search": before if finite_number(before) else None,
+        "seeds": [end for end in ends if finite_number(end)],
     }
 
 
@@ -110,5 +125,7 @@ def report_seeds(plan: Plan, accessories: Accessories) -> None:
     print_lines(seeds_table(content) if content["metrics"] else "no seed has finished")
     if line := seeds_line(content):
         say(line)
+    if apart := epochs_apart(content):
+        say(apart)
     if written:
         say(f"mean and standard deviation over seeds: {path}")

@@ -96,6 +96,20 @@ def trial_ended_line(record: TrialRecord, metric: str | None) -> str:
     return f"{mark} {record.name} {record.state} after {duration_text(trial_seconds(record))}{value}{why}"
 
 
+def epochs_apart(seeds: Mapping[str, Any]) -> str:
+    """Says that no seed of `--train-best` trained as long as the search's best trial, by their last epochs; empty otherwise.
+
+    Args:
+        seeds: the content of seeds.json.
+    """
+    found: Mapping[str, Any] = seeds.get("epochs") or {}
+    search, ends = found.get("search"), found.get("seeds") or []
+    if search is None or not ends or search in ends:
+        return ""
+    reached = f"{min(ends):g}" if min(ends) == max(ends) else f"{min(ends):g} to {max(ends):g}"
+    return f"the last epoch is {reached} with the seeds, and {search:g} in the search: the values are not of equal trainings"
+
+
 MOST_SHOWN = 20  # trials of a table on the terminal
 
 

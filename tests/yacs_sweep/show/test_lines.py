@@ -9,6 +9,7 @@ from yacs_sweep.show.lines import (
     batch_table,
     command_text,
     duration_text,
+    epochs_apart,
     trial_ended_line,
     trial_started_line,
     trial_table,
@@ -143,3 +144,13 @@ def test_table_of_ten_thousand_trials_shows_the_first_twenty() -> None:
     assert [line.split()[0] for line in lines[2:-1]] == [f"trial-{number:04d}" for number in range(20)]
     assert lines[-1] == "+9980 more; summary.json has all"
     assert "more" not in trial_table(rows[:20], "val/mAP", 100, most=MOST_SHOWN)
+
+
+@pytest.mark.parametrize(
+    ("search", "ends", "told"),
+    [(6, [3, 3], "3 with the seeds, and 6"), (6, [4, 9], "4 to 9 with the seeds, and 6"), (6, [6, 6], ""), (None, [3], ""),
+     (6, [], "")],
+)  # fmt: skip
+def test_trainings_of_other_lengths_are_not_compared_in_silence(search: int | None, ends: list[int], told: str) -> None:
+    said = epochs_apart({"epochs": {"search": search, "seeds": ends}})
+    assert bool(said) == bool(told) and told in said and epochs_apart({}) == ""

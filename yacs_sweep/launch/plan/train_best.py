@@ -6,6 +6,8 @@ stopped and resumed as every trial is.
 
 from __future__ import annotations
 
+import itertools
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -82,6 +84,7 @@ def best_source(options: Options, problems: Problems) -> Source:
     notes = (f"best of sweep {paths.sweep_id}: {best.name}, {spec.metric.name} {best.value:.6g}", *missing, *notes)
     if seeds:
         notes += (f"seeds {', '.join(map(str, seeds))}: not used in the search",)
+        notes += () if begun else _trained_already(paths, small, launch, seeds)
     return Source(
         replace(options, trailing=[], count=None, optimize=None),  # the words are among the launch's
         "local",
@@ -276,13 +279,40 @@ def _seeds(count: int, records: Sequence[TrialRecord], trainer: Trainer, words: 
 
 def _folder(paths: SweepPaths, spec: SweepSpec, launch: LaunchFile) -> SweepPaths:
     """Returns the folder of these seeds: one that was begun with the same configuration, else the next free one."""
-    number = 1
-    while True:
+    for number in itertools.count(1):
         found = SweepPaths(paths.base, f"{paths.sweep_id}{SUFFIX}{'' if number == 1 else f'-{number}'}")
         if not found.launch.is_file():
             return found
-        before = LaunchFile.load(found)
-        same = (before.trailing, before.config_file) == (launch.trailing, launch.config_file)
-        if same and load_spec_of(found).to_dict() == spec.to_dict():
+        if _same_words(found, launch) and load_spec_of(found).to_dict() == spec.to_dict():
             return found
-        number += 1
+    raise AssertionError
+
+
+def _same_words(found: SweepPaths, launch: LaunchFile) -> bool:
+    """Tells whether the seeds in a folder were given the same words and configuration file."""
+    before = LaunchFile.load(found)
+    return (before.trailing, before.config_file) == (launch.trailing, launch.config_file)
+
+
+def _trained_already(paths: SweepPaths, spec: SweepSpec, launch: LaunchFile, seeds: Sequence[int]) -> tuple[str, ...]:
+    """Says which of these seeds have a folder already in which the same configuration was trained with other seeds, too."""
+    told = list[str]()
+    for number in itertools.count(1):
+        found = SweepPaths(paths.base, f"{paths.sweep_id}{SUFFIX}{'' if number == 1 else f'-{number}'}")
+        if not found.launch.is_file():
+            return tuple(told)
+        before = load_spec_of(found)
+        there = [value for item in before.parameters if item.name == SEED for value in item.values]
+        both = [str(seed) for seed in seeds if seed in there]
+        if both and _same_words(found, launch) and _without_seeds(before) == _without_seeds(spec):
+            told.append(
+                f"seeds {', '.join(both)}: already in {os.path.relpath(found.dir)}; trained again, as all seeds of one mean "
+                f"share a folder"
+            )
+    raise AssertionError
+
+
+def _without_seeds(spec: SweepSpec) -> dict[str, Any]:
+    """Returns the sweep of the seeds as a mapping without the seeds."""
+    described = spec.to_dict()
+    return {**described, "parameters": {key: item for key, item in described["parameters"].items() if key != SEED}}

@@ -18,7 +18,7 @@ from typing import Any
 
 from ...base.values import finite_number
 from ...records.folder import TrialRecord
-from ..lines import duration_text
+from ..lines import duration_text, epochs_apart
 from .data import Sweep, Trial, text_of
 from .figures import figures
 from .findings import Findings, busy, commits, failures, places, searched_rows, span
@@ -289,7 +289,9 @@ def _seeds(sweep: Sweep) -> str:
         f"The best configuration ({escape(str(sweep.seeds.get('best', '')))}) trained {len(runs)} times, with seeds the search "
         "has not used: what to expect of it. The standard deviation is over seeds, with n − 1."
     )
-    return f'<p class="lead">{text}</p>{table(heads, rows)}'
+    apart = epochs_apart(sweep.seeds)
+    note = f'<p class="note">{escape(apart[0].upper() + apart[1:])}.</p>' if apart else ""
+    return f'<p class="lead">{text}</p>{note}{table(heads, rows)}'
 
 
 def _curves(data: dict[str, Any]) -> str:

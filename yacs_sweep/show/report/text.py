@@ -13,7 +13,7 @@ from typing import Any
 from ...base.values import finite_number, to_json
 from ...base.wording import printable, unprintable
 from ...records.progress import count_retried
-from ..lines import duration_text
+from ..lines import duration_text, epochs_apart
 from .data import text_of
 from .findings import Findings, busy, commits, counts, failures, searched_rows, span, trial_rows
 from .repeat import commands
@@ -158,7 +158,9 @@ def _seeds(seeds: Mapping[str, Any]) -> list[str]:
     heads = ["metric", "mean", "standard deviation", "seeds", "in the search"]
     if not search:
         heads, rows = heads[:-1], [row[:-1] for row in rows]
-    return ["## Best, trained again", "", *_table(heads, rows), ""] if rows else []
+    apart = epochs_apart(seeds)
+    note = [f"{apart[0].upper()}{apart[1:]}.", ""] if apart else []
+    return ["## Best, trained again", "", *note, *_table(heads, rows), ""] if rows else []
 
 
 def _importance(findings: Findings) -> list[str]:

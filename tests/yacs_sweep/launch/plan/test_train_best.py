@@ -68,18 +68,24 @@ def test_the_best_is_trained_for_all_epochs_with_seeds_the_search_did_not_use(tm
         f"val/mAP {found['mean']:.4g} ± {found['std']:.4g} with 4 seeds; the search's best trial, {best['name']}, had "
     )
     assert f"{beside}{best['value']:.4g}\n" in ran.out and "train the best" not in ran.out
+    apart = "last epoch is 2 with the seeds, and 1 in the search: the values are not of equal trainings"
+    assert content["epochs"] == {"search": 1, "seeds": [2, 2, 2, 2]} and f"the {apart}" in ran.out
     done = subprocess.run(
         [*shlex.split(line_after(ran, "report")), "--format", "md"], cwd=tmp_path, capture_output=True
     )
     said = done.stdout.decode()
     assert done.returncode == 0 and f"Sweep `{name}`" in said and "| in the search |" in said  # the search's report
+    assert f"The {apart}." in said
     # The second epoch was trained: the toy's mAP is the share of epochs done.
     rows = (tmp_path / "log/sweep/sweep" / f"{name}-best" / "trial-0000" / "metrics.jsonl").read_text()
     assert '"epoch": 2' in rows
     # Again: there is nothing to do, and the same answer.
     again = sweep(tmp_path, "--train-best", name, "--seeds", "4", config=None, trainer=None)
     assert again.code == 0, again.out + again.err
-    assert seeds(tmp_path, f"{name}-best") == content
+    assert seeds(tmp_path, f"{name}-best") == content and "already in" not in again.out
+    # Other seeds: the folder that has some of them is named, before they are trained again.
+    more = sweep(tmp_path, "--train-best", name, "--seeds", "5", "--dry-run", config=None, trainer=None)
+    assert f"seeds 8, 9, 10, 11: already in log/sweep/sweep/{name}-best; trained again" in more.out, more.out + more.err
 
 
 def test_epochs_that_were_searched_are_kept_and_words_given_count_more(tmp_path: Path) -> None:
