@@ -14,6 +14,7 @@ TRANSLATED = {
 }
 LANGUAGES = {"bash", "yaml", "python", "json", "text"}  # what a fenced block may be marked as; `bash`: commands
 
+_MESSAGES = re.compile(r"^\| (?:message|reason) \| what to do \|\n(?:\|.*\n)+", re.MULTILINE)
 _FENCE = re.compile(r"^ *```(?P<mark>\S*)\n(?P<body>.*?)^ *```$", re.MULTILINE | re.DOTALL)
 _COMMENT = re.compile(r"(?:^|\s+)# .*$")
 _HEREDOC = re.compile(r"<<-?'?(\w+)'?")
@@ -67,8 +68,12 @@ def commands(document: Path) -> list[Command]:
 
 
 def inline_commands(document: Path) -> list[Command]:
-    """Every command in a line of text: code that begins with one of the programs, variables before it left out."""
+    """Every command in a line of text: code that begins with one of the programs, variables before it left out.
+
+    What a table of messages and what to do about them quotes first is no command, though it may begin like one.
+    """
     text = _FENCE.sub(lambda found: "\n" * found[0].count("\n"), document.read_text(encoding="utf-8"))
+    text = _MESSAGES.sub(lambda table: re.sub(r"^\| `[^`\n]*`", "|", table[0], flags=re.MULTILINE), text)
     found = []
     for code in _INLINE.finditer(text):
         words = re.sub(r"^(\w+=\S+ +)+", "", code[1])
