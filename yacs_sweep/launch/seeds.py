@@ -18,7 +18,7 @@ from ..show.live.terminal import say
 from ..show.table import text_table
 from .accessories import Accessories
 from .plan.plan import Plan
-from .plan.train_best import SEED, SUFFIX
+from .plan.train_best import SEED, SUFFIX, seed_name
 
 
 def origin_of(sweep_id: str) -> str:
@@ -31,13 +31,16 @@ def can_train_best(plan: Plan, paths: SweepPaths) -> bool:
     return not origin_of(paths.sweep_id) and SEED in plan.profile.aliases
 
 
-def summarize_seeds(paths: SweepPaths, metric: str, origin: str, searched: TrialRecord | None = None) -> dict[str, Any]:
+def summarize_seeds(
+    paths: SweepPaths, metric: str, origin: str, searched: TrialRecord | None = None, *, seed: str = SEED
+) -> dict[str, Any]:
     """Computes mean and standard deviation (n - 1) over the finished trials, of each metric's last value.
 
     Of the sweep's own metric, the value counts that the sweep optimises.
 
     Args:
         searched: the best trial of the search, whose value stands beside them.
+        seed: the parameter that holds a trial's seed.
     """
     trials = list(paths.records())
     finished = [record for record in trials if record.state == "finished"]
@@ -56,7 +59,7 @@ def summarize_seeds(paths: SweepPaths, metric: str, origin: str, searched: Trial
         "trials": [
             {
                 "name": item.name,
-                "seed": item.params.get(SEED),
+                "seed": item.params.get(seed),
                 "state": item.state,
                 "value": item.value,
                 "dir": item.dir,
@@ -118,7 +121,8 @@ def report_seeds(plan: Plan, accessories: Accessories) -> None:
     """Writes seeds.json and prints the table, as far as that is possible."""
     paths, metric = plan.paths, plan.spec.metric
     assert paths is not None and metric is not None
-    content = summarize_seeds(paths, metric.name, origin_of(paths.sweep_id), plan.searched)
+    origin, seed = origin_of(paths.sweep_id), seed_name(plan.profile)
+    content = summarize_seeds(paths, metric.name, origin, plan.searched, seed=seed)
     path = paths.dir / SEEDS_FILE
     write = partial(write_atomically, path, to_json(content, indent=1) + "\n")
     written = accessories.attempt("seeds.json is not written", write)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import takewhile
 from pathlib import Path
@@ -189,6 +189,14 @@ def has_own_command(spec: SweepSpec) -> bool:
     return bool(spec.program or spec.command)
 
 
+def seed_parameter(parameters: Iterable[Parameter]) -> str | None:
+    """Names the parameter that is the program's seed: `seed`, else the only `…_seed` or `….seed`; None: not known."""
+    names = [item.name for item in parameters]
+    exact = [name for name in names if name.lower() == "seed"]
+    seeds = exact or [name for name in names if name.lower().endswith(("_seed", "-seed", ".seed"))]
+    return seeds[0] if len(seeds) == 1 else None
+
+
 def own_command_profile(spec: SweepSpec, cwd: Path) -> CommandProfile:
     """Makes the profile of a sweep file's own command.
 
@@ -210,6 +218,7 @@ def own_command_profile(spec: SweepSpec, cwd: Path) -> CommandProfile:
         overrides=STYLE,
         metrics=LogFormat((), generic=True, wandb=True),
         env={"WANDB_MODE": "disabled"},
+        aliases={"seed": seed} if (seed := seed_parameter(spec.parameters)) else {},
         program=program,
         parameters=spec.parameters,
         reference=SWEEP_FILE,

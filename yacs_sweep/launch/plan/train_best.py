@@ -25,6 +25,7 @@ from ...spec.read_sweep import sweep_from_dict
 from ...spec.sweep import SweepSpec
 from ...trainers.function import FUNCTION
 from ...trainers.own_command import CommandProfile
+from ...trainers.profile import TrainerProfile
 from ...trainers.reproduce import common_words
 from ...trainers.styles import parse_literal
 from ...wandb.login import is_logged_in, why_not_asked
@@ -68,10 +69,14 @@ def best_source(options: Options, problems: Problems) -> Source:
     assert trainer is not None
     before, given = _words(options, found, trainer, best)
     words, fixed, notes = _configuration(best, spec, trainer, before, given)
-    seeds = _seeds(options.seeds or SEEDS, records, trainer, {word.key: word.value for word in (*before, *given)})
+    count = options.seeds or SEEDS
+    if options.seeds is None and isinstance(trainer.profile, CommandProfile) and SEED not in trainer.profile.aliases:
+        count = 1
+        notes = (*notes, "one training: no parameter of the sweep is the program's seed (`seed`, `…_seed`, `….seed`)")
+    seeds = _seeds(count, records, trainer, {word.key: word.value for word in (*before, *given)})
     parameters: dict[str, Any] = {key: {"value": value} for key, value in fixed.items()}
     if seeds:
-        parameters[SEED] = {"values": seeds}
+        parameters[seed_name(trainer.profile)] = {"values": seeds}
     if not parameters:
         raise ConfigError(f"--train-best {name}: the sweep has no parameter; train the configuration itself")
     small = _small_sweep(spec, parameters, paths.base)
@@ -275,6 +280,11 @@ def _seeds(count: int, records: Sequence[TrialRecord], trainer: Trainer, words: 
     used = {value for record in records for name, value in record.params.items() if overrides.key_for(name) == key}
     first = max([int(value) for value in (base, *used) if isinstance(value, int)], default=0) + 1
     return list(range(first, first + count))
+
+
+def seed_name(profile: TrainerProfile) -> str:
+    """Returns the parameter that holds a trial's seed: the profile's alias; a program knows its parameters by name alone."""
+    return profile.aliases.get(SEED, SEED) if isinstance(profile, CommandProfile) else SEED
 
 
 def _folder(paths: SweepPaths, spec: SweepSpec, launch: LaunchFile) -> SweepPaths:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import signal
 import statistics
@@ -158,8 +159,44 @@ def test_a_program_of_a_sweep_file_has_no_profile_to_name_its_seed(tmp_path: Pat
     }
     ran = sweep(tmp_path, "--sweep-config", write_sweep(tmp_path, body), *QUIET[:2], config=None, trainer=None)
     assert ran.code == 0, ran.out + ran.err
-    refused = sweep(tmp_path, "--train-best", ran.dir.name, config=None, trainer=None)
+    name = ran.dir.name
+    refused = sweep(tmp_path, "--train-best", name, "--seeds", "3", config=None, trainer=None)
     told = "--seeds 3: how the sweep file's program takes a seed is not known; give --seeds 1"
     assert refused.code == 2 and refused.err == f"error: {told}\n"
-    once = sweep(tmp_path, "--train-best", ran.dir.name, "--seeds", "1", config=None, trainer=None)
-    assert once.code == 0, once.out + once.err
+    for words in (["--seeds", "1"], []):
+        once = sweep(tmp_path, "--train-best", name, *words, config=None, trainer=None)
+        assert once.code == 0, once.out + once.err
+        assert ("one training: no parameter of the sweep is the program's seed" in once.out) == (not words), once.out
+
+
+@pytest.mark.parametrize(
+    ("parameters", "name", "seeds"),
+    [
+        ({"seed": {"value": 3}}, "seed", [4, 5, 6]),
+        ({"split_seed": {"value": 9}, "seed": {"values": [1, 2]}}, "seed", [3, 4, 5]),
+        ({"data": {"parameters": {"seed": {"value": 0}}}}, "data.seed", [1, 2, 3]),
+        ({"SEED": {"value": 7}}, "SEED", [8, 9, 10]),
+    ],
+)
+def test_a_program_takes_its_seed_by_the_parameter_of_that_name(
+    tmp_path: Path, parameters: dict[str, Any], name: str, seeds: list[int]
+) -> None:
+    (tmp_path / "p.py").write_text("import sys\nprint('GOT', sys.argv[1:])\nprint('METRIC {\"loss\": 1.0}')\n")
+    body = {
+        "method": "grid",
+        "program": "p.py",
+        "metric": {"name": "loss", "goal": "minimize"},
+        "parameters": {"a": {"values": [1, 2]}, **parameters},
+    }
+    ran = sweep(tmp_path, "--sweep-config", write_sweep(tmp_path, body), *QUIET[:2], config=None, trainer=None)
+    assert ran.code == 0, ran.out + ran.err
+    found = ran.dir
+    assert f"--train-best {found.name}" in ran.out
+    trained = sweep(tmp_path, "--train-best", found.name, config=None, trainer=None)
+    assert trained.code == 0, trained.out + trained.err
+    small = found.parent / f"{found.name}-best"
+    records = [json.loads(path.read_text()) for path in sorted(small.glob("trial-*/trial.json"))]
+    assert [record["params"][name] for record in records] == seeds
+    assert [trial["seed"] for trial in json.loads((small / "seeds.json").read_text())["trials"]] == seeds
+    said = [re.findall(r"(?i)\bseed\W+(\d+)", (small / item["name"] / "stdout.log").read_text()) for item in records]
+    assert said == [[str(seed)] for seed in seeds]

@@ -98,6 +98,9 @@ def test_a_trainer_the_sweep_file_does_not_mean_is_named(tmp_path: Path) -> None
     found.launch["trainer"] = "(sweep file)"
     assert "--trainer" not in commands(found)[0][1]
     assert not any("--train-best" in line for _, line in commands(found)), "it has no seeds that are known by name"
+    assert not repeat.trains_best(found)
+    found.spec = spec_of({"seed": {"value": 1}})
+    assert repeat.trains_best(found)
 
 
 def test_a_function_is_repeated_in_python(tmp_path: Path) -> None:
