@@ -8,7 +8,18 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from ..base.values import Number
-from .numbers import COUNTERS, DECIMALS, NUMBER, SHOWN_HINTS, progress, to_number
+from .numbers import (
+    COUNTERS,
+    DECIMALS,
+    GROUPED,
+    NUMBER,
+    OF_TOTAL,
+    SHOWN_HINTS,
+    goes_on,
+    is_counter,
+    progress,
+    to_number,
+)
 
 # Words that name metrics, or their ends.
 _WORDS = ("oss", "cc", "rr", "lr", "LR", "AP", "auc", "oU", "F1", "rec", "mae", "mse", "ppl")
@@ -52,11 +63,13 @@ _SPLIT_BEFORE = re.compile(rf"(?<![\w./@%-]){_SPLIT_WORD}{_APART}$", re.IGNORECA
 _SPLIT_ROOM = 32  # characters that hold such words
 _NAMED = rf"(?<![\w./@%-]){_SPLIT}(?P<name>[^\W\d][\w./@%()-]{{0,60}})[\"']?[ \t]{{0,4}}[:=：][\"' \t]{{0,4}}"
 _WHOLE = r"%?(?![\w:/%]|[-+.,]\d|(?<=%)\|)"  # behind a number that is not a part of something else
-_VALUE = rf"{NUMBER}(?:(?<=\d){DECIMALS})?"
+_VALUE = rf"{NUMBER}(?:(?<=\d)(?:{DECIMALS}|(?:_\d{{3}})+(?:\.\d+)?))?"
 _PAIR = re.compile(rf"{_NAMED}(?P<value>{_VALUE}){_WHOLE}", re.IGNORECASE)
-_PAIR_UNREAD = re.compile(
-    rf"{_NAMED}(?P<value>[-+]?\.?\d[^\s;|\]}}\"']{{0,20}}?)(?=,?(?:[\s;|\]}}\"']|$))", re.IGNORECASE
-)
+_UNREAD = rf"(?P<value>{GROUPED}|{NUMBER}{OF_TOTAL}|[-+]?\.?\d[^\s;|\]}}\"']{{0,20}}?)(?=,?(?:[\s;|\]}}\"')]|$))"
+# Without one of these no value of a line is left out: a unit or a name directly behind a digit, thousands, a total.
+_ODD = re.compile(r"\d(?:(?![eE][-+]?\d)[^\W\d]|[(,'’]|[ \t]?/[ \t]?[.\d]|[ \u00a0\u202f]\d{3}(?!\d))")
+_PAIR_UNREAD = re.compile(rf"{_NAMED}{_UNREAD}", re.IGNORECASE)
+_BARE_UNREAD = re.compile(rf"(?<![\w./@%=:-])(?P<name>[A-Za-z_\d][\w@./-]{{1,60}})[ \t]{{1,4}}{_UNREAD}")
 # Namespace(lr=0.1, seed=0), Linear(in_features=8, …), CfgNode({…}): settings, not metrics.
 _OBJECT = re.compile(r"(?<![\w./])[A-Z]\w*\(")
 _BRACKET = re.compile(r"[()]")
@@ -159,21 +172,16 @@ def _pairs(line: str, braces: bool) -> Iterator[Guess]:
     for match in _PAIR.finditer(line):
         if any(start < match.start("value") < end for start, end in printed):
             continue
-        name, split = match["name"], match["split"] or ""
+        name = match["name"]
         value = to_number(match["value"])
         if value is None or name.lower() in _NO_METRICS or name.endswith(_SOURCE_FILES):
             continue
+        if goes_on(name, line, *match.span("value")):
+            continue
         if line.endswith("per ", 0, match.start()):
             continue
-        # "Test accuracy: 0.9" is test/accuracy; "test_accuracy: 0.9" is a name as it stands.
-        if split and line[match.end("split")] == " ":
-            split = _SPLITS[split[:2].lower()]
-            name = f"{split}/{name}"
-        elif split:
-            name, split = line[match.start("split") : match.end("name")], ""
-        name = _best_so_far(line, match.start()) + name
         taken.append(match.span("value"))
-        yield Guess(name, value, match.start(), match.span("value"), split)
+        yield _named(line, match, value)
     for match in _TEXT_COUNT.finditer(line) if braces else ():
         if (count := progress(match["name"], match["value"])) is not None and not match["name"].endswith("epoch"):
             yield Guess(match["name"], count, match.start(), match.span("value"))
@@ -185,11 +193,25 @@ def _pairs(line: str, braces: bool) -> Iterator[Guess]:
             continue
         if match.re is _BARE and not _names_metric(match["name"]):
             continue
+        if goes_on(match["name"], line, *match.span("value")):
+            continue
         whole_number = not _DECIMAL.search(match["value"]) and line[match.end("value") : match.end("value") + 1] != "%"
         if match.re is _BARE and whole_number and not _AVERAGE.match(line, match.end("value")):
             continue  # top 5, rank 0
         taken.append(match.span("value"))
         yield _bare(line, match, value)
+
+
+def _named(line: str, match: re.Match[str], value: Number) -> Guess:
+    """Makes a metric of a name and a value with a separator between, and the words before the name."""
+    name, split = match["name"], match["split"] or ""
+    # "Test accuracy: 0.9" is test/accuracy; "test_accuracy: 0.9" is a name as it stands.
+    if split and line[match.end("split")] == " ":
+        split = _SPLITS[split[:2].lower()]
+        name = f"{split}/{name}"
+    elif split:
+        name, split = line[match.start("split") : match.end("name")], ""
+    return Guess(_best_so_far(line, match.start()) + name, value, match.start(), match.span("value"), split)
 
 
 def _bare(line: str, match: re.Match[str], value: Number) -> Guess:
@@ -287,10 +309,16 @@ def guess_loosely(line: str) -> list[Guess]:
 
 
 def guess_unread(line: str) -> Iterator[tuple[str, str]]:
-    """Yields name and text of what begins as a metric's value does and is no number, such as `12.5ms`."""
-    for match in _PAIR_UNREAD.finditer(line[:LIMIT]):
-        if to_number(match["value"]) is None and progress(match["name"], match["value"]) is None:
-            yield match["name"], match["value"]
+    """Yields name and text of what begins as a metric's value does and is no number, such as `12.5ms` and `1 000`."""
+    line = line[:LIMIT]
+    if not _ODD.search(line):
+        return
+    for match in (*_PAIR_UNREAD.finditer(line), *_BARE_UNREAD.finditer(line)):
+        name, text = match["name"], match["value"]
+        if match.re is _BARE_UNREAD and not _names_metric(name):
+            continue
+        if to_number(text) is None and progress(name, text) is None and not (" " in text and is_counter(name)):
+            yield (_bare if match.re is _BARE_UNREAD else _named)(line, match, 0).name, text
 
 
 def guessed_row(line: str) -> dict[str, Number]:

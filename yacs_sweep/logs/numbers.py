@@ -16,8 +16,15 @@ NUMBER = (
     r"|[-+]?(?:[nN][aA][nN]|[iI][nN][fF](?:[iI][nN][iI][tT][yY])?)\b)"
 )
 DECIMALS = r",\d+(?:[eE][-+]?\d+)?(?![.,]?\d|\s?[)\]}])"  # after a comma; not of a list: 1,2,3 or [1,2]
+# What no number is, though its first part would be one: thousands apart (1 000, 1'000), a part of a total (5 / 10).
+GROUPED = r"[-+]?[1-9]\d{0,2}(?:[ \u00a0\u202f'’]\d{3})+(?:[.,]\d+)?(?![\w'’]|[.,]\d)"
+OF_TOTAL = r"[ \t]?/[ \t]?(?:\d+(?:\.\d*)?|\.\d+)(?!\w)"
+_GROUPED = re.compile(GROUPED)
+_OF_TOTAL = re.compile(OF_TOTAL)
 _DECIMALS = re.compile(DECIMALS)
-_ATTACHED = re.compile(r"[A-Za-zµ]{1,3}(?:/[A-Za-z]{1,5})?(?!\w)|\.?\d[\w.]*")  # a unit, more of a version
+_ATTACHED = re.compile(
+    r"[A-Za-zµ]{1,3}(?:/[A-Za-z]{1,5})?(?!\w)|\.?\d[\w.]*|_\d[\w.]*"
+)  # a unit, more of a version, 1_000.5
 _INTEGER = re.compile(r"[-+]?\d+")
 _EUROPEAN = re.compile(r"[-+]?[1-9]\d{0,2}(?:\.\d{3})+")  # 1.234,5
 _EXACT_INT = 15  # digits; a longer whole number is read as a float
@@ -42,7 +49,8 @@ SHOWN_HINTS = (  # quicker than the names: any call with a number in it
 )
 # What a person takes for a number with something attached: 12.5ms, 1.2k, 3/100, 1e-3 (avg), 1.234,56.
 _LIKE_NUMBER = re.compile(
-    r"[-+]?(?:\d+(?:[.,]\d+)?|\.\d+|\d{1,3}(?:\.\d{3})+,\d+)(?:[eE][-+]?\d+)?\s?(?:[A-Za-zµ%]{1,3}(?:/[A-Za-z]{1,5})?|/\s?\d+|\(.*\))?"
+    r"[-+]?(?:\d+(?:[.,]\d+)?|\.\d+|\d{1,3}(?:\.\d{3})+,\d+)(?:[eE][-+]?\d+)?\s?(?:[A-Za-zµ%]{1,3}(?:/[A-Za-z]{1,5})?|/\s?(?:\d+(?:\.\d*)?|\.\d+)|\(.*\))?"
+    rf"|{GROUPED}"
 )
 _LAST_WORD = re.compile(r".*[/_]", re.DOTALL)
 _PROGRESS = re.compile(r"\s*(\d+)\s*/\s*\d+\s*")
@@ -141,9 +149,30 @@ def progress(name: str, text: str) -> int | None:
     Args:
         name: of the value, such as `epoch`, `train/iter` or `cur_epoch`.
     """
-    if _LAST_WORD.sub("", name).lower() in COUNTERS and (match := _PROGRESS.fullmatch(text)):
+    if is_counter(name) and (match := _PROGRESS.fullmatch(text)):
         return int(match[1])
     return None
+
+
+def is_counter(name: str) -> bool:
+    """Tells whether a metric counts epochs, iterations or steps, behind which another number may stand: `iter 10 200`."""
+    return _LAST_WORD.sub("", name).lower() in COUNTERS
+
+
+def goes_on(name: str, line: str, start: int, end: int) -> str:
+    """Returns the text of a number that goes on behind a blank or an apostrophe (`1 000`, `5 / 10`); "" if it does not.
+
+    Args:
+        name: of the value; counters have other numbers beside them, and may be one of a total.
+        start: where the number begins in the line, and `end` where its first part ends.
+    """
+    if not (line[end + 1 : end + 2].isdecimal() or "/" in line[end : end + 2]) or not line[end - 1 : end].isdecimal():
+        return ""
+    if match := _OF_TOTAL.match(line, end):
+        text = line[start : match.end()]
+        return "" if progress(name, text) is not None else text
+    match = None if is_counter(name) else _GROUPED.match(line, start)
+    return match[0] if match and match.end() > end else ""
 
 
 def whole(text: str, line: str, end: int) -> str:

@@ -15,7 +15,7 @@ from ..base.errors import ConfigError
 from ..base.values import Number
 from . import regex_cost
 from .names import FIELD, Names, Unit, Unread, fill, literal_pairs
-from .numbers import NUMBER, progress, to_number, whole
+from .numbers import NUMBER, goes_on, progress, to_number, whole
 
 _NUMBER_FIELD = "{number}"
 _PATTERN_FIELD = re.compile(r"(?<!\\)\{([A-Za-z_]\w*)\}")
@@ -160,7 +160,11 @@ class MetricPattern:
             if text is None:
                 continue
             if match.end(group) == match.end() and "(?=" not in self.source:
-                text = whole(text, match.string, match.end())
+                printed = (
+                    f"(?P<{group}>{_NUMBER_FIELD})" in self.source
+                )  # a number, and not digits that the pattern chose
+                more = goes_on(template, match.string, match.start(group), match.end()) if printed else ""
+                text = more or whole(text, match.string, match.end())
             value = to_number(text)
             if value is None:
                 value = progress(template, text)

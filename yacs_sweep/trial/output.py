@@ -203,7 +203,7 @@ class MetricReader:
             line = repr(clipped(self._parser.unreadable))
             self._note(f"a METRIC line is not JSON on one line, and is not read: {line}")
         if left_out := self._parser.left_out or (self._follower.left_out if self._follower else None):
-            self._tell("number", str(left_out))
+            self._tell("number", f"{left_out}; only the first such value of a sweep is shown")
         if name := self._sources.misread:
             self._tell("comma", COMMA.format(name=name))
         if self._warning is not None:

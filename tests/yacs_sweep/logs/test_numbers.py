@@ -23,6 +23,7 @@ READ: list[tuple[str, Number]] = [
     ("0,512", 0.512),  # D4
     ("2,35", 2.35),
     ("-0,5", -0.5),
+    ("1_000.5", 1000.5),
     ("1234,567", 1234.567),
     ("1,5e-3", 0.0015),
     ("85%", 85),
@@ -43,7 +44,20 @@ READ: list[tuple[str, Number]] = [
     ("tensor(nan, device='cuda:0')", math.nan),
     ("-inf", -math.inf),
 ]
-LEFT_OUT = ["12.5ms", "1.2k", "3M", "0.5s/it", "1.234,5", "5e-3s"]
+LEFT_OUT = [
+    "12.5ms",
+    "1.2k",
+    "3M",
+    "0.5s/it",
+    "1.234,5",
+    "5e-3s",
+    "1 000",
+    "1 234.5",
+    "-1 234 567",
+    "1'000",
+    "1\u00a0000",
+]
+LEFT_OUT += ["5 / 10", "0.5 / 0.6", "5/10"]
 NO_NUMBER = ["1.2.3", "tensor([0.5, 0.6])", "tensor([[1., 2.], [3., 4.]])", "float", "None"]
 
 
@@ -67,6 +81,31 @@ def test_a_value_that_is_no_plain_number_is_left_out_and_kept_with_its_line(text
     assert rows == []
     assert parser.left_out is not None
     assert (parser.left_out.name, parser.left_out.text, parser.left_out.line) == ("loss", text, f"loss: {text} on")
+
+
+@pytest.mark.parametrize("text", LEFT_OUT)
+def test_a_value_behind_a_blank_is_left_out_as_behind_a_colon(text: str) -> None:
+    rows, parser = parse(GENERIC, f"epoch 1 val loss {text}, lr 0.5\n")
+    assert rows == [{"lr": 0.5, "epoch": 1}]
+    assert parser.left_out is not None and parser.left_out[:2] == ("val/loss", text)
+
+
+@pytest.mark.parametrize("log_format", [GENERIC, PATTERN], ids=["generic", "pattern"])
+def test_a_word_behind_a_blank_is_no_part_of_a_number(log_format: LogFormat) -> None:
+    rows, parser = parse(log_format, "loss: 12.5 ms\nloss: 7 / s\n")
+    assert rows == [{"loss": 12.5}, {"loss": 7}] and parser.left_out is None
+
+
+def test_counters_have_other_numbers_beside_them() -> None:
+    rows, parser = parse(GENERIC, "iter: 3 100 loss: 5 2000\nstep: 4 / 100 loss: 0.5 / acc: 3\n")
+    assert rows == [{"iter": 3, "loss": 5}, {"step": 4, "loss": 0.5, "acc": 3}]
+    log = {"iter": "i", "batch": "b"}
+    digits = LogFormat((compile_pattern(r"(?P<b>{number}) it (?P<i>{number})", log),))
+    for text in ("7 it 3 100", "7 it 3 / 100", "7 it 3/100"):
+        assert parse(digits, text)[0] == [{"batch": 7, "iter": 3}]
+    chosen = LogFormat((compile_pattern(r"at (?P<at>\d+)", {"at": "at"}),))  # the pattern says which digits
+    assert parse(chosen, "at 5 100 / 200\n")[0] == [{"at": 5}]
+    assert parser.left_out is None
 
 
 @pytest.mark.parametrize("log_format", [GENERIC, PATTERN], ids=["generic", "pattern"])

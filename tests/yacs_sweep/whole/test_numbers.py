@@ -60,6 +60,7 @@ def test_a_value_that_is_left_out_is_told_once_in_a_sweep(tmp_path: Path) -> Non
     ]
     assert (ran.out + ran.err).count("is not a plain number") == 1
     assert "speed: '1.2k' is not a plain number, and is left out: 'speed=1.2k'" in ran.out + ran.err
+    assert "'speed=1.2k'; only the first such value of a sweep is shown" in ran.out + ran.err
 
 
 def test_a_metric_that_is_only_left_out_is_named_in_the_reason(tmp_path: Path) -> None:
