@@ -123,7 +123,7 @@ class Options:
         first_launch=True,
     )
     metric: str | None = _search(
-        "metric to optimise (default: the sweep file's, else val/mAP)",
+        "metric to optimise (default: the sweep file's; without a file val/mAP); bayes search and early stopping need one",
         "NAME",
         **_DESCRIBES,
         keyword="str | Mapping[str, Any]",

@@ -225,6 +225,14 @@ def own_command_profile(spec: SweepSpec, cwd: Path) -> CommandProfile:
     )
 
 
+def unused_command_notes(profile: TrainerProfile, spec: SweepSpec) -> tuple[str, ...]:
+    """Warns that a sweep file's own program or command is not started, since --trainer names another trainer."""
+    if isinstance(profile, CommandProfile) or not has_own_command(spec):
+        return ()
+    what = f"program {spec.program}" if spec.program else "command"
+    return (f"warning: --trainer {profile.name}: the sweep file's {what} is not used; leave --trainer out to start it",)
+
+
 def own_command_notes(spec: SweepSpec) -> tuple[str, ...]:
     """Returns the notes that the user of such a trainer gets before the sweep starts."""
     what = f"program {spec.program}" if spec.program else "command"

@@ -192,8 +192,7 @@ class TrainerProfile:
         interpreter, path = self.interpreter(python), {**os.environ, **self.env}.get("PATH", os.defpath)
         for words in self.executed_commands(interpreter):
             if why := why_not_found(words, self.cwd, interpreter, path if here else None):
-                hint = "; --trainer NAME|FILE names your trainer's profile" if why.startswith("no file") else ""
-                return [f"trainer {self.name}: {why}{hint}"]
+                return [f"trainer {self.name}: {why}"]
         return []
 
     def executed_commands(self, interpreter: str) -> list[list[str]]:

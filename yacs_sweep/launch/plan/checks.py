@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -246,10 +247,47 @@ def placed_problems(options: Options, overrides: Overrides, spec: SweepSpec | No
     problems = []
     for name, samples in values.items():
         path = parameter_path(document, name, (top,)) if document else ()
-        for problem in overrides.check(name, samples, document.plain_texts(path) if document and path else None):
-            if document and path in document.places:
+        option = _option_of(options, name, in_file=document is not None and path in document.places)
+        texts = document.plain_texts(path) if document and option is None else None
+        for problem in overrides.check(name, samples, texts):
+            if option is not None:
+                problems.append(f"{option}: {problem}{_alias_hint(option, name, overrides.profile)}")
+            elif document and path in document.places:
                 told = problem.removeprefix(f"{name}: ") if dotted(path).endswith(f".{name}") else problem
                 problems.append(document.message(path, told))
             else:
                 problems.append(problem)
     return problems + overrides.same_key_problems(values)
+
+
+_OF_OPTIONS = {"base_lr": "--lr_values", "weight_decay": "--wd_values"}
+
+
+def _option_of(options: Options, name: str, *, in_file: bool) -> str | None:
+    """Returns the option that gives a parameter; None where the sweep file does."""
+    given = {"--lr_values": options.lr_values, "--wd_values": options.wd_values}
+    option = _OF_OPTIONS.get(name)
+    if option is not None and given[option] is not None:
+        return option
+    return "--custom_params" if options.custom_params and not in_file else None
+
+
+def _alias_hint(option: str, name: str, profile: TrainerProfile) -> str:
+    """Says which alias an option needs that names no key itself; empty for others."""
+    if option not in _OF_OPTIONS.values() or name in profile.aliases:
+        return ""
+    return f"; {option} needs the alias `{name}: KEY` in {profile.path}, or write --custom_params '{{\"KEY\": […]}}'"
+
+
+def words_without_effect(trailing: Mapping[str, Any], spec: SweepSpec, overrides: Overrides) -> tuple[str, ...]:
+    """Warns of KEY VALUE words whose key the search sets as well.
+
+    Args:
+        trailing: what the words set, by the trainer's key.
+    """
+    searched = {overrides.key_for(parameter.name) for parameter in spec.parameters}
+    return tuple(
+        f"warning: {key} {show(value)} has no effect: the sweep searches {key}; leave one of the two out"
+        for key, value in trailing.items()
+        if key in searched
+    )

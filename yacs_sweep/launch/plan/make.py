@@ -9,7 +9,7 @@ from ...base.errors import Problems
 from ...base.wording import counted
 from ...search.warm_start import WarmStart
 from ...spec.sweep import SweepSpec
-from ...trainers.own_command import CommandProfile, own_command_notes
+from ...trainers.own_command import CommandProfile, own_command_notes, unused_command_notes
 from ..engines import engine_problems
 from ..options import Options
 from ..workers.gpu_places import Layout
@@ -29,6 +29,7 @@ from .checks import (
     read_layout,
     read_warm_start,
     results_problems,
+    words_without_effect,
 )
 from .inputs import collect_inputs, difference_notes
 from .new import new_source, read_spec, says_search
@@ -116,6 +117,10 @@ def _first_notes(source: Source, spec: SweepSpec, trainer: Trainer, count: int) 
         notes.insert(0, f"{source.progress}: {counted(source.settled, 'trial')} done, {count} to go")
     if source.launch is None:
         notes += nothing_varies(spec)
+    if source.options.trailing:
+        notes += words_without_effect(trainer.values, spec, trainer.overrides)
+    if source.options.trainer is not None and source.trainer is None:
+        notes += unused_command_notes(trainer.profile, spec)
     if isinstance(trainer.profile, CommandProfile) and source.trainer is None and not source.has_folder:
         notes += own_command_notes(spec)
     return notes

@@ -14,7 +14,7 @@ from ...records.launch_file import LaunchFile
 from ...spec.sweep import SweepSpec
 from ...trainers.choose import check_config_file, choose_profile, find_interpreter
 from ...trainers.overrides import Overrides
-from ...trainers.own_command import SWEEP_FILE
+from ...trainers.own_command import SWEEP_FILE, has_own_command
 from ...trainers.profile import TrainerProfile
 from ...trainers.schema import read_schema
 from ..options import Options
@@ -69,7 +69,7 @@ def choose_trainer(
         return None
     problems.attempt(lambda: check_formats(profile.files, str(profile.path)))
     if cannot := profile.start_problems(python, here=options.engine == "local"):
-        problems.found += cannot
+        problems.found += [f"{problem}{_start_hint(problem, options, spec)}" for problem in cannot]
         return None
     schema = problems.attempt(lambda: read_schema(profile, python=python, config_file=config))
     if schema is None and profile.schema is not None:
@@ -79,3 +79,12 @@ def choose_trainer(
     given = options.trailing or (list(last.trailing) if last is not None else [])
     checked = problems.attempt(lambda: overrides.parse_trailing(given))
     return None if checked is None else Trainer(profile, overrides, config, python, *checked, tuple(taken or ()))
+
+
+def _start_hint(problem: str, options: Options, spec: SweepSpec | None) -> str:
+    """Says where the trainer is named whose program is not there; empty for other problems."""
+    if ": no file " not in problem:
+        return ""
+    if options.trainer is not None and spec is not None and has_own_command(spec):
+        return "; leave --trainer out to start the sweep file's own program"
+    return "; --trainer NAME|FILE names your trainer's profile"

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.sweeping import TOY
 from yacs_sweep.base.errors import ConfigError
@@ -270,3 +271,84 @@ def test_a_key_given_twice_is_a_warning_whatever_stood_below_it(tmp_path: Path) 
     path.write_text("method: random\nparameters:\n  a: {value: yes}\n  a: [1, 2]\n")
     (warning,) = load_spec(path).warnings
     assert "parameters.a: given twice, first on line 3; keep one" in warning
+
+
+def profile_with_alias(folder: Path, alias: str) -> str:
+    """A copy of the toy trainer's profile with one alias."""
+    data = yaml.safe_load((TOY / "toy.yaml").read_text())
+    data.update(aliases={alias: "SOLVER.BASE_LR"}, cwd=str(TOY))
+    path = folder / "mine.yaml"
+    path.write_text(yaml.safe_dump(data))
+    return str(path)
+
+
+def test_an_option_whose_key_the_profile_lacks_names_the_alias(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    config = ("--config_file", str(TOY / "toy.yml"), "--controller", "local", "--wandb-mode", "disabled")
+    words = [*config, "--lr_values", "0.1,0.2", "--trainer"]
+    with pytest.raises(ConfigError) as caught:
+        make_plan(parse([*words, profile_with_alias(tmp_path, "lr")]))
+    (line,) = caught.value.problems
+    assert line.startswith("--lr_values: base_lr: no such key in defaults.py:_C")
+    assert line.endswith(
+        f"; --lr_values needs the alias `base_lr: KEY` in {tmp_path}/mine.yaml, "
+        """or write --custom_params '{"KEY": […]}'"""
+    )
+    assert make_plan(parse([*words, profile_with_alias(tmp_path, "base_lr")])).count == 2
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ('{"SOLVER.LRR": [1]}', "--custom_params: SOLVER.LRR: no such key"),
+        ('{"TOY.MODE": [true]}', "--custom_params: TOY.MODE: true is not a text"),
+    ],
+)
+def test_a_problem_names_the_option_that_gives_the_parameter(
+    file: Path, monkeypatch: pytest.MonkeyPatch, given: str, told: str
+) -> None:
+    text = "method: random\nparameters: {base_lr: [0.1], margin: [0.3, 0.4]}\n"
+    (line,) = refused(file, monkeypatch, text, "--custom_params", given)
+    assert line.startswith(told)
+
+
+def notes(file: Path, monkeypatch: pytest.MonkeyPatch, text: str, *more: str) -> tuple[str, ...]:
+    """The lines that a launch of the toy trainer begins with."""
+    monkeypatch.chdir(file.parent)
+    file.write_text(text)
+    trainer = ("--trainer", str(TOY / "toy.yaml"), "--config_file", str(TOY / "toy.yml"), "--controller", "local")
+    return make_plan(parse([*trainer, "--sweep-config", str(file), "--wandb-mode", "disabled", *more])).notes
+
+
+@pytest.mark.parametrize("name", ["base_lr", "SOLVER.BASE_LR"])
+def test_a_word_for_a_key_that_is_searched_is_told(file: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    text = "method: random\nparameters: {base_lr: [0.1, 0.2]}\n"
+    found = notes(file, monkeypatch, text, name, "0.5", "SOLVER.MARGIN", "0.4")
+    assert [line for line in found if "no effect" in line] == [
+        "warning: SOLVER.BASE_LR 0.5 has no effect: the sweep searches SOLVER.BASE_LR; leave one of the two out"
+    ]
+
+
+def test_a_program_that_is_not_used_is_told(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "method: random\nprogram: arg.py\nparameters: {base_lr: [0.1, 0.2]}\n"
+    line = "warning: --trainer toy: the sweep file's program arg.py is not used; leave --trainer out to start it"
+    assert line in notes(file, monkeypatch, text)
+    assert not any("is not used" in note for note in notes(file, monkeypatch, text.replace("program: arg.py\n", "")))
+
+
+@pytest.mark.parametrize(
+    ("program", "more", "hint"),
+    [
+        ("program: arg.py\n", ("--trainer", "argparse"), "leave --trainer out to start the sweep file's own program"),
+        ("", ("--trainer", "argparse"), "--trainer NAME|FILE names your trainer's profile"),
+    ],
+)
+def test_a_profile_whose_program_is_not_there_is_told_what_to_do(
+    file: Path, monkeypatch: pytest.MonkeyPatch, program: str, more: tuple[str, ...], hint: str
+) -> None:
+    monkeypatch.chdir(file.parent)
+    file.write_text(f"method: random\n{program}parameters: {{base_lr: [0.1, 0.2]}}\n")
+    with pytest.raises(ConfigError) as caught:
+        make_plan(parse(["--sweep-config", str(file), "--wandb-mode", "disabled", "--controller", "local", *more]))
+    (line,) = caught.value.problems
+    assert line.startswith(f"trainer argparse: no file train.py in {file.parent}; ") and line.endswith(hint)
