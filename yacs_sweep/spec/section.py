@@ -82,7 +82,8 @@ class Section:
             else:
                 self._spelt[name] = key
                 self.values[name] = value
-        for key in self.unknown if guess else ():
+        templates = notes.document.templates  # another key takes their values by an alias: their names are the author's
+        for key in [key for key in self.unknown if guess and (*path, key) not in templates]:
             for name in nearest(key, [name for name in allowed if name not in self._spelt], cutoff=MEANT):
                 self._spelt[name] = key
                 self.values[name] = data[key]

@@ -72,6 +72,10 @@ def test_of_a_key_twice_with_different_values_the_last_counts(tmp_path: Path, va
     [
         "x-common: &c {min: 0.1, max: 0.9}\nmethod: random\nparameters: {lr: *c, wd: *c}\n",
         "bounds: &c {min: 0.1, max: 0.9}\nmethod: random\nparameters: {lr: *c, wd: {<<: *c}}\n",
+        "common: &c {min: 0.1, max: 0.9}\nmethod: random\nparameters: {lr: *c, wd: {<<: *c}}\n",  # not `command`
+        "names: &c {min: 0.1, max: 0.9}\nmethod: random\nparameters: {lr: *c, wd: *c}\n",
+        "_metric: {lr: &c {min: 0.1, max: 0.9}}\nmethod: random\nparameters: {lr: *c, wd: *c}\n",
+        "config:\n  common: &c {min: 0.1, max: 0.9}\n  method: random\n  parameters: {lr: *c, wd: *c}\n",
         "anchors:\n  - &c {min: 0.1, max: 0.9}\nmethod: random\nparameters: {lr: *c, wd: {<<: [*c]}}\n",
         "sweep:\n  bounds: &c {min: 0.1, max: 0.9}\n  method: random\n  parameters: {lr: *c, wd: *c}\n",
         "bounds: &c {min: 0.1, max: 0.9}\nsweep:\n  method: random\n  parameters: {lr: *c, wd: *c}\n",
@@ -87,6 +91,12 @@ def test_a_template_at_the_top_is_no_parameter(tmp_path: Path, text: str) -> Non
 def test_a_parameter_at_the_top_is_no_template_because_it_uses_one(tmp_path: Path) -> None:
     text = "method: random\nparameters: {lr: &c {min: 0.1, max: 0.9}}\nwd: *c\n"
     assert refused(tmp_path, text) == ["s.yaml:3:1: wd: looks like a parameter; indent it under `parameters:`"]
+
+
+def test_a_misspelt_key_that_no_alias_uses_is_a_mistake(tmp_path: Path) -> None:
+    for key, meant in (("common", "command"), ("names", "name")):
+        lines = refused(tmp_path, f"{key}: &c {{a: 1}}\nmethod: grid\n" + LR)
+        assert any(line.startswith(f"s.yaml:1:1: {key}: ") and line.endswith(f"{meant}?") for line in lines), lines
 
 
 def test_a_key_that_no_sweep_file_has_is_told_and_not_used(tmp_path: Path) -> None:
