@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -12,8 +13,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import yaml
 
+from .base.command_line import COMMAND
 from .base.errors import ConfigError, Problems
-from .base.wording import no_texts
+from .base.wording import no_texts, without_password
 from .launch.engines import Engine, make_engine
 from .launch.follow import run_on_engine
 from .launch.keyword_types import Keywords, PathLike
@@ -33,7 +35,7 @@ from .records.launch_file import load_spec_of
 from .records.metrics import read_metrics
 from .records.progress import Tally, retried_trials
 from .records.summary import known_records
-from .show.lines import params_line, short_value
+from .show.lines import command_text, params_line, short_value
 from .show.live.terminal import say
 from .show.runs import Run
 from .show.trials import Trials
@@ -81,6 +83,12 @@ class Sweep:
         parameters: Mapping[str, Any] | None = None,
         early_terminate: Mapping[str, Any] | None = None,
         run_cap: int | None = None,
+        name: str | None = None,
+        description: str | None = None,
+        program: PathLike | None = None,
+        command: Sequence[str] | None = None,
+        where: str | Sequence[str] | None = None,
+        results_dir_base: PathLike | None = None,
         **options: Unpack[Keywords],
     ) -> None:
         """Checks everything; creates nothing.
@@ -92,14 +100,27 @@ class Sweep:
                 ``train(params, report)``, or ``train()``, which finds its parameters in ``wandb.config``. Its metrics are
                 what it returns or yields (a number is the sweep's metric; or a dict), what it reports
                 (``report(loss=0.5)``) and what it logs by ``wandb.log``. An exception is a failed trial.
-            parameters: with `method`, `metric`, `early_terminate` and `run_cap`: the description, key by key.
+            parameters, early_terminate, run_cap, name, description, program, command, where, results_dir_base: with
+                `method` and `metric` among the options: the description, key by key, each as in a sweep file.
             overrides: given to every trial's command: a dict of keys, or words as on the command line.
             options: those of the command line (`keyword_types.Keywords`).
 
         Raises:
             ConfigError: with every mistake found.
         """
-        keys = {"parameters": parameters, "early_terminate": early_terminate, "run_cap": run_cap}
+        keys = {
+            "parameters": parameters,
+            "early_terminate": early_terminate,
+            "run_cap": run_cap,
+            "name": name,
+            "description": description,
+            "program": os.fspath(program) if isinstance(program, os.PathLike) else program,
+            "command": list(command) if isinstance(command, tuple) else command,
+            "where": list(where) if isinstance(where, tuple) else where,
+            "results_dir_base": os.fspath(results_dir_base)
+            if isinstance(results_dir_base, os.PathLike)
+            else results_dir_base,
+        }
         self._start_with(_gather(search, train, overrides, options, keys), python=True)
         for line in self.plan.spec.warnings:
             warnings.warn(line, stacklevel=2)
@@ -111,19 +132,22 @@ class Sweep:
         self._launched: Results | None = None  # since `create`, until it has run
         self._paths: SweepPaths | None = None
         self._signals: list[int] = []
+        self._words: tuple[str, ...] = ()  # of the command line
         self._stopped = False
         self.exit_status: int | None = None  # of the last run, as the command line's: 0, 1 or 130
         self.message: str | None = None  # why the last run ended before its count
 
     @classmethod
-    def from_options(cls, options: Options, starter: AgentStarter | None = None) -> Sweep:
+    def from_options(cls, options: Options, starter: AgentStarter | None = None, words: Sequence[str] = ()) -> Sweep:
         """Makes the sweep of a command line, which is checked when `plan` is first read.
 
         Args:
             starter: forks its agents; default: one is started when they are needed.
+            words: the command line, as it was typed.
         """
         sweep = cls.__new__(cls)
         sweep._start_with(options, python=False, starter=starter)
+        sweep._words = tuple(words)
         return sweep
 
     @classmethod
@@ -191,6 +215,8 @@ class Sweep:
             if self._python:
                 self._launched.resume_line = f"Sweep.open({self._paths.sweep_id!r}).run()"
                 self._launched.retry_line = f"Sweep.open({self._paths.sweep_id!r}).run(retry_failed=True)"
+            elif self._words and not self._launched.plan.resumed:
+                self._launched.new_line = without_password(command_text([*COMMAND, *self._words]))
         return self._launched.paths.sweep_id
 
     def run(self, count: int | None = None, *, retry_failed: bool | Sequence[str] | str = False) -> Trials:

@@ -35,14 +35,15 @@ def main(argv: Sequence[str] | None = None) -> int:
             with contextlib.suppress(ConfigError):  # `run` meets it again, and says it
                 controller = "local" if options.train_best else choose_controller(options)[0]
                 starter.prepare(agent_modules(controller, options.storage))
-        return exit_status(lambda: run(options, starter))
+        return exit_status(lambda: run(options, starter, words))
 
 
-def run(options: Options, starter: AgentStarter | None = None) -> int:
+def run(options: Options, starter: AgentStarter | None = None, words: Sequence[str] = ()) -> int:
     """Runs the command that the options ask for; returns the exit status.
 
     Args:
         starter: forks the agents; default: one is started when they are needed.
+        words: the command line, as it was typed.
 
     Raises:
         SweepError: a mistake in the options, or the sweep cannot continue.
@@ -70,7 +71,7 @@ def run(options: Options, starter: AgentStarter | None = None) -> int:
         return run_batch(options, starter)
     from .api import Sweep
 
-    sweep = Sweep.from_options(options, starter)
+    sweep = Sweep.from_options(options, starter, words)
     for warning in sweep.plan.spec.warnings:
         print_error(f"warning: {warning}")
     if options.dry_run:

@@ -215,6 +215,10 @@ def open_sweep(
     resume_line = command_text(resume_command(paths.sweep_id, options))
     results = Results(plan, paths, summary, resume_line)
     results.log_model = bool(options.log_model)
+    if (files := options.sweep_config) and isinstance(files[0], str) and not options.metric:
+        results.metric_place = f"`metric.name` in {files[0]}"
+    elif options.metric:
+        results.metric_place = "--metric"
     results.accessories.attempt("best.yml cannot be tried before the first trial", results.announce_best)
     return results
 

@@ -16,7 +16,7 @@ from ..base.files import write_atomically
 from ..base.streams import output_width, print_lines
 from ..records.checkpoints import Keep, Keeper
 from ..records.folder import ENDED_WELL, SweepPaths, TrialRecord
-from ..records.progress import Progress, target_reached, unretried
+from ..records.progress import Progress, never_logged, target_reached, unretried
 from ..records.summary import Summary
 from ..show.lines import (
     MOST_SHOWN,
@@ -46,6 +46,8 @@ class Results:
         """
         self.plan, self.paths, self.summary, self.resume_line = plan, paths, summary, resume_line
         self.retry_line = f"{resume_line} --retry-failed"
+        self.metric_place = "`metric.name`"  # where the user has named the metric,
+        self.new_line = ""  # and what starts such a sweep once more, as one would type it; empty: not known
         self.outcome: Outcome | None = None  # once it has ended
         self.log_model = False  # whether the best goes to W&B as an artifact, at the end
         self.best_id: str | None = None  # of the trial that best.yml has been made for,
@@ -107,17 +109,14 @@ class Results:
         return not progress.left and all(record.state != "running" for record in records)
 
     @property
-    def grid_done(self) -> bool:
-        """Whether the sweep is a grid of which no point is left."""
-        size = self.plan.spec.grid_size
-        return size is not None and self.summary.settled >= size
-
-    @property
     def nothing_left(self) -> str:
         """Says that no trial is left, and what the user can do."""
-        if self.grid_done:
-            return f"every point of the grid is done ({self.plan.spec.grid_size})"
-        return "every trial of this sweep is done; --count N adds more"
+        size = self.plan.spec.grid_size
+        if size is None:
+            return "every trial of this sweep is done; --count N adds more"
+        if (left := size - self.summary.settled) <= 0:
+            return f"every point of the grid is done ({size})"
+        return f"every trial of this sweep is done; --count {left} adds the grid's other points"
 
     def update_best(self) -> None:
         """Rewrites best.yml and best/ when another trial is the best; deletes checkpoints that are not to be kept."""
@@ -188,10 +187,20 @@ class Results:
         say(f"{self.summary.tally().text or 'no trials'}; results in {self.paths.dir}")
         attempt("the best trial is not shown", self._show_best)
         attempt("the report is not named", self._name_report)
-        if outcome.message or (outcome.interrupted and not self.complete):
+        misnamed = not outcome.interrupted and never_logged(self.summary.records.values())
+        if (outcome.message and not misnamed) or (outcome.interrupted and not self.complete):
             say("resume with", self.resume_line)
         owed = self.plan.launch.retry
-        if not outcome.interrupted and any(r.state == "failed" and r.id not in owed for r in self._unretried()):
+        if misnamed:  # a sweep's metric is fixed: trials that are tried again fail once more
+            if self.new_line:
+                say(
+                    f"no trial has logged {self.metric}: correct {self.metric_place}, then start a new sweep with",
+                    self.new_line,
+                )
+            else:
+                say(f"no trial has logged {self.metric}: correct {self.metric_place} in a new sweep")
+            say(f"if it is the trainer that has to log {self.metric}, mend it, then retry with", self.retry_line)
+        elif not outcome.interrupted and any(r.state == "failed" and r.id not in owed for r in self._unretried()):
             say("fix the cause of the failures, then retry with", self.retry_line)
         if self.log_model and not outcome.interrupted:
             attempt("the best trial is not logged", self._log_model)

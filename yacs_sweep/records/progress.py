@@ -82,6 +82,12 @@ def count_settled(records: Collection[TrialRecord], retry: Iterable[str] = ()) -
     return sum(record.settled and record.id not in again for record in records)
 
 
+def never_logged(records: Iterable[TrialRecord]) -> bool:
+    """Tells whether the metric's name is to be doubted: trials failed for want of the metric, and no trial has logged it."""
+    found = list(records)
+    return any(record.cause == "no_metric" for record in found) and all(record.value is None for record in found)
+
+
 @dataclass(frozen=True)
 class Progress:
     """Says how far a sweep is."""

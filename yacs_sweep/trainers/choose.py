@@ -59,7 +59,12 @@ def check_config_file(given: str | None, profile: TrainerProfile | None) -> str 
         )
     if given is None:
         if profile is not None and profile.needs_config_file:
-            raise ConfigError(f"--config_file is missing: the trainer {profile.name} needs one")
+            text = f"--config_file is missing: the trainer {profile.name} needs one"
+            if profile.name == DEFAULT_TRAINER:  # which the user need not have meant
+                text += (
+                    "; another trainer is named by `program` in the sweep file, by --trainer, or in Python by `train=`"
+                )
+            raise ConfigError(text)
         return None
     path = Path(given)
     if path.is_dir():

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -106,6 +108,24 @@ def test_done_is_the_same_for_status_resuming_count_and_exit(tmp_path: Path) -> 
     assert status.code == 0 and "every trial is done" in status.out
     listed = sweep(tmp_path, "--status", trainer=None, config=None, verbose=False).out
     assert "done" in listed and "4/4" in listed
+
+
+@pytest.mark.parametrize("method", ["grid", "random"])
+def test_a_count_that_is_reached_is_not_exceeded_by_resuming(tmp_path: Path, method: str) -> None:
+    trainer, spec = write_trainer(tmp_path, NEEDS_DATA), write_sweep(tmp_path, {**FOUR, "method": method})
+    words = ("--sweep-config", spec, "--count", "1", *QUIET)
+    ran = sweep(tmp_path, *words, trainer=trainer.name, config=None, verbose=False)
+    assert ran.code == 1 and ran.summary["counts"] == {"failed": 1}
+    (tmp_path / "data").mkdir()
+    rest = again(tmp_path, ran)
+    adds = "--count 3 adds the grid's other points" if method == "grid" else "--count N adds more"
+    assert f"every trial of this sweep is done; {adds}" in rest.out and len(rest.summary["trials"]) == 1
+    retried = again(tmp_path, ran, "--retry-failed")  # its point alone
+    assert "0 trials done, 1 to go" in retried.out and retried.summary["counts"] == {"failed": 1, "finished": 1}
+    assert "every trial is done" in again(tmp_path, ran, "--status").out
+    more = again(tmp_path, ran, "--count", "2")
+    assert "1 trial done, 2 to go" in more.out and more.summary["counts"] == {"failed": 1, "finished": 3}
+    assert "every trial is done" in again(tmp_path, ran, "--status").out
 
 
 def test_a_new_grid_promises_no_more_than_it_has(tmp_path: Path) -> None:
@@ -235,7 +255,7 @@ def test_copies_of_trial_folders_count_nowhere(tmp_path: Path) -> None:
     status = again(tmp_path, ran, "--status")
     assert "2 finished" in status.out and "copy" not in status.out
     report = ran.dir / "report.html"
-    rest = again(tmp_path, ran)
+    rest = again(tmp_path, ran, "--count", "2")
     assert "2 trials done, 2 to go" in rest.out and rest.code == 0, rest.out + rest.err
     copies = "trial-0000_bak1, trial-0001 (copy), trial-0007"
     assert f"{ran.dir}: 3 folders are copies of trials, or renamed ones, and do not count: {copies}" in rest.out
@@ -281,3 +301,21 @@ def test_what_came_to_its_end_in_spite_of_a_stop_counts(tmp_path: Path, on_sigte
     if state == "finished":
         assert trial["value"] == 90 and trial["reason"].startswith("finished in spite of a stop: ")
         assert "finished in spite of a stop" in ran.out
+
+
+def test_a_metric_that_no_trial_logs_is_corrected_in_a_new_sweep(tmp_path: Path) -> None:
+    trainer, spec = write_trainer(tmp_path, "print('mAP: 1.0%')"), {**FOUR, "metric": {"name": "val_mAP"}}
+    words = ("--sweep-config", write_sweep(tmp_path, spec), "--count", "2", *QUIET)
+    ran = sweep(tmp_path, *words, trainer=trainer.name, config=None, verbose=False)
+    assert ran.code == 1 and ran.summary["counts"] == {"failed": 2}
+    said = "no trial has logged val_mAP: correct `metric.name` in"
+    line = next(line for line in ran.out.splitlines() if said in line)
+    assert f"{tmp_path / 'y.yaml'}, then start a new sweep with: " in line and "--count 2" in line
+    assert "fix the cause of the failures" not in ran.out and f"{ran.dir.name} --retry-failed" in ran.out
+    resumed = again(tmp_path, ran, "--count", "1")
+    assert "no trial has logged val_mAP: correct `metric.name` in a new sweep" in resumed.out
+    write_sweep(tmp_path, {**spec, "metric": {"name": "val/mAP"}})
+    env = environment(tmp_path)
+    command = shlex.split(line.partition("a new sweep with: ")[2])
+    mended = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
+    assert mended.returncode == 0 and "2 finished" in mended.stdout, mended.stdout + mended.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import subprocess
 import sys
@@ -12,6 +13,8 @@ import pytest
 
 from tests.sweeping import ROOT
 from yacs_sweep import ConfigError, Sweep
+from yacs_sweep.launch.keyword_types import Keywords
+from yacs_sweep.spec.read_sweep import _READ
 from yacs_sweep.trainers.inside.call_function import count_arguments
 
 QUICK: dict[str, Any] = {"controller": "local", "wandb_mode": "disabled"}
@@ -48,6 +51,27 @@ def test_a_function_without_arguments_finds_its_parameters_in_wandb_config() -> 
     assert [row.get("loss") for row in best.history()] == [0.1, 0.05, None]
     assert [run.config["lr"] for run in sweep.runs] == [0.1, 0.3]
     assert [run.id for run in Sweep.open(sweep.id or "").runs] == [run.id for run in sweep.runs]
+
+
+def test_every_key_of_a_sweep_file_is_a_keyword(tmp_path: Path) -> None:
+    taken = {*inspect.signature(Sweep.__init__).parameters, *Keywords.__annotations__}
+    assert set(_READ) <= taken
+    program = tmp_path / "train_c.py"
+    program.write_text("")
+    about: dict[str, Any] = {"method": "grid", "parameters": {"lr": {"values": [1, 2, 3]}}, "where": ("lr < 3",)}
+    made = Sweep(program=program, name="n", description="d", results_dir_base=tmp_path / "r", **about, **QUICK)
+    spec = made.spec
+    assert (spec.program, spec.name, spec.description, spec.where) == (str(program), "n", "d", ("lr < 3",))
+    assert spec.results_dir_base == str(tmp_path / "r") and made.plan.count == 2
+    words = ("python", str(program), "${args}")
+    assert Sweep(command=words, **about, **QUICK).spec.command == words
+    with pytest.raises(ConfigError, match=r"program: \[.x.\] is not a text"):
+        Sweep(**{"program": ["x"], **about, **QUICK})
+
+
+def test_without_anything_to_train_python_says_what_to_give() -> None:
+    with pytest.raises(ConfigError, match="`program` in the sweep file, by --trainer, or in Python by `train=`"):
+        Sweep({"method": "grid", "parameters": {"lr": {"values": [1]}}}, **QUICK)
 
 
 def test_a_function_of_a_config_is_called_without_one(tmp_path: Path) -> None:
