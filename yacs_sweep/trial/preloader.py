@@ -248,7 +248,7 @@ class Guards:
             modules: those that the server imports, for the line that says what is waited for.
         """
         self.requests, self.token, self.note, self.stopping, self.cores = requests, token, note, stopping, cores
-        self.modules = ", ".join(modules)
+        self.modules = ", ".join(modules) or "the interpreter"  # without modules the server only starts
         self.current: Guard | None = None
         self._preloaded = False
         self._wait = FIRST_WAIT

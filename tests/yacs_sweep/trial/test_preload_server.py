@@ -119,6 +119,12 @@ def test_imports_that_hang_are_said_and_left(tmp_path: Path, monkeypatch: pytest
         assert said[1] == "preloading: the imports have not ended in 1 s; trials start as fresh processes"
 
 
+def test_a_server_without_libraries_has_a_name_in_the_line() -> None:
+    """A sweep of a Python function that names no library has such a server."""
+    guards = preloader.Guards(None, token="t", note=print, stopping=lambda: False, modules=())
+    assert guards.modules == "the interpreter"
+
+
 def test_guards_share_the_libraries(tmp_path: Path) -> None:
     """Several agents' guards come of one server, each with its own mark."""
     with serving(tmp_path, "decimal") as case, serving(tmp_path, "decimal") as other:
