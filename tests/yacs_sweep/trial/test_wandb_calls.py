@@ -375,3 +375,26 @@ def test_scalars_for_tensorboard_are_logged_where_the_program_asks_for_it(trial:
     assert trial.code == 0 and trial.out.count("written") == 5, trial.err
     assert trial.rows == [{"loss": 1.0, "global_step": 1, "acc": 0.5}, {"loss": 0.2, "global_step": 5, "acc": 0.5}]
     assert trial.steps == [1, 5]
+
+
+QUICKSTART = """
+import wandb
+
+def main():
+    run = wandb.init(project="demo")
+    wandb.log({"lr_seen": wandb.config.lr})
+
+wandb.login()
+found = wandb.sweep({"method": "random", "parameters": {"lr": {"values": [7]}}}, project="demo")
+print("SWEEP", found)
+wandb.agent(found, main, count=10)
+"""
+
+
+def test_a_program_that_searches_by_itself_is_one_trial(trial: Trial) -> None:
+    trial.run(QUICKSTART)
+    assert trial.code == 0, trial.err
+    assert [row["lr_seen"] for row in trial.rows] == [0.1], "once, with the trial's value"
+    assert "SWEEP sw" in trial.out and "call Sweep(config, train=main)" in trial.err
+    trial.run("import wandb\nwandb.agent('abc')\n")
+    assert trial.code == 1 and "wandb.agent needs a function in a trial" in trial.err.splitlines()[-1]

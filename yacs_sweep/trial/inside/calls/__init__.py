@@ -17,7 +17,7 @@ import os
 import sys
 
 from . import stand_in
-from .config import Config, as_dict
+from .config import Config, as_dict, warn
 from .rows import Rows, rank
 from .run import Nothing, TrialRun
 from .tensorboard import watch_scalars
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 FOLDER = "YACS_SWEEP_CALLS"  # the environment variable
 SETTINGS = "settings.json"  # in that folder
 TRUE = ("1", "true", "yes", "on")
+SEARCH = ("sweep", "agent")  # what a program calls that searches by itself
 PARAMETERS = ("group", "job_type", "notes", "tags", "project", "entity")  # of `wandb.init` that a run shows again
 
 
@@ -126,7 +127,7 @@ class Client:
 
     def install(self) -> None:
         """Puts the functions in place."""
-        for name in ("init", "finish", "login", "setup", "teardown", "attach", "_attach", "watch", "unwatch"):
+        for name in ("init", "finish", "login", "setup", "teardown", "attach", "_attach", "watch", "unwatch", *SEARCH):
             original = getattr(self.module, name, None)
             ours = getattr(self, name.lstrip("_"))
             if original is not None and not _waits_for_init(original):  # in older clients watch does not
@@ -251,6 +252,20 @@ class Client:
     def login(self, *args: Any, **kwargs: Any) -> bool:
         """Does nothing: no login is needed."""
         return True
+
+    def sweep(self, *args: Any, **kwargs: Any) -> str:
+        """Returns the id of the trial's sweep: a trial makes no other one."""
+        warn("wandb.sweep makes no sweep in a trial; to search with its parameters, call Sweep(config, train=main)")
+        with open(os.path.join(os.environ[FOLDER], SETTINGS), encoding="utf-8") as file:
+            return str(json.load(file)["sweep_id"])
+
+    def agent(self, sweep_id: Any = None, function: Callable[[], Any] | None = None, *args: Any, **kwargs: Any) -> None:
+        """Calls the function once, with the trial's parameters."""
+        if function is None:
+            raise getattr(self.module, "Error", RuntimeError)(
+                "wandb.agent needs a function in a trial; to search, call Sweep(config, train=main)"
+            )
+        function()
 
     def setup(self, *args: Any, **kwargs: Any) -> Nothing:
         """Does nothing: there is no service to start."""

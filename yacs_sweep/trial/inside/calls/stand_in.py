@@ -91,7 +91,7 @@ class _Loader:
         """Fills the module."""
         sys.stderr.write("wandb is not installed here; a stand-in takes what the program logs\n")
         content: dict[str, Any] = {name: _BeforeInit(name) for name in _OF_RUN.split()}
-        content.update(dict.fromkeys(("init", "finish", "login", "setup", "teardown"), _later))
+        content.update(dict.fromkeys(("init", "finish", "login", "setup", "teardown", "sweep", "agent"), _later))
         content.update(Error=Error, run=None, __version__="0.0.0", Settings=dict, util=Nothing(), plot=Nothing())
         content["__getattr__"] = _missing
         vars(module).update(content)
