@@ -15,15 +15,25 @@ from .option_entry import ALL_FAILED, SweepOption, as_failed, as_mapping, as_poi
 if TYPE_CHECKING:
     from ..trainers.function import FunctionProfile
 
-EPILOG = """\
-examples:
+_CHECKOUT = """\
   tools/sweep.py --config_file configs/smoke.yml --sweep-config sweep_test
-  tools/sweep.py --config_file configs/baseline.yml --sweep-config sweeps/my.yaml --count 30 SOLVER.MAX_EPOCHS 60
-  tools/sweep.py --config_file configs/baseline.yml --lr_values 0.0001,0.00035 --wd_values 0.0005,0.005
-  tools/sweep.py --config_file configs/baseline.yml --sweep_id k3v9x2ab     (resume a sweep)
-
-exit status: 0 all trials ended well (stopped early counts); 1 some trial failed; 2 invalid input, nothing was
-created; 130 interrupted
+  tools/sweep.py --config_file configs/baseline.yml \\
+      --sweep-config sweeps/my.yaml --count 30 SOLVER.MAX_EPOCHS 60
+  tools/sweep.py --config_file configs/baseline.yml \\
+      --lr_values 0.0001,0.00035 --wd_values 0.0005,0.005
+  tools/sweep.py --sweep_id k3v9x2ab     (resume a sweep)
+"""
+_INSTALLED = """\
+  yacs-sweep --sweep-config sweep.yaml --count 30     (the file has a program)
+  yacs-sweep --trainer trainer.yaml --config_file base.yml \\
+      --sweep-config sweep.yaml SOLVER.MAX_EPOCHS 60
+  yacs-sweep --sweep_id k3v9x2ab     (resume a sweep)
+"""
+EPILOG = f"""\
+examples:
+{_INSTALLED if PROGRAM == "yacs-sweep" else _CHECKOUT}
+exit status: 0 all trials ended well (stopped early counts); 1 some trial
+failed; 2 invalid input, nothing was created; 130 interrupted
 """
 
 

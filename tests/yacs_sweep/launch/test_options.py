@@ -135,3 +135,17 @@ def test_the_command_line_knows_the_options_that_start_no_agent() -> None:
 
 def test_every_field_is_an_option_or_the_environments() -> None:
     assert {item.name for item in fields(Options)} - set(Options.table()) == {"wandb_off", "storage_of_environment"}
+
+
+@pytest.mark.parametrize("started", ["sweep.py", "yacs-sweep"])
+def test_the_examples_are_those_of_the_started_command(started: str, tmp_path: Path) -> None:
+    text = (
+        f"import sys; sys.argv[0] = {str(tmp_path / started)!r}\n"
+        "from yacs_sweep.launch import options; print(options.EPILOG)"
+    )
+    done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=True, cwd=ROOT)
+    lines = done.stdout.splitlines()
+    assert max(map(len, lines)) <= 80
+    commands = {line.split()[0] for line in lines if line.startswith("  ") and not line.startswith("   ")}
+    assert commands == {"tools/sweep.py" if started == "sweep.py" else started}
+    assert ("configs/" in done.stdout) == (started == "sweep.py")
