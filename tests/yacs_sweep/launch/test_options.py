@@ -149,3 +149,15 @@ def test_the_examples_are_those_of_the_started_command(started: str, tmp_path: P
     commands = {line.split()[0] for line in lines if line.startswith("  ") and not line.startswith("   ")}
     assert commands == {"tools/sweep.py" if started == "sweep.py" else started}
     assert ("configs/" in done.stdout) == (started == "sweep.py")
+
+
+@pytest.mark.parametrize(("started", "name"), [("report.py", "tools/report.py"), ("yacs-sweep-report",) * 2])
+def test_so_are_the_reports(started: str, name: str, tmp_path: Path) -> None:
+    text = (
+        f"import sys; sys.argv[0] = {str(tmp_path / started)!r}\n"
+        "from yacs_sweep.show.report import cli; print(cli.EPILOG)"
+    )
+    done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=True, cwd=ROOT)
+    lines = done.stdout.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert {line.split()[0] for line in lines if "--sweep_id" in line} == {name}

@@ -9,16 +9,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...base.command_line import Parser
+from ...base.command_line import PROGRAM, Parser
 from ...base.errors import ConfigError, SweepError, exit_status
 from ...base.options import Option, add_options, declare
 from ...base.streams import output_error, print_lines, protect_streams, write_text
 
-EPILOG = """\
+_NAME = "yacs-sweep-report" if PROGRAM == "yacs-sweep" else "tools/report.py"
+EPILOG = f"""\
 examples:
-  tools/report.py --sweep_id k3v9x2ab                       report.html and trials.csv in the sweep's folder
-  tools/report.py --sweep_id k3v9x2ab --format md           the same findings as text, for a pull request
-  tools/report.py --sweep_id team/project/k3v9x2ab --output out/report.html     a sweep of the W&B server
+  {_NAME} --sweep_id k3v9x2ab
+      report.html and trials.csv in the sweep's folder
+  {_NAME} --sweep_id k3v9x2ab --format md
+      the same findings as text, for a pull request
+  {_NAME} --sweep_id team/project/k3v9x2ab
+      a sweep of the W&B server
 """
 
 
