@@ -70,7 +70,7 @@ def _pattern_problems(pattern: str) -> list[str]:
     try:
         groups = re.compile(pattern).groupindex
     except re.error as error:
-        return [f"DATASETS.FOLDER_PATTERN: {pattern!r} is not a regular expression: {error}"]
+        return [f"DATASETS.FOLDER_PATTERN: {pattern!r} is no regular expression: {error}"]
     if "pid" not in groups:
         return [
             f"DATASETS.FOLDER_PATTERN: {pattern!r} does not say where the identity stands; name a group pid, and one "

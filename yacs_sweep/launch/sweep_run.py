@@ -112,11 +112,9 @@ class Results:
     def nothing_left(self) -> str:
         """Says that no trial is left, and what the user can do."""
         size = self.plan.spec.grid_size
-        if size is None:
-            return "every trial of this sweep is done; --count N adds more"
-        if (left := size - self.summary.settled) <= 0:
+        if size is not None and self.summary.settled >= size:
             return f"every point of the grid is done ({size})"
-        return f"every trial of this sweep is done; --count {left} adds the grid's other points"
+        return "every trial of this sweep is done; --count N adds more"
 
     def update_best(self) -> None:
         """Rewrites best.yml and best/ when another trial is the best; deletes checkpoints that are not to be kept."""

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from ..base.command_line import COMMAND
-from ..base.errors import ConfigError
+from ..base.errors import ConfigError, SweepError
 from ..base.signals import handled
 from ..base.streams import output_error, print_lines
 from ..base.values import utc_seconds
@@ -27,7 +27,7 @@ from ..base.wording import counted, cut, without_password
 from ..records.alive import launchers
 from ..records.folder import ENDED_WELL, OVER, SweepPaths, best_of, rank
 from ..records.known_sweeps import find_bases, notes_folder, result_bases
-from ..records.launch_file import read_launch
+from ..records.launch_file import load_spec_of, read_launch
 from ..records.metrics import new_rows
 from ..records.progress import Progress, Tally, read_metric
 from ..records.snapshot import Snapshot, last_change, read_snapshot, summary_head
@@ -111,13 +111,27 @@ def workers_line(snapshot: Snapshot) -> Line:
             ("ending  ", "bold yellow"),
             (f"the launcher has exited, {counted(snapshot.agents, 'agent')} still ending", ""),
         ]
-    if not snapshot.progress.left and not snapshot.counts.get("running"):
-        return [("ended  ", "bold"), ("every trial is done", "")]
     again = f"{command_text(COMMAND)} --sweep_id {snapshot.paths.sweep_id}"
+    if not snapshot.progress.left and not snapshot.counts.get("running"):
+        return [("ended  ", "bold"), (_all_done(snapshot, again), "")]
     line: Line = [("no launcher is running", "bold red"), (f"  {counted(snapshot.progress.left, 'trial')} to go", "")]
     if left := snapshot.counts.get("running"):
         line.append((f", {left} cut off", ""))
     return [*line, (f"; resume with: {again}", "")]
+
+
+def _all_done(snapshot: Snapshot, again: str) -> str:
+    """Says that every trial is done; of a grid that was asked for fewer points than it has, how to try the others."""
+    size = None
+    if snapshot.method == "grid" and not snapshot.progress.reached:
+        with contextlib.suppress(SweepError):  # a description that cannot be read says nothing of the grid
+            size = load_spec_of(snapshot.paths).grid_size
+    others = (size or 0) - snapshot.progress.settled
+    if others < 1:
+        return "every trial is done"
+    return (
+        f"every trial that was asked for is done; resume for the grid's other {counted(others, 'point')} with: {again}"
+    )
 
 
 def _of_sweep(paths: SweepPaths, columns: int, rows: int) -> Drawn:

@@ -245,11 +245,15 @@ def _merge_leniently(schema: Schema, config_file: str, refusal: str, lenient: bo
     else:
         merge.problems.append(document.message((), "is not a mapping such as SOLVER: {BASE_LR: 0.1}"))
     if merge.problems or not (lenient and merge.adapted):
-        told = f"{config_file}: does not fit the trainer's schema: {refusal}"
-        known = merge.problems or (
-            merge.adapted and "Type mismatch" in refusal
-        )  # else the refusal is of something else
-        raise ConfigError([*merge.problems, *merge.adapted, *([] if known else [told])])
+        found = [*merge.problems, *merge.adapted]
+        _, mismatch, words = refusal.partition("Type mismatch")
+        key = words.rpartition("config key: ")[2]
+        place = next((place for place, line in enumerate(found) if mismatch and f": {key}: " in line), None)
+        if place is not None:  # one line for one fault, with the tree's words
+            found[place] += f" ({mismatch}{words})"
+        elif not merge.problems and not (merge.adapted and mismatch):  # the refusal is of something else
+            found.append(f"{config_file}: does not fit the trainer's schema: {refusal}")
+        raise ConfigError(found)
     return replace(schema, values={**schema.values, **merge.values})
 
 

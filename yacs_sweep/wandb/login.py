@@ -36,7 +36,8 @@ def base_url(environment: Mapping[str, str] = os.environ) -> str:
 def _checked(url: str, origin: str) -> str:
     """Returns the address of a server without a slash at its end; `origin` says in a message where it comes from."""
     try:
-        address = urlsplit(url)
+        scheme, _, rest = url.partition("://")
+        address = urlsplit(f"{scheme}://{rest.rpartition('@')[2]}")  # a password may hold a slash, though none should
         usable = address.scheme in ("http", "https") and bool(address.hostname) and not any(map(str.isspace, url))
         usable = usable and address.port != 0  # asking raises, too
     except ValueError:
@@ -55,7 +56,7 @@ def credentials(environment: Mapping[str, str] = os.environ) -> str:
     """
     address = base_url(environment).partition("://")[2]
     server = address.partition("/")[0]
-    return (server if "@" in server else address).rpartition("@")[0]  # a password may hold a slash, though none should
+    return (server if "@" in server else address).rpartition("@")[0]  # of a password with a slash as well
 
 
 def why_turned_off(environment: Mapping[str, str] = os.environ) -> str | None:

@@ -17,7 +17,7 @@ from yacs_sweep.base.errors import ConfigError
 from yacs_sweep.launch.keywords import from_keywords
 from yacs_sweep.launch.plan.checks import log_model_problems
 from yacs_sweep.launch.plan.controller import choose_controller
-from yacs_sweep.launch.plan.make import make_plan
+from yacs_sweep.launch.plan.make import make_plan, remaining
 from yacs_sweep.launch.read_options import contradictions, parse
 from yacs_sweep.launch.run import make_job, resume_command
 from yacs_sweep.launch.workers.agent import load_launch, make_controller
@@ -66,6 +66,14 @@ def test_what_is_no_sweep_id(name: str) -> None:
 
 def test_sweep_ids_differ() -> None:
     assert len({new_sweep_id() for _ in range(1000)}) == 1000
+
+
+@pytest.mark.parametrize(
+    ("target", "settled", "grid", "left"),
+    [(30, 12, None, 18), (2, 2, 6, 4), (2, 1, 6, 1), (10, 10, None, 0), (10, 13, None, 0), (6, 6, 6, 0)],
+)
+def test_what_remains_of_a_resumed_sweep(target: int, settled: int, grid: int | None, left: int) -> None:
+    assert remaining(target, settled, grid) == left
 
 
 def test_login_is_a_key_or_a_netrc_entry_of_the_server(tmp_path: Path) -> None:

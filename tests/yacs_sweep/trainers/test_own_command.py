@@ -128,7 +128,7 @@ def test_a_sweep_of_the_files_own_program_runs_and_is_resumed(tmp_path: Path) ->
     assert first.code == 0, first.out + first.err
     assert "the trainer is the sweep file's program train.py" in first.out
     assert 'ARGV ["--epochs", "3", "--lr=0.1", "--debug"]' in first.out
-    again = run(tmp_path, "--sweep_id", first.dir.name, "--count", "1", "--wandb-mode", "disabled")
+    again = run(tmp_path, "--sweep_id", first.dir.name, "--wandb-mode", "disabled")
     assert again.code == 0, again.out + again.err
     assert again.summary["best"]["params"] == {"lr": 0.01, "debug": True}
     refused = run(tmp_path, "--sweep-config", "y.yaml", "--config_file", "y.yaml")
@@ -153,7 +153,7 @@ def test_a_sweep_of_a_module_runs_and_is_resumed(tmp_path: Path, command: list[s
     first = run(tmp_path, "--sweep-config", write_sweep(tmp_path, body), "--count", "1", "--wandb-mode", "disabled")
     assert first.code == 0, first.out + first.err
     assert f"-{command[-1][1:]} pkg.train --lr=0.1" in first.out  # the line to train with
-    again = run(tmp_path, "--sweep_id", first.dir.name, "--count", "1", "--wandb-mode", "disabled")
+    again = run(tmp_path, "--sweep_id", first.dir.name, "--wandb-mode", "disabled")
     assert again.code == 0, again.out + again.err
     assert again.summary["best"]["params"] == {"lr": 0.01}
     (package / "train.py").unlink()
@@ -177,7 +177,7 @@ def test_a_program_outside_the_folder_runs_and_is_watched(tmp_path: Path, place:
     first = run(folder, "--sweep-config", write_sweep(folder, body), "--count", "1", "--wandb-mode", "disabled")
     assert first.code == 0, first.out + first.err
     assert "../other/train.py" in json.loads((first.dir / "inputs" / "code.json").read_text())["files"]
-    again = run(folder, "--sweep_id", first.dir.name, "--count", "1", "--wandb-mode", "disabled")
+    again = run(folder, "--sweep_id", first.dir.name, "--wandb-mode", "disabled")
     assert again.code == 0, again.out + again.err
     assert again.summary["best"]["value"] == 0.0
 

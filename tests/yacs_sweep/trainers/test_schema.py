@@ -126,7 +126,8 @@ def test_what_only_a_lenient_trainer_takes_is_refused_unless_the_trainer_is_leni
     config = "train: {lr: 1, BATCH_SIZE_PER_GPU: 8.0, names: b}\nMODEL:\nOUT: 3\n"
     strict = trainer(tmp_path)
     assert problems(strict, config) == [
-        "config.yml:1:9: train.lr: 1 does not fit the trainer's schema; write 1.0",
+        "config.yml:1:9: train.lr: 1 does not fit the trainer's schema; write 1.0 (Type mismatch (<class 'float'> vs. "
+        "<class 'int'>) with values (0.1 vs. 1) for config key: train.lr)",
         "config.yml:1:16: train.BATCH_SIZE_PER_GPU: 8.0 does not fit the trainer's schema; write 8",
         "config.yml:1:41: train.names: 'b' does not fit the trainer's schema; write ['b']",
         "config.yml:2:1: MODEL: is an empty section, which the trainer's schema does not take; leave the line out",
@@ -169,7 +170,7 @@ def test_a_slip_in_a_configuration_file_is_one_line_and_its_advice_is_taken(
 ) -> None:
     profile = trainer(tmp_path)
     (found,) = problems(profile, config)
-    assert found.endswith(told)
+    assert told in found and "\n" not in found
     read(profile, mended)
 
 

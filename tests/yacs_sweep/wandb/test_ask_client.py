@@ -49,7 +49,7 @@ def test_a_password_in_the_address_is_shown_nowhere(tmp_path: Path, server: Wand
     name = created.dir.name
     plain = environment(server, tmp_path)["WANDB_BASE_URL"]
     assert f"sweep on the W&B server: {plain}/tester/p/sweeps/{name}" in created.out
-    resumed = sweep(server, tmp_path, "--sweep_id", f"tester/p/{name}", "--count", "1", *TRAIN, env=env)
+    resumed = sweep(server, tmp_path, "--sweep_id", f"tester/p/{name}", *TRAIN, env=env)
     assert resumed.code == 0, resumed.out + resumed.err
     page = tmp_path / "report.html"
     words = [sys.executable, str(REPORT), "--sweep_id", f"tester/p/{name}", "--source", "wandb", "--output", str(page)]

@@ -65,7 +65,8 @@ def test_importing_it_imports_no_library(line: str, none_of: str) -> None:
 
 
 def test_keywords_are_the_options_of_the_command_line() -> None:
-    # The others are the search itself, what a process of one's own is for, and what methods do.
+    # The others are the search itself, what a process of one's own is for (such as one that `wandb agent` starts), and
+    # what methods do.
     others = {
         "help",
         "train_best",
@@ -78,6 +79,7 @@ def test_keywords_are_the_options_of_the_command_line() -> None:
         "dry_run",
         "status",
         "watch",
+        "agent_run",
     }
     assert set(Keywords.__annotations__) == {action.dest for action in make_parser()._actions} - others
 

@@ -254,7 +254,7 @@ def test_torn_files_and_stale_locks_do_not_keep_a_sweep_from_going_on(tmp_path: 
     (ran.dir / "agents" / "0-123.lock").write_text("torn")
     (ran.dir / "trial-0099").mkdir()
     (ran.dir / "trial-0099" / "trial.json").write_text("")
-    again = sweep(tmp_path, "--sweep_id", ran.dir.name, "--count", "2", *QUIET, **settings)
+    again = sweep(tmp_path, "--sweep_id", ran.dir.name, *QUIET, **settings)
     assert again.code == 0, again.out + again.err
     assert again.summary["counts"] == {"finished": 3}
 

@@ -99,8 +99,7 @@ def test_an_option_given_on_resuming_wins(tmp_path: Path) -> None:
     ran = run(folder, "--count", "1")
     (folder / "c.yml").write_text("RATE: 5\n")
     (folder / "p.yaml").write_text(PROFILE.replace("score (?P", "score (?:x)?(?P"))
-    words = ("--sweep_id", ran.dir.name, "--count", "1", *QUIET)
-    again = sweep(folder, *words, trainer=folder / "p.yaml", config=folder / "c.yml")
+    again = sweep(folder, "--sweep_id", ran.dir.name, *QUIET, trainer=folder / "p.yaml", config=folder / "c.yml")
     assert (again.code, scores(ran)) == (0, [1, 5])
     assert "the sweep uses its copy" not in again.out  # these files are taken as they are now
     read = [Path(ran.trial(name)["command"][2]).read_text() for name in ("trial-0000", "trial-0001")]
@@ -139,7 +138,7 @@ def test_a_moved_project_is_resumed(tmp_path: Path) -> None:
     run(folder, "--count", "1")
     moved = move(folder, tmp_path / "moved")
     project(tmp_path / "project", "RATE: 7\n")
-    again = sweep(moved, "--sweep_id", _only(moved), "--count", "1", *QUIET, trainer=None, config=None)
+    again = sweep(moved, "--sweep_id", _only(moved), *QUIET, trainer=None, config=None)
     assert (again.code, scores(again)) == (0, [1, 1])
     text = (again.dir / "launch.json").read_text()
     assert str(tmp_path) not in text
@@ -193,6 +192,6 @@ def test_a_sweep_of_an_earlier_version_is_resumed(tmp_path: Path) -> None:
     del launch["code"]
     (ran.dir / "launch.json").write_text(json.dumps(launch))
     shutil.rmtree(ran.dir / "inputs")
-    again = sweep(tmp_path, "--sweep_id", ran.dir.name, "--count", "1", *QUIET, trainer=None, config=None)
+    again = sweep(tmp_path, "--sweep_id", ran.dir.name, *QUIET, trainer=None, config=None)
     assert (again.code, len(again.summary["trials"])) == (0, 2), again.err
     assert (ran.dir / "inputs/config/toy.yml").is_file()

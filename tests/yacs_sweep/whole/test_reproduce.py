@@ -280,8 +280,7 @@ def test_a_moved_project_is_trained_in_where_it_is(tmp_path: Path) -> None:
 def test_a_trial_of_an_earlier_launch_is_repeated_with_its_own_words(tmp_path: Path) -> None:
     folder = project(tmp_path / "p", STYLES["yacs"][0])
     ran = run(folder, "--count", "1", "A", "1")
-    words = ("--sweep_id", ran.dir.name, "--count", "1", *QUIET[:-2], "A", "2")
-    later = sweep(folder, *words, trainer=None, config=None)
+    later = sweep(folder, "--sweep_id", ran.dir.name, *QUIET[:-2], "A", "2", trainer=None, config=None)
     assert later.code == 0, later.out + later.err
     assert later.summary["best"]["name"] == "trial-0000" and len(later.summary["trials"]) == 2
     assert yaml.safe_load((ran.dir / "best.yml").read_text())["A"] == 1

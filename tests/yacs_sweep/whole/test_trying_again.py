@@ -110,21 +110,17 @@ def test_done_is_the_same_for_status_resuming_count_and_exit(tmp_path: Path) -> 
     assert "done" in listed and "4/4" in listed
 
 
-@pytest.mark.parametrize("method", ["grid", "random"])
-def test_a_count_that_is_reached_is_not_exceeded_by_resuming(tmp_path: Path, method: str) -> None:
-    trainer, spec = write_trainer(tmp_path, NEEDS_DATA), write_sweep(tmp_path, {**FOUR, "method": method})
-    words = ("--sweep-config", spec, "--count", "1", *QUIET)
-    ran = sweep(tmp_path, *words, trainer=trainer.name, config=None, verbose=False)
+def test_retrying_tries_no_new_points_and_status_names_the_grids_others(tmp_path: Path) -> None:
+    trainer, spec = write_trainer(tmp_path, NEEDS_DATA), write_sweep(tmp_path, FOUR)
+    ran = sweep(tmp_path, "--sweep-config", spec, "--count", "1", *QUIET, trainer=trainer.name, config=None)
     assert ran.code == 1 and ran.summary["counts"] == {"failed": 1}
     (tmp_path / "data").mkdir()
-    rest = again(tmp_path, ran)
-    adds = "--count 3 adds the grid's other points" if method == "grid" else "--count N adds more"
-    assert f"every trial of this sweep is done; {adds}" in rest.out and len(rest.summary["trials"]) == 1
     retried = again(tmp_path, ran, "--retry-failed")  # its point alone
     assert "0 trials done, 1 to go" in retried.out and retried.summary["counts"] == {"failed": 1, "finished": 1}
-    assert "every trial is done" in again(tmp_path, ran, "--status").out
-    more = again(tmp_path, ran, "--count", "2")
-    assert "1 trial done, 2 to go" in more.out and more.summary["counts"] == {"failed": 1, "finished": 3}
+    status = again(tmp_path, ran, "--status").out
+    assert "every trial that was asked for is done; resume for the grid's other 3 points with: " in status
+    more = again(tmp_path, ran)
+    assert "1 trial done, 3 to go" in more.out and more.summary["counts"] == {"failed": 1, "finished": 4}
     assert "every trial is done" in again(tmp_path, ran, "--status").out
 
 
@@ -255,7 +251,7 @@ def test_copies_of_trial_folders_count_nowhere(tmp_path: Path) -> None:
     status = again(tmp_path, ran, "--status")
     assert "2 finished" in status.out and "copy" not in status.out
     report = ran.dir / "report.html"
-    rest = again(tmp_path, ran, "--count", "2")
+    rest = again(tmp_path, ran)
     assert "2 trials done, 2 to go" in rest.out and rest.code == 0, rest.out + rest.err
     copies = "trial-0000_bak1, trial-0001 (copy), trial-0007"
     assert f"{ran.dir}: 3 folders are copies of trials, or renamed ones, and do not count: {copies}" in rest.out

@@ -131,6 +131,15 @@ def _last_notes(source: Source, spec: SweepSpec, layout: Layout) -> list[str]:
     return [*cap_note(spec, source.controller, source.options.count, source.settled), *layout_notes(layout)]
 
 
+def remaining(target: int, settled: int, grid_size: int | None) -> int:
+    """Counts the trials left when a sweep is resumed without --count: what its last launch was asked for and did not reach.
+
+    When it has reached everything, the rest of the grid is left.
+    """
+    wanted = target if settled < target or grid_size is None else grid_size
+    return max(0, wanted - settled)
+
+
 def _count(source: Source, spec: SweepSpec) -> int:
     """Counts the trials of this launch."""
     wanted, last = source.options.count, source.launch
@@ -139,8 +148,9 @@ def _count(source: Source, spec: SweepSpec) -> int:
     elif wanted is None and last is None:
         wanted = spec.default_count
     elif wanted is None:
-        assert last is not None  # what its last launch was asked for and did not reach, a grid's as any other's
-        wanted = max(0, last.target - source.settled - source.again) + source.again
+        assert last is not None
+        grid = None if source.again else spec.grid_size  # who retries trials asks for no new points
+        wanted = remaining(last.target, source.settled + source.again, grid) + source.again
     wanted = capped(wanted, spec.run_cap, source.settled)
     limit = grid_limit(spec, source.controller)
     return wanted if limit is None else max(0, min(wanted, limit - source.settled))
