@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ..spec.sweep import Metric
@@ -28,7 +28,8 @@ class Tally:
     """Counts trials by state, each point by its last trial, and beside them the trials that were tried again."""
 
     counts: dict[str, int]  # without states that no trial has
-    again: int  # trials that were tried again
+    again: int  # trials that were tried again,
+    cut: Mapping[str, int] = field(default_factory=dict)  # and those of them that had not ended by themselves, by state
 
     @classmethod
     def of(cls, records: Collection[TrialRecord], retry: Iterable[str] = ()) -> Tally:
@@ -40,23 +41,33 @@ class Tally:
         tried = retried_trials(records)
         owed = set(retry)
         found = Counter(record.state for record in records if record.id not in tried and record.id not in owed)
-        return cls(_in_order(found), sum(record.id in tried for record in records))
+        again = Counter(record.state for record in records if record.id in tried)
+        return cls(_in_order(found), again.total(), _cut(again))
 
     @classmethod
     def without(cls, counts: Mapping[str, int], retried: Mapping[str, int]) -> Tally:
         """Takes the trials that were tried again, by state, out of the counts of all trials, as summary.json has both."""
         found = {state: number - retried.get(state, 0) for state, number in counts.items()}
-        return cls(_in_order(found), sum(retried.values()))
+        return cls(_in_order(found), sum(retried.values()), _cut(retried))
 
     @property
     def text(self) -> str:
-        """The counts in words: `6 finished, 1 failed (2 tried again)`; empty without trials."""
-        return ", ".join(f"{number} {state}" for state, number in self.counts.items()) + self.again_text
+        """The counts in words: `6 finished, 1 failed (2 tried again)`; empty without trials.
+
+        Trials that were lost or killed are named though they were tried again: something is wrong with the machine.
+        """
+        shown = _in_order(Counter(self.counts) + Counter(self.cut))
+        return ", ".join(f"{number} {state}" for state, number in shown.items()) + self.again_text
 
     @property
     def again_text(self) -> str:
         """How many trials were tried again, in words, to stand behind the counts; empty where none was."""
         return f" ({self.again} tried again)" if self.again else ""
+
+
+def _cut(retried: Mapping[str, int]) -> dict[str, int]:
+    """Picks the states of trials that had not ended by themselves."""
+    return {state: number for state, number in retried.items() if state in ("killed", "lost")}
 
 
 def _in_order(counts: Mapping[str, int]) -> dict[str, int]:
