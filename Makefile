@@ -46,6 +46,7 @@ test-clients: $(CLIENTS:%=client-%)
 client-%: setup
 	@[ -x .venv-clients/$*/bin/python ] || .venv/bin/uv venv --quiet --python .venv/bin/python .venv-clients/$*
 	.venv/bin/uv pip install --quiet --python .venv-clients/$*/bin/python --reinstall-package yacs-sweep . 'wandb==$*.*' 'optuna$(if $(OPTUNA_$*),==$(OPTUNA_$*).*)' pytest pytest-timeout yacs
+	@rm -rf build yacs_sweep.egg-info  # what the build leaves would look like an installed launcher
 	.venv-clients/$*/bin/python -m pytest -q -m clients tests/yacs_sweep/whole/test_clients.py $(SELECT)
 
 # The smallest part of it: the oldest client and the newest, which all other tests have.
