@@ -12,7 +12,8 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from tests.yacs_sweep.logs.trainer_logs import LOGS, sample  # noqa: E402
-from yacs_sweep.logs.parser import LogFormat, LogParser  # noqa: E402
+from yacs_sweep.logs.parser import LogParser  # noqa: E402
+from yacs_sweep.logs.patterns import LogFormat  # noqa: E402
 from yacs_sweep.trainers.load import load_profile  # noqa: E402
 
 CHUNK = 1 << 16  # bytes, as much as a Linux pipe holds

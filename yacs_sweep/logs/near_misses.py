@@ -16,8 +16,8 @@ from ..base.files import open_regular
 from ..base.wording import SHOWN, clipped
 from .guessing import guess_loosely
 from .numbers import NUMBER
-from .parser import LINE_LIMIT, LogFormat
-from .patterns import MetricPattern, Search
+from .parser import LINE_LIMIT
+from .patterns import LogFormat, MetricPattern, Search
 
 SAMPLE = 1 << 18  # bytes of the beginning and of the end of a log that are looked at
 NEAR = 0.6  # similarity of names worth telling

@@ -21,7 +21,6 @@ from __future__ import annotations
 import json
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 from ..base.escapes import has_escape_bytes, without_escape_bytes
 from ..base.values import Number
@@ -29,7 +28,7 @@ from .guessed_blocks import TABLE_HINTS, TASK_HINTS, GuessedTable, PrintedSettin
 from .guessing import HINTS, guess_unread, guessed_row
 from .names import Names, Unread, json_pairs
 from .numbers import LeftOut, like_number, unwrapped
-from .patterns import NO_CONTEXT, MetricPattern, OpenTable, Search
+from .patterns import NO_CONTEXT, LogFormat, MetricPattern, OpenTable, Search
 from .sources import Row, Sources
 
 Trace = Callable[["MetricPattern | str", Mapping[str, Number]], None]  # an entry (or "METRIC", "generic") matched
@@ -40,23 +39,6 @@ WAITING = 1000  # rows that wait for the axis; of more the first gets the last a
 _METRIC = b"METRIC {"
 _JSON = json.JSONDecoder()
 _UNNAMED = Names()
-
-
-@dataclass(frozen=True)
-class LogFormat:
-    """The metric patterns of a profile, and the name of the metric that is the x-axis.
-
-    `axis_after`: rows that do not print the axis belong to the next one printed, not to the last.
-    `generic`: lines that look like metrics are taken where no entry matches or one finds but the axis (see `guessing`), for
-        metrics that no entry names.
-    `wandb`: what the trainer logs through W&B's client is taken too (see `wandb_calls`).
-    """
-
-    entries: tuple[MetricPattern, ...]
-    axis: str = "epoch"
-    axis_after: bool = False
-    generic: bool = False
-    wandb: bool = False
 
 
 class LogParser:

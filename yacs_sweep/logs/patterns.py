@@ -1,4 +1,4 @@
-"""Compiles and checks the metric patterns of a trainer profile, and applies them to single lines.
+"""Compiles and checks the metric patterns of a trainer profile, its log format, and applies them to single lines.
 
 A pattern is a Python regular expression in which `{number}` stands for a printed number; its named groups become
 metrics. What a pattern may cost is decided here, before anything starts: exponential time is refused.
@@ -299,3 +299,20 @@ def _position_in_source(source: str, position: int) -> int:
         position = max(start, position - grown)
         start = source.find(_NUMBER_FIELD, start + len(_NUMBER_FIELD))
     return position
+
+
+@dataclass(frozen=True)
+class LogFormat:
+    """The metric patterns of a profile, and the name of the metric that is the x-axis.
+
+    `axis_after`: rows that do not print the axis belong to the next one printed, not to the last.
+    `generic`: lines that look like metrics are taken where no entry matches or one finds but the axis (see `guessing`), for
+        metrics that no entry names.
+    `wandb`: what the trainer logs through W&B's client is taken too (see `wandb_calls`).
+    """
+
+    entries: tuple[MetricPattern, ...]
+    axis: str = "epoch"
+    axis_after: bool = False
+    generic: bool = False
+    wandb: bool = False

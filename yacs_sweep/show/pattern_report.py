@@ -14,8 +14,8 @@ from ..base.wording import clipped, counted
 from ..base.yaml_document import read_yaml
 from ..logs.guessing import Guess, guess_loosely
 from ..logs.near_misses import near_miss
-from ..logs.parser import LINE_LIMIT, LogFormat, LogParser, line_text
-from ..logs.patterns import MetricPattern
+from ..logs.parser import LINE_LIMIT, LogParser, line_text
+from ..logs.patterns import LogFormat, MetricPattern
 from ..logs.sources import COMMA, Row
 from ..spec.section import Notes
 from ..trainers.profile import TrainerProfile

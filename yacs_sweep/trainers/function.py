@@ -21,7 +21,7 @@ from typing import Any
 from ..base.errors import ConfigError
 from ..base.files import write_atomically
 from ..base.values import to_json
-from ..logs.parser import LogFormat
+from ..logs.patterns import LogFormat
 from ..records.folder import SweepPaths
 from ..spec.parameter import Parameter, nest_values
 from ..spec.sweep import SweepSpec

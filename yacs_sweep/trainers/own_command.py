@@ -20,7 +20,7 @@ import yaml
 
 from ..base.errors import ConfigError
 from ..base.processes import without_wandb
-from ..logs.parser import LogFormat
+from ..logs.patterns import LogFormat
 from ..spec.command import MACRO, MACROS, VARIABLE
 from ..spec.parameter import Parameter, nest_values
 from ..spec.sweep import SweepSpec

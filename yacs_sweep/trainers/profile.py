@@ -17,7 +17,7 @@ from ..base.errors import ConfigError
 from ..base.files import write_atomically
 from ..logs.metric_files import FileSource
 from ..logs.names import FIELD
-from ..logs.parser import LogFormat
+from ..logs.patterns import LogFormat
 from ..records.folder import LAUNCHER_FILES
 from .find_program import why_not_found
 from .styles import override_arguments

@@ -11,7 +11,7 @@ from typing import Any
 from ..base.wording import did_you_mean
 from ..base.yaml_document import Document, KeyPath
 from ..logs.names import FIELD
-from ..logs.parser import LogFormat
+from ..logs.patterns import LogFormat
 from ..spec.section import Notes, Section, known_key
 from .read_entries import NO_SUCH_KEY, EntryReader
 from .styles import STYLES, check_key

@@ -9,7 +9,8 @@ import pytest
 
 from tests.patterns import compile_pattern
 from yacs_sweep.base.errors import ConfigError
-from yacs_sweep.logs.parser import WAITING, LogFormat, LogParser
+from yacs_sweep.logs.parser import WAITING, LogParser
+from yacs_sweep.logs.patterns import LogFormat
 from yacs_sweep.logs.sources import Row
 from yacs_sweep.trainers.load import load_profile
 

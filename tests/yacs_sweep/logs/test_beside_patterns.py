@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from yacs_sweep.logs.parser import LogFormat, LogParser
+from yacs_sweep.logs.parser import LogParser
+from yacs_sweep.logs.patterns import LogFormat
 from yacs_sweep.logs.sources import Row
 from yacs_sweep.records.folder import TrialPaths
 from yacs_sweep.trainers.load import load_profile

@@ -6,7 +6,8 @@ import pytest
 
 from tests.yacs_sweep.logs.public_logs import LOGS, YACS
 from yacs_sweep.logs.guessing import guessed_row
-from yacs_sweep.logs.parser import LogFormat, LogParser
+from yacs_sweep.logs.parser import LogParser
+from yacs_sweep.logs.patterns import LogFormat
 from yacs_sweep.logs.sources import Row
 
 GENERIC = LogFormat((), generic=True)

@@ -12,7 +12,8 @@ from tests.patterns import compile_pattern
 from yacs_sweep.base.values import Number
 from yacs_sweep.logs.names import FRACTION
 from yacs_sweep.logs.numbers import like_number, to_number
-from yacs_sweep.logs.parser import LINE_LIMIT, LogFormat, LogParser
+from yacs_sweep.logs.parser import LINE_LIMIT, LogParser
+from yacs_sweep.logs.patterns import LogFormat
 from yacs_sweep.logs.sources import Row, Sources
 
 GENERIC = LogFormat((), generic=True)

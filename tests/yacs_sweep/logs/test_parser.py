@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from tests.patterns import compile_pattern
-from yacs_sweep.logs.parser import LINE_LIMIT, LogFormat, LogParser
-from yacs_sweep.logs.patterns import MetricPattern, compile_search
+from yacs_sweep.logs.parser import LINE_LIMIT, LogParser
+from yacs_sweep.logs.patterns import LogFormat, MetricPattern, compile_search
 from yacs_sweep.logs.sources import Row
 from yacs_sweep.trainers.load import load_profile
 

@@ -10,8 +10,8 @@ import pytest
 from tests.patterns import compile_pattern
 from yacs_sweep.base.values import Number
 from yacs_sweep.logs import parser as parser_module
-from yacs_sweep.logs.parser import LINE_LIMIT, LogFormat, LogParser, line_text
-from yacs_sweep.logs.patterns import MetricPattern, Table, compile_search
+from yacs_sweep.logs.parser import LINE_LIMIT, LogParser, line_text
+from yacs_sweep.logs.patterns import LogFormat, MetricPattern, Table, compile_search
 from yacs_sweep.logs.sources import Row
 
 GENERIC = LogFormat((), generic=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from yacs_sweep.logs.parser import LogFormat
+from yacs_sweep.logs.patterns import LogFormat
 from yacs_sweep.logs.wandb_calls import Calls, LoggedRow
 from yacs_sweep.records.folder import TrialPaths
 from yacs_sweep.records.metrics import MetricsFile, Objective, read_metrics

@@ -14,7 +14,8 @@ from optuna.trial import TrialState
 from tests.patterns import compile_pattern
 from tests.report_sweeps import spec_of
 from yacs_sweep.base.values import to_json
-from yacs_sweep.logs.parser import LogFormat, LogParser
+from yacs_sweep.logs.parser import LogParser
+from yacs_sweep.logs.patterns import LogFormat
 from yacs_sweep.logs.sources import Row
 from yacs_sweep.records.folder import SweepPaths, TrialRecord, best_of, better, rank
 from yacs_sweep.records.launch_file import LaunchFile, save_spec

@@ -12,8 +12,8 @@ import pytest
 from tests.patterns import compile_pattern
 from tests.sweeping import SWEEP, environment, sweep, write_sweep
 from yacs_sweep.logs.near_misses import boundaries, explain, longest_prefix, near_names
-from yacs_sweep.logs.parser import LogFormat, LogParser
-from yacs_sweep.logs.patterns import compile_search
+from yacs_sweep.logs.parser import LogParser
+from yacs_sweep.logs.patterns import LogFormat, compile_search
 from yacs_sweep.records.folder import TrialPaths
 from yacs_sweep.show.pattern_report import show_patterns, suggest
 from yacs_sweep.trainers.load import load_profile

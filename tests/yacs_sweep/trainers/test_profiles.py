@@ -13,7 +13,8 @@ import yaml
 from tests.yacs_sweep.logs.trainer_logs import LOGS, Log, baseline, sample
 from yacs_sweep.base.errors import ConfigError
 from yacs_sweep.logs.metric_files import FORMATS
-from yacs_sweep.logs.parser import LogFormat, LogParser
+from yacs_sweep.logs.parser import LogParser
+from yacs_sweep.logs.patterns import LogFormat
 from yacs_sweep.logs.sources import Row
 from yacs_sweep.trainers.load import load_profile
 from yacs_sweep.trainers.read_entries import ENTRY_KEYS, FILE_KEYS, TABLE_KEYS
