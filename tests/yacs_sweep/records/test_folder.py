@@ -184,22 +184,6 @@ def test_only_a_finished_trial_with_a_number_is_the_best() -> None:
     assert best_of(trials[:3], "maximize") is None
 
 
-@pytest.mark.parametrize(
-    ("state", "cause", "settled"),
-    [
-        ("finished", "finished", True),
-        ("stopped", "stopped", True),
-        ("failed", "exit", True),
-        ("failed", "disk_full", False),
-        ("killed", "interrupted", False),
-        ("lost", "lost", False),
-        ("running", "", False),
-    ],
-)
-def test_which_trials_points_are_tried_again(state: str, cause: str, settled: bool) -> None:
-    assert record(0, state, cause=cause).settled is settled
-
-
 def test_a_lost_trial_says_so_in_its_file(tmp_path: Path) -> None:
     paths = SweepPaths(tmp_path, "s")
     running = record(0, "running")

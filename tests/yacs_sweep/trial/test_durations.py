@@ -2,63 +2,31 @@
 
 from __future__ import annotations
 
-import sys
 import time
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.trainers import write_trainer
+from tests.single_trials import Hooks, launch_of
 from yacs_sweep.base.values import utc_after, utc_seconds
-from yacs_sweep.records.folder import SweepPaths, TrialPaths, TrialRecord
+from yacs_sweep.records.folder import TrialRecord
 from yacs_sweep.show.lines import duration_text, trial_ended_line, trial_seconds
-from yacs_sweep.trainers.load import load_profile
-from yacs_sweep.trainers.overrides import Overrides
 from yacs_sweep.trial import runner as runner_module
-from yacs_sweep.trial.contract import Assignment, Launch
+from yacs_sweep.trial.contract import Assignment
 from yacs_sweep.trial.runner import TrialRunner
 
 TEN_YEARS_AGO = "2016-11-29T12:00:00.000Z"
 
 
-class NoHooks:
-    """A controller that only lets the trial run."""
-
-    def started(self, record: TrialRecord, paths: TrialPaths) -> None:
-        pass
-
-    def log(self, row: Mapping[str, Any], step: int) -> None:
-        pass
-
-    def should_stop(self) -> str | None:
-        return None
-
-    def ended(self, record: TrialRecord) -> None:
-        pass
-
-
 def test_a_clock_that_is_set_back_while_a_trial_runs_changes_no_duration(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:  # D15
-    profile = load_profile(
-        str(write_trainer(tmp_path, "import time; time.sleep(0.3); print('mAP: 1%')")), project_root=tmp_path
-    )
-    launch = Launch(
-        SweepPaths(tmp_path, "s"),
-        profile,
-        Overrides(profile, None),
-        sys.executable,
-        None,
-        metric="val/mAP",
-        goal="maximize",
-    )
+    launch = launch_of(tmp_path, "import time; time.sleep(0.3); print('mAP: 1%')")
     runner = TrialRunner(launch)
     monkeypatch.setattr(runner_module, "utc_now", lambda: TEN_YEARS_AGO)  # before the trainer starts, and at the end
     before = time.monotonic()
     try:
-        record = runner.run(Assignment("s-0", "t", 0, {}), NoHooks())
+        record = runner.run(Assignment("s-0", "t", 0, {}), Hooks())
     finally:
         runner.close()
     seconds = trial_seconds(record)

@@ -15,21 +15,19 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from tests.single_trials import Hooks, launch_of
 from tests.sweeping import processes_with
 from tests.trainers import write_trainer
 from yacs_sweep.base import processes
 from yacs_sweep.base.processes import MARKER
-from yacs_sweep.records.folder import SweepPaths, TrialPaths, TrialRecord
-from yacs_sweep.trainers.load import load_profile
-from yacs_sweep.trainers.overrides import Overrides
+from yacs_sweep.records.folder import TrialRecord
 from yacs_sweep.trial import process
-from yacs_sweep.trial.contract import Assignment, Launch
+from yacs_sweep.trial.contract import Assignment
 from yacs_sweep.trial.inside import guard as guarding
 from yacs_sweep.trial.process import Guard, Limits, Stop
 from yacs_sweep.trial.runner import TrialRunner
@@ -66,25 +64,6 @@ def sparing_guard(connection: socket.socket, token: str) -> subprocess.Popen[byt
     )
 
 
-class Hooks:
-    """Lets the trial run to its end, or ends it once it has printed its metric."""
-
-    def __init__(self, why: str | None = None) -> None:
-        self._why, self._logged = why, False
-
-    def started(self, record: TrialRecord, paths: TrialPaths) -> None:
-        pass
-
-    def log(self, row: Mapping[str, Any], step: int) -> None:
-        self._logged = True
-
-    def should_stop(self) -> str | None:
-        return self._why if self._logged else None
-
-    def ended(self, record: TrialRecord) -> None:
-        pass
-
-
 METRIC = "sys.stdout.flush(); os.write(1, b'mAP: 42.0%\\n')\n"
 LEAVES_ONE = "\nif os.fork() == 0:\n    os.setsid(); os.execvp('sleep', ['sleep', '7401'])\n"
 BECOMES_ONE = "\nos.execvp('sleep', ['sleep', '7402'])\n"
@@ -93,17 +72,7 @@ BECOMES_ONE = "\nos.execvp('sleep', ['sleep', '7402'])\n"
 @pytest.fixture
 def runner(tmp_path: Path) -> Iterator[TrialRunner]:
     notes: list[str] = []
-    profile = load_profile(str(write_trainer(tmp_path, METRIC)), project_root=tmp_path)
-    launch = Launch(
-        SweepPaths(tmp_path, "s"),
-        profile,
-        Overrides(profile, None),
-        sys.executable,
-        None,
-        metric="val/mAP",
-        goal="maximize",
-        limits=Limits(grace=0.3),
-    )
+    launch = launch_of(tmp_path, METRIC, Limits(grace=0.3))
     runner = TrialRunner(launch, on_event=lambda kind, content: notes.append(content.get("text", kind)))
     runner.notes = notes  # type: ignore[attr-defined]
     runner.guards.current = Guard(start=sparing_guard)

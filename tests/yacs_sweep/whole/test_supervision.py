@@ -8,19 +8,18 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.single_trials import Hooks, launch_of
 from tests.sweeping import GRID, start, sweep, write_sweep
 from tests.trainers import NASTY, kill_all, living, roles, wait_until, write_trainer
 from yacs_sweep.base.processes import MARKER
-from yacs_sweep.records.folder import SweepPaths, TrialPaths, TrialRecord
-from yacs_sweep.trainers.load import load_profile
-from yacs_sweep.trainers.overrides import Overrides
-from yacs_sweep.trial.contract import Assignment, Launch
+from yacs_sweep.records.folder import TrialPaths, TrialRecord
+from yacs_sweep.trial.contract import Assignment
 from yacs_sweep.trial.process import Limits
 from yacs_sweep.trial.runner import TrialRunner
 
@@ -31,40 +30,16 @@ ONE = {
 }
 
 
-class NoHooks:
-    def started(self, record: TrialRecord, paths: TrialPaths) -> None:
-        pass
-
-    def log(self, row: Mapping[str, Any], step: int) -> None:
-        pass
-
-    def should_stop(self) -> str | None:
-        return None
-
-    def ended(self, record: TrialRecord) -> None:
-        pass
-
-
 @pytest.fixture
 def run(tmp_path: Path) -> Iterator[Any]:
     """Runs a trainer of so many lines as one trial."""
     runners = []
 
     def run(code: str, limits: Limits | None = None) -> tuple[TrialRecord, TrialPaths]:
-        profile = load_profile(str(write_trainer(tmp_path, code)), project_root=tmp_path)
-        launch = Launch(
-            SweepPaths(tmp_path, "s"),
-            profile,
-            Overrides(profile, None),
-            sys.executable,
-            None,
-            metric="val/mAP",
-            goal="maximize",
-            limits=limits or Limits(grace=2),
-        )
+        launch = launch_of(tmp_path, code, limits or Limits(grace=2))
         runner = TrialRunner(launch)
         runners.append(runner)
-        record = runner.run(Assignment("s-0", "t", 0, {}), NoHooks())
+        record = runner.run(Assignment("s-0", "t", 0, {}), Hooks())
         return record, launch.paths.trial("t")
 
     yield run
