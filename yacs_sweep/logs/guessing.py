@@ -15,7 +15,7 @@ from .numbers import (
     NUMBER,
     OF_TOTAL,
     SHOWN_HINTS,
-    goes_on,
+    grouped,
     is_counter,
     progress,
     to_number,
@@ -176,7 +176,7 @@ def _pairs(line: str, braces: bool) -> Iterator[Guess]:
         value = to_number(match["value"])
         if value is None or name.lower() in _NO_METRICS or name.endswith(_SOURCE_FILES):
             continue
-        if goes_on(name, line, *match.span("value")):
+        if grouped(name, line, *match.span("value")):
             continue
         if line.endswith("per ", 0, match.start()):
             continue
@@ -193,7 +193,7 @@ def _pairs(line: str, braces: bool) -> Iterator[Guess]:
             continue
         if match.re is _BARE and not _names_metric(match["name"]):
             continue
-        if goes_on(match["name"], line, *match.span("value")):
+        if grouped(match["name"], line, *match.span("value")):
             continue
         whole_number = not _DECIMAL.search(match["value"]) and line[match.end("value") : match.end("value") + 1] != "%"
         if match.re is _BARE and whole_number and not _AVERAGE.match(line, match.end("value")):

@@ -159,8 +159,8 @@ def is_counter(name: str) -> bool:
     return _LAST_WORD.sub("", name).lower() in COUNTERS
 
 
-def goes_on(name: str, line: str, start: int, end: int) -> str:
-    """Returns the text of a number that goes on behind a blank or an apostrophe (`1 000`, `5 / 10`); "" if it does not.
+def grouped(name: str, line: str, start: int, end: int) -> str:
+    """Returns the text of a number with grouped digits or a total (`1 000`, `1'000`, `5 / 10`); "" for any other number.
 
     Args:
         name: of the value; counters have other numbers beside them, and may be one of a total.

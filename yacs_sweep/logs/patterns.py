@@ -15,7 +15,7 @@ from ..base.errors import ConfigError
 from ..base.values import Number
 from . import regex_cost
 from .names import FIELD, Names, Unit, Unread, fill, literal_pairs
-from .numbers import NUMBER, goes_on, progress, to_number, whole
+from .numbers import NUMBER, grouped, progress, to_number, whole
 
 _NUMBER_FIELD = "{number}"
 _PATTERN_FIELD = re.compile(r"(?<!\\)\{([A-Za-z_]\w*)\}")
@@ -163,7 +163,7 @@ class MetricPattern:
                 printed = (
                     f"(?P<{group}>{_NUMBER_FIELD})" in self.source
                 )  # a number, and not digits that the pattern chose
-                more = goes_on(template, match.string, match.start(group), match.end()) if printed else ""
+                more = grouped(template, match.string, match.start(group), match.end()) if printed else ""
                 text = more or whole(text, match.string, match.end())
             value = to_number(text)
             if value is None:

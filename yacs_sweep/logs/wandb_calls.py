@@ -58,7 +58,8 @@ class Calls:
     """The calls of one attempt of a trial. Never waits; not thread-safe."""
 
     def __init__(self, folder: Path, note: Callable[[str], None], metric: str | None = None) -> None:
-        """
+        """Starts without calls.
+
         Args:
             folder: where the runs' files are.
             note: shows the user a line.
@@ -216,7 +217,7 @@ class Calls:
             yield LoggedRow(row, (run.path.name, run.step))
 
     def _end(self, run: _Run) -> Iterator[LoggedRow]:
-        """What the program has written to its summary and not logged is one more row."""
+        """Yields one more row of what the program has written to its summary and not logged."""
         summary, run.summary = run.summary, {}
         if new := {name: value for name, value in summary.items() if run.last.get(name) != value}:
             run.last.update(new)

@@ -50,7 +50,7 @@ class TrialPaths:
 
     @property
     def wandb_run(self) -> Path:
-        """What the trainer says of its W&B run: `name`, `config`. There only where it says anything."""
+        """Returns the file with the name and config that the trainer gave its W&B run; absent where it gave none."""
         return self.dir / ".wandb-run.json"
 
     @property

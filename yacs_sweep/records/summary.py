@@ -66,7 +66,8 @@ class Summary:
         target: float | None = None,
         retry: Sequence[str] = (),
     ) -> None:
-        """
+        """Starts without trials.
+
         Args:
             metric, goal, target: of the sweep's objective.
             retry: ids of the trials whose points are to be tried again.

@@ -64,7 +64,7 @@ class InputWatch:
     """Sees, for one agent or launch, how a sweep's inputs change while it runs."""
 
     def __init__(self, paths: SweepPaths, project: Path, replaced: Iterable[str] = ()) -> None:
-        """Reads what the sweep began with. `replaced`: kinds of input that this launch is given anew."""
+        """Reads what the sweep began with. `replaced`: kinds of input for which this launch has others."""
         self._paths, self._project, self._replaced = paths, project, frozenset(replaced)
         self._inputs, self._code = Inputs.load(paths, project), Watch.load(paths, project)
         self._copied = {entry.path for entry in self._inputs.entries if entry.copy is not None}

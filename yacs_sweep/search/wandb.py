@@ -174,7 +174,7 @@ class WandbController:
         self._run(agent, heartbeat, run, assignment, None)
 
     def _retry(self, agent: Agent, heartbeat: Heartbeat | GivenRun, failed: TrialRecord, run_id: str) -> None:
-        """Runs the point of a failed trial as a new trial, and as a new run of the sweep, which the server is told of."""
+        """Runs the point of a failed trial as a new trial, and as a new run of the sweep on the server."""
         run = self._begin(agent, run_id, failed.params)
         opened = self._await_open(agent, run, NAME_WAIT)
         heartbeat.take_over(run_id)

@@ -26,7 +26,7 @@ from .styles import override_arguments
 
 @dataclass(frozen=True)
 class Repeat:
-    """What a shell has to do to train again what a trial has trained."""
+    """Holds what a shell has to do to train again what a trial has trained."""
 
     words: list[str]  # the trainer's argv
     cwd: Path | None  # where the trainer starts; None: unknown
@@ -53,7 +53,7 @@ class Repeat:
 
 @dataclass(frozen=True)
 class GivenWords:
-    """The words of a trial's command, told apart by the trainer's profile."""
+    """The words of a trial's command, classified by the trainer's profile."""
 
     head: list[str]  # what stands before the overrides
     config_file: str | None

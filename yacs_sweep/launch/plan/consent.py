@@ -109,7 +109,7 @@ def _search_alone(described: Description, options: Options) -> Description:
 
 
 def _is_default(trainer: str) -> bool:
-    """Tells whether it is the profile that a launch in this folder uses without being told."""
+    """Tells whether a launch in this folder uses the profile by default."""
     return shortest_reference(str(Path(trainer).absolute()), Path.cwd()) == DEFAULT_TRAINER
 
 

@@ -121,7 +121,7 @@ def caveat(sweep: Sweep, used: Sample, found: Sequence[Effect]) -> str:
 
 
 def leading(found: Sequence[Effect]) -> list[str]:
-    """Names the parameters that matter most: several that cannot be told apart; none where all may be chance."""
+    """Names the parameters that matter most: several where their order is not certain; none where all may be chance."""
     return [effect.name for effect in found if effect.rank == 1]
 
 
@@ -245,7 +245,7 @@ def _in_order(scores: Array, bases: list[_Basis], blocks: Array) -> list[tuple[_
 
 # -- order ------------------------------------------------------------------------------------------------------------
 def _ranked(found: list[Effect], scores: Array, bases: dict[str, _Basis]) -> list[Effect]:
-    """Numbers the effects that are beyond chance, those that cannot be told apart alike."""
+    """Ranks the effects that are beyond chance; those whose order is not certain share a rank."""
     clear = sorted((effect for effect in found if effect.clear), key=lambda effect: -effect.importance)
     others = [effect for effect in found if not effect.clear]
     result: list[Effect] = []
