@@ -152,8 +152,7 @@ class Results:
         """Returns a trial with its command; one that ran on another machine with the command it would have here."""
         if record.command:
             return record
-        searched = {item.name for item in self.plan.spec.parameters}
-        params = {name: value for name, value in record.params.items() if name in searched}
+        params = self.plan.spec.searched(record.params)
         folder = self.paths.trial(record.name).dir
         command = self.plan.trial_command(params, self.plan.profile.output_dir(folder))
         return replace(record, params=params, command=command, dir=str(folder))

@@ -217,6 +217,11 @@ class SweepSpec:
         """Maps a point of the unit cube (name → u in [0, 1)) to parameters, inactive ones left out."""
         return self.active({item.name: item.quantile(units[item.name]) for item in self.parameters})
 
+    def searched(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns the values of parameters of this sweep; a run on the W&B server, or a database's row, may hold others."""
+        names = {item.name for item in self.parameters}
+        return {name: value for name, value in values.items() if name in names}
+
     def active(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Selects, of values for all parameters, those of active ones, in the order of the file."""
         return active(self.parameters, values)

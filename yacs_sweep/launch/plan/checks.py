@@ -260,21 +260,20 @@ def placed_problems(options: Options, overrides: Overrides, spec: SweepSpec | No
     return problems + overrides.same_key_problems(values)
 
 
-_OF_OPTIONS = {"base_lr": "--lr_values", "weight_decay": "--wd_values"}
+_OF_OPTIONS = {"base_lr": "lr_values", "weight_decay": "wd_values"}  # options that give a parameter of this name
 
 
 def _option_of(options: Options, name: str, *, in_file: bool) -> str | None:
     """Returns the option that gives a parameter; None where the sweep file does."""
-    given = {"--lr_values": options.lr_values, "--wd_values": options.wd_values}
     option = _OF_OPTIONS.get(name)
-    if option is not None and given[option] is not None:
-        return option
+    if option is not None and getattr(options, option) is not None:
+        return Options.flag(option)
     return "--custom_params" if options.custom_params and not in_file else None
 
 
 def _alias_hint(option: str, name: str, profile: TrainerProfile) -> str:
     """Says which alias an option needs that names no key itself; empty for others."""
-    if option not in _OF_OPTIONS.values() or name in profile.aliases:
+    if name not in _OF_OPTIONS or option != Options.flag(_OF_OPTIONS[name]) or name in profile.aliases:
         return ""
     return f"; {option} needs the alias `{name}: KEY` in {profile.path}, or write --custom_params '{{\"KEY\": […]}}'"
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -62,8 +62,8 @@ def best_source(options: Options, problems: Problems) -> Source:
     best = best_of(records, spec.metric.goal)
     if best is None:
         raise ConfigError(f"--train-best {name}: no trial of it has finished with a value")
-    foreign = _foreign(best, spec)
-    best, *records = (_searched_alone(record, spec) for record in (best, *records))
+    foreign = sorted(set(best.params) - set(spec.searched(best.params)))
+    best, *records = (replace(record, params=spec.searched(record.params)) for record in (best, *records))
     trainer = found.trainer or choose_trainer(problems, options, spec, found.launch, found.cwd)
     problems.end()
     assert trainer is not None
@@ -89,7 +89,7 @@ def best_source(options: Options, problems: Problems) -> Source:
     notes = (f"best of sweep {paths.sweep_id}: {best.name}, {spec.metric.name} {best.value:.6g}", *missing, *notes)
     if seeds:
         notes += (f"seeds {', '.join(map(str, seeds))}: not used in the search",)
-        notes += () if begun else _trained_already(paths, small, launch, seeds)
+        notes += () if begun else _trained_already(paths, small, launch, seed_name(trainer.profile), seeds)
     return Source(
         replace(options, trailing=[], count=None, optimize=None),  # the words are among the launch's
         "local",
@@ -215,20 +215,6 @@ def _told_apart(trainer: Trainer, words: Sequence[str]) -> list[Word]:
     return found
 
 
-def _foreign(record: TrialRecord, spec: SweepSpec) -> list[str]:
-    """Lists a trial's parameters that the sweep does not search.
-
-    A run on the W&B server, or a row in a database, may hold whatever somebody has written there.
-    """
-    return sorted(set(record.params) - {item.name for item in spec.parameters})
-
-
-def _searched_alone(record: TrialRecord, spec: SweepSpec) -> TrialRecord:
-    """Returns the trial without them."""
-    others = _foreign(record, spec)
-    return replace(record, params={name: value for name, value in record.params.items() if name not in others})
-
-
 def _configuration(
     best: TrialRecord, spec: SweepSpec, trainer: Trainer, before: Sequence[Word], given: Sequence[Word]
 ) -> tuple[list[str], dict[str, Any], tuple[str, ...]]:
@@ -289,13 +275,18 @@ def seed_name(profile: TrainerProfile) -> str:
 
 def _folder(paths: SweepPaths, spec: SweepSpec, launch: LaunchFile) -> SweepPaths:
     """Returns the folder of these seeds: one that was begun with the same configuration, else the next free one."""
+    return next(
+        found
+        for found in _folders(paths)
+        if not found.launch.is_file()
+        or (_same_words(found, launch) and load_spec_of(found).to_dict() == spec.to_dict())
+    )
+
+
+def _folders(paths: SweepPaths) -> Iterator[SweepPaths]:
+    """Yields the folders that seeds of the sweep may be in: ID-best, ID-best-2, …"""
     for number in itertools.count(1):
-        found = SweepPaths(paths.base, f"{paths.sweep_id}{SUFFIX}{'' if number == 1 else f'-{number}'}")
-        if not found.launch.is_file():
-            return found
-        if _same_words(found, launch) and load_spec_of(found).to_dict() == spec.to_dict():
-            return found
-    raise AssertionError
+        yield SweepPaths(paths.base, f"{paths.sweep_id}{SUFFIX}{'' if number == 1 else f'-{number}'}")
 
 
 def _same_words(found: SweepPaths, launch: LaunchFile) -> bool:
@@ -304,25 +295,28 @@ def _same_words(found: SweepPaths, launch: LaunchFile) -> bool:
     return (before.trailing, before.config_file) == (launch.trailing, launch.config_file)
 
 
-def _trained_already(paths: SweepPaths, spec: SweepSpec, launch: LaunchFile, seeds: Sequence[int]) -> tuple[str, ...]:
-    """Says which of these seeds have a folder already in which the same configuration was trained with other seeds, too."""
+def _trained_already(
+    paths: SweepPaths, spec: SweepSpec, launch: LaunchFile, name: str, seeds: Sequence[int]
+) -> tuple[str, ...]:
+    """Says which of these seeds have a folder already in which the same configuration was trained with other seeds, too.
+
+    Args:
+        name: the parameter that holds a trial's seed.
+    """
     told = list[str]()
-    for number in itertools.count(1):
-        found = SweepPaths(paths.base, f"{paths.sweep_id}{SUFFIX}{'' if number == 1 else f'-{number}'}")
-        if not found.launch.is_file():
-            return tuple(told)
+    for found in itertools.takewhile(lambda found: found.launch.is_file(), _folders(paths)):
         before = load_spec_of(found)
-        there = [value for item in before.parameters if item.name == SEED for value in item.values]
+        there = [value for item in before.parameters if item.name == name for value in item.values]
         both = [str(seed) for seed in seeds if seed in there]
-        if both and _same_words(found, launch) and _without_seeds(before) == _without_seeds(spec):
+        if both and _same_words(found, launch) and _without(name, before) == _without(name, spec):
             told.append(
                 f"seeds {', '.join(both)}: already in {os.path.relpath(found.dir)}; trained again, as all seeds of one mean "
                 f"share a folder"
             )
-    raise AssertionError
+    return tuple(told)
 
 
-def _without_seeds(spec: SweepSpec) -> dict[str, Any]:
-    """Returns the sweep of the seeds as a mapping without the seeds."""
+def _without(name: str, spec: SweepSpec) -> dict[str, Any]:
+    """Returns a sweep as a mapping without one of its parameters."""
     described = spec.to_dict()
-    return {**described, "parameters": {key: item for key, item in described["parameters"].items() if key != SEED}}
+    return {**described, "parameters": {key: item for key, item in described["parameters"].items() if key != name}}

@@ -37,9 +37,7 @@ class Job:
     preload: int | None = None  # descriptor of the socket at which the preload server is asked; it comes with the job
     storage: str | None = None  # with its password, which no file has
     wandb_off: bool = False  # in this launch, whatever the sweep's launch.json says
-    given: dict[str, Any] | None = (
-        None  # the one run of `wandb agent` that this launch is for (`plan.agent_run.given_run`)
-    )
+    given: dict[str, Any] | None = None  # the one run of `wandb agent` that this launch is for (`agent_run.given_run`)
     target: int | None = None  # trials in the whole sweep, whoever runs them; None: this launch counts its own
 
     @property
