@@ -318,5 +318,4 @@ def _trained_already(
 
 def _without(name: str, spec: SweepSpec) -> dict[str, Any]:
     """Returns a sweep as a mapping without one of its parameters."""
-    described = spec.to_dict()
-    return {**described, "parameters": {key: item for key, item in described["parameters"].items() if key != name}}
+    return replace(spec, parameters=tuple(item for item in spec.parameters if item.name != name)).to_dict()

@@ -200,3 +200,5 @@ def test_a_program_takes_its_seed_by_the_parameter_of_that_name(
     assert [trial["seed"] for trial in json.loads((small / "seeds.json").read_text())["trials"]] == seeds
     said = [re.findall(r"(?i)\bseed\W+(\d+)", (small / item["name"] / "stdout.log").read_text()) for item in records]
     assert said == [[str(seed)] for seed in seeds]
+    more = sweep(tmp_path, "--train-best", found.name, "--seeds", "4", "--dry-run", config=None, trainer=None)
+    assert f"seeds {', '.join(map(str, seeds))}: already in " in more.out, more.out + more.err
