@@ -12,9 +12,9 @@ import yaml
 from ..base.errors import ConfigError
 from ..base.values import to_builtin
 from ..base.yaml_document import read_yaml_file
-from .convert_value import read_word
 from .profile import TrainerProfile
-from .schema import Schema
+from .schemas.convert_value import read_word
+from .schemas.schema import Schema
 from .styles import check_key, override_arguments, yacs_text
 
 _CLOSING = {"[": "]", "(": ")"}

@@ -11,11 +11,11 @@ import yaml
 from yacs.config import CfgNode
 
 from yacs_sweep.base.errors import ConfigError
-from yacs_sweep.trainers.convert_value import OpaqueDefault, convert_value
 from yacs_sweep.trainers.load import load_profile
 from yacs_sweep.trainers.overrides import Overrides
 from yacs_sweep.trainers.profile import TrainerProfile
-from yacs_sweep.trainers.schema import Schema
+from yacs_sweep.trainers.schemas.convert_value import OpaqueDefault, convert_value
+from yacs_sweep.trainers.schemas.schema import Schema
 
 TREE: dict[str, Any] = {
     "SOLVER.BASE_LR": 0.00035,

@@ -16,7 +16,7 @@ from ...trainers.choose import check_config_file, choose_profile, find_interpret
 from ...trainers.overrides import Overrides
 from ...trainers.own_command import SWEEP_FILE, has_own_command
 from ...trainers.profile import TrainerProfile
-from ...trainers.schema import read_schema
+from ...trainers.schemas.read import read_schema
 from ..options import Options
 
 

@@ -30,7 +30,8 @@ from ...search.controller import Controller
 from ...trainers.choose import choose_profile
 from ...trainers.overrides import Overrides
 from ...trainers.profile import TrainerProfile
-from ...trainers.schema import Schema, read_schema
+from ...trainers.schemas.read import read_schema
+from ...trainers.schemas.schema import Schema
 from ...trial.contract import Assignment, Hooks, Launch, Retry, disk_full_message
 from ...trial.echo import Echo
 from ...trial.process import Guard, Limits, Stop

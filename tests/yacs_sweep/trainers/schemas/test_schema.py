@@ -16,9 +16,10 @@ from yacs_sweep.base.errors import ConfigError
 from yacs_sweep.trainers.load import load_profile
 from yacs_sweep.trainers.overrides import Overrides
 from yacs_sweep.trainers.profile import TrainerProfile
-from yacs_sweep.trainers.schema import Schema, read_schema
+from yacs_sweep.trainers.schemas.read import read_schema
+from yacs_sweep.trainers.schemas.schema import Schema
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[4]
 READER = ROOT / "yacs_sweep" / "trainers" / "inside" / "print_schema.py"
 DEFAULTS = """\
 from yacs.config import CfgNode as CN
@@ -380,7 +381,7 @@ def test_without_a_schema_values_are_passed_as_written(tmp_path: Path) -> None:
 def test_an_import_that_takes_long_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("yacs_sweep.trainers.schema.SILENT_WAIT", 0.2)
+    monkeypatch.setattr("yacs_sweep.trainers.schemas.read.SILENT_WAIT", 0.2)
     read_schema(trainer(tmp_path, f"import time\ntime.sleep(2)\n{DEFAULTS}"))
     said = capsys.readouterr().err
     assert said.startswith("waiting for ") and said.endswith("to import defaults.py:_C, 120 s at most\n")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from yacs.config import CfgNode
 
-from yacs_sweep.trainers.convert_value import OpaqueDefault, convert_value
+from yacs_sweep.trainers.schemas.convert_value import OpaqueDefault, convert_value
 
 BIG = 10**400  # larger than every float
 

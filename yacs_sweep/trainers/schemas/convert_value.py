@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..base.values import to_builtin
-from ..base.wording import show
-from ..base.yaml_document import sexagesimal
-from ..spec.slips import joined_digits, meant_list, thousands
-from .styles import parse_literal
+from ...base.values import to_builtin
+from ...base.wording import show
+from ...base.yaml_document import sexagesimal
+from ...spec.slips import joined_digits, meant_list, thousands
+from ..styles import parse_literal
 
 # YAML 1.1 reads these words as booleans, so a text default of the same family takes a boolean back.
 _SWITCHES = {"on": ("on", "off"), "off": ("on", "off"), "yes": ("yes", "no"), "no": ("yes", "no")}

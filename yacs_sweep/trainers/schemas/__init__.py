@@ -1,0 +1,1 @@
+"""Reads which keys a trainer has, and of what types, and checks parameters against them."""

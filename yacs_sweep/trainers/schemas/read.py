@@ -1,0 +1,85 @@
+"""Reads the trainer's YACS tree in the trainer's own interpreter, so that none of its code runs in the launcher."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from ...base.ask_process import NoAnswer, TimedOut, ask_process
+from ...base.errors import ConfigError
+from ...base.processes import without_wandb
+from ...base.streams import SILENT_WAIT
+from ..profile import TrainerProfile
+from .convert_value import OpaqueDefault
+from .merge_file import merge_leniently
+from .schema import Schema
+
+TIMEOUT = 120.0  # seconds; a tree that lives in a large package imports that package
+_SCRIPT = Path(__file__).parent.parent / "inside" / "print_schema.py"
+
+
+def read_schema(
+    profile: TrainerProfile,
+    *,
+    python: str | None = None,
+    config_file: str | os.PathLike[str] | None = None,
+    timeout: float = TIMEOUT,
+) -> Schema | None:
+    """Reads the profile's `schema` with `config_file` merged in; None when the profile names none.
+
+    Raises ConfigError: a tree that cannot be loaded; of the configuration file, broken YAML, every unknown key and
+    every value that cannot be taken for one of the default's type.
+    """
+    if profile.schema is None:
+        return None
+    if config_file is not None and not os.path.isfile(config_file):
+        raise ConfigError(f"--config_file {config_file}: no such file")
+    interpreter = profile.interpreter(python)
+    words = [interpreter, str(_SCRIPT), profile.schema]
+    if config_file is not None:
+        words.append(profile.child_path(config_file) or "")
+    answer = _ask(words, profile, timeout)
+    error = answer.get("error")
+    if error and error["stage"] == "load":
+        text = error["text"]
+        hint = "; --python PATH names the trainer's interpreter" if text.startswith("ModuleNotFoundError") else ""
+        raise ConfigError(
+            f"{profile.path}: schema: {profile.schema} could not be loaded by {interpreter}: {text}{hint}"
+        )
+    schema = Schema(
+        profile.schema,
+        {key: _restore_types(value) for key, value in answer["defaults" if error else "values"].items()},
+        frozenset(answer["sections"]),
+        answer["renamed"],
+        frozenset(answer["deprecated"]),
+        frozenset(answer["open"]),
+        answer["loose"],
+    )
+    return merge_leniently(schema, str(config_file), error["text"], profile.lenient) if error else schema
+
+
+def _ask(command: list[str], profile: TrainerProfile, timeout: float) -> dict[str, Any]:
+    """Asks the trainer's interpreter for the tree. Raises ConfigError when it gives none."""
+    problem = f"{profile.path}: schema: {profile.schema} could not be read by {command[0]}"
+    environment = {**without_wandb(os.environ), **profile.env}
+    try:
+        waits = f"waiting for {command[0]} to import {profile.schema}, {timeout:g} s at most"
+        return ask_process(
+            command, environment=environment, cwd=profile.cwd, timeout=timeout, notice=(SILENT_WAIT, waits)
+        )
+    except TimedOut:
+        raise ConfigError(f"{problem} within {timeout:g} s; leave `schema` out to do without it") from None
+    except NoAnswer as error:
+        raise ConfigError(f"{problem}: {error}") from None
+
+
+def _restore_types(value: Any) -> Any:
+    """Restores the types that JSON lacks: tuples and opaque defaults."""
+    if isinstance(value, list):
+        return [_restore_types(item) for item in value]
+    if isinstance(value, dict):
+        if "tuple" in value:
+            return tuple(map(_restore_types, value["tuple"]))
+        return OpaqueDefault(value["other"], frozenset(value["takes"]) if "takes" in value else None)
+    return value
