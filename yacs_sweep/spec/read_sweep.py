@@ -19,10 +19,9 @@ from .parameter import GRID, Parameter
 from .read_parameters import read_parameters
 from .section import Notes, Section
 from .slips import meant_mapping
-from .sweep import DEFAULT_RESULTS_DIR, EarlyTerminate, Metric, SweepSpec
+from .sweep import DEFAULT_RESULTS_DIR, GOALS, EarlyTerminate, Metric, SweepSpec
 
 METHODS = ("grid", "random", "bayes")
-GOALS = ("minimize", "maximize")
 _OURS = ("count", "results_dir_base", "optimize", "where")
 _READ = (
     *("name", "description", "method", "metric", "parameters", "early_terminate", "run_cap"),

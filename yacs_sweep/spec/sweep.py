@@ -17,6 +17,7 @@ from .conditions import allows
 from .grid import Grid
 from .parameter import Parameter, active, equality_key, nest_values
 
+GOALS = ("minimize", "maximize")
 DEFAULT_COUNT = 10
 DEFAULT_RESULTS_DIR = "./log/sweep"
 _NEW_DRAWS = 300  # draws of one point before all points are taken to have been tried

@@ -19,6 +19,7 @@ from ..logs.metric_files import FileSource
 from ..logs.names import FIELD
 from ..logs.patterns import LogFormat
 from ..records.folder import LAUNCHER_FILES
+from ..spec.sweep import Metric
 from .find_program import why_not_found
 from .styles import override_arguments
 
@@ -56,6 +57,7 @@ class TrainerProfile:
     data: Mapping[str, Any] = field(default_factory=dict, compare=False)  # of the file, with those it extends
     read_from: tuple[Path, ...] = ()  # the files of which it was read
     checkpoints: tuple[str, ...] = ()  # patterns of the files a trial may lose once it has ended
+    default_metric: Metric | None = None  # optimised by sweeps that name no metric
 
     @property
     def needs_config_file(self) -> bool:

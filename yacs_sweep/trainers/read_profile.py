@@ -13,11 +13,13 @@ from ..base.yaml_document import Document, KeyPath
 from ..logs.names import FIELD
 from ..logs.patterns import LogFormat
 from ..spec.section import Notes, Section, known_key
+from ..spec.sweep import GOALS, Metric
 from .read_entries import NO_SUCH_KEY, EntryReader
 from .styles import STYLES, check_key
 
 PLACEHOLDERS = ("config_file", "output_dir", "trial_id", "gpu_ids", "processes")
 AXIS_PRINTED = ("before", "after")  # or on the same line
+METRIC_KEYS = ("name", "goal")
 _MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 _ENV_NAME = re.compile(r"[A-Za-z_]\w*")
 KEYS = (
@@ -37,6 +39,7 @@ KEYS = (
     "axis",
     "axis_printed",
     "metrics",
+    "metric",
     "generic",
     "files",
     "checkpoints",
@@ -93,6 +96,7 @@ class ProfileReader:
             "wrap": self._placeholders("wrap"),
             "processes": self._processes(),
             "checkpoints": self._checkpoints(),
+            "default_metric": self._metric(),
         }
         entries = EntryReader(self.section)
         metrics, files = entries.metrics(), entries.files()
@@ -222,6 +226,21 @@ class ProfileReader:
                 text = f"{pattern!r} is not a pattern of files in a trial's folder, such as '*.pth'"
                 self.notes.wrong(self.section.at("checkpoints", index), text)
         return patterns
+
+    def _metric(self) -> Metric | None:
+        """Reads the metric of sweeps that name none."""
+        body = self.section.get("metric")
+        if body is None:
+            return None
+        if not isinstance(body, dict):
+            self.section.wrong("metric", f"{body!r} is not a metric; write {{name: val/mAP, goal: maximize}}")
+            return None
+        inner = Section(self.notes, self.section.at("metric"), body, METRIC_KEYS)
+        inner.refuse_unknown(METRIC_KEYS, text=NO_SUCH_KEY)
+        name, goal = inner.text("name"), inner.word("goal", GOALS)
+        if any(key not in inner for key in METRIC_KEYS):
+            self.section.wrong("metric", "has a name and a goal; write {name: val/mAP, goal: maximize}")
+        return Metric(name, goal) if name and goal else None
 
     def _processes(self) -> int | None:
         value = self.section.get("processes")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
 import pytest
 
 from yacs_sweep.base.errors import ConfigError
+from yacs_sweep.spec.sweep import Metric
 from yacs_sweep.trainers.load import load_profile, shortest_reference
 from yacs_sweep.trainers.profile import TrainerProfile
 from yacs_sweep.trial.process import child_environment
@@ -310,3 +312,18 @@ def test_environment_of_a_trial() -> None:
 def test_a_project_that_cannot_be_looked_into_has_no_profiles(tmp_path: Path) -> None:
     known = load_profile("reid", project_root=tmp_path).reference
     assert shortest_reference(known, tmp_path / ("x" * 300)) == "reid"
+
+
+def test_the_metric_of_sweeps_that_name_none(tmp_path: Path) -> None:
+    text = "command: [t]\nmetric: {name: val/acc, goal: Maximize}"
+    assert load(tmp_path, text).default_metric == Metric("val/acc", "maximize")
+    assert load(tmp_path, "command: [t]").default_metric is None
+    for wrong, message in (
+        ("val/acc", "'val/acc' is not a metric; write"),
+        ("{name: val/acc}", "has a name and a goal; write"),
+        ("{goal: maximize}", "has a name and a goal; write"),
+        ("{name: a, goal: up}", "'up' is not allowed; allowed: minimize, maximize"),
+        ("{name: a, goal: maximize, impute: worst}", "no such key; allowed: name, goal"),
+    ):
+        with pytest.raises(ConfigError, match=re.escape(message)):
+            load(tmp_path, f"command: [t]\nmetric: {wrong}")

@@ -32,7 +32,7 @@ from .checks import (
     words_without_effect,
 )
 from .inputs import collect_inputs, difference_notes
-from .new import new_source, read_spec, says_search
+from .new import default_metric, metric_notes, new_source, read_spec, says_search
 from .plan import Plan
 from .resume import resumed_source
 from .source import Source, describe_launch
@@ -60,7 +60,8 @@ def _checked(source: Source, layout: Layout | None, problems: Problems) -> Plan:
     storage = options.storage if last is None else source.storage
     problems.found += controller_problems(options, source.controller)
     problems.found += engine_problems(options, source.controller, storage)
-    spec = source.spec or problems.attempt(lambda: read_spec(options))
+    metric = default_metric(options, source.cwd) if source.spec is None else None
+    spec = source.spec or problems.attempt(lambda: read_spec(options, metric))
     trainer = source.trainer
     known = options.trainer is not None or (says_search(options) and not names_own_trainer(options))
     if trainer is None and (spec is not None or known):
@@ -96,6 +97,7 @@ def _checked(source: Source, layout: Layout | None, problems: Problems) -> Plan:
         fall_back=source.fall_back,
         notes=(
             *_first_notes(source, spec, trainer, count),
+            *metric_notes(metric, spec, trainer.profile),
             *client_notes(options, launch),
             *learned,
             *_last_notes(source, spec, layout),

@@ -9,10 +9,17 @@ from typing import Any
 
 from ...base.errors import ConfigError, Problems
 from ...spec.from_options import spec_from_options
-from ...spec.sweep import SweepSpec
+from ...spec.read_sweep import TOP_KEYS
+from ...spec.section import known_key
+from ...spec.sweep import Metric, SweepSpec
 from ...spec.sweep_files import load_spec, preset_folders
+from ...trainers.choose import DEFAULT_TRAINER
+from ...trainers.function import FUNCTION, FunctionProfile
+from ...trainers.load import load_profile
+from ...trainers.own_command import SWEEP_FILE
+from ...trainers.profile import TrainerProfile
 from ..options import Options
-from .checks import storage_wanted
+from .checks import storage_wanted, sweep_document
 from .controller import choose_controller
 from .source import Source
 
@@ -30,12 +37,43 @@ def says_search(options: Options) -> bool:
     return bool(options.sweep_config or options.lr_values or options.wd_values or options.custom_params)
 
 
-def read_spec(options: Options) -> SweepSpec:
-    """Reads the sweep that the options describe, with or without a file."""
+def default_metric(options: Options, cwd: Path) -> Metric | None:
+    """Returns the metric of the trainer's profile where neither the options nor the sweep file name one.
+
+    None where the sweep file names the trainer, too, and where the profile has none or cannot be read.
+    """
+    document = sweep_document(options)
+    data = document.data if document is not None else {}
+    said = {known_key(key, TOP_KEYS) for key in data} if isinstance(data, dict) else {"metric"}
+    if options.metric or "metric" in said or isinstance(options.trainer, FunctionProfile):
+        return None
+    if options.trainer in (SWEEP_FILE, FUNCTION) or (options.trainer is None and {"program", "command"} & said):
+        return None
+    try:
+        return load_profile(options.trainer or DEFAULT_TRAINER, project_root=cwd).default_metric
+    except ConfigError:
+        return None  # whoever chooses the trainer reports it
+
+
+def metric_notes(metric: Metric | None, spec: SweepSpec, profile: TrainerProfile) -> list[str]:
+    """Tells in a line that the metric is the profile's; none without a default metric."""
+    if metric is None or spec.metric is None:
+        return []
+    return [f"{spec.metric.goal} {spec.metric.name}: the metric of the trainer {profile.name}, since none is named"]
+
+
+def read_spec(options: Options, default: Metric | None = None) -> SweepSpec:
+    """Reads the sweep that the options describe, with or without a file.
+
+    Args:
+        default: the metric of a sweep that names none.
+    """
     base = None
+    name = options.metric or (default.name if default else None)
+    goal = options.goal or (default.goal if default else None)
     if options.sweep_config:
         top: dict[str, Any] = {"method": options.method} if options.method else {}
-        metric = {"name": options.metric, "goal": options.goal}
+        metric = {"name": name, "goal": goal}
         if any(metric.values()):
             top["metric"] = {key: value for key, value in metric.items() if value}
         base = load_spec(options.sweep_config[0], search_dirs=preset_folders(), overrides=top or None)
@@ -49,8 +87,8 @@ def read_spec(options: Options) -> SweepSpec:
         wd_values=options.wd_values,
         custom_params=options.custom_params,
         method=options.method,
-        metric=options.metric or (None if base else "val/mAP"),
-        goal=options.goal or (None if base or options.metric else "maximize"),
+        metric=name or (None if base else "val/mAP"),
+        goal=goal or (None if base or name else "maximize"),
         name=options.sweep_name,
         project=options.project,
         entity=options.entity,
