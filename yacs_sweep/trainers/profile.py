@@ -56,6 +56,7 @@ class TrainerProfile:
     reference: str = ""
     data: Mapping[str, Any] = field(default_factory=dict, compare=False)  # of the file, with those it extends
     read_from: tuple[Path, ...] = ()  # the files of which it was read
+    overrides_option: str | None = None  # the word before the overrides, where there are any
     checkpoints: tuple[str, ...] = ()  # patterns of the files a trial may lose once it has ended
     default_metric: Metric | None = None  # optimised by sweeps that name no metric
 
@@ -76,7 +77,7 @@ class TrainerProfile:
         keys = {self.output_dir_key} if self.output_dir_key else set()
         for word in self.command:
             option = re.match(r"--?([A-Za-z][\w.-]*)", word)
-            if self.overrides == "argparse" and option:
+            if self.overrides in ("argparse", "lightning") and option:
                 keys.add(option[1])
         return frozenset(keys)
 
@@ -118,10 +119,14 @@ class TrainerProfile:
             if part[:1] == (PYTHON,):
                 filled[0] = self.interpreter(python)
             words += filled
-        words += overrides
+        given = [*overrides]
         if self.output_dir_key and values["output_dir"] is not None:
-            words += override_arguments(self.overrides, self.output_dir_key, values["output_dir"])
-        return words
+            given += override_arguments(self.overrides, self.output_dir_key, values["output_dir"])
+        return [*words, *self.behind_option(given)]
+
+    def behind_option(self, overrides: Sequence[str]) -> list[str]:
+        """Returns overrides behind the option that they need; without any the option is left out, too."""
+        return [*([self.overrides_option] if self.overrides_option and overrides else ()), *overrides]
 
     def output_dir(self, trial_dir: Path) -> Path:
         """Returns the trainer's output directory: the trial's folder.

@@ -27,6 +27,7 @@ KEYS = (
     "command",
     "cwd",
     "overrides",
+    "overrides_option",
     "output_dir_key",
     "aliases",
     "schema",
@@ -86,6 +87,7 @@ class ProfileReader:
             "command": self._command(),
             "cwd": self._cwd(),
             "overrides": style,
+            "overrides_option": self._overrides_option(),
             "output_dir_key": self._output_dir_key(style),
             "aliases": self._aliases(style),
             "schema": self._schema(style),
@@ -157,6 +159,12 @@ class ProfileReader:
         hint = did_you_mean(style, STYLES)
         self.section.wrong("overrides", f"{given!r} is not an override style{hint}; allowed: {', '.join(STYLES)}")
         return "yacs"
+
+    def _overrides_option(self) -> str | None:
+        option = self.section.text("overrides_option")
+        if option is not None and not re.fullmatch(r"--?[A-Za-z][\w-]*", option):
+            self.section.wrong("overrides_option", f"{option!r} is not an option, such as --opts")
+        return option
 
     def _key(self, style: str, value: Any, place: KeyPath) -> str | None:
         """Reads a name of a trainer's key."""

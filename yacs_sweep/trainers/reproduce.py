@@ -83,7 +83,7 @@ def repeat_trial(
     if best is not None:
         given = given_words(words, profile, old)
         assert given is not None and given.config_file is not None
-        words = [*_head_with(given, profile, str(best)), *_output_words(profile, old)]
+        words = [*_head_with(given, profile, str(best)), *profile.behind_option(_output_words(profile, old))]
     output = _output_words(profile, old)
     if output and words[-len(output) :] == output:
         words = [*words[: -len(output)], *_output_words(profile, new)]
@@ -128,6 +128,8 @@ def given_words(words: Sequence[str], profile: TrainerProfile, output_dir: Path)
             return None
         values.update(found.groupdict())
     head, tail = list(words[: len(templates)]), list(words[len(templates) :])
+    if profile.overrides_option and tail[:1] == [profile.overrides_option]:
+        tail = tail[1:]
     output = _output_words(profile, output_dir)
     if output and tail[-len(output) :] == output:
         tail = tail[: -len(output)]

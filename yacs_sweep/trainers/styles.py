@@ -1,6 +1,8 @@
-"""Writes parameters as a trainer's arguments: YACS `KEY VALUE`, Hydra `key=value`, argparse `--key=value`.
+"""Writes parameters as a trainer's arguments: YACS `KEY VALUE`, Hydra `key=value`, argparse `--key=value`, and more.
 
-A sweep file's own program takes them as `wandb agent` writes them: the style `wandb`, which no profile can choose.
+Each style is that of a parser, and writes what this parser reads as the same value. Further ones are mmengine's `key=value`
+(`--cfg-options`), Ultralytics' `key=value` and jsonargparse's `--key=value` (LightningCLI). A sweep file's own program takes
+them as `wandb agent` writes them: the style `wandb`, which no profile can choose.
 
 Arguments go to `execve`, never to a shell. Names and values may come from a sweep server, so a name that would act as
 anything but a key, and a value that an argument cannot carry, is refused (ValueError, one clear line).
@@ -12,13 +14,17 @@ import json
 import math
 import re
 from ast import literal_eval
+from collections.abc import Callable
 from typing import Any
 
-STYLES = ("yacs", "hydra", "argparse")
+STYLES = ("yacs", "hydra", "argparse", "mmengine", "ultralytics", "lightning")
 _KEY = {
     "yacs": re.compile(r"[A-Za-z_][\w.-]*"),
     "hydra": re.compile(r"(?:\+\+?)?[A-Za-z_][\w.@/-]*"),
     "argparse": re.compile(r"[A-Za-z][\w.-]*"),
+    "mmengine": re.compile(r"[A-Za-z_][\w.-]*"),
+    "ultralytics": re.compile(r"(?!cfg\Z)[A-Za-z_]\w*"),  # cfg names a file with other keys
+    "lightning": re.compile(r"(?!(?:config|print_config|help)\Z)[A-Za-z][\w.-]*"),
     "wandb": re.compile(r"[A-Za-z_+@][\w.\-/+@]*", re.ASCII),
 }
 # Read back as the same text by any literal reader; anything else is quoted.
@@ -32,12 +38,13 @@ def override_arguments(style: str, key: str, value: Any) -> list[str]:
     check_key(style, key)
     if style == "yacs":
         words = [key, yacs_text(value)]
-    elif style == "hydra":
-        words = [f"{key}={_hydra_text(value)}"]
     elif style == "wandb":
         words = [f"--{key}={value}"]
+    elif style == "ultralytics":
+        words = [f"{key}={_ultralytics_text(key, value)}"]
     else:
-        words = [f"--{key}={_argparse_text(value)}"]
+        prefix, text = _WRITERS[style]
+        words = [f"{prefix}{key}={text(value)}"]
     for word in words:
         check_argument(word)
     return words
@@ -124,3 +131,109 @@ def _argparse_text(value: Any) -> str:
     if value is None or isinstance(value, bool | int | float):
         return str(value)
     raise ValueError(f"a {type(value).__name__} cannot be passed as an argument")
+
+
+def _mmengine_text(value: Any) -> str:
+    """Writes the text that mmengine's `DictAction` reads back as the same value.
+
+    Its parser knows no quotes and drops blanks, so that some texts cannot be said.
+    """
+    text = _unquoted(value)
+    if repr(_read_by_mmengine(text)) != repr(value):
+        raise ValueError(f"mmengine's --cfg-options cannot carry {value!r}: {_read_by_mmengine(text)!r} would be read")
+    return text
+
+
+def _unquoted(value: Any) -> str:
+    """Writes a value without quotes and blanks."""
+    if isinstance(value, list):
+        return f"[{','.join(map(_unquoted, value))}]"
+    if isinstance(value, tuple):
+        return f"({','.join(map(_unquoted, value))}{',' if len(value) == 1 else ''})"
+    if isinstance(value, str) and re.search(r"[()\[\], ]", value):
+        raise ValueError(f"mmengine's --cfg-options cannot carry {value!r}: the text has a blank, a comma or a bracket")
+    if value is None or isinstance(value, bool | int | float | str):
+        return str(value)
+    raise ValueError(f"a {type(value).__name__} cannot be passed by --cfg-options")
+
+
+def _read_by_mmengine(text: str) -> Any:
+    """Reads a value as mmengine does: brackets and commas make lists, and the rest are numbers, booleans, None, texts."""
+    text = text.strip("'\"").replace(" ", "")
+    if text[:1] + text[-1:] in ("()", "[]") and len(text) > 1:
+        items = [_read_by_mmengine(item) for item in _at_commas(text[1:-1])]
+        return tuple(items) if text[0] == "(" else items
+    if "," in text:
+        return [_read_by_mmengine(item) for item in _at_commas(text)]
+    for number in (int, float):
+        try:
+            return number(text)
+        except ValueError:
+            pass
+    return {"true": True, "false": False}.get(text.lower(), None if text == "None" else text)
+
+
+def _at_commas(text: str) -> list[str]:
+    """Splits a text at the commas outside brackets; a comma at the end begins no item."""
+    items, depth = [""], 0
+    for character in text:
+        depth += (character in "([") - (character in ")]")
+        if character == "," and depth == 0:
+            items.append("")
+        else:
+            items[-1] += character
+    return items if items[-1] else items[:-1]
+
+
+_RAW = ("name", "project")  # keys of which Ultralytics takes the text as it stands
+
+
+def _ultralytics_text(key: str, value: Any) -> str:
+    """Writes the text that Ultralytics' parser reads back as the same value: a literal, or a text without quotes."""
+    text = value if isinstance(value, str) else _literal(value)
+    if isinstance(value, str) and key not in _RAW and (_read_by_ultralytics(value.strip()) != value or not value):
+        text = repr(value)
+    read = text if key in _RAW and isinstance(value, str) else _read_by_ultralytics(text)
+    whole = text == text.strip() and not text.endswith(",") and text.count("[") == text.count("]")
+    if repr(read) != repr(value) or not whole or not text or (key in _RAW and text.lower() == "none" and value):
+        raise ValueError(f"Ultralytics' key=value cannot carry {value!r}")
+    return text
+
+
+def _read_by_ultralytics(text: str) -> Any:
+    """Reads a value as Ultralytics does: None and booleans in any case, a Python literal, else the text.
+
+    Its constants of modules (`cv2.COLORMAP_JET`) are none of these, and read as None.
+    """
+    known = {"none": None, "true": True, "false": False}
+    if text.lower() in known:
+        return known[text.lower()]
+    return None if re.fullmatch(r"[A-Za-z_][\w.]*\.[A-Z0-9_]+", text) else parse_literal(text)
+
+
+def _lightning_text(value: Any) -> str:
+    """Writes a value as jsonargparse takes it: a text as it stands, anything else as YAML of one line."""
+    return value if isinstance(value, str) else _flow(value)
+
+
+def _flow(value: Any) -> str:
+    """Writes a value inside YAML's brackets, where a text stands in quotes."""
+    if value is None or isinstance(value, bool | str):
+        return json.dumps(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        return ".nan" if math.isnan(value) else ".inf" if value > 0 else "-.inf"
+    if isinstance(value, int | float):
+        return repr(value)
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_flow, value))}]"
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{json.dumps(str(key))}: {_flow(item)}' for key, item in value.items())}}}"
+    raise ValueError(f"a {type(value).__name__} cannot be passed as an argument")
+
+
+_WRITERS: dict[str, tuple[str, Callable[[Any], str]]] = {
+    "hydra": ("", _hydra_text),
+    "argparse": ("--", _argparse_text),
+    "mmengine": ("", _mmengine_text),
+    "lightning": ("--", _lightning_text),
+}

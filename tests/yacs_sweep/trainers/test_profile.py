@@ -97,6 +97,16 @@ def test_the_output_directory_is_told_in_the_style_of_the_overrides(
     assert profile.command_line() == ["t"]
 
 
+def test_the_option_before_overrides_is_left_out_where_there_are_none(tmp_path: Path) -> None:
+    text = "command: [t, --cfg, '{config_file}', --output, '{output_dir}']\noverrides_option: --opts"
+    profile = load(tmp_path, text)
+    given = {"config_file": "c.yml", "output_dir": "out"}
+    assert profile.command_line(**given)[-2:] == ["--output", f"{Path.cwd()}/out"]
+    assert profile.command_line(**given, overrides=["A", "1"])[-3:] == ["--opts", "A", "1"]
+    keyed = load(tmp_path, f"{text}\noutput_dir_key: OUT")
+    assert keyed.command_line(**given)[-3:] == ["--opts", "OUT", f"{Path.cwd()}/out"]
+
+
 def test_what_the_command_needs_must_be_given(tmp_path: Path) -> None:
     profile = load(tmp_path, "command: [t, '{config_file}', '{output_dir}']")
     assert profile.needs_config_file

@@ -109,9 +109,66 @@ def test_hydra_grammar(value: Any, text: str) -> None:
     assert override_arguments("hydra", "a.b", value) == [f"a.b={text}"]
 
 
+PARSERS = [
+    ("mmengine", "adam", "adam"),
+    ("mmengine", 1, "1"),
+    ("mmengine", 1e-05, "1e-05"),
+    ("mmengine", True, "True"),
+    ("mmengine", None, "None"),
+    ("mmengine", [1, 2.5], "[1,2.5]"),
+    ("mmengine", (8, "a"), "(8,a)"),
+    ("mmengine", (1,), "(1,)"),
+    ("mmengine", [[1, (2, 3)], []], "[[1,(2,3)],[]]"),
+    ("mmengine", math.inf, "inf"),
+    ("ultralytics", "yolo11n.pt", "yolo11n.pt"),
+    ("ultralytics", "SGD", "SGD"),
+    ("ultralytics", "123", "'123'"),
+    ("ultralytics", "none", "'none'"),
+    ("ultralytics", "", "''"),
+    ("ultralytics", " a ", "' a '"),
+    ("ultralytics", "it's", "it's"),
+    ("ultralytics", "math.PI", "'math.PI'"),
+    ("ultralytics", 1, "1"),
+    ("ultralytics", 1e-05, "1e-05"),
+    ("ultralytics", True, "True"),
+    ("ultralytics", None, "None"),
+    ("ultralytics", [0, 1], "[0, 1]"),
+    ("ultralytics", (1, "a b"), "(1, 'a b')"),
+    ("ultralytics", math.inf, "1e999"),
+    ("lightning", "adam", "adam"),
+    ("lightning", "a b", "a b"),
+    ("lightning", 1, "1"),
+    ("lightning", 1e-05, "1e-05"),
+    ("lightning", True, "true"),
+    ("lightning", None, "null"),
+    ("lightning", [1, "1", None], '[1, "1", null]'),
+    ("lightning", math.inf, ".inf"),
+    ("lightning", [-math.inf], "[-.inf]"),
+    ("lightning", {"a": 1e-05, "b": [True]}, '{"a": 1e-05, "b": [true]}'),
+]
+
+
+@pytest.mark.parametrize(("style", "value", "text"), PARSERS)
+def test_what_other_parsers_read(style: str, value: Any, text: str) -> None:
+    """The words were read as these values by mmengine 0.10.7, Ultralytics 8.4.190 and jsonargparse 4.53 themselves."""
+    assert override_arguments(style, "key", value) == [f"{'--' if style == 'lightning' else ''}key={text}"]
+
+
+def test_ultralytics_takes_the_text_of_some_keys_as_it_stands() -> None:
+    assert override_arguments("ultralytics", "project", "123") == ["project=123"]
+    assert override_arguments("ultralytics", "name", "a b") == ["name=a b"]
+
+
 @pytest.mark.parametrize(
     ("style", "key"),
     [
+        ("ultralytics", "cfg"),
+        ("ultralytics", "a.b"),
+        ("ultralytics", "--lr0"),
+        ("mmengine", "a=b"),
+        ("mmengine", "--work-dir"),
+        ("lightning", "config"),
+        ("lightning", "-x"),
         ("argparse", "-x"),
         ("argparse", "--config"),
         ("argparse", "a=b"),
@@ -136,6 +193,16 @@ def test_names_that_would_act_as_something_else_are_refused(style: str, key: str
     ("style", "value", "reason"),
     [
         ("yacs", math.nan, "nan"),
+        ("mmengine", "123", "cannot carry '123': 123 would be read"),
+        ("mmengine", "a b", "has a blank"),
+        ("mmengine", "(a", "a bracket"),
+        ("mmengine", "None", "would be read"),
+        ("mmengine", ["1"], "would be read"),
+        ("mmengine", "'a'", "'a' would be read"),
+        ("mmengine", {"a": 1}, "dict"),
+        ("ultralytics", "a]", "cannot carry"),
+        ("ultralytics", math.nan, "nan"),
+        ("lightning", b"bytes", "bytes"),
         ("yacs", {"a": 1}, "dict"),
         ("yacs", [1, object()], "object"),
         ("hydra", "${oc.env:HOME}", "interpolation"),
