@@ -1,4 +1,4 @@
-"""Follows the metrics that a trainer writes to files while it runs: JSON lines, and TensorBoard event files.
+"""Follows the metrics that a trainer writes to files while it runs: JSON lines, CSV, and TensorBoard event files.
 
 A thread of its own reads them, so that a slow disk or a large file never holds up the trainer's output.
 """
@@ -14,21 +14,18 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import Any
 
 from ..base.errors import ConfigError
-from ..base.files import open_regular
-from ..base.growing_files import GrowingLines, json_object
-from .names import FIELD, Names, json_pairs
-from .numbers import LeftOut, like_number
+from .line_files import CsvLines, JsonLines, Reader
+from .names import FIELD, Names
+from .numbers import LeftOut
 from .sources import Row
 
-FORMATS = ("jsonl", "tensorboard")
+FORMATS = ("jsonl", "csv", "tensorboard")
 PERIOD = 0.25  # seconds between two looks at the files
 FAREWELL = 30.0  # seconds that reading what is left may take when the trial has ended
 AGAIN = 8.0  # seconds for which a file that cannot be read then is tried again
-HEAD = 1 << 10  # bytes of a file's beginning by which it is recognised
-LINE_LIMIT = 1 << 20  # bytes; a longer line holds no metrics
 WAITING = 100_000  # rows between the thread and the trial; more than that makes the thread wait, not the trainer
 EVENTS = "*tfevents*"
 
@@ -70,84 +67,6 @@ def _has_tensorboard() -> bool:
         return importlib.util.find_spec("tensorboard") is not None
     except ValueError:
         return False
-
-
-class Reader(Protocol):
-    """Reads what a file has gained since the last call."""
-
-    left_out: LeftOut | None
-
-    def new_rows(self, last: bool) -> Iterator[Row]:
-        """Yields the rows that have arrived.
-
-        Args:
-            last: the writer has ended, so that an unfinished line gets no end.
-
-        Raises:
-            OSError: the file cannot be read; another call reads on from the same place.
-        """
-
-
-class JsonLines:
-    """Reads a growing file of JSON objects, one a line. At the start its content is an earlier attempt's and is skipped.
-
-    A file that begins otherwise than before, or is shorter, has been started again; one that was put aside is read to
-    its end first, and one that was written again with the same lines is read on from the same place.
-    """
-
-    def __init__(self, path: str, names: Names, *, skip: bool) -> None:
-        self.path, self.names = path, names
-        self.left_out: LeftOut | None = None  # the first value that looks like a number and is none
-        self._file: BinaryIO | None = None
-        self._head = b""
-        start = 0
-        if skip:
-            with open_regular(path) as file:
-                self._head = file.read(HEAD)
-                start = file.seek(0, os.SEEK_END)
-        self._lines = GrowingLines(start, LINE_LIMIT)
-
-    def new_rows(self, last: bool) -> Iterator[Row]:
-        """Yields the rows that have arrived; `last` also takes a line without an end."""
-        for line in self._new_lines():
-            yield from self._row(line)
-        if last:
-            if self._file is not None:
-                self._file.close()
-                self._file = None
-            yield from self._row(self._lines.unfinished())
-
-    def _new_lines(self) -> Iterator[bytes]:
-        """Yields new lines, of a file that has been put aside first."""
-        before = self._file
-        try:
-            file = self._file = open_regular(self.path)  # kept, to read to its end what is put aside
-        except FileNotFoundError:
-            if before is not None:
-                yield from self._lines.read(before)
-            return
-        if before is not None:
-            with before:
-                if not os.path.sameopenfile(before.fileno(), file.fileno()):
-                    yield from self._lines.read(before)
-        size, head = os.fstat(file.fileno()).st_size, file.read(HEAD)
-        if size < self._lines.position or not head.startswith(self._head):
-            self._lines.restart()
-        self._head = head
-        yield from self._lines.read(file)
-
-    def _row(self, line: bytes) -> Iterator[Row]:
-        """Yields the row of a line; none of a line without metrics."""
-        values = json_object(line)
-        if values is None:
-            return
-
-        def unread(name: str, text: str) -> None:
-            if self.left_out is None and like_number(text):
-                self.left_out = LeftOut(name, text, line.decode("utf-8", "replace"))
-
-        if row := self.names.metrics(json_pairs(values), {}, unread if self.left_out is None else None):
-            yield row
 
 
 class Events:
@@ -288,8 +207,8 @@ class Follower:
                     self._readers[path] = self._reader(source, path, skip)
 
     def _reader(self, source: FileSource, path: str, skip: bool) -> Reader:
-        if source.format == "jsonl":
-            return JsonLines(path, source.names, skip=skip)
+        if source.format != "tensorboard":
+            return (CsvLines if source.format == "csv" else JsonLines)(path, source.names, skip=skip)
         reader = Events(path, source.names, source.step or self._axis)
         if skip:
             for _ in reader.new_rows(last=True):

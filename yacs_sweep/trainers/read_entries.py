@@ -230,8 +230,8 @@ class EntryReader:
             hint = did_you_mean(kind, FORMATS)
             entry.wrong("format", f"{kind!r} is not a format{hint}; allowed: {', '.join(FORMATS)}")
         step = self._text(entry, "step")
-        if step is not None and kind == "jsonl":
-            entry.wrong("step", "names the step of TensorBoard events; in JSON lines it has its name already")
+        if step is not None and kind != "tensorboard":
+            entry.wrong("step", "names the step of TensorBoard events; in other files it has its name already")
         names = self._names(entry, ())
         units = self._units(entry, [rule.template for rule in names.rules if rule.template])
         if len(self.notes.problems) > before or path is None:

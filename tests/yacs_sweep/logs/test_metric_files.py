@@ -16,7 +16,8 @@ import pytest
 from tests.sweeping import sweep, write_sweep
 from yacs_sweep.base.errors import ConfigError
 from yacs_sweep.base.values import Number
-from yacs_sweep.logs.metric_files import FileSource, Follower, JsonLines, check_formats
+from yacs_sweep.logs.line_files import CsvLines, JsonLines
+from yacs_sweep.logs.metric_files import FileSource, Follower, check_formats
 from yacs_sweep.logs.names import Names
 from yacs_sweep.logs.sources import Row
 from yacs_sweep.records.folder import TrialPaths
@@ -100,6 +101,38 @@ def test_a_file_put_aside_started_again_or_written_anew(tmp_path: Path) -> None:
     assert epochs() == list(range(1, 40))
     path.write_text("".join(lines[3:5]))
     assert epochs() == [3, 4]
+
+
+def test_a_csv_file_grows(tmp_path: Path) -> None:
+    path = tmp_path / "results.csv"
+    append(path, " epoch, box/loss ,mAP50\n0,1.5,0.1\n")  # an earlier attempt's row
+    with following(tmp_path, FileSource("{output_dir}/results.csv", "csv")) as follower:
+        append(path, "1,0.5,0.25\r\n\n2,nan,\n3,wor")
+        assert until(follower, 2)[0] == {"epoch": 1, "box/loss": 0.5, "mAP50": 0.25}
+        append(path, "ds,0.5")
+        rows = [row for _, row in follower.close()]
+    assert rows == [{"epoch": 3, "mAP50": 0.5}]
+
+
+def csv_rows(reader: CsvLines, path: Path, text: str) -> list[Row]:
+    path.write_text(text)
+    return list(reader.new_rows(last=False))
+
+
+def test_a_csv_file_with_a_new_column_keeps_its_rows(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.csv"
+    reader = CsvLines(str(path), Names(), skip=False)
+    assert csv_rows(reader, path, "epoch,loss\n0,1.5\n0,1.25\n") == [
+        {"epoch": 0, "loss": 1.5},
+        {"epoch": 0, "loss": 1.25},
+    ]
+    wider = "epoch,loss,val_loss\n0,1.5,\n0,1.25,\n0,,2.5\n"
+    assert csv_rows(reader, path, wider) == [{"epoch": 0, "val_loss": 2.5}]
+    assert csv_rows(reader, path, f"{wider}1,1.0,\n") == [{"epoch": 1, "loss": 1.0}]
+    assert csv_rows(reader, path, "epoch,loss,val_loss\n0,9.5,\n") == [{"epoch": 0, "loss": 9.5}]  # another file
+    assert csv_rows(reader, path, "epoch,acc\n0,0.5\n") == [{"epoch": 0, "acc": 0.5}]
+    later = CsvLines(str(path), Names(), skip=True)  # of an earlier attempt
+    assert csv_rows(later, path, "epoch,acc,val_acc\n0,0.5,\n0,,0.75\n") == [{"epoch": 0, "val_acc": 0.75}]
 
 
 def test_a_line_of_ten_megabytes_is_passed_over(tmp_path: Path) -> None:
