@@ -21,6 +21,7 @@ from ..logs.patterns import LogFormat
 from ..records.folder import LAUNCHER_FILES
 from ..spec.sweep import Metric
 from .find_program import why_not_found
+from .schemas.source import SchemaSource
 from .styles import override_arguments
 
 PYTHON = "python"  # as the command's first word: the trainer's interpreter
@@ -32,8 +33,8 @@ class TrainerProfile:
     """Describes how to start a trainer, give it parameters, and read its output.
 
     `cwd` is the child's working directory, absolute; relative words of the command and `schema` are relative to it.
-    `python` is the interpreter the profile asks for; None leaves it to the caller. `schema` is `FILE:NAME`, where the
-    trainer's YACS tree is. `wrap` are words before the command that start it several times over (torchrun), `processes`
+    `python` is the interpreter the profile asks for; None leaves it to the caller. `schema` says where the
+    trainer's keys are read from. `wrap` are words before the command that start it several times over (torchrun), `processes`
     how often (None: once for each GPU of the trial). `reference` is what `load_profile` loads it again from.
     """
 
@@ -45,7 +46,7 @@ class TrainerProfile:
     metrics: LogFormat
     output_dir_key: str | None = None
     aliases: Mapping[str, str] = field(default_factory=dict)
-    schema: str | None = None
+    schema: SchemaSource | None = None
     lenient: bool = False  # whether the trainer converts values of its file that its tree refuses (1 for 1.0)
     env: Mapping[str, str] = field(default_factory=dict)
     preload: tuple[str, ...] = ()
@@ -68,7 +69,7 @@ class TrainerProfile:
     @property
     def scripts(self) -> list[Path]:
         """Lists the files that the command and the schema name, as far as they exist."""
-        words = [*self.command, (self.schema or "").partition(":")[0]]
+        words = [*self.command, *(self.schema.files if self.schema is not None else ())]
         return [path for word in words if word and (path := self.cwd / word).is_file()]
 
     @property

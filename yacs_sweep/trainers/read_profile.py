@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from ..logs.patterns import LogFormat
 from ..spec.section import Notes, Section, known_key
 from ..spec.sweep import GOALS, Metric
 from .read_entries import NO_SUCH_KEY, EntryReader
+from .schemas.source import read_source
 from .styles import STYLES, check_key
 
 PLACEHOLDERS = ("config_file", "output_dir", "trial_id", "gpu_ids", "processes")
@@ -90,7 +92,7 @@ class ProfileReader:
             "overrides_option": self._overrides_option(),
             "output_dir_key": self._output_dir_key(style),
             "aliases": self._aliases(style),
-            "schema": self._schema(style),
+            "schema": read_source(self.section.get("schema"), style, partial(self.section.wrong, "schema")),
             "lenient": bool(self.section.flag("lenient")),
             "env": self._env(),
             "preload": self._preload(),
@@ -198,16 +200,6 @@ class ProfileReader:
             elif (target := self._key(style, key, place)) is not None:
                 aliases[str(alias)] = target
         return aliases
-
-    def _schema(self, style: str) -> str | None:
-        schema = self.section.text("schema")
-        if schema is None:
-            return None
-        if style != "yacs":
-            self.section.wrong("schema", f"a schema is a YACS tree, and overrides is {style!r}")
-        elif not re.fullmatch(r".+\.py:[A-Za-z_]\w*", schema):
-            self.section.wrong("schema", f"{schema!r} is not FILE.py:NAME, such as configs/defaults.py:_C")
-        return schema
 
     def _env(self) -> dict[str, str]:
         env = {}

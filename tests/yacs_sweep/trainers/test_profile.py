@@ -38,7 +38,7 @@ def test_the_profile_that_ships() -> None:
     assert profile.name == "reid"
     assert profile.cwd == ROOT
     assert (ROOT / profile.command[1]).parts[-2:] == ("tools", "train.py")
-    assert profile.schema == "configs/defaults.py:_C"
+    assert str(profile.schema) == "configs/defaults.py:_C"
     assert profile.output_dir_key == "OUTPUT_DIR"
     assert profile.env == {"WANDB_MODE": "disabled"}
     assert profile.preload[:2] == ("torch", "torchvision")

@@ -14,6 +14,7 @@ from ..profile import TrainerProfile
 from .convert_value import OpaqueDefault
 from .merge_file import merge_leniently
 from .schema import Schema
+from .source import TREE
 
 TIMEOUT = 120.0  # seconds; a tree that lives in a large package imports that package
 _SCRIPT = Path(__file__).parent.parent / "inside" / "print_schema.py"
@@ -31,12 +32,12 @@ def read_schema(
     Raises ConfigError: a tree that cannot be loaded; of the configuration file, broken YAML, every unknown key and
     every value that cannot be taken for one of the default's type.
     """
-    if profile.schema is None:
+    if profile.schema is None or profile.schema.kind != TREE:
         return None
     if config_file is not None and not os.path.isfile(config_file):
         raise ConfigError(f"--config_file {config_file}: no such file")
     interpreter = profile.interpreter(python)
-    words = [interpreter, str(_SCRIPT), profile.schema]
+    words = [interpreter, str(_SCRIPT), profile.schema.request]
     if config_file is not None:
         words.append(profile.child_path(config_file) or "")
     answer = _ask(words, profile, timeout)
@@ -48,7 +49,7 @@ def read_schema(
             f"{profile.path}: schema: {profile.schema} could not be loaded by {interpreter}: {text}{hint}"
         )
     schema = Schema(
-        profile.schema,
+        str(profile.schema),
         {key: _restore_types(value) for key, value in answer["defaults" if error else "values"].items()},
         frozenset(answer["sections"]),
         answer["renamed"],
