@@ -59,18 +59,55 @@ class Overrides:
         except ValueError as error:
             raise ConfigError(f"{name if name == key else f'{name} ({key})'}: {error}") from None
 
-    def profile_problems(self) -> list[str]:
-        """Lists why the trainer's tree does not take the key that the launcher sets itself: the output folder's."""
-        key = self.profile.output_dir_key
-        if key is None or self.schema is None:
+    def gpu_value(self, gpu_ids: Sequence[str]) -> tuple[str, Any] | None:
+        """Returns the trainer's key that chooses GPUs, and its value for these; None without GPUs or such a key.
+
+        Raises ConfigError: the key does not take so many GPUs, or their names.
+        """
+        chosen = self.profile.gpu_key
+        if chosen is None or not gpu_ids:
+            return None
+        default = self.schema.values.get(chosen.key) if self.schema else None
+        text = chosen.text(gpu_ids, default)
+        if chosen.form is None and not isinstance(default, int | float | list | tuple):
+            return chosen.key, text
+        if self.schema is None:
+            return chosen.key, text if self.profile.overrides == "argparse" else read_word(text)
+        try:
+            return chosen.key, self.schema.convert(chosen.key, text)
+        except ValueError as error:
+            raise ConfigError(f"{self.profile.path}: gpu_key: {chosen.key}: {error}") from None
+
+    def gpu_arguments(self, gpu_ids: Sequence[str]) -> list[str]:
+        """Writes the arguments that tell the trainer which GPUs it was given. Raises ConfigError as `gpu_value`."""
+        pair = self.gpu_value(gpu_ids)
+        return [] if pair is None else override_arguments(self.profile.overrides, *pair)
+
+    def profile_problems(self, gpu_ids: Sequence[str] = ()) -> list[str]:
+        """Lists why the trainer's tree does not take the keys that the launcher sets itself: output folder and GPUs.
+
+        Args:
+            gpu_ids: those that a trial is going to get; empty: any.
+        """
+        if self.schema is None:
             return []
-        problem = self.schema.key_problem(key)
-        if problem is None:
+        problems = []
+        if key := self.profile.output_dir_key:
+            problem = self.schema.key_problem(key)
+            if problem is None:
+                try:
+                    self.schema.convert(key, "/folder")
+                except ValueError as error:
+                    problem = str(error)
+            problems += [f"{self.profile.path}: output_dir_key: {key}: {problem}"] if problem else []
+        if chosen := self.profile.gpu_key:
+            problem = self.schema.key_problem(chosen.key)
+            problems += [f"{self.profile.path}: gpu_key: {chosen.key}: {problem}"] if problem else []
             try:
-                self.schema.convert(key, "/folder")
-            except ValueError as error:
-                problem = str(error)
-        return [f"{self.profile.path}: output_dir_key: {key}: {problem}"] if problem else []
+                self.gpu_value(gpu_ids or ("0",))
+            except ConfigError as error:
+                problems += [] if problem else error.problems
+        return problems
 
     def check(self, name: str, values: Iterable[Any] = (), texts: Mapping[str, str] | None = None) -> list[str]:
         """Lists problems of one parameter: its name, and each value it may take.
@@ -79,10 +116,13 @@ class Overrides:
             texts: maps the `repr` of values to their characters in the file.
         """
         problems: dict[str, None] = {}
+        values = list(values)
         try:
-            self.key_for(name)
+            key = self.key_for(name)
         except ConfigError as error:
             return error.problems
+        if self.profile.gpu_key is not None and key == self.profile.gpu_key.key and len(values) != 1:
+            return [f"{name}: is set by the launcher itself, to each trial's GPUs (gpu_key), and cannot be a parameter"]
         for value in values:
             try:
                 text = (texts or {}).get(repr(value))

@@ -22,6 +22,7 @@ from ..records.folder import LAUNCHER_FILES
 from ..spec.sweep import Metric
 from .find_program import why_not_found
 from .schemas.source import SchemaSource
+from .gpu_key import GpuKey
 from .styles import override_arguments
 
 PYTHON = "python"  # as the command's first word: the trainer's interpreter
@@ -45,6 +46,7 @@ class TrainerProfile:
     overrides: str
     metrics: LogFormat
     output_dir_key: str | None = None
+    gpu_key: GpuKey | None = None
     aliases: Mapping[str, str] = field(default_factory=dict)
     schema: SchemaSource | None = None
     lenient: bool = False  # whether the trainer converts values of its file that its tree refuses (1 for 1.0)

@@ -15,6 +15,7 @@ from ..logs.names import FIELD
 from ..logs.patterns import LogFormat
 from ..spec.section import Notes, Section, known_key
 from ..spec.sweep import GOALS, Metric
+from .gpu_key import GPU_PLACEHOLDERS, GpuKey
 from .read_entries import NO_SUCH_KEY, EntryReader
 from .schemas.source import read_source
 from .styles import STYLES, check_key
@@ -22,6 +23,7 @@ from .styles import STYLES, check_key
 PLACEHOLDERS = ("config_file", "output_dir", "trial_id", "gpu_ids", "processes")
 AXIS_PRINTED = ("before", "after")  # or on the same line
 METRIC_KEYS = ("name", "goal")
+GPU_KEYS = ("key", "form")
 _MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 _ENV_NAME = re.compile(r"[A-Za-z_]\w*")
 KEYS = (
@@ -31,6 +33,7 @@ KEYS = (
     "overrides",
     "overrides_option",
     "output_dir_key",
+    "gpu_key",
     "aliases",
     "schema",
     "lenient",
@@ -91,6 +94,7 @@ class ProfileReader:
             "overrides": style,
             "overrides_option": self._overrides_option(),
             "output_dir_key": self._output_dir_key(style),
+            "gpu_key": self._gpu_key(style),
             "aliases": self._aliases(style),
             "schema": read_source(self.section.get("schema"), style, partial(self.section.wrong, "schema")),
             "lenient": bool(self.section.flag("lenient")),
@@ -182,6 +186,36 @@ class ProfileReader:
     def _output_dir_key(self, style: str) -> str | None:
         value = self.section.get("output_dir_key")
         return None if value is None else self._key(style, value, self.section.at("output_dir_key"))
+
+    def _gpu_key(self, style: str) -> GpuKey | None:
+        """Reads the key that chooses GPUs: its name, or a mapping with the form of its value."""
+        value, place = self.section.get("gpu_key"), self.section.at("gpu_key")
+        if value is None:
+            return None
+        if not isinstance(value, dict):
+            name = self._key(style, value, place)
+            return None if name is None else GpuKey(name)
+        form = value.get("form")
+        for key in [key for key in value if key not in GPU_KEYS]:
+            hint = did_you_mean(str(key), GPU_KEYS)
+            self.notes.wrong((*place, key), f"unknown key; allowed: {', '.join(GPU_KEYS)}{hint}")
+        if form is not None and not isinstance(form, str):
+            self.notes.wrong((*place, "form"), f"{form!r} is not a text; write it in quotes")
+            form = None
+        elif form is not None and not self._form_is_right(form):
+            allowed = ", ".join(f"{{{name}}}" for name in GPU_PLACEHOLDERS)
+            self.notes.wrong((*place, "form"), f"{form!r} needs one of these placeholders and no other: {allowed}")
+        if value.get("key") is None:
+            self.notes.wrong(place, "has no key; write {key: NAME, form: TEXT}")
+            return None
+        name = self._key(style, value["key"], (*place, "key"))
+        return None if name is None else GpuKey(name, form)
+
+    @staticmethod
+    def _form_is_right(form: str) -> bool:
+        """Tells whether the value's form names the GPUs, by placeholders that it may have."""
+        used = FIELD.findall(form)
+        return bool(used) and set(used) <= set(GPU_PLACEHOLDERS)
 
     def _mapping(self, key: str) -> dict[str, Any]:
         value = self.section.get(key)

@@ -57,7 +57,7 @@ class GivenWords:
 
     head: list[str]  # what stands before the overrides
     config_file: str | None
-    overrides: list[str]  # without the output folder
+    overrides: list[str]  # without the output folder, and without the GPUs it was given
 
 
 def repeat_trial(
@@ -80,6 +80,7 @@ def repeat_trial(
         moved = _in_folder(words, trial_dir, folder)
         return Repeat(moved, None, {}, folder if moved != words else None)
     old, new = profile.output_dir(trial_dir), profile.output_dir(folder)
+    words = _without_gpus(words, profile, old, record)
     if best is not None:
         given = given_words(words, profile, old)
         assert given is not None and given.config_file is not None
@@ -139,7 +140,8 @@ def given_words(words: Sequence[str], profile: TrainerProfile, output_dir: Path)
 def common_words(record: TrialRecord, overrides: Overrides) -> list[str] | None:
     """Returns the words that a trial got beside its own parameters; None when they cannot be told apart."""
     profile = overrides.profile
-    given = given_words(record.command, profile, profile.output_dir(Path(record.dir)))
+    output_dir = profile.output_dir(Path(record.dir))
+    given = given_words(_without_gpus(record.command, profile, output_dir, record), profile, output_dir)
     own = overrides.arguments(record.params)
     if given is None or (own and given.overrides[-len(own) :] != own):
         return None
@@ -155,7 +157,8 @@ def best_config(record: TrialRecord, overrides: Overrides, sweep_dir: Path) -> d
     profile = overrides.profile
     trial_dir = sweep_dir.absolute() / record.name
     words = move_paths(record.command, record.dir or str(trial_dir), str(trial_dir))
-    given = given_words(words, profile, profile.output_dir(trial_dir))
+    output_dir = profile.output_dir(trial_dir)
+    given = given_words(_without_gpus(words, profile, output_dir, record), profile, output_dir)
     values: Mapping[str, Any] = record.params
     if profile.overrides == "yacs" and given is not None:
         values = overrides.parse_trailing(given.overrides)[1]
@@ -186,6 +189,25 @@ def _output_words(profile: TrainerProfile, folder: Path) -> list[str]:
     """Writes the override that names the output folder, if the trainer takes one."""
     key = profile.output_dir_key
     return override_arguments(profile.overrides, key, str(folder)) if key else []
+
+
+def _without_gpus(words: Sequence[str], profile: TrainerProfile, folder: Path, record: TrialRecord) -> list[str]:
+    """Leaves out the words that told the trainer its GPUs: those of that machine, at that time.
+
+    Args:
+        folder: the trial's output folder.
+    """
+    if profile.gpu_key is None or not record.gpu_ids:
+        return list(words)
+    output = _output_words(profile, folder)
+    end = len(words) - (len(output) if output and list(words[-len(output) :]) == output else 0)
+    # The value is not compared: its form may have been another one then.
+    pattern = override_arguments(profile.overrides, profile.gpu_key.key, "")
+    start = end - len(pattern)
+    apart = len(pattern) > 1  # key and value are words of their own
+    first = pattern[0] if apart else pattern[0].partition("=")[0] + "="
+    same = start >= 0 and (words[start] == first if apart else words[start].startswith(first))
+    return [*words[:start], *words[end:]] if same else list(words)
 
 
 def _in_folder(words: Sequence[str], old: Path, new: Path, except_for: Sequence[Path] = ()) -> list[str]:

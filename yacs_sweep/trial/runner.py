@@ -16,6 +16,7 @@ from ..base.values import utc_after, utc_now
 from ..records.environment import Commit
 from ..records.folder import OWN_FAILURES, TrialPaths, TrialRecord, folder_name
 from ..records.trial_files import inherit_files
+from ..trainers.gpu_key import gpus_of_job
 from .attempt import Attempt, survived
 from .contract import Assignment, DiskFull, Hooks, Launch, Retry, disk_full_message
 from .echo import Echo
@@ -81,8 +82,13 @@ class TrialRunner:
         self._began = time.monotonic()  # when the trial began, as its record's `started`
 
     def use_gpus(self, gpu_ids: Sequence[str], *, shared: bool) -> None:
-        """Sets the GPUs of the next attempt; on `shared` ones other trials run at the same time."""
+        """Sets the GPUs of the next attempt; on `shared` ones other trials run at the same time.
+
+        Without any, a trainer that chooses GPUs by a key of its own is given those of the scheduler's job.
+        """
         self.gpu_ids = tuple(gpu_ids)
+        if not gpu_ids and self.launch.profile.gpu_key is not None:
+            self.gpu_ids = gpus_of_job(os.environ)
         self.gpu_memory.use(self.gpu_ids, shared=shared)
 
     def _note(self, text: str) -> None:
@@ -105,7 +111,11 @@ class TrialRunner:
             output_dir=str(launch.profile.output_dir(paths.dir)),
             trial_id=trial_id,
             gpu_ids=",".join(self.gpu_ids),
-            overrides=[*launch.trailing, *launch.overrides.arguments(params)],
+            overrides=[
+                *launch.trailing,
+                *launch.overrides.arguments(params),
+                *launch.overrides.gpu_arguments(self.gpu_ids),
+            ],
             params=params,
         )
 

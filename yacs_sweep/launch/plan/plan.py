@@ -41,13 +41,19 @@ class Plan:
     searched: TrialRecord | None = None  # the best trial of the search, which --train-best trains again
 
     def trial_command(self, params: dict[str, Any], output_dir: str | Path) -> list[str]:
-        """Returns a trial's argv."""
+        """Returns a trial's argv, on the GPUs that the first one gets."""
+        gpu_ids = self.layout.places[0]
         return self.profile.command_line(
             python=self.launch.python,
             config_file=self.launch.config_file,
             output_dir=str(output_dir),
             trial_id="TRIAL_ID",
-            overrides=[*self.launch.trailing, *self.overrides.arguments(params)],
+            gpu_ids=",".join(gpu_ids),
+            overrides=[
+                *self.launch.trailing,
+                *self.overrides.arguments(params),
+                *self.overrides.gpu_arguments(gpu_ids),
+            ],
             params=params,
         )
 
