@@ -15,7 +15,7 @@ from ..base.yaml_document import read_yaml_file
 from .profile import TrainerProfile
 from .schemas.convert_value import read_word
 from .schemas.schema import Schema
-from .styles import check_key, override_arguments, yacs_text
+from .styles import AS_IT_STANDS, LITERAL, check_key, override_arguments, yacs_text
 
 _CLOSING = {"[": "]", "(": ")"}
 
@@ -69,10 +69,11 @@ class Overrides:
             return None
         default = self.schema.values.get(chosen.key) if self.schema else None
         text = chosen.text(gpu_ids, default)
-        if chosen.form is None and not isinstance(default, int | float | list | tuple):
+        style = self.profile.overrides
+        if style not in LITERAL and chosen.form is None and not isinstance(default, int | float | list | tuple):
             return chosen.key, text
         if self.schema is None:
-            return chosen.key, text if self.profile.overrides == "argparse" else read_word(text)
+            return chosen.key, text if style in AS_IT_STANDS else read_word(text)
         try:
             return chosen.key, self.schema.convert(chosen.key, text)
         except ValueError as error:
@@ -81,14 +82,21 @@ class Overrides:
     def gpu_arguments(self, gpu_ids: Sequence[str]) -> list[str]:
         """Writes the arguments that tell the trainer which GPUs it was given. Raises ConfigError as `gpu_value`."""
         pair = self.gpu_value(gpu_ids)
-        return [] if pair is None else override_arguments(self.profile.overrides, *pair)
+        try:
+            return [] if pair is None else override_arguments(self.profile.overrides, *pair)
+        except ValueError as error:
+            raise ConfigError(f"{self.profile.path}: gpu_key: {error}") from None
 
-    def profile_problems(self, gpu_ids: Sequence[str] = ()) -> list[str]:
-        """Lists why the trainer's tree does not take the keys that the launcher sets itself: output folder and GPUs.
+    def gpu_problems(self, gpu_ids: Sequence[str]) -> list[str]:
+        """Lists why the trainer cannot be told these GPUs."""
+        try:
+            self.gpu_arguments(gpu_ids)
+        except ConfigError as error:
+            return error.problems
+        return []
 
-        Args:
-            gpu_ids: those that a trial is going to get; empty: any.
-        """
+    def profile_problems(self) -> list[str]:
+        """Lists why the trainer's tree does not take the keys that the launcher sets itself: output folder and GPUs."""
         if self.schema is None:
             return []
         problems = []
@@ -102,11 +110,10 @@ class Overrides:
             problems += [f"{self.profile.path}: output_dir_key: {key}: {problem}"] if problem else []
         if chosen := self.profile.gpu_key:
             problem = self.schema.key_problem(chosen.key)
-            problems += [f"{self.profile.path}: gpu_key: {chosen.key}: {problem}"] if problem else []
-            try:
-                self.gpu_value(gpu_ids or ("0",))
-            except ConfigError as error:
-                problems += [] if problem else error.problems
+            if problem:
+                problems.append(f"{self.profile.path}: gpu_key: {chosen.key}: {problem}")
+            else:
+                problems += self.gpu_problems(("0",))
         return problems
 
     def check(self, name: str, values: Iterable[Any] = (), texts: Mapping[str, str] | None = None) -> list[str]:

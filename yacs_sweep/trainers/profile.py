@@ -21,8 +21,8 @@ from ..logs.patterns import LogFormat
 from ..records.folder import LAUNCHER_FILES
 from ..spec.sweep import Metric
 from .find_program import why_not_found
-from .schemas.source import SchemaSource
 from .gpu_key import GpuKey
+from .schemas.source import SchemaSource
 from .styles import override_arguments
 
 PYTHON = "python"  # as the command's first word: the trainer's interpreter

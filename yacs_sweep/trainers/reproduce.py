@@ -202,12 +202,16 @@ def _without_gpus(words: Sequence[str], profile: TrainerProfile, folder: Path, r
     output = _output_words(profile, folder)
     end = len(words) - (len(output) if output and list(words[-len(output) :]) == output else 0)
     # The value is not compared: its form may have been another one then.
-    pattern = override_arguments(profile.overrides, profile.gpu_key.key, "")
+    pattern = override_arguments(profile.overrides, profile.gpu_key.key, "x")
     start = end - len(pattern)
     apart = len(pattern) > 1  # key and value are words of their own
     first = pattern[0] if apart else pattern[0].partition("=")[0] + "="
     same = start >= 0 and (words[start] == first if apart else words[start].startswith(first))
-    return [*words[:start], *words[end:]] if same else list(words)
+    if not same:
+        return list(words)
+    before, after = list(words[:start]), list(words[end:])
+    alone = not after and before[-1:] == [profile.overrides_option]  # nothing stands behind the option any more
+    return before[:-1] if alone else [*before, *after]
 
 
 def _in_folder(words: Sequence[str], old: Path, new: Path, except_for: Sequence[Path] = ()) -> list[str]:

@@ -18,6 +18,8 @@ from collections.abc import Callable
 from typing import Any
 
 STYLES = ("yacs", "hydra", "argparse", "mmengine", "ultralytics", "lightning")
+AS_IT_STANDS = ("argparse", "lightning")  # their parsers are given a text without quotes,
+LITERAL = ("mmengine", "ultralytics")  # and these read a number in any text that looks like one
 _KEY = {
     "yacs": re.compile(r"[A-Za-z_][\w.-]*"),
     "hydra": re.compile(r"(?:\+\+?)?[A-Za-z_][\w.@/-]*"),

@@ -16,6 +16,7 @@ from yacs_sweep.trainers.overrides import Overrides
 from yacs_sweep.trainers.profile import TrainerProfile
 from yacs_sweep.trainers.reproduce import best_config, common_words, repeat_trial
 from yacs_sweep.trainers.schemas.schema import Schema
+from yacs_sweep.trainers.styles import STYLES
 
 ROOT = Path(__file__).parents[3]
 
@@ -77,6 +78,9 @@ def test_a_form_says_otherwise(tmp_path: Path, form: str, default: Any, words: l
         ("hydra", None, ["K='4,5'"]),
         ("argparse", None, ["--K=4,5"]),
         ("argparse", "{gpu_count}", ["--K=2"]),
+        ("lightning", "[{visible_gpu_ids}]", ["--K=[0,1]"]),
+        ("mmengine", None, ["K=(4,5)"]),
+        ("ultralytics", None, ["K=(4, 5)"]),
     ],
 )
 def test_without_a_tree_the_form_is_written_as_it_stands(
@@ -88,8 +92,8 @@ def test_without_a_tree_the_form_is_written_as_it_stands(
 
 def test_a_key_that_takes_one_gpu_refuses_two(tmp_path: Path) -> None:
     overrides = Overrides(profile_of(tmp_path, "K"), tree(K=0))
-    assert overrides.profile_problems(("4",)) == []
-    (problem,) = overrides.profile_problems(("4", "5"))
+    assert overrides.gpu_problems(("4",)) == []
+    (problem,) = overrides.gpu_problems(("4", "5"))
     assert problem.startswith(f"{tmp_path / 'mine.yaml'}: gpu_key: K: ")
     with pytest.raises(ConfigError, match="gpu_key: K: "):
         overrides.gpu_arguments(("4", "5"))
@@ -165,7 +169,7 @@ def test_a_tree_s_key_is_found_by_name_and_default(defaults: dict[str, Any], key
     assert likely_key(defaults) == key
 
 
-@pytest.mark.parametrize("style", ["yacs", "hydra", "argparse"])
+@pytest.mark.parametrize("style", STYLES)
 def test_nothing_to_train_with_later_carries_the_trial_s_gpus(tmp_path: Path, style: str) -> None:
     profile = profile_of(tmp_path, "K", style)
     overrides = Overrides(profile)
@@ -191,3 +195,19 @@ def test_a_key_that_the_user_gave_stays(tmp_path: Path) -> None:
     command = profile.command_line(config_file="c.yml", output_dir=folder, overrides=["LR", "0.1", "K", "'1'"])
     record = TrialRecord("i", "t0", 0, {}, command=command, dir=str(folder))
     assert common_words(record, overrides) == ["LR", "0.1", "K", "'1'"]
+
+
+@pytest.mark.parametrize("output", ["OUT", None])
+def test_an_option_before_the_overrides_is_not_left_alone(tmp_path: Path, output: str | None) -> None:
+    content = {"command": ["python", "t.py"], "overrides": "yacs", "overrides_option": "--opts", "gpu_key": "K"}
+    file = tmp_path / "mine.yaml"
+    file.write_text(yaml.safe_dump({**content, "output_dir_key": output}))
+    profile = load_profile(file, project_root=tmp_path)
+    folder = tmp_path / "s" / "t0"
+    command = profile.command_line(output_dir=folder, overrides=Overrides(profile).gpu_arguments(("4",)))
+    assert command[2:5] == ["--opts", "K", "'4'"]
+    repeat = repeat_trial(
+        TrialRecord("i", "t0", 0, {}, command=command, gpu_ids=["4"], dir=str(folder)), profile, tmp_path
+    )
+    assert repeat is not None
+    assert repeat.words[2:] == ([] if output is None else ["--opts", "OUT", str(tmp_path / "train-t0")])

@@ -278,6 +278,18 @@ def _alias_hint(option: str, name: str, profile: TrainerProfile) -> str:
     return f"; {option} needs the alias `{name}: KEY` in {profile.path}, or write --custom_params '{{\"KEY\": […]}}'"
 
 
+def given_gpus_win(trailing: Mapping[str, Any], overrides: Overrides, layout: Layout) -> tuple[str, ...]:
+    """Warns of KEY VALUE words that choose GPUs where each trial is given its own.
+
+    Args:
+        trailing: what the words set, by the trainer's key.
+    """
+    chosen = overrides.profile.gpu_key
+    if chosen is None or chosen.key not in trailing or not layout.places[0]:
+        return ()
+    return (f"warning: {chosen.key} {show(trailing[chosen.key])} has no effect: each trial is given its own GPUs",)
+
+
 def words_without_effect(trailing: Mapping[str, Any], spec: SweepSpec, overrides: Overrides) -> tuple[str, ...]:
     """Warns of KEY VALUE words whose key the search sets as well.
 

@@ -19,6 +19,7 @@ from .checks import (
     client_notes,
     client_problems,
     controller_problems,
+    given_gpus_win,
     grid_limit,
     keep_problems,
     layout_notes,
@@ -69,6 +70,7 @@ def _checked(source: Source, layout: Layout | None, problems: Problems) -> Plan:
     if trainer is not None:
         problems.found += placed_problems(options, trainer.overrides, spec)
         problems.found += keep_problems(options.keep, trainer.profile)
+        problems.found += trainer.overrides.gpu_problems(layout.places[0]) if layout is not None else []
     if spec is not None and not source.has_folder:
         problems.found += results_problems(spec)
     seed = last.seed if last is not None else options.seed
@@ -100,6 +102,7 @@ def _checked(source: Source, layout: Layout | None, problems: Problems) -> Plan:
             *metric_notes(metric, spec, trainer.profile),
             *client_notes(options, launch),
             *learned,
+            *given_gpus_win(trainer.values, trainer.overrides, layout),
             *_last_notes(source, spec, layout),
         ),
         warm=warm,
