@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from .launch.options import Options
 
 # Options whose entry says `starts_agents=False` (a test compares): the server that forks agents would be for nothing.
-NO_AGENTS = {"-h", "--help", "--status", "--test-patterns", "--dry-run", "--engine"}
+NO_AGENTS = {"-h", "--help", "--status", "--test-patterns", "--init", "--dry-run", "--engine"}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -56,6 +56,11 @@ def run(options: Options, starter: AgentStarter | None = None, words: Sequence[s
         from .show.status import show
 
         return show(options.sweep_id, options.results_dir, watch=options.watch)
+    if options.init is not None:
+        from .trainers.init.run import init
+
+        assert isinstance(options.trailing, list)
+        return init([*options.init, *options.trailing], dry_run=options.dry_run, force=options.force)
     if options.test_patterns:
         from .show.pattern_report import show_patterns
         from .trainers.choose import DEFAULT_TRAINER

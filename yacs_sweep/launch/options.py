@@ -322,6 +322,14 @@ class Options:
         keyword=False,
         starts_agents=False,
     )
+    init: list[str] | None = _end(
+        "write a profile and a sweep file for the trainer in this folder, from what its code and logs say; run nothing",
+        "SCRIPT|CONFIG|LOG",
+        nargs="*",
+        keyword=False,
+        starts_agents=False,
+    )
+    force: bool = _end("with --init: replace files that exist", default=False, keyword=False)
     dry_run: bool = _end(
         "show the search and the commands of the first trials; create nothing",
         default=False,

@@ -16,6 +16,7 @@ from .options import Options, make_parser
 
 _KEY = re.compile(r"[A-Za-z_]\w*(\.\w+)*\.(?!ya?ml$)\w+|\+{0,2}[A-Za-z_][\w.@/-]*=.*")  # KEY VALUE or key=value
 _TRIAL_NAMES = re.compile(r"[\w.]+(-[\w.]+)+(,[\w.-]+)*,?")
+_WITH_INIT = ("init", "force", "dry_run", "trailing", "quiet", "verbose")
 _LIKE_A_PRESET = 0.75  # how like a preset's name a word is that is a misspelt one, and no key
 _BARE_KEY = re.compile(r"[A-Za-z_]\w*")  # may be the name of a preset, too
 
@@ -94,6 +95,10 @@ def contradictions(options: Options) -> list[str]:
         problems += _no_agent_run(options)
     if options.watch and not options.status:
         problems.append("--watch: needs --status")
+    if options.force and options.init is None:
+        problems.append("--force: needs --init")
+    if options.init is not None:
+        problems += _beside_init(options)
     if options.seeds and options.train_best is None:
         problems.append("--seeds: needs --train-best; --seed is the seed of the search")
     if options.trainer is not None:
@@ -119,6 +124,14 @@ def _no_agent_run(options: Options) -> list[str]:
         return [str(error)]
     clash = options.sweep_id != given["sweep"] or (options.workers or 1) > 1 or options.engine != "local"
     return ["--agent-run: takes sweep, trial and place from `wandb agent`; leave out what says them"] if clash else []
+
+
+def _beside_init(options: Options) -> list[str]:
+    """Lists what `--init` has no use for; words behind other options are taken for files."""
+    given = [Options.flag(name) for name in Options.table() if name not in _WITH_INIT and options.is_given(name)]
+    return (
+        [f"{', '.join(given)}: --init starts nothing; leave out all but files, --force and --dry-run"] if given else []
+    )
 
 
 def _beside_status(options: Options) -> list[str]:

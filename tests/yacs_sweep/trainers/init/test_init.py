@@ -1,0 +1,191 @@
+"""`--init` on small trainers: what it finds, what it is unsure of, and that it writes nothing it should not."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.yacs_sweep.trainers.init.layouts import ARGPARSE, LAYOUTS, YACS_PACKAGE, Layout, write
+from yacs_sweep.base.errors import ConfigError
+from yacs_sweep.cli import main
+from yacs_sweep.spec.read_sweep import sweep_from_dict
+from yacs_sweep.trainers.init.names import choose_aliases, choose_objective, choose_output, choose_seed
+from yacs_sweep.trainers.init.run import init
+from yacs_sweep.trainers.load import load_profile
+
+SECONDS = 5.0
+
+
+def ran(folder: Path, words: list[str], **options: Any) -> str:
+    """What `--init` shows."""
+    shown: list[str] = []
+    assert init(words, root=folder, show=shown.append, **options) == 0
+    return "\n".join(shown)
+
+
+def files(folder: Path) -> tuple[Path, Path]:
+    name = folder.name
+    return folder / "configs" / "trainers" / f"{name}.yaml", folder / "sweeps" / f"{name}.yaml"
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    folder = tmp_path / "project"
+    folder.mkdir()
+    return folder
+
+
+@pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS.keys())
+def test_a_trainer_of_a_usual_layout_needs_no_word(layout: Layout, project: Path) -> None:
+    write(layout, project)
+    begun = time.monotonic()
+    shown = ran(project, ["train.log"] if layout.log else [])
+    assert time.monotonic() - begun < SECONDS
+    profile, sweep = files(project)
+    data = yaml.safe_load(profile.read_text())
+    for key, value in layout.profile.items():
+        if isinstance(value, dict) and key == "aliases":
+            assert value.items() <= data[key].items()
+        else:
+            assert data.get(key) == value, key
+    for text in layout.unsure:
+        assert text in shown
+        assert text in " ".join(profile.read_text().replace("#", "").split())
+    written = yaml.safe_load(sweep.read_text())
+    assert set(written["parameters"]) == layout.parameters
+    assert layout.parameters <= data["aliases"].keys()
+    if layout.metric:
+        assert (written["metric"]["name"], written["metric"]["goal"]) == layout.metric
+    last = shown.splitlines()[-3:]
+    assert [line.split()[-1] for line in last] == ["--check", "--dry-run", "1"]
+
+
+@pytest.mark.parametrize("name", LAYOUTS.keys() - {"file only"})
+def test_the_launcher_reads_what_is_written(name: str, project: Path) -> None:
+    write(LAYOUTS[name], project)
+    ran(project, [])
+    profile, sweep = files(project)
+    loaded = load_profile(str(profile), project_root=project)
+    assert loaded.cwd == project
+    assert not sweep_from_dict(yaml.safe_load(sweep.read_text())).warnings
+
+
+def test_an_alias_stands_for_a_key_that_the_code_reads(project: Path) -> None:
+    write(YACS_PACKAGE, project)
+    ran(project, [])
+    aliases = yaml.safe_load(files(project)[0].read_text())["aliases"]
+    assert "warmup_iters" not in aliases  # in the tree, and of no effect
+
+
+def test_ranges_are_around_the_values_of_the_configuration(project: Path) -> None:
+    write(YACS_PACKAGE, project)
+    ran(project, ["configs/market.yml"])
+    rate = yaml.safe_load(files(project)[1].read_text())["parameters"]["base_lr"]
+    assert (rate["min"], rate["max"]) == (0.0002, 0.005)
+
+
+def test_a_dry_run_writes_nothing(project: Path) -> None:
+    write(ARGPARSE, project)
+    shown = ran(project, [], dry_run=True)
+    assert "overrides: argparse" in shown and "parameters:" in shown
+    assert sorted(path.name for path in project.iterdir()) == ["train.log", "train.py"]
+
+
+def test_files_that_exist_are_replaced_by_force_alone(project: Path) -> None:
+    write(ARGPARSE, project)
+    profile, sweep = files(project)
+    sweep.parent.mkdir()
+    sweep.write_text("mine: 1\n")
+    with pytest.raises(ConfigError, match=r"would replace sweeps/project\.yaml"):
+        ran(project, [])
+    assert sweep.read_text() == "mine: 1\n" and not profile.exists()
+    ran(project, [], force=True)
+    assert "parameters:" in sweep.read_text() and profile.exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (["gone.py"], "--init gone.py: no such file"),
+        (["configs"], "--init configs: is a folder"),
+        (["train.py", "test.py"], "a profile is of one script"),
+        (["/etc/hosts.py", "gone.yaml"], "no such file"),
+        (["broken.py"], "cannot be read as Python 3"),
+    ],
+)
+def test_a_wrong_word_is_told_before_anything_is_written(words: list[str], text: str, project: Path) -> None:
+    write(YACS_PACKAGE, project)
+    (project / "broken.py").write_text("print 'two'\n")
+    with pytest.raises(ConfigError) as caught:
+        ran(project, words)
+    assert text in str(caught.value)
+    assert not (project / "sweeps").exists()
+
+
+def test_a_folder_without_a_trainer_is_told(project: Path) -> None:
+    (project / "util.py").write_text("x = 1\n")
+    with pytest.raises(ConfigError, match="no script that trains was found"):
+        ran(project, [])
+
+
+def test_the_command_line_takes_it(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(ARGPARSE, project)
+    monkeypatch.chdir(project)
+    assert main(["--init", "train.py", "train.log", "--dry-run"]) == 0
+    assert "metric: {name: val_loss, goal: minimize}" in capsys.readouterr().out
+    assert main(["--init", "--count", "3"]) == 2
+    assert "--count: --init starts nothing" in capsys.readouterr().err
+    assert main(["--force", "--dry-run"]) == 2
+    assert "--force: needs --init" in capsys.readouterr().err
+    assert not (project / "sweeps").exists()
+
+
+def test_no_code_of_the_project_runs(project: Path) -> None:
+    write(ARGPARSE, project)
+    script = project / "train.py"
+    script.write_text("open('ran', 'w')\nraise SystemExit('ran')\n" + script.read_text())
+    ran(project, [])
+    assert not (project / "ran").exists()
+
+
+# -- names ----------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("metrics", "chosen"),
+    [
+        (["Loss", "Acc", "Lr", "mAP", "Rank-1"], ("mAP", "maximize")),
+        (["train_epoch/top1_err", "test_iter/top1_err", "test_epoch/top1_err", "test_epoch/min_top1_err"],
+         ("test_epoch/top1_err", "minimize")),
+        (["loss", "loss_avg", "test/Acc@1", "test/Acc@1_avg", "Acc@1", "max_accuracy"], ("Acc@1", "maximize")),
+        (["train/loss", "val/loss"], ("val/loss", "minimize")),
+        (["loss", "test/accuracy"], ("test/accuracy", "maximize")),
+        (["lr", "time"], None),
+    ],
+)  # fmt: skip
+def test_the_objective_is_a_result_of_data_that_was_not_trained_on(
+    metrics: list[str], chosen: tuple[str, str] | None
+) -> None:
+    found = choose_objective(metrics)
+    assert (found[:2] if found else None) == chosen
+
+
+def test_keys_of_other_sections_are_not_taken() -> None:
+    leaves = {"BN.WEIGHT_DECAY": 0.0, "TEST.IMS_PER_BATCH": 8, "SOLVER.WEIGHT_DECAY": 0.1, "PREC_TIME.WARMUP_ITER": 3}
+    assert {alias: choice.key for alias, choice in choose_aliases(leaves).items()} == {
+        "weight_decay": "SOLVER.WEIGHT_DECAY"
+    }
+
+
+def test_the_output_folder_is_no_folder_of_data() -> None:
+    choice = choose_output({"DATA.DIR": "x", "LOG_DIR": "log", "OUTPUT_DIR": "out", "MODEL.OUTPUT": 3})
+    assert choice and choice.key == "OUTPUT_DIR"
+
+
+def test_a_seed_is_a_number_or_none() -> None:
+    choice = choose_seed({"DATA.SEED": "text", "RNG_SEED": None})
+    assert choice and choice.key == "RNG_SEED"

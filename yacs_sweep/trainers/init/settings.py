@@ -1,0 +1,118 @@
+"""Reads the YAML files of a Hydra or plain-YAML trainer as dotted keys with their defaults."""
+
+from __future__ import annotations
+
+import ast
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from .arguments import literal
+from .project import Module, Project, dotted
+from .tree import flat
+
+_OTHER = re.compile(r"demo|test|infer|eval|deploy|example|\.github")
+_PACKAGE = re.compile(r"#\s*@package\s+(\S+)")
+
+
+@dataclass(frozen=True)
+class HydraMain:
+    """Holds what `@hydra.main(config_path=…, config_name=…)` says; the folder is relative to the project."""
+
+    folder: Path
+    name: str
+
+
+def hydra_main(module: Module) -> HydraMain | None:
+    """Returns the script's Hydra decorator; None where there is none."""
+    for node in module.nodes:
+        for decorator in getattr(node, "decorator_list", []):
+            if isinstance(decorator, ast.Call) and (dotted(decorator.func) or [""])[-2:] == ["hydra", "main"]:
+                words = {item.arg: literal(item.value) for item in decorator.keywords}
+                names = ("version_base", "config_path", "config_name")  # order of positional ones in older releases
+                words |= dict(zip(names[1:], map(literal, decorator.args), strict=False))
+                folder, name = words.get("config_path"), words.get("config_name")
+                place = module.path.parent / (folder if isinstance(folder, str) else ".")
+                return HydraMain(_normal(place), re.sub(r"\.ya?ml$", "", name) if isinstance(name, str) else "config")
+    return None
+
+
+def _normal(path: Path) -> Path:
+    """Takes `..` out of a relative path."""
+    parts: list[str] = []
+    for part in path.parts:
+        if part == ".." and parts:
+            parts.pop()
+        else:
+            parts.append(part)
+    return Path(*parts)
+
+
+def hydra_leaves(project: Project, main: HydraMain) -> dict[str, Any]:
+    """Composes the configuration as Hydra does by default: the defaults list, then the file's own keys."""
+    return {key: number(value) for key, value in flat(_composed(project, main.folder, main.name, 0)).items()}
+
+
+def _composed(project: Project, folder: Path, name: str, depth: int) -> dict[str, Any]:
+    path = folder / f"{name}.yaml"
+    data = read_settings(project, path)
+    below: dict[str, Any] = {}
+    for item in data.pop("defaults", None) or []:
+        if depth > 5:
+            break
+        if isinstance(item, str) and item != "_self_":
+            _merge(below, _composed(project, folder, item.lstrip("/"), depth + 1))
+        elif isinstance(item, dict):
+            for group, choice in item.items():
+                group = re.sub(r"^(optional|override)\s+|@.*$", "", str(group)).lstrip("/")
+                if isinstance(choice, str) and not group.startswith("hydra"):
+                    inner = _composed(project, folder / group, choice, depth + 1)
+                    package = _PACKAGE.search(project.text(folder / group / f"{choice}.yaml"))
+                    _merge(below, inner if package and package[1] == "_global_" else {group.split("/")[-1]: inner})
+    _merge(below, data)
+    return below
+
+
+def _merge(into: dict[str, Any], data: dict[str, Any]) -> None:
+    for key, value in data.items():
+        if isinstance(value, dict) and isinstance(into.get(key), dict):
+            _merge(into[key], value)
+        else:
+            into[key] = value
+
+
+def read_settings(project: Project, path: Path) -> dict[str, Any]:
+    """Reads a YAML file as a mapping; {} where there is none."""
+    try:
+        data = yaml.safe_load(project.text(path))
+    except yaml.YAMLError:
+        return {}
+    return data if isinstance(data, dict) else {}
+
+
+def number(value: Any) -> Any:
+    """Returns the number that a text such as `1e-4` is, which YAML's readers take for a text."""
+    if isinstance(value, str):
+        try:
+            return float(value)
+        except ValueError:
+            return value
+    return value
+
+
+def example_config(project: Project, keys: set[str]) -> Path | None:
+    """Returns a configuration file of the project for such a tree: of those that fit, the one nearest the project's folder."""
+    sections = {key.partition(".")[0] for key in keys}
+    best: tuple[int, Path] | None = None
+    for path in [path for path in project.all_files if path.suffix != ".py"][:300]:
+        if _OTHER.search(path.as_posix().lower()):
+            continue
+        names = set(re.findall(r"^([A-Za-z_]\w*)\s*:", project.text(path), re.MULTILINE))
+        if names and len(names & sections) > 0.7 * len(names):
+            score = min(len(names & sections), 3)
+            if best is None or score > best[0]:
+                best = (score, path)
+    return best[1] if best else None

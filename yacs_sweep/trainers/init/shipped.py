@@ -1,0 +1,67 @@
+"""Tells whether a profile that ships with the launcher fits a project's trainer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ...base.errors import ConfigError
+from ...base.shipped import TRAINERS
+from ..load import load_profile
+from ..profile import TrainerProfile
+from .read_log import LogMetrics, read_lines, read_log
+
+
+def fitting_profile(
+    root: Path,
+    script: Path,
+    schema: str,
+    leaves: Mapping[str, Any],
+    printed: Iterable[str],
+    logs: Iterable[Path],
+) -> tuple[TrainerProfile, LogMetrics] | None:
+    """Returns the profile that starts this script, has this tree, and reads its lines; with the metrics it finds.
+
+    Args:
+        printed: lines as the source prints them; they count where no log is given.
+    """
+    lines = [f"{line}\n".encode() for line in printed]
+    best: tuple[tuple[int, int], TrainerProfile, LogMetrics] | None = None
+    for path in sorted(TRAINERS.glob("*.yaml")):
+        if script.as_posix() not in path.read_text(encoding="utf-8"):
+            continue
+        try:
+            profile = load_profile(str(path), project_root=root)
+        except ConfigError:
+            continue
+        if not _drives(profile, script, schema, leaves):
+            continue
+        found = [read_log(log, profile.metrics) for log in logs] or [read_lines(lines, profile.metrics)]
+        metrics = LogMetrics({name: n for item in found for name, n in item.counts.items()}, profile.metrics.axis)
+        names = metrics.counts.keys() - {"epoch", "iter", profile.metrics.axis}
+        if not names and (list(logs) or _sees(profile, lines)):
+            continue
+        score = (len(names), len(profile.aliases))
+        if best is None or score > best[0]:
+            best = (score, profile, metrics)
+    return (best[1], best[2]) if best else None
+
+
+def _drives(profile: TrainerProfile, script: Path, schema: str, leaves: Mapping[str, Any]) -> bool:
+    """Tells whether the profile's command and keys are those of the trainer."""
+    if script.as_posix() not in profile.command or profile.schema is None or not profile.metrics.entries:
+        return False
+    file = schema.partition(":")[0]
+    module = file.removesuffix(".py").replace("/", ".")
+    places = (schema, f"{module}:", f"{module.rpartition('.')[0]}:")
+    if not any(tree == places[0] or tree.startswith(places[1:]) for tree in profile.schema.trees):
+        return False
+    keys = [*profile.aliases.values(), *([profile.output_dir_key] if profile.output_dir_key else [])]
+    return all(key in leaves for key in keys)
+
+
+def _sees(profile: TrainerProfile, lines: list[bytes]) -> bool:
+    """Tells whether the lines hold metrics of usual names, which the profile should have found."""
+    found = read_lines(lines).counts
+    return any(name.rsplit("/", 1)[-1].lower() in ("loss", "map", "acc", "accuracy", "acc@1") for name in found)
