@@ -66,6 +66,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "str": (str,),
     "int": (int,),
     "float": (int, float),
+    "bool": (bool,),
     "list": (list, tuple),
     "tuple": (list, tuple),
     "dict": (dict,),
@@ -76,7 +77,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
 def of_field_types(table: Any, values: Mapping[str, Any]) -> dict[str, Any]:
     """Selects the values that a dataclass has fields for, and checks their types; other keys are another version's.
 
-    Texts, numbers, dicts, lists and tuples of texts, and unions with None are known. A list may stand for a tuple.
+    Texts, numbers, truth values, dicts, lists and tuples of texts, and unions with None are known. A list may stand for a tuple.
 
     Raises:
         TypeError: a value is not of its field's type.
@@ -103,7 +104,7 @@ def _annotations(table: Any) -> dict[str, list[tuple[str, bool]]]:
 
 def _is_of(value: Any, kind: str, of_texts: bool) -> bool:
     """Tells whether a value is of a type, and its items are texts where they must be."""
-    if type(value) is bool or not isinstance(value, _TYPES[kind]):
+    if not isinstance(value, _TYPES[kind]) or (type(value) is bool and kind != "bool"):
         return False
     items: Any = value
     return not of_texts or all(isinstance(item, str) for item in items)

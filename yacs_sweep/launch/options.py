@@ -82,7 +82,7 @@ class Options:
         keyword=False,
     )
     count: int | None = _search(
-        "number of trials of this launch (default: the sweep file's count, else all of a grid, else its run_cap, else 10)",
+        "number of trials of this launch (default: the sweep file's count, else all of a grid, else its run_cap, else 10 points)",
         "N",
         positive(int),
         first_launch=True,
@@ -100,7 +100,13 @@ class Options:
     method: str | None = _search(
         "search method (default: the sweep file's)",
         convert=str.lower,
-        choices=("grid", "random", "bayes"),
+        choices=("grid", "random", "bayes", "custom"),
+        **_DESCRIBES,
+    )
+    repeats: int | None = _search(
+        "train each point with N seeds, and compare points by their means (default: the sweep file's repeats, else 1)",
+        "N",
+        positive(int),
         **_DESCRIBES,
     )
     lr_values: str | None = _search(

@@ -26,14 +26,14 @@ from ..records.alive import (
     launchers,
     refuse_foreign_agents,
 )
-from ..records.code_snapshot import take_snapshot
+from ..records.code.snapshot import take_snapshot
+from ..records.code.watched import CODE_FILE, save_code
 from ..records.folder import SweepPaths
 from ..records.inputs import CONFIG, Inputs, save_inputs
 from ..records.known_sweeps import BATCH, remember
 from ..records.launch_file import read_launch, save_spec
 from ..records.progress import target_reached
 from ..records.summary import Summary
-from ..records.watched import CODE_FILE, save_code
 from ..search.storage.url import shared
 from ..search.warm_start import write_warm
 from ..show.lines import command_text, duration_text

@@ -30,6 +30,14 @@ OWN_FAILURES = ("exit", "import_error", "start", "diverged", "no_metric", "refus
 SEEDS_FILE = "seeds.json"
 WARM_FILE = "warm.json"
 LAUNCHER_FILES = ("trial.json", "metrics.jsonl", "stdout.log")  # in a trial's folder
+_USED_ONLY = (
+    "values",
+    "facts",
+    "feasible",
+    "violated",
+    "point",
+    "seed",
+)  # in trial.json only where the sweep uses them
 RESERVED = ("agents", "best", "inputs", "wandb")  # the sweep's own folders, beside its trials'
 
 
@@ -172,6 +180,12 @@ class TrialRecord:
     started: str = ""
     ended: str | None = None
     value: float | None = None  # of the sweep's metric: its last or its best, as the sweep's `optimize` says
+    values: dict[str, float | None] | None = None  # of each objective, where the sweep has several
+    facts: dict[str, Any] | None = None  # what the constraints mention, as it was measured
+    feasible: bool | None = None  # whether it keeps the constraints; None: there are none, or that is not known
+    violated: list[str] = field(default_factory=list)  # the constraints it does not keep
+    point: str | None = None  # of a sweep with repeats: the point that it is a trial of, "point-0003",
+    seed: int | float | str | None = None  # and the seed that it was trained with, which `params` does not hold
     rows: int = 0
     attempts: int = 1
     retry_of: str | None = None
@@ -188,6 +202,11 @@ class TrialRecord:
     def settled(self) -> bool:
         """Whether the trial's point has been evaluated; otherwise a resumed sweep tries the point again."""
         return self.state in OVER and self.cause not in MACHINE_CAUSES
+
+    @property
+    def keeps_constraints(self) -> bool:
+        """Whether the trial is known to keep the sweep's constraints; True where the sweep has none."""
+        return self.feasible is True or self.facts is None
 
     def lose(self, reason: str = "its agent died") -> None:
         """Sets the state of a trial whose agent is gone."""
@@ -211,8 +230,12 @@ class TrialRecord:
             write_atomically(paths.record, content, durable=durable)
 
     def row(self) -> dict[str, Any]:
-        """Converts the record to trial.json's object."""
-        return dataclasses.asdict(self)
+        """Converts the record to trial.json's object; what the sweep does not use is left out."""
+        return {
+            name: value
+            for name, value in dataclasses.asdict(self).items()
+            if name not in _USED_ONLY or value not in (None, [])
+        }
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> TrialRecord:
@@ -221,7 +244,12 @@ class TrialRecord:
         Raises:
             TypeError: a required key is missing, or a value is not of its type.
         """
-        return cls(**of_field_types(cls, {**row, "value": from_json(row.get("value"))}))
+        numbers = {
+            key: {name: from_json(value) for name, value in row[key].items()}
+            for key in ("values", "facts")
+            if isinstance(row.get(key), dict)
+        }
+        return cls(**of_field_types(cls, {**row, "value": from_json(row.get("value")), **numbers}))
 
     @classmethod
     def load(cls, path: Path) -> TrialRecord:
@@ -272,19 +300,19 @@ def better(goal: str, left: float, right: float) -> bool:
 def rank(records: Iterable[TrialRecord], goal: str) -> list[TrialRecord]:
     """Sorts trials: finished ones with a value first, best first; then others with a value; then the rest by number.
 
-    Nan and infinities are no values here.
+    One that violates the sweep's constraints is among the others. Nan and infinities are no values here.
     """
 
     def key(record: TrialRecord) -> tuple[int, float, int]:
         if not finite_number(record.value):
             return (2, 0.0, record.number)
         value = -record.value if goal == "maximize" else record.value
-        return (0 if record.state == "finished" else 1, value, record.number)
+        return (0 if record.state == "finished" and record.keeps_constraints else 1, value, record.number)
 
     return sorted(records, key=key)
 
 
 def best_of(records: Iterable[TrialRecord], goal: str) -> TrialRecord | None:
-    """Finds the best finished trial; stopped and failed ones never count, whatever they reached."""
-    ranked = rank((record for record in records if record.state == "finished"), goal)
+    """Finds the best finished trial that keeps the constraints; stopped and failed ones never count."""
+    ranked = rank((record for record in records if record.state == "finished" and record.keeps_constraints), goal)
     return ranked[0] if ranked and finite_number(ranked[0].value) else None

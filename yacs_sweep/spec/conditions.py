@@ -24,6 +24,8 @@ _COMPARE: dict[type[ast.cmpop], Callable[[Any, Any], bool]] = {
     ast.In: lambda left, right: left in right,
     ast.NotIn: lambda left, right: left not in right,
 }
+_SIGNS: dict[type[ast.cmpop], int] = {ast.Lt: 1, ast.LtE: 1, ast.Gt: -1, ast.GtE: -1}
+_LEAST = 1e-12  # excess of a strict comparison of equal numbers
 _MAX_BITS = 4096  # of a power of whole numbers, which could take all memory
 
 
@@ -81,8 +83,15 @@ class Expression:
     def holds(self, values: Mapping[str, Any]) -> bool:
         """Tells whether the values satisfy the condition.
 
-        A comparison with an inactive (absent) parameter excludes nothing. Arithmetic without a result (a division by
-        zero, an overflow) does not satisfy the condition. Raises ExpressionError for types that do not fit (text < number).
+        A comparison with an inactive (absent) parameter excludes nothing. Raises ExpressionError as `truth` does.
+        """
+        return self.truth(values) is not False
+
+    def truth(self, values: Mapping[str, Any]) -> bool | None:
+        """Tells whether the values satisfy the condition; None where that depends on names without a value.
+
+        Arithmetic without a result (a division by zero, an overflow) does not satisfy the condition. Raises
+        ExpressionError for types that do not fit (text < number).
         """
         try:
             result = self._evaluate(self._tree, values)
@@ -91,7 +100,35 @@ class Expression:
         except (TypeError, ValueError) as error:
             shown = ", ".join(f"{name} = {values[name]!r}" for name in self.names if name in values)
             raise ExpressionError(f"'{self.text}' cannot be evaluated with {shown}: {error}") from None
-        return result is _UNKNOWN or bool(result)
+        return None if result is _UNKNOWN else bool(result)
+
+    def excess(self, values: Mapping[str, Any]) -> float | None:
+        """Computes by how much the values miss the condition; 0 or less where they satisfy it.
+
+        Of `a <= b` it is a - b; of `and` the largest part, of `or` the smallest. A condition of another kind counts 1 or
+        -1. None where `truth` is None. Raises ExpressionError as `truth` does.
+        """
+        if self.truth(values) is None:
+            return None
+        try:
+            return self._excess(self._tree, values)
+        except ArithmeticError:
+            return 1.0
+
+    def _excess(self, node: ast.AST, values: Mapping[str, Any]) -> float:
+        """Computes `excess` of a node; parts that are not known are left out."""
+        if isinstance(node, ast.BoolOp):
+            known = [part for part in node.values if self._evaluate(part, values) is not _UNKNOWN]
+            parts = [self._excess(part, values) for part in known]
+            return max(parts) if isinstance(node.op, ast.And) else min(parts)
+        if isinstance(node, ast.Compare) and all(type(op) in _SIGNS for op in node.ops):
+            sides = [self._evaluate(side, values) for side in _operands(node)]
+            if all(isinstance(side, (int, float)) for side in sides):
+                steps = zip(node.ops, sides, sides[1:], strict=False)
+                found = [float(_SIGNS[type(op)] * (left - right)) for op, left, right in steps]
+                broken = not self._evaluate(node, values)
+                return max(max(found), _LEAST) if broken else min(max(found), 0.0)
+        return -1.0 if self._evaluate(node, values) else 1.0
 
     def _checked(self, node: ast.AST, depth: int = 0) -> Iterator[ast.AST]:
         """Yields every node that has a value, parents first. Raises ExpressionError for a forbidden one."""

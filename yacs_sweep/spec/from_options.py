@@ -25,6 +25,7 @@ def spec_from_options(
     wd_values: str | Sequence[float] | None = None,
     custom_params: str | Mapping[str, Any] | None = None,
     method: str | None = None,
+    repeats: int | None = None,
     metric: str | None = None,
     goal: str | None = None,
     name: str | None = None,
@@ -44,6 +45,7 @@ def spec_from_options(
     options.numbers("--wd_values", "weight_decay", wd_values)
     options.custom("--custom_params", custom_params)
     options.metric(base, metric, goal)
+    options.repeats(base, repeats)
     for option, value in (
         ("sweep_name", name),
         ("project", project),
@@ -55,11 +57,11 @@ def spec_from_options(
     kept = [item for item in base.parameters if not item.path or item.name not in options.parameters] if base else []
     data: dict[str, Any] = replace(base, parameters=tuple(kept)).to_dict() if base else {}
     parameters = {**data.get("parameters", {}), **options.parameters}
-    if not parameters:
+    if not parameters and "scheduler" not in data:
         raise ConfigError(
             options.problems or "no parameters: give --sweep-config, --lr_values, --wd_values or --custom_params"
         )
-    data.update(options.top, parameters=parameters)
+    data.update(options.top, **({"parameters": parameters} if parameters else {}))
     if "method" not in data:
         data["method"] = "random"
         spec = parse_spec(options.document(data))
@@ -164,6 +166,11 @@ class _Options:
         """Merges `--metric` and `--goal` with the metric of the file."""
         if name is None and goal is None:
             return
+        if base and base.more_metrics:
+            option, given = ("--metric", name) if name is not None else ("--goal", goal)
+            names = ", ".join(item.name for item in base.objectives)
+            self.problems.append(f"{option} {given}: the sweep has several metrics ({names}); change them in its file")
+            return
         earlier = base.metric.to_dict() if base and base.metric else None
         if name is None and earlier is None:
             self.problems.append("--goal: there is no metric to apply it to; give --metric as well")
@@ -176,6 +183,14 @@ class _Options:
         self.notes += notes
         self.put(("metric",), "--metric", body)
         self.places["metric", "goal"] = "--goal"
+
+    def repeats(self, base: SweepSpec | None, n: int | None) -> None:
+        """Merges `--repeats` with the repeats of the file, whose key and seeds stay."""
+        if n is None:
+            return
+        earlier = base.repeats.to_dict() if base and base.repeats else {}
+        self.put(("repeats",), "--repeats", {**earlier, "n": n})
+        self.places["repeats", "n"] = "--repeats"
 
     def document(self, data: Mapping[str, Any]) -> Document:
         """Returns the collected options over `data`, as a document to be read."""

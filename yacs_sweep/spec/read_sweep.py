@@ -16,22 +16,37 @@ from .command import read_command
 from .conditions import ExpressionError, compile_expression
 from .grid import MAX_LISTED, Grid
 from .parameter import GRID, Parameter
+from .read_objectives import (
+    check_objectives,
+    has_own_space,
+    is_launchs,
+    read_constraints,
+    read_metric,
+    read_metrics,
+    read_repeats,
+    read_scheduler,
+    slipped,
+)
 from .read_parameters import read_parameters
 from .section import Notes, Section
-from .slips import meant_mapping
-from .sweep import DEFAULT_RESULTS_DIR, GOALS, EarlyTerminate, Metric, SweepSpec
+from .sweep import DEFAULT_RESULTS_DIR, EarlyTerminate, SweepSpec
 
-METHODS = ("grid", "random", "bayes")
-_OURS = ("count", "results_dir_base", "optimize", "where")
+METHODS = ("grid", "random", "bayes", "custom")
+_OURS = ("count", "results_dir_base", "optimize", "where", "metric_constraints", "repeats")
 _READ = (
-    *("name", "description", "method", "metric", "parameters", "early_terminate", "run_cap"),
+    *("name", "description", "method", "metric", "metrics", "parameters", "early_terminate", "scheduler", "run_cap"),
     *("program", "command", "project", "entity", "controller"),
     *_OURS,
 )
-_NOT_EMPTY = ("method", "metric", "parameters", "program")  # with nothing after it, one of these is a mistake
+_NOT_EMPTY = (
+    "method",
+    "metric",
+    "metrics",
+    "parameters",
+    "program",
+)  # with nothing after it, one of these is a mistake
 _LAUNCH = ("job", "image_uri", "queue", "resource", "resource_args", "num_workers")  # W&B Launch's
-_OWN_ENGINE = ("scheduler", "metrics")  # need W&B's own optimiser process
-TOP_KEYS = (*_READ, *_LAUNCH, "apiVersion", "kind", *_OWN_ENGINE)
+TOP_KEYS = (*_READ, *_LAUNCH, "apiVersion", "kind")
 _EXTENSION = "x-"  # keys that begin so are the author's own, as in Compose files
 WRAPPERS = ("sweep", "config", "sweep_config")
 _STOP_KEYS = {
@@ -48,11 +63,6 @@ _STOP_DEFAULTS: dict[str, dict[str, Any]] = {
     "patience": {"min_delta": 0.0, "min_iter": 1},
     "divergence": {"factor": 100.0},
 }
-_HIGHER_IS_BETTER = re.compile(
-    r"(?<![a-z])(m?ap|map50|acc|accuracy|auc|auroc|f1|recall|precision|rank|cmc|m?iou|dice|reward|score|psnr|ssim"
-    r"|bleu|rouge|pearson|r2|mrr|return)(?![a-z])"
-)
-_LOWER_IS_BETTER = re.compile(r"loss|err|cost|regret|perplexity")
 _TRIES = 200  # draws made to see whether `where` can be satisfied at all
 
 
@@ -125,14 +135,9 @@ def _unknown_top(section: Section, data: dict[str, Any]) -> None:
             notes.wrong((key,), "looks like a parameter; indent it under `parameters:`")
     section.leave_out_unknown()
     section.refuse_unknown(_READ)
-    scheduler = section.values.get("scheduler")
-    launch_only = isinstance(scheduler, dict) and scheduler.get("engine", "wandb") == "wandb"
-    for key in (*_LAUNCH, *(("scheduler",) if launch_only else ())):
+    for key in (*_LAUNCH, *(("scheduler",) if is_launchs(section) else ())):
         if key in section:
             notes.warn(section.at(key), "is for W&B Launch and not used: trials run here")
-    for key in _OWN_ENGINE:
-        if key in section and not (key == "scheduler" and launch_only):
-            section.wrong(key, "needs W&B's own optimiser; allowed is one `metric` and method grid, random or bayes")
     if "controller" in section:
         body = section.values["controller"]
         inner = Section(notes, section.at("controller"), body if isinstance(body, dict) else {}, ("type",))
@@ -148,12 +153,18 @@ def _read(section: Section) -> SweepSpec:
     parameters: tuple[Parameter, ...] = ()
     if "parameters" in section:
         parameters = read_parameters(section.notes, section.at("parameters"), section.values["parameters"])
-    else:
+    elif not has_own_space(section):
         section.notes.wrong((), "`parameters` is missing; a sweep needs at least one parameter")
+    metrics = read_metrics(section, TOP_KEYS)
+    metric = read_metric(section, TOP_KEYS) or (metrics[0] if metrics else None)
     return SweepSpec(
         method=method or "random",  # which asks least of the others
         parameters=parameters,
-        metric=_metric(section),
+        metric=metric,
+        more_metrics=metrics[1:],
+        constraints=read_constraints(section, metrics or ((metric,) if metric else ())),
+        repeats=read_repeats(section, TOP_KEYS),
+        scheduler=read_scheduler(section, TOP_KEYS),
         name=section.text("name"),
         description=section.text("description"),
         early_terminate=_early_terminate(section),
@@ -169,64 +180,13 @@ def _read(section: Section) -> SweepSpec:
     )
 
 
-def _metric(section: Section) -> Metric | None:
-    body = section.values.get("metric")
-    if body is None:
-        return None
-    path = section.at("metric")
-    allowed = ("name", "goal", "target", "impute", "impute_while_running")
-    if _slipped(section, "metric", body, allowed):
-        return None
-    if isinstance(body, str) and body.strip():
-        body = {"name": body}
-    if not isinstance(body, dict):
-        section.wrong("metric", f"{show(body)} is not a metric; write {{name: val/loss, goal: minimize}}")
-        return None
-    inner = Section(section.notes, path, body, allowed)
-    inner.refuse_unknown(allowed, TOP_KEYS)
-    name = inner.text("name")
-    if "name" not in inner:
-        section.notes.wrong(path, "`name` is missing: which logged value is optimised?")
-    goal = inner.word("goal", GOALS)
-    target = inner.number("target")
-    impute = inner.word("impute", ("worst", "best", "latest"))
-    if isinstance(inner.values.get("impute_while_running"), bool):
-        inner.values["impute_while_running"] = str(inner.values["impute_while_running"]).lower()
-    running = inner.word("impute_while_running", ("worst", "best", "latest", "false"))
-    if name is None:
-        return None
-    if "goal" not in inner and higher_is_better(name):
-        text = f"no goal is given, and W&B's default is minimize, but {name} looks like more is better"
-        section.notes.warn(path, f"{text}; did you mean `goal: maximize`?")
-    return Metric(name, goal or "minimize", None if target is None else float(target), impute, running)
-
-
-def _slipped(section: Section, key: str, body: Any, allowed: tuple[str, ...]) -> bool:
-    """Tells whether the body of a key is no mapping because blanks are missing after colons, and notes that."""
-    meant = meant_mapping(body, allowed)
-    if meant is not None:
-        section.wrong(key, f"a key needs a blank after its `:`; write `{key}: {meant}`")
-    return meant is not None
-
-
-def higher_is_better(metric: str) -> bool:
-    """Tells by a metric's name whether more is better (accuracy, mAP, reward, …)."""
-    name = re.sub(r"([a-z])([A-Z][a-z])", r"\1 \2", metric).lower()
-    return bool(_HIGHER_IS_BETTER.search(name)) and not lower_is_better(metric)
-
-
-def lower_is_better(metric: str) -> bool:
-    """Tells by a metric's name whether less is better (loss, error, cost, …)."""
-    return bool(_LOWER_IS_BETTER.search(metric.lower()))
-
-
 def _early_terminate(section: Section) -> EarlyTerminate | None:
     body = section.values.get("early_terminate")
     if body is None:
         return None
     path = section.at("early_terminate")
     every = ("type", *dict.fromkeys(key for keys in _STOP_KEYS.values() for key in keys))
-    if _slipped(section, "early_terminate", body, every):
+    if slipped(section, "early_terminate", body, every):
         return None
     if not isinstance(body, dict):
         section.wrong("early_terminate", f"{show(body)} is not allowed; write {{type: hyperband, min_iter: 3}}")
@@ -315,10 +275,12 @@ def _where(section: Section) -> tuple[str, ...]:
 def _check(section: Section, spec: SweepSpec) -> None:
     """Checks keys of the file that depend on each other."""
     notes = section.notes
-    if "metric" not in section or section.values.get("metric", "") is None:
-        reason = "method bayes" if spec.method == "bayes" else "early_terminate" if spec.early_terminate else None
+    if not any(section.values.get(key) is not None for key in ("metric", "metrics")):
+        searched = f"method {spec.method}" if spec.method in ("bayes", "custom") else None
+        reason = searched or ("early_terminate" if spec.early_terminate else None)
         if reason:
             notes.wrong((), f"`metric` is missing; {reason} needs {{name: …, goal: minimize or maximize}}")
+    check_objectives(section, spec)
     _check_words(section)
     if spec.method == "grid":
         _check_grid(section, spec)

@@ -19,7 +19,10 @@ from .parameter import Parameter, active, equality_key, nest_values
 
 GOALS = ("minimize", "maximize")
 DEFAULT_COUNT = 10
+MOST_REPEATS = 1000  # seeds of a point
 DEFAULT_RESULTS_DIR = "./log/sweep"
+_POINTS = ("method", "parameters", "where", "scheduler")  # keys that decide which points are tried,
+_SEEDS = ("key", "seeds")  # and with which seeds
 _NEW_DRAWS = 300  # draws of one point before all points are taken to have been tried
 _MAX_DRAWS = 1000  # draws of one point before `where` is taken to be impossible
 
@@ -30,9 +33,10 @@ class Metric:
 
     name: str
     goal: str = "minimize"
-    target: float | None = None  # the sweep ends when a trial reaches it
+    target: float | None = None  # the sweep ends when a trial reaches it (of several objectives: all targets)
     impute: str | None = None  # value a failed trial counts with: worst, best or latest
     impute_while_running: str | None = None  # the same for one that runs; by default only its place counts
+    threshold: float | None = None  # of one of several objectives: a trial that is worse is not on the front
 
     @property
     def imputes_logged(self) -> bool:
@@ -45,9 +49,19 @@ class Metric:
             return False
         return value >= self.target if self.goal == "maximize" else value <= self.target
 
+    def within(self, value: float) -> bool:
+        """Tells whether the value is no worse than the threshold; True without a threshold."""
+        if self.threshold is None:
+            return True
+        return value >= self.threshold if self.goal == "maximize" else value <= self.threshold
+
     def to_dict(self) -> dict[str, Any]:
-        """Returns the metric in W&B's language."""
+        """Returns the metric as it stands in a sweep file."""
         return _without_none(vars(self))
+
+    def to_wandb(self) -> dict[str, Any]:
+        """Returns the metric in W&B's language, which has no threshold."""
+        return {key: value for key, value in self.to_dict().items() if key != "threshold"}
 
 
 @dataclass(frozen=True)
@@ -90,10 +104,71 @@ class EarlyTerminate:
 
 
 @dataclass(frozen=True)
+class Repeats:
+    """Says with how many seeds each point is trained, and which.
+
+    Attributes:
+        n: trials of a point (with `race`: at most), 2 or more.
+        key: the trainer's key or alias that is given the seed; None: the alias `seed`.
+        values: seeds to use, such as the folds of a cross-validation; empty: whole numbers from 1 on.
+        race: whether a point that is unlikely to become the best gets no further seeds.
+        seeds: `common`: every point is trained with the same seeds; `fresh`: each point has seeds of its own.
+    """
+
+    n: int
+    key: str | None = None
+    values: tuple[Any, ...] = ()
+    race: bool = False
+    seeds: str = "common"
+
+    @property
+    def name(self) -> str:
+        """The parameter that holds a trial's seed."""
+        return self.key or "seed"
+
+    def seed_at(self, point: int, place: int) -> Any:
+        """Returns a seed of a point.
+
+        Args:
+            point: number of the point, from 0 on.
+            place: number of the seed among those of the point, 0 to n - 1.
+        """
+        if self.values:
+            return self.values[place]
+        return place + 1 if self.seeds == "common" else point * MOST_REPEATS + place + 1
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the repeats as they stand in a sweep file."""
+        values = {**vars(self), "values": list(self.values) or None, "race": self.race or None}
+        return _without_none({**values, "seeds": None if self.values else self.seeds})
+
+
+@dataclass(frozen=True)
+class Scheduler:
+    """Names the optimiser that chooses points in place of the search's own (`method: custom`).
+
+    Attributes:
+        engine: optuna or ax.
+        source: the user's Python file; None: the engine's default optimiser.
+        optimizer: the function of `source` that makes the optimiser (of Optuna: a Study).
+        search_space: the function of `source` that defines the parameters as it draws them.
+    """
+
+    engine: str
+    source: str | None = None
+    optimizer: str | None = None
+    search_space: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the scheduler in W&B's language."""
+        return _without_none(vars(self))
+
+
+@dataclass(frozen=True)
 class SweepSpec:
     """Holds everything a sweep file can say, normalised. Parameters keep the order of the file."""
 
-    method: str  # grid, random or bayes
+    method: str  # grid, random, bayes; custom: several objectives, or a scheduler's
     parameters: tuple[Parameter, ...]
     metric: Metric | None = None  # always there for bayes and with early_terminate
     name: str | None = None
@@ -108,18 +183,38 @@ class SweepSpec:
     entity: str | None = None
     optimize: str = "last"  # which value of a trial counts: its last, as on W&B, or its best
     where: tuple[str, ...] = ()
+    more_metrics: tuple[Metric, ...] = ()  # objectives beside `metric`, which is the first
+    constraints: tuple[str, ...] = ()  # on what a trial measured (`spec.constraints`)
+    repeats: Repeats | None = None
+    scheduler: Scheduler | None = None  # None: the search's own
     warnings: tuple[str, ...] = field(default=(), compare=False)
+
+    @property
+    def objectives(self) -> tuple[Metric, ...]:
+        """All metrics that the sweep optimises, `metric` first; empty without any."""
+        return (self.metric, *self.more_metrics) if self.metric else ()
+
+    @property
+    def seeds_each(self) -> int:
+        """The number of trials of a point: 1 without repeats."""
+        return self.repeats.n if self.repeats else 1
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the normalised sweep file: `sweep_from_dict(to_dict())` is equal to this."""
+        metrics = [metric.to_dict() for metric in self.objectives]
         result: dict[str, Any] = {
             "name": self.name,
             "description": self.description,
             "method": self.method,
-            "metric": self.metric.to_dict() if self.metric else None,
+            "metric": metrics[0] if len(metrics) == 1 else None,
+            "metrics": metrics if len(metrics) > 1 else None,
+            "metric_constraints": list(self.constraints) or None,
+            "repeats": self.repeats.to_dict() if self.repeats else None,
+            "scheduler": self.scheduler.to_dict() if self.scheduler else None,
             "parameters": nest_values(
                 self.parameters, {item.name: item.to_dict() for item in self.parameters}, below="parameters"
-            ),
+            )
+            or None,
             "where": list(self.where) or None,
             "early_terminate": self.early_terminate.to_dict() if self.early_terminate else None,
             "optimize": self.optimize,
@@ -137,14 +232,15 @@ class SweepSpec:
         """Returns the description `wandb.sweep` accepts: W&B's keys only, every distribution named.
 
         W&B has no conditions between parameters: `active` and `allows` apply them to
-        the points its server hands out. Project and entity are arguments of `wandb.sweep` itself.
+        the points its server hands out. Of several objectives it is sent the first, since its server searches for one
+        (`wandb_limits` says so). Project and entity are arguments of `wandb.sweep` itself.
         """
         stops = self.early_terminate
         result: dict[str, Any] = {
             "name": self.name,
             "description": self.description,
             "method": self.method,
-            "metric": self.metric.to_dict() if self.metric else None,
+            "metric": self.metric.to_wandb() if self.metric else None,
             "parameters": {parameter.name: parameter.to_wandb() for parameter in self.parameters},
             "early_terminate": stops.to_dict() if stops and stops.type == "hyperband" else None,
             "run_cap": self.run_cap,
@@ -160,6 +256,14 @@ class SweepSpec:
             lines.append("W&B knows no conditional parameters: it draws inactive ones too, they are not passed on")
         if self.method == "bayes" and all(parameter.distribution == "constant" for parameter in self.parameters):
             lines.append("W&B's bayes search gives out no point where every parameter is a constant")
+        if self.more_metrics:
+            names = ", ".join(metric.name for metric in self.more_metrics)
+            first = self.objectives[0].name
+            lines.append(
+                f"W&B is sent the first of `metrics`, {first}: its search knows no other; judged here: {names}"
+            )
+        if self.constraints:
+            lines.append("W&B knows no `metric_constraints`: trials are judged by them here, its search is not")
         if self.where:
             lines.append("W&B knows no `where`: points it hands out against the conditions are skipped")
         if self.early_terminate and self.early_terminate.type != "hyperband":
@@ -168,22 +272,33 @@ class SweepSpec:
 
     @property
     def default_count(self) -> int:
-        """Trials when the command line gives no --count: the file's, else the grid's size, else 10."""
+        """Trials when the command line gives no --count: the file's, else all of the grid, else those of 10 points."""
         if self.count is not None:
             return self.count
-        count = self.grid_size if self.grid_size is not None else self.run_cap or DEFAULT_COUNT
+        count = self.grid_trials
+        if count is None:
+            count = self.run_cap or DEFAULT_COUNT * self.seeds_each
         return min(count, self.run_cap) if self.run_cap else count
 
     @cached_property
     def fingerprint(self) -> str:
         """A hash that changes with the points trials are given."""
-        described = {key: value for key, value in self.to_dict().items() if key in ("method", "parameters", "where")}
+        described = {key: value for key, value in self.to_dict().items() if key in _POINTS}
+        if self.repeats is not None:  # their number may grow, their kind decides which trials belong together
+            described["repeats"] = {key: value for key, value in self.repeats.to_dict().items() if key in _SEEDS}
+        if self.more_metrics:
+            described["metrics"] = [[metric.name, metric.goal] for metric in self.objectives]
         return hashlib.sha256(json.dumps(described, default=str).encode()).hexdigest()[:16]
 
     @property
     def grid_size(self) -> int | None:
         """The number of grid points; None for the other methods."""
         return self._grid.size if self.method == "grid" else None
+
+    @property
+    def grid_trials(self) -> int | None:
+        """The number of trials of the whole grid, its points times their seeds; None for the other methods."""
+        return None if self.grid_size is None else self.grid_size * self.seeds_each
 
     def grid_point(self, index: int) -> dict[str, Any]:
         """Returns the parameters of one grid point, in W&B's order. Raises IndexError beyond the last."""

@@ -13,7 +13,8 @@ from ..base.shipped import SWEEPS
 from ..base.values import to_builtin
 from ..base.wording import did_you_mean, nearest
 from ..base.yaml_document import Document, bare_number, read_yaml_file
-from .read_sweep import WRAPPERS, higher_is_better, lower_is_better, parse_spec, unwrapped
+from .read_objectives import higher_is_better, lower_is_better
+from .read_sweep import WRAPPERS, parse_spec, unwrapped
 from .section import MEANT, known_key
 from .sweep import SweepSpec
 
@@ -55,6 +56,8 @@ def _overridden(document: Document, overrides: Mapping[str, Any]) -> Document:
     for key, value in overrides.items():
         spelt = next((name for name in document.data if known_key(name, (key,)) == key), key)
         if key == "metric":
+            if any(known_key(name, ("metrics",)) == "metrics" for name in document.data):
+                continue  # of several, an option does not say which it means: `spec_from_options` says so
             if "name" not in value and not document.data.get(spelt):
                 continue  # `--goal` alone, which has no metric to apply to
             value, notes = merged_metric(document.data.get(spelt), value)
@@ -113,7 +116,7 @@ def _from_python(source: Mapping[str, Any]) -> Document:
     return Document("sweep", data, warnings=(line,))
 
 
-_WITH_NUMBERS = ("parameters", "metric", "early_terminate")
+_WITH_NUMBERS = ("parameters", "metric", "metrics", "early_terminate", "repeats")
 _TEXTS = ("name", "goal")  # of a metric
 
 
@@ -137,7 +140,7 @@ def with_numbers(data: Any, found: dict[str, str] | None = None) -> Any:
 def _numbers(value: Any, path: str, found: dict[str, str]) -> Any:
     """Converts the texts in a value at any depth that `bare_number` knows."""
     if isinstance(value, dict):
-        texts = _TEXTS if path.lower() == "metric" else ()
+        texts = _TEXTS if path.lower().startswith("metric") else ()
         return {key: item if key in texts else _numbers(item, f"{path}.{key}", found) for key, item in value.items()}
     if isinstance(value, list):
         return [_numbers(item, f"{path}[{place}]", found) for place, item in enumerate(value)]

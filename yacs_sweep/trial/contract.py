@@ -8,8 +8,8 @@ from enum import Enum
 from typing import Any, Protocol
 
 from ..base.errors import SweepError
+from ..records.code.watched import InputWatch
 from ..records.folder import SweepPaths, TrialPaths, TrialRecord
-from ..records.watched import InputWatch
 from ..trainers.overrides import Overrides
 from ..trainers.profile import TrainerProfile
 from .process import Limits
@@ -26,14 +26,23 @@ def disk_full_message(paths: SweepPaths) -> str:
 
 @dataclass(frozen=True)
 class Assignment:
-    """One point that a controller hands out, to be run as a trial."""
+    """One point that a controller hands out, to be run as a trial.
+
+    Attributes:
+        params: of the point; the seed of a repeat is not among them.
+        first_step: step of its first row; above 0 when its W&B run has rows already.
+        point: of a sweep with repeats: the point's name, such as "point-0003" (`records.points.point_name`).
+        seed: of a sweep with repeats: the seed that the trainer is given.
+    """
 
     id: str
     name: str
     number: int
     params: Mapping[str, Any]
     retry_of: str | None = None
-    first_step: int = 0  # step of its first row; above 0 when its W&B run has rows already
+    first_step: int = 0
+    point: str | None = None
+    seed: int | float | str | None = None
 
 
 class Hooks(Protocol):

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from yacs_sweep.base.errors import ConfigError
-from yacs_sweep.records.code_snapshot import check_snapshot, take_snapshot
+from yacs_sweep.records.code.snapshot import check_snapshot, take_snapshot
+from yacs_sweep.records.code.watched import Watch, save_code
 from yacs_sweep.records.folder import SweepPaths
-from yacs_sweep.records.watched import Watch, save_code
 
 
 def git(folder: Path, *words: str) -> None:

@@ -40,12 +40,13 @@ count: 0
 """
     parameter_keys = "distribution, value, values, probabilities, min, max, mu, sigma, a, b, q, parameters, parent"
     assert problems(tmp_path, text) == [
-        "s.yaml:1:1: method: 'gird' is not allowed; allowed: grid, random, bayes; did you mean grid?",
+        "s.yaml:1:1: method: 'gird' is not allowed; allowed: grid, random, bayes, custom; did you mean grid?",
         "s.yaml:3:3: metric.nmae: unknown key; allowed: name, goal, target, impute, impute_while_running; "
         "did you mean name?",
         "s.yaml:4:3: metric.goal: 'up' is not allowed; allowed: minimize, maximize",
-        "s.yaml:5:1: paramters: unknown key; allowed: name, description, method, metric, parameters, early_terminate, "
-        "run_cap, program, command, project, entity, controller, count, results_dir_base, optimize, where; "
+        "s.yaml:5:1: paramters: unknown key; allowed: name, description, method, metric, metrics, parameters, "
+        "early_terminate, scheduler, run_cap, program, command, project, entity, controller, count, results_dir_base, "
+        "optimize, where, metric_constraints, repeats; "
         "did you mean parameters?",
         f"s.yaml:12:9: parameters.lr2.valeus: unknown key; allowed: {parameter_keys}, parent_values; "
         "did you mean values?",
@@ -188,7 +189,10 @@ def test_parameter(tmp_path: Path, body: str, problem: str) -> None:
         ("command: ['${arg}']\nmethod: grid\nparameters: {a: [1]}", "command[0]: ${arg} is not a macro"),
         ("program:\nmethod: grid\nparameters: {a: [1]}", "program: has nothing after it"),
         ("controller: local\nmethod: grid\nparameters: {a: [1]}", "controller: 'local' is not allowed; write {type"),
-        ("scheduler: {engine: optuna}\nmethod: grid\nparameters: {a: [1]}", "scheduler: needs W&B's own optimiser"),
+        (
+            "scheduler: {engine: optuna}\nmethod: grid\nparameters: {a: [1]}",
+            "grid: a scheduler with engine optuna needs",
+        ),
         ("optimize: first\nmethod: grid\nparameters: {a: [1]}", "allowed: last, best"),
         ("run_cap: 2.5\nmethod: grid\nparameters: {a: [1]}", "run_cap: 2.5 is not a whole number"),
         ("where: b < 3\nmethod: grid\nparameters: {a: [1]}", "s.yaml:1:1: where: b in 'b < 3' is not a parameter"),

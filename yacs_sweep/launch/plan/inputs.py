@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from ...records.code_snapshot import check_snapshot
+from ...records.code.snapshot import check_snapshot
+from ...records.code.watched import InputWatch
 from ...records.folder import SweepPaths
 from ...records.inputs import CONFIG, INCLUDE, PROFILE, SWEEP, Taken, take_files
-from ...records.watched import InputWatch
 from ...spec.sweep_files import find_sweep_file, preset_folders
 from ...trainers.choose import DEFAULT_TRAINER
 from ..options import Options

@@ -45,7 +45,7 @@ def default_metric(options: Options, cwd: Path) -> Metric | None:
     document = sweep_document(options)
     data = document.data if document is not None else {}
     said = {known_key(key, TOP_KEYS) for key in data} if isinstance(data, dict) else {"metric"}
-    if options.metric or "metric" in said or isinstance(options.trainer, FunctionProfile):
+    if options.metric or {"metric", "metrics"} & said or isinstance(options.trainer, FunctionProfile):
         return None
     if options.trainer in (SWEEP_FILE, FUNCTION) or (options.trainer is None and {"program", "command"} & said):
         return None
@@ -87,6 +87,7 @@ def read_spec(options: Options, default: Metric | None = None) -> SweepSpec:
         wd_values=options.wd_values,
         custom_params=options.custom_params,
         method=options.method,
+        repeats=options.repeats,
         metric=name or (None if base else "val/mAP"),
         goal=goal or (None if base or name else "maximize"),
         name=options.sweep_name,

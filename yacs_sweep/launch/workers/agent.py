@@ -23,9 +23,9 @@ from typing import Any, NoReturn
 from ...base.errors import SweepError
 from ...base.processes import MARKER, set_environment
 from ...records.alive import AgentLock
+from ...records.code.watched import InputWatch
 from ...records.folder import SweepPaths, TrialRecord
 from ...records.launch_file import LaunchFile, load_spec_of
-from ...records.watched import InputWatch
 from ...search.controller import Controller
 from ...trainers.choose import choose_profile
 from ...trainers.overrides import Overrides

@@ -13,11 +13,11 @@ from tests.sweeping import TOY
 from yacs_sweep.base.errors import ConfigError
 from yacs_sweep.launch.options import Options
 from yacs_sweep.launch.plan.make import make_plan
-from yacs_sweep.launch.plan.new import read_spec
+from yacs_sweep.launch.plan.new import default_metric, read_spec
 from yacs_sweep.launch.read_options import parse
 from yacs_sweep.spec.parameter import Parameter
 from yacs_sweep.spec.read_sweep import TOP_KEYS
-from yacs_sweep.spec.sweep import Metric, SweepSpec
+from yacs_sweep.spec.sweep import Metric, Repeats, SweepSpec
 from yacs_sweep.spec.sweep_files import load_spec
 
 FILE = """\
@@ -35,10 +35,19 @@ project: p
 entity: e
 optimize: best
 where: [base_lr < 1]
+metric_constraints: [ms < 3]
+repeats: {n: 2, key: SOLVER.SEED, seeds: fresh}
 parameters:
   base_lr: {min: 0.001, max: 0.5}
   weight_decay: {values: [0.1, 0.2]}
   margin: {values: [0.3, 0.4]}
+"""
+# What does not stand beside the keys above.
+SEVERAL = """\
+method: custom
+metrics: [{name: val/mAP, goal: maximize, threshold: 50}, {name: ms, target: 3}]
+scheduler: {engine: optuna, source: own.py, optimizer: study, search_space: space}
+parameters: {base_lr: {min: 0.001, max: 0.5}}
 """
 LR = Parameter("base_lr", "categorical", values=(0.01, 0.02))
 WD = Parameter("weight_decay", "categorical", values=(0.5,))
@@ -47,6 +56,7 @@ MARGIN = Parameter("margin", "categorical", values=(0.9,))
 # What an option says of the search: its word, and the fields that it changes. The other options say nothing of it.
 CHANGES: dict[str, tuple[str, dict[str, Any]]] = {
     "method": ("bayes", {"method": "bayes"}),
+    "repeats": ("5", {"repeats": Repeats(5, "SOLVER.SEED", seeds="fresh")}),
     "metric": ("val/cmc_rank_1", {"metric": {"name": "val/cmc_rank_1"}}),
     "goal": ("minimize", {"metric": {"goal": "minimize"}}),
     "sweep_name": ("mine", {"name": "mine"}),
@@ -102,11 +112,12 @@ def test_the_file_has_every_key(file: Path) -> None:
     spec = load_spec(file)
     plain = SweepSpec("grid", ())
     same = [item.name for item in fields(SweepSpec) if getattr(spec, item.name) == getattr(plain, item.name)]
-    assert same == ["warnings"]
-    assert spec.metric is not None and all(getattr(spec.metric, item.name) is not None for item in fields(Metric))
+    assert same == ["more_metrics", "scheduler", "warnings"]  # the first two: below
+    assert spec.metric is not None
+    assert [item.name for item in fields(Metric) if getattr(spec.metric, item.name) is None] == ["threshold"]
     left = set(TOP_KEYS) - {item.name for item in fields(SweepSpec)}
-    assert left == {  # of which nothing is kept
-        *("controller", "apiVersion", "kind", "scheduler", "metrics"),
+    assert left == {  # of which nothing is kept, or under another name
+        *("controller", "apiVersion", "kind", "metrics", "metric_constraints"),
         *("job", "image_uri", "queue", "resource", "resource_args", "num_workers"),
     }
 
@@ -119,6 +130,23 @@ def test_an_option_beside_every_key(file: Path, name: str) -> None:
     assert given == {item.name: item for item in expected.parameters}
     assert replace(found, parameters=()) == replace(expected, parameters=())
     assert found.warnings == load_spec(file).warnings
+
+
+@pytest.mark.parametrize("name", sorted(set(NAMES) - {"metric", "goal", "method"}))
+def test_an_option_beside_several_metrics_and_a_scheduler(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "s.yaml"
+    path.write_text(SEVERAL)
+    found = read_spec(parse(["--sweep-config", str(path), *words(name)]))
+    plain = read_spec(parse(["--sweep-config", str(path)]))
+    assert plain.more_metrics and plain.scheduler is not None
+    kept = ("method", "metric", "more_metrics", "scheduler", "constraints")
+    assert {key: getattr(found, key) for key in kept} == {key: getattr(plain, key) for key in kept}
+
+
+def test_a_profiles_metric_is_for_sweeps_that_name_none(tmp_path: Path) -> None:
+    path = tmp_path / "s.yaml"
+    path.write_text(SEVERAL)
+    assert default_metric(parse(["--sweep-config", str(path), "--trainer", "reid"]), Path.cwd()) is None
 
 
 @pytest.mark.parametrize("one", CHANGES)

@@ -12,10 +12,10 @@ import subprocess
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from ..base.files import read_json, write_atomically
-from ..base.values import to_json
-from .folder import SweepPaths
-from .inputs import Inputs
+from ...base.files import read_json, write_atomically
+from ...base.values import to_json
+from ..folder import SweepPaths
+from ..inputs import Inputs
 
 CODE_FILE = "code.json"
 SUFFIXES = (".py", ".yaml", ".yml", ".json", ".toml", ".cfg", ".ini", ".sh", ".txt")

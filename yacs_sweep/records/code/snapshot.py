@@ -12,9 +12,9 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..base.errors import ConfigError
-from ..base.wording import counted
-from .folder import SweepPaths
+from ...base.errors import ConfigError
+from ...base.wording import counted
+from ..folder import SweepPaths
 from .watched import GIT_WAIT, SUFFIXES, git_files
 
 

@@ -1,0 +1,185 @@
+"""Groups the trials of a sweep with repeats into points, and finds the point with the best mean.
+
+A point counts by its finished trials: a seed that failed does not spoil it. A trial that was tried again counts by its last
+attempt. In a sweep without repeats every trial is a point of its own.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..base.values import finite_number
+from ..spec.constraints import judge
+from .folder import TrialRecord, better
+from .progress import unretried
+
+_STATES = (
+    "running",
+    "finished",
+    "stopped",
+    "failed",
+    "killed",
+    "lost",
+)  # a point has the first that one of its trials has
+
+
+def point_name(number: int) -> str:
+    """Names a point by its number: point-0003."""
+    return f"point-{number:04d}"
+
+
+def point_number(name: str) -> int | None:
+    """Returns the number of a point of this name; None for the name of a trial."""
+    head, _, number = name.rpartition("-")
+    return int(number) if head == "point" and number.isdecimal() else None
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Holds a metric over the seeds of a point."""
+
+    n: int  # values
+    mean: float | None = None  # None without any
+    sd: float | None = None  # standard deviation (n - 1); None with fewer than two
+
+    @classmethod
+    def of(cls, values: Iterable[Any]) -> Estimate:
+        """Computes the estimate; what is no finite number is left out."""
+        usable = [float(value) for value in values if finite_number(value)]
+        if not usable:
+            return cls(0)
+        mean = math.fsum(usable) / len(usable)
+        return cls(len(usable), mean, statistics.stdev(usable, mean) if len(usable) > 1 else None)
+
+    @property
+    def error(self) -> float | None:
+        """The standard error of the mean; None with fewer than two values."""
+        return None if self.sd is None else self.sd / math.sqrt(self.n)
+
+
+@dataclass(frozen=True)
+class Point:
+    """Holds the trials of one point, and what they say of it.
+
+    Attributes:
+        name: "point-0003"; of a trial that belongs to no point, the trial's.
+        trials: its trials, each by the last attempt, in order of their numbers.
+    """
+
+    name: str
+    trials: tuple[TrialRecord, ...]
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """The point's parameters."""
+        return self.trials[0].params
+
+    @property
+    def number(self) -> int:
+        """The point's number: of its name, else of its first trial."""
+        found = point_number(self.name)
+        return self.trials[0].number if found is None else found
+
+    @property
+    def finished(self) -> list[TrialRecord]:
+        """The trials that count."""
+        return [record for record in self.trials if record.state == "finished"]
+
+    @property
+    def settled(self) -> int:
+        """The number of seeds that have been evaluated, with or without a result."""
+        return sum(record.settled for record in self.trials)
+
+    @property
+    def state(self) -> str:
+        """The point's state: running while a trial runs, else finished where one has finished, else as its trials ended."""
+        states = {record.state for record in self.trials}
+        return next((state for state in _STATES if state in states), "lost")
+
+    @property
+    def estimate(self) -> Estimate:
+        """The sweep's metric over the finished trials."""
+        return Estimate.of(record.value for record in self.finished)
+
+    def objective(self, metric: str) -> Estimate:
+        """Returns one of several objectives over the finished trials."""
+        return Estimate.of((record.values or {}).get(metric) for record in self.finished)
+
+    @property
+    def values(self) -> dict[str, float | None]:
+        """The mean of each objective, where the sweep has several; empty otherwise."""
+        names = dict.fromkeys(name for record in self.finished for name in record.values or {})
+        return {name: self.objective(name).mean for name in names}
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What the constraints mention: the mean of numbers, the only text of texts."""
+        rows = [record.facts or {} for record in self.finished]
+        found: dict[str, Any] = {}
+        for name in dict.fromkeys(name for row in rows for name in row):
+            given = [row[name] for row in rows if row.get(name) is not None]
+            mean = Estimate.of(given).mean
+            if mean is not None:
+                found[name] = mean
+            elif given and all(value == given[0] for value in given):
+                found[name] = given[0]
+        return found
+
+    def judge(self, constraints: Sequence[str]) -> tuple[bool | None, list[str]]:
+        """Judges the means of the finished trials by the constraints, as `constraints.judge` does."""
+        return judge(constraints, self.facts)
+
+    def row(self) -> dict[str, Any]:
+        """Returns the point as summary.json has it."""
+        found = self.estimate
+        return {
+            "point": self.name,
+            "params": self.params,
+            "n": found.n,
+            "mean": found.mean,
+            "sd": found.sd,
+            "state": self.state,
+            "trials": [record.name for record in self.trials],
+            **({"values": values} if (values := self.values) else {}),
+        }
+
+
+def group_points(records: Iterable[TrialRecord]) -> list[Point]:
+    """Groups trials into points, in order of the points' first trials."""
+    groups: dict[str, list[TrialRecord]] = {}
+    for record in sorted(unretried(records), key=lambda record: (record.number, record.started)):
+        groups.setdefault(record.point or record.name, []).append(record)
+    return [Point(name, tuple(_by_seed(trials))) for name, trials in groups.items()]
+
+
+def _by_seed(trials: Sequence[TrialRecord]) -> list[TrialRecord]:
+    """Keeps one trial for each seed: of several the last that has finished, else the last."""
+    kept: dict[Any, TrialRecord] = {}
+    for place, record in enumerate(trials):
+        key = ("trial", place) if record.seed is None else ("seed", record.seed)
+        before = kept.get(key)
+        if before is None or record.state == "finished" or before.state != "finished":
+            kept[key] = record
+    return sorted(kept.values(), key=lambda record: (record.number, record.started))
+
+
+def best_point(points: Iterable[Point], goal: str, *, enough: int = 1, constraints: Sequence[str] = ()) -> Point | None:
+    """Finds the point with the best mean among those with enough seeds.
+
+    Args:
+        enough: seeds that a point must have been evaluated with; where no point has been, those with the most count.
+        constraints: a point whose means do not keep them, or are not known to, is not the best.
+    """
+    found = [point for point in points if point.estimate.mean is not None and point.judge(constraints)[0]]
+    most = max((point.settled for point in found), default=0)
+    best: Point | None = None
+    for point in found:
+        if point.settled < min(enough, most):
+            continue
+        if best is None or better(goal, point.estimate.mean or 0.0, best.estimate.mean or 0.0):
+            best = point
+    return best
