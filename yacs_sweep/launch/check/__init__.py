@@ -1,1 +1,0 @@
-"""Checks for `--check` what a sweep needs: interpreters, trainer, GPUs, disk, W&B. Starts nothing of the sweep."""

@@ -1,0 +1,258 @@
+"""Compares points that were trained with several seeds: means, their errors, who is out of the race, who is the best.
+
+Pure functions over points and their values by seed. Seeds are counted by place: 0, 1, … n - 1. With common seeds the same
+place is the same seed for every point, and what seeds differ by is taken out of the comparison; with fresh seeds it is
+part of the noise.
+
+The noise (the spread between the seeds of one point) is taken to be alike for all points and is estimated from all of them
+together: two or three seeds of one point say little. Values are modelled as mean of the point + effect of the seed +
+noise, effects being random (Henderson's mixed model equations); without an effect, this is the plain mean.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from statistics import fmean
+
+from ..base.values import finite_number
+
+LEVEL = 0.05  # share of sweeps in which the truly best point may be dropped
+ENOUGH = 1.0  # standard errors that are taken off a mean, so that few lucky seeds do not make the best point
+TINY = 1e-9  # makes the equations solvable where effects are known up to a constant
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Holds the values of one point.
+
+    Attributes:
+        number: of the point.
+        values: by the seed's place; those that are not finite are ignored.
+        running: places of seeds that are being trained, or are owed to the point.
+        failed: places of seeds that ended without a value.
+    """
+
+    number: int
+    values: Mapping[int, float] = field(default_factory=dict)
+    running: frozenset[int] = frozenset()
+    failed: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Says how a point compares with the best one.
+
+    Attributes:
+        number: of the point.
+        n: seeds with a value.
+        mean: of the values; with common seeds less the estimated effects of the seeds. nan without a value.
+        error: standard error of `mean`; nan while no point has two values.
+        chance: that the point is as good as the best one, were these two all there is (a p value, one-sided); 1 for the
+            best one, and while too little is known.
+        dropped: whether the point is out of the race: `chance`, times the number of comparisons (points × seeds), is below
+            5 %.
+    """
+
+    number: int
+    n: int
+    mean: float
+    error: float
+    chance: float
+    dropped: bool
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Holds the comparison of all points of a sweep, in the order they were given.
+
+    Attributes:
+        standings: of the points.
+        noise: standard deviation between the seeds of a point; nan while no point has two values.
+        best: number of the point with the best lower bound (its mean less one standard error); None without any value.
+        rivals: numbers of the points that are not out of the race against it, the best first.
+    """
+
+    standings: tuple[Standing, ...]
+    noise: float
+    best: int | None
+    rivals: tuple[int, ...]
+
+
+def compare(entries: Sequence[Entry], *, goal: str, paired: bool = True) -> Comparison:
+    """Compares points by their means.
+
+    Args:
+        goal: `maximize` or `minimize`.
+        paired: whether the same place is the same seed for all points (`seeds: common`).
+    """
+    sign = 1.0 if goal == "maximize" else -1.0
+    rows = [{place: sign * v for place, v in entry.values.items() if finite_number(v)} for entry in entries]
+    fit = _Fit([row for row in rows if row], paired)
+    means = [fit.mean(row) for row in rows]
+    best = _best(rows, means, fit.noise)
+    # Each point is compared again after each seed: looks × rivals comparisons, any of which may err.
+    looks = max(map(len, fit.rows), default=1)
+    level = LEVEL / max(1, looks * (len(fit.rows) - 1))
+    standings = []
+    for place, (entry, row, mean) in enumerate(zip(entries, rows, means, strict=True)):
+        chance = 1.0
+        if row and best is not None and place != best:
+            chance = fit.chance(means[best] - mean, row, rows[best])
+        error = fit.noise / math.sqrt(len(row)) if row else math.nan
+        standings.append(Standing(entry.number, len(row), sign * mean, error, chance, chance < level))
+    if best is None:
+        return Comparison(tuple(standings), fit.noise, None, ())
+    alike = [place for place, row in enumerate(rows) if row and place != best and not standings[place].dropped]
+    rivals = tuple(entries[place].number for place in sorted(alike, key=lambda place: -means[place]))
+    return Comparison(tuple(standings), fit.noise, entries[best].number, rivals)
+
+
+def _best(rows: Sequence[Mapping[int, float]], means: Sequence[float], noise: float) -> int | None:
+    """Returns the place of the row with the best lower bound; None without values.
+
+    While no two seeds of a point tell the noise, a point of several seeds goes before one of a single seed.
+    """
+    known = [place for place, row in enumerate(rows) if row]
+    if math.isnan(noise):
+        return max(known, key=lambda place: (len(rows[place]) > 1, means[place]), default=None)
+    return max(known, key=lambda place: means[place] - ENOUGH * noise / math.sqrt(len(rows[place])), default=None)
+
+
+class _Fit:
+    """Estimates the noise and the effects of seeds from the values of all points."""
+
+    def __init__(self, rows: Sequence[Mapping[int, float]], paired: bool) -> None:
+        self.rows = rows
+        self.effects: dict[int, float] = {}
+        self.covariance: dict[tuple[int, int], float] = {}  # of the effects, in units of the noise's variance
+        self.prior = 0.0  # variance of an effect, in the same units
+        several = [row for row in rows if len(row) > 1]
+        within = math.fsum((v - m) ** 2 for row in several for m in [fmean(row.values())] for v in row.values())
+        self.freedom = sum(len(row) - 1 for row in several)
+        if paired and self.freedom:
+            within = self._estimate_effects(several, within)
+        self.noise = math.sqrt(within / self.freedom) if self.freedom else math.nan
+
+    def _estimate_effects(self, several: Sequence[Mapping[int, float]], within: float) -> float:
+        """Estimates the seeds' effects; returns the sum of squares that is left."""
+        places = sorted({place for row in several for place in row})
+        index = {place: i for i, place in enumerate(places)}
+        size = len(places)
+        matrix = [[0.0] * size for _ in places]
+        right = [0.0] * size
+        for row in several:
+            mean, share = fmean(row.values()), 1 / len(row)
+            at = [index[place] for place in row]
+            for i, value in zip(at, row.values(), strict=True):
+                matrix[i][i] += 1.0
+                right[i] += value - mean
+                for j in at:
+                    matrix[i][j] -= share
+        groups = _groups(several)
+        freedom = self.freedom - (size - groups)
+        if freedom < 1:
+            return within
+        fixed = _solve(matrix, [right], TINY)[0]
+        explained = max(0.0, math.fsum(a * b for a, b in zip(fixed, right, strict=True)))
+        left = max(0.0, within - explained)
+        trace = math.fsum(matrix[i][i] for i in range(size))
+        variance = left / freedom
+        effect = max(0.0, (explained - (size - groups) * variance) / trace)
+        if effect <= 0.0:
+            return within
+        self.freedom = freedom
+        ratio = max(TINY, variance / effect)
+        columns = _solve(matrix, [[float(i == j) for j in range(size)] for i in range(size)], ratio)
+        self.covariance = {(a, b): columns[index[a]][index[b]] for a in places for b in places}
+        self.effects = {a: math.fsum(columns[index[a]][j] * right[j] for j in range(size)) for a in places}
+        self.prior = 1 / ratio
+        return left
+
+    def mean(self, row: Mapping[int, float]) -> float:
+        """Returns the mean of a point, less the effects of its seeds."""
+        if not row:
+            return math.nan
+        return fmean(value - self.effects.get(place, 0.0) for place, value in row.items())
+
+    def chance(self, apart: float, one: Mapping[int, float], other: Mapping[int, float]) -> float:
+        """Returns the probability that two points lie `apart` by chance, or more; 1 while the noise is not known."""
+        if not self.freedom:
+            return 1.0
+        error = self.error(one, other)
+        return student_tail(apart / error, self.freedom) if error > 0 else float(apart <= 0)
+
+    def error(self, one: Mapping[int, float], other: Mapping[int, float]) -> float:
+        """Returns the standard error of the difference of two points' means."""
+        variance = 1 / len(one) + 1 / len(other)
+        if self.covariance:
+            weights: dict[int, float] = {}
+            for place in one:
+                weights[place] = weights.get(place, 0.0) + 1 / len(one)
+            for place in other:
+                weights[place] = weights.get(place, 0.0) - 1 / len(other)
+            items = [(place, weight) for place, weight in weights.items() if weight]
+            for a, u in items:
+                for b, v in items:
+                    own = self.prior if a == b else 0.0  # a seed that only points of one seed had
+                    variance += u * v * self.covariance.get((a, b), own)
+        return self.noise * math.sqrt(max(variance, 0.0))
+
+
+def _groups(rows: Sequence[Mapping[int, float]]) -> int:
+    """Counts the groups of places that are connected by rows."""
+    groups: list[set[int]] = []
+    for row in rows:
+        joined = set(row)
+        apart = []
+        for group in groups:
+            if group & joined:
+                joined |= group
+            else:
+                apart.append(group)
+        groups = [*apart, joined]
+    return len(groups)
+
+
+def _solve(matrix: Sequence[Sequence[float]], rights: Iterable[Sequence[float]], ridge: float) -> list[list[float]]:
+    """Solves (matrix + ridge · 1) x = right for each right side, by Cholesky's decomposition."""
+    size = len(matrix)
+    lower = [[0.0] * size for _ in range(size)]
+    for i in range(size):
+        for j in range(i + 1):
+            rest = matrix[i][j] + (ridge if i == j else 0.0)
+            rest -= math.fsum(lower[i][k] * lower[j][k] for k in range(j))
+            lower[i][j] = math.sqrt(max(rest, 1e-300)) if i == j else rest / lower[j][j]
+    solved = []
+    for right in rights:
+        x = list(right)
+        for i in range(size):
+            x[i] = (x[i] - math.fsum(lower[i][k] * x[k] for k in range(i))) / lower[i][i]
+        for i in reversed(range(size)):
+            x[i] = (x[i] - math.fsum(lower[k][i] * x[k] for k in range(i + 1, size))) / lower[i][i]
+        solved.append(x)
+    return solved
+
+
+def student_tail(t: float, freedom: int) -> float:
+    """Returns the probability that Student's t exceeds `t` (Abramowitz and Stegun, 26.7.3 and 26.7.4)."""
+    if math.isnan(t):
+        return 1.0
+    freedom = min(freedom, 300)  # beyond, a little too large a probability, and no time
+    angle = math.atan(abs(t) / math.sqrt(freedom))
+    cosine = math.cos(angle) ** 2
+    term, total = 1.0, 0.0
+    if freedom % 2:
+        term = math.cos(angle)
+        for k in range(3, freedom + 1, 2):
+            total += term
+            term *= cosine * (k - 1) / k
+        inside = 2 / math.pi * (angle + math.sin(angle) * total)
+    else:
+        for k in range(2, freedom + 1, 2):
+            total += term
+            term *= cosine * (k - 1) / k
+        inside = math.sin(angle) * total
+    tail = 0.5 * max(0.0, 1.0 - inside)
+    return tail if t > 0 else 1.0 - tail
