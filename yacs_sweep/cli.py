@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from .launch.options import Options
 
 # Options whose entry says `starts_agents=False` (a test compares): the server that forks agents would be for nothing.
-NO_AGENTS = {"-h", "--help", "--status", "--test-patterns", "--init", "--dry-run", "--engine"}
+NO_AGENTS = {"-h", "--help", "--status", "--test-patterns", "--init", "--check", "--dry-run", "--engine"}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -70,6 +70,10 @@ def run(options: Options, starter: AgentStarter | None = None, words: Sequence[s
         assert not isinstance(options.trainer, FunctionProfile)  # which only Python gives
         profile = load_profile(options.trainer or DEFAULT_TRAINER, project_root=Path.cwd())
         return show_patterns(profile, Path(options.test_patterns))
+    if options.check:
+        from .launch.check.doctor import check
+
+        return check(options, words)
     from .launch.batch import is_batch, run_batch  # after the options: `--help` stays fast
 
     if is_batch(options.sweep_id) or len(options.sweep_config or ()) > 1:

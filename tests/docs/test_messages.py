@@ -29,7 +29,8 @@ NOT_MESSAGES = (  # help texts, the report's page, tools for people who change t
     *("tools/cli_reference.py", "tools/config_reference.py"),
     *("yacs_sweep/trainers/init/find.py", "yacs_sweep/trainers/init/write.py"),
 )
-HELP = {"help", "description", "epilog", "metavar", "usage"}
+HELP = {"help", "description", "epilog", "metavar", "usage", "advice"}  # advice: stands below its message (--check)
+NO_MESSAGES = ("compile", "fullmatch", "ok")  # calls: patterns, and what --check finds as it should be
 # Parts that several messages share, and what is put into others.
 JOINTS = (
     r"; did you mean",
@@ -201,8 +202,8 @@ def _holds_no_messages(node: ast.AST) -> bool:
     if isinstance(node, ast.keyword):
         return node.arg in HELP
     if isinstance(node, ast.Assign):
-        return any(getattr(name, "id", "") == "_HELP" for name in node.targets)
-    return isinstance(node, ast.Call) and getattr(node.func, "attr", "") in ("compile", "fullmatch")
+        return any(getattr(name, "id", "") in ("_HELP", "advice") for name in node.targets)
+    return isinstance(node, ast.Call) and getattr(node.func, "attr", "") in NO_MESSAGES
 
 
 def fits(quote: str, text: str) -> bool:

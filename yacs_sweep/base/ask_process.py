@@ -96,6 +96,35 @@ def ask_process(
         raise NoAnswer(": ".join(str(part) for part in (error.strerror, error.filename) if part)) from None
 
 
+def try_process(
+    command: Sequence[str], *, environment: Mapping[str, str], timeout: float, cwd: Path, notice: tuple[float, str]
+) -> tuple[int, str]:
+    """Runs `command` as `ask_process` does; returns its exit status and the end of what it printed on both streams.
+
+    Raises:
+        TimedOut: the time is over.
+        NoAnswer: the command cannot be started.
+    """
+    try:
+        with tempfile.TemporaryFile() as out:
+            interrupt = _Interrupt()
+            with handled(dict.fromkeys(interrupt.signals, interrupt)):
+                child = subprocess.Popen(
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=out,
+                    stderr=subprocess.STDOUT,
+                    env=environment,
+                    cwd=cwd,
+                    start_new_session=True,
+                )
+                status = _wait_and_kill(child, timeout, notice, interrupt)
+            out.seek(max(0, out.seek(0, os.SEEK_END) - _TAIL))
+            return status, out.read().decode(errors="replace")
+    except OSError as error:
+        raise NoAnswer(": ".join(str(part) for part in (error.strerror, error.filename) if part)) from None
+
+
 class _Interrupt:
     """Raises KeyboardInterrupt on SIGTERM and SIGHUP, unless the program handles them, so that the process is killed.
 

@@ -336,6 +336,13 @@ class Options:
         starts_agents=False,
     )
     force: bool = _end("with --init: replace files that exist", default=False, keyword=False)
+    check: bool = _end(
+        "check interpreter, trainer, GPUs, disk and W&B, and say what to mend; start and create nothing",
+        default=False,
+        keyword=False,
+        starts_agents=False,
+    )
+    json: bool = _end("with --check: print the findings as JSON", default=False, keyword=False)
     dry_run: bool = _end(
         "show the search and the commands of the first trials; create nothing",
         default=False,

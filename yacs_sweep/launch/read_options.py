@@ -99,6 +99,10 @@ def contradictions(options: Options) -> list[str]:
         problems.append("--force: needs --init")
     if options.init is not None:
         problems += _beside_init(options)
+    if options.json and not options.check:
+        problems.append("--json: needs --check")
+    if options.check and (options.sweep_id or options.train_best):
+        problems.append("--check: is for a new sweep; leave out --sweep_id and --train-best")
     if options.seeds and options.train_best is None:
         problems.append("--seeds: needs --train-best; --seed is the seed of the search")
     if options.trainer is not None:

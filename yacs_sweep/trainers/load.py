@@ -22,8 +22,8 @@ _LISTED = ("metrics", "files")  # lists: ones own come first, then the inherited
 def overlay(top: Document, base: Document) -> Document:
     """Lays the profile `top` over the one it extends.
 
-    A key of `top` counts, null takes an inherited one away, `aliases` and `env` are merged, `metrics` and `files` come
-    before those inherited. Places stay those of the files.
+    A key of `top` counts, null takes an inherited one away, `aliases` and `env` are merged (null takes one of them away),
+    `metrics` and `files` come before those inherited. Places stay those of the files.
     """
     data, places, texts = dict(top.data), dict(top.places), dict(top.texts)
     spelt = {profile_key(key): key for key in top.data}
@@ -35,7 +35,8 @@ def overlay(top: Document, base: Document) -> Document:
             data[key] = theirs
             inherited.append(((key,), (key,)))
         elif name in _MERGED and isinstance(ours, dict) and isinstance(theirs, dict):
-            data[spelt[name]] = {**theirs, **ours}
+            gone = {item for item in theirs if item in ours and ours[item] is None}
+            data[spelt[name]] = {item: value for item, value in {**theirs, **ours}.items() if item not in gone}
             inherited += [((key, item), (spelt[name], item)) for item in theirs.keys() - ours.keys()]
         elif name in _LISTED and isinstance(ours, list) and isinstance(theirs, list):
             data[spelt[name]] = [*ours, *theirs]

@@ -32,6 +32,7 @@ class Gpu:
     used: int
     processes: dict[int, int]
     mig: tuple[str, ...] = ()  # UUIDs of the MIG devices it is divided into
+    total: int = 0  # bytes; 0 where that is not known
 
 
 Reader = Callable[[], list[Gpu]]
@@ -53,14 +54,16 @@ def read_gpus() -> list[Gpu]:
             processes: dict[int, int] = {}
             for process in pynvml.nvmlDeviceGetComputeRunningProcesses(handle):
                 processes[process.pid] = int(process.usedGpuMemory or 0)
+            memory = pynvml.nvmlDeviceGetMemoryInfo(handle)
             found.append(
                 Gpu(
                     index,
                     _text(pynvml.nvmlDeviceGetUUID(handle)),
                     _text(pynvml.nvmlDeviceGetName(handle)),
-                    int(pynvml.nvmlDeviceGetMemoryInfo(handle).used),
+                    int(memory.used),
                     processes,
                     _mig_devices(pynvml, handle),
+                    int(memory.total),
                 )
             )
     return found

@@ -1,11 +1,12 @@
 """Logs of other projects' trainers, made from their format strings, with the rows that have to be found in them.
 
 Formats: the projects' public sources (reid-strong-baseline, TransReID, CLIP-ReID, fast-reid, deep-person-reid,
-maskrcnn-benchmark, detectron2, transformers).
+maskrcnn-benchmark, detectron2, transformers, Swin-Transformer, pycls, SlowFast, HRNet for poses, mmengine).
 """
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -197,6 +198,154 @@ def detectron2(epochs: int, special: bool) -> Log:
     return Log("\n".join(lines) + "\n", rows)
 
 
+def swin(epochs: int, special: bool) -> Log:
+    """Swin Transformer: epochs from zero, colours, a time left that may hold a comma; Test lines are of a part."""
+    prefix = "\x1b[32m[2026-01-01 12:00:00 swin_tiny]\x1b[0m\x1b[33m(main.py 222)\x1b[0m: INFO "
+    lines, rows = [], []
+    for epoch in range(epochs):
+        loss, norm, lr = numbers(epoch, special)
+        said = {"loss": f"{loss:.4f}", "grad_norm": f"{norm:.4f}", "lr": f"{lr:.6f}"}
+        lines.append(
+            f"{prefix}Train: [{epoch}/{epochs}][10/1251]\teta 2 days, 3:04:05 lr {said['lr']}\t wd {0.05:.4f}\t"
+            f"time {0.25:.4f} ({0.3:.4f})\tloss {said['loss']} ({said['grad_norm']})\tgrad_norm {said['grad_norm']} "
+            f"({said['loss']})\tloss_scale {65536.0:.4f} ({65536.0:.4f})\tmem {5012.3:.0f}MB"
+        )
+        now = {**{name: of(text) for name, text in said.items()}, "wd": 0.05, "time": 0.25, "loss_scale": 65536.0}
+        average = {"time_avg": 0.3, "loss_avg": of(said["grad_norm"]), "grad_norm_avg": of(said["loss"])}
+        rows.append({**{f"train/{name}": value for name, value in {**now, **average}.items()}, "train/mem": 5012})
+        rows[-1]["epoch"] = epoch
+        lines.append(f"{prefix}EPOCH {epoch} training takes 0:05:00")
+        lines.append(
+            f"{prefix}Test: [0/98]\tTime {0.5:.3f} ({0.5:.3f})\tLoss {6.8:.4f} ({6.8:.4f})\tAcc@1 {1.5:.3f} ({1.5:.3f})\t"
+            f"Acc@5 {4.5:.3f} ({4.5:.3f})\tMem {5012:.0f}MB"
+        )
+        lines += [f"{prefix} * Acc@1 {81.25:.3f} Acc@5 {95.5:.3f}"]
+        lines += [f"{prefix}Accuracy of the network on the 50000 test images: {81.25:.1f}%"]
+        lines += [f"{prefix}Max accuracy: {81.25:.2f}%"]
+        rows += [{"val/acc1": 81.25, "val/acc5": 95.5, "epoch": epoch}, {"val/acc1_max": 81.25, "epoch": epoch}]
+    return Log("\n".join(lines) + "\n", rows)
+
+
+def json_stats(prefix: str, values: dict[str, object]) -> str:
+    """A line of pycls or SlowFast: keys in the order of their characters."""
+    return f"{prefix}json_stats: {json.dumps(values, sort_keys=True)}"
+
+
+def pycls(epochs: int, special: bool) -> Log:
+    prefix = "[meters.py: 153]: "
+    lines = [json_stats("[trainer.py: 111]: ", {"BN": {"EPS": 1e-05}, "OPTIM": {"BASE_LR": 0.1}, "_type": "cfg"})]
+    rows: list[dict[str, Number]] = []
+    for epoch in range(1, epochs + 1):
+        loss, err, lr = numbers(epoch, special)
+        at: dict[str, object] = {"epoch": f"{epoch}/{epochs}", "eta": "01,02:03:04"}
+        train = {"loss": loss, "lr": lr, "mem": 5012, "time_avg": 0.25, "top1_err": err, "top5_err": 97.0}
+        test = {"mem": 5012, "min_top1_err": 40.5, "min_top5_err": 20.0, "time_avg": 0.1, "time_epoch": 0.2}
+        test |= {"top1_err": err, "top5_err": 21.0}
+        lines += [
+            json_stats(prefix, {**at, "iter": "2/4", "_type": "train_iter", "time_diff": 0.26, **train}),
+            json_stats(prefix, {**at, "_type": "train_epoch", "time_epoch": 1.0, **train}),
+            json_stats(prefix, {"epoch": at["epoch"], "iter": "1/2", "_type": "test_iter", "top1_err": 90.0, "mem": 1}),
+            json_stats(prefix, {"epoch": at["epoch"], "_type": "test_epoch", **test}),
+            json_stats(prefix, {"epoch": at["epoch"], "_type": "test_ema_epoch", **test}),
+        ]
+        for place, values in (
+            ("train", {"time_diff": 0.26, **train}),
+            ("train_epoch", {"time_epoch": 1.0, **train}),
+            *(("val", test), ("val_ema", test)),
+        ):
+            rows.append({**{f"{place}/{name}": value for name, value in values.items()}, "epoch": epoch})
+    return Log("\n".join(lines) + "\n", rows)
+
+
+def slowfast(epochs: int, special: bool) -> Log:
+    """SlowFast: Kinetics' lines, AVA's (epochs under another name, map), and the accuracy of the test."""
+    prefix = "[01/01 12:00:00][INFO] logging.py:   99: "
+    lines = [f"{prefix}{{'BN': {{'WEIGHT_DECAY': 0.0}}, 'RNG_SEED': 0}}"]
+    rows: list[dict[str, Number]] = []
+    memory = {"RAM": "52.10/503.77G", "gpu_mem": "10.21G"}
+    for epoch in range(1, epochs + 1):
+        loss, err, lr = numbers(epoch, special)
+        train = {"dt": 0.5, "dt_data": 0.01, "grad_norm": 1.25, "loss": loss, "lr": lr, "top1_err": err}
+        val = {"min_top1_err": 30.5, "time_diff": 0.3, "top1_err": err, "top5_err": 12.0}
+        at: dict[str, object] = {"epoch": f"{epoch}/{epochs}"}
+        lines += [
+            json_stats(
+                prefix, {**at, **train, "_type": "train_iter_", "iter": "10/99", "eta": "5:04:03", "gpu_mem": "1G"}
+            ),
+            json_stats(prefix, {**at, **train, **memory, "_type": "train_epoch", "eta": "1 day, 5:04:03"}),
+            json_stats(prefix, {**at, "_type": "val_iter_", "iter": "1/9", "eta": "0:00:03", "top1_err": 97.5}),
+            json_stats(prefix, {**at, **val, **memory, "_type": "val_epoch"}),
+            json_stats(prefix, {**memory, "_type": "val_epoch", "cur_epoch": f"{epoch}", "map": 0.25, "mode": "val"}),
+        ]
+        for place, values in (("train", train), ("train_epoch", train), ("val", val), ("val", {"map": 0.25})):
+            rows.append({**{f"{place}/{name}": value for name, value in values.items()}, "epoch": epoch})
+    lines.append(json_stats(prefix, {**memory, "split": "test_final", "top1_acc": "75.43", "top5_acc": "92.10"}))
+    rows.append({"test/top1_acc": 75.43, "test/top5_acc": 92.1, "epoch": epochs})
+    return Log("\n".join(lines) + "\n", rows)
+
+
+def hrnet(epochs: int, special: bool) -> Log:
+    """HRNet for poses: epochs from zero; a table of COCO's values, then one of MPII's."""
+    lines = ["Namespace(cfg='c.yaml', opts=['TRAIN.LR', '0.1'])", "=> load 149813 samples"]
+    rows: list[dict[str, Number]] = []
+    coco = {"AP": 0.744, "Ap .5": 0.905, "AP .75": 0.819, "AP (M)": 0.708, "AP (L)": 0.81}
+    coco |= {"AR": 0.798, "AR .5": 0.942, "AR .75": 0.865, "AR (M)": 0.757, "AR (L)": 0.858}
+    named = ["AP", "AP50", "AP75", "AP_M", "AP_L", "AR", "AR50", "AR75", "AR_M", "AR_L"]
+    mpii = {"Head": 97.101, "Mean": 90.33, "Mean@0.1": 37.7}
+    for epoch in range(epochs):
+        loss, acc, _ = numbers(epoch, special)
+        said = f"{loss:.5f}", f"{acc:.3f}"
+        lines.append(
+            f"Epoch: [{epoch}][20/1170]\tTime {2.5:.3f}s ({2.5:.3f}s)\tSpeed {51.0:.1f} samples/s\t"
+            f"Data {1.2:.3f}s ({1.2:.3f}s)\tLoss {said[0]} ({said[0]})\tAccuracy {said[1]} ({said[1]})"
+        )
+        values = {"loss": of(said[0]), "loss_avg": of(said[0]), "acc": of(said[1]), "acc_avg": of(said[1])}
+        rows.append({**{f"train/{name}": value for name, value in values.items()}, "epoch": epoch})
+        lines.append(
+            f"Test: [0/199]\tTime {0.5:.3f} ({0.5:.3f})\tLoss {0.1:.4f} ({0.1:.4f})\tAccuracy {0.2:.3f} ({0.2:.3f})"
+        )
+        for table in (coco, mpii):
+            lines += ["| Arch " + " ".join(f"| {name}" for name in table) + " |", "|---" * (len(table) + 1) + "|"]
+            lines += ["| pose_hrnet " + " ".join(f"| {value:.3f}" for value in table.values()) + " |"]
+        rows.append({**{f"val/{name}": v for name, v in zip(named, coco.values(), strict=True)}, "epoch": epoch})
+        rows.append({**{f"val/{name}": value for name, value in mpii.items()}, "epoch": epoch})
+        lines.append("=> saving checkpoint to output/coco")
+    return Log("\n".join(lines) + "\n", rows)
+
+
+def mmengine(epochs: int, special: bool) -> Log:
+    """A trainer on mmengine: epochs counted from one; of the validation, the line of its last batch has the metrics."""
+    prefix = "01/01 12:00:00 - mmengine - INFO - "
+    lines, rows = [f"{prefix}Checkpoints will be saved to /work/out."], []
+    for epoch in range(1, epochs + 1):
+        loss, other, lr = numbers(epoch, special)
+        said = f"{loss:.4f}", f"{other:.4f}", f"{lr:.4e}"
+        lines.append(
+            f"{prefix}Epoch(train)  [{epoch}][ 50/125]  base_lr: {said[2]} lr: {said[2]}  eta: 1 day, 2:03:04  time: {0.25:.4f}  "
+            f"data_time: {0.01:.4f}  memory: 5012  grad_norm: {1.5:.4f}  loss: {said[0]}  decode.loss_ce: {said[1]}"
+        )
+        values = {"base_lr": of(said[2]), "lr": of(said[2]), "time": 0.25, "data_time": 0.01, "memory": 5012}
+        values |= {"grad_norm": 1.5, "loss": of(said[0]), "decode.loss_ce": of(said[1])}
+        rows.append({**{f"train/{name}": value for name, value in values.items()}, "epoch": epoch})
+        lines.append(f"{prefix}Saving checkpoint at {epoch} epochs")
+        lines.append(
+            f"{prefix}Epoch(val)  [{epoch}][ 50/196]    eta: 0:00:10  time: {0.1:.4f}  data_time: {0.01:.4f}  memory: 800  "
+        )
+        lines.append(
+            f"{prefix}Epoch(val) [{epoch}][196/196]    accuracy/top1: {76.5:.4f}  accuracy/top5: {93.25:.4f}  "
+            f"data_time: {0.01:.4f}  time: {0.1:.4f}"
+        )
+        result = {"accuracy/top1": 76.5, "accuracy/top5": 93.25, "data_time": 0.01, "time": 0.1}
+        rows.append({**{f"val/{name}": value for name, value in result.items()}, "epoch": epoch})
+    return Log("\n".join(lines) + "\n", rows)
+
+
+def reid(epochs: int, special: bool) -> Log:
+    """This project's trainer: the strong baseline's lines; the profile leaves out the time of an epoch."""
+    log = baseline("reid_baseline.train", epochs, special)
+    return Log(log.text, [row for row in log.rows if "train/time" not in row])
+
+
 def huggingface(epochs: int, special: bool) -> Log:
     lines, rows = [], []
     for epoch in range(1, epochs + 1):
@@ -231,6 +380,14 @@ LOGS: dict[str, Callable[[int, bool], Log]] = {
     "torchreid": torchreid,
     "maskrcnn_benchmark": maskrcnn_benchmark,
     "detectron2": detectron2,
+    "reid": reid,
+    "solider": lambda epochs, special: baseline("transreid.train", epochs, special, "Iter", "epoch"),
+    "clip_reid_baseline": lambda epochs, special: baseline("transreid.train", epochs, special),
+    "swin": swin,
+    "pycls": pycls,
+    "slowfast": slowfast,
+    "hrnet": hrnet,
+    "mmengine": mmengine,
     "huggingface": huggingface,
     "generic": generic,
     "hydra": generic,

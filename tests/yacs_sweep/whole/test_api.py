@@ -77,6 +77,8 @@ def test_keywords_are_the_options_of_the_command_line() -> None:
         "parallel_sweeps",
         "test_patterns",
         "dry_run",
+        "check",
+        "json",
         "status",
         "watch",
         "agent_run",

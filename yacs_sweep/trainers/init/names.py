@@ -7,7 +7,7 @@ from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ...spec.read_sweep import higher_is_better, lower_is_better
+from ...spec.read_objectives import higher_is_better, lower_is_better
 from .arguments import UNKNOWN
 
 # Of an alias: the last parts of keys that it may stand for, the usual ones first, and the type of their values.

@@ -1,0 +1,229 @@
+"""Checks everything that a sweep needs, for `--check`. Starts no trial and creates nothing."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ...base.command_line import COMMAND
+from ...base.errors import ConfigError, Problems
+from ...base.streams import is_terminal, output_width, print_lines
+from ...base.wording import counted, did_you_mean, without_password
+from ...records.environment import installed
+from ...records.inputs import Taken
+from ...show.lines import command_text
+from ...spec.sweep import SweepSpec
+from ...trainers.choose import choose_profile, find_interpreter
+from ...trainers.function import FunctionProfile
+from ...trainers.profile import TrainerProfile
+from ...trainers.schemas.schema import Schema
+from ...trial.gpu_memory import read_gpus
+from ...trial.process import child_environment
+from ..options import Options
+from ..plan.checks import read_layout
+from ..plan.make import make_plan
+from ..plan.new import default_metric, read_spec, says_search
+from ..plan.trainer import choose_trainer
+from ..workers.gpu_places import Layout
+from .accounts import check_storage, check_wandb
+from .data_paths import configured_keys, missing_paths, path_warnings
+from .findings import Findings
+from .interpreter import check_interpreter
+from .places import check_disk, check_gpus, check_shared_memory, gpu_names
+from .program import check_program
+
+_OWN = ("--check", "--json")
+
+
+@dataclass(frozen=True)
+class Checked:
+    """Holds what has been read and checked without a mistake; what is None could not be."""
+
+    profile: TrainerProfile
+    schema: Schema | None
+    values: dict[str, Any]  # what the trailing words set
+    inputs: tuple[Taken, ...]
+    spec: SweepSpec | None = None
+    storage: str | None = None
+    notes: tuple[str, ...] = ()
+    size: str = ""  # of the search, in words
+
+
+def check(options: Options, words: Sequence[str]) -> int:
+    """Prints the findings; returns 0 when nothing keeps the sweep from running, else 2.
+
+    Args:
+        words: the command line, as it was typed.
+    """
+    findings = examine(options)
+    command = sweep_command(options, words)
+    if options.json:
+        print_lines(findings.as_json(command))
+    else:
+        print_lines(findings.as_text(command, output_width() if is_terminal() else None))
+    return findings.exit_status
+
+
+def sweep_command(options: Options, words: Sequence[str]) -> str:
+    """Returns the command that starts the sweep which was checked; without a sweep, with a word for one."""
+    left = [word for word in words if word not in _OWN]
+    more = [] if says_search(options) else ["--sweep-config", "FILE"]
+    if "--" in left:
+        place = left.index("--")
+        return without_password(command_text([*COMMAND, *left[:place], *more, *left[place:]]))
+    return without_password(command_text([*COMMAND, *left, *more]))
+
+
+def examine(options: Options) -> Findings:
+    """Looks at everything that the options' sweep needs."""
+    findings = Findings()
+    version = installed().get("yacs-sweep")
+    name = f"yacs-sweep {version}" if version else "started from a checkout"
+    findings.ok("launcher", f"{name}, Python {'.'.join(map(str, sys.version_info[:3]))}, {sys.executable}")
+    if options.engine != "local":
+        findings.warn(
+            "engine",
+            f"trials run where {options.engine} starts them; this machine is checked",
+            advice="--check there, too",
+        )
+    layout = _layout(findings, options)
+    gpus = read_gpus()
+    profile, python = _check_trainer(findings, options, layout, gpus=bool(gpus))
+    checked = _read_all(findings, options, profile, python)
+    if checked is not None:
+        _check_schema(findings, checked)
+        _check_metric(findings, checked)
+        _check_data(findings, checked)
+    check_gpus(findings, layout, options.gpus, gpus)
+    base = checked.spec.results_dir_base if checked is not None and checked.spec is not None else options.results_dir
+    check_disk(findings, Path(base or "log/sweep"))
+    check_shared_memory(findings)
+    check_wandb(findings, options)
+    check_storage(findings, options, checked.storage if checked is not None else None)
+    return findings
+
+
+def _layout(findings: Findings, options: Options) -> Layout | None:
+    """Returns the workers and their GPUs; None where the options about them are wrong."""
+    try:
+        return read_layout(options)
+    except ConfigError as error:
+        findings.add_error("GPUs", error)
+        return None
+
+
+def _check_trainer(
+    findings: Findings, options: Options, layout: Layout | None, *, gpus: bool
+) -> tuple[TrainerProfile | None, str | None]:
+    """Adds what the trainer is, and whether its interpreter and program can be used; returns profile and interpreter."""
+    problems = Problems()
+    spec = None
+    if says_search(options) and options.trainer is None:  # the sweep file may name the trainer
+        try:
+            spec = read_spec(options, default_metric(options, Path.cwd()))
+        except ConfigError:
+            return None, None  # whoever reads the sweep reports it
+    profile = problems.attempt(lambda: choose_profile(options.trainer, spec, Path.cwd()))
+    python = problems.attempt(lambda: find_interpreter(options.python))
+    findings.add_problems("trainer", problems.found)
+    if profile is None or isinstance(profile, FunctionProfile) or problems.found:
+        return profile, python
+    findings.ok("trainer", f"{profile.name} ({profile.path}), started in {profile.cwd}")
+    if cannot := profile.start_problems(python, here=options.engine == "local"):
+        findings.add_problems("trainer", cannot)
+        return profile, python
+    wanted = options.gpus is not None or options.gpus_per_trial is not None
+    environment = child_environment(profile.env, os.environ, gpu_names(layout))
+    if check_interpreter(findings, profile.interpreter(python), environment, gpus=gpus, wanted=wanted):
+        check_program(findings, profile, python, environment)
+    return profile, python
+
+
+def _read_all(
+    findings: Findings, options: Options, profile: TrainerProfile | None, python: str | None
+) -> Checked | None:
+    """Reads sweep, configuration and schema as a launch does; returns what is right, None where something is not."""
+    problems = Problems()
+    if not says_search(options):
+        trainer = choose_trainer(problems, options, None, None, Path.cwd())
+        findings.add_problems("trainer", problems.found)
+        if trainer is None:
+            return None
+        findings.warn("sweep", "none is given, so no parameter is checked", advice="add --sweep-config FILE|PRESET")
+        return Checked(trainer.profile, trainer.overrides.schema, trainer.values, trainer.config_inputs)
+    files = options.sweep_config or [None]
+    plan = None
+    for file in reversed(files):
+        single = replace(options, sweep_config=None if file is None else [file], check=False, json=False)
+        plan = problems.attempt(lambda single=single: make_plan(single))  # type: ignore[misc]
+    findings.add_problems("sweep", problems.found)
+    if plan is None:
+        return None
+    for warning in [*plan.spec.warnings, *(note for note in plan.notes if note.startswith("warning: "))]:
+        findings.warn("sweep", warning.removeprefix("warning: "))
+    spec = plan.spec
+    grid = f" of {counted(spec.grid_size, 'point')}" if spec.grid_size is not None else ""
+    searched = counted(len(spec.parameters), "parameter")
+    findings.ok("sweep", f"{spec.name}: {spec.method} search{grid}, {searched}, {counted(plan.count, 'trial')}")
+    return Checked(
+        plan.profile,
+        plan.overrides.schema,
+        plan.trailing,
+        plan.inputs,
+        spec=spec,
+        storage=plan.storage,
+        notes=plan.notes,
+    )
+
+
+def _check_schema(findings: Findings, checked: Checked) -> None:
+    """Adds whether keys and types are checked."""
+    schema = checked.schema
+    if schema is not None:
+        findings.ok("schema", f"{counted(len(schema.values), 'key')} of {schema.source}: keys and types are checked")
+    else:
+        findings.warn(
+            "schema",
+            "keys are not checked: no schema in the profile",
+            advice="`schema: FILE.py:NAME` names the trainer's tree",
+        )
+
+
+def _check_metric(findings: Findings, checked: Checked) -> None:
+    """Adds what is read of the trainer's output, and whether the sweep's metric can come of it."""
+    profile = checked.profile
+    read = [counted(len(profile.metrics.entries), "pattern")] if profile.metrics.entries else []
+    read += [counted(len(profile.files), "metric file")] if profile.files else []
+    read += ["wandb.log"] if profile.metrics.wandb else []
+    read += ["lines that look like metrics"] if profile.metrics.generic else []
+    said = " and ".join(read) or "METRIC lines only"
+    metric = checked.spec.metric.name if checked.spec is not None and checked.spec.metric is not None else None
+    open_ended = profile.metrics.generic or profile.metrics.wandb or profile.files
+    entries = profile.metrics.entries
+    if metric is None or open_ended or not entries or any(entry.can_log(metric) for entry in entries):
+        findings.ok("metrics", f"{said}" + (f"; the sweep's metric is {metric}" if metric else ""))
+        return
+    names = [name for entry in entries for name, _ in entry.log]
+    findings.warn(
+        "metrics",
+        f"{said}, and none logs the sweep's metric {metric}{did_you_mean(metric, names)}",
+        advice=f'--test-patterns LOGFILE shows what is found; a line METRIC {{"{metric}": 0.5}} works without a pattern',
+    )
+
+
+def _check_data(findings: Findings, checked: Checked) -> None:
+    """Adds paths of data and weights in the configuration that do not exist."""
+    configured = configured_keys(checked.inputs)
+    given = {**configured, **checked.values}
+    values = {**(checked.schema.values if checked.schema else configured), **checked.values}
+    profile = checked.profile
+    written = [profile.output_dir_key] if profile.output_dir_key else []
+    missing = missing_paths(values, profile.cwd, given=given, written=written)
+    for line in path_warnings(missing, profile.cwd):
+        findings.warn("data", line, advice="correct the path or put the files there, unless the trainer makes it")
+    if values and not missing:
+        findings.ok("data", "the paths of data and weights in the configuration exist")
