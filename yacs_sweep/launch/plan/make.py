@@ -38,7 +38,7 @@ from .plan import Plan
 from .resume import resumed_source
 from .source import Source, describe_launch
 from .train_best import best_source
-from .trainer import Trainer, choose_trainer
+from .trainer import Trainer, choose_trainer, schema_notes
 
 
 def make_plan(options: Options) -> Plan:
@@ -128,7 +128,7 @@ def _first_notes(source: Source, spec: SweepSpec, trainer: Trainer, count: int) 
         notes += unused_command_notes(trainer.profile, spec)
     if isinstance(trainer.profile, CommandProfile) and source.trainer is None and not source.has_folder:
         notes += own_command_notes(spec)
-    return notes
+    return [*notes, *schema_notes(trainer, spec)]
 
 
 def _last_notes(source: Source, spec: SweepSpec, layout: Layout) -> list[str]:

@@ -13,9 +13,11 @@ from ...records.inputs import Taken, in_inputs, take_config
 from ...records.launch_file import LaunchFile
 from ...spec.sweep import SweepSpec
 from ...trainers.choose import check_config_file, choose_profile, find_interpreter
+from ...trainers.function import FunctionProfile
 from ...trainers.overrides import Overrides
-from ...trainers.own_command import SWEEP_FILE, has_own_command
+from ...trainers.own_command import STYLE, SWEEP_FILE, has_own_command
 from ...trainers.profile import TrainerProfile
+from ...trainers.schemas.hydra import HydraSchema
 from ...trainers.schemas.read import read_schema
 from ..options import Options
 
@@ -79,6 +81,30 @@ def choose_trainer(
     given = options.trailing or (list(last.trailing) if last is not None else [])
     checked = problems.attempt(lambda: overrides.parse_trailing(given))
     return None if checked is None else Trainer(profile, overrides, config, python, *checked, tuple(taken or ()))
+
+
+_SCHEMAS = {  # what to write, by override style
+    "hydra": "schema: {config_path: conf, config_name: config}",
+    "argparse": "schema: argparse",
+    STYLE: "a profile with schema: argparse",
+}
+
+
+def schema_notes(trainer: Trainer, spec: SweepSpec) -> list[str]:
+    """Returns a line where parameters are not checked against the trainer's keys, or a key that must be given is not."""
+    profile, schema = trainer.profile, trainer.overrides.schema
+    if isinstance(schema, HydraSchema):
+        keys = [trainer.overrides.key_for(item.name) for item in spec.parameters]
+        words = [*profile.command, *trainer.words]
+        return [
+            f"warning: {key} must be given (??? in {schema.source}), and nothing sets it; add {key}=VALUE to the command line"
+            for key in schema.unset(words, [*keys, *filter(None, [profile.output_dir_key])])
+        ]
+    if schema is not None or isinstance(profile, FunctionProfile):
+        return []
+    wanted = _SCHEMAS.get(profile.overrides, "schema: FILE.py:NAME")
+    where = "" if profile.overrides == STYLE else f" in {profile.path}"
+    return [f"keys are not checked: no schema; {wanted}{where} checks names and types before a trial starts"]
 
 
 def _start_hint(problem: str, options: Options, spec: SweepSpec | None) -> str:

@@ -1,6 +1,7 @@
 """Prints a trainer's YACS tree as JSON. Run inside the trainer's interpreter: Python 3.7, standard library only.
 
     python print_schema.py FILE.py:NAME|module:NAME|JSON_LIST [CONFIG_FILE]
+    python print_schema.py '{"kind": "hydra", …}'
 
 The tree is loaded, or made by a function, and the configuration file is merged by the tree's own method, so what counts is what
 the trainer's library does. One JSON object goes to stdout; whatever the trainer's code prints goes to stderr. Its keys:
@@ -258,11 +259,34 @@ def read(schema: str, config_file: str) -> dict[str, Any]:
     return answer
 
 
+def beside(name: str) -> Any:
+    """Loads a script of this folder under a private name: a trainer may have a module of its name."""
+    path = os.path.join(os.path.dirname(os.path.abspath(__file__)), name + ".py")
+    spec = importlib.util.spec_from_file_location("_yacs_sweep_" + name, path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def read_other(request: dict[str, Any]) -> dict[str, Any]:
+    """Reads what is no tree: the configuration of a Hydra trainer."""
+    try:
+        answer: dict[str, Any] = beside("print_" + request["kind"]).read(request, load_file, encode)
+    except (Exception, SystemExit) as error:
+        answer = {"error": {"stage": "load", "text": explain(error)}}
+    return answer
+
+
 def main() -> None:
     """Answers on standard output."""
     out = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # the trainer's code may print; stdout is for the answer alone
-    json.dump(read(sys.argv[1], sys.argv[2] if len(sys.argv) > 2 else ""), out)
+    if sys.argv[1].startswith("{"):
+        answer = read_other(json.loads(sys.argv[1]))
+    else:
+        answer = read(sys.argv[1], sys.argv[2] if len(sys.argv) > 2 else "")
+    json.dump(answer, out)
     out.close()
 
 

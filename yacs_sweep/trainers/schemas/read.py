@@ -12,9 +12,10 @@ from ...base.processes import without_wandb
 from ...base.streams import SILENT_WAIT
 from ..profile import TrainerProfile
 from .convert_value import OpaqueDefault
+from .hydra import hydra_schema
 from .merge_file import merge_leniently
 from .schema import Schema
-from .source import TREE
+from .source import ARGPARSE, HYDRA, TREE
 
 TIMEOUT = 120.0  # seconds; a tree that lives in a large package imports that package
 _SCRIPT = Path(__file__).parent.parent / "inside" / "print_schema.py"
@@ -32,13 +33,13 @@ def read_schema(
     Raises ConfigError: a tree that cannot be loaded; of the configuration file, broken YAML, every unknown key and
     every value that cannot be taken for one of the default's type.
     """
-    if profile.schema is None or profile.schema.kind != TREE:
+    if profile.schema is None or profile.schema.kind == ARGPARSE:
         return None
     if config_file is not None and not os.path.isfile(config_file):
         raise ConfigError(f"--config_file {config_file}: no such file")
     interpreter = profile.interpreter(python)
-    words = [interpreter, str(_SCRIPT), profile.schema.request]
-    if config_file is not None:
+    words = [interpreter, str(_SCRIPT), profile.schema.request(profile.command)]
+    if config_file is not None and profile.schema.kind == TREE:
         words.append(profile.child_path(config_file) or "")
     answer = _ask(words, profile, timeout)
     error = answer.get("error")
@@ -48,6 +49,8 @@ def read_schema(
         raise ConfigError(
             f"{profile.path}: schema: {profile.schema} could not be loaded by {interpreter}: {text}{hint}"
         )
+    if profile.schema.kind == HYDRA:
+        return hydra_schema(str(profile.schema), answer, _restore_types, profile.lenient)
     schema = Schema(
         str(profile.schema),
         {key: _restore_types(value) for key, value in answer["defaults" if error else "values"].items()},

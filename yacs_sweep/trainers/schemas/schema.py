@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import pickle
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -67,15 +67,20 @@ class Schema:
                 return to_builtin(value)
             raise
 
+    def names(self) -> Iterable[str]:
+        """Lists what an unknown key may be meant for."""
+        return self.values
+
     def _suggest(self, key: str, aliases: Sequence[str]) -> str:
         """Suggests keys of the tree for an unknown one, such as `SOLVER.BASE_LR` for `LR`."""
-        hint = did_you_mean(key, [*aliases, *self.values])
+        known = list(self.names())
+        hint = did_you_mean(key, [*aliases, *known])
         if hint:
             return hint
         # `LR` for `SOLVER.BASE_LR`, or a right name in a wrong section.
         last = key.rpartition(".")[2].upper()
         tails: dict[str, list[str]] = {}
-        for name in self.values:
+        for name in known:
             tails.setdefault(name.rpartition(".")[2], []).append(name)
         near = nearest(last, tails) or [tail for tail in tails if last in tail.upper().split("_")]
         names = [name for tail in near for name in tails[tail]]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,10 +43,16 @@ class SchemaSource:
         """Lists the files that are named, as they are named."""
         return [tree.rpartition(":")[0] for tree in self.trees if ".py:" in tree]
 
-    @property
-    def request(self) -> str:
-        """Writes the trees as `inside/print_schema.py` takes them."""
-        return self.trees[0] if len(self.trees) == 1 else json.dumps(self.trees)
+    def request(self, command: Sequence[str]) -> str:
+        """Writes the request that `inside/print_schema.py` takes.
+
+        Args:
+            command: the trainer's words.
+        """
+        if self.kind == TREE:
+            return self.trees[0] if len(self.trees) == 1 else json.dumps(self.trees)
+        place = {"config_path": self.config_path, "config_name": self.config_name} if self.kind == HYDRA else {}
+        return json.dumps({"kind": self.kind, "command": list(command), **place})
 
 
 def read_source(value: Any, style: str, wrong: Callable[[str], None]) -> SchemaSource | None:

@@ -1,0 +1,65 @@
+"""A dry run says where keys are not checked, with what to write, and which keys of Hydra's must be given."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from yacs_sweep.launch.plan.dry_run import describe
+from yacs_sweep.launch.plan.make import make_plan
+from yacs_sweep.launch.read_options import parse
+
+NOTE = "keys are not checked: no schema; "
+SWEEP = {"method": "grid", "parameters": {"lr": {"values": [0.1, 0.2]}}}
+
+
+def plan(folder: Path, profile: str | None, *words: str, **keys: object) -> str:
+    (folder / "train.py").write_text("TREE = {'lr': 0.1}\n")
+    (folder / "sweep.yaml").write_text(yaml.safe_dump({**SWEEP, **keys}))
+    trainer = []
+    if profile is not None:
+        (folder / "mine.yaml").write_text(f"command: [python, train.py]\ncwd: .\n{profile}")
+        trainer = ["--trainer", "mine.yaml"]
+    options = parse([*trainer, "--sweep-config", "sweep.yaml", "--controller", "local", *words])
+    made = make_plan(options)
+    return "\n".join([*made.notes, describe(made)])
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+
+
+@pytest.mark.parametrize(
+    ("style", "wanted"),
+    [
+        ("yacs", "schema: FILE.py:NAME"),
+        ("hydra", "schema: {config_path: conf, config_name: config}"),
+        ("argparse", "schema: argparse"),
+    ],
+)
+def test_without_a_schema_it_is_said_with_what_to_write(tmp_path: Path, style: str, wanted: str) -> None:
+    text = plan(tmp_path, f"overrides: {style}\n")
+    assert text.count(f"{NOTE}{wanted} in {tmp_path / 'mine.yaml'} checks names and types") == 2  # start and dry run
+
+
+def test_a_sweep_files_own_program_needs_a_profile_for_it(tmp_path: Path) -> None:
+    assert f"{NOTE}a profile with schema: argparse checks names" in plan(tmp_path, None, program="train.py")
+
+
+def test_with_a_schema_nothing_is_said(tmp_path: Path) -> None:
+    assert NOTE not in plan(tmp_path, "schema: train.py:TREE\n")
+
+
+def test_a_key_of_hydras_that_must_be_given_is_named(tmp_path: Path) -> None:
+    pytest.importorskip("hydra", reason="Hydra is not installed (requirements-dev.txt)")
+    (tmp_path / "conf").mkdir()
+    (tmp_path / "conf" / "config.yaml").write_text("lr: 0.1\nroot: ???\n")
+    profile = "overrides: hydra\nschema: {config_path: conf, config_name: config}\n"
+    warning = "warning: root must be given (??? in conf:config), and nothing sets it; add root=VALUE"
+    text = plan(tmp_path, profile)
+    assert warning in text and NOTE not in text
+    assert warning not in plan(tmp_path, profile, "root=/data")
