@@ -20,6 +20,33 @@ def without_wandb(environment: Mapping[str, str]) -> dict[str, str]:
     return {key: value for key, value in environment.items() if not key.startswith("WANDB_")}
 
 
+def with_programs_of(interpreter: str | None, environment: Mapping[str, str]) -> dict[str, str]:
+    """Copies an environment so that an interpreter's own programs are found first, as if its environment were active.
+
+    A trainer that starts `python3`, `make` or `ninja` then gets those beside its interpreter. The folder of a system's Python,
+    which holds all kinds of programs, stays where PATH has it.
+
+    Args:
+        interpreter: its path; None or a name without a folder: nothing is changed.
+    """
+    found = dict(environment)
+    if interpreter is None or not os.path.dirname(interpreter):
+        return found
+    folder = os.path.dirname(os.path.abspath(interpreter))
+    root, path = os.path.dirname(folder), found.get("PATH", os.defpath)
+    virtual = os.path.isfile(os.path.join(root, "pyvenv.cfg"))
+    own = virtual or os.path.isdir(os.path.join(root, "conda-meta"))
+    folders = path.split(os.pathsep)
+    if (own and folders[0] != folder) or folder not in folders:
+        found["PATH"] = os.pathsep.join([folder, path])
+    if virtual:
+        found["VIRTUAL_ENV"] = root
+        found.pop("PYTHONHOME", None)
+    else:
+        found.pop("VIRTUAL_ENV", None)  # that of another interpreter
+    return found
+
+
 def set_environment(environment: Mapping[str, str]) -> None:
     """Makes `environment` this process's own; what is the same already is not touched."""
     for name in set(os.environ) - set(environment):

@@ -45,7 +45,8 @@ class Machine:
         Sweeps of the same trainer share a server.
         """
         profile, python = plan.profile, plan.launch.python
-        env = child_environment(profile.env, self.environment, wandb=profile.metrics.wandb)
+        interpreter = profile.leading_interpreter(python)
+        env = child_environment(profile.env, self.environment, wandb=profile.metrics.wandb, interpreter=interpreter)
         key = (profile.interpreter(python), profile.preload, profile.cwd, profile.command, tuple(sorted(env.items())))
         if key not in self._servers:
             server = preloading(profile, python, wanted=self._wanted, env=env, log=log, say=self.say)

@@ -19,7 +19,7 @@ from typing import Any
 import yaml
 
 from ..base.errors import ConfigError
-from ..base.processes import without_wandb
+from ..base.processes import with_programs_of, without_wandb
 from ..logs.patterns import LogFormat
 from ..spec.command import MACRO, MACROS, VARIABLE
 from ..spec.parameter import Parameter, nest_values
@@ -116,7 +116,8 @@ class CommandProfile(TrainerProfile):
         if problems or not here or not self._runs_module:
             return problems
         before = replace(self, command=self.command[: self.command.index(PROGRAM)]).command_line(python=python)
-        environment = {**without_wandb(os.environ), **self.env}
+        programs = with_programs_of(self.leading_interpreter(python), os.environ)
+        environment = {**without_wandb(programs), **self.env}
         problem = module_problem(before, self.program, environment, self.cwd)
         return [problem] if problem else []
 

@@ -15,6 +15,7 @@ import yaml
 
 from ..base.errors import ConfigError
 from ..base.files import write_atomically
+from ..base.processes import with_programs_of
 from ..logs.metric_files import FileSource
 from ..logs.names import FIELD
 from ..logs.patterns import LogFormat
@@ -25,7 +26,8 @@ from .gpu_key import GpuKey
 from .schemas.source import SchemaSource
 from .styles import override_arguments
 
-PYTHON = "python"  # as the command's first word: the trainer's interpreter
+PYTHON = "python"  # as the command's first word: the trainer's interpreter,
+INTERPRETER = "${interpreter}"  # which the command of a sweep file calls so
 OUTPUT = "output"  # the trainer's own folder in the trial's, where it writes files of the launcher's names
 
 
@@ -87,6 +89,14 @@ class TrainerProfile:
     def interpreter(self, python: str | None = None) -> str:
         """Returns the trainer's interpreter: `python` (the command line's), else the profile's, else the launcher's."""
         return python or self.python or sys.executable
+
+    def leading_interpreter(self, python: str | None = None) -> str | None:
+        """Returns the interpreter whose programs the trainer finds first (`with_programs_of`); None: PATH stays.
+
+        That of a command that starts another program counts only where somebody has named it.
+        """
+        starts = any(word in (PYTHON, INTERPRETER) for word in (*self.wrap[:1], *self.command))
+        return self.interpreter(python) if python or self.python or starts else None
 
     def command_line(
         self,
@@ -199,7 +209,9 @@ class TrainerProfile:
         Args:
             here: whether this machine starts it.
         """
-        interpreter, path = self.interpreter(python), {**os.environ, **self.env}.get("PATH", os.defpath)
+        interpreter = self.interpreter(python)
+        environment = {**with_programs_of(self.leading_interpreter(python), os.environ), **self.env}
+        path = environment.get("PATH", os.defpath)
         for words in self.executed_commands(interpreter):
             if why := why_not_found(words, self.cwd, interpreter, path if here else None):
                 return [f"trainer {self.name}: {why}"]

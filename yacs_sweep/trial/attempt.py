@@ -158,7 +158,10 @@ class Attempt:
         launch, record = self.launch, self.record
         self._takes_sigterm, self._values_at_stop = True, None
         oom_before = oom_kills()
-        env = child_environment(launch.profile.env, os.environ, record.gpu_ids, wandb=launch.profile.metrics.wandb)
+        profile = launch.profile
+        interpreter = profile.leading_interpreter(launch.python)
+        wandb = profile.metrics.wandb
+        env = child_environment(profile.env, os.environ, record.gpu_ids, wandb=wandb, interpreter=interpreter)
         self.calls = self._take_calls() if takes_calls(env) else None
         self.reader = MetricReader(launch.profile, self._paths, record.id, self.note, self.calls, self.warn_once)
         output = Output(self._paths, self.reader, self.on_row)

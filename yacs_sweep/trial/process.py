@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Protocol
 
 from ..base.errors import SweepError
-from ..base.processes import MARKER, kill_marked, marked_processes, without_wandb
+from ..base.processes import MARKER, kill_marked, marked_processes, with_programs_of, without_wandb
 from ..base.wording import counted
 from .output_pipe import OutputPipe
 from .wandb_calls import take_calls
@@ -103,7 +103,12 @@ class GuardProcess(Protocol):
 
 
 def child_environment(
-    profile_env: Mapping[str, str], parent: Mapping[str, str], gpu_ids: Sequence[str] = (), *, wandb: bool = False
+    profile_env: Mapping[str, str],
+    parent: Mapping[str, str],
+    gpu_ids: Sequence[str] = (),
+    *,
+    wandb: bool = False,
+    interpreter: str | None = None,
 ) -> dict[str, str]:
     """Returns a trainer's environment: the parent's without W&B's variables (run, sweep, service, key), W&B disabled.
     With `wandb`, its Python takes the calls of W&B's client, unless the profile lets the client do something itself.
@@ -114,8 +119,9 @@ def child_environment(
 
     Args:
         profile_env: the profile's `env`, which wins over the parent's.
+        interpreter: whose programs are found first; None: as PATH has it.
     """
-    env = {"OMP_WAIT_POLICY": "passive", **without_wandb(parent)}
+    env = {"OMP_WAIT_POLICY": "passive", **with_programs_of(interpreter, without_wandb(parent))}
     env |= {"WANDB_MODE": "disabled", "PYTHONUNBUFFERED": "1", **profile_env}
     if gpu_ids:
         env["CUDA_VISIBLE_DEVICES"] = ",".join(gpu_ids)

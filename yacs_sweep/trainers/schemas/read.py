@@ -8,7 +8,7 @@ from typing import Any
 
 from ...base.ask_process import NoAnswer, TimedOut, ask_process
 from ...base.errors import ConfigError
-from ...base.processes import without_wandb
+from ...base.processes import with_programs_of, without_wandb
 from ...base.streams import SILENT_WAIT
 from ..profile import TrainerProfile
 from .convert_value import OpaqueDefault
@@ -66,7 +66,7 @@ def read_schema(
 def _ask(command: list[str], profile: TrainerProfile, timeout: float) -> dict[str, Any]:
     """Asks the trainer's interpreter for the tree. Raises ConfigError when it gives none."""
     problem = f"{profile.path}: schema: {profile.schema} could not be read by {command[0]}"
-    environment = {**without_wandb(os.environ), **profile.env}
+    environment = {**with_programs_of(command[0], without_wandb(os.environ)), **profile.env}
     try:
         waits = f"waiting for {command[0]} to import {profile.schema}, {timeout:g} s at most"
         return ask_process(
