@@ -18,6 +18,7 @@ from ..records.folder import TrialPaths, TrialRecord
 from ..records.metrics import FOREIGN_ROWS, MetricsFile, Objective, foreign_rows, read_metrics
 from .contract import Hooks, Launch
 from .echo import Echo
+from .first_trial import GpuLook, other_gpu_text
 from .gpu_memory import process_name
 from .inside.guard import descendants
 from .output import MetricReader, Output
@@ -54,6 +55,7 @@ class Attempt:
         stop_requested: Callable[[], Stop | None],
         note: Callable[[str], None],
         warn_once: Callable[[str, str], None],
+        gpu_look: GpuLook,
     ) -> None:
         """Opens metrics.jsonl, and reads what earlier attempts have logged.
 
@@ -64,9 +66,11 @@ class Attempt:
             stop_requested: returns a reason from outside the trial to end it.
             note: shows the user one line.
             warn_once: shows the user one line of a subject (the first argument), for the first trial it is said of.
+            gpu_look: sees which GPUs the trainer holds.
         """
         self.launch, self.record, self.hooks, self.guards, self.echo = launch, record, hooks, guards, echo
         self.stop_requested, self.note, self.warn_once = stop_requested, note, warn_once
+        self.gpu_look = gpu_look
         self.objective = Objective(launch.metric, launch.goal, launch.optimize)
         self.last_values: dict[str, Any] = {}
         for row in read_metrics(paths.metrics):  # of a trial that is resumed
@@ -107,6 +111,8 @@ class Attempt:
             self._checked = now
             self.restore_files()
             self.pids.update(set(descendants(self.guard.pid)) - self._earlier)
+            if (elsewhere := self.gpu_look.look(self.pids)) is not None:
+                self.warn_once("GPUs", other_gpu_text(*elsewhere, self.record.gpu_ids, self.launch.overrides))
             if self._values_at_stop is None and (found := self._catches_sigterm()) is not None:
                 self._takes_sigterm = found
         stop = self.stop_requested()
@@ -163,6 +169,7 @@ class Attempt:
         wandb = profile.metrics.wandb
         env = child_environment(profile.env, os.environ, record.gpu_ids, wandb=wandb, interpreter=interpreter)
         self.calls = self._take_calls() if takes_calls(env) else None
+        self.gpu_look.begin(record.gpu_ids, env, record.changed)
         self.reader = MetricReader(launch.profile, self._paths, record.id, self.note, self.calls, self.warn_once)
         output = Output(self._paths, self.reader, self.on_row)
         output.echo = self.echo

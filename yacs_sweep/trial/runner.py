@@ -20,6 +20,7 @@ from ..trainers.gpu_key import gpus_of_job
 from .attempt import Attempt, survived
 from .contract import Assignment, DiskFull, Hooks, Launch, Retry, disk_full_message
 from .echo import Echo
+from .first_trial import GpuLook, left_nothing, nothing_left_text
 from .gpu_memory import GpuMemoryWait
 from .preloader import Guards
 from .process import Guard, Stop
@@ -78,6 +79,10 @@ class TrialRunner:
             modules=launch.profile.preload,
         )
         self.gpu_memory = GpuMemoryWait((), launch.gpu_wait)
+        self.gpu_look = GpuLook()
+        self._leaves_files: bool | None = (
+            None  # whether the first finished trial's trainer left any; None: not known yet
+        )
         self._warned: set[str] = set()  # the subjects of warnings that have been shown
         self._began = time.monotonic()  # when the trial began, as its record's `started`
 
@@ -250,7 +255,17 @@ class TrialRunner:
                 self._began = attempt.began or self._began
         if attempt is not None and attempt.unkillable:
             verdict = replace(verdict, reason=f"{verdict.reason}; {survived(attempt.unkillable)}")
+        if verdict.state == "finished":
+            self._look_for_files(record, paths)
         return self._end(record, paths, hooks, verdict)
+
+    def _look_for_files(self, record: TrialRecord, paths: TrialPaths) -> None:
+        """Tells the user of a trainer that has left nothing in its first trial's folder, and why that may be."""
+        if self._leaves_files is None:
+            profile = self.launch.profile
+            self._leaves_files = not left_nothing(paths, profile)
+            if not self._leaves_files and (text := nothing_left_text(profile)) is not None:
+                self._warn_once(record, "files", text)
 
     def _attempt(self, record: TrialRecord, paths: TrialPaths, hooks: Hooks, first_step: int) -> Attempt:
         """Makes what all attempts of a trial share."""
@@ -265,6 +280,7 @@ class TrialRunner:
             stop_requested=self.stop_requested,
             note=lambda text: self._note(f"{record.name}: {text}"),
             warn_once=lambda subject, text: self._warn_once(record, subject, text),
+            gpu_look=self.gpu_look,
         )
 
     def _wait_for_descriptors(self) -> None:
