@@ -10,6 +10,7 @@ from typing import Any
 
 from ...base.errors import ConfigError
 from ..profile import TrainerProfile
+from ..styles import parse_literal
 from .arguments import UNKNOWN, Argument, config_argument, find_arguments, override_argument
 from .entry import find_entry, shown
 from .names import Choice, choose_aliases, choose_objective, choose_output, choose_seed
@@ -95,7 +96,7 @@ def find_trainer(root: Path, script: Path | None, config: Path | None, logs: lis
     _find_way(found, project, module, places, arguments)
     _read_config(found, project)
     _choose_keys(found, places, arguments)
-    _find_rest(found, places, logs)
+    _find_rest(found, project, places, logs)
     return found
 
 
@@ -213,12 +214,14 @@ def _uses(places: list[Place], *names: str) -> bool:
 def _read_config(found: Found, project: Project) -> None:
     """Finds a configuration file to start with, and takes its values for defaults."""
     if found.config is None and found.needs_config:
-        found.config = example_config(project, set(found.leaves)) if found.leaves else None
+        found.config = example_config(project, found.script, found.leaves) if found.leaves else None
         if found.config:
             found.unsure.append(f"Defaults are those of {found.config}. Another configuration: --init CONFIG.yaml")
     if found.config is None or (found.style == "argparse"):
         return
     values = {key: number(value) for key, value in flat(read_settings(project, found.config)).items()}
+    if found.tree is not None:  # YACS reads texts as literals
+        values = {key: parse_literal(value) if isinstance(value, str) else value for key, value in values.items()}
     known = found.style != "yacs" or found.tree is None or not found.leaves
     found.leaves |= {key: value for key, value in values.items() if known or key in found.leaves}
 
@@ -288,10 +291,13 @@ def _choose_output(found: Found, owners: dict[str, str], arguments: dict[str, Ar
 
 
 # -- what the trainer prints and writes -------------------------------------------------------------------------------
-def _find_rest(found: Found, places: list[Place], logs: list[Path]) -> None:
+def _find_rest(found: Found, project: Project, places: list[Place], logs: list[Path]) -> None:
     """Finds checkpoints, metrics and the objective, and whether a shipped profile fits."""
     modules = reached_modules(places)
     found.checkpoints = checkpoint_patterns(modules)
+    if not found.checkpoints:  # what saves may be reached in ways that the source does not show
+        files = [path for path in project.files if re.search(r"checkpoint|ckpt|trainer|engine", path.stem.lower())][:20]
+        found.checkpoints = checkpoint_patterns(module for path in files if (module := project.module(path)))
     printed = printed_lines(modules)
     fit = None
     if found.tree is not None:

@@ -167,7 +167,7 @@ def choose_objective(metrics: Iterable[str]) -> tuple[str, str, bool] | None:
             continue
         kind = next(group for group in "abcd" if match[group])
         held_out = bool(_HELD_OUT.search(name)) or kind == "a" or last.startswith("rank")
-        running = f"{name}_avg" in names or "iter" in name.lower()  # a value of each batch
+        running = bool(f"{name}_avg" in names or re.search("iter|final", name.lower()))  # of a batch, of the end
         summed_up = any(other.endswith(f"/{name}") and _HELD_OUT.match(other) for other in names) and not running
         ranked.append((not (held_out or summed_up), running, kind, len(name), place, name))
     if not ranked:

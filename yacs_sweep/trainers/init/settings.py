@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,9 @@ from .arguments import literal
 from .project import Module, Project, dotted
 from .tree import flat
 
+_TOP_KEY = re.compile(r"^([A-Za-z_]\w*)\s*:", re.MULTILINE)
 _OTHER = re.compile(r"demo|test|infer|eval|deploy|example|\.github")
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _PACKAGE = re.compile(r"#\s*@package\s+(\S+)")
 
 
@@ -87,7 +90,7 @@ def _merge(into: dict[str, Any], data: dict[str, Any]) -> None:
 def read_settings(project: Project, path: Path) -> dict[str, Any]:
     """Reads a YAML file as a mapping; {} where there is none."""
     try:
-        data = yaml.safe_load(project.text(path))
+        data = yaml.load(project.text(path), Loader=_LOADER)
     except yaml.YAMLError:
         return {}
     return data if isinstance(data, dict) else {}
@@ -103,16 +106,30 @@ def number(value: Any) -> Any:
     return value
 
 
-def example_config(project: Project, keys: set[str]) -> Path | None:
-    """Returns a configuration file of the project for such a tree: of those that fit, the one nearest the project's folder."""
-    sections = {key.partition(".")[0] for key in keys}
-    best: tuple[int, Path] | None = None
-    for path in [path for path in project.all_files if path.suffix != ".py"][:300]:
-        if _OTHER.search(path.as_posix().lower()):
+def example_config(project: Project, script: Path, leaves: Mapping[str, Any]) -> Path | None:
+    """Returns a configuration file of the project that fits such a tree.
+
+    Of several the one that the README or a shell script names beside the script, else the one nearest the project's folder.
+    """
+    sections = {key.partition(".")[0] for key in leaves}
+    said = _instructions(project)
+    beside = [line for line in said.splitlines() if script.name in line]
+    ranked = []
+    for place, path in enumerate([path for path in project.all_files if path.suffix != ".py"][:500]):
+        names = set(_TOP_KEY.findall(project.text(path)))
+        if _OTHER.search(path.as_posix().lower()) or len(names & sections) <= 0.7 * len(names):
             continue
-        names = set(re.findall(r"^([A-Za-z_]\w*)\s*:", project.text(path), re.MULTILINE))
-        if names and len(names & sections) > 0.7 * len(names):
-            score = min(len(names & sections), 3)
-            if best is None or score > best[0]:
-                best = (score, path)
-    return best[1] if best else None
+        named = any(path.as_posix() in line for line in beside)
+        ranked.append((not named, path.as_posix() not in said, -min(len(names & sections), 3), place, path))
+    for *_, path in sorted(ranked)[:20]:
+        settings = read_settings(project, path)
+        if None not in settings.values() and all(key in leaves for key in flat(settings) if not key.startswith("_")):
+            return path
+    return sorted(ranked)[0][-1] if ranked else None
+
+
+def _instructions(project: Project) -> str:
+    """Returns what the project's documents and shell scripts say, with broken command lines put together."""
+    files = [path for suffix in ("*.md", "*.rst", "*.sh", "*/*.sh") for path in sorted(project.root.glob(suffix))[:12]]
+    text = "\n".join(project.text(path.relative_to(project.root)) for path in files)
+    return re.sub(r"\\\r?\n", " ", text)
