@@ -143,7 +143,8 @@ def test_a_projects_own_profile_comes_before_ours(tmp_path: Path) -> None:
 def test_an_unknown_profile_lists_the_known_ones(tmp_path: Path) -> None:
     write(tmp_path / "configs/trainers/mine.yaml", "command: [t]")
     with pytest.raises(
-        ConfigError, match=r"--trainer ried: no such profile; did you mean reid\?; there are: .*\bmine, mmengine, pycls, reid, "
+        ConfigError,
+        match=r"--trainer ried: no such profile; did you mean reid\?; there are: .*\bmine, mmengine, pycls, reid, ",
     ):
         load_profile("ried", project_root=tmp_path)
     with pytest.raises(ConfigError, match=r"none\.yaml: no such file"):

@@ -17,7 +17,7 @@ from .names import Choice, choose_aliases, choose_objective, choose_output, choo
 from .project import Module, Place, Project, dotted
 from .read_log import LogMetrics, read_log
 from .settings import HydraMain, example_config, hydra_leaves, hydra_main, number, read_settings
-from .shipped import fitting_profile
+from .shipped import fitting_profile, is_shipped
 from .source import (
     checkpoint_patterns,
     environment_needed,
@@ -342,8 +342,9 @@ def _choose_objective(found: Found, seen: bool) -> None:
 
 
 def profile_name(root: Path) -> str:
-    """Makes a profile's name of the project's folder."""
-    return re.sub(r"[^a-z0-9]+", "_", root.resolve().name.lower()).strip("_") or "trainer"
+    """Makes a profile's name of the project's folder; none of a profile that ships, which others may extend."""
+    name = re.sub(r"[^a-z0-9]+", "_", root.resolve().name.lower()).strip("_") or "trainer"
+    return f"my_{name}" if is_shipped(name) else name
 
 
 __all__ = ["FILL_IN", "UNKNOWN", "Found", "find_trainer", "profile_name"]

@@ -27,12 +27,10 @@ def fitting_profile(
         printed: lines as the source prints them; they count where no log is given.
     """
     lines = [f"{line}\n".encode() for line in printed]
-    best: tuple[tuple[int, int], TrainerProfile, LogMetrics] | None = None
+    best: tuple[tuple[int, int, int], TrainerProfile, LogMetrics] | None = None
     for path in sorted(TRAINERS.glob("*.yaml")):
-        if script.as_posix() not in path.read_text(encoding="utf-8"):
-            continue
-        try:
-            profile = load_profile(str(path), project_root=root)
+        try:  # by path, and seen from no project: profiles of the same names do not count
+            profile = load_profile(str(path), project_root=TRAINERS.parents[1])
         except ConfigError:
             continue
         if not _drives(profile, script, schema, leaves):
@@ -42,10 +40,15 @@ def fitting_profile(
         names = metrics.counts.keys() - {"epoch", "iter", profile.metrics.axis}
         if not names and (list(logs) or _sees(profile, lines)):
             continue
-        score = (len(names), len(profile.aliases))
+        score = (len(names), -len(profile.read_from), len(profile.aliases))  # the original before its descendants
         if best is None or score > best[0]:
             best = (score, profile, metrics)
     return (best[1], best[2]) if best else None
+
+
+def is_shipped(name: str) -> bool:
+    """Tells whether a profile of this name ships with the launcher."""
+    return (TRAINERS / f"{name}.yaml").is_file()
 
 
 def _drives(profile: TrainerProfile, script: Path, schema: str, leaves: Mapping[str, Any]) -> bool:

@@ -181,7 +181,8 @@ def _parameter(alias: str, key: str, default: Any) -> list[str]:
             values = (
                 sorted({0, whole, 2 * whole}) if whole else [0, 5, 10] if alias == "warmup_epochs" else [0, 500, 1000]
             )
-        return [f"  {alias}: {values}   {said}"]
+        listed = ", ".join(_float(item) if isinstance(default, float) else str(item) for item in values)
+        return [f"  {alias}: [{listed}]   {said}"]
     ranges = {"momentum": (0.8, 0.99), "dropout": (0.0, 0.5), "label_smoothing": (0.0, 0.2)}
     low, high = ranges.get(
         alias, (value / 2, min(value * 2, 1.0) if value <= 1 else value * 2) if value > 0 else (0.1, 0.9)
