@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,13 +20,16 @@ if TYPE_CHECKING:
 NO_AGENTS = {"-h", "--help", "--status", "--test-patterns", "--init", "--check", "--dry-run", "--engine"}
 
 
+LIST = "list"  # of `--trainer`: shows the profiles instead of a sweep
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line; returns the exit status."""
     protect_streams()
     words = sys.argv[1:] if argv is None else argv
     given = {word.partition("=")[0].replace("_", "-") for word in words}
     # First of all: it imports what agents need while the options and the sweep are read and checked here.
-    with agent_starter(wanted=not given & NO_AGENTS) as starter:
+    with agent_starter(wanted=not given & NO_AGENTS and not _lists(words)) as starter:
         from .launch.read_options import parse
 
         options = parse(words)
@@ -36,6 +40,13 @@ def main(argv: Sequence[str] | None = None) -> int:
                 controller = "local" if options.train_best else choose_controller(options)[0]
                 starter.prepare(agent_modules(controller, options.storage))
         return exit_status(lambda: run(options, starter, words))
+
+
+def _lists(words: Sequence[str]) -> bool:
+    """Tells whether a command line asks for the profiles."""
+    given = [after for word, after in pairwise(words) if word == "--trainer"]
+    given += [word.removeprefix("--trainer=") for word in words if word.startswith("--trainer=")]
+    return any(name.partition(":")[0] == LIST for name in given)
 
 
 def run(options: Options, starter: AgentStarter | None = None, words: Sequence[str] = ()) -> int:
@@ -61,6 +72,10 @@ def run(options: Options, starter: AgentStarter | None = None, words: Sequence[s
 
         assert isinstance(options.trailing, list)
         return init([*options.init, *options.trailing], dry_run=options.dry_run, force=options.force)
+    if isinstance(options.trainer, str) and options.trainer.partition(":")[0] == LIST:
+        from .show.profiles import show_profiles
+
+        return show_profiles(options.trainer.partition(":")[2], Path.cwd())
     if options.test_patterns:
         from .show.pattern_report import show_patterns
         from .trainers.choose import DEFAULT_TRAINER

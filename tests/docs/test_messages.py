@@ -25,7 +25,12 @@ COURSE = re.compile(
 # -- every sentence of the source ---------------------------------------------------------------------------------
 SENTENCE = re.compile(r"[A-Za-z`'…)]{2,},?:?;? (?:[A-Za-z`'…(]+,?:?;? )+[A-Za-z`'…]{2,}")
 NOT_MESSAGES = (  # help texts, the report's page, tools for people who change the project, comments that --init writes
-    *("yacs_sweep/show/report/", "yacs_sweep/launch/option", "yacs_sweep/launch/keyword_types.py"),
+    *(
+        "yacs_sweep/show/report/",
+        "yacs_sweep/show/profiles.py",
+        "yacs_sweep/launch/option",
+        "yacs_sweep/launch/keyword_types.py",
+    ),
     *("tools/cli_reference.py", "tools/config_reference.py"),
     *("yacs_sweep/trainers/init/find.py", "yacs_sweep/trainers/init/write.py"),
 )

@@ -211,7 +211,8 @@ class Options:
         with_status=True,
     )
     trainer: str | FunctionProfile | None = _place(
-        "trainer profile, a name in configs/trainers/ or a file (default: the sweep file's program, else reid)",
+        "trainer profile, a name or a file; `list` shows the names, `list:NAME` what one says "
+        "(default: the sweep file's program, else reid)",
         "PROFILE|FILE",
         keyword=_PATH,
         passed_on=True,

@@ -68,9 +68,30 @@ PROFILES = Path("configs", "trainers")
 
 
 def profile_folders(project_root: Path) -> list[Path]:
-    """Returns the folders of named profiles: the project's, then that of the profiles that ship."""
-    folders = [project_root / PROFILES, TRAINERS]
+    """Returns the folders of named profiles, in the order in which they are searched.
+
+    These are configs/trainers/ of the project, of the folders above it, the nearest first, and of the launcher.
+    """
+    root = project_root.resolve()
+    folders = [*(folder / PROFILES for folder in (root, *root.parents)), TRAINERS.resolve()]
     return list(dict.fromkeys(folder.resolve() for folder in folders if os.path.isdir(folder)))
+
+
+def named_profiles(project_root: Path, besides: Path | None = None) -> dict[str, Path]:
+    """Returns the files of all profiles that have a name, by name, sorted; `besides` is a file that does not count."""
+    folders = reversed(profile_folders(project_root))
+    files = (file for folder in folders for file in folder.glob("*.yaml") if file != besides)
+    return dict(sorted({file.stem: file for file in files}.items()))
+
+
+def _start_of(name: str, path: Path, project_root: Path) -> Path:
+    """Returns the folder in which trials start whose profile does not say it.
+
+    This is the launcher's, unless the profile was found by its name in a project that this folder belongs to.
+    """
+    above = project_root.resolve().parents
+    in_project = not _is_path(name) and path.parent != TRAINERS.resolve() and project_root_of(path) in above
+    return project_root_of(path) if in_project else project_root
 
 
 def load_profile(name_or_path: str | os.PathLike[str], *, project_root: str | os.PathLike[str]) -> TrainerProfile:
@@ -85,7 +106,7 @@ def load_profile(name_or_path: str | os.PathLike[str], *, project_root: str | os
     documents = [chain.read(name) for name in names]
     document = documents[0] if len(documents) == 1 else overlay(*documents)
     path = chain.paths[names[-1]]
-    reader = ProfileReader(document, chain.roots, chain.project_root)
+    reader = ProfileReader(document, chain.roots, _start_of(names[-1], path, chain.project_root))
     fields = reader.fields()
     if reader.problems:
         raise ConfigError(list(dict.fromkeys(reader.problems)))
@@ -154,18 +175,21 @@ class _Chain:
         return self._read(found, (*below, path))
 
 
+def _is_path(name: str) -> bool:
+    """Tells whether a profile is named by its file."""
+    return name.endswith((".yaml", ".yml")) or os.sep in name
+
+
 def _find(name: str, project_root: Path, besides: Path | None = None) -> Path:
     """Returns the file of a name or path; `besides` is a file that does not count."""
-    if name.endswith((".yaml", ".yml")) or os.sep in name:
+    if _is_path(name):
         path = Path(name).expanduser()
         if not path.is_file():
             raise ConfigError(f"--trainer {name}: no such file")
         return path.absolute()
-    folders = profile_folders(project_root)
-    files = (file for folder in reversed(folders) for file in sorted(folder.glob("*.yaml")))
-    found = {file.stem: file for file in files if file != besides}  # ones own `reid` can extend the one that ships
+    found = named_profiles(project_root, besides)  # ones own `reid` can extend the one that ships
     if name not in found:
-        known = ", ".join(sorted(found)) or "none"
+        known = ", ".join(found) or "none"
         hint = did_you_mean(name, found) or f"; write {PROFILES / name}.yaml, or name a file"
         raise ConfigError(f"--trainer {name}: no such profile{hint}; there are: {known}")
     return found[name]
