@@ -35,13 +35,15 @@ class Argument:
 
 
 def literal(node: ast.AST | None) -> Any:
-    """Evaluates a literal, and simple arithmetic on numbers; `UNKNOWN` for any other expression."""
+    """Evaluates a literal, `dict(a=1)`, and simple arithmetic on numbers; `UNKNOWN` for any other expression."""
     if node is None:
         return None
     try:
         return ast.literal_eval(node)
     except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
         pass
+    if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "dict" and not node.args:
+        return {item.arg: literal(item.value) for item in node.keywords if item.arg}
     if isinstance(node, ast.BinOp):
         left, right = literal(node.left), literal(node.right)
         if isinstance(left, int | float) and isinstance(right, int | float):

@@ -179,6 +179,9 @@ def _add_config_words(found: Found, config: Argument | None) -> None:
         return
     found.command += [config.flag, "{config_file}"] if config.flag else ["{config_file}"]
     found.needs_config = True
+    default = config.default[0] if isinstance(config.default, list) and config.default else config.default
+    if found.config is None and isinstance(default, str) and (found.root / default).is_file():
+        found.config = Path(default)
 
 
 def _fill_required(found: Found, arguments: dict[str, Argument], config: Argument | None) -> None:
@@ -214,7 +217,7 @@ def _uses(places: list[Place], *names: str) -> bool:
 def _read_config(found: Found, project: Project) -> None:
     """Finds a configuration file to start with, and takes its values for defaults."""
     if found.config is None and found.needs_config:
-        found.config = example_config(project, found.script, found.leaves) if found.leaves else None
+        found.config = example_config(project, found.script, found.leaves)
         if found.config:
             found.unsure.append(f"Defaults are those of {found.config}. Another configuration: --init CONFIG.yaml")
     if found.config is None or (found.style == "argparse"):

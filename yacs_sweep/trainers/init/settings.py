@@ -16,7 +16,9 @@ from .project import Module, Project, dotted
 from .tree import flat
 
 _TOP_KEY = re.compile(r"^([A-Za-z_]\w*)\s*:", re.MULTILINE)
-_OTHER = re.compile(r"demo|test|infer|eval|deploy|example|\.github")
+_OTHER = re.compile(
+    r"^(configs/trainers|sweeps)/|compose|environment|pre-commit|mkdocs|demo|test|infer|eval|deploy|example|\.github"
+)
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _PACKAGE = re.compile(r"#\s*@package\s+(\S+)")
 
@@ -107,7 +109,7 @@ def number(value: Any) -> Any:
 
 
 def example_config(project: Project, script: Path, leaves: Mapping[str, Any]) -> Path | None:
-    """Returns a configuration file of the project that fits such a tree.
+    """Returns a configuration file of the project that fits such a tree; without `leaves` any one may.
 
     Of several the one that the README or a shell script names beside the script, else the one nearest the project's folder.
     """
@@ -117,13 +119,15 @@ def example_config(project: Project, script: Path, leaves: Mapping[str, Any]) ->
     ranked = []
     for place, path in enumerate([path for path in project.all_files if path.suffix != ".py"][:500]):
         names = set(_TOP_KEY.findall(project.text(path)))
-        if _OTHER.search(path.as_posix().lower()) or len(names & sections) <= 0.7 * len(names):
+        if _OTHER.search(path.as_posix().lower()) or (leaves and len(names & sections) <= 0.7 * len(names)):
             continue
         named = any(path.as_posix() in line for line in beside)
         ranked.append((not named, path.as_posix() not in said, -min(len(names & sections), 3), place, path))
     for *_, path in sorted(ranked)[:20]:
         settings = read_settings(project, path)
-        if None not in settings.values() and all(key in leaves for key in flat(settings) if not key.startswith("_")):
+        if None not in settings.values() and all(
+            key in leaves or not leaves or key.startswith("_") for key in flat(settings)
+        ):
             return path
     return sorted(ranked)[0][-1] if ranked else None
 

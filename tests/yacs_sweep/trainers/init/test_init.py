@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from tests.yacs_sweep.trainers.init.layouts import ARGPARSE, LAYOUTS, YACS_PACKAGE, Layout, write
+from tests.yacs_sweep.trainers.init.new_layouts import NEW_LAYOUTS
 from yacs_sweep.base.errors import ConfigError
 from yacs_sweep.cli import main
 from yacs_sweep.spec.read_sweep import sweep_from_dict
@@ -18,6 +19,7 @@ from yacs_sweep.trainers.init.run import init
 from yacs_sweep.trainers.load import load_profile
 
 SECONDS = 5.0
+ALL = LAYOUTS | NEW_LAYOUTS
 
 
 def ran(folder: Path, words: list[str], **options: Any) -> str:
@@ -39,7 +41,7 @@ def project(tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS.keys())
+@pytest.mark.parametrize("layout", ALL.values(), ids=ALL.keys())
 def test_a_trainer_of_a_usual_layout_needs_no_word(layout: Layout, project: Path) -> None:
     write(layout, project)
     begun = time.monotonic()
@@ -64,9 +66,9 @@ def test_a_trainer_of_a_usual_layout_needs_no_word(layout: Layout, project: Path
     assert [line.split()[-1] for line in last] == ["--check", "--dry-run", "1"]
 
 
-@pytest.mark.parametrize("name", LAYOUTS.keys() - {"file only"})
+@pytest.mark.parametrize("name", sorted(ALL.keys() - {"file only", "plain YAML"}))
 def test_the_launcher_reads_what_is_written(name: str, project: Path) -> None:
-    write(LAYOUTS[name], project)
+    write(ALL[name], project)
     ran(project, [])
     profile, sweep = files(project)
     loaded = load_profile(str(profile), project_root=project)
