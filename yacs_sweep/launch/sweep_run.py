@@ -29,6 +29,7 @@ from ..show.lines import (
 )
 from ..show.live.board import Sweep
 from ..show.live.terminal import say
+from ..show.same_value import same_value_text
 from ..trainers.reproduce import best_config, repeat_trial
 from .accessories import Accessories
 from .plan.plan import Plan
@@ -52,6 +53,7 @@ class Results:
         self.log_model = False  # whether the best goes to W&B as an artifact, at the end
         self.best_id: str | None = None  # of the trial that best.yml has been made for,
         self.best_file: str | None = None  # and of the one that it holds
+        self.same_value_told = False  # whether the user knows that all trials end with one value
         self.no_best_file = False  # whether the user knows that there will be no best.yml
         self.accessories = Accessories()
         self.metric = plan.spec.metric.name if plan.spec.metric else None
@@ -63,6 +65,14 @@ class Results:
         """Updates best.yml and the checkpoints after the end of a trial."""
         if record.state != "running":
             self.update_best()
+            if record.state == "finished" and not self.same_value_told:
+                self.accessories.attempt("trials' values are not compared", self._tell_same_value)
+
+    def _tell_same_value(self) -> None:
+        """Says once that all trials end with one value, and why that may be."""
+        if text := same_value_text(self.summary.records.values(), self.metric, self.paths):
+            self.same_value_told = True
+            say(f"warning: {text}")
 
     def show_trial(self, record: TrialRecord) -> None:
         """Shows the start or end of a trial in a line, and updates best.yml."""

@@ -36,6 +36,7 @@ from .cells import Line, clean, fit, plain
 from .lines import command_text, short_value, trial_table, varied_names
 from .live.board import Board, Sweep
 from .live.frame import DIM, STATES, frame
+from .same_value import same_value_text
 from .table import GAP, column_widths
 
 PERIOD = 2.0  # seconds between two looks (--watch)
@@ -155,6 +156,8 @@ def _of_sweep(paths: SweepPaths, columns: int, rows: int) -> Drawn:
     if causes:
         told = ", ".join(f"{number} × {clean(cause)}" for cause, number in causes.most_common(6))
         lines += [[], [("not ended well  ", "red"), (told, "")]]
+    if same := same_value_text(snapshot.current, snapshot.metric, paths):
+        lines += [[], [("warning  ", "red"), (same, "")]]
     return lines, exit_status(snapshot), snapshot.at_work
 
 

@@ -22,6 +22,7 @@ from ...records.summary import known_records
 from ...spec.parameter import Parameter
 from ...spec.sweep import SweepSpec
 from ..lines import trial_seconds
+from ..same_value import same_value_text
 
 POINTS = 80  # points of a curve: more than a screen shows apart
 TAIL = 16  # last values of the metric that are kept unthinned, to estimate the noise
@@ -200,7 +201,7 @@ def read_local(paths: SweepPaths) -> Sweep:
         seeds=read_json(max(found, key=lambda path: path.stat().st_mtime)) if found else {},
         folder=str(paths.dir),
         best_files=sorted(path.name for path in (paths.dir / "best").glob("*") if os.path.isfile(path)),
-        notes=_elsewhere(trials, paths),
+        notes=[*_elsewhere(trials, paths), *_one_value(trials, metric, paths)],
     )
 
 
@@ -208,6 +209,12 @@ def _trials(paths: SweepPaths, metric: str | None) -> Iterator[Trial]:
     """Reads the trials in order of their numbers."""
     for record in sorted(known_records(paths), key=lambda record: (record.number, record.started)):
         yield trial_of(record, readable_metrics(paths.trial(record.name).metrics), metric)
+
+
+def _one_value(trials: Sequence[Trial], metric: str | None, paths: SweepPaths) -> list[str]:
+    """Writes a note where all trials end with one value."""
+    text = same_value_text([trial.record for trial in trials], metric, paths)
+    return [f"{text}."] if text else []
 
 
 def _elsewhere(trials: Sequence[Trial], paths: SweepPaths) -> list[str]:
