@@ -225,7 +225,8 @@ class Overrides:
         key = self.key_for(name)
         value = self.convert(name, value, as_text)
         try:
-            return override_arguments(self.profile.overrides, key, value)
+            words = self.schema.arguments(key, value) if self.schema is not None else None
+            return override_arguments(self.profile.overrides, key, value) if words is None else words
         except ValueError as error:
             raise ConfigError(f"{name}: {error}") from None
 

@@ -17,7 +17,6 @@ from ...trainers.function import FunctionProfile
 from ...trainers.overrides import Overrides
 from ...trainers.own_command import STYLE, SWEEP_FILE, has_own_command
 from ...trainers.profile import TrainerProfile
-from ...trainers.schemas.hydra import HydraSchema
 from ...trainers.schemas.read import read_schema
 from ..options import Options
 
@@ -93,14 +92,14 @@ _SCHEMAS = {  # what to write, by override style
 def schema_notes(trainer: Trainer, spec: SweepSpec) -> list[str]:
     """Returns a line where parameters are not checked against the trainer's keys, or a key that must be given is not."""
     profile, schema = trainer.profile, trainer.overrides.schema
-    if isinstance(schema, HydraSchema):
+    if schema is not None:
         keys = [trainer.overrides.key_for(item.name) for item in spec.parameters]
-        words = [*profile.command, *trainer.words]
+        keys += [key for key in (profile.output_dir_key,) if key is not None]
         return [
-            f"warning: {key} must be given (??? in {schema.source}), and nothing sets it; add {key}=VALUE to the command line"
-            for key in schema.unset(words, [*keys, *filter(None, [profile.output_dir_key])])
+            f"warning: {key} must be given ({why}), and nothing sets it; add its value to the words for every trial"
+            for key, why in schema.unset([*profile.command, *trainer.words], keys)
         ]
-    if schema is not None or isinstance(profile, FunctionProfile):
+    if isinstance(profile, FunctionProfile):
         return []
     wanted = _SCHEMAS.get(profile.overrides, "schema: FILE.py:NAME")
     where = "" if profile.overrides == STYLE else f" in {profile.path}"

@@ -270,7 +270,7 @@ def beside(name: str) -> Any:
 
 
 def read_other(request: dict[str, Any]) -> dict[str, Any]:
-    """Reads what is no tree: the configuration of a Hydra trainer."""
+    """Reads what is no tree: the configuration of a Hydra trainer, the options of a parser."""
     try:
         answer: dict[str, Any] = beside("print_" + request["kind"]).read(request, load_file, encode)
     except (Exception, SystemExit) as error:
@@ -288,6 +288,7 @@ def main() -> None:
         answer = read(sys.argv[1], sys.argv[2] if len(sys.argv) > 2 else "")
     json.dump(answer, out)
     out.close()
+    os._exit(0)  # whatever the trainer's code has started or registered
 
 
 if __name__ == "__main__":

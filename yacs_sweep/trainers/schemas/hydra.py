@@ -148,12 +148,12 @@ class HydraSchema(Schema):
         """Lists what an unknown key may be meant for."""
         return [*self.leaves, *self.others, *self.groups]
 
-    def unset(self, words: Iterable[str], keys: Iterable[str]) -> Iterator[str]:
-        """Yields the keys that must be given (`???`), and that neither words such as `root=/data` nor `keys` set."""
+    def unset(self, words: Iterable[str], keys: Iterable[str]) -> Iterator[tuple[str, str]]:
+        """Yields each key without a value (`???`) that neither words such as `root=/data` nor `keys` set."""
         given = {word.partition("=")[0].lstrip("+") for word in words} | {key.lstrip("+") for key in keys}
         for name, leaf in self.leaves.items():
             if leaf.default == MISSING and name not in given:
-                yield name
+                yield name, f"{MISSING} in {self.source}"
 
 
 def _choice(value: Any, options: tuple[str, ...]) -> Any:

@@ -14,6 +14,7 @@ from ..profile import TrainerProfile
 from .convert_value import OpaqueDefault
 from .hydra import hydra_schema
 from .merge_file import merge_leniently
+from .options import option_schema
 from .schema import Schema
 from .source import ARGPARSE, HYDRA, TREE
 
@@ -33,7 +34,7 @@ def read_schema(
     Raises ConfigError: a tree that cannot be loaded; of the configuration file, broken YAML, every unknown key and
     every value that cannot be taken for one of the default's type.
     """
-    if profile.schema is None or profile.schema.kind == ARGPARSE:
+    if profile.schema is None:
         return None
     if config_file is not None and not os.path.isfile(config_file):
         raise ConfigError(f"--config_file {config_file}: no such file")
@@ -51,6 +52,8 @@ def read_schema(
         )
     if profile.schema.kind == HYDRA:
         return hydra_schema(str(profile.schema), answer, _restore_types, profile.lenient)
+    if profile.schema.kind == ARGPARSE:
+        return option_schema(_program(profile), answer, _restore_types)
     schema = Schema(
         str(profile.schema),
         {key: _restore_types(value) for key, value in answer["defaults" if error else "values"].items()},
@@ -63,12 +66,20 @@ def read_schema(
     return merge_leniently(schema, str(config_file), error["text"], profile.lenient) if error else schema
 
 
+def _program(profile: TrainerProfile) -> str:
+    """Names the program whose parser is read."""
+    return next((word for word in profile.command if word.endswith(".py")), " ".join(profile.command[:3]))
+
+
 def _ask(command: list[str], profile: TrainerProfile, timeout: float) -> dict[str, Any]:
     """Asks the trainer's interpreter for the tree. Raises ConfigError when it gives none."""
-    problem = f"{profile.path}: schema: {profile.schema} could not be read by {command[0]}"
-    environment = {**with_programs_of(command[0], without_wandb(os.environ)), **profile.env}
+    source = profile.schema
+    assert source is not None
+    problem = f"{profile.path}: schema: {source} could not be read by {command[0]}"
+    environment = {**with_programs_of(command[0], without_wandb(os.environ)), **profile.env, "WANDB_MODE": "disabled"}
     try:
-        waits = f"waiting for {command[0]} to import {profile.schema}, {timeout:g} s at most"
+        what = f"run {_program(profile)} up to its options" if source.kind == ARGPARSE else f"import {source}"
+        waits = f"waiting for {command[0]} to {what}, {timeout:g} s at most"
         return ask_process(
             command, environment=environment, cwd=profile.cwd, timeout=timeout, notice=(SILENT_WAIT, waits)
         )

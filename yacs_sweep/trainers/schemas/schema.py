@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import pickle
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -66,6 +66,17 @@ class Schema:
             if self.loose and not isinstance(value, dict):
                 return to_builtin(value)
             raise
+
+    def arguments(self, key: str, value: Any) -> list[str] | None:
+        """Writes the arguments that set a key to a converted value where its kind decides their form; None: it does not.
+
+        Raises ValueError for a value that they cannot say.
+        """
+        return None
+
+    def unset(self, words: Iterable[str], keys: Iterable[str]) -> Iterator[tuple[str, str]]:
+        """Yields each key that must be given, with the reason, unless words of the command or `keys` give it."""
+        yield from ()
 
     def names(self) -> Iterable[str]:
         """Lists what an unknown key may be meant for."""

@@ -59,7 +59,7 @@ def test_a_key_of_hydras_that_must_be_given_is_named(tmp_path: Path) -> None:
     (tmp_path / "conf").mkdir()
     (tmp_path / "conf" / "config.yaml").write_text("lr: 0.1\nroot: ???\n")
     profile = "overrides: hydra\nschema: {config_path: conf, config_name: config}\n"
-    warning = "warning: root must be given (??? in conf:config), and nothing sets it; add root=VALUE"
+    warning = "warning: root must be given (??? in conf:config), and nothing sets it; add its value"
     text = plan(tmp_path, profile)
     assert warning in text and NOTE not in text
     assert warning not in plan(tmp_path, profile, "root=/data")

@@ -258,7 +258,7 @@ def test_a_schema_goes_to_agents_whole(app: Path) -> None:
 def test_a_key_that_must_be_given_is_found(app: Path) -> None:
     schema = overrides(app).schema
     assert isinstance(schema, HydraSchema)
-    assert list(schema.unset([], [])) == ["root"]
+    assert list(schema.unset([], [])) == [("root", "??? in conf:config")]
     assert list(schema.unset(["root=/data"], [])) == list(schema.unset([], ["root"])) == []
 
 
