@@ -14,18 +14,21 @@ from yacs_sweep.spec.sweep_files import load_spec, presets
 
 SWEEPS = Path(__file__).parents[3] / "sweeps"
 NAMES = [
-    *("ablation", "base", "batch_size", "data_balancing", "full_optimization", "learning_rate"),
+    *("ablation", "base", "batch_size", "data_balancing", "full_optimization", "learning_rate", "lr_and_decay"),
     *("quick_test", "sweep_full", "sweep_lr", "sweep_optimizer", "sweep_test"),
 ]
 
 
+REID = yaml.safe_load((SWEEPS.parent / "configs" / "trainers" / "reid.yaml").read_text(encoding="utf-8"))
+
+
 def preset(name: str) -> SweepSpec:
-    return load_spec(name, search_dirs=[SWEEPS])
+    """A preset as it is read beside the profile that ships, whose metric it has."""
+    return load_spec(name, search_dirs=[SWEEPS], overrides={"metric": REID["metric"]})
 
 
 def aliases() -> dict[str, str]:
-    profile = yaml.safe_load((SWEEPS.parent / "configs" / "trainers" / "reid.yaml").read_text(encoding="utf-8"))
-    return dict(profile["aliases"])
+    return dict(REID["aliases"])
 
 
 def test_presets_are_the_documented_ones() -> None:
@@ -42,6 +45,21 @@ def test_preset_is_named_explained_and_undoubtful(name: str) -> None:
     head = (SWEEPS / f"{name}.yaml").read_text(encoding="utf-8").split("\nname:")[0]
     assert all(line.startswith("# ") for line in head.splitlines())
     assert "trials" in head
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_preset_says_what_it_needs_of_a_profile(name: str) -> None:
+    text = (SWEEPS / f"{name}.yaml").read_text(encoding="utf-8")
+    assert "\nmetric:" not in text  # the profile's
+    names = [parameter.name for parameter in preset(name).parameters]
+    of_reid = "\n# For the trainer reid alone: it searches keys of that trainer's.\nname:" in text
+    assert of_reid == any("." in parameter for parameter in names)
+    if not of_reid:
+        listed = " and ".join(sorted(names))
+        assert (
+            f"\n# Needs of the trainer's profile: the alias{'es' * (len(names) > 1)} {listed}, and a metric.\nname:"
+            in text
+        )
 
 
 @pytest.mark.parametrize("name", NAMES)

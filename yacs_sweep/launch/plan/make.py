@@ -33,7 +33,7 @@ from .checks import (
     words_without_effect,
 )
 from .inputs import collect_inputs, difference_notes
-from .new import default_metric, metric_notes, new_source, read_spec, says_search
+from .new import default_metric, metric_notes, new_source, preset_problems, read_spec, says_search
 from .plan import Plan
 from .resume import resumed_source
 from .source import Source, describe_launch
@@ -68,7 +68,8 @@ def _checked(source: Source, layout: Layout | None, problems: Problems) -> Plan:
     if trainer is None and (spec is not None or known):
         trainer = choose_trainer(problems, options, spec, last, source.cwd)
     if trainer is not None:
-        problems.found += placed_problems(options, trainer.overrides, spec)
+        unfit = preset_problems(options, trainer.overrides, spec)
+        problems.found += unfit or placed_problems(options, trainer.overrides, spec)
         problems.found += keep_problems(options.keep, trainer.profile)
         problems.found += trainer.overrides.gpu_problems(layout.places[0]) if layout is not None else []
     if spec is not None and not source.has_folder:

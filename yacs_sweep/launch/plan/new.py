@@ -8,14 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from ...base.errors import ConfigError, Problems
+from ...base.shipped import SWEEPS, TRAINERS
 from ...spec.from_options import spec_from_options
 from ...spec.read_sweep import TOP_KEYS
 from ...spec.section import known_key
 from ...spec.sweep import Metric, SweepSpec
-from ...spec.sweep_files import load_spec, preset_folders
+from ...spec.sweep_files import find_sweep_file, load_spec, preset_folders, presets, read_sweep_document
 from ...trainers.choose import DEFAULT_TRAINER
 from ...trainers.function import FUNCTION, FunctionProfile
 from ...trainers.load import load_profile
+from ...trainers.overrides import Overrides
 from ...trainers.own_command import SWEEP_FILE
 from ...trainers.profile import TrainerProfile
 from ..options import Options
@@ -101,3 +103,46 @@ def read_spec(options: Options, default: Metric | None = None) -> SweepSpec:
         stem = "sweep" if isinstance(source, Mapping) else Path(source).stem
         spec = replace(spec, name=stem)
     return spec
+
+
+def preset_problems(options: Options, overrides: Overrides, spec: SweepSpec | None) -> list[str]:
+    """Lists why a preset that ships does not fit the trainer: aliases that its profile lacks, keys of another trainer."""
+    path = _shipped_preset(options)
+    if path is None or spec is None:
+        return []
+    profile, schema = overrides.profile, overrides.schema
+    unknown = [item.name for item in spec.parameters if item.name not in profile.aliases]
+    if schema is not None:  # an open tree takes any name, but means no alias by it
+        unknown = [name for name in unknown if (schema.key_problem(name) if "." in name else name not in schema.values)]
+    keys = [name for name in unknown if "." in name]
+    if keys:
+        general = ", ".join(name for name in presets([SWEEPS]) if not _own_keys(SWEEPS / f"{name}.yaml"))
+        own = f"{path.stem}: is a preset of the trainer {DEFAULT_TRAINER} alone"
+        return [f"{own}: {profile.name} is not known to have {', '.join(keys)}; presets for every trainer: {general}"]
+    if not unknown:
+        return []
+    aliases = f"aliases: {{{', '.join(f'{name}: KEY' for name in unknown)}}}"
+    if profile.path.parent == TRAINERS.resolve():
+        place = f"a profile of your own with `extends: {profile.name}` and `{aliases}` adds it"
+    else:
+        place = f"add `{aliases}` to {profile.path}"
+    needed = ", ".join(unknown)
+    return [f"{path.stem}: needs the alias {needed}, which the profile {profile.name} does not have; {place}"]
+
+
+def _shipped_preset(options: Options) -> Path | None:
+    """Returns the file of the preset that the options name; None for another sweep file."""
+    given = (options.sweep_config or [None])[0]
+    if not isinstance(given, str | Path):
+        return None
+    try:
+        path = find_sweep_file(given, preset_folders()).resolve()
+    except ConfigError:
+        return None
+    return path if path.parent == SWEEPS.resolve() else None
+
+
+def _own_keys(preset: Path) -> bool:
+    """Tells whether a preset searches a trainer's keys, not aliases alone."""
+    data = read_sweep_document(preset).data
+    return any("." in name for name in data["parameters"])
