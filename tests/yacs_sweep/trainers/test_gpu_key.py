@@ -132,11 +132,23 @@ def test_the_key_is_no_parameter_of_a_search(tmp_path: Path) -> None:
     assert overrides.parse_trailing(["K", "1"]) == (["K", "'1'"], {"K": "1"})
 
 
-@pytest.mark.parametrize("name", ["reid_strong_baseline", "transreid", "clip_reid"])
+@pytest.mark.parametrize("name", ["reid_strong_baseline", "transreid", "clip_reid", "clip_reid_baseline", "solider"])
 def test_profiles_whose_trainers_set_the_visible_devices_by_a_key_have_it(name: str) -> None:  # F1
     profile = load_profile(name, project_root=ROOT)
     assert profile.gpu_key is not None and profile.gpu_key.key == "MODEL.DEVICE_ID"
     assert Overrides(profile).gpu_arguments(("4",)) == ["MODEL.DEVICE_ID", "'4'"]
+
+
+@pytest.mark.parametrize(
+    ("name", "default", "words"),
+    [("hrnet", (0,), ["GPUS", "(0, 1)"]), ("pycls", 1, ["NUM_GPUS", "2"]), ("slowfast", 1, ["NUM_GPUS", "2"])],
+)
+def test_profiles_whose_trainers_count_the_visible_gpus_have_their_key(
+    name: str, default: Any, words: list[str]
+) -> None:
+    profile = load_profile(name, project_root=ROOT)
+    assert profile.gpu_key is not None
+    assert Overrides(profile, tree(**{profile.gpu_key.key: default})).gpu_arguments(("4", "5")) == words
 
 
 @pytest.mark.parametrize(
