@@ -68,10 +68,18 @@ def run(options: Options, starter: AgentStarter | None = None, words: Sequence[s
 
         return show(options.sweep_id, options.results_dir, watch=options.watch)
     if options.init is not None:
+        from .trainers.choose import find_interpreter
         from .trainers.init.run import init
 
         assert isinstance(options.trailing, list)
-        return init([*options.init, *options.trailing], dry_run=options.dry_run, force=options.force)
+        python = find_interpreter(options.python)
+        return init(
+            [*options.init, *options.trailing],
+            dry_run=options.dry_run,
+            force=options.force,
+            try_for=options.try_run,
+            python=python,
+        )
     if isinstance(options.trainer, str) and options.trainer.partition(":")[0] == LIST:
         from .show.profiles import show_profiles
 

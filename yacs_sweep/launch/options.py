@@ -337,6 +337,12 @@ class Options:
         starts_agents=False,
     )
     force: bool = _end("with --init: replace files that exist", default=False, keyword=False)
+    try_run: float | None = _end(
+        "with --init: run the trainer for at most this long, to see what it prints",
+        "SECONDS",
+        positive(float),
+        keyword=False,
+    )
     check: bool = _end(
         "check interpreter, trainer, GPUs, disk and W&B, and say what to mend; start and create nothing",
         default=False,

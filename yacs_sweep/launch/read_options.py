@@ -16,7 +16,7 @@ from .options import Options, make_parser
 
 _KEY = re.compile(r"[A-Za-z_]\w*(\.\w+)*\.(?!ya?ml$)\w+|\+{0,2}[A-Za-z_][\w.@/-]*=.*")  # KEY VALUE or key=value
 _TRIAL_NAMES = re.compile(r"[\w.]+(-[\w.]+)+(,[\w.-]+)*,?")
-_WITH_INIT = ("init", "force", "dry_run", "trailing", "quiet", "verbose")
+_WITH_INIT = ("init", "force", "dry_run", "try_run", "python", "trailing", "quiet", "verbose")
 _LIKE_A_PRESET = 0.75  # how like a preset's name a word is that is a misspelt one, and no key
 _BARE_KEY = re.compile(r"[A-Za-z_]\w*")  # may be the name of a preset, too
 
@@ -95,8 +95,8 @@ def contradictions(options: Options) -> list[str]:
         problems += _no_agent_run(options)
     if options.watch and not options.status:
         problems.append("--watch: needs --status")
-    if options.force and options.init is None:
-        problems.append("--force: needs --init")
+    if options.init is None:
+        problems += [f"{Options.flag(name)}: needs --init" for name in ("force", "try_run") if options.is_given(name)]
     if options.init is not None:
         problems += _beside_init(options)
     if options.json and not options.check:
@@ -133,9 +133,12 @@ def _no_agent_run(options: Options) -> list[str]:
 def _beside_init(options: Options) -> list[str]:
     """Lists what `--init` has no use for; words behind other options are taken for files."""
     given = [Options.flag(name) for name in Options.table() if name not in _WITH_INIT and options.is_given(name)]
-    return (
-        [f"{', '.join(given)}: --init starts nothing; leave out all but files, --force and --dry-run"] if given else []
+    problems = (
+        [f"{', '.join(given)}: --init starts no sweep; leave out all but files and its own options"] if given else []
     )
+    if options.try_run and options.dry_run:
+        problems.append("--try-run, --dry-run: contradict each other; leave one out")
+    return problems
 
 
 def _beside_status(options: Options) -> list[str]:

@@ -331,14 +331,16 @@ def _choose_objective(found: Found, seen: bool) -> None:
         found.objective = (metric.name, metric.goal)
         return
     if chosen is None:
-        text = "none has a usual name" if names else "run the trainer once, and name its log: --init LOGFILE --force"
+        text = (
+            "none has a usual name" if names else "name a log: --init LOGFILE --force, or --init --force --try-run 60"
+        )
         found.unsure.append(f"The metric to optimise is not known ({text}); or fill in `metric` in the sweep file.")
         return
     found.objective = chosen[:2]
     if not seen:
         found.unsure.append(
-            f"The metric {chosen[0]} is a guess from the source's print statements. Run the trainer once, and name its "
-            "log: --init LOGFILE --force"
+            f"The metric {chosen[0]} is a guess from the source's print statements. Name a log of the trainer "
+            "(--init LOGFILE --force), or let it run for a minute (--init --force --try-run 60)."
         )
     elif not chosen[2]:
         found.unsure.append(f"{chosen[0]} may be of the training data; a validation metric is a better objective.")

@@ -11,7 +11,9 @@ from ...base.command_line import COMMAND
 from ...base.errors import ConfigError
 from ...base.files import write_atomically
 from ...base.streams import print_lines
+from ..load import load_profile
 from .find import Found, find_trainer, profile_name
+from .try_run import command_of, try_run
 from .write import profile_text, sweep_text
 
 
@@ -20,6 +22,8 @@ def init(
     *,
     dry_run: bool = False,
     force: bool = False,
+    try_for: float | None = None,
+    python: str | None = None,
     root: Path | None = None,
     show: Callable[[str], None] = print_lines,
 ) -> int:
@@ -29,6 +33,8 @@ def init(
         words: a script, configuration files and logs of the trainer.
         dry_run: show the files and write nothing.
         force: replace files that exist.
+        try_for: seconds for which the trainer is run, so that its output is the log; None: no code runs.
+        python: the trainer's interpreter, for this run.
         root: the project; default: the current folder.
 
     Raises:
@@ -36,25 +42,34 @@ def init(
     """
     root = root or Path.cwd()
     script, config, logs = _sort(words, root)
-    found = find_trainer(root, script, config, logs)
     name = profile_name(root)
-    files = {
-        Path("configs", "trainers", f"{name}.yaml"): profile_text(found, name),
-        Path("sweeps", f"{name}.yaml"): sweep_text(found, name),
-    }
-    if dry_run:
-        for path, text in files.items():
-            show(f"# {path}\n{text}")
-        return 0
-    exist = [str(path) for path in files if (root / path).exists()]
-    if exist and not force:
+    profile, sweep = Path("configs", "trainers", f"{name}.yaml"), Path("sweeps", f"{name}.yaml")
+    exist = [str(path) for path in (profile, sweep) if (root / path).exists()]
+    if exist and not force and not dry_run:
         raise ConfigError(f"--init: would replace {' and '.join(exist)}; --force does, --dry-run shows the new content")
-    for path, text in files.items():
-        _write(root / path, text)
-        show(f"written: {path}")
-    for line in _next_steps(found, name):
+    found = find_trainer(root, script, config, logs)
+    if dry_run:
+        show(f"# {profile}\n{profile_text(found, name)}\n# {sweep}\n{sweep_text(found, name)}")
+        return 0
+    _write(root / profile, profile_text(found, name))
+    if try_for is not None:
+        loaded = load_profile(str(root / profile), project_root=root)
+        command = command_of(loaded, found.config, root, python)
+        show(f"running for at most {try_for:g} s: {shlex.join(command)}")
+        log = try_run(loaded, command, root, try_for)
+        found = find_trainer(root, script, config, [*logs, log])
+        found.unsure += _tail(log) if not found.metrics.counts else []
+        _write(root / profile, profile_text(found, name))
+    _write(root / sweep, sweep_text(found, name))
+    for line in (f"written: {profile}, {sweep}", *_next_steps(found, name)):
         show(line)
     return 0
+
+
+def _tail(log: Path) -> list[str]:
+    """Returns what the user may see of a run without metrics: its last line."""
+    lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    return [f"The run's output, in {log}, ends with: {lines[-1][:300] if lines else 'nothing'}"]
 
 
 def _write(path: Path, text: str) -> None:

@@ -25,10 +25,11 @@ _PACKAGE = re.compile(r"#\s*@package\s+(\S+)")
 
 @dataclass(frozen=True)
 class HydraMain:
-    """Holds what `@hydra.main(config_path=…, config_name=…)` says; the folder is relative to the project."""
+    """Holds what `@hydra.main(config_path=…, config_name=…)` says; `folder` is the path, relative to the project."""
 
     folder: Path
     name: str
+    path: str | None = None
 
 
 def hydra_main(module: Module) -> HydraMain | None:
@@ -41,7 +42,8 @@ def hydra_main(module: Module) -> HydraMain | None:
                 words |= dict(zip(names[1:], map(literal, decorator.args), strict=False))
                 folder, name = words.get("config_path"), words.get("config_name")
                 place = module.path.parent / (folder if isinstance(folder, str) else ".")
-                return HydraMain(_normal(place), re.sub(r"\.ya?ml$", "", name) if isinstance(name, str) else "config")
+                stem = re.sub(r"\.ya?ml$", "", name) if isinstance(name, str) else "config"
+                return HydraMain(_normal(place), stem, folder if isinstance(folder, str) else None)
     return None
 
 

@@ -74,7 +74,7 @@ def _schema(found: Found) -> str | None:
     if found.tree and found.style in ("yacs", "file"):
         return found.tree.schema
     if found.hydra is not None and found.leaves:
-        return f"{{config_path: {found.hydra.folder.as_posix()}, config_name: {found.hydra.name}}}"
+        return f"{{config_path: {found.hydra.path or 'null'}, config_name: {found.hydra.name}}}"
     return "argparse" if found.style == "argparse" and not found.base and found.leaves else None
 
 

@@ -256,7 +256,7 @@ HYDRA = Layout(
         "command": ["python", "src/train.py"],
         "overrides": "hydra",
         "output_dir_key": "hydra.run.dir",
-        "schema": {"config_path": "conf", "config_name": "config"},
+        "schema": {"config_path": "../conf", "config_name": "config"},
         "aliases": {"base_lr": "model.lr", "dropout": "model.dropout", "max_epochs": "trainer.epochs", "seed": "seed"},
     },
     frozenset({"base_lr", "dropout"}),

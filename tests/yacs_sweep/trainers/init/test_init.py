@@ -17,6 +17,7 @@ from yacs_sweep.spec.read_sweep import sweep_from_dict
 from yacs_sweep.trainers.init.names import choose_aliases, choose_objective, choose_output, choose_seed
 from yacs_sweep.trainers.init.run import init
 from yacs_sweep.trainers.load import load_profile
+from yacs_sweep.trainers.schemas.read import read_schema
 
 SECONDS = 5.0
 ALL = LAYOUTS | NEW_LAYOUTS
@@ -73,6 +74,9 @@ def test_the_launcher_reads_what_is_written(name: str, project: Path) -> None:
     profile, sweep = files(project)
     loaded = load_profile(str(profile), project_root=project)
     assert loaded.cwd == project
+    schema = read_schema(loaded)
+    assert schema is not None
+    assert not [key for key in loaded.aliases.values() if schema.key_problem(key)]
     assert not sweep_from_dict(yaml.safe_load(sweep.read_text())).warnings
 
 
@@ -142,7 +146,9 @@ def test_the_command_line_takes_it(
     assert main(["--init", "train.py", "train.log", "--dry-run"]) == 0
     assert "metric: {name: val_loss, goal: minimize}" in capsys.readouterr().out
     assert main(["--init", "--count", "3"]) == 2
-    assert "--count: --init starts nothing" in capsys.readouterr().err
+    assert "--count: --init starts no sweep" in capsys.readouterr().err
+    assert main(["--init", "--dry-run", "--try-run", "5"]) == 2
+    assert "--try-run, --dry-run: contradict each other" in capsys.readouterr().err
     assert main(["--force", "--dry-run"]) == 2
     assert "--force: needs --init" in capsys.readouterr().err
     assert not (project / "sweeps").exists()
@@ -154,6 +160,52 @@ def test_no_code_of_the_project_runs(project: Path) -> None:
     script.write_text("open('ran', 'w')\nraise SystemExit('ran')\n" + script.read_text())
     ran(project, [])
     assert not (project / "ran").exists()
+
+
+# -- a run with the user's yes ---------------------------------------------------------------------------------------
+RUNS = """
+    import argparse, os, sys, time
+    parser = argparse.ArgumentParser()
+    parser.add_argument('--lr', type=float, default=0.1)
+    parser.add_argument('--output-dir', default='out')
+    args = parser.parse_args()
+    os.makedirs(args.output_dir, exist_ok=True)
+    open(os.path.join(args.output_dir, 'here'), 'w')
+    for epoch in range(2):
+        print('epoch:', epoch, *['valid_' + 'top5:', 0.5 + epoch], flush=True)
+    if os.fork() == 0:
+        open(os.path.join(args.output_dir, 'pid'), 'w').write(str(os.getpid()))
+    time.sleep(600)
+    """
+
+
+def test_a_run_shows_the_metrics_that_the_source_does_not(project: Path) -> None:
+    write(Layout({"train.py": RUNS}, {}, frozenset()), project)
+    begun = time.monotonic()
+    shown = ran(project, [], try_for=3)
+    assert 3 < time.monotonic() - begun < 60
+    assert "running for at most 3 s" in shown
+    assert "valid_top5" in files(project)[0].read_text()
+    output = project / "log" / "init"
+    assert {"here", "stdout.log", "pid"} <= {path.name for path in output.iterdir()}
+    left = int((output / "pid").read_text())
+    deadline = time.monotonic() + 10
+    while Path(f"/proc/{left}").exists() and "Z" not in Path(f"/proc/{left}/stat").read_text().split():
+        assert time.monotonic() < deadline, "a process is left"
+        time.sleep(0.05)
+
+
+def test_a_run_that_fails_is_told_with_its_last_line(project: Path) -> None:
+    write(
+        Layout(
+            {"train.py": "import argparse\nargparse.ArgumentParser().parse_args()\nraise SystemExit('no data')\n"},
+            {},
+            frozenset(),
+        ),
+        project,
+    )
+    shown = ran(project, [], try_for=20)
+    assert "ends with: no data" in shown
 
 
 # -- names ----------------------------------------------------------------------------------------------------------
