@@ -46,7 +46,9 @@ class Machine:
         """
         profile, python = plan.profile, plan.launch.python
         interpreter = profile.leading_interpreter(python)
-        env = child_environment(profile.env, self.environment, wandb=profile.metrics.wandb, interpreter=interpreter)
+        env = child_environment(
+            profile.fixed_env, self.environment, wandb=profile.metrics.wandb, interpreter=interpreter
+        )
         key = (profile.interpreter(python), profile.preload, profile.cwd, profile.command, tuple(sorted(env.items())))
         if key not in self._servers:
             server = preloading(profile, python, wanted=self._wanted, env=env, log=log, say=self.say)

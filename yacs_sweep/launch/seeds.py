@@ -28,7 +28,7 @@ def origin_of(sweep_id: str) -> str:
 
 def can_train_best(plan: Plan, paths: SweepPaths) -> bool:
     """Tells whether `--train-best` trains the best of this sweep with several seeds: it is a search, and seeds have a key."""
-    return not origin_of(paths.sweep_id) and SEED in plan.profile.aliases
+    return not origin_of(paths.sweep_id) and plan.profile.seed_key is not None
 
 
 def summarize_seeds(

@@ -8,8 +8,6 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-import yaml
-
 from ..base.command_line import COMMAND, REPORT
 from ..base.errors import ConfigError, SweepError
 from ..base.files import write_atomically
@@ -31,6 +29,7 @@ from ..show.live.board import Sweep
 from ..show.live.terminal import say
 from ..show.same_value import same_value_text
 from ..trainers.reproduce import best_config, repeat_trial
+from ..trainers.ways.files import JSON, dump
 from .accessories import Accessories
 from .plan.plan import Plan
 from .workers.sweep_state import Outcome
@@ -148,8 +147,9 @@ class Results:
             if self.no_best_file and isinstance(error, ConfigError):
                 return
             raise
+        json = self.plan.profile.overrides == "file" and str(self.plan.launch.config_file).endswith(JSON)
         head = f"# Best of sweep {self.paths.sweep_id}: {best.name}, {self.metric} {best.value}\n"
-        text = head + yaml.safe_dump(config, sort_keys=False, allow_unicode=True)
+        text = dump(config, JSON) if json else head + dump(config, self.paths.best.suffix)
         try:
             write_atomically(self.paths.best, text)
         except OSError:
@@ -164,19 +164,18 @@ class Results:
             return record
         params = self.plan.spec.searched(record.params)
         folder = self.paths.trial(record.name).dir
-        command = self.plan.trial_command(params, self.plan.profile.output_dir(folder))
-        return replace(record, params=params, command=command, dir=str(folder))
+        start = self.plan.trial_start(params, self.plan.profile.output_dir(folder))
+        return replace(record, params=params, command=start.words, given=start.given, dir=str(folder))
 
     def announce_best(self) -> None:
         """Says before the first trial why there will be no best.yml, if that is known."""
         if not self.plan.profile.needs_config_file:
             return
         folder = self.paths.trial("trial").dir
-        command = self.plan.trial_command({}, self.plan.profile.output_dir(folder))
+        start = self.plan.trial_start({}, self.plan.profile.output_dir(folder))
+        record = TrialRecord("", "trial", 0, {}, command=start.words, given=start.given, dir=str(folder))
         try:
-            best_config(
-                TrialRecord("", "trial", 0, {}, command=command, dir=str(folder)), self.plan.overrides, self.paths.dir
-            )
+            best_config(record, self.plan.overrides, self.paths.dir)
         except ConfigError as error:
             self.no_best_file = True
             say(f"there will be no best.yml: {error}; the line `train with it` has the overrides as words instead")

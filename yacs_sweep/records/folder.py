@@ -31,6 +31,7 @@ SEEDS_FILE = "seeds.json"
 WARM_FILE = "warm.json"
 LAUNCHER_FILES = ("trial.json", "metrics.jsonl", "stdout.log")  # in a trial's folder
 _USED_ONLY = (
+    "given",
     "values",
     "facts",
     "feasible",
@@ -197,6 +198,7 @@ class TrialRecord:
     last_lines: list[str] = field(default_factory=list)
     changed: list[str] = field(default_factory=list)  # what it read that was edited since the sweep began
     dir: str = ""
+    given: dict[str, Any] = field(default_factory=dict)  # beside the command: `trainers.ways.start.Start`
 
     @property
     def settled(self) -> bool:
@@ -234,7 +236,7 @@ class TrialRecord:
         return {
             name: value
             for name, value in dataclasses.asdict(self).items()
-            if name not in _USED_ONLY or value not in (None, [])
+            if name not in _USED_ONLY or value not in (None, [], {})
         }
 
     @classmethod
@@ -266,6 +268,7 @@ class TrialRecord:
         record = cls.from_row(json.loads(data))
         if record.dir and record.dir != str(path.parent):  # the folder may have been moved since it was written
             record.command = move_paths(record.command, record.dir, str(path.parent))
+            record.given = _move_given(record.given, record.dir, str(path.parent))
             record.dir = str(path.parent)
         return record
 
@@ -282,6 +285,16 @@ def move_paths(words: Sequence[str], old: str, new: str) -> list[str]:
     root, other = str(Path(*before)), str(Path(*after))
     pattern = re.compile(rf"(?<![\w.-]){re.escape(root)}(?=/|$)")
     return [pattern.sub(lambda _: other, word) for word in words]
+
+
+def _move_given(given: Mapping[str, Any], old: str, new: str) -> dict[str, Any]:
+    """Rewrites the paths in what a trial was given beside its command, after a folder has been moved."""
+    moved = dict(given)
+    if isinstance(file := moved.get("config_file"), str):
+        moved["config_file"] = move_paths([file], old, new)[0]
+    if isinstance(env := moved.get("env"), dict):
+        moved["env"] = dict(zip(env, move_paths([str(text) for text in env.values()], old, new), strict=True))
+    return moved
 
 
 def mark_lost(record: TrialRecord, paths: SweepPaths) -> None:

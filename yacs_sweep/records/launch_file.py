@@ -44,6 +44,7 @@ class LaunchFile:
     keep: str = "all"  # the trials that keep their checkpoints: `checkpoints.Keep`
     code: str | None = None  # the folder in the snapshot where trials start; None: the trainer's own
     search: str | None = None  # `SweepSpec.fingerprint` of the search that the trials are points of
+    trainer_seed: int | None = None  # of --seed, for trials whose point has no seed; None: not given
     retry: tuple[str, ...] = ()  # ids of failed trials whose points are to be tried again
 
     def save(self, paths: SweepPaths) -> None:

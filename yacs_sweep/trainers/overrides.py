@@ -7,15 +7,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import yaml
-
 from ..base.errors import ConfigError
 from ..base.values import to_builtin
-from ..base.yaml_document import read_yaml_file
 from .profile import TrainerProfile
 from .schemas.convert_value import read_word
 from .schemas.schema import Schema
 from .styles import AS_IT_STANDS, LITERAL, check_key, override_arguments, yacs_text
+from .ways.files import read_base, set_key
 
 _CLOSING = {"[": "]", "(": ")"}
 
@@ -32,7 +30,11 @@ class Overrides:
 
     def key_for(self, name: str) -> str:
         """Returns the trainer's key for a parameter name: an alias, or a key as it stands. Raises ConfigError."""
+        if self.profile.fills(name):
+            return name
         key = self.profile.aliases.get(name, name)
+        if self.profile.overrides == "env" and name not in self.profile.aliases:
+            key = self._variable(name)
         label = name if key == name else f"{name} ({key})"
         try:
             check_key(self.profile.overrides, key)
@@ -51,7 +53,7 @@ class Overrides:
         Raises ConfigError.
         """
         key = self.key_for(name)
-        if self.schema is None:
+        if self.schema is None or self.profile.fills(name):
             read = self.profile.overrides == "yacs" and isinstance(value, str)
             return read_word(value) if read else to_builtin(value)
         try:
@@ -163,7 +165,7 @@ class Overrides:
         if isinstance(words, Mapping):
             passed = self.arguments(words)
             return passed, {self.key_for(name): self.convert(name, value) for name, value in words.items()}
-        if self.profile.overrides != "yacs":
+        if not self.profile.takes_pairs:
             return list(words), {}
         problems = []
         if apart := _list_apart(words):
@@ -174,7 +176,10 @@ class Overrides:
         for name, text in zip(words[::2], words[1::2], strict=False):
             try:
                 key = self.key_for(name)
-                value = self.convert(name, text)
+                if self.profile.fills(name):
+                    raise ConfigError(f"{name}: is given by {{{name}}} of the command; --seed N sets it for all trials")
+                reads = self.schema is not None or self.profile.overrides == "yacs"  # so does `convert`, then
+                value = self.convert(name, text if reads else read_word(text))
                 params[key] = repr(value) if isinstance(value, str) and self.convert(name, value) != value else value
             except ConfigError as error:
                 problems += error.problems
@@ -198,32 +203,19 @@ class Overrides:
         Raises:
             ConfigError: the file is no mapping that the parameters fit into.
         """
-        config: dict[str, Any] = {}
-        if base_config_file is not None:
-            read_yaml_file(str(base_config_file))  # tells a mistake's place better than what follows
-            with open(base_config_file, encoding="utf-8-sig") as file:
-                content = yaml.safe_load(file)
-            if not isinstance(content, dict | None):
-                raise ConfigError(f"{base_config_file}: a configuration file is a mapping")
-            config = content or {}
+        config = {} if base_config_file is None else read_base(base_config_file)
         values = {self.key_for(name): self.convert(name, value) for name, value in params.items()}
         if output_dir is not None and self.profile.output_dir_key:
             values[self.profile.output_dir_key] = output_dir
         for key, value in values.items():
-            *sections, leaf = key.split(".")
-            node = config
-            for depth, section in enumerate(sections, start=1):
-                if node.get(section) is None:
-                    node[section] = {}
-                node = node[section]
-                if not isinstance(node, dict):
-                    raise ConfigError(f"{base_config_file}: {'.'.join(sections[:depth])}: is not a section")
-            node[leaf] = self._yaml_value(key, value)
+            set_key(config, key, self._yaml_value(key, value), base_config_file)
         return config
 
     def _arguments(self, name: str, value: Any, as_text: str | None = None) -> list[str]:
         key = self.key_for(name)
         value = self.convert(name, value, as_text)
+        if self.profile.fills(name):
+            return []
         try:
             words = self.schema.arguments(key, value) if self.schema is not None else None
             return override_arguments(self.profile.overrides, key, value) if words is None else words
@@ -242,13 +234,36 @@ class Overrides:
     def _yaml_value(self, key: str, value: Any) -> Any:
         """Prepares a value for the configuration file. A tuple is a list there, unless the default makes none of it."""
         default = self.schema.values.get(key) if self.schema else None
-        if isinstance(value, tuple) and self.profile.overrides == "yacs" and not isinstance(default, list | tuple):
+        if isinstance(value, tuple) and self._reads_literals and not isinstance(default, list | tuple):
             return yacs_text(value)
         if isinstance(value, tuple | list):
             return [self._inner(item) for item in value]
-        if isinstance(value, str) and self.profile.overrides == "yacs":
+        if isinstance(value, str) and self._reads_literals:
             return yacs_text(value)
         return value
+
+    @property
+    def _reads_literals(self) -> bool:
+        """Whether the trainer reads texts of a file as Python's literals, as YACS does."""
+        return self.profile.overrides == "yacs" or (
+            self.profile.overrides == "file" and self.profile.schema is not None
+        )
+
+    def _variable(self, name: str) -> str:
+        """Returns the environment variable of a parameter without an alias; a variable's own name stays.
+
+        Raises ConfigError where there is none.
+
+        Parameters may come from a server: without a prefix, only variables that the profile names are set.
+        """
+        prefix, profile = self.profile.env_prefix, self.profile
+        if name in (*profile.aliases.values(), *profile.reserved) or (prefix and name.startswith(prefix)):
+            return name
+        if prefix is None:
+            raise ConfigError(
+                f"{name}: has no environment variable; add `aliases: {{{name}: VARIABLE}}` or `env_prefix: HP_`"
+            )
+        return f"{prefix}{name}"
 
     def _inner(self, value: Any) -> Any:
         """Makes lists of tuples, at any depth."""

@@ -27,12 +27,13 @@ from ..spec.sweep import SweepSpec
 from .own_program import PROGRAM, is_module, module_file, module_problem, program_problem
 from .profile import TrainerProfile
 from .styles import override_arguments, parse_literal
+from .ways.files import PARAMS_FILE
 
 SWEEP_FILE = "(sweep file)"  # in place of a profile's path, for a trainer that the sweep itself names
 DEFAULT = ("${env}", "${interpreter}", "${program}", "${args}")
 STYLE = "wandb"
 JSON_FILE = "args_json_file"  # the macro for a file that holds what ${args_json} says
-ARGS_FILE = "args.json"  # that file, in the trial's folder
+ARGS_FILE = PARAMS_FILE  # that file, in the trial's folder
 CONFIG_FILE = "wandb-config.yaml"  # the parameters in the trial's folder, in the form of W&B's agent
 _PREFIXES = {
     "args": "--",
@@ -76,6 +77,7 @@ class CommandProfile(TrainerProfile):
         gpu_ids: str = "",
         overrides: Sequence[str] = (),
         params: Mapping[str, Any] | None = None,
+        seed: int | None = None,
     ) -> list[str]:
         """Builds the child's argv: the command with its macros expanded.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import sys
@@ -24,7 +25,9 @@ from ..spec.sweep import Metric
 from .find_program import why_not_found
 from .gpu_key import GpuKey
 from .schemas.source import SchemaSource
-from .styles import override_arguments
+from .styles import PAIR_STYLES, VALUE_STYLES, override_arguments, variable_text
+from .ways.files import PARAMS_FILE, config_name, nested, pair_values
+from .ways.placeholders import SEED, fill, gpus_or_visible, seed_of, used_in
 
 PYTHON = "python"  # as the command's first word: the trainer's interpreter,
 INTERPRETER = "${interpreter}"  # which the command of a sweep file calls so
@@ -62,6 +65,8 @@ class TrainerProfile:
     data: Mapping[str, Any] = field(default_factory=dict, compare=False)  # of the file, with those it extends
     read_from: tuple[Path, ...] = ()  # the files of which it was read
     overrides_option: str | None = None  # the word before the overrides, where there are any
+    env_prefix: str | None = None  # what stands before a parameter's name in its environment variable
+    new_keys: bool = False  # whether the trainer takes keys that its configuration file does not have
     checkpoints: tuple[str, ...] = ()  # patterns of the files a trial may lose once it has ended
     default_metric: Metric | None = None  # optimised by sweeps that name no metric
 
@@ -86,6 +91,35 @@ class TrainerProfile:
                 keys.add(option[1])
         return frozenset(keys)
 
+    @property
+    def takes_pairs(self) -> bool:
+        """Whether the words that a user gives to every trial are KEY VALUE."""
+        return self.overrides in PAIR_STYLES
+
+    @property
+    def takes_words(self) -> bool:
+        """Whether parameters are words of the command; else a file, variables or JSON hold them."""
+        return self.overrides not in VALUE_STYLES
+
+    @property
+    def placeholders_used(self) -> set[str]:
+        """Names the placeholders in the command and the variables."""
+        return used_in([*self.wrap, *self.command, *self.env.values()])
+
+    @property
+    def fixed_env(self) -> dict[str, str]:
+        """Returns the variables that are the same for every trial."""
+        return {name: text for name, text in self.env.items() if not FIELD.search(text)}
+
+    @property
+    def seed_key(self) -> str | None:
+        """Returns the trainer's key for a trial's seed, or the word seed where only the placeholder says it; else None."""
+        return self.aliases.get(SEED) or (SEED if self.fills(SEED) else None)
+
+    def fills(self, name: str) -> bool:
+        """Whether a parameter of that name is given by its placeholder alone: the seed, where no alias names a key."""
+        return name == SEED and SEED not in self.aliases and SEED in self.placeholders_used
+
     def interpreter(self, python: str | None = None) -> str:
         """Returns the trainer's interpreter: `python` (the command line's), else the profile's, else the launcher's."""
         return python or self.python or sys.executable
@@ -108,34 +142,86 @@ class TrainerProfile:
         gpu_ids: str = "",
         overrides: Sequence[str] = (),
         params: Mapping[str, Any] | None = None,
+        seed: int | None = None,
     ) -> list[str]:
         """Builds the child's argv: the command with its placeholders filled in, `overrides`, and the output directory.
 
         `params` are the values behind `overrides`, for a profile that passes them otherwise than as words.
-        `gpu_ids` is a comma-separated list. Relative paths are the launcher's; they are made absolute when the child
-        runs elsewhere. Raises ConfigError when the command needs something that is not given.
+        `gpu_ids` is a comma-separated list; `seed` is that of a trial without a seed of its own. Relative paths are the
+        launcher's; they are made absolute when the child runs elsewhere. Raises ConfigError when the command needs
+        something that is not given.
         """
-        values = {
-            "config_file": self.child_path(config_file),
-            "output_dir": self.child_path(output_dir),
-            "trial_id": trial_id,
-            "gpu_ids": gpu_ids,
-            "processes": str(self.processes or max(1, len([gpu for gpu in gpu_ids.split(",") if gpu]))),
-        }
-        used = {name for word in (*self.wrap, *self.command) for name in FIELD.findall(word)}
-        missing = [name for name in sorted(used) if values[name] is None]
+        values = self.placeholders(
+            config_file=config_file,
+            output_dir=output_dir,
+            trial_id=trial_id,
+            gpu_ids=gpu_ids,
+            overrides=overrides,
+            params=params or {},
+            seed=seed,
+        )
+        missing = [name for name in sorted(self.placeholders_used) if values[name] is None]
         if missing:
             raise ConfigError([f"{self.path}: command: needs {{{name}}}, and no {name} was given" for name in missing])
         words = []
         for part in (self.wrap, self.command):
-            filled = [FIELD.sub(lambda match: values[match[1]] or "", word) for word in part]
+            filled = [fill(word, values) for word in part]
             if part[:1] == (PYTHON,):
                 filled[0] = self.interpreter(python)
             words += filled
-        given = [*overrides]
-        if self.output_dir_key and values["output_dir"] is not None:
-            given += override_arguments(self.overrides, self.output_dir_key, values["output_dir"])
-        return [*words, *self.behind_option(given)]
+        given = [*overrides] if self.takes_words else []
+        return [*words, *self.behind_option([*given, *self.output_words(values["output_dir"])])]
+
+    def placeholders(
+        self,
+        *,
+        config_file: str | os.PathLike[str] | None = None,
+        output_dir: str | os.PathLike[str] | None = None,
+        trial_id: str = "",
+        gpu_ids: str = "",
+        overrides: Sequence[str] = (),
+        params: Mapping[str, Any] | None = None,
+        seed: int | None = None,
+    ) -> dict[str, str | None]:
+        """Returns the placeholders' values for a trial, described as for `command_line`; None: not given."""
+        folder, config = self.child_path(output_dir), self.child_path(config_file)
+        if self.overrides == "file" and config is not None:
+            config = None if folder is None else os.path.join(folder, config_name(config))
+        everything = self.all_values(overrides, folder) if self.overrides == "json" else {}
+        return {
+            "config_file": config,
+            "output_dir": folder,
+            "trial_id": trial_id,
+            "gpu_ids": gpus_or_visible(gpu_ids, {**os.environ, **self.fixed_env}),
+            "processes": str(self.processes or max(1, len([gpu for gpu in gpu_ids.split(",") if gpu]))),
+            "seed": seed_of(self.overrides, self.aliases.get(SEED), overrides, params or {}, seed),
+            "params_json": json.dumps(nested(everything)),
+            "params_file": None if folder is None else os.path.join(folder, PARAMS_FILE),
+        }
+
+    def all_values(self, overrides: Sequence[str], output_dir: str | None) -> dict[str, Any]:
+        """Reads the values that a trainer without words is given, by its keys, its output directory among them."""
+        own = {self.output_dir_key: output_dir} if self.output_dir_key and output_dir is not None else {}
+        return {**pair_values(overrides), **own}
+
+    def variables(self, values: Mapping[str, str | None], overrides: Sequence[str]) -> dict[str, str]:
+        """Returns the environment variables of one trial, beside those that all trials have.
+
+        Args:
+            values: the placeholders'.
+            overrides: the trial's parameters, where variables hold them.
+        """
+        filled = {name: fill(text, values) for name, text in self.env.items() if FIELD.search(text)}
+        if self.overrides == "env":
+            given = self.all_values(overrides, values["output_dir"])
+            filled |= {name: variable_text(value) for name, value in given.items()}
+        return filled
+
+    def output_words(self, output_dir: str | None) -> list[str]:
+        """Writes the words that tell the trainer its output directory; none where it takes no words."""
+        if self.output_dir_key is None or output_dir is None or not self.takes_words:
+            return []
+        return override_arguments(self.overrides, self.output_dir_key, output_dir)
 
     def behind_option(self, overrides: Sequence[str]) -> list[str]:
         """Returns overrides behind the option that they need; without any the option is left out, too."""
@@ -210,7 +296,7 @@ class TrainerProfile:
             here: whether this machine starts it.
         """
         interpreter = self.interpreter(python)
-        environment = {**with_programs_of(self.leading_interpreter(python), os.environ), **self.env}
+        environment = {**with_programs_of(self.leading_interpreter(python), os.environ), **self.fixed_env}
         path = environment.get("PATH", os.defpath)
         for words in self.executed_commands(interpreter):
             if why := why_not_found(words, self.cwd, interpreter, path if here else None):

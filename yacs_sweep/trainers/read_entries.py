@@ -13,6 +13,7 @@ from ..logs.metric_files import FORMATS, FileSource
 from ..logs.names import FIELD, FRACTION, Names, Rule, Unit
 from ..logs.patterns import MetricPattern, Search, Table, compile_search, group_problems
 from ..spec.section import Section
+from .ways.placeholders import PLACEHOLDERS, unknown_placeholder
 
 ENTRY_KEYS = ("pattern", "log", "row", "units", "names", "pairs", "literal", "table", "after", "until")
 WANDB = "wandb"  # in the place of an entry
@@ -20,7 +21,7 @@ FILE_KEYS = ("path", "format", "names", "units", "step")
 TABLE_KEYS = ("separator", "values")
 NO_SUCH_KEY = "no such key{hint}; allowed: {allowed}"
 UNITS = {"percent": None, "fraction": FRACTION}
-FILE_FIELDS = ("output_dir", "trial_id")
+FILE_FIELDS = tuple(name for name in PLACEHOLDERS if not name.startswith("params_"))
 PIPE_ROW = r"[|+](?P<cells>.*)[|+]"
 _PATTERN_MISSING = "missing or not a text; write a regular expression in single quotes"
 T = TypeVar("T")
@@ -221,10 +222,8 @@ class EntryReader:
         path = self._text(entry, "path")
         if path is None:
             entry.wrong("path", "missing; write where the file is, such as '{output_dir}/metrics.json'")
-        for field in FIELD.findall(path or ""):
-            if field not in FILE_FIELDS:
-                known = ", ".join(f"{{{name}}}" for name in FILE_FIELDS)
-                entry.wrong("path", f"unknown placeholder {{{field}}}; allowed: {known}")
+        if problem := unknown_placeholder(path or "", FILE_FIELDS):
+            entry.wrong("path", problem)
         kind = self._text(entry, "format") or "jsonl"
         if kind not in FORMATS:
             hint = did_you_mean(kind, FORMATS)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,9 +18,10 @@ from ..spec.sweep import GOALS, Metric
 from .gpu_key import GPU_PLACEHOLDERS, GpuKey
 from .read_entries import NO_SUCH_KEY, EntryReader
 from .schemas.source import read_source
-from .styles import STYLES, check_key
+from .styles import STYLES, VALUE_STYLES, check_key
+from .ways.placeholders import unknown_placeholder, used_in
 
-PLACEHOLDERS = ("config_file", "output_dir", "trial_id", "gpu_ids", "processes")
+_JSON = ("params_json", "params_file")  # placeholders that hold the parameters
 AXIS_PRINTED = ("before", "after")  # or on the same line
 METRIC_KEYS = ("name", "goal")
 GPU_KEYS = ("key", "form")
@@ -32,6 +33,8 @@ KEYS = (
     "cwd",
     "overrides",
     "overrides_option",
+    "env_prefix",
+    "new_keys",
     "output_dir_key",
     "gpu_key",
     "aliases",
@@ -93,6 +96,8 @@ class ProfileReader:
             "cwd": self._cwd(),
             "overrides": style,
             "overrides_option": self._overrides_option(),
+            "env_prefix": self._env_prefix(style),
+            "new_keys": self._new_keys(style),
             "output_dir_key": self._output_dir_key(style),
             "gpu_key": self._gpu_key(style),
             "aliases": self._aliases(style),
@@ -106,6 +111,7 @@ class ProfileReader:
             "checkpoints": self._checkpoints(),
             "default_metric": self._metric(),
         }
+        self._check_way(style, [*fields["wrap"], *fields["command"]], fields["env"])
         entries = EntryReader(self.section)
         metrics, files = entries.metrics(), entries.files()
         calls = entries.takes_calls()
@@ -148,14 +154,41 @@ class ProfileReader:
     def _placeholders(self, key: str) -> tuple[str, ...]:
         """Reads a list of words with placeholders."""
         words = self._words(key)
-        allowed = ", ".join(f"{{{name}}}" for name in PLACEHOLDERS)
         for index, word in enumerate(words):
-            for name in FIELD.findall(word):
-                if name not in PLACEHOLDERS:
-                    hint = did_you_mean(name, PLACEHOLDERS)
-                    text = f"unknown placeholder {{{name}}}{hint}; allowed: {allowed}"
-                    self.notes.wrong(self.section.at(key, index), text)
+            if problem := unknown_placeholder(word):
+                self.notes.wrong(self.section.at(key, index), problem)
         return words
+
+    def _check_way(self, style: str, command: Sequence[str], env: Mapping[str, str]) -> None:
+        """Checks that the command names what a trainer without words is given, and nothing that it is not."""
+        used = used_in([*command, *env.values()])
+        if style == "file" and "config_file" not in used:
+            self.section.wrong(
+                "overrides", "file needs {config_file} in the command, which is each trial's configuration"
+            )
+        if style == "json" and not used & set(_JSON):
+            self.section.wrong("overrides", "json needs {params_json} or {params_file} in the command or in env")
+        if style != "json" and used & set(_JSON):
+            name = sorted(used & set(_JSON))[0]
+            self.section.wrong(
+                "command", f"{{{name}}} holds the parameters with `overrides: json`, and overrides is {style!r}"
+            )
+        if style in VALUE_STYLES and "overrides_option" in self.section:
+            self.section.wrong("overrides_option", f"stands before words, and `overrides: {style}` gives none")
+
+    def _env_prefix(self, style: str) -> str | None:
+        prefix = self.section.text("env_prefix")
+        if prefix is not None and style != "env":
+            self.section.wrong("env_prefix", f"belongs to `overrides: env`, and overrides is {style!r}")
+        elif prefix is not None and not _ENV_NAME.fullmatch(prefix):
+            self.section.wrong("env_prefix", f"{prefix!r} does not begin the name of an environment variable")
+        return prefix
+
+    def _new_keys(self, style: str) -> bool:
+        on = bool(self.section.flag("new_keys"))
+        if on and style != "file":
+            self.section.wrong("new_keys", f"belongs to `overrides: file`, and overrides is {style!r}")
+        return on
 
     def _style(self) -> str:
         given = self.section.text("overrides") or "yacs"
@@ -243,6 +276,8 @@ class ProfileReader:
                 self.notes.wrong(place, "is not the name of an environment variable")
             if isinstance(value, bool) or not isinstance(value, str | int | float) or "\0" in str(value):
                 self.notes.wrong(place, f"{value!r} is not a text; write it in quotes")
+            if problem := unknown_placeholder(str(value)):
+                self.notes.wrong(place, problem)
             env[str(name)] = str(value)
         return env
 

@@ -22,6 +22,7 @@ from ..records.inputs import includes_of
 from .overrides import Overrides
 from .profile import TrainerProfile
 from .styles import override_arguments
+from .ways.files import PARAMS_FILE, config_name, with_moved_includes
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,8 @@ class Repeat:
     env: Mapping[str, str] = field(default_factory=dict)  # variables beside the shell's own
     folder: Path | None = None  # the output folder, to be made; None: the command names none
     files: Sequence[Path] = ()  # to be copied into the folder
+    moved_files: Sequence[Path] = ()  # to be copied, with the trial's folder in them replaced by the new one
+    trial_dir: Path | None = None  # the trial's folder
 
     def line(self, here: Path | None = None) -> str:
         """Writes it as a line for a shell.
@@ -47,6 +50,11 @@ class Repeat:
             steps.append(["mkdir", "-p", str(self.folder)])
             if self.files:
                 steps.append(["cp", *map(str, self.files), str(self.folder)])
+            for file in self.moved_files:
+                texts = [_for_sed(str(self.trial_dir)), _for_sed(str(self.folder))]
+                steps.append(
+                    ["sed", "-e", f"s#{texts[0]}#{texts[1]}#g", "-e", f"w {self.folder / file.name}", "-n", str(file)]
+                )
         variables = " ".join(f"{name}={shlex.quote(value)}" for name, value in self.env.items())
         return " && ".join([*map(shlex.join, steps), f"{variables} {shlex.join(self.words)}".strip()])
 
@@ -92,14 +100,20 @@ def repeat_trial(
     else:
         named = False
     files = [path for name in profile.parameter_files if (path := old / name).is_file()]
+    written = (
+        [] if best is not None else [path for name in _given_files(record, profile) if (path := old / name).is_file()]
+    )
     moved = _in_folder(words, trial_dir, folder, except_for=files)
-    env = {"WANDB_MODE": "disabled", **profile.env}
+    variables_of_trial = _moved_variables(record, profile, trial_dir, folder)
+    env = {"WANDB_MODE": "disabled", **profile.fixed_env, **variables_of_trial}
     if files and (variables := profile.parameter_variables(old)):
         # A disabled client refuses the program's own value of a key that the file has; an offline one ignores it, as in a
         # trial, and sends nothing either.
         env |= {"WANDB_MODE": "offline", **variables}
+    named = named or variables_of_trial != record.given.get("env", {}) or (best is not None and not profile.takes_words)
     used = named or moved != words
-    return Repeat(moved, profile.cwd, env, new if used else None, files if profile.reads_folder else ())
+    copied = files if profile.reads_folder else ()
+    return Repeat(moved, profile.cwd, env, new if used else None, copied, written, trial_dir)
 
 
 def free_folder(sweep_dir: Path, name: str) -> Path:
@@ -143,6 +157,9 @@ def common_words(record: TrialRecord, overrides: Overrides) -> list[str] | None:
     output_dir = profile.output_dir(Path(record.dir))
     given = given_words(_without_gpus(record.command, profile, output_dir, record), profile, output_dir)
     own = overrides.arguments(record.params)
+    if not profile.takes_words:
+        kept = record.given.get("overrides")
+        given = None if kept is None else GivenWords([], None, list(kept))
     if given is None or (own and given.overrides[-len(own) :] != own):
         return None
     return given.overrides[: len(given.overrides) - len(own)]
@@ -160,18 +177,22 @@ def best_config(record: TrialRecord, overrides: Overrides, sweep_dir: Path) -> d
     output_dir = profile.output_dir(trial_dir)
     given = given_words(_without_gpus(words, profile, output_dir, record), profile, output_dir)
     values: Mapping[str, Any] = record.params
-    if profile.overrides == "yacs" and given is not None:
+    if not profile.takes_words:
+        values = overrides.parse_trailing(record.given.get("overrides", []))[1]
+    elif profile.takes_pairs and given is not None:
         values = overrides.parse_trailing(given.overrides)[1]
     if not profile.needs_config_file:
         return overrides.config_with(None, values)
+    folder = _portable(profile.output_dir(free_folder(sweep_dir, record.name)), profile.cwd, sweep_dir)
+    if profile.overrides == "file" and "config_file" in record.given:
+        base = Path(record.given["config_file"])
+        return with_moved_includes(overrides.config_with(base, values, folder), base.parent, sweep_dir, sweep_dir)
     if profile.overrides != "yacs":
         raise ConfigError(f"a trainer with {profile.overrides} overrides may read them otherwise in a file")
     if given is None or given.config_file is None:
         raise ConfigError(f"{record.name} was started by another command than the profile's")
     file = profile.cwd / given.config_file
-    config = overrides.config_with(
-        file, values, _portable(profile.output_dir(free_folder(sweep_dir, record.name)), profile.cwd, sweep_dir)
-    )
+    config = overrides.config_with(file, values, folder)
     for name in includes_of(config):
         path = Path(name).expanduser()
         if not path.is_absolute() and (file.parent / path).is_file():
@@ -187,8 +208,26 @@ def _portable(folder: Path, cwd: Path, sweep_dir: Path) -> str:
 
 def _output_words(profile: TrainerProfile, folder: Path) -> list[str]:
     """Writes the override that names the output folder, if the trainer takes one."""
-    key = profile.output_dir_key
-    return override_arguments(profile.overrides, key, str(folder)) if key else []
+    return profile.output_words(str(folder))
+
+
+def _given_files(record: TrialRecord, profile: TrainerProfile) -> list[str]:
+    """Names the files in the output folder that the trial's trainer got its parameters from."""
+    if "config_file" in record.given:
+        return [config_name(record.given["config_file"])]
+    return [PARAMS_FILE] if profile.overrides == "json" and "params_file" in profile.placeholders_used else []
+
+
+def _moved_variables(record: TrialRecord, profile: TrainerProfile, old: Path, new: Path) -> dict[str, str]:
+    """Returns the trial's own variables, with another folder in place of the trial's."""
+    gpus = profile.gpu_key.key if profile.gpu_key is not None else None  # those of that machine, at that time
+    given = {name: text for name, text in record.given.get("env", {}).items() if name != gpus}
+    return dict(zip(given, _in_folder([str(text) for text in given.values()], old, new), strict=True))
+
+
+def _for_sed(text: str) -> str:
+    """Writes a text so that sed takes it as it stands, as a pattern or in its place, between `#`."""
+    return re.sub(r"([\\.*\[\]^$#&])", r"\\\1", text)
 
 
 def _without_gpus(words: Sequence[str], profile: TrainerProfile, folder: Path, record: TrialRecord) -> list[str]:

@@ -17,7 +17,14 @@ from ast import literal_eval
 from collections.abc import Callable
 from typing import Any
 
-STYLES = ("yacs", "hydra", "argparse", "mmengine", "ultralytics", "lightning")
+WORD_STYLES = ("yacs", "hydra", "argparse", "mmengine", "ultralytics", "lightning")
+VALUE_STYLES = (
+    "file",
+    "env",
+    "json",
+)  # of trainers that take no words: kept and given as KEY VALUE until they are written
+STYLES = (*WORD_STYLES, *VALUE_STYLES)
+PAIR_STYLES = ("yacs", *VALUE_STYLES)  # of which words given to every trial are KEY VALUE
 AS_IT_STANDS = ("argparse", "lightning")  # their parsers are given a text without quotes,
 LITERAL = ("mmengine", "ultralytics")  # and these read a number in any text that looks like one
 _KEY = {
@@ -27,6 +34,10 @@ _KEY = {
     "mmengine": re.compile(r"[A-Za-z_][\w.-]*"),
     "ultralytics": re.compile(r"(?!cfg\Z)[A-Za-z_]\w*"),  # cfg names a file with other keys
     "lightning": re.compile(r"(?!(?:config|print_config|help)\Z)[A-Za-z][\w.-]*"),
+    "file": re.compile(r"[A-Za-z_][\w.-]*"),
+    "json": re.compile(r"[A-Za-z_][\w.-]*"),
+    # The launcher itself sets these variables.
+    "env": re.compile(r"(?!WANDB_|CUDA_VISIBLE_DEVICES\Z|CUDA_DEVICE_ORDER\Z)[A-Za-z_]\w*", re.ASCII),
     "wandb": re.compile(r"[A-Za-z_+@][\w.\-/+@]*", re.ASCII),
 }
 # Read back as the same text by any literal reader; anything else is quoted.
@@ -39,9 +50,13 @@ def override_arguments(style: str, key: str, value: Any) -> list[str]:
     """Writes the arguments that set `key` to exactly `value` in a trainer of that style."""
     check_key(style, key)
     if style == "yacs":
+        if isinstance(value, dict):
+            raise ValueError("a dict cannot be passed as a YACS value")
         words = [key, yacs_text(value)]
     elif style == "wandb":
         words = [f"--{key}={value}"]
+    elif style in VALUE_STYLES:
+        words = [key, yacs_text(value)]
     elif style == "ultralytics":
         words = [f"{key}={_ultralytics_text(key, value)}"]
     else:
@@ -100,6 +115,8 @@ def _literal(value: Any) -> str:
         return f"[{', '.join(map(_literal, value))}]"
     if isinstance(value, tuple):
         return f"({', '.join(map(_literal, value))}{',' if len(value) == 1 else ''})"
+    if isinstance(value, dict) and all(isinstance(key, str) for key in value):
+        return f"{{{', '.join(f'{key!r}: {_literal(item)}' for key, item in value.items())}}}"
     raise ValueError(f"a {type(value).__name__} cannot be passed as a YACS value")
 
 
@@ -123,6 +140,11 @@ def _hydra_text(value: Any) -> str:
         return value
     quoted = re.sub(r"(\\*)('|\Z)", lambda m: m[1] * 2 + ("\\'" if m[2] else ""), value)
     return f"'{quoted}'"
+
+
+def variable_text(value: Any) -> str:
+    """Writes a value as an environment variable, as an argument of argparse's has it: lists as JSON. Raises ValueError."""
+    return _argparse_text(value)
 
 
 def _argparse_text(value: Any) -> str:

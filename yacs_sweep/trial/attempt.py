@@ -7,8 +7,10 @@ import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+from ..base.errors import ConfigError
 from ..base.files import ensure_folder
 from ..base.processes import catches
 from ..base.values import utc_now
@@ -16,6 +18,7 @@ from ..logs.near_misses import explain, sample_lines
 from ..logs.wandb_calls import Calls, LoggedRow
 from ..records.folder import TrialPaths, TrialRecord
 from ..records.metrics import FOREIGN_ROWS, MetricsFile, Objective, foreign_rows, read_metrics
+from ..trainers.ways.start import ENV, OVERRIDES, write_given
 from .contract import Hooks, Launch
 from .echo import Echo
 from .first_trial import GpuLook, other_gpu_text
@@ -159,6 +162,27 @@ class Attempt:
         if named:
             self.note(survived(named))
 
+    def _placeholders(self) -> dict[str, str | None]:
+        """Returns the values of placeholders for the trial's metric files."""
+        launch, record = self.launch, self.record
+        return launch.profile.placeholders(
+            config_file=launch.config_file,
+            output_dir=launch.profile.output_dir(self._paths.dir),
+            trial_id=record.id,
+            gpu_ids=",".join(record.gpu_ids),
+            overrides=record.given.get(OVERRIDES, launch.trailing),
+            params=record.params,
+            seed=launch.seed,
+        )
+
+    def _write_given(self, folder: Path) -> None:
+        """Writes the files that hold the trial's parameters. Raises StartError where they cannot be made any more."""
+        record = self.record
+        try:
+            write_given(self.launch.overrides, record.given, record.gpu_ids, folder, self.launch.paths.dir)
+        except ConfigError as error:
+            raise StartError(str(error)) from error
+
     def run(self) -> Verdict:
         """Starts the command, waits for its end and classifies it."""
         launch, record = self.launch, self.record
@@ -167,10 +191,13 @@ class Attempt:
         profile = launch.profile
         interpreter = profile.leading_interpreter(launch.python)
         wandb = profile.metrics.wandb
-        env = child_environment(profile.env, os.environ, record.gpu_ids, wandb=wandb, interpreter=interpreter)
+        own = {**profile.fixed_env, **record.given.get(ENV, {})}
+        env = child_environment(own, os.environ, record.gpu_ids, wandb=wandb, interpreter=interpreter)
         self.calls = self._take_calls() if takes_calls(env) else None
         self.gpu_look.begin(record.gpu_ids, env, record.changed)
-        self.reader = MetricReader(launch.profile, self._paths, record.id, self.note, self.calls, self.warn_once)
+        self.reader = MetricReader(
+            launch.profile, self._paths, record.id, self.note, self.calls, self.warn_once, self._placeholders()
+        )
         output = Output(self._paths, self.reader, self.on_row)
         output.echo = self.echo
         files = (self.metrics.file, output.log)
@@ -183,6 +210,7 @@ class Attempt:
             folder = launch.profile.output_dir(self._paths.dir)
             ensure_folder(folder)  # the attempt before may have deleted it
             parameters = launch.profile.write_parameters(folder, record.params)
+            self._write_given(folder)
             end = run_child(
                 self.guard,
                 record.command,

@@ -82,6 +82,7 @@ class Launch:
     python: str | None
     config_file: str | None
     trailing: tuple[str, ...] = ()  # KEY VALUE words given to every trial, before its own parameters
+    seed: int | None = None  # of --seed, for trials whose point has none
     metric: str | None = None
     goal: str = "minimize"
     optimize: str = "last"

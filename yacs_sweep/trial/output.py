@@ -99,12 +99,14 @@ class MetricReader:
         note: Callable[[str], None],
         calls: Calls | None = None,
         warn_once: Callable[[str, str], None] | None = None,
+        placeholders: Mapping[str, str | None] | None = None,
     ) -> None:
         """Opens the sources of metrics that the profile names.
 
         Args:
             note: shows the user, in one line, what to know while the trial runs.
             calls: what the trainer logs through W&B's client; None: it is not looked at.
+            placeholders: their values for the trial, in paths of the profile's `files`.
             warn_once: shows a line of a subject (the first argument) for the first trial only; None: `note` does.
         """
         self._sources = Sources(profile.metrics.axis)
@@ -118,7 +120,8 @@ class MetricReader:
         self._guessed_at: int | None = None  # rows of calls there were when a line first named the sweep's metric
         self._trusts_lines = False  # lines that only look like metrics count beside calls
         self._unreadable_noted = False
-        values = {"output_dir": str(profile.output_dir(paths.dir).absolute()), "trial_id": trial_id}
+        folder = {"output_dir": str(profile.output_dir(paths.dir).absolute()), "trial_id": trial_id}
+        values = {**{name: text or "" for name, text in (placeholders or {}).items()}, **folder}
         self.error: OSError | None = None  # why rows are missing, once closed
         self._follower: Follower | None = None
         if profile.files:

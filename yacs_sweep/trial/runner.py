@@ -17,6 +17,7 @@ from ..records.environment import Commit
 from ..records.folder import OWN_FAILURES, TrialPaths, TrialRecord, folder_name
 from ..records.trial_files import inherit_files
 from ..trainers.gpu_key import gpus_of_job
+from ..trainers.ways.start import Start, describe_start
 from .attempt import Attempt, survived
 from .contract import Assignment, DiskFull, Hooks, Launch, Retry, disk_full_message
 from .echo import Echo
@@ -107,21 +108,19 @@ class TrialRunner:
             once = f"{self.launch.paths.sweep_id}: {subject}"  # of all agents
             self.on_event("note", {"text": f"{record.name}: {text}", "once": once})
 
-    def _command(self, trial_id: str, params: Mapping[str, Any], paths: TrialPaths) -> list[str]:
-        """Returns the trainer's command for a point."""
+    def _start(self, trial_id: str, params: Mapping[str, Any], paths: TrialPaths) -> Start:
+        """Describes how the trainer is started for a point."""
         launch = self.launch
-        return launch.profile.command_line(
+        return describe_start(
+            launch.overrides,
             python=launch.python,
             config_file=launch.config_file,
             output_dir=str(launch.profile.output_dir(paths.dir)),
             trial_id=trial_id,
-            gpu_ids=",".join(self.gpu_ids),
-            overrides=[
-                *launch.trailing,
-                *launch.overrides.arguments(params),
-                *launch.overrides.gpu_arguments(self.gpu_ids),
-            ],
+            gpu_ids=self.gpu_ids,
+            trailing=launch.trailing,
             params=params,
+            seed=launch.seed,
         )
 
     def close(self) -> None:
@@ -142,7 +141,7 @@ class TrialRunner:
             put_aside(paths.dir)
         ensure_folder(paths.dir)
         ensure_folder(launch.profile.output_dir(paths.dir))
-        command = self._command(assignment.id, assignment.params, paths)
+        start = self._start(assignment.id, assignment.params, paths)
         self._began = time.monotonic()
         # A trial that is resumed in its folder is the same trial, in another attempt.
         record = TrialRecord(
@@ -150,7 +149,8 @@ class TrialRunner:
             name=name,
             number=assignment.number,
             params=dict(assignment.params),
-            command=command,
+            command=start.words,
+            given=start.given,
             started=utc_now(),
             rows=before.rows if before else 0,
             attempts=before.attempts + 1 if before else 1,
@@ -241,7 +241,8 @@ class TrialRunner:
                     text = (
                         f"{record.name}: {verdict.reason} on GPU {','.join(before)}; again on {','.join(self.gpu_ids)}"
                     )
-                    record.command = self._command(record.id, record.params, paths)
+                    start = self._start(record.id, record.params, paths)
+                    record.command, record.given = start.words, start.given
                 else:
                     text = f"{record.name}: {verdict.reason}; attempt {record.attempts + 1} of {retries + 1}"
                 self._note(text)

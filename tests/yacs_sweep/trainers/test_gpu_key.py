@@ -16,7 +16,7 @@ from yacs_sweep.trainers.overrides import Overrides
 from yacs_sweep.trainers.profile import TrainerProfile
 from yacs_sweep.trainers.reproduce import best_config, common_words, repeat_trial
 from yacs_sweep.trainers.schemas.schema import Schema
-from yacs_sweep.trainers.styles import STYLES
+from yacs_sweep.trainers.styles import WORD_STYLES
 
 ROOT = Path(__file__).parents[3]
 
@@ -181,7 +181,7 @@ def test_a_tree_s_key_is_found_by_name_and_default(defaults: dict[str, Any], key
     assert likely_key(defaults) == key
 
 
-@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize("style", WORD_STYLES)
 def test_nothing_to_train_with_later_carries_the_trial_s_gpus(tmp_path: Path, style: str) -> None:
     profile = profile_of(tmp_path, "K", style)
     overrides = Overrides(profile)

@@ -29,9 +29,12 @@ def load(path):
     base = config.pop("_BASE_", None)
     return {**(load(os.path.join(os.path.dirname(path), base)) if base else {}), **config}
 got = {"words": words, "env": os.environ.get("MODE"), "wandb": os.environ["WANDB_MODE"], "config": {}}
-if words and words[0].endswith((".yml", ".json")):
+if words and words[0].startswith("{"):
+    got["config"] = json.loads(words[0])
+elif words and words[0].endswith((".yml", ".json")):
     got["config"] = load(words[0])
-folder = literal(got["config"].get("OUTPUT_DIR"))
+got["variables"] = {name: text for name, text in os.environ.items() if name.startswith("HP_")}
+folder = literal(got["config"].get("OUTPUT_DIR") or got["variables"].get("HP_OUT"))
 for name, value in zip(words, words[1:]):
     if name == "OUTPUT_DIR": folder = literal(value)
     if name == "--output": folder = value
@@ -65,6 +68,13 @@ STYLES = {
         'command: [python, t.py, "{config_file}"]\noverrides: argparse\noutput_dir_key: output_dir\n',
         ["--flag", "--rate=0.5"],
     ),
+}
+# Trainers that take no words.
+OTHER_WAYS = {
+    "file": 'command: [python, t.py, "{config_file}"]\noverrides: file\noutput_dir_key: OUTPUT_DIR\n',
+    "env": "command: [python, t.py]\noverrides: env\nenv_prefix: HP_\noutput_dir_key: HP_OUT\n",
+    "json": 'command: [python, t.py, "{params_json}"]\noverrides: json\noutput_dir_key: OUTPUT_DIR\n',
+    "json file": 'command: [python, t.py, "{params_file}"]\noverrides: json\noutput_dir_key: OUTPUT_DIR\n',
 }
 SEARCH = {
     "method": "grid",
@@ -159,6 +169,68 @@ def test_the_printed_lines_give_what_the_trial_got(tmp_path: Path, style: str) -
     said = reported(ran, ran.cwd)
     assert "train-trial-0000-2" in said
     assert elsewhere(shell(said, tmp_path), ran) == elsewhere(before, ran)
+
+
+@pytest.mark.parametrize("way", OTHER_WAYS)
+def test_trainers_without_words_get_the_same_again(tmp_path: Path, way: str) -> None:
+    folder = project(tmp_path / "a project", OTHER_WAYS[way], "RATE: 1\nA: 0\nNAME: x\nLR: 0.5\nOUTPUT_DIR: ''\n")
+    ran = run(folder, "--", "A", "1", "NAME", "a 'b'", config="c.yml" if way == "file" else None)
+    assert ran.code == 0, ran.out + ran.err
+    before = trials(ran)
+    if way == "env":
+        expected = {"HP_A": "1", "HP_NAME": "a 'b'", "HP_LR": "0.25", "HP_OUT": str(ran.dir / "trial-0000")}
+        assert before["variables"] == expected
+    else:
+        config = before["config"]
+        assert (config["A"], config["NAME"], config["LR"]) == (1, "a 'b'", 0.25)
+        assert config["OUTPUT_DIR"] == str(ran.dir / "trial-0000")
+    again = shell(printed(ran), folder)
+    assert (ran.dir / "train-trial-0000" / "got.json").is_file()
+    if way == "file":
+        assert "best.yml" in printed(ran)
+        assert again["config"].pop("OUTPUT_DIR").endswith("train-trial-0000")
+        assert again["config"] == {key: value for key, value in before["config"].items() if key != "OUTPUT_DIR"}
+    else:
+        assert elsewhere(again, ran) == elsewhere(before, ran)
+    said = reported(ran, ran.cwd)
+    assert "train-trial-0000-2" in said
+    assert elsewhere(shell(said, tmp_path), ran) == elsewhere(before, ran)
+
+
+@pytest.mark.parametrize("way", OTHER_WAYS)
+def test_train_best_gives_trainers_without_words_the_same(tmp_path: Path, way: str) -> None:
+    config = "RATE: 1\nA: 0\nNAME: x\nLR: 0.5\nOUTPUT_DIR: ''\n"
+    folder = project(tmp_path / "p", OTHER_WAYS[way], config)
+    ran = run(folder, "--", "A", "1", config="c.yml" if way == "file" else None)
+    name, one = ran.dir, trials(ran)
+    # Words of a later launch are not the best trial's.
+    (name / "trial-0001" / "trial.json").unlink()
+    later = sweep(folder, "--sweep_id", name.name, *QUIET[:-2], "--", "A", "2", trainer=None, config=None)
+    assert later.code == 0, later.err
+    best = sweep(folder, "--train-best", name.name, "--seeds", "1", *QUIET[:-2], trainer=None, config=None)
+    assert best.code == 0, best.out + best.err
+    (log,) = (name.parent / f"{name.name}-best").glob("trial-*/stdout.log")
+    two = got(log.read_text())
+    for key in ("config", "variables"):
+        for folder_key in ("OUTPUT_DIR", "HP_OUT"):
+            one[key].pop(folder_key, None), two[key].pop(folder_key, None)
+        assert two[key] == one[key]
+    assert str(two["config"] or two["variables"]).replace("'1'", "1").count("A': 1") == 1
+
+
+def test_a_merged_file_finds_what_its_base_includes(tmp_path: Path) -> None:
+    folder = project(tmp_path / "p", OTHER_WAYS["file"], "_BASE_: base/b.yml\nX: 1\nOUTPUT_DIR: ''\n")
+    (folder / "base").mkdir()
+    (folder / "base" / "b.yml").write_text("RATE: 3\nLR: 1\n")
+    ran = run(folder)
+    assert ran.code == 0, ran.out + ran.err
+    before = trials(ran)
+    assert (before["config"]["RATE"], before["config"]["LR"]) == (3, 0.25)
+    shutil.move(tmp_path / "p", tmp_path / "q")  # the folder of the sweep moves with the project
+    again = shell(
+        f"cd {tmp_path / 'q'} && " + printed(ran).replace(str(tmp_path / "p"), str(tmp_path / "q")), tmp_path / "q"
+    )
+    assert (again["config"]["RATE"], again["config"]["LR"]) == (3, 0.25)
 
 
 def test_included_files_are_found_again(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from ...show.table import text_table
 from ...spec.parameter import Parameter, equality_key
 from ...spec.sweep import EarlyTerminate
 from ...trainers.overrides import Overrides
+from ...trainers.ways.start import environment_words, given_file
 from .plan import Plan, new_paths
 
 SHOWN_BANDS = 8
@@ -125,8 +126,11 @@ def describe(plan: Plan, *, seeded: bool = False) -> str:
     folder = (plan.paths or new_paths(plan.spec, "SWEEP_ID")).dir
     lines = [piece for line in lines for piece in _fitting(line)]
     for number, params in _next_trials(plan):
-        command = command_text(plan.trial_command(params, folder / trial_name(number)))
-        lines += _fitting(f"  {command}", shell=True)
+        trial = folder / trial_name(number)
+        start = plan.trial_start(params, trial)
+        lines += _fitting(f"  {command_text(environment_words(start.variables, start.words))}", shell=True)
+        if file := given_file(plan.overrides, start, plan.layout.places[0], str(trial)):
+            lines += _fitting(f"    {file}")
     return "\n".join([*lines, "", "dry run: nothing was created"])
 
 

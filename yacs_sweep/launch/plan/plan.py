@@ -14,6 +14,7 @@ from ...search.warm_start import WarmStart
 from ...spec.sweep import SweepSpec
 from ...trainers.overrides import Overrides
 from ...trainers.profile import TrainerProfile
+from ...trainers.ways.start import Start, describe_start
 from ...wandb.sweeps import RemoteSweep
 from ..workers.gpu_places import Layout
 
@@ -40,21 +41,18 @@ class Plan:
     snapshot: bool = False  # whether the trainer's code is frozen
     searched: TrialRecord | None = None  # the best trial of the search, which --train-best trains again
 
-    def trial_command(self, params: dict[str, Any], output_dir: str | Path) -> list[str]:
-        """Returns a trial's argv, on the GPUs that the first one gets."""
-        gpu_ids = self.layout.places[0]
-        return self.profile.command_line(
+    def trial_start(self, params: dict[str, Any], output_dir: str | Path) -> Start:
+        """Describes how a trial is started, on the GPUs that the first one gets."""
+        return describe_start(
+            self.overrides,
             python=self.launch.python,
             config_file=self.launch.config_file,
             output_dir=str(output_dir),
             trial_id="TRIAL_ID",
-            gpu_ids=",".join(gpu_ids),
-            overrides=[
-                *self.launch.trailing,
-                *self.overrides.arguments(params),
-                *self.overrides.gpu_arguments(gpu_ids),
-            ],
+            gpu_ids=self.layout.places[0],
+            trailing=self.launch.trailing,
             params=params,
+            seed=self.launch.trainer_seed,
         )
 
 

@@ -71,6 +71,7 @@ def describe_launch(source: Source, spec: SweepSpec, trainer: Trainer, *, seed: 
         keep=options.keep or ("all" if last is None else last.keep),
         code=None if last is None else last.code,
         search=spec.fingerprint if last is None else last.search,
+        trainer_seed=options.seed if last is None else last.trainer_seed,
         retry=source.retry,
     )
 

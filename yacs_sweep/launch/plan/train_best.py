@@ -205,7 +205,7 @@ def _words(options: Options, found: Source, trainer: Trainer, best: TrialRecord)
 def _told_apart(trainer: Trainer, words: Sequence[str]) -> list[Word]:
     """Tells words apart by the key they set, as the trainer's override style writes them."""
     overrides = trainer.overrides
-    if trainer.profile.overrides == "yacs":
+    if trainer.profile.takes_pairs:
         values = overrides.parse_trailing(words)[1]
         return [Word(tuple(overrides.arguments({key: value})), key, value) for key, value in values.items()]
     found = []
@@ -226,7 +226,7 @@ def _configuration(
     configuration's count. Epochs that were searched belong to what was found.
     """
     overrides, aliases = trainer.overrides, trainer.profile.aliases
-    seed, epochs = aliases.get(SEED), aliases.get(EPOCHS)
+    seed, epochs = trainer.profile.seed_key, aliases.get(EPOCHS)
     searched = {overrides.key_for(item.name) for item in spec.parameters if item.distribution != "constant"}
     notes: tuple[str, ...] = ()
     set_here = {word.key for word in given}
@@ -250,7 +250,7 @@ def _configuration(
 def _seeds(count: int, records: Sequence[TrialRecord], trainer: Trainer, words: Mapping[str, Any]) -> list[int]:
     """Returns seeds that the search has not used: a configuration chosen on a seed looks better on it than it is."""
     profile, overrides = trainer.profile, trainer.overrides
-    key = profile.aliases.get(SEED)
+    key = profile.seed_key
     if key is None:
         if count > 1:
             if isinstance(profile, CommandProfile):

@@ -59,6 +59,7 @@ def load_launch(paths: SweepPaths, limits: Limits, schema_text: str | None = Non
         python=file.python,
         config_file=file.config_file,
         trailing=file.trailing,
+        seed=file.trainer_seed,
         metric=spec.metric.name if spec.metric else None,
         goal=spec.metric.goal if spec.metric else "minimize",
         optimize=spec.optimize,

@@ -11,6 +11,7 @@ from ...base.errors import ConfigError
 from ...base.processes import with_programs_of, without_wandb
 from ...base.streams import SILENT_WAIT
 from ..profile import TrainerProfile
+from ..ways.file_keys import file_keys
 from .convert_value import OpaqueDefault
 from .hydra import hydra_schema
 from .merge_file import merge_leniently
@@ -31,9 +32,14 @@ def read_schema(
 ) -> Schema | None:
     """Reads the profile's `schema` with `config_file` merged in; None when the profile names none.
 
+    A trainer without one that is given a configuration file (`overrides: file`) has the keys of the base configuration.
+
     Raises ConfigError: a tree that cannot be loaded; of the configuration file, broken YAML, every unknown key and
     every value that cannot be taken for one of the default's type.
     """
+    if profile.schema is None and profile.overrides == "file" and config_file is not None:
+        named = [*profile.aliases.values(), *profile.reserved, *([profile.gpu_key.key] if profile.gpu_key else ())]
+        return file_keys(config_file, new_keys=profile.new_keys, named=named)
     if profile.schema is None:
         return None
     if config_file is not None and not os.path.isfile(config_file):
@@ -76,7 +82,11 @@ def _ask(command: list[str], profile: TrainerProfile, timeout: float) -> dict[st
     source = profile.schema
     assert source is not None
     problem = f"{profile.path}: schema: {source} could not be read by {command[0]}"
-    environment = {**with_programs_of(command[0], without_wandb(os.environ)), **profile.env, "WANDB_MODE": "disabled"}
+    environment = {
+        **with_programs_of(command[0], without_wandb(os.environ)),
+        **profile.fixed_env,
+        "WANDB_MODE": "disabled",
+    }
     try:
         what = f"run {_program(profile)} up to its options" if source.kind == ARGPARSE else f"import {source}"
         waits = f"waiting for {command[0]} to {what}, {timeout:g} s at most"
