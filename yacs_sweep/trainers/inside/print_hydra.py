@@ -41,14 +41,26 @@ def read(request: dict[str, Any], load_file: Callable[[str], Any], encode: Calla
     words = [word for word in request["command"] if _OVERRIDE.fullmatch(word)]
     path, name = request["config_path"], request["config_name"]
     if script and not path:
-        load_file(script)
+        import_script(script, load_file)
     try:
         return compose_all(path, folder, name, words, encode)
     except Exception:
         if not script or not path:
             raise
-        load_file(script)
+        import_script(script, load_file)
         return compose_all(path, folder, name, words, encode)
+
+
+def import_script(script: str, load_file: Callable[[str], Any]) -> None:
+    """Imports the script with a `hydra.main` that starts nothing: the script may call its function when imported."""
+    import hydra
+
+    original = hydra.main
+    hydra.main = lambda *args, **options: lambda function: lambda *inner: None
+    try:
+        load_file(script)
+    finally:
+        hydra.main = original
 
 
 def compose_all(path: str, folder: str, name: str, words: list[str], encode: Callable[[Any], Any]) -> dict[str, Any]:

@@ -235,6 +235,12 @@ def test_dataclasses_of_the_config_store_need_no_folder(app: Path) -> None:
     assert not (app / "trained").exists(), "the script is imported, not executed"
 
 
+def test_a_script_that_calls_its_function_when_imported_does_not_train(app: Path) -> None:
+    (app / "train.py").write_text(APP.replace('if __name__ == "__main__":\n    main()', "main()"))
+    assert overrides(app, path="null", name="settings").check("epochs", [2]) == []
+    assert not (app / "trained").exists()
+
+
 def test_the_folder_is_found_beside_the_script_first(app: Path) -> None:
     (app / "tools").mkdir()
     (app / "tools" / "train.py").write_text(APP)
