@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ...base.errors import Problems
+from ...base.shipped import TRAINERS
 from ...logs.metric_files import check_formats
 from ...records.inputs import Taken, in_inputs, take_config
 from ...records.launch_file import LaunchFile
@@ -85,7 +86,7 @@ def choose_trainer(
 _SCHEMAS = {  # what to write, by override style
     "hydra": "schema: {config_path: conf, config_name: config}",
     "argparse": "schema: argparse",
-    STYLE: "a profile with schema: argparse",
+    STYLE: "overrides: argparse and schema: argparse",
 }
 
 
@@ -102,8 +103,14 @@ def schema_notes(trainer: Trainer, spec: SweepSpec) -> list[str]:
     if isinstance(profile, FunctionProfile):
         return []
     wanted = _SCHEMAS.get(profile.overrides, "schema: FILE.py:NAME")
-    where = "" if profile.overrides == STYLE else f" in {profile.path}"
-    return [f"keys are not checked: no schema; {wanted}{where} checks names and types before a trial starts"]
+    where = str(profile.path)
+    if profile.overrides == STYLE:
+        where = "a profile for the program"
+    elif profile.path.parent == TRAINERS:
+        where = f"a profile that extends {profile.name}"
+    return [
+        f"keys are not checked: no schema; with `{wanted}` in {where} names and types are checked before a trial starts"
+    ]
 
 
 def _start_hint(problem: str, options: Options, spec: SweepSpec | None) -> str:

@@ -130,6 +130,8 @@ def instance_of(kind: type) -> Any:
 def as_tree(made: Any, place: str) -> dict[Any, Any]:
     """Returns a tree as nested dictionaries: a YACS node as it is, other objects by their keys or attributes."""
     made = getattr(made, "_cfg_dict", made)  # mmcv's and mmengine's Config
+    if method(made, "_get_node"):  # OmegaConf's
+        made = importlib.import_module("omegaconf").OmegaConf.to_container(made, resolve=False)
     if isinstance(made, dict):
         return made
     if not isinstance(made, type) and (isinstance(made, Mapping) or method(made, "items")):

@@ -43,11 +43,19 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_without_a_schema_it_is_said_with_what_to_write(tmp_path: Path, style: str, wanted: str) -> None:
     text = plan(tmp_path, f"overrides: {style}\n")
-    assert text.count(f"{NOTE}{wanted} in {tmp_path / 'mine.yaml'} checks names and types") == 2  # start and dry run
+    assert (
+        text.count(f"{NOTE}with `{wanted}` in {tmp_path / 'mine.yaml'} names and types are checked") == 2
+    )  # start and dry run
 
 
 def test_a_sweep_files_own_program_needs_a_profile_for_it(tmp_path: Path) -> None:
-    assert f"{NOTE}a profile with schema: argparse checks names" in plan(tmp_path, None, program="train.py")
+    note = f"{NOTE}with `overrides: argparse and schema: argparse` in a profile for the program names and types"
+    assert note in plan(tmp_path, None, program="train.py")
+
+
+def test_a_profile_that_ships_is_extended_for_it(tmp_path: Path) -> None:
+    note = f"{NOTE}with `schema: argparse` in a profile that extends argparse names and types are checked"
+    assert note in plan(tmp_path, None, "--trainer", "argparse")
 
 
 def test_with_a_schema_nothing_is_said(tmp_path: Path) -> None:

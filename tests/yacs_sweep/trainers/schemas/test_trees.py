@@ -172,6 +172,13 @@ def test_trees_of_other_kinds(tmp_path: Path, schema: str, values: dict[str, obj
         found.convert(next(key for key in values if key.endswith("lr")), "fast")
 
 
+def test_a_tree_of_omegaconfs(tmp_path: Path) -> None:
+    pytest.importorskip("omegaconf", reason="OmegaConf is not installed (requirements-dev.txt)")
+    text = "from omegaconf import OmegaConf\ntree = OmegaConf.create({'a': {'lr': 0.1, 'root': '???'}, 'same': '${a.lr}'})\n"
+    (tmp_path / "omega.py").write_text(text)
+    assert dict(read(tmp_path, "omega.py:tree").values) == {"a.lr": 0.1, "a.root": "???", "same": "${a.lr}"}
+
+
 def test_a_function_that_needs_the_configuration_file_is_given_it(tmp_path: Path) -> None:
     config = tmp_path / "c.json"
     config.write_text('{"optim": {"lr": 0.1, "steps": [1, 2]}, "epochs": 10}')
