@@ -71,6 +71,7 @@ check: lint types test-clients-short test
 docs: setup
 	$(PY) tools/config_reference.py
 	$(PY) tools/cli_reference.py
+	$(PY) -m tests.docs.profile_table
 
 # Kills and faults at random over hundreds of trials, then an audit; at most 10 minutes.
 chaos: setup

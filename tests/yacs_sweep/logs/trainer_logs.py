@@ -372,6 +372,37 @@ def generic(epochs: int, special: bool) -> Log:
     return Log("\n".join(lines) + "\n", rows)
 
 
+@dataclass
+class MetricFile:
+    """A file in the trainer's folder as it is written, and every row in it."""
+
+    path: str
+    text: str
+    rows: list[dict[str, Number]]
+
+
+FILES = {
+    "ultralytics": MetricFile(
+        "train/results.csv",
+        "epoch,time,train/box_loss,metrics/precision(B),metrics/mAP50-95(B),metrics/mAP50(M),val/box_loss,lr/pg0\n"
+        "1,0.225988,0.06116,0.5,0.25,0.75,0.00206,0.001\n2,1.02992,0.12049,0.625,0.375,0.5,inf,0.00101\n",
+        [
+            {"epoch": 1, "train/time": 0.225988, "train/box_loss": 0.06116, "val/precision": 0.5}
+            | {"val/mAP50-95": 0.25, "val/mAP50_M": 0.75, "val/box_loss": 0.00206, "lr/pg0": 0.001},
+            {"epoch": 2, "train/time": 1.02992, "train/box_loss": 0.12049, "val/precision": 0.625}
+            | {"val/mAP50-95": 0.375, "val/mAP50_M": 0.5, "val/box_loss": math.inf, "lr/pg0": 0.00101},
+        ],
+    ),
+    "lightning_cli": MetricFile(
+        "lightning_logs/version_0/metrics.csv",
+        "epoch,step,train_loss,val_acc,val_loss\n0,4,0.75,,\n0,19,,0.55,0.65\n1,24,0.5,,\n",
+        [
+            {"epoch": 0, "step": 4, "train_loss": 0.75},
+            {"epoch": 0, "step": 19, "val_acc": 0.55, "val_loss": 0.65},
+            {"epoch": 1, "step": 24, "train_loss": 0.5},
+        ],
+    ),
+}
 LOGS: dict[str, Callable[[int, bool], Log]] = {
     "reid_strong_baseline": lambda epochs, special: baseline("reid_baseline.train", epochs, special),
     "transreid": lambda epochs, special: baseline("transreid.train", epochs, special),

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.sweeping import sweep, write_sweep
+from tests.yacs_sweep.logs.trainer_logs import FILES, LOGS
 from yacs_sweep.base.errors import ConfigError
 from yacs_sweep.logs.metric_files import Follower
 from yacs_sweep.logs.sources import Row
@@ -112,35 +113,20 @@ def followed(name: str, folder: Path, file: str, text: str) -> list[Row]:
     return [row for _, row in follower.close()]
 
 
-def test_results_of_ultralytics(tmp_path: Path) -> None:
-    text = (
-        "epoch,time,train/box_loss,metrics/precision(B),metrics/mAP50-95(B),metrics/mAP50(M),val/box_loss,lr/pg0\n"
-        "1,0.225988,0.06116,0.5,0.25,0.75,0.00206,0.001\n2,1.02992,0.12049,0.625,0.375,0.5,nan,0.00101\n"
-    )
-    first, second = followed("ultralytics", tmp_path, "train/results.csv", text)
-    assert first == {
-        "epoch": 1,
-        "train/time": 0.225988,
-        "train/box_loss": 0.06116,
-        "val/precision": 0.5,
-        "val/mAP50-95": 0.25,
-        "val/mAP50_M": 0.75,
-        "val/box_loss": 0.00206,
-        "lr/pg0": 0.001,
-    }
-    assert (second["epoch"], second["val/mAP50-95"]) == (2, 0.375)
+def test_every_profile_of_a_trainer_has_a_log_or_a_file_to_be_tried_on() -> None:
+    assert {OURS, *PUBLIC} <= LOGS.keys() | FILES.keys()
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_every_metric_of_every_row_of_a_file(name: str, tmp_path: Path) -> None:
+    file = FILES[name]
+    assert followed(name, tmp_path, file.path, file.text) == file.rows
+
+
+def test_results_of_ultralytics_classifiers(tmp_path: Path) -> None:
     classified = "epoch,time,train/loss,metrics/accuracy_top1\n1,2.5,0.5,0.875\n"
-    (row,) = followed("ultralytics", tmp_path / "cls", "train/results.csv", classified)
+    (row,) = followed("ultralytics", tmp_path, "train/results.csv", classified)
     assert row == {"epoch": 1, "train/time": 2.5, "train/loss": 0.5, "val/accuracy_top1": 0.875}
-
-
-def test_metrics_of_lightning(tmp_path: Path) -> None:
-    text = "epoch,step,train_loss,val_acc,val_loss\n0,4,0.75,,\n0,19,,0.55,0.65\n1,24,0.5,,\n"
-    assert followed("lightning_cli", tmp_path, "lightning_logs/version_0/metrics.csv", text) == [
-        {"epoch": 0, "step": 4, "train_loss": 0.75},
-        {"epoch": 0, "step": 19, "val_acc": 0.55, "val_loss": 0.65},
-        {"epoch": 1, "step": 24, "train_loss": 0.5},
-    ]
 
 
 def test_a_sweep_reads_the_csv_file_of_a_stand_in(tmp_path: Path) -> None:
