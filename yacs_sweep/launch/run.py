@@ -301,6 +301,7 @@ def _supervise(sweeps: Sequence[Results], machine: Machine, options: Options, vi
             limit,
             listeners=[results.on_trial],
             target_line=results.target_line,
+            hopeless=results.hopeless,
             outcome=results.outcome,
             accessories=results.accessories,
         )

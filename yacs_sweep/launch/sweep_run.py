@@ -29,7 +29,10 @@ from ..show.live.board import Sweep
 from ..show.live.terminal import say
 from ..show.same_value import same_value_text
 from ..trainers.reproduce import best_config, repeat_trial
+from ..trainers.start.missing_modules import module_in
+from ..trainers.start.try_start import fails_at_every_start
 from ..trainers.ways.files import JSON, dump
+from ..trial.process import child_environment
 from .accessories import Accessories
 from .plan.plan import Plan
 from .workers.sweep_state import Outcome
@@ -108,6 +111,19 @@ class Results:
         if metric is None or record.state != "finished" or not metric.reached(record.value):
             return None
         return f"{record.name} reached the target: {metric.name} {record.value:.6g} (target {metric.target:g})"
+
+    def hopeless(self, record: TrialRecord) -> str | None:
+        """Returns a message when every start of the trainer needs the module that this trial has missed."""
+        plan, module = self.plan, module_in(record.reason)
+        interpreter = plan.profile.leading_interpreter(plan.launch.python)
+        environment = child_environment(plan.profile.fixed_env, os.environ, interpreter=interpreter)
+        text = "\n".join(record.last_lines)
+        if module is None or not fails_at_every_start(text, plan.profile, plan.launch.python, environment):
+            return None
+        return (
+            f"ended after {record.name}, since every start of the trainer needs {module} (--max-failures N starts more). "
+            f"{record.name}: {record.reason}"
+        )
 
     @property
     def complete(self) -> bool:

@@ -287,6 +287,11 @@ class Attempt:
             if self.calls is not None and self.calls.disabled:
                 reason += f"; {DISABLED}"
             verdict = replace(verdict, reason=reason)
+        if verdict.cause == "import_error":
+            from ..trainers.start.missing_modules import reason_advice  # few trials need it
+
+            advice = reason_advice(verdict.reason, launch.profile, launch.python)
+            verdict = replace(verdict, reason=verdict.reason + advice)
         record.value = self.objective.value
         record.last_lines = [] if verdict.state == "finished" else output.last_lines
         return verdict

@@ -137,7 +137,8 @@ def _check_trainer(
         findings.add_problems("trainer", cannot)
         return profile, python
     wanted = options.gpus is not None or options.gpus_per_trial is not None
-    environment = child_environment(profile.fixed_env, os.environ, gpu_names(layout))
+    interpreter = profile.leading_interpreter(python)
+    environment = child_environment(profile.fixed_env, os.environ, gpu_names(layout), interpreter=interpreter)
     if check_interpreter(findings, profile.interpreter(python), environment, gpus=gpus, wanted=wanted):
         check_program(findings, profile, python, environment)
     return profile, python

@@ -29,17 +29,21 @@ class Findings:
     def __init__(self) -> None:
         self.found: list[Finding] = []
 
+    def add(self, level: str, subject: str, text: str, *, advice: str = "") -> None:
+        """Adds a finding of a level."""
+        self.found.append(Finding(level, subject, text, advice))
+
     def ok(self, subject: str, text: str, *, advice: str = "") -> None:
         """Adds a finding that is as it should be."""
-        self.found.append(Finding(OK, subject, text, advice))
+        self.add(OK, subject, text, advice=advice)
 
     def warn(self, subject: str, text: str, *, advice: str = "") -> None:
         """Adds a finding with which a sweep runs, but perhaps not as the user means."""
-        self.found.append(Finding(WARNING, subject, text, advice))
+        self.add(WARNING, subject, text, advice=advice)
 
     def problem(self, subject: str, text: str, *, advice: str = "") -> None:
         """Adds a finding that keeps the sweep from running."""
-        self.found.append(Finding(PROBLEM, subject, text, advice))
+        self.add(PROBLEM, subject, text, advice=advice)
 
     def add_problems(self, subject: str, problems: Iterable[str]) -> None:
         """Adds the lines of a ConfigError, each once; a line that another subject has already shown is left out."""

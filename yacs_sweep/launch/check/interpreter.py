@@ -10,7 +10,7 @@ from typing import Any
 from ...base.ask_process import NoAnswer, ask_process
 from ...base.streams import SILENT_WAIT
 from ...base.wording import counted
-from ...trainers.interpreter import ask_python, python_problem, version_text
+from ...trainers.start.interpreter import ask_python, python_problem, version_text
 from .findings import Findings
 
 PACKAGES = ("torch", "yacs", "wandb")

@@ -38,7 +38,7 @@ from .plan import Plan
 from .resume import resumed_source
 from .source import Source, describe_launch
 from .train_best import best_source
-from .trainer import Trainer, choose_trainer, schema_notes
+from .trainer import Trainer, choose_trainer, data_notes, schema_notes
 
 
 def make_plan(options: Options) -> Plan:
@@ -121,8 +121,10 @@ def _first_notes(source: Source, spec: SweepSpec, trainer: Trainer, count: int) 
     notes = [*source.notes, *(difference_notes(source) if source.has_folder else ())]
     if source.progress is not None:
         notes.insert(0, f"{source.progress}: {counted(source.settled, 'trial')} done, {count} to go")
+    notes += [f"warning: {line}" for line in trainer.doubts]
     if source.launch is None:
         notes += nothing_varies(spec)
+        notes += data_notes(trainer) if source.options.engine == "local" else []
     if source.options.trailing:
         notes += words_without_effect(trainer.values, spec, trainer.overrides)
     if source.options.trainer is not None and source.trainer is None:

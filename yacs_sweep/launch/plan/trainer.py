@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ...base.errors import Problems
-from ...base.shipped import TRAINERS
+from ...base.shipped import IMPORT_ROOT, TRAINERS
 from ...logs.metric_files import check_formats
 from ...records.inputs import Taken, in_inputs, take_config
 from ...records.launch_file import LaunchFile
@@ -19,6 +20,9 @@ from ...trainers.overrides import Overrides
 from ...trainers.own_command import STYLE, SWEEP_FILE, has_own_command
 from ...trainers.profile import TrainerProfile
 from ...trainers.schemas.read import read_schema
+from ...trainers.start.try_start import start_problems
+from ...trial.process import child_environment
+from ..check.data_paths import configured_keys, missing_paths, path_warnings
 from ..options import Options
 
 
@@ -35,6 +39,7 @@ class Trainer:
     config_inputs: tuple[
         Taken, ...
     ] = ()  # the configuration with what it includes, as it is now; empty: a copy is used
+    doubts: tuple[str, ...] = ()  # what may keep trials from starting
 
     @property
     def reference(self) -> str:
@@ -73,14 +78,57 @@ def choose_trainer(
     if cannot := profile.start_problems(python, here=options.engine == "local"):
         problems.found += [f"{problem}{_start_hint(problem, options, spec)}" for problem in cannot]
         return None
-    schema = problems.attempt(lambda: read_schema(profile, python=python, config_file=config))
-    if schema is None and profile.schema is not None:
+    search = _ModuleSearch(profile, python, here=options.engine == "local")
+    read = Problems()
+    schema = read.attempt(lambda: read_schema(profile, python=python, config_file=config))
+    missing, uncertain = search.result()
+    problems.found += missing or read.found  # a tree that cannot be loaded for want of a module says less
+    if missing or read.found:
         return None
     overrides = Overrides(profile, schema)
     problems.found += overrides.profile_problems()
     given = options.trailing or (list(last.trailing) if last is not None else [])
     checked = problems.attempt(lambda: overrides.parse_trailing(given))
-    return None if checked is None else Trainer(profile, overrides, config, python, *checked, tuple(taken or ()))
+    if checked is None:
+        return None
+    return Trainer(profile, overrides, config, python, *checked, tuple(taken or ()), tuple(uncertain))
+
+
+class _ModuleSearch:
+    """Finds out on a thread of its own, while the schema is read, which modules the trainer lacks.
+
+    A trainer in the launcher's own folder is not looked at: they are installed together.
+    """
+
+    def __init__(self, profile: TrainerProfile, python: str | None, *, here: bool) -> None:
+        self._found: tuple[list[str], list[str]] = ([], [])
+        self._thread: threading.Thread | None = None
+        if here and not isinstance(profile, FunctionProfile) and not profile.cwd.is_relative_to(IMPORT_ROOT):
+            self._thread = threading.Thread(target=self._search, args=(profile, python), daemon=True)
+            self._thread.start()
+
+    def _search(self, profile: TrainerProfile, python: str | None) -> None:
+        interpreter = profile.leading_interpreter(python)
+        environment = child_environment(profile.fixed_env, os.environ, interpreter=interpreter)
+        self._found = start_problems(profile, python, environment)
+
+    def result(self) -> tuple[list[str], list[str]]:
+        """Waits for the end; returns what keeps trials from starting, and what may keep them, a line each."""
+        if self._thread is not None:
+            self._thread.join()
+        return self._found
+
+
+def data_notes(trainer: Trainer) -> list[str]:
+    """Warns of paths of data and weights, in the user's configuration and words, that do not exist."""
+    given = {**configured_keys(trainer.config_inputs), **trainer.values}
+    schema, profile = trainer.overrides.schema, trainer.profile
+    values = {
+        key: trainer.values.get(key, schema.values.get(key, given[key]) if schema else given[key]) for key in given
+    }
+    written = [profile.output_dir_key] if profile.output_dir_key else []
+    missing = missing_paths(values, profile.cwd, written=written)
+    return [f"warning: {line}" for line in path_warnings(missing, profile.cwd)]
 
 
 _SCHEMAS = {  # what to write, by override style

@@ -78,6 +78,9 @@ class SweepState:
     target_line: Callable[[TrialRecord], str | None] = lambda record: (
         None
     )  # a line when the trial has reached the target
+    hopeless: Callable[[TrialRecord], str | None] = lambda record: (
+        None
+    )  # a message when every other trial would fail as this one has
     outcome: Outcome = field(default_factory=Outcome)
     accessories: Accessories = field(default_factory=Accessories)
     has_target: bool = False  # whether a trial has reached the target
@@ -115,6 +118,15 @@ class SweepState:
         if not self.has_target and (why := self.target_line(record)):
             self.has_target, self.left = True, 0
             return f"{why}; no further trial is started"
-        if self.left > 0 and (message := self.failure_limit.reached(self.outcome.ended, running)):
+        if self.left <= 0:
+            return None
+        if message := self.failure_limit.reached(self.outcome.ended, running) or self._no_hope(record):
             self.end(message)
         return None
+
+    def _no_hope(self, record: TrialRecord) -> str | None:
+        """Returns the message that ends the sweep after its first failed trial, where no other can end better."""
+        wanted = self.failure_limit.limit is None and record.cause == "import_error"
+        if not wanted or any(each.state in ENDED_WELL or each.rows for each in self.outcome.ended):
+            return None
+        return self.hopeless(record)

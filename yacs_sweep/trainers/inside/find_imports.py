@@ -5,7 +5,8 @@
 Only imports that are executed whenever the script starts are followed, from file to file of the project: not those in
 functions, in branches, and where an ImportError is caught. Answers with a JSON object: `missing` (`name`, `file`,
 `line`, and `certain`: no file before it changes sys.path in a way that cannot be read here), `error` (a file with wrong
-syntax), and of the script `parser` (it parses a command line) and `guard` (its work is below `if __name__ == …`).
+syntax), `places` of all these imports (FILE:LINE), and of the script `parser` (it parses a command line) and `guard` (its
+work is below `if __name__ == …`).
 Runs in the trainer's interpreter: Python 3.7 or newer, standard library only.
 """
 
@@ -22,7 +23,7 @@ FILES = 500  # of the project that are read
 CAUGHT = {"ImportError", "ModuleNotFoundError", "Exception", "BaseException"}
 # Names of libraries that parse a command line.
 PARSERS = ("argparse", "click", "hydra", "typer", "absl", "fire", "jsonargparse", "tyro", "docopt", "argument_parser")
-PATH_WORDS = ("sys.path", "sys.meta_path", "sys.path_hooks", "site.addsitedir")
+PATH_WORDS = ("sys.path", "sys.meta_path", "sys.path_hooks", "site.addsitedir", "sys.modules")
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -43,11 +44,16 @@ def catches(handler: ast.ExceptHandler) -> bool:
     return handler.type is None or bool(names & CAUGHT)
 
 
+def suppresses(item: ast.withitem) -> bool:
+    """Tells whether a context suppresses exceptions: `with suppress(ImportError)`."""
+    return any(getattr(node, "id", getattr(node, "attr", "")) == "suppress" for node in ast.walk(item.context_expr))
+
+
 def executed(body: Iterable[ast.stmt], main: bool) -> Iterator[ast.stmt]:
     """Yields the statements that are executed whenever the module is; `main`: as the program."""
     for node in body:
         yield node
-        if isinstance(node, (ast.With, ast.ClassDef)):
+        if isinstance(node, ast.ClassDef) or (isinstance(node, ast.With) and not any(map(suppresses, node.items))):
             yield from executed(node.body, main)
         elif isinstance(node, ast.Try):
             if not any(map(catches, node.handlers)):
@@ -67,6 +73,7 @@ class Project:
         self.error = ""
         self.seen: set[str] = set()
         self.inside: list[str] | None = None
+        self.places: set[str] = set()  # of the imports that every start executes: FILE:LINE
 
     def add(self, path: str | None, package: str, *, main: bool = False) -> None:
         """Follows the imports of a file of the project, once, as they are executed: in the middle of the importing file.
@@ -92,6 +99,7 @@ class Project:
             self.read_paths(tree)
         for node in executed(tree.body, main):
             for name, parts in self.imported(node, package):
+                self.places.add("%s:%d" % (os.path.relpath(path), node.lineno))
                 self.find(name, parts, path, node.lineno)
 
     def read_paths(self, tree: ast.Module) -> None:
@@ -204,8 +212,9 @@ def spec_of(name: str) -> ModuleSpec | None:
     """Finds a module or package that has no dot in its name, as an import does."""
     try:
         return importlib.util.find_spec(name)
-    except (ImportError, ValueError, AttributeError):
-        return importlib.machinery.PathFinder.find_spec(name)
+    except (ImportError, ValueError, AttributeError):  # __main__ has no spec
+        known = name in sys.modules
+        return importlib.machinery.ModuleSpec(name, None) if known else importlib.machinery.PathFinder.find_spec(name)
 
 
 def file_of(module: str) -> str | None:
@@ -240,7 +249,7 @@ def main() -> None:
         sys.path[0] = os.path.dirname(os.path.abspath(sys.argv[1]))
     sys.setrecursionlimit(20 * FILES)
     project.add(path, package, main=True)
-    answer = {"missing": project.missing, "error": project.error}
+    answer = {"missing": project.missing, "error": project.error, "places": sorted(project.places)}
     print(json.dumps(dict(answer, **read_program(path or ""))))
 
 

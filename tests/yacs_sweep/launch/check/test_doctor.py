@@ -17,6 +17,7 @@ from yacs_sweep.launch.check.doctor import sweep_command
 from yacs_sweep.launch.check.findings import Findings
 from yacs_sweep.launch.read_options import contradictions, parse
 from yacs_sweep.trainers.load import load_profile
+from yacs_sweep.trainers.start import try_start
 
 PROFILE = "command: [python, train.py, --config, '{config_file}']\ncwd: .\noverrides: yacs\n"
 TRAINER = "import argparse\nparser = argparse.ArgumentParser()\nparser.add_argument('--config')\nparser.parse_args()\n"
@@ -98,7 +99,7 @@ def test_a_program_whose_import_is_its_work_is_not_started(tmp_path: Path) -> No
 
 
 def test_a_program_that_takes_too_long_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(program, "WAIT", 0.5)
+    monkeypatch.setattr(try_start, "WAIT", 0.5)
     (tmp_path / "train.py").write_text("import argparse, time\ntime.sleep(60)\n")
     (tmp_path / "p.yaml").write_text(PROFILE)
     findings = Findings()

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from yacs_sweep.trainers.load import load_profile
-from yacs_sweep.trainers.missing_modules import (
+from yacs_sweep.trainers.start.missing_modules import (
     Imports,
     Missing,
     find_missing,
@@ -165,5 +166,9 @@ def test_what_to_do_differs(tmp_path: Path) -> None:
 
 def test_the_reason_of_a_trial_gets_the_same_advice(tmp_path: Path) -> None:
     reason = "import error: ModuleNotFoundError: No module named 'yacs.config'"
-    assert reason_advice(reason, "/v/python", tmp_path) == f"; {how_to_get(['yacs.config'], '/v/python', tmp_path)[1]}"
-    assert reason_advice("exit code 1: ValueError: x", "/v/python", tmp_path) == ""
+    (tmp_path / "p.yaml").write_text("command: [python, t.py]\ncwd: .\n")
+    profile = load_profile(tmp_path / "p.yaml", project_root=tmp_path)
+    advice = how_to_get(["yacs.config"], "/v/python", tmp_path)[1]
+    assert reason_advice(reason, profile, "/v/python") == f"; {advice}"
+    assert reason_advice("exit code 1: ValueError: x", profile, "/v/python") == ""
+    assert reason_advice(reason, replace(profile, command=("sh", "t.sh")), "/v/python") == ""

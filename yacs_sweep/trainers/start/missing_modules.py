@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ..base.ask_process import NoAnswer, ask_process
-from .find_program import behind_env
-from .profile import TrainerProfile
+from ...base.ask_process import NoAnswer, ask_process
+from ..find_program import behind_env
+from ..profile import TrainerProfile
 
-_SCRIPT = Path(__file__).parent / "inside" / "find_imports.py"
+_SCRIPT = Path(__file__).parent.parent / "inside" / "find_imports.py"
 _WAIT = 20.0  # seconds to read a project's files
 _FLAG = re.compile(r"-[A-Za-ln-z]+")  # of an interpreter: -u; those that take a value are not known here
 _NO_MODULE = re.compile(r"ModuleNotFoundError: No module named '([\w.]+)'")
@@ -66,6 +66,7 @@ class Imports:
     error: str
     parser: bool
     guard: bool
+    places: frozenset[str] = frozenset()  # FILE:LINE of every import that is executed whenever the program starts
 
 
 def program_of(profile: TrainerProfile, python: str | None) -> Program | None:
@@ -94,23 +95,10 @@ def find_missing(program: Program, cwd: Path, environment: Mapping[str, str]) ->
     """
     words = [*program.words, str(_SCRIPT), *program.arguments()]
     answer: dict[str, Any] = ask_process(words, environment=environment, cwd=cwd, timeout=_WAIT)
+    if "missing" not in answer:
+        raise NoAnswer("it does not answer as Python does")
     missing = [Missing(item["name"], f"{item['file']}:{item['line']}", item["certain"]) for item in answer["missing"]]
-    return Imports(tuple(missing), answer["error"], answer["parser"], answer["guard"])
-
-
-def certain_problems(profile: TrainerProfile, python: str | None, environment: Mapping[str, str]) -> list[str]:
-    """Lists the modules without which no trial can start, as far as that is certain; empty where it cannot be known."""
-    program = program_of(profile, python)
-    if program is None:
-        return []
-    try:
-        found = find_missing(program, profile.cwd, environment)
-    except NoAnswer:
-        return []  # the interpreter's own fault is told elsewhere, or by the first trial
-    lines = [found.error] if found.error else []
-    certain = [item for item in found.missing if item.certain]
-    lines += ["; ".join(told) for told in missing_lines(certain, profile.interpreter(python), profile.cwd)]
-    return [f"trainer {profile.name}: {line}" for line in lines]
+    return Imports(tuple(missing), answer["error"], answer["parser"], answer["guard"], frozenset(answer["places"]))
 
 
 def missing_lines(missing: Sequence[Missing], interpreter: str, cwd: Path) -> list[tuple[str, str]]:
@@ -174,7 +162,15 @@ def _folders(root: Path) -> Iterator[Path]:
         level = below
 
 
-def reason_advice(reason: str, interpreter: str, cwd: Path) -> str:
-    """Returns what to do about a trial that ended at an import, behind a semicolon; empty for other reasons."""
+def module_in(reason: str) -> str | None:
+    """Returns the module for want of which a trial has failed, by the trial's reason; None for other reasons."""
     found = _NO_MODULE.search(reason)
-    return f"; {how_to_get([found[1]], interpreter, cwd)[1]}" if found else ""
+    return found[1] if found else None
+
+
+def reason_advice(reason: str, profile: TrainerProfile, python: str | None) -> str:
+    """Returns what to do about a trial that ended at an import, behind a semicolon; empty for other reasons."""
+    name = module_in(reason)
+    if name is None or program_of(profile, python) is None:
+        return ""
+    return f"; {how_to_get([name], profile.interpreter(python), profile.cwd)[1]}"

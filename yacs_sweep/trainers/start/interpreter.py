@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..base.ask_process import NoAnswer, ask_process
+from ...base.ask_process import NoAnswer, ask_process
 
 OLDEST = (3, 7)  # Python of a trainer: what is run inside it needs no more
 _WAIT = 20.0  # seconds for an interpreter to say its version

@@ -1,0 +1,1 @@
+"""Finds out before a trial whether the trainer's interpreter, modules and program are there."""
