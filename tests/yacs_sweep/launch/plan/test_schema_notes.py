@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from yacs_sweep.base.errors import ConfigError
 from yacs_sweep.launch.plan.dry_run import describe
 from yacs_sweep.launch.plan.make import make_plan
 from yacs_sweep.launch.read_options import parse
@@ -20,7 +21,8 @@ def plan(folder: Path, profile: str | None, *words: str, **keys: object) -> str:
     (folder / "sweep.yaml").write_text(yaml.safe_dump({**SWEEP, **keys}))
     trainer = []
     if profile is not None:
-        (folder / "mine.yaml").write_text(f"command: [python, train.py]\ncwd: .\n{profile}")
+        command = "" if "command" in profile else "command: [python, train.py]\n"
+        (folder / "mine.yaml").write_text(f"{command}cwd: .\n{profile}")
         trainer = ["--trainer", "mine.yaml"]
     options = parse([*trainer, "--sweep-config", "sweep.yaml", "--controller", "local", *words])
     made = make_plan(options)
@@ -60,6 +62,33 @@ def test_a_profile_that_ships_is_extended_for_it(tmp_path: Path) -> None:
 
 def test_with_a_schema_nothing_is_said(tmp_path: Path) -> None:
     assert NOTE not in plan(tmp_path, "schema: train.py:TREE\n")
+
+
+PARSER = """\
+import argparse
+parser = argparse.ArgumentParser()
+parser.add_argument("--lr", type=float, choices=[0.1, 0.2])
+parser.add_argument("--data", required=True)
+parser.parse_args()
+open("trained", "w")
+"""
+
+
+def test_options_are_checked_before_anything_is_created(tmp_path: Path) -> None:
+    (tmp_path / "fit.py").write_text(PARSER)
+    profile = "command: [python, fit.py]\noverrides: argparse\nschema: argparse\n"
+    before = sorted(tmp_path.rglob("*"))
+    parameters = {"lr": {"values": [0.1, 0.3]}, "lrr": {"values": [0.1]}}
+    with pytest.raises(ConfigError) as caught:
+        plan(tmp_path, profile, parameters=parameters)
+    wrong, unknown = caught.value.problems
+    assert "sweep.yaml:" in wrong and wrong.endswith("parameters.lr: 0.3 is none of 0.1, 0.2")
+    assert unknown.endswith("parameters.lrr: no such option of fit.py; did you mean lr?")
+    written = {tmp_path / name for name in ("train.py", "sweep.yaml", "mine.yaml")}
+    assert set(tmp_path.rglob("*")) - set(before) == written
+    text = plan(tmp_path, profile)
+    assert "warning: --data must be given (fit.py requires it), and nothing sets it" in text
+    assert "--data must" not in plan(tmp_path, profile, "--", "--data=/data")
 
 
 def test_a_key_of_hydras_that_must_be_given_is_named(tmp_path: Path) -> None:
