@@ -30,13 +30,13 @@ from ..records.known_sweeps import find_bases, notes_folder, result_bases
 from ..records.launch_file import load_spec_of, read_launch
 from ..records.metrics import new_rows
 from ..records.progress import Progress, Tally, read_metric
-from ..records.snapshot import Snapshot, last_change, read_snapshot, summary_head
 from ..wandb.login import DEFAULT_HOST, base_url
 from .cells import Line, clean, fit, plain
 from .lines import command_text, short_value, trial_table, varied_names
 from .live.board import Board, Sweep
 from .live.frame import DIM, STATES, frame
 from .same_value import same_value_text
+from .snapshot import Snapshot, last_change, read_snapshot, summary_head
 from .table import GAP, column_widths
 
 PERIOD = 2.0  # seconds between two looks (--watch)

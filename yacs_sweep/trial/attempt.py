@@ -17,6 +17,7 @@ from ..base.values import utc_now
 from ..logs.near_misses import explain, sample_lines
 from ..logs.wandb_calls import Calls, LoggedRow
 from ..records.folder import TrialPaths, TrialRecord
+from ..records.measured import Measured
 from ..records.metrics import FOREIGN_ROWS, MetricsFile, Objective, foreign_rows, read_metrics
 from ..trainers.ways.start import ENV, OVERRIDES, write_given
 from .contract import Hooks, Launch
@@ -59,6 +60,7 @@ class Attempt:
         note: Callable[[str], None],
         warn_once: Callable[[str, str], None],
         gpu_look: GpuLook,
+        sample: Callable[[set[int]], None] | None = None,
     ) -> None:
         """Opens metrics.jsonl, and reads what earlier attempts have logged.
 
@@ -70,14 +72,17 @@ class Attempt:
             note: shows the user one line.
             warn_once: shows the user one line of a subject (the first argument), for the first trial it is said of.
             gpu_look: sees which GPUs the trainer holds.
+            sample: reads what the trial's processes hold on its GPUs, once a second; None: nobody wants to know.
         """
         self.launch, self.record, self.hooks, self.guards, self.echo = launch, record, hooks, guards, echo
-        self.stop_requested, self.note, self.warn_once = stop_requested, note, warn_once
+        self.stop_requested, self.note, self.warn_once, self.sample = stop_requested, note, warn_once, sample
         self.gpu_look = gpu_look
         self.objective = Objective(launch.metric, launch.goal, launch.optimize)
+        self.measured = Measured(launch.demands)
         self.last_values: dict[str, Any] = {}
         for row in read_metrics(paths.metrics):  # of a trial that is resumed
             self.objective.see(row)
+            self.measured.see(row)
             self.last_values.update(row)
         self.last_values.pop("step", None)
         self.metrics = MetricsFile(paths.metrics, first_step)
@@ -103,6 +108,7 @@ class Attempt:
         step = self.metrics.append(row, row.at if isinstance(row, LoggedRow) else None)
         self.record.rows += 1
         self.objective.see(row)
+        self.measured.see(row)
         self.last_values.update(row)
         self.hooks.log(row, step)
 
@@ -116,6 +122,8 @@ class Attempt:
             self.pids.update(set(descendants(self.guard.pid)) - self._earlier)
             if (elsewhere := self.gpu_look.look(self.pids)) is not None:
                 self.warn_once("GPUs", other_gpu_text(*elsewhere, self.record.gpu_ids, self.launch.overrides))
+            if self.sample is not None:
+                self.sample(self.pids)
             if self._values_at_stop is None and (found := self._catches_sigterm()) is not None:
                 self._takes_sigterm = found
         stop = self.stop_requested()
@@ -171,7 +179,7 @@ class Attempt:
             trial_id=record.id,
             gpu_ids=",".join(record.gpu_ids),
             overrides=record.given.get(OVERRIDES, launch.trailing),
-            params=record.params,
+            params=self._parameters,
             seed=launch.seed,
         )
 
@@ -209,7 +217,7 @@ class Attempt:
             self._earlier = set(descendants(self.guard.pid))
             folder = launch.profile.output_dir(self._paths.dir)
             ensure_folder(folder)  # the attempt before may have deleted it
-            parameters = launch.profile.write_parameters(folder, record.params)
+            parameters = launch.profile.write_parameters(folder, self._parameters)
             self._write_given(folder)
             end = run_child(
                 self.guard,
@@ -238,6 +246,7 @@ class Attempt:
                 output.close()
         if self.calls is not None:
             self.objective.follow(self.calls.summary_of(launch.metric))
+            self.measured.follow(self.calls.summary_of)
             if left_out := self.calls.left_out:
                 self.warn_once("left out", LEFT_OUT.format(names=left_out))
             keep_run(self._paths, self.calls.name, self.calls.config)
@@ -247,11 +256,16 @@ class Attempt:
         record.exit_code = end.status if end is not None else None
         return self._judge(failure, end, output, oom_before)
 
+    @property
+    def _parameters(self) -> dict[str, Any]:
+        """What the trainer is given: the point's parameters, and the seed of a repeat."""
+        return self.launch.demands.with_seed(self.record.params, self.record.seed)
+
     def _take_calls(self) -> Calls:
         """Has what the trainer logs through W&B's client written where this attempt reads it."""
         profile, record = self.launch.profile, self.record
         output_dir = profile.output_dir(self._paths.dir)
-        folder = make_folder(self.launch.paths, record, profile.wandb_config(record.params), output_dir)
+        folder = make_folder(self.launch.paths, record, profile.wandb_config(self._parameters), output_dir)
         return Calls(folder, self.note, self.launch.metric)
 
     def _which_disk(self, line: str) -> FullDisk:
@@ -265,12 +279,13 @@ class Attempt:
         launch, record = self.launch, self.record
         if foreign_rows(self._paths.metrics):
             self.note(FOREIGN_ROWS)
+        judged = self.measured.judged(self.objective)
         verdict = failure or classify(
             end,
             output.text,
-            metric=launch.metric,
-            metric_seen=self.objective.last is not None,
-            value=self.objective.value,
+            metric=judged.metric,
+            metric_seen=judged.last is not None,
+            value=judged.value,
             last_values=self.last_values,
             oom_before=oom_before,
             oom_after=oom_kills(),
@@ -279,10 +294,10 @@ class Attempt:
         )
         if self.reader.error is not None and verdict.cause in ("finished", "no_metric"):
             verdict = io_error(self.reader.error)
-        if verdict.cause == "no_metric" and launch.metric is not None:
+        if verdict.cause == "no_metric" and judged.metric is not None:
             lines = sample_lines(self._paths.stdout)
-            reason = explain(launch.metric, self.last_values, lines, launch.profile.metrics)
-            if left_out := self.reader.left_out(launch.metric):
+            reason = explain(judged.metric, self.last_values, lines, launch.profile.metrics)
+            if left_out := self.reader.left_out(judged.metric):
                 reason += f"; {left_out}"
             if self.calls is not None and self.calls.disabled:
                 reason += f"; {DISABLED}"

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from ..base.errors import SweepError
 from ..records.code.watched import InputWatch
 from ..records.folder import SweepPaths, TrialPaths, TrialRecord
+from ..records.measured import Demands
 from ..trainers.overrides import Overrides
 from ..trainers.profile import TrainerProfile
 from .process import Limits
@@ -86,6 +87,7 @@ class Launch:
     metric: str | None = None
     goal: str = "minimize"
     optimize: str = "last"
+    demands: Demands = field(default_factory=Demands)  # beside the value of the metric
     limits: Limits = field(default_factory=Limits)
     retries: int = 0  # further attempts for a trial that the machine ended, not the trainer
     on_oom: str = "skip"  # or retry: whether a trial that ran out of memory gets another attempt

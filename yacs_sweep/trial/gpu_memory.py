@@ -135,6 +135,7 @@ class GpuMemoryWait:
         self._shared = False
         self._before: dict[str, Gpu] = {}
         self._any = True  # False once a read has found no GPU at all
+        self.peak: float | None = None  # MiB that the trial has held, at most; None: never sampled on a GPU
 
     def use(self, gpu_ids: Sequence[str], *, shared: bool) -> None:
         """Sets the next trial's GPUs. On `shared` ones other trials run: only the trial's own processes are waited for."""
@@ -151,6 +152,24 @@ class GpuMemoryWait:
     def record_baseline(self) -> None:
         """Reads the GPUs before a trial starts: memory that is in use now is not the trial's."""
         self._before = {gpu.uuid: gpu for gpu in self._read()}
+
+    def sample(self, pids: set[int]) -> None:
+        """Reads the memory that the trial holds now, on all its GPUs together, for `peak`.
+
+        Where a container hides processes, what is in use beyond the baseline is the trial's, unless others share the GPU.
+
+        Args:
+            pids: processes of the trial.
+        """
+        gpus = self._read()
+        known = [gpu for gpu in gpus if gpu.processes or not self._shared]
+        held = 0
+        for gpu in known:
+            before = self._before.get(gpu.uuid, gpu)
+            own = sum(size for pid, size in gpu.processes.items() if pid in pids)
+            held += own if gpu.processes else max(0, gpu.used - before.used)
+        if known:
+            self.peak = max(self.peak or 0.0, held / (1 << 20))
 
     def wait(self, pids: set[int], interrupted: Callable[[], bool] = lambda: False) -> str | None:
         """Waits until the trial holds no GPU memory; returns a line that says what is still held if that takes too long.

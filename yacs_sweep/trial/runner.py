@@ -108,8 +108,8 @@ class TrialRunner:
             once = f"{self.launch.paths.sweep_id}: {subject}"  # of all agents
             self.on_event("note", {"text": f"{record.name}: {text}", "once": once})
 
-    def _start(self, trial_id: str, params: Mapping[str, Any], paths: TrialPaths) -> Start:
-        """Describes how the trainer is started for a point."""
+    def _start(self, trial_id: str, params: Mapping[str, Any], seed: Any, paths: TrialPaths) -> Start:
+        """Describes how the trainer is started for a point, and with which seed of a repeat."""
         launch = self.launch
         return describe_start(
             launch.overrides,
@@ -119,7 +119,7 @@ class TrialRunner:
             trial_id=trial_id,
             gpu_ids=self.gpu_ids,
             trailing=launch.trailing,
-            params=params,
+            params=launch.demands.with_seed(params, seed),
             seed=launch.seed,
         )
 
@@ -141,7 +141,7 @@ class TrialRunner:
             put_aside(paths.dir)
         ensure_folder(paths.dir)
         ensure_folder(launch.profile.output_dir(paths.dir))
-        start = self._start(assignment.id, assignment.params, paths)
+        start = self._start(assignment.id, assignment.params, assignment.seed, paths)
         self._began = time.monotonic()
         # A trial that is resumed in its folder is the same trial, in another attempt.
         record = TrialRecord(
@@ -155,6 +155,8 @@ class TrialRunner:
             rows=before.rows if before else 0,
             attempts=before.attempts + 1 if before else 1,
             retry_of=assignment.retry_of,
+            point=assignment.point,
+            seed=assignment.seed,
             git_commit=self.commit.get(),
             host=socket.gethostname(),
             gpu_ids=list(self.gpu_ids),
@@ -208,6 +210,7 @@ class TrialRunner:
     def _run(self, record: TrialRecord, paths: TrialPaths, hooks: Hooks, first_step: int) -> TrialRecord:
         """Makes attempts until the trial has ended; they share its folder, where a trainer finds its checkpoint."""
         attempt: Attempt | None = None
+        self.gpu_memory.peak = None
         try:
             while True:
                 try:
@@ -241,7 +244,7 @@ class TrialRunner:
                     text = (
                         f"{record.name}: {verdict.reason} on GPU {','.join(before)}; again on {','.join(self.gpu_ids)}"
                     )
-                    start = self._start(record.id, record.params, paths)
+                    start = self._start(record.id, record.params, record.seed, paths)
                     record.command, record.given = start.words, start.given
                 else:
                     text = f"{record.name}: {verdict.reason}; attempt {record.attempts + 1} of {retries + 1}"
@@ -258,7 +261,7 @@ class TrialRunner:
             verdict = replace(verdict, reason=f"{verdict.reason}; {survived(attempt.unkillable)}")
         if verdict.state == "finished":
             self._look_for_files(record, paths)
-        return self._end(record, paths, hooks, verdict)
+        return self._end(record, paths, hooks, verdict, attempt)
 
     def _look_for_files(self, record: TrialRecord, paths: TrialPaths) -> None:
         """Tells the user of a trainer that has left nothing in its first trial's folder, and why that may be."""
@@ -282,6 +285,7 @@ class TrialRunner:
             note=lambda text: self._note(f"{record.name}: {text}"),
             warn_once=lambda subject, text: self._warn_once(record, subject, text),
             gpu_look=self.gpu_look,
+            sample=self.gpu_memory.sample if self.launch.demands.gpu_memory else None,
         )
 
     def _wait_for_descriptors(self) -> None:
@@ -307,10 +311,23 @@ class TrialRunner:
             time.sleep(0.05)
         return stop
 
-    def _end(self, record: TrialRecord, paths: TrialPaths, hooks: Hooks, verdict: Verdict) -> TrialRecord:
+    def _end(
+        self, record: TrialRecord, paths: TrialPaths, hooks: Hooks, verdict: Verdict, attempt: Attempt | None = None
+    ) -> TrialRecord:
         """Writes the trial's end, then hands it to the controller and the supervisor."""
         record.state, record.cause, record.reason = verdict.state, verdict.cause, verdict.reason
-        record.ended = utc_after(record.started, time.monotonic() - self._began)
+        seconds = time.monotonic() - self._began
+        record.ended = utc_after(record.started, seconds)
+        if attempt is not None:
+            attempt.measured.write(
+                record,
+                self.launch.metric,
+                attempt.last_values,
+                seconds=seconds,
+                gpu_memory_mb=self.gpu_memory.peak,
+            )
+            for name, text in attempt.measured.unjudged(record, attempt.last_values):
+                self._warn_once(record, f"unjudged {name}", text)
         record.pid = None
         if not _marked_lost(paths):
             self._save(record, paths)

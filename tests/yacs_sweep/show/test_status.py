@@ -17,11 +17,11 @@ from yacs_sweep.base.values import utc_now
 from yacs_sweep.records.alive import LAUNCHER_PATTERN, announced, launchers
 from yacs_sweep.records.folder import SweepPaths, TrialRecord
 from yacs_sweep.records.metrics import MOST, new_rows
-from yacs_sweep.records.snapshot import read_snapshot, summary_head
 from yacs_sweep.records.summary import Summary
 from yacs_sweep.show import status
 from yacs_sweep.show.cells import plain
 from yacs_sweep.show.lines import command_text
+from yacs_sweep.show.snapshot import read_snapshot, summary_head
 
 OFFLINE = ("--wandb-mode", "disabled", "--controller", "local")
 

@@ -19,7 +19,9 @@ from ...spec.read_sweep import TOP_KEYS, parameter_path, unwrapped
 from ...spec.section import known_key
 from ...spec.sweep import SweepSpec
 from ...spec.sweep_files import preset_folders, read_sweep_document
+from ...trainers.function import FunctionProfile
 from ...trainers.overrides import Overrides
+from ...trainers.own_command import CommandProfile
 from ...trainers.profile import TrainerProfile
 from ...trial.gpu_memory import read_gpus
 from ...wandb.client_version import client_version, why_untried, why_unusable
@@ -28,11 +30,16 @@ from ..options import Options
 from ..workers.gpu_places import GpuOptions, Layout, lay_out
 
 
-def controller_problems(options: Options, controller: str) -> list[str]:
-    """Lists the options that the controller cannot follow."""
+def controller_problems(options: Options, controller: str, spec: SweepSpec | None = None) -> list[str]:
+    """Lists what the controller cannot follow of the options, and of the sweep where that is known."""
     if controller != "wandb":
         return []
     problems = []
+    if spec is not None and spec.method == "custom":
+        problems.append(
+            "method custom: W&B's server does not search so; use --controller local, or a method of the server's: "
+            "grid, random, bayes"
+        )
     if options.storage and not options.storage_of_environment:
         problems.append("--storage: belongs to the local controller; leave it out or use --controller local")
     for option, value in (("--enqueue", options.enqueue), ("--from-sweep", options.from_sweep)):
@@ -41,6 +48,24 @@ def controller_problems(options: Options, controller: str) -> list[str]:
     if options.wandb_mode in ("offline", "disabled"):
         problems.append(f"--wandb-mode {options.wandb_mode}: a W&B sweep needs its server; use --controller local")
     return problems
+
+
+def repeats_problems(spec: SweepSpec, overrides: Overrides) -> list[str]:
+    """Lists why the trainer cannot be given the seeds of `repeats`."""
+    repeats, profile = spec.repeats, overrides.profile
+    if repeats is None:
+        return []
+    by_name = isinstance(profile, CommandProfile | FunctionProfile)  # which take any parameter
+    if repeats.key is None and profile.seed_key is None and not by_name:
+        return [
+            f"repeats: the trainer {profile.name} has no alias `{repeats.name}`; name the key that takes the seed, "
+            f"`repeats: {{n: {repeats.n}, key: KEY}}`, or add `aliases: {{seed: KEY}}` to its profile"
+        ]
+    seeds = [repeats.seed_at(0, place) for place in range(repeats.n)]
+    problems = overrides.check(repeats.name, seeds) or overrides.same_key_problems(
+        [*(parameter.name for parameter in spec.parameters), repeats.name]
+    )
+    return [f"repeats: {problem}" for problem in problems]
 
 
 def read_layout(options: Options) -> Layout:
@@ -92,16 +117,18 @@ def capped(count: int, run_cap: int | None, settled: int = 0) -> int:
 
 
 def grid_limit(spec: SweepSpec, controller: str) -> int | None:
-    """Returns the number of points of a grid; None without one, or where W&B's server gives out more of them than we count."""
+    """Returns the number of trials of a grid; None without one, or where W&B's server gives out more of them than we count."""
     if controller == "wandb" and (spec.where or any(parameter.parent for parameter in spec.parameters)):
         return None
-    return spec.grid_size
+    return spec.grid_trials
 
 
 def nothing_varies(spec: SweepSpec) -> tuple[str, ...]:
     """Warns in a line of a sweep whose trials are all equal, since no parameter has two values."""
     drawn = "q_uniform" if spec.method != "grid" else ""  # rounded when it is drawn: a single step has two ends
     if any(parameter.choice_count() != 1 or parameter.distribution == drawn for parameter in spec.parameters):
+        return ()
+    if not spec.parameters or spec.repeats is not None:  # a scheduler's own space; one configuration with several seeds
         return ()
     first = spec.parameters[0]
     mended = f"{first.name}: {{values: [{show(first.type_samples()[0])}, …]}}"
@@ -115,7 +142,8 @@ def cap_note(spec: SweepSpec, controller: str, wanted: int | None, settled: int)
     left = capped(wanted, spec.run_cap, settled)
     limit = grid_limit(spec, controller)
     if limit is not None and limit - settled < left:
-        return (f"--count {wanted}: the grid has {counted(max(0, limit - settled), 'point')} left",)
+        noun = "trial" if spec.repeats else "point"
+        return (f"--count {wanted}: the grid has {counted(max(0, limit - settled), noun)} left",)
     return (f"--count {wanted}: the sweep's run_cap allows {counted(left, 'more trial')}",) if left < wanted else ()
 
 
@@ -297,7 +325,13 @@ def words_without_effect(trailing: Mapping[str, Any], spec: SweepSpec, overrides
         trailing: what the words set, by the trainer's key.
     """
     searched = {overrides.key_for(parameter.name) for parameter in spec.parameters}
-    return tuple(
+    seed = overrides.key_for(spec.repeats.name) if spec.repeats else None
+    again = tuple(
+        f"warning: {key} {show(value)} has no effect: `repeats` sets {key}; leave one of the two out"
+        for key, value in trailing.items()
+        if key == seed
+    )
+    return again + tuple(
         f"warning: {key} {show(value)} has no effect: the sweep searches {key}; leave one of the two out"
         for key, value in trailing.items()
         if key in searched

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
 from ...base.streams import is_terminal, output_width
 from ...base.wording import counted, wrap
 from ...records.folder import TrialRecord
+from ...records.points import group_points
 from ...records.progress import unretried
 from ...search.stored import trial_name
 from ...show.lines import command_text, short_value
 from ...show.table import text_table
 from ...spec.parameter import Parameter, equality_key
-from ...spec.sweep import EarlyTerminate
+from ...spec.sweep import EarlyTerminate, SweepSpec
 from ...trainers.overrides import Overrides
 from ...trainers.ways.start import environment_words, given_file
 from .plan import Plan, new_paths
@@ -56,20 +58,28 @@ def _is_owed(record: TrialRecord) -> bool:
     return not record.settled and record.state != "running"
 
 
-def _next_trials(plan: Plan) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yields number and point of the next trials, at most `SHOWN`; bayes begins at random.
+def _next_trials(plan: Plan) -> Iterator[tuple[int, dict[str, Any], Any]]:
+    """Yields number, point and seed of the next trials, at most `SHOWN`; bayes begins at random.
 
-    Points that are tried again come first, then those of --enqueue, then the search's own.
+    Points that are tried again come first, then those of --enqueue, then the search's own, with repeats each with its first
+    seed. A search whose scheduler draws the points shows none of its own.
     """
     records = sorted(plan.paths.records(), key=lambda record: record.number) if plan.paths is not None else []
-    first = 1 + max((record.number for record in records), default=-1)
+    number = 1 + max((record.number for record in records), default=-1)
+    place = 1 + max((point.number for point in group_points(records)), default=-1)  # of the next new point
     owed = [record for record in unretried(records) if record.id in plan.launch.retry or _is_owed(record)]
-    points = [*(record.params for record in owed), *map(dict, plan.warm.enqueue)]
-    tried = {equality_key(point) for point in (*points, *(record.params for record in records))}
-    spec, grid = plan.spec, iter(range(plan.spec.grid_size or 0))
-    for number in range(first, first + min(SHOWN, plan.count)):
-        if number - first < len(points):
-            point = points[number - first]
+    spec, grid, shown = plan.spec, iter(range(plan.spec.grid_size or 0)), min(SHOWN, plan.count)
+    for record in owed[:shown]:
+        yield number, record.params, record.seed
+        number += 1
+    left = math.ceil((plan.count - len(owed[:shown])) / spec.seeds_each)
+    given = list(map(dict, plan.warm.enqueue))
+    tried = {equality_key(point) for point in (*given, *(record.params for record in records))}
+    for _ in range(min(shown - len(owed[:shown]), left)):
+        if given:
+            point = given.pop(0)
+        elif spec.scheduler is not None:
+            return
         elif spec.method == "grid":
             new = (spec.grid_point(index) for index in grid)
             found = next((point for point in new if equality_key(point) not in tried), None)
@@ -77,15 +87,18 @@ def _next_trials(plan: Plan) -> Iterator[tuple[int, dict[str, Any]]]:
                 return
             point = found
         else:
-            point = spec.random_point(plan.launch.seed, number, tried)
+            point = spec.random_point(plan.launch.seed, place if spec.repeats else number, tried)
         tried.add(equality_key(point))
-        yield number, point
+        yield number, point, spec.repeats.seed_at(place, 0) if spec.repeats else None
+        number, place = number + spec.seeds_each, place + 1
 
 
 def _remark(plan: Plan, seeded: bool) -> str:
     """Says whether the first points are those that will be tried."""
     if plan.spec.method == "grid":
         return ""
+    if plan.spec.scheduler is not None:
+        return " (the scheduler draws its points while the sweep runs)"
     if plan.warm.prior:
         return " (examples: the search learns from --from-sweep first)"
     start = ", which bayes search begins with" if plan.spec.method == "bayes" else ""
@@ -106,28 +119,73 @@ def _early_termination(rule: EarlyTerminate) -> str:
     return text + "".join(f", {key} {short_value(value)}" for key, value in settings.items())
 
 
+def _objectives(spec: SweepSpec) -> str:
+    """Describes what the search optimises."""
+    if spec.metric is None:
+        return "no metric"
+    named = ", ".join(f"{metric.goal} {metric.name}" for metric in spec.objectives)
+    return (
+        f"{named} ({'their' if spec.more_metrics else 'its'} {spec.optimize} value{'s' if spec.more_metrics else ''})"
+    )
+
+
+def trials_text(spec: SweepSpec, count: int) -> str:
+    """Says how many trials there are, and of how many points with repeats: `30 trials: 10 points with 3 seeds each`."""
+    trials = counted(count, "trial")
+    if spec.repeats is None:
+        return trials
+    if spec.repeats.race:
+        return f"{trials}: points with up to {spec.repeats.n} seeds each"
+    points, left = divmod(count, spec.repeats.n)
+    whole = f"{counted(points, 'point')} with {spec.repeats.n} seeds each" if points else ""
+    last = f"{'and ' if points else ''}one with {counted(left, 'seed')}" if left else ""
+    return f"{trials}: {' '.join(filter(None, [whole, last]))}"
+
+
+def _details(spec: SweepSpec) -> Iterator[str]:
+    """Yields the lines about thresholds, targets, seeds and the scheduler."""
+    for metric in spec.objectives:
+        if metric.threshold is not None:
+            side = "at least" if metric.goal == "maximize" else "at most"
+            yield f"  of interest: {metric.name} {side} {metric.threshold:g}"
+    targets = [f"{metric.name} {metric.target:g}" for metric in spec.objectives if metric.target is not None]
+    if targets:
+        who = "the mean of a point" if spec.repeats else "a trial"
+        yield from ["", f"  the sweep ends when {who} reaches {' and '.join(targets)}"]
+    if repeats := spec.repeats:
+        seeds = ", ".join(short_value(repeats.seed_at(0, place)) for place in range(min(repeats.n, SHOWN_BANDS)))
+        more = ", …" if repeats.n > SHOWN_BANDS else ""
+        fresh = " for the first point, others for each further one" if repeats.seeds == "fresh" else ""
+        yield from ["", f"  repeats: {repeats.name} = {seeds}{more}{fresh}"]
+        if repeats.race:
+            yield "  race: a point that is unlikely to become the best gets no further seed"
+    if found := spec.scheduler:
+        parts = [found.engine, *(f"{key} {text}" for key, text in found.to_dict().items() if key != "engine")]
+        yield from ["", f"  points are chosen by {', '.join(parts)}"]
+
+
 def describe(plan: Plan, *, seeded: bool = False) -> str:
     """Describes the normalised search space, the grid's size, the first trials' commands and the early-termination bands."""
     spec = plan.spec
-    metric = f"{spec.metric.goal} {spec.metric.name} (its {spec.optimize} value)" if spec.metric else "no metric"
     size = f", {counted(spec.grid_size, 'grid point')}" if spec.grid_size is not None else ""
-    what = f"{spec.method} search{size}, {counted(plan.count, 'trial')}, {metric}"
+    what = f"{spec.method} search{size}, {trials_text(spec, plan.count)}, {_objectives(spec)}"
     lines = [f"{spec.name}: {what}, controller {plan.launch.controller}"]
     lines += [f"  {note}" for note in plan.notes]
     lines += ["", *_space(plan)]
     lines += [f"  where {condition}" for condition in spec.where]
-    if spec.metric is not None and spec.metric.target is not None:
-        lines += ["", f"  the sweep ends when a trial reaches {spec.metric.name} {spec.metric.target:g}"]
+    lines += [f"  constraint {condition}" for condition in spec.constraints]
+    lines += list(_details(spec))
     if spec.early_terminate is not None:
         lines += ["", _early_termination(spec.early_terminate)]
     if plan.warm.prior:
         lines += ["", f"  learns first from {counted(len(plan.warm.prior), 'result')} of --from-sweep"]
-    lines += ["", f"  {'next' if plan.resumed else 'first'} trials{_remark(plan, seeded)}:"]
+    seeds = ", each with its first seed" if spec.repeats else ""
+    lines += ["", f"  {'next' if plan.resumed else 'first'} trials{seeds}{_remark(plan, seeded)}:"]
     folder = (plan.paths or new_paths(plan.spec, "SWEEP_ID")).dir
     lines = [piece for line in lines for piece in _fitting(line)]
-    for number, params in _next_trials(plan):
+    for number, params, seed in _next_trials(plan):
         trial = folder / trial_name(number)
-        start = plan.trial_start(params, trial)
+        start = plan.trial_start(params, trial, seed)
         lines += _fitting(f"  {command_text(environment_words(start.variables, start.words))}", shell=True)
         if file := given_file(plan.overrides, start, plan.layout.places[0], str(trial)):
             lines += _fitting(f"    {file}")

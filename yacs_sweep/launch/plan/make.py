@@ -29,11 +29,12 @@ from .checks import (
     placed_problems,
     read_layout,
     read_warm_start,
+    repeats_problems,
     results_problems,
     words_without_effect,
 )
 from .inputs import collect_inputs, difference_notes
-from .new import default_metric, metric_notes, new_source, preset_problems, read_spec, says_search
+from .new import able_source, default_metric, metric_notes, new_source, preset_problems, read_spec, says_search
 from .plan import Plan
 from .resume import resumed_source
 from .source import Source, describe_launch
@@ -58,11 +59,13 @@ def make_plan(options: Options) -> Plan:
 def _checked(source: Source, layout: Layout | None, problems: Problems) -> Plan:
     """Checks everything that the options and the source say, and makes the plan of it."""
     options, last = source.options, source.launch
-    storage = options.storage if last is None else source.storage
-    problems.found += controller_problems(options, source.controller)
-    problems.found += engine_problems(options, source.controller, storage)
     metric = default_metric(options, source.cwd) if source.spec is None else None
     spec = source.spec or problems.attempt(lambda: read_spec(options, metric))
+    if spec is not None:
+        source = able_source(source, spec)
+    storage = options.storage if last is None else source.storage
+    problems.found += controller_problems(options, source.controller, spec)
+    problems.found += engine_problems(options, source.controller, storage)
     trainer = source.trainer
     known = options.trainer is not None or (says_search(options) and not names_own_trainer(options))
     if trainer is None and (spec is not None or known):
@@ -71,6 +74,7 @@ def _checked(source: Source, layout: Layout | None, problems: Problems) -> Plan:
         unfit = preset_problems(options, trainer.overrides, spec)
         problems.found += unfit or placed_problems(options, trainer.overrides, spec)
         problems.found += keep_problems(options.keep, trainer.profile)
+        problems.found += repeats_problems(spec, trainer.overrides) if spec is not None else []
         problems.found += trainer.overrides.gpu_problems(layout.places[0]) if layout is not None else []
     if spec is not None and not source.has_folder:
         problems.found += results_problems(spec)
@@ -139,12 +143,12 @@ def _last_notes(source: Source, spec: SweepSpec, layout: Layout) -> list[str]:
     return [*cap_note(spec, source.controller, source.options.count, source.settled), *layout_notes(layout)]
 
 
-def remaining(target: int, settled: int, grid_size: int | None) -> int:
+def remaining(target: int, settled: int, grid: int | None) -> int:
     """Counts the trials left when a sweep is resumed without --count: what its last launch was asked for and did not reach.
 
     When it has reached everything, the rest of the grid is left.
     """
-    wanted = target if settled < target or grid_size is None else grid_size
+    wanted = target if settled < target or grid is None else grid
     return max(0, wanted - settled)
 
 
@@ -157,7 +161,7 @@ def _count(source: Source, spec: SweepSpec) -> int:
         wanted = spec.default_count
     elif wanted is None:
         assert last is not None
-        grid = None if source.again else spec.grid_size  # who retries trials asks for no new points
+        grid = None if source.again else spec.grid_trials  # who retries trials asks for no new points
         wanted = remaining(last.target, source.settled + source.again, grid) + source.again
     wanted = capped(wanted, spec.run_cap, source.settled)
     limit = grid_limit(spec, source.controller)

@@ -34,6 +34,14 @@ def new_source(options: Options, problems: Problems) -> Source:
     return Source(options, controller, storage=storage, fall_back=fall_back, notes=notes)
 
 
+def able_source(source: Source, spec: SweepSpec) -> Source:
+    """Returns a new sweep's source with the controller that can search so, where nobody has named one."""
+    if spec.method != "custom" or source.controller != "wandb" or not source.fall_back:
+        return source
+    note = "controller: local, because W&B's server has no method custom"
+    return replace(source, controller="local", notes=(note,))
+
+
 def says_search(options: Options) -> bool:
     """Tells whether an option says what to search."""
     return bool(options.sweep_config or options.lr_values or options.wd_values or options.custom_params)

@@ -10,6 +10,7 @@ from ...records.folder import SweepPaths, TrialRecord
 from ...records.inputs import Taken
 from ...records.known_sweeps import new_sweep_id
 from ...records.launch_file import LaunchFile
+from ...records.measured import Demands
 from ...search.warm_start import WarmStart
 from ...spec.sweep import SweepSpec
 from ...trainers.overrides import Overrides
@@ -41,8 +42,12 @@ class Plan:
     snapshot: bool = False  # whether the trainer's code is frozen
     searched: TrialRecord | None = None  # the best trial of the search, which --train-best trains again
 
-    def trial_start(self, params: dict[str, Any], output_dir: str | Path) -> Start:
-        """Describes how a trial is started, on the GPUs that the first one gets."""
+    def trial_start(self, params: dict[str, Any], output_dir: str | Path, seed: Any = None) -> Start:
+        """Describes how a trial is started, on the GPUs that the first one gets.
+
+        Args:
+            seed: of a sweep with repeats; None: without one.
+        """
         return describe_start(
             self.overrides,
             python=self.launch.python,
@@ -51,7 +56,7 @@ class Plan:
             trial_id="TRIAL_ID",
             gpu_ids=self.layout.places[0],
             trailing=self.launch.trailing,
-            params=params,
+            params=Demands.of(self.spec).with_seed(params, seed),
             seed=self.launch.trainer_seed,
         )
 

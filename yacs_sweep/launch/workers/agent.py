@@ -26,6 +26,7 @@ from ...records.alive import AgentLock
 from ...records.code.watched import InputWatch
 from ...records.folder import SweepPaths, TrialRecord
 from ...records.launch_file import LaunchFile, load_spec_of
+from ...records.measured import Demands
 from ...search.controller import Controller
 from ...trainers.choose import choose_profile
 from ...trainers.overrides import Overrides
@@ -63,6 +64,7 @@ def load_launch(paths: SweepPaths, limits: Limits, schema_text: str | None = Non
         metric=spec.metric.name if spec.metric else None,
         goal=spec.metric.goal if spec.metric else "minimize",
         optimize=spec.optimize,
+        demands=Demands.of(spec),
         limits=limits,
         watch=InputWatch(paths, Path(file.cwd)),
     )

@@ -18,11 +18,11 @@ from typing import Any
 
 import yaml
 
+from ..records.alive import Launcher, count_agents, launchers
+from ..records.folder import OVER, SweepPaths, TrialRecord
+from ..records.launch_file import read_launch
+from ..records.progress import Progress, Tally, count_settled, read_metric, target_reached, unretried
 from ..spec.sweep import Metric
-from .alive import Launcher, count_agents, launchers
-from .folder import OVER, SweepPaths, TrialRecord
-from .launch_file import read_launch
-from .progress import Progress, Tally, count_settled, read_metric, target_reached, unretried
 
 SLACK = 60.0  # seconds
 HEAD = 1 << 16  # bytes of a summary.json that hold everything but its trials
