@@ -110,7 +110,8 @@ class GpuLook:
             changed: files of the trainer that were edited since the sweep began.
         """
         self._key, self._environment = (tuple(gpu_ids), tuple(changed)), environment
-        self._open = self._any and self._key not in self._known
+        named = bool(gpu_ids) or bool(environment.get("CUDA_VISIBLE_DEVICES"))  # else all GPUs are the trial's
+        self._open = self._any and named and self._key not in self._known
         self._pause, self._seen, self._found = self._first_pause, None, None
         self._next = time.monotonic() + self._pause
 

@@ -142,6 +142,15 @@ def test_a_machine_without_gpus_is_looked_at_once(monkeypatch: pytest.MonkeyPatc
     assert len(count) == 1
 
 
+def test_a_trial_that_may_use_every_gpu_is_not_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    count = []
+    look, _ = looking(lambda: count.append(1) or machine(), monkeypatch)  # type: ignore[func-returns-value]
+    look.begin((), {})
+    assert seen(look, 5) is None and count == []
+    look.begin((), {"CUDA_VISIBLE_DEVICES": "3"})
+    assert seen(look, 1) is None and count == [1]
+
+
 def test_a_driver_that_fails_or_hangs_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     def fails() -> list[Gpu]:
         raise RuntimeError("driver")
