@@ -30,15 +30,16 @@ OWN_FAILURES = ("exit", "import_error", "start", "diverged", "no_metric", "refus
 SEEDS_FILE = "seeds.json"
 WARM_FILE = "warm.json"
 LAUNCHER_FILES = ("trial.json", "metrics.jsonl", "stdout.log")  # in a trial's folder
-_USED_ONLY = (
-    "given",
-    "values",
-    "facts",
-    "feasible",
-    "violated",
-    "point",
-    "seed",
-)  # in trial.json only where the sweep uses them
+# In trial.json only where the sweep uses them, and the value of one that does not.
+_USED_ONLY: dict[str, Any] = {
+    "given": {},
+    "values": None,
+    "facts": None,
+    "feasible": None,
+    "violated": [],
+    "point": None,
+    "seed": None,
+}
 RESERVED = ("agents", "best", "inputs", "wandb")  # the sweep's own folders, beside its trials'
 
 
@@ -233,11 +234,8 @@ class TrialRecord:
 
     def row(self) -> dict[str, Any]:
         """Converts the record to trial.json's object; what the sweep does not use is left out."""
-        return {
-            name: value
-            for name, value in dataclasses.asdict(self).items()
-            if name not in _USED_ONLY or value not in (None, [], {})
-        }
+        row = dataclasses.asdict(self)
+        return {name: value for name, value in row.items() if name not in _USED_ONLY or value != _USED_ONLY[name]}
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> TrialRecord:
