@@ -79,6 +79,7 @@ def run(options: Options, starter: AgentStarter | None = None, words: Sequence[s
             force=options.force,
             try_for=options.try_run,
             python=python,
+            name=None if options.trainer is None else str(options.trainer),
         )
     if isinstance(options.trainer, str) and options.trainer.partition(":")[0] == LIST:
         from .show.profiles import show_profiles

@@ -16,7 +16,7 @@ from .options import Options, make_parser
 
 _KEY = re.compile(r"[A-Za-z_]\w*(\.\w+)*\.(?!ya?ml$)\w+|\+{0,2}[A-Za-z_][\w.@/-]*=.*")  # KEY VALUE or key=value
 _TRIAL_NAMES = re.compile(r"[\w.]+(-[\w.]+)+(,[\w.-]+)*,?")
-_WITH_INIT = ("init", "force", "dry_run", "try_run", "python", "trailing", "quiet", "verbose")
+_WITH_INIT = ("init", "force", "dry_run", "try_run", "python", "trainer", "trailing", "quiet", "verbose")
 _LIKE_A_PRESET = 0.75  # how like a preset's name a word is that is a misspelt one, and no key
 _BARE_KEY = re.compile(r"[A-Za-z_]\w*")  # may be the name of a preset, too
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from .project import Place
+from .project import Module, Place
 
 UNKNOWN = object()  # a default that only the running program knows
 _CONFIG = re.compile(r"(cfg|conf|config|yaml)([-_]?(file|path|files|yaml))?|(exp|experiment)[-_](config|cfg|file)")
@@ -115,6 +115,15 @@ def config_argument(arguments: dict[str, Argument]) -> Argument | None:
         names = (argument.dest, argument.flag.lstrip("-"))
         if not argument.switch and any(_CONFIG.fullmatch(name.lower()) for name in names):
             return argument
+    return None
+
+
+def written_config(module: Module) -> Argument | None:
+    """Returns the option of the configuration file that a script without a parser compares its words with."""
+    for node in module.nodes:
+        text = node.value if isinstance(node, ast.Constant) else None
+        if isinstance(text, str) and text.startswith("--") and _CONFIG.fullmatch(text[2:].rstrip("=").lower()):
+            return Argument(text.strip("-=").replace("-", "_"), text)
     return None
 
 

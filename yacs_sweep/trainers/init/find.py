@@ -11,7 +11,7 @@ from typing import Any
 from ...base.errors import ConfigError
 from ..profile import TrainerProfile
 from ..styles import parse_literal
-from .arguments import UNKNOWN, Argument, config_argument, find_arguments, override_argument
+from .arguments import UNKNOWN, Argument, config_argument, find_arguments, override_argument, written_config
 from .entry import find_entry, shown
 from .names import Choice, choose_aliases, choose_objective, choose_output, choose_seed
 from .project import Module, Place, Project, dotted
@@ -118,6 +118,8 @@ def _find_way(
         found.style, found.base, found.output_key = "argparse", "huggingface", "output_dir"
         found.leaves = {"learning_rate": 5e-5, "weight_decay": 0.0, "warmup_ratio": 0.0, "seed": 42}
         return
+    if not arguments:
+        config = written_config(module)
     found.tree = find_tree(project, places)
     if found.tree is not None:
         _yacs(found, places, arguments, config)
@@ -177,7 +179,10 @@ def _add_config_words(found: Found, config: Argument | None) -> None:
     """Adds the words that name the configuration file."""
     if config is None:
         return
-    found.command += [config.flag, "{config_file}"] if config.flag else ["{config_file}"]
+    if config.flag.endswith("="):
+        found.command.append(config.flag + "{config_file}")
+    else:
+        found.command += [config.flag, "{config_file}"] if config.flag else ["{config_file}"]
     found.needs_config = True
     default = config.default[0] if isinstance(config.default, list) and config.default else config.default
     if found.config is None and isinstance(default, str) and (found.root / default).is_file():

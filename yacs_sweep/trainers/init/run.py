@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,8 +14,11 @@ from ...base.files import write_atomically
 from ...base.streams import print_lines
 from ..load import load_profile
 from .find import Found, find_trainer, profile_name
+from .shipped import is_shipped
 from .try_run import command_of, try_run
 from .write import profile_text, sweep_text
+
+SPECIAL = ("list",)  # words that --trainer takes for something else
 
 
 def init(
@@ -24,6 +28,7 @@ def init(
     force: bool = False,
     try_for: float | None = None,
     python: str | None = None,
+    name: str | None = None,
     root: Path | None = None,
     show: Callable[[str], None] = print_lines,
 ) -> int:
@@ -35,6 +40,7 @@ def init(
         force: replace files that exist.
         try_for: seconds for which the trainer is run, so that its output is the log; None: no code runs.
         python: the trainer's interpreter, for this run.
+        name: what the profile is called; default: as the project's folder.
         root: the project; default: the current folder.
 
     Raises:
@@ -42,7 +48,13 @@ def init(
     """
     root = root or Path.cwd()
     script, config, logs = _sort(words, root)
-    name = profile_name(root)
+    name = profile_name(root) if name is None else name
+    if not re.fullmatch(r"[\w-]+", name):
+        raise ConfigError(f"--init --trainer {name}: is no name of a new profile; write letters, digits and _")
+    if name in SPECIAL or is_shipped(name):
+        raise ConfigError(
+            f"--init --trainer {name}: a profile of this name ships with the launcher; choose another name"
+        )
     profile, sweep = Path("configs", "trainers", f"{name}.yaml"), Path("sweeps", f"{name}.yaml")
     exist = [str(path) for path in (profile, sweep) if (root / path).exists()]
     if exist and not force and not dry_run:

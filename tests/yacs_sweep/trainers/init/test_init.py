@@ -154,6 +154,34 @@ def test_the_command_line_takes_it(
     assert not (project / "sweeps").exists()
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("swin", "ships with the launcher"), ("list", "ships with"), ("a/b.yaml", "is no name of a new profile")],
+)
+def test_a_profile_is_given_a_name(name: str, text: str, project: Path) -> None:
+    write(ARGPARSE, project)
+    with pytest.raises(ConfigError, match=text):
+        ran(project, [], name=name)
+    ran(project, [], name="mine")
+    assert (project / "configs" / "trainers" / "mine.yaml").is_file() and (project / "sweeps" / "mine.yaml").is_file()
+
+
+def test_words_that_a_script_compares_itself_are_found(project: Path) -> None:
+    script = """
+        import sys
+        from settings import cfg
+        if __name__ == '__main__':
+            words = sys.argv[1:]
+            if words[0].startswith('--config_file='):
+                cfg.merge_from_file(words[0][14:])
+            cfg.merge_from_list(words[1:])
+        """
+    write(Layout({**YACS_PACKAGE.files, "train.py": script}, {}, frozenset()), project)
+    ran(project, [])
+    command = yaml.safe_load(files(project)[0].read_text())["command"]
+    assert command == ["python", "train.py", "--config_file={config_file}"]
+
+
 def test_no_code_of_the_project_runs(project: Path) -> None:
     write(ARGPARSE, project)
     script = project / "train.py"
