@@ -42,7 +42,7 @@ class Checkout:
     def project(self) -> None:
         """Makes the folder somebody's own project, with a trainer, as docs/trainers.md has it."""
         shutil.copytree(ROOT / "tests" / "toy_trainer", self.folder, dirs_exist_ok=True)
-        shutil.copy2(self.folder / "toy.yaml", self.folder / "configs" / "trainers" / "mine.yaml")
+        (self.folder / "toy.yaml").unlink()  # the profile is what --init writes
         (self.folder / "cfg.yaml").write_text("SOLVER: {MAX_EPOCHS: 2}\n")
         (self.folder / "sweep.yaml").write_text(_SWEEP)
         (self.folder / "train.log").write_text(

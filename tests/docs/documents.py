@@ -11,6 +11,7 @@ DOCUMENTS = sorted([*ROOT.glob("README*.md"), *ROOT.glob("docs/**/*.md")])
 TRANSLATED = {
     ROOT / "README.ko.md": ROOT / "README.md",
     ROOT / "docs/ko/getting-started.md": ROOT / "docs/getting-started.md",
+    ROOT / "docs/ko/trainers.md": ROOT / "docs/trainers.md",
 }
 LANGUAGES = {"bash", "yaml", "python", "json", "text"}  # what a fenced block may be marked as; `bash`: commands
 

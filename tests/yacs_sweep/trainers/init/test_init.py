@@ -67,7 +67,7 @@ def test_a_trainer_of_a_usual_layout_needs_no_word(layout: Layout, project: Path
     assert [line.split()[-1] for line in last] == ["--check", "--dry-run", "1"]
 
 
-@pytest.mark.parametrize("name", sorted(ALL.keys() - {"file only", "plain YAML"}))
+@pytest.mark.parametrize("name", sorted(ALL))
 def test_the_launcher_reads_what_is_written(name: str, project: Path) -> None:
     write(ALL[name], project)
     ran(project, [])
@@ -75,8 +75,8 @@ def test_the_launcher_reads_what_is_written(name: str, project: Path) -> None:
     loaded = load_profile(str(profile), project_root=project)
     assert loaded.cwd == project
     schema = read_schema(loaded)
-    assert schema is not None
-    assert not [key for key in loaded.aliases.values() if schema.key_problem(key)]
+    assert schema is not None or name == "plain YAML"  # which has no tree
+    assert schema is None or not [key for key in loaded.aliases.values() if schema.key_problem(key)]
     assert not sweep_from_dict(yaml.safe_load(sweep.read_text())).warnings
 
 
