@@ -12,7 +12,7 @@ from ..base.values import to_builtin
 from .profile import TrainerProfile
 from .schemas.convert_value import read_word
 from .schemas.schema import Schema
-from .styles import AS_IT_STANDS, LITERAL, check_key, override_arguments, yacs_text
+from .styles import AS_IT_STANDS, LITERAL, check_key, override_arguments, parse_literal, yacs_text
 from .ways.files import read_base, set_key
 
 _CLOSING = {"[": "]", "(": ")"}
@@ -70,6 +70,8 @@ class Overrides:
         if chosen is None or not gpu_ids:
             return None
         default = self.schema.values.get(chosen.key) if self.schema else None
+        if isinstance(default, str) and isinstance(listed := parse_literal(default), list | tuple):
+            default = listed  # a configuration file writes (0,) so
         text = chosen.text(gpu_ids, default)
         style = self.profile.overrides
         if style not in LITERAL and chosen.form is None and not isinstance(default, int | float | list | tuple):

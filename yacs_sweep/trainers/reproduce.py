@@ -101,7 +101,7 @@ def repeat_trial(
         named = False
     files = [path for name in profile.parameter_files if (path := old / name).is_file()]
     written = (
-        [] if best is not None else [path for name in _given_files(record, profile) if (path := old / name).is_file()]
+        [] if best is not None else [path for name in given_files(record, profile) if (path := old / name).is_file()]
     )
     moved = _in_folder(words, trial_dir, folder, except_for=files)
     variables_of_trial = _moved_variables(record, profile, trial_dir, folder)
@@ -211,7 +211,7 @@ def _output_words(profile: TrainerProfile, folder: Path) -> list[str]:
     return profile.output_words(str(folder))
 
 
-def _given_files(record: TrialRecord, profile: TrainerProfile) -> list[str]:
+def given_files(record: TrialRecord, profile: TrainerProfile) -> list[str]:
     """Names the files in the output folder that the trial's trainer got its parameters from."""
     if "config_file" in record.given:
         return [config_name(record.given["config_file"])]

@@ -12,10 +12,11 @@ import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from ..records.folder import LAUNCHER_FILES, TrialPaths
+from ..records.folder import LAUNCHER_FILES, TrialPaths, TrialRecord
 from ..trainers.gpu_key import likely_key
 from ..trainers.overrides import Overrides
 from ..trainers.profile import OUTPUT, TrainerProfile
+from ..trainers.reproduce import given_files
 from .gpu_memory import Gpu, Reader, process_exists, read_gpus, usable_gpus
 
 FIRST_PAUSE, LAST_PAUSE = 1.0, 60.0  # seconds between two looks; doubled each time
@@ -188,9 +189,9 @@ def _named(gpus: Sequence[Gpu]) -> str:
     return f"GPU{'s' * (len(gpus) > 1)} {numbers}"
 
 
-def left_nothing(paths: TrialPaths, profile: TrainerProfile) -> bool:
+def left_nothing(paths: TrialPaths, profile: TrainerProfile, record: TrialRecord) -> bool:
     """Tells whether a trial's folder holds the launcher's files alone."""
-    own = {*LAUNCHER_FILES, paths.wandb_run.name, *profile.parameter_files}
+    own = {*LAUNCHER_FILES, paths.wandb_run.name, *profile.parameter_files, *given_files(record, profile)}
     try:
         for folder, _, names in os.walk(paths.dir):
             at_top = Path(folder) == paths.dir or Path(folder) == paths.dir / OUTPUT

@@ -267,7 +267,7 @@ class TrialRunner:
         """Tells the user of a trainer that has left nothing in its first trial's folder, and why that may be."""
         if self._leaves_files is None:
             profile = self.launch.profile
-            self._leaves_files = not left_nothing(paths, profile)
+            self._leaves_files = not left_nothing(paths, profile, record)
             if not self._leaves_files and (text := nothing_left_text(profile)) is not None:
                 self._warn_once(record, "files", text)
 

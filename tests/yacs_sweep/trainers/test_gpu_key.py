@@ -15,8 +15,10 @@ from yacs_sweep.trainers.load import load_profile
 from yacs_sweep.trainers.overrides import Overrides
 from yacs_sweep.trainers.profile import TrainerProfile
 from yacs_sweep.trainers.reproduce import best_config, common_words, repeat_trial
+from yacs_sweep.trainers.schemas.read import read_schema
 from yacs_sweep.trainers.schemas.schema import Schema
-from yacs_sweep.trainers.styles import WORD_STYLES
+from yacs_sweep.trainers.styles import WORD_STYLES, parse_literal
+from yacs_sweep.trainers.ways.start import merged_config
 
 ROOT = Path(__file__).parents[3]
 
@@ -223,3 +225,23 @@ def test_an_option_before_the_overrides_is_not_left_alone(tmp_path: Path, output
     )
     assert repeat is not None
     assert repeat.words[2:] == ([] if output is None else ["--opts", "OUT", str(tmp_path / "train-t0")])
+
+
+@pytest.mark.parametrize(
+    ("written", "value"),
+    [("(0,1,2,3)", [0, 1]), ("[0]", [0, 1]), ("0", "4,5"), ("'0'", "4,5")],
+)
+def test_a_configuration_file_s_own_value_decides_where_the_trainer_takes_a_file(
+    tmp_path: Path, written: str, value: Any
+) -> None:  # F5: HRNet-Image-Classification
+    base = tmp_path / "c.yaml"
+    base.write_text(f"GPUS: {written}\nLR: 0.1\n")
+    content = {"command": ["python", "t.py", "{config_file}"], "overrides": "file", "gpu_key": {"key": "GPUS"}}
+    if written in ("0", "'0'"):
+        content["gpu_key"] = {"key": "GPUS", "form": "'{gpu_ids}'"}
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(content))
+    profile = load_profile(tmp_path / "mine.yaml", project_root=tmp_path)
+    overrides = Overrides(profile, read_schema(profile, config_file=base))
+    config = merged_config(overrides, {"config_file": str(base), "overrides": ["LR", "0.5"]}, ("4", "5"), None)
+    assert config["LR"] == 0.5
+    assert (parse_literal(str(config["GPUS"])) if isinstance(value, list) else config["GPUS"]) == value

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.single_trials import Hooks, launch_of
-from yacs_sweep.records.folder import TrialPaths
+from yacs_sweep.records.folder import TrialPaths, TrialRecord
 from yacs_sweep.trainers.gpu_key import GpuKey
 from yacs_sweep.trainers.overrides import Overrides
 from yacs_sweep.trainers.profile import TrainerProfile
@@ -261,14 +261,16 @@ def test_a_trainer_that_chooses_its_gpu_is_told_at_the_first_trial(
 
 def test_a_folder_that_holds_the_launcher_s_files_alone(tmp_path: Path) -> None:
     profile, paths = launch_of(tmp_path, "").profile, TrialPaths(tmp_path / "t0")
+    record = TrialRecord("s-0", "t0", 0, {}, given={"config_file": "/base/c.yaml"})
     (paths.dir / "output").mkdir(parents=True)
-    for path in (paths.record, paths.metrics, paths.stdout, paths.wandb_run):
+    for path in (paths.record, paths.metrics, paths.stdout, paths.wandb_run, paths.dir / "trial-config.yaml"):
         path.touch()
-    assert left_nothing(paths, profile)
+    assert left_nothing(paths, profile, record)
+    assert not left_nothing(paths, profile, replace(record, given={}))  # somebody else's file of that name
     file = paths.dir / "checkpoints" / "trial.json"  # another's of that name
     file.parent.mkdir()
     file.touch()
-    assert not left_nothing(paths, profile)
+    assert not left_nothing(paths, profile, record)
 
 
 @pytest.mark.parametrize(
