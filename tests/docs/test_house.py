@@ -168,6 +168,12 @@ def test_no_module_and_no_folder_is_too_large(room: str) -> None:
     assert not {folder: count for folder, count in counts.items() if count > MAX_MODULES}
 
 
+def test_every_folder_of_the_launcher_is_installed() -> None:
+    listed = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    folders = {".".join(path.parent.relative_to(ROOT).parts) for path in PACKAGE.rglob("__init__.py")}
+    assert not {name for name in folders if f'"{name}"' not in listed}
+
+
 def test_the_top_of_the_package_holds_the_public_names_only() -> None:
     assert len(list(PACKAGE.glob("*.py"))) <= MAX_TOP
 

@@ -50,7 +50,6 @@ class Checked:
     spec: SweepSpec | None = None
     storage: str | None = None
     notes: tuple[str, ...] = ()
-    size: str = ""  # of the search, in words
 
 
 def check(options: Options, words: Sequence[str]) -> int:
@@ -98,6 +97,9 @@ def examine(options: Options) -> Findings:
         _check_schema(findings, checked)
         _check_metric(findings, checked)
         _check_data(findings, checked)
+        warnings = checked.spec.warnings if checked.spec is not None else ()
+        warnings += tuple(note.removeprefix("warning: ") for note in checked.notes if note.startswith("warning: "))
+        findings.add_warnings("sweep", warnings)
     check_gpus(findings, layout, options.gpus, gpus)
     base = checked.spec.results_dir_base if checked is not None and checked.spec is not None else options.results_dir
     check_disk(findings, Path(base or "log/sweep"))
@@ -133,9 +135,8 @@ def _check_trainer(
     if profile is None or isinstance(profile, FunctionProfile) or problems.found:
         return profile, python
     findings.ok("trainer", f"{profile.name} ({profile.path}), started in {profile.cwd}")
-    if cannot := profile.start_problems(python, here=options.engine == "local"):
-        findings.add_problems("trainer", cannot)
-        return profile, python
+    if profile.start_problems(python, here=options.engine == "local"):
+        return profile, python  # whoever chooses the trainer reports it
     wanted = options.gpus is not None or options.gpus_per_trial is not None
     interpreter = profile.leading_interpreter(python)
     environment = child_environment(profile.fixed_env, os.environ, gpu_names(layout), interpreter=interpreter)
@@ -164,8 +165,6 @@ def _read_all(
     findings.add_problems("sweep", problems.found)
     if plan is None:
         return None
-    for warning in [*plan.spec.warnings, *(note for note in plan.notes if note.startswith("warning: "))]:
-        findings.warn("sweep", warning.removeprefix("warning: "))
     spec = plan.spec
     grid = f" of {counted(spec.grid_size, 'point')}" if spec.grid_size is not None else ""
     searched = counted(len(spec.parameters), "parameter")

@@ -47,12 +47,20 @@ class Findings:
 
     def add_problems(self, subject: str, problems: Iterable[str]) -> None:
         """Adds the lines of a ConfigError, each once; a line that another subject has already shown is left out."""
-        known = tuple(
-            f"{item.text}; {item.advice}" if item.advice else item.text for item in self.found if item.level == PROBLEM
-        )
         for line in dict.fromkeys(problems):
-            if not line.endswith(known):
+            if not self._is_told(line):
                 self.problem(subject, line)
+
+    def add_warnings(self, subject: str, warnings: Iterable[str]) -> None:
+        """Adds warnings that a launch would print, but those that another subject has told."""
+        for line in dict.fromkeys(warnings):
+            if not self._is_told(line):
+                self.warn(subject, line)
+
+    def _is_told(self, line: str) -> bool:
+        """Tells whether a finding says what the line says, perhaps behind the trainer's name."""
+        told = [item for item in self.found if item.level != OK]
+        return line.endswith(tuple(text for item in told for text in (item.text, f"{item.text}; {item.advice}")))
 
     def add_error(self, subject: str, error: ConfigError) -> None:
         """Adds every mistake of an error."""

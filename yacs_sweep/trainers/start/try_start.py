@@ -37,7 +37,8 @@ class Started:
         names = _NO_MODULE.findall(self.text)
         if self.status == 0 or not names:
             return None
-        found = [(cwd / path, line) for path, line in _FRAME.findall(self.text)]  # a script's own is as it was given
+        # A script's own path is as it was given; <frozen …> is none.
+        found = [(cwd / path, line) for path, line in _FRAME.findall(self.text) if not path.startswith("<")]
         frames = [
             (path, line) for path, line in found if path.is_relative_to(cwd) and "site-packages" not in path.parts
         ]

@@ -58,3 +58,12 @@ def test_what_was_said_is_not_said_again(line: str, count: int) -> None:
     findings.problem("program", "x lacks yacs", advice="pip")
     findings.add_problems("sweep", [line, line])
     assert len(findings.found) == count
+
+
+@pytest.mark.parametrize(("line", "count"), [("A.ROOT: there is no x", 1), ("B.ROOT: there is no x", 2)])
+def test_a_warning_that_was_given_is_not_given_again(line: str, count: int) -> None:
+    findings = Findings()
+    findings.ok("disk", "x")
+    findings.warn("data", "A.ROOT: there is no x", advice="correct it")
+    findings.add_warnings("sweep", [line])
+    assert len(findings.found) == count + 1
