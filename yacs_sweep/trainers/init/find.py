@@ -227,7 +227,13 @@ def _read_config(found: Found, project: Project) -> None:
             found.unsure.append(f"Defaults are those of {found.config}. Another configuration: --init CONFIG.yaml")
     if found.config is None or (found.style == "argparse"):
         return
-    values = {key: number(value) for key, value in flat(read_settings(project, found.config)).items()}
+    settings = read_settings(project, found.config)
+    sections = {key.partition(".")[0] for key in found.leaves if "." in key}
+    if empty := [key for key, value in settings.items() if value is None and key in sections]:
+        found.unsure.append(
+            f"{found.config} has empty sections, which YACS refuses; fill in {', '.join(empty)}, or leave out."
+        )
+    values = {key: number(value) for key, value in flat(settings).items()}
     if found.tree is not None:  # YACS reads texts as literals
         values = {key: parse_literal(value) if isinstance(value, str) else value for key, value in values.items()}
     known = found.style != "yacs" or found.tree is None or not found.leaves

@@ -63,7 +63,8 @@ def _start_lines(found: Found) -> list[str]:
         if found.overrides_option:
             lines.append(f"overrides_option: {found.overrides_option}   # the word before them")
     if base is None and (schema := _schema(found)):
-        lines.append(f"schema: {schema}   # names and types are checked before anything starts")
+        runs = "; runs the script up to parse_args()" if schema == "argparse" else ""
+        lines.append(f"schema: {schema}   # names and types are checked before anything starts{runs}")
     if base is None and not found.base:
         lines.append("env: {WANDB_MODE: disabled}   # the launcher records the trial")
     return lines

@@ -94,6 +94,18 @@ def test_ranges_are_around_the_values_of_the_configuration(project: Path) -> Non
     assert (rate["min"], rate["max"]) == (0.0002, 0.005)
 
 
+def test_an_empty_section_of_the_configuration_is_told(project: Path) -> None:
+    write(YACS_PACKAGE, project)
+    (project / "configs" / "market.yml").write_text("SOLVER:\n  BASE_LR: 0.001\nMODEL:\n")
+    assert "configs/market.yml has empty sections" in ran(project, ["configs/market.yml"])
+
+
+def test_a_schema_that_runs_the_script_says_so(project: Path) -> None:
+    write(ARGPARSE, project)
+    ran(project, [])
+    assert "runs the script up to parse_args()" in files(project)[0].read_text()
+
+
 def test_a_dry_run_writes_nothing(project: Path) -> None:
     write(ARGPARSE, project)
     shown = ran(project, [], dry_run=True)
