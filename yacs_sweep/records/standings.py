@@ -20,6 +20,7 @@ from ..base.values import finite_number
 
 LEVEL = 0.05  # share of sweeps in which the truly best point may be dropped
 ENOUGH = 1.0  # standard errors that are taken off a mean, so that few lucky seeds do not make the best point
+KNOWN = 5  # degrees of freedom from which the estimated noise is good enough to drop a point by it
 TINY = 1e-9  # makes the equations solvable where effects are known up to a constant
 
 
@@ -177,8 +178,8 @@ class _Fit:
         return fmean(value - self.effects.get(place, 0.0) for place, value in row.items())
 
     def chance(self, apart: float, one: Mapping[int, float], other: Mapping[int, float]) -> float:
-        """Returns the probability that two points lie `apart` by chance, or more; 1 while the noise is not known."""
-        if not self.freedom:
+        """Returns the probability that two points lie `apart` by chance, or more; 1 while the noise is hardly known."""
+        if self.freedom < KNOWN:
             return 1.0
         error = self.error(one, other)
         return student_tail(apart / error, self.freedom) if error > 0 else float(apart <= 0)

@@ -1,20 +1,23 @@
 """Decides what the next trial of a sweep with repeats trains: a further seed of a point, or a new point.
 
-Pure functions; `records/standings.py` compares the points. With a race, points get seeds one by one: one that is out of the race
-gets none, one that may be the best gets more, and the trials this saves go to new points.
+Pure functions; `records/standings.py` compares the points. In a race every point has one seed at first, and the last trials
+of the sweep confirm the best ones: the best mean gets the next seed, until it has all of them or another mean is better. A
+point that is unlikely to be the best gets none. What this saves goes to new points: a sweep finds more by trying points than
+by repeating them, and a few seeds at its end tell the best from the lucky (`benchmarks/noisy_search.py`).
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..records.standings import Entry, compare
 
 FAILED_SEEDS = 2  # failed seeds after which a point without any value gets no further one
-FIRST_POINTS = 5  # points before any is repeated: the first few say little of each other
-CONTENDER = 0.15  # chance from which a point is worth a further seed while new points are tried
-FINAL_SHARE = 0.25  # share of a sweep's trials that only goes to seeds of the best points, at its end
+FINAL_SHARE = 0.15  # of a sweep's trials confirm its best points, at its end
+CONFIRMED = 3  # seeds of the best point before a new one is tried, where the sweep's end is not known
+FIRST_POINTS = 5  # points before any is confirmed so: the first few say little of each other
 
 
 @dataclass(frozen=True)
@@ -24,7 +27,7 @@ class Race:
     Attributes:
         n: seeds of a point, at most.
         goal: `maximize` or `minimize`.
-        drop: whether points that are unlikely to be the best get no further seed; else every point gets n seeds.
+        drop: whether the points are raced; else every point gets n seeds.
         paired: whether the same place is the same seed for all points (`seeds: common`).
     """
 
@@ -39,43 +42,50 @@ def next_seed(
 ) -> tuple[int, int] | None:
     """Returns the point (its number) and the place of its seed that the next trial is to have; None: a new point.
 
-    A new point begins with the seed of place 0.
+    A new point begins with the seed of place 0. A failed seed is not tried again, and does not spoil its point.
 
     Args:
         entries: all points so far.
         left: trials that may still be started, this one included; None: not known.
         new_points: whether there are new points; without them, None says that no point is to get a further seed.
     """
-    open_places = {entry.number: _open_place(entry, race.n) for entry in entries}
+    places = {entry.number: _open_place(entry, race) for entry in entries}
     if not race.drop:
-        return next(((number, place) for number, place in open_places.items() if place is not None), None)
-    for entry in entries:  # a seed that failed does not spoil its point
-        place = open_places[entry.number]
-        if not entry.values and not entry.running and 0 < len(entry.failed) < FAILED_SEEDS and place is not None:
+        return next(((number, place) for number, place in places.items() if place is not None), None)
+    for entry in entries:
+        place = places[entry.number]
+        if entry.failed and not entry.values and not entry.running and place is not None:
             return entry.number, place
-    held = {entry.number: len(entry.values) + len(entry.running) for entry in entries}
-    found = compare(entries, goal=race.goal, paired=race.paired)
+    if new_points and not _confirms(entries, race, left):
+        return None
+    standings = compare(entries, goal=race.goal, paired=race.paired).standings
+    ranked = sorted((item for item in standings if item.n), key=lambda item: item.mean, reverse=race.goal == "maximize")
+    if new_points and left is None:
+        held = {entry.number: len(entry.values) + len(entry.running) + len(entry.failed) for entry in entries}
+        ranked = [item for item in ranked[:1] if held[item.number] < CONFIRMED]
+    for item in ranked:
+        place = places[item.number]
+        if place is not None and not item.dropped:
+            return item.number, place
+    return None
+
+
+def final_trials(trials: int, n: int) -> int:
+    """Returns how many of a sweep's trials confirm the best points: a share, but enough for one point, and half at most."""
+    return min(trials // 2, max(n - 1, math.ceil(FINAL_SHARE * trials)))
+
+
+def _confirms(entries: Sequence[Entry], race: Race, left: int | None) -> bool:
+    """Tells whether the next trial is one of those that confirm the best points."""
+    if left is None:
+        return len(entries) >= FIRST_POINTS
     started = sum(len(entry.values) + len(entry.running) + len(entry.failed) for entry in entries)
-    last = left is not None and left <= FINAL_SHARE * (started + left)
-    waiting = [s for s in found.standings if s.n and not s.dropped and open_places[s.number] is not None]
-    if new_points and not last:
-        if len(entries) < FIRST_POINTS:
-            return None
-        waiting = [s for s in waiting if s.chance >= CONTENDER and held[s.number] == s.n]
-    if not waiting:
-        return None
-    better = max if race.goal == "maximize" else min
-    top = sorted(waiting, key=lambda s: s.mean, reverse=better is max)[:4]
-    chosen = min(top, key=lambda s: held[s.number])
-    place = open_places[chosen.number]
-    assert place is not None
-    return chosen.number, place
+    return left <= final_trials(started + left, race.n)
 
 
-def _open_place(entry: Entry, n: int) -> int | None:
-    """Returns the first place of a seed that a point has not had; None when it has had all."""
-    if not entry.values and len(entry.failed) >= FAILED_SEEDS:
+def _open_place(entry: Entry, race: Race) -> int | None:
+    """Returns the first place of a seed that a point has not had; None when it has had all, or failed too often."""
+    if race.drop and not entry.values and len(entry.failed) >= FAILED_SEEDS:
         return None
-    return next(
-        (p for p in range(n) if p not in entry.values and p not in entry.running and p not in entry.failed), None
-    )
+    had = {*entry.values, *entry.running, *entry.failed}
+    return next((place for place in range(race.n) if place not in had), None)

@@ -107,7 +107,7 @@ def test_nothing_is_dropped_while_the_noise_is_not_known() -> None:
 
 
 def test_ties_and_a_trainer_without_noise_are_told_apart_by_value() -> None:
-    rows = [{0: 2.0, 1: 2.0}, {0: 1.0, 1: 1.0}, {0: 1.0, 1: 1.0}]
+    rows = [dict.fromkeys(range(4), value) for value in (2.0, 1.0, 1.0)]
     found = compare(entries(rows), goal="minimize")
     assert found.best == 1 and found.rivals == (2,)
     assert [item.dropped for item in found.standings] == [True, False, False]
