@@ -226,11 +226,29 @@ def test_a_merged_file_finds_what_its_base_includes(tmp_path: Path) -> None:
     assert ran.code == 0, ran.out + ran.err
     before = trials(ran)
     assert (before["config"]["RATE"], before["config"]["LR"]) == (3, 0.25)
+    record = json.loads((ran.dir / "trial-0000" / "trial.json").read_text())
+    assert record["given"]["config_file"] == str(ran.dir / "inputs" / "config" / "c.yml")  # later edits change nothing
     shutil.move(tmp_path / "p", tmp_path / "q")  # the folder of the sweep moves with the project
     again = shell(
         f"cd {tmp_path / 'q'} && " + printed(ran).replace(str(tmp_path / "p"), str(tmp_path / "q")), tmp_path / "q"
     )
     assert (again["config"]["RATE"], again["config"]["LR"]) == (3, 0.25)
+
+
+def test_a_trainer_that_knows_its_seed_from_a_placeholder_is_trained_with_several(tmp_path: Path) -> None:
+    profile = (
+        'command: [python, t.py, "{params_json}", "{seed}", "{gpu_ids}"]\noverrides: json\noutput_dir_key: OUTPUT_DIR\n'
+    )
+    folder = project(tmp_path / "p", profile)
+    ran = run(folder, "--dry-run", config=None)
+    assert re.search(r""" '\{"LR": 0.25, "OUTPUT_DIR": ".*/trial-0000"\}' 1 0\n""", ran.out), ran.out
+    ran = run(folder, config=None)
+    assert trials(ran)["words"][1:] == ["1", "0"]  # of --seed 1
+    name = ran.dir
+    best = sweep(folder, "--train-best", name.name, "--seeds", "2", *QUIET[:-2], trainer=None, config=None)
+    assert best.code == 0, best.out + best.err
+    logs = sorted((name.parent / f"{name.name}-best").glob("trial-*/stdout.log"))
+    assert [got(log.read_text())["words"][1] for log in logs] == ["2", "3"]  # not the search's
 
 
 def test_included_files_are_found_again(tmp_path: Path) -> None:

@@ -73,7 +73,12 @@ def best_source(options: Options, problems: Problems) -> Source:
     if options.seeds is None and isinstance(trainer.profile, CommandProfile) and SEED not in trainer.profile.aliases:
         count = 1
         notes = (*notes, "one training: no parameter of the sweep is the program's seed (`seed`, `…_seed`, `….seed`)")
-    seeds = _seeds(count, records, trainer, {word.key: word.value for word in (*before, *given)})
+    seeds = _seeds(
+        count,
+        records,
+        trainer,
+        {**_launched_seed(found, trainer), **{word.key: word.value for word in (*before, *given)}},
+    )
     parameters: dict[str, Any] = {key: {"value": value} for key, value in fixed.items()}
     if seeds:
         parameters[seed_name(trainer.profile)] = {"values": seeds}
@@ -266,6 +271,13 @@ def _seeds(count: int, records: Sequence[TrialRecord], trainer: Trainer, words: 
     used = {value for record in records for name, value in record.params.items() if overrides.key_for(name) == key}
     first = max([int(value) for value in (base, *used) if isinstance(value, int)], default=0) + 1
     return list(range(first, first + count))
+
+
+def _launched_seed(found: Source, trainer: Trainer) -> dict[str, Any]:
+    """Returns the seed that --seed gave to the trials of the search, for a trainer that has it from {seed} alone."""
+    last = found.launch
+    known = last is not None and last.trainer_seed is not None and trainer.profile.fills(SEED)
+    return {SEED: last.trainer_seed} if last is not None and known else {}
 
 
 def seed_name(profile: TrainerProfile) -> str:
