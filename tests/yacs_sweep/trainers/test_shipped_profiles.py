@@ -151,3 +151,10 @@ def test_a_sweep_reads_the_csv_file_of_a_stand_in(tmp_path: Path) -> None:
     assert found["metric"] == {"name": "val_loss", "goal": "minimize"}
     assert [trial["value"] for trial in found["trials"]] == [1.0, 0.5]
     assert found["best"]["params"] == {"base_lr": 0.25}
+
+
+def test_aliases_have_the_usual_names() -> None:
+    from yacs_sweep.launch.plan.checks import USUAL_ALIASES
+
+    others = {alias for name in [OURS, *PUBLIC] for alias in shipped(name).aliases} - set(USUAL_ALIASES)
+    assert others == {"warmup_steps"}  # transformers'

@@ -282,12 +282,24 @@ def placed_problems(options: Options, overrides: Overrides, spec: SweepSpec | No
                 problems.append(f"{option}: {problem}{_alias_hint(option, name, overrides.profile)}")
             elif document and path in document.places:
                 told = problem.removeprefix(f"{name}: ") if dotted(path).endswith(f".{name}") else problem
-                problems.append(document.message(path, told))
+                problems.append(document.message(path, told + _missing_alias(name, overrides)))
             else:
                 problems.append(problem)
     return problems + overrides.same_key_problems(values)
 
 
+def _missing_alias(name: str, overrides: Overrides) -> str:
+    """Says in which file an alias is added that profiles usually have and this one lacks; empty for other names."""
+    profile, schema = overrides.profile, overrides.schema
+    if name not in USUAL_ALIASES or name in profile.aliases or (schema is not None and name in schema.values):
+        return ""
+    return f"; the alias `{name}: KEY` in {profile.path} would name the key"
+
+
+USUAL_ALIASES = (
+    *("base_lr", "weight_decay", "warmup_factor", "warmup_iters", "warmup_epochs", "margin"),
+    *("ims_per_batch", "max_epochs", "max_iter", "seed"),
+)
 _OF_OPTIONS = {"base_lr": "lr_values", "weight_decay": "wd_values"}  # options that give a parameter of this name
 
 

@@ -87,3 +87,12 @@ def test_a_preset_of_the_reid_trainer_says_so(own: Path, preset: str) -> None:
     (problem,) = plan_errors(preset)
     assert problem.startswith(f"{preset}: is a preset of the trainer reid alone: mine is not known to have ")
     assert problem.endswith(f"; presets for every trainer: {', '.join(GENERAL)}")
+
+
+def test_a_sweep_file_of_ones_own_is_told_the_alias(own: Path, tmp_path: Path) -> None:
+    write(own, "base_lr: TRAIN.LR")
+    (tmp_path / "y.yaml").write_text("method: grid\nparameters:\n  weight_decay: [0.1, 0.2]\n  TRAIN.NO: [1, 2]\n")
+    alias, key = plan_errors("y.yaml")
+    assert alias.startswith("y.yaml:3:3: parameters.weight_decay: no such key in tree.py:_C")
+    assert alias.endswith(f"; the alias `weight_decay: KEY` in {own} would name the key")
+    assert "the alias" not in key
