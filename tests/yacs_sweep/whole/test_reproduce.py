@@ -251,6 +251,24 @@ def test_a_trainer_that_knows_its_seed_from_a_placeholder_is_trained_with_severa
     assert [got(log.read_text())["words"][1] for log in logs] == ["2", "3"]  # not the search's
 
 
+def test_a_json_configuration_is_merged_at_every_attempt_and_for_the_best(tmp_path: Path) -> None:
+    folder = project(tmp_path / "p", OTHER_WAYS["file"] + "files: [{path: '{output_dir}/seed-{seed}.jsonl'}]\n")
+    (folder / "c.json").write_text('{"LR": 1, "OUTPUT_DIR": ""}')
+    spoils = "import os, sys\nif not os.path.exists('died'):\n"  # the first attempt leaves a broken file, and is killed
+    spoils += "    open('died', 'w').close(); open(sys.argv[1], 'w').write('{'); os.kill(os.getpid(), 9)\n"
+    (folder / "t.py").write_text(spoils + TRAINER.replace("score 1", "score 0"))
+    seed = "open(os.path.join(folder, 'seed-1.jsonl'), 'w').write('{\"extra\": 2}\\n')\n"  # of --seed 1
+    (folder / "t.py").write_text((folder / "t.py").read_text() + seed)
+    ran = run(folder, "--retries", "1", config="c.json")
+    assert ran.code == 0, ran.out + ran.err
+    assert [trial["attempts"] for trial in ran.summary["trials"]] == [2, 1]
+    assert trials(ran)["config"] == {"LR": 0.25, "OUTPUT_DIR": str(ran.dir / "trial-0000")}
+    assert json.loads((ran.dir / "best.yml").read_text())["LR"] == 0.25
+    assert shell(printed(ran), folder)["config"]["LR"] == 0.25
+    logged = (ran.dir / "trial-0000" / "metrics.jsonl").read_text()
+    assert '"extra": 2' in logged
+
+
 def test_included_files_are_found_again(tmp_path: Path) -> None:
     folder = project(tmp_path / "p", STYLES["yacs"][0], "_BASE_: base/b.yml\nX: 1\n")
     (folder / "base").mkdir()
