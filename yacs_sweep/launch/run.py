@@ -32,7 +32,7 @@ from ..records.folder import SweepPaths
 from ..records.inputs import CONFIG, Inputs, save_inputs
 from ..records.known_sweeps import BATCH, remember
 from ..records.launch_file import read_launch, save_spec
-from ..records.progress import target_reached
+from ..records.points import target_reached
 from ..records.summary import Summary
 from ..search.storage.url import shared
 from ..search.warm_start import write_warm
@@ -47,6 +47,7 @@ from ..wandb.sweeps import create_sweep
 from .agent_run import agent_command, given_run
 from .machine import Machine
 from .options import Options
+from .plan.dry_run import trials_text
 from .plan.plan import Plan, new_paths
 from .plan.portable import portable_inputs
 from .sweep_run import Results
@@ -133,9 +134,8 @@ def _shared_target(results: Results, options: Options) -> int | None:
 
     None: each does its own number, as with --count, and where points are tried again after the metric's target.
     """
-    plan, metric = results.plan, results.plan.spec.metric
-    has_target = metric is not None and metric.target is not None
-    reached = has_target and target_reached(metric, results.summary.records.values())
+    plan, spec = results.plan, results.plan.spec
+    reached = target_reached(spec, results.summary.records.values())
     return None if plan.resumed and (options.count or reached) else plan.launch.target
 
 
@@ -193,7 +193,9 @@ def open_sweep(
     plan = create_folder(plan, paths)
     spec = plan.spec
     many = counted(plan.count, "trial")
-    if spec.grid_size is not None:
+    if spec.repeats is not None:
+        many = trials_text(spec, plan.count)
+    elif spec.grid_size is not None:
         many = f"{plan.count} of {counted(spec.grid_size, 'point')}"
     say(f"sweep {paths.sweep_id} ({spec.name}): {spec.method}, {many}, results in {paths.dir}")
     summary = Summary(
@@ -205,6 +207,7 @@ def open_sweep(
         goal=spec.metric.goal if spec.metric else "minimize",
         target=spec.metric.target if spec.metric else None,
         retry=plan.launch.retry,
+        spec=spec,
     )
     if plan.storage is not None and shared(plan.storage):
         from ..search.storage.shared_sweep import DatabaseTrials

@@ -12,9 +12,11 @@ from ..base.command_line import COMMAND, REPORT
 from ..base.errors import ConfigError, SweepError
 from ..base.files import write_atomically
 from ..base.streams import output_width, print_lines
+from ..base.wording import counted
 from ..records.checkpoints import Keep, Keeper
 from ..records.folder import ENDED_WELL, SweepPaths, TrialRecord
-from ..records.progress import Progress, never_logged, target_reached, unretried
+from ..records.points import mean_of, reaches, target_reached
+from ..records.progress import Progress, never_logged, unretried
 from ..records.summary import Summary
 from ..show.lines import (
     MOST_SHOWN,
@@ -53,8 +55,9 @@ class Results:
         self.new_line = ""  # and what starts such a sweep once more, as one would type it; empty: not known
         self.outcome: Outcome | None = None  # once it has ended
         self.log_model = False  # whether the best goes to W&B as an artifact, at the end
-        self.best_id: str | None = None  # of the trial that best.yml has been made for,
-        self.best_file: str | None = None  # and of the one that it holds
+        self._fronts: dict[str, str] = {}  # what the files in pareto/ say, by their names
+        self.best_id: str | None = None  # what best.yml says (`_told_of`),
+        self.best_file: str | None = None  # and the id of the trial that it holds
         self.same_value_told = False  # whether the user knows that all trials end with one value
         self.no_best_file = False  # whether the user knows that there will be no best.yml
         self.accessories = Accessories()
@@ -107,10 +110,17 @@ class Results:
 
     def target_line(self, record: TrialRecord) -> str | None:
         """Returns a line when this trial has reached the metric's target; None otherwise."""
-        metric = self.plan.spec.metric
-        if metric is None or record.state != "finished" or not metric.reached(record.value):
+        spec, point = self.plan.spec, self.summary.point_of(record)
+        if record.state != "finished" or not reaches(spec, point):
             return None
-        return f"{record.name} reached the target: {metric.name} {record.value:.6g} (target {metric.target:g})"
+        reached = [
+            f"{metric.name} {value:.6g} (target {metric.target:g})"
+            for metric in spec.objectives
+            if metric.target is not None and (value := mean_of(point, metric.name, spec)) is not None
+        ]
+        what = "the target" if len(reached) == 1 else "the targets"
+        seeds = f", means of {counted(point.estimate.n, 'seed')}" if spec.repeats else ""
+        return f"{point.name} reached {what}: {', '.join(reached)}{seeds}"
 
     def hopeless(self, record: TrialRecord) -> str | None:
         """Returns a message when every start of the trainer needs the module that this trial has missed."""
@@ -129,50 +139,81 @@ class Results:
     def complete(self) -> bool:
         """Whether every trial is done that the sweep was asked for, however the launch has ended."""
         records = self.summary.records.values()
-        reached = target_reached(self.plan.spec.metric, records)
+        reached = target_reached(self.plan.spec, records)
         progress = Progress(self.summary.settled, self.plan.launch.target, reached)
         return not progress.left and all(record.state != "running" for record in records)
 
     @property
     def nothing_left(self) -> str:
         """Says that no trial is left, and what the user can do."""
-        size = self.plan.spec.grid_size
+        size, spec = self.plan.spec.grid_trials, self.plan.spec
         if size is not None and self.summary.settled >= size:
-            return f"every point of the grid is done ({size})"
+            return f"every point of the grid is done ({spec.grid_size})"
         return "every trial of this sweep is done; --count N adds more"
 
     def update_best(self) -> None:
-        """Rewrites best.yml and best/ when another trial is the best; deletes checkpoints that are not to be kept."""
+        """Rewrites best.yml, best/ and pareto/ when other trials are the best; deletes checkpoints that are not to be kept."""
         best = self.summary.best()
-        if (
-            best is not None
-            and best.id != self.best_id
-            and self.accessories.attempt("best.yml is not written", partial(self._write_best, best))
-        ):
-            self.best_id = best.id
+        if best is not None and self._told_of(best) != self.best_id:
+            self.best_file = None
+            if self.accessories.attempt("best.yml is not written", partial(self._write_best, best)):
+                self.best_id = self._told_of(best)
+        if self.summary.objectives and not self.no_best_file:
+            self.accessories.attempt("pareto/ is not up to date", self._write_front)
         keep = partial(self.keeper.update, best, self.summary.records.values())
         self.accessories.attempt("best/ is not up to date, and no checkpoints are deleted", keep)
 
+    def _told_of(self, record: TrialRecord) -> str:
+        """Returns a text that changes with what a file about the trial, or about its point, would say."""
+        return f"{record.id}: {self._value_text(record)}"
+
+    def _value_text(self, record: TrialRecord) -> str:
+        """Says how good a trial is, and with repeats its point."""
+        spec, point = self.plan.spec, self.summary.point_of(record)
+        means = [f"{item.name} {mean_of(point, item.name, spec)}" for item in spec.objectives]
+        if not spec.repeats:
+            return f"{record.name}, {', '.join(means)}"
+        of = f"mean of {counted(point.estimate.n, 'seed')}; this is {record.name}, {spec.repeats.name} {record.seed}"
+        return f"{point.name}, {', '.join(means)} ({of})"
+
     def _write_best(self, best: TrialRecord) -> None:
-        """Writes best.yml: the trial's configuration merged with its overrides. No file is better than a wrong one."""
-        self.best_file = None
+        """Writes best.yml. No file is better than a wrong one."""
         try:
-            config = best_config(self._started_here(best), self.plan.overrides, self.paths.dir)
+            self._write_config(self.paths.best, best, f"Best of sweep {self.paths.sweep_id}")
         except (ConfigError, OSError) as error:
-            self.paths.best.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                self.paths.best.unlink(missing_ok=True)
             if self.no_best_file and isinstance(error, ConfigError):
                 return
             raise
-        json = self.plan.profile.overrides == "file" and str(self.plan.launch.config_file).endswith(JSON)
-        head = f"# Best of sweep {self.paths.sweep_id}: {best.name}, {self.metric} {best.value}\n"
-        text = dump(config, JSON) if json else head + dump(config, self.paths.best.suffix)
-        try:
-            write_atomically(self.paths.best, text)
-        except OSError:
-            with contextlib.suppress(OSError):
-                self.paths.best.unlink(missing_ok=True)
-            raise
         self.best_file = best.id
+
+    def _write_front(self) -> None:
+        """Writes pareto/NAME.yml for each trial or point on the front, and deletes those of others."""
+        front = {record.point or record.name: record for record in self.summary.front()}
+        told = {name: self._told_of(record) for name, record in front.items()}
+        if told == self._fronts:
+            return
+        if front:
+            self.paths.pareto.mkdir(exist_ok=True)
+        for name, record in front.items():
+            if self._fronts.get(name) != told[name]:
+                self._write_config(
+                    self.paths.pareto / f"{name}{self.paths.best.suffix}",
+                    record,
+                    f"On the Pareto front of sweep {self.paths.sweep_id}",
+                )
+        for path in self.paths.pareto.glob(f"*{self.paths.best.suffix}"):
+            if path.stem not in front:
+                path.unlink()
+        self._fronts = told
+
+    def _write_config(self, path: Path, record: TrialRecord, what: str) -> None:
+        """Writes a trial's configuration merged with its overrides. Raises ConfigError, OSError."""
+        config = best_config(self._started_here(record), self.plan.overrides, self.paths.dir)
+        json = self.plan.profile.overrides == "file" and str(self.plan.launch.config_file).endswith(JSON)
+        head = f"# {what}: {self._value_text(record)}\n"
+        write_atomically(path, dump(config, JSON) if json else head + dump(config, path.suffix))
 
     def _started_here(self, record: TrialRecord) -> TrialRecord:
         """Returns a trial with its command; one that ran on another machine with the command it would have here."""
@@ -180,7 +221,7 @@ class Results:
             return record
         params = self.plan.spec.searched(record.params)
         folder = self.paths.trial(record.name).dir
-        start = self.plan.trial_start(params, self.plan.profile.output_dir(folder))
+        start = self.plan.trial_start(params, self.plan.profile.output_dir(folder), record.seed)
         return replace(record, params=params, command=start.words, given=start.given, dir=str(folder))
 
     def announce_best(self) -> None:

@@ -40,7 +40,7 @@ _USED_ONLY: dict[str, Any] = {
     "point": None,
     "seed": None,
 }
-RESERVED = ("agents", "best", "inputs", "wandb")  # the sweep's own folders, beside its trials'
+RESERVED = ("agents", "best", "inputs", "pareto", "wandb")  # the sweep's own folders, beside its trials'
 
 
 # -- paths ------------------------------------------------------------------------------------------------------------
@@ -100,6 +100,11 @@ class SweepPaths:
     @property
     def best(self) -> Path:
         return self.dir / "best.yml"
+
+    @property
+    def pareto(self) -> Path:
+        """The folder with a configuration file for each trial or point on the front of several objectives."""
+        return self.dir / "pareto"
 
     @property
     def journal(self) -> Path:

@@ -10,10 +10,12 @@ import math
 import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from typing import Any, Protocol
 
 from ..base.values import finite_number
 from ..spec.constraints import judge
+from ..spec.sweep import Metric
 from .folder import TrialRecord, better
 from .progress import unretried
 
@@ -78,18 +80,18 @@ class Point:
         """The point's parameters."""
         return self.trials[0].params
 
-    @property
+    @cached_property
     def number(self) -> int:
         """The point's number: of its name, else of its first trial."""
         found = point_number(self.name)
         return self.trials[0].number if found is None else found
 
-    @property
+    @cached_property
     def finished(self) -> list[TrialRecord]:
         """The trials that count."""
         return [record for record in self.trials if record.state == "finished"]
 
-    @property
+    @cached_property
     def settled(self) -> int:
         """The number of seeds that have been evaluated, with or without a result."""
         return sum(record.settled for record in self.trials)
@@ -100,22 +102,29 @@ class Point:
         states = {record.state for record in self.trials}
         return next((state for state in _STATES if state in states), "lost")
 
-    @property
+    @cached_property
     def estimate(self) -> Estimate:
         """The sweep's metric over the finished trials."""
         return Estimate.of(record.value for record in self.finished)
+
+    @property
+    def typical(self) -> TrialRecord | None:
+        """The finished trial that is nearest to the mean, which stands for the point; None without one."""
+        mean = self.estimate.mean
+        usable = [record for record in self.finished if finite_number(record.value)]
+        return min(usable, key=lambda record: abs((record.value or 0.0) - (mean or 0.0)), default=None)
 
     def objective(self, metric: str) -> Estimate:
         """Returns one of several objectives over the finished trials."""
         return Estimate.of((record.values or {}).get(metric) for record in self.finished)
 
-    @property
+    @cached_property
     def values(self) -> dict[str, float | None]:
         """The mean of each objective, where the sweep has several; empty otherwise."""
         names = dict.fromkeys(name for record in self.finished for name in record.values or {})
         return {name: self.objective(name).mean for name in names}
 
-    @property
+    @cached_property
     def facts(self) -> dict[str, Any]:
         """What the constraints mention: the mean of numbers, the only text of texts."""
         rows = [record.facts or {} for record in self.finished]
@@ -183,3 +192,40 @@ def best_point(points: Iterable[Point], goal: str, *, enough: int = 1, constrain
         if best is None or better(goal, point.estimate.mean or 0.0, best.estimate.mean or 0.0):
             best = point
     return best
+
+
+# -- targets ----------------------------------------------------------------------------------------------------------
+class Aims(Protocol):
+    """Says what a sweep aims at, as a `SweepSpec` does."""
+
+    @property
+    def objectives(self) -> tuple[Metric, ...]:
+        """The metrics that it optimises."""
+
+    @property
+    def constraints(self) -> tuple[str, ...]:
+        """What trials are to keep."""
+
+    @property
+    def seeds_each(self) -> int:
+        """The number of trials of a point."""
+
+
+def mean_of(point: Point, metric: str, aims: Aims) -> float | None:
+    """Returns the mean of one of the sweep's objectives over the finished trials of a point; None without a value."""
+    return (point.estimate if len(aims.objectives) == 1 else point.objective(metric)).mean
+
+
+def reaches(aims: Aims, point: Point) -> bool:
+    """Tells whether the means of a point, over all its seeds, have reached all targets that are set; False where none is."""
+    wanted = [metric for metric in aims.objectives if metric.target is not None]
+    if not wanted or not point.finished or point.settled < aims.seeds_each or not point.judge(aims.constraints)[0]:
+        return False
+    return all(metric.reached(mean_of(point, metric.name, aims)) for metric in wanted)
+
+
+def target_reached(aims: Aims, records: Iterable[TrialRecord]) -> bool:
+    """Tells whether a finished trial, or with repeats the mean of a point, has reached all targets of the objectives."""
+    if not any(metric.target is not None for metric in aims.objectives):
+        return False
+    return any(reaches(aims, point) for point in group_points(records))

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..base.values import finite_number
 from ..spec.sweep import Metric
 from .folder import STATES, TrialRecord
 
@@ -117,13 +118,16 @@ def read_metric(described: Mapping[str, Any]) -> Metric | None:
     """Makes a metric of the mapping in sweep.yaml or summary.json; None without a name."""
     if not described.get("name"):
         return None
-    target = described.get("target")
     goal = str(described.get("goal") or "minimize")
-    return Metric(str(described["name"]), goal, float(target) if isinstance(target, int | float) else None)
+    target, threshold = (
+        float(value) if finite_number(value := described.get(key)) else None for key in ("target", "threshold")
+    )
+    return Metric(str(described["name"]), goal, target, threshold=threshold)
 
 
-def target_reached(metric: Metric | None, records: Iterable[TrialRecord]) -> bool:
-    """Tells whether a finished trial has reached the metric's target."""
-    if metric is None or metric.target is None:
-        return False
-    return any(record.state == "finished" and metric.reached(record.value) for record in records)
+def read_objectives(described: Mapping[str, Any]) -> tuple[Metric, ...]:
+    """Makes the metrics of what sweep.yaml or summary.json says of a sweep; empty without any."""
+    several = described.get("metrics")
+    bodies = several if isinstance(several, list) else [described.get("metric") or {}]
+    found = [read_metric(body) for body in bodies if isinstance(body, Mapping)]
+    return tuple(metric for metric in found if metric is not None)

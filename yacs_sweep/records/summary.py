@@ -6,7 +6,7 @@ import contextlib
 import os
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,11 +14,16 @@ from typing import Any, Protocol
 from ..base.files import read_json, write_atomically
 from ..base.locks import exclusive
 from ..base.values import to_json
+from ..spec.sweep import SweepSpec
 from .folder import STATES, SweepPaths, TrialRecord, best_of, rank
+from .front import front_of_points, front_of_trials
+from .points import Point, best_point, group_points
 from .progress import Tally, count_retried, count_settled
 
 WRITE_AT_ONCE = 100  # trials up to which summary.json is written whenever one starts or ends
 WRITE_SHARE = 20  # with more trials, the pause between two writes, in times that the last one took
+_DESCRIBED = ("metrics", "metric_constraints", "repeats")  # keys of the sweep that it has only where they are used
+_OF_POINT = ("point", "n", "mean", "sd", "values")  # what the best trial's entry says of its point
 SUMMARY_WAIT = 2.0  # seconds to wait for another launcher that writes summary.json
 
 
@@ -65,16 +70,25 @@ class Summary:
         goal: str,
         target: float | None = None,
         retry: Sequence[str] = (),
+        spec: SweepSpec | None = None,
     ) -> None:
         """Starts without trials.
 
         Args:
-            metric, goal, target: of the sweep's objective.
+            metric, goal, target: of the sweep's first objective.
             retry: ids of the trials whose points are to be tried again.
+            spec: of a sweep that may have several objectives, constraints or repeats.
         """
         self.paths, self.retry = paths, retry
         self._head = {"sweep_id": paths.sweep_id, "name": name, "controller": controller, "method": method}
         self._metric = {"name": metric, "goal": goal, **({} if target is None else {"target": target})}
+        self.objectives = spec.objectives if spec is not None and spec.more_metrics else ()  # where there are several
+        self._constraints = spec.constraints if spec is not None else ()
+        self._described = {key: spec.to_dict().get(key) for key in _DESCRIBED} if spec is not None else {}
+        self.seeds_each = spec.seeds_each if spec is not None else 1
+        self._members: dict[str, dict[str, TrialRecord]] = {}  # trials by id, by the name of their point
+        self._points: dict[str, Point] = {}  # by name; of a sweep with repeats
+        self._front: list[TrialRecord] = []
         self.records = _Records()
         for record in paths.records():
             self.records[record.id] = record
@@ -114,19 +128,64 @@ class Summary:
         return Tally.of(self.records.values(), () if owed else self.retry)
 
     def best(self) -> TrialRecord | None:
-        """Returns the best finished trial."""
+        """Returns the best finished trial; with repeats the one that is nearest to the mean of the best point."""
         self._look()
+        if self.seeds_each > 1:
+            point = self.best_point()
+            return None if point is None else point.typical
         return self._best
+
+    def points(self) -> list[Point]:
+        """Returns the points of a sweep with repeats, by number; without repeats none."""
+        self._look()
+        return sorted(self._points.values(), key=lambda point: point.number)
+
+    def point_of(self, record: TrialRecord) -> Point:
+        """Returns the point that a trial belongs to; without repeats the trial alone."""
+        self._look()
+        return self._points.get(record.point or "") or group_points([record])[0]
+
+    def best_point(self) -> Point | None:
+        """Returns the point with the best mean of those that were trained with enough seeds; None without repeats."""
+        return best_point(self.points(), self.goal, enough=self.seeds_each, constraints=self._constraints)
+
+    def front(self) -> list[TrialRecord]:
+        """Returns the trials on the front of several objectives, best in the first one first.
+
+        With repeats it is the front of the points' means, and each stands for its point (`Point.typical`).
+        """
+        self._look()
+        if self.seeds_each == 1 or not self.objectives:
+            return self._front
+        points = front_of_points(self.points(), self.objectives, self._constraints, enough=self.seeds_each)
+        return [typical for point in points if (typical := point.typical) is not None]
 
     def _look(self) -> None:
         """Formats the rows of changed trials, and compares them with the best."""
         unseen, self.records.unseen = self.records.unseen, set()
         changed = [self.records[key] for key in unseen]
         self._rows.update((record.id, to_json(record.row())) for record in changed)
+        if self.seeds_each > 1:
+            self._group(changed)
+            return
         if self._best is not None and self._best.id in unseen:
             self._best = best_of(self.records.values(), self.goal)
         elif changed:
             self._best = best_of([*([self._best] if self._best else []), *changed], self.goal)
+        if self.objectives and changed:
+            again = any(record.id in unseen for record in self._front)
+            among = self.records.values() if again else [*self._front, *changed]
+            self._front = front_of_trials(among, self.objectives)
+
+    def _group(self, changed: Iterable[TrialRecord]) -> None:
+        """Makes the points of changed trials anew."""
+        touched = set()
+        for record in changed:
+            name = record.point or record.name
+            self._members.setdefault(name, {})[record.id] = record
+            touched.add(name)
+        for name in touched:
+            self._points.update((point.name, point) for point in group_points(self._members[name].values()))
 
     def ranked(self) -> list[TrialRecord]:
         """Returns all trials, best first."""
@@ -151,18 +210,34 @@ class Summary:
 
     def result(self) -> dict[str, Any]:
         """Returns the metric and the best trial, as summary.json has them."""
-        best = self.best()
-        keys = ("name", "value", "params", "dir", "host")
-        return {"metric": self._metric, "best": best and {key: getattr(best, key) for key in keys}}
+        best, point = self.best(), self.best_point() if self.seeds_each > 1 else None
+        found: dict[str, Any] | None = None
+        if best is not None:
+            found = {key: getattr(best, key) for key in ("name", "value", "params", "dir", "host")}
+            if best.values is not None:
+                found["values"] = best.values
+            if point is not None:
+                found.update({key: value for key, value in point.row().items() if key in _OF_POINT})
+        return {"metric": self._metric, "best": found}
 
     def content(self) -> str:
         """Formats the file's text, a trial on each line."""
         result = self.result()
         counts = {"counts": self.counts(), "retried": self.retried(), "settled": self.settled}
-        head = {**self._head, "metric": result["metric"], **counts, "best": result["best"]}
+        several = {key: value for key, value in self._described.items() if value is not None}
+        front = {"pareto": self.front_names()} if self.objectives else {}
+        head = {**self._head, "metric": result["metric"], **several, **counts, "best": result["best"], **front}
         ordered = sorted(self.records.values(), key=lambda record: (record.number, record.started))
         rows = ",\n  ".join(self._rows[record.id] for record in ordered)
-        return to_json(head, indent=1)[:-2] + f',\n "trials": [\n  {rows}\n ]\n}}\n'
+        text = to_json(head, indent=1)[:-2] + f',\n "trials": [\n  {rows}\n ]'
+        if self.seeds_each > 1:  # after the trials: the part before them is read alone, and is to be short
+            points = ",\n  ".join(to_json(point.row()) for point in self.points())
+            text += f',\n "points": [\n  {points}\n ]'
+        return f"{text}\n}}\n"
+
+    def front_names(self) -> list[str]:
+        """Names what is on the front: trials, or with repeats points."""
+        return [record.point or record.name for record in self.front()]
 
     def write(self, *, final: bool = False) -> None:
         """Rewrites the file, at once or a little later; `final`: at once."""

@@ -21,7 +21,8 @@ import yaml
 from ..records.alive import Launcher, count_agents, launchers
 from ..records.folder import OVER, SweepPaths, TrialRecord
 from ..records.launch_file import read_launch
-from ..records.progress import Progress, Tally, count_settled, read_metric, target_reached, unretried
+from ..records.points import target_reached
+from ..records.progress import Progress, Tally, count_settled, read_objectives, unretried
 from ..spec.sweep import Metric
 
 SLACK = 60.0  # seconds
@@ -36,11 +37,18 @@ class Snapshot:
     name: str
     method: str
     controller: str
-    objective: Metric | None
+    objectives: tuple[Metric, ...]
     launch: dict[str, Any]  # launch.json
     records: list[TrialRecord]  # in order of their numbers
     launchers: list[Launcher]
     agents: int
+    constraints: tuple[str, ...] = ()
+    seeds_each: int = 1
+
+    @property
+    def objective(self) -> Metric | None:
+        """The first objective; None where the sweep has none."""
+        return self.objectives[0] if self.objectives else None
 
     @property
     def metric(self) -> str | None:
@@ -72,7 +80,7 @@ class Snapshot:
         """How far the sweep is."""
         settled = count_settled(self.records, self.launch.get("retry") or ())
         target = max(int(self.launch.get("target") or 0), settled)
-        return Progress(settled, target, target_reached(self.objective, self.records))
+        return Progress(settled, target, target_reached(self, self.records))
 
     @property
     def at_work(self) -> bool:
@@ -134,11 +142,13 @@ def read_snapshot(paths: SweepPaths) -> Snapshot:
         str(described.get("name") or paths.sweep_id),
         str(described.get("method", "")),
         str(described.get("controller") or read_launch(paths).get("controller", "")),
-        read_metric(described.get("metric") or {}),
+        read_objectives(described),
         read_launch(paths),
         _records(paths, known, written),
         launchers(paths),
         count_agents(paths),
+        tuple(described.get("metric_constraints") or ()),
+        int((described.get("repeats") or {}).get("n", 1)),
     )
 
 

@@ -126,13 +126,12 @@ def _all_done(snapshot: Snapshot, again: str) -> str:
     size = None
     if snapshot.method == "grid" and not snapshot.progress.reached:
         with contextlib.suppress(SweepError):  # a description that cannot be read says nothing of the grid
-            size = load_spec_of(snapshot.paths).grid_size
+            size = load_spec_of(snapshot.paths).grid_trials
     others = (size or 0) - snapshot.progress.settled
+    noun = "trial" if snapshot.seeds_each > 1 else "point"
     if others < 1:
         return "every trial is done"
-    return (
-        f"every trial that was asked for is done; resume for the grid's other {counted(others, 'point')} with: {again}"
-    )
+    return f"every trial that was asked for is done; resume for the grid's other {counted(others, noun)} with: {again}"
 
 
 def _of_sweep(paths: SweepPaths, columns: int, rows: int) -> Drawn:

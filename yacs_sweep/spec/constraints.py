@@ -100,6 +100,8 @@ def judge(constraints: Sequence[str], values: Mapping[str, Any]) -> tuple[bool |
         Whether all hold (None: none is violated, but some could not be judged; True without constraints), and those that
         are violated.
     """
+    if not constraints:
+        return True, []
     found = {text: compile_constraint(text).holds(values) for text in constraints}
     violated = [text for text, holds in found.items() if holds is False]
     return (False if violated else None if None in found.values() else True), violated

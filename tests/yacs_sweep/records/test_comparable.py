@@ -20,7 +20,7 @@ from yacs_sweep.logs.sources import Row
 from yacs_sweep.records.folder import SweepPaths, TrialRecord, best_of, better, rank
 from yacs_sweep.records.launch_file import LaunchFile, save_spec
 from yacs_sweep.records.metrics import MetricsFile, Objective, read_metrics
-from yacs_sweep.records.progress import target_reached
+from yacs_sweep.records.points import target_reached
 from yacs_sweep.records.summary import Summary
 from yacs_sweep.search.sampling import counted_value
 from yacs_sweep.search.stored import state_of, stored_value
@@ -49,7 +49,7 @@ def test_what_cannot_be_compared_is_nowhere_the_best(odd: float | None, goal: st
     assert [item.number for item in rank(records, goal)] == [1, 3, 0, 2]
     target = Metric("m", goal, 1e9 if goal == "minimize" else -1e9)
     assert not target.reached(odd) and target.reached(5.0)
-    assert not target_reached(target, records[:1])
+    assert not target_reached(SweepSpec("grid", (), target), records[:1])
     board = Board("s", "", "grid", "local", "", "m", goal, 4)
     board.see_end(records[0])
     assert board.best is None
@@ -217,7 +217,7 @@ def test_everything_that_chooses_the_best_agrees_whatever_trainers_print(tmp_pat
         values.values(), reverse=goal == "maximize"
     )
     reached = any(value >= 3 if goal == "maximize" else value <= 3 for value in values.values())
-    assert target_reached(spec.metric, records) == reached
+    assert target_reached(spec, records) == reached
 
     summary = Summary(paths, name="n", controller="local", method="random", metric="val/mAP", goal=goal)
     best = summary.best()

@@ -10,7 +10,7 @@ from ...base.errors import ConfigError, Problems
 from ...records.folder import SweepPaths
 from ...records.known_sweeps import find, find_sweep
 from ...records.launch_file import LaunchFile, load_spec_of
-from ...records.progress import target_reached
+from ...records.points import target_reached
 from ...search.storage.url import shared
 from ...spec.sweep import SweepSpec
 from ...trainers.function import function_problems
@@ -55,7 +55,7 @@ def resumed_source(options: Options, problems: Problems) -> Source:
         spec=spec,
         launch=last,
         paths=paths,
-        over=not options.count and target_reached(spec.metric, paths.records()),
+        over=not options.count and target_reached(spec, paths.records()),
         resumed=True,
         progress=f"resuming sweep {paths.sweep_id}",
         notes=notes,
