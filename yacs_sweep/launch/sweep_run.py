@@ -118,9 +118,10 @@ class Results:
             for metric in spec.objectives
             if metric.target is not None and (value := mean_of(point, metric.name, spec)) is not None
         ]
-        what = "the target" if len(reached) == 1 else "the targets"
-        seeds = f", means of {counted(point.estimate.n, 'seed')}" if spec.repeats else ""
-        return f"{point.name} reached {what}: {', '.join(reached)}{seeds}"
+        seeds = f" (means of {counted(point.estimate.n, 'seed')})" if spec.repeats else ""
+        if len(reached) == 1:
+            return f"{point.name} reached the target: {reached[0]}{seeds}"
+        return f"{point.name} reached the targets: {', '.join(reached)}{seeds}"
 
     def hopeless(self, record: TrialRecord) -> str | None:
         """Returns a message when every start of the trainer needs the module that this trial has missed."""
