@@ -31,8 +31,6 @@ from ..show.live.board import Sweep
 from ..show.live.terminal import say
 from ..show.same_value import same_value_text
 from ..trainers.reproduce import best_config, repeat_trial
-from ..trainers.start.missing_modules import module_in
-from ..trainers.start.try_start import fails_at_every_start
 from ..trainers.ways.files import JSON, dump
 from ..trial.process import child_environment
 from .accessories import Accessories
@@ -125,6 +123,9 @@ class Results:
 
     def hopeless(self, record: TrialRecord) -> str | None:
         """Returns a message when every start of the trainer needs the module that this trial has missed."""
+        from ..trainers.start.missing_modules import module_in  # few sweeps need it
+        from ..trainers.start.try_start import fails_at_every_start
+
         plan, module = self.plan, module_in(record.reason)
         interpreter = plan.profile.leading_interpreter(plan.launch.python)
         environment = child_environment(plan.profile.fixed_env, os.environ, interpreter=interpreter)

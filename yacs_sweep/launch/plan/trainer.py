@@ -20,7 +20,6 @@ from ...trainers.overrides import Overrides
 from ...trainers.own_command import STYLE, SWEEP_FILE, has_own_command
 from ...trainers.profile import TrainerProfile
 from ...trainers.schemas.read import read_schema
-from ...trainers.start.try_start import start_problems
 from ...trial.process import child_environment
 from ..check.data_paths import configured_keys, missing_paths, path_warnings
 from ..options import Options
@@ -108,6 +107,8 @@ class _ModuleSearch:
             self._thread.start()
 
     def _search(self, profile: TrainerProfile, python: str | None) -> None:
+        from ...trainers.start.try_start import start_problems  # not for the trainer that comes with the launcher
+
         interpreter = profile.leading_interpreter(python)
         environment = child_environment(profile.fixed_env, os.environ, interpreter=interpreter)
         self._found = start_problems(profile, python, environment)
