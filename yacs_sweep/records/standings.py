@@ -1,12 +1,11 @@
 """Compares points that were trained with several seeds: means, their errors, who is out of the race, who is the best.
 
 Pure functions over points and their values by seed. Seeds are counted by place: 0, 1, … n - 1. With common seeds the same
-place is the same seed for every point, and what seeds differ by is taken out of the comparison; with fresh seeds it is
-part of the noise.
+place is the same seed for every point (or the same fold); where these clearly differ, what they differ by is taken out.
 
 The noise (the spread between the seeds of one point) is taken to be alike for all points and is estimated from all of them
-together: two or three seeds of one point say little. Values are modelled as mean of the point + effect of the seed +
-noise, effects being random (Henderson's mixed model equations); without an effect, this is the plain mean.
+together: two or three seeds of one point say little. Values are mean of the point + effect of the seed + noise, effects being
+random (Henderson's mixed model equations); without effects, this is the plain mean.
 """
 
 from __future__ import annotations
@@ -21,6 +20,7 @@ from ..base.values import finite_number
 LEVEL = 0.05  # share of sweeps in which the truly best point may be dropped
 ENOUGH = 1.0  # standard errors that are taken off a mean, so that few lucky seeds do not make the best point
 KNOWN = 5  # degrees of freedom from which the estimated noise is good enough to drop a point by it
+CLEAR = 10.0  # ratio of mean squares (F) from which differences between common seeds are taken out
 TINY = 1e-9  # makes the equations solvable where effects are known up to a constant
 
 
@@ -81,16 +81,17 @@ class Comparison:
     rivals: tuple[int, ...]
 
 
-def compare(entries: Sequence[Entry], *, goal: str, paired: bool = True) -> Comparison:
+def compare(entries: Sequence[Entry], *, goal: str, paired: bool = True, raced: bool = False) -> Comparison:
     """Compares points by their means.
 
     Args:
         goal: `maximize` or `minimize`.
         paired: whether the same place is the same seed for all points (`seeds: common`).
+        raced: whether a point's first seed decided if it got others.
     """
     sign = 1.0 if goal == "maximize" else -1.0
     rows = [{place: sign * v for place, v in entry.values.items() if finite_number(v)} for entry in entries]
-    fit = _Fit([row for row in rows if row], paired)
+    fit = _Fit([row for row in rows if row], paired=paired, raced=raced)
     means = [fit.mean(row) for row in rows]
     best = _best(rows, means, fit.noise)
     # Each point is compared again after each seed: looks × rivals comparisons, any of which may err.
@@ -100,7 +101,7 @@ def compare(entries: Sequence[Entry], *, goal: str, paired: bool = True) -> Comp
     for place, (entry, row, mean) in enumerate(zip(entries, rows, means, strict=True)):
         chance = 1.0
         if row and best is not None and place != best:
-            chance = fit.chance(means[best] - mean, row, rows[best])
+            chance = fit.chance(row, rows[best])
         error = fit.noise / math.sqrt(len(row)) if row else math.nan
         standings.append(Standing(entry.number, len(row), sign * mean, error, chance, chance < level))
     if best is None:
@@ -122,54 +123,41 @@ def _best(rows: Sequence[Mapping[int, float]], means: Sequence[float], noise: fl
 
 
 class _Fit:
-    """Estimates the noise and the effects of seeds from the values of all points."""
+    """Estimates the noise, and the effects of common seeds where these are clear, from the values of all points."""
 
-    def __init__(self, rows: Sequence[Mapping[int, float]], paired: bool) -> None:
-        self.rows = rows
+    def __init__(self, rows: Sequence[Mapping[int, float]], *, paired: bool, raced: bool) -> None:
+        self.rows, self.raced = rows, raced
         self.effects: dict[int, float] = {}
         self.covariance: dict[tuple[int, int], float] = {}  # of the effects, in units of the noise's variance
         self.prior = 0.0  # variance of an effect, in the same units
         several = [row for row in rows if len(row) > 1]
-        within = math.fsum((v - m) ** 2 for row in several for m in [fmean(row.values())] for v in row.values())
         self.freedom = sum(len(row) - 1 for row in several)
-        if paired and self.freedom:
-            within = self._estimate_effects(several, within)
-        self.noise = math.sqrt(within / self.freedom) if self.freedom else math.nan
+        self.noise = math.sqrt(_within(several) / self.freedom) if self.freedom else math.nan
+        if paired:
+            self._find_effects(several)
 
-    def _estimate_effects(self, several: Sequence[Mapping[int, float]], within: float) -> float:
-        """Estimates the seeds' effects; returns the sum of squares that is left."""
-        places = sorted({place for row in several for place in row})
-        index = {place: i for i, place in enumerate(places)}
-        size = len(places)
-        matrix = [[0.0] * size for _ in places]
-        right = [0.0] * size
-        for row in several:
-            mean, share = fmean(row.values()), 1 / len(row)
-            at = [index[place] for place in row]
-            for i, value in zip(at, row.values(), strict=True):
-                matrix[i][i] += 1.0
-                right[i] += value - mean
-                for j in at:
-                    matrix[i][j] -= share
-        groups = _groups(several)
-        freedom = self.freedom - (size - groups)
-        if freedom < 1:
-            return within
-        fixed = _solve(matrix, [right], TINY)[0]
-        explained = max(0.0, math.fsum(a * b for a, b in zip(fixed, right, strict=True)))
-        left = max(0.0, within - explained)
-        trace = math.fsum(matrix[i][i] for i in range(size))
-        variance = left / freedom
-        effect = max(0.0, (explained - (size - groups) * variance) / trace)
-        if effect <= 0.0:
-            return within
-        self.freedom = freedom
+    def _find_effects(self, rows: Sequence[Mapping[int, float]]) -> None:
+        """Estimates the effects of the seeds if they are clear; what they explain is no noise then.
+
+        In a race, points are repeated because their first seed did well: it would seem a good seed. So the others decide.
+        """
+        judged = [row for row in map(self._judged, rows) if len(row) > 1]
+        equations = _Equations(judged)
+        within, explained = _within(judged), equations.explained()
+        freedom = sum(len(row) - 1 for row in judged) - equations.rank
+        if freedom < KNOWN or not equations.rank:
+            return
+        variance = max(0.0, within - explained) / freedom
+        if explained / equations.rank < CLEAR * variance or explained <= 0.0:
+            return
+        effect = (explained - equations.rank * variance) / equations.trace
         ratio = max(TINY, variance / effect)
-        columns = _solve(matrix, [[float(i == j) for j in range(size)] for i in range(size)], ratio)
-        self.covariance = {(a, b): columns[index[a]][index[b]] for a in places for b in places}
-        self.effects = {a: math.fsum(columns[index[a]][j] * right[j] for j in range(size)) for a in places}
-        self.prior = 1 / ratio
-        return left
+        self.freedom, self.noise, self.prior = freedom, math.sqrt(variance), 1 / ratio
+        self.effects, self.covariance = _Equations(rows).solve(ratio)
+
+    def _judged(self, row: Mapping[int, float]) -> dict[int, float]:
+        """Returns the values that did not decide whether their point was repeated."""
+        return {place: value for place, value in row.items() if place or not self.raced}
 
     def mean(self, row: Mapping[int, float]) -> float:
         """Returns the mean of a point, less the effects of its seeds."""
@@ -177,11 +165,20 @@ class _Fit:
             return math.nan
         return fmean(value - self.effects.get(place, 0.0) for place, value in row.items())
 
-    def chance(self, apart: float, one: Mapping[int, float], other: Mapping[int, float]) -> float:
-        """Returns the probability that two points lie `apart` by chance, or more; 1 while the noise is hardly known."""
+    def chance(self, one: Mapping[int, float], other: Mapping[int, float]) -> float:
+        """Returns the probability that a point which is as good as another one looks as much worse, or more.
+
+        1 while the noise is hardly known.
+        """
         if self.freedom < KNOWN:
             return 1.0
-        error = self.error(one, other)
+        apart, error = self.mean(other) - self.mean(one), self.error(one, other)
+        if self.effects and self.raced:  # the effect of the first seed is not known well: only the others are compared
+            shared = self._judged(one).keys() & other.keys()
+            if not shared:
+                return 1.0
+            apart = fmean(other[place] - one[place] for place in sorted(shared))
+            error = self.noise * math.sqrt(2 / len(shared))
         return student_tail(apart / error, self.freedom) if error > 0 else float(apart <= 0)
 
     def error(self, one: Mapping[int, float], other: Mapping[int, float]) -> float:
@@ -199,6 +196,43 @@ class _Fit:
                     own = self.prior if a == b else 0.0  # a seed that only points of one seed had
                     variance += u * v * self.covariance.get((a, b), own)
         return self.noise * math.sqrt(max(variance, 0.0))
+
+
+def _within(rows: Iterable[Mapping[int, float]]) -> float:
+    """Returns the sum of the squared deviations from the rows' means."""
+    return math.fsum((value - mean) ** 2 for row in rows for mean in [fmean(row.values())] for value in row.values())
+
+
+class _Equations:
+    """Holds the normal equations of the seeds' effects, the points' means being eliminated."""
+
+    def __init__(self, rows: Sequence[Mapping[int, float]]) -> None:
+        self.places = sorted({place for row in rows for place in row})
+        size, index = len(self.places), {place: i for i, place in enumerate(self.places)}
+        self.matrix = [[0.0] * size for _ in self.places]
+        self.right = [0.0] * size
+        for row in rows:
+            mean, share = fmean(row.values()), 1 / len(row)
+            at = [index[place] for place in row]
+            for i, value in zip(at, row.values(), strict=True):
+                self.matrix[i][i] += 1.0
+                self.right[i] += value - mean
+                for j in at:
+                    self.matrix[i][j] -= share
+        self.trace = math.fsum(self.matrix[i][i] for i in range(size))
+        self.rank = size - _groups(rows)
+
+    def explained(self) -> float:
+        """Returns the sum of squares that the effects explain."""
+        found = _solve(self.matrix, [self.right], TINY)[0]
+        return max(0.0, math.fsum(a * b for a, b in zip(found, self.right, strict=True)))
+
+    def solve(self, ratio: float) -> tuple[dict[int, float], dict[tuple[int, int], float]]:
+        """Returns the effects and their covariance, by place; `ratio` is the noise's variance to that of the effects."""
+        size = range(len(self.places))
+        inverse = _solve(self.matrix, [[float(i == j) for j in size] for i in size], ratio)
+        effects = {place: math.fsum(inverse[i][j] * self.right[j] for j in size) for i, place in enumerate(self.places)}
+        return effects, {(a, b): inverse[i][j] for i, a in enumerate(self.places) for j, b in enumerate(self.places)}
 
 
 def _groups(rows: Sequence[Mapping[int, float]]) -> int:

@@ -58,7 +58,7 @@ def next_seed(
             return entry.number, place
     if new_points and not _confirms(entries, race, left):
         return None
-    standings = compare(entries, goal=race.goal, paired=race.paired).standings
+    standings = compare(entries, goal=race.goal, paired=race.paired, raced=True).standings
     ranked = sorted((item for item in standings if item.n), key=lambda item: item.mean, reverse=race.goal == "maximize")
     if new_points and left is None:
         held = {entry.number: len(entry.values) + len(entry.running) + len(entry.failed) for entry in entries}

@@ -46,12 +46,13 @@ def _mixed_model(rows: list[dict[int, float]], ratio: float) -> tuple[np.ndarray
 @pytest.mark.parametrize("seed", range(8))
 def test_with_common_seeds_means_and_errors_are_those_of_generalised_least_squares(seed: int) -> None:
     draw = random.Random(seed)
-    effects = [draw.gauss(0, 3) for _ in range(5)]
+    effects = [draw.gauss(0, 5) for _ in range(5)]
     rows = [{place: draw.gauss(point, 1) + effects[place] for place in range(draw.randint(2, 5))} for point in range(7)]
     found = compare(entries(rows), goal="minimize")
     from yacs_sweep.records.standings import _Fit
 
-    fit = _Fit([{place: -value for place, value in row.items()} for row in rows], True)
+    fit = _Fit([{place: -value for place, value in row.items()} for row in rows], paired=True, raced=False)
+    assert fit.effects
     means, covariance = _mixed_model(rows, 1 / fit.prior)
     differences = [item.mean - found.standings[0].mean for item in found.standings]
     assert differences == pytest.approx(list(means - means[0]), abs=1e-6)
@@ -72,6 +73,29 @@ def test_an_effect_of_the_seed_does_not_hide_the_better_point() -> None:
     assert found.noise < 0.3
     unpaired = compare(entries(rows), goal="maximize", paired=False)
     assert unpaired.rivals and unpaired.noise > 10
+
+
+def test_a_race_does_not_take_the_luck_of_first_seeds_for_a_good_seed() -> None:
+    # No seed is better than another. Points are repeated where their first seed was lucky.
+    draw = random.Random(7)
+    first = [draw.gauss(0, 1) for _ in range(300)]
+    best = sorted(range(300), key=first.__getitem__)[:12]
+    rows = [{0: y, **({s: draw.gauss(0, 1) for s in range(1, 5)} if p in best else {})} for p, y in enumerate(first)]
+    fair = compare(entries(rows), goal="minimize", raced=True)
+    assert fair.standings[50].mean == first[50] and fair.noise > 0.8
+    misled = compare(entries(rows), goal="minimize")
+    assert misled.standings[50].mean != first[50]
+
+
+def test_a_race_compares_by_the_seeds_after_the_first_where_seeds_differ() -> None:
+    draw = random.Random(9)
+    folds = [0.0, 20.0, -15.0, 8.0, 30.0]
+    true = [0.0, 0.0, 3.0, 3.0, 0.0, 3.0]
+    counts = [5, 5, 5, 2, 1, 1]
+    rows = [{s: folds[s] + true[p] + draw.gauss(0, 0.2) for s in range(counts[p])} for p in range(6)]
+    found = compare(entries(rows), goal="minimize", raced=True)
+    assert [item.dropped for item in found.standings] == [False, False, True, True, False, False]
+    assert all(abs(item.mean - found.standings[0].mean - t) < 1 for item, t in zip(found.standings, true, strict=True))
 
 
 def test_a_single_lucky_seed_is_not_the_best() -> None:
