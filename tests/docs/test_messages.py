@@ -76,7 +76,7 @@ ORDINARY = (
     r"sweep on the W&B server: ",
     r"mean and standard deviation",
     r"Best of sweep",
-    r"On the Pareto front of sweep",
+    r"[Oo]n the Pareto front( of sweep|: …)",
     r"mean of …; this is …, … …$",
     r"… on the Ray cluster at",
     r"Slurm job …",

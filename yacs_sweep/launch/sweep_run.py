@@ -15,20 +15,23 @@ from ..base.streams import output_width, print_lines
 from ..base.wording import counted
 from ..records.checkpoints import Keep, Keeper
 from ..records.folder import ENDED_WELL, SweepPaths, TrialRecord
-from ..records.points import mean_of, reaches, target_reached
+from ..records.points import mean_of, rank_points, reaches, target_reached
 from ..records.progress import Progress, never_logged, unretried
 from ..records.summary import Summary
 from ..show.lines import (
     MOST_SHOWN,
+    NAMED,
     command_text,
     params_line,
     trial_ended_line,
     trial_started_line,
     trial_table,
+    values_text,
     varied_names,
 )
 from ..show.live.board import Sweep
 from ..show.live.terminal import say
+from ..show.point_table import means_text, point_table
 from ..show.same_value import same_value_text
 from ..trainers.reproduce import best_config, repeat_trial
 from ..trainers.ways.files import JSON, dump
@@ -104,6 +107,8 @@ class Results:
             again=tally.again,
             best=summary.best(),
             varied=varied,
+            aims=plan.spec if plan.spec.repeats or plan.spec.more_metrics else None,
+            trials=[record for record in summary.records.values() if record.state != "running"],
         )
 
     def target_line(self, record: TrialRecord) -> str | None:
@@ -281,8 +286,14 @@ class Results:
 
     def _show_table(self) -> None:
         """Shows all trials, best first."""
-        ranked, file = self.summary.ranked(), self.paths.summary
-        table = trial_table(ranked, self.metric, output_width(), most=MOST_SHOWN, file=file)
+        summary, spec, file = self.summary, self.plan.spec, self.paths.summary
+        front, width = summary.front_names(), output_width()
+        if spec.repeats:
+            ranked = rank_points(summary.points(), summary.goal, enough=spec.seeds_each, constraints=spec.constraints)
+            table = point_table(ranked, spec, width, most=MOST_SHOWN, file=file, front=front)
+        else:
+            trials = summary.ranked()
+            table = trial_table(trials, self.metric, width, most=MOST_SHOWN, file=file, front=front)
         print_lines(f"\n{table}\n")
 
     def _show_best(self) -> None:
@@ -291,7 +302,17 @@ class Results:
         if best is None:
             return
         varied = varied_names(self.summary.records.values())
-        say(f"best: {best.name}, {self.metric} {best.value:.6g} with {params_line(best.params, varied)}")
+        params, point = params_line(best.params, varied), self.summary.point_of(best)
+        if self.plan.spec.repeats:
+            say(f"best: {point.name}, {means_text(point, self.plan.spec)} with {params}")
+        elif self.summary.objectives:
+            say(f"best: {best.name}, {values_text(best, self.metric)} with {params}")
+        else:
+            say(f"best: {best.name}, {self.metric} {best.value:.6g} with {params}")
+        if front := self.summary.front_names():
+            say(
+                f"on the Pareto front: {', '.join(front[:NAMED])}{f', +{len(front) - NAMED} more' if front[NAMED:] else ''}"
+            )
         plan, written = self.plan, best.id == self.best_file and self.plan.profile.needs_config_file
         best_file = self.paths.best if written else None
         repeat = repeat_trial(self._started_here(best), plan.profile, self.paths.dir, best=best_file)

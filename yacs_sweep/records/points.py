@@ -176,22 +176,38 @@ def _by_seed(trials: Sequence[TrialRecord]) -> list[TrialRecord]:
     return sorted(kept.values(), key=lambda record: (record.number, record.started))
 
 
-def best_point(points: Iterable[Point], goal: str, *, enough: int = 1, constraints: Sequence[str] = ()) -> Point | None:
-    """Finds the point with the best mean among those with enough seeds.
+def able_points(points: Iterable[Point], *, enough: int = 1, constraints: Sequence[str] = ()) -> list[Point]:
+    """Selects the points that could be the best.
 
     Args:
         enough: seeds that a point must have been evaluated with; where no point has been, those with the most count.
-        constraints: a point whose means do not keep them, or are not known to, is not the best.
+        constraints: a point whose means do not keep them, or are not known to, is left out.
     """
     found = [point for point in points if point.estimate.mean is not None and point.judge(constraints)[0]]
-    most = max((point.settled for point in found), default=0)
+    least = min(enough, max((point.settled for point in found), default=0))
+    return [point for point in found if point.settled >= least]
+
+
+def best_point(points: Iterable[Point], goal: str, *, enough: int = 1, constraints: Sequence[str] = ()) -> Point | None:
+    """Finds the point with the best mean among `able_points`; None without any."""
     best: Point | None = None
-    for point in found:
-        if point.settled < min(enough, most):
-            continue
+    for point in able_points(points, enough=enough, constraints=constraints):
         if best is None or better(goal, point.estimate.mean or 0.0, best.estimate.mean or 0.0):
             best = point
     return best
+
+
+def rank_points(points: Sequence[Point], goal: str, *, enough: int = 1, constraints: Sequence[str] = ()) -> list[Point]:
+    """Sorts points: `able_points` first, best first; then others with a mean, best first; then the rest by number."""
+    able = {point.name for point in able_points(points, enough=enough, constraints=constraints)}
+
+    def key(point: Point) -> tuple[int, float, int]:
+        mean = point.estimate.mean
+        if mean is None:
+            return (2, 0.0, point.number)
+        return (0 if point.name in able else 1, -mean if goal == "maximize" else mean, point.number)
+
+    return sorted(points, key=key)
 
 
 # -- targets ----------------------------------------------------------------------------------------------------------

@@ -79,21 +79,35 @@ def trial_started_line(record: TrialRecord, earlier: TrialRecord | None = None) 
     """Formats the line at a trial's start; `earlier` is the trial that it tries again, if that is known."""
     name = earlier.name if earlier is not None else record.retry_of
     again = f" (again, after {name})" if record.retry_of else ""
-    return f"▶ {record.name}{again}: {params_line(record.params)}"
+    return f"▶ {record.name}{again}{_seed_text(record)}: {params_line(record.params)}"
+
+
+def _seed_text(record: TrialRecord) -> str:
+    """Names the point and the seed of a repeat; empty for other trials."""
+    return "" if record.point is None else f" ({clean(record.point)}, seed {short_value(record.seed)})"
+
+
+def values_text(record: TrialRecord, metric: str | None) -> str:
+    """Formats the values of the objectives: `val/mAP 82.1, ms 3.2`; empty without any."""
+    values = {str(metric): record.value} if record.values is None else record.values
+    return ", ".join(f"{clean(name)} {short_value(value)}" for name, value in values.items() if value is not None)
 
 
 def reason_shown(record: TrialRecord) -> str:
-    """Returns why a trial ended, without the words of its state, which stands beside it."""
+    """Returns why a trial ended, without the words of its state, which stands beside it, or what constraints it violates."""
+    if record.state == "finished" and not record.keeps_constraints:
+        return f"violates {', '.join(record.violated)}" if record.violated else "its constraints could not be judged"
     said = {"finished": "finished", "stopped": "stopped early"}.get(record.state)
     return "" if record.reason == said else record.reason.removeprefix(f"{said}: ")
 
 
 def trial_ended_line(record: TrialRecord, metric: str | None) -> str:
     """Formats the line at a trial's end: state, duration, value, and the reason of one that did not finish."""
-    value = "" if record.value is None else f", {metric} {short_value(record.value)}"
+    value = f", {text}" if (text := values_text(record, metric)) else ""
     why = f": {reason}" if (reason := reason_shown(record)) else ""
     mark = {"finished": "✓", "stopped": "■"}.get(record.state, "✗")
-    return f"{mark} {record.name} {record.state} after {duration_text(trial_seconds(record))}{value}{why}"
+    name = record.name + _seed_text(record)
+    return f"{mark} {name} {record.state} after {duration_text(trial_seconds(record))}{value}{why}"
 
 
 def epochs_apart(seeds: Mapping[str, Any]) -> str:
@@ -130,8 +144,9 @@ def trial_table(
     most: int | None = None,
     file: object = "",
     beside: Collection[TrialRecord] = (),
+    front: Collection[str] = (),
 ) -> str:
-    """Formats trials, in the order given, as a table of `width` columns.
+    """Formats trials, in the order given, as a table of `width` columns. Each of several objectives has a column.
 
     Parameters that have one value in all trials come last, and are cut first. Reasons have a column where it takes all of
     them whole, and none twice; else they stand below the table, each once, with its trials.
@@ -140,11 +155,14 @@ def trial_table(
         most: rows at most; a line below says how many are left out. None: all.
         file: where all of them are.
         beside: trials that are not listed, and tell as well which parameters have one value in all.
+        front: names of the trials on the front of several objectives, which are marked.
     """
     again, varied, shown = retried_trials(records), varied_names([*records, *beside]), records[:most]
     columns = {
         "trial": [record.name for record in shown],
         "value": ["" if record.value is None else f"{record.value:.6g}" for record in shown],
+        **_further_values(shown, metric),
+        **({"front": ["●" if record.name in front else "" for record in shown]} if front else {}),
         "state": [record.state for record in shown],
         "time": [duration_text(trial_seconds(record)) for record in shown],
         "parameters": [params_line(record.params, varied) for record in shown],
@@ -166,6 +184,16 @@ def trial_table(
     if told and not beside_rows:
         lines += ["", *_reasons(columns["trial"], [clean(reason) for reason in reasons], width)]
     return "\n".join(lines)
+
+
+def _further_values(records: Sequence[TrialRecord], metric: str | None) -> dict[str, list[str]]:
+    """Makes the columns of the objectives after the first, by their names."""
+    names = dict.fromkeys(name for record in records for name in record.values or {} if name != metric)
+    found: dict[str, list[str]] = {}
+    for name in names:
+        values = [(record.values or {}).get(name) for record in records]
+        found[name] = ["" if value is None else f"{value:.6g}" for value in values]
+    return found
 
 
 def _shrinking(columns: Mapping[str, Sequence[str]]) -> list[tuple[int, int]]:

@@ -29,12 +29,14 @@ from ..records.folder import ENDED_WELL, OVER, SweepPaths, best_of, rank
 from ..records.known_sweeps import find_bases, notes_folder, result_bases
 from ..records.launch_file import load_spec_of, read_launch
 from ..records.metrics import new_rows
-from ..records.progress import Progress, Tally, read_metric
+from ..records.points import group_points, rank_points
+from ..records.progress import Progress, Tally, read_objectives
 from ..wandb.login import DEFAULT_HOST, base_url
 from .cells import Line, clean, fit, plain
 from .lines import command_text, short_value, trial_table, varied_names
 from .live.board import Board, Sweep
 from .live.frame import DIM, STATES, frame
+from .point_table import point_table
 from .same_value import same_value_text
 from .snapshot import Snapshot, last_change, read_snapshot, summary_head
 from .table import GAP, column_widths
@@ -77,10 +79,12 @@ def to_board(snapshot: Snapshot) -> Board:
         counts=snapshot.counts,
         again=snapshot.tally.again,
         varied=varied_names(snapshot.records),
+        aims=snapshot if snapshot.seeds_each > 1 or len(snapshot.objectives) > 1 else None,
+        trials=[record for record in snapshot.records if record.state != "running"],
     )
     ended = [record for record in snapshot.current if record.state != "running"]
     for record in ended[-RECENT:]:
-        sweep.see_end(record)
+        sweep.see_end(record, compare=False)
     sweep.best = best_of(ended, snapshot.goal)
     for record in running:
         sweep.trial(record, min(now, utc_seconds(record.started) or now))
@@ -134,22 +138,31 @@ def _all_done(snapshot: Snapshot, again: str) -> str:
     return f"every trial that was asked for is done; resume for the grid's other {counted(others, noun)} with: {again}"
 
 
+def _best_rows(snapshot: Snapshot, front: list[str], width: int) -> list[Line]:
+    """Formats the best trials that have ended, or with repeats the best points, as a table of `width` columns."""
+    most, aims = BEST if snapshot.at_work else 2 * BEST, snapshot
+    if snapshot.seeds_each > 1:
+        points = [point for point in group_points(snapshot.records) if point.settled]
+        ranked = rank_points(points, snapshot.goal, enough=aims.seeds_each, constraints=aims.constraints)
+        table, left = point_table(ranked[:most], aims, width, front=front), len(ranked) - most
+    else:
+        ended = rank([record for record in snapshot.records if record.state != "running"], snapshot.goal)
+        table = trial_table(ended[:most], snapshot.metric, width, beside=snapshot.records, front=front)
+        left = len(ended) - most
+    lines: list[Line] = [[(text, "")] for text in table.splitlines()]
+    if left > 0:
+        lines.append([(f"+{left} more ended; {snapshot.paths.summary} has all", DIM)])
+    return lines
+
+
 def _of_sweep(paths: SweepPaths, columns: int, rows: int) -> Drawn:
     """Draws one sweep."""
     snapshot = read_snapshot(paths)
     board = to_board(snapshot)
     lines = [workers_line(snapshot)]
     lines += [line for line in frame(board, columns, rows, time.time(), datetime.now()) if line]
-    ended = rank([record for record in snapshot.records if record.state != "running"], snapshot.goal)
-    if ended:
-        shown = ended[: BEST if snapshot.at_work else 2 * BEST]
-        lines.append([])
-        lines += [
-            [(text, "")]
-            for text in trial_table(shown, snapshot.metric, columns - 1, beside=snapshot.records).splitlines()
-        ]
-        if len(ended) > len(shown):
-            lines.append([(f"+{len(ended) - len(shown)} more ended; {snapshot.paths.summary} has all", DIM)])
+    if any(record.state != "running" for record in snapshot.records):
+        lines += [[], *_best_rows(snapshot, board.sweeps[0].front, columns - 1)]
     not_well = [record for record in snapshot.current if record.state not in (*ENDED_WELL, "running")]
     causes = Counter(record.cause or record.state for record in not_well)
     if causes:
@@ -187,14 +200,16 @@ def _row(paths: SweepPaths) -> tuple[list[str], str, bool]:
     best: dict[str, Any] = head.get("best") or {}
     runs = bool(launchers(paths))
     done = head.get("settled", sum(counts.get(state, 0) for state in OVER))
-    objective = read_metric(head.get("metric") or {})
-    reached = objective is not None and best.get("value") is not None and objective.reached(float(best["value"]))
+    objectives = [metric for metric in read_objectives(head) if metric.target is not None]
+    found = best.get("values") or {objectives[0].name if objectives else "": best.get("mean", best.get("value"))}
+    reached = bool(objectives) and all(metric.reached(found.get(metric.name)) for metric in objectives)
     progress = Progress(done, max(int(launch.get("target") or 0), done), reached)
     state, style = ("runs", "green") if runs else ("open", "yellow") if progress.left else ("done", "")
     named = [name for name, _ in STATES[2:] if counts.get(name) and (runs or name != "running")]
     others = (", ".join(f"{counts[name]} {name}" for name in named) + tally.again_text).strip()
     metric = (head.get("metric") or {}).get("name", "")
-    value = f"{metric} {short_value(float(best['value']))}" if best.get("value") is not None else ""
+    number = best.get("mean", best.get("value"))
+    value = f"{metric} {short_value(float(number))}" if number is not None else ""
     changed = datetime.fromtimestamp(last_change(paths))
     today = changed.date() == datetime.now().date()
     when = f"{changed:%H:%M}" if today else f"{changed:%Y-%m-%d}"

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from ...base.values import finite_number
 from ...records.folder import ENDED_WELL, OVER, TrialRecord, better
+from ...records.front import front_of_points, front_of_trials
+from ...records.points import Aims, Point, best_point, group_points
 from ..lines import trial_seconds
 from .estimate import ENOUGH, rest_of, seconds_left, survival
 
@@ -77,7 +79,44 @@ class Sweep:
     ended_well: int = 0
     message: str = ""  # shown below the counts
     varied: set[str] = field(default_factory=set)  # parameters known to differ between trials
+    aims: Aims | None = None  # of a sweep with several objectives or repeats
+    trials: Sequence[TrialRecord] = ()  # of such a sweep: those that had ended when it was first shown
+    point: Point | None = None  # the best one of a sweep with repeats
+    front: list[str] = field(default_factory=list)  # names on the front of several objectives
+    _members: dict[str, dict[str, TrialRecord]] = field(default_factory=dict)  # ended trials by id, by their point
+    _points: dict[str, Point] = field(default_factory=dict)  # by name
+    _front: list[TrialRecord] = field(default_factory=list)
     _values: dict[str, Any] = field(default_factory=dict)  # the first of each
+
+    def __post_init__(self) -> None:
+        """Finds the best of the trials that have ended."""
+        if self.aims is not None:
+            self.others = [metric.name for metric in self.aims.objectives[1:]]
+            self._compare(self.aims, self.trials)
+
+    def _compare(self, aims: Aims, trials: Collection[TrialRecord]) -> None:
+        """Finds the best point and the front again, after these trials have ended."""
+        enough, constraints, several = aims.seeds_each, aims.constraints, len(aims.objectives) > 1
+        if enough == 1:
+            self._front = front_of_trials([*self._front, *trials], aims.objectives) if several else []
+            self.front = [record.name for record in self._front]
+            return
+        for record in trials:
+            self._members.setdefault(record.point or record.name, {})[record.id] = record
+        for name in {record.point or record.name for record in trials}:
+            self._points.update((point.name, point) for point in group_points(self._members[name].values()))
+        points = self._points.values()
+        self.point = best_point(points, self.goal, enough=enough, constraints=constraints)
+        if several:
+            front = front_of_points(points, aims.objectives, constraints, enough=enough)
+            self.front = [point.name for point in front]
+
+    @property
+    def best_value(self) -> float | None:
+        """The best trial's value, or with repeats the best point's mean; None without one."""
+        if self.point is not None:
+            return self.point.estimate.mean
+        return None if self.best is None else self.best.value
 
     @property
     def done(self) -> int:
@@ -95,12 +134,14 @@ class Sweep:
         self.running.pop(record.id, None)
         self.see_end(record)
 
-    def see_end(self, record: TrialRecord) -> None:
-        """Takes in an ended trial's duration and value."""
+    def see_end(self, record: TrialRecord, *, compare: bool = True) -> None:
+        """Takes in an ended trial's duration and value; `compare`: whether points and the front are made anew."""
         if record.state in OVER and (taken := trial_seconds(record)) is not None:
             self.durations.append(taken)
             self.ended_well += record.state in ENDED_WELL
-        if record.state == "finished" and finite_number(record.value):
+        if self.aims is not None and compare:
+            self._compare(self.aims, [record])
+        if record.state == "finished" and record.keeps_constraints and finite_number(record.value):
             best = self.best
             if best is None or best.value is None or better(self.goal, record.value, best.value):
                 self.best = record

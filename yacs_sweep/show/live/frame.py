@@ -9,7 +9,8 @@ from datetime import datetime, timedelta
 
 from ...base.wording import cells, cut
 from ..cells import Line, clean, clip, cut_front, fit, sparkline, width_of
-from ..lines import clock, params_line, rough_duration, short_value
+from ..lines import clock, params_line, rough_duration, short_value, values_text
+from ..point_table import means_text
 from ..table import GAP
 from .board import Board, Running, Sweep
 
@@ -70,17 +71,20 @@ def counts(sweep: Sweep) -> Line:
 
 def best(sweep: Sweep) -> Line:
     """Formats the best trial so far."""
-    record = sweep.best
-    if record is None or record.value is None:
-        return [("best  ", DIM), ("no finished trial yet", DIM)]
+    record, point, aims = sweep.best, sweep.point, sweep.aims
+    head: Line = [("best  ", DIM)]
+    front: Line = [(f"{GAP}front {len(sweep.front)}", DIM)] if sweep.front else []
+    if point is not None and aims is not None:
+        means = (GAP + clean(means_text(point, aims)), "bold green")
+        return [*head, (clean(point.name), "bold"), means, *front, (GAP + params_line(point.params, sweep.varied), "")]
+    if record is None or record.value is None or (aims is not None and aims.seeds_each > 1):
+        return [*head, ("no finished trial yet", DIM)]
+    params = (GAP + params_line(record.params, sweep.varied), "")
+    if record.values is not None:
+        values = (GAP + values_text(record, sweep.metric), "bold green")
+        return [*head, (clean(record.name), "bold"), values, *front, params]
     value = f"{clean(sweep.metric or 'value')} "
-    return [
-        ("best  ", DIM),
-        (clean(record.name), "bold"),
-        (GAP + value, ""),
-        (short_value(record.value), "bold green"),
-        (GAP + params_line(record.params, sweep.varied), ""),
-    ]
+    return [*head, (clean(record.name), "bold"), (GAP + value, ""), (short_value(record.value), "bold green"), params]
 
 
 def head(sweep: Sweep, width: int) -> Line:
@@ -253,8 +257,7 @@ def _several(board: Board, width: int, rows: int, now: float, today: datetime) -
         failed = sweep.counts.get("failed", 0)
         text = f"{GAP}{failed} failed" if failed else ""
         behind.append((fit(text, 12) if any_failed and width >= 70 else text, "red"))  # bars end below each other
-        record = sweep.best
-        value = "" if record is None else f"best {short_value(record.value)}"
+        value = "" if sweep.best_value is None else f"best {short_value(sweep.best_value)}"
         behind.append((GAP + fit(value, 14), "green"))
         ahead: Line = [(fit(f"{sweep.sweep_id}  {clean(sweep.name)}", min(names, width // 3)), "cyan"), (GAP, "")]
         lines.append(_with_bar(sweep, behind, width, ahead))
