@@ -6,12 +6,10 @@ import os
 import signal
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
-
-import yaml
 
 from .base.command_line import COMMAND
 from .base.errors import ConfigError, Problems
@@ -29,12 +27,15 @@ from .launch.plan.plan import Plan
 from .launch.run import open_sweep, run_sweeps
 from .launch.sweep_run import Results
 from .launch.workers.agent_starter import AgentStarter, agent_starter
-from .records.folder import ENDED_WELL, STATES, SweepPaths, TrialRecord, best_of
+from .records.folder import ENDED_WELL, STATES, SweepPaths, TrialRecord
+from .records.front import front_records
 from .records.known_sweeps import find
 from .records.launch_file import load_spec_of
 from .records.metrics import read_metrics
+from .records.points import best_record
 from .records.progress import Tally, retried_trials
 from .records.summary import known_records
+from .show.best import Best
 from .show.lines import command_text, params_line, short_value
 from .show.live.terminal import say
 from .show.runs import Run
@@ -49,18 +50,6 @@ if TYPE_CHECKING:
 Train: TypeAlias = Callable[..., Any]
 Overrides: TypeAlias = Mapping[str, Any] | Sequence[str]
 INTERRUPTED = 130
-
-
-@dataclass(frozen=True)
-class Best:
-    """Holds the best finished trial of a sweep."""
-
-    name: str
-    value: float
-    params: dict[str, Any]
-    dir: Path  # its folder
-    path: Path  # best.yml, which the trainer takes as its configuration file
-    config: dict[str, Any]  # what that holds: the base configuration with the best parameters
 
 
 class Sweep:
@@ -81,6 +70,9 @@ class Sweep:
         train: Train | None = None,
         overrides: Overrides = (),
         parameters: Mapping[str, Any] | None = None,
+        metrics: Sequence[Mapping[str, Any]] | None = None,
+        metric_constraints: str | Sequence[str] | None = None,
+        scheduler: Mapping[str, Any] | None = None,
         early_terminate: Mapping[str, Any] | None = None,
         run_cap: int | None = None,
         name: str | None = None,
@@ -100,8 +92,9 @@ class Sweep:
                 ``train(params, report)``, or ``train()``, which finds its parameters in ``wandb.config``. Its metrics are
                 what it returns or yields (a number is the sweep's metric; or a dict), what it reports
                 (``report(loss=0.5)``) and what it logs by ``wandb.log``. An exception is a failed trial.
-            parameters, early_terminate, run_cap, name, description, program, command, where, results_dir_base: with
-                `method` and `metric` among the options: the description, key by key, each as in a sweep file.
+            parameters, metrics, metric_constraints, scheduler, early_terminate, run_cap, name, description, program, command,
+                where, results_dir_base: with `method`, `metric` and `repeats` among the options: the description, key by
+                key, each as in a sweep file.
             overrides: given to every trial's command: a dict of keys, or words as on the command line.
             options: those of the command line (`keyword_types.Keywords`).
 
@@ -110,6 +103,11 @@ class Sweep:
         """
         keys = {
             "parameters": parameters,
+            "metrics": None if metrics is None else list(metrics),
+            "metric_constraints": list(metric_constraints)
+            if isinstance(metric_constraints, tuple)
+            else metric_constraints,
+            "scheduler": scheduler,
             "early_terminate": early_terminate,
             "run_cap": run_cap,
             "name": name,
@@ -316,18 +314,26 @@ class Sweep:
     @property
     def best(self) -> Best | None:
         """Returns the best finished trial; None while no trial has finished with a value."""
-        found = best_of(self._records(), self.spec.metric.goal if self.spec.metric else "minimize")
+        records = self._records()
+        found = best_record(self.spec, records)
         if found is None or found.value is None or self._paths is None:
             return None
-        path = self._paths.best
-        config = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else {}
-        return Best(found.name, found.value, dict(found.params), Path(found.dir), path, config)
+        return Best.of(found, self._paths.best, records)
+
+    @property
+    def front(self) -> list[Best]:
+        """Returns the trials on the Pareto front of several objectives, best in the first one first; with repeats of means."""
+        records, paths = self._records(), self._paths
+        if len(self.spec.objectives) < 2 or paths is None:
+            return []
+        found = front_records(self.spec, records)
+        return [Best.of(each, paths.front_file(each.point or each.name), records) for each in found]
 
     def status(self) -> dict[str, Any]:
         """Returns `id`, `name`, `dir`, `counts` by state, and `best` (name, value, params; None without one)."""
         records, spec = self._records(), self.spec
         states = [record.state for record in records]
-        best = best_of(records, spec.metric.goal if spec.metric else "minimize")
+        best = best_record(spec, records)
         return {
             "id": self.id,
             "name": spec.name,
@@ -374,7 +380,7 @@ def _gather(
     problems = Problems()
     words: dict[str, Any] = dict(options)
     described = {key: value for key, value in (keys or {}).items() if value is not None}
-    described |= {key: words.pop(key) for key in ("metric",) if isinstance(words.get(key), Mapping)}
+    described |= {key: words.pop(key) for key in ("metric", "repeats") if isinstance(words.get(key), Mapping)}
     if described and search is not None:
         problems.found.append(f"{', '.join(described)}: belong to a description, and one is given; write them in it")
     elif described:

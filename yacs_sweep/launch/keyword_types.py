@@ -16,7 +16,7 @@ class Keywords(TypedDict, total=False):
     count: int
     retry_failed: bool | Sequence[str] | str
     method: str
-    repeats: int
+    repeats: int | Mapping[str, Any]
     lr_values: Sequence[float] | str
     wd_values: Sequence[float] | str
     custom_params: Mapping[str, Any] | str

@@ -108,6 +108,7 @@ class Options:
         "N",
         positive(int),
         **_DESCRIBES,
+        keyword="int | Mapping[str, Any]",
     )
     lr_values: str | None = _search(
         "learning rates (SOLVER.BASE_LR) to try; needs no sweep file",

@@ -206,7 +206,7 @@ class Results:
         for name, record in front.items():
             if self._fronts.get(name) != told[name]:
                 self._write_config(
-                    self.paths.pareto / f"{name}{self.paths.best.suffix}",
+                    self.paths.front_file(name),
                     record,
                     f"On the Pareto front of sweep {self.paths.sweep_id}",
                 )

@@ -106,6 +106,10 @@ class SweepPaths:
         """The folder with a configuration file for each trial or point on the front of several objectives."""
         return self.dir / "pareto"
 
+    def front_file(self, name: str) -> Path:
+        """Returns the configuration file of a trial or point on the front."""
+        return self.pareto / f"{name}{self.best.suffix}"
+
     @property
     def journal(self) -> Path:
         """The embedded storage's file."""

@@ -9,7 +9,7 @@ from typing import Any
 from ..base.values import finite_number
 from ..spec.sweep import Metric
 from .folder import TrialRecord
-from .points import Point
+from .points import Aims, Point, group_points
 
 Costs = tuple[float, ...]  # a value for each objective; less is better
 
@@ -109,6 +109,14 @@ def front_of_points(
     ]
     least = min(enough, max((point.settled for _, point in found), default=0))
     return [point for _, point in _front([(cost, point) for cost, point in found if point.settled >= least])]
+
+
+def front_records(aims: Aims, records: Iterable[TrialRecord]) -> list[TrialRecord]:
+    """Finds the trials on the front, best in the first objective first; with repeats those that stand for its points."""
+    if aims.seeds_each == 1:
+        return front_of_trials(records, aims.objectives)
+    points = front_of_points(group_points(records), aims.objectives, aims.constraints, enough=aims.seeds_each)
+    return [typical for point in points if (typical := point.typical) is not None]
 
 
 def _front(found: Sequence[tuple[Costs, Any]]) -> list[tuple[Costs, Any]]:

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from ..base.values import finite_number
 from ..spec.constraints import judge
 from ..spec.sweep import Metric
-from .folder import TrialRecord, better
+from .folder import TrialRecord, best_of, better
 from .progress import unretried
 
 _STATES = (
@@ -245,3 +245,12 @@ def target_reached(aims: Aims, records: Iterable[TrialRecord]) -> bool:
     if not any(metric.target is not None for metric in aims.objectives):
         return False
     return any(reaches(aims, point) for point in group_points(records))
+
+
+def best_record(aims: Aims, records: Iterable[TrialRecord]) -> TrialRecord | None:
+    """Returns the best finished trial; with repeats the one that stands for the best point (`Point.typical`)."""
+    goal = aims.objectives[0].goal if aims.objectives else "minimize"
+    if aims.seeds_each == 1:
+        return best_of(records, goal)
+    best = best_point(group_points(records), goal, enough=aims.seeds_each, constraints=aims.constraints)
+    return None if best is None else best.typical

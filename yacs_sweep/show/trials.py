@@ -14,11 +14,13 @@ if TYPE_CHECKING:
 
 SHOWN = 100  # rows of the table in a notebook
 WIDTH = 120  # characters of the table as text
+_USED = ("values", "feasible", "facts", "point", "seed")  # in a row where they are set
 
 
 class Trials(list[dict[str, Any]]):
     """A list of a sweep's trials, best first, each a dict: `number`, `name`, `id`, `state`, `value` (of the sweep's metric),
-    `params`, `seconds`, `reason`, `cause`, `started`, `ended` (UTC, ISO 8601), `attempts`, `exit_code`, `gpu_ids`, `host`, `dir`.
+    `params`, `seconds`, `reason`, `cause`, `started`, `ended` (UTC, ISO 8601), `attempts`, `exit_code`, `gpu_ids`, `host`, `dir`;
+    where the sweep has them: `values` (of each objective), `feasible` and `facts` (of constraints), `point` and `seed`.
     """
 
     def __init__(
@@ -76,4 +78,5 @@ def _row(record: TrialRecord) -> dict[str, Any]:
     names = ("number", "name", "id", "state", "value", "params")
     more = ("reason", "cause", "started", "ended", "attempts", "exit_code", "gpu_ids", "host", "dir")
     row = {name: getattr(record, name) for name in names}
-    return {**row, "seconds": trial_seconds(record), **{name: getattr(record, name) for name in more}}
+    used = {name: value for name in _USED if (value := getattr(record, name)) is not None}
+    return {**row, "seconds": trial_seconds(record), **{name: getattr(record, name) for name in more}, **used}

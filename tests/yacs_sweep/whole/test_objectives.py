@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from tests.sweeping import sweep
+from yacs_sweep import Sweep
 from yacs_sweep.records.front import nondominated
 
 TEXT = """\
@@ -71,3 +73,41 @@ def test_the_sweep_ends_when_one_trial_reaches_all_targets(tmp_path: Path) -> No
     assert len(ran.summary["trials"]) < 6
     line = next(line for line in ran.out.splitlines() if "reached the targets" in line)
     assert "val/mAP" in line and "(target 1), train/loss" in line and "(target 9)" in line
+
+
+def test_several_objectives_in_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+
+    def train(params: dict[str, Any]) -> dict[str, float]:
+        return {"quality": params["size"], "ms": params["size"] * 2, "bad": params["size"] == 3}
+
+    found = Sweep(
+        train=train,
+        method="grid",
+        parameters={"size": [1, 2, 3]},
+        metrics=({"name": "quality", "goal": "maximize"}, {"name": "ms"}),
+        metric_constraints=("ms <= 4",),
+        results_dir_base=tmp_path / "r",
+        controller="local",
+        wandb_mode="disabled",
+    )
+    assert [metric.name for metric in found.spec.objectives] == ["quality", "ms"]
+    rows = found.run()
+    assert found.exit_status == 0
+    by_size = {row["params"]["size"]: row for row in rows}
+    assert by_size[2]["values"] == {"quality": 2.0, "ms": 4.0}
+    assert [by_size[size]["feasible"] for size in (1, 2, 3)] == [True, True, False]
+    assert by_size[3]["facts"] == {"ms": 6}
+    best = found.best
+    assert best is not None and (best.params, best.values, best.n) == ({"size": 2}, {"quality": 2.0, "ms": 4.0}, 1)
+    assert [(each.params["size"], each.point) for each in found.front] == [(2, None), (1, None)]
+    given = Sweep(
+        train=train,
+        method="random",
+        metric="quality",
+        parameters={"size": [1, 2, 3]},
+        repeats={"n": 2, "key": "seed"},
+        controller="local",
+        wandb_mode="disabled",
+    )
+    assert given.spec.repeats is not None and (given.spec.repeats.n, given.plan.count) == (2, 20)
