@@ -5,21 +5,20 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
 import optuna
-from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
+from optuna.trial import FrozenTrial, Trial, TrialState
 
-from ..base.errors import SweepError
 from ..records.folder import SweepPaths, TrialRecord
 from ..spec.sweep import SweepSpec
 from ..trial.contract import Assignment
 from ..wandb.recorder import Recorder, RunIdentity
 from .controller import Agent
 from .local_hooks import LocalHooks
-from .sampling import MAX_DRAWS, Chooser
+from .next_trial import NextTrial
+from .sampling import Chooser
 from .space import EnqueuedSampler, Space, direction_of
 from .stopping import StoppingRule, make_rule
 from .storage.coordinator import Coordinator, LeaseExpired
@@ -27,10 +26,11 @@ from .storage.folder_coordinator import FolderCoordinator
 from .storage.restoring import Restorer
 from .storage.url import shared
 from .stored import (
-    ASSIGNED,
     END,
     ENQUEUED,
     LOST_COUNT,
+    PLACE,
+    POINT,
     POINT_OF,
     RETRY_OF,
     SETTLED,
@@ -38,9 +38,8 @@ from .stored import (
     AlreadyEnded,
     end_of,
     state_of,
-    trial_name,
 )
-from .study_trials import StudyTrials, assigned, is_settled, record_of
+from .study_trials import assigned, is_settled, record_of
 from .warm_start import WarmStart
 
 RECORDER_GRACE = 60.0  # seconds W&B gets, when the agent leaves, to take what it has not taken yet
@@ -52,22 +51,6 @@ class NoTrial(Enum):
 
     WAIT = "other agents' trials may still be lost, and their points tried again here"
     DONE = "the grid is exhausted, or the sweep has all its trials"
-
-
-@dataclass(frozen=True)
-class Created:
-    """Names a trial that was added to the storage as running.
-
-    Attributes:
-        trial_id: Optuna's id.
-        number_taken: another machine was given the number as well; the trial counts for nothing.
-    """
-
-    trial_id: int
-    number: int
-    params: Mapping[str, Any]
-    retry_of: str | None = None
-    number_taken: bool = False
 
 
 class LocalController:
@@ -133,7 +116,20 @@ class LocalController:
     def _reset(self) -> None:
         """Forgets what was read: after a transaction that failed, the storage may never have had it."""
         self.study._storage = optuna.storages.get_storage(self.coordinator.storage)
-        self._trials = StudyTrials(self.study, self.coordinator, self.spec)
+        self._next = NextTrial(
+            self.study,
+            self.coordinator,
+            self.spec,
+            self.space,
+            self.chooser,
+            target=self.target,
+            recover=self._recover_more,
+        )
+
+    def _recover_more(self) -> None:
+        """Recovers trials of agents that have died since the last look."""
+        self.coordinator.find_dead_agents()
+        self.lost += self.recover()
 
     # -- choosing ---------------------------------------------------------------------------------------------------
 
@@ -169,92 +165,13 @@ class LocalController:
             with self.coordinator.exclusively():
                 if self.coordinator.has_lost_agents():
                     self.lost += self.recover()
-                found = self._next_trial()
+                found = self._next.choose()
                 if found is None:
-                    waits = self._trials.any_running and self.coordinator.claim_waiting()
-                    return NoTrial.WAIT if waits else NoTrial.DONE
+                    return NoTrial.WAIT if self._next.is_waited_for() else NoTrial.DONE
             return Trial(self.study, found[0]), found[1]  # reads the trial, which needs no lock
         except BaseException:
             self._reset()
             raise
-
-    def _next_trial(self) -> tuple[int, Assignment] | None:
-        """Returns Optuna's id of the next trial, and its assignment; None when no trial is left."""
-        created: Created | None
-        recovered = False
-        for _ in range(MAX_DRAWS):
-            trials = self._trials.read()
-            if (own := self._own_running()) is not None:
-                return own
-            if self.target is not None and (self._trials.target_reached or self._trials.handed_out() >= self.target):
-                return None
-            if self._trials.any_waiting:
-                created = self._take_enqueued()
-            else:
-                created = self._create_trial(len(trials), trials)
-                if created is None and not recovered:  # agents that died meanwhile may have left points
-                    recovered = True
-                    self.coordinator.find_dead_agents()
-                    self.lost += self.recover()
-                    continue
-                if created is None:
-                    return None
-            if not created.number_taken and self.spec.allows(created.params):
-                return created.trial_id, self._assignment(created.number, created.params, created.retry_of)
-            self._void_trial(created.trial_id)
-        raise SweepError(f"no point in {MAX_DRAWS} draws satisfies where: {' and '.join(self.spec.where)}")
-
-    def _own_running(self) -> tuple[int, Assignment] | None:
-        """Returns a trial that was written for this agent by a transaction whose answer was lost."""
-        if not self.coordinator.resumes_at_once:
-            return None
-        trial = self._trials.running_of(self.coordinator.owner()["agent"])
-        if trial is None:
-            return None
-        params, retry_of = self.space.from_optuna(trial.params), trial.user_attrs.get(RETRY_OF)
-        return trial._trial_id, self._assignment(trial.number, params, retry_of)
-
-    def _take_enqueued(self) -> Created:
-        """Takes an enqueued point: the user's, or one that is tried again."""
-        trial = self.study.ask()
-        params = self.space.suggest(trial)
-        trial.set_user_attr(ASSIGNED, self._assigned(trial.number, params))
-        return Created(trial._trial_id, trial.number, params, trial.user_attrs.get(RETRY_OF))
-
-    def _create_trial(self, number: int, trials: Sequence[FrozenTrial]) -> Created | None:
-        """Adds the search's next point as a running trial, in one write; None when the grid is exhausted."""
-        chosen = self.chooser.next_point(number, trials)
-        if chosen is None:
-            return None
-        values, attributes = chosen
-        params = self.space.from_optuna(values)
-        template = create_trial(
-            state=TrialState.RUNNING,
-            params=values,
-            distributions={name: self.space.distributions[name] for name in values},
-            user_attrs={**attributes, ASSIGNED: self._assigned(number, params)},
-        )
-        storage = self.study._storage
-        trial_id = storage.create_new_trial(self.study._study_id, template)
-        # On a file system whose locks other machines do not see, two may be given one number; the second one is void.
-        taken = not self.coordinator.resumes_at_once and storage.get_trial(trial_id).number != number
-        return Created(trial_id, number, params, number_taken=taken)
-
-    def _assigned(self, number: int, params: Mapping[str, Any]) -> dict[str, Any]:
-        """Returns the attribute `ASSIGNED` of a trial that this agent is given."""
-        return {"name": trial_name(number), "params": params, **self.coordinator.owner()}
-
-    def _assignment(self, number: int, params: Mapping[str, Any], retry_of: str | None) -> Assignment:
-        return Assignment(self._trial_id(number), trial_name(number), number, params, retry_of=retry_of)
-
-    def _trial_id(self, number: int) -> str:
-        return f"{self.paths.sweep_id}-{number}"
-
-    def _void_trial(self, trial_id: int) -> None:
-        """Makes a trial count for nothing."""
-        storage = self.study._storage
-        storage.set_trial_user_attr(trial_id, ASSIGNED, {VOID: True})
-        storage.set_trial_state_values(trial_id, TrialState.FAIL)
 
     # -- ends of trials ---------------------------------------------------------------------------------------------
 
@@ -309,7 +226,7 @@ class LocalController:
             if trial.state == TrialState.WAITING or owner.get(VOID):
                 continue
             running = trial.state == TrialState.RUNNING
-            wanted = self._trial_id(trial.number) in self.retry
+            wanted = self._next.trial_id(trial.number) in self.retry
             settled = trial.state in (TrialState.COMPLETE, TrialState.PRUNED) or trial.user_attrs.get(SETTLED)
             if (settled and not wanted) or (running and self.coordinator.owner_lives(owner)):
                 continue
@@ -320,7 +237,7 @@ class LocalController:
                 lost.append(record)
             # Enqueued before Optuna is told: if we are killed in between, POINT_OF shows that it was.
             owed = wanted or not is_settled(trial, self.coordinator, record)
-            if owed and self._trial_id(trial.number) not in enqueued_again:
+            if owed and self._next.trial_id(trial.number) not in enqueued_again:
                 self._enqueue_again(trial, record, had_params=bool(owner), wanted=wanted)
             if running and record is None:  # its agent died between asking and writing trial.json
                 self.study.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
@@ -338,7 +255,8 @@ class LocalController:
             had_params: whether all parameters of the trial were written; an agent may die while it takes an enqueued point.
             wanted: whether the user wants the point again, however often it was lost.
         """
-        attributes = {POINT_OF: self._trial_id(trial.number), LOST_COUNT: trial.user_attrs.get(LOST_COUNT, 0)}
+        attributes = {POINT_OF: self._next.trial_id(trial.number), LOST_COUNT: trial.user_attrs.get(LOST_COUNT, 0)}
+        attributes.update({name: trial.user_attrs[name] for name in (POINT, PLACE) if name in trial.user_attrs})
         if record is not None:
             attributes[RETRY_OF] = record.id
             attributes[LOST_COUNT] = 0 if wanted else attributes[LOST_COUNT] + (record.state == "lost")

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from optuna.pruners import BasePruner, MedianPruner, NopPruner, SuccessiveHalvingPruner
 from optuna.study import Study
-from optuna.trial import Trial
+from optuna.trial import FrozenTrial, Trial
 
 from ..base.values import finite_number
 from ..base.wording import counted
 from ..records.metrics import metric_value
 from ..spec import hyperband
 from ..spec.sweep import EarlyTerminate, Metric, SweepSpec
+from .repeats.curves import OtherPoints, as_point, as_points, point_of
 from .stored import logged_values
 
 
@@ -56,12 +57,30 @@ class _Hyperband:
         value = metric_value(row, self.metric.name)
         if not finite_number(value) or not self.rule.bands:
             return None
-        own = logged_values(self.study._storage.get_trial(trial._trial_id))
+        frozen = self.study._storage.get_trial(trial._trial_id)
+        own = logged_values(frozen)
         if len(own) < self.rule.bands[0]:
             return None
+        if point_of(frozen) is not None:
+            return self._judge(
+                logged_values(as_point(frozen, trials := self._all())), self._other_points(frozen, trials)
+            )
+        return self._judge(own, self._others(trial.number))
+
+    def _all(self) -> list[FrozenTrial]:
+        """Reads all trials."""
+        return self.study.get_trials(deepcopy=False)
+
+    def _other_points(self, trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> list[list[float]]:
+        """Returns the values of all points but the trial's."""
+        others = [other for other in trials if point_of(other) != point_of(trial) and other.intermediate_values]
+        return [logged_values(other) for other in as_points(others)]
+
+    def _others(self, number: int) -> list[list[float]]:
+        """Returns the values of all trials but the one with that number."""
         others = []
-        for other in self.study.get_trials(deepcopy=False):
-            if other.number == trial.number or not other.intermediate_values:
+        for other in self._all():
+            if other.number == number or not other.intermediate_values:
                 continue
             if not other.state.is_finished():
                 others.append(logged_values(other))
@@ -69,6 +88,10 @@ class _Hyperband:
             if other.number not in self._ended:
                 self._ended[other.number] = logged_values(other)
             others.append(self._ended[other.number])
+        return others
+
+    def _judge(self, own: Sequence[float], others: Sequence[Sequence[float]]) -> str | None:
+        """Returns why a trial, or with repeats its point, is to end; None while it may continue."""
         decision = hyperband.decide(
             own,
             others,
@@ -107,18 +130,27 @@ class _Pruner:
         value = metric_value(row, self.metric.name)
         if value is None:
             return None
-        step = self.study._storage.get_trial(trial._trial_id).last_step
+        frozen = self.study._storage.get_trial(trial._trial_id)
+        step = frozen.last_step
         if step is None or step < self.first:
             return None
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)  # numpy's, of a trial that has logged nothing but nan
-            if not trial.should_prune():
+            if not self._prunes(trial, frozen):
                 return None
         says = {
             "median": "is worse than the median of earlier trials",
             "asha": "is not among the best of its rung",
         }
         return f"{self.type}: {self.metric.name} {value:g} at iteration {step} {says[self.type]}"
+
+    def _prunes(self, trial: Trial, frozen: FrozenTrial) -> bool:
+        """Asks the pruner about a trial; with repeats about its point, by the means of the seeds that got there."""
+        if point_of(frozen) is None:
+            return trial.should_prune()
+        trials = self.study.get_trials(deepcopy=False)
+        pruner = self.study.pruner
+        return pruner.prune(OtherPoints.beside(self.study, frozen, trials), as_point(frozen, trials))
 
 
 class _Patience:

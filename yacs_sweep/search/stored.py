@@ -51,4 +51,6 @@ LOST_COUNT = "lost"  # how often the point has been lost with an agent
 VOID = "void"  # in ASSIGNED, of no trial: its number was given out twice, or its point breaks a condition
 END = "end"  # how the trial ended, where Optuna's FAIL says too little
 GRID_INDEX = "index"  # the point's place in the grid
+POINT = "point"  # of a sweep with repeats: the point's number,
+PLACE = "place"  # and the place of the trial's seed among those of the point
 ENQUEUED = "enqueued"  # of the study: how many of the user's points have been enqueued

@@ -11,6 +11,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from ..records.folder import SweepPaths, TrialRecord
 from ..spec.sweep import SweepSpec
+from .repeats.points import SeededPoints
 from .storage.coordinator import Coordinator
 from .storage.journal import Embedded
 from .stored import ASSIGNED, POINT_OF, SETTLED, VOID
@@ -45,6 +46,8 @@ def _replaced_record(trial: FrozenTrial, owner: Mapping[str, Any], paths: SweepP
         owner["params"],
         host=owner.get("host", ""),
         agent=owner.get("agent", ""),
+        point=owner.get("point"),
+        seed=owner.get("seed"),
         dir=str(place.dir),
     )
 
@@ -71,7 +74,8 @@ class StudyTrials:
         self._open: set[int] = set()  # numbers of those that may still change
         self._settled: set[str] = set()  # ids of those whose points count as evaluated
         self._tried_again: set[str] = set()  # ids of those whose points count by a later trial
-        self.target_reached = False  # whether a trial has reached the metric's target
+        self._trial_reached = False  # whether a trial has reached the metric's target
+        self.points = SeededPoints(spec) if spec.repeats is not None else None  # None: each trial is a point
 
     def read(self) -> list[FrozenTrial]:
         """Reads what has changed; returns all trials by number."""
@@ -106,6 +110,8 @@ class StudyTrials:
 
     def _update(self, number: int, trial: FrozenTrial) -> None:
         self._all[number] = trial
+        if self.points is not None:
+            self.points.update(trial)
         if (earlier := trial.user_attrs.get(POINT_OF)) is not None:
             self._tried_again.add(earlier)
             self._settled.discard(earlier)
@@ -116,15 +122,19 @@ class StudyTrials:
             if counts and is_settled(trial, self._coordinator):
                 self._settled.add(trial_id)
             metric = self._spec.metric
-            self.target_reached |= metric is not None and metric.reached(trial.value)
+            self._trial_reached |= metric is not None and metric.reached(trial.value)
 
     def _in_state(self, state: TrialState) -> list[FrozenTrial]:
         return [self._all[number] for number in self._open if self._all[number].state == state]
 
     @property
-    def any_waiting(self) -> bool:
-        """Whether an enqueued point waits for an agent."""
-        return bool(self._in_state(TrialState.WAITING))
+    def target_reached(self) -> bool:
+        """Whether a trial has reached the metric's target; with repeats, the mean of a point with all its seeds."""
+        return self._trial_reached if self.points is None else self.points.reached(self._spec.metric)
+
+    def waiting(self) -> list[FrozenTrial]:
+        """Lists the enqueued points that wait for an agent, the oldest first."""
+        return sorted(self._in_state(TrialState.WAITING), key=lambda trial: trial.number)
 
     @property
     def any_running(self) -> bool:

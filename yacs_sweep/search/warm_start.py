@@ -19,7 +19,8 @@ from ..base.files import write_atomically
 from ..base.values import finite_number, to_json
 from ..base.wording import did_you_mean
 from ..base.yaml_document import read_yaml_file
-from ..records.folder import WARM_FILE, SweepPaths, TrialRecord
+from ..records.folder import WARM_FILE, SweepPaths
+from ..records.points import group_points
 from ..spec.conditions import ExpressionError
 from ..spec.parameter import equality_key
 from ..spec.sweep import SweepSpec
@@ -232,10 +233,10 @@ def read_prior(
         ConfigError: no such sweep, or nothing in it can be used.
     """
     assert spec.metric is not None
-    metric = spec.metric.name
+    metric, repeated = spec.metric.name, False
     paths = find(sweep)
     if paths is not None:
-        rows = _local_results(sweep, paths, spec)
+        rows, repeated = _local_results(sweep, paths, spec)
     else:
         results = read_results(sweep, *default, metric)
         rows = [(row["params"], row["value"]) for row in results if row["state"] == "finished"]
@@ -254,11 +255,13 @@ def read_prior(
         raise ConfigError(
             f"--from-sweep {sweep}: none of its {len(rows)} finished trials has {metric} and parameters that fit here"
         )
+    if repeated:
+        return tuple(prior), f"learning from the means of {len(prior)} of {len(rows)} points of sweep {sweep}"
     return tuple(prior), f"learning from {len(prior)} of {len(rows)} finished trials of sweep {sweep}"
 
 
-def _local_results(sweep: str, paths: SweepPaths, spec: SweepSpec) -> list[tuple[dict[str, Any], Any]]:
-    """Reads points and values of a local sweep's finished trials.
+def _local_results(sweep: str, paths: SweepPaths, spec: SweepSpec) -> tuple[list[tuple[dict[str, Any], Any]], bool]:
+    """Reads points and values of a local sweep's finished trials; with repeats, which it tells, the means of its points.
 
     Raises:
         ConfigError: the sweep optimises another metric.
@@ -270,5 +273,7 @@ def _local_results(sweep: str, paths: SweepPaths, spec: SweepSpec) -> list[tuple
     if other.metric is None or other.metric.name != spec.metric.name or other.metric.goal != spec.metric.goal:
         theirs = f"{other.metric.goal}s {other.metric.name}" if other.metric else "optimises nothing"
         raise ConfigError(f"--from-sweep {sweep}: {theirs}; this one {spec.metric.goal}s {spec.metric.name}")
-    records: Sequence[TrialRecord] = list(paths.records())
-    return [(record.params, record.value) for record in records if record.state == "finished"]
+    if other.repeats is not None:
+        points = (point for point in group_points(paths.records()) if point.finished)
+        return [(point.params, point.estimate.mean) for point in points], True
+    return [(record.params, record.value) for record in paths.records() if record.state == "finished"], False

@@ -154,6 +154,8 @@ class Agent:
             assignment.number,
             dict(assignment.params),
             retry_of=assignment.retry_of,
+            point=assignment.point,
+            seed=assignment.seed,
             agent=self.lock.name,
             host="here",
         )
@@ -164,7 +166,8 @@ class Agent:
         record.save(paths)
         hooks.started(record, paths)
         if refused is None:
-            record.state, record.value = self.how(assignment.params)
+            seed = {} if assignment.seed is None else {"seed": assignment.seed}
+            record.state, record.value = self.how({**assignment.params, **seed})
             hooks.log({"v": record.value}, 0)
         else:
             record.state, record.reason = "failed", refused

@@ -127,6 +127,22 @@ def test_results_that_fit_are_taken_from_a_local_sweep(tmp_path: Path) -> None:
         read_prior("old", spec(metric={"name": "v", "goal": "minimize"}), lambda name: paths, (None, None))
 
 
+def test_a_sweep_with_repeats_teaches_the_means_of_its_points(tmp_path: Path) -> None:
+    paths = SweepPaths(tmp_path, "old")
+    paths.dir.mkdir(parents=True)
+    save_spec(paths, spec(repeats=2))
+    params = {"lr": 1e-3, "batch": 32, "epochs": 5, "optimizer": "adam", "size": 256}
+    rows = [(0, 1, "finished", 1.0), (0, 2, "finished", 4.0), (1, 1, "failed", None), (1, 2, "finished", 7.0)]
+    for number, (point, seed, state, value) in enumerate([*rows, (2, 1, "failed", None)]):
+        record = TrialRecord(f"old-{number}", f"trial-{number:04d}", number, params, state, value=value)
+        record.point, record.seed = f"point-{point:04d}", seed
+        paths.trial(record.name).dir.mkdir()
+        record.save(paths.trial(record.name))
+    prior, line = read_prior("old", spec(), lambda name: paths, (None, None))
+    assert [item.value for item in prior] == [2.5, 7.0]
+    assert line == "learning from the means of 2 of 2 points of sweep old"
+
+
 @pytest.mark.parametrize(
     "parameter",
     [

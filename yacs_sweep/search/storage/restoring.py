@@ -16,8 +16,10 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from ...records.folder import TrialRecord, mark_lost
 from ...records.metrics import metric_value, readable_metrics
+from ...records.points import point_number
 from ...spec.parameter import equality_key
 from ...spec.sweep import SweepSpec
+from ..repeats.points import place_of
 from ..space import Space
 from ..stored import (
     ASSIGNED,
@@ -25,6 +27,8 @@ from ..stored import (
     ENQUEUED,
     GRID_INDEX,
     LOST_COUNT,
+    PLACE,
+    POINT,
     POINT_OF,
     RETRY_OF,
     SETTLED,
@@ -132,9 +136,16 @@ class Restorer:
             value=record.value if state_of(record) == TrialState.COMPLETE else None,
             params=params,
             distributions={name: self.space.distributions[name] for name in params},
-            user_attrs=dict(_attributes(record, indices.get(record.number))),
+            user_attrs={**dict(_attributes(record, indices.get(record.number))), **self._place(record)},
             intermediate_values=dict(enumerate(values, start=1)),
         )
+
+    def _place(self, record: TrialRecord) -> dict[str, Any]:
+        """Returns the user attributes that say which seed of which point a trial was; empty without repeats."""
+        point = None if record.point is None else point_number(record.point)
+        if self.spec.repeats is None or point is None:
+            return {}
+        return {POINT: point, PLACE: place_of(self.spec.repeats, point, record.seed)}
 
     def _evaluate(self, trial: FrozenTrial, record: TrialRecord) -> None:
         """Ends a waiting trial as its record says."""
@@ -155,7 +166,8 @@ class Restorer:
 
 def _assigned(record: TrialRecord) -> dict[str, Any]:
     """Returns the attribute `ASSIGNED` of a recorded trial."""
-    return {"name": record.name, "params": record.params, "agent": record.agent, "host": record.host}
+    seed = {} if record.point is None else {"point": record.point, "seed": record.seed}
+    return {"name": record.name, "params": record.params, **seed, "agent": record.agent, "host": record.host}
 
 
 def _attributes(record: TrialRecord, index: int | None) -> Iterator[tuple[str, Any]]:

@@ -1,0 +1,68 @@
+"""Sweeps with several seeds for each point, run as a user does: what they leave, and what they say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.sweeping import sweep, write_sweep
+
+BODY: dict[str, Any] = {
+    "method": "grid",
+    "metric": {"name": "val/mAP", "goal": "maximize"},
+    "parameters": {"base_lr": {"values": [0.0001, 0.00035, 0.001]}},
+    "repeats": 3,
+}
+QUIET = ("--wandb-mode", "disabled", "TOY.ITERATIONS", "1", "SOLVER.MAX_EPOCHS", "2", "TOY.NOISE", "5.0")
+
+
+@pytest.mark.parametrize("workers", ["1", "3"])
+def test_every_point_is_trained_with_every_seed(tmp_path: Path, workers: str) -> None:
+    ran = sweep(tmp_path, "--sweep-config", write_sweep(tmp_path, BODY), "--workers", workers, *QUIET)
+    assert ran.code == 0, ran.out + ran.err
+    rows = ran.summary["trials"]
+    assert [(row["point"], row["seed"]) for row in rows] == [(f"point-000{p}", s) for p in range(3) for s in (1, 2, 3)]
+    for row in rows:
+        assert set(row["params"]) == {"base_lr"}
+        words = row["command"]
+        assert words[words.index("SOLVER.SEED") + 1] == str(row["seed"])
+    means = {
+        point: fmean(row["value"] for row in rows if row["point"] == point) for point in {row["point"] for row in rows}
+    }
+    assert {item["point"]: item["mean"] for item in ran.summary["points"]} == pytest.approx(means)
+    best = ran.summary["best"]
+    assert best["point"] == max(means, key=lambda point: means[point]) == "point-0001"
+    assert best["n"] == 3
+    found = yaml.safe_load((ran.dir / "best.yml").read_text())
+    assert found["SOLVER"]["BASE_LR"] == 0.00035
+
+
+def test_a_failed_seed_is_tried_again_and_its_point_counts_by_all(tmp_path: Path) -> None:
+    path = write_sweep(tmp_path, {**BODY, "repeats": {"key": "TOY.MODE", "values": ["", "exit3"]}})
+    ran = sweep(tmp_path, "--sweep-config", path, *QUIET)
+    assert ran.code == 1
+    assert ran.summary["counts"] == {"finished": 3, "failed": 3}
+    assert [(item["n"], item["state"]) for item in ran.summary["points"]] == [(1, "finished")] * 3
+    again = sweep(tmp_path, "--sweep_id", ran.dir.name, "--retry-failed=trial-0003", "--wandb-mode", "disabled")
+    assert again.code == 1
+    (row,) = [row for row in ran.summary["trials"] if row["retry_of"]]
+    assert (row["point"], row["seed"], row["state"]) == ("point-0001", "exit3", "failed")
+    assert again.summary["counts"] == {"finished": 3, "failed": 4}
+
+
+def test_a_race_on_a_grid_is_done_when_no_point_is_left_in_it(tmp_path: Path) -> None:
+    rates = [round(0.00035 * 4.0**k, 8) for k in range(8)]
+    body = {**BODY, "parameters": {"base_lr": {"values": rates}}, "repeats": {"n": 6, "race": True}}
+    ran = sweep(tmp_path, "--sweep-config", write_sweep(tmp_path, body), *QUIET)
+    assert ran.code == 0, ran.out + ran.err
+    seeds = {item["point"]: len(item["trials"]) for item in ran.summary["points"]}
+    assert len(seeds) == 8 and seeds["point-0000"] == 6
+    assert sum(seeds.values()) < 36
+    assert ran.summary["best"]["point"] == "point-0000"
+    again = sweep(tmp_path, "--sweep_id", ran.dir.name, "--wandb-mode", "disabled")
+    assert again.code == 0
+    assert sum(len(item["trials"]) for item in again.summary["points"]) == sum(seeds.values())

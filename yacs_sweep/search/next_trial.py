@@ -1,0 +1,214 @@
+"""Chooses the next trial of a study and writes it as running: a point that is tried again, a further seed, a new point."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from optuna.study import Study
+from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
+
+from ..base.errors import SweepError
+from ..records.points import point_name
+from ..spec.sweep import SweepSpec
+from ..trial.contract import Assignment
+from .sampling import MAX_DRAWS, Chooser
+from .space import Space
+from .storage.coordinator import Coordinator
+from .stored import ASSIGNED, GRID_INDEX, PLACE, POINT, POINT_OF, RETRY_OF, VOID, trial_name
+from .study_trials import StudyTrials
+
+
+@dataclass(frozen=True)
+class Created:
+    """Names a trial that was added to the storage as running.
+
+    Attributes:
+        trial_id: Optuna's id.
+        attributes: those of `stored`, for the trial's point and seed.
+        number_taken: another machine was given the number as well; the trial counts for nothing.
+    """
+
+    trial_id: int
+    number: int
+    params: Mapping[str, Any]
+    attributes: Mapping[str, Any]
+    number_taken: bool = False
+
+
+class NextTrial:
+    """Hands out the trials of one study to one agent. Only within the coordinator's `exclusively`."""
+
+    def __init__(
+        self,
+        study: Study,
+        coordinator: Coordinator,
+        spec: SweepSpec,
+        space: Space,
+        chooser: Chooser,
+        *,
+        target: int | None,
+        recover: Callable[[], None],
+    ) -> None:
+        """Prepares to read the study.
+
+        Args:
+            target: trials in the whole sweep; None: not known here.
+            recover: looks for agents that have died meanwhile, and enqueues the points they leave.
+        """
+        self.study, self.coordinator, self.spec = study, coordinator, spec
+        self.space, self.chooser, self.target, self.recover = space, chooser, target, recover
+        self.trials = StudyTrials(study, coordinator, spec)
+
+    def choose(self) -> tuple[int, Assignment] | None:
+        """Returns Optuna's id of the next trial, and its assignment; None when no trial is left.
+
+        Raises:
+            SweepError: no draw satisfies the conditions of the sweep.
+        """
+        recovered = False
+        for _ in range(MAX_DRAWS):
+            trials = self.trials.read()
+            if (own := self._own_running()) is not None:
+                return own
+            if self.target is not None and (self.trials.target_reached or self.trials.handed_out() >= self.target):
+                return None
+            created = self._create(trials)
+            if created is None and not recovered:  # agents that died meanwhile may have left points
+                recovered = True
+                self.recover()
+                continue
+            if created is None:
+                return None
+            if not created.number_taken and self.spec.allows(created.params):
+                return created.trial_id, self._assignment(created.number, created.params, created.attributes)
+            self._void_trial(created.trial_id)
+        raise SweepError(f"no point in {MAX_DRAWS} draws satisfies where: {' and '.join(self.spec.where)}")
+
+    def _own_running(self) -> tuple[int, Assignment] | None:
+        """Returns a trial that was written for this agent by a transaction whose answer was lost."""
+        if not self.coordinator.resumes_at_once:
+            return None
+        trial = self.trials.running_of(self.coordinator.owner()["agent"])
+        if trial is None:
+            return None
+        params = self.space.from_optuna(trial.params)
+        return trial._trial_id, self._assignment(trial.number, params, trial.user_attrs)
+
+    # -- which --------------------------------------------------------------------------------------------------------
+
+    def _create(self, trials: Sequence[FrozenTrial]) -> Created | None:
+        """Adds the next trial as running; None when there is none."""
+        waiting = self.trials.waiting()
+        if self.trials.points is None:
+            return self._take_enqueued(waiting[0]) if waiting else self._create_trial(len(trials), len(trials), trials)
+        again = next((trial for trial in waiting if POINT_OF in trial.user_attrs), None)
+        if again is not None:
+            return self._take_enqueued(again)
+        left = None if self.target is None else self.target - self.trials.handed_out()
+        if (seed := self.trials.points.next_seed(left, new_points=True)) is not None:
+            return self._create_seed(len(trials), *seed)
+        if waiting:
+            return self._take_enqueued(waiting[0])
+        created = self._create_trial(len(trials), self.trials.points.next_number, self.trials.points.as_trials())
+        if created is None and (seed := self.trials.points.next_seed(left, new_points=False)) is not None:
+            return self._create_seed(len(trials), *seed)
+        return created
+
+    def _take_enqueued(self, waiting: FrozenTrial) -> Created:
+        """Takes an enqueued point: the user's, or one that is tried again."""
+        self.study._storage.set_trial_state_values(waiting._trial_id, TrialState.RUNNING)
+        trial = Trial(self.study, waiting._trial_id)
+        attributes: dict[str, Any] = dict(waiting.user_attrs)
+        if self.trials.points is not None and POINT not in attributes:
+            place = {POINT: self.trials.points.next_number, PLACE: 0}
+            attributes.update(place)
+            for name, value in place.items():
+                trial.set_user_attr(name, value)
+        params = self.space.suggest(trial)
+        trial.set_user_attr(ASSIGNED, self._assigned(trial.number, params, attributes))
+        return Created(trial._trial_id, trial.number, params, attributes)
+
+    def _create_trial(self, number: int, point: int, trials: Sequence[FrozenTrial]) -> Created | None:
+        """Adds the search's next point as a running trial; None when the grid is exhausted.
+
+        Args:
+            number: of the trial.
+            point: number of the point, by which it is drawn.
+            trials: what the search knows, one trial for each point.
+        """
+        chosen = self.chooser.next_point(point, trials)
+        if chosen is None:
+            return None
+        values, attributes = chosen
+        distributions = {name: self.space.distributions[name] for name in values}
+        place = {} if self.trials.points is None else {POINT: point, PLACE: 0}
+        return self._add(number, values, distributions, {**attributes, **place})
+
+    def _create_seed(self, number: int, point: int, place: int) -> Created:
+        """Adds a further seed of a point as a running trial."""
+        assert self.trials.points is not None
+        first = self.trials.points.like(point)
+        index = {GRID_INDEX: first.user_attrs[GRID_INDEX]} if GRID_INDEX in first.user_attrs else {}
+        return self._add(number, first.params, first.distributions, {**index, POINT: point, PLACE: place})
+
+    # -- how ----------------------------------------------------------------------------------------------------------
+
+    def _add(
+        self, number: int, values: Mapping[str, Any], distributions: Mapping[str, Any], attributes: Mapping[str, Any]
+    ) -> Created:
+        """Adds a running trial, in one write. `values`: Optuna's."""
+        params = self.space.from_optuna(values)
+        template = create_trial(
+            state=TrialState.RUNNING,
+            params=dict(values),
+            distributions=dict(distributions),
+            user_attrs={**attributes, ASSIGNED: self._assigned(number, params, attributes)},
+        )
+        storage = self.study._storage
+        trial_id = storage.create_new_trial(self.study._study_id, template)
+        # On a file system whose locks other machines do not see, two may be given one number; the second one is void.
+        taken = not self.coordinator.resumes_at_once and storage.get_trial(trial_id).number != number
+        return Created(trial_id, number, params, attributes, number_taken=taken)
+
+    def _assigned(self, number: int, params: Mapping[str, Any], attributes: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns the attribute `ASSIGNED` of a trial that this agent is given."""
+        return {
+            "name": trial_name(number),
+            "params": params,
+            **self._repeat(attributes),
+            **self.coordinator.owner(),
+        }
+
+    def _assignment(self, number: int, params: Mapping[str, Any], attributes: Mapping[str, Any]) -> Assignment:
+        """Describes a trial for the agent that runs it."""
+        return Assignment(
+            self.trial_id(number),
+            trial_name(number),
+            number,
+            params,
+            retry_of=attributes.get(RETRY_OF),
+            **self._repeat(attributes),
+        )
+
+    def _repeat(self, attributes: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns the name of a trial's point and the trial's seed; empty without repeats."""
+        if self.trials.points is None or POINT not in attributes:
+            return {}
+        point = attributes[POINT]
+        return {"point": point_name(point), "seed": self.trials.points.seed(point, attributes[PLACE])}
+
+    def trial_id(self, number: int) -> str:
+        """Returns the id of the trial with that number."""
+        return f"{self.coordinator.paths.sweep_id}-{number}"
+
+    def _void_trial(self, trial_id: int) -> None:
+        """Makes a trial count for nothing."""
+        storage = self.study._storage
+        storage.set_trial_user_attr(trial_id, ASSIGNED, {VOID: True})
+        storage.set_trial_state_values(trial_id, TrialState.FAIL)
+
+    def is_waited_for(self) -> bool:
+        """Tells whether this agent is to wait for other agents' trials, which may be lost and their points tried again."""
+        return self.trials.any_running and self.coordinator.claim_waiting()

@@ -1,0 +1,189 @@
+"""Groups the trials of a study with repeats into points, as the search, the race and the stopping rules see them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from optuna.trial import FrozenTrial, TrialState
+
+from ...records.standings import Entry
+from ...spec.sweep import MOST_REPEATS, Metric, Repeats, SweepSpec
+from ..racing import Race, next_seed
+from ..stored import ASSIGNED, END, GRID_INDEX, PLACE, POINT, POINT_OF, VOID
+
+SINGLE_RULES = (
+    "patience",
+    "divergence",
+)  # rules that judge a trial by itself: what they stop says nothing of other seeds
+
+
+def make_race(spec: SweepSpec) -> Race | None:
+    """Describes how the points of a sweep are repeated; None without repeats."""
+    repeats = spec.repeats
+    if repeats is None:
+        return None
+    goal = spec.metric.goal if spec.metric else "minimize"
+    return Race(repeats.n, goal, drop=repeats.race, paired=repeats.seeds == "common" or bool(repeats.values))
+
+
+def place_of(repeats: Repeats, point: int, seed: Any) -> int:
+    """Returns the place of a seed among those of its point; one that is none of them has a place behind them."""
+    for place in range(repeats.n):
+        if repeats.seed_at(point, place) == seed:
+            return place
+    return MOST_REPEATS
+
+
+class SeededPoints:
+    """Follows the points of a study; only those with changed trials are computed again."""
+
+    def __init__(self, spec: SweepSpec) -> None:
+        assert spec.repeats is not None
+        self._repeats = spec.repeats
+        race = make_race(spec)
+        assert race is not None
+        self._race = race
+        rule = spec.early_terminate
+        self._stop_ends_point = rule is None or rule.type not in SINGLE_RULES
+        self._trials: dict[int, dict[int, FrozenTrial]] = {}  # by point and number
+        self._tried_again: set[int] = set()  # numbers of trials whose seeds count by a later trial
+        self._entries: dict[int, Entry] = {}
+        self._shown: dict[int, FrozenTrial] = {}
+
+    def update(self, trial: FrozenTrial) -> None:
+        """Takes in a trial that is new or has changed."""
+        earlier = trial.user_attrs.get(POINT_OF)
+        if earlier is not None:
+            self._tried_again.add(int(earlier.rpartition("-")[2]))
+        point = trial.user_attrs.get(POINT)
+        if point is None:
+            return
+        self._trials.setdefault(point, {})[trial.number] = trial
+        self._entries.pop(point, None)
+        self._shown.pop(point, None)
+
+    @property
+    def next_number(self) -> int:
+        """The number of the next new point."""
+        return max(self._trials, default=-1) + 1
+
+    def seed(self, point: int, place: int) -> Any:
+        """Returns a seed of a point."""
+        return self._repeats.seed_at(point, place)
+
+    def next_seed(self, left: int | None, *, new_points: bool) -> tuple[int, int] | None:
+        """Returns the point and the place of the seed that the next trial is to have; None: a new point, if there are any.
+
+        Args:
+            left: trials that may still be started; None: not known.
+            new_points: whether a new point may be tried.
+        """
+        return next_seed(self.entries(), self._race, left=left, new_points=new_points)
+
+    def like(self, point: int) -> FrozenTrial:
+        """Returns a trial of the point, for its parameters."""
+        trials = [trial for _, trial in sorted(self._trials[point].items())]
+        return next((trial for trial in trials if trial.params), trials[0])
+
+    def entries(self) -> list[Entry]:
+        """Returns all points by number, as the race compares them."""
+        for point in self._trials.keys() - self._entries.keys():
+            self._entries[point] = self._entry(point)
+        return [entry for _, entry in sorted(self._entries.items()) if entry.values or entry.running or entry.failed]
+
+    def as_trials(self) -> list[FrozenTrial]:
+        """Returns all points by number, each as one trial that ended with the mean of its seeds."""
+        for point in self._trials.keys() - self._shown.keys():
+            self._shown[point] = self._as_trial(point)
+        return [self._shown[point] if point in self._shown else _nothing(point) for point in range(self.next_number)]
+
+    def reached(self, metric: Metric | None) -> bool:
+        """Tells whether a point with all its seeds has a mean that reaches the metric's target."""
+        if metric is None or metric.target is None:
+            return False
+        return any(
+            entry.values
+            and len(entry.values) + len(entry.failed) >= self._repeats.n
+            and metric.reached(_mean(list(entry.values.values())))
+            and not self._stopped(self._counted(entry.number))
+            for entry in self.entries()
+        )
+
+    def _counted(self, point: int) -> list[FrozenTrial]:
+        """Returns the trials by which a point counts, by number: each seed by its last one."""
+        return [
+            trial
+            for number, trial in sorted(self._trials[point].items())
+            if number not in self._tried_again and not trial.user_attrs.get(ASSIGNED, {}).get(VOID)
+        ]
+
+    def _stopped(self, trials: Sequence[FrozenTrial]) -> bool:
+        """Tells whether a point was stopped early: it gets no further seed."""
+        return self._stop_ends_point and any(trial.state == TrialState.PRUNED for trial in trials)
+
+    def _entry(self, point: int) -> Entry:
+        """Sorts the seeds of a point by how they ended."""
+        trials = self._counted(point)
+        values = {trial.user_attrs[PLACE]: trial.values[0] for trial in trials if trial.state == TrialState.COMPLETE}
+        running = {trial.user_attrs[PLACE] for trial in trials if not trial.state.is_finished()}
+        failed = {trial.user_attrs[PLACE] for trial in trials if trial.state.is_finished()}
+        if self._stopped(trials):
+            failed.update(range(self._repeats.n))
+        return Entry(point, values, frozenset(running - values.keys()), frozenset(failed - values.keys() - running))
+
+    def _as_trial(self, point: int) -> FrozenTrial:
+        """Makes one trial of a point."""
+        trials = self._counted(point)
+        if not trials:
+            return _nothing(point)
+        finished = [trial for trial in trials if trial.state == TrialState.COMPLETE]
+        stopped = [trial for trial in trials if trial.state == TrialState.PRUNED]
+        ended = [trial for trial in trials if END in trial.user_attrs]
+        first = next((trial for trial in trials if trial.params), trials[0])
+        last = (finished or trials)[-1]
+        attributes = {
+            key: trial.user_attrs[key] for trial in trials for key in (GRID_INDEX,) if key in trial.user_attrs
+        }
+        shown = _nothing(point)
+        shown.params, shown.distributions = first.params, first.distributions
+        shown.intermediate_values = mean_curve([trial.intermediate_values for trial in trials])
+        shown.datetime_start, shown.datetime_complete = last.datetime_start, last.datetime_complete
+        shown.system_attrs = last.system_attrs
+        if self._stopped(trials):
+            # Not more than a stopped trial counts with, however well its first seeds have done.
+            shown.state = TrialState.PRUNED
+            values = [trial.values[0] for trial in finished if trial.values]
+            values += [
+                end["value"] for trial in stopped if (end := trial.user_attrs.get(END)) and end["value"] is not None
+            ]
+            attributes[END] = {"state": "stopped", "value": _mean(values) if values else None}
+        elif finished:
+            shown.state = TrialState.COMPLETE
+            shown.values = [_mean(column) for column in zip(*(trial.values for trial in finished), strict=True)]
+        elif any(trial.state == TrialState.RUNNING for trial in trials):
+            shown.state, shown.datetime_complete = TrialState.RUNNING, None
+        elif ended:
+            attributes[END] = ended[-1].user_attrs[END]
+        shown.user_attrs = attributes
+        return shown
+
+
+def _nothing(point: int) -> FrozenTrial:
+    """Makes a failed trial that the search takes no notice of."""
+    return FrozenTrial(point, TrialState.FAIL, None, None, None, {}, {}, {}, {}, {}, point)
+
+
+def _mean(values: Sequence[float]) -> float:
+    return math.fsum(values) / len(values)
+
+
+def mean_curve(curves: Sequence[Mapping[int, float]]) -> dict[int, float]:
+    """Returns the mean at each step over the curves that got there; nan where none has a finite value."""
+    steps = sorted({step for curve in curves for step in curve})
+    found = {}
+    for step in steps:
+        values = [curve[step] for curve in curves if step in curve and math.isfinite(curve[step])]
+        found[step] = _mean(values) if values else math.nan
+    return found
