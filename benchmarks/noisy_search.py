@@ -43,7 +43,7 @@ import optuna
 from optuna.trial import create_trial
 from search_quality import FUNCTIONS, Point
 
-from yacs_sweep.records.standings import Entry, compare
+from yacs_sweep.records.standings import Entry
 from yacs_sweep.search import sampling
 from yacs_sweep.search.racing import Race, next_seed
 from yacs_sweep.search.space import Space
@@ -122,13 +122,14 @@ class Search:
 
 def raced(search: Search, trials: int) -> float:
     """Races points; returns the true value of the best."""
+    race = Race(SEEDS)
     for left in range(trials, 0, -1):
-        turn = next_seed(_entries(search), Race(SEEDS), left=left)
+        turn = next_seed(_entries(search), race, left=left)
         if turn is None:
             search.new_point()
         else:
             search.repeat(*turn)
-    best = compare(_entries(search), goal="minimize", raced=True).best
+    best = race.compare(_entries(search)).best
     assert best is not None
     return search.true_value(best)
 

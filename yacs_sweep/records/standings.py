@@ -18,7 +18,6 @@ from statistics import fmean
 from ..base.values import finite_number
 
 LEVEL = 0.05  # share of sweeps in which the truly best point may be dropped
-ENOUGH = 1.0  # standard errors that are taken off a mean, so that few lucky seeds do not make the best point
 KNOWN = 5  # degrees of freedom from which the estimated noise is good enough to drop a point by it
 CLEAR = 10.0  # ratio of mean squares (F) from which differences between common seeds are taken out
 TINY = 1e-9  # makes the equations solvable where effects are known up to a constant
@@ -71,7 +70,7 @@ class Comparison:
     Attributes:
         standings: of the points.
         noise: standard deviation between the seeds of a point; nan while no point has two values.
-        best: number of the point with the best lower bound (its mean less one standard error); None without any value.
+        best: number of the point with the best mean of those with enough seeds; None without any value.
         rivals: numbers of the points that are not out of the race against it, the best first.
     """
 
@@ -81,19 +80,27 @@ class Comparison:
     rivals: tuple[int, ...]
 
 
-def compare(entries: Sequence[Entry], *, goal: str, paired: bool = True, raced: bool = False) -> Comparison:
+def enough_seeds(n: int, *, race: bool) -> int:
+    """Returns how many of its `n` seeds a point needs to be the best: all of them, half in a race, which ends before."""
+    return (n + 1) // 2 if race else n
+
+
+def compare(
+    entries: Sequence[Entry], *, goal: str, paired: bool = True, raced: bool = False, enough: int = 1
+) -> Comparison:
     """Compares points by their means.
 
     Args:
         goal: `maximize` or `minimize`.
         paired: whether the same place is the same seed for all points (`seeds: common`).
         raced: whether a point's first seed decided if it got others.
+        enough: seeds, failed ones included, that the best point has; where no point has them, the most that one has.
     """
     sign = 1.0 if goal == "maximize" else -1.0
     rows = [{place: sign * v for place, v in entry.values.items() if finite_number(v)} for entry in entries]
     fit = _Fit([row for row in rows if row], paired=paired, raced=raced)
     means = [fit.mean(row) for row in rows]
-    best = _best(rows, means, fit.noise)
+    best = _best([len(row) + len(entry.failed) for entry, row in zip(entries, rows, strict=True)], means, enough)
     # Each point is compared again after each seed: looks × rivals comparisons, any of which may err.
     looks = max(map(len, fit.rows), default=1)
     level = LEVEL / max(1, looks * (len(fit.rows) - 1))
@@ -111,15 +118,11 @@ def compare(entries: Sequence[Entry], *, goal: str, paired: bool = True, raced: 
     return Comparison(tuple(standings), fit.noise, entries[best].number, rivals)
 
 
-def _best(rows: Sequence[Mapping[int, float]], means: Sequence[float], noise: float) -> int | None:
-    """Returns the place of the row with the best lower bound; None without values.
-
-    While no two seeds of a point tell the noise, a point of several seeds goes before one of a single seed.
-    """
-    known = [place for place, row in enumerate(rows) if row]
-    if math.isnan(noise):
-        return max(known, key=lambda place: (len(rows[place]) > 1, means[place]), default=None)
-    return max(known, key=lambda place: means[place] - ENOUGH * noise / math.sqrt(len(rows[place])), default=None)
+def _best(counts: Sequence[int], means: Sequence[float], enough: int) -> int | None:
+    """Returns the place of the best mean of those with enough seeds; None without any mean."""
+    known = [place for place, mean in enumerate(means) if not math.isnan(mean)]
+    least = min(enough, max((counts[place] for place in known), default=0))
+    return max((place for place in known if counts[place] >= least), key=lambda place: means[place], default=None)
 
 
 class _Fit:

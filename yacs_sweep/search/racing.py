@@ -12,7 +12,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..records.standings import Entry, compare
+from ..records.standings import Comparison, Entry, compare, enough_seeds
 
 FAILED_SEEDS = 2  # failed seeds after which a point without any value gets no further one
 FINAL_SHARE = 0.15  # of a sweep's trials confirm its best points, at its end
@@ -36,6 +36,11 @@ class Race:
     drop: bool = True
     paired: bool = True
 
+    def compare(self, entries: Sequence[Entry]) -> Comparison:
+        """Compares the points as far as they are."""
+        enough = enough_seeds(self.n, race=self.drop)
+        return compare(entries, goal=self.goal, paired=self.paired, raced=self.drop, enough=enough)
+
 
 def next_seed(
     entries: Sequence[Entry], race: Race, *, left: int | None = None, new_points: bool = True
@@ -58,7 +63,7 @@ def next_seed(
             return entry.number, place
     if new_points and not _confirms(entries, race, left):
         return None
-    standings = compare(entries, goal=race.goal, paired=race.paired, raced=True).standings
+    standings = race.compare(entries).standings
     ranked = sorted((item for item in standings if item.n), key=lambda item: item.mean, reverse=race.goal == "maximize")
     if new_points and left is None:
         held = {entry.number: len(entry.values) + len(entry.running) + len(entry.failed) for entry in entries}

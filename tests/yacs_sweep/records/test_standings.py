@@ -9,7 +9,7 @@ import time
 import numpy as np
 import pytest
 
-from yacs_sweep.records.standings import LEVEL, Entry, compare, student_tail
+from yacs_sweep.records.standings import LEVEL, Entry, compare, enough_seeds, student_tail
 
 
 def entries(rows: list[dict[int, float]]) -> list[Entry]:
@@ -100,9 +100,15 @@ def test_a_race_compares_by_the_seeds_after_the_first_where_seeds_differ() -> No
 
 def test_a_single_lucky_seed_is_not_the_best() -> None:
     rows = [{0: 28.9, 1: 30.0, 2: 29.5}, {0: 29.0, 1: 28.0, 2: 30.4}, {0: 29.6}]
-    found = compare(entries(rows), goal="maximize")
+    found = compare(entries(rows), goal="maximize", enough=enough_seeds(3, race=True))
     assert found.best == 0
     assert found.rivals == (2, 1)
+    # Where no point has enough seeds, those with the most count; a failed seed is one that it was trained with.
+    assert compare(entries([{0: 1.0}, {0: 2.0}]), goal="maximize", enough=3).best == 1
+    assert (
+        compare([Entry(0, {0: 1.0, 1: 1.0}), Entry(1, {0: 2.0}, failed=frozenset({1}))], goal="maximize", enough=2).best
+        == 1
+    )
 
 
 def test_goals_mirror_each_other() -> None:

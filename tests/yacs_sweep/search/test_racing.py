@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from yacs_sweep.records.standings import Entry, compare
+from yacs_sweep.records.standings import Entry
 from yacs_sweep.search.racing import Race, final_trials, next_seed
 
 
@@ -98,7 +98,7 @@ def test_a_grid_ends_and_gives_bad_points_fewer_seeds(n: int, workers: int, goal
     true = [float(point) for point in range(20)]
     entries = play(true, race, random.Random(n), noise=0.5, trials=20 * n, workers=workers, fails=0.05)
     assert len(entries) == 20
-    found = compare(entries, goal=goal)
+    found = race.compare(entries)
     assert found.best in (0, 1)
     used = sum(len(entry.values) + len(entry.failed) for entry in entries)
     if n >= 5:
@@ -117,7 +117,7 @@ def test_new_points_are_tried_with_what_the_race_saves() -> None:
     race = Race(5)
     entries = play([float(p % 7) for p in range(100)], race, random.Random(0), noise=0.3, trials=50)
     assert len(entries) == 50 - final_trials(50, 5) == 42  # with five seeds each it would have been ten
-    best = compare(entries, goal="minimize").best
+    best = race.compare(entries).best
     assert best is not None and len(entries[best].values) == 5
 
 
@@ -164,11 +164,7 @@ def test_the_truly_best_point_is_dropped_in_less_than_one_sweep_in_twenty(
         out: set[int] = set()
 
         def watch(entries: list[Entry], out: set[int] = out) -> None:
-            out |= {
-                item.number
-                for item in compare(entries, goal="minimize", paired=paired, raced=True).standings
-                if item.dropped
-            }
+            out |= {item.number for item in Race(n, paired=paired).compare(entries).standings if item.dropped}
 
         race = Race(n, paired=paired)
         entries = play(true, race, draw, noise=noise, trials=points * n, seeds=effects.__getitem__, watch=watch)
