@@ -303,3 +303,63 @@ def test_refused(tmp_path: Path, text: str, problem: str) -> None:
     found = problems(text, tmp_path)
     assert any(problem in line for line in found), found
     assert all(line.startswith("s.yaml:") and line.isprintable() for line in found)
+
+
+# Verdicts of W&B's schema (`sweeps` 0.3.0, `config.schema_violations_from_proposed_config`): the keys, and whether it takes them.
+P = {"parameters": {"a": {"min": 0.0, "max": 1.0}}}
+M = {"metrics": [{"name": "a", "goal": "maximize"}, {"name": "b"}]}
+BANDS = {"early_terminate": {"type": "hyperband", "min_iter": 3}}
+OWN = {"engine": "optuna", "source": "x.py"}
+SCHEMA: dict[str, tuple[dict[str, Any], bool]] = {
+    "metrics": ({"method": "custom", **M, **P}, True),
+    "metrics, random": ({"method": "random", **M, **P}, False),
+    "one of metrics": ({"method": "custom", "metrics": [{"name": "a"}], **P}, False),
+    "metrics and metric": ({"method": "custom", "metric": {"name": "a"}, **M, **P}, False),
+    "metrics and bands": ({"method": "custom", **M, **BANDS, **P}, True),
+    "a metric twice": ({"method": "custom", "metrics": [{"name": "a"}, {"name": "a"}], **P}, True),
+    "a threshold": ({"method": "custom", "metrics": [{"name": "a", "threshold": 3}, {"name": "b"}], **P}, False),
+    "custom with one metric": ({"method": "custom", "metric": {"name": "a"}, **P}, True),
+    "custom alone": ({"method": "custom", **P}, True),
+    "engine wandb": ({"method": "bayes", "metric": {"name": "a"}, "scheduler": {"engine": "wandb"}, **P}, True),
+    "engine wandb, custom": ({"method": "custom", **M, "scheduler": {"engine": "wandb"}, **P}, False),
+    "engine wandb and bands": (
+        {"method": "bayes", "metric": {"name": "a"}, "scheduler": {"engine": "wandb"}, **BANDS, **P},
+        False,
+    ),
+    "engine wandb with a source": ({"method": "random", "scheduler": {"engine": "wandb", "source": "x.py"}, **P}, True),
+    "optuna": ({"method": "custom", **M, "scheduler": {"engine": "optuna"}, **P}, True),
+    "optuna, random": ({"method": "random", "metric": {"name": "a"}, "scheduler": {"engine": "optuna"}, **P}, False),
+    "optuna without a metric": ({"method": "custom", "scheduler": {"engine": "optuna"}, **P}, True),
+    "its own space": ({"method": "custom", **M, "scheduler": {**OWN, "search_space": "g"}}, True),
+    "its own space and parameters": ({"method": "custom", **M, "scheduler": {**OWN, "search_space": "g"}, **P}, True),
+    "neither": ({"method": "custom", **M, "scheduler": OWN}, False),
+    "optimizer without source": (
+        {"method": "custom", **M, "scheduler": {"engine": "ax", "optimizer": "f"}, **P},
+        False,
+    ),
+    "space without source": ({"method": "custom", **M, "scheduler": {"engine": "ax", "search_space": "f"}}, False),
+    "no engine": ({"method": "custom", **M, "scheduler": {"source": "x.py"}, **P}, False),
+    "another engine": ({"method": "custom", **M, "scheduler": {"engine": "nevergrad"}, **P}, False),
+    "optuna and bands": ({"method": "custom", **M, "scheduler": {"engine": "optuna"}, **BANDS, **P}, False),
+    "controller local": (
+        {"method": "custom", **M, "controller": {"type": "local"}, "scheduler": {"engine": "optuna"}, **P},
+        False,
+    ),
+}
+# What is taken all the same, and what is refused although the schema takes it (docs/sweeps.md).
+TAKEN = {"metrics, random", "a threshold", "engine wandb and bands", "controller local"}
+REFUSED = {"a metric twice", "custom with one metric", "custom alone", "optuna without a metric"}
+
+
+@pytest.mark.parametrize("case", SCHEMA)
+def test_what_stands_beside_what_is_as_in_wandbs_schema(case: str) -> None:
+    described, schema = SCHEMA[case]
+    assert (case in TAKEN and not schema) or (case in REFUSED and schema) or case not in TAKEN | REFUSED
+    try:
+        sweep_from_dict(described)
+    except ConfigError:
+        assert case in REFUSED or not schema
+        assert case not in TAKEN
+    else:
+        assert case in TAKEN or schema
+        assert case not in REFUSED
