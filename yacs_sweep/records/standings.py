@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from statistics import fmean
 
 from ..base.values import finite_number
+from ..spec.sweep import Repeats
+from .points import Point
 
 LEVEL = 0.05  # share of sweeps in which the truly best point may be dropped
 KNOWN = 5  # degrees of freedom from which the estimated noise is good enough to drop a point by it
@@ -80,11 +82,6 @@ class Comparison:
     rivals: tuple[int, ...]
 
 
-def enough_seeds(n: int, *, race: bool) -> int:
-    """Returns how many of its `n` seeds a point needs to be the best: all of them, half in a race, which ends before."""
-    return (n + 1) // 2 if race else n
-
-
 def compare(
     entries: Sequence[Entry], *, goal: str, paired: bool = True, raced: bool = False, enough: int = 1
 ) -> Comparison:
@@ -116,6 +113,29 @@ def compare(
     alike = [place for place, row in enumerate(rows) if row and place != best and not standings[place].dropped]
     rivals = tuple(entries[place].number for place in sorted(alike, key=lambda place: -means[place]))
     return Comparison(tuple(standings), fit.noise, entries[best].number, rivals)
+
+
+def compare_points(points: Sequence[Point], goal: str, repeats: Repeats) -> Comparison:
+    """Compares the points of a sweep with repeats by their finished trials."""
+    return compare(
+        [_entry(point, repeats) for point in points],
+        goal=goal,
+        paired=repeats.seeds == "common" or bool(repeats.values),
+        raced=repeats.race,
+        enough=repeats.enough,
+    )
+
+
+def _entry(point: Point, repeats: Repeats) -> Entry:
+    """Converts a point: its values by the places of their seeds; a seed of no place has one behind them."""
+    known = [repeats.seed_at(point.number, place) for place in range(repeats.n)]
+    places: dict[str, int] = {}
+    for record in point.trials:
+        found = known.index(record.seed) if record.seed in known else repeats.n + len(places)
+        places[record.id] = found
+    values = {places[record.id]: record.value for record in point.finished if finite_number(record.value)}
+    settled = {places[record.id] for record in point.trials if record.settled}
+    return Entry(point.number, values, frozenset({*places.values()} - settled), frozenset(settled - values.keys()))
 
 
 def _best(counts: Sequence[int], means: Sequence[float], enough: int) -> int | None:

@@ -12,7 +12,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..records.standings import Comparison, Entry, compare, enough_seeds
+from ..records.standings import Comparison, Entry, compare
+from ..spec.sweep import enough_seeds
 
 FAILED_SEEDS = 2  # failed seeds after which a point without any value gets no further one
 FINAL_SHARE = 0.15  # of a sweep's trials confirm its best points, at its end

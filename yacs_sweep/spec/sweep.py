@@ -103,6 +103,11 @@ class EarlyTerminate:
         return _without_none({key: value for key, value in vars(self).items() if key != "bands"})
 
 
+def enough_seeds(n: int, *, race: bool) -> int:
+    """Returns how many of its `n` seeds a point needs to be the best: all; half of them in a race, which stops before."""
+    return (n + 1) // 2 if race else n
+
+
 @dataclass(frozen=True)
 class Repeats:
     """Says with how many seeds each point is trained, and which.
@@ -125,6 +130,11 @@ class Repeats:
     def name(self) -> str:
         """The parameter that holds a trial's seed."""
         return self.key or "seed"
+
+    @property
+    def enough(self) -> int:
+        """The seeds that a point needs to be the best."""
+        return enough_seeds(self.n, race=self.race)
 
     def seed_at(self, point: int, place: int) -> Any:
         """Returns a seed of a point.
@@ -198,6 +208,11 @@ class SweepSpec:
     def seeds_each(self) -> int:
         """The number of trials of a point: 1 without repeats."""
         return self.repeats.n if self.repeats else 1
+
+    @property
+    def seeds_enough(self) -> int:
+        """The number of trials that a point needs to be the best: 1 without repeats."""
+        return self.repeats.enough if self.repeats else 1
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the normalised sweep file: `sweep_from_dict(to_dict())` is equal to this."""

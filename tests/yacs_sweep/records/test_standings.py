@@ -9,7 +9,10 @@ import time
 import numpy as np
 import pytest
 
-from yacs_sweep.records.standings import LEVEL, Entry, compare, enough_seeds, student_tail
+from yacs_sweep.records.folder import TrialRecord
+from yacs_sweep.records.points import best_point, group_points
+from yacs_sweep.records.standings import LEVEL, Entry, _entry, _Fit, compare, compare_points, student_tail
+from yacs_sweep.spec.sweep import Repeats, enough_seeds
 
 
 def entries(rows: list[dict[int, float]]) -> list[Entry]:
@@ -49,8 +52,6 @@ def test_with_common_seeds_means_and_errors_are_those_of_generalised_least_squar
     effects = [draw.gauss(0, 5) for _ in range(5)]
     rows = [{place: draw.gauss(point, 1) + effects[place] for place in range(draw.randint(2, 5))} for point in range(7)]
     found = compare(entries(rows), goal="minimize")
-    from yacs_sweep.records.standings import _Fit
-
     fit = _Fit([{place: -value for place, value in row.items()} for row in rows], paired=True, raced=False)
     assert fit.effects
     means, covariance = _mixed_model(rows, 1 / fit.prior)
@@ -96,6 +97,38 @@ def test_a_race_compares_by_the_seeds_after_the_first_where_seeds_differ() -> No
     found = compare(entries(rows), goal="minimize", raced=True)
     assert [item.dropped for item in found.standings] == [False, False, True, True, False, False]
     assert all(abs(item.mean - found.standings[0].mean - t) < 1 for item, t in zip(found.standings, true, strict=True))
+
+
+def _record(point: int, seed: int, value: float | None, state: str) -> TrialRecord:
+    record = TrialRecord(f"s-{point}-{seed}", f"trial-{point}-{seed}", 10 * point + seed, {}, state, value=value)
+    record.point, record.seed = f"point-{point:04d}", seed
+    return record
+
+
+def test_trials_of_a_race_are_compared_by_the_places_of_their_seeds() -> None:
+    # Fold 0 is easy by 50. Point 1 has lost nothing by its failed fold, point 2 was tried on the easy one alone.
+    rows = {
+        0: {0: 100.0, 1: 50.0, 2: 49.0, 3: 51.0, 4: 50.0},
+        1: {0: 101.0, 1: None, 2: 50.0, 3: 52.0, 4: 51.0},
+        2: {0: 99.0},
+        3: {0: 98.0, 1: 48.0, 2: 47.0, 3: 49.0, 4: 48.0},
+    }
+    records = [
+        _record(point, seed, value, "failed" if value is None else "finished")
+        for point, row in rows.items()
+        for seed, value in row.items()
+    ]
+    records.append(_record(2, 1, None, "running"))
+    race = Repeats(5, "FOLD", (0, 1, 2, 3, 4), race=True)
+    found = compare_points(group_points(records), "maximize", race)
+    assert found.best == 1
+    assert [item.n for item in found.standings] == [5, 4, 1, 5]
+    assert (
+        best_point(group_points(records), "maximize") == group_points(records)[2]
+    )  # means of other folds do not compare
+    fresh = Repeats(2, seeds="fresh")
+    entry = _entry(group_points([_record(3, fresh.seed_at(3, 1), 1.0, "finished")])[0], fresh)
+    assert entry == Entry(3, {1: 1.0})
 
 
 def test_a_single_lucky_seed_is_not_the_best() -> None:

@@ -189,3 +189,17 @@ def test_targets_of_one_trial() -> None:
     assert not target_reached(spec, [record])
     record.values, record.state = {"map": 9.0, "ms": 1.0, "x": 0.0}, "stopped"
     assert not target_reached(spec, [record])
+
+
+def test_the_best_of_a_race_has_half_of_the_seeds(tmp_path: Path) -> None:
+    spec = spec_of(metric={"name": "map", "goal": "maximize"}, repeats={"n": 4, "key": "SEED", "race": True})
+    summary = summary_of(tmp_path, spec)
+    lucky, sure, most = {1: 9.0}, {1: 8.0, 2: 6.0}, {1: 8.0, 2: 5.0, 3: 5.0, 4: 5.0}
+    for point, row in enumerate((lucky, sure, most)):
+        for seed, value in row.items():
+            number = len(summary.records)
+            record = TrialRecord(f"s-{number}", f"trial-{number:04d}", number, {}, "finished", value=value)
+            record.point, record.seed = f"point-{point:04d}", seed
+            summary.records[record.id] = record
+    best = summary.best_point()
+    assert best is not None and (best.name, best.estimate.mean) == ("point-0001", 7.0)
