@@ -12,10 +12,10 @@ methods meet the same noise, and all but SMAC start from the same random points.
     GP alone      Optuna's GP sampler, the best value is believed
     SMAC          SMAC3's random forest and intensification, as its facade for hyperparameters sets them (3 seeds at most)
 
-    python benchmarks/noisy_search.py                    a look: 2 seeds, TPE in place of the GP, half a minute
+    python benchmarks/noisy_search.py --seeds 20         with TPE in place of the GP, four minutes of a core
     python benchmarks/noisy_search.py --seeds 20 --model GP --smac ENVIRONMENT/bin/python --results FILE
-                                                         what docs/search.md shows, an hour of two cores; FILE keeps what is
-                                                         done, and another call with it resumes
+                                                         with the GP, two hours of two cores; FILE keeps what is done, and
+                                                         another call with it resumes
 """
 
 from __future__ import annotations
@@ -173,7 +173,7 @@ def smac(noisy: Noisy, seed: int, trials: int, python: str) -> float:
 
     def read() -> Any:
         while True:
-            line = process.stdout.readline()  # type: ignore[union-attr]
+            line = process.stdout.readline()
             if not line:
                 raise RuntimeError(f"SMAC ended with {process.wait()}")
             if line.startswith("{"):
@@ -270,6 +270,9 @@ def show(found: dict[str, float], tasks: Sequence[Task], methods: Sequence[str])
                 for values in columns.values()
             )
             others = [method for method in methods if not method.startswith("race")]
+            if not others or "race" not in methods:
+                print(f"{function:12} {count:5} {cells}")
+                continue
             rival = min(others, key=lambda method: statistics.fmean(columns[method]))
             mean, error = _difference(columns["race"], columns[rival])
             losses += mean > 2 * error
