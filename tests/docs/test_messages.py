@@ -46,6 +46,7 @@ JOINTS = (
     r", sweep … of …$",
     r"; best … with …$",
     r", … trials on each$",
+    r"… and … are$",
     r" in … processes$",
     r"…+ \(… characters more\)$",
     r"; parameters are passed by",

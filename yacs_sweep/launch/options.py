@@ -181,6 +181,12 @@ class Options:
         keyword=False,
     )
     seeds: int | None = _result("number of seeds of --train-best (default: 3)", "N", positive(int), keyword=False)
+    prefer: str | None = _result(
+        "which trial --train-best trains, by objectives, metrics and `duration`: 'val/mAP >= 80, min ms'",
+        "CONDITIONS",
+        not_empty=True,
+        keyword=False,
+    )
     log_model: bool = _result("log the best trial's best/ as a W&B artifact (offline: for `wandb sync`)", default=False)
     keep: str | None = _result("trials whose checkpoints are kept (default: all)", "best|top-N|all|none", keep_policy)
 

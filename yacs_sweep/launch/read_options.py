@@ -105,6 +105,8 @@ def contradictions(options: Options) -> list[str]:
         problems.append("--check: is for a new sweep; leave out --sweep_id and --train-best")
     if options.seeds and options.train_best is None:
         problems.append("--seeds: needs --train-best; --seed is the seed of the search")
+    if options.prefer and options.train_best is None:
+        problems.append("--prefer: needs --train-best, which trains the trial that is chosen")
     if options.trainer is not None:
         from ..trainers.function import FUNCTION
 

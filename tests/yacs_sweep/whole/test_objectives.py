@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from tests.sweeping import sweep
+from tests.sweeping import TOY, sweep
 from yacs_sweep import Sweep
 from yacs_sweep.records.front import nondominated
 
@@ -111,3 +114,35 @@ def test_several_objectives_in_python(tmp_path: Path, monkeypatch: pytest.Monkey
         wandb_mode="disabled",
     )
     assert given.spec.repeats is not None and (given.spec.repeats.n, given.plan.count) == (2, 20)
+
+
+def test_a_trial_on_the_front_is_chosen_by_what_is_preferred_and_can_be_trained(tmp_path: Path) -> None:
+    ran = sweep(tmp_path, "--sweep-config", write(tmp_path, TEXT), "--wandb-mode", "disabled", "--seed", "3")
+    assert ran.code == 0, ran.err
+    folder, name, rows = ran.dir, ran.dir.name, {row["name"]: row for row in ran.summary["trials"]}
+    front = ran.summary["pareto"]
+    for chosen in front:  # the trainer takes each file as it is
+        words = [sys.executable, str(TOY / "train.py"), f"--config_file={folder}/pareto/{chosen}.yml"]
+        done = subprocess.run([*words, "OUTPUT_DIR", str(tmp_path)], capture_output=True, text=True, check=True)
+        assert re.findall(r"mAP: (.*)%", done.stdout)[-1] == f"{rows[chosen]['value']:.1f}"
+    kept = [row for row in rows.values() if row["feasible"]]
+    worst = min(kept, key=lambda row: row["value"])
+    text = f"val/mAP < {worst['value'] + 0.05}, max train/lr"
+    best = sweep(tmp_path, "--train-best", name, "--seeds", "2", "--prefer", text, config=None, trainer=None)
+    assert best.code == 0, best.out + best.err
+    assert f"chosen of sweep {name} by --prefer: {worst['name']}, val/mAP {worst['value']:.6g}" in best.out
+    (spec,) = (folder.parent / f"{name}-best").glob("sweep.yaml")
+    assert yaml.safe_load(spec.read_text())["parameters"]["base_lr"]["value"] == worst["params"]["base_lr"]
+    plain = sweep(tmp_path, "--train-best", name, "--dry-run", config=None, trainer=None)
+    assert plain.code == 0 and f"best of sweep {name}: {front[0]}, val/mAP " in plain.out
+    if len(front) > 1:
+        assert "on the front, too: --prefer " in plain.out
+    for text, says in (
+        ("val/map > 1", "no trial has measured val/map; did you mean val/mAP?"),
+        ("val/mAP > 99", f"no trial fits; the nearest is {front[0]}, val/mAP "),
+    ):
+        refused = sweep(tmp_path, "--train-best", name, "--prefer", text, config=None, trainer=None)
+        assert refused.code == 2 and says in refused.err, refused.err
+    alone = sweep(tmp_path, "--prefer", "min ms", "--sweep-config", write(tmp_path, TEXT))
+    assert alone.code == 2 and "--prefer: needs --train-best" in alone.err
+    assert {path.name for path in folder.parent.iterdir() if path.is_dir()} == {name, f"{name}-best"}

@@ -14,12 +14,18 @@ from pathlib import Path
 from typing import Any
 
 from ...base.errors import ConfigError, Problems, SweepError
-from ...records.folder import SweepPaths, TrialRecord, best_of
+from ...base.wording import counted
+from ...records.folder import SweepPaths, TrialRecord
+from ...records.front import front_records
 from ...records.known_sweeps import find
 from ...records.launch_file import LaunchFile, load_spec_of
+from ...records.metrics import last_values
+from ...records.points import group_points
 from ...records.progress import count_settled
+from ...records.standings import best_by
 from ...records.summary import known_records
 from ...search.storage.url import shared
+from ...show.prefer import EXAMPLE, Preference, choose
 from ...spec.parameter import nest_values
 from ...spec.read_sweep import sweep_from_dict
 from ...spec.sweep import SweepSpec
@@ -59,9 +65,7 @@ def best_source(options: Options, problems: Problems) -> Source:
     if spec.metric is None:
         raise ConfigError(f"--train-best {name}: the sweep has no metric, so none of its trials is the best")
     records, missing = _records(found, paths)
-    best = best_of(records, spec.metric.goal)
-    if best is None:
-        raise ConfigError(f"--train-best {name}: no trial of it has finished with a value")
+    best, why = _chosen(options, records, spec, paths)
     foreign = sorted(set(best.params) - set(spec.searched(best.params)))
     best, *records = (replace(record, params=spec.searched(record.params)) for record in (best, *records))
     trainer = found.trainer or choose_trainer(problems, options, spec, found.launch, found.cwd)
@@ -91,7 +95,7 @@ def best_source(options: Options, problems: Problems) -> Source:
     if foreign:
         notes = (f"ignored, as the sweep does not search them: {', '.join(foreign)[:200]}", *notes)
     notes = (*found.notes, *notes)
-    notes = (f"best of sweep {paths.sweep_id}: {best.name}, {spec.metric.name} {best.value:.6g}", *missing, *notes)
+    notes = (*why, *missing, *notes)
     if seeds:
         notes += (f"seeds {', '.join(map(str, seeds))}: not used in the search",)
         notes += () if begun else _trained_already(paths, small, launch, seed_name(trainer.profile), seeds)
@@ -108,6 +112,38 @@ def best_source(options: Options, problems: Problems) -> Source:
         searched=best,
         cwd=found.cwd,
     )
+
+
+def _chosen(
+    options: Options, records: Sequence[TrialRecord], spec: SweepSpec, paths: SweepPaths
+) -> tuple[TrialRecord, tuple[str, ...]]:
+    """Returns the trial whose configuration is trained, and lines that say why that one.
+
+    Raises:
+        ConfigError: no trial has finished with a value, or none is as `--prefer` wants it.
+    """
+    if options.prefer:
+        preference = Preference.read(options.prefer)
+        choice = choose(preference, records, spec, lambda record: last_values(paths.trial(record.name)))
+        return choice.record, (f"chosen of sweep {paths.sweep_id} by --prefer: {choice.why}",)
+    assert spec.metric is not None
+    point = best_by(spec, group_points(records))
+    best = point.typical if point is not None else None
+    if point is None or best is None:
+        raise ConfigError(f"--train-best {options.train_best}: no trial of it has finished with a value")
+    of = f" (mean of {counted(point.estimate.n, 'seed')})" if spec.repeats else ""
+    lines = [f"best of sweep {paths.sweep_id}: {point.name}, {spec.metric.name} {point.estimate.mean:.6g}{of}"]
+    front = [record.point or record.name for record in front_records(spec, records)] if spec.more_metrics else []
+    others = [name for name in front if name != point.name]
+    if others:
+        lines.append(f"{_listed(others)} on the front, too: --prefer {EXAMPLE} chooses by what you need")
+    return best, tuple(lines)
+
+
+def _listed(names: Sequence[str], most: int = 6) -> str:
+    """Lists names with their verb: `a is`, `a and b are`, `a, b and 3 more are`."""
+    shown = list(names) if len(names) <= most else [*names[:most], f"{len(names) - most} more"]
+    return f"{shown[0]} is" if len(shown) == 1 else f"{', '.join(shown[:-1])} and {shown[-1]} are"
 
 
 def _small_launch(found: Source, trainer: Trainer, small: SweepSpec, words: Sequence[str]) -> LaunchFile:

@@ -1,0 +1,251 @@
+"""Chooses one of a sweep's trials, or points, by what a user prefers (`--prefer "val/mAP >= 80, min ms"`). Pure."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..base.errors import ConfigError
+from ..base.values import finite_number
+from ..base.wording import counted, did_you_mean
+from ..records.folder import TrialRecord
+from ..records.points import Aims, Estimate, Point, group_points
+from ..spec.conditions import ExpressionError
+from ..spec.constraints import DURATION, GPU_MEMORY, compile_constraint, names_in
+from ..spec.sweep import Metric
+from .lines import trial_seconds
+
+EXAMPLE = '"val/mAP >= 80, min ms"'
+_PART = re.compile(r"""(?:"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|`[^`]*`|\([^()]*\)|\[[^\[\]]*\]|[^,])+""")
+_BEST = re.compile(r"(?P<way>min|max)\s+(?P<name>`[^`]+`|[^\s`<>=!()]+)", re.IGNORECASE)
+_WORD = re.compile(r"`[^`]*`|[\w./-]+")
+_GOALS = {"min": "minimize", "max": "maximize"}
+_NAMED = 8  # names of metrics in a message
+
+
+@dataclass(frozen=True)
+class Preference:
+    """Holds what a user prefers.
+
+    Attributes:
+        conditions: what the chosen trial must satisfy, in the language of `metric_constraints`.
+        by: which of the trials that do is chosen; None: the best in the sweep's first objective.
+    """
+
+    conditions: tuple[str, ...]
+    by: Metric | None
+
+    @classmethod
+    def read(cls, text: str) -> Preference:
+        """Reads conditions and at most one `min NAME` or `max NAME`, between commas.
+
+        Raises:
+            ConfigError: the text cannot be read.
+        """
+        conditions, aims = list[str](), list[Metric]()
+        for part in filter(None, (part.strip() for part in _PART.findall(text))):
+            if found := _BEST.fullmatch(part):
+                aims.append(Metric(found["name"].strip("` "), _GOALS[found["way"].lower()]))
+                continue
+            if _WORD.fullmatch(part):
+                raise ConfigError(f"--prefer: {part} is no condition; write for example {EXAMPLE}")
+            try:
+                compile_constraint(part)
+            except ExpressionError as error:
+                raise ConfigError(f"--prefer: {error}; write for example {EXAMPLE}") from None
+            conditions.append(part)
+        if len(aims) > 1:
+            each = ", ".join(f"{_way(aim)} {aim.name}" for aim in aims)
+            raise ConfigError(f"--prefer: {each}: one min or max decides; make conditions of the others")
+        if not conditions and not aims:
+            raise ConfigError(f"--prefer: says nothing; write for example {EXAMPLE}")
+        return cls(tuple(conditions), aims[0] if aims else None)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The metrics and facts that it mentions."""
+        return tuple(dict.fromkeys([*names_in(self.conditions), *([self.by.name] if self.by else [])]))
+
+
+def _way(metric: Metric) -> str:
+    """Returns `min` or `max`, as the goal is written in a preference."""
+    return "max" if metric.goal == "maximize" else "min"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Holds the chosen trial (of a point: the one nearest to its mean), and a line that says why it was chosen."""
+
+    record: TrialRecord
+    why: str
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    """Holds a point that has finished, with the mean of what its trials measured."""
+
+    point: Point
+    values: Mapping[str, Any]
+    violated: tuple[str, ...] | None  # constraints of the sweep; None: it is not known to keep them
+
+    @property
+    def keeps(self) -> bool:
+        """Whether the sweep's constraints are kept."""
+        return self.violated == ()
+
+    def told(self, names: Iterable[str]) -> str:
+        """Names the point with its values."""
+        shown = [f"{name} {_text(self.values.get(name))}" for name in names]
+        seeds = [f"means of {counted(len(self.point.finished), 'seed')}"] if len(self.point.finished) > 1 else []
+        return ", ".join([self.point.name, *shown, *seeds])
+
+
+def _text(value: Any) -> str:
+    """Formats what was measured."""
+    return "not measured" if value is None else f"{value:.6g}" if finite_number(value) else str(value)
+
+
+def choose(
+    preference: Preference,
+    records: Iterable[TrialRecord],
+    aims: Aims,
+    last_values: Callable[[TrialRecord], Mapping[str, Any]],
+) -> Choice:
+    """Chooses the trial, or point, that fits best. Those that keep the sweep's constraints come first.
+
+    Args:
+        aims: the sweep.
+        last_values: reads the last value of each metric that a trial has logged.
+
+    Raises:
+        ConfigError: a name that no trial has measured, or no trial fits; the message names the nearest.
+    """
+    candidates = list(_candidates(preference, records, aims, last_values))
+    if not candidates:
+        raise ConfigError("--prefer: no trial has finished with a value")
+    _check_names(preference, candidates, last_values)
+    by = preference.by or aims.objectives[0]
+    fitting = [each for each in candidates if _fits(preference, by, each)]
+    if not fitting:
+        raise ConfigError(f"--prefer: no trial fits; {_nearest(preference, by, candidates)}")
+    sign = -1.0 if by.goal == "maximize" else 1.0
+    fitting.sort(key=lambda each: (not each.keeps, sign * each.values[by.name], each.point.number))
+    first = fitting[0]
+    names = dict.fromkeys([*(metric.name for metric in aims.objectives), *preference.names])
+    one = "the only one that fits" if len(fitting) == 1 else f"{_way(by)} {by.name} of {len(fitting)} that fit"
+    why = f"{first.told(names)}; {one}"
+    if len(fitting) > 1:
+        why += f", next {fitting[1].told([by.name])}"
+    if not first.keeps:
+        broken = " and ".join(first.violated or aims.constraints)
+        why += f"; none that fits keeps the sweep's constraints: it misses {broken}"
+    record = first.point.typical
+    assert record is not None  # a candidate has a value
+    return Choice(record, why)
+
+
+def _candidates(
+    preference: Preference,
+    records: Iterable[TrialRecord],
+    aims: Aims,
+    last_values: Callable[[TrialRecord], Mapping[str, Any]],
+) -> Iterator[_Candidate]:
+    """Yields the points with a finished trial, those with enough seeds where there are any."""
+    points = [point for point in group_points(records) if point.typical is not None]
+    least = min(aims.seeds_each, max((point.settled for point in points), default=0))
+    for point in points:
+        if point.settled < least:
+            continue
+        rows = [_measured(record, aims, preference.names, last_values) for record in point.finished]
+        keeps, violated = point.judge(aims.constraints)
+        yield _Candidate(point, _means(rows), None if keeps is None else tuple(violated))
+
+
+def _measured(
+    record: TrialRecord,
+    aims: Aims,
+    names: Sequence[str],
+    last_values: Callable[[TrialRecord], Mapping[str, Any]],
+) -> dict[str, Any]:
+    """Returns what a trial has measured; its rows are read only for names that its record does not have."""
+    known: dict[str, Any] = {DURATION: trial_seconds(record), **(record.facts or {}), **(record.values or {})}
+    if aims.objectives:
+        known[aims.objectives[0].name] = record.value
+    return known if known.keys() >= set(names) else {**last_values(record), **known}
+
+
+def _means(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Returns the mean of each number over trials; of a text, the one that all have."""
+    found: dict[str, Any] = {}
+    for name in dict.fromkeys(name for row in rows for name in row):
+        given = [row[name] for row in rows if row.get(name) is not None]
+        mean = Estimate.of(given).mean
+        if mean is not None:
+            found[name] = mean
+        elif given and all(value == given[0] for value in given):
+            found[name] = given[0]
+    return found
+
+
+def _check_names(
+    preference: Preference,
+    candidates: Sequence[_Candidate],
+    last_values: Callable[[TrialRecord], Mapping[str, Any]],
+) -> None:
+    """Raises ConfigError for a name that no trial has measured."""
+    missing = [name for name in preference.names if all(name not in each.values for each in candidates)]
+    if not missing:
+        return
+    known = dict.fromkeys(name for each in candidates for name in each.values)
+    known.update(dict.fromkeys(name for each in candidates[:1] for name in last_values(each.point.finished[0])))
+    name = missing[0]
+    if name == GPU_MEMORY:
+        raise ConfigError(
+            f"--prefer: no trial has measured {name}; it is read where the sweep's metric_constraints name it"
+        )
+    names = list(known)
+    shown = ", ".join(names[:_NAMED]) + (", …" if len(names) > _NAMED else "")
+    hint = did_you_mean(name, names) or f"; measured are {shown}"
+    raise ConfigError(f"--prefer: no trial has measured {name}{hint}")
+
+
+def _excess(condition: str, candidate: _Candidate) -> float | None:
+    """Computes by how much a point misses a condition: 0 or less where it does not, None where that is not known."""
+    return compile_constraint(condition).excess(candidate.values)
+
+
+def _fits(preference: Preference, by: Metric, candidate: _Candidate) -> bool:
+    """Tells whether a point satisfies all conditions and has a value to choose by."""
+    holds = all(compile_constraint(text).holds(candidate.values) is True for text in preference.conditions)
+    return holds and finite_number(candidate.values.get(by.name))
+
+
+def _nearest(preference: Preference, by: Metric, candidates: Sequence[_Candidate]) -> str:
+    """Names the point that misses the conditions by least, each measured by how much the points differ in it."""
+    table = {text: [_excess(text, each) for each in candidates] for text in preference.conditions}
+    spans = {
+        text: (max(known) - min(known) or 1.0) if (known := [each for each in found if each is not None]) else 1.0
+        for text, found in table.items()
+    }
+
+    def miss(place: int) -> float:
+        each = [table[text][place] for text in preference.conditions]
+        scaled = [math.inf if one is None else one / span for one, span in zip(each, spans.values(), strict=True)]
+        lacks = math.inf if not finite_number(candidates[place].values.get(by.name)) else 0.0
+        return max([*scaled, lacks])
+
+    place = min(range(len(candidates)), key=lambda place: (miss(place), not candidates[place].keeps, place))
+    nearest = candidates[place]
+    missed = []
+    for text in preference.conditions:
+        excess = table[text][place]
+        if excess is None:
+            missed.append(text)
+        elif excess > 0:
+            missed.append(text if len(names_in([text])) > 1 else f"{text} by {excess:.3g}")
+    if not finite_number(nearest.values.get(by.name)):
+        missed.append(f"a value of {by.name}")
+    return f"the nearest is {nearest.told(preference.names)}, which misses {' and '.join(missed)}"
