@@ -16,7 +16,7 @@ ROOMS = ("yacs_sweep", "engine", "data", "modeling", "utils", "tools")
 SAYS = {"say", "note", "_note", "SweepError", "ConfigError"}  # calls whose first argument people read
 # What tells a sweep's ordinary course, what `--test-patterns` shows, and texts that consist of others.
 COURSE = re.compile(
-    r"(sweep (…|on the W&B)|best: |train with it|report$|train the best with|mean and standard|resume with"
+    r"(sweep (…|on the W&B)|best: |on the Pareto front: |train with it|report$|train the best with|mean and standard|resume with"
     r"|…; summary in|…; results in|… in …$"
     r"|line …: |…: profile |\s|(\[sweep\] |warning: )?[…:; ]*$)"
 )
