@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 from statistics import fmean
 
 from ..base.values import finite_number
-from ..spec.sweep import Repeats
-from .points import Point
+from ..spec.sweep import Repeats, SweepSpec
+from .points import Point, able_points, best_point
 
 LEVEL = 0.05  # share of sweeps in which the truly best point may be dropped
 KNOWN = 5  # degrees of freedom from which the estimated noise is good enough to drop a point by it
@@ -124,6 +124,16 @@ def compare_points(points: Sequence[Point], goal: str, repeats: Repeats) -> Comp
         raced=repeats.race,
         enough=repeats.enough,
     )
+
+
+def best_by(spec: SweepSpec, points: Sequence[Point]) -> Point | None:
+    """Finds the best point of a sweep: of those with enough seeds that keep its constraints; a race's as the race compares."""
+    goal, repeats = (spec.metric.goal if spec.metric else "minimize"), spec.repeats
+    if repeats is None or not repeats.race:
+        return best_point(points, goal, enough=spec.seeds_enough, constraints=spec.constraints)
+    able = able_points(points, constraints=spec.constraints)
+    best = compare_points(able, goal, repeats).best
+    return next((point for point in able if point.number == best), None)
 
 
 def _entry(point: Point, repeats: Repeats) -> Entry:

@@ -17,9 +17,9 @@ from ..base.values import to_json
 from ..spec.sweep import SweepSpec
 from .folder import STATES, SweepPaths, TrialRecord, best_of, rank
 from .front import front_of_points, front_of_trials
-from .points import Point, able_points, best_point, group_points
+from .points import Point, group_points
 from .progress import Tally, count_retried, count_settled
-from .standings import compare_points
+from .standings import best_by
 
 WRITE_AT_ONCE = 100  # trials up to which summary.json is written whenever one starts or ends
 WRITE_SHARE = 20  # with more trials, the pause between two writes, in times that the last one took
@@ -88,7 +88,7 @@ class Summary:
         self._described = {key: spec.to_dict().get(key) for key in _DESCRIBED} if spec is not None else {}
         self.seeds_each = spec.seeds_each if spec is not None else 1
         self.seeds_enough = spec.seeds_enough if spec is not None else 1
-        self._repeats = spec.repeats if spec is not None else None
+        self._spec = spec
         self._members: dict[str, dict[str, TrialRecord]] = {}  # trials by id, by the name of their point
         self._points: dict[str, Point] = {}  # by name; of a sweep with repeats
         self._front: list[TrialRecord] = []
@@ -150,11 +150,7 @@ class Summary:
 
     def best_point(self) -> Point | None:
         """Returns the point with the best mean of those that were trained with enough seeds; None without repeats."""
-        if self._repeats is None or not self._repeats.race:
-            return best_point(self.points(), self.goal, enough=self.seeds_enough, constraints=self._constraints)
-        able = able_points(self.points(), constraints=self._constraints)
-        best = compare_points(able, self.goal, self._repeats).best
-        return next((point for point in able if point.number == best), None)
+        return best_by(self._spec, self.points()) if self._spec is not None else None
 
     def front(self) -> list[TrialRecord]:
         """Returns the trials on the front of several objectives, best in the first one first.

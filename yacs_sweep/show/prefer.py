@@ -12,10 +12,10 @@ from ..base.errors import ConfigError
 from ..base.values import finite_number
 from ..base.wording import counted, did_you_mean
 from ..records.folder import TrialRecord
-from ..records.points import Aims, Estimate, Point, group_points
+from ..records.points import Estimate, Point, group_points
 from ..spec.conditions import ExpressionError
 from ..spec.constraints import DURATION, GPU_MEMORY, compile_constraint, names_in
-from ..spec.sweep import Metric
+from ..spec.sweep import Metric, SweepSpec
 from .lines import trial_seconds
 
 EXAMPLE = '"val/mAP >= 80, min ms"'
@@ -111,36 +111,36 @@ def _text(value: Any) -> str:
 def choose(
     preference: Preference,
     records: Iterable[TrialRecord],
-    aims: Aims,
+    spec: SweepSpec,
     last_values: Callable[[TrialRecord], Mapping[str, Any]],
 ) -> Choice:
     """Chooses the trial, or point, that fits best. Those that keep the sweep's constraints come first.
 
     Args:
-        aims: the sweep.
+        spec: of the sweep.
         last_values: reads the last value of each metric that a trial has logged.
 
     Raises:
         ConfigError: a name that no trial has measured, or no trial fits; the message names the nearest.
     """
-    candidates = list(_candidates(preference, records, aims, last_values))
+    candidates = list(_candidates(preference, records, spec, last_values))
     if not candidates:
         raise ConfigError("--prefer: no trial has finished with a value")
     _check_names(preference, candidates, last_values)
-    by = preference.by or aims.objectives[0]
+    by = preference.by or spec.objectives[0]
     fitting = [each for each in candidates if _fits(preference, by, each)]
     if not fitting:
         raise ConfigError(f"--prefer: no trial fits; {_nearest(preference, by, candidates)}")
     sign = -1.0 if by.goal == "maximize" else 1.0
     fitting.sort(key=lambda each: (not each.keeps, sign * each.values[by.name], each.point.number))
     first = fitting[0]
-    names = dict.fromkeys([*(metric.name for metric in aims.objectives), *preference.names])
+    names = dict.fromkeys([*(metric.name for metric in spec.objectives), *preference.names])
     one = "the only one that fits" if len(fitting) == 1 else f"{_way(by)} {by.name} of {len(fitting)} that fit"
     why = f"{first.told(names)}; {one}"
     if len(fitting) > 1:
         why += f", next {fitting[1].told([by.name])}"
     if not first.keeps:
-        broken = " and ".join(first.violated or aims.constraints)
+        broken = " and ".join(first.violated or spec.constraints)
         why += f"; none that fits keeps the sweep's constraints: it misses {broken}"
     record = first.point.typical
     assert record is not None  # a candidate has a value
@@ -150,30 +150,30 @@ def choose(
 def _candidates(
     preference: Preference,
     records: Iterable[TrialRecord],
-    aims: Aims,
+    spec: SweepSpec,
     last_values: Callable[[TrialRecord], Mapping[str, Any]],
 ) -> Iterator[_Candidate]:
     """Yields the points with a finished trial, those with enough seeds where there are any."""
     points = [point for point in group_points(records) if point.typical is not None]
-    least = min(aims.seeds_each, max((point.settled for point in points), default=0))
+    least = min(spec.seeds_enough, max((point.settled for point in points), default=0))
     for point in points:
         if point.settled < least:
             continue
-        rows = [_measured(record, aims, preference.names, last_values) for record in point.finished]
-        keeps, violated = point.judge(aims.constraints)
+        rows = [_measured(record, spec, preference.names, last_values) for record in point.finished]
+        keeps, violated = point.judge(spec.constraints)
         yield _Candidate(point, _means(rows), None if keeps is None else tuple(violated))
 
 
 def _measured(
     record: TrialRecord,
-    aims: Aims,
+    spec: SweepSpec,
     names: Sequence[str],
     last_values: Callable[[TrialRecord], Mapping[str, Any]],
 ) -> dict[str, Any]:
     """Returns what a trial has measured; its rows are read only for names that its record does not have."""
     known: dict[str, Any] = {DURATION: trial_seconds(record), **(record.facts or {}), **(record.values or {})}
-    if aims.objectives:
-        known[aims.objectives[0].name] = record.value
+    if spec.objectives:
+        known[spec.objectives[0].name] = record.value
     return known if known.keys() >= set(names) else {**last_values(record), **known}
 
 
