@@ -298,6 +298,7 @@ class LocalController:
             recorder=self.recorder,
             runs=self.runs,
             end=self.end_trial,
+            seed_name=self.spec.repeats.name if self.spec.repeats else "",
         )
 
     def close(self) -> None:

@@ -36,6 +36,7 @@ class LocalHooks:
         rule: StoppingRule | None = None,
         recorder: Recorder | None = None,
         runs: RunIdentity | None = None,
+        seed_name: str = "seed",
     ) -> None:
         """Connects a trial with the storage and its W&B run.
 
@@ -43,7 +44,9 @@ class LocalHooks:
             end: writes the trial's end to the storage; returns False when the trial was no longer this agent's.
             recorder: writes the trial as a W&B run; None: no runs.
             runs: what the W&B runs of the sweep have in common.
+            seed_name: the parameter that holds the seed of a repeat.
         """
+        self.seed_name = seed_name
         self.trial, self.coordinator, self.rule = trial, coordinator, rule
         self.metric = metric.name if metric else None
         self.recorder, self.runs, self.end = recorder, runs, end
@@ -70,6 +73,9 @@ class LocalHooks:
         self.coordinator.trial_started(record)
         if self.recorder is not None and self.runs is not None:
             run = replace(self.runs, id=record.id, name=record.name, config=record.params)
+            if record.point is not None:  # the runs of a point are a group
+                config = {**record.params, self.seed_name: record.seed}
+                run = replace(run, config=config, group=f"{self.runs.group}-{record.point}")
             self.wandb_run = self.recorder.begin(run)
             self.wandb_run.follow(paths)
 

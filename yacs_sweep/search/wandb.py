@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from enum import Enum
 from typing import Any
@@ -90,16 +90,7 @@ class WandbController:
             abandoned = list(self._abandoned()) if self.given is None else []
             self._send_unsent(agent, abandoned)
             while agent.may_start():
-                record = self._claim_abandoned(abandoned)
-                if record is not None:
-                    agent.note(f"{record.name} was {record.state}; it is run again, as the same W&B run")
-                    heartbeat.take_over(record.id)
-                    self._run_again(agent, heartbeat, record)
-                elif (claimed := self._claim_failed()) is not None:
-                    self._retry(agent, heartbeat, *claimed)
-                elif (job := heartbeat.next_job()) is not None:
-                    self._run_job(agent, heartbeat, job)
-                else:
+                if not self._run_next(agent, heartbeat, abandoned):
                     agent.give_back()
                     break
                 heartbeat.trial_ended()
@@ -107,10 +98,29 @@ class WandbController:
             heartbeat.close()
         self._explain(agent, heartbeat)
 
+    def _run_next(self, agent: Agent, heartbeat: Heartbeat | GivenRun, abandoned: list[TrialRecord]) -> bool:
+        """Runs the next trial; returns False when there is none."""
+        record = self._claim_abandoned(abandoned)
+        if record is not None:
+            agent.note(f"{record.name} was {record.state}; it is run again, as the same W&B run")
+            heartbeat.take_over(record.id)
+            self._run_again(agent, heartbeat, record)
+        elif (claimed := self._claim_failed()) is not None:
+            self._retry(agent, heartbeat, *claimed)
+        elif (job := heartbeat.next_job()) is not None:
+            self._run_job(agent, heartbeat, job)
+        else:
+            return False
+        return True
+
+    def _knows(self, run_id: str) -> bool:
+        """Tells whether a run of the server's has been begun in this folder."""
+        return any(record.id == run_id for record in self.paths.records())
+
     def _heartbeat(self, agent: Agent) -> Heartbeat | GivenRun:
         """Returns what hands out the runs."""
         if self.given is not None:
-            again = any(record.id == self.given.run_id for record in self.paths.records())
+            again = self._knows(self.given.run_id)
             return GivenRun(replace(self.given, type="resume" if again else "run"))
         return Heartbeat(self.paths.sweep_id, self.project, self.entity, agent, may_have_ended=bool(self.retry))
 
@@ -133,12 +143,10 @@ class WandbController:
 
     def _run_job(self, agent: Agent, heartbeat: Heartbeat | GivenRun, job: Command) -> None:
         """Runs the trial of a run or resume command."""
-        if not _RUN_ID.fullmatch(job.run_id):
-            raise SweepError(f"the W&B server gave a run id that cannot be used: {job.run_id[:80]!r}")
-        values = arguments(job.args or {})
+        values = self._values(job)
         resumed = job.type == "resume"
         known = next((record for record in self.paths.records() if resumed and record.id == job.run_id), None)
-        params = self.spec.active({name: value for name, value in values.items() if name in self.defined})
+        params = self._params(values)
         run = self._begin(agent, job.run_id, params)
         # A run that was started on another machine has rows already: ours follow them.
         opened = self._await_open(agent, run, OUTAGE if resumed and known is None else NAME_WAIT)
@@ -150,6 +158,16 @@ class WandbController:
             first_step=run.first_step or 0,
         )
         self._run(agent, heartbeat, run, assignment, self._refusal(values, params))
+
+    def _values(self, job: Command) -> dict[str, Any]:
+        """Returns the values that the server gives to a run. Raises SweepError for an id that no folder could have."""
+        if not _RUN_ID.fullmatch(job.run_id):
+            raise SweepError(f"the W&B server gave a run id that cannot be used: {job.run_id[:80]!r}")
+        return arguments(job.args or {})
+
+    def _params(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns the parameters of a point that the server gives."""
+        return self.spec.active({name: value for name, value in values.items() if name in self.defined})
 
     def _number(self) -> int:
         """Returns the next trial's number, counted in the sweep's folder: the server gives none."""
@@ -204,21 +222,34 @@ class WandbController:
         return None
 
     def _run(
-        self, agent: Agent, heartbeat: Heartbeat | GivenRun, run: Run, assignment: Assignment, refused: str | None
-    ) -> None:
-        """Runs a trial and waits for its W&B run to be finished."""
+        self,
+        agent: Agent,
+        heartbeat: Heartbeat | GivenRun,
+        run: Run,
+        assignment: Assignment,
+        refused: str | None,
+        *,
+        of_point: Run | None = None,
+    ) -> TrialRecord:
+        """Runs a trial and waits for its W&B run to be finished; returns its record.
+
+        Args:
+            of_point: of a sweep with repeats: the run of the trial's point; stopping it stops the trial.
+        """
+        hooks = _Hooks([run] if of_point is None else [run, of_point], heartbeat)
         try:
-            record = agent.run(assignment, _Hooks(run, heartbeat), refused=refused)
+            record = agent.run(assignment, hooks, refused=refused)
         except ConfigError as error:  # a value that no trainer could take
-            empty = Assignment(assignment.id, assignment.name, assignment.number, {})
+            empty = replace(assignment, params={}, retry_of=None)
             why = f"the server gave a value that cannot be used: {printable(str(error))}"
-            record = agent.run(empty, _Hooks(run, heartbeat), refused=why)
+            record = agent.run(empty, hooks, refused=why)
         except SweepError as error:  # results cannot be written: end the run, which would seem to be running
             run.end(TrialRecord(assignment.id, assignment.name, 0, {}, state="failed", reason=str(error)))
             self._wait(agent, run)
             raise
         run.end(record)
         self._wait(agent, run)
+        return record
 
     def _wait(self, agent: Agent, run: Run) -> None:
         """Waits until the run is finished on the server, or no time is left."""
@@ -265,12 +296,16 @@ class WandbController:
                 continue
             if self._runs_again(record.id) is not RunsAgain.AGENT or not self._claim(record):
                 continue
-            run = self._begin(agent, record.id, record.params)
+            run = self._reopen(agent, record)
             run.follow(paths)
             run.end(record)
             self._wait(agent, run)
             if run.delivered:
                 agent.note(f"{record.name}: W&B has everything now")
+
+    def _reopen(self, agent: Agent, record: TrialRecord) -> Run:
+        """Opens the W&B run of a trial that has ended."""
+        return self._begin(agent, record.id, record.params)
 
     def _abandoned(self) -> Iterator[TrialRecord]:
         """Yields the trials of dead agents; a running one is marked as lost."""
@@ -336,19 +371,21 @@ def arguments(args: Mapping[str, Any]) -> dict[str, Any]:
 class _Hooks:
     """`Hooks` of one trial: rows go to its W&B run, stop commands come from the server."""
 
-    def __init__(self, run: Run, heartbeat: Heartbeat | GivenRun) -> None:
-        self._run, self._heartbeat = run, heartbeat
+    def __init__(self, runs: Sequence[Run], heartbeat: Heartbeat | GivenRun) -> None:
+        """`runs`: the trial's own first; any of them stops the trial."""
+        self._runs, self._heartbeat = runs, heartbeat
 
     def started(self, record: TrialRecord, paths: TrialPaths) -> None:
         """Lets the run follow the trial's metrics.jsonl."""
-        self._run.follow(paths)
+        self._runs[0].follow(paths)
 
     def log(self, row: Mapping[str, Any], step: int) -> None:
         """Does nothing: the run follows metrics.jsonl."""
 
     def should_stop(self) -> str | None:
         """Returns why the server wants the trial stopped."""
-        return self._heartbeat.stop_reason() or self._run.stop_reason
+        stopped = (run.stop_reason for run in self._runs if run.stop_reason)
+        return self._heartbeat.stop_reason() or next(stopped, None)
 
     def ended(self, record: TrialRecord) -> None:
         """Does nothing: the run is ended when the server has its rows."""

@@ -258,7 +258,7 @@ class SweepSpec:
             "metric": self.metric.to_wandb() if self.metric else None,
             "parameters": {parameter.name: parameter.to_wandb() for parameter in self.parameters},
             "early_terminate": stops.to_dict() if stops and stops.type == "hyperband" else None,
-            "run_cap": self.run_cap,
+            "run_cap": -(-self.run_cap // self.seeds_each) if self.run_cap else None,  # the server's runs are points
             "program": self.program,
             "command": list(self.command) or None,
         }
@@ -279,6 +279,13 @@ class SweepSpec:
             )
         if self.constraints:
             lines.append("W&B knows no `metric_constraints`: trials are judged by them here, its search is not")
+        if self.repeats:
+            lines.append(
+                f"W&B knows no `repeats`: each of its runs is a point with the mean of {self.repeats.n} seeds, which are "
+                "runs of a group"
+            )
+            if self.early_terminate and self.early_terminate.type == "hyperband":
+                lines.append("with `repeats` W&B's hyperband counts seeds, not epochs: a point logs one mean a seed")
         if self.where:
             lines.append("W&B knows no `where`: points it hands out against the conditions are skipped")
         if self.early_terminate and self.early_terminate.type != "hyperband":

@@ -146,7 +146,15 @@ def test_wandb_is_sent_the_first_metric_and_keys_that_it_knows() -> None:
     assert limits == (
         "W&B is sent the first of `metrics`, val/mAP: its search knows no other; judged here: ms",
         "W&B knows no `metric_constraints`: trials are judged by them here, its search is not",
+        "W&B knows no `repeats`: each of its runs is a point with the mean of 3 seeds, which are runs of a group",
     )
+
+
+def test_the_runs_of_wandbs_server_are_points() -> None:
+    found = spec(repeats=3, run_cap=10, metric={"name": "loss"}, early_terminate={"type": "hyperband", "min_iter": 3})
+    assert found.to_wandb()["run_cap"] == 4
+    assert [line for line in found.wandb_limits() if "counts seeds, not epochs" in line]
+    assert spec(run_cap=10).to_wandb()["run_cap"] == 10
 
 
 @pytest.mark.parametrize(

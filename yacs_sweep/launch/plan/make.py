@@ -155,6 +155,8 @@ def remaining(target: int, settled: int, grid: int | None) -> int:
 def _count(source: Source, spec: SweepSpec) -> int:
     """Counts the trials of this launch."""
     wanted, last = source.options.count, source.launch
+    if source.options.agent_run:  # one run of the server's, which is a point
+        wanted = spec.seeds_each
     if source.over:
         wanted = source.again
     elif wanted is None and last is None:

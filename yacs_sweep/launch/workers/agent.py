@@ -208,22 +208,28 @@ def make_controller(job: Job, agent: Agent, lock: AgentLock) -> Controller:
         from ...search.wandb import WandbController
         from ...search.wandb_heartbeat import Command
 
-        return WandbController(
-            job.paths,
-            spec,
-            lock_name=lock.name,
-            retries=job.retries,
-            retry=file.retry,
-            recorder=Recorder(job.paths.dir, agent.note, axes, agent.runner.commit.get),
-            project=file.project,
-            entity=file.entity,
-            given=Command("run", job.given["run_id"], job.given["args"]) if job.given else None,
-        )
+        def recorder(axes: Axes) -> Recorder:
+            return Recorder(job.paths.dir, agent.note, axes, agent.runner.commit.get)
+
+        words: dict[str, Any] = {
+            "lock_name": lock.name,
+            "retries": job.retries,
+            "retry": file.retry,
+            "project": file.project,
+            "entity": file.entity,
+            "given": Command("run", job.given["run_id"], job.given["args"]) if job.given else None,
+        }
+        if spec.repeats is None:
+            return WandbController(job.paths, spec, recorder=recorder(axes), **words)
+        from ...search.repeats.server_points import RepeatingController
+
+        # A point's run logs means, of which the last one counts.
+        points = replace(axes, optimize="last")
+        return RepeatingController(job.paths, spec, recorder=recorder(points), seeds=recorder(axes), **words)
     from ...search.local import LocalController
     from ...wandb.client_version import client_version, why_unusable
 
     off = job.wandb_off or file.wandb_mode == "disabled" or bool(why_unusable(client_version()))
-    recorder = None if off else Recorder(job.paths.dir, agent.note, axes, agent.runner.commit.get)
     return LocalController(
         job.paths,
         spec,
@@ -233,7 +239,7 @@ def make_controller(job: Job, agent: Agent, lock: AgentLock) -> Controller:
         retries=job.retries,
         retry=file.retry,
         target=job.target,
-        recorder=recorder,
+        recorder=None if off else Recorder(job.paths.dir, agent.note, axes, agent.runner.commit.get),
         runs=RunIdentity(
             "", file.wandb_mode, group=f"{spec.name}-{job.sweep_id}", project=file.project, entity=file.entity
         ),

@@ -9,31 +9,15 @@ from typing import Any
 from optuna.trial import FrozenTrial, TrialState
 
 from ...records.standings import Entry
-from ...spec.sweep import MOST_REPEATS, Metric, Repeats, SweepSpec
-from ..racing import Race, next_seed
+from ...spec.sweep import Metric, SweepSpec
+from ..racing import next_seed
 from ..stored import ASSIGNED, END, GRID_INDEX, PLACE, POINT, POINT_OF, VOID
+from .places import make_race
 
 SINGLE_RULES = (
     "patience",
     "divergence",
 )  # rules that judge a trial by itself: what they stop says nothing of other seeds
-
-
-def make_race(spec: SweepSpec) -> Race | None:
-    """Describes how the points of a sweep are repeated; None without repeats."""
-    repeats = spec.repeats
-    if repeats is None:
-        return None
-    goal = spec.metric.goal if spec.metric else "minimize"
-    return Race(repeats.n, goal, drop=repeats.race, paired=repeats.seeds == "common" or bool(repeats.values))
-
-
-def place_of(repeats: Repeats, point: int, seed: Any) -> int:
-    """Returns the place of a seed among those of its point; one that is none of them has a place behind them."""
-    for place in range(repeats.n):
-        if repeats.seed_at(point, place) == seed:
-            return place
-    return MOST_REPEATS
 
 
 class SeededPoints:

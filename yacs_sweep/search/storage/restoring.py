@@ -19,7 +19,7 @@ from ...records.metrics import metric_value, readable_metrics
 from ...records.points import point_number
 from ...spec.parameter import equality_key
 from ...spec.sweep import SweepSpec
-from ..repeats.points import place_of
+from ..repeats.places import place_of
 from ..space import Space
 from ..stored import (
     ASSIGNED,
