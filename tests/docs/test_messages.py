@@ -95,6 +95,7 @@ ORDINARY = (
     r", each with its first seed$",
     r"the mean of a point$",
     r" for the first point, others for",
+    r"  race: points have one seed at first",
     r"  race: a point that is unlikely",
     r"  points are chosen by …$",
     r"all trials ended well$",

@@ -289,7 +289,7 @@ class Results:
         summary, spec, file = self.summary, self.plan.spec, self.paths.summary
         front, width = summary.front_names(), output_width()
         if spec.repeats:
-            ranked = rank_points(summary.points(), summary.goal, enough=spec.seeds_each, constraints=spec.constraints)
+            ranked = rank_points(summary.points(), summary.goal, enough=spec.seeds_enough, constraints=spec.constraints)
             table = point_table(ranked, spec, width, most=MOST_SHOWN, file=file, front=front)
         else:
             trials = summary.ranked()

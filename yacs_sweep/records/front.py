@@ -115,7 +115,7 @@ def front_records(aims: Aims, records: Iterable[TrialRecord]) -> list[TrialRecor
     """Finds the trials on the front, best in the first objective first; with repeats those that stand for its points."""
     if aims.seeds_each == 1:
         return front_of_trials(records, aims.objectives)
-    points = front_of_points(group_points(records), aims.objectives, aims.constraints, enough=aims.seeds_each)
+    points = front_of_points(group_points(records), aims.objectives, aims.constraints, enough=aims.seeds_enough)
     return [typical for point in points if (typical := point.typical) is not None]
 
 

@@ -226,6 +226,10 @@ class Aims(Protocol):
     def seeds_each(self) -> int:
         """The number of trials of a point."""
 
+    @property
+    def seeds_enough(self) -> int:
+        """The number of trials that a point needs to be the best."""
+
 
 def mean_of(point: Point, metric: str, aims: Aims) -> float | None:
     """Returns the mean of one of the sweep's objectives over the finished trials of a point; None without a value."""
@@ -252,5 +256,5 @@ def best_record(aims: Aims, records: Iterable[TrialRecord]) -> TrialRecord | Non
     goal = aims.objectives[0].goal if aims.objectives else "minimize"
     if aims.seeds_each == 1:
         return best_of(records, goal)
-    best = best_point(group_points(records), goal, enough=aims.seeds_each, constraints=aims.constraints)
+    best = best_point(group_points(records), goal, enough=aims.seeds_enough, constraints=aims.constraints)
     return None if best is None else best.typical

@@ -23,7 +23,7 @@ from ..records.folder import OVER, SweepPaths, TrialRecord
 from ..records.launch_file import read_launch
 from ..records.points import target_reached
 from ..records.progress import Progress, Tally, count_settled, read_objectives, unretried
-from ..spec.sweep import Metric
+from ..spec.sweep import Metric, enough_seeds
 
 SLACK = 60.0  # seconds
 HEAD = 1 << 16  # bytes of a summary.json that hold everything but its trials
@@ -44,6 +44,7 @@ class Snapshot:
     agents: int
     constraints: tuple[str, ...] = ()
     seeds_each: int = 1
+    seeds_enough: int = 1
 
     @property
     def objective(self) -> Metric | None:
@@ -137,6 +138,8 @@ def read_snapshot(paths: SweepPaths) -> Snapshot:
     """
     content, known, written = _from_summary(paths)
     described = content or _described(paths)
+    repeats = described.get("repeats") or {}
+    n = int(repeats.get("n", 1))
     return Snapshot(
         paths,
         str(described.get("name") or paths.sweep_id),
@@ -148,7 +151,8 @@ def read_snapshot(paths: SweepPaths) -> Snapshot:
         launchers(paths),
         count_agents(paths),
         tuple(described.get("metric_constraints") or ()),
-        int((described.get("repeats") or {}).get("n", 1)),
+        n,
+        enough_seeds(n, race=bool(repeats.get("race"))),
     )
 
 

@@ -143,7 +143,7 @@ def _best_rows(snapshot: Snapshot, front: list[str], width: int) -> list[Line]:
     most, aims = BEST if snapshot.at_work else 2 * BEST, snapshot
     if snapshot.seeds_each > 1:
         points = [point for point in group_points(snapshot.records) if point.settled]
-        ranked = rank_points(points, snapshot.goal, enough=aims.seeds_each, constraints=aims.constraints)
+        ranked = rank_points(points, snapshot.goal, enough=aims.seeds_enough, constraints=aims.constraints)
         table, left = point_table(ranked[:most], aims, width, front=front), len(ranked) - most
     else:
         ended = rank([record for record in snapshot.records if record.state != "running"], snapshot.goal)

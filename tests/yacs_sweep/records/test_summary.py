@@ -12,7 +12,7 @@ import pytest
 
 from yacs_sweep.records.folder import SweepPaths, TrialRecord, best_of
 from yacs_sweep.records.front import front_of_points, front_of_trials
-from yacs_sweep.records.points import best_point, group_points, target_reached
+from yacs_sweep.records.points import best_point, best_record, group_points, rank_points, target_reached
 from yacs_sweep.records.progress import read_objectives
 from yacs_sweep.records.summary import Summary
 from yacs_sweep.spec.constraints import judge
@@ -203,3 +203,7 @@ def test_the_best_of_a_race_has_half_of_the_seeds(tmp_path: Path) -> None:
             summary.records[record.id] = record
     best = summary.best_point()
     assert best is not None and (best.name, best.estimate.mean) == ("point-0001", 7.0)
+    shown = best_record(spec, summary.records.values())
+    assert shown is not None and shown.point == "point-0001"
+    ranked = rank_points(summary.points(), "maximize", enough=spec.seeds_enough)
+    assert [point.name for point in ranked] == ["point-0001", "point-0002", "point-0000"]

@@ -11,6 +11,7 @@ from ...base.wording import counted, wrap
 from ...records.folder import TrialRecord
 from ...records.points import group_points
 from ...records.progress import unretried
+from ...search.racing import final_trials
 from ...search.stored import trial_name
 from ...show.lines import command_text, short_value
 from ...show.table import text_table
@@ -72,7 +73,10 @@ def _next_trials(plan: Plan) -> Iterator[tuple[int, dict[str, Any], Any]]:
     for record in owed[:shown]:
         yield number, record.params, record.seed
         number += 1
-    left = math.ceil((plan.count - len(owed[:shown])) / spec.seeds_each)
+    count, step = plan.count - len(owed[:shown]), spec.seeds_each
+    left = math.ceil(count / step)
+    if spec.repeats and spec.repeats.race:  # every point has one seed at first
+        left, step = count - final_trials(count, spec.repeats.n), 1
     given = list(map(dict, plan.warm.enqueue))
     tried = {equality_key(point) for point in (*given, *(record.params for record in records))}
     for _ in range(min(shown - len(owed[:shown]), left)):
@@ -90,7 +94,7 @@ def _next_trials(plan: Plan) -> Iterator[tuple[int, dict[str, Any], Any]]:
             point = spec.random_point(plan.launch.seed, place if spec.repeats else number, tried)
         tried.add(equality_key(point))
         yield number, point, spec.repeats.seed_at(place, 0) if spec.repeats else None
-        number, place = number + spec.seeds_each, place + 1
+        number, place = number + step, place + 1
 
 
 def _remark(plan: Plan, seeded: bool) -> str:
@@ -142,7 +146,7 @@ def trials_text(spec: SweepSpec, count: int) -> str:
     return f"{trials}: {' '.join(filter(None, [whole, last]))}"
 
 
-def _details(spec: SweepSpec) -> Iterator[str]:
+def _details(spec: SweepSpec, count: int) -> Iterator[str]:
     """Yields the lines about thresholds, targets, seeds and the scheduler."""
     for metric in spec.objectives:
         if metric.threshold is not None:
@@ -158,6 +162,8 @@ def _details(spec: SweepSpec) -> Iterator[str]:
         fresh = " for the first point, others for each further one" if repeats.seeds == "fresh" else ""
         yield from ["", f"  repeats: {repeats.name} = {seeds}{more}{fresh}"]
         if repeats.race:
+            if spec.method != "grid" and (last := final_trials(count, repeats.n)):
+                yield f"  race: points have one seed at first; the last {counted(last, 'trial')} confirm the best ones"
             yield "  race: a point that is unlikely to become the best gets no further seed"
     if found := spec.scheduler:
         parts = [found.engine, *(f"{key} {text}" for key, text in found.to_dict().items() if key != "engine")]
@@ -174,7 +180,7 @@ def describe(plan: Plan, *, seeded: bool = False) -> str:
     lines += ["", *_space(plan)]
     lines += [f"  where {condition}" for condition in spec.where]
     lines += [f"  constraint {condition}" for condition in spec.constraints]
-    lines += list(_details(spec))
+    lines += list(_details(spec, plan.count))
     if spec.early_terminate is not None:
         lines += ["", _early_termination(spec.early_terminate)]
     if plan.warm.prior:

@@ -96,8 +96,8 @@ class Sweep:
 
     def _compare(self, aims: Aims, trials: Collection[TrialRecord]) -> None:
         """Finds the best point and the front again, after these trials have ended."""
-        enough, constraints, several = aims.seeds_each, aims.constraints, len(aims.objectives) > 1
-        if enough == 1:
+        enough, constraints, several = aims.seeds_enough, aims.constraints, len(aims.objectives) > 1
+        if aims.seeds_each == 1:
             self._front = front_of_trials([*self._front, *trials], aims.objectives) if several else []
             self.front = [record.name for record in self._front]
             return

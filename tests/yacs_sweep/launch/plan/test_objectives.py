@@ -160,6 +160,15 @@ def test_dry_run_of_fresh_seeds_folds_and_a_race() -> None:
     fresh = describe(plan(RANDOM + "repeats: {n: 2, seeds: fresh, race: true}\n"))
     assert "  repeats: seed = 1, 2 for the first point, others for each further one\n" in fresh
     assert "  race: a point that is unlikely to become the best gets no further seed\n" in fresh
+    # Each of the next points has one seed at first.
+    lines = describe(plan(RANDOM + "repeats: {n: 5, race: true}\n", "--count", "20"), seeded=True).splitlines()
+    assert "  race: points have one seed at first; the last 4 trials confirm the best ones" in lines
+    commands = [line for line in lines if "train.py" in line]
+    assert [line.rpartition("/")[2] for line in commands] == [f"trial-{number:04d}" for number in range(5)]
+    grid = describe(
+        plan("method: grid\nmetric: {name: val/mAP}\nparameters: {base_lr: [0.1, 0.2]}\nrepeats: {n: 2, race: true}\n")
+    )
+    assert "confirm the best" not in grid
     folds = describe(plan(RANDOM + "repeats: {key: TOY.NOISE, values: [0.0, 0.5]}\n"))
     assert "  repeats: TOY.NOISE = 0, 0.5\n" in folds
 
