@@ -30,12 +30,20 @@ class Race:
         goal: `maximize` or `minimize`.
         drop: whether the points are raced; else every point gets n seeds.
         paired: whether the same place is the same seed for all points (`seeds: common`).
+        target: value that ends the sweep when the mean of a point with all its seeds reaches it.
     """
 
     n: int
     goal: str = "minimize"
     drop: bool = True
     paired: bool = True
+    target: float | None = None
+
+    def reached(self, mean: float) -> bool:
+        """Tells whether a mean has reached the target."""
+        if self.target is None:
+            return False
+        return mean >= self.target if self.goal == "maximize" else mean <= self.target
 
     def compare(self, entries: Sequence[Entry]) -> Comparison:
         """Compares the points as far as they are."""
@@ -62,13 +70,15 @@ def next_seed(
         place = places[entry.number]
         if entry.failed and not entry.values and not entry.running and place is not None:
             return entry.number, place
-    if new_points and not _confirms(entries, race, left):
+    early = new_points and not _is_last(entries, race, left)
+    if early and left is not None and race.target is None:
         return None
     standings = race.compare(entries).standings
     ranked = sorted((item for item in standings if item.n), key=lambda item: item.mean, reverse=race.goal == "maximize")
-    if new_points and left is None:
+    if early:
         held = {entry.number: len(entry.values) + len(entry.running) + len(entry.failed) for entry in entries}
-        ranked = [item for item in ranked[:1] if held[item.number] < CONFIRMED]
+        least = CONFIRMED if left is None and len(entries) >= FIRST_POINTS else 0
+        ranked = [item for item in ranked[:1] if held[item.number] < least or race.reached(item.mean)]
     for item in ranked:
         place = places[item.number]
         if place is not None and not item.dropped:
@@ -81,10 +91,10 @@ def final_trials(trials: int, n: int) -> int:
     return min(trials // 2, max(n - 1, math.ceil(FINAL_SHARE * trials)))
 
 
-def _confirms(entries: Sequence[Entry], race: Race, left: int | None) -> bool:
-    """Tells whether the next trial is one of those that confirm the best points."""
+def _is_last(entries: Sequence[Entry], race: Race, left: int | None) -> bool:
+    """Tells whether the next trial is one of the last, which confirm the best points."""
     if left is None:
-        return len(entries) >= FIRST_POINTS
+        return False
     started = sum(len(entry.values) + len(entry.running) + len(entry.failed) for entry in entries)
     return left <= final_trials(started + left, race.n)
 

@@ -135,6 +135,17 @@ def test_where_the_end_is_not_known_the_best_point_is_confirmed_before_a_new_one
     assert next_seed([Entry(0, {0: 0.0, 1: 9.0}), *entries[1:]], race) == (1, 1)  # the mean of 0 is 4.5 now
 
 
+def test_a_point_that_reaches_the_target_by_luck_is_confirmed_at_once() -> None:
+    race = Race(3, goal="maximize", target=5.0)
+    others = [Entry(p, {0: float(p)}) for p in range(4)]
+    assert next_seed(others, race, left=50) is None
+    assert next_seed([*others, Entry(4, {0: 5.5})], race, left=50) == (4, 1)
+    assert next_seed([*others, Entry(4, {0: 5.5}, frozenset({1, 2}))], race, left=50) is None
+    assert next_seed([*others, Entry(4, {0: 5.5, 1: 4.7})], race, left=50) == (4, 2)
+    assert next_seed([*others, Entry(4, {0: 5.5, 1: 4.0})], race, left=50) is None
+    assert next_seed([*others, Entry(4, {0: 4.5})], Race(3, target=0.5), left=50) == (0, 1)
+
+
 def test_a_point_that_is_out_gets_no_further_seed_even_where_no_others_are_left() -> None:
     draw = random.Random(0)
     entries = [Entry(p, {s: draw.gauss(p, 0.1) for s in range(5 if p < 3 else 1)}) for p in range(8)]
