@@ -14,7 +14,9 @@ def make_race(spec: SweepSpec) -> Race | None:
     if repeats is None:
         return None
     goal = spec.metric.goal if spec.metric else "minimize"
-    return Race(repeats.n, goal, drop=repeats.race, paired=repeats.seeds == "common" or bool(repeats.values))
+    target = spec.metric.target if spec.metric and not spec.more_metrics else None
+    paired = repeats.seeds == "common" or bool(repeats.values)
+    return Race(repeats.n, goal, drop=repeats.race, paired=paired, target=target)
 
 
 def place_of(repeats: Repeats, point: int, seed: Any) -> int:
