@@ -32,8 +32,8 @@ from .records.front import front_records
 from .records.known_sweeps import find
 from .records.launch_file import load_spec_of
 from .records.metrics import read_metrics
-from .records.points import best_record
 from .records.progress import Tally, retried_trials
+from .records.standings import best_record
 from .records.summary import known_records
 from .show.best import Best
 from .show.lines import command_text, params_line, short_value

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,8 +16,9 @@ from ..base.streams import output_width, print_lines
 from ..base.wording import counted
 from ..records.checkpoints import Keep, Keeper
 from ..records.folder import ENDED_WELL, SweepPaths, TrialRecord
-from ..records.points import mean_of, rank_points, reaches, target_reached
+from ..records.points import mean_of, reaches, target_reached
 from ..records.progress import Progress, never_logged, unretried
+from ..records.standings import rank_points, rivals
 from ..records.summary import Summary
 from ..show.lines import (
     MOST_SHOWN,
@@ -289,7 +291,7 @@ class Results:
         summary, spec, file = self.summary, self.plan.spec, self.paths.summary
         front, width = summary.front_names(), output_width()
         if spec.repeats:
-            ranked = rank_points(summary.points(), summary.goal, enough=spec.seeds_enough, constraints=spec.constraints)
+            ranked = rank_points(spec, summary.points())
             table = point_table(ranked, spec, width, most=MOST_SHOWN, file=file, front=front)
         else:
             trials = summary.ranked()
@@ -309,6 +311,8 @@ class Results:
             say(f"best: {best.name}, {values_text(best, self.metric)} with {params}")
         else:
             say(f"best: {best.name}, {self.metric} {best.value:.6g} with {params}")
+        if alike := [rival.name for rival in rivals(self.plan.spec, self.summary.points())]:
+            say(f"not to be told apart from the best: {_named(alike)}")
         if front := self.summary.front_names():
             say(
                 f"on the Pareto front: {', '.join(front[:NAMED])}{f', +{len(front) - NAMED} more' if front[NAMED:] else ''}"
@@ -350,3 +354,8 @@ class Results:
         # One that runs is another launcher's.
         well = all(record.state in (*ENDED_WELL, "running") for record in self._unretried())
         return 0 if well and outcome.message is None else 1
+
+
+def _named(names: Sequence[str]) -> str:
+    """Lists the first of some names, and says how many more there are."""
+    return ", ".join(names[:NAMED]) + (f", +{len(names) - NAMED} more" if len(names) > NAMED else "")

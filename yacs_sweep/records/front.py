@@ -113,7 +113,7 @@ def front_of_points(
 
 def front_records(aims: Aims, records: Iterable[TrialRecord]) -> list[TrialRecord]:
     """Finds the trials on the front, best in the first objective first; with repeats those that stand for its points."""
-    if aims.seeds_each == 1:
+    if aims.repeats is None:
         return front_of_trials(records, aims.objectives)
     points = front_of_points(group_points(records), aims.objectives, aims.constraints, enough=aims.seeds_enough)
     return [typical for point in points if (typical := point.typical) is not None]

@@ -15,8 +15,8 @@ from typing import Any, Protocol
 
 from ..base.values import finite_number
 from ..spec.constraints import judge
-from ..spec.sweep import Metric
-from .folder import TrialRecord, best_of, better
+from ..spec.sweep import Metric, Repeats
+from .folder import TrialRecord
 from .progress import unretried
 
 _STATES = (
@@ -176,41 +176,6 @@ def _by_seed(trials: Sequence[TrialRecord]) -> list[TrialRecord]:
     return sorted(kept.values(), key=lambda record: (record.number, record.started))
 
 
-def able_points(points: Iterable[Point], *, enough: int = 1, constraints: Sequence[str] = ()) -> list[Point]:
-    """Selects the points that could be the best.
-
-    Args:
-        enough: seeds that a point must have been evaluated with; where no point has been, those with the most count.
-        constraints: a point whose means do not keep them, or are not known to, is left out.
-    """
-    found = [point for point in points if point.estimate.mean is not None and point.judge(constraints)[0]]
-    least = min(enough, max((point.settled for point in found), default=0))
-    return [point for point in found if point.settled >= least]
-
-
-def best_point(points: Iterable[Point], goal: str, *, enough: int = 1, constraints: Sequence[str] = ()) -> Point | None:
-    """Finds the point with the best mean among `able_points`; None without any."""
-    best: Point | None = None
-    for point in able_points(points, enough=enough, constraints=constraints):
-        if best is None or better(goal, point.estimate.mean or 0.0, best.estimate.mean or 0.0):
-            best = point
-    return best
-
-
-def rank_points(points: Sequence[Point], goal: str, *, enough: int = 1, constraints: Sequence[str] = ()) -> list[Point]:
-    """Sorts points: `able_points` first, best first; then others with a mean, best first; then the rest by number."""
-    able = {point.name for point in able_points(points, enough=enough, constraints=constraints)}
-
-    def key(point: Point) -> tuple[int, float, int]:
-        mean = point.estimate.mean
-        if mean is None:
-            return (2, 0.0, point.number)
-        return (0 if point.name in able else 1, -mean if goal == "maximize" else mean, point.number)
-
-    return sorted(points, key=key)
-
-
-# -- targets ----------------------------------------------------------------------------------------------------------
 class Aims(Protocol):
     """Says what a sweep aims at, as a `SweepSpec` does."""
 
@@ -223,14 +188,25 @@ class Aims(Protocol):
         """What trials are to keep."""
 
     @property
-    def seeds_each(self) -> int:
-        """The number of trials of a point."""
+    def repeats(self) -> Repeats | None:
+        """The seeds that each point is trained with; None: each once."""
 
     @property
     def seeds_enough(self) -> int:
-        """The number of trials that a point needs to be the best."""
+        """The number of seeds that a point needs to be the best: 1 without repeats."""
 
 
+def able_points(aims: Aims, points: Iterable[Point]) -> list[Point]:
+    """Selects the points that could be the best: with enough seeds, and means that are known to keep the constraints.
+
+    Where no point has enough seeds, those with the most count.
+    """
+    found = [point for point in points if point.estimate.mean is not None and point.judge(aims.constraints)[0]]
+    least = min(aims.seeds_enough, max((point.settled for point in found), default=0))
+    return [point for point in found if point.settled >= least]
+
+
+# -- targets ----------------------------------------------------------------------------------------------------------
 def mean_of(point: Point, metric: str, aims: Aims) -> float | None:
     """Returns the mean of one of the sweep's objectives over the finished trials of a point; None without a value."""
     return (point.estimate if len(aims.objectives) == 1 else point.objective(metric)).mean
@@ -239,7 +215,7 @@ def mean_of(point: Point, metric: str, aims: Aims) -> float | None:
 def reaches(aims: Aims, point: Point) -> bool:
     """Tells whether the means of a point, over all its seeds, have reached all targets that are set; False where none is."""
     wanted = [metric for metric in aims.objectives if metric.target is not None]
-    if not wanted or not point.finished or point.settled < aims.seeds_each or not point.judge(aims.constraints)[0]:
+    if not wanted or not point.finished or point.settled < aims.seeds_enough or not point.judge(aims.constraints)[0]:
         return False
     return all(metric.reached(mean_of(point, metric.name, aims)) for metric in wanted)
 
@@ -249,12 +225,3 @@ def target_reached(aims: Aims, records: Iterable[TrialRecord]) -> bool:
     if not any(metric.target is not None for metric in aims.objectives):
         return False
     return any(reaches(aims, point) for point in group_points(records))
-
-
-def best_record(aims: Aims, records: Iterable[TrialRecord]) -> TrialRecord | None:
-    """Returns the best finished trial; with repeats the one that stands for the best point (`Point.typical`)."""
-    goal = aims.objectives[0].goal if aims.objectives else "minimize"
-    if aims.seeds_each == 1:
-        return best_of(records, goal)
-    best = best_point(group_points(records), goal, enough=aims.seeds_enough, constraints=aims.constraints)
-    return None if best is None else best.typical

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..base.values import finite_number
-from ..spec.sweep import Metric
+from ..spec.sweep import Metric, Repeats
 from .folder import STATES, TrialRecord
 
 
@@ -131,3 +131,15 @@ def read_objectives(described: Mapping[str, Any]) -> tuple[Metric, ...]:
     bodies = several if isinstance(several, list) else [described.get("metric") or {}]
     found = [read_metric(body) for body in bodies if isinstance(body, Mapping)]
     return tuple(metric for metric in found if metric is not None)
+
+
+def read_repeats(described: Mapping[str, Any]) -> Repeats | None:
+    """Makes the repeats of what sweep.yaml or summary.json says of a sweep; None without any."""
+    body = described.get("repeats")
+    if isinstance(body, int) and not isinstance(body, bool):
+        body = {"n": body}
+    values = tuple(body.get("values") or ()) if isinstance(body, Mapping) else ()
+    n = body.get("n", len(values)) if isinstance(body, Mapping) else None
+    if not isinstance(body, Mapping) or not isinstance(n, int) or n < 2:
+        return None
+    return Repeats(n, body.get("key"), values, bool(body.get("race")), str(body.get("seeds") or "common"))

@@ -16,8 +16,9 @@ from dataclasses import dataclass, field
 from statistics import fmean
 
 from ..base.values import finite_number
-from ..spec.sweep import Repeats, SweepSpec
-from .points import Point, able_points, best_point
+from ..spec.sweep import Repeats
+from .folder import TrialRecord, best_of, better
+from .points import Aims, Point, able_points, group_points
 
 LEVEL = 0.05  # share of sweeps in which the truly best point may be dropped
 KNOWN = 5  # degrees of freedom from which the estimated noise is good enough to drop a point by it
@@ -120,20 +121,10 @@ def compare_points(points: Sequence[Point], goal: str, repeats: Repeats) -> Comp
     return compare(
         [_entry(point, repeats) for point in points],
         goal=goal,
-        paired=repeats.seeds == "common" or bool(repeats.values),
+        paired=repeats.paired,
         raced=repeats.race,
         enough=repeats.enough,
     )
-
-
-def best_by(spec: SweepSpec, points: Sequence[Point]) -> Point | None:
-    """Finds the best point of a sweep: of those with enough seeds that keep its constraints; a race's as the race compares."""
-    goal, repeats = (spec.metric.goal if spec.metric else "minimize"), spec.repeats
-    if repeats is None or not repeats.race:
-        return best_point(points, goal, enough=spec.seeds_enough, constraints=spec.constraints)
-    able = able_points(points, constraints=spec.constraints)
-    best = compare_points(able, goal, repeats).best
-    return next((point for point in able if point.number == best), None)
 
 
 def _entry(point: Point, repeats: Repeats) -> Entry:
@@ -146,6 +137,57 @@ def _entry(point: Point, repeats: Repeats) -> Entry:
     values = {places[record.id]: record.value for record in point.finished if finite_number(record.value)}
     settled = {places[record.id] for record in point.trials if record.settled}
     return Entry(point.number, values, frozenset({*places.values()} - settled), frozenset(settled - values.keys()))
+
+
+def best_by(aims: Aims, points: Iterable[Point]) -> Point | None:
+    """Finds the point with the best mean among `able_points`; None without any.
+
+    What common seeds differ by is taken out of the means where that is clear (`compare`).
+    """
+    goal = aims.objectives[0].goal if aims.objectives else "minimize"
+    able = able_points(aims, points)
+    if aims.repeats is not None:
+        number = compare_points(able, goal, aims.repeats).best
+        return next((point for point in able if point.number == number), None)
+    best: Point | None = None
+    for point in able:
+        if best is None or better(goal, point.estimate.mean or 0.0, best.estimate.mean or 0.0):
+            best = point
+    return best
+
+
+def rivals(aims: Aims, points: Iterable[Point]) -> list[Point]:
+    """Lists the points that cannot be told apart from the best one, best first; none without repeats."""
+    if aims.repeats is None or not aims.objectives:
+        return []
+    able = [point for point in points if point.estimate.mean is not None and point.judge(aims.constraints)[0]]
+    by_number = {point.number: point for point in able}
+    return [by_number[number] for number in compare_points(able, aims.objectives[0].goal, aims.repeats).rivals]
+
+
+def rank_points(aims: Aims, points: Sequence[Point]) -> list[Point]:
+    """Sorts points: the best one, other `able_points`, others with a mean, each best first; then the rest by number."""
+    able = {point.name for point in able_points(aims, points)}
+    best = best_by(aims, points)
+    maximize = bool(aims.objectives) and aims.objectives[0].goal == "maximize"
+
+    def key(point: Point) -> tuple[int, float, int]:
+        mean = point.estimate.mean
+        if mean is None:
+            return (3, 0.0, point.number)
+        group = 0 if best is not None and point.name == best.name else 1 if point.name in able else 2
+        return (group, -mean if maximize else mean, point.number)
+
+    return sorted(points, key=key)
+
+
+def best_record(aims: Aims, records: Iterable[TrialRecord]) -> TrialRecord | None:
+    """Returns the best finished trial; with repeats the one that stands for the best point (`Point.typical`)."""
+    goal = aims.objectives[0].goal if aims.objectives else "minimize"
+    if aims.repeats is None:
+        return best_of(records, goal)
+    best = best_by(aims, group_points(records))
+    return None if best is None else best.typical
 
 
 def _best(counts: Sequence[int], means: Sequence[float], enough: int) -> int | None:

@@ -86,9 +86,9 @@ class Summary:
         self.objectives = spec.objectives if spec is not None and spec.more_metrics else ()  # where there are several
         self._constraints = spec.constraints if spec is not None else ()
         self._described = {key: spec.to_dict().get(key) for key in _DESCRIBED} if spec is not None else {}
-        self.seeds_each = spec.seeds_each if spec is not None else 1
-        self.seeds_enough = spec.seeds_enough if spec is not None else 1
-        self._spec = spec
+        self._aims = spec
+        self.repeats = spec.repeats if spec is not None else None
+        self._enough = spec.seeds_enough if spec is not None else 1
         self._members: dict[str, dict[str, TrialRecord]] = {}  # trials by id, by the name of their point
         self._points: dict[str, Point] = {}  # by name; of a sweep with repeats
         self._front: list[TrialRecord] = []
@@ -133,7 +133,7 @@ class Summary:
     def best(self) -> TrialRecord | None:
         """Returns the best finished trial; with repeats the one that is nearest to the mean of the best point."""
         self._look()
-        if self.seeds_each > 1:
+        if self.repeats is not None:
             point = self.best_point()
             return None if point is None else point.typical
         return self._best
@@ -150,7 +150,7 @@ class Summary:
 
     def best_point(self) -> Point | None:
         """Returns the point with the best mean of those that were trained with enough seeds; None without repeats."""
-        return best_by(self._spec, self.points()) if self._spec is not None else None
+        return best_by(self._aims, self.points()) if self._aims is not None and self.repeats is not None else None
 
     def front(self) -> list[TrialRecord]:
         """Returns the trials on the front of several objectives, best in the first one first.
@@ -158,9 +158,9 @@ class Summary:
         With repeats it is the front of the points' means, and each stands for its point (`Point.typical`).
         """
         self._look()
-        if self.seeds_each == 1 or not self.objectives:
+        if self.repeats is None or not self.objectives:
             return self._front
-        points = front_of_points(self.points(), self.objectives, self._constraints, enough=self.seeds_enough)
+        points = front_of_points(self.points(), self.objectives, self._constraints, enough=self._enough)
         return [typical for point in points if (typical := point.typical) is not None]
 
     def _look(self) -> None:
@@ -168,7 +168,7 @@ class Summary:
         unseen, self.records.unseen = self.records.unseen, set()
         changed = [self.records[key] for key in unseen]
         self._rows.update((record.id, to_json(record.row())) for record in changed)
-        if self.seeds_each > 1:
+        if self.repeats is not None:
             self._group(changed)
             return
         if self._best is not None and self._best.id in unseen:
@@ -213,7 +213,7 @@ class Summary:
 
     def result(self) -> dict[str, Any]:
         """Returns the metric and the best trial, as summary.json has them."""
-        best, point = self.best(), self.best_point() if self.seeds_each > 1 else None
+        best, point = self.best(), self.best_point() if self.repeats is not None else None
         found: dict[str, Any] | None = None
         if best is not None:
             found = {key: getattr(best, key) for key in ("name", "value", "params", "dir", "host")}
@@ -233,7 +233,7 @@ class Summary:
         ordered = sorted(self.records.values(), key=lambda record: (record.number, record.started))
         rows = ",\n  ".join(self._rows[record.id] for record in ordered)
         text = to_json(head, indent=1)[:-2] + f',\n "trials": [\n  {rows}\n ]'
-        if self.seeds_each > 1:  # after the trials: the part before them is read alone, and is to be short
+        if self.repeats is not None:  # after the trials: the part before them is read alone, and is to be short
             points = ",\n  ".join(to_json(point.row()) for point in self.points())
             text += f',\n "points": [\n  {points}\n ]'
         return f"{text}\n}}\n"

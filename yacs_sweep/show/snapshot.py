@@ -22,8 +22,8 @@ from ..records.alive import Launcher, count_agents, launchers
 from ..records.folder import OVER, SweepPaths, TrialRecord
 from ..records.launch_file import read_launch
 from ..records.points import target_reached
-from ..records.progress import Progress, Tally, count_settled, read_objectives, unretried
-from ..spec.sweep import Metric, enough_seeds
+from ..records.progress import Progress, Tally, count_settled, read_objectives, read_repeats, unretried
+from ..spec.sweep import Metric, Repeats
 
 SLACK = 60.0  # seconds
 HEAD = 1 << 16  # bytes of a summary.json that hold everything but its trials
@@ -43,8 +43,12 @@ class Snapshot:
     launchers: list[Launcher]
     agents: int
     constraints: tuple[str, ...] = ()
-    seeds_each: int = 1
-    seeds_enough: int = 1
+    repeats: Repeats | None = None
+
+    @property
+    def seeds_enough(self) -> int:
+        """The number of seeds that a point needs to be the best."""
+        return self.repeats.enough if self.repeats else 1
 
     @property
     def objective(self) -> Metric | None:
@@ -138,8 +142,6 @@ def read_snapshot(paths: SweepPaths) -> Snapshot:
     """
     content, known, written = _from_summary(paths)
     described = content or _described(paths)
-    repeats = described.get("repeats") or {}
-    n = int(repeats.get("n", 1))
     return Snapshot(
         paths,
         str(described.get("name") or paths.sweep_id),
@@ -151,8 +153,7 @@ def read_snapshot(paths: SweepPaths) -> Snapshot:
         launchers(paths),
         count_agents(paths),
         tuple(described.get("metric_constraints") or ()),
-        n,
-        enough_seeds(n, race=bool(repeats.get("race"))),
+        read_repeats(described),
     )
 
 

@@ -29,8 +29,9 @@ from ..records.folder import ENDED_WELL, OVER, SweepPaths, best_of, rank
 from ..records.known_sweeps import find_bases, notes_folder, result_bases
 from ..records.launch_file import load_spec_of, read_launch
 from ..records.metrics import new_rows
-from ..records.points import group_points, rank_points
+from ..records.points import group_points
 from ..records.progress import Progress, Tally, read_objectives
+from ..records.standings import rank_points
 from ..wandb.login import DEFAULT_HOST, base_url
 from .cells import Line, clean, fit, plain
 from .lines import command_text, short_value, trial_table, varied_names
@@ -79,7 +80,7 @@ def to_board(snapshot: Snapshot) -> Board:
         counts=snapshot.counts,
         again=snapshot.tally.again,
         varied=varied_names(snapshot.records),
-        aims=snapshot if snapshot.seeds_each > 1 or len(snapshot.objectives) > 1 else None,
+        aims=snapshot if snapshot.repeats or len(snapshot.objectives) > 1 else None,
         trials=[record for record in snapshot.records if record.state != "running"],
     )
     ended = [record for record in snapshot.current if record.state != "running"]
@@ -132,7 +133,7 @@ def _all_done(snapshot: Snapshot, again: str) -> str:
         with contextlib.suppress(SweepError):  # a description that cannot be read says nothing of the grid
             size = load_spec_of(snapshot.paths).grid_trials
     others = (size or 0) - snapshot.progress.settled
-    noun = "trial" if snapshot.seeds_each > 1 else "point"
+    noun = "trial" if snapshot.repeats else "point"
     if others < 1:
         return "every trial is done"
     return f"every trial that was asked for is done; resume for the grid's other {counted(others, noun)} with: {again}"
@@ -141,9 +142,9 @@ def _all_done(snapshot: Snapshot, again: str) -> str:
 def _best_rows(snapshot: Snapshot, front: list[str], width: int) -> list[Line]:
     """Formats the best trials that have ended, or with repeats the best points, as a table of `width` columns."""
     most, aims = BEST if snapshot.at_work else 2 * BEST, snapshot
-    if snapshot.seeds_each > 1:
+    if snapshot.repeats:
         points = [point for point in group_points(snapshot.records) if point.settled]
-        ranked = rank_points(points, snapshot.goal, enough=aims.seeds_enough, constraints=aims.constraints)
+        ranked = rank_points(aims, points)
         table, left = point_table(ranked[:most], aims, width, front=front), len(ranked) - most
     else:
         ended = rank([record for record in snapshot.records if record.state != "running"], snapshot.goal)

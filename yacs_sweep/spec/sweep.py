@@ -147,6 +147,11 @@ class Repeats:
             return self.values[place]
         return place + 1 if self.seeds == "common" else point * MOST_REPEATS + place + 1
 
+    @property
+    def paired(self) -> bool:
+        """Whether the same place is the same seed for all points."""
+        return self.seeds == "common" or bool(self.values)
+
     def to_dict(self) -> dict[str, Any]:
         """Returns the repeats as they stand in a sweep file."""
         values = {**vars(self), "values": list(self.values) or None, "race": self.race or None}

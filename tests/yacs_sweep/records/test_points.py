@@ -6,13 +6,23 @@ import math
 import random
 import statistics
 import time
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from yacs_sweep.base.values import to_json
 from yacs_sweep.records.folder import STATES, TrialRecord
-from yacs_sweep.records.points import Estimate, best_point, group_points, point_name, point_number
+from yacs_sweep.records.points import (
+    Estimate,
+    group_points,
+    point_name,
+    point_number,
+)
+from yacs_sweep.records.standings import best_by, best_record, rank_points, rivals
+from yacs_sweep.spec.read_sweep import sweep_from_dict
+from yacs_sweep.spec.sweep import Repeats, SweepSpec
 
 
 def trial(number: int, point: str | None, seed: Any = None, value: float | None = None, **others: Any) -> TrialRecord:
@@ -28,6 +38,13 @@ def trial(number: int, point: str | None, seed: Any = None, value: float | None 
         seed=seed,
         **{**fields, **others},
     )
+
+
+def aims(goal: str, n: int = 1, constraints: Sequence[str] = (), *, seeds: str = "fresh") -> SweepSpec:
+    repeats = {"n": n, "seeds": seeds} if n > 1 else None
+    metric = {"name": "m", "goal": goal}
+    about = {"method": "random", "parameters": {"a": [1, 2]}, "metric": metric, "repeats": repeats}
+    return sweep_from_dict({**about, "metric_constraints": list(constraints) or None})
 
 
 def test_names_of_points() -> None:
@@ -161,14 +178,15 @@ def test_best_point_and_means_by_brute_force(goal: str) -> None:
             point = point_name(source.randrange(8))
             state = source.choice(["finished", "finished", "failed", "running", "stopped"])
             value = None if state in ("failed", "running") else source.gauss(0, 1)
-            record = trial(number, point, len(groups.get(point, ())), value, state=state, cause="")
+            place = Repeats(9, seeds="fresh").seed_at(int(point[-1]), len(groups.get(point, ())))
+            record = trial(number, point, place, value, state=state, cause="")
             groups.setdefault(point, []).append(record)
             records.append(record)
         source.shuffle(records)
         points = group_points(records)
         assert {point.name: list(point.trials) for point in points} == groups
         for enough in (1, 2, 3, 9):
-            best = best_point(points, goal, enough=enough)
+            best = best_by(aims(goal, enough), points)
             expected = brute_best(groups, goal, enough)
             assert (best and best.estimate.mean) == (expected if expected is None else pytest.approx(expected))
 
@@ -179,17 +197,17 @@ def test_the_best_point_keeps_the_constraints_or_there_is_none() -> None:
         trial(1, "point-0001", 1, 8.0, facts={"ms": 2.0}),
         trial(2, "point-0002", 1, 10.0, facts={}),
     ]
-    best = best_point(group_points(trials), "maximize", constraints=["ms < 3"])
+    best = best_by(aims("maximize", constraints=["ms < 3"]), group_points(trials))
     assert best is not None and best.name == "point-0001"
-    assert best_point(group_points(trials), "maximize", constraints=["ms < 1"]) is None
+    assert best_by(aims("maximize", constraints=["ms < 1"]), group_points(trials)) is None
 
 
 def test_ten_thousand_trials_take_less_than_half_a_second() -> None:
     source = random.Random(0)
-    records = [trial(number, point_name(number // 3), number % 3, source.random()) for number in range(10_000)]
+    records = [trial(number, point_name(number // 3), number % 3 + 1, source.random()) for number in range(10_000)]
     started = time.process_time()
     points = group_points(records)
-    assert best_point(points, "maximize", enough=3) is not None
+    assert best_by(aims("maximize", 3, seeds="common"), points) is not None
     rows = [point.row() for point in points]
     assert time.process_time() - started < 0.5
     assert len(rows) == 3334
@@ -217,3 +235,41 @@ def test_fields_of_points_stand_in_trial_json_where_they_are_used_only(tmp_path:
         assert to_json(found.row()) == to_json(record.row())
         assert (found.seed, found.feasible, found.facts) == (record.seed, record.feasible, record.facts)
     assert set(STATES) >= {"running", "finished", "stopped", "failed", "killed", "lost"}
+
+
+def repeated(rows: dict[str, list[float | None]]) -> list[TrialRecord]:
+    """Trials of points with common seeds."""
+    records: list[TrialRecord] = []
+    for name, values in rows.items():
+        records += [trial(len(records) + place, name, place + 1, value) for place, value in enumerate(values)]
+    return records
+
+
+def test_the_best_point_and_its_rivals() -> None:
+    rows: dict[str, list[float | None]] = {
+        "point-0000": [10.0, 10.4, 10.2],
+        "point-0001": [10.3, 10.5, 10.2],  # as good as the first, as far as is known
+        "point-0002": [1.0, 1.2, 1.1],
+        "point-0003": [20.0],  # one lucky seed
+        "point-0004": [None, None, None],
+        "point-0005": [9.9, None, 9.7],
+    }
+    points = group_points(repeated(rows))
+    spec = aims("maximize", 3, seeds="common")
+    best = best_by(spec, points)
+    assert best is not None and best.name == "point-0001"
+    assert [point.name for point in rank_points(spec, points)] == [
+        *("point-0001", "point-0000", "point-0005", "point-0002", "point-0003", "point-0004")
+    ]
+    named = [point.name for point in rivals(spec, points)]
+    assert "point-0000" in named and "point-0002" not in named
+    record = best_record(spec, repeated(rows))
+    assert record is not None and (record.point, record.value) == ("point-0001", 10.3)  # nearest to the mean, 10.33
+    assert rivals(aims("maximize"), points) == []
+
+
+def test_in_a_race_half_the_seeds_are_enough() -> None:
+    rows: dict[str, list[float | None]] = {"point-0000": [5.0], "point-0001": [4.0, 4.2], "point-0002": [3.0]}
+    spec = replace(aims("maximize", 4, seeds="common"), repeats=Repeats(4, race=True))
+    best = best_by(spec, group_points(repeated(rows)))
+    assert best is not None and best.name == "point-0001"

@@ -12,8 +12,9 @@ import pytest
 
 from yacs_sweep.records.folder import SweepPaths, TrialRecord, best_of
 from yacs_sweep.records.front import front_of_points, front_of_trials
-from yacs_sweep.records.points import best_point, best_record, group_points, rank_points, target_reached
+from yacs_sweep.records.points import group_points, target_reached
 from yacs_sweep.records.progress import read_objectives
+from yacs_sweep.records.standings import best_by, best_record, rank_points
 from yacs_sweep.records.summary import Summary
 from yacs_sweep.spec.constraints import judge
 from yacs_sweep.spec.read_sweep import sweep_from_dict
@@ -73,7 +74,7 @@ def test_kept_up_to_date_as_from_scratch(
             records = list(summary.records.values())
             points = group_points(records)
             if repeats:
-                best = best_point(points, "maximize", enough=3, constraints=constraints)
+                best = best_by(spec, points)
                 assert summary.best_point() == best
                 assert summary.best() == (best and best.typical)
                 front = front_of_points(points, spec.objectives, constraints, enough=3) if several else []
@@ -205,5 +206,5 @@ def test_the_best_of_a_race_has_half_of_the_seeds(tmp_path: Path) -> None:
     assert best is not None and (best.name, best.estimate.mean) == ("point-0001", 7.0)
     shown = best_record(spec, summary.records.values())
     assert shown is not None and shown.point == "point-0001"
-    ranked = rank_points(summary.points(), "maximize", enough=spec.seeds_enough)
+    ranked = rank_points(spec, summary.points())
     assert [point.name for point in ranked] == ["point-0001", "point-0002", "point-0000"]

@@ -9,7 +9,8 @@ import pytest
 
 from yacs_sweep.base.wording import cells
 from yacs_sweep.records.folder import TrialRecord
-from yacs_sweep.records.points import group_points, rank_points
+from yacs_sweep.records.points import group_points
+from yacs_sweep.records.standings import rank_points
 from yacs_sweep.show.cells import plain
 from yacs_sweep.show.lines import trial_ended_line, trial_started_line, trial_table, values_text
 from yacs_sweep.show.live.board import Board, Sweep
@@ -47,15 +48,15 @@ REPEATS = spec_of(metric=METRICS[0], repeats=3)
 
 
 def test_points_with_too_few_seeds_come_after_those_with_enough() -> None:
-    ranked = rank_points(group_points(REPEATED), "maximize", enough=3)
+    ranked = rank_points(REPEATS, group_points(REPEATED))
     assert [point.name for point in ranked] == ["point-0000", "point-0001", "point-0002", "point-0003"]
     # Where none has enough, those with the most could be the best.
-    few = rank_points(group_points(REPEATED), "maximize", enough=9)
+    few = rank_points(spec_of(metric=METRICS[0], repeats=9), group_points(REPEATED))
     assert [point.name for point in few] == ["point-0000", "point-0001", "point-0002", "point-0003"]
 
 
 def test_table_of_points() -> None:
-    ranked = rank_points(group_points(REPEATED), "maximize", enough=3)
+    ranked = rank_points(REPEATS, group_points(REPEATED))
     assert point_table(ranked, REPEATS, 100).splitlines() == [
         "point       val/mAP  seeds   state     parameters",
         "──────────  ───────  ──────  ────────  ──────────",

@@ -10,7 +10,8 @@ from typing import Any
 from ...base.values import finite_number
 from ...records.folder import ENDED_WELL, OVER, TrialRecord, better
 from ...records.front import front_of_points, front_of_trials
-from ...records.points import Aims, Point, best_point, group_points
+from ...records.points import Aims, Point, group_points
+from ...records.standings import best_by
 from ..lines import trial_seconds
 from .estimate import ENOUGH, rest_of, seconds_left, survival
 
@@ -97,7 +98,7 @@ class Sweep:
     def _compare(self, aims: Aims, trials: Collection[TrialRecord]) -> None:
         """Finds the best point and the front again, after these trials have ended."""
         enough, constraints, several = aims.seeds_enough, aims.constraints, len(aims.objectives) > 1
-        if aims.seeds_each == 1:
+        if aims.repeats is None:
             self._front = front_of_trials([*self._front, *trials], aims.objectives) if several else []
             self.front = [record.name for record in self._front]
             return
@@ -106,7 +107,7 @@ class Sweep:
         for name in {record.point or record.name for record in trials}:
             self._points.update((point.name, point) for point in group_points(self._members[name].values()))
         points = self._points.values()
-        self.point = best_point(points, self.goal, enough=enough, constraints=constraints)
+        self.point = best_by(aims, points)
         if several:
             front = front_of_points(points, aims.objectives, constraints, enough=enough)
             self.front = [point.name for point in front]

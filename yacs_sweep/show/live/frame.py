@@ -77,7 +77,7 @@ def best(sweep: Sweep) -> Line:
     if point is not None and aims is not None:
         means = (GAP + clean(means_text(point, aims)), "bold green")
         return [*head, (clean(point.name), "bold"), means, *front, (GAP + params_line(point.params, sweep.varied), "")]
-    if record is None or record.value is None or (aims is not None and aims.seeds_each > 1):
+    if record is None or record.value is None or (aims is not None and aims.repeats is not None):
         return [*head, ("no finished trial yet", DIM)]
     params = (GAP + params_line(record.params, sweep.varied), "")
     if record.values is not None:
