@@ -156,7 +156,8 @@ def _read_all(
         if trainer is None:
             return None
         findings.warn("sweep", "none is given, so no parameter is checked", advice="add --sweep-config FILE|PRESET")
-        return Checked(trainer.profile, trainer.overrides.schema, trainer.values, trainer.config_inputs)
+        notes = tuple(f"warning: {line}" for line in trainer.doubts)
+        return Checked(trainer.profile, trainer.overrides.schema, trainer.values, trainer.config_inputs, notes=notes)
     files = options.sweep_config or [None]
     plan = None
     for file in reversed(files):

@@ -36,6 +36,12 @@ def check_program(
         advice = "correct the file, or name an interpreter that knows its syntax: --python PATH"
         findings.problem("program", imports.error, advice=advice)
         return
+    if profile.overrides in ("argparse", "lightning") and not imports.options:
+        findings.warn(
+            "program",
+            f"{program.name} and its modules parse no options, so --key=value words may change nothing",
+            advice="`overrides: file`, with {config_file} in `command`, is for a trainer that reads a file alone",
+        )
     what, _ = starting.describe_start(program, imports)
     try:
         started = starting.try_start(program, imports, profile.cwd, environment)

@@ -38,7 +38,7 @@ class Trainer:
     config_inputs: tuple[
         Taken, ...
     ] = ()  # the configuration with what it includes, as it is now; empty: a copy is used
-    doubts: tuple[str, ...] = ()  # what may keep trials from starting
+    doubts: tuple[str, ...] = ()  # what may keep trials from starting, or from what is meant
 
     @property
     def reference(self) -> str:
@@ -90,7 +90,18 @@ def choose_trainer(
     checked = problems.attempt(lambda: overrides.parse_trailing(given))
     if checked is None:
         return None
-    return Trainer(profile, overrides, config, python, *checked, tuple(taken or ()), tuple(uncertain))
+    doubts = (*uncertain, *_unused_config(options, profile))
+    return Trainer(profile, overrides, config, python, *checked, tuple(taken or ()), doubts)
+
+
+def _unused_config(options: Options, profile: TrainerProfile) -> list[str]:
+    """Tells that the trainer is not given the configuration file, since its command does not say where."""
+    if options.config_file is None or "config_file" in profile.placeholders_used:
+        return []
+    return [
+        f"--config_file {options.config_file}: has no effect: {{config_file}} is not in the `command` of {profile.path}; "
+        "write it where the trainer takes the file, or leave the option out"
+    ]
 
 
 class _ModuleSearch:

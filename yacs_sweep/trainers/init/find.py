@@ -16,12 +16,22 @@ from .entry import find_entry, shown
 from .names import Choice, choose_aliases, choose_objective, choose_output, choose_seed
 from .project import Module, Place, Project, dotted
 from .read_log import LogMetrics, read_log
-from .settings import HydraMain, example_config, hydra_leaves, hydra_main, number, read_settings
+from .settings import (
+    HydraMain,
+    Word,
+    example_config,
+    hydra_leaves,
+    hydra_main,
+    number,
+    read_arguments,
+    read_settings,
+    read_words,
+)
 from .shipped import fitting_profile, is_shipped
 from .source import (
     checkpoint_patterns,
     environment_needed,
-    gpu_setting,
+    gpu_settings,
     keys_of_options,
     printed_lines,
     printed_metrics,
@@ -134,7 +144,7 @@ def _find_way(
         found.style = "hydra"
         _add_config_words(found, config)
     else:
-        _plain(found, arguments, config)
+        config = _plain(found, places, arguments, config)
     _fill_required(found, arguments, config)
 
 
@@ -154,8 +164,15 @@ def _yacs(found: Found, places: list[Place], arguments: dict[str, Argument], con
         )
 
 
-def _plain(found: Found, arguments: dict[str, Argument], config: Argument | None) -> None:
-    """Describes a trainer that takes options, or a configuration file alone."""
+def _plain(
+    found: Found, places: list[Place], arguments: dict[str, Argument], config: Argument | None
+) -> Argument | None:
+    """Describes a trainer that takes options, or a configuration file alone; returns the argument that names the file."""
+    if not arguments and config is None and (words := read_words(places)):
+        _take_words(found, words)
+        return None
+    if config is None:
+        config = next(iter(read_arguments(places, arguments)), None)
     options = {
         argument.flag.lstrip("-"): argument.default
         for argument in arguments.values()
@@ -173,6 +190,26 @@ def _plain(found: Found, arguments: dict[str, Argument], config: Argument | None
             "The script takes no options that could be found. If it calls wandb.init, a sweep file with "
             f"`program: {found.script.as_posix()}` drives it without a profile."
         )
+    return config
+
+
+def _take_words(found: Found, words: list[Word]) -> None:
+    """Describes a trainer that reads words by their places: the file of its settings, and others to fill in."""
+    config = next((word for word in words if word.names_file), None)
+    found.style = "argparse" if config is None else "file"
+    if config is None:
+        found.unsure.append(
+            "The script reads words of sys.argv, and none names a file of settings: say in `command` and `overrides` how "
+            "it takes parameters (docs/trainers.md)."
+        )
+    for word in words:
+        if word is config:
+            _add_config_words(found, Argument(word.name, "", word.default))
+        elif choose_output({word.name: ""}):
+            found.command.append("{output_dir}")
+        else:
+            found.command.append(FILL_IN)
+            found.unsure.append(f"The script reads {word.name} from sys.argv[{word.place}]; write it for {FILL_IN}.")
 
 
 def _add_config_words(found: Found, config: Argument | None) -> None:
@@ -268,18 +305,38 @@ def _choose_keys(found: Found, places: list[Place], arguments: dict[str, Argumen
 
 def _choose_gpus(found: Found, places: list[Place], arguments: dict[str, Argument]) -> None:
     """Chooses the key that chooses GPUs: one that CUDA_VISIBLE_DEVICES is set from, a list of devices, their number."""
-    if parts := gpu_setting(places):
-        key = ".".join(parts[1:])
-        option = arguments.get(parts[-1]) if found.style == "argparse" else None
-        found.gpu_key = option.flag.lstrip("-") if option else key if key in found.leaves else None
-    if found.gpu_key is not None or found.tree is None:
-        return
-    for key, value in found.leaves.items():
-        last = key.rpartition(".")[2].lower()
-        if re.fullmatch(r"gpus|gpu_ids?|device_ids", last) and isinstance(value, list | tuple):
-            found.gpu_key = key
-        elif re.fullmatch(r"(num|n)_?gpus", last) and isinstance(value, int):
-            found.gpu_key, found.gpu_form = key, "{gpu_count}"
+    settings = gpu_settings(places)
+    for path in (path for _, paths in settings for path in paths):
+        keys = [".".join(path[start:]) for start in range(1, len(path))]
+        option = arguments.get(path[-1]) if found.style == "argparse" else None
+        found.gpu_key = option.flag.lstrip("-") if option else next((key for key in keys if key in found.leaves), None)
+        if found.gpu_key:
+            found.gpu_form = _names_of_gpus(option.default if option else found.leaves[found.gpu_key], option)
+            return
+    if found.tree is not None or found.style == "file":
+        for key, value in found.leaves.items():
+            last = key.rpartition(".")[2].lower()
+            if re.fullmatch(r"gpus|gpu_ids?|device_ids", last) and isinstance(value, list | tuple):
+                found.gpu_key, found.gpu_form = key, None
+            elif re.fullmatch(r"(num|n)_?gpus", last) and isinstance(value, int):
+                found.gpu_key, found.gpu_form = key, "{gpu_count}"
+    if settings:
+        place = settings[0][0]
+        told = f"{place.module.path.as_posix()}:{getattr(place.node, 'lineno', '?')} sets CUDA_VISIBLE_DEVICES itself"
+        key = "of a key or option" if found.gpu_key is None else f"of {found.gpu_key}"
+        found.unsure.append(
+            f"{told}, so every trial may take the same GPUs. If its value is made {key}, write `gpu_key: {{key: "
+            f"{found.gpu_key or 'KEY'}, form: '{{gpu_ids}}'}}` ('[{{gpu_ids}}]' for a list); else delete that line."
+        )
+
+
+def _names_of_gpus(default: Any, option: Argument | None) -> str | None:
+    """Returns the form of a key that has the machine's names of GPUs; None where it is a text, for which they are usual."""
+    several = isinstance(default, list | tuple) or (option is not None and option.is_rest)
+    if several:
+        return "[{gpu_ids}]"
+    number = isinstance(default, int) or (option is not None and option.kind == "int")
+    return "{gpu_ids}" if number else None
 
 
 def _choose_output(found: Found, owners: dict[str, str], arguments: dict[str, Argument]) -> None:

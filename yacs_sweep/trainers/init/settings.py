@@ -1,18 +1,19 @@
-"""Reads the YAML files of a Hydra or plain-YAML trainer as dotted keys with their defaults."""
+"""Reads the YAML files of a Hydra or plain-YAML trainer as dotted keys, and finds which word names such a file."""
 
 from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from .arguments import literal
-from .project import Module, Project, dotted
+from .arguments import Argument, literal
+from .project import Module, Place, Project, dotted
+from .trace import Scope, Tracer, key_path
 from .tree import flat
 
 _TOP_KEY = re.compile(r"^([A-Za-z_]\w*)\s*:", re.MULTILINE)
@@ -139,3 +140,67 @@ def _instructions(project: Project) -> str:
     files = [path for suffix in ("*.md", "*.rst", "*.sh", "*/*.sh") for path in sorted(project.root.glob(suffix))[:12]]
     text = "\n".join(project.text(path.relative_to(project.root)) for path in files)
     return re.sub(r"\\\r?\n", " ", text)
+
+
+# -- which word names the file ----------------------------------------------------------------------------------------
+_LOADS = ("safe_load", "full_load", "unsafe_load", "load", "loads")
+_READERS = ("yaml", "YAML", "OmegaConf", "json", "toml", "tomllib", "ruamel")
+
+
+@dataclass(frozen=True)
+class Word:
+    """Describes a word of `sys.argv`, by the variable that it is read into; `default` is for want of one."""
+
+    place: int
+    name: str
+    names_file: bool
+    default: Any = None
+
+
+def read_words(places: list[Place]) -> list[Word]:
+    """Lists the words that a script without a parser takes from `sys.argv`, and tells which one names its settings."""
+    tracer = Tracer(places)
+    files = {number for scope, call in _reading(tracer) for number in _numbers(tracer.sources(scope, call))}
+    found: dict[int, Word] = {}
+    for scope in tracer.scopes:
+        for node in scope.nodes:
+            named = node.targets[0].id if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) else ""
+            value = node.value if isinstance(node, ast.Assign) else node
+            default = literal(value.orelse) if isinstance(value, ast.IfExp) else None
+            for number in _numbers(ast.walk(value) if named else [value]):
+                found.setdefault(number, Word(number, named or f"word {number}", number in files, default))
+    return [found[number] for number in sorted(found)]
+
+
+def read_arguments(places: list[Place], arguments: Mapping[str, Argument]) -> list[Argument]:
+    """Lists the positional arguments that name a file of settings which the script reads."""
+    tracer = Tracer(places)
+    names = {
+        path[-1]
+        for scope, call in _reading(tracer)
+        for source in tracer.sources(scope, call)
+        if len(path := key_path(source)) == 2
+    }
+    return [item for item in arguments.values() if item.dest in names and not item.flag and not item.is_rest]
+
+
+def _reading(tracer: Tracer) -> Iterable[tuple[Scope, ast.Call]]:
+    """Yields the calls that read YAML, JSON or TOML."""
+    for scope in tracer.scopes:
+        for node in scope.nodes:
+            parts = dotted(node.func) if isinstance(node, ast.Call) else None
+            if not isinstance(node, ast.Call) or not parts or parts[-1] not in _LOADS:
+                continue
+            item = scope.module.imports.get(parts[0])
+            package = item.module.partition(".")[0] if item else parts[0]
+            if {package, item.name if item else None, parts[0]} & set(_READERS):
+                yield scope, node
+
+
+def _numbers(nodes: Iterable[ast.AST]) -> Iterable[int]:
+    """Yields N of each `sys.argv[N]`, but the script's own name."""
+    for node in nodes:
+        if isinstance(node, ast.Subscript) and dotted(node.value) in (["sys", "argv"], ["argv"]):
+            number = literal(node.slice)
+            if isinstance(number, int) and number > 0:
+                yield number

@@ -11,6 +11,7 @@ from ...logs.guessing import guess
 from .arguments import Argument
 from .names import looks_usual
 from .project import Module, Place, dotted
+from .trace import Tracer, key_path
 
 _FILE = re.compile(
     r"[\w.{}*\[\]%/ -]*?\.(?P<ext>pth\.tar|pth|pt|ckpt|pyth|pkl|safetensors|h5|npz)(?P<more>[-\w{}%.]*)$"
@@ -32,18 +33,36 @@ def reached_modules(places: Iterable[Place]) -> list[Module]:
     return list(dict.fromkeys(place.module for place in places))
 
 
-def gpu_setting(places: Iterable[Place]) -> list[str] | None:
-    """Returns `cfg.A.B` of `os.environ["CUDA_VISIBLE_DEVICES"] = cfg.A.B` as a list; None where nothing sets it so."""
-    for place in places:
-        for node in ast.walk(place.node):
-            if not isinstance(node, ast.Assign) or not isinstance(target := node.targets[0], ast.Subscript):
-                continue
-            if not isinstance(target.slice, ast.Constant) or target.slice.value != _GPUS:
-                continue
-            for inner in ast.walk(node.value):
-                parts = dotted(inner) if isinstance(inner, ast.Attribute) else None
-                if parts and parts[0] not in ("os", "str", "self"):
-                    return parts
+def gpu_settings(places: list[Place]) -> list[tuple[Place, list[list[str]]]]:
+    """Lists where the code sets CUDA_VISIBLE_DEVICES, each with the names behind its value: `cfg.A.B` as a list."""
+    tracer, found = Tracer(places), []
+    for scope in tracer.scopes:
+        for node in scope.nodes:
+            if (value := _gpus_set(node)) is not None:
+                paths = [path for source in tracer.sources(scope, value) if len(path := key_path(source)) > 1]
+                found.append((Place(scope.module, node), paths))
+    return found
+
+
+def _gpus_set(node: ast.AST) -> ast.AST | None:
+    """Returns the value that a statement sets CUDA_VISIBLE_DEVICES to, whatever was there; None for any other."""
+    if isinstance(node, ast.Assign) and isinstance(target := node.targets[0], ast.Subscript):
+        return node.value if getattr(target.slice, "value", None) == _GPUS else None
+    if not isinstance(node, ast.Call):
+        return None
+    name = (dotted(node.func) or [""])[-1]
+    if name == "putenv" and len(node.args) > 1 and getattr(node.args[0], "value", None) == _GPUS:
+        return node.args[1]
+    if name != "update":
+        return None
+    for item in node.keywords:
+        if item.arg == _GPUS:
+            return item.value
+    for given in node.args:
+        if isinstance(given, ast.Dict):
+            for key, value in zip(given.keys, given.values, strict=True):
+                if getattr(key, "value", None) == _GPUS:
+                    return value
     return None
 
 

@@ -5,8 +5,8 @@
 Only imports that are executed whenever the script starts are followed, from file to file of the project: not those in
 functions, in branches, and where an ImportError is caught. Answers with a JSON object: `missing` (`name`, `file`,
 `line`, and `certain`: no file before it changes sys.path in a way that cannot be read here), `error` (a file with wrong
-syntax), `places` of all these imports (FILE:LINE), and of the script `parser` (it parses a command line) and `guard` (its
-work is below `if __name__ == …`).
+syntax), `places` of all these imports (FILE:LINE), `options` (a file may parse options), and of the script `parser` (it
+parses a command line) and `guard` (its work is below `if __name__ == …`).
 Runs in the trainer's interpreter: Python 3.7 or newer, standard library only.
 """
 
@@ -23,6 +23,8 @@ FILES = 500  # of the project that are read
 CAUGHT = {"ImportError", "ModuleNotFoundError", "Exception", "BaseException"}
 # Names of libraries that parse a command line.
 PARSERS = ("argparse", "click", "hydra", "typer", "absl", "fire", "jsonargparse", "tyro", "docopt", "argument_parser")
+# What stands in a file that may take options in other ways, too.
+TAKES_OPTIONS = (b"parse", b"cli", b"CLI", b"flags", b"'--", b'"--', b"'='", b'"="', *(n.encode() for n in PARSERS))
 PATH_WORDS = ("sys.path", "sys.meta_path", "sys.path_hooks", "site.addsitedir", "sys.modules")
 
 TYPE_CHECKING = False
@@ -71,6 +73,7 @@ class Project:
         self.missing: list[dict[str, Any]] = []
         self.certain = True
         self.error = ""
+        self.options = False  # whether a file may parse options
         self.seen: set[str] = set()
         self.inside: list[str] | None = None
         self.places: set[str] = set()  # of the imports that every start executes: FILE:LINE
@@ -95,6 +98,7 @@ class Project:
             if isinstance(error, SyntaxError) and not self.error:
                 self.error = "%s:%s: SyntaxError: %s" % (os.path.relpath(path), error.lineno, error.msg)
             return
+        self.options = self.options or any(word in source for word in TAKES_OPTIONS)
         if any(word.encode() in source for word in PATH_WORDS):
             self.read_paths(tree)
         for node in executed(tree.body, main):
@@ -250,7 +254,7 @@ def main() -> None:
     sys.setrecursionlimit(20 * FILES)
     project.add(path, package, main=True)
     answer = {"missing": project.missing, "error": project.error, "places": sorted(project.places)}
-    print(json.dumps(dict(answer, **read_program(path or ""))))
+    print(json.dumps(dict(answer, options=project.options, **read_program(path or ""))))
 
 
 if __name__ == "__main__":

@@ -67,6 +67,7 @@ class Imports:
     parser: bool
     guard: bool
     places: frozenset[str] = frozenset()  # FILE:LINE of every import that is executed whenever the program starts
+    options: bool = True  # whether its files may parse options
 
 
 def program_of(profile: TrainerProfile, python: str | None) -> Program | None:
@@ -98,7 +99,14 @@ def find_missing(program: Program, cwd: Path, environment: Mapping[str, str]) ->
     if "missing" not in answer:
         raise NoAnswer("it does not answer as Python does")
     missing = [Missing(item["name"], f"{item['file']}:{item['line']}", item["certain"]) for item in answer["missing"]]
-    return Imports(tuple(missing), answer["error"], answer["parser"], answer["guard"], frozenset(answer["places"]))
+    return Imports(
+        tuple(missing),
+        answer["error"],
+        answer["parser"],
+        answer["guard"],
+        frozenset(answer["places"]),
+        answer["options"],
+    )
 
 
 def missing_lines(missing: Sequence[Missing], interpreter: str, cwd: Path) -> list[tuple[str, str]]:

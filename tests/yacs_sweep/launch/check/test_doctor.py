@@ -162,3 +162,19 @@ def test_the_command_that_starts_the_sweep(words: str, end: str) -> None:
 
 def test_a_server_that_nobody_listens_for() -> None:
     assert connection_problem("http://127.0.0.1:9")
+
+
+def test_a_configuration_file_that_the_command_does_not_hold_is_told(tmp_path: Path) -> None:
+    ran = checked(tmp_path, profile=PROFILE.replace(", --config, '{config_file}'", ""))
+    (line,) = [line for line in lines(ran, "warning") if "--config_file" in line]
+    assert "has no effect: {config_file} is not in the `command` of" in line
+    assert not [line for line in lines(checked(tmp_path), "warning") if "--config_file" in line]
+
+
+def test_options_that_the_program_does_not_parse_are_told(tmp_path: Path) -> None:
+    profile = "command: [python, train.py, '{config_file}']\ncwd: .\noverrides: argparse\n"
+    code = "import sys\nif __name__ == '__main__':\n    print(open(sys.argv[1]).read())\n"
+    warning = "train.py and its modules parse no options, so --key=value words may change nothing"
+    assert warning in checked(tmp_path, profile=profile, code=code).out
+    assert warning not in checked(tmp_path, profile=profile).out
+    assert warning not in checked(tmp_path, profile=profile.replace("argparse", "file"), code=code).out

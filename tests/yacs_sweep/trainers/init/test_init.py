@@ -283,3 +283,112 @@ def test_the_output_folder_is_no_folder_of_data() -> None:
 def test_a_seed_is_a_number_or_none() -> None:
     choice = choose_seed({"DATA.SEED": "text", "RNG_SEED": None})
     assert choice and choice.key == "RNG_SEED"
+
+
+# -- a file of settings and nothing else ------------------------------------------------------------------------------
+SETTINGS = "seed: 1\nwork_dir: ./work\ndevice: '0'\noptim: {lr: 1e-3}\ntrainer: {max_epochs: 6}\n"
+READS = {
+    "a function of its own": "config = load(sys.argv[1])",
+    "inline": "config = yaml.safe_load(open(sys.argv[1]))",
+    "a variable": "path = sys.argv[1]\n    config = load(path)",
+    "a default": "config = load(sys.argv[1] if len(sys.argv) > 1 else 'cfgs/base.yaml')",
+    "a path": "from pathlib import Path\n    config = yaml.safe_load(Path(sys.argv[1]).read_text())",
+    "a parser": "import argparse\n    p = argparse.ArgumentParser()\n    p.add_argument('experiment')\n"
+    "    args = p.parse_args()\n    config = load(args.experiment)",
+}
+
+
+def reads_settings(project: Path, reading: str, more: str = "") -> None:
+    """Writes a trainer that reads a file of settings."""
+    code = f"""import os, sys, yaml
+
+def load(path):
+    with open(path) as file:
+        return yaml.safe_load(file)
+
+if __name__ == '__main__':
+    {reading}
+    os.environ['CUDA_VISIBLE_DEVICES'] = str(config['device'])
+{more}"""
+    write(Layout({"train.py": code, "cfgs/base.yaml": SETTINGS}, {}, frozenset()), project)
+
+
+@pytest.mark.parametrize("reading", READS.values(), ids=READS.keys())
+def test_a_trainer_that_reads_a_file_gets_one_for_each_trial(reading: str, project: Path) -> None:
+    reads_settings(project, reading)
+    ran(project, [])
+    data = yaml.safe_load(files(project)[0].read_text())
+    assert data["command"] == ["python", "train.py", "{config_file}"]
+    assert (data["overrides"], data["output_dir_key"], data["gpu_key"]) == ("file", "work_dir", "device")
+    assert "schema" not in data
+    assert data["aliases"] == {"base_lr": "optim.lr", "max_epochs": "trainer.max_epochs", "seed": "seed"}
+    assert yaml.safe_load(files(project)[1].read_text())["parameters"]["base_lr"]["max"] == 0.005
+
+
+def test_words_beside_the_file_of_settings_are_in_their_places(project: Path) -> None:
+    reads_settings(project, "mode = sys.argv[1]\n    config = load(sys.argv[2])\n    save_dir = sys.argv[3]")
+    shown = ran(project, [])
+    command = yaml.safe_load(files(project)[0].read_text())["command"]
+    assert command == ["python", "train.py", "FILL_IN", "{config_file}", "{output_dir}"]
+    assert "The script reads mode from sys.argv[1]; write it for FILL_IN" in shown
+
+
+# -- the form of GPUs -------------------------------------------------------------------------------------------------
+TREE = """
+    from yacs.config import CfgNode as CN
+    cfg = CN()
+    cfg.GPUS = {default}
+    cfg.LR = 0.1
+    cfg.OUTPUT_DIR = 'out'
+    """
+MAIN = """
+    import argparse, os
+    from config import cfg
+    {imports}
+
+    def main():
+        parser = argparse.ArgumentParser()
+        parser.add_argument('opts', nargs=argparse.REMAINDER)
+        cfg.merge_from_list(parser.parse_args().opts)
+        {statement}
+
+    if __name__ == '__main__':
+        main()
+    """
+OTHER = """
+    import os
+    def choose(gpus):
+        text = ','.join(str(gpu) for gpu in gpus)
+        os.environ['CUDA_VISIBLE_DEVICES'] = text
+    """
+
+
+@pytest.mark.parametrize(
+    ("default", "statement", "form"),
+    [
+        ("(0,)", "os.environ['CUDA_VISIBLE_DEVICES'] = ','.join(str(g) for g in cfg.GPUS)", "[{gpu_ids}]"),
+        ("[0]", "choose(cfg.GPUS)", "[{gpu_ids}]"),
+        ("0", "os.environ.update(CUDA_VISIBLE_DEVICES=str(cfg.GPUS))", "{gpu_ids}"),
+        ("0", "gpus = cfg.GPUS\n        os.putenv('CUDA_VISIBLE_DEVICES', f'{gpus}')", "{gpu_ids}"),
+        ("'0'", "os.environ['CUDA_VISIBLE_DEVICES'] = cfg.GPUS", None),
+        ("(0,)", "print(cfg.GPUS)", None),
+    ],
+)
+def test_gpus_have_their_names_where_the_code_makes_them_visible(
+    default: str, statement: str, form: str | None, project: Path
+) -> None:
+    main = MAIN.replace("{statement}", statement).replace("{imports}", "from gpus import choose")
+    config = TREE.replace("{default}", default)
+    write(Layout({"train.py": main, "config.py": config, "gpus.py": OTHER}, {}, frozenset()), project)
+    ran(project, [])
+    loaded = load_profile(str(files(project)[0]), project_root=project)
+    assert loaded.gpu_key is not None
+    assert (loaded.gpu_key.key, loaded.gpu_key.form) == ("GPUS", form)
+
+
+def test_gpus_that_the_code_chooses_itself_are_to_be_checked(project: Path) -> None:
+    main = MAIN.replace("{statement}", "os.environ['CUDA_VISIBLE_DEVICES'] = '0'").replace("{imports}", "")
+    write(Layout({"train.py": main, "config.py": TREE.replace("{default}", "(0,)")}, {}, frozenset()), project)
+    shown = ran(project, [])
+    assert "train.py:9 sets CUDA_VISIBLE_DEVICES itself, so every trial may take the same GPUs" in shown
+    assert "form: '{gpu_ids}'" in shown
