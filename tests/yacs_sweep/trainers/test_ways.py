@@ -97,6 +97,40 @@ def test_keys_are_those_of_the_file(tmp_path: Path, name: str, problem: str) -> 
     assert problem in found
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "problem"),
+    [
+        ("lr", "high", "'high' is not a number (the file has 1)"),
+        ("layers.0.size", [1], "[1] is not a number (the file has 1)"),
+        ("amp", "maybe", "'maybe' is not true or false (the file has true)"),
+        ("steps", 3, "3 is not a list (the file has [20, 40])"),
+    ],
+)
+def test_values_have_the_kind_of_the_files(tmp_path: Path, name: str, value: Any, problem: str) -> None:
+    base = BASE + "amp: true\nsteps: [20, 40]\n"
+    (found,) = of(tmp_path, FILE, base).check(name, [value])
+    assert found.endswith(problem)
+    assert of(tmp_path, FILE + "lenient: true\n", base).check(name, [value]) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "taken"),
+    [
+        ("lr", 0.5, 0.5),  # 1 in the file may stand for a number of either kind
+        ("lr", "0.5", 0.5),
+        ("amp", "off", False),
+        ("amp", None, None),
+        ("steps", "[1, 2]", [1, 2]),
+        ("name", 3.5, 3.5),
+        ("nothing", "any", "any"),
+    ],
+)
+def test_values_that_the_files_kind_can_hold_are_taken(tmp_path: Path, name: str, value: Any, taken: Any) -> None:
+    overrides = of(tmp_path, FILE, BASE + "amp: true\nsteps: [20, 40]\n")
+    found = overrides.convert(name, value)
+    assert (found, type(found)) == (taken, type(taken))
+
+
 def test_new_keys_are_added_where_the_trainer_takes_them(tmp_path: Path) -> None:
     assert "`new_keys: true`" in of(tmp_path, FILE).check("optim.beta", [1])[0]
     overrides = of(tmp_path, FILE + "new_keys: true\n")

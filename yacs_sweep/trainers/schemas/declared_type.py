@@ -7,6 +7,7 @@ from typing import Any
 
 from ...base.values import to_builtin
 from ...base.wording import show
+from ..styles import parse_literal
 
 REFUSED = {  # what is said of a value that is none of the type
     "int": "is not a whole number",
@@ -38,6 +39,30 @@ def to_declared(value: Any, kind: str, hint: str = "") -> Any:
     if converted is None:
         raise ValueError(f"{show(value)} {REFUSED[kind]}{hint}")
     return converted
+
+
+def like_default(value: Any, default: Any, hint: str = "") -> Any:
+    """Converts a value to the kind of the default where no type is declared; numbers of either kind may replace each other.
+
+    None, and what replaces a text or None, stays as it is.
+
+    Raises:
+        ValueError: no boolean replaces a boolean, no number a number, or no list a list.
+    """
+    value = to_builtin(value)
+    if value is None:
+        return None
+    if isinstance(default, bool):
+        return to_declared(value, "bool", hint)
+    if isinstance(default, list | tuple):
+        read = parse_literal(value) if isinstance(value, str) else value
+        if not isinstance(read, list | tuple):
+            raise ValueError(f"{show(value)} is not a list{hint}")
+        return list(read)
+    if not isinstance(default, int | float) or (isinstance(value, int | float) and not isinstance(value, bool)):
+        return value
+    number = to_declared(value, "float", hint)
+    return int(number) if number.is_integer() and isinstance(default, int) else number
 
 
 def _to_int(value: int | float | str) -> int | None:

@@ -9,7 +9,7 @@ from typing import Any
 from ...base.values import to_builtin
 from ...base.wording import did_you_mean, show
 from ..styles import parse_literal
-from .declared_type import REFUSED, to_declared
+from .declared_type import REFUSED, like_default, to_declared
 from .schema import Schema
 
 MISSING = "???"  # OmegaConf's value that must be given
@@ -48,7 +48,7 @@ class Leaf:
             return self._list(value)
         if self.kind in REFUSED:
             return to_declared(value, self.kind, self._hint)
-        return value if lenient else self._like_default(value)
+        return value if lenient else like_default(value, self.default, self._hint)
 
     @property
     def _hint(self) -> str:
@@ -69,18 +69,6 @@ class Leaf:
         if self.element in REFUSED:
             return [to_declared(item, self.element) for item in read]
         return list(read)
-
-    def _like_default(self, value: Any) -> Any:
-        """Checks a value of a key without a declared type; numbers of either kind may replace each other."""
-        default = self.default
-        if isinstance(default, bool):
-            return to_declared(value, "bool", self._hint)
-        if isinstance(default, int | float):
-            if isinstance(value, int | float) and not isinstance(value, bool):
-                return value
-            number = to_declared(value, "float", self._hint)
-            return int(number) if number.is_integer() and isinstance(default, int) else number
-        return value
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,7 @@ def read_schema(
     """
     if profile.schema is None and profile.overrides == "file" and config_file is not None:
         named = [*profile.aliases.values(), *profile.reserved, *([profile.gpu_key.key] if profile.gpu_key else ())]
-        return file_keys(config_file, new_keys=profile.new_keys, named=named)
+        return file_keys(config_file, new_keys=profile.new_keys, lenient=profile.lenient, named=named)
     if profile.schema is None:
         return None
     if config_file is not None and not os.path.isfile(config_file):

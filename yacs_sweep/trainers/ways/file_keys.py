@@ -9,18 +9,26 @@ from pathlib import Path
 from typing import Any
 
 from ...base.errors import ConfigError
+from ...base.wording import show
 from ...base.yaml_document import bare_number
 from ...records.inputs import includes_of
 from ..schemas.convert_value import read_word
+from ..schemas.declared_type import like_default
 from ..schemas.schema import Schema
 from .files import SUFFIXES, leaves, read_base
 
 
 @dataclass(frozen=True)
 class FileKeys(Schema):
-    """Holds the keys of a configuration file; `new_keys` says that the trainer takes others, too."""
+    """Holds the keys and values of a configuration file.
+
+    Attributes:
+        new_keys: whether the trainer takes other keys, too.
+        lenient: whether it takes values of another kind than the file's.
+    """
 
     new_keys: bool = False
+    lenient: bool = False
 
     def key_problem(self, key: str, aliases: Sequence[str] = ()) -> str | None:
         """Explains why a key cannot be set; a section cannot, whatever other keys the trainer takes."""
@@ -31,16 +39,25 @@ class FileKeys(Schema):
         return f"{problem}; with `new_keys: true` in the profile it is added" if unknown else problem
 
     def convert(self, key: str, value: Any, as_text: str | None = None) -> Any:
-        """Converts the value to the type of the file's; one of another type is taken as it is, for the trainer decides."""
+        """Converts the value to the kind of the file's: a boolean, a number of either kind, a list.
+
+        Raises ValueError unless the trainer is lenient. What replaces a text or null is taken as it is.
+        """
+        default = self.values.get(key)
+        if not self.lenient and isinstance(default, bool | int | float | list):
+            value = like_default(value, default, f" (the file has {show(default)})")
         converted = super().convert(key, value, as_text)
-        as_given = isinstance(value, str) and converted == value and not isinstance(self.values.get(key), str)
+        as_given = isinstance(value, str) and converted == value and not isinstance(default, str)
         return read_word(value) if as_given else converted
 
 
-def file_keys(path: str | os.PathLike[str], *, new_keys: bool = False, named: Iterable[str] = ()) -> FileKeys:
+def file_keys(
+    path: str | os.PathLike[str], *, new_keys: bool = False, lenient: bool = False, named: Iterable[str] = ()
+) -> FileKeys:
     """Reads the keys and values of a configuration file, with the files it includes by `_BASE_` or `BASE`.
 
     Args:
+        new_keys, lenient: those of `FileKeys`.
         named: keys that the profile names, which the trainer has, then, though the file does not set them.
 
     Raises:
@@ -60,6 +77,7 @@ def file_keys(path: str | os.PathLike[str], *, new_keys: bool = False, named: It
         open=frozenset(empty),
         loose=True,
         new_keys=new_keys,
+        lenient=lenient,
     )
 
 
