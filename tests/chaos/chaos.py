@@ -1,6 +1,6 @@
 """Makes faults of processes and files at random moments of hundreds of short trials, then audits the sweeps.
 
-    python -m tests.chaos.chaos [--seed 0] [--faults 320] [--points 60] [--seconds 460] [--workers 1]
+    python -m tests.chaos.chaos [--seed 0] [--faults 320] [--points 60] [--seconds 460] [--workers 1] [--repeats 1]
 
 Sweeps of the toy trainer on the local controller, whose every trial also leaves a daemon in a session of its own
 behind, are launched and launched again with ``--sweep_id`` (now and then two launchers at once) until every point is
@@ -10,8 +10,9 @@ saved; permissions are taken away, and processes can open no more files for a wh
 What the audit asks, of files and processes alone:
 
 - lost: a trial that was once seen finished is still finished, with the same value and the same files;
-- duplicated: every point has exactly one finished trial. A trial that was running when its agent was killed is no
-  result: it is marked lost and its point tried again by another trial, which is what resuming means;
+- duplicated: every point has exactly one finished trial, with repeats one for each seed, and one name. A trial that was
+  running when its agent was killed is no result: it is marked lost and its point tried again by another trial, which is
+  what resuming means;
 - orphans: no process that a launcher started is left, daemons included;
 - unreadable: every JSON file parses, every row too, every finished trial has all its rows and lines;
 - sweeps ended: no launch says that it cannot go on, or that its agents die of an error, and no agent dies of one, but of a
@@ -102,6 +103,7 @@ class Chaos:
     points: int
     deadline: float
     workers: int = 1
+    repeats: int = 1  # seeds of each point
     faults: Counter[str] = field(default_factory=Counter)
     launches: int = 0
     seen: dict[str, tuple[Any, ...]] = field(default_factory=dict)  # finished trials: what their files said
@@ -113,6 +115,11 @@ class Chaos:
         """Returns whether enough faults were made, or time is running out."""
         return sum(self.faults.values()) >= self.wanted or time.monotonic() > self.deadline
 
+    @property
+    def trials(self) -> int:
+        """Returns the number of trials that a sweep is to have finished: its points times their seeds."""
+        return self.points * self.repeats
+
     # -- one sweep --------------------------------------------------------------------------------------------------
 
     def sweep(self) -> None:
@@ -122,6 +129,7 @@ class Chaos:
             "method": "grid",
             "metric": {"name": "val/mAP", "goal": "maximize"},
             "parameters": {"base_lr": {"values": values}},
+            **({"repeats": self.repeats} if self.repeats > 1 else {}),
         }
         folder = self.home / f"round{self.launches}"
         folder.mkdir()
@@ -143,7 +151,7 @@ class Chaos:
             failed = any(record["state"] == "failed" and record["id"] not in retried for record in records)
             words = ["--sweep_id", place.parent.name, *(["--retry-failed"] if failed else [])]
             self.note_finished(place.parent)
-            if len({id for id in self.seen if id.startswith(place.parent.name)}) >= self.points:
+            if len({id for id in self.seen if id.startswith(place.parent.name)}) >= self.trials:
                 break
             idle = 0 if not self.quiet or len(self.seen) > done else idle + 1
             done = len(self.seen)
@@ -304,7 +312,8 @@ class Chaos:
     def audit(self, sweep: Path) -> None:
         """Lists everything that must not be in a sweep that has ended."""
         tell = self.problems.append
-        finished: Counter[float] = Counter()
+        finished: Counter[tuple[float, Any]] = Counter()  # by parameter and seed
+        names: dict[float, set[Any]] = {}  # of points, by parameter
         records = {}
         for path in [*sweep.glob("*.json"), *sweep.glob("trial-[0-9][0-9][0-9][0-9]/trial.json")]:
             try:
@@ -327,7 +336,8 @@ class Chaos:
                 tell(f"{id} is still running")
             if record["state"] != "finished":
                 continue
-            finished[record["params"]["base_lr"]] += 1
+            finished[record["params"]["base_lr"], record.get("seed")] += 1
+            names.setdefault(record["params"]["base_lr"], set()).add(record.get("point"))
             if [row["step"] for row in rows] != list(range(len(rows))) or len(rows) < TRAINED_ROWS:
                 tell(f"unreadable: {folder}: rows {[row.get('step') for row in rows]}")
             if rows[-1].get("val/mAP") != record["value"]:
@@ -342,8 +352,10 @@ class Chaos:
         for point, count in finished.items():
             if count > 1:
                 tell(f"duplicated: {point} is finished {count} times")
-        if len(finished) != self.points:
-            tell(f"lost: {self.points - len(finished)} points were never finished")
+        if len(finished) != self.trials:
+            tell(f"lost: {self.trials - len(finished)} seeds of points were never finished")
+        if apart := [rate for rate, points in names.items() if len(points) > 1]:
+            tell(f"duplicated: {apart} are several points")
         summary = json.loads((sweep / "summary.json").read_text())
         told = {row["id"]: row["state"] for row in summary["trials"]}
         if told != {id: record["state"] for id, (_, record) in records.items()}:
@@ -360,12 +372,13 @@ def main() -> int:
     parser.add_argument("--points", type=int, default=60, help="of the grid of one sweep")
     parser.add_argument("--seconds", type=float, default=460, help="after which there are no further faults")
     parser.add_argument("--workers", type=int, default=1, help="of each launcher")
+    parser.add_argument("--repeats", type=int, default=1, help="seeds of each point")
     parser.add_argument("--keep", action="store_true", help="leave the results for a look")
     options = parser.parse_args()
     home = Path(tempfile.mkdtemp(prefix="chaos-"))
     started = time.monotonic()
     source, until = random.Random(options.seed), started + options.seconds
-    chaos = Chaos(home, source, options.faults, options.points, until, options.workers)
+    chaos = Chaos(home, source, options.faults, options.points, until, options.workers, options.repeats)
     try:
         while not chaos.quiet and not chaos.problems:
             chaos.sweep()

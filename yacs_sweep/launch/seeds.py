@@ -13,6 +13,7 @@ from ..base.values import finite_number, to_json
 from ..base.wording import counted
 from ..records.folder import SEEDS_FILE, SweepPaths, TrialRecord
 from ..records.metrics import last_values
+from ..records.points import point_number
 from ..show.lines import epochs_apart
 from ..show.live.terminal import say
 from ..show.table import text_table
@@ -39,7 +40,7 @@ def summarize_seeds(
     Of the sweep's own metric, the value counts that the sweep optimises.
 
     Args:
-        searched: the best trial of the search, whose value stands beside them.
+        searched: the best trial of the search, whose value stands beside them; of a point the mean.
         seed: the parameter that holds a trial's seed.
     """
     trials = list(paths.records())
@@ -54,7 +55,7 @@ def summarize_seeds(
         "sweep_id": paths.sweep_id,
         "best": origin,
         "metric": metric,
-        "search": None if searched is None else {"name": searched.name, "value": searched.value},
+        "search": None if searched is None else {"name": searched.point or searched.name, "value": searched.value},
         "epochs": _last_epochs(paths, origin, finished, searched),
         "trials": [
             {
@@ -114,6 +115,8 @@ def seeds_line(content: Mapping[str, Any]) -> str | None:
     spread = "" if found["std"] is None else f" ± {found['std']:.4g}"
     seeds = counted(len(found["values"]), "seed")
     value = f"{content['metric']} {found['mean']:.4g}{spread} with {seeds}"
+    if point_number(search["name"]) is not None:
+        return f"{value}; the search's best point, {search['name']}, had a mean of {search['value']:.4g}"
     return f"{value}; the search's best trial, {search['name']}, had {search['value']:.4g}"
 
 
@@ -121,7 +124,10 @@ def report_seeds(plan: Plan, accessories: Accessories) -> None:
     """Writes seeds.json and prints the table, as far as that is possible."""
     paths, metric = plan.paths, plan.spec.metric
     assert paths is not None and metric is not None
-    origin, seed = origin_of(paths.sweep_id), seed_name(plan.profile)
+    origin = origin_of(paths.sweep_id)
+    seed = next(
+        (item.name for item in plan.spec.parameters if len(item.values) > 1), seed_name(plan.profile, plan.spec)
+    )
     content = summarize_seeds(paths, metric.name, origin, plan.searched, seed=seed)
     path = paths.dir / SEEDS_FILE
     write = partial(write_atomically, path, to_json(content, indent=1) + "\n")

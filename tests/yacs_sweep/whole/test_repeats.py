@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -66,3 +67,33 @@ def test_a_race_on_a_grid_is_done_when_no_point_is_left_in_it(tmp_path: Path) ->
     again = sweep(tmp_path, "--sweep_id", ran.dir.name, "--wandb-mode", "disabled")
     assert again.code == 0
     assert sum(len(item["trials"]) for item in again.summary["points"]) == sum(seeds.values())
+
+
+def test_the_best_point_is_trained_with_seeds_that_the_sweep_did_not_use(tmp_path: Path) -> None:
+    found = sweep(
+        tmp_path, "--sweep-config", write_sweep(tmp_path, BODY), "--wandb-mode", "disabled", "TOY.NOISE", "5.0"
+    )
+    assert found.code == 0, found.err
+    folder, best = found.dir, found.summary["best"]
+    ran = sweep(tmp_path, "--train-best", folder.name, "--seeds", "2", config=None, trainer=None)
+    assert ran.code == 0, ran.out + ran.err
+    content = json.loads((folder.parent / f"{folder.name}-best" / "seeds.json").read_text())
+    assert [row["seed"] for row in content["trials"]] == [4, 5]
+    assert content["search"] == {"name": "point-0001", "value": pytest.approx(best["mean"])}
+    assert f"point-0001 has been trained with seeds 1, 2, 3 (mean {best['mean']:.6g}" in ran.out
+    assert f"the search's best point, point-0001, had a mean of {best['mean']:.4g}" in ran.out
+    for path in (folder.parent / f"{folder.name}-best").glob("trial-*/trial.json"):
+        words = json.loads(path.read_text())["command"]
+        assert words.count("SOLVER.SEED") == 1 and words[words.index("SOLVER.BASE_LR") + 1] == "0.00035"
+
+
+def test_the_fold_of_a_cross_validation_is_not_part_of_the_best(tmp_path: Path) -> None:
+    body = {**BODY, "repeats": {"key": "TOY.ITERATIONS", "values": [1, 2]}}
+    found = sweep(tmp_path, "--sweep-config", write_sweep(tmp_path, body), "--wandb-mode", "disabled")
+    assert found.code == 0, found.err
+    folder = found.dir
+    ran = sweep(tmp_path, "--train-best", folder.name, "--seeds", "1", config=None, trainer=None)
+    assert ran.code == 0, ran.out + ran.err
+    assert "TOY.ITERATIONS: as in the configuration, not " in ran.out
+    (path,) = (folder.parent / f"{folder.name}-best").glob("trial-*/trial.json")
+    assert "TOY.ITERATIONS" not in json.loads(path.read_text())["command"]

@@ -74,18 +74,20 @@ def best_source(options: Options, problems: Problems) -> Source:
     before, given = _words(options, found, trainer, best)
     words, fixed, notes = _configuration(best, spec, trainer, before, given)
     count = options.seeds or SEEDS
-    if options.seeds is None and isinstance(trainer.profile, CommandProfile) and SEED not in trainer.profile.aliases:
+    key = _seed_key(trainer, spec)
+    if options.seeds is None and isinstance(trainer.profile, CommandProfile) and key is None:
         count = 1
         notes = (*notes, "one training: no parameter of the sweep is the program's seed (`seed`, `…_seed`, `….seed`)")
     seeds = _seeds(
         count,
-        records,
+        key,
+        [*_used(records, spec, trainer, key)],
         trainer,
         {**_launched_seed(found, trainer), **{word.key: word.value for word in (*before, *given)}},
     )
     parameters: dict[str, Any] = {key: {"value": value} for key, value in fixed.items()}
     if seeds:
-        parameters[seed_name(trainer.profile)] = {"values": seeds}
+        parameters[seed_name(trainer.profile, spec)] = {"values": seeds}
     if not parameters:
         raise ConfigError(f"--train-best {name}: the sweep has no parameter; train the configuration itself")
     small = _small_sweep(spec, parameters, paths.base)
@@ -98,7 +100,8 @@ def best_source(options: Options, problems: Problems) -> Source:
     notes = (*why, *missing, *notes)
     if seeds:
         notes += (f"seeds {', '.join(map(str, seeds))}: not used in the search",)
-        notes += () if begun else _trained_already(paths, small, launch, seed_name(trainer.profile), seeds)
+        notes += () if begun else _trained_already(paths, small, launch, seed_name(trainer.profile, spec), seeds)
+        notes += _not_again(best, records, spec, trainer, before, given)
     return Source(
         replace(options, trailing=[], count=None, optimize=None),  # the words are among the launch's
         "local",
@@ -109,9 +112,15 @@ def best_source(options: Options, problems: Problems) -> Source:
         settled=count_settled(list(where.records()), launch.retry) if begun else 0,
         resumed=begun,
         notes=notes,
-        searched=best,
+        searched=_as_searched(best, records),
         cwd=found.cwd,
     )
+
+
+def _as_searched(best: TrialRecord, records: Sequence[TrialRecord]) -> TrialRecord:
+    """Returns what the search says of the best: its trial; with repeats that with the mean of its point."""
+    point = next((each for each in group_points(records) if each.name == best.point), None)
+    return best if point is None else replace(best, value=point.estimate.mean)
 
 
 def _chosen(
@@ -267,7 +276,8 @@ def _configuration(
     configuration's count. Epochs that were searched belong to what was found.
     """
     overrides, aliases = trainer.overrides, trainer.profile.aliases
-    seed, epochs = trainer.profile.seed_key, aliases.get(EPOCHS)
+    seed, epochs = _seed_key(trainer, spec), aliases.get(EPOCHS)
+    repeated = overrides.key_for(spec.repeats.name) if spec.repeats else None
     searched = {overrides.key_for(item.name) for item in spec.parameters if item.distribution != "constant"}
     notes: tuple[str, ...] = ()
     set_here = {word.key for word in given}
@@ -275,6 +285,9 @@ def _configuration(
     def kept(name: str, key: str, value: Any) -> bool:
         nonlocal notes
         if key in set_here or key == seed:
+            return False
+        if key == repeated:
+            notes += (f"{name}: as in the configuration, not {value} as in one trial of the point",)
             return False
         if key == epochs and key not in searched:
             notes += (f"{name}: as in the configuration, not {value} as in the search ({key} N sets another)",)
@@ -288,10 +301,30 @@ def _configuration(
     return [*words, *(word for item in given for word in item.words)], params, notes
 
 
-def _seeds(count: int, records: Sequence[TrialRecord], trainer: Trainer, words: Mapping[str, Any]) -> list[int]:
-    """Returns seeds that the search has not used: a configuration chosen on a seed looks better on it than it is."""
+def _seed_key(trainer: Trainer, spec: SweepSpec) -> str | None:
+    """Returns the trainer's key that takes a seed: the alias's, or that of a program which `repeats` gives its seeds."""
+    repeats = spec.repeats
+    if trainer.profile.seed_key is None and isinstance(trainer.profile, CommandProfile) and repeats:
+        return None if repeats.values else repeats.name
+    return trainer.profile.seed_key
+
+
+def _used(records: Sequence[TrialRecord], spec: SweepSpec, trainer: Trainer, key: str | None) -> Iterator[Any]:
+    """Yields the seeds of the search's trials: parameters that set this key, and those of `repeats`."""
+    repeated = spec.repeats is not None and trainer.overrides.key_for(spec.repeats.name) == key
+    for record in records:
+        yield from (value for name, value in record.params.items() if trainer.overrides.key_for(name) == key)
+        if repeated:
+            yield record.seed
+
+
+def _seeds(count: int, key: str | None, used: Sequence[Any], trainer: Trainer, words: Mapping[str, Any]) -> list[int]:
+    """Returns seeds that the search has not used: a configuration chosen on a seed looks better on it than it is.
+
+    Args:
+        key: the trainer's key that takes them; None: there is none.
+    """
     profile, overrides = trainer.profile, trainer.overrides
-    key = profile.seed_key
     if key is None:
         if count > 1:
             if isinstance(profile, CommandProfile):
@@ -304,9 +337,37 @@ def _seeds(count: int, records: Sequence[TrialRecord], trainer: Trainer, words: 
             )
         return []
     base = words.get(key, overrides.schema.values.get(key, 0) if overrides.schema else 0)
-    used = {value for record in records for name, value in record.params.items() if overrides.key_for(name) == key}
     first = max([int(value) for value in (base, *used) if isinstance(value, int)], default=0) + 1
     return list(range(first, first + count))
+
+
+def _not_again(
+    best: TrialRecord,
+    records: Sequence[TrialRecord],
+    spec: SweepSpec,
+    trainer: Trainer,
+    before: Sequence[Word],
+    given: Sequence[Word],
+) -> tuple[str, ...]:
+    """Tells which trainings of the sweep are the same but for their seed, so that they are not done again.
+
+    There are none where this command line adds words, or the search was a cheap one, of fewer epochs.
+
+    Args:
+        before: what the best trial got beside its parameters, and
+        given: what this command line adds.
+    """
+    repeats, epochs = spec.repeats, trainer.profile.aliases.get(EPOCHS)
+    point = next((each for each in group_points(records) if each.name == best.point), None)
+    fixed = {trainer.overrides.key_for(item.name) for item in spec.parameters if item.distribution == "constant"}
+    if repeats is None or repeats.values or point is None or given or epochs in {*fixed, *(w.key for w in before)}:
+        return ()
+    found = point.estimate
+    seeds = ", ".join(str(record.seed) for record in point.finished)
+    sd = "" if found.sd is None else f", sd {found.sd:.2g}"
+    return (
+        f"{point.name} has been trained with seeds {seeds} (mean {found.mean:.6g}{sd}): not again, but with others",
+    )
 
 
 def _launched_seed(found: Source, trainer: Trainer) -> dict[str, Any]:
@@ -316,9 +377,16 @@ def _launched_seed(found: Source, trainer: Trainer) -> dict[str, Any]:
     return {SEED: last.trainer_seed} if last is not None and known else {}
 
 
-def seed_name(profile: TrainerProfile) -> str:
-    """Returns the parameter that holds a trial's seed: the profile's alias; a program knows its parameters by name alone."""
-    return profile.aliases.get(SEED, SEED) if isinstance(profile, CommandProfile) else SEED
+def seed_name(profile: TrainerProfile, spec: SweepSpec) -> str:
+    """Returns the parameter that holds a trial's seed: the profile's alias; a program knows its parameters by name alone.
+
+    Args:
+        spec: the sweep that was searched; its `repeats` may name the seed of a program.
+    """
+    if not isinstance(profile, CommandProfile):
+        return SEED
+    repeats = spec.repeats
+    return profile.aliases.get(SEED, repeats.name if repeats and not repeats.values else SEED)
 
 
 def _folder(paths: SweepPaths, spec: SweepSpec, launch: LaunchFile) -> SweepPaths:
