@@ -22,7 +22,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
+from ..base.wording import counted
 from ..records.progress import Tally
+from ..show.lines import best_value
 from .accessories import Accessories
 from .notify_words import MESSAGE, code_problem, plain
 
@@ -96,11 +98,15 @@ def _shown(program: str) -> str:
     return f"{host}/…" if slash and "." in host.strip(".") else program
 
 
+_OF_POINT = ("point", "n", "mean", "sd", "values")  # keys of the best where the sweep has repeats or several objectives
+
+
 def describe_ending(sweeps: Sequence[Results], status: int, error: str | None) -> dict[str, Any]:
     """Returns the JSON object that says how the launch has ended."""
     each = []
     for results in sweeps:
-        best, outcome = results.summary.best(), results.outcome
+        best, outcome = results.summary.result()["best"], results.outcome
+        keys = ("name", "value", "params", *_OF_POINT)
         each.append(
             {
                 "sweep_id": results.paths.sweep_id,
@@ -109,7 +115,7 @@ def describe_ending(sweeps: Sequence[Results], status: int, error: str | None) -
                 "counts": results.summary.counts(),
                 "retried": results.summary.retried(),
                 "metric": results.metric,
-                "best": None if best is None else {"name": best.name, "value": best.value, "params": best.params},
+                "best": best and {key: best[key] for key in keys if key in best},
                 "message": outcome.message if outcome is not None else None,
                 "dir": str(results.paths.dir),
             }
@@ -126,10 +132,16 @@ def summary(content: Mapping[str, Any], clean: Callable[[str], str] = str) -> st
     for sweep in content["sweeps"]:
         counts = Tally.without(sweep["counts"], sweep.get("retried") or {}).text or "no trials"
         best = sweep["best"]
-        value = f"; best {clean(sweep['metric'])} {best['value']:.6g} ({clean(best['name'])})" if best else ""
+        value = f"; best {clean(sweep['metric'])} {_best_text(best, clean)}" if best else ""
         parts.append(f"{clean(sweep['name'])} ({sweep['sweep_id']}): {counts}{value}")
     text = f"sweep ended, {how}. {'; '.join(parts)}"
     return "".join(letter if letter.isprintable() else " " for letter in text)
+
+
+def _best_text(best: Mapping[str, Any], clean: Callable[[str], str]) -> str:
+    """Says how good the best trial is, or with repeats the best point on average."""
+    seeds = f", mean of {counted(best['n'], 'seed')}" if "n" in best else ""
+    return f"{best_value(best):.6g} ({clean(best.get('point', best['name']))}{seeds})"
 
 
 def environment(content: Mapping[str, Any]) -> dict[str, str]:
@@ -143,7 +155,7 @@ def environment(content: Mapping[str, Any]) -> dict[str, str]:
         "SWEEP_NAME": ",".join(sweep["name"] for sweep in sweeps),
         "SWEEP_DIR": ",".join(sweep["dir"] for sweep in sweeps),
         "SWEEP_BEST_TRIAL": best["name"] if best else "",
-        "SWEEP_BEST_VALUE": f"{best['value']:.6g}" if best else "",
+        "SWEEP_BEST_VALUE": f"{best_value(best):.6g}" if best else "",
     }
 
 

@@ -157,12 +157,18 @@ def best_by(aims: Aims, points: Iterable[Point]) -> Point | None:
 
 
 def rivals(aims: Aims, points: Iterable[Point]) -> list[Point]:
-    """Lists the points that cannot be told apart from the best one, best first; none without repeats."""
+    """Lists the points that cannot be told apart from the best one, best first.
+
+    None without repeats, and while the spread between seeds is hardly known: then nothing can be said of any point.
+    """
     if aims.repeats is None or not aims.objectives:
         return []
     able = [point for point in points if point.estimate.mean is not None and point.judge(aims.constraints)[0]]
+    found = compare_points(able, aims.objectives[0].goal, aims.repeats)
+    if all(standing.chance == 1.0 for standing in found.standings):
+        return []
     by_number = {point.number: point for point in able}
-    return [by_number[number] for number in compare_points(able, aims.objectives[0].goal, aims.repeats).rivals]
+    return [by_number[number] for number in found.rivals]
 
 
 def rank_points(aims: Aims, points: Sequence[Point]) -> list[Point]:

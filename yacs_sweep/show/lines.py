@@ -217,11 +217,18 @@ def _reasons(names: Sequence[str], reasons: Sequence[str], width: int) -> Iterat
         yield from wrap(cut(text, 3 * (width - 4)), width, indent=4, whole=False)
 
 
+def best_value(best: Mapping[str, Any]) -> float | None:
+    """Returns how good the best of a summary.json is: with repeats its point's mean, else its trial's value."""
+    value = best.get("mean", best.get("value"))
+    return None if value is None else float(value)
+
+
 def batch_table(rows: Sequence[Mapping[str, Any]], width: int) -> str:
     """Formats the sweeps of a batch's summary.json as a table of `width` columns; below it, why any has ended early."""
     table = [["sweep", "name", "state", "best", "in trial", "trials"]]
     for row in rows:
-        best = f"{row['metric']['name']} {row['best']['value']:.6g}" if row["best"] else ""
+        value = best_value(row["best"]) if row["best"] else None
+        best = "" if value is None else f"{row['metric']['name']} {value:.6g}"
         counts = Tally.without(row["counts"], row.get("retried") or {}).text
         of = row["best"]["name"] if row["best"] else ""
         table.append([row["sweep_id"], str(row["name"]), row["state"], best, of, counts])

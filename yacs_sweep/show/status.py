@@ -34,7 +34,7 @@ from ..records.progress import Progress, Tally, read_objectives
 from ..records.standings import rank_points
 from ..wandb.login import DEFAULT_HOST, base_url
 from .cells import Line, clean, fit, plain
-from .lines import command_text, short_value, trial_table, varied_names
+from .lines import best_value, command_text, short_value, trial_table, varied_names
 from .live.board import Board, Sweep
 from .live.frame import DIM, STATES, frame
 from .point_table import point_table
@@ -209,8 +209,8 @@ def _row(paths: SweepPaths) -> tuple[list[str], str, bool]:
     named = [name for name, _ in STATES[2:] if counts.get(name) and (runs or name != "running")]
     others = (", ".join(f"{counts[name]} {name}" for name in named) + tally.again_text).strip()
     metric = (head.get("metric") or {}).get("name", "")
-    number = best.get("mean", best.get("value"))
-    value = f"{metric} {short_value(float(number))}" if number is not None else ""
+    number = best_value(best)
+    value = f"{metric} {short_value(number)}" if number is not None else ""
     changed = datetime.fromtimestamp(last_change(paths))
     today = changed.date() == datetime.now().date()
     when = f"{changed:%H:%M}" if today else f"{changed:%Y-%m-%d}"

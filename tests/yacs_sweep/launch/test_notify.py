@@ -244,3 +244,13 @@ def test_user_name_and_password_of_a_url_are_sent_as_such_and_shown_nowhere(serv
 def test_what_a_command_says_of_a_url_is_its_host_alone() -> None:
     told = notify.send("sh -c 'echo cannot reach https://alice:pw@hooks.example.org/s3cret?k=1. >&2; exit 1'", TOLD)
     assert told == "--notify sh: exit code 1: cannot reach hooks.example.org"
+
+
+def test_with_repeats_the_mean_is_told() -> None:
+    best = {"name": "trial-0001", "value": 41.0, "params": {}, "point": "point-0000", "n": 3, "mean": 40.0, "sd": 1.0}
+    told = {**TOLD["sweeps"][0], "name": "lr", "metric": "val/mAP", "counts": {"finished": 3}, "best": best}
+    content = {**TOLD, "sweeps": [told]}
+    assert notify.summary(content) == (
+        "sweep ended, all trials ended well. lr (abc): 3 finished; best val/mAP 40 (point-0000, mean of 3 seeds)"
+    )
+    assert notify.environment(content)["SWEEP_BEST_VALUE"] == "40"

@@ -266,6 +266,9 @@ def test_the_best_point_and_its_rivals() -> None:
     record = best_record(spec, repeated(rows))
     assert record is not None and (record.point, record.value) == ("point-0001", 10.3)  # nearest to the mean, 10.33
     assert rivals(aims("maximize"), points) == []
+    # Of two points with two seeds each nothing can be said yet.
+    few = group_points(repeated({"point-0000": [10.0, 10.0], "point-0001": [1.0, 1.0]}))
+    assert rivals(spec, few) == []
 
 
 def test_in_a_race_half_the_seeds_are_enough() -> None:
