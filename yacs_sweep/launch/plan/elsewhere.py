@@ -28,7 +28,10 @@ from .source import Source
 from .trainer import Trainer, choose_trainer
 
 # What a sweep's description on the W&B server may say; where its results go is not among it.
-FROM_SERVER = ("name", "method", "metric", "parameters", "early_terminate", "run_cap", "program", "command")
+FROM_SERVER = (
+    *("name", "method", "metric", "metrics", "scheduler", "parameters", "early_terminate", "run_cap"),
+    *("program", "command"),
+)
 
 
 def elsewhere_source(sweep_id: str, options: Options, option: str = "--sweep_id", *, ended_too: bool = False) -> Source:

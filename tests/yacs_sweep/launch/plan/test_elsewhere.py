@@ -9,6 +9,7 @@ import yaml
 
 from yacs_sweep.launch.options import Options
 from yacs_sweep.launch.plan import elsewhere
+from yacs_sweep.launch.plan.checks import controller_problems
 from yacs_sweep.wandb.sweeps import RemoteSweep
 
 TEXT = """\
@@ -30,3 +31,17 @@ def test_numbers_that_pyyaml_takes_for_texts(monkeypatch: pytest.MonkeyPatch, tm
     assert source.spec is not None and source.spec.early_terminate is not None
     assert (source.spec.parameters[0].min, source.spec.parameters[0].max) == (1e-6, 1e-3)
     assert source.spec.early_terminate.bands[:2] == (2, 6)
+
+
+def test_a_sweep_of_several_objectives_that_the_server_does_not_search(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    text = "method: custom\nmetrics: [{name: loss}, {name: ms}]\nscheduler: {engine: optuna}\nparameters: {lr: {value: 1}}\n"
+    remote = RemoteSweep("abc", "p", "e", "https://wandb.test/abc", "RUNNING", yaml.safe_load(text))
+    monkeypatch.setattr(elsewhere, "remote_sweep", lambda *_, **__: remote)
+    options = Options(sweep_id="abc", controller="wandb")
+    source = elsewhere.elsewhere_source("abc", options)
+    assert source.spec is not None and [metric.name for metric in source.spec.objectives] == ["loss", "ms"]
+    (problem,) = controller_problems(options, source.controller, source.spec)
+    assert problem.startswith("method custom: W&B's server does not search so")
