@@ -43,6 +43,11 @@ def find_interpreter(given: str | None) -> str | None:
     if given is None:
         return None
     found = shutil.which(given)
+    if found is None and os.path.isdir(given):
+        inside = os.path.join(given, "bin", "python")
+        raise ConfigError(f"--python {given}: is a folder{f'; write {inside}' if os.path.isfile(inside) else ''}")
+    if found is None and os.path.isfile(given):
+        raise ConfigError(f"--python {given}: is not a program that can be executed")
     if found is None:
         raise ConfigError(f"--python {given}: no such interpreter")
     return os.path.abspath(found)

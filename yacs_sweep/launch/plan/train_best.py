@@ -232,7 +232,8 @@ def _small_sweep(spec: SweepSpec, parameters: Mapping[str, Any], base: Path) -> 
     nested = nest_values(spec.parameters, parameters, below="parameters")
     described = {"name": f"{spec.name}-best", "method": "grid", "metric": metric, "parameters": nested}
     kept = {key: value for key, value in spec.to_dict().items() if key in ("optimize", "program", "command")}
-    return sweep_from_dict({**described, **kept, "results_dir_base": str(base)}, "--train-best")
+    spec = sweep_from_dict({**described, **kept, "results_dir_base": str(base)}, "--train-best")
+    return replace(spec, warnings=())  # they are about what nobody has written
 
 
 @dataclass(frozen=True)

@@ -152,7 +152,7 @@ def option_schema(program: str, answer: Mapping[str, Any], restore: Callable[[An
                 item["type"],
                 item["nargs"],
                 tuple(restore(choice) for choice in item["choices"]),
-                restore(item["default"]),
+                False if item["how"] == "flag" else restore(item["default"]),  # the parser's is that of the attribute
                 item["required"],
                 item["negative"],
             )

@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 
 from tests.sweeping import GRID, TOY, Ran, start, sweep, write_sweep
+from yacs_sweep.launch.plan.train_best import _small_sweep
+from yacs_sweep.spec.read_sweep import sweep_from_dict
 
 QUIET = ("--wandb-mode", "disabled", "--controller", "local")
 
@@ -104,6 +106,14 @@ def test_epochs_that_were_searched_are_kept_and_words_given_count_more(tmp_path:
     assert other.code == 0, other.out + other.err
     (words,) = commands(tmp_path, f"{name}-best-2")
     assert words[words.index("SOLVER.MAX_EPOCHS") + 1] == "2"
+
+
+def test_notes_of_the_sweep_file_are_not_repeated() -> None:
+    parameters = {"steps": {"value": [20, 40]}, "lr": {"values": [0.1, 0.2]}}
+    spec = sweep_from_dict({"method": "grid", "metric": {"name": "m"}, "parameters": parameters}, "y.yaml")
+    assert "one single value" in spec.warnings[0]
+    small = _small_sweep(spec, {"steps": {"value": [20, 40]}, "lr": {"value": 0.1}}, Path("log"))
+    assert small.warnings == ()
 
 
 def test_seeds_that_were_interrupted_are_gone_on_with(tmp_path: Path) -> None:

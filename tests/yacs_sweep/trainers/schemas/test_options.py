@@ -194,6 +194,12 @@ def test_a_required_option_that_nothing_sets_is_found(tmp_path: Path) -> None:
     assert list(schema.unset(["--lr=1"], [])) == list(schema.unset([], ["lr"])) == []
 
 
+def test_the_default_of_an_option_without_a_value_is_that_it_is_not_given(tmp_path: Path) -> None:
+    schema = overrides(tmp_path).schema
+    assert isinstance(schema, OptionSchema)
+    assert (schema.values["no-aug"], schema.values["amp"], schema.values["decay"]) == (False, False, True)
+
+
 SUBCLASS = """\
 import argparse, sys
 
