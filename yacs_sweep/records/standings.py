@@ -21,7 +21,8 @@ from .folder import TrialRecord, best_of, better
 from .points import Aims, Point, able_points, group_points
 
 LEVEL = 0.05  # share of sweeps in which the truly best point may be dropped
-KNOWN = 5  # degrees of freedom from which the estimated noise is good enough to drop a point by it
+KNOWN = 3  # degrees of freedom from which the estimated noise is good enough to drop a point by it
+JUDGED = 5  # and from which effects of common seeds are looked for
 CLEAR = 10.0  # ratio of mean squares (F) from which differences between common seeds are taken out
 TINY = 1e-9  # makes the equations solvable where effects are known up to a constant
 
@@ -226,7 +227,7 @@ class _Fit:
         equations = _Equations(judged)
         within, explained = _within(judged), equations.explained()
         freedom = sum(len(row) - 1 for row in judged) - equations.rank
-        if freedom < KNOWN or not equations.rank:
+        if freedom < JUDGED or not equations.rank:
             return
         variance = max(0.0, within - explained) / freedom
         if explained / equations.rank < CLEAR * variance or explained <= 0.0:
