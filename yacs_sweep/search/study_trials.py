@@ -129,7 +129,7 @@ class StudyTrials:
 
     @property
     def target_reached(self) -> bool:
-        """Whether a trial has reached the metric's target; with repeats, the mean of a point with all its seeds."""
+        """Whether a trial has reached the metric's target; with repeats, the mean of a point with enough seeds."""
         return self._trial_reached if self.points is None else self.points.reached(self._spec.metric)
 
     def waiting(self) -> list[FrozenTrial]:

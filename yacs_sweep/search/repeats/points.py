@@ -32,9 +32,12 @@ class SeededPoints:
         rule = spec.early_terminate
         self._stop_ends_point = rule is None or rule.type not in SINGLE_RULES
         self._trials: dict[int, dict[int, FrozenTrial]] = {}  # by point and number
+        self._last = -1  # number of the newest point
         self._tried_again: set[int] = set()  # numbers of trials whose seeds count by a later trial
-        self._entries: dict[int, Entry] = {}
-        self._shown: dict[int, FrozenTrial] = {}
+        self._entries: dict[int, Entry] = {}  # of the points that have changed since, the old ones
+        self._shown: list[FrozenTrial] = []  # the same, by point
+        self._changed_entries, self._changed_shown = set[int](), set[int]()
+        self._open: set[int] = set()  # points that lack seeds
 
     def update(self, trial: FrozenTrial) -> None:
         """Takes in a trial that is new or has changed."""
@@ -44,14 +47,15 @@ class SeededPoints:
         point = trial.user_attrs.get(POINT)
         if point is None:
             return
+        self._last = max(self._last, point)
         self._trials.setdefault(point, {})[trial.number] = trial
-        self._entries.pop(point, None)
-        self._shown.pop(point, None)
+        self._changed_entries.add(point)
+        self._changed_shown.add(point)
 
     @property
     def next_number(self) -> int:
         """The number of the next new point."""
-        return max(self._trials, default=-1) + 1
+        return self._last + 1
 
     def seed(self, point: int, place: int) -> Any:
         """Returns a seed of a point."""
@@ -64,35 +68,48 @@ class SeededPoints:
             left: trials that may still be started; None: not known.
             new_points: whether a new point may be tried.
         """
-        return next_seed(self.entries(), self._race, left=left, new_points=new_points)
+        entries = self._read_entries()
+        if not self._race.drop:  # points that have all their seeds have no say
+            entries = {point: entries[point] for point in sorted(self._open)}
+        return next_seed(list(entries.values()), self._race, left=left, new_points=new_points)
 
     def like(self, point: int) -> FrozenTrial:
         """Returns a trial of the point, for its parameters."""
         trials = [trial for _, trial in sorted(self._trials[point].items())]
         return next((trial for trial in trials if trial.params), trials[0])
 
-    def entries(self) -> list[Entry]:
+    def _read_entries(self) -> dict[int, Entry]:
         """Returns all points by number, as the race compares them."""
-        for point in self._trials.keys() - self._entries.keys():
-            self._entries[point] = self._entry(point)
-        return [entry for _, entry in sorted(self._entries.items()) if entry.values or entry.running or entry.failed]
+        for point in sorted(self._changed_entries):
+            entry = self._entry(point)
+            if not (entry.values or entry.running or entry.failed):  # its trials count for nothing
+                self._entries.pop(point, None)
+                self._open.discard(point)
+                continue
+            self._entries[point] = entry
+            had = len({*entry.values, *entry.running, *entry.failed})
+            (self._open.add if had < self._repeats.n else self._open.discard)(point)
+        self._changed_entries.clear()
+        return self._entries
 
     def as_trials(self) -> list[FrozenTrial]:
         """Returns all points by number, each as one trial that ended with the mean of its seeds."""
-        for point in self._trials.keys() - self._shown.keys():
+        self._shown += [_nothing(point) for point in range(len(self._shown), self.next_number)]
+        for point in self._changed_shown:
             self._shown[point] = self._as_trial(point)
-        return [self._shown[point] if point in self._shown else _nothing(point) for point in range(self.next_number)]
+        self._changed_shown.clear()
+        return self._shown
 
     def reached(self, metric: Metric | None) -> bool:
-        """Tells whether a point with all its seeds has a mean that reaches the metric's target."""
+        """Tells whether a point with enough seeds has a mean that reaches the metric's target."""
         if metric is None or metric.target is None:
             return False
         return any(
             entry.values
-            and len(entry.values) + len(entry.failed) >= self._repeats.n
+            and len(entry.values) + len(entry.failed) >= self._repeats.enough
             and metric.reached(_mean(list(entry.values.values())))
             and not self._stopped(self._counted(entry.number))
-            for entry in self.entries()
+            for entry in self._read_entries().values()
         )
 
     def _counted(self, point: int) -> list[FrozenTrial]:
