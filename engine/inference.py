@@ -18,6 +18,7 @@ from data.build import build_eval_loader, build_folder_loader, build_test_datase
 from data.datasets.listing import ALL_SUFFIXES, is_image
 from data.loading import UNREADABLE
 from engine.checkpoint import list_checkpoints
+from engine.cost import measure_time, measure_work
 from engine.evaluation.evaluate import EvaluationMethod, Results, Retrieval, require_matches
 from engine.evaluation.features import extract_features
 from engine.evaluation.metrics import Ranking
@@ -61,7 +62,7 @@ def load_model(cfg: CfgNode, weights: str) -> tuple[ReIDModel, torch.device]:
 
 
 def test_run(cfg: CfgNode, weights: str, visualize: int, out: Path, say: Callable[[str], object] = print) -> None:
-    """Tests a network on each data set of DATASETS.TEST_NAMES and prints the results line by line.
+    """Tests a network on each data set of DATASETS.TEST_NAMES; prints what the network costs, then the results.
 
     Args:
         cfg: the configuration.
@@ -79,6 +80,9 @@ def test_run(cfg: CfgNode, weights: str, visualize: int, out: Path, say: Callabl
         for file in _list_files(out, dataset.name):
             require_writable(file)
     model, device = load_model(cfg, weights)
+    size = cfg.INPUT.SIZE_TEST
+    say(measure_work(model, size).line)
+    say(measure_time(model, size, batch=cfg.TEST.IMS_PER_BATCH, device=device).line)
     method = EvaluationMethod.from_cfg(cfg)
     for dataset in datasets:
         loader, num_query = build_eval_loader(cfg, dataset, device=device)

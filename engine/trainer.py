@@ -20,6 +20,7 @@ from data import DatasetError, ReIDDataset
 from data.build import build_eval_loader, build_train_loader
 from data.sampler import EpochBatchSampler
 from engine.checkpoint import State, rng_state, save_checkpoint, seed_everything, set_rng_state
+from engine.cost import Cost, measure_time, measure_work
 from engine.distributed import ProcessGroup, without_traceback
 from engine.evaluation.evaluate import EvaluationMethod, Results, evaluate
 from engine.evaluation.features import EvalShard, extract_features
@@ -127,6 +128,9 @@ class Trainer:
         model = build_model(cfg, self.num_classes)
         self.notes = [] if saved else [load_pretrained(cfg, model)]
         self.notes += schedule_notes(cfg, len(self.train_loader))
+        self.work = measure_work(model, cfg.INPUT.SIZE_TEST)
+        self.notes.append(self.work.line)
+        self._timed = not group.is_first  # whether the time of a forward pass needs no measuring any more
         self.learner = Learner(cfg, model, device, group)
         self.progress = Progress()
         self.means = RunningMeans(device)
@@ -144,6 +148,7 @@ class Trainer:
         """
         self.log, self.recorder, self.stop, self.output_dir = log, recorder, stop, output_dir
         log.addFilter(self.bar)
+        recorder.log(self.work.metrics)
         solver = self.cfg.SOLVER
         try:
             self.group.raise_on_all(None, self.stop.signum)
@@ -251,7 +256,11 @@ class Trainer:
         uncompiled = torch.compiler.set_stance("force_eager") if self.cfg.MODEL.COMPILE else nullcontext()
         with self._checkpoint_on_failure(), uncompiled:
             results = self._compute_results(epoch)
+            duration = self._measure_time()
         self.progress.results = results
+        if duration is not None:  # before the results: a trial may be ended for them
+            self.log.info("%s", duration.line)
+            self.recorder.log(duration.metrics)
         for line in results.lines():
             self.log.info("%s", line)
         self.recorder.log(results.row())
@@ -281,6 +290,19 @@ class Trainer:
         self.group.raise_on_all(failure)
         found: Results = self.group.all_gather_objects(results)[0]
         return found
+
+    def _measure_time(self) -> Cost | None:
+        """Measures the time of a forward pass in rank 0, with the first evaluation of this process; None later on."""
+        if self._timed:
+            return None
+        self._timed = True
+        return measure_time(
+            self.learner.eval_model,
+            self.cfg.INPUT.SIZE_TEST,
+            batch=self.cfg.TEST.IMS_PER_BATCH,
+            device=self.device,
+            check_stop=self._check_stop,
+        )
 
     def _check_stop(self) -> None:
         """Raises Stopped after a signal, in a run of one process; several agree in `raise_on_all`."""

@@ -118,6 +118,9 @@ ORDINARY = (
     r"Epoch … done",
     r"Epoch\[…\]",
     r"Starting from ",
+    r"Model: … M parameters$",
+    r"…, … GMACs for an image of",
+    r"Forward pass: ",
     r"…: images \[batch",
     r"…: … features of length",
 )

@@ -14,7 +14,16 @@ from yacs_sweep.spec.sweep_files import load_spec, presets
 
 SWEEPS = Path(__file__).parents[3] / "sweeps"
 NAMES = [
-    *("ablation", "base", "batch_size", "data_balancing", "full_optimization", "learning_rate", "lr_and_decay"),
+    *(
+        "ablation",
+        "accuracy_and_cost",
+        "base",
+        "batch_size",
+        "data_balancing",
+        "full_optimization",
+        "learning_rate",
+        "lr_and_decay",
+    ),
     *("quick_test", "sweep_full", "sweep_lr", "sweep_optimizer", "sweep_test"),
 ]
 
