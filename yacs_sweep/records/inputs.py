@@ -1,8 +1,8 @@
 """Copies the files that a sweep is described by into its folder, so that later edits change no trial.
 
-``{sweep}/inputs/`` holds the base configuration with the files it includes, the profile with those it extends, and the
-sweep file. ``inputs.json`` lists them. A file that cannot be copied by itself (a Python configuration, an include by an
-absolute path) is listed without a copy and only watched.
+``{sweep}/inputs/`` holds the base configuration with the files it includes, the profile with those it extends, the
+sweep file, and the Python file of its scheduler. ``inputs.json`` lists them. A file that cannot be copied by itself (a
+Python configuration, an include by an absolute path) is listed without a copy and only watched.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from ..base.values import to_json, utc_now
 from .folder import SweepPaths
 
 INCLUDES = ("_BASE_", "BASE")  # keys by which fvcore's and Swin's configurations include others
-CONFIG, INCLUDE, PROFILE, SWEEP = "config", "include", "profile", "sweep"
+CONFIG, INCLUDE, PROFILE, SWEEP, SCHEDULER = "config", "include", "profile", "sweep", "scheduler"
 
 
 @dataclass(frozen=True)
 class Input:
     """One file that a sweep was described by."""
 
-    kind: str  # config, include, profile or sweep
+    kind: str  # config, include, profile, sweep or scheduler
     given: str  # as the user or another file names it
     path: str  # the original: relative to the project where it is in it
     copy: str | None  # relative to the sweep's folder; None: the original is used, and watched

@@ -19,6 +19,8 @@ from .controller import Agent
 from .local_hooks import LocalHooks
 from .next_trial import NextTrial
 from .sampling import Chooser
+from .schedulers.make import make_engine
+from .schedulers.pruner import scheduler_rule
 from .space import EnqueuedSampler, Space, direction_of
 from .stopping import StoppingRule, make_rule
 from .storage.coordinator import Coordinator, LeaseExpired
@@ -89,6 +91,7 @@ class LocalController:
         self.goal = spec.metric.goal if spec.metric else "minimize"
         warm = WarmStart.load(paths)
         self.chooser = Chooser(spec, self.space, seed, warm.prior)
+        self.engine = make_engine(spec, self.space, seed, self.chooser, paths)
         self.coordinator = _make_coordinator(paths, lock_name, storage_url)
         self.lost: list[TrialRecord] = self.coordinator.retrying(lambda: self._open_study(warm.enqueue))
 
@@ -100,15 +103,17 @@ class LocalController:
                 study_name=self.paths.sweep_id,
                 direction=direction_of(self.goal),
                 load_if_exists=True,
-                sampler=EnqueuedSampler(self.space, self.chooser.random),
+                sampler=EnqueuedSampler(self.space, self.chooser.random),  # completes points that wait
                 pruner=optuna.pruners.NopPruner(),
             )
         self._reset()
-        self.rule: StoppingRule | None = make_rule(self.study, self.spec)
+        self.rule: StoppingRule | None = make_rule(self.study, self.spec) or scheduler_rule(
+            self.study, self.spec, self.engine
+        )
         with self.coordinator.exclusively():
             lost: list[TrialRecord] = []
             if isinstance(self.coordinator, FolderCoordinator):
-                lost = Restorer(self.study, self.coordinator, self.space, self.spec).restore(points)
+                lost = Restorer(self.study, self.coordinator, self.space, self.spec, self.engine).restore(points)
             self._enqueue(points)
             self.coordinator.find_dead_agents()
             return lost + self.recover()
@@ -120,8 +125,7 @@ class LocalController:
             self.study,
             self.coordinator,
             self.spec,
-            self.space,
-            self.chooser,
+            self.engine,
             target=self.target,
             recover=self._recover_more,
         )
@@ -281,8 +285,8 @@ class LocalController:
                 agent.give_back()
                 return
             trial, assignment = asked
-            while self.chooser.notes:
-                agent.note(self.chooser.notes.pop(0))
+            while self.engine.notes:
+                agent.note(self.engine.notes.pop(0))
             self.hooks(trial).run(agent, assignment)
             if why := self.coordinator.expired():
                 agent.note(f"this agent {why}; it continues under a new agent id")
@@ -304,7 +308,7 @@ class LocalController:
     def close(self) -> None:
         """Closes the storage, and waits a while until W&B has all rows."""
         agent = self._agent
-        self.chooser.close()
+        self.engine.close()
         self.coordinator.close()
         if self.recorder is not None:
             self.recorder.close(agent.patience() if agent is not None and agent.stopping() else RECORDER_GRACE)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from optuna.study import Study
@@ -13,11 +13,11 @@ from ..base.errors import SweepError
 from ..records.points import point_name
 from ..spec.sweep import SweepSpec
 from ..trial.contract import Assignment
-from .sampling import MAX_DRAWS, Chooser
-from .space import Space
+from .sampling import MAX_DRAWS
+from .schedulers.engine import Engine, Suggestion
 from .storage.coordinator import Coordinator
 from .stored import ASSIGNED, GRID_INDEX, PLACE, POINT, POINT_OF, RETRY_OF, VOID, trial_name
-from .study_trials import StudyTrials
+from .study_trials import StudyTrials, assigned
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,7 @@ class NextTrial:
         study: Study,
         coordinator: Coordinator,
         spec: SweepSpec,
-        space: Space,
-        chooser: Chooser,
+        engine: Engine,
         *,
         target: int | None,
         recover: Callable[[], None],
@@ -54,11 +53,12 @@ class NextTrial:
         """Prepares to read the study.
 
         Args:
+            engine: chooses new points.
             target: trials in the whole sweep; None: not known here.
             recover: looks for agents that have died meanwhile, and enqueues the points they leave.
         """
         self.study, self.coordinator, self.spec = study, coordinator, spec
-        self.space, self.chooser, self.target, self.recover = space, chooser, target, recover
+        self.engine, self.target, self.recover = engine, target, recover
         self.trials = StudyTrials(study, coordinator, spec)
 
     def choose(self) -> tuple[int, Assignment] | None:
@@ -93,8 +93,7 @@ class NextTrial:
         trial = self.trials.running_of(self.coordinator.owner()["agent"])
         if trial is None:
             return None
-        params = self.space.from_optuna(trial.params)
-        return trial._trial_id, self._assignment(trial.number, params, trial.user_attrs)
+        return trial._trial_id, self._assignment(trial.number, assigned(trial)["params"], trial.user_attrs)
 
     # -- which --------------------------------------------------------------------------------------------------------
 
@@ -126,7 +125,7 @@ class NextTrial:
             attributes.update(place)
             for name, value in place.items():
                 trial.set_user_attr(name, value)
-        params = self.space.suggest(trial)
+        params = self.engine.fill(trial)
         trial.set_user_attr(ASSIGNED, self._assigned(trial.number, params, attributes))
         return Created(trial._trial_id, trial.number, params, attributes)
 
@@ -138,33 +137,33 @@ class NextTrial:
             point: number of the point, by which it is drawn.
             trials: what the search knows, one trial for each point.
         """
-        chosen = self.chooser.next_point(point, trials)
+        self.engine.tell(trials)
+        chosen = self.engine.ask(point)
         if chosen is None:
             return None
-        values, attributes = chosen
-        distributions = {name: self.space.distributions[name] for name in values}
         place = {} if self.trials.points is None else {POINT: point, PLACE: 0}
-        return self._add(number, values, distributions, {**attributes, **place})
+        return self._add(number, replace(chosen, attributes={**chosen.attributes, **place}))
 
     def _create_seed(self, number: int, point: int, place: int) -> Created:
         """Adds a further seed of a point as a running trial."""
         assert self.trials.points is not None
         first = self.trials.points.like(point)
         index = {GRID_INDEX: first.user_attrs[GRID_INDEX]} if GRID_INDEX in first.user_attrs else {}
-        return self._add(number, first.params, first.distributions, {**index, POINT: point, PLACE: place})
+        attributes = {**index, POINT: point, PLACE: place}
+        params = assigned(first).get("params", first.params)
+        return self._add(number, Suggestion(params, first.params, first.distributions, attributes))
 
     # -- how ----------------------------------------------------------------------------------------------------------
 
-    def _add(
-        self, number: int, values: Mapping[str, Any], distributions: Mapping[str, Any], attributes: Mapping[str, Any]
-    ) -> Created:
-        """Adds a running trial, in one write. `values`: Optuna's."""
-        params = self.space.from_optuna(values)
+    def _add(self, number: int, chosen: Suggestion) -> Created:
+        """Adds a running trial, in one write."""
+        params, attributes = chosen.params, chosen.attributes
         template = create_trial(
             state=TrialState.RUNNING,
-            params=dict(values),
-            distributions=dict(distributions),
+            params=dict(chosen.values),
+            distributions=dict(chosen.distributions),
             user_attrs={**attributes, ASSIGNED: self._assigned(number, params, attributes)},
+            system_attrs=dict(chosen.kept),
         )
         storage = self.study._storage
         trial_id = storage.create_new_trial(self.study._study_id, template)

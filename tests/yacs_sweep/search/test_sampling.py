@@ -335,11 +335,11 @@ def test_a_number_given_out_twice_is_void_and_no_point_is_missed(tmp_path: Path,
     grid = {"a": {"values": [1, 2, 3]}}
     sweep = controller(tmp_path, "grid", agent=agent, parameters=grid)
     trials = sweep.study.get_trials(deepcopy=False)
-    assert sweep._create_trial(0, trials) is not None
-    loser = sweep._create_trial(0, trials)  # another machine that does not share the lock saw no trial either
+    assert sweep._next._create_trial(0, 0, trials) is not None
+    loser = sweep._next._create_trial(0, 0, trials)  # another machine that does not share the lock saw no trial either
     assert loser is not None
     assert loser.number_taken
-    sweep._void_trial(loser.trial_id)
+    sweep._next._void_trial(loser.trial_id)
     points = []
     while (asked := sweep.ask()) is not None:
         points.append(asked[1].params["a"])

@@ -22,6 +22,7 @@ from ...trainers.load import shortest_reference
 from ...trainers.own_command import SWEEP_FILE, has_own_command
 from ..options import Options
 
+SCHEDULER = "scheduler"  # what `beyond_search` names the code that chooses points; no option says another
 SHOWN = 1000  # characters of each thing that a description says
 
 
@@ -46,6 +47,8 @@ class Description:
         What any sweep has without a word from the user is left out.
         """
         spec, launch = self.spec, self.launch
+        if spec.scheduler is not None and spec.scheduler.source is not None:
+            yield SCHEDULER, f"scheduler {_shown(spec.scheduler.source)}"
         if launch is None or launch.trainer == SWEEP_FILE:
             if has_own_command(spec):
                 yield "trainer", _shown(shlex.join(spec.command or (str(spec.program),)))
@@ -74,7 +77,11 @@ def agreed(name: str, described: Description, options: Options) -> tuple[Options
     """
     yes = options.trainer == SWEEP_FILE
     own = replace(options, trainer=None) if yes else options  # what the user says in place of the description
-    said = [(option, text) for option, text in described.beyond_search() if not own.is_given(option)]
+    said = [
+        (option, text)
+        for option, text in described.beyond_search()
+        if option == SCHEDULER or not own.is_given(option)  # nothing stands in for the code that chooses points
+    ]
     what = "; ".join(text for _, text in said)
     if yes:
         notes = (f"accepted settings stored {described.place}, where others can edit them: {what}",) if what else ()
@@ -85,6 +92,11 @@ def agreed(name: str, described: Description, options: Options) -> tuple[Options
         raise ConfigError(
             f"{name}: the sweep's settings are stored {described.place}, where others can edit them ({what}); "
             f"--trainer '{SWEEP_FILE}' accepts them, --trainer PROFILE runs another trainer"
+        )
+    if code := [text for option, text in said if option == SCHEDULER]:
+        raise ConfigError(
+            f"{name}: the sweep's points are chosen by Python code that is named {described.place}, where others can edit "
+            f"it ({code[0]}); --trainer '{SWEEP_FILE}' accepts it, with the trainer that is named there"
         )
     left = "; ".join(text for option, text in said if option != "trainer")
     notes = (f"ignored settings stored {described.place}, where others can edit them: {left}",) if left else ()

@@ -63,7 +63,7 @@ def _next_trials(plan: Plan) -> Iterator[tuple[int, dict[str, Any], Any]]:
     """Yields number, point and seed of the next trials, at most `SHOWN`; bayes begins at random.
 
     Points that are tried again come first, then those of --enqueue, then the search's own, with repeats each with its first
-    seed. A search whose scheduler draws the points shows none of its own.
+    seed. A scheduler shows the points that it begins with; of a resumed sweep, none.
     """
     records = sorted(plan.paths.records(), key=lambda record: record.number) if plan.paths is not None else []
     number = 1 + max((record.number for record in records), default=-1)
@@ -77,13 +77,16 @@ def _next_trials(plan: Plan) -> Iterator[tuple[int, dict[str, Any], Any]]:
     left = math.ceil(count / step)
     if spec.repeats and spec.repeats.race:  # every point has one seed at first
         left, step = count - final_trials(count, spec.repeats.n), 1
-    given = list(map(dict, plan.warm.enqueue))
+    given, scheduled = list(map(dict, plan.warm.enqueue)), iter(plan.scheduled)
     tried = {equality_key(point) for point in (*given, *(record.params for record in records))}
     for _ in range(min(shown - len(owed[:shown]), left)):
         if given:
             point = given.pop(0)
         elif spec.scheduler is not None:
-            return
+            found = next(scheduled, None)
+            if found is None:
+                return
+            point = found
         elif spec.method == "grid":
             new = (spec.grid_point(index) for index in grid)
             found = next((point for point in new if equality_key(point) not in tried), None)
@@ -102,7 +105,7 @@ def _remark(plan: Plan, seeded: bool) -> str:
     if plan.spec.method == "grid":
         return ""
     if plan.spec.scheduler is not None:
-        return " (the scheduler draws its points while the sweep runs)"
+        return " (drawn without any result)" if plan.scheduled else " (the scheduler draws them while the sweep runs)"
     if plan.warm.prior:
         return " (examples: the search learns from --from-sweep first)"
     start = ", which bayes search begins with" if plan.spec.method == "bayes" else ""

@@ -33,7 +33,14 @@ from .checks import (
     results_problems,
     words_without_effect,
 )
-from .inputs import collect_inputs, difference_notes
+from .inputs import (
+    collect_inputs,
+    difference_notes,
+    scheduler_inputs,
+    scheduler_notes,
+    scheduler_problems,
+    try_scheduler_of,
+)
 from .new import able_source, default_metric, metric_notes, new_source, preset_problems, read_spec, says_search
 from .plan import Plan
 from .resume import resumed_source
@@ -81,7 +88,12 @@ def _checked(source: Source, layout: Layout | None, problems: Problems) -> Plan:
     seed = last.seed if last is not None else options.seed
     seed = random.SystemRandom().getrandbits(31) if seed is None else seed
     warm, learned = WarmStart(), tuple[str, ...]()
-    if trainer is not None and spec is not None and source.controller == "local":
+    scheduled = None
+    if trainer is not None and spec is not None and spec.scheduler is not None and source.controller == "local":
+        problems.found += scheduler_problems(options, spec)
+        overrides, described = trainer.overrides, spec
+        scheduled = problems.attempt(lambda: try_scheduler_of(described, source, overrides, seed))
+    elif trainer is not None and spec is not None and source.controller == "local":
         warm, learned = read_warm_start(problems, options, spec, trainer.overrides, seed)
     problems.end()
     assert spec is not None and trainer is not None and layout is not None
@@ -90,7 +102,9 @@ def _checked(source: Source, layout: Layout | None, problems: Problems) -> Plan:
     count = _count(source, spec)
     launch = describe_launch(source, spec, trainer, seed=seed, target=_target(source, spec, count))
     problems.found += log_model_problems(options, launch) or client_problems(options, launch)
-    inputs = problems.attempt(lambda: collect_inputs(options, trainer, source.paths))
+    inputs = problems.attempt(
+        lambda: (*collect_inputs(options, trainer, source.paths), *scheduler_inputs(spec, source.paths, source.cwd))
+    )
     problems.end()
     return Plan(
         spec=spec,
@@ -107,6 +121,7 @@ def _checked(source: Source, layout: Layout | None, problems: Problems) -> Plan:
             *metric_notes(metric, spec, trainer.profile),
             *client_notes(options, launch),
             *learned,
+            *scheduler_notes(spec, scheduled),
             *given_gpus_win(trainer.values, trainer.overrides, layout),
             *_last_notes(source, spec, layout),
         ),
@@ -117,6 +132,7 @@ def _checked(source: Source, layout: Layout | None, problems: Problems) -> Plan:
         inputs=inputs or (),
         snapshot=options.snapshot,
         searched=source.searched,
+        scheduled=scheduled.points if scheduled is not None and not source.resumed else (),
     )
 
 

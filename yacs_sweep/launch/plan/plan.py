@@ -40,6 +40,7 @@ class Plan:
     layout: Layout = field(default=Layout())
     inputs: tuple[Taken, ...] = ()  # files to copy into the sweep's folder
     snapshot: bool = False  # whether the trainer's code is frozen
+    scheduled: tuple[dict[str, Any], ...] = ()  # the first points of a new sweep's scheduler
     searched: TrialRecord | None = None  # the best trial of the search, which --train-best trains again
 
     def trial_start(self, params: dict[str, Any], output_dir: str | Path, seed: Any = None) -> Start:

@@ -20,6 +20,7 @@ from ...records.points import point_number
 from ...spec.parameter import equality_key
 from ...spec.sweep import SweepSpec
 from ..repeats.places import place_of
+from ..schedulers.engine import Engine
 from ..space import Space
 from ..stored import (
     ASSIGNED,
@@ -50,8 +51,11 @@ class Restorer:
     Only within `exclusively`: a new trial is in the study before it has a folder.
     """
 
-    def __init__(self, study: Study, coordinator: FolderCoordinator, space: Space, spec: SweepSpec) -> None:
+    def __init__(
+        self, study: Study, coordinator: FolderCoordinator, space: Space, spec: SweepSpec, engine: Engine
+    ) -> None:
         self.study, self.paths, self.space, self.spec = study, coordinator.paths, space, spec
+        self._engine = engine
         self._coordinator = coordinator
 
     def restore(self, enqueued: Sequence[Mapping[str, Any]]) -> list[TrialRecord]:
@@ -125,7 +129,7 @@ class Restorer:
     def _as_trial(self, record: TrialRecord, indices: Mapping[int, int]) -> FrozenTrial | None:
         """Converts a record to Optuna's trial; None where the sweep has no such point."""
         try:
-            params = self.space.to_optuna(record.params)
+            point = self._engine.recall(record.params)
         except ValueError:
             return None
         metric = self.spec.metric.name if self.spec.metric else None
@@ -134,8 +138,8 @@ class Restorer:
         return create_trial(
             state=state_of(record),
             value=record.value if state_of(record) == TrialState.COMPLETE else None,
-            params=params,
-            distributions={name: self.space.distributions[name] for name in params},
+            params=dict(point.values),
+            distributions=dict(point.distributions),
             user_attrs={**dict(_attributes(record, indices.get(record.number))), **self._place(record)},
             intermediate_values=dict(enumerate(values, start=1)),
         )
@@ -155,7 +159,7 @@ class Restorer:
         storage, trial_id = self.study._storage, trial._trial_id
         storage.set_trial_state_values(trial_id, TrialState.RUNNING)
         for name, value in found.params.items():
-            distribution = self.space.distributions[name]
+            distribution = found.distributions[name]
             storage.set_trial_param(trial_id, name, distribution.to_internal_repr(value), distribution)
         for step, value in found.intermediate_values.items():
             storage.set_trial_intermediate_value(trial_id, step, value)

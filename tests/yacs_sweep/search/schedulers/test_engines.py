@@ -1,0 +1,237 @@
+"""Tests that every engine keeps the interface: our own search, Optuna's samplers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from yacs_sweep.search.sampling import Chooser
+from yacs_sweep.search.schedulers.engine import Engine, Suggestion
+from yacs_sweep.search.schedulers.make import scheduler_engine
+from yacs_sweep.search.schedulers.own import OwnEngine
+from yacs_sweep.search.schedulers.source import UserFile
+from yacs_sweep.search.space import Space
+from yacs_sweep.spec.read_sweep import sweep_from_dict
+
+PARAMETERS: dict[str, Any] = {
+    "lr": {"distribution": "log_uniform_values", "min": 1e-5, "max": 1e-1},
+    "width": {"min": 1, "max": 9},
+    "kind": {"values": ["a", "b"]},
+    "epochs": {"value": 3},
+}
+STUDY = """
+import optuna
+
+def make(sweep):
+    return optuna.create_study(direction=sweep.config["metric"]["goal"], sampler=SAMPLER)
+
+def space(trial):
+    kind = trial.suggest_categorical("kind", ["a", "b"])
+    point = {"kind": kind, "lr": trial.suggest_float("rate", 1e-5, 1e-1, log=True), "epochs": 3}
+    if kind == "b":
+        point["width"] = trial.suggest_int("width", 1, 9)
+    return point
+"""
+SAMPLERS = {
+    "tpe": "optuna.samplers.TPESampler(n_startup_trials=3)",
+    "tpe, seeded": "optuna.samplers.TPESampler(seed=7, n_startup_trials=3)",
+    "random": "optuna.samplers.RandomSampler()",
+    "nsga": "optuna.samplers.NSGAIISampler(population_size=4)",
+    "qmc": "optuna.samplers.QMCSampler(seed=1, warn_independent_sampling=False)",
+    "brute force": "optuna.samplers.BruteForceSampler()",
+}
+
+
+def own(method: str, seed: int) -> Engine:
+    parameters = (
+        PARAMETERS if method != "grid" else {"width": {"values": [1, 2, 3, 4, 5, 6, 7, 8, 9]}, "epochs": {"value": 3}}
+    )
+    spec = sweep_from_dict({"method": method, "metric": {"name": "v", "goal": "maximize"}, "parameters": parameters})
+    space = Space(spec.parameters, listed=method == "grid")
+    return OwnEngine(Chooser(spec, space, seed), space)
+
+
+def scheduler(folder: Path, seed: int, text: str | None = None, **keys: str) -> Engine:
+    body: dict[str, Any] = {
+        "method": "custom",
+        "metric": {"name": "v", "goal": "maximize"},
+        "scheduler": {"engine": "optuna", **({"source": "s.py"} if text else {}), **keys},
+        **({} if "search_space" in keys else {"parameters": PARAMETERS}),
+    }
+    spec = sweep_from_dict(body)
+    file = None
+    if text is not None:
+        (folder / "s.py").write_text(text)
+        file = UserFile(folder / "s.py", "s.py")
+    return scheduler_engine(spec, Space(spec.parameters), seed, file, "s")
+
+
+Make = Callable[[int], Engine]
+pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
+NAMES = ["own grid", "own random", "own bayes", "default", *SAMPLERS]
+
+
+@pytest.fixture(params=NAMES)
+def make(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
+    """Returns a function that makes the engine of an agent, by the seed."""
+    name: str = request.param
+    monkeypatch.setattr(Chooser, "_ask_gp", lambda *arguments: None)  # TPE takes milliseconds
+    if name.startswith("own "):
+        return lambda seed: own(name.removeprefix("own "), seed)
+    if name == "default":
+        return lambda seed: scheduler(tmp_path, seed)
+    text = STUDY.replace("SAMPLER", SAMPLERS[name])
+    if name == "brute force":
+        text = text.replace('trial.suggest_float("rate", 1e-5, 1e-1, log=True)', "0.1")
+    return lambda seed: scheduler(tmp_path, seed, text, optimizer="make", search_space="space")
+
+
+def stored(number: int, chosen: Suggestion, state: TrialState, value: float | None = None) -> FrozenTrial:
+    """Makes the trial of the storage that a point becomes."""
+    trial = create_trial(
+        state=state,
+        value=value,
+        params=dict(chosen.values),
+        distributions=dict(chosen.distributions),
+        user_attrs=dict(chosen.attributes),
+        system_attrs=dict(chosen.kept),
+    )
+    trial.number = number
+    return trial
+
+
+def quality(params: Any) -> float:
+    return float(params.get("width", 0)) + 10 * params.get("lr", 0.0)
+
+
+def run(agents: list[Engine], count: int) -> list[FrozenTrial]:
+    """Lets agents take turns at the trials of one storage, each trial finished before the next."""
+    trials: list[FrozenTrial] = []
+    for number in range(count):
+        engine = agents[number % len(agents)]
+        engine.tell(trials)
+        chosen = engine.ask(number)
+        assert chosen is not None
+        trials.append(stored(number, chosen, TrialState.COMPLETE, quality(chosen.params)))
+    return trials
+
+
+def test_points_are_in_the_space(make: Make) -> None:
+    engine = make(1)
+    engine.tell([])
+    assert engine.seen() == 0
+    chosen = engine.ask(0)
+    assert chosen is not None
+    assert set(chosen.params) <= {*PARAMETERS} and chosen.params["epochs"] == 3
+    assert set(chosen.values) == set(chosen.distributions)
+    assert all(
+        chosen.distributions[name]._contains(chosen.distributions[name].to_internal_repr(value))
+        for name, value in chosen.values.items()
+    )
+    assert 1 <= chosen.params.get("width", 1) <= 9 and 1e-5 <= chosen.params.get("lr", 0.1) <= 1e-1
+    assert engine.says()
+    engine.close()
+
+
+def test_results_are_seen(make: Make) -> None:
+    engine = make(1)
+    trials = run([engine], 5)
+    engine.tell(trials)
+    assert engine.seen() == 5
+    failed = stored(5, engine.ask(5) or pytest.fail("no point"), TrialState.FAIL)
+    waiting = create_trial(state=TrialState.WAITING)
+    waiting.number = 6
+    engine.tell([*trials, failed, waiting])
+    assert engine.seen() == 5
+    assert engine.ask(7) is not None
+
+
+def test_two_agents_try_different_points(make: Make) -> None:
+    trials = run([make(1), make(1)], 8)
+    points = {tuple(sorted(trial.params.items())) for trial in trials}
+    assert len(points) >= 6  # NSGA-II may try a point again; two agents with the same random numbers would try 4
+
+
+def test_an_agent_that_comes_later_chooses_as_one_that_was_there(make: Make) -> None:
+    there = make(1)
+    trials = run([there], 7)
+    later = make(1)
+    there.tell(trials)
+    later.tell(trials)
+    first, second = there.ask(7), later.ask(7)
+    assert first is not None and second is not None
+    assert first.params == second.params
+
+
+def test_the_seed_decides(make: Make, request: pytest.FixtureRequest) -> None:
+    if any(name in request.node.name for name in ("grid", "seeded", "qmc")):
+        pytest.skip("the order is fixed, or the user has seeded the sampler")
+    first, same, other = (run([make(seed)], 6) for seed in (1, 1, 2))
+    assert [trial.params for trial in first] == [trial.params for trial in same]
+    assert [trial.params for trial in first] != [trial.params for trial in other]
+
+
+def test_a_waiting_trial_keeps_its_values(make: Make) -> None:
+    engine = make(1)
+    engine.tell([])
+    chosen = engine.ask(0)
+    assert chosen is not None
+    study = optuna.create_study()
+    study.enqueue_trial(dict(chosen.values))
+    assert engine.fill(study.ask()) == chosen.params
+
+
+def test_a_finite_space_is_exhausted(tmp_path: Path) -> None:
+    grid = STUDY.replace(
+        "SAMPLER", 'optuna.samplers.GridSampler({"kind": ["a", "b"], "rate": [1e-4], "width": [1, 2]})'
+    )
+    brute = STUDY.replace("SAMPLER", "optuna.samplers.BruteForceSampler()")
+    brute = brute.replace('trial.suggest_float("rate", 1e-5, 1e-1, log=True)', "0.1")
+    for text, count in ((grid, 4), (brute, 10)):
+        agents = [scheduler(tmp_path, seed, text, optimizer="make", search_space="space") for seed in (1, 2)]
+        trials = run(agents, count)
+        for engine in agents:
+            engine.tell(trials)
+            assert engine.ask(count) is None
+        points = {tuple(sorted(trial.params.items())) for trial in trials}
+        assert len(points) == (3 if text is grid else 10)  # the grid's width does not count where kind is a
+
+
+def test_draws_of_one_seed_are_independent(tmp_path: Path) -> None:
+    engine = scheduler(
+        tmp_path,
+        1,
+        STUDY.replace("SAMPLER", "optuna.samplers.RandomSampler(seed=4)"),
+        optimizer="make",
+        search_space="space",
+    )
+    chosen = [engine.ask(number) for number in range(200)]
+    kinds = [item.params["kind"] for item in chosen if item is not None]
+    assert 70 < kinds.count("a") < 130
+    assert len({item.params["lr"] for item in chosen if item is not None}) == 200
+
+
+def test_what_the_users_study_holds_counts(tmp_path: Path) -> None:
+    text = (
+        STUDY.replace("SAMPLER", "optuna.samplers.TPESampler(seed=1)")
+        + """
+def filled(sweep):
+    study = make(sweep)
+    study.enqueue_trial({"kind": "b", "width": 4, "rate": 0.01})
+    study.add_trial(optuna.trial.create_trial(value=3.0, params={"kind": "a"},
+        distributions={"kind": optuna.distributions.CategoricalDistribution(["a", "b"])}))
+    return study, lambda study: len(study.trials) > 4
+"""
+    )
+    engine = scheduler(tmp_path, 1, text, optimizer="filled", search_space="space")
+    assert engine.seen() == 1 and engine.notes == ["the scheduler's study has 1 result to learn from"]
+    trials = run([engine], 4)
+    assert trials[0].params == {"kind": "b", "width": 4, "rate": 0.01}
+    assert trials[1].params != trials[0].params
+    engine.tell(trials)
+    assert engine.ask(4) is None  # the user's function ends the search

@@ -1,0 +1,148 @@
+"""Sweeps whose points the user's own Optuna study chooses, run as a user does: what they try, say and leave."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import yaml
+
+from tests.sweeping import Ran, sweep
+
+SOURCE = """\
+import optuna
+
+
+def make_study(sweep):
+    goal = sweep.config["metric"]["goal"]
+    sampler = optuna.samplers.TPESampler(seed=1, n_startup_trials=3)
+    return optuna.create_study(direction=goal, sampler=sampler, pruner=optuna.pruners.NopPruner())
+
+
+def space(trial):
+    batch = trial.suggest_categorical("batch", [8, 16])
+    point = {"SOLVER.IMS_PER_BATCH": batch, "base_lr": trial.suggest_float("rate", 1e-3, 0.5, log=True)}
+    if batch == 16:
+        point["margin"] = trial.suggest_float("margin", 0.1, 0.5)
+    return point
+"""
+TEXT = """\
+method: custom
+metric: {name: val/mAP, goal: maximize}
+scheduler: {engine: optuna, source: search.py, optimizer: make_study, search_space: space}
+count: 4
+"""
+QUIET = ("--wandb-mode", "disabled")
+
+
+def start(folder: Path, *words: str, source: str = SOURCE, text: str = TEXT) -> Ran:
+    (folder / "search.py").write_text(source)
+    (folder / "s.yaml").write_text(text)
+    return sweep(folder, "--sweep-config", folder / "s.yaml", *QUIET, *words)
+
+
+def test_a_search_of_ones_own_is_run_and_resumed_from_the_copy(tmp_path: Path) -> None:
+    ran = start(tmp_path, "--workers", "2")
+    assert ran.code == 0, ran.err
+    said = "scheduler: search.py runs in the launcher's interpreter: Optuna's TPESampler chooses the points"
+    assert said in ran.err + ran.out
+    rows = ran.summary["trials"]
+    assert len(rows) == 4 and {row["state"] for row in rows} == {"finished"}
+    assert len({str(row["params"]) for row in rows}) == 4  # two agents with one seed
+    for row in rows:
+        assert ("margin" in row["params"]) == (row["params"]["SOLVER.IMS_PER_BATCH"] == 16)
+        command = " ".join(row["command"])
+        assert ("SOLVER.MARGIN" in command) == ("margin" in row["params"])
+    copy = ran.dir / "inputs" / "scheduler" / "search.py"
+    assert copy.read_text() == SOURCE
+    best = ran.summary["best"]
+    solver = yaml.safe_load((ran.dir / "best.yml").read_text())["SOLVER"]
+    assert solver["BASE_LR"] == best["params"]["base_lr"]
+    assert solver["IMS_PER_BATCH"] == best["params"]["SOLVER.IMS_PER_BATCH"]
+
+    (tmp_path / "search.py").write_text("raise SystemExit(1)\n")
+    again = sweep(tmp_path, "--sweep_id", ran.dir.name, "--count", "2", *QUIET)
+    assert again.code == 0, again.err
+    assert "search.py has changed since the sweep began; the sweep uses its copy" in again.err + again.out
+    rows = ran.summary["trials"]
+    assert len(rows) == 6 and len({str(row["params"]) for row in rows}) == 6
+
+
+def test_a_failed_point_is_tried_again_and_a_lost_storage_is_restored(tmp_path: Path) -> None:
+    source = SOURCE.replace('"rate"', '"base_lr"').replace('"batch"', '"SOLVER.IMS_PER_BATCH"')
+    ran = start(tmp_path, "TOY.MODE", "crash", source=source, text=TEXT.replace("count: 4", "count: 2"))
+    failed = ran.summary["trials"]
+    assert {row["state"] for row in failed} == {"failed"}, ran.out
+    (ran.dir / "storage.journal").unlink()
+    again = sweep(tmp_path, "--sweep_id", ran.dir.name, f"--retry-failed={failed[0]['name']}", *QUIET)
+    rows = {row["id"]: row for row in ran.summary["trials"]}
+    retried = [row for row in rows.values() if row.get("retry_of")]
+    assert [row["params"] for row in retried] == [failed[0]["params"]], again.err
+
+
+def test_points_are_repeated_and_trials_pruned(tmp_path: Path) -> None:
+    text = TEXT.replace("count: 4", "count: 6\nrepeats: {n: 2, key: SOLVER.SEED}")
+    ran = start(tmp_path, text=text)
+    assert ran.code == 0, ran.err
+    points = ran.summary["points"]
+    assert [point["n"] for point in points] == [2, 2, 2]
+    assert len({str(point["params"]) for point in points}) == 3
+
+
+def test_mistakes_are_one_line_before_anything_is_created(tmp_path: Path) -> None:
+    cases = {
+        "search_space: spade": "scheduler search_space: spade: no such function in search.py; did you mean space?",
+        "search_space: broken": "scheduler source search.py:19: KeyError: 'x'",
+        "search_space: nothing": "scheduler search_space: search.py:22: returns null, not the parameters;",
+        "search_space: unknown": "scheduler search_space: SOLVER.NO_SUCH_KEY",
+        "search_space: two": "scheduler search_space: search.py:30: write it as two(trial), with one argument",
+        "optimizer: space": "scheduler source search.py:11: AttributeError: 'SweepInfo' object has no attribute",
+        "optimizer: minimized": "the study has ['minimize'], but the sweep's objectives are maximize val/mAP",
+        "optimizer: nothing": "scheduler optimizer: search.py:22: returns NoneType, not an optuna.Study",
+        "source: other.py": "scheduler source other.py: no such file in",
+    }
+    source = (
+        SOURCE
+        + """
+
+def broken(trial):
+    return {"lr": {}["x"]}
+
+
+def nothing(trial):
+    trial.study if hasattr(trial, "study") else None
+
+
+def unknown(trial):
+    return {"SOLVER.NO_SUCH_KEY": trial.suggest_float("a", 0, 1)}
+
+
+def two(trial, more):
+    return {}
+
+
+def minimized(sweep):
+    return optuna.create_study()
+"""
+    )
+    for change, message in cases.items():
+        key = change.partition(":")[0]
+        old = {
+            "search_space": "search_space: space",
+            "optimizer": "optimizer: make_study",
+            "source": "source: search.py",
+        }
+        ran = start(tmp_path, "--dry-run", source=source, text=TEXT.replace(old[key], change))
+        assert ran.code == 2, (change, ran.out)
+        assert message in ran.err and "Traceback" not in ran.err, (change, ran.err)
+        assert ran.sweeps == []
+    broken = start(tmp_path, "--dry-run", source="def space(trial:\n    pass\n")
+    assert broken.code == 2 and "scheduler source search.py:1: SyntaxError" in broken.err
+
+
+def test_a_dry_run_shows_the_first_points(tmp_path: Path) -> None:
+    ran = start(tmp_path, "--dry-run")
+    assert ran.code == 0, ran.err
+    shown = [line for line in ran.out.splitlines() if "SOLVER.BASE_LR" in line]
+    assert len(shown) == 4 and len(set(shown)) == 4
+    assert "first trials (drawn without any result):" in ran.out
+    assert not (tmp_path / "log").exists()
