@@ -13,6 +13,8 @@ from ..spec.sweep import Metric, SweepSpec
 from .folder import TrialRecord
 from .metrics import Objective
 
+_NO_GPU = "no GPU's memory can be read here (it takes a driver and nvidia-ml-py)"
+
 
 @dataclass(frozen=True)
 class Demands:
@@ -118,7 +120,12 @@ class Measured:
 
     def unjudged(self, record: TrialRecord, last_values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         """Yields, for each name that a finished trial did not measure, the name and a line for the user."""
-        if record.state != "finished" or record.feasible is not None:
+        if record.state != "finished":
+            return
+        for name in self.objectives:  # any but a fact, when it is not logged, fails the trial
+            if (record.values or {}).get(name) is None:
+                yield name, f"warning: {name} has no value, so the trial is not on the Pareto front: {_NO_GPU}"
+        if record.feasible is not None:
             return
         for text in self.demands.constraints:
             for name in names_in([text]):
@@ -126,7 +133,7 @@ class Measured:
                     continue
                 why = f"the trial has logged no {name}{did_you_mean(name, last_values)}"
                 if name == GPU_MEMORY:
-                    why = "no GPU's memory can be read here (it takes a driver and nvidia-ml-py)"
+                    why = _NO_GPU
                 yield (
                     name,
                     f"warning: '{text}' cannot be judged, so the trial does not count as one that keeps it: {why}",

@@ -88,6 +88,18 @@ def test_a_constraint_that_cannot_be_judged_is_told_once(tmp_path: Path) -> None
     ]
 
 
+def test_gpu_memory_as_an_objective_is_told_of_where_it_cannot_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("yacs_sweep.trial.runner.GpuMemoryWait", lambda ids, wait: GpuMemoryWait(ids, wait, list))
+    record, notes = run(tmp_path, Demands((Metric("gpu_memory_mb"),)), "print('mAP: 1%')")
+    assert (record.state, record.values) == ("finished", {"val/mAP": 1.0, "gpu_memory_mb": None})
+    assert [note for note in notes if "gpu_memory_mb" in note] == [
+        "t: warning: gpu_memory_mb has no value, so the trial is not on the Pareto front: no GPU's memory can be read here "
+        "(it takes a driver and nvidia-ml-py)"
+    ]
+
+
 def test_the_duration_may_be_an_objective(tmp_path: Path) -> None:
     code = "import time; time.sleep(0.3); print('mAP: 1%')"
     record, _ = run(tmp_path, Demands((Metric("duration"),), ("duration < 0.2",)), code)
