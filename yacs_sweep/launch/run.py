@@ -47,8 +47,7 @@ from ..wandb.sweeps import create_sweep
 from .agent_run import agent_command, given_run
 from .machine import Machine
 from .options import Options
-from .plan.dry_run import trials_text
-from .plan.plan import Plan, new_paths
+from .plan.plan import Plan, new_paths, trials_text
 from .plan.portable import portable_inputs
 from .sweep_run import Results
 from .workers.agent_starter import AgentStarter

@@ -19,7 +19,7 @@ from ...spec.parameter import Parameter, equality_key
 from ...spec.sweep import EarlyTerminate, SweepSpec
 from ...trainers.overrides import Overrides
 from ...trainers.ways.start import environment_words, given_file
-from .plan import Plan, new_paths
+from .plan import Plan, new_paths, trials_text
 
 SHOWN_BANDS = 8
 SHOWN = 5  # first trials whose command lines are shown
@@ -134,19 +134,6 @@ def _objectives(spec: SweepSpec) -> str:
     return (
         f"{named} ({'their' if spec.more_metrics else 'its'} {spec.optimize} value{'s' if spec.more_metrics else ''})"
     )
-
-
-def trials_text(spec: SweepSpec, count: int) -> str:
-    """Says how many trials there are, and of how many points with repeats: `30 trials: 10 points with 3 seeds each`."""
-    trials = counted(count, "trial")
-    if spec.repeats is None:
-        return trials
-    if spec.repeats.race:
-        return f"{trials}: points with up to {spec.repeats.n} seeds each"
-    points, left = divmod(count, spec.repeats.n)
-    whole = f"{counted(points, 'point')} with {spec.repeats.n} seeds each" if points else ""
-    last = f"{'and ' if points else ''}one with {counted(left, 'seed')}" if left else ""
-    return f"{trials}: {' '.join(filter(None, [whole, last]))}"
 
 
 def _details(spec: SweepSpec, count: int) -> Iterator[str]:

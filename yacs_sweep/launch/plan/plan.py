@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ...base.wording import counted
 from ...records.folder import SweepPaths, TrialRecord
 from ...records.inputs import Taken
 from ...records.known_sweeps import new_sweep_id
@@ -65,3 +66,16 @@ class Plan:
 def new_paths(spec: SweepSpec, sweep_id: str | None = None) -> SweepPaths:
     """Returns the folder that a new sweep will have."""
     return SweepPaths(Path(spec.results_dir_base).expanduser().resolve(), sweep_id or new_sweep_id())
+
+
+def trials_text(spec: SweepSpec, count: int) -> str:
+    """Says how many trials there are, and of how many points with repeats: `30 trials: 10 points with 3 seeds each`."""
+    trials = counted(count, "trial")
+    if spec.repeats is None:
+        return trials
+    if spec.repeats.race:
+        return f"{trials}: points with up to {spec.repeats.n} seeds each"
+    points, left = divmod(count, spec.repeats.n)
+    whole = f"{counted(points, 'point')} with {spec.repeats.n} seeds each" if points else ""
+    last = f"{'and ' if points else ''}one with {counted(left, 'seed')}" if left else ""
+    return f"{trials}: {' '.join(filter(None, [whole, last]))}"
