@@ -6,7 +6,7 @@ from pathlib import Path
 
 import yaml
 
-from tests.sweeping import Ran, sweep
+from tests.sweeping import ROOT, Ran, sweep
 
 SOURCE = """\
 import optuna
@@ -79,13 +79,25 @@ def test_a_failed_point_is_tried_again_and_a_lost_storage_is_restored(tmp_path: 
     assert [row["params"] for row in retried] == [failed[0]["params"]], again.err
 
 
-def test_points_are_repeated_and_trials_pruned(tmp_path: Path) -> None:
+def test_points_are_repeated(tmp_path: Path) -> None:
     text = TEXT.replace("count: 4", "count: 6\nrepeats: {n: 2, key: SOLVER.SEED}")
     ran = start(tmp_path, text=text)
     assert ran.code == 0, ran.err
     points = ran.summary["points"]
     assert [point["n"] for point in points] == [2, 2, 2]
     assert len({str(point["params"]) for point in points}) == 3
+
+
+def test_the_studys_pruner_ends_trials(tmp_path: Path) -> None:
+    source = SOURCE.replace("NopPruner()", "ThresholdPruner(upper=0.1)")  # a metric that is above
+    ran = start(tmp_path, "TOY.SECONDS", "0.2", source=source, text=TEXT.replace("count: 4", "count: 2"))
+    assert ran.code == 0, ran.err
+    rows = ran.summary["trials"]
+    assert [row["state"] for row in rows] == ["stopped"] * 2
+    value = rows[0]["value"]
+    assert (
+        rows[0]["reason"] == f"stopped early: ThresholdPruner: val/mAP {value:g}, the scheduler's pruner ends the trial"
+    )
 
 
 def test_mistakes_are_one_line_before_anything_is_created(tmp_path: Path) -> None:
@@ -137,6 +149,16 @@ def minimized(sweep):
         assert ran.sweeps == []
     broken = start(tmp_path, "--dry-run", source="def space(trial:\n    pass\n")
     assert broken.code == 2 and "scheduler source search.py:1: SyntaxError" in broken.err
+
+
+def test_the_example_of_the_document_runs(tmp_path: Path) -> None:
+    section = (ROOT / "docs" / "sweeps.md").read_text(encoding="utf-8").partition("## Your own search\n")[2]
+    text = section.partition("```yaml\n")[2].partition("```")[0]
+    source = section.partition("```python\n")[2].partition("```")[0]
+    ran = start(tmp_path, "--count", "3", text=text, source=source)
+    assert ran.code == 0, ran.err
+    assert [row["state"] for row in ran.summary["trials"]] == ["finished"] * 3
+    assert {"base_lr", "SOLVER.IMS_PER_BATCH"} <= set(ran.summary["best"]["params"])
 
 
 def test_a_dry_run_shows_the_first_points(tmp_path: Path) -> None:

@@ -87,16 +87,16 @@ def agreed(name: str, described: Description, options: Options) -> tuple[Options
         notes = (f"accepted settings stored {described.place}, where others can edit them: {what}",) if what else ()
         # Of a launch that is described, the trainer as well.
         return options if described.launch is None else own, described, notes
+    if code := [text for option, text in said if option == SCHEDULER]:
+        raise ConfigError(
+            f"{name}: the sweep's points are chosen by Python code that is named {described.place}, where others can edit "
+            f"it ({code[0]}); --trainer '{SWEEP_FILE}' accepts it, with the trainer that is named there"
+        )
     # A mode that is not taken starts nothing, and a trainer of the user's own is no other's word.
     if options.trainer is None and any(option != "wandb_mode" for option, _ in said):
         raise ConfigError(
             f"{name}: the sweep's settings are stored {described.place}, where others can edit them ({what}); "
             f"--trainer '{SWEEP_FILE}' accepts them, --trainer PROFILE runs another trainer"
-        )
-    if code := [text for option, text in said if option == SCHEDULER]:
-        raise ConfigError(
-            f"{name}: the sweep's points are chosen by Python code that is named {described.place}, where others can edit "
-            f"it ({code[0]}); --trainer '{SWEEP_FILE}' accepts it, with the trainer that is named there"
         )
     left = "; ".join(text for option, text in said if option != "trainer")
     notes = (f"ignored settings stored {described.place}, where others can edit them: {left}",) if left else ()

@@ -53,6 +53,22 @@ def test_it_is_refused_without_the_users_yes(claim: str) -> None:
     )
 
 
+@pytest.mark.parametrize("trainer", [None, "mine"])
+def test_code_that_chooses_points_needs_the_users_yes_whatever_the_trainer(trainer: str | None) -> None:
+    scheduler = {"engine": "optuna", "source": "evil.py", "optimizer": "make"}
+    spec = {"method": "custom", "metric": {"name": "v"}, "scheduler": scheduler}
+    described = description(spec, {})
+    with pytest.raises(ConfigError) as error:
+        agreed("--sweep_id abc", described, Options(trainer=trainer))
+    assert str(error.value) == (
+        "--sweep_id abc: the sweep's points are chosen by Python code that is named in the database, where others can edit "
+        "it (scheduler evil.py); --trainer '(sweep file)' accepts it, with the trainer that is named there"
+    )
+    _, taken, notes = agreed("--sweep_id abc", described, Options(trainer=SWEEP_FILE))
+    assert taken.spec.scheduler == described.spec.scheduler
+    assert notes == ("accepted settings stored in the database, where others can edit them: scheduler evil.py",)
+
+
 @pytest.mark.parametrize("claim", CLAIMS)
 def test_it_is_taken_with_the_users_yes_and_shown(claim: str) -> None:
     spec, launch, shown = CLAIMS[claim]
