@@ -71,6 +71,7 @@ def test_keywords_are_the_options_of_the_command_line() -> None:
         "help",
         "train_best",
         "seeds",
+        "prefer",
         "sweep_config",
         "sweep_id",
         "trailing",
@@ -78,6 +79,9 @@ def test_keywords_are_the_options_of_the_command_line() -> None:
         "test_patterns",
         "dry_run",
         "check",
+        "force",
+        "try_run",
+        "init",
         "json",
         "status",
         "watch",
@@ -91,7 +95,7 @@ def test_every_mistake_is_told_at_once_and_nothing_exits(tmp_path: Path) -> None
         Sweep("sweep_lr", workers=0, method="gird", worker=2, quiet="yes", overrides="A 1")  # type: ignore[call-arg,arg-type]
     assert caught.value.problems == [
         "workers: '0' is not a positive whole number",
-        "method: 'gird' is not allowed; allowed: grid, random, bayes; did you mean grid?",
+        "method: 'gird' is not allowed; allowed: grid, random, bayes, custom; did you mean grid?",
         "worker: is not an option; did you mean workers?",
         "quiet: 'yes' is not True or False",
         "overrides: 'A 1' is one text; write a dict, or a list of words",
