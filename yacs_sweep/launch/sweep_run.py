@@ -16,6 +16,7 @@ from ..base.streams import output_width, print_lines
 from ..base.wording import counted
 from ..records.checkpoints import Keep, Keeper
 from ..records.folder import ENDED_WELL, SweepPaths, TrialRecord
+from ..records.launch_file import LaunchFile
 from ..records.points import mean_of, reaches, target_reached
 from ..records.progress import Progress, never_logged, unretried
 from ..records.standings import rank_points, rivals
@@ -158,6 +159,8 @@ class Results:
         size, spec = self.plan.spec.grid_trials, self.plan.spec
         if size is not None and self.summary.settled >= size:
             return f"every point of the grid is done ({spec.grid_size})"
+        if size is not None and spec.repeats and not spec.run_cap:
+            return "no point of the grid gets further seeds: those that lack some are out of the race, or were stopped"
         return "every trial of this sweep is done; --count N adds more"
 
     def update_best(self) -> None:
@@ -252,6 +255,7 @@ class Results:
         attempt = self.accessories.attempt
         attempt("not all trials are in the summary", self._read_last)
         attempt("summary.json is not written", partial(self.summary.write, final=True))
+        attempt("launch.json does not say that no trial is left", self._note_exhausted)
         self.update_best()
         attempt("the table of trials is not shown", self._show_table)
         if outcome.message:
@@ -277,6 +281,19 @@ class Results:
         if self.log_model and not outcome.interrupted:
             attempt("the best trial is not logged", self._log_model)
         return self.status(outcome)
+
+    def _note_exhausted(self) -> None:
+        """Records in launch.json that the search gives out no further trial, though it was asked for more.
+
+        With repeats a grid has fewer trials than points times seeds: points that are out of a race, or were stopped, get no
+        further seed.
+        """
+        outcome = self.outcome or Outcome()
+        cut_short = outcome.interrupted or outcome.message or len(outcome.ended) >= self.plan.count
+        if self.plan.spec.repeats is None or cut_short or self.complete:
+            return
+        if all(record.settled for record in self._unretried()):
+            replace(LaunchFile.load(self.paths), exhausted=True).save(self.paths)
 
     def _read_last(self) -> None:
         """Reads the trials once more, here and on other machines."""

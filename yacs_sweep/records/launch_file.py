@@ -46,6 +46,7 @@ class LaunchFile:
     search: str | None = None  # `SweepSpec.fingerprint` of the search that the trials are points of
     trainer_seed: int | None = None  # of --seed, for trials whose point has no seed; None: not given
     retry: tuple[str, ...] = ()  # ids of failed trials whose points are to be tried again
+    exhausted: bool = False  # with repeats: whether the search gives out no further trial, though it may have `target`
 
     def save(self, paths: SweepPaths) -> None:
         """Writes launch.json into the sweep's folder."""

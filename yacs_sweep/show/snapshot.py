@@ -84,7 +84,7 @@ class Snapshot:
     def progress(self) -> Progress:
         """How far the sweep is."""
         settled = count_settled(self.records, self.launch.get("retry") or ())
-        target = max(int(self.launch.get("target") or 0), settled)
+        target = settled if self.launch.get("exhausted") else max(int(self.launch.get("target") or 0), settled)
         return Progress(settled, target, target_reached(self, self.records))
 
     @property

@@ -129,7 +129,7 @@ def workers_line(snapshot: Snapshot) -> Line:
 def _all_done(snapshot: Snapshot, again: str) -> str:
     """Says that every trial is done; of a grid that was asked for fewer points than it has, how to try the others."""
     size = None
-    if snapshot.method == "grid" and not snapshot.progress.reached:
+    if snapshot.method == "grid" and not snapshot.progress.reached and not snapshot.launch.get("exhausted"):
         with contextlib.suppress(SweepError):  # a description that cannot be read says nothing of the grid
             size = load_spec_of(snapshot.paths).grid_trials
     others = (size or 0) - snapshot.progress.settled
@@ -204,7 +204,7 @@ def _row(paths: SweepPaths) -> tuple[list[str], str, bool]:
     objectives = [metric for metric in read_objectives(head) if metric.target is not None]
     found = best.get("values") or {objectives[0].name if objectives else "": best.get("mean", best.get("value"))}
     reached = bool(objectives) and all(metric.reached(found.get(metric.name)) for metric in objectives)
-    progress = Progress(done, max(int(launch.get("target") or 0), done), reached)
+    progress = Progress(done, done if launch.get("exhausted") else max(int(launch.get("target") or 0), done), reached)
     state, style = ("runs", "green") if runs else ("open", "yellow") if progress.left else ("done", "")
     named = [name for name, _ in STATES[2:] if counts.get(name) and (runs or name != "running")]
     others = (", ".join(f"{counts[name]} {name}" for name in named) + tally.again_text).strip()

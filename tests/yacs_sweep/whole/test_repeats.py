@@ -64,9 +64,13 @@ def test_a_race_on_a_grid_is_done_when_no_point_is_left_in_it(tmp_path: Path) ->
     assert len(seeds) == 8 and seeds["point-0000"] == 6
     assert sum(seeds.values()) < 36
     assert ran.summary["best"]["point"] == "point-0000"
-    again = sweep(tmp_path, "--sweep_id", ran.dir.name, "--wandb-mode", "disabled")
-    assert again.code == 0
-    assert sum(len(item["trials"]) for item in again.summary["points"]) == sum(seeds.values())
+    for _ in range(2):
+        status = sweep(tmp_path, "--status", "--sweep_id", ran.dir.name, config=None, trainer=None)
+        assert "every trial is done" in status.out and "resume" not in status.out
+        again = sweep(tmp_path, "--sweep_id", ran.dir.name, "--wandb-mode", "disabled")
+        assert again.code == 0
+        assert "no point of the grid gets further seeds" in again.out
+        assert sum(len(item["trials"]) for item in again.summary["points"]) == sum(seeds.values())
 
 
 def test_the_best_point_is_trained_with_seeds_that_the_sweep_did_not_use(tmp_path: Path) -> None:
@@ -97,3 +101,11 @@ def test_the_fold_of_a_cross_validation_is_not_part_of_the_best(tmp_path: Path) 
     assert "TOY.ITERATIONS: as in the configuration, not " in ran.out
     (path,) = (folder.parent / f"{folder.name}-best").glob("trial-*/trial.json")
     assert "TOY.ITERATIONS" not in json.loads(path.read_text())["command"]
+
+
+def test_a_sweep_that_was_asked_for_a_part_has_the_others_left(tmp_path: Path) -> None:
+    ran = sweep(tmp_path, "--sweep-config", write_sweep(tmp_path, BODY), "--count", "4", *QUIET)
+    assert ran.code == 0, ran.err
+    assert not json.loads((ran.dir / "launch.json").read_text())["exhausted"]
+    again = sweep(tmp_path, "--sweep_id", ran.dir.name, "--wandb-mode", "disabled")
+    assert [item["n"] for item in again.summary["points"]] == [3, 3, 3]

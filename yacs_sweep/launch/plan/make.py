@@ -101,6 +101,8 @@ def _checked(source: Source, layout: Layout | None, problems: Problems) -> Plan:
         spec = replace(spec, optimize=options.optimize)
     count = _count(source, spec)
     launch = describe_launch(source, spec, trainer, seed=seed, target=_target(source, spec, count))
+    if not count and source.launch is not None:
+        launch = replace(launch, exhausted=source.launch.exhausted)
     problems.found += log_model_problems(options, launch) or client_problems(options, launch)
     inputs = problems.attempt(
         lambda: (*collect_inputs(options, trainer, source.paths), *scheduler_inputs(spec, source.paths, source.cwd))
@@ -179,6 +181,8 @@ def _count(source: Source, spec: SweepSpec) -> int:
         wanted = spec.default_count
     elif wanted is None:
         assert last is not None
+        if last.exhausted:
+            return source.again
         grid = None if source.again else spec.grid_trials  # who retries trials asks for no new points
         wanted = remaining(last.target, source.settled + source.again, grid) + source.again
     wanted = capped(wanted, spec.run_cap, source.settled)
