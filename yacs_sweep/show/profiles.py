@@ -9,8 +9,8 @@ from pathlib import Path
 
 from ..base.errors import ConfigError
 from ..base.shipped import TRAINERS
-from ..base.streams import print_lines
-from ..base.wording import clipped
+from ..base.streams import is_terminal, output_width, print_lines
+from ..base.wording import clipped, wrap
 from ..trainers.choose import DEFAULT_TRAINER
 from ..trainers.load import load_profile, named_profiles, profile_folders
 from ..trainers.profile import TrainerProfile
@@ -37,12 +37,16 @@ def list_profiles(project_root: Path) -> Iterator[str]:
     rows = [["profile", "metric", "for"]]
     for name, path in named_profiles(project_root).items():
         shown = f"{name} (default)" if name == DEFAULT_TRAINER else name
-        rows.append([shown, _metric_of(path, project_root), clipped(purpose(path), SHOWN)])
-    yield from text_table(rows)
+        rows.append([shown, _metric_of(path, project_root), purpose(path)])
+    used = sum(max(len(row[column]) for row in rows) + 2 for column in (0, 1))
+    room = max(20, min(SHOWN, output_width() - used))
+    yield from text_table([[*row[:2], clipped(row[2], room)] for row in rows])
     yield ""
     folders = profile_folders(project_root)
     for place, folder in enumerate(folders, start=1):
-        yield f"searched {place}.: {folder}{' (come with the launcher)' * (folder == TRAINERS.resolve())}"
+        yield from _broken(
+            f"searched {place}.: {folder}{' (come with the launcher)' * (folder == TRAINERS.resolve())}", 4
+        )
     yield "one profile: --trainer list:NAME"
 
 
@@ -74,10 +78,15 @@ def describe_profile(profile: TrainerProfile) -> Iterator[str]:
     yield profile.name
     for field, text in fields.items():
         if text:
-            yield f"  {field:<14}{text}"
+            yield from _broken(f"  {field:<14}{text}", 16)
     if profile.aliases:
         yield "  aliases"
         yield from (f"    {line}" for line in text_table([list(pair) for pair in profile.aliases.items()], rule=False))
+
+
+def _broken(line: str, indent: int) -> list[str]:
+    """Breaks a line where standard output is a terminal."""
+    return wrap(line, output_width(), indent=indent) if is_terminal() else [line]
 
 
 def purpose(path: Path) -> str:

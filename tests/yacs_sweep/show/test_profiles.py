@@ -8,6 +8,7 @@ import pytest
 
 from yacs_sweep.base.shipped import TRAINERS
 from yacs_sweep.cli import _lists, main
+from yacs_sweep.show import profiles
 from yacs_sweep.show.profiles import describe_profile, list_profiles, purpose
 from yacs_sweep.trainers.load import load_profile, profile_folders
 
@@ -124,3 +125,12 @@ def test_the_purpose_is_the_first_clause_of_the_comment(tmp_path: Path) -> None:
     ):
         path.write_text(text)
         assert purpose(path) == expected
+
+
+def test_lines_fit_a_narrow_terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(profiles, "is_terminal", lambda: True)
+    monkeypatch.setattr(profiles, "output_width", lambda: 79)
+    table = [line for line in profiles.list_profiles(tmp_path) if "/" not in line or "  " in line.strip()]
+    assert len(table) > 10 and max(map(len, table)) <= 79
+    said = list(profiles.describe_profile(load_profile("swin", project_root=tmp_path)))
+    assert max(len(line) for line in said if "/" not in line) <= 79

@@ -19,6 +19,7 @@ from ...show.lines import command_text
 from ...spec.sweep import SweepSpec
 from ...trainers.choose import choose_profile, find_interpreter
 from ...trainers.function import FunctionProfile
+from ...trainers.init.write import written_by_init
 from ...trainers.profile import TrainerProfile
 from ...trainers.schemas.schema import Schema
 from ...trial.gpu_memory import read_gpus
@@ -97,6 +98,7 @@ def examine(options: Options) -> Findings:
         _check_schema(findings, checked)
         _check_metric(findings, checked)
         _check_data(findings, checked)
+        _check_ranges(findings, checked, options)
         warnings = checked.spec.warnings if checked.spec is not None else ()
         warnings += tuple(note.removeprefix("warning: ") for note in checked.notes if note.startswith("warning: "))
         findings.add_warnings("sweep", warnings)
@@ -203,6 +205,14 @@ def _check_metric(findings: Findings, checked: Checked) -> None:
     read += ["lines that look like metrics"] if profile.metrics.generic else []
     said = " and ".join(read) or "METRIC lines only"
     metric = checked.spec.metric.name if checked.spec is not None and checked.spec.metric is not None else None
+    if metric is None and checked.spec is not None:
+        findings.warn(
+            "metrics",
+            f"{said}, and the sweep names no metric, so no trial is the best",
+            advice="`metric: {name: val/acc, goal: maximize}` in the sweep file, or --metric NAME; a log shows the names: "
+            "--test-patterns LOGFILE",
+        )
+        return
     open_ended = profile.metrics.generic or profile.metrics.wandb or profile.files
     entries = profile.metrics.entries
     if metric is None or open_ended or not entries or any(entry.can_log(metric) for entry in entries):
@@ -214,6 +224,31 @@ def _check_metric(findings: Findings, checked: Checked) -> None:
         f"{said}, and none logs the sweep's metric {metric}{did_you_mean(metric, names)}",
         advice=f'--test-patterns LOGFILE shows what is found; a line METRIC {{"{metric}": 0.5}} works without a pattern',
     )
+
+
+_BOUNDED = ("uniform", "log_uniform_values", "int_uniform", "q_uniform")
+
+
+def _check_ranges(findings: Findings, checked: Checked, options: Options) -> None:
+    """Adds ranges of a sweep that `--init` has written around another configuration's defaults than the one given."""
+    if checked.spec is None or not any(map(written_by_init, options.sweep_config or [])):
+        return
+    configured = configured_keys(checked.inputs)
+    for item in checked.spec.parameters:
+        default = configured.get(checked.profile.aliases.get(item.name, item.name))
+        if item.distribution not in _BOUNDED or item.min is None or item.max is None or isinstance(default, bool):
+            continue
+        try:
+            value = float(str(default))
+        except ValueError:
+            continue
+        if not item.min <= value <= item.max:
+            findings.warn(
+                "sweep",
+                f"{item.name}: {value:g} in {options.config_file} is not in the range {item.min:g} to {item.max:g}, which "
+                "--init has made for another configuration",
+                advice="--init CONFIG.yaml --force makes the ranges anew, or change them in the sweep file",
+            )
 
 
 def _check_data(findings: Findings, checked: Checked) -> None:

@@ -13,13 +13,13 @@ from ..profile import TrainerProfile
 from ..styles import parse_literal
 from .arguments import UNKNOWN, Argument, config_argument, find_arguments, override_argument, written_config
 from .entry import find_entry, shown
-from .names import Choice, choose_aliases, choose_objective, choose_output, choose_seed
+from .names import Choice, choose_aliases, choose_objective, choose_output, choose_seed, idle_aliases, is_setting
 from .project import Module, Place, Project, dotted
-from .read_log import LogMetrics, read_log
+from .read_log import LogMetrics, read_log, written_metrics, written_models
 from .settings import (
     HydraMain,
     Word,
-    example_config,
+    example_configs,
     hydra_leaves,
     hydra_main,
     number,
@@ -74,15 +74,23 @@ class Found:
     needs_config: bool = False
     config: Path | None = None
     distributed: bool = False
+    import_root: str | None = None  # a folder that PYTHONPATH has to name
+    idle: dict[str, str] = field(
+        default_factory=dict
+    )  # aliases that do nothing, with the key and value because of which
+    files: list[tuple[str, str]] = field(default_factory=list)  # that the trainer writes metrics to, with their formats
     unsure: list[str] = field(default_factory=list)
 
 
-def find_trainer(root: Path, script: Path | None, config: Path | None, logs: list[Path]) -> Found:
+def find_trainer(
+    root: Path, script: Path | None, config: Path | None, logs: list[Path], written: Path | None = None
+) -> Found:
     """Finds out about the trainer of a project.
 
     Args:
         script: the script that trains, relative to the project; None: it is looked for.
         config: a configuration file of the user's.
+        written: the output folder of a run of the trainer.
 
     Raises:
         ConfigError: there is no such script, or it cannot be read.
@@ -106,7 +114,9 @@ def find_trainer(root: Path, script: Path | None, config: Path | None, logs: lis
     _find_way(found, project, module, places, arguments)
     _read_config(found, project)
     _choose_keys(found, places, arguments)
-    _find_rest(found, project, places, logs)
+    found.import_root = project.import_root(module)
+    _find_rest(found, project, places, logs, written)
+    found.idle = idle_aliases(found.aliases, found.leaves)
     return found
 
 
@@ -259,9 +269,13 @@ def _uses(places: list[Place], *names: str) -> bool:
 def _read_config(found: Found, project: Project) -> None:
     """Finds a configuration file to start with, and takes its values for defaults."""
     if found.config is None and found.needs_config:
-        found.config = example_config(project, found.script, found.leaves)
-        if found.config:
-            found.unsure.append(f"Defaults are those of {found.config}. Another configuration: --init CONFIG.yaml")
+        configs = example_configs(project, found.script, found.leaves)
+        if configs:
+            found.config = configs[0]
+            also = f" The documents also train with {shown(configs[1:])}." if len(configs) > 1 else ""
+            found.unsure.append(
+                f"Defaults are those of {found.config}.{also} Another configuration: --init CONFIG.yaml"
+            )
     if found.config is None or (found.style == "argparse"):
         return
     settings = read_settings(project, found.config)
@@ -362,13 +376,15 @@ def _choose_output(found: Found, owners: dict[str, str], arguments: dict[str, Ar
 
 
 # -- what the trainer prints and writes -------------------------------------------------------------------------------
-def _find_rest(found: Found, project: Project, places: list[Place], logs: list[Path]) -> None:
+def _find_rest(found: Found, project: Project, places: list[Place], logs: list[Path], written: Path | None) -> None:
     """Finds checkpoints, metrics and the objective, and whether a shipped profile fits."""
     modules = reached_modules(places)
     found.checkpoints = checkpoint_patterns(modules)
     if not found.checkpoints:  # what saves may be reached in ways that the source does not show
         files = [path for path in project.files if re.search(r"checkpoint|ckpt|trainer|engine", path.stem.lower())][:20]
         found.checkpoints = checkpoint_patterns(module for path in files if (module := project.module(path)))
+    if not found.checkpoints and written is not None:
+        found.checkpoints = written_models(written)
     printed = printed_lines(modules)
     fit = None
     if found.tree is not None:
@@ -378,11 +394,19 @@ def _find_rest(found: Found, project: Project, places: list[Place], logs: list[P
         found.aliases |= {alias: Choice(key) for alias, key in found.extends.aliases.items()}
     elif logs:
         counts: dict[str, int] = {}
+        early: set[str] = set()
         for log in logs:
             read = read_log(log)
             counts |= read.counts
+            early |= read.early
+        for name in [name for name in counts if name in early and is_setting(name, found.leaves)]:
+            del counts[name]
         found.metrics = LogMetrics(counts, read.axis)
-        if not counts:
+        if written is not None and choose_objective(counts) is None:
+            found.files, names = written_metrics(written)
+            if found.files:
+                found.metrics = LogMetrics(dict.fromkeys(names, 1))
+        if not counts and not found.files:
             found.unsure.append(
                 f"No metric was found in {', '.join(map(str, logs))}: see `metrics` in docs/trainers.md."
             )

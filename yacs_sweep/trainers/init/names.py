@@ -77,6 +77,45 @@ def choose_aliases(leaves: Mapping[str, Any], used: Container[str] | None = None
     return found
 
 
+_IDLE = {  # of an alias: the keys that decide about it, and their values with which it does something or nothing
+    "momentum": (
+        r"(.*[._])?(optim(izer)?|opt|optimizer_name|optim(izer)?\.(name|type|_target_))",
+        None,
+        r"adam|amsgrad|lamb|lion|ada",
+    ),
+    "gamma": (r"(.*[._])?(lr_)?scheduler([._](name|type))?", None, r"cosine|poly|linear|onecycle|constant"),
+    "margin": (
+        r"(.*[._])?loss(es)?([._](name|type))?|.*loss_(name|type)|dataloader\.sampler",
+        r"tri|margin|contrast|arc|cos|circle|hinge|rank",
+        r"softmax|cross|ce\b",
+    ),
+}
+
+
+def idle_aliases(aliases: Iterable[str], leaves: Mapping[str, Any]) -> dict[str, str]:
+    """Tells which parameters do nothing with the configuration as it is: momentum with Adam, margin without triplets.
+
+    Returns:
+        For each of them the key and value because of which.
+    """
+    found = {}
+    for alias in aliases:
+        keys, works, idles = _IDLE.get(alias, ("", None, ""))
+        texts = {key: str(leaves[key]).lower() for key in leaves if keys and re.fullmatch(keys, key, re.IGNORECASE)}
+        why = [key for key, text in texts.items() if re.search(idles, text)]
+        if why and not any(works and re.search(works, text) for text in texts.values()):
+            found[alias] = f"{why[0]} {leaves[why[0]]}"
+    return found
+
+
+def is_setting(name: str, leaves: Iterable[str]) -> bool:
+    """Tells whether a printed name is that of a key, an option or a usual parameter, rather than a metric's."""
+    last = re.split(r"[./]", name)[-1].lower().replace("-", "_")
+    known = {re.split(r"[./]", key)[-1].lower().replace("-", "_") for key in leaves}
+    usual = any(re.fullmatch(names, last) for names, _ in ALIASES.values()) or bool(re.fullmatch(_SEED, last))
+    return last in known or usual or not looks_usual(last)
+
+
 def choose_output(leaves: Mapping[str, Any]) -> Choice | None:
     """Chooses the key that names the output folder."""
     keys = [key for key, value in leaves.items() if value is None or value is UNKNOWN or isinstance(value, str)]

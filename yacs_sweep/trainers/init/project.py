@@ -173,6 +173,21 @@ class Project:
                     return file
         return None
 
+    def import_root(self, script: Module) -> str | None:
+        """Returns the folder from which a script imports the project's modules that Python does not look into.
+
+        None where the modules lie beside the script, or it changes sys.path.
+        """
+        beside = [file for item in script.imports.values() if (file := self.imported_file(script.path, item))]
+        if any("sys.path" in self.text(path) for path in (script.path, *beside)):
+            return None
+        for item in (*script.imports.values(), *script.stars):
+            file = None if item.level else self.imported_file(script.path, Import(item.module.partition(".")[0]))
+            if file is None or file.is_relative_to(script.path.parent):
+                continue
+            return next((folder for folder in _SOURCES[1:] if file.parts[0] == folder), ".")
+        return None
+
     def resolve(self, module: Module, name: str, seen: frozenset[tuple[Path, str]] = frozenset()) -> Place | None:
         """Finds the definition behind a name of a file, through the project's imports."""
         if (module.path, name) in seen or len(seen) > 12:

@@ -11,7 +11,8 @@ from pathlib import Path
 from ...base.command_line import COMMAND
 from ...base.errors import ConfigError
 from ...base.files import write_atomically
-from ...base.streams import print_lines
+from ...base.streams import is_terminal, output_width, print_lines
+from ...base.wording import wrap
 from ..load import load_profile
 from .find import Found, find_trainer, profile_name
 from .shipped import is_shipped
@@ -69,12 +70,14 @@ def init(
         command = command_of(loaded, found.config, root, python)
         show(f"running for at most {try_for:g} s: {shlex.join(command)}")
         log = try_run(loaded, command, root, try_for)
-        found = find_trainer(root, script, config, [*logs, log])
+        found = find_trainer(root, script, config, [*logs, log], log.parent)
         found.unsure += _tail(log) if not found.metrics.counts else []
         _write(root / profile, profile_text(found, name))
     _write(root / sweep, sweep_text(found, name))
+    width = output_width() if is_terminal() else None
     for line in (f"written: {profile}, {sweep}", *_next_steps(found, name)):
-        show(line)
+        pieces = [line] if width is None else wrap(line, width, indent=4, shell=line.startswith("  "))
+        show("\n".join(pieces))
     return 0
 
 

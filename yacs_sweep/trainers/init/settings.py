@@ -20,6 +20,8 @@ _TOP_KEY = re.compile(r"^([A-Za-z_]\w*)\s*:", re.MULTILINE)
 _OTHER = re.compile(
     r"^(configs/trainers|sweeps)/|compose|environment|pre-commit|mkdocs|demo|test|infer|eval|deploy|example|\.github"
 )
+BASES = ("_BASE_", "BASE")  # keys of files that a configuration is based on
+_NO_TRAINING = re.compile(r"--?(eval|test|throughput|resume|inference)\b|\bTEST\.EVALUATE|evaluate\b|eval[-_]only")
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _PACKAGE = re.compile(r"#\s*@package\s+(\S+)")
 
@@ -92,13 +94,22 @@ def _merge(into: dict[str, Any], data: dict[str, Any]) -> None:
             into[key] = value
 
 
-def read_settings(project: Project, path: Path) -> dict[str, Any]:
-    """Reads a YAML file as a mapping; {} where there is none."""
+def read_settings(project: Project, path: Path, depth: int = 0) -> dict[str, Any]:
+    """Reads a YAML file as a mapping, with the files it is based on; {} where there is none."""
     try:
         data = yaml.load(project.text(path), Loader=_LOADER)
     except yaml.YAMLError:
         return {}
-    return data if isinstance(data, dict) else {}
+    if not isinstance(data, dict):
+        return {}
+    below: dict[str, Any] = {}
+    for name in BASES:
+        given = data.get(name)
+        for base in given if isinstance(given, list) else [given]:
+            if isinstance(base, str) and base and depth < 5:
+                _merge(below, read_settings(project, _normal(path.parent / base), depth + 1))
+    _merge(below, data)
+    return below
 
 
 def number(value: Any) -> Any:
@@ -111,35 +122,44 @@ def number(value: Any) -> Any:
     return value
 
 
-def example_config(project: Project, script: Path, leaves: Mapping[str, Any]) -> Path | None:
-    """Returns a configuration file of the project that fits such a tree; without `leaves` any one may.
+def example_configs(project: Project, script: Path, leaves: Mapping[str, Any]) -> list[Path]:
+    """Lists configuration files of the project that fit such a tree, the best first; without `leaves` any one may.
 
-    Of several the one that the README or a shell script names beside the script, else the one nearest the project's folder.
+    Those are first with which a document or a shell script trains, in that order, then the others, those nearest to the
+    project's folder first. All of several are returned only where documents name them.
     """
     sections = {key.partition(".")[0] for key in leaves}
     said = _instructions(project)
-    beside = [line for line in said.splitlines() if script.name in line]
+    beside = [line for line in said.splitlines() if script.name in line and not _NO_TRAINING.search(line)]
     ranked = []
     for place, path in enumerate([path for path in project.all_files if path.suffix != ".py"][:500]):
-        names = set(_TOP_KEY.findall(project.text(path)))
-        if _OTHER.search(path.as_posix().lower()) or (leaves and len(names & sections) <= 0.7 * len(names)):
+        names = {name for name in _TOP_KEY.findall(project.text(path)) if name not in BASES}
+        named = next((n for n, line in enumerate(beside) if path.as_posix() in line), len(beside))
+        fits = not leaves or len(names & sections) > 0.7 * len(names)
+        if not fits or (_OTHER.search(path.as_posix().lower()) and named == len(beside)):
             continue
-        named = any(path.as_posix() in line for line in beside)
-        ranked.append((not named, path.as_posix() not in said, -min(len(names & sections), 3), place, path))
-    for *_, path in sorted(ranked)[:20]:
+        said_of = path.as_posix() not in said
+        ranked.append((named, said_of, -min(len(names & sections), 3), place, path))
+    ranked.sort()
+    named_ones = [path for named, *_, path in ranked if named < len(beside)]
+    for *_, path in ranked[:20]:
         settings = read_settings(project, path)
         if None not in settings.values() and all(
             key in leaves or not leaves or key.startswith("_") for key in flat(settings)
         ):
-            return path
-    return sorted(ranked)[0][-1] if ranked else None
+            return [path, *(other for other in named_ones if other != path)]
+    return [ranked[0][-1]] if ranked else []
 
 
 def _instructions(project: Project) -> str:
-    """Returns what the project's documents and shell scripts say, with broken command lines put together."""
-    files = [path for suffix in ("*.md", "*.rst", "*.sh", "*/*.sh") for path in sorted(project.root.glob(suffix))[:12]]
-    text = "\n".join(project.text(path.relative_to(project.root)) for path in files)
-    return re.sub(r"\\\r?\n", " ", text)
+    """Returns what the project's documents and shell scripts say, README first, with broken command lines put together."""
+    files = [
+        path
+        for pattern in ("README*", "*.md", "*.rst", "docs/*.md", "docs/*.rst", "*.sh", "*/*.sh")
+        for path in sorted(project.root.glob(pattern))[:12]
+    ]
+    text = "\n".join(project.text(path.relative_to(project.root)) for path in dict.fromkeys(files))
+    return re.sub(r"\\[ \t]*\r?\n", " ", text)
 
 
 # -- which word names the file ----------------------------------------------------------------------------------------

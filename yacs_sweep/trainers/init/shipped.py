@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ def fitting_profile(
         printed: lines as the source prints them; they count where no log is given.
     """
     lines = [f"{line}\n".encode() for line in printed]
-    best: tuple[tuple[int, int, int], TrainerProfile, LogMetrics] | None = None
+    best: tuple[tuple[bool, int, int, int], TrainerProfile, LogMetrics] | None = None
     for path in sorted(TRAINERS.glob("*.yaml")):
         try:  # by path, and seen from no project: profiles of the same names do not count
             profile = load_profile(str(path), project_root=TRAINERS.parents[1])
@@ -40,7 +41,8 @@ def fitting_profile(
         names = metrics.counts.keys() - {"epoch", "iter", profile.metrics.axis}
         if not names and (list(logs) or _sees(profile, lines)):
             continue
-        score = (len(names), -len(profile.read_from), len(profile.aliases))  # the original before its descendants
+        own = _is_source(path, root)  # the profile of this very repository, then the original before its descendants
+        score = (own, len(names), -len(profile.read_from), len(profile.aliases))
         if best is None or score > best[0]:
             best = (score, profile, metrics)
     return (best[1], best[2]) if best else None
@@ -62,6 +64,20 @@ def _drives(profile: TrainerProfile, script: Path, schema: str, leaves: Mapping[
         return False
     keys = [*profile.aliases.values(), *([profile.output_dir_key] if profile.output_dir_key else [])]
     return all(key in leaves for key in keys)
+
+
+def _is_source(path: Path, root: Path) -> bool:
+    """Tells whether a profile was read from this repository, by the name at its head.
+
+    The project's folder is called so, or its README says so at the beginning.
+    """
+    match = re.match(r"#\s*[\w.-]+/([\w.-]+) [0-9a-f]{7}\b", path.read_text("utf-8", errors="replace"))
+    if match is None:
+        return False
+    readme = next(iter(sorted(root.glob("README*"))), None)
+    head = readme.read_text("utf-8", errors="replace")[:300] if readme is not None and readme.is_file() else ""
+    name, *titles = (re.sub(r"[\W_]+", "", text.lower()) for text in (match[1], root.resolve().name, *head.split("\n")))
+    return any(title.startswith(name) for title in titles)
 
 
 def _sees(profile: TrainerProfile, lines: list[bytes]) -> bool:

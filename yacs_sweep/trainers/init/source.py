@@ -109,19 +109,43 @@ def checkpoint_patterns(modules: Iterable[Module]) -> list[str]:
         for node in module.nodes:
             if isinstance(node, ast.FunctionDef) and _SAVES.search(node.name) and not _LOADS.search(node.name):
                 inside: Iterable[ast.AST] = ast.walk(node)
-            elif isinstance(node, ast.Call) and _SAVES.search((dotted(node.func) or [""])[-1]):
-                if _LOADS.search((dotted(node.func) or [""])[-1]):
+            elif isinstance(node, ast.Call) and _writes(node):
+                if _called(node) == "save_pretrained":
+                    found |= {"*.safetensors": None, "*.bin": None}
+                if _LOADS.search(_called(node)):
                     continue
                 inside = ast.walk(node)
                 found |= dict.fromkeys(_of_library(module, (dotted(node.func) or [""])))
             elif isinstance(node, ast.Assign) and _SAVES.search(" ".join(dotted(node.targets[0]) or [])):
                 inside = ast.walk(node)
+            elif isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div) and _is_model(node.right):
+                inside = [node.right]  # path / "best.pt"
             else:
                 continue
             for text in _texts(inside):
                 if match := _FILE.fullmatch(text):
                     found[f"*.{match['ext']}{'*' if match['more'] else ''}"] = None
     return [pattern for pattern in found if f"{pattern}*" not in found]
+
+
+def _called(node: ast.Call) -> str:
+    """Returns the last name of what is called: `save` of `(path / "x").save()`."""
+    return node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+
+
+def _writes(node: ast.Call) -> bool:
+    """Tells whether a call saves: by its name, or as it opens a file to write bytes."""
+    name = _called(node)
+    if name == "open":
+        modes = [item.value for item in node.keywords if item.arg == "mode"] + node.args[1:2]
+        return any({"w", "b"} <= set(str(getattr(mode, "value", ""))) for mode in modes)
+    return name == "write_bytes" or bool(_SAVES.search(name))
+
+
+def _is_model(node: ast.AST) -> bool:
+    """Tells whether a text ends as files of models do, and those alone."""
+    match = next((match for text in _texts([node]) if (match := _FILE.fullmatch(text))), None)
+    return match is not None and match["ext"] not in ("pkl", "h5", "npz")
 
 
 def _texts(nodes: Iterable[ast.AST]) -> Iterator[str]:

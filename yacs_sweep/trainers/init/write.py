@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from pathlib import Path
 from typing import Any
 
 from .arguments import UNKNOWN
@@ -22,7 +23,7 @@ ORDER = (  # of parameters in a first sweep
     "ims_per_batch",
 )
 PARAMETERS = 4
-_WIDTH = 110
+_WIDTH = 100  # columns of a line with a comment
 
 
 def profile_text(found: Found, name: str) -> str:
@@ -33,7 +34,16 @@ def profile_text(found: Found, name: str) -> str:
         lines += ["", "# Please check:"]
         for text in found.unsure:
             lines += _comment(text, "#  - ", "#    ")
-    return "\n".join(lines) + "\n"
+    return "\n".join(part for line in lines for part in _fitting(line)) + "\n"
+
+
+def _fitting(line: str) -> list[str]:
+    """Puts the comment of a line that is too long above the line."""
+    content, mark, comment = line.partition("   # ")
+    if len(line) <= _WIDTH or not mark or not content.strip():
+        return [line]
+    indent = content[: len(content) - len(content.lstrip())]
+    return [*_comment(comment, f"{indent}# ", f"{indent}# "), content]
 
 
 def _start_lines(found: Found) -> list[str]:
@@ -65,7 +75,10 @@ def _start_lines(found: Found) -> list[str]:
     if base is None and (schema := _schema(found)):
         runs = "; runs the script up to parse_args()" if schema == "argparse" else ""
         lines.append(f"schema: {schema}   # names and types are checked before anything starts{runs}")
-    if base is None and not found.base:
+    if found.import_root is not None:
+        mode = "WANDB_MODE: disabled, " if base is None and not found.base else ""
+        lines.append(f"env: {{{mode}PYTHONPATH: {found.import_root}}}   # where the script's imports are found")
+    elif base is None and not found.base:
         lines.append("env: {WANDB_MODE: disabled}   # the launcher records the trial")
     return lines
 
@@ -104,6 +117,10 @@ def _key_lines(found: Found) -> list[str]:
 def _metric_lines(found: Found) -> list[str]:
     """Writes the objective, and which metrics are found without patterns."""
     lines = []
+    if found.files:
+        lines.append("files:   # that the trainer writes its metrics to")
+        for path, kind in found.files:
+            lines += [f"  - path: {_quoted(path)}", f"    format: {kind}"]
     if found.objective and not (found.extends is not None and found.extends.default_metric):
         lines.append(
             f"metric: {{name: {_quoted(found.objective[0])}, goal: {found.objective[1]}}}   # unless a sweep says another"
@@ -112,14 +129,26 @@ def _metric_lines(found: Found) -> list[str]:
         lines.append(f"axis: {found.metrics.axis}   # the x-axis of the metrics")
     names = [name for name in found.metrics.counts if name != (found.metrics.axis or "epoch")] or found.suggested
     if names and found.extends is None:
-        source = "in its log" if found.metrics.counts else "by its print statements; no log was given"
+        source = "in these files" if found.files else "in its log"
+        source = source if found.metrics.counts else "by its print statements; no log was given"
         text = f"No patterns are needed for metrics with these names ({source}): {', '.join(names[:24])}"
         lines += [
             "",
             *_comment(text, "# ", "# "),
-            "# Other names: `yacs-sweep --test-patterns LOGFILE` suggests patterns for `metrics`.",
+            *(
+                ["# Other names: `yacs-sweep --test-patterns LOGFILE` suggests patterns for `metrics`."]
+                * (not found.files)
+            ),
         ]
     return lines
+
+
+def written_by_init(path: str) -> bool:
+    """Tells whether a sweep file begins as those that `sweep_text` writes."""
+    try:
+        return "written by --init" in Path(path).read_text("utf-8", errors="replace").partition("\n")[0]
+    except OSError:
+        return False
 
 
 def sweep_text(found: Found, name: str) -> str:
@@ -136,7 +165,7 @@ def sweep_text(found: Found, name: str) -> str:
     else:
         lines.append("# metric: {name: val/acc, goal: maximize}   # fill in: bayes, and the best trial, need one")
     lines.append("count: 10   # trials")
-    chosen = [alias for alias in ORDER if alias in found.aliases][:PARAMETERS]
+    chosen = [alias for alias in ORDER if alias in found.aliases and alias not in found.idle][:PARAMETERS]
     if not chosen:
         return (
             "\n".join([*lines, "parameters:   # no usual ones were found: write the trainer's keys", f"  {FILL_LR}"])
@@ -146,6 +175,7 @@ def sweep_text(found: Found, name: str) -> str:
     for alias in chosen:
         key = found.aliases[alias].key
         lines += _parameter(alias, key, found.leaves.get(key, UNKNOWN))
+    lines += [f"  # {alias}: does nothing with {why}" for alias, why in found.idle.items()]
     for alias in ("max_epochs", "max_iter"):
         if alias in found.aliases:
             default = found.leaves.get(found.aliases[alias].key)

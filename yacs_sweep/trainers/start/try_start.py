@@ -24,6 +24,9 @@ _IMPORT = (
 _IMPORT_MODULE = "import sys; import runpy; runpy.run_module(sys.argv[1], run_name='trainer_without_main')"
 
 
+_tried: set[tuple[str, Path]] = set()  # starts of this process: that one is waited for is said once
+
+
 @dataclass(frozen=True)
 class Started:
     """Tells how a start ended: the exit status, and the end of what was printed. `what` names the start in a message."""
@@ -70,7 +73,9 @@ def try_start(program: Program, imports: Imports, cwd: Path, environment: Mappin
     what, words = describe_start(program, imports)
     if not words:
         return None
-    notice = (SILENT_WAIT, f"waiting for {what}, {WAIT:g} s at most")
+    told = (what, cwd) in _tried
+    _tried.add((what, cwd))
+    notice = (0.0, "") if told else (SILENT_WAIT, f"waiting for {what}, {WAIT:g} s at most")
     return Started(what, *try_process(words, environment=environment, timeout=WAIT, cwd=cwd, notice=notice))
 
 

@@ -178,3 +178,25 @@ def test_options_that_the_program_does_not_parse_are_told(tmp_path: Path) -> Non
     assert warning in checked(tmp_path, profile=profile, code=code).out
     assert warning not in checked(tmp_path, profile=profile).out
     assert warning not in checked(tmp_path, profile=profile.replace("argparse", "file"), code=code).out
+
+
+INIT = "# A first sweep for the trainer profile p, written by --init.\nmethod: random\nmetric: {name: acc, goal: maximize}\n"
+
+
+def test_a_range_that_init_has_made_for_another_configuration_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "s.yaml"
+    words = "parameters: {A: {distribution: uniform, min: 2.0, max: 5.0}}\ncount: 2\n"
+    path.write_text(INIT + words)
+    told = "A: 1 in "
+    assert told in checked(tmp_path, "--sweep-config", path).out
+    assert told not in checked(tmp_path, "--sweep-config", path, config="A: 3").out
+    path.write_text("\n" + INIT.partition("\n")[2] + words)  # somebody's own ranges
+    assert told not in checked(tmp_path, "--sweep-config", path).out
+
+
+def test_a_sweep_without_a_metric_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "s.yaml"
+    path.write_text("method: random\nparameters: {A: {values: [1, 2]}}\ncount: 2\n")
+    told = "and the sweep names no metric, so no trial is the best"
+    assert told in checked(tmp_path, "--sweep-config", path).out
+    assert told not in checked(tmp_path, "--sweep-config", path, "--metric", "acc").out

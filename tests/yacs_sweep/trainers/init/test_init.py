@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -12,10 +14,15 @@ import yaml
 from tests.yacs_sweep.trainers.init.layouts import ARGPARSE, LAYOUTS, YACS_PACKAGE, Layout, write
 from tests.yacs_sweep.trainers.init.new_layouts import NEW_LAYOUTS
 from yacs_sweep.base.errors import ConfigError
+from yacs_sweep.base.shipped import TRAINERS
 from yacs_sweep.cli import main
 from yacs_sweep.spec.read_sweep import sweep_from_dict
-from yacs_sweep.trainers.init.names import choose_aliases, choose_objective, choose_output, choose_seed
+from yacs_sweep.trainers.init import run
+from yacs_sweep.trainers.init.names import choose_aliases, choose_objective, choose_output, choose_seed, idle_aliases
+from yacs_sweep.trainers.init.project import Module
 from yacs_sweep.trainers.init.run import init
+from yacs_sweep.trainers.init.shipped import _is_source
+from yacs_sweep.trainers.init.source import checkpoint_patterns
 from yacs_sweep.trainers.load import load_profile
 from yacs_sweep.trainers.schemas.read import read_schema
 
@@ -392,3 +399,165 @@ def test_gpus_that_the_code_chooses_itself_are_to_be_checked(project: Path) -> N
     shown = ran(project, [])
     assert "train.py:9 sets CUDA_VISIBLE_DEVICES itself, so every trial may take the same GPUs" in shown
     assert "form: '{gpu_ids}'" in shown
+
+
+# -- what a run shows beside its output --------------------------------------------------------------------------------
+WRITES = """
+    import argparse, os
+    parser = argparse.ArgumentParser()
+    parser.add_argument('--lr', type=float, default=0.1)
+    parser.add_argument('--hidden', type=int, default=64)
+    parser.add_argument('--output-dir', default='out')
+    args = parser.parse_args()
+    for name, value in vars(args).items():
+        print(f'{name}: {value}')
+    print('width: 7')
+    os.makedirs(args.output_dir, exist_ok=True)
+    def at(name):
+        return os.path.join(args.output_dir, name)
+    open(at('METRICS'), 'w').write('CONTENT')
+    name = 'best' + '.ckpt'
+    open(at(name), 'w').write('x')
+    """
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "form"),
+    [
+        ("metrics.csv", "epoch,loss,val_f1\\n0,1.5,0.5\\n", "csv"),
+        ("rows.jsonl", '{"epoch": 0, "val_f1": 0.5}\\n{"epoch": 1, "val_f1": 0.6}\\n', "jsonl"),
+    ],
+)
+def test_files_that_a_run_has_written_are_read_where_its_output_says_nothing(
+    name: str, content: str, form: str, project: Path
+) -> None:
+    write(Layout({"train.py": WRITES.replace("METRICS", name).replace("CONTENT", content)}, {}, frozenset()), project)
+    ran(project, [], try_for=20)
+    data = yaml.safe_load(files(project)[0].read_text())
+    (source,) = data["files"]
+    assert source["path"] == f"{{output_dir}}/{name}"
+    assert source.get("format", "jsonl") == form
+    assert data["metric"] == {"name": "val_f1", "goal": "maximize"}
+    assert data["checkpoints"] == ["*.ckpt"]
+    load_profile(str(files(project)[0]), project_root=project)
+
+
+def test_a_printed_configuration_is_no_metric(project: Path) -> None:
+    log = "lr: 0.1\nhidden: 64\nwidth: 7\nepoch: 0 loss: 0.5 lr: 0.1\nepoch: 1 loss: 0.4 lr: 0.1\nval acc: 0.5\n"
+    write(Layout({"train.py": WRITES}, {}, frozenset(), log=log), project)
+    ran(project, ["train.log"])
+    (names,) = [line for line in files(project)[0].read_text().splitlines() if "No patterns are needed" in line]
+    assert names.endswith("(in its log): lr, loss, val/acc")
+
+
+# -- the configuration to start with ------------------------------------------------------------------------------------
+def test_the_configuration_that_the_documents_train_with_counts(project: Path) -> None:
+    write(YACS_PACKAGE, project)
+    (project / "configs" / "aaa.yml").write_text("_BASE_: market.yml\nSOLVER: {BASE_LR: 0.5}\n")
+    (project / "configs" / "zzz.yml").write_text("_BASE_: market.yml\nSOLVER: {BASE_LR: 0.004}\n")
+    script = load_script(project)
+    (project / "README.md").write_text(
+        f"python {script} --eval --config_file configs/aaa.yml\npython {script} \\\n --config_file configs/zzz.yml\n"
+        f"python {script} --config_file configs/market.yml\n"
+    )
+    shown = ran(project, [])
+    assert "Defaults are those of configs/zzz.yml. The documents also train with configs/market.yml." in shown
+    assert yaml.safe_load(files(project)[1].read_text())["parameters"]["base_lr"]["max"] == 0.02
+
+
+def load_script(project: Path) -> str:
+    """The script of a project, as `--init` finds it."""
+    shown = ran(project, [], dry_run=True)
+    return shown.split("# Profile of ")[1].split(",")[0]
+
+
+# -- parameters without effect ------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("leaves", "idle"),
+    [
+        ({"optim.name": "adamw", "momentum": 0.9}, {"momentum": "optim.name adamw"}),
+        ({"SOLVER.OPTIMIZER_NAME": "SGD"}, {}),
+        ({"train.optim": "amsgrad"}, {"momentum": "train.optim amsgrad"}),
+        ({"loss.name": "softmax"}, {"margin": "loss.name softmax"}),
+        ({"loss.name": "triplet"}, {}),
+        ({"MODEL.LOSSES.NAME": ("CrossEntropyLoss", "TripletLoss")}, {}),
+        ({"DATALOADER.SAMPLER": "softmax_triplet"}, {}),
+        ({"TRAIN.LR_SCHEDULER.NAME": "cosine"}, {"gamma": "TRAIN.LR_SCHEDULER.NAME cosine"}),
+    ],
+)
+def test_parameters_that_the_configuration_does_not_use(leaves: dict[str, Any], idle: dict[str, str]) -> None:
+    assert idle_aliases(["momentum", "margin", "gamma", "base_lr"], leaves) == idle
+
+
+def test_a_parameter_without_effect_is_not_searched(project: Path) -> None:
+    defaults = {"lr": 0.1, "momentum": 0.9, "optimizer": "adam"}
+    options = "".join(f"p.add_argument('--{name}', default={default!r})\n" for name, default in defaults.items())
+    script = f"import argparse\np = argparse.ArgumentParser()\n{options}p.parse_args()\n"
+    write(Layout({"train.py": script}, {}, frozenset()), project)
+    ran(project, [])
+    text = files(project)[1].read_text()
+    assert set(yaml.safe_load(text)["parameters"]) == {"base_lr"}
+    assert "# momentum: does nothing with optimizer adam" in text
+
+
+# -- files and imports --------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("code", "patterns"),
+    [
+        ("(args.out / 'last.pt').write_bytes(b'x')", ["*.pt"]),
+        ("open(join(out, 'model.ckpt'), 'wb').write(b'x')", ["*.ckpt"]),
+        ("best = out / 'best.pth'\ntorch.save(model, best)", ["*.pth"]),
+        ("model.save_pretrained(out)", ["*.safetensors", "*.bin"]),
+        ("open(join(out, 'model.ckpt'), 'rb').read()", []),
+        ("rows = folder / 'rows.pkl'", []),
+    ],
+)
+def test_checkpoints_are_found_however_they_are_written(code: str, patterns: list[str]) -> None:
+    assert checkpoint_patterns([Module(Path("m.py"), ast.parse(code)).read()]) == patterns
+
+
+@pytest.mark.parametrize(
+    ("first", "folder", "env"),
+    [
+        ("", "", {"WANDB_MODE": "disabled", "PYTHONPATH": "."}),
+        ("", "src/", {"WANDB_MODE": "disabled", "PYTHONPATH": "src"}),
+        ("import sys\nsys.path.insert(0, '.')\n", "", {"WANDB_MODE": "disabled"}),
+    ],
+)
+def test_a_package_that_is_not_beside_the_script_is_found(
+    first: str, folder: str, env: dict[str, str], project: Path
+) -> None:
+    parses = "p = argparse.ArgumentParser()\np.add_argument('--lr', default=0.1)\np.parse_args()\n"
+    script = f"{first}import argparse\nfrom birds import net\n{parses}"
+    write(Layout({"tools/train.py": script, f"{folder}birds/__init__.py": "net = 1\n"}, {}, frozenset()), project)
+    ran(project, [])
+    assert yaml.safe_load(files(project)[0].read_text())["env"] == env
+
+
+def test_lines_of_a_profile_are_short(project: Path) -> None:
+    for name, layout in ALL.items():
+        folder = project / re.sub(r"\W", "_", f"of_{name}".lower())
+        folder.mkdir()
+        write(layout, folder)
+        ran(folder, [])
+        long = [line for line in files(folder)[0].read_text().splitlines() if len(line) > 100 and "   # " in line]
+        assert not long
+
+
+def test_of_profiles_that_fit_the_one_of_this_repository_counts(tmp_path: Path) -> None:
+    (tmp_path / "README.md").write_text("# SOLIDER on [Person Re-identification]\n\nSOLIDER-REID trains …\n")
+    assert _is_source(TRAINERS / "solider.yaml", tmp_path)
+    assert not _is_source(TRAINERS / "transreid.yaml", tmp_path)
+    folder = tmp_path / "TransReID-main"
+    folder.mkdir()
+    assert _is_source(TRAINERS / "transreid.yaml", folder)
+
+
+def test_what_is_shown_fits_a_narrow_terminal(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(YACS_PACKAGE, project)
+    monkeypatch.setattr(run, "is_terminal", lambda: True)
+    monkeypatch.setattr(run, "output_width", lambda: 79)
+    monkeypatch.setattr(run, "COMMAND", ("yacs-sweep",))
+    shown = ran(project, [])
+    assert max(map(len, shown.splitlines())) <= 79
+    assert shown.splitlines()[-1].endswith("--count 1")

@@ -9,6 +9,8 @@ import pytest
 
 from tests.sweeping import sweep, write_sweep
 from yacs_sweep.trainers.load import load_profile
+from yacs_sweep.trainers.start import try_start
+from yacs_sweep.trainers.start.missing_modules import Imports, Program
 from yacs_sweep.trainers.start.try_start import fails_at_every_start, start_problems
 
 QUIET_WORDS = ("--controller", "local", "--wandb-mode", "disabled")
@@ -133,3 +135,17 @@ def test_paths_that_do_not_exist_are_told_before_the_first_trial(tmp_path: Path)
     assert ran.code == 0
     told = [line for line in (ran.out + ran.err).splitlines() if "there is no" in line]
     assert len(told) == 1 and f"warning: DATASETS.ROOT_DIR: there is no ../../no-data in {tmp_path}" in told[0]
+
+
+def test_that_a_start_is_waited_for_is_said_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    notices: list[str] = []
+
+    def answer(words: object, *, notice: tuple[float, str], **_: object) -> tuple[int, str]:
+        notices.append(notice[1])
+        return 0, ""
+
+    monkeypatch.setattr(try_start, "try_process", answer)
+    program, imports = Program(("python",), False, "train.py"), Imports((), "", parser=True, guard=True)
+    for _ in range(3):
+        try_start.try_start(program, imports, tmp_path, {})
+    assert notices == ["waiting for train.py --help, 90 s at most", "", ""]
