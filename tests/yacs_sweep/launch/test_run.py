@@ -159,7 +159,7 @@ def test_disabled_in_the_environment_holds_for_one_launch(paths: SweepPaths, mon
     assert plan.launch.wandb_mode == "offline"
     (refused,) = log_model_problems(options, plan.launch)
     assert "WANDB_MODE=disabled is set" in refused
-    results: Any = SimpleNamespace(plan=plan, paths=paths)
+    results: Any = SimpleNamespace(plan=plan, paths=paths, summary=SimpleNamespace(records={}))
     job = make_job(results, options, "", None)
     monkeypatch.setattr("yacs_sweep.search.local.LocalController", lambda *_, recorder, **settings: recorder)
     monkeypatch.setattr("yacs_sweep.wandb.recorder.Recorder", lambda *_: "recorder")
