@@ -13,7 +13,8 @@ from typing import Any
 from yacs_sweep.base.values import to_json
 from yacs_sweep.records.folder import SweepPaths, TrialRecord
 from yacs_sweep.records.launch_file import LaunchFile, save_spec
-from yacs_sweep.show.report.data import Sweep, Trial, read_local
+from yacs_sweep.show.report.data import Curve, Sweep, Trial, read_local
+from yacs_sweep.spec.constraints import judge
 from yacs_sweep.spec.read_sweep import sweep_from_dict
 from yacs_sweep.spec.sweep import SweepSpec
 
@@ -130,6 +131,68 @@ def write_sweep(
     return paths
 
 
+def sweep_of_several(
+    count: int = 60, repeats: int = 0, more: int = 1, constraints: tuple[str, ...] = ("params_m <= 32", "ms < 9.5")
+) -> Sweep:
+    """A search for accuracy and cost in memory, each point trained `repeats` times if that is given, with curves."""
+    metrics = [
+        {"name": METRIC, "goal": "maximize", "threshold": 55},
+        {"name": "ms", "goal": "minimize"},
+        {"name": "model/gmacs", "goal": "minimize"},
+    ]
+    parameters = {
+        "width": {"distribution": "log_uniform_values", "min": 0.25, "max": 4.0},
+        "base_lr": {"distribution": "log_uniform_values", "min": 1e-4, "max": 1e-1},
+        "optimizer": {"values": ["sgd", "adam"]},
+    }
+    described: dict[str, Any] = {
+        "method": "custom" if more else "bayes",
+        "parameters": parameters,
+        "name": "accuracy and cost",
+    }
+    described.update(
+        {"metrics": metrics[: 1 + more]} if more else {"metric": {key: metrics[0][key] for key in ("name", "goal")}}
+    )
+    if constraints:
+        described["metric_constraints"] = list(constraints)
+    if repeats:
+        described["repeats"] = {"n": repeats}
+    spec, trials = sweep_from_dict(described), []
+    for point in range(count):
+        params = spec.random_point(3, point)
+        source, width = random.Random(point), params["width"]
+        lucky = 84 * (1 - math.exp(-2.2 * width**0.6)) * math.exp(-0.15 * math.log10(params["base_lr"] / 3e-3) ** 2)
+        for seed in range(max(1, repeats)):
+            number = point * max(1, repeats) + seed
+            value = round(lucky + source.gauss(0, 0.8), 2)
+            found = {METRIC: value, "ms": round(2.5 * width + 0.4 + abs(source.gauss(0, 0.1)), 3)}
+            found["model/gmacs"] = round(3 * width**2, 3)
+            each = trial(number, params, value)
+            record = each.record
+            if more:
+                record.values = {metric["name"]: found[str(metric["name"])] for metric in metrics[: 1 + more]}  # type: ignore[misc]
+            if constraints:
+                record.facts = {"params_m": round(9 * width, 2), "ms": found["ms"]}
+                record.feasible, record.violated = judge(constraints, record.facts)
+            if repeats:
+                record.point, record.seed = f"point-{point:04d}", seed + 1
+            if number % 17 == 5:
+                record.state, record.cause, record.reason, record.value = (
+                    "failed",
+                    "exit",
+                    "exit code 1: ValueError",
+                    None,
+                )
+                record.values = record.facts = record.feasible = None
+                record.violated = []
+            epochs = list(range(1, 13))
+            heights = [value * (1 - math.exp(-epoch / 3)) + source.gauss(0, 0.6) for epoch in epochs[:-1]]
+            each.curves = {METRIC: Curve([float(epoch) for epoch in epochs], [*heights, value])}
+            each.epochs = True
+            trials.append(each)
+    return in_memory(trials, spec, method=spec.method)
+
+
 def odd_sweeps(folder: Path) -> dict[str, Sweep]:
     """One sweep of every kind that a report must make sense of."""
     lr = {"base_lr": {"values": [0.1, 0.01]}}
@@ -166,5 +229,10 @@ def odd_sweeps(folder: Path) -> dict[str, Sweep]:
         "hostile": in_memory(
             [hostile, script], notes=[HOSTILE], source=HOSTILE, environment={HOSTILE: {HOSTILE: HOSTILE}}
         ),
+        "several": sweep_of_several(),
+        "three_objectives": sweep_of_several(40, more=2, constraints=()),
+        "repeats": sweep_of_several(24, repeats=3, more=0, constraints=()),
+        "repeats_of_several": sweep_of_several(24, repeats=3),
+        "one_point": sweep_of_several(1, repeats=2),
         "usual": read_local(write_sweep(folder, "usual", 40, 60)),
     }

@@ -15,9 +15,12 @@ from ...base.files import read_json
 from ...base.values import finite_number
 from ...records import environment
 from ...records.folder import SEEDS_FILE, WARM_FILE, SweepPaths, TrialRecord, best_of, rank
+from ...records.front import front_of_points, front_of_trials
 from ...records.launch_file import load_spec_of, read_launch
 from ...records.metrics import readable_metrics
+from ...records.points import Point, group_points
 from ...records.progress import Tally, retried_trials
+from ...records.standings import best_by, rank_points
 from ...records.summary import known_records
 from ...spec.parameter import Parameter
 from ...spec.sweep import SweepSpec
@@ -47,6 +50,9 @@ class Trial:
     tail: list[float] = field(default_factory=list)  # the last values of the sweep's metric, unthinned
     epochs: bool = False  # whether the x-axis of its curves is the epoch
     url: str = ""
+    point: Point | None = None  # of a sweep with repeats seen by its points: the one that `record` has the means of
+    able: bool = True  # whether it has enough seeds to be the best
+    bands: dict[str, list[float | None]] = field(default_factory=dict)  # standard errors along the curves of means
 
     @property
     def seconds(self) -> float | None:
@@ -101,12 +107,41 @@ class Sweep:
         return AXIS if any(trial.epochs for trial in self.trials) else "step"
 
     @property
+    def noun(self) -> str:
+        """The word for one of `trials`: with repeats it is a point."""
+        return "point" if self.by_points else "trial"
+
+    @property
+    def by_points(self) -> bool:
+        """Whether `trials` are points, with the means of their seeds."""
+        return any(trial.point is not None for trial in self.trials)
+
+    @property
     def best(self) -> TrialRecord | None:
-        """The best finished trial."""
+        """The best finished trial; with repeats that of the best point."""
+        if self.by_points:
+            return next((trial.record for trial in self.ranked()[:1] if is_finished(trial)), None)
+        if self.spec is not None and self.spec.repeats is not None:
+            best = best_by(self.spec, group_points(self.records))
+            return best.typical if best is not None else None
         return best_of(self.records, self.goal)
 
+    def front(self) -> list[str]:
+        """Names what is on the front of several objectives, best in the first one first; empty with one objective."""
+        if self.spec is None or len(self.spec.objectives) < 2:
+            return []
+        if not self.by_points:
+            return [record.name for record in front_of_trials(self.records, self.spec.objectives)]
+        points = [trial.point for trial in self.trials if trial.point is not None]
+        enough, constraints = self.spec.seeds_enough, self.spec.constraints
+        return [point.name for point in front_of_points(points, self.spec.objectives, constraints, enough=enough)]
+
     def ranked(self) -> list[Trial]:
-        """Sorts the trials, best first (see `records.folder.rank`)."""
+        """Sorts the trials, best first (see `records.folder.rank`); points with too few seeds to be the best come later."""
+        if self.by_points and self.spec is not None:
+            points = [trial.point for trial in self.trials if trial.point is not None]
+            places = {point.name: place for place, point in enumerate(rank_points(self.spec, points))}
+            return sorted(self.trials, key=lambda trial: places[trial.record.name])
         order = {id(record): place for place, record in enumerate(rank(self.records, self.goal))}
         return sorted(self.trials, key=lambda trial: order[id(trial.record)])
 
@@ -131,8 +166,9 @@ class Sweep:
 
 
 def is_finished(trial: Trial) -> bool:
-    """Tells whether a trial's value counts: it finished, with a number."""
-    return trial.record.state == "finished" and finite_number(trial.record.value)
+    """Tells whether a trial's value counts: it finished, with a number, keeps the constraints, and has enough seeds."""
+    record = trial.record
+    return record.state == "finished" and finite_number(record.value) and record.keeps_constraints and trial.able
 
 
 def text_of(value: Any) -> str:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ...base.values import finite_number, utc_seconds
+from ...spec.sweep import Metric
 from .columns import Column, column
 from .data import Sweep, Trial, is_finished, thin
 from .importance import Effect
@@ -19,7 +21,12 @@ if TYPE_CHECKING:
 
     Array = np.ndarray[Any, Any]
 
+_NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
+_BOUND = re.compile(
+    rf"(?P<name>`[^`]+`|[\w./]+)\s*[<>]=?\s*(?P<at>{_NUMBER})|(?P<from>{_NUMBER})\s*[<>]=?\s*(?P<other>`[^`]+`|[\w./]+)"
+)
 LINES = 240  # learning curves drawn; more cannot be told apart
+BANDS = 5  # best points whose curves have a band
 OTHER_METRICS = 6  # metrics beside the sweep's own
 OTHER_POINTS = 40  # points of their curves
 DIMENSIONS = 12  # axes of the parallel coordinates
@@ -33,8 +40,13 @@ TESTED = 1000  # trials of that test at most
 ON_A_LINE = 0.95  # rank correlation of two parameters from which on their trials are on a line, not on a surface
 
 
-def figures(sweep: Sweep, effects: Sequence[Effect], used: Sample) -> dict[str, Any]:
-    """Computes all data for the page's script."""
+def figures(sweep: Sweep, effects: Sequence[Effect], used: Sample, whole: Sweep | None = None) -> dict[str, Any]:
+    """Computes all data for the page's script.
+
+    Args:
+        whole: every trial of a sweep with repeats, of which `sweep` has the points.
+    """
+    whole = sweep if whole is None else whole
     order = [effect.name for effect in effects]
     names = [*order, *(name for name in sweep.searched() if name not in order)]
     columns = [column(sweep, name, sweep.trials).as_levels() for name in names]
@@ -44,6 +56,8 @@ def figures(sweep: Sweep, effects: Sequence[Effect], used: Sample) -> dict[str, 
     return {
         "metric": sweep.metric or "",
         "goal": sweep.goal,
+        "noun": sweep.noun,
+        "means": int(sweep.by_points),
         "axis": sweep.axis,
         "trials": {
             "name": [trial.record.name for trial in sweep.trials],
@@ -54,6 +68,8 @@ def figures(sweep: Sweep, effects: Sequence[Effect], used: Sample) -> dict[str, 
             "drawn": [int(id(trial) in drawn) for trial in sweep.trials],
             "early": [int(is_censored(trial)) for trial in sweep.trials],
             "score": [brief(scores.get(id(trial)), 4) for trial in sweep.trials],
+            "error": [brief(trial.point.estimate.error, 3) if trial.point else None for trial in sweep.trials],
+            "violates": [trial.record.violated for trial in sweep.trials],
             "url": [trial.url for trial in sweep.trials],
             "seconds": [brief(trial.seconds, 4) for trial in sweep.trials],
         },
@@ -63,7 +79,9 @@ def figures(sweep: Sweep, effects: Sequence[Effect], used: Sample) -> dict[str, 
         "slices": [names.index(name) for name in pair],
         "surface": surface(sweep, used, pair, [names.index(name) for name in pair]),
         "curves": curves(sweep),
-        "timeline": timeline(sweep),
+        "timeline": timeline(whole),
+        "all": [] if whole is sweep else [[record.name, record.state, brief(record.value)] for record in whole.records],
+        "front": front(sweep),
     }
 
 
@@ -92,6 +110,69 @@ def _effect(effect: Effect) -> dict[str, Any]:
     }
 
 
+# -- several objectives -----------------------------------------------------------------------------------------------
+def front(sweep: Sweep) -> dict[str, Any] | None:
+    """Computes the plots of several objectives, two of them each; None where there is one objective.
+
+    Returns:
+        The objectives; each trial's values, their standard errors and what it is (front, dominated, violates, beyond a
+        threshold, early); the pairs of objectives that are drawn, as places: second on the x-axis; and the bounds that
+        constraints set to an objective.
+    """
+    objectives = sweep.spec.objectives if sweep.spec is not None else ()
+    if len(objectives) < 2:
+        return None
+    names, on_front = [metric.name for metric in objectives], set(sweep.front())
+    values = [[(trial.record.values or {}).get(name) for name in names] for trial in sweep.trials]
+    errors = [[trial.point.objective(name).error if trial.point else None for name in names] for trial in sweep.trials]
+    few = range(len(names))
+    pairs = (
+        [(one, two) for one in few for two in few if one < two] if len(names) <= 3 else [(0, two) for two in few[1:6]]
+    )
+    return {
+        "objectives": [
+            {"name": metric.name, "goal": metric.goal, "threshold": brief(metric.threshold)} for metric in objectives
+        ],
+        "values": [[brief(value) for value in row] for row in values],
+        "errors": [[brief(value, 3) for value in row] for row in errors],
+        "kind": [_front_kind(trial, objectives, on_front) for trial in sweep.trials],
+        "pairs": pairs,
+        "bounds": [
+            {"objective": names.index(name), "at": at, "text": text}
+            for text in (sweep.spec.constraints if sweep.spec is not None else ())
+            for name, at in bounds_in(text)
+            if name in names
+        ],
+    }
+
+
+def _front_kind(trial: Trial, objectives: Sequence[Metric], on_front: Container[str]) -> str:
+    """Says why a trial is on the front, or is not."""
+    record = trial.record
+    if record.name in on_front:
+        return "front"
+    if record.state != "finished":
+        return "early"
+    if not record.keeps_constraints:
+        return "violates"
+    values = record.values or {}
+    known = [(metric, value) for metric in objectives if finite_number(value := values.get(metric.name))]
+    if any(not metric.within(float(value or 0.0)) for metric, value in known):
+        return "beyond"
+    return "dominated" if trial.able else "few"
+
+
+def bounds_in(constraint: str) -> list[tuple[str, float]]:
+    """Finds the names that a constraint compares with a number alone, and the numbers: `val/mAP >= 80 and ms < 5`."""
+    found = []
+    for part in re.split(r"\band\b", constraint):
+        match = _BOUND.fullmatch(part.strip())
+        if match is not None:
+            name = match["name"] or match["other"]
+            found.append((name.strip("`"), float(match["at"] or match["from"])))
+    return found
+
+
 # -- learning curves --------------------------------------------------------------------------------------------------
 def curves(sweep: Sweep) -> dict[str, Any]:
     """Chooses the curves of the best trials, and of others evenly over the sweep."""
@@ -106,7 +187,12 @@ def curves(sweep: Sweep) -> dict[str, Any]:
     metrics = metrics[: OTHER_METRICS + 1]
     places = {id(trial): place for place, trial in enumerate(sweep.trials)}
     lines = [
-        {"trial": places[id(trial)], "best": rank, "xy": [_xy(trial, name, name == sweep.metric) for name in metrics]}
+        {
+            "trial": places[id(trial)],
+            "best": rank,
+            "xy": [_xy(trial, name, name == sweep.metric) for name in metrics],
+            **({"bands": [_band(trial, name) for name in metrics]} if trial.bands and rank < BANDS else {}),
+        }
         for rank, trial in enumerate(chosen)
     ]
     return {"metrics": metrics, "lines": lines, "all": len(ranked)}
@@ -120,6 +206,15 @@ def _xy(trial: Trial, name: str, full: bool) -> list[list[float | None]] | None:
     if not full:
         curve = thin(curve.x, curve.y, OTHER_POINTS)
     return [[brief(value, 5) for value in curve.x], [brief(value, 5) for value in curve.y]]
+
+
+def _band(trial: Trial, name: str) -> list[list[float | None]] | None:
+    """Rounds the places, lower and upper ends of the band of one standard error around a curve of means."""
+    curve, errors = trial.curves.get(name), trial.bands.get(name)
+    if curve is None or errors is None:
+        return None
+    known = [(x, y, error) for x, y, error in zip(curve.x, curve.y, errors, strict=True) if error is not None]
+    return [[brief(x, 5) for x, _, _ in known], *([brief(y + side * e, 5) for _, y, e in known] for side in (-1, 1))]
 
 
 # -- workers ----------------------------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from ...spec.parameter import Parameter
 from .columns import column
 from .data import Sweep, Trial, is_finished, text_of
 from .importance import Effect, caveat, effects
+from .points import by_points
 from .scores import Sample, sample
 from .statistics import Verdict, compare_best
 
@@ -36,20 +37,29 @@ class Failures:
 
 @dataclass(frozen=True)
 class Findings:
-    """A sweep and its statistics, computed once for all forms of the report."""
+    """A sweep and its statistics, computed once for all forms of the report.
+
+    Attributes:
+        sweep: what statistics and plots are of: with repeats its trials are the points, with means.
+        whole: the sweep with every trial.
+        front: names of the trials, or points, on the front of several objectives.
+    """
 
     sweep: Sweep
     used: Sample  # the trials that importance and correlation are computed from
     effects: list[Effect]
     caveat: str  # what they do not tell
     verdict: Verdict | None
+    whole: Sweep
+    front: list[str]
 
     @classmethod
     def of(cls, sweep: Sweep) -> Findings:
         """Computes the statistics of a sweep."""
+        whole, sweep = sweep, by_points(sweep)
         used = sample(sweep)
         found = effects(sweep, used)
-        return cls(sweep, used, found, caveat(sweep, used, found), compare_best(sweep))
+        return cls(sweep, used, found, caveat(sweep, used, found), compare_best(sweep), whole, sweep.front())
 
 
 def places(ranked: Sequence[Trial]) -> list[int | None]:
@@ -157,8 +167,14 @@ def trial_rows(sweep: Sweep) -> list[dict[str, Any]]:
     names = sweep.parameters()
     metrics = sorted({name for trial in sweep.trials for name in trial.curves})
     rows = []
-    ranked = sweep.ranked()
-    for trial, place in zip(ranked, places(ranked), strict=True):
+    folded = by_points(sweep)
+    front, ranked = set(folded.front()), folded.ranked()
+    numbers = places(ranked)
+    if folded is not sweep:  # the seeds of the best point first, each with the point's place
+        order = {trial.record.name: at for at, trial in enumerate(ranked)}
+        ranked = sorted(sweep.trials, key=lambda trial: (order[_point_of(trial)], trial.record.number))
+        numbers = [numbers[order[_point_of(trial)]] for trial in ranked]
+    for trial, place in zip(ranked, numbers, strict=True):
         record = trial.record
         row: dict[str, Any] = {
             "rank": place,
@@ -179,10 +195,33 @@ def trial_rows(sweep: Sweep) -> list[dict[str, Any]]:
             "gpu_ids": ",".join(record.gpu_ids),
             "git_commit": record.git_commit,
         }
+        row.update(_of_several(sweep, record, front))
         row.update({f"param:{name}": record.params.get(name) for name in names})
         row.update({f"last:{name}": trial.curves[name].y[-1] if name in trial.curves else None for name in metrics})
         rows.append(row)
     return rows
+
+
+def _point_of(trial: Trial) -> str:
+    """Names the point that a trial belongs to; a trial of none is its own."""
+    return trial.record.point or trial.record.name
+
+
+def _of_several(sweep: Sweep, record: TrialRecord, front: Container[str]) -> dict[str, Any]:
+    """Makes the columns of a trial that a sweep with several objectives, constraints or repeats has."""
+    row: dict[str, Any] = {}
+    if sweep.spec is None:
+        return row
+    if sweep.spec.repeats is not None:
+        row.update(point=record.point, seed=record.seed)
+    if sweep.spec.more_metrics:
+        row["front"] = (record.point or record.name) in front
+        row.update(
+            {f"objective:{metric.name}": (record.values or {}).get(metric.name) for metric in sweep.spec.objectives}
+        )
+    if sweep.spec.constraints:
+        row.update(feasible=record.feasible, violated=" and ".join(record.violated))
+    return row
 
 
 def commits(sweep: Sweep) -> list[tuple[str, int]]:

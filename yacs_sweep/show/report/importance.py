@@ -100,9 +100,7 @@ def caveat(sweep: Sweep, used: Sample, found: Sequence[Effect]) -> str:
     if not found:
         if number >= FEWEST:
             return "No parameter has two values among the trials with a value."
-        return (
-            f"{count_text(number, 'trial')} with a value: too few to say anything about importance ({FEWEST} at least)."
-        )
+        return f"{count_text(number, sweep.noun)} with a value: too few to say anything about importance ({FEWEST} at least)."
     if len(set(used.scores)) == 1:
         return "All trials are equally good: no parameter makes a difference."
     said = []
@@ -116,7 +114,7 @@ def caveat(sweep: Sweep, used: Sample, found: Sequence[Effect]) -> str:
     wanted = ENOUGH_PER_PARAMETER * len(found)
     if number < wanted:
         parameters = count_text(len(found), "parameter")
-        said.append(f"{number} trials for {parameters} are few: from about {wanted} on, importances settle.")
+        said.append(f"{number} {sweep.noun}s for {parameters} are few: from about {wanted} on, importances settle.")
     return " ".join(said)
 
 

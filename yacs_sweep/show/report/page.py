@@ -24,13 +24,14 @@ from .figures import figures
 from .findings import Findings, busy, commits, failures, places, searched_rows, span
 from .importance import leading
 from .repeat import commands
-from .sections import history, importance, parallel, plot, slices
+from .sections import aims_text, front, history, importance, parallel, plot, slices, value_columns
 
 SHOWN = 15  # rows of the table of trials until all are asked for
 LONGEST = 400  # trials in the page's table; all are in trials.csv
 LEVEL = 9  # of compression; the library is compressed once a page, in half a second
 POLICY = "default-src 'none'; script-src 'unsafe-inline' blob:; style-src 'unsafe-inline'; img-src data: blob:; font-src data:"
 TITLES = {  # of sections, where the navigation's word is too short
+    "front": "Pareto front",
     "parallel": "Parameters together",
     "importance": "Importance and correlation",
     "slices": "Parameters one by one",
@@ -44,7 +45,7 @@ TITLES = {  # of sections, where the navigation's word is too short
 def page(findings: Findings, made: str | None = None) -> str:
     """Writes the report as HTML; `made` is the time in its footer, by default now."""
     sweep = findings.sweep
-    data = figures(sweep, findings.effects, findings.used)
+    data = figures(sweep, findings.effects, findings.used, findings.whole)
     parts = _parts(findings, data)
     nav = "".join(f'<a href="#{name}">{title}</a>' for name, title, _ in parts)
     sections = "".join(
@@ -135,7 +136,7 @@ def _subtitle(sweep: Sweep) -> str:
     """Formats id, method, metric and controller."""
     words = [f"sweep <code>{escape(sweep.id)}</code>", escape(sweep.method) + " search"]
     if sweep.metric:
-        words.append(f"{escape(sweep.goal)} {escape(sweep.metric)}")
+        words.append(escape(aims_text(sweep)))
     words.append({"wandb": "W&amp;B", "local": "local controller"}.get(sweep.controller, escape(sweep.controller)))
     return " · ".join(word for word in words if word)
 
@@ -144,21 +145,24 @@ def _tiles(findings: Findings) -> str:
     """Formats the figures at the page's top."""
     sweep = findings.sweep
     best = sweep.best
-    tally = sweep.tally
+    tally = findings.whole.tally
     others = ", ".join(f"{number} {name}" for name, number in tally.counts.items() if name != "finished")
     others = (others + tally.again_text).strip()
     finished = f"{tally.counts.get('finished', 0)} of {sum(tally.counts.values())}"
     none = "no trial finished with a value" if sweep.metric else "the sweep has no metric"
-    took, spent = span(sweep), busy(sweep)
+    took, spent = span(findings.whole), busy(findings.whole)
     tiles = [
         (
-            f"best {sweep.metric or 'value'}",
+            f"best {'mean ' if sweep.by_points else ''}{sweep.metric or 'value'}",
             value(best.value) if best else "none",
             escape(_and_equals(sweep, best)) if best else none,
         ),
         ("trials finished", finished, escape(others)),
         ("took", escape(duration_text(took)) or "–", f"{escape(duration_text(spent))} of trials" if spent else ""),
     ]
+    if findings.front:
+        many = f"{len(findings.front)} {sweep.noun}{'' if len(findings.front) == 1 else 's'}"
+        tiles.append(("on the front", many, f"of {len(sweep.spec.objectives) if sweep.spec else 0} objectives"))
     if findings.effects:
         first = leading(findings.effects)
         share = f"{100 * findings.effects[0].importance:.0f} % of the differences"
@@ -182,7 +186,9 @@ def _parts(findings: Findings, data: dict[str, Any]) -> list[tuple[str, str, str
     """Lists the sections as id, title and HTML; empty ones are left out."""
     sweep = findings.sweep
     valued = len(findings.used.trials)
-    parts = [("trials", "Best trials", _trials(findings))]
+    parts = [("trials", f"Best {sweep.noun}s", _trials(findings))]
+    if data["front"]:
+        parts.append(("front", "Front", front(findings, data)))
     if seeds := _seeds(sweep):
         parts.append(("seeds", "Best, trained again", seeds))
     if any(found is not None for found in data["trials"]["value"]):
@@ -198,10 +204,10 @@ def _parts(findings: Findings, data: dict[str, Any]) -> list[tuple[str, str, str
         parts.append(("curves", "Curves", _curves(data)))
     if data["timeline"]["bars"]:
         parts.append(("workers", "Workers", '<p class="lead">When each trial ran, and where.</p>' + plot("timeline")))
-    if any(record.state not in ("finished", "running") for record in sweep.records):
-        parts.append(("failures", "Failures", _failures(sweep)))
+    if any(record.state not in ("finished", "running") for record in findings.whole.records):
+        parts.append(("failures", "Failures", _failures(findings.whole)))
     parts.append(("search", "Search", _search(sweep)))
-    parts.append(("again", "Repeat it", _again(sweep)))
+    parts.append(("again", "Repeat it", _again(findings.whole)))
     return parts
 
 
@@ -210,7 +216,14 @@ def _trials(findings: Findings) -> str:
     sweep = findings.sweep
     names = sweep.searched()
     ranked = sweep.ranked()[:LONGEST]
-    heads = [("num", "#"), ("name", "trial"), ("num", sweep.metric or "value"), ("", "state"), ("num", "time")]
+    extra = value_columns(findings)
+    heads = [
+        ("num", "#"),
+        ("name", sweep.noun),
+        ("num", sweep.metric or "value"),
+        *(("num", head) for head, _ in extra),
+    ]
+    heads += [("", "state"), ("num", "time")]
     numeric = {
         name: all(finite_number(record.params[name]) for record in sweep.records if name in record.params)
         for name in names
@@ -226,6 +239,7 @@ def _trials(findings: Findings) -> str:
             f"{place}{mark}" if place else "",
             _linked(trial),
             value(record.value),
+            *(item if isinstance(item := of(trial), str) else value(item) for _, of in extra),
             _ending(record, retried),
             escape(duration_text(trial.seconds)),
         ]
@@ -237,12 +251,12 @@ def _trials(findings: Findings) -> str:
     if findings.verdict is not None:
         kind = "lead" if findings.verdict.clear else "note"
         notes.append(f'<p class="{kind}">{escape(findings.verdict.text)}</p>')
-    if len(sweep.finished) > 10:
+    if len(sweep.finished) > 10 and not sweep.by_points:
         text = f"The best of {len(sweep.finished)} values is an optimistic estimate of what its configuration gives on average."
         notes.append(f'<p class="lead">{text}</p>')
     more = ""
     if len(ranked) > SHOWN:
-        label = f"all {len(ranked)} trials" if len(ranked) == len(sweep.trials) else f"the first {len(ranked)} trials"
+        label = f"{'all' if len(ranked) == len(sweep.trials) else 'the first'} {len(ranked)} {sweep.noun}s"
         more = f'<p><button type="button" data-more=".more-trials">Show {label}</button></p>'
     empty = '<p class="lead">There are no trials yet.</p>' if not ranked else ""
     return "".join(notes) + (table(heads, rows, classes) if ranked else empty) + more
@@ -251,6 +265,9 @@ def _trials(findings: Findings) -> str:
 def _ending(record: TrialRecord, retried: Mapping[str, TrialRecord]) -> str:
     """Formats a trial's state, and the trial that tried its point again, if one did."""
     later = retried.get(record.id)
+    if record.state == "finished" and not record.keeps_constraints:
+        broken = f"violates {', '.join(record.violated)}" if record.violated else "its constraints could not be judged"
+        return f'{state(record.state)} <span class="violates">{escape(broken)}</span>'
     return state(record.state) + (f" tried again as {escape(later.name)}" if later is not None else "")
 
 
@@ -296,14 +313,15 @@ def _seeds(sweep: Sweep) -> str:
 
 def _curves(data: dict[str, Any]) -> str:
     """Explains and places the plot of learning curves."""
-    drawn, total = len(data["curves"]["lines"]), data["curves"]["all"]
+    drawn, total, noun = len(data["curves"]["lines"]), data["curves"]["all"], f"{data['noun']}s"
     some = (
-        f" {drawn} of {total} trials are drawn: the best ten, and others evenly over the sweep."
+        f" {drawn} of {total} {noun} are drawn: the best ten, and others evenly over the sweep."
         if drawn < total
         else ""
     )
     colours = "The best five in colour, <b>stopped early</b> in amber with a cross where they ended, others grey."
-    text = f'<p class="lead">{colours}{some}</p>'
+    means = " Means over the seeds of a point; the bands are one standard error." if data["means"] else ""
+    text = f'<p class="lead">{colours}{means}{some}</p>'
     choose = (
         '<div class="controls"><label>Metric <select id="curve-metric"></select></label></div>'
         if len(data["curves"]["metrics"]) > 1
@@ -342,7 +360,7 @@ def _search(sweep: Sweep) -> str:
         condition = f"<br><small>{escape(row['condition'])}</small>" if row["condition"] else ""
         cells = [escape(row["name"]), escape(row["search"]) + condition, escape(row["tried"]), escape(row["best"])]
         rows.append(cells)
-    heads = [("name", "parameter"), ("", "could be"), ("", "was tried"), ("", "in the best trial")]
+    heads = [("name", "parameter"), ("", "could be"), ("", "was tried"), ("", f"in the best {sweep.noun}")]
     extra = []
     if sweep.spec is not None:
         if sweep.spec.early_terminate:
@@ -350,6 +368,11 @@ def _search(sweep: Sweep) -> str:
             extra.append("Early termination: " + ", ".join(f"{key} {text_of(item)}" for key, item in stops.items()))
         if sweep.spec.where:
             extra.append("Conditions: " + " and ".join(sweep.spec.where))
+        if sweep.spec.constraints:
+            extra.append("Constraints: " + " and ".join(sweep.spec.constraints))
+        if sweep.spec.repeats:
+            told = ", ".join(f"{key} {text_of(item)}" for key, item in sweep.spec.repeats.to_dict().items())
+            extra.append(f"Repeats: {told}")
         if sweep.spec.optimize == "best":
             extra.append("A trial's value is the best it reached, not its last.")
     lines = "".join(f'<p class="lead">{escape(line)}</p>' for line in extra)

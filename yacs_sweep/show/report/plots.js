@@ -58,13 +58,15 @@ window.reportPlots = (data) => {
     if (!printing() && inner._fullLayout.width !== inner.clientWidth) Plotly.Plots.resize(inner);
   }
 
+  const seeds = data.means ? " (mean ± standard error)" : "";
+  const errors = (c, own) => data.means ? { type: "data", array: own.map((p) => trials.error[p] || 0), color: c.faint, thickness: 1, width: 0 } : undefined;
   const named = (place) => `<b>${plain(trials.name[place])}</b>` +
-    (trials.value[place] === null ? "" : `<br>${plain(data.metric)} ${short(trials.value[place])}`);
+    (trials.value[place] === null ? "" : `<br>${plain(data.metric)} ${short(trials.value[place])}${trials.error[place] === null ? "" : ` ± ${short(trials.error[place], 2)}`}`);
   const given = (column, place) => {
     const value = column.values[place];
     return value === null ? "–" : column.kind === "category" ? plain(column.levels[value]) : short(value);
   };
-  const about = (place) => named(place) + `<br>${trials.state[place]}${trials.early[place] ? `, value of an earlier ${plain(data.axis)}` : ""}` +
+  const about = (place) => named(place) + `<br>${trials.state[place]}${trials.violates[place].map((text) => `, violates ${plain(text)}`).join("")}${trials.early[place] ? `, value of an earlier ${plain(data.axis)}` : ""}` +
     data.columns.slice(0, 8).filter((column) => column.values[place] !== null)
       .map((column) => `<br>${plain(column.name)} ${given(column, place)}`).join("");
   const indices = (wanted) => trials.name.map((_, place) => place).filter(wanted);
@@ -112,9 +114,9 @@ window.reportPlots = (data) => {
       if (!own.length) continue;
       traces.push({
         type: "scatter", mode: "markers", x: own.map((p) => trials.number[p]), y: own.map((p) => trials.value[p]),
-        text: own.map(about), hovertemplate: HOVER,
+        text: own.map(about), hovertemplate: HOVER, error_y: errors(c, own),
         marker: { size: trials.name.length > 300 ? 5 : 7, color: stateColour(c, state), opacity: state === "finished" ? 0.55 : 0.7,
-          symbol: state === "finished" ? "circle" : state === "stopped" ? "triangle-down" : "x-thin-open", line: { width: 0 } },
+          symbol: state === "finished" ? own.map((p) => trials.counts[p] ? "circle" : "circle-open") : state === "stopped" ? "triangle-down" : "x-thin-open", line: { width: 0 } },
       });
     }
     const x = [], y = [];
@@ -125,7 +127,7 @@ window.reportPlots = (data) => {
       y.push(best);
     }
     traces.push({ type: "scatter", mode: "lines", x, y, line: { shape: "hv", color: c.ink, width: 1.5 }, hoverinfo: "skip" });
-    put(element, traces, layout(c, 320, { xaxis: { title: "trial", range: [-0.02 * Math.max(...trials.number), 1.02 * Math.max(...trials.number)] }, yaxis: { title: plain(data.metric) } }));
+    put(element, traces, layout(c, 320, { xaxis: { title: data.noun, range: [-0.02 * Math.max(...trials.number), 1.02 * Math.max(...trials.number)] }, yaxis: { title: plain(data.metric) + seeds } }));
   }
 
   // Parallel coordinates. The library's own need WebGL, which a phone or a remote desktop may not have; these are lines of
@@ -198,7 +200,7 @@ window.reportPlots = (data) => {
       xaxis: { ...hidden, range: [0, axes.length - 1] }, yaxis: { ...hidden, range: [LOW, HIGH] } }));
     const note = document.getElementById("parallel-kept");
     const count = valued.filter(inside).length;
-    note.textContent = kept.size ? `${count} of ${valued.length} trials kept; click an axis to let go` : "";
+    note.textContent = kept.size ? `${count} of ${valued.length} ${data.noun}s kept; click an axis to let go` : "";
     if (!touch) brush(element, inner, axes.length);
   }
   function brush(element, inner, size) {
@@ -285,10 +287,10 @@ window.reportPlots = (data) => {
     const own = valued.filter((place) => column.values[place] !== null);
     put(element, [{
       type: "scatter", mode: "markers", x: own.map((p) => spread(column, p, 0.618034)), y: own.map((p) => trials.value[p]),
-      text: own.map(about), hovertemplate: HOVER,
+      text: own.map(about), hovertemplate: HOVER, error_y: errors(c, own),
       marker: { size: own.length > 300 ? 5 : 7, opacity: 0.85, symbol: symbols(own), color: own.map((p) => trials.value[p]), colorscale: scaleOf(c),
         cmin: low, cmax: high, line: { width: own.map((p) => trials.early[p] ? 1.5 : 0.6), color: own.map((p) => trials.early[p] ? c.warn : c.faint) } },
-    }], layout(c, 300, { xaxis: paramAxis(column), yaxis: { title: plain(data.metric) } }));
+    }], layout(c, 300, { xaxis: paramAxis(column), yaxis: { title: plain(data.metric) + seeds } }));
   };
 
   function surface(element) {
@@ -312,6 +314,53 @@ window.reportPlots = (data) => {
           showscale: alone, colorbar: title, line: { width: own.map((p) => trials.early[p] ? 1.5 : 1), color: own.map((p) => trials.early[p] ? c.warn : alone ? c.faint : c.paper) } } });
     put(element, traces, layout(c, 380, { xaxis: { ...paramAxis(x), showgrid: alone }, yaxis: { ...paramAxis(y), showgrid: alone } }));
   }
+
+  // Two of several objectives: the front with its stair, what it dominates, what is out of the question and why.
+  const KINDS = [["dominated", "dominated"], ["early", "not finished"], ["few", "not enough seeds"], ["beyond", "worse than a threshold"], ["violates", "violates a constraint"], ["front", "on the front"]];
+  const front = (which) => (element) => {
+    const c = colours(), f = data.front, [second, first] = f.pairs[which];  // the first objective upwards
+    const [x, y] = [f.objectives[first], f.objectives[second]];
+    const there = indices((p) => f.values[p][first] !== null && f.values[p][second] !== null);
+    const looks = { front: ["circle", c.accent, 10], dominated: ["circle", c.faint, 7], early: ["triangle-down-open", c.faint, 7], few: ["circle-open", c.faint, 7], beyond: ["diamond-open", c.soft, 8], violates: ["x-thin-open", c.warn, 8] };
+    const error = (own, at) => data.means ? { type: "data", array: own.map((p) => f.errors[p][at] || 0), color: c.faint, thickness: 1, width: 0 } : undefined;
+    const traces = [], on = there.filter((p) => f.kind[p] === "front").sort((a, b) => f.values[a][first] - f.values[b][first]);
+    if (f.objectives.length === 2) {
+      traces.push({ type: "scatter", mode: "lines", x: on.map((p) => f.values[p][first]), y: on.map((p) => f.values[p][second]), hoverinfo: "skip", showlegend: false,
+        line: { shape: x.goal === "minimize" ? "hv" : "vh", color: c.accent, width: 1.5 } });
+    }
+    for (const [kind, name] of KINDS) {
+      const own = there.filter((p) => f.kind[p] === kind);
+      if (!own.length) continue;
+      const [symbol, colour, size] = looks[kind];
+      const label = kind === "front" && own.length <= (narrow() ? 5 : 12);
+      traces.push({ type: "scatter", mode: label ? "markers+text" : "markers", x: own.map((p) => f.values[p][first]), y: own.map((p) => f.values[p][second]),
+        text: label ? own.map((p) => String(trials.number[p])) : undefined, textposition: (x.goal === "minimize" ? "bottom right" : "bottom left"), textfont: { size: 11, color: c.soft },
+        hovertext: own.map((p) => about(p) + f.objectives.map((o, i) => i ? `<br>${plain(o.name)} ${short(f.values[p][i])}` : "").join("") + `<br>${name}`), hovertemplate: "%{hovertext}<extra></extra>",
+        error_x: error(own, first), error_y: error(own, second), name,
+        marker: { symbol, size, color: colour, opacity: kind === "front" ? 1 : 0.75, line: { width: symbol.includes("open") ? 1.8 : 0.8, color: symbol.includes("open") ? colour : c.paper } } });
+    }
+    // Bounds within reach of the trials are lines; one far off would press them together.
+    const shapes = [], annotations = [], axes = [[first, "x"], [second, "y"]];
+    const reach = (at) => { const v = there.map((p) => f.values[p][at]), low = Math.min(...v), high = Math.max(...v), room = 0.6 * (high - low || Math.abs(high) || 1); return [low - room, high + room]; };
+    const draw = (objective, at, text, colour, dash) => {
+      for (const [place, axis] of axes) {
+        if (place !== objective || at < reach(place)[0] || at > reach(place)[1]) continue;
+        shapes.push({ type: "line", [`${axis}0`]: at, [`${axis}1`]: at, [axis === "x" ? "y0" : "x0"]: 0, [axis === "x" ? "y1" : "x1"]: 1, [axis === "x" ? "yref" : "xref"]: "paper", line: { color: colour, width: 1.2, dash }, layer: "below" });
+        // Written at the axis, inside the plot: upwards beside an upright line.
+        annotations.push({ [axis]: at, [axis === "x" ? "y" : "x"]: axis === "x" ? 0.02 : x.goal === "minimize" ? 0.99 : 0.01, [axis === "x" ? "yref" : "xref"]: "paper", text: plain(text, 34), showarrow: false, textangle: axis === "x" ? -90 : 0,
+          xanchor: axis === "x" || x.goal === "minimize" ? "right" : "left", yanchor: "bottom", font: { size: 11, color: colour }, bgcolor: c.paper, opacity: 0.9, borderpad: 1 });
+        // A line that no trial crosses would lie outside.
+        traces.push({ type: "scatter", mode: "markers", x: [axis === "x" ? at : f.values[there[0]][first]], y: [axis === "y" ? at : f.values[there[0]][second]], marker: { size: 1, opacity: 0 }, hoverinfo: "skip", showlegend: false });
+      }
+    };
+    if (there.length) {
+      f.bounds.forEach((bound) => draw(bound.objective, bound.at, bound.text, c.warn, "dash"));
+      f.objectives.forEach((o, i) => o.threshold === null || draw(i, o.threshold, `threshold ${short(o.threshold)}`, c.soft, "dot"));
+    }
+    const title = (o) => `${plain(o.name, 30)} (${o.goal}${data.means ? ", mean" : ""})`;
+    put(element, traces, layout(c, 400, { shapes, annotations, xaxis: { title: title(x) }, yaxis: { title: title(y) }, showlegend: true,
+      legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom", font: { size: 12, color: c.soft }, traceorder: "reversed", itemclick: false, itemdoubleclick: false } }));
+  };
 
   let shown = 0;
   function curves(element) {
@@ -344,13 +393,20 @@ window.reportPlots = (data) => {
     if (ends.x.length) {
       traces.push({ type: "scatter", mode: "markers", ...ends, hovertemplate: HOVER, showlegend: false, marker: { symbol: "x-thin-open", size: 7, color: c.warn, line: { width: 1.5, color: c.warn } } });
     }
+    for (const line of best) {
+      const band = line.bands && line.bands[shown];
+      if (!band || band[0].length < 2) continue;
+      const colour = c.series[line.best];
+      traces.push({ type: "scatter", mode: "lines", x: [...band[0], ...[...band[0]].reverse()], y: [...band[1], ...[...band[2]].reverse()], fill: "toself",
+        fillcolor: colour + "2e", line: { width: 0, color: colour }, hoverinfo: "skip", showlegend: false });
+    }
     best.reverse().forEach((line) => traces.push({
       type: "scatter", mode: few ? "markers" : "lines", x: line.xy[shown][0], y: line.xy[shown][1], line: { color: c.series[line.best], width: line.best ? 1.6 : 2.4 },
       marker: { color: c.series[line.best], size: 7 }, text: line.xy[shown][0].map(() => named(line.trial)), hovertemplate: HOVER,
       name: plain(trials.name[line.trial], 26), showlegend: true,
     }));
     put(element, traces, layout(c, 400, {
-      xaxis: { title: plain(data.axis) }, yaxis: { title: plain(data.curves.metrics[shown]) },
+      xaxis: { title: plain(data.axis) }, yaxis: { title: plain(data.curves.metrics[shown]) + (data.means ? " (mean, ± standard error)" : "") },
       showlegend: best.length > 0, legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom", font: { size: 12, color: c.soft }, traceorder: "reversed", itemclick: false, itemdoubleclick: false },
     }));
   }
@@ -362,13 +418,15 @@ window.reportPlots = (data) => {
 
   function timeline(element) {
     const c = colours();
-    const t = data.timeline;
+    const t = data.timeline, all = data.all;  // with repeats a bar is a seed, not a point
+    const stateOf = (place) => all.length ? all[place][1] : trials.state[place];
+    const told = (place) => all.length ? `<b>${plain(all[place][0])}</b>${all[place][2] === null ? "" : `<br>${plain(data.metric)} ${short(all[place][2])}`}<br>${all[place][1]}` : about(place);
     const span = Math.max(1, ...t.bars.map((b) => b[1] + b[2]));
     const [unit, name] = span > 3 * 86400 ? [86400, "days"] : span > 3 * 3600 ? [3600, "hours"] : span > 180 ? [60, "minutes"] : [1, "seconds"];
-    const traces = STATES.map((state) => [state, t.bars.filter((b) => trials.state[b[3]] === state)]).filter(([, bars]) => bars.length)
+    const traces = STATES.map((state) => [state, t.bars.filter((b) => stateOf(b[3]) === state)]).filter(([, bars]) => bars.length)
       .map(([state, bars]) => ({
         type: "bar", orientation: "h", base: bars.map((b) => b[1] / unit), x: bars.map((b) => Math.max(b[2] / unit, span / unit / 1500)), y: bars.map((b) => b[0]), width: 0.62,
-        text: bars.map((b) => about(b[3]) + `<br>${clock(b[2])}`), textposition: "none", hovertemplate: HOVER,
+        text: bars.map((b) => told(b[3]) + `<br>${clock(b[2])}`), textposition: "none", hovertemplate: HOVER,
         marker: { color: stateColour(c, state), opacity: 0.8, line: { width: t.bars.length > 400 ? 0.3 : 1, color: c.paper } },
       }));
     const labels = t.lanes.map((lane) => plain(lane, narrow() ? 12 : 28));
@@ -380,5 +438,6 @@ window.reportPlots = (data) => {
   }
   const clock = (seconds) => seconds < 100 ? `${seconds.toFixed(0)} s` : seconds < 5400 ? `${(seconds / 60).toFixed(1)} min` : `${(seconds / 3600).toFixed(1)} h`;
 
-  return { history, parallel, importance, correlation, slice0: slice(0), slice1: slice(1), surface, curves, timeline };
+  const fronts = Object.fromEntries((data.front ? data.front.pairs : []).map((_, which) => [`front${which}`, front(which)]));
+  return { ...fronts, history, parallel, importance, correlation, slice0: slice(0), slice1: slice(1), surface, curves, timeline };
 };

@@ -35,6 +35,7 @@ class Sample:
     without_rows: int  # trials whose rows are not known, while others ended early: compared by their recorded value
     total: int  # trials of the sweep
     axis: str  # what iterations are counted in: epoch or step
+    noun: str = "trial"  # trial, or point of a sweep with repeats
 
     @property
     def early(self) -> int:
@@ -48,7 +49,7 @@ class Sample:
 
     def text(self) -> str:
         """Says how many of how many trials take part, and how those that ended early are compared."""
-        parts = [f"From {len(self.trials)} of {count_text(self.total, 'trial')}"]
+        parts = [f"From {len(self.trials)} of {count_text(self.total, self.noun)}"]
         if early := self.early:
             are = "are" if early > 1 else "is"
             parts.append(
@@ -65,7 +66,7 @@ class Sample:
     def drawn_text(self, mark: str) -> str:
         """Says how many of how many trials are drawn by their value, and how those that ended early are marked."""
         drawn = len(self.trials) - self.diverged
-        parts = [f"{drawn} of {count_text(self.total, 'trial')}"]
+        parts = [f"{drawn} of {count_text(self.total, self.noun)}"]
         if self.early:
             parts.append(f"{mark}: {self.early} that ended early, with a value of an earlier {self.axis}")
         why = "diverged or without a value" if self.diverged else "without a value"
@@ -97,7 +98,7 @@ def sample(sweep: Sweep) -> Sample:
     ends = [_end(trial, sweep) if early else None for trial, early in zip(valued, censored, strict=True)]
     scores = _scores(sweep, valued, ends) if valued else []
     without = sum(not is_diverged(trial) and not _curve(trial, sweep) for trial in valued) if any(censored) else 0
-    return Sample(valued, scores, censored, without, len(sweep.trials), sweep.axis)
+    return Sample(valued, scores, censored, without, len(sweep.trials), sweep.axis, sweep.noun)
 
 
 def _curve(trial: Trial, sweep: Sweep) -> list[tuple[float, float]]:

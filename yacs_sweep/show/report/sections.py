@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
+from functools import partial
 from html import escape
 from typing import Any
 
+from ...base.values import finite_number
+from .data import Sweep, Trial, is_finished
 from .findings import Findings
+
+NAMED = 8  # trials on the front that are named
 
 
 def plot(name: str, kind: str = "") -> str:
@@ -16,21 +22,108 @@ def plot(name: str, kind: str = "") -> str:
 
 def history(findings: Findings) -> str:
     """Explains the plot of values over time."""
-    text = "Each trial's value, and the best so far"
+    sweep = findings.sweep
+    text = f"Each {'point' if sweep.by_points else 'trial'}'s {'mean' if sweep.by_points else 'value'}, and the best so far"
+    if sweep.by_points:
+        text += "; bars are one standard error of the mean"
     early = (
         f"; those that ended early (triangles, crosses) have a value of an earlier {findings.used.axis} "
         "and cannot be the best"
     )
-    return text + (early if findings.used.early else "") + "."
+    outside = "; what violates a constraint (open circles), or has too few seeds, cannot be the best"
+    some = any(is_valued(trial) and not is_finished(trial) for trial in sweep.trials)
+    return text + (early if findings.used.early else "") + (outside if some else "") + "."
+
+
+def aims_text(sweep: Sweep) -> str:
+    """Says what the sweep optimises: `maximize val/mAP, minimize ms`."""
+    objectives = sweep.spec.objectives if sweep.spec is not None else ()
+    if len(objectives) < 2:
+        return f"{sweep.goal} {sweep.metric}"
+    return ", ".join(f"{metric.goal} {metric.name}" for metric in objectives)
+
+
+def is_valued(trial: Trial) -> bool:
+    """Tells whether a trial has finished with a value, whether it counts or not."""
+    return trial.record.state == "finished" and finite_number(trial.record.value)
+
+
+def value_columns(findings: Findings) -> list[tuple[str, Callable[[Trial], Any]]]:
+    """Lists the columns beside the value: standard error and seeds of points, further objectives, the front.
+
+    Returns:
+        Head, and what the column has of a trial: a number, None or a text.
+    """
+    sweep = findings.sweep
+    found: list[tuple[str, Callable[[Trial], Any]]] = []
+    if sweep.by_points:
+        found.append(("± error", _error_of))
+        found.append(("seeds", _seeds_of))
+    for metric in sweep.spec.more_metrics if sweep.spec is not None else ():
+        found.append((metric.name, partial(_objective_of, name=metric.name)))
+    if findings.front:
+        found.append(("front", lambda trial: "●" if trial.record.name in findings.front else ""))
+    return found
+
+
+def _error_of(trial: Trial) -> str | None:
+    """Formats the standard error of a point's mean; None with fewer than two seeds."""
+    error = trial.point.estimate.error if trial.point else None
+    return None if error is None else f"{error:.2g}"
+
+
+def _seeds_of(trial: Trial) -> str:
+    """Says how many seeds of a point have finished, and how many were begun where some have not."""
+    if trial.point is None:
+        return ""
+    done, begun = trial.point.estimate.n, len(trial.point.trials)
+    return str(done) if done == begun else f"{done} of {begun}"
+
+
+def _objective_of(trial: Trial, *, name: str) -> float | None:
+    """Returns the value of one of several objectives."""
+    return (trial.record.values or {}).get(name)
+
+
+def front(findings: Findings, data: dict[str, Any]) -> str:
+    """Explains and places the plots of several objectives."""
+    sweep, pairs = findings.sweep, data["front"]["pairs"]
+    noun, kinds = sweep.noun, Counter(data["front"]["kind"])
+    on = findings.front
+    shown = ", ".join(on[:NAMED]) + (f" and {len(on) - NAMED} more" if len(on) > NAMED else "")
+    text = (
+        f"On the front, where no other {noun} is better in one objective and as good in all others: <b>{escape(shown)}</b>."
+        if on
+        else f"No {noun} is on the front."
+    )
+    text += f" The aim: {escape(aims_text(sweep))}."
+    if len(pairs) > 1:
+        text += (
+            f" Each plot has two of the objectives, so that a {noun} on the front may look worse than others in one."
+        )
+    told = {
+        "violates": "violating a constraint",
+        "beyond": "worse than a threshold",
+        "few": "with too few seeds",
+        "early": "not finished",
+    }
+    others = [f"{kinds[kind]} {words}" for kind, words in told.items() if kinds[kind]]
+    text += f" Left out of {sum(kinds.values())} {noun}s: {', '.join(others)}." if others else ""
+    if sweep.by_points:
+        text += " Means over seeds; bars are one standard error."
+    if sweep.folder and on:
+        text += f' <code>--train-best {escape(sweep.id)} --prefer "…"</code> trains the one that you prefer.'
+    plots = "".join(plot(f"front{place}") for place in range(len(pairs)))
+    return f'<p class="lead">{text}</p><div class="{"pair" if len(pairs) > 1 else ""}">{plots}</div>'
 
 
 def parallel(findings: Findings) -> str:
     """Explains the parallel coordinates."""
-    drawn = escape(findings.used.drawn_text("dashed"))
+    drawn, means = escape(findings.used.drawn_text("dashed")), findings.sweep.by_points
     return (
-        f'<p class="lead">A line is a trial, from its parameters to its value: {drawn} '
+        f'<p class="lead">A line is a {findings.sweep.noun}, from its parameters to its {"mean" if means else "value"}: {drawn} '
         '<span class="mouse">Drag along an axis to keep the trials within.</span> '
-        "“–” marks trials a parameter does not apply to.</p>"
+        f"“–” marks {findings.sweep.noun}s a parameter does not apply to.</p>"
         '<p class="controls"><span id="parallel-kept"></span></p>'
     )
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 from ...base.values import finite_number
 from ...records.folder import TrialRecord
+from ...records.points import Point
+from ...records.standings import KNOWN, best_by, compare_points
 from .columns import Column
 from .data import Sweep, Trial, is_finished, text_of
 from .repeat import trains_best
@@ -218,14 +220,50 @@ class Verdict:
 
 
 def compare_best(sweep: Sweep) -> Verdict | None:
-    """Compares the best trial with the others; None with fewer than two finished trials."""
+    """Compares the best trial, or point, with the others; None with fewer than two finished ones."""
+    if sweep.by_points:
+        return _compare_points(sweep)
     ranked = [trial.record for trial in sweep.ranked() if is_finished(trial)]
     if len(ranked) < 2:
         return None
     others = len(sweep.trials) - len(ranked)
-    only = f" Only finished trials are compared: {len(ranked)} of {len(sweep.trials)}." if others else ""
+    which = "finished trials that keep the constraints" if sweep.spec and sweep.spec.constraints else "finished trials"
+    only = f" Only {which} are compared: {len(ranked)} of {len(sweep.trials)}." if others else ""
     found = _compare(sweep, ranked)
     return Verdict(found.clear, f"{found.text}{only}", found.alike)
+
+
+def _compare_points(sweep: Sweep) -> Verdict | None:
+    """Compares the best point of a sweep with repeats with the others, as a race does."""
+    assert sweep.spec is not None and sweep.spec.repeats is not None
+    points = [trial.point for trial in sweep.trials if trial.point is not None]
+    able = [point for point in points if point.estimate.mean is not None and point.judge(sweep.spec.constraints)[0]]
+    best = best_by(sweep.spec, points)
+    if best is None or len(able) < 2:
+        return None
+    compared = compare_points(able, sweep.goal, sweep.spec.repeats)
+    names = {point.number: point.name for point in able}
+    told = f"{best.name} has the best mean, {_mean_text(best)}"
+    if sum(point.estimate.n - 1 for point in able if point.estimate.n > 1) < KNOWN:
+        return Verdict(
+            None, f"{told}. Too few seeds have finished to tell how large chance differences are.", [best.name]
+        )
+    rivals = [names[number] for number in compared.rivals if names[number] != best.name]
+    basis = f"noise between seeds {compared.noise:.2g}, 5 % of error over the whole sweep"
+    if not rivals:
+        return Verdict(True, f"{told}: more than chance ahead of every other point ({basis}).", [best.name])
+    shown = rivals if len(rivals) <= EQUAL_NAMED else [*rivals[:EQUAL_NAMED], f"{len(rivals) - EQUAL_NAMED} more"]
+    others = shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} and {shown[-1]}"
+    return Verdict(False, f"{told}. It cannot be told apart from {others} ({basis}).", [best.name, *rivals])
+
+
+def _mean_text(point: Point) -> str:
+    """Formats a point's mean with its standard error: `82.1 ± 0.2 (standard error, 3 seeds)`."""
+    found = point.estimate
+    spread = "" if found.error is None else f" ± {found.error:.2g}"
+    return (
+        f"{found.mean:.5g}{spread} ({'' if found.error is None else 'standard error, '}{count_text(found.n, 'seed')})"
+    )
 
 
 def _compare(sweep: Sweep, ranked: Sequence[TrialRecord]) -> Verdict:

@@ -12,11 +12,13 @@ from typing import Any
 
 from ...base.values import finite_number, to_json
 from ...base.wording import printable, unprintable
+from ...records.folder import TrialRecord
 from ...records.progress import count_retried
 from ..lines import duration_text, epochs_apart
 from .data import text_of
 from .findings import Findings, busy, commits, counts, failures, searched_rows, span, trial_rows
 from .repeat import commands
+from .sections import aims_text, value_columns
 
 TOP = 10  # trials of the Markdown table
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a text that starts so is a formula to a spreadsheet
@@ -24,7 +26,7 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a text that starts so is a formula
 
 def as_csv(findings: Findings) -> str:
     """Writes every trial, best first: trials.csv."""
-    rows = trial_rows(findings.sweep)
+    rows = trial_rows(findings.whole)
     heads = list(rows[0]) if rows else ["rank", "trial", "state", "value"]
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
@@ -45,7 +47,7 @@ def _cell(value: Any) -> Any:
 
 def as_json(findings: Findings) -> str:
     """Writes everything on the page, for programs."""
-    sweep = findings.sweep
+    sweep, whole = findings.sweep, findings.whole
     verdict = findings.verdict
     content: dict[str, Any] = {
         "sweep_id": sweep.id,
@@ -54,10 +56,10 @@ def as_json(findings: Findings) -> str:
         "controller": sweep.controller,
         "method": sweep.method,
         "metric": {"name": sweep.metric, "goal": sweep.goal},
-        "counts": counts(sweep),
-        "retried": count_retried(sweep.records),
-        "seconds": span(sweep),
-        "trial_seconds": busy(sweep),
+        "counts": counts(whole),
+        "retried": count_retried(whole.records),
+        "seconds": span(whole),
+        "trial_seconds": busy(whole),
         "best": trial_rows(sweep)[0] if sweep.best else None,
         "best_apart": verdict.clear if verdict else None,
         "best_text": verdict.text if verdict else "",
@@ -71,14 +73,16 @@ def as_json(findings: Findings) -> str:
             "text": findings.used.text(),
         },
         "importance_warning": findings.caveat,
-        "failures": [dataclasses.asdict(group) for group in failures(sweep)],
+        "failures": [dataclasses.asdict(group) for group in failures(whole)],
         "searched": searched_rows(sweep),
         "seeds": sweep.seeds or None,
         "environment": sweep.environment,
-        "commits": dict(commits(sweep)),
-        "commands": [{"what": what, "line": line} for what, line in commands(sweep)],
+        "commits": dict(commits(whole)),
+        "commands": [{"what": what, "line": line} for what, line in commands(whole)],
         "notes": sweep.notes,
-        "trials": trial_rows(sweep),
+        "trials": trial_rows(whole),
+        **({"points": [trial.point.row() for trial in sweep.ranked() if trial.point]} if sweep.by_points else {}),
+        **({"pareto": findings.front} if sweep.spec and sweep.spec.more_metrics else {}),
     }
     text = to_json(content, indent=1)
     # JSON has a way to write what is not printable, and has it in texts alone.
@@ -87,12 +91,12 @@ def as_json(findings: Findings) -> str:
 
 def as_markdown(findings: Findings) -> str:
     """Writes the findings for a pull request or an issue."""
-    sweep, best = findings.sweep, findings.sweep.best
-    tally = sweep.tally.text or "no trials"
+    sweep, whole, best = findings.sweep, findings.whole, findings.sweep.best
+    tally = whole.tally.text or "no trials"
     metric = sweep.metric or "value"
     lines = [f"# {_plain(sweep.name)}", ""]
-    took = duration_text(span(sweep)) or "–"
-    aim = f"{sweep.goal} {_plain(metric)}" if sweep.metric else "no metric"
+    took = duration_text(span(whole)) or "–"
+    aim = _plain(aims_text(sweep)) if sweep.metric else "no metric"
     lines += [f"Sweep `{sweep.id}`, {sweep.method} search, {aim}: {tally}; took {took}.", ""]
     lines += [_plain(note) for note in sweep.notes]
     if best is not None:
@@ -101,7 +105,7 @@ def as_markdown(findings: Findings) -> str:
     if findings.verdict is not None:
         lines += [_plain(findings.verdict.text), ""]
     lines += _trials(findings) + _seeds(sweep.seeds) + _importance(findings)
-    if groups := failures(sweep):
+    if groups := failures(whole):
         rows = [
             [len(group.names), f"{group.state}, tried again" if group.again else group.state, group.cause, group.reason]
             for group in groups
@@ -114,8 +118,13 @@ def as_markdown(findings: Findings) -> str:
         ]
     searched = [[row["name"], row["search"], row["condition"], row["best"]] for row in searched_rows(sweep)]
     if searched:
-        lines += ["## What was searched", "", *_table(["parameter", "could be", "", "in the best trial"], searched), ""]
-    if given := commands(sweep):
+        lines += [
+            "## What was searched",
+            "",
+            *_table(["parameter", "could be", "", f"in the best {sweep.noun}"], searched),
+            "",
+        ]
+    if given := commands(whole):
         lines += ["## How to repeat it", ""]
         for what, command in given:
             fence = "```" if "```" not in command else "`" * (max(map(len, re.findall("`+", command))) + 1)
@@ -129,22 +138,46 @@ def _trials(findings: Findings) -> list[str]:
     sweep = findings.sweep
     names = sweep.searched()
     retried = sweep.retried
-    ranked = [trial for trial in sweep.ranked() if trial.record.id not in retried][:TOP]
+    ranked, extra = [trial for trial in sweep.ranked() if trial.record.id not in retried][:TOP], value_columns(findings)
     rows = [
         [
             trial.record.name,
             trial.record.value,
-            trial.record.state,
+            *(of(trial) for _, of in extra),
+            _state(trial.record),
             duration_text(trial.seconds),
             *(trial.record.params.get(name, "–") for name in names),
         ]
         for trial in ranked
     ]
-    return (
-        ["## Best trials", "", *_table(["trial", sweep.metric or "value", "state", "time", *names], rows), ""]
-        if rows
-        else []
-    )
+    heads = [sweep.noun, sweep.metric or "value", *(head for head, _ in extra), "state", "time", *names]
+    front = _front(findings)
+    return [f"## Best {sweep.noun}s", "", *_table(heads, rows), "", *front] if rows else front
+
+
+def _state(record: TrialRecord) -> str:
+    """Writes a trial's state, and the constraints that it violates."""
+    violated = record.state == "finished" and record.violated
+    return f"{record.state}, violates {', '.join(record.violated)}" if violated else record.state
+
+
+def _front(findings: Findings) -> list[str]:
+    """Writes the section of the front of several objectives."""
+    sweep = findings.sweep
+    if sweep.spec is None or not sweep.spec.more_metrics:
+        return []
+    if not findings.front:
+        return ["## Pareto front", "", f"No {sweep.noun} is on the front.", ""]
+    records = {record.name: record for record in sweep.records}
+    metrics, names = [metric.name for metric in sweep.spec.objectives], sweep.searched()
+    rows = []
+    for name in findings.front:
+        record = records[name]
+        values = [(record.values or {}).get(metric) for metric in metrics]
+        rows.append([name, *values, *(record.params.get(each, "–") for each in names)])
+    aims = _plain(aims_text(sweep))
+    limits = "".join(f"; {_plain(text)}" for text in sweep.spec.constraints)
+    return ["## Pareto front", "", f"{aims}{limits}.", "", *_table([sweep.noun, *metrics, *names], rows), ""]
 
 
 def _seeds(seeds: Mapping[str, Any]) -> list[str]:

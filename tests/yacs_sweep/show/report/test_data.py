@@ -270,8 +270,8 @@ def odd(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Findings]:
 def test_every_kind_of_sweep_has_its_texts(odd: dict[str, Findings]) -> None:
     for name, findings in odd.items():
         content = json.loads(as_json(findings))
-        assert len(content["trials"]) == len(findings.sweep.trials), name
-        assert len(list(csv.reader(io.StringIO(as_csv(findings))))) == len(findings.sweep.trials) + 1, name
+        assert len(content["trials"]) == len(findings.whole.trials), name
+        assert len(list(csv.reader(io.StringIO(as_csv(findings))))) == len(findings.whole.trials) + 1, name
         assert as_markdown(findings).startswith("# toy"), name
     prose = re.sub(
         r"^(`{3,}).*?^\1$", "", as_markdown(odd["hostile"]), flags=re.MULTILINE | re.DOTALL
