@@ -47,6 +47,7 @@ JOINTS = (
     r"; best … with …$",
     r", … trials on each$",
     r"… and … are$",
+    r"; … on the front$",
     r" in … processes$",
     r"…+ \(… characters more\)$",
     r"; parameters are passed by",

@@ -116,6 +116,7 @@ def describe_ending(sweeps: Sequence[Results], status: int, error: str | None) -
                 "retried": results.summary.retried(),
                 "metric": results.metric,
                 "best": best and {key: best[key] for key in keys if key in best},
+                **({"pareto": results.summary.front_names()} if results.summary.objectives else {}),
                 "message": outcome.message if outcome is not None else None,
                 "dir": str(results.paths.dir),
             }
@@ -133,7 +134,8 @@ def summary(content: Mapping[str, Any], clean: Callable[[str], str] = str) -> st
         counts = Tally.without(sweep["counts"], sweep.get("retried") or {}).text or "no trials"
         best = sweep["best"]
         value = f"; best {clean(sweep['metric'])} {_best_text(best, clean)}" if best else ""
-        parts.append(f"{clean(sweep['name'])} ({sweep['sweep_id']}): {counts}{value}")
+        front = f"; {len(sweep['pareto'])} on the front" if sweep.get("pareto") else ""
+        parts.append(f"{clean(sweep['name'])} ({sweep['sweep_id']}): {counts}{value}{front}")
     text = f"sweep ended, {how}. {'; '.join(parts)}"
     return "".join(letter if letter.isprintable() else " " for letter in text)
 

@@ -254,3 +254,12 @@ def test_with_repeats_the_mean_is_told() -> None:
         "sweep ended, all trials ended well. lr (abc): 3 finished; best val/mAP 40 (point-0000, mean of 3 seeds)"
     )
     assert notify.environment(content)["SWEEP_BEST_VALUE"] == "40"
+
+
+def test_with_several_objectives_the_size_of_the_front_is_told() -> None:
+    best = {"name": "trial-0001", "value": 40.0, "params": {}, "values": {"val/mAP": 40.0, "ms": 3.0}}
+    sweep = {"name": "lr", "sweep_id": "abc", "counts": {"finished": 3}, "metric": "val/mAP", "best": best}
+    content = {"error": None, "exit_status": 0, "sweeps": [{**sweep, "pareto": ["trial-0001", "trial-0002"]}]}
+    told = "sweep ended, all trials ended well. lr (abc): 3 finished; best val/mAP 40 (trial-0001)"
+    assert notify.summary(content) == f"{told}; 2 on the front"
+    assert notify.summary({**content, "sweeps": [sweep]}) == told
