@@ -45,6 +45,7 @@ from search_quality import FUNCTIONS, Point
 
 from yacs_sweep.records.standings import Entry
 from yacs_sweep.search import sampling
+from yacs_sweep.search.models import gp
 from yacs_sweep.search.racing import Race, next_seed
 from yacs_sweep.search.space import Space
 from yacs_sweep.spec.read_sweep import sweep_from_dict
@@ -199,7 +200,7 @@ def one(task: Task, methods: Sequence[str]) -> dict[str, float]:
     warnings.simplefilter("ignore")
     sampling._median_seconds = lambda trials: 600.0
     if model == "TPE":
-        sampling.use_gp = lambda **keywords: False  # type: ignore[assignment]
+        gp.use_gp = lambda **keywords: False  # type: ignore[assignment]
         sampling._TorchImport.start = lambda self: None  # type: ignore[method-assign]
         sampling._TorchImport.ready = lambda self, wait: False  # type: ignore[method-assign]
     noisy = Noisy(function, noise, seed)

@@ -17,12 +17,13 @@ from ..trial.contract import Assignment
 from ..wandb.recorder import Recorder, RunIdentity
 from .controller import Agent
 from .local_hooks import LocalHooks
+from .models.results import directions_of, end_with_values, missed, values_of
 from .next_trial import NextTrial
 from .sampling import Chooser
 from .schedulers.make import make_engine
 from .schedulers.pruner import scheduler_rule
-from .space import EnqueuedSampler, Space, direction_of
-from .stopping import StoppingRule, make_rule
+from .space import EnqueuedSampler, Space
+from .stopping import StoppingRule, judged_metric, make_rule
 from .storage.coordinator import Coordinator, LeaseExpired
 from .storage.folder_coordinator import FolderCoordinator
 from .storage.restoring import Restorer
@@ -38,7 +39,6 @@ from .stored import (
     SETTLED,
     VOID,
     AlreadyEnded,
-    end_of,
     state_of,
 )
 from .study_trials import assigned, is_settled, record_of
@@ -88,7 +88,6 @@ class LocalController:
         self._agent: Agent | None = None
         self.lost_limit = max(1, retries)
         self.space = Space(spec.parameters, listed=spec.method == "grid")
-        self.goal = spec.metric.goal if spec.metric else "minimize"
         warm = WarmStart.load(paths)
         self.chooser = Chooser(spec, self.space, seed, warm.prior)
         self.engine = make_engine(spec, self.space, seed, self.chooser, paths)
@@ -101,7 +100,7 @@ class LocalController:
             self.study = optuna.create_study(
                 storage=self.coordinator.storage,
                 study_name=self.paths.sweep_id,
-                direction=direction_of(self.goal),
+                directions=directions_of(self.spec),
                 load_if_exists=True,
                 sampler=EnqueuedSampler(self.space, self.chooser.random),  # completes points that wait
                 pruner=optuna.pruners.NopPruner(),
@@ -204,8 +203,12 @@ class LocalController:
         with contextlib.suppress(AlreadyEnded):
             self.study._storage.set_trial_user_attr(trial._trial_id, SETTLED, record.settled)
         state = state_of(record)
+        if record.state in ("finished", "failed", "stopped"):
+            with contextlib.suppress(AlreadyEnded):
+                for name, excess in missed(record, self.spec).items():
+                    self.study._storage.set_trial_system_attr(trial._trial_id, name, excess)
         if state == TrialState.COMPLETE:
-            self.study.tell(number, record.value, skip_if_finished=True)
+            self.study.tell(number, values_of(record, self.spec), skip_if_finished=True)
         else:
             storage = self.study._storage
             if (
@@ -213,7 +216,7 @@ class LocalController:
                 and not storage.get_trial(trial._trial_id).state.is_finished()
             ):
                 # Unlike a lost one's, its point has been tried: the search is to avoid it.
-                storage.set_trial_user_attr(trial._trial_id, END, end_of(record))
+                storage.set_trial_user_attr(trial._trial_id, END, end_with_values(record, self.spec, self.paths))
             self.study.tell(number, state=state, skip_if_finished=True)
 
     def recover(self) -> list[TrialRecord]:
@@ -297,7 +300,7 @@ class LocalController:
         return LocalHooks(
             trial,
             self.coordinator,
-            metric=self.spec.metric,
+            metric=judged_metric(self.spec),
             rule=self.rule,
             recorder=self.recorder,
             runs=self.runs,

@@ -100,7 +100,9 @@ class LocalHooks:
     def _report(self) -> None:
         """Writes the values that the storage does not have yet."""
         while self.unreported:
-            self.trial.report(*self.unreported[0])
+            value, step = self.unreported[0]
+            # Not `Trial.report`, which refuses several objectives.
+            self.trial.storage.set_trial_intermediate_value(self.trial._trial_id, step, value)
             self.unreported.pop(0)
 
     def should_stop(self) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import warnings
 from collections.abc import Mapping, Sequence
@@ -17,6 +18,7 @@ from ..records.metrics import metric_value
 from ..spec import hyperband
 from ..spec.sweep import EarlyTerminate, Metric, SweepSpec
 from .repeats.curves import OtherPoints, as_point, as_points, point_of
+from .space import direction_of
 from .stored import logged_values
 
 
@@ -29,9 +31,24 @@ class StoppingRule(Protocol):
         """Returns why the trial must stop; None while it may continue. The row's value is in the storage already."""
 
 
+def judged_metric(spec: SweepSpec) -> Metric | None:
+    """Returns the objective that trials are compared by while they run: the one that `early_terminate` names, else the first."""
+    named = spec.early_terminate.metric if spec.early_terminate else None
+    return next((metric for metric in spec.objectives if metric.name == named), spec.metric)
+
+
+def with_direction(study: Study, metric: Metric) -> Study:
+    """Returns the study as pruners are to see it, which know one objective; the study itself where it has only that."""
+    if len(study.directions) == 1:
+        return study
+    shown = copy.copy(study)
+    shown._directions = [direction_of(metric.goal)]
+    return shown
+
+
 def make_rule(study: Study, spec: SweepSpec) -> StoppingRule | None:
     """Makes the rule that the sweep asks for; None for none."""
-    rule, metric = spec.early_terminate, spec.metric
+    rule, metric = spec.early_terminate, judged_metric(spec)
     if rule is None or metric is None:
         return None
     if rule.type == "hyperband":
@@ -146,11 +163,11 @@ class _Pruner:
 
     def _prunes(self, trial: Trial, frozen: FrozenTrial) -> bool:
         """Asks the pruner about a trial; with repeats about its point, by the means of the seeds that got there."""
+        study, pruner = with_direction(self.study, self.metric), self.study.pruner
         if point_of(frozen) is None:
-            return trial.should_prune()
+            return pruner.prune(study, frozen)
         trials = self.study.get_trials(deepcopy=False)
-        pruner = self.study.pruner
-        return pruner.prune(OtherPoints.beside(self.study, frozen, trials), as_point(frozen, trials))
+        return pruner.prune(OtherPoints.beside(study, frozen, trials), as_point(frozen, trials))
 
 
 class _Patience:

@@ -31,8 +31,8 @@ def stored_value(value: float) -> float:
 
 
 def state_of(record: TrialRecord) -> TrialState:
-    """Returns Optuna's state for a trial that has ended: only a finished one with a value counts as a result."""
-    if record.state == "finished" and finite_number(record.value):
+    """Returns Optuna's state for a trial that has ended: only a finished one with all its values counts as a result."""
+    if record.state == "finished" and all(map(finite_number, (record.value, *(record.values or {}).values()))):
         return TrialState.COMPLETE
     return TrialState.PRUNED if record.state == "stopped" else TrialState.FAIL
 
@@ -41,6 +41,9 @@ def end_of(record: TrialRecord) -> dict[str, Any]:
     """Returns what the storage keeps, as `END`, of a trial that has ended without a result."""
     return {"state": record.state, "value": record.value if finite_number(record.value) else None}
 
+
+# A system attribute of a trial, which Optuna knows by this name: by how much the trial misses each constraint.
+CONSTRAINTS = "constraints"
 
 # User attributes of a trial.
 ASSIGNED = "trial"  # its name and parameters, and the agent it was given to: keys name, params, agent, host

@@ -11,6 +11,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from ..records.folder import SweepPaths, TrialRecord
 from ..spec.sweep import SweepSpec
+from .models.results import reaches_targets
 from .repeats.points import SeededPoints
 from .storage.coordinator import Coordinator
 from .storage.journal import Embedded
@@ -74,7 +75,7 @@ class StudyTrials:
         self._open: set[int] = set()  # numbers of those that may still change
         self._settled: set[str] = set()  # ids of those whose points count as evaluated
         self._tried_again: set[str] = set()  # ids of those whose points count by a later trial
-        self._trial_reached = False  # whether a trial has reached the metric's target
+        self._trial_reached = False  # whether a trial has reached all targets that are set
         self.points = SeededPoints(spec) if spec.repeats is not None else None  # None: each trial is a point
 
     def read(self) -> list[FrozenTrial]:
@@ -121,16 +122,15 @@ class StudyTrials:
             counts = trial_id not in self._tried_again and not assigned(trial).get(VOID)
             if counts and is_settled(trial, self._coordinator):
                 self._settled.add(trial_id)
-            metric = self._spec.metric
-            self._trial_reached |= metric is not None and metric.reached(trial.value)
+            self._trial_reached |= reaches_targets(trial, self._spec)
 
     def _in_state(self, state: TrialState) -> list[FrozenTrial]:
         return [self._all[number] for number in self._open if self._all[number].state == state]
 
     @property
     def target_reached(self) -> bool:
-        """Whether a trial has reached the metric's target; with repeats, the mean of a point with enough seeds."""
-        return self._trial_reached if self.points is None else self.points.reached(self._spec.metric)
+        """Whether a trial has reached all targets that are set; with repeats, the means of a point with enough seeds."""
+        return self._trial_reached if self.points is None else self.points.reached(self._spec)
 
     def waiting(self) -> list[FrozenTrial]:
         """Lists the enqueued points that wait for an agent, the oldest first."""

@@ -19,9 +19,11 @@ from ..base.files import write_atomically
 from ..base.values import finite_number, to_json
 from ..base.wording import did_you_mean
 from ..base.yaml_document import read_yaml_file
-from ..records.folder import WARM_FILE, SweepPaths
+from ..records.folder import WARM_FILE, SweepPaths, TrialRecord
+from ..records.metrics import readable_metrics
 from ..records.points import group_points
 from ..spec.conditions import ExpressionError
+from ..spec.constraints import excesses, names_in
 from ..spec.parameter import equality_key
 from ..spec.sweep import SweepSpec
 from ..wandb.read_runs import read_results
@@ -31,10 +33,18 @@ SHOWN = 10  # problems of one file that are listed
 
 @dataclass(frozen=True)
 class Observation:
-    """One result of another sweep: a point and its value."""
+    """One result of another sweep: a point and its value.
+
+    Attributes:
+        value: of the first objective.
+        values: of each objective, where there are several.
+        excesses: by how much it misses each of this sweep's constraints.
+    """
 
     params: dict[str, Any]
     value: float
+    values: Sequence[float] = ()
+    excesses: Sequence[float] = ()
 
 
 @dataclass(frozen=True)
@@ -233,47 +243,82 @@ def read_prior(
         ConfigError: no such sweep, or nothing in it can be used.
     """
     assert spec.metric is not None
-    metric, repeated = spec.metric.name, False
+    repeated = False
     paths = find(sweep)
     if paths is not None:
         rows, repeated = _local_results(sweep, paths, spec)
     else:
-        results = read_results(sweep, *default, metric)
-        rows = [(row["params"], row["value"]) for row in results if row["state"] == "finished"]
+        wanted = [*(metric.name for metric in spec.objectives), *names_in(spec.constraints)]
+        results = read_results(sweep, *default, wanted)
+        rows = [Result(row["params"], row["values"]) for row in results if row["state"] == "finished"]
     fits = Fit(spec)
     prior = []
-    for params, value in rows:
-        if not finite_number(value):
+    for row in rows:
+        params = row.params
+        found = [row.measured.get(metric.name) for metric in spec.objectives]
+        values = [float(value) for value in found if finite_number(value)]
+        if len(values) < len(found):
             continue
         known = {name: params[name] for name in fits.names if name in params}
         active = spec.active({name: known.get(name, fits._declared[name].value) for name in fits.names})
         if all(name in known or fits._declared[name].distribution == "constant" for name in active):
             usable = {name: value for name, value in active.items() if fits._declared[name].distribution != "constant"}
             if not fits.problems(usable):
-                prior.append(Observation(usable, float(value)))
+                several = values if spec.more_metrics else []
+                excess = excesses(spec.constraints, row.measured)
+                prior.append(Observation(usable, values[0], several, excess))
     if not prior:
+        names = ", ".join(metric.name for metric in spec.objectives)
         raise ConfigError(
-            f"--from-sweep {sweep}: none of its {len(rows)} finished trials has {metric} and parameters that fit here"
+            f"--from-sweep {sweep}: none of its {len(rows)} finished trials has {names} and parameters that fit here"
         )
     if repeated:
         return tuple(prior), f"learning from the means of {len(prior)} of {len(rows)} points of sweep {sweep}"
     return tuple(prior), f"learning from {len(prior)} of {len(rows)} finished trials of sweep {sweep}"
 
 
-def _local_results(sweep: str, paths: SweepPaths, spec: SweepSpec) -> tuple[list[tuple[dict[str, Any], Any]], bool]:
-    """Reads points and values of a local sweep's finished trials; with repeats, which it tells, the means of its points.
+@dataclass(frozen=True)
+class Result:
+    """Holds a point of another sweep, and what was measured there, by name."""
+
+    params: Mapping[str, Any]
+    measured: Mapping[str, Any]
+
+
+def _local_results(sweep: str, paths: SweepPaths, spec: SweepSpec) -> tuple[list[Result], bool]:
+    """Reads the results of a local sweep's finished trials; with repeats, which it tells, the means of its points.
 
     Raises:
-        ConfigError: the sweep optimises another metric.
+        ConfigError: the sweep does not optimise what this one does.
     """
     from ..records.launch_file import load_spec_of
 
     other = load_spec_of(paths)
-    assert spec.metric is not None
-    if other.metric is None or other.metric.name != spec.metric.name or other.metric.goal != spec.metric.goal:
-        theirs = f"{other.metric.goal}s {other.metric.name}" if other.metric else "optimises nothing"
-        raise ConfigError(f"--from-sweep {sweep}: {theirs}; this one {spec.metric.goal}s {spec.metric.name}")
-    if other.repeats is not None:
-        points = (point for point in group_points(paths.records()) if point.finished)
-        return [(point.params, point.estimate.mean) for point in points], True
-    return [(record.params, record.value) for record in paths.records() if record.state == "finished"], False
+    theirs = {metric.name: metric.goal for metric in other.objectives}
+    if other.metric is None or any(theirs.get(metric.name) != metric.goal for metric in spec.objectives):
+        both = [_aims(other), _aims(spec)]
+        raise ConfigError(f"--from-sweep {sweep}: {both[0]}; this one {both[1]}")
+    results = []
+    for point in group_points(paths.records() if other.repeats else _finished(paths)):
+        if point.finished:
+            logged = _last_values(paths, point.finished[-1].name, spec.constraints)
+            measured = {other.metric.name: point.estimate.mean, **point.values}
+            results.append(Result(point.params, {**logged, **point.facts, **measured}))
+    return results, other.repeats is not None
+
+
+def _finished(paths: SweepPaths) -> list[TrialRecord]:
+    """Reads a sweep's finished trials."""
+    return [record for record in paths.records() if record.state == "finished"]
+
+
+def _last_values(paths: SweepPaths, name: str, constraints: Sequence[str]) -> dict[str, Any]:
+    """Reads the last value that a trial has logged of each metric in the constraints."""
+    wanted = names_in(constraints)
+    rows = readable_metrics(paths.trial(name).metrics) if wanted else []
+    return {key: row[key] for row in rows for key in wanted if key in row}
+
+
+def _aims(spec: SweepSpec) -> str:
+    """Says what a sweep optimises: minimizes a and maximizes b."""
+    return " and ".join(f"{metric.goal}s {metric.name}" for metric in spec.objectives) or "optimises nothing"

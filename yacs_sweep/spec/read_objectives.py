@@ -264,6 +264,16 @@ def check_objectives(section: Section, spec: SweepSpec) -> None:
         section.wrong("method", "custom: engine wandb needs method grid, random or bayes")
     elif custom and "metrics" not in section and "scheduler" not in section:
         section.wrong("method", "custom needs `metrics`, two or more, or a `scheduler`; for one metric write bayes")
+    rule, names = spec.early_terminate, [metric.name for metric in spec.objectives]
+    if (
+        rule is not None
+        and rule.metric is not None
+        and rule.type != "divergence"
+        and rule.metric not in names
+        and names
+    ):
+        text = f"{rule.metric} is not an objective of this sweep; allowed: {', '.join(names)}"
+        section.notes.wrong(section.at("early_terminate", "metric"), text)
     repeats = spec.repeats
     if repeats is not None and repeats.name in [parameter.name for parameter in spec.parameters]:
         section.wrong(

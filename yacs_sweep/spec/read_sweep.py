@@ -50,10 +50,10 @@ TOP_KEYS = (*_READ, *_LAUNCH, "apiVersion", "kind")
 _EXTENSION = "x-"  # keys that begin so are the author's own, as in Compose files
 WRAPPERS = ("sweep", "config", "sweep_config")
 _STOP_KEYS = {
-    "hyperband": ("min_iter", "max_iter", "s", "eta", "strict"),
-    "median": ("min_iter", "min_trials"),
-    "asha": ("min_iter", "eta"),
-    "patience": ("patience", "min_delta", "min_iter"),
+    "hyperband": ("min_iter", "max_iter", "s", "eta", "strict", "metric"),
+    "median": ("min_iter", "min_trials", "metric"),
+    "asha": ("min_iter", "eta", "metric"),
+    "patience": ("patience", "min_delta", "min_iter", "metric"),
     "divergence": ("metric", "factor"),
 }
 _STOP_DEFAULTS: dict[str, dict[str, Any]] = {

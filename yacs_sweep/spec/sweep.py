@@ -6,7 +6,7 @@ import hashlib
 import json
 import random
 from collections.abc import Container, Hashable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -67,6 +67,8 @@ class Metric:
 @dataclass(frozen=True)
 class EarlyTerminate:
     """Describes the rule that ends trials early. Iterations are logged values of the metric.
+
+    Which metric: the first objective, or the one that `metric` names.
 
     hyperband    W&B's: bands from `min_iter`, or from `max_iter` and `s`; `eta`; `strict`.
     median       ends a trial worse than the median of earlier ones at the same iteration, from
@@ -262,7 +264,7 @@ class SweepSpec:
             "method": self.method,
             "metric": self.metric.to_wandb() if self.metric else None,
             "parameters": {parameter.name: parameter.to_wandb() for parameter in self.parameters},
-            "early_terminate": stops.to_dict() if stops and stops.type == "hyperband" else None,
+            "early_terminate": replace(stops, metric=None).to_dict() if stops and stops.type == "hyperband" else None,
             "run_cap": -(-self.run_cap // self.seeds_each) if self.run_cap else None,  # the server's runs are points
             "program": self.program,
             "command": list(self.command) or None,
@@ -293,6 +295,10 @@ class SweepSpec:
                 lines.append("with `repeats` W&B's hyperband counts seeds, not epochs: a point logs one mean a seed")
         if self.where:
             lines.append("W&B knows no `where`: points it hands out against the conditions are skipped")
+        stops = self.early_terminate
+        named = stops.metric if stops and stops.type == "hyperband" else None
+        if named and self.metric and named != self.metric.name:
+            lines.append(f"W&B stops trials by the first metric, {self.metric.name}, and not by {named}")
         if self.early_terminate and self.early_terminate.type != "hyperband":
             lines.append(f"W&B knows no early_terminate type {self.early_terminate.type}: the local controller does")
         return tuple(lines)

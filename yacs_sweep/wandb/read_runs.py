@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ..base.ask_process import NoAnswer, TimedOut
@@ -36,19 +36,19 @@ def read_runs(remote: RemoteSweep, metric: str | None) -> list[dict[str, Any]]:
         raise SweepError(f"the runs of {remote.id} cannot be read from W&B: {error}") from None
 
 
-def read_results(path: str, project: str | None, entity: str | None, metric: str) -> list[dict[str, Any]]:
-    """Reads the results of the sweep that `--from-sweep` names: `state`, `params` and `value` of each run.
+def read_results(path: str, project: str | None, entity: str | None, metrics: Sequence[str]) -> list[dict[str, Any]]:
+    """Reads the results of the sweep that `--from-sweep` names: `state`, `params` and `values` (by metric) of each run.
 
     Args:
         path: `ID`, `PROJECT/ID` or `ENTITY/PROJECT/ID`.
-        metric: the name of the summary's value.
+        metrics: names of the summary's values.
 
     Raises:
         ConfigError: no answer, or no such sweep.
     """
     unknown = f"--from-sweep {path}: no local sweep of that id, and W&B gives none"
     names = split_path(path, f"--from-sweep {path}")
-    arguments = {"names": names, "project": project, "entity": entity, "metric": metric}
+    arguments = {"names": names, "project": project, "entity": entity, "metrics": list(metrics)}
     try:
         return ask_client(_read_results, {**arguments, "label": unknown}, timeout=RESULTS_TIMEOUT)
     except TimedOut:
@@ -95,8 +95,15 @@ def _read_run(run: Any, metric: str | None) -> dict[str, Any]:
 
 
 def _read_results(
-    names: list[str], project: str | None, entity: str | None, metric: str, label: str
+    names: list[str], project: str | None, entity: str | None, metrics: list[str], label: str
 ) -> list[dict[str, Any]]:
-    """Finds the sweep; reads state, parameters and result of its runs."""
+    """Finds the sweep; reads state, parameters and results of its runs."""
     runs: Iterable[Any] = find_remote(names, project, entity, label).runs
-    return [{"state": run.state, "params": dict(run.config), "value": run.summary.get(metric)} for run in runs]
+    return [
+        {
+            "state": run.state,
+            "params": dict(run.config),
+            "values": {metric: run.summary.get(metric) for metric in metrics},
+        }
+        for run in runs
+    ]

@@ -22,7 +22,7 @@ from yacs_sweep.records.launch_file import LaunchFile, save_spec
 from yacs_sweep.records.metrics import MetricsFile, Objective, read_metrics
 from yacs_sweep.records.points import target_reached
 from yacs_sweep.records.summary import Summary
-from yacs_sweep.search.sampling import counted_value
+from yacs_sweep.search.models.shown import counted_value
 from yacs_sweep.search.stored import state_of, stored_value
 from yacs_sweep.show.live.board import Sweep as Board
 from yacs_sweep.show.report.data import read_local

@@ -13,7 +13,9 @@ from yacs_sweep.records.alive import AgentLock
 from yacs_sweep.records.folder import SweepPaths, TrialRecord
 from yacs_sweep.search import sampling
 from yacs_sweep.search.local import LocalController
-from yacs_sweep.search.sampling import Measured, budget, counted_value, use_gp
+from yacs_sweep.search.models import gp
+from yacs_sweep.search.models.gp import Measured, budget, use_gp
+from yacs_sweep.search.models.shown import counted_value
 from yacs_sweep.search.warm_start import Observation, WarmStart
 from yacs_sweep.spec.read_sweep import sweep_from_dict
 
@@ -84,7 +86,7 @@ def test_gp_is_asked_while_it_is_affordable() -> None:
     assert not use_gp(observations=300, median_trial=0.0, **about)
     assert use_gp(observations=300, median_trial=600.0, **about)
     assert not use_gp(observations=20, dimensions=7, plain=False, median_trial=600.0)
-    assert not use_gp(observations=20, dimensions=sampling.GP_DIMENSIONS + 1, plain=True, median_trial=600.0)
+    assert not use_gp(observations=20, dimensions=gp.GP_DIMENSIONS + 1, plain=True, median_trial=600.0)
     slow = [Measured(50, 1.5), Measured(51, 1.4)]
     assert not use_gp(observations=52, median_trial=0.0, measured=slow, **about)
     assert use_gp(observations=52, median_trial=0.0, measured=[Measured(50, 9.0), Measured(51, 0.4)], **about)
@@ -124,10 +126,10 @@ def test_failed_and_stopped_trials_are_shown_with_bad_values_and_lost_ones_not_a
     for end in ends:
         step(sweep, lambda params, end=end: end)
     trials = sweep.study.get_trials(deepcopy=False)
-    assert sweep.chooser._fill_view(trials) == 3
-    shown = {trial.number: trial.value for trial in sweep.chooser._view.shown}
+    assert sweep.chooser._shown.fill(trials) == 3
+    shown = {trial.number: trial.value for trial in sweep.chooser._shown.view.shown}
     assert shown == {0: 1.0, 1: 2.0, 2: 3.0, 3: 3.0, 4: 3.0, 7: 3.0}
-    assert {trial.state for trial in sweep.chooser._view.shown} == {TrialState.COMPLETE}
+    assert {trial.state for trial in sweep.chooser._shown.view.shown} == {TrialState.COMPLETE}
     assert trials[3].state == TrialState.FAIL  # the storage keeps the truth
 
 
@@ -135,8 +137,8 @@ def test_a_stopped_trial_counts_with_its_own_value_whatever_rule_stopped_it(tmp_
     sweep = controller(tmp_path, early_terminate={"type": "patience", "patience": 1})
     for end in [*[("finished", float(value)) for value in (1, 2, 9)], ("stopped", 4.0), ("stopped", 0.5)]:
         step(sweep, lambda params, end=end: end)
-    sweep.chooser._fill_view(sweep.study.get_trials(deepcopy=False))
-    assert [trial.value for trial in sweep.chooser._view.shown] == [1.0, 2.0, 9.0, 4.0, 2.0]
+    sweep.chooser._shown.fill(sweep.study.get_trials(deepcopy=False))
+    assert [trial.value for trial in sweep.chooser._shown.view.shown] == [1.0, 2.0, 9.0, 4.0, 2.0]
 
 
 @pytest.mark.parametrize(
@@ -154,8 +156,8 @@ def test_running_trials_are_imputed_where_the_file_asks_for_it(
     hooks = sweep.hooks(running[0])
     for place, value in enumerate((8.0, 2.0, float("nan"), 5.0)):
         hooks.log({"v": value}, place)
-    sweep.chooser._fill_view(sweep.study.get_trials(deepcopy=False))
-    seen = {trial.number: (trial.state, trial.value) for trial in sweep.chooser._view.shown}
+    sweep.chooser._shown.fill(sweep.study.get_trials(deepcopy=False))
+    seen = {trial.number: (trial.state, trial.value) for trial in sweep.chooser._shown.view.shown}
     assert seen[2] == ((TrialState.RUNNING, None) if shown is None else (TrialState.COMPLETE, shown))
     assert seen[3] == (TrialState.RUNNING, None)  # it has logged nothing
     assert sweep.study.get_trials(deepcopy=False)[2].state == TrialState.RUNNING  # the storage keeps the truth
@@ -172,17 +174,17 @@ def test_a_failed_trial_counts_with_what_it_logged_where_the_file_asks_for_it(tm
         hooks.log({"v": value}, place)
     record = TrialRecord(asked[1].id, asked[1].name, 2, dict(asked[1].params), "failed", value=5.0)
     sweep.tell(asked[0], record)
-    sweep.chooser._fill_view(sweep.study.get_trials(deepcopy=False))
-    assert [trial.value for trial in sweep.chooser._view.shown] == [3.0, 9.0, 2.0]
+    sweep.chooser._shown.fill(sweep.study.get_trials(deepcopy=False))
+    assert [trial.value for trial in sweep.chooser._shown.view.shown] == [3.0, 9.0, 2.0]
 
 
 def test_many_bad_trials_do_not_make_some_of_them_good(tmp_path: Path) -> None:
     sweep = controller(tmp_path)
     for number in range(40):
         step(sweep, lambda params, number=number: ("finished", 1.0) if number == 0 else ("failed", None))
-    sweep.chooser._fill_view(sweep.study.get_trials(deepcopy=False))
+    sweep.chooser._shown.fill(sweep.study.get_trials(deepcopy=False))
     # TPE takes the best tenth, rounded up: of ten shown trials that is the finished one.
-    assert len(sweep.chooser._view.shown) == 10
+    assert len(sweep.chooser._shown.view.shown) == 10
 
 
 def test_search_avoids_a_region_where_trials_fail(tmp_path: Path) -> None:
@@ -262,7 +264,7 @@ def test_without_scipy_bayes_says_once_that_it_uses_tpe(
     def absent(module: str) -> None:
         raise ModuleNotFoundError(f"No module named {module!r}")
 
-    monkeypatch.setattr(sampling.importlib, "import_module", absent)
+    monkeypatch.setattr(gp.importlib, "import_module", absent)
     sweep = controller(tmp_path)
     for _ in range(13):
         step(sweep, near_03)
@@ -277,7 +279,7 @@ def test_gp_is_used_where_it_can_be_and_is_reproducible(
 ) -> None:
     pytest.importorskip("scipy")
     pytest.importorskip("torch")
-    monkeypatch.setattr(sampling, "BUDGET", 60.0)  # seconds, on a machine that is busy with other tests
+    monkeypatch.setattr(gp, "BUDGET", 60.0)  # seconds, on a machine that is busy with other tests
     points = []
     for place in ("a", "b"):
         sweep = controller(tmp_path / place)

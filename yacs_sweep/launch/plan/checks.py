@@ -161,7 +161,7 @@ def read_warm_start(
         source = f" of {enqueue}" if isinstance(enqueue, str) else ""
         notes += (f"tried first: {counted(len(points or ()), 'point')}{source}",)
     prior = None
-    if prior_sweep and spec.method != "bayes":
+    if prior_sweep and (spec.method not in ("bayes", "custom") or spec.scheduler is not None):
         problems.found.append(
             f"--from-sweep: only bayes search can use it, and the method is {spec.method}; add --method bayes"
         )

@@ -9,9 +9,10 @@ from typing import Any
 from optuna.trial import FrozenTrial, TrialState
 
 from ...records.standings import Entry
-from ...spec.sweep import Metric, SweepSpec
+from ...spec.sweep import SweepSpec
+from ..models.results import reaches_targets
 from ..racing import next_seed
-from ..stored import ASSIGNED, END, GRID_INDEX, PLACE, POINT, POINT_OF, VOID
+from ..stored import ASSIGNED, CONSTRAINTS, END, GRID_INDEX, PLACE, POINT, POINT_OF, VOID
 from .places import make_race
 
 SINGLE_RULES = (
@@ -100,15 +101,15 @@ class SeededPoints:
         self._changed_shown.clear()
         return self._shown
 
-    def reached(self, metric: Metric | None) -> bool:
-        """Tells whether a point with enough seeds has a mean that reaches the metric's target."""
-        if metric is None or metric.target is None:
+    def reached(self, spec: SweepSpec) -> bool:
+        """Tells whether a point with enough seeds has means that reach all targets that are set."""
+        if all(metric.target is None for metric in spec.objectives):
             return False
+        shown = self.as_trials()
         return any(
             entry.values
             and len(entry.values) + len(entry.failed) >= self._repeats.enough
-            and metric.reached(_mean(list(entry.values.values())))
-            and not self._stopped(self._counted(entry.number))
+            and reaches_targets(shown[entry.number], spec)
             for entry in self._read_entries().values()
         )
 
@@ -151,7 +152,7 @@ class SeededPoints:
         shown.params, shown.distributions = first.params, first.distributions
         shown.intermediate_values = mean_curve([trial.intermediate_values for trial in trials])
         shown.datetime_start, shown.datetime_complete = last.datetime_start, last.datetime_complete
-        shown.system_attrs = last.system_attrs
+        shown.system_attrs = {**last.system_attrs, **_mean_missed(finished)}
         if self._stopped(trials):
             # Not more than a stopped trial counts with, however well its first seeds have done.
             shown.state = TrialState.PRUNED
@@ -174,6 +175,12 @@ class SeededPoints:
 def _nothing(point: int) -> FrozenTrial:
     """Makes a failed trial that the search takes no notice of."""
     return FrozenTrial(point, TrialState.FAIL, None, None, None, {}, {}, {}, {}, {}, point)
+
+
+def _mean_missed(trials: Sequence[FrozenTrial]) -> dict[str, list[float]]:
+    """Returns by how much trials miss each constraint in the mean; empty without constraints."""
+    rows = [trial.system_attrs[CONSTRAINTS] for trial in trials if CONSTRAINTS in trial.system_attrs]
+    return {CONSTRAINTS: [_mean(column) for column in zip(*rows, strict=True)]} if rows else {}
 
 
 def _mean(values: Sequence[float]) -> float:

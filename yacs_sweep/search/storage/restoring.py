@@ -19,9 +19,11 @@ from ...records.metrics import metric_value, readable_metrics
 from ...records.points import point_number
 from ...spec.parameter import equality_key
 from ...spec.sweep import SweepSpec
+from ..models.results import end_with_values, missed, values_of
 from ..repeats.places import place_of
 from ..schedulers.engine import Engine
 from ..space import Space
+from ..stopping import judged_metric
 from ..stored import (
     ASSIGNED,
     END,
@@ -34,7 +36,6 @@ from ..stored import (
     RETRY_OF,
     SETTLED,
     VOID,
-    end_of,
     state_of,
     stored_value,
     trial_name,
@@ -132,16 +133,17 @@ class Restorer:
             point = self._engine.recall(record.params)
         except ValueError:
             return None
-        metric = self.spec.metric.name if self.spec.metric else None
+        metric = judged.name if (judged := judged_metric(self.spec)) else None
         rows = readable_metrics(self.paths.trial(record.name).metrics) if metric is not None else []
         values = [stored_value(value) for row in rows if (value := metric_value(row, metric)) is not None]
         return create_trial(
             state=state_of(record),
-            value=record.value if state_of(record) == TrialState.COMPLETE else None,
+            values=values_of(record, self.spec) if state_of(record) == TrialState.COMPLETE else None,
             params=dict(point.values),
             distributions=dict(point.distributions),
-            user_attrs={**dict(_attributes(record, indices.get(record.number))), **self._place(record)},
+            user_attrs={**dict(self._attributes(record, indices.get(record.number))), **self._place(record)},
             intermediate_values=dict(enumerate(values, start=1)),
+            system_attrs=missed(record, self.spec) if record.settled else {},
         )
 
     def _place(self, record: TrialRecord) -> dict[str, Any]:
@@ -150,6 +152,20 @@ class Restorer:
         if self.spec.repeats is None or point is None:
             return {}
         return {POINT: point, PLACE: place_of(self.spec.repeats, point, record.seed)}
+
+    def _attributes(self, record: TrialRecord, index: int | None) -> Iterator[tuple[str, Any]]:
+        """Yields the user attributes of a recorded trial. `index`: its place in the grid."""
+        yield ASSIGNED, _assigned(record)
+        if record.settled:
+            yield SETTLED, True
+            if state_of(record) != TrialState.COMPLETE:
+                yield END, end_with_values(record, self.spec, self.paths)
+        if record.retry_of is not None:
+            yield RETRY_OF, record.retry_of
+            yield POINT_OF, record.retry_of
+            yield LOST_COUNT, 1
+        if index is not None:
+            yield GRID_INDEX, index
 
     def _evaluate(self, trial: FrozenTrial, record: TrialRecord) -> None:
         """Ends a waiting trial as its record says."""
@@ -165,6 +181,8 @@ class Restorer:
             storage.set_trial_intermediate_value(trial_id, step, value)
         for name, value in found.user_attrs.items():
             storage.set_trial_user_attr(trial_id, name, value)
+        for name, value in found.system_attrs.items():
+            storage.set_trial_system_attr(trial_id, name, value)
         storage.set_trial_state_values(trial_id, found.state, found.values)
 
 
@@ -172,18 +190,3 @@ def _assigned(record: TrialRecord) -> dict[str, Any]:
     """Returns the attribute `ASSIGNED` of a recorded trial."""
     seed = {} if record.point is None else {"point": record.point, "seed": record.seed}
     return {"name": record.name, "params": record.params, **seed, "agent": record.agent, "host": record.host}
-
-
-def _attributes(record: TrialRecord, index: int | None) -> Iterator[tuple[str, Any]]:
-    """Yields the user attributes of a recorded trial. `index`: its place in the grid."""
-    yield ASSIGNED, _assigned(record)
-    if record.settled:
-        yield SETTLED, True
-        if state_of(record) != TrialState.COMPLETE:
-            yield END, end_of(record)
-    if record.retry_of is not None:
-        yield RETRY_OF, record.retry_of
-        yield POINT_OF, record.retry_of
-        yield LOST_COUNT, 1
-    if index is not None:
-        yield GRID_INDEX, index

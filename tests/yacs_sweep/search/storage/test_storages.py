@@ -28,6 +28,7 @@ from tests.sweeping import ROOT
 from tests.yacs_sweep.search.sweeps import AGENT_PROCESS, STORAGES, describe, make_coordinator, storage_url
 from yacs_sweep.records.alive import AgentLock
 from yacs_sweep.records.folder import SweepPaths, TrialRecord
+from yacs_sweep.search.local import LocalController
 from yacs_sweep.search.storage.coordinator import Coordinator
 from yacs_sweep.search.storage.journal import open_storage
 from yacs_sweep.spec.read_sweep import sweep_from_dict
@@ -94,6 +95,37 @@ def test_what_one_process_writes_another_reads(url: str | None, tmp_path: Path) 
     (found,) = optuna.load_study(storage=open_storage(journal, url), study_name="s").get_trials()
     assert (found.state, found.value, found.intermediate_values) == (TrialState.COMPLETE, 1.0, {1: 0.5})
     assert found.params == trial.params and found.distributions == trial.distributions
+
+
+def test_several_objectives_and_their_constraints_are_kept(url: str | None, tmp_path: Path) -> None:
+    paths = SweepPaths(tmp_path, "s")
+    paths.agents.mkdir(parents=True)
+    metrics = [{"name": "acc", "goal": "maximize", "target": 80}, {"name": "ms", "goal": "minimize"}]
+    rule = {"type": "median", "min_trials": 1, "metric": "ms"}
+    body = {**SPEC, "metrics": metrics, "metric_constraints": "mb <= 2", "early_terminate": rule}
+    del body["metric"]
+    spec = sweep_from_dict(body)
+    describe(paths, spec, url)
+    lock = AgentLock(paths.agents, 0, "token")
+    sweep = LocalController(paths, spec, lock_name=lock.name, seed=1, storage_url=url, target=3)
+    for acc, mb in ((90.0, 3.0), (80.0, 1.0)):
+        asked = sweep.ask()
+        assert asked is not None
+        trial, given = asked
+        hooks = sweep.hooks(trial)
+        record = TrialRecord(given.id, given.name, given.number, dict(given.params), agent=lock.name)
+        hooks.started(record, paths.trial(record.name))
+        hooks.log({"acc": acc, "ms": acc / 10}, 0)
+        record.state, record.value, record.values, record.facts = "finished", acc, {"ms": 5.0, "acc": acc}, {"mb": mb}
+        hooks.ended(record)
+        assert record.state == "finished"
+    assert sweep.ask() is None  # the second one has reached the target; the first misses the constraint
+    found = optuna.load_study(storage=open_storage(paths.journal, url), study_name="s").get_trials()
+    assert [trial.values for trial in found] == [[90.0, 5.0], [80.0, 5.0]]
+    assert [trial.system_attrs["constraints"] for trial in found] == [[1.0], [-1.0]]
+    assert [trial.intermediate_values for trial in found] == [{1: 9.0}, {1: 8.0}]
+    sweep.close()
+    lock.release()
 
 
 # -- what agents know of each other -------------------------------------------------------------------------------------
