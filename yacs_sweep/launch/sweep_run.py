@@ -331,9 +331,9 @@ class Results:
         if alike := [rival.name for rival in rivals(self.plan.spec, self.summary.points())]:
             say(f"not to be told apart from the best: {_named(alike)}")
         if front := self.summary.front_names():
-            say(
-                f"on the Pareto front: {', '.join(front[:NAMED])}{f', +{len(front) - NAMED} more' if front[NAMED:] else ''}"
-            )
+            more = f", +{len(front) - NAMED} more" if front[NAMED:] else ""
+            where = f"; configurations in {self.paths.pareto}" if self._fronts else ""
+            say(f"on the Pareto front: {len(front)}: {', '.join(front[:NAMED])}{more}{where}")
         plan, written = self.plan, best.id == self.best_file and self.plan.profile.needs_config_file
         best_file = self.paths.best if written else None
         repeat = repeat_trial(self._started_here(best), plan.profile, self.paths.dir, best=best_file)

@@ -60,6 +60,9 @@ def test_several_objectives_leave_a_front_and_its_files(tmp_path: Path) -> None:
             f"# On the Pareto front of sweep {ran.dir.name}: {row['name']}, val/mAP {row['value']}, train/loss "
         )
         assert yaml.safe_load(text)["SOLVER"]["BASE_LR"] == row["params"]["base_lr"]
+    (line,) = [line for line in ran.out.splitlines() if "on the Pareto front: " in line]
+    assert f"on the Pareto front: {len(front)}: {summary['pareto'][0]}" in line
+    assert line.endswith(f"; configurations in {ran.dir / 'pareto'}")
     again = sweep(tmp_path, "--sweep_id", ran.dir.name, "--count", "1", "--wandb-mode", "disabled")
     assert again.code == 0, again.err
     content = ran.summary
