@@ -88,6 +88,21 @@ def test_points_are_repeated(tmp_path: Path) -> None:
     assert len({str(point["params"]) for point in points}) == 3
 
 
+def test_a_study_of_several_objectives_leaves_a_front(tmp_path: Path) -> None:
+    metrics = "metrics:\n  - {name: val/mAP, goal: maximize}\n  - {name: train/lr, goal: minimize}"
+    text = TEXT.replace("metric: {name: val/mAP, goal: maximize}", metrics).replace("count: 4", "count: 6")
+    source = SOURCE.replace(
+        'goal = sweep.config["metric"]["goal"]', 'goals = [m["goal"] for m in sweep.config["metrics"]]'
+    )
+    source = source.replace("direction=goal", "directions=goals")
+    source = source.replace("TPESampler(seed=1, n_startup_trials=3)", "NSGAIISampler(population_size=2)")
+    ran = start(tmp_path, "--workers", "2", text=text, source=source)
+    assert ran.code == 0, ran.err
+    rows = ran.summary["trials"]
+    assert len(rows) == 6 and all(set(row["values"]) == {"val/mAP", "train/lr"} for row in rows)
+    assert ran.summary["pareto"]
+
+
 def test_the_studys_pruner_ends_trials(tmp_path: Path) -> None:
     source = SOURCE.replace("NopPruner()", "ThresholdPruner(upper=0.1)")  # a metric that is above
     ran = start(tmp_path, "TOY.SECONDS", "0.2", source=source, text=TEXT.replace("count: 4", "count: 2"))
