@@ -32,7 +32,10 @@ FILES = {
 }
 
 CASES = [
-    (["--sweep-config", "nofile.yaml"], ["nofile.yaml: no such sweep file or preset; presets: ablation, base"]),
+    (
+        ["--sweep-config", "nofile.yaml"],
+        ["nofile.yaml: no such sweep file or preset; presets: ablation, accuracy_and_cost, base"],
+    ),
     (["--sweep-config", "sweep_tset"], ["did you mean sweep_test?"]),
     (["--sweep-config", "broken.yaml"], ["broken.yaml:4:1: not valid YAML"]),
     (

@@ -188,10 +188,13 @@ def test_dry_run_of_several_objectives() -> None:
 
 
 def test_dry_run_of_a_scheduler() -> None:
+    Path("own.py").write_text("def space(trial):\n    return {'base_lr': trial.suggest_float('base_lr', 0.1, 0.2)}\n")
     text = "method: custom\nmetric: {name: val/mAP}\nscheduler: {engine: optuna, source: own.py, search_space: space}\n"
     found = describe(plan(text))
     assert "  points are chosen by optuna, source own.py, search_space space\n" in found
-    assert "  first trials (the scheduler draws its points while the sweep runs):\n" in found
+    assert "  first trials (drawn without any result):\n" in found
+    commands = [line for line in found.splitlines() if "train.py" in line]
+    assert len(commands) == 5 and all("SOLVER.BASE_LR 0.1" in line for line in commands)
     assert "nothing varies" not in found
 
 
