@@ -93,8 +93,11 @@ class Point:
 
     @cached_property
     def settled(self) -> int:
-        """The number of seeds that have been evaluated, with or without a result."""
-        return sum(record.settled for record in self.trials)
+        """The number of seeds that have been evaluated, with or without a result.
+
+        One that was stopped early has not: a point must not be the best by the seeds that did well before.
+        """
+        return sum(record.settled and record.state != "stopped" for record in self.trials)
 
     @property
     def state(self) -> str:

@@ -136,8 +136,10 @@ def _entry(point: Point, repeats: Repeats) -> Entry:
         found = known.index(record.seed) if record.seed in known else repeats.n + len(places)
         places[record.id] = found
     values = {places[record.id]: record.value for record in point.finished if finite_number(record.value)}
-    settled = {places[record.id] for record in point.trials if record.settled}
-    return Entry(point.number, values, frozenset({*places.values()} - settled), frozenset(settled - values.keys()))
+    ended = {places[record.id]: record.state for record in point.trials if record.settled}
+    # A seed that was stopped early is none of those that a point has to be the best.
+    failed = frozenset(place for place, state in ended.items() if state != "stopped" and place not in values)
+    return Entry(point.number, values, frozenset(places.values() - ended.keys()), failed)
 
 
 def best_by(aims: Aims, points: Iterable[Point]) -> Point | None:

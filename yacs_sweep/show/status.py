@@ -143,7 +143,8 @@ def _best_rows(snapshot: Snapshot, front: list[str], width: int) -> list[Line]:
     """Formats the best trials that have ended, or with repeats the best points, as a table of `width` columns."""
     most, aims = BEST if snapshot.at_work else 2 * BEST, snapshot
     if snapshot.repeats:
-        points = [point for point in group_points(snapshot.records) if point.settled]
+        found = group_points(snapshot.records)
+        points = [point for point in found if any(record.settled for record in point.trials)]
         ranked = rank_points(aims, points)
         table, left = point_table(ranked[:most], aims, width, front=front), len(ranked) - most
     else:

@@ -86,6 +86,17 @@ def test_a_failed_seed_does_not_spoil_its_point_and_failed_ones_alone_fail_it() 
     assert first.estimate.error is None
 
 
+def test_a_point_that_was_stopped_is_not_the_best_by_a_lucky_seed() -> None:
+    trials = [
+        trial(0, "point-0000", 1, 9.0),
+        trial(1, "point-0000", 2, 1.0, state="stopped"),
+        trial(2, "point-0001", 1, 5.0),
+        trial(3, "point-0001", 2, 6.0),
+    ]
+    best = best_by(aims("maximize", 2), group_points(trials))
+    assert best is not None and best.name == "point-0001"
+
+
 def test_a_trial_that_was_tried_again_counts_by_its_last_attempt() -> None:
     lost = trial(0, "point-0000", 1, state="lost", cause="lost")
     again = trial(1, "point-0000", 1, 5.0, retry_of="s-0")
@@ -160,7 +171,7 @@ def brute_best(groups: dict[str, list[TrialRecord]], goal: str, enough: int) -> 
     found = []
     for trials in groups.values():
         values = [record.value for record in trials if record.state == "finished" and record.value is not None]
-        settled = sum(record.state in ("finished", "failed", "stopped") for record in trials)
+        settled = sum(record.state in ("finished", "failed") for record in trials)
         if values:
             found.append((settled, statistics.fmean(values)))
     most = max((settled for settled, _ in found), default=0)
