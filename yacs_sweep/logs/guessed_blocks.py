@@ -103,7 +103,7 @@ class PrintedSettings:
         self.began = False  # the line asked for last is the first one asked for of its neighbours
         self._end = 0  # of the lines, in this chunk
         self._lines = self._literals = 0
-        self._goes_on = False  # in the next chunk, perhaps
+        self.goes_on = False  # in the next chunk, perhaps
 
     @property
     def found(self) -> bool:
@@ -114,7 +114,7 @@ class PrintedSettings:
         """Begins a chunk of whole lines; tells whether the lines before it turn out to be a configuration."""
         known = self.found
         self._end = 0
-        if self._goes_on:
+        if self.goes_on:
             self._extend(chunk, 0)
         return self.found and not known and self._end > 0
 
@@ -136,7 +136,7 @@ class PrintedSettings:
         while start < len(chunk) and self._count(chunk, start):
             start = chunk.index(b"\n", start) + 1
         self._end = start
-        self._goes_on = start == len(chunk)
+        self.goes_on = start == len(chunk)
 
     def _count(self, chunk: bytes, start: int) -> bool:
         """Takes in the line at `start` if it has the form."""

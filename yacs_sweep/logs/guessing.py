@@ -110,7 +110,7 @@ _TAG = re.compile(
     re.IGNORECASE,
 )
 _HELD_OUT = re.compile(r"(?:val|test|eval)", re.IGNORECASE)
-_TYPE = re.compile(r"""["'](?:_type|split|mode|phase)["']: ["'](?P<type>\w+)["']""")
+_TYPE = re.compile(r"""["'](?P<key>_type|split|mode|phase)["']: ["'](?P<type>\w+)["']""")
 _SETTINGS_TYPES = ("cfg", "config", "args")
 _TEXT_COUNT = re.compile(r"""["'](?P<name>\w+)["']: ["'](?P<value>\d+/\d+)["']""")
 _LITERAL = re.compile(r":\s(?:null|true|false|None|True|False)\b")
@@ -121,6 +121,12 @@ _NO_METRICS = frozenset(
 )
 _BEST = re.compile(r"(?<![\w-])(?P<which>max|min|best) $", re.IGNORECASE)
 _ALWAYS = (*COUNTERS, "lr")  # the same in training and validation
+# Of a JSON row: what it counts, and its times. They belong to the row, and not to its data's split.
+_OF_ROW = re.compile(
+    r"(?:(?:global|total|cur(?:rent)?|num|n)_?)?(?:epoch|iter|iteration|step|batch|round)(?:s|_?(?:num|idx|index|id))?"
+    r"|(?:wall|elapsed|unix|iter|step|batch|epoch|data)?_?(?:time|timestamp|elapsed|seconds)(?:_?(?:s|sec|secs|ms|seconds))?",
+    re.IGNORECASE,
+)
 _SAYS_ITS_OWN = re.compile(r"train|val|test|eval|best|min|max|lr\b", re.IGNORECASE)
 _DETAIL = re.compile(r"@\[[^\]]*\]")  # COCO's Average Precision (AP) @[ IoU=0.50 | area=all | maxDets=100 ]
 
@@ -141,6 +147,7 @@ def guess(line: str) -> Iterator[Guess]:
 
     What a line with `Val:`, `[Validation]:` or `Test:` before it prints is `val/loss`, `test/loss`: another metric than the
     training's. So are the values of JSON with `"_type": "test_epoch"`, and `val loss 0.5` with the metrics behind it.
+    A row with `"split": "val"` counts in the same steps and seconds as one of the training: these keep their names.
     """
     line = line[:LIMIT]
     braces = '{"' in line or "{'" in line
@@ -158,8 +165,13 @@ def guess(line: str) -> Iterator[Guess]:
     tag = _TAG.search(line) if found and not typed else None
     if tag and tag.end() <= found[0].start:
         kind = _SPLITS[(tag["bracket"] or tag["word"])[:2].lower()]
+    row_of_split = typed is not None and typed["key"] != "_type"
     for item in found if kind else _with_splits(found):
-        keeps_name = not kind or (tag and (item.name in _ALWAYS or _HELD_OUT.match(item.name)))
+        keeps_name = (
+            not kind
+            or (tag and (item.name in _ALWAYS or _HELD_OUT.match(item.name)))
+            or (row_of_split and _OF_ROW.fullmatch(item.name))
+        )
         yield item if keeps_name else replace(item, name=f"{kind}/{item.name}")
 
 
@@ -268,10 +280,15 @@ def _cells(line: str) -> Iterator[re.Match[str]]:
 
 
 def _with_averages(line: str, found: list[Guess]) -> list[Guess]:
-    """Adds the averages in brackets of a line on which several values have one: `loss 0.5 (0.4)  acc 71.0 (70.0)`."""
-    averages = [(item, match) for item in found if (match := _AVERAGE.match(line, item.number[1]))]
-    if len(averages) < 2:
+    """Adds the averages in brackets of a line with several values: `loss 0.5 (0.4)  lr: 0.1`.
+
+    One value alone may have its best or a deviation in brackets, and what stands behind a counter is its total.
+    """
+    if len(found) < 2:
         return found
+    averages = [
+        (item, match) for item in found if not is_counter(item.name) and (match := _AVERAGE.match(line, item.number[1]))
+    ]
     for item, match in averages:
         if (value := to_number(match["value"])) is not None:
             found.append(Guess(f"{item.name}_avg", value, match.start(), match.span("value")))

@@ -12,6 +12,7 @@ from ..base.errors import ConfigError
 from ..base.streams import print_lines
 from ..base.wording import clipped, counted
 from ..base.yaml_document import read_yaml
+from ..logs.guessed_blocks import PrintedSettings
 from ..logs.guessing import Guess, guess_loosely
 from ..logs.near_misses import near_miss
 from ..logs.parser import LINE_LIMIT, LogParser, line_text
@@ -72,6 +73,8 @@ class _Report:
         self.count = self.row_count = self.number = 0
         self._hit = False
         self._unmatched: dict[str, tuple[int, bytes]] = {}  # by shape: the first line of it
+        self._settings = PrintedSettings()
+        self._block: dict[str, tuple[int, bytes]] = {}  # the same, of lines that may turn out to be settings
         self._kept: list[str] = []
 
     def line(self, number: int, line: bytes) -> None:
@@ -81,8 +84,29 @@ class _Report:
         text = line_text(line)
         if len(self._kept) < KEPT_LINES and text.strip():
             self._kept.append(text)
+        self._look_at_settings(line)
         if not self._hit and any(item.name != "epoch" for item in guess_loosely(text)):
-            self._unmatched.setdefault(re.sub(r"[-+]?\d[\d.,:e+-]*", "0", text), (number, line))
+            self._block.setdefault(re.sub(r"[-+]?\d[\d.,:e+-]*", "0", text), (number, line))
+
+    def _look_at_settings(self, line: bytes) -> None:
+        """Ends the block of lines before this one where this one does not continue its printed configuration."""
+        chunk = line + b"\n"
+        known = self._in_settings
+        self._settings.next_chunk(chunk)
+        self._settings.inside(chunk, 0)
+        if self._settings.began or not self._settings.goes_on:
+            self._keep_unmatched(settings=known)
+
+    @property
+    def _in_settings(self) -> bool:
+        """Whether the line looked at last belongs to a printed configuration."""
+        return self._settings.found and self._settings.goes_on
+
+    def _keep_unmatched(self, *, settings: bool) -> None:
+        """Takes the lines of the block that ends for lines with metrics, unless they are settings."""
+        block, self._block = self._block, {}
+        for shape, found in () if settings else block.items():
+            self._unmatched.setdefault(shape, found)
 
     def rows(self, rows: list[Row]) -> None:
         """Takes in and prints the rows that a line completed."""
@@ -106,6 +130,7 @@ class _Report:
     def end(self) -> None:
         """Prints the totals, the patterns that never matched, and patterns for lines that none matched."""
         say = self.say
+        self._keep_unmatched(settings=self._in_settings)
         matches = counted(sum(self.matches.values()), "match", "matches")
         say(f"\n{counted(self.count, 'line')}, {matches}, {counted(self.row_count, 'row')}")
         for name, values in sorted(self.values.items()):

@@ -49,6 +49,8 @@ def test_line_by_line_is_the_same(name: str) -> None:
             "Loss 0.23 (0.40)\tAcc@1 71.0 (70.0)",
             {"Loss": 0.23, "Loss_avg": 0.4, "Acc@1": 71.0, "Acc@1_avg": 70.0},
         ),  # F11
+        ("loss: 1.5351 (1.5733) lr: 2e-2", {"loss": 1.5351, "loss_avg": 1.5733, "lr": 0.02}),
+        ("iter: 20 (100) loss: 0.5 (0.4)", {"iter": 20, "loss": 0.5, "loss_avg": 0.4}),  # of a total
         ("[meters.py: 153]: loss: 0.5", {"loss": 0.5}),
         ("Epoch 3 loss tensor 3", {"epoch": 3}),
         ("loss 0.5", {"loss": 0.5}),
@@ -83,6 +85,11 @@ def test_line_by_line_is_the_same(name: str) -> None:
         ("eta: 2 days, 1:02:03", {}),
         ('{"_type": "train_epoch", "epoch": "3/100", "loss": 1.5}', {"epoch": 3, "train_epoch/loss": 1.5}),  # F10
         ('{"split": "test_final", "top1_acc": "41.2"}', {"test_final/top1_acc": 41.2}),
+        (
+            '{"split": "dev", "epoch": 1, "step": 5, "global_step": 9, "wer": 7.5, "time": 0.01, "elapsed_s": 3.5}',
+            {"epoch": 1, "step": 5, "global_step": 9, "dev/wer": 7.5, "time": 0.01, "elapsed_s": 3.5},
+        ),
+        ('{"phase": "train", "step_loss": 0.5, "time_warp": 2}', {"train/step_loss": 0.5, "train/time_warp": 2}),
         ("{'lr': 0.1, 'resume': None, 'amp': True}", {}),
         ("{'loss': 0.1, 'resume': None, 'amp': True}", {"loss": 0.1}),
         ("CfgNode({'A': CfgNode({'B': C(1, D(2))}), 'LR': 0.1}) loss: 0.5", {"loss": 0.5}),

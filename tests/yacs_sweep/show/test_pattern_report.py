@@ -60,6 +60,26 @@ def test_the_report_on_a_log(tmp_path: Path) -> None:
     assert not (tmp_path / "log").exists()
 
 
+def suggested(folder: Path, log: str) -> list[str]:
+    """Suggests lines of the log to a profile with one pattern."""
+    (folder / "log.txt").write_text(log)
+    (folder / "p.yaml").write_text(
+        "command: [t]\nmetrics:\n  - {pattern: 'L (?P<l>{number})', log: {l: l}}\ngeneric: off\n"
+    )
+    said: list[str] = []
+    show_patterns(load_profile(folder / "p.yaml", project_root=folder), folder / "log.txt", said.append)
+    return [line.partition(": ")[2] for line in said if line.startswith("  # line")]
+
+
+TREE = "DATA:\n  BATCH: 64\n  SIZE: [224, 224]\nMODEL:\n  DROP: 0.5\n  BIAS: True\nWD: 0.0005\n"
+
+
+def test_a_printed_tree_is_no_line_with_metrics(tmp_path: Path) -> None:
+    assert suggested(tmp_path, f"loss: 1.5\n12:00 config:\n{TREE}12:01 acc: 0.7\n") == ["loss: 1.5", "12:01 acc: 0.7"]
+    assert suggested(tmp_path, TREE) == []
+    assert suggested(tmp_path, "BATCH: 64\nDROP: 0.5\nf1: 0.8\nWD: 0.0005\n") != []  # may be results
+
+
 def test_the_status_says_whether_anything_matched(tmp_path: Path) -> None:
     (tmp_path / "log.txt").write_text("nothing\n")
     assert run(tmp_path, "--test_patterns", "log.txt").returncode == 1
@@ -77,7 +97,10 @@ def test_the_status_says_whether_anything_matched(tmp_path: Path) -> None:
         ("ep 1 train loss 0,600; val acc 82,50 %", {"train/loss": 0.6, "val/acc": 82.5}),
         ("=> test_accuracy 0.6402", {"test_accuracy": 0.6402}),
         ("Val  | top1 acc 55.00% | top5 acc 81.00%", {"top1_acc": 55.0, "top5_acc": 81.0}),
-        ("Epoch: [0][0/10]\tLoss 2.00000 (2.00000)\tAccuracy@1 50.000", {"epoch": 0, "Loss": 2.0, "Accuracy@1": 50.0}),
+        (
+            "Epoch: [0][0/10]\tLoss 2.00000 (2.00000)\tAccuracy@1 50.000",
+            {"epoch": 0, "Loss": 2.0, "Loss_avg": 2.0, "Accuracy@1": 50.0},
+        ),
     ],
 )
 def test_suggested_patterns_work_when_pasted(tmp_path: Path, line: str, values: dict[str, float]) -> None:
