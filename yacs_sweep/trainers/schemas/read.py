@@ -38,8 +38,15 @@ def read_schema(
     every value that cannot be taken for one of the default's type.
     """
     if profile.schema is None and profile.overrides == "file" and config_file is not None:
-        named = [*profile.aliases.values(), *profile.reserved, *([profile.gpu_key.key] if profile.gpu_key else ())]
-        return file_keys(config_file, new_keys=profile.new_keys, lenient=profile.lenient, named=named)
+        gpu_key = profile.gpu_key
+        named = [*profile.aliases.values(), *profile.reserved, *([gpu_key.key] if gpu_key else ())]
+        return file_keys(
+            config_file,
+            new_keys=profile.new_keys,
+            lenient=profile.lenient,
+            named=named,
+            free=[gpu_key.key] if gpu_key and gpu_key.form is not None else (),  # the profile says what it is
+        )
     if profile.schema is None:
         return None
     if config_file is not None and not os.path.isfile(config_file):

@@ -52,13 +52,19 @@ class FileKeys(Schema):
 
 
 def file_keys(
-    path: str | os.PathLike[str], *, new_keys: bool = False, lenient: bool = False, named: Iterable[str] = ()
+    path: str | os.PathLike[str],
+    *,
+    new_keys: bool = False,
+    lenient: bool = False,
+    named: Iterable[str] = (),
+    free: Iterable[str] = (),
 ) -> FileKeys:
     """Reads the keys and values of a configuration file, with the files it includes by `_BASE_` or `BASE`.
 
     Args:
         new_keys, lenient: those of `FileKeys`.
         named: keys that the profile names, which the trainer has, then, though the file does not set them.
+        free: keys that take a value of any kind, whatever the file has.
 
     Raises:
         ConfigError: the file is neither YAML nor JSON, or no mapping.
@@ -67,6 +73,7 @@ def file_keys(
         raise ConfigError(f"--config_file {path}: `overrides: file` merges YAML and JSON files ({', '.join(SUFFIXES)})")
     values: dict[str, Any] = dict.fromkeys(named)
     values |= {key: _meant(value) for key, value in _with_includes(Path(path), ()).items()}
+    values |= dict.fromkeys(free)
     parts = [key.split(".") for key in values]
     sections = {".".join(part[:depth]) for part in parts for depth in range(1, len(part))}
     empty = {key for key, value in values.items() if value == {}}
