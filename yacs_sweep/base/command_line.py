@@ -62,6 +62,8 @@ PROGRAM = "yacs-sweep" if os.path.basename(COMMAND[0]) == "yacs-sweep" else "swe
 class Parser(argparse.ArgumentParser):
     """Parses options written with dashes or with underscores; reports a mistake in one line."""
 
+    unknown_hint = ""  # what is said of an option that is like none of the parser's; {word} is the option
+
     def error(self, message: str) -> NoReturn:
         """Exits with status 2 and the message, with the option that was probably meant."""
         option, text = self.reworded(message)
@@ -80,7 +82,8 @@ class Parser(argparse.ArgumentParser):
         elif unknown := re.fullmatch(r"unrecognized arguments: (.*)", text, re.DOTALL):
             word = unknown[1].split()[0].partition("=")[0]
             known = [name for action in self._actions for name in action.option_strings]
-            text = f"no such option: {unknown[1]}{did_you_mean(word, known)}"
+            hint = did_you_mean(word, known) or self.unknown_hint.format(word=unknown[1].split()[0])
+            text = f"no such option: {unknown[1]}{hint}"
         return option, text
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:

@@ -426,5 +426,6 @@ def make_parser(kind: type[Parser] = Parser) -> Parser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
+    parser.unknown_hint = "; an option of the trainer is written behind the others: -- {word}"
     add_options(parser, Options)
     return parser

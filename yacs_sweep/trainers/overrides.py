@@ -11,6 +11,7 @@ from ..base.errors import ConfigError
 from ..base.values import to_builtin
 from .profile import TrainerProfile
 from .schemas.convert_value import read_word
+from .schemas.fixed_words import check_words
 from .schemas.schema import Schema
 from .styles import AS_IT_STANDS, LITERAL, check_key, override_arguments, parse_literal, yacs_text
 from .ways.files import read_base, set_key
@@ -159,7 +160,7 @@ class Overrides:
         """Checks the command line's trailing overrides, which may be a mapping in Python, for any style.
 
         YACS overrides are KEY VALUE pairs, where an alias will do for KEY; other styles' arguments are passed on as they
-        are, and the values they set are not known. Raises ConfigError with every problem.
+        are, checked against a parser's options or Hydra's configuration. Raises ConfigError with every problem.
 
         Returns:
             The arguments to pass on, and the values they set by key.
@@ -168,7 +169,10 @@ class Overrides:
             passed = self.arguments(words)
             return passed, {self.key_for(name): self.convert(name, value) for name, value in words.items()}
         if not self.profile.takes_pairs:
-            return list(words), {}
+            values, problems = check_words(self.schema, words)
+            if problems:
+                raise ConfigError(problems)
+            return list(words), values
         problems = []
         if apart := _list_apart(words):
             raise ConfigError(f"{apart}: the shell takes a list with blanks apart; write '{apart}', in quotes")

@@ -68,6 +68,10 @@ CASES = [
     ([], ["nothing to search"]),
     (["--metric"], ["--metric: needs a value"]),
     (["--sweep-config", "sweep_test", "--worker", "2"], ["no such option: --worker; did you mean --workers?"]),
+    (
+        ["--sweep-config", "sweep_test", "--gamma=2"],
+        ["no such option: --gamma=2; an option of the trainer", "-- --gamma=2"],
+    ),
     (["--lr_values", "1,x"], ["--lr_values: 'x' is not a number"]),
     (["--custom_params", "{"], ["--custom_params: not JSON"]),
     (["--lr_values", "1", "SOLVER.BASE_LRR", "2"], ["SOLVER.BASE_LRR: no such key", "did you mean SOLVER.BASE_LR?"]),

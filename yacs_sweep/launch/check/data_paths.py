@@ -19,6 +19,7 @@ _WEIGHTS = re.compile(
 _WRITTEN = re.compile(
     r"(?:^|_)(?:OUT|OUTPUT|LOG|LOGS|SAVE|SAVED|WORK|CACHE|RESULTS?|TMP|TEMP|RUN|RUNS|SNAPSHOT|EXP)(?:_|$)"
 )
+_TOP = re.compile(r"DATA|ROOT|DATA_?ROOT")  # options of parsers, mostly
 _DATA = re.compile(r"DATA|DATASETS?")
 _NO_PATH = re.compile(r"://|[{}$*]|^\s*$")  # addresses, templates, and what a trainer reads as "none"
 
@@ -71,6 +72,8 @@ def _names_input(key: str, by_default: bool) -> bool:
     section, _, last = key.replace("-", "_").upper().rpartition(".")
     if _WRITTEN.search(last) or section.rpartition(".")[2] == "TEST":
         return False
+    if not section and _TOP.fullmatch(last):
+        return True
     if by_default:
         return bool(_FOLDER.search(last) and _DATA.search(f"{section}_{last}"))
     return bool(_FOLDER.search(last) or _WEIGHTS.search(last))

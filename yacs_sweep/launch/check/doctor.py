@@ -255,7 +255,10 @@ def _check_data(findings: Findings, checked: Checked) -> None:
     """Adds paths of data and weights in the configuration that do not exist."""
     configured = configured_keys(checked.inputs)
     given = {**configured, **checked.values}
-    values = {**(checked.schema.values if checked.schema else configured), **checked.values}
+    schema = checked.schema
+    known = schema.values if schema else configured
+    values = {key: value for key, value in known.items() if schema is None or schema.main_name(key) == key}
+    values.update(checked.values)
     profile = checked.profile
     written = [profile.output_dir_key] if profile.output_dir_key else []
     missing = missing_paths(values, profile.cwd, given=given, written=written)

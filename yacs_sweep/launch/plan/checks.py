@@ -336,8 +336,9 @@ def words_without_effect(trailing: Mapping[str, Any], spec: SweepSpec, overrides
     Args:
         trailing: what the words set, by the trainer's key.
     """
-    searched = {overrides.key_for(parameter.name) for parameter in spec.parameters}
-    seed = overrides.key_for(spec.repeats.name) if spec.repeats else None
+    main_name = overrides.schema.main_name if overrides.schema is not None else str
+    searched = {main_name(overrides.key_for(parameter.name)) for parameter in spec.parameters}
+    seed = main_name(overrides.key_for(spec.repeats.name)) if spec.repeats else None
     again = tuple(
         f"warning: {key} {show(value)} has no effect: `repeats` sets {key}; leave one of the two out"
         for key, value in trailing.items()

@@ -121,6 +121,10 @@ class OptionSchema(Schema):
         """Explains why a key is no option, with the nearest ones; None for an option."""
         return None if key in self.options else f"no such option of {self.source}{self._suggest(key, aliases)}"
 
+    def main_name(self, key: str) -> str:
+        """Returns the first name of an option."""
+        return self.options[key].flags[0].lstrip("-") if key in self.options else key
+
     def arguments(self, key: str, value: Any) -> list[str] | None:
         """Writes the words for a converted value: `--lr=0.1`, `--amp` or nothing, `--steps 20 40`."""
         return self.options[key].arguments(value)

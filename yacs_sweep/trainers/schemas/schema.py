@@ -78,6 +78,10 @@ class Schema:
         """Yields each key that must be given, with the reason, unless words of the command or `keys` give it."""
         yield from ()
 
+    def main_name(self, key: str) -> str:
+        """Returns one name for all spellings of a key."""
+        return key
+
     def names(self) -> Iterable[str]:
         """Lists what an unknown key may be meant for."""
         return self.values

@@ -24,6 +24,8 @@ from yacs_sweep.records.inputs import take_config
         ("MODEL.WEIGHTS", "detectron2://ImageNetPretrained/MSRA/R-50.pkl", False),
         ("MODEL.WEIGHT", "", False),
         ("data-dir", "nowhere", True),  # an option of argparse
+        ("data", "data/cub", True),
+        ("data", "coco8.yaml", False),  # Ultralytics
         ("OUTPUT_DIR", "./logs", False),
         ("LOG_DIR", "log", False),
         ("DATALOADER.CACHE_DIR", "nowhere", False),
@@ -44,6 +46,8 @@ def test_of_defaults_only_folders_of_data_are_told(tmp_path: Path) -> None:
     tree = {"DATASETS.ROOT_DIR": "../data", "AVA.FRAME_DIR": "/mnt/fair/frames", "MODEL.PRETRAIN_PATH": "a/b.pth"}
     assert missing_paths(tree, tmp_path, given=()) == [("DATASETS.ROOT_DIR", "../data")]
     assert len(missing_paths(tree, tmp_path, given=tree)) == 3
+    options = {"root": "./birds", "data": "/birds", "data-dir": "birds", "root-cause": "x", "data-aug": "a/b"}
+    assert [key for key, _ in missing_paths(options, tmp_path, given=())] == ["root", "data", "data-dir"]
     assert missing_paths(tree, tmp_path, given=(), written=["DATASETS.ROOT_DIR"]) == []
 
 

@@ -200,3 +200,20 @@ def test_a_sweep_without_a_metric_is_told(tmp_path: Path) -> None:
     told = "and the sweep names no metric, so no trial is the best"
     assert told in checked(tmp_path, "--sweep-config", path).out
     assert told not in checked(tmp_path, "--sweep-config", path, "--metric", "acc").out
+
+
+def test_folders_of_data_among_a_parsers_defaults_and_the_words_are_told(tmp_path: Path) -> None:
+    code = (
+        "import argparse\nparser = argparse.ArgumentParser()\nparser.add_argument('--config')\n"
+        "parser.add_argument('--lr', type=float)\nparser.add_argument('--data-dir', '--images', default='birds')\n"
+        "parser.add_argument('--root')\nparser.parse_args()\n"
+    )
+    profile = PROFILE.replace("yacs", "argparse") + "schema: argparse\n"
+    words = ("--custom_params", '{"lr": [0.1]}', "--metric", "loss", "--", "--root=gone")
+    ran = checked(tmp_path, *words, code=code, profile=profile)
+    assert [line for line in lines(ran, "warning") if ": there is no" in line] == [
+        f"warning  data: data-dir: there is no birds in {tmp_path}",
+        f"warning  data: root: there is no gone in {tmp_path}",
+    ]
+    ran = checked(tmp_path, *words, "--images", ".", code=code, profile=profile)
+    assert [line for line in lines(ran, "warning") if "birds" in line] == []

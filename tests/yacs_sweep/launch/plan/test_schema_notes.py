@@ -89,6 +89,9 @@ def test_options_are_checked_before_anything_is_created(tmp_path: Path) -> None:
     text = plan(tmp_path, profile)
     assert "warning: --data must be given (fit.py requires it), and nothing sets it" in text
     assert "--data must" not in plan(tmp_path, profile, "--", "--data=/data")
+    assert "warning: lr 0.2 has no effect: the sweep searches lr" in plan(tmp_path, profile, "--", "--lr", "0.2")
+    with pytest.raises(ConfigError, match="--dataa: no such option of fit"):
+        plan(tmp_path, profile, "--", "--dataa=/data", "--lr=0.1")
 
 
 def test_a_key_of_hydras_that_must_be_given_is_named(tmp_path: Path) -> None:

@@ -299,3 +299,18 @@ def test_a_schema_that_is_none_of_hydras_is_refused(app: Path, schema: str) -> N
 
 def test_the_reader_runs_on_python_3_7() -> None:
     ast.parse(SCRIPT.read_text(), feature_version=(3, 7))
+
+
+def test_words_for_every_trial_are_checked(app: Path) -> None:
+    checks = overrides(app)
+    fine = ["lr=1e-3", "+new=x", "~db", "steps=[3]", "name=${lr}", "--multirun", "model=vit", "hydra.job.name=x"]
+    assert checks.parse_trailing(fine) == (
+        fine,
+        {"lr": 0.001, "+new": "x", "model": "vit", "hydra.job.name": "x"},
+    )
+    with pytest.raises(ConfigError) as error:
+        checks.parse_trailing(["lrr=1", "lr=many", "model=nowhere", "flag=true"])
+    unknown, kind, choice = error.value.problems
+    assert unknown.startswith("lrr: no such key in") and "did you mean lr" in unknown
+    assert kind.startswith("lr: 'many' is not a number")
+    assert choice.startswith("model: 'nowhere' is not in the group")

@@ -306,3 +306,45 @@ def test_a_schema_goes_to_agents_whole(tmp_path: Path) -> None:
 
 def test_the_reader_runs_on_python_3_7() -> None:
     ast.parse(SCRIPT.read_text(), feature_version=(3, 7))
+
+
+@pytest.mark.parametrize(
+    ("words", "values"),
+    [
+        ("--lr 0.5 --epo=3 --amp", {"lr": 0.5, "epochs": 3}),
+        ("--steps 1 2 --betas 0.5 0.25 --no-decay", {"steps": [1, 2], "betas": [0.5, 0.25], "decay": False}),
+        ("--name=x --tag a --tag b --mixup yes --data /x", {"name": "x", "mixup": "yes", "data": "/x"}),
+        ("--learning-rate=0.5", {"lr": 0.5}),
+        ("-b 64 --nonsense", {}),  # the schema knows the long form
+        ("--lr -1 rest --nonsense", {"lr": -1.0}),
+    ],
+)
+def test_words_for_every_trial_set_options(tmp_path: Path, words: str, values: dict[str, Any]) -> None:
+    text = TRAIN.replace("--verbose", "--epochs")
+    assert overrides(tmp_path, text.replace('action="count", default=0', "type=int")).parse_trailing(words.split()) == (
+        words.split(),
+        values,
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        ("--dta=/x --lr 1", "--dta: no such option of train.py; did you mean data?"),
+        ("--lr many", "--lr: 'many' is not a number (the default is 0.1)"),
+        ("--layers=9", "--layers: 9 is none of 1, 2, 3, 4"),
+        ("-arch r51", "-arch: 'r51' is none of r18, r50; did you mean r50?"),
+        ("--amp=1", "--amp: takes no value, and is given '1'"),
+        ("--lr", "--lr: needs a value"),
+        ("--betas 1", "--betas: ['1'] has 1 value, and --betas takes 2"),
+    ],
+)
+def test_wrong_words_for_every_trial_are_refused(tmp_path: Path, words: str, problem: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        overrides(tmp_path).parse_trailing(words.split())
+    assert error.value.problems == [problem]
+
+
+def test_options_of_a_parser_in_front_are_known(tmp_path: Path) -> None:
+    apart = overrides(tmp_path, TRAIN.replace("parents=[first]", ""))
+    assert apart.parse_trailing(["--config", "x.yaml", "--lr=1"])[0] == ["--config", "x.yaml", "--lr=1"]
