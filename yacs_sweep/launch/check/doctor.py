@@ -230,19 +230,29 @@ _BOUNDED = ("uniform", "log_uniform_values", "int_uniform", "q_uniform")
 
 
 def _check_ranges(findings: Findings, checked: Checked, options: Options) -> None:
-    """Adds ranges of a sweep that `--init` has written around another configuration's defaults than the one given."""
-    if checked.spec is None or not any(map(written_by_init, options.sweep_config or [])):
+    """Adds ranges that the default is not in: of presets made for another trainer, or by `--init` for another configuration."""
+    if checked.spec is None:
         return
+    by_init = any(map(written_by_init, options.sweep_config or []))
     configured = configured_keys(checked.inputs)
+    known = configured if by_init or checked.schema is None else checked.schema.values
     for item in checked.spec.parameters:
-        default = configured.get(checked.profile.aliases.get(item.name, item.name))
+        default = known.get(checked.profile.aliases.get(item.name, item.name))
         if item.distribution not in _BOUNDED or item.min is None or item.max is None or isinstance(default, bool):
             continue
         try:
             value = float(str(default))
         except ValueError:
             continue
-        if not item.min <= value <= item.max:
+        if item.min <= value <= item.max:
+            continue
+        if not by_init:
+            findings.warn(
+                "sweep",
+                f"{item.name}: the default, {value:g}, is outside the range {item.min:g} to {item.max:g}",
+                advice="write a range around it in a sweep file of your own, unless that is meant",
+            )
+        else:
             findings.warn(
                 "sweep",
                 f"{item.name}: {value:g} in {options.config_file} is not in the range {item.min:g} to {item.max:g}, which "

@@ -217,3 +217,14 @@ def test_folders_of_data_among_a_parsers_defaults_and_the_words_are_told(tmp_pat
     ]
     ran = checked(tmp_path, *words, "--images", ".", code=code, profile=profile)
     assert [line for line in lines(ran, "warning") if "birds" in line] == []
+
+
+@pytest.mark.parametrize(
+    ("default", "told"), [("0.1", ["lr: the default, 0.1, is outside the range 0.001 to 0.01"]), ("0.005", [])]
+)
+def test_a_range_without_the_default_is_told(tmp_path: Path, default: str, told: list[str]) -> None:
+    code = TRAINER.replace("parser.parse", f"parser.add_argument('--lr', type=float, default={default})\nparser.parse")
+    profile = PROFILE.replace("yacs", "argparse") + "schema: argparse\n"
+    words = ("--custom_params", '{"lr": {"min": 0.001, "max": 0.01}}', "--metric", "loss")
+    ran = checked(tmp_path, *words, code=code, profile=profile)
+    assert [line.partition("sweep: ")[2] for line in lines(ran, "warning") if "outside" in line] == told
