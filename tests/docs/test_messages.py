@@ -91,7 +91,7 @@ ORDINARY = (
     r"  learns first from",
     r"…, bands at …",
     r" \((the scheduler draws them while|drawn without any result)",
-    r"Optuna's … chooses the points|, its … ends trials early",
+    r"Optuna's … chooses the points|Ax chooses the points|, its … ends trials early",
     r"…: points with up to … seeds each$",
     r"… with … seeds each$",
     r", each with its first seed$",

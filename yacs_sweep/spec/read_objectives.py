@@ -235,13 +235,19 @@ def read_scheduler(section: Section, top: Collection[str]) -> Scheduler | None:
             inner.wrong(key, "needs `source`, the Python file with this function")
     if engine is None or len(section.notes.problems) > before:
         return None
+    if engine == "ax" and space is not None:
+        text = "has no effect with engine ax: the client of `optimizer`, else the sweep file, has the parameters"
+        section.notes.warn(inner.at("search_space"), text)
+        space = None
     return Scheduler(engine, source, optimizer, space)
 
 
 def has_own_space(section: Section) -> bool:
     """Tells whether the scheduler defines the parameters itself, so that the file may have none."""
     body = section.values.get("scheduler")
-    return isinstance(body, dict) and bool(body.get("search_space"))
+    if not isinstance(body, dict):
+        return False
+    return bool(body.get("optimizer" if str(body.get("engine")).lower() == "ax" else "search_space"))
 
 
 # -- keys that depend on each other -----------------------------------------------------------------------------------

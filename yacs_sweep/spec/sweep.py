@@ -167,7 +167,7 @@ class Scheduler:
     Attributes:
         engine: optuna or ax.
         source: the user's Python file; None: the engine's default optimiser.
-        optimizer: the function of `source` that makes the optimiser (of Optuna: a Study).
+        optimizer: the function of `source` that makes the optimiser (a Study of Optuna's, a Client of Ax's).
         search_space: the function of `source` that defines the parameters as it draws them.
     """
 
@@ -175,6 +175,13 @@ class Scheduler:
     source: str | None = None
     optimizer: str | None = None
     search_space: str | None = None
+
+    @property
+    def own_space(self) -> str | None:
+        """The key whose function defines the parameters in place of the sweep file; None: the file's are searched."""
+        if self.engine == "ax":
+            return "optimizer" if self.optimizer is not None else None
+        return "search_space" if self.search_space is not None else None
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the scheduler in W&B's language."""

@@ -371,3 +371,13 @@ def test_what_stands_beside_what_is_as_in_wandbs_schema(case: str) -> None:
     else:
         assert case in TAKEN or schema
         assert case not in REFUSED
+
+
+def test_the_client_of_ax_has_the_parameters_in_place_of_a_search_space() -> None:
+    named = {"engine": "ax", "source": "x.py", "search_space": "g"}
+    body = {"method": "custom", "metric": {"name": "a"}}
+    spec = sweep_from_dict({**body, "scheduler": {**named, "optimizer": "f"}})
+    assert spec.scheduler is not None and not spec.parameters
+    assert (spec.scheduler.own_space, spec.scheduler.search_space) == ("optimizer", None)
+    with pytest.raises(ConfigError, match="`parameters` is missing"):
+        sweep_from_dict({**body, "scheduler": named})

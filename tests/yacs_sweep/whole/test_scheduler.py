@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 
+import pytest
 import yaml
 
-from tests.sweeping import ROOT, Ran, sweep
+from tests.sweeping import ROOT, Ran, environment, sweep
 
 SOURCE = """\
 import optuna
@@ -183,3 +185,61 @@ def test_a_dry_run_shows_the_first_points(tmp_path: Path) -> None:
     assert len(shown) == 4 and len(set(shown)) == 4
     assert "first trials (drawn without any result):" in ran.out
     assert not (tmp_path / "log").exists()
+
+
+# -- Ax ---------------------------------------------------------------------------------------------------------------
+AX_TEXT = """\
+method: custom
+metric: {name: val/mAP, goal: maximize}
+scheduler: {engine: ax}
+parameters:
+  base_lr: {distribution: log_uniform_values, min: 0.001, max: 0.5}
+  SOLVER.IMS_PER_BATCH: {values: [8, 16]}
+count: 4
+"""
+needs_ax = pytest.mark.skipif(
+    importlib.util.find_spec("ax") is None, reason="Ax is not installed: pip install ax-platform"
+)
+
+
+def test_without_ax_one_line_says_what_to_install(tmp_path: Path) -> None:
+    (tmp_path / "hidden" / "ax").mkdir(parents=True)
+    (tmp_path / "hidden" / "ax" / "__init__.py").write_text("raise ModuleNotFoundError('No module', name='ax')\n")
+    (tmp_path / "s.yaml").write_text(AX_TEXT)
+    hidden = environment(tmp_path, PYTHONPATH=str(tmp_path / "hidden"))
+    ran = sweep(tmp_path, "--sweep-config", tmp_path / "s.yaml", *QUIET, env=hidden)
+    assert ran.code == 2
+    assert "scheduler engine ax: Ax is not installed: pip install 'yacs-sweep[ax]'" in ran.err
+    assert "Traceback" not in ran.err and ran.sweeps == [] and not (tmp_path / "log").exists()
+
+
+@needs_ax
+def test_ax_chooses_points_and_a_sweep_is_resumed(tmp_path: Path) -> None:
+    ran = start(tmp_path, "--workers", "2", text=AX_TEXT)
+    assert ran.code == 0, ran.err
+    assert "scheduler: Ax chooses the points (Center+Sobol+MBM:fast)" in ran.err + ran.out
+    again = sweep(tmp_path, "--sweep_id", ran.dir.name, "--count", "3", *QUIET)
+    assert again.code == 0, again.err
+    rows = ran.summary["trials"]
+    assert len(rows) == 7 and {row["state"] for row in rows} == {"finished"}
+    assert len({str(row["params"]) for row in rows}) == 7
+    assert all(row["params"]["SOLVER.IMS_PER_BATCH"] in (8, 16) for row in rows)
+
+
+@needs_ax
+def test_the_example_of_ax_in_the_document_runs_and_its_mistakes_are_one_line(tmp_path: Path) -> None:
+    section = (ROOT / "docs" / "sweeps.md").read_text(encoding="utf-8").partition("`engine: ax` lets")[2]
+    text = section.partition("```yaml\n")[2].partition("```")[0]
+    source = section.partition("```python\n")[2].partition("```")[0]
+    ran = start(tmp_path, "--count", "2", text=text, source=source)
+    assert ran.code == 0, ran.err
+    assert [set(row["params"]) for row in ran.summary["trials"]] == [{"base_lr", "SOLVER.IMS_PER_BATCH"}] * 2
+    cases = {
+        'objective="-val/mAP"': "the client's objectives are minimize val/mAP, but the sweep's are maximize val/mAP;",
+        'objective="val/mAP", outcome_constraints=["ms <= 3"]': "the client has a constraint on ms, which Ax is not",
+        'objective="val/mAP"); return 3, (4': "returns int, not a Client of ax.api.client",
+    }
+    for change, message in cases.items():
+        broken = source.replace('objective="val/mAP"', change)
+        ran = start(tmp_path, "--dry-run", text=text, source=broken)
+        assert ran.code == 2 and message in ran.err and "Traceback" not in ran.err, (change, ran.err)

@@ -74,10 +74,10 @@ def try_scheduler_of(spec: SweepSpec, source: Source, overrides: Overrides, seed
         return None
     path, beside = _file(scheduler.source, source)
     tried = try_scheduler(spec, scheduler, seed=seed, path=path, beside=beside, cwd=source.cwd)
-    if scheduler.search_space is not None:
+    if scheduler.own_space is not None:
         names = dict.fromkeys(name for point in tried.points for name in point)
         problems = [
-            f"scheduler search_space: {problem}"
+            f"scheduler {scheduler.own_space}: {problem}"
             for name in names
             for problem in overrides.check(name, [point[name] for point in tried.points if name in point])
         ]
@@ -93,9 +93,9 @@ def scheduler_notes(spec: SweepSpec, tried: Tried | None) -> list[str]:
         return []
     runs = f"{scheduler.source} runs in the launcher's interpreter: " if scheduler.source else ""
     notes = [f"scheduler: {runs}{tried.says}", *tried.notes]
-    if scheduler.search_space is not None and spec.parameters:
+    if scheduler.own_space is not None and spec.parameters:
         unused = ", ".join(item.name for item in spec.parameters)
-        notes.append(f"warning: `parameters` has no effect beside the scheduler's search_space: {unused}")
+        notes.append(f"warning: `parameters` has no effect beside the scheduler's {scheduler.own_space}: {unused}")
     if len(tried.points) < FIRST_POINTS:
         notes.append(f"the scheduler has {counted(len(tried.points), 'point')} to try")
     return notes

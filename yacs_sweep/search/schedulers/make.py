@@ -11,10 +11,11 @@ from ...records.launch_file import LaunchFile
 from ...spec.sweep import SweepSpec
 from ..sampling import Chooser
 from ..space import Space
+from .ax_client import AxEngine
 from .engine import Engine
 from .optuna_study import OptunaEngine
 from .own import OwnEngine
-from .source import SourceError, UserFile, sweep_info
+from .source import UserFile, sweep_info
 
 
 def make_engine(spec: SweepSpec, space: Space, seed: int, chooser: Chooser, paths: SweepPaths) -> Engine:
@@ -43,7 +44,7 @@ def scheduler_engine(spec: SweepSpec, space: Space, seed: int, file: UserFile | 
     """
     assert spec.scheduler is not None
     if spec.scheduler.engine == "ax":
-        raise SourceError("scheduler engine ax: points cannot be chosen by Ax yet; use engine optuna")
+        return AxEngine(spec, space, seed, file, sweep_info(spec, sweep_id))
     return OptunaEngine(spec, space, seed, file, sweep_info(spec, sweep_id))
 
 

@@ -1,7 +1,8 @@
-"""Tests that every engine keeps the interface: our own search, Optuna's samplers."""
+"""Tests that every engine keeps the interface: our own search, Optuna's samplers, Ax where it is installed."""
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,25 @@ def space(trial):
         point["width"] = trial.suggest_int("width", 1, 9)
     return point
 """
+CLIENT = """
+from ax.api.client import Client
+from ax.api.configs import ChoiceParameterConfig, RangeParameterConfig
+
+def make(sweep):
+    client = Client()
+    client.configure_experiment(parameters=[
+        RangeParameterConfig(name="lr", bounds=(1e-5, 1e-1), parameter_type="float", scaling="log"),
+        RangeParameterConfig(name="width", bounds=(1, 9), parameter_type="int"),
+        ChoiceParameterConfig(name="kind", values=["a", "b"], parameter_type="str", is_ordered=False),
+        ChoiceParameterConfig(name="epochs", values=[3], parameter_type="int", is_ordered=True),
+    ])
+    client.configure_optimization(objective="v")
+    client.configure_generation_strategy(method="random_search")
+    return client
+"""
+needs_ax = pytest.mark.skipif(
+    importlib.util.find_spec("ax") is None, reason="Ax is not installed: pip install ax-platform"
+)
 SAMPLERS = {
     "tpe": "optuna.samplers.TPESampler(n_startup_trials=3)",
     "tpe, seeded": "optuna.samplers.TPESampler(seed=7, n_startup_trials=3)",
@@ -56,11 +76,11 @@ def own(method: str, seed: int) -> Engine:
     return OwnEngine(Chooser(spec, space, seed), space)
 
 
-def scheduler(folder: Path, seed: int, text: str | None = None, **keys: str) -> Engine:
+def scheduler(folder: Path, seed: int, text: str | None = None, engine: str = "optuna", **keys: str) -> Engine:
     body: dict[str, Any] = {
         "method": "custom",
         "metric": {"name": "v", "goal": "maximize"},
-        "scheduler": {"engine": "optuna", **({"source": "s.py"} if text else {}), **keys},
+        "scheduler": {"engine": engine, **({"source": "s.py"} if text else {}), **keys},
         **({} if "search_space" in keys else {"parameters": PARAMETERS}),
     }
     spec = sweep_from_dict(body)
@@ -73,7 +93,8 @@ def scheduler(folder: Path, seed: int, text: str | None = None, **keys: str) -> 
 
 Make = Callable[[int], Engine]
 pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
-NAMES = ["own grid", "own random", "own bayes", "default", *SAMPLERS]
+AX = [pytest.param(name, marks=needs_ax) for name in ("ax", "ax, client")]
+NAMES = ["own grid", "own random", "own bayes", "default", *SAMPLERS, *AX]
 
 
 @pytest.fixture(params=NAMES)
@@ -85,6 +106,10 @@ def make(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mon
         return lambda seed: own(name.removeprefix("own "), seed)
     if name == "default":
         return lambda seed: scheduler(tmp_path, seed)
+    if name == "ax":
+        return lambda seed: scheduler(tmp_path, seed, engine="ax")
+    if name == "ax, client":
+        return lambda seed: scheduler(tmp_path, seed, CLIENT, engine="ax", optimizer="make")
     text = STUDY.replace("SAMPLER", SAMPLERS[name])
     if name == "brute force":
         text = text.replace('trial.suggest_float("rate", 1e-5, 1e-1, log=True)', "0.1")
@@ -235,3 +260,56 @@ def filled(sweep):
     assert trials[1].params != trials[0].params
     engine.tell(trials)
     assert engine.ask(4) is None  # the user's function ends the search
+
+
+@needs_ax
+def test_ax_learns_from_a_restored_storage_with_objectives_and_constraints() -> None:
+    spec = sweep_from_dict(
+        {
+            "method": "custom",
+            "metrics": [
+                {"name": "val/a", "goal": "maximize", "threshold": 0.1},
+                {"name": "ms", "goal": "minimize"},
+            ],
+            "metric_constraints": ["ms <= 5"],
+            "scheduler": {"engine": "ax"},
+            "parameters": {
+                "x": {"min": 0.0, "max": 1.0},
+                "normal": {"distribution": "normal", "mu": 0, "sigma": 1},
+                "mixed": {"values": [True, None, "a"]},
+                "size": {"values": [64, 8, 32]},
+                "fixed": {"value": 3},
+            },
+        }
+    )
+    engine = scheduler_engine(spec, Space(spec.parameters), 3, None, "s")
+    trials: list[FrozenTrial] = []
+    chosen = None
+    for number in range(6):
+        engine.tell(trials)
+        chosen = engine.ask(number)
+        assert chosen is not None
+        params = chosen.params
+        assert params["fixed"] == 3 and params["size"] in (64, 8, 32) and params["mixed"] in (True, None, "a")
+        assert dict(engine.recall(params).values) == pytest.approx(dict(chosen.values))
+        trial = create_trial(
+            values=[params["x"], 3 + 4 * params["x"]],
+            params=dict(chosen.values),
+            distributions=dict(chosen.distributions),
+            system_attrs={"constraints": [4 * params["x"] - 2]},  # what the engine kept is lost with the storage
+        )
+        trial.number = number
+        trials.append(trial)
+    assert chosen is not None and dict(chosen.kept) == {"ax": "MBM"}
+    engine.tell(trials)
+    assert engine.seen() == 6
+
+
+@needs_ax
+def test_points_of_ax_keep_the_conditions_of_the_sweep() -> None:
+    body = {"method": "custom", "metric": {"name": "v"}, "scheduler": {"engine": "ax"}, "where": ["width * lr > 0.4"]}
+    spec = sweep_from_dict({**body, "parameters": PARAMETERS})
+    engine = scheduler_engine(spec, Space(spec.parameters), 3, None, "s")
+    for number in range(4):
+        chosen = engine.ask(number)
+        assert chosen is not None and spec.allows(chosen.params)
