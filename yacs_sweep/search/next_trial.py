@@ -117,6 +117,8 @@ class NextTrial:
 
     def _take_enqueued(self, waiting: FrozenTrial) -> Created:
         """Takes an enqueued point: the user's, or one that is tried again."""
+        # Optuna writes parameters only of trials that it has read itself; of another machine's it may have read none.
+        self.study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
         self.study._storage.set_trial_state_values(waiting._trial_id, TrialState.RUNNING)
         trial = Trial(self.study, waiting._trial_id)
         attributes: dict[str, Any] = dict(waiting.user_attrs)

@@ -147,14 +147,17 @@ def test_ten_thousand_trials_of_several_objectives_are_kept_up_to_date_quickly(
     for number in range(10_000):
         record = ended(source, spec, number, number // 3, number % 3)
         summary.records[record.id] = record
+    started = time.process_time()
+    summary.best()
     summary.front_names()  # reads all of them, once
+    first = time.process_time() - started
     started = time.process_time()
     for number in range(10_000, 10_010):
         record = ended(source, spec, number, number // 3, number % 3)
         summary.records[record.id] = record
         summary.best()
         summary.front_names()
-    assert time.process_time() - started < 1.5
+    assert (time.process_time() - started) / 10 < first / 2
 
 
 @pytest.mark.parametrize(

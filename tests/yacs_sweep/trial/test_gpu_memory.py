@@ -166,7 +166,7 @@ class _Nvml:
         return "H"
 
     def nvmlDeviceGetMemoryInfo(self, handle: int) -> Any:
-        return SimpleNamespace(used=handle * GIB)
+        return SimpleNamespace(used=handle * GIB, total=80 * GIB)
 
     def nvmlDeviceGetMigMode(self, handle: int) -> tuple[int, int]:
         if handle == 0:
@@ -187,5 +187,5 @@ def test_the_one_reader_of_nvml(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pynvml", _Nvml())
     found = read_gpus()
     assert [item.index for item in found] == list(range(8))
-    assert found[3] == Gpu(3, "GPU-3", "H", 3 * GIB, {103: 0})
+    assert found[3] == Gpu(3, "GPU-3", "H", 3 * GIB, {103: 0}, total=80 * GIB)
     assert found[7].mig == ("MIG-70", "MIG-71")
