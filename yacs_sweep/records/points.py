@@ -218,7 +218,8 @@ def mean_of(point: Point, metric: str, aims: Aims) -> float | None:
 def reaches(aims: Aims, point: Point) -> bool:
     """Tells whether the means of a point, over all its seeds, have reached all targets that are set; False where none is."""
     wanted = [metric for metric in aims.objectives if metric.target is not None]
-    if not wanted or not point.finished or point.settled < aims.seeds_enough or not point.judge(aims.constraints)[0]:
+    seeds = aims.repeats.n if aims.repeats else 1
+    if not wanted or not point.finished or point.settled < seeds or not point.judge(aims.constraints)[0]:
         return False
     return all(metric.reached(mean_of(point, metric.name, aims)) for metric in wanted)
 

@@ -19,6 +19,7 @@ from yacs_sweep.records.points import (
     group_points,
     point_name,
     point_number,
+    target_reached,
 )
 from yacs_sweep.records.standings import best_by, best_record, rank_points, rivals
 from yacs_sweep.spec.read_sweep import sweep_from_dict
@@ -95,6 +96,13 @@ def test_a_point_that_was_stopped_is_not_the_best_by_a_lucky_seed() -> None:
     ]
     best = best_by(aims("maximize", 2), group_points(trials))
     assert best is not None and best.name == "point-0001"
+
+
+def test_a_race_reaches_its_target_with_all_seeds() -> None:
+    about = {"method": "random", "parameters": {"a": [1, 2]}, "metric": {"name": "m", "goal": "maximize", "target": 5}}
+    race = sweep_from_dict({**about, "repeats": {"n": 3, "race": True}})
+    trials = [trial(number, "point-0000", number + 1, 6.0) for number in range(3)]
+    assert [target_reached(race, trials[:many]) for many in (1, 2, 3)] == [False, False, True]
 
 
 def test_a_trial_that_was_tried_again_counts_by_its_last_attempt() -> None:

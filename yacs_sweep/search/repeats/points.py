@@ -102,13 +102,13 @@ class SeededPoints:
         return self._shown
 
     def reached(self, spec: SweepSpec) -> bool:
-        """Tells whether a point with enough seeds has means that reach all targets that are set."""
+        """Tells whether a point with all its seeds has means that reach all targets that are set."""
         if all(metric.target is None for metric in spec.objectives):
             return False
         shown = self.as_trials()
         return any(
             entry.values
-            and len(entry.values) + len(entry.failed) >= self._repeats.enough
+            and len(entry.values) + len(entry.failed) >= self._repeats.n
             and reaches_targets(shown[entry.number], spec)
             for entry in self._read_entries().values()
         )
