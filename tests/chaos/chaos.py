@@ -72,6 +72,8 @@ def role_of(pid: int) -> str | None:
         return None
     if b"yacs_sweep.launch.workers.agent" in words:
         return words.split(b"\0")[-2].decode().strip()  # agent server, agent, guard
+    if b"trainers/inside/" in words:  # looks at the trainer's files before any trial
+        return None
     if b"train.py" in words:
         return "child"
     if b"guard.py" in words or b"preload.py" in words:
