@@ -173,7 +173,8 @@ def test_the_printed_lines_give_what_the_trial_got(tmp_path: Path, style: str) -
 
 @pytest.mark.parametrize("way", OTHER_WAYS)
 def test_trainers_without_words_get_the_same_again(tmp_path: Path, way: str) -> None:
-    folder = project(tmp_path / "a project", OTHER_WAYS[way], "RATE: 1\nA: 0\nNAME: x\nLR: 0.5\nOUTPUT_DIR: ''\n")
+    name = "a project whose path is longer than the lines that YAML is written in"
+    folder = project(tmp_path / name, OTHER_WAYS[way], "RATE: 1\nA: 0\nNAME: x\nLR: 0.5\nOUTPUT_DIR: ''\n")
     ran = run(folder, "--", "A", "1", "NAME", "a 'b'", config="c.yml" if way == "file" else None)
     assert ran.code == 0, ran.out + ran.err
     before = trials(ran)

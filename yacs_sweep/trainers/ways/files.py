@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -50,7 +51,8 @@ def dump(config: Mapping[str, Any], suffix: str) -> str:
     """Writes a configuration as the text of a file with that suffix."""
     if suffix.lower() == JSON:
         return json.dumps(config, indent=2, ensure_ascii=False) + "\n"
-    return yaml.safe_dump(config, sort_keys=False, allow_unicode=True)
+    # Long texts stay on one line: the line "train with it" replaces paths in the file.
+    return yaml.safe_dump(config, sort_keys=False, allow_unicode=True, width=math.inf)
 
 
 def set_key(config: dict[str, Any], key: str, value: Any, source: object = "the configuration") -> None:
