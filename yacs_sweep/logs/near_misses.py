@@ -128,8 +128,9 @@ def near_miss(entry: MetricPattern, lines: Sequence[str]) -> NearMiss | None:
     """Finds how far the entry's pattern matches on any line; None when all of the pattern matches, or nothing."""
     text = "\n".join(line[: min(entry.limit, 2 * SHOWN)] for line in lines)
     if entry.search.regex.search(text):
-        if entry.after is not None and not entry.after.regex.search(text):
-            return longest_prefix(entry.after, text)
+        for after in (*entry.outer, *([entry.after] if entry.after else [])):
+            if not after.regex.search(text):
+                return longest_prefix(after, text)
         return None
     return longest_prefix(entry.search, text)
 

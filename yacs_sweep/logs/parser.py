@@ -252,7 +252,7 @@ class LogParser:
                 continue
             context = NO_CONTEXT
             if entry.after is not None:
-                inside = self._context.get(entry.after.source)
+                inside = self._inside(entry)
                 if inside is None:
                     if guesses and entry.search(plain):  # left out by the profile
                         guesses = 0
@@ -325,6 +325,17 @@ class LogParser:
         if found:
             self._log("patterns", found, name, rows)
         return True
+
+    def _inside(self, entry: MetricPattern) -> Mapping[str, str] | None:
+        """Returns the groups of the lines that the entry counts after; None while one of them has not been."""
+        found: dict[str, str] = {}
+        for search in (*entry.outer, entry.after):
+            if search is not None:
+                groups = self._context.get(search.source)
+                if groups is None:
+                    return None
+                found.update(groups)
+        return found
 
     def _move(self, line: str, bits: int, rows: list[Row]) -> None:
         """Opens and closes the blocks that entries with `after` and `until` count in."""
@@ -400,7 +411,8 @@ def _conditions(entries: tuple[MetricPattern, ...]) -> list[tuple[Search, str, b
             after = entry.after.source
             if entry.until is not None:
                 found.setdefault((entry.until.source, after, False), (entry.until, after, False))
-            found.setdefault((after, after, True), (entry.after, after, True))
+            for search in (*entry.outer, entry.after):
+                found.setdefault((search.source, search.source, True), (search, search.source, True))
     return list(found.values())
 
 

@@ -63,8 +63,8 @@ class MetricPattern:
     own names come from one of `pairs` (found in the group `pairs`, else in the whole line), `literal` (the group that
     holds a Python or JSON dictionary) and `table` (the group `cells` of the header, else the whole match, names the
     columns); `names` makes metric names of them. `row` names the row that the entry's metrics gather into; None
-    leaves it to the parser. `after` and `until` are lines between which alone the entry counts; the groups of `after`
-    can be used in names.
+    leaves it to the parser. `after` and `until` are lines between which alone the entry counts; `outer` are lines that
+    must have been before `after`, the outermost first. The groups of `after` and `outer` can be used in names.
     """
 
     search: Search
@@ -77,6 +77,7 @@ class MetricPattern:
     table: Table | None = None
     after: Search | None = None
     until: Search | None = None
+    outer: tuple[Search, ...] = ()
 
     @property
     def source(self) -> str:

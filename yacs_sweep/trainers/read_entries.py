@@ -79,10 +79,10 @@ class EntryReader:
         search = self._search(entry, "pattern")
         if "pattern" not in entry:
             entry.wrong("pattern", _PATTERN_MISSING)
-        after, until = self._search(entry, "after"), self._search(entry, "until")
+        (*outer, after), until = self._after(entry), self._search(entry, "until")
         if "until" in entry and "after" not in entry:
             entry.wrong("until", "ends what `after` begins; write `after: …` too")
-        usable = tuple(after.regex.groupindex) if after else ()
+        usable = tuple(name for search in (*outer, after) if search for name in search.regex.groupindex)
         log = self._log(entry, search, usable, needed=not kinds)
         groups = tuple(search.regex.groupindex) if search else ()
         names = self._names(entry, (*usable, *groups, *(["row"] if "table" in kinds else [])))
@@ -99,8 +99,31 @@ class EntryReader:
         if search is None or len(self.notes.problems) > before:
             return None
         return MetricPattern(
-            search, tuple(log.items()), row, units, _in_units(names, units), pairs, literal, table, after, until
+            search,
+            tuple(log.items()),
+            row,
+            units,
+            _in_units(names, units),
+            pairs,
+            literal,
+            table,
+            after,
+            until,
+            tuple(search for search in outer if search is not None),
         )
+
+    def _after(self, entry: Section) -> list[Search | None]:
+        """Reads `after`: a regular expression, or several, of which the outermost is the first."""
+        sources = entry.get("after")
+        if not isinstance(sources, list) or not sources:
+            return [self._search(entry, "after")]
+        found = []
+        for place, source in enumerate(sources):
+            if isinstance(source, str):
+                found.append(self._compile(source, (*entry.at("after"), place)))
+            else:
+                entry.wrong("after", f"{source!r} is not a regular expression; write it in single quotes")
+        return found or [None]
 
     def _search(self, section: Section, key: str) -> Search | None:
         """Reads a regular expression."""

@@ -187,12 +187,15 @@ def detectron2(epochs: int, special: bool) -> Log:
         if epoch == epochs:
             train(epoch)
         prefix2 = "[01/01 12:00:01 d2.evaluation.testing]: "
-        for task, value in (("bbox", "37.9312,57.1400,nan"), ("segm", "34.1200,-1.0000,inf")):
-            lines += [f"{prefix2}copypaste: Task: {task}", f"{prefix2}copypaste: AP,AP50,AP75"]
-            lines.append(f"{prefix2}copypaste: {value}")
-        bbox = {"val/bbox/AP": 37.9312, "val/bbox/AP50": 57.14, "val/bbox/AP75": math.nan}
-        segm = {"val/segm/AP": 34.12, "val/segm/AP50": -1.0, "val/segm/AP75": math.inf}
-        rows.append({**bbox, **segm, "iter": 20 * epoch - 1})
+        for place, name in enumerate(("coco_2017_val", "lvis_val")):
+            lines.append(f"[01/01 12:00:01 d2.engine.defaults]: Evaluation results for {name} in csv format:")
+            row: dict[str, Number] = {}
+            for task, values in (("bbox", [37.9312 + place, 57.14, math.nan]), ("segm", [34.12, -1.0, math.inf])):
+                lines += [f"{prefix2}copypaste: Task: {task}", f"{prefix2}copypaste: AP,AP50,AP75"]
+                lines.append(f"{prefix2}copypaste: {','.join(f'{value:.4f}' for value in values)}")
+                for column, value in zip(("AP", "AP50", "AP75"), values, strict=True):
+                    row |= {f"val/{task}/{column}": value, f"val/{name}/{task}/{column}": value}
+            rows.append({**row, "iter": 20 * epoch - 1})
         if epoch < epochs:
             train(epoch)
     return Log("\n".join(lines) + "\n", rows)

@@ -97,6 +97,19 @@ metrics:
     assert rows[1]["val/loss"] == 2.5 and math.isnan(rows[1]["val/acc"]) and len(rows) == 2
 
 
+def test_lines_count_after_several_others(tmp_path: Path) -> None:
+    metrics = r"""
+metrics:
+  - pattern: '^loss: (?P<v>{number})'
+    log: {'{data}/{task}/loss': v}
+    after: ['^data: (?P<data>\w+)', '^task: (?P<task>\w+)']
+    until: '^end'
+"""
+    log = "task: a\nloss: 1\ndata: x\nloss: 2\ntask: b\nloss: 3\nend\nloss: 4\ndata: y\ntask: a\nloss: 5\n"
+    # The task that came before its data counts, too: only the lines must have been.
+    assert parse(tmp_path, metrics, log) == [{"x/a/loss": 2, "x/b/loss": 3}, {"y/a/loss": 5}]
+
+
 def test_tables_cut_anywhere(tmp_path: Path) -> None:
     metrics = r"""
 metrics:
@@ -236,6 +249,7 @@ def test_every_mistake_in_entries_is_told(tmp_path: Path) -> None:
   - {pattern: 'h (?P<v>1)', log: {a: v}, names: {x: y}, until: z, units: {b: percent}}
   - {pattern: 'i (?P<v>1)', log: {a: v}, units: {a: percents}, after: '(a+)+b'}
   - {pattern: 'j'}
+  - {pattern: 'k (?P<v>1)', log: {'{b}/a': v}, after: [3, '(a+)+b', 'x(?P<b>y)']}
 files:
   - {pth: x, format: json}
   - {path: '{outputdir}/x', step: iter}
@@ -257,11 +271,13 @@ files:
         (8, "metrics[5].units.a: 'percents' is not a unit"),
         (8, "metrics[5].after: could take exponential time"),
         (9, "metrics[6].log: missing"),
-        (11, "files[0].pth: no such key; did you mean path?"),
-        (11, "files[0].path: missing"),
-        (11, "files[0].format: 'json' is not a format; did you mean jsonl?"),
-        (12, "files[1].path: unknown placeholder {outputdir}"),
-        (12, "files[1].step: names the step of TensorBoard events"),
+        (10, "metrics[7].after: 3 is not a regular expression"),
+        (10, "metrics[7].after[1]: could take exponential time"),
+        (12, "files[0].pth: no such key; did you mean path?"),
+        (12, "files[0].path: missing"),
+        (12, "files[0].format: 'json' is not a format; did you mean jsonl?"),
+        (13, "files[1].path: unknown placeholder {outputdir}"),
+        (13, "files[1].step: names the step of TensorBoard events"),
     ]
     for line, text in expected:
         assert any(p.startswith(f"FILE:{line}:") and f": {text}" in p for p in found), (line, text, found)
