@@ -127,6 +127,7 @@ def test_mistakes_are_one_line_before_anything_is_created(tmp_path: Path) -> Non
         "optimizer: space": "scheduler source search.py:11: AttributeError: 'SweepInfo' object has no attribute",
         "optimizer: minimized": "the study has ['minimize'], but the sweep's objectives are maximize val/mAP",
         "optimizer: nothing": "scheduler optimizer: search.py:22: returns NoneType, not an optuna.Study",
+        "search_space: seeded": "scheduler search_space: SOLVER.SEED is set by `repeats`; leave it out there",
         "source: other.py": "scheduler source other.py: no such file in",
     }
     source = (
@@ -149,6 +150,10 @@ def two(trial, more):
     return {}
 
 
+def seeded(trial):
+    return {"base_lr": trial.suggest_float("a", 0, 1), "SOLVER.SEED": trial.suggest_int("s", 1, 5)}
+
+
 def minimized(sweep):
     return optuna.create_study()
 """
@@ -160,7 +165,8 @@ def minimized(sweep):
             "optimizer": "optimizer: make_study",
             "source": "source: search.py",
         }
-        ran = start(tmp_path, "--dry-run", source=source, text=TEXT.replace(old[key], change))
+        text = TEXT.replace(old[key], change) + ("repeats: 2\n" if "seeded" in change else "")
+        ran = start(tmp_path, "--dry-run", source=source, text=text)
         assert ran.code == 2, (change, ran.out)
         assert message in ran.err and "Traceback" not in ran.err, (change, ran.err)
         assert ran.sweeps == []
