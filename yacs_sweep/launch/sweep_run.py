@@ -17,7 +17,7 @@ from ..base.wording import counted
 from ..records.checkpoints import Keep, Keeper
 from ..records.folder import ENDED_WELL, SweepPaths, TrialRecord
 from ..records.launch_file import LaunchFile
-from ..records.points import mean_of, reaches, target_reached
+from ..records.points import mean_of, reaches, target_reached, why_none_is_best
 from ..records.progress import Progress, never_logged, unretried
 from ..records.standings import rank_points, rivals
 from ..records.summary import Summary
@@ -110,7 +110,7 @@ class Results:
             again=tally.again,
             best=summary.best(),
             varied=varied,
-            aims=plan.spec if plan.spec.repeats or plan.spec.more_metrics else None,
+            aims=plan.spec if plan.spec.repeats or plan.spec.constraints or plan.spec.more_metrics else None,
             trials=[record for record in summary.records.values() if record.state != "running"],
         )
 
@@ -319,6 +319,8 @@ class Results:
         """Shows the best trial, and the line that trains with its parameters."""
         best = self.summary.best()
         if best is None:
+            if why := why_none_is_best(self.plan.spec, self.summary.points()):
+                say(f"there is no best trial: {why}")
             return
         varied = varied_names(self.summary.records.values())
         params, point = params_line(best.params, varied), self.summary.point_of(best)

@@ -14,6 +14,7 @@ from functools import cached_property
 from typing import Any, Protocol
 
 from ..base.values import finite_number
+from ..base.wording import counted
 from ..spec.constraints import judge
 from ..spec.sweep import Metric, Repeats
 from .folder import TrialRecord
@@ -207,6 +208,18 @@ def able_points(aims: Aims, points: Iterable[Point]) -> list[Point]:
     found = [point for point in points if point.estimate.mean is not None and point.judge(aims.constraints)[0]]
     least = min(aims.seeds_enough, max((point.settled for point in found), default=0))
     return [point for point in found if point.settled >= least]
+
+
+def why_none_is_best(aims: Aims, points: Iterable[Point]) -> str | None:
+    """Explains why there is no best point though some have a mean: none is known to keep the constraints.
+
+    Returns None where there is one, or where no trial has finished with a value.
+    """
+    valued = [point for point in points if point.estimate.mean is not None]
+    if not valued or able_points(aims, valued):
+        return None
+    kept = "; ".join(aims.constraints)
+    return f"of {counted(len(valued), 'finished point')} none is known to keep the constraints: {kept}"
 
 
 # -- targets ----------------------------------------------------------------------------------------------------------

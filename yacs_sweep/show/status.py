@@ -80,7 +80,7 @@ def to_board(snapshot: Snapshot) -> Board:
         counts=snapshot.counts,
         again=snapshot.tally.again,
         varied=varied_names(snapshot.records),
-        aims=snapshot if snapshot.repeats or len(snapshot.objectives) > 1 else None,
+        aims=snapshot if snapshot.repeats or snapshot.constraints or len(snapshot.objectives) > 1 else None,
         trials=[record for record in snapshot.records if record.state != "running"],
     )
     ended = [record for record in snapshot.current if record.state != "running"]

@@ -20,6 +20,7 @@ from yacs_sweep.records.points import (
     point_name,
     point_number,
     target_reached,
+    why_none_is_best,
 )
 from yacs_sweep.records.standings import best_by, best_record, rank_points, rivals
 from yacs_sweep.spec.read_sweep import sweep_from_dict
@@ -96,6 +97,14 @@ def test_a_point_that_was_stopped_is_not_the_best_by_a_lucky_seed() -> None:
     ]
     best = best_by(aims("maximize", 2), group_points(trials))
     assert best is not None and best.name == "point-0001"
+
+
+def test_why_none_is_best_names_the_constraints() -> None:
+    points = group_points([trial(0, None, value=9.0, facts={"ms": 5.0}), trial(1, None)])
+    text = "of 1 finished point none is known to keep the constraints: ms < 3; ms > 1"
+    assert why_none_is_best(aims("maximize", constraints=["ms < 3", "ms > 1"]), points) == text
+    assert why_none_is_best(aims("maximize", constraints=["ms < 6"]), points) is None
+    assert why_none_is_best(aims("maximize", constraints=["ms < 3"]), points[1:]) is None
 
 
 def test_a_race_reaches_its_target_with_all_seeds() -> None:

@@ -14,7 +14,7 @@ from yacs_sweep.records.standings import rank_points
 from yacs_sweep.show.cells import plain
 from yacs_sweep.show.lines import trial_ended_line, trial_started_line, trial_table, values_text
 from yacs_sweep.show.live.board import Board, Sweep
-from yacs_sweep.show.live.frame import frame
+from yacs_sweep.show.live.frame import best, frame
 from yacs_sweep.show.point_table import means_text, point_table
 from yacs_sweep.spec.read_sweep import sweep_from_dict
 from yacs_sweep.spec.sweep import SweepSpec
@@ -153,6 +153,14 @@ def test_the_live_screen_shows_all_objectives_and_the_size_of_the_front(known: i
     spec = spec_of(metrics=METRICS, metric_constraints=["params <= 30"])
     records = several()
     assert shown(spec, records[:known], records[known:]) == "best  trial-0001  val/mAP 85, ms 9  front 2  a=0.5"
+
+
+def test_the_live_screen_where_no_trial_keeps_the_constraints() -> None:
+    spec = spec_of(metrics=METRICS, metric_constraints=["params <= 1"])
+    sweep = Sweep("s", "s", "random", "local", "", "val/mAP", "maximize", total=9, aims=spec, counts={"finished": 2})
+    for record in several()[3:]:
+        sweep.see_end(record)
+    assert plain(best(sweep)) == "best  none keeps the constraints"
 
 
 def test_the_live_screen_without_a_finished_point() -> None:

@@ -82,8 +82,8 @@ def try_scheduler_of(spec: SweepSpec, source: Source, overrides: Overrides, seed
             for problem in overrides.check(name, [point[name] for point in tried.points if name in point])
         ]
         if spec.repeats is not None:
-            aliases, seed = overrides.profile.aliases, spec.repeats.name
-            same = [name for name in names if aliases.get(name, name) == aliases.get(seed, seed)]
+            aliases, key = overrides.profile.aliases, spec.repeats.name
+            same = [name for name in names if aliases.get(name, name) == aliases.get(key, key)]
             problems += [
                 f"scheduler {scheduler.own_space}: {name} is set by `repeats`; leave it out there, or name another key"
                 for name in same

@@ -20,7 +20,7 @@ from ...records.front import front_records
 from ...records.known_sweeps import find
 from ...records.launch_file import LaunchFile, load_spec_of
 from ...records.metrics import last_values
-from ...records.points import group_points
+from ...records.points import group_points, why_none_is_best
 from ...records.progress import count_settled
 from ...records.standings import best_by
 from ...records.summary import known_records
@@ -139,6 +139,8 @@ def _chosen(
     point = best_by(spec, group_points(records))
     best = point.typical if point is not None else None
     if point is None or best is None:
+        if why := why_none_is_best(spec, group_points(records)):
+            raise ConfigError(f"--train-best {options.train_best}: it has no best trial: {why}")
         raise ConfigError(f"--train-best {options.train_best}: no trial of it has finished with a value")
     of = f" (mean of {counted(point.estimate.n, 'seed')})" if spec.repeats else ""
     lines = [f"best of sweep {paths.sweep_id}: {point.name}, {spec.metric.name} {point.estimate.mean:.6g}{of}"]

@@ -80,7 +80,7 @@ class Sweep:
     ended_well: int = 0
     message: str = ""  # shown below the counts
     varied: set[str] = field(default_factory=set)  # parameters known to differ between trials
-    aims: Aims | None = None  # of a sweep with several objectives or repeats
+    aims: Aims | None = None  # of a sweep with several objectives, constraints or repeats
     trials: Sequence[TrialRecord] = ()  # of such a sweep: those that had ended when it was first shown
     point: Point | None = None  # the best one of a sweep with repeats
     front: list[str] = field(default_factory=list)  # names on the front of several objectives

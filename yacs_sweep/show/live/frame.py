@@ -78,7 +78,8 @@ def best(sweep: Sweep) -> Line:
         means = (GAP + clean(means_text(point, aims)), "bold green")
         return [*head, (clean(point.name), "bold"), means, *front, (GAP + params_line(point.params, sweep.varied), "")]
     if record is None or record.value is None or (aims is not None and aims.repeats is not None):
-        return [*head, ("no finished trial yet", DIM)]
+        finished = aims is not None and aims.constraints and sweep.counts.get("finished")
+        return [*head, ("none keeps the constraints" if finished else "no finished trial yet", DIM)]
     params = (GAP + params_line(record.params, sweep.varied), "")
     if record.values is not None:
         values = (GAP + values_text(record, sweep.metric), "bold green")
