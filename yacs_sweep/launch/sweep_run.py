@@ -17,7 +17,7 @@ from ..base.wording import counted
 from ..records.checkpoints import Keep, Keeper
 from ..records.folder import ENDED_WELL, SweepPaths, TrialRecord
 from ..records.launch_file import LaunchFile
-from ..records.points import mean_of, reaches, target_reached, why_none_is_best
+from ..records.points import group_points, mean_of, reaches, target_reached, why_none_is_best
 from ..records.progress import Progress, never_logged, unretried
 from ..records.standings import rank_points, rivals
 from ..records.summary import Summary
@@ -319,7 +319,7 @@ class Results:
         """Shows the best trial, and the line that trains with its parameters."""
         best = self.summary.best()
         if best is None:
-            if why := why_none_is_best(self.plan.spec, self.summary.points()):
+            if why := why_none_is_best(self.plan.spec, group_points(self.summary.records.values())):
                 say(f"there is no best trial: {why}")
             return
         varied = varied_names(self.summary.records.values())

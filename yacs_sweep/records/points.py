@@ -219,7 +219,8 @@ def why_none_is_best(aims: Aims, points: Iterable[Point]) -> str | None:
     if not valued or able_points(aims, valued):
         return None
     kept = "; ".join(aims.constraints)
-    return f"of {counted(len(valued), 'finished point')} none is known to keep the constraints: {kept}"
+    what = "finished trial" if aims.repeats is None else "finished point"
+    return f"of {counted(len(valued), what)} none is known to keep the constraints: {kept}"
 
 
 # -- targets ----------------------------------------------------------------------------------------------------------

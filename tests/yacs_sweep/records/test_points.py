@@ -101,7 +101,7 @@ def test_a_point_that_was_stopped_is_not_the_best_by_a_lucky_seed() -> None:
 
 def test_why_none_is_best_names_the_constraints() -> None:
     points = group_points([trial(0, None, value=9.0, facts={"ms": 5.0}), trial(1, None)])
-    text = "of 1 finished point none is known to keep the constraints: ms < 3; ms > 1"
+    text = "of 1 finished trial none is known to keep the constraints: ms < 3; ms > 1"
     assert why_none_is_best(aims("maximize", constraints=["ms < 3", "ms > 1"]), points) == text
     assert why_none_is_best(aims("maximize", constraints=["ms < 6"]), points) is None
     assert why_none_is_best(aims("maximize", constraints=["ms < 3"]), points[1:]) is None

@@ -33,6 +33,16 @@ def write(folder: Path, text: str) -> Path:
     return path
 
 
+def test_a_sweep_says_that_no_trial_keeps_its_constraints(tmp_path: Path) -> None:
+    text = TEXT.replace("duration < 600", "duration < 0").replace("count: 6", "count: 2")
+    ran = sweep(tmp_path, "--sweep-config", write(tmp_path, text), "--wandb-mode", "disabled")
+    assert ran.code == 0, ran.err
+    why = "of 2 finished trials none is known to keep the constraints: train/lr < 0.05; duration < 0"
+    assert f"there is no best trial: {why}" in ran.out
+    best = sweep(tmp_path, "--train-best", ran.dir.name, "--dry-run", config=None, trainer=None)
+    assert best.code == 2 and f"it has no best trial: {why}" in best.err
+
+
 def test_several_objectives_leave_a_front_and_its_files(tmp_path: Path) -> None:
     ran = sweep(tmp_path, "--sweep-config", write(tmp_path, TEXT), "--wandb-mode", "disabled", "--seed", "3")
     assert ran.code == 0, ran.err
