@@ -77,7 +77,9 @@ def test_a_trainer_with_a_name_is_called_by_it(tmp_path: Path) -> None:
     for reference, named in {**{value: key for key, value in shipped.items()}, str(own): "mine"}.items():
         paths = launched(tmp_path / named, trainer=reference, cwd=str(tmp_path))
         assert (again(paths)[1].trainer or "reid") == named
-    paths = launched(tmp_path / "elsewhere", trainer=str(own), cwd=str(tmp_path / "log"))
+    below = launched(tmp_path / "below", trainer=str(own), cwd=str(tmp_path / "log"))
+    assert again(below)[1].trainer == "mine"
+    paths = launched(tmp_path / "elsewhere", trainer=str(own), cwd=str(tmp_path.parent))
     assert again(paths)[1].trainer == str(own)
 
 
