@@ -45,7 +45,9 @@ class PrunerRule:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", RuntimeWarning)  # numpy's, of a trial that has logged nothing but nan
-                if not trial.should_prune():
+                # The storage has the logged values; Optuna's `Trial` knows only those of its own `report`.
+                frozen = trial.storage.get_trial(trial._trial_id)
+                if not trial.study.pruner.prune(trial.study, frozen):
                     return None
         except (ArithmeticError, AttributeError, LookupError, NameError, TypeError, ValueError) as error:
             raise SweepError(clipped(f"scheduler: {self.name}: {type(error).__name__}: {error}")) from None
