@@ -17,7 +17,7 @@ from ..base.wording import counted
 from ..records.checkpoints import Keep, Keeper
 from ..records.folder import ENDED_WELL, SweepPaths, TrialRecord
 from ..records.launch_file import LaunchFile
-from ..records.points import group_points, mean_of, reaches, target_reached, why_none_is_best
+from ..records.points import group_points, is_plain, mean_of, reaches, target_reached, why_none_is_best
 from ..records.progress import Progress, never_logged, unretried
 from ..records.standings import rank_points, rivals
 from ..records.summary import Summary
@@ -110,7 +110,7 @@ class Results:
             again=tally.again,
             best=summary.best(),
             varied=varied,
-            aims=plan.spec if plan.spec.repeats or plan.spec.constraints or plan.spec.more_metrics else None,
+            aims=None if is_plain(plan.spec) else plan.spec,
             trials=[record for record in summary.records.values() if record.state != "running"],
         )
 

@@ -9,7 +9,7 @@ from typing import Any
 from ..base.values import finite_number
 from ..spec.sweep import Metric
 from .folder import TrialRecord
-from .points import Aims, Point, group_points
+from .points import Aims, Point, group_points, with_enough_seeds
 
 Costs = tuple[float, ...]  # a value for each objective; less is better
 
@@ -102,13 +102,13 @@ def front_of_points(
         constraints: a point whose means do not keep them, or are not known to, is left out.
         enough: seeds that a point must have been evaluated with; where no point has been, those with the most count.
     """
-    found = [
-        (cost, point)
-        for point in points
-        if (cost := costs_of(point.values, objectives)) is not None and point.judge(constraints)[0]
-    ]
-    least = min(enough, max((point.settled for _, point in found), default=0))
-    return [point for _, point in _front([(cost, point) for cost, point in found if point.settled >= least])]
+    able, costs = [], {}
+    for point in points:
+        cost = costs_of(point.values, objectives)
+        if cost is not None and point.judge(constraints)[0]:
+            able.append(point)
+            costs[point.name] = cost
+    return [point for _, point in _front([(costs[point.name], point) for point in with_enough_seeds(able, enough)])]
 
 
 def front_records(aims: Aims, records: Iterable[TrialRecord]) -> list[TrialRecord]:

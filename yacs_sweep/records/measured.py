@@ -18,7 +18,7 @@ _NO_GPU = "no GPU's memory can be read here (it takes a driver and nvidia-ml-py)
 
 @dataclass(frozen=True)
 class Demands:
-    """What a sweep wants to know of a trial beside the value of its metric.
+    """Names what a sweep records of a trial beside the value of its metric.
 
     Attributes:
         more: objectives after the first.
@@ -55,7 +55,7 @@ class Demands:
 
 
 class Measured:
-    """What one trial has measured, over all its attempts."""
+    """Collects what one trial measures, over all its attempts."""
 
     def __init__(self, demands: Demands) -> None:
         self.demands = demands

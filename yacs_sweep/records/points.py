@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol
@@ -130,17 +130,8 @@ class Point:
 
     @cached_property
     def facts(self) -> dict[str, Any]:
-        """What the constraints mention: the mean of numbers, the only text of texts."""
-        rows = [record.facts or {} for record in self.finished]
-        found: dict[str, Any] = {}
-        for name in dict.fromkeys(name for row in rows for name in row):
-            given = [row[name] for row in rows if row.get(name) is not None]
-            mean = Estimate.of(given).mean
-            if mean is not None:
-                found[name] = mean
-            elif given and all(value == given[0] for value in given):
-                found[name] = given[0]
-        return found
+        """The values that the constraints name, as `mean_row` makes them of the finished trials."""
+        return mean_row([record.facts or {} for record in self.finished])
 
     def judge(self, constraints: Sequence[str]) -> tuple[bool | None, list[str]]:
         """Judges the means of the finished trials by the constraints, as `constraints.judge` does."""
@@ -159,6 +150,19 @@ class Point:
             "trials": [record.name for record in self.trials],
             **({"values": values} if (values := self.values) else {}),
         }
+
+
+def mean_row(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Returns the mean of each number over trials; of a text, the one that all have."""
+    found: dict[str, Any] = {}
+    for name in dict.fromkeys(name for row in rows for name in row):
+        given = [row[name] for row in rows if row.get(name) is not None]
+        mean = Estimate.of(given).mean
+        if mean is not None:
+            found[name] = mean
+        elif given and all(value == given[0] for value in given):
+            found[name] = given[0]
+    return found
 
 
 def group_points(records: Iterable[TrialRecord]) -> list[Point]:
@@ -189,7 +193,7 @@ class Aims(Protocol):
 
     @property
     def constraints(self) -> tuple[str, ...]:
-        """What trials are to keep."""
+        """The conditions that a trial must keep to be the best or on the front."""
 
     @property
     def repeats(self) -> Repeats | None:
@@ -200,14 +204,24 @@ class Aims(Protocol):
         """The number of seeds that a point needs to be the best: 1 without repeats."""
 
 
+def is_plain(aims: Aims) -> bool:
+    """Tells whether trials are compared by one value alone: one objective, neither constraints nor repeats."""
+    return aims.repeats is None and not aims.constraints and len(aims.objectives) < 2
+
+
+def with_enough_seeds(points: Sequence[Point], enough: int) -> list[Point]:
+    """Selects the points that were evaluated with enough seeds; where none was, those with the most."""
+    least = min(enough, max((point.settled for point in points), default=0))
+    return [point for point in points if point.settled >= least]
+
+
 def able_points(aims: Aims, points: Iterable[Point]) -> list[Point]:
     """Selects the points that could be the best: with enough seeds, and means that are known to keep the constraints.
 
     Where no point has enough seeds, those with the most count.
     """
     found = [point for point in points if point.estimate.mean is not None and point.judge(aims.constraints)[0]]
-    least = min(aims.seeds_enough, max((point.settled for point in found), default=0))
-    return [point for point in found if point.settled >= least]
+    return with_enough_seeds(found, aims.seeds_enough)
 
 
 def why_none_is_best(aims: Aims, points: Iterable[Point]) -> str | None:

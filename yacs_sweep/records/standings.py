@@ -160,7 +160,7 @@ def best_by(aims: Aims, points: Iterable[Point]) -> Point | None:
 
 
 def rivals(aims: Aims, points: Iterable[Point]) -> list[Point]:
-    """Lists the points that cannot be told apart from the best one, best first.
+    """Lists the rivals of the best point, best first: points whose difference from it may be chance.
 
     None without repeats, and while the spread between seeds is hardly known: then nothing can be said of any point.
     """

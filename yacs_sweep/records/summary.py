@@ -181,7 +181,7 @@ class Summary:
             self._front = front_of_trials(among, self.objectives)
 
     def _group(self, changed: Iterable[TrialRecord]) -> None:
-        """Makes the points of changed trials anew."""
+        """Updates the points of changed trials."""
         touched = set()
         for record in changed:
             name = record.point or record.name

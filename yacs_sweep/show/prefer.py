@@ -12,7 +12,7 @@ from ..base.errors import ConfigError
 from ..base.values import finite_number
 from ..base.wording import counted, did_you_mean
 from ..records.folder import TrialRecord
-from ..records.points import Estimate, Point, group_points
+from ..records.points import Point, group_points, mean_row, with_enough_seeds
 from ..spec.conditions import ExpressionError
 from ..spec.constraints import DURATION, GPU_MEMORY, compile_constraint, names_in
 from ..spec.sweep import Metric, SweepSpec
@@ -155,13 +155,10 @@ def _candidates(
 ) -> Iterator[_Candidate]:
     """Yields the points with a finished trial, those with enough seeds where there are any."""
     points = [point for point in group_points(records) if point.typical is not None]
-    least = min(spec.seeds_enough, max((point.settled for point in points), default=0))
-    for point in points:
-        if point.settled < least:
-            continue
+    for point in with_enough_seeds(points, spec.seeds_enough):
         rows = [_measured(record, spec, preference.names, last_values) for record in point.finished]
         keeps, violated = point.judge(spec.constraints)
-        yield _Candidate(point, _means(rows), None if keeps is None else tuple(violated))
+        yield _Candidate(point, mean_row(rows), None if keeps is None else tuple(violated))
 
 
 def _measured(
@@ -175,19 +172,6 @@ def _measured(
     if spec.objectives:
         known[spec.objectives[0].name] = record.value
     return known if known.keys() >= set(names) else {**last_values(record), **known}
-
-
-def _means(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Returns the mean of each number over trials; of a text, the one that all have."""
-    found: dict[str, Any] = {}
-    for name in dict.fromkeys(name for row in rows for name in row):
-        given = [row[name] for row in rows if row.get(name) is not None]
-        mean = Estimate.of(given).mean
-        if mean is not None:
-            found[name] = mean
-        elif given and all(value == given[0] for value in given):
-            found[name] = given[0]
-    return found
 
 
 def _check_names(

@@ -29,7 +29,7 @@ from ..records.folder import ENDED_WELL, OVER, SweepPaths, best_of, rank
 from ..records.known_sweeps import find_bases, notes_folder, result_bases
 from ..records.launch_file import load_spec_of, read_launch
 from ..records.metrics import new_rows
-from ..records.points import group_points
+from ..records.points import group_points, is_plain
 from ..records.progress import Progress, Tally, read_objectives
 from ..records.standings import rank_points
 from ..wandb.login import DEFAULT_HOST, base_url
@@ -80,7 +80,7 @@ def to_board(snapshot: Snapshot) -> Board:
         counts=snapshot.counts,
         again=snapshot.tally.again,
         varied=varied_names(snapshot.records),
-        aims=snapshot if snapshot.repeats or snapshot.constraints or len(snapshot.objectives) > 1 else None,
+        aims=None if is_plain(snapshot) else snapshot,
         trials=[record for record in snapshot.records if record.state != "running"],
     )
     ended = [record for record in snapshot.current if record.state != "running"]

@@ -319,7 +319,7 @@ def hrnet(epochs: int, special: bool) -> Log:
 def mmengine(epochs: int, special: bool) -> Log:
     """A trainer on mmengine: epochs counted from one; of the validation, the line of its last batch has the metrics."""
     prefix = "01/01 12:00:00 - mmengine - INFO - "
-    lines, rows = [f"{prefix}Checkpoints will be saved to /work/out."], []
+    lines, rows = [f"{prefix}Checkpoints will be saved to /data/out."], []
     for epoch in range(1, epochs + 1):
         loss, other, lr = numbers(epoch, special)
         said = f"{loss:.4f}", f"{other:.4f}", f"{lr:.4e}"

@@ -52,7 +52,7 @@ class Findings:
                 self.problem(subject, line)
 
     def add_warnings(self, subject: str, warnings: Iterable[str]) -> None:
-        """Adds warnings that a launch would print, but those that another subject has told."""
+        """Adds the warnings of a launch, without those that another subject has already."""
         for line in dict.fromkeys(warnings):
             if not self._is_told(line):
                 self.warn(subject, line)

@@ -45,10 +45,10 @@ class Engine(Protocol):
         """
 
     def seen(self) -> int:
-        """Counts the results that the engine learns from: trials told as finished, and those it had before the sweep."""
+        """Counts the results that the engine learns from: finished trials, and what it knew before the sweep."""
 
     def ask(self, number: int) -> Suggestion | None:
-        """Chooses the point of the trial with that number, which follows those that were told.
+        """Chooses the point of the next trial, of that number.
 
         Returns:
             The point; None when there is none left, or the engine ends the search.
