@@ -19,7 +19,7 @@ class TrialView:
         number: of the trial.
         values: of the compared metric that the trial has logged itself, oldest first; one value is one iteration.
         state: `running`, `paused` (at `until`, it can resume) or `ended` (by itself, stopped, failed or lost for good).
-        until: iteration at which it pauses next, or has paused; None: it runs to its end.
+        until: iteration at which it pauses next, or has paused, kept after its end; None: it runs to its end.
         params: its point.
         parent: number of the trial whose checkpoint it began from.
         begun_at: iterations that the parent had made by then.
