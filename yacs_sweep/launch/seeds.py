@@ -12,6 +12,7 @@ from ..base.streams import output_width, print_lines
 from ..base.values import finite_number, to_json
 from ..base.wording import counted
 from ..records.folder import SEEDS_FILE, SweepPaths, TrialRecord
+from ..records.known_sweeps import origin_of
 from ..records.metrics import last_values
 from ..records.points import point_number
 from ..show.lines import epochs_apart
@@ -19,12 +20,7 @@ from ..show.live.terminal import say
 from ..show.table import text_table
 from .accessories import Accessories
 from .plan.plan import Plan
-from .plan.train_best import SEED, SUFFIX, seed_name
-
-
-def origin_of(sweep_id: str) -> str:
-    """Returns the id of the sweep whose best configuration the sweep trains; empty for a search."""
-    return sweep_id.rpartition(SUFFIX)[0]
+from .plan.train_best import SEED, seed_name
 
 
 def can_train_best(plan: Plan, paths: SweepPaths) -> bool:
@@ -125,9 +121,7 @@ def report_seeds(plan: Plan, accessories: Accessories) -> None:
     paths, metric = plan.paths, plan.spec.metric
     assert paths is not None and metric is not None
     origin = origin_of(paths.sweep_id)
-    seed = next(
-        (item.name for item in plan.spec.parameters if len(item.values) > 1), seed_name(plan.profile, plan.spec)
-    )
+    seed = plan.spec.several_values or seed_name(plan.profile, plan.spec)
     content = summarize_seeds(paths, metric.name, origin, plan.searched, seed=seed)
     path = paths.dir / SEEDS_FILE
     write = partial(write_atomically, path, to_json(content, indent=1) + "\n")

@@ -16,6 +16,7 @@ from ..base.streams import output_width, print_lines
 from ..base.wording import counted
 from ..records.checkpoints import Keep, Keeper
 from ..records.folder import ENDED_WELL, SweepPaths, TrialRecord
+from ..records.known_sweeps import origin_of
 from ..records.launch_file import LaunchFile
 from ..records.points import group_points, is_plain, mean_of, reaches, target_reached, why_none_is_best
 from ..records.progress import Progress, never_logged, unretried
@@ -35,6 +36,7 @@ from ..show.lines import (
 from ..show.live.board import Sweep
 from ..show.live.terminal import say
 from ..show.point_table import means_text, point_table
+from ..show.same_seeds import same_best_text, same_seeds_text
 from ..show.same_value import same_value_text
 from ..trainers.reproduce import best_config, repeat_trial
 from ..trainers.ways.files import JSON, dump
@@ -62,7 +64,8 @@ class Results:
         self._fronts: dict[str, str] = {}  # what the files in pareto/ say, by their names
         self.best_id: str | None = None  # what best.yml says (`_told_of`),
         self.best_file: str | None = None  # and the id of the trial that it holds
-        self.same_value_told = False  # whether the user knows that all trials end with one value
+        self.same_value_told = False  # whether the user knows that all trials end with one value,
+        self.same_seeds_told = False  # and that the seeds change nothing
         self.no_best_file = False  # whether the user knows that there will be no best.yml
         self.accessories = Accessories()
         self.metric = plan.spec.metric.name if plan.spec.metric else None
@@ -74,14 +77,26 @@ class Results:
         """Updates best.yml and the checkpoints after the end of a trial."""
         if record.state != "running":
             self.update_best()
-            if record.state == "finished" and not self.same_value_told:
-                self.accessories.attempt("trials' values are not compared", self._tell_same_value)
+            if record.state == "finished":
+                self.accessories.attempt("trials' values are not compared", self._tell_same)
 
-    def _tell_same_value(self) -> None:
-        """Says once that all trials end with one value, and why that may be."""
+    def _tell_same(self) -> None:
+        """Says once each that all trials end with one value, and that all seeds of a point do, and why that may be."""
+        if not self.same_seeds_told and (text := self._same_seeds()):
+            self.same_seeds_told = True
+            say(f"warning: {text}")
+        if self.same_value_told or origin_of(self.paths.sweep_id):
+            return
         if text := same_value_text(self.summary.records.values(), self.metric, self.paths):
             self.same_value_told = True
             say(f"warning: {text}")
+
+    def _same_seeds(self) -> str | None:
+        """Says that the seeds of each point, or those that the best of a sweep is trained with, change nothing."""
+        spec, records = self.plan.spec, self.summary.records.values()
+        if not origin_of(self.paths.sweep_id):
+            return same_seeds_text(spec, records, self.paths)
+        return same_best_text(spec, records, self.paths)
 
     def show_trial(self, record: TrialRecord) -> None:
         """Shows the start or end of a trial in a line, and updates best.yml."""
@@ -336,6 +351,8 @@ class Results:
             more = f", +{len(front) - NAMED} more" if front[NAMED:] else ""
             where = f"; configurations in {self.paths.pareto}" if self._fronts else ""
             say(f"on the Pareto front: {len(front)}: {', '.join(front[:NAMED])}{more}{where}")
+        if text := self._same_seeds():
+            say(f"warning: {text}")
         plan, written = self.plan, best.id == self.best_file and self.plan.profile.needs_config_file
         best_file = self.paths.best if written else None
         repeat = repeat_trial(self._started_here(best), plan.profile, self.paths.dir, best=best_file)
@@ -345,7 +362,7 @@ class Results:
     def _name_report(self) -> None:
         """Names what comes after a sweep: the report, and the training of the best with several seeds."""
         from .plan.train_best import SEEDS
-        from .seeds import can_train_best, origin_of
+        from .seeds import can_train_best
 
         ended = [record for record in self.summary.records.values() if record.state != "running"]
         if ended:

@@ -18,12 +18,18 @@ from ..spec.sweep import DEFAULT_RESULTS_DIR
 from .folder import SweepPaths
 
 BATCH = "batch-"  # begins the id of several sweeps started together
+BEST_SEEDS = "-best"  # ends the id of the seeds with which the best of a sweep was trained (`--train-best`)
 ID_LETTERS = string.ascii_lowercase + string.digits
 
 
 def new_sweep_id() -> str:
     """Draws a sweep id of eight letters and digits, like W&B's."""
     return "".join(random.SystemRandom().choices(ID_LETTERS, k=8))
+
+
+def origin_of(sweep_id: str) -> str:
+    """Returns the id of the sweep whose best configuration the sweep trains; empty for a search."""
+    return sweep_id.rpartition(BEST_SEEDS)[0]
 
 
 def notes_folder() -> Path:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Protocol
 
@@ -55,6 +55,8 @@ class Estimate:
         usable = [float(value) for value in values if finite_number(value)]
         if not usable:
             return cls(0)
+        if len(set(usable)) == 1:  # without rounding
+            return cls(len(usable), usable[0], 0.0 if len(usable) > 1 else None)
         mean = math.fsum(usable) / len(usable)
         return cls(len(usable), mean, statistics.stdev(usable, mean) if len(usable) > 1 else None)
 
@@ -171,6 +173,19 @@ def group_points(records: Iterable[TrialRecord]) -> list[Point]:
     for record in sorted(unretried(records), key=lambda record: (record.number, record.started)):
         groups.setdefault(record.point or record.name, []).append(record)
     return [Point(name, tuple(_by_seed(trials))) for name, trials in groups.items()]
+
+
+def point_of_seeds(records: Iterable[TrialRecord], seed: str) -> Point | None:
+    """Makes a point of the trials of one configuration with several seeds, which `--train-best` has; None without a trial.
+
+    Args:
+        seed: the parameter that holds a trial's seed.
+    """
+    trials = []
+    for record in sorted(unretried(records), key=lambda record: (record.number, record.started)):
+        params = {name: value for name, value in record.params.items() if name != seed}
+        trials.append(replace(record, params=params, seed=record.params.get(seed)))
+    return Point(trials[0].name, tuple(_by_seed(trials))) if trials else None
 
 
 def _by_seed(trials: Sequence[TrialRecord]) -> list[TrialRecord]:

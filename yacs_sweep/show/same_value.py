@@ -15,7 +15,7 @@ ENOUGH = 3  # finished trials of different parameters; two may meet by chance
 # Metrics that differ between two trials that do the same, and those that only repeat a parameter.
 _OF_THE_RUN = re.compile(
     r"(?:^|[/_. ])(?:time|seconds?|secs?|eta|speed|throughput|samples_per_sec|fps|mem(?:ory)?|max_mem|data_time|iter_time|"
-    r"batch_time|timestamp|runtime|lr|learning_rate|wd|weight_decay)(?:$|[/_. ])",
+    r"batch_time|timestamp|runtime|duration|latency|ms|lr|learning_rate|wd|weight_decay)(?:$|[/_. ])",
     re.IGNORECASE,
 )
 _SAME_ROWS = (
@@ -52,12 +52,17 @@ def same_value_text(records: Iterable[TrialRecord], metric: str | None, paths: S
     return text and text.format(count=len(points), metric=metric, value=f"{finished[0].value:.6g}")
 
 
+def is_of_the_run(metric: str) -> bool:
+    """Tells whether a metric, by its name, is of the run itself: a time, memory, a rate, or a repeated parameter."""
+    return _OF_THE_RUN.search(metric) is not None
+
+
 def values_by_metric(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
     """Collects each metric's values in their order, without those of the run itself: times, memory, rates."""
     found: dict[str, list[Any]] = {}
     for row in rows:
         for name, value in row.items():
-            if name != "step" and not _OF_THE_RUN.search(name):
+            if name != "step" and not is_of_the_run(name):
                 found.setdefault(name, []).append(value)
     return found
 

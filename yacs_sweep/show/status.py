@@ -26,7 +26,7 @@ from ..base.values import utc_seconds
 from ..base.wording import counted, cut, without_password
 from ..records.alive import launchers
 from ..records.folder import ENDED_WELL, OVER, SweepPaths, best_of, rank
-from ..records.known_sweeps import find_bases, notes_folder, result_bases
+from ..records.known_sweeps import find_bases, notes_folder, origin_of, result_bases
 from ..records.launch_file import load_spec_of, read_launch
 from ..records.metrics import new_rows
 from ..records.points import group_points, is_plain
@@ -38,6 +38,7 @@ from .lines import best_value, command_text, short_value, trial_table, varied_na
 from .live.board import Board, Sweep
 from .live.frame import DIM, STATES, frame
 from .point_table import point_table
+from .same_seeds import same_best_text, same_seeds_text
 from .same_value import same_value_text
 from .snapshot import Snapshot, last_change, read_snapshot, summary_head
 from .table import GAP, column_widths
@@ -170,9 +171,19 @@ def _of_sweep(paths: SweepPaths, columns: int, rows: int) -> Drawn:
     if causes:
         told = ", ".join(f"{number} × {clean(cause)}" for cause, number in causes.most_common(6))
         lines += [[], [("not ended well  ", "red"), (told, "")]]
-    if same := same_value_text(snapshot.current, snapshot.metric, paths):
-        lines += [[], [("warning  ", "red"), (same, "")]]
+    lines += [line for text in _warnings(snapshot) for line in ([], [("warning  ", "red"), (text, "")])]
     return lines, exit_status(snapshot), snapshot.at_work
+
+
+def _warnings(snapshot: Snapshot) -> list[str]:
+    """Lists what is wrong with the results: seeds, or parameters, that change nothing."""
+    paths, found = snapshot.paths, [same_seeds_text(snapshot, snapshot.records, snapshot.paths)]
+    if origin_of(paths.sweep_id):
+        with contextlib.suppress(SweepError):  # a description that cannot be read says nothing of its seeds
+            found.append(same_best_text(load_spec_of(paths), snapshot.records, paths))
+    else:
+        found.append(same_value_text(snapshot.current, snapshot.metric, paths))
+    return [text for text in found if text]
 
 
 # -- several ------------------------------------------------------------------------------------------------------------

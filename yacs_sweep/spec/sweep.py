@@ -228,6 +228,12 @@ class SweepSpec:
         """The number of trials that a point needs to be the best: 1 without repeats."""
         return self.repeats.enough if self.repeats else 1
 
+    @property
+    def several_values(self) -> str | None:
+        """The one parameter that has several values; None where that is none or more. Of `--train-best` it is the seed."""
+        found = [item.name for item in self.parameters if len(item.values) > 1]
+        return found[0] if len(found) == 1 else None
+
     def to_dict(self) -> dict[str, Any]:
         """Returns the normalised sweep file: `sweep_from_dict(to_dict())` is equal to this."""
         metrics = [metric.to_dict() for metric in self.objectives]

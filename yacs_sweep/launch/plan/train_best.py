@@ -17,7 +17,7 @@ from ...base.errors import ConfigError, Problems, SweepError
 from ...base.wording import counted
 from ...records.folder import SweepPaths, TrialRecord
 from ...records.front import front_records
-from ...records.known_sweeps import find
+from ...records.known_sweeps import BEST_SEEDS, find
 from ...records.launch_file import LaunchFile, load_spec_of
 from ...records.metrics import last_values
 from ...records.points import group_points, why_none_is_best
@@ -43,7 +43,6 @@ from .source import Source, describe_launch
 from .trainer import Trainer, choose_trainer
 
 SEEDS = 3  # unless --seeds says otherwise
-SUFFIX = "-best"  # of the folder's name
 EPOCHS, SEED = "max_epochs", "seed"  # aliases of a trainer profile that are known here by their meaning
 
 
@@ -405,7 +404,7 @@ def _folder(paths: SweepPaths, spec: SweepSpec, launch: LaunchFile) -> SweepPath
 def _folders(paths: SweepPaths) -> Iterator[SweepPaths]:
     """Yields the folders that seeds of the sweep may be in: ID-best, ID-best-2, …"""
     for number in itertools.count(1):
-        yield SweepPaths(paths.base, f"{paths.sweep_id}{SUFFIX}{'' if number == 1 else f'-{number}'}")
+        yield SweepPaths(paths.base, f"{paths.sweep_id}{BEST_SEEDS}{'' if number == 1 else f'-{number}'}")
 
 
 def _same_words(found: SweepPaths, launch: LaunchFile) -> bool:

@@ -25,6 +25,7 @@ from ...records.summary import known_records
 from ...spec.parameter import Parameter
 from ...spec.sweep import SweepSpec
 from ..lines import trial_seconds
+from ..same_seeds import same_seeds_text
 from ..same_value import same_value_text
 
 POINTS = 80  # points of a curve: more than a screen shows apart
@@ -237,7 +238,7 @@ def read_local(paths: SweepPaths) -> Sweep:
         seeds=read_json(max(found, key=lambda path: path.stat().st_mtime)) if found else {},
         folder=str(paths.dir),
         best_files=sorted(path.name for path in (paths.dir / "best").glob("*") if os.path.isfile(path)),
-        notes=[*_elsewhere(trials, paths), *_one_value(trials, metric, paths)],
+        notes=[*_elsewhere(trials, paths), *_alike(trials, spec, paths)],
     )
 
 
@@ -247,10 +248,11 @@ def _trials(paths: SweepPaths, metric: str | None) -> Iterator[Trial]:
         yield trial_of(record, readable_metrics(paths.trial(record.name).metrics), metric)
 
 
-def _one_value(trials: Sequence[Trial], metric: str | None, paths: SweepPaths) -> list[str]:
-    """Writes a note where all trials end with one value."""
-    text = same_value_text([trial.record for trial in trials], metric, paths)
-    return [f"{text}."] if text else []
+def _alike(trials: Sequence[Trial], spec: SweepSpec, paths: SweepPaths) -> list[str]:
+    """Writes notes where all trials end with one value, or all seeds of a point do."""
+    records, metric = [trial.record for trial in trials], spec.metric.name if spec.metric else None
+    texts = (same_value_text(records, metric, paths), same_seeds_text(spec, records, paths))
+    return [f"{text[0].upper()}{text[1:]}." for text in texts if text]
 
 
 def _elsewhere(trials: Sequence[Trial], paths: SweepPaths) -> list[str]:

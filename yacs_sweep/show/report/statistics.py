@@ -248,6 +248,11 @@ def _compare_points(sweep: Sweep) -> Verdict | None:
         return Verdict(
             None, f"{told}. Too few seeds have finished to tell how large chance differences are.", [best.name]
         )
+    if compared.noise <= SAME * max(abs(float(point.estimate.mean or 0.0)) for point in able):
+        text = (
+            f"{told}. All seeds of each point gave the same value: nothing here tells how large chance differences are."
+        )
+        return Verdict(None, text, [best.name])
     rivals = [names[number] for number in compared.rivals if names[number] != best.name]
     basis = f"noise between seeds {compared.noise:.2g}, 5 % of error over the whole sweep"
     if not rivals:
@@ -321,7 +326,7 @@ def _advice(sweep: Sweep) -> str:
     if seeds_agree(sweep):
         return (
             f"The best configuration gave the same value with {len(values)} seeds: they change nothing in this trainer, "
-            "and the noise between them is zero."
+            "and say nothing of chance."
         )
     where = " (command below)" if trains_best(sweep) else ""
     return "" if len(values) > 1 else f"Train the best with several seeds to know{where}."

@@ -139,7 +139,7 @@ def test_one_seed_repeated_is_no_evidence_of_chance() -> None:
     verdict = compare_best(in_memory(bent, seeds={"metrics": {"val/mAP": {"values": [80.0, 80.0, 80.0]}}}))
     assert verdict is not None and verdict.text == (
         "trial-0000 is 1 ahead of trial-0001. The best configuration gave the same value with 3 seeds: they change nothing in "
-        "this trainer, and the noise between them is zero."
+        "this trainer, and say nothing of chance."
     )
     assert verdict.alike == ["trial-0000"]
 
