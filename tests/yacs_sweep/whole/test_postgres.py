@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import os
 import shutil
@@ -29,8 +30,10 @@ from yacs_sweep.records.folder import SweepPaths, TrialRecord
 from yacs_sweep.records.launch_file import LaunchFile
 from yacs_sweep.search.local import LocalController
 from yacs_sweep.search.storage import database
+from yacs_sweep.search.storage.connections import out_of_connections
 from yacs_sweep.search.storage.database import make_engine
 from yacs_sweep.search.storage.database_coordinator import DatabaseCoordinator
+from yacs_sweep.search.storage.relational import open_shared
 from yacs_sweep.search.storage.shared_sweep import DatabaseTrials, SharedSweep
 from yacs_sweep.search.storage.url import URL_VARIABLE
 from yacs_sweep.search.warm_start import WarmStart
@@ -515,6 +518,32 @@ def test_trials_elsewhere_are_read_once_each(machines: Machines) -> None:
     record_of(agent, second)
     assert seen.read_last()
     assert [(row.number, row.state) for row in seen.take_changed()] == [(0, "finished"), (1, "running")]
+
+
+@needs_server
+def test_a_storage_that_cannot_be_opened_keeps_no_connection() -> None:
+    """Of two connections one is the launcher's, so that Optuna's second is refused."""
+    server = Postgres(["fsync=off"])
+    try:
+        server.start()
+        engine = make_engine(server.url)
+        with engine.begin() as connection:
+            connection.execute(sa.text(f"CREATE ROLE ordinary LOGIN PASSWORD '{PASSWORD}' CONNECTION LIMIT 2"))
+            connection.execute(sa.text("GRANT ALL ON SCHEMA public TO ordinary"))
+        query = sa.text("SELECT count(*) FROM pg_stat_activity WHERE usename = 'ordinary'")
+
+        def left() -> int:
+            with engine.connect() as connection:
+                return int(connection.execute(query).scalar_one())
+
+        gc.disable()
+        with pytest.raises(StorageInternalError) as caught:
+            open_shared(server.url.replace("sweeper:", "ordinary:"))
+        assert out_of_connections(caught.value)
+        wait_until(lambda: left() == 0, 10)
+    finally:
+        gc.enable()
+        server.close()
 
 
 @needs_server

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import optuna
 from optuna.storages import RDBStorage
@@ -60,10 +61,26 @@ def open_shared(url: str) -> RDBStorage:
         engine.dispose()
 
 
+class _Storage(RDBStorage):
+    """Optuna's storage, which gives its connections back where it cannot be opened.
+
+    Opening takes two connections at a time. Where the server has one left, the storage would keep that until Python's garbage
+    collector runs, which may be never in a process that waits to try again: a few of them keep each other out for good.
+    """
+
+    def __init__(self, url: str, engine_kwargs: dict[str, Any]) -> None:
+        try:
+            super().__init__(url, engine_kwargs=engine_kwargs)
+        except BaseException:
+            if (engine := getattr(self, "engine", None)) is not None:
+                engine.dispose()
+            raise
+
+
 def _open_tables(url: str) -> RDBStorage:
     """Opens Optuna's tables in a database, and makes them where there are none."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     found = url_of(url)
-    storage = RDBStorage(found.render_as_string(hide_password=False), engine_kwargs=settings(found))
+    storage = _Storage(found.render_as_string(hide_password=False), settings(found))
     without_idle_connections(storage.engine)
     return storage
