@@ -22,6 +22,7 @@ from ..records.points import group_points, is_plain, mean_of, reaches, target_re
 from ..records.progress import Progress, never_logged, unretried
 from ..records.standings import rank_points, rivals
 from ..records.summary import Summary
+from ..show.left_out import cannot_be, left_out_text
 from ..show.lines import (
     MOST_SHOWN,
     NAMED,
@@ -102,7 +103,11 @@ class Results:
         """Shows the start or end of a trial in a line, and updates best.yml."""
         running = record.state == "running"
         earlier = self.summary.records.get(record.retry_of or "")
-        say(trial_started_line(record, earlier) if running else trial_ended_line(record, self.metric))
+        say(
+            trial_started_line(record, earlier)
+            if running
+            else trial_ended_line(record, self.metric, self.plan.spec.objectives)
+        )
         self.on_trial(record)
 
     def shown_sweep(self) -> Sweep:
@@ -327,7 +332,9 @@ class Results:
             table = point_table(ranked, spec, width, most=MOST_SHOWN, file=file, front=front)
         else:
             trials = summary.ranked()
-            table = trial_table(trials, self.metric, width, most=MOST_SHOWN, file=file, front=front)
+            table = trial_table(
+                trials, self.metric, width, most=MOST_SHOWN, file=file, front=front, objectives=spec.objectives
+            )
         print_lines(f"\n{table}\n")
 
     def _show_best(self) -> None:
@@ -351,6 +358,8 @@ class Results:
             more = f", +{len(front) - NAMED} more" if front[NAMED:] else ""
             where = f"; configurations in {self.paths.pareto}" if self._fronts else ""
             say(f"on the Pareto front: {len(front)}: {', '.join(front[:NAMED])}{more}{where}")
+        if others := left_out_text(self.plan.spec, group_points(self.summary.records.values())):
+            say(f"{cannot_be(self.plan.spec)}: {others}")
         if text := self._same_seeds():
             say(f"warning: {text}")
         plan, written = self.plan, best.id == self.best_file and self.plan.profile.needs_config_file

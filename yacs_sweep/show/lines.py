@@ -11,7 +11,9 @@ from ..base.values import utc_seconds
 from ..base.wording import cells, cut, wrap
 from ..records.folder import TrialRecord
 from ..records.progress import Tally, retried_trials
+from ..spec.sweep import Metric
 from .cells import clean
+from .left_out import threshold_text
 from .table import GAP, column_widths, text_table
 
 LEAST = 20  # columns that the parameters in the trials' table keep
@@ -93,18 +95,28 @@ def values_text(record: TrialRecord, metric: str | None) -> str:
     return ", ".join(f"{clean(name)} {short_value(value)}" for name, value in values.items() if value is not None)
 
 
-def reason_shown(record: TrialRecord) -> str:
-    """Returns why a trial ended, without the words of its state, which stands beside it, or what constraints it violates."""
+def reason_shown(record: TrialRecord, objectives: Sequence[Metric] = ()) -> str:
+    """Returns why a trial ended, without the words of its state, which stands beside it, or what it misses.
+
+    Args:
+        objectives: of the sweep, where it has several: their thresholds count, as its constraints do.
+    """
     if record.state == "finished" and not record.keeps_constraints:
         return f"violates {', '.join(record.violated)}" if record.violated else "its constraints could not be judged"
+    if record.state == "finished" and (missed := threshold_text(record.values or {}, objectives)):
+        return missed
     said = {"finished": "finished", "stopped": "stopped early"}.get(record.state)
     return "" if record.reason == said else record.reason.removeprefix(f"{said}: ")
 
 
-def trial_ended_line(record: TrialRecord, metric: str | None) -> str:
-    """Formats the line at a trial's end: state, duration, value, and the reason of one that did not finish."""
+def trial_ended_line(record: TrialRecord, metric: str | None, objectives: Sequence[Metric] = ()) -> str:
+    """Formats the line at a trial's end: state, duration, value, and the reason of one that did not finish.
+
+    Args:
+        objectives: of the sweep, for the thresholds that the trial may miss.
+    """
     value = f", {text}" if (text := values_text(record, metric)) else ""
-    why = f": {reason}" if (reason := reason_shown(record)) else ""
+    why = f": {reason}" if (reason := reason_shown(record, objectives)) else ""
     mark = {"finished": "✓", "stopped": "■"}.get(record.state, "✗")
     name = record.name + _seed_text(record)
     return f"{mark} {name} {record.state} after {duration_text(trial_seconds(record))}{value}{why}"
@@ -145,6 +157,7 @@ def trial_table(
     file: object = "",
     beside: Collection[TrialRecord] = (),
     front: Collection[str] = (),
+    objectives: Sequence[Metric] = (),
 ) -> str:
     """Formats trials, in the order given, as a table of `width` columns. Each of several objectives has a column.
 
@@ -156,6 +169,7 @@ def trial_table(
         file: where all of them are.
         beside: trials that are not listed, and tell as well which parameters have one value in all.
         front: names of the trials on the front of several objectives, which are marked.
+        objectives: of the sweep, for the thresholds that trials may miss.
     """
     again, varied, shown = retried_trials(records), varied_names([*records, *beside]), records[:most]
     columns = {
@@ -169,7 +183,10 @@ def trial_table(
     }
     if metric is None and not any(columns["value"]):
         del columns["value"]  # the sweep optimises nothing
-    reasons = [f"tried again as {again[each.id].name}" if each.id in again else reason_shown(each) for each in shown]
+    reasons = [
+        f"tried again as {again[each.id].name}" if each.id in again else reason_shown(each, objectives)
+        for each in shown
+    ]
     heads = [metric if name == "value" and metric else name for name in columns]
     rows = [heads, *map(list, zip(*columns.values(), strict=True))]
     wide = [[*row, reason] for row, reason in zip(rows, ["reason", *map(clean, reasons)], strict=True)]

@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 
 from ..base.wording import counted
 from ..records.points import Aims, Estimate, Point, mean_of
+from .left_out import threshold_text
 from .lines import LEAST, params_line, varied_names
 from .table import text_table
 
@@ -78,5 +79,5 @@ def _state(point: Point, aims: Aims) -> str:
         return point.state
     feasible, violated = point.judge(aims.constraints)
     if feasible:
-        return point.state
+        return threshold_text(point.values, aims.objectives) or point.state
     return f"violates {', '.join(violated)}" if violated else "its constraints could not be judged"

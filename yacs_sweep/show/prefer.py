@@ -16,6 +16,7 @@ from ..records.points import Point, group_points, mean_row, with_enough_seeds
 from ..spec.conditions import ExpressionError
 from ..spec.constraints import DURATION, GPU_MEMORY, compile_constraint, names_in
 from ..spec.sweep import Metric, SweepSpec
+from .left_out import thresholds_missed
 from .lines import trial_seconds
 
 EXAMPLE = '"val/mAP >= 80, min ms"'
@@ -89,12 +90,20 @@ class _Candidate:
 
     point: Point
     values: Mapping[str, Any]
-    violated: tuple[str, ...] | None  # constraints of the sweep; None: it is not known to keep them
+    missed: tuple[str, ...] | None  # constraints and thresholds of the sweep; None: it is not known to keep them
 
     @property
     def keeps(self) -> bool:
-        """Whether the sweep's constraints are kept."""
-        return self.violated == ()
+        """Whether the sweep's constraints and thresholds are kept."""
+        return self.missed == ()
+
+    def order(self, by: Metric, objectives: Sequence[Metric]) -> tuple[float, ...]:
+        """Returns what candidates are sorted by: the preference, then the sweep's objectives in turn, then the number."""
+        values = [(metric, self.values.get(metric.name)) for metric in (by, *objectives)]
+        known = [value if finite_number(value) else None for _, value in values]
+        signs = [-1.0 if metric.goal == "maximize" else 1.0 for metric, _ in values]
+        costs = [math.inf if value is None else sign * value for sign, value in zip(signs, known, strict=True)]
+        return (*costs, self.point.number)
 
     def told(self, names: Iterable[str]) -> str:
         """Names the point with its values."""
@@ -114,7 +123,10 @@ def choose(
     spec: SweepSpec,
     last_values: Callable[[TrialRecord], Mapping[str, Any]],
 ) -> Choice:
-    """Chooses the trial, or point, that fits best. Those that keep the sweep's constraints come first.
+    """Chooses the trial, or point, that fits best, among those that keep the sweep's constraints and thresholds.
+
+    Where none that fits keeps them, one that does not is chosen, and that is said. Equal ones are told apart by the sweep's
+    first objective, then by the second and so on.
 
     Args:
         spec: of the sweep.
@@ -131,16 +143,16 @@ def choose(
     fitting = [each for each in candidates if _fits(preference, by, each)]
     if not fitting:
         raise ConfigError(f"--prefer: no trial fits; {_nearest(preference, by, candidates)}")
-    sign = -1.0 if by.goal == "maximize" else 1.0
-    fitting.sort(key=lambda each: (not each.keeps, sign * each.values[by.name], each.point.number))
-    first = fitting[0]
+    kept = [each for each in fitting if each.keeps]
+    ranked = sorted(kept or fitting, key=lambda each: each.order(by, spec.objectives))
+    first = ranked[0]
     names = dict.fromkeys([*(metric.name for metric in spec.objectives), *preference.names])
-    one = "the only one that fits" if len(fitting) == 1 else f"{_way(by)} {by.name} of {len(fitting)} that fit"
+    one = "the only one that fits" if len(ranked) == 1 else f"{_way(by)} {by.name} of {len(ranked)} that fit"
     why = f"{first.told(names)}; {one}"
-    if len(fitting) > 1:
-        why += f", next {fitting[1].told([by.name])}"
+    if len(ranked) > 1:
+        why += f", next {ranked[1].told([by.name])}"
     if not first.keeps:
-        broken = " and ".join(first.violated or spec.constraints)
+        broken = " and ".join(first.missed or spec.constraints)
         why += f"; none that fits keeps the sweep's constraints: it misses {broken}"
     record = first.point.typical
     assert record is not None  # a candidate has a value
@@ -158,7 +170,10 @@ def _candidates(
     for point in with_enough_seeds(points, spec.seeds_enough):
         rows = [_measured(record, spec, preference.names, last_values) for record in point.finished]
         keeps, violated = point.judge(spec.constraints)
-        yield _Candidate(point, mean_row(rows), None if keeps is None else tuple(violated))
+        values = mean_row(rows)
+        thresholds = (f"the threshold {text}" for text in thresholds_missed(values, spec.objectives))
+        missed = (*violated, *thresholds)
+        yield _Candidate(point, values, None if keeps is None and not missed else missed)
 
 
 def _measured(

@@ -34,6 +34,7 @@ from ..records.progress import Progress, Tally, read_objectives
 from ..records.standings import rank_points
 from ..wandb.login import DEFAULT_HOST, base_url
 from .cells import Line, clean, fit, plain
+from .left_out import cannot_be, left_out_text
 from .lines import best_value, command_text, short_value, trial_table, varied_names
 from .live.board import Board, Sweep
 from .live.frame import DIM, STATES, frame
@@ -150,11 +151,15 @@ def _best_rows(snapshot: Snapshot, front: list[str], width: int) -> list[Line]:
         table, left = point_table(ranked[:most], aims, width, front=front), len(ranked) - most
     else:
         ended = rank([record for record in snapshot.records if record.state != "running"], snapshot.goal)
-        table = trial_table(ended[:most], snapshot.metric, width, beside=snapshot.records, front=front)
+        table = trial_table(
+            ended[:most], snapshot.metric, width, beside=snapshot.records, front=front, objectives=aims.objectives
+        )
         left = len(ended) - most
     lines: list[Line] = [[(text, "")] for text in table.splitlines()]
     if left > 0:
         lines.append([(f"+{left} more ended; {snapshot.paths.summary} has all", DIM)])
+    if text := left_out_text(aims, group_points(snapshot.records)):
+        lines.append([(f"{cannot_be(aims)}{' so far' if snapshot.at_work else ''}: {text}", DIM)])
     return lines
 
 

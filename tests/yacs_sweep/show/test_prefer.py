@@ -157,3 +157,31 @@ def test_what_cannot_be_read_is_said(text: str, says: str) -> None:
 def test_without_a_finished_trial() -> None:
     with pytest.raises(ConfigError, match="no trial has finished with a value"):
         choose(Preference.read("min ms"), [trial(0, None, None, state="failed")], aims(), none)
+
+
+def test_equal_ones_are_told_apart_by_the_first_objective_then_by_the_next() -> None:
+    size = Metric("mb", "minimize")
+    spec = SweepSpec("random", (), MAP, more_metrics=(MS, size))
+    records = [trial(n, ap, ms) for n, (ap, ms) in enumerate([(70.0, 2.0), (80.0, 2.0), (80.0, 2.0), (90.0, 3.0)])]
+    for record, mb in zip(records, (1.0, 9.0, 8.0, 1.0), strict=True):
+        record.values = {**(record.values or {}), "mb": mb}
+    chosen = choose(Preference.read("min ms"), records, spec, none)
+    assert chosen.record.name == "trial-0002" and ", next trial-0001, ms 2" in chosen.why
+    records[2].values = {"val/mAP": 80.0, "ms": 2.0, "mb": None}  # one that was not measured comes last
+    assert choose(Preference.read("min ms"), records, spec, none).record.name == "trial-0001"
+
+
+def test_thresholds_and_constraints_are_conditions() -> None:
+    wanted = Metric("val/mAP", "maximize", threshold=80.0)
+    spec = SweepSpec("random", (), wanted, more_metrics=(MS,), constraints=("ms <= 8",))
+    records = [trial(n, ap, ms) for n, (ap, ms) in enumerate([(82.0, 4.0), (78.2, 3.1), (81.5, 3.4), (90.0, 9.0)])]
+    for record in records:
+        record.facts = {"ms": (record.values or {})["ms"]}
+    chosen = choose(Preference.read("min ms"), records, spec, none)
+    assert chosen.why == "trial-0002, val/mAP 81.5, ms 3.4; min ms of 2 that fit, next trial-0000, ms 4"
+    missing = choose(Preference.read("min ms, val/mAP < 80"), records, spec, none)
+    assert missing.record.name == "trial-0001"
+    told = "none that fits keeps the sweep's constraints: it misses the threshold val/mAP >= 80"
+    assert missing.why.endswith(f"; the only one that fits; {told}")
+    beyond = choose(Preference.read("ms > 8"), records, spec, none)
+    assert beyond.why.endswith("constraints: it misses ms <= 8")

@@ -122,7 +122,7 @@ class View:
         else:
             if (followed := self._followed.pop(record.id, None)) is not None:
                 lines += self._new_rows(followed)
-            text = trial_ended_line(record, sweep.metric)
+            text = trial_ended_line(record, sweep.metric, sweep.aims.objectives if sweep.aims is not None else ())
         sweep.trial(record, time.monotonic())
         sweep.counts, sweep.again = tally.counts, tally.again
         return lines if self.live and record.state == "running" else [*lines, message(f"{label}{text}")]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...base.values import finite_number, utc_seconds
 from ...spec.sweep import Metric
+from ..left_out import kind_of
 from .columns import Column, column
 from .data import Sweep, Trial, is_finished, thin
 from .importance import Effect
@@ -151,15 +152,9 @@ def _front_kind(trial: Trial, objectives: Sequence[Metric], on_front: Container[
     record = trial.record
     if record.name in on_front:
         return "front"
-    if record.state != "finished":
-        return "early"
-    if not record.keeps_constraints:
-        return "violates"
-    values = record.values or {}
-    known = [(metric, value) for metric in objectives if finite_number(value := values.get(metric.name))]
-    if any(not metric.within(float(value or 0.0)) for metric, value in known):
-        return "beyond"
-    return "dominated" if trial.able else "few"
+    finished, keeps, values = record.state == "finished", record.keeps_constraints, record.values or {}
+    kind = kind_of(finished=finished, keeps=keeps, able=trial.able, values=values, objectives=objectives)
+    return kind or "dominated"
 
 
 def bounds_in(constraint: str) -> list[tuple[str, float]]:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Container, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ...base.values import utc_seconds
 from ...records.folder import TrialRecord
+from ...records.points import group_points, is_plain
 from ...spec.parameter import Parameter
+from ..left_out import WORDS, left_out
 from .columns import column
 from .data import Sweep, Trial, is_finished, text_of
 from .importance import Effect, caveat, effects
@@ -169,6 +171,7 @@ def trial_rows(sweep: Sweep) -> list[dict[str, Any]]:
     rows = []
     folded = by_points(sweep)
     front, ranked = set(folded.front()), folded.ranked()
+    out = left_out(sweep.spec, group_points(sweep.records)) if sweep.spec is not None else {}
     numbers = places(ranked)
     if folded is not sweep:  # the seeds of the best point first, each with the point's place
         order = {trial.record.name: at for at, trial in enumerate(ranked)}
@@ -195,7 +198,7 @@ def trial_rows(sweep: Sweep) -> list[dict[str, Any]]:
             "gpu_ids": ",".join(record.gpu_ids),
             "git_commit": record.git_commit,
         }
-        row.update(_of_several(sweep, record, front))
+        row.update(_of_several(sweep, record, front, out))
         row.update({f"param:{name}": record.params.get(name) for name in names})
         row.update({f"last:{name}": trial.curves[name].y[-1] if name in trial.curves else None for name in metrics})
         rows.append(row)
@@ -207,11 +210,17 @@ def _point_of(trial: Trial) -> str:
     return trial.record.point or trial.record.name
 
 
-def _of_several(sweep: Sweep, record: TrialRecord, front: Container[str]) -> dict[str, Any]:
-    """Makes the columns of a trial that a sweep with several objectives, constraints or repeats has."""
+def _of_several(sweep: Sweep, record: TrialRecord, front: Container[str], out: Mapping[str, str]) -> dict[str, Any]:
+    """Makes the columns of a trial that a sweep with several objectives, constraints or repeats has.
+
+    Args:
+        front: names of what is on the front.
+        out: kind of the reason why a trial or point cannot be the best or on the front, by its name.
+    """
     row: dict[str, Any] = {}
-    if sweep.spec is None:
+    if sweep.spec is None or is_plain(sweep.spec):
         return row
+    row["left_out"] = WORDS.get(out.get(record.point or record.name, ""), "")
     if sweep.spec.repeats is not None:
         row.update(point=record.point, seed=record.seed)
     if sweep.spec.more_metrics:

@@ -9,6 +9,7 @@ from html import escape
 from typing import Any
 
 from ...base.values import finite_number
+from ..left_out import WORDS
 from .data import Sweep, Trial, is_finished
 from .findings import Findings
 
@@ -101,13 +102,7 @@ def front(findings: Findings, data: dict[str, Any]) -> str:
         text += (
             f" Each plot has two of the objectives, so that a {noun} on the front may look worse than others in one."
         )
-    told = {
-        "violates": "violating a constraint",
-        "beyond": "worse than a threshold",
-        "few": "with too few seeds",
-        "early": "not finished",
-    }
-    others = [f"{kinds[kind]} {words}" for kind, words in told.items() if kinds[kind]]
+    others = [f"{kinds[kind]} {words}" for kind, words in WORDS.items() if kinds[kind]]
     text += f" Left out of {sum(kinds.values())} {noun}s: {', '.join(others)}." if others else ""
     if sweep.by_points:
         text += " Means over seeds; bars are one standard error."

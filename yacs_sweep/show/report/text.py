@@ -13,9 +13,11 @@ from typing import Any
 from ...base.values import finite_number, to_json
 from ...base.wording import printable, unprintable
 from ...records.folder import TrialRecord
+from ...records.points import group_points
 from ...records.progress import count_retried
-from ..lines import duration_text, epochs_apart
-from .data import text_of
+from ..left_out import cannot_be, left_out_text
+from ..lines import duration_text, epochs_apart, reason_shown
+from .data import Sweep, text_of
 from .findings import Findings, busy, commits, counts, failures, searched_rows, span, trial_rows
 from .repeat import commands
 from .sections import aims_text, value_columns
@@ -144,21 +146,21 @@ def _trials(findings: Findings) -> list[str]:
             trial.record.name,
             trial.record.value,
             *(of(trial) for _, of in extra),
-            _state(trial.record),
+            _state(trial.record, sweep),
             duration_text(trial.seconds),
             *(trial.record.params.get(name, "–") for name in names),
         ]
         for trial in ranked
     ]
     heads = [sweep.noun, sweep.metric or "value", *(head for head, _ in extra), "state", "time", *names]
-    front = _front(findings)
+    front = _front(findings) + _left_out(findings)
     return [f"## Best {sweep.noun}s", "", *_table(heads, rows), "", *front] if rows else front
 
 
-def _state(record: TrialRecord) -> str:
-    """Writes a trial's state, and the constraints that it violates."""
-    violated = record.state == "finished" and record.violated
-    return f"{record.state}, violates {', '.join(record.violated)}" if violated else record.state
+def _state(record: TrialRecord, sweep: Sweep) -> str:
+    """Writes a trial's state, and the constraints and thresholds that it misses."""
+    reason = reason_shown(record, sweep.spec.objectives if sweep.spec else ()) if record.state == "finished" else ""
+    return f"{record.state}, {reason}" if reason else record.state
 
 
 def _front(findings: Findings) -> list[str]:
@@ -178,6 +180,13 @@ def _front(findings: Findings) -> list[str]:
     aims = _plain(aims_text(sweep))
     limits = "".join(f"; {_plain(text)}" for text in sweep.spec.constraints)
     return ["## Pareto front", "", f"{aims}{limits}.", "", *_table([sweep.noun, *metrics, *names], rows), ""]
+
+
+def _left_out(findings: Findings) -> list[str]:
+    """Says how many trials, or points, cannot be the best or on the front."""
+    spec = findings.sweep.spec
+    text = left_out_text(spec, group_points(findings.whole.records)) if spec is not None else ""
+    return [f"{cannot_be(spec).capitalize()}: {_plain(text)}.", ""] if spec is not None and text else []
 
 
 def _seeds(seeds: Mapping[str, Any]) -> list[str]:

@@ -1,0 +1,89 @@
+"""Says which trials, or points, cannot be the best or on the front of several objectives, and why. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from ..base.values import finite_number
+from ..base.wording import counted
+from ..records.points import Aims, Point, able_points
+from ..spec.sweep import Metric
+
+WORDS = {  # by kind
+    "violates": "violating a constraint",
+    "beyond": "worse than a threshold",
+    "few": "with too few seeds",
+    "early": "not finished",
+}
+
+
+def thresholds_missed(values: Mapping[str, Any], objectives: Iterable[Metric]) -> list[str]:
+    """Lists the thresholds that values are worse than, as conditions: `ms <= 5`."""
+    return [
+        f"{metric.name} {'>=' if metric.goal == 'maximize' else '<='} {metric.threshold:g}"
+        for metric in objectives
+        if metric.threshold is not None
+        and finite_number(value := values.get(metric.name))
+        and not metric.within(float(value))
+    ]
+
+
+def threshold_text(values: Mapping[str, Any], objectives: Iterable[Metric]) -> str:
+    """Says which thresholds values are worse than; empty where they are worse than none."""
+    missed = thresholds_missed(values, objectives)
+    return f"worse than the threshold {' and '.join(missed)}" if missed else ""
+
+
+def kind_of(*, finished: bool, keeps: bool, able: bool, values: Mapping[str, Any], objectives: Sequence[Metric]) -> str:
+    """Says why a trial, or a point, cannot be on the front: a key of `WORDS`; empty where it can.
+
+    Args:
+        keeps: whether it is known to keep the constraints.
+        able: whether it has enough seeds.
+        values: of the objectives.
+    """
+    if not finished:
+        return "early"
+    if not keeps:
+        return "violates"
+    if thresholds_missed(values, objectives):
+        return "beyond"
+    return "" if able else "few"
+
+
+def left_out(aims: Aims, points: Sequence[Point]) -> dict[str, str]:
+    """Names the points that cannot be the best or on the front, with the kind of the reason (`WORDS`)."""
+    able = {point.name for point in able_points(aims, points)}
+    found = {
+        point.name: kind_of(
+            finished=bool(point.finished),
+            keeps=bool(point.judge(aims.constraints)[0]),
+            able=point.name in able,
+            values=point.values,
+            objectives=aims.objectives,
+        )
+        for point in points
+    }
+    return {name: kind for name, kind in found.items() if kind}
+
+
+def cannot_be(aims: Aims) -> str:
+    """Begins the line of `left_out_text`."""
+    return "cannot be on the front" if len(aims.objectives) > 1 else "cannot be the best"
+
+
+def left_out_text(aims: Aims, points: Sequence[Point]) -> str:
+    """Counts the points that cannot be the best or on the front, by reason; empty where all can that have finished.
+
+    A sweep of one objective without repeats has the reason beside each trial, and nothing here.
+    """
+    if aims.repeats is None and len(aims.objectives) < 2:
+        return ""
+    kinds = Counter(left_out(aims, points).values())
+    if not kinds.keys() - {"early"}:
+        return ""
+    least = min(aims.seeds_enough, max((point.settled for point in points), default=0))
+    words = {**WORDS, "few": f"with fewer than {counted(least, 'seed')}"}
+    return ", ".join(f"{kinds[kind]} {words[kind]}" for kind in words if kinds[kind])
