@@ -23,7 +23,7 @@ BEGIN = "<!-- profiles: written by tests/docs/profile_table.py -->\n"
 END = "<!-- end of profiles -->"
 WRAPS = ("torchrun",)  # no trainer by itself
 EPOCHS = 8
-HEAD = ("profile", "tree", "words", "log: read, wrong", "x-axis", "seed", "GPUs", "checkpoints")
+HEAD = ("profile", "tree", "words", "log: read, wrong", "x-axis", "seed", "GPUs", "checkpoints", "resumes")
 Row = Mapping[str, Number]
 
 
@@ -54,6 +54,7 @@ def _row(name: str) -> tuple[str, ...]:
         _code(profile.aliases.get("seed", "")),
         _code(profile.gpu_key.key) if profile.gpu_key else "as visible",
         ", ".join(map(_code, profile.checkpoints)),
+        _code(profile.resume.text) or {True: "by itself", False: "no", None: ""}[profile.resume.itself],
     )
 
 

@@ -3,6 +3,7 @@
 Needs nothing but yacs, so that a trial takes a few hundredths of a second.
 """
 
+import json
 import math
 import os
 import random
@@ -37,15 +38,52 @@ def leave_odd_files(cfg, first):
         print("odd files are there", flush=True)
 
 
-def train(cfg):
-    for epoch in range(1, cfg.SOLVER.MAX_EPOCHS + 1):
-        for iteration in range(1, cfg.TOY.ITERATIONS + 1):
+class Place:
+    """The epoch that is trained, and its iterations that are done; kept in state.pth, as TOY.RESUMES says.
+
+    `trained` gets a line for each iteration that is trained. SIGTERM ends the trainer with 143, its place kept.
+    """
+
+    def __init__(self, cfg, told):
+        self.epoch, self.iteration, self.keeps, self.stopped = 1, 0, cfg.TOY.RESUMES != "no", False
+        self.folder, self.file = cfg.OUTPUT_DIR, cfg.TOY.FROM or os.path.join(cfg.OUTPUT_DIR, "state.pth")
+        resumes = cfg.TOY.RESUMES == "itself" or (cfg.TOY.RESUMES == "told" and (told or cfg.TOY.FROM))
+        if resumes and os.path.exists(self.file):
+            with open(self.file) as file:
+                self.epoch, self.iteration = json.load(file)
+            say(f"Continuing from {self.file}")
+        if self.keeps:
+            signal.signal(signal.SIGTERM, self.stop)
+
+    def stop(self, number, frame):
+        self.stopped = True
+
+    def move(self, epoch, iteration):
+        if not self.keeps:
+            return
+        path = os.path.join(self.folder, "state.pth")
+        with open(path + ".tmp", "w") as file:
+            json.dump([epoch, iteration], file)
+        os.replace(path + ".tmp", path)
+        if iteration:
+            with open(os.path.join(self.folder, "trained"), "a") as file:
+                file.write(f"{epoch} {iteration}\n")
+        if self.stopped:
+            sys.exit(143)
+
+
+def train(cfg, told=False):
+    place_kept = Place(cfg, told)
+    for epoch in range(place_kept.epoch, cfg.SOLVER.MAX_EPOCHS + 1):
+        done = place_kept.iteration if epoch == place_kept.epoch else 0
+        for iteration in range(done + 1, cfg.TOY.ITERATIONS + 1):
             loss = 10 / (epoch + iteration)
             rate = cfg.SOLVER.BASE_LR
             place = f"Epoch[{epoch}] Iteration[{iteration}/{cfg.TOY.ITERATIONS}]"
             say(f"{place} Loss: {loss:.3f}, Acc: {0.1 * epoch:.3f}, Base Lr: {rate:.2e}")
             leave_odd_files(cfg, first=epoch == iteration == 1)
             time.sleep(cfg.TOY.SECONDS)
+            place_kept.move(epoch, iteration)
         if cfg.TOY.CHECKPOINT:
             with open(os.path.join(cfg.OUTPUT_DIR, f"model_{epoch}.pth"), "wb") as file:
                 file.write(os.urandom(cfg.TOY.CHECKPOINT))
@@ -54,6 +92,7 @@ def train(cfg):
         say(f"mAP: {score:.1f}%")
         for rank in (1, 5, 10):
             say(f"CMC curve, Rank-{rank:<3}:{min(100.0, score + rank):.1f}%")
+        place_kept.move(epoch + 1, 0)
 
 
 def misbehave(mode):
@@ -85,7 +124,7 @@ def main():
     cfg = _C.clone()
     if config:
         cfg.merge_from_file(config)
-    cfg.merge_from_list([word for word in words if not word.startswith("--config_file=")])
+    cfg.merge_from_list([word for word in words if not word.startswith("--")])
     try:
         with open(os.path.join(cfg.OUTPUT_DIR, "ran"), "a") as file:
             file.write(f"{cfg.SOLVER.BASE_LR}\n")
@@ -93,7 +132,7 @@ def main():
         if not cfg.TOY.ODD:
             raise
     misbehave(cfg.TOY.MODE)
-    train(cfg)
+    train(cfg, told="--resume" in words)
 
 
 if __name__ == "__main__":

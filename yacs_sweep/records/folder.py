@@ -39,6 +39,7 @@ _USED_ONLY: dict[str, Any] = {
     "violated": [],
     "point": None,
     "seed": None,
+    "resumed_with": [],
 }
 RESERVED = ("agents", "best", "inputs", "pareto", "wandb")  # the sweep's own folders, beside its trials'
 
@@ -208,6 +209,7 @@ class TrialRecord:
     last_lines: list[str] = field(default_factory=list)
     changed: list[str] = field(default_factory=list)  # what it read that was edited since the sweep began
     dir: str = ""
+    resumed_with: list[str] = field(default_factory=list)  # the words that told its last start to resume
     given: dict[str, Any] = field(default_factory=dict)  # beside the command: `trainers.ways.start.Start`
 
     @property

@@ -74,6 +74,7 @@ def describe_profile(profile: TrainerProfile) -> Iterator[str]:
         "x-axis": profile.metrics.axis + printed,
         "read from": ", ".join(reads),
         "checkpoints": ", ".join(profile.checkpoints),
+        "resumes": profile.resume.described,
     }
     yield profile.name
     for field, text in fields.items():

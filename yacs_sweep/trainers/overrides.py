@@ -121,6 +121,10 @@ class Overrides:
                 problems += self.gpu_problems(("0",))
         return problems
 
+    def resume_problems(self) -> list[str]:
+        """Lists why the trainer cannot be told to resume by the keys that its profile names."""
+        return [problem for key, value in self.profile.resume.pairs for problem in self.check(key, [value])]
+
     def check(self, name: str, values: Iterable[Any] = (), texts: Mapping[str, str] | None = None) -> list[str]:
         """Lists problems of one parameter: its name, and each value it may take.
 

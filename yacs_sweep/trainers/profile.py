@@ -28,6 +28,7 @@ from .schemas.source import SchemaSource
 from .styles import PAIR_STYLES, VALUE_STYLES, override_arguments, variable_text
 from .ways.files import PARAMS_FILE, config_name, nested, pair_values
 from .ways.placeholders import SEED, fill, gpus_or_visible, seed_of, used_in
+from .ways.resume import ResumeRule
 
 PYTHON = "python"  # as the command's first word: the trainer's interpreter,
 INTERPRETER = "${interpreter}"  # which the command of a sweep file calls so
@@ -69,6 +70,7 @@ class TrainerProfile:
     new_keys: bool = False  # whether the trainer takes keys that its configuration file does not have
     checkpoints: tuple[str, ...] = ()  # patterns of the files a trial may lose once it has ended
     default_metric: Metric | None = None  # optimised by sweeps that name no metric
+    resume: ResumeRule = field(default=ResumeRule())  # how it is told to resume in a trial's folder
 
     @property
     def needs_config_file(self) -> bool:

@@ -20,6 +20,7 @@ from .read_entries import NO_SUCH_KEY, EntryReader
 from .schemas.source import read_source
 from .styles import STYLES, VALUE_STYLES, check_key
 from .ways.placeholders import unknown_placeholder, used_in
+from .ways.resume import is_pattern, read_resume
 
 _JSON = ("params_json", "params_file")  # placeholders that hold the parameters
 AXIS_PRINTED = ("before", "after")  # or on the same line
@@ -52,6 +53,7 @@ KEYS = (
     "generic",
     "files",
     "checkpoints",
+    "resume",
 )
 _OTHER_KEYS = {"override_style": "overrides"}
 
@@ -111,6 +113,7 @@ class ProfileReader:
             "checkpoints": self._checkpoints(),
             "default_metric": self._metric(),
         }
+        fields["resume"] = read_resume(self.section, style, fields["checkpoints"])
         self._check_way(style, [*fields["wrap"], *fields["command"]], fields["env"])
         entries = EntryReader(self.section)
         metrics, files = entries.metrics(), entries.files()
@@ -291,7 +294,7 @@ class ProfileReader:
     def _checkpoints(self) -> tuple[str, ...]:
         patterns = self._words("checkpoints")
         for index, pattern in enumerate(patterns):
-            if not pattern or os.path.isabs(pattern) or ".." in pattern.split("/") or pattern in ("*", "**"):
+            if not is_pattern(pattern):
                 text = f"{pattern!r} is not a pattern of files in a trial's folder, such as '*.pth'"
                 self.notes.wrong(self.section.at("checkpoints", index), text)
         return patterns

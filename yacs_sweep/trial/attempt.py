@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import time
@@ -19,10 +20,10 @@ from ..logs.wandb_calls import Calls, LoggedRow
 from ..records.folder import TrialPaths, TrialRecord
 from ..records.measured import Measured
 from ..records.metrics import FOREIGN_ROWS, MetricsFile, Objective, foreign_rows, read_metrics
-from ..trainers.ways.start import ENV, OVERRIDES, write_given
+from ..trainers.ways.start import OVERRIDES, Start, describe_start, write_given
 from .contract import Hooks, Launch
 from .echo import Echo
-from .first_trial import GpuLook, other_gpu_text
+from .first_trial import GpuLook, left_nothing, other_gpu_text
 from .gpu_memory import process_name
 from .inside.guard import descendants
 from .output import MetricReader, Output
@@ -183,11 +184,34 @@ class Attempt:
             seed=launch.seed,
         )
 
-    def _write_given(self, folder: Path) -> None:
+    def _start(self) -> Start:
+        """Returns how the trainer is started: as the record says, or told to resume what it has left in its folder.
+
+        The record keeps the command that trains the trial from its beginning.
+        """
+        launch, record = self.launch, self.record
+        start = Start(record.command, record.given)
+        if launch.profile.resume.is_told and not left_nothing(self._paths, launch.profile, record):
+            with contextlib.suppress(ConfigError):  # the files it is described from are gone: the trial says so
+                start = describe_start(
+                    launch.overrides,
+                    python=launch.python,
+                    config_file=launch.config_file,
+                    output_dir=str(launch.profile.output_dir(self._paths.dir)),
+                    trial_id=record.id,
+                    gpu_ids=record.gpu_ids,
+                    trailing=launch.trailing,
+                    params=self._parameters,
+                    seed=launch.seed,
+                    resume=True,
+                )
+        record.resumed_with = start.told
+        return start
+
+    def _write_given(self, given: Mapping[str, Any], folder: Path) -> None:
         """Writes the files that hold the trial's parameters. Raises StartError where they cannot be made any more."""
-        record = self.record
         try:
-            write_given(self.launch.overrides, record.given, record.gpu_ids, folder, self.launch.paths.dir)
+            write_given(self.launch.overrides, given, self.record.gpu_ids, folder, self.launch.paths.dir)
         except ConfigError as error:
             raise StartError(str(error)) from error
 
@@ -199,7 +223,8 @@ class Attempt:
         profile = launch.profile
         interpreter = profile.leading_interpreter(launch.python)
         wandb = profile.metrics.wandb
-        own = {**profile.fixed_env, **record.given.get(ENV, {})}
+        start = self._start()
+        own = {**profile.fixed_env, **start.variables}
         env = child_environment(own, os.environ, record.gpu_ids, wandb=wandb, interpreter=interpreter)
         self.calls = self._take_calls() if takes_calls(env) else None
         self.gpu_look.begin(record.gpu_ids, env, record.changed)
@@ -218,10 +243,10 @@ class Attempt:
             folder = launch.profile.output_dir(self._paths.dir)
             ensure_folder(folder)  # the attempt before may have deleted it
             parameters = launch.profile.write_parameters(folder, self._parameters)
-            self._write_given(folder)
+            self._write_given(start.given, folder)
             end = run_child(
                 self.guard,
-                record.command,
+                start.words,
                 {**env, **parameters, **(environment(self.calls.folder) if self.calls else {})},
                 launch.profile.cwd,
                 limits=launch.limits,

@@ -90,7 +90,10 @@ def choose_trainer(
     checked = problems.attempt(lambda: overrides.parse_trailing(given))
     if checked is None:
         return None
-    doubts = (*uncertain, *_unused_config(options, profile))
+    untold = [
+        f"{profile.path}: resume: {problem}: no trial is told to resume" for problem in overrides.resume_problems()
+    ]
+    doubts = (*uncertain, *_unused_config(options, profile), *untold)
     return Trainer(profile, overrides, config, python, *checked, tuple(taken or ()), doubts)
 
 

@@ -13,6 +13,7 @@ from ...base.files import write_atomically
 from ...base.wording import show
 from ..overrides import Overrides
 from .files import config_name, dump, nested, with_moved_includes, write_params
+from .resume import newest_checkpoint
 
 OVERRIDES, CONFIG_FILE, ENV = "overrides", "config_file", "env"  # keys of `given` in trial.json
 
@@ -27,6 +28,7 @@ class Start:
 
     words: list[str]
     given: dict[str, Any] = field(default_factory=dict)
+    told: list[str] = field(default_factory=list)  # the words that tell it to resume
 
     @property
     def variables(self) -> dict[str, str]:
@@ -45,18 +47,22 @@ def describe_start(
     trailing: Sequence[str],
     params: Mapping[str, Any],
     seed: int | None,
+    resume: bool = False,
 ) -> Start:
     """Describes how the trainer is started for a point.
 
     Args:
         trailing: words given to every trial.
         seed: of a trial whose point has none.
+        resume: whether the trainer is told to resume, as its profile says, where the output folder has a checkpoint.
 
     Raises:
         ConfigError: the point cannot be given to the trainer, or something the command needs is missing.
     """
     profile = overrides.profile
-    chosen = [*trailing, *overrides.arguments(params)]
+    options, pairs = _resume_words(overrides, output_dir) if resume else ([], {})
+    told = overrides.arguments(pairs)
+    chosen = [*trailing, *overrides.arguments(params), *told]
     everything = [*chosen, *overrides.gpu_arguments(gpu_ids)]
     values: dict[str, Any] = {
         "config_file": config_file,
@@ -68,6 +74,8 @@ def describe_start(
         "seed": seed,
     }
     words = profile.command_line(python=python, **values)
+    place = len(profile.wrap) + len(profile.command)
+    words[place:place] = options
     given: dict[str, Any] = {}
     if not profile.takes_words:
         given[OVERRIDES] = chosen
@@ -75,7 +83,16 @@ def describe_start(
         given[CONFIG_FILE] = os.path.abspath(config_file)
     if variables := profile.variables(profile.placeholders(**values), everything):
         given[ENV] = variables
-    return Start(words, given)
+    return Start(words, given, [*options, *told])
+
+
+def _resume_words(overrides: Overrides, output_dir: str) -> tuple[list[str], dict[str, Any]]:
+    """Returns what tells the trainer to resume in its output folder: words behind the command, and values by key."""
+    profile, rule = overrides.profile, overrides.profile.resume
+    checkpoint = newest_checkpoint(Path(output_dir), rule.patterns)
+    if (rule.patterns and checkpoint is None) or overrides.resume_problems():
+        return [], {}
+    return rule.filled(str(profile.child_path(output_dir)), profile.child_path(checkpoint))
 
 
 def _everything(overrides: Overrides, given: Mapping[str, Any], gpu_ids: Sequence[str]) -> list[str]:
