@@ -25,8 +25,8 @@ import json
 import math
 import os
 import random
+import shlex
 import statistics
-import subprocess
 import sys
 import warnings
 from collections.abc import Callable, Sequence
@@ -41,6 +41,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import optuna
 from optuna.trial import create_trial
+from peers.run import run_peer
 from search_quality import FUNCTIONS, Point
 
 from yacs_sweep.records.standings import Entry
@@ -164,32 +165,17 @@ def gp_alone(noisy: Noisy, seed: int, trials: int) -> float:
 
 
 def smac(noisy: Noisy, seed: int, trials: int, python: str) -> float:
-    """Runs SMAC in its own interpreter, by lines of JSON; returns the true value of its incumbent."""
-    script = Path(__file__).with_name("noisy_search_smac.py")
-    process = subprocess.Popen([python, script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    assert process.stdin is not None and process.stdout is not None
-
-    def write(message: Any) -> None:
-        print(json.dumps(message), file=process.stdin, flush=True)
-
-    def read() -> Any:
-        while True:
-            line = process.stdout.readline()
-            if not line:
-                raise RuntimeError(f"SMAC ended with {process.wait()}")
-            if line.startswith("{"):
-                return json.loads(line)
-
-    write({"parameters": noisy.parameters, "trials": trials, "seed": seed})
+    """Runs SMAC in its own interpreter; returns the true value of its incumbent."""
     places: dict[str, list[int]] = {}
-    for _ in range(trials):
-        asked = read()
+
+    def value(asked: dict[str, Any]) -> float:
         seeds = places.setdefault(json.dumps(asked["point"], sort_keys=True), [])
         if asked["seed"] not in seeds:
             seeds.append(asked["seed"])
-        write(noisy.value(asked["point"], seeds.index(asked["seed"])))
-    best = read()
-    process.wait(60)
+        return noisy.value(asked["point"], seeds.index(asked["seed"]))
+
+    command = shlex.join([python, str(Path(__file__).parent / "peers" / "search_smac.py")])
+    best, _ = run_peer(command, {"parameters": noisy.parameters, "trials": trials, "seed": seed}, value)
     return noisy.call(best["point"])
 
 

@@ -2,10 +2,12 @@
 
 Three problems: ZDT1 (two objectives), DTLZ2 (three) and an invented trainer's accuracy against its milliseconds, with a
 constraint on its parameters. Ours beside random search and Optuna's TPE, GP and NSGA-II alone. All begin with the same ten
-random points of a seed. Only points that keep the constraint count.
+random points of a seed, but a peer. Only points that keep the constraint count.
 
     python benchmarks/search_pareto.py --seeds 2 --problems trade-off          a look
     python benchmarks/search_pareto.py --seeds 20 --keep FILE.jsonl
+    python benchmarks/search_pareto.py --peer "Ax=PYTHON benchmarks/peers/search_ax.py"
+                                                 a library in an environment of its own; it begins with points of its own
 """
 
 from __future__ import annotations
@@ -25,6 +27,8 @@ from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from peers.run import run_peer
 
 MARKS = (30, 60, 100)
 START = 10  # random points that all methods have in common
@@ -217,26 +221,44 @@ def alone(problem: Problem, method: str, seed: int, count: int) -> list[tuple[tu
     return found
 
 
+def peer(problem: Problem, command: str, seed: int, count: int) -> tuple[list[tuple[tuple[float, ...], float]], float]:
+    """Searches by another library; returns what it found and the processor's seconds of its suggestions."""
+    found: list[tuple[tuple[float, ...], float]] = []
+
+    def values(asked: dict[str, Any]) -> list[Any]:
+        found.append(problem.call(asked["point"]))
+        return [list(found[-1][0]), found[-1][1]]
+
+    about = {"parameters": problem.parameters, "trials": count, "seed": seed, "deterministic": True}
+    several = {"objectives": len(problem.worst), "constrained": problem.constrained}
+    _, seconds = run_peer(command, {**about, **several}, values)
+    return found, seconds
+
+
 def start_point(spec: Any, space: Any, seed: int, number: int) -> dict[str, Any]:
     """Returns Optuna's values of a random point, as our random search draws it."""
     return space.at(spec.draw(seed, number)[0])
 
 
-def run(name: str, method: str, seed: int, marks: Sequence[int] = MARKS) -> dict[str, Any]:
-    """Runs one search; returns the hypervolumes at the marks, as shares of the most, and its seconds."""
+def run(name: str, method: str, seed: int, marks: Sequence[int] = MARKS, command: str | None = None) -> dict[str, Any]:
+    """Runs one search; returns the hypervolumes at the marks, as shares of the most, and its seconds. `command`: of a peer."""
     problem = PROBLEMS[name]
     before = time.process_time()
-    found = ours(problem, seed, marks[-1]) if method == "ours" else alone(problem, method, seed, marks[-1])
+    if command is not None:
+        found, seconds = peer(problem, command, seed, marks[-1])
+    else:
+        found = ours(problem, seed, marks[-1]) if method == "ours" else alone(problem, method, seed, marks[-1])
+        seconds = time.process_time() - before
     most = most_of(name)
     shares = [hypervolume(problem, found[:mark]) / most for mark in marks]
-    return {"problem": name, "method": method, "seed": seed, "shares": shares, "cpu": time.process_time() - before}
+    return {"problem": name, "method": method, "seed": seed, "shares": shares, "cpu": seconds}
 
 
 def show(rows: Sequence[Mapping[str, Any]]) -> None:
     """Prints a table: mean share of the most (standard error), and ours against the best of the others, paired."""
     found = {(row["problem"], row["method"], row["seed"]): row for row in rows}
     for name in dict.fromkeys(row["problem"] for row in rows):
-        methods = [m for m in METHODS if any(key[:2] == (name, m) for key in found)]
+        methods = sorted({key[1] for key in found if key[0] == name}, key=lambda m: (*METHODS, m).index(m))
         most_marks = max(len(row["shares"]) for row in rows if row["problem"] == name)
         for place, mark in enumerate(MARKS[:most_marks]):
             cells, means = [], {}
@@ -271,22 +293,24 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--problems", nargs="+", choices=list(PROBLEMS), default=list(PROBLEMS))
-    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
+    parser.add_argument("--methods", nargs="*", choices=METHODS, default=list(METHODS))
+    parser.add_argument("--peer", action="append", default=[], metavar="NAME=COMMAND", help="another search")
     parser.add_argument(
         "--keep", metavar="FILE", help="adds each search's result to this file, and leaves out what it has"
     )
     parser.add_argument("--show", action="store_true", help="only shows what the file has")
     parser.add_argument("--trials", type=int, choices=MARKS, default=MARKS[-1], help="only so many trials")
     options = parser.parse_args()
+    peers = dict(named.split("=", 1) for named in options.peer)
     marks = [mark for mark in MARKS if mark <= options.trials]
     kept = Path(options.keep) if options.keep else None
     rows = [json.loads(line) for line in kept.read_text().splitlines()] if kept and kept.exists() else []
     for seed in range(0 if options.show else options.seeds):
         for name in options.problems:
-            for method in options.methods:
+            for method in (*options.methods, *peers):
                 if any((row["problem"], row["method"], row["seed"]) == (name, method, seed) for row in rows):
                     continue
-                rows.append(run(name, method, seed, marks))
+                rows.append(run(name, method, seed, marks, peers.get(method)))
                 if kept is not None:
                     with kept.open("a", encoding="utf-8") as file:
                         file.write(json.dumps(rows[-1]) + "\n")
