@@ -411,6 +411,10 @@ class Options:
                 found += [self.flag(name).replace("_", "-"), *([] if value is True else [str(value)])]
         return found
 
+    def launch_words(self) -> list[str]:
+        """Returns the words of the options that hold for one launch: workers, GPUs, limits of a trial."""
+        return [word.removesuffix(".0") for word in self.words(lambda entry: entry.per_launch)]
+
     def after_launch(self) -> Options:
         """Returns the options of a `Sweep` object's next launch: less what described the sweep, or held once."""
         once = {name: default_of(type(self), name) for name, entry in self.table().items() if entry.first_launch}

@@ -169,8 +169,7 @@ def make_job(results: Results, options: Options, preload: int | None, label: str
 
 def resume_command(sweep_id: str, options: Options) -> list[str]:
     """Returns the command that resumes a sweep or a batch, on the same workers and within the same limits."""
-    words = [*COMMAND, "--sweep_id", sweep_id]
-    words += [word.removesuffix(".0") for word in options.words(lambda entry: entry.per_launch)]
+    words = [*COMMAND, "--sweep_id", sweep_id, *options.launch_words()]
     return [*words, *(["--parallel-sweeps"] if options.parallel_sweeps and sweep_id.startswith(BATCH) else [])]
 
 
@@ -193,7 +192,7 @@ def open_sweep(
     spec = plan.spec
     many = counted(plan.count, "trial")
     if spec.repeats is not None:
-        many = trials_text(spec, plan.count)
+        many = trials_text(spec, plan.count, resumed=plan.resumed)
     elif spec.grid_size is not None:
         many = f"{plan.count} of {counted(spec.grid_size, 'point')}"
     say(f"sweep {paths.sweep_id} ({spec.name}): {spec.method}, {many}, results in {paths.dir}")

@@ -36,7 +36,7 @@ from ..show.lines import (
 )
 from ..show.live.board import Sweep
 from ..show.live.terminal import say
-from ..show.point_table import means_text, point_table
+from ..show.point_table import means_text, noun_of, point_table
 from ..show.same_seeds import same_best_text, same_seeds_text
 from ..show.same_value import same_value_text
 from ..trainers.reproduce import best_config, repeat_trial
@@ -103,10 +103,11 @@ class Results:
         """Shows the start or end of a trial in a line, and updates best.yml."""
         running = record.state == "running"
         earlier = self.summary.records.get(record.retry_of or "")
+        noun = noun_of(self.plan.spec)
         say(
-            trial_started_line(record, earlier)
+            trial_started_line(record, earlier, noun=noun)
             if running
-            else trial_ended_line(record, self.metric, self.plan.spec.objectives)
+            else trial_ended_line(record, self.metric, self.plan.spec.objectives, noun=noun)
         )
         self.on_trial(record)
 
@@ -144,7 +145,7 @@ class Results:
             for metric in spec.objectives
             if metric.target is not None and (value := mean_of(point, metric.name, spec)) is not None
         ]
-        seeds = f" (means of {counted(point.estimate.n, 'seed')})" if spec.repeats else ""
+        seeds = f" (means of {counted(point.estimate.n, spec.repeats.noun)})" if spec.repeats else ""
         if len(reached) == 1:
             return f"{point.name} reached the target: {reached[0]}{seeds}"
         return f"{point.name} reached the targets: {', '.join(reached)}{seeds}"
@@ -205,7 +206,7 @@ class Results:
         means = [f"{item.name} {mean_of(point, item.name, spec)}" for item in spec.objectives]
         if not spec.repeats:
             return f"{record.name}, {', '.join(means)}"
-        of = f"mean of {counted(point.estimate.n, 'seed')}; this is {record.name}, {spec.repeats.name} {record.seed}"
+        of = f"mean of {counted(point.estimate.n, spec.repeats.noun)}; this is {record.name}, {spec.repeats.name} {record.seed}"
         return f"{point.name}, {', '.join(means)} ({of})"
 
     def _write_best(self, best: TrialRecord) -> None:

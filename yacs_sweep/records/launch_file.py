@@ -46,6 +46,7 @@ class LaunchFile:
     search: str | None = None  # `SweepSpec.fingerprint` of the search that the trials are points of
     trainer_seed: int | None = None  # of --seed, for trials whose point has no seed; None: not given
     retry: tuple[str, ...] = ()  # ids of failed trials whose points are to be tried again
+    words: tuple[str, ...] = ()  # the last launch's options that hold for one launch, such as --workers 4
     exhausted: bool = False  # with repeats: whether the search gives out no further trial, though it may have `target`
 
     def save(self, paths: SweepPaths) -> None:
@@ -85,7 +86,7 @@ class LaunchFile:
             TypeError: a required key is missing, or a value is not of its type.
         """
         values = of_field_types(cls, row)
-        lists = {key: tuple(values.get(key, ())) for key in ("trailing", "retry")}
+        lists = {key: tuple(values.get(key, ())) for key in ("trailing", "retry", "words")}
         return cls(**{**values, **lists})
 
 

@@ -22,8 +22,8 @@ from .progress import unretried
 
 _STATES = (
     "running",
-    "finished",
     "stopped",
+    "finished",
     "failed",
     "killed",
     "lost",
@@ -104,7 +104,9 @@ class Point:
 
     @property
     def state(self) -> str:
-        """The point's state: running while a trial runs, else finished where one has finished, else as its trials ended."""
+        """The point's state: running while a trial runs, stopped where one was stopped early, else finished where
+        one has finished, else as its trials ended.
+        """
         states = {record.state for record in self.trials}
         return next((state for state in _STATES if state in states), "lost")
 

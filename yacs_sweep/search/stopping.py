@@ -5,7 +5,8 @@ from __future__ import annotations
 import copy
 import math
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 from optuna.pruners import BasePruner, MedianPruner, NopPruner, SuccessiveHalvingPruner
@@ -17,7 +18,7 @@ from ..base.wording import counted
 from ..records.metrics import metric_value
 from ..spec import hyperband
 from ..spec.sweep import EarlyTerminate, Metric, SweepSpec
-from .repeats.curves import OtherPoints, as_point, as_points, point_of
+from .repeats.curves import OtherPoints, as_point, as_points, mean_text, point_of
 from .space import direction_of
 from .stored import logged_values
 
@@ -78,11 +79,11 @@ class _Hyperband:
         own = logged_values(frozen)
         if len(own) < self.rule.bands[0]:
             return None
-        if point_of(frozen) is not None:
-            return self._judge(
-                logged_values(as_point(frozen, trials := self._all())), self._other_points(frozen, trials)
-            )
-        return self._judge(own, self._others(trial.number))
+        if point_of(frozen) is None:
+            return self._judge(own, self._others(trial.number))
+        trials = self._all()
+        means = logged_values(as_point(frozen, trials))
+        return self._judge(means, self._other_points(frozen, trials), partial(mean_text, frozen, trials))
 
     def _all(self) -> list[FrozenTrial]:
         """Reads all trials."""
@@ -107,8 +108,14 @@ class _Hyperband:
             others.append(self._ended[other.number])
         return others
 
-    def _judge(self, own: Sequence[float], others: Sequence[Sequence[float]]) -> str | None:
-        """Returns why a trial, or with repeats its point, is to end; None while it may continue."""
+    def _judge(
+        self, own: Sequence[float], others: Sequence[Sequence[float]], of: Callable[[int], str] = lambda step: ""
+    ) -> str | None:
+        """Returns why a trial, or with repeats its point, is to end; None while it may continue.
+
+        Args:
+            of: says of what an iteration's value is the mean.
+        """
         decision = hyperband.decide(
             own,
             others,
@@ -119,9 +126,9 @@ class _Hyperband:
         )
         if not decision.stop:
             return None
+        value = f"{decision.value:g}{of(decision.band or 0)}"
         return (
-            f"hyperband: {self.metric.name} {decision.value:g} at iteration {decision.band} "
-            f"is worse than {decision.threshold:g}"
+            f"hyperband: {self.metric.name} {value} at iteration {decision.band} is worse than {decision.threshold:g}"
         )
 
 
@@ -155,11 +162,19 @@ class _Pruner:
             warnings.simplefilter("ignore", RuntimeWarning)  # numpy's, of a trial that has logged nothing but nan
             if not self._prunes(trial, frozen):
                 return None
+        shown = self._judged(frozen, step, value)
         says = {
             "median": "is worse than the median of earlier trials",
             "asha": "is not among the best of its rung",
         }
-        return f"{self.type}: {self.metric.name} {value:g} at iteration {step} {says[self.type]}"
+        return f"{self.type}: {self.metric.name} {shown} at iteration {step} {says[self.type]}"
+
+    def _judged(self, trial: FrozenTrial, step: int, value: float) -> str:
+        """Formats the value that the pruner sees: with repeats the mean of the point, and of how many seeds."""
+        if point_of(trial) is None:
+            return f"{value:g}"
+        trials = self.study.get_trials(deepcopy=False)
+        return f"{as_point(trial, trials).intermediate_values[step]:g}{mean_text(trial, trials, step)}"
 
     def _prunes(self, trial: Trial, frozen: FrozenTrial) -> bool:
         """Asks the pruner about a trial; with repeats about its point, by the means of the seeds that got there."""

@@ -77,16 +77,21 @@ def rough_duration(seconds: float) -> str:
 
 
 # -- trials and batches -----------------------------------------------------------------------------------------------
-def trial_started_line(record: TrialRecord, earlier: TrialRecord | None = None) -> str:
-    """Formats the line at a trial's start; `earlier` is the trial that it tries again, if that is known."""
+def trial_started_line(record: TrialRecord, earlier: TrialRecord | None = None, *, noun: str = "seed") -> str:
+    """Formats the line at a trial's start.
+
+    Args:
+        earlier: the trial that it tries again, if that is known.
+        noun: what the repeats of a point are called (`Repeats.noun`).
+    """
     name = earlier.name if earlier is not None else record.retry_of
     again = f" (again, after {name})" if record.retry_of else ""
-    return f"▶ {record.name}{again}{_seed_text(record)}: {params_line(record.params)}"
+    return f"▶ {record.name}{again}{_seed_text(record, noun)}: {params_line(record.params)}"
 
 
-def _seed_text(record: TrialRecord) -> str:
+def _seed_text(record: TrialRecord, noun: str) -> str:
     """Names the point and the seed of a repeat; empty for other trials."""
-    return "" if record.point is None else f" ({clean(record.point)}, seed {short_value(record.seed)})"
+    return "" if record.point is None else f" ({clean(record.point)}, {noun} {short_value(record.seed)})"
 
 
 def values_text(record: TrialRecord, metric: str | None) -> str:
@@ -109,16 +114,19 @@ def reason_shown(record: TrialRecord, objectives: Sequence[Metric] = ()) -> str:
     return "" if record.reason == said else record.reason.removeprefix(f"{said}: ")
 
 
-def trial_ended_line(record: TrialRecord, metric: str | None, objectives: Sequence[Metric] = ()) -> str:
+def trial_ended_line(
+    record: TrialRecord, metric: str | None, objectives: Sequence[Metric] = (), *, noun: str = "seed"
+) -> str:
     """Formats the line at a trial's end: state, duration, value, and the reason of one that did not finish.
 
     Args:
         objectives: of the sweep, for the thresholds that the trial may miss.
+        noun: what the repeats of a point are called (`Repeats.noun`).
     """
     value = f", {text}" if (text := values_text(record, metric)) else ""
     why = f": {reason}" if (reason := reason_shown(record, objectives)) else ""
     mark = {"finished": "✓", "stopped": "■"}.get(record.state, "✗")
-    name = record.name + _seed_text(record)
+    name = record.name + _seed_text(record, noun)
     return f"{mark} {name} {record.state} after {duration_text(trial_seconds(record))}{value}{why}"
 
 

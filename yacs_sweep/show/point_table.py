@@ -11,6 +11,11 @@ from .lines import LEAST, params_line, varied_names
 from .table import text_table
 
 
+def noun_of(aims: Aims) -> str:
+    """Returns what the repeats of a point are called: seed, or fold of a cross-validation."""
+    return aims.repeats.noun if aims.repeats else "seed"
+
+
 def estimate_text(found: Estimate) -> str:
     """Formats a mean with its standard deviation over seeds: `82.1 ± 0.4`; empty without a value."""
     if found.mean is None:
@@ -30,7 +35,7 @@ def means_text(point: Point, aims: Aims) -> str:
         for metric in aims.objectives
         if mean_of(point, metric.name, aims) is not None
     ]
-    return f"{', '.join(each)} ({counted(point.estimate.n, 'seed')})" if each else ""
+    return f"{', '.join(each)} ({counted(point.estimate.n, noun_of(aims))})" if each else ""
 
 
 def point_table(
@@ -51,7 +56,7 @@ def point_table(
     """
     varied, shown = varied_names([point.trials[0] for point in points]), points[:most]
     metrics = [metric.name for metric in aims.objectives]
-    rows = [["point", *metrics, "seeds", *(["front"] if front else []), "state", "parameters"]]
+    rows = [["point", *metrics, f"{noun_of(aims)}s", *(["front"] if front else []), "state", "parameters"]]
     for point in shown:
         means = [estimate_text(estimate_of(point, name, aims)) for name in metrics]
         marked = ["●" if point.name in front else ""] if front else []

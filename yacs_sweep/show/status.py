@@ -119,7 +119,8 @@ def workers_line(snapshot: Snapshot) -> Line:
             ("ending  ", "bold yellow"),
             (f"the launcher has exited, {counted(snapshot.agents, 'agent')} still ending", ""),
         ]
-    again = f"{command_text(COMMAND)} --sweep_id {snapshot.paths.sweep_id}"
+    words = [str(word) for word in snapshot.launch.get("words") or ()]
+    again = command_text([*COMMAND, "--sweep_id", snapshot.paths.sweep_id, *words])
     if not snapshot.progress.left and not snapshot.counts.get("running"):
         return [("ended  ", "bold"), (_all_done(snapshot, again), "")]
     line: Line = [("no launcher is running", "bold red"), (f"  {counted(snapshot.progress.left, 'trial')} to go", "")]

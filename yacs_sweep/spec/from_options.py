@@ -188,7 +188,7 @@ class _Options:
         """Merges `--repeats` with the repeats of the file, whose key and seeds stay."""
         if n is None:
             return
-        earlier = base.repeats.to_dict() if base and base.repeats else {}
+        earlier = base.repeats.to_dict() if base and base.repeats and n != 1 else {}
         self.put(("repeats",), "--repeats", {**earlier, "n": n})
         self.places["repeats", "n"] = "--repeats"
 

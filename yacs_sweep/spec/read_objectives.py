@@ -164,6 +164,8 @@ def read_repeats(section: Section, top: Collection[str]) -> Repeats | None:
         inner.wrong("n", f"{n} seeds are more than {MOST_REPEATS}")
     if n is not None and values and n > len(values):
         inner.wrong("n", f"{n} is more than the {len(values)} `values`")
+    if n == 1 and race:
+        inner.wrong("race", "needs two seeds or more for a point; write for example `n: 5`")
     if values and seeds == "fresh":
         inner.wrong("seeds", "fresh does not go with `values`, which every point is trained with")
     n = n or len(values)
@@ -281,9 +283,9 @@ def check_objectives(section: Section, spec: SweepSpec) -> None:
         text = f"{rule.metric} is not an objective of this sweep; allowed: {', '.join(names)}"
         section.notes.wrong(section.at("early_terminate", "metric"), text)
     repeats = spec.repeats
-    if repeats is not None and repeats.name in [parameter.name for parameter in spec.parameters]:
-        section.wrong(
-            "repeats", f"{repeats.name} is searched under `parameters`; leave it out there, or name another key"
-        )
+    same = next((item for item in spec.parameters if repeats is not None and item.name == repeats.name), None)
+    if same is not None:
+        verb = "set" if same.distribution == "constant" else "searched"
+        section.wrong("repeats", f"{same.name} is {verb} under `parameters`; leave it out there, or name another key")
     if repeats is not None and repeats.race and not spec.objectives and not {"metric", "metrics"} & set(section.values):
         section.wrong("repeats", "race needs a `metric`: points are compared by it")

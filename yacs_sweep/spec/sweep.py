@@ -134,6 +134,11 @@ class Repeats:
         return self.key or "seed"
 
     @property
+    def noun(self) -> str:
+        """The word for one of the repeats: fold or split of a cross-validation, by the key's name, else seed."""
+        return next((word for word in ("fold", "split") if self.values and word in self.name.lower()), "seed")
+
+    @property
     def enough(self) -> int:
         """The seeds that a point needs to be the best."""
         return enough_seeds(self.n, race=self.race)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,7 @@ from .styles import AS_IT_STANDS, LITERAL, check_key, override_arguments, parse_
 from .ways.files import read_base, set_key
 
 _CLOSING = {"[": "]", "(": ")"}
+_SETTING = re.compile(r"(?:--|\+{0,2})(?P<key>[A-Za-z_][\w./-]*)(?P<equals>=)?(?P<value>(?(equals).*))", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -196,6 +198,23 @@ class Overrides:
         if problems:
             raise ConfigError(problems)
         return self.arguments(params), params
+
+    def settings_of(self, words: Sequence[str] | Mapping[str, Any]) -> dict[str, Any]:
+        """Finds what words given to every trial set, where no schema tells: `--key=value`, `--key value`, `key=value`.
+
+        Returns:
+            The values by key; empty for a trainer of KEY VALUE pairs.
+        """
+        if isinstance(words, Mapping) or self.profile.takes_pairs:
+            return {}
+        found: dict[str, Any] = {}
+        for word, after in zip(words, [*words[1:], "--"], strict=True):
+            matched = _SETTING.fullmatch(word)
+            if matched is None or not (matched["equals"] or word.startswith("--")):
+                continue
+            value = matched["value"] if matched["equals"] else "" if after.startswith("--") else after
+            found[matched["key"]] = read_word(value)
+        return found
 
     def config_with(
         self,

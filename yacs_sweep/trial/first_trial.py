@@ -27,7 +27,8 @@ _NOT_ALLOWED = "warning: the trainer uses {held}, not {given} of CUDA_VISIBLE_DE
 _NOTHING = "warning: the trainer has left no file in the trial's folder"
 _OVERWRITTEN = (
     f"{_NOTHING}, which {{key}} names: it may set {{key}} itself, from an option of its own, and trials that share a folder "
-    "resume each other's checkpoints; put that option into the command of profile {name}, such as --output {{output_dir}}"
+    "resume each other's checkpoints; where it writes files, put the option that says where, with {{output_dir}}, into the "
+    "command of profile {name}"
 )
 _NOT_USED = (
     f"{_NOTHING}, which its command names; where it writes elsewhere, trials that share a folder "

@@ -268,7 +268,11 @@ class TrialRunner:
         if self._leaves_files is None:
             profile = self.launch.profile
             self._leaves_files = not left_nothing(paths, profile, record)
-            if not self._leaves_files and (text := nothing_left_text(profile)) is not None:
+            if self._leaves_files or (text := nothing_left_text(profile)) is None:
+                return
+            # Of a sweep that was resumed, an earlier launch has said it.
+            others = (other for _, other in self.launch.paths.scan() if other is not None and other.state == "finished")
+            if all((other.ended or "") >= record.started for other in others):
                 self._warn_once(record, "files", text)
 
     def _attempt(self, record: TrialRecord, paths: TrialPaths, hooks: Hooks, first_step: int) -> Attempt:

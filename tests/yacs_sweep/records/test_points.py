@@ -97,6 +97,7 @@ def test_a_point_that_was_stopped_is_not_the_best_by_a_lucky_seed() -> None:
     ]
     best = best_by(aims("maximize", 2), group_points(trials))
     assert best is not None and best.name == "point-0001"
+    assert [point.state for point in group_points(trials)] == ["stopped", "finished"]
 
 
 def test_why_none_is_best_names_the_constraints() -> None:

@@ -102,6 +102,15 @@ def test_without_a_whole_summary_json_the_trials_tell(paths: SweepPaths, text: s
     )
 
 
+def test_the_line_that_resumes_has_the_last_launchs_workers_and_limits(paths: SweepPaths) -> None:
+    record(paths, 0)
+    write_summary(paths)
+    launch = json.loads(paths.launch.read_text())
+    paths.launch.write_text(json.dumps({**launch, "words": ["--workers", "2", "--timeout", "60"]}))
+    text, _ = shown(paths)
+    assert f"; resume with: {command_text(COMMAND)} --sweep_id abc123 --workers 2 --timeout 60" in text
+
+
 def test_who_works_on_it_is_told_by_locks(paths: SweepPaths) -> None:
     record(paths, 0)
     record(paths, 1, "running")

@@ -301,6 +301,11 @@ TWO = "metrics: [{name: loss}, {name: ms}]\n"
         (RANDOM + "repeats: {values: [1, 2], seeds: fresh}\n" + A, "repeats.seeds: fresh does not go with `values`"),
         (RANDOM + "repeats: {n: 3, key: a}\n" + A, "repeats: a is searched under `parameters`; leave it out there"),
         (
+            RANDOM + "repeats: 3\nparameters: {a: [1, 2], seed: 7}\n",
+            "repeats: seed is set under `parameters`; leave it out there",
+        ),
+        (RANDOM + "repeats: {n: 1, race: true}\n" + A, "repeats.race: needs two seeds or more for a point; write for"),
+        (
             "method: random\nrepeats: {n: 3, race: true}\n" + A,
             "repeats: race needs a `metric`: points are compared by it",
         ),

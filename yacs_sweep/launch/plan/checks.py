@@ -62,9 +62,8 @@ def repeats_problems(spec: SweepSpec, overrides: Overrides) -> list[str]:
             f"`repeats: {{n: {repeats.n}, key: KEY}}`, or add `aliases: {{seed: KEY}}` to its profile"
         ]
     seeds = [repeats.seed_at(0, place) for place in range(repeats.n)]
-    problems = overrides.check(repeats.name, seeds) or overrides.same_key_problems(
-        [*(parameter.name for parameter in spec.parameters), repeats.name]
-    )
+    problems = overrides.check(repeats.name, seeds)
+    problems += overrides.same_key_problems([*(parameter.name for parameter in spec.parameters), repeats.name])
     return [f"repeats: {problem}" for problem in problems]
 
 
@@ -331,14 +330,18 @@ def given_gpus_win(trailing: Mapping[str, Any], overrides: Overrides, layout: La
 
 
 def words_without_effect(trailing: Mapping[str, Any], spec: SweepSpec, overrides: Overrides) -> tuple[str, ...]:
-    """Warns of KEY VALUE words whose key the search sets as well.
+    """Warns of words for every trial whose key the search, or `repeats`, sets as well.
 
     Args:
         trailing: what the words set, by the trainer's key.
     """
     main_name = overrides.schema.main_name if overrides.schema is not None else str
-    searched = {main_name(overrides.key_for(parameter.name)) for parameter in spec.parameters}
-    seed = main_name(overrides.key_for(spec.repeats.name)) if spec.repeats else None
+
+    def key_of(name: str) -> str:
+        return main_name(overrides.key_for(name)).lstrip("+")
+
+    searched = {key_of(parameter.name) for parameter in spec.parameters}
+    seed = key_of(spec.repeats.name) if spec.repeats else None
     again = tuple(
         f"warning: {key} {show(value)} has no effect: `repeats` sets {key}; leave one of the two out"
         for key, value in trailing.items()

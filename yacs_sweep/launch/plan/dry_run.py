@@ -153,8 +153,8 @@ def _details(spec: SweepSpec, count: int) -> Iterator[str]:
         yield from ["", f"  repeats: {repeats.name} = {seeds}{more}{fresh}"]
         if repeats.race:
             if spec.method != "grid" and (last := final_trials(count, repeats.n)):
-                yield f"  race: points have one seed at first; the last {counted(last, 'trial')} confirm the best ones"
-            yield "  race: a point that is unlikely to become the best gets no further seed"
+                yield f"  race: points have one {repeats.noun} at first; the last {counted(last, 'trial')} confirm the best ones"
+            yield f"  race: a point that is unlikely to become the best gets no further {repeats.noun}"
     if found := spec.scheduler:
         parts = [found.engine, *(f"{key} {text}" for key, text in found.to_dict().items() if key != "engine")]
         yield from ["", f"  points are chosen by {', '.join(parts)}"]
@@ -164,7 +164,7 @@ def describe(plan: Plan, *, seeded: bool = False) -> str:
     """Describes the normalised search space, the grid's size, the first trials' commands and the early-termination bands."""
     spec = plan.spec
     size = f", {counted(spec.grid_size, 'grid point')}" if spec.grid_size is not None else ""
-    what = f"{spec.method} search{size}, {trials_text(spec, plan.count)}, {_objectives(spec)}"
+    what = f"{spec.method} search{size}, {trials_text(spec, plan.count, resumed=plan.resumed)}, {_objectives(spec)}"
     lines = [f"{spec.name}: {what}, controller {plan.launch.controller}"]
     lines += [f"  {note}" for note in plan.notes]
     lines += ["", *_space(plan)] if spec.parameters else []
@@ -175,7 +175,7 @@ def describe(plan: Plan, *, seeded: bool = False) -> str:
         lines += ["", _early_termination(spec.early_terminate)]
     if plan.warm.prior:
         lines += ["", f"  learns first from {counted(len(plan.warm.prior), 'result')} of --from-sweep"]
-    seeds = ", each with its first seed" if spec.repeats else ""
+    seeds = f", each with its first {spec.repeats.noun}" if spec.repeats else ""
     lines += ["", f"  {'next' if plan.resumed else 'first'} trials{seeds}{_remark(plan, seeded)}:"]
     folder = (plan.paths or new_paths(plan.spec, "SWEEP_ID")).dir
     lines = [piece for line in lines for piece in _fitting(line)]

@@ -148,7 +148,8 @@ def _first_notes(source: Source, spec: SweepSpec, trainer: Trainer, count: int) 
         notes += nothing_varies(spec)
         notes += data_notes(trainer) if source.options.engine == "local" else []
     if source.options.trailing:
-        notes += words_without_effect(trainer.values, spec, trainer.overrides)
+        words = {**trainer.overrides.settings_of(source.options.trailing), **trainer.values}
+        notes += words_without_effect(words, spec, trainer.overrides)
     if source.options.trainer is not None and source.trainer is None:
         notes += unused_command_notes(trainer.profile, spec)
     if isinstance(trainer.profile, CommandProfile) and source.trainer is None and not source.has_folder:

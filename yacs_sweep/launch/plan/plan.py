@@ -68,14 +68,19 @@ def new_paths(spec: SweepSpec, sweep_id: str | None = None) -> SweepPaths:
     return SweepPaths(Path(spec.results_dir_base).expanduser().resolve(), sweep_id or new_sweep_id())
 
 
-def trials_text(spec: SweepSpec, count: int) -> str:
-    """Says how many trials there are, and of how many points with repeats: `30 trials: 10 points with 3 seeds each`."""
+def trials_text(spec: SweepSpec, count: int, *, resumed: bool = False) -> str:
+    """Says how many trials there are, and of how many points with repeats: `30 trials: 10 points with 3 seeds each`.
+
+    Args:
+        resumed: whether there are points already, which may lack seeds or have some to try again.
+    """
     trials = counted(count, "trial")
     if spec.repeats is None:
         return trials
-    if spec.repeats.race:
-        return f"{trials}: points with up to {spec.repeats.n} seeds each"
-    points, left = divmod(count, spec.repeats.n)
-    whole = f"{counted(points, 'point')} with {spec.repeats.n} seeds each" if points else ""
-    last = f"{'and ' if points else ''}one with {counted(left, 'seed')}" if left else ""
+    n, noun = spec.repeats.n, spec.repeats.noun
+    if spec.repeats.race or resumed:
+        return f"{trials}: points with up to {n} {noun}s each"
+    points, left = divmod(count, n)
+    whole = f"{counted(points, 'point')} with {n} {noun}s each" if points else ""
+    last = f"{'and ' if points else ''}one with {counted(left, noun)}" if left else ""
     return f"{trials}: {' '.join(filter(None, [whole, last]))}"

@@ -73,6 +73,7 @@ def describe_launch(source: Source, spec: SweepSpec, trainer: Trainer, *, seed: 
         search=spec.fingerprint if last is None else last.search,
         trainer_seed=options.seed if last is None else last.trainer_seed,
         retry=source.retry,
+        words=tuple(options.launch_words()),
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any, cast
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
+from ...base.wording import counted
 from ..stored import PLACE, POINT
 from .points import mean_curve
 
@@ -56,20 +57,36 @@ def _as_point(seeds: Sequence[FrozenTrial]) -> FrozenTrial:
     return shown
 
 
+def _others_of_point(trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+    """Selects the trials of the other seeds of a trial's point, one for each."""
+    point, place = point_of(trial), trial.user_attrs[PLACE]
+    return _by_seed([other for other in trials if point_of(other) == point and other.user_attrs[PLACE] != place])
+
+
 def as_point(trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> FrozenTrial:
     """Returns a running trial with the means of its point at the iterations it has reached.
 
     Args:
         trials: all trials of the study.
     """
-    point, place = point_of(trial), trial.user_attrs[PLACE]
-    seeds = [other for other in trials if point_of(other) == point and other.user_attrs[PLACE] != place]
-    means = mean_curve([seed.intermediate_values for seed in (trial, *_by_seed(seeds))])
+    means = mean_curve([seed.intermediate_values for seed in (trial, *_others_of_point(trial, trials))])
     shown = copy.copy(trial)
     shown.intermediate_values = {
         step: means[step] if math.isfinite(value) else value for step, value in trial.intermediate_values.items()
     }
     return shown
+
+
+def mean_text(trial: FrozenTrial, trials: Sequence[FrozenTrial], step: int) -> str:
+    """Says of how many seeds a value of `as_point` is the mean: ` (mean of 2 seeds)`; empty where it is one seed's own.
+
+    Args:
+        trials: all trials of the study.
+        step: the iteration.
+    """
+    seeds = [trial, *_others_of_point(trial, trials)]
+    n = sum(math.isfinite(seed.intermediate_values.get(step, math.nan)) for seed in seeds)
+    return f" (mean of {counted(n, 'seed')})" if n > 1 else ""
 
 
 class OtherPoints:

@@ -116,13 +116,15 @@ class View:
     def _trial(self, begun: _Followed, record: TrialRecord, tally: Tally, earlier: TrialRecord | None) -> list[str]:
         """Takes in the start or the end of a trial, which may try `earlier` again; returns the lines to show."""
         sweep, label, lines = begun.sweep, begun.label, list[str]()
+        noun = sweep.aims.repeats.noun if sweep.aims is not None and sweep.aims.repeats is not None else "seed"
         if record.state == "running":
             self._followed[record.id] = begun
-            text = trial_started_line(record, earlier)
+            text = trial_started_line(record, earlier, noun=noun)
         else:
             if (followed := self._followed.pop(record.id, None)) is not None:
                 lines += self._new_rows(followed)
-            text = trial_ended_line(record, sweep.metric, sweep.aims.objectives if sweep.aims is not None else ())
+            objectives = sweep.aims.objectives if sweep.aims is not None else ()
+            text = trial_ended_line(record, sweep.metric, objectives, noun=noun)
         sweep.trial(record, time.monotonic())
         sweep.counts, sweep.again = tally.counts, tally.again
         return lines if self.live and record.state == "running" else [*lines, message(f"{label}{text}")]

@@ -109,6 +109,19 @@ def test_a_seed_among_the_words_has_no_effect_and_is_told() -> None:
     assert "warning: SOLVER.SEED 5 has no effect: `repeats` sets SOLVER.SEED; leave one of the two out" in found.notes
 
 
+@pytest.mark.parametrize("words", [["--seed=9"], ["--seed", "9"], ["seed=9"], ["--amp", "--seed", "9"]])
+def test_words_for_a_program_without_a_schema_are_compared_with_repeats(tmp_path: Path, words: list[str]) -> None:
+    (tmp_path / "train.py").touch()
+    text = "program: train.py\nmethod: grid\nmetric: {name: a}\nparameters: {lr: [0.1, 0.2]}\nrepeats: 2\n"
+    path = tmp_path / "own.yaml"
+    path.write_text(text)
+    found = make_plan(parse(["--sweep-config", str(path), "--controller", "local", "--", *words, "--lr", "3", "--x=1"]))
+    assert [note for note in found.notes if "has no effect" in note] == [
+        "warning: seed 9 has no effect: `repeats` sets seed; leave one of the two out",
+        "warning: lr 3 has no effect: the sweep searches lr; leave one of the two out",
+    ]
+
+
 def test_method_custom_is_searched_here(monkeypatch: pytest.MonkeyPatch) -> None:
     assert problem(SEVERAL, controller="wandb").startswith(
         "method custom: W&B's server does not search so; use --controller local, or a method of the server's: grid"
@@ -135,6 +148,20 @@ def test_method_custom_is_searched_here(monkeypatch: pytest.MonkeyPatch) -> None
 def test_number_of_trials_in_words(repeats: object, count: int, text: str) -> None:
     described = {"method": "random", "metric": "loss", "parameters": {"a": [1, 2]}, "repeats": repeats}
     assert trials_text(sweep_from_dict(described), count) == text
+
+
+def test_number_of_trials_of_a_resumed_sweep_promises_no_whole_points() -> None:
+    described = {"method": "random", "metric": "loss", "parameters": {"a": [1, 2]}, "repeats": 3}
+    text = trials_text(sweep_from_dict(described), 3, resumed=True)
+    assert text == "3 trials: points with up to 3 seeds each"
+
+
+def test_repeats_of_a_cross_validation_are_called_folds() -> None:
+    described = {"method": "random", "metric": "loss", "parameters": {"a": [1, 2]}}
+    folds = {**described, "repeats": {"key": "DATASETS.FOLD", "values": [0, 1]}}
+    assert trials_text(sweep_from_dict(folds), 4) == "4 trials: 2 points with 2 folds each"
+    seeds = {**described, "repeats": {"n": 2, "key": "SEED_OF_FOLDS"}}
+    assert trials_text(sweep_from_dict(seeds), 4) == "4 trials: 2 points with 2 seeds each"
 
 
 def test_dry_run_of_repeats() -> None:

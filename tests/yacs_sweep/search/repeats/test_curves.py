@@ -36,6 +36,8 @@ class Sweep:
         assert found is not None
         self.rule = found
 
+    why: str | None = None  # the last seed was stopped
+
     def log(self, point: int, place: int, values: Sequence[float]) -> int | None:
         """Logs the values of one seed; returns after how many the rule stops it."""
         trial = self.study.ask()
@@ -44,7 +46,8 @@ class Sweep:
         ended = None
         for step, value in enumerate(values, start=1):
             trial.report(value, step)
-            if self.rule.judge(trial, {"m": value}) is not None:
+            self.why = self.rule.judge(trial, {"m": value})
+            if self.why is not None:
                 ended = step
                 break
         if ended is None:
@@ -59,6 +62,23 @@ RULES = [
     {"type": "median", "min_trials": 2, "min_iter": 2},
     {"type": "asha", "min_iter": 2, "eta": 2},
 ]
+
+
+def test_the_reason_names_the_mean_that_was_compared(tmp_path: Path) -> None:
+    for number, rule in enumerate(RULES):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        sweep = Sweep(folder, rule)
+        for point in range(3):
+            for place in (0, 1):
+                sweep.log(point, place, [1.0, 1.0, 1.0])
+        sweep.study.add_trial(
+            optuna.create_trial(value=3.0, intermediate_values={1: 8.0, 2: 8.0}, user_attrs={POINT: 5, PLACE: 0})
+        )
+        assert sweep.log(5, 1, [10.0, 10.0, 10.0]) == 2
+        assert sweep.why is not None and "m 9 (mean of 2 seeds) at iteration 2 " in sweep.why, sweep.why
+        assert sweep.log(6, 0, [10.0, 10.0, 10.0]) == 2
+        assert "m 10 at iteration 2 " in sweep.why
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule["type"])
