@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from .base.command_line import COMMAND
 from .base.errors import ConfigError, Problems
 from .base.wording import no_texts, without_password
+from .launch.check.resumes import with_answer
 from .launch.engines import Engine, make_engine
 from .launch.follow import run_on_engine
 from .launch.keyword_types import Keywords, PathLike
@@ -208,7 +209,8 @@ class Sweep:
 
     def _create(self, starter: AgentStarter | None) -> str:
         if self._launched is None:
-            self._launched = open_sweep(self.plan, self._options, starter=starter)
+            self._plan = with_answer(self.plan, self._options)
+            self._launched = open_sweep(self._plan, self._options, starter=starter)
             self._paths = self._launched.paths
             if self._python:
                 self._launched.resume_line = f"Sweep.open({self._paths.sweep_id!r}).run()"

@@ -56,3 +56,4 @@ class Keywords(TypedDict, total=False):
     retries: int
     on_oom: str
     gpu_wait: float
+    assume_resume: bool

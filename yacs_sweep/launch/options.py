@@ -329,6 +329,9 @@ class Options:
         default=30.0,
         **_EACH_LAUNCH,
     )
+    assume_resume: bool = _end(
+        "do not try whether the trainer resumes, before a sweep that pauses trials: it does", default=False
+    )
     test_patterns: str | None = _end(
         "show what the trainer's patterns find in a log file; start nothing",
         "LOGFILE",

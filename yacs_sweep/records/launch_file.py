@@ -47,6 +47,7 @@ class LaunchFile:
     trainer_seed: int | None = None  # of --seed, for trials whose point has no seed; None: not given
     retry: tuple[str, ...] = ()  # ids of failed trials whose points are to be tried again
     words: tuple[str, ...] = ()  # the last launch's options that hold for one launch, such as --workers 4
+    resumes: str | None = None  # by what it is known that the trainer resumes in a trial's folder; None: not asked yet
     exhausted: bool = False  # with repeats: whether the search gives out no further trial, though it may have `target`
 
     def save(self, paths: SweepPaths) -> None:

@@ -36,6 +36,7 @@ from .findings import Findings
 from .interpreter import check_interpreter
 from .places import check_disk, check_gpus, check_shared_memory, gpu_names
 from .program import check_program
+from .resumes import resume_problem, what_pauses
 
 _OWN = ("--check", "--json")
 
@@ -99,6 +100,7 @@ def examine(options: Options) -> Findings:
         _check_metric(findings, checked)
         _check_data(findings, checked)
         _check_ranges(findings, checked, options)
+        _check_resume(findings, checked, options)
         warnings = checked.spec.warnings if checked.spec is not None else ()
         warnings += tuple(note.removeprefix("warning: ") for note in checked.notes if note.startswith("warning: "))
         findings.add_warnings("sweep", warnings)
@@ -259,6 +261,18 @@ def _check_ranges(findings: Findings, checked: Checked, options: Options) -> Non
                 "--init has made for another configuration",
                 advice="--init CONFIG.yaml --force makes the ranges anew, or change them in the sweep file",
             )
+
+
+def _check_resume(findings: Findings, checked: Checked, options: Options) -> None:
+    """Adds how the trainer resumes in a trial's folder, as its profile says, and whether the sweep needs that."""
+    rule, why = checked.profile.resume, what_pauses(checked.spec) if checked.spec is not None else None
+    if why is not None and (problem := resume_problem(checked.profile, why)):
+        findings.problem("resume", problem)
+    elif why is not None and not options.assume_resume:
+        said = rule.described or "not said"
+        findings.ok("resume", f"{said} (the profile); {why} needs it, so two short starts try it before the sweep")
+    elif rule.described:
+        findings.ok("resume", f"{rule.described} (the profile)")
 
 
 def _check_data(findings: Findings, checked: Checked) -> None:

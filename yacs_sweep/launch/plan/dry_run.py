@@ -59,7 +59,7 @@ def _is_owed(record: TrialRecord) -> bool:
     return not record.settled and record.state != "running"
 
 
-def _next_trials(plan: Plan) -> Iterator[tuple[int, dict[str, Any], Any]]:
+def next_trials(plan: Plan) -> Iterator[tuple[int, dict[str, Any], Any]]:
     """Yields number, point and seed of the next trials, at most `SHOWN`; bayes begins at random.
 
     Points that are tried again come first, then those of --enqueue, then the search's own, with repeats each with its first
@@ -179,7 +179,7 @@ def describe(plan: Plan, *, seeded: bool = False) -> str:
     lines += ["", f"  {'next' if plan.resumed else 'first'} trials{seeds}{_remark(plan, seeded)}:"]
     folder = (plan.paths or new_paths(plan.spec, "SWEEP_ID")).dir
     lines = [piece for line in lines for piece in _fitting(line)]
-    for number, params, seed in _next_trials(plan):
+    for number, params, seed in next_trials(plan):
         trial = folder / trial_name(number)
         start = plan.trial_start(params, trial, seed)
         lines += _fitting(f"  {command_text(environment_words(start.variables, start.words))}", shell=True)

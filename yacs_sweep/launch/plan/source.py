@@ -74,6 +74,7 @@ def describe_launch(source: Source, spec: SweepSpec, trainer: Trainer, *, seed: 
         trainer_seed=options.seed if last is None else last.trainer_seed,
         retry=source.retry,
         words=tuple(options.launch_words()),
+        resumes=None if last is None else last.resumes,
     )
 
 

@@ -1,0 +1,121 @@
+"""Decides, before a sweep is created, whether its trainer must resume, and by what it is known that it does."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from ...base.errors import ConfigError
+from ...show.lines import duration_text, short_value
+from ...show.live.terminal import say
+from ...spec.sweep import SweepSpec
+from ...trainers.profile import TrainerProfile
+from ..options import Options
+from ..plan.plan import Plan
+
+if TYPE_CHECKING:
+    from .two_starts import Start
+
+ASSUMED = "assumed (--assume-resume)"
+LONGEST = 900.0  # seconds of a start at most
+
+
+def what_pauses(spec: SweepSpec) -> str | None:
+    """Names what makes a sweep resume its trials, so that its trainer must be able to; None: nothing does."""
+    if getattr(spec, "pauses", False):
+        return "`mode: promotion`"
+    return "`method: pbt`" if spec.method == "pbt" else None
+
+
+def with_answer(plan: Plan, options: Options) -> Plan:
+    """Returns the plan with how it is known that the trainer resumes, which its launch.json keeps.
+
+    The trainer is tried only where the sweep pauses trials and no launch before has had the answer. Nothing is left of it.
+
+    Raises:
+        ConfigError: the trainer starts over, or that cannot be found out.
+    """
+    why = what_pauses(plan.spec)
+    if why is None or plan.launch.resumes or not plan.count:
+        return plan
+    answer = ASSUMED if options.assume_resume else _answer(plan, options, why)
+    return replace(plan, launch=replace(plan.launch, resumes=answer))
+
+
+def _answer(plan: Plan, options: Options, why: str) -> str:
+    """Finds out whether the trainer resumes; returns by what that is known. Raises ConfigError."""
+    if problem := resume_problem(plan.profile, why):
+        raise ConfigError(problem)
+    if options.engine != "local":
+        raise ConfigError(
+            f"{why}: resumes trials, and with --engine {options.engine} the trainer cannot be tried here; add "
+            "--assume-resume if it resumes in its output folder"
+        )
+    metric = plan.spec.metric.name if plan.spec.metric else ""
+    limit = min(LONGEST, options.timeout or LONGEST)
+    say(
+        f"trying whether the trainer resumes, as {why} needs it: two short starts of one point, each until it has logged "
+        f"{metric}, {duration_text(limit)} at most (--assume-resume leaves this out)"
+    )
+    from .two_starts import start_twice  # few sweeps need it
+
+    began = time.monotonic()
+    first, second = start_twice(plan, metric, limit, options.grace)
+    told = _judge(plan, first, second, why, metric, limit)
+    say(f"the trainer resumes: {told} ({duration_text(time.monotonic() - began)})")
+    return told
+
+
+def resume_problem(profile: TrainerProfile, why: str) -> str | None:
+    """Says that the profile itself denies that the trainer resumes; None where it does not."""
+    if profile.resume.itself is not False:
+        return None
+    return f"{why}: resumes trials, and the trainer {profile.name} always starts over (`resume: false` in its profile)"
+
+
+def _judge(plan: Plan, first: Start, second: Start, why: str, metric: str, limit: float) -> str:
+    """Returns what shows that the trainer resumes. Raises ConfigError where it does not, or nothing shows it."""
+    start = "first" if second is first else "second"
+    if failure := second.failure:
+        raise ConfigError(f"{why}: trying whether the trainer resumes: the {start} start failed: {failure}")
+    if second is first:
+        told = f"has not logged {metric} within {duration_text(limit)}"
+        raise ConfigError(
+            f"{why}: trying whether the trainer resumes: it {told}; --assume-resume leaves this out, if you know that it resumes"
+        )
+    from .two_starts import later
+
+    found = later(first, second)
+    if found:
+        return f"its second start began {_place(first, second)}"
+    if found is None:
+        raise ConfigError(
+            f"{why}: whether the trainer resumes cannot be told, since neither start has shown an epoch or iteration; "
+            f"--assume-resume leaves this out, if you know that it resumes"
+        )
+    rule = plan.profile.resume
+    untold = ""
+    if rule.is_told and second.record is not None and not second.record.resumed_with:
+        untold = f"; it was not told `{rule.text}`, since it had left no file that matches {' or '.join(rule.patterns)}"
+    raise ConfigError(
+        f"{why}: resumes trials, and the trainer {plan.profile.name} starts over: both starts began "
+        f"{_place(first, second)}{untold}; the key `resume` in its profile says what makes it resume (KEY and VALUE, or a "
+        f"word such as --resume); without {why} trials end early for good"
+    )
+
+
+def _place(first: Start, second: Start) -> str:
+    """Says where the second start began, on the x-axis or by its first line; of one that began nowhere, its values."""
+    if first.places and second.places and second.places[0] != first.places[0]:
+        return f"at {second.axis} {short_value(second.places[0])}, the first at {short_value(first.places[0])}"
+    if second.counters and first.counters != second.counters:
+        said = [
+            " ".join(f"{name} {number}" for name, number in reversed(one.counters.items())) for one in (second, first)
+        ]
+        return f"at {said[0]}, the first at {said[1]}"
+    if second.places:
+        return f"at {second.axis} {short_value(second.places[0])}"
+    if second.counters:
+        return f"at {' '.join(f'{name} {number}' for name, number in reversed(second.counters.items()))}"
+    return f"nearer to its end: it logged {len(second.at_values)} values, the first {len(first.at_values)}"
