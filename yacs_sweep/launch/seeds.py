@@ -15,7 +15,7 @@ from ..records.folder import SEEDS_FILE, SweepPaths, TrialRecord
 from ..records.known_sweeps import origin_of
 from ..records.metrics import last_values
 from ..records.points import point_number
-from ..show.lines import epochs_apart
+from ..show.lines import epochs_apart, in_search, over_folds
 from ..show.live.terminal import say
 from ..show.table import text_table
 from .accessories import Accessories
@@ -36,7 +36,8 @@ def summarize_seeds(
     Of the sweep's own metric, the value counts that the sweep optimises.
 
     Args:
-        searched: the best trial of the search, whose value stands beside them; of a point the mean.
+        searched: the best trial of the search, whose value stands beside them; of a point the mean. A value of None is no
+            comparison.
         seed: the parameter that holds a trial's seed.
     """
     trials = list(paths.records())
@@ -92,7 +93,7 @@ def spread(values: list[float]) -> dict[str, Any]:
 
 def seeds_table(content: Mapping[str, Any]) -> str:
     """Formats the metrics of `summarize_seeds` for a terminal, the search's value beside them."""
-    search = content["search"]
+    search = in_search(content)
     rows = [["metric", "mean", "± std", "n", *(["search"] if search else [])]]
     for name, found in content["metrics"].items():
         cells = ["–" if found[key] is None else f"{found[key]:.4g}" for key in ("mean", "std")]
@@ -104,13 +105,15 @@ def seeds_table(content: Mapping[str, Any]) -> str:
 
 
 def seeds_line(content: Mapping[str, Any]) -> str | None:
-    """Formats the objective over the seeds beside what the search found; None without values of both."""
+    """Formats the objective over the seeds beside what the search found; None without values."""
     found, search = content["metrics"].get(content["metric"]), content["search"]
-    if search is None or found is None or found["mean"] is None:
+    if found is None or found["mean"] is None:
         return None
     spread = "" if found["std"] is None else f" ± {found['std']:.4g}"
     seeds = counted(len(found["values"]), "seed")
     value = f"{content['metric']} {found['mean']:.4g}{spread} with {seeds}"
+    if search is None or search["value"] is None:
+        return "; ".join(filter(None, [value, over_folds(content)]))
     if point_number(search["name"]) is not None:
         return f"{value}; the search's best point, {search['name']}, had a mean of {search['value']:.4g}"
     return f"{value}; the search's best trial, {search['name']}, had {search['value']:.4g}"

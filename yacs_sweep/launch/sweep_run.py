@@ -132,6 +132,7 @@ class Results:
             best=summary.best(),
             varied=varied,
             aims=None if is_plain(plan.spec) else plan.spec,
+            seed=plan.spec.several_values if origin_of(self.paths.sweep_id) else None,
             trials=[record for record in summary.records.values() if record.state != "running"],
         )
 
@@ -212,7 +213,10 @@ class Results:
     def _write_best(self, best: TrialRecord) -> None:
         """Writes best.yml. No file is better than a wrong one."""
         try:
-            self._write_config(self.paths.best, best, f"Best of sweep {self.paths.sweep_id}")
+            what = f"Best of sweep {self.paths.sweep_id}"
+            if self.summary.seeds_point() is not None:
+                what = f"Best of sweep {self.paths.sweep_id} (of its seeds the one nearest to their mean)"
+            self._write_config(self.paths.best, best, what)
         except (ConfigError, OSError) as error:
             with contextlib.suppress(OSError):
                 self.paths.best.unlink(missing_ok=True)
@@ -333,6 +337,8 @@ class Results:
             table = point_table(ranked, spec, width, most=MOST_SHOWN, file=file, front=front)
         else:
             trials = summary.ranked()
+            if summary.seeds_point() is not None:  # of which none is the best
+                trials.sort(key=lambda record: record.number)
             table = trial_table(
                 trials, self.metric, width, most=MOST_SHOWN, file=file, front=front, objectives=spec.objectives
             )
@@ -341,6 +347,10 @@ class Results:
     def _show_best(self) -> None:
         """Shows the best trial, and the line that trains with its parameters."""
         best = self.summary.best()
+        if self.summary.seeds_point() is not None:  # of one configuration: their mean is shown (launch/seeds.py)
+            if text := self._same_seeds():
+                say(f"warning: {text}")
+            return
         if best is None:
             if why := why_none_is_best(self.plan.spec, group_points(self.summary.records.values())):
                 say(f"there is no best trial: {why}")

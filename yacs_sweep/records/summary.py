@@ -17,7 +17,8 @@ from ..base.values import to_json
 from ..spec.sweep import SweepSpec
 from .folder import STATES, SweepPaths, TrialRecord, best_of, rank
 from .front import front_of_points, front_of_trials
-from .points import Point, group_points
+from .known_sweeps import origin_of
+from .points import Point, group_points, point_of_seeds
 from .progress import Tally, count_retried, count_settled
 from .standings import best_by
 
@@ -88,6 +89,7 @@ class Summary:
         self._described = {key: spec.to_dict().get(key) for key in _DESCRIBED} if spec is not None else {}
         self._aims = spec
         self.repeats = spec.repeats if spec is not None else None
+        self._seed = spec.several_values if spec is not None and origin_of(paths.sweep_id) else None  # of --train-best
         self._enough = spec.seeds_enough if spec is not None else 1
         self._members: dict[str, dict[str, TrialRecord]] = {}  # trials by id, by the name of their point
         self._points: dict[str, Point] = {}  # by name; of a sweep with repeats
@@ -131,12 +133,17 @@ class Summary:
         return Tally.of(self.records.values(), () if owed else self.retry)
 
     def best(self) -> TrialRecord | None:
-        """Returns the best finished trial; with repeats the one that is nearest to the mean of the best point."""
+        """Returns the best finished trial; with repeats the one that is nearest to the mean of the best point.
+
+        Of the seeds with which `--train-best` trains one configuration none is the best: the one nearest to their mean stands
+        for them.
+        """
         self._look()
         if self.repeats is not None:
             point = self.best_point()
             return None if point is None else point.typical
-        return self._best
+        typical = point.typical if (point := self.seeds_point()) is not None else None
+        return self._best if typical is None else self.records[typical.id]
 
     def points(self) -> list[Point]:
         """Returns the points of a sweep with repeats, by number; without repeats none."""
@@ -151,6 +158,10 @@ class Summary:
     def best_point(self) -> Point | None:
         """Returns the point with the best mean of those that were trained with enough seeds; None without repeats."""
         return best_by(self._aims, self.points()) if self._aims is not None and self.repeats is not None else None
+
+    def seeds_point(self) -> Point | None:
+        """Returns the seeds with which `--train-best` trains one configuration, as a point; None for another sweep."""
+        return None if self._seed is None else point_of_seeds(self.records.values(), self._seed)
 
     def front(self) -> list[TrialRecord]:
         """Returns the trials on the front of several objectives, best in the first one first.
@@ -213,15 +224,19 @@ class Summary:
 
     def result(self) -> dict[str, Any]:
         """Returns the metric and the best trial, as summary.json has them."""
-        best, point = self.best(), self.best_point() if self.repeats is not None else None
+        best, point = self.best(), self.best_point() if self.repeats is not None else self.seeds_point()
         found: dict[str, Any] | None = None
         if best is not None:
             found = {key: getattr(best, key) for key in ("name", "value", "params", "dir", "host")}
             if best.values is not None:
                 found["values"] = best.values
             if point is not None:
-                found.update({key: value for key, value in point.row().items() if key in _OF_POINT})
+                found.update({key: value for key, value in point.row().items() if key in self._of_point()})
         return {"metric": self._metric, "best": found}
+
+    def _of_point(self) -> tuple[str, ...]:
+        """Returns the keys of its point that the best trial's entry has; seeds of `--train-best` are a point without a name."""
+        return _OF_POINT if self.repeats is not None else _OF_POINT[1:]
 
     def content(self) -> str:
         """Formats the file's text, a trial on each line."""

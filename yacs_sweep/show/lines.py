@@ -144,6 +144,28 @@ def epochs_apart(seeds: Mapping[str, Any]) -> str:
     return f"the last epoch is {reached} with the seeds, and {search:g} in the search: the values are not of equal trainings"
 
 
+def in_search(seeds: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Returns the name and value of the search's best that the seeds of `--train-best` compare with; empty without any.
+
+    Args:
+        seeds: the content of seeds.json.
+    """
+    search: Mapping[str, Any] = seeds.get("search") or {}
+    return search if search.get("value") is not None else {}
+
+
+def over_folds(seeds: Mapping[str, Any]) -> str:
+    """Says after a cross-validation that the search's mean over folds is no comparison with the seeds; empty otherwise.
+
+    Args:
+        seeds: the content of seeds.json.
+    """
+    search = seeds.get("search")
+    if not search or search.get("value") is not None:
+        return ""
+    return f"no comparison with the search's best point, {search['name']}, whose mean is over the folds"
+
+
 MOST_SHOWN = 20  # trials of a table on the terminal
 
 

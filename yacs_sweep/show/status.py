@@ -83,6 +83,7 @@ def to_board(snapshot: Snapshot) -> Board:
         again=snapshot.tally.again,
         varied=varied_names(snapshot.records),
         aims=None if is_plain(snapshot) else snapshot,
+        seed=_seed_of(snapshot),
         trials=[record for record in snapshot.records if record.state != "running"],
     )
     ended = [record for record in snapshot.current if record.state != "running"]
@@ -97,6 +98,15 @@ def to_board(snapshot: Snapshot) -> Board:
     workers = sum(launcher.workers for launcher in snapshot.launchers) or max(1, len(running))
     started = [min(now, utc_seconds(launcher.started) or now) for launcher in snapshot.launchers]
     return Board([sweep], workers, min(started, default=None))
+
+
+def _seed_of(snapshot: Snapshot) -> str | None:
+    """Returns the parameter that holds the seed, where `--train-best` trains one configuration with several."""
+    if not origin_of(snapshot.paths.sweep_id):
+        return None
+    with contextlib.suppress(SweepError):  # a description that cannot be read says nothing of its seeds
+        return load_spec_of(snapshot.paths).several_values
+    return None
 
 
 def exit_status(snapshot: Snapshot) -> int:
@@ -151,7 +161,8 @@ def _best_rows(snapshot: Snapshot, front: list[str], width: int) -> list[Line]:
         ranked = rank_points(aims, points)
         table, left = point_table(ranked[:most], aims, width, front=front), len(ranked) - most
     else:
-        ended = rank([record for record in snapshot.records if record.state != "running"], snapshot.goal)
+        ended = [record for record in snapshot.records if record.state != "running"]
+        ended = ended if _seed_of(snapshot) else rank(ended, snapshot.goal)  # of seeds none is the best
         table = trial_table(
             ended[:most], snapshot.metric, width, beside=snapshot.records, front=front, objectives=aims.objectives
         )

@@ -385,7 +385,12 @@ class SweepSpec:
         return self.active({item.name: item.quantile(units[item.name]) for item in self.parameters})
 
     def searched(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """Returns the values of parameters of this sweep; a run on the W&B server, or a database's row, may hold others."""
+        """Returns the values of parameters of this sweep; a run on the W&B server, or a database's row, may hold others.
+
+        The parameters of a scheduler's own search space are in its file, so that all values are taken for them.
+        """
+        if self.scheduler is not None and self.scheduler.own_space is not None:
+            return dict(values)
         names = {item.name for item in self.parameters}
         return {name: value for name, value in values.items() if name in names}
 

@@ -165,3 +165,16 @@ def test_the_live_screen_where_no_trial_keeps_the_constraints() -> None:
 
 def test_the_live_screen_without_a_finished_point() -> None:
     assert shown(REPEATS, [], [trial(9, None, point=3)]) == "best  no finished trial yet"
+
+
+def test_the_live_screen_shows_the_mean_of_the_seeds_of_one_configuration() -> None:
+    records = [trial(number, value) for number, value in enumerate([80.0, 84.0, 82.5])]
+    for number, record in enumerate(records):
+        record.params = {"a": 0.5, "seed": number + 4}
+    sweep = Sweep("s-best", "s", "grid", "local", "", "val/mAP", "maximize", total=3, seed="seed", trials=records[:1])
+    sweep.see_end(records[0], compare=False)
+    assert plain(best(sweep)) == "best  trial-0000  val/mAP 80  a=0.5 seed=4"  # of one there is no mean
+    for record in records[1:]:
+        sweep.trial(record, 0.0)
+    assert plain(best(sweep)) == "mean  val/mAP 82.167 ± 2 (3 seeds)  a=0.5"
+    assert sweep.best_value == pytest.approx(82.1666667)

@@ -11,6 +11,10 @@ import pytest
 import yaml
 
 from tests.sweeping import sweep, write_sweep
+from yacs_sweep.records.folder import SweepPaths
+from yacs_sweep.show.report.data import read_local
+from yacs_sweep.show.report.findings import Findings
+from yacs_sweep.show.report.text import as_markdown
 
 BODY: dict[str, Any] = {
     "method": "grid",
@@ -99,6 +103,15 @@ def test_the_fold_of_a_cross_validation_is_not_part_of_the_best(tmp_path: Path) 
     ran = sweep(tmp_path, "--train-best", folder.name, "--seeds", "1", config=None, trainer=None)
     assert ran.code == 0, ran.out + ran.err
     assert "TOY.ITERATIONS: as in the configuration, not " in ran.out
+    said = "the search's values are means over TOY.ITERATIONS 1, 2; what is trained now has the TOY.ITERATIONS of the "
+    assert f"{said}configuration" in ran.out
+    assert "no comparison with the search's best point, point-0001, whose mean is over the folds" in ran.out
+    (head,) = [line for line in ran.out.splitlines() if line.startswith("metric ")]
+    assert head.split() == ["metric", "mean", "±", "std", "n"]  # no column of the search's values
+    content = json.loads((folder.parent / f"{folder.name}-best" / "seeds.json").read_text())
+    assert content["search"] == {"name": "point-0001", "value": None}
+    report = as_markdown(Findings.of(read_local(SweepPaths(folder.parent.parent, folder.name))))
+    assert "No comparison with the search's best point, point-0001" in report and "in the search" not in report
     (path,) = (folder.parent / f"{folder.name}-best").glob("trial-*/trial.json")
     assert "TOY.ITERATIONS" not in json.loads(path.read_text())["command"]
 

@@ -61,6 +61,10 @@ def test_a_search_of_ones_own_is_run_and_resumed_from_the_copy(tmp_path: Path) -
     assert solver["BASE_LR"] == best["params"]["base_lr"]
     assert solver["IMS_PER_BATCH"] == best["params"]["SOLVER.IMS_PER_BATCH"]
 
+    trained = sweep(tmp_path, "--train-best", ran.dir.name, "--seeds", "1", "--dry-run", config=None, trainer=None)
+    assert trained.code == 0 and "ignored" not in trained.out, trained.out + trained.err
+    assert f"SOLVER.BASE_LR {best['params']['base_lr']!r}" in trained.out
+
     (tmp_path / "search.py").write_text("raise SystemExit(1)\n")
     again = sweep(tmp_path, "--sweep_id", ran.dir.name, "--count", "2", *QUIET)
     assert again.code == 0, again.err

@@ -6,14 +6,16 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-from ...base.errors import ConfigError, Problems
-from ...records.folder import SweepPaths
+from ...base.errors import ConfigError, Problems, SweepError
+from ...records.folder import SweepPaths, TrialRecord
 from ...records.known_sweeps import find, find_sweep
 from ...records.launch_file import LaunchFile, load_spec_of
 from ...records.points import target_reached
+from ...records.summary import known_records
 from ...search.storage.url import shared
 from ...spec.sweep import SweepSpec
 from ...trainers.function import function_problems
+from ...wandb.login import is_logged_in, why_not_asked
 from ...wandb.recorder import lacks_rows
 from ..options import Options
 from .checks import storage_wanted
@@ -147,3 +149,42 @@ def _storage(options: Options, old: LaunchFile, paths: SweepPaths) -> str | None
     if given is not None and shared(given) != shared(old.storage):
         raise ConfigError(f"--storage: sweep {paths.sweep_id} is kept in {old.storage or paths.journal}; leave it out")
     return storage_wanted(given, old)
+
+
+def trials_everywhere(found: Source, paths: SweepPaths) -> tuple[list[TrialRecord], tuple[str, ...]]:
+    """Returns the sweep's trials, on whichever machine they ran, and a line where some may be missing."""
+    here, options, last = known_records(paths), found.options, found.launch
+    try:
+        given = found.storage or (storage_given(options, last) if last is not None else None)
+        if found.controller == "wandb":
+            there = _on_server(found, paths.sweep_id)
+        elif shared(given or (last.storage if last is not None else None)):
+            there = _in_database(given, last, paths.sweep_id)
+        else:
+            return here, ()
+    except SweepError as error:
+        if not found.has_folder:
+            raise
+        return here, (f"{error}: trials that other machines ran may be missing",)
+    own = paths.records()  # of those that ran here their files say more
+    return list({record.id: record for record in (*here, *there, *own)}.values()), ()
+
+
+def _in_database(given: str | None, last: LaunchFile | None, sweep_id: str) -> list[TrialRecord]:
+    """Reads the trials of all machines from the database."""
+    from ...search.storage.shared_sweep import SharedSweep
+
+    storage = storage_wanted(given, last)
+    assert storage is not None
+    return SharedSweep(storage, sweep_id).records()
+
+
+def _on_server(found: Source, sweep_id: str) -> list[TrialRecord]:
+    """Reads the trials of all machines from the W&B server."""
+    from ...show.report.remote import read_remote
+
+    if not is_logged_in():
+        raise SweepError(why_not_asked())
+    known = found.remote or found.launch
+    project, entity = (known.project, known.entity) if known is not None else (None, None)
+    return read_remote(sweep_id, found.options.project or project, found.options.entity or entity).records

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ...base.errors import ConfigError, Problems, SweepError
+from ...base.errors import ConfigError, Problems
 from ...base.wording import counted
 from ...records.folder import SweepPaths, TrialRecord
 from ...records.front import front_records
@@ -23,8 +23,6 @@ from ...records.metrics import last_values
 from ...records.points import group_points, why_none_is_best
 from ...records.progress import count_settled
 from ...records.standings import best_by
-from ...records.summary import known_records
-from ...search.storage.url import shared
 from ...show.prefer import EXAMPLE, Preference, choose
 from ...spec.parameter import nest_values
 from ...spec.read_sweep import sweep_from_dict
@@ -34,11 +32,9 @@ from ...trainers.own_command import CommandProfile
 from ...trainers.profile import TrainerProfile
 from ...trainers.reproduce import common_words
 from ...trainers.styles import parse_literal
-from ...wandb.login import is_logged_in, why_not_asked
 from ..options import Options
-from .checks import storage_wanted
 from .elsewhere import elsewhere_source
-from .resume import known_sweep, storage_given
+from .resume import known_sweep, trials_everywhere
 from .source import Source, describe_launch
 from .trainer import Trainer, choose_trainer
 
@@ -63,7 +59,7 @@ def best_source(options: Options, problems: Problems) -> Source:
         raise ConfigError(f"--train-best {name}: its trainer is a Python function; call that with the best parameters")
     if spec.metric is None:
         raise ConfigError(f"--train-best {name}: the sweep has no metric, so none of its trials is the best")
-    records, missing = _records(found, paths)
+    records, missing = trials_everywhere(found, paths)
     best, why = _chosen(options, records, spec, paths)
     foreign = sorted(set(best.params) - set(spec.searched(best.params)))
     best, *records = (replace(record, params=spec.searched(record.params)) for record in (best, *records))
@@ -96,7 +92,7 @@ def best_source(options: Options, problems: Problems) -> Source:
     if foreign:
         notes = (f"ignored, as the sweep does not search them: {', '.join(foreign)[:200]}", *notes)
     notes = (*found.notes, *notes)
-    notes = (*why, *missing, *notes)
+    notes = (*why, *missing, *notes, *_no_comparison(best, records, spec, trainer))
     if seeds:
         notes += (f"seeds {', '.join(map(str, seeds))}: not used in the search",)
         notes += () if begun else _trained_already(paths, small, launch, seed_name(trainer.profile, spec), seeds)
@@ -111,15 +107,18 @@ def best_source(options: Options, problems: Problems) -> Source:
         settled=count_settled(list(where.records()), launch.retry) if begun else 0,
         resumed=begun,
         notes=notes,
-        searched=_as_searched(best, records),
+        searched=_as_searched(best, records, folds=_are_folds(spec, trainer)),
         cwd=found.cwd,
     )
 
 
-def _as_searched(best: TrialRecord, records: Sequence[TrialRecord]) -> TrialRecord:
-    """Returns what the search says of the best: its trial; with repeats that with the mean of its point."""
+def _as_searched(best: TrialRecord, records: Sequence[TrialRecord], *, folds: bool) -> TrialRecord:
+    """Returns what the search says of the best: its trial; with repeats that with the mean of its point.
+
+    The mean over the folds of a cross-validation is no value that one training can be compared with: then it has none.
+    """
     point = next((each for each in group_points(records) if each.name == best.point), None)
-    return best if point is None else replace(best, value=point.estimate.mean)
+    return best if point is None else replace(best, value=None if folds else point.estimate.mean)
 
 
 def _chosen(
@@ -187,45 +186,6 @@ def _searched(options: Options) -> Source:
     return Source(options, last.controller, spec=spec, launch=last, paths=paths, cwd=Path(last.cwd))
 
 
-def _records(found: Source, paths: SweepPaths) -> tuple[list[TrialRecord], tuple[str, ...]]:
-    """Returns the sweep's trials, on whichever machine they ran, and a line where some may be missing."""
-    here, options, last = known_records(paths), found.options, found.launch
-    try:
-        given = found.storage or (storage_given(options, last) if last is not None else None)
-        if found.controller == "wandb":
-            there = _on_server(found, paths.sweep_id)
-        elif shared(given or (last.storage if last is not None else None)):
-            there = _in_database(given, last, paths.sweep_id)
-        else:
-            return here, ()
-    except SweepError as error:
-        if not found.has_folder:
-            raise
-        return here, (f"{error}: trials that other machines ran may be missing",)
-    own = paths.records()  # of those that ran here their files say more
-    return list({record.id: record for record in (*here, *there, *own)}.values()), ()
-
-
-def _in_database(given: str | None, last: LaunchFile | None, sweep_id: str) -> list[TrialRecord]:
-    """Reads the trials of all machines from the database."""
-    from ...search.storage.shared_sweep import SharedSweep
-
-    storage = storage_wanted(given, last)
-    assert storage is not None
-    return SharedSweep(storage, sweep_id).records()
-
-
-def _on_server(found: Source, sweep_id: str) -> list[TrialRecord]:
-    """Reads the trials of all machines from the W&B server."""
-    from ...show.report.remote import read_remote
-
-    if not is_logged_in():
-        raise SweepError(why_not_asked())
-    known = found.remote or found.launch
-    project, entity = (known.project, known.entity) if known is not None else (None, None)
-    return read_remote(sweep_id, found.options.project or project, found.options.entity or entity).records
-
-
 def _small_sweep(spec: SweepSpec, parameters: Mapping[str, Any], base: Path) -> SweepSpec:
     """Returns the sweep of the seeds, which optimises what the search did."""
     assert spec.metric is not None
@@ -281,6 +241,8 @@ def _configuration(
     seed, epochs = _seed_key(trainer, spec), aliases.get(EPOCHS)
     repeated = overrides.key_for(spec.repeats.name) if spec.repeats else None
     searched = {overrides.key_for(item.name) for item in spec.parameters if item.distribution != "constant"}
+    if spec.scheduler is not None and spec.scheduler.own_space is not None:
+        searched = {overrides.key_for(name) for name in best.params}
     notes: tuple[str, ...] = ()
     set_here = {word.key for word in given}
 
@@ -341,6 +303,29 @@ def _seeds(count: int, key: str | None, used: Sequence[Any], trainer: Trainer, w
     base = words.get(key, overrides.schema.values.get(key, 0) if overrides.schema else 0)
     first = max([int(value) for value in (base, *used) if isinstance(value, int)], default=0) + 1
     return list(range(first, first + count))
+
+
+def _are_folds(spec: SweepSpec, trainer: Trainer) -> bool:
+    """Tells whether the values of `repeats` are no seeds: the folds of a cross-validation, or another key's values."""
+    repeats = spec.repeats
+    if repeats is None or not repeats.values:
+        return False
+    return trainer.overrides.key_for(repeats.name) != _seed_key(trainer, spec)
+
+
+def _no_comparison(
+    best: TrialRecord, records: Sequence[TrialRecord], spec: SweepSpec, trainer: Trainer
+) -> tuple[str, ...]:
+    """Says after a cross-validation that one training is nothing to compare with the mean over the folds."""
+    if spec.repeats is None or not _are_folds(spec, trainer):
+        return ()
+    key = trainer.overrides.key_for(spec.repeats.name)
+    point = next((each for each in group_points(records) if each.name == best.point), None)
+    folds = ", ".join(str(record.seed) for record in point.finished) if point is not None else ""
+    return (
+        f"the search's values are means over {key} {folds}; what is trained now has the {key} of the configuration (or of this "
+        "line's words), so its values are no comparison with them",
+    )
 
 
 def _not_again(

@@ -10,7 +10,7 @@ from typing import Any
 from ...base.values import finite_number
 from ...records.folder import ENDED_WELL, OVER, TrialRecord, better
 from ...records.front import front_of_points, front_of_trials
-from ...records.points import Aims, Point, group_points
+from ...records.points import Aims, Point, group_points, point_of_seeds
 from ...records.standings import best_by
 from ..lines import trial_seconds
 from .estimate import ENOUGH, rest_of, seconds_left, survival
@@ -81,8 +81,11 @@ class Sweep:
     message: str = ""  # shown below the counts
     varied: set[str] = field(default_factory=set)  # parameters known to differ between trials
     aims: Aims | None = None  # of a sweep with several objectives, constraints or repeats
-    trials: Sequence[TrialRecord] = ()  # of such a sweep: those that had ended when it was first shown
-    point: Point | None = None  # the best one of a sweep with repeats
+    seed: str | None = (
+        None  # the parameter that holds the seed, where `--train-best` trains one configuration with several
+    )
+    trials: Sequence[TrialRecord] = ()  # of such sweeps: those that had ended when it was first shown
+    point: Point | None = None  # the best one of a sweep with repeats; the seeds of `--train-best`
     front: list[str] = field(default_factory=list)  # names on the front of several objectives
     _members: dict[str, dict[str, TrialRecord]] = field(default_factory=dict)  # ended trials by id, by their point
     _points: dict[str, Point] = field(default_factory=dict)  # by name
@@ -94,6 +97,8 @@ class Sweep:
         if self.aims is not None:
             self.others = [metric.name for metric in self.aims.objectives[1:]]
             self._compare(self.aims, self.trials)
+        elif self.seed is not None:
+            self._average(self.seed, self.trials)
 
     def _compare(self, aims: Aims, trials: Collection[TrialRecord]) -> None:
         """Finds the best point and the front again, after these trials have ended."""
@@ -111,6 +116,12 @@ class Sweep:
         if several:
             front = front_of_points(points, aims.objectives, constraints, enough=enough)
             self.front = [point.name for point in front]
+
+    def _average(self, seed: str, trials: Collection[TrialRecord]) -> None:
+        """Takes these trials, which have ended, into the point of all seeds."""
+        known = self._members.setdefault("", {})
+        known.update((record.id, record) for record in trials)
+        self.point = point_of_seeds(known.values(), seed)
 
     @property
     def best_value(self) -> float | None:
@@ -142,6 +153,8 @@ class Sweep:
             self.ended_well += record.state in ENDED_WELL
         if self.aims is not None and compare:
             self._compare(self.aims, [record])
+        elif self.seed is not None and compare:
+            self._average(self.seed, [record])
         if record.state == "finished" and record.keeps_constraints and finite_number(record.value):
             best = self.best
             if best is None or best.value is None or better(self.goal, record.value, best.value):

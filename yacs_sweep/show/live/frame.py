@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from ...base.wording import cells, cut
+from ...base.wording import cells, counted, cut
 from ..cells import Line, clean, clip, cut_front, fit, sparkline, width_of
 from ..lines import clock, params_line, rough_duration, short_value, values_text
-from ..point_table import means_text
+from ..point_table import estimate_text, means_text
 from ..table import GAP
 from .board import Board, Running, Sweep
 
@@ -77,6 +77,9 @@ def best(sweep: Sweep) -> Line:
     if point is not None and aims is not None:
         means = (GAP + clean(means_text(point, aims)), "bold green")
         return [*head, (clean(point.name), "bold"), means, *front, (GAP + params_line(point.params, sweep.varied), "")]
+    if point is not None and point.estimate.n > 1:  # the seeds of --train-best, of which none is the best
+        mean = f"{clean(sweep.metric or 'value')} {estimate_text(point.estimate)} ({counted(point.estimate.n, 'seed')})"
+        return [("mean  ", DIM), (mean, "bold green"), (GAP + params_line(point.params, sweep.varied), "")]
     if record is None or record.value is None or (aims is not None and aims.repeats is not None):
         finished = aims is not None and aims.constraints and sweep.counts.get("finished")
         return [*head, ("none keeps the constraints" if finished else "no finished trial yet", DIM)]

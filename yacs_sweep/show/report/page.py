@@ -18,7 +18,7 @@ from typing import Any
 
 from ...base.values import finite_number
 from ...records.folder import TrialRecord
-from ..lines import duration_text, epochs_apart
+from ..lines import duration_text, epochs_apart, in_search, over_folds
 from .data import Sweep, Trial, text_of
 from .figures import figures
 from .findings import Findings, busy, commits, failures, places, searched_rows, span
@@ -293,7 +293,7 @@ def _seeds(sweep: Sweep) -> str:
     metrics: dict[str, Any] = sweep.seeds.get("metrics") or {}
     if not metrics:
         return ""
-    runs, search = sweep.seeds.get("trials") or [], sweep.seeds.get("search")
+    runs, search = sweep.seeds.get("trials") or [], in_search(sweep.seeds)
     rows = []
     for name, found in metrics.items():
         spread = "–" if found.get("std") is None else value(found["std"])
@@ -306,8 +306,8 @@ def _seeds(sweep: Sweep) -> str:
         f"The best configuration ({escape(str(sweep.seeds.get('best', '')))}) trained {len(runs)} times, with seeds the search "
         "has not used: what to expect of it. The standard deviation is over seeds, with n − 1."
     )
-    apart = epochs_apart(sweep.seeds)
-    note = f'<p class="note">{escape(apart[0].upper() + apart[1:])}.</p>' if apart else ""
+    notes = [text for text in (over_folds(sweep.seeds), epochs_apart(sweep.seeds)) if text]
+    note = "".join(f'<p class="note">{escape(text[0].upper() + text[1:])}.</p>' for text in notes)
     return f'<p class="lead">{text}</p>{note}{table(heads, rows)}'
 
 

@@ -16,7 +16,7 @@ from ...records.folder import TrialRecord
 from ...records.points import group_points
 from ...records.progress import count_retried
 from ..left_out import cannot_be, left_out_text
-from ..lines import duration_text, epochs_apart, reason_shown
+from ..lines import duration_text, epochs_apart, in_search, over_folds, reason_shown
 from .data import Sweep, text_of
 from .findings import Findings, busy, commits, counts, failures, searched_rows, span, trial_rows
 from .repeat import commands
@@ -192,7 +192,7 @@ def _left_out(findings: Findings) -> list[str]:
 def _seeds(seeds: Mapping[str, Any]) -> list[str]:
     """Writes the section of the best configuration, trained again."""
     metrics: Mapping[str, Any] = seeds.get("metrics") or {}
-    search: Mapping[str, Any] = seeds.get("search") or {}
+    search = in_search(seeds)
     rows = []
     for name, found in metrics.items():
         before = search.get("value") if name == seeds.get("metric") else ""
@@ -200,8 +200,8 @@ def _seeds(seeds: Mapping[str, Any]) -> list[str]:
     heads = ["metric", "mean", "standard deviation", "seeds", "in the search"]
     if not search:
         heads, rows = heads[:-1], [row[:-1] for row in rows]
-    apart = epochs_apart(seeds)
-    note = [f"{apart[0].upper()}{apart[1:]}.", ""] if apart else []
+    notes = [f"{text[0].upper()}{text[1:]}." for text in (over_folds(seeds), epochs_apart(seeds)) if text]
+    note = [line for text in notes for line in (text, "")]
     return ["## Best, trained again", "", *note, *_table(heads, rows), ""] if rows else []
 
 

@@ -79,6 +79,16 @@ def test_the_best_is_trained_for_all_epochs_with_seeds_the_search_did_not_use(tm
     said = done.stdout.decode()
     assert done.returncode == 0 and f"Sweep `{name}`" in said and "| in the search |" in said  # the search's report
     assert f"The {apart}." in said
+    # No seed is the best of them: the one nearest to the mean stands for all.
+    assert "[sweep] best: " not in ran.out and "[sweep] train with it" not in ran.out
+    small = json.loads((tmp_path / "log/sweep/sweep" / f"{name}-best" / "summary.json").read_text())["best"]
+    assert (small["mean"], small["sd"], small["n"]) == (pytest.approx(found["mean"]), pytest.approx(found["std"]), 4)
+    assert "point" not in small and small["value"] == min(values, key=lambda value: abs(value - found["mean"]))
+    listed = re.findall(r"^(trial-\d+) ", ran.out, re.MULTILINE)
+    assert listed == [f"trial-000{number}" for number in range(4)]
+    status = sweep(tmp_path, "--status", "--sweep_id", f"{name}-best", config=None, trainer=None)
+    assert f"mean  val/mAP {found['mean']:.5g} ± {found['std']:.2g} (4 seeds)" in status.out
+    assert re.findall(r"^(trial-\d+) ", status.out, re.MULTILINE) == listed
     # The second epoch was trained: the toy's mAP is the share of epochs done.
     rows = (tmp_path / "log/sweep/sweep" / f"{name}-best" / "trial-0000" / "metrics.jsonl").read_text()
     assert '"epoch": 2' in rows
