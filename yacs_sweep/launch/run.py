@@ -47,6 +47,7 @@ from ..wandb.sweeps import create_sweep
 from .agent_run import agent_command, given_run
 from .machine import Machine
 from .options import Options
+from .plan.inputs import scheduler_modules
 from .plan.plan import Plan, new_paths, trials_text
 from .plan.portable import portable_inputs
 from .sweep_run import Results
@@ -101,7 +102,8 @@ def copy_inputs(plan: Plan, paths: SweepPaths) -> Plan:
 def _watch_code(plan: Plan, paths: SweepPaths) -> None:
     """Notes what the trainer's code is, while the first trials start. Without it, changes are not seen."""
     with contextlib.suppress(OSError):
-        save_code(paths, Path(plan.launch.cwd), plan.profile.scripts)
+        cwd = Path(plan.launch.cwd)
+        save_code(paths, cwd, [*plan.profile.scripts, *scheduler_modules(plan.spec, cwd)])
 
 
 def locate(plan: Plan, options: Options, starter: AgentStarter | None = None) -> tuple[Plan, SweepPaths]:

@@ -15,7 +15,7 @@ from optuna.distributions import (
 )
 from optuna.samplers import BaseSampler
 from optuna.study import Study, StudyDirection
-from optuna.trial import FrozenTrial, Trial
+from optuna.trial import FixedTrial, FrozenTrial, Trial
 
 from ..spec.parameter import Parameter, active, equality_key
 
@@ -114,7 +114,7 @@ class Dimension:
             return self.choices[self.labels.index(value)]
         return value
 
-    def suggest(self, trial: Trial) -> Any:
+    def suggest(self, trial: Trial | FixedTrial) -> Any:
         """Lets the study's sampler choose; returns the parameter's value."""
         distribution = self.distribution
         if isinstance(distribution, CategoricalDistribution):
@@ -192,7 +192,7 @@ class Space:
         found = active(self.parameters, {**self.from_optuna(chosen), **dict.fromkeys(names)})
         return {name: self.distributions[name] for name in names if name in found}
 
-    def suggest(self, trial: Trial) -> dict[str, Any]:
+    def suggest(self, trial: Trial | FixedTrial) -> dict[str, Any]:
         """Lets the study's sampler choose a point; inactive parameters are left out."""
         point: dict[str, Any] = {}
         waiting = list(self.parameters)

@@ -44,6 +44,7 @@ def end_of(record: TrialRecord) -> dict[str, Any]:
 
 # A system attribute of a trial, which Optuna knows by this name: by how much the trial misses each constraint.
 CONSTRAINTS = "constraints"
+FIXED = "fixed_params"  # another one: the values of an enqueued trial
 
 # User attributes of a trial.
 ASSIGNED = "trial"  # its name and parameters, and the agent it was given to: keys name, params, agent, host

@@ -5,9 +5,11 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
+import optuna
 import pytest
 import yaml
 
+from tests.postgres import Postgres, programs
 from tests.sweeping import ROOT, Ran, environment, sweep
 
 SOURCE = """\
@@ -73,6 +75,22 @@ def test_a_search_of_ones_own_is_run_and_resumed_from_the_copy(tmp_path: Path) -
     assert len(rows) == 6 and len({str(row["params"]) for row in rows}) == 6
 
 
+def test_a_module_that_the_file_imports_is_watched(tmp_path: Path) -> None:
+    project, beside = tmp_path / "project", tmp_path / "beside"
+    project.mkdir()
+    beside.mkdir()
+    (beside / "bounds.py").write_text("LOW = 1e-3\n")
+    (beside / "search.py").write_text("from bounds import LOW\n" + SOURCE.replace("1e-3", "LOW"))
+    (project / "s.yaml").write_text(TEXT.replace("search.py", "../beside/search.py").replace("count: 4", "count: 1"))
+    ran = sweep(project, "--sweep-config", "s.yaml", *QUIET)
+    assert ran.code == 0, ran.err
+    (beside / "bounds.py").write_text("LOW = 0.2\n")
+    again = sweep(project, "--sweep_id", ran.dir.name, "--count", "1", *QUIET)
+    assert again.code == 0, again.err
+    assert "../beside/bounds.py changed since the sweep began" in again.err + again.out
+    assert [row.get("changed") for row in ran.summary["trials"]] == [[], ["../beside/bounds.py"]]
+
+
 def test_a_failed_point_is_tried_again_and_a_lost_storage_is_restored(tmp_path: Path) -> None:
     source = SOURCE.replace('"rate"', '"base_lr"').replace('"batch"', '"SOLVER.IMS_PER_BATCH"')
     ran = start(tmp_path, "TOY.MODE", "crash", source=source, text=TEXT.replace("count: 4", "count: 2"))
@@ -92,6 +110,32 @@ def test_points_are_repeated(tmp_path: Path) -> None:
     points = ran.summary["points"]
     assert [point["n"] for point in points] == [2, 2, 2]
     assert len({str(point["params"]) for point in points}) == 3
+
+
+@pytest.mark.skipif(programs() is None, reason="PostgreSQL is not installed (`make postgres` installs it where it may)")
+def test_a_search_of_ones_own_in_a_database(tmp_path: Path) -> None:
+    """Two agents, and a second launch, which reads from the database what NSGA-II has kept with each point."""
+    server = Postgres(["fsync=off"])
+    try:
+        server.start()
+        source = SOURCE.replace("TPESampler(seed=1, n_startup_trials=3)", "NSGAIISampler(seed=1, population_size=2)")
+        text = TEXT.replace("count: 4", "count: 8\nrepeats: {n: 2, key: SOLVER.SEED}")
+        ran = start(tmp_path, "--storage", server.url, "--workers", "2", source=source, text=text)
+        assert ran.code == 0, ran.err
+        points = ran.summary["points"]
+        assert [point["n"] for point in points] == [2, 2, 2, 2]
+        again = sweep(tmp_path, "--sweep_id", ran.dir.name, "--storage", server.url, "--count", "4", *QUIET)
+        assert again.code == 0, again.err
+        points = ran.summary["points"]
+        assert [point["n"] for point in points] == [2] * 6
+        study = optuna.load_study(
+            study_name=ran.dir.name, storage=server.url.replace("postgresql", "postgresql+psycopg")
+        )
+        generations = [trial.system_attrs.get("NSGAIISampler:generation") for trial in study.get_trials()]
+        kept = [number for number in generations if number is not None]
+        assert len(kept) == 6 and kept == sorted(kept) and kept[-1] >= 1, generations
+    finally:
+        server.close()
 
 
 def test_a_study_of_several_objectives_leaves_a_front(tmp_path: Path) -> None:

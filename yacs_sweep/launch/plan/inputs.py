@@ -116,6 +116,15 @@ def scheduler_inputs(spec: SweepSpec, paths: SweepPaths | None, cwd: Path) -> li
     return take_files(SCHEDULER, [cwd / Path(scheduler.source).expanduser()], scheduler.source)
 
 
+def scheduler_modules(spec: SweepSpec, cwd: Path) -> list[Path]:
+    """Lists the Python files that the user's file may import from its own folder; empty without one."""
+    scheduler = spec.scheduler
+    if scheduler is None or scheduler.source is None:
+        return []
+    source = cwd / Path(scheduler.source).expanduser()
+    return [path for path in sorted(source.parent.glob("*.py")) if path != source]
+
+
 def _file(named: str | None, source: Source) -> tuple[Path | None, Path | None]:
     """Returns the file to load and the folder of the original; None for both without a file.
 

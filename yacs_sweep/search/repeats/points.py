@@ -12,7 +12,7 @@ from ...records.standings import Entry
 from ...spec.sweep import SweepSpec
 from ..models.results import reaches_targets
 from ..racing import next_seed
-from ..stored import ASSIGNED, CONSTRAINTS, END, GRID_INDEX, PLACE, POINT, POINT_OF, VOID
+from ..stored import ASSIGNED, CONSTRAINTS, END, FIXED, GRID_INDEX, PLACE, POINT, POINT_OF, VOID
 from .places import make_race
 
 SINGLE_RULES = (
@@ -121,6 +121,15 @@ class SeededPoints:
             if number not in self._tried_again and not trial.user_attrs.get(ASSIGNED, {}).get(VOID)
         ]
 
+    def _noted(self, point: int) -> dict[str, Any]:
+        """Returns what the search has kept with a point: with its first trial, and with none that repeats it."""
+        return {
+            name: value
+            for _, trial in sorted(self._trials[point].items())
+            for name, value in trial.system_attrs.items()
+            if name != FIXED
+        }
+
     def _stopped(self, trials: Sequence[FrozenTrial]) -> bool:
         """Tells whether a point was stopped early: it gets no further seed."""
         return self._stop_ends_point and any(trial.state == TrialState.PRUNED for trial in trials)
@@ -152,7 +161,7 @@ class SeededPoints:
         shown.params, shown.distributions = first.params, first.distributions
         shown.intermediate_values = mean_curve([trial.intermediate_values for trial in trials])
         shown.datetime_start, shown.datetime_complete = last.datetime_start, last.datetime_complete
-        shown.system_attrs = {**last.system_attrs, **_mean_missed(finished)}
+        shown.system_attrs = {**self._noted(point), **_mean_missed(finished)}
         if self._stopped(trials):
             # Not more than a stopped trial counts with, however well its first seeds have done.
             shown.state = TrialState.PRUNED

@@ -23,7 +23,7 @@ from ..stored import CONSTRAINTS
 from .ax_space import AxSpace, ClientSpace, FileSpace
 from .engine import Suggestion
 from .own import point_of
-from .source import SourceError, SweepInfo, UserFile
+from .source import SourceError, SweepInfo, UserFile, result_and_end
 
 _NODE = "ax"  # system attribute of a trial: the node of Ax's generation strategy that chose its point
 _DRAWS = 3  # of Ax for one trial, while its points break the sweep's conditions
@@ -93,12 +93,22 @@ class AxEngine:
         else:
             assert self._file is not None
             place = f"scheduler optimizer: {self._file.line(self._function)}"
-            client, self._end = _parts(self._file.call(self._function, self._info), place)
+            client, self._end = self._users_client(self._file, self._function, place)
             if problem := _difference(client, self.spec):
                 raise SourceError(f"{place}: {problem}")
         with self._errors():
             _constrain(client, [_constraint(place) for place in range(len(self.spec.constraints))])
         return client
+
+    def _users_client(
+        self, file: UserFile, function: Callable[[Any], Any], place: str
+    ) -> tuple[Any, Callable[[Any], Any] | None]:
+        """Calls the user's function: a client, and perhaps a function that ends the search."""
+        from ax.api.client import Client
+
+        named, line = "a Client of ax.api.client", "return client"
+        found = file.call(function, self._info)
+        return result_and_end(found, place, Client, named=named, what="client", line=line)
 
     def _own_client(self) -> Any:
         """Makes a client of the sweep file's parameters and metrics."""
@@ -248,20 +258,6 @@ class AxEngine:
 
     def close(self) -> None:
         """Releases nothing: the client is in memory."""
-
-
-def _parts(found: Any, place: str) -> tuple[Any, Callable[[Any], Any] | None]:
-    """Returns the client and the function that ends the search, of what the user's function returned."""
-    from ax.api.client import Client
-
-    client, end = found if isinstance(found, tuple) and len(found) == 2 else (found, None)
-    if not isinstance(client, Client):
-        kind = type(client).__name__
-        raise SourceError(f"{place}: returns {kind}, not a Client of ax.api.client; end it with `return client`")
-    if end is not None and not callable(end):
-        kind = type(end).__name__
-        raise SourceError(f"{place}: returns {kind} beside the client, not a function that ends the search")
-    return client, end
 
 
 def _difference(client: Any, spec: SweepSpec) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 
 import optuna
 from optuna.pruners import BasePruner, NopPruner
-from optuna.samplers import BaseSampler
+from optuna.samplers import BaseSampler, BruteForceSampler
 from optuna.study import Study
 from optuna.trial import FixedTrial, FrozenTrial, Trial, TrialState
 
@@ -22,12 +22,15 @@ from ...base.wording import counted
 from ...spec.sweep import SweepSpec
 from ..sampling import model_seed
 from ..space import Space, direction_of
+from ..stored import FIXED
 from .engine import Suggestion
 from .own import point_of
-from .source import SourceError, SweepInfo, UserFile
+from .source import SourceError, SweepInfo, UserFile, result_and_end
 
 _STOPPED = "`Study.stop`"  # in Optuna's error where a sampler has nothing left to try
 _STUDY = "study"  # system attribute of a trial: what the sampler noted in the study as it chose the trial's point
+_DRAWS = 50  # of the sampler for one trial, while its points break the sweep's conditions
+_ALL_DRAWS = 100_000  # the same, of a sampler that tries all of a finite space
 _DEPTH = 4  # levels of objects inside a sampler that are searched for random numbers
 
 
@@ -54,7 +57,14 @@ class UserStudy:
             self.sampler = optuna.create_study(directions=self.directions).sampler
             return
         function = file.function("optimizer", scheduler.optimizer)
-        study, self.end = _parts(file.call(function, info), f"scheduler optimizer: {file.line(function)}")
+        study, self.end = result_and_end(
+            file.call(function, info),
+            f"scheduler optimizer: {file.line(function)}",
+            Study,
+            named="an optuna.Study",
+            what="study",
+            line="return optuna.create_study(…)",
+        )
         problem = _difference(study, spec)
         if problem:
             raise SourceError(f"scheduler optimizer: {file.line(function)}: {problem}")
@@ -63,22 +73,9 @@ class UserStudy:
         with file.errors():
             for trial in study.get_trials():
                 if trial.state == TrialState.WAITING:
-                    self.first.append(dict(trial.system_attrs.get("fixed_params", {})))
+                    self.first.append(dict(trial.system_attrs.get(FIXED, {})))
                 elif trial.state.is_finished():
                     self.results.append(trial)
-
-
-def _parts(found: Any, place: str) -> tuple[Study, Callable[[Study], Any] | None]:
-    """Returns the study and the function that ends the search, of what the user's function returned."""
-    study, end = found if isinstance(found, tuple) and len(found) == 2 else (found, None)
-    if not isinstance(study, Study):
-        kind = type(study).__name__
-        raise SourceError(f"{place}: returns {kind}, not an optuna.Study; end it with `return optuna.create_study(…)`")
-    if end is not None and not callable(end):
-        raise SourceError(
-            f"{place}: returns {type(end).__name__} beside the study, not a function that ends the search"
-        )
-    return study, end
 
 
 def _difference(study: Study, spec: SweepSpec) -> str:
@@ -120,6 +117,7 @@ class OptunaEngine:
         grid = getattr(self.user.sampler, "_all_grids", None)
         if isinstance(grid, list):
             grid.sort(key=repr)  # shuffled anew in each process, but trials name points by their place in it
+            self._keep_conditions(grid)
         elif self._states and getattr(self._states[0], "_rng", 0) is not None:  # seeded by the user
             self._seed = int(self._states[0].rng.randint(2**31))
         self._ended: set[int] = set()  # numbers of trials whose end the sampler has been told
@@ -129,6 +127,21 @@ class OptunaEngine:
             self.notes.append(f"the scheduler's study has {counted(len(self.user.results), 'result')} to learn from")
         if self.user.own_storage:
             self.notes.append("the storage of the scheduler's study is not written to: trials live in the sweep's own")
+
+    def _keep_conditions(self, grid: list[Sequence[Any]]) -> None:
+        """Takes the points that break the sweep's conditions out of a grid. Raises SourceError where no point is left."""
+        names = getattr(self.user.sampler, "_param_names", ())
+        if not self.spec.where:
+            return
+        with contextlib.suppress(ValueError):  # the grid lacks a parameter: its sampler will say so
+            grid[:] = [
+                values
+                for values in grid
+                if self.spec.allows(self.fill(FixedTrial(dict(zip(names, values, strict=True)))))
+            ]
+            if not grid:
+                raise SourceError(f"scheduler: no point of the grid satisfies where: {' and '.join(self.spec.where)}")
+            self.user.sampler._n_min_trials = len(grid)  # type: ignore[attr-defined]
 
     @property
     def pruner(self) -> BasePruner:
@@ -187,10 +200,23 @@ class OptunaEngine:
             state.rng.seed((model_seed(self._seed, number) + place) % 2**32)
         if number < len(self.user.first):
             self._study.enqueue_trial(self.user.first[number])
-        noted = self._notes_of_study()
+        for draw in range(_ALL_DRAWS if isinstance(self.user.sampler, BruteForceSampler) else _DRAWS):
+            noted = self._notes_of_study()
+            trial, params = self._drawn()
+            if self.spec.allows(params):
+                return self._suggestion(trial, params, noted)
+            if not draw and number < len(self.user.first):
+                self.notes.append(f"the scheduler's study has a point to try first that breaks `where`: {params}")
+            self._reject(trial)
+            if self._exhausted or self._is_spent():
+                return None
+        return self._random(number)
+
+    def _drawn(self) -> tuple[Trial, dict[str, Any]]:
+        """Lets the sampler choose a point. Raises SourceError where the sampler, or the user's space, fails."""
         try:
             trial = self._study.ask()
-            params = self.fill(trial)
+            return trial, self.fill(trial)
         except SourceError:
             raise
         except Exception as error:  # samplers may be anybody's
@@ -198,17 +224,41 @@ class OptunaEngine:
             raise SourceError(
                 f"scheduler: {type(self.user.sampler).__name__}: {type(error).__name__}: {text}"
             ) from None
+
+    def _suggestion(self, trial: Trial, params: dict[str, Any], noted: Mapping[str, Any]) -> Suggestion:
+        """Describes a point that the sampler has chosen. `noted`: what samplers had noted in the study before."""
         drawn = self._study._storage.get_trial(trial._trial_id)
-        kept = {name: value for name, value in drawn.system_attrs.items() if name != "fixed_params"}
+        kept = {name: value for name, value in drawn.system_attrs.items() if name != FIXED}
         if new := {name: value for name, value in self._notes_of_study().items() if noted.get(name) != value}:
             kept[_STUDY] = new
         return Suggestion(params, dict(drawn.params), dict(drawn.distributions), kept=kept)
+
+    def _reject(self, trial: Trial) -> None:
+        """Ends a trial whose point breaks the sweep's conditions, so that the sampler chooses another one.
+
+        With one objective it counts as pruned, which makes samplers avoid its neighbourhood.
+        """
+        state = TrialState.FAIL if self.spec.more_metrics else TrialState.PRUNED
+        self._study._storage.set_trial_state_values(trial._trial_id, state)
+        self._after(self._study._storage.get_trial(trial._trial_id))
+
+    def _random(self, number: int) -> Suggestion:
+        """Draws a point that the sweep's conditions allow at random, where the sampler finds none.
+
+        Raises:
+            SweepError: there is none, or the search space is the user's.
+        """
+        if self._search_space is not None:
+            where = " and ".join(self.spec.where)
+            raise SourceError(f"scheduler search_space: no point in {_DRAWS} draws satisfies where: {where}")
+        units, values = self.spec.draw(self._seed, number)
+        return point_of(self.space, {name: value for name, value in self.space.at(units).items() if name in values})
 
     def _notes_of_study(self) -> dict[str, Any]:
         """Copies what samplers have noted in the study: in the storage, each trial keeps what its choice added."""
         return copy.deepcopy(self._study._storage.get_study_system_attrs(self._study._study_id))
 
-    def fill(self, trial: Trial) -> dict[str, Any]:
+    def fill(self, trial: Trial | FixedTrial) -> dict[str, Any]:
         """Lets the user's search space, or the sweep's parameters, draw a trial's values."""
         if self._file is None or self._search_space is None:
             return self.space.suggest(trial)

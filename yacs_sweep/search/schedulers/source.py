@@ -185,6 +185,31 @@ def _is_plain(value: Any) -> bool:
     return value is None or isinstance(value, _PLAIN)
 
 
+def result_and_end(
+    found: Any, place: str, kind: type[Any], *, named: str, what: str, line: str
+) -> tuple[Any, Callable[[Any], Any] | None]:
+    """Splits what the user's `optimizer` function returned: the optimiser, and perhaps a function that ends the search.
+
+    Args:
+        place: of the function, for messages.
+        kind: of the optimiser.
+        named: the same, in words.
+        what: a short word for it.
+        line: the last line of a function that returns one.
+
+    Raises:
+        SourceError: it returned something else.
+    """
+    result, end = found if isinstance(found, tuple) and len(found) == 2 else (found, None)
+    if not isinstance(result, kind):
+        raise SourceError(f"{place}: returns {type(result).__name__}, not {named}; end it with `{line}`")
+    if end is not None and not callable(end):
+        raise SourceError(
+            f"{place}: returns {type(end).__name__} beside the {what}, not a function that ends the search"
+        )
+    return result, end
+
+
 def open_source(
     scheduler: Scheduler, path: str | os.PathLike[str] | None, beside: str | None = None
 ) -> UserFile | None:

@@ -11,12 +11,14 @@ import optuna
 import pytest
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from yacs_sweep.search.repeats.points import SeededPoints
 from yacs_sweep.search.sampling import Chooser
 from yacs_sweep.search.schedulers.engine import Engine, Suggestion
 from yacs_sweep.search.schedulers.make import scheduler_engine
 from yacs_sweep.search.schedulers.own import OwnEngine
-from yacs_sweep.search.schedulers.source import UserFile
+from yacs_sweep.search.schedulers.source import SourceError, UserFile
 from yacs_sweep.search.space import Space
+from yacs_sweep.search.stored import PLACE, POINT, POINT_OF
 from yacs_sweep.spec.read_sweep import sweep_from_dict
 
 PARAMETERS: dict[str, Any] = {
@@ -313,3 +315,99 @@ def test_points_of_ax_keep_the_conditions_of_the_sweep() -> None:
     for number in range(4):
         chosen = engine.ask(number)
         assert chosen is not None and spec.allows(chosen.params)
+
+
+def test_what_a_sampler_keeps_with_a_point_is_not_lost_with_repeats(tmp_path: Path) -> None:
+    """NSGA-II keeps the generation with a trial; a point's further seeds, and one that is tried again, have none of it."""
+    text = STUDY.replace("SAMPLER", "optuna.samplers.NSGAIISampler(seed=1, population_size=2)")
+    keys = {"engine": "optuna", "source": "s.py", "optimizer": "make"}
+    body = {"method": "custom", "metric": {"name": "v", "goal": "maximize"}, "scheduler": keys, "repeats": 2}
+    spec = sweep_from_dict({**body, "parameters": PARAMETERS})
+    (tmp_path / "s.py").write_text(text)
+    engine = scheduler_engine(spec, Space(spec.parameters), 3, UserFile(tmp_path / "s.py", "s.py"), "s")
+    points, generations, number = SeededPoints(spec), [], 0
+    for point in range(8):
+        engine.tell(points.as_trials())
+        chosen = engine.ask(point)
+        assert chosen is not None
+        generations.append(chosen.kept["NSGAIISampler:generation"])
+        for place, again in ((0, None), (0, f"s-{number}"), (1, None)):
+            failed = place == 0 and not again
+            state = TrialState.FAIL if failed else TrialState.COMPLETE
+            trial = stored(number, chosen, state, None if failed else float(point))
+            trial.user_attrs = {POINT: point, PLACE: place, **({POINT_OF: again} if again else {})}
+            trial.system_attrs = {} if place or again else dict(chosen.kept)
+            points.update(trial)
+            number += 1
+    assert generations == [0, 0, 1, 1, 2, 2, 3, 3]
+
+
+WIDTHS = {"width": {"min": 1, "max": 9}, "kind": {"values": ["a", "b"]}}
+FINITE_SAMPLERS = {
+    "optuna.samplers.GridSampler({'width': list(range(1, 10)), 'kind': ['a', 'b']})": 3,
+    "optuna.samplers.BruteForceSampler()": 3,
+}
+
+
+def with_where(folder: Path, where: str, sampler: str, space: bool = False) -> Engine:
+    """Makes an engine for a sweep with conditions, over `WIDTHS`."""
+    text = "import optuna\ndef make(sweep):\n    return optuna.create_study(direction='maximize', sampler=SAMPLER)\n"
+    text += "def space(trial):\n    return {'width': trial.suggest_int('width', 1, 9), 'kind': 'a'}\n"
+    (folder / "where.py").write_text(text.replace("SAMPLER", sampler))
+    keys = {
+        "engine": "optuna",
+        "source": "where.py",
+        "optimizer": "make",
+        **({"search_space": "space"} if space else {}),
+    }
+    body = {"method": "custom", "metric": {"name": "v", "goal": "maximize"}, "scheduler": keys, "where": [where]}
+    spec = sweep_from_dict({**body, "parameters": WIDTHS})
+    file = UserFile(folder / "where.py", "where.py")
+    return scheduler_engine(spec, Space(spec.parameters), 3, file, "s")
+
+
+@pytest.mark.parametrize("space", [False, True])
+@pytest.mark.parametrize("name", ["tpe, seeded", "random", "nsga", "qmc"])
+def test_points_of_optuna_keep_the_conditions_of_the_sweep(tmp_path: Path, name: str, space: bool) -> None:
+    agents = [with_where(tmp_path, "width < 3", SAMPLERS[name], space) for _ in range(2)]
+    trials = run(agents, 20)  # no number is spent on a point that is not tried
+    assert {trial.params["width"] for trial in trials} == {1, 2}
+
+
+@pytest.mark.parametrize(("sampler", "count"), FINITE_SAMPLERS.items())
+def test_a_finite_space_is_exhausted_by_the_points_that_keep_the_conditions(
+    tmp_path: Path, sampler: str, count: int
+) -> None:
+    engine = with_where(tmp_path, "kind == 'b' and width > 6", sampler)
+    trials = run([engine], count)
+    assert {trial.params["width"] for trial in trials} == {7, 8, 9}
+    engine.tell(trials)
+    assert engine.ask(count) is None
+
+
+def test_a_point_to_try_first_that_breaks_the_conditions_is_told(tmp_path: Path) -> None:
+    text = "import optuna\ndef make(sweep):\n    study = optuna.create_study(direction='maximize')\n"
+    text += "    study.enqueue_trial({'width': 9, 'kind': 'a'})\n    return study\n"
+    (tmp_path / "first.py").write_text(text)
+    body = {
+        "method": "custom",
+        "metric": {"name": "v", "goal": "maximize"},
+        "where": ["width < 9"],
+        "parameters": WIDTHS,
+    }
+    spec = sweep_from_dict({**body, "scheduler": {"engine": "optuna", "source": "first.py", "optimizer": "make"}})
+    engine = scheduler_engine(spec, Space(spec.parameters), 3, UserFile(tmp_path / "first.py", "first.py"), "s")
+    chosen = engine.ask(0)
+    assert chosen is not None and chosen.params["width"] < 9
+    assert engine.notes == [
+        "the scheduler's study has a point to try first that breaks `where`: {'width': 9, 'kind': 'a'}"
+    ]
+
+
+def test_a_space_of_the_users_without_a_point_that_keeps_the_conditions_is_refused(tmp_path: Path) -> None:
+    engine = with_where(tmp_path, "kind == 'b'", SAMPLERS["random"], space=True)
+    with pytest.raises(SourceError, match="search_space: no point in 50 draws satisfies where: kind == 'b'"):
+        engine.ask(0)
+    drawn = with_where(tmp_path, "kind == 'b' and width == 4", SAMPLERS["random"])
+    chosen = drawn.ask(0)
+    assert chosen is not None and chosen.params == {"width": 4, "kind": "b"}
