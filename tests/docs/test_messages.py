@@ -67,6 +67,7 @@ JOINTS = (
     r"'…' in quotes$",
     r"the running trial$",
     r"the … running trials$",
+    r"a Client of ax.api.client$",
 )
 # The ordinary course of a sweep, of a dry run, of the screen, and of the trainer.
 ORDINARY = (
