@@ -3,7 +3,8 @@
 Pure functions; `records/standings.py` compares the points. In a race every point has one seed at first, and the last trials
 of the sweep confirm the best ones: the best mean gets the next seed, until it has all of them or another mean is better. A
 point that is unlikely to be the best gets none. What this saves goes to new points: a sweep finds more by trying points than
-by repeating them, and a few seeds at its end tell the best from the lucky (`benchmarks/noisy_search.py`).
+by repeating them, and a few seeds at its end tell the best from the lucky (`benchmarks/noisy_search.py`). Of several objectives
+the points on the front of the means are confirmed, those with the fewest seeds first; what is not on it gets none.
 """
 
 from __future__ import annotations
@@ -52,7 +53,12 @@ class Race:
 
 
 def next_seed(
-    entries: Sequence[Entry], race: Race, *, left: int | None = None, new_points: bool = True
+    entries: Sequence[Entry],
+    race: Race,
+    *,
+    left: int | None = None,
+    new_points: bool = True,
+    front: Sequence[int] | None = None,
 ) -> tuple[int, int] | None:
     """Returns the point (its number) and the place of its seed that the next trial is to have; None: a new point.
 
@@ -62,6 +68,8 @@ def next_seed(
         entries: all points so far.
         left: trials that may still be started, this one included; None: not known.
         new_points: whether there are new points; without them, None says that no point is to get a further seed.
+        front: of several objectives the numbers of the points on the front of the means, in whose place no single best point
+            is confirmed; None: there is one objective.
     """
     places = {entry.number: _open_place(entry, race) for entry in entries}
     if not race.drop:
@@ -73,11 +81,15 @@ def next_seed(
     early = new_points and not _is_last(entries, race, left)
     if early and left is not None and race.target is None:
         return None
+    held = {entry.number: len(entry.values) + len(entry.running) + len(entry.failed) for entry in entries}
+    least = CONFIRMED if left is None and len(entries) >= FIRST_POINTS else 0
+    if front is not None:
+        confirmed = sorted(front, key=lambda number: held[number])
+        open_places = ((number, places[number]) for number in confirmed if not early or held[number] < least)
+        return next(((number, place) for number, place in open_places if place is not None), None)
     standings = race.compare(entries).standings
     ranked = sorted((item for item in standings if item.n), key=lambda item: item.mean, reverse=race.goal == "maximize")
     if early:
-        held = {entry.number: len(entry.values) + len(entry.running) + len(entry.failed) for entry in entries}
-        least = CONFIRMED if left is None and len(entries) >= FIRST_POINTS else 0
         ranked = [item for item in ranked[:1] if held[item.number] < least or race.reached(item.mean)]
     for item in ranked:
         place = places[item.number]

@@ -283,11 +283,21 @@ class SweepSpec:
             "metric": self.metric.to_wandb() if self.metric else None,
             "parameters": {parameter.name: parameter.to_wandb() for parameter in self.parameters},
             "early_terminate": replace(stops, metric=None).to_dict() if stops and stops.type == "hyperband" else None,
-            "run_cap": -(-self.run_cap // self.seeds_each) if self.run_cap else None,  # the server's runs are points
+            "run_cap": self._server_cap,
             "program": self.program,
             "command": list(self.command) or None,
         }
         return _without_none(result)
+
+    @property
+    def _server_cap(self) -> int | None:
+        """`run_cap` for W&B's server, which counts its runs: with repeats these are points.
+
+        In a race a point may have one seed, so that there may be as many points as trials; the launcher counts the trials.
+        """
+        if self.run_cap is None or self.repeats is None or self.repeats.race:
+            return self.run_cap
+        return -(-self.run_cap // self.repeats.n)
 
     def wandb_limits(self) -> tuple[str, ...]:
         """Lists the parts of this description that W&B's server cannot do, a line each."""
@@ -309,6 +319,11 @@ class SweepSpec:
                 f"W&B knows no `repeats`: each of its runs is a point with the mean of {self.repeats.n} seeds, which are "
                 "runs of a group"
             )
+            if self.repeats.race:
+                lines.append(
+                    "with `race` a point on W&B gets its seeds one after the other until it is out of the race; no last trials "
+                    "confirm the best"
+                )
             if self.early_terminate and self.early_terminate.type == "hyperband":
                 lines.append("with `repeats` W&B's hyperband counts seeds, not epochs: a point logs one mean a seed")
         if self.where:

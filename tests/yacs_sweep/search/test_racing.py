@@ -184,3 +184,17 @@ def test_the_truly_best_point_is_dropped_in_less_than_one_sweep_in_twenty(
         dropping += bool(out)
     assert wrong <= 0.05 * sweeps
     assert dropping > 0.8 * sweeps or noise > 0.3 or points < 10
+
+
+def test_of_several_objectives_the_front_is_confirmed_fewest_seeds_first() -> None:
+    race = Race(3)
+    entries = [Entry(p, {0: float(p)}) for p in range(8)]
+    front = [7, 2, 0]  # best in the first objective first
+    assert next_seed(entries, race, left=1, front=front) == (7, 1)
+    entries[7] = Entry(7, {0: 7.0}, frozenset({1}))
+    assert next_seed(entries, race, left=1, front=front) == (2, 1)
+    assert next_seed(entries, race, left=30, front=front) is None  # a new point
+    for number in front:
+        entries[number] = Entry(number, {0: 0.0, 1: 0.0, 2: 0.0})
+    assert next_seed(entries, race, left=1, front=front, new_points=False) is None  # no other point is confirmed
+    assert next_seed([Entry(p, {0: 1.0}) for p in range(6)], race, front=[4]) == (4, 1)  # the end is not known

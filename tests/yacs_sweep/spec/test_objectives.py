@@ -147,12 +147,17 @@ def test_wandb_is_sent_the_first_metric_and_keys_that_it_knows() -> None:
         "W&B is sent the first of `metrics`, val/mAP: its search knows no other; judged here: ms",
         "W&B knows no `metric_constraints`: trials are judged by them here, its search is not",
         "W&B knows no `repeats`: each of its runs is a point with the mean of 3 seeds, which are runs of a group",
+        "with `race` a point on W&B gets its seeds one after the other until it is out of the race; no last trials "
+        "confirm the best",
     )
 
 
 def test_the_runs_of_wandbs_server_are_points() -> None:
     found = spec(repeats=3, run_cap=10, metric={"name": "loss"}, early_terminate={"type": "hyperband", "min_iter": 3})
     assert found.to_wandb()["run_cap"] == 4
+    raced = spec(repeats={"n": 3, "race": True}, run_cap=10, metric={"name": "loss"})
+    assert raced.to_wandb()["run_cap"] == 10  # all points but the best may have one seed
+    assert any(line.startswith("with `race` a point on W&B gets its seeds one after") for line in raced.wandb_limits())
     assert [line for line in found.wandb_limits() if "counts seeds, not epochs" in line]
     assert spec(run_cap=10).to_wandb()["run_cap"] == 10
 

@@ -105,6 +105,31 @@ def test_resume(tmp_path: Path) -> None:
         assert refused(server) == []
 
 
+def test_repeats(tmp_path: Path) -> None:
+    """Each point's run logs means, each seed has a run in a group, and the next launch continues a point in its run."""
+    short = ("SOLVER.MAX_EPOCHS", "2", "TOY.NOISE", "5.0")
+    with start_server() as server:
+        words = new_sweep(tmp_path, grid(0.0001, 0.001, repeats=2))
+        ran = sweep(server, tmp_path, *words, "--count", "3", *short, timeout=90)
+        assert ran.code == 0, ran.out + ran.err
+        again = sweep(server, tmp_path, "--sweep_id", ran.dir.name, timeout=90)
+        assert again.code == 0, again.out + again.err
+        found = runs(server)
+        rows = ran.summary["trials"]
+        assert [(row["point"], row["seed"]) for row in rows] == [(f"point-000{p}", s) for p in (0, 1) for s in (1, 2)]
+        points = [run for run in found if run.sweep is not None]
+        assert len(points) == 2 and len(found) == 6 and {run.state for run in found} == {"finished"}
+        for point, run in zip(ran.summary["points"], points, strict=True):
+            assert run.metric("val/mAP")[-1] == pytest.approx(point["mean"])
+            assert json.loads(run.summary)["seeds"] == 2
+            group = f"{ran.dir.name}-{point['point']}"
+            seeds = [other for other in found if other.attributes.get("groupName") == group]
+            assert {other.title for other in seeds} == set(point["trials"])
+            for other in seeds:
+                assert told(other) == kept(ran, other.title)
+        assert not refused(server)
+
+
 @pytest.mark.parametrize("controller", ["wandb", "local"])
 def test_stop(tmp_path: Path, controller: str) -> None:
     """By the sweep's heartbeat; on the local controller by the client, which asks every 15 s."""

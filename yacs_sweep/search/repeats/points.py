@@ -8,6 +8,7 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
+from ...records.front import costs_of, nondominated
 from ...records.standings import Entry
 from ...spec.sweep import SweepSpec
 from ..models.results import reaches_targets
@@ -26,7 +27,7 @@ class SeededPoints:
 
     def __init__(self, spec: SweepSpec) -> None:
         assert spec.repeats is not None
-        self._repeats = spec.repeats
+        self._repeats, self._objectives = spec.repeats, spec.objectives
         race = make_race(spec)
         assert race is not None
         self._race = race
@@ -72,7 +73,22 @@ class SeededPoints:
         entries = self._read_entries()
         if not self._race.drop:  # points that have all their seeds have no say
             entries = {point: entries[point] for point in sorted(self._open)}
-        return next_seed(list(entries.values()), self._race, left=left, new_points=new_points)
+        front = self._front() if self._race.drop and self._objectives[1:] else None
+        return next_seed(list(entries.values()), self._race, left=left, new_points=new_points, front=front)
+
+    def _front(self) -> list[int]:
+        """Returns the numbers of the points on the front of the means, best in the first objective first."""
+        found = []
+        for trial in self.as_trials():
+            if trial.state != TrialState.COMPLETE or any(
+                excess > 0 for excess in trial.system_attrs.get(CONSTRAINTS, ())
+            ):
+                continue
+            values = {metric.name: value for metric, value in zip(self._objectives, trial.values, strict=True)}
+            if (cost := costs_of(values, self._objectives)) is not None:
+                found.append((cost, trial.number))
+        kept = [found[place] for place in nondominated([cost for cost, _ in found])]
+        return [number for _, number in sorted(kept)]
 
     def like(self, point: int) -> FrozenTrial:
         """Returns a trial of the point, for its parameters."""

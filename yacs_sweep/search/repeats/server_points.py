@@ -17,6 +17,7 @@ from ...base.locks import exclusive
 from ...base.values import to_json
 from ...records.alive import agent_lives
 from ...records.folder import SweepPaths, TrialPaths, TrialRecord, mark_lost
+from ...records.front import front_of_points
 from ...records.known_sweeps import new_sweep_id
 from ...records.metrics import MetricsFile
 from ...records.points import Estimate, Point, group_points, point_name, point_number
@@ -179,7 +180,12 @@ class RepeatingController(WandbController):
         return None
 
     def _is_dropped(self, point: ServerPoint) -> bool:
-        """Tells whether a point is out of the race against the others."""
+        """Tells whether a point is out of the race against the others: of several objectives, whether it is not on the front."""
+        if self.spec.more_metrics:
+            points = group_points(self.paths.records())
+            front = front_of_points(points, self.spec.objectives, self.spec.constraints)
+            valued = any(other.number == point.number and other.values for other in points)
+            return valued and all(other.number != point.number for other in front)
         found = compare_points(group_points(self.paths.records()), self.race.goal, self.repeats).standings
         return any(standing.number == point.number and standing.dropped for standing in found)
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from optuna.trial import create_trial
 
 from tests.postgres import Postgres, programs
 from tests.yacs_sweep.search.sweeps import STORAGES
@@ -18,7 +19,10 @@ from tests.yacs_sweep.search.test_controllers import Agent, Died, End, Sweep, wo
 from yacs_sweep.records.folder import TrialRecord
 from yacs_sweep.records.points import group_points, point_name
 from yacs_sweep.search.local import LocalController
+from yacs_sweep.search.repeats.points import SeededPoints
+from yacs_sweep.search.stored import CONSTRAINTS, PLACE, POINT
 from yacs_sweep.search.warm_start import WarmStart
+from yacs_sweep.spec.read_sweep import sweep_from_dict
 
 GRID: dict[str, Any] = {
     "method": "grid",
@@ -250,3 +254,28 @@ def test_a_storage_that_is_gone_is_restored_with_points_and_seeds(journal: Make,
     whole = journal({**GRID, "repeats": {"n": 3, "race": race}}).agent(value, target=12)
     whole.work()
     assert tried([*first.ran, *last.ran]) == tried(whole.ran)
+
+
+def test_a_race_of_several_objectives_confirms_the_points_on_the_front() -> None:
+    body = {
+        "method": "random",
+        "metrics": [{"name": "v", "goal": "maximize"}, {"name": "ms", "goal": "minimize", "threshold": 9}],
+        "metric_constraints": ["size < 5"],
+        "parameters": {"a": {"min": 0.0, "max": 1.0}},
+        "repeats": {"n": 3, "race": True},
+    }
+    points = SeededPoints(sweep_from_dict(body))
+    # Best in v but too slow; too large; on the front; dominated; on the front.
+    rows = [((9.0, 10.0), 0.0), ((8.0, 1.0), 1.0), ((7.0, 5.0), 0.0), ((6.0, 6.0), 0.0), ((5.0, 2.0), 0.0)]
+    got = []
+    for number in range(9):
+        turn = (number, 0) if number < 5 else points.next_seed(9 - number, new_points=False)
+        if turn is None:
+            break
+        values, excess = rows[turn[0]]
+        trial = create_trial(values=values, system_attrs={CONSTRAINTS: [excess]}, params={}, distributions={})
+        trial.number, trial.user_attrs = number, {POINT: turn[0], PLACE: turn[1]}
+        points.update(trial)
+        got.append(turn)
+    assert got[5:] == [(2, 1), (4, 1), (2, 2), (4, 2)]
+    assert points.next_seed(1, new_points=False) is None
