@@ -172,6 +172,9 @@ _C.SOLVER.CLIP_NORM = 0.0
 _C.SOLVER.FREEZE_EPOCHS = 0
 # Decay of the exponential moving average of the weights, which is what is evaluated then, as in 0.9995; 0: none.
 _C.SOLVER.EMA_DECAY = 0.0
+# Resume also where settings of the optimizer, the schedule, losses or augmentation differ from those of the checkpoint: the
+# new ones count from there on, and momenta and counters are kept. False refuses to resume with other settings.
+_C.SOLVER.RESUME_CHANGED = False
 # Use only algorithms that give the same bits every time, slower on GPUs.
 _C.SOLVER.DETERMINISTIC = False
 # Seed of weights, sampling and augmentation.

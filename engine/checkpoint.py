@@ -11,6 +11,7 @@ from __future__ import annotations
 import random
 import re
 import zipfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -46,9 +47,28 @@ _CHANGEABLE = frozenset(
         "SOLVER.CHECKPOINT_PERIOD",
         "SOLVER.LOG_PERIOD",
         "SOLVER.EVAL_PERIOD",
+        "SOLVER.RESUME_CHANGED",
         "TEST.IMS_PER_BATCH",
     }
 )
+# Settings that count from the checkpoint on, where SOLVER.RESUME_CHANGED allows it: they fit every state of the run.
+_FROM_THERE_ON = frozenset(
+    {
+        "MODEL.IF_LABELSMOOTH",
+        "INPUT.PROB",
+        "INPUT.RE_PROB",
+        "INPUT.PADDING",
+        "DATALOADER.NUM_INSTANCE",
+        *(f"SOLVER.{name}" for name in ("MAX_EPOCHS", "BASE_LR", "BIAS_LR_FACTOR", "HEADS_LR_FACTOR", "MOMENTUM")),
+        *(f"SOLVER.{name}" for name in ("MARGIN", "COSINE_MARGIN", "COSINE_SCALE", "CIRCLE_MARGIN", "CIRCLE_SCALE")),
+        *(f"SOLVER.{name}" for name in ("CENTER_LR", "CENTER_LOSS_WEIGHT", "CLIP_NORM", "IMS_PER_BATCH", "ACCUMULATE")),
+        *(f"SOLVER.{name}" for name in ("WEIGHT_DECAY", "WEIGHT_DECAY_BIAS", "WEIGHT_DECAY_NORM_FACTOR")),
+        *(f"SOLVER.{name}" for name in ("SCHEDULE", "MIN_LR_FACTOR", "GAMMA", "STEPS")),
+        *(f"SOLVER.{name}" for name in ("WARMUP_FACTOR", "WARMUP_ITERS", "WARMUP_UNIT", "WARMUP_METHOD")),
+    }
+)
+# Those among them that decide how many batches an epoch has.
+_EPOCH_LENGTH = frozenset({"DATALOADER.NUM_INSTANCE", "SOLVER.IMS_PER_BATCH"})
 
 State = dict[str, Any]
 
@@ -152,15 +172,45 @@ def seed_everything(seed: int) -> None:
     torch.manual_seed(seed)
 
 
-def changed_settings(cfg: CfgNode, saved: str) -> list[str]:
-    """Lists the settings that decide results and differ between a checkpoint's configuration (YAML) and `cfg`."""
-    defaults, ours, theirs = flatten(_C), flatten(cfg), flatten(yaml.safe_load(saved))
+def saved_config(saved: str) -> CfgNode:
+    """Reads a checkpoint's configuration (YAML); a key added since has its default, one that has gone is left out."""
+    config, known = _C.clone(), flatten(_C)
+    for key, value in flatten(yaml.safe_load(saved)).items():
+        if key in known:
+            *path, name = key.split(".")
+            node = config
+            for part in path:
+                node = node[part]
+            setattr(node, name, tuple(value) if isinstance(value, list) else value)
+    return config
+
+
+def changed_settings(cfg: CfgNode, saved: str) -> dict[str, str]:
+    """Finds the settings that decide results and differ between a checkpoint's configuration (YAML) and `cfg`.
+
+    Returns:
+        What each was and is, by key.
+    """
+    ours, theirs = flatten(cfg), flatten(saved_config(saved))
     # How long to train decides the rate of every epoch there.
     changeable = _CHANGEABLE - {"SOLVER.MAX_EPOCHS"} if cfg.SOLVER.SCHEDULE == "cosine" else _CHANGEABLE
-    changed = []
-    for key, value in ours.items():
-        was = theirs.get(key, defaults[key])
-        was = tuple(was) if isinstance(was, list) else was
-        if was != value and key not in changeable and not key.startswith("WANDB."):
-            changed.append(f"{key} was {was!r}, is {value!r}")
-    return changed
+    return {
+        key: f"{key} was {theirs[key]!r}, is {value!r}"
+        for key, value in ours.items()
+        if theirs[key] != value and key not in changeable and not key.startswith("WANDB.")
+    }
+
+
+def fixed_settings(changed: Iterable[str], cfg: CfgNode, saved: str, *, within_epoch: bool) -> list[str]:
+    """Lists those of the changed settings with which a run cannot be resumed.
+
+    Args:
+        changed: keys of settings.
+        cfg: the configuration.
+        saved: the checkpoint's (YAML).
+        within_epoch: whether the checkpoint is within an epoch, whose number of batches cannot change.
+    """
+    both_average = bool(cfg.SOLVER.EMA_DECAY and saved_config(saved).SOLVER.EMA_DECAY)
+    allowed = _FROM_THERE_ON | ({"SOLVER.EMA_DECAY"} if both_average else set())
+    allowed = allowed - _EPOCH_LENGTH if within_epoch else allowed
+    return [key for key in changed if not cfg.SOLVER.RESUME_CHANGED or key not in allowed]

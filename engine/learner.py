@@ -13,7 +13,7 @@ from yacs.config import CfgNode
 
 from engine.averaging import WeightAverage
 from engine.distributed import ProcessGroup, synchronise_batch_norm
-from engine.solver import build_optimizer, set_learning_rate
+from engine.solver import build_optimizer, load_optimizer, set_learning_rate
 from modeling.backbones.timm_models import TimmBackbone
 from modeling.losses import build_center_loss, build_criterion, require_negatives
 from modeling.model import ReIDModel
@@ -143,16 +143,22 @@ class Learner:
             "center": centers,
         }
 
-    def load(self, state: State) -> None:
-        """Restores what `state` returned."""
+    def load(self, state: State, saved: CfgNode) -> None:
+        """Restores what `state` returned; of the optimizers the momenta and counters.
+
+        Args:
+            state: the state.
+            saved: the configuration that it was saved with; where it differs, this run's counts.
+        """
         self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        load_optimizer(self.optimizer, state["optimizer"], saved=saved, cfg=self.cfg, model=self.model)
         if self.average is not None:
             self.average.load(state["ema"])
         self.scaler.load_state_dict(state["scaler"])
         if self.center is not None and self.center_optimizer is not None:
             self.center.load_state_dict(state["center"]["loss"])
-            self.center_optimizer.load_state_dict(state["center"]["optimizer"])
+            groups = self.center_optimizer.state_dict()["param_groups"]
+            self.center_optimizer.load_state_dict({**state["center"]["optimizer"], "param_groups": groups})
 
     def _wrap_distributed(self) -> DistributedDataParallel:
         """Wraps the model so that its gradients are averaged over all processes."""

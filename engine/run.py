@@ -13,7 +13,7 @@ from yacs.config import CfgNode
 
 from data import DatasetError
 from data.build import build_dataset
-from engine.checkpoint import State, changed_settings, load_newest
+from engine.checkpoint import State, changed_settings, fixed_settings, load_newest
 from engine.distributed import ProcessGroup, device_of_rank, is_first_process, open_process_group, report_lost_process
 from engine.evaluation.evaluate import require_matches
 from engine.trainer import STOPPED, Progress, Trainer
@@ -33,15 +33,21 @@ def train_run(cfg: CfgNode, notes: Sequence[str] = ()) -> int:
         saved = None
         if found := load_newest(output_dir, lines):
             path, saved = found
-            if changed := changed_settings(cfg, saved["config"]):
+            changed = changed_settings(cfg, saved["config"])
+            within_epoch = saved["progress"]["iteration"] > 0
+            if fixed := fixed_settings(changed, cfg, saved["config"], within_epoch=within_epoch):
                 raise ConfigError(
-                    f"{path} is of a run with other settings ({'; '.join(changed)}): give another OUTPUT_DIR, or"
-                    " remove that folder to start afresh"
+                    f"{path} is of a run with other settings ({'; '.join(changed[key] for key in fixed)}): give another"
+                    " OUTPUT_DIR, or remove that folder to start afresh"
                 )
             progress = Progress.from_state(saved["progress"])
             if progress.is_complete(cfg.SOLVER.MAX_EPOCHS):
                 return _log_final_results(output_dir, path, progress) if is_first_process() else 0
             lines.append(f"Continuing from {path}")
+            if changed:
+                lines.append(
+                    f"Momenta and counters are kept; from here on other settings count: {'; '.join(changed.values())}"
+                )
         del found
         try:
             device = device_of_rank(resolve_device(cfg.MODEL.DEVICE))

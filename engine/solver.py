@@ -92,24 +92,32 @@ def parameter_rule(name: str, *, norm: bool, cfg: CfgNode) -> tuple[float, float
     return factor, solver.WEIGHT_DECAY * (solver.WEIGHT_DECAY_NORM_FACTOR if norm else 1.0)
 
 
-def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
-    """Builds the optimizer over the trainable parameters, with one group for each `parameter_rule`.
+Rule = tuple[float, float, bool]  # factor on the learning rate, weight decay, whether it may be frozen
+
+
+def group_parameters(cfg: CfgNode, model: nn.Module) -> dict[Rule, list[str]]:
+    """Groups the names of the trainable parameters, with one group for each `parameter_rule`.
 
     reid-strong-baseline gives each parameter a group of its own, which takes several times as long a step.
     """
-    solver = cfg.SOLVER
     norms = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm)
     of_norms = {id(parameter) for m in model.modules() if isinstance(m, norms) for parameter in m.parameters()}
     # The fused SGD cannot start some of a group's momenta later than others.
-    separate_backbone = solver.FREEZE_EPOCHS > 0
-    groups: dict[tuple[float, float, bool], list[nn.Parameter]] = {}
+    separate_backbone = cfg.SOLVER.FREEZE_EPOCHS > 0
+    groups: dict[Rule, list[str]] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
             rule = parameter_rule(name, norm=id(parameter) in of_norms, cfg=cfg)
-            groups.setdefault((*rule, separate_backbone and name.startswith("base.")), []).append(parameter)
+            groups.setdefault((*rule, separate_backbone and name.startswith("base.")), []).append(name)
+    return groups
+
+
+def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
+    """Builds the optimizer over the trainable parameters, in the groups of `group_parameters`."""
+    solver, parameters = cfg.SOLVER, dict(model.named_parameters())
     merged = [
-        {"params": parameters, "lr_factor": factor, "weight_decay": decay}
-        for (factor, decay, _frozen), parameters in groups.items()
+        {"params": [parameters[name] for name in names], "lr_factor": factor, "weight_decay": decay}
+        for (factor, decay, _frozen), names in group_parameters(cfg, model).items()
     ]
     options: dict[str, Any] = {"lr": solver.BASE_LR, "fused": True}
     if solver.OPTIMIZER_NAME == "SGD":
@@ -124,3 +132,23 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
     """Sets each group's learning rate to `rate` times its factor."""
     for group in optimizer.param_groups:
         group["lr"] = rate * group["lr_factor"]
+
+
+def load_optimizer(
+    optimizer: torch.optim.Optimizer, state: dict[str, Any], *, saved: CfgNode, cfg: CfgNode, model: nn.Module
+) -> None:
+    """Restores the momenta and counters of each parameter; rates, factors and weight decays stay those of `cfg`.
+
+    Args:
+        optimizer: made by `build_optimizer` for `cfg`.
+        state: of the optimizer that `build_optimizer` made for `saved`, whose groups may be others.
+        saved: the configuration that the state was saved with.
+        cfg: the configuration now.
+        model: both are over its parameters.
+    """
+    was = [name for names in group_parameters(saved, model).values() for name in names]
+    now = {
+        name: place for place, name in enumerate(n for names in group_parameters(cfg, model).values() for n in names)
+    }
+    kept = {now[name]: state["state"][place] for place, name in enumerate(was) if place in state["state"]}
+    optimizer.load_state_dict({"state": kept, "param_groups": optimizer.state_dict()["param_groups"]})

@@ -19,7 +19,7 @@ from yacs.config import CfgNode
 from data import DatasetError, ReIDDataset
 from data.build import build_eval_loader, build_train_loader
 from data.sampler import EpochBatchSampler
-from engine.checkpoint import State, rng_state, save_checkpoint, seed_everything, set_rng_state
+from engine.checkpoint import State, rng_state, save_checkpoint, saved_config, seed_everything, set_rng_state
 from engine.cost import Cost, measure_time, measure_work
 from engine.distributed import ProcessGroup, without_traceback
 from engine.evaluation.evaluate import EvaluationMethod, Results, evaluate
@@ -336,7 +336,7 @@ class Trainer:
                 f"the run in OUTPUT_DIR {self.cfg.OUTPUT_DIR} was trained on {state['num_classes']} identities, the"
                 f" data set now has {self.num_classes}: give another OUTPUT_DIR"
             )
-        self.learner.load(state)
+        self.learner.load(state, saved_config(state["config"]))
         self.progress = Progress.from_state(state["progress"])
         self.means.load(state["means"])
         set_rng_state(state["rng"])

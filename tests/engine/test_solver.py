@@ -9,7 +9,7 @@ from yacs.config import CfgNode
 
 from configs.defaults import _C
 from engine.config import load_config
-from engine.solver import build_optimizer, cosine, learning_rate, schedule_notes, set_learning_rate
+from engine.solver import build_optimizer, cosine, learning_rate, load_optimizer, schedule_notes, set_learning_rate
 from modeling.model import build_model
 
 # What reid-strong-baseline 3da7e6f has in force during epochs 1, 2, …: its scheduler is stepped as an epoch starts.
@@ -192,3 +192,23 @@ def test_merged_groups_step_like_one_group_a_parameter(small_config: Path, name:
         plain.step()
     for key, value in ours.state_dict().items():
         torch.testing.assert_close(value, theirs.state_dict()[key])
+
+
+def test_momenta_find_their_parameters_in_other_groups() -> None:
+    model = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3), nn.Linear(3, 1))
+    saved, cfg = _C.clone(), _C.clone()
+    cfg.SOLVER.WEIGHT_DECAY, cfg.SOLVER.BASE_LR, cfg.SOLVER.WEIGHT_DECAY_NORM_FACTOR = 0.1, 0.5, 0.0
+    old = build_optimizer(saved, model)
+    model(torch.randn(4, 2)).square().sum().backward()
+    old.step()
+    new = build_optimizer(cfg, model)
+    assert len(old.param_groups) < len(new.param_groups)
+    load_optimizer(new, old.state_dict(), saved=saved, cfg=cfg, model=model)
+    for parameter in model.parameters():
+        assert torch.equal(new.state[parameter]["exp_avg"], old.state[parameter]["exp_avg"])
+        assert new.state[parameter]["step"] == 1
+    assert {(group["weight_decay"], group["lr"]) for group in new.param_groups} == {
+        (0.1, 0.5),
+        (0.0005, 0.5),
+        (0.0, 0.5),
+    }

@@ -190,6 +190,74 @@ def test_everything_else_that_learns_resumes_exactly_too(small_config: Path, tmp
     assert rates[:4] == ["1.00e-04", "1.75e-03", "3.40e-03", "5.05e-03"]  # warming up by iteration
 
 
+CHANGED = [
+    *(
+        "SOLVER.BASE_LR",
+        "0.005",
+        "SOLVER.WEIGHT_DECAY",
+        "0.01",
+        "SOLVER.BIAS_LR_FACTOR",
+        "2.0",
+        "SOLVER.MOMENTUM",
+        "0.5",
+    ),
+    *("SOLVER.MARGIN", "0.5", "SOLVER.RESUME_CHANGED", "True"),
+]
+
+
+def test_resume_with_other_settings_takes_them_and_keeps_momenta(small_config: Path, tmp_path: Path) -> None:
+    signal_at("checkpoint_epoch_1.pth")
+    assert train(small_config, tmp_path) == 143
+    before = load_newest(tmp_path, [])
+    signal_at("Continuing from")  # before the first batch
+    cfg = load_config(str(small_config), [*CHANGED, "OUTPUT_DIR", str(tmp_path)])
+    assert engine.train(cfg) == 143
+    told = next(line for line in messages(tmp_path) if line.startswith("Momenta and counters are kept"))
+    assert "SOLVER.BASE_LR was 0.01, is 0.005; " in told and "SOLVER.MARGIN was 0.3, is 0.5" in told
+    assert engine.train(cfg) == 0
+    rates = [line.split(" ")[-1] for line in results(tmp_path) if line.startswith("Epoch[")]
+    assert rates == ["1.00e-02", "1.00e-02", "5.00e-03", "5.00e-03"]
+    after = load_newest(tmp_path, [])
+    assert before and after
+    groups = after[1]["optimizer"]["param_groups"]
+    assert {(group["weight_decay"], group["lr_factor"], group["momentum"]) for group in groups} == {
+        (0.01, 1.0, 0.5),
+        (0.0005, 2.0, 0.5),
+    }
+    assert len(before[1]["optimizer"]["param_groups"]) == 1  # the places of parameters are others now
+
+
+def test_other_settings_are_refused_without_the_key_or_where_nothing_fits(small_config: Path, tmp_path: Path) -> None:
+    signal_at("Epoch[1] Iteration[2/4]")
+    assert train(small_config, tmp_path) == 143
+    with pytest.raises(
+        ConfigError, match=r"of a run with other settings \(SOLVER.BASE_LR was 0.01, is 0.5\): give another"
+    ):
+        train(small_config, tmp_path, "SOLVER.BASE_LR", "0.5")
+    allowed = ["SOLVER.RESUME_CHANGED", "True", "SOLVER.BASE_LR", "0.5"]
+    with pytest.raises(ConfigError, match=r"settings \(MODEL.NECK was 'bnneck', is 'no'\): give another"):
+        train(small_config, tmp_path, *allowed, "MODEL.NECK", "no")
+    with pytest.raises(ConfigError, match=r"settings \(SOLVER.IMS_PER_BATCH was 8, is 4\)"):  # within an epoch
+        train(small_config, tmp_path, *allowed, "SOLVER.IMS_PER_BATCH", "4")
+    with pytest.raises(ConfigError, match=r"settings \(SOLVER.EMA_DECAY was 0.0, is 0.9\)"):  # there is no average yet
+        train(small_config, tmp_path, *allowed, "SOLVER.EMA_DECAY", "0.9")
+
+
+def test_a_smaller_batch_from_the_end_of_an_epoch_on(small_config: Path, tmp_path: Path) -> None:
+    signal_at("checkpoint_epoch_1.pth")
+    assert train(small_config, tmp_path) == 143
+    assert train(small_config, tmp_path, "SOLVER.IMS_PER_BATCH", "4", "SOLVER.RESUME_CHANGED", "True") == 0
+    places = [line.split(" ")[1] for line in results(tmp_path) if line.startswith("Epoch[2]")]
+    assert places == [f"Iteration[{number}/8]" for number in (2, 4, 6, 8)]
+
+
+def test_the_key_alone_changes_no_bit(small_config: Path, uninterrupted: Path, tmp_path: Path) -> None:
+    signal_at("Epoch[2] Iteration[2/4]")
+    assert train(small_config, tmp_path) == 143
+    assert train(small_config, tmp_path, "SOLVER.RESUME_CHANGED", "True") == 0
+    assert_same_run(tmp_path, uninterrupted)
+
+
 def test_resume_with_workers_and_from_a_damaged_checkpoint(
     small_config: Path, uninterrupted: Path, tmp_path: Path
 ) -> None:

@@ -115,7 +115,7 @@ def test_a_key_that_the_tree_lacks_is_a_doubt_and_is_not_given(tmp_path: Path) -
 def test_the_shipped_profiles_say_how_their_trainers_resume() -> None:
     paths = [path for path in ROOT.glob("configs/trainers/*.yaml") if path.stem != "torchrun"]
     rules = {path.stem: load_profile(path, project_root=ROOT).resume for path in paths}
-    itself = {"reid", "pycls", "swin", "slowfast", "maskrcnn_benchmark"}
+    itself = {"pycls", "swin", "slowfast", "maskrcnn_benchmark"}
     never = {"reid_strong_baseline", "transreid", "solider", "clip_reid", "clip_reid_baseline"}
     assert {name for name, rule in rules.items() if rule.itself} == itself
     assert {name for name, rule in rules.items() if rule.itself is False} == never
