@@ -14,6 +14,11 @@ TABLE_HINTS = (re.compile(rb"\|[ \t]*[A-Za-z][^\n|]*\|"), re.compile(rb"AP, ?A[P
 TASK_HINTS = (re.compile(rb"Task: [A-Za-z]"), re.compile(rb"esults for [A-Za-z]"))
 # `name: value`, or an item of a list, with nothing before it.
 _SETTING = re.compile(rb"[ \t]*(?:(?:- )?[\"']?[A-Za-z_][\w .()/-]{0,60}[\"']?[ \t]?[:=](?:[ \t][^\n]*)?|- [^\n]*)\n")
+# A counter with its number and further values behind it, `epoch 3 loss: 0.5`: the training has begun.
+_COUNTING = re.compile(
+    rb"[ \t]*[\[(]?(?:epoch|iter(?:ation)?|step|batch)\b[ \t:=#\[(]{0,4}\d[^\n]{0,64}?[A-Za-z][\w/@-]{0,40}[\"']?[ \t]?[:=]",
+    re.IGNORECASE,
+)
 
 LIMIT = 1 << 12  # characters of a line that are looked at, and of a configuration's line:
 SHORT = 1 << 9
@@ -96,7 +101,8 @@ def task_of(line: str) -> str:
 class PrintedSettings:
     """Finds printed configurations: lines `name: value` directly behind one another.
 
-    That is what they are once several of them have a value that no metric has: True, None, a list, a text in quotes.
+    That is what they are once several of them have a value that no metric has: True, None, a list, a text in quotes. A line that
+    counts epochs or iterations ends them.
     """
 
     def __init__(self) -> None:
@@ -120,7 +126,8 @@ class PrintedSettings:
 
     def inside(self, chunk: bytes, start: int) -> bool:
         """Tells whether the line at `start` belongs to a configuration. Lines are asked for from the first to the last."""
-        self.began = start >= self._end and _SETTING.match(chunk, start) is not None
+        starts = _SETTING.match(chunk, start) is not None and _COUNTING.match(chunk, start) is None
+        self.began = start >= self._end and starts
         if self.began:
             self._lines = self._literals = 0
             at = start
@@ -140,7 +147,7 @@ class PrintedSettings:
 
     def _count(self, chunk: bytes, start: int) -> bool:
         """Takes in the line at `start` if it has the form."""
-        match = _SETTING.match(chunk, start)
+        match = None if _COUNTING.match(chunk, start) else _SETTING.match(chunk, start)
         if match:
             self._lines += 1
             end = min(match.end(), start + SHORT)

@@ -74,6 +74,7 @@ class LogParser:
         self._generic_bit = 1 << len(searches) + 1
         self._task_bit = self._generic_bit << 1
         self._settings = PrintedSettings()
+        self._rows_begun = False  # whether a row has been returned
         self._before_settings: tuple[Row, str | None, Number | None] = {}, None, None
         self._reserved: dict[str, bool] = {}  # by metric that lines look like: whether an entry names it
         self._task = ""  # of a table that begins on the next line
@@ -111,10 +112,17 @@ class LogParser:
     def flush(self) -> list[Row]:
         """Returns the row that is gathering, if any, as the output pauses; an unfinished line is left alone.
 
-        A row that waits for the axis is returned only once it has one, or the output has ended.
+        A row that waits for the axis is returned only once it has one, or the output has ended. Before the first row and any
+        axis, lines that may yet turn out to be a printed configuration wait for what comes behind them.
         """
+        at_start = not self._entries and self._axis is None and not self._rows_begun
+        return [] if at_start and self._settings.goes_on else self._end_row()
+
+    def _end_row(self) -> list[Row]:
+        """Returns the row that is gathering, and those that have waited for it."""
         if not self._open:
             return self._settled() if self._closed else []
+        self._rows_begun = True
         rows, self._open, self._open_name, self._behind = [self._open, *self._behind], {}, None, []
         if not self._axis_after or self._axis_name in rows[0]:
             return rows
@@ -127,7 +135,7 @@ class LogParser:
         self._tail.clear()
         rows = self.feed(line) if line else []
         self._closed = True
-        return rows + self.flush()
+        return rows + self._end_row()
 
     def keep_back(self) -> None:
         """From now on lines that only look like metrics are kept back: the trainer has a better way to log."""
@@ -147,7 +155,7 @@ class LogParser:
         for metrics in kept:
             self._found("generic", metrics, rows)
         self._closed = closed
-        return rows + self.flush()
+        return rows + self._end_row()
 
     def _settled(self, left: int = 0) -> list[Row]:
         """Returns the rows that waited for the axis, with the axis as it is now, but for the last `left` ones."""
@@ -180,6 +188,7 @@ class LogParser:
             if start >= read:
                 read = self._at(block, start, hits[start], rows)
         self._follow(block, read, len(block), rows)
+        self._rows_begun |= bool(rows)
         return rows
 
     def _follow(self, block: bytes, start: int, end: int, rows: list[Row]) -> None:
@@ -344,7 +353,7 @@ class LogParser:
                 if opens:
                     self._context[after] = match.groupdict("")
                 elif self._context.pop(after, None) is not None:
-                    rows += self.flush()
+                    rows += self._end_row()
 
     def _unread(self, name: str, text: str) -> None:
         """Keeps the first value that looks like a number and is none."""
@@ -367,17 +376,17 @@ class LogParser:
         axis = found.pop(self._axis_name, None)
         if axis is not None:
             if axis != self._axis or (self._axis_after and self._axis_name not in self._open):
-                rows += self.flush()
+                rows += self._end_row()
             self._axis = axis
             rows += self._settled()
         if not found:
-            rows += self.flush()
+            rows += self._end_row()
             return
         beside = source == "generic" and bool(self._entries)  # a row of its own, that ends none of the patterns'
         if name is None and len(found) == 1 and source != "METRIC" and not beside:
             name = next(iter(found)).partition("/")[0] if "/" in next(iter(found)) else ""
         if not beside and (name is None or name != self._open_name or not self._open.keys().isdisjoint(found)):
-            rows += self.flush()
+            rows += self._end_row()
         carried = axis if self._axis_after else self._axis
         if (beside or not self._open) and carried is not None:
             found[self._axis_name] = carried

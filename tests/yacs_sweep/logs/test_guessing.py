@@ -108,6 +108,34 @@ def test_a_printed_configuration_is_no_metric_and_what_stands_around_it_is(cut: 
     assert parse(log, cut) == [{"loss": 0.5, "epoch": 1}, {"acc": 0.7, "epoch": 2}]
 
 
+def test_a_configuration_with_pauses_between_its_lines_is_no_metric() -> None:
+    parser, rows = LogParser(GENERIC), list[Row]()
+    for (
+        line
+    ) in "lr: 0.1\nmomentum: 0.9\nepochs: 3\nname: resnet\npretrained: True\nsizes: [1, 2]\nseed: 3\n".splitlines(True):
+        rows += [*parser.feed_chunk(line.encode()), *parser.flush()]
+    for epoch in (1, 2):
+        rows += [*parser.feed_chunk(f"epoch {epoch} loss: {1 / epoch}\n".encode()), *parser.flush()]
+    assert rows == [{"loss": 1.0, "epoch": 1}, {"loss": 0.5, "epoch": 2}]
+
+
+def test_results_below_one_another_without_a_counter_are_there_at_the_next_ones() -> None:
+    parser, rows = LogParser(GENERIC), list[Row]()
+    for value in (0.5, 0.4, 0.3):
+        rows += [*parser.feed_chunk(f"loss: {value}\n".encode()), *parser.flush()]
+    assert rows == [{"loss": 0.5}, {"loss": 0.4}, {"loss": 0.3}]
+
+
+@pytest.mark.parametrize("cut", [1 << 16, 40, 7])
+@pytest.mark.parametrize("counter", ["epoch {} ", "Epoch: {}, ", "[step {}] ", "Iteration [{}/3] "])
+def test_lines_of_the_training_directly_below_a_printed_configuration_are_read(cut: int, counter: str) -> None:
+    log = "lr: 0.1\nmomentum: 0.9\nepochs: 3\nname: resnet\npretrained: True\nsizes: [1, 2]\nstep: 20\n"
+    log += "".join(f"{counter.format(e)}loss: {1 / e:.3f} acc: {e / 4:.2f}\n" for e in (1, 2, 3))
+    found = parse(log, cut)
+    assert [row["acc"] for row in found] == [0.25, 0.5, 0.75]
+    assert not {"lr", "momentum", "epochs"} & set().union(*found)
+
+
 @pytest.mark.parametrize(
     "results",
     [
