@@ -14,7 +14,7 @@ from ..base.errors import ConfigError, SweepError
 from ..base.files import write_atomically
 from ..base.streams import output_width, print_lines
 from ..base.wording import counted
-from ..records.checkpoints import Keep, Keeper
+from ..records.checkpoints import MODELS, Keep, Keeper, left_model
 from ..records.folder import ENDED_WELL, SweepPaths, TrialRecord
 from ..records.known_sweeps import origin_of
 from ..records.launch_file import LaunchFile
@@ -287,6 +287,7 @@ class Results:
             say(outcome.message)
         say(f"{self.summary.tally().text or 'no trials'}; results in {self.paths.dir}")
         attempt("the best trial is not shown", self._show_best)
+        attempt("models are not looked for", self._tell_no_model)
         attempt("the report is not named", self._name_report)
         misnamed = not outcome.interrupted and never_logged(self.summary.records.values())
         if (outcome.message and not misnamed) or (outcome.interrupted and not self.complete):
@@ -378,6 +379,19 @@ class Results:
         repeat = repeat_trial(self._started_here(best), plan.profile, self.paths.dir, best=best_file)
         if repeat is not None:
             say("train with it", repeat.line(Path.cwd()))
+
+    def _tell_no_model(self) -> None:
+        """Says that the best trial has left no model, where the trainer is told its folder."""
+        best, profile = self.summary.best(), self.plan.profile
+        told = profile.output_dir_key is not None or any("{output_dir}" in word for word in profile.command)
+        if best is None or not (told or profile.checkpoints):
+            return
+        patterns = profile.checkpoints or MODELS
+        if not left_model(self.paths, best, patterns):
+            looked = ", ".join(profile.checkpoints) or "*.pth, *.ckpt, …"
+            say(
+                f"no model of the best trial: {best.name} has left no {looked} in its folder; does the trainer save one?"
+            )
 
     def _name_report(self) -> None:
         """Names what comes after a sweep: the report, and the training of the best with several seeds."""

@@ -23,6 +23,20 @@ from .trial_files import Problems, link_or_copy, walk
 BEST = "best"  # folder of the sweep; no trial has this name
 RECORD = "best.json"  # in it, beside best.yml, metrics.jsonl and the checkpoints
 ELSEWHERE = "elsewhere.json"  # in it, when the best trial ran on another machine: which trial, and where
+# Names of model files, for trainers whose profile does not say which it writes.
+MODELS = (
+    "*.pth",
+    "*.pt",
+    "*.ckpt",
+    "*.safetensors",
+    "*.bin",
+    "*.h5",
+    "*.keras",
+    "*.onnx",
+    "*.pkl",
+    "*.joblib",
+    "*.npz",
+)
 CHOICES = "all, best, none or top-N (top-3)"
 
 
@@ -144,6 +158,18 @@ def gather_best(
     os.rename(new, target)
     shutil.rmtree(old, ignore_errors=True)
     return target
+
+
+def left_model(paths: SweepPaths, record: TrialRecord, patterns: Sequence[str]) -> bool:
+    """Tells whether a trial has left a model: a file in its folder, or kept of it in `best/`, that a pattern fits.
+
+    True where the trial's folder is not on this machine.
+    """
+    trial = paths.trial(record.name)
+    if not trial.record.is_file():
+        return True
+    kept = [paths.dir / BEST] if gathered_trial(paths) == record.id else []
+    return any(next(checkpoint_files(place, patterns), None) for place in (trial.dir, *kept))
 
 
 def note_other_machine(paths: SweepPaths, record: TrialRecord) -> None:

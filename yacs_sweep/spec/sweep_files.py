@@ -20,11 +20,12 @@ from .sweep import SweepSpec
 
 
 def preset_folders() -> list[Path]:
-    """Returns the folders of `--sweep-config NAME`.
+    """Returns the folders of `--sweep-config NAME`, in the order in which they are searched.
 
-    The current folder's sweeps/ comes first, then the presets that come with the launcher.
+    These are sweeps/ of the current folder, of the folders above it, the nearest first, and of the launcher.
     """
-    return [Path("sweeps"), SWEEPS]
+    above = [folder / "sweeps" for folder in Path.cwd().parents]
+    return [Path("sweeps"), *(folder for folder in above if folder.is_dir() and folder.resolve() != SWEEPS), SWEEPS]
 
 
 _SUFFIXES = (".yaml", ".yml")

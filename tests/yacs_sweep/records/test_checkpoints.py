@@ -10,7 +10,7 @@ import pytest
 
 from tests.sweeping import GRID, TOY, sweep, write_sweep
 from yacs_sweep.base.errors import ConfigError
-from yacs_sweep.records.checkpoints import Keep, Keeper, checkpoint_files, delete_checkpoints, gather_best
+from yacs_sweep.records.checkpoints import Keep, Keeper, checkpoint_files, delete_checkpoints, gather_best, left_model
 from yacs_sweep.records.folder import SweepPaths, TrialRecord, folder_name
 from yacs_sweep.trainers.load import load_profile
 
@@ -186,3 +186,19 @@ def test_a_best_trial_of_another_machine_is_named(tmp_path: Path) -> None:
     better = put(paths, 2, 3.0)
     keeper.update(better, [record, there, better])
     assert not (paths.dir / "best" / "elsewhere.json").exists()
+
+
+def test_whether_a_trial_has_left_a_model(tmp_path: Path) -> None:
+    paths = SweepPaths(tmp_path, "s")
+    record = TrialRecord("id0", "trial-0000", 0, {}, "finished", value=1.0)
+    assert left_model(paths, record, ["*.pth"])  # it is on another machine
+    trial = paths.trial(record.name)
+    trial.dir.mkdir(parents=True)
+    record.save(trial)
+    assert not left_model(paths, record, ["*.pth"])
+    (trial.dir / "weights").mkdir()
+    (trial.dir / "weights" / "last.pth").touch()
+    assert left_model(paths, record, ["*.pth"]) and not left_model(paths, record, ["*.ckpt"])
+    gather_best(paths, record, ["*.pth"], {})
+    (trial.dir / "weights" / "last.pth").unlink()  # as `--keep none` does
+    assert left_model(paths, record, ["*.pth"])

@@ -10,7 +10,7 @@ import yaml
 
 from configs.defaults import _C, BOUNDS, CHOICES
 from yacs_sweep.spec.sweep import SweepSpec
-from yacs_sweep.spec.sweep_files import load_spec, presets
+from yacs_sweep.spec.sweep_files import find_sweep_file, load_spec, preset_folders, presets
 
 SWEEPS = Path(__file__).parents[3] / "sweeps"
 NAMES = [
@@ -42,6 +42,23 @@ def aliases() -> dict[str, str]:
 
 def test_presets_are_the_documented_ones() -> None:
     assert presets([SWEEPS]) == NAMES
+
+
+def test_sweep_files_of_a_project_are_found_from_the_folders_below_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    below = tmp_path / "a" / "b"
+    for folder, text in ((tmp_path, "outer"), (tmp_path / "a", "nearer")):
+        (folder / "sweeps").mkdir(parents=True)
+        for name in ("mine", "base") if text == "nearer" else ("mine", "other"):
+            (folder / "sweeps" / f"{name}.yaml").write_text(text)
+    below.mkdir()
+    monkeypatch.chdir(below)
+    found = {name: find_sweep_file(name, preset_folders()) for name in ("mine", "other", "base", "sweep_lr")}
+    assert [found[name].read_text() for name in ("mine", "other", "base")] == ["nearer", "outer", "nearer"]
+    assert found["sweep_lr"].parent == SWEEPS
+    monkeypatch.chdir(SWEEPS.parent / "docs")
+    assert preset_folders().count(SWEEPS) == 1
 
 
 @pytest.mark.parametrize("name", NAMES)
