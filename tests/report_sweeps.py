@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import math
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
 from yacs_sweep.base.values import to_json
-from yacs_sweep.records.folder import SweepPaths, TrialRecord
+from yacs_sweep.records.folder import SweepPaths, TrialPaths, TrialRecord
 from yacs_sweep.records.launch_file import LaunchFile, save_spec
 from yacs_sweep.show.report.data import Curve, Sweep, Trial, read_local
 from yacs_sweep.spec.constraints import judge
@@ -126,9 +126,14 @@ def write_sweep(
         folder = paths.trial(record.name)
         folder.dir.mkdir()
         folder.record.write_text(to_json(record.row()))
-        text = "".join(json.dumps({"step": step, **line}) + "\n" for step, line in enumerate(lines))
-        folder.metrics.write_text(text)
+        write_rows(folder, lines)
     return paths
+
+
+def write_rows(trial: TrialPaths, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Writes a trial's metrics.jsonl, and its folder where there is none."""
+    trial.dir.mkdir(parents=True, exist_ok=True)
+    trial.metrics.write_text("".join(json.dumps({"step": step, **row}) + "\n" for step, row in enumerate(rows)))
 
 
 def sweep_of_several(

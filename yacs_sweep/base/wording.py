@@ -113,6 +113,11 @@ def counted(number: int, noun: str, plural: str = "") -> str:
     return f"{number} {noun if number == 1 else plural or f'{noun}s'}"
 
 
+def sentence(text: str) -> str:
+    """Writes a line as a sentence: with a capital, and a full stop."""
+    return f"{text[0].upper()}{text[1:]}."
+
+
 def is_text(value: str) -> bool:
     """Tells whether every byte of an argument or path is text in the environment's encoding.
 

@@ -381,7 +381,7 @@ class Results:
             say("train with it", repeat.line(Path.cwd()))
 
     def _tell_no_model(self) -> None:
-        """Says that the best trial has left no model, where the trainer is told its folder."""
+        """Warns that the best trial has left no model, where the trainer knows the trial's folder."""
         best, profile = self.summary.best(), self.plan.profile
         told = profile.output_dir_key is not None or any("{output_dir}" in word for word in profile.command)
         if best is None or not (told or profile.checkpoints):

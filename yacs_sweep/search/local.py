@@ -31,6 +31,7 @@ from .storage.url import shared
 from .stored import (
     END,
     ENQUEUED,
+    FIXED,
     LOST_COUNT,
     PLACE,
     POINT,
@@ -269,7 +270,7 @@ class LocalController:
             attributes[LOST_COUNT] = 0 if wanted else attributes[LOST_COUNT] + (record.state == "lost")
         elif RETRY_OF in trial.user_attrs:  # it never ran: the next one resumes from the same files
             attributes[RETRY_OF] = trial.user_attrs[RETRY_OF]
-        fixed = None if isinstance(trial, Trial) else trial.system_attrs.get("fixed_params")
+        fixed = None if isinstance(trial, Trial) else trial.system_attrs.get(FIXED)
         point = trial.params if had_params else fixed
         if point is not None and attributes[LOST_COUNT] <= self.lost_limit:
             self.study.enqueue_trial(point, user_attrs=attributes)

@@ -95,7 +95,7 @@ class Overrides:
             raise ConfigError(f"{self.profile.path}: gpu_key: {error}") from None
 
     def gpu_problems(self, gpu_ids: Sequence[str]) -> list[str]:
-        """Lists why the trainer cannot be told these GPUs."""
+        """Lists why the trainer cannot be given these GPUs."""
         try:
             self.gpu_arguments(gpu_ids)
         except ConfigError as error:
@@ -124,7 +124,7 @@ class Overrides:
         return problems
 
     def resume_problems(self) -> list[str]:
-        """Lists why the trainer cannot be told to resume by the keys that its profile names."""
+        """Lists what is wrong with the keys by which the profile makes the trainer resume."""
         return [problem for key, value in self.profile.resume.pairs for problem in self.check(key, [value])]
 
     def check(self, name: str, values: Iterable[Any] = (), texts: Mapping[str, str] | None = None) -> list[str]:

@@ -20,7 +20,7 @@ from ..logs.wandb_calls import Calls, LoggedRow
 from ..records.folder import TrialPaths, TrialRecord
 from ..records.measured import Measured
 from ..records.metrics import FOREIGN_ROWS, MetricsFile, Objective, foreign_rows, read_metrics
-from ..trainers.ways.start import OVERRIDES, Start, describe_start, write_given
+from ..trainers.ways.start import OVERRIDES, Start, write_given
 from .contract import Hooks, Launch
 from .echo import Echo
 from .first_trial import GpuLook, left_nothing, other_gpu_text
@@ -185,7 +185,7 @@ class Attempt:
         )
 
     def _start(self) -> Start:
-        """Returns how the trainer is started: as the record says, or told to resume what it has left in its folder.
+        """Returns the trainer's start: that of the record, or one with the words to resume, where the folder has files.
 
         The record keeps the command that trains the trial from its beginning.
         """
@@ -193,18 +193,7 @@ class Attempt:
         start = Start(record.command, record.given)
         if launch.profile.resume.is_told and not left_nothing(self._paths, launch.profile, record):
             with contextlib.suppress(ConfigError):  # the files it is described from are gone: the trial says so
-                start = describe_start(
-                    launch.overrides,
-                    python=launch.python,
-                    config_file=launch.config_file,
-                    output_dir=str(launch.profile.output_dir(self._paths.dir)),
-                    trial_id=record.id,
-                    gpu_ids=record.gpu_ids,
-                    trailing=launch.trailing,
-                    params=self._parameters,
-                    seed=launch.seed,
-                    resume=True,
-                )
+                start = launch.start(self._paths, record.id, record.params, record.seed, record.gpu_ids, resume=True)
         record.resumed_with = start.told
         return start
 
@@ -283,7 +272,7 @@ class Attempt:
 
     @property
     def _parameters(self) -> dict[str, Any]:
-        """What the trainer is given: the point's parameters, and the seed of a repeat."""
+        """The parameters for the trainer: those of the point, and the seed of a repeat."""
         return self.launch.demands.with_seed(self.record.params, self.record.seed)
 
     def _take_calls(self) -> Calls:

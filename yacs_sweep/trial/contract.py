@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Protocol
@@ -13,6 +13,7 @@ from ..records.folder import SweepPaths, TrialPaths, TrialRecord
 from ..records.measured import Demands
 from ..trainers.overrides import Overrides
 from ..trainers.profile import TrainerProfile
+from ..trainers.ways.start import Start, describe_start
 from .process import Limits
 
 
@@ -93,3 +94,35 @@ class Launch:
     on_oom: str = "skip"  # or retry: whether a trial that ran out of memory gets another attempt
     watch: InputWatch | None = None  # sees edits of what trials read
     gpu_wait: float = 30.0  # at most, until the GPU memory of an ended trial is free
+
+    def start(
+        self,
+        paths: TrialPaths,
+        trial_id: str,
+        params: Mapping[str, Any],
+        seed: Any,
+        gpu_ids: Sequence[str],
+        *,
+        resume: bool = False,
+    ) -> Start:
+        """Describes how the trainer is started in a trial's folder.
+
+        Args:
+            seed: of a repeat; None: without one.
+            resume: whether the trainer is told to resume, where the folder has a checkpoint.
+
+        Raises:
+            ConfigError: as `describe_start`.
+        """
+        return describe_start(
+            self.overrides,
+            python=self.python,
+            config_file=self.config_file,
+            output_dir=str(self.profile.output_dir(paths.dir)),
+            trial_id=trial_id,
+            gpu_ids=gpu_ids,
+            trailing=self.trailing,
+            params=self.demands.with_seed(params, seed),
+            seed=self.seed,
+            resume=resume,
+        )

@@ -17,7 +17,6 @@ from ..records.environment import Commit
 from ..records.folder import OWN_FAILURES, TrialPaths, TrialRecord, folder_name
 from ..records.trial_files import inherit_files
 from ..trainers.gpu_key import gpus_of_job
-from ..trainers.ways.start import Start, describe_start
 from .attempt import Attempt, survived
 from .contract import Assignment, DiskFull, Hooks, Launch, Retry, disk_full_message
 from .echo import Echo
@@ -108,21 +107,6 @@ class TrialRunner:
             once = f"{self.launch.paths.sweep_id}: {subject}"  # of all agents
             self.on_event("note", {"text": f"{record.name}: {text}", "once": once})
 
-    def _start(self, trial_id: str, params: Mapping[str, Any], seed: Any, paths: TrialPaths) -> Start:
-        """Describes how the trainer is started for a point, and with which seed of a repeat."""
-        launch = self.launch
-        return describe_start(
-            launch.overrides,
-            python=launch.python,
-            config_file=launch.config_file,
-            output_dir=str(launch.profile.output_dir(paths.dir)),
-            trial_id=trial_id,
-            gpu_ids=self.gpu_ids,
-            trailing=launch.trailing,
-            params=launch.demands.with_seed(params, seed),
-            seed=launch.seed,
-        )
-
     def close(self) -> None:
         """Ends the guard."""
         self.guards.close()
@@ -141,7 +125,7 @@ class TrialRunner:
             put_aside(paths.dir)
         ensure_folder(paths.dir)
         ensure_folder(launch.profile.output_dir(paths.dir))
-        start = self._start(assignment.id, assignment.params, assignment.seed, paths)
+        start = launch.start(paths, assignment.id, assignment.params, assignment.seed, self.gpu_ids)
         self._began = time.monotonic()
         # A trial that is resumed in its folder is the same trial, in another attempt.
         record = TrialRecord(
@@ -244,7 +228,7 @@ class TrialRunner:
                     text = (
                         f"{record.name}: {verdict.reason} on GPU {','.join(before)}; again on {','.join(self.gpu_ids)}"
                     )
-                    start = self._start(record.id, record.params, record.seed, paths)
+                    start = self.launch.start(paths, record.id, record.params, record.seed, self.gpu_ids)
                     record.command, record.given = start.words, start.given
                 else:
                     text = f"{record.name}: {verdict.reason}; attempt {record.attempts + 1} of {retries + 1}"

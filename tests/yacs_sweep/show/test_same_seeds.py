@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.report_sweeps import write_rows
 from tests.sweeping import sweep, write_sweep
 from yacs_sweep.records.folder import SweepPaths, TrialRecord
 from yacs_sweep.show.report.data import read_local
@@ -42,9 +42,7 @@ def written(folder: Path, *points: list[list[dict[str, Any]]], several: bool = F
             record.value = rows[-1]["acc"]
             record.values = {"acc": rows[-1]["acc"], "ms": rows[-1]["ms"]} if several else None
             record.command = ["train.py", "SOLVER.SEED", str(seed), "OUT", record.name]
-            path = SweepPaths(folder, "s").trial(record.name).metrics
-            path.parent.mkdir(parents=True)
-            path.write_text("".join(json.dumps({"step": step, **row}) + "\n" for step, row in enumerate(rows)))
+            write_rows(SweepPaths(folder, "s").trial(record.name), rows)
             records.append(record)
     return records
 

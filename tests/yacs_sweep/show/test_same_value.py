@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.report_sweeps import write_rows
 from tests.sweeping import sweep, write_sweep
 from yacs_sweep.records.folder import SweepPaths, TrialRecord
 from yacs_sweep.show.report.data import read_local
@@ -32,9 +32,7 @@ def written(folder: Path, *trials: tuple[Any, list[dict[str, Any]]], state: str 
     for number, (rate, rows) in enumerate(trials):
         value = next((row["acc"] for row in reversed(rows) if "acc" in row), None)
         record = TrialRecord(f"s-{number}", f"t{number}", number, {"lr": rate}, state=state, value=value)
-        path = SweepPaths(folder, "s").trial(record.name).metrics
-        path.parent.mkdir(parents=True)
-        path.write_text("".join(json.dumps({"step": step, **row}) + "\n" for step, row in enumerate(rows)))
+        write_rows(SweepPaths(folder, "s").trial(record.name), rows)
         records.append(record)
     return records
 

@@ -129,7 +129,7 @@ class Start:
 
 
 def later(first: Start, second: Start) -> bool | None:
-    """Tells whether the second start began where the first had already been; None: that cannot be told.
+    """Tells whether the second start began later in the training than the first; None: nothing shows it.
 
     The x-axis counts first, then what the first lines print, then the number of values where both came to their end.
     """
@@ -181,9 +181,9 @@ def _start_twice(plan: Plan, paths: SweepPaths, metric: str, limit: float, grace
     runner = TrialRunner(launch, stop_requested=lambda: current.stop() if current is not None else None)
     runner.use_gpus(plan.layout.places[0], shared=False)
     try:
-        for before in (None, 0):
+        while len(starts) < 2:
             axis, deadline = launch.profile.metrics.axis, time.monotonic() + limit
-            current = Start(metric, axis, folder, patterns, deadline, starts[0] if before is not None else None)
+            current = Start(metric, axis, folder, patterns, deadline, before=starts[0] if starts else None)
             size = trial.stdout.stat().st_size if trial.stdout.is_file() else 0
             runner.run(assignment, current)
             with open(trial.stdout, "rb") as file:

@@ -20,7 +20,7 @@ from ...records.front import front_records
 from ...records.known_sweeps import BEST_SEEDS, find
 from ...records.launch_file import LaunchFile, load_spec_of
 from ...records.metrics import last_values
-from ...records.points import group_points, why_none_is_best
+from ...records.points import Point, group_points, why_none_is_best
 from ...records.progress import count_settled
 from ...records.standings import best_by
 from ...show.prefer import EXAMPLE, Preference, choose
@@ -92,7 +92,10 @@ def best_source(options: Options, problems: Problems) -> Source:
     if foreign:
         notes = (f"ignored, as the sweep does not search them: {', '.join(foreign)[:200]}", *notes)
     notes = (*found.notes, *notes)
-    notes = (*why, *missing, *notes, *_no_comparison(best, records, spec, trainer))
+    point = next((each for each in group_points(records) if each.name == best.point), None)
+    folds = _are_folds(spec, trainer)
+    notes = (*why, *missing, *notes)
+    notes += (_no_comparison(spec, trainer, point),) if folds else ()
     if seeds:
         notes += (f"seeds {', '.join(map(str, seeds))}: not used in the search",)
         notes += () if begun else _trained_already(paths, small, launch, seed_name(trainer.profile, spec), seeds)
@@ -107,17 +110,16 @@ def best_source(options: Options, problems: Problems) -> Source:
         settled=count_settled(list(where.records()), launch.retry) if begun else 0,
         resumed=begun,
         notes=notes,
-        searched=_as_searched(best, records, folds=_are_folds(spec, trainer)),
+        searched=_as_searched(best, point, folds=folds),
         cwd=found.cwd,
     )
 
 
-def _as_searched(best: TrialRecord, records: Sequence[TrialRecord], *, folds: bool) -> TrialRecord:
+def _as_searched(best: TrialRecord, point: Point | None, *, folds: bool) -> TrialRecord:
     """Returns what the search says of the best: its trial; with repeats that with the mean of its point.
 
     The mean over the folds of a cross-validation is no value that one training can be compared with: then it has none.
     """
-    point = next((each for each in group_points(records) if each.name == best.point), None)
     return best if point is None else replace(best, value=None if folds else point.estimate.mean)
 
 
@@ -313,18 +315,18 @@ def _are_folds(spec: SweepSpec, trainer: Trainer) -> bool:
     return trainer.overrides.key_for(repeats.name) != _seed_key(trainer, spec)
 
 
-def _no_comparison(
-    best: TrialRecord, records: Sequence[TrialRecord], spec: SweepSpec, trainer: Trainer
-) -> tuple[str, ...]:
-    """Says after a cross-validation that one training is nothing to compare with the mean over the folds."""
-    if spec.repeats is None or not _are_folds(spec, trainer):
-        return ()
+def _no_comparison(spec: SweepSpec, trainer: Trainer, point: Point | None) -> str:
+    """Says after a cross-validation that one training is nothing to compare with the mean over the folds.
+
+    Args:
+        point: the best one; None: its trials are not known here.
+    """
+    assert spec.repeats is not None
     key = trainer.overrides.key_for(spec.repeats.name)
-    point = next((each for each in group_points(records) if each.name == best.point), None)
     folds = ", ".join(str(record.seed) for record in point.finished) if point is not None else ""
     return (
         f"the search's values are means over {key} {folds}; what is trained now has the {key} of the configuration (or of this "
-        "line's words), so its values are no comparison with them",
+        "line's words), so its values are no comparison with them"
     )
 
 

@@ -181,12 +181,12 @@ class RepeatingController(WandbController):
 
     def _is_dropped(self, point: ServerPoint) -> bool:
         """Tells whether a point is out of the race against the others: of several objectives, whether it is not on the front."""
+        points = group_points(self.paths.records())
         if self.spec.more_metrics:
-            points = group_points(self.paths.records())
             front = front_of_points(points, self.spec.objectives, self.spec.constraints)
             valued = any(other.number == point.number and other.values for other in points)
             return valued and all(other.number != point.number for other in front)
-        found = compare_points(group_points(self.paths.records()), self.race.goal, self.repeats).standings
+        found = compare_points(points, self.race.goal, self.repeats).standings
         return any(standing.number == point.number and standing.dropped for standing in found)
 
     def _run_point(

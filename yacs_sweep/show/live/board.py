@@ -147,7 +147,7 @@ class Sweep:
         self.see_end(record)
 
     def see_end(self, record: TrialRecord, *, compare: bool = True) -> None:
-        """Takes in an ended trial's duration and value; `compare`: whether points and the front are made anew."""
+        """Counts an ended trial's duration and value; `compare`: whether points and the front are updated."""
         if record.state in OVER and (taken := trial_seconds(record)) is not None:
             self.durations.append(taken)
             self.ended_well += record.state in ENDED_WELL

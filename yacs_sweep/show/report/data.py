@@ -13,6 +13,7 @@ import yaml
 from ...base.errors import SweepError
 from ...base.files import read_json
 from ...base.values import finite_number
+from ...base.wording import sentence
 from ...records import environment
 from ...records.folder import SEEDS_FILE, WARM_FILE, SweepPaths, TrialRecord, best_of, rank
 from ...records.front import front_of_points, front_of_trials
@@ -252,7 +253,7 @@ def _alike(trials: Sequence[Trial], spec: SweepSpec, paths: SweepPaths) -> list[
     """Writes notes where all trials end with one value, or all seeds of a point do."""
     records, metric = [trial.record for trial in trials], spec.metric.name if spec.metric else None
     texts = (same_value_text(records, metric, paths), same_seeds_text(spec, records, paths))
-    return [f"{text[0].upper()}{text[1:]}." for text in texts if text]
+    return [sentence(text) for text in texts if text]
 
 
 def _elsewhere(trials: Sequence[Trial], paths: SweepPaths) -> list[str]:

@@ -17,6 +17,7 @@ from importlib import metadata, resources
 from typing import Any
 
 from ...base.values import finite_number
+from ...base.wording import sentence
 from ...records.folder import TrialRecord
 from ..lines import duration_text, epochs_apart, in_search, over_folds
 from .data import Sweep, Trial, text_of
@@ -307,7 +308,7 @@ def _seeds(sweep: Sweep) -> str:
         "has not used: what to expect of it. The standard deviation is over seeds, with n − 1."
     )
     notes = [text for text in (over_folds(sweep.seeds), epochs_apart(sweep.seeds)) if text]
-    note = "".join(f'<p class="note">{escape(text[0].upper() + text[1:])}.</p>' for text in notes)
+    note = "".join(f'<p class="note">{escape(sentence(text))}</p>' for text in notes)
     return f'<p class="lead">{text}</p>{note}{table(heads, rows)}'
 
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ...base.values import finite_number, to_json
-from ...base.wording import printable, unprintable
+from ...base.wording import printable, sentence, unprintable
 from ...records.folder import TrialRecord
 from ...records.points import group_points
 from ...records.progress import count_retried
@@ -200,7 +200,7 @@ def _seeds(seeds: Mapping[str, Any]) -> list[str]:
     heads = ["metric", "mean", "standard deviation", "seeds", "in the search"]
     if not search:
         heads, rows = heads[:-1], [row[:-1] for row in rows]
-    notes = [f"{text[0].upper()}{text[1:]}." for text in (over_folds(seeds), epochs_apart(seeds)) if text]
+    notes = [sentence(text) for text in (over_folds(seeds), epochs_apart(seeds)) if text]
     note = [line for text in notes for line in (text, "")]
     return ["## Best, trained again", "", *note, *_table(heads, rows), ""] if rows else []
 

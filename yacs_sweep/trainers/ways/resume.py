@@ -23,7 +23,7 @@ _DIGITS = re.compile(r"(\d+)")
 
 @dataclass(frozen=True)
 class ResumeRule:
-    """Says how a trainer is told to resume the training in its output folder.
+    """Describes how a trainer is made to resume the training in its output folder.
 
     Attributes:
         itself: True: it resumes without being told; False: it always starts over; None: not said.
