@@ -191,10 +191,14 @@ def _named(gpus: Sequence[Gpu]) -> str:
 
 
 def left_nothing(paths: TrialPaths, profile: TrainerProfile, record: TrialRecord) -> bool:
-    """Tells whether a trial's folder holds the launcher's files alone."""
+    """Tells whether a trial's folder holds the launcher's files alone; False where it cannot be read."""
+
+    def fail(error: OSError) -> None:
+        raise error  # which os.walk passes over
+
     own = {*LAUNCHER_FILES, paths.wandb_run.name, *profile.parameter_files, *given_files(record, profile)}
     try:
-        for folder, _, names in os.walk(paths.dir):
+        for folder, _, names in os.walk(paths.dir, onerror=fail):
             at_top = Path(folder) == paths.dir or Path(folder) == paths.dir / OUTPUT
             if any(not (at_top and name in own) for name in names):
                 return False

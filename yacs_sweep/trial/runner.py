@@ -254,10 +254,15 @@ class TrialRunner:
             self._leaves_files = not left_nothing(paths, profile, record)
             if self._leaves_files or (text := nothing_left_text(profile)) is None:
                 return
-            # Of a sweep that was resumed, an earlier launch has said it.
-            others = (other for _, other in self.launch.paths.scan() if other is not None and other.state == "finished")
-            if all((other.ended or "") >= record.started for other in others):
+            if not self._others_finished_before(record):  # else an earlier launch has said it
                 self._warn_once(record, "files", text)
+
+    def _others_finished_before(self, record: TrialRecord) -> bool:
+        """Tells whether other trials had finished before this one began; False where the sweep's folder cannot be read."""
+        with contextlib.suppress(OSError):
+            others = (other for _, other in self.launch.paths.scan() if other is not None and other.state == "finished")
+            return any((other.ended or "") < record.started for other in others)
+        return False
 
     def _attempt(self, record: TrialRecord, paths: TrialPaths, hooks: Hooks, first_step: int) -> Attempt:
         """Makes what all attempts of a trial share."""

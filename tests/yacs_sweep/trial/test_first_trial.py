@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -271,6 +272,21 @@ def test_a_folder_that_holds_the_launcher_s_files_alone(tmp_path: Path) -> None:
     file.parent.mkdir()
     file.touch()
     assert not left_nothing(paths, profile, record)
+
+
+def test_a_folder_that_cannot_be_read_is_not_taken_for_empty(tmp_path: Path) -> None:
+    """No more files can be opened, as in case B4."""
+    profile, paths = launch_of(tmp_path, "").profile, TrialPaths(tmp_path / "t0")
+    record = TrialRecord("s-0", "t0", 0, {})
+    paths.dir.mkdir()
+    assert left_nothing(paths, profile, record)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+    try:
+        nothing = left_nothing(paths, profile, record)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert not nothing
 
 
 @pytest.mark.parametrize(
