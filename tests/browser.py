@@ -39,7 +39,7 @@ class Page:
         """What the script returns."""
         return self.driver.execute_script(script)
 
-    def until(self, script: str, seconds: float = 60) -> None:
+    def until(self, script: str, seconds: float = 180) -> None:
         """Waits until the script returns something true."""
         deadline = time.monotonic() + seconds
         while not self.run(script):

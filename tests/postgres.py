@@ -54,7 +54,7 @@ class Postgres:
 
     def _run(self, words: Sequence[str]) -> None:
         command = [*self._as, str(self._bin / words[0]), "--no-sync", *words[1:]]
-        subprocess.run(command, cwd=self.home, check=True, capture_output=True, timeout=60)
+        subprocess.run(command, cwd=self.home, check=True, capture_output=True, timeout=180)
 
     @property
     def url(self) -> str:
@@ -65,14 +65,14 @@ class Postgres:
         words += ["-k", str(self.home), *(word for setting in self._settings for word in ("-c", setting))]
         with (self.home / "log").open("ab") as log:
             self.process = subprocess.Popen([*self._as, *words], cwd=self.home, stdout=log, stderr=log)
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 120
         while not self._answers():
             assert self.process.poll() is None and time.monotonic() < deadline, (self.home / "log").read_text()
             time.sleep(0.05)
 
     def _answers(self) -> bool:
         command = [str(self._bin / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(self.port)]
-        return subprocess.run(command, check=False, timeout=10).returncode == 0
+        return subprocess.run(command, check=False, timeout=180).returncode == 0
 
     def stop(self) -> None:
         """At once: sessions are ended (fast shutdown)."""

@@ -80,7 +80,7 @@ class Slurm:
             with (self.home / f"{name}.out").open("wb") as out:
                 words = [name, "-D", "-f", str(self.config)]
                 self._daemons.append(subprocess.Popen(words, env=env, stdout=out, stderr=out, stdin=subprocess.DEVNULL))
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 120
         while "idle" not in self.run("sinfo", "-h", "-o", "%T"):
             assert time.monotonic() < deadline, self.logs()
             time.sleep(0.5)
@@ -88,7 +88,7 @@ class Slurm:
     def run(self, *words: str) -> str:
         """What a command of Slurm prints."""
         env = {**os.environ, **self.environment}
-        done = subprocess.run(words, env=env, capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(words, env=env, capture_output=True, text=True, timeout=180, check=False)
         return done.stdout + done.stderr
 
     def logs(self) -> str:

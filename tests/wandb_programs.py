@@ -37,7 +37,7 @@ def check_printed_line(folder: Path, program: str) -> None:
     (line,) = [text.split("train with it: ")[1] for text in ran.out.splitlines() if "train with it: " in text]
     shell = ["bash", "-c", line]
     done = subprocess.run(
-        shell, cwd=folder, env=environment(folder), capture_output=True, text=True, timeout=60, check=False
+        shell, cwd=folder, env=environment(folder), capture_output=True, text=True, timeout=180, check=False
     )
     assert done.returncode == 0, line + done.stdout + done.stderr
     assert GOT in done.stdout.splitlines(), done.stdout

@@ -329,7 +329,7 @@ sys.exit(3)
 
 def test_a_trainer_that_exits_while_loading_does_not_wait_for_its_workers(make_cfg: MakeCfg) -> None:
     command = [sys.executable, "-c", LEAVES_WITH_WORKERS, make_cfg("DATALOADER.NUM_WORKERS", 2).dump()]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=180, check=False)
     assert (done.returncode, done.stderr) == (3, "")
 
 

@@ -14,7 +14,7 @@ SMALL = ["--train-ids", "2", "--test_ids", "2", "--shots", "1", "--distractors",
 
 def run(*words: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, str(TOOL), *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=cwd, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=180, cwd=cwd, check=False)
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -56,6 +56,6 @@ def test_a_folder_with_other_files_is_refused(tmp_path: Path) -> None:
 
 def test_help_needs_no_torch() -> None:
     code = f"import runpy, sys; runpy.run_path({str(TOOL)!r}, run_name='tool'); print('torch' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=180, check=True)
     assert done.stdout.strip() == "False"
     assert "--cameras-per-id" in run("--help").stdout

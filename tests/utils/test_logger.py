@@ -34,7 +34,7 @@ def test_a_reader_that_goes_away_costs_the_log_nothing(tmp_path: Path) -> None:
             cwd=ROOT,
             stdout=writing,
             stderr=subprocess.PIPE,
-            timeout=60,
+            timeout=180,
             check=False,
         )
     finally:

@@ -62,7 +62,7 @@ def started(
             process.stdout.close()
 
 
-def until(condition: Callable[[], Any], timeout: float = 30) -> None:
+def until(condition: Callable[[], Any], timeout: float = 180) -> None:
     """Waits for the condition; fails after `timeout` seconds."""
     deadline = time.monotonic() + timeout
     while not condition():
@@ -81,7 +81,7 @@ def read_until(process: subprocess.Popen[str], text: str) -> str:
     raise AssertionError(f"never printed {text!r}:\n{''.join(lines)}")
 
 
-def end_of(process: subprocess.Popen[str], timeout: float = 60) -> tuple[int, str]:
+def end_of(process: subprocess.Popen[str], timeout: float = 180) -> tuple[int, str]:
     """Exit status and the rest of the output."""
     out, _ = process.communicate(timeout=timeout)
     return process.returncode, out

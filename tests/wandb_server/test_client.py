@@ -45,14 +45,14 @@ def client(server: WandbServer, folder: Path, script: str) -> Iterator[subproces
         process.wait()
 
 
-def output(process: subprocess.Popen[str], timeout: float = 40) -> str:
+def output(process: subprocess.Popen[str], timeout: float = 180) -> str:
     """All that the process says until it ends by itself, well."""
     text, _ = process.communicate(timeout=timeout)
     assert process.returncode == 0, text
     return text
 
 
-def until(condition: Callable[[], bool], timeout: float = 20) -> None:
+def until(condition: Callable[[], bool], timeout: float = 180) -> None:
     deadline = time.monotonic() + timeout
     while not condition():
         assert time.monotonic() < deadline, "timed out"

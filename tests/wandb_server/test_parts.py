@@ -239,4 +239,4 @@ def test_the_process_takes_orders_and_ends_on_sigterm() -> None:
             RemoteControl(url)("run", name="x")
     finally:
         process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=10) == 0
+        assert process.wait(timeout=180) == 0

@@ -145,7 +145,7 @@ def test_writers_started_together_all_succeed(tmp_path: Path) -> None:
     for writer in writers:
         go(writer)
     for writer in writers:
-        writer.communicate(timeout=60)
+        writer.communicate(timeout=180)
     assert [writer.returncode for writer in writers] == [0, 0, 0]
     assert [path.name for path in tmp_path.iterdir()] == ["set"]
     assert contents(folder) == contents(write_synthetic(tmp_path / "alone", SyntheticSpec(train_ids=8)))
@@ -155,12 +155,12 @@ def test_a_killed_writer_leaves_nothing_that_looks_complete(tmp_path: Path) -> N
     folder = tmp_path / "set"
     writer = start_writer(folder, 2000)  # far more than it will live to draw
     go(writer)
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while not list(tmp_path.glob(".set.*.part/bounding_box_train/*.jpg")):
         assert writer.poll() is None and time.monotonic() < deadline
         time.sleep(0.01)
     writer.send_signal(signal.SIGKILL)
-    writer.communicate(timeout=30)
+    writer.communicate(timeout=180)
     assert not folder.exists()
     assert len(list(tmp_path.glob(".set.*.part"))) == 1
     dataset = read_market1501("synthetic", write_synthetic(folder, SMALL))
@@ -170,7 +170,7 @@ def test_a_killed_writer_leaves_nothing_that_looks_complete(tmp_path: Path) -> N
 def test_an_interrupted_writer_cleans_up(tmp_path: Path) -> None:
     writer = start_writer(tmp_path / "set", 2000)
     go(writer)
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while not list(tmp_path.glob(".set.*.part/bounding_box_train/*.jpg")):
         assert writer.poll() is None and time.monotonic() < deadline
         time.sleep(0.01)
@@ -179,5 +179,5 @@ def test_an_interrupted_writer_cleans_up(tmp_path: Path) -> None:
         with contextlib.suppress(subprocess.TimeoutExpired):
             writer.wait(2)
             break
-    writer.communicate(timeout=30)
+    writer.communicate(timeout=180)
     assert list(tmp_path.iterdir()) == []

@@ -93,8 +93,8 @@ def test_a_descendant_that_keeps_the_output_open_delays_nothing(tmp_path: Path) 
 
 
 def assert_gone(group: int) -> None:
-    """Fails when a process group still has a member after 5 s."""
-    deadline = time.monotonic() + 5
+    """Fails when a process group still has a member after a minute."""
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         listing = subprocess.run(["ps", "-A", "-o", "pgid=,stat="], capture_output=True, text=True, check=True).stdout
         lines = [line.split() for line in listing.splitlines()]
@@ -140,11 +140,11 @@ def test_a_signal_ends_the_process_that_is_asked(
 ) -> None:
     words = [sys.executable, "-c", ASKER.format(root=str(ROOT)), str(tmp_path), "handled" if handled else ""]
     asker = subprocess.Popen(words, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 120
     while not (tmp_path / "pid").exists() and time.monotonic() < deadline:
         time.sleep(0.02)
     asker.send_signal(number)
-    out, _ = asker.communicate(timeout=20)
+    out, _ = asker.communicate(timeout=180)
     assert out == said
     assert_gone(int((tmp_path / "pid").read_text()))
 

@@ -123,7 +123,7 @@ def test_an_interrupt_ends_the_whole_batch_which_goes_on_by_its_id(tmp_path: Pat
     launcher = start(tmp_path, "--sweep-config", *given, *words, trainer=trainer, config=None)
     wait_until(lambda: len(roles(tmp_path).get("child", [])) == 2, 30)
     launcher.send_signal(signal.SIGINT)
-    rest, _ = launcher.communicate(timeout=20)
+    rest, _ = launcher.communicate(timeout=180)
     assert launcher.returncode == 130, rest
     assert not living(tmp_path)
     content = batch(Ran(0, "", "", tmp_path))
@@ -159,7 +159,7 @@ def test_an_interrupt_leaves_a_sweep_done_that_has_nothing_left(tmp_path: Path) 
             break
     wait_until(lambda: len(roles(tmp_path).get("child", [])) == 1, 30)
     launcher.send_signal(signal.SIGINT)
-    rest, _ = launcher.communicate(timeout=20)
+    rest, _ = launcher.communicate(timeout=180)
     assert launcher.returncode == 130, rest
     content = batch(Ran(0, "", "", tmp_path))
     quick, slow = content["sweeps"]

@@ -100,7 +100,7 @@ def test_an_interrupted_sweep_is_told_of(tmp_path: Path, server: Server) -> None
     assert launcher.stdout is not None
     assert any(line == "deaf\n" for line in launcher.stdout)
     launcher.send_signal(signal.SIGTERM)
-    rest, _ = launcher.communicate(timeout=60)
+    rest, _ = launcher.communicate(timeout=180)
     assert launcher.returncode == 130, rest
     ((_, _, body),) = server.bodies
     assert body["exit_status"] == 130 and body["sweeps"][0]["counts"] == {"killed": 1}

@@ -300,7 +300,7 @@ def points_of(body: Mapping[str, Any]) -> set[tuple[Any, ...]]:
     return {point(spec.grid_point(index)) for index in range(spec.grid_size or 0)}
 
 
-def work_together(agents: list[Agent], seconds: float = 60) -> None:
+def work_together(agents: list[Agent], seconds: float = 180) -> None:
     failures: list[BaseException] = []
 
     def work(agent: Agent) -> None:
@@ -527,7 +527,7 @@ def test_an_agent_that_waits_leaves_when_it_is_to(make: Make) -> None:
     holder = threading.Thread(target=busy.work)
     holder.start()
     try:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 120
         while not sweep.records() and time.monotonic() < deadline:
             time.sleep(0.01)
         assert sweep.records()

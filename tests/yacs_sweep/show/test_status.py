@@ -208,7 +208,7 @@ def test_rows_are_followed_and_of_many_the_last_are_read(tmp_path: Path) -> None
 def run(folder: Path, *words: str, home: Path | None = None) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, str(SWEEP), "--status", *words],
-        cwd=folder, env=environment(home or folder), capture_output=True, text=True, timeout=60, check=False,
+        cwd=folder, env=environment(home or folder), capture_output=True, text=True, timeout=180, check=False,
     )  # fmt: skip
 
 
@@ -226,7 +226,7 @@ def test_a_sweep_is_watched_to_its_end_from_another_terminal(tmp_path: Path) -> 
     assert row.startswith("runs") and "/3 " in row
     sweep_id = row.split()[1]
     watched = run(tmp_path, "--sweep_id", sweep_id, "--watch")
-    launcher.communicate(timeout=60)
+    launcher.communicate(timeout=180)
     assert launcher.returncode == watched.returncode == 0, watched.stderr
     assert "1 running" in watched.stdout
     assert watched.stdout.count("\n\n") >= 2

@@ -27,7 +27,7 @@ def interpreters() -> list[str]:
     return [found[version] for version in sorted(found)]
 
 
-def until(true: Callable[[], bool], seconds: float = 20.0) -> bool:
+def until(true: Callable[[], bool], seconds: float = 180) -> bool:
     """Waits for a condition; returns whether it became true in time."""
     deadline = time.monotonic() + seconds
     while not true():
@@ -95,5 +95,5 @@ def serving(folder: Path, *modules: str, python: str = sys.executable, **env: st
 
 def has_module(python: str, name: str) -> bool:
     """Returns whether an interpreter can import a module."""
-    done = subprocess.run([python, "-c", f"import {name}"], capture_output=True, check=False, timeout=60)
+    done = subprocess.run([python, "-c", f"import {name}"], capture_output=True, check=False, timeout=180)
     return done.returncode == 0

@@ -34,7 +34,7 @@ def test_only_whole_lines_are_written_so_that_a_message_of_another_process_stand
     echo = Echo(writer)
 
     def written(count: int) -> bytes:
-        data, until = b"", time.monotonic() + 5
+        data, until = b"", time.monotonic() + 60
         while len(data) < count and time.monotonic() < until:
             with contextlib.suppress(BlockingIOError):
                 data += os.read(reader, 1 << 20)
@@ -123,7 +123,7 @@ def test_what_is_missing_is_said_at_the_end_too() -> None:
         echo.write(b"x" * 1000 + b"\n")
     closing = threading.Thread(target=echo.close, args=(20.0,))
     closing.start()  # while nobody has read anything
-    read, deadline = b"", time.monotonic() + 20
+    read, deadline = b"", time.monotonic() + 120
     while b"not shown here" not in read and time.monotonic() < deadline:
         ready, _, _ = select.select([reader], [], [], 1.0)
         read += os.read(reader, 1 << 16) if ready else b""

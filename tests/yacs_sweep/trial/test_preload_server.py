@@ -282,7 +282,7 @@ def test_no_process_of_a_launch_has_an_address(tmp_path: Path, workers: str, mod
         assert all(folder.st_uid == os.getuid() and folder.st_mode & 0o777 == 0o700 for folder in folders)
     finally:
         launcher.terminate()
-        launcher.communicate(timeout=60)
+        launcher.communicate(timeout=180)
 
 
 PROFILE = """\
@@ -310,7 +310,7 @@ def test_through_the_launcher(tmp_path: Path, command: str, options: list[str], 
     (tmp_path / "train.py").write_text(TRAINER)
     config = write_sweep(tmp_path, GRID | {"parameters": {"A.B": {"values": [1, 2]}}})
     words = ["--sweep-config", config, "--wandb-mode", "disabled", *options]
-    ran = sweep(tmp_path, *words, trainer=profile, config=None, timeout=60)
+    ran = sweep(tmp_path, *words, trainer=profile, config=None, timeout=180)
     assert ran.code == 0, ran.out + ran.err
     trials = ran.summary["trials"]
     logs = [(ran.dir / trial["name"] / "stdout.log").read_text() for trial in trials]

@@ -102,7 +102,7 @@ def test_a_client_that_has_lost_its_private_parts_runs_a_whole_sweep(server: Wan
         "client_parts.service_process = lambda: None\n"
     )
     words = new_sweep(tmp_path, grid(0.0001, 0.001))
-    ran = sweep(server, tmp_path, *words, env={"PYTHONPATH": str(tmp_path / "site")}, timeout=90)
+    ran = sweep(server, tmp_path, *words, env={"PYTHONPATH": str(tmp_path / "site")}, timeout=180)
     assert ran.code == 0, ran.out + ran.err
     assert [(run.state, len(run.rows)) for run in runs(server)] == [("finished", 8)] * 2
     agents = {request.headers.get("User-Agent", "") for request in server.record.requests("Heartbeat")}
@@ -114,11 +114,11 @@ def test_a_wandb_of_the_trainers_is_not_the_client(server: WandbServer, tmp_path
     path = tmp_path / "wandb" / "__init__.py" if kind == "folder" else tmp_path / "wandb.py"
     path.parent.mkdir(exist_ok=True)
     path.write_text("raise SystemExit('not the client')\n")
-    ran = sweep(server, tmp_path, *new_sweep(tmp_path, grid(0.0001), "--controller", "wandb"), timeout=60)
+    ran = sweep(server, tmp_path, *new_sweep(tmp_path, grid(0.0001), "--controller", "wandb"), timeout=180)
     assert ran.code == 0, ran.out + ran.err
     assert [run.state for run in runs(server)] == ["finished"]
     at_home = new_sweep(tmp_path, grid(0.0001), "--controller", "local")
-    assert "W&B does not have" not in sweep(server, tmp_path, *at_home, timeout=60).out
+    assert "W&B does not have" not in sweep(server, tmp_path, *at_home, timeout=180).out
 
 
 def test_too_old_a_python_is_one_line() -> None:

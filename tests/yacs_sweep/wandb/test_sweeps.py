@@ -122,7 +122,7 @@ def test_going_on_with_a_sweep_by_its_id(tmp_path: Path) -> None:
         elsewhere.mkdir()
         words = [sys.executable, str(SWEEP), "--sweep_id", name, "--count", "1"]
         env = environment(server, tmp_path)
-        done = subprocess.run(words, cwd=elsewhere, env=env, capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(words, cwd=elsewhere, env=env, capture_output=True, text=True, timeout=180, check=False)
         again = Ran(done.returncode, done.stdout, done.stderr, tmp_path)
         assert again.code == 0, again.out + again.err
         assert not list(elsewhere.iterdir())

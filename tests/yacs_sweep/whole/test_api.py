@@ -362,7 +362,7 @@ def test_an_interrupt_ends_the_trials_and_is_raised(tmp_path: Path) -> None:
     try:
         wait_until(lambda: any(path.stat().st_size for path in tmp_path.glob("results/sweep/*/*/metrics.jsonl")), 60)
         running.send_signal(signal.SIGINT)
-        out, _ = running.communicate(timeout=60)
+        out, _ = running.communicate(timeout=180)
     finally:
         running.kill()
     assert "after 130 killed" in out

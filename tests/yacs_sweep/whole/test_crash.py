@@ -235,7 +235,7 @@ for _ in range(400):
     assert first.stdout is not None
     assert any(line == "up\n" for line in first.stdout)
     second = start(tmp_path, "--sweep_id", folder_of(tmp_path).name, *QUIET, **settings)
-    outputs = [launcher.communicate(timeout=60)[0] for launcher in (first, second)]
+    outputs = [launcher.communicate(timeout=180)[0] for launcher in (first, second)]
     assert [first.returncode, second.returncode] == [0, 0], outputs
     summary = json.loads((folder_of(tmp_path) / "summary.json").read_text())
     assert summary["counts"] == {"finished": trials}

@@ -109,7 +109,7 @@ def test_installed_with_pip_and_a_trainer_on_python_3_7(tmp_path: Path) -> None:
     home = tmp_path / "launcher"
     venv.create(home, with_pip=True)
     subprocess.run([home / "bin" / "pip", "install", "-q", checkout(tmp_path)], check=True, timeout=250)
-    subprocess.run([old, "-m", "venv", tmp_path / "trainer"], check=True, timeout=60)
+    subprocess.run([old, "-m", "venv", tmp_path / "trainer"], check=True, timeout=180)
     theirs = tmp_path / "trainer" / "bin"
     subprocess.run([theirs / "pip", "install", "-q", "yacs"], check=True, timeout=120)
     listed = subprocess.run([home / "bin" / "pip", "list"], capture_output=True, text=True, check=True).stdout.lower()

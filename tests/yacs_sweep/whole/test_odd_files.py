@@ -56,7 +56,7 @@ def test_a_sweep_goes_on_from_a_trial_that_left_every_odd_file(tmp_path: Path) -
         if "CMC curve, Rank-10" in line:
             break
     first.send_signal(signal.SIGINT)
-    said = first.communicate(timeout=60)[0]
+    said = first.communicate(timeout=180)[0]
     assert first.returncode == 130, said
     (folder,) = tmp_path.glob("log/sweep/sweep/*/")
     ran = sweep(tmp_path, "--sweep_id", folder.name, "TOY.ODD", "", "TOY.SECONDS", "0")

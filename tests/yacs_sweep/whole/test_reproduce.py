@@ -107,7 +107,7 @@ def printed(ran: Ran) -> str:
 def shell(line: str, cwd: Path) -> dict[str, Any]:
     """What the trainer gets by a line that is run in a shell."""
     done = subprocess.run(
-        ["bash", "-c", line], cwd=cwd, env=environment(cwd), capture_output=True, text=True, check=False, timeout=60
+        ["bash", "-c", line], cwd=cwd, env=environment(cwd), capture_output=True, text=True, check=False, timeout=180
     )
     assert done.returncode == 0, line + done.stdout + done.stderr
     return got(done.stdout)
@@ -355,7 +355,7 @@ def test_a_function_is_called_with_the_same(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=180,
     )
     assert done.returncode == 0, done.stderr
     ran = Ran(0, done.stdout, done.stderr, tmp_path)

@@ -99,7 +99,7 @@ def test_an_interrupt_in_a_retry_ends_it_and_the_point_goes_on_later(tmp_path: P
         if seen == 2:  # the second attempt has come so far, too
             launcher.send_signal(signal.SIGINT)
             break
-    rest, _ = launcher.communicate(timeout=30)
+    rest, _ = launcher.communicate(timeout=180)
     assert launcher.returncode == 130, rest
     (place,) = (tmp_path / "log" / "sweep" / "sweep").iterdir()
     trial = json.loads((place / "trial-0000" / "trial.json").read_text())

@@ -42,7 +42,7 @@ def test_the_supervisor_imports_nothing_heavy_and_an_agent_nothing_once_it_is_fo
         env=environment(tmp_path, PYTHONPROFILEIMPORTTIME="1"),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr

@@ -145,7 +145,7 @@ def test_a_killed_agent_is_replaced_and_its_trial_tried_again(tmp_path: Path) ->
     (child,) = roles(tmp_path)["child"]
     os.kill(agent, signal.SIGKILL)
     wait_until(lambda: child not in living(tmp_path), 5)
-    rest, _ = launcher.communicate(timeout=60)
+    rest, _ = launcher.communicate(timeout=180)
     assert launcher.returncode == 0, rest
     assert "died (SIGKILL); the trial is lost" in rest
     assert "1 finished, 1 lost" in rest
@@ -155,7 +155,7 @@ def test_a_killed_agent_is_replaced_and_its_trial_tried_again(tmp_path: Path) ->
 def test_a_killed_guard_is_replaced_and_the_trial_started_again(tmp_path: Path) -> None:
     launcher = launch(tmp_path)
     os.kill(roles(tmp_path)["guard"][0], signal.SIGKILL)
-    rest, _ = launcher.communicate(timeout=60)
+    rest, _ = launcher.communicate(timeout=180)
     assert launcher.returncode == 0, rest
     assert "attempt 2 of 2" in rest
     assert "1 finished;" in rest
@@ -197,7 +197,7 @@ def test_a_guard_that_hangs_does_not_keep_a_trial_from_being_ended(tmp_path: Pat
     (child,) = roles(tmp_path)["child"]
     os.kill(roles(tmp_path)["guard"][0], signal.SIGSTOP)
     launcher.send_signal(signal.SIGINT)
-    launcher.communicate(timeout=30)
+    launcher.communicate(timeout=180)
     assert launcher.returncode == 130
     assert child not in living(tmp_path)
     assert not living(tmp_path)

@@ -15,7 +15,7 @@ from tests.sweeping import ROOT, environment, start, sweep, write_sweep
 from tests.trainers import write_trainer
 
 WAITS = """import time
-end = time.monotonic() + 60
+end = time.monotonic() + 120
 while not Path("go").exists() and time.monotonic() < end:
     time.sleep(0.05)
 print("mAP: 5%")
@@ -39,7 +39,7 @@ def running(tmp_path: Path) -> Iterator[tuple[Path, str, subprocess.Popen[str]]]
     (folder,) = [path.parent for path in tmp_path.glob("log/sweep/sweep/*/sweep.yaml")]
     yield tmp_path, folder.name, process
     (tmp_path / "go").touch()
-    process.communicate(timeout=60)
+    process.communicate(timeout=180)
 
 
 def test_the_same_launch_is_told_and_the_line_joins(running: tuple[Path, str, subprocess.Popen[str]]) -> None:
@@ -55,7 +55,7 @@ def test_the_same_launch_is_told_and_the_line_joins(running: tuple[Path, str, su
     assert told.startswith(f"{TOLD}{name} (") and f"process {process.pid})" in told
     joins = shlex.split(told.rpartition("join it with: ")[2])
     second.send_signal(signal.SIGINT)
-    second.communicate(timeout=60)
+    second.communicate(timeout=180)
     (folder / "go").touch()
     joined = subprocess.run(joins, cwd=folder, env=environment(folder), capture_output=True, text=True, check=False)
     assert joined.returncode == 0 and f"resuming sweep {name}" in joined.stdout, joined.stdout + joined.stderr
@@ -82,7 +82,7 @@ FUNCTION = """import sys, time
 from pathlib import Path
 from yacs_sweep import Sweep
 def train(params):
-    end = time.monotonic() + 60
+    end = time.monotonic() + 120
     while not Path("go").exists() and time.monotonic() < end:
         time.sleep(0.05)
     return 1.0
@@ -106,4 +106,4 @@ def test_functions_are_not_compared(tmp_path: Path) -> None:
             assert line and "the same sweep" not in line
     (tmp_path / "go").touch()
     for process in both:
-        assert "the same sweep" not in process.communicate(timeout=60)[0]
+        assert "the same sweep" not in process.communicate(timeout=180)[0]

@@ -59,7 +59,7 @@ def launch(server: WandbServer, folder: Path, *words: str) -> subprocess.Complet
         executable=str(folder / "bin" / "yacs-sweep"),
         capture_output=True,
         text=True,
-        timeout=90,
+        timeout=180,
         check=False,
     )
 
@@ -109,7 +109,7 @@ def test_wandb_agent_of_a_machine_that_does_not_know_the_sweep(tmp_path: Path) -
         name = profile_sweep(server, project(tmp_path / "project"), "SOLVER.MAX_EPOCHS", "1")
         other = project(tmp_path / "other")
         with wandb_agent(server, other, name, "--count", "1") as agent:
-            out, _ = agent.communicate(timeout=90)
+            out, _ = agent.communicate(timeout=180)
         assert [run.state for run in runs(server)] == ["finished"] * 2, out
         assert len(runs(server)[1].rows) == 4  # one epoch, as the sweep's launch says
         assert Ran(0, out, "", other).summary["counts"] == {"finished": 1}
@@ -140,7 +140,7 @@ def test_wandb_agent_runs_a_program_of_ours_itself(tmp_path: Path) -> None:
         (made,) = server.state.sweeps.values()
         assert made.definition["program"] == "train_wandb.py" and "command" not in made.definition
         with wandb_agent(server, folder, made.name) as agent:
-            out, _ = agent.communicate(timeout=90)
+            out, _ = agent.communicate(timeout=180)
         assert [json.loads(run.summary)["val/mAP"] for run in runs(server)] == [10, 20], out
 
 

@@ -248,7 +248,7 @@ def test_rows_of_too_long_an_outage_are_kept_and_the_command_shown_uploads_them(
         (command,) = re.findall(r"wandb sync --include-online .*", out)
         assert runs(server)[0].state == "running"
         program = [sys.executable, "-m", "wandb", *shlex.split(command)[1:]]
-        done = subprocess.run(program, env=environment(server, tmp_path), capture_output=True, text=True, timeout=60)
+        done = subprocess.run(program, env=environment(server, tmp_path), capture_output=True, text=True, timeout=180)
         assert done.returncode == 0, done.stdout + done.stderr
         (run,) = runs(server)
         assert run.state == "finished"
@@ -329,7 +329,7 @@ def test_a_run_that_could_never_be_opened_is_kept_for_upload(tmp_path: Path) -> 
         server.control.clear_faults()
         (command,) = re.findall(r"wandb sync --include-online .*", out)
         program = [sys.executable, "-m", "wandb", *shlex.split(command)[1:]]
-        done = subprocess.run(program, env=environment(server, tmp_path), capture_output=True, text=True, timeout=60)
+        done = subprocess.run(program, env=environment(server, tmp_path), capture_output=True, text=True, timeout=180)
         assert done.returncode == 0, done.stdout + done.stderr
         (run,) = runs(server)
         (sweep_of_run,) = server.state.sweeps.values()

@@ -131,7 +131,7 @@ def test_seeds_that_were_interrupted_are_gone_on_with(tmp_path: Path) -> None:
     words = ("--train-best", name, "--seeds", "2", "TOY.SECONDS", "0.3")
     launcher = start(tmp_path, *words, config=None, trainer=None)
     folder = tmp_path / "log/sweep/sweep" / f"{name}-best"
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while not list(folder.glob("trial-0001/trial.json")) and time.monotonic() < deadline:
         time.sleep(0.05)
     launcher.send_signal(signal.SIGINT)

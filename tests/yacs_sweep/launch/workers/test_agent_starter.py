@@ -55,7 +55,7 @@ def finish(folder: Path, launcher: subprocess.Popen[str]) -> tuple[str, dict[str
     """Lets the trials end; what the launcher printed, and how many trials are in which state."""
     (sweep,) = (folder / "log" / "sweep" / "sweep").iterdir()
     (sweep / "go").touch()
-    out, _ = launcher.communicate(timeout=60)
+    out, _ = launcher.communicate(timeout=180)
     assert launcher.returncode == 0, out
     assert not living(folder)
     counts: dict[str, int] = json.loads((sweep / "summary.json").read_text())["counts"]
@@ -134,7 +134,7 @@ def test_a_supervisor_that_is_killed_takes_the_server_along(tmp_path: Path) -> N
 def test_a_mistake_leaves_no_process(tmp_path: Path) -> None:
     spec = write_sweep(tmp_path, {**GRID, "method": "guess"})
     launcher = start(tmp_path, "--sweep-config", spec, "--controller", "local")
-    launcher.communicate(timeout=30)
+    launcher.communicate(timeout=180)
     assert launcher.returncode == 2
     assert not living(tmp_path)
 

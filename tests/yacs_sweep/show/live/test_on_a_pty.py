@@ -59,7 +59,7 @@ class Terminal:
         with self._lock:
             return [line.rstrip() for line in self.screen.display]
 
-    def wait(self, seen: Callable[[list[str]], bool], seconds: float = 60) -> list[str]:
+    def wait(self, seen: Callable[[list[str]], bool], seconds: float = 180) -> list[str]:
         """The lines on the screen once they are as wanted."""
         deadline = time.monotonic() + seconds
         while not seen(lines := self.lines()):
@@ -67,7 +67,7 @@ class Terminal:
             time.sleep(0.05)
         return lines
 
-    def end(self, seconds: float = 60) -> int:
+    def end(self, seconds: float = 180) -> int:
         """The exit status; what was written has been read then."""
         code = self.process.wait(seconds)
         time.sleep(0.3)

@@ -284,7 +284,7 @@ def test_a_tree_that_never_loads_is_given_up_and_leaves_nothing_behind(tmp_path:
     assert time.monotonic() - start < 10
     assert "within 1 s" in problem
     group = int((tmp_path / "pid").read_text())
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while _alive(group) and time.monotonic() < deadline:
         time.sleep(0.01)
     assert not _alive(group)
