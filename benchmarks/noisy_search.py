@@ -29,9 +29,8 @@ import shlex
 import statistics
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -42,16 +41,17 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import optuna
 from optuna.trial import create_trial
 from peers.run import run_peer
-from search_quality import FUNCTIONS, Point
+from search_quality import BEST, NEW, START, Point, spread
+from search_quality import FUNCTIONS as ALL_FUNCTIONS
 
 from yacs_sweep.records.standings import Entry
 from yacs_sweep.search import sampling
-from yacs_sweep.search.models import gp
 from yacs_sweep.search.racing import Race, next_seed
 from yacs_sweep.search.space import Space
+from yacs_sweep.search.stored import SEEDS as SEEDS_OF
 from yacs_sweep.spec.read_sweep import sweep_from_dict
 
-BEST = {"Hartmann 6": -3.32, "Ackley": 0.0, "Rosenbrock": 0.0, "Lévy": 0.0, "training": 12.0}
+FUNCTIONS = {name: what for name, what in ALL_FUNCTIONS.items() if name not in NEW}
 METHODS = ("race", "race, 60 %", "3 repeats", "no repeats", "GP alone", "SMAC")
 SEEDS = 5  # of a point, at most, in a race
 Task = tuple[str, float, int, int, str, str]  # function, noise, seed, trials, model, SMAC's interpreter
@@ -73,23 +73,12 @@ class Noisy:
         return self.call(point) + draw.gauss(0, self.deviation)
 
 
-@cache
-def spread(function: str) -> float:
-    """Returns the range of a function: from its best value to the one that 5 % of random points exceed."""
-    call, parameters = FUNCTIONS[function]
-    spec = sweep_from_dict({"method": "random", "parameters": parameters})
-    space = Space(spec.parameters)
-    chooser = sampling.Chooser(spec, space, 10_000)
-    values = sorted(call(space.from_optuna(chooser.random(number))) for number in range(1000))
-    return values[949] - BEST[function]
-
-
 class Search:
     """Runs our bayes search over points with several seeds."""
 
-    suggested: dict[tuple[float, ...], dict[str, Any]]  # suggestions of this seed, by the means they were made from
+    suggested: dict[Hashable, dict[str, Any]]  # suggestions of this seed, by the means and numbers of seeds behind them
 
-    def __init__(self, noisy: Noisy, seed: int, suggested: dict[tuple[float, ...], dict[str, Any]]) -> None:
+    def __init__(self, noisy: Noisy, seed: int, suggested: dict[Hashable, dict[str, Any]]) -> None:
         self.noisy, self.suggested = noisy, suggested
         self.chooser = sampling.Chooser(noisy.spec, noisy.space, seed)
         self.points: list[dict[str, Any]] = []
@@ -98,17 +87,17 @@ class Search:
     def new_point(self) -> None:
         """Suggests a point and evaluates its first seed."""
         means = [statistics.fmean(values.values()) for values in self.values]
-        if (known := self.suggested.get(tuple(means))) is None:
+        key = tuple((mean, len(values)) for mean, values in zip(means, self.values, strict=True))
+        if (known := self.suggested.get(key)) is None:
             trials = []
             for number, (point, mean) in enumerate(zip(self.points, means, strict=True)):
                 distributions = {name: self.noisy.space.distributions[name] for name in point}
-                trials.append(create_trial(value=mean, params=point, distributions=distributions))
+                seeds = {SEEDS_OF: len(self.values[number])}
+                trials.append(create_trial(value=mean, params=point, distributions=distributions, user_attrs=seeds))
                 trials[-1].number = number
-            if len(trials) >= sampling.STARTUP:
-                self.chooser._torch.ready(120.0)
             chosen = self.chooser.next_point(len(trials), trials)
             assert chosen is not None
-            known = self.suggested[tuple(means)] = chosen[0]
+            known = self.suggested[key] = chosen[0]
         self.points.append(known)
         self.values.append({})
         self.repeat(len(self.points) - 1, 0)
@@ -155,7 +144,7 @@ def gp_alone(noisy: Noisy, seed: int, trials: int) -> float:
     sampler = optuna.samplers.GPSampler(seed=seed, warn_independent_sampling=False)
     study = optuna.create_study(sampler=sampler)
     chooser = sampling.Chooser(noisy.spec, noisy.space, seed)
-    for number in range(sampling.STARTUP):
+    for number in range(START):
         study.enqueue_trial(chooser.random(number))
     for number in range(trials):
         sampler._rng.rng.seed(sampling.model_seed(seed, number))
@@ -184,13 +173,10 @@ def one(task: Task, methods: Sequence[str]) -> dict[str, float]:
     function, noise, seed, trials, model, python = task
     optuna.logging.set_verbosity(optuna.logging.CRITICAL)
     warnings.simplefilter("ignore")
-    sampling._median_seconds = lambda trials: 600.0
     if model == "TPE":
-        gp.use_gp = lambda **keywords: False  # type: ignore[assignment]
-        sampling._TorchImport.start = lambda self: None  # type: ignore[method-assign]
-        sampling._TorchImport.ready = lambda self, wait: False  # type: ignore[method-assign]
+        sampling.GP_MOST = 0
     noisy = Noisy(function, noise, seed)
-    suggested: dict[tuple[float, ...], dict[str, Any]] = {}
+    suggested: dict[Hashable, dict[str, Any]] = {}
     ways: dict[str, Callable[[], float]] = {
         "race": lambda: raced(Search(noisy, seed, suggested), trials),
         "race, 60 %": lambda: raced(Search(noisy, seed, suggested), round(0.6 * trials)),

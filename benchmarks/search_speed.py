@@ -24,8 +24,8 @@ from optuna.trial import TrialState, create_trial
 from yacs_sweep.records.alive import AgentLock
 from yacs_sweep.records.folder import SweepPaths, TrialRecord
 from yacs_sweep.records.summary import Summary
+from yacs_sweep.search import sampling
 from yacs_sweep.search.local import LocalController
-from yacs_sweep.search.models import gp as model
 from yacs_sweep.spec.read_sweep import sweep_from_dict
 
 PARAMETERS: dict[str, Any] = {
@@ -67,10 +67,8 @@ def suggestions(points: list[int], gp: bool) -> None:
     for finished in points:
         with tempfile.TemporaryDirectory() as name:
             sweep = filled(Path(name), finished)
-            rule = model.use_gp
-            model.use_gp = lambda **about: gp
-            if gp:
-                sweep.chooser._torch.ready(120.0)
+            most = sampling.GP_MOST
+            sampling.GP_MOST = sys.maxsize if gp else 0
             seconds = []
             try:
                 for _ in range(9 if not gp else 5):
@@ -80,9 +78,8 @@ def suggestions(points: list[int], gp: bool) -> None:
                     assert asked is not None
                     sweep.study.tell(asked[0].number, error(asked[1].params))
             finally:
-                model.use_gp = rule
-            taken = f"   (the rule reckons with {model.gp_seconds(finished, 7):.1f})" if gp else ""
-            shown = f"{statistics.median(seconds):.3f} s, worst {max(seconds):.3f}{taken}"
+                sampling.GP_MOST = most
+            shown = f"{statistics.median(seconds):.3f} s, worst {max(seconds):.3f}"
             print(f"{sweep.chooser.used:4} {finished:6} finished: {shown}", flush=True)
             sweep.close()
 

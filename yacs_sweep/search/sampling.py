@@ -1,4 +1,4 @@
-"""Chooses the next point: grid, random, or bayes, which is Optuna's GP while that is affordable and TPE otherwise.
+"""Chooses the next point: grid, random, or bayes, which is our Gaussian process (GP), and Optuna's TPE after many trials.
 
 A suggestion is a function of the seed, the trial's number and the trials before it. So one worker draws the same points for
 the same seed, and a resumed sweep continues as if it had never stopped.
@@ -6,33 +6,31 @@ the same seed, and a resumed sweep continues as if it had never stopped.
 
 from __future__ import annotations
 
-import statistics
-import time
 import warnings
 from collections.abc import Container, Hashable, Mapping, Sequence
 from random import Random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import optuna
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, TPESampler
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 
 from ..spec.parameter import equality_key
 from ..spec.sweep import SweepSpec
-from .models import gp
 from .models.shown import Shown
 from .models.view import blank, constraints_option
 from .space import Space
 from .stored import GRID_INDEX
 from .warm_start import Observation
 
-STARTUP = 10  # observations before a model is asked; until then bayes draws what random search would
-WARM_UP = 5  # the trial during which torch starts to be imported: half a dozen trials before the GP is first asked
+if TYPE_CHECKING:
+    from .models.cube import Cube
+
+STARTUP = 6  # observations before a model is asked; until then bayes draws what random search would
+GP_MOST = 500  # observations beyond which TPE is asked: the GP's time grows with the square of their number
 MAX_DRAWS = 1000  # points for one trial, until its conditions are taken to be impossible
 MODEL_DRAWS = 20  # for one trial, while a model suggests points that are excluded or were tried already
 MODELLED = ("bayes", "custom")  # methods by which a model chooses points
-RECENT = 25  # finished trials whose median time counts
 
 
 def model_seed(seed: int, number: int) -> int:
@@ -47,21 +45,14 @@ class Chooser:
         """`prior`: results of other sweeps, whose points fit the space."""
         self.spec, self.space, self.seed = spec, space, seed
         self.notes: list[str] = []  # lines for the user
-        self.measured: list[gp.Measured] = []  # the GP's last two suggestions
         self.used = ""  # the method of the last point: grid, random, GP or TPE
-        self._torch = gp.TorchImport()
         self._shown = Shown(spec, space, prior)
         self._levels = space.levels()
-        self._plain = not spec.where and len(self._levels) <= 1
+        self._cube: Cube | None = None
         self._tried: set[Hashable] = set()  # points of all trials that were read
         self._read, self._pointless = 0, list[int]()  # how many trials were read; numbers of those without a point yet
-        self._noted_missing = self._noted_repeated = False
+        self._noted_repeated = False
         self._grid_read, self._grid_next = 0, 0  # how many trials were read, the next place in the grid
-
-    def close(self) -> None:
-        """Waits for an unfinished import: Python cannot end in the middle of one."""
-        if self._torch._thread is not None:
-            self._torch.ready(30.0)
 
     def next_point(self, number: int, trials: Sequence[FrozenTrial]) -> tuple[dict[str, Any], dict[str, Any]] | None:
         """Chooses a trial's point; None when the grid is exhausted.
@@ -103,17 +94,16 @@ class Chooser:
 
     def _suggest(self, number: int, trials: Sequence[FrozenTrial]) -> dict[str, Any]:
         """Suggests a point by a model, or at random while too few trials have results."""
-        if number >= WARM_UP and self._plain:
-            self._torch.start()
         finished = self._shown.fill(trials)
         tried = self._tried_points(trials)
-        if finished < 1 or len(self._shown.view.shown) - self._shown.running < STARTUP:
+        observations = len(self._shown.view.shown) - self._shown.running
+        if finished < 1 or observations < STARTUP:
             return self.random(number, tried)
         seed = model_seed(self.seed, number)
-        modelled = self._ask_gp(seed, number, trials) if number >= STARTUP else None
-        if modelled is not None and self._new(modelled, tried):
+        if observations <= GP_MOST and self.space.dimensions:
             self.used = "GP"
-            return modelled
+            point = self._ask_gp(seed, tried)
+            return self.random(number, tried) if point is None else point
         self.used = "TPE"
         sampler = self._tpe(seed)
         for _ in range(MODEL_DRAWS):
@@ -122,42 +112,16 @@ class Chooser:
                 return point
         return self.random(number, tried)
 
-    def _ask_gp(self, seed: int, number: int, trials: Sequence[FrozenTrial]) -> dict[str, Any] | None:
-        """Suggests a point by the GP; None where the GP is too slow or cannot be used."""
-        shown, view = self._shown, self._shown.view
-        observations = len(view.shown)
-        dimensions = self.space.distributions
-        median = _median_seconds(trials)
-        if not gp.use_gp(
-            observations=observations,
-            dimensions=len(dimensions),
-            plain=self._plain,
-            median_trial=median,
-            measured=self.measured,
-            objectives=len(shown.objectives),
-            constraints=shown.constraints,
-        ):
-            return None
-        if lacks := gp.gp_lacks(len(shown.objectives), shown.constraints):
-            version = optuna.__version__
-            self._note_missing(f"{self.spec.method} search uses TPE: the GP of Optuna {version} does not know {lacks}")
-            return None
-        allowed = gp.budget(median)
-        if not self._torch.ready(allowed):
-            if self._torch.missing:
-                why = self._torch.missing
-                self._note_missing(f"{self.spec.method} search uses TPE: Optuna's GP cannot be used ({why})")
-            return None
-        started = time.perf_counter()
-        point = gp.suggest(seed, view, number, dimensions, constrained=shown.constraints > 0)
-        self.measured = [*self.measured[-1:], gp.Measured(observations, time.perf_counter() - started)]
-        return point
+    def _ask_gp(self, seed: int, tried: Container[Hashable]) -> dict[str, Any] | None:
+        """Suggests a point by the GP; None where it finds no new one."""
+        from .models import gp  # imports scipy, which takes as long as all else here
+        from .models.cube import Cube
 
-    def _note_missing(self, line: str) -> None:
-        """Notes, once, why the GP is not asked."""
-        if not self._noted_missing:
-            self._noted_missing = True
-            self.notes.append(line)
+        self._cube = cube = self._cube or Cube(self.space, self.spec.where)
+        view = self._shown.view
+        seen = gp.observe(cube, view.shown, view.directions)
+        place = gp.suggest(cube, seen, seed, lambda row: self._new(cube.point(row), tried))
+        return None if place is None else cube.point(place)
 
     def _tpe(self, seed: int) -> TPESampler:
         """Makes Optuna's TPE sampler, which suggests from its first call."""
@@ -186,14 +150,3 @@ class Chooser:
         """Returns whether a point was not tried yet, and the sweep's conditions allow it."""
         values = self.space.from_optuna(point)
         return equality_key(values) not in tried and self.spec.allows(values)
-
-
-def _median_seconds(trials: Sequence[FrozenTrial]) -> float:
-    """Returns the median duration of the last finished trials, in seconds; 0 without any."""
-    seconds = []
-    for trial in reversed(trials):
-        if trial.state == TrialState.COMPLETE and trial.duration is not None:
-            seconds.append(max(0.0, trial.duration.total_seconds()))  # the clock may have been set back
-            if len(seconds) == RECENT:
-                break
-    return statistics.median(seconds) if seconds else 0.0

@@ -56,5 +56,6 @@ VOID = "void"  # in ASSIGNED, of no trial: its number was given out twice, or it
 END = "end"  # how the trial ended, where Optuna's FAIL says too little
 GRID_INDEX = "index"  # the point's place in the grid
 POINT = "point"  # of a sweep with repeats: the point's number,
+SEEDS = "seeds"  # of a point that is shown as one trial: of how many seeds its values are the mean
 PLACE = "place"  # and the place of the trial's seed among those of the point
 ENQUEUED = "enqueued"  # of the study: how many of the user's points have been enqueued

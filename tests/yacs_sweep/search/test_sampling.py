@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,8 +15,6 @@ from yacs_sweep.records.alive import AgentLock
 from yacs_sweep.records.folder import SweepPaths, TrialRecord
 from yacs_sweep.search import sampling
 from yacs_sweep.search.local import LocalController
-from yacs_sweep.search.models import gp
-from yacs_sweep.search.models.gp import Measured, budget, use_gp
 from yacs_sweep.search.models.shown import counted_value
 from yacs_sweep.search.warm_start import Observation, WarmStart
 from yacs_sweep.spec.read_sweep import sweep_from_dict
@@ -27,18 +27,6 @@ PARAMETERS: dict[str, Any] = {
 
 
 IMPUTES = ("worst", "best", "latest")
-
-
-@pytest.fixture
-def rule() -> None:
-    """Lets the rule choose the GP."""
-
-
-@pytest.fixture(autouse=True)
-def _without_gp(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Replaces the GP by TPE, which takes milliseconds, unless a test asks for `rule`."""
-    if "rule" not in request.fixturenames:
-        monkeypatch.setattr(sampling.Chooser, "_ask_gp", lambda *arguments: None)
 
 
 def controller(folder: Path, method: str = "bayes", seed: int = 1, agent: str = "a", **top: Any) -> LocalController:
@@ -70,27 +58,6 @@ def step(sweep: LocalController, value: Callable[[dict[str, Any]], tuple[str, fl
 
 def near_03(params: dict[str, Any]) -> tuple[str, float | None]:
     return "finished", (params["margin"] - 0.3) ** 2
-
-
-# -- the rule ---------------------------------------------------------------------------------------------------------
-
-
-def test_budget_is_a_second_or_a_twentieth_of_the_median_trial() -> None:
-    assert [budget(seconds) for seconds in (0.0, 19.0, 79.9, 80.0, 600.0, 3600.0)] == [1, 1, 1, 4, 16, 16]
-    assert all(budget(seconds) <= max(1.0, 0.05 * seconds) for seconds in range(0, 5000, 7))
-
-
-def test_gp_is_asked_while_it_is_affordable() -> None:
-    about = {"dimensions": 7, "plain": True}
-    assert use_gp(observations=60, median_trial=0.0, **about)
-    assert not use_gp(observations=300, median_trial=0.0, **about)
-    assert use_gp(observations=300, median_trial=600.0, **about)
-    assert not use_gp(observations=20, dimensions=7, plain=False, median_trial=600.0)
-    assert not use_gp(observations=20, dimensions=gp.GP_DIMENSIONS + 1, plain=True, median_trial=600.0)
-    slow = [Measured(50, 1.5), Measured(51, 1.4)]
-    assert not use_gp(observations=52, median_trial=0.0, measured=slow, **about)
-    assert use_gp(observations=52, median_trial=0.0, measured=[Measured(50, 9.0), Measured(51, 0.4)], **about)
-    assert use_gp(observations=52, median_trial=100.0, measured=slow, **about)  # the budget is 4 s
 
 
 @pytest.mark.parametrize(("goal", "worst", "median"), [("minimize", 9.0, 3.0), ("maximize", 1.0, 3.0)])
@@ -246,7 +213,7 @@ def test_conditional_parameters_are_drawn_only_when_they_apply(tmp_path: Path) -
         point = step(sweep, near_03)
         used.add(sweep.chooser.used)
         assert set(point) == set(PARAMETERS) | ({"momentum", "nesterov"} if point["optimizer"] == "sgd" else set())
-    assert used == {"random", "TPE"}
+    assert used == {"random", "GP"}
 
 
 def test_conditions_hold_for_every_point(tmp_path: Path) -> None:
@@ -258,45 +225,33 @@ def test_conditions_hold_for_every_point(tmp_path: Path) -> None:
     assert len(sweep.study.get_trials(deepcopy=False)) == 30  # a refused draw is no trial
 
 
-def test_without_scipy_bayes_says_once_that_it_uses_tpe(
-    tmp_path: Path, rule: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def absent(module: str) -> None:
-        raise ModuleNotFoundError(f"No module named {module!r}")
-
-    monkeypatch.setattr(gp.importlib, "import_module", absent)
-    sweep = controller(tmp_path)
-    for _ in range(13):
-        step(sweep, near_03)
-    assert sweep.chooser.notes == [
-        "bayes search uses TPE: Optuna's GP cannot be used (ModuleNotFoundError: No module named 'torch')"
-    ]
-    assert sweep.chooser.used == "TPE"
-
-
-def test_gp_is_used_where_it_can_be_and_is_reproducible(
-    tmp_path: Path, rule: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    pytest.importorskip("scipy")
-    pytest.importorskip("torch")
-    monkeypatch.setattr(gp, "BUDGET", 60.0)  # seconds, on a machine that is busy with other tests
+def test_gp_is_asked_first_and_tpe_after_many_trials(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sampling, "GP_MOST", 9)
     points = []
     for place in ("a", "b"):
         sweep = controller(tmp_path / place)
-        assert sweep.chooser._torch.ready(120.0)
         used = []
         for _ in range(13):
             points.append(step(sweep, near_03))
             used.append(sweep.chooser.used)
-        assert used == ["random"] * 10 + ["GP"] * 3
+        assert used == ["random"] * sampling.STARTUP + ["GP"] * (10 - sampling.STARTUP) + ["TPE"] * 3
+        assert sweep.chooser.notes == []
     assert points[:13] == points[13:]
 
 
-def test_torch_is_not_imported_for_the_first_trials(tmp_path: Path) -> None:
-    sweep = controller(tmp_path)
-    for _ in range(sampling.WARM_UP):
-        step(sweep, near_03)
-    assert sweep.chooser._torch._thread is None
+def test_the_launcher_reads_its_search_without_scipy_and_torch() -> None:
+    code = "import sys, yacs_sweep.search.local; print([m for m in ('scipy', 'torch') if m in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_the_gp_takes_no_torch(tmp_path: Path) -> None:
+    code = (
+        "import sys; from yacs_sweep.search.models import gp; from yacs_sweep.search.models.surrogate import Surrogate;"
+        "import numpy as np; x = np.linspace(0, 1, 8)[:, None];"
+        "print(Surrogate(x, x[:, 0], np.array([False])).predict(x)[0].shape, 'torch' in sys.modules)"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert found == "(8,) False\n"
 
 
 # -- warm start -------------------------------------------------------------------------------------------------------
@@ -309,7 +264,7 @@ def test_results_from_elsewhere_are_learnt_from_and_are_no_trials(tmp_path: Path
     WarmStart(prior=tuple(Observation(point, (point["margin"] - 0.3) ** 2) for point in points)).save(paths)
     sweep = controller(tmp_path)
     margins = [step(sweep, near_03)["margin"] for _ in range(8)]
-    assert sweep.chooser.used == "TPE"  # from the first trial on, no random points
+    assert sweep.chooser.used == "GP"  # from the first trial on, no random points
     assert sum(abs(margin - 0.3) < 0.2 for margin in margins) >= 6
     assert len(sweep.study.get_trials(deepcopy=False)) == 8
 

@@ -14,9 +14,7 @@ from optuna.trial import TrialState
 from yacs_sweep.base.errors import ConfigError
 from yacs_sweep.records.folder import SweepPaths, TrialRecord
 from yacs_sweep.records.metrics import MetricsFile
-from yacs_sweep.search import sampling
 from yacs_sweep.search.local import LocalController
-from yacs_sweep.search.models import gp
 from yacs_sweep.search.models.shown import missed_thresholds
 from yacs_sweep.search.stored import CONSTRAINTS
 from yacs_sweep.search.warm_start import WarmStart, read_prior
@@ -30,18 +28,6 @@ SWEEP: dict[str, Any] = {
     "parameters": {"x": {"min": 0.0, "max": 1.0}, "y": {"min": 0.0, "max": 1.0}},
 }
 CONSTRAINED = {**SWEEP, "metric_constraints": "params_m <= 2"}
-
-
-@pytest.fixture
-def models() -> None:
-    """Lets the rule choose the GP."""
-
-
-@pytest.fixture(autouse=True)
-def _without_gp(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Replaces the GP by TPE, which takes milliseconds, unless a test asks for `models`."""
-    if "models" not in request.fixturenames:
-        monkeypatch.setattr(sampling.Chooser, "_ask_gp", lambda *arguments: None)
 
 
 def controller(folder: Path, body: dict[str, Any] = SWEEP, **top: Any) -> LocalController:
@@ -154,7 +140,8 @@ def run(sweep: LocalController, trials: int, call: Callable[[float, float], tupl
         x, y = assignment.params["x"], assignment.params["y"]
         acc, ms = call(x, y)
         record = TrialRecord(assignment.id, assignment.name, assignment.number, dict(assignment.params), "finished")
-        record.value, record.values, record.facts = acc, {"acc": acc, "ms": ms}, {"params_m": 4 * x}
+        values = {metric.name: y for metric in sweep.spec.objectives[2:]}
+        record.value, record.values, record.facts = acc, {"acc": acc, "ms": ms, **values}, {"params_m": 4 * x}
         sweep.tell(trial, record)
         found.append(x)
     return found
@@ -178,50 +165,15 @@ def test_one_worker_is_reproducible_also_when_it_is_resumed(tmp_path: Path) -> N
     assert run(controller(tmp_path / "b", CONSTRAINED), 4, call) == whole[12:]
 
 
-def test_gp_searches_several_objectives_under_constraints(
-    tmp_path: Path, models: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    pytest.importorskip("scipy")
-    pytest.importorskip("torch")
-    if gp.gp_lacks(2, 1) is not None:
-        pytest.skip("this Optuna's GP knows one objective")
-    monkeypatch.setattr(gp, "BUDGET", 60.0)  # seconds, on a machine that is busy with other tests
+@pytest.mark.parametrize("metrics", [2, 3, 4])
+def test_gp_searches_several_objectives_under_constraints(tmp_path: Path, metrics: int) -> None:
+    more = [{"name": f"more{place}", "goal": "minimize"} for place in range(metrics - 2)]
     points = []
     for place in ("a", "b"):
-        sweep = controller(tmp_path / place, CONSTRAINED)
-        assert sweep.chooser._torch.ready(120.0)
+        sweep = controller(tmp_path / place, CONSTRAINED, metrics=[*SWEEP["metrics"], *more])
         points.append(run(sweep, 12, lambda x, y: (x + y, 1 - x + y)))
         assert sweep.chooser.used == "GP"
     assert points[0] == points[1]
-
-
-def test_an_optuna_whose_gp_knows_one_objective_is_told_once(
-    tmp_path: Path, models: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(gp, "SEVERAL_SINCE", (99, 0))
-    sweep = controller(tmp_path)
-    run(sweep, 13, lambda x, y: (x, y))
-    assert sweep.chooser.used == "TPE"
-    assert [note.partition(":")[0] for note in sweep.chooser.notes] == ["custom search uses TPE"]
-    assert sweep.chooser.notes[0].endswith("does not know several objectives")
-
-
-def test_which_optuna_knows_what() -> None:
-    assert gp.gp_lacks(1, 0, "4.0.0") is None
-    assert gp.gp_lacks(2, 0, "4.0.0") == "several objectives"
-    assert gp.gp_lacks(1, 1, "4.4.1") == "constraints"
-    assert gp.gp_lacks(2, 1, "4.5.0") is None
-    assert gp.gp_lacks(3, 1, "5.0.0") is None
-
-
-def test_the_rule_reckons_with_objectives_and_constraints() -> None:
-    about = {"dimensions": 7, "plain": True, "median_trial": 600.0}
-    assert gp.use_gp(observations=50, objectives=2, constraints=1, **about)
-    assert not gp.use_gp(observations=50, objectives=gp.GP_OBJECTIVES + 1, **about)
-    costs = [
-        gp.gp_seconds(50, 7, objectives, constraints) for objectives, constraints in ((1, 0), (2, 0), (2, 1), (3, 1))
-    ]
-    assert costs == sorted(costs) and costs[0] == gp.gp_seconds(50, 7)
 
 
 # -- targets and early ends -------------------------------------------------------------------------------------------

@@ -1,138 +1,145 @@
-"""Decides whether Optuna's Gaussian process (GP) is affordable, imports what it needs, and asks it."""
+"""Asks the Gaussian process (GP) for the next point: a model of each objective and each constraint, and one acquisition."""
 
 from __future__ import annotations
 
-import importlib
-import logging
-import threading
-import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-import optuna
-from optuna.distributions import BaseDistribution, FloatDistribution
-from optuna.samplers import GPSampler
+import numpy as np
+import numpy.typing as npt
 from optuna.study import StudyDirection
-from optuna.trial import create_trial
+from optuna.trial import FrozenTrial, TrialState
 
-from .view import View, blank, constraints_option
+from ..stored import CONSTRAINTS, SEEDS
+from .acquisition import Score, log_expected_improvement, log_probability_below, maximise
+from .cube import Cube
+from .front import boxes, expected_hypervolume_improvement, non_dominated, reference_point
+from .surrogate import Array, Surrogate
 
-GP_DIMENSIONS = 20  # parameters beyond which the GP is not used
-BUDGET = 1.0  # seconds a suggestion may take,
-BUDGET_SHARE = 0.05  # or this share of the median trial, whichever is larger
-BUDGET_MAX = 16.0  # seconds: agents ask in turn, and one that waits for minutes would be taken for hung
-BUDGET_STEP = 4.0  # budgets are rounded down to a power of it, so that trials of slightly other length change nothing
-GP_OBJECTIVES = 2  # beyond, TPE found more in the first 30 trials, at a hundredth of the cost
-FRONT_COST = 1.5  # times, where the improvement of a front is computed
-SEVERAL_SINCE = (4, 5)  # the version of Optuna from which on the GP knows several objectives, with constraints
-
-
-def budget(median_trial: float) -> float:
-    """Returns the seconds a suggestion may take: 1, or 5 % of the median trial rounded down to a power of four, at most 16."""
-    allowed, result = min(BUDGET_MAX, BUDGET_SHARE * median_trial), BUDGET
-    while result * BUDGET_STEP <= allowed:
-        result *= BUDGET_STEP
-    return result
-
-
-def gp_seconds(observations: int, dimensions: int, objectives: int = 1, constraints: int = 0) -> float:
-    """Estimates the seconds one suggestion of the GP takes.
-
-    Twice what benchmarks/search_speed.py measures with 7 parameters on one of two shared cores, so that the same sweep
-    makes the same choice on a slower machine or a busy one. Each objective and each constraint has a model of its own; with
-    several objectives the improvement of the front is computed, too.
-    """
-    one = 0.3 + dimensions / 7 * (0.004 * observations + 1.5e-5 * observations**2)
-    return one * (objectives + constraints) * (1 if objectives == 1 else FRONT_COST)
+EXACT_OBJECTIVES = 3  # beyond, the front is cut into too many boxes: objectives are weighed at random
+KNOWN = 5  # the best observations, around which candidates are drawn
+BAD = 2.0  # times as far beyond the median as the best is below it: values that are worse are drawn together,
+WORST = 6.0  # and none counts as worse than that
+TINY = 1e-300  # a smaller expected hypervolume counts as this
+Mask = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
-class Measured:
-    """Times one suggestion of the GP on this machine."""
+class Observations:
+    """Holds what the GP learns from.
 
-    observations: int
-    seconds: float
+    Attributes:
+        x: places of the points with values, shape (n, parameters).
+        values: objectives to minimise, shape (n, objectives).
+        excesses: by how much constraints are missed, 0 or less: kept; shape (n, constraints).
+        counts: of how many seeds each value is the mean.
+        running: places of the points that are tried now.
+    """
+
+    x: Array
+    values: Array
+    excesses: Array
+    counts: Array
+    running: Array
 
 
-def use_gp(
-    *,
-    observations: int,
-    dimensions: int,
-    plain: bool,
-    median_trial: float,
-    measured: Sequence[Measured] = (),
-    objectives: int = 1,
-    constraints: int = 0,
-) -> bool:
-    """Returns whether the GP is asked rather than TPE. Pure.
+def observe(cube: Cube, trials: Sequence[FrozenTrial], directions: Sequence[StudyDirection]) -> Observations:
+    """Reads trials as the models' view shows them: finished ones, and running ones without a value."""
+    finished = [trial for trial in trials if trial.state == TrialState.COMPLETE]
+    running = [trial.params for trial in trials if trial.state == TrialState.RUNNING]
+    signs = [-1.0 if direction == StudyDirection.MAXIMIZE else 1.0 for direction in directions]
+    excesses = [trial.system_attrs.get(CONSTRAINTS, ()) for trial in finished]
+    return Observations(
+        cube.place([trial.params for trial in finished]),
+        np.array([trial.values for trial in finished], dtype=float) * signs,
+        np.array(excesses, dtype=float).reshape(len(finished), -1),
+        np.array([trial.user_attrs.get(SEEDS, 1) for trial in finished], dtype=float),
+        cube.place(running),
+    )
+
+
+def suggest(cube: Cube, seen: Observations, seed: int, is_new: Callable[[Array], bool]) -> Array | None:
+    """Returns the place of the next point; None where no candidate is new.
 
     Args:
-        plain: no conditional parameters and no `where`.
-        median_trial: seconds.
-        measured: the GP's last suggestions; when two took longer than the budget, the machine is slower than expected.
-        objectives: with more than `GP_OBJECTIVES` the GP is not used.
-        constraints: on what trials measure.
+        seed: of the random numbers.
+        is_new: tells whether a place was not tried yet, and is allowed.
     """
-    if not plain or dimensions > GP_DIMENSIONS or dimensions == 0 or objectives > GP_OBJECTIVES:
-        return False
-    allowed = budget(median_trial)
-    if len(measured) > 1 and min(item.seconds for item in measured) > allowed:
-        return False
-    return gp_seconds(observations, dimensions, objectives, constraints) <= allowed
+    random = np.random.default_rng(seed)
+    kept: Mask = np.asarray((seen.excesses <= 0).all(1))
+    values = np.column_stack([compressed(column) for column in seen.values.T])
+    if values.shape[1] > EXACT_OBJECTIVES:
+        values = weighed(values, random)[:, None]
+    limits = [_probability_kept(seen, column, cube, seed) for column in seen.excesses.T]
+    if not kept.any():
+        known = np.argsort(np.maximum(seen.excesses, 0.0).sum(1), kind="stable")[:KNOWN]
+        scores = limits
+    else:
+        models = [_model(seen, column, cube, seed) for column in values.T]
+        improvement, known = (_improvement if len(models) == 1 else _front_improvement)(models, values, kept)
+        scores = [improvement, *limits]
+
+    def score(rows: Array) -> Array:
+        return np.asarray(sum(part(rows) for part in scores))
+
+    return maximise(score, cube, random, seen.x[known], is_new)
 
 
-def gp_lacks(objectives: int, constraints: int, version: str = optuna.__version__) -> str | None:
-    """Names what Optuna's GP does not know in this version; None where it knows everything that is needed."""
-    if tuple(int(part) for part in version.split(".")[:2]) >= SEVERAL_SINCE or (objectives == 1 and not constraints):
-        return None
-    return "several objectives" if objectives > 1 else "constraints"
+def compressed(values: Array) -> Array:
+    """Scales values to mean 0 and deviation 1, after those that are far worse than the median have been drawn together.
+
+    A few very bad values, such as of trainings that diverge, would else make all good ones look alike.
+    """
+    middle = np.median(values)
+    scaled = (values - middle) / max(middle - values.min(), 1e-12 * (1.0 + abs(middle)))
+    scaled = np.where(scaled > BAD, np.minimum(BAD + np.log1p(np.maximum(scaled - BAD, 0.0)), WORST), scaled)
+    return _standard(scaled)
 
 
-def _warm_up() -> None:
-    """Asks the GP once in vain: the first suggestion in a process imports and allocates for about a second."""
-    view = View([StudyDirection.MINIMIZE])
-    space: dict[str, BaseDistribution] = {"x": FloatDistribution(0.0, 1.0)}
-    view.shown = [create_trial(value=x * x, params={"x": x}, distributions=space) for x in (0.1, 0.5, 0.7)]
-    suggest(0, view, 3, space)
+def _standard(values: Array) -> Array:
+    deviation = values.std()
+    return np.asarray((values - values.mean()) / (deviation if deviation > 1e-12 else 1.0))
 
 
-def suggest(
-    seed: int, view: View, number: int, space: Mapping[str, BaseDistribution], *, constrained: bool = False
-) -> dict[str, Any]:
-    """Asks the GP for the point of a trial. `constrained`: whether the view's trials say by how much they miss constraints."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # constraints are an experiment of Optuna 4's, and numpy's warnings say nothing
-        sampler = GPSampler(seed=seed, n_startup_trials=0, **constraints_option(constrained))
-        return sampler.sample_relative(view, blank(number), dict(space))
+def weighed(values: Array, random: np.random.Generator) -> Array:
+    """Combines objectives by random weights (augmented Chebyshev; ParEGO, Knowles 2006)."""
+    weights = random.dirichlet(np.ones(values.shape[1]))
+    scaled = (values - values.min(0)) / np.maximum(np.ptp(values, axis=0), 1e-12)
+    return _standard((weights * scaled).max(1) + 0.05 * (weights * scaled).sum(1))
 
 
-class TorchImport:
-    """Imports torch and scipy, which Optuna's GP needs, on a thread of its own while a trial runs."""
+def _model(seen: Observations, values: Array, cube: Cube, seed: int) -> Surrogate:
+    model = Surrogate(seen.x, values, cube.choices, seen.counts, seed)
+    model.imagine(seen.running)
+    return model
 
-    def __init__(self) -> None:
-        self._thread: threading.Thread | None = None
-        self.missing: str | None = None  # why an import failed
 
-    def start(self) -> None:
-        """Starts the import, once."""
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._import, name="torch", daemon=True)
-            self._thread.start()
+def _improvement(models: Sequence[Surrogate], values: Array, kept: Mask) -> tuple[Score, npt.NDArray[np.int64]]:
+    """Returns the expected improvement of one objective, and the best observations."""
+    best = float(values[kept, 0].min())
+    known = np.flatnonzero(kept)[np.argsort(values[kept, 0], kind="stable")][:KNOWN]
+    return lambda rows: log_expected_improvement(*models[0].predict(rows), best), known
 
-    def _import(self) -> None:
-        # Without greenlet, which is a matter of speed only, Optuna warns of it in the middle of the trials' lines.
-        logging.getLogger("optuna._gp.batched_lbfgsb").setLevel(logging.ERROR)
-        try:
-            for module in ("torch", "scipy.optimize", "scipy.stats", "optuna._gp.gp", "optuna._gp.optim_mixed"):
-                importlib.import_module(module)
-            _warm_up()
-        except Exception as error:
-            self.missing = f"{type(error).__name__}: {error}"
 
-    def ready(self, wait: float) -> bool:
-        """Waits for the import, at most `wait` seconds; returns whether the GP can be asked."""
-        self.start()
-        assert self._thread is not None
-        self._thread.join(wait)
-        return not self._thread.is_alive() and self.missing is None
+def _front_improvement(models: Sequence[Surrogate], values: Array, kept: Mask) -> tuple[Score, npt.NDArray[np.int64]]:
+    """Returns the expected improvement of the front's hypervolume, and the observations on the front."""
+    on_front = np.flatnonzero(kept)[non_dominated(values[kept])]
+    front = values[on_front]
+    lower, upper = boxes(front, reference_point(front, values))
+
+    def score(rows: Array) -> Array:
+        means, deviations = zip(*(model.predict(rows) for model in models), strict=True)
+        added = expected_hypervolume_improvement(np.column_stack(means), np.column_stack(deviations), lower, upper)
+        return np.asarray(np.log(np.maximum(added, TINY)))
+
+    return score, on_front
+
+
+def _probability_kept(seen: Observations, excesses: Array, cube: Cube, seed: int) -> Score:
+    """Returns the logarithm of the probability that a constraint is kept."""
+    scale = float(np.median(np.abs(excesses))) or 1.0
+    drawn = np.sign(excesses) * np.log1p(np.abs(excesses) / scale)
+    deviation = float(drawn.std()) or 1.0
+    model = _model(seen, _standard(drawn), cube, seed)
+    limit = -float(drawn.mean()) / deviation
+    return lambda rows: log_probability_below(*model.predict(rows), limit)

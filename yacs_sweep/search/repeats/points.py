@@ -13,7 +13,7 @@ from ...records.standings import Entry
 from ...spec.sweep import SweepSpec
 from ..models.results import reaches_targets
 from ..racing import next_seed
-from ..stored import ASSIGNED, CONSTRAINTS, END, FIXED, GRID_INDEX, PLACE, POINT, POINT_OF, VOID
+from ..stored import ASSIGNED, CONSTRAINTS, END, FIXED, GRID_INDEX, PLACE, POINT, POINT_OF, SEEDS, VOID
 from .places import make_race
 
 SINGLE_RULES = (
@@ -189,6 +189,7 @@ class SeededPoints:
         elif finished:
             shown.state = TrialState.COMPLETE
             shown.values = [_mean(column) for column in zip(*(trial.values for trial in finished), strict=True)]
+            attributes[SEEDS] = len(finished)
         elif any(trial.state == TrialState.RUNNING for trial in trials):
             shown.state, shown.datetime_complete = TrialState.RUNNING, None
         elif ended:

@@ -55,5 +55,4 @@ class OwnEngine:
         return f"{self.chooser.spec.method} search"
 
     def close(self) -> None:
-        """Waits for an unfinished import."""
-        self.chooser.close()
+        """Has nothing to release."""

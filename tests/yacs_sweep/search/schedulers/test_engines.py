@@ -103,7 +103,6 @@ NAMES = ["own grid", "own random", "own bayes", "default", *SAMPLERS, *AX]
 def make(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
     """Returns a function that makes the engine of an agent, by the seed."""
     name: str = request.param
-    monkeypatch.setattr(Chooser, "_ask_gp", lambda *arguments: None)  # TPE takes milliseconds
     if name.startswith("own "):
         return lambda seed: own(name.removeprefix("own "), seed)
     if name == "default":
