@@ -283,8 +283,8 @@ def _alone(function: str, method: str, seed: int) -> list[float]:
     return [float(trial.value or 0.0) for trial in study.get_trials(deepcopy=False)]
 
 
-def _peer(function: str, command: str, seed: int) -> list[float]:
-    """Asks a program of another environment for the points, by lines of JSON."""
+def _peer(function: str, command: str, seed: int) -> tuple[list[float], float]:
+    """Asks a program of another environment for the points; returns their values, and the seconds of its suggestions."""
     call, parameters = FUNCTIONS[function]
     values: list[float] = []
 
@@ -293,8 +293,8 @@ def _peer(function: str, command: str, seed: int) -> list[float]:
         return values[-1]
 
     about = {"parameters": parameters, "trials": MARKS[-1], "seed": seed, "deterministic": True}
-    run_peer(command, about, evaluate)
-    return values
+    _, seconds = run_peer(command, about, evaluate)
+    return values, seconds
 
 
 def one(task: Task, command: str | None = None) -> tuple[list[float], float]:
@@ -303,8 +303,8 @@ def one(task: Task, command: str | None = None) -> tuple[list[float], float]:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     started = time.perf_counter()
     if command is not None:
-        values = _peer(function, command, seed)
-    elif method in ("random", "ours"):
+        return _peer(function, command, seed)
+    if method in ("random", "ours"):
         values = _ours(function, "bayes" if method == "ours" else "random", seed)
     else:
         values = _alone(function, method, seed)
@@ -412,7 +412,7 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=0, help="the first seed")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--functions", nargs="+", choices=list(FUNCTIONS), default=list(FUNCTIONS))
-    parser.add_argument("--methods", nargs="+", choices=METHODS, default=["random", "TPE", "GP", "ours"])
+    parser.add_argument("--methods", nargs="*", choices=METHODS, default=["random", "TPE", "GP", "ours"])
     parser.add_argument("--peer", action="append", default=[], metavar="NAME=COMMAND", help="another search")
     parser.add_argument("--results", type=Path, metavar="FILE", help="keeps what is done; what it has is not run again")
     options = parser.parse_args()
