@@ -1,4 +1,4 @@
-"""Decides when the local controller stops a trial: W&B's hyperband, Optuna's pruners, patience, divergence."""
+"""Decides when the local controller stops a trial: hyperband, pruners, curves, patience, divergence."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from typing import Any, Protocol
 
 from optuna.pruners import BasePruner, MedianPruner, NopPruner, SuccessiveHalvingPruner
 from optuna.study import Study
-from optuna.trial import FrozenTrial, Trial
+from optuna.trial import FrozenTrial, Trial, TrialState
 
 from ..base.values import finite_number
 from ..base.wording import counted
 from ..records.metrics import metric_value
 from ..spec import hyperband
-from ..spec.sweep import EarlyTerminate, Metric, SweepSpec
+from ..spec.sweep import DEFAULT_CHANCE, EarlyTerminate, Metric, SweepSpec
+from .promotion.curves import Curve, predict
 from .repeats.curves import OtherPoints, as_point, as_points, mean_text, point_of
 from .space import direction_of
 from .stored import logged_values
@@ -54,6 +55,8 @@ def make_rule(study: Study, spec: SweepSpec) -> StoppingRule | None:
         return None
     if rule.type == "hyperband":
         return _Hyperband(study, rule, metric)
+    if rule.type == "curve":
+        return _Curve(study, rule, metric, [one.name for one in spec.objectives].index(metric.name))
     if rule.type == "patience":
         return _Patience(rule, metric)
     if rule.type == "divergence":
@@ -183,6 +186,43 @@ class _Pruner:
             return pruner.prune(study, frozen)
         trials = self.study.get_trials(deepcopy=False)
         return pruner.prune(OtherPoints.beside(study, frozen, trials), as_point(frozen, trials))
+
+
+class _Curve:
+    """Stops a trial that will hardly become the best, by what the learning curves of finished trials lead to expect."""
+
+    compares = True
+
+    def __init__(self, study: Study, rule: EarlyTerminate, metric: Metric, place: int) -> None:
+        """`place`: of the metric among the objectives."""
+        self.study, self.rule, self.metric, self.place = study, rule, metric, place
+
+    def judge(self, trial: Trial, row: Mapping[str, Any]) -> str | None:
+        """Predicts the trial's result; with repeats its point's mean."""
+        if not finite_number(metric_value(row, self.metric.name)):
+            return None
+        frozen = self.study._storage.get_trial(trial._trial_id)
+        if len(frozen.intermediate_values) < (self.rule.min_iter or 1):
+            return None
+        trials, seeds = self.study.get_trials(deepcopy=False), ""
+        if point_of(frozen) is not None:
+            seeds = mean_text(frozen, trials, frozen.last_step or 0)
+            frozen = as_point(frozen, trials)
+            trials = as_points([other for other in trials if point_of(other) != point_of(frozen)])
+        own = logged_values(frozen)
+        finished = [self._curve(other) for other in trials if other.state == TrialState.COMPLETE]
+        found = predict(own, finished, goal=self.metric.goal, least=self.rule.min_trials or 5)
+        if found is None or found.chance >= (self.rule.chance or DEFAULT_CHANCE):
+            return None
+        return (
+            f"curve: {self.metric.name} {own[-1]:g}{seeds} at iteration {len(own)} will hardly become the best: "
+            f"{found.value:.4g} ± {found.error:.2g} is expected, {found.best:.4g} is the best (chance {found.chance:.1%})"
+        )
+
+    def _curve(self, trial: FrozenTrial) -> Curve:
+        """Returns the learning curve of a finished trial."""
+        result = trial.values[self.place] if trial.values else math.nan
+        return Curve(logged_values(trial), result)
 
 
 class _Patience:

@@ -29,7 +29,7 @@ from .read_objectives import (
 )
 from .read_parameters import read_parameters
 from .section import Notes, Section
-from .sweep import DEFAULT_RESULTS_DIR, EarlyTerminate, SweepSpec
+from .sweep import DEFAULT_CHANCE, DEFAULT_RESULTS_DIR, EarlyTerminate, SweepSpec
 
 METHODS = ("grid", "random", "bayes", "custom")
 _OURS = ("count", "results_dir_base", "optimize", "where", "metric_constraints", "repeats")
@@ -53,6 +53,7 @@ _STOP_KEYS = {
     "hyperband": ("min_iter", "max_iter", "s", "eta", "strict", "metric"),
     "median": ("min_iter", "min_trials", "metric"),
     "asha": ("min_iter", "eta", "metric"),
+    "curve": ("chance", "min_iter", "min_trials", "metric"),
     "patience": ("patience", "min_delta", "min_iter", "metric"),
     "divergence": ("metric", "factor"),
 }
@@ -60,6 +61,7 @@ _STOP_DEFAULTS: dict[str, dict[str, Any]] = {
     "hyperband": {"eta": hyperband.DEFAULT_ETA, "strict": True},
     "median": {"min_iter": 1, "min_trials": 5},
     "asha": {"min_iter": 1, "eta": hyperband.DEFAULT_ETA},
+    "curve": {"chance": DEFAULT_CHANCE, "min_iter": 1, "min_trials": 5},
     "patience": {"min_delta": 0.0, "min_iter": 1},
     "divergence": {"factor": 100.0},
 }
@@ -218,6 +220,12 @@ def _stop_values(inner: Section) -> dict[str, Any]:
     }
     found["eta"] = inner.number("eta", above=1.0)
     found["factor"] = inner.number("factor", above=1.0)
+    found["chance"] = inner.number("chance", above=0.0)
+    if (found["chance"] or 0.0) >= 0.5:
+        inner.wrong(
+            "chance",
+            f"{found['chance']:g} is too much: a trial that may well become the best would be ended; write 0.05",
+        )
     found["min_delta"] = inner.number("min_delta")
     found["strict"] = inner.flag("strict")
     found["metric"] = inner.text("metric")

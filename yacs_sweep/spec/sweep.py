@@ -64,6 +64,9 @@ class Metric:
         return {key: value for key, value in self.to_dict().items() if key != "threshold"}
 
 
+DEFAULT_CHANCE = 0.05  # of a trial to become the best, below which `type: curve` ends the trial
+
+
 @dataclass(frozen=True)
 class EarlyTerminate:
     """Describes the rule that ends trials early. Iterations are logged values of the metric.
@@ -74,12 +77,15 @@ class EarlyTerminate:
     median       ends a trial worse than the median of earlier ones at the same iteration, from
                  iteration `min_iter` on and once `min_trials` have finished.
     asha         successive halving: from `min_iter` on, the best 1/`eta` continue at each rung.
+    curve        ends a trial whose chance to become the best, by the learning curves of finished trials, is below
+                 `chance`, from iteration `min_iter` on and once `min_trials` have finished.
     patience     ends a trial whose best has not improved by `min_delta` in `patience` iterations.
     divergence   ends a trial when `metric` (default: the objective and every metric with "loss"
                  in its name) is nan or infinite, or its size exceeds `factor` times its first.
     """
 
     type: str
+    mode: str | None = None  # promotion; None: stop
     min_iter: int | None = None
     max_iter: int | None = None
     s: int | None = None
@@ -89,6 +95,7 @@ class EarlyTerminate:
     patience: int | None = None
     min_delta: float | None = None
     factor: float | None = None
+    chance: float | None = None
     metric: str | None = None
 
     @cached_property

@@ -10,6 +10,7 @@ import optuna
 import pytest
 
 from yacs_sweep.records.folder import TrialRecord
+from yacs_sweep.search.promotion.curves import Curve, predict
 from yacs_sweep.search.stopping import make_rule
 from yacs_sweep.search.storage.journal import open_storage
 from yacs_sweep.search.stored import state_of, stored_value
@@ -151,3 +152,36 @@ def test_a_metric_that_is_maximised_does_not_diverge_by_growing(tmp_path: Path) 
     sweep = Sweep(tmp_path, {"type": "divergence", "factor": 10}, "maximize")
     trial = sweep.study.ask()
     assert [sweep.rule.judge(trial, {"m": value}) for value in (0.5, 60.0)] == [None, None]
+
+
+@pytest.mark.parametrize("goal", ["minimize", "maximize"])
+def test_curve_ends_a_trial_that_will_hardly_become_the_best(tmp_path: Path, goal: str) -> None:
+    sign = 1 if goal == "minimize" else -1
+    sweep = Sweep(tmp_path, {"type": "curve"}, goal)
+    for level in (5, 4, 6, 4.5, 5.5):
+        assert sweep.log([sign * (level + 2), sign * (level + 1), sign * level]) is None
+    assert sweep.log([sign * 9.0, sign * 8.0, sign * 7.0]) == 1
+    assert sweep.log([sign * 5.0, sign * 4.0, sign * 3.0]) is None  # the best of all
+    assert sweep.log([sign * 4.2, sign * 9.0, sign * 9.0]) == 2  # begins well
+
+
+def test_curve_waits_for_enough_finished_trials_and_iterations(tmp_path: Path) -> None:
+    sweep = Sweep(tmp_path, {"type": "curve", "min_trials": 6, "min_iter": 2})
+    for level in (5, 4, 6, 4.5, 5.5, 20):
+        assert sweep.log([level + 2, level + 1, level]) is None
+    assert sweep.log([9.0, 8.0, 7.0]) == 2
+
+
+def test_curve_says_what_it_expects(tmp_path: Path) -> None:
+    sweep = Sweep(tmp_path, {"type": "curve", "min_trials": 4})
+    curves = [Curve([x, 0.0], y) for x, y in ((1.0, 1.1), (2.0, 1.9), (3.0, 2.9), (4.0, 4.1))]
+    for curve in curves:
+        sweep.log([curve.values[0], curve.result])
+    found = predict([9.0], curves, goal="minimize", least=4)
+    assert found is not None and found.value == pytest.approx(9.0)
+    trial = sweep.study.ask()
+    trial.report(9.0, 1)
+    assert sweep.rule.judge(trial, {"m": 9.0}) == (
+        f"curve: m 9 at iteration 1 will hardly become the best: 9 ± {found.error:.2g} is expected, "
+        f"1.1 is the best (chance {found.chance:.1%})"
+    )

@@ -53,8 +53,8 @@ count: 0
         "s.yaml:13:3: parameters.empty: has nothing under it; indent its lines further, "
         "or write `value: null` for the value null",
         "s.yaml:14:3: parameters.lr: given twice, first on line 8; keep one",
-        "s.yaml:16:19: early_terminate.type: 'hyperban' is not allowed; allowed: hyperband, median, asha, patience, "
-        "divergence; did you mean hyperband?",
+        "s.yaml:16:19: early_terminate.type: 'hyperban' is not allowed; allowed: hyperband, median, asha, curve, "
+        "patience, divergence; did you mean hyperband?",
         "s.yaml:17:1: count: 0 is not a whole number of 1 or more",
     ]
 

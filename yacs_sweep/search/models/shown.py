@@ -11,12 +11,15 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from ...base.values import finite_number
 from ...spec.sweep import Metric, SweepSpec
+from ..promotion.rungs import rungs_of
 from ..space import Space
 from ..stored import CONSTRAINTS, END, logged_values
 from ..warm_start import Observation
 from .results import directions_of, objectives_of
+from .rung_values import comparable
 from .view import View
 
+STARTUP = 10  # observations before a model is asked
 BAD_SHARE = 9  # bad trials to a good one that are shown: TPE takes the best tenth for good
 
 
@@ -70,11 +73,15 @@ class Shown:
         self.constraints = len(spec.constraints) + self.thresholds
         self.view = View(directions_of(spec))
         self.running = 0  # shown trials without a value
+        rule = spec.early_terminate
+        self.rungs = rungs_of(rule) if rule is not None and rule.mode == "promotion" else ()
         self._own_constraints = len(spec.constraints)
         self._prior = [_observed(-1 - place, item, space) for place, item in enumerate(prior)]
 
     def fill(self, trials: Sequence[FrozenTrial]) -> int:
         """Shows the trials; returns the number of finished ones, the prior's included."""
+        if self.rungs:
+            trials = self._at_rungs(trials)
         complete = [*self._prior, *(trial for trial in trials if trial.state == TrialState.COMPLETE)]
         running = [trial for trial in trials if trial.state == TrialState.RUNNING and trial.params]
         without = [trial for trial in trials if trial.state == TrialState.PRUNED or END in trial.user_attrs]
@@ -92,6 +99,20 @@ class Shown:
         self.running = len(running)
         self.view.shown = [*map(self._constrained, [*complete, *shown]), *running]
         return len(complete)
+
+    def _at_rungs(self, trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+        """Returns the trials, those that have reached a rung as finished with the value by which they are compared."""
+        ends = {t.number: float(t.values[0]) for t in trials if t.state == TrialState.COMPLETE}
+        alive = [t for t in trials if t.params and (t.state == TrialState.RUNNING or t.number in ends)]
+        values = comparable({t.number: logged_values(t) for t in alive}, ends, self.rungs, STARTUP)
+        found = []
+        for trial in trials:
+            shown = trial
+            if trial.number in values:
+                shown = copy.copy(trial)
+                shown.state, shown.values = TrialState.COMPLETE, [values[trial.number]]
+            found.append(shown)
+        return found
 
     def _counted(
         self, trial: FrozenTrial, columns: Sequence[Sequence[float]], imputes: Sequence[str | None]

@@ -1,0 +1,308 @@
+"""Measures how many epochs a search needs, with trials stopped early, or paused and promoted, on functions of known truth.
+
+The simulator of the tests runs each search on a virtual clock: four workers, trainers of 27 epochs whose speeds differ.
+What counts is the true final value of the best trial that was trained to its end, and the epochs that all trials have been
+trained until it was there. Random numbers are common: the same seed gives all methods the same random points and speeds.
+
+    python benchmarks/multi_fidelity.py                          a look: 3 seeds
+    python benchmarks/multi_fidelity.py --seeds 20 --out FILE    what docs/search.md shows; FILE keeps each search
+    python benchmarks/multi_fidelity.py --peers syne=ENV ray=ENV beside the peers installed in environments of their own
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import random
+import statistics
+import sys
+import time
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+os.environ["OMP_NUM_THREADS"] = "1"
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import optuna
+from multi_fidelity_functions import EPOCHS, PROBLEMS, Problem
+from multi_fidelity_peers import PEERS, Peer, peer_search
+from optuna.trial import FrozenTrial, TrialState
+
+from tests.simulator import Simulator
+from yacs_sweep.search import sampling
+from yacs_sweep.search.promotion.curves import Curve, predict
+from yacs_sweep.search.promotion.make import make_scheduler
+from yacs_sweep.search.promotion.rungs import rungs_of
+from yacs_sweep.search.promotion.scheduler import New, Scheduler, TrialView
+from yacs_sweep.search.sampling import Chooser
+from yacs_sweep.search.space import Space
+from yacs_sweep.spec import hyperband
+from yacs_sweep.spec.read_sweep import sweep_from_dict
+from yacs_sweep.spec.sweep import EarlyTerminate
+
+WORKERS = 4
+BUDGET = 40 * EPOCHS  # as many epochs as 40 whole trainings
+LEVELS = (0.10, 0.01)  # of the regret of the median random point
+RULES = {
+    "asha": EarlyTerminate("asha", min_iter=1, max_iter=EPOCHS, eta=3.0),
+    "halving": EarlyTerminate("hyperband", min_iter=1, max_iter=EPOCHS, eta=3.0),
+    "brackets": EarlyTerminate("hyperband", max_iter=EPOCHS, s=3, eta=3.0),
+}
+RULES["asha + curve"] = RULES["asha"]
+METHODS = {  # rule, search
+    "random": ("whole", "random"),
+    "bayes": ("whole", "bayes"),
+    "hyperband stopping": ("stopping", "random"),
+    "hyperband stopping, bayes": ("stopping", "bayes"),
+    "asha": ("asha", "random"),
+    "halving": ("halving", "random"),
+    "brackets": ("brackets", "random"),
+    "asha, bayes": ("asha", "bayes"),
+    "halving, bayes": ("halving", "bayes"),
+    "curve": ("curve", "random"),
+    "curve, bayes": ("curve", "bayes"),
+    "asha + curve": ("asha + curve", "random"),
+    "asha + curve, bayes": ("asha + curve", "bayes"),
+}
+
+
+class Whole:
+    """Trains each trial to its end."""
+
+    def next(self, trials: Sequence[TrialView], new_left: int | None) -> New:
+        """Starts a new trial."""
+        return New(None)
+
+    def runs_on(self, number: int, trials: Sequence[TrialView]) -> None:
+        """Lets a trial run to its end."""
+
+    def dropped(self, trials: Sequence[TrialView], new_left: int | None) -> set[int]:
+        """Drops no trial."""
+        return set()
+
+
+class Stopping:
+    """W&B's hyperband, which is ours without promotion: ends a trial that is not among the best third at a band."""
+
+    def __init__(self) -> None:
+        self.bands = hyperband.bands(min_iter=1, eta=3.0)[:3]
+
+    def __call__(self, number: int, trials: Sequence[TrialView]) -> bool:
+        """Tells whether a trial ends."""
+        others = [trial.values for trial in trials if trial.number != number]
+        return hyperband.decide(trials[number].values, others, bands=self.bands, eta=3.0).stop
+
+
+class CurveRule:
+    """Our rule of learning curves: ends a trial that will hardly become the best."""
+
+    def __call__(self, number: int, trials: Sequence[TrialView]) -> bool:
+        """Tells whether a trial ends."""
+        finished = [Curve(trial.values, trial.values[-1]) for trial in trials if trial.iterations >= EPOCHS]
+        found = predict(trials[number].values, finished, goal="minimize")
+        return found is not None and found.chance < 0.05
+
+
+STOPS = {"stopping": Stopping, "curve": CurveRule, "asha + curve": CurveRule}
+
+
+class Watch:
+    """Follows the best fully trained trial over the epochs of a search."""
+
+    def __init__(self, problem: Problem, budget: int) -> None:
+        self.problem, self.budget = problem, budget
+        self.best, self.trained, self.reached = math.inf, 0, dict.fromkeys(LEVELS, math.nan)
+        self.traced: list[tuple[int, float]] = []
+        self.seen = set[int]()
+
+    def __call__(self, trials: Sequence[TrialView]) -> bool:
+        """Looks at the trials; tells whether the last level is reached."""
+        self.trained = sum(len(trial.values) for trial in trials)
+        for trial in trials:
+            if trial.iterations >= EPOCHS and trial.number not in self.seen:
+                self.seen.add(trial.number)
+                self.note(self.problem.regret(trial.values[-1]), self.trained)
+        return self.best <= LEVELS[-1]
+
+    def note(self, regret: float, trained: int) -> None:
+        """Notes the regret of a fully trained trial."""
+        if trained > self.budget or regret >= self.best:
+            return
+        self.best = regret
+        self.traced.append((trained, regret))
+        for level in LEVELS:
+            if regret <= level and math.isnan(self.reached[level]):
+                self.reached[level] = trained
+
+
+def points_of(sweep: Chooser, seed: int, kind: str) -> Any:
+    """Returns the function that chooses a new trial's point: our own search, as a sweep of long trials uses it."""
+
+    def choose(number: int, trials: Sequence[TrialView]) -> dict[str, Any]:
+        if kind == "random":
+            return sweep.space.from_optuna(sweep.random(number))
+        found = sweep.next_point(number, [frozen(trial, sweep) for trial in trials])
+        assert found is not None
+        return sweep.space.from_optuna(found[0])
+
+    return choose
+
+
+def frozen(trial: TrialView, sweep: Chooser) -> FrozenTrial:
+    """Returns a trial as the embedded controller stores it."""
+    whole = trial.iterations >= EPOCHS
+    state = TrialState.COMPLETE if whole else TrialState.PRUNED if trial.state == "ended" else TrialState.RUNNING
+    params = sweep.space.to_optuna(trial.params)
+    value = trial.values[-1] if trial.values and state != TrialState.RUNNING else None
+    logged = dict(enumerate(trial.values, 1))
+    distributions = {name: sweep.space.distributions[name] for name in params}
+    return FrozenTrial(trial.number, state, value, None, None, params, distributions, {}, {}, logged, trial.number)
+
+
+def chooser(dimensions: int, rule: str, kind: str, seed: int) -> Chooser:
+    """Makes what chooses a sweep's points."""
+    body: dict[str, Any] = {
+        "method": kind,
+        "metric": {"name": "value"},
+        "parameters": {f"x{place}": {"min": 0.0, "max": 1.0} for place in range(dimensions)},
+    }
+    spec = sweep_from_dict(body)
+    made = Chooser(spec, Space(spec.parameters), seed)
+    if rule in RULES:
+        made._shown.rungs = rungs_of(RULES[rule])
+    if kind == "bayes":
+        made._torch.ready(120.0)  # a sweep imports torch while its first trials train
+    return made
+
+
+def search(problem: Problem, method: str, seed: int, budget: int) -> Watch:
+    """Runs one search; returns what it has found."""
+    rule, kind = METHODS[method]
+    scheduler: Scheduler = make_scheduler(RULES[rule], "minimize", None) if rule in RULES else Whole()
+    source = random.Random(seed)
+    speeds = [math.exp(source.gauss(0, 0.3)) for _ in range(budget + 1)]
+    watch = Watch(problem, budget)
+    sweep = chooser(problem.dimensions, rule, kind, seed)
+    names = [f"x{place}" for place in range(problem.dimensions)]
+    Simulator(
+        scheduler,
+        lambda number, point, iteration: problem.value([point[name] for name in names], iteration),
+        EPOCHS,
+        workers=WORKERS,
+        budget=budget,
+        choose=points_of(sweep, seed, kind),
+        seconds=lambda number: speeds[number],
+        stops=STOPS[rule]() if rule in STOPS else None,
+        until=watch,
+        checks=False,
+    ).run()
+    sweep.close()
+    return watch
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--first-seed", type=int, default=0)
+    parser.add_argument("--problems", nargs="+", choices=list(PROBLEMS), default=list(PROBLEMS))
+    parser.add_argument("--methods", nargs="+", default=list(METHODS))
+    parser.add_argument("--peers", nargs="*", default=[], metavar="NAME=ENVIRONMENT")
+    parser.add_argument("--budget", type=int, default=BUDGET)
+    parser.add_argument("--model", choices=("gp", "tpe"), default="gp", help="of bayes search")
+    parser.add_argument("--out", help="file that each search is appended to, and not run again if it is there")
+    options = parser.parse_args()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    warnings.simplefilter("ignore")
+    sampling._median_seconds = lambda trials: 600.0
+    if options.model == "tpe":
+        sampling.gp.use_gp = lambda **known: False
+    done: dict[tuple[str, str, int], dict[str, Any]] = {}
+    if options.out and Path(options.out).exists():
+        rows = map(json.loads, Path(options.out).read_text().splitlines())
+        done = {(row["problem"], row["method"], row["seed"]): row for row in rows}
+    peers = {name: Peer(environment) for name, _, environment in (text.partition("=") for text in options.peers)}
+    methods = [*options.methods, *(method for method in PEERS if method.split()[0] in peers)]
+    for seed in range(options.first_seed, options.first_seed + options.seeds):
+        for name in options.problems:
+            for method in methods:
+                if (name, method, seed) in done:
+                    continue
+                watch, began = Watch(PROBLEMS[name], options.budget), time.perf_counter()
+                if method in PEERS:
+                    peer_search(peers[method.split()[0]], method, PROBLEMS[name], seed, options.budget, WORKERS, watch)
+                else:
+                    watch = search(PROBLEMS[name], method, seed, options.budget)
+                row = {
+                    "problem": name,
+                    "method": method,
+                    "seed": seed,
+                    "reached": [watch.reached[level] for level in LEVELS],
+                    "regret": watch.best,
+                    "trace": watch.traced,
+                    "seconds": time.perf_counter() - began,
+                }
+                done[name, method, seed] = row
+                if options.out:
+                    with Path(options.out).open("a") as file:
+                        file.write(json.dumps(row) + "\n")
+    show(done, options.problems, methods, options.budget)
+    return 0
+
+
+def show(
+    done: dict[tuple[str, str, int], dict[str, Any]], problems: list[str], methods: list[str], budget: int
+) -> None:
+    """Prints the tables: median epochs until each level, and how they compare with hyperband stopping, paired by seed."""
+    common = [
+        seed
+        for seed in sorted({key[2] for key in done})
+        if all((name, method, seed) in done for name in problems for method in methods)
+    ]
+    print(f"{len(common)} seeds; a search that has not got there counts with the budget of {budget} epochs")
+    rival = "hyperband stopping"
+    for place, level in enumerate(LEVELS):
+        print(f"\nmedian epochs to {level:.0%} regret (share of seeds that got there)\n")
+        print("| function | " + " | ".join(methods) + " |\n|---|" + "---|" * len(methods))
+        for name in problems:
+            cells = []
+            for method in methods:
+                found = [done[name, method, seed]["reached"][place] for seed in common]
+                share = sum(not math.isnan(value) for value in found) / len(found)
+                epochs = statistics.median(budget if math.isnan(value) else value for value in found)
+                cells.append(f"{epochs:.0f} ({share:.0%})" if share else "–")
+            print(f"| {name} | " + " | ".join(cells) + " |")
+        if rival not in methods:
+            continue
+        cells = []
+        for method in methods:
+            logs = []
+            for name in problems:
+                for seed in common:
+                    ours, theirs = (done[name, m, seed]["reached"][place] for m in (method, rival))
+                    if not (math.isnan(ours) and math.isnan(theirs)):
+                        logs.append(
+                            math.log(
+                                (budget if math.isnan(ours) else ours) / (budget if math.isnan(theirs) else theirs)
+                            )
+                        )
+            error = statistics.stdev(logs) / math.sqrt(len(logs)) if len(logs) > 1 else math.nan
+            mean = statistics.fmean(logs) if logs else math.nan
+            cells.append(f"{math.exp(mean):.2f} ({math.exp(mean) * error:.2f})")
+        print(f"| **epochs / {rival}** | " + " | ".join(cells) + " |")
+    print("\nmean regret at the end of the budget (standard error), worst seed\n")
+    print("| function | " + " | ".join(methods) + " |\n|---|" + "---|" * len(methods))
+    for name in problems:
+        cells = []
+        for method in methods:
+            found = [min(2.0, max(0.0, done[name, method, seed]["regret"])) for seed in common]
+            error = statistics.stdev(found) / math.sqrt(len(found)) if len(found) > 1 else math.nan
+            cells.append(f"{statistics.fmean(found):.3f} ({error:.3f}), {max(found):.2f}")
+        print(f"| {name} | " + " | ".join(cells) + " |")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
