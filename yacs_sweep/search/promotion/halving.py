@@ -150,7 +150,7 @@ class Halving:
             if own.until is None or number not in best or cohort.ladder.standing(own, place)[0]:
                 return own.until
             return cohort.ladder.after(own.iterations)
-        raise KeyError(number)
+        raise ValueError(f"trial {number} is not among the trials")
 
     def dropped(self, trials: Sequence[TrialView], new_left: int | None) -> set[int]:
         """Returns the paused trials that will never be promoted: not among the best of a rung that all have reached."""
