@@ -27,6 +27,7 @@ from ..plan.plan import Plan
 from ..workers.agent import load_launch
 
 SAVES = 60.0  # seconds at least that a trainer which takes no SIGTERM gets to save its first checkpoint
+WRITTEN = 2.0  # seconds after its last change, at most, that a checkpoint is taken to be whole
 _COUNTER = re.compile(r"(?<![\w.-])(epoch|iteration|iter|step)\b\W{0,3}(\d+)", re.IGNORECASE)
 
 
@@ -111,7 +112,11 @@ class Start:
         assert self.value_at is not None
         if not self.patterns or self.record is None or self.record.pid is None:
             return True
-        if catches(self.record.pid, SIGTERM) is not False or newest_checkpoint(self.folder, self.patterns) is not None:
+        if catches(self.record.pid, SIGTERM) is not False:
+            return True
+        found = newest_checkpoint(self.folder, self.patterns)
+        whole = min(WRITTEN, (self.value_at - self.began) / 4)  # epochs may be shorter than that
+        if found is not None and time.time() - last_change(found) > whole:
             return True
         return now - self.value_at > max(SAVES, 2 * (self.value_at - self.began))
 
@@ -126,6 +131,16 @@ class Start:
     def failure(self) -> str | None:
         """Why it failed; None where it did not."""
         return self.record.reason if self.record is not None and self.record.state == "failed" else None
+
+
+def last_change(checkpoint: Path) -> float:
+    """Returns when a checkpoint, or what is in it where it is a folder, was last changed (seconds since the epoch)."""
+    paths = [checkpoint, *(checkpoint.rglob("*") if checkpoint.is_dir() else ())]
+    times = [0.0]
+    for path in paths:
+        with contextlib.suppress(OSError):  # deleted meanwhile
+            times.append(path.stat().st_mtime)
+    return max(times)
 
 
 def later(first: Start, second: Start) -> bool | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -164,3 +165,13 @@ def start(
 )  # fmt: skip
 def test_how_two_starts_are_compared(first: two_starts.Start, second: two_starts.Start, expected: bool | None) -> None:
     assert two_starts.later(first, second) is expected
+
+
+def test_a_checkpoint_is_as_new_as_what_is_in_it(tmp_path: Path) -> None:
+    (tmp_path / "checkpoint-1" / "deep").mkdir(parents=True)
+    (tmp_path / "checkpoint-1" / "deep" / "state").touch()
+    for path, changed in ((tmp_path / "checkpoint-1", 1e9), (tmp_path / "checkpoint-1" / "deep", 1e9)):
+        os.utime(path, (changed, changed))
+    os.utime(tmp_path / "checkpoint-1" / "deep" / "state", (2e9, 2e9))
+    assert two_starts.last_change(tmp_path / "checkpoint-1") == 2e9
+    assert two_starts.last_change(tmp_path / "none") == 0.0
