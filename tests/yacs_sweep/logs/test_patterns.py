@@ -59,9 +59,9 @@ def test_patterns_that_take_exponential_time_are_refused(source: str) -> None:
 
 def test_what_is_refused_really_is_slow_and_what_is_not_is_fast() -> None:
     def seconds(source: str, size: int) -> float:
-        start = time.perf_counter()
+        start = time.process_time()
         re.search(source, "a" * size + "?")
-        return time.perf_counter() - start
+        return time.process_time() - start
 
     assert regex_cost.exponential_part(regex_cost.parse(r"(?:a+)+!"))
     assert seconds(r"(?:a+)+!", 22) > 20 * seconds(r"(?:a+)+!", 16)
@@ -122,9 +122,9 @@ def test_a_long_text_and_many_numbers_are_no_choices() -> None:
 @pytest.mark.parametrize("text", ["1", "a", " ", "1,", "a: ", "%"])
 def test_no_accepted_pattern_stalls_on_a_long_line(source: str, text: str) -> None:
     pattern = compile_pattern(source, {"x": "v"})
-    start = time.monotonic()
+    start = time.process_time()
     pattern.find(text * 200_000)
-    assert time.monotonic() - start < 3
+    assert time.process_time() - start < 3
 
 
 def test_syntax_errors_name_the_position_in_the_pattern_as_written() -> None:

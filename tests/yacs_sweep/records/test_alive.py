@@ -58,4 +58,4 @@ def test_another_machines_agent_in_the_folder_is_seen_by_its_touches(tmp_path: P
         refuse_foreign_agents(tmp_path, "here", wait=0.5)
     started = time.monotonic()
     refuse_foreign_agents(tmp_path / "nothing", "here", wait=60)
-    assert time.monotonic() - started < 1
+    assert time.monotonic() - started < 30

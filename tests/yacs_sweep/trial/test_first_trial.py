@@ -165,7 +165,7 @@ def test_a_driver_that_fails_or_hangs_says_nothing(monkeypatch: pytest.MonkeyPat
     started = time.monotonic()
     for _ in range(100):
         assert look.look({OURS}) is None
-    assert time.monotonic() - started < 1
+    assert time.monotonic() - started < 4
 
 
 @pytest.mark.parametrize(

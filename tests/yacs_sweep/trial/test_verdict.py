@@ -244,9 +244,9 @@ def test_a_reason_holds_the_trainers_last_words(status: int, output: str, reason
 
 @pytest.mark.parametrize("line", ["a" * 65536, "a " * 32768, "a: " * 20000, "aError" * 10000, "1 [" * 20000])
 def test_a_long_line_takes_no_time(line: str) -> None:
-    started = time.monotonic()
+    started = time.process_time()
     assert judge(1, line).reason.startswith("exit code 1")
-    assert time.monotonic() - started < 2
+    assert time.process_time() - started < 2
 
 
 @pytest.mark.parametrize(

