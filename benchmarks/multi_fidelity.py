@@ -7,6 +7,9 @@ trained until it was there. Random numbers are common: the same seed gives all m
     python benchmarks/multi_fidelity.py                          a look: 3 seeds
     python benchmarks/multi_fidelity.py --seeds 20 --out FILE    what docs/search.md shows; FILE keeps each search
     python benchmarks/multi_fidelity.py --peers syne=ENV ray=ENV beside the peers installed in environments of their own
+    python benchmarks/multi_fidelity.py --seeds 0 --out FILE     the tables of what FILE holds
+
+A smaller --budget than FILE was made with looks at the beginning of each search.
 """
 
 from __future__ import annotations
@@ -62,6 +65,7 @@ METHODS = {  # rule, search
     "halving": ("halving", "random"),
     "brackets": ("brackets", "random"),
     "asha, bayes": ("asha", "bayes"),
+    "asha, bayes of finished trials": ("asha", "bayes"),
     "halving, bayes": ("halving", "bayes"),
     "curve": ("curve", "random"),
     "curve, bayes": ("curve", "bayes"),
@@ -163,8 +167,8 @@ def frozen(trial: TrialView, sweep: Chooser) -> FrozenTrial:
     return FrozenTrial(trial.number, state, value, None, None, params, distributions, {}, {}, logged, trial.number)
 
 
-def chooser(dimensions: int, rule: str, kind: str, seed: int) -> Chooser:
-    """Makes what chooses a sweep's points."""
+def chooser(dimensions: int, rule: str, kind: str, seed: int, from_rungs: bool) -> Chooser:
+    """Makes what chooses a sweep's points. `from_rungs`: whether bayes learns from paused trials, too."""
     body: dict[str, Any] = {
         "method": kind,
         "metric": {"name": "value"},
@@ -172,10 +176,8 @@ def chooser(dimensions: int, rule: str, kind: str, seed: int) -> Chooser:
     }
     spec = sweep_from_dict(body)
     made = Chooser(spec, Space(spec.parameters), seed)
-    if rule in RULES:
+    if rule in RULES and from_rungs:
         made._shown.rungs = rungs_of(RULES[rule])
-    if kind == "bayes":
-        made._torch.ready(120.0)  # a sweep imports torch while its first trials train
     return made
 
 
@@ -186,7 +188,7 @@ def search(problem: Problem, method: str, seed: int, budget: int) -> Watch:
     source = random.Random(seed)
     speeds = [math.exp(source.gauss(0, 0.3)) for _ in range(budget + 1)]
     watch = Watch(problem, budget)
-    sweep = chooser(problem.dimensions, rule, kind, seed)
+    sweep = chooser(problem.dimensions, rule, kind, seed, "finished" not in method)
     names = [f"x{place}" for place in range(problem.dimensions)]
     Simulator(
         scheduler,
@@ -200,7 +202,6 @@ def search(problem: Problem, method: str, seed: int, budget: int) -> Watch:
         until=watch,
         checks=False,
     ).run()
-    sweep.close()
     return watch
 
 
@@ -209,23 +210,25 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--problems", nargs="+", choices=list(PROBLEMS), default=list(PROBLEMS))
-    parser.add_argument("--methods", nargs="+", default=list(METHODS))
+    parser.add_argument(
+        "--methods", nargs="+", choices=[*METHODS, *PEERS], help="default: all of ours, and of the peers"
+    )
     parser.add_argument("--peers", nargs="*", default=[], metavar="NAME=ENVIRONMENT")
-    parser.add_argument("--budget", type=int, default=BUDGET)
+    parser.add_argument("--budget", type=int, default=BUDGET, help="epochs")
     parser.add_argument("--model", choices=("gp", "tpe"), default="gp", help="of bayes search")
+    parser.add_argument("--rival", default="hyperband stopping", help="method that epochs are compared with")
     parser.add_argument("--out", help="file that each search is appended to, and not run again if it is there")
     options = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     warnings.simplefilter("ignore")
-    sampling._median_seconds = lambda trials: 600.0
     if options.model == "tpe":
-        sampling.gp.use_gp = lambda **known: False
-    done: dict[tuple[str, str, int], dict[str, Any]] = {}
+        sampling.GP_MOST = 0
+    done: Rows = {}
     if options.out and Path(options.out).exists():
         rows = map(json.loads, Path(options.out).read_text().splitlines())
         done = {(row["problem"], row["method"], row["seed"]): row for row in rows}
     peers = {name: Peer(environment) for name, _, environment in (text.partition("=") for text in options.peers)}
-    methods = [*options.methods, *(method for method in PEERS if method.split()[0] in peers)]
+    methods = options.methods or [*METHODS, *(method for method in PEERS if method.split()[0] in peers)]
     for seed in range(options.first_seed, options.first_seed + options.seeds):
         for name in options.problems:
             for method in methods:
@@ -240,8 +243,7 @@ def main() -> int:
                     "problem": name,
                     "method": method,
                     "seed": seed,
-                    "reached": [watch.reached[level] for level in LEVELS],
-                    "regret": watch.best,
+                    "budget": options.budget,
                     "trace": watch.traced,
                     "seconds": time.perf_counter() - began,
                 }
@@ -249,58 +251,81 @@ def main() -> int:
                 if options.out:
                     with Path(options.out).open("a") as file:
                         file.write(json.dumps(row) + "\n")
-    show(done, options.problems, methods, options.budget)
+    show(done, options.problems, methods, options.budget, options.rival)
     return 0
 
 
-def show(
-    done: dict[tuple[str, str, int], dict[str, Any]], problems: list[str], methods: list[str], budget: int
-) -> None:
-    """Prints the tables: median epochs until each level, and how they compare with hyperband stopping, paired by seed."""
-    common = [
-        seed
-        for seed in sorted({key[2] for key in done})
-        if all((name, method, seed) in done for name in problems for method in methods)
+Rows = dict[tuple[str, str, int], dict[str, Any]]
+
+
+def reached(row: dict[str, Any], level: float, budget: int) -> float:
+    """Returns the epochs after which a search had a regret of at most `level`; nan if it had not within the budget."""
+    return next((trained for trained, regret in row["trace"] if trained <= budget and regret <= level), math.nan)
+
+
+def regret_after(row: dict[str, Any], budget: int) -> float:
+    """Returns the regret after so many epochs, of the median random point where no trial has ended, and at most twice it."""
+    found = [regret for trained, regret in row["trace"] if trained <= budget]
+    return min(2.0, max(0.0, found[-1])) if found else 1.0
+
+
+def ratio_of(logs: Sequence[float]) -> str:
+    """Formats the geometric mean of ratios, and its standard error, by their logarithms."""
+    if not logs:
+        return "–"
+    mean = math.exp(statistics.fmean(logs))
+    error = mean * statistics.stdev(logs) / math.sqrt(len(logs)) if len(logs) > 1 else math.nan
+    return f"{mean:.2f} ({error:.2f})"
+
+
+def show(done: Rows, problems: list[str], methods: list[str], budget: int, rival: str) -> None:
+    """Prints the tables: median epochs until each level, how they compare with a rival's, paired by seed, and regrets."""
+    seeds = {m: {n: sorted(s for p, q, s in done if (p, q) == (n, m)) for n in problems} for m in methods}
+    methods = [method for method in methods if any(seeds[method].values())]
+    rule = "|---|" + "---|" * len(methods)
+    counts = [{len(found) for found in seeds[method].values()} for method in methods]
+    header = [
+        f"{m} ({min(c)}{'' if len(c) == 1 else f'–{max(c)}'} seeds)" for m, c in zip(methods, counts, strict=True)
     ]
-    print(f"{len(common)} seeds; a search that has not got there counts with the budget of {budget} epochs")
-    rival = "hyperband stopping"
-    for place, level in enumerate(LEVELS):
+    print(f"a search that has not got there counts with the budget of {budget} epochs")
+    for level in LEVELS:
         print(f"\nmedian epochs to {level:.0%} regret (share of seeds that got there)\n")
-        print("| function | " + " | ".join(methods) + " |\n|---|" + "---|" * len(methods))
+        print("| function | " + " | ".join(header) + f" |\n{rule}")
         for name in problems:
             cells = []
             for method in methods:
-                found = [done[name, method, seed]["reached"][place] for seed in common]
-                share = sum(not math.isnan(value) for value in found) / len(found)
-                epochs = statistics.median(budget if math.isnan(value) else value for value in found)
+                found = [reached(done[name, method, seed], level, budget) for seed in seeds[method][name]]
+                share = sum(not math.isnan(value) for value in found) / len(found) if found else 0.0
+                epochs = statistics.median(budget if math.isnan(value) else value for value in found) if found else 0.0
                 cells.append(f"{epochs:.0f} ({share:.0%})" if share else "–")
             print(f"| {name} | " + " | ".join(cells) + " |")
-        if rival not in methods:
-            continue
-        cells = []
-        for method in methods:
-            logs = []
-            for name in problems:
-                for seed in common:
-                    ours, theirs = (done[name, m, seed]["reached"][place] for m in (method, rival))
-                    if not (math.isnan(ours) and math.isnan(theirs)):
-                        logs.append(
-                            math.log(
-                                (budget if math.isnan(ours) else ours) / (budget if math.isnan(theirs) else theirs)
-                            )
-                        )
-            error = statistics.stdev(logs) / math.sqrt(len(logs)) if len(logs) > 1 else math.nan
-            mean = statistics.fmean(logs) if logs else math.nan
-            cells.append(f"{math.exp(mean):.2f} ({math.exp(mean) * error:.2f})")
-        print(f"| **epochs / {rival}** | " + " | ".join(cells) + " |")
-    print("\nmean regret at the end of the budget (standard error), worst seed\n")
-    print("| function | " + " | ".join(methods) + " |\n|---|" + "---|" * len(methods))
+        print(f"\nepochs to {level:.0%} regret / those of {rival}: geometric mean over seeds (standard error);")
+        print("seeds that neither got there with are left out\n")
+        print("| function | " + " | ".join(methods) + f" |\n{rule}")
+        logs: dict[str, list[float]] = {method: [] for method in methods}
+        for name in problems:
+            cells = []
+            for method in methods:
+                one = []
+                for seed in seeds[method][name]:
+                    if (name, rival, seed) not in done:
+                        continue
+                    pair = [reached(done[name, m, seed], level, budget) for m in (method, rival)]
+                    if not all(map(math.isnan, pair)):
+                        ours, theirs = (budget if math.isnan(value) else value for value in pair)
+                        one.append(math.log(ours / theirs))
+                logs[method] += one
+                cells.append(ratio_of(one))
+            print(f"| {name} | " + " | ".join(cells) + " |")
+        print("| **all** | " + " | ".join(ratio_of(logs[method]) for method in methods) + " |")
+    print(f"\nmean regret in % after {budget} epochs (standard error), worst seed\n")
+    print("| function | " + " | ".join(header) + f" |\n{rule}")
     for name in problems:
         cells = []
         for method in methods:
-            found = [min(2.0, max(0.0, done[name, method, seed]["regret"])) for seed in common]
+            found = [100 * regret_after(done[name, method, seed], budget) for seed in seeds[method][name]]
             error = statistics.stdev(found) / math.sqrt(len(found)) if len(found) > 1 else math.nan
-            cells.append(f"{statistics.fmean(found):.3f} ({error:.3f}), {max(found):.2f}")
+            cells.append(f"{statistics.fmean(found):.1f} ({error:.1f}), {max(found):.0f}" if found else "–")
         print(f"| {name} | " + " | ".join(cells) + " |")
 
 
