@@ -101,10 +101,14 @@ class Shown:
         return len(complete)
 
     def _at_rungs(self, trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
-        """Returns the trials, those that have reached a rung as finished with the value by which they are compared."""
+        """Returns the trials, those that have reached a rung as finished with the value by which they are compared.
+
+        Also those that were ended because they will not be promoted: their values at rungs say as much as a paused one's.
+        """
         ends = {t.number: float(t.values[0]) for t in trials if t.state == TrialState.COMPLETE}
-        alive = [t for t in trials if t.params and (t.state == TrialState.RUNNING or t.number in ends)]
-        values = comparable({t.number: logged_values(t) for t in alive}, ends, self.rungs, STARTUP)
+        states = (TrialState.RUNNING, TrialState.PRUNED, TrialState.COMPLETE)
+        valued = [t for t in trials if t.params and t.state in states]
+        values = comparable({t.number: logged_values(t) for t in valued}, ends, self.rungs, STARTUP)
         found = []
         for trial in trials:
             shown = trial
