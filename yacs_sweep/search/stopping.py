@@ -214,9 +214,10 @@ class _Curve:
         found = predict(own, finished, goal=self.metric.goal, least=self.rule.min_trials or 5)
         if found is None or found.chance >= (self.rule.chance or DEFAULT_CHANCE):
             return None
+        chance = "below 0.1%" if found.chance < 0.001 else f"{found.chance:.1%}"
         return (
             f"curve: {self.metric.name} {own[-1]:g}{seeds} at iteration {len(own)} will hardly become the best: "
-            f"{found.value:.4g} ± {found.error:.2g} is expected, {found.best:.4g} is the best (chance {found.chance:.1%})"
+            f"{found.value:.4g} ± {found.error:.2g} is expected, {found.best:.4g} is the best (chance {chance})"
         )
 
     def _curve(self, trial: FrozenTrial) -> Curve:

@@ -185,3 +185,12 @@ def test_curve_says_what_it_expects(tmp_path: Path) -> None:
         f"curve: m 9 at iteration 1 will hardly become the best: 9 ± {found.error:.2g} is expected, "
         f"1.1 is the best (chance {found.chance:.1%})"
     )
+
+
+def test_curve_never_says_that_there_is_no_chance(tmp_path: Path) -> None:
+    sweep = Sweep(tmp_path, {"type": "curve"})
+    for place in range(8):
+        sweep.log([float(place), place + 1e-3 * (place % 2)])
+    trial = sweep.study.ask()
+    trial.report(9.0, 1)
+    assert str(sweep.rule.judge(trial, {"m": 9.0})).endswith("(chance below 0.1%)")

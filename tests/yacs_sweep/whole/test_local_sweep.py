@@ -186,6 +186,25 @@ def test_hyperband_stops_a_bad_trial_and_its_process(tmp_path: Path) -> None:
     assert ran.summary["best"]["name"] == "trial-0001"
 
 
+def test_curve_ends_trials_that_will_hardly_become_the_best(tmp_path: Path) -> None:
+    rates = [1e-5, 1e-4, 1e-3, 0.01, 0.0011, 0.02, 0.00035]
+    spec = {
+        **GRID,
+        "metric": {"name": "val/mAP", "goal": "maximize"},
+        "parameters": {"base_lr": {"values": rates}},
+        "early_terminate": {"type": "curve"},
+    }
+    words = ("SOLVER.MAX_EPOCHS", "60", "TOY.SECONDS", "0.01")
+    ran = sweep(tmp_path, "--sweep-config", write_sweep(tmp_path, spec), *QUIET, *words)
+    assert ran.code == 0, ran.out + ran.err
+    states = {trial["params"]["base_lr"]: trial["state"] for trial in ran.summary["trials"]}
+    assert [states[rate] for rate in rates[:5]] == ["finished"] * 5  # none is predicted before five have ended
+    assert states[0.02] == "stopped" and states[0.00035] == "finished"
+    worst = next(trial for trial in ran.summary["trials"] if trial["params"]["base_lr"] == 0.02)
+    assert "will hardly become the best" in worst["reason"]
+    assert len(ran.rows(worst["name"])) < len(ran.rows("trial-0000")) == len(ran.rows("trial-0006"))
+
+
 @pytest.mark.parametrize(
     ("mode", "code", "words"),
     [
