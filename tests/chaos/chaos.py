@@ -171,8 +171,7 @@ class Chaos:
         self.launches += 1
         options = ["--wandb-mode", "disabled", "--retries", "1000", "--max-failures", "1000", "--grace", "0.5"]
         options += ["--workers", str(self.workers)]
-        trainer = ["SOLVER.MAX_EPOCHS", "1", "TOY.ITERATIONS", "2", "TOY.MODE", "daemon", "TOY.SECONDS", "0.25"]
-        trainer += ["TOY.ODD", ",".join(self.odd_files())]
+        trainer = self.trainer_words()
         with (folder / "launcher.log").open("ab") as log:
             return subprocess.Popen(
                 [*UNPRIVILEGED, *command(*words, *options, *trainer, trainer=None, config=None)],
@@ -181,6 +180,11 @@ class Chaos:
                 stdout=log,
                 stderr=log,
             )
+
+    def trainer_words(self) -> list[str]:
+        """Returns what every trial of a launch is given."""
+        trainer = ["SOLVER.MAX_EPOCHS", "1", "TOY.ITERATIONS", "2", "TOY.MODE", "daemon", "TOY.SECONDS", "0.25"]
+        return [*trainer, "TOY.ODD", ",".join(self.odd_files())]
 
     def odd_files(self) -> list[str]:
         """Chooses what the trainers of a launch leave in their folders."""

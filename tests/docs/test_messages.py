@@ -91,6 +91,7 @@ ORDINARY = (
     r"  the sweep ends when",
     r"  learns first from",
     r"…, bands at …",
+    r"  …: trials pause at …",
     r" \((the scheduler draws them while|drawn without any result)",
     r"Optuna's … chooses the points|Ax chooses the points|, its … ends trials early",
     r"…: points with up to … …s each$",

@@ -136,6 +136,8 @@ def _shared_target(results: Results, options: Options) -> int | None:
     None: each does its own number, as with --count, and where points are tried again after the metric's target.
     """
     plan, spec = results.plan, results.plan.spec
+    if spec.pauses:  # the controller alone knows what is left
+        return plan.launch.target
     reached = target_reached(spec, results.summary.records.values())
     return None if plan.resumed and (options.count or reached) else plan.launch.target
 
@@ -290,7 +292,7 @@ def _supervise(sweeps: Sequence[Results], machine: Machine, options: Options, vi
     started, states = time.monotonic(), []
     for results in sweeps:
         plan, paths = results.plan, results.paths
-        if plan.count == 0 and not lacks_rows(paths):
+        if plan.count == 0 and not results.may_resume and not lacks_rows(paths):
             say(results.nothing_left)
             clear_leftovers(paths, say)  # of a launch that was killed when its last trial had ended
             continue
@@ -299,7 +301,7 @@ def _supervise(sweeps: Sequence[Results], machine: Machine, options: Options, vi
         results.outcome = Outcome()
         state = SweepState(
             job,
-            plan.count,
+            max(plan.count, int(results.may_resume)),
             results.summary,
             limit,
             listeners=[results.on_trial],
@@ -307,11 +309,12 @@ def _supervise(sweeps: Sequence[Results], machine: Machine, options: Options, vi
             hopeless=results.hopeless,
             outcome=results.outcome,
             accessories=results.accessories,
+            pauses=plan.spec.pauses,
         )
         view.follow(results.shown_sweep(), state, f"{paths.sweep_id} " if len(sweeps) > 1 else "")
         states.append(state)
     if states:
         shown = [note for results in sweeps for note in results.plan.notes]
         machine.supervise(states, output=view.output, shown=shown)
-        ended = sum(len(state.outcome.ended) for state in states)
+        ended = sum(len({record.id for record in state.outcome.ended}) for state in states)
         say(f"{counted(ended, 'trial')} in {duration_text(time.monotonic() - started)}")

@@ -19,7 +19,7 @@ from ..records.folder import ENDED_WELL, SweepPaths, TrialRecord
 from ..records.known_sweeps import origin_of
 from ..records.launch_file import LaunchFile
 from ..records.points import group_points, is_plain, mean_of, reaches, target_reached, why_none_is_best
-from ..records.progress import Progress, never_logged, unretried
+from ..records.progress import Progress, never_logged, savings, unretried
 from ..records.standings import rank_points, rivals
 from ..records.summary import Summary
 from ..show.left_out import cannot_be, left_out_text
@@ -28,6 +28,7 @@ from ..show.lines import (
     NAMED,
     command_text,
     params_line,
+    saved_text,
     trial_ended_line,
     trial_started_line,
     trial_table,
@@ -173,7 +174,14 @@ class Results:
         records = self.summary.records.values()
         reached = target_reached(self.plan.spec, records)
         progress = Progress(self.summary.settled, self.plan.launch.target, reached)
-        return not progress.left and all(record.state != "running" for record in records)
+        open_ = ("running", "paused") if self.plan.spec.pauses and not self.plan.launch.exhausted else ("running",)
+        return not progress.left and all(record.state not in open_ for record in records)
+
+    @property
+    def may_resume(self) -> bool:
+        """Whether paused trials may be resumed: the search has not said that it has no trial left."""
+        pauses = self.plan.spec.pauses and not self.plan.launch.exhausted
+        return pauses and any(record.state == "paused" for record in self.summary.records.values())
 
     @property
     def nothing_left(self) -> str:
@@ -286,6 +294,7 @@ class Results:
         if outcome.message:
             say(outcome.message)
         say(f"{self.summary.tally().text or 'no trials'}; results in {self.paths.dir}")
+        attempt("what was saved is not shown", self._show_saved)
         attempt("the best trial is not shown", self._show_best)
         attempt("models are not looked for", self._tell_no_model)
         attempt("the report is not named", self._name_report)
@@ -315,6 +324,11 @@ class Results:
         further seed.
         """
         outcome = self.outcome or Outcome()
+        if self.plan.spec.pauses:
+            running = any(record.state == "running" for record in self.summary.records.values())
+            if self.outcome and not running and not outcome.interrupted and not outcome.message:
+                replace(LaunchFile.load(self.paths), exhausted=True).save(self.paths)
+            return
         cut_short = outcome.interrupted or outcome.message or len(outcome.ended) >= self.plan.count
         if self.plan.spec.repeats is None or cut_short or self.complete:
             return
@@ -344,6 +358,11 @@ class Results:
                 trials, self.metric, width, most=MOST_SHOWN, file=file, front=front, objectives=spec.objectives
             )
         print_lines(f"\n{table}\n")
+
+    def _show_saved(self) -> None:
+        """Says what ending or pausing trials early has saved."""
+        if saved := savings(self.summary.records.values()):
+            say(saved_text(saved))
 
     def _show_best(self) -> None:
         """Shows the best trial, and the line that trains with its parameters."""

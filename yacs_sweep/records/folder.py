@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from ..base.files import FULL, ensure_folder, make_way, read_regular, regain, write_atomically
-from ..base.values import finite_number, from_json, of_field_types, to_json, utc_now
+from ..base.values import finite_number, from_json, of_field_types, to_json, utc_now, utc_seconds
 
-STATES = ("running", "finished", "stopped", "failed", "killed", "lost")
-ENDED_WELL = ("finished", "stopped")
+STATES = ("running", "finished", "stopped", "paused", "failed", "killed", "lost")
+ENDED_WELL = ("finished", "stopped", "paused")
 OVER = ("finished", "stopped", "failed")  # ended by themselves: their trial.json does not change any more
 MACHINE_CAUSES = ("disk_full", "gpu_fault")  # failures that say nothing of the point
 # Failures of the trainer's own. A point that is tried again after one starts from nothing: what the trainer left may be
@@ -40,6 +40,10 @@ _USED_ONLY: dict[str, Any] = {
     "point": None,
     "seed": None,
     "resumed_with": [],
+    "until": None,
+    "iterations": None,
+    "starts": [],
+    "trained": 0.0,
 }
 RESERVED = ("agents", "best", "inputs", "pareto", "wandb")  # the sweep's own folders, beside its trials'
 
@@ -199,7 +203,11 @@ class TrialRecord:
     point: str | None = None  # of a sweep with repeats: the point that it is a trial of, "point-0003",
     seed: int | float | str | None = None  # and the seed that it was trained with, which `params` does not hold
     rows: int = 0
+    until: int | None = None  # iteration at which it pauses next, or has paused; None: it runs to its end
+    iterations: int | None = None  # values that trials are compared by, each iteration once, where they end early
     attempts: int = 1
+    starts: list[int] = field(default_factory=list)  # last step of metrics.jsonl at each start after the first
+    trained: float = 0.0  # seconds of earlier launches of its trainer, which `started` and `ended` do not span
     retry_of: str | None = None
     git_commit: str | None = None
     host: str = ""
@@ -211,6 +219,12 @@ class TrialRecord:
     dir: str = ""
     resumed_with: list[str] = field(default_factory=list)  # the words that told its last start to resume
     given: dict[str, Any] = field(default_factory=dict)  # beside the command: `trainers.ways.start.Start`
+
+    @property
+    def seconds(self) -> float | None:
+        """How long the trial took, pauses left out; None while it runs, and where the clock was set back before its end."""
+        start, end = utc_seconds(self.started), utc_seconds(self.ended)
+        return None if start is None or end is None or end < start else round(end - start + self.trained, 3)
 
     @property
     def settled(self) -> bool:
@@ -226,6 +240,11 @@ class TrialRecord:
         """Sets the state of a trial whose agent is gone."""
         self.state, self.cause, self.reason = "lost", "lost", reason
         self.ended, self.pid = utc_now(), None
+
+    def pause(self, cause: str, reason: str) -> None:
+        """Sets the state of a trial that resumes in its folder."""
+        self.state, self.cause, self.reason = "paused", cause, reason
+        self.ended, self.pid = self.ended or utc_now(), None
 
     def save(self, paths: TrialPaths, *, durable: bool = True) -> None:
         """Writes trial.json (`durable`: see `write_atomically`), whatever a trainer has put in its place.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -116,6 +116,13 @@ def new_rows(path: Path, offset: int = 0) -> tuple[list[dict[str, Any]], int]:
     return [], offset
 
 
+def size_of(path: Path) -> int:
+    """Returns the size of a file in bytes; 0 of one that cannot be read."""
+    with contextlib.suppress(OSError):
+        return path.stat().st_size
+    return 0
+
+
 def last_values(trial: TrialPaths) -> dict[str, Any]:
     """Reads the last value of each metric of a trial; none where the file cannot be read."""
     values: dict[str, Any] = {}
@@ -138,6 +145,62 @@ def metric_value(row: Mapping[str, Any], metric: str | None) -> float | None:
     """Returns the metric's value in a row; None where the row has no number of that name, or no metric is given."""
     value = row.get(metric) if metric is not None else None
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+class Iterations:
+    """Counts the values of a metric that a trial has logged: one value is one iteration.
+
+    A trainer that is started again begins from its checkpoint, which may be older than the last row. By the x-axis (the
+    epoch) such a row is seen to be an iteration that has been counted; or else, that rows between were lost.
+    """
+
+    def __init__(self, metric: str | None, axis: str, starts: Sequence[int] = ()) -> None:
+        """Starts at 0.
+
+        Args:
+            starts: of the trial's record: the last step before each further start of the trainer; may grow meanwhile.
+        """
+        self.metric, self.axis, self._starts = metric, axis, starts
+        self._places: list[float | None] = []  # on the x-axis, of each iteration
+        self._seen = 0  # starts that lie behind the last row
+
+    @property
+    def count(self) -> int:
+        """The number of iterations."""
+        return len(self._places)
+
+    def see(self, row: Mapping[str, Any], step: int) -> int | None:
+        """Takes in a row; returns which iteration its value is, counted from 1, None for a row without the metric."""
+        if metric_value(row, self.metric) is None:
+            return None
+        started = self._seen
+        while self._seen < len(self._starts) and step > self._starts[self._seen]:
+            self._seen += 1
+        place = metric_value(row, self.axis)
+        if self._seen > started and place is not None:
+            while self._places and (last := self._places[-1]) is not None and last >= place:
+                self._places.pop()
+            self._places += self._lost(place)
+        self._places.append(place)
+        return len(self._places)
+
+    def _lost(self, place: float) -> list[float]:
+        """Returns the places before this one on the x-axis of iterations whose rows were lost with an agent."""
+        before, last = self._places[-2:] if len(self._places) > 1 else (None, None)
+        if before is None or last is None or last <= before:
+            return []
+        step = last - before
+        return [last + step * count for count in range(1, round((place - last) / step))]
+
+    def values(self, rows: Iterable[Mapping[str, Any]]) -> dict[int, float]:
+        """Takes in the rows of a file; returns the metric's value at each iteration."""
+        found: dict[int, float] = {}
+        for row in rows:
+            step = row.get("step")
+            iteration = self.see(row, step if isinstance(step, int) else -1)
+            if iteration is not None and (value := metric_value(row, self.metric)) is not None:
+                found[iteration] = value
+        return found
 
 
 class Objective:

@@ -24,6 +24,7 @@ _STATES = (
     "running",
     "stopped",
     "finished",
+    "paused",
     "failed",
     "killed",
     "lost",

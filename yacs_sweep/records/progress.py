@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -84,20 +85,64 @@ def count_retried(records: Collection[TrialRecord]) -> dict[str, int]:
 
 
 def count_settled(records: Collection[TrialRecord], retry: Iterable[str] = ()) -> int:
-    """Counts the points that have been evaluated.
+    """Counts the points that have been evaluated; one whose trial is paused needs no new trial, and counts too.
 
     Args:
         retry: ids of the trials whose points are to be tried again (`LaunchFile.retry`). Such a point, and one that was
             tried again, counts by its later trial.
     """
     again = {*retry, *retried_trials(records)}
-    return sum(record.settled and record.id not in again for record in records)
+    return sum((record.settled or record.state == "paused") and record.id not in again for record in records)
 
 
 def never_logged(records: Iterable[TrialRecord]) -> bool:
     """Tells whether the metric's name is to be doubted: trials failed for want of the metric, and no trial has logged it."""
     found = list(records)
     return any(record.cause == "no_metric" for record in found) and all(record.value is None for record in found)
+
+
+_CUT = ("stopped", "paused")  # states of trials that have not trained to their end
+
+
+@dataclass(frozen=True)
+class Saved:
+    """Says how much a sweep has trained, beside the same sweep in which each trial runs to its end.
+
+    Attributes:
+        trained: iterations (logged values of the compared metric) that were trained, each once.
+        full: iterations of the same trials if all of them had run to their end.
+        seconds: of training that the others would have taken, at the median speed of the trials.
+        gpu_hours: the same on the GPUs of each trial; None where trials have none.
+    """
+
+    trained: int
+    full: int
+    seconds: float
+    gpu_hours: float | None = None
+
+
+def savings(records: Collection[TrialRecord]) -> Saved | None:
+    """Computes what was saved; None where no trial ended early, or none was fully trained.
+
+    A trial that was cut is taken to need as many iterations as the median of the finished ones; a failed one needs what
+    it has made.
+    """
+    known = [record for record in records if record.iterations]
+    lengths = [record.iterations or 0 for record in known if record.state == "finished"]
+    paces = [seconds / (record.iterations or 1) for record in known if (seconds := record.seconds) is not None]
+    if not lengths or not paces or not any(record.state in _CUT for record in known):
+        return None
+    length, pace = statistics.median_low(lengths), statistics.median(paces)
+    trained, missing, gpu_seconds, gpus = 0, 0, 0.0, 0
+    for record in known:
+        made = record.iterations or 0
+        trained += made
+        if record.state in _CUT:
+            left = max(0, length - made)
+            missing += left
+            gpus += len(record.gpu_ids)
+            gpu_seconds += left * pace * len(record.gpu_ids)
+    return Saved(trained, trained + missing, missing * pace, gpu_seconds / 3600 if gpus else None)
 
 
 @dataclass(frozen=True)

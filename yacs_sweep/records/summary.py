@@ -209,7 +209,7 @@ class Summary:
         """Reads the trials of other launchers that work on the same sweep."""
         for found in self.others.take_changed() if self.others else ():
             old = self.records.get(found.id)
-            if old is None or old.state == "running" or found.state != "running":
+            if old is None or _is_newer(found, old):
                 if old is not None:  # a database has neither
                     found = replace(found, last_lines=old.last_lines, command=old.command)
                 self.records[found.id] = found
@@ -218,9 +218,12 @@ class Summary:
             names = [entry.name for entry in entries]
         for name in names:
             record = known.get(name)
-            may_change = record is None or (record.state == "running" and record.id not in self.own)
+            paused = record is not None and record.state == "paused"  # another launch may resume it
+            may_change = record is None or paused or (record.state == "running" and record.id not in self.own)
             if may_change and (read := self.paths.record(name)) is not None:
                 self.records[read.id] = read
+                if paused and read.state == "running":
+                    self.own.discard(read.id)
 
     def result(self) -> dict[str, Any]:
         """Returns the metric and the best trial, as summary.json has them."""
@@ -278,6 +281,13 @@ class Summary:
         now = time.monotonic()
         pause = WRITE_SHARE * (now - started) if len(self.records) > WRITE_AT_ONCE else 0.0
         self._pending, self._next_write = False, now + pause
+
+
+def _is_newer(found: TrialRecord, old: TrialRecord) -> bool:
+    """Tells whether what is read of a trial is newer than what is known: the trial has ended, paused or been resumed."""
+    if old.state == "paused":
+        return found.attempts > old.attempts or (found.state != "running" and found.attempts == old.attempts)
+    return old.state == "running" or found.state != "running"
 
 
 def known_records(paths: SweepPaths) -> list[TrialRecord]:

@@ -35,6 +35,9 @@ class Agent(Protocol):
     def note(self, text: str) -> None:
         """Shows the user one line."""
 
+    def changed(self, record: TrialRecord) -> None:
+        """Tells the supervisor that a trial that no agent runs has another record."""
+
 
 class Controller(Protocol):
     """Chooses the points of a sweep and learns from the ends of their trials."""

@@ -11,19 +11,23 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, Trial, TrialState
 
+from ..base.values import finite_number
 from ..records.folder import SweepPaths, TrialRecord
+from ..records.metrics import Iterations, readable_metrics
 from ..spec.sweep import SweepSpec
 from ..trial.contract import Assignment
+from ..trial.verdict import RESUMES
 from ..wandb.recorder import Recorder, RunIdentity
 from .controller import Agent
 from .local_hooks import LocalHooks
 from .models.results import directions_of, end_with_values, missed, values_of
 from .next_trial import NextTrial
+from .promotion.pausing import is_paused
 from .sampling import Chooser
 from .schedulers.make import make_engine
 from .schedulers.pruner import scheduler_rule
 from .space import EnqueuedSampler, Space
-from .stopping import StoppingRule, judged_metric, make_rule
+from .stopping import StoppingRule, make_rule
 from .storage.coordinator import Coordinator, LeaseExpired
 from .storage.folder_coordinator import FolderCoordinator
 from .storage.restoring import Restorer
@@ -33,20 +37,24 @@ from .stored import (
     ENQUEUED,
     FIXED,
     LOST_COUNT,
+    PAUSED,
     PLACE,
     POINT,
     POINT_OF,
     RETRY_OF,
     SETTLED,
+    UNTIL,
     VOID,
     AlreadyEnded,
     state_of,
+    stored_value,
 )
 from .study_trials import assigned, is_settled, record_of
 from .warm_start import WarmStart
 
 RECORDER_GRACE = 60.0  # seconds W&B gets, when the agent leaves, to take what it has not taken yet
-ASK_AGAIN = 1.0  # seconds until an agent that waits for other agents' trials asks again
+ASK_AGAIN = 1.0  # seconds until an agent that waits for other agents' trials asks the database again,
+ASK_SOON = 0.2  # and the sweep's folder
 
 
 class NoTrial(Enum):
@@ -70,6 +78,8 @@ class LocalController:
         retries: int = 0,
         retry: Collection[str] = (),
         target: int | None = None,
+        drops: bool = False,
+        axis: str = "epoch",
         recorder: Recorder | None = None,
         runs: RunIdentity | None = None,
     ) -> None:
@@ -81,13 +91,17 @@ class LocalController:
             retries: how often a point is tried again whose trial was lost with its agent; at least once.
             retry: ids of failed trials whose points are to be tried again, once.
             target: trials in the whole sweep, of all launches; None: the supervisor alone counts.
+            drops: whether a paused trial ends that will never be resumed, so that its checkpoints may be deleted.
+            axis: the metric that is the x-axis, by which an iteration is known that a resumed trainer repeats.
             recorder: writes every trial as a W&B run; None: no runs.
             runs: what these runs have in common.
         """
         self.paths, self.spec, self.seed, self.recorder = paths, spec, seed, recorder
         self.runs, self.target, self.retry = runs, target, frozenset(retry)
+        self.drops, self.axis = drops, axis
         self._agent: Agent | None = None
         self.lost_limit = max(1, retries)
+        self._dropped: list[TrialRecord] = []  # trials that this agent has ended, of which the supervisor knows nothing
         self.space = Space(spec.parameters, listed=spec.method == "grid")
         warm = WarmStart.load(paths)
         self.chooser = Chooser(spec, self.space, seed, warm.prior)
@@ -113,7 +127,8 @@ class LocalController:
         with self.coordinator.exclusively():
             lost: list[TrialRecord] = []
             if isinstance(self.coordinator, FolderCoordinator):
-                lost = Restorer(self.study, self.coordinator, self.space, self.spec, self.engine).restore(points)
+                restorer = Restorer(self.study, self.coordinator, self.space, self.spec, self.engine, self.axis)
+                lost = restorer.restore(points)
             self._enqueue(points)
             self.coordinator.find_dead_agents()
             return lost + self.recover()
@@ -161,7 +176,7 @@ class LocalController:
                 return None
             if self._agent is not None:
                 self._agent.alive()
-            time.sleep(ASK_AGAIN)
+            time.sleep(ASK_AGAIN if self.coordinator.resumes_at_once else ASK_SOON)
 
     def _ask_once(self) -> tuple[Trial, Assignment] | NoTrial:
         """Chooses the next trial and records it as running, in one transaction."""
@@ -170,6 +185,8 @@ class LocalController:
                 if self.coordinator.has_lost_agents():
                     self.lost += self.recover()
                 found = self._next.choose()
+                if self.drops:
+                    self._next.end_dropped(self._drop)
                 if found is None:
                     return NoTrial.WAIT if self._next.is_waited_for() else NoTrial.DONE
             return Trial(self.study, found[0]), found[1]  # reads the trial, which needs no lock
@@ -184,10 +201,13 @@ class LocalController:
 
         def step() -> bool:
             # A point that another agent is to try again goes back in the same transaction.
-            again = self.coordinator.resumes_at_once and not record.settled
+            paused = record.state == "paused" and self._next.pausing is not None
+            again = self.coordinator.resumes_at_once and not record.settled and not paused
             with self.coordinator.exclusively() if again else self.coordinator.transaction():
                 written = self.coordinator.trial_ended(record)
-                if written == "now":
+                if written == "now" and paused:
+                    self._put_back(trial, record)
+                elif written == "now":
                     if again:
                         self._enqueue_again(trial, record, had_params=True)
                     self.tell(trial, record)
@@ -197,6 +217,29 @@ class LocalController:
             return self.coordinator.retrying(step)
         except LeaseExpired:
             return False
+
+    def _put_back(self, trial: Trial | FrozenTrial, record: TrialRecord) -> None:
+        """Records that a trial has paused: any agent may resume it."""
+        assert self._next.pausing is not None
+        self._next.pausing.put_back(trial, record)
+
+    def runs_on(self, trial: Trial) -> int | None:
+        """Returns until which iteration a trial that has reached its `until` runs; the same one: it is to pause."""
+        with self.coordinator.exclusively():
+            assert self._next.pausing is not None
+            return self._next.pausing.runs_on(trial.number, self._next.trials.read())
+
+    def _drop(self, trial: FrozenTrial) -> None:
+        """Ends a paused trial that will never be resumed."""
+        record, metric = record_of(trial, self.coordinator), self.spec.compared
+        if record is None or metric is None:
+            return
+        text = f"{record.value:.6g}" if record.value is not None and finite_number(record.value) else record.value
+        record.state, record.cause = "stopped", "not_promoted"
+        record.reason = f"not promoted: {metric.name} {text} at iteration {record.iterations}"
+        if self.coordinator.save_record(record):
+            self.tell(trial, record)
+            self._dropped.append(record)
 
     def tell(self, trial: Trial | FrozenTrial, record: TrialRecord) -> None:
         """Tells Optuna how a trial ended: only a finished one is a result, a stopped one counts as pruned."""
@@ -231,7 +274,7 @@ class LocalController:
         enqueued_again = {trial.user_attrs.get(POINT_OF) for trial in trials}
         for trial in trials:
             owner = assigned(trial)
-            if trial.state == TrialState.WAITING or owner.get(VOID):
+            if trial.state == TrialState.WAITING or owner.get(VOID) or is_paused(trial):
                 continue
             running = trial.state == TrialState.RUNNING
             wanted = self._next.trial_id(trial.number) in self.retry
@@ -239,7 +282,10 @@ class LocalController:
             if (settled and not wanted) or (running and self.coordinator.owner_lives(owner)):
                 continue
             record = record_of(trial, self.coordinator)
-            if running and record is not None and record.state == "running":
+            if running and record is not None and self._next.pausing is not None:
+                if self._resumes(trial, record):
+                    continue
+            elif running and record is not None and record.state == "running":
                 if not self.coordinator.mark_lost(record):
                     continue  # its agent lives after all, and has recorded the trial's end this very moment
                 lost.append(record)
@@ -253,6 +299,33 @@ class LocalController:
                 self.tell(trial, record)
         self.coordinator.forget_lost_agents()
         return lost
+
+    def _resumes(self, trial: FrozenTrial, record: TrialRecord) -> bool:
+        """Puts back a trial whose agent has died, to be resumed; returns False for one that has ended, or is given up."""
+        if record.state not in ("running", "lost", "paused"):
+            return False
+        if record.state != "paused":
+            record.pause("lost", f"its agent died; {RESUMES}")
+        self._report_missing(trial, record)
+        record.until = assigned(trial).get(UNTIL)
+        if record.cause == "lost" and not self.coordinator.save_record(record):
+            return True  # its agent lives after all, and has recorded the trial's end this very moment
+        if record.cause == "lost" and assigned(trial).get(PAUSED, 0) >= self.lost_limit:
+            self.coordinator.mark_lost(record)
+            return False
+        self._put_back(trial, record)
+        return True
+
+    def _report_missing(self, trial: FrozenTrial, record: TrialRecord) -> None:
+        """Writes what a trial has logged and its agent could not write any more: to the storage, and to its record."""
+        metric = self.spec.compared
+        rows = readable_metrics(self.paths.trial(record.name).metrics)
+        found = Iterations(metric.name if metric else None, self.axis, record.starts).values(rows)
+        for iteration, value in found.items():
+            if iteration not in trial.intermediate_values:
+                self.study._storage.set_trial_intermediate_value(trial._trial_id, iteration, stored_value(value))
+        if found:
+            record.iterations, record.rows = max(found), len(rows)
 
     def _enqueue_again(
         self, trial: Trial | FrozenTrial, record: TrialRecord | None, *, had_params: bool, wanted: bool = False
@@ -283,10 +356,13 @@ class LocalController:
         self.coordinator.attach(agent)
         while agent.may_start():
             asked = self.ask()
+            while self._dropped:
+                agent.changed(self._dropped.pop(0))
             while self.lost:
                 agent.note(f"{self.lost.pop(0).name} was lost with its agent; its point is tried again")
             if asked is None:
-                agent.give_back()
+                if not agent.stopping():  # else somebody has ended this agent, and the search goes on
+                    agent.give_back()
                 return
             trial, assignment = asked
             while self.engine.notes:
@@ -301,7 +377,9 @@ class LocalController:
         return LocalHooks(
             trial,
             self.coordinator,
-            metric=judged_metric(self.spec),
+            metric=self.spec.compared,
+            axis=self.axis,
+            runs_on=self.runs_on if self.spec.pauses else None,
             rule=self.rule,
             recorder=self.recorder,
             runs=self.runs,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -11,13 +12,14 @@ from typing import Any
 from optuna.trial import Trial
 
 from ..records.folder import TrialPaths, TrialRecord
-from ..records.metrics import metric_value
+from ..records.metrics import Iterations, metric_value, readable_metrics
 from ..spec.sweep import Metric
 from ..trial.contract import Assignment
+from ..trial.process import Stop
 from ..wandb.recorder import Recorder, Run, RunIdentity
 from .controller import Agent
 from .stopping import StoppingRule
-from .storage.coordinator import Coordinator
+from .storage.coordinator import Coordinator, LeaseExpired
 from .stored import AlreadyEnded, stored_value
 
 OUTAGE_PAUSE = 5.0  # seconds without reports after the storage did not answer
@@ -33,6 +35,8 @@ class LocalHooks:
         *,
         end: Callable[[Trial, TrialRecord], bool],
         metric: Metric | None,
+        axis: str = "epoch",
+        runs_on: Callable[[Trial], int | None] | None = None,
         rule: StoppingRule | None = None,
         recorder: Recorder | None = None,
         runs: RunIdentity | None = None,
@@ -42,6 +46,8 @@ class LocalHooks:
 
         Args:
             end: writes the trial's end to the storage; returns False when the trial was no longer this agent's.
+            axis: the metric that is the x-axis.
+            runs_on: asks until which iteration a trial that has come to its `until` runs; None: no trial pauses.
             recorder: writes the trial as a W&B run; None: no runs.
             runs: what the W&B runs of the sweep have in common.
             seed_name: the parameter that holds the seed of a repeat.
@@ -51,15 +57,23 @@ class LocalHooks:
         self.metric = metric.name if metric else None
         self.recorder, self.runs, self.end = recorder, runs, end
         # Each report is a write to the storage, so values are reported only where another trial needs them.
-        self.reports = (metric is not None and metric.imputes_logged) or bool(rule and rule.compares)
+        self.reports = (
+            (metric is not None and metric.imputes_logged) or bool(rule and rule.compares) or runs_on is not None
+        )
         self.unreported: list[tuple[float, int]] = []
-        self.reported = 0
+        self.iterations = Iterations(self.metric, axis)
+        self._runs_on = runs_on
+        self._until: int | None = None  # iteration at which the trial pauses
+        self._pause: Stop | None = None
+        self._record: TrialRecord | None = None
         self.wandb_run: Run | None = None
         self.why: str | None = None  # why the trial must end
+        self.value = math.nan  # the metric's last
         self._pause_until = 0.0  # monotonic seconds
 
     def run(self, agent: Agent, assignment: Assignment) -> None:
         """Runs the trial, and ends its W&B run in any case: an open run would keep a failing agent from leaving."""
+        self._until = assignment.until
         record = TrialRecord(assignment.id, assignment.name, assignment.number, {})
         record.lose()
         try:
@@ -71,6 +85,12 @@ class LocalHooks:
     def started(self, record: TrialRecord, paths: TrialPaths) -> None:
         """Records that the trial runs, and opens its W&B run."""
         self.coordinator.trial_started(record)
+        self._record = record
+        self.iterations = Iterations(self.metric, self.iterations.axis, record.starts)
+        logged = self.iterations.values(readable_metrics(paths.metrics)) if self.reports and record.starts else {}
+        if logged:
+            known = self.trial.storage.get_trial(self.trial._trial_id).intermediate_values
+            self.unreported = [(stored_value(logged[each]), each) for each in sorted(logged.keys() - known.keys())]
         if self.recorder is not None and self.runs is not None:
             run = replace(self.runs, id=record.id, name=record.name, config=record.params)
             if record.point is not None:  # the runs of a point are a group
@@ -82,8 +102,8 @@ class LocalHooks:
     def log(self, row: Mapping[str, Any], step: int) -> None:
         """Reports the metric's value and asks the stopping rule."""
         if self.reports and (value := metric_value(row, self.metric)) is not None:
-            self.reported += 1
-            self.unreported.append((stored_value(value), self.reported))
+            self.value = value
+            self.unreported.append((stored_value(value), self.iterations.see(row, step) or 1))
         if time.monotonic() < self._pause_until:
             return
         try:
@@ -105,10 +125,36 @@ class LocalHooks:
             self.trial.storage.set_trial_intermediate_value(self.trial._trial_id, step, value)
             self.unreported.pop(0)
 
-    def should_stop(self) -> str | None:
-        """Returns why the trial must end: the lease has expired, the stopping rule says so, or somebody on W&B's page."""
+    def should_stop(self) -> str | Stop | None:
+        """Returns why the trial must end: the lease has expired, the stopping rule says so, or somebody on W&B's page.
+
+        A trial that is to pause ends with the whole grace period, for its checkpoint.
+        """
         stopped = self.wandb_run.stop_reason if self.wandb_run is not None else None
-        return self.coordinator.expired() or self.why or stopped
+        return self.coordinator.expired() or self.why or stopped or self._pausing()
+
+    def _pausing(self) -> Stop | None:
+        """Returns how the trial is to pause, once it has come to its `until` and may not run on."""
+        at = self.iterations.count
+        if self._pause is None and self._runs_on is not None and self._until is not None and at >= self._until:
+            if time.monotonic() < self._pause_until:
+                return None
+            try:
+                self._report()
+                until = self._runs_on(self.trial)
+            except (AlreadyEnded, LeaseExpired):
+                return None
+            except Exception as error:
+                if not self.coordinator.disconnected(error):
+                    raise
+                self._pause_until = time.monotonic() + OUTAGE_PAUSE
+                return None
+            if until is not None and at >= until:
+                self._pause = Stop("paused", f"paused at iteration {at}: {self.metric} {self.value:.6g}")
+            self._until = until
+            if self._record is not None:
+                self._record.until = until
+        return self._pause
 
     def ended(self, record: TrialRecord) -> None:
         """Records the trial's end; a trial that was given to another agent is lost here."""

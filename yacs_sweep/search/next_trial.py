@@ -13,10 +13,12 @@ from ..base.errors import SweepError
 from ..records.points import point_name
 from ..spec.sweep import SweepSpec
 from ..trial.contract import Assignment
+from .promotion.pausing import Pausing
+from .promotion.scheduler import Action, New, Resume, Wait
 from .sampling import MAX_DRAWS
 from .schedulers.engine import Engine, Suggestion
 from .storage.coordinator import Coordinator
-from .stored import ASSIGNED, GRID_INDEX, PLACE, POINT, POINT_OF, RETRY_OF, VOID, trial_name
+from .stored import ASSIGNED, GRID_INDEX, PLACE, POINT, POINT_OF, RETRY_OF, UNTIL, VOID, trial_name
 from .study_trials import StudyTrials, assigned
 
 
@@ -27,6 +29,7 @@ class Created:
     Attributes:
         trial_id: Optuna's id.
         attributes: those of `stored`, for the trial's point and seed.
+        until: iteration at which the trial pauses; None: it runs to its end.
         number_taken: another machine was given the number as well; the trial counts for nothing.
     """
 
@@ -34,6 +37,7 @@ class Created:
     number: int
     params: Mapping[str, Any]
     attributes: Mapping[str, Any]
+    until: int | None = None
     number_taken: bool = False
 
 
@@ -60,6 +64,8 @@ class NextTrial:
         self.study, self.coordinator, self.spec = study, coordinator, spec
         self.engine, self.target, self.recover = engine, target, recover
         self.trials = StudyTrials(study, coordinator, spec)
+        self.pausing = Pausing(study, coordinator, spec, target) if spec.pauses else None
+        self._waits = False  # whether the scheduler waits for trials that run
 
     def choose(self) -> tuple[int, Assignment] | None:
         """Returns Optuna's id of the next trial, and its assignment; None when no trial is left.
@@ -67,14 +73,23 @@ class NextTrial:
         Raises:
             SweepError: no draw satisfies the conditions of the sweep.
         """
-        recovered = False
+        recovered, self._waits = False, False
         for _ in range(MAX_DRAWS):
             trials = self.trials.read()
             if (own := self._own_running()) is not None:
                 return own
-            if self.target is not None and (self.trials.target_reached or self.trials.handed_out() >= self.target):
+            if self.target is not None and self.trials.target_reached:
                 return None
-            created = self._create(trials)
+            if self.pausing is not None:
+                if not recovered and self.trials.any_left_behind():
+                    recovered = True
+                    self.recover()
+                    continue
+                created = self._follow(self.pausing, trials)
+            elif self.target is not None and self.trials.handed_out() >= self.target:
+                return None
+            else:
+                created = self._create(trials)
             if created is None and not recovered:  # agents that died meanwhile may have left points
                 recovered = True
                 self.recover()
@@ -82,7 +97,9 @@ class NextTrial:
             if created is None:
                 return None
             if not created.number_taken and self.spec.allows(created.params):
-                return created.trial_id, self._assignment(created.number, created.params, created.attributes)
+                return created.trial_id, self._assignment(
+                    created.number, created.params, created.attributes, created.until
+                )
             self._void_trial(created.trial_id)
         raise SweepError(f"no point in {MAX_DRAWS} draws satisfies where: {' and '.join(self.spec.where)}")
 
@@ -93,15 +110,59 @@ class NextTrial:
         trial = self.trials.running_of(self.coordinator.owner()["agent"])
         if trial is None:
             return None
-        return trial._trial_id, self._assignment(trial.number, assigned(trial)["params"], trial.user_attrs)
+        until = assigned(trial).get(UNTIL)
+        return trial._trial_id, self._assignment(trial.number, assigned(trial)["params"], trial.user_attrs, until)
+
+    # -- trials that pause --------------------------------------------------------------------------------------------
+
+    def _follow(self, pausing: Pausing, trials: Sequence[FrozenTrial]) -> Created | None:
+        """Carries out what the scheduler decides next; None when there is nothing to do, or it waits."""
+        left = self._new_left()
+        while True:
+            action = pausing.next(trials, left)
+            self._waits = isinstance(action, Wait)
+            if action is None or isinstance(action, Wait):
+                return None
+            created = self._carry_out(action, pausing, trials)
+            if created is not None:
+                return created
+            if isinstance(action, New):  # the grid is exhausted
+                left = 0
+            trials = self.trials.read()
+
+    def _carry_out(self, action: Action, pausing: Pausing, trials: Sequence[FrozenTrial]) -> Created | None:
+        """Carries out an action of the scheduler's; None where no trial starts by it."""
+        if isinstance(action, New):
+            return self._create(trials, action.until)
+        if isinstance(action, Resume):
+            trial = trials[action.number]
+            if action.until is not None and max(trial.intermediate_values, default=0) >= action.until:
+                pausing.move(trial, action.until)  # it came further than it was to
+                return None
+            given = pausing.take(trial, action.until)
+            return Created(trial._trial_id, trial.number, given["params"], trial.user_attrs, action.until)
+        raise NotImplementedError(f"{action}")
+
+    def end_dropped(self, ended: Callable[[FrozenTrial], None]) -> None:
+        """Calls a function with each paused trial that will never continue."""
+        if self.pausing is None:
+            return
+        for trial in self.pausing.dropped(self.trials.read(), self._new_left()):
+            ended(trial)
+
+    def _new_left(self) -> int | None:
+        """Counts the trials that may still be started; None: without limit."""
+        return None if self.target is None else max(0, self.target - self.trials.handed_out())
 
     # -- which --------------------------------------------------------------------------------------------------------
 
-    def _create(self, trials: Sequence[FrozenTrial]) -> Created | None:
-        """Adds the next trial as running; None when there is none."""
+    def _create(self, trials: Sequence[FrozenTrial], until: int | None = None) -> Created | None:
+        """Adds the next trial as running, until an iteration; None when there is none."""
         waiting = self.trials.waiting()
         if self.trials.points is None:
-            return self._take_enqueued(waiting[0]) if waiting else self._create_trial(len(trials), len(trials), trials)
+            if waiting:
+                return self._take_enqueued(waiting[0], until)
+            return self._create_trial(len(trials), len(trials), trials, until)
         again = next((trial for trial in waiting if POINT_OF in trial.user_attrs), None)
         if again is not None:
             return self._take_enqueued(again)
@@ -115,7 +176,7 @@ class NextTrial:
             return self._create_seed(len(trials), *seed)
         return created
 
-    def _take_enqueued(self, waiting: FrozenTrial) -> Created:
+    def _take_enqueued(self, waiting: FrozenTrial, until: int | None = None) -> Created:
         """Takes an enqueued point: the user's, or one that is tried again."""
         # Optuna writes parameters only of trials that it has read itself; of another machine's it may have read none.
         self.study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
@@ -128,23 +189,26 @@ class NextTrial:
             for name, value in place.items():
                 trial.set_user_attr(name, value)
         params = self.engine.fill(trial)
-        trial.set_user_attr(ASSIGNED, self._assigned(trial.number, params, attributes))
-        return Created(trial._trial_id, trial.number, params, attributes)
+        trial.set_user_attr(ASSIGNED, self._assigned(trial.number, params, attributes, until))
+        return Created(trial._trial_id, trial.number, params, attributes, until)
 
-    def _create_trial(self, number: int, point: int, trials: Sequence[FrozenTrial]) -> Created | None:
+    def _create_trial(
+        self, number: int, point: int, trials: Sequence[FrozenTrial], until: int | None = None
+    ) -> Created | None:
         """Adds the search's next point as a running trial; None when the grid is exhausted.
 
         Args:
             number: of the trial.
             point: number of the point, by which it is drawn.
             trials: what the search knows, one trial for each point.
+            until: iteration at which it pauses; None: it runs to its end.
         """
         self.engine.tell(trials)
         chosen = self.engine.ask(point)
         if chosen is None:
             return None
         place = {} if self.trials.points is None else {POINT: point, PLACE: 0}
-        return self._add(number, replace(chosen, attributes={**chosen.attributes, **place}))
+        return self._add(number, replace(chosen, attributes={**chosen.attributes, **place}), until)
 
     def _create_seed(self, number: int, point: int, place: int) -> Created:
         """Adds a further seed of a point as a running trial."""
@@ -157,32 +221,37 @@ class NextTrial:
 
     # -- how ----------------------------------------------------------------------------------------------------------
 
-    def _add(self, number: int, chosen: Suggestion) -> Created:
+    def _add(self, number: int, chosen: Suggestion, until: int | None = None) -> Created:
         """Adds a running trial, in one write."""
         params, attributes = chosen.params, chosen.attributes
         template = create_trial(
             state=TrialState.RUNNING,
             params=dict(chosen.values),
             distributions=dict(chosen.distributions),
-            user_attrs={**attributes, ASSIGNED: self._assigned(number, params, attributes)},
+            user_attrs={**attributes, ASSIGNED: self._assigned(number, params, attributes, until)},
             system_attrs=dict(chosen.kept),
         )
         storage = self.study._storage
         trial_id = storage.create_new_trial(self.study._study_id, template)
         # On a file system whose locks other machines do not see, two may be given one number; the second one is void.
         taken = not self.coordinator.resumes_at_once and storage.get_trial(trial_id).number != number
-        return Created(trial_id, number, params, attributes, number_taken=taken)
+        return Created(trial_id, number, params, attributes, until, number_taken=taken)
 
-    def _assigned(self, number: int, params: Mapping[str, Any], attributes: Mapping[str, Any]) -> dict[str, Any]:
+    def _assigned(
+        self, number: int, params: Mapping[str, Any], attributes: Mapping[str, Any], until: int | None
+    ) -> dict[str, Any]:
         """Returns the attribute `ASSIGNED` of a trial that this agent is given."""
         return {
             "name": trial_name(number),
             "params": params,
             **self._repeat(attributes),
+            **({} if self.pausing is None else {UNTIL: until}),
             **self.coordinator.owner(),
         }
 
-    def _assignment(self, number: int, params: Mapping[str, Any], attributes: Mapping[str, Any]) -> Assignment:
+    def _assignment(
+        self, number: int, params: Mapping[str, Any], attributes: Mapping[str, Any], until: int | None
+    ) -> Assignment:
         """Describes a trial for the agent that runs it."""
         return Assignment(
             self.trial_id(number),
@@ -190,6 +259,8 @@ class NextTrial:
             number,
             params,
             retry_of=attributes.get(RETRY_OF),
+            pauses=self.pausing is not None,
+            until=until,
             **self._repeat(attributes),
         )
 
@@ -212,4 +283,4 @@ class NextTrial:
 
     def is_waited_for(self) -> bool:
         """Tells whether this agent is to wait for other agents' trials, which may be lost and their points tried again."""
-        return self.trials.any_running and self.coordinator.claim_waiting()
+        return self._waits or (self.trials.any_running and self.coordinator.claim_waiting())

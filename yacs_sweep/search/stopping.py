@@ -33,12 +33,6 @@ class StoppingRule(Protocol):
         """Returns why the trial must stop; None while it may continue. The row's value is in the storage already."""
 
 
-def judged_metric(spec: SweepSpec) -> Metric | None:
-    """Returns the objective that trials are compared by while they run: the one that `early_terminate` names, else the first."""
-    named = spec.early_terminate.metric if spec.early_terminate else None
-    return next((metric for metric in spec.objectives if metric.name == named), spec.metric)
-
-
 def with_direction(study: Study, metric: Metric) -> Study:
     """Returns the study as pruners are to see it, which know one objective; the study itself where it has only that."""
     if len(study.directions) == 1:
@@ -50,8 +44,8 @@ def with_direction(study: Study, metric: Metric) -> Study:
 
 def make_rule(study: Study, spec: SweepSpec) -> StoppingRule | None:
     """Makes the rule that the sweep asks for; None for none."""
-    rule, metric = spec.early_terminate, judged_metric(spec)
-    if rule is None or metric is None:
+    rule, metric = spec.early_terminate, spec.compared
+    if rule is None or metric is None or spec.pauses:
         return None
     if rule.type == "hyperband":
         return _Hyperband(study, rule, metric)

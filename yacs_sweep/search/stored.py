@@ -48,6 +48,8 @@ FIXED = "fixed_params"  # another one: the values of an enqueued trial
 
 # User attributes of a trial.
 ASSIGNED = "trial"  # its name and parameters, and the agent it was given to: keys name, params, agent, host
+UNTIL = "until"  # in ASSIGNED, of a sweep that pauses trials: the iteration at which the trial pauses, or has paused
+PAUSED = "paused"  # in ASSIGNED, in place of an agent: how often the trial was lost since it last paused by itself
 POINT_OF = "again"  # id of the trial whose point is tried again
 RETRY_OF = "retry_of"  # the same, if that trial ran: the trainer resumes from its files
 SETTLED = "settled"  # whether the trial's point counts as evaluated (`TrialRecord.settled`)

@@ -12,6 +12,7 @@ from optuna.trial import FrozenTrial, TrialState
 from ..records.folder import SweepPaths, TrialRecord
 from ..spec.sweep import SweepSpec
 from .models.results import reaches_targets
+from .promotion.pausing import is_paused
 from .repeats.points import SeededPoints
 from .storage.coordinator import Coordinator
 from .storage.journal import Embedded
@@ -82,12 +83,13 @@ class StudyTrials:
         """Reads what has changed; returns all trials by number."""
         storage, study_id = self._study._storage, self._study._study_id
         known = len(self._all)
-        imputes = self._spec.metric is not None and self._spec.metric.imputes_logged
+        # Whose values, or agents, change while the state does not.
+        changing = self._spec.pauses or (self._spec.metric is not None and self._spec.metric.imputes_logged)
         if isinstance(storage, Embedded):
             for number in sorted(self._open):
                 self._update(number, storage.get_trial(self._all[number]._trial_id))
             newer = storage.trials_from(study_id, known)
-        elif not imputes and (found := self._changed(study_id)) is not None:
+        elif not changing and (found := self._changed(study_id)) is not None:
             for trial in found:
                 if trial.number < known:
                     self._update(trial.number, trial)
@@ -139,7 +141,7 @@ class StudyTrials:
     @property
     def any_running(self) -> bool:
         """Whether an agent runs a trial."""
-        return bool(self._in_state(TrialState.RUNNING))
+        return any(not is_paused(trial) for trial in self._in_state(TrialState.RUNNING))
 
     def running_of(self, agent: str) -> FrozenTrial | None:
         """Returns the running trial that was given to the agent; None if there is none."""
@@ -148,6 +150,12 @@ class StudyTrials:
         )
 
     def handed_out(self) -> int:
-        """Counts the trials that are settled, or run by a live agent."""
+        """Counts the trials that are settled, run by a live agent, or, where trials pause, run or are paused."""
         running = self._in_state(TrialState.RUNNING)
-        return len(self._settled) + sum(self._coordinator.owner_lives(assigned(trial)) for trial in running)
+        alive = sum(self._spec.pauses or self._coordinator.owner_lives(assigned(trial)) for trial in running)
+        return len(self._settled) + alive
+
+    def any_left_behind(self) -> bool:
+        """Returns whether a trial runs whose agent has died."""
+        running = [trial for trial in self._in_state(TrialState.RUNNING) if not is_paused(trial)]
+        return any(not self._coordinator.owner_lives(assigned(trial)) for trial in running)

@@ -7,10 +7,9 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
-from ..base.values import utc_seconds
-from ..base.wording import cells, cut, wrap
+from ..base.wording import cells, counted, cut, wrap
 from ..records.folder import TrialRecord
-from ..records.progress import Tally, retried_trials
+from ..records.progress import Saved, Tally, retried_trials
 from ..spec.sweep import Metric
 from .cells import clean
 from .left_out import threshold_text
@@ -48,9 +47,8 @@ def command_text(words: Sequence[str]) -> str:
 
 # -- durations --------------------------------------------------------------------------------------------------------
 def trial_seconds(record: TrialRecord) -> float | None:
-    """Computes how long the trial took; None while it runs, and of a lost one before whose end the clock was set back."""
-    start, end = utc_seconds(record.started), utc_seconds(record.ended)
-    return None if start is None or end is None or end < start else round(end - start, 3)
+    """Returns how long the trial took (`TrialRecord.seconds`)."""
+    return record.seconds
 
 
 def duration_text(seconds: float | None) -> str:
@@ -86,6 +84,8 @@ def trial_started_line(record: TrialRecord, earlier: TrialRecord | None = None, 
     """
     name = earlier.name if earlier is not None else record.retry_of
     again = f" (again, after {name})" if record.retry_of else ""
+    if record.attempts > 1:
+        again = f" (resumed{f' at iteration {record.iterations}' if record.iterations else ''})"
     return f"▶ {record.name}{again}{_seed_text(record, noun)}: {params_line(record.params)}"
 
 
@@ -110,6 +110,8 @@ def reason_shown(record: TrialRecord, objectives: Sequence[Metric] = ()) -> str:
         return f"violates {', '.join(record.violated)}" if record.violated else "its constraints could not be judged"
     if record.state == "finished" and (missed := threshold_text(record.values or {}, objectives)):
         return missed
+    if record.state == "paused":  # the value stands beside it
+        return record.reason.partition(":")[0].removeprefix("paused ") if record.cause == "paused" else record.reason
     said = {"finished": "finished", "stopped": "stopped early"}.get(record.state)
     return "" if record.reason == said else record.reason.removeprefix(f"{said}: ")
 
@@ -125,9 +127,19 @@ def trial_ended_line(
     """
     value = f", {text}" if (text := values_text(record, metric)) else ""
     why = f": {reason}" if (reason := reason_shown(record, objectives)) else ""
-    mark = {"finished": "✓", "stopped": "■"}.get(record.state, "✗")
+    mark = {"finished": "✓", "stopped": "■", "paused": "‖"}.get(record.state, "✗")
     name = record.name + _seed_text(record, noun)
     return f"{mark} {name} {record.state} after {duration_text(trial_seconds(record))}{value}{why}"
+
+
+def saved_text(saved: Saved) -> str:
+    """Says what ending or pausing trials early has saved."""
+    share = 100 * (saved.full - saved.trained) / saved.full
+    hours = f" ({saved.gpu_hours:.1f} GPU hours)" if saved.gpu_hours is not None else ""
+    return (
+        f"trained {saved.trained} of {counted(saved.full, 'iteration')}: {share:.0f} % less than without ending trials "
+        f"early, about {duration_text(saved.seconds)} of training{hours}"
+    )
 
 
 def epochs_apart(seeds: Mapping[str, Any]) -> str:

@@ -88,6 +88,14 @@ class Snapshot:
         return Progress(settled, target, target_reached(self, self.records))
 
     @property
+    def cut_off(self) -> int:
+        """The number of trials that run or may be resumed, of a sweep that nobody works on; 0 while somebody does."""
+        if self.at_work:
+            return 0
+        paused = 0 if self.launch.get("exhausted") else self.counts.get("paused", 0)
+        return self.counts.get("running", 0) + paused
+
+    @property
     def at_work(self) -> bool:
         """Whether any launcher or agent is alive."""
         return bool(self.launchers or self.agents)

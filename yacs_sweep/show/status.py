@@ -30,12 +30,12 @@ from ..records.known_sweeps import find_bases, notes_folder, origin_of, result_b
 from ..records.launch_file import load_spec_of, read_launch
 from ..records.metrics import new_rows
 from ..records.points import group_points, is_plain
-from ..records.progress import Progress, Tally, read_objectives
+from ..records.progress import Progress, Tally, read_objectives, savings
 from ..records.standings import rank_points
 from ..wandb.login import DEFAULT_HOST, base_url
 from .cells import Line, clean, fit, plain
 from .left_out import cannot_be, left_out_text
-from .lines import best_value, command_text, short_value, trial_table, varied_names
+from .lines import best_value, command_text, saved_text, short_value, trial_table, varied_names
 from .live.board import Board, Sweep
 from .live.frame import DIM, STATES, frame
 from .point_table import point_table
@@ -112,7 +112,7 @@ def _seed_of(snapshot: Snapshot) -> str | None:
 def exit_status(snapshot: Snapshot) -> int:
     """Computes the exit status for one sweep: 1 when a trial failed, or the sweep is not done and nobody works on it."""
     failed = any(record.state not in (*ENDED_WELL, "running") for record in snapshot.current)
-    open_ = not snapshot.at_work and (snapshot.progress.left or snapshot.counts.get("running"))
+    open_ = not snapshot.at_work and (snapshot.progress.left or snapshot.cut_off)
     return int(bool(failed or open_))
 
 
@@ -131,11 +131,13 @@ def workers_line(snapshot: Snapshot) -> Line:
         ]
     words = [str(word) for word in snapshot.launch.get("words") or ()]
     again = command_text([*COMMAND, "--sweep_id", snapshot.paths.sweep_id, *words])
-    if not snapshot.progress.left and not snapshot.counts.get("running"):
+    if not snapshot.progress.left and not snapshot.cut_off:
         return [("ended  ", "bold"), (_all_done(snapshot, again), "")]
     line: Line = [("no launcher is running", "bold red"), (f"  {counted(snapshot.progress.left, 'trial')} to go", "")]
     if left := snapshot.counts.get("running"):
         line.append((f", {left} cut off", ""))
+    if paused := snapshot.cut_off - (left or 0):
+        line.append((f", {paused} paused", ""))
     return [*line, (f"; resume with: {again}", "")]
 
 
@@ -188,6 +190,8 @@ def _of_sweep(paths: SweepPaths, columns: int, rows: int) -> Drawn:
     if causes:
         told = ", ".join(f"{number} × {clean(cause)}" for cause, number in causes.most_common(6))
         lines += [[], [("not ended well  ", "red"), (told, "")]]
+    if saved := savings(snapshot.records):
+        lines += [[], [("saved  ", "bold"), (saved_text(saved), "")]]
     lines += [line for text in _warnings(snapshot) for line in ([], [("warning  ", "red"), (text, "")])]
     return lines, exit_status(snapshot), snapshot.at_work
 
@@ -234,7 +238,8 @@ def _row(paths: SweepPaths) -> tuple[list[str], str, bool]:
     found = best.get("values") or {objectives[0].name if objectives else "": best.get("mean", best.get("value"))}
     reached = bool(objectives) and all(metric.reached(found.get(metric.name)) for metric in objectives)
     progress = Progress(done, done if launch.get("exhausted") else max(int(launch.get("target") or 0), done), reached)
-    state, style = ("runs", "green") if runs else ("open", "yellow") if progress.left else ("done", "")
+    paused = counts.get("paused") and not launch.get("exhausted")
+    state, style = ("runs", "green") if runs else ("open", "yellow") if progress.left or paused else ("done", "")
     named = [name for name, _ in STATES[2:] if counts.get(name) and (runs or name != "running")]
     others = (", ".join(f"{counts[name]} {name}" for name in named) + tally.again_text).strip()
     metric = (head.get("metric") or {}).get("name", "")

@@ -283,6 +283,14 @@ def check_objectives(section: Section, spec: SweepSpec) -> None:
         text = f"{rule.metric} is not an objective of this sweep; allowed: {', '.join(names)}"
         section.notes.wrong(section.at("early_terminate", "metric"), text)
     repeats = spec.repeats
+    if repeats is not None and spec.pauses:
+        text = (
+            "does not stand beside `early_terminate` with mode: promotion, which compares single trials; leave one out"
+        )
+        section.wrong("repeats", text)
+    if spec.more_metrics and spec.pauses:
+        text = "do not stand beside `early_terminate` with mode: promotion, which knows one metric; write `metric`"
+        section.wrong("metrics", text)
     same = next((item for item in spec.parameters if repeats is not None and item.name == repeats.name), None)
     if same is not None:
         verb = "set" if same.distribution == "constant" else "searched"

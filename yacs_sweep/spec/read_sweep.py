@@ -57,6 +57,11 @@ _STOP_KEYS = {
     "patience": ("patience", "min_delta", "min_iter", "metric"),
     "divergence": ("metric", "factor"),
 }
+_PROMOTION = "promotion"
+_PROMOTION_KEYS = {  # of `mode: promotion`, by type
+    "hyperband": ("mode", "min_iter", "max_iter", "s", "eta", "metric"),
+    "asha": ("mode", "min_iter", "max_iter", "eta", "metric"),
+}
 _STOP_DEFAULTS: dict[str, dict[str, Any]] = {
     "hyperband": {"eta": hyperband.DEFAULT_ETA, "strict": True},
     "median": {"min_iter": 1, "min_trials": 5},
@@ -187,7 +192,7 @@ def _early_terminate(section: Section) -> EarlyTerminate | None:
     if body is None:
         return None
     path = section.at("early_terminate")
-    every = ("type", *dict.fromkeys(key for keys in _STOP_KEYS.values() for key in keys))
+    every = ("type", "mode", *dict.fromkeys(key for keys in _STOP_KEYS.values() for key in keys))
     if slipped(section, "early_terminate", body, every):
         return None
     if not isinstance(body, dict):
@@ -200,9 +205,14 @@ def _early_terminate(section: Section) -> EarlyTerminate | None:
     inner.refuse_unknown(("type", *_STOP_KEYS.get(kind or "", every[1:])), TOP_KEYS)
     if kind is None:
         return None
+    if "mode" in inner and inner.word("mode", (_PROMOTION,)) is None:
+        return None
+    if "mode" in inner:
+        return _read_promotion(inner, kind)
     for key in inner.values:
         if key not in ("type", *_STOP_KEYS[kind]):
-            inner.wrong(key, f"does not belong to type {kind}, which takes {', '.join(_STOP_KEYS[kind])}")
+            more = " (max_iter: with mode: promotion)" if (kind, key) == ("asha", "max_iter") else ""
+            inner.wrong(key, f"does not belong to type {kind}, which takes {', '.join(_STOP_KEYS[kind])}{more}")
     before = len(section.notes.problems)
     found = {**_STOP_DEFAULTS[kind], **_stop_values(inner)}
     if kind == "patience" and "patience" not in inner:
@@ -212,6 +222,38 @@ def _early_terminate(section: Section) -> EarlyTerminate | None:
     if len(section.notes.problems) > before:
         return None
     return EarlyTerminate(kind, **{key: value for key, value in found.items() if key in _STOP_KEYS[kind]})
+
+
+def _read_promotion(inner: Section, kind: str) -> EarlyTerminate | None:
+    """Reads a rule that pauses trials and resumes the best."""
+    notes, before = inner.notes, len(inner.notes.problems)
+    if kind not in _PROMOTION_KEYS:
+        inner.wrong("mode", f"promotion: type {kind} ends trials for good; allowed: {', '.join(_PROMOTION_KEYS)}")
+        return None
+    keys = _PROMOTION_KEYS[kind]
+    for key in inner.values:
+        if key not in ("type", *keys):
+            inner.wrong(key, f"does not belong to {kind} with mode: promotion, which takes {', '.join(keys)}")
+    found = {"mode": _PROMOTION, "eta": hyperband.DEFAULT_ETA, **_stop_values(inner)}
+    most, least, eta, depth = (found.get(key) for key in ("max_iter", "min_iter", "eta", "s"))
+    if "max_iter" not in inner:
+        notes.wrong(inner.path, "mode: promotion needs `max_iter`, the iterations of a full training")
+    if eta is not None and eta < 2:
+        inner.wrong("eta", f"{eta:g} is less than 2: mode: promotion resumes the best 1/eta of the trials at a rung")
+    if len(notes.problems) == before and most is not None:
+        if depth is not None and least is not None:
+            inner.wrong("min_iter", "does not stand beside `s`, which says where the rungs begin; keep one")
+        elif least is not None and least >= most:
+            inner.wrong("min_iter", f"{least} is not less than max_iter {most}: no trial would pause")
+        elif depth is not None and not hyperband.bands(max_iter=most, s=depth, eta=eta or hyperband.DEFAULT_ETA):
+            inner.wrong("s", f"leaves no rung: max_iter {most} divided by eta {eta:g} is less than 1")
+        elif depth is None and most < 2:
+            inner.wrong("max_iter", f"{most} leaves no rung below it: no trial would pause")
+    if len(notes.problems) > before:
+        return None
+    if least is None and depth is None:
+        found["min_iter"] = 1
+    return EarlyTerminate(kind, **{key: value for key, value in found.items() if key in keys})
 
 
 def _stop_values(inner: Section) -> dict[str, Any]:

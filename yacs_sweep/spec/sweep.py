@@ -82,6 +82,8 @@ class EarlyTerminate:
     patience     ends a trial whose best has not improved by `min_delta` in `patience` iterations.
     divergence   ends a trial when `metric` (default: the objective and every metric with "loss"
                  in its name) is nan or infinite, or its size exceeds `factor` times its first.
+
+    With `mode: promotion` asha and hyperband pause trials, and resume the best up to `max_iter` iterations.
     """
 
     type: str
@@ -229,6 +231,17 @@ class SweepSpec:
     def objectives(self) -> tuple[Metric, ...]:
         """All metrics that the sweep optimises, `metric` first; empty without any."""
         return (self.metric, *self.more_metrics) if self.metric else ()
+
+    @property
+    def compared(self) -> Metric | None:
+        """The objective that trials are compared by while they run: the one `early_terminate` names, else the first."""
+        named = self.early_terminate.metric if self.early_terminate else None
+        return next((metric for metric in self.objectives if metric.name == named), self.metric)
+
+    @property
+    def pauses(self) -> bool:
+        """Whether trials are paused, and resumed in their folders."""
+        return self.early_terminate is not None and self.early_terminate.mode == "promotion"
 
     @property
     def seeds_each(self) -> int:

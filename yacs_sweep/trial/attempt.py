@@ -19,7 +19,7 @@ from ..logs.near_misses import explain, sample_lines
 from ..logs.wandb_calls import Calls, LoggedRow
 from ..records.folder import TrialPaths, TrialRecord
 from ..records.measured import Measured
-from ..records.metrics import FOREIGN_ROWS, MetricsFile, Objective, foreign_rows, read_metrics
+from ..records.metrics import FOREIGN_ROWS, Iterations, MetricsFile, Objective, foreign_rows, read_metrics
 from ..trainers.ways.start import OVERRIDES, Start, write_given
 from .contract import Hooks, Launch
 from .echo import Echo
@@ -81,7 +81,10 @@ class Attempt:
         self.objective = Objective(launch.metric, launch.goal, launch.optimize)
         self.measured = Measured(launch.demands)
         self.last_values: dict[str, Any] = {}
-        for row in read_metrics(paths.metrics):  # of a trial that is resumed
+        self.iterations = Iterations(launch.compared, launch.profile.metrics.axis, record.starts)
+        rows = read_metrics(paths.metrics)  # of a trial that is resumed
+        self.iterations.values(rows)
+        for row in rows:
             self.objective.see(row)
             self.measured.see(row)
             self.last_values.update(row)
@@ -108,6 +111,7 @@ class Attempt:
         """Writes a row and hands it to the controller."""
         step = self.metrics.append(row, row.at if isinstance(row, LoggedRow) else None)
         self.record.rows += 1
+        self.iterations.see(row, step)
         self.objective.see(row)
         self.measured.see(row)
         self.last_values.update(row)
@@ -129,7 +133,7 @@ class Attempt:
                 self._takes_sigterm = found
         stop = self.stop_requested()
         if stop is None and (why := self.hooks.should_stop()) is not None:
-            stop = Stop("stopped", why, min(STOP_GRACE, self.launch.limits.grace))
+            stop = why if isinstance(why, Stop) else Stop("stopped", why, min(STOP_GRACE, self.launch.limits.grace))
         if stop is not None and self._values_at_stop is None:
             self._takes_sigterm = self._catches_sigterm() or False  # one that has ended takes none
             self._values_at_stop = self.objective.count
@@ -148,7 +152,7 @@ class Attempt:
             return True
         # One more may have been printed before the stop: rows that may not be complete are waited with.
         at_stop = self._values_at_stop
-        return stop.cause == "stopped" and at_stop is not None and self.objective.count > at_stop + 1
+        return stop.cause in ("stopped", "paused") and at_stop is not None and self.objective.count > at_stop + 1
 
     def restore_files(self, *, ended: bool = False) -> None:
         """Restores files of the launcher's that the trainer has deleted."""
@@ -322,5 +326,6 @@ class Attempt:
             advice = reason_advice(verdict.reason, launch.profile, launch.python)
             verdict = replace(verdict, reason=verdict.reason + advice)
         record.value = self.objective.value
-        record.last_lines = [] if verdict.state == "finished" else output.last_lines
+        record.iterations = self.iterations.count if launch.compared is not None else None
+        record.last_lines = [] if verdict.state in ("finished", "paused") else output.last_lines
         return verdict

@@ -14,7 +14,7 @@ from ..records.measured import Demands
 from ..trainers.overrides import Overrides
 from ..trainers.profile import TrainerProfile
 from ..trainers.ways.start import Start, describe_start
-from .process import Limits
+from .process import Limits, Stop
 
 
 class DiskFull(SweepError):
@@ -35,6 +35,8 @@ class Assignment:
         first_step: step of its first row; above 0 when its W&B run has rows already.
         point: of a sweep with repeats: the point's name, such as "point-0003" (`records.points.point_name`).
         seed: of a sweep with repeats: the seed that the trainer is given.
+        pauses: whether the trial is paused rather than cut short: another attempt resumes in its folder.
+        until: iteration at which it pauses; None: it runs to its end.
     """
 
     id: str
@@ -45,6 +47,8 @@ class Assignment:
     first_step: int = 0
     point: str | None = None
     seed: int | float | str | None = None
+    pauses: bool = False
+    until: int | None = None
 
 
 class Hooks(Protocol):
@@ -59,8 +63,8 @@ class Hooks(Protocol):
     def log(self, row: Mapping[str, Any], step: int) -> None:
         """Is called after each row, when metrics.jsonl has the row."""
 
-    def should_stop(self) -> str | None:
-        """Returns why the trial must stop early; None while it may continue."""
+    def should_stop(self) -> str | Stop | None:
+        """Returns why the trial must stop early, or how it is to be ended else; None while it may continue."""
 
     def ended(self, record: TrialRecord) -> None:
         """Is called when trial.json says how the trial ended; changes to the record are written too. May block."""
@@ -88,6 +92,7 @@ class Launch:
     metric: str | None = None
     goal: str = "minimize"
     optimize: str = "last"
+    compared: str | None = None  # metric that trials are compared by while they run; None: they end by themselves
     demands: Demands = field(default_factory=Demands)  # beside the value of the metric
     limits: Limits = field(default_factory=Limits)
     retries: int = 0  # further attempts for a trial that the machine ended, not the trainer

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import socket
 import time
@@ -15,6 +16,7 @@ from ..base.files import FULL, ensure_folder, put_aside
 from ..base.values import utc_after, utc_now
 from ..records.environment import Commit
 from ..records.folder import OWN_FAILURES, TrialPaths, TrialRecord, folder_name
+from ..records.metrics import readable_metrics
 from ..records.trial_files import inherit_files
 from ..trainers.gpu_key import gpus_of_job
 from .attempt import Attempt, survived
@@ -24,6 +26,7 @@ from .first_trial import GpuLook, left_nothing, nothing_left_text
 from .gpu_memory import GpuMemoryWait
 from .preloader import Guards
 from .process import Guard, Stop
+from .unread import add_unread_rows
 from .verdict import Verdict, io_error, requested_end
 
 # Exit statuses of a trainer that was ended by a signal meant for the whole job. A scheduler signals every process of the
@@ -127,7 +130,12 @@ class TrialRunner:
         ensure_folder(launch.profile.output_dir(paths.dir))
         start = launch.start(paths, assignment.id, assignment.params, assignment.seed, self.gpu_ids)
         self._began = time.monotonic()
+        if assignment.retry_of is not None and before is None:
+            self._inherit(assignment, paths)
+        if before is not None and (before.state == "running" or before.cause == "lost"):
+            add_unread_rows(paths, launch.profile)
         # A trial that is resumed in its folder is the same trial, in another attempt.
+        rows = readable_metrics(paths.metrics) if before or assignment.pauses else []
         record = TrialRecord(
             id=assignment.id,
             name=name,
@@ -136,8 +144,12 @@ class TrialRunner:
             command=start.words,
             given=start.given,
             started=utc_now(),
-            rows=before.rows if before else 0,
+            rows=len(rows),
+            until=assignment.until,
+            iterations=before.iterations if before else None,
             attempts=before.attempts + 1 if before else 1,
+            starts=[*(before.starts if before else ()), *(row["step"] for row in rows[-1:] if "step" in row)],
+            trained=(before.seconds or before.trained) if before else 0.0,
             retry_of=assignment.retry_of,
             point=assignment.point,
             seed=assignment.seed,
@@ -148,8 +160,6 @@ class TrialRunner:
             changed=self._changed(),
             dir=str(paths.dir),
         )
-        if assignment.retry_of is not None and before is None:
-            self._inherit(assignment.retry_of, paths)
         record.save(paths, durable=False)  # a trial that has only begun is lost with the machine anyway
         return record, paths
 
@@ -162,13 +172,20 @@ class TrialRunner:
             self.on_event("note", {"text": line, "once": True})
         return changed
 
-    def _inherit(self, trial_id: str, paths: TrialPaths) -> None:
-        """Copies the files of the trial whose point is tried again: the trainer may resume from a checkpoint."""
+    def _inherit(self, assignment: Assignment, paths: TrialPaths) -> None:
+        """Copies the files of the trial whose point is tried again: the trainer may resume from a checkpoint.
+
+        Where trials are compared at iterations, those of the checkpoint are kept too.
+        """
         for old in self.launch.paths.records():
-            if old.id != trial_id or old.cause in OWN_FAILURES:
+            if old.id != assignment.retry_of or old.cause in OWN_FAILURES:
                 continue
-            if problems := inherit_files(self.launch.paths.trial(old.name), paths):
+            there = self.launch.paths.trial(old.name)
+            if problems := inherit_files(there, paths):
                 self._note(f"warning: {paths.dir.name} starts without files of {old.name}: {problems}")
+            if assignment.pauses:
+                with contextlib.suppress(OSError):
+                    shutil.copyfile(there.metrics, paths.metrics)
 
     def run(self, assignment: Assignment, hooks: Hooks, refused: str | None = None) -> TrialRecord:
         """Runs one trial to its end; returns the final content of its trial.json.
@@ -185,20 +202,20 @@ class TrialRunner:
             hooks.started(record, paths)
             if refused is not None:
                 return self._end(record, paths, hooks, Verdict("failed", "refused", refused))
-            return self._run(record, paths, hooks, assignment.first_step)
+            return self._run(record, paths, hooks, assignment)
         except OSError as error:
             if error.errno in FULL:
                 raise DiskFull(disk_full_message(self.launch.paths)) from error
             raise
 
-    def _run(self, record: TrialRecord, paths: TrialPaths, hooks: Hooks, first_step: int) -> TrialRecord:
+    def _run(self, record: TrialRecord, paths: TrialPaths, hooks: Hooks, assignment: Assignment) -> TrialRecord:
         """Makes attempts until the trial has ended; they share its folder, where a trainer finds its checkpoint."""
         attempt: Attempt | None = None
         self.gpu_memory.peak = None
         try:
             while True:
                 try:
-                    attempt = attempt or self._attempt(record, paths, hooks, first_step)
+                    attempt = attempt or self._attempt(record, paths, hooks, assignment.first_step)
                     self.gpu_memory.record_baseline()
                     verdict = attempt.run()
                 except OSError as error:
@@ -236,6 +253,8 @@ class TrialRunner:
                 if verdict.cause == "io_error":
                     self._wait_for_descriptors()
                 record.attempts += 1
+                if attempt is not None and record.rows:
+                    record.starts.append(attempt.metrics.step)
                 self._save(record, paths)
         finally:
             if attempt is not None:
@@ -245,6 +264,8 @@ class TrialRunner:
             verdict = replace(verdict, reason=f"{verdict.reason}; {survived(attempt.unkillable)}")
         if verdict.state == "finished":
             self._look_for_files(record, paths)
+        if assignment.pauses:
+            verdict = verdict.paused()
         return self._end(record, paths, hooks, verdict, attempt)
 
     def _look_for_files(self, record: TrialRecord, paths: TrialPaths) -> None:
@@ -316,16 +337,16 @@ class TrialRunner:
                 record,
                 self.launch.metric,
                 attempt.last_values,
-                seconds=seconds,
+                seconds=seconds + record.trained,
                 gpu_memory_mb=self.gpu_memory.peak,
             )
             for name, text in attempt.measured.unjudged(record, attempt.last_values):
                 self._warn_once(record, f"unjudged {name}", text)
         record.pid = None
-        if not _marked_lost(paths):
+        if not _taken_over(paths, record):
             self._save(record, paths)
         hooks.ended(record)
-        if record.state != verdict.state:
+        if record.state != verdict.state and not _resumed_elsewhere(paths, record):
             self._save(record, paths)
         self.on_event("end", record.row())
         return record
@@ -347,10 +368,16 @@ class TrialRunner:
             time.sleep(0.2)
 
 
-def _marked_lost(paths: TrialPaths) -> bool:
-    """Returns whether another machine's agent, on the same disk, has recorded the trial as lost."""
+def _taken_over(paths: TrialPaths, record: TrialRecord) -> bool:
+    """Returns whether another machine's agent, on the same disk, has recorded the trial as lost, or has resumed it."""
     found = _record_in(paths)
-    return found is not None and found.state == "lost"
+    return found is not None and (found.state == "lost" or _resumed_elsewhere(paths, record))
+
+
+def _resumed_elsewhere(paths: TrialPaths, record: TrialRecord) -> bool:
+    """Returns whether another agent has resumed the trial in its folder."""
+    found = _record_in(paths)
+    return found is not None and found.id == record.id and found.attempts > record.attempts
 
 
 def _record_in(paths: TrialPaths) -> TrialRecord | None:

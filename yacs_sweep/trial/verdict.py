@@ -25,6 +25,7 @@ from .tracebacks import SURVIVED, TRACEBACK, TrainerError, count_lines, find_err
 # Causes that are the machine's fault, not the configuration's: only after these may the same parameters end otherwise.
 INFRASTRUCTURE = frozenset({"signal", "lost", "guard_lost", "gpu_taken", "gpu_fault"})
 OUT_OF_MEMORY = frozenset({"oom", "cuda_oom"})  # tried again only if the user asks for it (--on-oom retry)
+RESUMES = "it resumes from its checkpoint"  # of a trial that was cut short and is not given up
 LONGEST = 400  # characters of a reason
 ROOM = 1 << 30  # bytes; with less free, a trainer that finds no space on a disk is believed
 PROBE = 1 << 20  # bytes written to see whether a quota allows it
@@ -67,6 +68,8 @@ _PRINTED = (
 _OF_MACHINE = ("cuda_oom", "shared_memory", "disk_full", "gpu_fault")
 # The kernel may kill a data-loader worker; the trainer then fails by itself.
 _WORKER_KILLED = re.compile(r"DataLoader worker .* is killed by signal: Killed")
+_TERMINATED = re.compile(r"killed by signal: Terminated|SIGTERM|\bsignal 15\b", re.I)
+_RAISED = re.compile(r": ([A-Za-z_][\w.]*(?:Error|Exception|Interrupt|Exit|Warning))(?::|$)")
 # `error: 0.31` is a metric. `what():` is how C++ shows an exception that nobody catches, `Could not override` how Hydra
 # refuses a key.
 _LAST_ERROR = re.compile(
@@ -113,6 +116,12 @@ class Verdict:
     state: str
     cause: str
     reason: str
+
+    def paused(self) -> Verdict:
+        """Returns the verdict on a trial that another attempt resumes: one that was cut short has paused."""
+        if self.state not in ("killed", "lost"):
+            return self
+        return Verdict("paused", self.cause, f"{self.reason}; {RESUMES}")
 
     @property
     def by_machine(self) -> bool:
@@ -223,7 +232,11 @@ def classify(
         return Verdict("failed", "start", "the trainer was not started")
     if end.stop is not None:
         if end.status == 0 and unheeded and (metric is None or (metric_seen and _comparable(value))):
+            if end.stop.cause == "paused":  # it came to its end before it could be paused
+                return Verdict("finished", "finished", "finished")
             return Verdict("finished", "finished", f"finished in spite of a stop: {end.stop.detail or end.stop.cause}")
+        if end.stop.cause == "paused" and (own := _own_failure(end.status, output, full)):
+            return own
         return requested_end(end.stop, end.status)
     if end.status == 0:
         if metric is not None and not metric_seen:
@@ -248,6 +261,24 @@ def classify(
         reason = f"diverged: {broken[0]} is {last_values[broken[0]]}, exit code {status}{_last_words(output)}"
         return Verdict("failed", "diverged", reason[:LONGEST])
     return Verdict("failed", "exit", f"exit code {status}{_last_words(output)}"[:LONGEST])
+
+
+def _own_failure(status: int | None, output: str, full: Callable[[str], FullDisk]) -> Verdict | None:
+    """Returns the failure of a trainer that was to pause and failed by itself; None for one that ended as it was told.
+
+    A trainer may end with an exception when it is signalled, or with any exit status: only an exception of another kind,
+    or a fault that the output names, is the trainer's own failure.
+    """
+    if status is None or status <= 0 or status in (128 + signal.SIGTERM, 128 + signal.SIGINT, 128 + signal.SIGKILL):
+        return None
+    error = find_error(status, output)
+    if verdict := _reported_fault(error, full):
+        return verdict
+    found = _last_words(error.output)
+    raised = _RAISED.match(found)
+    if raised is None or raised[1].endswith(("Interrupt", "Exit")) or _TERMINATED.search(found):
+        return None
+    return Verdict("failed", "exit", f"exit code {status}{found}"[:LONGEST])
 
 
 def _last_words(output: str) -> str:
@@ -325,6 +356,8 @@ def requested_end(stop: Stop, status: int | None) -> Verdict:
     cause, detail = stop.cause, stop.detail
     if cause == "stopped":
         return Verdict("stopped", "stopped", f"stopped early: {detail}" if detail else "stopped early")
+    if cause == "paused":
+        return Verdict("paused", "paused", detail or "paused")
     if cause == "interrupted":
         return Verdict("killed", "interrupted", detail or "interrupted")
     if cause == "lost":

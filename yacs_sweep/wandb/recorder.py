@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import contextlib
 import queue
+import re
 import shlex
+import shutil
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -165,11 +167,22 @@ class Run:
                 self.error = why
                 if not self.folders:  # leaves something that `wandb sync` takes
                     self._deliver_once(folder, "offline", transport)
+            elif self.identity.mode == "offline":
+                self._remove_earlier(folder)
         finally:
             self._opened.set()
             if self._paths is not None:
                 self._mark_unsent(self._paths.dir / UNSENT)
             self._done.set()
+
+    def _remove_earlier(self, folder: Path) -> None:
+        """Removes what the client has kept of the trial before it was paused: the last folder has every row."""
+        kept = {Path(name).name for name in self.folders}
+        # The client numbers folders of one run that are made within a second.
+        own = re.compile(rf"offline-run-\d+_\d+-{re.escape(self.identity.id)}(-\d+)?")
+        for path in (folder / "wandb").glob("offline-run-*"):
+            if kept and path.name not in kept and own.fullmatch(path.name):
+                shutil.rmtree(path, ignore_errors=True)
 
     def _mark_unsent(self, path: Path) -> None:
         """Keeps the mark of a trial whose rows W&B lacks, and removes that of any other."""

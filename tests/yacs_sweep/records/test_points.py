@@ -149,7 +149,8 @@ def test_trials_of_no_point_are_points_of_their_own() -> None:
         (("failed", "stopped"), "stopped"),
         (("failed", "lost"), "failed"),
         (("lost", "killed"), "killed"),
-        (("paused",), "lost"),
+        (("failed", "paused"), "paused"),
+        (("no such state",), "lost"),
     ],
 )
 def test_state_of_a_point(states: tuple[str, ...], expected: str) -> None:

@@ -40,6 +40,11 @@ def controller_problems(options: Options, controller: str, spec: SweepSpec | Non
             "method custom: W&B's server does not search so; use --controller local, or a method of the server's: "
             "grid, random, bayes"
         )
+    if spec is not None and spec.pauses:
+        problems.append(
+            "early_terminate mode promotion: W&B's server cannot pause a run and resume it; use --controller local, or "
+            "leave mode out: the server's hyperband ends runs for good"
+        )
     if options.storage and not options.storage_of_environment:
         problems.append("--storage: belongs to the local controller; leave it out or use --controller local")
     for option, value in (("--enqueue", options.enqueue), ("--from-sweep", options.from_sweep)):

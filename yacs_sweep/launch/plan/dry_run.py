@@ -11,6 +11,7 @@ from ...base.wording import counted, wrap
 from ...records.folder import TrialRecord
 from ...records.points import group_points
 from ...records.progress import unretried
+from ...search.promotion.rungs import rungs_of
 from ...search.racing import final_trials
 from ...search.stored import trial_name
 from ...show.lines import command_text, short_value
@@ -118,6 +119,12 @@ def _remark(plan: Plan, seeded: bool) -> str:
 def _early_termination(rule: EarlyTerminate) -> str:
     """Describes the early-termination rule; an iteration is a logged value of the metric."""
     settings = {key: value for key, value in rule.to_dict().items() if key != "type"}
+    if rule.mode is not None:
+        rungs = rungs_of(rule)
+        more = ", …" if len(rungs) > SHOWN_BANDS else ""
+        shown = ", ".join(map(str, rungs[:SHOWN_BANDS]))
+        best = f"the best 1/{settings.get('eta', 3):g} are resumed"
+        return f"  {rule.type}: trials pause at {shown}{more} of {rule.max_iter} logged values: {best} at each"
     text = f"  early termination: {rule.type}"
     if rule.type == "hyperband":
         more = ", …" if len(rule.bands) > SHOWN_BANDS else ""

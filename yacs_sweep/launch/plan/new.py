@@ -36,9 +36,11 @@ def new_source(options: Options, problems: Problems) -> Source:
 
 def able_source(source: Source, spec: SweepSpec) -> Source:
     """Returns a new sweep's source with the controller that can search so, where nobody has named one."""
-    if spec.method != "custom" or source.controller != "wandb" or not source.fall_back:
+    if not (spec.method == "custom" or spec.pauses) or source.controller != "wandb" or not source.fall_back:
         return source
     note = "controller: local, because W&B's server has no method custom"
+    if spec.pauses:
+        note = "controller: local, because W&B's server cannot pause a run and resume it (mode: promotion)"
     return replace(source, controller="local", notes=(note,))
 
 

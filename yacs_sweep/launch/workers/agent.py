@@ -64,6 +64,7 @@ def load_launch(paths: SweepPaths, limits: Limits, schema_text: str | None = Non
         metric=spec.metric.name if spec.metric else None,
         goal=spec.metric.goal if spec.metric else "minimize",
         optimize=spec.optimize,
+        compared=spec.compared.name if spec.compared and spec.early_terminate else None,
         demands=Demands.of(spec),
         limits=limits,
         watch=InputWatch(paths, Path(file.cwd)),
@@ -191,6 +192,10 @@ class Agent:
         """Shows the user a line."""
         self.send_event("note", content={"text": text})
 
+    def changed(self, record: TrialRecord) -> None:
+        """Tells the supervisor that a trial that no agent runs has another record."""
+        self.send_event("changed", content=record.row())
+
     def close(self) -> None:
         """Ends the runner's processes and threads."""
         self.runner.close()
@@ -239,6 +244,8 @@ def make_controller(job: Job, agent: Agent, lock: AgentLock) -> Controller:
         retries=job.retries,
         retry=file.retry,
         target=job.target,
+        drops=file.keep != "all",
+        axis=axes.axis,
         recorder=None if off else Recorder(job.paths.dir, agent.note, axes, agent.runner.commit.get),
         runs=RunIdentity(
             "", file.wandb_mode, group=f"{spec.name}-{job.sweep_id}", project=file.project, entity=file.entity

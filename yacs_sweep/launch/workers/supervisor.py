@@ -19,7 +19,8 @@ from typing import Any
 from ...base.signals import noted
 from ...base.streams import SILENT_WAIT, print_lines
 from ...records.alive import clear_leftovers
-from ...records.folder import TrialRecord, mark_lost
+from ...records.folder import ENDED_WELL, TrialRecord, mark_lost
+from ...trial.verdict import RESUMES
 from .agent_starter import AgentStarter
 from .channel import Message
 from .gpu_places import Layout, Places
@@ -146,6 +147,8 @@ class Supervisor:
             self._handle_fault(worker, message["content"])
         elif kind == "end":
             self._handle_end(worker, sweep, TrialRecord.from_row(message["content"]))
+        elif kind == "changed":
+            sweep.add_record(TrialRecord.from_row(message["content"]))
         elif kind == "note":
             self._note(**message["content"])
         elif kind == "fatal":
@@ -176,7 +179,7 @@ class Supervisor:
                 place = self.places.take()
                 if place is None:
                     break
-                worker.sweep.left -= 1
+                worker.sweep.grant_trial()
                 worker.granted, worker.place = True, place
             self._requests.pop(0)
             worker.channel.send(granted=place is not None, gpus=place or ())
@@ -215,7 +218,7 @@ class Supervisor:
 
     def _handle_end(self, worker: Worker, sweep: SweepState, record: TrialRecord) -> None:
         """Takes in how a trial of the worker ended, and judges the sweep."""
-        if worker.place is not None and record.state in ("finished", "stopped"):
+        if worker.place is not None and record.state in ENDED_WELL:
             self.places.clear_faults(worker.place)
         worker.trial, worker.deaths = None, 0
         if record.state in ("killed", "lost"):  # its agent alone was ended, or the trial taken from it: tried again
@@ -257,7 +260,7 @@ class Supervisor:
                 for other in self.workers:
                     if other.connected and not other.granted:  # it takes the next trial
                         busy[id(other.sweep)] += 1
-                open_ = [sweep for sweep in self.sweeps if sweep.left > busy[id(sweep)]]
+                open_ = [sweep for sweep in self.sweeps if sweep.left > (0 if sweep.pauses else busy[id(sweep)])]
                 if open_ and self.stop_sent is None:
                     agents = [sum(other.sweep is sweep for other in self.workers) for sweep in open_]
                     self._start_agent(worker, open_[agents.index(min(agents))])
@@ -306,9 +309,16 @@ class Supervisor:
             self._handle_end(worker, sweep, trial)
             worker.deaths = deaths
             return
-        self.say(f"the agent of {trial.name} died ({worker.exit_text()}); the trial is lost")
+        if sweep.pauses:
+            self.say(f"the agent of {trial.name} died ({worker.exit_text()}); the trial pauses, and is resumed")
+        else:
+            self.say(f"the agent of {trial.name} died ({worker.exit_text()}); the trial is lost")
         with contextlib.suppress(OSError):
-            mark_lost(trial, sweep.summary.paths)
+            if sweep.pauses:
+                trial.pause("lost", f"its agent died; {RESUMES}")
+                trial.save(sweep.summary.paths.trial(trial.name))
+            else:
+                mark_lost(trial, sweep.summary.paths)
         sweep.add_record(trial)
 
     def _replace_hung(self) -> None:

@@ -71,7 +71,7 @@ class SweepState:
     """Holds the state of one sweep of a launch."""
 
     job: Job  # for its agents
-    left: int  # trials that may still be given out
+    left: int  # trials that may still be given out; where trials pause, 0 once the controller has none left
     summary: Summary
     failure_limit: FailureLimit = FailureLimit()
     listeners: list[Callable[[TrialRecord], None]] = field(default_factory=list)  # called when a trial starts or ends
@@ -84,16 +84,22 @@ class SweepState:
     outcome: Outcome = field(default_factory=Outcome)
     accessories: Accessories = field(default_factory=Accessories)
     has_target: bool = False  # whether a trial has reached the target
+    pauses: bool = False  # whether trials pause: how often one is given out again, the controller alone decides
 
     @property
     def name(self) -> str:
         """Returns the sweep's id."""
         return self.job.sweep_id
 
+    def grant_trial(self) -> None:
+        """Gives out a trial."""
+        if not self.pauses:
+            self.left -= 1
+
     def return_trial(self) -> None:
         """Takes back a granted trial that did not come to its end."""
         if self.outcome.message is None and not self.has_target:
-            self.left += 1
+            self.left = 1 if self.pauses else self.left + 1
 
     def end(self, message: str, *, everywhere: bool = False) -> None:
         """Ends the sweep: no further trial starts. The first message is the one that is shown."""

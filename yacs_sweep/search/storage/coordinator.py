@@ -75,6 +75,9 @@ class Coordinator(Protocol):
     def owner_lives(self, owner: Mapping[str, Any]) -> bool:
         """Returns whether the agent that a trial was given to is alive. Exclusive."""
 
+    def host_lives(self, host: str) -> bool:
+        """Returns whether an agent on that machine is alive. Exclusive."""
+
     def has_lost_agents(self) -> bool:
         """Returns whether agents have died whose trials are still recorded as running. Exclusive."""
 
@@ -95,6 +98,9 @@ class Coordinator(Protocol):
 
     def mark_lost(self, record: TrialRecord) -> bool:
         """Records a dead agent's running trial as lost; returns False if the agent has recorded its end meanwhile."""
+
+    def save_record(self, record: TrialRecord) -> bool:
+        """Records what has become of a trial that no living agent runs; returns False if it has ended meanwhile."""
 
     def claim_waiting(self) -> bool:
         """Makes this agent the one that waits for the others' trials, in case one is lost; False if another waits."""

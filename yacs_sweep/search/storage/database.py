@@ -307,6 +307,11 @@ class Database:
         query = sa.select(_agents.c.agent, _agents.c.kernel, _agents.c.lost).where(_agents.c.sweep == self.sweep)
         return {row.agent: AgentRow(row.kernel, row.lost) for row in connection.execute(query)}
 
+    def hosts(self, connection: sa.Connection) -> set[str]:
+        """Reads the machines with agents whose leases are valid."""
+        query = sa.select(_agents.c.host).where(_agents.c.sweep == self.sweep, sa.not_(_agents.c.lost))
+        return set(connection.execute(query).scalars())
+
     def lost_agents(self, connection: sa.Connection, agent: str) -> tuple[bool, frozenset[str]]:
         """Returns whether the lease of `agent` is valid, and the agents whose leases have expired and whose trials have not
         been recovered yet."""
@@ -343,7 +348,10 @@ class Database:
     # -- trials -----------------------------------------------------------------------------------------------------
 
     def start_trial(self, record: TrialRecord, agent: str) -> bool:
-        """Adds the row of a trial that runs; returns False if the agent's lease has expired. May be repeated."""
+        """Adds the row of a trial that runs, or that is resumed; returns False if the agent's lease has expired.
+
+        May be repeated.
+        """
         from sqlalchemy.dialects.postgresql import insert
 
         values = {"sweep": self.sweep, "number": record.number, "agent": agent, **_columns(record)}
@@ -352,15 +360,24 @@ class Database:
         with self.engine.begin() as connection:
             if connection.execute(lease).first() is None:
                 return False
-            connection.execute(insert(_trials).values(values).on_conflict_do_nothing())
+            resumed = insert(_trials).values(values)
+            connection.execute(
+                resumed.on_conflict_do_update(
+                    index_elements=[_trials.c.sweep, _trials.c.number],
+                    set_={key: resumed.excluded[key] for key in ("agent", "state", "settled", "row")},
+                    where=_trials.c.state == "paused",
+                )
+            )
         return True
 
     def end_trial(self, connection: sa.Connection, record: TrialRecord, agent: str | None = None) -> Written:
-        """Writes the end of a running trial; refused for one that has ended already, or is not `agent`'s."""
+        """Writes the end of a running trial, or of a paused one that nobody runs; refused for one that has ended already,
+        or is not `agent`'s."""
         this = sa.and_(_trials.c.sweep == self.sweep, _trials.c.number == record.number)
         mine = this if agent is None else sa.and_(this, _trials.c.agent == agent)
         values = _columns(record)
-        update = _trials.update().where(mine, _trials.c.state == "running").values(values)
+        open_ = ("running", "paused") if agent is None else ("running",)
+        update = _trials.update().where(mine, _trials.c.state.in_(open_)).values(values)
         if connection.execute(update).rowcount == 1:
             return "now"
         same = connection.execute(sa.select(_trials.c.row).where(mine)).scalar() == values["row"]

@@ -149,6 +149,11 @@ class DatabaseCoordinator:
         agent = owner.get("agent")
         return agent is not None and agent not in self._lost and (self._living is None or agent in self._living)
 
+    def host_lives(self, host: str) -> bool:
+        """Returns whether an agent on that machine has a valid lease."""
+        assert self._connection is not None
+        return host in self.database.hosts(self._connection)
+
     def has_lost_agents(self) -> bool:
         """Returns whether leases have expired whose trials are still recorded as running."""
         return bool(self._lost)
@@ -200,10 +205,15 @@ class DatabaseCoordinator:
         """Writes the loss to the trial's row, and to its trial.json where that is in this folder."""
         assert self._connection is not None
         record.lose()
+        return self.save_record(record)
+
+    def save_record(self, record: TrialRecord) -> bool:
+        """Writes the trial's row, and its trial.json where that is in this folder."""
+        assert self._connection is not None
         if self.database.end_trial(self._connection, record) == "refused":
             return False
         local = record_on_disk(self.paths, record.name)
-        if local is not None and local.id == record.id and local.state == "running":
+        if local is not None and local.id == record.id and local.state in ("running", "paused"):
             record.save(self.paths.trial(record.name))
         return True
 

@@ -64,6 +64,10 @@ class FolderCoordinator:
         elsewhere = owner.get("host") != socket.gethostname() and not (self.paths.agents / owner["agent"]).exists()
         return elsewhere or agent_lives(self.paths.agents, owner["agent"])
 
+    def host_lives(self, host: str) -> bool:
+        """Returns True: the folder is on this machine."""
+        return True
+
     def has_lost_agents(self) -> bool:
         """Returns False: dead agents are found by `owner_lives`."""
         return False
@@ -88,6 +92,11 @@ class FolderCoordinator:
     def mark_lost(self, record: TrialRecord) -> bool:
         """Writes the loss to trial.json, which no living agent writes to."""
         mark_lost(record, self.paths)
+        return True
+
+    def save_record(self, record: TrialRecord) -> bool:
+        """Writes trial.json, which no living agent writes to."""
+        record.save(self.paths.trial(record.name))
         return True
 
     def claim_waiting(self) -> bool:

@@ -15,26 +15,28 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from ...records.folder import TrialRecord, mark_lost
-from ...records.metrics import metric_value, readable_metrics
+from ...records.metrics import Iterations, readable_metrics
 from ...records.points import point_number
 from ...spec.parameter import equality_key
 from ...spec.sweep import SweepSpec
+from ...trial.verdict import RESUMES
 from ..models.results import end_with_values, missed, values_of
 from ..repeats.places import place_of
 from ..schedulers.engine import Engine
 from ..space import Space
-from ..stopping import judged_metric
 from ..stored import (
     ASSIGNED,
     END,
     ENQUEUED,
     GRID_INDEX,
     LOST_COUNT,
+    PAUSED,
     PLACE,
     POINT,
     POINT_OF,
     RETRY_OF,
     SETTLED,
+    UNTIL,
     VOID,
     state_of,
     stored_value,
@@ -53,10 +55,17 @@ class Restorer:
     """
 
     def __init__(
-        self, study: Study, coordinator: FolderCoordinator, space: Space, spec: SweepSpec, engine: Engine
+        self,
+        study: Study,
+        coordinator: FolderCoordinator,
+        space: Space,
+        spec: SweepSpec,
+        engine: Engine,
+        axis: str = "epoch",
     ) -> None:
+        """Prepares to compare. `axis`: the metric that is the x-axis."""
         self.study, self.paths, self.space, self.spec = study, coordinator.paths, space, spec
-        self._engine = engine
+        self._engine, self._axis = engine, axis
         self._coordinator = coordinator
 
     def restore(self, enqueued: Sequence[Mapping[str, Any]]) -> list[TrialRecord]:
@@ -86,14 +95,18 @@ class Restorer:
             if record.state == "running" and not self._coordinator.owner_lives(_assigned(record))
         ]
         for record in lost:
-            mark_lost(record, self.paths)
+            if self.spec.pauses:
+                record.pause("lost", f"its agent died; {RESUMES}")
+                record.save(self.paths.trial(record.name))
+            else:
+                mark_lost(record, self.paths)
         indices = self._indices(missing)
         for number in range(len(known), 1 + max(unread | records.keys(), default=-1)):
             found = self._as_trial(records[number], indices) if number in records else None
             self.study.add_trial(found or create_trial(state=TrialState.FAIL, user_attrs={ASSIGNED: {VOID: True}}))
         self._fill_grid()
         self._skip(enqueued, records)
-        return lost
+        return [] if self.spec.pauses else lost
 
     def _records(self) -> dict[int, TrialRecord]:
         """Reads the records of all trials by number."""
@@ -133,18 +146,25 @@ class Restorer:
             point = self._engine.recall(record.params)
         except ValueError:
             return None
-        metric = judged.name if (judged := judged_metric(self.spec)) else None
+        metric = self.spec.compared.name if self.spec.compared else None
         rows = readable_metrics(self.paths.trial(record.name).metrics) if metric is not None else []
-        values = [stored_value(value) for row in rows if (value := metric_value(row, metric)) is not None]
+        values = Iterations(metric, self._axis, record.starts).values(rows)
+        open_ = self.spec.pauses and record.state in ("running", "paused")
         return create_trial(
-            state=state_of(record),
+            state=TrialState.RUNNING if open_ else state_of(record),
             values=values_of(record, self.spec) if state_of(record) == TrialState.COMPLETE else None,
             params=dict(point.values),
             distributions=dict(point.distributions),
             user_attrs={**dict(self._attributes(record, indices.get(record.number))), **self._place(record)},
-            intermediate_values=dict(enumerate(values, start=1)),
+            intermediate_values={iteration: stored_value(value) for iteration, value in values.items()},
             system_attrs=missed(record, self.spec) if record.settled else {},
         )
+
+    def _pause_of(self, record: TrialRecord) -> dict[str, Any]:
+        """Returns what the attribute `ASSIGNED` says of a trial that pauses; empty where none does."""
+        if not self.spec.pauses:
+            return {}
+        return {UNTIL: record.until, **({PAUSED: 0} if record.state == "paused" else {})}
 
     def _place(self, record: TrialRecord) -> dict[str, Any]:
         """Returns the user attributes that say which seed of which point a trial was; empty without repeats."""
@@ -155,7 +175,7 @@ class Restorer:
 
     def _attributes(self, record: TrialRecord, index: int | None) -> Iterator[tuple[str, Any]]:
         """Yields the user attributes of a recorded trial. `index`: its place in the grid."""
-        yield ASSIGNED, _assigned(record)
+        yield ASSIGNED, {**_assigned(record), **self._pause_of(record)}
         if record.settled:
             yield SETTLED, True
             if state_of(record) != TrialState.COMPLETE:
@@ -189,4 +209,5 @@ class Restorer:
 def _assigned(record: TrialRecord) -> dict[str, Any]:
     """Returns the attribute `ASSIGNED` of a recorded trial."""
     seed = {} if record.point is None else {"point": record.point, "seed": record.seed}
-    return {"name": record.name, "params": record.params, **seed, "agent": record.agent, "host": record.host}
+    owner = {} if record.state == "paused" else {"agent": record.agent}
+    return {"name": record.name, "params": record.params, **seed, **owner, "host": record.host}

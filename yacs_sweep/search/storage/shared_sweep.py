@@ -196,7 +196,7 @@ class DatabaseTrials:
                 self._found[record.number] = record
                 with self._lock:
                     self._new.append(record)
-            if record.state != "running":
+            if record.state not in ("running", "paused"):
                 self._final.add(record.number)
 
     def take_changed(self) -> list[TrialRecord]:

@@ -132,8 +132,8 @@ class Sweep:
 
     @property
     def done(self) -> int:
-        """Trials that have ended by themselves."""
-        return sum(self.counts.get(state, 0) for state in OVER)
+        """Trials that have ended by themselves, or are paused."""
+        return sum(self.counts.get(state, 0) for state in (*OVER, "paused"))
 
     def trial(self, record: TrialRecord, now: float) -> None:
         """Takes in the start or the end of a trial, at the time `now`."""

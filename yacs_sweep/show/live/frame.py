@@ -17,6 +17,7 @@ from .board import Board, Running, Sweep
 STATES = (  # in this order, with their style
     ("finished", "green"),
     ("stopped", "yellow"),
+    ("paused", "blue"),
     ("failed", "red"),
     ("lost", "red"),
     ("killed", "yellow"),

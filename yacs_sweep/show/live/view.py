@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from ...base.signals import handled, hangup_is_ours
 from ...base.streams import is_terminal
 from ...records.folder import TrialRecord
-from ...records.metrics import new_rows
+from ...records.metrics import new_rows, size_of
 from ...records.progress import Tally
 from ...records.summary import Summary
 from ..cells import Line
@@ -101,7 +101,9 @@ class View:
         def on_trial(record: TrialRecord) -> None:
             record, tally = replace(record), search.summary.tally(owed=False)
             earlier = search.summary.records.get(record.retry_of or "")
-            followed = _Followed(sweep, label, record, paths.trial(record.name).metrics)
+            metrics = paths.trial(record.name).metrics
+            offset = size_of(metrics) if record.state == "running" and record.attempts > 1 else 0
+            followed = _Followed(sweep, label, record, metrics, offset)
             self.screen.say(lambda: self._trial(followed, record, tally, earlier))
 
         search.listeners.insert(0, on_trial)

@@ -79,7 +79,7 @@ def counts(sweep: Sweep) -> dict[str, int]:
     found: dict[str, int] = defaultdict(int)
     for record in sweep.records:
         found[record.state] += 1
-    order = ("finished", "stopped", "failed", "killed", "lost", "running")
+    order = ("finished", "stopped", "paused", "failed", "killed", "lost", "running")
     return {state: found[state] for state in (*order, *(set(found) - set(order))) if found[state]}
 
 
@@ -92,7 +92,7 @@ def failures(sweep: Sweep) -> list[Failures]:
     groups: dict[tuple[Any, ...], list[TrialRecord]] = defaultdict(list)
     retried = sweep.retried
     for record in sweep.records:
-        if record.state not in ("finished", "running"):
+        if record.state not in ("finished", "paused", "running"):
             code = record.exit_code if record.cause == "exit" else None
             reason = NUMBER.sub("#", record.reason)
             groups[record.id in retried, record.state, record.cause or record.state, code, reason].append(record)

@@ -19,6 +19,7 @@ from typing import Any
 from ...base.values import finite_number
 from ...base.wording import sentence
 from ...records.folder import TrialRecord
+from ...records.progress import savings
 from ..lines import duration_text, epochs_apart, in_search, over_folds
 from .data import Sweep, Trial, text_of
 from .figures import figures
@@ -118,7 +119,7 @@ def value(number: Any) -> str:
 
 def state(name: str) -> str:
     """Formats a trial's state as a coloured label."""
-    known = name if name in ("finished", "stopped", "failed", "killed", "lost", "running") else ""
+    known = name if name in ("finished", "stopped", "paused", "failed", "killed", "lost", "running") else ""
     return f'<span class="state {known}">{escape(name)}</span>'
 
 
@@ -161,6 +162,9 @@ def _tiles(findings: Findings) -> str:
         ("trials finished", finished, escape(others)),
         ("took", escape(duration_text(took)) or "–", f"{escape(duration_text(spent))} of trials" if spent else ""),
     ]
+    if saved := savings(findings.whole.records):
+        share = f"{100 * (saved.full - saved.trained) / saved.full:.0f} %"
+        tiles.append(("trained less", share, f"{saved.trained} of {saved.full} iterations"))
     if findings.front:
         many = f"{len(findings.front)} {sweep.noun}{'' if len(findings.front) == 1 else 's'}"
         tiles.append(("on the front", many, f"of {len(sweep.spec.objectives) if sweep.spec else 0} objectives"))
@@ -205,7 +209,7 @@ def _parts(findings: Findings, data: dict[str, Any]) -> list[tuple[str, str, str
         parts.append(("curves", "Curves", _curves(data)))
     if data["timeline"]["bars"]:
         parts.append(("workers", "Workers", '<p class="lead">When each trial ran, and where.</p>' + plot("timeline")))
-    if any(record.state not in ("finished", "running") for record in findings.whole.records):
+    if any(record.state not in ("finished", "paused", "running") for record in findings.whole.records):
         parts.append(("failures", "Failures", _failures(findings.whole)))
     parts.append(("search", "Search", _search(sweep)))
     parts.append(("again", "Repeat it", _again(findings.whole)))

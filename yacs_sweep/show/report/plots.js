@@ -4,7 +4,7 @@ window.reportPlots = (data) => {
   const trials = data.trials;
   const touch = matchMedia("(pointer: coarse)").matches;
   const narrow = () => document.documentElement.clientWidth < 620;
-  const STATES = ["finished", "stopped", "failed", "lost", "killed", "running"];
+  const STATES = ["finished", "stopped", "paused", "failed", "lost", "killed", "running"];
 
   // Names and values come from servers other people write to; the library reads a little HTML in texts.
   const plain = (text, most = 44) => {
@@ -33,7 +33,7 @@ window.reportPlots = (data) => {
         : ["#0f5fa6", "#c77700", "#00795c", "#b3400a", "#8249a8", "#5b6b7c"],
     };
   };
-  const stateColour = (c, state) => ({ finished: c.accent, stopped: c.warn, running: c.good, killed: c.faint }[state] || c.bad);
+  const stateColour = (c, state) => ({ finished: c.accent, stopped: c.warn, paused: c.faint, running: c.good, killed: c.faint }[state] || c.bad);
 
   function layout(c, height, more = {}) {
     const axis = (given = {}) => ({
@@ -116,7 +116,7 @@ window.reportPlots = (data) => {
         type: "scatter", mode: "markers", x: own.map((p) => trials.number[p]), y: own.map((p) => trials.value[p]),
         text: own.map(about), hovertemplate: HOVER, error_y: errors(c, own),
         marker: { size: trials.name.length > 300 ? 5 : 7, color: stateColour(c, state), opacity: state === "finished" ? 0.55 : 0.7,
-          symbol: state === "finished" ? own.map((p) => trials.counts[p] ? "circle" : "circle-open") : state === "stopped" ? "triangle-down" : "x-thin-open", line: { width: 0 } },
+          symbol: state === "finished" ? own.map((p) => trials.counts[p] ? "circle" : "circle-open") : state === "stopped" || state === "paused" ? "triangle-down" : "x-thin-open", line: { width: 0 } },
       });
     }
     const x = [], y = [];
@@ -375,14 +375,15 @@ window.reportPlots = (data) => {
     for (const line of own) {
       const [x, y] = line.xy[shown];
       const state = trials.state[line.trial];
-      if (state !== "stopped" && line.best < 5 && trials.counts[line.trial]) { best.push(line); continue; }
-      const group = state === "stopped" ? groups.stopped : groups.rest;
+      const cut = state === "stopped" || state === "paused";
+      if (!cut && line.best < 5 && trials.counts[line.trial]) { best.push(line); continue; }
+      const group = cut ? groups.stopped : groups.rest;
       const label = named(line.trial) + `<br>${state}`;
       for (let i = 0; i < x.length; i++) { group.x.push(x[i]); group.y.push(y[i]); group.text.push(label); }
       group.x.push(null); group.y.push(null); group.text.push("");
-      if (state === "stopped" || state === "failed") {
+      if (cut || state === "failed") {
         const last = y.length - 1;
-        if (last >= 0 && state === "stopped") { ends.x.push(x[last]); ends.y.push(y[last]); ends.text.push(label); }
+        if (last >= 0 && cut) { ends.x.push(x[last]); ends.y.push(y[last]); ends.text.push(label); }
       }
     }
     const few = Math.max(0, ...own.map((line) => line.xy[shown][0].length)) < 2;

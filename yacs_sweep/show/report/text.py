@@ -14,9 +14,9 @@ from ...base.values import finite_number, to_json
 from ...base.wording import printable, sentence, unprintable
 from ...records.folder import TrialRecord
 from ...records.points import group_points
-from ...records.progress import count_retried
+from ...records.progress import count_retried, savings
 from ..left_out import cannot_be, left_out_text
-from ..lines import duration_text, epochs_apart, in_search, over_folds, reason_shown
+from ..lines import duration_text, epochs_apart, in_search, over_folds, reason_shown, saved_text
 from .data import Sweep, text_of
 from .findings import Findings, busy, commits, counts, failures, searched_rows, span, trial_rows
 from .repeat import commands
@@ -62,6 +62,7 @@ def as_json(findings: Findings) -> str:
         "retried": count_retried(whole.records),
         "seconds": span(whole),
         "trial_seconds": busy(whole),
+        **({"saved": dataclasses.asdict(saved)} if (saved := savings(whole.records)) else {}),
         "best": trial_rows(sweep)[0] if sweep.best else None,
         "best_apart": verdict.clear if verdict else None,
         "best_text": verdict.text if verdict else "",
@@ -101,6 +102,8 @@ def as_markdown(findings: Findings) -> str:
     aim = _plain(aims_text(sweep)) if sweep.metric else "no metric"
     lines += [f"Sweep `{sweep.id}`, {sweep.method} search, {aim}: {tally}; took {took}.", ""]
     lines += [_plain(note) for note in sweep.notes]
+    if saved := savings(whole.records):
+        lines += [f"It {saved_text(saved)}.", ""]
     if best is not None:
         params = ", ".join(f"{_plain(name)} {_value(value)}" for name, value in best.params.items())
         lines += [f"**Best: {_plain(best.name)}, {_plain(metric)} {_value(best.value)}** with {params}.", ""]
