@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from .base.command_line import COMMAND
 from .base.errors import ConfigError, Problems
 from .base.wording import no_texts, without_password
-from .launch.check.resumes import with_answer
+from .launch.check.resumes import remark, with_answer
 from .launch.engines import Engine, make_engine
 from .launch.follow import run_on_engine
 from .launch.keyword_types import Keywords, PathLike
@@ -196,7 +196,7 @@ class Sweep:
         """Describes the search as `--dry-run` does: the space, the first trials' commands. Creates nothing."""
         from .launch.plan.dry_run import describe
 
-        return describe(self.plan, seeded=self._options.seed is not None)
+        return describe(self.plan, seeded=self._options.seed is not None, remark=remark(self.plan, self._options))
 
     # -- runs -------------------------------------------------------------------------------------------------------
 

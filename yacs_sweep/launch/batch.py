@@ -29,7 +29,7 @@ from ..records.known_sweeps import BATCH, batch_rows, find_bases, new_sweep_id, 
 from ..show.lines import batch_table, command_text
 from ..show.live.terminal import say
 from .accessories import Accessories
-from .check.resumes import with_answer
+from .check.resumes import remark, with_answer
 from .machine import Machine, shared_machine
 from .notify import notifying
 from .option_entry import ALL_FAILED
@@ -184,7 +184,8 @@ def run_batch(options: Options, starter: AgentStarter | None = None) -> int:
     if options.dry_run:
         from .plan.dry_run import describe
 
-        print_lines("\n\n".join(describe(plan, seeded=options.seed is not None) for plan in plans))
+        seeded = options.seed is not None
+        print_lines("\n\n".join(describe(plan, seeded=seeded, remark=remark(plan, options)) for plan in plans))
         return 0
     plans = [with_answer(plan, options) for plan in plans]
     if starter is not None:

@@ -23,7 +23,7 @@ LONGEST = 900.0  # seconds of a start at most
 
 def what_pauses(spec: SweepSpec) -> str | None:
     """Names what makes a sweep resume its trials, so that its trainer must be able to; None: nothing does."""
-    if getattr(spec, "pauses", False):
+    if spec.pauses:
         return "`mode: promotion`"
     return "`method: pbt`" if spec.method == "pbt" else None
 
@@ -43,6 +43,22 @@ def with_answer(plan: Plan, options: Options) -> Plan:
     return replace(plan, launch=replace(plan.launch, resumes=answer))
 
 
+def remark(plan: Plan, options: Options) -> str | None:
+    """Returns what `--dry-run` says of trying whether the trainer resumes; None where that is not needed.
+
+    Raises:
+        ConfigError: its profile says that it starts over.
+    """
+    why = what_pauses(plan.spec)
+    if why is None or plan.launch.resumes or not plan.count:
+        return None
+    if options.assume_resume:
+        return "the trainer is taken to resume in its output folder (--assume-resume)"
+    if problem := resume_problem(plan.profile, why):
+        raise ConfigError(problem)
+    return "first, two short starts of one point try whether the trainer resumes (--assume-resume leaves this out)"
+
+
 def _answer(plan: Plan, options: Options, why: str) -> str:
     """Finds out whether the trainer resumes; returns by what that is known. Raises ConfigError."""
     if problem := resume_problem(plan.profile, why):
@@ -52,7 +68,7 @@ def _answer(plan: Plan, options: Options, why: str) -> str:
             f"{why}: resumes trials, and with --engine {options.engine} the trainer cannot be tried here; add "
             "--assume-resume if it resumes in its output folder"
         )
-    metric = plan.spec.metric.name if plan.spec.metric else ""
+    metric = plan.spec.compared.name if plan.spec.compared else ""
     limit = min(LONGEST, options.timeout or LONGEST)
     say(
         f"trying whether the trainer resumes, as {why} needs it: two short starts of one point, each until it has logged "

@@ -167,8 +167,13 @@ def _details(spec: SweepSpec, count: int) -> Iterator[str]:
         yield from ["", f"  points are chosen by {', '.join(parts)}"]
 
 
-def describe(plan: Plan, *, seeded: bool = False) -> str:
-    """Describes the normalised search space, the grid's size, the first trials' commands and the early-termination bands."""
+def describe(plan: Plan, *, seeded: bool = False, remark: str | None = None) -> str:
+    """Describes the normalised search space, the grid's size, the first trials' commands and the early-termination bands.
+
+    Args:
+        seeded: whether the user has given a seed.
+        remark: what is done before the first trial.
+    """
     spec = plan.spec
     size = f", {counted(spec.grid_size, 'grid point')}" if spec.grid_size is not None else ""
     what = f"{spec.method} search{size}, {trials_text(spec, plan.count, resumed=plan.resumed)}, {_objectives(spec)}"
@@ -180,6 +185,8 @@ def describe(plan: Plan, *, seeded: bool = False) -> str:
     lines += list(_details(spec, plan.count))
     if spec.early_terminate is not None:
         lines += ["", _early_termination(spec.early_terminate)]
+    if remark is not None:
+        lines.append(f"  {remark}")
     if plan.warm.prior:
         lines += ["", f"  learns first from {counted(len(plan.warm.prior), 'result')} of --from-sweep"]
     seeds = f", each with its first {spec.repeats.noun}" if spec.repeats else ""

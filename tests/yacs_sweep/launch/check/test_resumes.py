@@ -12,8 +12,8 @@ import yaml
 from tests.sweeping import TOY
 from tests.trainers import write_trainer
 from yacs_sweep.base.errors import ConfigError
-from yacs_sweep.launch.check import resumes, two_starts
-from yacs_sweep.launch.check.resumes import with_answer
+from yacs_sweep.launch.check import two_starts
+from yacs_sweep.launch.check.resumes import remark, with_answer
 from yacs_sweep.launch.options import Options
 from yacs_sweep.launch.plan.make import make_plan
 from yacs_sweep.launch.plan.plan import Plan
@@ -21,6 +21,7 @@ from yacs_sweep.launch.plan.plan import Plan
 SWEEP = {
     "method": "random",
     "metric": {"name": "val/mAP", "goal": "maximize"},
+    "early_terminate": {"type": "asha", "mode": "promotion", "max_iter": 50},
     "parameters": {"base_lr": {"min": 1e-4, "max": 1e-2, "distribution": "log_uniform_values"}},
 }
 
@@ -28,7 +29,6 @@ SWEEP = {
 @pytest.fixture(autouse=True)
 def _pausing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(resumes, "what_pauses", lambda spec: "`mode: promotion`")
 
 
 def planned(folder: Path, profile: str, *words: str, **more: object) -> tuple[Plan, Options]:
@@ -137,8 +137,25 @@ def test_it_is_asked_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     known = replace(plan, launch=replace(plan.launch, resumes="seen"))
     assert with_answer(known, options) is known
     assert with_answer(replace(plan, count=0), options).launch.resumes is None
-    monkeypatch.setattr(resumes, "what_pauses", lambda spec: None)
-    assert with_answer(plan, options) is plan
+    never_paused = replace(plan, spec=replace(plan.spec, early_terminate=None))
+    assert with_answer(never_paused, options) is never_paused
+
+
+def test_a_dry_run_says_that_the_trainer_will_be_tried(tmp_path: Path) -> None:
+    plan, options = planned(tmp_path, "")
+    assert (
+        remark(plan, options)
+        == "first, two short starts of one point try whether the trainer resumes (--assume-resume leaves this out)"
+    )
+    assert (
+        remark(plan, replace(options, assume_resume=True))
+        == "the trainer is taken to resume in its output folder (--assume-resume)"
+    )
+    assert remark(replace(plan, launch=replace(plan.launch, resumes="seen")), options) is None
+    assert remark(replace(plan, spec=replace(plan.spec, early_terminate=None)), options) is None
+    plan, options = planned(tmp_path, "resume: false")
+    with pytest.raises(ConfigError, match="always starts over"):
+        remark(plan, options)
 
 
 def start(
