@@ -184,6 +184,9 @@ def test_hyperband_stops_a_bad_trial_and_its_process(tmp_path: Path) -> None:
     assert len(ran.rows("trial-0002")) < len(ran.rows("trial-0001")) / 4
     assert ran.code == 0
     assert ran.summary["best"]["name"] == "trial-0001"
+    trained = sum(trial["iterations"] for trial in ran.summary["trials"])
+    assert trained < 3 * 100 - 50
+    assert f"trained {trained} of 300 iterations: " in ran.out
 
 
 def test_curve_ends_trials_that_will_hardly_become_the_best(tmp_path: Path) -> None:

@@ -164,7 +164,8 @@ def _tiles(findings: Findings) -> str:
     ]
     if saved := savings(findings.whole.records):
         share = f"{100 * (saved.full - saved.trained) / saved.full:.0f} %"
-        tiles.append(("trained less", share, f"{saved.trained} of {saved.full} iterations"))
+        hours = f"; {saved.gpu_hours:.1f} GPU hours saved" if saved.gpu_hours is not None else ""
+        tiles.append(("trained less", share, f"{saved.trained} of {saved.full} iterations{hours}"))
     if findings.front:
         many = f"{len(findings.front)} {sweep.noun}{'' if len(findings.front) == 1 else 's'}"
         tiles.append(("on the front", many, f"of {len(sweep.spec.objectives) if sweep.spec else 0} objectives"))
