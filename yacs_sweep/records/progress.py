@@ -111,7 +111,7 @@ class Saved:
     Attributes:
         trained: iterations (logged values of the compared metric) that were trained, each once.
         full: iterations of the same trials if all of them had run to their end.
-        seconds: of training that the others would have taken, at the median speed of the trials.
+        seconds: of training that the others would have taken, at the median speed of the finished trials.
         gpu_hours: the same on the GPUs of each trial; None where trials have none.
     """
 
@@ -128,8 +128,10 @@ def savings(records: Collection[TrialRecord]) -> Saved | None:
     it has made.
     """
     known = [record for record in records if record.iterations]
-    lengths = [record.iterations or 0 for record in known if record.state == "finished"]
-    paces = [seconds / (record.iterations or 1) for record in known if (seconds := record.seconds) is not None]
+    full = [record for record in known if record.state == "finished"]
+    lengths = [record.iterations or 0 for record in full]
+    # A short trial's time is mostly that of its start, which the iterations it lacks would not have taken.
+    paces = [seconds / (record.iterations or 1) for record in full if (seconds := record.seconds) is not None]
     if not lengths or not paces or not any(record.state in _CUT for record in known):
         return None
     length, pace = statistics.median_low(lengths), statistics.median(paces)

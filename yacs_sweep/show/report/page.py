@@ -325,7 +325,9 @@ def _curves(data: dict[str, Any]) -> str:
         if drawn < total
         else ""
     )
-    colours = "The best five in colour, <b>stopped early</b> in amber with a cross where they ended, others grey."
+    colours = (
+        "The best five in colour, <b>stopped early or paused</b> in amber with a cross where they ended, others grey."
+    )
     means = " Means over the seeds of a point; the bands are one standard error." if data["means"] else ""
     text = f'<p class="lead">{colours}{means}{some}</p>'
     choose = (
