@@ -69,7 +69,8 @@ def check(folder: Path, count: int, *, repeated: bool = False) -> list[dict[str,
             assert record["iterations"] == EPOCHS
         else:
             assert record["until"] in (1, 3)
-            assert record["iterations"] - record["until"] in (0, 1)  # it runs on for a moment
+            # It runs on while the storage is asked, which is a moment; on a busy machine epochs so short are, too.
+            assert 0 <= record["iterations"] - record["until"] <= (2 if repeated else 1), record["name"]
     finished = [record for record in found if record["state"] == "finished"]
     assert finished
     best = max(found, key=lambda record: -abs(record["params"]["base_lr"] - 0.00035) if record["iterations"] else 0)
@@ -77,7 +78,7 @@ def check(folder: Path, count: int, *, repeated: bool = False) -> list[dict[str,
     return found
 
 
-def run(folder: Path, *words: str, spec: dict[str, Any] = SPEC, seconds: float = 0.05, **settings: Any) -> Ran:
+def run(folder: Path, *words: str, spec: dict[str, Any] = SPEC, seconds: float = 0.1, **settings: Any) -> Ran:
     file = write_sweep(folder, spec)
     more = ("--wandb-mode", "disabled", "--seed", "1", *words)
     return sweep(folder, "--sweep-config", file, *more, *TRAINER, "TOY.SECONDS", str(seconds), **settings)

@@ -59,7 +59,7 @@ def test_trials_are_resumed_when_their_agents_die(tmp_path: Path, server: Postgr
     env = environment(tmp_path, **{URL_VARIABLE: server.url, LEASE_VARIABLE: str(LEASE)})
     words = ("--count", "9", "--wandb-mode", "disabled", "--seed", "1", "--workers", "3", "--assume-resume")
     file = write_sweep(tmp_path, SPEC)
-    launched = start(tmp_path, "--sweep-config", file, *words, *TRAINER, "TOY.SECONDS", "0.05", env=env)
+    launched = start(tmp_path, "--sweep-config", file, *words, *TRAINER, "TOY.SECONDS", "0.15", env=env)
     assert launched.stdout is not None
     for line in launched.stdout:
         if "paused after" in line:
@@ -78,6 +78,41 @@ def test_trials_are_resumed_when_their_agents_die(tmp_path: Path, server: Postgr
     )
     assert again.code == 0, again.out + again.err
     check(folder, 12, repeated=True)
+
+
+@needs_server
+def test_rungs_are_kept_while_the_storage_is_away(tmp_path: Path) -> None:
+    """A trial that comes to its rung meanwhile runs on: nobody can say that it is to pause."""
+    server = Postgres(["fsync=off"])
+    try:
+        server.start()
+        env = environment(tmp_path, **{URL_VARIABLE: server.url, LEASE_VARIABLE: str(LEASE)})
+        words = ("--count", "9", "--wandb-mode", "disabled", "--seed", "1", "--workers", "2", "--assume-resume")
+        file = write_sweep(tmp_path, SPEC)
+        launched = start(tmp_path, "--sweep-config", file, *words, *TRAINER, "TOY.SECONDS", "0.1", env=env)
+        assert launched.stdout is not None
+        said = []
+        for line in launched.stdout:
+            said.append(line)
+            if "paused after" in line:
+                break
+        server.stop()
+        time.sleep(3.0)
+        server.start()
+        out, _ = launched.communicate(timeout=150)
+        text = "".join(said) + out
+        assert launched.returncode == 0, text
+        assert "the storage answers again" in text
+        (folder,) = (tmp_path / "log/sweep/sweep").iterdir()
+        found = records(folder)
+        assert [record["number"] for record in found] == list(range(9)), text
+        assert {record["state"] for record in found} == {"finished", "paused"}, text
+        for record in found:
+            done = trained(folder / record["name"])
+            assert len(done) == len(set(done)), text
+            assert record["iterations"] >= (record.get("until") or EPOCHS), text
+    finally:
+        server.close()
 
 
 PROFILE = """command: [python, train.py, "--out={output_dir}"]
