@@ -24,6 +24,8 @@ folder, rate = words['out'], float(words['base_lr'])
 state = os.path.join(folder, 'state.json')
 epoch = json.load(open(state)) if os.path.exists(state) else 1
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+while os.path.exists(HOLD):
+    time.sleep(0.05)
 while epoch <= 9:
     time.sleep(0.1)
     with open(os.path.join(folder, 'trained'), 'a') as file:
@@ -128,13 +130,17 @@ metrics:
 def test_machines_resume_what_they_see(tmp_path: Path, server: Postgres) -> None:
     trainer = tmp_path / "trainer.yaml"
     trainer.write_text(PROFILE)
-    (tmp_path / "train.py").write_text(CODE)
+    hold = tmp_path / "hold"  # until both machines have begun
+    hold.touch()
+    (tmp_path / "train.py").write_text(CODE.replace("HOLD", repr(str(hold))))
     spec = write_sweep(tmp_path, {**SPEC, "count": 12, "parameters": {"base_lr": {"min": 0.0, "max": 1.0}}})
     start_words = ("--trainer", "trainer.yaml", "--sweep-config", spec, "--assume-resume")
     first = Machine(tmp_path, "alpha", trainer, *start_words, url=server.url)
     wait_until(lambda: "trial-0000" in first.text, 120)
     join = ("--sweep_id", first.folder().name, *AS_DESCRIBED)
     second = Machine(tmp_path, "beta", trainer, *join, "--assume-resume", url=server.url)
+    wait_until(lambda: "▶ trial-0001" in second.text, 120)
+    hold.unlink()
     for machine in (first, second):
         machine.process.wait(150)
     text = first.text + second.text
