@@ -15,11 +15,14 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from yacs_sweep.records.folder import TrialRecord
+
 SWEEP = [sys.executable, str(ROOT / "tools" / "sweep.py"), "--controller", "local", "--wandb-mode", "disabled"]
 TARGET_COST, TARGET_SHARE = 0.3, 0.45  # seconds; of the epochs of full training
 TRAINER = """\
@@ -58,12 +61,13 @@ RULE = {"type": "asha", "mode": "promotion", "min_iter": 1, "eta": 3, "max_iter"
 METRIC = {"name": "val/mAP", "goal": "maximize"}
 
 
-def run(words: list[str], folder: Path) -> float:
-    """Runs a sweep and returns its seconds; fails when the sweep does."""
-    began = time.perf_counter()
+def run(words: list[str], folder: Path) -> None:
+    """Runs a sweep, or resumes the one that is in the folder; fails when the sweep does."""
+    begun = next(folder.glob("log/sweep/sweep/*/launch.json"), None)
+    if begun is not None:
+        words = ["--sweep_id", begun.parent.name]
     done = subprocess.run([*SWEEP, *words], cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    return time.perf_counter() - began
 
 
 def records(folder: Path) -> list[dict[str, Any]]:
@@ -106,10 +110,10 @@ def smoke(folder: Path, trials: int, workers: int, seed: int) -> bool:
         "base_lr": {"distribution": "log_uniform_values", "min": 1e-5, "max": 1e-1},
         "weight_decay": {"distribution": "log_uniform_values", "min": 1e-5, "max": 1e-2},
     }
-    bests, epochs = {}, {}
-    for name, rule in (("full", None), ("promotion", RULE)):
+    bests, epochs, costs = {}, {}, {}
+    for name, rule in (("promotion", RULE), ("full", None)):
         place = folder / name
-        place.mkdir()
+        place.mkdir(parents=True, exist_ok=True)
         spec = {
             "method": "random",
             "metric": METRIC,
@@ -127,7 +131,7 @@ def smoke(folder: Path, trials: int, workers: int, seed: int) -> bool:
         ]
         words += ["--workers", str(workers), "--seed", str(seed), *(["--assume-resume"] if rule else [])]
         words += ["SOLVER.MAX_EPOCHS", "9", "SOLVER.EVAL_PERIOD", "1", "SOLVER.CHECKPOINT_PERIOD", "1"]
-        seconds = run([*words, "DATASETS.ROOT_DIR", str(folder / "datasets")], place)
+        run([*words, "DATASETS.ROOT_DIR", str(folder / "datasets")], place)
         found = records(place)
         rows = [
             [json.loads(line) for line in (Path(record["dir"]) / "metrics.jsonl").read_text().splitlines()]
@@ -138,15 +142,20 @@ def smoke(folder: Path, trials: int, workers: int, seed: int) -> bool:
         epochs[name] = sum(map(len, evaluated))
         best = max((record for record in found if record["state"] == "finished"), key=lambda record: record["value"])
         bests[name] = best
+        costs[name] = sum(TrialRecord.from_row(record).seconds or 0 for record in found)
         print(
-            f"{name}: {epochs[name]} epochs, {seconds:.0f} s, best {best['name']} val/mAP {best['value']:.1f}",
+            f"{name}: {epochs[name]} epochs, {costs[name]:.0f} s of trials, best {best['name']} val/mAP {best['value']:.1f}",
             flush=True,
         )
     share = epochs["promotion"] / epochs["full"]
     ranks = sorted((record["value"] for record in records(folder / "full")), reverse=True)
     known = {record["name"]: record["value"] for record in records(folder / "full")}
     rank = 1 + ranks.index(known[bests["promotion"]["name"]])
-    print(f"share of the epochs: {share:.2f} (target {TARGET_SHARE}); its best is number {rank} of full training")
+    less = costs["promotion"] / costs["full"]
+    print(
+        f"share of the epochs: {share:.2f} (target {TARGET_SHARE}), of the seconds {less:.2f}; its best is number {rank} of "
+        "full training"
+    )
     return share <= TARGET_SHARE
 
 
@@ -156,13 +165,14 @@ def main() -> int:
     parser.add_argument("--trials", type=int, default=27, help="trials of the smoke trainer; 0: none")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--folder", type=Path, help="where the smoke trainer's sweeps are kept, and resumed")
     options = parser.parse_args()
     met = True
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
         if options.trivial:
-            met &= cost(folder, options.trivial)
+            met &= cost(Path(name), options.trivial)
         if options.trials:
+            folder = (options.folder or Path(name) / "smoke").resolve()
             met &= smoke(folder, options.trials, options.workers, options.seed)
     return 0 if met else 1
 
