@@ -18,11 +18,11 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from yacs_sweep.records.folder import TrialRecord
 
+ROOT = Path(__file__).resolve().parent.parent
 SWEEP = [sys.executable, str(ROOT / "tools" / "sweep.py"), "--controller", "local", "--wandb-mode", "disabled"]
 TARGET_COST, TARGET_SHARE = 0.3, 0.45  # seconds; of the epochs of full training
 TRAINER = """\
