@@ -277,7 +277,7 @@ class Sweep:
         if options.train_best:
             from .launch.seeds import report_seeds
 
-            report = partial(report_seeds, results.plan, results.accessories)
+            report = partial(report_seeds, results.plan, results.accessories, options.prefer)
             results.accessories.attempt("the spread over the seeds is not shown", report)
         return status
 
@@ -305,9 +305,9 @@ class Sweep:
 
     def results(self) -> Trials:
         """Returns all trials, best first; also while the sweep runs."""
-        metric = self.spec.metric
+        spec, metric = self.spec, self.spec.metric
         name, goal = (metric.name, metric.goal) if metric else (None, "minimize")
-        return Trials(self._records(), name, goal, self.id)
+        return Trials(self._records(), name, goal, self.id, spec)
 
     def metrics(self, trial: str) -> list[dict[str, Any]]:
         """Returns the rows that the trial of that name has logged, each with a `step`; empty without any."""

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from ..base.wording import counted
+from ..records.points import noun_of
 from ..records.progress import Tally
 from ..show.lines import best_value
 from .accessories import Accessories
@@ -116,6 +117,7 @@ def describe_ending(sweeps: Sequence[Results], status: int, error: str | None) -
                 "retried": results.summary.retried(),
                 "metric": results.metric,
                 "best": best and {key: best[key] for key in keys if key in best},
+                **({"repeat": noun_of(results.plan.spec)} if results.plan.spec.repeats else {}),
                 **({"pareto": results.summary.front_names()} if results.summary.objectives else {}),
                 "message": outcome.message if outcome is not None else None,
                 "dir": str(results.paths.dir),
@@ -133,16 +135,18 @@ def summary(content: Mapping[str, Any], clean: Callable[[str], str] = str) -> st
     for sweep in content["sweeps"]:
         counts = Tally.without(sweep["counts"], sweep.get("retried") or {}).text or "no trials"
         best = sweep["best"]
-        value = f"; best {clean(sweep['metric'])} {_best_text(best, clean)}" if best else ""
+        value = (
+            f"; best {clean(sweep['metric'])} {_best_text(best, sweep.get('repeat', 'seed'), clean)}" if best else ""
+        )
         front = f"; {len(sweep['pareto'])} on the front" if sweep.get("pareto") else ""
         parts.append(f"{clean(sweep['name'])} ({sweep['sweep_id']}): {counts}{value}{front}")
     text = f"sweep ended, {how}. {'; '.join(parts)}"
     return "".join(letter if letter.isprintable() else " " for letter in text)
 
 
-def _best_text(best: Mapping[str, Any], clean: Callable[[str], str]) -> str:
-    """Says how good the best trial is, or with repeats the best point on average."""
-    seeds = f", mean of {counted(best['n'], 'seed')}" if "n" in best else ""
+def _best_text(best: Mapping[str, Any], noun: str, clean: Callable[[str], str]) -> str:
+    """Says how good the best trial is, or with repeats, of which one is called `noun`, the best point on average."""
+    seeds = f", mean of {counted(best['n'], noun)}" if "n" in best else ""
     return f"{best_value(best):.6g} ({clean(best.get('point', best['name']))}{seeds})"
 
 

@@ -15,7 +15,7 @@ from ..records.folder import SEEDS_FILE, SweepPaths, TrialRecord
 from ..records.known_sweeps import origin_of
 from ..records.metrics import last_values
 from ..records.points import point_number
-from ..show.lines import epochs_apart, in_search, over_folds
+from ..show.lines import epochs_apart, in_search, named_in_search, over_folds
 from ..show.live.terminal import say
 from ..show.table import text_table
 from .accessories import Accessories
@@ -29,7 +29,13 @@ def can_train_best(plan: Plan, paths: SweepPaths) -> bool:
 
 
 def summarize_seeds(
-    paths: SweepPaths, metric: str, origin: str, searched: TrialRecord | None = None, *, seed: str = SEED
+    paths: SweepPaths,
+    metric: str,
+    origin: str,
+    searched: TrialRecord | None = None,
+    *,
+    seed: str = SEED,
+    prefer: str | None = None,
 ) -> dict[str, Any]:
     """Computes mean and standard deviation (n - 1) over the finished trials, of each metric's last value.
 
@@ -39,6 +45,7 @@ def summarize_seeds(
         searched: the best trial of the search, whose value stands beside them; of a point the mean. A value of None is no
             comparison.
         seed: the parameter that holds a trial's seed.
+        prefer: what `--prefer` chose it by; None: it is the best.
     """
     trials = list(paths.records())
     finished = [record for record in trials if record.state == "finished"]
@@ -52,7 +59,7 @@ def summarize_seeds(
         "sweep_id": paths.sweep_id,
         "best": origin,
         "metric": metric,
-        "search": None if searched is None else {"name": searched.point or searched.name, "value": searched.value},
+        "search": None if searched is None else _of_search(searched, prefer),
         "epochs": _last_epochs(paths, origin, finished, searched),
         "trials": [
             {
@@ -66,6 +73,14 @@ def summarize_seeds(
         ],
         "metrics": {name: spread(values[name]) for name in sorted(values, key=lambda name: (name != metric, name))},
     }
+
+
+def _of_search(searched: TrialRecord, prefer: str | None) -> dict[str, Any]:
+    """Returns what the search says of the configuration that is trained."""
+    found: dict[str, Any] = {"name": searched.point or searched.name, "value": searched.value}
+    if searched.values is not None:
+        found["values"] = searched.values
+    return found if prefer is None else {**found, "prefer": prefer}
 
 
 def _last_epochs(
@@ -99,7 +114,7 @@ def seeds_table(content: Mapping[str, Any]) -> str:
         cells = ["–" if found[key] is None else f"{found[key]:.4g}" for key in ("mean", "std")]
         row = [name, *cells, str(len(found["values"]))]
         if search:
-            row.append(f"{search['value']:.4g}" if name == content["metric"] else "")
+            row.append(f"{search[name]:.4g}" if name in search else "")
         rows.append(row)
     return "\n".join(text_table(rows, right=(1, 2, 3, 4), width=output_width(), shrink=[(0, 12)]))
 
@@ -114,18 +129,17 @@ def seeds_line(content: Mapping[str, Any]) -> str | None:
     value = f"{content['metric']} {found['mean']:.4g}{spread} with {seeds}"
     if search is None or search["value"] is None:
         return "; ".join(filter(None, [value, over_folds(content)]))
-    if point_number(search["name"]) is not None:
-        return f"{value}; the search's best point, {search['name']}, had a mean of {search['value']:.4g}"
-    return f"{value}; the search's best trial, {search['name']}, had {search['value']:.4g}"
+    mean = "a mean of " if point_number(search["name"]) is not None else ""
+    return f"{value}; {named_in_search(search)}, had {mean}{search['value']:.4g}"
 
 
-def report_seeds(plan: Plan, accessories: Accessories) -> None:
-    """Writes seeds.json and prints the table, as far as that is possible."""
+def report_seeds(plan: Plan, accessories: Accessories, prefer: str | None = None) -> None:
+    """Writes seeds.json and prints the table, as far as that is possible. `prefer`: as of `summarize_seeds`."""
     paths, metric = plan.paths, plan.spec.metric
     assert paths is not None and metric is not None
     origin = origin_of(paths.sweep_id)
     seed = plan.spec.several_values or seed_name(plan.profile, plan.spec)
-    content = summarize_seeds(paths, metric.name, origin, plan.searched, seed=seed)
+    content = summarize_seeds(paths, metric.name, origin, plan.searched, seed=seed, prefer=prefer)
     path = paths.dir / SEEDS_FILE
     write = partial(write_atomically, path, to_json(content, indent=1) + "\n")
     written = accessories.attempt("seeds.json is not written", write)

@@ -18,7 +18,15 @@ from ..records.checkpoints import MODELS, Keep, Keeper, left_model
 from ..records.folder import ENDED_WELL, SweepPaths, TrialRecord
 from ..records.known_sweeps import origin_of
 from ..records.launch_file import LaunchFile
-from ..records.points import group_points, is_plain, mean_of, reaches, target_reached, why_none_is_best
+from ..records.points import (
+    group_points,
+    is_plain,
+    mean_of,
+    noun_of,
+    reaches,
+    target_reached,
+    why_none_is_best,
+)
 from ..records.progress import Progress, never_logged, savings, unretried
 from ..records.standings import rank_points, rivals
 from ..records.summary import Summary
@@ -37,8 +45,8 @@ from ..show.lines import (
 )
 from ..show.live.board import Sweep
 from ..show.live.terminal import say
-from ..show.point_table import means_text, noun_of, point_table
-from ..show.same_seeds import same_best_text, same_seeds_text
+from ..show.point_table import means_text, point_table
+from ..show.same_seeds import same_best_text, same_seeds_text, seeds_differ
 from ..show.same_value import same_value_text
 from ..trainers.reproduce import best_config, repeat_trial
 from ..trainers.ways.files import JSON, dump
@@ -67,7 +75,8 @@ class Results:
         self.best_id: str | None = None  # what best.yml says (`_told_of`),
         self.best_file: str | None = None  # and the id of the trial that it holds
         self.same_value_told = False  # whether the user knows that all trials end with one value,
-        self.same_seeds_told = False  # and that the seeds change nothing
+        self.same_seeds_told = False  # and that the seeds change nothing,
+        self.seeds_differ = False  # which one point has shown to be wrong
         self.no_best_file = False  # whether the user knows that there will be no best.yml
         self.accessories = Accessories()
         self.metric = plan.spec.metric.name if plan.spec.metric else None
@@ -80,11 +89,17 @@ class Results:
         if record.state != "running":
             self.update_best()
             if record.state == "finished":
-                self.accessories.attempt("trials' values are not compared", self._tell_same)
+                self.accessories.attempt("trials' values are not compared", partial(self._tell_same, record))
 
-    def _tell_same(self) -> None:
-        """Says once each that all trials end with one value, and that all seeds of a point do, and why that may be."""
-        if not self.same_seeds_told and (text := self._same_seeds()):
+    def _tell_same(self, record: TrialRecord) -> None:
+        """Says once each that all trials end with one value, and that all seeds of a point do, and why that may be.
+
+        All points are looked at only where those that have ended so far show no difference between their seeds.
+        """
+        self.seeds_differ |= self.plan.spec.repeats is not None and seeds_differ(
+            self.plan.spec, self.summary.point_of(record)
+        )
+        if not self.same_seeds_told and not self.seeds_differ and (text := self._same_seeds()):
             self.same_seeds_told = True
             say(f"warning: {text}")
         if self.same_value_told or origin_of(self.paths.sweep_id):

@@ -102,13 +102,16 @@ def front_of_points(
         constraints: a point whose means do not keep them, or are not known to, is left out.
         enough: seeds that a point must have been evaluated with; where no point has been, those with the most count.
     """
-    able, costs = [], {}
-    for point in points:
-        cost = costs_of(point.values, objectives)
-        if cost is not None and point.judge(constraints)[0]:
-            able.append(point)
-            costs[point.name] = cost
-    return [point for _, point in _front([(costs[point.name], point) for point in with_enough_seeds(able, enough)])]
+    found = with_enough_seeds(points_within(points, objectives, constraints), enough)
+    pairs = ((costs_of(point.values, objectives), point) for point in found)
+    return [point for _, point in _front([(cost, point) for cost, point in pairs if cost is not None])]
+
+
+def points_within(
+    points: Iterable[Point], objectives: Sequence[Metric], constraints: Sequence[str] = ()
+) -> list[Point]:
+    """Selects the points with a mean of each objective, no worse than its threshold, that are known to keep the constraints."""
+    return [point for point in points if costs_of(point.values, objectives) is not None and point.judge(constraints)[0]]
 
 
 def front_records(aims: Aims, records: Iterable[TrialRecord]) -> list[TrialRecord]:

@@ -222,24 +222,39 @@ class Aims(Protocol):
         """The number of seeds that a point needs to be the best: 1 without repeats."""
 
 
+def noun_of(aims: Aims | None) -> str:
+    """Returns the word for one of the repeats of a point: seed, or fold of a cross-validation."""
+    return aims.repeats.noun if aims is not None and aims.repeats is not None else "seed"
+
+
 def is_plain(aims: Aims) -> bool:
     """Tells whether trials are compared by one value alone: one objective, neither constraints nor repeats."""
     return aims.repeats is None and not aims.constraints and len(aims.objectives) < 2
 
 
+def seeds_needed(evaluated: Iterable[int], enough: int) -> int:
+    """Returns with how many seeds a point can be the best: `enough`; while none has so many, the most that one has.
+
+    Args:
+        evaluated: number of seeds of each point that could be the best otherwise.
+    """
+    return min(enough, max(evaluated, default=0))
+
+
 def with_enough_seeds(points: Sequence[Point], enough: int) -> list[Point]:
-    """Selects the points that were evaluated with enough seeds; where none was, those with the most."""
-    least = min(enough, max((point.settled for point in points), default=0))
+    """Selects the points that were evaluated with enough seeds (`seeds_needed`)."""
+    least = seeds_needed((point.settled for point in points), enough)
     return [point for point in points if point.settled >= least]
 
 
-def able_points(aims: Aims, points: Iterable[Point]) -> list[Point]:
-    """Selects the points that could be the best: with enough seeds, and means that are known to keep the constraints.
+def keeping_constraints(aims: Aims, points: Iterable[Point]) -> list[Point]:
+    """Selects the points with a mean that are known to keep the constraints."""
+    return [point for point in points if point.estimate.mean is not None and point.judge(aims.constraints)[0]]
 
-    Where no point has enough seeds, those with the most count.
-    """
-    found = [point for point in points if point.estimate.mean is not None and point.judge(aims.constraints)[0]]
-    return with_enough_seeds(found, aims.seeds_enough)
+
+def able_points(aims: Aims, points: Iterable[Point]) -> list[Point]:
+    """Selects the points that could be the best: with enough seeds, and means that are known to keep the constraints."""
+    return with_enough_seeds(keeping_constraints(aims, points), aims.seeds_enough)
 
 
 def why_none_is_best(aims: Aims, points: Iterable[Point]) -> str | None:

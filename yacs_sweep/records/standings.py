@@ -18,7 +18,7 @@ from statistics import fmean
 from ..base.values import finite_number
 from ..spec.sweep import Repeats
 from .folder import TrialRecord, best_of, better
-from .points import Aims, Point, able_points, group_points
+from .points import Aims, Point, able_points, group_points, keeping_constraints, seeds_needed
 
 LEVEL = 0.05  # share of sweeps in which the truly best point may be dropped
 KNOWN = 3  # degrees of freedom from which the estimated noise is good enough to drop a point by it
@@ -166,7 +166,7 @@ def rivals(aims: Aims, points: Iterable[Point]) -> list[Point]:
     """
     if aims.repeats is None or not aims.objectives:
         return []
-    able = [point for point in points if point.estimate.mean is not None and point.judge(aims.constraints)[0]]
+    able = keeping_constraints(aims, points)
     found = compare_points(able, aims.objectives[0].goal, aims.repeats)
     if all(standing.chance == 1.0 for standing in found.standings):
         return []
@@ -202,7 +202,7 @@ def best_record(aims: Aims, records: Iterable[TrialRecord]) -> TrialRecord | Non
 def _best(counts: Sequence[int], means: Sequence[float], enough: int) -> int | None:
     """Returns the place of the best mean of those with enough seeds; None without any mean."""
     known = [place for place, mean in enumerate(means) if not math.isnan(mean)]
-    least = min(enough, max((counts[place] for place in known), default=0))
+    least = seeds_needed((counts[place] for place in known), enough)
     return max((place for place in known if counts[place] >= least), key=lambda place: means[place], default=None)
 
 

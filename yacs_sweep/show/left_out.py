@@ -8,15 +8,18 @@ from typing import Any
 
 from ..base.values import finite_number
 from ..base.wording import counted
-from ..records.points import Aims, Point, able_points
+from ..records.front import points_within
+from ..records.points import Aims, Point, keeping_constraints, noun_of, seeds_needed, with_enough_seeds
 from ..spec.sweep import Metric
 
-WORDS = {  # by kind
-    "violates": "violating a constraint",
-    "beyond": "worse than a threshold",
-    "few": "with too few seeds",
-    "early": "not finished",
-}
+KINDS = ("violates", "beyond", "few", "early")  # of reasons, in the order in which they are told
+
+
+def words_of(aims: Aims | None) -> dict[str, str]:
+    """Returns the words for each kind of reason."""
+    few = f"with too few {noun_of(aims)}s"
+    words = ("violating a constraint", "worse than a threshold", few, "not finished")
+    return dict(zip(KINDS, words, strict=True))
 
 
 def thresholds_missed(values: Mapping[str, Any], objectives: Iterable[Metric]) -> list[str]:
@@ -37,7 +40,7 @@ def threshold_text(values: Mapping[str, Any], objectives: Iterable[Metric]) -> s
 
 
 def kind_of(*, finished: bool, keeps: bool, able: bool, values: Mapping[str, Any], objectives: Sequence[Metric]) -> str:
-    """Says why a trial, or a point, cannot be on the front: a key of `WORDS`; empty where it can.
+    """Says why a trial, or a point, cannot be on the front: one of `KINDS`; empty where it can.
 
     Args:
         keeps: whether it is known to keep the constraints.
@@ -54,8 +57,8 @@ def kind_of(*, finished: bool, keeps: bool, able: bool, values: Mapping[str, Any
 
 
 def left_out(aims: Aims, points: Sequence[Point]) -> dict[str, str]:
-    """Names the points that cannot be the best or on the front, with the kind of the reason (`WORDS`)."""
-    able = {point.name for point in able_points(aims, points)}
+    """Names the points that cannot be the best or on the front, with the kind of the reason (`KINDS`)."""
+    able = {point.name for point in with_enough_seeds(_otherwise_able(aims, points), aims.seeds_enough)}
     found = {
         point.name: kind_of(
             finished=bool(point.finished),
@@ -67,6 +70,13 @@ def left_out(aims: Aims, points: Sequence[Point]) -> dict[str, str]:
         for point in points
     }
     return {name: kind for name, kind in found.items() if kind}
+
+
+def _otherwise_able(aims: Aims, points: Sequence[Point]) -> list[Point]:
+    """Selects the points that nothing but their number of seeds keeps from being the best or on the front."""
+    if len(aims.objectives) > 1:
+        return points_within(points, aims.objectives, aims.constraints)
+    return keeping_constraints(aims, points)
 
 
 def cannot_be(aims: Aims) -> str:
@@ -84,6 +94,6 @@ def left_out_text(aims: Aims, points: Sequence[Point]) -> str:
     kinds = Counter(left_out(aims, points).values())
     if not kinds.keys() - {"early"}:
         return ""
-    least = min(aims.seeds_enough, max((point.settled for point in points), default=0))
-    words = {**WORDS, "few": f"with fewer than {counted(least, 'seed')}"}
-    return ", ".join(f"{kinds[kind]} {words[kind]}" for kind in words if kinds[kind])
+    least = seeds_needed((point.settled for point in _otherwise_able(aims, points)), aims.seeds_enough)
+    words = {**words_of(aims), "few": f"with fewer than {counted(least, noun_of(aims))}"}
+    return ", ".join(f"{kinds[kind]} {words[kind]}" for kind in KINDS if kinds[kind])

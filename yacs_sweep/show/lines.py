@@ -9,6 +9,7 @@ from typing import Any
 
 from ..base.wording import cells, counted, cut, wrap
 from ..records.folder import TrialRecord
+from ..records.points import point_number
 from ..records.progress import Saved, Tally, retried_trials
 from ..spec.sweep import Metric
 from .cells import clean
@@ -156,14 +157,29 @@ def epochs_apart(seeds: Mapping[str, Any]) -> str:
     return f"the last epoch is {reached} with the seeds, and {search:g} in the search: the values are not of equal trainings"
 
 
-def in_search(seeds: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Returns the name and value of the search's best that the seeds of `--train-best` compare with; empty without any.
+def in_search(seeds: Mapping[str, Any]) -> dict[str, float]:
+    """Returns the values in the search, by metric, that the seeds of `--train-best` compare with; empty without any.
 
     Args:
         seeds: the content of seeds.json.
     """
     search: Mapping[str, Any] = seeds.get("search") or {}
-    return search if search.get("value") is not None else {}
+    if search.get("value") is None:
+        return {}
+    found = {**(search.get("values") or {}), str(seeds.get("metric")): search["value"]}
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def named_in_search(search: Mapping[str, Any]) -> str:
+    """Names the trial, or point, whose configuration `--train-best` trains: the search's best, or the one preferred.
+
+    Args:
+        search: of seeds.json.
+    """
+    noun = "trial" if point_number(search["name"]) is None else "point"
+    if prefer := search.get("prefer"):
+        return f"the {noun} preferred by '{clean(prefer)}', {search['name']}"
+    return f"the search's best {noun}, {search['name']}"
 
 
 def over_folds(seeds: Mapping[str, Any]) -> str:
@@ -175,7 +191,7 @@ def over_folds(seeds: Mapping[str, Any]) -> str:
     search = seeds.get("search")
     if not search or search.get("value") is not None:
         return ""
-    return f"no comparison with the search's best point, {search['name']}, whose mean is over the folds"
+    return f"no comparison with {named_in_search(search)}, whose mean is over the folds"
 
 
 MOST_SHOWN = 20  # trials of a table on the terminal

@@ -5,15 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from ..base.wording import counted
-from ..records.points import Aims, Estimate, Point, mean_of
+from ..records.points import Aims, Estimate, Point, mean_of, noun_of
 from .left_out import threshold_text
 from .lines import LEAST, params_line, varied_names
 from .table import text_table
-
-
-def noun_of(aims: Aims) -> str:
-    """Returns what the repeats of a point are called: seed, or fold of a cross-validation."""
-    return aims.repeats.noun if aims.repeats else "seed"
 
 
 def estimate_text(found: Estimate) -> str:

@@ -12,7 +12,7 @@ from ..base.errors import ConfigError
 from ..base.values import finite_number
 from ..base.wording import counted, did_you_mean
 from ..records.folder import TrialRecord
-from ..records.points import Point, group_points, mean_row, with_enough_seeds
+from ..records.points import Point, group_points, mean_row, noun_of, with_enough_seeds
 from ..spec.conditions import ExpressionError
 from ..spec.constraints import DURATION, GPU_MEMORY, compile_constraint, names_in
 from ..spec.sweep import Metric, SweepSpec
@@ -105,10 +105,10 @@ class _Candidate:
         costs = [math.inf if value is None else sign * value for sign, value in zip(signs, known, strict=True)]
         return (*costs, self.point.number)
 
-    def told(self, names: Iterable[str]) -> str:
-        """Names the point with its values."""
+    def told(self, names: Iterable[str], noun: str) -> str:
+        """Names the point with its values; `noun` is the word for one of its repeats."""
         shown = [f"{name} {_text(self.values.get(name))}" for name in names]
-        seeds = [f"means of {counted(len(self.point.finished), 'seed')}"] if len(self.point.finished) > 1 else []
+        seeds = [f"means of {counted(len(self.point.finished), noun)}"] if len(self.point.finished) > 1 else []
         return ", ".join([self.point.name, *shown, *seeds])
 
 
@@ -142,15 +142,15 @@ def choose(
     by = preference.by or spec.objectives[0]
     fitting = [each for each in candidates if _fits(preference, by, each)]
     if not fitting:
-        raise ConfigError(f"--prefer: no trial fits; {_nearest(preference, by, candidates)}")
+        raise ConfigError(f"--prefer: no trial fits; {_nearest(preference, by, candidates, noun_of(spec))}")
     kept = [each for each in fitting if each.keeps]
     ranked = sorted(kept or fitting, key=lambda each: each.order(by, spec.objectives))
     first = ranked[0]
     names = dict.fromkeys([*(metric.name for metric in spec.objectives), *preference.names])
     one = "the only one that fits" if len(ranked) == 1 else f"{_way(by)} {by.name} of {len(ranked)} that fit"
-    why = f"{first.told(names)}; {one}"
+    why = f"{first.told(names, noun_of(spec))}; {one}"
     if len(ranked) > 1:
-        why += f", next {ranked[1].told([by.name])}"
+        why += f", next {ranked[1].told([by.name], noun_of(spec))}"
     if not first.keeps:
         broken = " and ".join(first.missed or spec.constraints)
         why += f"; none that fits keeps the sweep's constraints: it misses {broken}"
@@ -222,7 +222,7 @@ def _fits(preference: Preference, by: Metric, candidate: _Candidate) -> bool:
     return holds and finite_number(candidate.values.get(by.name))
 
 
-def _nearest(preference: Preference, by: Metric, candidates: Sequence[_Candidate]) -> str:
+def _nearest(preference: Preference, by: Metric, candidates: Sequence[_Candidate], noun: str) -> str:
     """Names the point that misses the conditions by least, each measured by how much the points differ in it."""
     table = {text: [_excess(text, each) for each in candidates] for text in preference.conditions}
     spans = {
@@ -247,4 +247,4 @@ def _nearest(preference: Preference, by: Metric, candidates: Sequence[_Candidate
             missed.append(text if len(names_in([text])) > 1 else f"{text} by {excess:.3g}")
     if not finite_number(nearest.values.get(by.name)):
         missed.append(f"a value of {by.name}")
-    return f"the nearest is {nearest.told(preference.names)}, which misses {' and '.join(missed)}"
+    return f"the nearest is {nearest.told(preference.names, noun)}, which misses {' and '.join(missed)}"

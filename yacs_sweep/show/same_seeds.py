@@ -30,7 +30,13 @@ def same_seeds_text(aims: Aims, records: Iterable[TrialRecord], paths: SweepPath
         return None
     metrics = [metric.name for metric in aims.objectives]
     keys = [_OF_REPEATS] if repeats.values else [_OF_REPEATS, _OF_PROFILE]
-    return _text(repeats.name if repeats.values else "the seed", group_points(records), metrics, rows_in(paths), keys)
+    what = repeats.name if repeats.values else "the seed"
+    return _text(what, f"{repeats.noun}s", group_points(records), metrics, rows_in(paths), keys)
+
+
+def seeds_differ(aims: Aims, point: Point) -> bool:
+    """Tells whether a point alone shows that the seeds change something, so that no other needs to be looked at."""
+    return len(point.finished) > 1 and not _ended_alike(point, [metric.name for metric in aims.objectives])
 
 
 def same_best_text(spec: SweepSpec, records: Iterable[TrialRecord], paths: SweepPaths) -> str | None:
@@ -40,7 +46,7 @@ def same_best_text(spec: SweepSpec, records: Iterable[TrialRecord], paths: Sweep
     if point is None:
         return None
     metrics = [metric.name for metric in spec.objectives]
-    return _text("the seed", [replace(point, name="the best")], metrics, rows_in(paths), [_OF_PROFILE])
+    return _text("the seed", "seeds", [replace(point, name="the best")], metrics, rows_in(paths), [_OF_PROFILE])
 
 
 def rows_in(paths: SweepPaths) -> ReadRows:
@@ -49,7 +55,7 @@ def rows_in(paths: SweepPaths) -> ReadRows:
 
 
 def _text(
-    what: str, points: Iterable[Point], metrics: Sequence[str], rows_of: ReadRows, keys: Sequence[str]
+    what: str, seeds: str, points: Iterable[Point], metrics: Sequence[str], rows_of: ReadRows, keys: Sequence[str]
 ) -> str | None:
     """Says that all seeds of each point logged the same values to the last digit, and what to do.
 
@@ -57,6 +63,7 @@ def _text(
 
     Args:
         what: changes nothing: the seed, or a key.
+        seeds: the word for what each trial of a point has of its own.
         points: one needs three seeds, several need two each.
         metrics: the sweep's objectives.
         rows_of: reads the rows of a trial; none where these are on another machine.
@@ -77,7 +84,7 @@ def _text(
         return None
     who = counted(len(several), "point") if len(several) > 1 else several[0].name
     return (
-        f"{what} changes nothing: {who} logged the same values to the last digit with all seeds{_given(several[0].finished)}, "
+        f"{what} changes nothing: {who} logged the same values to the last digit with all {seeds}{_given(several[0].finished)}, "
         f"so nothing is known of chance; if the trainer has another key for it, {' or '.join(keys)} names that; else the "
         "trainer does not use it, or draws nothing at random"
     )

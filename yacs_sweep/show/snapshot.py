@@ -18,12 +18,14 @@ from typing import Any
 
 import yaml
 
+from ..base.errors import SweepError
 from ..records.alive import Launcher, count_agents, launchers
 from ..records.folder import OVER, SweepPaths, TrialRecord
-from ..records.launch_file import read_launch
+from ..records.known_sweeps import origin_of
+from ..records.launch_file import load_spec_of, read_launch
 from ..records.points import target_reached
 from ..records.progress import Progress, Tally, count_settled, read_objectives, read_repeats, unretried
-from ..spec.sweep import Metric, Repeats
+from ..spec.sweep import Metric, Repeats, SweepSpec
 
 SLACK = 60.0  # seconds
 HEAD = 1 << 16  # bytes of a summary.json that hold everything but its trials
@@ -49,6 +51,18 @@ class Snapshot:
     def seeds_enough(self) -> int:
         """The number of seeds that a point needs to be the best."""
         return self.repeats.enough if self.repeats else 1
+
+    @cached_property
+    def spec(self) -> SweepSpec | None:
+        """The sweep's description, which few lines need; None where it cannot be read."""
+        with contextlib.suppress(SweepError):
+            return load_spec_of(self.paths)
+        return None
+
+    @property
+    def seed(self) -> str | None:
+        """The parameter that holds the seed, where `--train-best` trains one configuration with several."""
+        return self.spec.several_values if origin_of(self.paths.sweep_id) and self.spec is not None else None
 
     @property
     def objective(self) -> Metric | None:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from ..base.command_line import COMMAND
-from ..base.errors import ConfigError, SweepError
+from ..base.errors import ConfigError
 from ..base.signals import handled
 from ..base.streams import output_error, print_lines
 from ..base.values import utc_seconds
@@ -27,7 +27,7 @@ from ..base.wording import counted, cut, without_password
 from ..records.alive import launchers
 from ..records.folder import ENDED_WELL, OVER, SweepPaths, best_of, rank
 from ..records.known_sweeps import find_bases, notes_folder, origin_of, result_bases
-from ..records.launch_file import load_spec_of, read_launch
+from ..records.launch_file import read_launch
 from ..records.metrics import new_rows
 from ..records.points import group_points, is_plain
 from ..records.progress import Progress, Tally, read_objectives, savings
@@ -83,7 +83,7 @@ def to_board(snapshot: Snapshot) -> Board:
         again=snapshot.tally.again,
         varied=varied_names(snapshot.records),
         aims=None if is_plain(snapshot) else snapshot,
-        seed=_seed_of(snapshot),
+        seed=snapshot.seed,
         trials=[record for record in snapshot.records if record.state != "running"],
     )
     ended = [record for record in snapshot.current if record.state != "running"]
@@ -98,15 +98,6 @@ def to_board(snapshot: Snapshot) -> Board:
     workers = sum(launcher.workers for launcher in snapshot.launchers) or max(1, len(running))
     started = [min(now, utc_seconds(launcher.started) or now) for launcher in snapshot.launchers]
     return Board([sweep], workers, min(started, default=None))
-
-
-def _seed_of(snapshot: Snapshot) -> str | None:
-    """Returns the parameter that holds the seed, where `--train-best` trains one configuration with several."""
-    if not origin_of(snapshot.paths.sweep_id):
-        return None
-    with contextlib.suppress(SweepError):  # a description that cannot be read says nothing of its seeds
-        return load_spec_of(snapshot.paths).several_values
-    return None
 
 
 def exit_status(snapshot: Snapshot) -> int:
@@ -145,8 +136,7 @@ def _all_done(snapshot: Snapshot, again: str) -> str:
     """Says that every trial is done; of a grid that was asked for fewer points than it has, how to try the others."""
     size = None
     if snapshot.method == "grid" and not snapshot.progress.reached and not snapshot.launch.get("exhausted"):
-        with contextlib.suppress(SweepError):  # a description that cannot be read says nothing of the grid
-            size = load_spec_of(snapshot.paths).grid_trials
+        size = snapshot.spec.grid_trials if snapshot.spec is not None else None
     others = (size or 0) - snapshot.progress.settled
     noun = "trial" if snapshot.repeats else "point"
     if others < 1:
@@ -164,7 +154,7 @@ def _best_rows(snapshot: Snapshot, front: list[str], width: int) -> list[Line]:
         table, left = point_table(ranked[:most], aims, width, front=front), len(ranked) - most
     else:
         ended = [record for record in snapshot.records if record.state != "running"]
-        ended = ended if _seed_of(snapshot) else rank(ended, snapshot.goal)  # of seeds none is the best
+        ended = ended if snapshot.seed else rank(ended, snapshot.goal)  # of seeds none is the best
         table = trial_table(
             ended[:most], snapshot.metric, width, beside=snapshot.records, front=front, objectives=aims.objectives
         )
@@ -200,8 +190,8 @@ def _warnings(snapshot: Snapshot) -> list[str]:
     """Lists what is wrong with the results: seeds, or parameters, that change nothing."""
     paths, found = snapshot.paths, [same_seeds_text(snapshot, snapshot.records, snapshot.paths)]
     if origin_of(paths.sweep_id):
-        with contextlib.suppress(SweepError):  # a description that cannot be read says nothing of its seeds
-            found.append(same_best_text(load_spec_of(paths), snapshot.records, paths))
+        if snapshot.spec is not None:
+            found.append(same_best_text(snapshot.spec, snapshot.records, paths))
     else:
         found.append(same_value_text(snapshot.current, snapshot.metric, paths))
     return [text for text in found if text]

@@ -144,8 +144,10 @@ class Repeats:
 
     @property
     def noun(self) -> str:
-        """The word for one of the repeats: fold or split of a cross-validation, by the key's name, else seed."""
-        return next((word for word in ("fold", "split") if self.values and word in self.name.lower()), "seed")
+        """The word for one of the repeats: seed; where they have `values`, fold, split or seed by the key's name, else repeat."""
+        if not self.values:
+            return "seed"
+        return next((word for word in ("fold", "split", "seed") if word in self.name.lower()), "repeat")
 
     @property
     def enough(self) -> int:

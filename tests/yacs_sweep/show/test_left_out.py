@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from typing import Any
 
 import pytest
 
 from tests.report_sweeps import in_memory
 from yacs_sweep.records.folder import TrialRecord
-from yacs_sweep.records.points import group_points
+from yacs_sweep.records.points import group_points, noun_of
 from yacs_sweep.show.left_out import cannot_be, left_out, left_out_text, threshold_text
 from yacs_sweep.show.lines import reason_shown, trial_ended_line, trial_table
 from yacs_sweep.show.point_table import point_table
-from yacs_sweep.show.report.data import trial_of
+from yacs_sweep.show.report.data import Sweep, trial_of
+from yacs_sweep.show.report.figures import figures
 from yacs_sweep.show.report.findings import Findings
+from yacs_sweep.show.report.page import page
+from yacs_sweep.show.report.points import by_points
+from yacs_sweep.show.report.scores import sample
 from yacs_sweep.show.report.text import as_csv, as_markdown
+from yacs_sweep.show.trials import Trials
 from yacs_sweep.spec.read_sweep import sweep_from_dict
 from yacs_sweep.spec.sweep import SweepSpec
 
@@ -61,6 +67,33 @@ def test_each_has_one_reason() -> None:
     assert "2 seeds" in left_out_text(spec_of(repeats=4), group_points(RECORDS))
 
 
+def test_a_point_on_the_front_has_no_reason() -> None:
+    few = [RECORDS[6], RECORDS[4], RECORDS[5]]  # one seed within the thresholds, two seeds beyond them
+    assert left_out(spec_of(repeats=2), group_points(few)) == {"point-0002": "beyond"}
+    (figure,) = (
+        figures(sweep, [], sample(sweep), sweep)["front"] for sweep in [by_points(report_of(few, spec_of(repeats=2)))]
+    )
+    assert figure["kind"] == ["beyond", "front"]
+
+
+@pytest.mark.parametrize(
+    ("key", "word"),
+    [("DATASETS.FOLD", "fold"), ("SPLIT", "split"), ("SOLVER.SEED", "seed"), ("DATASETS.NAMES", "repeat")],
+)
+def test_the_repeats_have_the_word_of_their_key(key: str, word: str) -> None:
+    spec = spec_of(repeats={"key": key, "values": [0, 1]})
+    assert noun_of(spec) == word and noun_of(spec_of(repeats=2)) == "seed"
+    assert f"1 with fewer than 2 {word}s" in left_out_text(spec, group_points(RECORDS))
+    assert f" {word}s " in point_table(group_points(RECORDS), spec, 150).splitlines()[0]
+    findings = Findings.of(report_of(RECORDS, spec))
+    texts = [as_markdown(findings), page(findings).partition('<script type="application/json"')[0]]
+    for text in texts:
+        assert f"{word}s" in text
+        assert word == "seed" or not re.search(r"\bseeds?\b", text), re.search(r".{60}\bseeds?\b.{40}", text)
+    rows = csv.DictReader(io.StringIO(as_csv(findings)))
+    assert {row["left_out"] for row in rows if row["trial"] == RECORDS[6].name} == {f"with too few {word}s"}
+
+
 def test_a_sweep_of_one_objective_counts_only_points() -> None:
     one = {"metric": {"name": "val/mAP", "goal": "maximize"}}
     with_repeats, without = spec_of(**one, repeats=2), spec_of(**one)
@@ -93,9 +126,24 @@ def test_tables_and_lines_have_the_reason() -> None:
     assert reason_shown(RECORDS[0], spec.objectives) == reason_shown(RECORDS[4]) == ""
 
 
+def report_of(records: list[TrialRecord], spec: SweepSpec) -> Sweep:
+    return in_memory([trial_of(record, [], "val/mAP") for record in records], spec)
+
+
+def test_rows_for_python_have_the_reason() -> None:
+    trials = Trials(RECORDS, "val/mAP", "maximize", "s", spec_of(repeats=2))
+    rows = {row["name"]: row["left_out"] for row in trials}
+    assert [rows[RECORDS[place].name] for place in (0, 2, 4, 6, 7)] == [
+        *("", "violating a constraint", "worse than a threshold", "with too few seeds", "not finished")
+    ]
+    assert BOTH in str(trials) and "ms &lt;= 8.5" in trials._repr_html_()
+    plain = sweep_from_dict({"method": "random", "metric": {"name": "val/mAP"}, "parameters": {"a": {"value": 1}}})
+    assert "left_out" not in Trials(RECORDS, "val/mAP", aims=plain)[0]
+
+
 def test_the_report_as_text_has_the_reason() -> None:
     trials = [trial_of(record, [], "val/mAP") for record in RECORDS]
-    findings = Findings.of(in_memory(trials, spec_of(repeats=2)))
+    findings = Findings.of(report_of(RECORDS, spec_of(repeats=2)))
     text = as_markdown(findings)
     assert f"Cannot be on the front: {COUNTS}." in text
     assert "finished, worse than the threshold val/mAP &gt;= 60 and ms &lt;= 8.5" in text

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from tests.report_sweeps import write_rows
 from tests.sweeping import sweep, write_sweep
+from yacs_sweep.launch import sweep_run
+from yacs_sweep.launch.plan.plan import Plan
 from yacs_sweep.records.folder import SweepPaths, TrialRecord
+from yacs_sweep.records.summary import Summary
 from yacs_sweep.show.report.data import read_local
 from yacs_sweep.show.report.findings import Findings
 from yacs_sweep.show.report.text import as_markdown
-from yacs_sweep.show.same_seeds import same_best_text, same_seeds_text
+from yacs_sweep.show.same_seeds import same_best_text, same_seeds_text, seeds_differ
 from yacs_sweep.spec.read_sweep import sweep_from_dict
 from yacs_sweep.spec.sweep import SweepSpec
 
@@ -68,13 +72,37 @@ def test_what_is_said_of_seeds(tmp_path: Path, points: list[Any], said: str | No
         assert "another key for it, `repeats: {key: KEY}` or `aliases: {seed: KEY}` names that" in found
 
 
+def test_points_are_looked_at_together_only_while_none_shows_a_difference(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = list[int]()
+
+    def looked(spec: SweepSpec, records: Any, paths: SweepPaths) -> str | None:
+        asked.append(len(records))
+        return same_seeds_text(spec, records, paths)
+
+    monkeypatch.setattr(sweep_run, "same_seeds_text", looked)
+    spec, paths = spec_of(2, parameters={"a": {"min": 0.0, "max": 9.0}}), SweepPaths(tmp_path, "s")
+    results = sweep_run.Results.__new__(sweep_run.Results)
+    results.plan, results.paths = cast(Plan, SimpleNamespace(spec=spec)), paths
+    results.metric, results.same_seeds_told, results.seeds_differ, results.same_value_told = "acc", False, False, True
+    results.summary = Summary(
+        paths, name="s", controller="local", method="random", metric="acc", goal="maximize", spec=spec
+    )
+    for record in written(tmp_path, *[[ROWS, BETTER]] * 20):
+        results.summary.records[record.id] = record
+        results._tell_same(record)
+    assert asked == [1]  # before the first point had two seeds
+    assert seeds_differ(spec, results.summary.points()[3])
+
+
 def test_folds_are_named_and_words_of_other_styles(tmp_path: Path) -> None:
     records, paths = written(tmp_path, [ROWS] * 3), SweepPaths(tmp_path, "s")
     for record in records:
         record.command = ["train.py", f"--fold={record.seed}"]
     found = same_seeds_text(spec_of({"key": "fold", "values": [1, 2, 3]}), records, paths)
     assert found is not None and found.startswith("fold changes nothing: point-0000 logged")
-    assert "(--fold=1, 2, 3)" in found and "aliases" not in found
+    assert "with all folds (--fold=1, 2, 3)" in found and "aliases" not in found
     for record in records:
         record.command = []
     assert "(1, 2, 3)" in str(same_seeds_text(spec_of(), records, paths))

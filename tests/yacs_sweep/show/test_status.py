@@ -10,18 +10,21 @@ import time
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.sweeping import GRID, SWEEP, environment, start, sweep, write_sweep
 from yacs_sweep.base.command_line import COMMAND
 from yacs_sweep.base.values import utc_now
 from yacs_sweep.records.alive import LAUNCHER_PATTERN, announced, launchers
 from yacs_sweep.records.folder import SweepPaths, TrialRecord
+from yacs_sweep.records.launch_file import load_spec_of
 from yacs_sweep.records.metrics import MOST, new_rows
 from yacs_sweep.records.summary import Summary
-from yacs_sweep.show import status
+from yacs_sweep.show import snapshot, status
 from yacs_sweep.show.cells import plain
 from yacs_sweep.show.lines import command_text
 from yacs_sweep.show.snapshot import read_snapshot, summary_head
+from yacs_sweep.spec.sweep import SweepSpec
 
 OFFLINE = ("--wandb-mode", "disabled", "--controller", "local")
 
@@ -174,6 +177,29 @@ def test_the_exit_status_tells_how_it_is(paths: SweepPaths, states: list[str], c
     write_summary(paths)
     told, found = shown(paths)
     assert found == code and text in told
+
+
+def test_the_description_of_a_sweep_is_read_once(paths: SweepPaths, monkeypatch: pytest.MonkeyPatch) -> None:
+    small = SweepPaths(paths.base, f"{paths.sweep_id}-best")
+    small.dir.mkdir(parents=True)
+    body = {
+        "method": "grid",
+        "metric": {"name": "val/mAP", "goal": "maximize"},
+        "parameters": {"seed": {"values": [1, 2]}},
+    }
+    small.spec.write_text(yaml.safe_dump(body))
+    small.launch.write_text('{"controller": "local", "target": 2}')
+    for number in (1, 2):
+        record(small, number, params={"seed": number})
+    asked = list[SweepPaths]()
+
+    def load(found: SweepPaths) -> SweepSpec:
+        asked.append(found)
+        return load_spec_of(found)
+
+    monkeypatch.setattr(snapshot, "load_spec_of", load)
+    text, _ = shown(small)
+    assert "mean" in text and asked == [small]
 
 
 def test_the_head_of_a_summary_is_read_without_its_trials(paths: SweepPaths) -> None:

@@ -14,6 +14,7 @@ from tests.sweeping import sweep, write_sweep
 from yacs_sweep.records.folder import SweepPaths
 from yacs_sweep.show.report.data import read_local
 from yacs_sweep.show.report.findings import Findings
+from yacs_sweep.show.report.page import page
 from yacs_sweep.show.report.text import as_markdown
 
 BODY: dict[str, Any] = {
@@ -93,6 +94,26 @@ def test_the_best_point_is_trained_with_seeds_that_the_sweep_did_not_use(tmp_pat
     for path in (folder.parent / f"{folder.name}-best").glob("trial-*/trial.json"):
         words = json.loads(path.read_text())["command"]
         assert words.count("SOLVER.SEED") == 1 and words[words.index("SOLVER.BASE_LR") + 1] == "0.00035"
+
+
+def test_what_was_preferred_is_named_and_seeds_are_not_trained_again(tmp_path: Path) -> None:
+    body = {key: value for key, value in BODY.items() if key != "metric"}
+    metrics = [{"name": "val/mAP", "goal": "maximize"}, {"name": "train/loss", "goal": "minimize"}]
+    found = sweep(tmp_path, "--sweep-config", write_sweep(tmp_path, {**body, "metrics": metrics, "repeats": 2}), *QUIET)
+    assert found.code == 0, found.err
+    name = found.dir.name
+    ran = sweep(tmp_path, "--train-best", name, "--prefer", "min train/loss", "--seeds", "1", config=None, trainer=None)
+    assert ran.code == 0, ran.out + ran.err
+    search = json.loads((found.dir.parent / f"{name}-best" / "seeds.json").read_text())["search"]
+    (point,) = [item for item in found.summary["points"] if item["point"] == search["name"]]
+    assert search["prefer"] == "min train/loss" and search["values"] == pytest.approx(point["values"])
+    assert f"the point preferred by 'min train/loss', {search['name']}, had a mean of {point['mean']:.4g}" in ran.out
+    assert "search's best" not in ran.out
+    (row,) = [line.split() for line in ran.out.splitlines() if line.startswith("train/loss ")]
+    assert row[-1] == f"{point['values']['train/loss']:.4g}"  # the search's value, beside that of the seed
+    assert "The preferred configuration" in page(Findings.of(read_local(SweepPaths(found.dir.parent.parent, name))))
+    again = sweep(tmp_path, "--train-best", f"{name}-best", config=None, trainer=None)
+    assert again.code == 2 and f"write --train-best {name}, or --sweep_id {name}-best" in again.err
 
 
 def test_the_fold_of_a_cross_validation_is_not_part_of_the_best(tmp_path: Path) -> None:

@@ -17,10 +17,10 @@ from ...base.errors import ConfigError, Problems
 from ...base.wording import counted
 from ...records.folder import SweepPaths, TrialRecord
 from ...records.front import front_records
-from ...records.known_sweeps import BEST_SEEDS, find
+from ...records.known_sweeps import BEST_SEEDS, find, origin_of
 from ...records.launch_file import LaunchFile, load_spec_of
 from ...records.metrics import last_values
-from ...records.points import Point, group_points, why_none_is_best
+from ...records.points import Point, group_points, noun_of, why_none_is_best
 from ...records.progress import count_settled
 from ...records.standings import best_by
 from ...show.prefer import EXAMPLE, Preference, choose
@@ -116,11 +116,13 @@ def best_source(options: Options, problems: Problems) -> Source:
 
 
 def _as_searched(best: TrialRecord, point: Point | None, *, folds: bool) -> TrialRecord:
-    """Returns what the search says of the best: its trial; with repeats that with the mean of its point.
+    """Returns what the search says of the best: its trial; with repeats that with the means of its point.
 
     The mean over the folds of a cross-validation is no value that one training can be compared with: then it has none.
     """
-    return best if point is None else replace(best, value=None if folds else point.estimate.mean)
+    if point is None:
+        return best
+    return replace(best, value=None if folds else point.estimate.mean, values=None if folds else point.values or None)
 
 
 def _chosen(
@@ -142,7 +144,7 @@ def _chosen(
         if why := why_none_is_best(spec, group_points(records)):
             raise ConfigError(f"--train-best {options.train_best}: it has no best trial: {why}")
         raise ConfigError(f"--train-best {options.train_best}: no trial of it has finished with a value")
-    of = f" (mean of {counted(point.estimate.n, 'seed')})" if spec.repeats else ""
+    of = f" (mean of {counted(point.estimate.n, noun_of(spec))})" if spec.repeats else ""
     lines = [f"best of sweep {paths.sweep_id}: {point.name}, {spec.metric.name} {point.estimate.mean:.6g}{of}"]
     front = [record.point or record.name for record in front_records(spec, records)] if spec.more_metrics else []
     others = [name for name in front if name != point.name]
@@ -184,6 +186,11 @@ def _searched(options: Options) -> Source:
     paths = find(options.train_best, options.results_dir, "--train-best")
     if paths is None:
         return elsewhere_source(options.train_best, options, "--train-best", ended_too=True)
+    if origin := origin_of(paths.sweep_id):
+        raise ConfigError(
+            f"--train-best {options.train_best}: it has the seeds with which the best of sweep {origin} was trained; write "
+            f"--train-best {origin}, or --sweep_id {paths.sweep_id} to resume them"
+        )
     last, spec = known_sweep(paths)
     return Source(options, last.controller, spec=spec, launch=last, paths=paths, cwd=Path(last.cwd))
 

@@ -16,11 +16,11 @@ from ...base.signals import handled, hangup_is_ours
 from ...base.streams import is_terminal
 from ...records.folder import TrialRecord
 from ...records.metrics import new_rows, size_of
+from ...records.points import noun_of
 from ...records.progress import Tally
 from ...records.summary import Summary
 from ..cells import Line
 from ..lines import short_value, trial_ended_line, trial_started_line
-from ..point_table import noun_of
 from . import terminal
 from .board import NOT_SHOWN, Board, Sweep
 from .frame import frame
@@ -119,7 +119,7 @@ class View:
     def _trial(self, begun: _Followed, record: TrialRecord, tally: Tally, earlier: TrialRecord | None) -> list[str]:
         """Takes in the start or the end of a trial, which may try `earlier` again; returns the lines to show."""
         sweep, label, lines = begun.sweep, begun.label, list[str]()
-        noun = noun_of(sweep.aims) if sweep.aims is not None else "seed"
+        noun = noun_of(sweep.aims)
         if record.state == "running":
             self._followed[record.id] = begun
             text = trial_started_line(record, earlier, noun=noun)

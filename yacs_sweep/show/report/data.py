@@ -19,7 +19,7 @@ from ...records.folder import SEEDS_FILE, WARM_FILE, SweepPaths, TrialRecord, be
 from ...records.front import front_of_points, front_of_trials
 from ...records.launch_file import load_spec_of, read_launch
 from ...records.metrics import readable_metrics
-from ...records.points import Point, group_points
+from ...records.points import Point, group_points, noun_of
 from ...records.progress import Tally, retried_trials
 from ...records.standings import best_by, rank_points
 from ...records.summary import known_records
@@ -112,6 +112,11 @@ class Sweep:
     def noun(self) -> str:
         """The word for one of `trials`: with repeats it is a point."""
         return "point" if self.by_points else "trial"
+
+    @property
+    def repeat_noun(self) -> str:
+        """The word for one of the repeats of a point: seed, or fold of a cross-validation."""
+        return noun_of(self.spec)
 
     @property
     def by_points(self) -> bool:

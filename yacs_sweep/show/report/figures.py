@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter, defaultdict
-from collections.abc import Container, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ...base.values import finite_number, utc_seconds
 from ...spec.sweep import Metric
-from ..left_out import kind_of
+from ..left_out import kind_of, left_out
 from .columns import Column, column
 from .data import Sweep, Trial, is_finished, thin
 from .importance import Effect
@@ -58,6 +58,7 @@ def figures(sweep: Sweep, effects: Sequence[Effect], used: Sample, whole: Sweep 
         "metric": sweep.metric or "",
         "goal": sweep.goal,
         "noun": sweep.noun,
+        "repeats": f"{sweep.repeat_noun}s",
         "means": int(sweep.by_points),
         "axis": sweep.axis,
         "trials": {
@@ -126,6 +127,8 @@ def front(sweep: Sweep) -> dict[str, Any] | None:
     names, on_front = [metric.name for metric in objectives], set(sweep.front())
     values = [[(trial.record.values or {}).get(name) for name in names] for trial in sweep.trials]
     errors = [[trial.point.objective(name).error if trial.point else None for name in names] for trial in sweep.trials]
+    points = [trial.point for trial in sweep.trials if trial.point is not None]
+    out = left_out(sweep.spec, points) if sweep.spec is not None and sweep.by_points else None
     few = range(len(names))
     pairs = (
         [(one, two) for one in few for two in few if one < two] if len(names) <= 3 else [(0, two) for two in few[1:6]]
@@ -136,7 +139,7 @@ def front(sweep: Sweep) -> dict[str, Any] | None:
         ],
         "values": [[brief(value) for value in row] for row in values],
         "errors": [[brief(value, 3) for value in row] for row in errors],
-        "kind": [_front_kind(trial, objectives, on_front) for trial in sweep.trials],
+        "kind": [_front_kind(trial, objectives, on_front, out) for trial in sweep.trials],
         "pairs": pairs,
         "bounds": [
             {"objective": names.index(name), "at": at, "text": text}
@@ -147,13 +150,17 @@ def front(sweep: Sweep) -> dict[str, Any] | None:
     }
 
 
-def _front_kind(trial: Trial, objectives: Sequence[Metric], on_front: Container[str]) -> str:
-    """Says why a trial is on the front, or is not."""
+def _front_kind(
+    trial: Trial, objectives: Sequence[Metric], on_front: Container[str], out: Mapping[str, str] | None
+) -> str:
+    """Says why a trial is on the front, or is not; `out`: of points, what keeps them from it (`left_out`)."""
     record = trial.record
     if record.name in on_front:
         return "front"
+    if out is not None:
+        return out.get(record.name, "dominated")
     finished, keeps, values = record.state == "finished", record.keeps_constraints, record.values or {}
-    kind = kind_of(finished=finished, keeps=keeps, able=trial.able, values=values, objectives=objectives)
+    kind = kind_of(finished=finished, keeps=keeps, able=True, values=values, objectives=objectives)
     return kind or "dominated"
 
 

@@ -12,7 +12,7 @@ from ...base.values import utc_seconds
 from ...records.folder import TrialRecord
 from ...records.points import group_points, is_plain
 from ...spec.parameter import Parameter
-from ..left_out import WORDS, left_out
+from ..left_out import left_out, words_of
 from .columns import column
 from .data import Sweep, Trial, is_finished, text_of
 from .importance import Effect, caveat, effects
@@ -220,7 +220,7 @@ def _of_several(sweep: Sweep, record: TrialRecord, front: Container[str], out: M
     row: dict[str, Any] = {}
     if sweep.spec is None or is_plain(sweep.spec):
         return row
-    row["left_out"] = WORDS.get(out.get(record.point or record.name, ""), "")
+    row["left_out"] = words_of(sweep.spec).get(out.get(record.point or record.name, ""), "")
     if sweep.spec.repeats is not None:
         row.update(point=record.point, seed=record.seed)
     if sweep.spec.more_metrics:

@@ -304,13 +304,14 @@ def _seeds(sweep: Sweep) -> str:
     for name, found in metrics.items():
         spread = "–" if found.get("std") is None else value(found["std"])
         values = ", ".join(value(number) for number in found.get("values", []))
-        before = value(search["value"]) if search and name == sweep.seeds.get("metric") else ""
+        before = value(search[name]) if name in search else ""
         rows.append([escape(str(name)), value(found.get("mean")), spread, values, *([before] if search else [])])
     heads = [("name", "metric"), ("num", "mean"), ("num", "standard deviation"), ("num", "each seed")]
     heads += [("num", "in the search")] if search else []
+    which = "preferred" if (sweep.seeds.get("search") or {}).get("prefer") else "best"
     text = (
-        f"The best configuration ({escape(str(sweep.seeds.get('best', '')))}) trained {len(runs)} times, with seeds the search "
-        "has not used: what to expect of it. The standard deviation is over seeds, with n − 1."
+        f"The {which} configuration ({escape(str(sweep.seeds.get('best', '')))}) trained {len(runs)} times, with seeds the "
+        "search has not used: what to expect of it. The standard deviation is over seeds, with n − 1."
     )
     notes = [text for text in (over_folds(sweep.seeds), epochs_apart(sweep.seeds)) if text]
     note = "".join(f'<p class="note">{escape(sentence(text))}</p>' for text in notes)
@@ -328,7 +329,7 @@ def _curves(data: dict[str, Any]) -> str:
     colours = (
         "The best five in colour, <b>stopped early or paused</b> in amber with a cross where they ended, others grey."
     )
-    means = " Means over the seeds of a point; the bands are one standard error." if data["means"] else ""
+    means = f" Means over the {data['repeats']} of a point; the bands are one standard error." if data["means"] else ""
     text = f'<p class="lead">{colours}{means}{some}</p>'
     choose = (
         '<div class="controls"><label>Metric <select id="curve-metric"></select></label></div>'

@@ -316,7 +316,7 @@ window.reportPlots = (data) => {
   }
 
   // Two of several objectives: the front with its stair, what it dominates, what is out of the question and why.
-  const KINDS = [["dominated", "dominated"], ["early", "not finished"], ["few", "not enough seeds"], ["beyond", "worse than a threshold"], ["violates", "violates a constraint"], ["front", "on the front"]];
+  const KINDS = [["dominated", "dominated"], ["early", "not finished"], ["few", `not enough ${data.repeats}`], ["beyond", "worse than a threshold"], ["violates", "violates a constraint"], ["front", "on the front"]];
   const front = (which) => (element) => {
     const c = colours(), f = data.front, [second, first] = f.pairs[which];  // the first objective upwards
     const [x, y] = [f.objectives[first], f.objectives[second]];

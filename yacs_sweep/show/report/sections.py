@@ -9,7 +9,7 @@ from html import escape
 from typing import Any
 
 from ...base.values import finite_number
-from ..left_out import WORDS
+from ..left_out import words_of
 from .data import Sweep, Trial, is_finished
 from .findings import Findings
 
@@ -31,7 +31,7 @@ def history(findings: Findings) -> str:
         f"; those that ended early (triangles, crosses) have a value of an earlier {findings.used.axis} "
         "and cannot be the best"
     )
-    outside = "; what violates a constraint (open circles), or has too few seeds, cannot be the best"
+    outside = f"; what violates a constraint (open circles), or has too few {sweep.repeat_noun}s, cannot be the best"
     some = any(is_valued(trial) and not is_finished(trial) for trial in sweep.trials)
     return text + (early if findings.used.early else "") + (outside if some else "") + "."
 
@@ -59,7 +59,7 @@ def value_columns(findings: Findings) -> list[tuple[str, Callable[[Trial], Any]]
     found: list[tuple[str, Callable[[Trial], Any]]] = []
     if sweep.by_points:
         found.append(("± error", _error_of))
-        found.append(("seeds", _seeds_of))
+        found.append((f"{sweep.repeat_noun}s", _seeds_of))
     for metric in sweep.spec.more_metrics if sweep.spec is not None else ():
         found.append((metric.name, partial(_objective_of, name=metric.name)))
     if findings.front:
@@ -102,10 +102,10 @@ def front(findings: Findings, data: dict[str, Any]) -> str:
         text += (
             f" Each plot has two of the objectives, so that a {noun} on the front may look worse than others in one."
         )
-    others = [f"{kinds[kind]} {words}" for kind, words in WORDS.items() if kinds[kind]]
+    others = [f"{kinds[kind]} {words}" for kind, words in words_of(sweep.spec).items() if kinds[kind]]
     text += f" Left out of {sum(kinds.values())} {noun}s: {', '.join(others)}." if others else ""
     if sweep.by_points:
-        text += " Means over seeds; bars are one standard error."
+        text += f" Means over {sweep.repeat_noun}s; bars are one standard error."
     if sweep.folder and on:
         text += f' <code>--train-best {escape(sweep.id)} --prefer "…"</code> trains the one that you prefer.'
     plots = "".join(plot(f"front{place}") for place in range(len(pairs)))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from ...base.values import finite_number
 from ...records.folder import TrialRecord
-from ...records.points import Point
+from ...records.points import Point, keeping_constraints
 from ...records.standings import KNOWN, best_by, compare_points
 from .columns import Column
 from .data import Sweep, Trial, is_finished, text_of
@@ -237,24 +237,22 @@ def _compare_points(sweep: Sweep) -> Verdict | None:
     """Compares the best point of a sweep with repeats with the others, as a race does."""
     assert sweep.spec is not None and sweep.spec.repeats is not None
     points = [trial.point for trial in sweep.trials if trial.point is not None]
-    able = [point for point in points if point.estimate.mean is not None and point.judge(sweep.spec.constraints)[0]]
+    able, seeds = keeping_constraints(sweep.spec, points), f"{sweep.repeat_noun}s"
     best = best_by(sweep.spec, points)
     if best is None or len(able) < 2:
         return None
     compared = compare_points(able, sweep.goal, sweep.spec.repeats)
     names = {point.number: point.name for point in able}
-    told = f"{best.name} has the best mean, {_mean_text(best)}"
+    told = f"{best.name} has the best mean, {_mean_text(best, sweep.repeat_noun)}"
     if sum(point.estimate.n - 1 for point in able if point.estimate.n > 1) < KNOWN:
         return Verdict(
-            None, f"{told}. Too few seeds have finished to tell how large chance differences are.", [best.name]
+            None, f"{told}. Too few {seeds} have finished to tell how large chance differences are.", [best.name]
         )
     if compared.noise <= SAME * max(abs(float(point.estimate.mean or 0.0)) for point in able):
-        text = (
-            f"{told}. All seeds of each point gave the same value: nothing here tells how large chance differences are."
-        )
+        text = f"{told}. All {seeds} of each point gave the same value: nothing here tells how large chance differences are."
         return Verdict(None, text, [best.name])
     rivals = [names[number] for number in compared.rivals if names[number] != best.name]
-    basis = f"noise between seeds {compared.noise:.2g}, 5 % of error over the whole sweep"
+    basis = f"noise between {seeds} {compared.noise:.2g}, 5 % of error over the whole sweep"
     if not rivals:
         return Verdict(True, f"{told}: more than chance ahead of every other point ({basis}).", [best.name])
     shown = rivals if len(rivals) <= EQUAL_NAMED else [*rivals[:EQUAL_NAMED], f"{len(rivals) - EQUAL_NAMED} more"]
@@ -262,13 +260,11 @@ def _compare_points(sweep: Sweep) -> Verdict | None:
     return Verdict(False, f"{told}. It cannot be told apart from {others} ({basis}).", [best.name, *rivals])
 
 
-def _mean_text(point: Point) -> str:
+def _mean_text(point: Point, noun: str) -> str:
     """Formats a point's mean with its standard error: `82.1 ± 0.2 (standard error, 3 seeds)`."""
     found = point.estimate
     spread = "" if found.error is None else f" ± {found.error:.2g}"
-    return (
-        f"{found.mean:.5g}{spread} ({'' if found.error is None else 'standard error, '}{count_text(found.n, 'seed')})"
-    )
+    return f"{found.mean:.5g}{spread} ({'' if found.error is None else 'standard error, '}{count_text(found.n, noun)})"
 
 
 def _compare(sweep: Sweep, ranked: Sequence[TrialRecord]) -> Verdict:

@@ -198,7 +198,7 @@ def _seeds(seeds: Mapping[str, Any]) -> list[str]:
     search = in_search(seeds)
     rows = []
     for name, found in metrics.items():
-        before = search.get("value") if name == seeds.get("metric") else ""
+        before = search.get(name, "")
         rows.append([name, found.get("mean"), found.get("std"), len(found.get("values", [])), before])
     heads = ["metric", "mean", "standard deviation", "seeds", "in the search"]
     if not search:
