@@ -6,6 +6,7 @@ Answers carry every field that any version of the query asks for: the client ign
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable
 from datetime import datetime, timezone
 from typing import Any
@@ -343,7 +344,7 @@ def _page(nodes: list[dict[str, Any]], variables: Variables) -> dict[str, Any]:
 
 
 def _matches(run: Run, filters: dict[str, Any]) -> bool:
-    """The part of the filter language (MongoDB's) that the tests use: equality, $in, $and, $or."""
+    """The part of the filter language (MongoDB's) that the tests use: equality, $in, $regex, $and, $or."""
     known = {
         "sweep": run.sweep,
         "state": run.state,
@@ -358,6 +359,9 @@ def _matches(run: Run, filters: dict[str, Any]) -> bool:
                 return False
         elif key not in known:
             raise ApiError(400, f"runs cannot be filtered by {key}")
+        elif isinstance(wanted, dict) and "$regex" in wanted:
+            if not re.search(wanted["$regex"], str(known[key] or "")):
+                return False
         elif isinstance(wanted, dict):
             if known[key] not in wanted.get("$in", ()):
                 return False

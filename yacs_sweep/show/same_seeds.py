@@ -25,13 +25,18 @@ ReadRows = Callable[[TrialRecord], Sequence[Mapping[str, Any]]]
 
 def same_seeds_text(aims: Aims, records: Iterable[TrialRecord], paths: SweepPaths) -> str | None:
     """Says that the seeds of a sweep with repeats change nothing, and what to do; None where they do, or little is known."""
+    return same_seeds_of(aims, records, rows_in(paths))
+
+
+def same_seeds_of(aims: Aims, records: Iterable[TrialRecord], rows_of: ReadRows) -> str | None:
+    """Says the same as `same_seeds_text` of trials whose rows `rows_of` reads."""
     repeats = aims.repeats
     if repeats is None:
         return None
     metrics = [metric.name for metric in aims.objectives]
     keys = [_OF_REPEATS] if repeats.values else [_OF_REPEATS, _OF_PROFILE]
     what = repeats.name if repeats.values else "the seed"
-    return _text(what, f"{repeats.noun}s", group_points(records), metrics, rows_in(paths), keys)
+    return _text(what, f"{repeats.noun}s", group_points(records), metrics, rows_of, keys)
 
 
 def seeds_differ(aims: Aims, point: Point) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -16,18 +17,23 @@ THREADS = 8  # requests at the same time; a run's history is one or two
 SAMPLES = 500  # rows of a run's history; the server thins longer ones
 
 
-def read_runs(remote: RemoteSweep, metric: str | None) -> list[dict[str, Any]]:
+def read_runs(remote: RemoteSweep, metric: str | None, *, repeats: bool = False) -> list[dict[str, Any]]:
     """Reads the sweep's runs with their histories, in which every row of `metric` is kept.
 
+    Args:
+        repeats: whether the sweep's runs are points, and those of their seeds are runs of a group.
+
     Returns:
-        For each run `id`, `name`, `state`, `params`, `summary`, `rows`, `created`, `heartbeat`, `commit`, `url`.
+        For each run `id`, `name`, `state`, `params`, `summary`, `rows`, `created`, `heartbeat`, `commit`, `url`; with repeats
+        those of the seeds, which have a `point`, and those of the sweep that no seed has a run for.
 
     Raises:
         SweepError: no answer, or one that is an error.
     """
     path = f"{remote.entity}/{remote.project}/{remote.id}"
     try:
-        return ask_client(_read_runs, {"path": path, "metric": metric}, timeout=TIMEOUT)
+        arguments = {"path": path, "metric": metric, "repeats": repeats}
+        return ask_client(_read_runs, arguments, timeout=TIMEOUT)
     except TimedOut:
         raise SweepError(f"W&B did not give the runs of {remote.id} within {TIMEOUT / 60:.0f} min") from None
     except NoAnswer as error:
@@ -59,16 +65,24 @@ def read_results(path: str, project: str | None, entity: str | None, metrics: Se
 
 
 # -- in the process of its own ----------------------------------------------------------------------------------------
-def _read_runs(path: str, metric: str | None) -> list[dict[str, Any]]:
+def _read_runs(path: str, metric: str | None, repeats: bool) -> list[dict[str, Any]]:
     """Reads the runs of a sweep, several at the same time."""
     from concurrent.futures import ThreadPoolExecutor
 
     import wandb
 
     api: Any = wandb.Api(timeout=60)
-    runs: Iterable[Any] = api.sweep(path).runs
+    runs, points = list(api.sweep(path).runs), dict[str, str]()
+    if repeats:
+        place, _, sweep_id = path.rpartition("/")
+        group = re.compile(rf"{re.escape(sweep_id)}-(point-\d+)")
+        seeds = list(api.runs(place, filters={"group": {"$regex": f"^{re.escape(sweep_id)}-point-"}}))
+        points = {run.id: found[1] for run in seeds if (found := group.fullmatch(str(run.group)))}
+        # The first seed of a point is named after the run that the point is on the server.
+        runs = [run for run in runs if f"{run.id}-1" not in points] + [run for run in seeds if run.id in points]
     with ThreadPoolExecutor(THREADS) as pool:
-        return list(pool.map(lambda run: _read_run(run, metric), list(runs)))
+        read = list(pool.map(lambda run: _read_run(run, metric), runs))
+    return [{**run, "point": points.get(run["id"])} for run in read]
 
 
 def _read_run(run: Any, metric: str | None) -> dict[str, Any]:

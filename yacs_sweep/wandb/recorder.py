@@ -404,6 +404,8 @@ def ending_summary(record: TrialRecord, objective: Objective) -> dict[str, Any]:
     }
     if record.state == "stopped":
         summary["sweep/stopped_early"] = True
+    measured = {"sweep/values": record.values, "sweep/facts": record.facts, "sweep/retry_of": record.retry_of}
+    summary.update({name: found for name, found in measured.items() if found})
     return summary
 
 

@@ -21,6 +21,7 @@ from ..spec.sweep import SweepSpec
 from .ask_client import ClientError, WandbUnavailable, ask_client
 from .client import FINAL, reason_of
 from .client_parts import http_status
+from .judged_here import judged_text
 from .login import base_url
 
 REQUEST_TIMEOUT = 60.0  # seconds one answer may take; a client that gives up earlier creates a second sweep
@@ -62,7 +63,9 @@ def create_sweep(
         WandbUnavailable: no server, or no access. Nothing was created, unless the text says otherwise.
         ConfigError: the server refuses the sweep.
     """
-    return _ask(_create, {"config": {**spec.to_wandb(), **own}, "project": project, "entity": entity}, MAYBE, start)
+    config = {**spec.to_wandb(), **own}
+    words = {"config": config, "project": project, "entity": entity, "judged": judged_text(spec)}
+    return _ask(_create, words, MAYBE, start)
 
 
 def look_up(path: str, project: str | None, entity: str | None, option: str = "--sweep_id") -> RemoteSweep:
@@ -185,14 +188,19 @@ def _describe(sweep: Any, note: str = "") -> dict[str, Any]:
     }
 
 
-def _create(config: dict[str, Any], project: str | None, entity: str | None) -> dict[str, Any]:
-    """Creates a sweep, and finds those that the server has created beside it; returns the fields of `RemoteSweep`."""
+def _create(config: dict[str, Any], project: str | None, entity: str | None, judged: str) -> dict[str, Any]:
+    """Creates a sweep, and finds those that the server has created beside it; returns the fields of `RemoteSweep`.
+
+    Args:
+        judged: what its description says of keys that the server does not have (`judged_text`).
+    """
     import wandb
 
     api, default_entity = connect()
     entity, project = entity or default_entity, project or "uncategorized"
     tag = f"launch {os.urandom(6).hex()}"
     description = f"{config['description']} ({tag})" if config.get("description") else tag
+    description += f"\n\n{judged}" if judged else ""
     started = time.monotonic()
     try:
         sweep_id = wandb.sweep({**config, "description": description}, entity=entity, project=project)

@@ -101,17 +101,18 @@ def test_what_was_preferred_is_named_and_seeds_are_not_trained_again(tmp_path: P
     metrics = [{"name": "val/mAP", "goal": "maximize"}, {"name": "train/loss", "goal": "minimize"}]
     found = sweep(tmp_path, "--sweep-config", write_sweep(tmp_path, {**body, "metrics": metrics, "repeats": 2}), *QUIET)
     assert found.code == 0, found.err
-    name = found.dir.name
+    folder, summary = found.dir, found.summary
+    name = folder.name
     ran = sweep(tmp_path, "--train-best", name, "--prefer", "min train/loss", "--seeds", "1", config=None, trainer=None)
     assert ran.code == 0, ran.out + ran.err
-    search = json.loads((found.dir.parent / f"{name}-best" / "seeds.json").read_text())["search"]
-    (point,) = [item for item in found.summary["points"] if item["point"] == search["name"]]
+    search = json.loads((folder.parent / f"{name}-best" / "seeds.json").read_text())["search"]
+    (point,) = [item for item in summary["points"] if item["point"] == search["name"]]
     assert search["prefer"] == "min train/loss" and search["values"] == pytest.approx(point["values"])
     assert f"the point preferred by 'min train/loss', {search['name']}, had a mean of {point['mean']:.4g}" in ran.out
     assert "search's best" not in ran.out
     (row,) = [line.split() for line in ran.out.splitlines() if line.startswith("train/loss ")]
     assert row[-1] == f"{point['values']['train/loss']:.4g}"  # the search's value, beside that of the seed
-    assert "The preferred configuration" in page(Findings.of(read_local(SweepPaths(found.dir.parent.parent, name))))
+    assert "The preferred configuration" in page(Findings.of(read_local(SweepPaths(folder.parent.parent, name))))
     again = sweep(tmp_path, "--train-best", f"{name}-best", config=None, trainer=None)
     assert again.code == 2 and f"write --train-best {name}, or --sweep_id {name}-best" in again.err
 

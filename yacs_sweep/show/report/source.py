@@ -45,9 +45,10 @@ def read(
         raise ConfigError(f"--sweep_id {sweep_id}: no such sweep (looked in {looked}; {hint})")
     from .remote import read_remote
 
-    sweep = read_remote(sweep_id, project or launch.get("project"), entity or launch.get("entity"))
-    if paths is not None:
-        local = read_local(paths)
+    local = read_local(paths) if paths is not None else None
+    known = local.spec if local is not None else None
+    sweep = read_remote(sweep_id, project or launch.get("project"), entity or launch.get("entity"), known)
+    if local is not None:
         sweep = replace(
             sweep,
             trials=_known_here(sweep.trials, local.trials),

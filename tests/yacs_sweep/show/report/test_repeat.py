@@ -117,7 +117,7 @@ def test_what_the_wandb_server_does_not_know_is_read_from_the_folder(
 ) -> None:
     write_sweep(tmp_path, "abcd1234", 3, 20)
     there = in_memory([trial(0, {"base_lr": 1e-3, "optimizer": "sgd"}, 3.0)], spec_of({"base_lr": {"value": 1}}))
-    monkeypatch.setattr(remote, "read_remote", lambda path, project, entity: there)
+    monkeypatch.setattr(remote, "read_remote", lambda path, project, entity, known: there)
     found, _ = source.read("abcd1234", results_dir=str(tmp_path), source="wandb")
     momentum = found.declared("momentum")
     assert momentum is not None and momentum.parent == "optimizer"
