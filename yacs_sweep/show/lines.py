@@ -182,6 +182,17 @@ def named_in_search(search: Mapping[str, Any]) -> str:
     return f"the search's best {noun}, {search['name']}"
 
 
+def trained_again(seeds: Mapping[str, Any]) -> str:
+    """Says what `--train-best` has trained, how often and with which seeds.
+
+    Args:
+        seeds: the content of seeds.json.
+    """
+    search, trials = seeds.get("search"), len(seeds.get("trials") or ())
+    what = f"the configuration of {named_in_search(search)}," if search else "the best configuration"
+    return f"{what} trained {'once' if trials == 1 else f'{trials} times'} with seeds that the search has not used"
+
+
 def over_folds(seeds: Mapping[str, Any]) -> str:
     """Says after a cross-validation that the search's mean over folds is no comparison with the seeds; empty otherwise.
 

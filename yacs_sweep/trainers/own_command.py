@@ -200,6 +200,13 @@ def seed_parameter(parameters: Iterable[Parameter]) -> str | None:
     return seeds[0] if len(seeds) == 1 else None
 
 
+def program_seed(spec: SweepSpec) -> str | None:
+    """Names the parameter that is the seed of a sweep file's program: the one of `repeats`, else `seed_parameter`."""
+    if spec.repeats is not None and not spec.repeats.values:
+        return spec.repeats.name
+    return seed_parameter(spec.parameters)
+
+
 def own_command_profile(spec: SweepSpec, cwd: Path) -> CommandProfile:
     """Makes the profile of a sweep file's own command.
 
@@ -221,7 +228,7 @@ def own_command_profile(spec: SweepSpec, cwd: Path) -> CommandProfile:
         overrides=STYLE,
         metrics=LogFormat((), generic=True, wandb=True),
         env={"WANDB_MODE": "disabled"},
-        aliases={"seed": seed} if (seed := seed_parameter(spec.parameters)) else {},
+        aliases={"seed": seed} if (seed := program_seed(spec)) else {},
         program=program,
         parameters=spec.parameters,
         reference=SWEEP_FILE,

@@ -112,7 +112,8 @@ def test_what_was_preferred_is_named_and_seeds_are_not_trained_again(tmp_path: P
     assert "search's best" not in ran.out
     (row,) = [line.split() for line in ran.out.splitlines() if line.startswith("train/loss ")]
     assert row[-1] == f"{point['values']['train/loss']:.4g}"  # the search's value, beside that of the seed
-    assert "The preferred configuration" in page(Findings.of(read_local(SweepPaths(folder.parent.parent, name))))
+    lead = f"The configuration of the point preferred by &#x27;min train/loss&#x27;, {search['name']}, trained once with seeds"
+    assert lead in page(Findings.of(read_local(SweepPaths(folder.parent.parent, name))))
     again = sweep(tmp_path, "--train-best", f"{name}-best", config=None, trainer=None)
     assert again.code == 2 and f"write --train-best {name}, or --sweep_id {name}-best" in again.err
 

@@ -69,7 +69,7 @@ def best_source(options: Options, problems: Problems) -> Source:
     before, given = _words(options, found, trainer, best)
     words, fixed, notes = _configuration(best, spec, trainer, before, given)
     count = options.seeds or SEEDS
-    key = _seed_key(trainer, spec)
+    key = trainer.profile.seed_key
     if options.seeds is None and isinstance(trainer.profile, CommandProfile) and key is None:
         count = 1
         notes = (*notes, "one training: no parameter of the sweep is the program's seed (`seed`, `…_seed`, `….seed`)")
@@ -247,7 +247,7 @@ def _configuration(
     configuration's count. Epochs that were searched belong to what was found.
     """
     overrides, aliases = trainer.overrides, trainer.profile.aliases
-    seed, epochs = _seed_key(trainer, spec), aliases.get(EPOCHS)
+    seed, epochs = trainer.profile.seed_key, aliases.get(EPOCHS)
     repeated = overrides.key_for(spec.repeats.name) if spec.repeats else None
     searched = {overrides.key_for(item.name) for item in spec.parameters if item.distribution != "constant"}
     if spec.scheduler is not None and spec.scheduler.own_space is not None:
@@ -272,14 +272,6 @@ def _configuration(
     words = [word for item in before if not item.key or kept(item.key, item.key, item.value) for word in item.words]
     params = {name: value for name, value in best.params.items() if kept(name, overrides.key_for(name), value)}
     return [*words, *(word for item in given for word in item.words)], params, notes
-
-
-def _seed_key(trainer: Trainer, spec: SweepSpec) -> str | None:
-    """Returns the trainer's key that takes a seed: the alias's, or that of a program which `repeats` gives its seeds."""
-    repeats = spec.repeats
-    if trainer.profile.seed_key is None and isinstance(trainer.profile, CommandProfile) and repeats:
-        return None if repeats.values else repeats.name
-    return trainer.profile.seed_key
 
 
 def _used(records: Sequence[TrialRecord], spec: SweepSpec, trainer: Trainer, key: str | None) -> Iterator[Any]:
@@ -319,7 +311,7 @@ def _are_folds(spec: SweepSpec, trainer: Trainer) -> bool:
     repeats = spec.repeats
     if repeats is None or not repeats.values:
         return False
-    return trainer.overrides.key_for(repeats.name) != _seed_key(trainer, spec)
+    return trainer.overrides.key_for(repeats.name) != trainer.profile.seed_key
 
 
 def _no_comparison(spec: SweepSpec, trainer: Trainer, point: Point | None) -> str:

@@ -20,7 +20,7 @@ from ...base.values import finite_number
 from ...base.wording import sentence
 from ...records.folder import TrialRecord
 from ...records.progress import savings
-from ..lines import duration_text, epochs_apart, in_search, over_folds
+from ..lines import duration_text, epochs_apart, in_search, over_folds, trained_again
 from .data import Sweep, Trial, text_of
 from .figures import figures
 from .findings import Findings, busy, commits, failures, places, searched_rows, span
@@ -299,7 +299,7 @@ def _seeds(sweep: Sweep) -> str:
     metrics: dict[str, Any] = sweep.seeds.get("metrics") or {}
     if not metrics:
         return ""
-    runs, search = sweep.seeds.get("trials") or [], in_search(sweep.seeds)
+    search = in_search(sweep.seeds)
     rows = []
     for name, found in metrics.items():
         spread = "–" if found.get("std") is None else value(found["std"])
@@ -308,10 +308,9 @@ def _seeds(sweep: Sweep) -> str:
         rows.append([escape(str(name)), value(found.get("mean")), spread, values, *([before] if search else [])])
     heads = [("name", "metric"), ("num", "mean"), ("num", "standard deviation"), ("num", "each seed")]
     heads += [("num", "in the search")] if search else []
-    which = "preferred" if (sweep.seeds.get("search") or {}).get("prefer") else "best"
     text = (
-        f"The {which} configuration ({escape(str(sweep.seeds.get('best', '')))}) trained {len(runs)} times, with seeds the "
-        "search has not used: what to expect of it. The standard deviation is over seeds, with n − 1."
+        f"{escape(sentence(trained_again(sweep.seeds))[:-1])}: what to expect of it. "
+        "The standard deviation is over seeds, with n − 1."
     )
     notes = [text for text in (over_folds(sweep.seeds), epochs_apart(sweep.seeds)) if text]
     note = "".join(f'<p class="note">{escape(sentence(text))}</p>' for text in notes)

@@ -14,7 +14,7 @@ from ...records.folder import TrialRecord
 from ...trainers.choose import DEFAULT_TRAINER, choose_profile
 from ...trainers.function import FUNCTION
 from ...trainers.load import shortest_reference
-from ...trainers.own_command import SWEEP_FILE, has_own_command, seed_parameter
+from ...trainers.own_command import SWEEP_FILE, has_own_command, program_seed
 from ...trainers.reproduce import repeat_trial
 from .data import Sweep
 
@@ -60,7 +60,7 @@ def trains_best(sweep: Sweep) -> bool:
     """Tells whether `--train-best` can use several seeds; a sweep file's own trainer needs a parameter for the seed."""
     trainer = sweep.launch.get("trainer")
     if trainer == SWEEP_FILE:
-        return bool(sweep.folder) and sweep.spec is not None and seed_parameter(sweep.spec.parameters) is not None
+        return bool(sweep.folder) and sweep.spec is not None and program_seed(sweep.spec) is not None
     return bool(sweep.folder) and trainer not in (None, FUNCTION)
 
 

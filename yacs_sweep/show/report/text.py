@@ -16,7 +16,15 @@ from ...records.folder import TrialRecord
 from ...records.points import group_points
 from ...records.progress import count_retried, savings
 from ..left_out import cannot_be, left_out_text
-from ..lines import duration_text, epochs_apart, in_search, over_folds, reason_shown, saved_text
+from ..lines import (
+    duration_text,
+    epochs_apart,
+    in_search,
+    over_folds,
+    reason_shown,
+    saved_text,
+    trained_again,
+)
 from .data import Sweep, text_of
 from .findings import Findings, busy, commits, counts, failures, searched_rows, span, trial_rows
 from .repeat import commands
@@ -203,8 +211,8 @@ def _seeds(seeds: Mapping[str, Any]) -> list[str]:
     heads = ["metric", "mean", "standard deviation", "seeds", "in the search"]
     if not search:
         heads, rows = heads[:-1], [row[:-1] for row in rows]
-    notes = [sentence(text) for text in (over_folds(seeds), epochs_apart(seeds)) if text]
-    note = [line for text in notes for line in (text, "")]
+    notes = [sentence(text) for text in (trained_again(seeds), over_folds(seeds), epochs_apart(seeds)) if text]
+    note = [line for text in notes for line in (_plain(text), "")]
     return ["## Best, trained again", "", *note, *_table(heads, rows), ""] if rows else []
 
 

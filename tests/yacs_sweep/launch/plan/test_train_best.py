@@ -222,3 +222,21 @@ def test_a_program_takes_its_seed_by_the_parameter_of_that_name(
     assert said == [[str(seed)] for seed in seeds]
     more = sweep(tmp_path, "--train-best", found.name, "--seeds", "4", "--dry-run", config=None, trainer=None)
     assert f"seeds {', '.join(map(str, seeds))}: already in " in more.out, more.out + more.err
+
+
+def test_the_seed_of_repeats_is_that_of_a_program(tmp_path: Path) -> None:
+    (tmp_path / "p.py").write_text("import sys\nprint('METRIC {\"loss\": %f}' % len(sys.argv[1]))\n")
+    body = {
+        "method": "grid",
+        "program": "p.py",
+        "metric": {"name": "loss"},
+        "parameters": {"data_seed": {"value": 7}, "a": {"values": [1, 2]}},
+        "repeats": {"n": 2, "key": "rnd"},
+    }
+    ran = sweep(tmp_path, "--sweep-config", write_sweep(tmp_path, body), *QUIET[:2], config=None, trainer=None)
+    assert ran.code == 0, ran.out + ran.err
+    name = ran.dir.name
+    assert line_after(ran, "train the best with 3 seeds").endswith(f"--train-best {name}")
+    more = sweep(tmp_path, "--train-best", name, "--seeds", "2", "--dry-run", config=None, trainer=None)
+    assert more.code == 0 and "seeds 3, 4: not used in the search" in more.out, more.out + more.err
+    assert "p.py --data_seed=7 --a=1 --rnd=3\n" in more.out
