@@ -46,7 +46,7 @@ from ..show.lines import (
 from ..show.live.board import Sweep
 from ..show.live.terminal import say
 from ..show.point_table import means_text, point_table
-from ..show.same_seeds import same_best_text, same_seeds_text, seeds_differ
+from ..show.same_seeds import SeedsWatch
 from ..show.same_value import same_value_text
 from ..trainers.reproduce import best_config, repeat_trial
 from ..trainers.ways.files import JSON, dump
@@ -74,9 +74,8 @@ class Results:
         self._fronts: dict[str, str] = {}  # what the files in pareto/ say, by their names
         self.best_id: str | None = None  # what best.yml says (`_told_of`),
         self.best_file: str | None = None  # and the id of the trial that it holds
-        self.same_value_told = False  # whether the user knows that all trials end with one value,
-        self.same_seeds_told = False  # and that the seeds change nothing,
-        self.seeds_differ = False  # which one point has shown to be wrong
+        self.same_value_told = False  # whether the user knows that all trials end with one value
+        self.seeds = SeedsWatch(plan.spec, paths)
         self.no_best_file = False  # whether the user knows that there will be no best.yml
         self.accessories = Accessories()
         self.metric = plan.spec.metric.name if plan.spec.metric else None
@@ -92,28 +91,14 @@ class Results:
                 self.accessories.attempt("trials' values are not compared", partial(self._tell_same, record))
 
     def _tell_same(self, record: TrialRecord) -> None:
-        """Says once each that all trials end with one value, and that all seeds of a point do, and why that may be.
-
-        All points are looked at only where those that have ended so far show no difference between their seeds.
-        """
-        self.seeds_differ |= self.plan.spec.repeats is not None and seeds_differ(
-            self.plan.spec, self.summary.point_of(record)
-        )
-        if not self.same_seeds_told and not self.seeds_differ and (text := self._same_seeds()):
-            self.same_seeds_told = True
+        """Says once each that all trials end with one value, and that all seeds of a point do, and why that may be."""
+        records = self.summary.records.values()
+        if text := self.seeds.after(self.summary.point_of(record), records):
             say(f"warning: {text}")
-        if self.same_value_told or origin_of(self.paths.sweep_id):
-            return
-        if text := same_value_text(self.summary.records.values(), self.metric, self.paths):
+        told = self.same_value_told or origin_of(self.paths.sweep_id)
+        if not told and (text := same_value_text(records, self.metric, self.paths)):
             self.same_value_told = True
             say(f"warning: {text}")
-
-    def _same_seeds(self) -> str | None:
-        """Says that the seeds of each point, or those that the best of a sweep is trained with, change nothing."""
-        spec, records = self.plan.spec, self.summary.records.values()
-        if not origin_of(self.paths.sweep_id):
-            return same_seeds_text(spec, records, self.paths)
-        return same_best_text(spec, records, self.paths)
 
     def show_trial(self, record: TrialRecord) -> None:
         """Shows the start or end of a trial in a line, and updates best.yml."""
@@ -383,7 +368,7 @@ class Results:
         """Shows the best trial, and the line that trains with its parameters."""
         best = self.summary.best()
         if self.summary.seeds_point() is not None:  # of one configuration: their mean is shown (launch/seeds.py)
-            if text := self._same_seeds():
+            if text := self.seeds.text(self.summary.records.values()):
                 say(f"warning: {text}")
             return
         if best is None:
@@ -406,7 +391,7 @@ class Results:
             say(f"on the Pareto front: {len(front)}: {', '.join(front[:NAMED])}{more}{where}")
         if others := left_out_text(self.plan.spec, group_points(self.summary.records.values())):
             say(f"{cannot_be(self.plan.spec)}: {others}")
-        if text := self._same_seeds():
+        if text := self.seeds.text(self.summary.records.values()):
             say(f"warning: {text}")
         plan, written = self.plan, best.id == self.best_file and self.plan.profile.needs_config_file
         best_file = self.paths.best if written else None

@@ -9,6 +9,7 @@ from typing import Any
 from ..base.values import finite_number
 from ..base.wording import counted
 from ..records.folder import SweepPaths, TrialRecord
+from ..records.known_sweeps import origin_of
 from ..records.metrics import readable_metrics
 from ..records.points import Aims, Point, group_points, point_of_seeds
 from ..spec.sweep import SweepSpec
@@ -21,6 +22,35 @@ _PLACES = ("epoch", "iteration")  # say how far a trial is
 NAMED = 5  # seeds named
 _OF_REPEATS, _OF_PROFILE = "`repeats: {key: KEY}`", "`aliases: {seed: KEY}`"  # what names the trainer's key
 ReadRows = Callable[[TrialRecord], Sequence[Mapping[str, Any]]]
+
+
+class SeedsWatch:
+    """Says once while a sweep runs, and at its end, that the seeds of its points change nothing."""
+
+    def __init__(self, spec: SweepSpec, paths: SweepPaths) -> None:
+        """Watches a sweep with repeats, or one that trains the best of another with several seeds."""
+        self.spec, self.paths = spec, paths
+        self.told = False  # whether the user knows
+        self._differ = False  # whether one point has shown that they change something
+
+    def after(self, point: Point, records: Iterable[TrialRecord]) -> str | None:
+        """Returns what to say after the end of a trial; None mostly.
+
+        All points are looked at only while those that have ended show no difference between their seeds.
+
+        Args:
+            point: the trial's.
+            records: all trials.
+        """
+        self._differ |= self.spec.repeats is not None and seeds_differ(self.spec, point)
+        text = None if self.told or self._differ else self.text(records)
+        self.told |= text is not None
+        return text
+
+    def text(self, records: Iterable[TrialRecord]) -> str | None:
+        """Says that the seeds of each point, or those that the best of a sweep is trained with, change nothing."""
+        says = same_best_text if origin_of(self.paths.sweep_id) else same_seeds_text
+        return says(self.spec, records, self.paths)
 
 
 def same_seeds_text(aims: Aims, records: Iterable[TrialRecord], paths: SweepPaths) -> str | None:

@@ -19,7 +19,7 @@ from .parameter import Parameter, active, equality_key, nest_values
 
 GOALS = ("minimize", "maximize")
 DEFAULT_COUNT = 10
-MOST_REPEATS = 1000  # seeds of a point
+MOST_REPEATS, NOUNS = 1000, ("fold", "split", "seed")  # seeds of a point; what they may be called
 DEFAULT_RESULTS_DIR = "./log/sweep"
 _POINTS = ("method", "parameters", "where", "scheduler")  # keys that decide which points are tried,
 _SEEDS = ("key", "seeds")  # and with which seeds
@@ -144,10 +144,8 @@ class Repeats:
 
     @property
     def noun(self) -> str:
-        """The word for one of the repeats: seed; where they have `values`, fold, split or seed by the key's name, else repeat."""
-        if not self.values:
-            return "seed"
-        return next((word for word in ("fold", "split", "seed") if word in self.name.lower()), "repeat")
+        """The word for one of the repeats: seed; with `values` fold, split or seed by the key's name, else repeat."""
+        return next((word for word in NOUNS if word in self.name.lower()), "repeat") if self.values else "seed"
 
     @property
     def enough(self) -> int:

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
 from tests.report_sweeps import write_rows
 from tests.sweeping import sweep, write_sweep
-from yacs_sweep.launch import sweep_run
-from yacs_sweep.launch.plan.plan import Plan
 from yacs_sweep.records.folder import SweepPaths, TrialRecord
-from yacs_sweep.records.summary import Summary
+from yacs_sweep.records.points import group_points
+from yacs_sweep.show import same_seeds
 from yacs_sweep.show.report.data import read_local
 from yacs_sweep.show.report.findings import Findings
 from yacs_sweep.show.report.text import as_markdown
-from yacs_sweep.show.same_seeds import same_best_text, same_seeds_text, seeds_differ
+from yacs_sweep.show.same_seeds import SeedsWatch, same_best_text, same_seeds_text
 from yacs_sweep.spec.read_sweep import sweep_from_dict
 from yacs_sweep.spec.sweep import SweepSpec
 
@@ -81,19 +79,24 @@ def test_points_are_looked_at_together_only_while_none_shows_a_difference(
         asked.append(len(records))
         return same_seeds_text(spec, records, paths)
 
-    monkeypatch.setattr(sweep_run, "same_seeds_text", looked)
-    spec, paths = spec_of(2, parameters={"a": {"min": 0.0, "max": 9.0}}), SweepPaths(tmp_path, "s")
-    results = sweep_run.Results.__new__(sweep_run.Results)
-    results.plan, results.paths = cast(Plan, SimpleNamespace(spec=spec)), paths
-    results.metric, results.same_seeds_told, results.seeds_differ, results.same_value_told = "acc", False, False, True
-    results.summary = Summary(
-        paths, name="s", controller="local", method="random", metric="acc", goal="maximize", spec=spec
-    )
+    monkeypatch.setattr(same_seeds, "same_seeds_text", looked)
+    spec, known = spec_of(2, parameters={"a": {"min": 0.0, "max": 9.0}}), list[TrialRecord]()
+    watch = SeedsWatch(spec, SweepPaths(tmp_path, "s"))
     for record in written(tmp_path, *[[ROWS, BETTER]] * 20):
-        results.summary.records[record.id] = record
-        results._tell_same(record)
+        known.append(record)
+        point = next(found for found in group_points(known) if found.name == record.point)
+        assert watch.after(point, known) is None
     assert asked == [1]  # before the first point had two seeds
-    assert seeds_differ(spec, results.summary.points()[3])
+
+
+def test_that_the_seeds_change_nothing_is_said_once_and_at_the_end(tmp_path: Path) -> None:
+    spec, known = spec_of(2, parameters={"a": {"min": 0.0, "max": 9.0}}), list[TrialRecord]()
+    watch, said = SeedsWatch(spec, SweepPaths(tmp_path, "s")), list[str | None]()
+    for record in written(tmp_path, *[[ROWS, ROWS], [BETTER, BETTER], [ROWS, ROWS]]):
+        known.append(record)
+        said.append(watch.after(group_points([each for each in known if each.point == record.point])[0], known))
+    assert [text is not None for text in said] == [False, False, False, True, False, False]
+    assert "3 points logged the same values" in str(watch.text(known))
 
 
 def test_folds_are_named_and_words_of_other_styles(tmp_path: Path) -> None:
