@@ -47,6 +47,16 @@ def refused(server: WandbServer) -> list[tuple[str, int]]:
     return [(request.operation, request.status) for request in server.record.requests() if request.status >= 400]
 
 
+def report_of(server: WandbServer, folder: Path, path: str) -> dict[str, Any]:
+    """Makes a report of a sweep on the server, on a machine that has no folder of it."""
+    words = [sys.executable, str(ROOT / "tools" / "report.py"), "--sweep_id", path, "--format", "json"]
+    env = logged_in(server, folder)
+    done = subprocess.run(words, cwd=folder, env=env, capture_output=True, text=True, timeout=180, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
 def test_create_rows_read_back(tmp_path: Path) -> None:
     with start_server() as server:
         ran = sweep(server, tmp_path, *new_sweep(tmp_path, grid(0.0001, 0.001)), timeout=180)
@@ -73,11 +83,8 @@ def test_create_rows_read_back(tmp_path: Path) -> None:
         # Another machine reads it back, and learns from it.
         elsewhere = tmp_path / "elsewhere"
         elsewhere.mkdir()
-        env, path = logged_in(server, elsewhere), f"tester/p/{ran.dir.name}"
-        words = [sys.executable, str(ROOT / "tools" / "report.py"), "--sweep_id", path, "--format", "json"]
-        done = subprocess.run(words, cwd=elsewhere, env=env, capture_output=True, text=True, timeout=180, check=False)
-        assert done.returncode == 0, done.stdout + done.stderr
-        assert {trial["value"] for trial in json.loads(done.stdout)["trials"]} == {
+        path = f"tester/p/{ran.dir.name}"
+        assert {trial["value"] for trial in report_of(server, elsewhere, path)["trials"]} == {
             json.loads(run.summary)["val/mAP"] for run in runs(server)
         }
         bayes = grid(method="bayes", parameters={"base_lr": {"min": 0.0001, "max": 0.001}})
@@ -128,6 +135,13 @@ def test_repeats(tmp_path: Path) -> None:
             for other in seeds:
                 assert told(other) == kept(ran, other.title)
         assert not refused(server)
+        # Another machine reads the points back.
+        elsewhere = tmp_path / "elsewhere"
+        elsewhere.mkdir()
+        read = report_of(server, elsewhere, f"tester/p/{ran.dir.name}")["points"]
+        names = ("point", "n", "mean", "sd", "params")
+        ranked = sorted(ran.summary["points"], key=lambda point: -point["mean"])
+        assert [[item[name] for name in names] for item in read] == [[item[name] for name in names] for item in ranked]
 
 
 @pytest.mark.parametrize("controller", ["wandb", "local"])
