@@ -67,6 +67,7 @@ METHODS = {  # rule, search
     "asha, bayes": ("asha", "bayes"),
     "asha, bayes of finished trials": ("asha", "bayes"),
     "halving, bayes": ("halving", "bayes"),
+    "brackets, bayes": ("brackets", "bayes"),
     "curve": ("curve", "random"),
     "curve, bayes": ("curve", "bayes"),
     "asha + curve": ("asha + curve", "random"),
