@@ -1,6 +1,6 @@
-"""Makes report.png: the upper part of a sweep's report, in headless Chromium (Debian's chromium and chromedriver).
+"""Makes report.png and front.png: the upper part of a sweep's report, in headless Chromium (Debian's chromium and chromedriver).
 
-python docs/images/report.py log/sweep/sweep/k3v9x2ab/report.html [--height 1500]
+python docs/images/report.py log/sweep/sweep/k3v9x2ab/report.html [--height 1500] [--output front.png]
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("report", type=Path, help="report.html of a sweep")
     parser.add_argument("--width", type=int, default=1100, help="of the window, in pixels")
     parser.add_argument("--height", type=int, default=1500, help="of the picture, in pixels")
+    parser.add_argument("--output", default="report.png", help="the picture's name, in this folder")
     return parser
 
 
@@ -39,8 +40,8 @@ def main() -> int:
         page.screenshot(shot)
         whole = Image.open(io.BytesIO(shot.read_bytes())).convert("RGB")
     part = whole.crop((0, 0, whole.width, min(whole.height, options.height)))
-    part.quantize(128).save(HERE / "report.png", optimize=True)  # flat colours: a quarter of the size
-    print(HERE / "report.png", part.size)
+    part.quantize(128).save(HERE / options.output, optimize=True)  # flat colours: a quarter of the size
+    print(HERE / options.output, part.size)
     return 0
 
 

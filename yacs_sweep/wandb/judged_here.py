@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import yaml
@@ -30,3 +31,10 @@ def read_judged(description: Any) -> dict[str, Any]:
     except yaml.YAMLError:
         return {}
     return {key: body[key] for key in KEYS if key in body} if isinstance(body, dict) else {}
+
+
+def with_judged(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns a sweep's configuration on the server as a sweep file: with what its description says, and without that."""
+    judged = read_judged(config.get("description"))
+    dropped = {"description", *(["metric"] if "metrics" in judged else [])}
+    return {**{key: value for key, value in config.items() if key not in dropped}, **judged}

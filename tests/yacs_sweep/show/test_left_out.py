@@ -146,6 +146,9 @@ def test_the_report_as_text_has_the_reason() -> None:
     findings = Findings.of(report_of(RECORDS, spec_of(repeats=2)))
     text = as_markdown(findings)
     assert f"Cannot be on the front: {COUNTS}." in text
+    table = page(findings).partition("<h2>Best points</h2>")[2].partition("</table>")[0]
+    assert table.count('<span class="violates">') == 2
+    assert "violates params &lt;= 30" in table and "worse than the threshold val/mAP &gt;= 60 and ms &lt;= 8.5" in table
     assert "finished, worse than the threshold val/mAP &gt;= 60 and ms &lt;= 8.5" in text
     rows = {row["trial"]: row["left_out"] for row in csv.DictReader(io.StringIO(as_csv(findings)))}
     assert [rows[record.name] for record in RECORDS[::2]] == [

@@ -15,6 +15,7 @@ from ...spec.read_sweep import sweep_from_dict
 from ...spec.sweep import SweepSpec
 from ...spec.sweep_files import with_numbers
 from ...trainers.function import FunctionProfile, function_problems
+from ...wandb.judged_here import KEYS, with_judged
 from ...wandb.login import is_logged_in, why_not_asked
 from ...wandb.sweeps import RemoteSweep, look_up
 from ..agent_run import is_ours
@@ -73,7 +74,9 @@ def _on_server(sweep_id: str, options: Options, option: str, *, ended_too: bool)
             f"--retry-failed: the trials of sweep {sweep_id} are not on this machine; give it where they ran, or --results_dir"
         )
     remote = remote_sweep(sweep_id, options, None, option, ended_too=ended_too)
-    content = {key: value for key, value in remote.config.items() if key in FROM_SERVER}
+    # Who joins takes what the server gives out, a trial for each point; who trains the best takes what was found.
+    config = with_judged(remote.config) if ended_too else remote.config
+    content = {key: value for key, value in config.items() if key in (*FROM_SERVER, *(KEYS if ended_too else ()))}
     if is_ours(content.get("command")):
         content = {key: value for key, value in content.items() if key not in ("program", "command")}
     described = Description("on the W&B server", sweep_from_dict(with_numbers(content), f"W&B sweep {remote.id}"))

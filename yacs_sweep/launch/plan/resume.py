@@ -187,4 +187,4 @@ def _on_server(found: Source, sweep_id: str) -> list[TrialRecord]:
         raise SweepError(why_not_asked())
     known = found.remote or found.launch
     project, entity = (known.project, known.entity) if known is not None else (None, None)
-    return read_remote(sweep_id, found.options.project or project, found.options.entity or entity).records
+    return read_remote(sweep_id, found.options.project or project, found.options.entity or entity, found.spec).records

@@ -20,7 +20,7 @@ from ...base.values import finite_number
 from ...base.wording import sentence
 from ...records.folder import TrialRecord
 from ...records.progress import savings
-from ..lines import duration_text, epochs_apart, in_search, over_folds, trained_again
+from ..lines import duration_text, epochs_apart, in_search, over_folds, reason_shown, trained_again
 from .data import Sweep, Trial, text_of
 from .figures import figures
 from .findings import Findings, busy, commits, failures, places, searched_rows, span
@@ -246,7 +246,7 @@ def _trials(findings: Findings) -> str:
             _linked(trial),
             value(record.value),
             *(item if isinstance(item := of(trial), str) else value(item) for _, of in extra),
-            _ending(record, retried),
+            _ending(record, retried, sweep),
             escape(duration_text(trial.seconds)),
         ]
         rows.append([*cells, *(_param(record.params[name]) if name in record.params else "–" for name in names)])
@@ -268,11 +268,11 @@ def _trials(findings: Findings) -> str:
     return "".join(notes) + (table(heads, rows, classes) if ranked else empty) + more
 
 
-def _ending(record: TrialRecord, retried: Mapping[str, TrialRecord]) -> str:
-    """Formats a trial's state, and the trial that tried its point again, if one did."""
+def _ending(record: TrialRecord, retried: Mapping[str, TrialRecord], sweep: Sweep) -> str:
+    """Formats a trial's state, what it misses, and the trial that tried its point again, if one did."""
     later = retried.get(record.id)
-    if record.state == "finished" and not record.keeps_constraints:
-        broken = f"violates {', '.join(record.violated)}" if record.violated else "its constraints could not be judged"
+    objectives = sweep.spec.objectives if sweep.spec is not None else ()
+    if record.state == "finished" and (broken := reason_shown(record, objectives)):
         return f'{state(record.state)} <span class="violates">{escape(broken)}</span>'
     return state(record.state) + (f" tried again as {escape(later.name)}" if later is not None else "")
 

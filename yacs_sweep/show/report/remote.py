@@ -15,7 +15,7 @@ from ...spec.constraints import DURATION, judge, names_in
 from ...spec.read_sweep import sweep_from_dict
 from ...spec.sweep import SweepSpec
 from ...spec.sweep_files import with_numbers
-from ...wandb.judged_here import read_judged
+from ...wandb.judged_here import with_judged
 from ...wandb.read_runs import read_runs
 from ...wandb.sweeps import RemoteSweep, look_up
 from ..lines import trial_seconds
@@ -72,11 +72,7 @@ def _spec_of(remote: RemoteSweep) -> SweepSpec:
     Raises:
         ConfigError: it cannot be read.
     """
-    body = {key: value for key, value in remote.config.items() if key != "description"}
-    judged = read_judged(remote.config.get("description"))
-    if "metrics" in judged:
-        body.pop("metric", None)
-    return sweep_from_dict(with_numbers({**body, **judged}), f"W&B sweep {remote.id}")
+    return sweep_from_dict(with_numbers(with_judged(remote.config)), f"W&B sweep {remote.id}")
 
 
 def run_as_trial(

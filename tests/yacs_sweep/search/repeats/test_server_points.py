@@ -196,3 +196,32 @@ def test_a_point_that_is_out_of_the_race_gets_no_further_seed(make: Make) -> Non
     seeds = {a: sum(record.params["a"] == a for record in agent.ran) for a in (9, 8, 1, 2, 3)}
     assert seeds[9] == 5
     assert all(1 <= seeds[a] < 5 for a in (1, 2, 3))
+
+
+def test_a_point_that_is_not_on_the_front_gets_no_further_seed(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    costs = {9: 1.0, 8: 5.0, 3: 0.5}  # 8 is worse than 9 in both
+    body = {key: item for key, item in GRID.items() if key != "metric"}
+    body |= {"metrics": [{"name": "v", "goal": "maximize"}, {"name": "w"}], "repeats": {"n": 4, "race": True}}
+    sweep = make({**body, "parameters": {"a": {"values": list(costs)}}})
+    agent = sweep.agent(value)
+    run = agent.run
+
+    def with_costs(*words: Any, **named: Any) -> TrialRecord:
+        record = run(*words, **named)
+        record.values = {"v": record.value, "w": costs[record.params["a"]]}
+        record.save(sweep.paths.trial(record.name))
+        return record
+
+    monkeypatch.setattr(agent, "run", with_costs)
+    agent.work()
+    assert {a: sum(record.params["a"] == a for record in agent.ran) for a in costs} == {9: 4, 8: 1, 3: 4}
+    logged = list(_last_rows(sweep))
+    assert [row["w"] for row in logged] == [1.0, 0.5] and all(row["w_sd"] == 0 < row["v_sd"] for row in logged)
+
+
+def _last_rows(sweep: ServerSweep) -> Iterator[dict[str, Any]]:
+    """Yields the last row that the run of each point with several seeds has logged."""
+    for path in sorted(sweep.paths.dir.glob("point-*/metrics.jsonl")):
+        rows = read_metrics(path)
+        if len(rows) > 1:
+            yield rows[-1]

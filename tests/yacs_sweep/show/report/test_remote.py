@@ -76,6 +76,13 @@ def test_the_server_alone_says_what_the_folder_does(tmp_path: Path, keys: dict[s
         page = tmp_path / "report.html"
         words = [sys.executable, str(ROOT / "tools" / "report.py"), "--sweep_id", place, "--output", str(page)]
         subprocess.run(words, cwd=tmp_path, env=environment(server, tmp_path), check=True, capture_output=True)
+        words = ("--train-best", place, "--seeds", "1", "--dry-run")
+        best = sweep(server, tmp_path, *words, *(("--prefer", "max val/mAP") if "metrics" in keys else ()))
+    assert best.code == 0, best.out + best.err
+    name = local["points"][0]["point"] if "repeats" in keys else local["trials"][0]["trial"]
+    chosen = f"chosen of sweep {place.split('/')[-1]} by --prefer: {name}, "
+    found = chosen if "metrics" in keys else f"best of sweep {place.split('/')[-1]}: {name}, val/mAP "
+    assert found in best.out and (("2 seeds" in best.out) is ("repeats" in keys)), best.out
     assert facts_of(alone) == facts_of(local) == facts_of(beside)
     assert alone["source"] != local["source"] and len(local["trials"]) == (4 if "repeats" in keys else 2)
     assert ("pareto" in alone) is ("metrics" in keys)
