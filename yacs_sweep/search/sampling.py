@@ -1,4 +1,6 @@
-"""Chooses the next point: grid, random, or bayes, which is our Gaussian process (GP), and Optuna's TPE after many trials.
+"""Chooses the next point: grid, random, or bayes.
+
+Bayes is our Gaussian process (GP), and Optuna's TPE after many trials, and before twenty where there are three objectives.
 
 A suggestion is a function of the seed, the trial's number and the trials before it. So one worker draws the same points for
 the same seed, and a resumed sweep continues as if it had never stopped.
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from .models.cube import Cube
 
 STARTUP = 6  # observations before a model is asked; until then bayes draws what random search would
+SEVERAL, TPE_FIRST = 3, 20  # with so many objectives TPE is asked first, until there are so many observations
 GP_MOST = 500  # observations beyond which TPE is asked: the GP's time grows with the square of their number
 MAX_DRAWS = 1000  # points for one trial, until its conditions are taken to be impossible
 MODEL_DRAWS = 20  # for one trial, while a model suggests points that are excluded or were tried already
@@ -100,7 +103,8 @@ class Chooser:
         if finished < 1 or observations < STARTUP:
             return self.random(number, tried)
         seed = model_seed(self.seed, number)
-        if observations <= GP_MOST and self.space.dimensions:
+        few = len(self._shown.objectives) >= SEVERAL and observations < TPE_FIRST
+        if not few and observations <= GP_MOST and self.space.dimensions:
             self.used = "GP"
             point = self._ask_gp(seed, tried)
             return self.random(number, tried) if point is None else point
@@ -119,7 +123,8 @@ class Chooser:
 
         self._cube = cube = self._cube or Cube(self.space, self.spec.where)
         view = self._shown.view
-        seen = gp.observe(cube, view.shown, view.directions)
+        thresholds = [metric.threshold for metric in self._shown.objectives]
+        seen = gp.observe(cube, view.shown, view.directions, thresholds)
         place = gp.suggest(cube, seen, seed, lambda row: self._new(cube.point(row), tried))
         return None if place is None else cube.point(place)
 

@@ -67,9 +67,7 @@ def maximise(
             scores = np.where(allowed, scores, -np.inf)
         return scores
 
-    near = known[random.integers(0, len(known), NEAR)]
-    near = _moved(cube, random, near, 10 ** random.uniform(-2.0, -0.5, (NEAR, 1)))
-    rows = np.concatenate([cube.draw(random, CANDIDATES), near])
+    rows = candidates(cube, random, known)
     scores = judged(rows)
     order = np.argsort(-scores, kind="stable")[:STARTS]
     places, values = rows[order], scores[order]
@@ -85,6 +83,15 @@ def maximise(
         steps = np.where(better, steps, steps * SHRINK)
     ranked = places[np.argsort(-values, kind="stable")]
     return next((place for place in ranked if is_new(place)), None)
+
+
+def candidates(
+    cube: Cube, random: np.random.Generator, known: Array, anywhere: int = CANDIDATES, around: int = NEAR
+) -> Array:
+    """Draws places anywhere, and around known ones."""
+    near = known[random.integers(0, len(known), around)]
+    near = _moved(cube, random, near, 10 ** random.uniform(-2.0, -0.5, (around, 1)))
+    return np.concatenate([cube.draw(random, anywhere), near])
 
 
 def _moved(cube: Cube, random: np.random.Generator, rows: Array, steps: Array) -> Array:

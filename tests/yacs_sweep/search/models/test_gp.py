@@ -31,6 +31,9 @@ PARAMETERS: dict[str, Any] = {
     "nesterov": {"values": [True, False], "parent": "optimizer", "parent_values": ["sgd"]},
 }
 
+NO_THRESHOLD = np.array([math.nan])
+SQUARE: dict[str, Any] = {"x": {"min": 0.0, "max": 1.0}, "y": {"min": 0.0, "max": 1.0}}
+
 
 def space(parameters: dict[str, Any] = PARAMETERS) -> Space:
     return Space(sweep_from_dict({"method": "random", "parameters": parameters}).parameters)
@@ -197,7 +200,9 @@ def search(parameters: dict[str, Any], call: Any, trials: int, where: tuple[str,
             point = cube.point(row)
             return tuple(sorted(point.items())) not in tried and sweep.allows(own.from_optuna(point))
 
-        seen = gp.Observations(x, values, np.empty((len(x), 0)), np.ones(len(x)), np.empty((0, x.shape[1])))
+        seen = gp.Observations(
+            x, values, np.empty((len(x), 0)), np.ones(len(x)), np.empty((0, x.shape[1])), NO_THRESHOLD
+        )
         row = gp.suggest(cube, seen, number, is_new)
         assert row is not None
         points.append(cube.point(row))
@@ -222,10 +227,10 @@ def test_where_holds_and_a_small_space_is_tried_to_its_last_point() -> None:
 
 
 def test_values_that_a_constraint_forbids_are_avoided() -> None:
-    cube = Cube(space({"x": {"min": 0.0, "max": 1.0}, "y": {"min": 0.0, "max": 1.0}}))
+    cube = Cube(space(SQUARE))
     x = np.random.default_rng(0).random((12, 2))
     for _ in range(10):  # the best would be x = 0; x below 0.5 misses the constraint
-        seen = gp.Observations(x, x[:, :1], (0.5 - x)[:, :1], np.ones(len(x)), np.empty((0, 2)))
+        seen = gp.Observations(x, x[:, :1], (0.5 - x)[:, :1], np.ones(len(x)), np.empty((0, 2)), NO_THRESHOLD)
         row = gp.suggest(cube, seen, len(x), lambda row: True)
         assert row is not None
         x = np.vstack([x, row])
@@ -238,3 +243,38 @@ def test_a_value_far_off_hides_nothing() -> None:
     far = gp.compressed(np.array([1.0, 2.0, 3.0, 4.0, 1e9]))
     assert np.diff(plain)[0] < 4 * np.diff(far)[0]
     assert list(gp.compressed(np.full(4, 7.0))) == [0.0] * 4
+
+
+def suggested(x: Any, values: Any, thresholds: Any) -> Any:
+    """Returns ten suggestions for two objectives, of different seeds."""
+    excesses = (values - thresholds)[:, np.isfinite(thresholds)]
+    seen = gp.Observations(x, values, excesses, np.ones(len(x)), np.empty((0, 2)), thresholds)
+    rows = [gp.suggest(Cube(space(SQUARE)), seen, seed, lambda row: True) for seed in range(10)]
+    return np.array(rows)
+
+
+def test_the_hypervolume_ends_at_the_thresholds() -> None:
+    ends = np.array([0.0, 0.15, 0.3, 0.4, 1.0])
+    x = np.column_stack([np.repeat(ends, 2), np.tile([0.0, 0.5], 5)])
+    values = np.column_stack([x[:, 0], 1 - x[:, 0] + x[:, 1]])
+    free = suggested(x, values, np.array([math.nan, math.nan]))
+    assert np.median(free[:, 0]) > 0.5  # the widest gap of the front
+    held = suggested(x, values, np.array([0.45, math.nan]))
+    assert held[:, 0].max() <= 0.45
+
+
+def test_what_a_predicted_front_dominates_adds_nothing() -> None:
+    # A quarter of a circle, whose radius grows with y: its ends were tried with a large radius only.
+    x = np.array([[0.0, 1.0], [0.1, 0.8], [0.3, 0.6], [0.5, 0.2], [0.5, 0.6], [0.7, 0.6], [0.9, 0.8], [1.0, 1.0]])
+    angle = x[:, 0] * math.pi / 2
+    values = (1 + x[:, 1:]) * np.column_stack([np.cos(angle), np.sin(angle)])
+    rows = suggested(x, values, np.array([math.nan, math.nan]))
+    assert np.median(rows[:, 1]) < 0.2
+
+
+def test_values_far_beyond_the_front_are_drawn_together_and_others_are_not() -> None:
+    scale = gp.compressing(np.array([1.0, 2.0, 3.0, 4.0, 5.0, 12.0, 1e9]), gp.BAD_OF_SEVERAL)
+    steps = np.diff(scale(np.array([0.0, 4.0, 8.0, 12.0])))
+    assert steps == pytest.approx(steps[0])
+    assert scale(np.array([1e9]))[0] == pytest.approx(scale(np.array([1e8]))[0])
+    assert math.isnan(scale(np.array([math.nan]))[0])
