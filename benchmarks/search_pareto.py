@@ -1,8 +1,9 @@
 """Measures searches for several objectives: the hypervolume of the front after 30, 60 and 100 trials.
 
-Three problems: ZDT1 (two objectives), DTLZ2 (three) and an invented trainer's accuracy against its milliseconds, with a
-constraint on its parameters. Ours beside random search and Optuna's TPE, GP and NSGA-II alone. All begin with the same ten
-random points of a seed, but a peer. Only points that keep the constraint count.
+Four problems: ZDT1 (two objectives), DTLZ2 (three), an invented trainer's accuracy against its milliseconds, with a
+constraint on its parameters, and with its parameters as a third objective. Ours beside random search and Optuna's TPE, GP and
+NSGA-II alone. All begin with the same ten random points of a seed, ours with the first six of them, but a peer. Only points
+that keep the constraint count.
 
     python benchmarks/search_pareto.py --seeds 2 --problems trade-off          a look
     python benchmarks/search_pareto.py --seeds 20 --keep FILE.jsonl
@@ -290,6 +291,7 @@ def show(rows: Sequence[Mapping[str, Any]]) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--first", type=int, default=0, help="the first seed")
     parser.add_argument("--problems", nargs="+", choices=list(PROBLEMS), default=list(PROBLEMS))
     parser.add_argument("--methods", nargs="*", choices=METHODS, default=list(METHODS))
     parser.add_argument("--peer", action="append", default=[], metavar="NAME=COMMAND", help="another search")
@@ -303,7 +305,7 @@ def main() -> int:
     marks = [mark for mark in MARKS if mark <= options.trials]
     kept = Path(options.keep) if options.keep else None
     rows = [json.loads(line) for line in kept.read_text().splitlines()] if kept and kept.exists() else []
-    for seed in range(0 if options.show else options.seeds):
+    for seed in range(options.first, options.first + (0 if options.show else options.seeds)):
         for name in options.problems:
             for method in (*options.methods, *peers):
                 if any((row["problem"], row["method"], row["seed"]) == (name, method, seed) for row in rows):
