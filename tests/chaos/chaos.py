@@ -61,7 +61,7 @@ ENDS = re.compile(
     r"^.*(?:cannot write results|cannot start worker|died \d+ times in a row \(exit code|no space left).*$", re.M
 )
 TRAINED_ROWS = 3  # of a finished toy trial: one epoch of two iterations and its evaluation
-STANDSTILL = 60.0  # seconds without a new trial after which a launcher counts as hung
+STANDSTILL = 180.0  # seconds without progress after which a launcher counts as hung: it starts slowly on a busy machine
 
 
 def role_of(pid: int) -> str | None:
@@ -220,10 +220,10 @@ class Chaos:
         moved, done = time.monotonic(), -1
         starting = self.random.random() < 0.7  # else they are hurt while they start, too
         while any(launcher.poll() is None for launcher in launchers):
-            if (count := sum(1 for _ in self.home.glob("*/log/sweep/sweep/*/*/trial.json"))) != done:
+            if (count := self.progress()) != done:
                 moved, done = time.monotonic(), count
             if time.monotonic() - moved > STANDSTILL:
-                self.problems.append(f"no launcher has started a trial, or left, for {STANDSTILL:.0f} s")
+                self.problems.append(f"no launcher has moved a trial on, or left, for {STANDSTILL:.0f} s")
                 for launcher in launchers:
                     launcher.kill()
             running = next((launcher for launcher in launchers if launcher.poll() is None), launchers[0])
@@ -240,6 +240,10 @@ class Chaos:
                             self.faults[fault] += 1
                     else:
                         self.hurt(launcher)
+
+    def progress(self) -> int:
+        """Returns a number that grows while launchers work: of trials that were started."""
+        return sum(1 for _ in self.home.glob("*/log/sweep/sweep/*/*/trial.json"))
 
     # -- faults -----------------------------------------------------------------------------------------------------
 

@@ -34,6 +34,7 @@ from typing import Any
 
 from tests.chaos.chaos import Chaos, living
 from tests.chaos.files import Files, Inputs, quality, record_at
+from yacs_sweep.records.metrics import size_of
 
 EPOCHS = 9
 
@@ -102,6 +103,10 @@ class PromotionChaos(Chaos):
         self.torment([self.launch(folder, words)], harmless=True)
         self.note_log(folder)
         self.audit(place.parent)
+
+    def progress(self) -> int:
+        """Returns a number that grows while launchers work: of bytes that tell what was trained."""
+        return sum(size_of(path) for path in self.home.glob("*/log/sweep/sweep/*/*/trained"))
 
     def tear(self, sweep: Path) -> None:
         """Deletes the storage now and then, or tears a file."""
