@@ -129,6 +129,17 @@ def test_four_workers(tmp_path: Path, kind: str) -> None:
         assert sorted(record.get("until") or EPOCHS for record in found) == [1] * 8 + [3] * 3 + [9]
 
 
+def test_hyperbands_brackets(tmp_path: Path) -> None:
+    """Nine trials from iteration 1 on, five from iteration 3 on, three that are not paused; of each rung the best third."""
+    rule = {"type": "hyperband", "mode": "promotion", "max_iter": EPOCHS, "s": 2, "eta": 3}
+    ran = run(tmp_path, "--count", "17", "--workers", "3", spec={**SPEC, "early_terminate": rule}, seconds=0.05)
+    assert ran.code == 0, ran.out + ran.err
+    reached = [record.get("until") or EPOCHS for record in check(ran.dir, 17)]
+    assert sorted(reached[:9]) == [1] * 6 + [3] * 2 + [9]
+    assert sorted(reached[9:14]) == [3] * 4 + [9]
+    assert reached[14:] == [9] * 3
+
+
 def test_the_storage_file_may_be_lost(tmp_path: Path) -> None:
     launched = start(
         tmp_path,
