@@ -103,7 +103,8 @@ class Simulator:
         return self.budget is not None and self.trained >= self.budget
 
     def _new_left(self) -> int | None:
-        return None if self.count is None else self.count - len(self.trials)
+        """Counts the new points that may still be started; a copy of a trial is none."""
+        return None if self.count is None else self.count - sum(trial.parent is None for trial in self.trials)
 
     def _give_work(self) -> None:
         while self._free > 0:

@@ -74,7 +74,7 @@ class Dimension:
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise ValueError(f"{value!r} is not a number")
         if self.by_quantile:
-            return self._unit(value)
+            return self.unit(value)
         if isinstance(self.distribution, IntDistribution):
             if value != int(value):
                 raise ValueError(f"{value!r} is not a whole number")
@@ -84,7 +84,7 @@ class Dimension:
             raise ValueError(f"{value!r} is not in {self.distribution.low:g} … {self.distribution.high:g}")
         return value if isinstance(value, int) and isinstance(self.distribution, IntDistribution) else float(value)
 
-    def _unit(self, value: float) -> float:
+    def unit(self, value: float) -> float:
         """Finds the u in [0, 1] at which the quantile is `value`, by bisection: the quantile function only grows."""
         quantile = self.parameter.quantile
         low, high = 0.0, 1.0

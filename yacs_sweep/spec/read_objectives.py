@@ -283,12 +283,13 @@ def check_objectives(section: Section, spec: SweepSpec) -> None:
         text = f"{rule.metric} is not an objective of this sweep; allowed: {', '.join(names)}"
         section.notes.wrong(section.at("early_terminate", "metric"), text)
     repeats = spec.repeats
-    if repeats is not None and spec.pauses:
+    _check_population(section, spec)
+    if repeats is not None and spec.pauses and spec.pbt is None:
         text = (
             "does not stand beside `early_terminate` with mode: promotion, which compares single trials; leave one out"
         )
         section.wrong("repeats", text)
-    if spec.more_metrics and spec.pauses:
+    if spec.more_metrics and spec.pauses and spec.pbt is None:
         text = "do not stand beside `early_terminate` with mode: promotion, which knows one metric; write `metric`"
         section.wrong("metrics", text)
     same = next((item for item in spec.parameters if repeats is not None and item.name == repeats.name), None)
@@ -297,3 +298,17 @@ def check_objectives(section: Section, spec: SweepSpec) -> None:
         section.wrong("repeats", f"{same.name} is {verb} under `parameters`; leave it out there, or name another key")
     if repeats is not None and repeats.race and not spec.objectives and not {"metric", "metrics"} & set(section.values):
         section.wrong("repeats", "race needs a `metric`: points are compared by it")
+
+
+def _check_population(section: Section, spec: SweepSpec) -> None:
+    """Checks what stands beside `method: pbt`."""
+    if spec.method != "pbt":
+        return
+    for key in ("early_terminate", "repeats", "metrics", "scheduler"):
+        if section.get(key) is not None:
+            section.wrong(
+                key, "does not stand beside method pbt, which compares and replaces trials itself by one `metric`"
+            )
+    members = spec.pbt.population if spec.pbt else None
+    if members is not None and spec.count is not None and spec.count != members:
+        section.wrong("count", f"{spec.count}: the population has {members} members; keep one of the two")

@@ -15,6 +15,7 @@ from . import hyperband
 from .command import read_command
 from .conditions import ExpressionError, compile_expression
 from .grid import MAX_LISTED, Grid
+from .methods.population import read_population
 from .parameter import GRID, Parameter
 from .read_objectives import (
     check_objectives,
@@ -31,8 +32,8 @@ from .read_parameters import read_parameters
 from .section import Notes, Section
 from .sweep import DEFAULT_CHANCE, DEFAULT_RESULTS_DIR, EarlyTerminate, SweepSpec
 
-METHODS = ("grid", "random", "bayes", "custom")
-_OURS = ("count", "results_dir_base", "optimize", "where", "metric_constraints", "repeats")
+METHODS = ("grid", "random", "bayes", "custom", "pbt")
+_OURS = ("count", "results_dir_base", "optimize", "where", "metric_constraints", "repeats", "pbt")
 _READ = (
     *("name", "description", "method", "metric", "metrics", "parameters", "early_terminate", "scheduler", "run_cap"),
     *("program", "command", "project", "entity", "controller"),
@@ -172,6 +173,7 @@ def _read(section: Section) -> SweepSpec:
         constraints=read_constraints(section, metrics or ((metric,) if metric else ())),
         repeats=read_repeats(section, TOP_KEYS),
         scheduler=read_scheduler(section, TOP_KEYS),
+        pbt=read_population(section, TOP_KEYS),
         name=section.text("name"),
         description=section.text("description"),
         early_terminate=_early_terminate(section),
@@ -326,7 +328,7 @@ def _check(section: Section, spec: SweepSpec) -> None:
     """Checks keys of the file that depend on each other."""
     notes = section.notes
     if not any(section.values.get(key) is not None for key in ("metric", "metrics")):
-        searched = f"method {spec.method}" if spec.method in ("bayes", "custom") else None
+        searched = f"method {spec.method}" if spec.method in ("bayes", "custom", "pbt") else None
         reason = searched or ("early_terminate" if spec.early_terminate else None)
         if reason:
             notes.wrong((), f"`metric` is missing; {reason} needs {{name: …, goal: minimize or maximize}}")

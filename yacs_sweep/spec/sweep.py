@@ -15,13 +15,15 @@ from ..base.values import finite_number
 from . import hyperband
 from .conditions import allows
 from .grid import Grid
+from .methods.population import MEMBERS, Population
+from .methods.scheduler import Scheduler
 from .parameter import Parameter, active, equality_key, nest_values
 
 GOALS = ("minimize", "maximize")
 DEFAULT_COUNT = 10
 MOST_REPEATS, NOUNS = 1000, ("fold", "split", "seed")  # seeds of a point; what they may be called
 DEFAULT_RESULTS_DIR = "./log/sweep"
-_POINTS = ("method", "parameters", "where", "scheduler")  # keys that decide which points are tried,
+_POINTS = ("method", "parameters", "where", "scheduler", "pbt")  # keys that decide which points are tried,
 _SEEDS = ("key", "seeds")  # and with which seeds
 _NEW_DRAWS = 300  # draws of one point before all points are taken to have been tried
 _MAX_DRAWS = 1000  # draws of one point before `where` is taken to be impossible
@@ -175,38 +177,10 @@ class Repeats:
 
 
 @dataclass(frozen=True)
-class Scheduler:
-    """Names the optimiser that chooses points in place of the search's own (`method: custom`).
-
-    Attributes:
-        engine: optuna or ax.
-        source: the user's Python file; None: the engine's default optimiser.
-        optimizer: the function of `source` that makes the optimiser (a Study of Optuna's, a Client of Ax's).
-        search_space: the function of `source` that defines the parameters as it draws them.
-    """
-
-    engine: str
-    source: str | None = None
-    optimizer: str | None = None
-    search_space: str | None = None
-
-    @property
-    def own_space(self) -> str | None:
-        """The key whose function defines the parameters in place of the sweep file; None: the file's are searched."""
-        if self.engine == "ax":
-            return "optimizer" if self.optimizer is not None else None
-        return "search_space" if self.search_space is not None else None
-
-    def to_dict(self) -> dict[str, Any]:
-        """Returns the scheduler in W&B's language."""
-        return _without_none(vars(self))
-
-
-@dataclass(frozen=True)
 class SweepSpec:
     """Holds everything a sweep file can say, normalised. Parameters keep the order of the file."""
 
-    method: str  # grid, random, bayes; custom: several objectives, or a scheduler's
+    method: str  # grid, random, bayes; custom: several objectives, or a scheduler's; pbt: a population
     parameters: tuple[Parameter, ...]
     metric: Metric | None = None  # always there for bayes and with early_terminate
     name: str | None = None
@@ -225,6 +199,7 @@ class SweepSpec:
     constraints: tuple[str, ...] = ()  # on what a trial measured (`spec.constraints`)
     repeats: Repeats | None = None
     scheduler: Scheduler | None = None  # None: the search's own
+    pbt: Population | None = None  # of method pbt
     warnings: tuple[str, ...] = field(default=(), compare=False)
 
     @property
@@ -241,7 +216,8 @@ class SweepSpec:
     @property
     def pauses(self) -> bool:
         """Whether trials are paused, and resumed in their folders."""
-        return self.early_terminate is not None and self.early_terminate.mode == "promotion"
+        rule = self.early_terminate
+        return self.pbt is not None or (rule is not None and rule.mode == "promotion")
 
     @property
     def seeds_each(self) -> int:
@@ -271,6 +247,7 @@ class SweepSpec:
             "metric_constraints": list(self.constraints) or None,
             "repeats": self.repeats.to_dict() if self.repeats else None,
             "scheduler": self.scheduler.to_dict() if self.scheduler else None,
+            "pbt": self.pbt.to_dict() if self.pbt else None,
             "parameters": nest_values(
                 self.parameters, {item.name: item.to_dict() for item in self.parameters}, below="parameters"
             )
@@ -364,6 +341,8 @@ class SweepSpec:
         count = self.grid_trials
         if count is None:
             count = self.run_cap or DEFAULT_COUNT * self.seeds_each
+            if self.pbt is not None:
+                count = self.pbt.population or MEMBERS
         return min(count, self.run_cap) if self.run_cap else count
 
     @cached_property

@@ -15,7 +15,8 @@ from typing import Any
 from ...base.ask_process import NoAnswer, TimedOut, answer_request, ask_process
 from ...base.errors import ConfigError, SweepError
 from ...base.shipped import IMPORT_ROOT
-from ...spec.sweep import Scheduler, SweepSpec
+from ...spec.methods.scheduler import Scheduler
+from ...spec.sweep import SweepSpec
 
 FIRST_POINTS = 5  # drawn to be shown, and to know the names of the parameters
 _WAIT = 120.0  # seconds; Ax takes ten to import on a busy machine

@@ -19,7 +19,8 @@ from typing import Any
 
 from ...base.errors import SweepError
 from ...base.wording import clipped, did_you_mean, show
-from ...spec.sweep import Scheduler, SweepSpec
+from ...spec.methods.scheduler import Scheduler
+from ...spec.sweep import SweepSpec
 
 _PLAIN = (bool, int, float, str)
 

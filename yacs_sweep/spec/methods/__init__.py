@@ -1,0 +1,1 @@
+"""Holds what a method of search is told beside the parameters."""
