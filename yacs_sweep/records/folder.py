@@ -27,6 +27,7 @@ MACHINE_CAUSES = ("disk_full", "gpu_fault")  # failures that say nothing of the 
 # Failures of the trainer's own. A point that is tried again after one starts from nothing: what the trainer left may be
 # what it fails on, and one that had come to its end would do nothing.
 OWN_FAILURES = ("exit", "import_error", "start", "diverged", "no_metric", "refused")
+REPLACED = "replaced"  # cause of a trial that ended for one with a better trial's checkpoint, by which it counts
 SEEDS_FILE = "seeds.json"
 WARM_FILE = "warm.json"
 LAUNCHER_FILES = ("trial.json", "metrics.jsonl", "stdout.log")  # in a trial's folder
@@ -44,6 +45,9 @@ _USED_ONLY: dict[str, Any] = {
     "iterations": None,
     "starts": [],
     "trained": 0.0,
+    "parent_trial": None,
+    "begun_at": 0,
+    "replaces": None,
 }
 RESERVED = ("agents", "best", "inputs", "pareto", "wandb")  # the sweep's own folders, beside its trials'
 
@@ -209,6 +213,9 @@ class TrialRecord:
     starts: list[int] = field(default_factory=list)  # last step of metrics.jsonl at each start after the first
     trained: float = 0.0  # seconds of earlier launches of its trainer, which `started` and `ended` do not span
     retry_of: str | None = None
+    parent_trial: str | None = None  # name of the trial whose checkpoint it began from,
+    begun_at: int = 0  # the iterations that this one had made, whose rows its metrics.jsonl begins with,
+    replaces: str | None = None  # and the name of the trial that ended for it
     git_commit: str | None = None
     host: str = ""
     gpu_ids: list[str] = field(default_factory=list)

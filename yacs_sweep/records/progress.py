@@ -10,7 +10,7 @@ from typing import Any
 
 from ..base.values import finite_number
 from ..spec.sweep import Metric, Repeats
-from .folder import STATES, TrialRecord
+from .folder import REPLACED, STATES, TrialRecord
 
 
 def retried_trials(records: Iterable[TrialRecord]) -> dict[str, TrialRecord]:
@@ -87,12 +87,15 @@ def count_retried(records: Collection[TrialRecord]) -> dict[str, int]:
 def count_settled(records: Collection[TrialRecord], retry: Iterable[str] = ()) -> int:
     """Counts the points that have been evaluated; one whose trial is paused needs no new trial, and counts too.
 
+    A trial that another has replaced counts by that one.
+
     Args:
         retry: ids of the trials whose points are to be tried again (`LaunchFile.retry`). Such a point, and one that was
             tried again, counts by its later trial.
     """
     again = {*retry, *retried_trials(records)}
-    return sum((record.settled or record.state == "paused") and record.id not in again for record in records)
+    counts = [record for record in records if record.id not in again and record.cause != REPLACED]
+    return sum(record.settled or record.state == "paused" for record in counts)
 
 
 def never_logged(records: Iterable[TrialRecord]) -> bool:
@@ -131,20 +134,24 @@ def savings(records: Collection[TrialRecord]) -> Saved | None:
     full = [record for record in known if record.state == "finished"]
     lengths = [record.iterations or 0 for record in full]
     # A short trial's time is mostly that of its start, which the iterations it lacks would not have taken.
-    paces = [seconds / (record.iterations or 1) for record in full if (seconds := record.seconds) is not None]
-    if not lengths or not paces or not any(record.state in _CUT for record in known):
+    paces = [seconds / _own(record) for record in full if (seconds := record.seconds) is not None and _own(record)]
+    if not lengths or not paces or not any(record.state in _CUT and record.cause != REPLACED for record in known):
         return None
     length, pace = statistics.median_low(lengths), statistics.median(paces)
     trained, missing, gpu_seconds, gpus = 0, 0, 0.0, 0
     for record in known:
-        made = record.iterations or 0
-        trained += made
-        if record.state in _CUT:
-            left = max(0, length - made)
+        trained += _own(record)
+        if record.state in _CUT and record.cause != REPLACED:
+            left = max(0, length - (record.iterations or 0))
             missing += left
             gpus += len(record.gpu_ids)
             gpu_seconds += left * pace * len(record.gpu_ids)
     return Saved(trained, trained + missing, missing * pace, gpu_seconds / 3600 if gpus else None)
+
+
+def _own(record: TrialRecord) -> int:
+    """Counts the iterations that a trial has trained itself, after those of the checkpoint that it began from."""
+    return (record.iterations or 0) - record.begun_at
 
 
 @dataclass(frozen=True)

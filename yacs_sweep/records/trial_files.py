@@ -6,6 +6,7 @@ No link is followed, nothing but a regular file is opened, and what cannot be re
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import stat
@@ -17,6 +18,7 @@ from ..base.files import FULL
 from .folder import LAUNCHER_FILES, TrialPaths
 
 LINK_FROM = 1 << 20  # bytes; a retried trial gets larger files as hard links, smaller ones as copies
+FICLONE = 0x40049409  # Linux: makes a file share the blocks of another
 GROWING = (".txt", ".log", ".json", ".jsonl")  # suffixes of files that are written to again, and so are copied
 SHOWN = 3  # problems that a message names
 
@@ -117,12 +119,29 @@ def link_or_copy(source: Path, target: Path) -> None:
         shutil.copy2(source, target, follow_symlinks=False)
 
 
-def inherit_files(old: TrialPaths, new: TrialPaths) -> Problems:
+def copy_file(source: Path, target: Path) -> None:
+    """Copies a regular file; on a file system that can, the copy shares the blocks until one of them is written to.
+
+    Raises:
+        OSError: the file cannot be copied.
+    """
+    with open(source, "rb") as old, open(target, "wb") as new:
+        try:
+            fcntl.ioctl(new.fileno(), FICLONE, old.fileno())
+        except OSError:
+            shutil.copyfileobj(old, new, 1 << 20)
+    shutil.copystat(source, target)
+
+
+def inherit_files(old: TrialPaths, new: TrialPaths, *, links: bool = True) -> Problems:
     """Gives a trial the files that another one left, except the launcher's own; returns what could not be taken over.
 
     Large files become hard links where the file system has them, as checkpoints are replaced rather than written to;
     files that grow (logs) are copied. Links stay links; one into the other trial's folder leads to the same file in the
     new one. Pipes, sockets and devices are left out.
+
+    Args:
+        links: whether the other trial has ended, so that hard links may be made; else every file is copied.
 
     Raises:
         OSError: the disk is full.
@@ -139,7 +158,9 @@ def inherit_files(old: TrialPaths, new: TrialPaths) -> Problems:
                 _copy_link(source, target, old.dir, new.dir)
             elif entry.is_file and not os.path.lexists(target):
                 size = os.stat(entry.name, dir_fd=entry.folder, follow_symlinks=False).st_size
-                if PurePath(entry.name).suffix in GROWING or size < LINK_FROM:
+                if not links:
+                    copy_file(source, target)
+                elif PurePath(entry.name).suffix in GROWING or size < LINK_FROM:
                     shutil.copy2(source, target, follow_symlinks=False)
                 else:
                     link_or_copy(source, target)

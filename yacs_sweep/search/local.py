@@ -12,7 +12,7 @@ import optuna
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from ..base.values import finite_number
-from ..records.folder import SweepPaths, TrialRecord
+from ..records.folder import REPLACED, SweepPaths, TrialRecord
 from ..records.metrics import Iterations, readable_metrics
 from ..spec.sweep import SweepSpec
 from ..trial.contract import Assignment
@@ -33,10 +33,13 @@ from .storage.folder_coordinator import FolderCoordinator
 from .storage.restoring import Restorer
 from .storage.url import shared
 from .stored import (
+    BEGUN_AT,
     END,
     ENQUEUED,
     FIXED,
+    FORK,
     LOST_COUNT,
+    PARENT,
     PAUSED,
     PLACE,
     POINT,
@@ -48,6 +51,7 @@ from .stored import (
     AlreadyEnded,
     state_of,
     stored_value,
+    trial_name,
 )
 from .study_trials import assigned, is_settled, record_of
 from .warm_start import WarmStart
@@ -143,6 +147,7 @@ class LocalController:
             self.engine,
             target=self.target,
             recover=self._recover_more,
+            seed=self.seed,
         )
 
     def _recover_more(self) -> None:
@@ -185,6 +190,7 @@ class LocalController:
                 if self.coordinator.has_lost_agents():
                     self.lost += self.recover()
                 found = self._next.choose()
+                self._next.end_replaced(self._end_replaced)
                 if self.drops:
                     self._next.end_dropped(self._drop)
                 if found is None:
@@ -235,8 +241,22 @@ class LocalController:
         if record is None or metric is None:
             return
         text = f"{record.value:.6g}" if record.value is not None and finite_number(record.value) else record.value
-        record.state, record.cause = "stopped", "not_promoted"
-        record.reason = f"not promoted: {metric.name} {text} at iteration {record.iterations}"
+        self._end_paused(
+            trial, record, "not_promoted", f"not promoted: {metric.name} {text} at iteration {record.iterations}"
+        )
+
+    def _end_replaced(self, trial: FrozenTrial, heir: FrozenTrial) -> None:
+        """Ends a paused trial that another has replaced."""
+        record = record_of(trial, self.coordinator)
+        if record is not None:
+            fork = heir.user_attrs[FORK]
+            parent, name = trial_name(fork[PARENT]), trial_name(heir.number)
+            reason = f"replaced by {name}, a copy of {parent} at iteration {fork[BEGUN_AT]}"
+            self._end_paused(trial, record, REPLACED, reason)
+
+    def _end_paused(self, trial: FrozenTrial, record: TrialRecord, cause: str, reason: str) -> None:
+        """Ends a paused trial for good."""
+        record.state, record.cause, record.reason = "stopped", cause, reason
         if self.coordinator.save_record(record):
             self.tell(trial, record)
             self._dropped.append(record)
@@ -282,6 +302,9 @@ class LocalController:
             if (settled and not wanted) or (running and self.coordinator.owner_lives(owner)):
                 continue
             record = record_of(trial, self.coordinator)
+            if running and record is None and FORK in trial.user_attrs and self._next.pausing is not None:
+                self._next.pausing.put_back(trial, None)  # its agent died before the checkpoint was copied
+                continue
             if running and record is not None and self._next.pausing is not None:
                 if self._resumes(trial, record):
                     continue

@@ -90,9 +90,13 @@ class LocalHooks:
         logged = self.iterations.values(readable_metrics(paths.metrics)) if self.reports and record.starts else {}
         if logged:
             known = self.trial.storage.get_trial(self.trial._trial_id).intermediate_values
-            self.unreported = [(stored_value(logged[each]), each) for each in sorted(logged.keys() - known.keys())]
+            own = [each for each in sorted(logged.keys() - known.keys()) if each > record.begun_at]
+            self.unreported = [(stored_value(logged[each]), each) for each in own]
         if self.recorder is not None and self.runs is not None:
             run = replace(self.runs, id=record.id, name=record.name, config=record.params)
+            if record.parent_trial is not None:
+                lineage = {"parent_trial": record.parent_trial, "begun_at": record.begun_at}
+                run = replace(run, config={**record.params, **lineage})
             if record.point is not None:  # the runs of a point are a group
                 config = {**record.params, self.seed_name: record.seed}
                 run = replace(run, config=config, group=f"{self.runs.group}-{record.point}")

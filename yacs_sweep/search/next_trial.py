@@ -14,11 +14,25 @@ from ..records.points import point_name
 from ..spec.sweep import SweepSpec
 from ..trial.contract import Assignment
 from .promotion.pausing import Pausing
-from .promotion.scheduler import Action, New, Resume, Wait
+from .promotion.scheduler import Action, Fork, New, Resume, Wait
 from .sampling import MAX_DRAWS
 from .schedulers.engine import Engine, Suggestion
 from .storage.coordinator import Coordinator
-from .stored import ASSIGNED, GRID_INDEX, PLACE, POINT, POINT_OF, RETRY_OF, UNTIL, VOID, trial_name
+from .stored import (
+    ASSIGNED,
+    BEGUN_AT,
+    FORK,
+    GRID_INDEX,
+    PARENT,
+    PLACE,
+    POINT,
+    POINT_OF,
+    REPLACES,
+    RETRY_OF,
+    UNTIL,
+    VOID,
+    trial_name,
+)
 from .study_trials import StudyTrials, assigned
 
 
@@ -53,6 +67,7 @@ class NextTrial:
         *,
         target: int | None,
         recover: Callable[[], None],
+        seed: int = 0,
     ) -> None:
         """Prepares to read the study.
 
@@ -60,11 +75,12 @@ class NextTrial:
             engine: chooses new points.
             target: trials in the whole sweep; None: not known here.
             recover: looks for agents that have died meanwhile, and enqueues the points they leave.
+            seed: of the search.
         """
         self.study, self.coordinator, self.spec = study, coordinator, spec
         self.engine, self.target, self.recover = engine, target, recover
         self.trials = StudyTrials(study, coordinator, spec)
-        self.pausing = Pausing(study, coordinator, spec, target) if spec.pauses else None
+        self.pausing = Pausing(study, coordinator, spec, target, seed) if spec.pauses else None
         self._waits = False  # whether the scheduler waits for trials that run
 
     def choose(self) -> tuple[int, Assignment] | None:
@@ -141,7 +157,15 @@ class NextTrial:
                 return None
             given = pausing.take(trial, action.until)
             return Created(trial._trial_id, trial.number, given["params"], trial.user_attrs, action.until)
-        raise NotImplementedError(f"{action}")
+        assert isinstance(action, Fork)
+        return self._fork(action, pausing, trials)
+
+    def _fork(self, action: Fork, pausing: Pausing, trials: Sequence[FrozenTrial]) -> Created:
+        """Adds a trial that begins from another's checkpoint, as running. The trial that it replaces is over by that."""
+        source = next(view for view in pausing.views(trials) if view.number == action.source)
+        fork = {PARENT: source.number, BEGUN_AT: source.iterations, REPLACES: action.replaces}
+        point = self.engine.recall(action.params)
+        return self._add(len(trials), replace(point, params=action.params, attributes={FORK: fork}), action.until)
 
     def end_dropped(self, ended: Callable[[FrozenTrial], None]) -> None:
         """Calls a function with each paused trial that will never continue."""
@@ -149,6 +173,13 @@ class NextTrial:
             return
         for trial in self.pausing.dropped(self.trials.read(), self._new_left()):
             ended(trial)
+
+    def end_replaced(self, ended: Callable[[FrozenTrial, FrozenTrial], None]) -> None:
+        """Calls a function with each paused trial that another has replaced, and with that one."""
+        if self.pausing is None or not self.pausing.copies:
+            return
+        for trial, heir in self.pausing.replaced(self.trials.read()):
+            ended(trial, heir)
 
     def _new_left(self) -> int | None:
         """Counts the trials that may still be started; None: without limit."""
@@ -262,7 +293,19 @@ class NextTrial:
             pauses=self.pausing is not None,
             until=until,
             **self._repeat(attributes),
+            **self._parent(attributes),
         )
+
+    def _parent(self, attributes: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns what an assignment says of the trial whose checkpoint a trial begins from; empty for other trials."""
+        fork = attributes.get(FORK)
+        if fork is None:
+            return {}
+        return {
+            "parent": trial_name(fork[PARENT]),
+            "begun_at": fork[BEGUN_AT],
+            "replaces": trial_name(fork[REPLACES]),
+        }
 
     def _repeat(self, attributes: Mapping[str, Any]) -> dict[str, Any]:
         """Returns the name of a trial's point and the trial's seed; empty without repeats."""

@@ -16,7 +16,7 @@ from .promotion.pausing import is_paused
 from .repeats.points import SeededPoints
 from .storage.coordinator import Coordinator
 from .storage.journal import Embedded
-from .stored import ASSIGNED, POINT_OF, SETTLED, VOID
+from .stored import ASSIGNED, FORK, POINT_OF, REPLACES, SETTLED, VOID
 
 
 def assigned(trial: FrozenTrial) -> Mapping[str, Any]:
@@ -75,7 +75,7 @@ class StudyTrials:
         self._all: list[FrozenTrial] = []  # by number
         self._open: set[int] = set()  # numbers of those that may still change
         self._settled: set[str] = set()  # ids of those whose points count as evaluated
-        self._tried_again: set[str] = set()  # ids of those whose points count by a later trial
+        self._tried_again: set[str] = set()  # ids of those that count by a later trial
         self._trial_reached = False  # whether a trial has reached all targets that are set
         self.points = SeededPoints(spec) if spec.repeats is not None else None  # None: each trial is a point
 
@@ -118,13 +118,21 @@ class StudyTrials:
         if (earlier := trial.user_attrs.get(POINT_OF)) is not None:
             self._tried_again.add(earlier)
             self._settled.discard(earlier)
+        if FORK in trial.user_attrs and not assigned(trial).get(VOID):
+            earlier = self._id(trial.user_attrs[FORK][REPLACES])
+            self._tried_again.add(earlier)
+            self._settled.discard(earlier)
         if trial.state.is_finished():
             self._open.discard(number)
-            trial_id = f"{self._study.study_name}-{number}"
+            trial_id = self._id(number)
             counts = trial_id not in self._tried_again and not assigned(trial).get(VOID)
             if counts and is_settled(trial, self._coordinator):
                 self._settled.add(trial_id)
             self._trial_reached |= reaches_targets(trial, self._spec)
+
+    def _id(self, number: int) -> str:
+        """Returns the id of the trial with that number."""
+        return f"{self._study.study_name}-{number}"
 
     def _in_state(self, state: TrialState) -> list[FrozenTrial]:
         return [self._all[number] for number in self._open if self._all[number].state == state]
@@ -150,8 +158,13 @@ class StudyTrials:
         )
 
     def handed_out(self) -> int:
-        """Counts the trials that are settled, run by a live agent, or, where trials pause, run or are paused."""
-        running = self._in_state(TrialState.RUNNING)
+        """Counts the trials that are settled, run by a live agent, or, where trials pause, run or are paused.
+
+        A trial that another has replaced counts by that one.
+        """
+        running = [
+            trial for trial in self._in_state(TrialState.RUNNING) if self._id(trial.number) not in self._tried_again
+        ]
         alive = sum(self._spec.pauses or self._coordinator.owner_lives(assigned(trial)) for trial in running)
         return len(self._settled) + alive
 

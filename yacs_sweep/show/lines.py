@@ -87,6 +87,8 @@ def trial_started_line(record: TrialRecord, earlier: TrialRecord | None = None, 
     again = f" (again, after {name})" if record.retry_of else ""
     if record.attempts > 1:
         again = f" (resumed{f' at iteration {record.iterations}' if record.iterations else ''})"
+    elif record.parent_trial is not None:
+        again = f" (from {clean(record.parent_trial)} at iteration {record.begun_at})"
     return f"▶ {record.name}{again}{_seed_text(record, noun)}: {params_line(record.params)}"
 
 

@@ -11,10 +11,11 @@ from ..base.wording import show
 from ..base.yaml_document import KeyPath
 from .conditions import ExpressionError
 from .constraints import compile_constraint
+from .methods.scheduler import Scheduler
 from .parameter import equality_key
 from .section import Section
 from .slips import meant_mapping
-from .sweep import GOALS, MOST_REPEATS, Metric, Repeats, Scheduler, SweepSpec
+from .sweep import GOALS, MOST_REPEATS, Metric, Repeats, SweepSpec
 
 ENGINES = ("optuna", "ax", "wandb")  # of `scheduler`, as W&B has them
 _METRIC = ("name", "goal", "target", "impute", "impute_while_running")

@@ -37,6 +37,9 @@ class Assignment:
         seed: of a sweep with repeats: the seed that the trainer is given.
         pauses: whether the trial is paused rather than cut short: another attempt resumes in its folder.
         until: iteration at which it pauses; None: it runs to its end.
+        parent: name of the trial whose checkpoint it begins from,
+        begun_at: the iterations that this one has made,
+        replaces: and the name of the trial that ends for it.
     """
 
     id: str
@@ -49,6 +52,9 @@ class Assignment:
     seed: int | float | str | None = None
     pauses: bool = False
     until: int | None = None
+    parent: str | None = None
+    begun_at: int = 0
+    replaces: str | None = None
 
 
 class Hooks(Protocol):

@@ -86,6 +86,7 @@ class TrialRunner:
         self._leaves_files: bool | None = (
             None  # whether the first finished trial's trainer left any; None: not known yet
         )
+        self._uncopied: str | None = None  # why the checkpoint that the trial begins from cannot be copied
         self._warned: set[str] = set()  # the subjects of warnings that have been shown
         self._began = time.monotonic()  # when the trial began, as its record's `started`
 
@@ -126,12 +127,16 @@ class TrialRunner:
             before = _record_in(paths)
         if before is None and paths.dir.is_symlink():  # another trial's trainer has left it
             put_aside(paths.dir)
+        if before is None and assignment.parent is not None:  # an agent may have died while it copied
+            shutil.rmtree(paths.dir, ignore_errors=True)
         ensure_folder(paths.dir)
         ensure_folder(launch.profile.output_dir(paths.dir))
         start = launch.start(paths, assignment.id, assignment.params, assignment.seed, self.gpu_ids)
         self._began = time.monotonic()
         if assignment.retry_of is not None and before is None:
             self._inherit(assignment, paths)
+        if assignment.parent is not None and before is None:
+            self._copy_parent(assignment.parent, paths)
         if before is not None and (before.state == "running" or before.cause == "lost"):
             add_unread_rows(paths, launch.profile)
         # A trial that is resumed in its folder is the same trial, in another attempt.
@@ -146,11 +151,14 @@ class TrialRunner:
             started=utc_now(),
             rows=len(rows),
             until=assignment.until,
-            iterations=before.iterations if before else None,
+            iterations=before.iterations if before else assignment.begun_at or None,
             attempts=before.attempts + 1 if before else 1,
             starts=[*(before.starts if before else ()), *(row["step"] for row in rows[-1:] if "step" in row)],
             trained=(before.seconds or before.trained) if before else 0.0,
             retry_of=assignment.retry_of,
+            parent_trial=assignment.parent,
+            begun_at=assignment.begun_at,
+            replaces=assignment.replaces,
             point=assignment.point,
             seed=assignment.seed,
             git_commit=self.commit.get(),
@@ -187,6 +195,19 @@ class TrialRunner:
                 with contextlib.suppress(OSError):
                     shutil.copyfile(there.metrics, paths.metrics)
 
+    def _copy_parent(self, name: str, paths: TrialPaths) -> None:
+        """Copies the files and rows of the paused trial that a trial begins from.
+
+        Copies, and no hard links: both trials go on, and a trainer may write its checkpoint into the file that is there.
+        """
+        there = self.launch.paths.trial(name)
+        problems = inherit_files(there, paths, links=False)
+        try:
+            shutil.copyfile(there.metrics, paths.metrics)
+        except OSError as error:
+            problems.add(there.metrics.name, error)
+        self._uncopied = f"the checkpoint of {name} cannot be copied: {problems}" if problems else None
+
     def run(self, assignment: Assignment, hooks: Hooks, refused: str | None = None) -> TrialRecord:
         """Runs one trial to its end; returns the final content of its trial.json.
 
@@ -197,9 +218,11 @@ class TrialRunner:
             DiskFull: results cannot be written any more.
         """
         try:
+            self._uncopied = None
             record, paths = self.prepare(assignment)
             self.on_event("start", record.row())
             hooks.started(record, paths)
+            refused = refused or self._uncopied
             if refused is not None:
                 return self._end(record, paths, hooks, Verdict("failed", "refused", refused))
             return self._run(record, paths, hooks, assignment)

@@ -23,9 +23,9 @@ LONGEST = 900.0  # seconds of a start at most
 
 def what_pauses(spec: SweepSpec) -> str | None:
     """Names what makes a sweep resume its trials, so that its trainer must be able to; None: nothing does."""
-    if spec.pauses:
-        return "`mode: promotion`"
-    return "`method: pbt`" if spec.method == "pbt" else None
+    if spec.method == "pbt":
+        return "`method: pbt`"
+    return "`mode: promotion`" if spec.pauses else None
 
 
 def with_answer(plan: Plan, options: Options) -> Plan:

@@ -40,7 +40,12 @@ def controller_problems(options: Options, controller: str, spec: SweepSpec | Non
             "method custom: W&B's server does not search so; use --controller local, or a method of the server's: "
             "grid, random, bayes"
         )
-    if spec is not None and spec.pauses:
+    if spec is not None and spec.pbt is not None:
+        problems.append(
+            "method pbt: W&B's server cannot pause a run and copy it; use --controller local, or a method of the server's: "
+            "grid, random, bayes"
+        )
+    elif spec is not None and spec.pauses:
         problems.append(
             "early_terminate mode promotion: W&B's server cannot pause a run and resume it; use --controller local, or "
             "leave mode out: the server's hyperband ends runs for good"

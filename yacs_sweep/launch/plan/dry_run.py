@@ -16,6 +16,7 @@ from ...search.racing import final_trials
 from ...search.stored import trial_name
 from ...show.lines import command_text, short_value
 from ...show.table import text_table
+from ...spec.methods.population import Population
 from ...spec.parameter import Parameter, equality_key
 from ...spec.sweep import EarlyTerminate, SweepSpec
 from ...trainers.overrides import Overrides
@@ -116,6 +117,16 @@ def _remark(plan: Plan, seeded: bool) -> str:
     return f" ({'after those of --enqueue, ' if plan.warm.enqueue else ''}random {drawn}{start})"
 
 
+def _population(rule: Population) -> str:
+    """Describes when members of a population are compared, and what becomes of them."""
+    places = [place for place in range(rule.interval, rule.max_iter, rule.interval)]
+    shown = ", ".join(map(str, places[:SHOWN_BANDS])) + (", …" if len(places) > SHOWN_BANDS else "")
+    return (
+        f"  pbt: trials are compared at {shown} of {rule.max_iter} logged values: the worst {rule.quantile:.0%} continue "
+        "from checkpoints of the best, with perturbed parameters"
+    )
+
+
 def _early_termination(rule: EarlyTerminate) -> str:
     """Describes the early-termination rule; an iteration is a logged value of the metric."""
     settings = {key: value for key, value in rule.to_dict().items() if key != "type"}
@@ -185,6 +196,8 @@ def describe(plan: Plan, *, seeded: bool = False, remark: str | None = None) -> 
     lines += list(_details(spec, plan.count))
     if spec.early_terminate is not None:
         lines += ["", _early_termination(spec.early_terminate)]
+    if spec.pbt is not None:
+        lines += ["", _population(spec.pbt)]
     if remark is not None:
         lines.append(f"  {remark}")
     if plan.warm.prior:

@@ -39,7 +39,9 @@ def able_source(source: Source, spec: SweepSpec) -> Source:
     if not (spec.method == "custom" or spec.pauses) or source.controller != "wandb" or not source.fall_back:
         return source
     note = "controller: local, because W&B's server has no method custom"
-    if spec.pauses:
+    if spec.method == "pbt":
+        note = "controller: local, because W&B's server has no method pbt"
+    elif spec.pauses:
         note = "controller: local, because W&B's server cannot pause a run and resume it (mode: promotion)"
     return replace(source, controller="local", notes=(note,))
 

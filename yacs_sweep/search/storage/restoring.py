@@ -26,14 +26,18 @@ from ..schedulers.engine import Engine
 from ..space import Space
 from ..stored import (
     ASSIGNED,
+    BEGUN_AT,
     END,
     ENQUEUED,
+    FORK,
     GRID_INDEX,
     LOST_COUNT,
+    PARENT,
     PAUSED,
     PLACE,
     POINT,
     POINT_OF,
+    REPLACES,
     RETRY_OF,
     SETTLED,
     UNTIL,
@@ -186,6 +190,15 @@ class Restorer:
             yield LOST_COUNT, 1
         if index is not None:
             yield GRID_INDEX, index
+        if record.parent_trial is not None and record.replaces is not None:
+            yield (
+                FORK,
+                {
+                    PARENT: _number(record.parent_trial),
+                    BEGUN_AT: record.begun_at,
+                    REPLACES: _number(record.replaces),
+                },
+            )
 
     def _evaluate(self, trial: FrozenTrial, record: TrialRecord) -> None:
         """Ends a waiting trial as its record says."""
@@ -204,6 +217,12 @@ class Restorer:
         for name, value in found.system_attrs.items():
             storage.set_trial_system_attr(trial_id, name, value)
         storage.set_trial_state_values(trial_id, found.state, found.values)
+
+
+def _number(name: str) -> int:
+    """Returns the number of the trial with that name."""
+    match = _FOLDER.fullmatch(name)
+    return int(match[1]) if match else -1
 
 
 def _assigned(record: TrialRecord) -> dict[str, Any]:
