@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -27,14 +26,15 @@ from ..records.points import (
     target_reached,
     why_none_is_best,
 )
+from ..records.population.lineage import write_schedule
 from ..records.progress import Progress, never_logged, savings, unretried
 from ..records.standings import rank_points, rivals
 from ..records.summary import Summary
 from ..show.left_out import cannot_be, left_out_text
 from ..show.lines import (
     MOST_SHOWN,
-    NAMED,
     command_text,
+    named_text,
     params_line,
     saved_text,
     trial_ended_line,
@@ -200,6 +200,10 @@ class Results:
             self.best_file = None
             if self.accessories.attempt("best.yml is not written", partial(self._write_best, best)):
                 self.best_id = self._told_of(best)
+            if self.plan.spec.pbt is not None:
+                axis, trials = self.plan.profile.metrics.axis, self.summary.records.values()
+                write = partial(write_schedule, self.paths, self.plan.spec, best, trials, axis)
+                self.accessories.attempt("best_schedule.yml is not written", write)
         if self.summary.objectives and not self.no_best_file:
             self.accessories.attempt("pareto/ is not up to date", self._write_front)
         keep = partial(self.keeper.update, best, self.summary.records.values())
@@ -223,7 +227,9 @@ class Results:
         try:
             what = f"Best of sweep {self.paths.sweep_id}"
             if self.summary.seeds_point() is not None:
-                what = f"Best of sweep {self.paths.sweep_id} (of its seeds the one nearest to their mean)"
+                what += " (of its seeds the one nearest to their mean)"
+            if self.plan.spec.pbt is not None:
+                what += f" (its last parameters; {self.paths.schedule.name} has all)"
             self._write_config(self.paths.best, best, what)
         except (ConfigError, OSError) as error:
             with contextlib.suppress(OSError):
@@ -311,7 +317,9 @@ class Results:
             else:
                 say(f"no trial has logged {self.metric}: correct {self.metric_place} in a new sweep")
             say(f"if it is the trainer that has to log {self.metric}, mend it, then retry with", self.retry_line)
-        elif not outcome.interrupted and any(r.state == "failed" and r.id not in owed for r in self._unretried()):
+        elif not outcome.interrupted and any(
+            record.state == "failed" and record.id not in owed for record in unretried(self.summary.records.values())
+        ):
             say("fix the cause of the failures, then retry with", self.retry_line)
         if self.log_model and not outcome.interrupted:
             attempt("the best trial is not logged", self._log_model)
@@ -332,7 +340,7 @@ class Results:
         cut_short = outcome.interrupted or outcome.message or len(outcome.ended) >= self.plan.count
         if self.plan.spec.repeats is None or cut_short or self.complete:
             return
-        if all(record.settled for record in self._unretried()):
+        if all(record.settled for record in unretried(self.summary.records.values())):
             replace(LaunchFile.load(self.paths), exhausted=True).save(self.paths)
 
     def _read_last(self) -> None:
@@ -383,12 +391,13 @@ class Results:
             say(f"best: {best.name}, {values_text(best, self.metric)} with {params}")
         else:
             say(f"best: {best.name}, {self.metric} {best.value:.6g} with {params}")
+        if self.plan.spec.pbt is not None and best.parent_trial is not None:
+            say(f"its parameters changed on the way; which led to it, by iteration: {self.paths.schedule}")
         if alike := [rival.name for rival in rivals(self.plan.spec, self.summary.points())]:
-            say(f"not to be told apart from the best: {_named(alike)}")
+            say(f"not to be told apart from the best: {named_text(alike)}")
         if front := self.summary.front_names():
-            more = f", +{len(front) - NAMED} more" if front[NAMED:] else ""
             where = f"; configurations in {self.paths.pareto}" if self._fronts else ""
-            say(f"on the Pareto front: {len(front)}: {', '.join(front[:NAMED])}{more}{where}")
+            say(f"on the Pareto front: {len(front)}: {named_text(front)}{where}")
         if others := left_out_text(self.plan.spec, group_points(self.summary.records.values())):
             say(f"{cannot_be(self.plan.spec)}: {others}")
         if text := self.seeds.text(self.summary.records.values()):
@@ -432,19 +441,11 @@ class Results:
         except SweepError as error:
             say(f"warning: {error}")
 
-    def _unretried(self) -> list[TrialRecord]:
-        """Returns the trials whose points were not tried again."""
-        return unretried(self.summary.records.values())
-
     def status(self, outcome: Outcome) -> int:
         """Returns the exit status: 130 interrupted, 1 a trial failed or a message ended the sweep, else 0."""
         if outcome.interrupted:
             return 130
         # One that runs is another launcher's.
-        well = all(record.state in (*ENDED_WELL, "running") for record in self._unretried())
+        records = self.summary.records.values()
+        well = all(record.state in (*ENDED_WELL, "running") for record in unretried(records))
         return 0 if well and outcome.message is None else 1
-
-
-def _named(names: Sequence[str]) -> str:
-    """Lists the first of some names, and says how many more there are."""
-    return ", ".join(names[:NAMED]) + (f", +{len(names) - NAMED} more" if len(names) > NAMED else "")

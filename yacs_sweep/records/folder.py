@@ -111,6 +111,11 @@ class SweepPaths:
         return self.dir / "best.yml"
 
     @property
+    def schedule(self) -> Path:
+        """Which parameters in which iterations led to the best trial of a population."""
+        return self.dir / "best_schedule.yml"
+
+    @property
     def pareto(self) -> Path:
         """The folder with a configuration file for each trial or point on the front of several objectives."""
         return self.dir / "pareto"

@@ -165,6 +165,11 @@ class Iterations:
         self._seen = 0  # starts that lie behind the last row
 
     @property
+    def places(self) -> Sequence[float | None]:
+        """The place on the x-axis of each iteration; None where that was not logged."""
+        return self._places
+
+    @property
     def count(self) -> int:
         """The number of iterations."""
         return len(self._places)

@@ -305,6 +305,11 @@ def _reasons(names: Sequence[str], reasons: Sequence[str], width: int) -> Iterat
         yield from wrap(cut(text, 3 * (width - 4)), width, indent=4, whole=False)
 
 
+def named_text(names: Sequence[str]) -> str:
+    """Lists the first of some names, and says how many more there are."""
+    return ", ".join(names[:NAMED]) + (f", +{len(names) - NAMED} more" if len(names) > NAMED else "")
+
+
 def best_value(best: Mapping[str, Any]) -> float | None:
     """Returns how good the best of a summary.json is: with repeats its point's mean, else its trial's value."""
     value = best.get("mean", best.get("value"))

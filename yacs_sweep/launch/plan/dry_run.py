@@ -119,7 +119,7 @@ def _remark(plan: Plan, seeded: bool) -> str:
 
 def _population(rule: Population) -> str:
     """Describes when members of a population are compared, and what becomes of them."""
-    places = [place for place in range(rule.interval, rule.max_iter, rule.interval)]
+    places = list(range(rule.interval, rule.max_iter, rule.interval))
     shown = ", ".join(map(str, places[:SHOWN_BANDS])) + (", …" if len(places) > SHOWN_BANDS else "")
     return (
         f"  pbt: trials are compared at {shown} of {rule.max_iter} logged values: the worst {rule.quantile:.0%} continue "

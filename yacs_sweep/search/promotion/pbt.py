@@ -22,8 +22,9 @@ class Pbt:
     """Compares the members of a population each `interval` iterations, all of them at the same iteration.
 
     A member of the worst quantile is replaced by a copy of one of the best quantile, whose parameters are perturbed. Each
-    member waits there until its fate is certain, whatever the others log: so the result does not depend on the number of
-    workers, nor on their speed. One that is neither among the best nor among the worst continues before the last has come.
+    member waits there until its fate is certain, whatever the others log: so what is decided does not depend on the number
+    of workers, nor on their speed. One that is neither among the best nor among the worst continues before the last has
+    come.
 
     Attributes:
         population: members.

@@ -102,7 +102,9 @@ class View:
             record, tally = replace(record), search.summary.tally(owed=False)
             earlier = search.summary.records.get(record.retry_of or "")
             metrics = paths.trial(record.name).metrics
-            offset = size_of(metrics) if record.state == "running" and record.attempts > 1 else 0
+            offset = (
+                size_of(metrics) if record.state == "running" and (record.attempts > 1 or record.parent_trial) else 0
+            )
             followed = _Followed(sweep, label, record, metrics, offset)
             self.screen.say(lambda: self._trial(followed, record, tally, earlier))
 
