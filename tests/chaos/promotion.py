@@ -59,17 +59,17 @@ class PromotionChaos(Chaos):
             *("TOY.MODE", "daemon", "TOY.RESUMES", "itself"),
         ]
 
+    def described(self) -> dict[str, Any]:
+        """Describes the search of the next sweep."""
+        rule = self.random.choice(["asha", "hyperband"])
+        stops = {"type": rule, "mode": "promotion", "min_iter": 1, "max_iter": EPOCHS}
+        return {"method": "random", "early_terminate": stops}
+
     def sweep(self) -> None:
         """Runs a sweep under faults until nothing is left to promote, then audits it."""
         spec = {
-            "method": "random",
+            **self.described(),
             "metric": {"name": "val/mAP", "goal": "maximize"},
-            "early_terminate": {
-                "type": self.random.choice(["asha", "hyperband"]),
-                "mode": "promotion",
-                "min_iter": 1,
-                "max_iter": EPOCHS,
-            },
             "parameters": {"base_lr": {"distribution": "log_uniform_values", "min": 1e-5, "max": 1e-2}},
             "count": self.points,
         }
@@ -172,10 +172,12 @@ class PromotionChaos(Chaos):
             tell(f"orphans: {[(pid, Path(f'/proc/{pid}/cmdline').read_bytes()[:80]) for pid in orphans]}")
 
 
-def torment(faults: int, points: int, seconds: float, workers: int, seed: int) -> PromotionChaos:
+def torment(
+    faults: int, points: int, seconds: float, workers: int, seed: int, kind: type[PromotionChaos] = PromotionChaos
+) -> PromotionChaos:
     """Runs sweeps under faults, in a folder that is deleted unless something is wrong."""
     home = Path(tempfile.mkdtemp(prefix="chaos-"))
-    chaos = PromotionChaos(home, random.Random(seed), faults, points, time.monotonic() + seconds, workers)
+    chaos = kind(home, random.Random(seed), faults, points, time.monotonic() + seconds, workers)
     try:
         while not chaos.quiet and not chaos.problems:
             chaos.sweep()
@@ -187,7 +189,7 @@ def torment(faults: int, points: int, seconds: float, workers: int, seed: int) -
     return chaos
 
 
-def main() -> int:
+def main(kind: type[PromotionChaos] = PromotionChaos) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--faults", type=int, default=200)
@@ -195,7 +197,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=460, help="after which there are no further faults")
     parser.add_argument("--workers", type=int, default=2, help="of each launcher")
     options = parser.parse_args()
-    chaos = torment(options.faults, options.points, options.seconds, options.workers, options.seed)
+    chaos = torment(options.faults, options.points, options.seconds, options.workers, options.seed, kind)
     for kind, count in sorted(chaos.faults.items()):
         print(f"{count:5d}  {kind}")
     print(

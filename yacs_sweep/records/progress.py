@@ -94,7 +94,12 @@ def count_settled(records: Collection[TrialRecord], retry: Iterable[str] = ()) -
             tried again, counts by its later trial.
     """
     again = {*retry, *retried_trials(records)}
-    counts = [record for record in records if record.id not in again and record.cause != REPLACED]
+    replaced = {record.replaces for record in records}  # some of them are still paused
+    counts = [
+        record
+        for record in records
+        if record.id not in again and record.cause != REPLACED and record.name not in replaced
+    ]
     return sum(record.settled or record.state == "paused" for record in counts)
 
 
@@ -125,7 +130,7 @@ class Saved:
 
 
 def savings(records: Collection[TrialRecord]) -> Saved | None:
-    """Computes what was saved; None where no trial ended early, or none was fully trained.
+    """Computes what was saved; None where no trial ended early, none was fully trained, or some began from checkpoints.
 
     A trial that was cut is taken to need as many iterations as the median of the finished ones; a failed one needs what
     it has made.
@@ -134,24 +139,21 @@ def savings(records: Collection[TrialRecord]) -> Saved | None:
     full = [record for record in known if record.state == "finished"]
     lengths = [record.iterations or 0 for record in full]
     # A short trial's time is mostly that of its start, which the iterations it lacks would not have taken.
-    paces = [seconds / _own(record) for record in full if (seconds := record.seconds) is not None and _own(record)]
-    if not lengths or not paces or not any(record.state in _CUT and record.cause != REPLACED for record in known):
+    paces = [seconds / (record.iterations or 1) for record in full if (seconds := record.seconds) is not None]
+    copied = any(record.parent_trial is not None for record in known)
+    if copied or not lengths or not paces or not any(record.state in _CUT for record in known):
         return None
     length, pace = statistics.median_low(lengths), statistics.median(paces)
     trained, missing, gpu_seconds, gpus = 0, 0, 0.0, 0
     for record in known:
-        trained += _own(record)
-        if record.state in _CUT and record.cause != REPLACED:
-            left = max(0, length - (record.iterations or 0))
+        made = record.iterations or 0
+        trained += made
+        if record.state in _CUT:
+            left = max(0, length - made)
             missing += left
             gpus += len(record.gpu_ids)
             gpu_seconds += left * pace * len(record.gpu_ids)
     return Saved(trained, trained + missing, missing * pace, gpu_seconds / 3600 if gpus else None)
-
-
-def _own(record: TrialRecord) -> int:
-    """Counts the iterations that a trial has trained itself, after those of the checkpoint that it began from."""
-    return (record.iterations or 0) - record.begun_at
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ import yaml
 
 from yacs_sweep.base.errors import ConfigError
 from yacs_sweep.spec.from_options import spec_from_options
-from yacs_sweep.spec.read_sweep import sweep_from_dict
 from yacs_sweep.spec.methods.scheduler import Scheduler
+from yacs_sweep.spec.read_sweep import sweep_from_dict
 from yacs_sweep.spec.sweep import Metric, Repeats, SweepSpec
 from yacs_sweep.spec.sweep_files import load_spec
 
