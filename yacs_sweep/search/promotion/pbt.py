@@ -107,8 +107,7 @@ class Pbt:
         ranked = self._ranked(at, trials)
         share = self._share(len(ranked))
         if self._coming(at, trials, left) == 0 and trial in ranked[len(ranked) - share :]:
-            best = [other for other in ranked[:share] if other.until == at and other.state != "ended"]
-            best = [other for other in best if math.isfinite(other.value_at(at) or 0.0)]
+            best = [other for other in ranked[:share] if self._can_be_copied(other, at)]
             if best:
                 random = Random(f"{self.seed}:{at}:{ranked.index(trial)}:pbt")  # numbers depend on who was first
                 source = random.choice(best)
@@ -119,6 +118,11 @@ class Pbt:
         elif not self._continues(trial, trials, left):
             return None
         return Resume(trial.number, self.after(trial.iterations))
+
+    def _can_be_copied(self, trial: TrialView, at: int) -> bool:
+        """Tells whether a member rests where members are compared, with a finite value, and is not at its end already."""
+        rests = trial.until == at and trial.state != "ended" and trial.iterations < self.max_iter
+        return rests and math.isfinite(trial.value_at(at) or 0.0)
 
     def _continues(self, own: TrialView, trials: Sequence[TrialView], left: int) -> bool:
         """Tells whether a member keeps its parameters, and nobody needs its checkpoint any more."""

@@ -9,6 +9,7 @@ from collections.abc import Container, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ...base.values import finite_number, utc_seconds
+from ...records.population.lineage import lineage
 from ...spec.sweep import Metric
 from ..left_out import kind_of, left_out
 from .columns import Column, column
@@ -81,6 +82,7 @@ def figures(sweep: Sweep, effects: Sequence[Effect], used: Sample, whole: Sweep 
         "slices": [names.index(name) for name in pair],
         "surface": surface(sweep, used, pair, [names.index(name) for name in pair]),
         "curves": curves(sweep),
+        "descent": descent(sweep),
         "timeline": timeline(whole),
         "all": [] if whole is sweep else [[record.name, record.state, brief(record.value)] for record in whole.records],
         "front": front(sweep),
@@ -109,6 +111,22 @@ def _effect(effect: Effect) -> dict[str, Any]:
         "correlation": brief(effect.correlation, 3),
         "interval": [brief(bound, 3) for bound in effect.interval] if effect.interval else None,
         "level": effect.level,
+    }
+
+
+def descent(sweep: Sweep) -> dict[str, Any] | None:
+    """Computes the plot of the parameters along the best trial's line of descent; None where it has no parent."""
+    trials = {trial.record.name: trial for trial in sweep.trials}
+    found = lineage(sweep.best, sweep.records) if sweep.best is not None else []
+    line = [trials[stretch.trial] for stretch in found]
+    changed = [column(sweep, name, line).as_levels() for name in sweep.searched()] if len(line) > 1 else []
+    changed = [item for item in changed if len(set(item.values)) > 1][:DIMENSIONS]
+    if not changed:
+        return None
+    return {
+        "spans": [[stretch.first, stretch.last] for stretch in found],
+        "trials": [stretch.trial for stretch in found],
+        "columns": [_column(item) for item in changed],
     }
 
 

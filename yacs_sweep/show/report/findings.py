@@ -164,6 +164,13 @@ def busy(sweep: Sweep) -> float:
     return sum(trial.seconds or 0.0 for trial in sweep.trials)
 
 
+def _of_population(sweep: Sweep, record: TrialRecord) -> dict[str, Any]:
+    """Makes the columns of a population: which checkpoint a trial began from, and whose place it took."""
+    if sweep.spec is None or sweep.spec.pbt is None:
+        return {}
+    return {"parent_trial": record.parent_trial, "begun_at": record.begun_at, "replaces": record.replaces}
+
+
 def trial_rows(sweep: Sweep) -> list[dict[str, Any]]:
     """Makes a flat row of each trial, best first, with the columns of trials.csv."""
     names = sweep.parameters()
@@ -194,6 +201,7 @@ def trial_rows(sweep: Sweep) -> list[dict[str, Any]]:
             "exit_code": record.exit_code,
             "attempts": record.attempts,
             "retry_of": record.retry_of,
+            **_of_population(sweep, record),
             "host": record.host,
             "gpu_ids": ",".join(record.gpu_ids),
             "git_commit": record.git_commit,

@@ -104,6 +104,8 @@ def caveat(sweep: Sweep, used: Sample, found: Sequence[Effect]) -> str:
     if len(set(used.scores)) == 1:
         return "All trials are equally good: no parameter makes a difference."
     said = []
+    if any(record.parent_trial is not None for record in sweep.records):
+        said.append("Trials that continued from another's checkpoint have its training in their values too.")
     first = leading(found)
     if not first:
         of = "the only parameter" if len(found) == 1 else f"any of {len(found)} parameters"

@@ -38,6 +38,7 @@ TITLES = {  # of sections, where the navigation's word is too short
     "importance": "Importance and correlation",
     "slices": "Parameters one by one",
     "curves": "Learning curves",
+    "descent": "Parameters of the best, by iteration",
     "failures": "Stopped and failed trials",
     "search": "What was searched",
     "again": "Environment, and how to repeat it",
@@ -208,6 +209,8 @@ def _parts(findings: Findings, data: dict[str, Any]) -> list[tuple[str, str, str
         parts.append(("slices", "One by one", slices(findings, data)))
     if data["curves"]["lines"]:
         parts.append(("curves", "Curves", _curves(data)))
+    if data["descent"]:
+        parts.append(("descent", "Schedule", _descent(data) + plot("descent")))
     if data["timeline"]["bars"]:
         parts.append(("workers", "Workers", '<p class="lead">When each trial ran, and where.</p>' + plot("timeline")))
     if any(record.state not in ("finished", "paused", "running") for record in findings.whole.records):
@@ -338,6 +341,16 @@ def _curves(data: dict[str, Any]) -> str:
     return text + choose + plot("curves")
 
 
+def _descent(data: dict[str, Any]) -> str:
+    """Explains the plot of the best trial's line of descent."""
+    *before, last = data["descent"]["trials"]
+    names = ", ".join(map(escape, before))
+    return (
+        f'<p class="lead">Which parameters led to {escape(last)}: it continued from checkpoints of {names}. The curve of a '
+        "trial begins with that of the trial it continued from. <code>best_schedule.yml</code> has the numbers.</p>"
+    )
+
+
 def _failures(sweep: Sweep) -> str:
     """Formats the trials that did not finish, by reason, with their last lines."""
     rows = []
@@ -374,6 +387,9 @@ def _search(sweep: Sweep) -> str:
         if sweep.spec.early_terminate:
             stops = sweep.spec.early_terminate.to_dict()
             extra.append("Early termination: " + ", ".join(f"{key} {text_of(item)}" for key, item in stops.items()))
+        if sweep.spec.pbt:
+            told = ", ".join(f"{key} {text_of(item)}" for key, item in sweep.spec.pbt.to_dict().items())
+            extra.append(f"Population-based training: {told}")
         if sweep.spec.where:
             extra.append("Conditions: " + " and ".join(sweep.spec.where))
         if sweep.spec.constraints:

@@ -41,7 +41,8 @@ window.reportPlots = (data) => {
       title: { font: { color: c.soft, size: 12 }, standoff: 8 }, automargin: true, fixedrange: touch, ...given,
       ...(given.title ? { title: { text: given.title, font: { color: c.soft, size: 12 }, standoff: 8 } } : {}),
     });
-    const { xaxis, yaxis, ...rest } = more;
+    const { xaxis, yaxis, ...given } = more;
+    const rest = Object.fromEntries(Object.entries(given).map(([key, value]) => [key, /^yaxis\d+$/.test(key) ? axis(value) : value]));
     return {
       height, autosize: true, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", showlegend: false,
       font: { family: getComputedStyle(document.body).fontFamily, color: c.ink, size: 12 },
@@ -437,8 +438,27 @@ window.reportPlots = (data) => {
       yaxis: { tickvals: labels.map((_, i) => i), ticktext: labels, range: [t.lanes.length - 0.4, -0.6], showgrid: false },
     }));
   }
+  // Which parameters in which iterations: a step line for each parameter, one below the other.
+  function descent(element) {
+    const c = colours(), d = data.descent, many = d.columns.length, gap = 0.22 / many;
+    const more = {};
+    const traces = d.columns.map((column, at) => {
+      const x = [], y = [], text = [];
+      d.spans.forEach(([first, last], place) => {
+        const value = column.values[place];
+        const shown = value === null ? "–" : column.kind === "category" ? plain(column.levels[value]) : short(value);
+        for (const end of [first - 1, last]) { x.push(end); y.push(value); text.push(`<b>${plain(d.trials[place])}</b>, iterations ${first} to ${last}<br>${plain(column.name)} ${shown}`); }
+      });
+      const which = at ? `${at + 1}` : "", top = 1 - at / many;
+      const ends = [Math.min(...column.values.filter((value) => value !== null)), Math.max(...column.values)];
+      const ticks = column.kind === "number" ? { tickvals: ends, ticktext: ends.map((value) => short(value, 3)) } : {};
+      more[`yaxis${which}`] = { ...paramAxis(column), ...ticks, domain: [top - 1 / many + (at < many - 1 ? gap : 0), top] };
+      return { type: "scatter", mode: "lines+markers", x, y, text, hovertemplate: HOVER, yaxis: `y${which}`, line: { color: c.series[0], width: 2 }, marker: { color: c.series[0], size: 5 }, connectgaps: false };
+    });
+    put(element, traces, layout(c, 90 + 110 * many, { ...more, xaxis: { title: "iteration", anchor: many > 1 ? `y${many}` : "y", rangemode: "tozero" } }));
+  }
   const clock = (seconds) => seconds < 100 ? `${seconds.toFixed(0)} s` : seconds < 5400 ? `${(seconds / 60).toFixed(1)} min` : `${(seconds / 3600).toFixed(1)} h`;
 
   const fronts = Object.fromEntries((data.front ? data.front.pairs : []).map((_, which) => [`front${which}`, front(which)]));
-  return { ...fronts, history, parallel, importance, correlation, slice0: slice(0), slice1: slice(1), surface, curves, timeline };
+  return { ...fronts, history, parallel, importance, correlation, slice0: slice(0), slice1: slice(1), surface, curves, descent, timeline };
 };

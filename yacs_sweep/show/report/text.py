@@ -14,6 +14,7 @@ from ...base.values import finite_number, to_json
 from ...base.wording import printable, sentence, unprintable
 from ...records.folder import TrialRecord
 from ...records.points import group_points
+from ...records.population.lineage import lineage
 from ...records.progress import count_retried, savings
 from ..left_out import cannot_be, left_out_text
 from ..lines import (
@@ -117,7 +118,7 @@ def as_markdown(findings: Findings) -> str:
         lines += [f"**Best: {_plain(best.name)}, {_plain(metric)} {_value(best.value)}** with {params}.", ""]
     if findings.verdict is not None:
         lines += [_plain(findings.verdict.text), ""]
-    lines += _trials(findings) + _seeds(sweep.seeds) + _importance(findings)
+    lines += _trials(findings) + _descent(sweep) + _seeds(sweep.seeds) + _importance(findings)
     if groups := failures(whole):
         rows = [
             [len(group.names), f"{group.state}, tried again" if group.again else group.state, group.cause, group.reason]
@@ -166,6 +167,19 @@ def _trials(findings: Findings) -> list[str]:
     heads = [sweep.noun, sweep.metric or "value", *(head for head, _ in extra), "state", "time", *names]
     front = _front(findings) + _left_out(findings)
     return [f"## Best {sweep.noun}s", "", *_table(heads, rows), "", *front] if rows else front
+
+
+def _descent(sweep: Sweep) -> list[str]:
+    """Writes the parameters along the best trial's line of descent."""
+    found = lineage(sweep.best, sweep.records) if sweep.best is not None else []
+    if len(found) < 2:
+        return []
+    names = sweep.searched()
+    rows = [
+        [f"{stretch.first} to {stretch.last}", stretch.trial, *(stretch.params.get(name, "–") for name in names)]
+        for stretch in found
+    ]
+    return ["## Parameters of the best, by iteration", "", *_table(["iterations", "trial", *names], rows), ""]
 
 
 def _state(record: TrialRecord, sweep: Sweep) -> str:

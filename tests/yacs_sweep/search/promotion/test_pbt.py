@@ -99,6 +99,12 @@ def test_failed_members_are_not_waited_for() -> None:
     assert pbt().next([failed], 0) is None
 
 
+def test_a_member_that_came_to_its_end_before_it_paused_is_not_copied() -> None:
+    late = paused(0, *[1.0] * 7, 0.0, 0.0, 0.0, until=8)
+    worst = paused(1, *[1.0] * 7, 9.0, until=8)
+    assert pbt(population=2).next([late, worst], 0) == Resume(1, None)
+
+
 def test_after_the_last_comparison_members_run_to_their_end() -> None:
     last = [paused(n, *[1.0] * 7, float(n), until=8) for n in range(3)]
     assert pbt().next(last, 0) == Resume(1, None)
