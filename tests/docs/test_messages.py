@@ -92,6 +92,8 @@ ORDINARY = (
     r"  learns first from",
     r"…, bands at …",
     r"  …: trials pause at …",
+    r"  pbt: trials are compared at …",
+    r" \(from … at iteration …\)$",
     r" \((the scheduler draws them while|drawn without any result)",
     r"Optuna's … chooses the points|Ax chooses the points|, its … ends trials early",
     r"…: points with up to … …s each$",

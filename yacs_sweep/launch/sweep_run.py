@@ -227,9 +227,9 @@ class Results:
         try:
             what = f"Best of sweep {self.paths.sweep_id}"
             if self.summary.seeds_point() is not None:
-                what += " (of its seeds the one nearest to their mean)"
+                what = f"Best of sweep {self.paths.sweep_id} (of its seeds the one nearest to their mean)"
             if self.plan.spec.pbt is not None:
-                what += f" (its last parameters; {self.paths.schedule.name} has all)"
+                what = f"Best of sweep {self.paths.sweep_id} (its last parameters; {self.paths.schedule.name} has all)"
             self._write_config(self.paths.best, best, what)
         except (ConfigError, OSError) as error:
             with contextlib.suppress(OSError):
@@ -446,6 +446,5 @@ class Results:
         if outcome.interrupted:
             return 130
         # One that runs is another launcher's.
-        records = self.summary.records.values()
-        well = all(record.state in (*ENDED_WELL, "running") for record in unretried(records))
+        well = all(trial.state in (*ENDED_WELL, "running") for trial in unretried(self.summary.records.values()))
         return 0 if well and outcome.message is None else 1

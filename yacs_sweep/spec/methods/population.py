@@ -56,18 +56,19 @@ def read_population(section: Section, top: Collection[str]) -> Population | None
         section.wrong("pbt", f"a key needs a blank after its `:`; write `pbt: {meant}`")
         return None
     if not isinstance(body, dict):
-        said = f"{show(body)} is not allowed; " if "pbt" in section else "is missing; "
-        notes.wrong(section.at("pbt") if "pbt" in section else (), f"`pbt` {said}write {{interval: 3, max_iter: 60}}")
+        if "pbt" in section:
+            section.wrong("pbt", f"{show(body)} is not allowed; write {{interval: 3, max_iter: 60}}")
+        else:
+            notes.wrong((), "`pbt` is missing; method pbt needs {interval: …, max_iter: …}")
         return None
     before = len(notes.problems)
     inner = Section(notes, section.at("pbt"), body, KEYS)
     inner.refuse_unknown(KEYS, top)
     numbers = {key: inner.integer(key, 1) for key in ("interval", "max_iter")}
-    for key, meaning in (("interval", "iterations between comparisons"), ("max_iter", "those of a full training")):
-        if key not in inner:
-            notes.wrong(
-                inner.path, f"method pbt needs `{key}`, {meaning}; one iteration is a logged value of the metric"
-            )
+    if "interval" not in inner:
+        notes.wrong(inner.path, "method pbt needs `interval`, the logged values of the metric between comparisons")
+    if "max_iter" not in inner:
+        notes.wrong(inner.path, "method pbt needs `max_iter`, the logged values of the metric in a full training")
     interval, most = numbers["interval"], numbers["max_iter"]
     if interval is not None and most is not None and interval >= most:
         inner.wrong("interval", f"{interval} is not less than max_iter {most}: members would never be compared")
