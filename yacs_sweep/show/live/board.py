@@ -87,13 +87,15 @@ class Sweep:
     trials: Sequence[TrialRecord] = ()  # of such sweeps: those that had ended when it was first shown
     point: Point | None = None  # the best one of a sweep with repeats; the seeds of `--train-best`
     front: list[str] = field(default_factory=list)  # names on the front of several objectives
+    replaced: set[str] = field(default_factory=set)  # names of trials that others have replaced, by which they count
     _members: dict[str, dict[str, TrialRecord]] = field(default_factory=dict)  # ended trials by id, by their point
     _points: dict[str, Point] = field(default_factory=dict)  # by name
     _front: list[TrialRecord] = field(default_factory=list)
     _values: dict[str, Any] = field(default_factory=dict)  # the first of each
 
     def __post_init__(self) -> None:
-        """Finds the best of the trials that have ended."""
+        """Finds the best of the trials that have ended, and those that were replaced."""
+        self.replaced.update(record.replaces for record in self.trials if record.replaces)
         if self.aims is not None:
             self.others = [metric.name for metric in self.aims.objectives[1:]]
             self._compare(self.aims, self.trials)
@@ -133,13 +135,15 @@ class Sweep:
     @property
     def done(self) -> int:
         """Trials that have ended by themselves, or are paused."""
-        return sum(self.counts.get(state, 0) for state in (*OVER, "paused"))
+        return sum(self.counts.get(state, 0) for state in (*OVER, "paused")) - len(self.replaced)
 
     def trial(self, record: TrialRecord, now: float) -> None:
         """Takes in the start or the end of a trial, at the time `now`."""
         for name, value in record.params.items():
             if self._values.setdefault(name, value) != value:
                 self.varied.add(name)
+        if record.replaces:
+            self.replaced.add(record.replaces)
         if record.state == "running":
             self.running[record.id] = Running(record, now)
             return

@@ -197,3 +197,14 @@ def test_losses_stand_first_among_other_metrics() -> None:
     shown.row({"id": "t0", "val/mAP": 1, "a": 1, "b": 1, "c": 1, "d": 1, "train/loss": 2})
     assert shown.others[0] == "train/loss" and len(shown.others) == 4
     shown.row({"id": "unknown", "a": 1})
+
+
+def test_a_trial_that_was_replaced_counts_by_the_one_in_its_place() -> None:
+    shown = sweep(total=2, counts={"finished": 1, "paused": 1, "running": 1}, trials=[record(0), record(1, "paused")])
+    assert shown.done == 2
+    shown.trial(record(2, parent_trial="trial-0000", begun_at=3, replaces="trial-0001"), NOW)
+    assert shown.done == 1
+    shown.counts = {"finished": 2, "stopped": 1}
+    assert shown.done == 2
+    again = sweep(counts={"finished": 2, "stopped": 1}, trials=[record(2, "finished", replaces="trial-0001")])
+    assert again.done == 2
