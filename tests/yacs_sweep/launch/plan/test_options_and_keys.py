@@ -15,6 +15,7 @@ from yacs_sweep.launch.options import Options
 from yacs_sweep.launch.plan.make import make_plan
 from yacs_sweep.launch.plan.new import default_metric, read_spec
 from yacs_sweep.launch.read_options import parse
+from yacs_sweep.spec.methods.population import Population
 from yacs_sweep.spec.parameter import Parameter
 from yacs_sweep.spec.read_sweep import TOP_KEYS
 from yacs_sweep.spec.sweep import Metric, Repeats, SweepSpec
@@ -47,6 +48,12 @@ SEVERAL = """\
 method: custom
 metrics: [{name: val/mAP, goal: maximize, threshold: 50}, {name: ms, target: 3}]
 scheduler: {engine: optuna, source: own.py, optimizer: study, search_space: space}
+parameters: {base_lr: {min: 0.001, max: 0.5}}
+"""
+POPULATION = """\
+method: pbt
+metric: {name: val/mAP, goal: maximize}
+pbt: {population: 6, interval: 2, max_iter: 8}
 parameters: {base_lr: {min: 0.001, max: 0.5}}
 """
 LR = Parameter("base_lr", "categorical", values=(0.01, 0.02))
@@ -112,7 +119,7 @@ def test_the_file_has_every_key(file: Path) -> None:
     spec = load_spec(file)
     plain = SweepSpec("grid", ())
     same = [item.name for item in fields(SweepSpec) if getattr(spec, item.name) == getattr(plain, item.name)]
-    assert same == ["more_metrics", "scheduler", "warnings"]  # the first two: below
+    assert same == ["more_metrics", "scheduler", "pbt", "warnings"]  # the first three: below
     assert spec.metric is not None
     assert [item.name for item in fields(Metric) if getattr(spec.metric, item.name) is None] == ["threshold"]
     left = set(TOP_KEYS) - {item.name for item in fields(SweepSpec)}
@@ -141,6 +148,25 @@ def test_an_option_beside_several_metrics_and_a_scheduler(tmp_path: Path, name: 
     assert plain.more_metrics and plain.scheduler is not None
     kept = ("method", "metric", "more_metrics", "scheduler", "constraints")
     assert {key: getattr(found, key) for key in kept} == {key: getattr(plain, key) for key in kept}
+
+
+@pytest.mark.parametrize("name", sorted(set(NAMES) - {"method", "repeats"}))
+def test_an_option_beside_a_population(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "s.yaml"
+    path.write_text(POPULATION)
+    found = read_spec(parse(["--sweep-config", str(path), *words(name)]))
+    assert (found.method, found.pbt) == ("pbt", Population(2, 8, 6))
+
+
+@pytest.mark.parametrize(("given", "count"), [((), 6), (("--count", "4"), 4)])
+def test_the_number_of_members(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: tuple[str, ...], count: int
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "s.yaml").write_text(POPULATION)
+    trainer = ("--trainer", str(TOY / "toy.yaml"), "--config_file", str(TOY / "toy.yml"), "--controller", "local")
+    plan = make_plan(parse([*trainer, "--sweep-config", "s.yaml", "--wandb-mode", "disabled", *given]))
+    assert plan.count == count
 
 
 def test_a_profiles_metric_is_for_sweeps_that_name_none(tmp_path: Path) -> None:
