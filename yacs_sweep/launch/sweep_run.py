@@ -116,18 +116,18 @@ class Results:
         """Returns the sweep as the live view shows it."""
         plan, summary = self.plan, self.summary
         tally = summary.tally(owed=False)
-        url = plan.remote.url if plan.remote is not None else None
         varied = {item.name for item in plan.spec.parameters if item.distribution != "constant"}
         return Sweep(
             self.paths.sweep_id,
             plan.spec.name or self.paths.sweep_id,
             plan.spec.method,
             plan.launch.controller,
-            url or os.path.relpath(self.paths.dir),
+            (plan.remote and plan.remote.url) or os.path.relpath(self.paths.dir),
             self.metric,
             summary.goal,
             total=summary.settled + plan.count,
             left=plan.count,
+            pauses=plan.spec.pauses,
             counts=tally.counts,
             again=tally.again,
             best=summary.best(),

@@ -79,6 +79,7 @@ def to_board(snapshot: Snapshot) -> Board:
         snapshot.goal,
         total=snapshot.progress.target,
         left=left,
+        pauses="paused" in snapshot.counts,
         counts=snapshot.counts,
         again=snapshot.tally.again,
         varied=varied_names(snapshot.records),

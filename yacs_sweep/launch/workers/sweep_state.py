@@ -91,6 +91,14 @@ class SweepState:
         """Returns the sweep's id."""
         return self.job.sweep_id
 
+    @property
+    def to_go(self) -> int:
+        """The number of trials that may still be started; a trial that pauses was started, though it may be resumed."""
+        if not (self.pauses and self.left and self.job.target is not None):
+            return self.left
+        running = sum(record.state == "running" for record in self.summary.records.values())
+        return max(0, self.job.target - self.summary.settled - running)
+
     def grant_trial(self) -> None:
         """Gives out a trial."""
         if not self.pauses:

@@ -71,12 +71,13 @@ class Sweep:
     goal: str
     total: int  # trials that the sweep has when this launch has done its part
     left: int = 0  # trials still to be started
+    pauses: bool = False  # whether trials pause: how long the sweep still takes depends on which are resumed
     counts: dict[str, int] = field(default_factory=dict)
     again: int = 0  # trials that were tried again; `counts` has their later trials alone
     best: TrialRecord | None = None
     running: dict[str, Running] = field(default_factory=dict)
     others: list[str] = field(default_factory=list)  # metrics beside the sweep's own, losses first
-    durations: list[float] = field(default_factory=list)  # of trials that ended by themselves
+    durations: list[float] = field(default_factory=list)  # of trials that ended by themselves, where none pauses
     ended_well: int = 0
     message: str = ""  # shown below the counts
     varied: set[str] = field(default_factory=set)  # parameters known to differ between trials
@@ -152,7 +153,7 @@ class Sweep:
 
     def see_end(self, record: TrialRecord, *, compare: bool = True) -> None:
         """Counts an ended trial's duration and value; `compare`: whether points and the front are updated."""
-        if record.state in OVER and (taken := trial_seconds(record)) is not None:
+        if not self.pauses and record.state in OVER and (taken := trial_seconds(record)) is not None:
             self.durations.append(taken)
             self.ended_well += record.state in ENDED_WELL
         if self.aims is not None and compare:

@@ -41,9 +41,12 @@ def evaluation_line(name: str, metric: str, row: Mapping[str, Any]) -> str:
 class Followable(Protocol):
     """The parts of a running sweep that the view needs."""
 
-    left: int  # trials that may still be given out
     summary: Summary
     listeners: list[Callable[[TrialRecord], None]]  # called in turn when a trial has started or ended
+
+    @property
+    def to_go(self) -> int:
+        """The number of trials that may still be started."""
 
 
 @dataclass
@@ -115,7 +118,7 @@ class View:
     def _frame(self, columns: int, rows: int) -> list[Line]:
         """Draws the frame."""
         for sweep in self.board.sweeps:
-            sweep.left = self._searches[sweep.sweep_id].left
+            sweep.left = self._searches[sweep.sweep_id].to_go
         return frame(self.board, columns, rows, time.monotonic(), datetime.now())
 
     def _trial(self, begun: _Followed, record: TrialRecord, tally: Tally, earlier: TrialRecord | None) -> list[str]:

@@ -164,6 +164,20 @@ def make_supervisor(folder: Path) -> Supervisor:
     return Supervisor([state], say=lambda text: None, silence=10.0)
 
 
+def test_a_trial_that_is_resumed_is_no_further_one_to_go(tmp_path: Path) -> None:
+    (plain,) = make_supervisor(tmp_path).sweeps
+    pausing = SweepState(Job(str(tmp_path), "s", target=4), 4, plain.summary, pauses=True)
+    for number, state in enumerate(["paused", "finished", "running"]):
+        plain.summary.records[str(number)] = TrialRecord(str(number), str(number), number, {}, state)
+        pausing.grant_trial()
+    assert (plain.to_go, pausing.to_go) == (1, 1)
+    plain.summary.records["0"].state = "running"
+    pausing.grant_trial()
+    assert pausing.to_go == 1
+    pausing.left = 0  # the controller has none left
+    assert pausing.to_go == 0
+
+
 @pytest.mark.parametrize(("stopped", "killed"), [(True, False), (False, True)])
 def test_a_supervisor_that_was_stopped_itself_blames_no_agent(tmp_path: Path, stopped: bool, killed: bool) -> None:
     supervisor = make_supervisor(tmp_path)
