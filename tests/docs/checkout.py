@@ -77,9 +77,7 @@ class Checkout:
         return max(found, key=lambda path: path.stat().st_mtime).parent.name
 
     def _sweeps(self) -> list[Path]:
-        return [
-            path for path in self.folder.glob("log/sweep/sweep/*/launch.json") if not path.parent.name.endswith("-best")
-        ]
+        return [path for path in self.folder.glob("log/sweep/sweep/*/launch.json") if "-best" not in path.parent.name]
 
 
 def _environment(folder: Path) -> None:

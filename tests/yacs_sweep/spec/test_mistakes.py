@@ -40,13 +40,13 @@ count: 0
 """
     parameter_keys = "distribution, value, values, probabilities, min, max, mu, sigma, a, b, q, parameters, parent"
     assert problems(tmp_path, text) == [
-        "s.yaml:1:1: method: 'gird' is not allowed; allowed: grid, random, bayes, custom; did you mean grid?",
+        "s.yaml:1:1: method: 'gird' is not allowed; allowed: grid, random, bayes, custom, pbt; did you mean grid?",
         "s.yaml:3:3: metric.nmae: unknown key; allowed: name, goal, target, impute, impute_while_running; "
         "did you mean name?",
         "s.yaml:4:3: metric.goal: 'up' is not allowed; allowed: minimize, maximize",
         "s.yaml:5:1: paramters: unknown key; allowed: name, description, method, metric, metrics, parameters, "
         "early_terminate, scheduler, run_cap, program, command, project, entity, controller, count, results_dir_base, "
-        "optimize, where, metric_constraints, repeats; "
+        "optimize, where, metric_constraints, repeats, pbt; "
         "did you mean parameters?",
         f"s.yaml:12:9: parameters.lr2.valeus: unknown key; allowed: {parameter_keys}, parent_values; "
         "did you mean values?",
