@@ -51,7 +51,7 @@ CASES = [
     (
         ["--sweep-config", "twice.yaml"],
         [
-            "twice.yaml:1:1: method: 'bayesian' is not allowed; allowed: grid, random, bayes, custom; did you mean bayes?",
+            "twice.yaml:1:1: method: 'bayesian' is not allowed; allowed: grid, random, bayes, custom, pbt; did you mean bayes?",
             "twice.yaml:3:3: parameters.base_lrr: no such key",
             "min: 0.5 is greater than max 0.1",
         ],
