@@ -43,6 +43,7 @@ _USED_ONLY: dict[str, Any] = {
     "resumed_with": [],
     "until": None,
     "iterations": None,
+    "repeated": 0,
     "starts": [],
     "trained": 0.0,
     "parent_trial": None,
@@ -214,6 +215,7 @@ class TrialRecord:
     rows: int = 0
     until: int | None = None  # iteration at which it pauses next, or has paused; None: it runs to its end
     iterations: int | None = None  # values that trials are compared by, each iteration once, where they end early
+    repeated: int = 0  # iterations that a further start of its trainer has trained again, each time counted
     attempts: int = 1
     starts: list[int] = field(default_factory=list)  # last step of metrics.jsonl at each start after the first
     trained: float = 0.0  # seconds of earlier launches of its trainer, which `started` and `ended` do not span

@@ -161,6 +161,7 @@ class Iterations:
             starts: of the trial's record: the last step before each further start of the trainer; may grow meanwhile.
         """
         self.metric, self.axis, self._starts = metric, axis, starts
+        self.repeated = 0  # iterations that a further start has trained again
         self._places: list[float | None] = []  # on the x-axis, of each iteration
         self._seen = 0  # starts that lie behind the last row
 
@@ -185,6 +186,7 @@ class Iterations:
         if self._seen > started and place is not None:
             while self._places and (last := self._places[-1]) is not None and last >= place:
                 self._places.pop()
+                self.repeated += 1
             self._places += self._lost(place)
         self._places.append(place)
         return len(self._places)

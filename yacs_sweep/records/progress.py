@@ -10,7 +10,7 @@ from typing import Any
 
 from ..base.values import finite_number
 from ..spec.sweep import Metric, Repeats
-from .folder import REPLACED, STATES, TrialRecord
+from .folder import OWN_FAILURES, REPLACED, STATES, TrialRecord
 
 
 def retried_trials(records: Iterable[TrialRecord]) -> dict[str, TrialRecord]:
@@ -117,16 +117,18 @@ class Saved:
     """Says how much a sweep has trained, beside the same sweep in which each trial runs to its end.
 
     Attributes:
-        trained: iterations (logged values of the compared metric) that were trained, each once.
-        full: iterations of the same trials if all of them had run to their end.
-        seconds: of training that the others would have taken, at the median speed of the finished trials.
+        trained: iterations (logged values of the compared metric) that were trained, those trained again each time.
+        full: iterations of the same trials if all of them had run to their end, each once.
+        seconds: of training that the difference would have taken, at the median speed of the finished trials.
         gpu_hours: the same on the GPUs of each trial; None where trials have none.
+        again: those of `trained` that were trained again after a restart, or by trials that another has tried again.
     """
 
     trained: int
     full: int
     seconds: float
     gpu_hours: float | None = None
+    again: int = 0
 
 
 def savings(records: Collection[TrialRecord]) -> Saved | None:
@@ -136,24 +138,35 @@ def savings(records: Collection[TrialRecord]) -> Saved | None:
     it has made.
     """
     known = [record for record in records if record.iterations]
+    tried = retried_trials(records)
+    inherits = any(record.until is not None for record in records)  # of a trial tried again the later one has the rows
     full = [record for record in known if record.state == "finished"]
     lengths = [record.iterations or 0 for record in full]
     # A short trial's time is mostly that of its start, which the iterations it lacks would not have taken.
-    paces = [seconds / (record.iterations or 1) for record in full if (seconds := record.seconds) is not None]
+    paces = [
+        seconds / ((record.iterations or 0) + record.repeated)
+        for record in full
+        if (seconds := record.seconds) is not None
+    ]
     copied = any(record.parent_trial is not None for record in known)
     if copied or not lengths or not paces or not any(record.state in _CUT for record in known):
         return None
     length, pace = statistics.median_low(lengths), statistics.median(paces)
-    trained, missing, gpu_seconds, gpus = 0, 0, 0.0, 0
+    total, missing, again, gpu_seconds, gpus = 0, 0, 0, 0.0, 0
     for record in known:
-        made = record.iterations or 0
-        trained += made
+        made, left, twice = record.iterations or 0, 0, record.repeated
+        if record.id not in tried:
+            total += made
+        elif not inherits or record.cause in OWN_FAILURES:
+            twice += made
         if record.state in _CUT:
             left = max(0, length - made)
-            missing += left
             gpus += len(record.gpu_ids)
-            gpu_seconds += left * pace * len(record.gpu_ids)
-    return Saved(trained, trained + missing, missing * pace, gpu_seconds / 3600 if gpus else None)
+        missing += left
+        again += twice
+        gpu_seconds += (left - twice) * pace * len(record.gpu_ids)
+    seconds, gpu_hours = max(0.0, (missing - again) * pace), max(0.0, gpu_seconds / 3600)
+    return Saved(total + again, total + missing, seconds, gpu_hours if gpus else None, again)
 
 
 @dataclass(frozen=True)

@@ -343,12 +343,13 @@ class LocalController:
         """Writes what a trial has logged and its agent could not write any more: to the storage, and to its record."""
         metric = self.spec.compared
         rows = readable_metrics(self.paths.trial(record.name).metrics)
-        found = Iterations(metric.name if metric else None, self.axis, record.starts).values(rows)
+        counter = Iterations(metric.name if metric else None, self.axis, record.starts)
+        found = counter.values(rows)
         for iteration, value in found.items():
             if iteration not in trial.intermediate_values:
                 self.study._storage.set_trial_intermediate_value(trial._trial_id, iteration, stored_value(value))
         if found:
-            record.iterations, record.rows = max(found), len(rows)
+            record.iterations, record.repeated, record.rows = max(found), counter.repeated, len(rows)
 
     def _enqueue_again(
         self, trial: Trial | FrozenTrial, record: TrialRecord | None, *, had_params: bool, wanted: bool = False

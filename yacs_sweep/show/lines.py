@@ -137,11 +137,15 @@ def trial_ended_line(
 
 def saved_text(saved: Saved) -> str:
     """Says what ending or pausing trials early has saved."""
+    again = f"; {counted(saved.again, 'iteration')} were trained again" if saved.again else ""
+    if saved.trained >= saved.full:
+        return f"trained {saved.trained} of {counted(saved.full, 'iteration')}: ending trials early has saved nothing{again}"
     share = 100 * (saved.full - saved.trained) / saved.full
-    hours = f" ({saved.gpu_hours:.1f} GPU hours)" if saved.gpu_hours is not None else ""
+    more = f" ({saved.gpu_hours:.1f} GPU hours)" if saved.gpu_hours is not None else ""
+    more += again
     return (
         f"trained {saved.trained} of {counted(saved.full, 'iteration')}: {share:.0f} % less than without ending trials "
-        f"early, about {duration_text(saved.seconds)} of training{hours}"
+        f"early, about {duration_text(saved.seconds)} of training{more}"
     )
 
 

@@ -35,6 +35,10 @@ from .wandb_calls import environment, keep_run, make_folder, remove_folder, take
 
 DISABLED = "the trainer opens its W&B run with mode='disabled', and W&B itself would record nothing of it"
 LEFT_OUT = "of what it logs, these are not numbers and are ignored: {names}"
+STARTS_OVER = (
+    "warning: it was resumed, but began at {axis} {place} again; iterations trained again: {again}. "
+    "Does the trainer load its last checkpoint?"
+)
 STOP_GRACE = 2.0  # seconds a trial that is stopped early gets between SIGTERM and SIGKILL
 
 
@@ -56,6 +60,7 @@ class Attempt:
         *,
         guards: Guards,
         first_step: int = 0,
+        resumes: bool = False,
         echo: Echo | None = None,
         stop_requested: Callable[[], Stop | None],
         note: Callable[[str], None],
@@ -68,6 +73,7 @@ class Attempt:
         Args:
             guards: gives the guard process of each attempt.
             first_step: step of the trial's first row.
+            resumes: whether the trainer is taken to resume from its checkpoint at each further start.
             echo: copies the output to the terminal; None: it is not shown.
             stop_requested: returns a reason from outside the trial to end it.
             note: shows the user one line.
@@ -77,7 +83,7 @@ class Attempt:
         """
         self.launch, self.record, self.hooks, self.guards, self.echo = launch, record, hooks, guards, echo
         self.stop_requested, self.note, self.warn_once, self.sample = stop_requested, note, warn_once, sample
-        self.gpu_look = gpu_look
+        self.gpu_look, self._resumes = gpu_look, resumes
         self.objective = Objective(launch.metric, launch.goal, launch.optimize)
         self.measured = Measured(launch.demands)
         self.last_values: dict[str, Any] = {}
@@ -111,11 +117,19 @@ class Attempt:
         """Writes a row and hands it to the controller."""
         step = self.metrics.append(row, row.at if isinstance(row, LoggedRow) else None)
         self.record.rows += 1
-        self.iterations.see(row, step)
+        self._count(row, step)
         self.objective.see(row)
         self.measured.see(row)
         self.last_values.update(row)
         self.hooks.log(row, step)
+
+    def _count(self, row: Mapping[str, Any], step: int) -> None:
+        """Counts the row's iteration; warns of a trainer that was to resume and has begun at the first one again."""
+        before = self.iterations.repeated
+        iteration = self.iterations.see(row, step)
+        if (again := self.iterations.repeated - before) and iteration == 1 and self._resumes:
+            axis = self.iterations.axis
+            self.warn_once("starts over", STARTS_OVER.format(axis=axis, place=f"{row[axis]:g}", again=again))
 
     def poll(self) -> Stop | None:
         """Reads the trainer's files, checks the launcher's, and returns why the trial must end, if it must."""
@@ -326,6 +340,9 @@ class Attempt:
             advice = reason_advice(verdict.reason, launch.profile, launch.python)
             verdict = replace(verdict, reason=verdict.reason + advice)
         record.value = self.objective.value
-        record.iterations = self.iterations.count if launch.compared is not None else None
+        if launch.compared is not None:
+            record.iterations, record.repeated = self.iterations.count, self.iterations.repeated
+        else:
+            record.iterations = None
         record.last_lines = [] if verdict.state in ("finished", "paused") else output.last_lines
         return verdict

@@ -152,6 +152,7 @@ class TrialRunner:
             rows=len(rows),
             until=assignment.until,
             iterations=before.iterations if before else assignment.begun_at or None,
+            repeated=before.repeated if before else 0,
             attempts=before.attempts + 1 if before else 1,
             starts=[*(before.starts if before else ()), *(row["step"] for row in rows[-1:] if "step" in row)],
             trained=(before.seconds or before.trained) if before else 0.0,
@@ -238,7 +239,7 @@ class TrialRunner:
         try:
             while True:
                 try:
-                    attempt = attempt or self._attempt(record, paths, hooks, assignment.first_step)
+                    attempt = attempt or self._attempt(record, paths, hooks, assignment)
                     self.gpu_memory.record_baseline()
                     verdict = attempt.run()
                 except OSError as error:
@@ -308,7 +309,7 @@ class TrialRunner:
             return any((other.ended or "") < record.started for other in others)
         return False
 
-    def _attempt(self, record: TrialRecord, paths: TrialPaths, hooks: Hooks, first_step: int) -> Attempt:
+    def _attempt(self, record: TrialRecord, paths: TrialPaths, hooks: Hooks, assignment: Assignment) -> Attempt:
         """Makes what all attempts of a trial share."""
         return Attempt(
             self.launch,
@@ -316,7 +317,8 @@ class TrialRunner:
             paths,
             hooks,
             guards=self.guards,
-            first_step=first_step,
+            first_step=assignment.first_step,
+            resumes=assignment.pauses,
             echo=self.echo,
             stop_requested=self.stop_requested,
             note=lambda text: self._note(f"{record.name}: {text}"),

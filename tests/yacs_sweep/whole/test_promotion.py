@@ -16,6 +16,7 @@ from tests.sweeping import Ran, start, sweep, write_sweep
 from yacs_sweep.records.folder import TrialRecord
 from yacs_sweep.records.metrics import Iterations
 from yacs_sweep.records.progress import Saved, savings
+from yacs_sweep.show.lines import saved_text
 from yacs_sweep.trial.process import Exit, Stop
 from yacs_sweep.trial.verdict import classify
 
@@ -318,3 +319,37 @@ def test_what_was_saved() -> None:
     )
     gpus = savings([record("finished", 9, 90, 2), record("paused", 3, 30, 2), record("failed", 2, 20, 2)])
     assert gpus == Saved(14, 20, 60.0, 60 * 2 / 3600)
+    twice = record("paused", 3, 30)
+    twice.repeated = 2
+    assert savings([record("finished", 9, 90), twice]) == Saved(14, 18, 40.0, again=2)
+    twice.repeated = 6
+    assert saved_text(savings([record("finished", 9, 90), twice])) == (
+        "trained 18 of 18 iterations: ending trials early has saved nothing; 6 iterations were trained again"
+    )
+
+
+def test_the_epochs_of_a_killed_trial_count_as_trained() -> None:
+    times = {"started": "2026-11-30T00:00:00Z", "ended": "2026-11-30T00:00:09Z"}
+    killed, stopped = (
+        TrialRecord(name, name, 0, {}, state, iterations=number, **times)
+        for name, state, number in (("a", "lost", 4), ("b", "stopped", 2))
+    )
+    later = TrialRecord("c", "c", 2, {}, "finished", iterations=9, retry_of="a", **times)
+    assert savings([killed, stopped, later]) == Saved(15, 18, 3.0, again=4)
+    stopped.until = 3  # where trials pause, the later one has the rows of the earlier one
+    assert savings([killed, stopped, later]) == Saved(11, 18, 7.0)
+
+
+def test_a_trainer_that_starts_over_trains_epochs_again(tmp_path: Path) -> None:
+    over = ("TOY.RESUMES", "no", "TOY.ITERATIONS", "2", "SOLVER.MAX_EPOCHS", str(EPOCHS), "TOY.SECONDS", "0.1")
+    file = write_sweep(tmp_path, SPEC)
+    words = ("--sweep-config", file, "--wandb-mode", "disabled", "--seed", "1", "--count", "6", "--assume-resume")
+    ran = sweep(tmp_path, *words, *over)
+    assert ran.code == 0, ran.out + ran.err
+    found = records(ran.dir)
+    logged = sum("val/mAP" in row for record in found for row in rows_of(ran.dir / record["name"]))
+    once = sum(record["iterations"] for record in found)
+    assert logged > once
+    assert f"trained {logged} of 54 iterations: " in ran.out
+    assert f"; {logged - once} iterations were trained again" in ran.out
+    assert ran.out.count("warning: it was resumed, but began at epoch 1 again; iterations trained again: ") == 1
