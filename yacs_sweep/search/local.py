@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from collections.abc import Collection, Mapping, Sequence
 from enum import Enum
@@ -11,7 +12,6 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from ..base.values import finite_number
 from ..records.folder import REPLACED, SweepPaths, TrialRecord
 from ..records.metrics import Iterations, readable_metrics
 from ..spec.sweep import SweepSpec
@@ -240,9 +240,16 @@ class LocalController:
         record, metric = record_of(trial, self.coordinator), self.spec.compared
         if record is None or metric is None:
             return
-        text = f"{record.value:.6g}" if record.value is not None and finite_number(record.value) else record.value
+        logged = trial.intermediate_values
+        rung = assigned(trial).get(UNTIL)
+        at = (
+            rung if rung in logged else max(logged, default=0)
+        )  # it was compared at its rung, and may have come further
         self._end_paused(
-            trial, record, "not_promoted", f"not promoted: {metric.name} {text} at iteration {record.iterations}"
+            trial,
+            record,
+            "not_promoted",
+            f"not promoted: {metric.name} {logged.get(at, math.nan):.6g} at iteration {at}",
         )
 
     def _end_replaced(self, trial: FrozenTrial, heir: FrozenTrial) -> None:

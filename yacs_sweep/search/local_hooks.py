@@ -16,6 +16,7 @@ from ..records.metrics import Iterations, metric_value, readable_metrics
 from ..spec.sweep import Metric
 from ..trial.contract import Assignment
 from ..trial.process import Stop
+from ..trial.verdict import paused_text
 from ..wandb.recorder import Recorder, Run, RunIdentity
 from .controller import Agent
 from .stopping import StoppingRule
@@ -154,7 +155,7 @@ class LocalHooks:
                 self._pause_until = time.monotonic() + OUTAGE_PAUSE
                 return None
             if until is not None and at >= until:
-                self._pause = Stop("paused", f"paused at iteration {at}: {self.metric} {self.value:.6g}")
+                self._pause = Stop("paused", paused_text(self.metric, at, self.value))
             self._until = until
             if self._record is not None:
                 self._record.until = until

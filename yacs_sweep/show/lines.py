@@ -113,8 +113,12 @@ def reason_shown(record: TrialRecord, objectives: Sequence[Metric] = ()) -> str:
         return f"violates {', '.join(record.violated)}" if record.violated else "its constraints could not be judged"
     if record.state == "finished" and (missed := threshold_text(record.values or {}, objectives)):
         return missed
-    if record.state == "paused":  # the value stands beside it
-        return record.reason.partition(":")[0].removeprefix("paused ") if record.cause == "paused" else record.reason
+    if record.state == "paused" and record.cause == "paused":
+        where = record.reason.removeprefix("paused ")
+        stands_beside = record.value is not None and where.endswith(
+            f" {record.value:.6g}"
+        )  # else its best stands there
+        return where.partition(":")[0] if stands_beside else where
     said = {"finished": "finished", "stopped": "stopped early"}.get(record.state)
     return "" if record.reason == said else record.reason.removeprefix(f"{said}: ")
 

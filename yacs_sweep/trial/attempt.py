@@ -19,7 +19,7 @@ from ..logs.near_misses import explain, sample_lines
 from ..logs.wandb_calls import Calls, LoggedRow
 from ..records.folder import TrialPaths, TrialRecord
 from ..records.measured import Measured
-from ..records.metrics import FOREIGN_ROWS, Iterations, MetricsFile, Objective, foreign_rows, read_metrics
+from ..records.metrics import FOREIGN_ROWS, Iterations, MetricsFile, Objective, foreign_rows, metric_value, read_metrics
 from ..trainers.ways.start import OVERRIDES, Start, write_given
 from .contract import Hooks, Launch
 from .echo import Echo
@@ -30,7 +30,7 @@ from .output import MetricReader, Output
 from .own_files import DELETED, OwnFiles
 from .preloader import Guards
 from .process import Exit, Guard, GuardLost, StartError, Stop, child_environment, run_child
-from .verdict import FullDisk, Verdict, classify, io_error, oom_kills, which_disk
+from .verdict import FullDisk, Verdict, classify, io_error, oom_kills, paused_text, which_disk
 from .wandb_calls import environment, keep_run, make_folder, remove_folder, takes_calls
 
 DISABLED = "the trainer opens its W&B run with mode='disabled', and W&B itself would record nothing of it"
@@ -344,5 +344,8 @@ class Attempt:
             record.iterations, record.repeated = self.iterations.count, self.iterations.repeated
         else:
             record.iterations = None
+        if verdict.cause == "paused" and (last := metric_value(self.last_values, launch.compared)) is not None:
+            # It may have logged more after it was to pause.
+            verdict = replace(verdict, reason=paused_text(launch.compared, self.iterations.count, last))
         record.last_lines = [] if verdict.state in ("finished", "paused") else output.last_lines
         return verdict

@@ -351,6 +351,11 @@ def io_error(error: OSError) -> Verdict:
     return Verdict("failed", "io_error", reason[:LONGEST])
 
 
+def paused_text(metric: str | None, iteration: int, value: float) -> str:
+    """Says at which iteration a trial has paused, and the metric's value there."""
+    return f"paused at iteration {iteration}: {metric} {value:.6g}"
+
+
 def requested_end(stop: Stop, status: int | None) -> Verdict:
     """Classifies the end of a trial that the launcher ended; the exit status only shows how the trainer reacted."""
     cause, detail = stop.cause, stop.detail

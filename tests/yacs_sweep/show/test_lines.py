@@ -154,3 +154,11 @@ def test_table_of_ten_thousand_trials_shows_the_first_twenty() -> None:
 def test_trainings_of_other_lengths_are_not_compared_in_silence(search: int | None, ends: list[int], told: str) -> None:
     said = epochs_apart({"epochs": {"search": search, "seeds": ends}})
     assert bool(said) == bool(told) and told in said and epochs_apart({}) == ""
+
+
+def test_a_paused_trial_is_shown_with_a_value_and_the_iteration_it_belongs_to() -> None:
+    paused = record("trial-0000", "paused", value=0.404, reason="paused at iteration 2: acc 0.404")
+    paused.cause = "paused"
+    assert trial_ended_line(paused, "acc").endswith("acc 0.404: at iteration 2")
+    paused.value = 0.5  # its best, with `optimize: best`
+    assert trial_ended_line(paused, "acc").endswith("acc 0.5: at iteration 2: acc 0.404")

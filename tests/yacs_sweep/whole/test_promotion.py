@@ -70,6 +70,9 @@ def check(folder: Path, count: int, *, repeated: bool = False) -> list[dict[str,
             assert record["iterations"] == EPOCHS
         else:
             assert record["until"] in (1, 3)
+            if record["cause"] == "paused" and not repeated:
+                last = values[-1]["val/mAP"]
+                assert record["reason"] == f"paused at iteration {record['iterations']}: val/mAP {last:.6g}"
             # It runs on while the storage is asked, which is a moment; on a busy machine epochs so short are, too.
             assert 0 <= record["iterations"] - record["until"] <= (2 if repeated else 1), record["name"]
     finished = [record for record in found if record["state"] == "finished"]
@@ -98,7 +101,7 @@ def test_trials_pause_and_the_best_are_resumed(tmp_path: Path) -> None:
         assert f"▶ {record['name']} (resumed at iteration " in ran.out
         assert record["trained"] > 0
     paused = next(record for record in found if record["state"] == "paused")
-    assert paused["reason"].startswith(f"paused at iteration {paused['until']}: val/mAP ")
+    assert paused["reason"].startswith(f"paused at iteration {paused['iterations']}: val/mAP ")
     assert f"‖ {paused['name']} paused after" in ran.out
     assert ran.summary["counts"] == {
         state: number
@@ -174,7 +177,9 @@ def test_a_smaller_number_of_checkpoints_is_kept(tmp_path: Path) -> None:
     assert {record["state"] for record in found} == {"finished", "stopped"}
     for record in found:
         if record["state"] == "stopped":
-            assert record["reason"].startswith("not promoted: val/mAP ")
+            logged = {row["epoch"]: row["val/mAP"] for row in rows_of(ran.dir / record["name"]) if "val/mAP" in row}
+            rung = record["until"]
+            assert record["reason"] == f"not promoted: val/mAP {logged[rung]:.6g} at iteration {rung}"
             assert not list((ran.dir / record["name"]).glob("*.pth")), record["name"]
     assert ran.summary["counts"]["stopped"] == sum(record["state"] == "stopped" for record in found)
 
