@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from ..records.folder import LAUNCHER_FILES, TrialPaths, TrialRecord
@@ -190,21 +190,28 @@ def _named(gpus: Sequence[Gpu]) -> str:
     return f"GPU{'s' * (len(gpus) > 1)} {numbers}"
 
 
-def left_nothing(paths: TrialPaths, profile: TrainerProfile, record: TrialRecord) -> bool:
-    """Tells whether a trial's folder holds the launcher's files alone; False where it cannot be read."""
+def trainer_files(paths: TrialPaths, profile: TrainerProfile, record: TrialRecord) -> Iterator[Path]:
+    """Lists what a trial's folder holds beside the launcher's files.
+
+    Raises:
+        OSError: a folder cannot be read.
+    """
 
     def fail(error: OSError) -> None:
         raise error  # which os.walk passes over
 
     own = {*LAUNCHER_FILES, paths.wandb_run.name, *profile.parameter_files, *given_files(record, profile)}
+    for folder, _, names in os.walk(paths.dir, onerror=fail):
+        at_top = Path(folder) == paths.dir or Path(folder) == paths.dir / OUTPUT
+        yield from (Path(folder) / name for name in names if not (at_top and name in own))
+
+
+def left_nothing(paths: TrialPaths, profile: TrainerProfile, record: TrialRecord) -> bool:
+    """Tells whether a trial's folder holds the launcher's files alone; False where it cannot be read."""
     try:
-        for folder, _, names in os.walk(paths.dir, onerror=fail):
-            at_top = Path(folder) == paths.dir or Path(folder) == paths.dir / OUTPUT
-            if any(not (at_top and name in own) for name in names):
-                return False
+        return not any(True for _ in trainer_files(paths, profile, record))
     except OSError:
         return False
-    return True
 
 
 def nothing_left_text(profile: TrainerProfile) -> str | None:

@@ -202,7 +202,8 @@ def test_what_cannot_be_followed_is_refused(tmp_path: Path) -> None:
     dry = run(tmp_path, "--dry-run").out
     assert "asha: trials pause at 1, 3 of 9 logged values: the best 1/3 are resumed at each" in dry
     assert (
-        "first, two short starts of one point try whether the trainer resumes (--assume-resume leaves this out)" in dry
+        "first, three short starts of one point try whether the trainer resumes (--assume-resume leaves this out)"
+        in dry
     )
     assert "needs `max_iter`" in refused({"type": "asha", "mode": "promotion"})
     assert "'promote' is not allowed; allowed: promotion" in refused({**ASHA, "mode": "promote"})

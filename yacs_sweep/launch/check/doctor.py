@@ -270,7 +270,7 @@ def _check_resume(findings: Findings, checked: Checked, options: Options) -> Non
         findings.problem("resume", problem)
     elif why is not None and not options.assume_resume:
         said = rule.described or "not said"
-        findings.ok("resume", f"{said} (the profile); {why} needs it, so two short starts try it before the sweep")
+        findings.ok("resume", f"{said} (the profile); {why} needs it, so three short starts try it before the sweep")
     elif rule.described:
         findings.ok("resume", f"{rule.described} (the profile)")
 

@@ -7,6 +7,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ...base.errors import ConfigError
+from ...base.wording import counted
+from ...search.promotion.rungs import rungs_of
 from ...show.lines import duration_text, short_value
 from ...show.live.terminal import say
 from ...spec.sweep import SweepSpec
@@ -15,9 +17,11 @@ from ..options import Options
 from ..plan.plan import Plan
 
 if TYPE_CHECKING:
-    from .two_starts import Start
+    from .short_starts import Start, Tried
 
 ASSUMED = "assumed (--assume-resume)"
+CUT = "its checkpoint may be cut where SIGTERM ends the trainer while it writes"
+_NUMBERS = ("first", "second", "third")
 LONGEST = 900.0  # seconds of a start at most
 
 
@@ -56,7 +60,7 @@ def remark(plan: Plan, options: Options) -> str | None:
         return "the trainer is taken to resume in its output folder (--assume-resume)"
     if problem := resume_problem(plan.profile, why):
         raise ConfigError(problem)
-    return "first, two short starts of one point try whether the trainer resumes (--assume-resume leaves this out)"
+    return "first, three short starts of one point try whether the trainer resumes (--assume-resume leaves this out)"
 
 
 def _answer(plan: Plan, options: Options, why: str) -> str:
@@ -71,16 +75,25 @@ def _answer(plan: Plan, options: Options, why: str) -> str:
     metric = plan.spec.compared.name if plan.spec.compared else ""
     limit = min(LONGEST, options.timeout or LONGEST)
     say(
-        f"trying whether the trainer resumes, as {why} needs it: two short starts of one point, each until it has logged "
+        f"trying whether the trainer resumes, as {why} needs it: three short starts of one point, each until it has logged "
         f"{metric}, {duration_text(limit)} at most (--assume-resume leaves this out)"
     )
-    from .two_starts import start_twice  # few sweeps need it
+    from .short_starts import try_starts  # few sweeps need it
 
     began = time.monotonic()
-    first, second = start_twice(plan, metric, limit, options.grace)
-    told = _judge(plan, first, second, why, metric, limit)
+    tried = try_starts(plan, metric, limit, options.grace, _first_rung(plan.spec))
+    told = _judge(plan, tried, why, metric, limit)
+    if tried.failed_before is not None:
+        say(f"warning: the second start failed at the first try: {tried.failed_before}; {CUT}")
     say(f"the trainer resumes: {told} ({duration_text(time.monotonic() - began)})")
     return told
+
+
+def _first_rung(spec: SweepSpec) -> int:
+    """Returns the iteration at which trials pause first."""
+    if spec.pbt is not None:
+        return spec.pbt.interval
+    return rungs_of(spec.early_terminate)[0] if spec.early_terminate is not None else 1
 
 
 def resume_problem(profile: TrainerProfile, why: str) -> str | None:
@@ -90,18 +103,24 @@ def resume_problem(profile: TrainerProfile, why: str) -> str | None:
     return f"{why}: resumes trials, and the trainer {profile.name} always starts over (`resume: false` in its profile)"
 
 
-def _judge(plan: Plan, first: Start, second: Start, why: str, metric: str, limit: float) -> str:
+def _judge(plan: Plan, tried: Tried, why: str, metric: str, limit: float) -> str:
     """Returns what shows that the trainer resumes. Raises ConfigError where it does not, or nothing shows it."""
-    start = "first" if second is first else "second"
-    if failure := second.failure:
-        raise ConfigError(f"{why}: trying whether the trainer resumes: the {start} start failed: {failure}")
-    if second is first:
+    if tried.is_outside:
+        raise ConfigError(_outside(plan.profile, tried, why))
+    first, last = tried.starts[0], tried.starts[-1]
+    if failure := last.failure:
+        cut = f"; {CUT}" if tried.failed_before is not None else ""
+        raise ConfigError(
+            f"{why}: trying whether the trainer resumes: the {_NUMBERS[len(tried.starts) - 1]} start failed: {failure}{cut}"
+        )
+    if len(tried.starts) != 2 and not last.at_values:
         told = f"has not logged {metric} within {duration_text(limit)}"
         raise ConfigError(
             f"{why}: trying whether the trainer resumes: it {told}; --assume-resume leaves this out, if you know that it resumes"
         )
-    from .two_starts import later
+    from .short_starts import later
 
+    second = tried.starts[1]
     found = later(first, second)
     if found:
         return f"its second start began {_place(first, second)}"
@@ -114,10 +133,35 @@ def _judge(plan: Plan, first: Start, second: Start, why: str, metric: str, limit
     untold = ""
     if rule.is_told and second.record is not None and not second.record.resumed_with:
         untold = f"; it was not told `{rule.text}`, since it had left no file that matches {' or '.join(rule.patterns)}"
+    if not first.saved:
+        raise ConfigError(
+            f"{why}: whether the trainer {plan.profile.name} resumes cannot be told: its first start had left no checkpoint "
+            f"in its folder when it was ended at {counted(len(first.at_values), 'logged value')}{untold}; let it save by "
+            "then, or write a larger min_iter; --assume-resume leaves this out, if you know that it resumes"
+        )
     raise ConfigError(
         f"{why}: resumes trials, and the trainer {plan.profile.name} starts over: both starts began "
         f"{_place(first, second)}{untold}; the key `resume` in its profile says what makes it resume (KEY and VALUE, or a "
         f"word such as --resume); without {why} trials end early for good"
+    )
+
+
+def _outside(profile: TrainerProfile, tried: Tried, why: str) -> str:
+    """Says that the trainer keeps its checkpoint outside the trial's folder, and what to write instead."""
+    named = f" ({tried.elsewhere} was written meanwhile)" if tried.elsewhere is not None else ""
+    if profile.own_words:
+        advice = (
+            "let it write into wandb.run.dir, or into the folder of the file that ${args_json_file} in `command` names"
+        )
+    elif profile.output_dir_key is not None:
+        advice = f"{profile.output_dir_key} names that folder, and the trainer must write there"
+    elif any("{output_dir}" in word for word in (*profile.wrap, *profile.command)):
+        advice = "its command names that folder by {output_dir}, and the trainer must write there"
+    else:
+        advice = f"write output_dir_key: KEY, or {{output_dir}} in the command, into profile {profile.name}"
+    return (
+        f"{why}: the trainer {profile.name} keeps its checkpoint outside the trial's folder{named}: trials would resume each "
+        f"other's; {advice}"
     )
 
 

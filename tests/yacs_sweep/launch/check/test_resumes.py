@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import yaml
 from tests.sweeping import TOY
 from tests.trainers import write_trainer
 from yacs_sweep.base.errors import ConfigError
-from yacs_sweep.launch.check import two_starts
+from yacs_sweep.launch.check import short_starts
 from yacs_sweep.launch.check.resumes import remark, with_answer
 from yacs_sweep.launch.options import Options
 from yacs_sweep.launch.plan.make import make_plan
@@ -65,7 +66,8 @@ def test_a_trainer_that_resumes(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert answer(tmp_path, profile, "TOY.RESUMES", how) == "its second start began at epoch 2, the first at 1"
     said = capsys.readouterr().out
     assert (
-        "two short starts of one point, each until it has logged val/mAP, 15 min 00 s at most (--assume-resume" in said
+        "three short starts of one point, each until it has logged val/mAP, 15 min 00 s at most (--assume-resume"
+        in said
     )
     assert "the trainer resumes: its second start began at epoch 2, the first at 1 (" in said
 
@@ -110,6 +112,112 @@ for epoch in range(start + 1, 30):
     )
 
 
+# A trainer of 39 epochs; `out` is the trial's folder.
+EPOCHS = """
+import json, time
+
+def save():
+    part = file.with_suffix(".part")
+    part.write_text(str(epoch))
+    os.replace(part, file)
+
+file = FILE
+file.parent.mkdir(exist_ok=True)
+FIRST
+begun = json.loads(file.read_text()) if file.exists() else 0
+for epoch in range(begun + 1, 40):
+    time.sleep(0.2)
+    print(f"epoch {epoch}", flush=True)
+    print("mAP: 1.5%", flush=True)
+    SAVE
+"""
+LOGS = "(out / 'log.txt').write_text('begins')"
+
+
+def epochs(file: str, save: str = "save()", first: str = LOGS) -> str:
+    return EPOCHS.replace("FILE", file).replace("SAVE", save).replace("FIRST", first)
+
+
+def own_trainer(folder: Path, code: str, min_iter: int = 1) -> str | None:
+    """How it is known that a trainer of these lines resumes."""
+    profile = yaml.safe_load(write_trainer(folder, code).read_text())
+    profile["metrics"].append({"pattern": r"epoch (?P<e>\d+)", "log": {"epoch": "e"}})
+    (folder / "own.yaml").write_text(yaml.safe_dump(profile))
+    rule = {"type": "asha", "mode": "promotion", "min_iter": min_iter, "max_iter": 39}
+    (folder / "y.yaml").write_text(yaml.safe_dump({**SWEEP, "count": 2, "early_terminate": rule}))
+    options = Options(
+        trainer=str(folder / "own.yaml"),
+        sweep_config=[str(folder / "y.yaml")],
+        results_dir=str(folder / "results"),
+        controller="local",
+    )
+    return with_answer(make_plan(options), options).launch.resumes
+
+
+@pytest.mark.parametrize("first", [LOGS, ""])
+def test_one_that_keeps_its_checkpoint_outside_is_refused(
+    tmp_path: Path, first: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every trial would resume the training of the one before."""
+    monkeypatch.setattr(short_starts, "SAVES", 1.0)
+    for _ in range(2):  # the first start of the second time begins later already
+        with pytest.raises(ConfigError) as caught:
+            own_trainer(tmp_path, epochs("Path('shared/ckpt.json')", first=first))
+        assert "own keeps its checkpoint outside the trial's folder (shared/ckpt.json was written" in str(caught.value)
+        assert "; its command names that folder by {output_dir}, and the trainer must write there" in str(caught.value)
+
+
+def test_a_program_is_told_where_it_may_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(short_starts, "SAVES", 1.0)
+    code = epochs("Path('out/ckpt.json')", first="").replace('"mAP: 1.5%"', """'METRIC {"mAP": 1.5}'""")
+    (tmp_path / "train.py").write_text("import os\nfrom pathlib import Path\n" + code)
+    spec = {**SWEEP, "program": "train.py", "count": 2, "metric": {"name": "mAP", "goal": "maximize"}}
+    (tmp_path / "y.yaml").write_text(yaml.safe_dump(spec))
+    options = Options(sweep_config=[str(tmp_path / "y.yaml")], results_dir=str(tmp_path / "r"), controller="local")
+    told = (
+        r"\(out/ckpt.json was written meanwhile\).*let it write into wandb.run.dir, or into the folder of the file that"
+    )
+    with pytest.raises(ConfigError, match=told):
+        with_answer(make_plan(options), options)
+
+
+@pytest.mark.parametrize("first", [LOGS, ""])
+@pytest.mark.parametrize(
+    ("save", "min_iter", "earliest"),
+    [("time.sleep(0.3); save()", 1, 2), ("epoch % 2 or save()", 1, 3), ("epoch % 2 or save()", 3, 3)],
+)
+def test_one_that_saves_late_or_seldom_resumes(
+    tmp_path: Path, save: str, min_iter: int, earliest: int, first: str
+) -> None:
+    told = own_trainer(tmp_path, epochs("out / 'ckpt.json'", save, first), min_iter)
+    found = re.fullmatch(r"its second start began at epoch (\d+), the first at 1", told or "")
+    assert found is not None and int(found[1]) >= earliest
+
+
+def test_one_without_a_checkpoint_is_not_said_to_start_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(short_starts, "SAVES", 1.0)
+    with pytest.raises(ConfigError) as caught:
+        own_trainer(tmp_path, epochs("out / 'ckpt.json'", "pass", ""))
+    assert "its first start had left no checkpoint in its folder when it was ended at " in str(caught.value)
+    assert "--assume-resume leaves this out" in str(caught.value)
+    assert "starts over" not in str(caught.value)
+
+
+def test_a_checkpoint_that_was_cut_is_tried_once_more(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    seen = "file.exists() and not file.read_text() and Path('seen').touch()"
+    code = epochs("out / 'ckpt.json'", "save() if Path('seen').exists() else file.write_text('')", seen)
+    told = own_trainer(tmp_path, code)
+    assert told is not None and told.endswith(", the first at 1")
+    said = capsys.readouterr().out.replace("\n", " ")
+    assert "warning: the second start failed at the first try: " in said
+    assert "; its checkpoint may be cut where SIGTERM ends the trainer while it writes" in said
+
+
+def test_one_whose_checkpoint_is_cut_each_time_is_refused_with_the_likely_cause(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"the second start failed: .*JSONDecodeError.*; its checkpoint may be cut"):
+        own_trainer(tmp_path, epochs("out / 'ckpt.json'", "file.write_text('')"))
+
+
 @pytest.mark.parametrize(
     ("profile", "words", "more", "told"),
     [
@@ -131,7 +239,7 @@ def test_it_is_asked_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     def never(*_: object) -> None:
         raise AssertionError("the trainer was started")
 
-    monkeypatch.setattr(two_starts, "start_twice", never)
+    monkeypatch.setattr(short_starts, "try_starts", never)
     assert answer(tmp_path, "", assume_resume=True) == "assumed (--assume-resume)"
     plan, options = planned(tmp_path, "")
     known = replace(plan, launch=replace(plan.launch, resumes="seen"))
@@ -145,7 +253,7 @@ def test_a_dry_run_says_that_the_trainer_will_be_tried(tmp_path: Path) -> None:
     plan, options = planned(tmp_path, "")
     assert (
         remark(plan, options)
-        == "first, two short starts of one point try whether the trainer resumes (--assume-resume leaves this out)"
+        == "first, three short starts of one point try whether the trainer resumes (--assume-resume leaves this out)"
     )
     assert (
         remark(plan, replace(options, assume_resume=True))
@@ -160,9 +268,9 @@ def test_a_dry_run_says_that_the_trainer_will_be_tried(tmp_path: Path) -> None:
 
 def start(
     places: list[float], values: list[float | None], counters: dict[str, int] | None = None, state: str = "stopped"
-) -> two_starts.Start:
-    made = two_starts.Start("m", "epoch", Path(), (), 0.0, places=places, at_values=values, counters=counters or {})
-    made.record = two_starts.TrialRecord("t", "t", 0, {}, state=state)
+) -> short_starts.Start:
+    made = short_starts.Start("m", "epoch", Path(), (), 0.0, places=places, at_values=values, counters=counters or {})
+    made.record = short_starts.TrialRecord("t", "t", 0, {}, state=state)
     return made
 
 
@@ -180,8 +288,10 @@ def start(
         (start([], [None] * 5, state="finished"), start([], [None] * 5, state="finished"), None),
     ],
 )  # fmt: skip
-def test_how_two_starts_are_compared(first: two_starts.Start, second: two_starts.Start, expected: bool | None) -> None:
-    assert two_starts.later(first, second) is expected
+def test_how_two_starts_are_compared(
+    first: short_starts.Start, second: short_starts.Start, expected: bool | None
+) -> None:
+    assert short_starts.later(first, second) is expected
 
 
 def test_a_checkpoint_is_as_new_as_what_is_in_it(tmp_path: Path) -> None:
@@ -190,5 +300,5 @@ def test_a_checkpoint_is_as_new_as_what_is_in_it(tmp_path: Path) -> None:
     for path, changed in ((tmp_path / "checkpoint-1", 1e9), (tmp_path / "checkpoint-1" / "deep", 1e9)):
         os.utime(path, (changed, changed))
     os.utime(tmp_path / "checkpoint-1" / "deep" / "state", (2e9, 2e9))
-    assert two_starts.last_change(tmp_path / "checkpoint-1") == 2e9
-    assert two_starts.last_change(tmp_path / "none") == 0.0
+    assert short_starts.last_change(tmp_path / "checkpoint-1") == 2e9
+    assert short_starts.last_change(tmp_path / "none") == 0.0
