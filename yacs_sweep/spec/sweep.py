@@ -220,6 +220,13 @@ class SweepSpec:
         return self.pbt is not None or (rule is not None and rule.mode == "promotion")
 
     @property
+    def full_training(self) -> int | None:
+        """The iterations of a full training (`max_iter`) in a sweep that pauses trials; None in others."""
+        if self.pbt is not None:
+            return self.pbt.max_iter
+        return self.early_terminate.max_iter if self.pauses and self.early_terminate is not None else None
+
+    @property
     def seeds_each(self) -> int:
         """The number of trials of a point: 1 without repeats."""
         return self.repeats.n if self.repeats else 1

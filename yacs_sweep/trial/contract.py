@@ -99,6 +99,7 @@ class Launch:
     goal: str = "minimize"
     optimize: str = "last"
     compared: str | None = None  # metric that trials are compared by while they run; None: they end by themselves
+    full: int | None = None  # iterations of a full training, by which trials pause; None: they do not
     demands: Demands = field(default_factory=Demands)  # beside the value of the metric
     limits: Limits = field(default_factory=Limits)
     retries: int = 0  # further attempts for a trial that the machine ended, not the trainer

@@ -12,6 +12,7 @@ import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from ..base.wording import counted
 from ..records.folder import LAUNCHER_FILES, TrialPaths, TrialRecord
 from ..trainers.gpu_key import likely_key
 from ..trainers.overrides import Overrides
@@ -221,3 +222,13 @@ def nothing_left_text(profile: TrainerProfile) -> str | None:
     if any("{output_dir}" in word for word in (*profile.wrap, *profile.command)):
         return _NOT_USED
     return None if profile.own_words or profile.reads_folder else _NOT_SAID.format(name=profile.name)
+
+
+def length_text(iterations: int, metric: str, full: int) -> str | None:
+    """Says that a trainer has come to its end at another iteration than the sweep's `max_iter`; None where it has not."""
+    if iterations == full:
+        return None
+    return (
+        f"warning: the trainer ended by itself after {counted(iterations, 'logged value')} of {metric}, and max_iter, by which "
+        f"trials are compared and paused, is {full}; write max_iter: {iterations}, if that is a full training"
+    )

@@ -22,7 +22,7 @@ from ..trainers.gpu_key import gpus_of_job
 from .attempt import Attempt, survived
 from .contract import Assignment, DiskFull, Hooks, Launch, Retry, disk_full_message
 from .echo import Echo
-from .first_trial import GpuLook, left_nothing, nothing_left_text
+from .first_trial import GpuLook, left_nothing, length_text, nothing_left_text
 from .gpu_memory import GpuMemoryWait
 from .preloader import Guards
 from .process import Guard, Stop
@@ -288,6 +288,7 @@ class TrialRunner:
             verdict = replace(verdict, reason=f"{verdict.reason}; {survived(attempt.unkillable)}")
         if verdict.state == "finished":
             self._look_for_files(record, paths)
+            self._look_at_length(record, attempt)
         if assignment.pauses:
             verdict = verdict.paused()
         return self._end(record, paths, hooks, verdict, attempt)
@@ -301,6 +302,17 @@ class TrialRunner:
                 return
             if not self._others_finished_before(record):  # else an earlier launch has said it
                 self._warn_once(record, "files", text)
+
+    def _look_at_length(self, record: TrialRecord, attempt: Attempt | None) -> None:
+        """Tells the user of a trainer that does not end at the iteration that the sweep takes for the end of a training."""
+        full, metric = self.launch.full, self.launch.compared
+        if full is None or metric is None or attempt is None or "max_iter" in self._warned:
+            return
+        # Without an x-axis, iterations that a trainer has trained again after a pause count twice.
+        unsure = record.attempts > 1 and attempt.iterations.places[-1:] == [None]
+        text = length_text(attempt.iterations.count, metric, full)
+        if text is not None and not unsure and not self._others_finished_before(record):
+            self._warn_once(record, "max_iter", text)
 
     def _others_finished_before(self, record: TrialRecord) -> bool:
         """Tells whether other trials had finished before this one began; False where the sweep's folder cannot be read."""

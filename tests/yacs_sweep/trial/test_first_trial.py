@@ -25,6 +25,7 @@ from yacs_sweep.trial.first_trial import (
     GpuLook,
     held_elsewhere,
     left_nothing,
+    length_text,
     nothing_left_text,
     other_gpu_text,
     uses_driver,
@@ -321,3 +322,28 @@ def test_a_trainer_that_overwrites_its_output_folder_is_told_once(tmp_path: Path
     finally:
         runner.close()
     assert [line.partition(": ")[0] for line in told if "has left no file" in line] == ["t0"] * count
+
+
+@pytest.mark.parametrize(("iterations", "full"), [(9, 100), (9, 4), (1, 3)])
+def test_a_training_of_another_length_than_max_iter_is_told(iterations: int, full: int) -> None:
+    text = length_text(iterations, "val/mAP", full)
+    values = f"{iterations} logged value{'s' * (iterations > 1)} of val/mAP"
+    assert text is not None and f"by itself after {values}, and max_iter, by which" in text
+    assert f"is {full}; write max_iter: {iterations}, if" in text
+    assert length_text(full, "val/mAP", full) is None
+
+
+@pytest.mark.parametrize(("full", "count"), [(3, 1), (2, 0), (None, 0)])
+def test_a_trainer_of_another_length_is_told_once(tmp_path: Path, full: int | None, count: int) -> None:
+    told: list[str] = []
+    launch = launch_of(tmp_path, "(out / 'ckpt.pth').touch(); print('mAP: 1%'); print('mAP: 2%')")
+    runner = TrialRunner(
+        replace(launch, compared="val/mAP", full=full),
+        on_event=lambda kind, content: told.append(content["text"]) if kind == "note" else None,
+    )
+    try:
+        for number in range(3):
+            runner.run(Assignment(f"s-{number}", f"t{number}", number, {}, pauses=True), Hooks())
+    finally:
+        runner.close()
+    assert [line.partition(": ")[0] for line in told if "and max_iter, by which" in line] == ["t0"] * count

@@ -92,7 +92,7 @@ def check(folder: Path, *, repeated: bool = False) -> list[dict[str, Any]]:
 def test_the_worst_continue_from_the_best(tmp_path: Path) -> None:
     ran = run(tmp_path, "--workers", "2", verbose=False)
     assert ran.code == 0, ran.out + ran.err
-    assert "the trainer resumes: its second start began at epoch 2" in ran.out
+    assert "the trainer resumes: its second start began at epoch 4, the first at 1" in ran.out
     found = check(ran.dir)
     heirs = [record for record in found if "parent_trial" in record]
     assert len(heirs) == 4  # two of six, at two comparisons

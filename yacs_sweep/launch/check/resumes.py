@@ -133,11 +133,12 @@ def _judge(plan: Plan, tried: Tried, why: str, metric: str, limit: float) -> str
     untold = ""
     if rule.is_told and second.record is not None and not second.record.resumed_with:
         untold = f"; it was not told `{rule.text}`, since it had left no file that matches {' or '.join(rule.patterns)}"
-    if not first.saved:
+    if not first.saved and first.record is not None and first.record.state != "finished":
+        later_key = "interval" if plan.spec.pbt is not None else "min_iter"
         raise ConfigError(
             f"{why}: whether the trainer {plan.profile.name} resumes cannot be told: its first start had left no checkpoint "
             f"in its folder when it was ended at {counted(len(first.at_values), 'logged value')}{untold}; let it save by "
-            "then, or write a larger min_iter; --assume-resume leaves this out, if you know that it resumes"
+            f"then, or write a larger {later_key}; --assume-resume leaves this out, if you know that it resumes"
         )
     raise ConfigError(
         f"{why}: resumes trials, and the trainer {plan.profile.name} starts over: both starts began "

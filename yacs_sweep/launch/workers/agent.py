@@ -65,6 +65,7 @@ def load_launch(paths: SweepPaths, limits: Limits, schema_text: str | None = Non
         goal=spec.metric.goal if spec.metric else "minimize",
         optimize=spec.optimize,
         compared=spec.compared.name if spec.compared and (spec.early_terminate or spec.pauses) else None,
+        full=spec.full_training,
         demands=Demands.of(spec),
         limits=limits,
         watch=InputWatch(paths, Path(file.cwd)),
