@@ -33,6 +33,7 @@ from ..records.inputs import CONFIG, Inputs, save_inputs
 from ..records.known_sweeps import BATCH, remember
 from ..records.launch_file import read_launch, save_spec
 from ..records.points import target_reached
+from ..records.progress import count_paused
 from ..records.summary import Summary
 from ..search.storage.url import shared
 from ..search.warm_start import write_warm
@@ -199,6 +200,8 @@ def open_sweep(
         many = trials_text(spec, plan.count, resumed=plan.resumed)
     elif spec.grid_size is not None:
         many = f"{plan.count} of {counted(spec.grid_size, 'point')}"
+    if spec.pauses and not plan.launch.exhausted and (paused := count_paused(list(paths.records()), plan.launch.retry)):
+        many += f", {paused} paused"
     say(f"sweep {paths.sweep_id} ({spec.name}): {spec.method}, {many}, results in {paths.dir}")
     summary = Summary(
         paths,

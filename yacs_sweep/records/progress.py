@@ -93,14 +93,23 @@ def count_settled(records: Collection[TrialRecord], retry: Iterable[str] = ()) -
         retry: ids of the trials whose points are to be tried again (`LaunchFile.retry`). Such a point, and one that was
             tried again, counts by its later trial.
     """
+    return sum(record.settled or record.state == "paused" for record in _points_last(records, retry))
+
+
+def count_paused(records: Collection[TrialRecord], retry: Iterable[str] = ()) -> int:
+    """Counts the trials that are paused, each of which `count_settled` counts, too."""
+    return sum(record.state == "paused" for record in _points_last(records, retry))
+
+
+def _points_last(records: Collection[TrialRecord], retry: Iterable[str]) -> list[TrialRecord]:
+    """Lists the trial of each point by which it counts."""
     again = {*retry, *retried_trials(records)}
     replaced = {record.replaces for record in records}  # some of them are still paused
-    counts = [
+    return [
         record
         for record in records
         if record.id not in again and record.cause != REPLACED and record.name not in replaced
     ]
-    return sum(record.settled or record.state == "paused" for record in counts)
 
 
 def never_logged(records: Iterable[TrialRecord]) -> bool:

@@ -396,6 +396,8 @@ class LocalController:
                     agent.give_back()
                 return
             trial, assignment = asked
+            if agent.stopping():  # asked for while the trial was chosen, which `recover` gives out again
+                return
             while self.engine.notes:
                 agent.note(self.engine.notes.pop(0))
             self.hooks(trial).run(agent, assignment)

@@ -81,6 +81,7 @@ def to_board(snapshot: Snapshot) -> Board:
         left=left,
         pauses="paused" in snapshot.counts,
         counts=snapshot.counts,
+        may_resume=not snapshot.at_work and not launch.get("exhausted"),
         again=snapshot.tally.again,
         varied=varied_names(snapshot.records),
         aims=None if is_plain(snapshot) else snapshot,
@@ -125,10 +126,13 @@ def workers_line(snapshot: Snapshot) -> Line:
     again = command_text([*COMMAND, "--sweep_id", snapshot.paths.sweep_id, *words])
     if not snapshot.progress.left and not snapshot.cut_off:
         return [("ended  ", "bold"), (_all_done(snapshot, again), "")]
-    line: Line = [("no launcher is running", "bold red"), (f"  {counted(snapshot.progress.left, 'trial')} to go", "")]
-    if left := snapshot.counts.get("running"):
+    left = snapshot.counts.get("running", 0)
+    paused = snapshot.cut_off - left
+    to_go = f"  {counted(snapshot.progress.left, 'trial')} to {'start' if paused else 'go'}"
+    line: Line = [("no launcher is running", "bold red"), (to_go, "")]
+    if left:
         line.append((f", {left} cut off", ""))
-    if paused := snapshot.cut_off - (left or 0):
+    if paused:
         line.append((f", {paused} paused", ""))
     return [*line, (f"; resume with: {again}", "")]
 
@@ -229,7 +233,7 @@ def _row(paths: SweepPaths) -> tuple[list[str], str, bool]:
     found = best.get("values") or {objectives[0].name if objectives else "": best.get("mean", best.get("value"))}
     reached = bool(objectives) and all(metric.reached(found.get(metric.name)) for metric in objectives)
     progress = Progress(done, done if launch.get("exhausted") else max(int(launch.get("target") or 0), done), reached)
-    paused = counts.get("paused") and not launch.get("exhausted")
+    paused = 0 if launch.get("exhausted") else counts.get("paused", 0)
     state, style = ("runs", "green") if runs else ("open", "yellow") if progress.left or paused else ("done", "")
     named = [name for name, _ in STATES[2:] if counts.get(name) and (runs or name != "running")]
     others = (", ".join(f"{counts[name]} {name}" for name in named) + tally.again_text).strip()
@@ -241,7 +245,16 @@ def _row(paths: SweepPaths) -> tuple[list[str], str, bool]:
     when = f"{changed:%H:%M}" if today else f"{changed:%Y-%m-%d}"
     name = str(head.get("name") or "")
     folder = os.path.relpath(paths.dir) if paths.dir.is_relative_to(Path.cwd()) else str(paths.dir)
-    cells = [state, paths.sweep_id, name, f"{done}/{progress.target}", others, value, when, folder]
+    cells = [
+        state,
+        paths.sweep_id,
+        name,
+        f"{done if runs else done - paused}/{progress.target}",
+        others,
+        value,
+        when,
+        folder,
+    ]
     return [clean(cell) for cell in cells], style, runs
 
 

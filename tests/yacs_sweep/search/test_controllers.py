@@ -321,6 +321,30 @@ def work_together(agents: list[Agent], seconds: float = 180) -> None:
 # -- what holds for all of them -----------------------------------------------------------------------------------------
 
 
+def test_no_trial_starts_once_a_stop_was_asked_for(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    sweep = make(GRID)
+    if sweep.kind == "wandb":
+        pytest.skip("the server gives a run out, which is then to be ended")
+    cut = sweep.agent()
+    local = cut.controller
+    assert isinstance(local, LocalController)
+    ask = local.ask
+
+    def ask_long() -> Any:
+        found = ask()
+        cut.leaves = True  # Ctrl-C while the trial was chosen
+        return found
+
+    monkeypatch.setattr(local, "ask", ask_long)
+    work_together([cut])
+    assert not cut.ran and not sweep.records()
+    local.close()
+    cut.lock.release()
+    rest = sweep.agent()
+    work_together([rest])
+    assert Counter(point(record.params) for record in rest.ran) == Counter(points_of(GRID))
+
+
 @pytest.mark.parametrize("agents", [1, 3])
 def test_every_point_of_a_grid_is_tried_once(make: Make, agents: int) -> None:
     sweep = make(VALUES)

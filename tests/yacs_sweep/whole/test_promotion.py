@@ -163,8 +163,12 @@ def test_the_storage_file_may_be_lost(tmp_path: Path) -> None:
     (folder / "storage.journal").unlink()
     status = sweep(tmp_path, "--status", "--sweep_id", folder.name, trainer=None, config=None)
     assert status.code == 1
-    assert "paused; resume with" in status.out
+    done, waits = (sum(record["state"] == state for record in records(folder)) for state in ("finished", "paused"))
+    assert f" trials to start, {waits} paused; resume with" in status.out.replace("1 trial to", "1 trials to")
+    assert f" {done}/9" in status.out
     ran = sweep(tmp_path, "--sweep_id", folder.name, trainer=None, config=None)
+    assert f"{'1 trial' if done == 1 else f'{done} trials'} done, {9 - done - waits} to go, {waits} paused" in ran.out
+    assert f", {waits} paused, results in " in ran.out
     assert ran.code == 0, ran.out + ran.err
     after = {record["name"]: record["iterations"] for record in check(folder, 9)}
     assert all(after[name] >= iterations for name, iterations in before.items() if iterations)

@@ -142,7 +142,9 @@ def _first_notes(source: Source, spec: SweepSpec, trainer: Trainer, count: int) 
     """Returns the lines that say which sweep this is and what its trainer is."""
     notes = [*source.notes, *(difference_notes(source) if source.has_folder else ())]
     if source.progress is not None:
-        notes.insert(0, f"{source.progress}: {counted(source.settled, 'trial')} done, {count} to go")
+        done = counted(source.settled - source.paused, "trial")
+        line = f"{source.progress}: {done} done, {count} to go"
+        notes.insert(0, line + (f", {source.paused} paused" if source.paused else ""))
     notes += [f"warning: {line}" for line in trainer.doubts]
     if source.launch is None:
         notes += nothing_varies(spec)

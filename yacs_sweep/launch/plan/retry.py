@@ -8,7 +8,7 @@ from dataclasses import replace
 from ...base.errors import ConfigError
 from ...base.wording import did_you_mean
 from ...records.folder import TrialRecord
-from ...records.progress import count_settled, retried_trials
+from ...records.progress import count_paused, count_settled, retried_trials
 from ..option_entry import ALL_FAILED
 from ..options import Options
 from .source import Source
@@ -52,6 +52,7 @@ def with_trials(source: Source, records: Sequence[TrialRecord]) -> Source:
     return replace(
         source,
         settled=settled,
+        paused=0 if source.launch is None or source.launch.exhausted else count_paused(records, {*before, *chosen}),
         retry=tuple(dict.fromkeys((*last, *chosen))),
         again=count_settled(records) - settled,
         notes=notes,

@@ -28,7 +28,8 @@ class Source:
     remote: RemoteSweep | None = None
     storage: str | None = None  # the database, with its password
     trainer: Trainer | None = None  # None: chosen by the options and the last launch
-    settled: int = 0  # trials that are done
+    settled: int = 0  # trials that are done, or paused,
+    paused: int = 0  # and those of them that may be resumed
     retry: tuple[str, ...] = ()  # ids of failed trials whose points are tried again,
     again: int = 0  # points among them that were taken for done before this launch
     over: bool = False  # whether no further trial starts

@@ -73,6 +73,7 @@ class Sweep:
     left: int = 0  # trials still to be started
     pauses: bool = False  # whether trials pause: how long the sweep still takes depends on which are resumed
     counts: dict[str, int] = field(default_factory=dict)
+    may_resume: bool = False  # whether paused trials may be resumed, so that they are not done
     again: int = 0  # trials that were tried again; `counts` has their later trials alone
     best: TrialRecord | None = None
     running: dict[str, Running] = field(default_factory=dict)
@@ -135,8 +136,9 @@ class Sweep:
 
     @property
     def done(self) -> int:
-        """Trials that have ended by themselves, or are paused."""
-        return sum(self.counts.get(state, 0) for state in (*OVER, "paused")) - len(self.replaced)
+        """Trials that have ended by themselves, or have paused for good."""
+        states = OVER if self.may_resume else (*OVER, "paused")
+        return sum(self.counts.get(state, 0) for state in states) - len(self.replaced)
 
     def trial(self, record: TrialRecord, now: float) -> None:
         """Takes in the start or the end of a trial, at the time `now`."""
