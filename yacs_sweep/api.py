@@ -74,6 +74,7 @@ class Sweep:
         metrics: Sequence[Mapping[str, Any]] | None = None,
         metric_constraints: str | Sequence[str] | None = None,
         scheduler: Mapping[str, Any] | None = None,
+        pbt: Mapping[str, Any] | None = None,
         early_terminate: Mapping[str, Any] | None = None,
         run_cap: int | None = None,
         name: str | None = None,
@@ -93,9 +94,9 @@ class Sweep:
                 ``train(params, report)``, or ``train()``, which finds its parameters in ``wandb.config``. Its metrics are
                 what it returns or yields (a number is the sweep's metric; or a dict), what it reports
                 (``report(loss=0.5)``) and what it logs by ``wandb.log``. An exception is a failed trial.
-            parameters, metrics, metric_constraints, scheduler, early_terminate, run_cap, name, description, program, command,
-                where, results_dir_base: with `method`, `metric` and `repeats` among the options: the description, key by
-                key, each as in a sweep file.
+            parameters, metrics, metric_constraints, scheduler, pbt, early_terminate, run_cap, name, description, program,
+                command, where, results_dir_base: with `method`, `metric` and `repeats` among the options: the description,
+                key by key, each as in a sweep file.
             overrides: given to every trial's command: a dict of keys, or words as on the command line.
             options: those of the command line (`keyword_types.Keywords`).
 
@@ -109,6 +110,7 @@ class Sweep:
             if isinstance(metric_constraints, tuple)
             else metric_constraints,
             "scheduler": scheduler,
+            "pbt": pbt,
             "early_terminate": early_terminate,
             "run_cap": run_cap,
             "name": name,
