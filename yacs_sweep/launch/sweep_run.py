@@ -417,9 +417,8 @@ class Results:
         patterns = profile.checkpoints or MODELS
         if not left_model(self.paths, best, patterns):
             looked = ", ".join(profile.checkpoints) or "*.pth, *.ckpt, …"
-            say(
-                f"no model of the best trial: {best.name} has left no {looked} in its folder; does the trainer save one?"
-            )
+            where = "in its folder (`checkpoints` in its profile names others)"
+            say(f"no model of the best trial: {best.name} has left no {looked} {where}")
 
     def _name_report(self) -> None:
         """Names what comes after a sweep: the report, and the training of the best with several seeds."""

@@ -58,6 +58,11 @@ _STOP_KEYS = {
     "patience": ("patience", "min_delta", "min_iter", "metric"),
     "divergence": ("metric", "factor"),
 }
+_FIRST_KEYS = {
+    "hyperband": {"min_iter": 3},
+    "asha": {"min_iter": 1},
+    "patience": {"patience": 5},
+}  # to write beside the type
 _PROMOTION = "promotion"
 _PROMOTION_KEYS = {  # of `mode: promotion`, by type
     "hyperband": ("mode", "min_iter", "max_iter", "s", "eta", "metric"),
@@ -198,13 +203,16 @@ def _early_terminate(section: Section) -> EarlyTerminate | None:
     if slipped(section, "early_terminate", body, every):
         return None
     if not isinstance(body, dict):
-        section.wrong("early_terminate", f"{show(body)} is not allowed; write {{type: hyperband, min_iter: 3}}")
+        named = body.strip().lower() if isinstance(body, str) and body.strip().lower() in _STOP_KEYS else "hyperband"
+        example = ", ".join(f"{key}: {value}" for key, value in {"type": named, **_FIRST_KEYS.get(named, {})}.items())
+        section.wrong("early_terminate", f"{show(body)} is not allowed; write {{{example}}}")
         return None
     inner = Section(section.notes, path, body, every)
     kind = inner.word("type", tuple(_STOP_KEYS))
+    keys = _PROMOTION_KEYS if inner.values.get("mode") == _PROMOTION else _STOP_KEYS
     if "type" not in inner:
-        section.notes.wrong(path, f"`type` is missing; allowed: {', '.join(_STOP_KEYS)}")
-    inner.refuse_unknown(("type", *_STOP_KEYS.get(kind or "", every[1:])), TOP_KEYS)
+        section.notes.wrong(path, f"`type` is missing; allowed: {', '.join(keys)}")
+    inner.refuse_unknown(("type", *keys.get(kind or "", every[1:])), TOP_KEYS)
     if kind is None:
         return None
     if "mode" in inner and inner.word("mode", (_PROMOTION,)) is None:
@@ -236,7 +244,7 @@ def _read_promotion(inner: Section, kind: str) -> EarlyTerminate | None:
     for key in inner.values:
         if key not in ("type", *keys):
             inner.wrong(key, f"does not belong to {kind} with mode: promotion, which takes {', '.join(keys)}")
-    found = {"mode": _PROMOTION, "eta": hyperband.DEFAULT_ETA, **_stop_values(inner)}
+    found = {"mode": _PROMOTION, "eta": hyperband.DEFAULT_ETA, **_stop_values(inner, eta_above=None)}
     most, least, eta, depth = (found.get(key) for key in ("max_iter", "min_iter", "eta", "s"))
     if "max_iter" not in inner:
         notes.wrong(inner.path, "mode: promotion needs `max_iter`, the iterations of a full training")
@@ -258,11 +266,11 @@ def _read_promotion(inner: Section, kind: str) -> EarlyTerminate | None:
     return EarlyTerminate(kind, **{key: value for key, value in found.items() if key in keys})
 
 
-def _stop_values(inner: Section) -> dict[str, Any]:
+def _stop_values(inner: Section, eta_above: float | None = 1.0) -> dict[str, Any]:
     found: dict[str, Any] = {
         key: inner.integer(key, 1) for key in ("min_iter", "max_iter", "s", "min_trials", "patience")
     }
-    found["eta"] = inner.number("eta", above=1.0)
+    found["eta"] = inner.number("eta", above=eta_above)
     found["factor"] = inner.number("factor", above=1.0)
     found["chance"] = inner.number("chance", above=0.0)
     if (found["chance"] or 0.0) >= 0.5:

@@ -164,6 +164,10 @@ def test_parameter(tmp_path: Path, body: str, problem: str) -> None:
     assert problem in found[0]
 
 
+STOPS = "method: random\nmetric: {name: m}\nparameters: {a: [1, 2]}\nearly_terminate: "
+PAUSES = STOPS + "{type: asha, mode: promotion, max_iter: 9, "
+
+
 @pytest.mark.parametrize(
     ("lines", "problem"),
     [
@@ -171,6 +175,11 @@ def test_parameter(tmp_path: Path, body: str, problem: str) -> None:
         ("method: grid", "s.yaml:1:1: `parameters` is missing"),
         ("method: grid\nparameters:\na: [1]", "s.yaml:2:1: parameters: has nothing under it; are the"),
         ("method: grid\nparameters: 3", "s.yaml:2:1: parameters: 3 holds no parameter"),
+        (STOPS + "asha", "early_terminate: 'asha' is not allowed; write {type: asha, min_iter: 1}"),
+        (STOPS + "{mode: promotion, max_iter: 9}", "early_terminate: `type` is missing; allowed: hyperband, asha"),
+        (PAUSES + "bands: [3, 9]}", "bands: unknown key; allowed: type, mode, min_iter, max_iter, eta, metric"),
+        (PAUSES + "eta: 1}", "eta: 1 is less than 2: mode: promotion resumes"),
+        (PAUSES + "eta: 1.5}", "eta: 1.5 is less than 2: mode: promotion resumes"),
         ("method: grid\nparameters: {b: [1]}\nlr: {values: [1]}", "s.yaml:3:1: lr: looks like a parameter; indent it"),
         ("method: bayesian\nparameters: {a: [1]}", "did you mean bayes?"),
         ("method: bayes\nparameters: {a: [1]}", "`metric` is missing; method bayes needs"),

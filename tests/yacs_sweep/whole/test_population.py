@@ -210,7 +210,7 @@ def test_a_trainer_that_starts_over_is_refused(tmp_path: Path) -> None:
     file, over = write_sweep(tmp_path, SPEC), ("SOLVER.MAX_EPOCHS", "3")
     ran = sweep(tmp_path, "--sweep-config", file, "--wandb-mode", "disabled", *over)
     assert ran.code == 2, ran.out
-    assert "`method: pbt`: resumes trials, and the trainer toy starts over" in ran.err
+    assert "`method: pbt` resumes trials, and the trainer toy starts over" in ran.err
     assert not ran.sweeps
 
 

@@ -69,7 +69,7 @@ def _answer(plan: Plan, options: Options, why: str) -> str:
         raise ConfigError(problem)
     if options.engine != "local":
         raise ConfigError(
-            f"{why}: resumes trials, and with --engine {options.engine} the trainer cannot be tried here; add "
+            f"{why} resumes trials, and with --engine {options.engine} the trainer cannot be tried here; add "
             "--assume-resume if it resumes in its output folder"
         )
     metric = plan.spec.compared.name if plan.spec.compared else ""
@@ -100,7 +100,7 @@ def resume_problem(profile: TrainerProfile, why: str) -> str | None:
     """Says that the profile itself denies that the trainer resumes; None where it does not."""
     if profile.resume.itself is not False:
         return None
-    return f"{why}: resumes trials, and the trainer {profile.name} always starts over (`resume: false` in its profile)"
+    return f"{why} resumes trials, and the trainer {profile.name} always starts over (`resume: false` in its profile)"
 
 
 def _judge(plan: Plan, tried: Tried, why: str, metric: str, limit: float) -> str:
@@ -141,7 +141,7 @@ def _judge(plan: Plan, tried: Tried, why: str, metric: str, limit: float) -> str
             f"then, or write a larger {later_key}; --assume-resume leaves this out, if you know that it resumes"
         )
     raise ConfigError(
-        f"{why}: resumes trials, and the trainer {plan.profile.name} starts over: both starts began "
+        f"{why} resumes trials, and the trainer {plan.profile.name} starts over: both starts began "
         f"{_place(first, second)}{untold}; the key `resume` in its profile says what makes it resume (KEY and VALUE, or a "
         f"word such as --resume); without {why} trials end early for good"
     )

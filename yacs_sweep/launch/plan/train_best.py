@@ -70,9 +70,12 @@ def best_source(options: Options, problems: Problems) -> Source:
     words, fixed, notes = _configuration(best, spec, trainer, before, given)
     count = options.seeds or SEEDS
     key = trainer.profile.seed_key
-    if options.seeds is None and isinstance(trainer.profile, CommandProfile) and key is None:
+    if options.seeds is None and key is None:
         count = 1
-        notes = (*notes, "one training: no parameter of the sweep is the program's seed (`seed`, `…_seed`, `….seed`)")
+        why_one = "no parameter of the sweep is the program's seed (`seed`, `…_seed`, `….seed`)"
+        if not isinstance(trainer.profile, CommandProfile):
+            why_one = f"the trainer {trainer.profile.name} has no alias `seed`; `aliases: {{seed: KEY}}` in its profile adds it"
+        notes = (*notes, f"one training: {why_one}")
     seeds = _seeds(
         count,
         key,

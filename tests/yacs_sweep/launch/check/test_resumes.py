@@ -77,7 +77,7 @@ def test_one_that_starts_over_is_refused_with_what_to_do(tmp_path: Path) -> None
         answer(tmp_path, "", "TOY.RESUMES", "told")
     (told,) = caught.value.problems
     assert told.startswith(
-        "`mode: promotion`: resumes trials, and the trainer p starts over: both starts began at epoch 1; "
+        "`mode: promotion` resumes trials, and the trainer p starts over: both starts began at epoch 1; "
     )
     assert (
         "the key `resume` in its profile says what makes it resume (KEY and VALUE, or a word such as --resume)" in told
