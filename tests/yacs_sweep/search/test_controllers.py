@@ -138,6 +138,7 @@ class Agent:
         self.given_back = 0
         self.alive_told = 0
         self.leaves = False
+        self.dies_untold = False  # between trial.json and the storage
         self.controller: Controller
 
     def may_start(self) -> bool:
@@ -164,6 +165,8 @@ class Agent:
             record.attempts = TrialRecord.load(paths.record).attempts + 1
         paths.dir.mkdir(parents=True, exist_ok=True)
         record.save(paths)
+        if self.dies_untold:
+            raise Died
         hooks.started(record, paths)
         if refused is None:
             seed = {} if assignment.seed is None else {"seed": assignment.seed}
@@ -512,6 +515,21 @@ def test_a_point_that_was_lost_with_its_agent_is_tried_again(make: Make) -> None
     second.work()
     assert Counter(point(record.params) for record in second.ran) == Counter(points_of(GRID))
     assert any(lost.name in note and "lost" in note for note in second.notes)
+    (again,) = [record for record in second.ran if record.params == lost.params]
+    assert lost.id in (again.id, again.retry_of)
+
+
+def test_a_point_is_tried_again_whose_agent_died_before_the_storage_knew_that_it_had_begun(make: Make) -> None:
+    sweep = make(GRID)
+    first = sweep.agent()
+    first.dies_untold = True
+    with pytest.raises(Died):
+        first.work()
+    first.die()
+    (lost,) = sweep.records()
+    second = sweep.agent()
+    second.work()
+    assert Counter(point(record.params) for record in second.ran) == Counter(points_of(GRID))
     (again,) = [record for record in second.ran if record.params == lost.params]
     assert lost.id in (again.id, again.retry_of)
 

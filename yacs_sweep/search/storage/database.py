@@ -372,7 +372,7 @@ class Database:
 
     def end_trial(self, connection: sa.Connection, record: TrialRecord, agent: str | None = None) -> Written:
         """Writes the end of a running trial, or of a paused one that nobody runs; refused for one that has ended already,
-        or is not `agent`'s."""
+        or is not `agent`'s. Without `agent` a row that is missing is added: the trial's own agent died before it could."""
         this = sa.and_(_trials.c.sweep == self.sweep, _trials.c.number == record.number)
         mine = this if agent is None else sa.and_(this, _trials.c.agent == agent)
         values = _columns(record)
@@ -380,8 +380,12 @@ class Database:
         update = _trials.update().where(mine, _trials.c.state.in_(open_)).values(values)
         if connection.execute(update).rowcount == 1:
             return "now"
-        same = connection.execute(sa.select(_trials.c.row).where(mine)).scalar() == values["row"]
-        return "before" if same else "refused"
+        found = connection.execute(sa.select(_trials.c.row).where(mine)).scalar()
+        if found is None and agent is None:
+            keys = {"sweep": self.sweep, "number": record.number, "agent": record.agent}
+            connection.execute(_trials.insert().values({**keys, **values}))
+            return "now"
+        return "before" if found == values["row"] else "refused"
 
     def record(self, connection: sa.Connection, number: int) -> TrialRecord | None:
         """Reads the record of a trial; None for a trial that never ran."""

@@ -179,10 +179,13 @@ class DatabaseCoordinator:
             self._lost = frozenset()
 
     def record(self, number: int, name: str | None) -> TrialRecord | None:
-        """Reads the trial's row; a later trial.json in this folder is written to the row first."""
+        """Reads the trial's row, or the later trial.json in this folder, whose end is written to the row first."""
         assert self._connection is not None
         record = self.database.record(self._connection, number)
-        if record is not None and record.state == "running":
+        if record is None:  # its agent may have been killed after trial.json and before it could add the row
+            local = record_on_disk(self.paths, name)
+            return local if local is not None and local.id == f"{self.paths.sweep_id}-{number}" else None
+        if record.state == "running":
             local = record_on_disk(self.paths, record.name)
             # Its agent was killed after trial.json and before it could tell the database.
             if local is not None and (local.id, local.host) == (record.id, record.host) and local.state != "running":
