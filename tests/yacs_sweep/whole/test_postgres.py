@@ -547,8 +547,9 @@ def test_a_storage_that_cannot_be_opened_keeps_no_connection() -> None:
 
 
 @needs_server
-def test_six_workers_share_eight_connections(tmp_path: Path) -> None:
+def test_six_workers_share_eight_connections(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Three of the eight are kept for superusers, so five are left for six agents and their launch."""
+    monkeypatch.setenv(database.LEASE_VARIABLE, "30")  # heartbeats wait for a connection, too
     server = Postgres(["fsync=off", "max_connections=8"])
     try:
         server.start()
