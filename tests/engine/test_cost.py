@@ -193,6 +193,7 @@ def test_what_cannot_be_measured_is_told_and_ends_nothing(monkeypatch: pytest.Mo
     assert time_of(network()) == Cost("The time of a forward pass could not be measured: CUDA out of memory.")
 
 
+@pytest.mark.slow
 def test_training_is_the_same_bit_by_bit_without_the_measurements(
     small_config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -147,6 +147,7 @@ def test_a_creation_that_is_given_up_says_that_it_may_have_come_about(
 # -- in the middle ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_outages_of_all_kinds_in_the_middle_cost_nothing(tmp_path: Path) -> None:
     """One a trial, from its middle to its end and a little beyond."""
     faults: list[dict[str, Any]] = [

@@ -54,7 +54,7 @@ def flatness(sizes: list[int]) -> tuple[float, float]:
 
 
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize("trials", [8, pytest.param(200, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("trials", [4, pytest.param(200, marks=pytest.mark.slow)])
 def test_trials_with_random_faults(tmp_path: Path, trials: int) -> None:
     """Every trial accounted for, no grid point twice, no row lost, no process left, memory flat."""
     definition = grid(*(n / 1e6 for n in range(1, trials + 1)))

@@ -58,8 +58,11 @@ def facts_of(report: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.mark.parametrize(
     "keys",
-    [{"repeats": 2}, SEVERAL, {**SEVERAL, "repeats": {"key": "SOLVER.SEED", "values": [4, 9]}}],
-    ids=["repeats", "objectives", "both"],
+    [
+        pytest.param({"repeats": 2}, id="repeats", marks=pytest.mark.slow),
+        pytest.param(SEVERAL, id="objectives", marks=pytest.mark.slow),
+        pytest.param({**SEVERAL, "repeats": {"key": "SOLVER.SEED", "values": [4, 9]}}, id="both"),
+    ],
 )
 def test_the_server_alone_says_what_the_folder_does(tmp_path: Path, keys: dict[str, Any]) -> None:
     body = {
