@@ -69,7 +69,13 @@ def check(folder: Path, *, repeated: bool = False) -> list[dict[str, Any]]:
         folder_of = folder / record["name"]
         rows = [json.loads(line) for line in (folder_of / "metrics.jsonl").read_text().splitlines()]
         epochs = [row["epoch"] for row in rows if "val/mAP" in row]
-        assert (sorted(set(epochs)) if repeated else epochs) == list(range(1, record["iterations"] + 1))
+        expected = list(range(1, record["iterations"] + 1))
+        if repeated:
+            # What a trainer prints to an agent that has just died is lost, where its checkpoint is saved all the same.
+            assert set(epochs) <= set(expected)
+            assert len(expected) - len(set(epochs)) < max(2, record["attempts"])
+        else:
+            assert epochs == expected
         assert [row["step"] for row in rows] == list(range(len(rows)))
         done = trained(folder_of)
         assert len(done) == len(set(done)), record["name"]  # once for each line of descent
