@@ -28,7 +28,7 @@ def programs() -> Path | None:
 
 
 class Postgres:
-    """The server; `stop` and `start` are what an outage is made of."""
+    """The server, which runs within a `with` block; `stop` and `start` are what an outage is made of."""
 
     def __init__(self, settings: Sequence[str] = ()) -> None:
         found = programs()
@@ -51,6 +51,17 @@ class Postgres:
         self._run(
             ["initdb", "-D", str(self.home / "data"), "-U", "sweeper", "--pwfile", str(secret), "-A", "scram-sha-256"]
         )
+
+    def __enter__(self) -> Postgres:
+        try:
+            self.start()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def _run(self, words: Sequence[str]) -> None:
         command = [*self._as, str(self._bin / words[0]), "--no-sync", *words[1:]]

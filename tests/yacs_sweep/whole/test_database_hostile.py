@@ -37,12 +37,8 @@ YES = ("--trainer", "(sweep file)")
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Postgres]:
-    running = Postgres(["max_connections=40", "fsync=off"])
-    try:
-        running.start()
+    with Postgres(["max_connections=40", "fsync=off"]) as running:
         yield running
-    finally:
-        running.close()
 
 
 class Sweep:

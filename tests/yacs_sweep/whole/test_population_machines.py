@@ -4,37 +4,19 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
 from pathlib import Path
-
-import pytest
 
 from tests.postgres import Postgres
 from tests.sweeping import environment, start, write_sweep
-from tests.trainers import kill_all, roles, wait_until
+from tests.trainers import roles, wait_until
+from tests.yacs_sweep.whole import test_postgres
 from tests.yacs_sweep.whole.test_population import EPOCHS, SPEC, TRAINER, check, records, trained
 from tests.yacs_sweep.whole.test_postgres import AS_DESCRIBED, LEASE, Machine, needs_server
 from tests.yacs_sweep.whole.test_promotion_machines import CODE, PROFILE
 from yacs_sweep.search.storage.database import LEASE_VARIABLE
 from yacs_sweep.search.storage.url import URL_VARIABLE
 
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Postgres]:
-    running = Postgres(["fsync=off"])
-    try:
-        running.start()
-        yield running
-    finally:
-        running.close()
-
-
-@pytest.fixture(autouse=True)
-def nothing_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setenv(LEASE_VARIABLE, str(LEASE))
-    yield
-    for home in (tmp_path, *tmp_path.iterdir()):
-        kill_all(home)
+server, nothing_stays = test_postgres.server, test_postgres.nothing_stays
 
 
 @needs_server

@@ -56,12 +56,8 @@ needs_server = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Postgres]:
-    running = Postgres(["max_connections=60", "fsync=off"])
-    try:
-        running.start()
+    with Postgres(["max_connections=60", "fsync=off"]) as running:
         yield running
-    finally:
-        running.close()
 
 
 @pytest.fixture(autouse=True)
@@ -340,9 +336,7 @@ class Machine:
 def test_three_machines_faults_and_an_outage(tmp_path: Path) -> None:
     """An agent killed, one stopped for longer than its lease, and the server restarted: exactly the trials asked for."""
     wanted = 20
-    server = Postgres(["fsync=off"])
-    try:
-        server.start()
+    with Postgres(["fsync=off"]) as server:
         holds = [tmp_path / name for name in ("outage", "kill")]  # a trial that finds one of them says so and waits
         code = f"""import time
 for hold in {[str(hold) for hold in holds]!r}:
@@ -410,8 +404,6 @@ print('mAP: %.6f%%' % float(sys.argv[2].split('=')[1]))"""
         for path in tmp_path.rglob("*"):
             assert not path.is_file() or PASSWORD.encode() not in path.read_bytes(), path
         assert not any(living(machine.home) for machine in machines)
-    finally:
-        server.close()
 
 
 @needs_server
@@ -523,9 +515,7 @@ def test_trials_elsewhere_are_read_once_each(machines: Machines) -> None:
 @needs_server
 def test_a_storage_that_cannot_be_opened_keeps_no_connection() -> None:
     """Of two connections one is the launcher's, so that Optuna's second is refused."""
-    server = Postgres(["fsync=off"])
-    try:
-        server.start()
+    with Postgres(["fsync=off"]) as server:
         engine = make_engine(server.url)
         with engine.begin() as connection:
             connection.execute(sa.text(f"CREATE ROLE ordinary LOGIN PASSWORD '{PASSWORD}' CONNECTION LIMIT 2"))
@@ -537,22 +527,20 @@ def test_a_storage_that_cannot_be_opened_keeps_no_connection() -> None:
                 return int(connection.execute(query).scalar_one())
 
         gc.disable()
-        with pytest.raises(StorageInternalError) as caught:
-            open_shared(server.url.replace("sweeper:", "ordinary:"))
-        assert out_of_connections(caught.value)
-        wait_until(lambda: left() == 0, 10)
-    finally:
-        gc.enable()
-        server.close()
+        try:
+            with pytest.raises(StorageInternalError) as caught:
+                open_shared(server.url.replace("sweeper:", "ordinary:"))
+            assert out_of_connections(caught.value)
+            wait_until(lambda: left() == 0, 10)
+        finally:
+            gc.enable()
 
 
 @needs_server
 def test_six_workers_share_eight_connections(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Three of the eight are kept for superusers, so five are left for six agents and their launch."""
     monkeypatch.setenv(database.LEASE_VARIABLE, "30")  # heartbeats wait for a connection, too
-    server = Postgres(["fsync=off", "max_connections=8"])
-    try:
-        server.start()
+    with Postgres(["fsync=off", "max_connections=8"]) as server:
         url = server.url.replace("sweeper:", "ordinary:")
         with make_engine(server.url).begin() as connection:
             connection.execute(sa.text(f"CREATE ROLE ordinary LOGIN PASSWORD '{PASSWORD}'"))
@@ -562,5 +550,3 @@ def test_six_workers_share_eight_connections(tmp_path: Path, monkeypatch: pytest
         ran = sweep(tmp_path, *words, timeout=200)
         assert [trial["state"] for trial in ran.summary["trials"]] == ["finished"] * 18, ran.out
         assert ran.code == 0, ran.out
-    finally:
-        server.close()

@@ -5,14 +5,12 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Iterator
 from pathlib import Path
-
-import pytest
 
 from tests.postgres import Postgres
 from tests.sweeping import environment, start, sweep, write_sweep
-from tests.trainers import kill_all, roles, wait_until
+from tests.trainers import roles, wait_until
+from tests.yacs_sweep.whole import test_postgres
 from tests.yacs_sweep.whole.test_postgres import AS_DESCRIBED, LEASE, Machine, needs_server
 from tests.yacs_sweep.whole.test_promotion import EPOCHS, SPEC, TRAINER, check, records, trained
 from yacs_sweep.search.storage.database import LEASE_VARIABLE
@@ -38,22 +36,7 @@ while epoch <= 9:
 """
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[Postgres]:
-    running = Postgres(["fsync=off"])
-    try:
-        running.start()
-        yield running
-    finally:
-        running.close()
-
-
-@pytest.fixture(autouse=True)
-def nothing_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setenv(LEASE_VARIABLE, str(LEASE))
-    yield
-    for home in (tmp_path, *tmp_path.iterdir()):
-        kill_all(home)
+server, nothing_stays = test_postgres.server, test_postgres.nothing_stays
 
 
 @needs_server
@@ -85,9 +68,7 @@ def test_trials_are_resumed_when_their_agents_die(tmp_path: Path, server: Postgr
 @needs_server
 def test_rungs_are_kept_while_the_storage_is_away(tmp_path: Path) -> None:
     """A trial that comes to its rung meanwhile runs on: nobody can say that it is to pause."""
-    server = Postgres(["fsync=off"])
-    try:
-        server.start()
+    with Postgres(["fsync=off"]) as server:
         env = environment(tmp_path, **{URL_VARIABLE: server.url, LEASE_VARIABLE: str(LEASE)})
         words = ("--count", "9", "--wandb-mode", "disabled", "--seed", "1", "--workers", "2", "--assume-resume")
         file = write_sweep(tmp_path, SPEC)
@@ -113,8 +94,6 @@ def test_rungs_are_kept_while_the_storage_is_away(tmp_path: Path) -> None:
             done = trained(folder / record["name"])
             assert len(done) == len(set(done)), text
             assert record["iterations"] >= (record.get("until") or EPOCHS), text
-    finally:
-        server.close()
 
 
 PROFILE = """command: [python, train.py, "--out={output_dir}"]

@@ -32,12 +32,8 @@ pytestmark = pytest.mark.ray
 @pytest.fixture(scope="module")
 def server() -> Iterator[Postgres]:
     assert programs() is not None, "make test-ray installs PostgreSQL"
-    running = Postgres(["fsync=off"])
-    try:
-        running.start()
+    with Postgres(["fsync=off"]) as running:
         yield running
-    finally:
-        running.close()
 
 
 @pytest.fixture

@@ -115,9 +115,7 @@ def test_points_are_repeated(tmp_path: Path) -> None:
 @pytest.mark.skipif(programs() is None, reason="PostgreSQL is not installed (`make postgres` installs it where it may)")
 def test_a_search_of_ones_own_in_a_database(tmp_path: Path) -> None:
     """Two agents, and a second launch, which reads from the database what NSGA-II has kept with each point."""
-    server = Postgres(["fsync=off"])
-    try:
-        server.start()
+    with Postgres(["fsync=off"]) as server:
         source = SOURCE.replace("TPESampler(seed=1, n_startup_trials=3)", "NSGAIISampler(seed=1, population_size=2)")
         text = TEXT.replace("count: 4", "count: 8\nrepeats: {n: 2, key: SOLVER.SEED}")
         ran = start(tmp_path, "--storage", server.url, "--workers", "2", source=source, text=text)
@@ -134,8 +132,6 @@ def test_a_search_of_ones_own_in_a_database(tmp_path: Path) -> None:
         generations = [trial.system_attrs.get("NSGAIISampler:generation") for trial in study.get_trials()]
         kept = [number for number in generations if number is not None]
         assert len(kept) == 6 and kept == sorted(kept) and kept[-1] >= 1, generations
-    finally:
-        server.close()
 
 
 def test_a_study_of_several_objectives_leaves_a_front(tmp_path: Path) -> None:

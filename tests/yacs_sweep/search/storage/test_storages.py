@@ -45,12 +45,8 @@ def server() -> Iterator[Postgres | None]:
     if programs() is None:
         yield None
         return
-    running = Postgres(["max_connections=60", "fsync=off"])
-    try:
-        running.start()
+    with Postgres(["max_connections=60", "fsync=off"]) as running:
         yield running
-    finally:
-        running.close()
 
 
 @pytest.fixture(params=STORAGES)
