@@ -36,7 +36,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -366,13 +366,18 @@ class Chaos:
             tell(f"lost: {self.trials - len(finished)} seeds of points were never finished")
         if apart := [rate for rate, points in names.items() if len(points) > 1]:
             tell(f"duplicated: {apart} are several points")
-        summary = json.loads((sweep / "summary.json").read_text())
-        told = {row["id"]: row["state"] for row in summary["trials"]}
-        if told != {id: record["state"] for id, (_, record) in records.items()}:
-            tell("summary.json is not what the trial.json files say")
+        self.audit_end(sweep, (record for _, record in records.values()))
+
+    def audit_end(self, sweep: Path, records: Iterable[Mapping[str, Any]]) -> None:
+        """Looks at what is derived from the trials, and at what still runs."""
+        told = {row["id"]: row["state"] for row in json.loads((sweep / "summary.json").read_text())["trials"]}
+        if told != {record["id"]: record["state"] for record in records}:
+            self.problems.append("summary.json is not what the trial.json files say")
         time.sleep(0.5)
         if orphans := living(self.home):
-            tell(f"orphans: {[(pid, Path(f'/proc/{pid}/cmdline').read_bytes()[:80]) for pid in orphans]}")
+            self.problems.append(
+                f"orphans: {[(pid, Path(f'/proc/{pid}/cmdline').read_bytes()[:80]) for pid in orphans]}"
+            )
 
 
 def main() -> int:

@@ -163,13 +163,7 @@ class PromotionChaos(Chaos):
             wanted = record.get("until") or EPOCHS
             if (record.get("iterations") or 0) < wanted and max(values, default=0) < wanted:
                 tell(f"lost: {record['id']} has {record.get('iterations')} of {wanted} iterations")
-        summary = json.loads((sweep / "summary.json").read_text())
-        told = {row["id"]: row["state"] for row in summary["trials"]}
-        if told != {id: record["state"] for id, (_, record) in records.items()}:
-            tell("summary.json is not what the trial.json files say")
-        time.sleep(0.5)
-        if orphans := living(self.home):
-            tell(f"orphans: {[(pid, Path(f'/proc/{pid}/cmdline').read_bytes()[:80]) for pid in orphans]}")
+        self.audit_end(sweep, (record for _, record in records.values()))
 
 
 def torment(
@@ -190,7 +184,8 @@ def torment(
 
 
 def main(kind: type[PromotionChaos] = PromotionChaos) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    about = sys.modules[kind.__module__].__doc__
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--faults", type=int, default=200)
     parser.add_argument("--points", type=int, default=9, help="trials of one sweep")
@@ -198,8 +193,8 @@ def main(kind: type[PromotionChaos] = PromotionChaos) -> int:
     parser.add_argument("--workers", type=int, default=2, help="of each launcher")
     options = parser.parse_args()
     chaos = torment(options.faults, options.points, options.seconds, options.workers, options.seed, kind)
-    for kind, count in sorted(chaos.faults.items()):
-        print(f"{count:5d}  {kind}")
+    for fault, count in sorted(chaos.faults.items()):
+        print(f"{count:5d}  {fault}")
     print(
         f"{sum(chaos.faults.values())} faults, {chaos.launches} launches, {len(chaos.reached)} trials, "
         f"{chaos.trained} epochs"
