@@ -139,6 +139,11 @@ class Saved:
     gpu_hours: float | None = None
     again: int = 0
 
+    @property
+    def percent(self) -> float:
+        """The share of the full training that was saved, in %; 0 where more was trained than that."""
+        return max(0.0, 100 * (self.full - self.trained) / self.full)
+
 
 def savings(records: Collection[TrialRecord]) -> Saved | None:
     """Computes what was saved; None where no trial ended early, none was fully trained, or some began from checkpoints.

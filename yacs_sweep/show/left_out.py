@@ -9,7 +9,7 @@ from typing import Any
 from ..base.values import finite_number
 from ..base.wording import counted
 from ..records.front import points_within
-from ..records.points import Aims, Point, keeping_constraints, noun_of, seeds_needed, with_enough_seeds
+from ..records.points import Aims, Point, keeping_constraints, noun_of, seeds_needed
 from ..spec.sweep import Metric
 
 KINDS = ("violates", "beyond", "few", "early")  # of reasons, in the order in which they are told
@@ -58,12 +58,12 @@ def kind_of(*, finished: bool, keeps: bool, able: bool, values: Mapping[str, Any
 
 def left_out(aims: Aims, points: Sequence[Point]) -> dict[str, str]:
     """Names the points that cannot be the best or on the front, with the kind of the reason (`KINDS`)."""
-    able = {point.name for point in with_enough_seeds(_otherwise_able(aims, points), aims.seeds_enough)}
+    least = _least_seeds(aims, points)
     found = {
         point.name: kind_of(
             finished=bool(point.finished),
             keeps=bool(point.judge(aims.constraints)[0]),
-            able=point.name in able,
+            able=point.settled >= least,
             values=point.values,
             objectives=aims.objectives,
         )
@@ -77,6 +77,11 @@ def _otherwise_able(aims: Aims, points: Sequence[Point]) -> list[Point]:
     if len(aims.objectives) > 1:
         return points_within(points, aims.objectives, aims.constraints)
     return keeping_constraints(aims, points)
+
+
+def _least_seeds(aims: Aims, points: Sequence[Point]) -> int:
+    """Returns how many seeds are enough to be the best or on the front."""
+    return seeds_needed((point.settled for point in _otherwise_able(aims, points)), aims.seeds_enough)
 
 
 def cannot_be(aims: Aims) -> str:
@@ -94,6 +99,6 @@ def left_out_text(aims: Aims, points: Sequence[Point]) -> str:
     kinds = Counter(left_out(aims, points).values())
     if not kinds.keys() - {"early"}:
         return ""
-    least = seeds_needed((point.settled for point in _otherwise_able(aims, points)), aims.seeds_enough)
+    least = _least_seeds(aims, points)
     words = {**words_of(aims), "few": f"with fewer than {counted(least, noun_of(aims))}"}
     return ", ".join(f"{kinds[kind]} {words[kind]}" for kind in KINDS if kinds[kind])

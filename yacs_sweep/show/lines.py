@@ -144,11 +144,10 @@ def saved_text(saved: Saved) -> str:
     again = f"; {counted(saved.again, 'iteration')} were trained again" if saved.again else ""
     if saved.trained >= saved.full:
         return f"trained {saved.trained} of {counted(saved.full, 'iteration')}: ending trials early has saved nothing{again}"
-    share = 100 * (saved.full - saved.trained) / saved.full
     more = f" ({saved.gpu_hours:.1f} GPU hours)" if saved.gpu_hours is not None else ""
     more += again
     return (
-        f"trained {saved.trained} of {counted(saved.full, 'iteration')}: {share:.0f} % less than without ending trials "
+        f"trained {saved.trained} of {counted(saved.full, 'iteration')}: {saved.percent:.0f} % less than without ending trials "
         f"early, about {duration_text(saved.seconds)} of training{more}"
     )
 

@@ -159,3 +159,12 @@ def test_the_report_as_text_has_the_reason() -> None:
     ]
     plain = sweep_from_dict({"method": "random", "metric": {"name": "val/mAP"}, "parameters": {"a": {"value": 1}}})
     assert "left_out" not in as_csv(Findings.of(in_memory(trials, plain)))
+
+
+def test_a_trial_that_lacks_an_objective_lacks_no_seed() -> None:
+    spec = sweep_from_dict({"method": "random", "metrics": METRICS, "parameters": {"a": {"min": 0.0, "max": 1.0}}})
+    records = [trial(0, 0, 80.0, 5.0), trial(1, 1, 90.0, 5.0)]
+    for record in records:
+        record.point = None
+    records[1].values = {"val/mAP": 90.0, "ms": None}
+    assert left_out(spec, group_points(records)) == {} and left_out_text(spec, group_points(records)) == ""

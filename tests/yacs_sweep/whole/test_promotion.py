@@ -332,6 +332,7 @@ def test_what_was_saved() -> None:
     twice = record("paused", 3, 30)
     twice.repeated = 2
     assert savings([record("finished", 9, 90), twice]) == Saved(14, 18, 40.0, again=2)
+    assert Saved(14, 18, 40.0).percent == pytest.approx(100 * 4 / 18) and Saved(27, 20, 0.0).percent == 0
     twice.repeated = 6
     assert saved_text(savings([record("finished", 9, 90), twice])) == (
         "trained 18 of 18 iterations: ending trials early has saved nothing; 6 iterations were trained again"

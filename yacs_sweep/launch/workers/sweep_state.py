@@ -8,6 +8,7 @@ from functools import partial
 
 from ...base.wording import counted
 from ...records.folder import ENDED_WELL, TrialRecord
+from ...records.progress import count_settled
 from ...records.summary import Summary
 from ...show.lines import trial_seconds
 from ..accessories import Accessories
@@ -96,8 +97,9 @@ class SweepState:
         """The number of trials that may still be started; a trial that pauses was started, though it may be resumed."""
         if not (self.pauses and self.left and self.job.target is not None):
             return self.left
-        running = sum(record.state == "running" for record in self.summary.records.values())
-        return max(0, self.job.target - self.summary.settled - running)
+        records = list(self.summary.records.values())  # at once: the live screen's thread asks while trials are added
+        running = sum(record.state == "running" for record in records)
+        return max(0, self.job.target - count_settled(records, self.summary.retry) - running)
 
     def grant_trial(self) -> None:
         """Gives out a trial."""

@@ -119,9 +119,8 @@ def compressing(values: Array, bad: float = BAD) -> Callable[[Array], Array]:
         far = np.minimum(bad + np.log1p(np.maximum(scaled - bad, 0.0)), bad + WORST)
         return np.asarray(np.where(scaled > bad, far, scaled))
 
-    known = drawn(values)
-    mean, deviation = known.mean(), known.std()
-    return lambda some: np.asarray((drawn(some) - mean) / (deviation if deviation > 1e-12 else 1.0))
+    mean, deviation = _scale(drawn(values))
+    return lambda some: np.asarray((drawn(some) - mean) / deviation)
 
 
 def compressed(values: Array) -> Array:
@@ -129,9 +128,15 @@ def compressed(values: Array) -> Array:
     return compressing(values)(values)
 
 
+def _scale(values: Array) -> tuple[float, float]:
+    """Returns the mean and the deviation of values; where all are alike the deviation counts as 1."""
+    deviation = float(values.std())
+    return float(values.mean()), deviation if deviation > 1e-12 else 1.0
+
+
 def _standard(values: Array) -> Array:
-    deviation = values.std()
-    return np.asarray((values - values.mean()) / (deviation if deviation > 1e-12 else 1.0))
+    mean, deviation = _scale(values)
+    return np.asarray((values - mean) / deviation)
 
 
 def weighed(values: Array, random: np.random.Generator) -> Array:
@@ -192,7 +197,7 @@ def _probability_kept(seen: Observations, excesses: Array, cube: Cube, seed: int
     # Not the median: where most points lie close to the limit, all others would look alike.
     scale = float(np.quantile(np.abs(excesses), FAR)) or 1.0
     drawn = np.sign(excesses) * np.log1p(np.abs(excesses) / scale)
-    deviation = float(drawn.std()) or 1.0
-    model = _model(seen, _standard(drawn), cube, seed)
-    limit = -float(drawn.mean()) / deviation
+    mean, deviation = _scale(drawn)
+    model = _model(seen, (drawn - mean) / deviation, cube, seed)
+    limit = -mean / deviation
     return lambda rows: log_probability_below(*model.predict(rows), limit)

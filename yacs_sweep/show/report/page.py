@@ -164,8 +164,8 @@ def _tiles(findings: Findings) -> str:
         ("took", escape(duration_text(took)) or "–", f"{escape(duration_text(spent))} of trials" if spent else ""),
     ]
     if saved := savings(findings.whole.records):
-        share = f"{100 * (saved.full - saved.trained) / saved.full:.0f} %"
-        hours = f"; {saved.gpu_hours:.1f} GPU hours saved" if saved.gpu_hours is not None else ""
+        share = f"{saved.percent:.0f} %"
+        hours = f"; {saved.gpu_hours:.1f} GPU hours saved" if saved.gpu_hours is not None and saved.percent else ""
         tiles.append(("trained less", share, f"{saved.trained} of {saved.full} iterations{hours}"))
     if findings.front:
         many = f"{len(findings.front)} {sweep.noun}{'' if len(findings.front) == 1 else 's'}"

@@ -278,3 +278,15 @@ def test_values_far_beyond_the_front_are_drawn_together_and_others_are_not() -> 
     assert steps == pytest.approx(steps[0])
     assert scale(np.array([1e9]))[0] == pytest.approx(scale(np.array([1e8]))[0])
     assert math.isnan(scale(np.array([math.nan]))[0])
+
+
+def test_a_constraint_that_all_miss_alike_counts_the_same_by_whatever_they_miss_it() -> None:
+    """The deviation of 25 times 0.1 is not exactly 0, that of 25 times 0.125 is."""
+    x, cube = np.random.default_rng(0).random((25, 2)), Cube(space(SQUARE))
+
+    def likely(excess: float) -> Any:
+        excesses = np.full((25, 1), excess)
+        seen = gp.Observations(x, x[:, :1], excesses, np.ones(25), np.empty((0, 2)), NO_THRESHOLD)
+        return gp._probability_kept(seen, excesses[:, 0], cube, 0)(np.array([[0.0, 0.0], [0.5, 1.0]]))
+
+    assert likely(0.1) == pytest.approx(likely(0.125), rel=1e-6)
