@@ -16,8 +16,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from yacs_sweep.launch.options import Options
-from yacs_sweep.launch.options import make_parser as sweep_parser
+from yacs_sweep.launch.options.table import Options
+from yacs_sweep.launch.options.table import make_parser as sweep_parser
 from yacs_sweep.show.report.cli import make_parser as report_parser
 
 DOCUMENT = ROOT / "docs/cli.md"

@@ -21,7 +21,7 @@ from .launch.keyword_types import Keywords, PathLike
 from .launch.keywords import described_by, from_keywords
 from .launch.machine import shared_machine
 from .launch.notify import Ending, notifying
-from .launch.options import Options
+from .launch.options.table import Options
 from .launch.plan.controller import agent_modules
 from .launch.plan.make import make_plan
 from .launch.plan.plan import Plan

@@ -14,7 +14,7 @@ from .base.streams import print_error, print_lines, protect_streams
 from .launch.workers.agent_starter import AgentStarter, agent_starter
 
 if TYPE_CHECKING:
-    from .launch.options import Options
+    from .launch.options.table import Options
 
 # Options whose entry says `starts_agents=False` (a test compares): the server that forks agents would be for nothing.
 NO_AGENTS = {"-h", "--help", "--status", "--test-patterns", "--init", "--check", "--dry-run", "--engine"}
@@ -30,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = {word.partition("=")[0].replace("_", "-") for word in words}
     # First of all: it imports what agents need while the options and the sweep are read and checked here.
     with agent_starter(wanted=not given & NO_AGENTS and not _lists(words)) as starter:
-        from .launch.read_options import parse
+        from .launch.options.read import parse
 
         options = parse(words)
         if starter is not None and not options.sweep_id:  # of which the sweep's folder says what it needs
@@ -59,7 +59,7 @@ def run(options: Options, starter: AgentStarter | None = None, words: Sequence[s
     Raises:
         SweepError: a mistake in the options, or the sweep cannot continue.
     """
-    from .launch.read_options import contradictions
+    from .launch.options.read import contradictions
 
     if wrong := contradictions(options):
         raise ConfigError(wrong)

@@ -15,7 +15,7 @@ import yaml
 
 from ..base.command_line import COMMAND
 from ..base.errors import ConfigError
-from .options import Options
+from .options.table import Options
 
 FLAG = "--agent-run"
 

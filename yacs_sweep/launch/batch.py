@@ -32,8 +32,8 @@ from .accessories import Accessories
 from .check.resumes import remark, with_answer
 from .machine import Machine, shared_machine
 from .notify import notifying
-from .option_entry import ALL_FAILED
-from .options import Options
+from .options.entry import ALL_FAILED
+from .options.table import Options
 from .plan.controller import agent_modules
 from .plan.make import make_plan
 from .plan.plan import Plan, new_paths

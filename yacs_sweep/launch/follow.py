@@ -15,7 +15,7 @@ from ..records.summary import Summary
 from ..show.live.terminal import say
 from .accessories import Accessories
 from .engines import Engine, divide_trials, launch_command, secret_environment
-from .options import Options
+from .options.table import Options
 from .run import tell_of_twin
 from .sweep_run import Results
 from .workers.sweep_state import Outcome

@@ -13,8 +13,8 @@ from ..base.options import default_of
 from ..base.wording import did_you_mean
 from ..spec.sweep_files import as_yaml
 from .keyword_types import PathLike
-from .options import Options, make_parser
-from .read_options import contradictions, take_environment
+from .options.read import contradictions, take_environment
+from .options.table import Options, make_parser
 
 
 class _Strict(Parser):

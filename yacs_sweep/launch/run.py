@@ -47,7 +47,7 @@ from ..wandb.recorder import lacks_rows
 from ..wandb.sweeps import create_sweep
 from .agent_run import agent_command, given_run
 from .machine import Machine
-from .options import Options
+from .options.table import Options
 from .plan.inputs import scheduler_modules
 from .plan.plan import Plan, new_paths, trials_text
 from .plan.portable import portable_inputs

@@ -10,8 +10,8 @@ import pytest
 
 from tests.sweeping import ROOT
 from yacs_sweep.cli import NO_AGENTS
-from yacs_sweep.launch.options import Options
-from yacs_sweep.launch.read_options import contradictions, parse
+from yacs_sweep.launch.options.read import contradictions, parse
+from yacs_sweep.launch.options.table import Options
 
 
 def test_both_spellings_of_every_option_of_the_contract() -> None:
@@ -114,7 +114,7 @@ def test_options_that_describe_a_sweep_are_refused_beside_its_id() -> None:
 
 MISSPELT = """
 from yacs_sweep.cli import NO_AGENTS
-from yacs_sweep.launch.options import Options
+from yacs_sweep.launch.options.table import Options
 def limit(options: Options) -> int | None:
     return options.max_failuers
 """
@@ -141,7 +141,7 @@ def test_every_field_is_an_option_or_the_environments() -> None:
 def test_the_examples_are_those_of_the_started_command(started: str, tmp_path: Path) -> None:
     text = (
         f"import sys; sys.argv[0] = {str(tmp_path / started)!r}\n"
-        "from yacs_sweep.launch import options; print(options.EPILOG)"
+        "from yacs_sweep.launch.options import table; print(table.EPILOG)"
     )
     done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=True, cwd=ROOT)
     lines = done.stdout.splitlines()

@@ -15,10 +15,10 @@ from tests.sweeping import GRID, TOY, environment, sweep, write_sweep
 from yacs_sweep.base.command_line import SCRIPT, launcher_command
 from yacs_sweep.base.errors import ConfigError
 from yacs_sweep.launch.keywords import from_keywords
+from yacs_sweep.launch.options.read import contradictions, parse
 from yacs_sweep.launch.plan.checks import log_model_problems
 from yacs_sweep.launch.plan.controller import choose_controller
 from yacs_sweep.launch.plan.make import make_plan, remaining
-from yacs_sweep.launch.read_options import contradictions, parse
 from yacs_sweep.launch.run import make_job, resume_command
 from yacs_sweep.launch.workers.agent import load_launch, make_controller
 from yacs_sweep.records.folder import SweepPaths, TrialRecord

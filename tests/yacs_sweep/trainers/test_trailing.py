@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from yacs_sweep.launch.read_options import parse
+from yacs_sweep.launch.options.read import parse
 
 
 @pytest.mark.parametrize(

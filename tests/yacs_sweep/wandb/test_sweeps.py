@@ -14,8 +14,8 @@ import pytest
 from tests.sweeping import SWEEP, TOY, Ran, write_sweep
 from tests.wandb_server import start_server
 from tests.wandb_server.launching import environment, grid, new_sweep, runs, steps, sweep
+from yacs_sweep.launch.options.read import parse
 from yacs_sweep.launch.plan.make import make_plan
-from yacs_sweep.launch.read_options import parse
 
 EXAMPLE = {
     "method": "random",

@@ -22,7 +22,7 @@ from tests.sweeping import GRID, ROOT, TOY, environment, processes_with, sweep, 
 from tests.trainers import wait_until
 from yacs_sweep import ConfigError, Sweep, SweepError
 from yacs_sweep.launch.keyword_types import Keywords
-from yacs_sweep.launch.options import make_parser
+from yacs_sweep.launch.options.table import make_parser
 from yacs_sweep.records.folder import TrialRecord
 from yacs_sweep.show.trials import Trials
 

@@ -17,8 +17,8 @@ from tests.sweeping import Ran, environment, sweep, write_sweep
 from tests.trainers import kill_all, write_trainer
 from yacs_sweep.base.errors import ConfigError
 from yacs_sweep.launch.engines import launch_command
+from yacs_sweep.launch.options.read import parse
 from yacs_sweep.launch.plan.portable import SharedInputs
-from yacs_sweep.launch.read_options import parse
 from yacs_sweep.records.folder import SweepPaths
 from yacs_sweep.records.launch_file import LaunchFile
 from yacs_sweep.search.storage import database

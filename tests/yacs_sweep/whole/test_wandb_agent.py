@@ -20,7 +20,7 @@ from tests.wandb_server.launching import environment as logged_in
 from tests.wandb_server.launching import grid, runs, steps, until
 from yacs_sweep.launch import agent_run
 from yacs_sweep.launch.agent_run import agent_command, is_ours
-from yacs_sweep.launch.read_options import parse
+from yacs_sweep.launch.options.read import parse
 
 PLACE = ("--project", "p", "--entity", "tester")
 PROGRAM = """\

@@ -12,7 +12,7 @@ from ...base.errors import ConfigError
 from ...base.wording import without_password
 from ...wandb.client_version import client_version, why_untried, why_unusable
 from ...wandb.login import base_url, is_logged_in, why_turned_off
-from ..options import Options
+from ..options.table import Options
 from ..plan.controller import choose_controller
 from .findings import Findings
 

@@ -24,7 +24,7 @@ from ...trainers.profile import TrainerProfile
 from ...trainers.schemas.schema import Schema
 from ...trial.gpu_memory import read_gpus
 from ...trial.process import child_environment
-from ..options import Options
+from ..options.table import Options
 from ..plan.checks import read_layout
 from ..plan.make import make_plan
 from ..plan.new import default_metric, read_spec, says_search

@@ -13,7 +13,7 @@ from ...show.lines import duration_text, short_value
 from ...show.live.terminal import say
 from ...spec.sweep import SweepSpec
 from ...trainers.profile import TrainerProfile
-from ..options import Options
+from ..options.table import Options
 from ..plan.plan import Plan
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from ...records.launch_file import LaunchFile
 from ...search.storage.url import URL_VARIABLE, shared
 from ...trainers.function import FunctionProfile
 from ...trainers.own_command import SWEEP_FILE
-from ..options import Options
+from ..options.table import Options
 
 INSTALLED = "import sys; from yacs_sweep.cli import main; sys.exit(main())"
 

@@ -26,7 +26,7 @@ from ...trainers.profile import TrainerProfile
 from ...trial.gpu_memory import read_gpus
 from ...wandb.client_version import client_version, why_untried, why_unusable
 from ...wandb.login import base_url
-from ..options import Options
+from ..options.table import Options
 from ..workers.gpu_places import GpuOptions, Layout, lay_out
 
 

@@ -20,7 +20,7 @@ from ...trainers.choose import DEFAULT_TRAINER
 from ...trainers.function import FUNCTION
 from ...trainers.load import shortest_reference
 from ...trainers.own_command import SWEEP_FILE, has_own_command
-from ..options import Options
+from ..options.table import Options
 
 SCHEDULER = "scheduler"  # what `beyond_search` names the code that chooses points; no option says another
 SHOWN = 1000  # characters of each thing that a description says

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ...search.storage.url import shared
 from ...wandb.login import is_logged_in, why_turned_off
-from ..options import Options
+from ..options.table import Options
 
 
 def choose_controller(options: Options) -> tuple[str, tuple[str, ...]]:

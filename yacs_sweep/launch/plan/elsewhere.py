@@ -19,7 +19,7 @@ from ...wandb.judged_here import KEYS, with_judged
 from ...wandb.login import is_logged_in, why_not_asked
 from ...wandb.sweeps import RemoteSweep, look_up
 from ..agent_run import is_ours
-from ..options import Options
+from ..options.table import Options
 from .checks import storage_wanted
 from .consent import Description, agreed
 from .plan import new_paths

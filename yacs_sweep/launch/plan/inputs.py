@@ -20,7 +20,7 @@ from ...spec.sweep import SweepSpec
 from ...spec.sweep_files import find_sweep_file, preset_folders
 from ...trainers.choose import DEFAULT_TRAINER
 from ...trainers.overrides import Overrides
-from ..options import Options
+from ..options.table import Options
 from .source import Source
 from .trainer import Trainer
 

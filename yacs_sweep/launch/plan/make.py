@@ -11,7 +11,7 @@ from ...search.warm_start import WarmStart
 from ...spec.sweep import SweepSpec
 from ...trainers.own_command import CommandProfile, own_command_notes, unused_command_notes
 from ..engines import engine_problems
-from ..options import Options
+from ..options.table import Options
 from ..workers.gpu_places import Layout
 from .checks import (
     cap_note,

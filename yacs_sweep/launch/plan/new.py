@@ -20,7 +20,7 @@ from ...trainers.load import load_profile
 from ...trainers.overrides import Overrides
 from ...trainers.own_command import SWEEP_FILE
 from ...trainers.profile import TrainerProfile
-from ..options import Options
+from ..options.table import Options
 from .checks import storage_wanted, sweep_document
 from .controller import choose_controller
 from .source import Source

@@ -17,7 +17,7 @@ from ...spec.sweep import SweepSpec
 from ...trainers.function import function_problems
 from ...wandb.login import is_logged_in, why_not_asked
 from ...wandb.recorder import lacks_rows
-from ..options import Options
+from ..options.table import Options
 from .checks import storage_wanted
 from .elsewhere import elsewhere_source, remote_sweep
 from .retry import with_trials

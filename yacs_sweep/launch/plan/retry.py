@@ -9,8 +9,8 @@ from ...base.errors import ConfigError
 from ...base.wording import did_you_mean
 from ...records.folder import TrialRecord
 from ...records.progress import count_paused, count_settled, retried_trials
-from ..option_entry import ALL_FAILED
-from ..options import Options
+from ..options.entry import ALL_FAILED
+from ..options.table import Options
 from .source import Source
 
 # Failures that say something of the machine or the environment rather than of the point.

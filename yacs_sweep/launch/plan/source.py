@@ -11,7 +11,7 @@ from ...records.launch_file import LaunchFile
 from ...spec.sweep import SweepSpec
 from ...trainers.overrides import Overrides
 from ...wandb.sweeps import RemoteSweep
-from ..options import Options
+from ..options.table import Options
 from .checks import masked
 from .trainer import Trainer
 

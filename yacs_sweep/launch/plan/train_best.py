@@ -32,7 +32,7 @@ from ...trainers.own_command import CommandProfile
 from ...trainers.profile import TrainerProfile
 from ...trainers.reproduce import common_words
 from ...trainers.styles import parse_literal
-from ..options import Options
+from ..options.table import Options
 from .elsewhere import elsewhere_source
 from .resume import known_sweep, trials_everywhere
 from .source import Source, describe_launch

@@ -22,7 +22,7 @@ from ...trainers.profile import TrainerProfile
 from ...trainers.schemas.read import read_schema
 from ...trial.process import child_environment
 from ..check.data_paths import configured_keys, missing_paths, path_warnings
-from ..options import Options
+from ..options.table import Options
 
 
 @dataclass(frozen=True)

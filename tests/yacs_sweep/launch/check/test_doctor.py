@@ -15,7 +15,7 @@ from yacs_sweep.launch.check import program
 from yacs_sweep.launch.check.accounts import connection_problem
 from yacs_sweep.launch.check.doctor import sweep_command
 from yacs_sweep.launch.check.findings import Findings
-from yacs_sweep.launch.read_options import contradictions, parse
+from yacs_sweep.launch.options.read import contradictions, parse
 from yacs_sweep.trainers.load import load_profile
 from yacs_sweep.trainers.start import try_start
 

@@ -15,7 +15,7 @@ from tests.trainers import write_trainer
 from yacs_sweep.base.errors import ConfigError
 from yacs_sweep.launch.check import short_starts
 from yacs_sweep.launch.check.resumes import remark, with_answer
-from yacs_sweep.launch.options import Options
+from yacs_sweep.launch.options.table import Options
 from yacs_sweep.launch.plan.make import make_plan
 from yacs_sweep.launch.plan.plan import Plan
 

@@ -13,7 +13,7 @@ from tests.sweeping import GRID, ROOT, environment, sweep, write_sweep
 from yacs_sweep.base.errors import ConfigError, SweepError
 from yacs_sweep.launch.engines import divide_trials, engine_problems, engine_settings, launch_command
 from yacs_sweep.launch.engines.slurm import Slurm, _command
-from yacs_sweep.launch.read_options import parse
+from yacs_sweep.launch.options.read import parse
 from yacs_sweep.records.folder import SweepPaths
 from yacs_sweep.records.launch_file import LaunchFile
 from yacs_sweep.trainers.own_command import SWEEP_FILE

@@ -10,7 +10,7 @@ import pytest
 
 from tests.sweeping import ROOT
 from yacs_sweep.base.errors import ConfigError
-from yacs_sweep.launch.options import Options
+from yacs_sweep.launch.options.table import Options
 from yacs_sweep.launch.plan.consent import SHOWN, Description, agreed
 from yacs_sweep.records.launch_file import LaunchFile
 from yacs_sweep.spec.read_sweep import sweep_from_dict

@@ -9,9 +9,9 @@ import yaml
 
 from tests.sweeping import TOY
 from yacs_sweep.base.errors import ConfigError
+from yacs_sweep.launch.options.read import parse
 from yacs_sweep.launch.plan.dry_run import describe
 from yacs_sweep.launch.plan.make import make_plan
-from yacs_sweep.launch.read_options import parse
 from yacs_sweep.spec.sweep import Metric
 
 SWEEP = {"method": "random", "parameters": {"base_lr": {"values": [0.1, 0.2]}}, "count": 2}

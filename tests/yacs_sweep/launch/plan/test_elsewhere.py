@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from yacs_sweep.launch.options import Options
+from yacs_sweep.launch.options.table import Options
 from yacs_sweep.launch.plan import elsewhere
 from yacs_sweep.launch.plan.checks import controller_problems
 from yacs_sweep.wandb.sweeps import RemoteSweep

@@ -12,11 +12,11 @@ import pytest
 from tests.sweeping import GRID, TOY, write_sweep
 from tests.users import as_user
 from yacs_sweep.base.errors import ConfigError
+from yacs_sweep.launch.options.read import parse
 from yacs_sweep.launch.plan.checks import controller_problems
 from yacs_sweep.launch.plan.dry_run import describe
 from yacs_sweep.launch.plan.make import make_plan
 from yacs_sweep.launch.plan.plan import Plan, new_paths
-from yacs_sweep.launch.read_options import parse
 from yacs_sweep.launch.run import create_folder
 from yacs_sweep.records.folder import SweepPaths, TrialRecord
 from yacs_sweep.search.storage.url import URL_VARIABLE

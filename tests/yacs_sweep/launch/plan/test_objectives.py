@@ -8,11 +8,11 @@ import pytest
 
 from tests.sweeping import TOY
 from yacs_sweep.base.errors import ConfigError
+from yacs_sweep.launch.options.read import parse
 from yacs_sweep.launch.plan import controller as controller_module
 from yacs_sweep.launch.plan.dry_run import describe
 from yacs_sweep.launch.plan.make import make_plan, remaining
 from yacs_sweep.launch.plan.plan import Plan, new_paths, trials_text
-from yacs_sweep.launch.read_options import parse
 from yacs_sweep.launch.run import create_folder
 from yacs_sweep.records.folder import TrialRecord
 from yacs_sweep.spec.read_sweep import sweep_from_dict

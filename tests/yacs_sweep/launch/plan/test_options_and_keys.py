@@ -11,10 +11,10 @@ import yaml
 
 from tests.sweeping import TOY
 from yacs_sweep.base.errors import ConfigError
-from yacs_sweep.launch.options import Options
+from yacs_sweep.launch.options.read import parse
+from yacs_sweep.launch.options.table import Options
 from yacs_sweep.launch.plan.make import make_plan
 from yacs_sweep.launch.plan.new import default_metric, read_spec
-from yacs_sweep.launch.read_options import parse
 from yacs_sweep.spec.methods.population import Population
 from yacs_sweep.spec.parameter import Parameter
 from yacs_sweep.spec.read_sweep import TOP_KEYS

@@ -9,8 +9,8 @@ import pytest
 from tests.sweeping import TOY
 from yacs_sweep.base.errors import ConfigError
 from yacs_sweep.base.shipped import SWEEPS
+from yacs_sweep.launch.options.read import parse
 from yacs_sweep.launch.plan.make import make_plan
-from yacs_sweep.launch.read_options import parse
 from yacs_sweep.spec.sweep import Metric
 from yacs_sweep.spec.sweep_files import presets
 

@@ -13,8 +13,8 @@ import pytest
 
 from tests.sweeping import GRID, Ran, environment, sweep, write_sweep
 from tests.trainers import kill_all, write_trainer
+from yacs_sweep.launch.options.read import parse
 from yacs_sweep.launch.plan.make import make_plan
-from yacs_sweep.launch.read_options import parse
 from yacs_sweep.records.alive import AgentLock
 from yacs_sweep.records.folder import SweepPaths, TrialRecord
 from yacs_sweep.search.local import LocalController

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from yacs_sweep.launch.options import Options
+from yacs_sweep.launch.options.table import Options
 from yacs_sweep.launch.plan.retry import with_trials
 from yacs_sweep.launch.plan.source import Source
 from yacs_sweep.records.folder import TrialRecord

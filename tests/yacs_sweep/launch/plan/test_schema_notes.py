@@ -8,9 +8,9 @@ import pytest
 import yaml
 
 from yacs_sweep.base.errors import ConfigError
+from yacs_sweep.launch.options.read import parse
 from yacs_sweep.launch.plan.dry_run import describe
 from yacs_sweep.launch.plan.make import make_plan
-from yacs_sweep.launch.read_options import parse
 
 NOTE = "keys are not checked: no schema; "
 SWEEP = {"method": "grid", "parameters": {"lr": {"values": [0.1, 0.2]}}}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from yacs_sweep.base.errors import ConfigError
-from yacs_sweep.launch.options import Options
+from yacs_sweep.launch.options.table import Options
 from yacs_sweep.launch.plan import checks
 from yacs_sweep.launch.workers.gpu_places import SICK_AFTER, GpuOptions, Layout, Places, lay_out
 from yacs_sweep.trial.gpu_memory import Gpu

@@ -12,8 +12,8 @@ import pytest
 
 from tests.report_sweeps import in_memory, spec_of, trial, write_sweep
 from yacs_sweep.base.command_line import COMMAND
-from yacs_sweep.launch.options import Options
-from yacs_sweep.launch.read_options import parse
+from yacs_sweep.launch.options.read import parse
+from yacs_sweep.launch.options.table import Options
 from yacs_sweep.records.folder import SweepPaths
 from yacs_sweep.records.launch_file import LaunchFile
 from yacs_sweep.show.report import remote, repeat, source

@@ -8,10 +8,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..base.errors import ConfigError
-from ..base.options import Option, declare
+from ...base.errors import ConfigError
+from ...base.options import Option, declare
 
 ALL_FAILED = "all"  # of --retry-failed
+PATH = "PathLike"  # the type of a keyword argument that names a file
+EACH_LAUNCH: dict[str, Any] = {"passed_on": True, "per_launch": True}  # an option that no sweep keeps
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +47,7 @@ class SweepOption(Option):
 
 def keep_policy(text: str) -> str:
     """Checks a policy of `checkpoints.Keep`; an argparse type."""
-    from ..records.checkpoints import Keep
+    from ...records.checkpoints import Keep
 
     try:
         Keep.parse(text)
@@ -56,14 +58,14 @@ def keep_policy(text: str) -> str:
 
 def as_mapping(value: Any) -> dict[str, Any] | None:
     """Returns a mapping as YAML has it; None for another value."""
-    from ..spec.sweep_files import as_yaml
+    from ...spec.sweep_files import as_yaml
 
     return as_yaml(value) if isinstance(value, Mapping) else None
 
 
 def as_points(value: Any) -> list[dict[str, Any]] | None:
     """Returns a list of points as YAML has it; None for a file's name."""
-    from ..spec.sweep_files import as_yaml
+    from ...spec.sweep_files import as_yaml
 
     if isinstance(value, str | os.PathLike):
         return None

@@ -8,11 +8,11 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
-from ..base.errors import ConfigError
-from ..base.wording import nearest, no_texts
-from ..search.storage.url import URL_VARIABLE
-from .agent_run import given_run
-from .options import Options, make_parser
+from ...base.errors import ConfigError
+from ...base.wording import nearest, no_texts
+from ...search.storage.url import URL_VARIABLE
+from ..agent_run import given_run
+from .table import Options, make_parser
 
 _KEY = re.compile(r"[A-Za-z_]\w*(\.\w+)*\.(?!ya?ml$)\w+|\+{0,2}[A-Za-z_][\w.@/-]*=.*")  # KEY VALUE or key=value
 _TRIAL_NAMES = re.compile(r"[\w.]+(-[\w.]+)+(,[\w.-]+)*,?")
@@ -48,7 +48,7 @@ def _begins_overrides(words: Sequence[str]) -> bool:
         return True
     if not _BARE_KEY.fullmatch(word) or len(words) % 2:
         return False
-    from ..spec.sweep_files import preset_folders, presets  # only such a word needs it
+    from ...spec.sweep_files import preset_folders, presets  # only such a word needs it
 
     return not nearest(word, presets(preset_folders()), cutoff=_LIKE_A_PRESET)
 
@@ -108,7 +108,7 @@ def contradictions(options: Options) -> list[str]:
     if options.prefer and options.train_best is None:
         problems.append("--prefer: needs --train-best, which trains the trial that is chosen")
     if options.trainer is not None:
-        from ..trainers.function import FUNCTION
+        from ...trainers.function import FUNCTION
 
         if options.trainer == FUNCTION:
             problems.append(
@@ -116,7 +116,7 @@ def contradictions(options: Options) -> list[str]:
             )
     problems += _beside_status(options) if options.status else no_texts(vars(options))
     if options.notify is not None:
-        from . import notify  # `--help` stays fast
+        from .. import notify  # `--help` stays fast
 
         problems += notify.notify_problems(options.notify)
     return problems

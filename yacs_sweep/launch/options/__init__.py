@@ -1,0 +1,1 @@
+"""Declares, reads and checks the options of `tools/sweep.py`."""

@@ -1,0 +1,61 @@
+"""Declares the options that show or check something, and start no trial."""
+# ruff: noqa: RUF009 - the calls in the dataclass make its fields
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ...base.command_line import positive
+from .entry import group
+
+_look = group("show and check; no trial is started")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LookOptions:
+    """Holds what is shown or checked; no trial is started."""
+
+    status: bool = _look(
+        "show the progress of --sweep_id, or of all recent sweeps; start nothing",
+        default=False,
+        with_status=True,
+        keyword=False,
+        starts_agents=False,
+    )
+    watch: bool = _look(
+        "with --status: repeat until the sweep has ended", default=False, with_status=True, keyword=False
+    )
+    test_patterns: str | None = _look(
+        "show what the trainer's patterns find in a log file; start nothing",
+        "LOGFILE",
+        not_empty=True,
+        keyword=False,
+        starts_agents=False,
+    )
+    init: list[str] | None = _look(
+        "write a profile and a sweep file for the trainer in this folder, from what its code and logs say; run nothing",
+        "SCRIPT|CONFIG|LOG",
+        nargs="*",
+        keyword=False,
+        starts_agents=False,
+    )
+    force: bool = _look("with --init: replace files that exist", default=False, keyword=False)
+    try_run: float | None = _look(
+        "with --init: run the trainer for at most this long, to see what it prints",
+        "SECONDS",
+        positive(float),
+        keyword=False,
+    )
+    check: bool = _look(
+        "check interpreter, trainer, GPUs, disk and W&B, and say what to mend; start and create nothing",
+        default=False,
+        keyword=False,
+        starts_agents=False,
+    )
+    json: bool = _look("with --check: print the findings as JSON", default=False, keyword=False)
+    dry_run: bool = _look(
+        "show the search and the commands of the first trials; create nothing",
+        default=False,
+        keyword=False,
+        starts_agents=False,
+    )

@@ -1,0 +1,117 @@
+"""Declares the options that say where trials run and are recorded."""
+# ruff: noqa: RUF009 - the calls in the dataclass make its fields
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ...base.command_line import positive
+from .entry import EACH_LAUNCH, PATH, group
+
+if TYPE_CHECKING:
+    from ...trainers.function import FunctionProfile
+
+_place = group("where trials run and are recorded")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlaceOptions:
+    """Holds where trials run and are recorded."""
+
+    controller: str = _place(
+        "what chooses the points: the W&B server or this machine (default: auto, wandb if logged in)",
+        choices=("auto", "wandb", "local"),
+        default="auto",
+        passed_on=True,
+    )
+    project: str | None = _place("W&B project", "NAME")
+    entity: str | None = _place("W&B user or team", "NAME")
+    wandb_mode: str | None = _place(
+        "W&B mode of trials with the local controller (default: offline)",
+        choices=("online", "offline", "disabled"),
+        passed_on=True,
+    )
+    storage: str | None = _place(
+        "database of the local controller, shared by many machines: postgresql://…", "URL", with_status=True
+    )
+    results_dir: str | None = _place(
+        "results folder (default: the sweep file's results_dir_base, else ./log/sweep)",
+        "DIR",
+        flags=("results_dir",),
+        keyword=PATH,
+        with_status=True,
+    )
+    trainer: str | FunctionProfile | None = _place(
+        "trainer profile, a name or a file; `list` shows the names, `list:NAME` what one says "
+        "(default: the sweep file's program, else reid)",
+        "PROFILE|FILE",
+        keyword=PATH,
+        passed_on=True,
+    )
+    python: str | None = _place("the trainer's interpreter (default: this one)", "PATH", keyword=PATH, passed_on=True)
+    workers: int | None = _place(
+        "number of trials at the same time (default: 1; with GPU options: as many as fit)",
+        "N",
+        positive(int),
+        **EACH_LAUNCH,
+    )
+    gpus: str | None = _place(
+        "GPUs to use, as in CUDA_VISIBLE_DEVICES; indices, UUIDs, MIG (default: all)",
+        "0,1,…",
+        keyword="Sequence[int | str] | str",
+        **EACH_LAUNCH,
+    )
+    gpus_per_trial: int | None = _place(
+        "number of GPUs of each trial (default: 1 with several workers)", "K", positive(int), **EACH_LAUNCH
+    )
+    trials_per_gpu: int | None = _place(
+        "number of trials that share a GPU (default: 1)", "K", positive(int), **EACH_LAUNCH
+    )
+    parallel_sweeps: bool = _place(
+        "run several sweeps at the same time, sharing the workers", default=False, keyword=False
+    )
+    agent_run: bool = _place(
+        "run the one trial for which `wandb agent` has started this command",
+        default=False,
+        keyword=False,
+        refused_beside=("train_best", "status"),
+    )
+    verbose: bool = _place(
+        "also show what trainers print (always kept in each trial's stdout.log)",
+        default=False,
+        passed_on=True,
+        with_status=True,
+    )
+    quiet: bool = _place(
+        "show only the start and end of trials, and messages",
+        default=False,
+        passed_on=True,
+        with_status=True,
+    )
+    notify: str | None = _place(
+        "command to run, or URL to post to, when the sweep has ended or failed; '$NAME' reads it from a variable",
+        "COMMAND|URL",
+    )
+    engine: str = _place(
+        "scheduler that starts the agents (default: local)",
+        choices=("local", "ray", "slurm"),
+        default="local",
+        starts_agents=False,
+    )
+    agents: int | None = _place(
+        "number of agents of the engine: array tasks, resource bundles (default: 1)",
+        "N",
+        positive(int),
+        engine_only=True,
+    )
+    engine_option: list[str] | None = _place(
+        "option of sbatch (partition, gres, time, …) or Ray; repeatable",
+        "KEY=VALUE",
+        repeatable=True,
+        keyword="Mapping[str, Any]",
+        engine_only=True,
+    )
+    no_preload: bool = _place(
+        "start every trial as a fresh process, without preloaded libraries", default=False, passed_on=True
+    )
