@@ -136,6 +136,11 @@ class SweepPaths:
         return self.dir / "agents"
 
     @property
+    def control(self) -> Path:
+        """What users have ordered the running sweep to do (see `records.control`)."""
+        return self.dir / "control.jsonl"
+
+    @property
     def calls(self) -> Path:
         """A folder for each running trial: what its trainer logs through W&B's client, until it is in metrics.jsonl."""
         return self.dir / ".calls"

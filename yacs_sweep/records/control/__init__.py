@@ -1,0 +1,1 @@
+"""Keeps what users order a running sweep to do, and which launches have obeyed."""
