@@ -58,6 +58,7 @@ class Answer:
     pid: int  # the launch's supervisor
     at: str  # UTC, ISO 8601
     text: str  # one line for the user
+    obeyed: bool = True  # False: it cannot be, as the text says
 
 
 Entry: TypeAlias = Order | Answer
@@ -86,9 +87,9 @@ def new_order(act: Act, by: str = "command", **given: Any) -> Order:
     return Order(os.urandom(6).hex(), act, user_name(), socket.gethostname(), utc_now(), given, by)
 
 
-def answer_to(order: Order, text: str) -> Answer:
+def answer_to(order: Order, text: str, *, obeyed: bool = True) -> Answer:
     """Makes this process's answer to an order."""
-    return Answer(order.id, socket.gethostname(), os.getpid(), utc_now(), text)
+    return Answer(order.id, socket.gethostname(), os.getpid(), utc_now(), text, obeyed)
 
 
 def user_name() -> str:
