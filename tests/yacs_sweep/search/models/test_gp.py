@@ -280,13 +280,12 @@ def test_values_far_beyond_the_front_are_drawn_together_and_others_are_not() -> 
     assert math.isnan(scale(np.array([math.nan]))[0])
 
 
-def test_a_constraint_that_all_miss_alike_counts_the_same_by_whatever_they_miss_it() -> None:
-    """The deviation of 25 times 0.1 is not exactly 0, that of 25 times 0.125 is."""
-    x, cube = np.random.default_rng(0).random((25, 2)), Cube(space(SQUARE))
-
-    def likely(excess: float) -> Any:
-        excesses = np.full((25, 1), excess)
-        seen = gp.Observations(x, x[:, :1], excesses, np.ones(25), np.empty((0, 2)), NO_THRESHOLD)
-        return gp._probability_kept(seen, excesses[:, 0], cube, 0)(np.array([[0.0, 0.0], [0.5, 1.0]]))
-
-    assert likely(0.1) == pytest.approx(likely(0.125), rel=1e-6)
+def test_a_constraint_that_all_miss_alike_is_no_nearer_for_more_trials(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The computed deviation of equal numbers is not exactly 0 for some counts, such as 25, and is for others, such as 4."""
+    limits = []
+    monkeypatch.setattr(gp, "log_probability_below", lambda mean, deviation, limit: limits.append(limit) or mean)
+    for count in range(2, 60):
+        x, excesses = np.random.default_rng(0).random((count, 2)), np.full((count, 1), 0.1)
+        seen = gp.Observations(x, x[:, :1], excesses, np.ones(count), np.empty((0, 2)), NO_THRESHOLD)
+        gp._probability_kept(seen, excesses[:, 0], Cube(space(SQUARE)), 0)(x)
+    assert limits == pytest.approx([-math.log(2)] * 58)
