@@ -18,7 +18,6 @@ import argparse
 import json
 import math
 import os
-import random
 import statistics
 import sys
 import time
@@ -31,7 +30,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import optuna
-from multi_fidelity_functions import EPOCHS, PROBLEMS, Problem
+from multi_fidelity_functions import EPOCHS, PROBLEMS, Problem, speeds_of
 from multi_fidelity_peers import PEERS, Peer, peer_search
 from optuna.trial import FrozenTrial, TrialState
 
@@ -120,17 +119,22 @@ class Watch:
 
     def __init__(self, problem: Problem, budget: int) -> None:
         self.problem, self.budget = problem, budget
-        self.best, self.trained, self.reached = math.inf, 0, dict.fromkeys(LEVELS, math.nan)
+        self.best = math.inf
         self.traced: list[tuple[int, float]] = []
         self.seen = set[int]()
 
     def __call__(self, trials: Sequence[TrialView]) -> bool:
         """Looks at the trials; tells whether the last level is reached."""
-        self.trained = sum(len(trial.values) for trial in trials)
+        trained = sum(len(trial.values) for trial in trials)
         for trial in trials:
             if trial.iterations >= EPOCHS and trial.number not in self.seen:
                 self.seen.add(trial.number)
-                self.note(self.problem.regret(trial.values[-1]), self.trained)
+                self.note(self.problem.regret(trial.values[-1]), trained)
+        return self.done
+
+    @property
+    def done(self) -> bool:
+        """Whether the last level is reached."""
         return self.best <= LEVELS[-1]
 
     def note(self, regret: float, trained: int) -> None:
@@ -139,12 +143,9 @@ class Watch:
             return
         self.best = regret
         self.traced.append((trained, regret))
-        for level in LEVELS:
-            if regret <= level and math.isnan(self.reached[level]):
-                self.reached[level] = trained
 
 
-def points_of(sweep: Chooser, seed: int, kind: str) -> Any:
+def points_of(sweep: Chooser, kind: str) -> Any:
     """Returns the function that chooses a new trial's point: our own search, as a sweep of long trials uses it."""
 
     def choose(number: int, trials: Sequence[TrialView]) -> dict[str, Any]:
@@ -186,8 +187,7 @@ def search(problem: Problem, method: str, seed: int, budget: int) -> Watch:
     """Runs one search; returns what it has found."""
     rule, kind = METHODS[method]
     scheduler: Scheduler = make_scheduler(RULES[rule], "minimize", None) if rule in RULES else Whole()
-    source = random.Random(seed)
-    speeds = [math.exp(source.gauss(0, 0.3)) for _ in range(budget + 1)]
+    speeds = speeds_of(seed, budget + 1)
     watch = Watch(problem, budget)
     sweep = chooser(problem.dimensions, rule, kind, seed, "finished" not in method)
     names = [f"x{place}" for place in range(problem.dimensions)]
@@ -197,7 +197,7 @@ def search(problem: Problem, method: str, seed: int, budget: int) -> Watch:
         EPOCHS,
         workers=WORKERS,
         budget=budget,
-        choose=points_of(sweep, seed, kind),
+        choose=points_of(sweep, kind),
         seconds=lambda number: speeds[number],
         stops=STOPS[rule]() if rule in STOPS else None,
         until=watch,

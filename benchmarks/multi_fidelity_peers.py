@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import heapq
 import json
-import math
-import random
 import subprocess
 from pathlib import Path
 from typing import Any
 
-from multi_fidelity_functions import EPOCHS, Problem
+from multi_fidelity_functions import EPOCHS, Problem, speeds_of
 
 PEERS = ("syne asha", "syne mobster", "ray asha")
 
@@ -36,14 +34,13 @@ class Peer:
 
 def peer_search(peer: Peer, method: str, problem: Problem, seed: int, budget: int, workers: int, watch: Any) -> None:
     """Runs one search by a peer; `watch` notes what it finds."""
-    source = random.Random(seed)
-    speeds = [math.exp(source.gauss(0, 0.3)) for _ in range(budget + 1)]
+    speeds = speeds_of(seed, budget + 1)
     peer.ask(op="begin", method=method, seed=seed, dimensions=problem.dimensions, epochs=EPOCHS)
     points: dict[int, list[float]] = {}
     epochs: dict[int, int] = {}
     events: list[tuple[float, int]] = []
     now, trained, free = 0.0, 0, workers
-    while trained < budget and watch.best > min(watch.reached):
+    while trained < budget and not watch.done:
         while free:
             answer = peer.ask(op="suggest", number=len(points))
             if answer is None:

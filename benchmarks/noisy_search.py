@@ -41,7 +41,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import optuna
 from optuna.trial import create_trial
 from peers.run import run_peer
-from search_quality import BEST, NEW, START, Point, spread
+from search_quality import BEST, NEW, START, Point, difference, spread
 from search_quality import FUNCTIONS as ALL_FUNCTIONS
 
 from yacs_sweep.records.standings import Entry
@@ -212,12 +212,6 @@ def measure(tasks: Sequence[Task], methods: Sequence[str], file: Path | None, pr
     return found
 
 
-def _difference(one: Sequence[float], other: Sequence[float]) -> tuple[float, float]:
-    """Returns the mean of the paired differences and its standard error."""
-    apart = [a - b for a, b in zip(one, other, strict=True)]
-    return statistics.fmean(apart), statistics.stdev(apart) / math.sqrt(len(apart)) if len(apart) > 1 else math.nan
-
-
 def show(found: dict[str, float], tasks: Sequence[Task], methods: Sequence[str]) -> int:
     """Prints the table, in percent of each function's range above its best value; returns the number of losses."""
     losses = 0
@@ -247,11 +241,11 @@ def show(found: dict[str, float], tasks: Sequence[Task], methods: Sequence[str])
                 print(f"{function:12} {count:5} {cells}")
                 continue
             rival = min(others, key=lambda method: statistics.fmean(columns[method]))
-            mean, error = _difference(columns["race"], columns[rival])
+            mean, error = difference(columns["race"], columns[rival])
             losses += mean > 2 * error
             line = f"{function:12} {count:5} {cells}   {mean:+.2f} ± {error:.2f} ({rival})"
             if "race, 60 %" in methods and "3 repeats" in methods:
-                mean, error = _difference(columns["race, 60 %"], columns["3 repeats"])
+                mean, error = difference(columns["race, 60 %"], columns["3 repeats"])
                 losses += mean > 2 * error
                 line += f"; race, 60 % - 3 repeats {mean:+.2f} ± {error:.2f}"
             print(line)

@@ -229,9 +229,7 @@ def spread(function: str) -> float:
     """Returns the range of a function: from its best value to the one that 5 % of random points exceed."""
     call, parameters = FUNCTIONS[function]
     spec = sweep_from_dict({"method": "random", "parameters": parameters})
-    space = Space(spec.parameters)
-    chooser = sampling.Chooser(spec, space, 10_000)
-    values = sorted(call(space.from_optuna(chooser.random(number))) for number in range(1000))
+    values = sorted(call(spec.random_point(10_000, number)) for number in range(1000))
     return values[949] - BEST[function]
 
 
@@ -381,7 +379,7 @@ def show(found: Mapping[Task, tuple[list[float], float]], functions: Sequence[st
             others = [method for method in methods if method not in ("ours", "random")]
             if "ours" in methods and others and len(seeds) > 1:
                 rival = min(others, key=lambda m: statistics.fmean(at[m]))
-                mean, error = _difference(at["ours"], at[rival])
+                mean, error = difference(at["ours"], at[rival])
                 worse += mean > 2 * error
                 cells.append(f"{mean:+.1f} ± {error:.1f} ({rival})")
             print(f"| {name} | {len(seeds)} | {mark} | " + " | ".join(cells) + " |")
@@ -391,7 +389,7 @@ def show(found: Mapping[Task, tuple[list[float], float]], functions: Sequence[st
             print(f"| **all** | {len(whole[methods[0], mark])} | {mark} | " + " | ".join(cells) + " | |")
     for method in methods if "ours" in methods else ():
         if method != "ours" and (method, MARKS[-1]) in whole:
-            apart = [_difference(whole["ours", mark], whole[method, mark]) for mark in MARKS]
+            apart = [difference(whole["ours", mark], whole[method, mark]) for mark in MARKS]
             print(f"ours − {method}, all: " + ", ".join(f"{mean:+.2f} ± {error:.2f}" for mean, error in apart))
     for method in methods:
         seconds = [took for (_, name, _), (_, took) in found.items() if name == method]
@@ -400,7 +398,7 @@ def show(found: Mapping[Task, tuple[list[float], float]], functions: Sequence[st
     return worse
 
 
-def _difference(one: Sequence[float], other: Sequence[float]) -> tuple[float, float]:
+def difference(one: Sequence[float], other: Sequence[float]) -> tuple[float, float]:
     """Returns the mean of the paired differences and its standard error."""
     apart = [a - b for a, b in zip(one, other, strict=True)]
     return statistics.fmean(apart), statistics.stdev(apart) / math.sqrt(len(apart)) if len(apart) > 1 else math.nan

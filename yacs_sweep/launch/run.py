@@ -200,9 +200,6 @@ def open_sweep(
         many = trials_text(spec, plan.count, resumed=plan.resumed)
     elif spec.grid_size is not None:
         many = f"{plan.count} of {counted(spec.grid_size, 'point')}"
-    if spec.pauses and not plan.launch.exhausted and (paused := count_paused(list(paths.records()), plan.launch.retry)):
-        many += f", {paused} paused"
-    say(f"sweep {paths.sweep_id} ({spec.name}): {spec.method}, {many}, results in {paths.dir}")
     summary = Summary(
         paths,
         name=spec.name or paths.sweep_id,
@@ -214,6 +211,9 @@ def open_sweep(
         retry=plan.launch.retry,
         spec=spec,
     )
+    if plan.may_resume and (paused := count_paused(summary.records.values(), plan.launch.retry)):
+        many += f", {paused} paused"
+    say(f"sweep {paths.sweep_id} ({spec.name}): {spec.method}, {many}, results in {paths.dir}")
     if plan.storage is not None and shared(plan.storage):
         from ..search.storage.shared_sweep import DatabaseTrials
 

@@ -174,14 +174,12 @@ class Results:
         records = self.summary.records.values()
         reached = target_reached(self.plan.spec, records)
         progress = Progress(self.summary.settled, self.plan.launch.target, reached)
-        open_ = ("running", "paused") if self.plan.spec.pauses and not self.plan.launch.exhausted else ("running",)
-        return not progress.left and all(record.state not in open_ for record in records)
+        return not progress.left and not self.may_resume and all(record.state != "running" for record in records)
 
     @property
     def may_resume(self) -> bool:
-        """Whether paused trials may be resumed: the search has not said that it has no trial left."""
-        pauses = self.plan.spec.pauses and not self.plan.launch.exhausted
-        return pauses and any(record.state == "paused" for record in self.summary.records.values())
+        """Whether there are paused trials that may be resumed."""
+        return self.plan.may_resume and any(record.state == "paused" for record in self.summary.records.values())
 
     @property
     def nothing_left(self) -> str:
@@ -326,7 +324,12 @@ class Results:
         return self.status(outcome)
 
     def _note_exhausted(self) -> None:
-        """Records in launch.json that the search gives out no further trial, though it was asked for more.
+        """Records in launch.json that the search gives out no further trial, though it was asked for more."""
+        if self._is_exhausted():
+            replace(LaunchFile.load(self.paths), exhausted=True).save(self.paths)
+
+    def _is_exhausted(self) -> bool:
+        """Tells whether the search has no further trial.
 
         With repeats a grid has fewer trials than points times seeds: points that are out of a race, or were stopped, get no
         further seed.
@@ -334,14 +337,11 @@ class Results:
         outcome = self.outcome or Outcome()
         if self.plan.spec.pauses:
             running = any(record.state == "running" for record in self.summary.records.values())
-            if self.outcome and not running and not outcome.interrupted and not outcome.message:
-                replace(LaunchFile.load(self.paths), exhausted=True).save(self.paths)
-            return
+            return bool(self.outcome and not running and not outcome.interrupted and not outcome.message)
         cut_short = outcome.interrupted or outcome.message or len(outcome.ended) >= self.plan.count
         if self.plan.spec.repeats is None or cut_short or self.complete:
-            return
-        if all(record.settled for record in unretried(self.summary.records.values())):
-            replace(LaunchFile.load(self.paths), exhausted=True).save(self.paths)
+            return False
+        return all(record.settled for record in unretried(self.summary.records.values()))
 
     def _read_last(self) -> None:
         """Reads the trials once more, here and on other machines."""

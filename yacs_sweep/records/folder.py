@@ -22,6 +22,7 @@ from ..base.values import finite_number, from_json, of_field_types, to_json, utc
 
 STATES = ("running", "finished", "stopped", "paused", "failed", "killed", "lost")
 ENDED_WELL = ("finished", "stopped", "paused")
+RESUMES = "it resumes from its checkpoint"  # of a trial that was cut short and is not given up
 OVER = ("finished", "stopped", "failed")  # ended by themselves: their trial.json does not change any more
 MACHINE_CAUSES = ("disk_full", "gpu_fault")  # failures that say nothing of the point
 # Failures of the trainer's own. A point that is tried again after one starts from nothing: what the trainer left may be
@@ -260,9 +261,9 @@ class TrialRecord:
         self.state, self.cause, self.reason = "lost", "lost", reason
         self.ended, self.pid = utc_now(), None
 
-    def pause(self, cause: str, reason: str) -> None:
-        """Sets the state of a trial that resumes in its folder."""
-        self.state, self.cause, self.reason = "paused", cause, reason
+    def pause(self) -> None:
+        """Sets the state of a trial whose agent is gone, and that resumes in its folder."""
+        self.state, self.cause, self.reason = "paused", "lost", f"its agent died; {RESUMES}"
         self.ended, self.pid = self.ended or utc_now(), None
 
     def save(self, paths: TrialPaths, *, durable: bool = True) -> None:
@@ -344,9 +345,12 @@ def _move_given(given: Mapping[str, Any], old: str, new: str) -> dict[str, Any]:
     return moved
 
 
-def mark_lost(record: TrialRecord, paths: SweepPaths) -> None:
-    """Records that the trial's agent died while the trial ran."""
-    record.lose()
+def mark_lost(record: TrialRecord, paths: SweepPaths, *, resumes: bool = False) -> None:
+    """Records that the trial's agent died while the trial ran. `resumes`: the trial is paused by that, and not lost."""
+    if resumes:
+        record.pause()
+    else:
+        record.lose()
     record.save(paths.trial(record.name))
 
 

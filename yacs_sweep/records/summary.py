@@ -220,7 +220,7 @@ class Summary:
             record = known.get(name)
             paused = record is not None and record.state == "paused"  # another launch may resume it
             may_change = record is None or paused or (record.state == "running" and record.id not in self.own)
-            if may_change and (read := self.paths.record(name)) is not None:
+            if may_change and (read := self.paths.record(name)) is not None and read != record:
                 self.records[read.id] = read
                 if paused and read.state == "running":
                     self.own.discard(read.id)

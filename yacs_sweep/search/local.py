@@ -16,7 +16,6 @@ from ..records.folder import REPLACED, SweepPaths, TrialRecord
 from ..records.metrics import Iterations, readable_metrics
 from ..spec.sweep import SweepSpec
 from ..trial.contract import Assignment
-from ..trial.verdict import RESUMES
 from ..wandb.recorder import Recorder, RunIdentity
 from .controller import Agent
 from .local_hooks import LocalHooks
@@ -335,7 +334,7 @@ class LocalController:
         if record.state not in ("running", "lost", "paused"):
             return False
         if record.state != "paused":
-            record.pause("lost", f"its agent died; {RESUMES}")
+            record.pause()
         self._report_missing(trial, record)
         record.until = assigned(trial).get(UNTIL)
         if record.cause == "lost" and not self.coordinator.save_record(record):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -111,12 +111,18 @@ class LocalHooks:
             self.unreported.append((stored_value(value), self.iterations.see(row, step) or 1))
         if time.monotonic() < self._pause_until:
             return
-        try:
+        with self._bearing_outages():
             self._report()
             if self.rule is not None and self.why is None:
                 self.why = self.rule.judge(self.trial, row)
+
+    @contextlib.contextmanager
+    def _bearing_outages(self) -> Iterator[None]:
+        """Ends the block where the trial was given to another agent, or the storage does not answer: asked again later."""
+        try:
+            yield
         except AlreadyEnded:
-            pass  # the trial was given to another agent; `should_stop` says why
+            pass  # `should_stop` says why
         except Exception as error:
             if not self.coordinator.disconnected(error):
                 raise
@@ -144,21 +150,14 @@ class LocalHooks:
         if self._pause is None and self._runs_on is not None and self._until is not None and at >= self._until:
             if time.monotonic() < self._pause_until:
                 return None
-            try:
+            with contextlib.suppress(LeaseExpired), self._bearing_outages():
                 self._report()
                 until = self._runs_on(self.trial)
-            except (AlreadyEnded, LeaseExpired):
-                return None
-            except Exception as error:
-                if not self.coordinator.disconnected(error):
-                    raise
-                self._pause_until = time.monotonic() + OUTAGE_PAUSE
-                return None
-            if until is not None and at >= until:
-                self._pause = Stop("paused", paused_text(self.metric, at, self.value))
-            self._until = until
-            if self._record is not None:
-                self._record.until = until
+                if until is not None and at >= until:
+                    self._pause = Stop("paused", paused_text(self.metric, at, self.value))
+                self._until = until
+                if self._record is not None:
+                    self._record.until = until
         return self._pause
 
     def ended(self, record: TrialRecord) -> None:

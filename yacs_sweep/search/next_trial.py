@@ -13,7 +13,7 @@ from ..base.errors import SweepError
 from ..records.points import point_name
 from ..spec.sweep import SweepSpec
 from ..trial.contract import Assignment
-from .promotion.pausing import Pausing
+from .promotion.pausing import Pausing, view_of
 from .promotion.scheduler import Action, Fork, New, Resume, Wait
 from .sampling import MAX_DRAWS
 from .schedulers.engine import Engine, Suggestion
@@ -133,8 +133,7 @@ class NextTrial:
 
     def _follow(self, pausing: Pausing, trials: Sequence[FrozenTrial]) -> Created | None:
         """Carries out what the scheduler decides next; None when there is nothing to do, or it waits."""
-        left = self._new_left()
-        while True:
+        for left in (self._new_left(), 0):  # 0: the grid is exhausted
             action = pausing.next(trials, left)
             self._waits = isinstance(action, Wait)
             if action is None or isinstance(action, Wait):
@@ -142,9 +141,7 @@ class NextTrial:
             created = self._carry_out(action, pausing, trials)
             if created is not None:
                 return created
-            if isinstance(action, New):  # the grid is exhausted
-                left = 0
-            trials = self.trials.read()
+        return None
 
     def _carry_out(self, action: Action, pausing: Pausing, trials: Sequence[FrozenTrial]) -> Created | None:
         """Carries out an action of the scheduler's; None where no trial starts by it."""
@@ -152,24 +149,22 @@ class NextTrial:
             return self._create(trials, action.until)
         if isinstance(action, Resume):
             trial = trials[action.number]
-            if action.until is not None and max(trial.intermediate_values, default=0) >= action.until:
-                pausing.move(trial, action.until)  # it came further than it was to
-                return None
             given = pausing.take(trial, action.until)
             return Created(trial._trial_id, trial.number, given["params"], trial.user_attrs, action.until)
         assert isinstance(action, Fork)
-        return self._fork(action, pausing, trials)
+        return self._fork(action, trials)
 
-    def _fork(self, action: Fork, pausing: Pausing, trials: Sequence[FrozenTrial]) -> Created:
+    def _fork(self, action: Fork, trials: Sequence[FrozenTrial]) -> Created:
         """Adds a trial that begins from another's checkpoint, as running. The trial that it replaces is over by that."""
-        source = next(view for view in pausing.views(trials) if view.number == action.source)
+        source = view_of(trials[action.source])
+        assert source is not None
         fork = {PARENT: source.number, BEGUN_AT: source.iterations, REPLACES: action.replaces}
         point = self.engine.recall(action.params)
         return self._add(len(trials), replace(point, params=action.params, attributes={FORK: fork}), action.until)
 
     def end_dropped(self, ended: Callable[[FrozenTrial], None]) -> None:
-        """Calls a function with each paused trial that will never continue."""
-        if self.pausing is None:
+        """Calls a function with each paused trial that will never continue; each member of a population does, or is replaced."""
+        if self.pausing is None or self.pausing.copies:
             return
         for trial in self.pausing.dropped(self.trials.read(), self._new_left()):
             ended(trial)

@@ -190,6 +190,7 @@ class _Curve:
     def __init__(self, study: Study, rule: EarlyTerminate, metric: Metric, place: int) -> None:
         """`place`: of the metric among the objectives."""
         self.study, self.rule, self.metric, self.place = study, rule, metric, place
+        self._ended: dict[int, Curve] = {}  # of finished trials, by number
 
     def judge(self, trial: Trial, row: Mapping[str, Any]) -> str | None:
         """Predicts the trial's result; with repeats its point's mean."""
@@ -215,9 +216,13 @@ class _Curve:
         )
 
     def _curve(self, trial: FrozenTrial) -> Curve:
-        """Returns the learning curve of a finished trial."""
-        result = trial.values[self.place] if trial.values else math.nan
-        return Curve(logged_values(trial), result)
+        """Returns the learning curve of a finished trial, or of a point, whose mean may still change."""
+        found = self._ended.get(trial.number)
+        if found is None:
+            found = Curve(logged_values(trial), trial.values[self.place] if trial.values else math.nan)
+            if point_of(trial) is None:
+                self._ended[trial.number] = found
+        return found
 
 
 class _Patience:

@@ -47,11 +47,6 @@ def command_text(words: Sequence[str]) -> str:
 
 
 # -- durations --------------------------------------------------------------------------------------------------------
-def trial_seconds(record: TrialRecord) -> float | None:
-    """Returns how long the trial took (`TrialRecord.seconds`)."""
-    return record.seconds
-
-
 def duration_text(seconds: float | None) -> str:
     """Formats a duration as `42 s`, `3 min 20 s` or `2 h 05 min`; None is empty."""
     if seconds is None:
@@ -136,7 +131,7 @@ def trial_ended_line(
     why = f": {reason}" if (reason := reason_shown(record, objectives)) else ""
     mark = {"finished": "✓", "stopped": "■", "paused": "‖"}.get(record.state, "✗")
     name = record.name + _seed_text(record, noun)
-    return f"{mark} {name} {record.state} after {duration_text(trial_seconds(record))}{value}{why}"
+    return f"{mark} {name} {record.state} after {duration_text(record.seconds)}{value}{why}"
 
 
 def saved_text(saved: Saved) -> str:
@@ -256,7 +251,7 @@ def trial_table(
         **_further_values(shown, metric),
         **({"front": ["●" if record.name in front else "" for record in shown]} if front else {}),
         "state": [record.state for record in shown],
-        "time": [duration_text(trial_seconds(record)) for record in shown],
+        "time": [duration_text(record.seconds) for record in shown],
         "parameters": [params_line(record.params, varied) for record in shown],
     }
     if metric is None and not any(columns["value"]):

@@ -17,7 +17,6 @@ from ..spec.conditions import ExpressionError
 from ..spec.constraints import DURATION, GPU_MEMORY, compile_constraint, names_in
 from ..spec.sweep import Metric, SweepSpec
 from .left_out import thresholds_missed
-from .lines import trial_seconds
 
 EXAMPLE = '"val/mAP >= 80, min ms"'
 _PART = re.compile(r"""(?:"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|`[^`]*`|\([^()]*\)|\[[^\[\]]*\]|[^,])+""")
@@ -183,7 +182,7 @@ def _measured(
     last_values: Callable[[TrialRecord], Mapping[str, Any]],
 ) -> dict[str, Any]:
     """Returns what a trial has measured; its rows are read only for names that its record does not have."""
-    known: dict[str, Any] = {DURATION: trial_seconds(record), **(record.facts or {}), **(record.values or {})}
+    known: dict[str, Any] = {DURATION: record.seconds, **(record.facts or {}), **(record.values or {})}
     if spec.objectives:
         known[spec.objectives[0].name] = record.value
     return known if known.keys() >= set(names) else {**last_values(record), **known}

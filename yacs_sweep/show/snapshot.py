@@ -104,10 +104,12 @@ class Snapshot:
     @property
     def cut_off(self) -> int:
         """The number of trials that run or may be resumed, of a sweep that nobody works on; 0 while somebody does."""
-        if self.at_work:
-            return 0
-        paused = 0 if self.launch.get("exhausted") else self.counts.get("paused", 0)
-        return self.counts.get("running", 0) + paused
+        return 0 if self.at_work else self.counts.get("running", 0) + self.resumable
+
+    @property
+    def resumable(self) -> int:
+        """The number of paused trials that may be resumed, of a sweep that nobody works on; 0 while somebody does."""
+        return 0 if self.at_work or self.launch.get("exhausted") else self.counts.get("paused", 0)
 
     @property
     def at_work(self) -> bool:

@@ -81,7 +81,7 @@ def to_board(snapshot: Snapshot) -> Board:
         left=left,
         pauses="paused" in snapshot.counts,
         counts=snapshot.counts,
-        may_resume=not snapshot.at_work and not launch.get("exhausted"),
+        may_resume=snapshot.resumable > 0,
         again=snapshot.tally.again,
         varied=varied_names(snapshot.records),
         aims=None if is_plain(snapshot) else snapshot,
@@ -127,7 +127,7 @@ def workers_line(snapshot: Snapshot) -> Line:
     if not snapshot.progress.left and not snapshot.cut_off:
         return [("ended  ", "bold"), (_all_done(snapshot, again), "")]
     left = snapshot.counts.get("running", 0)
-    paused = snapshot.cut_off - left
+    paused = snapshot.resumable
     to_go = f"  {counted(snapshot.progress.left, 'trial')} to {'start' if paused else 'go'}"
     line: Line = [("no launcher is running", "bold red"), (to_go, "")]
     if left:

@@ -9,7 +9,7 @@ from ..base.errors import SweepError
 from ..records.folder import TrialRecord, rank
 from ..records.points import Aims, group_points, is_plain
 from .left_out import left_out, words_of
-from .lines import duration_text, parameter_text, reason_shown, trial_seconds, trial_table
+from .lines import duration_text, parameter_text, reason_shown, trial_table
 
 if TYPE_CHECKING:
     import pandas
@@ -75,7 +75,7 @@ class Trials(list[dict[str, Any]]):
             value = "" if record.value is None else f"{record.value:.6g}"
             params = [parameter_text(record.params[name]) if name in record.params else "" for name in names]
             reason = reason_shown(record, self._objectives)
-            cells = [record.name, value, record.state, duration_text(trial_seconds(record)), *params, reason]
+            cells = [record.name, value, record.state, duration_text(record.seconds), *params, reason]
             lines.append("".join(f"<td>{escape(cell)}</td>" for cell in cells))
         more = len(self._records) - SHOWN
         note = f"<p>… and {more} more</p>" if more > 0 else ""
@@ -99,4 +99,4 @@ def _row(record: TrialRecord, why: str | None) -> dict[str, Any]:
     row = {name: getattr(record, name) for name in names}
     used = {name: value for name in _USED if (value := getattr(record, name)) is not None}
     told = {} if why is None else {"left_out": why}
-    return {**row, "seconds": trial_seconds(record), **{name: getattr(record, name) for name in more}, **used, **told}
+    return {**row, "seconds": record.seconds, **{name: getattr(record, name) for name in more}, **used, **told}

@@ -118,6 +118,11 @@ class TrainerProfile:
         """Returns the trainer's key for a trial's seed, or the word seed where only the placeholder says it; else None."""
         return self.aliases.get(SEED) or (SEED if self.fills(SEED) else None)
 
+    @property
+    def command_has_output_dir(self) -> bool:
+        """Whether the command names a trial's folder by its placeholder."""
+        return any("{output_dir}" in word for word in (*self.wrap, *self.command))
+
     def fills(self, name: str) -> bool:
         """Whether a parameter of that name is given by its placeholder alone: the seed, where no alias names a key."""
         return name == SEED and SEED not in self.aliases and SEED in self.placeholders_used

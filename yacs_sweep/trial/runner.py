@@ -311,7 +311,11 @@ class TrialRunner:
         # Without an x-axis, iterations that a trainer has trained again after a pause count twice.
         unsure = record.attempts > 1 and attempt.iterations.places[-1:] == [None]
         text = length_text(attempt.iterations.count, metric, full)
-        if text is not None and not unsure and not self._others_finished_before(record):
+        if text is None or unsure:
+            return
+        if self._others_finished_before(record):
+            self._warned.add("max_iter")  # an earlier trial has said it
+        else:
             self._warn_once(record, "max_iter", text)
 
     def _others_finished_before(self, record: TrialRecord) -> bool:
@@ -408,13 +412,18 @@ class TrialRunner:
 def _taken_over(paths: TrialPaths, record: TrialRecord) -> bool:
     """Returns whether another machine's agent, on the same disk, has recorded the trial as lost, or has resumed it."""
     found = _record_in(paths)
-    return found is not None and (found.state == "lost" or _resumed_elsewhere(paths, record))
+    return found is not None and (found.state == "lost" or _is_later(found, record))
 
 
 def _resumed_elsewhere(paths: TrialPaths, record: TrialRecord) -> bool:
     """Returns whether another agent has resumed the trial in its folder."""
     found = _record_in(paths)
-    return found is not None and found.id == record.id and found.attempts > record.attempts
+    return found is not None and _is_later(found, record)
+
+
+def _is_later(found: TrialRecord, record: TrialRecord) -> bool:
+    """Tells whether a record is of a later attempt of the same trial."""
+    return found.id == record.id and found.attempts > record.attempts
 
 
 def _record_in(paths: TrialPaths) -> TrialRecord | None:

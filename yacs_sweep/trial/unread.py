@@ -20,8 +20,8 @@ from ..trainers.profile import TrainerProfile
 MOST = 1 << 20  # bytes of output that are read again
 
 
-def add_unread_rows(paths: TrialPaths, profile: TrainerProfile) -> int:
-    """Adds the rows at the end of stdout.log that metrics.jsonl lacks; returns their number."""
+def add_unread_rows(paths: TrialPaths, profile: TrainerProfile) -> None:
+    """Adds the rows at the end of stdout.log that metrics.jsonl lacks."""
     with contextlib.suppress(OSError):
         unread = unread_rows(paths, profile)
         if unread:
@@ -31,8 +31,6 @@ def add_unread_rows(paths: TrialPaths, profile: TrainerProfile) -> int:
                     file.append(row)
             finally:
                 file.close()
-        return len(unread)
-    return 0
 
 
 def unread_rows(paths: TrialPaths, profile: TrainerProfile) -> list[Mapping[str, Any]]:

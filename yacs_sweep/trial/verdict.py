@@ -19,13 +19,13 @@ from typing import Any
 
 from ..base.processes import signal_name
 from ..base.values import finite_number
+from ..records.folder import RESUMES
 from .process import Exit, Stop
 from .tracebacks import SURVIVED, TRACEBACK, TrainerError, count_lines, find_error, last_of_chain, without_children
 
 # Causes that are the machine's fault, not the configuration's: only after these may the same parameters end otherwise.
 INFRASTRUCTURE = frozenset({"signal", "lost", "guard_lost", "gpu_taken", "gpu_fault"})
 OUT_OF_MEMORY = frozenset({"oom", "cuda_oom"})  # tried again only if the user asks for it (--on-oom retry)
-RESUMES = "it resumes from its checkpoint"  # of a trial that was cut short and is not given up
 LONGEST = 400  # characters of a reason
 ROOM = 1 << 30  # bytes; with less free, a trainer that finds no space on a disk is believed
 PROBE = 1 << 20  # bytes written to see whether a quota allows it
@@ -264,7 +264,7 @@ def classify(
 
 
 def _own_failure(status: int | None, output: str, full: Callable[[str], FullDisk]) -> Verdict | None:
-    """Returns the failure of a trainer that was to pause and failed by itself; None for one that ended as it was told.
+    """Returns the own failure of a trainer that was to pause; None for one that ended because it was told to.
 
     A trainer may end with an exception when it is signalled, or with any exit status: only an exception of another kind,
     or a fault that the output names, is the trainer's own failure.

@@ -50,7 +50,7 @@ def test_a_trial_that_ended_before_a_rung_counts_there_with_its_result() -> None
 def test_a_trial_that_is_not_promoted_counts_by_its_rung_paused_or_ended(
     state: TrialState, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shown_trials, "STARTUP", 2)
+    monkeypatch.setattr(shown_trials, "AT_RUNG", 2)
     spec = sweep_from_dict({"method": "bayes", "metric": {"name": "v"}, "parameters": {"x": {"min": 0, "max": 1}}})
     rule = EarlyTerminate("asha", mode="promotion", min_iter=1, max_iter=3, eta=3.0)
     spec = replace(spec, early_terminate=rule)

@@ -10,7 +10,7 @@ import pytest
 from tests.single_trials import Hooks, launch_of
 from yacs_sweep.base.values import utc_after, utc_seconds
 from yacs_sweep.records.folder import TrialRecord
-from yacs_sweep.show.lines import duration_text, trial_ended_line, trial_seconds
+from yacs_sweep.show.lines import duration_text, trial_ended_line
 from yacs_sweep.trial import runner as runner_module
 from yacs_sweep.trial.contract import Assignment
 from yacs_sweep.trial.runner import TrialRunner
@@ -29,7 +29,7 @@ def test_a_clock_that_is_set_back_while_a_trial_runs_changes_no_duration(
         record = runner.run(Assignment("s-0", "t", 0, {}), Hooks())
     finally:
         runner.close()
-    seconds = trial_seconds(record)
+    seconds = record.seconds
     assert record.state == "finished"
     assert seconds is not None and 0.3 <= seconds <= time.monotonic() - before
     assert f"finished after {duration_text(seconds)}" in trial_ended_line(record, "val/mAP")
@@ -38,7 +38,7 @@ def test_a_clock_that_is_set_back_while_a_trial_runs_changes_no_duration(
 
 def test_a_lost_trial_that_ended_before_it_began_has_no_duration() -> None:
     record = TrialRecord("s-0", "t", 0, {}, started="2026-11-29T12:00:00.000Z", ended=TEN_YEARS_AGO)
-    assert trial_seconds(record) is None and duration_text(trial_seconds(record)) == ""
+    assert record.seconds is None and duration_text(record.seconds) == ""
 
 
 def test_a_time_after_another() -> None:

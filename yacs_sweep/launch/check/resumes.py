@@ -156,7 +156,7 @@ def _outside(profile: TrainerProfile, tried: Tried, why: str) -> str:
         )
     elif profile.output_dir_key is not None:
         advice = f"{profile.output_dir_key} names that folder, and the trainer must write there"
-    elif any("{output_dir}" in word for word in (*profile.wrap, *profile.command)):
+    elif profile.command_has_output_dir:
         advice = "its command names that folder by {output_dir}, and the trainer must write there"
     else:
         advice = f"write output_dir_key: KEY, or {{output_dir}} in the command, into profile {profile.name}"

@@ -86,7 +86,6 @@ class Start:
     value_at: float | None = None  # seconds (monotonic) of the first value
     rung_at: float | None = None  # and of that at the first rung
     saved: bool = False  # whether the first start has left a checkpoint
-    timed_out: bool = False
 
     def started(self, record: TrialRecord, paths: TrialPaths) -> None:
         """Keeps the record."""
@@ -115,8 +114,8 @@ class Start:
         """Returns why the start is over; None while it may say more."""
         now = time.monotonic()
         if now > self.deadline:
-            self.timed_out = True
-        elif self.before is not None:
+            return Stop("stopped")
+        if self.before is not None:
             if self.to_end or not (self.at_values or later(self.before, self)):
                 return None
         elif self.value_at is None or self.rung_at is None or not self._can_end(now, self.value_at, self.rung_at):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ...base.streams import is_terminal, output_width
@@ -117,10 +117,14 @@ def _remark(plan: Plan, seeded: bool) -> str:
     return f" ({'after those of --enqueue, ' if plan.warm.enqueue else ''}random {drawn}{start})"
 
 
+def _some(iterations: Sequence[int]) -> str:
+    """Lists the first of some iterations."""
+    return ", ".join(map(str, iterations[:SHOWN_BANDS])) + (", …" if len(iterations) > SHOWN_BANDS else "")
+
+
 def _population(rule: Population) -> str:
     """Describes when members of a population are compared, and what becomes of them."""
-    places = list(range(rule.interval, rule.max_iter, rule.interval))
-    shown = ", ".join(map(str, places[:SHOWN_BANDS])) + (", …" if len(places) > SHOWN_BANDS else "")
+    shown = _some(range(rule.interval, rule.max_iter, rule.interval))
     return (
         f"  pbt: trials are compared at {shown} of {rule.max_iter} logged values: the worst {rule.quantile:.0%} continue "
         "from checkpoints of the best, with perturbed parameters"
@@ -131,16 +135,14 @@ def _early_termination(rule: EarlyTerminate) -> str:
     """Describes the early-termination rule; an iteration is a logged value of the metric."""
     settings = {key: value for key, value in rule.to_dict().items() if key != "type"}
     if rule.mode is not None:
-        rungs = rungs_of(rule)
-        more = ", …" if len(rungs) > SHOWN_BANDS else ""
-        shown = ", ".join(map(str, rungs[:SHOWN_BANDS]))
         best = f"the best 1/{settings.get('eta', 3):g} are resumed"
-        return f"  {rule.type}: trials pause at {shown}{more} of {rule.max_iter} logged values: {best} at each"
+        return (
+            f"  {rule.type}: trials pause at {_some(rungs_of(rule))} of {rule.max_iter} logged values: {best} at each"
+        )
     text = f"  early termination: {rule.type}"
     if rule.type == "hyperband":
-        more = ", …" if len(rule.bands) > SHOWN_BANDS else ""
         keeps = f"the best 1/{settings.get('eta', 3):g} continue"
-        return f"{text}, bands at {', '.join(map(str, rule.bands[:SHOWN_BANDS]))}{more} logged values: {keeps} at each"
+        return f"{text}, bands at {_some(rule.bands)} logged values: {keeps} at each"
     return text + "".join(f", {key} {short_value(value)}" for key, value in settings.items())
 
 

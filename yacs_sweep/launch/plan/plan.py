@@ -44,6 +44,11 @@ class Plan:
     scheduled: tuple[dict[str, Any], ...] = ()  # the first points of a new sweep's scheduler
     searched: TrialRecord | None = None  # the best trial of the search, which --train-best trains again
 
+    @property
+    def may_resume(self) -> bool:
+        """Whether paused trials may be resumed: the search has not said that it has no trial left."""
+        return self.spec.pauses and not self.launch.exhausted
+
     def trial_start(self, params: dict[str, Any], output_dir: str | Path, seed: Any = None) -> Start:
         """Describes how a trial is started, on the GPUs that the first one gets.
 

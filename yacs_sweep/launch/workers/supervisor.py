@@ -20,7 +20,6 @@ from ...base.signals import noted
 from ...base.streams import SILENT_WAIT, print_lines
 from ...records.alive import clear_leftovers
 from ...records.folder import ENDED_WELL, TrialRecord, mark_lost
-from ...trial.verdict import RESUMES
 from .agent_starter import AgentStarter
 from .channel import Message
 from .gpu_places import Layout, Places
@@ -314,11 +313,7 @@ class Supervisor:
         else:
             self.say(f"the agent of {trial.name} died ({worker.exit_text()}); the trial is lost")
         with contextlib.suppress(OSError):
-            if sweep.pauses:
-                trial.pause("lost", f"its agent died; {RESUMES}")
-                trial.save(sweep.summary.paths.trial(trial.name))
-            else:
-                mark_lost(trial, sweep.summary.paths)
+            mark_lost(trial, sweep.summary.paths, resumes=sweep.pauses)
         sweep.add_record(trial)
 
     def _replace_hung(self) -> None:

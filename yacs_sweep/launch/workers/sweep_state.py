@@ -10,7 +10,6 @@ from ...base.wording import counted
 from ...records.folder import ENDED_WELL, TrialRecord
 from ...records.progress import count_settled
 from ...records.summary import Summary
-from ...show.lines import trial_seconds
 from ..accessories import Accessories
 from .channel import Job
 
@@ -54,7 +53,7 @@ class FailureLimit:
         if self.limit is None:
             if any(record.state in ENDED_WELL for record in judged):
                 return None
-            longest = max(trial_seconds(record) or 0.0 for record in row)
+            longest = max(record.seconds or 0.0 for record in row)
             if len(judged) < PROTECTED * wanted and any(seconds > longest for seconds in running):
                 return None
         first = row[0]

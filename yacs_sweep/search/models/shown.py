@@ -19,7 +19,7 @@ from .results import directions_of, objectives_of
 from .rung_values import comparable
 from .view import View
 
-STARTUP = 10  # observations before a model is asked
+AT_RUNG = 10  # trials that a rung needs, so that all are compared there
 BAD_SHARE = 9  # bad trials to a good one that are shown: TPE takes the best tenth for good
 
 
@@ -108,7 +108,7 @@ class Shown:
         ends = {t.number: float(t.values[0]) for t in trials if t.state == TrialState.COMPLETE}
         states = (TrialState.RUNNING, TrialState.PRUNED, TrialState.COMPLETE)
         valued = [t for t in trials if t.params and t.state in states]
-        values = comparable({t.number: logged_values(t) for t in valued}, ends, self.rungs, STARTUP)
+        values = comparable({t.number: logged_values(t) for t in valued}, ends, self.rungs, AT_RUNG)
         found = []
         for trial in trials:
             shown = trial

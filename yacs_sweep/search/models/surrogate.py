@@ -45,7 +45,7 @@ class Surrogate:
     def __init__(
         self, x: Array, y: Array, choices: npt.NDArray[np.bool_], counts: Array | None = None, seed: int = 0
     ) -> None:
-        """Fits.
+        """Fits length scales and noise to observations.
 
         Args:
             x: observed points, shape (n, dimensions).

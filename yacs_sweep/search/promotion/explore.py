@@ -11,11 +11,10 @@ from ...spec import distributions
 from ...spec.methods.population import Population
 from ...spec.parameter import Parameter, equality_key
 from ...spec.sweep import SweepSpec
-from ..space import Dimension
+from ..space import LISTED, Dimension
 
 DRAWS = 200  # of one point, until its parameters stay as they are
 TAIL = 1e-3  # of the draws of a distribution without bounds that lie below, and above, the values that are moved to
-LISTED = ("categorical", "categorical_w_probabilities")
 
 
 class Explorer:

@@ -146,10 +146,6 @@ class Pausing:
         before = trial.user_attrs[ASSIGNED]
         return self._assign(trial, {**before, UNTIL: until, **self.coordinator.owner()})
 
-    def move(self, trial: FrozenTrial, until: int | None) -> None:
-        """Sets the iteration at which a paused trial pauses, which it has reached already."""
-        self._assign(trial, {**trial.user_attrs[ASSIGNED], UNTIL: until})
-
     def put_back(self, trial: Trial | FrozenTrial, record: TrialRecord | None) -> None:
         """Records that a trial has paused, as its record says: any agent may resume it. `record` None: it has not begun."""
         before = self.study._storage.get_trial(trial._trial_id).user_attrs[ASSIGNED]

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from .rungs import unfinished
+from .rungs import standing_of, unfinished
 from .scheduler import Action, Fork, New, Resume, TrialView, Wait
 
 Explore = Callable[[Mapping[str, Any], Random], Mapping[str, Any]]  # perturbs a point
@@ -85,14 +85,8 @@ class Pbt:
 
     def _ranked(self, at: int, trials: Iterable[TrialView]) -> list[TrialView]:
         """Returns the trials that have logged a value at an iteration, best first; values that are not finite come last."""
-
-        def key(trial: TrialView) -> tuple[int, float, int]:
-            value = trial.value_at(at)
-            if value is None or not math.isfinite(value):
-                return (1, 0.0, trial.number)
-            return (0, -value if self.goal == "maximize" else value, trial.number)
-
-        return sorted((trial for trial in trials if trial.value_at(at) is not None), key=key)
+        here = (trial for trial in trials if trial.value_at(at) is not None)
+        return sorted(here, key=lambda trial: standing_of(trial.value_at(at), self.goal, trial.number))
 
     def _share(self, count: int) -> int:
         """Returns how many of `count` members are replaced."""

@@ -39,6 +39,13 @@ def is_unfinished(trial: TrialView) -> bool:
     return trial.state == "paused" and (trial.until is None or trial.iterations < trial.until)
 
 
+def standing_of(value: float | None, goal: str, number: int) -> Standing:
+    """Returns how a trial compares by a value: less is better, and a trial without a finite value comes last."""
+    if value is None or not math.isfinite(value):
+        return (1, 0.0, number)
+    return (0, -value if goal == "maximize" else value, number)
+
+
 @dataclass(frozen=True)
 class Ladder:
     """Compares trials at rungs.
@@ -91,9 +98,7 @@ class Ladder:
         value = trial.value_at(self.rungs[place])
         if value is None and not trial.failed and trial.values and trial.iterations < self.rungs[place]:
             value = trial.values[-1]
-        if value is None or not math.isfinite(value):
-            return (1, 0.0, trial.number)
-        return (0, -value if self.goal == "maximize" else value, trial.number)
+        return standing_of(value, self.goal, trial.number)
 
     def ranked(self, trials: Iterable[TrialView], place: int) -> list[TrialView]:
         """Returns the trials that are `there` at a rung, best first; equal ones by number."""

@@ -19,7 +19,6 @@ from ...records.metrics import Iterations, readable_metrics
 from ...records.points import point_number
 from ...spec.parameter import equality_key
 from ...spec.sweep import SweepSpec
-from ...trial.verdict import RESUMES
 from ..models.results import end_with_values, missed, values_of
 from ..repeats.places import place_of
 from ..schedulers.engine import Engine
@@ -99,11 +98,7 @@ class Restorer:
             if record.state == "running" and not self._coordinator.owner_lives(_assigned(record))
         ]
         for record in lost:
-            if self.spec.pauses:
-                record.pause("lost", f"its agent died; {RESUMES}")
-                record.save(self.paths.trial(record.name))
-            else:
-                mark_lost(record, self.paths)
+            mark_lost(record, self.paths, resumes=self.spec.pauses)
         indices = self._indices(missing)
         for number in range(len(known), 1 + max(unread | records.keys(), default=-1)):
             found = self._as_trial(records[number], indices) if number in records else None

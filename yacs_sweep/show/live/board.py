@@ -12,7 +12,6 @@ from ...records.folder import ENDED_WELL, OVER, TrialRecord, better
 from ...records.front import front_of_points, front_of_trials
 from ...records.points import Aims, Point, group_points, point_of_seeds
 from ...records.standings import best_by
-from ..lines import trial_seconds
 from .estimate import ENOUGH, rest_of, seconds_left, survival
 
 POINTS = 64  # points kept of a metric's course
@@ -155,7 +154,7 @@ class Sweep:
 
     def see_end(self, record: TrialRecord, *, compare: bool = True) -> None:
         """Counts an ended trial's duration and value; `compare`: whether points and the front are updated."""
-        if not self.pauses and record.state in OVER and (taken := trial_seconds(record)) is not None:
+        if not self.pauses and record.state in OVER and (taken := record.seconds) is not None:
             self.durations.append(taken)
             self.ended_well += record.state in ENDED_WELL
         if self.aims is not None and compare:

@@ -25,7 +25,6 @@ from ...records.standings import best_by, rank_points
 from ...records.summary import known_records
 from ...spec.parameter import Parameter
 from ...spec.sweep import SweepSpec
-from ..lines import trial_seconds
 from ..same_seeds import same_seeds_text
 from ..same_value import same_value_text
 
@@ -59,7 +58,7 @@ class Trial:
     @property
     def seconds(self) -> float | None:
         """How long the trial took; None while it runs."""
-        return trial_seconds(self.record)
+        return self.record.seconds
 
 
 @dataclass

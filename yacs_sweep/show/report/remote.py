@@ -18,7 +18,6 @@ from ...spec.sweep_files import with_numbers
 from ...wandb.judged_here import with_judged
 from ...wandb.read_runs import read_runs
 from ...wandb.sweeps import RemoteSweep, look_up
-from ..lines import trial_seconds
 from ..same_seeds import same_seeds_of
 from .data import Sweep, Trial, trial_of
 
@@ -127,7 +126,7 @@ def _summary_value(summary: Mapping[str, Any], metric: str, goal: str) -> float 
 
 def _judge(record: TrialRecord, summary: Mapping[str, Any], spec: SweepSpec) -> None:
     """Gives a trial's record the values of several objectives, and whether it keeps the constraints."""
-    known: dict[str, Any] = {DURATION: trial_seconds(record), **{name: from_json(summary[name]) for name in summary}}
+    known: dict[str, Any] = {DURATION: record.seconds, **{name: from_json(summary[name]) for name in summary}}
     if spec.more_metrics:
         sent = _mapping(summary, "sweep/values")
         last = {metric.name: _summary_value(known, metric.name, metric.goal) for metric in spec.objectives}

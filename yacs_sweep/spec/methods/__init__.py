@@ -1,1 +1,1 @@
-"""Holds what a method of search is told beside the parameters."""
+"""Reads and holds the keys of single search methods: `pbt` and `scheduler`."""
