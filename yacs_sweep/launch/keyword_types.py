@@ -16,6 +16,7 @@ class Keywords(TypedDict, total=False):
     count: int
     retry_failed: bool | Sequence[str] | str
     method: str
+    order: str
     repeats: int | Mapping[str, Any]
     lr_values: Sequence[float] | str
     wd_values: Sequence[float] | str

@@ -26,6 +26,7 @@ def spec_from_options(
     custom_params: str | Mapping[str, Any] | None = None,
     method: str | None = None,
     repeats: int | None = None,
+    order: str | None = None,
     metric: str | None = None,
     goal: str | None = None,
     name: str | None = None,
@@ -51,6 +52,7 @@ def spec_from_options(
         ("project", project),
         ("entity", entity),
         ("method", method),
+        ("order", order),
     ):
         if value is not None:
             options.put((option.removeprefix("sweep_"),), f"--{option}", value)
@@ -63,11 +65,10 @@ def spec_from_options(
         )
     data.update(options.top, **({"parameters": parameters} if parameters else {}))
     if "method" not in data:
-        data["method"] = "random"
-        spec = parse_spec(options.document(data))
-        if any(parameter.distribution not in GRID for parameter in spec.parameters):
-            return options.finished(spec, base)
-        data["method"] = "grid"
+        unordered = {key: value for key, value in data.items() if key != "order"}
+        spec = parse_spec(options.document({**unordered, "method": "random"}))
+        listed = all(parameter.distribution in GRID for parameter in spec.parameters)
+        data["method"] = "grid" if listed else "random"
     return options.finished(parse_spec(options.document(data)), base)
 
 

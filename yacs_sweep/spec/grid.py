@@ -1,7 +1,8 @@
-"""Lists the points of a grid search, in W&B's order."""
+"""Lists the points of a grid search: in W&B's order, or shuffled."""
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Hashable
 from functools import cached_property
@@ -11,6 +12,27 @@ from .conditions import allows
 from .parameter import Parameter, active, equality_key
 
 MAX_LISTED = 100_000  # combinations that are gone through one by one (conditions), values of one q_uniform
+LISTED, SHUFFLED = ORDERS = ("listed", "shuffled")
+_ROUNDS = 4  # of the network that shuffles
+
+
+def shuffled_place(index: int, size: int) -> int:
+    """Returns where place `index` of a shuffled list of `size` stands in the list: the same everywhere, always.
+
+    No list is made, since a grid may be too large for one: four rounds of a Feistel network permute the numbers below a
+    power of four, and those beyond the list are permuted again (cycle walking).
+    Source: Black and Rogaway, "Ciphers with Arbitrary Finite Domains", 2002.
+    """
+    half = ((size - 1).bit_length() + 1) // 2
+    mask = (1 << half) - 1
+    while True:
+        left, right = index >> half, index & mask
+        for number in range(_ROUNDS):
+            digest = hashlib.shake_128(f"{size}:{number}:{right}".encode()).digest(8 + half // 8)
+            left, right = right, left ^ (int.from_bytes(digest, "big") & mask)
+        index = left << half | right
+        if index < size:
+            return index
 
 
 class Grid:
@@ -20,10 +42,10 @@ class Grid:
     combinations that a condition excludes are not points.
     """
 
-    def __init__(self, parameters: tuple[Parameter, ...], where: tuple[str, ...] = ()) -> None:
-        """Takes only parameters whose values can be listed (`parameter.GRID`)."""
+    def __init__(self, parameters: tuple[Parameter, ...], where: tuple[str, ...] = (), order: str = LISTED) -> None:
+        """Takes only parameters whose values can be listed (`parameter.GRID`). `order`: one of `ORDERS`."""
         self._parameters = parameters
-        self._where = where
+        self._where, self._shuffled = where, order == SHUFFLED
         self._sorted = sorted(parameters, key=lambda parameter: parameter.name)
         self._counts = [parameter.choice_count() or 0 for parameter in self._sorted]
         self._nested = any(parameter.parent for parameter in parameters)
@@ -43,6 +65,8 @@ class Grid:
         """Returns the parameters of point `index` in 0 … size - 1, in the order declared. Raises IndexError."""
         if not 0 <= index < self.size:
             raise IndexError(f"grid point {index} of {self.size}")
+        if self._shuffled:
+            index = shuffled_place(index, self.size)
         return self._active(self._kept[index] if self._conditional else index)
 
     @cached_property

@@ -14,7 +14,7 @@ from ..base.yaml_document import Document, KeyPath
 from . import hyperband
 from .command import read_command
 from .conditions import ExpressionError, compile_expression
-from .grid import MAX_LISTED, Grid
+from .grid import LISTED, MAX_LISTED, ORDERS, Grid
 from .methods.population import read_population
 from .parameter import GRID, Parameter
 from .read_objectives import (
@@ -33,7 +33,7 @@ from .section import Notes, Section
 from .sweep import DEFAULT_CHANCE, DEFAULT_RESULTS_DIR, EarlyTerminate, SweepSpec
 
 METHODS = ("grid", "random", "bayes", "custom", "pbt")
-_OURS = ("count", "results_dir_base", "optimize", "where", "metric_constraints", "repeats", "pbt")
+_OURS = ("count", "results_dir_base", "optimize", "where", "metric_constraints", "repeats", "pbt", "order")
 _READ = (
     *("name", "description", "method", "metric", "metrics", "parameters", "early_terminate", "scheduler", "run_cap"),
     *("program", "command", "project", "entity", "controller"),
@@ -191,6 +191,7 @@ def _read(section: Section) -> SweepSpec:
         entity=section.text("entity"),
         optimize=section.word("optimize", ("last", "best")) or "last",
         where=_where(section),
+        order=_order(section, method),
     )
 
 
@@ -311,6 +312,14 @@ def _check_bands(inner: Section, found: dict[str, Any]) -> None:
         notes.warn(inner.at("s"), f"has no effect without max_iter: the bands are {shown}, as on W&B")
     if bands[0] == 1:
         notes.warn(path, f"the bands are {shown}: a trial can be ended at the first value it logs")
+
+
+def _order(section: Section, method: str | None) -> str:
+    """Reads in which order the points of a grid are tried."""
+    if "order" in section and method not in ("grid", None):
+        section.wrong("order", f"is the order of a grid's points, and method {method} has none; leave it out")
+        return LISTED
+    return section.word("order", ORDERS) or LISTED
 
 
 def _where(section: Section) -> tuple[str, ...]:

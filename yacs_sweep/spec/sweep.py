@@ -14,7 +14,7 @@ from ..base.errors import SweepError
 from ..base.values import finite_number
 from . import hyperband
 from .conditions import allows
-from .grid import Grid
+from .grid import LISTED, Grid
 from .methods.population import MEMBERS, Population
 from .methods.scheduler import Scheduler
 from .parameter import Parameter, active, equality_key, nest_values
@@ -23,7 +23,7 @@ GOALS = ("minimize", "maximize")
 DEFAULT_COUNT = 10
 MOST_REPEATS, NOUNS = 1000, ("fold", "split", "seed")  # seeds of a point; what they may be called
 DEFAULT_RESULTS_DIR = "./log/sweep"
-_POINTS = ("method", "parameters", "where", "scheduler", "pbt")  # keys that decide which points are tried,
+_POINTS = ("method", "parameters", "where", "order", "scheduler", "pbt")  # keys that decide which points are tried,
 _SEEDS = ("key", "seeds")  # and with which seeds
 _NEW_DRAWS = 300  # draws of one point before all points are taken to have been tried
 _MAX_DRAWS = 1000  # draws of one point before `where` is taken to be impossible
@@ -195,6 +195,7 @@ class SweepSpec:
     entity: str | None = None
     optimize: str = "last"  # which value of a trial counts: its last, as on W&B, or its best
     where: tuple[str, ...] = ()
+    order: str = LISTED  # of a grid's points: one of `grid.ORDERS`
     more_metrics: tuple[Metric, ...] = ()  # objectives beside `metric`, which is the first
     constraints: tuple[str, ...] = ()  # on what a trial measured (`spec.constraints`)
     repeats: Repeats | None = None
@@ -260,6 +261,7 @@ class SweepSpec:
             )
             or None,
             "where": list(self.where) or None,
+            "order": None if self.order == LISTED else self.order,
             "early_terminate": self.early_terminate.to_dict() if self.early_terminate else None,
             "optimize": self.optimize,
             "run_cap": self.run_cap,
@@ -373,7 +375,7 @@ class SweepSpec:
         return None if self.grid_size is None else self.grid_size * self.seeds_each
 
     def grid_point(self, index: int) -> dict[str, Any]:
-        """Returns the parameters of one grid point, in W&B's order. Raises IndexError beyond the last."""
+        """Returns the parameters of one grid point, in the sweep's `order`. Raises IndexError beyond the last."""
         return self._grid.point(index)
 
     def random_point(self, seed: int, number: int, tried: Container[Hashable] = ()) -> dict[str, Any]:
@@ -429,7 +431,7 @@ class SweepSpec:
 
     @cached_property
     def _grid(self) -> Grid:
-        return Grid(self.parameters, self.where)
+        return Grid(self.parameters, self.where, self.order)
 
 
 def _without_none(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -157,3 +157,12 @@ def test_an_option_replaces_a_nested_parameter() -> None:
     spec = spec_from_options(base, custom_params='{"optimizer.lr": [0.5]}')
     assert {item.name: item.values for item in spec.parameters} == {"optimizer.beta": (0.9,), "optimizer.lr": (0.5,)}
     assert sweep_from_dict(spec.to_dict()) == spec
+
+
+def test_order_shuffles_the_grid_that_lists_make() -> None:
+    found = spec_from_options(lr_values="0.1,0.2,0.3,0.4", wd_values="0,1,2,3", order="shuffled")
+    assert (found.method, found.order) == ("grid", "shuffled")
+    with pytest.raises(
+        ConfigError, match=r"--order: order: is the order of a grid's points, and method random has none"
+    ):
+        spec_from_options(custom_params='{"SOLVER.GAMMA": {"min": 0.1, "max": 0.5}}', order="shuffled")

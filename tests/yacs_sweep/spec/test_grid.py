@@ -102,3 +102,41 @@ def test_a_conditional_grid_may_have_a_hundred_thousand_combinations() -> None:
     grid({"a": {"min": 1, "max": 100_000}, "b": inner})
     with pytest.raises(ConfigError, match="100001 combinations; a grid with parent or where may have 100000 at most"):
         grid({"a": {"min": 0, "max": 100_000}, "b": inner})
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 5, 64, 1000])
+def test_shuffled_grid_has_each_point_once_in_an_order_of_its_own(size: int) -> None:
+    parameters = {"a": list(range(size)), "b": [0]}
+    listed, shuffled = points(grid(parameters)), points(grid(parameters, order="shuffled"))
+    assert sorted(shuffled, key=lambda point: int(point["a"])) == listed
+    assert shuffled == points(grid(parameters, order="shuffled"))
+    if size > 3:
+        assert shuffled != listed
+    if size == 1000:  # a tenth of the grid is spread over all of it
+        tenths = {int(point["a"]) // 100 for point in shuffled[:100]}
+        assert tenths == set(range(10))
+
+
+def test_shuffle_of_a_large_grid_makes_no_list() -> None:
+    spec = grid({f"p{number:02}": {"min": 0, "max": 999_999} for number in range(400)}, order="shuffled")
+    first = [spec.grid_point(index) for index in range(3)]
+    assert len({tuple(point.values()) for point in first}) == 3
+    assert all(point["p00"] for point in first)  # 0 without the shuffle
+
+
+def test_order_keeps_conditions_and_makes_a_search_of_its_own() -> None:
+    parameters = {"a": [1, 2, 3, 4], "b": [1, 2, 3, 4]}
+    shuffled = grid(parameters, where="a < b", order="shuffled")
+    listed = grid(parameters, where="a < b")
+    assert shuffled.grid_size == listed.grid_size == 6
+    assert {tuple(point.values()) for point in points(shuffled)} == {tuple(point.values()) for point in points(listed)}
+    assert shuffled.fingerprint != listed.fingerprint
+    assert sweep_from_dict(shuffled.to_dict()) == shuffled
+    assert "order" not in shuffled.to_wandb()
+
+
+def test_order_is_a_grids() -> None:
+    with pytest.raises(ConfigError, match=r"order: is the order of a grid's points, and method random has none"):
+        sweep_from_dict({"method": "random", "parameters": {"a": [1, 2]}, "order": "shuffled"})
+    with pytest.raises(ConfigError, match=r"order: 'shufled' is not allowed.*did you mean.*shuffled"):
+        grid({"a": [1, 2]}, order="shufled")

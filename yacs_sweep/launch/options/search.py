@@ -67,6 +67,12 @@ class SearchOptions:
         choices=("grid", "random", "bayes", "custom"),
         **_DESCRIBES,
     )
+    order: str | None = _search(
+        "order of a grid's points (default: the sweep file's, else listed); shuffled: for a grid that may not be finished",
+        convert=str.lower,
+        choices=("listed", "shuffled"),
+        **_DESCRIBES,
+    )
     repeats: int | None = _search(
         "train each point with N seeds, and compare points by their means (default: the sweep file's repeats, else 1)",
         "N",

@@ -14,6 +14,7 @@ from ...base.yaml_document import Document, dotted
 from ...records.known_sweeps import find_sweep, result_bases
 from ...records.launch_file import LaunchFile
 from ...search.warm_start import WarmStart, read_points, read_prior
+from ...spec.grid import LISTED
 from ...spec.read_parameters import PARAMETER_KEYS
 from ...spec.read_sweep import TOP_KEYS, parameter_path, unwrapped
 from ...spec.section import known_key
@@ -49,6 +50,11 @@ def controller_problems(options: Options, controller: str, spec: SweepSpec | Non
         problems.append(
             "early_terminate mode promotion: W&B's server cannot pause a run and resume it; use --controller local, or "
             "leave mode out: the server's hyperband ends runs for good"
+        )
+    if spec is not None and spec.order != LISTED:
+        problems.append(
+            f"order: {spec.order}: W&B's server goes through a grid in an order of its own; use --controller local, or "
+            "method random"
         )
     if options.storage and not options.storage_of_environment:
         problems.append("--storage: belongs to the local controller; leave it out or use --controller local")

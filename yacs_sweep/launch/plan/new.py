@@ -10,6 +10,7 @@ from typing import Any
 from ...base.errors import ConfigError, Problems
 from ...base.shipped import SWEEPS, TRAINERS
 from ...spec.from_options import spec_from_options
+from ...spec.grid import LISTED
 from ...spec.read_sweep import TOP_KEYS
 from ...spec.section import known_key
 from ...spec.sweep import Metric, SweepSpec
@@ -36,13 +37,16 @@ def new_source(options: Options, problems: Problems) -> Source:
 
 def able_source(source: Source, spec: SweepSpec) -> Source:
     """Returns a new sweep's source with the controller that can search so, where nobody has named one."""
-    if not (spec.method == "custom" or spec.pauses) or source.controller != "wandb" or not source.fall_back:
+    able = not (spec.method == "custom" or spec.pauses or spec.order != LISTED)
+    if able or source.controller != "wandb" or not source.fall_back:
         return source
     note = "controller: local, because W&B's server has no method custom"
     if spec.method == "pbt":
         note = "controller: local, because W&B's server has no method pbt"
     elif spec.pauses:
         note = "controller: local, because W&B's server cannot pause a run and resume it (mode: promotion)"
+    elif spec.order != LISTED:
+        note = "controller: local, because W&B's server has an order of its own for a grid (order: shuffled)"
     return replace(source, controller="local", notes=(note,))
 
 
@@ -102,6 +106,7 @@ def read_spec(options: Options, default: Metric | None = None) -> SweepSpec:
         custom_params=options.custom_params,
         method=options.method,
         repeats=options.repeats,
+        order=options.order,
         metric=name or (None if base else "val/mAP"),
         goal=goal or (None if base or name else "maximize"),
         name=options.sweep_name,
