@@ -164,7 +164,7 @@ def running(case: Case) -> bool:
 def test_what_is_no_request_gets_no_answer(tmp_path: Path) -> None:
     """It is dropped with whatever came with it, and the server lives on."""
     with serving(tmp_path, "decimal") as case:
-        assert case.preloader.ready.wait(20)
+        assert case.preloader.ready.wait(120)
         server = case.preloader.process
         assert server is not None
         before = len(os.listdir(f"/proc/{server.pid}/fd"))
@@ -186,7 +186,7 @@ def test_what_is_no_request_gets_no_answer(tmp_path: Path) -> None:
 
 def test_a_request_whose_agent_has_gone_starts_nothing(tmp_path: Path) -> None:
     with serving(tmp_path, "decimal") as case:
-        assert case.preloader.ready.wait(20)
+        assert case.preloader.ready.wait(120)
         server = case.preloader.process
         assert server is not None
         server.send_signal(signal.SIGSTOP)
@@ -207,7 +207,7 @@ def test_a_request_whose_agent_has_gone_starts_nothing(tmp_path: Path) -> None:
 def test_a_server_that_takes_no_requests_keeps_no_trial_from_its_start(tmp_path: Path) -> None:
     """However many agents have asked it in vain: asking does not wait for room in its queue."""
     with serving(tmp_path, "decimal") as case:
-        assert case.preloader.ready.wait(20)
+        assert case.preloader.ready.wait(120)
         server = case.preloader.process
         assert server is not None
         server.send_signal(signal.SIGSTOP)

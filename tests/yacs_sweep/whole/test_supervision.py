@@ -188,7 +188,7 @@ def test_what_a_killed_launch_of_a_done_sweep_has_left_ends_with_the_next_start(
         again = sweep(tmp_path, "--sweep_id", ran.dir.name, *count)
         assert again.code == 0, again.out
         assert "ended 1 process left over" in again.out or count
-    assert left.wait(10) == -signal.SIGKILL
+    assert left.wait(60) == -signal.SIGKILL
     assert not lock.exists()
 
 

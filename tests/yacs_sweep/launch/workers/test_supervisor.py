@@ -120,7 +120,7 @@ def test_a_terminal_that_goes_away_takes_no_results_along(tmp_path: Path) -> Non
     assert launcher.stdout is not None
     launcher.stdout.close()
     launcher.send_signal(signal.SIGHUP)
-    assert launcher.wait(10) == 130
+    assert launcher.wait(60) == 130
     assert json.loads((place(tmp_path) / "summary.json").read_text())["counts"] == {"killed": 1}
     assert not living(tmp_path)
 
@@ -190,7 +190,7 @@ def test_a_supervisor_that_was_stopped_itself_blames_no_agent(tmp_path: Path, st
         supervisor._last_round = now - (20.0 if stopped else 0.1)
         supervisor._replace_hung()
         if killed:
-            assert worker.process.wait(5) == -signal.SIGKILL
+            assert worker.process.wait(60) == -signal.SIGKILL
         else:
             with pytest.raises(subprocess.TimeoutExpired):
                 worker.process.wait(0.2)

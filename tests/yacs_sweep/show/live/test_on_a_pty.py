@@ -93,7 +93,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Terminal]]:
     yield begin
     for terminal in started:
         terminal.process.kill()
-        terminal.process.wait(10)
+        terminal.process.wait(60)
 
 
 def summary(folder: Path) -> dict[str, Any]:
