@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ..base.files import read_json, write_atomically
 from ..base.locks import exclusive
@@ -21,6 +21,9 @@ from .known_sweeps import origin_of
 from .points import Point, group_points, point_of_seeds
 from .progress import Tally, count_retried, count_settled
 from .standings import best_by
+
+if TYPE_CHECKING:
+    from .control.orders import OrderLog
 
 WRITE_AT_ONCE = 100  # trials up to which summary.json is written whenever one starts or ends
 WRITE_SHARE = 20  # with more trials, the pause between two writes, in times that the last one took
@@ -43,6 +46,10 @@ class _Records(dict[str, TrialRecord]):
 
 class OtherTrials(Protocol):
     """Reads trials that are not in this folder: those of other machines."""
+
+    @property
+    def orders(self) -> OrderLog:
+        """The sweep's orders where its machines share a database; no call waits for it."""
 
     def take_changed(self) -> list[TrialRecord]:
         """Returns the trials that have started or ended since the last call."""

@@ -1,8 +1,4 @@
-"""Keeps the launcher's own tables in a PostgreSQL database that many machines share, beside Optuna's tables.
-
-`yacs_sweep_sweeps` says what is searched and how it is launched, so that a machine without the sweep's folder can join.
-`yacs_sweep_agents` has a row for each live agent: its lease, which the agent renews. `yacs_sweep_trials` has the content of
-each trial.json; with no shared disk, these rows are the truth.
+"""Reads and writes the launcher's own tables (`tables`) in a PostgreSQL database that many machines share.
 
 No clock is compared with another machine's, and no file is locked. An agent hands out a point in a transaction that holds
 an advisory lock of the database: if the lock is lost, the point is not written either.
@@ -27,6 +23,10 @@ from ...base.values import to_json
 from ...records.folder import TrialRecord, folder_name
 from .connections import without_idle_connections
 from .coordinator import Written
+from .tables import agents as _agents
+from .tables import metadata as _metadata
+from .tables import sweeps as _sweeps
+from .tables import trials as _trials
 from .url import MASK
 
 LEASE_VARIABLE = "YACS_SWEEP_LEASE"
@@ -35,36 +35,6 @@ OUTAGE_VARIABLE = "YACS_SWEEP_OUTAGE"
 OUTAGE = 1800.0  # seconds an agent waits for a database that does not answer
 LOCK_TIMEOUT = "30s"  # in the queue for the advisory lock; then the agent sends a heartbeat and queues again
 IDLE_TIMEOUT = 20.0  # seconds at least that the lock's holder may be silent; then the server ends its transaction
-_metadata = sa.MetaData()
-_sweeps = sa.Table(
-    "yacs_sweep_sweeps",
-    _metadata,
-    sa.Column("sweep", sa.Text, primary_key=True),
-    sa.Column("lease", sa.Float, nullable=False),
-    sa.Column("content", sa.Text, nullable=False),
-)
-_agents = sa.Table(
-    "yacs_sweep_agents",
-    _metadata,
-    sa.Column("sweep", sa.Text, primary_key=True),
-    sa.Column("agent", sa.Text, primary_key=True),
-    sa.Column("host", sa.Text, nullable=False),
-    sa.Column("kernel", sa.Text, nullable=False),  # agents with the same one see each other's file locks
-    sa.Column("beats", sa.BigInteger, nullable=False, default=0),
-    sa.Column("beat", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.clock_timestamp()),
-    sa.Column("lost", sa.Boolean, nullable=False, default=False),  # its lease has expired
-    sa.Column("waits", sa.Boolean, nullable=False, default=False),  # for the others' trials, in case one is lost
-)
-_trials = sa.Table(
-    "yacs_sweep_trials",
-    _metadata,
-    sa.Column("sweep", sa.Text, primary_key=True),
-    sa.Column("number", sa.Integer, primary_key=True),
-    sa.Column("agent", sa.Text, nullable=False),
-    sa.Column("state", sa.Text, nullable=False),
-    sa.Column("settled", sa.Boolean, nullable=False),
-    sa.Column("row", sa.Text, nullable=False),
-)
 
 
 def url_of(text: str) -> URL:
@@ -211,7 +181,7 @@ class Database:
         """
         while True:
             with self.engine.begin() as connection:
-                if _lock(connection, "schema", wait=False):
+                if take_lock(connection, "schema", wait=False):
                     _metadata.create_all(connection)
                     yield
                     return
@@ -225,7 +195,7 @@ class Database:
     def describe(self, change: Callable[[Mapping[str, Any] | None], Mapping[str, Any]], lease: float) -> Description:
         """Replaces the sweep's description by what `change` makes of the old one (None: a new sweep), under a lock."""
         with self.engine.begin() as connection:
-            _lock(connection, f"sweep:{self.sweep}")
+            take_lock(connection, f"sweep:{self.sweep}")
             old = self.description(connection)
             content = change(old.content if old else None)
             if old is None:
@@ -257,7 +227,7 @@ class Database:
             connection.exec_driver_sql(
                 f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'; SET LOCAL idle_in_transaction_session_timeout = {idle}"
             )
-            _lock(connection, f"sweep:{self.sweep}")
+            take_lock(connection, f"sweep:{self.sweep}")
             yield connection
 
     # -- agents -----------------------------------------------------------------------------------------------------
@@ -421,7 +391,7 @@ def _columns(record: TrialRecord) -> dict[str, Any]:
     return {"state": record.state, "settled": record.settled, "row": to_json(row)}
 
 
-def _lock(connection: sa.Connection, what: str, *, wait: bool = True) -> bool:
+def take_lock(connection: sa.Connection, what: str, *, wait: bool = True) -> bool:
     """Takes an advisory lock, which the end of the transaction releases; returns False when it is held and not waited for."""
     key = sa.func.hashtextextended(f"yacs_sweep:{what}", 0)
     take = sa.func.pg_advisory_xact_lock if wait else sa.func.pg_try_advisory_xact_lock

@@ -33,9 +33,12 @@ from .database import (
     outage_wanted,
     url_of,
 )
+from .order_table import FollowedOrders, OrderTable
 from .url import MASK, URL_VARIABLE, shared
 
-READ_PERIOD = 2.0  # seconds between two reads of the other machines' trials
+READ_PERIOD = (
+    1.2  # seconds between two reads of the other machines' trials and of the orders, which are obeyed within 2 s
+)
 LAST_READ = 10.0  # seconds the last read may take
 
 
@@ -156,10 +159,12 @@ class SharedSweep:
 
 
 class DatabaseTrials:
-    """Reads the trials of all machines from the database, on a thread of its own, as a database may be slow."""
+    """Reads the trials of all machines and the sweep's orders, on a thread of its own, as a database may be slow."""
 
     def __init__(self, url: str, sweep_id: str) -> None:
         self._database = Database(make_engine(url), sweep_id)
+        self._due = threading.Event()  # whether the thread is to read now
+        self.orders = FollowedOrders(OrderTable(self._database), self._due.set)
         self._found: dict[int, TrialRecord] = {}
         self._final: set[int] = set()
         self._new: list[TrialRecord] = []
@@ -172,9 +177,11 @@ class DatabaseTrials:
     def _run(self) -> None:
         """Reads until the last read was asked for and answered."""
         while not self._closed:
+            self._due.clear()
             last = self._asked.is_set()
             try:
                 self._read()
+                self.orders.exchange()
                 self.problem = None
             except Exception as error:
                 if not disconnected(error):
@@ -183,7 +190,8 @@ class DatabaseTrials:
             if last and self.problem is None:
                 self._answered.set()
                 return
-            self._asked.wait(READ_PERIOD if not last else 0.2)
+            self._database.engine.dispose()  # a connection that is idle here is one that an agent may lack
+            self._due.wait(READ_PERIOD) if not last else time.sleep(0.2)
 
     def _read(self) -> None:
         """Reads the trials that are new or were not final at the last read."""
@@ -212,6 +220,7 @@ class DatabaseTrials:
     def read_last(self) -> bool:
         """Reads once more, for a bounded time; returns False if the database did not answer."""
         self._asked.set()
+        self._due.set()
         deadline = time.monotonic() + LAST_READ
         answered = self._answered.wait(max(0.0, deadline - time.monotonic()))
         self._closed = True
