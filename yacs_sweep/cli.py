@@ -17,7 +17,11 @@ if TYPE_CHECKING:
     from .launch.options.table import Options
 
 # Options whose entry says `starts_agents=False` (a test compares): the server that forks agents would be for nothing.
-NO_AGENTS = {"-h", "--help", "--status", "--test-patterns", "--init", "--check", "--dry-run", "--engine"}
+NO_AGENTS = {
+    *("-h", "--help", "--status", "--test-patterns", "--init", "--check", "--dry-run", "--engine"),
+    *("--pause", "--resume", "--stop", "--cancel"),
+    *("--stop-trial", "--set-workers", "--set-gpus", "--add-points", "--set-count"),
+}
 
 
 LIST = "list"  # of `--trainer`: shows the profiles instead of a sweep
@@ -59,10 +63,14 @@ def run(options: Options, starter: AgentStarter | None = None, words: Sequence[s
     Raises:
         SweepError: a mistake in the options, or the sweep cannot continue.
     """
-    from .launch.options.read import contradictions
+    from .launch.options.read import contradictions, order_of
 
     if wrong := contradictions(options):
         raise ConfigError(wrong)
+    if order_of(options) is not None:
+        from .launch.control.command import give_order
+
+        return give_order(options)
     if options.status:
         from .show.status import show
 

@@ -8,6 +8,7 @@ import os
 import random
 import re
 import string
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -111,3 +112,16 @@ def find(sweep_id: str, results_dir: str | None, option: str = "--sweep_id") -> 
         ConfigError: `sweep_id` is no sweep's id, or a batch's.
     """
     return find_sweep(sweep_id, result_bases(results_dir), option, remembered=not results_dir)
+
+
+def refuse_unwritable(paths: SweepPaths, places: Iterable[Path]) -> None:
+    """Raises ConfigError where another user has made one of these places in the sweep's folder, and we may not write there."""
+    for place in places:
+        if place.exists() and not os.access(place, os.W_OK | os.X_OK if place.is_dir() else os.W_OK):
+            try:
+                owner = place.owner()
+            except KeyError:  # a user of another machine
+                owner = f"user {place.stat().st_uid}"
+            raise ConfigError(
+                f"{place}: cannot be written to; its owner, {owner}, can let the group in: chmod -R g+rwX {paths.dir}"
+            )

@@ -92,7 +92,11 @@ def _file(paths: SweepPaths) -> Path:
 
 # -- points to try first ----------------------------------------------------------------------------------------------
 def read_points(
-    source: str | Sequence[Mapping[str, Any]], spec: SweepSpec, key_of: Callable[[str], str], seed: int
+    source: str | Sequence[Mapping[str, Any]],
+    spec: SweepSpec,
+    key_of: Callable[[str], str],
+    seed: int,
+    option: str = "--enqueue",
 ) -> tuple[dict[str, Any], ...]:
     """Reads the points of `--enqueue FILE`: a YAML or JSON list of mappings, or a CSV with a header; in Python, the list.
 
@@ -101,12 +105,13 @@ def read_points(
     Args:
         key_of: returns the trainer key of a parameter.
         seed: of the parameters that are drawn.
+        option: what named the file, for messages.
 
     Raises:
         ConfigError: with every mistake: names the sweep does not search, values a parameter cannot have, conditions.
     """
-    file = f"--enqueue {source}" if isinstance(source, str) else "enqueue"
-    rows = _rows_of(source)
+    file = f"{option} {source}" if isinstance(source, str) else option.lstrip("-").replace("-", "_")
+    rows = _rows_of(source, option)
     if not rows:
         raise ConfigError(f"{file}: has no points")
     by_key = {key_of(item.name): item.name for item in spec.parameters}
@@ -136,28 +141,29 @@ def read_points(
     return tuple(points)
 
 
-def _rows_of(source: str | Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def _rows_of(source: str | Sequence[Mapping[str, Any]], option: str) -> list[dict[str, Any]]:
     """Reads the rows of a file, or copies those of a list."""
     if not isinstance(source, str):
         return [dict(row) for row in source]
     path = Path(source)
     if not path.is_file():
-        raise ConfigError(f"--enqueue {source}: no such file")
-    return _csv_rows(path) if path.suffix.lower() == ".csv" else _yaml_rows(path)
+        raise ConfigError(f"{option} {source}: no such file")
+    label = f"{option} {path}"
+    return _csv_rows(path, label) if path.suffix.lower() == ".csv" else _yaml_rows(path, label)
 
 
-def _yaml_rows(path: Path) -> list[dict[str, Any]]:
-    document = read_yaml_file(str(path), f"--enqueue {path}")
+def _yaml_rows(path: Path, label: str) -> list[dict[str, Any]]:
+    document = read_yaml_file(str(path), label)
     if document.problems:
         raise ConfigError(list(document.problems))
     data = document.data
     rows = [data] if isinstance(data, dict) else data
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise ConfigError(f"--enqueue {path}: is not a list of points; write `- {{base_lr: 0.001, margin: 0.3}}` lines")
+        raise ConfigError(f"{label}: is not a list of points; write `- {{base_lr: 0.001, margin: 0.3}}` lines")
     return [{str(name): value for name, value in row.items()} for row in rows]
 
 
-def _csv_rows(path: Path) -> list[dict[str, Any]]:
+def _csv_rows(path: Path, label: str) -> list[dict[str, Any]]:
     import csv  # few points come so
 
     try:
@@ -165,10 +171,10 @@ def _csv_rows(path: Path) -> list[dict[str, Any]]:
             reader = csv.DictReader(file, strict=True)
             lines = list(reader)
     except (csv.Error, UnicodeDecodeError) as error:
-        raise ConfigError(f"--enqueue {path}: is not a CSV file: {error}") from None
+        raise ConfigError(f"{label}: is not a CSV file: {error}") from None
     for number, line in enumerate(lines, start=2):
         if None in line or None in line.values():
-            raise ConfigError(f"--enqueue {path}:{number}: has not as many fields as the header")
+            raise ConfigError(f"{label}:{number}: has not as many fields as the header")
     return [{name.strip(): _cell(text) for name, text in line.items() if text.strip()} for line in lines]
 
 

@@ -12,10 +12,12 @@ from ...base.errors import ConfigError
 from ...base.wording import nearest, no_texts
 from ...search.storage.url import URL_VARIABLE
 from ..agent_run import given_run
+from .control import NAMING, WITH_ID
 from .table import Options, make_parser
 
 _KEY = re.compile(r"[A-Za-z_]\w*(\.\w+)*\.(?!ya?ml$)\w+|\+{0,2}[A-Za-z_][\w.@/-]*=.*")  # KEY VALUE or key=value
 _TRIAL_NAMES = re.compile(r"[\w.]+(-[\w.]+)+(,[\w.-]+)*,?")
+_BESIDE_ORDER = ("results_dir", "storage", "entity", "project", "wandb_off", "storage_of_environment")
 _WITH_INIT = ("init", "force", "dry_run", "try_run", "python", "trainer", "trailing", "quiet", "verbose")
 _LIKE_A_PRESET = 0.75  # how like a preset's name a word is that is a misspelt one, and no key
 _BARE_KEY = re.compile(r"[A-Za-z_]\w*")  # may be the name of a preset, too
@@ -114,6 +116,7 @@ def contradictions(options: Options) -> list[str]:
             problems.append(
                 f"--trainer {FUNCTION}: is a Python function's, which is started from Python, or by its --sweep_id"
             )
+    problems += _beside_order(options)
     problems += _beside_status(options) if options.status else no_texts(vars(options))
     if options.notify is not None:
         from .. import notify  # `--help` stays fast
@@ -140,6 +143,41 @@ def _beside_init(options: Options) -> list[str]:
     )
     if options.try_run and options.dry_run:
         problems.append("--try-run, --dry-run: contradict each other; leave one out")
+    return problems
+
+
+def order_of(options: Options) -> str | None:
+    """Returns the field of the order that the options give a running sweep; None where they give none."""
+    return next((name for name in (*NAMING, *WITH_ID) if getattr(options, name) is not None), None)
+
+
+def _beside_order(options: Options) -> list[str]:
+    """Lists what an order to a running sweep lacks, and what it has no use for."""
+    given = [name for name in (*NAMING, *WITH_ID) if getattr(options, name) is not None]
+    problems = []
+    if options.now and not {"set_workers", "set_gpus"} & set(given):
+        problems.append("--now: needs --set-workers or --set-gpus")
+    if not given:
+        return problems
+    order = Options.flag(given[0])
+    if len(given) > 1:
+        problems.append(f"{', '.join(map(Options.flag, given))}: are several orders; give one after the other")
+    if given[0] in NAMING and options.sweep_id is not None:
+        problems.append(f"--sweep_id: {order} names the sweep itself; leave it out")
+    elif given[0] in WITH_ID and options.sweep_id is None:
+        problems.append(f"{order}: needs --sweep_id ID, the sweep that it is for")
+    if options.trailing:
+        problems.append(f"{order}: takes no further words, and {' '.join(options.trailing)} is given")
+    others = [
+        Options.flag(name)
+        for name in Options.table()
+        if name not in (*given, *_BESIDE_ORDER, "now", "sweep_id", "trailing") and options.is_given(name)
+    ]
+    if others:
+        problems.append(
+            f"{', '.join(others)}: {order} starts nothing; leave out all but the sweep, --results_dir, --storage, "
+            "--entity and --project"
+        )
     return problems
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...base.command_line import PROGRAM, Parser
 from ...base.options import add_options, default_of, entries, flag_of
+from .control import ControlOptions
 from .entry import SweepOption, group
 from .limits import LimitOptions
 from .looks import LookOptions
@@ -45,7 +46,7 @@ _word = group(None)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options(LookOptions, LimitOptions, PlaceOptions, SearchOptions):
+class Options(ControlOptions, LookOptions, LimitOptions, PlaceOptions, SearchOptions):
     """Holds the options of one launch: what the command line, or a keyword of `Sweep`, has given.
 
     A new option is one entry here: the parser, the keywords, the documents and every list of options (kept, passed on,

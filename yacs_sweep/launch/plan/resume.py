@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ...base.errors import ConfigError, Problems, SweepError
 from ...records.folder import SweepPaths, TrialRecord
-from ...records.known_sweeps import find, find_sweep
+from ...records.known_sweeps import find, find_sweep, refuse_unwritable
 from ...records.launch_file import LaunchFile, load_spec_of
 from ...records.points import target_reached
 from ...records.summary import known_records
@@ -41,7 +41,7 @@ def resumed_source(options: Options, problems: Problems) -> Source:
     paths = find(sweep_id, options.results_dir)
     if paths is None:
         return elsewhere_source(sweep_id, options)
-    _check_permissions(paths)
+    refuse_unwritable(paths, (paths.dir, paths.agents, paths.journal))
     last, spec = known_sweep(paths)
     if options.controller not in ("auto", last.controller):
         raise ConfigError(
@@ -88,19 +88,6 @@ def _with_storage(source: Source, storage: str | None, paths: SweepPaths) -> Sou
     retry = tuple(dict.fromkeys((*source.launch.retry, *told.retry)))
     last = replace(source.launch, retry=retry, target=max(source.launch.target, told.target))
     return replace(with_trials(replace(source, launch=last), sweep.records()), storage=storage)
-
-
-def _check_permissions(paths: SweepPaths) -> None:
-    """Raises ConfigError where another user has made the sweep's folder, and we may not write in it."""
-    for place in (paths.dir, paths.agents, paths.journal):
-        if place.exists() and not os.access(place, os.W_OK | os.X_OK if place.is_dir() else os.W_OK):
-            try:
-                owner = place.owner()
-            except KeyError:  # a user of another machine
-                owner = f"user {place.stat().st_uid}"
-            raise ConfigError(
-                f"{place}: cannot be written to; its owner, {owner}, can let the group in: chmod -R g+rwX {paths.dir}"
-            )
 
 
 def _copies_note(paths: SweepPaths) -> tuple[str, ...]:

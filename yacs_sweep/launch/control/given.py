@@ -1,0 +1,113 @@
+"""Checks what an order says against the sweep that it is for, and makes the order."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ...base.errors import ConfigError
+from ...base.wording import did_you_mean
+from ...records.control.orders import Act, Order, new_order
+from ...records.folder import SweepPaths
+from ...records.launch_file import LaunchFile, load_spec_of
+from ...records.summary import known_records
+from ...spec.sweep import SweepSpec
+from .find import Steered
+
+Points = str | Sequence[Mapping[str, Any]]  # a file, or the points
+
+
+def plain_order(act: Act, by: str) -> Callable[[Steered], Order]:
+    """Returns what makes an order that says nothing more: pause, resume, stop, cancel."""
+    return lambda sweep: new_order(act, by)
+
+
+def stop_trial_order(name: str, by: str, option: str = "--stop-trial") -> Callable[[Steered], Order]:
+    """Returns what makes the order to end a trial, which must run."""
+
+    def make(sweep: Steered) -> Order:
+        if sweep.paths is not None:
+            _check_runs(sweep.paths, name, option)
+        return new_order("stop_trial", by, trial=name)
+
+    return make
+
+
+def _check_runs(paths: SweepPaths, name: str, option: str) -> None:
+    """Raises ConfigError where the sweep has no such trial, or it does not run."""
+    record = paths.record(name) if "/" not in name else None
+    if record is None:
+        known = {found.name: found for found in known_records(paths)}  # of other machines as well
+        record = known.get(name)
+        if record is None:
+            raise ConfigError(f"{option} {name}: sweep {paths.sweep_id} has no such trial{did_you_mean(name, known)}")
+    if record.state != "running":
+        raise ConfigError(f"{option} {name}: does not run, it is {record.state}; there is nothing to stop")
+
+
+def workers_order(number: int, by: str, *, now: bool, option: str = "--set-workers") -> Callable[[Steered], Order]:
+    """Returns what makes the order to have so many workers on the machine whose launch it is for."""
+    return lambda sweep: new_order("set_workers", by, workers=number, now=now, **_host(sweep, option))
+
+
+def gpus_order(gpus: str, by: str, *, now: bool, option: str = "--set-gpus") -> Callable[[Steered], Order]:
+    """Returns what makes the order to use these GPUs on the machine whose launch it is for.
+
+    Raises:
+        ConfigError: a name is empty, or stands twice.
+    """
+    names = [name.strip() for name in gpus.split(",")]
+    if not all(names):
+        raise ConfigError(f"{option} {gpus}: names no GPU between two commas, or at an end; write 0,1")
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise ConfigError(f"{option} {gpus}: names GPU {twice} twice")
+    return lambda sweep: new_order("set_gpus", by, gpus=names, now=now, **_host(sweep, option))
+
+
+def _host(sweep: Steered, option: str) -> dict[str, str]:
+    """Returns the machine that an order about workers is for: this one, else the only one that works on the sweep."""
+    from socket import gethostname
+
+    hosts = sweep.hosts
+    if len(hosts) > 1 and hosts[0] != gethostname():
+        raise ConfigError(
+            f"{option}: {', '.join(hosts)} work on sweep {sweep.sweep_id}; give the order on the one that it is for"
+        )
+    return {"host": hosts[0] if hosts else gethostname()}
+
+
+def count_order(number: int, by: str) -> Callable[[Steered], Order]:
+    """Returns what makes the order to have so many trials in the whole sweep."""
+    return lambda sweep: new_order("set_count", by, count=number)
+
+
+def points_order(source: Points, by: str, option: str = "--add-points") -> Callable[[Steered], Order]:
+    """Returns what makes the order to try these points next; they must fit the sweep."""
+
+    def make(sweep: Steered) -> Order:
+        if sweep.controller == "wandb":
+            raise ConfigError(f"{option}: the W&B server chooses the points of sweep {sweep.sweep_id}, and takes none")
+        assert sweep.paths is not None
+        spec = load_spec_of(sweep.paths)
+        if spec.method == "grid":
+            raise ConfigError(f"{option}: sweep {sweep.sweep_id} is a grid search, which tries every point")
+        from ...search.warm_start import read_points  # imports Optuna, which takes half a second
+
+        points = read_points(source, spec, _keys(sweep.paths, spec), random.randrange(1 << 30), option)
+        return new_order("add_points", by, points=[dict(point) for point in points])
+
+    return make
+
+
+def _keys(paths: SweepPaths, spec: SweepSpec) -> Callable[[str], str]:
+    """Returns what maps a parameter to the trainer's key; parameters are their own keys where the trainer is not known."""
+    from ...trainers.choose import choose_profile
+    from ...trainers.overrides import Overrides
+
+    try:
+        last = LaunchFile.load(paths)
+        return Overrides(choose_profile(last.trainer, spec, Path(last.cwd)), None).key_for
+    except (ConfigError, OSError):
+        return lambda name: name
