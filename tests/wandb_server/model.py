@@ -103,6 +103,12 @@ class Sweep:
     def storage_id(self) -> str:
         return f"sweep-{self.number}"
 
+    @property
+    def expected(self) -> int | None:
+        """How many runs there will be: the grid's points, `run_cap` at most."""
+        bounds = [self.definition.get("run_cap"), None if self.points is None else len(self.points)]
+        return min((bound for bound in bounds if bound is not None), default=None)
+
     def next_point(self) -> dict[str, Any] | None:
         """The next point to try; None when the grid or `run_cap` is used up."""
         cap = self.definition.get("run_cap")

@@ -32,6 +32,9 @@ USER = {
 }
 
 
+SWEEP_STATES = ("RUNNING", "PAUSED", "CANCELED", "FINISHED")  # that `wandb sweep` sets
+
+
 def viewer(state: State, variables: Variables) -> Any:
     return {"viewer": USER}
 
@@ -51,7 +54,11 @@ def upsert_sweep(state: State, variables: Variables) -> Any:
     try:
         if variables.get("id"):
             sweep = _sweep_by_id(state, variables["id"])
-            sweep.state = variables.get("state") or sweep.state
+            # Which change is allowed, the client asks itself; that the server would refuse one is not known.
+            if (wanted := variables.get("state")) is not None:
+                if wanted not in SWEEP_STATES:
+                    raise ApiError(400, f"Invalid sweep state: {wanted}")
+                sweep.state = wanted
             if definition is not None:
                 sweep.text, sweep.definition = variables["config"], definition
         elif definition is None:
@@ -279,7 +286,7 @@ def _sweep_node(sweep: Sweep, with_runs: bool = False) -> dict[str, Any]:
         "scheduler": None,
         "controllerRunName": None,
         "runCount": len(sweep.runs),
-        "runCountExpected": None if sweep.points is None else len(sweep.points),
+        "runCountExpected": sweep.expected,
         "project": {"id": sweep.project, "name": sweep.project, "entity": {"id": "entity-1", "name": sweep.entity}},
     }
     if with_runs:

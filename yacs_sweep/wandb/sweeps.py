@@ -98,17 +98,33 @@ def _ask(
     start: StartChild | None = None,
 ) -> RemoteSweep:
     """Calls a function of this module in a process of its own; `caveat` ends the message of an unknown outcome."""
+    environment = {"WANDB_HTTP_TIMEOUT": f"{REQUEST_TIMEOUT:.0f}"}
+    answer = ask_bounded(function, arguments, CALL_TIMEOUT, caveat, environment=environment, start=start)
+    sweep = RemoteSweep(**answer)
+    if not _ID.fullmatch(sweep.id):  # it becomes the name of a folder
+        raise ConfigError(f"the W&B server gave a sweep id that cannot be used: {sweep.id[:80]!r}")
+    return sweep
+
+
+def ask_bounded(
+    function: Callable[..., dict[str, Any]], arguments: Mapping[str, Any], timeout: float, caveat: str = "", **more: Any
+) -> dict[str, Any]:
+    """Calls a function that uses the client in a process of its own; returns its answer.
+
+    Args:
+        timeout: seconds for everything.
+        caveat: ends the message of an unknown outcome.
+        more: as `ask_client`.
+
+    Raises:
+        WandbUnavailable: no answer, or no access.
+        ConfigError: what the server refuses.
+    """
+    notice = (SILENT_WAIT, f"waiting for W&B, for {timeout:.0f} s at most")
     try:
-        answer = ask_client(
-            function,
-            arguments,
-            timeout=CALL_TIMEOUT,
-            environment={"WANDB_HTTP_TIMEOUT": f"{REQUEST_TIMEOUT:.0f}"},
-            notice=(SILENT_WAIT, f"waiting for W&B, for {CALL_TIMEOUT:.0f} s at most"),
-            start=start,
-        )
+        return ask_client(function, arguments, timeout=timeout, notice=notice, **more)
     except TimedOut:
-        raise WandbUnavailable(f"W&B did not answer within {CALL_TIMEOUT:.0f} s{caveat}") from None
+        raise WandbUnavailable(f"W&B did not answer within {timeout:.0f} s{caveat}") from None
     except NoAnswer as error:
         raise WandbUnavailable(f"W&B's client failed: {error}{caveat}") from None
     except ClientError as error:
@@ -116,10 +132,6 @@ def _ask(
     except KeyboardInterrupt:
         print_error(f"interrupted while W&B was asked{caveat}")
         raise
-    sweep = RemoteSweep(**answer)
-    if not _ID.fullmatch(sweep.id):  # it becomes the name of a folder
-        raise ConfigError(f"the W&B server gave a sweep id that cannot be used: {sweep.id[:80]!r}")
-    return sweep
 
 
 # -- in the process of its own ---------------------------------------------------------------------------------------
@@ -135,14 +147,14 @@ def connect() -> tuple[Any, str]:
         api = wandb.Api(timeout=int(PREFLIGHT_TIMEOUT))
         default_entity = api.default_entity
     except Exception as error:
-        raise _unavailable(error) from None
+        raise unavailable(error) from None
     if not default_entity:
         server = without_password(base_url())
         raise WandbUnavailable(f"W&B at {server} does not know your key; run `wandb login --relogin`")
     return api, default_entity
 
 
-def _unavailable(error: BaseException, caveat: str = "") -> WandbUnavailable:
+def unavailable(error: BaseException, caveat: str = "") -> WandbUnavailable:
     """Makes the error of a server that cannot be used."""
     return WandbUnavailable(f"W&B at {without_password(base_url())} cannot be used: {reason_of(error)}{caveat}")
 
@@ -164,7 +176,7 @@ def find_remote(names: list[str], project: str | None, entity: str | None, label
     except (wandb.errors.CommError, ValueError) as error:
         reason = reason_of(error)
         if http_status(error) not in FINAL and "Could not find" not in reason:
-            raise _unavailable(error) from None
+            raise unavailable(error) from None
         why = "" if "Could not find" in reason else f" ({reason})"
         hint = "" if len(names) == 3 else "; of another project or entity: write ENTITY/PROJECT/ID"
         raise ConfigError(f"{label}: no sweep {place} on the W&B server{why}{hint}") from None
@@ -209,7 +221,7 @@ def _create(config: dict[str, Any], project: str | None, entity: str | None, jud
         if not twins and http_status(error) in FINAL:
             raise ConfigError(f"W&B refuses the sweep: {reason_of(error)}") from None
         if not twins:
-            raise _unavailable(error, MAYBE if twins is None else "") from None
+            raise unavailable(error, MAYBE if twins is None else "") from None
         sweep_id = twins[0]  # its answer was lost, the sweep exists
     note = ""
     if time.monotonic() - started >= RETRY_FROM:

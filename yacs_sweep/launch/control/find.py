@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ...base.errors import ConfigError
@@ -14,8 +14,9 @@ from ...records.control.orders import OrderLog
 from ...records.folder import SweepPaths
 from ...records.known_sweeps import BATCH, batch_rows, find, find_bases, refuse_unwritable, result_bases
 from ...records.launch_file import read_launch
-from ...wandb.login import why_not_asked
+from ...wandb.login import is_logged_in, why_not_asked
 from ..options.table import Options
+from .on_server import ServerLog
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,8 @@ class Steered:
     controller: str  # local, wandb
     log: OrderLog
     paths: SweepPaths | None = None  # its folder on this machine
+    answers: bool = True  # whether its log has what launches answer
+    told: list[str] = field(default_factory=list)  # lines about what has become of orders on the W&B server
 
     def launches(self) -> list[Launcher]:
         """Lists the launches that work on the sweep, as far as its folder tells."""
@@ -67,10 +70,16 @@ def _batch(batch_id: str, options: Options, option: str) -> list[tuple[str, str]
 def _one(sweep_id: str, results_dir: str | None, options: Options, option: str) -> list[Steered]:
     """Finds one sweep."""
     paths = find(sweep_id, results_dir, option)
+    if paths is None and options.controller != "local" and is_logged_in():
+        server = ServerLog(sweep_id, None, options, option)
+        return [Steered(sweep_id.split("/")[-1], "wandb", server, answers=False, told=server.told)]
     if paths is None:
         raise unknown(sweep_id, result_bases(results_dir), option)
     refuse_unwritable(paths, (paths.dir, paths.agents, paths.control))
     controller = str(read_launch(paths).get("controller") or "local")
+    if controller == "wandb":
+        server = ServerLog(sweep_id, paths, options, option)
+        return [Steered(paths.sweep_id, controller, server, paths, told=server.told)]
     return [Steered(paths.sweep_id, controller, OrderFile(paths), paths)]
 
 

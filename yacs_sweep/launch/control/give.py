@@ -46,8 +46,10 @@ def give(sweep: Steered, order: Order, wait: float | None = None) -> Outcome:
         sweep.log.append(order)
     except OSError as error:
         raise SweepError(f"cannot write the order to {error.filename or sweep.sweep_id}: {error.strerror}") from error
+    if not sweep.answers:
+        return Outcome(sweep.told, taken=True)
     if known and not running:
-        return Outcome([_recorded(sweep, order, before)], taken=True)
+        return Outcome([*sweep.told, _recorded(sweep, order, before)], taken=True)
     answers = _wait_for_answers(sweep, order, running, ANSWER_WAIT if wait is None else wait)
     heard = {(answer.host, answer.pid) for answer in answers}
     silent = [] if order.act in ONE_ANSWERS and answers else _without(running, heard)
@@ -59,7 +61,7 @@ def give(sweep: Steered, order: Order, wait: float | None = None) -> Outcome:
     ]
     if not lines:
         lines = [f"{sweep.sweep_id}: no launch has answered; {order_text(order)} is written down for those that run"]
-    return Outcome(lines, taken=not answers or any(answer.obeyed for answer in answers))
+    return Outcome([*sweep.told, *lines], taken=not answers or any(answer.obeyed for answer in answers))
 
 
 def _wait_for_answers(sweep: Steered, order: Order, running: Sequence[Launcher], wait: float) -> list[Answer]:

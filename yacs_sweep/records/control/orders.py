@@ -48,6 +48,11 @@ class Order:
         """Returns who gave it, for messages: `user@host`, or W&B."""
         return "W&B" if self.by == "wandb" else f"{self.user}@{self.host}"
 
+    @property
+    def origin(self) -> str:
+        """Returns where it came from, to follow a verb: `by user@host`, or `on W&B`."""
+        return "on W&B" if self.by == "wandb" else f"by {self.who}"
+
 
 @dataclass(frozen=True)
 class Answer:
