@@ -1,11 +1,59 @@
-"""Sets signal handlers for the time of a block, and notes the signals that end a launch."""
+"""Sets signal handlers for the time of a block, notes the signals that end a launch, and measures how long it was awake."""
 
 from __future__ import annotations
 
 import contextlib
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Moment:
+    """Marks a time for `AwakeClock.since`: seconds of the monotonic clock, and those of them that were asleep."""
+
+    at: float
+    asleep: float
+
+
+class AwakeClock:
+    """Measures the time in which this process's launch was not stopped by Ctrl-Z. Methods may be called from any thread."""
+
+    def __init__(self) -> None:
+        # Seconds asleep of all that is over, and when it was stopped (monotonic seconds); None: it is awake.
+        self._state: tuple[float, float | None] = 0.0, None
+
+    def now(self) -> float:
+        """Returns seconds of a monotonic clock that stands still while the launch is asleep."""
+        return time.monotonic() - self.asleep
+
+    @property
+    def asleep(self) -> float:
+        """The seconds for which the launch was asleep."""
+        over, since = self._state
+        return over + (0.0 if since is None else time.monotonic() - since)
+
+    def mark(self) -> Moment:
+        """Returns the present moment."""
+        return Moment(time.monotonic(), self.asleep)
+
+    def since(self, moment: Moment) -> tuple[float, float]:
+        """Returns the seconds since a moment, and how many of them were asleep."""
+        return time.monotonic() - moment.at, self.asleep - moment.asleep
+
+    def stop(self) -> None:
+        """Lets the clock stand still from now on."""
+        over, since = self._state
+        self._state = over, time.monotonic() if since is None else since
+
+    def go(self) -> None:
+        """Lets the clock run again."""
+        self._state = self.asleep, None
+
+
+AWAKE = AwakeClock()
 
 
 @contextlib.contextmanager

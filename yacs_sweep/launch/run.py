@@ -6,7 +6,6 @@ import contextlib
 import os
 import socket
 import threading
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -15,6 +14,7 @@ from typing import Any
 
 from ..base.command_line import COMMAND
 from ..base.errors import ConfigError, SweepError
+from ..base.signals import AWAKE
 from ..base.streams import waiting_for
 from ..base.wording import counted
 from ..records import environment
@@ -292,7 +292,7 @@ def run_sweeps(sweeps: Sequence[Results], machine: Machine, options: Options, ti
 def _supervise(sweeps: Sequence[Results], machine: Machine, options: Options, view: View) -> None:
     """Supervises the sweeps that have trials left, or rows that W&B lacks; says how long it took."""
     limit = FailureLimit(options.max_failures, machine.layout.workers)
-    started, states = time.monotonic(), []
+    started, states = AWAKE.now(), []
     for results in sweeps:
         plan, paths = results.plan, results.paths
         if plan.count == 0 and not results.may_resume and not lacks_rows(paths):
@@ -320,4 +320,4 @@ def _supervise(sweeps: Sequence[Results], machine: Machine, options: Options, vi
         shown = [note for results in sweeps for note in results.plan.notes]
         machine.supervise(states, output=view.output, shown=shown)
         ended = sum(len({record.id for record in state.outcome.ended}) for state in states)
-        say(f"{counted(ended, 'trial')} in {duration_text(time.monotonic() - started)}")
+        say(f"{counted(ended, 'trial')} in {duration_text(AWAKE.now() - started)}")

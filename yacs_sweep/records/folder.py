@@ -47,6 +47,7 @@ _USED_ONLY: dict[str, Any] = {
     "repeated": 0,
     "starts": [],
     "trained": 0.0,
+    "asleep": 0.0,
     "parent_trial": None,
     "begun_at": 0,
     "replaces": None,
@@ -225,6 +226,7 @@ class TrialRecord:
     attempts: int = 1
     starts: list[int] = field(default_factory=list)  # last step of metrics.jsonl at each start after the first
     trained: float = 0.0  # seconds of earlier launches of its trainer, which `started` and `ended` do not span
+    asleep: float = 0.0  # seconds between `started` and `ended` for which Ctrl-Z had stopped its trainer
     retry_of: str | None = None
     parent_trial: str | None = None  # name of the trial whose checkpoint it began from,
     begun_at: int = 0  # the iterations that this one had made, whose rows its metrics.jsonl begins with,
@@ -242,9 +244,11 @@ class TrialRecord:
 
     @property
     def seconds(self) -> float | None:
-        """How long the trial took, pauses left out; None while it runs, and where the clock was set back before its end."""
+        """How long the trial took, without pauses and Ctrl-Z; None while it runs, and where the clock was set back meanwhile."""
         start, end = utc_seconds(self.started), utc_seconds(self.ended)
-        return None if start is None or end is None or end < start else round(end - start + self.trained, 3)
+        if start is None or end is None or end < start:
+            return None
+        return round(max(0.0, end - start - self.asleep) + self.trained, 3)
 
     @property
     def settled(self) -> bool:

@@ -14,6 +14,7 @@ from typing import Any
 from ..base.errors import ConfigError
 from ..base.files import ensure_folder
 from ..base.processes import catches
+from ..base.signals import AWAKE, Moment
 from ..base.values import utc_now
 from ..logs.near_misses import explain, sample_lines
 from ..logs.wandb_calls import Calls, LoggedRow
@@ -96,7 +97,7 @@ class Attempt:
             self.last_values.update(row)
         self.last_values.pop("step", None)
         self.metrics = MetricsFile(paths.metrics, first_step)
-        self.began: float | None = None  # when record.started was set here (monotonic seconds)
+        self.began: Moment | None = None  # when record.started was set here
         self.pids: set[int] = set()  # processes of the trial, found once a second
         self.unkillable: list[str] = []  # processes that survived SIGKILL, as "4711 (python)"
         self._paths = paths
@@ -178,7 +179,7 @@ class Attempt:
         self.record.pid = pid
         if self.record.attempts == 1:
             # The wait for the trainer's libraries is no part of the trial.
-            self.record.started, self.began = utc_now(), time.monotonic()
+            self.record.started, self.began = utc_now(), AWAKE.mark()
         self.pids.add(pid)
         self.guards.started()
 

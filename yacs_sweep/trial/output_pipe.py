@@ -15,6 +15,8 @@ import threading
 import time
 from collections import deque
 
+from ..base.signals import AWAKE
+
 CAPACITY = 64 << 20  # bytes that may wait while the caller is stalled
 USUAL = 1 << 20  # bytes that may wait otherwise
 STALLED = 0.2  # seconds without a read by the caller, who then seems to wait for a disk
@@ -31,7 +33,7 @@ class OutputPipe:
     """
 
     def __init__(self, pipe: int, capacity: int = CAPACITY) -> None:
-        self._last = time.monotonic()  # of the last output
+        self._last = AWAKE.now()  # of the last output
         self._pipe, self._capacity = pipe, capacity
         os.set_blocking(pipe, False)
         if hasattr(fcntl, "F_SETPIPE_SZ"):
@@ -47,7 +49,7 @@ class OutputPipe:
         self._changed = threading.Condition()
         self._chunks: deque[bytes] = deque()  # the last one is empty once all has been read
         self._waiting = 0  # bytes
-        self._taken = self._last  # time of the caller's last read
+        self._taken = time.monotonic()  # of the caller's last read
         self._closed = False
         self._error: BaseException | None = None  # why the output was not read to its end
         self._thread = threading.Thread(target=self._work, name="output pipe", daemon=True)
@@ -65,7 +67,7 @@ class OutputPipe:
 
     def seconds_quiet(self) -> float:
         """Returns the seconds since the last output; 0 while some waits for the caller."""
-        return 0.0 if self._chunks else time.monotonic() - self._last
+        return 0.0 if self._chunks else AWAKE.now() - self._last
 
     def read(self) -> bytes:
         """Waits for the next piece of output, at most 256 KiB; returns an empty one at the end.
@@ -143,7 +145,7 @@ class OutputPipe:
                     continue
                 if not data:
                     return
-                self._last = time.monotonic()
+                self._last = AWAKE.now()
                 self._put(data)
                 if finishing:
                     rest -= len(data)

@@ -23,6 +23,7 @@ from typing import Protocol
 
 from ..base.errors import SweepError
 from ..base.processes import MARKER, kill_marked, marked_processes, with_programs_of, without_wandb
+from ..base.signals import AWAKE
 from ..base.wording import counted
 from .output_pipe import OutputPipe
 from .wandb_calls import take_calls
@@ -69,7 +70,7 @@ class Exit:
         stop: the request that ended it; None: it ended by itself.
         leftovers: how many processes the child left behind.
         unkillable: ids of the processes that survived SIGKILL (uninterruptible I/O).
-        seconds: how long it ran.
+        seconds: how long it ran, the time left out for which Ctrl-Z had stopped it.
     """
 
     status: int | None
@@ -156,6 +157,7 @@ class Guard:
         """
         self.token = token or os.urandom(16).hex()
         self.executed: tuple[str, str] | None = None  # why a guard that can fork a trial did not: kind, text
+        self.ending = False  # whether its child was told to end
         ours, theirs = socket.socketpair()
         try:
             with theirs:
@@ -233,7 +235,7 @@ class Guard:
             StartError: the command cannot be executed.
         """
         env = {**env, MARKER: self.token}
-        self.executed = None
+        self.executed, self.ending = None, False
         self.send({"op": "start", "argv": list(argv), "env": env, "cwd": str(cwd)}, [output])
         while True:
             message = self.receive()
@@ -275,7 +277,7 @@ class _ChildRun:
     ) -> None:
         self.guard, self.pipe, self.limits = guard, pipe, limits
         self.on_output, self.on_quiet, self.poll = on_output, on_quiet, poll
-        self.started = time.monotonic()
+        self.started = AWAKE.now()
         self.quiet_reported = True
         self.stop: Stop | None = None
         self.kill_at = float("inf")
@@ -290,6 +292,7 @@ class _ChildRun:
             return
         self.kill_at = kill_at
         self.stop = self.stop or stop
+        self.guard.ending = True
         self.guard.send({"op": "stop", "grace": grace})
 
     def check_limits(self) -> None:
@@ -306,7 +309,7 @@ class _ChildRun:
             self.request(wanted)
         elif self.stop is not None:
             return
-        elif self.limits.timeout is not None and now - self.started > self.limits.timeout:
+        elif self.limits.timeout is not None and AWAKE.now() - self.started > self.limits.timeout:
             self.request(Stop("timeout", f"ran longer than {self.limits.timeout:g} s"))
         elif self.limits.stall is not None and self.pipe.seconds_quiet() > self.limits.stall:
             self.request(Stop("stalled", f"no output for {self.limits.stall:g} s"))
@@ -405,5 +408,5 @@ def run_child(
         stop=run.stop,
         leftovers=int(str(run.clear["killed"])),
         unkillable=tuple(left) if isinstance(left, list) else (),
-        seconds=time.monotonic() - run.started,
+        seconds=AWAKE.now() - run.started,
     )

@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 from ..base.files import FULL, ensure_folder, put_aside
+from ..base.signals import AWAKE
 from ..base.values import utc_after, utc_now
 from ..records.environment import Commit
 from ..records.folder import OWN_FAILURES, TrialPaths, TrialRecord, folder_name
@@ -88,7 +89,7 @@ class TrialRunner:
         )
         self._uncopied: str | None = None  # why the checkpoint that the trial begins from cannot be copied
         self._warned: set[str] = set()  # the subjects of warnings that have been shown
-        self._began = time.monotonic()  # when the trial began, as its record's `started`
+        self._began = AWAKE.mark()  # when the trial began, as its record's `started`
 
     def use_gpus(self, gpu_ids: Sequence[str], *, shared: bool) -> None:
         """Sets the GPUs of the next attempt; on `shared` ones other trials run at the same time.
@@ -132,7 +133,7 @@ class TrialRunner:
         ensure_folder(paths.dir)
         ensure_folder(launch.profile.output_dir(paths.dir))
         start = launch.start(paths, assignment.id, assignment.params, assignment.seed, self.gpu_ids)
-        self._began = time.monotonic()
+        self._began = AWAKE.mark()
         if assignment.retry_of is not None and before is None:
             self._inherit(assignment, paths)
         if assignment.parent is not None and before is None:
@@ -371,14 +372,14 @@ class TrialRunner:
     ) -> TrialRecord:
         """Writes the trial's end, then hands it to the controller and the supervisor."""
         record.state, record.cause, record.reason = verdict.state, verdict.cause, verdict.reason
-        seconds = time.monotonic() - self._began
-        record.ended = utc_after(record.started, seconds)
+        seconds, asleep = AWAKE.since(self._began)
+        record.ended, record.asleep = utc_after(record.started, seconds), round(asleep, 3)
         if attempt is not None:
             attempt.measured.write(
                 record,
                 self.launch.metric,
                 attempt.last_values,
-                seconds=seconds + record.trained,
+                seconds=seconds - asleep + record.trained,
                 gpu_memory_mb=self.gpu_memory.peak,
             )
             for name, text in attempt.measured.unjudged(record, attempt.last_values):

@@ -39,6 +39,7 @@ from ...trial.process import Guard, Limits, Stop
 from ...trial.runner import TrialRunner
 from ...trial.verdict import Verdict
 from .channel import Channel, Job, Message
+from .freezer import Freezer
 
 
 def load_launch(paths: SweepPaths, limits: Limits, schema_text: str | None = None) -> Launch:
@@ -100,6 +101,7 @@ class Agent:
             preload=None if job.preload is None else socket.socket(fileno=job.preload),
             guard=guard,
         )
+        self.freezer = Freezer(lambda: self.runner.guards.current)
         threading.Thread(target=self._listen, name="channel", daemon=True).start()
 
     def send_event(self, kind: str, **content: Any) -> None:
@@ -115,6 +117,7 @@ class Agent:
     def request_stop(self, stop: Stop) -> None:
         """Ends the running trial; no further one starts. A later request may shorten the grace period."""
         self.stop = stop
+        self.freezer.wake()  # a trial that is to end must run
         self._answers.put({"granted": False})
 
     def _listen(self) -> None:
@@ -125,7 +128,18 @@ class Agent:
                     self._answers.put(message)
                 elif "stop" in message:
                     self.request_stop(Stop(**message["stop"]))
+                elif "sleep" in message:
+                    self._sleep(message["sleep"])
         self.request_stop(Stop("lost", "the launcher exited", SUPERVISOR_LOST_GRACE))
+
+    def _sleep(self, wanted: bool) -> None:
+        """Stops the trial until the launch continues, or continues it; one that is to end is left alone."""
+        if not wanted:
+            self.freezer.wake()
+            return
+        if self.stop is None:
+            self.freezer.sleep()
+        self.send_event("asleep")
 
     def may_start(self) -> bool:
         """Asks the supervisor for one more trial; False when the sweep is to end."""
@@ -187,6 +201,7 @@ class Agent:
     def _stop_requested(self) -> Stop | None:
         """Returns how the running trial is to be stopped; None while it may run on."""
         self.alive()
+        self.freezer.look()
         return self.stop
 
     def note(self, text: str) -> None:

@@ -16,13 +16,14 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from ...base.signals import noted
+from ...base.signals import AWAKE, noted
 from ...base.streams import SILENT_WAIT, print_lines
 from ...records.alive import clear_leftovers
 from ...records.folder import ENDED_WELL, TrialRecord, mark_lost
 from .agent_starter import AgentStarter
 from .channel import Message
 from .gpu_places import Layout, Places
+from .sleeping import Sleep
 from .sweep_state import SweepState
 from .worker import AGENT_EXIT_GRACE, Worker
 
@@ -79,6 +80,7 @@ class Supervisor:
         self.interrupted = False
         self._silent_until = math.inf  # when the user is told that the first agent takes long (monotonic seconds)
         self.selector = selectors.DefaultSelector()
+        self.sleep = Sleep(self.workers, self._read_messages, self.say, self.signals)
 
     # -- signals ----------------------------------------------------------------------------------------------------
 
@@ -114,7 +116,7 @@ class Supervisor:
             sweep.left = 0
         self.stop_sent = request
         grace = self.grace if request["grace"] is None else request["grace"]
-        self.stop_deadline = time.monotonic() + grace + AGENT_EXIT_GRACE
+        self.stop_deadline = AWAKE.now() + grace + AGENT_EXIT_GRACE
         for worker in self.workers:
             if worker.connected:
                 worker.channel.send(stop=request)
@@ -140,7 +142,7 @@ class Supervisor:
             self._take_trial_back(worker)
             sweep.left = 0
         elif kind == "start":
-            worker.trial, worker.since = TrialRecord.from_row(message["content"]), time.monotonic()
+            worker.trial, worker.since = TrialRecord.from_row(message["content"]), AWAKE.now()
             sweep.add_record(worker.trial)
         elif kind == "fault":
             self._handle_fault(worker, message["content"])
@@ -150,6 +152,8 @@ class Supervisor:
             sweep.add_record(TrialRecord.from_row(message["content"]))
         elif kind == "note":
             self._note(**message["content"])
+        elif kind == "asleep":
+            worker.asleep = True
         elif kind == "fatal":
             sweep.end(message["text"])
         self._grant_requests()
@@ -164,6 +168,8 @@ class Supervisor:
 
     def _grant_requests(self) -> None:
         """Answers the waiting agents while there are trials and places; those that move a trial come first."""
+        if self.sleep.asleep:
+            return
         for worker, trial in list(self._moves):
             place = None if self.stop_sent else self.places.take(trial)
             if place is None and self.stop_sent is None and self.places.usable_by(trial):
@@ -227,7 +233,7 @@ class Supervisor:
         sweep.add_record(record)
         if record.cause == "disk_full":
             self._fail(f"{record.name}: {record.reason}; what was done is kept: make room, then resume the sweep")
-        now = time.monotonic()
+        now = AWAKE.now()
         running = [now - other.since for other in self.workers if other.trial is not None and other.sweep is sweep]
         if line := sweep.judge(record, running):
             self.say(line)
@@ -339,18 +345,24 @@ class Supervisor:
     def _run_round(self) -> None:
         """Checks signals, agents and workers once, and handles the messages that arrive within a moment."""
         self._handle_signals()
+        if self.sleep.obey(ending=self.stop_sent is not None):
+            self._grant_requests()
         self._tell_of_wait()
         self._replace_hung()
         for sweep in self.sweeps:
             sweep.write_if_due()
-        if time.monotonic() > self.stop_deadline:
+        if AWAKE.now() > self.stop_deadline:
             for worker in self.workers:
                 worker.kill()
         for worker in self.workers:
             self._clean_up_agent(worker)
         self._fill_workers()
         leaving = any(worker.closed_at is not None and worker.sweep is not None for worker in self.workers)
-        for key, _ in self.selector.select(BUSY_ROUND if leaving else ROUND):
+        self._read_messages(BUSY_ROUND if leaving else ROUND)
+
+    def _read_messages(self, wait: float) -> None:
+        """Handles the messages that arrive within a moment, at most `wait` seconds."""
+        for key, _ in self.selector.select(wait):
             worker = key.data
             messages = worker.channel.receive()
             if messages is None:
@@ -371,7 +383,7 @@ class Supervisor:
         """Runs until every agent has left; how each sweep ended is in its `outcome`."""
         for sweep in self.sweeps:
             clear_leftovers(sweep.summary.paths, self.say)
-        with noted(self.signals), self.selector:
+        with noted(self.signals), self.sleep.heeding(), self.selector:
             self._silent_until = time.monotonic() + SILENT_WAIT
             self._fill_workers()
             for worker, sweep in zip(self.workers, self.sweeps, strict=False):

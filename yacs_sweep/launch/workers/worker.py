@@ -48,7 +48,8 @@ class Worker:
         self.granted = False  # whether its agent has been granted a trial
         self.place: Place | None = None
         self.trial: TrialRecord | None = None
-        self.since = 0.0  # when that started
+        self.since = 0.0  # when that started (seconds of `AWAKE`)
+        self.asleep = False  # whether its agent has stopped its trial for as long as the launch sleeps
         self.log: Path
         self.channel: Channel
         self.process: AgentProcess

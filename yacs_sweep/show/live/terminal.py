@@ -25,7 +25,8 @@ MARK = "[sweep] "
 PIECE = 1024  # characters of at most 4 bytes that are written at a time
 READ = 1 << 16
 MOST = 1 << 20  # bytes of programs' output that are shown in one go
-CLOSE = 5.0  # seconds a terminal that takes nothing gets at the end
+CLOSE = 5.0  # seconds a terminal that takes nothing gets at the end,
+HOLD = 1.0  # and before the process is stopped
 Frame = Callable[[int, int], list[Line]]  # of so many columns and rows
 Told = str | Callable[[], Sequence[str]]  # lines, or what makes them
 
@@ -58,6 +59,7 @@ class Screen:
         self._ending = False
         self._gone = False  # the terminal is
         self._renewed = False
+        self._hold, self._holding, self._go = False, threading.Event(), threading.Event()
         self._looked = 0.0  # when `look` was called last (monotonic seconds)
         self._awake, self._wake = os.pipe()
         for end in (self._awake, self._wake):
@@ -89,6 +91,21 @@ class Screen:
         """Draws a new frame after the process was stopped (SIGCONT): the shell has written below the old one."""
         self._renewed = True
         self.wake()
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Shows everything, then nothing within the block (Ctrl-Z), and draws a new frame after it."""
+        self._go.clear()
+        self._holding.clear()
+        self._hold = True
+        self.wake()
+        self._holding.wait(HOLD)
+        try:
+            yield
+        finally:
+            self._hold = False
+            self.renew()
+            self._go.set()
 
     def hang_up(self) -> None:
         """Shows nothing from here on, as the terminal is gone."""
@@ -144,6 +161,13 @@ class Screen:
                 silenced, painter = True, None
             if ending:
                 break
+            if self._hold:
+                with self._lock:
+                    shown = not self._lines
+                if shown:
+                    self._holding.set()
+                    self._go.wait()
+                continue
             self._wait(PERIOD if painter is not None or self._look is not None else None, drawn=painter is not None)
         if self._output >= 0:
             os.close(self._output)
@@ -254,6 +278,13 @@ def tell(text: str) -> None:
         current.say(text)
     else:
         print_lines(text)
+
+
+@contextlib.contextmanager
+def held() -> Iterator[None]:
+    """Lets the current screen, if there is one, show all it has and then rest for a block."""
+    with current.held() if current is not None else contextlib.nullcontext():
+        yield
 
 
 def say(text: str, command: str = "") -> None:

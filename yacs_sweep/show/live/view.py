@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
-from ...base.signals import handled, hangup_is_ours
+from ...base.signals import AWAKE, handled, hangup_is_ours
 from ...base.streams import is_terminal
 from ...records.folder import TrialRecord
 from ...records.metrics import new_rows, size_of
@@ -119,7 +119,7 @@ class View:
         """Draws the frame."""
         for sweep in self.board.sweeps:
             sweep.left = self._searches[sweep.sweep_id].to_go
-        return frame(self.board, columns, rows, time.monotonic(), datetime.now())
+        return frame(self.board, columns, rows, AWAKE.now(), datetime.now())
 
     def _trial(self, begun: _Followed, record: TrialRecord, tally: Tally, earlier: TrialRecord | None) -> list[str]:
         """Takes in the start or the end of a trial, which may try `earlier` again; returns the lines to show."""
@@ -133,7 +133,7 @@ class View:
                 lines += self._new_rows(followed)
             objectives = sweep.aims.objectives if sweep.aims is not None else ()
             text = trial_ended_line(record, sweep.metric, objectives, noun=noun)
-        sweep.trial(record, time.monotonic())
+        sweep.trial(record, AWAKE.now())
         sweep.counts, sweep.again = tally.counts, tally.again
         return lines if self.live and record.state == "running" else [*lines, message(f"{label}{text}")]
 
@@ -166,7 +166,7 @@ def opened(workers: int, title: str = "", *, quiet: bool = False, verbose: bool 
     """
     tty = is_terminal()
     live = not quiet and terminal.is_screen(tty, os.environ)
-    board = Board([], workers, time.monotonic(), title)
+    board = Board([], workers, AWAKE.now(), title)
     view = View(board, live=live, quiet=quiet, output=verbose)
     terminal.current = view.screen
     try:
