@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 # Options whose entry says `starts_agents=False` (a test compares): the server that forks agents would be for nothing.
 NO_AGENTS = {
-    *("-h", "--help", "--status", "--test-patterns", "--init", "--check", "--dry-run", "--engine"),
+    *("-h", "--help", "--status", "--compare", "--diff", "--logs"),
+    *("--test-patterns", "--init", "--check", "--dry-run", "--engine"),
     *("--pause", "--resume", "--stop", "--cancel"),
     *("--stop-trial", "--set-workers", "--set-gpus", "--add-points", "--set-count"),
 }
@@ -53,6 +54,32 @@ def _lists(words: Sequence[str]) -> bool:
     return any(name.partition(":")[0] == LIST for name in given)
 
 
+def _look(options: Options) -> int:
+    """Shows sweeps, trials, or what a trial printed; returns the exit status.
+
+    Raises:
+        ConfigError: no such sweep or trial, or an expression that cannot be read.
+    """
+    folder = options.results_dir
+    if options.compare:
+        from .show.query.compare import show_comparison
+
+        return show_comparison(options.compare, folder, as_json=options.json)
+    if options.diff:
+        from .show.query.diff import show_diff
+
+        return show_diff(options.diff, options.sweep_id, folder, as_json=options.json)
+    if options.logs:
+        from .show.query.logs import show_log
+
+        return show_log(options.logs, options.sweep_id, folder, follow=options.follow)
+    from .show.query.listing import Query
+    from .show.status import show
+
+    query = Query.read(options.where, options.sort, options.columns)
+    return show(options.sweep_id, folder, watch=options.watch, query=query, as_json=options.json)
+
+
 def run(options: Options, starter: AgentStarter | None = None, words: Sequence[str] = ()) -> int:
     """Runs the command that the options ask for; returns the exit status.
 
@@ -71,10 +98,8 @@ def run(options: Options, starter: AgentStarter | None = None, words: Sequence[s
         from .launch.control.command import give_order
 
         return give_order(options)
-    if options.status:
-        from .show.status import show
-
-        return show(options.sweep_id, options.results_dir, watch=options.watch)
+    if options.status or options.compare or options.diff or options.logs:
+        return _look(options)
     if options.init is not None:
         from .trainers.choose import find_interpreter
         from .trainers.init.run import init

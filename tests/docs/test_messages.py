@@ -38,7 +38,8 @@ HELP = {"help", "description", "epilog", "metavar", "usage", "advice"}  # advice
 NO_MESSAGES = ("compile", "fullmatch", "ok")  # calls: patterns, and what --check finds as it should be
 # Parts that several messages share, and what is put into others.
 JOINTS = (
-    r"; did you mean",
+    r"(; )?did you mean",
+    r"; there are …",
     r"[;,]? ?(…: )?and … more$",
     r"(<p>)?… and … more",
     r"\+… more",
@@ -81,6 +82,14 @@ ORDINARY = (
     r"Best of sweep",
     r"[Oo]n the Pareto front( of sweep|: …)",
     r"mean of …; this is …, … …$",
+    r"… is better in … by …$",
+    r"both are as good in …$",
+    r"over means of different seeds$",
+    r"more than chance$|may be chance$",
+    r"… cannot be told apart from it$",
+    r"… more with the same value$",
+    r"see it with: git diff …$",
+    r"given to the trainer$",
     r"… on the Ray cluster at",
     r"Slurm job …",
     r"grid point … of …$",

@@ -79,6 +79,8 @@ class Parser(argparse.ArgumentParser):
             text = f"{choice[1]} is not allowed; allowed: {allowed}{did_you_mean(choice[1], allowed.split(', '))}"
         elif re.fullmatch(r"expected (at least )?one argument", text):
             text = "needs a value"
+        elif number := re.fullmatch(r"expected (\d+) arguments", text):
+            text = f"needs {number[1]} values"
         elif unknown := re.fullmatch(r"unrecognized arguments: (.*)", text, re.DOTALL):
             word = unknown[1].split()[0].partition("=")[0]
             known = [name for action in self._actions for name in action.option_strings]

@@ -22,7 +22,7 @@ class Option:
         group: the heading above it.
         choices: the words it takes, whatever their case.
         convert: makes its value of a word; raises argparse.ArgumentTypeError.
-        nargs: as argparse has it.
+        nargs: as argparse has it; a number as its digits.
         repeatable: each use adds a value to a list.
         bare: its value where it is given without one; its own then follows an `=`, not a blank.
         required: whether it must be given.
@@ -49,7 +49,8 @@ class Option:
             "metavar": self.metavar,
             "choices": self.choices and list(self.choices),
             "type": self.convert,
-            "nargs": self.nargs or ("?" if self.bare else None),
+            "nargs": (int(self.nargs) if self.nargs and self.nargs.isdecimal() else self.nargs)
+            or ("?" if self.bare else None),
             "const": self.bare,
             "action": "append" if self.repeatable else None,
             "required": self.required or None,

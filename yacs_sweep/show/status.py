@@ -6,27 +6,25 @@ launcher works on it; 2 no such sweep.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
 import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from ..base.command_line import COMMAND
-from ..base.errors import ConfigError
 from ..base.signals import handled
 from ..base.streams import output_error, print_lines
 from ..base.values import utc_seconds
 from ..base.wording import counted, cut, without_password
 from ..records.alive import launchers
 from ..records.folder import ENDED_WELL, OVER, SweepPaths, best_of, rank
-from ..records.known_sweeps import find_bases, notes_folder, origin_of, result_bases
+from ..records.known_sweeps import origin_of
 from ..records.launch_file import read_launch
 from ..records.metrics import new_rows
 from ..records.points import group_points, is_plain
@@ -39,6 +37,9 @@ from .lines import best_value, command_text, saved_text, short_value, trial_tabl
 from .live.board import Board, Sweep
 from .live.frame import DIM, STATES, frame
 from .point_table import point_table
+from .query.as_json import print_json, status_object, sweep_object
+from .query.listing import Query, list_trials, select
+from .query.sweeps import find_sweeps, known_sweeps
 from .same_seeds import same_best_text, same_seeds_text
 from .same_value import same_value_text
 from .snapshot import Snapshot, last_change, read_snapshot, summary_head
@@ -203,21 +204,6 @@ def _warnings(snapshot: Snapshot) -> list[str]:
 
 
 # -- several ------------------------------------------------------------------------------------------------------------
-def known_sweeps(bases: list[Path]) -> list[SweepPaths]:
-    """Finds the sweeps below the results folders and those that the user's notes name, the latest first."""
-    found: dict[Path, SweepPaths] = {}
-    places = [(base, path.parent.name) for base in bases for path in base.glob("sweep/*/launch.json")]
-    with contextlib.suppress(OSError):
-        for note in notes_folder().iterdir():
-            with contextlib.suppress(OSError):
-                places.append((Path(note.read_text(encoding="utf-8").strip()), note.name))
-    for base, sweep_id in places:
-        paths = SweepPaths(base, sweep_id)
-        if paths.launch.is_file():
-            found.setdefault(paths.dir.resolve(), paths)
-    return sorted(found.values(), key=last_change, reverse=True)
-
-
 def _row(paths: SweepPaths) -> tuple[list[str], str, bool]:
     """Formats a sweep of the list: its cells, the state's style, and whether the sweep runs.
 
@@ -258,7 +244,7 @@ def _row(paths: SweepPaths) -> tuple[list[str], str, bool]:
     return [clean(cell) for cell in cells], style, runs
 
 
-def _of_all(sweeps: list[SweepPaths], columns: int, rows: int) -> Drawn:
+def _of_all(sweeps: Sequence[SweepPaths], columns: int, rows: int) -> Drawn:
     """Draws a list of sweeps."""
     shown = sweeps[: max(1, min(LISTED, rows - 4))]
     table = [_row(paths) for paths in shown]
@@ -278,38 +264,66 @@ def _of_all(sweeps: list[SweepPaths], columns: int, rows: int) -> Drawn:
     return lines, 0, any(runs for _, _, runs in table)
 
 
-def _chosen(sweep_id: str | None, results_dir: str | None) -> Callable[[int, int], Drawn]:
-    """Chooses what to draw: a sweep, the sweeps of a batch, or, without an id, all known ones.
+def _of_query(sweeps: Sequence[SweepPaths], query: Query, columns: int) -> Drawn:
+    """Draws the trials that a query selects."""
+    snapshots = [read_snapshot(paths) for paths in sweeps]
+    lines: list[Line] = [[(text, "")] for text in list_trials(select(snapshots, query), snapshots, query, columns - 1)]
+    status = exit_status(snapshots[0]) if len(snapshots) == 1 else 0
+    return lines, status, any(snapshot.at_work for snapshot in snapshots)
+
+
+def _chosen(sweep_id: str | None, results_dir: str | None, query: Query | None) -> Callable[[int, int], Drawn]:
+    """Chooses what to draw: a sweep, the sweeps of a batch, or, without an id, all known ones; or their trials.
 
     Raises:
         ConfigError: no such sweep.
     """
-    bases = result_bases(results_dir)
-    if sweep_id is None:
-        if not known_sweeps(bases):
-            raise ConfigError(f"--status: no sweep in {', '.join(str(base / 'sweep') for base in bases)}")
-        return lambda columns, rows: _of_all(known_sweeps(bases), columns, rows)
-    name = sweep_id.split("/")[-1]
-    for base in find_bases(sweep_id, bases, remembered=not results_dir):
-        paths = SweepPaths(base, name)
-        if paths.launch.is_file():
-            return lambda columns, rows: _of_sweep(paths, columns, rows)
-        if rows_of_batch := summary_head(paths.summary).get("sweeps"):
-            each = [SweepPaths(Path(row["base"]), row["sweep_id"]) for row in rows_of_batch]
-            return lambda columns, rows: _of_all(each, columns, max(rows, len(each) + 4))
-    looked = ", ".join(str(base / "sweep") for base in bases)
-    raise ConfigError(f"--sweep_id {sweep_id}: no such sweep (looked in {looked}; --results_dir names another folder)")
+    found = find_sweeps(sweep_id, results_dir)
+    if query is not None:
+        return lambda columns, rows: _of_query(found.sweeps, query, columns)
+    if found.one:
+        return lambda columns, rows: _of_sweep(found.sweeps[0], columns, rows)
+    if found.batch:
+        return lambda columns, rows: _of_all(found.sweeps, columns, max(rows, len(found.sweeps) + 4))
+    return lambda columns, rows: _of_all(known_sweeps(results_dir), columns, rows)
 
 
-def show(sweep_id: str | None, results_dir: str | None, *, watch: bool) -> int:
+def _as_json(sweep_id: str | None, results_dir: str | None, query: Query | None) -> int:
+    """Prints one sweep with its trials, or several, with their trials where a query asks for them; returns the exit status."""
+    found = find_sweeps(sweep_id, results_dir)
+    snapshots = [read_snapshot(paths) for paths in found.sweeps]
+    rows = None if query is None else select(snapshots, query)
+    if found.one:
+        status = exit_status(snapshots[0])
+        print_json(status_object(snapshots[0], status, rows, query))
+        return status
+    each = [
+        sweep_object(snapshot, exit_status(snapshot))
+        if query is None
+        else status_object(snapshot, exit_status(snapshot), rows, query)
+        for snapshot in snapshots
+    ]
+    print_json({"sweeps": each})
+    return 0
+
+
+def show(
+    sweep_id: str | None, results_dir: str | None, *, watch: bool, query: Query | None = None, as_json: bool = False
+) -> int:
     """Shows a sweep, or all known ones, once or (`watch`) until they have ended; returns the exit status.
+
+    Args:
+        query: shows trials instead.
+        as_json: prints an object for programs.
 
     Raises:
         ConfigError: no such sweep.
     """
     from .live.terminal import is_screen
 
-    draw = _chosen(sweep_id, results_dir)
+    if as_json:
+        return _as_json(sweep_id, results_dir, query)
+    draw = _chosen(sweep_id, results_dir, query)
     if is_screen(sys.stdout.isatty(), os.environ):
         return _on_screen(draw, watch)
     return _as_text(draw, watch)

@@ -58,7 +58,15 @@ _ALLOWED = "allowed are comparisons, and, or, not, in, + - * / // % **, abs, min
 
 
 class ExpressionError(SweepError):
-    """Reports an expression that cannot be read or evaluated; the text says why."""
+    """Reports an expression that cannot be read or evaluated; the text says why.
+
+    Attributes:
+        place: characters before the mistake; None where that is not known.
+    """
+
+    def __init__(self, text: str, place: int | None = None) -> None:
+        super().__init__(text)
+        self.place = place
 
 
 class Expression:
@@ -71,8 +79,12 @@ class Expression:
             raise ExpressionError(f"longer than {_MAX_LENGTH} characters")
         try:
             self._tree = ast.parse(text.strip(), mode="eval").body
-        except (SyntaxError, ValueError, RecursionError, MemoryError):
-            raise ExpressionError(f"cannot be read: '{text}'; {_ALLOWED}") from None
+        except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+            before = len(text) - len(text.lstrip())
+            place = None
+            if isinstance(error, SyntaxError):  # 0: at its end
+                place = before + error.offset - 1 if error.offset else len(text)
+            raise ExpressionError(f"cannot be read: '{text}'; {_ALLOWED}", place) from None
         names: list[str] = []
         for node in self._checked(self._tree):
             name = _name(node)

@@ -10,35 +10,38 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, ClassVar
 
 from ..base.values import finite_number
 from .conditions import Expression, ExpressionError
 
 DURATION, GPU_MEMORY = "duration", "gpu_memory_mb"
 FACTS = (DURATION, GPU_MEMORY)  # what the launcher measures itself: seconds, and MiB at the peak
-_NAMES = re.compile(
+NAMES = (
     r"""(?P<text>"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*')"""  # a text in quotes
     r"|`(?P<quoted>[^`]*)`"
     r"|(?P<plain>[^\W\d][\w.]*(?:/[^\W\d][\w.]*)+)"
-)
+)  # what stands for a metric in an expression, a regular expression
 _PLACE = "_name_{}_"  # an identifier that stands for a metric's name
 
 
 class Constraint:
     """Holds one constraint. `names` are the metrics and facts it mentions, in order of appearance."""
 
+    _NAMES: ClassVar[re.Pattern[str]] = re.compile(NAMES)
+
     def __init__(self, text: str) -> None:
         """Parses the text. Raises ExpressionError for anything outside the language."""
         self.text = text
         self._places: dict[str, str] = {}  # by the metric's name
-        replaced = _NAMES.sub(self._place, text)
-        if "`" in _NAMES.sub("", text):
-            raise ExpressionError(f"a backquote is not closed: '{text}'")
+        replaced = self._NAMES.sub(self._place, text)
+        if "`" in self._NAMES.sub("", text):
+            raise ExpressionError(f"a backquote is not closed: '{text}'", self._NAMES.sub(_blank, text).index("`"))
         try:
             self._expression = Expression(replaced)
         except ExpressionError as error:
-            raise ExpressionError(self._as_written(str(error)).replace("parameter names", "metric names")) from None
+            told = self._as_written(str(error)).replace("parameter names", "metric names")
+            raise ExpressionError(told, self._offset(error.place)) from None
         spelt = {place: name for name, place in self._places.items()}
         self.names = tuple(spelt.get(name, name) for name in self._expression.names)
         if not self.names:
@@ -52,6 +55,18 @@ class Constraint:
         if not name:
             raise ExpressionError(f"nothing stands between the backquotes: '{self.text}'")
         return self._places.setdefault(name, _PLACE.format(len(self._places)))
+
+    def _offset(self, place: int | None) -> int | None:
+        """Returns where a place in the expression, with its stand-ins, is in the text."""
+        shift = 0  # characters by which the stand-ins so far are longer than the names
+        for match in self._NAMES.finditer(self.text):
+            longer = 0 if match["text"] is not None else len(self._place(match)) - len(match[0])
+            if place is None or place < match.start() + shift:
+                break
+            if place < match.end() + shift + longer:
+                return match.start()
+            shift += longer
+        return None if place is None else place - shift
 
     def _as_written(self, text: str) -> str:
         """Puts the metrics' names back into a message."""
@@ -85,6 +100,11 @@ class Constraint:
         except ExpressionError:
             return None
         return 1.0 if found is not None and not finite_number(found) else found
+
+
+def _blank(match: re.Match[str]) -> str:
+    """Returns as many blanks as the match has characters."""
+    return " " * len(match[0])
 
 
 @lru_cache(maxsize=256)

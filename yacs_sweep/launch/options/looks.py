@@ -25,6 +25,49 @@ class LookOptions:
     watch: bool = _look(
         "with --status: repeat until the sweep has ended", default=False, with_status=True, keyword=False
     )
+    where: str | None = _look(
+        'with --status: list the trials that satisfy this, such as "val/mAP > 30 and base_lr < 1e-3"',
+        "EXPRESSION",
+        with_status=True,
+        not_empty=True,
+        keyword=False,
+    )
+    sort: str | None = _look(
+        "with --status: list trials in this order; -NAME: the largest first, +NAME: the smallest",
+        "NAMES",
+        with_status=True,
+        not_empty=True,
+        keyword=False,
+    )
+    columns: str | None = _look(
+        "with --status: list trials with these columns: metrics, parameters, state, duration, …",
+        "NAMES",
+        with_status=True,
+        not_empty=True,
+        keyword=False,
+    )
+    compare: list[str] | None = _look(
+        "compare two sweeps: their best, and how sure; start nothing",
+        "ID",
+        nargs="2",
+        keyword=False,
+        starts_agents=False,
+    )
+    diff: list[str] | None = _look(
+        "show how two trials differ: parameters, command, code, metrics; NAME of --sweep_id, or ID/NAME; start nothing",
+        "NAME",
+        nargs="2",
+        keyword=False,
+        starts_agents=False,
+    )
+    logs: str | None = _look(
+        "print what a trial's trainer has printed; NAME, or its beginning or number, of --sweep_id, or ID/NAME",
+        "NAME",
+        not_empty=True,
+        keyword=False,
+        starts_agents=False,
+    )
+    follow: bool = _look("with --logs: go on until the trial has ended", default=False, keyword=False)
     test_patterns: str | None = _look(
         "show what the trainer's patterns find in a log file; start nothing",
         "LOGFILE",
@@ -52,7 +95,9 @@ class LookOptions:
         keyword=False,
         starts_agents=False,
     )
-    json: bool = _look("with --check: print the findings as JSON", default=False, keyword=False)
+    json: bool = _look(
+        "with --status, --compare, --diff or --check: print JSON", default=False, with_status=True, keyword=False
+    )
     dry_run: bool = _look(
         "show the search and the commands of the first trials; create nothing",
         default=False,

@@ -13,6 +13,7 @@ from ...base.wording import nearest, no_texts
 from ...search.storage.url import URL_VARIABLE
 from ..agent_run import given_run
 from .control import NAMING, WITH_ID
+from .look_checks import look_problems, signed_names
 from .table import Options, make_parser
 
 _KEY = re.compile(r"[A-Za-z_]\w*(\.\w+)*\.(?!ya?ml$)\w+|\+{0,2}[A-Za-z_][\w.@/-]*=.*")  # KEY VALUE or key=value
@@ -25,7 +26,7 @@ _BARE_KEY = re.compile(r"[A-Za-z_]\w*")  # may be the name of a preset, too
 
 def parse(argv: Sequence[str]) -> Options:
     """Parses the command line; KEY VALUE words may stand anywhere between options. Exits with status 2 on wrong usage."""
-    words = list(argv)
+    words = signed_names(argv)
     verbatim = words[words.index("--") + 1 :] if "--" in words else []  # for trainers that take --key=value
     parsed = make_parser().parse_intermixed_args(words[: words.index("--")] if "--" in words else words)
     options = Options(**vars(parsed))
@@ -95,14 +96,11 @@ def contradictions(options: Options) -> list[str]:
         problems.append("--verbose, --quiet: contradict each other; leave one out")
     if options.agent_run:
         problems += _no_agent_run(options)
-    if options.watch and not options.status:
-        problems.append("--watch: needs --status")
     if options.init is None:
         problems += [f"{Options.flag(name)}: needs --init" for name in ("force", "try_run") if options.is_given(name)]
     if options.init is not None:
         problems += _beside_init(options)
-    if options.json and not options.check:
-        problems.append("--json: needs --check")
+    problems += look_problems(options)
     if options.check and (options.sweep_id or options.train_best):
         problems.append("--check: is for a new sweep; leave out --sweep_id and --train-best")
     if options.seeds and options.train_best is None:
@@ -117,7 +115,7 @@ def contradictions(options: Options) -> list[str]:
                 f"--trainer {FUNCTION}: is a Python function's, which is started from Python, or by its --sweep_id"
             )
     problems += _beside_order(options)
-    problems += _beside_status(options) if options.status else no_texts(vars(options))
+    problems += [] if options.status else no_texts(vars(options))
     if options.notify is not None:
         from .. import notify  # `--help` stays fast
 
@@ -177,21 +175,5 @@ def _beside_order(options: Options) -> list[str]:
         problems.append(
             f"{', '.join(others)}: {order} starts nothing; leave out all but the sweep, --results_dir, --storage, "
             "--entity and --project"
-        )
-    return problems
-
-
-def _beside_status(options: Options) -> list[str]:
-    """Lists the options that `--status` has no use for."""
-    words, problems = list(options.trailing), []
-    if len(words) == 1:
-        problems.append(f"--status {words[0]}: write --status --sweep_id {words[0]}")
-    elif words:
-        problems.append(f"--status {' '.join(words)}: takes no words; --sweep_id names the sweep")
-    table = Options.table()
-    others = [Options.flag(name) for name, entry in table.items() if not entry.with_status and options.is_given(name)]
-    if others:
-        problems.append(
-            f"{', '.join(others)}: --status starts nothing; leave out all but --sweep_id, --results_dir, --storage and --watch"
         )
     return problems

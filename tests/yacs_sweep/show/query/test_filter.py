@@ -1,0 +1,95 @@
+"""The language of `--where`: what holds, what is unknown, and what a mistake is answered with."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from yacs_sweep.base.errors import ConfigError
+from yacs_sweep.show.query.filter import Filter, misspelt
+from yacs_sweep.spec.conditions import ExpressionError
+
+VALUES: dict[str, Any] = {
+    "val/mAP": 31.5, "base_lr": 1e-4, "SOLVER.MARGIN": 0.3, "state": "finished", "val loss": 2.0, "opt": "adam",
+    "sizes": [32, 64], "nan": float("nan"), "flag": True,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "holds"),
+    [
+        ("val/mAP > 30 and base_lr < 1e-3", True),
+        ("val/mAP > 30 and base_lr < 1e-5", False),
+        ("not val/mAP > 30 or SOLVER.MARGIN == 0.3", True),
+        ("state in ['finished', 'stopped']", True),
+        ('state not in ["finished"]', False),
+        ("`val loss` * 2 >= 4", True),
+        ("30 < val/mAP <= 31.5", True),
+        ("val/mAP / 2 > 15", True),
+        ("opt == 'val/mAP > 30'", False),  # a text is no expression
+        ("flag == true and flag", True),
+        ("64 in sizes and len(sizes) == 2", True),
+        ("nan > 0 or nan <= 0", False),
+        ("train/loss > 1", None),
+        ("train/loss > 1 or val/mAP > 30", True),
+        ("train/loss > 1 and val/mAP > 99", False),
+        ("not train/loss > 1", None),
+        ("missing(train/loss)", True),
+        ("missing(`val loss`) or missing( val/mAP )", False),
+        ("not missing(val/mAP) and missing(nowhere)", True),
+        ("opt == 'missing(val/mAP)'", False),
+    ],
+)
+def test_an_expression_holds_does_not_or_is_unknown(text: str, holds: bool | None) -> None:
+    assert Filter(text).holds(VALUES) is holds
+
+
+def test_the_names_are_those_that_stand_in_it() -> None:
+    assert Filter("missing(a.b) or `c d` > x/y and 'z' == z").names == ("a.b", "c d", "x/y", "z")
+
+
+def test_types_that_do_not_fit_are_an_error() -> None:
+    with pytest.raises(ExpressionError):
+        Filter("state > 3").holds(VALUES)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("val/mAP >", "'val/mAP >' ends too early; write for example"),
+        ("val/mAP > 30 and and x", "cannot be read from character 18 on, 'and x'; write"),
+        ("val/mAP > 30 x/yy", "cannot be read from character 14 on, 'x/yy'; write"),
+        ("`val loss` > 3 )", "cannot be read from character 16 on, ')'"),
+        ("a > 1 and `b > 3", "cannot be read from character 11 on, '`b > 3'"),
+        ("state = 'x'", "cannot be read from character 7 on, '= 'x'': write == for equal"),
+        ("a && b", "cannot be read from character 3 on, '&& b': write and"),
+        ("a > 1 || b", "character 7 on, '|| b': write or"),
+        ("!a", "character 1 on, '!a': write not"),
+        ("a <> 1", "character 3 on, '<> 1': write != for different"),
+        ("a is None", "character 3 on, 'is None': write missing(NAME)"),
+        ("f(x) > 1", "'f(x)' is not allowed in 'f(x) > 1'; allowed are"),
+        ("a if b else c", "is not allowed"),
+        ("'x' == 'x'", "names no metric: ''x'"),
+        ("missing(``)", "cannot be read from character 1 on"),
+    ],
+)
+def test_a_mistake_is_one_line_with_the_place_and_what_to_write(text: str, told: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        Filter(text)
+    (line,) = caught.value.problems
+    assert line.startswith("--where: ") and told in line and "\n" not in line and "write" in line.replace(text, "")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "told"),
+    [
+        ("val/map", "val/map > 3", "; did you mean val/mAP?"),
+        ("finished", "state == finished", '; a text stands in quotes: "finished"'),
+        ("lost", "state in [failed, lost]", '; a text stands in quotes: "lost"'),
+        ("val", "val-loss < 3", "; write `val-loss`, between backquotes"),
+        ("zzz", "zzz > 1", ""),
+    ],
+)
+def test_an_unknown_name_is_answered_with_what_was_meant(name: str, text: str, told: str) -> None:
+    assert misspelt(name, text, ["val/mAP", "base_lr", "val-loss", "state"]) == told

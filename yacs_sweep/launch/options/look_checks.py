@@ -1,0 +1,81 @@
+"""Checks the options that look at sweeps against all others: what looks starts nothing, and needs few of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from .table import Options
+
+# What a look needs or takes; --status takes what its entries say (`with_status`).
+_TAKES = {
+    "compare": ("results_dir", "json"),
+    "diff": ("sweep_id", "results_dir", "json"),
+    "logs": ("sweep_id", "results_dir", "follow"),
+}
+_ALWAYS = ("storage",)  # the environment's, too, which no look needs
+_NEEDS = {
+    "watch": ("status",),
+    "where": ("status",),
+    "sort": ("status",),
+    "columns": ("status",),
+    "follow": ("logs",),
+    "json": ("status", "compare", "diff", "check"),
+}
+
+
+def signed_names(argv: Sequence[str]) -> list[str]:
+    """Joins `--sort` and a name behind it that begins with a dash, which argparse would take for an option."""
+    words: list[str] = []
+    for word in argv:
+        if words and words[-1] == "--sort" and word.startswith("-") and not word.startswith("--"):
+            words[-1] = f"--sort={word}"
+        else:
+            words.append(word)
+    return words
+
+
+def look_problems(options: Options) -> list[str]:
+    """Lists what looks cannot have beside them, and what needs one that is not given."""
+    problems = []
+    for name, looks in _NEEDS.items():
+        if options.is_given(name) and not any(options.is_given(look) for look in looks):
+            flags = [Options.flag(look) for look in looks]
+            listed = " or ".join(filter(None, [", ".join(flags[:-1]), flags[-1]]))
+            problems.append(f"{Options.flag(name)}: needs {listed}")
+    if options.status:
+        problems += _beside_status(options)
+        if options.json and options.watch:
+            problems.append("--json, --watch: JSON is printed once; leave one out")
+    for look, taken in _TAKES.items():
+        if options.is_given(look):
+            problems += _beside_look(options, look, taken)
+            break
+    return problems
+
+
+def _beside_look(options: Options, look: str, taken: Sequence[str]) -> list[str]:
+    """Lists the options and words that a look has no use for."""
+    kept = (look, *taken, *_ALWAYS)
+    others = [
+        Options.flag(name) for name in Options.table() if name not in (*kept, "trailing") and options.is_given(name)
+    ]
+    others += [str(word) for word in options.trailing]
+    flags = [Options.flag(name) for name in taken]
+    allowed = " and ".join(filter(None, [", ".join(flags[:-1]), flags[-1]]))
+    return [f"{', '.join(others)}: {Options.flag(look)} starts nothing; leave out all but {allowed}"] if others else []
+
+
+def _beside_status(options: Options) -> list[str]:
+    """Lists the options that `--status` has no use for."""
+    words, problems = list(options.trailing), []
+    if len(words) == 1:
+        problems.append(f"--status {words[0]}: write --status --sweep_id {words[0]}")
+    elif words:
+        problems.append(f"--status {' '.join(words)}: takes no words; --sweep_id names the sweep")
+    table = Options.table()
+    others = [Options.flag(name) for name, entry in table.items() if not entry.with_status and options.is_given(name)]
+    if others:
+        problems.append(
+            f"{', '.join(others)}: --status starts nothing; leave out all but --sweep_id, --results_dir, --storage and --watch"
+        )
+    return problems
