@@ -119,13 +119,14 @@ class Batch:
         outcome, summary = results.outcome, results.summary
         state = "waiting" if results.paths.sweep_id not in self.started else "running"
         if outcome is not None:
-            open_ = outcome.interrupted and not results.complete
-            state = "interrupted" if open_ else "ended" if outcome.message else DONE
+            open_ = not results.complete
+            ended = outcome.message or (open_ and outcome.ended_by)
+            state = "interrupted" if outcome.interrupted and open_ else "ended" if ended else DONE
         return {
             "sweep_id": results.paths.sweep_id,
             "name": results.plan.spec.name,
             "state": state,
-            "message": outcome.message if outcome is not None else None,
+            "message": (outcome.message or outcome.ended_by) if outcome is not None else None,
             "counts": summary.counts(),
             "retried": summary.retried(),
             **summary.result(),
@@ -218,7 +219,7 @@ def _run_groups(batch: Batch, groups: Sequence[list[Results]], machine: Machine,
             statuses += [results.finish() for results in group]
             batch.write()
             outcomes = [results.outcome for results in group if results.outcome is not None]
-            if any(outcome.interrupted or outcome.everywhere for outcome in outcomes):
+            if any(outcome.everywhere for outcome in outcomes):
                 break
     except KeyboardInterrupt:  # between two sweeps
         statuses.append(130)

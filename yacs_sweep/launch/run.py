@@ -227,8 +227,19 @@ def open_sweep(
         results.metric_place = f"`metric.name` in {files[0]}"
     elif options.metric:
         results.metric_place = "--metric"
+    results.accessories.attempt("orders to the sweep are not read", partial(_open_orders, results))
     results.accessories.attempt("best.yml cannot be tried before the first trial", results.announce_best)
     return results
+
+
+def _open_orders(results: Results) -> None:
+    """Reads the orders given to the sweep up to now; a pause among them holds for this launch."""
+    from ..records.control.order_file import OrderFile
+    from ..records.control.orders import paused_by
+
+    others = results.summary.others
+    orders = OrderFile(results.paths) if others is None else others.orders
+    results.orders = {"orders": orders, "paused": paused_by(orders.read())}
 
 
 def find_twin(paths: SweepPaths) -> tuple[str, Launcher] | None:
@@ -313,6 +324,7 @@ def _supervise(sweeps: Sequence[Results], machine: Machine, options: Options, vi
             outcome=results.outcome,
             accessories=results.accessories,
             pauses=plan.spec.pauses,
+            **results.orders,
         )
         view.follow(results.shown_sweep(), state, f"{paths.sweep_id} " if len(sweeps) > 1 else "")
         states.append(state)

@@ -7,6 +7,7 @@ import os
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from ..base.command_line import COMMAND, REPORT
 from ..base.errors import ConfigError, SweepError
@@ -60,16 +61,13 @@ class Results:
     """Holds one sweep of a launch: keeps best.yml up to date, shows the results at the end."""
 
     def __init__(self, plan: Plan, paths: SweepPaths, summary: Summary, resume_line: str) -> None:
-        """Reads what the sweep's folder has.
-
-        Args:
-            resume_line: resumes the sweep, as one would type it.
-        """
+        """Reads what the sweep's folder has; `resume_line` resumes the sweep, as one would type it."""
         self.plan, self.paths, self.summary, self.resume_line = plan, paths, summary, resume_line
         self.retry_line = f"{resume_line} --retry-failed"
         self.metric_place = "`metric.name`"  # where the user has named the metric,
         self.new_line = ""  # and what starts such a sweep once more, as one would type it; empty: not known
         self.outcome: Outcome | None = None  # once it has ended
+        self.orders: dict[str, Any] = {}  # `orders` and `paused` of the sweep's SweepState
         self.log_model = False  # whether the best goes to W&B as an artifact, at the end
         self._fronts: dict[str, str] = {}  # what the files in pareto/ say, by their names
         self.best_id: str | None = None  # what best.yml says (`_told_of`),
@@ -303,7 +301,7 @@ class Results:
         attempt("models are not looked for", self._tell_no_model)
         attempt("the report is not named", self._name_report)
         misnamed = not outcome.interrupted and never_logged(self.summary.records.values())
-        if (outcome.message and not misnamed) or (outcome.interrupted and not self.complete):
+        if (outcome.message and not misnamed) or (outcome.cut_short and not outcome.message and not self.complete):
             say("resume with", self.resume_line)
         owed = self.plan.launch.retry
         if misnamed:  # a sweep's metric is fixed: trials that are tried again fail once more
@@ -337,8 +335,8 @@ class Results:
         outcome = self.outcome or Outcome()
         if self.plan.spec.pauses:
             running = any(record.state == "running" for record in self.summary.records.values())
-            return bool(self.outcome and not running and not outcome.interrupted and not outcome.message)
-        cut_short = outcome.interrupted or outcome.message or len(outcome.ended) >= self.plan.count
+            return bool(self.outcome and not running and not outcome.cut_short)
+        cut_short = outcome.cut_short or len(outcome.ended) >= self.plan.count
         if self.plan.spec.repeats is None or cut_short or self.complete:
             return False
         return all(record.settled for record in unretried(self.summary.records.values()))

@@ -23,6 +23,12 @@ class Agent(Protocol):
     def stopping(self) -> bool:
         """Returns whether the agent is to leave."""
 
+    def leaving(self) -> bool:
+        """Returns whether the agent is to start no further trial; a running one goes on unless it is `stopping`."""
+
+    def held(self) -> bool:
+        """Returns whether no trial is to be started for the time being: the sweep is paused."""
+
     def preempted(self) -> bool:
         """Returns whether the agent is to leave because the machine is taken away (SIGTERM)."""
 

@@ -169,6 +169,9 @@ class LocalController:
         Waits while other machines' trials might still be lost, if no other agent does.
         """
         while True:
+            while self._agent is not None and self._agent.held() and not self._agent.leaving():
+                self._agent.alive()
+                time.sleep(ASK_SOON)
             try:
                 found = self.coordinator.retrying(self._ask_once)
             except LeaseExpired:
@@ -176,7 +179,7 @@ class LocalController:
                 continue
             if not isinstance(found, NoTrial):
                 return found
-            if found is NoTrial.DONE or (self._agent is not None and self._agent.stopping()):
+            if found is NoTrial.DONE or (self._agent is not None and self._agent.leaving()):
                 return None
             if self._agent is not None:
                 self._agent.alive()
@@ -391,7 +394,7 @@ class LocalController:
             while self.lost:
                 agent.note(f"{self.lost.pop(0).name} was lost with its agent; its point is tried again")
             if asked is None:
-                if not agent.stopping():  # else somebody has ended this agent, and the search goes on
+                if not agent.leaving():  # else somebody has ended this agent, and the search goes on
                     agent.give_back()
                 return
             trial, assignment = asked

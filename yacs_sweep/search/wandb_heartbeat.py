@@ -88,7 +88,8 @@ class Heartbeat:
         with self._changed:
             self._asking = True
             self._changed.notify_all()
-            while self._job is None and self.ended is None and not self._agent.stopping():
+            while self._job is None and self.ended is None and not self._agent.leaving():
+                self._asking = not self._agent.held()
                 self._changed.wait(0.1)
                 self._agent.alive()
                 if not noted and self._failing_since is None and time.monotonic() > since + IDLE_NOTE:

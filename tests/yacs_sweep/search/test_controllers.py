@@ -183,6 +183,12 @@ class Agent:
     def stopping(self) -> bool:
         return self.leaves
 
+    def leaving(self) -> bool:
+        return self.leaves
+
+    def held(self) -> bool:
+        return False
+
     def preempted(self) -> bool:
         return False
 

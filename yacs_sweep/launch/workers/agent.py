@@ -86,6 +86,7 @@ class Agent:
     ) -> None:
         self.channel, self.job, self.lock = channel, job, lock
         self.stop: Stop | None = None
+        self._leaves = self._held = False
         self._last_alive = 0.0
         self._answers: queue.Queue[Message] = queue.Queue()
         self.echo = Echo() if job.echo else None
@@ -130,6 +131,10 @@ class Agent:
                     self.request_stop(Stop(**message["stop"]))
                 elif "sleep" in message:
                     self._sleep(message["sleep"])
+                elif "held" in message:
+                    self._held = message["held"]
+                elif "leave" in message:
+                    self._leaves = True
         self.request_stop(Stop("lost", "the launcher exited", SUPERVISOR_LOST_GRACE))
 
     def _sleep(self, wanted: bool) -> None:
@@ -143,7 +148,7 @@ class Agent:
 
     def may_start(self) -> bool:
         """Asks the supervisor for one more trial; False when the sweep is to end."""
-        if self.stop is not None:
+        if self.leaving():
             return False
         self.send_event("request")
         return bool(self._wait_for_answer()["granted"]) and self.stop is None
@@ -170,7 +175,8 @@ class Agent:
 
     def give_back(self) -> None:
         """Returns a granted trial: the controller has no point left."""
-        self.send_event("exhausted")
+        if not self.leaving():  # else the supervisor lets this agent alone go
+            self.send_event("exhausted")
 
     def run(self, assignment: Assignment, hooks: Hooks, refused: str | None = None) -> TrialRecord:
         """Runs one trial to its end; with `refused` it fails at once, for that reason."""
@@ -179,6 +185,14 @@ class Agent:
     def stopping(self) -> bool:
         """Whether the agent is to leave."""
         return self.stop is not None
+
+    def leaving(self) -> bool:
+        """Whether no further trial is to be started by this agent; a running one goes on unless the agent is `stopping`."""
+        return self._leaves or self.stop is not None
+
+    def held(self) -> bool:
+        """Whether no trial is to be started for the time being: the sweep is paused."""
+        return self._held
 
     def preempted(self) -> bool:
         """Whether the agent is to leave because its machine is taken away (SIGTERM)."""

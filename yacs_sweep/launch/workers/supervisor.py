@@ -14,7 +14,6 @@ import selectors
 import signal
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
 
 from ...base.signals import AWAKE, noted
 from ...base.streams import SILENT_WAIT, print_lines
@@ -23,9 +22,11 @@ from ...records.folder import ENDED_WELL, TrialRecord, mark_lost
 from .agent_starter import AgentStarter
 from .channel import Message
 from .gpu_places import Layout, Places
+from .grants import Grants
 from .sleeping import Sleep
+from .steering import Steering
 from .sweep_state import SweepState
-from .worker import AGENT_EXIT_GRACE, Worker
+from .worker import Worker
 
 PASSING = (errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM)  # errors of a start that may pass
 START_AGAIN = 60.0  # seconds for which an agent is tried to be started
@@ -70,17 +71,14 @@ class Supervisor:
         workers = self.places.layout.workers
         self.workers = [Worker(index, cores[index] if cores else ()) for index in range(workers)]
         self._shown = set(shown)
-        self._requests: list[Worker] = []  # their agents wait for a trial,
-        self._moves: list[tuple[Worker, str]] = []  # or for another place for the trial (its id) they have
-        self._last_round = time.monotonic()
-        self.grace = max(sweep.job.grace for sweep in sweeps)
-        self.stop_sent: dict[str, Any] | None = None
-        self.stop_deadline = float("inf")
         self.signals: list[int] = [] if signals is None else signals
+        self.sleep = Sleep(self.workers, self._read_messages, self.say, self.signals)
+        self.grants = Grants(sweeps, self.workers, self.places, self.sleep, self.say)
+        self.steering = Steering(self.grants)
+        self._last_round = time.monotonic()
         self.interrupted = False
         self._silent_until = math.inf  # when the user is told that the first agent takes long (monotonic seconds)
         self.selector = selectors.DefaultSelector()
-        self.sleep = Sleep(self.workers, self._read_messages, self.say, self.signals)
 
     # -- signals ----------------------------------------------------------------------------------------------------
 
@@ -104,30 +102,26 @@ class Supervisor:
                 self.say(f"{name}: ending {trials} (again: at once)")
                 self.interrupted = True
                 for sweep in self.sweeps:
-                    sweep.outcome.interrupted = sweep.left > 0 or any(w.sweep is sweep for w in self.workers)
-                self.stop({"cause": "interrupted", "detail": detail, "grace": None})
+                    open_ = sweep.left > 0 or self.grants.agents_of(sweep) > 0
+                    sweep.outcome.interrupted = sweep.outcome.interrupted or open_
+                    sweep.outcome.everywhere = sweep.outcome.everywhere or open_
+                self._stop_all(detail)
             else:
                 self.say(f"{name} again: ending at once")
-                self.stop({"cause": "interrupted", "detail": detail, "grace": 0.0})
+                self._stop_all(detail, 0.0)
 
-    def stop(self, request: dict[str, Any]) -> None:
-        """Ends the running trials; no further one starts."""
+    def _stop_all(self, detail: str, grace: float | None = None) -> None:
+        """Ends the running trials of all sweeps; no further one starts."""
         for sweep in self.sweeps:
-            sweep.left = 0
-        self.stop_sent = request
-        grace = self.grace if request["grace"] is None else request["grace"]
-        self.stop_deadline = AWAKE.now() + grace + AGENT_EXIT_GRACE
-        for worker in self.workers:
-            if worker.connected:
-                worker.channel.send(stop=request)
+            self.grants.stop(sweep, {"cause": "interrupted", "detail": detail, "grace": grace})
 
     def _fail(self, message: str) -> None:
         """Ends all sweeps with the message: running trials are ended, no further one starts."""
-        if self.stop_sent is None:
-            for sweep in self.sweeps:
-                if sweep.left > 0 or any(worker.sweep is sweep for worker in self.workers):
+        for sweep in self.sweeps:
+            if sweep.stop_sent is None:
+                if sweep.left > 0 or self.grants.agents_of(sweep):
                     sweep.end(message, everywhere=True)
-            self.stop({"cause": "interrupted", "detail": message, "grace": None})
+                self.grants.stop(sweep, {"cause": "interrupted", "detail": message, "grace": None})
 
     # -- trials and places ------------------------------------------------------------------------------------------
 
@@ -137,15 +131,15 @@ class Supervisor:
         assert sweep is not None
         worker.last_heard, self._silent_until = time.monotonic(), math.inf
         if kind == "request":
-            self._requests.append(worker)
+            self.grants.request(worker)
         elif kind == "exhausted":
-            self._take_trial_back(worker)
+            self.grants.take_back(worker)
             sweep.left = 0
         elif kind == "start":
             worker.trial, worker.since = TrialRecord.from_row(message["content"]), AWAKE.now()
             sweep.add_record(worker.trial)
         elif kind == "fault":
-            self._handle_fault(worker, message["content"])
+            self.grants.move(worker, message["content"])
         elif kind == "end":
             self._handle_end(worker, sweep, TrialRecord.from_row(message["content"]))
         elif kind == "changed":
@@ -156,7 +150,7 @@ class Supervisor:
             worker.asleep = True
         elif kind == "fatal":
             sweep.end(message["text"])
-        self._grant_requests()
+        self.grants.answer()
 
     def _note(self, text: str, once: bool | str = False) -> None:
         """Shows an agent's line; a line that all agents say is shown `once`, or of all lines of a subject the first."""
@@ -166,69 +160,14 @@ class Supervisor:
         self._shown.add(subject)
         self.say(text)
 
-    def _grant_requests(self) -> None:
-        """Answers the waiting agents while there are trials and places; those that move a trial come first."""
-        if self.sleep.asleep:
-            return
-        for worker, trial in list(self._moves):
-            place = None if self.stop_sent else self.places.take(trial)
-            if place is None and self.stop_sent is None and self.places.usable_by(trial):
-                continue  # there is one, and it is in use
-            self._moves.remove((worker, trial))
-            worker.place = place
-            worker.channel.send(granted=place is not None, gpus=place or ())
-        while self._requests:
-            worker = self._requests[0]
-            place = None
-            if worker.sweep is not None and worker.sweep.left > 0 and self.places.healthy:
-                place = self.places.take()
-                if place is None:
-                    break
-                worker.sweep.grant_trial()
-                worker.granted, worker.place = True, place
-            self._requests.pop(0)
-            worker.channel.send(granted=place is not None, gpus=place or ())
-
-    def _take_trial_back(self, worker: Worker) -> None:
-        """Takes back the trial granted to the worker's agent, since it did not come to its end."""
-        if worker.granted and worker.sweep is not None and self.stop_sent is None:
-            worker.sweep.return_trial()
-        self._release_place(worker)
-
-    def _release_place(self, worker: Worker) -> None:
-        """Ends the worker's trial: its place is free again."""
-        if worker.place is not None:
-            self.places.release(worker.place)
-        worker.granted, worker.place = False, None
-
-    def _handle_fault(self, worker: Worker, content: Mapping[str, Any]) -> None:
-        """Finds another place for the worker's trial, which the machine has ended."""
-        place = worker.place or ()
-        before = self.places.healthy
-        moves = self.places.add_fault(place, content["id"], content["cause"])
-        if place in before and place not in self.places.healthy:
-            why = f"{self.places.fault_text(place)}; the last: {content['reason']}"
-            self.say(f"GPU {','.join(place)}: no more trials are started on it: the machine ended several ({why})")
-        if not self.places.healthy:
-            why = "no usable GPU is left: see the messages above, and the machine's log"
-            for sweep in self.sweeps:
-                if sweep.left > 0 or sweep is worker.sweep:
-                    sweep.end(why, everywhere=True)
-        if not moves:
-            worker.channel.send(granted=False, same_gpus=True)
-            return
-        self.places.release(place)  # two that move may each want the other's
-        worker.place = None
-        self._moves.append((worker, content["id"]))
-
     def _handle_end(self, worker: Worker, sweep: SweepState, record: TrialRecord) -> None:
         """Takes in how a trial of the worker ended, and judges the sweep."""
         if worker.place is not None and record.state in ENDED_WELL:
             self.places.clear_faults(worker.place)
         worker.trial, worker.deaths = None, 0
         if record.state in ("killed", "lost"):  # its agent alone was ended, or the trial taken from it: tried again
-            self._take_trial_back(worker)
-        self._release_place(worker)
+            self.grants.take_back(worker)
+        self.grants.release(worker)
         sweep.outcome.ended.append(record)
         sweep.add_record(record)
         if record.cause == "disk_full":
@@ -260,23 +199,16 @@ class Supervisor:
         """Starts an agent for each worker without one: of the sweep with the fewest agents and trials left."""
         now = time.monotonic()
         for worker in self.workers:
-            if worker.sweep is None and not worker.given_up and now >= worker.restart_at:
-                busy = {id(sweep): 0 for sweep in self.sweeps}
-                for other in self.workers:
-                    if other.connected and not other.granted:  # it takes the next trial
-                        busy[id(other.sweep)] += 1
-                open_ = [sweep for sweep in self.sweeps if sweep.left > (0 if sweep.pauses else busy[id(sweep)])]
-                if open_ and self.stop_sent is None:
-                    agents = [sum(other.sweep is sweep for other in self.workers) for sweep in open_]
-                    self._start_agent(worker, open_[agents.index(min(agents))])
+            free = worker.sweep is None and not worker.given_up and now >= worker.restart_at
+            if free and (open_ := self.grants.open_sweeps()):
+                self._start_agent(worker, min(open_, key=self.grants.agents_of))
 
     def _handle_closed_channel(self, worker: Worker) -> None:
         """Takes in that an agent's channel has closed: the agent has left, or died."""
         self.selector.unregister(worker.channel)
         worker.channel.close()
         worker.closed_at = time.monotonic()
-        self._requests = [waiting for waiting in self._requests if waiting is not worker]
-        self._moves = [(waiting, trial) for waiting, trial in self._moves if waiting is not worker]
+        self.grants.forget(worker)
         self._clean_up_agent(worker)
 
     def _clean_up_agent(self, worker: Worker) -> None:
@@ -286,14 +218,15 @@ class Supervisor:
             return
         if worker.trial is not None:
             self._record_lost_trial(worker, sweep, worker.trial)
-        self._take_trial_back(worker)
+        self.grants.take_back(worker)
         worker.sweep, worker.trial = None, None
         # Left of its own accord although there is more to do: somebody sent it a signal.
-        if (worker.status != 0 or sweep.left > 0) and sweep.outcome.message is None and self.stop_sent is None:
+        early = worker.status != 0 or (sweep.left > 0 and not worker.dismissed)
+        if early and sweep.outcome.message is None and sweep.stop_sent is None:
             worker.count_death()
             if worker.given_up:
                 self._give_up_worker(worker, sweep)
-        self._grant_requests()
+        self.grants.answer()
 
     def _give_up_worker(self, worker: Worker, sweep: SweepState) -> None:
         """Stops using a worker whose agents keep dying; the sweeps end when no other worker is left."""
@@ -345,16 +278,16 @@ class Supervisor:
     def _run_round(self) -> None:
         """Checks signals, agents and workers once, and handles the messages that arrive within a moment."""
         self._handle_signals()
-        if self.sleep.obey(ending=self.stop_sent is not None):
-            self._grant_requests()
+        if self.sleep.obey(ending=all(sweep.stop_sent is not None for sweep in self.sweeps)):
+            self.grants.answer()
         self._tell_of_wait()
         self._replace_hung()
         for sweep in self.sweeps:
             sweep.write_if_due()
-        if AWAKE.now() > self.stop_deadline:
-            for worker in self.workers:
-                worker.kill()
+        self.steering.look()
         for worker in self.workers:
+            if AWAKE.now() > worker.stop_by:
+                worker.kill()
             self._clean_up_agent(worker)
         self._fill_workers()
         leaving = any(worker.closed_at is not None and worker.sweep is not None for worker in self.workers)
@@ -376,8 +309,7 @@ class Supervisor:
         """Whether an agent runs, or another one is to start."""
         if any(worker.sweep is not None for worker in self.workers):
             return True
-        left = any(sweep.left > 0 for sweep in self.sweeps)
-        return left and self.stop_sent is None and not all(worker.given_up for worker in self.workers)
+        return any(sweep.left > 0 for sweep in self.sweeps) and not all(worker.given_up for worker in self.workers)
 
     def run(self) -> None:
         """Runs until every agent has left; how each sweep ended is in its `outcome`."""
@@ -385,6 +317,7 @@ class Supervisor:
             clear_leftovers(sweep.summary.paths, self.say)
         with noted(self.signals), self.sleep.heeding(), self.selector:
             self._silent_until = time.monotonic() + SILENT_WAIT
+            self.steering.begin()
             self._fill_workers()
             for worker, sweep in zip(self.workers, self.sweeps, strict=False):
                 if sweep.left == 0 and worker.sweep is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from ...base.wording import counted
 from ...records.folder import ENDED_WELL, TrialRecord
@@ -12,6 +13,9 @@ from ...records.progress import count_settled
 from ...records.summary import Summary
 from ..accessories import Accessories
 from .channel import Job
+
+if TYPE_CHECKING:
+    from ...records.control.orders import Order, OrderLog
 
 IN_A_ROW = 3  # failed trials that end a sweep in which none has succeeded, one worker running
 PROTECTED = 4  # times as many end it even while a trial runs that has lasted longer than any of them
@@ -24,7 +28,13 @@ class Outcome:
     interrupted: bool = False
     message: str | None = None  # why it ended before its count, in words
     everywhere: bool = False  # whether that would end any other sweep on this machine as well
+    ended_by: str | None = None  # the order that ended it before its count, in words: "stopped by alice@box"
     ended: list[TrialRecord] = field(default_factory=list)  # in this launch
+
+    @property
+    def cut_short(self) -> bool:
+        """Whether somebody or something has ended the launch before its trials were done."""
+        return self.interrupted or self.message is not None or self.ended_by is not None
 
 
 @dataclass(frozen=True)
@@ -85,6 +95,9 @@ class SweepState:
     accessories: Accessories = field(default_factory=Accessories)
     has_target: bool = False  # whether a trial has reached the target
     pauses: bool = False  # whether trials pause: how often one is given out again, the controller alone decides
+    orders: OrderLog | None = None  # read up to the launch's start
+    paused: Order | None = None  # which has paused the sweep
+    stop_sent: dict[str, Any] | None = None  # what its agents were told when their trials were to be ended
 
     @property
     def name(self) -> str:
@@ -107,7 +120,7 @@ class SweepState:
 
     def return_trial(self) -> None:
         """Takes back a granted trial that did not come to its end."""
-        if self.outcome.message is None and not self.has_target:
+        if self.outcome.message is None and self.outcome.ended_by is None and not self.has_target:
             self.left = 1 if self.pauses else self.left + 1
 
     def end(self, message: str, *, everywhere: bool = False) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import socket
 import subprocess
@@ -50,6 +51,8 @@ class Worker:
         self.trial: TrialRecord | None = None
         self.since = 0.0  # when that started (seconds of `AWAKE`)
         self.asleep = False  # whether its agent has stopped its trial for as long as the launch sleeps
+        self.dismissed = False  # whether its agent leaves because it was told to, though there is more to do
+        self.stop_by = math.inf  # when its agent is killed, which was told to end its trial (seconds of `AWAKE`)
         self.log: Path
         self.channel: Channel
         self.process: AgentProcess
@@ -84,6 +87,7 @@ class Worker:
         self.last_heard = time.monotonic()
         self.closed_at = self.status = None
         self.granted, self.trial, self.place = False, None, None
+        self.dismissed, self.stop_by = False, math.inf
         self.channel.send(*([] if job.preload is None else [job.preload]), **first)
 
     def _execute(self, environment: Mapping[str, str], channel: int, log: int, output: int) -> subprocess.Popen[bytes]:

@@ -15,6 +15,8 @@ from ...records.control.orders import Entry, entry_from_row, entry_row
 from .database import Database, disconnected, first_line, make_engine, take_lock
 from .tables import orders as _orders
 
+FIRST_WAIT = 3.0  # seconds that a launch waits at its start for the orders given before
+
 
 class OrderTable:
     """`OrderLog` in a database. A call waits for the database's answer."""
@@ -92,6 +94,8 @@ class FollowedOrders:
         """`wake`: makes the thread exchange entries soon."""
         self._table, self._wake = table, wake
         self._new: list[Entry] = []
+        self._waited = False
+        self._begun = threading.Event()  # set once the table has been read
         self._unsent: list[Entry] = []
         self._lock = threading.Lock()
         self.problem: str | None = None  # why the table cannot be used at all, which no waiting mends
@@ -102,7 +106,10 @@ class FollowedOrders:
         self._wake()
 
     def read(self) -> list[Entry]:
-        """Returns the entries that the other thread has read since the last call."""
+        """Returns the entries that the other thread has read since the last call; waits a moment for the first ones."""
+        if not self._begun.is_set() and not self._waited:
+            self._waited = True
+            self._begun.wait(FIRST_WAIT)
         with self._lock:
             new, self._new = self._new, []
         return new
@@ -120,9 +127,11 @@ class FollowedOrders:
             if disconnected(error):
                 raise
             self.problem = first_line(error)
+            self._begun.set()
             return
         with self._lock:
             self._new += new
+        self._begun.set()
 
 
 @contextlib.contextmanager

@@ -1,0 +1,148 @@
+"""Grants trials and places to the workers' agents, and ends their trials."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from ...base.signals import AWAKE
+from .gpu_places import Places
+from .sleeping import Sleep
+from .sweep_state import SweepState
+from .worker import AGENT_EXIT_GRACE, Worker
+
+
+class Grants:
+    """Holds the workers of a launch, and answers their agents, which wait for a trial or for another place."""
+
+    def __init__(
+        self,
+        sweeps: Sequence[SweepState],
+        workers: list[Worker],
+        places: Places,
+        sleep: Sleep,
+        say: Callable[[str], None],
+    ) -> None:
+        self.sweeps, self.workers, self.places, self.sleep, self.say = sweeps, workers, places, sleep, say
+        self._requests: list[Worker] = []  # their agents wait for a trial,
+        self._moves: list[tuple[Worker, str]] = []  # or for another place for the trial (its id) they have
+
+    def request(self, worker: Worker) -> None:
+        """Notes that the worker's agent waits for a trial."""
+        self._requests.append(worker)
+
+    def forget(self, worker: Worker) -> None:
+        """Forgets what the worker's agent has asked for: it is gone."""
+        self._requests = [waiting for waiting in self._requests if waiting is not worker]
+        self._moves = [(waiting, trial) for waiting, trial in self._moves if waiting is not worker]
+
+    def answer(self) -> None:
+        """Answers the waiting agents while there are trials and places; those that move a trial come first."""
+        if self.sleep.asleep:
+            return
+        for worker, trial in list(self._moves):
+            stopped = worker.sweep is None or worker.sweep.stop_sent is not None
+            place = None if stopped else self.places.take(trial)
+            if place is None and not stopped and self.places.usable_by(trial):
+                continue  # there is one, and it is in use
+            self._moves.remove((worker, trial))
+            worker.place = place
+            worker.channel.send(granted=place is not None, gpus=place or ())
+        for worker in list(self._requests):
+            sweep, place = worker.sweep, None
+            if self._is_needed_elsewhere(worker):
+                worker.dismissed = True
+            elif sweep is not None and sweep.left > 0 and self.places.healthy:
+                place = None if sweep.paused else self.places.take()
+                if place is None:
+                    continue
+                sweep.grant_trial()
+                worker.granted, worker.place = True, place
+            self._requests.remove(worker)
+            worker.channel.send(granted=place is not None, gpus=place or ())
+
+    def open_sweeps(self) -> list[SweepState]:
+        """Lists the sweeps for which another agent may be started; paused ones only if all are paused."""
+        busy = {id(sweep): 0 for sweep in self.sweeps}
+        for worker in self.workers:
+            if worker.connected and not worker.granted:  # it takes the next trial
+                busy[id(worker.sweep)] += 1
+        found = [sweep for sweep in self.sweeps if sweep.left > (0 if sweep.pauses else busy[id(sweep)])]
+        return [sweep for sweep in found if not sweep.paused] or found
+
+    def agents_of(self, sweep: SweepState) -> int:
+        """Counts the workers whose agents work on the sweep."""
+        return sum(worker.sweep is sweep for worker in self.workers)
+
+    def running(self, sweep: SweepState) -> list[Worker]:
+        """Lists the workers that run a trial of the sweep."""
+        return [worker for worker in self.workers if worker.sweep is sweep and worker.trial is not None]
+
+    def _is_needed_elsewhere(self, worker: Worker) -> bool:
+        """Tells whether a waiting worker serves another sweep better: its own is paused, or has two agents more."""
+        own = worker.sweep
+        if len(self.sweeps) == 1 or own is None or own.left <= 0:
+            return False
+        others = [sweep for sweep in self.open_sweeps() if sweep is not own and not sweep.paused]
+        fewest = min(map(self.agents_of, others), default=None)
+        return fewest is not None and (own.paused is not None or fewest + 1 < self.agents_of(own))
+
+    def take_back(self, worker: Worker) -> None:
+        """Takes back the trial granted to the worker's agent, since it did not come to its end."""
+        if worker.granted and worker.sweep is not None and worker.sweep.stop_sent is None:
+            worker.sweep.return_trial()
+        self.release(worker)
+
+    def release(self, worker: Worker) -> None:
+        """Ends the worker's trial: its place is free again."""
+        if worker.place is not None:
+            self.places.release(worker.place)
+        worker.granted, worker.place = False, None
+
+    def move(self, worker: Worker, content: Mapping[str, Any]) -> None:
+        """Finds another place for the worker's trial, which the machine has ended."""
+        place = worker.place or ()
+        before = self.places.healthy
+        moves = self.places.add_fault(place, content["id"], content["cause"])
+        if place in before and place not in self.places.healthy:
+            why = f"{self.places.fault_text(place)}; the last: {content['reason']}"
+            self.say(f"GPU {','.join(place)}: no more trials are started on it: the machine ended several ({why})")
+        if not self.places.healthy:
+            why = "no usable GPU is left: see the messages above, and the machine's log"
+            for sweep in self.sweeps:
+                if sweep.left > 0 or sweep is worker.sweep:
+                    sweep.end(why, everywhere=True)
+        if not moves:
+            worker.channel.send(granted=False, same_gpus=True)
+            return
+        self.places.release(place)  # two that move may each want the other's
+        worker.place = None
+        self._moves.append((worker, content["id"]))
+
+    # -- what ends trials, and holds agents back ----------------------------------------------------------------------
+
+    def hold(self, sweep: SweepState) -> None:
+        """Tells the sweep's agents whether the sweep is paused: one may have a trial granted, and no point yet."""
+        for worker in self.workers:
+            if worker.connected and worker.sweep is sweep:
+                worker.channel.send(held=sweep.paused is not None)
+
+    def send_home(self, sweep: SweepState) -> None:
+        """Lets the sweep's agents leave; running trials come to their end before."""
+        for worker in self.workers:
+            if worker.connected and worker.sweep is sweep:
+                worker.dismissed = True
+                worker.channel.send(leave=True)
+
+    def stop(self, sweep: SweepState, request: dict[str, Any]) -> None:
+        """Ends the sweep's running trials; no further one starts."""
+        sweep.left, sweep.stop_sent = 0, request
+        for worker in self.workers:
+            if worker.connected and worker.sweep is sweep:
+                self.stop_agent(worker, sweep, request)
+
+    def stop_agent(self, worker: Worker, sweep: SweepState, request: dict[str, Any]) -> None:
+        """Ends the worker's trial, and its agent; kills an agent that has not left in time."""
+        grace = sweep.job.grace if request["grace"] is None else request["grace"]
+        worker.stop_by = AWAKE.now() + grace + AGENT_EXIT_GRACE
+        worker.channel.send(stop=request)

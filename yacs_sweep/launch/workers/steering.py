@@ -1,0 +1,146 @@
+"""Obeys the orders that users give to running sweeps (records/control/): pause, resume, stop, cancel.
+
+Each launch reads its sweeps' orders by itself, and answers what it has done.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING
+
+from ...base.command_line import COMMAND
+from ...show.lines import command_text
+from .grants import Grants
+from .sweep_state import SweepState
+
+if TYPE_CHECKING:
+    from ...records.control.orders import Order
+
+LOOK = 0.5  # seconds between two looks for orders
+
+
+class Refused(Exception):
+    """An order that cannot be obeyed; the text says why."""
+
+
+class Steering:
+    """Obeys the orders to the sweeps of a launch, for the supervisor."""
+
+    def __init__(self, grants: Grants) -> None:
+        self.grants, self._due = grants, 0.0
+        self._acts: dict[str, Callable[[SweepState, Order], str]] = {
+            "pause": self._pause,
+            "resume": self._resume,
+            "stop": self._stop,
+            "cancel": self._cancel,
+        }
+
+    def begin(self) -> None:
+        """Says which sweeps are paused before their first trial here."""
+        for sweep in self.grants.sweeps:
+            if sweep.paused is not None and sweep.left > 0:
+                resume = command_text([*COMMAND, "--resume", sweep.name])
+                self._say(sweep, f"paused by {sweep.paused.who}: no trial starts until it is resumed, with {resume}")
+
+    def look(self) -> None:
+        """Obeys the orders that were given since the last look; looks twice a second at most."""
+        now = time.monotonic()
+        if now < self._due:
+            return
+        self._due = now + LOOK
+        for sweep in self.grants.sweeps:
+            if sweep.orders is not None:
+                sweep.accessories.attempt("orders to the sweep are not read", partial(self._look_at, sweep))
+
+    def _look_at(self, sweep: SweepState) -> None:
+        """Obeys the new orders to a sweep."""
+        assert sweep.orders is not None
+        if not (entries := sweep.orders.read()):
+            return
+        from ...records.control.orders import Answer  # few sweeps get an order
+
+        for entry in entries:
+            if not isinstance(entry, Answer):
+                sweep.accessories.attempt(f"an order ({entry.act}) is not obeyed", partial(self._obey, sweep, entry))
+
+    def _obey(self, sweep: SweepState, order: Order) -> None:
+        """Obeys an order, says so, and answers it."""
+        act = self._acts.get(order.act)
+        if act is None:  # an agent's
+            return
+        obeyed = True
+        try:
+            text = act(sweep, order)
+        except Refused as error:
+            text, obeyed = str(error), False
+        self.grants.answer()
+        self._say(sweep, text)
+        what = "answers to orders are not written"
+        sweep.accessories.attempt(what, partial(self._answer, sweep, order, text, obeyed))
+
+    def _answer(self, sweep: SweepState, order: Order, text: str, obeyed: bool) -> None:
+        """Answers an order in the sweep's list of orders."""
+        from ...records.control.orders import answer_to  # few sweeps get an order
+
+        assert sweep.orders is not None
+        sweep.orders.append(answer_to(order, text, obeyed=obeyed))
+
+    def _say(self, sweep: SweepState, text: str) -> None:
+        """Shows the user a line about a sweep."""
+        self.grants.say(f"{sweep.name}: {text}" if len(self.grants.sweeps) > 1 else text)
+
+    # -- orders -------------------------------------------------------------------------------------------------------
+
+    def _pause(self, sweep: SweepState, order: Order) -> str:
+        """Starts no further trial until the sweep is resumed."""
+        _refuse_ending(sweep)
+        if sweep.paused is not None:
+            return f"paused already by {sweep.paused.who}"
+        sweep.paused = order
+        self.grants.hold(sweep)
+        return f"paused by {order.who}: {self._running_text(sweep)}no further one starts"
+
+    def _resume(self, sweep: SweepState, order: Order) -> str:
+        """Starts trials again."""
+        _refuse_ending(sweep)
+        if sweep.paused is None:
+            return "not paused: trials start as before"
+        sweep.paused = None
+        self.grants.hold(sweep)
+        return f"resumed by {order.who}: trials start again"
+
+    def _stop(self, sweep: SweepState, order: Order) -> str:
+        """Starts no further trial, and ends the launch with the last running one."""
+        _refuse_ending(sweep)
+        sweep.paused, sweep.left = None, 0
+        sweep.outcome.ended_by = f"stopped by {order.who}"
+        self.grants.send_home(sweep)
+        return f"{sweep.outcome.ended_by}: {self._running_text(sweep)}no further one starts"
+
+    def _cancel(self, sweep: SweepState, order: Order) -> str:
+        """Ends the running trials, and the launch with them."""
+        if sweep.stop_sent is not None:
+            return f"being ended already: {sweep.stop_sent['detail']}"
+        why = f"cancelled by {order.who}"
+        sweep.outcome.interrupted = sweep.left > 0 or self.grants.agents_of(sweep) > 0
+        sweep.paused, sweep.outcome.ended_by = None, why
+        running = len(self.grants.running(sweep))
+        self.grants.stop(sweep, {"cause": "interrupted", "detail": why, "grace": None})
+        ending = f"the {running} running trials" if running > 1 else "the running trial"
+        return f"{why}: ending {ending}" if running else f"{why}: no trial runs here"
+
+    def _running_text(self, sweep: SweepState) -> str:
+        """Says how many trials go on, before what else follows from an order."""
+        running = len(self.grants.running(sweep))
+        return {0: "no trial runs here, ", 1: "the running trial goes on, "}.get(
+            running, f"the {running} running trials go on, "
+        )
+
+
+def _refuse_ending(sweep: SweepState) -> None:
+    """Refuses an order to a sweep that ends already."""
+    why = sweep.stop_sent["detail"] if sweep.stop_sent is not None else sweep.outcome.ended_by
+    if why is not None:
+        raise Refused(f"the sweep ends already here: {why}; --sweep_id {sweep.name} resumes it")
