@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -15,6 +16,7 @@ from .base.command_line import COMMAND
 from .base.errors import ConfigError, Problems
 from .base.wording import no_texts, without_password
 from .launch.check.resumes import remark, with_answer
+from .launch.control.methods import Controlled
 from .launch.engines import Engine, make_engine
 from .launch.follow import run_on_engine
 from .launch.keyword_types import Keywords, PathLike
@@ -53,7 +55,7 @@ Overrides: TypeAlias = Mapping[str, Any] | Sequence[str]
 INTERRUPTED = 130
 
 
-class Sweep:
+class Sweep(Controlled):
     """Searches the hyperparameters of a trainer.
 
         sweep = Sweep("sweep_lr", config_file="configs/baseline.yml", count=5)    # a preset, or a file
@@ -134,7 +136,7 @@ class Sweep:
         self._paths: SweepPaths | None = None
         self._signals: list[int] = []
         self._words: tuple[str, ...] = ()  # of the command line
-        self._stopped = False
+        self._stopped = self._elsewhere = False  # whether it is known by its id, and has not run here
         self.exit_status: int | None = None  # of the last run, as the command line's: 0, 1 or 130
         self.message: str | None = None  # why the last run ended before its count
 
@@ -165,7 +167,7 @@ class Sweep:
         sweep = cls.__new__(cls)
         given = replace(_gather(None, train, overrides, options), sweep_id=sweep_id)
         sweep._start_with(given, python=True)
-        sweep._paths = find(sweep_id, given.results_dir)
+        sweep._paths, sweep._elsewhere = find(sweep_id, given.results_dir), True
         if sweep._paths is None:
             sweep._plan = make_plan(given)  # on the W&B server, or in a database
         return sweep
@@ -248,11 +250,15 @@ class Sweep:
     def launch(self) -> int:
         """Runs the sweep as the command line does; returns the exit status."""
         options = self._options
+        self._elsewhere, self._running_in = False, threading.get_ident()
         # What an engine lacks is said before anything is created.
         engine = None if options.engine == "local" else make_engine(options)
         starting = agent_starter(self._starter, wanted=engine is None)
-        with notifying(options.notify, say) as ending, starting as starter:
-            self.exit_status = ending.status = self._run(engine, ending, starter)
+        try:
+            with notifying(options.notify, say) as ending, starting as starter:
+                self.exit_status = ending.status = self._run(engine, ending, starter)
+        finally:
+            self._running_in = None
         self._signals.clear()
         self._resume_next()
         return self.exit_status
@@ -294,10 +300,17 @@ class Sweep:
         )
         self._plan = self._launched = None
 
-    def stop(self) -> None:
-        """Ends a run from another thread, as an interrupt would; `run` then returns. A second call ends it at once."""
+    def stop(self, *, finish: bool = False) -> list[str]:
+        """Ends the sweep; a line for each launch that has answered an order.
+
+        A run of this object is ended from another thread as an interrupt would, at once by a second call; `run` then returns.
+        With `finish` its running trials finish, as those of a sweep that was opened by its id and runs elsewhere.
+        """
+        if finish or self._elsewhere:
+            return self._plain("stop")
         self._stopped = True
         self._signals.append(signal.SIGINT)
+        return []
 
     # -- results ----------------------------------------------------------------------------------------------------
 

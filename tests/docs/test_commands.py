@@ -62,6 +62,10 @@ VARIANTS = (  # in this order
     Variant(r"val/mAP >= 80, min ms", "the toy trainer has its own metrics", "val/mAP > 1, min duration"),
     Variant(r"--compare .*p7c2m1qd", "wants a second sweep; tests/yacs_sweep/show/query/test_two.py has some"),
     Variant(r"--gpus|CUDA_VISIBLE_DEVICES=", "wants these GPUs; test_worker.py has some that are not real"),
+    Variant(
+        r"--(set-workers|set-gpus|stop-trial|add-points) ",
+        "wants a launch that runs; tests/yacs_sweep/launch/control has one",
+    ),
     Variant(r"postgresql://", "wants a server and its password; tests/yacs_sweep/whole/test_postgres.py runs one"),
     Variant(r"ENTITY/PROJECT/ID|team/project/", "wants a W&B login; tests/wandb_server is one, in the W&B tests"),
     Variant(

@@ -19,7 +19,11 @@ from typing import Any
 import yaml
 
 from ..base.errors import SweepError
+from ..base.values import utc_seconds
 from ..records.alive import Launcher, count_agents, launchers
+from ..records.control.order_file import OrderFile
+from ..records.control.orders import Entry, Order
+from ..records.control.words import standing_order
 from ..records.folder import OVER, SweepPaths, TrialRecord
 from ..records.known_sweeps import origin_of
 from ..records.launch_file import load_spec_of, read_launch
@@ -78,6 +82,21 @@ class Snapshot:
     def goal(self) -> str:
         """The objective's goal: minimize or maximize."""
         return self.objective.goal if self.objective else "minimize"
+
+    @cached_property
+    def orders(self) -> list[Entry]:
+        """What users have ordered, and what launches have answered."""
+        return OrderFile(self.paths).read()
+
+    @property
+    def standing_order(self) -> Order | None:
+        """The order by which the sweep is paused, or was stopped or cancelled; None where it was resumed since."""
+        order = standing_order(self.orders)
+        if order is None or order.act == "pause":
+            return order
+        began = [record.started for record in self.records] + [launcher.started for launcher in self.launchers]
+        given = utc_seconds(order.at) or 0.0
+        return None if any((utc_seconds(at) or 0.0) > given for at in began) else order
 
     @property
     def counts(self) -> dict[str, int]:

@@ -23,6 +23,9 @@ from ..base.streams import output_error, print_lines
 from ..base.values import utc_seconds
 from ..base.wording import counted, cut, without_password
 from ..records.alive import launchers
+from ..records.control.order_file import OrderFile
+from ..records.control.orders import paused_by
+from ..records.control.words import standing_text
 from ..records.folder import ENDED_WELL, OVER, SweepPaths, best_of, rank
 from ..records.known_sweeps import origin_of
 from ..records.launch_file import read_launch
@@ -138,6 +141,18 @@ def workers_line(snapshot: Snapshot) -> Line:
     return [*line, (f"; resume with: {again}", "")]
 
 
+def _order_line(snapshot: Snapshot) -> list[Line]:
+    """Says by whom the sweep was paused, stopped or cancelled, in a line; none where it was not."""
+    order = snapshot.standing_order
+    if order is None:
+        return []
+    text = standing_text(order, time.time())
+    if order.act == "pause":
+        text += f"; resume with: {command_text([*COMMAND, '--resume', snapshot.paths.sweep_id])}"
+    word, _, rest = clean(text).partition(" ")
+    return [[(f"{word}  ", "bold yellow"), (rest, "")]]
+
+
 def _all_done(snapshot: Snapshot, again: str) -> str:
     """Says that every trial is done; of a grid that was asked for fewer points than it has, how to try the others."""
     size = None
@@ -177,7 +192,7 @@ def _of_sweep(paths: SweepPaths, columns: int, rows: int) -> Drawn:
     """Draws one sweep."""
     snapshot = read_snapshot(paths)
     board = to_board(snapshot)
-    lines = [workers_line(snapshot)]
+    lines = [workers_line(snapshot), *_order_line(snapshot)]
     lines += [line for line in frame(board, columns, rows, time.time(), datetime.now()) if line]
     if any(record.state != "running" for record in snapshot.records):
         lines += [[], *_best_rows(snapshot, board.sweeps[0].front, columns - 1)]
@@ -221,6 +236,8 @@ def _row(paths: SweepPaths) -> tuple[list[str], str, bool]:
     progress = Progress(done, done if launch.get("exhausted") else max(int(launch.get("target") or 0), done), reached)
     paused = 0 if launch.get("exhausted") else counts.get("paused", 0)
     state, style = ("runs", "green") if runs else ("open", "yellow") if progress.left or paused else ("done", "")
+    if state != "done" and paused_by(OrderFile(paths).read()) is not None:
+        state, style = "paused", "yellow"
     named = [name for name, _ in STATES[2:] if counts.get(name) and (runs or name != "running")]
     others = (", ".join(f"{counts[name]} {name}" for name in named) + tally.again_text).strip()
     metric = (head.get("metric") or {}).get("name", "")

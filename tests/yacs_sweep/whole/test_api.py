@@ -22,6 +22,7 @@ from tests.sweeping import GRID, ROOT, TOY, environment, processes_with, sweep, 
 from tests.trainers import wait_until
 from yacs_sweep import ConfigError, Sweep, SweepError
 from yacs_sweep.launch.keyword_types import Keywords
+from yacs_sweep.launch.options.control import NAMING, WITH_ID
 from yacs_sweep.launch.options.table import make_parser
 from yacs_sweep.records.folder import TrialRecord
 from yacs_sweep.show.trials import Trials
@@ -85,7 +86,11 @@ def test_keywords_are_the_options_of_the_command_line() -> None:
         "json",
         "status",
         "watch",
+        *("where", "sort", "columns", "compare", "diff", "logs", "follow"),
         "agent_run",
+        *NAMING,
+        *WITH_ID,
+        "now",
     }
     assert set(Keywords.__annotations__) == {action.dest for action in make_parser()._actions} - others
 

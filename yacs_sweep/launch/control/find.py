@@ -5,34 +5,79 @@ from __future__ import annotations
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ...base.errors import ConfigError
 from ...records.alive import Launcher, launchers
-from ...records.control.order_file import OrderFile
 from ...records.control.orders import OrderLog
-from ...records.folder import SweepPaths
+from ...records.folder import SweepPaths, TrialRecord
 from ...records.known_sweeps import BATCH, batch_rows, find, find_bases, refuse_unwritable, result_bases
-from ...records.launch_file import read_launch
+from ...records.launch_file import LaunchFile, load_spec_of
+from ...records.summary import known_records
+from ...search.storage.order_log import order_log
+from ...search.storage.url import shared
+from ...spec.sweep import SweepSpec
 from ...wandb.login import is_logged_in, why_not_asked
 from ..options.table import Options
+from ..plan.checks import storage_wanted
+from ..plan.resume import storage_given
 from .on_server import ServerLog
+
+if TYPE_CHECKING:
+    from ...search.storage.shared_sweep import SharedSweep
 
 
 @dataclass(frozen=True)
 class Steered:
-    """Holds a sweep that takes orders."""
+    """Holds a sweep that takes orders.
 
-    sweep_id: str
-    controller: str  # local, wandb
+    Attributes:
+        launch: how it was launched; None: only the W&B server knows it, so that its log has no answers.
+        storage: the database that its machines share; None: they share its folder, or there is one machine.
+        has_folder: whether this machine has its folder.
+        told: lines about what has become of orders on the W&B server.
+    """
+
+    paths: SweepPaths
+    launch: LaunchFile | None
     log: OrderLog
-    paths: SweepPaths | None = None  # its folder on this machine
-    answers: bool = True  # whether its log has what launches answer
-    told: list[str] = field(default_factory=list)  # lines about what has become of orders on the W&B server
+    storage: str | None = None
+    has_folder: bool = True
+    told: list[str] = field(default_factory=list)
+
+    @property
+    def sweep_id(self) -> str:
+        """The sweep's id."""
+        return self.paths.sweep_id
+
+    @property
+    def controller(self) -> str:
+        """What chooses its points: local, wandb."""
+        return "wandb" if self.launch is None else self.launch.controller
+
+    @cached_property
+    def spec(self) -> SweepSpec:
+        """What is searched."""
+        if self.has_folder:
+            return load_spec_of(self.paths)
+        return _in_database(self.storage, self.sweep_id).join("--sweep_id")[0]
+
+    def records(self) -> list[TrialRecord]:
+        """Reads the sweep's trials, on whichever machine they ran."""
+        if self.storage is None:
+            return known_records(self.paths)
+        return _in_database(self.storage, self.sweep_id).records()
 
     def launches(self) -> list[Launcher]:
         """Lists the launches that work on the sweep, as far as its folder tells."""
-        return [] if self.paths is None else launchers(self.paths)
+        return launchers(self.paths)
+
+    @property
+    def knows_launches(self) -> bool:
+        """Whether `launches` are all there are; another machine that shares the database alone is not seen."""
+        return self.storage is None
 
     @property
     def hosts(self) -> list[str]:
@@ -70,17 +115,38 @@ def _batch(batch_id: str, options: Options, option: str) -> list[tuple[str, str]
 def _one(sweep_id: str, results_dir: str | None, options: Options, option: str) -> list[Steered]:
     """Finds one sweep."""
     paths = find(sweep_id, results_dir, option)
-    if paths is None and options.controller != "local" and is_logged_in():
-        server = ServerLog(sweep_id, None, options, option)
-        return [Steered(sweep_id.split("/")[-1], "wandb", server, answers=False, told=server.told)]
     if paths is None:
-        raise unknown(sweep_id, result_bases(results_dir), option)
+        return [_elsewhere(sweep_id, options, option)]
     refuse_unwritable(paths, (paths.dir, paths.agents, paths.control))
-    controller = str(read_launch(paths).get("controller") or "local")
-    if controller == "wandb":
+    launch = LaunchFile.load(paths)
+    if launch.controller == "wandb":
         server = ServerLog(sweep_id, paths, options, option)
-        return [Steered(paths.sweep_id, controller, server, paths, told=server.told)]
-    return [Steered(paths.sweep_id, controller, OrderFile(paths), paths)]
+        return [Steered(paths, launch, server, told=server.told)]
+    given = storage_given(options, launch)
+    storage = storage_wanted(given, launch) if shared(given or launch.storage) else None
+    return [Steered(paths, launch, order_log(paths, storage), storage)]
+
+
+def _elsewhere(sweep_id: str, options: Options, option: str) -> Steered:
+    """Finds a sweep that has no folder on this machine: in the database of its machines, or on the W&B server."""
+    bases = result_bases(options.results_dir)
+    paths = SweepPaths(bases[0], sweep_id.split("/")[-1])
+    if options.storage is None or not shared(options.storage):
+        if not is_logged_in():
+            raise unknown(sweep_id, bases, option)
+        server = ServerLog(sweep_id, None, options, option)
+        return Steered(paths, None, server, has_folder=False, told=server.told)
+    storage = storage_wanted(options.storage)
+    _, launch, _ = _in_database(storage, paths.sweep_id).join(option)
+    return Steered(paths, launch, order_log(paths, storage), storage, has_folder=False)
+
+
+def _in_database(storage: str | None, sweep_id: str) -> SharedSweep:
+    """Opens the sweep in the database that its machines share."""
+    from ...search.storage.shared_sweep import SharedSweep  # imports SQLAlchemy, which takes a while
+
+    assert storage is not None
+    return SharedSweep(storage, sweep_id)
 
 
 def unknown(sweep_id: str, bases: Sequence[Path], option: str) -> ConfigError:

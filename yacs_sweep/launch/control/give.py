@@ -18,7 +18,8 @@ ANSWER_WAIT = 5.0  # seconds that launches have to answer,
 LATE_WAIT = 0.5  # and that others have after the first one, where nobody knows how many there are
 PERIOD = 0.1  # seconds between two looks
 ONE_ANSWERS = ("stop_trial",)  # orders that concern one launch alone
-NEEDS_LAUNCH = ("stop_trial", "set_workers", "set_gpus")  # orders that mean nothing to a sweep that nobody works on
+NEEDS_LAUNCH_HERE = ("set_workers", "set_gpus")  # orders that mean nothing where nobody works on the sweep
+NEEDS_LAUNCH = ("stop_trial", *NEEDS_LAUNCH_HERE)  # and those that mean nothing where nobody works on it anywhere
 
 
 @dataclass(frozen=True)
@@ -39,16 +40,15 @@ def give(sweep: Steered, order: Order, wait: float | None = None) -> Outcome:
         SweepError: the order cannot be written down.
     """
     before, running = sweep.log.read(), sweep.launches()
-    known = sweep.paths is not None  # whether the launches are known
-    if known and not running and order.act in NEEDS_LAUNCH:
+    if not running and order.act in (NEEDS_LAUNCH if sweep.knows_launches else NEEDS_LAUNCH_HERE):
         return Outcome([_not_done(sweep, order)], taken=False)
     try:
         sweep.log.append(order)
     except OSError as error:
         raise SweepError(f"cannot write the order to {error.filename or sweep.sweep_id}: {error.strerror}") from error
-    if not sweep.answers:
+    if sweep.launch is None:
         return Outcome(sweep.told, taken=True)
-    if known and not running:
+    if sweep.knows_launches and not running:
         return Outcome([*sweep.told, _recorded(sweep, order, before)], taken=True)
     answers = _wait_for_answers(sweep, order, running, ANSWER_WAIT if wait is None else wait)
     heard = {(answer.host, answer.pid) for answer in answers}

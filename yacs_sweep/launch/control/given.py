@@ -10,11 +10,8 @@ from typing import Any
 from ...base.errors import ConfigError
 from ...base.wording import did_you_mean
 from ...records.control.orders import Act, Order, new_order
-from ...records.folder import SweepPaths
-from ...records.launch_file import LaunchFile, load_spec_of
-from ...records.summary import known_records
-from ...spec.sweep import SweepSpec
 from .find import Steered
+from .on_server import no_folder
 
 Points = str | Sequence[Mapping[str, Any]]  # a file, or the points
 
@@ -28,21 +25,22 @@ def stop_trial_order(name: str, by: str, option: str = "--stop-trial") -> Callab
     """Returns what makes the order to end a trial, which must run."""
 
     def make(sweep: Steered) -> Order:
-        if sweep.paths is not None:
-            _check_runs(sweep.paths, name, option)
+        _check_runs(sweep, name, option)
         return new_order("stop_trial", by, trial=name)
 
     return make
 
 
-def _check_runs(paths: SweepPaths, name: str, option: str) -> None:
+def _check_runs(sweep: Steered, name: str, option: str) -> None:
     """Raises ConfigError where the sweep has no such trial, or it does not run."""
-    record = paths.record(name) if "/" not in name else None
+    if sweep.launch is None:
+        raise ConfigError(no_folder(sweep.sweep_id))
+    record = sweep.paths.record(name) if "/" not in name else None
     if record is None:
-        known = {found.name: found for found in known_records(paths)}  # of other machines as well
+        known = {found.name: found for found in sweep.records()}  # of other machines as well
         record = known.get(name)
         if record is None:
-            raise ConfigError(f"{option} {name}: sweep {paths.sweep_id} has no such trial{did_you_mean(name, known)}")
+            raise ConfigError(f"{option} {name}: sweep {sweep.sweep_id} has no such trial{did_you_mean(name, known)}")
     if record.state != "running":
         raise ConfigError(f"{option} {name}: does not run, it is {record.state}; there is nothing to stop")
 
@@ -71,6 +69,8 @@ def _host(sweep: Steered, option: str) -> dict[str, str]:
     from socket import gethostname
 
     hosts = sweep.hosts
+    if not sweep.has_folder:
+        raise ConfigError(no_folder(sweep.sweep_id))
     if len(hosts) > 1 and hosts[0] != gethostname():
         raise ConfigError(
             f"{option}: {', '.join(hosts)} work on sweep {sweep.sweep_id}; give the order on the one that it is for"
@@ -89,25 +89,25 @@ def points_order(source: Points, by: str, option: str = "--add-points") -> Calla
     def make(sweep: Steered) -> Order:
         if sweep.controller == "wandb":
             raise ConfigError(f"{option}: the W&B server chooses the points of sweep {sweep.sweep_id}, and takes none")
-        assert sweep.paths is not None
-        spec = load_spec_of(sweep.paths)
+        spec = sweep.spec
         if spec.method == "grid":
             raise ConfigError(f"{option}: sweep {sweep.sweep_id} is a grid search, which tries every point")
         from ...search.warm_start import read_points  # imports Optuna, which takes half a second
 
-        points = read_points(source, spec, _keys(sweep.paths, spec), random.randrange(1 << 30), option)
+        points = read_points(source, spec, _keys(sweep), random.randrange(1 << 30), option)
         return new_order("add_points", by, points=[dict(point) for point in points])
 
     return make
 
 
-def _keys(paths: SweepPaths, spec: SweepSpec) -> Callable[[str], str]:
+def _keys(sweep: Steered) -> Callable[[str], str]:
     """Returns what maps a parameter to the trainer's key; parameters are their own keys where the trainer is not known."""
     from ...trainers.choose import choose_profile
     from ...trainers.overrides import Overrides
 
+    if sweep.launch is None:
+        return lambda name: name
     try:
-        last = LaunchFile.load(paths)
-        return Overrides(choose_profile(last.trainer, spec, Path(last.cwd)), None).key_for
+        return Overrides(choose_profile(sweep.launch.trainer, sweep.spec, Path(sweep.launch.cwd)), None).key_for
     except (ConfigError, OSError):
         return lambda name: name

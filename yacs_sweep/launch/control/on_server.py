@@ -45,9 +45,7 @@ class ServerLog:
                 self._file.append(entry)
             return
         if entry.act not in AFTER:
-            raise ConfigError(
-                f"{self._option} {self._sweep_id}: has no folder on this machine; give this order where its trials run"
-            )
+            raise ConfigError(no_folder(self._sweep_id, self._option))
         if not is_logged_in():
             raise ConfigError(f"{self._option} {self._sweep_id}: is on the W&B server; {why_not_asked()}")
         project, entity = self._project, self._entity
@@ -57,3 +55,8 @@ class ServerLog:
     def read(self) -> list[Entry]:
         """Reads the new entries of the folder's list."""
         return [] if self._file is None else self._file.read()
+
+
+def no_folder(sweep_id: str, option: str = "--sweep_id") -> str:
+    """Formats the message about an order that only the launches of a sweep can obey, given where none is."""
+    return f"{option} {sweep_id}: has no folder on this machine; give this order where its trials run"

@@ -29,6 +29,16 @@ def orders_given(entries: Sequence[Entry]) -> list[Given]:
     return [Given(entry, answers.get(entry.id, [])) for entry in entries if isinstance(entry, Order)]
 
 
+def order_rows(given: Sequence[Given]) -> list[list[str]]:
+    """Formats the orders as rows of a table: when, who, what, and what each launch answered."""
+    rows = []
+    for each in given:
+        answers = "; ".join(f"{answer.text} ({answer.host}, process {answer.pid})" for answer in each.answers)
+        at = each.order.at[:19].replace("T", " ")
+        rows.append([f"{at} UTC", each.order.who, order_text(each.order), answers or "none"])
+    return rows
+
+
 def order_text(order: Order) -> str:
     """Says what is ordered: `pause`, `4 workers, at once`, `stop trial brisk-otter-3`."""
     given = order.given

@@ -15,6 +15,8 @@ from ...base.files import read_json
 from ...base.values import finite_number
 from ...base.wording import sentence
 from ...records import environment
+from ...records.control.order_file import OrderFile
+from ...records.control.words import Given, orders_given
 from ...records.folder import SEEDS_FILE, WARM_FILE, SweepPaths, TrialRecord, best_of, rank
 from ...records.front import front_of_points, front_of_trials
 from ...records.launch_file import load_spec_of, read_launch
@@ -80,6 +82,7 @@ class Sweep:
     seeds: dict[str, Any] = field(default_factory=dict)  # seeds.json: the best configuration, trained again
     best_files: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    orders: list[Given] = field(default_factory=list)  # what users ordered while it ran
     folder: str = ""  # the sweep's folder on this machine; empty where there is none
 
     @property
@@ -241,6 +244,7 @@ def read_local(paths: SweepPaths) -> Sweep:
         warm=read_json(paths.dir / WARM_FILE),
         environment=read_json(paths.dir / environment.FILE),
         seeds=read_json(max(found, key=lambda path: path.stat().st_mtime)) if found else {},
+        orders=orders_given(OrderFile(paths).read()),
         folder=str(paths.dir),
         best_files=sorted(path.name for path in (paths.dir / "best").glob("*") if os.path.isfile(path)),
         notes=[*_elsewhere(trials, paths), *_alike(trials, spec, paths)],

@@ -18,6 +18,7 @@ from typing import Any
 
 from ...base.values import finite_number
 from ...base.wording import sentence
+from ...records.control.words import order_rows
 from ...records.folder import TrialRecord
 from ...records.progress import savings
 from ..lines import duration_text, epochs_apart, in_search, over_folds, reason_shown, trained_again
@@ -40,6 +41,7 @@ TITLES = {  # of sections, where the navigation's word is too short
     "curves": "Learning curves",
     "descent": "Parameters of the best, by iteration",
     "failures": "Stopped and failed trials",
+    "orders": "Orders to the running sweep",
     "search": "What was searched",
     "again": "Environment, and how to repeat it",
 }
@@ -215,6 +217,8 @@ def _parts(findings: Findings, data: dict[str, Any]) -> list[tuple[str, str, str
         parts.append(("workers", "Workers", '<p class="lead">When each trial ran, and where.</p>' + plot("timeline")))
     if any(record.state not in ("finished", "paused", "running") for record in findings.whole.records):
         parts.append(("failures", "Failures", _failures(findings.whole)))
+    if orders := order_rows(findings.whole.orders):
+        parts.append(("orders", "Orders", _orders(orders)))
     parts.append(("search", "Search", _search(sweep)))
     parts.append(("again", "Repeat it", _again(findings.whole)))
     return parts
@@ -372,6 +376,12 @@ def _failures(sweep: Sweep) -> str:
             details.append(f"<details><summary>{head}</summary><pre>{lines}</pre></details>")
     heads = [("num", "trials"), ("", "state"), ("", "cause"), ("", "reason, of the first"), ("", "which")]
     return table(heads, rows) + "".join(details)
+
+
+def _orders(rows: Sequence[Sequence[str]]) -> str:
+    """Formats what users ordered while the sweep ran."""
+    heads = [("", "when"), ("", "by"), ("", "order"), ("", "answer")]
+    return table(heads, [[escape(cell) for cell in row] for row in rows])
 
 
 def _search(sweep: Sweep) -> str:

@@ -57,6 +57,7 @@ def read(
             warm=local.warm,
             environment=local.environment,
             seeds=local.seeds,
+            orders=local.orders,
             best_files=local.best_files,
             folder=local.folder,
         )

@@ -12,6 +12,7 @@ from typing import Any
 
 from ...base.values import finite_number, to_json
 from ...base.wording import printable, sentence, unprintable
+from ...records.control.words import order_rows
 from ...records.folder import TrialRecord
 from ...records.points import group_points
 from ...records.population.lineage import lineage
@@ -92,6 +93,7 @@ def as_json(findings: Findings) -> str:
         "commits": dict(commits(whole)),
         "commands": [{"what": what, "line": line} for what, line in commands(whole)],
         "notes": sweep.notes,
+        **({"orders": [dataclasses.asdict(given) for given in whole.orders]} if whole.orders else {}),
         "trials": trial_rows(whole),
         **({"points": [trial.point.row() for trial in sweep.ranked() if trial.point]} if sweep.by_points else {}),
         **({"pareto": findings.front} if sweep.spec and sweep.spec.more_metrics else {}),
@@ -138,6 +140,8 @@ def as_markdown(findings: Findings) -> str:
             *_table(["parameter", "could be", "", f"in the best {sweep.noun}"], searched),
             "",
         ]
+    if orders := order_rows(whole.orders):
+        lines += ["## Orders to the running sweep", "", *_table(["when", "by", "order", "answer"], orders), ""]
     if given := commands(whole):
         lines += ["## How to repeat it", ""]
         for what, command in given:
