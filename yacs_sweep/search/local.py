@@ -5,9 +5,8 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection
 from enum import Enum
-from typing import Any
 
 import optuna
 from optuna.trial import FrozenTrial, Trial, TrialState
@@ -29,12 +28,12 @@ from .space import EnqueuedSampler, Space
 from .stopping import StoppingRule, make_rule
 from .storage.coordinator import Coordinator, LeaseExpired
 from .storage.folder_coordinator import FolderCoordinator
+from .storage.given_points import GivenPoints
 from .storage.restoring import Restorer
 from .storage.url import shared
 from .stored import (
     BEGUN_AT,
     END,
-    ENQUEUED,
     FIXED,
     FORK,
     LOST_COUNT,
@@ -81,6 +80,7 @@ class LocalController:
         retries: int = 0,
         retry: Collection[str] = (),
         target: int | None = None,
+        counted: str | None = None,
         drops: bool = False,
         axis: str = "epoch",
         recorder: Recorder | None = None,
@@ -94,6 +94,7 @@ class LocalController:
             retries: how often a point is tried again whose trial was lost with its agent; at least once.
             retry: ids of failed trials whose points are to be tried again, once.
             target: trials in the whole sweep, of all launches; None: the supervisor alone counts.
+            counted: id of the last order of such a number that `target` has taken in (`LaunchFile.counted`).
             drops: whether a paused trial ends that will never be resumed, so that its checkpoints may be deleted.
             axis: the metric that is the x-axis, by which an iteration is known that a resumed trainer repeats.
             recorder: writes every trial as a W&B run; None: no runs.
@@ -101,7 +102,7 @@ class LocalController:
         """
         self.paths, self.spec, self.seed, self.recorder = paths, spec, seed, recorder
         self.runs, self.target, self.retry = runs, target, frozenset(retry)
-        self.drops, self.axis = drops, axis
+        self.drops, self.axis, self._beyond = drops, axis, target is None
         self._agent: Agent | None = None
         self.lost_limit = max(1, retries)
         self._dropped: list[TrialRecord] = []  # trials that this agent has ended, of which the supervisor knows nothing
@@ -110,9 +111,10 @@ class LocalController:
         self.chooser = Chooser(spec, self.space, seed, warm.prior)
         self.engine = make_engine(spec, self.space, seed, self.chooser, paths)
         self.coordinator = _make_coordinator(paths, lock_name, storage_url)
-        self.lost: list[TrialRecord] = self.coordinator.retrying(lambda: self._open_study(warm.enqueue))
+        self.given = GivenPoints(self.space, warm.enqueue, counted)
+        self.lost: list[TrialRecord] = self.coordinator.retrying(self._open_study)
 
-    def _open_study(self, points: Sequence[Mapping[str, Any]]) -> list[TrialRecord]:
+    def _open_study(self) -> list[TrialRecord]:
         """Opens the study, or creates it, and recovers trials of dead agents; returns those that were lost."""
         with self.coordinator.creating_study():
             self.study = optuna.create_study(
@@ -129,10 +131,11 @@ class LocalController:
         )
         with self.coordinator.exclusively():
             lost: list[TrialRecord] = []
+            self.given.take_in(self.coordinator.new_orders())  # before: trials may have tried these points
             if isinstance(self.coordinator, FolderCoordinator):
                 restorer = Restorer(self.study, self.coordinator, self.space, self.spec, self.engine, self.axis)
-                lost = restorer.restore(points)
-            self._enqueue(points)
+                lost = restorer.restore(self.given)
+            self._take_orders()
             self.coordinator.find_dead_agents()
             return lost + self.recover()
 
@@ -147,6 +150,7 @@ class LocalController:
             target=self.target,
             recover=self._recover_more,
             seed=self.seed,
+            beyond=self._beyond,
         )
 
     def _recover_more(self) -> None:
@@ -156,12 +160,14 @@ class LocalController:
 
     # -- choosing ---------------------------------------------------------------------------------------------------
 
-    def _enqueue(self, points: Sequence[Mapping[str, Any]]) -> None:
-        """Enqueues the user's points that are not in the study yet, before the search's own."""
-        done = self.study.user_attrs.get(ENQUEUED, 0)
-        for place, point in enumerate(points[done:], start=done + 1):
-            self.study.enqueue_trial(self.space.to_optuna(point))
-            self.study.set_user_attr(ENQUEUED, place)
+    def _take_orders(self) -> None:
+        """Enqueues the points that users have given; takes in how many trials they want by now."""
+        self.given.take_in(self.coordinator.new_orders())
+        if self.given.missing:
+            self.given.enqueue(self.study, self._next.trials.read())
+        if self.given.count is not None and (target := self.spec.at_most(self.given.count)) != self.target:
+            self.target = target
+            self._next.set_target(target)
 
     def ask(self) -> tuple[Trial, Assignment] | None:
         """Chooses the next trial and records it as running; None when the sweep has all its trials.
@@ -191,6 +197,7 @@ class LocalController:
             with self.coordinator.exclusively():
                 if self.coordinator.has_lost_agents():
                     self.lost += self.recover()
+                self._take_orders()
                 found = self._next.choose()
                 self._next.end_replaced(self._end_replaced)
                 if self.drops:

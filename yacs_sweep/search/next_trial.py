@@ -68,6 +68,7 @@ class NextTrial:
         target: int | None,
         recover: Callable[[], None],
         seed: int = 0,
+        beyond: bool = False,
     ) -> None:
         """Prepares to read the study.
 
@@ -76,12 +77,19 @@ class NextTrial:
             target: trials in the whole sweep; None: not known here.
             recover: looks for agents that have died meanwhile, and enqueues the points they leave.
             seed: of the search.
+            beyond: whether trials start although the metric's target has been reached.
         """
         self.study, self.coordinator, self.spec = study, coordinator, spec
-        self.engine, self.target, self.recover = engine, target, recover
+        self.engine, self.recover, self._seed, self._beyond = engine, recover, seed, beyond
         self.trials = StudyTrials(study, coordinator, spec)
-        self.pausing = Pausing(study, coordinator, spec, target, seed) if spec.pauses else None
+        self.set_target(target)
         self._waits = False  # whether the scheduler waits for trials that run
+
+    def set_target(self, target: int | None) -> None:
+        """Sets how many trials the whole sweep is to have; None: not known here."""
+        self.target = target
+        study, coordinator, spec = self.study, self.coordinator, self.spec
+        self.pausing = Pausing(study, coordinator, spec, target, self._seed) if spec.pauses else None
 
     def choose(self) -> tuple[int, Assignment] | None:
         """Returns Optuna's id of the next trial, and its assignment; None when no trial is left.
@@ -94,7 +102,7 @@ class NextTrial:
             trials = self.trials.read()
             if (own := self._own_running()) is not None:
                 return own
-            if self.target is not None and self.trials.target_reached:
+            if not self._beyond and self.trials.target_reached:
                 return None
             if self.pausing is not None:
                 if not recovered and self.trials.any_left_behind():

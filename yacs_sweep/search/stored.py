@@ -64,4 +64,5 @@ GRID_INDEX = "index"  # the point's place in the grid
 POINT = "point"  # of a sweep with repeats: the point's number,
 SEEDS = "seeds"  # of a point that is shown as one trial: of how many seeds its values are the mean
 PLACE = "place"  # and the place of the trial's seed among those of the point
-ENQUEUED = "enqueued"  # of the study: how many of the user's points have been enqueued
+GIVEN = "given"  # of a point that a user has given: the id of the order, empty for --enqueue, and which of its points
+ENQUEUED = "enqueued"  # of a study of an earlier version: how many points of --enqueue have been enqueued

@@ -374,6 +374,10 @@ class SweepSpec:
         """The number of trials of the whole grid, its points times their seeds; None for the other methods."""
         return None if self.grid_size is None else self.grid_size * self.seeds_each
 
+    def at_most(self, count: int) -> int:
+        """Limits a number of trials of the whole sweep to those of the grid, and to `run_cap`."""
+        return min([count, *(limit for limit in (self.grid_trials, self.run_cap) if limit is not None)])
+
     def grid_point(self, index: int) -> dict[str, Any]:
         """Returns the parameters of one grid point, in the sweep's `order`. Raises IndexError beyond the last."""
         return self._grid.point(index)

@@ -131,16 +131,23 @@ def paused_by(entries: Iterable[Entry]) -> Order | None:
     return pause
 
 
+def last_count(entries: Iterable[Entry]) -> Order | None:
+    """Returns the last order of a number of trials of the whole sweep; None without such an order."""
+    counts = [entry for entry in entries if isinstance(entry, Order) and entry.act == "set_count"]
+    return next((order for order in reversed(counts) if type(order.given.get("count")) is int), None)
+
+
 def count_wanted(entries: Iterable[Entry]) -> int | None:
     """Returns the number of trials that the last order wants of the whole sweep; None without such an order."""
-    counts = [entry.given.get("count") for entry in entries if isinstance(entry, Order) and entry.act == "set_count"]
-    return counts[-1] if counts and isinstance(counts[-1], int) else None
+    last = last_count(entries)
+    return None if last is None else last.given["count"]
 
 
 def points_added(entries: Iterable[Entry]) -> dict[str, Sequence[Mapping[str, Any]]]:
     """Returns the points that users have added, by the id of the order."""
-    return {
-        entry.id: entry.given.get("points", ())
-        for entry in entries
-        if isinstance(entry, Order) and entry.act == "add_points"
-    }
+    found: dict[str, Sequence[Mapping[str, Any]]] = {}
+    for entry in entries:
+        if isinstance(entry, Order) and entry.act == "add_points":
+            points = entry.given.get("points")
+            found[entry.id] = [point for point in points if isinstance(point, dict)] if isinstance(points, list) else []
+    return found

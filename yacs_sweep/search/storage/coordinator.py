@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
 from ...base.errors import SweepError
+from ...records.control.orders import Entry
 from ...records.folder import SweepPaths, TrialRecord
 
 if TYPE_CHECKING:
@@ -101,6 +102,9 @@ class Coordinator(Protocol):
 
     def save_record(self, record: TrialRecord) -> bool:
         """Records what has become of a trial that no living agent runs; returns False if it has ended meanwhile."""
+
+    def new_orders(self) -> list[Entry]:
+        """Reads what users have ordered since the last call; all of it at the first. Exclusive."""
 
     def claim_waiting(self) -> bool:
         """Makes this agent the one that waits for the others' trials, in case one is lost; False if another waits."""

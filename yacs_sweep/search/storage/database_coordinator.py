@@ -17,11 +17,13 @@ from sqlalchemy import orm
 from ...base.errors import SweepError
 from ...base.locks import KERNEL
 from ...records.alive import agent_lives
+from ...records.control.orders import Entry
 from ...records.folder import SweepPaths, TrialRecord
 from .connections import out_of_connections
 from .coordinator import LeaseExpired, StorageGone, T, Waiting, Written, record_on_disk
 from .database import Database, disconnected, first_line, lock_timed_out, outage_wanted
 from .lease import Lease
+from .order_table import OrderTable
 from .relational import changed_trials, open_shared
 
 PAUSE = 2.0  # seconds at most between two tries of a step
@@ -49,6 +51,7 @@ class DatabaseCoordinator:
         self.backend: RDBStorage = self.retrying(lambda: open_shared(url))
         self.storage: BaseStorage = self.backend
         self.database = Database(self.backend.engine, paths.sweep_id)
+        self._orders = OrderTable(self.database)
         found = self.retrying(self.database.description)
         if found is None:
             raise SweepError(f"the database no longer has sweep {paths.sweep_id}")
@@ -219,6 +222,11 @@ class DatabaseCoordinator:
         if local is not None and local.id == record.id and local.state in ("running", "paused"):
             record.save(self.paths.trial(record.name))
         return True
+
+    def new_orders(self) -> list[Entry]:
+        """Reads the new rows of the sweep's orders."""
+        assert self._connection is not None
+        return self._orders.read_new(self._connection)
 
     def claim_waiting(self) -> bool:
         """Makes this agent the one that waits, unless another agent with a valid lease does."""

@@ -11,6 +11,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from ...base.locks import exclusive
 from ...records.alive import agent_lives
+from ...records.control.order_file import OrderFile
+from ...records.control.orders import Entry
 from ...records.folder import SweepPaths, TrialRecord, mark_lost
 from .coordinator import T, Waiting, Written, record_on_disk
 from .journal import open_storage
@@ -29,6 +31,7 @@ class FolderCoordinator:
             url: a database in place of the journal file, SQLite for example.
         """
         self.paths, self.lock_name, self._url = paths, lock_name, url
+        self._orders = OrderFile(paths)
         with self.exclusively():
             self.storage = open_storage(paths.journal, url)
 
@@ -98,6 +101,10 @@ class FolderCoordinator:
         """Writes trial.json, which no living agent writes to."""
         record.save(self.paths.trial(record.name))
         return True
+
+    def new_orders(self) -> list[Entry]:
+        """Reads the new lines of the sweep's list of orders."""
+        return self._orders.read()
 
     def claim_waiting(self) -> bool:
         """Returns False: a machine's own agents are replaced, and its next agent finds what was lost."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Hashable, Iterator, Mapping, Sequence
-from itertools import takewhile
 from typing import Any
 
 from optuna.study import Study
@@ -27,8 +26,8 @@ from ..stored import (
     ASSIGNED,
     BEGUN_AT,
     END,
-    ENQUEUED,
     FORK,
+    GIVEN,
     GRID_INDEX,
     LOST_COUNT,
     PARENT,
@@ -46,6 +45,7 @@ from ..stored import (
     trial_name,
 )
 from .folder_coordinator import FolderCoordinator
+from .given_points import GivenPoints
 
 MAX_SEARCHED = 100_000  # grid points that are compared with the points of trials
 _FOLDER = re.compile(r"trial-(\d{4,})")
@@ -71,11 +71,11 @@ class Restorer:
         self._engine, self._axis = engine, axis
         self._coordinator = coordinator
 
-    def restore(self, enqueued: Sequence[Mapping[str, Any]]) -> list[TrialRecord]:
+    def restore(self, given: GivenPoints) -> list[TrialRecord]:
         """Adds the trials that the study does not know, and ends those that it takes for waiting.
 
         Args:
-            enqueued: the points the user wants tried first.
+            given: the points that the user wants tried before others.
 
         Returns:
             The trials that ran when their agents died.
@@ -99,12 +99,13 @@ class Restorer:
         ]
         for record in lost:
             mark_lost(record, self.paths, resumes=self.spec.pauses)
-        indices = self._indices(missing)
+        indices, places = self._indices(missing), given.places_of(missing, known)
         for number in range(len(known), 1 + max(unread | records.keys(), default=-1)):
             found = self._as_trial(records[number], indices) if number in records else None
+            if found is not None and number in places:
+                found.set_user_attr(GIVEN, list(places[number]))
             self.study.add_trial(found or create_trial(state=TrialState.FAIL, user_attrs={ASSIGNED: {VOID: True}}))
         self._fill_grid()
-        self._skip(enqueued, records)
         return [] if self.spec.pauses else lost
 
     def _records(self) -> dict[int, TrialRecord]:
@@ -130,14 +131,6 @@ class Restorer:
         used = {int(trial.user_attrs[GRID_INDEX]) for trial in trials if GRID_INDEX in trial.user_attrs}
         for index in sorted(set(range(max(used, default=0))) - used):
             self.study.enqueue_trial(self.space.to_optuna(self.spec.grid_point(index)), user_attrs={GRID_INDEX: index})
-
-    def _skip(self, enqueued: Sequence[Mapping[str, Any]], records: Mapping[int, TrialRecord]) -> None:
-        """Notes how many of the user's points have been tried, so that these are not enqueued again."""
-        tried = {equality_key(record.params) for record in records.values()}
-        given = takewhile(
-            lambda point: equality_key(self.space.from_optuna(self.space.to_optuna(point))) in tried, enqueued
-        )
-        self.study.set_user_attr(ENQUEUED, max(self.study.user_attrs.get(ENQUEUED, 0), len(list(given))))
 
     def _as_trial(self, record: TrialRecord, indices: Mapping[int, int]) -> FrozenTrial | None:
         """Converts a record to Optuna's trial; None where the sweep has no such point."""
