@@ -167,6 +167,7 @@ def make_job(results: Results, options: Options, preload: int | None, label: str
         preload=preload,
         wandb_off=options.wandb_off,
         target=_shared_target(results, options),
+        counted=plan.launch.counted,
         storage=plan.storage,
         given=given_run() if options.agent_run else None,
     )

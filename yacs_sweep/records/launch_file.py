@@ -48,6 +48,7 @@ class LaunchFile:
     retry: tuple[str, ...] = ()  # ids of failed trials whose points are to be tried again
     words: tuple[str, ...] = ()  # the last launch's options that hold for one launch, such as --workers 4
     resumes: str | None = None  # by what it is known that the trainer resumes in a trial's folder; None: not asked yet
+    counted: str | None = None  # id of the last order of a number of trials (`--set-count`) that `target` has taken in
     exhausted: bool = False  # with repeats: whether the search gives out no further trial, though it may have `target`
 
     def save(self, paths: SweepPaths) -> None:

@@ -19,6 +19,7 @@ from ...wandb.judged_here import KEYS, with_judged
 from ...wandb.login import is_logged_in, why_not_asked
 from ...wandb.sweeps import RemoteSweep, look_up
 from ..agent_run import is_ours
+from ..control.ordered import with_orders
 from ..options.table import Options
 from .checks import storage_wanted
 from .consent import Description, agreed
@@ -97,7 +98,7 @@ def _in_database(sweep_id: str, options: Options, option: str) -> Source:
     try:
         spec, last, content = sweep.join(option)
         inputs = SharedInputs() if content is None else SharedInputs.parse(content)
-        records = sweep.records()
+        records, orders = sweep.records(), sweep.orders()
     except (TypeError, KeyError, ValueError) as error:
         raise ConfigError(
             f"{option} {sweep_id}: its inputs in the database cannot be read: {one_line(error)}"
@@ -124,7 +125,7 @@ def _in_database(sweep_id: str, options: Options, option: str) -> Source:
         progress=f"joining sweep {sweep_id}",
         notes=notes,
     )
-    return with_trials(source, records)
+    return with_trials(with_orders(source, orders, records), records)
 
 
 def _with_results(spec: SweepSpec, options: Options) -> SweepSpec:

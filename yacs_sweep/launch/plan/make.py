@@ -179,15 +179,17 @@ def _count(source: Source, spec: SweepSpec) -> int:
     if source.options.agent_run:  # one run of the server's, which is a point
         wanted = spec.seeds_each
     if source.over:
-        wanted = source.again
+        wanted = max(source.again, source.added)
     elif wanted is None and last is None:
         wanted = spec.default_count
     elif wanted is None:
         assert last is not None
         if last.exhausted:
-            return source.again
-        grid = None if source.again else spec.grid_trials  # who retries trials asks for no new points
+            return max(source.again, source.added)
+        # Who retries trials, or has said how many the sweep is to have, asks for no new points.
+        grid = None if source.again or last.counted else spec.grid_trials
         wanted = remaining(last.target, source.settled + source.again, grid) + source.again
+        wanted = max(wanted, source.added)
     wanted = capped(wanted, spec.run_cap, source.settled)
     limit = grid_limit(spec, source.controller)
     return wanted if limit is None else max(0, min(wanted, limit - source.settled))

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ...base.errors import ConfigError, Problems, SweepError
+from ...records.control.order_file import OrderFile
 from ...records.folder import SweepPaths, TrialRecord
 from ...records.known_sweeps import find, find_sweep, refuse_unwritable
 from ...records.launch_file import LaunchFile, load_spec_of
@@ -17,6 +18,7 @@ from ...spec.sweep import SweepSpec
 from ...trainers.function import function_problems
 from ...wandb.login import is_logged_in, why_not_asked
 from ...wandb.recorder import lacks_rows
+from ..control.ordered import with_orders
 from ..options.table import Options
 from .checks import storage_wanted
 from .elsewhere import elsewhere_source, remote_sweep
@@ -78,7 +80,9 @@ def resumed_source(options: Options, problems: Problems) -> Source:
 def _with_storage(source: Source, storage: str | None, paths: SweepPaths) -> Source:
     """Returns the source with its storage; one of many machines knows how many trials are done."""
     if storage is None or not shared(storage):
-        return replace(with_trials(source, list(paths.records())), storage=storage)
+        records = list(paths.records())
+        source = with_orders(source, OrderFile(paths).read(), records)
+        return replace(with_trials(source, records), storage=storage)
     from ...search.storage.shared_sweep import SharedSweep  # imports SQLAlchemy, which takes a while
 
     sweep = SharedSweep(storage, paths.sweep_id)
@@ -86,8 +90,9 @@ def _with_storage(source: Source, storage: str | None, paths: SweepPaths) -> Sou
     assert source.launch is not None
     # What other machines have asked for is owed here, too.
     retry = tuple(dict.fromkeys((*source.launch.retry, *told.retry)))
-    last = replace(source.launch, retry=retry, target=max(source.launch.target, told.target))
-    return replace(with_trials(replace(source, launch=last), sweep.records()), storage=storage)
+    records = sweep.records()
+    source = with_orders(replace(source, launch=replace(source.launch, retry=retry)), sweep.orders(), records, told)
+    return replace(with_trials(source, records), storage=storage)
 
 
 def _copies_note(paths: SweepPaths) -> tuple[str, ...]:

@@ -32,6 +32,7 @@ class Source:
     paused: int = 0  # and those of them that may be resumed
     retry: tuple[str, ...] = ()  # ids of failed trials whose points are tried again,
     again: int = 0  # points among them that were taken for done before this launch
+    added: int = 0  # points that users have added, and that no trial has tried yet
     over: bool = False  # whether no further trial starts
     fall_back: bool = False  # whether the embedded controller will do when W&B cannot be used
     resumed: bool = False  # whether the sweep existed before this launch
@@ -74,6 +75,7 @@ def describe_launch(source: Source, spec: SweepSpec, trainer: Trainer, *, seed: 
         search=spec.fingerprint if last is None else last.search,
         trainer_seed=options.seed if last is None else last.trainer_seed,
         retry=source.retry,
+        counted=None if last is None else last.counted,
         words=tuple(options.launch_words()),
         resumes=None if last is None else last.resumes,
     )

@@ -274,6 +274,7 @@ def make_controller(job: Job, agent: Agent, lock: AgentLock) -> Controller:
         retries=job.retries,
         retry=file.retry,
         target=job.target,
+        counted=job.counted,
         drops=file.keep != "all",
         axis=axes.axis,
         recorder=None if off else Recorder(job.paths.dir, agent.note, axes, agent.runner.commit.get),

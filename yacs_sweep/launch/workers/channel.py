@@ -39,6 +39,7 @@ class Job:
     wandb_off: bool = False  # in this launch, whatever the sweep's launch.json says
     given: dict[str, Any] | None = None  # the one run of `wandb agent` that this launch is for (`agent_run.given_run`)
     target: int | None = None  # trials in the whole sweep, whoever runs them; None: this launch counts its own
+    counted: str | None = None  # id of the last order of such a number that `target` has taken in
 
     @property
     def limits(self) -> Limits:

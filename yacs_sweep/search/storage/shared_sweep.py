@@ -17,6 +17,7 @@ import yaml
 
 from ...base.errors import ConfigError
 from ...base.wording import one_line
+from ...records.control.orders import Entry
 from ...records.folder import TrialRecord
 from ...records.launch_file import LaunchFile
 from ...spec.read_sweep import sweep_from_dict
@@ -121,9 +122,10 @@ class SharedSweep:
             both = (WarmStart.from_dict(old["warm"]) if old else WarmStart()) + warm
             content = {**(old if joining and old is not None else described), "warm": dataclasses.asdict(both)}
             if old is not None:
-                target = max(old["launch"]["target"], launch.target)
+                same = old["launch"].get("counted") == launch.counted
+                target = max(old["launch"]["target"], launch.target) if same else launch.target
                 retry = [*dict.fromkeys((*old["launch"].get("retry", ()), *launch.retry))]
-                content["launch"] = {**content["launch"], "target": target, "retry": retry}
+                content["launch"] = {**content["launch"], "target": target, "counted": launch.counted, "retry": retry}
             return content
 
         with self.database.creating():
@@ -156,6 +158,10 @@ class SharedSweep:
     def records(self) -> list[TrialRecord]:
         """Reads the trials of all machines."""
         return self.database.records() if self.database.exists("yacs_sweep_trials") else []
+
+    def orders(self) -> list[Entry]:
+        """Reads the sweep's list of orders."""
+        return OrderTable(self.database).read()
 
 
 class DatabaseTrials:

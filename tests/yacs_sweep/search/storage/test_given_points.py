@@ -40,7 +40,7 @@ def server() -> Iterator[Postgres | None]:
         yield running
 
 
-@pytest.fixture(params=STORAGES)
+@pytest.fixture(params=("journal", "postgresql"))
 def kind(request: pytest.FixtureRequest, server: Postgres | None) -> str:
     if request.param == "postgresql" and server is None:
         pytest.skip("PostgreSQL is not installed (`make postgres` installs it where it may)")
@@ -93,6 +93,7 @@ def test_points_come_next_in_their_order_and_once(sweep: Given) -> None:
     assert not {0.25, 0.5, 0.75} & set(own[3:] + sweep.run(3))
 
 
+@pytest.mark.parametrize("kind", STORAGES, indirect=True)
 def test_agents_that_ask_at_once_share_the_points(sweep: Given) -> None:
     agents = [sweep.agent(target=24) for _ in range(4)]
     points = [number / 64 for number in range(1, 16)]
@@ -110,6 +111,7 @@ def test_points_count_among_the_trials_of_the_sweep(sweep: Given) -> None:
     assert sweep.run(10, target=4) == [4 / 64]
 
 
+@pytest.mark.parametrize("kind", STORAGES, indirect=True)
 @pytest.mark.parametrize("written", [1, 2])
 def test_an_agent_killed_while_it_enqueues_neither_loses_nor_doubles_a_point(
     sweep: Given, written: int, monkeypatch: pytest.MonkeyPatch

@@ -6,6 +6,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,10 +16,13 @@ from tests.postgres import Postgres, programs
 from yacs_sweep.base.errors import ConfigError
 from yacs_sweep.records.control.orders import Entry, Order, OrderLog, answer_to, new_order
 from yacs_sweep.records.folder import SweepPaths
+from yacs_sweep.records.launch_file import LaunchFile
 from yacs_sweep.search.storage.database import make_engine
 from yacs_sweep.search.storage.order_log import order_log
 from yacs_sweep.search.storage.order_table import OrderTable
-from yacs_sweep.search.storage.shared_sweep import DatabaseTrials
+from yacs_sweep.search.storage.shared_sweep import DatabaseTrials, SharedSweep
+from yacs_sweep.search.warm_start import WarmStart
+from yacs_sweep.spec.read_sweep import sweep_from_dict
 
 pytestmark = pytest.mark.skipif(programs() is None, reason="PostgreSQL is not installed")
 
@@ -147,3 +151,21 @@ def _read_until(log: OrderLog, last: Entry, seconds: float = 30) -> list[Entry]:
         found += log.read()
         time.sleep(0.02)
     return found
+
+
+def test_machines_agree_on_the_number_that_was_ordered_last(server: Postgres, tmp_path: Path) -> None:
+    sweep = SharedSweep(server.url, f"s{uuid.uuid4().hex[:7]}")
+    launch = LaunchFile("local", None, "toy", None, (), 1, None, "disabled", None, None, str(tmp_path), 10)
+    spec = sweep_from_dict({"method": "random", "parameters": {"x": {"min": 0.0, "max": 1.0}}})
+
+    def told(described: LaunchFile, *, joining: bool = False) -> tuple[int, str | None]:
+        sweep.describe(spec, described, WarmStart(), joining=joining)
+        found = sweep.join("--sweep_id")[1]
+        return found.target, found.counted
+
+    assert sweep.orders() == []
+    assert told(launch) == (10, None)
+    assert told(replace(launch, target=7), joining=True) == (10, None)  # nothing is forgotten that was asked for
+    assert told(replace(launch, target=4, counted="order1"), joining=True) == (4, "order1")
+    assert told(replace(launch, target=6, counted="order1")) == (6, "order1")
+    sweep.database.engine.dispose()
