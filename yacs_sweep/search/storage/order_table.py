@@ -15,7 +15,7 @@ from ...records.control.orders import Entry, entry_from_row, entry_row
 from .database import Database, disconnected, first_line, make_engine, take_lock
 from .tables import orders as _orders
 
-FIRST_WAIT = 3.0  # seconds that a launch waits at its start for the orders given before
+FIRST_WAIT = 10.0  # seconds that a launch waits at its start for the orders given before
 
 
 class OrderTable:
@@ -106,10 +106,14 @@ class FollowedOrders:
         self._wake()
 
     def read(self) -> list[Entry]:
-        """Returns the entries that the other thread has read since the last call; waits a moment for the first ones."""
-        if not self._begun.is_set() and not self._waited:
-            self._waited = True
-            self._begun.wait(FIRST_WAIT)
+        """Returns the entries that the other thread has read since the last call; the first call waits for the table.
+
+        Raises:
+            ConfigError: at the first call, the database does not answer: what came later would be taken for new.
+        """
+        if not self._waited and not self._begun.wait(FIRST_WAIT):
+            raise ConfigError(f"--storage: cannot use that database: no answer within {FIRST_WAIT:g} s")
+        self._waited = True
         with self._lock:
             new, self._new = self._new, []
         return new

@@ -186,8 +186,8 @@ class DatabaseTrials:
             self._due.clear()
             last = self._asked.is_set()
             try:
-                self._read()
                 self.orders.exchange()
+                self._read()
                 self.problem = None
             except Exception as error:
                 if not disconnected(error):
