@@ -31,7 +31,7 @@ from ..show.live.terminal import say
 from .accessories import Accessories
 from .check.resumes import remark, with_answer
 from .machine import Machine, shared_machine
-from .notify import notifying
+from .notify.moments import notifying
 from .options.entry import ALL_FAILED
 from .options.table import Options
 from .plan.controller import agent_modules
@@ -192,7 +192,7 @@ def run_batch(options: Options, starter: AgentStarter | None = None) -> int:
     if starter is not None:
         for plan in plans:
             starter.prepare(agent_modules(plan.launch.controller, plan.storage))
-    with notifying(options.notify, say) as ending:
+    with notifying(options.notify, options.notify_on.split(","), say) as ending:
         shown: set[str] = set()
         sweeps = ending.sweeps = [open_sweep(plan, options, shown, starter) for plan in plans]
         try:

@@ -46,6 +46,7 @@ class Keywords(TypedDict, total=False):
     verbose: bool
     quiet: bool
     notify: str
+    notify_on: str
     engine: str
     agents: int
     engine_option: Mapping[str, Any]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -76,6 +77,7 @@ class Results:
         self.seeds = SeedsWatch(plan.spec, paths)
         self.no_best_file = False  # whether the user knows that there will be no best.yml
         self.accessories = Accessories()
+        self.listeners: list[Callable[[TrialRecord], None]] = []  # hear of each trial's end
         self.metric = plan.spec.metric.name if plan.spec.metric else None
         about = {"sweep_id": paths.sweep_id, "metric": self.metric, "goal": summary.goal}
         keep = Keep.parse(plan.launch.keep)
@@ -87,6 +89,8 @@ class Results:
             self.update_best()
             if record.state == "finished":
                 self.accessories.attempt("trials' values are not compared", partial(self._tell_same, record))
+        for listener in self.listeners:
+            self.accessories.attempt("nobody is notified of a trial", partial(listener, record))
 
     def _tell_same(self, record: TrialRecord) -> None:
         """Says once each that all trials end with one value, and that all seeds of a point do, and why that may be."""
@@ -100,14 +104,9 @@ class Results:
 
     def show_trial(self, record: TrialRecord) -> None:
         """Shows the start or end of a trial in a line, and updates best.yml."""
-        running = record.state == "running"
-        earlier = self.summary.records.get(record.retry_of or "")
-        noun = noun_of(self.plan.spec)
-        say(
-            trial_started_line(record, earlier, noun=noun)
-            if running
-            else trial_ended_line(record, self.metric, self.plan.spec.objectives, noun=noun)
-        )
+        earlier, noun = self.summary.records.get(record.retry_of or ""), noun_of(self.plan.spec)
+        ended = trial_ended_line(record, self.metric, self.plan.spec.objectives, noun=noun)
+        say(trial_started_line(record, earlier, noun=noun) if record.state == "running" else ended)
         self.on_trial(record)
 
     def shown_sweep(self) -> Sweep:

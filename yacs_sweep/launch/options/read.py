@@ -117,9 +117,11 @@ def contradictions(options: Options) -> list[str]:
     problems += _beside_order(options)
     problems += [] if options.status else no_texts(vars(options))
     if options.notify is not None:
-        from .. import notify  # `--help` stays fast
+        from ..notify.target import notify_problems  # `--help` stays fast
 
-        problems += notify.notify_problems(options.notify)
+        problems += notify_problems(options.notify)
+    elif options.is_given("notify_on"):
+        problems.append("--notify-on: needs --notify, which says whom to tell")
     return problems
 
 

@@ -6,17 +6,20 @@ import json
 import signal
 import socket
 import sys
-import threading
 import time
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.sweeping import GRID, environment, start, sweep, write_sweep
-from yacs_sweep.launch import notify
+from tests.yacs_sweep.launch.notify.hook import Handler, Server, listening, url
+from yacs_sweep.launch.notify.content import environment as variables
+from yacs_sweep.launch.notify.content import summary
+from yacs_sweep.launch.notify.moments import notifying
+from yacs_sweep.launch.notify.send import send
+from yacs_sweep.launch.notify.target import notify_problems
 
 OFFLINE = ("--wandb-mode", "disabled", "--controller", "local")
 TOLD: dict[str, Any] = {
@@ -27,36 +30,10 @@ TOLD: dict[str, Any] = {
 }
 
 
-class Server(ThreadingHTTPServer):
-    status, pause = 200, 0.0
-    bodies: list[Any]
-
-
-class Handler(BaseHTTPRequestHandler):
-    server: Server
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        self.server.bodies.append((self.path, self.headers["Content-Type"], json.loads(body)))
-        time.sleep(self.server.pause)
-        self.send_response(self.server.status)
-        self.end_headers()
-
-    def log_message(self, format: str, *args: Any) -> None:
-        pass
-
-
 @pytest.fixture
 def server() -> Iterator[Server]:
-    with Server(("127.0.0.1", 0), Handler) as listening:
-        listening.bodies = []
-        threading.Thread(target=listening.serve_forever, daemon=True).start()
-        yield listening
-        listening.shutdown()
-
-
-def url(server: Server) -> str:
-    return f"http://127.0.0.1:{server.server_address[1]}/hook/secret?x=1"
+    with listening() as found:
+        yield found
 
 
 def test_a_url_is_posted_to_when_the_sweep_has_ended(tmp_path: Path, server: Server) -> None:
@@ -109,9 +86,9 @@ def test_an_interrupted_sweep_is_told_of(tmp_path: Path, server: Server) -> None
 
 def test_an_error_that_ends_the_launch_is_told_of(server: Server) -> None:
     said: list[str] = []
-    with pytest.raises(RuntimeError), notify.notifying(url(server), said.append):
+    with pytest.raises(RuntimeError), notifying(url(server), ["end"], said.append):
         raise RuntimeError("cannot write results")
-    with pytest.raises(KeyboardInterrupt), notify.notifying(url(server), said.append):
+    with pytest.raises(KeyboardInterrupt), notifying(url(server), ["end"], said.append):
         raise KeyboardInterrupt
     first, second = (body for _, _, body in server.bodies)
     assert (first["exit_status"], first["error"]) == (1, "cannot write results")
@@ -121,22 +98,22 @@ def test_an_error_that_ends_the_launch_is_told_of(server: Server) -> None:
 
 def test_what_goes_wrong_is_a_warning_that_keeps_the_secret(server: Server, tmp_path: Path) -> None:
     server.status = 403
-    assert notify.send(url(server), TOLD) == "--notify 127.0.0.1: HTTP 403 Forbidden"
+    assert send(url(server), TOLD) == "--notify 127.0.0.1: HTTP 403 Forbidden"
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
-        told = notify.send(f"http://127.0.0.1:{closed.getsockname()[1]}/secret", TOLD)
+        told = send(f"http://127.0.0.1:{closed.getsockname()[1]}/secret", TOLD)
     assert told is not None and "refused" in told and "secret" not in told
-    assert notify.send("false", TOLD) == "--notify false: exit code 1"
-    assert notify.send("sh -c 'echo no bus >&2; exit 3'", TOLD) == "--notify sh: exit code 3: no bus"
-    assert notify.send(str(tmp_path / "gone"), TOLD) is not None
-    assert notify.send("true", TOLD) is None
+    assert send("false", TOLD) == "--notify false: exit code 1"
+    assert send("sh -c 'echo no bus >&2; exit 3'", TOLD) == "--notify sh: exit code 3: no bus"
+    assert send(str(tmp_path / "gone"), TOLD) is not None
+    assert send("true", TOLD) is None
 
 
 def test_it_takes_no_longer_than_its_bound(server: Server) -> None:
     server.pause = 3.0
     for target in (url(server), "sh -c 'sleep 1000 & sleep 1000'"):
         began = time.monotonic()
-        told = notify.send(target, TOLD, wait=0.5)
+        told = send(target, TOLD, wait=0.5)
         assert (told is not None and "within 0.5 s" in told) or "timed out" in str(told)
         assert time.monotonic() - began < 2.5
 
@@ -177,7 +154,7 @@ def test_a_mistake_is_told_before_anything_is_created(tmp_path: Path, target: st
     ],
 )
 def test_no_message_shows_what_may_be_a_secret(target: str) -> None:
-    problems = notify.notify_problems(target)
+    problems = notify_problems(target)
     assert len(problems) == 1 and "s3cret" not in problems[0]
 
 
@@ -206,10 +183,10 @@ def test_a_url_comes_from_a_variable_and_is_nowhere_else(
 
 def test_a_command_comes_from_a_variable_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("TELL", f"touch {tmp_path / 'told'}")
-    assert notify.notify_problems("$TELL") == []
-    assert notify.send("$TELL", TOLD) is None and (tmp_path / "told").exists()
+    assert notify_problems("$TELL") == []
+    assert send("$TELL", TOLD) is None and (tmp_path / "told").exists()
     monkeypatch.setenv("TELL", "sh -c 'echo {message}'")
-    assert "would execute {message} as code" in notify.notify_problems("$TELL")[0]
+    assert "would execute {message} as code" in notify_problems("$TELL")[0]
 
 
 def test_names_become_no_commands(tmp_path: Path) -> None:
@@ -229,37 +206,37 @@ def test_names_become_no_commands(tmp_path: Path) -> None:
 
 def test_user_name_and_password_of_a_url_are_sent_as_such_and_shown_nowhere(server: Server) -> None:
     address = f"http://alice:s3cr%40t@127.0.0.1:{server.server_address[1]}/topic"
-    assert notify.notify_problems(address) == []
+    assert notify_problems(address) == []
     seen: list[str | None] = []
     original, Handler.log_message = Handler.log_message, lambda self, *_: seen.append(self.headers["Authorization"])  # type: ignore[method-assign]
     try:
-        assert notify.send(address, TOLD) is None
+        assert send(address, TOLD) is None
         server.status = 401
-        assert notify.send(address, TOLD) == "--notify 127.0.0.1: HTTP 401 Unauthorized"
+        assert send(address, TOLD) == "--notify 127.0.0.1: HTTP 401 Unauthorized"
     finally:
         Handler.log_message = original  # type: ignore[method-assign]
     assert seen == ["Basic YWxpY2U6czNjckB0"] * 2
 
 
 def test_what_a_command_says_of_a_url_is_its_host_alone() -> None:
-    told = notify.send("sh -c 'echo cannot reach https://alice:pw@hooks.example.org/s3cret?k=1. >&2; exit 1'", TOLD)
+    told = send("sh -c 'echo cannot reach https://alice:pw@hooks.example.org/s3cret?k=1. >&2; exit 1'", TOLD)
     assert told == "--notify sh: exit code 1: cannot reach hooks.example.org"
 
 
 def test_with_repeats_the_mean_is_told() -> None:
     best = {"name": "trial-0001", "value": 41.0, "params": {}, "point": "point-0000", "n": 3, "mean": 40.0, "sd": 1.0}
     told = {**TOLD["sweeps"][0], "name": "lr", "metric": "val/mAP", "counts": {"finished": 3}, "best": best}
-    content = {**TOLD, "sweeps": [told]}
-    assert notify.summary(content) == (
+    told_of = {**TOLD, "sweeps": [told]}
+    assert summary(told_of) == (
         "sweep ended, all trials ended well. lr (abc): 3 finished; best val/mAP 40 (point-0000, mean of 3 seeds)"
     )
-    assert notify.environment(content)["SWEEP_BEST_VALUE"] == "40"
+    assert variables(told_of)["SWEEP_BEST_VALUE"] == "40"
 
 
 def test_with_several_objectives_the_size_of_the_front_is_told() -> None:
     best = {"name": "trial-0001", "value": 40.0, "params": {}, "values": {"val/mAP": 40.0, "ms": 3.0}}
     sweep = {"name": "lr", "sweep_id": "abc", "counts": {"finished": 3}, "metric": "val/mAP", "best": best}
-    content = {"error": None, "exit_status": 0, "sweeps": [{**sweep, "pareto": ["trial-0001", "trial-0002"]}]}
+    told_of = {"error": None, "exit_status": 0, "sweeps": [{**sweep, "pareto": ["trial-0001", "trial-0002"]}]}
     told = "sweep ended, all trials ended well. lr (abc): 3 finished; best val/mAP 40 (trial-0001)"
-    assert notify.summary(content) == f"{told}; 2 on the front"
-    assert notify.summary({**content, "sweeps": [sweep]}) == told
+    assert summary(told_of) == f"{told}; 2 on the front"
+    assert summary({**told_of, "sweeps": [sweep]}) == told

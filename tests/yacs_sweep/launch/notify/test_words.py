@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from yacs_sweep.launch.notify_words import MESSAGE, VARIABLE, code_problem, plain
+from yacs_sweep.launch.notify.words import MESSAGE, VARIABLE, code_problem, plain
 
 HARMLESS = [
     "notify-send {message}",
