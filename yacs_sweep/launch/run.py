@@ -243,6 +243,14 @@ def _open_orders(results: Results) -> None:
     results.orders = {"orders": orders, "paused": paused_by(orders.read())}
 
 
+def _set_count(results: Results, count: int) -> None:
+    """Takes in how many trials the whole sweep is to have from now on."""
+    plan = results.plan
+    more = count - plan.launch.target
+    launch = replace(plan.launch, target=count, exhausted=plan.launch.exhausted and more <= 0)
+    results.plan = replace(plan, launch=launch, count=max(0, plan.count + more))
+
+
 def find_twin(paths: SweepPaths) -> tuple[str, Launcher] | None:
     """Finds another sweep beside this one that somebody runs, and that was launched with the same files and words.
 
@@ -325,6 +333,9 @@ def _supervise(sweeps: Sequence[Results], machine: Machine, options: Options, vi
             outcome=results.outcome,
             accessories=results.accessories,
             pauses=plan.spec.pauses,
+            count=results.summary.settled + plan.count,
+            at_most=plan.spec.at_most,
+            on_count=partial(_set_count, results),
             **results.orders,
         )
         view.follow(results.shown_sweep(), state, f"{paths.sweep_id} " if len(sweeps) > 1 else "")

@@ -33,6 +33,7 @@ from ...trainers.overrides import Overrides
 from ...trainers.profile import TrainerProfile
 from ...trainers.schemas.read import read_schema
 from ...trainers.schemas.schema import Schema
+from ...trial.attempt import STOP_GRACE
 from ...trial.contract import Assignment, Hooks, Launch, Retry, disk_full_message
 from ...trial.echo import Echo
 from ...trial.process import Guard, Limits, Stop
@@ -87,6 +88,8 @@ class Agent:
         self.channel, self.job, self.lock = channel, job, lock
         self.stop: Stop | None = None
         self._leaves = self._held = False
+        self._trial = ""  # id of the running trial,
+        self._trial_stop: tuple[str, Stop] | None = None  # and of the last one that a user has stopped
         self._last_alive = 0.0
         self._answers: queue.Queue[Message] = queue.Queue()
         self.echo = Echo() if job.echo else None
@@ -135,6 +138,9 @@ class Agent:
                     self._held = message["held"]
                 elif "leave" in message:
                     self._leaves = True
+                elif "stop_trial" in message:
+                    grace = min(STOP_GRACE, self.job.grace)
+                    self._trial_stop = (message["stop_trial"], Stop("stopped", message["why"], grace))
         self.request_stop(Stop("lost", "the launcher exited", SUPERVISOR_LOST_GRACE))
 
     def _sleep(self, wanted: bool) -> None:
@@ -180,6 +186,7 @@ class Agent:
 
     def run(self, assignment: Assignment, hooks: Hooks, refused: str | None = None) -> TrialRecord:
         """Runs one trial to its end; with `refused` it fails at once, for that reason."""
+        self._trial = assignment.id
         return self.runner.run(assignment, hooks, refused)
 
     def stopping(self) -> bool:
@@ -216,6 +223,8 @@ class Agent:
         """Returns how the running trial is to be stopped; None while it may run on."""
         self.alive()
         self.freezer.look()
+        if self.stop is None and self._trial_stop is not None and self._trial_stop[0] == self._trial:
+            return self._trial_stop[1]
         return self.stop
 
     def note(self, text: str) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ...base.signals import AWAKE
+from ...records.folder import TrialRecord
 from .gpu_places import Places
 from .sleeping import Sleep
 from .sweep_state import SweepState
@@ -140,6 +141,10 @@ class Grants:
         for worker in self.workers:
             if worker.connected and worker.sweep is sweep:
                 self.stop_agent(worker, sweep, request)
+
+    def stop_trial(self, worker: Worker, trial: TrialRecord, why: str) -> None:
+        """Ends the worker's trial for good; its agent stays."""
+        worker.channel.send(stop_trial=trial.id, why=why)
 
     def stop_agent(self, worker: Worker, sweep: SweepState, request: dict[str, Any]) -> None:
         """Ends the worker's trial, and its agent; kills an agent that has not left in time."""

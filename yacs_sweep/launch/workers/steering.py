@@ -1,4 +1,4 @@
-"""Obeys the orders that users give to running sweeps (records/control/): pause, resume, stop, cancel.
+"""Obeys the orders that users give to running sweeps (`records.control.orders.Act`).
 
 Each launch reads its sweeps' orders by itself, and answers what it has done.
 """
@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from ...base.command_line import COMMAND
+from ...base.wording import counted
 from ...show.lines import command_text
 from .grants import Grants
 from .sweep_state import SweepState
@@ -30,11 +31,14 @@ class Steering:
 
     def __init__(self, grants: Grants) -> None:
         self.grants, self._due = grants, 0.0
-        self._acts: dict[str, Callable[[SweepState, Order], str]] = {
+        self._acts: dict[str, Callable[[SweepState, Order], str | None]] = {
             "pause": self._pause,
             "resume": self._resume,
             "stop": self._stop,
             "cancel": self._cancel,
+            "stop_trial": self._stop_trial,
+            "set_count": self._set_count,
+            "add_points": self._add_points,
         }
 
     def begin(self) -> None:
@@ -67,14 +71,13 @@ class Steering:
 
     def _obey(self, sweep: SweepState, order: Order) -> None:
         """Obeys an order, says so, and answers it."""
-        act = self._acts.get(order.act)
-        if act is None:  # an agent's
-            return
         obeyed = True
         try:
-            text = act(sweep, order)
+            text = self._acts[order.act](sweep, order)
         except Refused as error:
             text, obeyed = str(error), False
+        if text is None:  # it is for another launch
+            return
         self.grants.answer()
         self._say(sweep, text)
         what = "answers to orders are not written"
@@ -130,6 +133,40 @@ class Steering:
         self.grants.stop(sweep, {"cause": "interrupted", "detail": why, "grace": None})
         ending = f"the {running} running trials" if running > 1 else "the running trial"
         return f"{why}: ending {ending}" if running else f"{why}: no trial runs here"
+
+    def _stop_trial(self, sweep: SweepState, order: Order) -> str | None:
+        """Ends one trial for good; returns None where another launch runs it."""
+        name = str(order.given.get("trial"))
+        for worker in self.grants.running(sweep):
+            if worker.trial is not None and worker.trial.name == name:
+                self.grants.stop_trial(worker, worker.trial, f"stopped by {order.who}")
+                return f"{name} is stopped by {order.who}"
+        records = list(sweep.summary.records.values())
+        record = next((record for record in records if record.name == name), None)
+        if record is None and "/" not in name:
+            record = sweep.summary.paths.record(name)  # one of another launch's
+        if record is not None and record.state != "running":
+            raise Refused(f"{name} does not run here: it is {record.state}")
+        if record is None and sweep.summary.others is None:
+            raise Refused(f"the sweep has no trial {name}")
+        return None
+
+    def _set_count(self, sweep: SweepState, order: Order) -> str:
+        """Changes how many trials the whole sweep is to have; the agents read the number themselves."""
+        _refuse_ending(sweep)
+        if sweep.has_target or sweep.outcome.message is not None:
+            raise Refused("no further trial is started here: the sweep ends with its running trials")
+        count = order.given.get("count")
+        if not isinstance(count, int) or count < 1:
+            raise Refused(f"{count} is no number of trials")
+        sweep.set_count(count)
+        return f"{counted(sweep.count, 'trial')} in all by {order.who}: {sweep.to_go} to go"
+
+    def _add_points(self, sweep: SweepState, order: Order) -> str:
+        """Says what becomes of points that a user has added; the agents read them themselves."""
+        points = counted(len(order.given.get("points", ())), "point")
+        more = "" if sweep.left > 0 else "; no trial is left to start: --set-count N gives the sweep more"
+        return f"{points} added by {order.who}, tried before any other{more}"
 
     def _running_text(self, sweep: SweepState) -> str:
         """Says how many trials go on, before what else follows from an order."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -97,6 +97,10 @@ class SweepState:
     pauses: bool = False  # whether trials pause: how often one is given out again, the controller alone decides
     orders: OrderLog | None = None  # read up to the launch's start
     paused: Order | None = None  # which has paused the sweep
+    count: int = 0  # trials of the whole sweep,
+    at_most: Callable[[int], int] = lambda count: count  # of so many trials, those that the sweep can have at most
+    spare: int = 0  # trials that were given out beyond `count`, since it has become smaller
+    on_count: Callable[[int], None] = lambda count: None  # called when `count` has changed
     stop_sent: dict[str, Any] | None = None  # what its agents were told when their trials were to be ended
 
     @property
@@ -113,6 +117,11 @@ class SweepState:
         running = sum(record.state == "running" for record in records)
         return max(0, self.job.target - count_settled(records, self.summary.retry) - running)
 
+    @property
+    def notice(self) -> str:
+        """A line for the live screen; empty without any."""
+        return "" if self.paused is None else f"paused by {self.paused.who}: no further trial starts"
+
     def grant_trial(self) -> None:
         """Gives out a trial."""
         if not self.pauses:
@@ -121,7 +130,23 @@ class SweepState:
     def return_trial(self) -> None:
         """Takes back a granted trial that did not come to its end."""
         if self.outcome.message is None and self.outcome.ended_by is None and not self.has_target:
-            self.left = 1 if self.pauses else self.left + 1
+            if self.spare:
+                self.spare -= 1
+            else:
+                self.left = 1 if self.pauses else self.left + 1
+
+    def set_count(self, count: int) -> None:
+        """Changes how many trials the whole sweep is to have; what runs goes on."""
+        count = self.at_most(count)
+        if self.pauses:  # the controller says when it has none left
+            self.left = 1 if count > self.count else self.left
+        else:
+            left = self.left - self.spare + count - self.count
+            self.left, self.spare = max(0, left), max(0, -left)
+        self.count = count
+        if self.job.target is not None:
+            self.job = replace(self.job, target=count)
+        self.on_count(count)
 
     def end(self, message: str, *, everywhere: bool = False) -> None:
         """Ends the sweep: no further trial starts. The first message is the one that is shown."""

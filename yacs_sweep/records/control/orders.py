@@ -134,7 +134,8 @@ def paused_by(entries: Iterable[Entry]) -> Order | None:
 def last_count(entries: Iterable[Entry]) -> Order | None:
     """Returns the last order of a number of trials of the whole sweep; None without such an order."""
     counts = [entry for entry in entries if isinstance(entry, Order) and entry.act == "set_count"]
-    return next((order for order in reversed(counts) if type(order.given.get("count")) is int), None)
+    given = ((order, order.given.get("count")) for order in reversed(counts))
+    return next((order for order, count in given if type(count) is int and count > 0), None)
 
 
 def count_wanted(entries: Iterable[Entry]) -> int | None:

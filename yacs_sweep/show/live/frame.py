@@ -264,6 +264,8 @@ def _several(board: Board, width: int, rows: int, now: float, today: datetime) -
         behind.append((fit(text, 12) if any_failed and width >= 70 else text, "red"))  # bars end below each other
         value = "" if sweep.best_value is None else f"best {short_value(sweep.best_value)}"
         behind.append((GAP + fit(value, 14), "green"))
+        if sweep.message:
+            behind.append((f"{GAP}{clean(sweep.message).split()[0]}", "yellow"))  # paused
         ahead: Line = [(fit(f"{sweep.sweep_id}  {clean(sweep.name)}", min(names, width // 3)), "cyan"), (GAP, "")]
         lines.append(_with_bar(sweep, behind, width, ahead))
     room = max(2, rows // 2)

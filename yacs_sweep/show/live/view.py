@@ -48,6 +48,14 @@ class Followable(Protocol):
     def to_go(self) -> int:
         """The number of trials that may still be started."""
 
+    @property
+    def count(self) -> int:
+        """The number of trials of the whole sweep, which a user may change; 0 where that is not known."""
+
+    @property
+    def notice(self) -> str:
+        """A line that is shown below the counts; empty without any."""
+
 
 @dataclass
 class _Followed:
@@ -118,7 +126,8 @@ class View:
     def _frame(self, columns: int, rows: int) -> list[Line]:
         """Draws the frame."""
         for sweep in self.board.sweeps:
-            sweep.left = self._searches[sweep.sweep_id].to_go
+            search = self._searches[sweep.sweep_id]
+            sweep.left, sweep.message, sweep.total = search.to_go, search.notice, search.count or sweep.total
         return frame(self.board, columns, rows, AWAKE.now(), datetime.now())
 
     def _trial(self, begun: _Followed, record: TrialRecord, tally: Tally, earlier: TrialRecord | None) -> list[str]:

@@ -227,3 +227,54 @@ def test_a_damaged_list_of_orders_ends_no_launch(tmp_path: Path) -> None:
     launch.go("all")
     code, out = launch.end()
     assert code == 0, out
+
+
+def test_one_trial_is_stopped_for_good_and_the_others_go_on(tmp_path: Path) -> None:
+    launch = Running(tmp_path, "--workers", "2")
+    await_running(launch, 2)
+    answer = launch.order("stop_trial", trial="trial-0001")
+    assert answer.obeyed and answer.text == f"trial-0001 is stopped by {who(launch)}"
+    wait_until(lambda: launch.running() == ["trial-0000", "trial-0002"], 20)
+    stopped = launch.trials()["trial-0001"]
+    assert (stopped.state, stopped.cause) == ("stopped", "stopped")
+    assert stopped.reason == f"stopped early: stopped by {who(launch)}"
+    for name, why in [
+        ("trial-0001", "trial-0001 does not run here: it is stopped"),
+        ("x", "the sweep has no trial x"),
+        ("../x", "the sweep has no trial ../x"),
+    ]:
+        answer = launch.order("stop_trial", trial=name)
+        assert (answer.obeyed, answer.text) == (False, why)
+    launch.go("all")
+    code, out = launch.end()
+    assert code == 0, out
+    assert "3 finished, 1 stopped; results in" in out
+
+
+def test_the_number_of_trials_grows_and_shrinks(tmp_path: Path) -> None:
+    spec = {**GRID, "method": "random", "parameters": {"base_lr": {"min": 0.001, "max": 0.1}}}
+    launch = Running(tmp_path, "--count", "2", spec=spec)
+    await_running(launch, 1)
+    assert launch.order("set_count", count=4).text == f"4 trials in all by {who(launch)}: 3 to go"
+    launch.go("trial-0000")
+    launch.go("trial-0001")
+    wait_until(lambda: launch.running() == ["trial-0002"], 30)
+    assert launch.order("set_count", count=2).text == f"2 trials in all by {who(launch)}: 0 to go"
+    assert launch.order("set_count", count=5).text == f"5 trials in all by {who(launch)}: 2 to go"
+    assert launch.order("set_count", count=4).text == f"4 trials in all by {who(launch)}: 1 to go"
+    assert not launch.order("set_count", count=0).obeyed
+    launch.go("all")
+    code, out = launch.end()
+    assert code == 0, out
+    assert "4 finished; results in" in out and "resume with" not in out
+
+
+def test_a_grid_has_no_more_trials_than_points(tmp_path: Path) -> None:
+    launch = Running(tmp_path)
+    await_running(launch, 1)
+    assert launch.order("set_count", count=9).text == f"4 trials in all by {who(launch)}: 3 to go"
+    assert launch.order("set_count", count=2).text == f"2 trials in all by {who(launch)}: 1 to go"
+    launch.go("all")
+    code, out = launch.end()
+    assert code == 0, out
+    assert "2 finished; results in" in out
