@@ -236,11 +236,15 @@ def open_sweep(
 def _open_orders(results: Results) -> None:
     """Reads the orders given to the sweep up to now; a pause among them holds for this launch."""
     from ..records.control.order_file import OrderFile
-    from ..records.control.orders import paused_by
+    from ..records.control.orders import OrderLog, paused_by
 
-    others = results.summary.others
-    orders = OrderFile(results.paths) if others is None else others.orders
-    results.orders = {"orders": orders, "paused": paused_by(orders.read())}
+    others, orders = results.summary.others, OrderFile(results.paths)
+    log: OrderLog = orders
+    if others is not None:
+        from ..records.control.mirror import MirroredOrders
+
+        log = MirroredOrders(others.orders, orders)
+    results.orders = {"orders": log, "paused": paused_by(log.read())}
 
 
 def _set_count(results: Results, count: int) -> None:

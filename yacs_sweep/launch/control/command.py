@@ -38,7 +38,8 @@ def give_order(options: Options) -> int:
     status = 0
     for sweep, order in [(sweep, make(sweep)) for sweep in sweeps]:  # all are checked before the first is given
         outcome = give(sweep, order)
-        print_lines("\n".join(outcome.lines))
+        label = f"{sweep.sweep_id}: " if len(sweeps) > 1 else ""
+        print_lines("\n".join(line if line.startswith(label) else label + line for line in outcome.lines))
         status = status if outcome.taken else 1
     return status
 

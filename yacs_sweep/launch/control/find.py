@@ -15,14 +15,11 @@ from ...records.control.orders import OrderLog
 from ...records.folder import SweepPaths, TrialRecord
 from ...records.known_sweeps import BATCH, batch_rows, find, find_bases, refuse_unwritable, result_bases
 from ...records.launch_file import LaunchFile, load_spec_of
-from ...records.summary import known_records
 from ...search.storage.order_log import order_log
 from ...search.storage.url import shared
 from ...spec.sweep import SweepSpec
 from ...wandb.login import is_logged_in, why_not_asked
 from ..options.table import Options
-from ..plan.checks import storage_wanted
-from ..plan.resume import storage_given
 from .on_server import ServerLog
 
 if TYPE_CHECKING:
@@ -67,6 +64,8 @@ class Steered:
     def records(self) -> list[TrialRecord]:
         """Reads the sweep's trials, on whichever machine they ran."""
         if self.storage is None:
+            from ...records.summary import known_records  # few orders need it
+
             return known_records(self.paths)
         return _in_database(self.storage, self.sweep_id).records()
 
@@ -122,9 +121,18 @@ def _one(sweep_id: str, results_dir: str | None, options: Options, option: str) 
     if launch.controller == "wandb":
         server = ServerLog(sweep_id, paths, options, option)
         return [Steered(paths, launch, server, told=server.told)]
-    given = storage_given(options, launch)
-    storage = storage_wanted(given, launch) if shared(given or launch.storage) else None
+    storage = _shared_storage(options, launch)
     return [Steered(paths, launch, order_log(paths, storage), storage)]
+
+
+def _shared_storage(options: Options, launch: LaunchFile) -> str | None:
+    """Returns the URL of the database that the sweep's machines share; None where they share none."""
+    if not shared(launch.storage):
+        return None
+    from ..plan.checks import storage_wanted  # imports what a plan needs, which takes a while
+    from ..plan.resume import storage_given
+
+    return storage_wanted(storage_given(options, launch), launch)
 
 
 def _elsewhere(sweep_id: str, options: Options, option: str) -> Steered:
@@ -136,6 +144,8 @@ def _elsewhere(sweep_id: str, options: Options, option: str) -> Steered:
             raise unknown(sweep_id, bases, option)
         server = ServerLog(sweep_id, None, options, option)
         return Steered(paths, None, server, has_folder=False, told=server.told)
+    from ..plan.checks import storage_wanted
+
     storage = storage_wanted(options.storage)
     _, launch, _ = _in_database(storage, paths.sweep_id).join(option)
     return Steered(paths, launch, order_log(paths, storage), storage, has_folder=False)

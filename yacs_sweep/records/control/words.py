@@ -21,12 +21,15 @@ class Given:
 
 
 def orders_given(entries: Sequence[Entry]) -> list[Given]:
-    """Lists the orders, in the order in which they were given."""
+    """Lists the orders, in the order in which they were given; an entry that stands twice counts once."""
+    orders: dict[str, Order] = {}
     answers: dict[str, list[Answer]] = {}
     for entry in entries:
-        if isinstance(entry, Answer):
-            answers.setdefault(entry.order, []).append(entry)
-    return [Given(entry, answers.get(entry.id, [])) for entry in entries if isinstance(entry, Order)]
+        if isinstance(entry, Order):
+            orders.setdefault(entry.id, entry)
+        elif entry not in answers.setdefault(entry.order, []):
+            answers[entry.order].append(entry)
+    return [Given(order, answers.get(order.id, [])) for order in orders.values()]
 
 
 def order_rows(given: Sequence[Given]) -> list[list[str]]:
