@@ -22,7 +22,7 @@ from ..base.errors import SweepError
 from ..base.values import utc_seconds
 from ..records.alive import Launcher, count_agents, launchers
 from ..records.control.order_file import OrderFile
-from ..records.control.orders import Entry, Order
+from ..records.control.orders import Entry, Order, count_wanted
 from ..records.control.words import standing_order
 from ..records.folder import OVER, SweepPaths, TrialRecord
 from ..records.known_sweeps import origin_of
@@ -117,7 +117,7 @@ class Snapshot:
     def progress(self) -> Progress:
         """How far the sweep is."""
         settled = count_settled(self.records, self.launch.get("retry") or ())
-        target = settled if self.launch.get("exhausted") else max(int(self.launch.get("target") or 0), settled)
+        target = max(count_wanted(self.launch, self.orders), settled)
         return Progress(settled, target, target_reached(self, self.records))
 
     @property

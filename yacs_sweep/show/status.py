@@ -24,7 +24,7 @@ from ..base.values import utc_seconds
 from ..base.wording import counted, cut, without_password
 from ..records.alive import launchers
 from ..records.control.order_file import OrderFile
-from ..records.control.orders import paused_by
+from ..records.control.orders import count_wanted, paused_by
 from ..records.control.words import standing_text
 from ..records.folder import ENDED_WELL, OVER, SweepPaths, best_of, rank
 from ..records.known_sweeps import origin_of
@@ -233,10 +233,11 @@ def _row(paths: SweepPaths) -> tuple[list[str], str, bool]:
     objectives = [metric for metric in read_objectives(head) if metric.target is not None]
     found = best.get("values") or {objectives[0].name if objectives else "": best.get("mean", best.get("value"))}
     reached = bool(objectives) and all(metric.reached(found.get(metric.name)) for metric in objectives)
-    progress = Progress(done, done if launch.get("exhausted") else max(int(launch.get("target") or 0), done), reached)
+    orders = OrderFile(paths).read()
+    progress = Progress(done, max(count_wanted(launch, orders), done), reached)
     paused = 0 if launch.get("exhausted") else counts.get("paused", 0)
     state, style = ("runs", "green") if runs else ("open", "yellow") if progress.left or paused else ("done", "")
-    if state != "done" and paused_by(OrderFile(paths).read()) is not None:
+    if state != "done" and paused_by(orders) is not None:
         state, style = "paused", "yellow"
     named = [name for name, _ in STATES[2:] if counts.get(name) and (runs or name != "running")]
     others = (", ".join(f"{counts[name]} {name}" for name in named) + tally.again_text).strip()

@@ -92,6 +92,8 @@ def points_order(source: Points, by: str, option: str = "--add-points") -> Calla
         spec = sweep.spec
         if spec.method == "grid":
             raise ConfigError(f"{option}: sweep {sweep.sweep_id} is a grid search, which tries every point")
+        if spec.scheduler is not None:
+            raise ConfigError(f"{option}: the scheduler of sweep {sweep.sweep_id} chooses its points, and takes none")
         from ...search.warm_start import read_points  # imports Optuna, which takes half a second
 
         points = read_points(source, spec, _keys(sweep), random.randrange(1 << 30), option)

@@ -10,6 +10,7 @@ from ...records.control.orders import Entry, last_count, points_added
 from ...records.folder import TrialRecord
 from ...records.launch_file import LaunchFile
 from ...spec.sweep import SweepSpec
+from ..plan.checks import grid_limit
 from ..plan.source import Source
 
 
@@ -42,7 +43,8 @@ def counted_launch(launches: Sequence[LaunchFile], entries: Sequence[Entry], spe
     if order is None:
         return replace(last, target=max(launch.target for launch in launches))
     later = [launch.target for launch in launches if launch.counted == order.id]
-    target = max(later) if later else spec.at_most(order.given["count"])
+    limits = [limit for limit in (grid_limit(spec, last.controller), spec.run_cap) if limit is not None]
+    target = max(later) if later else min([order.given["count"], *limits])
     exhausted = last.exhausted and target <= last.target
     return replace(last, target=target, counted=order.id, exhausted=exhausted)
 

@@ -67,7 +67,7 @@ def resumed_source(options: Options, problems: Problems) -> Source:
     )
     if last.controller == "local":
         return _with_storage(source, _storage(options, last, paths), paths)
-    source = with_trials(source, list(paths.records()))
+    source = _with_folder(source, paths)
     remote = remote_sweep(sweep_id, options, last, ended_too=lacks_rows(paths) or source.again > 0)
     if not remote.over:
         return replace(source, remote=remote)
@@ -77,12 +77,16 @@ def resumed_source(options: Options, problems: Problems) -> Source:
     return replace(source, remote=remote, over=True, progress=None, notes=(line, *notes))
 
 
+def _with_folder(source: Source, paths: SweepPaths) -> Source:
+    """Returns the source with what the folder has of its trials, and of users' orders."""
+    records = list(paths.records())
+    return with_trials(with_orders(source, OrderFile(paths).read(), records), records)
+
+
 def _with_storage(source: Source, storage: str | None, paths: SweepPaths) -> Source:
     """Returns the source with its storage; one of many machines knows how many trials are done."""
     if storage is None or not shared(storage):
-        records = list(paths.records())
-        source = with_orders(source, OrderFile(paths).read(), records)
-        return replace(with_trials(source, records), storage=storage)
+        return replace(_with_folder(source, paths), storage=storage)
     from ...search.storage.shared_sweep import SharedSweep  # imports SQLAlchemy, which takes a while
 
     sweep = SharedSweep(storage, paths.sweep_id)

@@ -138,10 +138,18 @@ def last_count(entries: Iterable[Entry]) -> Order | None:
     return next((order for order, count in given if type(count) is int and count > 0), None)
 
 
-def count_wanted(entries: Iterable[Entry]) -> int | None:
-    """Returns the number of trials that the last order wants of the whole sweep; None without such an order."""
+def count_wanted(launch: Mapping[str, Any], entries: Iterable[Entry]) -> int:
+    """Returns the number of trials that a sweep is to have: as a user has ordered, else as the last launch was asked for.
+
+    0 where the search has said that no trial is left.
+
+    Args:
+        launch: the content of launch.json.
+    """
     last = last_count(entries)
-    return None if last is None else last.given["count"]
+    if last is not None and last.id != launch.get("counted"):
+        return int(last.given["count"])
+    return 0 if launch.get("exhausted") else int(launch.get("target") or 0)
 
 
 def points_added(entries: Iterable[Entry]) -> dict[str, Sequence[Mapping[str, Any]]]:

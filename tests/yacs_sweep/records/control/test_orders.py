@@ -83,6 +83,11 @@ def test_a_sweep_is_paused_until_it_resumes_or_ends(acts: list[Act], paused: boo
 def test_the_last_count_holds_and_all_points_are_kept() -> None:
     first, second = new_order("add_points", points=[{"a": 1}]), new_order("add_points", points=[{"a": 2}])
     entries = [new_order("set_count", count=5), first, new_order("set_count", count=7), second]
-    assert count_wanted(entries) == 7
+    assert count_wanted({"target": 9}, entries) == 7
+    assert (
+        count_wanted({"target": 9, "counted": entries[2].id}, entries) == 9
+    )  # which knew of it: --count has added more
     assert points_added(entries) == {first.id: [{"a": 1}], second.id: [{"a": 2}]}
-    assert count_wanted([]) is None
+    assert count_wanted({"target": 9}, []) == 9
+    assert count_wanted({"target": 9, "exhausted": True}, []) == 0
+    assert count_wanted({"target": 9, "exhausted": True}, entries) == 7
