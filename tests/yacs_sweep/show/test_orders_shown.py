@@ -14,6 +14,7 @@ from yacs_sweep.records.control.order_file import OrderFile
 from yacs_sweep.records.control.orders import answer_to, new_order
 from yacs_sweep.records.folder import SweepPaths, TrialRecord
 from yacs_sweep.show.report.data import read_local
+from yacs_sweep.show.report.figures import timeline
 from yacs_sweep.show.report.findings import Findings
 from yacs_sweep.show.report.page import page
 from yacs_sweep.show.report.text import as_json, as_markdown
@@ -37,6 +38,9 @@ def test_status_says_by_whom_a_sweep_is_paused(paths: SweepPaths, capsys: pytest
     log = OrderFile(paths)
     log.append(replace(new_order("pause"), at=utc_after(utc_now(), -725), **ALICE))
     with FakeLaunch(paths):
+        show("k3v9x2ab", str(paths.base), watch=False, as_json=True)
+        found = json.loads(capsys.readouterr().out)["order"]
+        assert (found["act"], found["by"]) == ("pause", "alice@box")
         assert "paused  by alice@box 12 min ago; resume with: " in status(paths, capsys)
         assert status(paths, capsys, None).splitlines()[1].split()[0] == "paused"
     log.append(new_order("resume"))
@@ -77,3 +81,13 @@ def test_the_report_lists_the_orders(paths: SweepPaths) -> None:
     (row,) = json.loads(as_json(findings))["orders"]
     assert row["order"]["act"] == "pause"
     assert row["answers"][0]["host"] == "box"
+
+
+def test_the_timeline_marks_the_orders(paths: SweepPaths) -> None:
+    record = TrialRecord(
+        "c", "c", 3, {"lr": 0.1}, "finished", started="2026-11-30T12:00:00+00:00", ended="2026-11-30T12:30:00+00:00"
+    )
+    paths.trial("c").dir.mkdir()
+    record.save(paths.trial("c"))
+    OrderFile(paths).append(replace(new_order("pause"), at="2026-11-30T12:10:00+00:00", **ALICE))
+    assert timeline(read_local(paths))["orders"] == [[600.0, "pause by alice@box"]]

@@ -22,7 +22,7 @@ def sweep_object(snapshot: Snapshot, status: int) -> dict[str, Any]:
     Args:
         status: the exit status of `--status` for this sweep alone.
     """
-    progress, objectives = snapshot.progress, snapshot.objectives
+    progress, objectives, order = snapshot.progress, snapshot.objectives, snapshot.standing_order
     return {
         "sweep_id": snapshot.paths.sweep_id,
         "name": snapshot.name,
@@ -35,6 +35,7 @@ def sweep_object(snapshot: Snapshot, status: int) -> dict[str, Any]:
             {"host": each.host, "pid": each.pid, "started": each.started, "workers": each.workers}
             for each in snapshot.launchers
         ],
+        "order": None if order is None else {"act": order.act, "by": order.who, "at": order.at},
         "done": progress.settled,
         "target": progress.target,
         "target_reached": progress.reached,

@@ -9,6 +9,7 @@ from collections.abc import Container, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ...base.values import finite_number, utc_seconds
+from ...records.control.words import order_text
 from ...records.population.lineage import lineage
 from ...spec.sweep import Metric
 from ..left_out import kind_of, left_out
@@ -239,7 +240,7 @@ def _band(trial: Trial, name: str) -> list[list[float | None]] | None:
 
 # -- workers ----------------------------------------------------------------------------------------------------------
 def timeline(sweep: Sweep) -> dict[str, Any]:
-    """Computes the bars of trials on their lanes, in seconds from the first start.
+    """Computes the bars of trials on their lanes, and the moments of orders, in seconds from the first start.
 
     A lane is a GPU of a host; where trials on one overlap, there are as many lanes as ran at the same time.
     """
@@ -252,7 +253,7 @@ def timeline(sweep: Sweep) -> dict[str, Any]:
             key = trial.record.host, ",".join(trial.record.gpu_ids)
             spans[key].append((start, max(start, end if end is not None else start), place))
     if not spans:
-        return {"lanes": [], "bars": [], "start": None}
+        return {"lanes": [], "bars": [], "start": None, "orders": []}
     first = min(start for group in spans.values() for start, _, _ in group)
     hosts = {host for host, _ in spans}
     lanes: list[str] = []
@@ -267,7 +268,12 @@ def timeline(sweep: Sweep) -> dict[str, Any]:
         label = " · ".join(filter(None, [host if len(hosts) > 1 else "", f"GPU {gpus}" if gpus else ""]))
         numbered = len(ends) > 1 or not label
         lanes += [f"{label} worker {index + 1}".strip() if numbered else label for index in range(len(ends))]
-    return {"lanes": lanes, "bars": bars, "start": first}
+    orders = [
+        [brief(at - first) or 0.0, f"{order_text(given.order)} by {given.order.who}"]
+        for given in sweep.orders
+        if (at := utc_seconds(given.order.at)) is not None
+    ]
+    return {"lanes": lanes, "bars": bars, "start": first, "orders": orders}
 
 
 # -- two parameters ---------------------------------------------------------------------------------------------------

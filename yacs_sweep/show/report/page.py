@@ -214,7 +214,9 @@ def _parts(findings: Findings, data: dict[str, Any]) -> list[tuple[str, str, str
     if data["descent"]:
         parts.append(("descent", "Schedule", _descent(data) + plot("descent")))
     if data["timeline"]["bars"]:
-        parts.append(("workers", "Workers", '<p class="lead">When each trial ran, and where.</p>' + plot("timeline")))
+        marks = " Dotted lines are orders from users." if data["timeline"]["orders"] else ""
+        text = f'<p class="lead">When each trial ran, and where.{marks}</p>'
+        parts.append(("workers", "Workers", text + plot("timeline")))
     if any(record.state not in ("finished", "paused", "running") for record in findings.whole.records):
         parts.append(("failures", "Failures", _failures(findings.whole)))
     if orders := order_rows(findings.whole.orders):

@@ -431,10 +431,16 @@ window.reportPlots = (data) => {
         text: bars.map((b) => told(b[3]) + `<br>${clock(b[2])}`), textposition: "none", hovertemplate: HOVER,
         marker: { color: stateColour(c, state), opacity: 0.8, line: { width: t.bars.length > 400 ? 0.3 : 1, color: c.paper } },
       }));
+    const moments = t.orders.map((order) => order[0] / unit);
+    const lines = moments.map((x) => ({ type: "line", x0: x, x1: x, y0: -0.6, y1: t.lanes.length - 0.4, line: { color: c.soft, width: 1, dash: "dot" } }));
+    if (moments.length) traces.push({
+      type: "scatter", mode: "markers", x: moments, y: moments.map(() => -0.5), text: t.orders.map((order) => plain(order[1], 80)), hovertemplate: HOVER,
+      marker: { symbol: "triangle-down", size: 9, color: c.ink }, cliponaxis: false,
+    });
     const labels = t.lanes.map((lane) => plain(lane, narrow() ? 12 : 28));
     // 64: the library cuts the margins, and prints the axis' title over its ticks, rather than draw less.
     put(element, traces, layout(c, 70 + Math.max(64, Math.min(900, 26 * t.lanes.length)), {
-      barmode: "overlay", xaxis: { title: `${name} since the first start`, rangemode: "tozero" },
+      barmode: "overlay", shapes: lines, xaxis: { title: `${name} since the first start`, rangemode: "tozero" },
       yaxis: { tickvals: labels.map((_, i) => i), ticktext: labels, range: [t.lanes.length - 0.4, -0.6], showgrid: false },
     }));
   }

@@ -9,13 +9,16 @@ import shutil
 import subprocess
 import zlib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.browser import FLAGS, Page, browser
-from tests.report_sweeps import odd_sweeps
+from tests.report_sweeps import in_memory, odd_sweeps, stamp, trial
+from yacs_sweep.records.control.orders import new_order
+from yacs_sweep.records.control.words import Given
 from yacs_sweep.show.report.findings import Findings
 from yacs_sweep.show.report.page import page
 
@@ -80,6 +83,21 @@ def test_odd_sweeps_draw_without_complaint(chromium: Page, files: dict[str, Path
             assert "could not be drawn" not in plot["text"], (name, plot)
         assert chromium.messages() == [], name
         assert chromium.run("return document.querySelectorAll('img, b > script').length") == 0
+
+
+def test_the_timeline_marks_orders(chromium: Page, files: dict[str, Path], tmp_path: Path) -> None:
+    lines = "return document.querySelectorAll('[data-plot=timeline] .shapelayer path').length"
+    chromium.show(files["usual"])
+    drawn(chromium)
+    assert chromium.run(lines) == 0
+    sweep = in_memory([trial(number, {"lr": 0.1}, 0.5) for number in range(3)])
+    for seconds, act in enumerate(("pause", "resume")):
+        sweep.orders.append(Given(replace(new_order("pause"), act=act, user="<b>", at=stamp(30 + 60 * seconds)), []))
+    (tmp_path / "orders.html").write_text(page(Findings.of(sweep), "now"), encoding="utf-8")
+    chromium.show(tmp_path / "orders.html")
+    drawn(chromium)
+    assert chromium.run(lines) == 2
+    assert chromium.messages() == []
 
 
 # Of a plot, how far its axis' title is below its lowest tick label.
