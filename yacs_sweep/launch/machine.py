@@ -32,12 +32,19 @@ class Machine:
         self.layout, self.places, self.say = layout, Places(layout), say
         self._stack, self._wanted, self._signals, self._starter = stack, preload, signals, starter
         self._servers: dict[Hashable, int | None] = {}
-        cores, quota = usable_cores(), cgroup_quota()
-        self.cores = shares(cores, quota, layout.workers)
         self.environment = dict(os.environ)
-        if layout.workers > 1:
-            # Threads of trials that compete for cores spin. Somebody's own choice, here or in a profile, stands.
-            self.environment.setdefault(THREADS, str(threads_each(len(cores), quota, layout.workers)))
+        self.cores = self.share(layout.workers)
+
+    def share(self, workers: int) -> list[tuple[int, ...]]:
+        """Divides the cores among so many workers, and says in `environment` how many threads each has."""
+        cores, quota = usable_cores(), cgroup_quota()
+        self.cores = shares(cores, quota, workers)
+        # Threads of trials that compete for cores spin. Somebody's own choice, here or in a profile, stands.
+        if THREADS not in os.environ:
+            self.environment.pop(THREADS, None)
+            if workers > 1:
+                self.environment[THREADS] = str(threads_each(len(cores), quota, workers))
+        return self.cores
 
     def preload(self, plan: Plan, log: Path) -> int | None:
         """Returns the descriptor of a server that has imported the trainer's libraries; None without a server.
@@ -55,12 +62,19 @@ class Machine:
             self._servers[key] = self._stack.enter_context(server)
         return self._servers[key]
 
-    def supervise(self, sweeps: Sequence[SweepState], output: int | None = None, shown: Iterable[str] = ()) -> None:
+    def supervise(
+        self,
+        sweeps: Sequence[SweepState],
+        output: int | None = None,
+        shown: Iterable[str] = (),
+        on_workers: Callable[[int], None] | None = None,
+    ) -> None:
         """Runs the sweeps at the same time, to the end of all of them.
 
         Args:
             output: the descriptor on which trainers' lines are shown.
             shown: lines the user has seen already.
+            on_workers: called when another number of workers is ordered.
         """
         Supervisor(
             sweeps,
@@ -72,7 +86,10 @@ class Machine:
             say=self.say,
             signals=self._signals,
             shown=shown,
+            share=self.share,
+            on_workers=on_workers,
         ).run()
+        self.layout = self.places.layout  # of the next sweeps
 
 
 @contextlib.contextmanager

@@ -346,6 +346,6 @@ def _supervise(sweeps: Sequence[Results], machine: Machine, options: Options, vi
         states.append(state)
     if states:
         shown = [note for results in sweeps for note in results.plan.notes]
-        machine.supervise(states, output=view.output, shown=shown)
+        machine.supervise(states, output=view.output, shown=shown, on_workers=view.board.set_workers)
         ended = sum(len({record.id for record in state.outcome.ended}) for state in states)
         say(f"{counted(ended, 'trial')} in {duration_text(AWAKE.now() - started)}")

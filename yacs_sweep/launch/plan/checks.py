@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -91,10 +92,10 @@ def read_layout(options: Options) -> Layout:
     """
     wanted = GpuOptions(options.workers, options.gpus, options.gpus_per_trial, options.trials_per_gpu)
     if options.engine != "local" or (not wanted.names_gpus and wanted.workers in (None, 1)):
-        return Layout()  # of an engine's machines nothing is known here
+        return Layout(wanted=wanted)  # of an engine's machines nothing is known here
     with waiting_for("the NVIDIA driver to list the GPUs"):
         gpus = read_gpus()
-    return lay_out(wanted, gpus, os.environ.get("CUDA_VISIBLE_DEVICES"))
+    return replace(lay_out(wanted, gpus, os.environ.get("CUDA_VISIBLE_DEVICES")), wanted=wanted)
 
 
 def layout_notes(layout: Layout) -> tuple[str, ...]:

@@ -45,6 +45,7 @@ class Layout:
     places: tuple[Place, ...] = ((),)
     per_place: int = 1
     left_over: Place = ()  # devices too few for a place of their own
+    wanted: GpuOptions = field(default=GpuOptions(), compare=False)  # what it was made of
 
     @property
     def shared(self) -> bool:
@@ -187,6 +188,30 @@ class Places:
     def __init__(self, layout: Layout) -> None:
         self.layout = layout
         self._known = {place: _PlaceState() for place in layout.places}
+        self._leaving: dict[Place, _PlaceState] = {}  # places of an earlier layout at which trials still run
+
+    def relay(self, layout: Layout, *, fresh: bool = False) -> None:
+        """Uses another layout from now on; trials that run at places that it lacks go on there.
+
+        Args:
+            fresh: whether the faults of its places are forgotten.
+        """
+        before = {**self._leaving, **self._known}
+        self.layout = layout
+        self._known = {place: before.pop(place, _PlaceState()) for place in layout.places}
+        self._leaving = {place: state for place, state in before.items() if state.running}
+        if fresh:
+            for state in self._known.values():
+                state.strikes.clear()
+
+    def is_left(self, place: Place | None) -> bool:
+        """Tells whether a place belongs to an earlier layout."""
+        return place is not None and place not in self._known
+
+    def _is_free(self, place: Place) -> bool:
+        """Tells whether another trial fits at a place, and none of an earlier layout runs on its devices."""
+        taken = any(set(place) & set(other) or not place or not other for other in self._leaving)
+        return self._known[place].running < self.layout.per_place and not taken
 
     @property
     def healthy(self) -> list[Place]:
@@ -199,11 +224,7 @@ class Places:
         Args:
             trial: id of a trial that the machine has ended; places where that happened are left out.
         """
-        free = [
-            place
-            for place in self.healthy
-            if self._known[place].running < self.layout.per_place and place in self.usable_by(trial)
-        ]
+        free = [place for place in self.healthy if self._is_free(place) and place in self.usable_by(trial)]
         if not free:
             return None
         chosen = min(free, key=lambda place: (len(self._known[place].strikes), self._known[place].running))
@@ -212,7 +233,14 @@ class Places:
 
     def release(self, place: Place) -> None:
         """Makes room for another trial at the place."""
-        self._known[place].running -= 1
+        state = self._state(place)
+        state.running -= 1
+        if not state.running:
+            self._leaving.pop(place, None)
+
+    def _state(self, place: Place) -> _PlaceState:
+        """Returns what is counted of a place of this layout, or of an earlier one."""
+        return self._known.get(place) or self._leaving.setdefault(place, _PlaceState())
 
     def usable_by(self, trial: str | None) -> list[Place]:
         """Lists the healthy places at which the machine has not ended the trial."""
@@ -220,7 +248,7 @@ class Places:
 
     def clear_faults(self, place: Place) -> None:
         """Forgets the faults of a place: a trial has ended well there."""
-        self._known[place].strikes.clear()
+        self._state(place).strikes.clear()
 
     def add_fault(self, place: Place, trial: str, cause: str) -> bool:
         """Records that the machine ended the trial at the place; returns whether to try the trial at another place."""
@@ -231,10 +259,10 @@ class Places:
             for known in struck:
                 known.strikes = [item for item in known.strikes if item.trial != trial or item.cause == "gpu_fault"]
             return False
-        self._known[place].strikes.append(_Strike(trial, cause))
+        self._state(place).strikes.append(_Strike(trial, cause))
         return bool(self.usable_by(trial))
 
     def fault_text(self, place: Place) -> str:
         """Says in words why a place is sick."""
-        causes = Counter(strike.cause for strike in self._known[place].strikes)
+        causes = Counter(strike.cause for strike in self._state(place).strikes)
         return ", ".join(f"{cause} {count}×" if count > 1 else cause for cause, count in causes.items())

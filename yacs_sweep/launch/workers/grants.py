@@ -51,7 +51,7 @@ class Grants:
             worker.channel.send(granted=place is not None, gpus=place or ())
         for worker in list(self._requests):
             sweep, place = worker.sweep, None
-            if self._is_needed_elsewhere(worker):
+            if self._leaves(worker):
                 worker.dismissed = True
             elif sweep is not None and sweep.left > 0 and self.places.healthy:
                 place = None if sweep.paused else self.places.take()
@@ -78,6 +78,40 @@ class Grants:
     def running(self, sweep: SweepState) -> list[Worker]:
         """Lists the workers that run a trial of the sweep."""
         return [worker for worker in self.workers if worker.sweep is sweep and worker.trial is not None]
+
+    def kept(self) -> int:
+        """Counts the workers that stay: neither too many, nor at places of an earlier layout."""
+        return sum(map(self.stays, self.workers))
+
+    def stays(self, worker: Worker) -> bool:
+        """Tells whether a worker counts among those of the present layout."""
+        return not worker.surplus and not self.is_moving(worker)
+
+    def is_moving(self, worker: Worker) -> bool:
+        """Tells whether a worker's trial runs at a place of an earlier layout."""
+        return self.places.is_left(worker.place)
+
+    def dismiss(self, worker: Worker) -> None:
+        """Lets a worker's agent leave; its trial comes to its end before."""
+        worker.dismissed = True
+        if worker.connected:
+            worker.channel.send(leave=True)
+
+    def _leaves(self, worker: Worker) -> bool:
+        """Tells whether a waiting worker's agent is to leave, though there may be trials."""
+        if not worker.surplus and self.kept() > self.places.layout.workers:
+            worker.surplus = True
+        return worker.surplus or worker.renew or self._is_needed_elsewhere(worker)
+
+    def find_lost_trial(self, cut: Worker, sweep: SweepState) -> None:
+        """Lets other agents of the sweep begin anew after their trials: they find the trial that was ended at this worker."""
+        if not cut.surplus:  # its own next agent does
+            return
+        for worker in self.workers:
+            if worker.sweep is sweep and worker is not cut:
+                worker.renew = True
+                if worker.granted and worker.trial is None:
+                    self.dismiss(worker)
 
     def _is_needed_elsewhere(self, worker: Worker) -> bool:
         """Tells whether a waiting worker serves another sweep better: its own is paused, or has two agents more."""
@@ -132,8 +166,7 @@ class Grants:
         """Lets the sweep's agents leave; running trials come to their end before."""
         for worker in self.workers:
             if worker.connected and worker.sweep is sweep:
-                worker.dismissed = True
-                worker.channel.send(leave=True)
+                self.dismiss(worker)
 
     def stop(self, sweep: SweepState, request: dict[str, Any]) -> None:
         """Ends the sweep's running trials; no further one starts."""

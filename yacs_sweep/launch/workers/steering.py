@@ -5,15 +5,19 @@ Each launch reads its sweeps' orders by itself, and answers what it has done.
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ...base.command_line import COMMAND
+from ...base.errors import ConfigError
 from ...base.wording import counted
 from ...show.lines import command_text
+from .gpu_places import Layout
 from .grants import Grants
+from .resizing import Resizing, layout_text, with_gpus, with_workers
 from .sweep_state import SweepState
 
 if TYPE_CHECKING:
@@ -29,14 +33,16 @@ class Refused(Exception):
 class Steering:
     """Obeys the orders to the sweeps of a launch, for the supervisor."""
 
-    def __init__(self, grants: Grants) -> None:
-        self.grants, self._due = grants, 0.0
+    def __init__(self, grants: Grants, resizing: Resizing) -> None:
+        self.grants, self.resizing, self._due = grants, resizing, 0.0
         self._acts: dict[str, Callable[[SweepState, Order], str | None]] = {
             "pause": self._pause,
             "resume": self._resume,
             "stop": self._stop,
             "cancel": self._cancel,
             "stop_trial": self._stop_trial,
+            "set_workers": self._set_workers,
+            "set_gpus": self._set_gpus,
             "set_count": self._set_count,
             "add_points": self._add_points,
         }
@@ -151,6 +157,42 @@ class Steering:
             raise Refused(f"the sweep has no trial {name}")
         return None
 
+    def _set_workers(self, sweep: SweepState, order: Order) -> str | None:
+        """Changes how many trials run here at the same time."""
+        number = order.given.get("workers")
+        if not _is_for_here(order):
+            return None
+        if type(number) is not int or number < 1:
+            raise Refused(f"{number} is no number of workers; --pause starts no further trial")
+        return self._resize(order, with_workers, number, fresh=False)
+
+    def _set_gpus(self, sweep: SweepState, order: Order) -> str | None:
+        """Changes on which GPUs trials run here."""
+        names = order.given.get("gpus")
+        if not _is_for_here(order):
+            return None
+        if not isinstance(names, list) or not names:
+            raise Refused("no GPU is named; --pause starts no further trial")
+        return self._resize(order, with_gpus, [str(name) for name in names], fresh=True)
+
+    def _resize(self, order: Order, make: Callable[[Layout, Any], Layout], value: Any, *, fresh: bool) -> str:
+        """Changes the workers of this launch, which all its sweeps share."""
+        now = bool(order.given.get("now"))
+        try:
+            layout = make(self.resizing.layout, value)
+        except ConfigError as error:
+            raise Refused(str(error)) from error
+        why = f"ended by {order.who}, who wants {'other GPUs' if fresh else 'fewer workers'}"
+        more, over = self.resizing.change(layout, why, now=now, fresh=fresh)
+        parts = [f"{layout_text(layout)} by {order.who}"]
+        if more:
+            parts.append(f"{counted(more, 'worker')} more")
+        if over:
+            parts.append(
+                f"{counted(over, 'trial')} {'ended, tried again' if now else 'too many: until the end of each'}"
+            )
+        return "; ".join(parts)
+
     def _set_count(self, sweep: SweepState, order: Order) -> str:
         """Changes how many trials the whole sweep is to have; the agents read the number themselves."""
         _refuse_ending(sweep)
@@ -174,6 +216,11 @@ class Steering:
         return {0: "no trial runs here, ", 1: "the running trial goes on, "}.get(
             running, f"the {running} running trials go on, "
         )
+
+
+def _is_for_here(order: Order) -> bool:
+    """Tells whether an order about workers is for this machine's launch."""
+    return bool(order.given.get("host", order.host) == socket.gethostname())
 
 
 def _refuse_ending(sweep: SweepState) -> None:

@@ -23,6 +23,7 @@ from .agent_starter import AgentStarter
 from .channel import Message
 from .gpu_places import Layout, Places
 from .grants import Grants
+from .resizing import Resizing, Share
 from .sleeping import Sleep
 from .steering import Steering
 from .sweep_state import SweepState
@@ -52,6 +53,8 @@ class Supervisor:
         silence: float = SILENCE,
         signals: list[int] | None = None,
         shown: Iterable[str] = (),
+        share: Share | None = None,
+        on_workers: Callable[[int], None] | None = None,
     ) -> None:
         """Makes the supervisor; `run` starts the agents.
 
@@ -63,6 +66,8 @@ class Supervisor:
             starter: forks the agents; default: they are executed.
             signals: those received; another thread may append one.
             shown: lines the user has seen; an agent's line for all agents is not shown again.
+            share: divides the cores again when the number of workers changes.
+            on_workers: called with that number.
         """
         self.places = places or Places(Layout())
         self.sweeps, self.silence, self._print = sweeps, silence, say
@@ -74,7 +79,8 @@ class Supervisor:
         self.signals: list[int] = [] if signals is None else signals
         self.sleep = Sleep(self.workers, self._read_messages, self.say, self.signals)
         self.grants = Grants(sweeps, self.workers, self.places, self.sleep, self.say)
-        self.steering = Steering(self.grants)
+        self.resizing = Resizing(self.grants, share, on_workers)
+        self.steering = Steering(self.grants, self.resizing)
         self._last_round = time.monotonic()
         self.interrupted = False
         self._silent_until = math.inf  # when the user is told that the first agent takes long (monotonic seconds)
@@ -148,6 +154,8 @@ class Supervisor:
             self._note(**message["content"])
         elif kind == "asleep":
             worker.asleep = True
+        elif kind == "fatal" and worker.cut:  # the next agent sees to it
+            self.say(message["text"])
         elif kind == "fatal":
             sweep.end(message["text"])
         self.grants.answer()
@@ -183,6 +191,7 @@ class Supervisor:
         """Starts an agent for the worker, later where that fails for want of descriptors, memory or processes; ends
         everything when it fails for long, or otherwise."""
         now = time.monotonic()
+        self.resizing.assign_cores(worker)
         try:
             worker.start(sweep, self.environment, self.output, self.starter)
         except OSError as error:
@@ -198,6 +207,7 @@ class Supervisor:
     def _fill_workers(self) -> None:
         """Starts an agent for each worker without one: of the sweep with the fewest agents and trials left."""
         now = time.monotonic()
+        self.resizing.fit()
         for worker in self.workers:
             free = worker.sweep is None and not worker.given_up and now >= worker.restart_at
             if free and (open_ := self.grants.open_sweeps()):
@@ -220,6 +230,8 @@ class Supervisor:
             self._record_lost_trial(worker, sweep, worker.trial)
         self.grants.take_back(worker)
         worker.sweep, worker.trial = None, None
+        if worker.cut:
+            self.grants.find_lost_trial(worker, sweep)
         # Left of its own accord although there is more to do: somebody sent it a signal.
         early = worker.status != 0 or (sweep.left > 0 and not worker.dismissed)
         if early and sweep.outcome.message is None and sweep.stop_sent is None:

@@ -52,6 +52,11 @@ class Worker:
         self.since = 0.0  # when that started (seconds of `AWAKE`)
         self.asleep = False  # whether its agent has stopped its trial for as long as the launch sleeps
         self.dismissed = False  # whether its agent leaves because it was told to, though there is more to do
+        self.renew = (
+            False  # whether its next agent is to follow after the trial: it has other cores, or finds a lost trial
+        )
+        self.cut = False  # whether its trial was ended to be tried again elsewhere
+        self.surplus = False  # whether it is given up once its agent has left
         self.stop_by = math.inf  # when its agent is killed, which was told to end its trial (seconds of `AWAKE`)
         self.log: Path
         self.channel: Channel
@@ -87,7 +92,8 @@ class Worker:
         self.last_heard = time.monotonic()
         self.closed_at = self.status = None
         self.granted, self.trial, self.place = False, None, None
-        self.dismissed, self.stop_by = False, math.inf
+        self.dismissed = self.renew = self.cut = False
+        self.stop_by = math.inf
         self.channel.send(*([] if job.preload is None else [job.preload]), **first)
 
     def _execute(self, environment: Mapping[str, str], channel: int, log: int, output: int) -> subprocess.Popen[bytes]:

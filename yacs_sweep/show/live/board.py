@@ -219,6 +219,10 @@ class Board:
     started: float | None  # seconds by the clock that the board is drawn with; None: nothing runs
     title: str = ""  # for several sweeps
 
+    def set_workers(self, number: int) -> None:
+        """Takes in that so many trials run at the same time from now on."""
+        self.workers = number
+
     def seconds_left(self, now: float) -> float | None:
         """Estimates the seconds until all sweeps have ended, as if they shared the workers evenly to the end."""
         if len(self.sweeps) == 1:

@@ -253,3 +253,41 @@ def test_a_cleared_trial_is_cleared_at_each_place_and_others_are_not() -> None:
         pool.add_fault(("1",), cleared, "signal")
         assert pool.usable_by(cleared) == [("0",), ("1",), ("2",)]
         assert pool.usable_by(other) == [("1",), ("2",)]
+
+
+def test_trials_of_an_earlier_layout_keep_their_devices_until_they_end() -> None:
+    places = Places(Layout(4, (("0",), ("1",), ("2",), ("3",))))
+    assert [places.take() for _ in range(4)] == [("0",), ("1",), ("2",), ("3",)]
+    places.relay(Layout(2, (("0", "2"), ("1", "4"))))
+    assert places.take() is None
+    assert places.is_left(("0",)) and not places.is_left(("0", "2")) and not places.is_left(None)
+    places.release(("1",))
+    assert places.take() == ("1", "4")
+    places.release(("0",))
+    assert places.take() is None  # GPU 2 is in use
+    places.relay(Layout(4, (("0",), ("1",), ("2",), ("3",))))  # back again, before the others have ended
+    assert places.take() == ("0",)
+    assert places.take() is None  # GPU 1 is part of a place in use
+    places.release(("1", "4"))
+    assert places.take() == ("1",)
+
+
+def test_a_layout_with_devices_waits_for_a_trial_that_may_use_all() -> None:
+    places = Places(Layout())
+    assert places.take() == ()
+    places.relay(Layout(2, (("0",), ("1",))))
+    assert places.take() is None
+    places.release(())
+    assert places.take() == ("0",)
+
+
+def test_faults_count_on_in_another_layout_unless_its_devices_are_named_anew() -> None:
+    places = Places(Layout(2, (("0",), ("1",))))
+    for trial in ("a", "b"):
+        places.take(trial)
+        places.add_fault(("0",), trial, "gpu_fault")
+    assert places.healthy == [("1",)]
+    places.relay(Layout(3, (("0",), ("1",), ("2",))))
+    assert places.healthy == [("1",), ("2",)]
+    places.relay(Layout(2, (("0",), ("1",))), fresh=True)
+    assert places.healthy == [("0",), ("1",)]
