@@ -1,4 +1,4 @@
-"""Measures the live screen's cost, and the seconds that `--status` takes of a sweep of many trials.
+"""Measures the live screen's cost, and the seconds that `--status` takes of a sweep of many trials, also with `--where`.
 
 The cost is CPU time of the supervisor's process while 8 trials log rows, with the screen on a terminal and with --quiet,
 which has no screen.
@@ -126,21 +126,31 @@ def status(trials: int, repeats: int) -> None:
                 last_lines=[] if number % 3 else ["x" * 80] * 20,
             ).save(trial)
             os.utime(trial.record, (now - 3600,) * 2)
-            if running:
-                trial.metrics.write_text(
-                    "".join(json.dumps({"step": n, "train/loss": 1 / (n + 1)}) + "\n" for n in range(9000))
-                )
+            lines = 9000 if running else 100
+            trial.metrics.write_text(
+                "".join(json.dumps({"step": n, "train/loss": 1 / (n + 1)}) + "\n" for n in range(lines))
+            )
         Summary(paths, name="b", controller="local", method="random", metric="val/mAP", goal="maximize").write(
             final=True
         )
-        for what, words in (("a sweep", ["--sweep_id", "bench"]), ("the list", [])):
+        asked, progress = ["--sweep_id", "bench", "--where"], f"{trials - 8}/{trials + 8}"
+        for what, words, shown in (
+            ("a sweep", ["--sweep_id", "bench"], progress),
+            ("the list", [], progress),
+            (
+                "trials by their value and a parameter",
+                [*asked, "val/mAP >= 0 and margin == 0.3"],
+                f"of {trials} trials",
+            ),
+            ("trials by a metric in metrics.jsonl", [*asked, "train/loss < 0.5"], f"{trials} of {trials} trials"),
+        ):
             command = [sys.executable, str(ROOT / "tools" / "sweep.py"), "--status", "--results_dir", name, *words]
             times = []
             for _ in range(repeats):
                 began = time.perf_counter()
                 done = subprocess.run(command, cwd=name, capture_output=True, text=True, check=False)
                 times.append(time.perf_counter() - began)
-                assert f"{trials - 8}/{trials + 8}" in done.stdout, done
+                assert shown in done.stdout, done
             size = paths.summary.stat().st_size / 1e6
             print(f"--status of {what}, {trials:,} trials ({size:.1f} MB)  {statistics.median(times):5.2f} s")
 

@@ -236,7 +236,7 @@ def _parameters(found: Sequence[Mapping[str, Any]], width: int) -> list[str]:
     names = dict.fromkeys(
         name for each in found for name in (*each["searched"], *((each["best"] or {}).get("params") or ()))
     )
-    rows = [["parameter", "searched", "best", "searched", "best"]]
+    rows = [["parameter", *(head for each in found for head in (each["sweep_id"], "best"))]]
     for name in names:
         row = [name]
         for each in found:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -48,16 +49,20 @@ class Side:
 
     @property
     def given(self) -> dict[str, Any]:
-        """What the trainer was given: its words, and what stands beside them; the trial's own folder as `{dir}`."""
+        """What the trainer was given: its words, and what stands beside them.
+
+        The trial's own folder is `{dir}` in it, the sweep's `{sweep}`, its name and id `{trial}`.
+        """
         record = self.record
-        own = [str(self.paths.trial(record.name).dir), record.dir, record.id, record.name]
+        folders = {record.dir: "{dir}", str(self.paths.trial(record.name).dir): "{dir}"}
+        folders |= {os.path.dirname(record.dir): "{sweep}", str(self.paths.dir): "{sweep}"}
 
         def shared(value: Any) -> Any:
             """Puts a placeholder for what differs between any two trials."""
             if isinstance(value, str):
-                for text in filter(None, own[:2]):
-                    value = value.replace(text, "{dir}")
-                return "{trial}" if value in own[2:] else value
+                for folder, stand_in in folders.items():
+                    value = value.replace(folder, stand_in) if folder else value
+                return "{trial}" if value in (record.id, record.name) else value
             if isinstance(value, Mapping):
                 return {name: shared(item) for name, item in value.items()}
             return [shared(item) for item in value] if isinstance(value, list | tuple) else value
@@ -195,20 +200,23 @@ def _words(given: Mapping[str, Sequence[Any]]) -> list[list[str]]:
             rows += _cells({f"{name} {key}": pair for key, pair in differences(one or {}, other or {}).items()}, str)
         elif isinstance(one, list) or isinstance(other, list):
             sides = [[str(word) for word in side or ()] for side in (one, other)]
-            rows.append([name, *map(command_text, _words_apart(*sides))])
+            rows += _words_apart(name, *sides)
         else:
             rows += _cells({name: (one, other)}, str)
     return rows
 
 
-def _words_apart(one: Sequence[str], other: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Returns the words that only one of two commands has; of commands of one length also the key before a value."""
+def _words_apart(name: str, one: Sequence[str], other: Sequence[str]) -> list[list[str]]:
+    """Makes rows of the words that differ: of commands of one length a row each, with the key before the value."""
     if len(one) != len(other):
-        return [word for word in one if word not in other], [word for word in other if word not in one]
-    apart = [place for place, words in enumerate(zip(one, other, strict=True)) if words[0] != words[1]]
-    keys = [place - 1 for place in apart if place and _KEY.fullmatch(one[place - 1])]
-    places = sorted({*apart, *keys})
-    return [one[place] for place in places], [other[place] for place in places]
+        alone = [word for word in one if word not in other], [word for word in other if word not in one]
+        return [[name, *map(command_text, alone)]]
+    rows = []
+    for place, (left, right) in enumerate(zip(one, other, strict=True)):
+        if left != right:
+            before = one[place - 1] if place and one[place - 1] == other[place - 1] else ""
+            rows.append([f"{name} {before}" if _KEY.fullmatch(before) else name, left, right])
+    return rows
 
 
 def _code(code: Mapping[str, Sequence[Any]], heads: Sequence[str], width: int) -> list[str]:

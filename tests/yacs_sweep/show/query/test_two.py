@@ -100,7 +100,7 @@ def test_two_trials_differ_in_what_they_were_given_and_measured(base: Path, caps
     ]
     _, out, _ = asked(base, capsys, "--diff", "abc123/0", "abc123/1")
     lines = [line.split() for line in out.splitlines()]
-    assert ["command", "SOLVER.BASE_LR", "0.1", "SOLVER.BASE_LR", "0.2"] in lines
+    assert ["command", "SOLVER.BASE_LR", "0.1", "0.2"] in lines
     assert f"see it with: git diff {'a' * 40} {'b' * 40}" in out
     assert ["val/mAP", "min", "20", "40", "+20"] in lines and ["val/mAP", "last", "40", "40"] in lines
 
