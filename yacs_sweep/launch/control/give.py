@@ -49,7 +49,7 @@ def give(sweep: Steered, order: Order, wait: float | None = None) -> Outcome:
     if sweep.launch is None:
         return Outcome(sweep.told, taken=True)
     if sweep.knows_launches and not running:
-        return Outcome([*sweep.told, _recorded(sweep, order, before)], taken=True)
+        return Outcome(sweep.told or [_recorded(sweep, order, before)], taken=True)
     answers = _wait_for_answers(sweep, order, running, ANSWER_WAIT if wait is None else wait)
     heard = {(answer.host, answer.pid) for answer in answers}
     silent = [] if order.act in ONE_ANSWERS and answers else _without(running, heard)

@@ -66,6 +66,15 @@ def test_the_server_and_the_launches_are_told(
     assert len(lines) == 2 and acts(paths) == ["pause"]
 
 
+def test_where_no_launch_runs_here_others_may_so_the_server_alone_is_told_of(
+    tmp_path: Path, asked: list[tuple[Any, ...]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    paths = on_server(tmp_path / "log/sweep")
+    assert main([f"--pause={ID}"]) == 0
+    assert capsys.readouterr().out == f"{ID} is paused on the W&B server now (it was running)\n"
+    assert acts(paths) == ["pause"]
+
+
 def test_a_server_that_cannot_be_asked_is_exit_2_and_no_order(
     tmp_path: Path, asked: list[tuple[Any, ...]], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
