@@ -23,14 +23,15 @@ MAY = {
 }
 _RECORDS = {"base", "spec"}
 _SHOW = {"base", "logs", "records", "spec", "trainers", "wandb"}
-_LAUNCH = {*_SHOW, "trial", "search", "show"}
+_LAUNCH = {*_SHOW, "trial", "search", "show", "recorders"}
 # The wings of the launcher, and which wings each may import.
 WINGS = {
     "base": set(),
     "spec": {"base"},
     "logs": {"base"},
     "records": _RECORDS,
-    "wandb": {*_RECORDS, "records"},
+    "recorders": {*_RECORDS, "records"},
+    "wandb": {*_RECORDS, "recorders", "records"},
     "trainers": {*_RECORDS, "logs", "records"},
     "trial": {"base", "logs", "records", "trainers"},
     "show": _SHOW,

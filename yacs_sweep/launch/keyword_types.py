@@ -35,6 +35,7 @@ class Keywords(TypedDict, total=False):
     project: str
     entity: str
     wandb_mode: str
+    record: Sequence[str] | str
     storage: str
     results_dir: PathLike
     trainer: PathLike

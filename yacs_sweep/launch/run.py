@@ -48,6 +48,7 @@ from ..wandb.sweeps import create_sweep
 from .agent_run import agent_command, given_run
 from .machine import Machine
 from .options.table import Options
+from .plan.checks import opens_runs
 from .plan.inputs import scheduler_modules
 from .plan.plan import Plan, new_paths, trials_text
 from .plan.portable import portable_inputs
@@ -223,7 +224,7 @@ def open_sweep(
         refuse_foreign_agents(paths.agents, socket.gethostname())
     resume_line = command_text(resume_command(paths.sweep_id, options))
     results = Results(plan, paths, summary, resume_line)
-    results.log_model = bool(options.log_model)
+    results.log_model = bool(options.log_model) and opens_runs(options, plan.launch)
     if (files := options.sweep_config) and isinstance(files[0], str) and not options.metric:
         results.metric_place = f"`metric.name` in {files[0]}"
     elif options.metric:
@@ -308,9 +309,25 @@ def run_sweeps(sweeps: Sequence[Results], machine: Machine, options: Options, ti
     with contextlib.ExitStack() as stack:
         for results in sweeps:
             stack.enter_context(announced(results.paths, machine.layout.workers))
+            stack.enter_context(_recording(results, options))
             tell_of_twin(results, options)
         view = opened(machine.layout.workers, title, quiet=options.quiet, verbose=options.verbose)
         _supervise(sweeps, machine, options, stack.enter_context(view))
+
+
+def _recording(results: Results, options: Options) -> contextlib.AbstractContextManager[None]:
+    """Returns what records the sweep beside W&B while its trials run; without `--record` nothing is started."""
+    plan, paths = results.plan, results.paths
+    if not plan.targets:
+        return contextlib.nullcontext()
+    from ..recorders.process import Ending, recording
+
+    def ending() -> Ending:
+        best = results.summary.best()
+        interrupted = results.outcome is not None and results.outcome.interrupted
+        return Ending(interrupted, best.name if best else None, bool(options.log_model) and not interrupted)
+
+    return recording(paths, plan.targets, plan.launch.project, say=say, ending=ending)
 
 
 def _supervise(sweeps: Sequence[Results], machine: Machine, options: Options, view: View) -> None:

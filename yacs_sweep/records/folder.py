@@ -52,7 +52,15 @@ _USED_ONLY: dict[str, Any] = {
     "begun_at": 0,
     "replaces": None,
 }
-RESERVED = ("agents", "best", "inputs", "pareto", "wandb")  # the sweep's own folders, beside its trials'
+RESERVED = (
+    "agents",
+    "best",
+    "inputs",
+    "mlflow",
+    "pareto",
+    "tensorboard",
+    "wandb",
+)  # the sweep's own folders, beside its trials'
 
 
 # -- paths ------------------------------------------------------------------------------------------------------------

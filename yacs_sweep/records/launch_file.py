@@ -49,6 +49,7 @@ class LaunchFile:
     words: tuple[str, ...] = ()  # the last launch's options that hold for one launch, such as --workers 4
     resumes: str | None = None  # by what it is known that the trainer resumes in a trial's folder; None: not asked yet
     counted: str | None = None  # id of the last order of a number of trials (`--set-count`) that `target` has taken in
+    record: tuple[str, ...] | None = None  # the recorders of --record, without passwords; None: not given
     exhausted: bool = False  # with repeats: whether the search gives out no further trial, though it may have `target`
 
     def save(self, paths: SweepPaths) -> None:
@@ -88,7 +89,9 @@ class LaunchFile:
             TypeError: a required key is missing, or a value is not of its type.
         """
         values = of_field_types(cls, row)
-        lists = {key: tuple(values.get(key, ())) for key in ("trailing", "retry", "words")}
+        lists: dict[str, Any] = {key: tuple(values.get(key, ())) for key in ("trailing", "retry", "words")}
+        if values.get("record") is not None:
+            lists["record"] = tuple(map(str, values["record"]))
         return cls(**{**values, **lists})
 
 

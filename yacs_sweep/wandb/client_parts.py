@@ -8,10 +8,10 @@ from __future__ import annotations
 import contextlib
 import importlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
-Rows = Sequence[tuple[int, Mapping[str, Any]]]  # step and metrics of each row
+from ..recorders.interface import Rows
 
 
 # -- settings ---------------------------------------------------------------------------------------------------------

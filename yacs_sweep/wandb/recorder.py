@@ -20,15 +20,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..base.files import read_json, write_atomically
-from ..base.values import to_json
+from ..base.files import read_json
+from ..recorders.rows import RowCopier
 from ..records.environment import DIRTY
 from ..records.folder import SweepPaths, TrialPaths, TrialRecord
 from ..records.metrics import Objective
 from . import client
 from .client import OUTAGE, Transport, end_service_after, reason_of
 from .client_parts import make_settings, settings_for_stops
-from .run_rows import RowCopier
+from .run_rows import Axes, WandbTrial, describe_run, explain_run
 
 FIRST_RETRY, RETRY = 0.5, min(10.0, OUTAGE / 10)  # seconds between two attempts to open a run; doubled up to the second
 INIT_TIMEOUT = min(60.0, OUTAGE)  # seconds the client tries to open a run
@@ -37,7 +37,6 @@ SETTLE = 0.5  # seconds between two questions whether the server has closed the 
 SETTLE_TRIES = 4
 STOPPED = "stopped by the W&B server"  # why a trial ends that somebody stops on its page
 KILLED, PREEMPTED = 255, 143  # exit codes: W&B shows the first as "killed"; the second is a shell's for SIGTERM
-METADATA = "wandb-metadata.json"  # of a run's files, the one that its page's overview is made of
 UNSENT = ".wandb-unsent"  # in a trial's folder until W&B has all of it
 # Of a run that belongs to nobody's terminal: no console capture, no code or git upload, no machine metadata.
 SETTINGS: dict[str, Any] = {
@@ -75,16 +74,6 @@ class RunIdentity:
     sweep_id: str | None = None
     project: str | None = None
     entity: str | None = None
-
-
-@dataclass(frozen=True)
-class Axes:
-    """Says which metric is the x-axis, and which value of the objective the run's summary holds."""
-
-    axis: str = "epoch"  # the metric that is the x-axis of the others
-    metric: str | None = None  # the sweep's
-    goal: str = "minimize"
-    optimize: str = "last"  # or best: which of its values is the metric's in the summary
 
 
 class Run:
@@ -275,10 +264,9 @@ class Run:
         """Logs every row W&B does not have, until the trial has ended and its file is read."""
         axes = self.axes
         objective = Objective(axes.metric, axes.goal, axes.optimize)
+        trial = WandbTrial(run, axes, objective)
         rows: RowCopier | None = None
-        logged_best, defined, preempting, explained = None, False, False, False
-        if axes.metric is not None and axes.optimize == "best":  # before any row
-            run.define_metric(axes.metric, summary="none")
+        preempting, explained = False, False
         while True:
             record = self.record
             self._changed.clear()
@@ -288,50 +276,16 @@ class Run:
                         explained = True
                         explain_run(run, read_json(self._paths.record))
                     rows = rows or RowCopier(self._paths.metrics)
-                    rows.copy(run, objective)
-                    if not defined and axes.axis in rows.names:  # W&B would give every row one, 0 where there is none
-                        defined = True
-                        define_metrics(run, axes)
-                if axes.optimize == "best" and axes.metric is not None and objective.best != logged_best:
-                    logged_best = run.summary[axes.metric] = objective.best
+                    rows.copy(trial.log, objective)
                 if not preempting and self.preempted():
                     preempting = True  # at once: there may be no time to say it at the end
                     run.mark_preempting()
                 if record is not None:
-                    self._describe(run)
-                    run.summary.update(ending_summary(record, objective))
-                    if axes.metric is not None and record.value not in (None, objective.value):
-                        run.summary[axes.metric] = record.value  # the trainer has defined another summary of it
+                    if self._paths is not None:
+                        describe_run(run, self._paths.wandb_run, self.identity.config)
+                    trial.finish(record, objective)
                     return record
             self._changed.wait(LOOK)
-
-    def _describe(self, run: Any) -> None:
-        """Gives the run the name and the config that the trainer has given its own."""
-        content = read_json(self._paths.wandb_run) if self._paths is not None else {}
-        if config := content.get("config"):
-            given = self.identity.config
-            run.config.update({key: config[key] for key in config if key not in given}, allow_val_change=True)
-        if name := content.get("name"):
-            run.name = name
-
-
-def explain_run(run: Any, record: Mapping[str, Any]) -> None:
-    """Uploads how the trial was started, in the file of which W&B makes the overview of a run's page."""
-    command = record.get("command") or [""]
-    commit = str(record.get("git_commit") or "").removesuffix(DIRTY)
-    content = {"host": record.get("host"), "program": command[0], "args": command[1:]}
-    path = Path(run.dir) / METADATA
-    write_atomically(path, to_json({**content, **({"git": {"commit": commit}} if commit else {})}), durable=False)
-    run.save(str(path), base_path=run.dir, policy="now")
-
-
-def define_metrics(run: Any, axes: Axes) -> None:
-    """Defines for W&B which metrics are axes, and which value of the objective is the run's."""
-    run.define_metric(axes.axis, hidden=True)
-    run.define_metric("iteration", hidden=True)
-    run.define_metric("*", step_metric=axes.axis)
-    if axes.metric is not None and axes.optimize == "best":  # written by us; W&B would put {"max": …} in its place
-        run.define_metric(axes.metric, step_metric=axes.axis, summary="none")
 
 
 class Recorder:
@@ -390,23 +344,6 @@ def lacks_rows(paths: SweepPaths) -> bool:
 def how_to_upload(folders: list[str]) -> str:
     """Returns the command that uploads what the client has kept in these folders."""
     return shlex.join(["wandb", "sync", "--include-online", *folders])
-
-
-def ending_summary(record: TrialRecord, objective: Objective) -> dict[str, Any]:
-    """Returns the entries of the run's summary that describe how the trial ended."""
-    summary: dict[str, Any] = {
-        "sweep/state": record.state,
-        "sweep/reason": record.reason,
-        "sweep/exit_code": record.exit_code,
-        "sweep/last_lines": "\n".join(record.last_lines),
-        "sweep/best": objective.best,
-        "sweep/last": objective.last,
-    }
-    if record.state == "stopped":
-        summary["sweep/stopped_early"] = True
-    measured = {"sweep/values": record.values, "sweep/facts": record.facts, "sweep/retry_of": record.retry_of}
-    summary.update({name: found for name, found in measured.items() if found})
-    return summary
 
 
 def run_exit_code(record: TrialRecord, preempted: bool) -> int:

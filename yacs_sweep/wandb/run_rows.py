@@ -1,71 +1,65 @@
-"""Copies each row of a trial's metrics.jsonl to its W&B run, once."""
+"""Records a trial in an open W&B run: rows, the objective's value in the summary, how the trial ended."""
 
 from __future__ import annotations
 
-import contextlib
-import itertools
-import os
-from collections.abc import Iterator
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..base.files import open_regular
-from ..base.growing_files import GrowingFile, GrowingLines
-from ..records.metrics import OUR_ROW, Objective, row_of
-from .client_parts import Rows, row_sender
+from ..base.files import read_json, write_atomically
+from ..base.values import to_json
+from ..recorders.interface import Rows
+from ..records.environment import DIRTY
+from ..records.folder import TrialRecord
+from ..records.metrics import Objective
+from .client_parts import row_sender
 
-TOGETHER = 1000  # rows handed over to the client's service process at once
+METADATA = "wandb-metadata.json"  # of a run's files, the one that its page's overview is made of
 
 
-class RowCopier:
-    """Logs the rows of a growing metrics.jsonl to a W&B run.
+@dataclass(frozen=True)
+class Axes:
+    """Says which metric is the x-axis, and which value of the objective the run's summary holds."""
 
-    While a trainer's own file has its place, nothing is read. A file that is put back in place (after a trainer has
-    cleared its folder) is read from its beginning; of its rows only those with a new step are logged.
-    """
+    axis: str = "epoch"  # the metric that is the x-axis of the others
+    metric: str | None = None  # the sweep's
+    goal: str = "minimize"
+    optimize: str = "last"  # or best: which of its values is the metric's in the summary
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._lines = GrowingLines()
-        self._file: os.stat_result | None = None
-        self._step = -1  # of the last row,
-        self._known = -1  # and of the last one when the file was another
-        self.names: set[str] = set()  # of all metrics so far
 
-    def copy(self, run: Any, objective: Objective) -> None:
-        """Logs the new whole lines whose step is new to the run."""
-        with contextlib.suppress(FileNotFoundError), open_regular(self._path) as file:
-            found = os.fstat(file.fileno())
-            if GrowingFile.is_other(self._path, found):
-                return
-            if self._file is not None and not os.path.samestat(found, self._file):
-                self._lines.restart()
-                self._known = self._step
-            self._file = found
-            rows = self._new_rows(self._lines.read(file), run.starting_step, objective)
-            while together := list(itertools.islice(rows, TOGETHER)):
-                log_rows(run, together)
+class WandbTrial:
+    """`recorders.interface.TrialRun` of an open W&B run."""
 
-    def _new_rows(
-        self, lines: Iterator[bytes], starting_step: int, objective: Objective
-    ) -> Iterator[tuple[int, dict[str, Any]]]:
-        """Yields step and values of the rows that the run lacks; the objective sees all."""
-        for line in lines:
-            row = row_of(line)
-            if row is None:  # left by a killed writer
-                continue
-            try:
-                step = int(row.pop("step"))
-            except (ValueError, KeyError, TypeError):
-                continue
-            if line.startswith(OUR_ROW):
-                if step <= self._known:
-                    continue
-                self._step = step
-            objective.see(row)
-            self.names.update(row)
-            if step >= starting_step:
-                yield step, row
+    def __init__(self, run: Any, axes: Axes, objective: Objective) -> None:
+        """Prepares the run for rows.
+
+        Args:
+            objective: follows the rows before they are logged.
+        """
+        self.run, self.axes, self.objective = run, axes, objective
+        self._best = axes.metric if axes.optimize == "best" else None  # the metric of which the summary has the best
+        self._logged_best: float | None = None
+        self._defined = False
+        if self._best is not None:  # before any row
+            run.define_metric(self._best, summary="none")
+
+    def log(self, rows: Rows) -> None:
+        """Logs the rows that the run lacks."""
+        log_rows(self.run, [(step, row) for step, row in rows if step >= self.run.starting_step])
+        # W&B would give every row an x-axis, 0 where there is none.
+        if not self._defined and any(self.axes.axis in row for _, row in rows):
+            self._defined = True
+            define_metrics(self.run, self.axes)
+        if self._best is not None and self.objective.best != self._logged_best:
+            self._logged_best = self.run.summary[self._best] = self.objective.best
+
+    def finish(self, record: TrialRecord, objective: Objective) -> None:
+        """Writes how the trial has ended into the run's summary."""
+        self.run.summary.update(ending_summary(record, objective))
+        metric = self.axes.metric
+        if metric is not None and record.value not in (None, objective.value):
+            self.run.summary[metric] = record.value  # the trainer has defined another summary of it
 
 
 def log_rows(run: Any, rows: Rows) -> None:
@@ -76,3 +70,48 @@ def log_rows(run: Any, rows: Rows) -> None:
     """
     if rows:
         row_sender(run)(rows)
+
+
+def explain_run(run: Any, record: Mapping[str, Any]) -> None:
+    """Uploads how the trial was started, in the file of which W&B makes the overview of a run's page."""
+    command = record.get("command") or [""]
+    commit = str(record.get("git_commit") or "").removesuffix(DIRTY)
+    content = {"host": record.get("host"), "program": command[0], "args": command[1:]}
+    path = Path(run.dir) / METADATA
+    write_atomically(path, to_json({**content, **({"git": {"commit": commit}} if commit else {})}), durable=False)
+    run.save(str(path), base_path=run.dir, policy="now")
+
+
+def define_metrics(run: Any, axes: Axes) -> None:
+    """Defines for W&B which metrics are axes, and which value of the objective is the run's."""
+    run.define_metric(axes.axis, hidden=True)
+    run.define_metric("iteration", hidden=True)
+    run.define_metric("*", step_metric=axes.axis)
+    if axes.metric is not None and axes.optimize == "best":  # written by us; W&B would put {"max": …} in its place
+        run.define_metric(axes.metric, step_metric=axes.axis, summary="none")
+
+
+def describe_run(run: Any, path: Path, given: Mapping[str, Any]) -> None:
+    """Gives the run the name and the config that the trainer has given its own, by the file at `path`."""
+    content = read_json(path)
+    if config := content.get("config"):
+        run.config.update({key: config[key] for key in config if key not in given}, allow_val_change=True)
+    if name := content.get("name"):
+        run.name = name
+
+
+def ending_summary(record: TrialRecord, objective: Objective) -> dict[str, Any]:
+    """Returns the entries of the run's summary that describe how the trial ended."""
+    summary: dict[str, Any] = {
+        "sweep/state": record.state,
+        "sweep/reason": record.reason,
+        "sweep/exit_code": record.exit_code,
+        "sweep/last_lines": "\n".join(record.last_lines),
+        "sweep/best": objective.best,
+        "sweep/last": objective.last,
+    }
+    if record.state == "stopped":
+        summary["sweep/stopped_early"] = True
+    measured = {"sweep/values": record.values, "sweep/facts": record.facts, "sweep/retry_of": record.retry_of}
+    summary.update({name: found for name, found in measured.items() if found})
+    return summary

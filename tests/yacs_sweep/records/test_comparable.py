@@ -29,7 +29,7 @@ from yacs_sweep.show.report.data import read_local
 from yacs_sweep.spec.sweep import Metric, SweepSpec
 from yacs_sweep.trial.process import Exit
 from yacs_sweep.trial.verdict import classify
-from yacs_sweep.wandb.recorder import ending_summary
+from yacs_sweep.wandb.run_rows import ending_summary
 
 NOT_COMPARABLE = [math.nan, math.inf, -math.inf, None]
 GOALS = ["minimize", "maximize"]

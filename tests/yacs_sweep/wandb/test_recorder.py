@@ -24,8 +24,8 @@ BOTH_WAYS = """
 import json, sys
 from pathlib import Path
 from yacs_sweep.wandb import client
-from yacs_sweep.wandb.recorder import Axes, Run, RunIdentity, define_metrics
-from yacs_sweep.wandb.run_rows import log_rows
+from yacs_sweep.wandb.recorder import Run, RunIdentity
+from yacs_sweep.wandb.run_rows import Axes, define_metrics, log_rows
 client.prepare()
 rows = json.loads(sys.argv[1])
 for optimize in ("last", "best"):

@@ -33,6 +33,12 @@ class PlaceOptions:
         choices=("online", "offline", "disabled"),
         passed_on=True,
     )
+    record: str | None = _place(
+        "where trials are recorded: wandb, tensorboard, mlflow=URI, joined by commas (default: wandb)",
+        "NAME,…",
+        keyword="Sequence[str] | str",
+        not_empty=True,
+    )
     storage: str | None = _place(
         "database of the local controller, shared by many machines: postgresql://…", "URL", with_status=True
     )

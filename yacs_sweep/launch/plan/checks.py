@@ -12,6 +12,7 @@ from ...base.errors import ConfigError, Problems
 from ...base.streams import waiting_for
 from ...base.wording import counted, is_text, no_text, show
 from ...base.yaml_document import Document, dotted
+from ...recorders.targets import takes_files
 from ...records.known_sweeps import find_sweep, result_bases
 from ...records.launch_file import LaunchFile
 from ...search.warm_start import WarmStart, read_points, read_prior
@@ -205,7 +206,7 @@ def results_problems(spec: SweepSpec) -> list[str]:
 
 def log_model_problems(options: Options, launch: LaunchFile) -> list[str]:
     """Lists why the best trial cannot be logged as `--log-model` says."""
-    if not options.log_model or launch.controller == "wandb":
+    if not options.log_model or launch.controller == "wandb" or takes_files(launch.record or ()):
         return []
     if options.wandb_off:
         return ["--log-model: WANDB_MODE=disabled is set; unset it, or give --wandb-mode offline or online"]
@@ -214,7 +215,7 @@ def log_model_problems(options: Options, launch: LaunchFile) -> list[str]:
     return []
 
 
-def _opens_runs(options: Options, launch: LaunchFile) -> bool:
+def opens_runs(options: Options, launch: LaunchFile) -> bool:
     """Tells whether trials are recorded as W&B runs."""
     return launch.controller == "wandb" or not (options.wandb_off or launch.wandb_mode == "disabled")
 
@@ -224,7 +225,7 @@ def client_problems(options: Options, launch: LaunchFile) -> list[str]:
 
     Of a client that is too old, creating a sweep on the server says so by itself.
     """
-    if not _opens_runs(options, launch):
+    if not opens_runs(options, launch):
         return []
     try:
         base_url()
@@ -237,7 +238,7 @@ def client_problems(options: Options, launch: LaunchFile) -> list[str]:
 
 def client_notes(options: Options, launch: LaunchFile) -> list[str]:
     """Returns the line about a W&B client with which there are no runs, or which has not been tried."""
-    if not _opens_runs(options, launch):
+    if not opens_runs(options, launch):
         return []
     version = client_version()
     why = why_unusable(version)

@@ -107,6 +107,7 @@ def _in_database(sweep_id: str, options: Options, option: str) -> Source:
         sweep.database.engine.dispose()
     if found := function_problems(options.trainer, last.trainer, None):
         raise ConfigError(found)
+    last = replace(last, record=None)  # where others could have our trials recorded
     told = Description("in the database", spec, last, inputs.starts())
     given, described, notes = agreed(f"{option} {sweep_id}", told, options)
     assert described.launch is not None

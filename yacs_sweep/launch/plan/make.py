@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from dataclasses import replace
 
 from ...base.errors import Problems
 from ...base.wording import counted
+from ...recorders.targets import WANDB, Target, targets_of
+from ...records.launch_file import LaunchFile
 from ...search.warm_start import WarmStart
 from ...spec.sweep import SweepSpec
 from ...trainers.own_command import CommandProfile, own_command_notes, unused_command_notes
@@ -95,12 +98,24 @@ def _checked(source: Source, layout: Layout | None, problems: Problems) -> Plan:
         scheduled = problems.attempt(lambda: try_scheduler_of(described, source, overrides, seed))
     elif trainer is not None and spec is not None and source.controller == "local":
         warm, learned = read_warm_start(problems, options, spec, trainer.overrides, seed)
+    targets = problems.attempt(
+        lambda: targets_of(
+            options.record,
+            None if last is None else last.record,
+            controller=source.controller,
+            engine=options.engine,
+            wandb_mode=options.wandb_mode,
+            wandb_off=options.wandb_off,
+        )
+    )
     problems.end()
     assert spec is not None and trainer is not None and layout is not None
     if options.optimize:
         spec = replace(spec, optimize=options.optimize)
     count = _count(source, spec)
     launch = describe_launch(source, spec, trainer, seed=seed, target=_target(source, spec, count))
+    if options.record is not None and targets is not None:
+        launch = _recorded(launch, targets, options)
     if not count and source.launch is not None:
         launch = replace(launch, exhausted=source.launch.exhausted)
     problems.found += log_model_problems(options, launch) or client_problems(options, launch)
@@ -129,6 +144,7 @@ def _checked(source: Source, layout: Layout | None, problems: Problems) -> Plan:
         ),
         warm=warm,
         storage=source.storage,
+        targets=targets or (),
         resumed=source.resumed,
         layout=layout,
         inputs=inputs or (),
@@ -136,6 +152,16 @@ def _checked(source: Source, layout: Layout | None, problems: Problems) -> Plan:
         searched=source.searched,
         scheduled=scheduled.points if scheduled is not None and not source.resumed else (),
     )
+
+
+def _recorded(launch: LaunchFile, targets: Sequence[Target], options: Options) -> LaunchFile:
+    """Describes a launch with the recorders of `--record`: without W&B's there are no runs."""
+    mode = launch.wandb_mode
+    if all(target.name != WANDB for target in targets):
+        mode = "disabled"
+    elif mode == "disabled":
+        mode = options.wandb_mode or "offline"
+    return replace(launch, record=tuple(target.text for target in targets), wandb_mode=mode)
 
 
 def _first_notes(source: Source, spec: SweepSpec, trainer: Trainer, count: int) -> list[str]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ...base.wording import counted
+from ...recorders.targets import Target
 from ...records.folder import SweepPaths, TrialRecord
 from ...records.inputs import Taken
 from ...records.known_sweeps import new_sweep_id
@@ -37,6 +38,7 @@ class Plan:
     notes: tuple[str, ...] = field(default=())
     warm: WarmStart = field(default=WarmStart())
     storage: str | None = None  # the database, with its password, which `launch` does not have
+    targets: tuple[Target, ...] = ()  # of --record, with their passwords, which `launch` does not have
     resumed: bool = False  # whether the sweep was there before
     layout: Layout = field(default=Layout())
     inputs: tuple[Taken, ...] = ()  # files to copy into the sweep's folder

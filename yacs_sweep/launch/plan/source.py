@@ -78,6 +78,7 @@ def describe_launch(source: Source, spec: SweepSpec, trainer: Trainer, *, seed: 
         counted=None if last is None else last.counted,
         words=tuple(options.launch_words()),
         resumes=None if last is None else last.resumes,
+        record=None if last is None else last.record,
     )
 
 

@@ -244,7 +244,8 @@ class Agent:
 
 def make_controller(job: Job, agent: Agent, lock: AgentLock) -> Controller:
     """Makes the controller that the sweep was launched with; imports no other one."""
-    from ...wandb.recorder import Axes, Recorder, RunIdentity
+    from ...wandb.recorder import Recorder, RunIdentity
+    from ...wandb.run_rows import Axes
 
     file, spec, launch = LaunchFile.load(job.paths), load_spec_of(job.paths), agent.runner.launch
     axes = Axes(launch.profile.metrics.axis, launch.metric, launch.goal, launch.optimize)
