@@ -79,8 +79,10 @@ def _host(sweep: Steered, option: str) -> dict[str, str]:
 
 
 def count_order(number: int, by: str) -> Callable[[Steered], Order]:
-    """Returns what makes the order to have so many trials in the whole sweep."""
-    return lambda sweep: new_order("set_count", by, count=number)
+    """Returns what makes the order to have so many trials in the whole sweep; of a grid, all of it at most."""
+    return lambda sweep: new_order(
+        "set_count", by, count=sweep.spec.at_most(number) if sweep.controller == "local" else number
+    )
 
 
 def points_order(source: Points, by: str, option: str = "--add-points") -> Callable[[Steered], Order]:

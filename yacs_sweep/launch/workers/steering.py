@@ -207,7 +207,7 @@ class Steering:
     def _add_points(self, sweep: SweepState, order: Order) -> str:
         """Says what becomes of points that a user has added; the agents read them themselves."""
         points = counted(len(order.given.get("points", ())), "point")
-        more = "" if sweep.left > 0 else "; no trial is left to start: --set-count N gives the sweep more"
+        more = "" if sweep.left > 0 else "; no trial is left: they wait for --set-count N or the next launch"
         return f"{points} added by {order.who}, tried before any other{more}"
 
     def _running_text(self, sweep: SweepState) -> str:

@@ -11,6 +11,8 @@ import pytest
 from tests.launches import SPEC, sweep_folder
 from tests.sweeping import sweep, write_sweep
 from tests.trainers import write_trainer
+from yacs_sweep.launch.control.find import find_steered
+from yacs_sweep.launch.control.given import count_order
 from yacs_sweep.launch.control.ordered import count_waiting, counted_launch
 from yacs_sweep.launch.options.read import parse
 from yacs_sweep.launch.plan.make import make_plan
@@ -56,6 +58,13 @@ def test_a_number_beyond_the_grid_or_run_cap_is_cut(launch: LaunchFile) -> None:
     grid = sweep_from_dict({**SPEC, "method": "grid", "parameters": {"lr": {"values": [1, 2, 3]}}})
     assert counted_launch([launch], [count(50)], grid).target == 3
     assert counted_launch([launch], [count(50)], sweep_from_dict({**SPEC, "run_cap": 20})).target == 20
+
+
+def test_a_number_beyond_the_grid_is_not_ordered(tmp_path: Path) -> None:
+    paths = sweep_folder(tmp_path, method="grid", parameters={"lr": {"values": [1, 2, 3]}})
+    (sweep,) = find_steered(paths.sweep_id, parse(["--results_dir", str(tmp_path)]), "--sweep_id")
+    assert count_order(50, "command")(sweep).given == {"count": 3}
+    assert count_order(2, "command")(sweep).given == {"count": 2}
 
 
 def test_a_search_that_had_no_trial_left_may_have_some_with_a_larger_number(launch: LaunchFile) -> None:
