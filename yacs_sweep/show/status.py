@@ -19,7 +19,7 @@ from typing import Any
 
 from ..base.command_line import COMMAND
 from ..base.signals import handled
-from ..base.streams import output_error, print_lines
+from ..base.streams import output_error, output_width, print_lines
 from ..base.values import utc_seconds
 from ..base.wording import counted, cut, without_password
 from ..records.alive import launchers
@@ -342,6 +342,10 @@ def show(
     if as_json:
         return _as_json(sweep_id, results_dir, query)
     draw = _chosen(sweep_id, results_dir, query)
+    if query is not None and not watch:  # as long as it is, also on a terminal
+        lines, status, _ = draw(output_width() + 1, 0)
+        print_lines("\n".join(map(plain, lines)))
+        return status
     if is_screen(sys.stdout.isatty(), os.environ):
         return _on_screen(draw, watch)
     return _as_text(draw, watch)

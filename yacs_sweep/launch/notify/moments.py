@@ -14,6 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ...records.folder import TrialRecord
+from ...records.known_sweeps import origin_of
 from ..accessories import Accessories
 from .content import describe_ending, describe_trial
 from .events import END, FIRST_FAILURE, NEW_BEST
@@ -103,7 +104,8 @@ class Ending:
         if self._teller is None or not {FIRST_FAILURE, NEW_BEST} & set(self._events):
             return
         for results in sweeps:
-            self._best[results.paths.sweep_id] = NewBest(_best_name(results))
+            if NEW_BEST in self._events and not origin_of(results.paths.sweep_id):  # of seeds none is the best
+                self._best[results.paths.sweep_id] = NewBest(_best_name(results))
             results.listeners.append(partial(self._after, results))
 
     def _after(self, results: Results, record: TrialRecord) -> None:
@@ -113,7 +115,8 @@ class Ending:
         if record.state in _FAILED and FIRST_FAILURE in self._events and not self._failed:
             self._failed = True
             self._teller.tell(describe_trial(FIRST_FAILURE, results, record))
-        if NEW_BEST in self._events and self._best[results.paths.sweep_id].after(_best_name(results)):
+        watch = self._best.get(results.paths.sweep_id)
+        if watch is not None and watch.after(_best_name(results)):
             self._tell_best(results)
 
     def _tell_best(self, results: Results) -> None:

@@ -126,7 +126,7 @@ def _holding(rows: Sequence[Row], where: Filter) -> list[Row]:
     if wrong and not found:
         text, values = where.text, wrong.values
         shown = ", ".join(f"{name} is {short_value(values[name])!r}" for name in where.names if name in values)
-        raise ConfigError(f"{where.option}: '{text}' fits no trial: it compares a text with a number ({shown})")
+        raise ConfigError(f"{where.option}: '{text}' fits no trial: it compares values of different kinds ({shown})")
     return found
 
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from tests.sweeping import GRID, sweep, write_sweep
 from tests.yacs_sweep.launch.notify.hook import Server, listening, url
 from yacs_sweep.launch.notify.content import describe_ending
-from yacs_sweep.launch.notify.moments import GAP, WAITING, NewBest, Teller
+from yacs_sweep.launch.notify.moments import GAP, WAITING, Ending, NewBest, Teller
+from yacs_sweep.launch.options.read import contradictions, parse
 
 OFFLINE = ("--wandb-mode", "disabled", "--controller", "local")
 
@@ -101,6 +104,31 @@ def test_slack_is_sent_the_best_and_the_table_at_the_end(tmp_path: Path, server:
         (["--notify-on", "new-best"], "--notify-on: needs --notify, which says whom to tell"),
     ],
 )
-def test_a_mistake_is_told_before_anything_is_created(tmp_path: Path, words: list[str], told: str) -> None:
-    ran = sweep(tmp_path, "--sweep-config", write_sweep(tmp_path, GRID), *OFFLINE, *words)
-    assert ran.code == 2 and not ran.sweeps and told in ran.err
+def test_a_mistake_is_told_before_anything_is_created(
+    words: list[str], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    try:
+        problems = contradictions(parse(words))
+    except SystemExit as ended:
+        assert ended.code == 2
+        problems = [capsys.readouterr().err]
+    assert len(problems) == 1 and told in problems[0]
+
+
+def test_of_the_seeds_of_a_best_configuration_none_is_told_as_new_best() -> None:
+    heard: list[Any] = []
+    teller = Teller("true", heard.append)
+    for sweep_id, events, listens in (
+        ("abc", ["new-best"], True),
+        ("abc-best", ["new-best"], True),
+        ("abc", ["end"], False),
+    ):
+        results: Any = SimpleNamespace(
+            paths=SimpleNamespace(sweep_id=sweep_id),
+            summary=SimpleNamespace(best=lambda: None),
+            listeners=[],
+        )
+        ending = Ending(events, teller)
+        ending.sweeps = [results]
+        assert bool(results.listeners) is listens
+        assert set(ending._best) == ({"abc"} if (sweep_id, listens) == ("abc", True) else set())

@@ -116,7 +116,7 @@ def test_json_has_the_sweep_its_trials_and_what_was_asked(
         (["--where", "val/map > 3"], "--where: no trial has anything called val/map; did you mean val/mAP?"),
         (["--sort", "durration"], "--sort: no trial has anything called durration; did you mean duration?"),
         (["--columns", "zzzz"], "--columns: no trial has anything called zzzz; there are val/mAP, train/loss, "),
-        (["--where", "state > 3"], "fits no trial: it compares a text with a number (state is 'finished')"),
+        (["--where", "state > 3"], "fits no trial: it compares values of different kinds (state is 'finished')"),
         (["--columns=-name"], "--columns: -name has a sign; write it in --sort=-name"),
         (["--sort", "a,,b"], "--sort: ',b' is no name"),
         (["--where", ""], "--where: is empty"),
