@@ -79,6 +79,7 @@ class Sweep(Controlled):
         pbt: Mapping[str, Any] | None = None,
         early_terminate: Mapping[str, Any] | None = None,
         run_cap: int | None = None,
+        budget: Mapping[str, Any] | None = None,
         name: str | None = None,
         description: str | None = None,
         program: PathLike | None = None,
@@ -96,9 +97,9 @@ class Sweep(Controlled):
                 ``train(params, report)``, or ``train()``, which finds its parameters in ``wandb.config``. Its metrics are
                 what it returns or yields (a number is the sweep's metric; or a dict), what it reports
                 (``report(loss=0.5)``) and what it logs by ``wandb.log``. An exception is a failed trial.
-            parameters, metrics, metric_constraints, scheduler, pbt, early_terminate, run_cap, name, description, program,
-                command, where, results_dir_base: with `method`, `metric` and `repeats` among the options: the description,
-                key by key, each as in a sweep file.
+            parameters, metrics, metric_constraints, scheduler, pbt, early_terminate, run_cap, budget, name, description,
+                program, command, where, results_dir_base: with `method`, `metric`, `repeats` and `order` among the
+                options: the description, key by key, each as in a sweep file.
             overrides: given to every trial's command: a dict of keys, or words as on the command line.
             options: those of the command line (`keyword_types.Keywords`).
 
@@ -115,6 +116,7 @@ class Sweep(Controlled):
             "pbt": pbt,
             "early_terminate": early_terminate,
             "run_cap": run_cap,
+            "budget": budget,
             "name": name,
             "description": description,
             "program": os.fspath(program) if isinstance(program, os.PathLike) else program,

@@ -106,7 +106,8 @@ class Parser(argparse.ArgumentParser):
         for name in names:
             body = name.lstrip("-")
             spellings += [f"--{spelling}" for spelling in (body, body.replace("-", "_"), body.replace("_", "-"))]
-        self.add_argument(*dict.fromkeys(spellings), dest=names[0].lstrip("-").replace("-", "_"), **settings)
+        settings.setdefault("dest", names[0].lstrip("-").replace("-", "_"))
+        self.add_argument(*dict.fromkeys(spellings), **settings)
 
 
 def positive(kind: type[int] | type[float]) -> Callable[[str], float]:

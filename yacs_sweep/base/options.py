@@ -100,4 +100,4 @@ def add_options(parser: Parser, table: type[Table]) -> None:
         if entry.positional:
             parser.add_argument(name, **settings)
         else:
-            Parser.add(target, *(entry.flags or (name.replace("_", "-"),)), **settings)
+            Parser.add(target, *(entry.flags or (name.replace("_", "-"),)), dest=name, **settings)

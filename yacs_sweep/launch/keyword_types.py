@@ -54,6 +54,9 @@ class Keywords(TypedDict, total=False):
     no_preload: bool
     timeout: float
     stall_timeout: float
+    until: str
+    run_for: str
+    max_gpu_hours: float | str
     grace: float
     max_failures: int
     retries: int

@@ -67,7 +67,7 @@ def _read(parser: Parser, name: str, value: Any) -> Any:
         texts = [",".join(map(str, value))]
     else:
         texts = [os.fspath(value) if isinstance(value, os.PathLike) else str(value)]
-    return getattr(parser.parse_args([f"--{name}={text}" for text in texts]), name)
+    return getattr(parser.parse_args([f"{Options.flag(name)}={text}" for text in texts]), name)
 
 
 def described_by(search: PathLike | Mapping[str, Any] | None) -> list[Any] | None:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..base.command_line import COMMAND
 from ..base.errors import ConfigError, SweepError
@@ -31,7 +31,7 @@ from ..records.code.watched import CODE_FILE, save_code
 from ..records.folder import SweepPaths
 from ..records.inputs import CONFIG, Inputs, save_inputs
 from ..records.known_sweeps import BATCH, remember
-from ..records.launch_file import read_launch, save_spec
+from ..records.launch_file import LaunchFile, read_launch, save_spec
 from ..records.points import target_reached
 from ..records.progress import count_paused
 from ..records.summary import Summary
@@ -40,6 +40,7 @@ from ..search.warm_start import write_warm
 from ..show.lines import command_text, duration_text
 from ..show.live.terminal import say
 from ..show.live.view import View, opened
+from ..spec.budget.budget import NONE, Budget
 from ..trainers.function import FUNCTION
 from ..trainers.own_command import has_own_command
 from ..wandb.ask_client import WandbUnavailable
@@ -48,7 +49,7 @@ from ..wandb.sweeps import create_sweep
 from .agent_run import agent_command, given_run
 from .machine import Machine
 from .options.table import Options
-from .plan.checks import opens_runs
+from .plan.checks import budget_of, opens_runs
 from .plan.inputs import scheduler_modules
 from .plan.plan import Plan, new_paths, trials_text
 from .plan.portable import portable_inputs
@@ -56,6 +57,9 @@ from .sweep_run import Results
 from .workers.agent_starter import AgentStarter
 from .workers.channel import Job
 from .workers.sweep_state import FailureLimit, Outcome, SweepState
+
+if TYPE_CHECKING:
+    from .workers.time_limits import TimeLimits
 
 
 def create_folder(plan: Plan, paths: SweepPaths) -> Plan:
@@ -330,10 +334,37 @@ def _recording(results: Results, options: Options) -> contextlib.AbstractContext
     return recording(paths, plan.targets, plan.launch.project, say=say, ending=ending)
 
 
+def _time_limits(results: Results, options: Options) -> TimeLimits | None:
+    """Returns what keeps a sweep within its budget; None without a budget."""
+    plan = results.plan
+    budget = budget_of(options, plan.spec)
+    if budget == Budget():
+        return None
+    from ..search.promotion.rungs import shortest_step
+    from .workers.time_limits import TimeLimits  # few sweeps have a budget
+
+    gpus = len(plan.layout.places[0])
+    return TimeLimits(budget, results.summary, gpus=gpus, shortest=shortest_step(plan.spec))
+
+
+def _lift_limit(results: Results, state: SweepState, options: Options) -> None:
+    """Leaves a limit that was reached out of the command that resumes the sweep; one of the sweep's file is set to none."""
+    reached = state.limits.reached if state.limits is not None else None
+    if reached is None:
+        return
+    budget = results.plan.spec.budget or Budget()
+    of_file = {"until": budget.until, "run_for": budget.seconds, "max_gpu_hours": budget.gpu_hours}[reached]
+    limits: dict[str, Any] = {reached: None if of_file is None else NONE}
+    lifted = replace(options, **limits)
+    results.resume_line = command_text(resume_command(results.paths.sweep_id, lifted))
+    results.retry_line = f"{results.resume_line} --retry-failed"
+    replace(LaunchFile.load(results.paths), words=tuple(lifted.launch_words())).save(results.paths)
+
+
 def _supervise(sweeps: Sequence[Results], machine: Machine, options: Options, view: View) -> None:
     """Supervises the sweeps that have trials left, or rows that W&B lacks; says how long it took."""
     limit = FailureLimit(options.max_failures, machine.layout.workers)
-    started, states = AWAKE.now(), []
+    started, states, endings = AWAKE.now(), [], []
     for results in sweeps:
         plan, paths = results.plan, results.paths
         if plan.count == 0 and not results.may_resume and not lacks_rows(paths):
@@ -358,11 +389,16 @@ def _supervise(sweeps: Sequence[Results], machine: Machine, options: Options, vi
             at_most=plan.spec.at_most,
             on_count=partial(_set_count, results),
             **results.orders,
+            limits=_time_limits(results, options),
         )
         view.follow(results.shown_sweep(), state, f"{paths.sweep_id} " if len(sweeps) > 1 else "")
         states.append(state)
+        lift = partial(_lift_limit, results, state, options)
+        endings.append(partial(results.accessories.attempt, "the reached limit is not left out when resuming", lift))
     if states:
         shown = [note for results in sweeps for note in results.plan.notes]
         machine.supervise(states, output=view.output, shown=shown, on_workers=view.board.set_workers)
+        for lift_limit in endings:
+            lift_limit()
         ended = sum(len({record.id for record in state.outcome.ended}) for state in states)
         say(f"{counted(ended, 'trial')} in {duration_text(AWAKE.now() - started)}")

@@ -16,7 +16,7 @@ from ..base.files import write_atomically
 from ..base.streams import output_width, print_lines
 from ..base.wording import counted
 from ..records.checkpoints import MODELS, Keep, Keeper, left_model
-from ..records.folder import ENDED_WELL, SweepPaths, TrialRecord
+from ..records.folder import SweepPaths, TrialRecord
 from ..records.known_sweeps import origin_of
 from ..records.launch_file import LaunchFile
 from ..records.points import (
@@ -301,6 +301,9 @@ class Results:
         attempt("the report is not named", self._name_report)
         misnamed = not outcome.interrupted and never_logged(self.summary.records.values())
         if (outcome.message and not misnamed) or (outcome.cut_short and not outcome.message and not self.complete):
+            if outcome.ended_by is not None and not outcome.interrupted:
+                left = Progress(self.summary.settled, self.plan.launch.target).left
+                say(f"{outcome.ended_by}: {counted(left, 'trial')} to be done of what was asked for")
             say("resume with", self.resume_line)
         owed = self.plan.launch.retry
         if misnamed:  # a sweep's metric is fixed: trials that are tried again fail once more
@@ -442,5 +445,5 @@ class Results:
         if outcome.interrupted:
             return 130
         # One that runs is another launcher's.
-        well = all(trial.state in (*ENDED_WELL, "running") for trial in unretried(self.summary.records.values()))
+        well = all(trial.state == "running" or trial.ended_well for trial in unretried(self.summary.records.values()))
         return 0 if well and outcome.message is None else 1

@@ -24,6 +24,7 @@ STATES = ("running", "finished", "stopped", "paused", "failed", "killed", "lost"
 ENDED_WELL = ("finished", "stopped", "paused")
 RESUMES = "it resumes from its checkpoint"  # of a trial that was cut short and is not given up
 OVER = ("finished", "stopped", "failed")  # ended by themselves: their trial.json does not change any more
+DEADLINE = "deadline"  # cause of a trial that was ended since the sweep's time was up: it resumes with the sweep
 MACHINE_CAUSES = ("disk_full", "gpu_fault")  # failures that say nothing of the point
 # Failures of the trainer's own. A point that is tried again after one starts from nothing: what the trainer left may be
 # what it fails on, and one that had come to its end would do nothing.
@@ -48,6 +49,7 @@ _USED_ONLY: dict[str, Any] = {
     "starts": [],
     "trained": 0.0,
     "asleep": 0.0,
+    "ran": [],
     "parent_trial": None,
     "begun_at": 0,
     "replaces": None,
@@ -233,7 +235,8 @@ class TrialRecord:
     repeated: int = 0  # iterations that a further start of its trainer has trained again, each time counted
     attempts: int = 1
     starts: list[int] = field(default_factory=list)  # last step of metrics.jsonl at each start after the first
-    trained: float = 0.0  # seconds of earlier launches of its trainer, which `started` and `ended` do not span
+    trained: float = 0.0  # seconds of earlier launches of its trainer, which `started` and `ended` do not span,
+    ran: list[list[str]] = field(default_factory=list)  # and when these were: start and end of each (UTC ISO)
     asleep: float = 0.0  # seconds between `started` and `ended` for which Ctrl-Z had stopped its trainer
     retry_of: str | None = None
     parent_trial: str | None = None  # name of the trial whose checkpoint it began from,
@@ -262,6 +265,11 @@ class TrialRecord:
     def settled(self) -> bool:
         """Whether the trial's point has been evaluated; otherwise a resumed sweep tries the point again."""
         return self.state in OVER and self.cause not in MACHINE_CAUSES
+
+    @property
+    def ended_well(self) -> bool:
+        """Whether the trial has ended, or was ended, as the user wanted."""
+        return self.state in ENDED_WELL or (self.state == "killed" and self.cause == DEADLINE)
 
     @property
     def keeps_constraints(self) -> bool:

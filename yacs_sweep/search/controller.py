@@ -14,7 +14,10 @@ class Agent(Protocol):
     def may_start(self) -> bool:
         """Asks the supervisor for one more trial, and waits for the answer; returns False when the sweep is to end."""
 
-    def give_back(self) -> None:
+    def fitting(self) -> int | None:
+        """Returns the iterations that a trial which is started now may take until it pauses or ends; None: any number."""
+
+    def give_back(self, *, late: bool = False) -> None:
         """Returns the trial that `may_start` granted: no point is left to try."""
 
     def run(self, assignment: Assignment, hooks: Hooks, refused: str | None = None) -> TrialRecord:

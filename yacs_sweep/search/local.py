@@ -198,6 +198,7 @@ class LocalController:
                 if self.coordinator.has_lost_agents():
                     self.lost += self.recover()
                 self._take_orders()
+                self._next.fitting = None if self._agent is None else self._agent.fitting()
                 found = self._next.choose()
                 self._next.end_replaced(self._end_replaced)
                 if self.drops:
@@ -402,7 +403,7 @@ class LocalController:
                 agent.note(f"{self.lost.pop(0).name} was lost with its agent; its point is tried again")
             if asked is None:
                 if not agent.leaving():  # else somebody has ended this agent, and the search goes on
-                    agent.give_back()
+                    agent.give_back(late=self._next.late)
                 return
             trial, assignment = asked
             if agent.stopping():  # asked for while the trial was chosen, which `recover` gives out again

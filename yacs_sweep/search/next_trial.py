@@ -84,6 +84,8 @@ class NextTrial:
         self.trials = StudyTrials(study, coordinator, spec)
         self.set_target(target)
         self._waits = False  # whether the scheduler waits for trials that run
+        self.fitting: int | None = None  # iterations that the next start may take; None: no deadline is near
+        self.late = False  # whether what the scheduler wants next takes more
 
     def set_target(self, target: int | None) -> None:
         """Sets how many trials the whole sweep is to have; None: not known here."""
@@ -97,7 +99,7 @@ class NextTrial:
         Raises:
             SweepError: no draw satisfies the conditions of the sweep.
         """
-        recovered, self._waits = False, False
+        recovered, self._waits, self.late = False, False, False
         for _ in range(MAX_DRAWS):
             trials = self.trials.read()
             if (own := self._own_running()) is not None:
@@ -146,10 +148,23 @@ class NextTrial:
             self._waits = isinstance(action, Wait)
             if action is None or isinstance(action, Wait):
                 return None
+            self.late = not self._fits(action, pausing, trials)
+            if self.late:
+                return None
             created = self._carry_out(action, pausing, trials)
             if created is not None:
                 return created
         return None
+
+    def _fits(self, action: New | Resume | Fork, pausing: Pausing, trials: Sequence[FrozenTrial]) -> bool:
+        """Tells whether an action's training, up to the next pause, takes no more iterations than are `fitting`."""
+        number = action.number if isinstance(action, Resume) else action.source if isinstance(action, Fork) else None
+        full = self.spec.full_training
+        end = full if action.until is None else action.until
+        if self.fitting is None or end is None:
+            return True
+        made = next((view.iterations for view in pausing.views(trials) if view.number == number), 0)
+        return end - made <= self.fitting
 
     def _carry_out(self, action: Action, pausing: Pausing, trials: Sequence[FrozenTrial]) -> Created | None:
         """Carries out an action of the scheduler's; None where no trial starts by it."""
@@ -329,4 +344,6 @@ class NextTrial:
 
     def is_waited_for(self) -> bool:
         """Tells whether this agent is to wait for other agents' trials, which may be lost and their points tried again."""
+        if self.late:
+            return False
         return self._waits or (self.trials.any_running and self.coordinator.claim_waiting())

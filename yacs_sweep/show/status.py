@@ -26,7 +26,7 @@ from ..records.alive import launchers
 from ..records.control.order_file import OrderFile
 from ..records.control.orders import count_wanted, paused_by
 from ..records.control.words import standing_text
-from ..records.folder import ENDED_WELL, OVER, SweepPaths, best_of, rank
+from ..records.folder import OVER, SweepPaths, best_of, rank
 from ..records.known_sweeps import origin_of
 from ..records.launch_file import read_launch
 from ..records.metrics import new_rows
@@ -108,7 +108,7 @@ def to_board(snapshot: Snapshot) -> Board:
 
 def exit_status(snapshot: Snapshot) -> int:
     """Computes the exit status for one sweep: 1 when a trial failed, or the sweep is not done and nobody works on it."""
-    failed = any(record.state not in (*ENDED_WELL, "running") for record in snapshot.current)
+    failed = any(record.state != "running" and not record.ended_well for record in snapshot.current)
     open_ = not snapshot.at_work and (snapshot.progress.left or snapshot.cut_off)
     return int(bool(failed or open_))
 
@@ -196,7 +196,7 @@ def _of_sweep(paths: SweepPaths, columns: int, rows: int) -> Drawn:
     lines += [line for line in frame(board, columns, rows, time.time(), datetime.now()) if line]
     if any(record.state != "running" for record in snapshot.records):
         lines += [[], *_best_rows(snapshot, board.sweeps[0].front, columns - 1)]
-    not_well = [record for record in snapshot.current if record.state not in (*ENDED_WELL, "running")]
+    not_well = [record for record in snapshot.current if record.state != "running" and not record.ended_well]
     causes = Counter(record.cause or record.state for record in not_well)
     if causes:
         told = ", ".join(f"{number} × {clean(cause)}" for cause, number in causes.most_common(6))

@@ -12,6 +12,7 @@ from ..base.errors import ConfigError
 from ..base.wording import did_you_mean, show
 from ..base.yaml_document import Document, KeyPath
 from . import hyperband
+from .budget.budget import read_budget
 from .command import read_command
 from .conditions import ExpressionError, compile_expression
 from .grid import LISTED, MAX_LISTED, ORDERS, Grid
@@ -33,7 +34,7 @@ from .section import Notes, Section
 from .sweep import DEFAULT_CHANCE, DEFAULT_RESULTS_DIR, EarlyTerminate, SweepSpec
 
 METHODS = ("grid", "random", "bayes", "custom", "pbt")
-_OURS = ("count", "results_dir_base", "optimize", "where", "metric_constraints", "repeats", "pbt", "order")
+_OURS = ("count", "results_dir_base", "optimize", "where", "metric_constraints", "repeats", "pbt", "order", "budget")
 _READ = (
     *("name", "description", "method", "metric", "metrics", "parameters", "early_terminate", "scheduler", "run_cap"),
     *("program", "command", "project", "entity", "controller"),
@@ -184,6 +185,7 @@ def _read(section: Section) -> SweepSpec:
         early_terminate=_early_terminate(section),
         run_cap=section.integer("run_cap", 1),
         count=section.integer("count", 1),
+        budget=read_budget(section, TOP_KEYS),
         results_dir_base=section.text("results_dir_base") or DEFAULT_RESULTS_DIR,
         program=section.text("program"),
         command=read_command(section),

@@ -13,6 +13,7 @@ from typing import Any
 from ..base.errors import SweepError
 from ..base.values import finite_number
 from . import hyperband
+from .budget.budget import Budget
 from .conditions import allows
 from .grid import LISTED, Grid
 from .methods.population import MEMBERS, Population
@@ -201,6 +202,7 @@ class SweepSpec:
     repeats: Repeats | None = None
     scheduler: Scheduler | None = None  # None: the search's own
     pbt: Population | None = None  # of method pbt
+    budget: Budget | None = None  # of the whole sweep
     warnings: tuple[str, ...] = field(default=(), compare=False)
 
     @property
@@ -265,6 +267,7 @@ class SweepSpec:
             "early_terminate": self.early_terminate.to_dict() if self.early_terminate else None,
             "optimize": self.optimize,
             "run_cap": self.run_cap,
+            "budget": self.budget.to_dict() if self.budget else None,
             "count": self.count,
             "results_dir_base": self.results_dir_base,
             "program": self.program,

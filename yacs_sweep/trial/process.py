@@ -51,7 +51,7 @@ class Stop:
     """A request to end the child.
 
     Attributes:
-        cause: timeout, stalled, stopped, paused, interrupted or lost.
+        cause: timeout, stalled, stopped, paused, interrupted, deadline or lost.
         detail: the reason, for the user.
         grace: seconds between SIGTERM and SIGKILL; None: as `Limits` says.
     """

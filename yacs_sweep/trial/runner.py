@@ -157,6 +157,7 @@ class TrialRunner:
             attempts=before.attempts + 1 if before else 1,
             starts=[*(before.starts if before else ()), *(row["step"] for row in rows[-1:] if "step" in row)],
             trained=(before.seconds or before.trained) if before else 0.0,
+            ran=_ran(before) if before else [],
             retry_of=assignment.retry_of,
             parent_trial=assignment.parent,
             begun_at=assignment.begun_at,
@@ -414,6 +415,13 @@ def _taken_over(paths: TrialPaths, record: TrialRecord) -> bool:
     """Returns whether another machine's agent, on the same disk, has recorded the trial as lost, or has resumed it."""
     found = _record_in(paths)
     return found is not None and (found.state == "lost" or _is_later(found, record))
+
+
+def _ran(record: TrialRecord) -> list[list[str]]:
+    """Returns start and end of each launch that a trial's trainer has had, as far as they are known."""
+    if record.seconds is None:
+        return record.ran
+    return [*record.ran, [record.started, utc_after(record.started, record.seconds - record.trained)]]
 
 
 def _resumed_elsewhere(paths: TrialPaths, record: TrialRecord) -> bool:

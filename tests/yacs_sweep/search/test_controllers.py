@@ -145,7 +145,10 @@ class Agent:
         self.most -= 1
         return self.most >= 0 and not self.leaves
 
-    def give_back(self) -> None:
+    def fitting(self) -> int | None:
+        return None
+
+    def give_back(self, *, late: bool = False) -> None:
         self.given_back += 1
 
     def run(self, assignment: Assignment, hooks: Hooks, refused: str | None = None) -> TrialRecord:

@@ -2,10 +2,52 @@
 
 from __future__ import annotations
 
+import argparse
+from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
+from typing import TypeVar
 
 from ...base.command_line import not_negative, positive, whole
 from .entry import EACH_LAUNCH, group
+
+_Value = TypeVar("_Value")
+
+
+def moment(text: str) -> str:
+    """Converts a moment to a date with its time and zone, so that the command that resumes the sweep names the same one."""
+    from ...spec.budget.budget import NONE
+    from ...spec.budget.moments import moment_text, read_moment
+
+    now = datetime.now().astimezone()
+    if text == NONE:
+        return text
+    found = _converted(lambda: read_moment(text, now))
+    if found <= now:
+        raise argparse.ArgumentTypeError(f"{moment_text(found)} has passed")
+    return found.isoformat()
+
+
+def duration(text: str) -> str:
+    """Checks a duration; an argparse type."""
+    from ...spec.budget.budget import NONE
+    from ...spec.budget.moments import duration_words, read_duration
+
+    return text if text == NONE else duration_words(_converted(lambda: read_duration(text)))
+
+
+def gpu_hours(text: str) -> str:
+    """Checks a number of hours; an argparse type."""
+    return text if text == "none" else f"{positive(float)(text):g}"
+
+
+def _converted(convert: Callable[[], _Value]) -> _Value:
+    """Returns what a function returns; its ValueError is the mistake that argparse shows."""
+    try:
+        return convert()
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
 
 _end = group("how trials end")
 
@@ -17,6 +59,27 @@ class LimitOptions:
     timeout: float | None = _end("time limit of a trial", "SECONDS", positive(float), **EACH_LAUNCH)
     stall_timeout: float | None = _end(
         "end a trial that prints nothing for this long", "SECONDS", positive(float), **EACH_LAUNCH
+    )
+    until: str | None = _end(
+        "moment at which the sweep is to have ended, such as 'Mon 08:00': no trial starts that would end later, running ones "
+        "are stopped and resume later; `none` takes the sweep file's away",
+        "MOMENT",
+        moment,
+        **EACH_LAUNCH,
+    )
+    run_for: str | None = _end(
+        "time for which the whole sweep may run, over all its launches, such as 8h or 1h30m",
+        "DURATION",
+        duration,
+        flags=("for", "run_for"),
+        **EACH_LAUNCH,
+    )
+    max_gpu_hours: str | None = _end(
+        "GPU hours that the trials of the whole sweep may use",
+        "X",
+        gpu_hours,
+        keyword="float | str",
+        **EACH_LAUNCH,
     )
     grace: float = _end(
         "time between SIGTERM and SIGKILL (default: 15)", "SECONDS", not_negative, default=15.0, **EACH_LAUNCH

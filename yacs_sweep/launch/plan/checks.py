@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from ...recorders.targets import takes_files
 from ...records.known_sweeps import find_sweep, result_bases
 from ...records.launch_file import LaunchFile
 from ...search.warm_start import WarmStart, read_points, read_prior
+from ...spec.budget.budget import Budget
+from ...spec.budget.moments import duration_words, moment_text
 from ...spec.grid import LISTED
 from ...spec.read_parameters import PARAMETER_KEYS
 from ...spec.read_sweep import TOP_KEYS, parameter_path, unwrapped
@@ -189,6 +192,39 @@ def read_warm_start(
     if prior is not None:
         notes += (prior[1],)
     return WarmStart(points or (), prior[0] if prior else ()), notes
+
+
+def budget_problems(options: Options, spec: SweepSpec, layout: Layout | None) -> list[str]:
+    """Lists why the sweep cannot be kept within its budget: a moment that has passed, GPU hours that nobody counts."""
+    budget, problems = budget_of(options, spec), []
+    if budget.until is not None and budget.until <= datetime.now().astimezone():
+        problems.append(
+            f"budget: until {moment_text(budget.until)} has passed; --until MOMENT gives more time, --until none any time"
+        )
+    wanted = GpuOptions(options.workers, options.gpus, options.gpus_per_trial, options.trials_per_gpu)
+    given = any(layout.places) if options.engine == "local" and layout is not None else wanted.names_gpus
+    if budget.gpu_hours is not None and not given:
+        problems.append(
+            "--max-gpu-hours: counts the GPUs that the launcher gives to trials, and it gives none here; name them, as in "
+            "--gpus 0"
+        )
+    return problems
+
+
+def budget_notes(options: Options, spec: SweepSpec) -> tuple[str, ...]:
+    """Tells in a line when the sweep's time is up; none without a budget."""
+    budget = budget_of(options, spec)
+    limits = [
+        *([f"until {moment_text(budget.until)}"] if budget.until is not None else []),
+        *([f"{duration_words(budget.seconds)} of running"] if budget.seconds is not None else []),
+        *([f"{budget.gpu_hours:g} GPU hours"] if budget.gpu_hours is not None else []),
+    ]
+    return (f"budget of the whole sweep: {', '.join(limits)}",) if limits else ()
+
+
+def budget_of(options: Options, spec: SweepSpec) -> Budget:
+    """Returns the budget that holds for a launch."""
+    return (spec.budget or Budget()).with_options(options.run_for, options.until, options.max_gpu_hours)
 
 
 def results_problems(spec: SweepSpec) -> list[str]:

@@ -17,6 +17,8 @@ from ..engines import engine_problems
 from ..options.table import Options
 from ..workers.gpu_places import Layout
 from .checks import (
+    budget_notes,
+    budget_problems,
     cap_note,
     capped,
     client_notes,
@@ -76,6 +78,7 @@ def _checked(source: Source, layout: Layout | None, problems: Problems) -> Plan:
     storage = options.storage if last is None else source.storage
     problems.found += controller_problems(options, source.controller, spec)
     problems.found += engine_problems(options, source.controller, storage)
+    problems.found += budget_problems(options, spec, layout) if spec is not None else []
     trainer = source.trainer
     known = options.trainer is not None or (says_search(options) and not names_own_trainer(options))
     if trainer is None and (spec is not None or known):
@@ -187,7 +190,11 @@ def _first_notes(source: Source, spec: SweepSpec, trainer: Trainer, count: int) 
 
 def _last_notes(source: Source, spec: SweepSpec, layout: Layout) -> list[str]:
     """Returns the lines that say how much is run at a time, and why it may be less than asked for."""
-    return [*cap_note(spec, source.controller, source.options.count, source.settled), *layout_notes(layout)]
+    return [
+        *cap_note(spec, source.controller, source.options.count, source.settled),
+        *layout_notes(layout),
+        *budget_notes(source.options, spec),
+    ]
 
 
 def remaining(target: int, settled: int, grid: int | None) -> int:

@@ -90,6 +90,7 @@ class Agent:
         self._leaves = self._held = False
         self._trial = ""  # id of the running trial,
         self._trial_stop: tuple[str, Stop] | None = None  # and of the last one that a user has stopped
+        self._fitting: int | None = None
         self._last_alive = 0.0
         self._answers: queue.Queue[Message] = queue.Queue()
         self.echo = Echo() if job.echo else None
@@ -167,6 +168,7 @@ class Agent:
                 break
             except queue.Empty:
                 self.alive()
+        self._fitting = answer.get("iterations")
         if answer["granted"]:
             self.runner.use_gpus(answer["gpus"], shared=self.job.shared)
         return answer
@@ -179,10 +181,14 @@ class Agent:
         answer = self._wait_for_answer()
         return Retry.OTHER if answer["granted"] else Retry.SAME if answer.get("same_gpus") else Retry.NOWHERE
 
-    def give_back(self) -> None:
-        """Returns a granted trial: the controller has no point left."""
+    def fitting(self) -> int | None:
+        """Returns the iterations that a trial which is started now may take until it pauses or ends; None: any number."""
+        return self._fitting
+
+    def give_back(self, *, late: bool = False) -> None:
+        """Returns a granted trial: the controller has no point left, or with `late` none that is `fitting`."""
         if not self.leaving():  # else the supervisor lets this agent alone go
-            self.send_event("exhausted")
+            self.send_event("exhausted", late=late)
 
     def run(self, assignment: Assignment, hooks: Hooks, refused: str | None = None) -> TrialRecord:
         """Runs one trial to its end; with `refused` it fails at once, for that reason."""

@@ -6,10 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ...base.signals import AWAKE
-from ...records.folder import TrialRecord
+from ...base.wording import counted
+from ...records.folder import DEADLINE, TrialRecord
 from .gpu_places import Places
 from .sleeping import Sleep
 from .sweep_state import SweepState
+from .time_limits import TimeLimits
 from .worker import AGENT_EXIT_GRACE, Worker
 
 
@@ -51,6 +53,8 @@ class Grants:
             worker.channel.send(granted=place is not None, gpus=place or ())
         for worker in list(self._requests):
             sweep, place = worker.sweep, None
+            if sweep is not None and sweep.limits is not None and sweep.left > 0 and not sweep.paused:
+                self._end_if_late(sweep, sweep.limits)
             if self._leaves(worker):
                 worker.dismissed = True
             elif sweep is not None and sweep.left > 0 and self.places.healthy:
@@ -60,7 +64,9 @@ class Grants:
                 sweep.grant_trial()
                 worker.granted, worker.place = True, place
             self._requests.remove(worker)
-            worker.channel.send(granted=place is not None, gpus=place or ())
+            limits = sweep.limits if sweep is not None else None
+            fitting = {} if limits is None or sweep is None else {"iterations": limits.fitting(self._trials(sweep))}
+            worker.channel.send(granted=place is not None, gpus=place or (), **fitting)
 
     def open_sweeps(self) -> list[SweepState]:
         """Lists the sweeps for which another agent may be started; paused ones only if all are paused."""
@@ -153,6 +159,40 @@ class Grants:
         self.places.release(place)  # two that move may each want the other's
         worker.place = None
         self._moves.append((worker, content["id"]))
+
+    # -- time that is up ----------------------------------------------------------------------------------------------
+
+    def look_at_time(self) -> None:
+        """Ends the sweeps whose time is up, and their trials."""
+        for sweep in self.sweeps:
+            if sweep.limits is None or sweep.stop_sent is not None or not (sweep.left > 0 or self.running(sweep)):
+                continue
+            if (why := sweep.limits.over(self._trials(sweep))) is not None:
+                running = len(self.running(sweep))
+                ending = f": ending {counted(running, 'running trial')}, resumed with the sweep" if running else ""
+                self.end_search(sweep, why, f"{why}{ending}")
+                if running:
+                    self.stop(sweep, {"cause": DEADLINE, "detail": why, "grace": None})
+
+    def end_search(self, sweep: SweepState, why: str, text: str) -> None:
+        """Starts no further trial of the sweep, and ends its launch with the last running one. `text` is for the user."""
+        sweep.paused, sweep.left, sweep.outcome.ended_by = None, 0, why
+        self.say(f"{sweep.name}: {text}" if len(self.sweeps) > 1 else text)
+        self.send_home(sweep)
+
+    def end_too_long(self, sweep: SweepState) -> None:
+        """Ends a sweep whose next trial takes more iterations than an agent was given."""
+        if sweep.limits is not None and sweep.outcome.ended_by is None:
+            self.end_search(sweep, *sweep.limits.too_long(self._trials(sweep)))
+
+    def _end_if_late(self, sweep: SweepState, limits: TimeLimits) -> None:
+        """Ends a sweep whose next trial is not expected to end in time."""
+        if (late := limits.too_late(self._trials(sweep))) is not None:
+            self.end_search(sweep, *late)
+
+    def _trials(self, sweep: SweepState) -> list[tuple[TrialRecord, float]]:
+        """Lists the sweep's trials that run here, and since when, by `AWAKE`."""
+        return [(worker.trial, worker.since) for worker in self.running(sweep) if worker.trial is not None]
 
     # -- what ends trials, and holds agents back ----------------------------------------------------------------------
 

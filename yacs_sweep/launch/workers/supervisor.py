@@ -141,6 +141,8 @@ class Supervisor:
         elif kind == "exhausted":
             self.grants.take_back(worker)
             sweep.left = 0
+            if message.get("late"):
+                self.grants.end_too_long(sweep)
         elif kind == "start":
             worker.trial, worker.since = TrialRecord.from_row(message["content"]), AWAKE.now()
             sweep.add_record(worker.trial)
@@ -297,6 +299,7 @@ class Supervisor:
         for sweep in self.sweeps:
             sweep.write_if_due()
         self.steering.look()
+        self.grants.look_at_time()
         for worker in self.workers:
             if AWAKE.now() > worker.stop_by:
                 worker.kill()

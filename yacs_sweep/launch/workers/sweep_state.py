@@ -16,6 +16,7 @@ from .channel import Job
 
 if TYPE_CHECKING:
     from ...records.control.orders import Order, OrderLog
+    from .time_limits import TimeLimits
 
 IN_A_ROW = 3  # failed trials that end a sweep in which none has succeeded, one worker running
 PROTECTED = 4  # times as many end it even while a trial runs that has lasted longer than any of them
@@ -101,6 +102,7 @@ class SweepState:
     at_most: Callable[[int], int] = lambda count: count  # of so many trials, those that the sweep can have at most
     spare: int = 0  # trials that were given out beyond `count`, since it has become smaller
     on_count: Callable[[int], None] = lambda count: None  # called when `count` has changed
+    limits: TimeLimits | None = None  # of a sweep with a budget
     stop_sent: dict[str, Any] | None = None  # what its agents were told when their trials were to be ended
 
     @property

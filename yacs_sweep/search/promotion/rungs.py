@@ -6,9 +6,10 @@ import math
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from ...spec import hyperband
-from ...spec.sweep import EarlyTerminate
+from ...spec.sweep import EarlyTerminate, SweepSpec
 from .scheduler import Resume, TrialView
 
 Standing = tuple[int, float, int]  # a trial's place at a rung, less is better: without a finite value, value, number
@@ -24,6 +25,16 @@ def rungs_of(rule: EarlyTerminate) -> tuple[int, ...]:
         return hyperband.bands(max_iter=rule.max_iter, s=rule.s, eta=eta)
     rungs = hyperband.bands(min_iter=rule.min_iter or 1, eta=eta)
     return rungs if rule.max_iter is None else tuple(rung for rung in rungs if rung < rule.max_iter)
+
+
+def shortest_step(spec: SweepSpec) -> int | None:
+    """Returns the iterations between the nearest two places where trials pause or end; None where trials do not pause."""
+    if spec.pbt is not None:
+        return min(spec.pbt.interval, spec.pbt.max_iter % spec.pbt.interval or spec.pbt.interval)
+    if not spec.pauses or spec.early_terminate is None or spec.full_training is None:
+        return None
+    places = (0, *rungs_of(spec.early_terminate), spec.full_training)
+    return min(later - earlier for earlier, later in pairwise(places))
 
 
 def unfinished(trials: Iterable[TrialView]) -> Resume | None:
