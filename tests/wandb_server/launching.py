@@ -13,6 +13,9 @@ from tests import sweeping
 from tests.sweeping import Ran, write_sweep
 from tests.wandb_server.model import Run
 from tests.wandb_server.server import WandbServer
+from yacs_sweep.records.control.order_file import OrderFile
+from yacs_sweep.records.control.orders import Order
+from yacs_sweep.records.folder import SweepPaths
 
 POINTS = [0.0001, 0.00035, 0.001]
 PATH = ("--project", "p", "--entity", "tester")
@@ -95,3 +98,10 @@ def runs(server: WandbServer) -> list[Run]:
 
 def steps(run: Run) -> list[int]:
     return [row["_step"] for row in run.history()]
+
+
+def orders(folder: Path) -> list[tuple[str, str]]:
+    """Act and way of each order to the only sweep below `folder`."""
+    (sweep,) = (folder / "log" / "sweep" / "sweep").iterdir()
+    log = OrderFile(SweepPaths(sweep.parent.parent, sweep.name))
+    return [(entry.act, entry.by) for entry in log.read() if isinstance(entry, Order)]

@@ -220,8 +220,9 @@ class State:
         mine = [run for run in self.runs.values() if run.sweep == sweep.name and run.name in live]
         for run in mine:
             run.acknowledged, run.heartbeat = True, time.time()
-            run.stop_requested |= sweep.state == "CANCELED"
-        stops = [{"type": "stop", "run_id": run.name} for run in mine if run.stop_requested]
+        # A guess: that a sweep was cancelled is not kept with its runs, which may be resumed when it runs again.
+        cancelled = sweep.state == "CANCELED"
+        stops = [{"type": "stop", "run_id": run.name} for run in mine if run.stop_requested or cancelled]
         if stops or mine:
             return stops[:1]
         if sweep.state == "PAUSED":

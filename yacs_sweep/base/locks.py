@@ -45,6 +45,19 @@ def exclusive(path: Path, wait: float | None = None) -> Iterator[None]:
         os.close(descriptor)
 
 
+def lock_if_free(path: Path) -> int | None:
+    """Takes the lock on a file without waiting; returns the descriptor that holds it, None where another process has it.
+
+    Raises:
+        OSError: the file cannot be opened.
+    """
+    descriptor = _open(path)
+    if _lock_now(descriptor):
+        return descriptor
+    os.close(descriptor)
+    return None
+
+
 def create_locked(path: Path, content: bytes) -> int:
     """Creates a file that is locked before anybody sees it; returns the descriptor that holds the lock.
 

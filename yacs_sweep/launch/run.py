@@ -132,6 +132,13 @@ def locate(plan: Plan, options: Options, starter: AgentStarter | None = None) ->
         say(f"warning: {remote.note}")
     for line in plan.spec.wandb_limits():
         say(f"warning: {line}")
+    if remote.reopens and plan.count:
+        from ..records.control.orders import new_order
+        from ..wandb.sweep_states import change_state
+
+        place = f"{remote.entity}/{remote.project}/{remote.id}"
+        say(change_state(place, new_order("resume"), plan.paths))
+        remote = replace(remote, state="RUNNING", reopens=False)
     plan = replace(plan, remote=remote, launch=replace(plan.launch, project=remote.project, entity=remote.entity))
     return plan, plan.paths or new_paths(plan.spec, remote.id)
 

@@ -25,8 +25,10 @@ from ..records.known_sweeps import new_sweep_id
 from ..records.progress import retried_trials
 from ..spec.sweep import SweepSpec
 from ..trial.contract import Assignment
+from ..trial.process import Stop
 from ..wandb.client import OUTAGE, Refused, Transport, Unavailable
 from ..wandb.recorder import RUN_STATE, UNSENT, Recorder, Run, RunIdentity, how_to_upload
+from ..wandb.state_watch import StateWatch
 from .controller import Agent
 from .wandb_given_run import GivenRun
 from .wandb_heartbeat import Command, Heartbeat
@@ -77,6 +79,7 @@ class WandbController:
         self.lost_limit, self.retry = max(1, retries), frozenset(retry)
         self.defined = {parameter.name for parameter in spec.parameters}
         self.transport = Transport()
+        self.watch: StateWatch | None = None  # of the sweep's state on the server, while the agent works
         self.unsent: list[Run] = []
 
     def work(self, agent: Agent) -> None:
@@ -96,6 +99,8 @@ class WandbController:
                 heartbeat.trial_ended()
         finally:
             heartbeat.close()
+            if self.watch is not None:
+                self.watch.close()
         self._explain(agent, heartbeat)
 
     def _run_next(self, agent: Agent, heartbeat: Heartbeat | GivenRun, abandoned: list[TrialRecord]) -> bool:
@@ -122,7 +127,9 @@ class WandbController:
         if self.given is not None:
             again = self._knows(self.given.run_id)
             return GivenRun(replace(self.given, type="resume" if again else "run"))
-        return Heartbeat(self.paths.sweep_id, self.project, self.entity, agent, may_have_ended=bool(self.retry))
+        self.watch = StateWatch(self.paths, self.project, self.entity)
+        names = self.paths.sweep_id, self.project, self.entity
+        return Heartbeat(*names, agent, may_have_ended=bool(self.retry), why_ended=self.watch.why_ended)
 
     def _explain(self, agent: Agent, heartbeat: Heartbeat | GivenRun) -> None:
         """Tells the user why there is no further trial, and what to do about rows that W&B lacks."""
@@ -136,7 +143,7 @@ class WandbController:
                 lines.append(f"or upload it with: {how_to_upload(folders)}")
         if lines:
             raise SweepError("\n    ".join(lines))
-        if heartbeat.ended and not agent.stopping():
+        if heartbeat.ended and not agent.leaving():
             agent.note(heartbeat.ended)
 
     # -- one trial --------------------------------------------------------------------------------------------------
@@ -382,8 +389,8 @@ class _Hooks:
     def log(self, row: Mapping[str, Any], step: int) -> None:
         """Does nothing: the run follows metrics.jsonl."""
 
-    def should_stop(self) -> str | None:
-        """Returns why the server wants the trial stopped."""
+    def should_stop(self) -> str | Stop | None:
+        """Returns why the server wants the trial stopped, or how it is to be ended else."""
         stopped = (run.stop_reason for run in self._runs if run.stop_reason)
         return self._heartbeat.stop_reason() or next(stopped, None)
 

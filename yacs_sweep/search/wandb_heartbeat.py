@@ -6,10 +6,12 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ..records.control.orders import Order
+from ..trial.process import Stop
 from ..wandb.client import OUTAGE, Refused, Transport
 from ..wandb.recorder import STOPPED
 from .controller import Agent
@@ -17,6 +19,8 @@ from .controller import Agent
 IDLE_PERIOD = 1.0  # seconds between two heartbeats that ask for work: at most one a second
 BUSY_PERIOD = 2.0  # seconds between two heartbeats while a trial runs: a stop must have ended it within 5 s
 LATE = 0.5  # seconds a heartbeat may be late without delaying the next ones
+SUPERVISOR_FIRST = 1.5  # seconds in which the supervisor ends the trials of a cancelled sweep, and says so
+ORDER_WAIT = 5.0  # seconds for the supervisor to obey an order that has ended the sweep on the server
 IDLE_NOTE = 30.0  # seconds without a trial after which the user is told that we wait
 REFUSALS = 2  # in a row, until the agent believes that the server does not know it: one may come from a proxy
 CREATE_AGENT = """
@@ -58,10 +62,22 @@ class Heartbeat:
     """Sends heartbeats on a thread of its own, and keeps the server's commands for the agent."""
 
     def __init__(
-        self, sweep_id: str, project: str | None, entity: str | None, agent: Agent, *, may_have_ended: bool = False
+        self,
+        sweep_id: str,
+        project: str | None,
+        entity: str | None,
+        agent: Agent,
+        *,
+        may_have_ended: bool = False,
+        why_ended: Callable[[Transport], Order | None] = lambda transport: None,
     ) -> None:
-        """`may_have_ended`: it is no error that the sweep takes no agent any more; failed points are run again all the same."""
-        self._may_have_ended = may_have_ended
+        """Starts the heartbeats.
+
+        Args:
+            may_have_ended: it is no error that the sweep takes no agent any more; failed points are run again all the same.
+            why_ended: asks by which order the server stops a run or ends the sweep; None: by none, or not known.
+        """
+        self._may_have_ended, self._why_ended = may_have_ended, why_ended
         self._sweep = {"sweep": sweep_id, "projectName": project, "entityName": entity}
         self._agent = agent
         self._transport = Transport()
@@ -71,7 +87,9 @@ class Heartbeat:
         self._asking = False
         self._closed = False
         self._job: Command | None = None
-        self._stop: str | None = None
+        self._stop: str | Stop | None = None
+        self._stop_at = 0.0  # when the trial is ended (monotonic seconds)
+        self._ordered = False  # whether somebody has ended the sweep on the server
         self.ended: str | None = None  # why there will be no further trial
         self.failed = False  # whether that is an error
         self._due = float("-inf")  # when the last heartbeat was due (monotonic seconds)
@@ -92,14 +110,24 @@ class Heartbeat:
                 self._asking = not self._agent.held()
                 self._changed.wait(0.1)
                 self._agent.alive()
-                if not noted and self._failing_since is None and time.monotonic() > since + IDLE_NOTE:
+                quiet = noted or self._failing_since is not None or self._agent.held()
+                if not quiet and time.monotonic() > since + IDLE_NOTE:
                     noted = True
                     self._agent.note(
                         "W&B gives no trial now: the sweep is paused, or others run its last ones; waiting"
                     )
             self._asking = False
             job, self._job = self._job, None
-            return job
+        if job is None and self._ordered:
+            self._await_supervisor()
+        return job
+
+    def _await_supervisor(self) -> None:
+        """Waits until the supervisor has obeyed the order that has ended the sweep: it knows how the launch is to end."""
+        deadline = time.monotonic() + ORDER_WAIT
+        while not self._agent.leaving() and time.monotonic() < deadline:
+            self._agent.alive()
+            time.sleep(0.05)
 
     def take_over(self, run_id: str) -> None:
         """Says from now on that this agent runs a run, which the server did not hand out to it."""
@@ -107,9 +135,9 @@ class Heartbeat:
             self._running, self._stop = run_id, None
             self._changed.notify_all()
 
-    def stop_reason(self) -> str | None:
-        """Returns why the server wants the running trial stopped; None while the trial may continue."""
-        return self._stop
+    def stop_reason(self) -> str | Stop | None:
+        """Returns why the server wants the running trial stopped, or how it is to be ended else; None while it may continue."""
+        return self._stop if time.monotonic() >= self._stop_at else None
 
     def trial_ended(self) -> None:
         """Says from now on that this agent runs nothing."""
@@ -185,16 +213,24 @@ class Heartbeat:
 
     def _handle(self, command: Command) -> None:
         """Keeps a command for the agent."""
+        if command.type == "stop" and (self._stop is not None or command.run_id != self._running):
+            return
+        order = self._why_ended(self._transport) if command.type in ("stop", "exit") else None
+        # Not a stop, which settles the trial: whoever resumes the sweep runs it again, as after Ctrl-C.
+        cancelled = f"cancelled {order.origin}" if order is not None and order.act == "cancel" else ""
         with self._changed:
+            self._ordered = self._ordered or order is not None
+            self._stop_at = time.monotonic() + SUPERVISOR_FIRST if cancelled else 0.0
             if command.type in ("run", "resume"):
                 # Running from now on: a heartbeat that said otherwise would ask for another run.
                 self._job, self._running, self._stop = command, command.run_id, None
-            elif command.type == "stop" and command.run_id == self._running:
-                self._stop = STOPPED
+            elif command.type == "stop":
+                self._stop = Stop("interrupted", cancelled) if cancelled else STOPPED
             elif command.type == "exit":
-                self.ended = "the sweep has ended on the W&B server"
+                self.ended = cancelled or "the sweep has ended on the W&B server"
                 if self._running is not None:
-                    self._stop = "the sweep was ended on the W&B server"
+                    ended = "the sweep was ended on the W&B server"
+                    self._stop = Stop("interrupted", cancelled) if cancelled else ended
             self._changed.notify_all()
 
     def _refusal(self, error: Refused) -> str:

@@ -81,8 +81,11 @@ class Transport:
             self._api = wandb.Api(timeout=int(REQUEST_TIMEOUT))
         return self._api
 
-    def execute(self, operation: str, variables: dict[str, Any]) -> Any:
+    def execute(self, operation: str, variables: dict[str, Any], timeout: float = CALL_TIMEOUT - 10) -> Any:
         """Sends a request; returns the answer's data.
+
+        Args:
+            timeout: seconds for the answer, with clients from 0.29 on.
 
         Raises:
             Refused: the answer is final.
@@ -90,8 +93,7 @@ class Transport:
         """
         try:
             with end_service_after(CALL_TIMEOUT):
-                api, timeout = self.open(), CALL_TIMEOUT - 10
-                return send_request(api, base_url(), operation, variables, timeout)
+                return send_request(self.open(), base_url(), operation, variables, timeout)
         except Exception as error:
             status = http_status(error)
             if status in FINAL:

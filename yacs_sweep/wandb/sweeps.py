@@ -44,11 +44,12 @@ class RemoteSweep:
     state: str
     config: dict[str, Any]
     note: str = ""  # what the user must know about its creation
+    reopens: bool = False  # whether it has ended and is to run again, since users had stopped or cancelled it
 
     @property
     def over(self) -> bool:
         """Whether the sweep takes no further trials."""
-        return self.state.upper() in OVER
+        return self.state.upper() in OVER and not self.reopens
 
 
 def create_sweep(

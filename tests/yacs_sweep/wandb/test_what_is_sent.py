@@ -33,6 +33,7 @@ ASKING = {
     "Viewer",
     "GetDefaultEntity",
     "GetSweep",
+    "GetSweepState",
     "ServerFeaturesQuery",
     "RunResumeStatus",
     "RunState",

@@ -23,7 +23,7 @@ from tests.sweeping import ROOT, Ran, environment, processes_with, write_sweep
 from tests.wandb_programs import PROGRAMS, check_printed_line
 from tests.wandb_server import WandbServer, start_server
 from tests.wandb_server.launching import environment as logged_in
-from tests.wandb_server.launching import grid, new_sweep, read_until, runs, started, steps, sweep, until
+from tests.wandb_server.launching import grid, new_sweep, orders, read_until, runs, started, steps, sweep, until
 from tests.wandb_server.model import Run
 
 pytestmark = pytest.mark.clients
@@ -159,6 +159,54 @@ def test_stop(tmp_path: Path, controller: str) -> None:
         (run,) = runs(server)
         assert (run.state, run.exit_code) == ("finished", 0)
         assert json.loads(run.summary)["sweep/stopped_early"] is True
+
+
+def test_control(tmp_path: Path) -> None:
+    """`wandb sweep --pause` and the others steer a running sweep of ours, and ours are W&B's."""
+    words = new_sweep(tmp_path, grid(*(n / 1e4 for n in range(1, 90))), "SOLVER.MAX_EPOCHS", "20", "TOY.SECONDS", "0.1")
+
+    def theirs(flag: str) -> None:
+        command = [sys.executable, "-m", "wandb", "sweep", flag, f"tester/p/{name}"]
+        env = logged_in(server, tmp_path)
+        done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=120, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    def ours(option: str) -> str:
+        ran = sweep(server, tmp_path, option, name, trainer=None, config=None, verbose=False, timeout=120)
+        assert ran.code == 0, ran.out + ran.err
+        return ran.out
+
+    with start_server() as server, started(server, tmp_path, *words) as launcher:
+        read_until(launcher, "Epoch[1]")
+        (made,) = server.state.sweeps.values()
+        name = made.name
+        theirs("--pause")
+        read_until(launcher, "paused on W&B")
+        assert f"tester/p/{name} is running on the W&B server now (it was paused)" in ours("--resume")
+        assert made.state == "RUNNING"
+        read_until(launcher, "resumed by ")
+        ours("--pause")
+        assert made.state == "PAUSED"
+        read_until(launcher, "paused by ")
+        theirs("--resume")
+        read_until(launcher, "resumed on W&B")
+        read_until(launcher, "▶")
+        theirs("--stop")
+        read_until(launcher, "stopped on W&B")
+        out, _ = launcher.communicate(timeout=180)
+        assert launcher.returncode == 0 and {run.state for run in runs(server)} == {"finished"}, out
+    assert orders(tmp_path) == [
+        *(("pause", "wandb"), ("resume", "command"), ("pause", "command"), ("resume", "wandb"), ("stop", "wandb"))
+    ]
+    words = new_sweep(tmp_path, grid(0.0001), "SOLVER.MAX_EPOCHS", "300", "TOY.SECONDS", "0.1")
+    with start_server() as server, started(server, tmp_path, *words) as launcher:
+        read_until(launcher, "Epoch[1]")
+        (made,) = server.state.sweeps.values()
+        name = made.name
+        theirs("--cancel")
+        out, _ = launcher.communicate(timeout=180)
+        assert launcher.returncode == 130 and "cancelled on W&B" in out, out
+        assert [run.state for run in runs(server)] == ["killed"]
 
 
 def test_outage(tmp_path: Path) -> None:

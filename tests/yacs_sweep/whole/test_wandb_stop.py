@@ -12,7 +12,7 @@ import pytest
 
 from tests.sweeping import processes_with
 from tests.wandb_server import start_server
-from tests.wandb_server.launching import end_of, grid, new_sweep, read_until, runs, started, steps, sweep, until
+from tests.wandb_server.launching import end_of, grid, new_sweep, orders, read_until, runs, started, steps, sweep, until
 
 
 def test_a_stopped_trial_is_gone_within_five_seconds_even_if_it_is_silent_and_deaf(tmp_path: Path) -> None:
@@ -83,29 +83,55 @@ def test_early_termination_by_the_server_keeps_the_last_rows(tmp_path: Path) -> 
         assert min(busy) > 1.0  # while a trial runs, none comes sooner
 
 
-def test_pause_waits_resume_goes_on_cancel_stops_the_trial(tmp_path: Path) -> None:
+def test_pause_waits_resume_goes_on_cancel_ends_the_trial(tmp_path: Path) -> None:
     definition = grid(0.0001, 0.0002, 0.0003, 0.0004)
     words = ("SOLVER.MAX_EPOCHS", "1000", "TOY.SECONDS", "0.3")
     with start_server() as server, started(server, tmp_path, *new_sweep(tmp_path, definition, *words)) as launcher:
         read_until(launcher, "Epoch[1]")
         (sweep,) = server.state.sweeps.values()
         server.control.set_sweep_state(sweep.name, "PAUSED")
+        read_until(launcher, "paused on W&B: the running trial goes on, no further one starts")
         server.control.stop_run(runs(server)[0].name)
         until(lambda: runs(server)[0].state == "finished")
-        beats = len(server.record.requests("Heartbeat"))
-        until(lambda: len(server.record.requests("Heartbeat")) >= beats + 3)
+        asked = len(server.record.requests("GetSweepState"))
+        until(lambda: len(server.record.requests("GetSweepState")) >= asked + 3)
         assert len(runs(server)) == 1
         server.control.set_sweep_state(sweep.name, "RUNNING")
+        resumed = time.monotonic()
+        read_until(launcher, "resumed on W&B: trials start again")
         read_until(launcher, "▶")
+        assert time.monotonic() - resumed < 10.0
         read_until(launcher, "Epoch[1]")
         server.control.set_sweep_state(sweep.name, "CANCELED")
         cancelled = time.monotonic()
         code, out = end_of(launcher)
         assert time.monotonic() - cancelled < 10.0
-        assert code == 0, out
-        assert "the sweep has ended on the W&B server" in out
-        assert [run.state for run in runs(server)] == ["finished", "finished"]
-        assert [json.loads(run.summary)["sweep/state"] for run in runs(server)] == ["stopped", "stopped"]
+        assert code == 130, out
+        assert "cancelled on W&B: ending the running trial" in out
+        assert [run.state for run in runs(server)] == ["finished", "killed"]
+        ended = [json.loads(run.summary) for run in runs(server)]
+        assert [summary["sweep/state"] for summary in ended] == ["stopped", "killed"]
+        assert ended[1]["sweep/reason"] == "cancelled on W&B"
+        assert orders(tmp_path) == [("pause", "wandb"), ("resume", "wandb"), ("cancel", "wandb")]
+
+
+@pytest.mark.slow
+def test_a_sweep_that_was_cancelled_on_its_page_is_resumed_by_its_id(tmp_path: Path) -> None:
+    words = new_sweep(tmp_path, grid(0.0001, 0.0002), "SOLVER.MAX_EPOCHS", "4", "TOY.SECONDS", "0.3")
+    with start_server() as server:
+        with started(server, tmp_path, *words) as launcher:
+            read_until(launcher, "Epoch[2]")
+            (made,) = server.state.sweeps.values()
+            server.control.set_sweep_state(made.name, "CANCELED")
+            code, out = end_of(launcher)
+            assert code == 130 and "cancelled on W&B" in out, out
+        assert [run.state for run in runs(server)] == ["killed"]
+        again = sweep(server, tmp_path, "--sweep_id", made.name)
+        assert again.code == 0, again.out + again.err
+        assert f"tester/p/{made.name} is running on the W&B server now (it was canceled)" in again.out
+        assert [(run.state, run.starts) for run in runs(server)] == [("finished", 2), ("finished", 1)]
+        assert again.summary["counts"] == {"finished": 2}
+        assert orders(tmp_path) == [("cancel", "wandb"), ("resume", "command")]
 
 
 @pytest.mark.slow
@@ -115,7 +141,7 @@ def test_a_pause_that_lasts_is_told_and_ctrl_c_ends_it(tmp_path: Path) -> None:
         server.control.set_sweep_state(name, "PAUSED")
         began = len(server.record.requests("Heartbeat"))
         with started(server, tmp_path, "--sweep_id", name) as launcher:
-            read_until(launcher, "W&B gives no trial now: the sweep is paused")
+            read_until(launcher, "paused on W&B: no trial runs here, no further one starts")
             beats = [request.time for request in server.record.requests("Heartbeat")[began:]]
             assert (beats[-1] - beats[0]) / (len(beats) - 1) > 0.99
             launcher.send_signal(signal.SIGINT)

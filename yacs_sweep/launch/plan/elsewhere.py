@@ -64,7 +64,9 @@ def remote_sweep(
     entity = options.entity or (last.entity if last else None) or os.environ.get("WANDB_ENTITY")
     remote = look_up(sweep_id, project, entity, option)
     if remote.over and not ended_too:
-        raise ConfigError(f"--sweep_id {sweep_id}: the sweep is {remote.state.lower()} on the W&B server")
+        raise ConfigError(
+            f"--sweep_id {sweep_id}: the sweep is {remote.state.lower()} on the W&B server; --resume {sweep_id} opens it again"
+        )
     return remote
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ...base.errors import ConfigError, Problems, SweepError
 from ...records.control.order_file import OrderFile
+from ...records.control.words import standing_order
 from ...records.folder import SweepPaths, TrialRecord
 from ...records.known_sweeps import find, find_sweep, refuse_unwritable
 from ...records.launch_file import LaunchFile, load_spec_of
@@ -68,7 +69,11 @@ def resumed_source(options: Options, problems: Problems) -> Source:
     if last.controller == "local":
         return _with_storage(source, _storage(options, last, paths), paths)
     source = _with_folder(source, paths)
-    remote = remote_sweep(sweep_id, options, last, ended_too=lacks_rows(paths) or source.again > 0)
+    ended = standing_order(OrderFile(paths).read())
+    ended_by_order = ended is not None and ended.act in ("stop", "cancel")
+    ended_too = ended_by_order or lacks_rows(paths) or source.again > 0
+    remote = remote_sweep(sweep_id, options, last, ended_too=ended_too)
+    remote = replace(remote, reopens=remote.over and ended_by_order)
     if not remote.over:
         return replace(source, remote=remote)
     if source.again:  # the server gives nothing out any more, but takes runs

@@ -52,7 +52,7 @@ class Steering:
         for sweep in self.grants.sweeps:
             if sweep.paused is not None and sweep.left > 0:
                 resume = command_text([*COMMAND, "--resume", sweep.name])
-                self._say(sweep, f"paused by {sweep.paused.who}: no trial starts until it is resumed, with {resume}")
+                self._say(sweep, f"paused {sweep.paused.origin}: no trial starts until it is resumed, with {resume}")
 
     def look(self) -> None:
         """Obeys the orders that were given since the last look; looks twice a second at most."""
@@ -106,10 +106,10 @@ class Steering:
         """Starts no further trial until the sweep is resumed."""
         _refuse_ending(sweep)
         if sweep.paused is not None:
-            return f"paused already by {sweep.paused.who}"
+            return f"paused already {sweep.paused.origin}"
         sweep.paused = order
         self.grants.hold(sweep)
-        return f"paused by {order.who}: {self._running_text(sweep)}no further one starts"
+        return f"paused {order.origin}: {self._running_text(sweep)}no further one starts"
 
     def _resume(self, sweep: SweepState, order: Order) -> str:
         """Starts trials again."""
@@ -118,13 +118,13 @@ class Steering:
             return "not paused: trials start as before"
         sweep.paused = None
         self.grants.hold(sweep)
-        return f"resumed by {order.who}: trials start again"
+        return f"resumed {order.origin}: trials start again"
 
     def _stop(self, sweep: SweepState, order: Order) -> str:
         """Starts no further trial, and ends the launch with the last running one."""
         _refuse_ending(sweep)
         sweep.paused, sweep.left = None, 0
-        sweep.outcome.ended_by = f"stopped by {order.who}"
+        sweep.outcome.ended_by = f"stopped {order.origin}"
         self.grants.send_home(sweep)
         return f"{sweep.outcome.ended_by}: {self._running_text(sweep)}no further one starts"
 
@@ -132,7 +132,7 @@ class Steering:
         """Ends the running trials, and the launch with them."""
         if sweep.stop_sent is not None:
             return f"being ended already: {sweep.stop_sent['detail']}"
-        why = f"cancelled by {order.who}"
+        why = f"cancelled {order.origin}"
         sweep.outcome.interrupted = sweep.left > 0 or self.grants.agents_of(sweep) > 0
         sweep.paused, sweep.outcome.ended_by = None, why
         running = len(self.grants.running(sweep))
@@ -145,8 +145,8 @@ class Steering:
         name = str(order.given.get("trial"))
         for worker in self.grants.running(sweep):
             if worker.trial is not None and worker.trial.name == name:
-                self.grants.stop_trial(worker, worker.trial, f"stopped by {order.who}")
-                return f"{name} is stopped by {order.who}"
+                self.grants.stop_trial(worker, worker.trial, f"stopped {order.origin}")
+                return f"{name} is stopped {order.origin}"
         records = list(sweep.summary.records.values())
         record = next((record for record in records if record.name == name), None)
         if record is None and "/" not in name:
@@ -202,13 +202,13 @@ class Steering:
         if not isinstance(count, int) or count < 1:
             raise Refused(f"{count} is no number of trials")
         sweep.set_count(count)
-        return f"{counted(sweep.count, 'trial')} in all by {order.who}: {sweep.to_go} to go"
+        return f"{counted(sweep.count, 'trial')} in all {order.origin}: {sweep.to_go} to go"
 
     def _add_points(self, sweep: SweepState, order: Order) -> str:
         """Says what becomes of points that a user has added; the agents read them themselves."""
         points = counted(len(order.given.get("points", ())), "point")
         more = "" if sweep.left > 0 else "; no trial is left: they wait for --set-count N or the next launch"
-        return f"{points} added by {order.who}, tried before any other{more}"
+        return f"{points} added {order.origin}, tried before any other{more}"
 
     def _running_text(self, sweep: SweepState) -> str:
         """Says how many trials go on, before what else follows from an order."""

@@ -77,7 +77,7 @@ def standing_order(entries: Sequence[Entry]) -> Order | None:
 
 def standing_text(order: Order, now: float) -> str:
     """Says who has paused, stopped or cancelled a sweep, and how long ago; `now` is seconds since 1970."""
-    return f"{_PAST[order.act]} by {order.who} {ago(order.at, now)}".rstrip()
+    return f"{_PAST[order.act]} {order.origin} {ago(order.at, now)}".rstrip()
 
 
 def ago(at: str, now: float) -> str:
