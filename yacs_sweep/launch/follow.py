@@ -7,6 +7,7 @@ import subprocess
 import time
 from collections.abc import Callable
 from functools import partial
+from typing import TYPE_CHECKING
 
 from ..base.errors import SweepError
 from ..base.signals import noted
@@ -16,9 +17,12 @@ from ..show.live.terminal import say
 from .accessories import Accessories
 from .engines import Engine, divide_trials, launch_command, secret_environment
 from .options.table import Options
-from .run import tell_of_twin
+from .run import set_count, tell_of_twin
 from .sweep_run import Results
 from .workers.sweep_state import Outcome
+
+if TYPE_CHECKING:
+    from ..records.control.orders import Order, OrderLog
 
 PERIOD = 1.0  # seconds between two looks at the trials
 ASK = 5.0  # seconds between two questions to the engine
@@ -39,13 +43,18 @@ class Follower:
         on_trial: Callable[[TrialRecord], None],
         say: Callable[[str], None],
         signals: list[int] | None = None,
+        orders: OrderLog | None = None,
+        on_count: Callable[[int], int] = lambda count: count,
     ) -> None:
         """Makes the follower; `run` starts it.
 
         Args:
             target: trials after which agents that still wait for a machine are not needed; None: they end by themselves.
             signals: those received; another thread may append one.
+            orders: what users order of the sweep, read up to now; the engine's launches obey by themselves.
+            on_count: called with another number of trials; returns how many of them the sweep can have.
         """
+        self._orders, self._on_count = orders, on_count
         self.engine, self.summary, self.target, self.grace = engine, summary, target, grace
         self.on_trial, self.say = on_trial, say
         self._accessories = Accessories(say)
@@ -72,10 +81,33 @@ class Follower:
         """Shows a trial that has started or ended."""
         self._accessories.attempt("a trial's start or end is not shown", partial(self.on_trial, record))
 
+    def _read_orders(self) -> None:
+        """Takes in what users have ordered since the last look."""
+        if self._orders is None or not (entries := self._orders.read()):
+            return
+        from ..records.control.orders import Order  # few sweeps get an order
+
+        for entry in entries:
+            if isinstance(entry, Order):
+                self._take_in(entry)
+
+    def _take_in(self, order: Order) -> None:
+        """Takes in how many trials the sweep is to have, or that it is to end."""
+        if order.act == "set_count" and self.target is not None:
+            self.target = self._on_count(int(order.given["count"]))
+        elif order.act == "stop" and self.outcome.ended_by is None:
+            self.outcome.ended_by = f"stopped by {order.who}"
+            self.say(f"{self.outcome.ended_by}: no further one starts")
+        elif order.act == "cancel" and not self.outcome.interrupted:
+            self.outcome.ended_by, self.outcome.interrupted = f"cancelled by {order.who}", True
+            self.say(f"{self.outcome.ended_by}: ending the engine's agents")
+
     def _done(self) -> bool:
-        """Whether all trials are done that the sweep was asked for."""
+        """Whether all trials are done that the sweep was asked for, or the running ones of a sweep that was stopped."""
         records = self.summary.records.values()
         running = any(record.state == "running" for record in records)
+        if self.outcome.ended_by is not None:
+            return not running
         return self.target is not None and not running and self.summary.settled >= self.target
 
     def _alive(self, before: int) -> int:
@@ -101,6 +133,7 @@ class Follower:
             while alive:
                 time.sleep(PERIOD)
                 self.update()
+                self._accessories.attempt("orders to the sweep are not read", self._read_orders)
                 now = time.monotonic()
                 if self._signals and not self.outcome.interrupted:
                     self.outcome.interrupted = True
@@ -117,7 +150,7 @@ class Follower:
                     asked, alive = now, self._alive(alive)
             self._accessories.attempt("summary.json is not written", partial(self.summary.write, final=True))
             self.update()
-        if self.target is not None and not self.outcome.interrupted and not self._done() and not self.outcome.message:
+        if self.target is not None and not self.outcome.cut_short and not self._done():
             self.outcome.message = (
                 f"the engine's agents have ended before the sweep; their output is in {self.summary.paths.agents}"
             )
@@ -143,6 +176,12 @@ def run_on_engine(engine: Engine, results: Results, options: Options, signals: l
         say(engine.submit([[*command, *count] for count in counts], secret_environment(plan.storage), paths))
     except SweepError as error:
         raise SweepError(f"{error}; the sweep has been created: --sweep_id {paths.sweep_id} resumes it") from error
+
+    def on_count(count: int) -> int:
+        most = plan.spec.at_most(count)
+        set_count(results, most)
+        return most
+
     follower = Follower(
         engine,
         results.summary,
@@ -151,5 +190,7 @@ def run_on_engine(engine: Engine, results: Results, options: Options, signals: l
         on_trial=results.show_trial,
         say=say,
         signals=signals,
+        orders=results.orders.get("orders"),
+        on_count=on_count,
     )
     results.outcome = follower.run()

@@ -259,7 +259,7 @@ def _open_orders(results: Results) -> None:
     results.orders = {"orders": log, "paused": paused_by(log.read())}
 
 
-def _set_count(results: Results, count: int) -> None:
+def set_count(results: Results, count: int) -> None:
     """Takes in how many trials the whole sweep is to have from now on."""
     plan = results.plan
     more = count - plan.launch.target
@@ -394,7 +394,7 @@ def _supervise(sweeps: Sequence[Results], machine: Machine, options: Options, vi
             pauses=plan.spec.pauses,
             count=results.summary.settled + plan.count,
             at_most=plan.spec.at_most,
-            on_count=partial(_set_count, results),
+            on_count=partial(set_count, results),
             **results.orders,
             limits=_time_limits(results, options),
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ from yacs_sweep.base.errors import SweepError
 from yacs_sweep.launch import follow as follow_module
 from yacs_sweep.launch.follow import Follower
 from yacs_sweep.launch.workers.sweep_state import Outcome
+from yacs_sweep.records.control.order_file import OrderFile
+from yacs_sweep.records.control.orders import Order, new_order
 from yacs_sweep.records.folder import SweepPaths, TrialRecord
 from yacs_sweep.records.summary import Summary
 
@@ -33,8 +36,10 @@ class Fake:
         self.cancelled += 1
 
 
-def follow(tmp_path: Path, engine: Fake, monkeypatch: pytest.MonkeyPatch, *states: str) -> tuple[Outcome, list[str]]:
-    """Follows a sweep of two trials whose folder has trials of these states."""
+def follow(
+    tmp_path: Path, engine: Fake, monkeypatch: pytest.MonkeyPatch, *states: str, orders: Sequence[Order] = ()
+) -> tuple[Outcome, list[str]]:
+    """Follows a sweep of two trials whose folder has trials of these states; users give orders meanwhile."""
     for name in ("PERIOD", "ASK"):
         monkeypatch.setattr(follow_module, name, 0.0)
     paths = SweepPaths(tmp_path, "abc")
@@ -46,9 +51,18 @@ def follow(tmp_path: Path, engine: Fake, monkeypatch: pytest.MonkeyPatch, *state
     summary = Summary(paths, name="s", controller="local", method="random", metric="m", goal="minimize")
     summary.records.clear()  # nothing was there when the sweep was handed over
     said: list[str] = []
+    log = OrderFile(paths)
     follower = Follower(
-        engine, summary, target=2, grace=1.0, on_trial=lambda record: said.append(record.state), say=said.append
+        engine,
+        summary,
+        target=2,
+        grace=1.0,
+        on_trial=lambda record: said.append(record.state),
+        say=said.append,
+        orders=log,
     )
+    for order in orders:
+        OrderFile(paths).append(order)
     return follower.run(), said
 
 
@@ -67,3 +81,25 @@ def test_agents_that_end_too_early_are_told(tmp_path: Path, monkeypatch: pytest.
     assert outcome.message is not None and "before the sweep" in outcome.message
     assert engine.cancelled == 0
     assert any("squeue: timed out" in line for line in said)
+
+
+@pytest.mark.parametrize(("count", "early", "cancelled"), [(1, False, 1), (2, False, 1), (3, True, 0)])
+def test_the_number_of_trials_that_a_user_orders_is_followed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int, early: bool, cancelled: int
+) -> None:
+    engine = Fake(3, 1, 0)
+    order = new_order("set_count", count=count)
+    outcome, _ = follow(tmp_path, engine, monkeypatch, "finished", "finished", orders=[order])
+    assert (outcome.message is not None, engine.cancelled) == (early, cancelled)
+
+
+def test_a_sweep_that_is_stopped_or_cancelled_needs_no_further_agents(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine, order = Fake(3, 1, 0), new_order("stop")
+    outcome, said = follow(tmp_path / "a", engine, monkeypatch, "finished", orders=[order])
+    assert (outcome.message, outcome.interrupted, engine.cancelled) == (None, False, 1)
+    assert outcome.ended_by == f"stopped by {order.who}" and any(outcome.ended_by in line for line in said)
+    engine = Fake(3, 1, 0)
+    outcome, _ = follow(tmp_path / "b", engine, monkeypatch, "running", orders=[new_order("cancel")])
+    assert (outcome.message, outcome.interrupted, engine.cancelled) == (None, True, 1)
