@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from ...base.wording import counted
 from ...records.control.orders import Entry, last_count, points_added
@@ -27,11 +28,14 @@ def with_orders(
     last, spec = source.launch, source.spec
     assert last is not None and spec is not None
     source = replace(source, launch=counted_launch([last, told or last], entries, spec))
-    number = count_waiting(entries, records, spec)
-    if number == 0:
+    points = waiting_points(entries, records, spec)
+    if not points:
         return source
-    note = f"tried first: {counted(number, 'point')} of --add-points"
-    return replace(source, added=number, notes=(*source.notes, note))
+    order = last_count(entries)
+    later = entries[entries.index(order) + 1 :] if order is not None else entries
+    owed = len(waiting_points(later, records, spec))  # those before the order are among the number that it says
+    note = f"tried first: {counted(len(points), 'point')} of --add-points"
+    return replace(source, given=points, owed=owed, notes=(*source.notes, note))
 
 
 def counted_launch(launches: Sequence[LaunchFile], entries: Sequence[Entry], spec: SweepSpec) -> LaunchFile:
@@ -49,15 +53,16 @@ def counted_launch(launches: Sequence[LaunchFile], entries: Sequence[Entry], spe
     return replace(last, target=target, counted=order.id, exhausted=exhausted)
 
 
-def count_waiting(entries: Sequence[Entry], records: Sequence[TrialRecord], spec: SweepSpec) -> int:
-    """Counts the points of --add-points that no trial has tried yet; those before the last --set-count count in it."""
-    order = last_count(entries)
-    after = entries[entries.index(order) + 1 :] if order is not None else entries
-    if not any(points_added(after).values()):
-        return 0
+def waiting_points(
+    entries: Sequence[Entry], records: Sequence[TrialRecord], spec: SweepSpec
+) -> tuple[Mapping[str, Any], ...]:
+    """Returns the points of --add-points that no trial has tried yet, in the order in which they will be."""
+    if not any(points_added(entries).values()):
+        return ()
     from ...search.space import Space  # imports Optuna, which takes half a second
     from ...search.storage.given_points import GivenPoints
 
     given = GivenPoints(Space(spec.parameters), ())
-    given.take_in(after)
-    return len(given.missing) - len(given.places_of(records, ()))
+    given.take_in(entries)
+    tried = {*given.places_of(records, ()).values()}
+    return tuple(point for place, point in given.missing.items() if place not in tried)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ...base.streams import is_terminal, output_width
@@ -64,8 +64,8 @@ def _is_owed(record: TrialRecord) -> bool:
 def next_trials(plan: Plan) -> Iterator[tuple[int, dict[str, Any], Any]]:
     """Yields number, point and seed of the next trials, at most `SHOWN`; bayes begins at random.
 
-    Points that are tried again come first, then those of --enqueue, then the search's own, with repeats each with its first
-    seed. A scheduler shows the points that it begins with; of a resumed sweep, none.
+    Points that are tried again come first, then those of --add-points and --enqueue, then the search's own, with repeats each
+    with its first seed. A scheduler shows the points that it begins with; of a resumed sweep, none.
     """
     records = sorted(plan.paths.records(), key=lambda record: record.number) if plan.paths is not None else []
     number = 1 + max((record.number for record in records), default=-1)
@@ -79,7 +79,7 @@ def next_trials(plan: Plan) -> Iterator[tuple[int, dict[str, Any], Any]]:
     left = math.ceil(count / step)
     if spec.repeats and spec.repeats.race:  # every point has one seed at first
         left, step = count - final_trials(count, spec.repeats.n), 1
-    given, scheduled = list(map(dict, plan.warm.enqueue)), iter(plan.scheduled)
+    given, scheduled = list(map(dict, (*plan.given, *plan.warm.enqueue))), iter(plan.scheduled)
     tried = {equality_key(point) for point in (*given, *(record.params for record in records))}
     for _ in range(min(shown - len(owed[:shown]), left)):
         if given:
@@ -112,9 +112,16 @@ def _remark(plan: Plan, seeded: bool) -> str:
         return " (examples: the search learns from --from-sweep first)"
     start = ", which bayes search begins with" if plan.spec.method == "bayes" else ""
     drawn = f"points of --seed {plan.launch.seed}" if seeded else "examples: --seed N makes them the real ones"
-    if len(plan.warm.enqueue) >= min(SHOWN, plan.count):
-        return " (given by --enqueue)"
-    return f" ({'after those of --enqueue, ' if plan.warm.enqueue else ''}random {drawn}{start})"
+    options = [option for option, points in _given_by(plan).items() if points]
+    given = " and ".join(options)
+    if sum(map(len, _given_by(plan).values())) >= min(SHOWN, plan.count):
+        return f" (given by {given})"
+    return f" ({f'after those of {given}, ' if given else ''}random {drawn}{start})"
+
+
+def _given_by(plan: Plan) -> dict[str, Sequence[Mapping[str, Any]]]:
+    """Returns the points that are tried before the search's own, by the option that has given them."""
+    return {"--add-points": plan.given, "--enqueue": plan.warm.enqueue}
 
 
 def _some(iterations: Sequence[int]) -> str:

@@ -146,6 +146,7 @@ def _checked(source: Source, layout: Layout | None, problems: Problems) -> Plan:
             *_last_notes(source, spec, layout),
         ),
         warm=warm,
+        given=source.given,
         storage=source.storage,
         targets=targets or (),
         resumed=source.resumed,
@@ -212,17 +213,17 @@ def _count(source: Source, spec: SweepSpec) -> int:
     if source.options.agent_run:  # one run of the server's, which is a point
         wanted = spec.seeds_each
     if source.over:
-        wanted = max(source.again, source.added)
+        wanted = max(source.again, source.owed)
     elif wanted is None and last is None:
         wanted = spec.default_count
     elif wanted is None:
         assert last is not None
         if last.exhausted:
-            return max(source.again, source.added)
+            return max(source.again, source.owed)
         # Who retries trials, or has said how many the sweep is to have, asks for no new points.
         grid = None if source.again or last.counted else spec.grid_trials
         wanted = remaining(last.target, source.settled + source.again, grid) + source.again
-        wanted = max(wanted, source.added)
+        wanted = max(wanted, source.owed)
     wanted = capped(wanted, spec.run_cap, source.settled)
     limit = grid_limit(spec, source.controller)
     return wanted if limit is None else max(0, min(wanted, limit - source.settled))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,7 @@ class Plan:
     fall_back: bool = False  # whether the embedded controller will do when W&B cannot be used
     notes: tuple[str, ...] = field(default=())
     warm: WarmStart = field(default=WarmStart())
+    given: tuple[Mapping[str, Any], ...] = ()  # points that users have added to a resumed sweep, and not tried yet
     storage: str | None = None  # the database, with its password, which `launch` does not have
     targets: tuple[Target, ...] = ()  # of --record, with their passwords, which `launch` does not have
     resumed: bool = False  # whether the sweep was there before

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from ...records.folder import SweepPaths, TrialRecord
 from ...records.launch_file import LaunchFile
@@ -32,7 +34,8 @@ class Source:
     paused: int = 0  # and those of them that may be resumed
     retry: tuple[str, ...] = ()  # ids of failed trials whose points are tried again,
     again: int = 0  # points among them that were taken for done before this launch
-    added: int = 0  # points that users have added, and that no trial has tried yet
+    given: tuple[Mapping[str, Any], ...] = ()  # points that users have added, and that no trial has tried yet,
+    owed: int = 0  # and those of them for which there are to be trials, whatever number the sweep was asked for
     over: bool = False  # whether no further trial starts
     fall_back: bool = False  # whether the embedded controller will do when W&B cannot be used
     resumed: bool = False  # whether the sweep existed before this launch

@@ -13,10 +13,13 @@ from tests.sweeping import sweep, write_sweep
 from tests.trainers import write_trainer
 from yacs_sweep.launch.control.find import find_steered
 from yacs_sweep.launch.control.given import count_order
-from yacs_sweep.launch.control.ordered import count_waiting, counted_launch
+from yacs_sweep.launch.control.ordered import counted_launch, waiting_points, with_orders
 from yacs_sweep.launch.options.read import parse
+from yacs_sweep.launch.options.table import Options
+from yacs_sweep.launch.plan.dry_run import next_trials
 from yacs_sweep.launch.plan.make import make_plan
 from yacs_sweep.launch.plan.plan import Plan
+from yacs_sweep.launch.plan.source import Source
 from yacs_sweep.records.control.order_file import OrderFile
 from yacs_sweep.records.control.orders import Act, Order, new_order
 from yacs_sweep.records.folder import SweepPaths, TrialRecord
@@ -76,10 +79,17 @@ def test_a_search_that_had_no_trial_left_may_have_some_with_a_larger_number(laun
 def test_points_wait_until_a_trial_has_them_unless_a_later_number_counts_them(launch: LaunchFile) -> None:
     first, second = points(0.01, 0.01, 0.02), points(0.05)
     tried = [TrialRecord("a", "a", 0, {"lr": 0.01, "optimizer": "adam"}, "finished")]
-    assert count_waiting([], tried, RANDOM) == 0
-    assert count_waiting([first, second], tried, RANDOM) == 3
-    assert count_waiting([first, count(5), second], tried, RANDOM) == 1
-    assert count_waiting([first, second, count(5)], tried, RANDOM) == 0
+    source = Source(Options(), "local", spec=RANDOM, launch=launch)
+
+    def waiting(*entries: Order) -> tuple[list[float], int]:
+        found = with_orders(source, entries, tried)
+        assert found.given == waiting_points(entries, tried, RANDOM)
+        return [point["lr"] for point in found.given], found.owed
+
+    assert waiting() == ([], 0)
+    assert waiting(first, second) == ([0.01, 0.02, 0.05], 3)
+    assert waiting(first, count(5), second) == ([0.01, 0.02, 0.05], 1)
+    assert waiting(first, second, count(5)) == ([0.01, 0.02, 0.05], 0)
 
 
 def test_a_sweep_that_is_done_tries_what_users_have_added_since(tmp_path: Path) -> None:
@@ -96,7 +106,9 @@ def test_a_sweep_that_is_done_tries_what_users_have_added_since(tmp_path: Path) 
         OrderFile(paths).append(new_order(act, **given))
         return make_plan(parse(["--sweep_id", paths.sweep_id, "--results_dir", str(paths.base)]))
 
-    assert order("add_points", points=[{"base_lr": 0.25}, {"base_lr": 0.5}]).count == 2
+    plan = order("add_points", points=[{"base_lr": 0.25}, {"base_lr": 0.5}])
+    assert plan.count == 2
+    assert [point["base_lr"] for _, point, _ in next_trials(plan)] == [0.25, 0.5]
     rest = sweep(tmp_path, "--sweep_id", ran.dir.name, trainer=None, config=None)
     assert rest.code == 0, rest.out + rest.err
     assert "tried first: 2 points of --add-points" in rest.out
