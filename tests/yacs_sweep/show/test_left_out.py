@@ -16,9 +16,9 @@ from yacs_sweep.show.left_out import cannot_be, left_out, left_out_text, thresho
 from yacs_sweep.show.lines import reason_shown, trial_ended_line, trial_table
 from yacs_sweep.show.point_table import point_table
 from yacs_sweep.show.report.data import Sweep, trial_of
-from yacs_sweep.show.report.figures import figures
 from yacs_sweep.show.report.findings import Findings
-from yacs_sweep.show.report.page import page
+from yacs_sweep.show.report.page.figures import figures
+from yacs_sweep.show.report.page.html import page
 from yacs_sweep.show.report.points import by_points
 from yacs_sweep.show.report.scores import sample
 from yacs_sweep.show.report.text import as_csv, as_markdown

@@ -14,9 +14,9 @@ from yacs_sweep.records.control.order_file import OrderFile
 from yacs_sweep.records.control.orders import answer_to, new_order
 from yacs_sweep.records.folder import SweepPaths, TrialRecord
 from yacs_sweep.show.report.data import read_local
-from yacs_sweep.show.report.figures import timeline
 from yacs_sweep.show.report.findings import Findings
-from yacs_sweep.show.report.page import page
+from yacs_sweep.show.report.page.figures import timeline
+from yacs_sweep.show.report.page.html import page
 from yacs_sweep.show.report.text import as_json, as_markdown
 from yacs_sweep.show.status import show
 

@@ -20,9 +20,9 @@ from yacs_sweep.records.population.lineage import lineage
 from yacs_sweep.records.progress import count_settled, savings
 from yacs_sweep.records.trial_files import inherit_files
 from yacs_sweep.show.report.data import read_local
-from yacs_sweep.show.report.figures import figures
 from yacs_sweep.show.report.findings import Findings
-from yacs_sweep.show.report.page import page
+from yacs_sweep.show.report.page.figures import figures
+from yacs_sweep.show.report.page.html import page
 from yacs_sweep.show.report.text import as_csv, as_markdown
 
 EPOCHS, MEMBERS = 9, 6

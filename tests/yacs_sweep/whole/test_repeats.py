@@ -14,7 +14,7 @@ from tests.sweeping import sweep, write_sweep
 from yacs_sweep.records.folder import SweepPaths
 from yacs_sweep.show.report.data import read_local
 from yacs_sweep.show.report.findings import Findings
-from yacs_sweep.show.report.page import page
+from yacs_sweep.show.report.page.html import page
 from yacs_sweep.show.report.text import as_markdown
 
 BODY: dict[str, Any] = {

@@ -117,7 +117,7 @@ def report(options: ReportOptions) -> int:
         else:
             _write(Path(options.output), text)
         return 0
-    from .page import page
+    from .page.html import page
 
     name = "" if folder is not None else f"-{sweep.id}"
     path = Path(options.output) if options.output else (folder or Path.cwd()) / f"report{name}.html"

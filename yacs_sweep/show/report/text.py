@@ -29,8 +29,8 @@ from ..lines import (
 )
 from .data import Sweep, text_of
 from .findings import Findings, busy, commits, counts, failures, searched_rows, span, trial_rows
+from .page.sections import aims_text, value_columns
 from .repeat import commands
-from .sections import aims_text, value_columns
 
 TOP = 10  # trials of the Markdown table
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a text that starts so is a formula to a spreadsheet

@@ -20,7 +20,7 @@ from tests.report_sweeps import in_memory, odd_sweeps, stamp, trial
 from yacs_sweep.records.control.orders import new_order
 from yacs_sweep.records.control.words import Given
 from yacs_sweep.show.report.findings import Findings
-from yacs_sweep.show.report.page import page
+from yacs_sweep.show.report.page.html import page
 
 # For each plot: how many marks it holds and how large they are on the screen.
 DRAWN = """

@@ -17,10 +17,10 @@ from tests.report_sweeps import HOSTILE, METRIC, in_memory, odd_sweeps, spec_of,
 from yacs_sweep.records.folder import TrialRecord
 from yacs_sweep.show.report.columns import column
 from yacs_sweep.show.report.data import Trial, read_local, thin, trial_of
-from yacs_sweep.show.report.figures import LINES, brief, figures, surface, timeline
 from yacs_sweep.show.report.findings import Findings, failures, searched_rows
 from yacs_sweep.show.report.importance import effects
-from yacs_sweep.show.report.page import page
+from yacs_sweep.show.report.page.figures import LINES, brief, figures, surface, timeline
+from yacs_sweep.show.report.page.html import page
 from yacs_sweep.show.report.scores import sample
 from yacs_sweep.show.report.text import as_csv, as_json, as_markdown
 from yacs_sweep.spec.sweep import SweepSpec

@@ -12,7 +12,7 @@ from tests.report_sweeps import in_memory, trial
 from yacs_sweep.show.report.data import Sweep
 from yacs_sweep.show.report.findings import Findings
 from yacs_sweep.show.report.importance import Effect, caveat, effects, leading
-from yacs_sweep.show.report.page import page
+from yacs_sweep.show.report.page.html import page
 from yacs_sweep.show.report.scores import sample
 from yacs_sweep.show.report.statistics import correlation_interval
 from yacs_sweep.show.report.text import as_markdown

@@ -11,7 +11,7 @@ import pytest
 
 from tests.report_sweeps import HOSTILE, odd_sweeps
 from yacs_sweep.show.report.findings import Findings
-from yacs_sweep.show.report.page import embedded, page
+from yacs_sweep.show.report.page.html import embedded, page
 
 VOID = {"meta", "link", "br", "img", "input", "hr"}
 

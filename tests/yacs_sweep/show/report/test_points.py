@@ -13,9 +13,9 @@ import pytest
 from tests.report_sweeps import METRIC, sweep_of_several
 from yacs_sweep.records.front import nondominated
 from yacs_sweep.show.report.data import Curve
-from yacs_sweep.show.report.figures import bounds_in, figures
 from yacs_sweep.show.report.findings import Findings
-from yacs_sweep.show.report.page import page
+from yacs_sweep.show.report.page.figures import bounds_in, figures
+from yacs_sweep.show.report.page.html import page
 from yacs_sweep.show.report.points import _mean_curve, by_points
 from yacs_sweep.show.report.text import as_csv, as_json, as_markdown
 

@@ -10,7 +10,7 @@ import pytest
 from tests.report_sweeps import in_memory, trial
 from yacs_sweep.show.report.data import Trial
 from yacs_sweep.show.report.findings import Findings, places
-from yacs_sweep.show.report.page import page
+from yacs_sweep.show.report.page.html import page
 from yacs_sweep.show.report.statistics import (
     compare_best,
     correlation_interval,

@@ -8,10 +8,10 @@ from functools import partial
 from html import escape
 from typing import Any
 
-from ...base.values import finite_number
-from ..left_out import words_of
-from .data import Sweep, Trial, is_finished
-from .findings import Findings
+from ....base.values import finite_number
+from ...left_out import words_of
+from ..data import Sweep, Trial, is_finished
+from ..findings import Findings
 
 NAMED = 8  # trials on the front that are named
 

@@ -16,17 +16,17 @@ from html import escape
 from importlib import metadata, resources
 from typing import Any
 
-from ...base.values import finite_number
-from ...base.wording import sentence
-from ...records.control.words import order_rows
-from ...records.folder import TrialRecord
-from ...records.progress import savings
-from ..lines import duration_text, epochs_apart, in_search, over_folds, reason_shown, trained_again
-from .data import Sweep, Trial, text_of
+from ....base.values import finite_number
+from ....base.wording import sentence
+from ....records.control.words import order_rows
+from ....records.folder import TrialRecord
+from ....records.progress import savings
+from ...lines import duration_text, epochs_apart, in_search, over_folds, reason_shown, trained_again
+from ..data import Sweep, Trial, text_of
+from ..findings import Findings, busy, commits, failures, places, searched_rows, span
+from ..importance import leading
+from ..repeat import commands
 from .figures import figures
-from .findings import Findings, busy, commits, failures, places, searched_rows, span
-from .importance import leading
-from .repeat import commands
 from .sections import aims_text, front, history, importance, parallel, plot, slices, value_columns
 
 SHOWN = 15  # rows of the table of trials until all are asked for
@@ -66,7 +66,7 @@ def page(findings: Findings, made: str | None = None) -> str:
 <meta name="referrer" content="no-referrer">
 <title>{escape(sweep.name)} · sweep {escape(sweep.id)}</title>
 <link rel="icon" href="data:,">
-<style>{_own("page.css")}</style>
+<style>{_own("css/page.css")}</style>
 </head>
 <body>
 <header><h1>{escape(sweep.name)}</h1>
@@ -77,8 +77,8 @@ def page(findings: Findings, made: str | None = None) -> str:
 <footer>Made {escape(now)} by yacs-sweep {escape(_version("yacs-sweep"))} from {escape(sweep.source)}</footer>
 <script type="application/json" id="data">{embedded(data)}</script>
 <script type="text/plain" id="library">{library()}</script>
-<script>{_own("plots.js")}</script>
-<script>{_own("page.js")}</script>
+<script>{_own("js/plots.js")}</script>
+<script>{_own("js/page.js")}</script>
 </body>
 </html>
 """
@@ -100,7 +100,7 @@ def library() -> str:
 
 
 def _own(name: str) -> str:
-    """Reads a file that lies beside this module."""
+    """Reads a script or a style sheet of the page."""
     return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
 
 

@@ -8,16 +8,16 @@ from collections import Counter, defaultdict
 from collections.abc import Container, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ...base.values import finite_number, utc_seconds
-from ...records.control.words import order_text
-from ...records.population.lineage import lineage
-from ...spec.sweep import Metric
-from ..left_out import kind_of, left_out
-from .columns import Column, column
-from .data import Sweep, Trial, is_finished, thin
-from .importance import Effect
-from .scores import Sample, is_censored, is_diverged
-from .statistics import spearman
+from ....base.values import finite_number, utc_seconds
+from ....records.control.words import order_text
+from ....records.population.lineage import lineage
+from ....spec.sweep import Metric
+from ...left_out import kind_of, left_out
+from ..columns import Column, column
+from ..data import Sweep, Trial, is_finished, thin
+from ..importance import Effect
+from ..scores import Sample, is_censored, is_diverged
+from ..statistics import spearman
 
 if TYPE_CHECKING:
     import numpy as np

@@ -1,0 +1,1 @@
+"""Writes the page of a report: HTML, data, scripts and style sheets."""
