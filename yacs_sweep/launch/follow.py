@@ -17,12 +17,13 @@ from ..show.live.terminal import say
 from .accessories import Accessories
 from .engines import Engine, divide_trials, launch_command, secret_environment
 from .options.table import Options
-from .run import set_count, tell_of_twin
+from .run import lift_limit, set_count, tell_of_twin, time_limits_of
 from .sweep_run import Results
 from .workers.sweep_state import Outcome
 
 if TYPE_CHECKING:
     from ..records.control.orders import Order, OrderLog
+    from .workers.time_limits import TimeLimits
 
 PERIOD = 1.0  # seconds between two looks at the trials
 ASK = 5.0  # seconds between two questions to the engine
@@ -45,6 +46,7 @@ class Follower:
         signals: list[int] | None = None,
         orders: OrderLog | None = None,
         on_count: Callable[[int], int] = lambda count: count,
+        limits: TimeLimits | None = None,
     ) -> None:
         """Makes the follower; `run` starts it.
 
@@ -53,8 +55,9 @@ class Follower:
             signals: those received; another thread may append one.
             orders: what users order of the sweep, read up to now; the engine's launches obey by themselves.
             on_count: called with another number of trials; returns how many of them the sweep can have.
+            limits: of a sweep with a budget, within which the launches keep by themselves.
         """
-        self._orders, self._on_count = orders, on_count
+        self._orders, self._on_count, self._limits = orders, on_count, limits
         self.engine, self.summary, self.target, self.grace = engine, summary, target, grace
         self.on_trial, self.say = on_trial, say
         self._accessories = Accessories(say)
@@ -151,6 +154,8 @@ class Follower:
             self._accessories.attempt("summary.json is not written", partial(self.summary.write, final=True))
             self.update()
         if self.target is not None and not self.outcome.cut_short and not self._done():
+            self.outcome.ended_by = self._limits.why_over() if self._limits is not None else None
+        if self.target is not None and not self.outcome.cut_short and not self._done():
             self.outcome.message = (
                 f"the engine's agents have ended before the sweep; their output is in {self.summary.paths.agents}"
             )
@@ -182,6 +187,7 @@ def run_on_engine(engine: Engine, results: Results, options: Options, signals: l
         set_count(results, most)
         return most
 
+    limits = time_limits_of(results, options)
     follower = Follower(
         engine,
         results.summary,
@@ -192,5 +198,8 @@ def run_on_engine(engine: Engine, results: Results, options: Options, signals: l
         signals=signals,
         orders=results.orders.get("orders"),
         on_count=on_count,
+        limits=limits,
     )
     results.outcome = follower.run()
+    lift = partial(lift_limit, results, limits, options)
+    results.accessories.attempt("the reached limit is not left out when resuming", lift)

@@ -341,7 +341,7 @@ def _recording(results: Results, options: Options) -> contextlib.AbstractContext
     return recording(paths, plan.targets, plan.launch.project, say=say, ending=ending)
 
 
-def _time_limits(results: Results, options: Options) -> TimeLimits | None:
+def time_limits_of(results: Results, options: Options) -> TimeLimits | None:
     """Returns what keeps a sweep within its budget; None without a budget."""
     plan = results.plan
     budget = budget_of(options, plan.spec)
@@ -350,19 +350,18 @@ def _time_limits(results: Results, options: Options) -> TimeLimits | None:
     from ..search.promotion.rungs import shortest_step
     from .workers.time_limits import TimeLimits  # few sweeps have a budget
 
-    gpus = len(plan.layout.places[0])
+    gpus = len(plan.layout.places[0]) or options.gpus_per_trial or 1
     return TimeLimits(budget, results.summary, gpus=gpus, shortest=shortest_step(plan.spec))
 
 
-def _lift_limit(results: Results, state: SweepState, options: Options) -> None:
+def lift_limit(results: Results, limits: TimeLimits | None, options: Options) -> None:
     """Leaves a limit that was reached out of the command that resumes the sweep; one of the sweep's file is set to none."""
-    reached = state.limits.reached if state.limits is not None else None
-    if reached is None:
+    if limits is None or (reached := limits.reached) is None:
         return
     budget = results.plan.spec.budget or Budget()
     of_file = {"until": budget.until, "run_for": budget.seconds, "max_gpu_hours": budget.gpu_hours}[reached]
-    limits: dict[str, Any] = {reached: None if of_file is None else NONE}
-    lifted = replace(options, **limits)
+    given: dict[str, Any] = {reached: None if of_file is None else NONE}
+    lifted = replace(options, **given)
     results.resume_line = command_text(resume_command(results.paths.sweep_id, lifted))
     results.retry_line = f"{results.resume_line} --retry-failed"
     replace(LaunchFile.load(results.paths), words=tuple(lifted.launch_words())).save(results.paths)
@@ -396,16 +395,16 @@ def _supervise(sweeps: Sequence[Results], machine: Machine, options: Options, vi
             at_most=plan.spec.at_most,
             on_count=partial(set_count, results),
             **results.orders,
-            limits=_time_limits(results, options),
+            limits=time_limits_of(results, options),
         )
         view.follow(results.shown_sweep(), state, f"{paths.sweep_id} " if len(sweeps) > 1 else "")
         states.append(state)
-        lift = partial(_lift_limit, results, state, options)
+        lift = partial(lift_limit, results, state.limits, options)
         endings.append(partial(results.accessories.attempt, "the reached limit is not left out when resuming", lift))
     if states:
         shown = [note for results in sweeps for note in results.plan.notes]
         machine.supervise(states, output=view.output, shown=shown, on_workers=view.board.set_workers)
-        for lift_limit in endings:
-            lift_limit()
+        for ending in endings:
+            ending()
         ended = sum(len({record.id for record in state.outcome.ended}) for state in states)
         say(f"{counted(ended, 'trial')} in {duration_text(AWAKE.now() - started)}")

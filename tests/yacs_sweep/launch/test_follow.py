@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -11,10 +12,12 @@ from yacs_sweep.base.errors import SweepError
 from yacs_sweep.launch import follow as follow_module
 from yacs_sweep.launch.follow import Follower
 from yacs_sweep.launch.workers.sweep_state import Outcome
+from yacs_sweep.launch.workers.time_limits import TimeLimits
 from yacs_sweep.records.control.order_file import OrderFile
 from yacs_sweep.records.control.orders import Order, new_order
 from yacs_sweep.records.folder import SweepPaths, TrialRecord
 from yacs_sweep.records.summary import Summary
+from yacs_sweep.spec.budget.budget import Budget
 
 
 class Fake:
@@ -37,7 +40,12 @@ class Fake:
 
 
 def follow(
-    tmp_path: Path, engine: Fake, monkeypatch: pytest.MonkeyPatch, *states: str, orders: Sequence[Order] = ()
+    tmp_path: Path,
+    engine: Fake,
+    monkeypatch: pytest.MonkeyPatch,
+    *states: str,
+    orders: Sequence[Order] = (),
+    budget: Budget | None = None,
 ) -> tuple[Outcome, list[str]]:
     """Follows a sweep of two trials whose folder has trials of these states; users give orders meanwhile."""
     for name in ("PERIOD", "ASK"):
@@ -60,6 +68,7 @@ def follow(
         on_trial=lambda record: said.append(record.state),
         say=said.append,
         orders=log,
+        limits=None if budget is None else TimeLimits(budget, summary),
     )
     for order in orders:
         OrderFile(paths).append(order)
@@ -103,3 +112,13 @@ def test_a_sweep_that_is_stopped_or_cancelled_needs_no_further_agents(
     engine = Fake(3, 1, 0)
     outcome, _ = follow(tmp_path / "b", engine, monkeypatch, "running", orders=[new_order("cancel")])
     assert (outcome.message, outcome.interrupted, engine.cancelled) == (None, True, 1)
+
+
+@pytest.mark.parametrize(("hours", "ended_by"), [(-1, "the deadline has come, "), (1, None)])
+def test_agents_that_end_at_the_deadline_have_not_ended_too_early(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hours: int, ended_by: str | None
+) -> None:
+    budget = Budget(until=datetime.now().astimezone() + timedelta(hours=hours))
+    outcome, _ = follow(tmp_path, Fake(2, 0), monkeypatch, "killed", budget=budget)
+    assert (outcome.message is None) == (ended_by is not None)
+    assert str(outcome.ended_by).startswith(str(ended_by))

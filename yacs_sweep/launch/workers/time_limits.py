@@ -138,6 +138,11 @@ class TimeLimits:
             f"{cost:.3g} GPU hours", f"{max(0.0, left):.3g} GPU hours", f"of {self.budget.gpu_hours:g}{beside}"
         )
 
+    def why_over(self) -> str | None:
+        """Returns what has ended the sweep, of which no trial runs here: its time is up, or too short; None otherwise."""
+        late = self.too_late([])
+        return self.over([]) or (late[0] if late is not None else None)
+
     def fitting(self, running: Sequence[Running]) -> int | None:
         """Returns the iterations that the next start is expected to have time for; None: any number, as far as is known."""
         if self._shortest is None or not (pace := self._pace()):
