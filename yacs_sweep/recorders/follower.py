@@ -29,14 +29,13 @@ from ..records.launch_file import load_spec_of
 from ..records.metrics import Objective
 from .interface import RecordedSweep, Recorder, TrialRun
 from .rows import RowCopier
-from .targets import MLFLOW, TENSORBOARD, Target, scrubbed
+from .targets import MLFLOW, RECORDED, TENSORBOARD, Target, scrubbed
 
 LOOK = 1.0  # seconds between two looks at the sweep's folder; more where a look takes long
 SHARE = 20  # a look may take this part of the time
 FIRST_RETRY, RETRY = 1.0, 30.0  # seconds after a failure; doubled up to the second
 LOST_PATIENCE = 3.0  # seconds for the rest when the launcher is gone
 NICE = 10  # trials go first
-RECORDED = "recorded.json"  # what a recorder has of a trial, in `{sweep}/{recorder}/{trial}`
 Make = Callable[[RecordedSweep], Recorder]
 
 

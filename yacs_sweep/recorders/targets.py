@@ -12,6 +12,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 
 from ..base.errors import ConfigError
 from ..base.wording import did_you_mean
+from ..records.folder import SweepPaths
 
 WANDB, TENSORBOARD, MLFLOW = "wandb", "tensorboard", "mlflow"
 NAMES = (WANDB, TENSORBOARD, MLFLOW)
@@ -20,6 +21,7 @@ MASK = "***"  # in place of a password, wherever an address is kept or shown
 SCHEMES = ("http", "https", "sqlite", "postgresql", "mysql", "mssql", "file", "databricks")
 _COMMA = re.compile(rf",(?=\s*(?:{'|'.join(NAMES)})(?:=|,|\s*$))")
 _SECRET = re.compile(r"((?:^|&)[^=&]*(?:pass|pwd|token|secret|key)[^=&]*=)([^&]+)", re.IGNORECASE)  # in a query
+RECORDED = "recorded.json"  # what a recorder has of a trial, in `{sweep}/{recorder}/{trial}`
 _INSTALL = {TENSORBOARD: "tensorboard", MLFLOW: "mlflow-skinny"}  # what pip calls the packages
 
 
@@ -207,6 +209,18 @@ def missing_packages(targets: Sequence[Target]) -> list[str]:
         for target in targets
         if target.name in _INSTALL and importlib.util.find_spec(target.name) is None
     ]
+
+
+def lacks_records(paths: SweepPaths, texts: Iterable[str]) -> bool:
+    """Tells whether one of the recorders, W&B's left out, lacks a trial."""
+    names = [text.strip().partition("=")[0] for text in texts]
+    trials = [record.name for record in paths.records() if record.state != "running"]
+    return any(
+        not (paths.dir / name / trial / RECORDED).is_file()
+        for name in names
+        if name in (TENSORBOARD, MLFLOW)
+        for trial in trials
+    )
 
 
 def takes_files(texts: Iterable[str]) -> bool:

@@ -30,7 +30,8 @@ def server() -> Iterator[WandbServer]:
         yield server
 
 
-@pytest.fixture(params=["wandb", "tensorboard", "mlflow"])
+# W&B's client takes seconds for each; what it is used by is tested in every run.
+@pytest.fixture(params=[pytest.param("wandb", marks=pytest.mark.slow), "tensorboard", "mlflow"])
 def case(request: pytest.FixtureRequest, tmp_path: Path) -> Case:
     if request.param == "wandb":
         server: WandbServer = request.getfixturevalue("server")

@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 
 from tests.sweeping import Ran, processes_with, start, sweep, write_sweep
+from tests.wandb_server import launching, start_server
+from tests.wandb_server.launching import grid, new_sweep, runs
 from tests.yacs_sweep.recorders.cases import PARAMS, Recorded, mlflow_runs, read_mlflow, read_tensorboard, sweep_in
 from yacs_sweep.recorders.tensorboard_files import TensorBoardRecorder
 from yacs_sweep.records.folder import TrialRecord
@@ -164,6 +166,29 @@ def test_a_server_that_is_down_costs_nothing_and_gets_everything_when_the_sweep_
     for trial in again.summary["trials"]:
         assert_recorded(again, trial["name"], read_mlflow(uri, trial["name"]))
     assert len(again.summary["trials"]) == 6
+
+
+@pytest.mark.slow
+def test_a_sweep_of_the_wandb_server_is_recorded_too_and_after_its_end(tmp_path: Path) -> None:
+    with start_server() as server:
+        words = new_sweep(tmp_path, grid(), "--quiet", "--workers", "2")
+        refused = launching.sweep(server, tmp_path, *words, "--controller", "wandb", "--record", "tensorboard")
+        assert (refused.code, refused.sweeps) == (2, [])
+        assert "--record: the W&B controller needs its runs; add wandb" in refused.err
+        ran = launching.sweep(server, tmp_path, *words, "--record", "wandb,tensorboard")
+        assert ran.code == 0, ran.out + ran.err
+        trials = ran.summary["trials"]
+        assert sorted(run.title for run in runs(server)) == sorted(trial["name"] for trial in trials)
+        for trial in trials:
+            assert_recorded(ran, trial["name"], read_tensorboard(ran.dir / "tensorboard", trial["name"]))
+        shutil.rmtree(ran.dir / "tensorboard")
+        server.control.set_sweep_state(ran.dir.name, "FINISHED")
+        resume = ("--sweep_id", ran.dir.name, "--quiet")
+        again = launching.sweep(server, tmp_path, *resume, trainer=None, config=None)
+        assert again.code == 0, again.out + again.err
+        assert "what the other recorders lack is recorded" in again.out
+        for trial in trials:
+            assert_recorded(ran, trial["name"], read_tensorboard(ran.dir / "tensorboard", trial["name"]))
 
 
 @pytest.mark.slow

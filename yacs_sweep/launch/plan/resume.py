@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ...base.errors import ConfigError, Problems, SweepError
+from ...recorders.targets import lacks_records
 from ...records.control.order_file import OrderFile
 from ...records.control.words import standing_order
 from ...records.folder import SweepPaths, TrialRecord
@@ -71,7 +72,9 @@ def resumed_source(options: Options, problems: Problems) -> Source:
     source = _with_folder(source, paths)
     ended = standing_order(OrderFile(paths).read())
     ended_by_order = ended is not None and ended.act in ("stop", "cancel")
-    ended_too = ended_by_order or lacks_rows(paths) or source.again > 0
+    recorders = options.record.split(",") if options.record else last.record or ()
+    owes_rows, owes_trials = lacks_rows(paths), lacks_records(paths, recorders)
+    ended_too = ended_by_order or owes_rows or owes_trials or source.again > 0
     remote = remote_sweep(sweep_id, options, last, ended_too=ended_too)
     remote = replace(remote, reopens=remote.over and ended_by_order)
     if not remote.over:
@@ -79,6 +82,8 @@ def resumed_source(options: Options, problems: Problems) -> Source:
     if source.again:  # the server gives nothing out any more, but takes runs
         return replace(source, remote=remote, over=True)
     line = f"the sweep is {remote.state.lower()} on the W&B server, which lacks rows of some trials: they are sent"
+    if not owes_rows:
+        line = f"the sweep is {remote.state.lower()} on the W&B server; what the other recorders lack is recorded"
     return replace(source, remote=remote, over=True, progress=None, notes=(line, *notes))
 
 
