@@ -106,11 +106,11 @@ class NextTrial:
                 return own
             if not self._beyond and self.trials.target_reached:
                 return None
+            if not recovered and self.trials.any_left_behind():  # a point that was begun comes before new ones
+                recovered = True
+                self.recover()
+                continue
             if self.pausing is not None:
-                if not recovered and self.trials.any_left_behind():
-                    recovered = True
-                    self.recover()
-                    continue
                 created = self._follow(self.pausing, trials)
             elif self.target is not None and self.trials.handed_out() >= self.target:
                 return None

@@ -140,6 +140,23 @@ def test_an_agent_killed_while_it_enqueues_neither_loses_nor_doubles_a_point(
     assert sorted(value for value in own if value in (0.25, 0.5)) == [0.25, 0.5]
 
 
+@pytest.mark.parametrize("kind", ["journal"], indirect=True)  # a database waits for the lease of who has died
+def test_a_point_that_an_agent_has_left_is_tried_again_before_new_ones(
+    sweep: Given, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep.order("set_count", count=3)
+    killed, other = sweep.agent(), sweep.agent(most=10)  # `other` opens the sweep before the death
+    sweep.add(0.25)
+    monkeypatch.setattr(killed, "run", raise_died)
+    with pytest.raises(Died):
+        killed.work()
+    killed.die()
+    work_together([other])
+    assert other.ran[0].params["a"] == 0.25
+    assert len(other.ran) == 3
+    close(other)
+
+
 def raise_died(*_: object) -> None:
     raise Died
 
