@@ -32,6 +32,7 @@ class StateWatch:
         self._log, self._file = StateLog(paths), paths.agents / "wandb-state.lock"
         self._paused: Order | None = self._log.paused()
         self._paused_since = float("-inf")  # monotonic seconds at which the log was seen to change
+        self._open = False  # whether the server was seen to give out runs, or to be paused, since the agent began
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._work, name="state", daemon=True)
         self._thread.start()
@@ -75,6 +76,10 @@ class StateWatch:
             now, paused = time.monotonic(), self._log.paused()
             if paused != self._paused:  # by a command
                 self._paused, self._paused_since = paused, now
-            if found is not None and now > self._paused_since + SETTLED:
+            if found is None:
+                return
+            self._open = self._open or found.act in ("pause", "resume")
+            # A sweep that had ended before takes runs whose rows it lacks, and points that are tried again.
+            if self._open and now > self._paused_since + SETTLED:
                 self._log.note(found)
                 self._paused = self._log.paused()

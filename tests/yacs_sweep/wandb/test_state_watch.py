@@ -42,6 +42,13 @@ def test_the_watch_writes_what_it_sees(server: WandbServer, tmp_path: Path, monk
     sweep = server.state.create_sweep("", grid(), "tester", "p")
     here = SweepPaths(tmp_path / "log", sweep.name)
     here.agents.mkdir(parents=True)
+    # A sweep that had ended before is not stopped now.
+    server.control.set_sweep_state(sweep.name, "FINISHED")
+    watch = StateWatch(here, "p", "tester")
+    until(lambda: len(server.record.requests("GetSweepState")) >= 2, 30)
+    watch.close()
+    assert orders(here) == []
+    server.control.set_sweep_state(sweep.name, "RUNNING")
     watches = [StateWatch(here, "p", "tester"), StateWatch(here, "p", "tester")]
     try:
         server.control.set_sweep_state(sweep.name, "PAUSED")
