@@ -29,7 +29,7 @@ from ..records.launch_file import load_spec_of
 from ..records.metrics import Objective
 from .interface import RecordedSweep, Recorder, TrialRun
 from .rows import RowCopier
-from .targets import MLFLOW, RECORDED, TENSORBOARD, Target, scrubbed
+from .targets import MLFLOW, RECORDED, TENSORBOARD, UPLOADS, Target, scrubbed, takes_files
 
 LOOK = 1.0  # seconds between two looks at the sweep's folder; more where a look takes long
 SHARE = 20  # a look may take this part of the time
@@ -205,6 +205,8 @@ class Follower:
             self._recorder.end(best, interrupted=bool(order.get("interrupted")))
             folder = self.sweep.paths.dir / BEST
             if best is not None and order.get("files") and (folder / RECORD).is_file():
+                if takes_files([self.target.name]):
+                    self._note(UPLOADS)
                 self._recorder.add_files(best, folder)
         except Exception as error:
             self.error = reason_of(error, self.target)

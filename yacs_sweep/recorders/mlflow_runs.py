@@ -43,7 +43,7 @@ class MlflowTrial:
     def __init__(self, client: Any, run: Any, sweep: RecordedSweep, record: TrialRecord) -> None:
         """Reads what the run has, and records the trial's parameters and tags."""
         self.client, self.run_id = client, run.info.run_id
-        self._last = {metric.key: metric.step for metric in run.data._metric_objs}
+        self._last = last_steps(client, run)
         self._log_params(sweep.parameters_of(record), run.data.params)
         tags = {"command": " ".join(record.command), "host": record.host, "dir": record.dir}
         if record.git_commit:
@@ -204,6 +204,17 @@ class MlflowRecorder:
 
     def close(self) -> None:
         """Does nothing: MLflow's client closes its connections by itself."""
+
+
+def last_steps(client: Any, run: Any) -> dict[str, int]:
+    """Returns the last step of each metric that a run has."""
+    known = getattr(run.data, "_metric_objs", None)  # what the answer has; the public part leaves steps out
+    if known is None:
+        known = [each for key in run.data.metrics for each in client.get_metric_history(run.info.run_id, key)]
+    steps: dict[str, int] = {}
+    for metric in known:
+        steps[metric.key] = max(metric.step, steps.get(metric.key, -1))
+    return steps
 
 
 def prepare_environment(uri: str) -> None:

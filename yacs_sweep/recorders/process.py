@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from ..base.processes import MARKER
 from ..base.shipped import IMPORT_ROOT
 from ..records.folder import SweepPaths
-from .targets import WANDB, Target
+from .targets import UPLOADS, WANDB, Target
 
 CODE = "import sys; sys.path[:] = [{root!r}, *filter(None, sys.path)]; from yacs_sweep.recorders.follower import main; main()"
 PATIENCE = 15.0  # seconds a recorder gets for the rest at the end of a launch,
 INTERRUPTED_PATIENCE = 3.0  # after an interrupt,
-FILES_PATIENCE = 1800.0  # and where it takes the best trial's files
+FILES_PATIENCE = 1800.0  # and more for the best trial's files, once it has the rest
 LATE = 2.0  # seconds beyond its patience until a recorder is killed
 TELL = 3.0  # seconds until the user is told what is waited for
 
@@ -36,7 +36,7 @@ class Ending:
     @property
     def patience(self) -> float:
         """Seconds that a recorder gets for the rest."""
-        return INTERRUPTED_PATIENCE if self.interrupted else FILES_PATIENCE if self.files else PATIENCE
+        return INTERRUPTED_PATIENCE if self.interrupted else PATIENCE
 
 
 class RecorderProcess:
@@ -45,6 +45,7 @@ class RecorderProcess:
     def __init__(self, paths: SweepPaths, target: Target, project: str | None, say: Callable[[str], None]) -> None:
         """Starts the process; it records from here on. Raises OSError."""
         self.target, self._say = target, say
+        self._uploads = threading.Event()  # whether it uploads files
         environment = {name: value for name, value in os.environ.items() if name != MARKER}
         self._process = subprocess.Popen(
             [sys.executable, "-c", CODE.format(root=str(IMPORT_ROOT))],
@@ -70,7 +71,10 @@ class RecorderProcess:
         """Shows the lines of the process, on a thread of its own."""
         assert self._process.stdout is not None
         for line in self._process.stdout:
-            self._say(f"warning: {line.decode(errors='replace').strip()}")
+            if (text := line.decode(errors="replace").strip()) == UPLOADS:
+                self._uploads.set()
+            else:
+                self._say(f"warning: {text}")
 
     def finish(self, ending: Ending) -> None:
         """Tells the process that the launch has ended."""
@@ -82,18 +86,18 @@ class RecorderProcess:
 
     def wait(self, patience: float) -> None:
         """Waits until the process has ended; kills it after `patience` seconds."""
+        name = self.target.name
         try:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(min(TELL, patience))
-                self._tell_status()
+            if self._ends_within(min(TELL, patience)):
                 return
             if patience > TELL:
-                self._say(f"waiting for {self.target.name} to take the rest, {patience:.0f} s at most")
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(max(0.0, patience - TELL) + LATE)
-                self._tell_status()
+                self._say(f"waiting for {name} to take the rest, {patience:.0f} s at most")
+            if self._ends_within(max(0.0, patience - TELL) + LATE):
                 return
-            name = self.target.name
+            if self._uploads.is_set():
+                self._say(f"waiting for {name} to take the best trial's files, {FILES_PATIENCE:.0f} s at most")
+                if self._ends_within(FILES_PATIENCE):
+                    return
             self._say(f"warning: {name} has not taken everything in time; resuming the sweep records the rest")
         finally:
             if self._process.poll() is None:
@@ -101,11 +105,16 @@ class RecorderProcess:
                 self._process.wait()
             self._listener.join(1.0)
 
-    def _tell_status(self) -> None:
-        """Says that the process did not end by itself."""
-        if self._process.returncode:
+    def _ends_within(self, seconds: float) -> bool:
+        """Tells whether the process ends within so many seconds; says it where it has not ended by itself."""
+        try:
+            status = self._process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return False
+        if status:
             name = self.target.name
             self._say(f"warning: the recorder of {name} ended early; resuming the sweep records what it lacks")
+        return True
 
 
 @contextlib.contextmanager

@@ -20,6 +20,7 @@ URI_VARIABLE = "MLFLOW_TRACKING_URI"  # the address of the server where --record
 MASK = "***"  # in place of a password, wherever an address is kept or shown
 SCHEMES = ("http", "https", "sqlite", "postgresql", "mysql", "mssql", "file", "databricks")
 _COMMA = re.compile(rf",(?=\s*(?:{'|'.join(NAMES)})(?:=|,|\s*$))")
+UPLOADS = "uploads"  # the line with which a recorder's process says that it uploads files
 _SECRET = re.compile(r"((?:^|&)[^=&]*(?:pass|pwd|token|secret|key)[^=&]*=)([^&]+)", re.IGNORECASE)  # in a query
 RECORDED = "recorded.json"  # what a recorder has of a trial, in `{sweep}/{recorder}/{trial}`
 _INSTALL = {TENSORBOARD: "tensorboard", MLFLOW: "mlflow-skinny"}  # what pip calls the packages

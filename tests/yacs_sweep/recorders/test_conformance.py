@@ -12,6 +12,7 @@ import pytest
 
 from tests.wandb_server import WandbServer, start_server
 from tests.yacs_sweep.recorders.cases import PARAMS, Act, Case, MlflowCase, TensorBoardCase, WandbCase
+from yacs_sweep.recorders.targets import Target
 from yacs_sweep.records.folder import TrialRecord
 
 ROWS: list[tuple[int, dict[str, Any]]] = [
@@ -91,3 +92,24 @@ def test_a_trial_without_rows_has_its_end(case: Case) -> None:
     case.perform(RUNNING, [("finish", ended("failed", "the point was refused", None))])
     found = case.read("trial-0000")
     assert (found.state, found.reason, found.end) == ("failed", "the point was refused", case.ends["failed"])
+
+
+def test_mlflow_takes_the_best_trials_files_and_tells_steps_by_its_public_part_too(
+    tmp_path: Path, database: Path
+) -> None:
+    from yacs_sweep.recorders.mlflow_runs import MlflowRecorder, last_steps
+
+    case = MlflowCase(tmp_path, database)
+    case.perform(RUNNING, [("log", ROWS), ("finish", ended("finished", "exit code 0"))])
+    best = tmp_path / "best"
+    best.mkdir()
+    (best / "model.pth").write_bytes(b"weights")
+    recorder = MlflowRecorder(case.sweep, Target("mlflow", case.uri))
+    recorder.add_files(RUNNING, best)
+    run = case.read("trial-0000").more["run"]
+    stored = tmp_path / "mlartifacts" / run.info.run_id / "artifacts" / "best" / "model.pth"
+    assert stored.read_bytes() == b"weights"
+    expected = {"epoch": 5, "train/loss": 5, "val/mAP": 5, "sweep/value": 5}
+    assert last_steps(recorder.client, run) == expected
+    del run.data._metric_objs
+    assert last_steps(recorder.client, run) == expected

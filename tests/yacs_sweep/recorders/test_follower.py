@@ -217,6 +217,16 @@ def test_of_two_launches_one_records_and_the_other_sees_that_everything_is(folde
     assert folder.server.rows == {"trial-0": [0, 1]}
 
 
+def test_who_waits_knows_that_files_are_uploaded(folder: Folder) -> None:
+    follower = folder.follower()
+    folder.write("trial-0", "finished", rows=1)
+    best = folder.sweep.paths.dir / "best"
+    best.mkdir()
+    (best / "best.json").write_text("{}")
+    assert folder.end(follower, best="trial-0", files=True)
+    assert folder.notes == ["uploads"]
+
+
 @pytest.fixture
 def silent() -> Iterator[int]:
     """The port of a server that takes requests and never answers."""
@@ -247,7 +257,9 @@ def test_a_server_that_never_answers_holds_nothing_up(
     monkeypatch.setattr(process, "LATE", 0.5)
     targets = [Target("wandb"), Target("tensorboard"), Target("mlflow", f"http://u:secret@127.0.0.1:{silent}")]
     began = time.monotonic()
-    with recording(folder.sweep.paths, targets, None, say=notes.append, ending=lambda: Ending(False, "trial-0")):
+    with recording(
+        folder.sweep.paths, targets, None, say=notes.append, ending=lambda: Ending(False, "trial-0", files=True)
+    ):
         done = tmp_path / "sweep/abcd1234/tensorboard/trial-0/recorded.json"
         while not done.exists():
             assert time.monotonic() < began + 60, notes

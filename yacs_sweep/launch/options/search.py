@@ -156,7 +156,9 @@ class SearchOptions:
         not_empty=True,
         keyword=False,
     )
-    log_model: bool = _result("log the best trial's best/ as a W&B artifact (offline: for `wandb sync`)", default=False)
+    log_model: bool = _result(
+        "log the best trial's best/ as an artifact of W&B (offline: for `wandb sync`), and of MLflow", default=False
+    )
     keep: str | None = _result("trials whose checkpoints are kept (default: all)", "best|top-N|all|none", keep_policy)
     snapshot: bool = _result(
         "freeze the trainer's code: trials run in a copy of the files tracked by git", default=False
