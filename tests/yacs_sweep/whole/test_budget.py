@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.sweeping import Ran, environment, sweep, write_sweep
+from tests.sweeping import Ran, environment, start, sweep, write_sweep
 from tests.trainers import kill_all, living, write_trainer
 from yacs_sweep import ConfigError, Sweep
 from yacs_sweep.base.values import utc_seconds
@@ -195,3 +196,21 @@ def test_a_limit_of_the_file_may_be_taken_away(tmp_path: Path, monkeypatch: pyte
         controller="local",
     )
     assert "budget of the whole sweep: 1h of running" in found.plan.notes
+
+
+def test_two_launches_at_once_keep_the_deadline(tmp_path: Path) -> None:
+    until = in_seconds(12)
+    trainer = write_trainer(tmp_path, KNOWN.replace("SECONDS", "1.5"))
+    spec = write_sweep(tmp_path, {**GRID, "parameters": {"base_lr": {"values": [0.01 * i for i in range(1, 31)]}}})
+    words = ("--sweep-config", spec, *QUIET, "--until", until.isoformat())
+    first = start(tmp_path, *words, trainer=trainer, config=None, verbose=False)
+    while not (found := list(tmp_path.glob("log/sweep/sweep/*/launch.json"))):
+        time.sleep(0.1)
+    joined = ("--sweep_id", found[0].parent.name, "--until", until.isoformat())
+    second = start(tmp_path, *joined, trainer=None, config=None, verbose=False)
+    out = first.communicate(timeout=120)[0] + second.communicate(timeout=120)[0]
+    assert (first.returncode, second.returncode) == (0, 0), out
+    trials = [json.loads(path.read_text()) for path in found[0].parent.glob("trial-*/trial.json")]
+    last = max(utc_seconds(trial["ended"]) or 0 for trial in trials) - until.timestamp()
+    assert -3 < last < 5, out  # less than a trial idle, none later than the grace period
+    assert {trial["cause"] for trial in trials} <= {"finished", "deadline"} and len(trials) < 30

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...base.signals import AWAKE
 from ...base.wording import counted
@@ -11,8 +11,10 @@ from ...records.folder import DEADLINE, TrialRecord
 from .gpu_places import Places
 from .sleeping import Sleep
 from .sweep_state import SweepState
-from .time_limits import TimeLimits
 from .worker import AGENT_EXIT_GRACE, Worker
+
+if TYPE_CHECKING:
+    from .time_limits import TimeLimits
 
 
 class Grants:
