@@ -13,7 +13,10 @@ import pytest
 
 from tests.chaos.promotion import torment
 from tests.sweeping import Ran, start, sweep, write_sweep
-from yacs_sweep.records.folder import TrialRecord
+from tests.trainers import wait_until
+from yacs_sweep.records.control.order_file import OrderFile
+from yacs_sweep.records.control.orders import Act, Answer, new_order
+from yacs_sweep.records.folder import SweepPaths, TrialRecord
 from yacs_sweep.records.metrics import Iterations
 from yacs_sweep.records.progress import Saved, savings
 from yacs_sweep.show.lines import saved_text
@@ -364,3 +367,48 @@ def test_a_trainer_that_starts_over_trains_epochs_again(tmp_path: Path) -> None:
     assert f"trained {logged} of 54 iterations: " in ran.out
     assert f"; {logged - once} iterations were trained again" in ran.out
     assert ran.out.count("warning: it was resumed, but began at epoch 1 again; iterations trained again: ") == 1
+
+
+def order(folder: Path, act: Act, **given: Any) -> str:
+    """Gives an order to the launch of the sweep in a folder; returns its answer."""
+    orders, wanted = OrderFile(SweepPaths(folder.parent.parent, folder.name)), new_order(act, **given)
+    orders.append(wanted)
+    found: list[str] = []
+
+    def answered() -> bool:
+        found.extend(each.text for each in orders.read() if isinstance(each, Answer) and each.order == wanted.id)
+        return bool(found)
+
+    wait_until(answered, 10)
+    return found[0]
+
+
+def test_a_stopped_sweep_promotes_nothing_more_and_is_resumed(tmp_path: Path) -> None:
+    """Agents that wait for others' rungs have been granted a trial: they leave without one."""
+    spec = write_sweep(tmp_path, SPEC)
+    slow = ("TOY.SECONDS", "0.2")
+    words = ("--sweep-config", spec, "--wandb-mode", "disabled", "--count", "9", "--workers", "3", *TRAINER, *slow)
+    launch = start(tmp_path, *words)
+    wait_until(lambda: any(each["state"] == "paused" for folder in folders(tmp_path) for each in records(folder)), 30)
+    (folder,) = folders(tmp_path)
+    stopped = next(each["name"] for each in records(folder) if each["state"] == "running")
+    assert f"{stopped} is stopped by" in order(folder, "stop_trial", trial=stopped)
+    wait_until(lambda: any(each["state"] == "stopped" for each in records(folder)), 10)
+    before = len(records(folder))
+    assert "no further one starts" in order(folder, "stop")
+    out, _ = launch.communicate(timeout=60)
+    assert launch.returncode == 0, out
+    assert {each["state"] for each in records(folder)} <= {"finished", "paused", "stopped"}
+    assert len(records(folder)) <= before + 1  # one may just have been chosen
+    assert "resume with" in out
+    rest = sweep(tmp_path, "--sweep_id", folder.name, "--wandb-mode", "disabled", *TRAINER)
+    assert rest.code == 0, rest.out
+    found = records(folder)
+    assert len(found) == 9
+    assert [each["name"] for each in found if each["state"] == "stopped"] == [stopped]
+    assert any(each["iterations"] == EPOCHS for each in found)
+
+
+def folders(home: Path) -> list[Path]:
+    """The folders of all sweeps."""
+    return [path.parent for path in home.glob("log/sweep/sweep/*/sweep.yaml")]
