@@ -67,7 +67,7 @@ class Machine:
         sweeps: Sequence[SweepState],
         output: int | None = None,
         shown: Iterable[str] = (),
-        on_workers: Callable[[int], None] | None = None,
+        on_workers: Callable[[int], object] | None = None,
     ) -> None:
         """Runs the sweeps at the same time, to the end of all of them.
 

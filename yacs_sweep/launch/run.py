@@ -6,7 +6,7 @@ import contextlib
 import os
 import socket
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -28,6 +28,7 @@ from ..records.alive import (
 )
 from ..records.code.snapshot import take_snapshot
 from ..records.code.watched import CODE_FILE, save_code
+from ..records.control.late import LateOrders
 from ..records.folder import SweepPaths
 from ..records.inputs import CONFIG, Inputs, save_inputs
 from ..records.known_sweeps import BATCH, remember
@@ -59,6 +60,7 @@ from .workers.channel import Job
 from .workers.sweep_state import FailureLimit, Outcome, SweepState
 
 if TYPE_CHECKING:
+    from ..records.control.orders import OrderLog
     from .workers.time_limits import TimeLimits
 
 
@@ -247,16 +249,17 @@ def open_sweep(
 
 def _open_orders(results: Results) -> None:
     """Reads the orders given to the sweep up to now; a pause among them holds for this launch."""
-    from ..records.control.order_file import OrderFile
-    from ..records.control.orders import OrderLog, paused_by
-
-    others, orders = results.summary.others, OrderFile(results.paths)
-    log: OrderLog = orders
-    if others is not None:
+    log: OrderLog = LateOrders(results.paths)
+    if results.summary.others is not None:
         from ..records.control.mirror import MirroredOrders
+        from ..records.control.order_file import OrderFile
 
-        log = MirroredOrders(others.orders, orders)
-    results.orders = {"orders": log, "paused": paused_by(log.read())}
+        log = MirroredOrders(results.summary.others.orders, OrderFile(results.paths))
+    results.orders = {"orders": log}
+    if before := log.read():
+        from ..records.control.orders import paused_by  # few launches need it
+
+        results.orders["paused"] = paused_by(before)
 
 
 def set_count(results: Results, count: int) -> None:
@@ -318,12 +321,15 @@ def run_sweeps(sweeps: Sequence[Results], machine: Machine, options: Options, ti
         title: stands above all of them on the screen.
     """
     with contextlib.ExitStack() as stack:
+        announcements = []
         for results in sweeps:
-            stack.enter_context(announced(results.paths, machine.layout.workers))
+            announcements.append(stack.enter_context(announced(results.paths, machine.layout.workers)))
             stack.enter_context(_recording(results, options))
             tell_of_twin(results, options)
         view = opened(machine.layout.workers, title, quiet=options.quiet, verbose=options.verbose)
-        _supervise(sweeps, machine, options, stack.enter_context(view))
+        shown = stack.enter_context(view)
+        announcements.append(shown.board.set_workers)
+        _supervise(sweeps, machine, options, shown, lambda number: [tell(number) for tell in announcements])
 
 
 def _recording(results: Results, options: Options) -> contextlib.AbstractContextManager[None]:
@@ -367,8 +373,14 @@ def lift_limit(results: Results, limits: TimeLimits | None, options: Options) ->
     replace(LaunchFile.load(results.paths), words=tuple(lifted.launch_words())).save(results.paths)
 
 
-def _supervise(sweeps: Sequence[Results], machine: Machine, options: Options, view: View) -> None:
-    """Supervises the sweeps that have trials left, or rows that W&B lacks; says how long it took."""
+def _supervise(
+    sweeps: Sequence[Results], machine: Machine, options: Options, view: View, on_workers: Callable[[int], object]
+) -> None:
+    """Supervises the sweeps that have trials left, or rows that W&B lacks; says how long it took.
+
+    Args:
+        on_workers: called when another number of workers is ordered.
+    """
     limit = FailureLimit(options.max_failures, machine.layout.workers)
     started, states, endings = AWAKE.now(), [], []
     for results in sweeps:
@@ -403,7 +415,7 @@ def _supervise(sweeps: Sequence[Results], machine: Machine, options: Options, vi
         endings.append(partial(results.accessories.attempt, "the reached limit is not left out when resuming", lift))
     if states:
         shown = [note for results in sweeps for note in results.plan.notes]
-        machine.supervise(states, output=view.output, shown=shown, on_workers=view.board.set_workers)
+        machine.supervise(states, output=view.output, shown=shown, on_workers=on_workers)
         for ending in endings:
             ending()
         ended = sum(len({record.id for record in state.outcome.ended}) for state in states)

@@ -145,21 +145,35 @@ class Launcher:
     workers: int
 
 
+def _launcher_row(started: str, workers: int) -> bytes:
+    """Returns the content of this launcher's file."""
+    content = {"host": socket.gethostname(), "pid": os.getpid(), "started": started, "workers": workers}
+    return json.dumps(content).encode()
+
+
 @contextlib.contextmanager
-def announced(paths: SweepPaths, workers: int) -> Iterator[None]:
-    """Keeps a locked file of this launcher in the sweep's folder during the block. A file that cannot be written is no
-    error: the sweep is only not shown as running."""
-    descriptor = -1
+def announced(paths: SweepPaths, workers: int) -> Iterator[Callable[[int], None]]:
+    """Keeps a locked file of this launcher in the sweep's folder during the block; yields what changes its workers there.
+
+    A file that cannot be written is no error: the sweep is only not shown as running.
+    """
+    descriptor, started = -1, utc_now()
     path = paths.agents / f"launcher-{os.urandom(6).hex()}.json"
     with contextlib.suppress(OSError):
         paths.agents.mkdir(parents=True, exist_ok=True)
         for old in paths.agents.glob(LAUNCHER_PATTERN):
             if not _seen_locked(old) and read_json(old).get("host") == socket.gethostname():
                 old.unlink(missing_ok=True)
-        content = {"host": socket.gethostname(), "pid": os.getpid(), "started": utc_now(), "workers": workers}
-        descriptor = create_locked(path, json.dumps(content).encode())
+        descriptor = create_locked(path, _launcher_row(started, workers))
+
+    def change(number: int) -> None:
+        if descriptor >= 0:
+            with contextlib.suppress(OSError):
+                row = _launcher_row(started, number)
+                os.pwrite(descriptor, row.ljust(os.fstat(descriptor).st_size), 0)  # at once: others read it
+
     try:
-        yield
+        yield change
     finally:
         with contextlib.suppress(OSError):
             path.unlink(missing_ok=True)

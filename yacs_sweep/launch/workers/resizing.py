@@ -58,7 +58,7 @@ class Resizing:
     """Changes the workers of a launch; running trials come to their end unless they are to be ended at once."""
 
     def __init__(
-        self, grants: Grants, share: Share | None = None, on_change: Callable[[int], None] | None = None
+        self, grants: Grants, share: Share | None = None, on_change: Callable[[int], object] | None = None
     ) -> None:
         """Keeps the workers.
 

@@ -54,7 +54,7 @@ class Supervisor:
         signals: list[int] | None = None,
         shown: Iterable[str] = (),
         share: Share | None = None,
-        on_workers: Callable[[int], None] | None = None,
+        on_workers: Callable[[int], object] | None = None,
     ) -> None:
         """Makes the supervisor; `run` starts the agents.
 

@@ -14,6 +14,7 @@ from tests.yacs_sweep.launch.workers.test_steering import GRID, Running, await_r
 from yacs_sweep.base.errors import ConfigError
 from yacs_sweep.launch.workers import resizing
 from yacs_sweep.launch.workers.gpu_places import GpuOptions, Layout, lay_out
+from yacs_sweep.records.alive import launchers
 from yacs_sweep.records.control.orders import new_order
 
 EIGHT = {**GRID, "parameters": {"base_lr": {"values": [n / 1000 for n in range(1, 9)]}}}
@@ -34,6 +35,7 @@ def test_workers_are_added_at_once_and_leave_after_their_trials(tmp_path: Path) 
     launch = Running(tmp_path, spec=EIGHT)
     await_running(launch, 1)
     assert launch.order("set_workers", workers=3).text == f"3 workers by {who(launch)}; 2 workers more"
+    assert [each.workers for each in launchers(launch.paths)] == [3]
     await_running(launch, 3)
     answer = launch.order("set_workers", workers=1)
     assert answer.text == f"1 worker by {who(launch)}; 2 trials too many: until the end of each"
