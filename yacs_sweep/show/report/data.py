@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -42,6 +43,7 @@ class Curve:
 
     x: list[float]
     y: list[float]
+    step: list[float] = field(default_factory=list)  # of each point, where x is the epoch; empty where it is not known
 
 
 @dataclass
@@ -52,6 +54,7 @@ class Trial:
     curves: dict[str, Curve] = field(default_factory=dict)
     tail: list[float] = field(default_factory=list)  # the last values of the sweep's metric, unthinned
     epochs: bool = False  # whether the x-axis of its curves is the epoch
+    reached: dict[str, tuple[float, float]] = field(default_factory=dict)  # least and largest value of each metric
     url: str = ""
     point: Point | None = None  # of a sweep with repeats seen by its points: the one that `record` has the means of
     able: bool = True  # whether it has enough seeds to be the best
@@ -189,31 +192,47 @@ def text_of(value: Any) -> str:
 
 def thin(x: Sequence[float], y: Sequence[float], points: int = POINTS) -> Curve:
     """Thins a curve to evenly spaced points, with the first and the last."""
-    size = len(x)
-    if size > points:
-        places = [round(place * (size - 1) / (points - 1)) for place in range(points)]
-        x, y = [x[place] for place in places], [y[place] for place in places]
-    return Curve(list(x), list(y))
+    chosen = thin_places(len(x), points)
+    return Curve([x[place] for place in chosen], [y[place] for place in chosen])
+
+
+def thin_places(size: int, points: int = POINTS) -> Sequence[int]:
+    """Chooses evenly spaced places of `size`, the first and the last among them."""
+    if size <= points:
+        return range(size)
+    return [round(place * (size - 1) / (points - 1)) for place in range(points)]
 
 
 def trial_of(record: TrialRecord, rows: Iterable[Mapping[str, Any]], metric: str | None, url: str = "") -> Trial:
     """Makes a trial of its record and rows: every metric thinned, the last values of `metric` unthinned."""
     epochs = False
-    xs: dict[str, list[float]] = {}
+    xs, steps = list[float](), list[float]()  # of each row
+    places: dict[str, list[int]] = {}  # rows that have a metric
     ys: dict[str, list[float]] = {}
     for place, row in enumerate(rows):
         epochs = epochs or AXIS in row
-        x = float(next(at for at in (row.get(AXIS), row.get("step"), place) if finite_number(at)))
+        step = row.get("step")
+        step = float(step) if finite_number(step) else float(place)
+        epoch = row.get(AXIS)
+        xs.append(float(epoch) if finite_number(epoch) else step)
+        steps.append(step)
         for name, value in row.items():
-            if (
-                name not in META
-                and isinstance(value, float | int)
-                and (finite_number(value) or isinstance(value, float))
-            ):
-                xs.setdefault(name, []).append(x)
-                ys.setdefault(name, []).append(float(value))
+            if (isinstance(value, float) or (type(value) is int and finite_number(value))) and name not in META:
+                if name not in ys:
+                    places[name], ys[name] = [], []
+                places[name].append(place)
+                ys[name].append(float(value))
+    curves, reached = {}, {}
+    for name, values in ys.items():
+        chosen = thin_places(len(values))
+        rows_of = [places[name][place] for place in chosen]
+        own = [steps[place] for place in rows_of] if epochs else []
+        curves[name] = Curve([xs[place] for place in rows_of], [values[place] for place in chosen], own)
+        known = [value for value in values if math.isfinite(value)]
+        if known:
+            reached[name] = min(known), max(known)
     tail = [value for value in ys.get(metric, ())[-TAIL:] if finite_number(value)] if metric else []
-    return Trial(record, {name: thin(xs[name], ys[name]) for name in xs}, tail, epochs, url)
+    return Trial(record, curves, tail, epochs, reached, url)
 
 
 def read_local(paths: SweepPaths) -> Sweep:

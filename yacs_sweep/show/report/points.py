@@ -54,7 +54,7 @@ def _fold(point: Point, members: Sequence[Trial], constraints: Sequence[str], *,
         curves[name], bands[name] = _mean_curve([trial.curves[name] for trial in used if name in trial.curves])
     epochs = any(trial.epochs for trial in members)
     url = next((trial.url for trial in members if trial.url), "")
-    return Trial(record, curves, [], epochs, url, point, able, bands)
+    return Trial(record, curves, [], epochs, {}, url, point, able, bands)
 
 
 def _mean_curve(curves: Sequence[Curve]) -> tuple[Curve, list[float | None]]:

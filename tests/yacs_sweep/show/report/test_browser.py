@@ -83,6 +83,8 @@ def test_odd_sweeps_draw_without_complaint(chromium: Page, files: dict[str, Path
             assert "could not be drawn" not in plot["text"], (name, plot)
         assert chromium.messages() == [], name
         assert chromium.run("return document.querySelectorAll('img, b > script').length") == 0
+        keys = chromium.run("return report.store.columns.map((column) => column.key)")
+        assert len(keys) == len(set(keys)) and (name == "empty" or "state" in keys), name
 
 
 def test_the_timeline_marks_orders(chromium: Page, files: dict[str, Path], tmp_path: Path) -> None:

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
 import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.report_sweeps import HOSTILE, odd_sweeps
 from yacs_sweep.show.report.findings import Findings
-from yacs_sweep.show.report.page.html import embedded, page
+from yacs_sweep.show.report.page.blob import packed
+from yacs_sweep.show.report.page.html import SCRIPTS, page
 
 VOID = {"meta", "link", "br", "img", "input", "hr"}
+
+
+def unpacked(text: str) -> Any:
+    """The data of a page, as its script reads it."""
+    return json.loads(gzip.decompress(base64.b64decode(text)))
 
 
 class Elements(HTMLParser):
@@ -51,8 +60,8 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 def test_every_kind_of_sweep_has_a_whole_page(pages: dict[str, str]) -> None:
     for name, text in pages.items():
         found = Elements(text)
-        data = json.loads(found.texts["data"])
-        assert data["curves"]["lines"] or name not in ("usual",)
+        data = unpacked(found.texts["data"])
+        assert data["figures"]["curves"]["lines"] or name not in ("usual",)
         plots = [attributes["data-plot"] for _, attributes in found.tags if "data-plot" in attributes]
         assert ("history" in plots) == (name not in ("empty", "failures_only", "running", "no_metric")), name
         assert len(text) < 8_000_000
@@ -91,21 +100,21 @@ def test_hostile_names_and_values_stay_text(pages: dict[str, str]) -> None:
     found = Elements(text)
     usual = {tag for tag, _ in Elements(pages["usual"]).tags}
     assert {tag for tag, _ in found.tags} <= usual | {"a"}
-    assert sum(tag == "script" for tag, _ in found.tags) == 4
+    assert sum(tag == "script" for tag, _ in found.tags) == len(SCRIPTS) + 2
     handlers = [name for _, attributes in found.tags for name in attributes if name.startswith("on")]
     assert handlers == []
     links = [attributes.get("href") or "" for tag, attributes in found.tags if tag == "a"]
     assert all(link.startswith(("#", "https://wandb.example/")) for link in links)
-    assert json.loads(found.texts["data"])["trials"]["name"][0] == HOSTILE
+    assert unpacked(found.texts["data"])["trials"]["name"][0] == HOSTILE
     data = text[text.index('id="data"') :]
     assert not re.search(r"[<>&\u2028]", data[data.index(">") + 1 : data.index("</script>")])
 
 
-def test_embedded_json_is_the_same_after_parsing() -> None:
+def test_packed_data_is_the_same_after_unpacking() -> None:
     content = {HOSTILE: [HOSTILE, None, 1.5]}
-    assert json.loads(embedded(content)) == content
+    assert unpacked(packed(content)) == content
     with pytest.raises(ValueError, match="not JSON compliant"):
-        embedded({"a": float("nan")})
+        packed({"a": float("nan")})
 
 
 def test_a_page_of_the_same_trials_is_the_same(tmp_path: Path) -> None:

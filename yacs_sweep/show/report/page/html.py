@@ -1,6 +1,6 @@
 """Writes the report's page: one HTML file with its data, its script and the plotting library, without any network.
 
-Text of trials and servers is escaped where it enters: by `html.escape`, the data by `embedded`. A policy in the page's
+Text of trials and servers is escaped where it enters: by `html.escape`, the data by `packed`. A policy in the page's
 head forbids every connection, so that a script that slipped through could not call home.
 """
 
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import gzip
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timezone
 from functools import cache
@@ -26,13 +25,14 @@ from ..data import Sweep, Trial, text_of
 from ..findings import Findings, busy, commits, failures, places, searched_rows, span
 from ..importance import leading
 from ..repeat import commands
-from .figures import figures
+from .blob import blob, packed
 from .sections import aims_text, front, history, importance, parallel, plot, slices, value_columns
 
 SHOWN = 15  # rows of the table of trials until all are asked for
 LONGEST = 400  # trials in the page's table; all are in trials.csv
 LEVEL = 9  # of compression; the library is compressed once a page, in half a second
 POLICY = "default-src 'none'; script-src 'unsafe-inline' blob:; style-src 'unsafe-inline'; img-src data: blob:; font-src data:"
+SCRIPTS = ("store", "address", "plots", "page")  # in the order in which they run
 TITLES = {  # of sections, where the navigation's word is too short
     "front": "Pareto front",
     "parallel": "Parameters together",
@@ -50,7 +50,8 @@ TITLES = {  # of sections, where the navigation's word is too short
 def page(findings: Findings, made: str | None = None) -> str:
     """Writes the report as HTML; `made` is the time in its footer, by default now."""
     sweep = findings.sweep
-    data = figures(sweep, findings.effects, findings.used, findings.whole)
+    content = blob(findings)
+    data = content["figures"]
     parts = _parts(findings, data)
     nav = "".join(f'<a href="#{name}">{title}</a>' for name, title, _ in parts)
     sections = "".join(
@@ -75,21 +76,12 @@ def page(findings: Findings, made: str | None = None) -> str:
 <nav><div><span>{nav}</span><button id="theme" type="button">Dark</button></div></nav>
 <main>{"".join(f'<p class="note">{escape(note)}</p>' for note in sweep.notes)}{sections}</main>
 <footer>Made {escape(now)} by yacs-sweep {escape(_version("yacs-sweep"))} from {escape(sweep.source)}</footer>
-<script type="application/json" id="data">{embedded(data)}</script>
+<script type="text/plain" id="data">{packed(content)}</script>
 <script type="text/plain" id="library">{library()}</script>
-<script>{_own("js/plots.js")}</script>
-<script>{_own("js/page.js")}</script>
+{"".join(f"<script>{_own(f'js/{name}.js')}</script>" for name in SCRIPTS)}
 </body>
 </html>
 """
-
-
-def embedded(data: Any) -> str:
-    """Writes JSON that can stand inside a script element, whatever its strings hold."""
-    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    for letter in "<>&\u2028\u2029":
-        text = text.replace(letter, f"\\u{ord(letter):04x}")
-    return text
 
 
 @cache

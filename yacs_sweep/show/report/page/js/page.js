@@ -1,8 +1,8 @@
 // The page's own script: theme, the plotting library (unpacked off the main thread), plots drawn as they come into view.
 "use strict";
 (() => {
+  const report = window.report;
   const root = document.documentElement;
-  const data = JSON.parse(document.getElementById("data").textContent);
   const system = matchMedia("(prefers-color-scheme: dark)");
   let chosen = null;
   try { chosen = localStorage.getItem("report-theme"); } catch { /* a page from a file may have no storage */ }
@@ -60,15 +60,22 @@
     work();
   }, { rootMargin: "400px 0px" });
 
-  const available = window.reportPlots(data);
-  for (const element of document.querySelectorAll(".plot[data-plot]")) {
-    plots.set(element, available[element.dataset.plot]);
-    watcher.observe(element);
-  }
-  window.report = {
-    drawAll() { for (const [element, draw] of plots) if (!drawn.has(element)) pending.set(element, draw); work(); },
-    get done() { return drawn.size === plots.size; },
+  const places = document.querySelectorAll(".plot[data-plot]");
+  let wanted = false;  // whether all are asked for
+  report.whenReady(() => {
+    const available = window.reportPlots(report.store.figures);
+    for (const element of places) {
+      plots.set(element, available[element.dataset.plot]);
+      watcher.observe(element);
+    }
+    if (wanted) report.drawAll();
+  });
+  report.drawAll = () => {
+    wanted = true;
+    for (const [element, draw] of plots) if (!drawn.has(element)) pending.set(element, draw);
+    work();
   };
+  Object.defineProperty(report, "done", { get: () => drawn.size === places.length });
 
   // On paper: every plot, in light colours and in the paper's width, before this handler returns.
   addEventListener("beforeprint", () => {
@@ -95,12 +102,9 @@
 
   async function library() {
     const packed = document.getElementById("library");
-    const text = atob(packed.textContent), bytes = new Uint8Array(text.length);
-    for (let i = 0; i < text.length; i++) bytes[i] = text.charCodeAt(i);
-    packed.remove();
-    const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
     // From an address of its own the browser compiles it on another thread; as text it would be on this one.
-    const source = await new Response(stream).blob();
+    const source = await (await report.unpack(packed.textContent)).blob();
+    packed.remove();
     const script = document.createElement("script");
     script.src = URL.createObjectURL(new Blob([source], { type: "text/javascript" }));
     await new Promise((loaded, failed) => {
@@ -121,11 +125,19 @@
     });
   }
 
+  // A link to a place on the page scrolls there, and leaves the address, which says what is looked at.
+  document.querySelector("nav").addEventListener("click", (event) => {
+    const link = event.target.closest('a[href^="#"]'), place = link && document.getElementById(link.getAttribute("href").slice(1));
+    if (!place) return;
+    event.preventDefault();
+    place.scrollIntoView();
+  });
+
   applyTheme();
-  if (!plots.size) return;
   const loaded = holdLoad();
-  requestAnimationFrame(() => setTimeout(() => library().catch((error) => {
-    for (const element of plots.keys()) element.textContent = "This browser cannot unpack the plots; the tables are complete.";
+  const failed = (error) => {
+    for (const element of places) element.textContent = "This browser cannot unpack the plots; the tables are complete.";
     console.error(error);
-  }).finally(loaded)));
+  };
+  requestAnimationFrame(() => setTimeout(() => report.start().then(() => (places.length ? library() : null)).catch(failed).finally(loaded)));
 })();
