@@ -38,12 +38,18 @@ optimize: best
 where: [base_lr < 1]
 metric_constraints: [ms < 3]
 repeats: {n: 2, key: SOLVER.SEED, seeds: fresh}
+budget: {for: 8h}
 parameters:
   base_lr: {min: 0.001, max: 0.5}
   weight_decay: {values: [0.1, 0.2]}
   margin: {values: [0.3, 0.4]}
 """
 # What does not stand beside the keys above.
+GRID = """\
+method: grid
+order: shuffled
+parameters: {base_lr: {values: [0.001, 0.5]}}
+"""
 SEVERAL = """\
 method: custom
 metrics: [{name: val/mAP, goal: maximize, threshold: 50}, {name: ms, target: 3}]
@@ -74,7 +80,17 @@ CHANGES: dict[str, tuple[str, dict[str, Any]]] = {
     "wd_values": ("0.5", {"parameters": WD}),
     "custom_params": ('{"margin": [0.9]}', {"parameters": MARGIN}),
 }
-NAMES = [name for name, entry in Options.table().items() if name != "sweep_config" and not entry.positional]
+# Words of options that take neither a number nor `best`.
+TAKEN = {
+    "until": ["--until=23:59"],
+    "run_for": ["--for=3h"],
+    "notify_on": ["--notify-on=first-failure"],
+    "compare": ["--compare", "a", "b"],
+    "diff": ["--diff", "a", "b"],
+}
+NAMES = [
+    name for name, entry in Options.table().items() if name not in ("sweep_config", "order") and not entry.positional
+]  # order: a grid's alone
 
 
 def words(name: str) -> list[str]:
@@ -85,6 +101,8 @@ def words(name: str) -> list[str]:
         return [f"{flag}={CHANGES[name][0]}"]
     if isinstance(getattr(Options(), name), bool):
         return [flag]
+    if name in TAKEN:
+        return TAKEN[name]
     if entry.choices:
         return [f"{flag}={entry.choices[-1]}"]
     for value in ("3", "best"):
@@ -119,7 +137,7 @@ def test_the_file_has_every_key(file: Path) -> None:
     spec = load_spec(file)
     plain = SweepSpec("grid", ())
     same = [item.name for item in fields(SweepSpec) if getattr(spec, item.name) == getattr(plain, item.name)]
-    assert same == ["more_metrics", "scheduler", "pbt", "warnings"]  # the first three: below
+    assert same == ["order", "more_metrics", "scheduler", "pbt", "warnings"]  # the first four: below
     assert spec.metric is not None
     assert [item.name for item in fields(Metric) if getattr(spec.metric, item.name) is None] == ["threshold"]
     left = set(TOP_KEYS) - {item.name for item in fields(SweepSpec)}
@@ -137,6 +155,13 @@ def test_an_option_beside_every_key(file: Path, name: str) -> None:
     assert given == {item.name: item for item in expected.parameters}
     assert replace(found, parameters=()) == replace(expected, parameters=())
     assert found.warnings == load_spec(file).warnings
+
+
+@pytest.mark.parametrize(("given", "order"), [((), "shuffled"), (("--order", "listed"), "listed")])
+def test_the_order_of_a_grid(tmp_path: Path, given: tuple[str, ...], order: str) -> None:
+    path = tmp_path / "s.yaml"
+    path.write_text(GRID)
+    assert read_spec(parse(["--sweep-config", str(path), *given])).order == order
 
 
 @pytest.mark.parametrize("name", sorted(set(NAMES) - {"metric", "goal", "method"}))
