@@ -14,6 +14,7 @@ import pytest
 from tests.chaos.promotion import torment
 from tests.sweeping import Ran, start, sweep, write_sweep
 from tests.trainers import wait_until
+from yacs_sweep.base.values import utc_seconds
 from yacs_sweep.records.control.order_file import OrderFile
 from yacs_sweep.records.control.orders import Act, Answer, new_order
 from yacs_sweep.records.folder import SweepPaths, TrialRecord
@@ -369,14 +370,14 @@ def test_a_trainer_that_starts_over_trains_epochs_again(tmp_path: Path) -> None:
     assert ran.out.count("warning: it was resumed, but began at epoch 1 again; iterations trained again: ") == 1
 
 
-def order(folder: Path, act: Act, **given: Any) -> str:
+def order(folder: Path, act: Act, **given: Any) -> Answer:
     """Gives an order to the launch of the sweep in a folder; returns its answer."""
     orders, wanted = OrderFile(SweepPaths(folder.parent.parent, folder.name)), new_order(act, **given)
     orders.append(wanted)
-    found: list[str] = []
+    found: list[Answer] = []
 
     def answered() -> bool:
-        found.extend(each.text for each in orders.read() if isinstance(each, Answer) and each.order == wanted.id)
+        found.extend(each for each in orders.read() if isinstance(each, Answer) and each.order == wanted.id)
         return bool(found)
 
     wait_until(answered, 10)
@@ -391,15 +392,18 @@ def test_a_stopped_sweep_promotes_nothing_more_and_is_resumed(tmp_path: Path) ->
     launch = start(tmp_path, *words)
     wait_until(lambda: any(each["state"] == "paused" for folder in folders(tmp_path) for each in records(folder)), 30)
     (folder,) = folders(tmp_path)
-    stopped = next(each["name"] for each in records(folder) if each["state"] == "running")
-    assert f"{stopped} is stopped by" in order(folder, "stop_trial", trial=stopped)
-    wait_until(lambda: any(each["state"] == "stopped" for each in records(folder)), 10)
-    before = len(records(folder))
-    assert "no further one starts" in order(folder, "stop")
+    while True:  # it may pause before the order is read
+        stopped = next((each["name"] for each in records(folder) if each["state"] == "running"), "")
+        if order(folder, "stop_trial", trial=stopped).obeyed:
+            break
+    wait_until(lambda: any(each["state"] == "stopped" for each in records(folder)), 30)
+    answer = order(folder, "stop")
+    assert "no further one starts" in answer.text
     out, _ = launch.communicate(timeout=60)
     assert launch.returncode == 0, out
     assert {each["state"] for each in records(folder)} <= {"finished", "paused", "stopped"}
-    assert len(records(folder)) <= before + 1  # one may just have been chosen
+    last = max(utc_seconds(each["started"]) or 0.0 for each in records(folder))  # of each trial's last attempt
+    assert last < (utc_seconds(answer.at) or 0.0) + 1.0, "one may just have been chosen"
     assert "resume with" in out
     rest = sweep(tmp_path, "--sweep_id", folder.name, "--wandb-mode", "disabled", *TRAINER)
     assert rest.code == 0, rest.out
