@@ -285,13 +285,17 @@ class _ChildRun:
         self.clear: dict[str, object] | None = None
 
     def request(self, stop: Stop) -> None:
-        """Ends the child. A second request counts only if it ends the child sooner; the cause stays the first one's."""
+        """Ends the child. A second request counts only if it ends the child sooner; the cause stays the first one's.
+
+        A trial that pauses and is then stopped for good is not resumed.
+        """
         grace = self.limits.grace if stop.grace is None else stop.grace
         kill_at = time.monotonic() + grace
         if kill_at >= self.kill_at:
             return
         self.kill_at = kill_at
-        self.stop = self.stop or stop
+        if self.stop is None or (self.stop.cause, stop.cause) == ("paused", "stopped"):
+            self.stop = stop
         self.guard.ending = True
         self.guard.send({"op": "stop", "grace": grace})
 

@@ -107,6 +107,23 @@ def test_a_second_request_shortens_the_grace_period(guard: Guard) -> None:
     assert end.seconds < 20
 
 
+@pytest.mark.parametrize(("second", "counts"), [("stopped", "stopped"), ("interrupted", "paused")])
+def test_a_stop_for_good_counts_more_than_a_pause(guard: Guard, second: str, counts: str) -> None:
+    stops = iter([Stop("paused", grace=30), Stop(second, grace=0)])
+    ready: list[bytes] = []
+    code = "import signal, time; signal.signal(15, signal.SIG_IGN); print('deaf', flush=True); time.sleep(100)"
+    end = run_child(
+        guard,
+        [sys.executable, "-c", code],
+        dict(os.environ),
+        "/",
+        limits=Limits(),
+        on_output=ready.append,
+        poll=lambda: next(stops, None) if ready else None,
+    )
+    assert end.stop is not None and end.stop.cause == counts
+
+
 def test_stopped_child_is_ended_too(guard: Guard) -> None:
     end, _ = run(guard, "import os; os.kill(os.getpid(), 19)", Limits(timeout=0.3, grace=5))
     assert end.status == -signal.SIGTERM
