@@ -86,7 +86,7 @@ def test_the_repeats_have_the_word_of_their_key(key: str, word: str) -> None:
     assert f"1 with fewer than 2 {word}s" in left_out_text(spec, group_points(RECORDS))
     assert f" {word}s " in point_table(group_points(RECORDS), spec, 150).splitlines()[0]
     findings = Findings.of(report_of(RECORDS, spec))
-    texts = [as_markdown(findings), page(findings).partition('<script type="application/json"')[0]]
+    texts = [as_markdown(findings), page(findings).partition('<script type="text/plain" id="data"')[0]]
     for text in texts:
         assert f"{word}s" in text
         assert word == "seed" or not re.search(r"\bseeds?\b", text), re.search(r".{60}\bseeds?\b.{40}", text)

@@ -167,7 +167,9 @@ def test_other_metrics_and_the_rest_of_the_table_are_a_click_away(chromium: Page
     drawn(chromium)
     rows = "return [...document.querySelectorAll('#trials tbody tr')].filter((row) => row.offsetParent).length"
     assert chromium.run(rows) == 15
-    chromium.run("document.querySelector('button[data-more]').click()")
+    chromium.run(
+        "const s = document.querySelector('.pager select'); s.value = 50; s.dispatchEvent(new Event('change'))"
+    )
     assert chromium.run(rows) == 40
     title = "return document.querySelector('[data-plot=curves] .ytitle').textContent"
     assert chromium.run(title) == "val/mAP"

@@ -89,7 +89,7 @@ def test_the_server_alone_says_what_the_folder_does(tmp_path: Path, keys: dict[s
     assert facts_of(alone) == facts_of(local) == facts_of(beside)
     assert alone["source"] != local["source"] and len(local["trials"]) == (4 if "repeats" in keys else 2)
     assert ("pareto" in alone) is ("metrics" in keys)
-    text = page.read_text().partition('<script type="application/json"')[0]
+    text = page.read_text().partition('<script type="text/plain" id="data"')[0]
     assert ("Best points" in text) is ("repeats" in keys) and ("Pareto front" in text) is ("metrics" in keys)
     with (tmp_path / "trials.csv").open() as file:
         assert len(list(csv.DictReader(file))) == len(local["trials"])

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ....base.values import finite_number
+from ...lines import reason_shown
 from ..columns import column
 from ..data import Sweep, Trial, text_of, thin_places
 from ..findings import Findings, places
@@ -74,7 +75,7 @@ def sweep_data(findings: Findings, drawn: int) -> dict[str, Any]:
         "best": sweep.best.name if sweep.best is not None else None,
         "sure": verdict.text if verdict is not None else "",
         "clear": verdict.clear if verdict is not None else None,
-        "front": findings.front,
+        "alike": verdict.alike if verdict is not None and verdict.clear is False else [],
         "parameters": [parameter_data(sweep, name) for name in sweep.parameters()],
         "searched": sweep.searched(),
         "points_of_curves": points_of_curves(len(sweep.trials), drawn),
@@ -113,6 +114,7 @@ def trial_columns(sweep: Sweep, trials: Sequence[Trial], metrics: Sequence[str])
     ranked = sweep.ranked()
     rank = {id(trial): place for trial, place in zip(ranked, places(ranked), strict=True)}
     records = [trial.record for trial in trials]
+    objectives, front = sweep.spec.objectives if sweep.spec is not None else (), set(sweep.front())
     fields: dict[str, list[Any]] = {
         "name": [record.name for record in records],
         "number": [record.number for record in records],
@@ -138,7 +140,11 @@ def trial_columns(sweep: Sweep, trials: Sequence[Trial], metrics: Sequence[str])
         "begun_at": [record.begun_at or None for record in records],
         "replaces": [record.replaces for record in records],
         "until": [record.until for record in records],
-        "violated": [" and ".join(record.violated) or None for record in records],
+        "violated": [
+            (reason_shown(record, objectives) or None) if record.state == "finished" else None for record in records
+        ],
+        "front": [record.name in front or None for record in records],
+        "id": [record.id for record in records],
         "url": [trial.url or None for trial in trials],
     }
     kept: dict[str, Any] = {

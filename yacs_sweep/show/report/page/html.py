@@ -8,31 +8,29 @@ from __future__ import annotations
 
 import base64
 import gzip
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timezone
 from functools import cache
 from html import escape
 from importlib import metadata, resources
 from typing import Any
 
-from ....base.values import finite_number
 from ....base.wording import sentence
 from ....records.control.words import order_rows
-from ....records.folder import TrialRecord
-from ....records.progress import savings
-from ...lines import duration_text, epochs_apart, in_search, over_folds, reason_shown, trained_again
-from ..data import Sweep, Trial, text_of
-from ..findings import Findings, busy, commits, failures, places, searched_rows, span
-from ..importance import leading
+from ...lines import epochs_apart, in_search, over_folds, trained_again
+from ..data import Sweep, text_of
+from ..findings import Findings, commits, failures, searched_rows
 from ..repeat import commands
 from .blob import blob, packed
-from .sections import aims_text, front, history, importance, parallel, plot, slices, value_columns
+from .pieces import state, table, value
+from .sections import front, history, importance, parallel, plot, slices
+from .top import header
+from .trials import first_rows
 
-SHOWN = 15  # rows of the table of trials until all are asked for
-LONGEST = 400  # trials in the page's table; all are in trials.csv
 LEVEL = 9  # of compression; the library is compressed once a page, in half a second
 POLICY = "default-src 'none'; script-src 'unsafe-inline' blob:; style-src 'unsafe-inline'; img-src data: blob:; font-src data:"
-SCRIPTS = ("store", "address", "plots", "page")  # in the order in which they run
+SCRIPTS = ("store", "format", "address", "filter", "table", "plots", "page")  # in the order in which they run
+STYLES = ("page", "table")
 TITLES = {  # of sections, where the navigation's word is too short
     "front": "Pareto front",
     "parallel": "Parameters together",
@@ -67,12 +65,10 @@ def page(findings: Findings, made: str | None = None) -> str:
 <meta name="referrer" content="no-referrer">
 <title>{escape(sweep.name)} · sweep {escape(sweep.id)}</title>
 <link rel="icon" href="data:,">
-<style>{_own("css/page.css")}</style>
+<style>{"".join(_own(f"css/{name}.css") for name in STYLES)}</style>
 </head>
 <body>
-<header><h1>{escape(sweep.name)}</h1>
-<p class="sub">{_subtitle(sweep)}</p>
-{_tiles(findings)}</header>
+{header(findings)}
 <nav><div><span>{nav}</span><button id="theme" type="button">Dark</button></div></nav>
 <main>{"".join(f'<p class="note">{escape(note)}</p>' for note in sweep.notes)}{sections}</main>
 <footer>Made {escape(now)} by yacs-sweep {escape(_version("yacs-sweep"))} from {escape(sweep.source)}</footer>
@@ -104,90 +100,12 @@ def _version(distribution: str) -> str:
         return "(checkout)"
 
 
-# -- pieces -----------------------------------------------------------------------------------------------------------
-def value(number: Any) -> str:
-    """Formats a number as HTML, with a real minus sign."""
-    if not finite_number(number):
-        return "–" if number is None else escape(text_of(number))
-    return escape(f"{number:.4g}".replace("-", "−"))
-
-
-def state(name: str) -> str:
-    """Formats a trial's state as a coloured label."""
-    known = name if name in ("finished", "stopped", "paused", "failed", "killed", "lost", "running") else ""
-    return f'<span class="state {known}">{escape(name)}</span>'
-
-
-def table(heads: Sequence[tuple[str, str]], rows: Iterable[Sequence[str]], classes: Sequence[str] = ()) -> str:
-    """Formats a table; heads are (class, text), cells are HTML, `classes` are attributes of rows."""
-    cells = "".join(f'<th class="{kind}">{escape(text)}</th>' for kind, text in heads)
-    head = f"<thead><tr>{cells}</tr></thead>" if any(text for _, text in heads) else ""
-    body = []
-    for place, row in enumerate(rows):
-        cells = "".join(f'<td class="{kind}">{cell}</td>' for (kind, _), cell in zip(heads, row, strict=True))
-        body.append(f"<tr {classes[place] if classes else ''}>{cells}</tr>")
-    return f'<div class="scroll"><table>{head}<tbody>{"".join(body)}</tbody></table></div>'
-
-
-def _subtitle(sweep: Sweep) -> str:
-    """Formats id, method, metric and controller."""
-    words = [f"sweep <code>{escape(sweep.id)}</code>", escape(sweep.method) + " search"]
-    if sweep.metric:
-        words.append(escape(aims_text(sweep)))
-    words.append({"wandb": "W&amp;B", "local": "local controller"}.get(sweep.controller, escape(sweep.controller)))
-    return " · ".join(word for word in words if word)
-
-
-def _tiles(findings: Findings) -> str:
-    """Formats the figures at the page's top."""
-    sweep = findings.sweep
-    best = sweep.best
-    tally = findings.whole.tally
-    others = ", ".join(f"{number} {name}" for name, number in tally.counts.items() if name != "finished")
-    others = (others + tally.again_text).strip()
-    finished = f"{tally.counts.get('finished', 0)} of {sum(tally.counts.values())}"
-    none = "no trial finished with a value" if sweep.metric else "the sweep has no metric"
-    took, spent = span(findings.whole), busy(findings.whole)
-    tiles = [
-        (
-            f"best {'mean ' if sweep.by_points else ''}{sweep.metric or 'value'}",
-            value(best.value) if best else "none",
-            escape(_and_equals(sweep, best)) if best else none,
-        ),
-        ("trials finished", finished, escape(others)),
-        ("took", escape(duration_text(took)) or "–", f"{escape(duration_text(spent))} of trials" if spent else ""),
-    ]
-    if saved := savings(findings.whole.records):
-        share = f"{saved.percent:.0f} %"
-        hours = f"; {saved.gpu_hours:.1f} GPU hours saved" if saved.gpu_hours is not None and saved.percent else ""
-        tiles.append(("trained less", share, f"{saved.trained} of {saved.full} iterations{hours}"))
-    if findings.front:
-        many = f"{len(findings.front)} {sweep.noun}{'' if len(findings.front) == 1 else 's'}"
-        tiles.append(("on the front", many, f"of {len(sweep.spec.objectives) if sweep.spec else 0} objectives"))
-    if findings.effects:
-        first = leading(findings.effects)
-        share = f"{100 * findings.effects[0].importance:.0f} % of the differences"
-        if not first:
-            tiles.append(("matters most", "cannot tell", "may all be chance"))
-        else:
-            tiles.append(
-                ("matters most", escape(" or ".join(first)), share if len(first) == 1 else "cannot tell which")
-            )
-    cells = "".join(f"<div class=tile><dt>{escape(a)}</dt><dd>{b}<small>{c}</small></dd></div>" for a, b, c in tiles)
-    return f'<dl class="tiles">{cells}</dl>'
-
-
-def _and_equals(sweep: Sweep, best: TrialRecord) -> str:
-    """Formats the best trial's name, and how many others are equally good."""
-    equal = sum(trial.record.value == best.value for trial in sweep.finished) - 1
-    return f"{best.name} and {equal} more, equal" if equal > 0 else best.name
-
-
+# -- sections --------------------------------------------------------------------------------------------------------
 def _parts(findings: Findings, data: dict[str, Any]) -> list[tuple[str, str, str]]:
     """Lists the sections as id, title and HTML; empty ones are left out."""
     sweep = findings.sweep
     valued = len(findings.used.trials)
-    parts = [("trials", f"Best {sweep.noun}s", _trials(findings))]
+    parts = [("trials", f"Best {sweep.noun}s", first_rows(findings))]
     if data["front"]:
         parts.append(("front", "Front", front(findings, data)))
     if seeds := _seeds(sweep):
@@ -216,83 +134,6 @@ def _parts(findings: Findings, data: dict[str, Any]) -> list[tuple[str, str, str
     parts.append(("search", "Search", _search(sweep)))
     parts.append(("again", "Repeat it", _again(findings.whole)))
     return parts
-
-
-def _trials(findings: Findings) -> str:
-    """Formats the table of trials, and whether the best is the best."""
-    sweep = findings.sweep
-    names = sweep.searched()
-    ranked = sweep.ranked()[:LONGEST]
-    extra = value_columns(findings)
-    heads = [
-        ("num", "#"),
-        ("name", sweep.noun),
-        ("num", sweep.metric or "value"),
-        *(("num", head) for head, _ in extra),
-    ]
-    heads += [("", "state"), ("num", "time")]
-    numeric = {
-        name: all(finite_number(record.params[name]) for record in sweep.records if name in record.params)
-        for name in names
-    }
-    heads += [("num" if numeric[name] else "", name) for name in names]
-    rows, classes = [], []
-    alike = set(findings.verdict.alike) if findings.verdict and findings.verdict.clear is False else set()
-    numbers, retried = places(ranked), sweep.retried
-    for row, (trial, place) in enumerate(zip(ranked, numbers, strict=True), start=1):
-        record = trial.record
-        mark = " =" if numbers.count(place) > 1 else " ≈" if record.name in alike and len(alike) > 1 else ""
-        cells = [
-            f"{place}{mark}" if place else "",
-            _linked(trial),
-            value(record.value),
-            *(item if isinstance(item := of(trial), str) else value(item) for _, of in extra),
-            _ending(record, retried, sweep),
-            escape(duration_text(trial.seconds)),
-        ]
-        rows.append([*cells, *(_param(record.params[name]) if name in record.params else "–" for name in names)])
-        hidden = " hidden" if row > SHOWN else ""
-        kind = "best" if place == 1 else ""
-        classes.append(f'class="{kind} more-trials"{hidden}' if hidden else f'class="{kind}"')
-    notes = []
-    if findings.verdict is not None:
-        kind = "lead" if findings.verdict.clear else "note"
-        notes.append(f'<p class="{kind}">{escape(findings.verdict.text)}</p>')
-    if len(sweep.finished) > 10 and not sweep.by_points:
-        text = f"The best of {len(sweep.finished)} values is an optimistic estimate of what its configuration gives on average."
-        notes.append(f'<p class="lead">{text}</p>')
-    more = ""
-    if len(ranked) > SHOWN:
-        label = f"{'all' if len(ranked) == len(sweep.trials) else 'the first'} {len(ranked)} {sweep.noun}s"
-        more = f'<p><button type="button" data-more=".more-trials">Show {label}</button></p>'
-    empty = '<p class="lead">There are no trials yet.</p>' if not ranked else ""
-    return "".join(notes) + (table(heads, rows, classes) if ranked else empty) + more
-
-
-def _ending(record: TrialRecord, retried: Mapping[str, TrialRecord], sweep: Sweep) -> str:
-    """Formats a trial's state, what it misses, and the trial that tried its point again, if one did."""
-    later = retried.get(record.id)
-    objectives = sweep.spec.objectives if sweep.spec is not None else ()
-    if record.state == "finished" and (broken := reason_shown(record, objectives)):
-        return f'{state(record.state)} <span class="violates">{escape(broken)}</span>'
-    return state(record.state) + (f" tried again as {escape(later.name)}" if later is not None else "")
-
-
-def _linked(trial: Trial) -> str:
-    """Formats a trial's name, as a link where the trial has a page."""
-    name = escape(trial.record.name)
-    if trial.url.startswith(("https://", "http://")):
-        return f'<a href="{escape(trial.url)}">{name}</a>'
-    return name
-
-
-def _param(item: Any) -> str:
-    """Formats a parameter's value, shortened."""
-    if finite_number(item):
-        return escape(f"{item:.4g}".replace("-", "−"))
-    text = text_of(item)
-    cut = text if len(text) <= 48 else text[:47] + "…"
-    return f'<span title="{escape(text[:500])}">{escape(cut)}</span>'
 
 
 def _seeds(sweep: Sweep) -> str:

@@ -117,14 +117,6 @@
     work();
   }
 
-  // Tables that show their first rows: the others on request.
-  for (const button of document.querySelectorAll("button[data-more]")) {
-    button.addEventListener("click", () => {
-      for (const row of document.querySelectorAll(button.dataset.more)) row.hidden = false;
-      button.remove();
-    });
-  }
-
   // A link to a place on the page scrolls there, and leaves the address, which says what is looked at.
   document.querySelector("nav").addEventListener("click", (event) => {
     const link = event.target.closest('a[href^="#"]'), place = link && document.getElementById(link.getAttribute("href").slice(1));

@@ -5,15 +5,15 @@
   const NOT_FINITE = { NaN: NaN, Infinity: Infinity, "-Infinity": -Infinity };
   const FIELDS = [  // of a trial, with what their column is called
     ["rank", "#"], ["name", "trial"], ["number", "number"], ["state", "state"], ["duration", "time"], ["value", "value"],
-    ["error", "± error"], ["seeds", "seeds"], ["started", "started"], ["ended", "ended"], ["reason", "reason"], ["cause", "cause"],
+    ["error", "± error"], ["seeds", "seeds"], ["front", "front"], ["started", "started"], ["ended", "ended"], ["reason", "reason"], ["cause", "cause"],
     ["point", "point"], ["seed", "seed"], ["attempts", "attempts"], ["exit_code", "exit code"], ["gpus", "GPUs"], ["host", "machine"],
-    ["retry_of", "retry of"], ["parent", "parent"], ["begun_at", "begun at"], ["replaces", "replaces"], ["until", "pauses at"], ["violated", "violates"],
+    ["retry_of", "retry of"], ["parent", "parent"], ["begun_at", "begun at"], ["replaces", "replaces"], ["until", "pauses at"], ["violated", "misses"], ["id", "id"],
   ];
   const NUMBERS = new Set(["rank", "number", "duration", "value", "error", "seeds", "attempts", "exit_code", "begun_at", "until"]);
   const TIMES = new Set(["started", "ended"]);
   // What is looked at. `where` is an expression, `sort` is [[column, "+" or "-"], …], `columns` null are the usual ones, `chosen` are
   // trials ticked in the table, `compare` those side by side, `brush` is {column: [least, largest]}.
-  const FIRST = { where: "", sort: [], columns: null, page: 1, size: 50, chosen: [], compare: [], trial: null, axis: null, smooth: 0, brush: {} };
+  const FIRST = { where: "", sort: [], columns: null, page: 1, size: 15, chosen: [], compare: [], trial: null, axis: null, smooth: 0, brush: {} };
 
   const listeners = { view: new Set(), data: new Set() };
   const lists = new Map();  // of values, by the column's key

@@ -1,0 +1,171 @@
+"""Writes the first screen: the best and how sure that is, what mattered, what to do next, and the figures of the sweep."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+
+from ....records.folder import TrialRecord
+from ....records.progress import savings
+from ...lines import duration_text
+from ..data import Sweep
+from ..findings import Findings, busy, described, span
+from ..importance import leading
+from ..repeat import commands
+from .pieces import table, value
+from .sections import aims_text
+from .trials import parameter
+
+CONFIGURED = 10  # parameters of the best configuration; the table below has all
+NAMED = 4  # parameters that matter
+SURE = {  # by the verdict's `clear`
+    True: "Ahead of the others by more than chance.",
+    False: "Not the only candidate: others may be as good.",
+    None: "How sure is not known yet.",
+}
+
+
+def header(findings: Findings) -> str:
+    """Writes the first screen."""
+    name = escape(findings.sweep.name)
+    return f'<header><h1>{name}</h1><p class="sub">{_subtitle(findings.sweep)}</p>{_tiles(findings)}{_answer(findings)}</header>'
+
+
+def _answer(findings: Findings) -> str:
+    """Writes the best configuration, and beside it how sure, what mattered, what to do next."""
+    said = [
+        ("How sure", _paragraphs(_sure(findings))),
+        ("What mattered", "".join(f"<p>{text}</p>" for text in _mattered(findings))),
+        ("What to do next", _next(findings)),
+    ]
+    words = "".join(f"<h2>{head}</h2>{text}" for head, text in said if text)
+    best = _configuration(findings)
+    sides = "".join(f"<div>{side}</div>" for side in (best, words) if side)
+    return f'<div class="answer">{sides}</div>' if sides else ""
+
+
+def _configuration(findings: Findings) -> str:
+    """Formats the searched parameters of the best, beside what they could be."""
+    sweep = findings.sweep
+    best, names = sweep.best, sweep.searched()
+    if best is None or not names:
+        return ""
+    given = [name for name in names if name in best.params]
+    first = leading(findings.effects)
+    given.sort(key=lambda name: name not in first)
+    rows = []
+    for name in given[:CONFIGURED]:
+        declared = sweep.declared(name)
+        rows.append([escape(name), parameter(best.params[name]), escape(described(declared)) if declared else ""])
+    heads = [("name", "parameter"), ("num", "best"), ("", "searched over")]
+    more = f"<p class=lead>and {len(given) - CONFIGURED} more in the table below</p>" if len(given) > CONFIGURED else ""
+    return f"<h2>Best configuration: {escape(best.name)}</h2>{table(heads, rows)}{more}"
+
+
+def _paragraphs(texts: Sequence[str]) -> str:
+    """Formats the first of some texts in bold, the others below it."""
+    first = f"<p><b>{escape(texts[0])}</b></p>" if texts else ""
+    return first + "".join(f"<p>{escape(text)}</p>" for text in texts[1:])
+
+
+def _sure(findings: Findings) -> list[str]:
+    """Says whether the best is the best."""
+    sweep = findings.sweep
+    verdict = findings.verdict
+    found = [] if verdict is None else [SURE[verdict.clear], verdict.text]
+    if len(sweep.finished) > 10 and not sweep.by_points:
+        many = len(sweep.finished)
+        found.append(f"The best of {many} values is an optimistic estimate of what its configuration gives on average.")
+    return found
+
+
+def _mattered(findings: Findings) -> list[str]:
+    """Says which parameters explain the differences, as HTML."""
+    clear = [effect for effect in findings.effects if effect.clear]
+    if not clear:
+        return [escape(findings.caveat)] if findings.caveat else []
+    named = ", ".join(f"<b>{escape(effect.name)}</b> ({100 * effect.importance:.0f} %)" for effect in clear[:NAMED])
+    more = f" and {len(clear) - NAMED} more" if len(clear) > NAMED else ""
+    rest = len(findings.effects) - len(clear)
+    others = f" What the other {rest} did may be chance." if rest > 1 else " What the other one did may be chance."
+    return [f"Of the differences between {findings.sweep.noun}s: {named}{more}.{others if rest else ''}"]
+
+
+def _next(findings: Findings) -> str:
+    """Says what to do next, with the command for it."""
+    sweep = findings.sweep
+    running = sum(record.state == "running" for record in findings.whole.records)
+    if sweep.best is None:
+        failed = any(record.state in ("failed", "lost") for record in findings.whole.records)
+        if failed:
+            return '<p>No trial finished with a value: <a href="#failures">see why they failed</a>.</p>'
+        return f"<p>{running} running: write the report again when some have finished.</p>" if running else ""
+    found = commands(findings.whole)
+    what, line = next((each for each in found if "several seeds" in each[0]), found[0] if found else ("", ""))
+    still = f"<p>{running} still running: what is best may change.</p>" if running else ""
+    return still + (f"<p>{escape(what)}:</p><pre>{escape(line)}</pre>" if line else "")
+
+
+def _subtitle(sweep: Sweep) -> str:
+    """Formats id, method, metric and controller."""
+    words = [f"sweep <code>{escape(sweep.id)}</code>", escape(sweep.method) + " search"]
+    if sweep.metric:
+        words.append(escape(aims_text(sweep)))
+    words.append({"wandb": "W&amp;B", "local": "local controller"}.get(sweep.controller, escape(sweep.controller)))
+    return " · ".join(word for word in words if word)
+
+
+def _tiles(findings: Findings) -> str:
+    """Formats the figures at the page's top."""
+    sweep = findings.sweep
+    best = sweep.best
+    tally = findings.whole.tally
+    others = ", ".join(f"{number} {name}" for name, number in tally.counts.items() if name != "finished")
+    others = (others + tally.again_text).strip()
+    finished = f"{tally.counts.get('finished', 0)} of {sum(tally.counts.values())}"
+    none = "no trial finished with a value" if sweep.metric else "the sweep has no metric"
+    took, spent = span(findings.whole), busy(findings.whole)
+    tiles = [
+        (
+            f"best {'mean ' if sweep.by_points else ''}{sweep.metric or 'value'}",
+            _best_value(findings) if best else "none",
+            escape(_and_equals(sweep, best)) if best else none,
+        ),
+        ("trials finished", finished, escape(others)),
+        ("took", escape(duration_text(took)) or "–", f"{escape(duration_text(spent))} of trials" if spent else ""),
+    ]
+    if saved := savings(findings.whole.records):
+        share = f"{saved.percent:.0f} %"
+        hours = f"; {saved.gpu_hours:.1f} GPU hours saved" if saved.gpu_hours is not None and saved.percent else ""
+        tiles.append(("trained less", share, f"{saved.trained} of {saved.full} iterations{hours}"))
+    if findings.front:
+        many = f"{len(findings.front)} {sweep.noun}{'' if len(findings.front) == 1 else 's'}"
+        tiles.append(("on the front", many, f"of {len(sweep.spec.objectives) if sweep.spec else 0} objectives"))
+    if findings.effects:
+        first = leading(findings.effects)
+        share = f"{100 * findings.effects[0].importance:.0f} % of the differences"
+        if not first:
+            tiles.append(("matters most", "cannot tell", "may all be chance"))
+        else:
+            tiles.append(
+                ("matters most", escape(" or ".join(first)), share if len(first) == 1 else "cannot tell which")
+            )
+    cells = "".join(f"<div class=tile><dt>{escape(a)}</dt><dd>{b}<small>{c}</small></dd></div>" for a, b, c in tiles)
+    return f'<dl class="tiles">{cells}</dl>'
+
+
+def _best_value(findings: Findings) -> str:
+    """Formats the best value, with its standard error where it is a mean."""
+    best = findings.sweep.best
+    trial = next(
+        (trial for trial in findings.sweep.trials if best is not None and trial.record.name == best.name), None
+    )
+    error = trial.point.estimate.error if trial is not None and trial.point is not None else None
+    shown = value(best.value) if best is not None else "none"
+    return shown if error is None else f'{shown} <span class="error">± {error:.2g}</span>'
+
+
+def _and_equals(sweep: Sweep, best: TrialRecord) -> str:
+    """Formats the best trial's name, and how many others are equally good."""
+    equal = sum(trial.record.value == best.value for trial in sweep.finished) - 1
+    return f"{best.name} and {equal} more, equal" if equal > 0 else best.name
