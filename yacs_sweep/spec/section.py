@@ -10,6 +10,7 @@ from ..base.values import bounded
 from ..base.wording import did_you_mean, nearest, show
 from ..base.yaml_document import Document, KeyPath
 
+LIKELY = 0.7  # how like a known key that is not given a key is that is taken for a mistake, not for another tool's key
 MEANT = 0.75  # how like a known key a misspelt one is that is read as that key, so that its mistakes are told as well
 
 
@@ -130,7 +131,7 @@ class Section:
         """
         missing = [name for name in self._allowed if name not in self._spelt or self._spelt[name] in self.unknown]
         for key in list(self.unknown):
-            if not nearest(key, missing) and not nearest(key, self._allowed, cutoff=MEANT):
+            if not nearest(key, missing, cutoff=LIKELY) and not nearest(key, self._allowed, cutoff=MEANT):
                 self.unknown.remove(key)
                 self.notes.warn((*self.path, key), "is not a key of a sweep file: not used, as on W&B")
 

@@ -46,7 +46,7 @@ count: 0
         "s.yaml:4:3: metric.goal: 'up' is not allowed; allowed: minimize, maximize",
         "s.yaml:5:1: paramters: unknown key; allowed: name, description, method, metric, metrics, parameters, "
         "early_terminate, scheduler, run_cap, program, command, project, entity, controller, count, results_dir_base, "
-        "optimize, where, metric_constraints, repeats, pbt; "
+        "optimize, where, metric_constraints, repeats, pbt, order, budget; "
         "did you mean parameters?",
         f"s.yaml:12:9: parameters.lr2.valeus: unknown key; allowed: {parameter_keys}, parent_values; "
         "did you mean values?",
