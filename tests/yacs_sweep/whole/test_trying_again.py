@@ -135,7 +135,8 @@ def test_a_new_grid_promises_no_more_than_it_has(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "problem"),
     [
-        ("trial-001", "--retry-failed=trial-001: the sweep has no such trial; did you mean trial-0001?"),
+        ("trial-001", "--retry-failed=trial-001: no such trial; did you mean trial-0001"),
+        ("3", "--retry-failed=3: has finished; only failed trials are tried again"),
         ("trial-0003", "--retry-failed=trial-0003: has finished; only failed trials are tried again"),
         ("trial-0000", "--retry-failed=trial-0000: was tried again as trial-0004; name that one"),
     ],

@@ -35,6 +35,8 @@ class Steered:
         storage: the database that its machines share; None: they share its folder, or there is one machine.
         has_folder: whether this machine has its folder.
         told: lines about what has become of orders on the W&B server.
+        notes: lines about the order that is being given.
+        results_dir: of the command that gives orders.
     """
 
     paths: SweepPaths
@@ -43,6 +45,8 @@ class Steered:
     storage: str | None = None
     has_folder: bool = True
     told: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    results_dir: str | None = None
 
     @property
     def sweep_id(self) -> str:
@@ -120,9 +124,9 @@ def _one(sweep_id: str, results_dir: str | None, options: Options, option: str) 
     launch = LaunchFile.load(paths)
     if launch.controller == "wandb":
         server = ServerLog(sweep_id, paths, options, option)
-        return [Steered(paths, launch, server, told=server.told)]
+        return [Steered(paths, launch, server, told=server.told, results_dir=results_dir)]
     storage = _shared_storage(options, launch)
-    return [Steered(paths, launch, order_log(paths, storage), storage)]
+    return [Steered(paths, launch, order_log(paths, storage), storage, results_dir=results_dir)]
 
 
 def _shared_storage(options: Options, launch: LaunchFile) -> str | None:

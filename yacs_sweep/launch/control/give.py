@@ -49,10 +49,16 @@ def give(sweep: Steered, order: Order, wait: float | None = None) -> Outcome:
     if sweep.launch is None:
         return Outcome(sweep.told, taken=True)
     if sweep.knows_launches and not running:
-        return Outcome(sweep.told or [_recorded(sweep, order, before)], taken=True)
+        return Outcome([*sweep.notes, *(sweep.told or [_recorded(sweep, order, before)])], taken=True)
     answers = _wait_for_answers(sweep, order, running, ANSWER_WAIT if wait is None else wait)
     heard = {(answer.host, answer.pid) for answer in answers}
     silent = [] if order.act in ONE_ANSWERS and answers else _without(running, heard)
+    ended = _without(silent, {(launch.host, launch.pid) for launch in sweep.launches()}) if silent else []
+    silent = [launch for launch in silent if launch not in ended]
+    if ended and not silent and not answers and sweep.knows_launches:  # the last one ended as the order was given
+        if order.act in NEEDS_LAUNCH:
+            return Outcome([*sweep.told, _not_done(sweep, order)], taken=False)
+        return Outcome([*sweep.notes, *(sweep.told or [_recorded(sweep, order, before)])], taken=True)
     lines = [f"{answer.text} ({answer.host}, process {answer.pid})" for answer in answers]
     lines += [
         f"{launch.host}, process {launch.pid}: has not answered yet; the order ({order_text(order)}) is written down, and "
@@ -61,7 +67,7 @@ def give(sweep: Steered, order: Order, wait: float | None = None) -> Outcome:
     ]
     if not lines:
         lines = [f"{sweep.sweep_id}: no launch has answered; {order_text(order)} is written down for those that run"]
-    return Outcome([*sweep.told, *lines], taken=not answers or any(answer.obeyed for answer in answers))
+    return Outcome([*sweep.notes, *sweep.told, *lines], taken=not answers or any(answer.obeyed for answer in answers))
 
 
 def _wait_for_answers(sweep: Steered, order: Order, running: Sequence[Launcher], wait: float) -> list[Answer]:

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from ...base.errors import ConfigError
-from ...base.wording import did_you_mean
+from ...base.wording import counted
 from ...records.control.orders import Act, Order, new_order
+from ...records.progress import count_settled
 from .find import Steered
 from .on_server import no_folder
 
@@ -25,24 +26,27 @@ def stop_trial_order(name: str, by: str, option: str = "--stop-trial") -> Callab
     """Returns what makes the order to end a trial, which must run."""
 
     def make(sweep: Steered) -> Order:
-        _check_runs(sweep, name, option)
-        return new_order("stop_trial", by, trial=name)
+        return new_order("stop_trial", by, trial=_running_trial(sweep, name, option))
 
     return make
 
 
-def _check_runs(sweep: Steered, name: str, option: str) -> None:
-    """Raises ConfigError where the sweep has no such trial, or it does not run."""
+def _running_trial(sweep: Steered, given: str, option: str) -> str:
+    """Finds the name of the trial that `given` names, as for `--logs`.
+
+    Raises:
+        ConfigError: the sweep has no such trial, or it does not run.
+    """
+    from ...show.query.sweeps import find_trial, listing_command  # few orders need it
+
     if sweep.launch is None:
         raise ConfigError(no_folder(sweep.sweep_id))
-    record = sweep.paths.record(name) if "/" not in name else None
-    if record is None:
-        known = {found.name: found for found in sweep.records()}  # of other machines as well
-        record = known.get(name)
-        if record is None:
-            raise ConfigError(f"{option} {name}: sweep {sweep.sweep_id} has no such trial{did_you_mean(name, known)}")
+    label = f"{option} {given}"
+    record = find_trial(sweep.records(), given, label, listing_command(sweep.sweep_id, sweep.results_dir))
     if record.state != "running":
-        raise ConfigError(f"{option} {name}: does not run, it is {record.state}; there is nothing to stop")
+        which = f"{record.name} " if record.name != given else ""
+        raise ConfigError(f"{label}: {which}does not run, it is {record.state}; there is nothing to stop")
+    return record.name
 
 
 def workers_order(number: int, by: str, *, now: bool, option: str = "--set-workers") -> Callable[[Steered], Order]:
@@ -78,11 +82,23 @@ def _host(sweep: Steered, option: str) -> dict[str, str]:
     return {"host": hosts[0] if hosts else gethostname()}
 
 
-def count_order(number: int, by: str) -> Callable[[Steered], Order]:
+def count_order(number: int, by: str, option: str = "--set-count") -> Callable[[Steered], Order]:
     """Returns what makes the order to have so many trials in the whole sweep; of a grid, all of it at most."""
-    return lambda sweep: new_order(
-        "set_count", by, count=sweep.spec.at_most(number) if sweep.controller == "local" else number
-    )
+
+    def make(sweep: Steered) -> Order:
+        count = sweep.spec.at_most(number) if sweep.controller == "local" else number
+        if count < number:
+            which = "grid has" if count == sweep.spec.grid_trials else "run_cap is"
+            sweep.notes.append(
+                f"{option} {number}: the {which} {count}, so the sweep has {counted(count, 'trial')} in all"
+            )
+        done = 0 if sweep.launch is None else count_settled(sweep.records(), sweep.launch.retry)
+        if done >= count:
+            are = "is" if done == 1 else "are"
+            sweep.notes.append(f"{counted(done, 'trial')} {are} done already, so no further one starts")
+        return new_order("set_count", by, count=count)
+
+    return make
 
 
 def points_order(source: Points, by: str, option: str = "--add-points") -> Callable[[Steered], Order]:

@@ -75,7 +75,7 @@ class Controlled:
         from .given import count_order
 
         _check_whole("count", count)
-        return self._give(count_order(count, BY))
+        return self._give(count_order(count, BY, "count"))
 
     def _plain(self, act: Act) -> list[str]:
         """Gives an order that says nothing more."""

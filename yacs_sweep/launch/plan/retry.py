@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
-from ...base.errors import ConfigError
-from ...base.wording import did_you_mean
+from ...base.errors import Problems
 from ...records.folder import TrialRecord
 from ...records.progress import count_paused, count_settled, retried_trials
+from ...show.query.sweeps import find_trial, listing_command
 from ..options.entry import ALL_FAILED
 from ..options.table import Options
 from .source import Source
@@ -76,22 +77,22 @@ def _chosen(options: Options, records: Sequence[TrialRecord], open_: Mapping[str
         return []
     if options.retry_failed == ALL_FAILED:
         return [record.id for record in open_.values()]
-    known, retried = {record.name: record for record in records}, retried_trials(records)
-    problems, ids = [], []
+    retried, problems, ids = retried_trials(records), Problems(), list[str]()
+    listing = listing_command(str(options.sweep_id), options.results_dir)
     for name in filter(None, (word.strip() for word in options.retry_failed.split(","))):
-        record = known.get(name)
+        label = f"--retry-failed={name}"
+        record = problems.attempt(partial(find_trial, records, name, label, listing))
         if record is None:
-            problems.append(f"--retry-failed={name}: the sweep has no such trial{did_you_mean(name, known)}")
-        elif (later := retried.get(record.id)) is not None:
-            problems.append(f"--retry-failed={name}: was tried again as {later.name}; name that one")
-        elif name in open_:
+            continue
+        if (later := retried.get(record.id)) is not None:
+            problems.found.append(f"{label}: was tried again as {later.name}; name that one")
+        elif record.name in open_:
             ids.append(record.id)
         elif record.settled and record.state != "failed":
-            problems.append(f"--retry-failed={name}: has {record.state}; only failed trials are tried again")
+            problems.found.append(f"{label}: has {record.state}; only failed trials are tried again")
         # The others are tried again without being asked.
-    if problems:
-        raise ConfigError(problems)
-    return ids
+    problems.end()
+    return list(dict.fromkeys(ids))
 
 
 def _hint(failed: Sequence[TrialRecord]) -> str:

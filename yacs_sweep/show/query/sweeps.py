@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ...base.command_line import COMMAND
 from ...base.errors import ConfigError
 from ...base.wording import nearest
 from ...records.folder import SweepPaths, TrialRecord
 from ...records.known_sweeps import find_bases, notes_folder, result_bases
+from ..lines import command_text
 from ..snapshot import last_change, read_snapshot, summary_head
 
 _NAMED = 5  # names in a message
@@ -88,8 +90,18 @@ def find_sweeps(sweep_id: str | None, results_dir: str | None, option: str = "--
     )
 
 
-def find_trial(records: Sequence[TrialRecord], name: str, option: str) -> TrialRecord:
+def listing_command(sweep_id: str, results_dir: str | None) -> str:
+    """Formats the command that lists a sweep's trials."""
+    folder = ["--results_dir", results_dir] if results_dir else []
+    return command_text([*COMMAND, "--status", "--sweep_id", sweep_id, *folder, "--where", "number >= 0"])
+
+
+def find_trial(records: Sequence[TrialRecord], name: str, label: str, listing: str) -> TrialRecord:
     """Finds a trial by its name, id or number, or by the beginning or the end of its name, where only one has that.
+
+    Args:
+        label: what messages begin with: the option and the name.
+        listing: the command that lists the trials, for messages (`listing_command`).
 
     Raises:
         ConfigError: no trial, or several.
@@ -106,12 +118,12 @@ def find_trial(records: Sequence[TrialRecord], name: str, option: str) -> TrialR
         names = [record.name for record in several]
         more = f", +{len(names) - _NAMED} more" if len(names) > _NAMED else ""
         what = "is a point; name one of its trials" if not (numbered or parts) else "may be several trials; name one"
-        raise ConfigError(f"{option} {name}: {what}: {', '.join(names[:_NAMED])}{more}")
+        raise ConfigError(f"{label}: {what}: {', '.join(names[:_NAMED])}{more}")
     if not records:
-        raise ConfigError(f"{option} {name}: the sweep has no trials yet")
+        raise ConfigError(f"{label}: the sweep has no trials yet")
     close = nearest(name, [record.name for record in records], count=_NAMED)
-    hint = f"did you mean {' or '.join(close)}?" if close else "--status --where 'number >= 0' lists them"
-    raise ConfigError(f"{option} {name}: no such trial; {hint}")
+    hint = f"did you mean {' or '.join(close)}?" if close else f"they are listed by: {listing}"
+    raise ConfigError(f"{label}: no such trial; {hint}")
 
 
 def find_trial_of(
@@ -124,10 +136,13 @@ def find_trial_of(
     """
     before, slash, name = given.rpartition("/")
     if not slash and sweep_id is None:
+        if given in [paths.sweep_id for paths in known_sweeps(results_dir)]:
+            raise ConfigError(f"{option} {given}: is a sweep; name one of its trials: {option} {given}/NAME")
         raise ConfigError(f"{option} {given}: of which sweep? write --sweep_id ID, or {option} ID/{given}")
     found = find_sweeps(before or sweep_id, results_dir, option if before else "--sweep_id")
     if found.batch:
         names = ", ".join(paths.sweep_id for paths in found.sweeps)
         raise ConfigError(f"{option} {given}: {before or sweep_id} is a batch; name one of its sweeps: {names}")
     (paths,) = found.sweeps
-    return paths, find_trial(read_snapshot(paths).records, name, option)
+    listing = listing_command(paths.sweep_id, results_dir)
+    return paths, find_trial(read_snapshot(paths).records, name, f"{option} {name}", listing)

@@ -6,6 +6,7 @@ import json
 import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,51 @@ def test_an_order_is_given_and_the_answer_is_shown(
     assert (found.act, found.given, found.by) == (act, {**given, **host}, "command")
 
 
+@pytest.mark.parametrize("name", ["1", "calm", "2"])
+def test_a_trial_is_named_as_for_its_log(paths: SweepPaths, name: str) -> None:
+    with FakeLaunch(paths):
+        assert run("--sweep_id", ID, "--stop-trial", name) == 0
+    assert order(paths).given == {"trial": "calm-heron-2"}
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "said"),
+    [
+        ((f"--stop={ID}",), 0, "no launch runs, there is nothing to end"),
+        (("--sweep_id", ID, "--stop-trial", "calm-heron-2"), 1, "no launch runs that could end the trial"),
+        (("--sweep_id", ID, "--set-workers", "2"), 1, "no launch runs that could do it; start one with: "),
+    ],
+)
+def test_a_launch_that_ends_during_the_wait(
+    paths: SweepPaths,
+    words: tuple[str, ...],
+    status: int,
+    said: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("yacs_sweep.launch.control.give.ANSWER_WAIT", 0.3)
+    with FakeLaunch(paths, answers=False) as launch:
+        timer = threading.Timer(0.1, launch.process.kill)
+        timer.start()
+        assert run(*words) == status
+        timer.join()
+    out = capsys.readouterr().out
+    assert said in out and "obeyed when it is read" not in out
+
+
+def test_a_number_of_trials_that_the_sweep_cannot_have(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    paths = sweep_folder(tmp_path / "log/sweep", method="grid", parameters={"lr": {"values": [0.1, 0.2, 0.3, 0.4]}})
+    assert run("--sweep_id", ID, "--set-count", "10") == 0
+    assert order(paths).given == {"count": 4}
+    assert "--set-count 10: the grid has 4, so the sweep has 4 trials in all\n" in capsys.readouterr().out
+
+
+def test_a_number_of_trials_that_are_done_already(paths: SweepPaths, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--sweep_id", ID, "--set-count", "1") == 0
+    assert capsys.readouterr().out.startswith("1 trial is done already, so no further one starts\n")
+
+
 def test_every_launch_answers(paths: SweepPaths, capsys: pytest.CaptureFixture[str]) -> None:
     with FakeLaunch(paths), FakeLaunch(paths, obeyed=False):
         assert run("--pause", ID) == 0
@@ -136,8 +182,13 @@ def test_resume_of_a_paused_sweep_that_nobody_works_on(paths: SweepPaths, capsys
         (["--sweep_id", ID, "--set-gpus", "0,,1"], "error: --set-gpus 0,,1: names no GPU between"),
         (["--sweep_id", ID, "--set-gpus", "1,1"], "error: --set-gpus 1,1: names GPU 1 twice"),
         (
-            ["--sweep_id", ID, "--stop-trial", "calm-heron"],
-            f"error: --stop-trial calm-heron: sweep {ID} has no such trial; did you mean calm-heron-2?",
+            ["--sweep_id", ID, "--stop-trial", "calm-hern-2"],
+            "error: --stop-trial calm-hern-2: no such trial; did you mean calm-heron-2?",
+        ),
+        (["--sweep_id", ID, "--stop-trial", "77"], "error: --stop-trial 77: no such trial; they are listed by: "),
+        (
+            ["--sweep_id", ID, "--stop-trial", "0"],
+            "error: --stop-trial 0: brisk-otter-1 does not run, it is finished",
         ),
         (
             ["--sweep_id", ID, "--stop-trial", "brisk-otter-1"],

@@ -168,14 +168,15 @@ def test_a_trial_is_found_by_name_number_beginning_or_end(base: Path) -> None:
         paths.trial(name).record.write_text(text.replace(f"trial-{number:04d}", name))
     records = read_snapshot(paths).records
     for given, expected in (("glad-moon-2", 1), ("t2", 2), ("0", 0), ("sad", 2), ("glad-s", 0), ("12", 2)):
-        assert find_trial(records, given, "--logs").number == expected
+        assert find_trial(records, given, f"--logs {given}", "COMMAND").number == expected
     for given, told in (
         ("glad", "--logs glad: may be several trials; name one: glad-sweep-1, glad-moon-2"),
         ("point-0000", "--logs point-0000: is a point; name one of its trials: glad-sweep-1, glad-moon-2"),
         ("glad-mon-2", "--logs glad-mon-2: no such trial; did you mean glad-moon-2?"),
+        ("77", "--logs 77: no such trial; they are listed by: COMMAND"),
     ):
         with pytest.raises(ConfigError) as caught:
-            find_trial(records, given, "--logs")
+            find_trial(records, given, f"--logs {given}", "COMMAND")
         assert str(caught.value).startswith(told)
 
 
@@ -188,6 +189,7 @@ def test_a_trial_is_found_by_name_number_beginning_or_end(base: Path) -> None:
         (["--compare", "abc123"], "--compare: needs 2 values"),
         (["--diff", "0", "1"], "--diff 0: of which sweep? write --sweep_id ID, or --diff ID/0"),
         (["--logs", "0", "--sweep_id", "abc123"], "--logs 0: the sweep has no trials yet"),
+        (["--logs", "abc123"], "--logs abc123: is a sweep; name one of its trials: --logs abc123/NAME"),
         (
             ["--logs", "0", "--count", "3"],
             "--count: --logs starts nothing; leave out all but --sweep_id, --results_dir",
