@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,8 @@ from .folder import TrialPaths, better
 MOST = 1 << 18  # bytes read at once by `new_rows`; of more, the last
 MOST_STEPS = 1 << 53  # a step beyond it is no count of anything
 OUR_ROW = b'{"step": '  # how every row of the launcher's begins
+_DECODER = json.JSONDecoder()
+_CONVERTED = re.compile(rb'"-?Infinity"|"NaN"|\\|\d{19}')  # what `from_json` may convert
 FOREIGN_ROWS = (
     "warning: the trainer writes a metrics.jsonl of its own into the launcher's; add it to its profile, "
     "files: [{path: '{output_dir}/metrics.jsonl'}], and both are read"
@@ -91,8 +95,29 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
         OSError: the file cannot be read.
     """
     with contextlib.suppress(FileNotFoundError), open_regular(path) as file:
-        return [row for line in GrowingLines().read(file) if (row := row_of(line)) is not None]
+        return rows_of(file.read())
     return []
+
+
+def rows_of(data: bytes) -> list[dict[str, Any]]:
+    """Parses the whole lines of a metrics.jsonl as `row_of` does each, at a third of the cost."""
+    lines = data.split(b"\n")[:-1]
+    texts: list[str] = []
+    with contextlib.suppress(UnicodeDecodeError):
+        texts = data.decode().split("\n")[:-1]
+    converted = _CONVERTED.search(data) is not None
+    if not texts or converted:
+        return [row for line in lines if (row := row_of(line)) is not None]
+    found = []
+    for line, text in zip(lines, texts, strict=True):
+        row = None
+        with contextlib.suppress(ValueError, RecursionError):
+            content, end = _DECODER.raw_decode(text)
+            row = content if end == len(text) and type(content) is dict else None
+        row = row_of(line) if row is None else row
+        if row is not None:
+            found.append(row)
+    return found
 
 
 def readable_metrics(path: Path) -> list[dict[str, Any]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import math
+import random
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from yacs_sweep.records.metrics import (
     read_metrics,
     readable_metrics,
     row_of,
+    rows_of,
 )
 
 NAN, INF = math.nan, math.inf
@@ -137,6 +139,31 @@ def test_a_missing_file_has_no_rows_and_an_unreadable_one_is_an_error_where_it_m
     assert readable_metrics(path) == []
     assert foreign_rows(path) == 0
     assert new_rows(path, 7) == ([], 7)
+
+
+LINES = [
+    b'{"step": 1, "a": 2.5}',
+    b'{"step": 1, "a": NaN, "b": "NaN", "c": "\\u004eaN"}',
+    b'{"a": 12345678901234567890123, "b": true, "c": null}',
+    b'  {"a": 1} \r',
+    b'\xef\xbb\xbf{"a": "\xc3\xa9"}',
+    b'{"a": "\xff"}',
+    b'{"a": [1',
+    b'2]},{"b": 1}',
+    b'{"a": 1}, {"b": 2}',
+    b"{" * 3000,
+    b"[1]",
+    b"",
+]
+
+
+def test_rows_of_a_whole_file_are_those_of_its_lines() -> None:
+    source = random.Random(1)
+    for end in (b"", b"\n"):
+        for _ in range(300):
+            data = b"\n".join(source.choices(LINES, k=source.randint(0, 4))) + end
+            found = [row for line in data.split(b"\n")[:-1] if (row := row_of(line)) is not None]
+            assert repr(rows_of(data)) == repr(found)
 
 
 def test_new_rows_are_read_from_where_the_last_ones_ended(path: Path) -> None:

@@ -166,9 +166,12 @@ class Sweep:
         """Lists the parameters that have several values, among the trials or to choose from."""
         found = []
         for name in self.parameters():
-            values = {text_of(record.params[name]) for record in self.records if name in record.params}
             declared = self.declared(name)
-            if len(values) > 1 or (declared is not None and declared.distribution != "constant"):
+            if declared is not None and declared.distribution != "constant":
+                found.append(name)
+                continue
+            values = {text_of(record.params[name]) for record in self.records if name in record.params}
+            if len(values) > 1:
                 found.append(name)
         return found
 
@@ -205,34 +208,44 @@ def thin_places(size: int, points: int = POINTS) -> Sequence[int]:
 
 def trial_of(record: TrialRecord, rows: Iterable[Mapping[str, Any]], metric: str | None, url: str = "") -> Trial:
     """Makes a trial of its record and rows: every metric thinned, the last values of `metric` unthinned."""
-    epochs = False
-    xs, steps = list[float](), list[float]()  # of each row
-    places: dict[str, list[int]] = {}  # rows that have a metric
-    ys: dict[str, list[float]] = {}
-    for place, row in enumerate(rows):
-        epochs = epochs or AXIS in row
-        step = row.get("step")
-        step = float(step) if finite_number(step) else float(place)
-        epoch = row.get(AXIS)
-        xs.append(float(epoch) if finite_number(epoch) else step)
-        steps.append(step)
-        for name, value in row.items():
-            if (isinstance(value, float) or (type(value) is int and finite_number(value))) and name not in META:
-                if name not in ys:
-                    places[name], ys[name] = [], []
-                places[name].append(place)
-                ys[name].append(float(value))
-    curves, reached = {}, {}
-    for name, values in ys.items():
-        chosen = thin_places(len(values))
-        rows_of = [places[name][place] for place in chosen]
-        own = [steps[place] for place in rows_of] if epochs else []
-        curves[name] = Curve([xs[place] for place in rows_of], [values[place] for place in chosen], own)
-        known = [value for value in values if math.isfinite(value)]
+    found = list(rows)
+    epochs = any(AXIS in row for row in found)
+    steps = [float(step) if finite_number(step := row.get("step")) else float(place) for place, row in enumerate(found)]
+    xs = steps
+    if epochs:
+        given = [row.get(AXIS) for row in found]
+        xs = [float(epoch) if finite_number(epoch) else step for epoch, step in zip(given, steps, strict=True)]
+    curves, reached, ys = {}, {}, {}
+    for name in dict.fromkeys(name for keys in dict.fromkeys(map(tuple, found)) for name in keys):
+        if name in META:
+            continue
+        places, values = _numbers(found, name)
+        if not values:
+            continue
+        ys[name] = values
+        chosen = [places[place] for place in thin_places(len(values))]
+        own = [steps[place] for place in chosen] if epochs else []
+        thinned = [values[place] for place in thin_places(len(values))]
+        curves[name] = Curve([xs[place] for place in chosen], thinned, own)
+        known = values if all(map(math.isfinite, values)) else [value for value in values if math.isfinite(value)]
         if known:
             reached[name] = min(known), max(known)
     tail = [value for value in ys.get(metric, ())[-TAIL:] if finite_number(value)] if metric else []
     return Trial(record, curves, tail, epochs, reached, url)
+
+
+def _numbers(rows: Sequence[Mapping[str, Any]], name: str) -> tuple[list[int], list[float]]:
+    """Finds the rows in which a metric is a number, nan and infinities among them, and the numbers."""
+    places = [place for place, row in enumerate(rows) if name in row]
+    values = [rows[place][name] for place in places]
+    if set(map(type, values)) <= {float}:
+        return places, values
+    kept = [
+        (place, float(value))
+        for place, value in zip(places, values, strict=True)
+        if isinstance(value, float) or (type(value) is int and finite_number(value))
+    ]
+    return [place for place, _ in kept], [value for _, value in kept]
 
 
 def read_local(paths: SweepPaths) -> Sweep:
