@@ -6,7 +6,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from yacs_sweep.show.report.cli import main
+from yacs_sweep.serve.command import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -90,7 +90,7 @@ def _environment(folder: Path) -> None:
     for path in (own / "bin").iterdir():
         if path.name not in ("yacs-sweep", "yacs-sweep-report"):
             (venv / "bin" / path.name).symlink_to(path)
-    for name, module in (("yacs-sweep", "yacs_sweep.cli"), ("yacs-sweep-report", "yacs_sweep.show.report.cli")):
+    for name, module in (("yacs-sweep", "yacs_sweep.cli"), ("yacs-sweep-report", "yacs_sweep.serve.command")):
         script = venv / "bin" / name
         code = f"import sys; sys.path.insert(0, {str(folder)!r}); from {module} import main; sys.exit(main())"
         script.write_text(f"#!{venv / 'bin' / 'python'}\n{code}\n")

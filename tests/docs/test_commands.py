@@ -61,6 +61,7 @@ VARIANTS = (  # in this order
     Variant(r"MAX_EPOCHS 240$", "more than the toy trainer needs", "MAX_EPOCHS 3"),
     Variant(r"val/mAP >= 80, min ms", "the toy trainer has its own metrics", "val/mAP > 1, min duration"),
     Variant(r"--compare .*p7c2m1qd", "wants a second sweep; tests/yacs_sweep/show/query/test_two.py has some"),
+    Variant(r"--serve", "serves until Ctrl-C; tests/yacs_sweep/serve asks it"),
     Variant(r"--gpus|CUDA_VISIBLE_DEVICES=", "wants these GPUs; test_worker.py has some that are not real"),
     Variant(
         r"--(set-workers|set-gpus|stop-trial|add-points) ",

@@ -37,6 +37,7 @@ WINGS = {
     "show": _SHOW,
     "search": {"base", "records", "spec", "trial", "wandb"},
     "launch": _LAUNCH,
+    "serve": {*_LAUNCH, "launch"},
     "api": {*_LAUNCH, "launch"},
     "cli": {*_LAUNCH, "launch", "api"},
     "__init__": {*_LAUNCH, "launch", "api"},

@@ -128,6 +128,7 @@ ORDINARY = (
     r"… queries, ",
     r"Ranked lists: ",
     r"mirrored features averaged$",
+    r"default-src 'none'; script-src ",
     r"queries expanded by",
     r"Training …",
     r"Epoch … done",

@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...base.command_line import PROGRAM, Parser
+from ...base.command_line import PROGRAM, Parser, positive
 from ...base.errors import ConfigError, SweepError, exit_status
-from ...base.options import Option, add_options, declare
+from ...base.options import Option, add_options, declare, default_of
 from ...base.streams import output_error, print_lines, protect_streams, write_text
 
 _NAME = "yacs-sweep-report" if PROGRAM == "yacs-sweep" else "tools/report.py"
@@ -23,19 +23,21 @@ examples:
       the same findings as text, for a pull request
   {_NAME} --sweep_id team/project/k3v9x2ab
       a sweep of the W&B server
+  {_NAME} --sweep_id k3v9x2ab --serve
+      the page of a running sweep, which follows it and has buttons
 """
+_SERVED = "follow running sweeps in a browser"
 
 
 @dataclass(frozen=True)
 class ReportOptions:
     """The options of the report's command line."""
 
-    sweep_id: str = declare(
+    sweep_id: str | None = declare(
         Option(
             help="sweep to report on: ID, PROJECT/ID or ENTITY/PROJECT/ID",
             metavar="ID",
             flags=("sweep_id",),
-            required=True,
         )
     )
     results_dir: str | None = declare(
@@ -64,6 +66,28 @@ class ReportOptions:
     output: str | None = declare(
         Option(help="file to write (default: in the sweep's folder; md, json and csv: to the terminal)", metavar="FILE")
     )
+    serve: bool = declare(
+        Option(
+            help="serve the page on this machine, as long as this runs; without --sweep_id all sweeps", group=_SERVED
+        ),
+        False,
+    )
+    port: int | None = declare(
+        Option(
+            help="port of --serve (default: the first free one from 8780)",
+            metavar="N",
+            group=_SERVED,
+            convert=positive(int),
+        )
+    )
+    read_only: bool = declare(Option(help="with --serve: no buttons, and no orders are taken", group=_SERVED), False)
+    storage: str | None = declare(
+        Option(
+            help="with --serve: the sweep's database with its password, for orders to a sweep on several machines",
+            metavar="URL",
+            group=_SERVED,
+        )
+    )
 
 
 def make_parser() -> Parser:
@@ -80,8 +104,11 @@ def make_parser() -> Parser:
     return parser
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None, serve: Callable[[ReportOptions], int] | None = None) -> int:
     """Runs the command line.
+
+    Args:
+        serve: does what `--serve` asks for, which needs what lies above this wing.
 
     Returns:
         The exit status: 0; 1 (the sweep could not be read, or the report not be written to its end); 2 (wrong usage,
@@ -89,7 +116,31 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     protect_streams()
     options = ReportOptions(**vars(make_parser().parse_args(argv)))
-    return exit_status(lambda: report(options))
+    return exit_status(lambda: _run(options, serve))
+
+
+def _run(options: ReportOptions, serve: Callable[[ReportOptions], int] | None) -> int:
+    """Serves the page or reports, as the options say.
+
+    Raises:
+        ConfigError: options contradict each other, or one is missing.
+    """
+    if options.serve:
+        if given := [flag for flag in ("source", "project", "entity", "format", "output") if _is_given(options, flag)]:
+            raise ConfigError(f"--serve, --{given[0]}: contradict each other; leave one out")
+        if serve is None:
+            raise ConfigError("--serve: start tools/report.py or yacs-sweep-report for it")
+        return serve(options)
+    if given := [flag for flag in ("port", "read_only", "storage") if _is_given(options, flag)]:
+        raise ConfigError(f"--{given[0].replace('_', '-')}: only with --serve")
+    if options.sweep_id is None:
+        raise ConfigError("the following arguments are required: --sweep_id; --serve without it lists all sweeps")
+    return report(options)
+
+
+def _is_given(options: ReportOptions, name: str) -> bool:
+    """Whether an option has a value other than its default."""
+    return bool(getattr(options, name) != default_of(ReportOptions, name))
 
 
 def report(options: ReportOptions) -> int:
@@ -98,6 +149,7 @@ def report(options: ReportOptions) -> int:
     from .source import read  # after the options: `--help` stays fast
     from .text import as_csv, as_json, as_markdown
 
+    assert options.sweep_id is not None
     if options.output is not None:
         check_place(Path(options.output))
     sweep, folder = read(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import gzip
 from collections.abc import Sequence
+from dataclasses import astuple
 from datetime import datetime, timezone
 from functools import cache
 from html import escape
@@ -24,6 +25,7 @@ from ..repeat import commands
 from .blob import blob, packed
 from .pieces import state, table, value
 from .sections import front, history, importance, parallel, plot, slices
+from .served import Served
 from .top import header
 from .trials import first_rows
 
@@ -45,8 +47,13 @@ TITLES = {  # of sections, where the navigation's word is too short
 }
 
 
-def page(findings: Findings, made: str | None = None) -> str:
-    """Writes the report as HTML; `made` is the time in its footer, by default now."""
+def page(findings: Findings, made: str | None = None, served: Served | None = None) -> str:
+    """Writes the report as HTML.
+
+    Args:
+        made: the time in its footer, by default now.
+        served: of a page that a server sends.
+    """
     sweep = findings.sweep
     content = blob(findings)
     data = content["figures"]
@@ -55,26 +62,29 @@ def page(findings: Findings, made: str | None = None) -> str:
     sections = "".join(
         f'<section id="{name}"><h2>{TITLES.get(name, title)}</h2>{body}</section>' for name, title, body in parts
     )
+    policy = f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">' if served is None else ""
+    nonce, head, top, more = ("", "", "", "") if served is None else astuple(served)
+    script = f'<script nonce="{nonce}">' if nonce else "<script>"
     now = made or datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
     return f"""<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{POLICY}">
+{policy}
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="referrer" content="no-referrer">
 <title>{escape(sweep.name)} · sweep {escape(sweep.id)}</title>
 <link rel="icon" href="data:,">
-<style>{"".join(_own(f"css/{name}.css") for name in STYLES)}</style>
+<style>{"".join(_own(f"css/{name}.css") for name in STYLES)}</style>{head}
 </head>
 <body>
 {header(findings)}
 <nav><div><span>{nav}</span><button id="theme" type="button">Dark</button></div></nav>
-<main>{"".join(f'<p class="note">{escape(note)}</p>' for note in sweep.notes)}{sections}</main>
+<main>{top}{"".join(f'<p class="note">{escape(note)}</p>' for note in sweep.notes)}{sections}</main>
 <footer>Made {escape(now)} by yacs-sweep {escape(_version("yacs-sweep"))} from {escape(sweep.source)}</footer>
 <script type="text/plain" id="data">{packed(content)}</script>
 <script type="text/plain" id="library">{library()}</script>
-{"".join(f"<script>{_own(f'js/{name}.js')}</script>" for name in SCRIPTS)}
+{"".join(f"{script}{_own(f'js/{name}.js')}</script>" for name in SCRIPTS)}{more}
 </body>
 </html>
 """

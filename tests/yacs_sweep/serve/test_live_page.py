@@ -1,0 +1,140 @@
+"""The served page in a real browser, beside a sweep that really runs."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.browser import Page, browser
+from tests.launches import sweep_folder, wait_for
+from tests.report_sweeps import HOSTILE
+from tests.sweeping import start, write_sweep
+from tests.yacs_sweep.serve.serving import serving
+from yacs_sweep.records.folder import SweepPaths
+
+RANDOM: dict[str, Any] = {
+    "method": "random",
+    "metric": {"name": "val/mAP", "goal": "maximize"},
+    "parameters": {"base_lr": {"min": 0.0001, "max": 0.01}},
+}
+
+
+@pytest.fixture
+def chromium(tmp_path: Path) -> Iterator[Page]:
+    with browser(tmp_path / "profile") as found:
+        yield found
+
+
+def ended(process: subprocess.Popen[str]) -> int:
+    process.communicate(timeout=60)
+    return process.returncode
+
+
+CLICK = (
+    "[...document.querySelectorAll('#live button, dialog button')].find((b) => b.textContent.startsWith('{}')).click()"
+)
+ANSWER = "return document.querySelector('.control .told').textContent.includes('{}')"
+
+
+def test_the_page_follows_a_sweep_and_its_buttons_work(chromium: Page, tmp_path: Path) -> None:
+    """One browser and one sweep for everything that the page does."""
+    hostile = sweep_folder(tmp_path / "log/sweep", "hostile1", name=HOSTILE)
+    head = {
+        "name": HOSTILE,
+        "metric": {"name": HOSTILE},
+        "counts": {},
+        "best": {"name": "x", "value": 1.0},
+        "trials": [],
+    }
+    hostile.summary.write_text(json.dumps(head))
+    sweep_file = write_sweep(tmp_path, {"name": "slow", **RANDOM})
+    launch = start(tmp_path, "--sweep-config", sweep_file, "--count", "30", "--workers", "2", "TOY.SECONDS", "3")
+    try:
+        wait_for(lambda: len(list(tmp_path.glob("log/sweep/sweep/*/*/metrics.jsonl"))) > 0, 60)
+        (folder,) = {path.parent.parent for path in tmp_path.glob("log/sweep/sweep/*/*/metrics.jsonl")}
+        paths = SweepPaths(tmp_path / "log/sweep", folder.name)
+        with serving(tmp_path) as server:
+            # The index: both sweeps, one of them running; the token is not in the address any more.
+            chromium.driver.get(server.address)
+            assert chromium.run("return location.href") == server.home + "/"
+            chromium.until("return document.querySelector('#sweeps .state.running') !== null")
+            names = chromium.run(
+                "return [...document.querySelectorAll('#sweeps tbody tr')].map((row) => row.dataset.id)"
+            )
+            assert set(names) == {paths.sweep_id, hostile.sweep_id}
+            assert "<img src=x onerror=alert(2)>" in chromium.run("return document.body.textContent")
+            assert chromium.messages() == []
+
+            # The sweep's page: a row is there within a second after it was written.
+            chromium.run(f"document.querySelector('[data-id=\"{paths.sweep_id}\"] a').click()")
+            chromium.until("return document.querySelector('#running tbody tr') !== null")
+            name = chromium.run("return document.querySelector('#running tbody tr').dataset.trial")
+            chromium.until("return document.querySelector('.connection.open') !== null")
+            begun = time.monotonic()
+            with paths.trial(name).metrics.open("a") as file:
+                file.write('{"step": 999, "epoch": 77, "val/mAP": 12.5}\n')
+            chromium.until(
+                f"return document.querySelector('#running [data-trial=\"{name}\"]')?.textContent.includes('epoch 7712.5')",
+                10,
+            )
+            took = time.monotonic() - begun
+
+            # Pause, resume: the button says what it will do.
+            chromium.run(CLICK.format("Pause"))
+            chromium.until(ANSWER.format("paused"))
+            chromium.until("return document.querySelector('#live .headline .state.paused') !== null")
+            chromium.run(CLICK.format("Resume"))
+            chromium.until("return document.querySelector('#live .headline .state.running') !== null")
+
+            # What ends something asks first; Escape, or the first button, changes nothing.
+            chromium.until("return document.querySelector('#running tbody tr') !== null")
+            chromium.run("document.querySelector('#running tbody button').click()")
+            assert chromium.run("return document.activeElement.textContent") == "Change nothing"
+            chromium.run(CLICK.format("Change nothing"))
+            chromium.until("return document.querySelector('dialog') === null")
+            victim = chromium.run("return document.querySelector('#running tbody tr').dataset.trial")
+            chromium.run("document.querySelector('#running tbody button').click()")
+            chromium.run(CLICK.format("Stop the trial"))
+            chromium.until(f"return document.querySelector('.news')?.textContent.includes('{victim}')", 30)
+            record = paths.record(victim)
+            assert record is not None and record.state in ("stopped", "finished")
+
+            # The number of workers, with the keyboard.
+            chromium.run(
+                "document.getElementById('set-workers').value = 3; document.querySelector('.control form').requestSubmit()"
+            )
+            chromium.until(ANSWER.format("3"))
+            chromium.until("return document.querySelectorAll('#running tbody tr').length === 3", 30)
+
+            # A phone: nothing hangs over the side; another page, hostile in its name.
+            chromium._tell(
+                "Emulation.setDeviceMetricsOverride", width=390, height=800, deviceScaleFactor=1, mobile=True
+            )
+            wide = "return document.documentElement.scrollWidth - document.documentElement.clientWidth"
+            chromium.driver.refresh()
+            chromium.until("return document.querySelector('#running tbody tr') !== null")
+            assert chromium.run(wide) <= 0
+            chromium.driver.get(f"{server.home}/sweep/hostile1")
+            chromium.until("return document.querySelector('.connection.open') !== null")
+            assert chromium.run("return document.querySelectorAll('img, b > script').length") == 0
+            assert chromium.run(wide) <= 0
+
+            # Cancel: the launch ends, and the page says so.
+            chromium.driver.get(f"{server.home}/sweep/{paths.sweep_id}")
+            chromium.until("return document.querySelector('.connection.open') !== null")
+            chromium.run(CLICK.format("Cancel"))
+            chromium.run(CLICK.format("Cancel the sweep"))
+            assert ended(launch) == 130
+            chromium.until("return document.querySelector('#live .headline .state.cancelled') !== null")
+            chromium.until("return document.querySelector('.connection.over') !== null", 30)
+            assert chromium.messages() == []
+        assert took < 1.5, took  # a second, and what this machine's other tests take
+    finally:
+        launch.terminate()
+        launch.communicate(timeout=60)

@@ -1,0 +1,93 @@
+"""Makes the HTML that the server sends: the report's page with scripts that follow the sweep, and the index of sweeps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any
+from urllib.parse import quote
+
+from ..records.folder import SweepPaths
+from ..show.lines import short_value
+from ..show.report.data import read_local
+from ..show.report.findings import Findings
+from ..show.report.page.html import page
+from ..show.report.page.served import Served
+from .overview import age
+
+STYLES = '<link rel="stylesheet" href="/files/live.css">'
+
+
+def policy(nonce: str) -> str:
+    """Returns the Content-Security-Policy: scripts that the server has marked, and what they load; this server alone."""
+    return (
+        f"default-src 'none'; script-src 'nonce-{nonce}' 'strict-dynamic'; style-src 'self' 'unsafe-inline'; "
+        "img-src 'self' data: blob:; font-src data:; connect-src 'self'; base-uri 'none'; form-action 'none'; "
+        "frame-ancestors 'none'"
+    )
+
+
+def sweep_page(paths: SweepPaths, mark: str, nonce: str, *, read_only: bool, index: bool) -> str:
+    """Makes the page of a sweep.
+
+    Args:
+        mark: the number of the last event that the page holds.
+        nonce: marks its scripts.
+        read_only: without buttons.
+        index: whether it links to the index.
+
+    Raises:
+        SweepError: the sweep cannot be read.
+    """
+    names = ["stream.js", *([] if read_only else ["control.js"]), "live.js"]
+    base = f"/sweep/{quote(paths.sweep_id)}"
+    back = '<p class="to-index"><a href="/">All sweeps</a></p>' if index else ""
+    live = (
+        f'{back}<section id="live" aria-label="Live" data-events="{escape(base)}/events" '
+        f'data-orders="{escape(base)}/order" data-mark="{escape(mark)}"></section>'
+    )
+    return page(Findings.of(read_local(paths)), served=Served(nonce, STYLES, live, _scripts(names, nonce)))
+
+
+def _scripts(names: Sequence[str], nonce: str) -> str:
+    """Returns the elements that load scripts of this package."""
+    return "".join(f'<script nonce="{nonce}" src="/files/{name}"></script>' for name in names)
+
+
+def index_page(rows: Sequence[Mapping[str, Any]], mark: str, nonce: str) -> str:
+    """Makes the index of all sweeps."""
+    heads = "".join(f'<th scope="col">{text}</th>' for text in ("Sweep", "State", "Trials", "Best", "Changed"))
+    body = "".join(map(_row, rows))
+    return f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Sweeps</title>
+<link rel="icon" href="data:,">
+{STYLES}
+</head>
+<body class="index">
+<header><h1>Sweeps</h1><p id="connection" role="status"></p></header>
+<main><div class="scroll" tabindex="0" role="region" aria-label="Sweeps">
+<table id="sweeps" data-events="/events" data-mark="{escape(mark)}"><thead><tr>{heads}</tr></thead>
+<tbody>{body}</tbody></table></div></main>
+{_scripts(["stream.js", "index.js"], nonce)}
+</body>
+</html>
+"""
+
+
+def _row(row: Mapping[str, Any]) -> str:
+    """Formats a sweep of the index; `index.js` writes the same cells."""
+    name = "" if row["name"] == row["id"] else f" {escape(str(row['name']))}"
+    running = f", {row['running']} running" if row["running"] else ""
+    failed = f", {row['failed']} failed" if row["failed"] else ""
+    best = "–" if row["best"] is None else f"{row['metric']} {short_value(float(row['best']))}"
+    link = f'<a href="/sweep/{escape(quote(str(row["id"])))}">{escape(str(row["id"]))}</a>'
+    return (
+        f'<tr data-id="{escape(str(row["id"]))}"><th scope="row">{link}{name}</th>'
+        f'<td><span class="state {escape(row["state"])}">{escape(row["state"])}</span></td>'
+        f"<td>{row['done']} of {row['target']}{running}{failed}</td><td>{escape(best)}</td>"
+        f'<td data-changed="{row["changed"]}">{age(row["changed"])}</td></tr>'
+    )

@@ -1,0 +1,89 @@
+// Gives orders to the sweep: buttons, which ask first where something ends.
+"use strict";
+(() => {
+  const report = window.report, { make } = report;
+  const section = document.getElementById("live");
+  const answer = make("p", { class: "told", role: "status" });
+  let busy = false;
+
+  async function send(order) {
+    if (busy) return;
+    busy = true;
+    answer.textContent = "The order is given …";
+    try {
+      const response = await fetch(section.dataset.orders, {
+        method: "POST",
+        headers: { "content-type": "application/json", "x-yacs-sweep": "order" },
+        body: JSON.stringify(order),
+        credentials: "same-origin",
+      });
+      const text = await response.text();
+      let lines = [text];
+      try { lines = JSON.parse(text).lines; } catch { /* the server's own words */ }
+      answer.textContent = (response.ok ? "" : "Not done: ") + lines.join("\n");
+    } catch (error) {
+      answer.textContent = `Not done: the server does not answer (${error.message}).`;
+    }
+    busy = false;
+  }
+
+  // A question in a dialog: the button that changes nothing has the focus, Escape does the same.
+  function ask(question, yes, order) {
+    const before = document.activeElement;
+    const close = () => { dialog.close(); };
+    const no = make("button", { type: "button", click: close }, "Change nothing");
+    const dialog = make("dialog", { class: "ask", "aria-labelledby": "ask-text" },
+      make("p", { id: "ask-text" }, question),
+      make("div", { class: "row" }, no,
+        make("button", { type: "button", class: "ends", click: () => { close(); send(order); } }, yes)));
+    dialog.addEventListener("close", () => { dialog.remove(); before?.focus?.(); });
+    document.body.append(dialog);
+    dialog.showModal();
+    no.focus();
+  }
+
+  const pause = make("button", { type: "button", click: () => send({ act: pause.dataset.act }) });
+  const stop = make("button", { type: "button", click: () => ask(
+    "Stop this sweep? No further trial starts, and it ends when the running ones have finished.",
+    "Stop the sweep", { act: "stop" }) }, "Stop …");
+  const cancel = make("button", { type: "button", class: "ends", click: () => ask(
+    "Cancel this sweep? Its running trials are ended now.", "Cancel the sweep", { act: "cancel" }) }, "Cancel …");
+
+  const now = make("input", { type: "checkbox", id: "workers-now" });
+  function numberForm(id, label, take, more = []) {
+    const input = make("input", { type: "number", id, min: 1, max: 1000000, step: 1, required: "", inputmode: "numeric" });
+    const form = make("form", { submit: (event) => {
+      event.preventDefault();
+      if (Number.isInteger(input.valueAsNumber)) take(input.valueAsNumber);
+    } }, make("label", { for: id }, label), input, ...more, make("button", { type: "submit" }, "Set"));
+    return [form, input];
+  }
+  const [workersForm, workers] = numberForm("set-workers", "Workers", (number) => {
+    const order = { act: "set_workers", workers: number, now: now.checked };
+    if (!now.checked) send(order);
+    else ask(`Have ${number} workers now? Trials that are too many are ended, and tried again later.`,
+      "End what is too much", order);
+  }, [make("label", {}, now, " at once")]);
+  const [countForm, count] = numberForm("set-count", "Trials in all", (number) => send({ act: "set_count", count: number }));
+
+  report.control = {
+    element: make("div", { class: "control" },
+      make("div", { class: "row" }, pause, stop, cancel, workersForm, countForm), answer),
+
+    // Shows what the sweep can be ordered to do as it is now.
+    update(state) {
+      const paused = state.order !== null && state.order.act === "pause";
+      pause.dataset.act = paused ? "resume" : "pause";
+      pause.textContent = paused ? "Resume" : "Pause";
+      for (const button of [stop, cancel, ...workersForm.querySelectorAll("button")]) button.disabled = !state.running;
+      if (document.activeElement !== workers && !workers.value && state.workers) workers.value = state.workers;
+      if (document.activeElement !== count && !count.value && state.target) count.value = state.target;
+    },
+
+    stopButton(name) {
+      return make("button", { type: "button", "aria-label": `Stop ${name}`, click: () => ask(
+        `Stop ${name}? It is ended now, and counts as stopped.`, "Stop the trial", { act: "stop_trial", trial: name },
+      ) }, "Stop …");
+    },
+  };
+})();
