@@ -219,8 +219,7 @@ class Sweep(Controlled):
             self._launched = open_sweep(self._plan, self._options, starter=starter)
             self._paths = self._launched.paths
             if self._python:
-                self._launched.resume_line = f"Sweep.open({self._paths.sweep_id!r}).run()"
-                self._launched.retry_line = f"Sweep.open({self._paths.sweep_id!r}).run(retry_failed=True)"
+                self._launched.resuming.in_python = True
             elif self._words and not self._launched.plan.resumed:
                 self._launched.new_line = without_password(command_text([*COMMAND, *self._words]))
         return self._launched.paths.sweep_id

@@ -26,7 +26,7 @@ from ..base.values import to_json
 from ..base.wording import counted
 from ..records.folder import SweepPaths
 from ..records.known_sweeps import BATCH, batch_rows, find_bases, new_sweep_id, remember, result_bases
-from ..show.lines import batch_table, command_text
+from ..show.lines import batch_table
 from ..show.live.terminal import say
 from .accessories import Accessories
 from .check.resumes import remark, with_answer
@@ -37,7 +37,8 @@ from .options.table import Options
 from .plan.controller import agent_modules
 from .plan.make import make_plan
 from .plan.plan import Plan, new_paths
-from .run import open_sweep, resume_command, run_sweeps
+from .resuming import Resuming
+from .run import open_sweep, run_sweeps
 from .sweep_run import Results
 from .workers.agent_starter import AgentStarter
 
@@ -160,8 +161,16 @@ class Batch:
         print_lines(f"\n{batch_table(rows, output_width())}\n")
         say(f"{counted(len(rows), 'sweep')}; summary in {self.paths.summary}")
         if any(row["state"] != DONE for row in rows):
-            say("resume with", command_text(resume_command(self.paths.sweep_id, options)))
+            say("resume with", self._resuming(options).line)
         return status
+
+    def _resuming(self, options: Options) -> Resuming:
+        """Returns how the batch is resumed: as its sweeps that are not done."""
+        open_ = [results.resuming for results in self.sweeps if not results.complete]
+        found = Resuming(self.paths.sweep_id, open_[-1].options if open_ else options)
+        found.of_files = tuple(budget for each in open_ for budget in each.of_files)
+        found.reached = {field for each in open_ for field in each.reached}
+        return found
 
 
 def run_batch(options: Options, starter: AgentStarter | None = None) -> int:

@@ -201,5 +201,5 @@ def run_on_engine(engine: Engine, results: Results, options: Options, signals: l
         limits=limits,
     )
     results.outcome = follower.run()
-    lift = partial(lift_limit, results, limits, options)
+    lift = partial(lift_limit, results, limits)
     results.accessories.attempt("the reached limit is not left out when resuming", lift)

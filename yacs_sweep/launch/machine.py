@@ -67,14 +67,14 @@ class Machine:
         sweeps: Sequence[SweepState],
         output: int | None = None,
         shown: Iterable[str] = (),
-        on_workers: Callable[[int], object] | None = None,
+        on_workers: Callable[[Layout], object] | None = None,
     ) -> None:
         """Runs the sweeps at the same time, to the end of all of them.
 
         Args:
             output: the descriptor on which trainers' lines are shown.
             shown: lines the user has seen already.
-            on_workers: called when another number of workers is ordered.
+            on_workers: called when other workers, or GPUs, are ordered.
         """
         Supervisor(
             sweeps,

@@ -12,7 +12,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..base.command_line import COMMAND
 from ..base.errors import ConfigError, SweepError
 from ..base.signals import AWAKE
 from ..base.streams import waiting_for
@@ -31,17 +30,17 @@ from ..records.code.watched import CODE_FILE, save_code
 from ..records.control.late import LateOrders
 from ..records.folder import SweepPaths
 from ..records.inputs import CONFIG, Inputs, save_inputs
-from ..records.known_sweeps import BATCH, remember
-from ..records.launch_file import LaunchFile, read_launch, save_spec
+from ..records.known_sweeps import remember
+from ..records.launch_file import read_launch, save_spec
 from ..records.points import target_reached
 from ..records.progress import count_paused
 from ..records.summary import Summary
 from ..search.storage.url import shared
 from ..search.warm_start import write_warm
-from ..show.lines import command_text, duration_text
+from ..show.lines import duration_text
 from ..show.live.terminal import say
 from ..show.live.view import View, opened
-from ..spec.budget.budget import NONE, Budget
+from ..spec.budget.budget import Budget
 from ..trainers.function import FUNCTION
 from ..trainers.own_command import has_own_command
 from ..wandb.ask_client import WandbUnavailable
@@ -54,6 +53,7 @@ from .plan.checks import budget_of, opens_runs
 from .plan.inputs import scheduler_modules
 from .plan.plan import Plan, new_paths, trials_text
 from .plan.portable import portable_inputs
+from .resuming import Resuming
 from .sweep_run import Results
 from .workers.agent_starter import AgentStarter
 from .workers.channel import Job
@@ -61,6 +61,7 @@ from .workers.sweep_state import FailureLimit, Outcome, SweepState
 
 if TYPE_CHECKING:
     from ..records.control.orders import OrderLog
+    from .workers.gpu_places import Layout
     from .workers.time_limits import TimeLimits
 
 
@@ -187,12 +188,6 @@ def make_job(results: Results, options: Options, preload: int | None, label: str
     )
 
 
-def resume_command(sweep_id: str, options: Options) -> list[str]:
-    """Returns the command that resumes a sweep or a batch, on the same workers and within the same limits."""
-    words = [*COMMAND, "--sweep_id", sweep_id, *options.launch_words()]
-    return [*words, *(["--parallel-sweeps"] if options.parallel_sweeps and sweep_id.startswith(BATCH) else [])]
-
-
 def open_sweep(
     plan: Plan, options: Options, shown: set[str] | None = None, starter: AgentStarter | None = None
 ) -> Results:
@@ -235,8 +230,7 @@ def open_sweep(
         summary.others = DatabaseTrials(plan.storage, paths.sweep_id)
     elif plan.launch.controller == "local" and plan.paths is not None:
         refuse_foreign_agents(paths.agents, socket.gethostname())
-    resume_line = command_text(resume_command(paths.sweep_id, options))
-    results = Results(plan, paths, summary, resume_line)
+    results = Results(plan, paths, summary, Resuming(paths.sweep_id, options, [spec.budget]))
     results.log_model = bool(options.log_model) and opens_runs(options, plan.launch)
     if (files := options.sweep_config) and isinstance(files[0], str) and not options.metric:
         results.metric_place = f"`metric.name` in {files[0]}"
@@ -310,7 +304,7 @@ def _tell_of_twin(results: Results, options: Options) -> None:
         say(
             f"warning: the same sweep runs already as {sweep_id} ({launcher.host}, process {launcher.pid}), and this is "
             "another; to work on that one instead, stop this one and join it with",
-            command_text(resume_command(sweep_id, options)),
+            Resuming(sweep_id, options, [results.plan.spec.budget]).line,
         )
 
 
@@ -321,15 +315,16 @@ def run_sweeps(sweeps: Sequence[Results], machine: Machine, options: Options, ti
         title: stands above all of them on the screen.
     """
     with contextlib.ExitStack() as stack:
-        announcements = []
+        changed: list[Callable[[Layout], object]] = []
         for results in sweeps:
-            announcements.append(stack.enter_context(announced(results.paths, machine.layout.workers)))
+            announce = stack.enter_context(announced(results.paths, machine.layout.workers))
+            changed += [partial(_announce, announce), partial(_resize, results)]
             stack.enter_context(_recording(results, options))
             tell_of_twin(results, options)
         view = opened(machine.layout.workers, title, quiet=options.quiet, verbose=options.verbose)
         shown = stack.enter_context(view)
-        announcements.append(shown.board.set_workers)
-        _supervise(sweeps, machine, options, shown, lambda number: [tell(number) for tell in announcements])
+        changed.append(lambda layout: shown.board.set_workers(layout.workers))
+        _supervise(sweeps, machine, options, shown, lambda layout: [tell(layout) for tell in changed])
 
 
 def _recording(results: Results, options: Options) -> contextlib.AbstractContextManager[None]:
@@ -360,26 +355,31 @@ def time_limits_of(results: Results, options: Options) -> TimeLimits | None:
     return TimeLimits(budget, results.summary, gpus=gpus, shortest=shortest_step(plan.spec))
 
 
-def lift_limit(results: Results, limits: TimeLimits | None, options: Options) -> None:
-    """Leaves a limit that was reached out of the command that resumes the sweep; one of the sweep's file is set to none."""
-    if limits is None or (reached := limits.reached) is None:
-        return
-    budget = results.plan.spec.budget or Budget()
-    of_file = {"until": budget.until, "run_for": budget.seconds, "max_gpu_hours": budget.gpu_hours}[reached]
-    given: dict[str, Any] = {reached: None if of_file is None else NONE}
-    lifted = replace(options, **given)
-    results.resume_line = command_text(resume_command(results.paths.sweep_id, lifted))
-    results.retry_line = f"{results.resume_line} --retry-failed"
-    replace(LaunchFile.load(results.paths), words=tuple(lifted.launch_words())).save(results.paths)
+def lift_limit(results: Results, limits: TimeLimits | None) -> None:
+    """Leaves a limit that was reached out of the command that resumes the sweep."""
+    if limits is not None and limits.reached is not None:
+        results.resuming.reached.add(limits.reached)
+        results.resuming.save(results.paths)
+
+
+def _announce(announce: Callable[[int], None], layout: Layout) -> None:
+    """Shows others the ordered number of workers."""
+    announce(layout.workers)
+
+
+def _resize(results: Results, layout: Layout) -> None:
+    """Takes the ordered workers and GPUs into the command that resumes the sweep."""
+    results.resuming.resize(layout)
+    results.accessories.attempt("launch.json has the earlier workers", partial(results.resuming.save, results.paths))
 
 
 def _supervise(
-    sweeps: Sequence[Results], machine: Machine, options: Options, view: View, on_workers: Callable[[int], object]
+    sweeps: Sequence[Results], machine: Machine, options: Options, view: View, on_workers: Callable[[Layout], object]
 ) -> None:
     """Supervises the sweeps that have trials left, or rows that W&B lacks; says how long it took.
 
     Args:
-        on_workers: called when another number of workers is ordered.
+        on_workers: called when other workers, or GPUs, are ordered.
     """
     limit = FailureLimit(options.max_failures, machine.layout.workers)
     started, states, endings = AWAKE.now(), [], []
@@ -411,7 +411,7 @@ def _supervise(
         )
         view.follow(results.shown_sweep(), state, f"{paths.sweep_id} " if len(sweeps) > 1 else "")
         states.append(state)
-        lift = partial(lift_limit, results, state.limits, options)
+        lift = partial(lift_limit, results, state.limits)
         endings.append(partial(results.accessories.attempt, "the reached limit is not left out when resuming", lift))
     if states:
         shown = [note for results in sweeps for note in results.plan.notes]

@@ -54,17 +54,18 @@ from ..trainers.reproduce import best_config, repeat_trial
 from ..trainers.ways.files import JSON, dump
 from ..trial.process import child_environment
 from .accessories import Accessories
+from .next_steps import Step, rename_steps, resume_steps, retry_steps, work_left
 from .plan.plan import Plan
+from .resuming import Resuming
 from .workers.sweep_state import Outcome
 
 
 class Results:
     """Holds one sweep of a launch: keeps best.yml up to date, shows the results at the end."""
 
-    def __init__(self, plan: Plan, paths: SweepPaths, summary: Summary, resume_line: str) -> None:
-        """Reads what the sweep's folder has; `resume_line` resumes the sweep, as one would type it."""
-        self.plan, self.paths, self.summary, self.resume_line = plan, paths, summary, resume_line
-        self.retry_line = f"{resume_line} --retry-failed"
+    def __init__(self, plan: Plan, paths: SweepPaths, summary: Summary, resuming: Resuming) -> None:
+        """Reads what the sweep's folder has."""
+        self.plan, self.paths, self.summary, self.resuming = plan, paths, summary, resuming
         self.metric_place = "`metric.name`"  # where the user has named the metric,
         self.new_line = ""  # and what starts such a sweep once more, as one would type it; empty: not known
         self.outcome: Outcome | None = None  # once it has ended
@@ -299,29 +300,28 @@ class Results:
         attempt("the best trial is not shown", self._show_best)
         attempt("models are not looked for", self._tell_no_model)
         attempt("the report is not named", self._name_report)
-        misnamed = not outcome.interrupted and never_logged(self.summary.records.values())
-        if (outcome.message and not misnamed) or (outcome.cut_short and not outcome.message and not self.complete):
-            if outcome.ended_by is not None and not outcome.interrupted:
-                left = Progress(self.summary.settled, self.plan.launch.target).left
-                say(f"{outcome.ended_by}: {counted(left, 'trial')} to be done of what was asked for")
-            say("resume with", self.resume_line)
-        owed = self.plan.launch.retry
-        if misnamed:  # a sweep's metric is fixed: trials that are tried again fail once more
-            if self.new_line:
-                say(
-                    f"no trial has logged {self.metric}: correct {self.metric_place}, then start a new sweep with",
-                    self.new_line,
-                )
-            else:
-                say(f"no trial has logged {self.metric}: correct {self.metric_place} in a new sweep")
-            say(f"if it is the trainer that has to log {self.metric}, mend it, then retry with", self.retry_line)
-        elif not outcome.interrupted and any(
-            record.state == "failed" and record.id not in owed for record in unretried(self.summary.records.values())
-        ):
-            say("fix the cause of the failures, then retry with", self.retry_line)
+        attempt("what to do next is not said", partial(self._tell_next, outcome))
         if self.log_model and not outcome.interrupted:
             attempt("the best trial is not logged", self._log_model)
         return self.status(outcome)
+
+    @property
+    def work_left(self) -> tuple[int, int]:
+        """The number of trials to be started of what was asked for, and of those that run in other launches."""
+        return work_left(self.summary.settled, self.plan, self.summary.records.values())
+
+    def _tell_next(self, outcome: Outcome) -> None:
+        """Says what is left of the sweep, and the command to type next."""
+        records, resuming, steps = self.summary.records.values(), self.resuming, list[Step]()
+        misnamed = not outcome.interrupted and never_logged(records)
+        if outcome.cut_short and not (misnamed and outcome.message):
+            steps += resume_steps(outcome, resuming, self.paths, *self.work_left, complete=self.complete)
+        if misnamed:
+            steps += rename_steps(self.metric, self.metric_place, self.new_line, resuming)
+        else:
+            steps += retry_steps(outcome, resuming, self.plan, records)
+        for text, command in steps:
+            say(text, command)
 
     def _note_exhausted(self) -> None:
         """Records in launch.json that the search gives out no further trial, though it was asked for more."""

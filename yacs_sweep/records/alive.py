@@ -13,7 +13,7 @@ import json
 import os
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -195,6 +195,17 @@ def launchers(paths: SweepPaths) -> list[Launcher]:
                 content["host"] = str(content["host"])
                 found.append(Launcher(**{field.name: content[field.name] for field in dataclasses.fields(Launcher)}))
     return found
+
+
+def other_launchers(paths: SweepPaths) -> list[Launcher]:
+    """Lists the launchers that work on the sweep, less this process."""
+    ours = (socket.gethostname(), os.getpid())
+    return [launcher for launcher in launchers(paths) if (launcher.host, launcher.pid) != ours]
+
+
+def launches_text(found: Iterable[Launcher]) -> str:
+    """Names launchers by their machines and processes."""
+    return "; ".join(f"{launcher.host}, process {launcher.pid}" for launcher in found)
 
 
 def _seen_locked(path: Path) -> bool:

@@ -25,6 +25,7 @@ ENDED_WELL = ("finished", "stopped", "paused")
 RESUMES = "it resumes from its checkpoint"  # of a trial that was cut short and is not given up
 OVER = ("finished", "stopped", "failed")  # ended by themselves: their trial.json does not change any more
 DEADLINE = "deadline"  # cause of a trial that was ended since the sweep's time was up: it resumes with the sweep
+ORDERED_ENDS = ("interrupted", DEADLINE)  # causes of trials that a user, or the budget, has ended: no failures
 MACHINE_CAUSES = ("disk_full", "gpu_fault")  # failures that say nothing of the point
 # Failures of the trainer's own. A point that is tried again after one starts from nothing: what the trainer left may be
 # what it fails on, and one that had come to its end would do nothing.
@@ -269,7 +270,7 @@ class TrialRecord:
     @property
     def ended_well(self) -> bool:
         """Whether the trial has ended, or was ended, as the user wanted."""
-        return self.state in ENDED_WELL or (self.state == "killed" and self.cause == DEADLINE)
+        return self.state in ENDED_WELL or (self.state == "killed" and self.cause in ORDERED_ENDS)
 
     @property
     def keeps_constraints(self) -> bool:

@@ -33,6 +33,7 @@ from ..records.metrics import new_rows
 from ..records.points import group_points, is_plain
 from ..records.progress import Progress, Tally, read_objectives, savings
 from ..records.standings import rank_points
+from ..spec.budget.lifting import without_reached
 from ..wandb.login import DEFAULT_HOST, base_url
 from .cells import Line, clean, fit, plain
 from .left_out import cannot_be, left_out_text
@@ -126,7 +127,8 @@ def workers_line(snapshot: Snapshot) -> Line:
             ("ending  ", "bold yellow"),
             (f"the launcher has exited, {counted(snapshot.agents, 'agent')} still ending", ""),
         ]
-    words = [str(word) for word in snapshot.launch.get("words") or ()]
+    of_file = snapshot.spec.budget if snapshot.spec is not None else None
+    words = without_reached([str(word) for word in snapshot.launch.get("words") or ()], [of_file])
     again = command_text([*COMMAND, "--sweep_id", snapshot.paths.sweep_id, *words])
     if not snapshot.progress.left and not snapshot.cut_off:
         return [("ended  ", "bold"), (_all_done(snapshot, again), "")]

@@ -19,7 +19,7 @@ from typing import Any
 
 from ..base.processes import signal_name
 from ..base.values import finite_number
-from ..records.folder import DEADLINE, RESUMES
+from ..records.folder import ORDERED_ENDS, RESUMES
 from .process import Exit, Stop
 from .tracebacks import SURVIVED, TRACEBACK, TrainerError, count_lines, find_error, last_of_chain, without_children
 
@@ -363,7 +363,7 @@ def requested_end(stop: Stop, status: int | None) -> Verdict:
         return Verdict("stopped", "stopped", f"stopped early: {detail}" if detail else "stopped early")
     if cause == "paused":
         return Verdict("paused", "paused", detail or "paused")
-    if cause in ("interrupted", DEADLINE):
+    if cause in ORDERED_ENDS:
         return Verdict("killed", cause, detail or cause)
     if cause == "lost":
         return Verdict("lost", "lost", detail or "the launcher exited")

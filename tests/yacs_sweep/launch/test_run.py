@@ -19,7 +19,8 @@ from yacs_sweep.launch.options.read import contradictions, parse
 from yacs_sweep.launch.plan.checks import log_model_problems
 from yacs_sweep.launch.plan.controller import choose_controller
 from yacs_sweep.launch.plan.make import make_plan, remaining
-from yacs_sweep.launch.run import make_job, resume_command
+from yacs_sweep.launch.resuming import Resuming
+from yacs_sweep.launch.run import make_job
 from yacs_sweep.launch.workers.agent import load_launch, make_controller
 from yacs_sweep.records.folder import SweepPaths, TrialRecord
 from yacs_sweep.records.known_sweeps import find, find_sweep, new_sweep_id, remember
@@ -189,9 +190,9 @@ def test_a_damaged_file_is_told_in_one_line(paths: SweepPaths, name: str, text: 
 
 def test_what_goes_on_keeps_the_limits_and_nothing_that_is_usual() -> None:
     words = ["--workers", "2", "--timeout", "90", "--retries", "1", "--grace", "15", "--parallel-sweeps"]
-    shown = resume_command("abc12345", parse(words))
+    shown = Resuming("abc12345", parse(words)).command
     assert shown[-8:] == ["--sweep_id", "abc12345", "--workers", "2", "--timeout", "90", "--retries", "1"]
-    assert resume_command("batch-abc12345", parse(words))[-1] == "--parallel-sweeps"
+    assert Resuming("batch-abc12345", parse(words)).command[-1] == "--parallel-sweeps"
 
 
 def test_trials_of_other_machines_are_known_from_the_summary(paths: SweepPaths) -> None:

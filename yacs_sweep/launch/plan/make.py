@@ -9,6 +9,7 @@ from dataclasses import replace
 from ...base.errors import Problems
 from ...base.wording import counted
 from ...recorders.targets import WANDB, Target, targets_of
+from ...records.alive import launches_text, other_launchers
 from ...records.launch_file import LaunchFile
 from ...search.warm_start import WarmStart
 from ...spec.sweep import SweepSpec
@@ -168,13 +169,23 @@ def _recorded(launch: LaunchFile, targets: Sequence[Target], options: Options) -
     return replace(launch, record=tuple(target.text for target in targets), wandb_mode=mode)
 
 
+def _running_elsewhere(source: Source) -> str:
+    """Says which of the trials to go run already, in which other launches; empty without any."""
+    others = other_launchers(source.paths) if source.paths is not None else []
+    if source.paths is None or not others:
+        return ""
+    running = sum(record.state == "running" for record in source.paths.records())
+    which = "another launch" if len(others) == 1 else "other launches"
+    return f", {running} of them run in {which} ({launches_text(others)})" if running else ""
+
+
 def _first_notes(source: Source, spec: SweepSpec, trainer: Trainer, count: int) -> list[str]:
     """Returns the lines that say which sweep this is and what its trainer is."""
     notes = [*source.notes, *(difference_notes(source) if source.has_folder else ())]
     if source.progress is not None:
         done = counted(source.settled - source.paused, "trial")
         line = f"{source.progress}: {done} done, {count} to go"
-        notes.insert(0, line + (f", {source.paused} paused" if source.paused else ""))
+        notes.insert(0, line + (f", {source.paused} paused" if source.paused else "") + _running_elsewhere(source))
     notes += [f"warning: {line}" for line in trainer.doubts]
     if source.launch is None:
         notes += nothing_varies(spec)

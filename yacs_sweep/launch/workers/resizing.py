@@ -58,13 +58,13 @@ class Resizing:
     """Changes the workers of a launch; running trials come to their end unless they are to be ended at once."""
 
     def __init__(
-        self, grants: Grants, share: Share | None = None, on_change: Callable[[int], object] | None = None
+        self, grants: Grants, share: Share | None = None, on_change: Callable[[Layout], object] | None = None
     ) -> None:
         """Keeps the workers.
 
         Args:
             share: divides the cores among so many workers; None: workers are kept on none.
-            on_change: called with the new number of workers.
+            on_change: called with the new layout.
         """
         self.grants, self._share, self._on_change = grants, share, on_change
         self._cores: Sequence[tuple[int, ...]] = ()  # of the workers that start from now on; empty: nothing has changed
@@ -102,7 +102,7 @@ class Resizing:
         self.fit()
         over = self._drain(why, now=now)
         if self._on_change is not None:
-            self._on_change(layout.workers)
+            self._on_change(layout)
         return max(0, len(grants.workers) - known), over
 
     def fit(self) -> None:

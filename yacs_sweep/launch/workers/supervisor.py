@@ -54,7 +54,7 @@ class Supervisor:
         signals: list[int] | None = None,
         shown: Iterable[str] = (),
         share: Share | None = None,
-        on_workers: Callable[[int], object] | None = None,
+        on_workers: Callable[[Layout], object] | None = None,
     ) -> None:
         """Makes the supervisor; `run` starts the agents.
 
@@ -67,7 +67,7 @@ class Supervisor:
             signals: those received; another thread may append one.
             shown: lines the user has seen; an agent's line for all agents is not shown again.
             share: divides the cores again when the number of workers changes.
-            on_workers: called with that number.
+            on_workers: called with the layout that was ordered.
         """
         self.places = places or Places(Layout())
         self.sweeps, self.silence, self._print = sweeps, silence, say

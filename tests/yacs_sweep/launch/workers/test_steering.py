@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -278,3 +279,35 @@ def test_a_grid_has_no_more_trials_than_points(tmp_path: Path) -> None:
     code, out = launch.end()
     assert code == 0, out
     assert "2 finished; results in" in out
+
+
+def test_what_an_order_has_ended_is_no_failure_and_the_next_launch_has_the_ordered_workers(tmp_path: Path) -> None:
+    launch = Running(tmp_path, "--workers", "2", "--grace", "5")
+    await_running(launch, 2)
+    assert launch.order("set_workers", workers=1, now=True).obeyed
+    wait_until(lambda: len(launch.running()) == 1, 20)
+    launch.order("stop")
+    launch.go("all")
+    code, out = launch.end()
+    assert {record.state for record in launch.trials().values()} == {"finished", "killed"}
+    assert code == 0, out
+    (line,) = [line for line in out.splitlines() if "resume with: " in line]
+    assert line.endswith(f" --sweep_id {launch.dir.name} --workers 1 --grace 5")
+    words = json.loads(launch.paths.launch.read_text())["words"]
+    assert words[:2] == ["--workers", "1"]
+
+
+def test_a_launch_that_leaves_the_rest_to_another_one_names_it_and_resumes_nothing(tmp_path: Path) -> None:
+    launch = Running(tmp_path, "--workers", "4")
+    await_running(launch, 4)
+    where = f"{socket.gethostname()}, process {launch.process.pid}"
+    second = sweep(tmp_path, "--sweep_id", launch.dir.name, "--for", "0.01s", trainer=None, config=None, verbose=False)
+    assert second.code == 0, second.out + second.err
+    assert (
+        f"resuming sweep {launch.dir.name}: 0 trials done, 4 to go, 4 of them run in another launch ({where})"
+        in second.out
+    )
+    assert f"4 run in another launch ({where})\n" in second.out.splitlines(keepends=True)[-1]
+    assert "to be done" not in second.out and "resume with" not in second.out
+    launch.go("all")
+    assert launch.end()[0] == 0
