@@ -30,7 +30,7 @@ return [...document.querySelectorAll(".plot[data-plot]")].map((plot) => {
   return { name: plot.dataset.plot, marks: marks.length, area, text: plot.textContent.slice(0, 200) };
 });
 """
-ALL = {"history", "parallel", "importance", "correlation", "slice0", "slice1", "surface", "curves", "timeline"}
+ALL = {"history", "parallel", "importance", "correlation", "slice0", "slice1", "surface", "curves", "rungs", "timeline"}
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,8 @@ from yacs_sweep.show.report.columns import column
 from yacs_sweep.show.report.data import Trial, read_local, thin, trial_of
 from yacs_sweep.show.report.findings import Findings, failures, searched_rows
 from yacs_sweep.show.report.importance import effects
-from yacs_sweep.show.report.page.figures import LINES, brief, figures, surface, timeline
+from yacs_sweep.show.report.page.blob import blob, curve_data
+from yacs_sweep.show.report.page.figures import brief, figures, surface, timeline
 from yacs_sweep.show.report.page.html import page
 from yacs_sweep.show.report.scores import sample
 from yacs_sweep.show.report.text import as_csv, as_json, as_markdown
@@ -43,8 +44,8 @@ def test_rows_become_curves_over_the_epoch_with_their_gaps() -> None:
     assert set(found.curves) == {"train/loss", METRIC}
     assert found.curves[METRIC].x == [1, 2, 3] and math.isnan(found.curves[METRIC].y[1])
     assert found.tail == [10.0, 30.0] and found.epochs
-    drawn = figures(in_memory([found]), [], sample(in_memory([found])))["curves"]
-    assert drawn["lines"][0]["xy"][0] == [[1, 2, 3], [10.0, None, 30.0]]
+    drawn = curve_data([found], [METRIC], 80)[found.record.name][METRIC]
+    assert (drawn["x"], drawn["y"]) == ([1, 2, 3], [10.0, None, 30.0])
     without = trial_of(trial(0, {}, 1.0).record, [{"step": 7, "a": 1.0}], METRIC)
     assert without.curves["a"].x == [7] and in_memory([without]).axis == "step"
 
@@ -177,10 +178,8 @@ def test_a_surface_with_trials_that_ended_early_is_of_their_scores() -> None:
 def test_a_large_sweep_stays_small_on_the_page(tmp_path: Path) -> None:
     sweep = read_local(write_sweep(tmp_path, "large", 300, 60))
     data = figures(sweep, effects(sweep, sample(sweep)), sample(sweep))
-    assert len(data["curves"]["lines"]) <= LINES and data["curves"]["all"] == 300
-    best = sweep.ranked()[0].record.name
-    assert data["trials"]["name"][data["curves"]["lines"][0]["trial"]] == best
-    assert len(json.dumps(data)) < 1_500_000
+    assert len(blob(Findings.of(sweep))["curves"]) == 300  # the page draws the best 240 of them
+    assert len(json.dumps(data)) < 300_000
     assert data["columns"][data["slices"][0]]["name"] == "base_lr"
 
 

@@ -61,7 +61,7 @@ def test_every_kind_of_sweep_has_a_whole_page(pages: dict[str, str]) -> None:
     for name, text in pages.items():
         found = Elements(text)
         data = unpacked(found.texts["data"])
-        assert data["figures"]["curves"]["lines"] or name not in ("usual",)
+        assert data["figures"]["curves"]["metrics"] or name not in ("usual",)
         plots = [attributes["data-plot"] for _, attributes in found.tags if "data-plot" in attributes]
         assert ("history" in plots) == (name not in ("empty", "failures_only", "running", "no_metric")), name
         assert len(text) < 8_000_000

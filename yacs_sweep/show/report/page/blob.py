@@ -19,7 +19,9 @@ from ...lines import reason_shown
 from ..columns import column
 from ..data import Sweep, Trial, text_of, thin_places
 from ..findings import Findings, places
+from .captions import captions
 from .figures import brief, figures
+from .rungs import iterations, resumed
 
 LEVEL = 6  # of compression: the next levels take twice the time for a hundredth of the size
 NUMBERS = 640_000  # of all curves together: what keeps a page of 1,000 trials below 8 MB
@@ -34,11 +36,14 @@ def blob(findings: Findings) -> dict[str, Any]:
     sweep = findings.sweep
     names = metric_names(sweep)
     drawn = curve_metrics(sweep, names)
+    pictures = figures(sweep, findings.effects, findings.used, findings.whole)
+    pictures["curves"] = {"metrics": drawn}
+    pictures["says"] = captions(findings, pictures)
     return {
         "sweep": sweep_data(findings, len(drawn)),
         "trials": trial_columns(sweep, sweep.trials, names),
         "curves": curve_data(sweep.trials, drawn, points_of_curves(len(sweep.trials), len(drawn))),
-        "figures": figures(sweep, findings.effects, findings.used, findings.whole),
+        "figures": pictures,
     }
 
 
@@ -140,6 +145,8 @@ def trial_columns(sweep: Sweep, trials: Sequence[Trial], metrics: Sequence[str])
         "begun_at": [record.begun_at or None for record in records],
         "replaces": [record.replaces for record in records],
         "until": [record.until for record in records],
+        "iterations": [iterations(trial, sweep.metric) for trial in trials],
+        "resumed": [resumed(trial, sweep.metric) or None for trial in trials],
         "violated": [
             (reason_shown(record, objectives) or None) if record.state == "finished" else None for record in records
         ],

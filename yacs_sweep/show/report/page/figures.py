@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Container, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -14,10 +14,11 @@ from ....records.population.lineage import lineage
 from ....spec.sweep import Metric
 from ...left_out import kind_of, left_out
 from ..columns import Column, column
-from ..data import Sweep, Trial, is_finished, thin
+from ..data import Sweep, Trial, is_finished
 from ..importance import Effect
 from ..scores import Sample, is_censored, is_diverged
 from ..statistics import spearman
+from .rungs import rungs
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,10 +29,6 @@ _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 _BOUND = re.compile(
     rf"(?P<name>`[^`]+`|[\w./]+)\s*[<>]=?\s*(?P<at>{_NUMBER})|(?P<from>{_NUMBER})\s*[<>]=?\s*(?P<other>`[^`]+`|[\w./]+)"
 )
-LINES = 240  # learning curves drawn; more cannot be told apart
-BANDS = 5  # best points whose curves have a band
-OTHER_METRICS = 6  # metrics beside the sweep's own
-OTHER_POINTS = 40  # points of their curves
 DIMENSIONS = 12  # axes of the parallel coordinates
 GRID = 28  # cells of the contour in each direction
 BANDWIDTH = 0.6  # of the contour's kernel, times n^(-1/6), in units of the axis
@@ -64,26 +61,20 @@ def figures(sweep: Sweep, effects: Sequence[Effect], used: Sample, whole: Sweep 
         "means": int(sweep.by_points),
         "axis": sweep.axis,
         "trials": {
-            "name": [trial.record.name for trial in sweep.trials],
-            "number": [trial.record.number for trial in sweep.trials],
             "state": [trial.record.state for trial in sweep.trials],
-            "value": [brief(trial.record.value) for trial in sweep.trials],
             "counts": [int(is_finished(trial)) for trial in sweep.trials],
             "drawn": [int(id(trial) in drawn) for trial in sweep.trials],
             "early": [int(is_censored(trial)) for trial in sweep.trials],
             "score": [brief(scores.get(id(trial)), 4) for trial in sweep.trials],
-            "error": [brief(trial.point.estimate.error, 3) if trial.point else None for trial in sweep.trials],
-            "violates": [trial.record.violated for trial in sweep.trials],
-            "url": [trial.url for trial in sweep.trials],
-            "seconds": [brief(trial.seconds, 4) for trial in sweep.trials],
         },
         "columns": [_column(item) for item in columns],
         "dimensions": min(DIMENSIONS, len(columns)),
         "effects": [_effect(effect) for effect in effects],
         "slices": [names.index(name) for name in pair],
         "surface": surface(sweep, used, pair, [names.index(name) for name in pair]),
-        "curves": curves(sweep),
         "descent": descent(sweep),
+        "rungs": rungs(sweep),
+        "family": int(not sweep.by_points and any(trial.record.parent_trial for trial in sweep.trials)),
         "timeline": timeline(whole),
         "all": [] if whole is sweep else [[record.name, record.state, brief(record.value)] for record in whole.records],
         "front": front(sweep),
@@ -192,50 +183,6 @@ def bounds_in(constraint: str) -> list[tuple[str, float]]:
             name = match["name"] or match["other"]
             found.append((name.strip("`"), float(match["at"] or match["from"])))
     return found
-
-
-# -- learning curves --------------------------------------------------------------------------------------------------
-def curves(sweep: Sweep) -> dict[str, Any]:
-    """Chooses the curves of the best trials, and of others evenly over the sweep."""
-    ranked = [trial for trial in sweep.ranked() if trial.curves]
-    chosen = ranked[:10]
-    rest = sorted(ranked[10:], key=lambda trial: trial.record.number)
-    step = max(1.0, len(rest) / (LINES - len(chosen)))
-    chosen += [rest[int(place * step)] for place in range(int(len(rest) / step))]
-    counted = Counter(name for trial in chosen for name in trial.curves)
-    own = [sweep.metric] if sweep.metric is not None and sweep.metric in counted else []
-    metrics = [*own, *sorted((name for name in counted if name not in own), key=lambda name: (-counted[name], name))]
-    metrics = metrics[: OTHER_METRICS + 1]
-    places = {id(trial): place for place, trial in enumerate(sweep.trials)}
-    lines = [
-        {
-            "trial": places[id(trial)],
-            "best": rank,
-            "xy": [_xy(trial, name, name == sweep.metric) for name in metrics],
-            **({"bands": [_band(trial, name) for name in metrics]} if trial.bands and rank < BANDS else {}),
-        }
-        for rank, trial in enumerate(chosen)
-    ]
-    return {"metrics": metrics, "lines": lines, "all": len(ranked)}
-
-
-def _xy(trial: Trial, name: str, full: bool) -> list[list[float | None]] | None:
-    """Rounds the points of a curve, and thins them unless they are wanted in full."""
-    curve = trial.curves.get(name)
-    if curve is None:
-        return None
-    if not full:
-        curve = thin(curve.x, curve.y, OTHER_POINTS)
-    return [[brief(value, 5) for value in curve.x], [brief(value, 5) for value in curve.y]]
-
-
-def _band(trial: Trial, name: str) -> list[list[float | None]] | None:
-    """Rounds the places, lower and upper ends of the band of one standard error around a curve of means."""
-    curve, errors = trial.curves.get(name), trial.bands.get(name)
-    if curve is None or errors is None:
-        return None
-    known = [(x, y, error) for x, y, error in zip(curve.x, curve.y, errors, strict=True) if error is not None]
-    return [[brief(x, 5) for x, _, _ in known], *([brief(y + side * e, 5) for _, y, e in known] for side in (-1, 1))]
 
 
 # -- workers ----------------------------------------------------------------------------------------------------------

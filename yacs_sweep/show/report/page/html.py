@@ -16,6 +16,7 @@ from html import escape
 from importlib import metadata, resources
 from typing import Any
 
+from ....base.values import finite_number
 from ....base.wording import sentence
 from ....records.control.words import order_rows
 from ...lines import epochs_apart, in_search, over_folds, trained_again
@@ -24,14 +25,19 @@ from ..findings import Findings, commits, failures, searched_rows
 from ..repeat import commands
 from .blob import blob, packed
 from .pieces import state, table, value
-from .sections import front, history, importance, parallel, plot, slices
+from .sections import curves, family, front, history, importance, parallel, plot, rungs, slices
 from .served import Served
 from .top import header
 from .trials import first_rows
 
 LEVEL = 9  # of compression; the library is compressed once a page, in half a second
 POLICY = "default-src 'none'; script-src 'unsafe-inline' blob:; style-src 'unsafe-inline'; img-src data: blob:; font-src data:"
-SCRIPTS = ("store", "format", "address", "filter", "table", "plots", "page")  # in the order in which they run
+PLOTS = ("base", "history", "parallel", "ranges", "effects", "front", "curves", "paths", "save")
+SCRIPTS = (  # in the order in which they run
+    *("store", "format", "address", "filter", "table"),
+    *(f"plots/{name}" for name in PLOTS),
+    "page",
+)
 STYLES = ("page", "table")
 TITLES = {  # of sections, where the navigation's word is too short
     "front": "Pareto front",
@@ -39,6 +45,8 @@ TITLES = {  # of sections, where the navigation's word is too short
     "importance": "Importance and correlation",
     "slices": "Parameters one by one",
     "curves": "Learning curves",
+    "rungs": "How far trials came",
+    "family": "Who began from whose checkpoint",
     "descent": "Parameters of the best, by iteration",
     "failures": "Stopped and failed trials",
     "orders": "Orders to the running sweep",
@@ -120,23 +128,27 @@ def _parts(findings: Findings, data: dict[str, Any]) -> list[tuple[str, str, str
         parts.append(("front", "Front", front(findings, data)))
     if seeds := _seeds(sweep):
         parts.append(("seeds", "Best, trained again", seeds))
-    if any(found is not None for found in data["trials"]["value"]):
+    if any(finite_number(trial.record.value) for trial in sweep.trials):
         text = f'<p class="lead">{history(findings)}</p>'
-        parts.append(("history", "History", text + plot("history")))
+        parts.append(("history", "History", text + plot("history", data)))
     if valued > 1 and data["columns"]:
-        parts.append(("parallel", "Parameters", parallel(findings) + plot("parallel", "scroll")))
+        parts.append(("parallel", "Parameters", parallel(findings) + plot("parallel", data, "scroll")))
     if sweep.searched():
-        parts.append(("importance", "Importance", importance(findings)))
+        parts.append(("importance", "Importance", importance(findings, data)))
     if valued > 1 and data["slices"]:
         parts.append(("slices", "One by one", slices(findings, data)))
-    if data["curves"]["lines"]:
-        parts.append(("curves", "Curves", _curves(data)))
+    if data["curves"]["metrics"]:
+        parts.append(("curves", "Curves", curves(data)))
+    if data["rungs"]:
+        parts.append(("rungs", "Rungs", rungs(data)))
+    if data["family"]:
+        parts.append(("family", "Copies", family(data)))
     if data["descent"]:
-        parts.append(("descent", "Schedule", _descent(data) + plot("descent")))
+        parts.append(("descent", "Schedule", _descent(data) + plot("descent", data)))
     if data["timeline"]["bars"]:
         marks = " Dotted lines are orders from users." if data["timeline"]["orders"] else ""
         text = f'<p class="lead">When each trial ran, and where.{marks}</p>'
-        parts.append(("workers", "Workers", text + plot("timeline")))
+        parts.append(("workers", "Workers", text + plot("timeline", data)))
     if any(record.state not in ("finished", "paused", "running") for record in findings.whole.records):
         parts.append(("failures", "Failures", _failures(findings.whole)))
     if orders := order_rows(findings.whole.orders):
@@ -167,27 +179,6 @@ def _seeds(sweep: Sweep) -> str:
     notes = [text for text in (over_folds(sweep.seeds), epochs_apart(sweep.seeds)) if text]
     note = "".join(f'<p class="note">{escape(sentence(text))}</p>' for text in notes)
     return f'<p class="lead">{text}</p>{note}{table(heads, rows)}'
-
-
-def _curves(data: dict[str, Any]) -> str:
-    """Explains and places the plot of learning curves."""
-    drawn, total, noun = len(data["curves"]["lines"]), data["curves"]["all"], f"{data['noun']}s"
-    some = (
-        f" {drawn} of {total} {noun} are drawn: the best ten, and others evenly over the sweep."
-        if drawn < total
-        else ""
-    )
-    colours = (
-        "The best five in colour, <b>stopped early or paused</b> in amber with a cross where they ended, others grey."
-    )
-    means = f" Means over the {data['repeats']} of a point; the bands are one standard error." if data["means"] else ""
-    text = f'<p class="lead">{colours}{means}{some}</p>'
-    choose = (
-        '<div class="controls"><label>Metric <select id="curve-metric"></select></label></div>'
-        if len(data["curves"]["metrics"]) > 1
-        else ""
-    )
-    return text + choose + plot("curves")
 
 
 def _descent(data: dict[str, Any]) -> str:

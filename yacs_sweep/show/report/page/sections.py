@@ -16,9 +16,13 @@ from ..findings import Findings
 NAMED = 8  # trials on the front that are named
 
 
-def plot(name: str, kind: str = "") -> str:
-    """Makes the element that the script draws a plot into."""
-    return f'<div class="plot {kind}" data-plot="{name}"><div class="inner"></div></div>'
+def plot(name: str, data: dict[str, Any], kind: str = "") -> str:
+    """Makes the element that the script draws a picture into, with its caption, which stands for it where it is not seen."""
+    says = escape(data["says"].get(name, ""))
+    return (
+        f'<figure class="plot" data-plot="{name}"><div class="canvas {kind}"><div class="inner" role="img" '
+        f'aria-labelledby="says-{name}"></div></div><figcaption id="says-{name}">{says}</figcaption></figure>'
+    )
 
 
 def history(findings: Findings) -> str:
@@ -108,7 +112,7 @@ def front(findings: Findings, data: dict[str, Any]) -> str:
         text += f" Means over {sweep.repeat_noun}s; bars are one standard error."
     if sweep.folder and on:
         text += f' <code>--train-best {escape(sweep.id)} --prefer "…"</code> trains the one that you prefer.'
-    plots = "".join(plot(f"front{place}") for place in range(len(pairs)))
+    plots = "".join(plot(f"front{place}", data) for place in range(len(pairs)))
     return f'<p class="lead">{text}</p><div class="{"pair" if len(pairs) > 1 else ""}">{plots}</div>'
 
 
@@ -117,13 +121,13 @@ def parallel(findings: Findings) -> str:
     drawn, means = escape(findings.used.drawn_text("dashed")), findings.sweep.by_points
     return (
         f'<p class="lead">A line is a {findings.sweep.noun}, from its parameters to its {"mean" if means else "value"}: {drawn} '
-        '<span class="mouse">Drag along an axis to keep the trials within.</span> '
+        '<span class="mouse">Drag along an axis to keep the trials within, in the table and the other pictures too.</span> '
         f"“–” marks {findings.sweep.noun}s a parameter does not apply to.</p>"
-        '<p class="controls"><span id="parallel-kept"></span></p>'
+        '<div class="controls" id="ranges"><span id="parallel-kept" role="status"></span></div>'
     )
 
 
-def importance(findings: Findings) -> str:
+def importance(findings: Findings, data: dict[str, Any]) -> str:
     """Explains and places the plots of importance and correlation."""
     notes = f'<p class="note">{escape(findings.caveat)}</p>' if findings.caveat else ""
     if not findings.effects:
@@ -136,7 +140,7 @@ def importance(findings: Findings) -> str:
         "grey where these hold zero): which way the metric went; of a category, its most telling value against the "
         "others. A parameter with its best value in the middle can be important without any correlation.</p>"
     )
-    return notes + text + f'<div class="pair">{plot("importance")}{plot("correlation")}</div>'
+    return notes + text + f'<div class="pair">{plot("importance", data)}{plot("correlation", data)}</div>'
 
 
 def slices(findings: Findings, data: dict[str, Any]) -> str:
@@ -144,8 +148,8 @@ def slices(findings: Findings, data: dict[str, Any]) -> str:
     drawn = escape(findings.used.drawn_text("triangles"))
     names = [data["columns"][place]["name"] for place in data["slices"]]
     text = f'<p class="lead">{_chosen(findings, names)} {drawn}</p>'
-    plots = "".join(plot(f"slice{place}") for place in data["slices"])
-    both = f"<h3>Both together</h3>{_surface(findings, data)}{plot('surface')}" if data["surface"] else ""
+    plots = "".join(plot(f"slice{place}", data) for place in range(len(data["slices"])))
+    both = f"<h3>Both together</h3>{_surface(findings, data)}{plot('surface', data)}" if data["surface"] else ""
     return f'{text}<div class="{"pair" if len(data["slices"]) > 1 else ""}">{plots}</div>{both}'
 
 
@@ -180,3 +184,40 @@ def _surface(findings: Findings, data: dict[str, Any]) -> str:
         "points": "at each trial; these are too few, or too much on a line, to draw a surface between them",
     }[data["surface"]["kind"]]
     return f'<p class="lead">{what}, {how}. {drawn}</p>'
+
+
+def curves(data: dict[str, Any]) -> str:
+    """Explains and places the plot of learning curves, with its controls."""
+    means = f" Means over the {data['repeats']} of a point; the bands are one standard error." if data["means"] else ""
+    text = (
+        '<p class="lead">The best five in colour, <b>stopped early or paused</b> in amber with a cross where they ended, '
+        f"others grey. A curve of a {data['noun']} that was paused and resumed is one line.{means} "
+        '<span id="curves-note" role="status"></span></p>'
+    )
+    controls = (
+        '<div class="controls" id="curve-controls" hidden>'
+        '<label>Metric <select id="curve-metric"></select></label>'
+        '<label>Over <select id="curve-axis"></select></label>'
+        '<label>Smoothed <input id="curve-smooth" type="range" min="0" max="0.99" step="0.01" value="0"></label>'
+        '<output id="curve-smoothed" for="curve-smooth">raw</output></div>'
+    )
+    return text + controls + plot("curves", data)
+
+
+def rungs(data: dict[str, Any]) -> str:
+    """Explains and places the plot of how far trials came."""
+    text = (
+        '<p class="lead">A bar is a trial, up to the iteration that it reached, the best on top: '
+        "a circle where it finished, a triangle where it is <b>paused</b>, a cross where it was stopped or failed. "
+        "A tick is where it had paused and was resumed. Dotted lines are the rungs, at which trials are compared.</p>"
+    )
+    return text + plot("rungs", data)
+
+
+def family(data: dict[str, Any]) -> str:
+    """Explains and places the tree of trials that began from checkpoints of others."""
+    text = (
+        '<p class="lead">A row is a member of the population, a line a trial from its first to its last iteration, in the '
+        "colour of its value. A thin line goes from the trial whose checkpoint was copied to the one that began from it.</p>"
+    )
+    return text + plot("family", data)

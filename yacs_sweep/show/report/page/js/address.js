@@ -16,6 +16,7 @@
     if (view.sort.length) add("sort", view.sort.map(([key, direction]) => direction + escaped(key)).join(","));
     if (view.page !== first.page) add("page", view.page);
     if (view.size !== first.size) add("size", view.size);
+    if (view.metric !== first.metric) add("metric", escaped(view.metric));
     if (view.axis !== first.axis) add("axis", escaped(view.axis));
     if (view.smooth !== first.smooth) add("smooth", view.smooth);
     for (const [key, range] of Object.entries(view.brush)) add(`brush.${escaped(key)}`, range.map((end) => escaped(JSON.stringify(end))).join("~"));
@@ -35,6 +36,7 @@
       else if (name === "sort") found.sort = value.split(",").filter((item) => /^[+-]./.test(plain(item))).map((item) => [plain(item).slice(1), plain(item)[0]]);
       else if (name === "page") found.page = whole(1, 1e6);
       else if (name === "size") found.size = whole(10, 500);
+      else if (name === "metric") found.metric = plain(value) || null;
       else if (name === "axis") found.axis = ["epoch", "step", "time"].includes(plain(value)) ? plain(value) : null;
       else if (name === "smooth") found.smooth = Math.max(0, Math.min(0.99, Number(value) || 0));
       else if (name.startsWith("brush.")) {

@@ -27,55 +27,83 @@
 
   const idle = window.requestIdleCallback ? (f) => requestIdleCallback(f, { timeout: 300 }) : (f) => setTimeout(f, 16);
 
-  // One plot a turn, so that the page answers in between.
-  function work() {
+  // One plot a turn, so that the page answers in between; what follows an act of the reader is drawn without waiting for an idle moment.
+  function work(soon = false) {
     if (!ready || working || !pending.size) return;
     working = true;
-    idle(() => {
+    (soon ? (f) => setTimeout(f) : idle)(() => {
       const [element, draw] = pending.entries().next().value;
       pending.delete(element);
       drawNow(element, draw);
       working = false;
-      work();
+      work(soon);
     });
   }
+  const isHidden = (element) => element.offsetParent === null;
   function drawNow(element, draw) {
+    if (!element.isConnected) { forget(element); return; }
+    if (isHidden(element) || !draw) { stale.add(element); return; }  // it has no size; it is drawn when it comes into view
+    stale.delete(element);
     try {
       draw(element);
-      drawn.set(element, draw);
       element.dataset.drawn = "yes";
     } catch (error) {
-      element.textContent = "This plot could not be drawn: " + error.message;
+      (element.querySelector(".inner") || element).textContent = "This plot could not be drawn: " + error.message;
       console.error(error);
     }
+    drawn.set(element, draw);
   }
 
   const plots = new Map();
+  const near = new Set();  // in view, or almost
+  const stale = new Set();  // drawn of what is no longer so
+  function forget(element) {
+    watcher.unobserve(element);
+    for (const each of [plots, drawn, pending, near, stale]) each.delete(element);
+  }
   const watcher = new IntersectionObserver((entries) => {
-    for (const entry of entries) {
-      if (!entry.isIntersecting) continue;
-      watcher.unobserve(entry.target);
-      pending.set(entry.target, plots.get(entry.target));
+    for (const { target, isIntersecting } of entries) {
+      if (!isIntersecting) { near.delete(target); continue; }
+      near.add(target);
+      if (!drawn.has(target) || stale.has(target)) pending.set(target, plots.get(target));
     }
     work();
   }, { rootMargin: "400px 0px" });
 
   const places = document.querySelectorAll(".plot[data-plot]");
   let wanted = false;  // whether all are asked for
-  report.whenReady(() => {
-    const available = window.reportPlots(report.store.figures);
-    for (const element of places) {
-      plots.set(element, available[element.dataset.plot]);
-      watcher.observe(element);
+  // Draws into an element once it is in view, and again whenever what it shows has changed; another `draw` replaces the first.
+  report.picture = (element, draw) => {
+    if (!plots.has(element)) watcher.observe(element);
+    plots.set(element, draw);
+    if (near.has(element)) { pending.set(element, draw); work(true); }
+  };
+  report.redraw = (wanted = () => true, now = () => false) => {
+    for (const element of [...drawn.keys()]) {
+      if (!wanted(element)) continue;
+      if (near.has(element) || now(element)) pending.set(element, plots.get(element)); else stale.add(element);
     }
+    work(true);
+  };
+  report.whenReady(() => {
+    for (const element of places) report.picture(element, report.plots.of(element.dataset.plot));
     if (wanted) report.drawAll();
+  });
+  const OF_ALL = new Set(["importance", "correlation", "descent"]);  // which no filter changes
+  report.store.on("data", () => report.redraw());
+  report.store.on("view", (changed) => {
+    const trials = ["where", "brush", "chosen", "trial"].some((name) => changed.has(name));
+    const curves = ["metric", "axis", "smooth"].some((name) => changed.has(name));
+    const isCurves = ({ dataset }) => dataset.plot === "curves";
+    if (trials || curves) report.redraw((element) => isCurves(element) || (trials && !OF_ALL.has(element.dataset.plot)), (element) => curves && isCurves(element));
   });
   report.drawAll = () => {
     wanted = true;
-    for (const [element, draw] of plots) if (!drawn.has(element)) pending.set(element, draw);
+    for (const [element, draw] of plots) if (!drawn.has(element) || stale.has(element)) pending.set(element, draw);
     work();
   };
-  Object.defineProperty(report, "done", { get: () => drawn.size === places.length });
+  // Whether all are drawn; those in a hidden part of the page do not count.
+  Object.defineProperty(report, "done", { get: () => ready && !pending.size && (!places.length || plots.size > 0) && [...plots.keys()].every((element) => (drawn.has(element) && !stale.has(element)) || isHidden(element)) });
 
   // On paper: every plot, in light colours and in the paper's width, before this handler returns.
   addEventListener("beforeprint", () => {
@@ -83,7 +111,7 @@
     root.dataset.theme = "light";
     root.dataset.print = "yes";
     pending.clear();
-    for (const [element, draw] of plots) drawNow(element, draw);
+    for (const [element, draw] of [...plots]) drawNow(element, draw);
   });
   addEventListener("afterprint", () => {
     delete root.dataset.print;
@@ -128,7 +156,7 @@
   applyTheme();
   const loaded = holdLoad();
   const failed = (error) => {
-    for (const element of places) element.textContent = "This browser cannot unpack the plots; the tables are complete.";
+    for (const element of places) element.querySelector(".inner").textContent = "This browser cannot unpack the plots; the tables are complete.";
     console.error(error);
   };
   requestAnimationFrame(() => setTimeout(() => report.start().then(() => (places.length ? library() : null)).catch(failed).finally(loaded)));

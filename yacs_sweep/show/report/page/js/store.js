@@ -13,7 +13,7 @@
   const TIMES = new Set(["started", "ended"]);
   // What is looked at. `where` is an expression, `sort` is [[column, "+" or "-"], …], `columns` null are the usual ones, `chosen` are
   // trials ticked in the table, `compare` those side by side, `brush` is {column: [least, largest]}.
-  const FIRST = { where: "", sort: [], columns: null, page: 1, size: 15, chosen: [], compare: [], trial: null, axis: null, smooth: 0, brush: {} };
+  const FIRST = { where: "", sort: [], columns: null, page: 1, size: 15, chosen: [], compare: [], trial: null, metric: null, axis: null, smooth: 0, brush: {} };
 
   const listeners = { view: new Set(), data: new Set() };
   const lists = new Map();  // of values, by the column's key
