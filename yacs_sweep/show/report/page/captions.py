@@ -77,7 +77,8 @@ def _history(sweep: Sweep) -> str | None:
         if value is not None and (best is None or (value > best if sweep.goal == "maximize" else value < best)):
             best, raised = value, raised + 1
     if sweep.best is not None:
-        text += f"; the best, {shown(sweep.best.value)}, is {sweep.best.name}, the best so far changed {_count(raised, 'time')}"
+        text += f"; the best, {shown(sweep.best.value)}, is {sweep.best.name}"
+        text += f", after {_count(raised - 1, 'improvement')} on the first" if raised > 1 else ""
     return text + "."
 
 

@@ -24,7 +24,7 @@
     const shapes = data.rungs.levels.map((level) => ({ type: "line", x0: level, x1: level, y0: 0, y1: 1, yref: "paper", line: { color: c.soft, width: 1, dash: "dot" } }));
     const some = rows.length < came.length ? `the ${BARS} of ${came.length} trials that came farthest` : "trials";
     const names = rows.length > 40 ? { showticklabels: false } : { tickvals: rows.map(y), ticktext: rows.map((row) => plain(store.name(row), plots.narrow() ? 12 : 24)) };
-    put(element, traces, layout(c, 90 + Math.max(40, Math.min(700, 18 * rows.length)), { shapes, bargap: 0, xaxis: { title: "iterations", rangemode: "tozero" },
+    put(element, traces, layout(c, 90 + Math.max(40, Math.min(700, 14 * rows.length)), { shapes, bargap: 0, xaxis: { title: "iterations", rangemode: "tozero" },
       yaxis: { ...names, title: some, range: [rows.length - 0.4, -0.6], showgrid: false } }), {
       heads: ["trial", "state", "iterations", "pauses at", "resumed after", data.metric],
       rows: () => came.map((row) => [store.name(row), state(row), of(row, "iterations"), of(row, "until"), (store.field(row, "resumed") || []).join(" "), value(row)]),
