@@ -167,15 +167,15 @@ def test_curves_over_epochs_steps_and_time_as_logged_or_smoothed(chromium: Page,
     draw(chromium, files["usual"])
     note = chromium.run("return document.getElementById('curves-note').textContent")
     assert note.startswith("240 of 300 trials are drawn, the best first.")
-    options = "return [...document.getElementById('curve-axis').options].map((option) => option.value)"
+    options = "return [...document.getElementById('curve-axis').options].map((option) => option.text)"
     assert chromium.run(options) == ["epoch", "step", "time"]
     last = "const line = document.querySelector('[data-plot=curves] .inner').data.at(-1); return [line.x, line.y, line.name]"
     x, y, name = chromium.run(last)
     raw = [29.8 - 2 * math.cos(epoch) / (epoch + 1) for epoch in range(4)]
     assert (x, name) == ([1, 2, 3, 4], "trial-0298") and y == pytest.approx(raw, rel=1e-3)
     choose = "const field = document.getElementById('{}'); field.value = '{}'; field.dispatchEvent(new Event('{}'))"
-    for axis, places in (("step", [10, 20, 30, 40]), ("time", [22.5, 45, 67.5, 90])):
-        chromium.run(choose.format("curve-axis", axis, "change"))
+    for which, axis, places in ((1, "step", [10, 20, 30, 40]), (2, "time", [22.5, 45, 67.5, 90])):
+        chromium.run(choose.format("curve-axis", which, "change"))
         chromium.until(f"return (() => {{ {last} }})()[0][3] === {places[3]}")
         assert chromium.run(last)[0] == places and f"axis={axis}" in chromium.run("return location.hash")
     chromium.run(choose.format("curve-smooth", 0.5, "input"))

@@ -117,20 +117,20 @@
   if (!controls) return;
   const [metric, axis, smooth, told] = ["curve-metric", "curve-axis", "curve-smooth", "curve-smoothed"].map((id) => document.getElementById(id));
   const options = (select, names) => {
-    if (JSON.stringify(names) !== JSON.stringify([...select.options].map((option) => option.value))) select.replaceChildren(...names.map((name) => new Option(name, name)));
+    if (JSON.stringify(names) !== JSON.stringify([...select.options].map((option) => option.text))) select.replaceChildren(...names.map((name, place) => new Option(name, place)));
     select.parentElement.hidden = names.length < 2;
   };
   function show() {
     options(metric, metrics());
     options(axis, axes());
-    metric.value = metricNow();
-    axis.value = axisNow();
+    metric.value = metrics().indexOf(metricNow());
+    axis.value = axes().indexOf(axisNow());
     smooth.value = store.view.smooth;
     told.textContent = store.view.smooth ? `${store.view.smooth}` : "raw";
     controls.hidden = false;
   }
-  metric.addEventListener("change", () => store.set({ metric: metric.value === metrics()[0] ? null : metric.value }));
-  axis.addEventListener("change", () => store.set({ axis: axis.value === axes()[0] ? null : axis.value }));
+  metric.addEventListener("change", () => store.set({ metric: Number(metric.value) ? metrics()[metric.value] : null }));
+  axis.addEventListener("change", () => store.set({ axis: Number(axis.value) ? axes()[axis.value] : null }));
   smooth.addEventListener("input", () => store.set({ smooth: Number(smooth.value) }, { quiet: true }));
   smooth.addEventListener("change", () => report.address.write(true));
   report.whenReady(show);
