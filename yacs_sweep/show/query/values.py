@@ -50,6 +50,20 @@ def _duration(record: TrialRecord) -> float | None:
     return None if started is None else round(max(0.0, time.time() - started) + record.trained, 3)
 
 
+def aliases_of(launch: Mapping[str, Any]) -> dict[str, str]:
+    """Finds the aliases of a sweep's profile, in both directions; none where the profile cannot be read.
+
+    Args:
+        launch: the content of launch.json.
+    """
+    from ...trainers.load import load_profile  # few names are an alias
+
+    with contextlib.suppress(SweepError, OSError):
+        profile = load_profile(str(launch.get("trainer") or ""), project_root=Path(launch.get("cwd") or "."))
+        return {**{key: alias for alias, key in profile.aliases.items()}, **profile.aliases}
+    return {}
+
+
 class SweepValues:
     """Finds the values of names in the trials of one sweep.
 
@@ -65,13 +79,7 @@ class SweepValues:
     @cached_property
     def aliases(self) -> Mapping[str, str]:
         """The profile's aliases in both directions; empty where it cannot be read."""
-        from ...trainers.load import load_profile  # few names are an alias
-
-        launch = self.snapshot.launch
-        with contextlib.suppress(SweepError, OSError):
-            profile = load_profile(str(launch.get("trainer") or ""), project_root=Path(launch.get("cwd") or "."))
-            return {**{key: alias for alias, key in profile.aliases.items()}, **profile.aliases}
-        return {}
+        return aliases_of(self.snapshot.launch)
 
     def parameter(self, name: str) -> str | None:
         """Returns the parameter that a name or alias stands for; None for another name."""

@@ -16,6 +16,7 @@ from typing import Any
 
 from ....base.values import finite_number
 from ...lines import reason_shown
+from ...query.values import aliases_of
 from ..columns import column
 from ..data import Sweep, Trial, text_of, thin_places
 from ..findings import Findings, places
@@ -66,6 +67,7 @@ def sweep_data(findings: Findings, drawn: int) -> dict[str, Any]:
     """
     sweep, verdict = findings.sweep, findings.verdict
     objectives = sweep.spec.objectives if sweep.spec is not None else ()
+    parameters, aliases = sweep.parameters(), aliases_of(sweep.launch) if sweep.launch else {}
     return {
         "id": sweep.id,
         "name": sweep.name,
@@ -81,8 +83,9 @@ def sweep_data(findings: Findings, drawn: int) -> dict[str, Any]:
         "sure": verdict.text if verdict is not None else "",
         "clear": verdict.clear if verdict is not None else None,
         "alike": verdict.alike if verdict is not None and verdict.clear is False else [],
-        "parameters": [parameter_data(sweep, name) for name in sweep.parameters()],
+        "parameters": [parameter_data(sweep, name) for name in parameters],
         "searched": sweep.searched(),
+        "aliases": {name: other for name, other in aliases.items() if other in parameters and name not in parameters},
         "points_of_curves": points_of_curves(len(sweep.trials), drawn),
     }
 

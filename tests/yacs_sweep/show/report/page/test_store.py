@@ -12,6 +12,7 @@ import pytest
 from tests.browser import Page, browser
 from tests.report_sweeps import in_memory, trial
 from yacs_sweep.show.report.findings import Findings
+from yacs_sweep.show.report.page.blob import blob
 from yacs_sweep.show.report.page.html import page
 
 START = "return report.store && report.store.count > 0"
@@ -116,3 +117,15 @@ def test_the_address_holds_what_is_looked_at(chromium: Page, file: Path) -> None
         assert chromium.run("return report.store.visible.length >= 0")
     chromium.run("location.hash = '#history'")
     assert chromium.messages() == []
+
+
+def test_an_expression_may_name_a_parameter_by_its_alias(chromium: Page, tmp_path: Path) -> None:
+    trials = [trial(n, {"SOLVER.BASE_LR": 10.0**-n, "margin": n}, 1.0) for n in range(4)]
+    sweep = in_memory(trials, launch={"trainer": "reid", "cwd": str(tmp_path)})
+    assert blob(Findings.of(sweep))["sweep"]["aliases"]["base_lr"] == "SOLVER.BASE_LR"
+    (tmp_path / "page.html").write_text(page(Findings.of(sweep), "now"), encoding="utf-8")
+    chromium.show(tmp_path / "page.html")
+    chromium.until(START)
+    chromium.run("report.store.set({where: 'base_lr <= 0.01', sort: [['base_lr', '+']]})")
+    assert names(chromium) == [3, 2]
+    assert "base_lr" not in chromium.run("return report.store.columns.map((column) => column.key)")

@@ -51,6 +51,9 @@
     }
     for (const [name, values] of Object.entries(trials.values || {})) add("metric", name, name, restored(values), "number");
     for (const [name, values] of Object.entries(trials.best || {})) add("metric", `best ${name}`, `best ${name}`, restored(values), "number");
+    for (const [alias, key] of Object.entries(sweep.aliases || {})) {  // an expression may name a parameter by either
+      if (byKey.has(key) && !byKey.has(alias)) { byKey.set(alias, byKey.get(key)); lists.set(alias, lists.get(key)); }
+    }
   }
 
   // -- what is visible
