@@ -36,7 +36,7 @@ PLOTS = ("base", "history", "parallel", "ranges", "effects", "front", "curves", 
 SCRIPTS = (  # in the order in which they run
     *("store", "format", "address", "filter", "table"),
     *(f"plots/{name}" for name in PLOTS),
-    "page",
+    *("reach", "page"),
 )
 STYLES = ("page", "table")
 TITLES = {  # of sections, where the navigation's word is too short
@@ -86,6 +86,7 @@ def page(findings: Findings, made: str | None = None, served: Served | None = No
 <style>{"".join(_own(f"css/{name}.css") for name in STYLES)}</style>{head}
 </head>
 <body>
+<a class="skip" href="#trials">Skip to the trials</a>
 {header(findings)}
 <nav><div><span>{nav}</span><button id="theme" type="button">Dark</button></div></nav>
 <main>{top}{"".join(f'<p class="note">{escape(note)}</p>' for note in sweep.notes)}{sections}</main>
@@ -178,7 +179,8 @@ def _seeds(sweep: Sweep) -> str:
     )
     notes = [text for text in (over_folds(sweep.seeds), epochs_apart(sweep.seeds)) if text]
     note = "".join(f'<p class="note">{escape(sentence(text))}</p>' for text in notes)
-    return f'<p class="lead">{text}</p>{note}{table(heads, rows)}'
+    shown = table(heads, rows, caption="Metrics of the best, trained with several seeds")
+    return f'<p class="lead">{text}</p>{note}{shown}'
 
 
 def _descent(data: dict[str, Any]) -> str:
@@ -211,13 +213,13 @@ def _failures(sweep: Sweep) -> str:
             head = f"{escape(group.lines_of)}: the last lines it printed"
             details.append(f"<details><summary>{head}</summary><pre>{lines}</pre></details>")
     heads = [("num", "trials"), ("", "state"), ("", "cause"), ("", "reason, of the first"), ("", "which")]
-    return table(heads, rows) + "".join(details)
+    return table(heads, rows, caption="Trials that did not finish, by reason") + "".join(details)
 
 
 def _orders(rows: Sequence[Sequence[str]]) -> str:
     """Formats what users ordered while the sweep ran."""
     heads = [("", "when"), ("", "by"), ("", "order"), ("", "answer")]
-    return table(heads, [[escape(cell) for cell in row] for row in rows])
+    return table(heads, [[escape(cell) for cell in row] for row in rows], caption="Orders")
 
 
 def _search(sweep: Sweep) -> str:
@@ -246,7 +248,7 @@ def _search(sweep: Sweep) -> str:
         if sweep.spec.optimize == "best":
             extra.append("A trial's value is the best it reached, not its last.")
     lines = "".join(f'<p class="lead">{escape(line)}</p>' for line in extra)
-    return (table(heads, rows) if rows else "") + lines
+    return (table(heads, rows, caption="Parameters that were searched") if rows else "") + lines
 
 
 def _again(sweep: Sweep) -> str:
@@ -267,6 +269,6 @@ def _again(sweep: Sweep) -> str:
         rows.append([escape(str(key)), escape(shown)])
     if sweep.best_files:
         rows.append(["kept in best/", escape(", ".join(sweep.best_files))])
-    body = table([("name", ""), ("", "")], rows) if rows else ""
+    body = table([("name", ""), ("", "")], rows, caption="Environment") if rows else ""
     lines = "".join(f"<h3>{escape(what)}</h3><pre>{escape(line)}</pre>" for what, line in commands(sweep))
     return body + lines

@@ -23,12 +23,23 @@ def state(name: str) -> str:
     return f'<span class="state {known}">{escape(name)}</span>'
 
 
-def table(heads: Sequence[tuple[str, str]], rows: Iterable[Sequence[str]], classes: Sequence[str] = ()) -> str:
-    """Formats a table; heads are (class, text), cells are HTML, `classes` are attributes of rows."""
-    cells = "".join(f'<th class="{kind}">{escape(text)}</th>' for kind, text in heads)
+def table(
+    heads: Sequence[tuple[str, str]], rows: Iterable[Sequence[str]], classes: Sequence[str] = (), caption: str = ""
+) -> str:
+    """Formats a table; heads are (class, text), cells are HTML, `classes` are attributes of rows.
+
+    `caption` is read out by a screen reader; on the screen the text above the table says it.
+    """
+    cells = "".join(f'<th scope="col" class="{kind}">{escape(text)}</th>' for kind, text in heads)
     head = f"<thead><tr>{cells}</tr></thead>" if any(text for _, text in heads) else ""
     body = []
     for place, row in enumerate(rows):
-        cells = "".join(f'<td class="{kind}">{cell}</td>' for (kind, _), cell in zip(heads, row, strict=True))
+        cells = "".join(_cell(kind, cell) for (kind, _), cell in zip(heads, row, strict=True))
         body.append(f"<tr {classes[place] if classes else ''}>{cells}</tr>")
-    return f'<div class="scroll"><table>{head}<tbody>{"".join(body)}</tbody></table></div>'
+    named = f'<caption class="unseen">{escape(caption)}</caption>' if caption else ""
+    return f'<div class="scroll"><table>{named}{head}<tbody>{"".join(body)}</tbody></table></div>'
+
+
+def _cell(kind: str, cell: str) -> str:
+    """Formats a cell; what names the row is a header of its row."""
+    return f'<th scope="row" class="name">{cell}</th>' if kind == "name" else f'<td class="{kind}">{cell}</td>'

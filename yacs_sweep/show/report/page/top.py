@@ -58,8 +58,11 @@ def _configuration(findings: Findings) -> str:
         declared = sweep.declared(name)
         rows.append([escape(name), parameter(best.params[name]), escape(described(declared)) if declared else ""])
     heads = [("name", "parameter"), ("num", "best"), ("", "searched over")]
-    more = f"<p class=lead>and {len(given) - CONFIGURED} more in the table below</p>" if len(given) > CONFIGURED else ""
-    return f"<h2>Best configuration: {escape(best.name)}</h2>{table(heads, rows)}{more}"
+    more = (
+        f'<p class="lead">and {len(given) - CONFIGURED} more in the table below</p>' if len(given) > CONFIGURED else ""
+    )
+    shown = table(heads, rows, caption="Parameters of the best")
+    return f"<h2>Best configuration: {escape(best.name)}</h2>{shown}{more}"
 
 
 def _paragraphs(texts: Sequence[str]) -> str:

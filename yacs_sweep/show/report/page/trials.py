@@ -55,7 +55,8 @@ def first_rows(findings: Findings) -> str:
         return '<p class="lead">There are no trials yet.</p>'
     more = f"{SHOWN} of {len(ranked)} {sweep.noun}s; the others need a script, or are in trials.csv."
     note = f'<noscript><p class="lead">{more}</p></noscript>' if len(ranked) > SHOWN else ""
-    return f'<div id="table">{table(heads, rows, classes)}{note}</div>'
+    shown = table(heads, rows, classes, caption=f"The first {sweep.noun}s, best first")
+    return f'<div id="table">{shown}{note}</div>'
 
 
 def _ending(record: TrialRecord, retried: Mapping[str, TrialRecord], sweep: Sweep) -> str:

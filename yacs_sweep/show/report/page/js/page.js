@@ -145,14 +145,6 @@
     work();
   }
 
-  // A link to a place on the page scrolls there, and leaves the address, which says what is looked at.
-  document.querySelector("nav").addEventListener("click", (event) => {
-    const link = event.target.closest('a[href^="#"]'), place = link && document.getElementById(link.getAttribute("href").slice(1));
-    if (!place) return;
-    event.preventDefault();
-    place.scrollIntoView();
-  });
-
   applyTheme();
   const loaded = holdLoad();
   const failed = (error) => {
