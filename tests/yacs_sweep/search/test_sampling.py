@@ -38,7 +38,7 @@ def controller(folder: Path, method: str = "bayes", seed: int = 1, agent: str = 
 
 @pytest.fixture
 def agent(tmp_path: Path) -> Iterator[str]:
-    """Locks an agent's file: trials of dead agents would be handed out again at the end of a sweep."""
+    """Locks an agent's file: trials of dead agents are handed out again."""
     lock = AgentLock(SweepPaths(tmp_path, "s").agents, 0, "token")
     yield lock.name
     lock.release()
@@ -112,10 +112,10 @@ def test_a_stopped_trial_counts_with_its_own_value_whatever_rule_stopped_it(tmp_
     ("how", "shown"), [(None, None), ("false", None), ("best", 2.0), ("latest", 5.0), ("worst", 9.0)]
 )
 def test_running_trials_are_imputed_where_the_file_asks_for_it(
-    tmp_path: Path, how: str | None, shown: float | None
+    tmp_path: Path, agent: str, how: str | None, shown: float | None
 ) -> None:
     more = {} if how is None else {"impute_while_running": how}
-    sweep = controller(tmp_path, metric={"name": "v", "goal": "minimize", **more})
+    sweep = controller(tmp_path, agent=agent, metric={"name": "v", "goal": "minimize", **more})
     for value in (1.0, 9.0):
         step(sweep, lambda params, value=value: ("finished", value))
     running, silent = sweep.ask(), sweep.ask()
@@ -186,9 +186,9 @@ def test_bayes_finds_what_random_search_does_not(tmp_path: Path) -> None:
     assert sum(best("bayes", seed) for seed in range(3)) < 0.5 * sum(best("random", seed) for seed in range(3))
 
 
-def test_agents_that_ask_at_the_same_time_get_different_points(tmp_path: Path) -> None:
+def test_agents_that_ask_at_the_same_time_get_different_points(tmp_path: Path, agent: str) -> None:
     small = {"a": {"values": [1, 2, 3, 4]}, "b": {"values": [1, 2, 3]}}
-    sweeps = [controller(tmp_path, parameters=small) for _ in range(2)]
+    sweeps = [controller(tmp_path, agent=agent, parameters=small) for _ in range(2)]
     for number in range(10):
         step(sweeps[0], lambda params, number=number: ("finished", float(params["a"] + params["b"])))
     tried = {tuple(trial.params.items()) for trial in sweeps[0].study.get_trials(deepcopy=False)}

@@ -139,7 +139,7 @@ def test_json(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        ("--json", "--json: needs --check"),
+        ("--json", "--json: needs --status, --compare, --diff or --check"),
         ("--check --sweep_id x", "--check: is for a new sweep; leave out --sweep_id and --train-best"),
         ("--check --train-best x", "--check: is for a new sweep; leave out --sweep_id and --train-best"),
     ],
