@@ -73,6 +73,7 @@ def create_folder(plan: Plan, paths: SweepPaths) -> Plan:
         save_spec(paths, plan.spec)
         environment.save(paths)
         plan = copy_inputs(plan, paths)
+        environment.save_defaults(paths, plan.overrides.defaults(item.name for item in plan.spec.parameters))
         plan.launch.save(paths)
         if plan.storage is not None and shared(plan.storage):
             from ..search.storage.shared_sweep import SharedSweep
@@ -113,6 +114,7 @@ def _watch_code(plan: Plan, paths: SweepPaths) -> None:
     with contextlib.suppress(OSError):
         cwd = Path(plan.launch.cwd)
         save_code(paths, cwd, [*plan.profile.scripts, *scheduler_modules(plan.spec, cwd)])
+        environment.save_uncommitted(paths, plan.profile.cwd)
 
 
 def locate(plan: Plan, options: Options, starter: AgentStarter | None = None) -> tuple[Plan, SweepPaths]:

@@ -7,14 +7,18 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..base.files import write_atomically
+from ..base.files import read_json, write_atomically
 from ..base.values import to_json
 from .folder import SweepPaths
 
 FILE = "environment.json"
+DEFAULTS = "defaults.json"  # in inputs/: what the trainer's parameters are where nothing sets them
+UNCOMMITTED = "code.diff"  # in inputs/: how the working tree differed from the commit as the sweep began
+MOST = 1 << 18  # bytes of it
 DIRTY = "+dirty"  # behind a commit, where tracked files differ from it
 PACKAGES = ("yacs-sweep", "torch", "torchvision", "yacs", "numpy", "optuna", "wandb")
 
@@ -51,6 +55,48 @@ def save(paths: SweepPaths) -> None:
     path = paths.dir / FILE
     if not path.exists():
         write_atomically(path, to_json(describe(), indent=1) + "\n", durable=False)
+
+
+def save_defaults(paths: SweepPaths, values: Mapping[str, Any]) -> None:
+    """Writes inputs/defaults.json unless the sweep has one: the trainer's defaults by the parameters' names. Raises OSError."""
+    path = paths.inputs / DEFAULTS
+    if values and not path.exists():
+        path.parent.mkdir(exist_ok=True)
+        write_atomically(path, to_json(values, indent=1) + "\n", durable=False)
+
+
+def read_defaults(folder: Path) -> dict[str, Any]:
+    """Reads the trainer's defaults from a sweep's folder; empty for a sweep that did not keep them."""
+    return read_json(folder / "inputs" / DEFAULTS)
+
+
+def save_uncommitted(paths: SweepPaths, project: str | Path) -> None:
+    """Writes inputs/code.diff where tracked files differ from the commit: the first `MOST` bytes of the patch. Raises OSError."""
+    command = [
+        "git",
+        "-C",
+        str(project),
+        "-c",
+        "core.quotePath=false",
+        "diff",
+        "--no-color",
+        "--no-ext-diff",
+        "HEAD",
+        "--",
+        ".",
+    ]
+    found = b""
+    with (
+        contextlib.suppress(OSError),
+        subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        ) as process,
+    ):
+        assert process.stdout is not None
+        found = process.stdout.read(MOST)
+        process.kill()  # of more than that, git would wait for a reader
+    if found:
+        write_atomically(paths.inputs / UNCOMMITTED, found.decode(errors="replace"), durable=False)
 
 
 class Commit:

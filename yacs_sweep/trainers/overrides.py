@@ -50,6 +50,13 @@ class Overrides:
             raise ConfigError(f"{label}: {problem}")
         return key
 
+    def defaults(self, names: Iterable[str]) -> dict[str, Any]:
+        """Returns what the trainer has for parameters where nothing sets them; those are left out that no schema names."""
+        if self.schema is None:
+            return {}
+        known, keys = self.schema.values, {name: self.key_for(name) for name in names}
+        return {name: to_builtin(known[key]) for name, key in keys.items() if key in known}
+
     def convert(self, name: str, value: Any, as_text: str | None = None) -> Any:
         """Converts the value to the type of the key's default; without a schema it stays. `as_text`: see `convert_value`.
 

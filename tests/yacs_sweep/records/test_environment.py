@@ -6,8 +6,12 @@ import subprocess
 from importlib import metadata
 from pathlib import Path
 
+import pytest
+
 from tests.sweeping import ROOT
+from yacs_sweep.records import environment
 from yacs_sweep.records.environment import PACKAGES, Commit, describe, installed
+from yacs_sweep.records.folder import SweepPaths
 
 
 def git(folder: Path, *words: str) -> str:
@@ -30,6 +34,39 @@ def test_the_commit_and_whether_tracked_files_differ(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("2")
     assert Commit(tmp_path).get() == f"{head}+dirty"
     assert Commit(tmp_path / "nowhere").get() is None
+
+
+def test_what_is_not_committed_is_kept_up_to_a_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths, project = SweepPaths(tmp_path, "abc"), tmp_path / "project"
+    (project / "sub").mkdir(parents=True)
+    kept = paths.inputs / environment.UNCOMMITTED
+    git(project, "init", "--quiet")
+    paths.inputs.mkdir(parents=True)
+    environment.save_uncommitted(paths, project / "sub")
+    (project / "sub" / "ä.py").write_text("1\n")
+    (project / "outside.py").write_text("1\n")
+    git(project, "add", ".")
+    git(project, "commit", "--quiet", "-m", "one")
+    environment.save_uncommitted(paths, project / "sub")
+    assert not kept.exists()
+    (project / "sub" / "ä.py").write_text("2\n")
+    (project / "outside.py").write_text("2\n")
+    environment.save_uncommitted(paths, project / "sub")
+    text = kept.read_text(encoding="utf-8")
+    assert "a/sub/ä.py" in text and text.endswith("-1\n+2\n") and "outside" not in text
+    monkeypatch.setattr(environment, "MOST", 30)
+    environment.save_uncommitted(paths, project)
+    assert len(kept.read_bytes()) == 30
+
+
+def test_defaults_are_kept_once(tmp_path: Path) -> None:
+    paths = SweepPaths(tmp_path, "abc")
+    paths.dir.mkdir(parents=True)
+    environment.save_defaults(paths, {})
+    assert not paths.inputs.exists() and environment.read_defaults(paths.dir) == {}
+    for value in (0.1, 0.2):
+        environment.save_defaults(paths, {"base_lr": value})
+    assert environment.read_defaults(paths.dir) == {"base_lr": 0.1}
 
 
 def test_versions_are_those_of_the_metadata() -> None:

@@ -178,6 +178,14 @@ def test_an_alias_that_misses_the_trainer_is_named_with_its_key(tmp_path: Path) 
     ]
 
 
+def test_defaults_are_named_as_the_parameters_are(overrides: Overrides, tmp_path: Path) -> None:
+    assert overrides.schema is not None
+    names = ["base_lr", "SOLVER.STEPS"]
+    found = overrides.defaults([*names])
+    assert found == {name: overrides.schema.values[overrides.key_for(name)] for name in names} and len(found) == 2
+    assert Overrides(overrides.profile).defaults(names) == {}
+
+
 def test_a_search_is_checked_as_a_whole(overrides: Overrides) -> None:
     parameters = {
         "base_lr": [0, 1e-3, "x", "x"],

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from ...base.errors import ConfigError
@@ -15,41 +14,14 @@ from ...base.wording import counted, wrap
 from ...records.folder import SweepPaths, better
 from ...records.points import Estimate, Point, group_points, noun_of, point_of_seeds
 from ...records.progress import Tally
-from ...records.standings import best_by, rivals, student_tail
+from ...records.standings import best_by, rivals
 from ..lines import duration_text, parameter_text
 from ..point_table import estimate_text
 from ..snapshot import Snapshot, read_snapshot
 from ..table import text_table
 from .as_json import best_object, print_json
+from .difference import Difference, common_difference, difference_text, judged, welch
 from .sweeps import find_sweeps
-
-CLEAR = 0.05  # the chance below which a difference is more than chance
-
-
-@dataclass(frozen=True)
-class Difference:
-    """Holds by how much the second sweep's best is larger than the first one's, over their seeds.
-
-    Attributes:
-        metric: that both sweeps optimise.
-        value: the difference of the values or means.
-        error: its standard error; None where that is not known.
-        chance: the probability of so large a difference, in either direction, were there none; None likewise.
-        pairs: the seeds that both have, over which it was taken; 0: over the means.
-        better: 0 or 1, the sweep whose best is better; None for equal ones.
-    """
-
-    metric: str
-    value: float
-    error: float | None
-    chance: float | None
-    pairs: int
-    better: int | None
-
-    @property
-    def clear(self) -> bool:
-        """Whether it is more than chance."""
-        return self.chance is not None and self.chance < CLEAR
 
 
 def best_point(snapshot: Snapshot) -> Point | None:
@@ -74,7 +46,7 @@ def difference(snapshots: Sequence[Snapshot]) -> Difference | None:
         return None
     common = [key for key in values[0] if key in values[1] and key[0] == "seed"]
     paired = [values[1][key] - values[0][key] for key in common]
-    found = _judged(paired) if len(paired) > 1 else _welch([list(each.values()) for each in values])
+    found = judged(paired) if len(paired) > 1 else welch([list(each.values()) for each in values])
     value = statistics.fmean(paired) if len(paired) > 1 else means[1] - means[0]
     which = None if value == 0 else int(better(one.goal, value, 0.0))
     return Difference(str(one.metric), value, *found, len(paired) if len(paired) > 1 else 0, which)
@@ -87,28 +59,6 @@ def _by_seed(point: Point) -> dict[tuple[str, Any], float]:
         for record in point.finished
         if finite_number(record.value)
     }
-
-
-def _judged(values: Sequence[float]) -> tuple[float | None, float | None]:
-    """Returns the standard error of a mean, and the chance of so large a one were it 0 (Student's t, two-sided)."""
-    error = statistics.stdev(values) / math.sqrt(len(values))
-    return error, _chance(statistics.fmean(values), error, len(values) - 1)
-
-
-def _welch(values: Sequence[Sequence[float]]) -> tuple[float | None, float | None]:
-    """Returns the standard error of the difference of two means, and its chance (Welch's t); None with single values."""
-    if min(map(len, values)) < 2:
-        return None, None
-    parts = [statistics.variance(each) / len(each) for each in values]
-    error = math.sqrt(sum(parts))
-    spread = sum(part**2 / (len(each) - 1) for part, each in zip(parts, values, strict=True))
-    freedom = max(1, math.floor(error**4 / spread)) if spread else 1
-    return error, _chance(statistics.fmean(values[1]) - statistics.fmean(values[0]), error, freedom)
-
-
-def _chance(value: float, error: float, freedom: int) -> float | None:
-    """Returns the two-sided probability of a mean; None where nothing scatters, which says nothing of chance."""
-    return 2 * student_tail(abs(value / error), freedom) if error else None
 
 
 # -- as text and JSON -------------------------------------------------------------------------------------------------
@@ -147,22 +97,27 @@ def _searched(snapshot: Snapshot) -> dict[str, str]:
 def compare_object(snapshots: Sequence[Snapshot]) -> dict[str, Any]:
     """Describes the comparison for programs."""
     found = difference(snapshots)
-    row = None
-    if found is not None:
-        ids = [snapshot.paths.sweep_id for snapshot in snapshots]
-        row = {
-            "metric": found.metric,
-            "value": found.value,
-            "error": found.error,
-            "chance": found.chance,
-            "pairs": found.pairs,
-            "clear": found.clear,
-            "better": None if found.better is None else ids[found.better],
-        }
     return {
         "sweeps": [sweep_summary(snapshot) for snapshot in snapshots],
-        "difference": row,
+        "difference": _row(snapshots, found),
         "text": verdict_text(snapshots, found),
+        "common": _row(snapshots, common_of(snapshots)),
+        "common_text": common_text(snapshots),
+    }
+
+
+def _row(snapshots: Sequence[Snapshot], found: Difference | None) -> dict[str, Any] | None:
+    """Describes a difference for programs."""
+    if found is None:
+        return None
+    return {
+        "metric": found.metric,
+        "value": found.value,
+        "error": found.error,
+        "chance": found.chance,
+        "pairs": found.pairs,
+        "clear": found.clear,
+        "better": None if found.better is None else snapshots[found.better].paths.sweep_id,
     }
 
 
@@ -173,26 +128,48 @@ def verdict_text(snapshots: Sequence[Snapshot], found: Difference | None) -> str
         if names[0] != names[1] or snapshots[0].goal != snapshots[1].goal:
             return "the sweeps optimise different metrics, so neither is better"
         return "no comparison: not both sweeps have a finished trial with a value"
-    if found.better is None:
-        return f"both are as good in {found.metric}"
-    winner = snapshots[found.better].paths.sweep_id
-    how = f"{winner} is better in {found.metric} by {abs(found.value):.4g}"
-    if found.chance is None or found.error is None:
-        if not found.pairs and found.error is None:
-            ids = " and ".join(snapshot.paths.sweep_id for snapshot in snapshots)
-            return (
-                f"{how}; whether that is chance is not known: train the best of {ids} with several seeds (--train-best)"
-            )
-        return f"{how}; the seeds do not differ, which says nothing of chance"
-    over = f"over {counted(found.pairs, 'common seed')}" if found.pairs else "over means of different seeds"
-    sure = "more than chance" if found.clear else "may be chance"
-    return f"{how} ± {found.error:.2g} (standard error) {over}: {sure} (p = {found.chance:.2g})"
+    ids = [snapshot.paths.sweep_id for snapshot in snapshots]
+    if (text := difference_text(ids, found)) is not None or found.better is None:
+        return text or ""
+    how = f"{ids[found.better]} is better in {found.metric} by {abs(found.value):.4g}"
+    if not found.pairs and found.error is None:
+        both = " and ".join(ids)
+        return f"{how}; whether that is chance is not known: train the best of {both} with several seeds (--train-best)"
+    return f"{how}; the seeds do not differ, which says nothing of chance"
+
+
+def common_of(snapshots: Sequence[Snapshot]) -> Difference | None:
+    """Compares the trials whose point and seed both sweeps have; None where that says no more than `difference`."""
+    one, other = snapshots
+    if one.metric is None or (one.metric, one.goal) != (other.metric, other.goal):
+        return None
+    found = common_difference(one.metric, one.goal, [one.records, other.records])
+    return None if found is None or found == difference(snapshots) else found
+
+
+def common_text(snapshots: Sequence[Snapshot]) -> str:
+    """Says which sweep is better at what both have trained; empty where that is not known."""
+    found = common_of(snapshots)
+    text = difference_text([snapshot.paths.sweep_id for snapshot in snapshots], found) if found is not None else None
+    return f"of what both have trained, {text}" if text else ""
 
 
 def compare_lines(snapshots: Sequence[Snapshot], width: int) -> list[str]:
     """Formats the comparison as a table of `width` columns, the parameters of the best below it, and the verdict."""
     found = [sweep_summary(snapshot) for snapshot in snapshots]
     heads = ["", *(each["sweep_id"] for each in found)]
+    lines = text_table([heads, *summary_rows(snapshots, found)], width=width, shrink=_shrink(3))
+    lines += ["", *_parameters(found, width)]
+    texts = [text for text in (verdict_text(snapshots, difference(snapshots)), common_text(snapshots)) if text]
+    return [*lines, "", *(line for text in texts for line in wrap(text, width, indent=4))]
+
+
+def summary_rows(snapshots: Sequence[Snapshot], found: Sequence[Mapping[str, Any]]) -> list[list[str]]:
+    """Makes the rows of the table of two sweeps: a name, and the cell of each; rows without anything are left out.
+
+    Args:
+        found: the sweeps as `sweep_summary` describes them.
+    """
     rows = [
         ["name", *(each["name"] for each in found)],
         ["method", *(each["method"] for each in found)],
@@ -204,9 +181,7 @@ def compare_lines(snapshots: Sequence[Snapshot], width: int) -> list[str]:
         ["training", *(duration_text(each["trial_seconds"]) for each in found)],
         ["GPU hours", *("" if each["gpu_hours"] is None else f"{each['gpu_hours']:.3g}" for each in found)],
     ]
-    lines = text_table([heads, *(row for row in rows if any(row[1:]))], width=width, shrink=_shrink(3))
-    lines += ["", *_parameters(found, width)]
-    return [*lines, "", *wrap(verdict_text(snapshots, difference(snapshots)), width, indent=4)]
+    return [row for row in rows if any(row[1:])]
 
 
 def _shrink(columns: int) -> list[tuple[int, int]]:
@@ -246,22 +221,36 @@ def _parameters(found: Sequence[Mapping[str, Any]], width: int) -> list[str]:
     return text_table(rows, width=width, shrink=[(3, 16), (1, 16), *_shrink(5)])
 
 
+def sweeps_to_compare(
+    ids: Sequence[str], results_dir: str | None, options: Sequence[str] = ("--compare", "--compare")
+) -> list[Snapshot]:
+    """Finds and reads two sweeps.
+
+    Args:
+        options: where each id was given, for messages.
+
+    Raises:
+        ConfigError: no such sweep, or twice the same.
+    """
+    sweeps: list[SweepPaths] = []
+    for sweep_id, option in zip(ids, options, strict=True):
+        found = find_sweeps(sweep_id, results_dir, option)
+        if found.batch:
+            names = ", ".join(paths.sweep_id for paths in found.sweeps)
+            raise ConfigError(f"{option} {sweep_id}: is a batch; name two of its sweeps: {names}")
+        sweeps += found.sweeps
+    if sweeps[0].dir.resolve() == sweeps[1].dir.resolve():
+        raise ConfigError(f"--compare {' '.join(ids)}: is one sweep; --status shows it, --diff compares its trials")
+    return [read_snapshot(paths) for paths in sweeps]
+
+
 def show_comparison(ids: Sequence[str], results_dir: str | None, *, as_json: bool) -> int:
     """Prints the comparison of two sweeps; returns the exit status.
 
     Raises:
         ConfigError: no such sweep, or twice the same.
     """
-    sweeps: list[SweepPaths] = []
-    for sweep_id in ids:
-        found = find_sweeps(sweep_id, results_dir, "--compare")
-        if found.batch:
-            names = ", ".join(paths.sweep_id for paths in found.sweeps)
-            raise ConfigError(f"--compare {sweep_id}: is a batch; name two of its sweeps: {names}")
-        sweeps += found.sweeps
-    if sweeps[0].dir.resolve() == sweeps[1].dir.resolve():
-        raise ConfigError(f"--compare {' '.join(ids)}: is one sweep; --status shows it, --diff compares its trials")
-    snapshots = [read_snapshot(paths) for paths in sweeps]
+    snapshots = sweeps_to_compare(ids, results_dir)
     if as_json:
         print_json(compare_object(snapshots))
     else:

@@ -25,6 +25,8 @@ examples:
       a sweep of the W&B server
   {_NAME} --sweep_id k3v9x2ab --serve
       the page of a running sweep, which follows it and has buttons
+  {_NAME} --sweep_id k3v9x2ab --compare p7c2m1qd
+      two sweeps on one page: report-p7c2m1qd.html
 """
 _SERVED = "follow running sweeps in a browser"
 
@@ -62,6 +64,9 @@ class ReportOptions:
             choices=("html", "md", "json", "csv"),
         ),
         "html",
+    )
+    compare: str | None = declare(
+        Option(help="show another sweep beside it: which is better, and how sure", metavar="ID", flags=("compare",))
     )
     output: str | None = declare(
         Option(help="file to write (default: in the sweep's folder; md, json and csv: to the terminal)", metavar="FILE")
@@ -126,7 +131,8 @@ def _run(options: ReportOptions, serve: Callable[[ReportOptions], int] | None) -
         ConfigError: options contradict each other, or one is missing.
     """
     if options.serve:
-        if given := [flag for flag in ("source", "project", "entity", "format", "output") if _is_given(options, flag)]:
+        others = ("source", "project", "entity", "format", "output", "compare")
+        if given := [flag for flag in others if _is_given(options, flag)]:
             raise ConfigError(f"--serve, --{given[0]}: contradict each other; leave one out")
         if serve is None:
             raise ConfigError("--serve: start tools/report.py or yacs-sweep-report for it")
@@ -150,6 +156,8 @@ def report(options: ReportOptions) -> int:
     from .text import as_csv, as_json, as_markdown
 
     assert options.sweep_id is not None
+    if options.compare is not None:
+        return _report_two(options, options.compare)
     if options.output is not None:
         check_place(Path(options.output))
     sweep, folder = read(
@@ -178,6 +186,33 @@ def report(options: ReportOptions) -> int:
     _write(path, page(findings))
     table = path.with_name(path.name.replace("report", "trials", 1)).with_suffix(".csv")
     _write(table if table != path.with_suffix(".csv") else path.with_name(f"{path.stem}-trials.csv"), as_csv(findings))
+    print_lines(str(path))
+    return 0
+
+
+def _report_two(options: ReportOptions, other: str) -> int:
+    """Writes the page of a sweep with another one beside it.
+
+    Raises:
+        ConfigError: no such sweep on this machine, or an option that says something else.
+    """
+    from ..query.compare import sweeps_to_compare
+    from .data import read_local
+    from .findings import Findings
+    from .page.beside import Pair
+    from .page.html import page
+
+    assert options.sweep_id is not None
+    for flag in ("source", "project", "entity", "format"):
+        if _is_given(options, flag) and getattr(options, flag) != "local":
+            raise ConfigError(f"--compare, --{flag}: contradict each other; leave one out")
+    one, two = sweeps_to_compare([options.sweep_id, other], options.results_dir, ("--sweep_id", "--compare"))
+    name = f"report-{two.paths.sweep_id}.html"
+    path = Path(options.output) if options.output is not None else one.paths.dir / name
+    path = path / name if path.is_dir() else path
+    check_place(path)
+    first, second = (Findings.of(read_local(snapshot.paths)) for snapshot in (one, two))
+    _write(path, page(first, pair=Pair((one, two), (first, second))))
     print_lines(str(path))
     return 0
 

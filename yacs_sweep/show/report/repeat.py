@@ -9,12 +9,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ...base.command_line import COMMAND
-from ...base.errors import ConfigError
+from ...base.errors import SweepError
 from ...records.folder import TrialRecord
 from ...trainers.choose import DEFAULT_TRAINER, choose_profile
 from ...trainers.function import FUNCTION
 from ...trainers.load import shortest_reference
 from ...trainers.own_command import SWEEP_FILE, has_own_command, program_seed
+from ...trainers.profile import TrainerProfile
 from ...trainers.reproduce import repeat_trial
 from .data import Sweep
 
@@ -28,7 +29,7 @@ def commands(sweep: Sweep) -> list[tuple[str, str]]:
     if best is not None and trains_best(sweep):
         words = ["--train-best", sweep.id, "--seeds", "3"]
         found.append(("The best configuration with several seeds", _anywhere(sweep, words)))
-    if best is not None and (line := _best_again(sweep, best)):
+    if best is not None and (line := train_again(sweep, best, trainer_of(sweep))):
         found.append((f"The best trial ({best.name}) as it was run, in a new folder", line))
     return found
 
@@ -43,16 +44,24 @@ def _anywhere(sweep: Sweep, words: Sequence[str]) -> str:
     return " && ".join(map(shlex.join, [*steps, [*start, *words]]))
 
 
-def _best_again(sweep: Sweep, best: TrialRecord) -> str | None:
-    """Writes the line that trains again what the best trial has trained; None when its command is not known."""
-    profile = None
+def trainer_of(sweep: Sweep) -> TrainerProfile | None:
+    """Reads the profile of a sweep's trainer; None where it is not on this machine, or not any more."""
     cwd = Path(str(sweep.launch.get("cwd") or "."))
     if sweep.folder and sweep.launch.get("trainer"):
-        with contextlib.suppress(ConfigError, OSError):  # the trainer is not on this machine any more
+        with contextlib.suppress(SweepError, OSError):
             profile = choose_profile(str(sweep.launch["trainer"]), sweep.spec, cwd)
-            profile = profile.starting_in(sweep.launch.get("code"))
-    folder = Path(sweep.folder) if sweep.folder else Path(best.dir or ".").parent
-    repeat = repeat_trial(best, profile, folder)
+            return profile.starting_in(sweep.launch.get("code"))
+    return None
+
+
+def train_again(sweep: Sweep, record: TrialRecord, profile: TrainerProfile | None) -> str | None:
+    """Writes the line that trains again what a trial has trained; None when its command is not known.
+
+    Args:
+        profile: the sweep's trainer (`trainer_of`).
+    """
+    folder = Path(sweep.folder) if sweep.folder else Path(record.dir or ".").parent
+    repeat = repeat_trial(record, profile, folder)
     return repeat.line() if repeat is not None else None
 
 

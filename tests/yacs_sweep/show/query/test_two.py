@@ -16,7 +16,7 @@ from yacs_sweep.records.alive import AgentLock
 from yacs_sweep.records.folder import SweepPaths
 from yacs_sweep.records.metrics import readable_metrics
 from yacs_sweep.show.query import logs
-from yacs_sweep.show.query.compare import difference
+from yacs_sweep.show.query.compare import common_of, difference
 from yacs_sweep.show.query.diff import measured
 from yacs_sweep.show.query.sweeps import find_trial
 from yacs_sweep.show.snapshot import read_snapshot
@@ -73,6 +73,53 @@ def test_sweeps_of_different_metrics_are_not_put_in_order(base: Path, capsys: py
     made_trial(made_sweep(base, "two22222", SPEC.replace("val/mAP", "loss")), 0, 40.0, {"base_lr": 0.1})
     _, out, _ = asked(base, capsys, "--compare", "one11111", "two22222")
     assert "the sweeps optimise different metrics, so neither is better" in out
+
+
+def trained(base: Path, sweep_id: str, rows: list[tuple[float, float, float]], **fixed: Any) -> SweepPaths:
+    """A sweep without repeats: base_lr, margin and value of each trial; `fixed` is given to all."""
+    paths = made_sweep(base, sweep_id)
+    for number, (lr, margin, value) in enumerate(rows):
+        made_trial(paths, number, value, {"base_lr": lr, "SOLVER.MARGIN": margin, **fixed})
+    return paths
+
+
+def test_common_points_are_compared_in_pairs(base: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [(0.1, 0.1, 70.0), (0.1, 0.3, 60.0), (0.2, 0.1, 50.0), (0.2, 0.3, 99.0)]
+    other = [(0.2, 0.1, 51.0), (0.1, 0.3, 61.1), (0.1, 0.1, 70.9), (0.4, 0.3, 10.0)]
+    one = trained(base, "one11111", rows, depth=50)  # what each sweep fixes may be what they differ in
+    two = trained(base, "two22222", other, depth=101)
+    made_trial(two, 9, 0.0, {"base_lr": 0.1, "SOLVER.MARGIN": 0.1, "depth": 101}, state="stopped")
+    found = common_of([read_snapshot(one), read_snapshot(two)])
+    assert found is not None and (found.pairs, found.better, found.noun, found.clear) == (3, 1, "common point", True)
+    assert found.value == pytest.approx(1.0) and found.error == pytest.approx(0.1 / 3**0.5)
+    _, out, _ = asked(base, capsys, "--compare", "one11111", "two22222")
+    text = " ".join(out.split())
+    assert "one11111 is better in val/mAP by 28.1; whether that is chance is not known" in text
+    common = (
+        "of what both have trained, two22222 is better in val/mAP by 1 ± 0.058 (standard error) over 3 common points"
+    )
+    assert f"{common}: more than chance (p = 0.0033)" in text
+    _, out, _ = asked(base, capsys, "--compare", "one11111", "two22222", "--json")
+    assert json.loads(out)["common"]["better"] == "two22222"
+
+
+def test_of_several_common_points_each_counts_once(base: Path) -> None:
+    paths = [made_sweep(base, sweep_id, REPEATS) for sweep_id in ("one11111", "two22222")]
+    for place, each in enumerate(paths):
+        for number in range(6):
+            point, seed = divmod(number, 3)
+            value = 10.0 * point + seed + place * (1.0 if point else 3.0)
+            made_trial(each, number, value, {"base_lr": 0.1 + point}, point=f"point-000{1 - point}", seed=seed)
+    found = common_of([read_snapshot(each) for each in paths])
+    assert found is not None and (found.pairs, found.noun, found.value) == (2, "common point", 2.0)
+    assert found.error == pytest.approx(1.0)
+
+
+def test_what_says_no_more_than_the_best_is_not_said_twice(base: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with_seeds(base, "one11111", [70.0, 80.0, 90.0])
+    with_seeds(base, "two22222", [71.0, 81.1, 90.9])
+    _, out, _ = asked(base, capsys, "--compare", "one11111", "two22222")
+    assert "over 3 common seeds" in " ".join(out.split()) and "of what both have trained" not in out
 
 
 # -- two trials -------------------------------------------------------------------------------------------------------

@@ -1,8 +1,9 @@
 """Collects the data of the page as one JSON object, which the scripts read through `report.store`.
 
 The object has `sweep` (what is searched, and the best), `trials` (a list for each column, in the order of the trials'
-numbers; with repeats a row is a point), `curves` (thinned, by the trial's name) and `figures` (what the pictures need
-beside these). A file holds the object packed; the served page fetches it as text, and merges rows of changed trials.
+numbers; with repeats a row is a point), `curves` (thinned, by the trial's name), `details` (of trials' own pages, by name)
+and `figures` (what the pictures need beside these). A file holds the object packed; the served page fetches it as text, and
+merges rows of changed trials.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from ..columns import column
 from ..data import Sweep, Trial, text_of, thin_places
 from ..findings import Findings, places
 from .captions import captions
+from .details import background, details
 from .figures import brief, figures
 from .rungs import iterations, resumed
 
@@ -40,11 +42,13 @@ def blob(findings: Findings) -> dict[str, Any]:
     pictures = figures(sweep, findings.effects, findings.used, findings.whole)
     pictures["curves"] = {"metrics": drawn}
     pictures["says"] = captions(findings, pictures)
+    told = details(findings)
     return {
-        "sweep": sweep_data(findings, len(drawn)),
+        "sweep": {**sweep_data(findings, len(drawn)), **background(findings.whole, told)},
         "trials": trial_columns(sweep, sweep.trials, names),
         "curves": curve_data(sweep.trials, drawn, points_of_curves(len(sweep.trials), len(drawn))),
         "figures": pictures,
+        "details": told,
     }
 
 

@@ -23,6 +23,7 @@ from ...lines import epochs_apart, in_search, over_folds, trained_again
 from ..data import Sweep, text_of
 from ..findings import Findings, commits, failures, searched_rows
 from ..repeat import commands
+from .beside import Pair, beside, pictures
 from .blob import blob, packed
 from .pieces import state, table, value
 from .sections import curves, family, front, history, importance, parallel, plot, rungs, slices
@@ -34,12 +35,13 @@ LEVEL = 9  # of compression; the library is compressed once a page, in half a se
 POLICY = "default-src 'none'; script-src 'unsafe-inline' blob:; style-src 'unsafe-inline'; img-src data: blob:; font-src data:"
 PLOTS = ("base", "history", "parallel", "ranges", "effects", "front", "curves", "paths", "save")
 SCRIPTS = (  # in the order in which they run
-    *("store", "format", "address", "filter", "table"),
+    *("store", "format", "address", "filter", "table", "views", "lines", "trial", "compare", "sweeps"),
     *(f"plots/{name}" for name in PLOTS),
     *("reach", "page"),
 )
-STYLES = ("page", "table")
+STYLES = ("page", "table", "trial")
 TITLES = {  # of sections, where the navigation's word is too short
+    "beside": "Two sweeps side by side",
     "front": "Pareto front",
     "parallel": "Parameters together",
     "importance": "Importance and correlation",
@@ -55,17 +57,21 @@ TITLES = {  # of sections, where the navigation's word is too short
 }
 
 
-def page(findings: Findings, made: str | None = None, served: Served | None = None) -> str:
+def page(findings: Findings, made: str | None = None, served: Served | None = None, pair: Pair | None = None) -> str:
     """Writes the report as HTML.
 
     Args:
         made: the time in its footer, by default now.
         served: of a page that a server sends.
+        pair: the sweep and another one that is shown beside it.
     """
     sweep = findings.sweep
     content = blob(findings)
     data = content["figures"]
     parts = _parts(findings, data)
+    if pair is not None:
+        content["beside"] = pictures(pair)
+        parts.insert(0, ("beside", "Two sweeps", beside(pair)))
     nav = "".join(f'<a href="#{name}">{title}</a>' for name, title, _ in parts)
     sections = "".join(
         f'<section id="{name}"><h2>{TITLES.get(name, title)}</h2>{body}</section>' for name, title, body in parts
