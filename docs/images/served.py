@@ -1,14 +1,15 @@
-"""Makes served.png: the upper part of a running sweep's served page, in headless Chromium (Debian's chromium and chromedriver).
+"""Makes served.png: the live part of a running sweep's served page, in headless Chromium (Debian's chromium and chromedriver).
 
-python docs/images/served.py [--width 1100] [--height 760] [--output served.png]
+python docs/images/served.py [--width 1100] [--dark] [--output served.png]
 
-The sweep is one of the tests' toy trainer, which prints what a training prints.
+The sweep is one of the tests' toy trainer, which prints what a training prints. The machine is called gpu1 in the picture.
 """
 
 from __future__ import annotations
 
 import argparse
 import io
+import socket
 import sys
 import tempfile
 from pathlib import Path
@@ -33,21 +34,27 @@ SWEEP = {
     },
 }
 SETTINGS = ("TOY.SECONDS", "0.25", "SOLVER.MAX_EPOCHS", "12")
+RENAME = """
+const here = arguments[0], walk = document.createTreeWalker(document.getElementById("live"), NodeFilter.SHOW_TEXT);
+while (walk.nextNode()) walk.currentNode.data = walk.currentNode.data.replaceAll(here, "gpu1");
+const box = document.getElementById("live").getBoundingClientRect();
+return [box.top + scrollY, box.bottom + scrollY];
+"""
 READY = "return document.querySelectorAll('#running tbody tr').length === 3 && !document.querySelector('.news[hidden]')"
+ROWS = "return [...document.querySelectorAll('#running tbody tr')].every((row) => row.cells[2].textContent !== '–')"
 
 
 def make_parser() -> argparse.ArgumentParser:
     """Makes the parser of the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--width", type=int, default=1100, help="of the window, in pixels")
-    parser.add_argument("--height", type=int, default=760, help="of the picture, in pixels")
     parser.add_argument("--dark", action="store_true", help="in dark colours")
     parser.add_argument("--output", default="served.png", help="the picture's name, in this folder")
     return parser
 
 
 def main() -> int:
-    """Runs a sweep, opens its page in a window, waits for a trial to end, and keeps the upper part."""
+    """Runs a sweep, opens its page in a window, waits for a trial to end, and keeps the live part."""
     options = make_parser().parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -67,15 +74,19 @@ def main() -> int:
             wait_for(lambda: len(list(folder.glob("log/sweep/sweep/*/*/trial.json"))) > 6, 120)
             (sweep,) = folder.glob("log/sweep/sweep/*")
             with serving(folder, "--sweep_id", sweep.name) as server, browser(folder / "profile") as page:
-                page.show(HERE / "report.png", width=options.width, height=options.height, dark=options.dark)
+                page.show(HERE / "report.png", width=options.width, dark=options.dark)
                 page.driver.get(server.address)
                 page.until(READY)
+                page.run("document.querySelector('#live .control button').click()")  # an order, with its answer
+                page.until("return document.querySelector('.control .told').textContent.includes('paused')")
+                page.until(ROWS)
+                top, bottom = page.driver.execute_script(RENAME, socket.gethostname())
                 page.screenshot(folder / "whole.png")
                 whole = Image.open(io.BytesIO((folder / "whole.png").read_bytes())).convert("RGB")
         finally:
             launch.terminate()
             launch.communicate(timeout=60)
-    part = whole.crop((0, 0, whole.width, min(whole.height, options.height)))
+    part = whole.crop((0, int(top), whole.width, int(bottom)))
     part.quantize(128).save(HERE / options.output, optimize=True)  # flat colours: a quarter of the size
     print(HERE / options.output, part.size)
     return 0

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gzip
 import secrets
 import signal
 import socket
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from importlib import resources
@@ -23,18 +24,20 @@ from starlette.routing import Route
 from ..base.errors import SweepError
 from ..records.folder import SweepPaths
 from ..show.query.sweeps import known_sweeps
+from ..show.report.page.blob import as_text
 from .access import NOT_TAKEN, Access, Receive, Scope, Send
 from .hub import Hub
 from .orders import give_order
 from .overview import PERIOD as OVERVIEW_PERIOD
 from .overview import Overview
-from .pages import index_page, policy, sweep_page
+from .pages import index_page, policy, sweep_data, sweep_page
 from .reader import PERIOD, SweepReader
 
-SCRIPTS = ("stream.js", "live.js", "control.js", "index.js")
+SCRIPTS = ("stream.js", "merge.js", "live.js", "control.js", "index.js")
 FILES = {**dict.fromkeys(SCRIPTS, "text/javascript"), "live.css": "text/css"}
 CONNECTIONS = 128  # at the same time; a browser needs one for each of its pages, and a few for a moment
 STALLED = 20.0  # seconds that a browser may not take anything of the stream
+SHARE = 50  # times as long as it takes to make all data, they are not made again: 2 % of a core
 KNOWN_FOR = 2.0  # seconds that the list of sweeps is not looked up again
 
 
@@ -67,6 +70,9 @@ class Served:
     mark: str = ""  # of the last event that the page holds
     made: float = 0.0  # when, by the monotonic clock,
     took: float = 0.0  # and how long that took, in seconds
+    data: bytes = b""  # all its data, for pages that are open,
+    data_made: float = 0.0  # and the same of these
+    data_took: float = 0.0
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
@@ -89,6 +95,7 @@ class Pages:
             Route("/files/{name}", self.file),
             Route("/sweep/{sweep_id}", self.sweep),
             Route("/sweep/{sweep_id}/events", self.events),
+            Route("/sweep/{sweep_id}/data", self.data),
             Route("/sweep/{sweep_id}/order", self.order, methods=["POST"]),
         ]
 
@@ -112,10 +119,27 @@ class Pages:
         return Stream(self._overview.listen(_after(request)))
 
     async def sweep(self, request: Request) -> Response:
-        """Answers with the page of a sweep. One that was made a moment ago is sent again: events bring it up to date."""
+        """Answers with the page of a sweep."""
         served = await self._find(request)
         if served is None:
             return PlainTextResponse("no such sweep", 404)
+        try:
+            return self._html(await self._page(served))
+        except SweepError as error:
+            return PlainTextResponse(str(error), 500)
+
+    async def warm(self) -> None:
+        """Makes the page of the one sweep that is served, before anybody asks for it."""
+        if self._settings.sweeps is not None and len(self._settings.sweeps) == 1:
+            with contextlib.suppress(SweepError):  # who asks is told
+                await self._page(self._served_of(self._settings.sweeps[0]))
+
+    async def _page(self, served: Served) -> str:
+        """Makes the page of a sweep; one that was made a moment ago is given again, as events bring it up to date.
+
+        Raises:
+            SweepError: the sweep cannot be read.
+        """
         async with served.lock:
             mark = await served.hub.mark()
             age = time.monotonic() - served.made
@@ -123,20 +147,36 @@ class Pages:
                 started = time.monotonic()
                 read_only = self._settings.read_only
                 several = self._settings.sweeps is None or len(self._settings.sweeps) > 1
-                try:
-                    served.page = await run_in_threadpool(
-                        sweep_page, served.paths, mark, self._placeholder, read_only=read_only, index=several
-                    )
-                except SweepError as error:
-                    return PlainTextResponse(str(error), 500)
+                served.page = await run_in_threadpool(
+                    sweep_page, served.paths, mark, self._placeholder, read_only=read_only, index=several
+                )
                 served.mark, served.made = mark, time.monotonic()
                 served.took = served.made - started
-        return self._html(served.page)
+            return served.page
 
     async def events(self, request: Request) -> Response:
         """Streams what changes in a sweep."""
         served = await self._find(request)
         return PlainTextResponse("no such sweep", 404) if served is None else Stream(served.hub.listen(_after(request)))
+
+    async def data(self, request: Request) -> Response:
+        """Answers with all data of a sweep's page; as they were a while ago, where making them is much work."""
+        served = await self._find(request)
+        if served is None:
+            return PlainTextResponse("no such sweep", 404)
+        async with served.lock:
+            started = time.monotonic()
+            patience = 2 if "now" in request.query_params else SHARE
+            if not served.data or started - served.data_made > patience * served.data_took:
+                try:
+                    content = await run_in_threadpool(sweep_data, served.paths)
+                except SweepError as error:
+                    return PlainTextResponse(str(error), 500)
+                served.data_made = time.monotonic()
+                served.data_took = served.data_made - started
+                content["took"] = round(served.data_took, 3)
+                served.data = await run_in_threadpool(lambda: gzip.compress(as_text(content).encode(), 6))
+        return Response(served.data, media_type="application/json", headers={"content-encoding": "gzip"})
 
     async def order(self, request: Request) -> Response:
         """Gives an order to a sweep."""
@@ -179,7 +219,13 @@ class Pages:
         paths = self._known.get(sweep_id)
         if paths is None:
             return None
-        return self._served.setdefault(sweep_id, Served(paths, Hub(SweepReader(paths), PERIOD)))
+        return self._served_of(paths)
+
+    def _served_of(self, paths: SweepPaths) -> Served:
+        """Returns what is kept of a sweep."""
+        if paths.sweep_id not in self._served:
+            self._served[paths.sweep_id] = Served(paths, Hub(SweepReader(paths), PERIOD))
+        return self._served[paths.sweep_id]
 
     def _html(self, page: str) -> HTMLResponse:
         """Makes the answer of a page, whose scripts carry a number that is used once."""
@@ -237,15 +283,23 @@ def make_app(settings: Settings) -> tuple[Access, Pages]:
 
 
 class Server(uvicorn.Server):
-    """Ends the streams first when it is to end, as they would never end by themselves."""
+    """Makes the first page when it starts; ends the streams before it ends, as they would never end by themselves."""
 
-    def __init__(self, config: uvicorn.Config, close: Callable[[], None]) -> None:
+    def __init__(self, config: uvicorn.Config, pages: Pages) -> None:
         super().__init__(config)
-        self._close = close
+        self._pages = pages
+        self._warming: asyncio.Task[None] | None = None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Starts to answer, and makes the first page."""
+        await super().startup(sockets)
+        self._warming = asyncio.create_task(self._pages.warm())
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Ends the streams, then the server."""
-        self._close()
+        if self._warming is not None:
+            self._warming.cancel()
+        self._pages.close()
         await super().shutdown(sockets)
 
 
@@ -272,7 +326,7 @@ def run(settings: Settings, listening: socket.socket) -> None:
     for number in before:
         signal.signal(number, signal.SIG_IGN)
     try:
-        Server(config, pages.close).run(sockets=[listening])
+        Server(config, pages).run(sockets=[listening])
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

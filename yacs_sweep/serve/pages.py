@@ -11,8 +11,10 @@ from ..records.folder import SweepPaths
 from ..show.lines import short_value
 from ..show.report.data import read_local
 from ..show.report.findings import Findings
+from ..show.report.page.blob import blob
 from ..show.report.page.html import page
 from ..show.report.page.served import Served
+from ..show.report.page.top import header
 from .overview import age
 
 STYLES = '<link rel="stylesheet" href="/files/live.css">'
@@ -39,14 +41,24 @@ def sweep_page(paths: SweepPaths, mark: str, nonce: str, *, read_only: bool, ind
     Raises:
         SweepError: the sweep cannot be read.
     """
-    names = ["stream.js", *([] if read_only else ["control.js"]), "live.js"]
+    names = ["stream.js", *([] if read_only else ["control.js"]), "merge.js", "live.js"]
     base = f"/sweep/{quote(paths.sweep_id)}"
     back = '<p class="to-index"><a href="/">All sweeps</a></p>' if index else ""
     live = (
         f'{back}<section id="live" aria-label="Live" data-events="{escape(base)}/events" '
-        f'data-orders="{escape(base)}/order" data-mark="{escape(mark)}"></section>'
+        f'data-orders="{escape(base)}/order" data-whole="{escape(base)}/data" data-mark="{escape(mark)}"></section>'
     )
     return page(Findings.of(read_local(paths)), served=Served(nonce, STYLES, live, _scripts(names, nonce)))
+
+
+def sweep_data(paths: SweepPaths) -> dict[str, Any]:
+    """Makes what a page that is open takes in from time to time: the answer at its top, as HTML, and all its data.
+
+    Raises:
+        SweepError: the sweep cannot be read.
+    """
+    findings = Findings.of(read_local(paths))
+    return {"header": header(findings), "data": blob(findings)}
 
 
 def _scripts(names: Sequence[str], nonce: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import re
 import socket
@@ -56,7 +57,9 @@ def test_the_token_moves_from_the_address_to_a_cookie(server: Server) -> None:
     assert len(server.token) >= 43  # 32 random bytes
 
 
-@pytest.mark.parametrize("path", ["/", f"/sweep/{ID}", f"/sweep/{ID}/events", "/events", "/files/live.js", "/nothing"])
+@pytest.mark.parametrize(
+    "path", ["/", f"/sweep/{ID}", f"/sweep/{ID}/events", f"/sweep/{ID}/data", "/events", "/files/live.js", "/nothing"]
+)
 def test_nobody_comes_in_without_the_token(server: Server, path: str) -> None:
     name, token = f"yacs-sweep-{server.port}", server.token
     wrong = token[:-1] + ("A" if token[-1] != "A" else "B")
@@ -155,6 +158,14 @@ def test_what_is_hostile_is_text(server: Server) -> None:
         assert answer.headers["cache-control"] == "no-store" and answer.headers["referrer-policy"] == "no-referrer"
     again = server.ask(f"/sweep/{ID}").headers["content-security-policy"]
     assert nonce[1] not in again
+
+
+def test_the_data_are_the_pages(server: Server) -> None:
+    answer = server.ask(f"/sweep/{ID}/data")
+    content = json.loads(gzip.decompress(answer.body))
+    assert content["data"]["trials"]["name"] == ["brisk-otter-1", "calm-heron-2", "evil-otter-3"]
+    assert content["header"].startswith("<header>") and "<script" not in content["header"]
+    assert server.ask("/sweep/other/data").status == 404
 
 
 def test_hostile_names_do_not_break_the_stream(server: Server) -> None:

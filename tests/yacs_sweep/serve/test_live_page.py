@@ -85,6 +85,12 @@ def test_the_page_follows_a_sweep_and_its_buttons_work(chromium: Page, tmp_path:
             )
             took = time.monotonic() - begun
 
+            # The table of the report has the trial, its new values, and loads anew when one has ended.
+            value = f"report.store.value(report.store.row('{name}'), 'val/mAP')"
+            chromium.until(f"return {value} === 12.5", 20)
+            curve = f"report.store.curves['{name}']['val/mAP']"
+            assert chromium.run(f"return [{curve}.x.at(-1), {curve}.y.at(-1)]") == [77, 12.5]
+
             # Pause, resume: the button says what it will do.
             chromium.run(CLICK.format("Pause"))
             chromium.until(ANSWER.format("paused"))
@@ -104,6 +110,12 @@ def test_the_page_follows_a_sweep_and_its_buttons_work(chromium: Page, tmp_path:
             chromium.until(f"return document.querySelector('.news')?.textContent.includes('{victim}')", 30)
             record = paths.record(victim)
             assert record is not None and record.state in ("stopped", "finished")
+
+            chromium.until(f"return report.store.field(report.store.row('{victim}'), 'state') === '{record.state}'", 20)
+            chromium.run("document.getElementById('reload')?.click()")
+            chromium.until("return document.querySelector('.news').hidden", 30)
+            assert chromium.run("return document.querySelector('header h1').textContent") == "slow"
+            assert chromium.run(f"return report.store.field(report.store.row('{victim}'), 'state')") == record.state
 
             # The number of workers, with the keyboard.
             chromium.run(
@@ -134,7 +146,7 @@ def test_the_page_follows_a_sweep_and_its_buttons_work(chromium: Page, tmp_path:
             chromium.until("return document.querySelector('#live .headline .state.cancelled') !== null")
             chromium.until("return document.querySelector('.connection.over') !== null", 30)
             assert chromium.messages() == []
-        assert took < 1.5, took  # a second, and what this machine's other tests take
+        assert took < 2.5, took  # 0.2 s on a machine that does nothing else (benchmarks/served_page.py)
     finally:
         launch.terminate()
         launch.communicate(timeout=60)

@@ -3,7 +3,7 @@
 (() => {
   const report = window.report, { make, number, duration } = report;
   const section = document.getElementById("live");
-  const made = new Date();
+  let made = new Date();
   const state = { sweep: null, trials: new Map(), last: new Map(), orders: [], ended: new Map(), shown: new Map() };
 
   // -- the frame: made once, so that what has the focus keeps it ---------------------------------------------------------
@@ -94,8 +94,8 @@
     const at = `${String(made.getHours()).padStart(2, "0")}:${String(made.getMinutes()).padStart(2, "0")}`;
     const many = state.ended.size === 1 ? "1 trial has" : `${state.ended.size} trials have`;
     news.replaceChildren(
-      make("p", {}, `${many} ended since ${at}; the pictures below are of then. `,
-        make("button", { type: "button", id: "reload", click: () => location.reload() }, "Bring them up to date")),
+      make("p", {}, `${many} ended since the answer and the pictures were made, at ${at}. `,
+        make("button", { type: "button", id: "reload", click: () => report.live.load(true) }, "Bring them up to date")),
       make("ul", {}, ...last.map((trial) => make("li", {}, make("b", {}, trial.name), " ",
         make("span", { class: `state ${trial.state}` }, trial.state), " ",
         trial.value === null ? "" : `${number(trial.value)} `, trial.state === "finished" ? "" : trial.reason))));
@@ -123,8 +123,9 @@
     if (changes.state) showState();
     showTrials();
     showNews();
-    dispatchEvent(new CustomEvent("report-change", { detail: changes }));
+    report.live.take(changes, whole);
   }
+  addEventListener("report-loaded", () => { made = new Date(); state.ended.clear(); showNews(); });
 
   setInterval(tick, 1000);
   report.follow(section.dataset.events, section.dataset.mark,
