@@ -114,6 +114,7 @@ ORDINARY = (
     r"  race: a point that is unlikely",
     r"  points are chosen by …$",
     r"all trials ended well$",
+    r"before all trials were done$",
     r"not every trial ended well$",
     r"not ended well  $",
     r"every trial is done$",

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 TOP = 5  # trials of the table
 WIDTH = 76  # columns of the table
+BEFORE = "before all trials were done"
 HOW = {0: "all trials ended well", 1: "not every trial ended well", 130: "interrupted"}
 
 
@@ -76,6 +77,8 @@ def _sweep_row(results: Results) -> dict[str, Any]:
         **({"pareto": results.summary.front_names()} if results.summary.objectives else {}),
         "table": best_table(results),
         "message": outcome.message if outcome is not None else None,
+        "ended_by": outcome.ended_by if outcome is not None else None,
+        "left": 0 if results.complete else results.work_left[0],
         "dir": str(results.paths.dir),
     }
 
@@ -97,16 +100,23 @@ def best_table(results: Results) -> str:
 
 def summary(content: Mapping[str, Any], clean: Callable[[str], str] = str) -> str:
     """Says in one line how the launch has ended; `clean` is for the texts that others may have chosen."""
-    how = clean(content["error"] or "") or HOW.get(content["exit_status"] or 0, f"exit status {content['exit_status']}")
+    status, sweeps = content["exit_status"] or 0, content["sweeps"]
+    cut = [
+        sweep for sweep in sweeps if content.get("event", END) == END and sweep.get("ended_by") and sweep.get("left")
+    ]
+    how = clean(content["error"] or "") or HOW.get(status, f"exit status {status}")
+    if cut and not status and not content["error"]:
+        how = BEFORE
     parts = []
-    for sweep in content["sweeps"]:
+    for sweep in sweeps:
         counts = Tally.without(sweep["counts"], sweep.get("retried") or {}).text or "no trials"
         best = sweep["best"]
         value = (
             f"; best {clean(sweep['metric'])} {_best_text(best, sweep.get('repeat', 'seed'), clean)}" if best else ""
         )
         front = f"; {len(sweep['pareto'])} on the front" if sweep.get("pareto") else ""
-        parts.append(f"{clean(sweep['name'])} ({sweep['sweep_id']}): {counts}{value}{front}")
+        why = f"; {clean(sweep['ended_by'])}, {counted(sweep['left'], 'trial')} to be done" if sweep in cut else ""
+        parts.append(f"{clean(sweep['name'])} ({sweep['sweep_id']}): {counts}{value}{front}{why}")
     text = f"{_happened(content, how, clean)}. {'; '.join(parts)}"
     return "".join(letter if letter.isprintable() else " " for letter in text)
 
@@ -115,7 +125,7 @@ def _happened(content: Mapping[str, Any], how: str, clean: Callable[[str], str])
     """Says what has happened, for the beginning of the summary."""
     trial, event = content.get("trial"), content.get("event", END)
     if trial is None:
-        return f"sweep ended, {how}"
+        return f"sweep ended{' ' if how == BEFORE else ', '}{how}"
     return f"{'first failure' if event == FIRST_FAILURE else 'new best'}: {clean(trial['line'])}"
 
 

@@ -219,6 +219,7 @@ class Grants:
 
     def stop_trial(self, worker: Worker, trial: TrialRecord, why: str) -> None:
         """Ends the worker's trial for good; its agent stays."""
+        worker.stopped_trial = trial.id
         worker.channel.send(stop_trial=trial.id, why=why)
 
     def stop_agent(self, worker: Worker, sweep: SweepState, request: dict[str, Any]) -> None:

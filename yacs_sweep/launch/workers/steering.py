@@ -146,7 +146,7 @@ class Steering:
         for worker in self.grants.running(sweep):
             if worker.trial is not None and worker.trial.name == name:
                 self.grants.stop_trial(worker, worker.trial, f"stopped {order.origin}")
-                return f"{name} is stopped {order.origin}"
+                return f"{name} is being ended, stopped {order.origin}"
         records = list(sweep.summary.records.values())
         record = next((record for record in records if record.name == name), None)
         if record is None and "/" not in name:
@@ -212,10 +212,12 @@ class Steering:
 
     def _running_text(self, sweep: SweepState) -> str:
         """Says how many trials go on, before what else follows from an order."""
-        running = len(self.grants.running(sweep))
-        return {0: "no trial runs here, ", 1: "the running trial goes on, "}.get(
-            running, f"the {running} running trials go on, "
-        )
+        workers = self.grants.running(sweep)
+        running = sum(not worker.is_ending for worker in workers)
+        ending = f"{counted(len(workers) - running, 'trial')} being ended, " if running < len(workers) else ""
+        none = "" if ending else "no trial runs here, "
+        goes_on = {0: none, 1: "the running trial goes on, "}.get(running, f"the {running} running trials go on, ")
+        return goes_on + ending
 
 
 def _is_for_here(order: Order) -> bool:

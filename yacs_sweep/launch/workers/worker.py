@@ -51,6 +51,7 @@ class Worker:
         self.trial: TrialRecord | None = None
         self.since = 0.0  # when that started (seconds of `AWAKE`)
         self.asleep = False  # whether its agent has stopped its trial for as long as the launch sleeps
+        self.stopped_trial = ""  # id of the trial that it was told to end for good
         self.dismissed = False  # whether its agent leaves because it was told to, though there is more to do
         self.renew = (
             False  # whether its next agent is to follow after the trial: it has other cores, or finds a lost trial
@@ -117,6 +118,11 @@ class Worker:
     def connected(self) -> bool:
         """Whether its agent's channel is open."""
         return self.sweep is not None and self.closed_at is None
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether its trial was told to end, by whomever."""
+        return self.stop_by < math.inf or (self.trial is not None and self.trial.id == self.stopped_trial)
 
     def kill(self) -> None:
         """Kills its agent's process."""

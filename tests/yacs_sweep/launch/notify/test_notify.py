@@ -233,6 +233,17 @@ def test_with_repeats_the_mean_is_told() -> None:
     assert variables(told_of)["SWEEP_BEST_VALUE"] == "40"
 
 
+def test_a_sweep_whose_time_was_up_is_told_with_what_is_left() -> None:
+    sweep = {"name": "lr", "sweep_id": "abc", "counts": {"killed": 2}, "metric": "val/mAP", "best": None}
+    cut = {**sweep, "ended_by": "the sweep has run for 15s", "left": 4}
+    told_of = {"error": None, "exit_status": 0, "sweeps": [cut]}
+    told = "lr (abc): 2 killed; the sweep has run for 15s, 4 trials to be done"
+    assert summary(told_of) == f"sweep ended before all trials were done. {told}"
+    assert summary({**told_of, "exit_status": 1}) == f"sweep ended, not every trial ended well. {told}"
+    both = summary({**told_of, "sweeps": [cut, {**sweep, "ended_by": "stopped by a@b", "left": 0}]})
+    assert both == f"sweep ended before all trials were done. {told}; lr (abc): 2 killed"
+
+
 def test_with_several_objectives_the_size_of_the_front_is_told() -> None:
     best = {"name": "trial-0001", "value": 40.0, "params": {}, "values": {"val/mAP": 40.0, "ms": 3.0}}
     sweep = {"name": "lr", "sweep_id": "abc", "counts": {"finished": 3}, "metric": "val/mAP", "best": best}

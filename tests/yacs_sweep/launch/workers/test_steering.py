@@ -234,7 +234,7 @@ def test_one_trial_is_stopped_for_good_and_the_others_go_on(tmp_path: Path) -> N
     launch = Running(tmp_path, "--workers", "2")
     await_running(launch, 2)
     answer = launch.order("stop_trial", trial="trial-0001")
-    assert answer.obeyed and answer.text == f"trial-0001 is stopped by {who(launch)}"
+    assert answer.obeyed and answer.text == f"trial-0001 is being ended, stopped by {who(launch)}"
     wait_until(lambda: launch.running() == ["trial-0000", "trial-0002"], 20)
     stopped = launch.trials()["trial-0001"]
     assert (stopped.state, stopped.cause) == ("stopped", "stopped")
