@@ -68,6 +68,7 @@ class Machine:
         output: int | None = None,
         shown: Iterable[str] = (),
         on_workers: Callable[[Layout], object] | None = None,
+        on_sleep: Callable[[bool], object] | None = None,
     ) -> None:
         """Runs the sweeps at the same time, to the end of all of them.
 
@@ -75,6 +76,7 @@ class Machine:
             output: the descriptor on which trainers' lines are shown.
             shown: lines the user has seen already.
             on_workers: called when other workers, or GPUs, are ordered.
+            on_sleep: called when Ctrl-Z stops the launch (True), and when it continues.
         """
         Supervisor(
             sweeps,
@@ -88,6 +90,7 @@ class Machine:
             shown=shown,
             share=self.share,
             on_workers=on_workers,
+            on_sleep=on_sleep,
         ).run()
         self.layout = self.places.layout  # of the next sweeps
 

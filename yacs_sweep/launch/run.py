@@ -19,6 +19,7 @@ from ..base.wording import counted
 from ..records import environment
 from ..records.alive import (
     LAUNCHER_PATTERN,
+    Announcement,
     Launcher,
     announced,
     clear_leftovers,
@@ -318,15 +319,24 @@ def run_sweeps(sweeps: Sequence[Results], machine: Machine, options: Options, ti
     """
     with contextlib.ExitStack() as stack:
         changed: list[Callable[[Layout], object]] = []
+        asleep: list[Callable[[bool], object]] = []
         for results in sweeps:
-            announce = stack.enter_context(announced(results.paths, machine.layout.workers))
-            changed += [partial(_announce, announce), partial(_resize, results)]
+            announcement = stack.enter_context(announced(results.paths, machine.layout.workers))
+            asleep.append(announcement.set_asleep)
+            changed.append(partial(_resize, results, announcement))
             stack.enter_context(_recording(results, options))
             tell_of_twin(results, options)
         view = opened(machine.layout.workers, title, quiet=options.quiet, verbose=options.verbose)
         shown = stack.enter_context(view)
         changed.append(lambda layout: shown.board.set_workers(layout.workers))
-        _supervise(sweeps, machine, options, shown, lambda layout: [tell(layout) for tell in changed])
+        _supervise(
+            sweeps,
+            machine,
+            options,
+            shown,
+            on_workers=lambda layout: [tell(layout) for tell in changed],
+            on_sleep=lambda sleeps: [tell(sleeps) for tell in asleep],
+        )
 
 
 def _recording(results: Results, options: Options) -> contextlib.AbstractContextManager[None]:
@@ -364,24 +374,27 @@ def lift_limit(results: Results, limits: TimeLimits | None) -> None:
         results.resuming.save(results.paths)
 
 
-def _announce(announce: Callable[[int], None], layout: Layout) -> None:
-    """Shows others the ordered number of workers."""
-    announce(layout.workers)
-
-
-def _resize(results: Results, layout: Layout) -> None:
-    """Takes the ordered workers and GPUs into the command that resumes the sweep."""
+def _resize(results: Results, announcement: Announcement, layout: Layout) -> None:
+    """Takes the ordered workers and GPUs into the command that resumes the sweep, and shows them to others."""
+    announcement.set_workers(layout.workers)
     results.resuming.resize(layout)
     results.accessories.attempt("launch.json has the earlier workers", partial(results.resuming.save, results.paths))
 
 
 def _supervise(
-    sweeps: Sequence[Results], machine: Machine, options: Options, view: View, on_workers: Callable[[Layout], object]
+    sweeps: Sequence[Results],
+    machine: Machine,
+    options: Options,
+    view: View,
+    *,
+    on_workers: Callable[[Layout], object],
+    on_sleep: Callable[[bool], object],
 ) -> None:
     """Supervises the sweeps that have trials left, or rows that W&B lacks; says how long it took.
 
     Args:
         on_workers: called when other workers, or GPUs, are ordered.
+        on_sleep: called when Ctrl-Z stops the launch (True), and when it continues.
     """
     limit = FailureLimit(options.max_failures, machine.layout.workers)
     started, states, endings = AWAKE.now(), [], []
@@ -417,7 +430,7 @@ def _supervise(
         endings.append(partial(results.accessories.attempt, "the reached limit is not left out when resuming", lift))
     if states:
         shown = [note for results in sweeps for note in results.plan.notes]
-        machine.supervise(states, output=view.output, shown=shown, on_workers=on_workers)
+        machine.supervise(states, output=view.output, shown=shown, on_workers=on_workers, on_sleep=on_sleep)
         for ending in endings:
             ending()
         ended = sum(len({record.id for record in state.outcome.ended}) for state in states)

@@ -143,42 +143,61 @@ class Launcher:
     pid: int
     started: str  # UTC, ISO 8601
     workers: int
+    asleep: str | None = None  # since when it is stopped by Ctrl-Z, UTC; None: it is not
 
 
-def _launcher_row(started: str, workers: int) -> bytes:
-    """Returns the content of this launcher's file."""
-    content = {"host": socket.gethostname(), "pid": os.getpid(), "started": started, "workers": workers}
-    return json.dumps(content).encode()
-
-
-@contextlib.contextmanager
-def announced(paths: SweepPaths, workers: int) -> Iterator[Callable[[int], None]]:
-    """Keeps a locked file of this launcher in the sweep's folder during the block; yields what changes its workers there.
+class Announcement:
+    """Keeps what others see of this launcher: a locked file in the sweep's folder.
 
     A file that cannot be written is no error: the sweep is only not shown as running.
     """
-    descriptor, started = -1, utc_now()
-    path = paths.agents / f"launcher-{os.urandom(6).hex()}.json"
-    with contextlib.suppress(OSError):
-        paths.agents.mkdir(parents=True, exist_ok=True)
-        for old in paths.agents.glob(LAUNCHER_PATTERN):
-            if not _seen_locked(old) and read_json(old).get("host") == socket.gethostname():
-                old.unlink(missing_ok=True)
-        descriptor = create_locked(path, _launcher_row(started, workers))
 
-    def change(number: int) -> None:
-        if descriptor >= 0:
-            with contextlib.suppress(OSError):
-                row = _launcher_row(started, number)
-                os.pwrite(descriptor, row.ljust(os.fstat(descriptor).st_size), 0)  # at once: others read it
-
-    try:
-        yield change
-    finally:
+    def __init__(self, paths: SweepPaths, workers: int) -> None:
+        self._path, self._descriptor = paths.agents / f"launcher-{os.urandom(6).hex()}.json", -1
+        self._shown = Launcher(socket.gethostname(), os.getpid(), utc_now(), workers)
         with contextlib.suppress(OSError):
-            path.unlink(missing_ok=True)
-            if descriptor >= 0:
-                os.close(descriptor)
+            paths.agents.mkdir(parents=True, exist_ok=True)
+            for old in paths.agents.glob(LAUNCHER_PATTERN):
+                if not _seen_locked(old) and read_json(old).get("host") == socket.gethostname():
+                    old.unlink(missing_ok=True)
+            self._descriptor = create_locked(self._path, self._row())
+
+    def _row(self) -> bytes:
+        """Returns the content of the file."""
+        return json.dumps(dataclasses.asdict(self._shown)).encode()
+
+    def set_workers(self, number: int) -> None:
+        """Shows another number of workers."""
+        self._show(dataclasses.replace(self._shown, workers=number))
+
+    def set_asleep(self, asleep: bool) -> None:
+        """Shows whether the launch is stopped by Ctrl-Z from now on."""
+        self._show(dataclasses.replace(self._shown, asleep=utc_now() if asleep else None))
+
+    def _show(self, launcher: Launcher) -> None:
+        """Writes the file again."""
+        self._shown = launcher
+        if self._descriptor >= 0:
+            with contextlib.suppress(OSError):
+                row = self._row().ljust(os.fstat(self._descriptor).st_size)
+                os.pwrite(self._descriptor, row, 0)  # at once: others read it
+
+    def end(self) -> None:
+        """Removes the file and its lock."""
+        with contextlib.suppress(OSError):
+            self._path.unlink(missing_ok=True)
+            if self._descriptor >= 0:
+                os.close(self._descriptor)
+
+
+@contextlib.contextmanager
+def announced(paths: SweepPaths, workers: int) -> Iterator[Announcement]:
+    """Shows others during a block that this launcher works on the sweep."""
+    announcement = Announcement(paths, workers)
+    try:
+        yield announcement
+    finally:
+        announcement.end()
 
 
 def launchers(paths: SweepPaths) -> list[Launcher]:
@@ -193,7 +212,8 @@ def launchers(paths: SweepPaths) -> list[Launcher]:
         if locked or str(content.get("host")) in lively:
             with contextlib.suppress(KeyError, TypeError, ValueError):
                 content["host"] = str(content["host"])
-                found.append(Launcher(**{field.name: content[field.name] for field in dataclasses.fields(Launcher)}))
+                names = [field.name for field in dataclasses.fields(Launcher) if field.name in content]
+                found.append(Launcher(**{name: content[name] for name in names}))
     return found
 
 

@@ -131,6 +131,13 @@ class Snapshot:
         return 0 if self.at_work or self.launch.get("exhausted") else self.counts.get("paused", 0)
 
     @property
+    def asleep(self) -> float | None:
+        """Since when all launchers are stopped by Ctrl-Z, in seconds since 1970; None while one of them is not."""
+        since = [utc_seconds(launcher.asleep) for launcher in self.launchers if launcher.asleep is not None]
+        known = [each for each in since if each is not None]
+        return max(known) if known and len(known) == len(self.launchers) else None
+
+    @property
     def at_work(self) -> bool:
         """Whether any launcher or agent is alive."""
         return bool(self.launchers or self.agents)

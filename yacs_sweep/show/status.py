@@ -6,6 +6,7 @@ launcher works on it; 2 no such sweep.
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import signal
@@ -22,10 +23,10 @@ from ..base.signals import handled
 from ..base.streams import output_error, output_width, print_lines
 from ..base.values import utc_seconds
 from ..base.wording import counted, cut, without_password
-from ..records.alive import launchers
+from ..records.alive import Launcher, launchers
 from ..records.control.order_file import OrderFile
 from ..records.control.orders import count_wanted, paused_by
-from ..records.control.words import standing_text
+from ..records.control.words import ago, standing_text
 from ..records.folder import OVER, SweepPaths, best_of, rank
 from ..records.known_sweeps import origin_of
 from ..records.launch_file import read_launch
@@ -71,7 +72,7 @@ def to_board(snapshot: Snapshot) -> Board:
     where = str(paths.dir)
     if snapshot.controller == "wandb" and launch.get("entity") and launch.get("project"):
         where = f"{web_address()}/{launch['entity']}/{launch['project']}/sweeps/{paths.sweep_id}"
-    now = time.time()
+    now = board_time(snapshot)
     running = [record for record in snapshot.records if record.state == "running"] if snapshot.at_work else []
     left = max(0, snapshot.progress.left - len(running)) if snapshot.at_work else 0
     sweep = Sweep(
@@ -85,6 +86,8 @@ def to_board(snapshot: Snapshot) -> Board:
         total=snapshot.progress.target,
         left=left,
         pauses="paused" in snapshot.counts,
+        held=snapshot.asleep is not None
+        or (snapshot.standing_order is not None and snapshot.standing_order.act == "pause"),
         counts=snapshot.counts,
         may_resume=snapshot.resumable > 0,
         again=snapshot.tally.again,
@@ -107,6 +110,11 @@ def to_board(snapshot: Snapshot) -> Board:
     return Board([sweep], workers, min(started, default=None))
 
 
+def board_time(snapshot: Snapshot) -> float:
+    """Returns the time by the board's clock, which stands still while Ctrl-Z has stopped all launchers."""
+    return min(time.time(), snapshot.asleep or math.inf)
+
+
 def exit_status(snapshot: Snapshot) -> int:
     """Computes the exit status for one sweep: 1 when a trial failed, or the sweep is not done and nobody works on it."""
     failed = any(record.state != "running" and not record.ended_well for record in snapshot.current)
@@ -118,10 +126,11 @@ def workers_line(snapshot: Snapshot) -> Line:
     """Formats which launchers work on the sweep, or the command that resumes the sweep when none does."""
     if snapshot.launchers:
         each = [
-            f"{launcher.host}, process {launcher.pid}, {counted(launcher.workers, 'worker')}"
+            f"{launcher.host}, process {launcher.pid}, {counted(launcher.workers, 'worker')}{_asleep_text(launcher)}"
             for launcher in snapshot.launchers
         ]
-        return [("runs  ", "bold green"), ("; ".join(each), "")]
+        head = ("runs  ", "bold green") if snapshot.asleep is None else ("asleep  ", "bold yellow")
+        return [head, ("; ".join(each), "")]
     if snapshot.agents:
         return [
             ("ending  ", "bold yellow"),
@@ -141,6 +150,13 @@ def workers_line(snapshot: Snapshot) -> Line:
     if paused:
         line.append((f", {paused} paused", ""))
     return [*line, (f"; resume with: {again}", "")]
+
+
+def _asleep_text(launcher: Launcher) -> str:
+    """Says since when a launcher is stopped, and what continues it; empty where it is not stopped."""
+    if launcher.asleep is None:
+        return ""
+    return f", stopped by Ctrl-Z {ago(launcher.asleep, time.time())}; `fg` in its terminal continues it"
 
 
 def _order_line(snapshot: Snapshot) -> list[Line]:
@@ -195,7 +211,7 @@ def _of_sweep(paths: SweepPaths, columns: int, rows: int) -> Drawn:
     snapshot = read_snapshot(paths)
     board = to_board(snapshot)
     lines = [workers_line(snapshot), *_order_line(snapshot)]
-    lines += [line for line in frame(board, columns, rows, time.time(), datetime.now()) if line]
+    lines += [line for line in frame(board, columns, rows, board_time(snapshot), datetime.now()) if line]
     if any(record.state != "running" for record in snapshot.records):
         lines += [[], *_best_rows(snapshot, board.sweeps[0].front, columns - 1)]
     not_well = [record for record in snapshot.current if record.state != "running" and not record.ended_well]

@@ -16,6 +16,8 @@ from tests.sweeping import GRID, SWEEP, environment, start, sweep, write_sweep
 from yacs_sweep.base.command_line import COMMAND
 from yacs_sweep.base.values import utc_now
 from yacs_sweep.records.alive import LAUNCHER_PATTERN, announced, launchers
+from yacs_sweep.records.control.order_file import OrderFile
+from yacs_sweep.records.control.orders import new_order
 from yacs_sweep.records.folder import SweepPaths, TrialRecord
 from yacs_sweep.records.launch_file import load_spec_of
 from yacs_sweep.records.metrics import MOST, new_rows
@@ -24,6 +26,7 @@ from yacs_sweep.show import snapshot, status
 from yacs_sweep.show.cells import plain
 from yacs_sweep.show.lines import command_text
 from yacs_sweep.show.snapshot import read_snapshot, summary_head
+from yacs_sweep.show.status import board_time, to_board
 from yacs_sweep.spec.sweep import SweepSpec
 
 OFFLINE = ("--wandb-mode", "disabled", "--controller", "local")
@@ -130,6 +133,30 @@ def test_who_works_on_it_is_told_by_locks(paths: SweepPaths) -> None:
         assert f"process {os.getpid()}, 2 workers" in text and "1 running  2 to go" in text
         assert "trial-0001" in text
     assert not list(paths.agents.glob(LAUNCHER_PATTERN))
+
+
+def test_while_ctrl_z_has_stopped_the_launch_its_clock_stands_still_and_nobody_knows_the_end(paths: SweepPaths) -> None:
+    for number in range(3):
+        record(paths, number)
+    record(paths, 3, "running")
+    write_summary(paths)
+    with announced(paths, workers=2) as announcement:
+        announcement.set_workers(10)
+        announcement.set_workers(1)
+        announcement.set_asleep(True)
+        (found,) = launchers(paths)
+        assert found.workers == 1 and found.asleep is not None
+        snapshot = read_snapshot(paths)
+        assert board_time(snapshot) == snapshot.asleep == pytest.approx(time.time(), abs=5)
+        assert to_board(snapshot).seconds_left(time.time()) is None
+        text, code = shown(paths)
+        assert code == 0 and "asleep  " in text and "runs  " not in text
+        assert f"process {os.getpid()}, 1 worker, stopped by Ctrl-Z just now; `fg` in its terminal continues it" in text
+        announcement.set_asleep(False)
+        assert launchers(paths)[0].asleep is None and "runs  " in shown(paths)[0]
+        assert to_board(read_snapshot(paths)).seconds_left(time.time()) is not None
+        OrderFile(paths).append(new_order("pause"))
+        assert to_board(read_snapshot(paths)).seconds_left(time.time()) is None
 
 
 def test_a_launcher_that_was_killed_is_gone_and_its_file_is_cleared_away(paths: SweepPaths) -> None:

@@ -50,7 +50,9 @@ def give(sweep: Steered, order: Order, wait: float | None = None) -> Outcome:
         return Outcome(sweep.told, taken=True)
     if sweep.knows_launches and not running:
         return Outcome([*sweep.notes, *(sweep.told or [_recorded(sweep, order, before)])], taken=True)
-    answers = _wait_for_answers(sweep, order, running, ANSWER_WAIT if wait is None else wait)
+    awake = [launch for launch in running if launch.asleep is None]
+    wait = ANSWER_WAIT if wait is None else wait
+    answers = _wait_for_answers(sweep, order, awake, wait if awake or not running else 0.0)
     heard = {(answer.host, answer.pid) for answer in answers}
     silent = [] if order.act in ONE_ANSWERS and answers else _without(running, heard)
     ended = _without(silent, {(launch.host, launch.pid) for launch in sweep.launches()}) if silent else []
@@ -61,13 +63,18 @@ def give(sweep: Steered, order: Order, wait: float | None = None) -> Outcome:
         return Outcome([*sweep.notes, *(sweep.told or [_recorded(sweep, order, before)])], taken=True)
     lines = [f"{answer.text} ({answer.host}, process {answer.pid})" for answer in answers]
     lines += [
-        f"{launch.host}, process {launch.pid}: has not answered yet; the order ({order_text(order)}) is written down, and "
-        "is obeyed when it is read"
+        f"{launch.host}, process {launch.pid}: {_why_silent(launch)}; the order ({order_text(order)}) is written down, and "
+        f"is obeyed {'after `fg`' if launch.asleep else 'when it is read'}"
         for launch in silent
     ]
     if not lines:
         lines = [f"{sweep.sweep_id}: no launch has answered; {order_text(order)} is written down for those that run"]
     return Outcome([*sweep.notes, *sweep.told, *lines], taken=not answers or any(answer.obeyed for answer in answers))
+
+
+def _why_silent(launch: Launcher) -> str:
+    """Says why a launch may not have answered."""
+    return "has not answered yet" if launch.asleep is None else "is stopped by Ctrl-Z in its terminal"
 
 
 def _wait_for_answers(sweep: Steered, order: Order, running: Sequence[Launcher], wait: float) -> list[Answer]:

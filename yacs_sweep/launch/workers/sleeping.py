@@ -31,6 +31,7 @@ class Sleep:
         read_messages: Callable[[float], None],
         say: Callable[[str], None],
         signals: Sequence[int],
+        on_change: Callable[[bool], object] | None = None,
     ) -> None:
         """Keeps the workers.
 
@@ -38,9 +39,10 @@ class Sleep:
             signals: those received that end the launch: it does not sleep before they were obeyed.
             read_messages: handles what the agents send within so many seconds.
             say: shows the user a line.
+            on_change: called when the launch falls asleep (True), and when it continues.
         """
         self._workers, self._read_messages, self._say = workers, read_messages, say
-        self._signals, self._asked = signals, False
+        self._signals, self._asked, self._on_change = signals, False, on_change
         self.asleep = False  # no trial is granted meanwhile
 
     @contextlib.contextmanager
@@ -65,8 +67,7 @@ class Sleep:
         if not self._asked or self._signals:
             return False
         began = time.monotonic()
-        AWAKE.stop()
-        self.asleep = True
+        self._set_asleep(True)
         agents = [] if ending else [worker for worker in self._workers if worker.connected]
         for worker in agents:
             worker.asleep = False
@@ -84,14 +85,20 @@ class Sleep:
             with held():
                 self._stop()
         self._asked = False
-        AWAKE.go()
-        self.asleep = False
+        self._set_asleep(False)
         for worker in agents:
             if worker.connected:
                 worker.channel.send(sleep=False)
         if running:
             self._say(f"continued after {duration_text(time.monotonic() - began)}, which counts for no limit")
         return True
+
+    def _set_asleep(self, asleep: bool) -> None:
+        """Stops the clock of the launch, or lets it run again, and shows others so."""
+        self.asleep = asleep
+        (AWAKE.stop if asleep else AWAKE.go)()
+        if self._on_change is not None:
+            self._on_change(asleep)
 
     def _stop(self) -> None:
         """Stops this process as SIGTSTP does that nobody handles: not at all where nobody could continue it."""

@@ -55,6 +55,7 @@ class Supervisor:
         shown: Iterable[str] = (),
         share: Share | None = None,
         on_workers: Callable[[Layout], object] | None = None,
+        on_sleep: Callable[[bool], object] | None = None,
     ) -> None:
         """Makes the supervisor; `run` starts the agents.
 
@@ -68,6 +69,7 @@ class Supervisor:
             shown: lines the user has seen; an agent's line for all agents is not shown again.
             share: divides the cores again when the number of workers changes.
             on_workers: called with the layout that was ordered.
+            on_sleep: called when Ctrl-Z stops the launch (True), and when it continues.
         """
         self.places = places or Places(Layout())
         self.sweeps, self.silence, self._print = sweeps, silence, say
@@ -77,7 +79,7 @@ class Supervisor:
         self.workers = [Worker(index, cores[index] if cores else ()) for index in range(workers)]
         self._shown = set(shown)
         self.signals: list[int] = [] if signals is None else signals
-        self.sleep = Sleep(self.workers, self._read_messages, self.say, self.signals)
+        self.sleep = Sleep(self.workers, self._read_messages, self.say, self.signals, on_sleep)
         self.grants = Grants(sweeps, self.workers, self.places, self.sleep, self.say)
         self.resizing = Resizing(self.grants, share, on_workers)
         self.steering = Steering(self.grants, self.resizing)

@@ -80,6 +80,7 @@ class Sweep:
     durations: list[float] = field(default_factory=list)  # of trials that ended by themselves, where none pauses
     ended_well: int = 0
     message: str = ""  # shown below the counts
+    held: bool = False  # whether it is paused, or stopped by Ctrl-Z: nobody knows when it will have ended
     varied: set[str] = field(default_factory=set)  # parameters known to differ between trials
     aims: Aims | None = None  # of a sweep with several objectives, constraints or repeats
     seed: str | None = (
@@ -196,6 +197,8 @@ class Sweep:
 
     def work_left(self, now: float) -> float | None:
         """Estimates the seconds of work that is left, on one worker; None while too little is known."""
+        if self.held:
+            return None
         elapsed = [now - trial.since for trial in self.running.values()]
         if not elapsed and not self.left:
             return 0.0
@@ -206,6 +209,8 @@ class Sweep:
 
     def seconds_left(self, now: float, workers: int) -> float | None:
         """Estimates the seconds until the sweep has ended; None while too little is known."""
+        if self.held:
+            return None
         elapsed = [now - trial.since for trial in self.running.values()]
         return seconds_left(self.durations, self.ended_well, elapsed, self.left, workers)
 

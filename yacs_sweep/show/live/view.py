@@ -54,7 +54,7 @@ class Followable(Protocol):
 
     @property
     def notice(self) -> str:
-        """A line that is shown below the counts; empty without any."""
+        """A line that is shown below the counts: by whom the sweep is paused; empty where it is not."""
 
 
 @dataclass
@@ -128,6 +128,7 @@ class View:
         for sweep in self.board.sweeps:
             search = self._searches[sweep.sweep_id]
             sweep.left, sweep.message, sweep.total = search.to_go, search.notice, search.count or sweep.total
+            sweep.held = bool(sweep.message)
         return frame(self.board, columns, rows, AWAKE.now(), datetime.now())
 
     def _trial(self, begun: _Followed, record: TrialRecord, tally: Tally, earlier: TrialRecord | None) -> list[str]:

@@ -32,7 +32,13 @@ def sweep_object(snapshot: Snapshot, status: int) -> dict[str, Any]:
         "metrics": [{"name": metric.name, "goal": metric.goal} for metric in objectives],
         "running": snapshot.at_work,
         "launchers": [
-            {"host": each.host, "pid": each.pid, "started": each.started, "workers": each.workers}
+            {
+                "host": each.host,
+                "pid": each.pid,
+                "started": each.started,
+                "workers": each.workers,
+                "asleep": each.asleep,
+            }
             for each in snapshot.launchers
         ],
         "order": None if order is None else {"act": order.act, "by": order.who, "at": order.at},

@@ -148,6 +148,13 @@ def test_ctrl_c_after_it_and_sigterm_during_it(tmp_path: Path, launched: Callabl
     launcher.send_signal(signal.SIGTERM)  # a stopped process takes it when it continues
     time.sleep(0.3)
     assert is_stopped(launcher.pid)
+    (folder,) = tmp_path.glob("log/sweep/sweep/*/")
+    began = time.monotonic()
+    order = sweep(tmp_path, "--pause", folder.name, trainer=None, config=None, verbose=False)
+    assert order.code == 0 and time.monotonic() - began < 5  # it waits for no answer
+    assert (
+        f"process {launcher.pid}: is stopped by Ctrl-Z in its terminal; the order (pause) is written down" in order.out
+    )
     launcher.send_signal(signal.SIGCONT)
     out, _ = launcher.communicate(timeout=60)
     assert launcher.returncode == 130
