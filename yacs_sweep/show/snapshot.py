@@ -29,7 +29,10 @@ from ..records.known_sweeps import origin_of
 from ..records.launch_file import load_spec_of, read_launch
 from ..records.points import target_reached
 from ..records.progress import Progress, Tally, count_settled, read_objectives, read_repeats, unretried
+from ..spec.budget.budget import Budget
+from ..spec.budget.lifting import budget_of_words
 from ..spec.sweep import Metric, Repeats, SweepSpec
+from .live.budget import BudgetText
 
 SLACK = 60.0  # seconds
 HEAD = 1 << 16  # bytes of a summary.json that hold everything but its trials
@@ -129,6 +132,20 @@ class Snapshot:
     def resumable(self) -> int:
         """The number of paused trials that may be resumed, of a sweep that nobody works on; 0 while somebody does."""
         return 0 if self.at_work or self.launch.get("exhausted") else self.counts.get("paused", 0)
+
+    @property
+    def words(self) -> list[str]:
+        """The options of the last launch that hold for one launch."""
+        return [str(word) for word in self.launch.get("words") or ()]
+
+    @cached_property
+    def budget(self) -> BudgetText | None:
+        """The budget of the last launch, and what is used of it; None without one."""
+        of_file = self.spec.budget if self.spec is not None else None
+        found = budget_of_words(self.words, of_file)
+        return (
+            BudgetText(found, self.paths, {record.id: record for record in self.records}) if found != Budget() else None
+        )
 
     @property
     def asleep(self) -> float | None:

@@ -105,6 +105,8 @@ def to_board(snapshot: Snapshot) -> Board:
     for record in running[:FOLLOWED]:
         for row in new_rows(paths.trial(record.name).metrics)[0]:
             sweep.row({**row, "id": record.id})
+    if snapshot.at_work and snapshot.budget is not None:
+        sweep.budget = snapshot.budget.now(sweep.lasting(now))
     workers = sum(launcher.workers for launcher in snapshot.launchers) or max(1, len(running))
     started = [min(now, utc_seconds(launcher.started) or now) for launcher in snapshot.launchers]
     return Board([sweep], workers, min(started, default=None))
@@ -126,7 +128,7 @@ def workers_line(snapshot: Snapshot) -> Line:
     """Formats which launchers work on the sweep, or the command that resumes the sweep when none does."""
     if snapshot.launchers:
         each = [
-            f"{launcher.host}, process {launcher.pid}, {counted(launcher.workers, 'worker')}{_asleep_text(launcher)}"
+            f"{launcher.host}, process {launcher.pid}, {counted(launcher.workers, 'worker')}" + _asleep_text(launcher)
             for launcher in snapshot.launchers
         ]
         head = ("runs  ", "bold green") if snapshot.asleep is None else ("asleep  ", "bold yellow")
@@ -137,7 +139,7 @@ def workers_line(snapshot: Snapshot) -> Line:
             (f"the launcher has exited, {counted(snapshot.agents, 'agent')} still ending", ""),
         ]
     of_file = snapshot.spec.budget if snapshot.spec is not None else None
-    words = without_reached([str(word) for word in snapshot.launch.get("words") or ()], [of_file])
+    words = without_reached(snapshot.words, [of_file])
     again = command_text([*COMMAND, "--sweep_id", snapshot.paths.sweep_id, *words])
     if not snapshot.progress.left and not snapshot.cut_off:
         return [("ended  ", "bold"), (_all_done(snapshot, again), "")]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -25,6 +26,7 @@ from yacs_sweep.records.summary import Summary
 from yacs_sweep.show import snapshot, status
 from yacs_sweep.show.cells import plain
 from yacs_sweep.show.lines import command_text
+from yacs_sweep.show.query.as_json import sweep_object
 from yacs_sweep.show.snapshot import read_snapshot, summary_head
 from yacs_sweep.show.status import board_time, to_board
 from yacs_sweep.spec.sweep import SweepSpec
@@ -133,6 +135,19 @@ def test_who_works_on_it_is_told_by_locks(paths: SweepPaths) -> None:
         assert f"process {os.getpid()}, 2 workers" in text and "1 running  2 to go" in text
         assert "trial-0001" in text
     assert not list(paths.agents.glob(LAUNCHER_PATTERN))
+
+
+def test_a_running_sweep_shows_its_budget(paths: SweepPaths) -> None:
+    record(paths, 0)
+    write_summary(paths)
+    content = json.loads(paths.launch.read_text()) if paths.launch.exists() else {}
+    paths.launch.write_text(json.dumps({**content, "words": ["--for", "8h", "--max-gpu-hours", "100"]}))
+    assert "budget  " not in shown(paths)[0]
+    with announced(paths, workers=1):
+        text, _ = shown(paths)
+        assert re.search(r"budget  ran .+ of 8h  GPU hours \S+ of 100", text), text
+        described = sweep_object(read_snapshot(paths), 0)["budget"]
+        assert (described["for"], described["gpu_hours"], described["until"]) == (28800, 100, None)
 
 
 def test_while_ctrl_z_has_stopped_the_launch_its_clock_stands_still_and_nobody_knows_the_end(paths: SweepPaths) -> None:

@@ -16,7 +16,7 @@ from tests.sweeping import Ran, environment, start, sweep, write_sweep
 from tests.trainers import kill_all, living, write_trainer
 from yacs_sweep import ConfigError, Sweep
 from yacs_sweep.base.values import utc_seconds
-from yacs_sweep.launch.workers.time_limits import covered
+from yacs_sweep.records.budget.spent import covered
 
 QUIET = ("--wandb-mode", "disabled")
 GRID: dict[str, Any] = {

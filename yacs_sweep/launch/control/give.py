@@ -67,9 +67,19 @@ def give(sweep: Steered, order: Order, wait: float | None = None) -> Outcome:
         f"is obeyed {'after `fg`' if launch.asleep else 'when it is read'}"
         for launch in silent
     ]
+    lines += _in_all(order, answers)
     if not lines:
         lines = [f"{sweep.sweep_id}: no launch has answered; {order_text(order)} is written down for those that run"]
     return Outcome([*sweep.notes, *sweep.told, *lines], taken=not answers or any(answer.obeyed for answer in answers))
+
+
+def _in_all(order: Order, answers: Sequence[Answer]) -> list[str]:
+    """Says how many workers a machine has by an order that several of its launches have obeyed."""
+    obeyed = sum(answer.obeyed for answer in answers)
+    if order.act != "set_workers" or obeyed < 2:
+        return []
+    workers = order.given["workers"]
+    return [f"the order holds for each launch: {obeyed} launches with {workers} each, {obeyed * workers} trials in all"]
 
 
 def _why_silent(launch: Launcher) -> str:

@@ -40,7 +40,10 @@ class ControlOptions:
         "end this running trial of --sweep_id; it counts as stopped", "NAME", not_empty=True, **_ORDER
     )
     set_workers: int | None = _control(
-        "number of trials of --sweep_id at the same time, from now on", "N", workers_wanted, **_ORDER
+        "trials that each launch of --sweep_id on this machine runs at the same time, from now on",
+        "N",
+        workers_wanted,
+        **_ORDER,
     )
     set_gpus: str | None = _control("GPUs for the trials of --sweep_id, from now on", "0,1,…", not_empty=True, **_ORDER)
     now: bool = _control(

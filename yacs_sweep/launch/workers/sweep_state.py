@@ -124,6 +124,10 @@ class SweepState:
         """A line for the live screen; empty without any."""
         return "" if self.paused is None else f"paused by {self.paused.who}: no further trial starts"
 
+    def budget_text(self, running: Sequence[tuple[TrialRecord, float]]) -> str:
+        """Says what is left of the budget, while these trials run for so many seconds; empty without a budget."""
+        return "" if self.limits is None else self.limits.text(running)
+
     def grant_trial(self) -> None:
         """Gives out a trial."""
         if not self.pauses:

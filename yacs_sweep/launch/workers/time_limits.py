@@ -1,23 +1,21 @@
 """Keeps a sweep within its budget: no trial starts that is expected to end too late, and time that is up ends those that run.
 
-Nothing is kept but the trials' records. The sweep has run while any of its trials ran, in whichever launch and on
-whichever machine; so neither pauses, nor Ctrl-Z, nor the time between launches count.
+Nothing is kept but the trials' records (`records.budget.spent`).
 """
 
 from __future__ import annotations
 
 import math
-import os
-import time
 from collections.abc import Sequence
 from datetime import datetime
 
 from ...base.signals import AWAKE
-from ...base.values import utc_seconds
 from ...base.wording import counted
+from ...records.budget.spent import Spent
 from ...records.folder import TrialRecord
 from ...records.summary import Summary
 from ...show.lines import duration_text
+from ...show.live.budget import BudgetText
 from ...spec.budget.budget import Budget
 from ...spec.budget.moments import duration_words, moment_text
 
@@ -31,64 +29,6 @@ def quantile(values: Sequence[float], share: float = QUANTILE) -> float | None:
     return sorted(values)[math.ceil(share * len(values)) - 1] if values else None
 
 
-def covered(spans: Sequence[tuple[float, float]]) -> float:
-    """Returns the seconds that are in any of the spans (start and end)."""
-    total, until = 0.0, -math.inf
-    for start, end in sorted(spans):
-        total += max(0.0, end - max(start, until))
-        until = max(until, end)
-    return total
-
-
-class Spent:
-    """Sums up what a sweep's trials have taken; trials that have ended are read once."""
-
-    def __init__(self, summary: Summary) -> None:
-        self._summary = summary
-        self._ended: dict[str, tuple[TrialRecord, list[tuple[float, float]], float]] = {}  # by id, with GPU seconds
-
-    def sums(self, running: Sequence[tuple[TrialRecord, float]]) -> tuple[float, float]:
-        """Returns the seconds during which any trial ran, and the GPU seconds of all.
-
-        Args:
-            running: trials that run here, and for how many seconds; they run on until now.
-        """
-        here, now = {record.id for record, _ in running}, time.time()
-        spans, gpu_seconds = [(now - seconds, now) for _, seconds in running], 0.0
-        for record, seconds in running:
-            spans += _earlier(record)
-            gpu_seconds += (seconds + record.trained) * len(record.gpu_ids)
-        for record in list(self._summary.records.values()):
-            if record.id in here:
-                continue
-            known = self._ended.get(record.id)
-            if known is None or known[0] is not record:
-                known = (record, *self._read(record, now))
-                if record.state != "running":
-                    self._ended[record.id] = known
-            spans += known[1]
-            gpu_seconds += known[2]
-        return covered(spans), gpu_seconds
-
-    def _read(self, record: TrialRecord, now: float) -> tuple[list[tuple[float, float]], float]:
-        """Returns when a trial ran, and its GPU seconds."""
-        start, end = utc_seconds(record.started), (utc_seconds(record.ended) or now) - record.asleep
-        if record.state == "running" or record.cause == "lost":  # nobody saw its end: when its trainer printed last
-            try:
-                end = min(end, os.stat(self._summary.paths.trial(record.name).stdout).st_mtime)
-            except OSError:
-                pass
-        if start is None or end < start:
-            return _earlier(record), record.trained * len(record.gpu_ids)
-        return [*_earlier(record), (start, end)], (end - start + record.trained) * len(record.gpu_ids)
-
-
-def _earlier(record: TrialRecord) -> list[tuple[float, float]]:
-    """Returns when a trial ran in earlier launches of its trainer."""
-    spans = [(utc_seconds(start), utc_seconds(end)) for start, end in record.ran]
-    return [(start, end) for start, end in spans if start is not None and end is not None]
-
-
 class TimeLimits:
     """Says for the supervisor when a sweep's time is up, and whether a further trial would end in time."""
 
@@ -100,9 +40,18 @@ class TimeLimits:
             shortest: iterations that a start takes at least in a sweep that pauses trials; None: trials run to their end.
         """
         self.budget, self._summary, self._gpus, self._shortest = budget, summary, gpus, shortest
-        self._spent = Spent(summary)
+        self._spent = Spent(summary.paths, summary.records)
+        self._text = BudgetText(budget, summary.paths, summary.records)
         self.reached: str | None = None  # the option (its field) of the limit that has ended the sweep
         self._last: tuple[tuple[str, ...], float, float, float] = ((), -math.inf, 0.0, 0.0)
+
+    def text(self, running: Sequence[tuple[TrialRecord, float]]) -> str:
+        """Says what is left, for the live screen, which asks on its own thread.
+
+        Args:
+            running: trials that run here, and for how many seconds.
+        """
+        return self._text.now(running)
 
     def over(self, running: Sequence[Running]) -> str | None:
         """Returns which time is up; None while there is any left."""

@@ -80,6 +80,7 @@ class Sweep:
     durations: list[float] = field(default_factory=list)  # of trials that ended by themselves, where none pauses
     ended_well: int = 0
     message: str = ""  # shown below the counts
+    budget: str = ""  # what is left of it, shown below the counts
     held: bool = False  # whether it is paused, or stopped by Ctrl-Z: nobody knows when it will have ended
     varied: set[str] = field(default_factory=set)  # parameters known to differ between trials
     aims: Aims | None = None  # of a sweep with several objectives, constraints or repeats
@@ -139,6 +140,10 @@ class Sweep:
         """Trials that have ended by themselves, or have paused for good."""
         states = OVER if self.may_resume else (*OVER, "paused")
         return sum(self.counts.get(state, 0) for state in states) - len(self.replaced)
+
+    def lasting(self, now: float) -> list[tuple[TrialRecord, float]]:
+        """Lists the running trials, and for how many seconds each has run."""
+        return [(trial.record, now - trial.since) for trial in self.running.values()]
 
     def trial(self, record: TrialRecord, now: float) -> None:
         """Takes in the start or the end of a trial, at the time `now`."""

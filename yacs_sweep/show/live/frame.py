@@ -243,6 +243,8 @@ def _one(board: Board, width: int, rows: int, now: float, today: datetime) -> li
     ends = end_time(board.seconds_left(now), today)
     lines = [head(sweep, width), progress(sweep, width, _elapsed(board, now), ends)]
     lines += [counts(sweep), best(sweep)][: max(0, rows - 2)]
+    if sweep.budget:
+        lines.append([("budget  ", DIM), (sweep.budget, "")])
     if sweep.message:
         lines.append([(clean(sweep.message), "yellow")])
     return lines

@@ -6,7 +6,7 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -55,6 +55,9 @@ class Followable(Protocol):
     @property
     def notice(self) -> str:
         """A line that is shown below the counts: by whom the sweep is paused; empty where it is not."""
+
+    def budget_text(self, running: Sequence[tuple[TrialRecord, float]]) -> str:
+        """Says what is left of the budget, while these trials run for so many seconds; empty without a budget."""
 
 
 @dataclass
@@ -129,6 +132,7 @@ class View:
             search = self._searches[sweep.sweep_id]
             sweep.left, sweep.message, sweep.total = search.to_go, search.notice, search.count or sweep.total
             sweep.held = bool(sweep.message)
+            sweep.budget = search.budget_text(sweep.lasting(AWAKE.now()))
         return frame(self.board, columns, rows, AWAKE.now(), datetime.now())
 
     def _trial(self, begun: _Followed, record: TrialRecord, tally: Tally, earlier: TrialRecord | None) -> list[str]:

@@ -41,6 +41,7 @@ def sweep_object(snapshot: Snapshot, status: int) -> dict[str, Any]:
             }
             for each in snapshot.launchers
         ],
+        "budget": None if snapshot.budget is None else snapshot.budget.as_dict([]),
         "order": None if order is None else {"act": order.act, "by": order.who, "at": order.at},
         "done": progress.settled,
         "target": progress.target,

@@ -15,9 +15,10 @@ import pytest
 from tests.launches import FakeLaunch, sweep_folder
 from tests.sweeping import ROOT
 from yacs_sweep.cli import main
+from yacs_sweep.launch.control.give import _in_all
 from yacs_sweep.launch.options.read import contradictions, parse
 from yacs_sweep.records.control.order_file import OrderFile
-from yacs_sweep.records.control.orders import Order, new_order
+from yacs_sweep.records.control.orders import Order, answer_to, new_order
 from yacs_sweep.records.folder import SweepPaths
 
 ID = "k3v9x2ab"
@@ -296,3 +297,12 @@ def test_an_order_costs_little_time() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+def test_workers_are_those_of_each_launch_and_the_answer_says_how_many_trials_that_makes() -> None:
+    order = new_order("set_workers", workers=2)
+    answers = [answer_to(order, "2 workers by a@b", obeyed=True), answer_to(order, "2 workers by a@b", obeyed=True)]
+    assert _in_all(order, answers) == [
+        "the order holds for each launch: 2 launches with 2 each, 4 trials in all",
+    ]
+    assert _in_all(order, answers[:1]) == [] and _in_all(new_order("pause"), answers) == []

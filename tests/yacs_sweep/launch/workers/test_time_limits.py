@@ -12,7 +12,8 @@ import pytest
 
 from yacs_sweep.base.signals import AWAKE
 from yacs_sweep.base.values import utc_text
-from yacs_sweep.launch.workers.time_limits import Spent, TimeLimits, covered, quantile
+from yacs_sweep.launch.workers.time_limits import TimeLimits, quantile
+from yacs_sweep.records.budget.spent import Spent, covered
 from yacs_sweep.records.folder import SweepPaths, TrialRecord
 from yacs_sweep.records.summary import Summary
 from yacs_sweep.spec.budget.budget import Budget
@@ -60,7 +61,7 @@ def test_what_is_spent_is_that_of_all_launches_without_the_time_between(tmp_path
     )
     here = trial(3, 1, state="running", gpu_ids=["0"])
     summary.records[here.id] = here
-    seconds, gpu_seconds = Spent(summary).sums([(here, HOUR)])
+    seconds, gpu_seconds = Spent(summary.paths, summary.records).sums([(here, HOUR)])
     assert seconds == pytest.approx((3 + 1 + 1) * HOUR, abs=2)
     assert gpu_seconds == pytest.approx((2 + 2 + 2 + 1) * HOUR, abs=2)
 
@@ -68,7 +69,7 @@ def test_what_is_spent_is_that_of_all_launches_without_the_time_between(tmp_path
 def test_launches_of_a_trial_that_was_paused_count_each(tmp_path: Path) -> None:
     ran = [[utc_text(time.time() - 30 * HOUR), utc_text(time.time() - 29 * HOUR)]]
     paused = trial(0, 5, 0.5, "paused", trained=HOUR, ran=ran, gpu_ids=["0"])
-    spent = Spent(summary := summary_of(tmp_path, paused))
+    spent = Spent((summary := summary_of(tmp_path, paused)).paths, summary.records)
     assert spent.sums([]) == pytest.approx((1.5 * HOUR, 1.5 * HOUR), abs=2)
     # Resumed here: what it has taken before counts still.
     again = trial(
@@ -86,7 +87,7 @@ def test_a_lost_trial_ran_until_it_printed_last(tmp_path: Path) -> None:
     paths.stdout.write_text("epoch 1\n")
     last = time.time() - 9 * HOUR
     os.utime(paths.stdout, (last, last))
-    assert Spent(summary).sums([]) == pytest.approx((HOUR, HOUR), abs=2)
+    assert Spent(summary.paths, summary.records).sums([]) == pytest.approx((HOUR, HOUR), abs=2)
 
 
 @pytest.mark.parametrize(("left", "starts"), [(0.5, False), (0.9, False), (1.1, True)])
@@ -148,7 +149,7 @@ def test_where_trials_pause_the_nearest_pause_counts(tmp_path: Path) -> None:
 
 def test_thousands_of_trials_are_read_once(tmp_path: Path) -> None:
     summary = summary_of(tmp_path, *(trial(number, 100, 0.01) for number in range(3000)))
-    spent = Spent(summary)
+    spent = Spent(summary.paths, summary.records)
     first = spent.sums([])
     started = time.process_time()
     for _ in range(10):

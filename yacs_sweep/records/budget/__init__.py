@@ -1,0 +1,1 @@
+"""Sums up what a sweep has used of its budget."""
