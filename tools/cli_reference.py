@@ -34,7 +34,7 @@ Options of `sweep.py` and `report.py` are understood with dashes and with unders
 
 | `sweep.py` ends with | when |
 |---|---|
-| 0 | every trial ended well; one that was stopped early did |
+| 0 | every trial ended well; so did one that was stopped early, or that an order or the deadline ended |
 | 1 | some trial failed, or the failure limit ended the sweep |
 | 2 | invalid input: one line for each error, and nothing was created |
 | 130 | it was interrupted; `--sweep_id` resumes it |
