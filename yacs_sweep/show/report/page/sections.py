@@ -37,7 +37,8 @@ def history(findings: Findings) -> str:
     )
     outside = f"; what violates a constraint (open circles), or has too few {sweep.repeat_noun}s, cannot be the best"
     some = any(is_valued(trial) and not is_finished(trial) for trial in sweep.trials)
-    return text + (early if findings.used.early else "") + (outside if some else "") + "."
+    click = ' <span class="mouse">A click on a trial ticks it in the table and marks it in every picture.</span>'
+    return text + (early if findings.used.early else "") + (outside if some else "") + "." + click
 
 
 def aims_text(sweep: Sweep) -> str:

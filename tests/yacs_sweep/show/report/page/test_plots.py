@@ -132,6 +132,9 @@ def test_a_range_filters_the_table_and_every_picture(chromium: Page, files: dict
     assert kept(chromium).startswith(f"101 of {COUNT - 1} trials kept")
     assert [chromium.run(POINTS.format(name)) for name in ("history", "slice0")] == [101, 101]
     assert "101 of 300 trials" in chromium.run("return document.getElementById('where-shown').textContent")
+    said = "return document.getElementById('says-{}').textContent"
+    assert chromium.run(said.format("history")).endswith("on the first. The filter leaves 101 of 300 trials.")
+    assert chromium.run(said.format("importance")).endswith("Of all trials, whatever the filter leaves.")
     # Of a category, values; a range and an expression hold together.
     box = "[...document.querySelectorAll('#ranges label')].find((label) => label.textContent.trim() === '{}').firstChild.click()"
     chromium.run(box.format("adam"))
@@ -248,6 +251,12 @@ def test_no_picture_is_blank(chromium: Page, files: dict[str, Path]) -> None:
     wait(chromium)
     assert chromium.run(POINTS.format("history")) == COUNT + 1
     assert chromium.run("return report.plots.columns().find((column) => column.name === 'b').levels.includes('muon')")
+    # Printed before it is drawn, a picture says so.
+    chromium.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    note = "const plot = document.querySelector('[data-plot=history]'); delete plot.dataset.drawn;"
+    note += "return getComputedStyle(plot.querySelector('.inner'), '::before').content"
+    assert "was not drawn yet" in chromium.run(note)
+    chromium.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
     # Every picture says what it shows, to who does not see it as well.
     text_of = "(inner) => document.getElementById(inner.getAttribute('aria-labelledby')).textContent"
     named = f"return [...document.querySelectorAll('.plot .inner')].map({text_of})"

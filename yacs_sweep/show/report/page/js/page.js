@@ -89,13 +89,13 @@
     for (const element of places) report.picture(element, report.plots.of(element.dataset.plot));
     if (wanted) report.drawAll();
   });
-  const OF_ALL = new Set(["importance", "correlation", "descent"]);  // which no filter changes
   report.store.on("data", () => report.redraw());
   report.store.on("view", (changed) => {
     const trials = ["where", "brush", "chosen", "trial"].some((name) => changed.has(name));
     const curves = ["metric", "axis", "smooth"].some((name) => changed.has(name));
+    if (trials) for (const element of places) if (report.plots.OF_ALL.has(element.dataset.plot)) report.plots.sayFiltered(element);
     const isCurves = ({ dataset }) => dataset.plot === "curves";
-    if (trials || curves) report.redraw((element) => isCurves(element) || (trials && !OF_ALL.has(element.dataset.plot)), (element) => curves && isCurves(element));
+    if (trials || curves) report.redraw((element) => isCurves(element) || (trials && !report.plots.OF_ALL.has(element.dataset.plot)), (element) => curves && isCurves(element));
   });
   report.drawAll = () => {
     wanted = true;

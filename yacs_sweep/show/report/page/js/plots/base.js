@@ -197,8 +197,21 @@
         if (typeof row === "number") choose(store.name(row));
       });
     }
+    sayFiltered(element);
     drawings.set(element, { traces, settings: whole, heads, rows });
     if (plots.tools) plots.tools(element);
+  }
+
+  // The caption is of all trials; with a filter it says how many are left, or that the picture does not follow it.
+  const OF_ALL = new Set(["importance", "correlation", "descent"]);
+  function sayFiltered(element) {
+    const caption = element.querySelector("figcaption");
+    if (!caption) return;
+    const left = store.visible.length, filtered = left < store.count;
+    const text = !filtered ? "" : OF_ALL.has(element.dataset.plot) ? ` Of all ${data().noun}s, whatever the filter leaves.` : ` The filter leaves ${left.toLocaleString("en")} of ${store.count.toLocaleString("en")} ${data().noun}s.`;
+    let own = caption.querySelector(".filtered");
+    if (!own) { own = document.createElement("span"); own.className = "filtered"; caption.append(own); }
+    if (own.textContent !== text) own.textContent = text;
   }
 
   const plots = report.plots = {
@@ -208,6 +221,6 @@
     // For the files of the pictures.
     STATES, HOVER, touch, narrow, printing, plain, short, clock, colours, stateColour, colourAt, data, finite, value, error, state, number, flag, counts, early, drawn,
     better, all, visible, isVisible, ranked, valued, marked, choose, columns, named, given, about, seeds, bars, valueRange, scaleOf, bar, paramAxis, LEGEND,
-    layout, rings, put,
+    layout, rings, put, sayFiltered, OF_ALL,
   };
 })();

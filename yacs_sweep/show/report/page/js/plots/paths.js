@@ -66,7 +66,7 @@
     traces.push(...plots.rings(c, ended, (row) => lane.get(row)));
     if (shown.length) traces.push({ type: "scatter", mode: "markers", x: [0], y: [0], hoverinfo: "skip", marker: { size: 1, opacity: 0.01, color: [low], cmin: low, cmax: high, colorscale: scale, showscale: true, colorbar: plots.bar(c) } });
     put(element, traces, layout(c, 90 + Math.max(60, Math.min(700, 26 * many)), { xaxis: { title: "iterations", rangemode: "tozero" },
-      yaxis: { title: "member of the population", range: [many - 0.4, -0.6], dtick: Math.max(1, Math.ceil(many / 20)), showgrid: false } }), {
+      yaxis: { title: "member", range: [many - 0.4, -0.6], dtick: Math.max(1, Math.ceil(many / 20)), showgrid: false } }), {
       heads: ["trial", "member", "first iteration", "last iteration", "began from", "replaces", data.metric],
       rows: () => shown.map((row) => [store.name(row), lane.get(row), begun(row), ended(row), store.field(row, "parent"), store.field(row, "replaces"), value(row)]),
     });
