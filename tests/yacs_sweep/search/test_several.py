@@ -30,10 +30,10 @@ SWEEP: dict[str, Any] = {
 CONSTRAINED = {**SWEEP, "metric_constraints": "params_m <= 2"}
 
 
-def controller(folder: Path, body: dict[str, Any] = SWEEP, **top: Any) -> LocalController:
+def controller(folder: Path, body: dict[str, Any] = SWEEP, target: int | None = None, **top: Any) -> LocalController:
     paths = SweepPaths(folder, "s")
     paths.agents.mkdir(parents=True, exist_ok=True)
-    return LocalController(paths, sweep_from_dict({**body, **top}), lock_name="a", seed=1)
+    return LocalController(paths, sweep_from_dict({**body, **top}), lock_name="a", seed=1, target=target)
 
 
 def ended(sweep: LocalController, state: str, acc: float | None, ms: float | None, **facts: float) -> TrialRecord:
@@ -190,8 +190,7 @@ def test_the_sweep_ends_when_one_trial_reaches_all_targets_and_keeps_the_constra
     tmp_path: Path, acc: float, ms: float, params_m: float, reached: bool
 ) -> None:
     metrics = [{"name": "acc", "goal": "maximize", "target": 90}, {"name": "ms", "goal": "minimize", "target": 5}]
-    sweep = controller(tmp_path, CONSTRAINED, metrics=metrics)
-    sweep._next.target = sweep.target = 10
+    sweep = controller(tmp_path, CONSTRAINED, target=10, metrics=metrics)
     ended(sweep, "finished", acc, ms, params_m=params_m)
     assert (sweep.ask() is None) == reached
 
