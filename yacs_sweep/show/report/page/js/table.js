@@ -140,7 +140,7 @@
   function rows(columns) {
     const { page, size } = store.view, visible = store.visible;
     const pages = Math.max(1, Math.ceil(visible.length / size)), now = Math.min(page, pages);
-    const best = store.sweep.best, chosen = new Set(store.view.chosen);
+    const best = store.sweep.best, chosen = new Set(store.view.chosen), back = focused();
     body.replaceChildren(...visible.slice((now - 1) * size, now * size).map((row) => {
       const name = store.name(row), cells = columns.map((column) => (column.key === "name" && column.of === "trial"
         ? element("th", { scope: "row", class: "name" }, ...cell(column, row)) : element("td", { class: kind(column) }, ...cell(column, row))));
@@ -152,11 +152,23 @@
       }
       return element("tr", { class: name === best || store.field(row, "rank") === 1 ? "best" : false, "data-trial": name }, ...cells);
     }));
+    back();
     const all = store.count, some = visible.length;
     const filtered = some < all || store.view.where || Object.keys(store.view.brush).length;
     count.textContent = filtered ? `${some.toLocaleString("en")} of ${counted(all, noun())}.` : `${counted(all, noun())}.`;
     clear.hidden = !filtered && !field_.value;
     turn(now, pages);
+  }
+  // Rows are made anew when trials change: what had the focus has it again.
+  function focused() {
+    const row = body.contains(document.activeElement) ? document.activeElement.closest("tr") : null;
+    if (!row) return () => {};
+    const own = "a, input", at = [...row.querySelectorAll(own)].indexOf(document.activeElement);
+    return () => {
+      const same = [...body.rows].find((other) => other.dataset.trial === row.dataset.trial);
+      const part = same && same.querySelectorAll(own)[at];
+      if (part) part.focus({ preventScroll: true });
+    };
   }
   function turn(now, pages) {
     const to = (page, label, name) => element("button", { type: "button", "aria-label": name, "data-to": name, disabled: page < 1 || page > pages || page === now, onclick: () => { store.set({ page }); const same = pager.querySelector(`[data-to="${name}"]`); if (same && !same.disabled) same.focus(); } }, label);
@@ -166,8 +178,6 @@
   function choose(name, on) {
     const chosen = store.view.chosen.filter((other) => other !== name);
     store.set({ chosen: on ? [...chosen, name].slice(0, MOST) : chosen });
-    const same = [...body.rows].find((row) => row.dataset.trial === name);
-    if (same) same.querySelector("input").focus();
   }
   function columnsMenu() {
     const on = new Set(shown().map((column) => column.key));
