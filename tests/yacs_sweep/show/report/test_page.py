@@ -12,7 +12,9 @@ from typing import Any
 
 import pytest
 
-from tests.report_sweeps import HOSTILE, odd_sweeps
+from tests.report_sweeps import HOSTILE, in_memory, odd_sweeps, trial
+from yacs_sweep.records.environment import DEFAULTS
+from yacs_sweep.show.report.data import Sweep
 from yacs_sweep.show.report.findings import Findings
 from yacs_sweep.show.report.page.blob import packed
 from yacs_sweep.show.report.page.html import SCRIPTS, page
@@ -121,3 +123,24 @@ def test_a_page_of_the_same_trials_is_the_same(tmp_path: Path) -> None:
     first, second = (odd_sweeps(tmp_path / name)["usual"] for name in ("a", "b"))
     first.source = second.source = first.folder = second.folder = ""
     assert page(Findings.of(first), "now") == page(Findings.of(second), "now")
+
+
+def test_the_first_screen_has_the_best_beside_the_trainers_defaults(tmp_path: Path) -> None:
+    sweep = odd_sweeps(tmp_path)["usual"]
+    assert '<th scope="col" class="num">default</th>' not in page(Findings.of(sweep), "now")
+    (Path(sweep.folder) / "inputs").mkdir(exist_ok=True)
+    (Path(sweep.folder) / "inputs" / DEFAULTS).write_text('{"base_lr": 0.00123, "optimizer": "<b>"}')
+    text = page(Findings.of(sweep), "now")
+    answer = text[text.index('class="answer"') : text.index("How sure")]
+    assert ">default<" in answer and "0.00123" in answer and "&lt;b&gt;" in answer
+    assert sweep.best is not None and f'<a href="#trial={sweep.best.name}">' in answer
+
+
+def test_a_page_sorts_its_trials_a_few_times_however_many_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    best = Sweep.best.fget
+    monkeypatch.setattr(Sweep, "best", property(lambda sweep: asked.append(1) or best(sweep)))
+    for size in (20, 60):
+        asked.clear()
+        page(Findings.of(in_memory([trial(n, {"a": n, "b": n % 3}, float(n)) for n in range(size)])), "now")
+        assert len(asked) < 20, size

@@ -140,7 +140,8 @@ def _curves(sweep: Sweep, data: Mapping[str, Any]) -> str | None:
     name = data["curves"]["metrics"][0]
     own = [trial for trial in sweep.trials if name in trial.curves and trial.curves[name].x]
     text = f"{name} over the {sweep.axis} of {_count(len(own), sweep.noun)}"
-    best = next((trial for trial in own if sweep.best is not None and trial.record.name == sweep.best.name), None)
+    found = sweep.best  # sorts all trials
+    best = next((trial for trial in own if found is not None and trial.record.name == found.name), None)
     if best is not None:
         curve = best.curves[name]
         first, last = (f"{shown(curve.y[place])} at {shown(curve.x[place])}" for place in (0, -1))

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
+from pathlib import Path
+from urllib.parse import quote
 
+from ....records.environment import read_defaults
 from ....records.folder import TrialRecord
 from ....records.progress import savings
 from ...lines import duration_text
@@ -53,16 +56,20 @@ def _configuration(findings: Findings) -> str:
     given = [name for name in names if name in best.params]
     first = leading(findings.effects)
     given.sort(key=lambda name: name not in first)
+    defaults = read_defaults(Path(sweep.folder)) if sweep.folder else {}
     rows = []
     for name in given[:CONFIGURED]:
         declared = sweep.declared(name)
-        rows.append([escape(name), parameter(best.params[name]), escape(described(declared)) if declared else ""])
-    heads = [("name", "parameter"), ("num", "best"), ("", "searched over")]
+        before = [parameter(defaults[name]) if name in defaults else "–"] if defaults else []
+        found = described(declared) if declared else ""
+        rows.append([escape(name), *before, parameter(best.params[name]), escape(found)])
+    heads = [("name", "parameter"), *([("num", "default")] if defaults else []), ("num", "best"), ("", "searched over")]
     more = (
         f'<p class="lead">and {len(given) - CONFIGURED} more in the table below</p>' if len(given) > CONFIGURED else ""
     )
     shown = table(heads, rows, caption="Parameters of the best")
-    return f"<h2>Best configuration: {escape(best.name)}</h2>{shown}{more}"
+    link = f'<a href="#trial={quote(best.name, safe="")}">{escape(best.name)}</a>'
+    return f"<h2>Best configuration: {link}</h2>{shown}{more}"
 
 
 def _paragraphs(texts: Sequence[str]) -> str:
