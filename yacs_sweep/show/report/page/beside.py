@@ -50,7 +50,7 @@ def beside(pair: Pair) -> str:
     place = next((place for place, row in enumerate(rows) if row[0] == "in"), len(rows) - 1)
     rows.insert(place + 1, ["how sure", *map(escape, sure)])
     heads = [("name", ""), *(("", sweep_id) for sweep_id in pair.ids)]
-    parts.append(table(heads, rows))
+    parts.append(table(heads, rows, caption="The two sweeps"))
     parts.append("<h3>What was searched</h3>" + _parameters(pair, found))
     parts.append('<div id="beside-pictures"></div>')
     return "".join(parts)
@@ -83,7 +83,11 @@ def _parameters(pair: Pair, found: Sequence[Mapping[str, Any]]) -> str:
     lead = ""
     if apart:
         lead = f'<p class="lead">Searched in one sweep and not in the other: {escape(", ".join(apart))}.</p>'
-    return lead + (table(heads, rows) if rows else '<p class="lead">Neither has a parameter.</p>')
+    return lead + (
+        table(heads, rows, caption="Parameters of the two sweeps")
+        if rows
+        else '<p class="lead">Neither has a parameter.</p>'
+    )
 
 
 def _best_params(found: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -23,6 +23,7 @@ from ..findings import Findings
 from ..repeat import train_again, trainer_of
 
 PACKED = 1_500_000  # bytes of all details together, compressed: what keeps a page of 1,000 trials below 8 MB
+MOST = 2000  # trials with details: what is read of more takes too long
 LINES, WIDEST = 40, 400  # lines of a log's tail, and characters of a line
 TAIL = 1 << 13  # bytes of a log that are read for it
 FILES = 12  # files of a trial's folder that are named
@@ -40,7 +41,7 @@ def details(findings: Findings, most: int = PACKED) -> dict[str, dict[str, Any]]
         By the trial's name what `detail` has of it; `log` is missing where it does not fit, and trials of which nothing fits.
     """
     whole = findings.whole
-    ordered = _by_interest(findings)
+    ordered, folded = _by_interest(findings)[:MOST], findings.sweep.by_points
     profile, retried = trainer_of(whole), whole.retried
     earlier = {later.id: name for name, later in _names_of(whole, retried)}
     room = _Room(most)
@@ -48,7 +49,7 @@ def details(findings: Findings, most: int = PACKED) -> dict[str, dict[str, Any]]
     for trial in ordered:
         record = trial.record
         own = detail(whole, record, profile, later=retried.get(record.id), earlier=earlier.get(record.id), log=False)
-        if findings.sweep.by_points:
+        if folded:
             own["own"] = _of_seed(trial)
         if not room.takes(own):
             break

@@ -54,6 +54,9 @@ def test_what_does_not_fit_loses_the_tails_of_the_least_interesting_first(base: 
     assert len(some) == 40 and 0 < len(logs) < 40 and logs[0] == best.name
     few = details(findings, 400)
     assert 0 < len(few) < 40 and next(iter(few)) == best.name and not any("log" in own for own in few.values())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("yacs_sweep.show.report.page.details.MOST", 3)
+        assert [len(details(findings)), next(iter(details(findings)))] == [3, best.name]
     told = background(findings.whole, some)
     assert (told["with_details"], told["with_log"], told["total"]) == (40, len(logs), 40)
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.axe import faults
 from tests.browser import Page, browser
 from tests.report_sweeps import HOSTILE, in_memory, sweep_of_several, trial
 from tests.yacs_sweep.show.query.made import made_sweep, made_trial
@@ -94,6 +95,7 @@ def test_a_trial_has_a_page_and_the_table_is_found_again_as_it_was(chromium: Pag
     assert ["GPU", "3"] in found["Where it ran; versions as the sweep began"]
     figures = "return [...document.querySelectorAll('#view figure svg')].map((svg) => svg.getAttribute('aria-label'))"
     first = chromium.run(figures)[0]
+    assert faults(chromium) == []
     assert first.startswith(
         "val/mAP by epoch, between 9 and 39. trial-0007: 17 at the end; trial-0029 (best): 39 at the end"
     )
@@ -160,6 +162,10 @@ def test_trials_stand_side_by_side(chromium: Page, base: Path, tmp_path: Path) -
         )
         assert wide <= window
         assert "git diff" not in chromium.run(TEXT)
+        assert faults(chromium) == []
+    # On paper it stands alone, and the pictures of the table's page are not lost by it.
+    chromium.run("dispatchEvent(new Event('beforeprint')); dispatchEvent(new Event('afterprint'))")
+    assert "3 trials side by side" in chromium.run(TEXT)
     # One is added and one taken away; six at most.
     add = "const input = document.querySelector('#view form input'); input.value = '%s'; input.form.requestSubmit()"
     chromium.run(add % "trial-0009")
