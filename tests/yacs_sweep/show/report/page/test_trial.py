@@ -94,6 +94,9 @@ def test_a_trial_has_a_page_and_the_table_is_found_again_as_it_was(chromium: Pag
     ]
     assert ["GPU", "3"] in found["Where it ran; versions as the sweep began"]
     figures = "return [...document.querySelectorAll('#view figure svg')].map((svg) => svg.getAttribute('aria-label'))"
+    assert "finished finished" not in text.replace("\n", " ")
+    ticks = "return [...document.querySelectorAll('#view figure')[0].querySelectorAll('text[text-anchor=middle]')]"
+    assert chromium.run(f"{ticks}.map((text) => text.textContent)") == ["1", "2", "3", "4", "5"]
     first = chromium.run(figures)[0]
     assert faults(chromium) == []
     assert first.startswith(

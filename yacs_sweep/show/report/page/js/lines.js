@@ -50,6 +50,7 @@
     const caption = make("figcaption", {}, title);
     if (!ys.length) return make("figure", { class: "lines" }, caption, make("p", { class: "lead" }, "no value yet"));
     const [x0, x1] = [Math.min(...xs), Math.max(...xs)], [low, high] = [Math.min(...ys), Math.max(...ys)];
+    const whole = xs.every(Number.isInteger) && x1 > x0;  // epochs and steps: nothing lies between
     const pad = (high - low || Math.abs(high) || 1) * 0.06, [y0, y1] = [low - pad, high + pad];
     const point = (x, y) => [LEFT + (WIDTH - LEFT - RIGHT) * (x1 > x0 ? (x - x0) / (x1 - x0) : 0.5), HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * (y - y0) / (y1 - y0)];
     const ends = given.map((one) => `${one.name}: ${report.format.number([...one.shown].reverse().find(isNumber))} at the end`).join("; ");
@@ -58,7 +59,7 @@
       const [, at] = point(x0, y);
       svg.append(draw("line", { class: "grid", x1: LEFT, x2: WIDTH - RIGHT, y1: at, y2: at }), draw("text", { x: LEFT - 6, y: at + 4, "text-anchor": "end" }, report.format.number(y, 4)));
     }
-    for (const x of x1 > x0 ? ticks(x0, x1, log && x1 - x0 < 1.5 ? 2 : 5).filter((at) => !log || x1 - x0 < 1.5 || Number.isInteger(at)) : [x0]) svg.append(draw("text", { x: point(x, y0)[0], y: HEIGHT - BOTTOM + 15, "text-anchor": "middle" }, report.format.number(back(x), log ? 2 : 4)));
+    for (const x of x1 > x0 ? ticks(x0, x1, log && x1 - x0 < 1.5 ? 2 : 5).filter((at) => Number.isInteger(at) || (log ? x1 - x0 < 1.5 : !whole)) : [x0]) svg.append(draw("text", { x: point(x, y0)[0], y: HEIGHT - BOTTOM + 15, "text-anchor": "middle" }, report.format.number(back(x), log ? 2 : 4)));
     svg.append(draw("text", { x: WIDTH - RIGHT, y: HEIGHT - 3, "text-anchor": "end" }, xTitle));
     given.forEach((one, at) => {
       const place = one.place ?? at;  // of its colour
