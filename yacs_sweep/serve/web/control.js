@@ -4,11 +4,11 @@
   const report = window.report, { make } = report;
   const section = document.getElementById("live");
   const answer = make("p", { class: "told", role: "status" });
-  let busy = false;
+  let before = Promise.resolve();  // orders are given one after the other: none is lost
 
-  async function send(order) {
-    if (busy) return;
-    busy = true;
+  function send(order) { before = before.then(() => give(order)); }
+
+  async function give(order) {
     answer.textContent = "The order is given …";
     try {
       const response = await fetch(section.dataset.orders, {
@@ -24,7 +24,6 @@
     } catch (error) {
       answer.textContent = `Not done: the server does not answer (${error.message}).`;
     }
-    busy = false;
   }
 
   // A question in a dialog: the button that changes nothing has the focus, Escape does the same.
