@@ -1,6 +1,9 @@
-"""Makes report.png and front.png: the upper part of a sweep's report, in headless Chromium (Debian's chromium and chromedriver).
+"""Makes report.png, front.png and page.png: the upper part of a report, in headless Chromium (Debian's, with its driver).
 
 python docs/images/report.py log/sweep/sweep/k3v9x2ab/report.html [--height 1500] [--output front.png]
+python docs/images/report.py --made-up --height 1130 --output page.png
+
+The made-up sweep is one of the tests: 40 trials whose metric depends on base_lr, a little on the optimizer, and on chance.
 """
 
 from __future__ import annotations
@@ -17,12 +20,24 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parents[1]))
 
 from tests.browser import browser  # noqa: E402
+from tests.report_sweeps import write_sweep  # noqa: E402
+from yacs_sweep.show.report.data import read_local  # noqa: E402
+from yacs_sweep.show.report.findings import Findings  # noqa: E402
+from yacs_sweep.show.report.page.html import page as page_of  # noqa: E402
+
+# Commands on the page begin with where this machine has things.
+SHORTEN = """
+for (const pre of document.querySelectorAll("pre")) {
+  pre.textContent = pre.textContent.replace(/^cd .* && \\S+python \\S+\\/tools\\//s, "python tools/");
+}
+"""
 
 
 def make_parser() -> argparse.ArgumentParser:
     """Makes the parser of the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("report", type=Path, help="report.html of a sweep")
+    parser.add_argument("report", type=Path, nargs="?", help="report.html of a sweep")
+    parser.add_argument("--made-up", action="store_true", help="a sweep of the tests instead")
     parser.add_argument("--width", type=int, default=1100, help="of the window, in pixels")
     parser.add_argument("--height", type=int, default=1500, help="of the picture, in pixels")
     parser.add_argument("--output", default="report.png", help="the picture's name, in this folder")
@@ -31,11 +46,20 @@ def make_parser() -> argparse.ArgumentParser:
 
 def main() -> int:
     """Opens the page in a window so high that all plots of the picture are drawn, and keeps its upper part."""
-    options = make_parser().parse_args()
+    parser = make_parser()
+    options = parser.parse_args()
+    if (options.report is None) != options.made_up:
+        parser.error("either a report or --made-up")
     with tempfile.TemporaryDirectory() as folder, browser(Path(folder) / "profile") as page:
-        page.show(options.report.resolve(), width=options.width, height=options.height)
-        page.until("return document.querySelectorAll('.js-plotly-plot .main-svg').length > 3")
+        report = options.report.resolve() if options.report else Path(folder) / "report.html"
+        if options.made_up:
+            paths = write_sweep(Path(folder), "k3v9x2ab", 40, 60)
+            report.write_text(page_of(Findings.of(read_local(paths)), "now"), encoding="utf-8")
+        page.show(report, width=options.width, height=options.height)
         page.until("return document.readyState === 'complete'")
+        page.run("report.drawAll()")
+        page.until("return report.done")
+        page.run(SHORTEN)
         shot = Path(folder) / "whole.png"
         page.screenshot(shot)
         whole = Image.open(io.BytesIO(shot.read_bytes())).convert("RGB")
