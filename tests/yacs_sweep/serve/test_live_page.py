@@ -136,6 +136,7 @@ def test_the_page_follows_a_sweep_and_its_buttons_work(chromium: Page, tmp_path:
             chromium.driver.refresh()
             chromium.until("return document.querySelector('#running tbody tr') !== null")
             assert chromium.run(wide) <= 0
+            assert faults(chromium) == []
             chromium.driver.get(f"{server.home}/sweep/hostile1")
             chromium.until("return document.querySelector('.connection.open') !== null")
             assert chromium.run("return document.querySelectorAll('img, b > script').length") == 0
