@@ -18,8 +18,9 @@ postgres:
 chromium:
 	@tools/debian.sh chromedriver chromium chromium-driver
 
+# Three at a time on two cores: many tests wait, for a trial, a server or a lease.
 test: setup postgres chromium
-	$(PY) -m pytest -n 2 --dist loadfile
+	$(PY) -m pytest -n 3 --dist loadfile
 
 test-slurm: setup postgres
 	@tools/debian.sh slurmctld slurmctld slurmd slurm-client
