@@ -22,6 +22,7 @@ from .launch.follow import run_on_engine
 from .launch.keyword_types import Keywords, PathLike
 from .launch.keywords import described_by, from_keywords
 from .launch.machine import shared_machine
+from .launch.notify.events import END
 from .launch.notify.moments import Ending, notifying
 from .launch.options.table import Options
 from .launch.plan.controller import agent_modules
@@ -256,7 +257,7 @@ class Sweep(Controlled):
         engine = None if options.engine == "local" else make_engine(options)
         starting = agent_starter(self._starter, wanted=engine is None)
         try:
-            with notifying(options.notify, options.notify_on.split(","), say) as ending, starting as starter:
+            with notifying(options.notify, (options.notify_on or END).split(","), say) as ending, starting as starter:
                 self.exit_status = ending.status = self._run(engine, ending, starter)
         finally:
             self._running_in = None

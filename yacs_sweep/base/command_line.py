@@ -98,7 +98,24 @@ class Parser(argparse.ArgumentParser):
         }
         words = sys.argv[1:] if args is None else args
         words = [f"{word}={alone[word]}" if word in alone else word for word in words]
+        words = self._joined(words)
         return super().parse_known_args(words, namespace)
+
+    def _joined(self, words: Sequence[str]) -> list[str]:
+        """Joins an option and a value behind it that begins like a negative number, so that the option judges it."""
+        one = {
+            spelling
+            for action in self._actions
+            if action.nargs is None and not isinstance(action, argparse._HelpAction)
+            for spelling in action.option_strings
+        }
+        joined: list[str] = []
+        for word in words:
+            if joined and joined[-1] in one and re.match(r"-\.?\d", word):
+                joined[-1] += f"={word}"
+            else:
+                joined.append(word)
+        return joined
 
     def add(self, *names: str, **settings: Any) -> None:
         """Adds an option (`add_argument`) in both spellings of each name."""

@@ -19,6 +19,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from ..base.command_line import COMMAND
 from ..base.errors import ConfigError, Problems, SweepError
 from ..base.files import write_atomically
 from ..base.streams import output_width, print_error, print_lines
@@ -31,6 +32,7 @@ from ..show.live.terminal import say
 from .accessories import Accessories
 from .check.resumes import remark, with_answer
 from .machine import Machine, shared_machine
+from .notify.events import END
 from .notify.moments import notifying
 from .options.entry import ALL_FAILED
 from .options.table import Options
@@ -201,13 +203,17 @@ def run_batch(options: Options, starter: AgentStarter | None = None) -> int:
     if starter is not None:
         for plan in plans:
             starter.prepare(agent_modules(plan.launch.controller, plan.storage))
-    with notifying(options.notify, options.notify_on.split(","), say) as ending:
+    with notifying(options.notify, (options.notify_on or END).split(","), say) as ending:
         shown: set[str] = set()
         sweeps = ending.sweeps = [open_sweep(plan, options, shown, starter) for plan in plans]
         try:
             batch = Batch(paths, sweeps, earlier)
         except OSError as error:
             raise SweepError(f"cannot write results to {paths.dir}: {error.strerror}") from error
+        pause = command_text([*COMMAND, "--pause", paths.sweep_id])
+        say(
+            f"batch {paths.sweep_id}: {counted(len(earlier) + len(sweeps), 'sweep')}; it takes orders to all, such as {pause}"
+        )
         groups = [sweeps] if options.parallel_sweeps else [[results] for results in sweeps]
         with shared_machine(plans[0].layout, preload=not options.no_preload, say=say, starter=starter) as machine:
             statuses = _run_groups(batch, groups, machine, options)

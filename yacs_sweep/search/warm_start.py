@@ -111,16 +111,19 @@ def read_points(
         ConfigError: with every mistake: names the sweep does not search, values a parameter cannot have, conditions.
     """
     file = f"{option} {source}" if isinstance(source, str) else option.lstrip("-").replace("-", "_")
-    rows = _rows_of(source, option)
-    if not rows:
-        raise ConfigError(f"{file}: has no points")
-    by_key = {key_of(item.name): item.name for item in spec.parameters}
     fits = Fit(spec)
+    rows = _rows_of(source, option, fits.example)
+    if not rows:
+        raise ConfigError(f"{file}: has no points; write `- {fits.example}` lines")
+    by_key = {key_of(item.name): item.name for item in spec.parameters}
     problems: list[str] = []
     points = []
     for place, row in enumerate(rows):
         label = f"{file}: point {place + 1}"
         named: dict[str, Any] = {}
+        if not isinstance(row, dict):
+            problems.append(f"{label}: {row!r} is not a point; write `- {fits.example}`")
+            continue
         for name, value in row.items():
             own = name if name in fits.names else by_key.get(name)
             if own is None:
@@ -141,26 +144,30 @@ def read_points(
     return tuple(points)
 
 
-def _rows_of(source: str | Sequence[Mapping[str, Any]], option: str) -> list[dict[str, Any]]:
-    """Reads the rows of a file, or copies those of a list."""
+def _rows_of(source: str | Sequence[Mapping[str, Any]], option: str, example: str) -> list[Any]:
+    """Reads the rows of a file, or copies those of a list; of a YAML file they may be anything.
+
+    Args:
+        example: a point of the sweep, for messages.
+    """
     if not isinstance(source, str):
         return [dict(row) for row in source]
     path = Path(source)
     if not path.is_file():
         raise ConfigError(f"{option} {source}: no such file")
     label = f"{option} {path}"
-    return _csv_rows(path, label) if path.suffix.lower() == ".csv" else _yaml_rows(path, label)
+    return _csv_rows(path, label) if path.suffix.lower() == ".csv" else _yaml_rows(path, label, example)
 
 
-def _yaml_rows(path: Path, label: str) -> list[dict[str, Any]]:
+def _yaml_rows(path: Path, label: str, example: str) -> list[Any]:
     document = read_yaml_file(str(path), label)
     if document.problems:
         raise ConfigError(list(document.problems))
     data = document.data
-    rows = [data] if isinstance(data, dict) else data
-    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise ConfigError(f"{label}: is not a list of points; write `- {{base_lr: 0.001, margin: 0.3}}` lines")
-    return [{str(name): value for name, value in row.items()} for row in rows]
+    rows = [data] if isinstance(data, dict) else [] if data is None else data
+    if not isinstance(rows, list):
+        raise ConfigError(f"{label}: is not a list of points; write `- {example}` lines")
+    return [{str(name): value for name, value in row.items()} if isinstance(row, dict) else row for row in rows]
 
 
 def _csv_rows(path: Path, label: str) -> list[dict[str, Any]]:
@@ -186,6 +193,11 @@ def _cell(text: str) -> Any:
         return text
 
 
+def _yaml(value: Any) -> str:
+    """Writes a value as in a YAML list."""
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
 class Fit:
     """Checks whether points fit a sweep's space."""
 
@@ -196,6 +208,12 @@ class Fit:
         self.names = [item.name for item in spec.parameters]
         self._declared = {item.name: item for item in spec.parameters}
         self._space = Space(spec.parameters)
+
+    @property
+    def example(self) -> str:
+        """A point with some of the sweep's own parameters, as one writes it in YAML."""
+        searched = [item for item in self.spec.parameters if item.distribution != "constant"][:2]
+        return f"{{{', '.join(f'{item.name}: {_yaml(item.quantile(0.5))}' for item in searched)}}}"
 
     def problems(self, point: Mapping[str, Any]) -> list[str]:
         """Lists what is wrong with the values of a point, which may leave out parameters."""

@@ -24,6 +24,7 @@ from ..base.streams import output_error, output_width, print_lines
 from ..base.values import utc_seconds
 from ..base.wording import counted, cut, without_password
 from ..records.alive import Launcher, launchers
+from ..records.control.added import count_waiting
 from ..records.control.order_file import OrderFile
 from ..records.control.orders import count_wanted, paused_by
 from ..records.control.words import ago, standing_text
@@ -44,7 +45,7 @@ from .live.frame import DIM, STATES, frame
 from .point_table import point_table
 from .query.as_json import print_json, status_object, sweep_object
 from .query.listing import Query, list_trials, select
-from .query.sweeps import find_sweeps, known_sweeps
+from .query.sweeps import find_sweeps, known_sweeps, open_batches
 from .same_seeds import same_best_text, same_seeds_text
 from .same_value import same_value_text
 from .snapshot import Snapshot, last_change, read_snapshot, summary_head
@@ -180,6 +181,9 @@ def _all_done(snapshot: Snapshot, again: str) -> str:
         size = snapshot.spec.grid_trials if snapshot.spec is not None else None
     others = (size or 0) - snapshot.progress.settled
     noun = "trial" if snapshot.repeats else "point"
+    if waiting := count_waiting(snapshot.orders, snapshot.records):
+        points = f"{counted(waiting, 'point')} of --add-points {'waits' if waiting == 1 else 'wait'}"
+        return f"every trial that was asked for is done; {points}, tried with: {again}"
     if others < 1:
         return "every trial is done"
     return f"every trial that was asked for is done; resume for the grid's other {counted(others, noun)} with: {again}"
@@ -299,6 +303,9 @@ def _of_all(sweeps: Sequence[SweepPaths], columns: int, rows: int) -> Drawn:
         lines.append([(texts[0], f"bold {style}".strip()), (rest, "")])
     if len(sweeps) > len(shown):
         lines.append([(f"+{len(sweeps) - len(shown)} more", DIM)])
+    open_ = {cells[1] for cells, _, _ in table if cells[0] != "done"}
+    for batch_id, ids in open_batches({paths.base for paths in shown}, open_):
+        lines.append([(cut(clean(f"{batch_id}: {', '.join(ids)}"), columns - 1), DIM)])
     return lines, 0, any(runs for _, _, runs in table)
 
 

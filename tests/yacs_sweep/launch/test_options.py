@@ -46,6 +46,13 @@ def test_numbers_out_of_range(words: str, capsys: pytest.CaptureFixture[str]) ->
     assert capsys.readouterr().err.startswith(f"error: {words.split()[0]}: ")
 
 
+def test_a_negative_duration_is_judged_by_its_option(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parse(["--for", "-3h"])
+    assert "-3h" in capsys.readouterr().err
+    assert parse(["--notify-on", "end"]).notify_on == "end"
+
+
 def test_options_are_not_abbreviated() -> None:
     with pytest.raises(SystemExit):
         parse(["--sweep-conf", "x"])

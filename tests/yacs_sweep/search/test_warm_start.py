@@ -90,7 +90,10 @@ def test_every_mistake_is_told_with_the_point(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "text", "says"),
     [
-        ("p.yaml", "just text\n", "is not a list of points"),
+        ("p.yaml", "just text\n", "is not a list of points; write `- {lr: 0.001, batch: 64}` lines"),
+        ("p.yaml", "- 3\n- {lr: 1e-3}\n", "point 1: 3 is not a point; write `- {lr: 0.001, batch: 64}`"),
+        ("p.yaml", "- 3\n- {lrr: 1e-3}\n", "point 2: lrr: is not searched by this sweep; did you mean lr?"),
+        ("p.yaml", "", "has no points; write `- {lr: 0.001, batch: 64}` lines"),
         ("p.yaml", "[]\n", "has no points"),
         ("p.csv", "lr,batch\n1e-3\n", "p.csv:2: has not as many fields as the header"),
         ("p.yaml", "- {lr: [\n", "p.yaml"),

@@ -9,8 +9,10 @@ from typing import Any
 
 from ...base.errors import ConfigError
 from ...base.wording import counted
+from ...records.control.added import count_known
 from ...records.control.orders import Act, Order, new_order
 from ...records.progress import count_settled
+from ...search.storage.order_log import order_log
 from .find import Steered
 from .on_server import no_folder
 
@@ -115,6 +117,13 @@ def points_order(source: Points, by: str, option: str = "--add-points") -> Calla
         from ...search.warm_start import read_points  # imports Optuna, which takes half a second
 
         points = read_points(source, spec, _keys(sweep), random.randrange(1 << 30), option)
+        # `sweep.log` is read for its new entries, and `give` wants them all.
+        entries = order_log(sweep.paths, sweep.storage).read()
+        if known := count_known(points, entries, sweep.records()):
+            sweep.notes.append(
+                f"warning: {known} of {counted(len(points), 'point')} {'is' if known == 1 else 'are'} known already, "
+                "tried or waiting; each is tried once more"
+            )
         return new_order("add_points", by, points=[dict(point) for point in points])
 
     return make

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from ...base.wording import counted
 from ...records.control.orders import Entry, last_count, points_added
 from ...records.folder import TrialRecord
 from ...records.launch_file import LaunchFile
@@ -34,8 +33,7 @@ def with_orders(
     order = last_count(entries)
     later = entries[entries.index(order) + 1 :] if order is not None else entries
     owed = len(waiting_points(later, records, spec))  # those before the order are among the number that it says
-    note = f"tried first: {counted(len(points), 'point')} of --add-points"
-    return replace(source, given=points, owed=owed, notes=(*source.notes, note))
+    return replace(source, given=points, owed=owed)
 
 
 def counted_launch(launches: Sequence[LaunchFile], entries: Sequence[Entry], spec: SweepSpec) -> LaunchFile:

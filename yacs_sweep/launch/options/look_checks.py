@@ -20,6 +20,7 @@ _NEEDS = {
     "columns": ("status",),
     "follow": ("logs",),
     "json": ("status", "compare", "diff", "check"),
+    "now": ("set_workers", "set_gpus"),
 }
 
 
@@ -37,11 +38,10 @@ def signed_names(argv: Sequence[str]) -> list[str]:
 def look_problems(options: Options) -> list[str]:
     """Lists what looks cannot have beside them, and what needs one that is not given."""
     problems = []
-    for name, looks in _NEEDS.items():
-        if options.is_given(name) and not any(options.is_given(look) for look in looks):
-            flags = [Options.flag(look) for look in looks]
-            listed = " or ".join(filter(None, [", ".join(flags[:-1]), flags[-1]]))
-            problems.append(f"{Options.flag(name)}: needs {listed}")
+    for name in alone(options):
+        flags = [Options.flag(look) for look in _NEEDS[name]]
+        listed = " or ".join(filter(None, [", ".join(flags[:-1]), flags[-1]]))
+        problems.append(f"{Options.flag(name)}: needs {listed}")
     if options.status:
         problems += _beside_status(options)
         if options.json and options.watch:
@@ -53,9 +53,19 @@ def look_problems(options: Options) -> list[str]:
     return problems
 
 
+def alone(options: Options) -> list[str]:
+    """Lists the fields of options that are given without any of those that they belong to."""
+    return [name for name, looks in _NEEDS.items() if options.is_given(name) and not any(map(options.is_given, looks))]
+
+
+def looks(options: Options) -> bool:
+    """Whether a look at sweeps is asked for, which says what cannot stand beside it."""
+    return options.status or any(map(options.is_given, _TAKES))
+
+
 def _beside_look(options: Options, look: str, taken: Sequence[str]) -> list[str]:
     """Lists the options and words that a look has no use for."""
-    kept = (look, *taken, *_ALWAYS)
+    kept = (look, *taken, *_ALWAYS, *alone(options))
     others = [
         Options.flag(name) for name in Options.table() if name not in (*kept, "trailing") and options.is_given(name)
     ]
@@ -73,7 +83,12 @@ def _beside_status(options: Options) -> list[str]:
     elif words:
         problems.append(f"--status {' '.join(words)}: takes no words; --sweep_id names the sweep")
     table = Options.table()
-    others = [Options.flag(name) for name, entry in table.items() if not entry.with_status and options.is_given(name)]
+    told = alone(options)
+    others = [
+        Options.flag(name)
+        for name, entry in table.items()
+        if not entry.with_status and name not in told and options.is_given(name)
+    ]
     if others:
         problems.append(
             f"{', '.join(others)}: --status starts nothing; leave out all but --sweep_id, --results_dir, --storage and --watch"

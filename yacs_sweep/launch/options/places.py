@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ...base.command_line import positive
-from ..notify.events import END, read_events
+from ..notify.events import read_events
 from .entry import EACH_LAUNCH, PATH, group
 
 if TYPE_CHECKING:
@@ -100,11 +100,10 @@ class PlaceOptions:
         "command to run, or URL to post to, when the sweep has ended or failed; '$NAME' reads it from a variable",
         "COMMAND|URL",
     )
-    notify_on: str = _place(
+    notify_on: str | None = _place(
         "what --notify tells of, between commas: end, first-failure, new-best (at most every 10 min) (default: end)",
         "EVENTS",
         read_events,
-        default=END,
     )
     engine: str = _place(
         "scheduler that starts the agents (default: local)",

@@ -13,7 +13,7 @@ from ...base.wording import nearest, no_texts
 from ...search.storage.url import URL_VARIABLE
 from ..agent_run import given_run
 from .control import NAMING, WITH_ID
-from .look_checks import look_problems, signed_names
+from .look_checks import alone, look_problems, looks, signed_names
 from .table import Options, make_parser
 
 _KEY = re.compile(r"[A-Za-z_]\w*(\.\w+)*\.(?!ya?ml$)\w+|\+{0,2}[A-Za-z_][\w.@/-]*=.*")  # KEY VALUE or key=value
@@ -154,9 +154,7 @@ def order_of(options: Options) -> str | None:
 def _beside_order(options: Options) -> list[str]:
     """Lists what an order to a running sweep lacks, and what it has no use for."""
     given = [name for name in (*NAMING, *WITH_ID) if getattr(options, name) is not None]
-    problems = []
-    if options.now and not {"set_workers", "set_gpus"} & set(given):
-        problems.append("--now: needs --set-workers or --set-gpus")
+    problems: list[str] = []
     if not given:
         return problems
     order = Options.flag(given[0])
@@ -171,9 +169,10 @@ def _beside_order(options: Options) -> list[str]:
     others = [
         Options.flag(name)
         for name in Options.table()
-        if name not in (*given, *_BESIDE_ORDER, "now", "sweep_id", "trailing") and options.is_given(name)
+        if name not in (*given, *_BESIDE_ORDER, *alone(options), "now", "sweep_id", "trailing")
+        and options.is_given(name)
     ]
-    if others:
+    if others and not looks(options):
         problems.append(
             f"{', '.join(others)}: {order} starts nothing; leave out all but the sweep, --results_dir, --storage, "
             "--entity and --project"

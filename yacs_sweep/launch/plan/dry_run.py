@@ -61,6 +61,11 @@ def _is_owed(record: TrialRecord) -> bool:
     return not record.settled and record.state != "running"
 
 
+def _owed(plan: Plan, records: Sequence[TrialRecord]) -> list[TrialRecord]:
+    """Lists the trials whose points a resumed sweep tries again first."""
+    return [record for record in unretried(records) if record.id in plan.launch.retry or _is_owed(record)]
+
+
 def next_trials(plan: Plan) -> Iterator[tuple[int, dict[str, Any], Any]]:
     """Yields number, point and seed of the next trials, at most `SHOWN`; bayes begins at random.
 
@@ -70,7 +75,7 @@ def next_trials(plan: Plan) -> Iterator[tuple[int, dict[str, Any], Any]]:
     records = sorted(plan.paths.records(), key=lambda record: record.number) if plan.paths is not None else []
     number = 1 + max((record.number for record in records), default=-1)
     place = 1 + max((point.number for point in group_points(records)), default=-1)  # of the next new point
-    owed = [record for record in unretried(records) if record.id in plan.launch.retry or _is_owed(record)]
+    owed = _owed(plan, records)
     spec, grid, shown = plan.spec, iter(range(plan.spec.grid_size or 0)), min(SHOWN, plan.count)
     for record in owed[:shown]:
         yield number, record.params, record.seed
@@ -110,13 +115,24 @@ def _remark(plan: Plan, seeded: bool) -> str:
         return " (drawn without any result)" if plan.scheduled else " (the scheduler draws them while the sweep runs)"
     if plan.warm.prior:
         return " (examples: the search learns from --from-sweep first)"
+    owed = len(_owed(plan, list(plan.paths.records()))) if plan.paths is not None else 0
+    if owed >= min(SHOWN, plan.count):
+        return " (tried again)"
+    if plan.resumed and plan.spec.method == "bayes":
+        return f" ({_again_first(owed)}examples: the search learns from the results so far)"
     start = ", which bayes search begins with" if plan.spec.method == "bayes" else ""
-    drawn = f"points of --seed {plan.launch.seed}" if seeded else "examples: --seed N makes them the real ones"
+    real = seeded or plan.resumed  # a sweep keeps its seed
+    drawn = f"points of --seed {plan.launch.seed}" if real else "examples: --seed N makes them the real ones"
     options = [option for option, points in _given_by(plan).items() if points]
     given = " and ".join(options)
-    if sum(map(len, _given_by(plan).values())) >= min(SHOWN, plan.count):
-        return f" (given by {given})"
-    return f" ({f'after those of {given}, ' if given else ''}random {drawn}{start})"
+    if owed + sum(map(len, _given_by(plan).values())) >= min(SHOWN, plan.count):
+        return f" ({_again_first(owed)}given by {given})"
+    return f" ({_again_first(owed)}{f'after those of {given}, ' if given else ''}random {drawn}{start})"
+
+
+def _again_first(owed: int) -> str:
+    """Says how many points are tried again first; empty where there are none."""
+    return f"first {owed} tried again, then " if owed else ""
 
 
 def _given_by(plan: Plan) -> dict[str, Sequence[Mapping[str, Any]]]:

@@ -181,7 +181,7 @@ def _running_elsewhere(source: Source) -> str:
 
 def _first_notes(source: Source, spec: SweepSpec, trainer: Trainer, count: int) -> list[str]:
     """Returns the lines that say which sweep this is and what its trainer is."""
-    notes = [*source.notes, *(difference_notes(source) if source.has_folder else ())]
+    notes = [*source.notes, *_given_notes(source, count), *(difference_notes(source) if source.has_folder else ())]
     if source.progress is not None:
         done = counted(source.settled - source.paused, "trial")
         line = f"{source.progress}: {done} done, {count} to go"
@@ -198,6 +198,17 @@ def _first_notes(source: Source, spec: SweepSpec, trainer: Trainer, count: int) 
     if isinstance(trainer.profile, CommandProfile) and source.trainer is None and not source.has_folder:
         notes += own_command_notes(spec)
     return [*notes, *schema_notes(trainer, spec)]
+
+
+def _given_notes(source: Source, count: int) -> list[str]:
+    """Returns a line about the points of --add-points: how many are tried first, and how many must wait."""
+    if not source.given:
+        return []
+    number = len(source.given)
+    tried = min(number, max(0, count - source.again))
+    if tried == number:
+        return [f"tried first: {counted(number, 'point')} of --add-points"]
+    return [f"tried first: {tried} of {counted(number, 'point')} of --add-points; the others wait for --set-count N"]
 
 
 def _last_notes(source: Source, spec: SweepSpec, layout: Layout) -> list[str]:

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from ...base.errors import ConfigError
 from ...base.wording import counted
 from .gpu_places import GpuOptions, Layout, lay_out
 from .grants import Grants
@@ -34,7 +35,11 @@ def with_gpus(layout: Layout, names: Sequence[str]) -> Layout:
         ConfigError: the names contradict the machine.
     """
     wanted = replace(layout.wanted, gpus=",".join(names))
-    found = _laid_out(replace(wanted, workers=None))
+    try:
+        found = _laid_out(replace(wanted, workers=None))
+    except ConfigError as error:
+        text = str(error).replace("--gpus", "--set-gpus", 1).partition("; leave")[0]  # an order names GPUs
+        raise ConfigError(text) from error
     workers = min(found.workers, wanted.workers or found.workers)
     return replace(found, workers=workers, wanted=wanted)
 

@@ -11,7 +11,7 @@ from ...base.errors import ConfigError
 from ...base.streams import output_width, print_lines
 from ...base.values import finite_number, utc_seconds
 from ...base.wording import counted, wrap
-from ...records.folder import SweepPaths, better
+from ...records.folder import SweepPaths, TrialRecord, better
 from ...records.points import Estimate, Point, group_points, noun_of, point_of_seeds
 from ...records.progress import Tally
 from ...records.standings import best_by, rivals
@@ -65,8 +65,6 @@ def _by_seed(point: Point) -> dict[tuple[str, Any], float]:
 def sweep_summary(snapshot: Snapshot) -> dict[str, Any]:
     """Describes one of the sweeps for programs."""
     records = snapshot.records
-    starts = [found for record in records if (found := utc_seconds(record.started)) is not None]
-    ends = [found for record in records if (found := utc_seconds(record.ended)) is not None]
     busy = [seconds for record in records if (seconds := record.seconds) is not None]
     gpus = [seconds * len(record.gpu_ids) for record in records if (seconds := record.seconds) and record.gpu_ids]
     close = rivals(snapshot, group_points(records))
@@ -80,11 +78,22 @@ def sweep_summary(snapshot: Snapshot) -> dict[str, Any]:
         "counts": snapshot.counts,
         "best": best_object(snapshot),
         "alike": [point.name for point in close],  # points that cannot be told apart from the best
-        "seconds": max(ends) - min(starts) if starts and ends else None,
+        "seconds": seconds_run(records),
         "trial_seconds": sum(busy),
         "gpu_hours": sum(gpus) / 3600 if gpus else None,
         "searched": _searched(snapshot),
     }
+
+
+def seconds_run(records: Sequence[TrialRecord]) -> float | None:
+    """Returns the seconds in which any trial ran, as `--for` counts; None before the first trial has ended."""
+    spans = [(utc_seconds(record.started), utc_seconds(record.ended)) for record in records]
+    known = sorted((start, end) for start, end in spans if start is not None and end is not None)
+    total, until = 0.0, -math.inf
+    for start, end in known:
+        total += max(0.0, end - max(start, until))
+        until = max(until, end)
+    return total if known else None
 
 
 def _searched(snapshot: Snapshot) -> dict[str, str]:

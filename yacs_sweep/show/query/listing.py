@@ -19,6 +19,7 @@ from .filter import Filter
 from .values import SWEEP, SweepValues, values_of
 
 PARAMETERS = "parameters"  # the column of all parameters
+OBJECTIVE = "objective"  # the column of the value that each of several sweeps optimises, with its name
 _NAME = re.compile(r"\s*([-+]?)\s*(?:`([^`]+)`|([^`,]+?))\s*(?:,|$)")
 _LEAST = 20  # columns that a wide cell keeps on a narrow terminal
 _RIGHT = ("number", "duration", "attempts", "exit_code")  # fields that are numbers
@@ -125,9 +126,14 @@ def _holding(rows: Sequence[Row], where: Filter) -> list[Row]:
             wrong = wrong or row
     if wrong and not found:
         text, values = where.text, wrong.values
-        shown = ", ".join(f"{name} is {short_value(values[name])!r}" for name in where.names if name in values)
+        shown = ", ".join(f"{name} is {_literal(values[name])}" for name in where.names if name in values)
         raise ConfigError(f"{where.option}: '{text}' fits no trial: it compares values of different kinds ({shown})")
     return found
+
+
+def _literal(value: Any) -> str:
+    """Formats a value as one writes it in an expression: a text in quotes, a number without."""
+    return repr(short_value(value)) if isinstance(value, str) else short_value(value)
 
 
 def _rank(value: Any) -> tuple[int, float, str] | None:
@@ -138,21 +144,31 @@ def _rank(value: Any) -> tuple[int, float, str] | None:
 
 
 # -- as a table -------------------------------------------------------------------------------------------------------
-def columns_of(snapshots: Sequence[Snapshot], query: Query) -> tuple[str, ...]:
-    """Returns the columns: those asked for, else the objectives, the main fields, what the query names, the parameters."""
+def columns_of(rows: Sequence[Row], snapshots: Sequence[Snapshot], query: Query) -> tuple[str, ...]:
+    """Returns the columns: those asked for, else the objectives, the main fields, what the query names, the parameters.
+
+    Of several sweeps the sweep stands first, unless the query names it, and other parameters are left out.
+    """
+    several = len(snapshots) > 1
     if query.columns:
-        return query.columns
-    metrics = [metric.name for snapshot in snapshots for metric in snapshot.objectives]
+        found = len({id(row.snapshot) for row in rows})
+        asked = several and SWEEP not in query.columns and (found > 1 or SWEEP not in query.names)
+        return (*([SWEEP] if asked else []), *query.columns)
+    if several:
+        aims = {tuple(metric.name for metric in snapshot.objectives) for snapshot in snapshots}
+        (metrics,) = aims if len(aims) == 1 else ((OBJECTIVE,),)
+        return tuple(dict.fromkeys([SWEEP, "name", *metrics, "state", *query.names]))
+    metrics = tuple(metric.name for snapshot in snapshots for metric in snapshot.objectives)
     sweeps = [SweepValues(snapshot) for snapshot in snapshots]
     named = [name for name in query.names if not any(values.parameter(name) for values in sweeps)]
-    usual = [*([SWEEP] if len(snapshots) > 1 else []), "name", *metrics, "state", "duration", *named, PARAMETERS]
+    usual = ["name", *metrics, "state", "duration", *named, PARAMETERS]
     return tuple(dict.fromkeys([*usual, *(["reason"] if "reason" in named else [])]))
 
 
 def list_trials(rows: Sequence[Row], snapshots: Sequence[Snapshot], query: Query, width: int) -> list[str]:
     """Formats the trials as a table of `width` columns, and below it how many of how many they are."""
-    columns = columns_of(snapshots, query)
-    more = [name for name in columns if name not in query.names and name != PARAMETERS]
+    columns = columns_of(rows, snapshots, query)
+    more = [name for name in columns if name not in (*query.names, PARAMETERS, OBJECTIVE)]
     sweeps = {id(snapshot): SweepValues(snapshot) for snapshot in snapshots}
     getters = {key: {name: found.getter(name) for name in more} for key, found in sweeps.items()}
     params = {name for name in columns if any(found.parameter(name) for found in sweeps.values())}
@@ -172,8 +188,10 @@ def list_trials(rows: Sequence[Row], snapshots: Sequence[Snapshot], query: Query
     total = sum(len(snapshot.records) for snapshot in snapshots)
     places = {name: place for place, name in enumerate(columns)}
     first = [name for name in (PARAMETERS, "reason") if name in places]
-    order = [*first, *(name for name in reversed(columns) if name not in (*first, "name")), "name"]
-    shrink = [(places[name], least) for least in (_LEAST, 8, 5) for name in order if name in places]
+    last = [name for name in (SWEEP, "name") if name in places]  # what names a trial is cut last
+    order = [*first, *(name for name in reversed(columns) if name not in (*first, *last))]
+    shrink = [(places[name], least) for least in (_LEAST, 8, 5) for name in order]
+    shrink += [(places[name], least) for least in (_LEAST, 8, 5) for name in last]
     right = [place for name, place in places.items() if name in _RIGHT]
     lines = text_table(cells, right=right, width=width, shrink=shrink) if rows else []
     return [*lines, f"{len(rows)} of {counted(total, 'trial')}"]
@@ -183,6 +201,9 @@ def _cell(name: str, row: Row, value: Any, varied: set[str]) -> str:
     """Formats one value of a trial."""
     if name == PARAMETERS:
         return params_line(row.record.params, varied)
+    if name == OBJECTIVE and value is None:
+        aim, found = row.snapshot.metric, row.record.value
+        return f"{aim} {found:.6g}" if aim and found is not None else ""
     if value is None:
         return ""
     if name == "duration":

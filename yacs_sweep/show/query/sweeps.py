@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from ...base.command_line import COMMAND
 from ...base.errors import ConfigError
 from ...base.wording import nearest
 from ...records.folder import SweepPaths, TrialRecord
-from ...records.known_sweeps import find_bases, notes_folder, result_bases
+from ...records.known_sweeps import BATCH, find_bases, notes_folder, result_bases
 from ..lines import command_text
 from ..snapshot import last_change, read_snapshot, summary_head
 
@@ -51,6 +51,17 @@ def known_sweeps(results_dir: str | None) -> list[SweepPaths]:
         if paths.launch.is_file():
             found.setdefault(paths.dir.resolve(), paths)
     return sorted(found.values(), key=last_change, reverse=True)
+
+
+def open_batches(bases: Iterable[Path], open_: Container[str]) -> list[tuple[str, list[str]]]:
+    """Lists the batches below some results folders that have a sweep among `open_`: id, and the ids of the sweeps."""
+    found = []
+    for base in sorted(bases):
+        for path in sorted(base.glob(f"sweep/{BATCH}*/summary.json")):
+            ids = [str(row.get("sweep_id")) for row in summary_head(path).get("sweeps") or ()]
+            if any(sweep_id in open_ for sweep_id in ids):
+                found.append((path.parent.name, ids))
+    return found
 
 
 def check_folder(results_dir: str | None) -> None:

@@ -218,11 +218,28 @@ def test_a_wrong_word(paths: SweepPaths, words: list[str], said: str, capsys: py
             "--count, --workers: --pause starts nothing; leave out all but the sweep, ",
         ),
         ("--pause x y z", "--pause: takes no further words, and y z is given"),
+        ("--notify-on end", "--notify-on: needs --notify, which says whom to tell"),
         ("--pause=", "--pause: is empty; is a variable of the shell not set?"),
     ],
 )
 def test_contradictions(words: str, said: str) -> None:
     assert any(line.startswith(said) for line in contradictions(parse(words.split())))
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "--compare a b --where x>1",
+        "--logs t --sweep_id x --json",
+        "--status --pause x",
+        "--status --follow",
+        "--status --now",
+        "--pause x --where y>1",
+        "--pause x --now",
+    ],
+)
+def test_one_mistake_is_one_line(words: str) -> None:
+    assert len(contradictions(parse(words.split()))) == 1
 
 
 def test_what_may_stand_beside_an_order() -> None:
@@ -241,6 +258,18 @@ def test_points_are_completed_and_kept(paths: SweepPaths, tmp_path: Path, capsys
     assert first == {"lr": 0.05, "optimizer": "adam"}
     assert second["lr"] == 0.002
     assert second["optimizer"] in ("sgd", "adam")
+
+
+def test_points_that_are_known_are_told_of_and_taken(
+    paths: SweepPaths, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "p.yaml").write_text("- {lr: 0.01, optimizer: sgd}\n- {lr: 0.02, optimizer: sgd}\n")
+    assert run("--sweep_id", ID, "--add-points", "p.yaml") == 0  # a trial has the first one
+    warning, written = capsys.readouterr().out.splitlines()
+    assert warning == "warning: 1 of 2 points is known already, tried or waiting; each is tried once more"
+    assert written.startswith(f"{ID}: 2 further points is written down")
+    assert run("--sweep_id", ID, "--add-points", "p.yaml") == 0
+    assert capsys.readouterr().out.startswith("warning: 2 of 2 points are known already")
 
 
 def test_points_that_do_not_fit_are_said_line_by_line(

@@ -16,7 +16,7 @@ from yacs_sweep.launch.control.given import count_order
 from yacs_sweep.launch.control.ordered import counted_launch, waiting_points, with_orders
 from yacs_sweep.launch.options.read import parse
 from yacs_sweep.launch.options.table import Options
-from yacs_sweep.launch.plan.dry_run import next_trials
+from yacs_sweep.launch.plan.dry_run import describe, next_trials
 from yacs_sweep.launch.plan.make import make_plan
 from yacs_sweep.launch.plan.plan import Plan
 from yacs_sweep.launch.plan.source import Source
@@ -101,12 +101,26 @@ def test_a_sweep_that_is_done_tries_what_users_have_added_since(tmp_path: Path) 
     assert ran.code == 0, ran.out + ran.err
     paths = SweepPaths(ran.dir.parent.parent, ran.dir.name)
 
+    words_of = ["--sweep_id", paths.sweep_id, "--results_dir", str(paths.base)]
+    (record,) = paths.records()
+    replace(record, state="killed", cause="interrupted").save(paths.trial(record.name))
+    retried = make_plan(parse([*words_of, "--count", "3"]))
+    assert f"(first 1 tried again, then random points of --seed {retried.launch.seed}):" in describe(retried)
+    assert "  next trials (tried again):" in describe(make_plan(parse(words_of)))
+    record.save(paths.trial(record.name))
+
     def order(act: Act, **given: Any) -> Plan:
         """Gives an order; returns what the next launch would do."""
         OrderFile(paths).append(new_order(act, **given))
         return make_plan(parse(["--sweep_id", paths.sweep_id, "--results_dir", str(paths.base)]))
 
     plan = order("add_points", points=[{"base_lr": 0.25}, {"base_lr": 0.5}])
+    assert (
+        "2 points of --add-points wait, tried with: "
+        in sweep(tmp_path, "--status", "--sweep_id", ran.dir.name, trainer=None, config=None).out
+    )
+    one = make_plan(parse(["--sweep_id", paths.sweep_id, "--results_dir", str(paths.base), "--count", "1"]))
+    assert "tried first: 1 of 2 points of --add-points; the others wait for --set-count N" in one.notes
     assert plan.count == 2
     assert [point["base_lr"] for _, point, _ in next_trials(plan)] == [0.25, 0.5]
     rest = sweep(tmp_path, "--sweep_id", ran.dir.name, trainer=None, config=None)

@@ -129,5 +129,9 @@ def test_places_stay_while_they_suffice(monkeypatch: pytest.MonkeyPatch) -> None
     assert resizing.with_gpus(resizing.with_gpus(fewer, ["0"]), ["0", "1", "2"]).workers == 3
     with pytest.raises(ConfigError, match="not among"):
         resizing.with_gpus(layout, ["9"])
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    with pytest.raises(ConfigError) as caught:
+        resizing.with_gpus(Layout(), ["7"])
+    assert str(caught.value).startswith("--set-gpus 7: ") and "leave it out" not in str(caught.value)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
     assert resizing.with_workers(Layout(), 3) == Layout(3, ((),), 3)

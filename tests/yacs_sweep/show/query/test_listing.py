@@ -87,6 +87,29 @@ def test_without_an_id_the_trials_of_all_sweeps_are_listed(
     ]
 
 
+def test_trials_of_unlike_sweeps_have_each_its_objective(paths: SweepPaths, capsys: pytest.CaptureFixture[str]) -> None:
+    spec = "method: random\nmetric: {name: loss, goal: minimize}\nparameters: {width: {min: 1, max: 9}}\n"
+    made_trial(made_sweep(paths.base, "def456", spec), 0, 0.25, {"width": 3}, [{"loss": 0.25}])
+    _, out, _ = asked(paths.base, capsys, "--status", "--where", "state == 'finished' and number == 0")
+    head, _, *rows, _ = out.splitlines()
+    assert head.split() == ["sweep", "trial", "objective", "state", "number"]
+    assert sorted(map(str.split, rows)) == [
+        ["abc123", "trial-0000", "val/mAP", "40", "finished", "0"],
+        ["def456", "trial-0000", "loss", "0.25", "finished", "0"],
+    ]
+    _, out, _ = asked(paths.base, capsys, "--status", "--columns", "name,duration")
+    assert out.split()[:3] == ["sweep", "trial", "duration"]
+
+
+def test_the_list_of_sweeps_has_the_ids_of_batches_that_are_not_done(
+    paths: SweepPaths, capsys: pytest.CaptureFixture[str]
+) -> None:
+    batch = paths.base / "sweep/batch-xyz/summary.json"
+    batch.parent.mkdir()
+    batch.write_text(json.dumps({"sweeps": [{"sweep_id": "abc123"}, {"sweep_id": "def456"}]}))
+    assert asked(paths.base, capsys, "--status")[1].splitlines()[-1] == "batch-xyz: abc123, def456"
+
+
 def test_json_has_the_sweep_its_trials_and_what_was_asked(
     paths: SweepPaths, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -116,6 +139,7 @@ def test_json_has_the_sweep_its_trials_and_what_was_asked(
         (["--where", "val/map > 3"], "--where: no trial has anything called val/map; did you mean val/mAP?"),
         (["--sort", "durration"], "--sort: no trial has anything called durration; did you mean duration?"),
         (["--columns", "zzzz"], "--columns: no trial has anything called zzzz; there are val/mAP, train/loss, "),
+        (["--where", "base_lr < 'a'"], "(base_lr is 1)"),
         (["--where", "state > 3"], "fits no trial: it compares values of different kinds (state is 'finished')"),
         (["--columns=-name"], "--columns: -name has a sign; write it in --sort=-name"),
         (["--sort", "a,,b"], "--sort: ',b' is no name"),

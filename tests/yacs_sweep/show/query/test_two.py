@@ -13,10 +13,10 @@ import pytest
 from tests.yacs_sweep.show.query.made import SPEC, asked, made_sweep, made_trial
 from yacs_sweep.base.errors import ConfigError
 from yacs_sweep.records.alive import AgentLock
-from yacs_sweep.records.folder import SweepPaths
+from yacs_sweep.records.folder import SweepPaths, TrialRecord
 from yacs_sweep.records.metrics import readable_metrics
 from yacs_sweep.show.query import logs
-from yacs_sweep.show.query.compare import common_of, difference
+from yacs_sweep.show.query.compare import common_of, difference, seconds_run
 from yacs_sweep.show.query.diff import measured
 from yacs_sweep.show.query.sweeps import find_trial
 from yacs_sweep.show.snapshot import read_snapshot
@@ -160,6 +160,15 @@ def test_rows_are_summarised_without_what_is_not_finite(base: Path) -> None:
     found = measured(readable_metrics(path))
     assert (found["a"]["min"], found["a"]["max"], str(found["a"]["last"])) == (1.0, 2.0, "nan")
     assert found["b"] == {"last": "x", "min": None, "max": None}
+
+
+def test_a_sweep_took_the_time_in_which_trials_ran() -> None:
+    def ran(number: int, start: int, end: int) -> TrialRecord:
+        at = [f"2026-01-01T00:{minute:02d}:00.000Z" for minute in (start, end)]
+        return TrialRecord(f"t{number}", f"t{number}", number, {}, "finished", started=at[0], ended=at[1])
+
+    assert seconds_run([ran(0, 0, 4), ran(1, 1, 3), ran(2, 2, 5), ran(3, 50, 51)]) == 6 * 60  # no launch in between
+    assert seconds_run([]) is None
 
 
 # -- what a trial printed ---------------------------------------------------------------------------------------------
