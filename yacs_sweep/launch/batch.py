@@ -27,7 +27,7 @@ from ..base.values import to_json
 from ..base.wording import counted
 from ..records.folder import SweepPaths
 from ..records.known_sweeps import BATCH, batch_rows, find_bases, new_sweep_id, remember, result_bases
-from ..show.lines import batch_table
+from ..show.lines import batch_table, command_text
 from ..show.live.terminal import say
 from .accessories import Accessories
 from .check.resumes import remark, with_answer
