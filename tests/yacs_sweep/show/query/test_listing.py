@@ -117,7 +117,7 @@ def test_json_has_the_sweep_its_trials_and_what_was_asked(
     found = json.loads(out)
     assert code == found["exit_status"] == 1
     assert list(found) == [
-        "sweep_id", "name", "dir", "controller", "method", "metrics", "running", "launchers", "order", "done",
+        "sweep_id", "name", "dir", "controller", "method", "metrics", "running", "launchers", "budget", "order", "done",
         "target", "target_reached", "counts", "best", "exit_status", "trials",
     ]  # fmt: skip
     assert found["counts"] == {"finished": 4, "failed": 1} and found["best"]["name"] == "trial-0001"
