@@ -252,7 +252,8 @@ def main() -> None:
 
     def note(text: str) -> None:
         with contextlib.suppress(OSError):
-            print(text, file=out, flush=True)
+            out.write(f"{text}\n")  # to the launcher, which shows it
+            out.flush()
 
     paths = SweepPaths(Path(request["base"]), request["sweep_id"])
     target = Target(request["name"], request["uri"])

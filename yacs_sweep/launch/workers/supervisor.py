@@ -258,15 +258,16 @@ class Supervisor:
         """Records a dead agent's trial as lost, unless the agent had written how the trial ended."""
         with contextlib.suppress(OSError, ValueError, TypeError):
             trial = TrialRecord.load(sweep.summary.paths.trial(trial.name).record)
+        if trial.state == "running" or trial.cause == "lost":  # another agent may have found the loss first
+            if sweep.pauses:
+                self.say(f"the agent of {trial.name} died ({worker.exit_text()}); the trial pauses, and is resumed")
+            else:
+                self.say(f"the agent of {trial.name} died ({worker.exit_text()}); the trial is lost")
         if trial.state != "running":
             deaths = worker.deaths
             self._handle_end(worker, sweep, trial)
             worker.deaths = deaths
             return
-        if sweep.pauses:
-            self.say(f"the agent of {trial.name} died ({worker.exit_text()}); the trial pauses, and is resumed")
-        else:
-            self.say(f"the agent of {trial.name} died ({worker.exit_text()}); the trial is lost")
         with contextlib.suppress(OSError):
             mark_lost(trial, sweep.summary.paths, resumes=sweep.pauses)
         sweep.add_record(trial)
