@@ -7,14 +7,13 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from tests.sweeping import sweep, write_sweep
 from yacs_sweep.base.growing_files import GrowingFile
+from yacs_sweep.recorders.interface import Rows
+from yacs_sweep.recorders.rows import RowCopier
 from yacs_sweep.records.folder import TrialPaths
 from yacs_sweep.records.metrics import MetricsFile, Objective
 from yacs_sweep.trial.own_files import OwnFiles
-from yacs_sweep.wandb import run_rows
 
 CLEARING = """
 import os, shutil, sys
@@ -75,18 +74,20 @@ def test_a_folder_is_left_alone_while_it_is_being_cleared(tmp_path: Path) -> Non
     file.close()
 
 
-def test_wandb_gets_every_row_once_whatever_file_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_recorders_get_every_row_once_whatever_file_is_there(tmp_path: Path) -> None:
     sent: list[int] = []
-    monkeypatch.setattr(run_rows, "log_rows", lambda run, rows: sent.extend(step for step, _ in rows))
     path = tmp_path / "metrics.jsonl"
-    file, rows, run = MetricsFile(path), run_rows.RowCopier(path), type("Run", (), {"starting_step": 0})
+    file, rows = MetricsFile(path), RowCopier(path)
     objective = Objective("loss", "minimize", "last")
 
     def log(count: int) -> None:
         row: dict[str, Any] = {"loss": 0.5}
         for _ in range(count):
             file.append(row)
-        rows.copy(run, objective)
+        rows.copy(take, objective)
+
+    def take(new: Rows) -> None:
+        sent.extend(step for step, _ in new)
 
     log(2)
     path.unlink()
@@ -99,6 +100,6 @@ def test_wandb_gets_every_row_once_whatever_file_is_there(tmp_path: Path, monkey
     log(1)
     file.append({"loss": 0.5})
     file.close()
-    rows.copy(run, objective)  # of a trial that has ended
+    rows.copy(take, objective)  # of a trial that has ended
     assert sent == [0, 1, 2, 3, 4, 5, 6]
     assert objective.last == 0.5

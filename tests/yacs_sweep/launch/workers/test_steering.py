@@ -49,7 +49,7 @@ class Running:
         self.words = (*OFFLINE, *words)
         self.trainer = trainer
         self.process = self.start("--sweep-config", str(file))
-        wait_until(lambda: list(home.glob("log/sweep/sweep/*/sweep.yaml")), 30)
+        wait_until(lambda: list(home.glob("log/sweep/sweep/*/sweep.yaml")), 120)
         (self.dir,) = (path.parent for path in home.glob("log/sweep/sweep/*/sweep.yaml"))
         self.paths = SweepPaths(home / "log" / "sweep", self.dir.name)
         self.orders = OrderFile(self.paths)
@@ -79,7 +79,7 @@ class Running:
             found.extend(e for e in self.orders.read() if isinstance(e, Answer) and e.order == order.id)
             return bool(found)
 
-        wait_until(answered, 10)
+        wait_until(answered, 60)
         return found[0]
 
     def end(self) -> tuple[int, str]:
@@ -89,7 +89,7 @@ class Running:
 
 
 def await_running(launch: Running, count: int) -> None:
-    wait_until(lambda: len(launch.running()) == count, 30)
+    wait_until(lambda: len(launch.running()) == count, 120)
 
 
 def who(launch: Running) -> str:
@@ -188,24 +188,24 @@ def test_each_sweep_of_a_batch_has_its_own_orders(tmp_path: Path) -> None:
         paths = [SweepPaths(tmp_path / "log" / "sweep", folder.name) for folder in folders]
         return {"one" if "name: one" in each.spec.read_text() else "two": each for each in paths}
 
-    wait_until(lambda: len(found()) == 2, 30)
+    wait_until(lambda: len(found()) == 2, 120)
     sweeps = found()
 
     def states(name: str) -> list[str]:
         return [record.state for record in sweeps[name].records()]
 
-    wait_until(lambda: states("one") == states("two") == ["running"], 30)
+    wait_until(lambda: states("one") == states("two") == ["running"], 120)
     OrderFile(sweeps["one"]).append(new_order("pause"))
     time.sleep(1.5)
     for paths in sweeps.values():
         (paths.dir / "go-trial-0000").touch()
     # Both workers serve the other sweep.
-    wait_until(lambda: states("two").count("running") == 2, 30)
+    wait_until(lambda: states("two").count("running") == 2, 120)
     assert states("one") == ["finished"]
     OrderFile(sweeps["one"]).append(new_order("resume"))
     time.sleep(1.5)
     (sweeps["two"].dir / "go-all").touch()
-    wait_until(lambda: states("one").count("running") >= 1, 30)
+    wait_until(lambda: states("one").count("running") >= 1, 120)
     OrderFile(sweeps["one"]).append(new_order("cancel"))
     out, _ = process.communicate(timeout=60)
     assert process.returncode == 130, out
@@ -259,7 +259,7 @@ def test_the_number_of_trials_grows_and_shrinks(tmp_path: Path) -> None:
     assert launch.order("set_count", count=4).text == f"4 trials in all by {who(launch)}: 3 to go"
     launch.go("trial-0000")
     launch.go("trial-0001")
-    wait_until(lambda: launch.running() == ["trial-0002"], 30)
+    wait_until(lambda: launch.running() == ["trial-0002"], 120)
     assert launch.order("set_count", count=2).text == f"2 trials in all by {who(launch)}: 0 to go"
     assert launch.order("set_count", count=5).text == f"5 trials in all by {who(launch)}: 2 to go"
     assert launch.order("set_count", count=4).text == f"4 trials in all by {who(launch)}: 1 to go"
