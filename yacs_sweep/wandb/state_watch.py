@@ -32,7 +32,9 @@ class StateWatch:
         self._log, self._file = StateLog(paths), paths.agents / "wandb-state.lock"
         self._paused: Order | None = self._log.paused()
         self._paused_since = float("-inf")  # monotonic seconds at which the log was seen to change
-        self._open = False  # whether the server was seen to give out runs, or to be paused, since the agent began
+        # Whether the sweep was open, or paused, at some time since the agent began. One whose log says that it is paused was:
+        # an agent that follows another while it is paused finds it cancelled, and nothing else would tell it.
+        self._open = self._paused is not None
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._work, name="state", daemon=True)
         self._thread.start()

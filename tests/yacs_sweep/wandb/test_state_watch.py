@@ -72,3 +72,19 @@ def test_the_watch_writes_what_it_sees(server: WandbServer, tmp_path: Path, monk
     finally:
         for watch in watches:
             watch.close()
+
+
+def test_an_agent_that_begins_in_a_paused_sweep_sees_that_it_was_cancelled(
+    server: WandbServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(state_watch, "PAUSED_PERIOD", 0.1)
+    sweep = server.state.create_sweep("", grid(), "tester", "p")
+    here = SweepPaths(tmp_path / "log", sweep.name)
+    here.agents.mkdir(parents=True)
+    OrderFile(here).append(new_order("pause"))
+    server.control.set_sweep_state(sweep.name, "CANCELED")
+    watch = StateWatch(here, "p", "tester")
+    try:
+        until(lambda: orders(here) == [("pause", "command"), ("cancel", "wandb")], 60)
+    finally:
+        watch.close()
