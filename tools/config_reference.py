@@ -1,4 +1,4 @@
-"""Writes the reference of all settings in docs/trainer.md, from the comments and defaults in configs/defaults.py.
+"""Writes the reference of all settings in docs/trainer.md, from the comments and defaults in configs/keys.
 
 python tools/config_reference.py            # write
 python tools/config_reference.py --check    # exit status 1 where the document is out of date
@@ -19,9 +19,10 @@ sys.path.insert(0, str(ROOT))
 from configs.defaults import _C, ANY_LENGTH, BOUNDS, CHOICES
 from engine.config import flatten
 
-SOURCE, DOCUMENT = ROOT / "configs/defaults.py", ROOT / "docs/trainer.md"
+DOCUMENT = ROOT / "docs/trainer.md"
+SOURCES = (ROOT / "configs/defaults.py", *sorted((ROOT / "configs/keys").glob("*.py")))
 BEGIN, END = "<!-- settings: written by tools/config_reference.py -->", "<!-- end of settings -->"
-_ASSIGNMENT = re.compile(r"_C\.([A-Z][A-Z0-9_.]*) = (?!CN\(\))")
+_ASSIGNMENT = re.compile(r"(?:_C\.)?([A-Z][A-Z0-9_.]*) = (?!CN\(\))")
 
 
 def comments(source: str) -> dict[str, str]:
@@ -37,7 +38,9 @@ def comments(source: str) -> dict[str, str]:
 
 def reference() -> str:
     """Writes the tables in Markdown, one a section."""
-    said = comments(SOURCE.read_text(encoding="utf-8"))
+    said: dict[str, str] = {}
+    for source in SOURCES:
+        said.update(comments(source.read_text(encoding="utf-8")))
     sections: dict[str, list[str]] = {}
     for key, default in flatten(_C).items():
         section = key.rpartition(".")[0] or "OUTPUT_DIR"

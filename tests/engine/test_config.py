@@ -212,18 +212,23 @@ def test_tables_name_keys_that_exist_and_admit_the_defaults() -> None:
 
 
 def test_every_key_is_explained_and_read() -> None:
-    defaults = (ROOT / "configs/defaults.py").read_text(encoding="utf-8").splitlines()
+    files = (ROOT / "configs/defaults.py", *sorted((ROOT / "configs/keys").glob("*.py")))
+    defaults = "\n".join(path.read_text(encoding="utf-8") for path in files).splitlines()
+    keys = flatten(_C).keys()
+    explained = set()
     sources = "\n".join(
         path.read_text(encoding="utf-8")
         for room in ("data", "engine", "modeling", "utils")
         for path in (ROOT / room).rglob("*.py")
     )
     for number, line in enumerate(defaults):
-        if line.startswith("_C.") and not line.endswith("= CN()"):
-            key = line.split(" ")[0].removeprefix("_C.")
+        key = line.split(" ")[0].removeprefix("_C.")
+        if key in keys:
+            explained.add(key)
             assert defaults[number - 1].startswith("# "), f"{key} has no comment"
             leaf = key.rsplit(".", 1)[-1]
             assert f".{leaf}" in sources, f"nothing reads {key}"
+    assert explained == keys
 
 
 def test_the_result_is_frozen(plain: str) -> None:

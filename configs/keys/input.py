@@ -1,0 +1,33 @@
+"""Keys of the images: sizes, augmentation and normalisation."""
+
+from __future__ import annotations
+
+from math import inf
+
+from yacs.config import CfgNode as CN
+
+INPUT = CN()
+# Height and width in pixels that images are resized to for training.
+INPUT.SIZE_TRAIN = (256, 128)
+# Height and width in pixels that images are resized to for evaluation.
+INPUT.SIZE_TEST = (256, 128)
+# Probability of a horizontal flip in training.
+INPUT.PROB = 0.5
+# Probability of random erasing in training.
+INPUT.RE_PROB = 0.5
+# Mean of the red, green and blue channel, for pixel values in 0..1.
+INPUT.PIXEL_MEAN = (0.485, 0.456, 0.406)
+# Standard deviation of the red, green and blue channel, for pixel values in 0..1.
+INPUT.PIXEL_STD = (0.229, 0.224, 0.225)
+# Pixels of padding on each side before the random crop in training.
+INPUT.PADDING = 10
+
+BOUNDS: dict[str, tuple[float, float]] = {
+    "INPUT.SIZE_TRAIN": (1, inf),
+    "INPUT.SIZE_TEST": (1, inf),
+    "INPUT.PROB": (0, 1),
+    "INPUT.RE_PROB": (0, 1),
+    "INPUT.PIXEL_MEAN": (0, 1),
+    "INPUT.PIXEL_STD": (1e-6, inf),
+    "INPUT.PADDING": (0, inf),
+}

@@ -1,0 +1,120 @@
+"""Keys of the training: optimizer, schedule, margins of the losses, periods and seed."""
+
+from __future__ import annotations
+
+from math import inf
+
+from yacs.config import CfgNode as CN
+
+SOLVER = CN()
+# Optimizer: Adam, AdamW or SGD.
+SOLVER.OPTIMIZER_NAME = "Adam"
+# Epochs to train.
+SOLVER.MAX_EPOCHS = 120
+# Learning rate after warm-up.
+SOLVER.BASE_LR = 0.00035
+# Factor on the learning rate of parameters whose name contains "bias".
+SOLVER.BIAS_LR_FACTOR = 1.0
+# Factor on the learning rate of the parameters behind the backbone: pooling, neck and classifier.
+SOLVER.HEADS_LR_FACTOR = 1.0
+# Momentum of SGD.
+SOLVER.MOMENTUM = 0.9
+# Margin of the triplet loss, in units of feature distance; 0 chooses the soft margin log(1 + exp(.)).
+SOLVER.MARGIN = 0.3
+# Margin of cosface, arcface (radians) and circle as identity loss.
+SOLVER.COSINE_MARGIN = 0.5
+# Scale of the cosines in cosface, arcface and circle as identity loss.
+SOLVER.COSINE_SCALE = 30.0
+# Margin (m) of circle loss over pairs.
+SOLVER.CIRCLE_MARGIN = 0.25
+# Scale (gamma) of circle loss over pairs.
+SOLVER.CIRCLE_SCALE = 128.0
+# Learning rate of the centers of center loss, by plain SGD.
+SOLVER.CENTER_LR = 0.5
+# Weight of center loss.
+SOLVER.CENTER_LOSS_WEIGHT = 0.0005
+# Weight decay.
+SOLVER.WEIGHT_DECAY = 0.0005
+# Weight decay of parameters whose name contains "bias".
+SOLVER.WEIGHT_DECAY_BIAS = 0.0005
+# Factor on the weight decay of the weights of normalisation layers.
+SOLVER.WEIGHT_DECAY_NORM_FACTOR = 1.0
+# Learning rate after warm-up: multistep (GAMMA at each of STEPS) or cosine (half a cosine, which would reach
+# MIN_LR_FACTOR with the epoch after MAX_EPOCHS).
+SOLVER.SCHEDULE = "multistep"
+# Factor on the learning rate that cosine falls towards.
+SOLVER.MIN_LR_FACTOR = 0.0
+# Factor on the learning rate at each of STEPS.
+SOLVER.GAMMA = 0.1
+# Epochs at whose start the learning rate is multiplied by GAMMA, increasing.
+SOLVER.STEPS = (40, 70)
+# Factor on the learning rate at the start of warm-up.
+SOLVER.WARMUP_FACTOR = 0.01
+# Length of warm-up in WARMUP_UNIT; 0: no warm-up.
+SOLVER.WARMUP_ITERS = 10
+# What WARMUP_ITERS counts: epoch (the rate changes as an epoch starts) or iteration.
+SOLVER.WARMUP_UNIT = "epoch"
+# Warm-up: linear (from WARMUP_FACTOR up to 1) or constant (WARMUP_FACTOR throughout).
+SOLVER.WARMUP_METHOD = "linear"
+# Epochs between checkpoints; the last epoch always writes one, and so does SIGTERM.
+SOLVER.CHECKPOINT_PERIOD = 10
+# Iterations between log lines.
+SOLVER.LOG_PERIOD = 20
+# Epochs between evaluations; the last epoch is always evaluated.
+SOLVER.EVAL_PERIOD = 10
+# Images in a training batch; under torchrun, of all processes together.
+SOLVER.IMS_PER_BATCH = 64
+# Batches whose gradients are averaged for a step of the optimizer.
+SOLVER.ACCUMULATE = 1
+# Largest norm of a step's gradient, all parameters together; a longer one is shortened. 0: no limit.
+SOLVER.CLIP_NORM = 0.0
+# Epochs at the start in which the backbone is frozen.
+SOLVER.FREEZE_EPOCHS = 0
+# Decay of the exponential moving average of the weights, which is what is evaluated then, as in 0.9995; 0: none.
+SOLVER.EMA_DECAY = 0.0
+# Resume also where settings of the optimizer, the schedule, losses or augmentation differ from those of the checkpoint: the
+# new ones count from there on, and momenta and counters are kept. False refuses to resume with other settings.
+SOLVER.RESUME_CHANGED = False
+# Use only algorithms that give the same bits every time, slower on GPUs.
+SOLVER.DETERMINISTIC = False
+# Seed of weights, sampling and augmentation.
+SOLVER.SEED = 0
+
+CHOICES: dict[str, tuple[object, ...]] = {
+    "SOLVER.OPTIMIZER_NAME": ("Adam", "AdamW", "SGD"),
+    "SOLVER.SCHEDULE": ("multistep", "cosine"),
+    "SOLVER.WARMUP_METHOD": ("linear", "constant"),
+    "SOLVER.WARMUP_UNIT": ("epoch", "iteration"),
+}
+BOUNDS: dict[str, tuple[float, float]] = {
+    "SOLVER.MAX_EPOCHS": (1, inf),
+    "SOLVER.BASE_LR": (0, inf),
+    "SOLVER.BIAS_LR_FACTOR": (0, inf),
+    "SOLVER.HEADS_LR_FACTOR": (0, inf),
+    "SOLVER.MOMENTUM": (0, 1),
+    "SOLVER.MARGIN": (0, inf),
+    "SOLVER.COSINE_MARGIN": (0, 1.5),
+    "SOLVER.COSINE_SCALE": (1e-6, inf),
+    "SOLVER.CIRCLE_MARGIN": (0, 1),
+    "SOLVER.CIRCLE_SCALE": (1e-6, inf),
+    "SOLVER.CENTER_LR": (0, inf),
+    "SOLVER.CENTER_LOSS_WEIGHT": (1e-12, inf),
+    "SOLVER.WEIGHT_DECAY": (0, inf),
+    "SOLVER.WEIGHT_DECAY_BIAS": (0, inf),
+    "SOLVER.WEIGHT_DECAY_NORM_FACTOR": (0, inf),
+    "SOLVER.MIN_LR_FACTOR": (0, 1),
+    "SOLVER.GAMMA": (0, inf),
+    "SOLVER.STEPS": (1, inf),
+    "SOLVER.WARMUP_FACTOR": (0, inf),
+    "SOLVER.WARMUP_ITERS": (0, inf),
+    "SOLVER.CHECKPOINT_PERIOD": (1, inf),
+    "SOLVER.LOG_PERIOD": (1, inf),
+    "SOLVER.EVAL_PERIOD": (1, inf),
+    "SOLVER.IMS_PER_BATCH": (1, inf),
+    "SOLVER.ACCUMULATE": (1, inf),
+    "SOLVER.CLIP_NORM": (0, inf),
+    "SOLVER.FREEZE_EPOCHS": (0, inf),
+    "SOLVER.EMA_DECAY": (0, 0.999999),
+    "SOLVER.SEED": (0, 2**32 - 1),
+}
+ANY_LENGTH = frozenset({"SOLVER.STEPS"})
