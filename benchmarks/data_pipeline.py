@@ -26,8 +26,8 @@ from torchvision import transforms as T  # noqa: E402
 from data.datasets.base import Sample  # noqa: E402
 from data.images import FileImages, Images, open_cached_images  # noqa: E402
 from data.loading import TrainImages  # noqa: E402
-from data.sampler import Draw  # noqa: E402
-from data.transforms import TrainTransform  # noqa: E402
+from data.samplers.base import Draw  # noqa: E402
+from data.transforms.network_input import TrainTransform  # noqa: E402
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 

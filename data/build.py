@@ -16,9 +16,11 @@ from data.datasets.veri import add_tracks
 from data.images import CachedImages, FileImages, Images, open_cached_images, read_image
 from data.layouts import LAYOUTS, split_name
 from data.loading import EvalImages, Loader, TrainImages, too_many_unreadable
-from data.sampler import EpochBatchSampler, RandomIdentitySampler, ShuffleSampler
+from data.samplers.base import EpochBatchSampler
+from data.samplers.identity import RandomIdentitySampler
+from data.samplers.shuffle import ShuffleSampler
 from data.settings import data_problems, dataset_names, tested_names, uses_identity_sampler
-from data.transforms import EvalTransform, TrainTransform
+from data.transforms.network_input import EvalTransform, TrainTransform
 
 __all__ = ["build_dataset", "build_eval_loader", "build_test_datasets", "build_train_loader", "read_image"]
 

@@ -23,8 +23,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from data.datasets.base import DatasetError, Sample
 from data.images import Images
-from data.sampler import Draw
-from data.transforms import EvalTransform, TrainTransform
+from data.samplers.base import Draw
+from data.transforms.network_input import EvalTransform, TrainTransform
 from utils.errors import TrainerError
 from utils.logger import NAME
 

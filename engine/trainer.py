@@ -18,7 +18,7 @@ from yacs.config import CfgNode
 
 from data import DatasetError, ReIDDataset
 from data.build import build_eval_loader, build_train_loader
-from data.sampler import EpochBatchSampler
+from data.samplers.base import EpochBatchSampler
 from engine.checkpoint import State, rng_state, save_checkpoint, saved_config, seed_everything, set_rng_state
 from engine.cost import Cost, measure_time, measure_work
 from engine.distributed import ProcessGroup, without_traceback

@@ -21,7 +21,9 @@ import engine
 from configs.defaults import _C
 from data import ReIDDataset, Sample
 from data.build import build_dataset, build_train_loader, shard_range
-from data.sampler import Draw, RandomIdentitySampler, ShuffleSampler
+from data.samplers.base import Draw
+from data.samplers.identity import RandomIdentitySampler
+from data.samplers.shuffle import ShuffleSampler
 from engine.checkpoint import load_newest
 from engine.config import load_config
 from engine.distributed import ProcessGroup, open_process_group, report_lost_process

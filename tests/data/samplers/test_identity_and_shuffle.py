@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 from data import DatasetError
-from data.sampler import Draw, EpochBatchSampler, RandomIdentitySampler, ShuffleSampler
+from data.samplers.base import Draw, EpochBatchSampler
+from data.samplers.identity import RandomIdentitySampler
+from data.samplers.shuffle import ShuffleSampler
 
 
 def epoch(sampler: EpochBatchSampler, number: int, start_batch: int = 0) -> list[list[Draw]]:

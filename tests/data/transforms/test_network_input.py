@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from data.transforms import EvalTransform, TrainTransform
+from data.transforms.network_input import EvalTransform, TrainTransform
 
 MEAN, STD = [0.4, 0.5, 0.6], [0.1, 0.2, 0.5]
 
