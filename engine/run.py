@@ -16,7 +16,8 @@ from data.build import build_dataset
 from engine.checkpoint import State, changed_settings, fixed_settings, load_newest
 from engine.distributed import ProcessGroup, device_of_rank, is_first_process, open_process_group, report_lost_process
 from engine.evaluation.evaluate import require_matches
-from engine.trainer import STOPPED, Progress, Trainer
+from engine.progress import Progress
+from engine.trainer import STOPPED, Trainer
 from modeling.model import resolve_device
 from utils.errors import ConfigError, Stopped, TrainerError
 from utils.files import write_atomically

@@ -8,12 +8,11 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 from yacs.config import CfgNode
 
 from data import DatasetError, ReIDDataset
@@ -25,6 +24,7 @@ from engine.distributed import ProcessGroup, without_traceback
 from engine.evaluation.evaluate import EvaluationMethod, Results, evaluate
 from engine.evaluation.features import EvalShard, extract_features
 from engine.learner import Learner, set_arithmetic
+from engine.progress import Progress, RunningMeans
 from engine.solver import learning_rate, schedule_notes
 from modeling.model import build_model
 from modeling.pretrained import load_pretrained
@@ -34,58 +34,6 @@ from utils.signals import StopRequest
 from utils.wandb_run import Recorder
 
 STOPPED = "Stopped by %s; the same command continues from here"
-
-
-@dataclass
-class Progress:
-    """Progress of a run: `iteration` batches of `epoch`, which counts from 1, are trained on.
-
-    An epoch ends after its evaluation, where one is due; the next then begins at iteration 0.
-    """
-
-    epoch: int = 1
-    iteration: int = 0
-    results: Results | None = None  # of the last evaluation
-
-    @classmethod
-    def from_state(cls, state: State) -> Progress:
-        """Restores the progress from its dictionary in a checkpoint (`dataclasses.asdict`)."""
-        return cls(state["epoch"], state["iteration"], state["results"] and Results(**state["results"]))
-
-    def is_complete(self, max_epochs: int) -> bool:
-        """Tells whether nothing is left to train or to evaluate."""
-        return self.epoch > max_epochs and self.results is not None and self.results.epoch == self.epoch - 1
-
-
-class RunningMeans:
-    """Running mean loss over an epoch's batches and accuracy over its images, summed on the device without a wait."""
-
-    def __init__(self, device: torch.device) -> None:
-        self.loss_sum = torch.zeros((), device=device)
-        self.correct = torch.zeros((), dtype=torch.int64, device=device)
-        self.batches = 0
-        self.images = 0
-
-    def add(self, loss: Tensor, scores: Tensor, pids: Tensor) -> None:
-        """Adds a batch's loss, class scores [B, C] and identities [B]."""
-        self.loss_sum += loss.detach()
-        self.correct += (scores.detach().argmax(1) == pids).sum()
-        self.batches += 1
-        self.images += len(pids)
-
-    def values(self) -> tuple[float, float]:
-        """Returns mean loss and accuracy (0..1) so far; waits for the device."""
-        return float(self.loss_sum) / self.batches, int(self.correct) / self.images
-
-    def state(self) -> State:
-        """Returns the sums for a checkpoint, as plain numbers."""
-        return {**vars(self), "loss_sum": float(self.loss_sum), "correct": int(self.correct)}
-
-    def load(self, state: State) -> None:
-        """Restores what `state` returned."""
-        self.loss_sum.fill_(state["loss_sum"])
-        self.correct.fill_(state["correct"])
-        self.batches, self.images = state["batches"], state["images"]
 
 
 class Trainer:
