@@ -25,7 +25,13 @@ _C.WANDB = wandb.WANDB
 _C.OUTPUT_DIR = ""
 
 # The values a key accepts, where its type does not say so.
-CHOICES: dict[str, tuple[object, ...]] = {**model.CHOICES, **dataloader.CHOICES, **solver.CHOICES, **test.CHOICES}
+CHOICES: dict[str, tuple[object, ...]] = {
+    **model.CHOICES,
+    **input.CHOICES,
+    **dataloader.CHOICES,
+    **solver.CHOICES,
+    **test.CHOICES,
+}
 # Smallest and largest value, both allowed; for a sequence, of each element.
 BOUNDS: dict[str, tuple[float, float]] = {
     **input.BOUNDS,

@@ -112,6 +112,8 @@ def build_train_loader(
         flip_prob=cfg.INPUT.PROB,
         erase_prob=cfg.INPUT.RE_PROB,
         padding=cfg.INPUT.PADDING,
+        erase_area=cfg.INPUT.RE_AREA,
+        erase_aspect=cfg.INPUT.RE_ASPECT,
     )
     limit = cfg.DATASETS.MAX_UNREADABLE
     source = _source_key(cfg, dataset_names(cfg))
@@ -165,7 +167,8 @@ def build_folder_loader(cfg: Any, paths: Sequence[str], *, device: torch.device 
     """Builds the loader for image files outside a data set: batches as for evaluation, identities and cameras 0."""
     samples = [Sample(path, 0, 0) for path in paths]
     transform = EvalTransform(cfg.INPUT.PIXEL_MEAN, cfg.INPUT.PIXEL_STD)
-    split = EvalImages(samples, FileImages(paths, cfg.INPUT.SIZE_TEST), transform, finish=device.type == "cpu")
+    images = FileImages(paths, cfg.INPUT.SIZE_TEST, cfg.INPUT.INTERPOLATION)
+    split = EvalImages(samples, images, transform, finish=device.type == "cpu")
     return _make_loader(cfg, split, device, [], batch_size=cfg.TEST.IMS_PER_BATCH)
 
 
@@ -186,11 +189,20 @@ def _open_images(
     """Opens the images, from the cache unless DATALOADER.CACHE is off; returns them and lines for the log."""
     paths = [sample.path for sample in samples]
     if not cfg.DATALOADER.CACHE:
-        return FileImages(paths, size), []
+        return FileImages(paths, size, cfg.INPUT.INTERPOLATION), []
     notes: list[str] = []
     given = cfg.DATALOADER.CACHE_DIR or Path(cfg.DATASETS.ROOT_DIR) / ".image-cache"
     folder = Path(given).expanduser()
-    images = open_cached_images(paths, size, folder, label, notes.append, source=source, check_stop=check_stop)
+    images = open_cached_images(
+        paths,
+        size,
+        folder,
+        label,
+        notes.append,
+        interpolation=cfg.INPUT.INTERPOLATION,
+        source=source,
+        check_stop=check_stop,
+    )
     limit = cfg.DATASETS.MAX_UNREADABLE
     if isinstance(images, CachedImages) and len(images.problems) > limit:
         problems = list(images.problems.values())

@@ -28,6 +28,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
+from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as F
 
 from data.datasets.base import DatasetError
@@ -36,6 +37,7 @@ from utils.logger import NAME
 _FORMAT = 2  # raised when the same files would give other bytes
 _PIXELS, _INDEX = "images.npy", "index.json"
 _DECODED_AHEAD = 256  # images decoded while others wait to be written
+BILINEAR = "bilinear"  # the usual interpolation
 _LOG_INTERVAL = 10.0  # seconds between two lines while a cache is made
 _LOCK_POLL_INTERVAL = 0.2  # seconds between two attempts to take the lock
 
@@ -62,9 +64,10 @@ def read_image(path: str) -> Tensor:
 class FileImages:
     """Decodes and resizes images from their files, each time they are read."""
 
-    def __init__(self, paths: Sequence[str], size: Sequence[int]) -> None:
+    def __init__(self, paths: Sequence[str], size: Sequence[int], interpolation: str = BILINEAR) -> None:
         self.paths = paths
         self.size = list(size)
+        self.interpolation = interpolation
 
     def read(self, numbers: Sequence[int]) -> tuple[NDArray[np.uint8], dict[int, str]]:
         """Reads images as `Images` says."""
@@ -72,10 +75,14 @@ class FileImages:
         problems = {}
         for place, number in enumerate(numbers):
             try:
-                pixels[place] = F.resize(read_image(self.paths[number]), self.size, antialias=True).numpy()
+                pixels[place] = self._resize(read_image(self.paths[number]))
             except DatasetError as error:
                 problems[place] = str(error)
         return pixels, problems
+
+    def _resize(self, image: Tensor) -> NDArray[np.uint8]:
+        resized: Tensor = F.resize(image, self.size, InterpolationMode(self.interpolation), antialias=True)
+        return resized.numpy()
 
 
 class CachedImages:
@@ -126,13 +133,15 @@ def open_cached_images(
     label: str,
     note: Callable[[str], object],
     *,
+    interpolation: str = BILINEAR,
     source: str = "",
     check_stop: Callable[[], None] = lambda: None,
 ) -> Images:
     """Opens images from a cache in `folder`, which is made if need be.
 
     Where no cache can be made, on a read-only or full disk, images are read from their files. Outdated caches of one
-    source, label and size, whose files have been changed, added or removed since, are removed once nobody reads them.
+    source, label, size and interpolation, whose files have been changed, added or removed since, are removed once
+    nobody reads them.
 
     Args:
         paths: image files, in order.
@@ -140,10 +149,11 @@ def open_cached_images(
         folder: holds caches.
         label: of the split; begins the cache's name.
         note: receives a line for the log where no cache can be made.
+        interpolation: of resizing, bilinear or bicubic.
         source: key of the settings that decide which files are read.
         check_stop: called after every image that is put into a cache; may raise.
     """
-    group = _cache_group(source, size, label)
+    group = _cache_group(source, size, label, interpolation)
     place = folder / f"{group}-{_files_digest(paths)}"
     shape = (len(paths), 3, *size)
     try:
@@ -155,7 +165,7 @@ def open_cached_images(
                 if images is None:
                     _remove_damaged(place)
                     _remove_outdated(folder, group, place)  # makes room on the disk
-                    _make_cache(place, paths, size, check_stop)
+                    _make_cache(place, FileImages(paths, size, interpolation), check_stop)
                     _remove_unfinished(folder, group)
                     images = CachedImages(place)
         _remove_outdated(folder, group, place)
@@ -169,7 +179,7 @@ def open_cached_images(
             f"No image cache: cannot write {folder} ({error.strerror or error}); images are decoded every time. "
             "DATALOADER.CACHE_DIR names another folder, DATALOADER.CACHE False does without"
         )
-        return FileImages(paths, size)
+        return FileImages(paths, size, interpolation)
 
 
 def _open_cache(place: Path, shape: tuple[int, ...]) -> CachedImages | None:
@@ -181,9 +191,10 @@ def _open_cache(place: Path, shape: tuple[int, ...]) -> CachedImages | None:
     return images if images.shape == shape else None
 
 
-def _cache_group(source: str, size: Sequence[int], label: str) -> str:
-    """Names all caches of one source, size and label: the beginning of their folders' names."""
-    text = json.dumps([_FORMAT, list(size), source])
+def _cache_group(source: str, size: Sequence[int], label: str, interpolation: str) -> str:
+    """Names all caches of one source, size, label and interpolation: the beginning of their folders' names."""
+    unusual = [] if interpolation == BILINEAR else [interpolation]  # caches from before there was a choice stay
+    text = json.dumps([_FORMAT, list(size), source, *unusual])
     return f"{label}-{size[0]}x{size[1]}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
 
@@ -228,18 +239,18 @@ def _exclusive_lock(lock: Path, check_stop: Callable[[], None]) -> Iterator[None
         yield
 
 
-def _make_cache(place: Path, paths: Sequence[str], size: Sequence[int], check_stop: Callable[[], None]) -> None:
+def _make_cache(place: Path, images: FileImages, check_stop: Callable[[], None]) -> None:
     """Makes a cache beside its place and renames it there when complete; OSError where there is no room."""
     part = _temporary_name(place)
     part.mkdir()
     try:
-        shape = (len(paths), 3, *size)
+        shape = (len(images.paths), 3, *images.size)
         needed, free = int(np.prod(shape)), shutil.disk_usage(part).free
         if needed > free:
             raise OSError(f"{needed / 1e9:.1f} GB are needed, {free / 1e9:.1f} GB free")
-        logging.getLogger(NAME).info("Making the image cache: %d images", len(paths))
+        logging.getLogger(NAME).info("Making the image cache: %d images", len(images.paths))
         with open(part / _PIXELS, "wb") as stream:
-            problems = _write_pixels(stream, FileImages(paths, size), shape, check_stop)
+            problems = _write_pixels(stream, images, shape, check_stop)
             _sync(stream)
         with open(part / _INDEX, "wb") as stream:
             stream.write(json.dumps({"problems": problems}).encode())

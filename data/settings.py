@@ -46,6 +46,9 @@ def data_problems(cfg: Any) -> list[str]:
         if len(set(names)) < len(names):
             problems.append(f"DATASETS.{key}: {list(names)} has a data set twice")
     problems += _pattern_problems(cfg.DATASETS.FOLDER_PATTERN)
+    least, largest = cfg.INPUT.RE_AREA
+    if least > largest:
+        problems.append(f"INPUT.RE_AREA: {[least, largest]} is not allowed; give the least share first")
     if uses_identity_sampler(cfg):
         problems += batch_problems(cfg.SOLVER.IMS_PER_BATCH, cfg.DATALOADER.NUM_INSTANCE)
     return problems

@@ -56,7 +56,7 @@ _FROM_THERE_ON = frozenset(
     {
         "MODEL.IF_LABELSMOOTH",
         "INPUT.PROB",
-        "INPUT.RE_PROB",
+        *(f"INPUT.{name}" for name in ("RE_PROB", "RE_AREA", "RE_ASPECT")),
         "INPUT.PADDING",
         "DATALOADER.NUM_INSTANCE",
         *(f"SOLVER.{name}" for name in ("MAX_EPOCHS", "BASE_LR", "BIAS_LR_FACTOR", "HEADS_LR_FACTOR", "MOMENTUM")),

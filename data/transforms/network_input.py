@@ -66,12 +66,16 @@ class TrainTransform(EvalTransform):
         flip_prob: float,
         erase_prob: float,
         padding: int,
+        erase_area: Sequence[float] = _ERASE_AREA,
+        erase_aspect: float = _ERASE_ASPECT,
     ) -> None:
         super().__init__(mean, std)
         self.height, self.width = size
         self.flip_prob = flip_prob
         self.erase_prob = erase_prob
         self.padding = padding
+        self.erase_area = erase_area
+        self.erase_aspect = erase_aspect
 
     def draw(self, seeds: Sequence[int]) -> Tensor:
         """Draws the choices int64 [B, 7] for a batch, those of each image from its own seed alone."""
@@ -87,8 +91,8 @@ class TrainTransform(EvalTransform):
     def _erased_box(self, rng: random.Random) -> tuple[int, int, int, int]:
         """Draws a box smaller than the image in both directions; height 0 where no attempt gave one."""
         for _ in range(_ERASE_ATTEMPTS):
-            area = rng.uniform(*_ERASE_AREA) * self.height * self.width
-            aspect = rng.uniform(_ERASE_ASPECT, 1 / _ERASE_ASPECT)
+            area = rng.uniform(*self.erase_area) * self.height * self.width
+            aspect = rng.uniform(self.erase_aspect, 1 / self.erase_aspect)
             height, width = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
             if height < self.height and width < self.width:
                 return rng.randint(0, self.height - height), rng.randint(0, self.width - width), height, width

@@ -51,6 +51,30 @@ def test_a_cache_holds_what_the_files_hold(paths: list[str], tmp_path: Path) -> 
     assert problems == expected_problems and list(problems) == [2] and paths[4] in problems[2]
 
 
+@pytest.mark.parametrize("size", [[12, 6], [40, 30]])
+@pytest.mark.parametrize("kind", ["bilinear", "bicubic"])
+def test_images_are_resized_as_pillow_does(paths: list[str], kind: str, size: list[int]) -> None:
+    # No black and no white: Pillow cuts what bicubic overshoots there after each direction, torch only at the end.
+    rng = np.random.default_rng(1)
+    Image.fromarray(rng.integers(80, 176, (23, 10, 3), dtype=np.uint8)).save(paths[3])
+    (pixels,), _ = FileImages(paths, size, kind).read([3])
+    with Image.open(paths[3]) as image:
+        expected = image.resize((size[1], size[0]), Image.Resampling[kind.upper()])
+    # Both round the weights to integers, one level apart at most.
+    assert np.abs(pixels.transpose(1, 2, 0) - np.asarray(expected, dtype=int)).max() <= 1
+
+
+def test_each_interpolation_has_its_own_cache(paths: list[str], tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    usual = make(paths, cache).read([0])[0]
+    (name,) = folders(cache)
+    other = make(paths, cache, interpolation="bicubic").read([0])[0]
+    assert len(folders(cache)) == 2 and name in folders(cache)
+    assert not np.array_equal(usual, other)
+    assert np.array_equal(other, FileImages(paths, SIZE, "bicubic").read([0])[0])
+    assert np.array_equal(make(paths, cache).read([0])[0], usual)
+
+
 def test_it_is_read_without_the_files_by_any_process(paths: list[str], tmp_path: Path) -> None:
     first = make(paths, tmp_path / "cache")
     again = pickle.dumps(make(paths, tmp_path / "cache"))

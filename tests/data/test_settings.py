@@ -51,3 +51,8 @@ def test_checking_imports_nothing_heavy() -> None:
     code = "import sys, data.settings; print([m for m in ('torch', 'numpy', 'PIL') if m in sys.modules])"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=180, check=True)
     assert run.stdout.strip() == "[]"
+
+
+def test_the_least_erased_share_comes_first(make_cfg: Callable[..., CfgNode]) -> None:
+    (problem,) = data_problems(make_cfg("INPUT.RE_AREA", [0.4, 0.02]))
+    assert problem == "INPUT.RE_AREA: [0.4, 0.02] is not allowed; give the least share first"
