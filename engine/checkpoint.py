@@ -63,7 +63,8 @@ _FROM_THERE_ON = frozenset(
         *(f"SOLVER.{name}" for name in ("MARGIN", "COSINE_MARGIN", "COSINE_SCALE", "CIRCLE_MARGIN", "CIRCLE_SCALE")),
         *(f"SOLVER.{name}" for name in ("CENTER_LR", "CENTER_LOSS_WEIGHT", "CLIP_NORM", "IMS_PER_BATCH", "ACCUMULATE")),
         *(f"SOLVER.{name}" for name in ("WEIGHT_DECAY", "WEIGHT_DECAY_BIAS", "WEIGHT_DECAY_NORM_FACTOR")),
-        *(f"SOLVER.{name}" for name in ("SCHEDULE", "MIN_LR_FACTOR", "GAMMA", "STEPS")),
+        *(f"SOLVER.{name}" for name in ("SCHEDULE", "MIN_LR_FACTOR", "DELAY_EPOCHS", "GAMMA", "STEPS")),
+        *(f"SOLVER.{name}" for name in ("LAYER_DECAY", "BETAS")),
         *(f"SOLVER.{name}" for name in ("WARMUP_FACTOR", "WARMUP_ITERS", "WARMUP_UNIT", "WARMUP_METHOD")),
     }
 )

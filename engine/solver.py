@@ -11,6 +11,8 @@ import torch
 from torch import nn
 from yacs.config import CfgNode
 
+from modeling.backbones.layers import number_layers
+
 
 def warmup(position: float, *, length: float, factor: float, method: str) -> float:
     """Computes the warm-up's factor on the learning rate at `position` of `length`.
@@ -48,6 +50,7 @@ def learning_rate(cfg: CfgNode, epoch: int, batch: int = 0, batches: int = 1) ->
 
     Warm-up per epoch and multi-step are as reid-strong-baseline has them, which steps its schedule at the start of
     every epoch: epoch 1 already runs at the second value of the warm-up, and the published results were obtained so.
+    The cosine begins to fall after the longer of warm-up and DELAY_EPOCHS, as fast-reid's does.
 
     Args:
         cfg: the configuration.
@@ -64,7 +67,7 @@ def learning_rate(cfg: CfgNode, epoch: int, batch: int = 0, batches: int = 1) ->
         method=solver.WARMUP_METHOD,
     )
     if solver.SCHEDULE == "cosine":
-        start = solver.WARMUP_ITERS if by_epoch else 0
+        start = max(solver.WARMUP_ITERS if by_epoch else 0, solver.DELAY_EPOCHS)
         factor *= cosine(epoch, start=start, end=solver.MAX_EPOCHS, minimum=solver.MIN_LR_FACTOR)
     else:
         factor *= multistep(epoch, steps=solver.STEPS, gamma=solver.GAMMA)
@@ -72,24 +75,49 @@ def learning_rate(cfg: CfgNode, epoch: int, batch: int = 0, batches: int = 1) ->
 
 
 def schedule_notes(cfg: CfgNode, batches: int) -> list[str]:
-    """Warns, in lines for the log, of a schedule that never leaves warm-up in a run of `batches` an epoch."""
-    solver = cfg.SOLVER
+    """Warns, in lines for the log, of a rate that never leaves warm-up, or never falls, in a run of `batches` an epoch."""
+    solver, notes = cfg.SOLVER, []
     total = solver.MAX_EPOCHS * (1 if solver.WARMUP_UNIT == "epoch" else batches)
-    if total > solver.WARMUP_ITERS or solver.WARMUP_FACTOR == 1:
-        return []
-    return [
-        f"The warm-up takes the whole run of {total} {solver.WARMUP_UNIT}s: with a smaller SOLVER.WARMUP_ITERS than"
-        f" {solver.WARMUP_ITERS} the learning rate reaches SOLVER.BASE_LR earlier, and falls"
-    ]
+    if total <= solver.WARMUP_ITERS and solver.WARMUP_FACTOR != 1:
+        notes.append(
+            f"The warm-up takes the whole run of {total} {solver.WARMUP_UNIT}s: with a smaller SOLVER.WARMUP_ITERS than"
+            f" {solver.WARMUP_ITERS} the learning rate reaches SOLVER.BASE_LR earlier, and falls"
+        )
+    if solver.SCHEDULE == "cosine" and solver.DELAY_EPOCHS > 0 and solver.MAX_EPOCHS <= solver.DELAY_EPOCHS + 1:
+        notes.append(
+            f"The learning rate never falls: SOLVER.DELAY_EPOCHS {solver.DELAY_EPOCHS} leaves the cosine nothing of"
+            f" SOLVER.MAX_EPOCHS {solver.MAX_EPOCHS}"
+        )
+    return notes
 
 
-def parameter_rule(name: str, *, norm: bool, cfg: CfgNode) -> tuple[float, float]:
-    """Returns a parameter's factor on the learning rate and its weight decay; `norm`: of a normalisation layer."""
+def parameter_rule(name: str, *, norm: bool, cfg: CfgNode, depth: int = 0) -> tuple[float, float]:
+    """Gives a parameter's factor on the learning rate and its weight decay.
+
+    Args:
+        name: in the model.
+        norm: whether the parameter is of a normalisation layer.
+        cfg: the configuration.
+        depth: layers from the top of the network, 0 behind the backbone, for SOLVER.LAYER_DECAY.
+    """
     solver = cfg.SOLVER
-    factor = 1.0 if name.startswith("base.") else solver.HEADS_LR_FACTOR
+    factor = (1.0 if name.startswith("base.") else solver.HEADS_LR_FACTOR) * solver.LAYER_DECAY**depth
     if "bias" in name:
         return factor * solver.BIAS_LR_FACTOR, solver.WEIGHT_DECAY_BIAS
     return factor, solver.WEIGHT_DECAY * (solver.WEIGHT_DECAY_NORM_FACTOR if norm else 1.0)
+
+
+def layer_depths(cfg: CfgNode, model: nn.Module) -> dict[str, int]:
+    """Computes how many layers below the top each parameter of the backbone is, by name; empty without LAYER_DECAY.
+
+    Source:
+        Bao et al., "BEiT: BERT Pre-Training of Image Transformers", ICLR 2022: the last block is 1 below the top.
+    """
+    if cfg.SOLVER.LAYER_DECAY == 1:
+        return {}
+    assert isinstance(model.base, nn.Module)
+    numbers = number_layers(model.base)
+    return {f"base.{name}": max(numbers.values()) + 1 - number for name, number in numbers.items()}
 
 
 Rule = tuple[float, float, bool]  # factor on the learning rate, weight decay, whether it may be frozen
@@ -104,10 +132,11 @@ def group_parameters(cfg: CfgNode, model: nn.Module) -> dict[Rule, list[str]]:
     of_norms = {id(parameter) for m in model.modules() if isinstance(m, norms) for parameter in m.parameters()}
     # The fused SGD cannot start some of a group's momenta later than others.
     separate_backbone = cfg.SOLVER.FREEZE_EPOCHS > 0
+    depths = layer_depths(cfg, model)
     groups: dict[Rule, list[str]] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            rule = parameter_rule(name, norm=id(parameter) in of_norms, cfg=cfg)
+            rule = parameter_rule(name, norm=id(parameter) in of_norms, cfg=cfg, depth=depths.get(name, 0))
             groups.setdefault((*rule, separate_backbone and name.startswith("base.")), []).append(name)
     return groups
 
@@ -125,7 +154,7 @@ def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
         options["fused"] = cfg.MODEL.PRECISION != "fp16"
         return torch.optim.SGD(merged, momentum=solver.MOMENTUM, **options)
     kind = torch.optim.AdamW if solver.OPTIMIZER_NAME == "AdamW" else torch.optim.Adam
-    return kind(merged, **options)
+    return kind(merged, betas=tuple(solver.BETAS), **options)
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:

@@ -17,8 +17,14 @@ SOLVER.BASE_LR = 0.00035
 SOLVER.BIAS_LR_FACTOR = 1.0
 # Factor on the learning rate of the parameters behind the backbone: pooling, neck and classifier.
 SOLVER.HEADS_LR_FACTOR = 1.0
+# Factor on the learning rate from each layer of the backbone to the one below: a layer's rate is multiplied by
+# LAYER_DECAY ** n, with n = 1 for the last layer and n = 0 behind the backbone. A layer is a block of the network, the stem
+# is the lowest; 1: one rate for all. Usual with transformers: 0.65 to 0.9.
+SOLVER.LAYER_DECAY = 1.0
 # Momentum of SGD.
 SOLVER.MOMENTUM = 0.9
+# Decay rates of the running means of the gradient and of its square, in Adam and AdamW.
+SOLVER.BETAS = (0.9, 0.999)
 # Margin of the triplet loss, in units of feature distance; 0 chooses the soft margin log(1 + exp(.)).
 SOLVER.MARGIN = 0.3
 # Margin of cosface, arcface (radians) and circle as identity loss.
@@ -44,6 +50,9 @@ SOLVER.WEIGHT_DECAY_NORM_FACTOR = 1.0
 SOLVER.SCHEDULE = "multistep"
 # Factor on the learning rate that cosine falls towards.
 SOLVER.MIN_LR_FACTOR = 0.0
+# Epochs before cosine begins to fall, warm-up included; the rate stays at BASE_LR until then. Without effect where warm-up
+# is longer.
+SOLVER.DELAY_EPOCHS = 0
 # Factor on the learning rate at each of STEPS.
 SOLVER.GAMMA = 0.1
 # Epochs at whose start the learning rate is multiplied by GAMMA, increasing.
@@ -91,7 +100,9 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "SOLVER.BASE_LR": (0, inf),
     "SOLVER.BIAS_LR_FACTOR": (0, inf),
     "SOLVER.HEADS_LR_FACTOR": (0, inf),
+    "SOLVER.LAYER_DECAY": (0.001, 1),
     "SOLVER.MOMENTUM": (0, 1),
+    "SOLVER.BETAS": (0, 0.999999),
     "SOLVER.MARGIN": (0, inf),
     "SOLVER.COSINE_MARGIN": (0, 1.5),
     "SOLVER.COSINE_SCALE": (1e-6, inf),
@@ -103,6 +114,7 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "SOLVER.WEIGHT_DECAY_BIAS": (0, inf),
     "SOLVER.WEIGHT_DECAY_NORM_FACTOR": (0, inf),
     "SOLVER.MIN_LR_FACTOR": (0, 1),
+    "SOLVER.DELAY_EPOCHS": (0, inf),
     "SOLVER.GAMMA": (0, inf),
     "SOLVER.STEPS": (1, inf),
     "SOLVER.WARMUP_FACTOR": (0, inf),

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from modeling.backbones.layers import number_parts
 from utils.errors import ConfigError
 
 PREFIX = "timm/"
@@ -68,6 +69,16 @@ class TimmBackbone(nn.Module):
         features = self.net.forward_features(images)
         output: Tensor = features if self.gives_map else self.net.forward_head(features, pre_logits=True)
         return output
+
+    def number_layers(self) -> dict[str, int]:
+        """Numbers the layer of each parameter as timm does, block by block; see `layers.number_layers`."""
+        names = [name for name, _parameter in self.net.named_parameters()]
+        if hasattr(self.net, "group_matcher"):
+            models: Any = importlib.import_module("timm.models")
+            numbers = models.group_parameters(self.net, self.net.group_matcher(coarse=False), reverse=True)
+        else:
+            numbers = number_parts(names)
+        return {f"net.{name}": numbers[name] for name in names}
 
     def load_imagenet(self, weights: Mapping[str, Tensor] | None) -> None:
         """Loads ImageNet weights; position embeddings are resized to the image size.

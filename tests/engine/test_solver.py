@@ -10,6 +10,8 @@ from yacs.config import CfgNode
 from configs.defaults import _C
 from engine.config import load_config
 from engine.solver import build_optimizer, cosine, learning_rate, load_optimizer, schedule_notes, set_learning_rate
+from modeling.backbones import build_backbone
+from modeling.backbones.layers import number_layers, number_parts
 from modeling.model import build_model
 
 # What reid-strong-baseline 3da7e6f has in force during epochs 1, 2, …: its scheduler is stepped as an epoch starts.
@@ -72,6 +74,26 @@ def test_cosine_beside_a_warm_up_by_iteration_falls_from_the_second_epoch_on() -
     assert rates == pytest.approx([2 * 0.5, 2 * 0.8535533906, 2 * 0.5, 2 * 0.1464466094, 0.0])
 
 
+def test_cosine_waits_for_the_delay_as_fast_reids_does() -> None:
+    """In fast-reid, T_max is the epochs less the longer of warm-up and delay, and the first step ends epoch delay + 1."""
+    cfg = config(BASE_LR=2.0, SCHEDULE="cosine", MAX_EPOCHS=7, WARMUP_ITERS=2, WARMUP_FACTOR=0.5, DELAY_EPOCHS=3)
+    rates = [learning_rate(cfg, epoch) for epoch in range(1, 8)]
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=2.0)
+    theirs = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=7 - max(2, 3))
+    expected = [1.5]  # warm-up, one value ahead
+    for epoch in range(2, 8):
+        expected.append(optimizer.param_groups[0]["lr"])
+        if epoch > 3:
+            optimizer.step()
+            theirs.step()
+    assert rates == pytest.approx(expected)
+    assert rates[1:4] == [2.0] * 3 and rates[4] < 2.0
+    cfg.SOLVER.WARMUP_UNIT = "iteration"
+    assert [learning_rate(cfg, epoch, 4, 5) for epoch in range(1, 8)] == pytest.approx([2.0, *expected[1:]])
+    cfg.SOLVER.SCHEDULE = "multistep"
+    assert learning_rate(cfg, 7, 4, 5) == 2.0  # of cosine alone
+
+
 @pytest.mark.parametrize(
     ("epoch", "start", "end", "value"),
     [
@@ -100,9 +122,12 @@ def test_cosine_by_hand(epoch: int, start: int, end: int, value: float) -> None:
         ({"MAX_EPOCHS": 1, "WARMUP_ITERS": 0}, ""),
         ({"MAX_EPOCHS": 8, "WARMUP_FACTOR": 1.0}, ""),
         ({"MAX_EPOCHS": 8, "WARMUP_FACTOR": 0.0}, "the whole run of 8 epochs"),
+        ({"MAX_EPOCHS": 21, "SCHEDULE": "cosine", "DELAY_EPOCHS": 20}, "never falls: SOLVER.DELAY_EPOCHS 20 leaves"),
+        ({"MAX_EPOCHS": 22, "SCHEDULE": "cosine", "DELAY_EPOCHS": 20}, ""),
+        ({"MAX_EPOCHS": 21, "DELAY_EPOCHS": 20}, ""),
     ],
 )
-def test_a_warm_up_that_takes_the_whole_run_is_told(settings: dict[str, object], told: str) -> None:
+def test_a_rate_that_never_leaves_warm_up_or_never_falls_is_told(settings: dict[str, object], told: str) -> None:
     notes = schedule_notes(config(**settings), 5)
     assert told in notes[0] if told else not notes
 
@@ -146,6 +171,79 @@ def test_a_rule_of_its_own_for_norms_and_heads_and_no_more_groups_than_rules() -
     assert rules["classifier.weight"] == rules["gap.p"] == (3.0, 0.01)
     assert len(build_optimizer(cfg, model).param_groups) == 4
     assert len(build_optimizer(_C, model).param_groups) == 1
+
+
+def factors(cfg: CfgNode, model: nn.Module) -> dict[str, float]:
+    """The factor on the learning rate of each trained parameter, by name."""
+    names = {id(parameter): key for key, parameter in model.named_parameters()}
+    groups = build_optimizer(cfg, model).param_groups
+    return {names[id(parameter)]: group["lr_factor"] for group in groups for parameter in group["params"]}
+
+
+def test_layer_decay_of_a_resnet_goes_block_by_block() -> None:
+    cfg = config(LAYER_DECAY=0.5, BIAS_LR_FACTOR=2.0, HEADS_LR_FACTOR=3.0)
+    cfg.MODEL.NAME = "resnet18"
+    model = build_model(cfg, 5)
+    found = factors(cfg, model)
+    assert found["classifier.weight"] == found["bottleneck.weight"] == 3.0
+    assert found["base.layer4.1.conv2.weight"] == 0.5
+    assert found["base.layer4.0.downsample.0.weight"] == 0.25
+    assert found["base.layer1.0.conv1.weight"] == 0.5**8
+    assert found["base.conv1.weight"] == found["base.bn1.weight"] == 0.5**9
+    assert found["base.bn1.bias"] == 2 * 0.5**9
+    # Equal factors share a group: 1, 1/2, … 1/512 of weights and biases of 9 layers, and what is behind the backbone.
+    assert len(build_optimizer(cfg, model).param_groups) == 11
+
+
+@pytest.mark.parametrize("name", ["vit_tiny_patch16_224", "convnext_atto"])
+def test_layer_decay_of_timms_networks_is_timms_own(name: str) -> None:
+    pytest.importorskip("timm")
+    from timm.optim import param_groups_layer_decay
+
+    cfg = config(LAYER_DECAY=0.75)
+    cfg.MODEL.NAME, cfg.INPUT.SIZE_TRAIN, cfg.INPUT.SIZE_TEST = f"timm/{name}", (32, 32), (32, 32)
+    model = build_model(cfg, 5)
+    found = factors(cfg, model)
+    assert found["classifier.weight"] == 1.0
+    names = {id(parameter): key for key, parameter in model.named_parameters()}
+    theirs = {
+        names[id(parameter)]: 0.75 * group["lr_scale"]  # timm counts from the backbone's last layer, without a head
+        for group in param_groups_layer_decay(model.base.net, layer_decay=0.75)  # type: ignore[arg-type, union-attr]
+        for parameter in group["params"]
+    }
+    assert len(theirs) > 50
+    assert {key: found[key] for key in theirs} == pytest.approx(theirs)
+
+
+@pytest.mark.parametrize("name", ["mobilenet_v2", "se_resnet50", "resnet50_ibn_a"])
+def test_layers_are_numbered_from_the_images_without_a_gap(name: str) -> None:
+    numbers = list(number_layers(build_backbone(name, last_stride=1, stem_relu=False)[0]).values())
+    assert numbers == sorted(numbers) and sorted(set(numbers)) == list(range(max(numbers) + 1))
+    assert max(numbers) == {"mobilenet_v2": 18}.get(name, 16)  # 16 blocks above the stem
+
+
+def test_names_of_layers() -> None:
+    """A numbered tensor is no layer; what stands between two layers is of the one before."""
+    names = [
+        "cls",
+        "embed.proj.weight",
+        "stages.0.blocks.0.w",
+        "stages.0.blocks.1.w",
+        "neck.w",
+        "stages.1.w",
+        "prompts.0",
+    ]
+    assert list(number_parts(names).values()) == [0, 0, 1, 1, 1, 2, 2]
+    assert number_parts(["features.0.w", "features.1.w"]) == {"features.0.w": 0, "features.1.w": 1}
+
+
+def test_betas_are_adams() -> None:
+    for name in ("Adam", "AdamW"):
+        optimizer = build_optimizer(config(OPTIMIZER_NAME=name, BETAS=(0.8, 0.95)), nn.Linear(2, 2))
+        assert all(group["betas"] == (0.8, 0.95) for group in optimizer.param_groups)
+    assert (
+        build_optimizer(_C, nn.Linear(2, 2)).defaults["betas"] == torch.optim.Adam([torch.zeros(1)]).defaults["betas"]
+    )
 
 
 @pytest.mark.parametrize(("epochs", "groups"), [(0, 1), (1, 2), (5, 2)])
@@ -198,6 +296,7 @@ def test_momenta_find_their_parameters_in_other_groups() -> None:
     model = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3), nn.Linear(3, 1))
     saved, cfg = _C.clone(), _C.clone()
     cfg.SOLVER.WEIGHT_DECAY, cfg.SOLVER.BASE_LR, cfg.SOLVER.WEIGHT_DECAY_NORM_FACTOR = 0.1, 0.5, 0.0
+    cfg.SOLVER.BETAS = (0.8, 0.9)
     old = build_optimizer(saved, model)
     model(torch.randn(4, 2)).square().sum().backward()
     old.step()
@@ -207,8 +306,34 @@ def test_momenta_find_their_parameters_in_other_groups() -> None:
     for parameter in model.parameters():
         assert torch.equal(new.state[parameter]["exp_avg"], old.state[parameter]["exp_avg"])
         assert new.state[parameter]["step"] == 1
+    assert all(group["betas"] == (0.8, 0.9) for group in new.param_groups)
     assert {(group["weight_decay"], group["lr"]) for group in new.param_groups} == {
         (0.1, 0.5),
         (0.0005, 0.5),
         (0.0, 0.5),
     }
+
+
+def test_a_layers_own_rate_may_come_and_go_when_a_run_continues() -> None:
+    """A checkpoint from before the key has one group; momenta find their parameters, and stepping is as from the start."""
+    saved, cfg = config(), config(LAYER_DECAY=0.5)
+    for each in (saved, cfg):
+        each.MODEL.NAME = "resnet18"
+    model = build_model(saved, 5)
+    old = build_optimizer(saved, model)
+    for parameter in model.parameters():
+        parameter.grad = torch.full_like(parameter, 0.1)
+    old.step()
+    state = old.state_dict()
+    for group in state["param_groups"]:
+        del group["betas"]  # whatever a saved group holds or lacks
+    new = build_optimizer(cfg, model)
+    load_optimizer(new, state, saved=saved, cfg=cfg, model=model)
+    assert len(old.param_groups) < len(new.param_groups)
+    for group in new.param_groups:
+        for parameter in group["params"]:
+            assert torch.equal(new.state[parameter]["exp_avg"], old.state[parameter]["exp_avg"])
+    new.step()
+    back = build_optimizer(saved, model)
+    load_optimizer(back, new.state_dict(), saved=cfg, cfg=saved, model=model)
+    assert {int(back.state[p]["step"]) for group in back.param_groups for p in group["params"]} == {2}
