@@ -95,7 +95,7 @@ def test_run(cfg: CfgNode, weights: str, visualize: int, out: Path, say: Callabl
         summary = (
             f"{len(dataset.query)} queries, {ranking.num_queries} with a match, {len(dataset.gallery)} gallery images"
         )
-        lines = [*Results.from_ranking(ranking, 0).metric_lines(), f"mINP: {ranking.mINP:.1%}"]
+        lines = Results.from_ranking(ranking, 0).metric_lines()
         say(f"{dataset.name}: {summary}; {_describe(method)}")
         for line in lines:
             say(line)

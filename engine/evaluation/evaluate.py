@@ -63,13 +63,13 @@ class Results:
         return cls(epoch, ranking.mAP, tuple(float(ranking.cmc[rank - 1]) for rank in RANKS), ranking.mINP)
 
     def lines(self) -> list[str]:
-        """Writes reid-strong-baseline's log lines: a heading, then `metric_lines`."""
+        """Writes the log lines of an evaluation: reid-strong-baseline's heading, then `metric_lines`."""
         return [f"Validation Results - Epoch: {self.epoch}", *self.metric_lines()]
 
     def metric_lines(self) -> list[str]:
-        """Writes the log lines that hold mAP and CMC."""
+        """Writes the log lines of the metrics: mAP and CMC as reid-strong-baseline has them, then mINP in their form."""
         ranks = [f"CMC curve, Rank-{rank:<3}:{share:.1%}" for rank, share in zip(RANKS, self.cmc, strict=True)]
-        return [f"mAP: {self.mAP:.1%}", *ranks]
+        return [f"mAP: {self.mAP:.1%}", *ranks, *([] if self.mINP is None else [f"mINP: {self.mINP:.1%}"])]
 
     def row(self) -> dict[str, float]:
         """Gives metric names and values in percent, as one row for the recorder."""

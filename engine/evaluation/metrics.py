@@ -31,7 +31,8 @@ class Ranking:
     """Ranking metrics of all queries; `cmc[r]` is the share of queries with a match among their first r + 1 places.
 
     `average_precision` [Q] holds each query's, NaN where there is no match. `mINP` is the mean inverse negative
-    penalty: matches of a query over the place of its last one (Ye et al., TPAMI 2021).
+    penalty: matches of a query over the place of its last one (Ye et al., TPAMI 2021); `inverse_penalty` [Q] holds each
+    query's. `first_match` [Q] is the place, from 1, of a query's first match among the images; 0 where there is none.
     """
 
     cmc: npt.NDArray[np.float64]
@@ -39,6 +40,8 @@ class Ranking:
     mINP: float
     num_queries: int  # those with a match to be found
     average_precision: npt.NDArray[np.float64]
+    inverse_penalty: npt.NDArray[np.float64]
+    first_match: npt.NDArray[np.int64]
 
 
 class RankingMeter:
@@ -79,6 +82,7 @@ class RankingMeter:
         self._precision = np.full(len(query_pids), np.nan)
         self._places = np.arange(1.0, len(gallery_pids) + 1)
         self._inverse_penalty = np.full(len(query_pids), np.nan)
+        self._first_match = np.zeros(len(query_pids), np.int64)
         self._single_shot: SingleShotCurve | None = None
         if protocol == "single_gallery_shot":
             self._single_shot = SingleShotCurve(query_pids, gallery_pids, max_rank)
@@ -104,6 +108,7 @@ class RankingMeter:
             ranks = match_ranks(row, matches, junk, buffers)
             self._precision[query] = (self._places[: ranks.size] / (ranks + 1)).sum() / ranks.size
             self._inverse_penalty[query] = ranks.size / float(ranks[-1] + 1)
+            self._first_match[query] = ranks[0] + 1
             if self._tracks:
                 self._cmc_sum[self._tracks.first_match(row, matches, junk) :] += 1
             elif self._single_shot:
@@ -127,6 +132,8 @@ class RankingMeter:
             mINP=float(self._inverse_penalty[counted].mean()),
             num_queries=count,
             average_precision=self._precision.copy(),
+            inverse_penalty=self._inverse_penalty.copy(),
+            first_match=self._first_match.copy(),
         )
 
 

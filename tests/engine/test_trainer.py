@@ -24,7 +24,7 @@ ONE_CAMERA = [
     *("DATASETS.NAMES", "folder:market1501", "DATASETS.FOLDER_PATTERN", r"(?P<pid>\d+)_c\ds(?P<camid>1)"),
     *("DATASETS.FOLDER_TRAIN", "bounding_box_train", "DATASETS.FOLDER_GALLERY", "bounding_box_test"),
 ]
-RESULT = re.compile(r"Epoch\[|Validation|mAP|CMC")
+RESULT = re.compile(r"Epoch\[|Validation|mAP|CMC|mINP")
 
 
 @pytest.fixture(autouse=True)
@@ -97,6 +97,7 @@ def test_log_lines_are_the_contracts(uninterrupted: Path, capfd: pytest.CaptureF
         r"Validation Results - Epoch: 1",
         r"mAP: \d+\.\d%",
         *[rf"CMC curve, Rank-{rank:<3}:\d+\.\d%" for rank in (1, 5, 10)],
+        r"mINP: \d+\.\d%",
     ]
     first_epoch = results(uninterrupted)[: len(shapes)]
     assert len(results(uninterrupted)) == 2 * len(shapes)
@@ -271,7 +272,7 @@ def test_resume_with_workers_and_from_a_damaged_checkpoint(
     repeated = [line for line in results(tmp_path) if line.startswith("Epoch[2] Iteration[2/4]")]
     assert len(repeated) == 2
     assert repeated[0] == repeated[1]
-    assert results(tmp_path)[-5:] == results(uninterrupted)[-5:]
+    assert results(tmp_path)[-6:] == results(uninterrupted)[-6:]
 
 
 def test_a_complete_run_repeats_its_results_and_does_nothing(
@@ -283,12 +284,12 @@ def test_a_complete_run_repeats_its_results_and_does_nothing(
     assert train(small_config, uninterrupted, "DATASETS.ROOT_DIR", str(tmp_path)) == 0
     out = capsys.readouterr().out.splitlines()
     assert "Already trained to the end" in out[0]
-    assert [PREFIX.sub("", line) for line in out[1:]] == before[-5:]
+    assert [PREFIX.sub("", line) for line in out[1:]] == before[-6:]
     assert {path: path.stat().st_mtime_ns for path in uninterrupted.glob("*.pth")} == checkpoints
     # The log is appended to; put it back for the other tests.
     log = uninterrupted / "log.txt"
     lines = log.read_text(encoding="utf-8").splitlines(keepends=True)
-    assert len(results(uninterrupted)) == len(before) + 5
+    assert len(results(uninterrupted)) == len(before) + 6
     log.write_text("".join(lines[: -len(out)]), encoding="utf-8")
 
 
@@ -302,7 +303,7 @@ def test_fewer_epochs_evaluate_the_one_reached(small_config: Path, uninterrupted
     assert train(small_config, tmp_path, "SOLVER.EVAL_PERIOD", "5") == 0
     (tmp_path / "checkpoint_epoch_2.pth").unlink()
     assert train(small_config, tmp_path, "SOLVER.MAX_EPOCHS", "1") == 0
-    assert results(tmp_path)[-5:] == results(uninterrupted)[2:7]
+    assert results(tmp_path)[-6:] == results(uninterrupted)[2:8]
 
 
 def test_evaluation_and_checkpoints_keep_their_periods(small_config: Path, tmp_path: Path) -> None:

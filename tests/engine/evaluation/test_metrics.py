@@ -60,6 +60,10 @@ def test_equals_the_protocol_by_the_book(levels: int, good: bool) -> None:
     assert ours.mINP == pytest.approx(mINP, rel=1e-12)
     assert 0 < ours.num_queries < 60
     assert np.isnan(ours.average_precision).sum() == 60 - ours.num_queries
+    assert np.nanmean(ours.inverse_penalty) == pytest.approx(mINP, rel=1e-12)
+    first = ours.first_match[ours.first_match > 0]
+    assert len(first) == ours.num_queries
+    np.testing.assert_allclose((first[:, None] <= np.arange(1, 51)).mean(0), cmc, rtol=1e-12)
     assert float(np.nanmean(ours.average_precision)) == pytest.approx(mAP, rel=1e-12)
 
 
@@ -94,6 +98,7 @@ def test_a_worked_example() -> None:
     ranking = rank([[1, 2, 3, 4, 5]], [7], [0], [7, 8, 7, 0, 7], [0, 1, 1, 1, 2])
     assert ranking.mAP == pytest.approx((1 / 2 + 2 / 4) / 2)
     assert ranking.mINP == pytest.approx(2 / 4)
+    assert (ranking.inverse_penalty.tolist(), ranking.first_match.tolist()) == ([ranking.mINP], [2])
     assert list(ranking.cmc[:3]) == [0.0, 1.0, 1.0]
 
 

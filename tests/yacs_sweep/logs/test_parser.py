@@ -55,6 +55,20 @@ def test_the_contract_of_the_reid_log(reid: LogFormat) -> None:
     ]
 
 
+def test_minp_after_the_cmc_lines_is_of_their_row(reid: LogFormat) -> None:
+    log = "\n".join([*validation_lines(1, 0.044), f"{PREFIX}mINP: 1.2%", *validation_lines(2, 0.05)])
+    first, second = parse(reid, log)
+    assert first == {
+        "val/mAP": 4.4,
+        "val/cmc_rank_1": 5.4,
+        "val/cmc_rank_5": 9.4,
+        "val/cmc_rank_10": 14.4,
+        "val/mINP": 1.2,
+        "epoch": 1,
+    }
+    assert second["epoch"] == 2 and "val/mINP" not in second
+
+
 def test_lines_of_the_design_document_without_prefix(reid: LogFormat) -> None:
     log = (
         "Epoch[1] Iteration[20/183] Loss: 10.012, Acc: 0.000, Base Lr: 1.09e-05\nmAP: 4.4%\nCMC curve, Rank-1  :11.9%\n"
