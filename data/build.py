@@ -13,9 +13,10 @@ import torch
 from data.datasets.base import DatasetError, ReIDDataset, Sample, WantedSplits, join_datasets
 from data.datasets.folder import FolderLayout
 from data.datasets.veri import add_tracks
-from data.images import CachedImages, FileImages, Images, open_cached_images, read_image
+from data.decoding import read_image
+from data.images import FileImages, Images, open_cached_images
 from data.layouts import LAYOUTS, split_name
-from data.loading import EvalImages, Loader, TrainImages, too_many_unreadable
+from data.loading import EvalImages, Loader, TrainImages
 from data.samplers.base import EpochBatchSampler
 from data.samplers.identity import RandomIdentitySampler
 from data.samplers.shuffle import ShuffleSampler
@@ -193,6 +194,7 @@ def _open_images(
     notes: list[str] = []
     given = cfg.DATALOADER.CACHE_DIR or Path(cfg.DATASETS.ROOT_DIR) / ".image-cache"
     folder = Path(given).expanduser()
+    limit = cfg.DATASETS.MAX_UNREADABLE
     images = open_cached_images(
         paths,
         size,
@@ -201,12 +203,9 @@ def _open_images(
         notes.append,
         interpolation=cfg.INPUT.INTERPOLATION,
         source=source,
+        max_unreadable=limit,
         check_stop=check_stop,
     )
-    limit = cfg.DATASETS.MAX_UNREADABLE
-    if isinstance(images, CachedImages) and len(images.problems) > limit:
-        problems = list(images.problems.values())
-        raise DatasetError(too_many_unreadable(set(problems), limit, latest=problems[0]))
     return images, notes
 
 

@@ -4,6 +4,9 @@ A cache is a folder with every image of a split, decoded and resized once, in on
 operating system keeps one copy for all processes. The folder's name is a key of the source and size, then a digest of
 the files and their times of change, so that an outdated cache is never read and only its own source removes it. The
 folder appears in one step; a process that needs a cache in the making waits for it.
+
+Only what a decoder refuses is remembered as unreadable. An image whose file could not be read then, or changed while the
+cache was made, is read from its file each time, until one who opens the cache can read and add it.
 """
 
 from __future__ import annotations
@@ -17,25 +20,26 @@ import shutil
 import time
 import uuid
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as F
 
 from data.datasets.base import DatasetError
+from data.decoding import ImageError, read_image, too_many_unreadable
+from utils.files import write_atomically
 from utils.logger import NAME
 
-_FORMAT = 2  # raised when the same files would give other bytes
-_PIXELS, _INDEX = "images.npy", "index.json"
+_NAMING = 2  # raised when caches get other names
+_FORMAT = 3  # raised when the same files would give other bytes; caches of another format are outdated
+_PIXELS, _INDEX, _MISSING = "images.npy", "index.json", "missing.json"
 _DECODED_AHEAD = 256  # images decoded while others wait to be written
 BILINEAR = "bilinear"  # the usual interpolation
 _LOG_INTERVAL = 10.0  # seconds between two lines while a cache is made
@@ -50,15 +54,7 @@ class Images(Protocol):
         ...
 
 
-def read_image(path: str) -> Tensor:
-    """Decodes an image file, grey and palette too, to RGB, uint8 [3, H, W]; DatasetError names an unreadable file."""
-    try:
-        with Image.open(path) as image:
-            pixels = np.array(image.convert("RGB"))
-    except Exception as error:  # Pillow's decoders raise nearly every built-in type on damaged data
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise DatasetError(f"cannot read the image {path}: {reason}") from None
-    return torch.from_numpy(pixels).permute(2, 0, 1)
+FileState = tuple[str, int, int]  # absolute path, bytes (-1: it cannot be found), time of change in ns
 
 
 class FileImages:
@@ -75,18 +71,23 @@ class FileImages:
         problems = {}
         for place, number in enumerate(numbers):
             try:
-                pixels[place] = self._resize(read_image(self.paths[number]))
-            except DatasetError as error:
+                pixels[place] = read_resized(self.paths[number], self.size, self.interpolation)
+            except ImageError as error:
                 problems[place] = str(error)
         return pixels, problems
 
-    def _resize(self, image: Tensor) -> NDArray[np.uint8]:
-        resized: Tensor = F.resize(image, self.size, InterpolationMode(self.interpolation), antialias=True)
-        return resized.numpy()
+
+def read_resized(path: str, size: Sequence[int], interpolation: str) -> NDArray[np.uint8]:
+    """Reads an image, resized to `size`, as [3, H, W]; ImageError where it cannot be read."""
+    resized: Tensor = F.resize(read_image(path), list(size), InterpolationMode(interpolation), antialias=True)
+    return resized.numpy()
 
 
 class CachedImages:
     """Reads images from a cache's folder, and holds a lock on it so that nobody removes it.
+
+    `problems` are the errors of damaged images by their numbers, `missing` the files of images not in the cache, and
+    `unavailable` the errors of those of them that `fill` could not read either.
 
     Raises:
         OSError: the folder cannot be opened.
@@ -100,9 +101,13 @@ class CachedImages:
     def _open(self) -> None:
         index = json.loads((self.folder / _INDEX).read_text(encoding="utf-8"))
         try:
+            self._interpolation: str = index["interpolation"]
             self.problems: dict[int, str] = {int(number): text for number, text in index["problems"].items()}
+            missing = json.loads((self.folder / _MISSING).read_text(encoding="utf-8"))
+            self.missing: dict[int, str] = {int(number): path for number, path in missing.items()}
         except (KeyError, TypeError, AttributeError):
             raise ValueError(f"{_INDEX} is not a cache's") from None
+        self.unavailable: dict[int, str] = {}
         self._pixels = np.lib.format.open_memmap(self.folder / _PIXELS, mode="r")
         held = os.open(self.folder / _INDEX, os.O_RDONLY)
         weakref.finalize(self, os.close, held)
@@ -116,7 +121,43 @@ class CachedImages:
     def read(self, numbers: Sequence[int]) -> tuple[NDArray[np.uint8], dict[int, str]]:
         """Reads images as `Images` says."""
         problems = {place: self.problems[n] for place, n in enumerate(numbers) if n in self.problems}
-        return self._pixels[np.asarray(numbers, dtype=np.int64)], problems
+        pixels = self._pixels[np.asarray(numbers, dtype=np.int64)]
+        for place, number in enumerate(numbers) if self.missing else ():
+            if number in self.missing:
+                try:
+                    pixels[place] = self._read_missing(number)
+                except ImageError as error:
+                    problems[place] = str(error)
+        return pixels, problems
+
+    def _read_missing(self, number: int) -> NDArray[np.uint8]:
+        """Reads an image that is not in the cache from its file."""
+        return read_resized(self.missing[number], self.shape[2:], self._interpolation)
+
+    def fill(self, max_unreadable: int | None) -> None:
+        """Adds the missing images that can be read now to the cache; to a cache that cannot be written, none.
+
+        Raises:
+            DatasetError: more than `max_unreadable` images cannot be read.
+        """
+        found: dict[int, NDArray[np.uint8]] = {}
+        for number in self.missing:
+            try:
+                found[number] = self._read_missing(number)
+            except ImageError as error:
+                self.unavailable[number] = str(error)
+                _check_limit({**self.problems, **self.unavailable}, max_unreadable)
+        if not found:
+            return
+        left = {number: path for number, path in self.missing.items() if number not in found}
+        with suppress(OSError):
+            with open(self.folder / _PIXELS, "r+b") as stream:
+                for number, pixels in found.items():
+                    stream.seek(self._pixels.offset + number * pixels.size)
+                    stream.write(pixels.tobytes())
+                _sync(stream)
+            write_atomically(self.folder / _MISSING, lambda stream: stream.write(json.dumps(left).encode()))
+            self.missing = left
 
     def __getstate__(self) -> dict[str, Any]:
         return {"folder": self.folder}  # a mapping would be sent to workers as all its bytes
@@ -135,6 +176,7 @@ def open_cached_images(
     *,
     interpolation: str = BILINEAR,
     source: str = "",
+    max_unreadable: int | None = None,
     check_stop: Callable[[], None] = lambda: None,
 ) -> Images:
     """Opens images from a cache in `folder`, which is made if need be.
@@ -151,10 +193,14 @@ def open_cached_images(
         note: receives a line for the log where no cache can be made.
         interpolation: of resizing, bilinear or bicubic.
         source: key of the settings that decide which files are read.
+        max_unreadable: images that may be unreadable.
         check_stop: called after every image that is put into a cache; may raise.
+    Raises:
+        DatasetError: more images cannot be read. Where their files cannot be read now, no cache is made.
     """
     group = _cache_group(source, size, label, interpolation)
-    place = folder / f"{group}-{_files_digest(paths)}"
+    states = [_file_state(path) for path in paths]
+    place = folder / f"{group}-{_digest(states)}"
     shape = (len(paths), 3, *size)
     try:
         images = _open_cache(place, shape)
@@ -165,10 +211,13 @@ def open_cached_images(
                 if images is None:
                     _remove_damaged(place)
                     _remove_outdated(folder, group, place)  # makes room on the disk
-                    _make_cache(place, FileImages(paths, size, interpolation), check_stop)
+                    files = FileImages(paths, size, interpolation)
+                    _make_cache(place, states, files, max_unreadable, check_stop)
                     _remove_unfinished(folder, group)
                     images = CachedImages(place)
         _remove_outdated(folder, group, place)
+        images.fill(max_unreadable)
+        _check_limit({**images.problems, **images.unavailable}, max_unreadable)
         return images
     except OSError as error:
         # Without locks two processes may make a cache, and the first to finish removes what the other has begun.
@@ -182,6 +231,13 @@ def open_cached_images(
         return FileImages(paths, size, interpolation)
 
 
+def _check_limit(problems: dict[int, str], max_unreadable: int | None) -> None:
+    """Raises DatasetError where more images have problems than may be unreadable."""
+    if max_unreadable is not None and len(problems) > max_unreadable:
+        texts = list(problems.values())
+        raise DatasetError(too_many_unreadable(texts, max_unreadable, latest=texts[0]))
+
+
 def _open_cache(place: Path, shape: tuple[int, ...]) -> CachedImages | None:
     """Opens a cache; None where it is missing or damaged: a copied or restored one may be cut short."""
     try:
@@ -193,21 +249,23 @@ def _open_cache(place: Path, shape: tuple[int, ...]) -> CachedImages | None:
 
 def _cache_group(source: str, size: Sequence[int], label: str, interpolation: str) -> str:
     """Names all caches of one source, size, label and interpolation: the beginning of their folders' names."""
-    unusual = [] if interpolation == BILINEAR else [interpolation]  # caches from before there was a choice stay
-    text = json.dumps([_FORMAT, list(size), source, *unusual])
+    unusual = [] if interpolation == BILINEAR else [interpolation]  # caches from before there was a choice are found
+    text = json.dumps([_NAMING, list(size), source, *unusual])
     return f"{label}-{size[0]}x{size[1]}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
 
-def _files_digest(paths: Sequence[str]) -> str:
-    """Digests the paths, sizes and times of change of files; a missing file counts with size -1."""
-    states = []
-    for path in paths:
-        try:
-            status = os.stat(path)
-            states.append((os.path.abspath(path), status.st_size, status.st_mtime_ns))
-        except OSError:
-            states.append((os.path.abspath(path), -1, 0))
-    return hashlib.sha256(repr(states).encode()).hexdigest()[:16]
+def _file_state(path: str) -> FileState:
+    """Looks up what tells a changed file from an unchanged one; a missing file has -1 bytes."""
+    try:
+        status = os.stat(path)
+        return os.path.abspath(path), status.st_size, status.st_mtime_ns
+    except OSError:
+        return os.path.abspath(path), -1, 0
+
+
+def _digest(states: Sequence[FileState]) -> str:
+    """Digests the states of files, and the format of a cache of them."""
+    return hashlib.sha256(repr((_FORMAT, states)).encode()).hexdigest()[:16]
 
 
 def _try_lock(file: int, kind: int) -> bool:
@@ -239,22 +297,44 @@ def _exclusive_lock(lock: Path, check_stop: Callable[[], None]) -> Iterator[None
         yield
 
 
-def _make_cache(place: Path, images: FileImages, check_stop: Callable[[], None]) -> None:
-    """Makes a cache beside its place and renames it there when complete; OSError where there is no room."""
+def _make_cache(
+    place: Path,
+    states: Sequence[FileState],
+    images: FileImages,
+    max_unreadable: int | None,
+    check_stop: Callable[[], None],
+) -> None:
+    """Makes a cache beside its place and renames it there when complete.
+
+    Raises:
+        OSError: there is no room.
+        DatasetError: the files of more than `max_unreadable` images cannot be read now.
+    """
     part = _temporary_name(place)
     part.mkdir()
     try:
-        shape = (len(images.paths), 3, *images.size)
+        shape = (len(states), 3, *images.size)
         needed, free = int(np.prod(shape)), shutil.disk_usage(part).free
         if needed > free:
             raise OSError(f"{needed / 1e9:.1f} GB are needed, {free / 1e9:.1f} GB free")
-        logging.getLogger(NAME).info("Making the image cache: %d images", len(images.paths))
+        logging.getLogger(NAME).info("Making the image cache: %d images", len(states))
+        damaged, missing = dict[int, str](), dict[int, str]()
         with open(part / _PIXELS, "wb") as stream:
-            problems = _write_pixels(stream, images, shape, check_stop)
+            np.lib.format.write_array_header_1_0(stream, {"descr": "|u1", "fortran_order": False, "shape": shape})
+            with closing(_write_pixels(stream, images, check_stop)) as unreadable:
+                for number, error in unreadable:
+                    if error.lasting and _file_state(images.paths[number]) == states[number]:
+                        damaged[number] = str(error)
+                    else:
+                        missing[number] = str(error)
+                        _check_limit(missing, max_unreadable)
             _sync(stream)
-        with open(part / _INDEX, "wb") as stream:
-            stream.write(json.dumps({"problems": problems}).encode())
-            _sync(stream)
+        files = {number: states[number][0] for number in missing}
+        index = {"problems": damaged, "interpolation": images.interpolation}
+        for name, content in ((_INDEX, index), (_MISSING, files)):
+            with open(part / name, "wb") as stream:
+                stream.write(json.dumps(content).encode())
+                _sync(stream)
         try:
             os.rename(part, place)
         except OSError:
@@ -265,29 +345,37 @@ def _make_cache(place: Path, images: FileImages, check_stop: Callable[[], None])
 
 
 def _write_pixels(
-    stream: BinaryIO, images: FileImages, shape: tuple[int, ...], check_stop: Callable[[], None]
-) -> dict[int, str]:
-    """Writes all images in numpy's format; returns the errors of unreadable images by their numbers.
+    stream: BinaryIO, images: FileImages, check_stop: Callable[[], None]
+) -> Generator[tuple[int, ImageError]]:
+    """Writes the pixels of all images; yields the numbers and errors of those that cannot be read, which are black.
 
     The file is written, not mapped, so that a full disk is an error and not the end of the process.
     """
-    total, problems, logged = shape[0], dict[int, str](), time.monotonic()
-    np.lib.format.write_array_header_1_0(stream, {"descr": "|u1", "fortran_order": False, "shape": shape})
+
+    def read(number: int) -> NDArray[np.uint8] | ImageError:
+        try:
+            return read_resized(images.paths[number], images.size, images.interpolation)
+        except ImageError as error:
+            return error
+
+    total, logged = len(images.paths), time.monotonic()
+    black = bytes(3 * images.size[0] * images.size[1])
     pool = ThreadPoolExecutor(_cpu_count())
     try:
         for first in range(0, total, _DECODED_AHEAD):
             numbers = range(first, min(first + _DECODED_AHEAD, total))
-            for number, (pixels, wrong) in zip(numbers, pool.map(images.read, ([n] for n in numbers)), strict=True):
-                stream.write(pixels.tobytes())
-                if wrong:
-                    problems[number] = wrong[0]
+            for number, pixels in zip(numbers, pool.map(read, numbers), strict=True):
+                if isinstance(pixels, ImageError):
+                    stream.write(black)
+                    yield number, pixels
+                else:
+                    stream.write(pixels.tobytes())
                 check_stop()
                 if time.monotonic() - logged >= _LOG_INTERVAL:
                     logged = time.monotonic()
                     logging.getLogger(NAME).info("Making the image cache: %d of %d images", number + 1, total)
     finally:
         pool.shutdown(cancel_futures=True)
-    return problems
 
 
 def _sync(stream: BinaryIO) -> None:

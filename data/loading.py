@@ -22,6 +22,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from data.datasets.base import DatasetError, Sample
+from data.decoding import too_many_unreadable
 from data.images import Images
 from data.samplers.base import Draw
 from data.transforms.network_input import EvalTransform, TrainTransform
@@ -222,13 +223,6 @@ class Loader(DataLoader[Any]):
         if len(self._unreadable) > self.max_unreadable:
             raise DatasetError(too_many_unreadable(self._unreadable, self.max_unreadable, latest=problem))
         logger.warning("Skipping: %s (%d of at most %d)", problem, len(self._unreadable), self.max_unreadable)
-
-
-def too_many_unreadable(problems: set[str], limit: int, *, latest: str) -> str:
-    """Writes the error for more unreadable images than DATASETS.MAX_UNREADABLE allows."""
-    if limit == 0:
-        return latest
-    return f"{latest}; {len(problems)} images cannot be read, DATASETS.MAX_UNREADABLE allows {limit}"
 
 
 def _dead_worker(batches: Any) -> str:

@@ -15,7 +15,7 @@ from yacs.config import CfgNode
 
 from data import ReIDDataset
 from data.build import build_eval_loader, build_folder_loader, build_test_datasets
-from data.datasets.listing import ALL_SUFFIXES, is_image
+from data.datasets.listing import is_image
 from data.loading import UNREADABLE
 from engine.checkpoint import list_checkpoints
 from engine.cost import measure_time, measure_work
@@ -181,7 +181,7 @@ def extract_run(cfg: CfgNode, weights: str, images: Path, out: Path) -> tuple[in
         os.path.join(parent, file)
         for parent, _, files in os.walk(images, onerror=fail)
         for file in files
-        if is_image(file, ALL_SUFFIXES)
+        if is_image(file)
     )
     if not paths:
         raise ConfigError(f"no images in {images} or the folders below")

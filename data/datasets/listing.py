@@ -9,8 +9,7 @@ from pathlib import Path
 
 from data.datasets.base import DatasetError
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")  # a data set's
-ALL_SUFFIXES = (*IMAGE_SUFFIXES, ".tif", ".tiff", ".webp")
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 
 _WHOLE_NUMBER = re.compile(r"-?[0-9]{1,18}")  # as long as an int64 holds
 
@@ -22,9 +21,9 @@ def whole_number(word: str) -> int:
     return int(word)
 
 
-def is_image(name: str, suffixes: tuple[str, ...] = IMAGE_SUFFIXES) -> bool:
+def is_image(name: str) -> bool:
     """Tells whether a file name is an image's; names beginning with a dot are other programs' files."""
-    return name.lower().endswith(suffixes) and not name.startswith(".")
+    return name.lower().endswith(IMAGE_SUFFIXES) and not name.startswith(".")
 
 
 def find_folder(root: Path, given: str, usual: Sequence[str], holds: str) -> Path:

@@ -5,10 +5,14 @@ from __future__ import annotations
 import base64
 import html
 import io
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from PIL import Image, ImageDraw
+
+from data.decoding import ImageError, read_pixels
+from utils.logger import NAME
 
 _RIGHT, _WRONG, _QUERY = "#1a9641", "#d7191c", "#404040"
 _HEIGHT, _BORDER, _GAP = 128, 4, 6
@@ -107,6 +111,10 @@ def _caption(shown: ListedImage) -> str:
 
 
 def _thumbnail(path: str) -> Image.Image:
-    with Image.open(path) as image:
-        picture: Image.Image = image.convert("RGB")
+    """Reads an image at the height of a list; one that cannot be read any more is drawn as a grey box."""
+    try:
+        picture = Image.fromarray(read_pixels(path))
+    except ImageError as error:
+        logging.getLogger(NAME).warning("Drawn grey: %s", error)
+        return Image.new("RGB", (_HEIGHT // 2, _HEIGHT), _QUERY)
     return picture.resize((max(1, round(picture.width * _HEIGHT / picture.height)), _HEIGHT))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import fcntl
 import multiprocessing
 import os
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from data import DatasetError, decoding
 from data import images as images_module
 from data.images import CachedImages, FileImages, Images, open_cached_images
 from utils.errors import Stopped
@@ -73,6 +75,83 @@ def test_each_interpolation_has_its_own_cache(paths: list[str], tmp_path: Path) 
     assert not np.array_equal(usual, other)
     assert np.array_equal(other, FileImages(paths, SIZE, "bicubic").read([0])[0])
     assert np.array_equal(make(paths, cache).read([0])[0], usual)
+
+
+def fail_to_open(monkeypatch: pytest.MonkeyPatch, number: int) -> set[str]:
+    """Makes opening the paths in the set that is returned fail with an error number."""
+    opened, failing = decoding._open_without_waiting, set[str]()
+
+    def open_file(path: str, flags: int) -> int:
+        if os.path.basename(path) in failing:
+            raise OSError(number, os.strerror(number), path)
+        return opened(path, flags)
+
+    monkeypatch.setattr(decoding, "_open_without_waiting", open_file)
+    monkeypatch.setattr(decoding, "_RETRY_PAUSES", ())
+    return failing
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EIO, errno.ENFILE, errno.ESTALE])
+def test_a_file_that_cannot_be_read_for_a_moment_is_not_remembered(
+    paths: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    failing = fail_to_open(monkeypatch, number)
+    failing |= {"2.png", "7.png"}
+    images = make(paths, tmp_path / "cache", max_unreadable=3)
+    _, problems = images.read([1, 2, 4, 7])
+    assert sorted(problems) == [1, 2, 3] and os.strerror(number) in problems[1] and "2.png" in problems[1]
+    failing.discard("2.png")  # also for who has the cache open, in another process too
+    for reader in (images, pickle.loads(pickle.dumps(images))):
+        assert sorted(reader.read(range(9))[1]) == [4, 7]
+    failing.clear()
+    expected = FileImages(paths, SIZE).read(range(9))[0]
+    again = make(paths, tmp_path / "cache")
+    failing |= {"2.png", "7.png"}  # from here on they are read from the cache
+    pixels, problems = again.read(range(9))
+    assert list(problems) == [4] and np.array_equal(pixels, expected)
+    assert sorted(make(paths, tmp_path / "cache").read(range(9))[1]) == [4]
+    assert len(folders(tmp_path / "cache")) == 1
+
+
+def test_a_folder_that_cannot_be_read_for_a_moment_makes_no_cache(
+    paths: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failing = fail_to_open(monkeypatch, errno.ESTALE)
+    failing |= {f"{number}.png" for number in range(9)}
+    with pytest.raises(DatasetError, match=r"Stale file handle; 3 images cannot be read, .* allows 2"):
+        make(paths, tmp_path / "cache", max_unreadable=2)
+    assert folders(tmp_path / "cache") == []
+    failing.clear()
+    assert list(make(paths, tmp_path / "cache", max_unreadable=2).read(range(9))[1]) == [4]
+
+
+def test_a_file_that_is_written_while_the_cache_is_made_is_not_remembered(
+    paths: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, read = Path(paths[2]).read_bytes(), images_module.read_image
+
+    def read_while_written(path: str) -> Any:
+        if path == paths[2] and Path(path).stat().st_size == 0:
+            Path(path).write_bytes(whole[:50])
+        return read(path)
+
+    Path(paths[2]).write_bytes(b"")
+    monkeypatch.setattr(images_module, "read_image", read_while_written)
+    images = make(paths, tmp_path / "cache")
+    assert sorted(images.read(range(9))[1]) == [2, 4]
+    Path(paths[2]).write_bytes(whole)
+    assert sorted(images.read(range(9))[1]) == [4]
+
+
+def test_a_cache_of_another_format_is_outdated(
+    paths: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(images_module, "_FORMAT", 2)
+    make(paths, tmp_path / "cache")
+    (old,) = folders(tmp_path / "cache")
+    monkeypatch.undo()
+    make(paths, tmp_path / "cache")
+    assert len(folders(tmp_path / "cache")) == 1 and old not in folders(tmp_path / "cache")
 
 
 def test_it_is_read_without_the_files_by_any_process(paths: list[str], tmp_path: Path) -> None:
