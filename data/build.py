@@ -120,7 +120,8 @@ def build_train_loader(
     source = _source_key(cfg, dataset_names(cfg))
     images, notes = _open_images(cfg, dataset.train, cfg.INPUT.SIZE_TRAIN, "train", source, check_stop)
     finish = device.type == "cpu"
-    split = TrainImages(dataset.train, images, transform, finish=finish, max_unreadable=limit)
+    several = uses_identity_sampler(cfg)
+    split = TrainImages(dataset.train, images, transform, finish=finish, max_unreadable=limit, several=several)
     return _make_loader(cfg, split, device, notes, batch_sampler=sampler)
 
 

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
@@ -52,26 +53,47 @@ class EvalBatch(NamedTuple):
 
 
 class TrainImages(Dataset[Any]):
-    """Training split as a torch data set that is read by whole batches of Draws."""
+    """Training split as a torch data set that is read by whole batches of Draws.
+
+    Another image of its identity takes the place of one that cannot be read. Where all of an identity cannot be read,
+    an identity that is not in the batch takes its place.
+
+    Args:
+        samples: the training split.
+        images: the samples' pixels.
+        transform: augments them.
+        finish: whether images are augmented here, and not on an accelerator.
+        max_unreadable: images that may be unreadable.
+        several: whether a batch needs images of at least two identities.
+    """
 
     def __init__(
-        self, samples: Sequence[Sample], images: Images, transform: TrainTransform, *, finish: bool, max_unreadable: int
+        self,
+        samples: Sequence[Sample],
+        images: Images,
+        transform: TrainTransform,
+        *,
+        finish: bool,
+        max_unreadable: int,
+        several: bool = False,
     ) -> None:
         self.images = images
         self.transform = transform
         self.finish = finish
         self.max_unreadable = max_unreadable
+        self.several = several
         self.pids = np.array([sample.pid for sample in samples], dtype=np.int64)
 
     def __len__(self) -> int:
         return len(self.pids)
 
     def __getitems__(self, draws: list[Draw]) -> TrainBatch | DatasetError:
-        numbers = [draw.image for draw in draws]
+        drawn = tuple(draw.image for draw in draws)
+        numbers = list(drawn)
         pixels, problems = self.images.read(numbers)
         try:
             for place in problems:
-                numbers[place], pixels[place] = self._substitute(numbers[place])
+                numbers[place], pixels[place] = self._substitute(draws[place].image, draws[place].batch or drawn)
         except DatasetError as error:
             return error  # raised in a worker process it would arrive wrapped in a traceback
         images = torch.from_numpy(pixels)
@@ -80,18 +102,59 @@ class TrainImages(Dataset[Any]):
             images = self.transform.augment(images, choices)
         return TrainBatch(images, torch.from_numpy(self.pids[numbers]), choices, tuple(problems.values()))
 
-    def _substitute(self, number: int) -> tuple[int, Any]:
-        """Substitutes an unreadable image by the next readable one of its identity, else of any, in a fixed order."""
-        following = np.roll(np.arange(len(self.pids)), -number)
-        same = self.pids[following] == self.pids[number]
-        found = set()
-        # With this one, one more than may be unreadable.
-        for other in np.concatenate([following[same], following[~same]])[: self.max_unreadable + 2].tolist():
+    def _substitute(self, image: int, batch: tuple[int, ...]) -> tuple[int, NDArray[np.uint8]]:
+        """Substitutes an unreadable image of a batch by a readable one; returns its number and pixels.
+
+        Raises:
+            DatasetError: too many images cannot be read, or those of all identities but one.
+        """
+        found = set[str]()
+        in_batch, own = np.unique(self.pids[[*batch]]), int(self.pids[image])
+        for pid in (own, *self._outside(own, in_batch, batch), *in_batch.tolist()):
+            if self.several and pid != own and pid in in_batch and len(self._readable(in_batch, found)) < 2:
+                raise DatasetError(
+                    "the training split has 1 identity with images that can be read, batches of several identities need"
+                    " two; DATALOADER.SAMPLER softmax takes any images"
+                )
+            if (substitute := self._first_readable(pid, image, found)) is not None:
+                return substitute
+        raise DatasetError(too_many_unreadable(found, self.max_unreadable, latest=sorted(found)[-1]))
+
+    def _outside(self, own: int, in_batch: NDArray[np.int64], batch: tuple[int, ...]) -> list[int]:
+        """Lists the identities that are not in a batch, in the order in which they take the place of identity `own`.
+
+        The order is a function of the whole batch. Each identity in the batch begins with others, so that two of which
+        no image can be read are not replaced by the same.
+        """
+        outside = np.setdiff1d(self.pids, in_batch)
+        outside = np.roll(outside, -(sum(batch) % max(1, len(outside))))
+        first = np.arange(len(outside)) % len(in_batch) == np.searchsorted(in_batch, own)
+        order: list[int] = [*outside[first].tolist(), *outside[~first][::-1].tolist()]
+        return order
+
+    def _first_readable(self, pid: int, image: int, found: set[str]) -> tuple[int, NDArray[np.uint8]] | None:
+        """Finds the first readable image of an identity, and adds the errors of others to `found`.
+
+        The search begins at an image's place among those of its own identity, so that different images are substituted
+        by different ones.
+
+        Raises:
+            DatasetError: too many images cannot be read.
+        """
+        images = np.flatnonzero(self.pids == pid)
+        place = int(np.searchsorted(np.flatnonzero(self.pids == self.pids[image]), image)) % len(images)
+        for other in np.roll(images, -place).tolist():
             pixels, problems = self.images.read([other])
             if not problems:
                 return other, pixels[0]
             found.add(problems[0])
-        raise DatasetError(too_many_unreadable(found, self.max_unreadable, latest=problems[0]))
+            if len(found) > self.max_unreadable:
+                raise DatasetError(too_many_unreadable(found, self.max_unreadable, latest=problems[0]))
+        return None
+
+    def _readable(self, pids: NDArray[np.int64], found: set[str]) -> list[int]:
+        """Lists the identities of which an image can be read; DatasetError where too many images cannot."""
+        return [pid for pid in pids.tolist() if self._first_readable(pid, int(np.argmax(self.pids == pid)), found)]
 
 
 class EvalImages(Dataset[Any]):

@@ -157,8 +157,8 @@ def _run_other_rank(trainer: Trainer, stop: StopRequest, output_dir: Path) -> in
 
 
 def _status_of(error: Exception) -> int:
-    """Returns exit status 2 for images that cannot be read, 1 for any other error."""
-    return 2 if isinstance(error, DatasetError) else 1
+    """Returns exit status 2 for mistakes in the data, 1 for any other error."""
+    return 2 if isinstance(error, (ConfigError, DatasetError)) else 1
 
 
 def _log_final_results(output_dir: Path, checkpoint: Path, progress: Progress) -> int:

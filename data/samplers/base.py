@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
@@ -20,10 +19,14 @@ _ORDER, _AUGMENTATION = 0, 1
 
 
 class Draw(NamedTuple):
-    """Image drawn for a batch: its number in the training split, and the seed of its augmentation."""
+    """Image drawn for a batch: its number in the training split, and the seed of its augmentation.
+
+    `batch` are the images of the whole batch, those of other processes too; empty: they are not known.
+    """
 
     image: int
     seed: int
+    batch: tuple[int, ...] = ()
 
 
 class EpochBatchSampler(Sampler[list[Draw]], ABC):
@@ -56,8 +59,11 @@ class EpochBatchSampler(Sampler[list[Draw]], ABC):
         batches = self.batches(np.random.default_rng([self.seed, self.epoch, _ORDER]))
         images = np.concatenate(batches)
         seeds = np.random.SeedSequence([self.seed, self.epoch, _AUGMENTATION]).generate_state(len(images))
-        draws = map(Draw, images.tolist(), seeds.tolist())
-        parts = [list(islice(draws, len(batch)))[self.rank :: self.world_size] for batch in batches]
+        rest, parts = iter(seeds.tolist()), []
+        for batch in batches:
+            whole = tuple(batch.tolist())
+            draws = [Draw(image, next(rest), whole) for image in whole]
+            parts.append(draws[self.rank :: self.world_size])
         return iter(parts[self.start_batch :])
 
     @abstractmethod

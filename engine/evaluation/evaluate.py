@@ -17,7 +17,7 @@ from engine.evaluation.features import Features
 from engine.evaluation.metrics import Ranking, RankingMeter
 from engine.evaluation.query_expansion import expand_queries
 from engine.evaluation.reranking import Reranking, reranked_distances
-from utils.errors import Diverged, TrainerError
+from utils.errors import ConfigError, Diverged, TrainerError
 
 RANKS = (1, 5, 10)
 
@@ -127,12 +127,19 @@ class Retrieval:
             method: how features are compared.
             tracks: a number for each gallery image's track, for the protocol image_to_track; empty: all images of an
                 identity by a camera are one track.
+        Raises:
+            ConfigError: no query, or no gallery image, could be read.
         """
         features, pids, camids = extracted
         if method.normalise:
             features = F.normalize(features)
         readable, is_query = pids != UNREADABLE, np.arange(len(pids)) < num_query
         self.queries, self.gallery = np.flatnonzero(readable & is_query), np.flatnonzero(readable & ~is_query)
+        for kind, compared, total in (
+            ("queries", self.queries, num_query), ("gallery images", self.gallery, len(pids) - num_query)
+        ):  # fmt: skip
+            if not len(compared):
+                raise ConfigError(f"none of the {total} {kind} can be read, so nothing can be ranked")
         self.pids, self.camids, self.method = pids, camids, method
         self._tracks = np.array(tracks, dtype=np.int64)[self.gallery - num_query] if tracks else None
         query, gallery = features[torch.from_numpy(self.queries)], features[torch.from_numpy(self.gallery)]

@@ -168,6 +168,17 @@ def test_unreadable_images_are_named_once_and_replaced_by_their_identitys(
     assert same(train_batches(cfg, epoch=2), epochs[1])
 
 
+@pytest.mark.parametrize("cache", [False, True])
+def test_of_two_identities_in_a_batch_one_may_be_unreadable(make_cfg: MakeCfg, cache: bool) -> None:
+    cfg = make_cfg("DATALOADER.CACHE", cache)
+    dataset = build_dataset(cfg)
+    for sample in dataset.train[:4]:
+        damage(sample.path, "empty")
+    assert {sample.pid for sample in dataset.train[:4]} == {0}
+    for epoch in (1, 2):
+        assert all(len(pids.unique()) == 2 and 0 not in pids for _, pids in train_batches(cfg, epoch))
+
+
 def test_a_training_split_that_cannot_be_read_at_all_is_an_error(make_cfg: MakeCfg) -> None:
     cfg = make_cfg("DATALOADER.CACHE", False, "DATASETS.MAX_UNREADABLE", 100)
     dataset = build_dataset(cfg)

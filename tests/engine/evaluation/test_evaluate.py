@@ -14,7 +14,7 @@ from engine.evaluation.evaluate import EvaluationMethod, Results, Retrieval, eva
 from engine.evaluation.features import Features, extract_features
 from engine.evaluation.metrics import Ranking
 from engine.evaluation.reranking import Reranking
-from utils.errors import TrainerError
+from utils.errors import ConfigError, TrainerError
 
 
 class Pixel(nn.Module):
@@ -43,6 +43,18 @@ def run(
 
 def rank(extracted: Features, num_query: int, method: EvaluationMethod, tracks: Sequence[int] = ()) -> Ranking:
     return Retrieval(extracted, num_query, method, tracks).ranking()
+
+
+@pytest.mark.parametrize(
+    "method", [DISTANCES, EvaluationMethod(expansion_k=2), EvaluationMethod(reranking=Reranking())]
+)
+@pytest.mark.parametrize(
+    ("pids", "kind"),
+    [([UNREADABLE, UNREADABLE, 1, 2], "2 queries"), ([1, 2, UNREADABLE, UNREADABLE], "2 gallery images")],
+)
+def test_nothing_to_rank_is_one_line(method: EvaluationMethod, pids: list[int], kind: str) -> None:
+    with pytest.raises(ConfigError, match=f"^none of the {kind} can be read, so nothing can be ranked$"):
+        run([0.0, 0.1, 0.2, 0.3], pids, [0, 0, 1, 1], num_query=2, method=method)
 
 
 def test_log_lines_are_the_contracts() -> None:
