@@ -4,25 +4,24 @@ A checkpoint is a dictionary written by `torch.save` and read with `weights_only
 no code: format (int); model, optimizer, ema, scaler and center (`engine.learner`); rng; progress and means
 (`engine.trainer`); num_classes; config (YAML text). The learning rate is a function of the configuration and the
 place in the run, and needs no state.
+
+A file that is torn (cut short, or with a wrong checksum) can never be read, so the one before it is taken. Any other
+file that cannot be read now (permissions, a disk's error, another version's format) ends the run with nothing changed.
 """
 
 from __future__ import annotations
 
+import errno
 import random
-import re
 import zipfile
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-import yaml
-from yacs.config import CfgNode
 
-from configs.defaults import _C
-from engine.config import flatten
-from utils.errors import TrainerError
+from engine.output_dir import checkpoint_name, list_checkpoints
+from utils.errors import ConfigError, TrainerError
 from utils.files import TEMPORARY_SUFFIX, write_atomically
 
 FORMAT = 2
@@ -30,65 +29,12 @@ _KEYS = {
     *("format", "model", "optimizer", "ema", "scaler", "center"),
     *("rng", "progress", "means", "num_classes", "config"),
 }
-_NAME = re.compile(r"checkpoint_epoch_(\d+)(?:_iteration_(\d+))?\.pth")
-
-# Settings that may change when a run is resumed: they decide where and how long, not what is computed.
-_CHANGEABLE = frozenset(
-    {
-        "OUTPUT_DIR",
-        "MODEL.COMPILE",
-        "MODEL.DEVICE",
-        "DATASETS.ROOT_DIR",
-        "DATALOADER.NUM_WORKERS",
-        "DATALOADER.CACHE",
-        "DATALOADER.CACHE_DIR",
-        "TEST.WEIGHT",
-        "SOLVER.MAX_EPOCHS",
-        "SOLVER.CHECKPOINT_PERIOD",
-        "SOLVER.LOG_PERIOD",
-        "SOLVER.EVAL_PERIOD",
-        "SOLVER.RESUME_CHANGED",
-        "TEST.IMS_PER_BATCH",
-    }
-)
-# Settings that count from the checkpoint on, where SOLVER.RESUME_CHANGED allows it: they fit every state of the run.
-_FROM_THERE_ON = frozenset(
-    {
-        "MODEL.IF_LABELSMOOTH",
-        "INPUT.PROB",
-        *(f"INPUT.{name}" for name in ("RE_PROB", "RE_AREA", "RE_ASPECT")),
-        "INPUT.PADDING",
-        "DATALOADER.NUM_INSTANCE",
-        *(f"SOLVER.{name}" for name in ("MAX_EPOCHS", "BASE_LR", "BIAS_LR_FACTOR", "HEADS_LR_FACTOR", "MOMENTUM")),
-        *(f"SOLVER.{name}" for name in ("MARGIN", "COSINE_MARGIN", "COSINE_SCALE", "CIRCLE_MARGIN", "CIRCLE_SCALE")),
-        *(f"SOLVER.{name}" for name in ("CENTER_LR", "CENTER_LOSS_WEIGHT", "CLIP_NORM", "IMS_PER_BATCH", "ACCUMULATE")),
-        *(f"SOLVER.{name}" for name in ("WEIGHT_DECAY", "WEIGHT_DECAY_BIAS", "WEIGHT_DECAY_NORM_FACTOR")),
-        *(f"SOLVER.{name}" for name in ("SCHEDULE", "MIN_LR_FACTOR", "DELAY_EPOCHS", "GAMMA", "STEPS")),
-        *(f"SOLVER.{name}" for name in ("LAYER_DECAY", "BETAS")),
-        *(f"SOLVER.{name}" for name in ("WARMUP_FACTOR", "WARMUP_ITERS", "WARMUP_UNIT", "WARMUP_METHOD")),
-    }
-)
-# Those among them that decide how many batches an epoch has.
-_EPOCH_LENGTH = frozenset({"DATALOADER.NUM_INSTANCE", "SOLVER.IMS_PER_BATCH"})
 
 State = dict[str, Any]
 
 
-def checkpoint_name(epoch: int, iteration: int) -> str:
-    """Names the checkpoint after `iteration` batches of `epoch`; epoch N + 1, iteration 0 is "after epoch N"."""
-    if iteration == 0:
-        return f"checkpoint_epoch_{epoch - 1}.pth"
-    return f"checkpoint_epoch_{epoch}_iteration_{iteration}.pth"
-
-
-def list_checkpoints(folder: Path) -> list[Path]:
-    """Lists the checkpoints of a run, the latest first."""
-    found = []
-    for path in folder.iterdir() if folder.is_dir() else ():
-        if match := _NAME.fullmatch(path.name):
-            epoch, iteration = int(match[1]), match[2]
-            found.append(((epoch, 0) if iteration is None else (epoch - 1, int(iteration)), path))
-    return [path for _position, path in sorted(found, reverse=True)]
+class TornFileError(Exception):
+    """Damage of a file that was written by `torch.save`: cut short, or with a wrong checksum."""
 
 
 def save_checkpoint(folder: Path, state: State) -> Path:
@@ -106,41 +52,135 @@ def save_checkpoint(folder: Path, state: State) -> Path:
         cause = error if isinstance(error, OSError) else error.__context__ or error
         reason = getattr(cause, "strerror", None) or str(cause).splitlines()[0]
         raise TrainerError(f"cannot write the checkpoint {path}: {reason}") from None
-    _remove_older(folder, path)
+    _remove_superseded(folder, path)
     return path
 
 
-def _remove_older(folder: Path, newest: Path) -> None:
-    """Removes all checkpoints but `newest` and the one before it, and unfinished files."""
-    paths = list_checkpoints(folder)
-    place = paths.index(newest)
-    # A later one than the newest could not be read, or the run would have resumed from it.
-    for path in (*paths[:place], *paths[place + 2 :], *folder.glob(f"checkpoint_*.pth{TEMPORARY_SUFFIX}")):
+def _remove_superseded(folder: Path, newest: Path) -> None:
+    """Removes earlier checkpoints but the one before `newest`, torn ones, and unfinished files.
+
+    What cannot be read for another reason than being torn may be worth something, and stays.
+    """
+    try:
+        paths = list_checkpoints(folder)
+    except ConfigError:
+        return  # the next checkpoint removes them
+    earlier = paths[paths.index(newest) + 1 :]
+    whole = [path for path in earlier if _is_checkpoint(path)]
+    torn = [path for path in paths if path != newest and path not in whole and _is_torn(path)]
+    for path in (*whole[1:], *torn, *folder.glob(f"checkpoint_*.pth{TEMPORARY_SUFFIX}")):
         path.unlink(missing_ok=True)
 
 
+def _is_checkpoint(path: Path) -> bool:
+    """Tells whether a file opens as a checkpoint of this version; reads no tensor."""
+    try:
+        return _difference(torch.load(path, map_location="cpu", weights_only=True, mmap=True)) is None
+    except Exception:  # a damaged file fails in as many ways as there are bytes
+        return False
+
+
+def _is_torn(path: Path) -> bool:
+    """Tells whether a file is torn; False where it cannot be read."""
+    try:
+        _require_whole(path)
+    except TornFileError:
+        return True
+    except (OSError, ValueError, MemoryError):
+        return False
+    return False
+
+
 def load_newest(folder: Path, warnings: list[str]) -> tuple[Path, State] | None:
-    """Loads the newest readable checkpoint into host memory; None where there is no readable checkpoint.
+    """Loads the newest checkpoint that is not torn into host memory; None where there is none.
 
     Args:
         folder: the run's OUTPUT_DIR.
-        warnings: gets one line about each checkpoint that cannot be read.
+        warnings: gets one line about each torn checkpoint.
     Returns:
         The path of the checkpoint and its state.
+    Raises:
+        ConfigError: a checkpoint, or the folder, cannot be read now, and may be readable at another time.
     """
     for path in list_checkpoints(folder):
         try:
-            with zipfile.ZipFile(path) as archive:  # torch writes checksums and does not look at them
-                if damaged := archive.testzip():
-                    raise ValueError(f"the checksum of {damaged} is wrong")
-            state: State = torch.load(path, map_location="cpu", weights_only=True)
-            if state["format"] != FORMAT or state.keys() != _KEYS:
-                raise ValueError(f"its format is {state['format']}, this version reads {FORMAT}")
+            return path, read_checkpoint(path)
+        except TornFileError as error:
+            warnings.append(f"Skipping the checkpoint {path}, which is damaged: {error}")
+    return None
+
+
+def read_checkpoint(path: Path) -> State:
+    """Reads a checkpoint into host memory.
+
+    Raises:
+        TornFileError: the file is torn.
+        ConfigError: the file cannot be read for another reason; the text says what to do.
+    """
+    try:
+        _require_whole(path)
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except TornFileError:
+        raise
+    except OSError as error:
+        raise _cannot_resume(path, error.strerror or str(error)) from None
+    except Exception as error:  # a whole file: of another program or version, or there is too little memory
+        raise _cannot_resume(path, (str(error).splitlines() or [type(error).__name__])[0]) from None
+    if difference := _difference(state):
+        raise _cannot_resume(path, difference)
+    return dict(state)
+
+
+def _difference(state: Any) -> str | None:
+    """Says how the content of a file differs from a checkpoint's; None where it does not."""
+    found = state.get("format") if isinstance(state, dict) else None
+    if found != FORMAT:
+        return f"its format is {found}, this version reads {FORMAT}"
+    if state.keys() != _KEYS:
+        return f"its parts differ: {', '.join(sorted(map(str, state.keys() ^ _KEYS)))}"
+    return None
+
+
+def _cannot_resume(path: Path, reason: str) -> ConfigError:
+    """Makes the error for a checkpoint that cannot be read, and is not torn."""
+    return ConfigError(
+        f"cannot resume from the checkpoint {path}: {reason}. Nothing was changed: make it readable or move it away to"
+        " resume from the one before it, or give another OUTPUT_DIR to start afresh"
+    )
+
+
+def _require_whole(path: Path) -> None:
+    """Reads a file of `torch.save` to its end and compares its checksums, which torch writes and does not look at.
+
+    Raises:
+        TornFileError: the file is cut short, or a checksum is wrong.
+        OSError: the file cannot be read.
+        ValueError: the file does not begin as `torch.save` begins one, so that nothing says what it is.
+    """
+    with open(path, "rb") as stream:
+        beginning = stream.read(2)
+        if beginning.strip(b"\0") and beginning != b"PK":
+            raise ValueError("it does not begin as this trainer begins one")
+        try:
+            with zipfile.ZipFile(stream) as archive:
+                damaged = archive.testzip()
+        except MemoryError:
+            raise
         except Exception as error:  # a damaged file fails in as many ways as there are bytes
-            reason = (str(error).splitlines() or [""])[0]
-            warnings.append(f"Skipping the checkpoint {path}, which cannot be read: {type(error).__name__}: {reason}")
-            continue
-        return path, state
+            if disk := _disk_error(error):
+                raise disk from None
+            raise TornFileError((str(error).splitlines() or [type(error).__name__])[0]) from None
+    if damaged:
+        raise TornFileError(f"the checksum of {damaged} is wrong")
+
+
+def _disk_error(error: BaseException | None) -> OSError | None:
+    """Finds the disk's error behind an error of `zipfile`, which takes some for a file of another kind."""
+    while error is not None:
+        # EINVAL is a place before the beginning of a short file.
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+            return error
+        error = error.__context__
     return None
 
 
@@ -171,47 +211,3 @@ def seed_everything(seed: int) -> None:
     random.seed(seed)
     np.random.seed(seed)
     torch.manual_seed(seed)
-
-
-def saved_config(saved: str) -> CfgNode:
-    """Reads a checkpoint's configuration (YAML); a key added since has its default, one that has gone is left out."""
-    config, known = _C.clone(), flatten(_C)
-    for key, value in flatten(yaml.safe_load(saved)).items():
-        if key in known:
-            *path, name = key.split(".")
-            node = config
-            for part in path:
-                node = node[part]
-            setattr(node, name, tuple(value) if isinstance(value, list) else value)
-    return config
-
-
-def changed_settings(cfg: CfgNode, saved: str) -> dict[str, str]:
-    """Finds the settings that decide results and differ between a checkpoint's configuration (YAML) and `cfg`.
-
-    Returns:
-        What each was and is, by key.
-    """
-    ours, theirs = flatten(cfg), flatten(saved_config(saved))
-    # How long to train decides the rate of every epoch there.
-    changeable = _CHANGEABLE - {"SOLVER.MAX_EPOCHS"} if cfg.SOLVER.SCHEDULE == "cosine" else _CHANGEABLE
-    return {
-        key: f"{key} was {theirs[key]!r}, is {value!r}"
-        for key, value in ours.items()
-        if theirs[key] != value and key not in changeable and not key.startswith("WANDB.")
-    }
-
-
-def fixed_settings(changed: Iterable[str], cfg: CfgNode, saved: str, *, within_epoch: bool) -> list[str]:
-    """Lists those of the changed settings with which a run cannot be resumed.
-
-    Args:
-        changed: keys of settings.
-        cfg: the configuration.
-        saved: the checkpoint's (YAML).
-        within_epoch: whether the checkpoint is within an epoch, whose number of batches cannot change.
-    """
-    both_average = bool(cfg.SOLVER.EMA_DECAY and saved_config(saved).SOLVER.EMA_DECAY)
-    allowed = _FROM_THERE_ON | ({"SOLVER.EMA_DECAY"} if both_average else set())
-    allowed = allowed - _EPOCH_LENGTH if within_epoch else allowed
-    return [key for key in changed if not cfg.SOLVER.RESUME_CHANGED or key not in allowed]

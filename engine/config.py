@@ -17,6 +17,7 @@ from yacs.config import CfgNode
 
 from configs.defaults import _C, ANY_LENGTH, BOUNDS, CHOICES, OBSOLETE
 from data.settings import data_problems
+from engine.output_dir import list_checkpoints
 from utils.errors import ConfigError
 
 _DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
@@ -65,7 +66,7 @@ def _output_dir(config: CfgNode, config_file: str) -> str:
 
 def _has_checkpoint(config: CfgNode, config_file: str) -> bool:
     """Tells whether the run has a checkpoint to resume from, so that no starting weights are needed."""
-    return any(Path(_output_dir(config, config_file)).glob("checkpoint_epoch_*.pth"))
+    return bool(list_checkpoints(Path(_output_dir(config, config_file))))
 
 
 def _merge(config: CfgNode, where: str, pairs: Sequence[tuple[str, Any]]) -> list[str]:

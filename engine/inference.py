@@ -17,12 +17,12 @@ from data import ReIDDataset
 from data.build import build_eval_loader, build_folder_loader, build_test_datasets
 from data.datasets.listing import is_image
 from data.loading import UNREADABLE
-from engine.checkpoint import list_checkpoints
 from engine.cost import measure_time, measure_work
 from engine.evaluation.evaluate import EvaluationMethod, Results, Retrieval, require_matches
 from engine.evaluation.features import extract_features
 from engine.evaluation.metrics import Ranking
 from engine.evaluation.ranked_lists import ListedImage, RankedList, draw_lists, html_page
+from engine.output_dir import list_checkpoints
 from modeling.model import ReIDModel, build_model, resolve_device
 from modeling.pretrained import class_count, load_reid_weights, read_state_dict
 from utils.errors import ConfigError, TrainerError

@@ -13,10 +13,11 @@ from yacs.config import CfgNode
 
 from data import DatasetError
 from data.build import build_dataset
-from engine.checkpoint import State, changed_settings, fixed_settings, load_newest
+from engine.checkpoint import State, load_newest
 from engine.distributed import ProcessGroup, device_of_rank, is_first_process, open_process_group, report_lost_process
 from engine.evaluation.evaluate import require_matches
 from engine.progress import Progress
+from engine.saved_settings import changed_evaluation, changed_settings, fixed_settings
 from engine.trainer import STOPPED, Trainer
 from modeling.model import resolve_device
 from utils.errors import ConfigError, Stopped, TrainerError
@@ -41,10 +42,15 @@ def train_run(cfg: CfgNode, notes: Sequence[str] = ()) -> int:
                     f"{path} is of a run with other settings ({'; '.join(changed[key] for key in fixed)}): give another"
                     " OUTPUT_DIR, or remove that folder to start afresh"
                 )
+            evaluation = changed_evaluation(cfg, saved["config"])
+            if evaluation:  # the last results are of another evaluation
+                saved["progress"]["results"] = None
             progress = Progress.from_state(saved["progress"])
             if progress.is_complete(cfg.SOLVER.MAX_EPOCHS):
                 return _log_final_results(output_dir, path, progress) if is_first_process() else 0
             lines.append(f"Continuing from {path}")
+            if evaluation:
+                lines.append(f"Results differ from earlier ones by the settings, too: {'; '.join(evaluation.values())}")
             if changed:
                 lines.append(
                     f"Momenta and counters are kept; from here on other settings count: {'; '.join(changed.values())}"

@@ -8,7 +8,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict
+from dataclasses import asdict, astuple
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +18,14 @@ from yacs.config import CfgNode
 from data import DatasetError, ReIDDataset
 from data.build import build_eval_loader, build_train_loader
 from data.samplers.base import EpochBatchSampler
-from engine.checkpoint import State, rng_state, save_checkpoint, saved_config, seed_everything, set_rng_state
+from engine.checkpoint import State, rng_state, save_checkpoint, seed_everything, set_rng_state
 from engine.cost import Cost, measure_time, measure_work
 from engine.distributed import ProcessGroup, without_traceback
 from engine.evaluation.evaluate import EvaluationMethod, Results, evaluate
 from engine.evaluation.features import EvalShard, extract_features
 from engine.learner import Learner, set_arithmetic
 from engine.progress import Progress, RunningMeans
+from engine.saved_settings import saved_config
 from engine.solver import learning_rate, schedule_notes
 from modeling.model import build_model
 from modeling.pretrained import load_pretrained
@@ -85,7 +86,7 @@ class Trainer:
         self.bar = ProgressBar()
         if saved:
             self._load(saved)
-        self._saved_at = (self.progress.epoch, self.progress.iteration)
+        self._saved = astuple(self.progress)
 
     def run(self, log: logging.Logger, recorder: Recorder, stop: StopRequest, output_dir: Path) -> None:
         """Trains to the end of the last epoch, evaluating and writing checkpoints when due.
@@ -111,6 +112,7 @@ class Trainer:
                     self._save()
             if not self.progress.is_complete(solver.MAX_EPOCHS):  # MAX_EPOCHS was lowered to an epoch never evaluated
                 self._evaluate(self.progress.epoch - 1)
+                self._save()
         except Stopped as stopped:
             self._save()
             log.info(STOPPED, signal.Signals(stopped.signum).name)
@@ -258,12 +260,12 @@ class Trainer:
             self.stop.check()
 
     def _save(self) -> None:
-        """Writes a checkpoint of the current position, once, in rank 0."""
-        position = self.progress.epoch, self.progress.iteration
-        if position == self._saved_at:
+        """Writes a checkpoint of the current progress, once, in rank 0."""
+        progress = astuple(self.progress)
+        if progress == self._saved:
             return
         if not self.group.is_first:
-            self._saved_at = position
+            self._saved = progress
             return
         state = {
             **self.learner.state(),
@@ -274,7 +276,7 @@ class Trainer:
             "config": self.cfg.dump(),
         }
         path = save_checkpoint(self.output_dir, state)
-        self._saved_at = position
+        self._saved = progress
         self.log.info("Checkpoint: %s", path)
 
     def _load(self, state: State) -> None:

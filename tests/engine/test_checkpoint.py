@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import random
 import resource
 from pathlib import Path
@@ -9,17 +10,13 @@ import numpy as np
 import pytest
 import torch
 
-from engine.checkpoint import (
-    changed_settings,
-    checkpoint_name,
-    list_checkpoints,
-    load_newest,
-    rng_state,
-    save_checkpoint,
-    set_rng_state,
-)
-from engine.config import load_config
-from utils.errors import TrainerError
+from configs.defaults import _C
+from configs.kinds import KEYS
+from engine.checkpoint import load_newest, rng_state, save_checkpoint, set_rng_state
+from engine.config import flatten, load_config
+from engine.output_dir import checkpoint_name, list_checkpoints
+from engine.saved_settings import changed_evaluation, changed_settings, fixed_settings
+from utils.errors import ConfigError, TrainerError
 
 
 def state(epoch: int, iteration: int = 0, size: int = 8) -> dict[str, Any]:
@@ -67,7 +64,7 @@ def test_nothing_there_is_no_checkpoint(tmp_path: Path) -> None:
     assert newest(tmp_path / "missing") == ("", [])
 
 
-@pytest.mark.parametrize("damage", ["truncated", "empty", "flipped", "foreign", "pickle"])
+@pytest.mark.parametrize("damage", ["truncated", "empty", "zeros", "flipped"])
 def test_a_damaged_checkpoint_is_skipped_for_the_one_before(tmp_path: Path, damage: str) -> None:
     save_checkpoint(tmp_path, state(2))
     path = save_checkpoint(tmp_path, state(3, size=4096))
@@ -79,12 +76,9 @@ def test_a_damaged_checkpoint_is_skipped_for_the_one_before(tmp_path: Path, dama
     elif damage == "flipped":
         place = content.index(np.float32(3).tobytes() * 100) + 200
         content[place] ^= 1
-    if damage == "foreign":
-        torch.save({"format": 1}, path)
-    elif damage == "pickle":
-        torch.save(Path("an object, not data"), path)
-    else:
-        path.write_bytes(content)
+    elif damage == "zeros":  # as a file system leaves a file after a power cut
+        content = bytearray(len(content))
+    path.write_bytes(content)
     name, warnings = newest(tmp_path)
     assert name == "checkpoint_epoch_1.pth"
     assert len(warnings) == 1
@@ -93,6 +87,75 @@ def test_a_damaged_checkpoint_is_skipped_for_the_one_before(tmp_path: Path, dama
     # The run goes on from the one before; the damaged one must not outlive it.
     save_checkpoint(tmp_path, state(2, 7))
     assert newest(tmp_path) == ("checkpoint_epoch_2_iteration_7.pth", [])
+
+
+def make_unreadable(path: Path, how: str) -> None:
+    """Makes a checkpoint one that cannot be read now, though it is not torn."""
+    if how == "format 1":
+        torch.save({**state(3), "format": 1}, path)
+    elif how == "no parts":
+        torch.save({"format": 2}, path)
+    elif how == "an object":
+        torch.save(Path("an object, not data"), path)
+    elif how == "old torch":
+        torch.save(state(3), path, _use_new_zipfile_serialization=False)
+    elif how == "a pointer":  # of Git LFS
+        path.write_text("version https://git-lfs.github.com/spec/v1\n")
+    else:
+        path.unlink()
+        # A process's own memory begins with a page that cannot be read: EIO.
+        path.symlink_to({"a loop": path.name, "EIO": "/proc/self/mem", "a folder": ".", "gone": "nowhere"}[how])
+
+
+@pytest.mark.parametrize(
+    ("how", "reason"),
+    [
+        ("format 1", "its format is 1, this version reads 2"),
+        ("no parts", "its parts differ: center, config"),
+        ("an object", "Weights only load failed"),
+        ("old torch", "it does not begin as this trainer begins one"),
+        ("a pointer", "it does not begin as this trainer begins one"),
+        ("a loop", "Too many levels of symbolic links"),
+        ("EIO", "Input/output error"),
+        ("a folder", "Is a directory"),
+        ("gone", "No such file or directory"),
+    ],
+)
+def test_a_checkpoint_that_cannot_be_read_now_ends_the_run_with_nothing_deleted(
+    tmp_path: Path, how: str, reason: str
+) -> None:
+    save_checkpoint(tmp_path, state(2))
+    path = save_checkpoint(tmp_path, state(3))
+    make_unreadable(path, how)
+    with pytest.raises(ConfigError) as caught:
+        newest(tmp_path)
+    (told,) = str(caught.value).splitlines()
+    assert told.startswith(f"cannot resume from the checkpoint {path}: {reason}")
+    assert "Nothing was changed: make it readable or move it away" in told
+    assert sorted(os.listdir(tmp_path)) == ["checkpoint_epoch_1.pth", "checkpoint_epoch_2.pth"]
+    # A run that resumes from another one leaves it alone, too, whether it is later or earlier.
+    save_checkpoint(tmp_path, state(2, 7))
+    for epoch in (4, 5, 6):
+        save_checkpoint(tmp_path, state(epoch))
+    assert sorted(os.listdir(tmp_path)) == [f"checkpoint_epoch_{epoch}.pth" for epoch in (2, 4, 5)]
+
+
+def test_too_little_memory_is_no_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = save_checkpoint(tmp_path, state(2))
+
+    def fail(*_arguments: object, **_more: object) -> None:
+        raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes.")
+
+    monkeypatch.setattr(torch, "load", fail)
+    with pytest.raises(ConfigError, match="can't allocate memory"):
+        newest(tmp_path)
+    assert path.exists()
+
+
+def test_a_folder_that_cannot_be_listed_is_not_taken_for_an_empty_one(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(ConfigError, match=r"OUTPUT_DIR: cannot list the folder .*loop: Too many levels of symbolic"):
+        newest(tmp_path / "loop")
 
 
 def test_a_full_disk_leaves_the_last_checkpoint(tmp_path: Path) -> None:
@@ -126,6 +189,47 @@ def test_settings_that_decide_results_may_not_change(small_config: Path) -> None
     assert changed_settings(load_config(str(small_config), free), saved) == {}
     changed = changed_settings(load_config(str(small_config), ["SOLVER.BASE_LR", "0.5"]), saved)
     assert list(changed.values()) == ["SOLVER.BASE_LR was 0.01, is 0.5"]
+
+
+def test_every_setting_has_one_kind() -> None:
+    keys = [key for keys in KEYS.values() for key in keys]
+    assert len(keys) == len(set(keys))
+    known = flatten(_C)
+    sections = tuple(key.removesuffix("*") for key in keys if key.endswith(".*"))
+    assert not [key for key in keys if key not in known and not key.endswith(".*")]
+    assert not [key for key in known if key not in keys and not key.startswith(sections)], "give these a kind"
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        *(("DATASETS.MAX_UNREADABLE", "99"), ("DATALOADER.NUM_WORKERS", "3"), ("DATALOADER.CACHE", "False")),
+        *(("SOLVER.LOG_PERIOD", "7"), ("SOLVER.EVAL_PERIOD", "7"), ("SOLVER.CHECKPOINT_PERIOD", "7")),
+        *(("TEST.FLIP", "True"), ("TEST.RE_RANKING", "yes"), ("TEST.NECK_FEAT", "before"), ("TEST.FEAT_NORM", "no")),
+        *(("INPUT.SIZE_TEST", "[16,16]"), ("DATASETS.TEST_NAMES", "veri"), ("DATASETS.FOLDER_QUERY", "q")),
+        *(("SOLVER.DETERMINISTIC", "True"), ("MODEL.CHANNELS_LAST", "False"), ("MODEL.DEVICE", "cuda")),
+        *(("WANDB.PROJECT", "p"), ("MODEL.PRETRAIN_PATH", "w.pth"), ("TEST.IMS_PER_BATCH", "3")),
+    ],
+)
+def test_settings_that_do_not_change_the_training_may_change(small_config: Path, key: str, value: str) -> None:
+    saved = load_config(str(small_config)).dump()
+    changed = load_config(str(small_config), [key, value])
+    assert changed_settings(changed, saved) == {}
+    measured = key.startswith(("TEST.", "INPUT.", "DATASETS.TEST", "DATASETS.FOLDER")) and key != "TEST.IMS_PER_BATCH"
+    assert list(changed_evaluation(changed, saved)) == ([key] if measured else [])
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        *(("MODEL.LAST_STRIDE", "2"), ("INPUT.PIXEL_MEAN", "[0.1,0.1,0.1]"), ("MODEL.SYNC_BN", "False")),
+        *(("SOLVER.SEED", "3"), ("DATASETS.FOLDER_TRAIN", "t"), ("INPUT.SIZE_TRAIN", "[16,16]")),
+    ],
+)
+def test_settings_that_are_trained_with_never_change(small_config: Path, key: str, value: str) -> None:
+    saved = load_config(str(small_config)).dump()
+    cfg = load_config(str(small_config), [key, value, "SOLVER.RESUME_CHANGED", "True"])
+    assert fixed_settings(changed_settings(cfg, saved), cfg, saved, within_epoch=False) == [key]
 
 
 def test_the_length_of_a_cosine_schedule_decides_results(small_config: Path) -> None:

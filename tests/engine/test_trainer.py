@@ -299,6 +299,18 @@ def test_more_epochs_continue_a_complete_run(small_config: Path, uninterrupted: 
     assert_same_run(tmp_path, uninterrupted)
 
 
+def test_a_complete_run_is_evaluated_again_where_the_evaluation_has_changed(small_config: Path, tmp_path: Path) -> None:
+    once = ["SOLVER.MAX_EPOCHS", "1"]
+    assert train(small_config, tmp_path, *once) == 0
+    other = [*once, "TEST.NECK_FEAT", "before", "SOLVER.LOG_PERIOD", "1", "DATASETS.MAX_UNREADABLE", "5"]
+    assert train(small_config, tmp_path, *other) == 0
+    lines = messages(tmp_path)
+    assert "Results differ from earlier ones by the settings, too: TEST.NECK_FEAT was 'after', is 'before'" in lines
+    assert len([line for line in lines if line.startswith("mAP")]) == 2
+    assert train(small_config, tmp_path, *other) == 0  # the results of that evaluation are kept
+    assert any(line.startswith("Already trained to the end") for line in messages(tmp_path)[len(lines) :])
+
+
 def test_fewer_epochs_evaluate_the_one_reached(small_config: Path, uninterrupted: Path, tmp_path: Path) -> None:
     assert train(small_config, tmp_path, "SOLVER.EVAL_PERIOD", "5") == 0
     (tmp_path / "checkpoint_epoch_2.pth").unlink()

@@ -1,0 +1,81 @@
+"""Settings of a checkpoint compared with those of a run; imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import yaml
+from yacs.config import CfgNode
+
+from configs.defaults import _C
+from configs.kinds import Kind, kind_of
+from engine.config import flatten
+
+# What decides how a run is trained on from a checkpoint.
+_DECIDING = frozenset({Kind.NETWORK, Kind.STEP, Kind.TRAINING})
+# Those of the kind STEP that decide how many batches an epoch has.
+_EPOCH_LENGTH = frozenset({"DATALOADER.NUM_INSTANCE", "SOLVER.IMS_PER_BATCH"})
+
+
+def saved_config(saved: str) -> CfgNode:
+    """Reads a checkpoint's configuration (YAML); a key added since has its default, one that has gone is left out."""
+    config, known = _C.clone(), flatten(_C)
+    for key, value in flatten(yaml.safe_load(saved)).items():
+        if key in known:
+            *path, name = key.split(".")
+            node = config
+            for part in path:
+                node = node[part]
+            setattr(node, name, tuple(value) if isinstance(value, list) else value)
+    return config
+
+
+def changed_settings(cfg: CfgNode, saved: str) -> dict[str, str]:
+    """Finds the settings that decide the training and differ between a checkpoint's configuration (YAML) and `cfg`.
+
+    Returns:
+        What each was and is, by key.
+    """
+    # How long to train decides the rate of every epoch of a cosine schedule.
+    cosine = cfg.SOLVER.SCHEDULE == "cosine"
+    differences = _differences(cfg, saved)
+    return {
+        key: text
+        for key, text in differences.items()
+        if kind_of(key) in _DECIDING or (cosine and key == "SOLVER.MAX_EPOCHS")
+    }
+
+
+def changed_evaluation(cfg: CfgNode, saved: str) -> dict[str, str]:
+    """Finds the settings that decide what an evaluation measures and differ, as `changed_settings` does."""
+    kinds = (Kind.EVALUATION, Kind.TESTED)
+    return {key: text for key, text in _differences(cfg, saved).items() if kind_of(key) in kinds}
+
+
+def _differences(cfg: CfgNode, saved: str) -> dict[str, str]:
+    """Finds all settings that differ; what each was and is, by key."""
+    ours, theirs = flatten(cfg), flatten(saved_config(saved))
+    return {key: f"{key} was {theirs[key]!r}, is {value!r}" for key, value in ours.items() if theirs[key] != value}
+
+
+def fixed_settings(changed: Iterable[str], cfg: CfgNode, saved: str, *, within_epoch: bool) -> list[str]:
+    """Lists those of the changed settings with which a run cannot be resumed.
+
+    Args:
+        changed: keys of settings.
+        cfg: the configuration.
+        saved: the checkpoint's (YAML).
+        within_epoch: whether the checkpoint is within an epoch, whose number of batches cannot change.
+    """
+    if not cfg.SOLVER.RESUME_CHANGED:
+        return list(changed)
+    both_average = bool(cfg.SOLVER.EMA_DECAY and saved_config(saved).SOLVER.EMA_DECAY)
+
+    def may_change(key: str) -> bool:
+        if key == "SOLVER.EMA_DECAY":
+            return both_average
+        if key in _EPOCH_LENGTH and within_epoch:
+            return False
+        return kind_of(key) in (Kind.STEP, Kind.COURSE)
+
+    return [key for key in changed if not may_change(key)]
