@@ -27,8 +27,9 @@ from ..records.control.words import standing_order
 from ..records.folder import OVER, SweepPaths, TrialRecord
 from ..records.known_sweeps import origin_of
 from ..records.launch_file import load_spec_of, read_launch
-from ..records.points import target_reached
+from ..records.points import Point, group_points, point_of_seeds, target_reached
 from ..records.progress import Progress, Tally, count_settled, read_objectives, read_repeats, unretried
+from ..records.standings import best_by
 from ..spec.budget.budget import Budget
 from ..spec.budget.lifting import budget_of_words
 from ..spec.sweep import Metric, Repeats, SweepSpec
@@ -115,6 +116,13 @@ class Snapshot:
     def current(self) -> list[TrialRecord]:
         """The trials that were not tried again."""
         return unretried(self.records)
+
+    @cached_property
+    def best_point(self) -> Point | None:
+        """The best point; of the seeds with which `--train-best` trains, all of them. None without any."""
+        if self.seed is not None:
+            return point_of_seeds(self.records, self.seed)
+        return best_by(self, group_points(self.records))
 
     @cached_property
     def progress(self) -> Progress:

@@ -9,8 +9,6 @@ from typing import Any
 from ...base.streams import print_lines
 from ...base.values import to_json
 from ...base.wording import unprintable
-from ...records.points import group_points, point_of_seeds
-from ...records.standings import best_by
 from ..snapshot import Snapshot
 from ..trials import Trials
 from .listing import Query, Row
@@ -54,10 +52,7 @@ def sweep_object(snapshot: Snapshot, status: int) -> dict[str, Any]:
 
 def best_object(snapshot: Snapshot) -> dict[str, Any] | None:
     """Describes the best trial, or of several seeds a point the best point and the trial that stands for it."""
-    if snapshot.seed is not None:
-        point = point_of_seeds(snapshot.records, snapshot.seed)
-    else:
-        point = best_by(snapshot, group_points(snapshot.records))
+    point = snapshot.best_point
     record = None if point is None else point.typical
     if point is None or record is None:
         return None

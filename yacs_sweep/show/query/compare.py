@@ -12,9 +12,9 @@ from ...base.streams import output_width, print_lines
 from ...base.values import finite_number, utc_seconds
 from ...base.wording import counted, wrap
 from ...records.folder import SweepPaths, TrialRecord, better
-from ...records.points import Estimate, Point, group_points, noun_of, point_of_seeds
+from ...records.points import Estimate, Point, group_points, noun_of
 from ...records.progress import Tally
-from ...records.standings import best_by, rivals
+from ...records.standings import rivals
 from ..lines import duration_text, parameter_text
 from ..point_table import estimate_text
 from ..snapshot import Snapshot, read_snapshot
@@ -24,20 +24,13 @@ from .difference import Difference, common_difference, difference_text, judged, 
 from .sweeps import find_sweeps
 
 
-def best_point(snapshot: Snapshot) -> Point | None:
-    """Returns the best point of a sweep; of the seeds with which `--train-best` trains, all of them."""
-    if snapshot.seed is not None:
-        return point_of_seeds(snapshot.records, snapshot.seed)
-    return best_by(snapshot, group_points(snapshot.records))
-
-
 def difference(snapshots: Sequence[Snapshot]) -> Difference | None:
     """Compares the best of two sweeps by their first objective; None where they have no common one, or no value.
 
     The values of seeds that both have are compared in pairs, if there are two or more; else the means are (Welch).
     """
     one, other = snapshots
-    points = [best_point(snapshot) for snapshot in snapshots]
+    points = [snapshot.best_point for snapshot in snapshots]
     if one.objective is None or other.metric != one.metric or one.goal != other.goal or None in points:
         return None
     values = [_by_seed(point) for point in points if point is not None]
@@ -200,7 +193,7 @@ def _shrink(columns: int) -> list[tuple[int, int]]:
 
 def _best_text(snapshot: Snapshot) -> str:
     """Formats the best value, with its spread over seeds: `val/mAP 82.1 ± 0.4 (3 seeds)`."""
-    point = best_point(snapshot)
+    point = snapshot.best_point
     if point is None or point.estimate.mean is None:
         return "none yet"
     found: Estimate = point.estimate
