@@ -98,13 +98,13 @@ def _searched(snapshot: Snapshot) -> dict[str, str]:
 
 def compare_object(snapshots: Sequence[Snapshot]) -> dict[str, Any]:
     """Describes the comparison for programs."""
-    found = difference(snapshots)
+    found, common = difference(snapshots), common_of(snapshots)
     return {
         "sweeps": [sweep_summary(snapshot) for snapshot in snapshots],
         "difference": _row(snapshots, found),
         "text": verdict_text(snapshots, found),
-        "common": _row(snapshots, common_of(snapshots)),
-        "common_text": common_text(snapshots),
+        "common": _row(snapshots, common),
+        "common_text": common_text(snapshots, common),
     }
 
 
@@ -149,9 +149,8 @@ def common_of(snapshots: Sequence[Snapshot]) -> Difference | None:
     return None if found is None or found == difference(snapshots) else found
 
 
-def common_text(snapshots: Sequence[Snapshot]) -> str:
+def common_text(snapshots: Sequence[Snapshot], found: Difference | None) -> str:
     """Says which sweep is better at what both have trained; empty where that is not known."""
-    found = common_of(snapshots)
     text = difference_text([snapshot.paths.sweep_id for snapshot in snapshots], found) if found is not None else None
     return f"of what both have trained, {text}" if text else ""
 
@@ -162,8 +161,8 @@ def compare_lines(snapshots: Sequence[Snapshot], width: int) -> list[str]:
     heads = ["", *(each["sweep_id"] for each in found)]
     lines = text_table([heads, *summary_rows(snapshots, found)], width=width, shrink=_shrink(3))
     lines += ["", *_parameters(found, width)]
-    texts = [text for text in (verdict_text(snapshots, difference(snapshots)), common_text(snapshots)) if text]
-    return [*lines, "", *(line for text in texts for line in wrap(text, width, indent=4))]
+    texts = verdict_text(snapshots, difference(snapshots)), common_text(snapshots, common_of(snapshots))
+    return [*lines, "", *(line for text in texts if text for line in wrap(text, width, indent=4))]
 
 
 def summary_rows(snapshots: Sequence[Snapshot], found: Sequence[Mapping[str, Any]]) -> list[list[str]]:

@@ -11,7 +11,7 @@ from ....base.values import finite_number
 from ....base.wording import sentence
 from ....records.folder import better
 from ...lines import parameter_text
-from ...query.compare import common_text, difference, summary_rows, sweep_summary, verdict_text
+from ...query.compare import common_of, common_text, difference, summary_rows, sweep_summary, verdict_text
 from ...snapshot import Snapshot
 from ..columns import column
 from ..data import Sweep, Trial, is_finished, text_of
@@ -43,7 +43,7 @@ def beside(pair: Pair) -> str:
     verdict = difference(pair.snapshots)
     kind = "lead" if verdict is not None and (verdict.clear or verdict.better is None) else "note"
     parts = [f'<p class="{kind}">{escape(f"The best of each: {verdict_text(pair.snapshots, verdict)}.")}</p>']
-    if text := common_text(pair.snapshots):
+    if text := common_text(pair.snapshots, common_of(pair.snapshots)):
         parts.append(f'<p class="lead">{escape(sentence(text))}</p>')
     rows = [[escape(cell) for cell in row] for row in summary_rows(pair.snapshots, found)]
     sure = [findings.verdict.text if findings.verdict is not None else "–" for findings in pair.findings]
