@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -144,12 +144,13 @@ def _rank(value: Any) -> tuple[int, float, str] | None:
 
 
 # -- as a table -------------------------------------------------------------------------------------------------------
-def columns_of(rows: Sequence[Row], snapshots: Sequence[Snapshot], query: Query) -> tuple[str, ...]:
+def columns_of(rows: Sequence[Row], sweeps: Collection[SweepValues], query: Query) -> tuple[str, ...]:
     """Returns the columns: those asked for, else the objectives, the main fields, what the query names, the parameters.
 
     Of several sweeps the sweep stands first, unless the query names it, and other parameters are left out.
     """
-    several = len(snapshots) > 1
+    several = len(sweeps) > 1
+    snapshots = [values.snapshot for values in sweeps]
     if query.columns:
         found = len({id(row.snapshot) for row in rows})
         asked = several and SWEEP not in query.columns and (found > 1 or SWEEP not in query.names)
@@ -159,7 +160,6 @@ def columns_of(rows: Sequence[Row], snapshots: Sequence[Snapshot], query: Query)
         (metrics,) = aims if len(aims) == 1 else ((OBJECTIVE,),)
         return tuple(dict.fromkeys([SWEEP, "name", *metrics, "state", *query.names]))
     metrics = tuple(metric.name for snapshot in snapshots for metric in snapshot.objectives)
-    sweeps = [SweepValues(snapshot) for snapshot in snapshots]
     named = [name for name in query.names if not any(values.parameter(name) for values in sweeps)]
     usual = ["name", *metrics, "state", "duration", *named, PARAMETERS]
     return tuple(dict.fromkeys([*usual, *(["reason"] if "reason" in named else [])]))
@@ -167,9 +167,9 @@ def columns_of(rows: Sequence[Row], snapshots: Sequence[Snapshot], query: Query)
 
 def list_trials(rows: Sequence[Row], snapshots: Sequence[Snapshot], query: Query, width: int) -> list[str]:
     """Formats the trials as a table of `width` columns, and below it how many of how many they are."""
-    columns = columns_of(rows, snapshots, query)
-    more = [name for name in columns if name not in (*query.names, PARAMETERS, OBJECTIVE)]
     sweeps = {id(snapshot): SweepValues(snapshot) for snapshot in snapshots}
+    columns = columns_of(rows, sweeps.values(), query)
+    more = [name for name in columns if name not in (*query.names, PARAMETERS, OBJECTIVE)]
     getters = {key: {name: found.getter(name) for name in more} for key, found in sweeps.items()}
     params = {name for name in columns if any(found.parameter(name) for found in sweeps.values())}
     varied = varied_names([row.record for row in rows])
