@@ -103,5 +103,9 @@ def steps(run: Run) -> list[int]:
 def orders(folder: Path) -> list[tuple[str, str]]:
     """Act and way of each order to the only sweep below `folder`."""
     (sweep,) = (folder / "log" / "sweep" / "sweep").iterdir()
-    log = OrderFile(SweepPaths(sweep.parent.parent, sweep.name))
-    return [(entry.act, entry.by) for entry in log.read() if isinstance(entry, Order)]
+    return orders_of(SweepPaths(sweep.parent.parent, sweep.name))
+
+
+def orders_of(paths: SweepPaths) -> list[tuple[str, str]]:
+    """Act and way of each order to a sweep."""
+    return [(entry.act, entry.by) for entry in OrderFile(paths).read() if isinstance(entry, Order)]

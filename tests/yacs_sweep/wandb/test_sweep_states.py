@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.wandb_server import WandbServer, start_server
-from tests.wandb_server.launching import environment, grid
+from tests.wandb_server import WandbServer
+from tests.wandb_server.launching import grid, orders_of
 from tests.wandb_server.model import Sweep
 from yacs_sweep.base.errors import ConfigError
 from yacs_sweep.records.control.order_file import OrderFile
@@ -21,19 +19,7 @@ from yacs_sweep.records.control.orders import Act, Order, new_order
 from yacs_sweep.records.folder import SweepPaths
 from yacs_sweep.wandb import sweep_states
 from yacs_sweep.wandb.ask_client import WandbUnavailable
-from yacs_sweep.wandb.client import end_service
 from yacs_sweep.wandb.sweep_states import ServerState, StateLog, change_state, count_limit
-
-
-@pytest.fixture
-def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[WandbServer]:
-    """A server that this process is logged in to."""
-    with start_server() as server:
-        for name, value in environment(server, tmp_path).items():
-            if os.environ.get(name) != value:
-                monkeypatch.setenv(name, value)
-        yield server
-        end_service(1.0)  # of clients in this process: it knows this server
 
 
 @pytest.fixture
@@ -52,11 +38,6 @@ def paths(tmp_path: Path) -> SweepPaths:
 def made(server: WandbServer) -> Sweep:
     """A sweep of three points on the server."""
     return server.state.create_sweep("", grid(), "tester", "p")
-
-
-def orders(paths: SweepPaths) -> list[tuple[str, str]]:
-    """Act and origin of each order in the log."""
-    return [(entry.act, entry.by) for entry in OrderFile(paths).read() if isinstance(entry, Order)]
 
 
 def ordered(paths: SweepPaths, act: Act) -> Order:
@@ -83,7 +64,7 @@ def test_our_orders_change_the_server_and_the_log(server: WandbServer, paths: Sw
     for act, state, line in given:
         assert change_state(path, new_order(act), paths) == f"{path} {line}"
         assert sweep.state == state
-    assert orders(paths) == [(act, "command") for act, _, _ in given]
+    assert orders_of(paths) == [(act, "command") for act, _, _ in given]
     assert change_state(sweep.name, new_order("resume"), None, project="p", entity="tester").startswith(path)
 
 
@@ -99,7 +80,7 @@ def test_what_the_server_does_not_take_is_no_order(server: WandbServer, paths: S
         ConfigError, match=r"--pause \S+: the sweep is canceled on the W&B server, so it cannot be paused"
     ):
         change_state(f"tester/p/{sweep.name}", new_order("pause"), paths, option="--pause")
-    assert orders(paths) == []
+    assert orders_of(paths) == []
 
 
 def test_a_server_that_is_not_there_is_one_clear_line(
@@ -109,7 +90,7 @@ def test_a_server_that_is_not_there_is_one_clear_line(
     began = time.monotonic()
     with pytest.raises(WandbUnavailable, match=r"^W&B at http://127\.0\.0\.1:9 cannot be used: .*refused"):
         change_state("tester/p/abc", new_order("pause"), paths)
-    assert orders(paths) == [] and time.monotonic() - began < 45
+    assert orders_of(paths) == [] and time.monotonic() - began < 45
 
 
 def test_a_run_cap_bounds_the_count() -> None:
@@ -137,19 +118,19 @@ def test_the_log_follows_the_server_once(paths: SweepPaths, log: list[Act], stat
     logs = [StateLog(paths), StateLog(paths)]  # of two agents
     for each in (*logs, *logs):
         each.note(ServerState(state))
-    assert orders(paths)[len(log) :] == [(act, "wandb") for act in added]
+    assert orders_of(paths)[len(log) :] == [(act, "wandb") for act in added]
 
 
 def test_a_sweep_that_finished_by_itself_was_not_stopped(paths: SweepPaths) -> None:
     assert StateLog(paths).note(ServerState("FINISHED", complete=True)) is None
-    assert orders(paths) == []
+    assert orders_of(paths) == []
 
 
 def test_a_command_is_named_for_what_it_has_done_on_the_server(paths: SweepPaths) -> None:
     log = StateLog(paths)
     order = ordered(paths, "cancel")
     assert log.note(ServerState("CANCELED")) == order
-    assert orders(paths) == [("cancel", "command")]
+    assert orders_of(paths) == [("cancel", "command")]
 
 
 # -- `wandb sweep`, and this client's own words -----------------------------------------------------------------------

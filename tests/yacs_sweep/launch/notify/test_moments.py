@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,18 +10,12 @@ from typing import Any
 import pytest
 
 from tests.sweeping import GRID, sweep, write_sweep
-from tests.yacs_sweep.launch.notify.hook import Server, listening, url
+from tests.yacs_sweep.launch.notify.hook import Server, url
 from yacs_sweep.launch.notify.content import describe_ending
 from yacs_sweep.launch.notify.moments import GAP, WAITING, Ending, NewBest, Teller
 from yacs_sweep.launch.options.read import contradictions, parse
 
 OFFLINE = ("--wandb-mode", "disabled", "--controller", "local")
-
-
-@pytest.fixture
-def server() -> Iterator[Server]:
-    with listening() as found:
-        yield found
 
 
 def test_the_first_value_is_no_news_and_later_ones_are_told_now_and_then() -> None:

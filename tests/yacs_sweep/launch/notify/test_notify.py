@@ -7,14 +7,13 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.sweeping import GRID, environment, start, sweep, write_sweep
-from tests.yacs_sweep.launch.notify.hook import Handler, Server, listening, url
+from tests.yacs_sweep.launch.notify.hook import Handler, Server, url
 from yacs_sweep.launch.notify.content import environment as variables
 from yacs_sweep.launch.notify.content import summary
 from yacs_sweep.launch.notify.moments import notifying
@@ -28,12 +27,6 @@ TOLD: dict[str, Any] = {
     "error": None,
     "sweeps": [{"sweep_id": "abc", "name": "lr\0", "dir": "/d", "best": {"name": "trial-0001", "value": 40.0}}],
 }
-
-
-@pytest.fixture
-def server() -> Iterator[Server]:
-    with listening() as found:
-        yield found
 
 
 def test_a_url_is_posted_to_when_the_sweep_has_ended(tmp_path: Path, server: Server) -> None:
