@@ -39,7 +39,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from tests.chaos.files import UNPRIVILEGED, Files, Inputs, quality, record_at
 from tests.sweeping import command, environment
@@ -93,6 +93,20 @@ def living(home: Path) -> list[int]:
         if mine and int(entry.parent.name) != os.getpid():
             found.append(int(entry.parent.name))
     return found
+
+
+class UnderFaults(Protocol):
+    """Sweeps under faults, or under orders, and what was found to be wrong."""
+
+    home: Path
+    problems: list[str]
+
+    @property
+    def quiet(self) -> bool:
+        """Whether enough was done to the sweeps, or time is running out."""
+
+    def sweep(self) -> None:
+        """Runs one sweep, and audits it."""
 
 
 @dataclass
@@ -307,17 +321,7 @@ class Chaos:
         for path in sweep.glob("trial-[0-9][0-9][0-9][0-9]/trial.json"):
             record = record_at(path)
             if record["state"] == "finished" and record["id"] not in self.seen:
-                self.seen[record["id"]] = self.fingerprint(path.parent, record)
-
-    @staticmethod
-    def fingerprint(folder: Path, record: dict[str, Any]) -> tuple[Any, ...]:
-        return (
-            record["params"]["base_lr"],
-            record["value"],
-            record["ended"],
-            (folder / "metrics.jsonl").read_bytes(),
-            (folder / "stdout.log").read_bytes(),
-        )
+                self.seen[record["id"]] = fingerprint(path.parent, record, "value", "ended")
 
     def audit(self, sweep: Path) -> None:
         """Lists everything that must not be in a sweep that has ended."""
@@ -356,7 +360,9 @@ class Chaos:
                 tell(f"{id}: value {record['value']} is not that of the configuration the sweep began with")
         for id, before in self.seen.items():
             if id.startswith(sweep.name) and (
-                id not in records or records[id][1]["state"] != "finished" or self.fingerprint(*records[id]) != before
+                id not in records
+                or records[id][1]["state"] != "finished"
+                or fingerprint(*records[id], "value", "ended") != before
             ):
                 tell(f"lost: {id} was finished once")
         for point, count in finished.items():
@@ -366,18 +372,35 @@ class Chaos:
             tell(f"lost: {self.trials - len(finished)} seeds of points were never finished")
         if apart := [rate for rate, points in names.items() if len(points) > 1]:
             tell(f"duplicated: {apart} are several points")
-        self.audit_end(sweep, (record for _, record in records.values()))
+        audit_end(self, sweep, (record for _, record in records.values()))
 
-    def audit_end(self, sweep: Path, records: Iterable[Mapping[str, Any]]) -> None:
-        """Looks at what is derived from the trials, and at what still runs."""
-        told = {row["id"]: row["state"] for row in json.loads((sweep / "summary.json").read_text())["trials"]}
-        if told != {record["id"]: record["state"] for record in records}:
-            self.problems.append("summary.json is not what the trial.json files say")
-        time.sleep(0.5)
-        if orphans := living(self.home):
-            self.problems.append(
-                f"orphans: {[(pid, Path(f'/proc/{pid}/cmdline').read_bytes()[:80]) for pid in orphans]}"
-            )
+
+def fingerprint(folder: Path, record: Mapping[str, Any], *names: str) -> tuple[Any, ...]:
+    """Returns what must not change of a trial that is over: its point, the fields `names` of its record, and its files."""
+    files = ((folder / name).read_bytes() for name in ("metrics.jsonl", "stdout.log"))
+    return (record["params"]["base_lr"], *(record[name] for name in names), *files)
+
+
+def audit_end(chaos: UnderFaults, sweep: Path, records: Iterable[Mapping[str, Any]]) -> None:
+    """Looks at what is derived from the trials, and at what still runs."""
+    told = {row["id"]: row["state"] for row in json.loads((sweep / "summary.json").read_text())["trials"]}
+    if told != {record["id"]: record["state"] for record in records}:
+        chaos.problems.append("summary.json is not what the trial.json files say")
+    time.sleep(0.5)
+    if orphans := living(chaos.home):
+        chaos.problems.append(f"orphans: {[(pid, Path(f'/proc/{pid}/cmdline').read_bytes()[:80]) for pid in orphans]}")
+
+
+def run_sweeps(chaos: UnderFaults, *, keep: bool = False) -> None:
+    """Runs sweeps until there were enough faults or something is wrong; ends every process, and deletes a sound run's folder."""
+    try:
+        while not chaos.quiet and not chaos.problems:
+            chaos.sweep()
+    finally:
+        for pid in living(chaos.home):
+            os.kill(pid, signal.SIGKILL)
+        if not keep and not chaos.problems:
+            shutil.rmtree(chaos.home)
 
 
 def main() -> int:
@@ -394,14 +417,7 @@ def main() -> int:
     started = time.monotonic()
     source, until = random.Random(options.seed), started + options.seconds
     chaos = Chaos(home, source, options.faults, options.points, until, options.workers, options.repeats)
-    try:
-        while not chaos.quiet and not chaos.problems:
-            chaos.sweep()
-    finally:
-        for pid in living(home):
-            os.kill(pid, signal.SIGKILL)
-        if not options.keep and not chaos.problems:
-            shutil.rmtree(home)
+    run_sweeps(chaos, keep=options.keep)
     for kind, count in sorted(chaos.faults.items()):
         print(f"{count:5d}  {kind}")
     print(

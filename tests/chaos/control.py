@@ -26,7 +26,6 @@ import contextlib
 import json
 import os
 import random
-import shutil
 import signal
 import subprocess
 import sys
@@ -38,7 +37,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.chaos.chaos import living, role_of
+from tests.chaos.chaos import audit_end, fingerprint, role_of, run_sweeps
 from tests.chaos.files import quality, record_at
 from tests.postgres import Postgres
 from tests.sweeping import command, environment, write_sweep
@@ -290,16 +289,6 @@ class ControlChaos:
 
     # -- audit ------------------------------------------------------------------------------------------------------
 
-    @staticmethod
-    def files(folder: Path, record: dict[str, Any]) -> tuple[Any, ...]:
-        return (
-            record["params"]["base_lr"],
-            record["state"],
-            record["value"],
-            (folder / "metrics.jsonl").read_bytes(),
-            (folder / "stdout.log").read_bytes(),
-        )
-
     def is_done(self, place: Path) -> bool:
         """Whether as many trials are over as were ordered, the added points among them."""
         over = [record for path in place.glob("*/trial.json") if (record := record_at(path))["state"] in OVER]
@@ -310,7 +299,7 @@ class ControlChaos:
         for path in place.glob("*/trial.json"):
             record = record_at(path)
             if record["state"] in OVER and record["id"] not in self.seen:
-                self.seen[record["id"]] = self.files(path.parent, record)
+                self.seen[record["id"]] = fingerprint(path.parent, record, "state", "value")
 
     def audit(self, folder: Path, place: Path) -> None:
         """Lists everything that must not be in a sweep that has ended."""
@@ -320,7 +309,7 @@ class ControlChaos:
         if len(by_id) < len(records):
             tell("duplicated: trials have the same id")
         for id, before in self.seen.items():
-            if id.startswith(place.name) and (id not in by_id or self.files(*by_id[id]) != before):
+            if id.startswith(place.name) and (id not in by_id or fingerprint(*by_id[id], "state", "value") != before):
                 tell(f"lost: {id} was over once")
         again = Counter(record["retry_of"] for record in records.values() if record.get("retry_of"))
         if twice := [id for id, times in again.items() if times > 1]:
@@ -348,15 +337,10 @@ class ControlChaos:
                 tell(f"unreadable: {record['name']} has rows {[row.get('step') for row in rows]}")
             if record["value"] != round(quality(record["params"]["base_lr"]), 1):
                 tell(f"{record['name']}: value {record['value']} is not that of its point")
-        told = {row["id"]: row["state"] for row in json.loads((place / "summary.json").read_text())["trials"]}
-        if told != {record["id"]: record["state"] for record in records.values()}:
-            tell("summary.json is not what the trial.json files say")
         self.audit_orders(place, [at for record in records.values() if (at := utc_seconds(record["ended"]))])
         if self.server is not None:
             self.audit_server(place, by_id)
-        time.sleep(0.5)
-        if orphans := living(self.home):
-            tell(f"orphans: {[(pid, Path(f'/proc/{pid}/cmdline').read_bytes()[:80]) for pid in orphans]}")
+        audit_end(self, place, records.values())
 
     def audit_orders(self, place: Path, ends: Sequence[float]) -> None:
         """Looks for orders that no launch has answered; a launch worked until the last of the trials' `ends` within it."""
@@ -405,14 +389,7 @@ def torment(
     with kept(storage) as where:
         until = time.monotonic() + seconds
         chaos = ControlChaos(home, random.Random(seed), acts, trials, until, workers, **where)
-        try:
-            while not chaos.quiet and not chaos.problems:
-                chaos.sweep()
-        finally:
-            for pid in living(home):
-                os.kill(pid, signal.SIGKILL)
-            if not chaos.problems:
-                shutil.rmtree(home)
+        run_sweeps(chaos)
     return chaos
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.chaos import promotion
+from tests.chaos.chaos import audit_end
 from tests.chaos.files import quality
 from tests.chaos.promotion import EPOCHS, PromotionChaos
 
@@ -44,7 +45,7 @@ class PopulationChaos(PromotionChaos):
             self._audit_line(sweep, records, record)
         if not (sweep / "best_schedule.yml").is_file():
             tell("unreadable: there is no best_schedule.yml")
-        self.audit_end(sweep, records.values())
+        audit_end(self, sweep, records.values())
 
     def _audit_line(self, sweep: Path, records: dict[str, Any], record: dict[str, Any]) -> None:
         """Looks at what a line of descent has trained and logged."""

@@ -20,10 +20,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import random
-import shutil
-import signal
 import sys
 import tempfile
 import time
@@ -32,7 +29,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.chaos.chaos import Chaos, living
+from tests.chaos.chaos import Chaos, audit_end, living, run_sweeps
 from tests.chaos.files import Files, Inputs, quality, record_at
 from yacs_sweep.records.metrics import size_of
 
@@ -163,7 +160,7 @@ class PromotionChaos(Chaos):
             wanted = record.get("until") or EPOCHS
             if (record.get("iterations") or 0) < wanted and max(values, default=0) < wanted:
                 tell(f"lost: {record['id']} has {record.get('iterations')} of {wanted} iterations")
-        self.audit_end(sweep, (record for _, record in records.values()))
+        audit_end(self, sweep, (record for _, record in records.values()))
 
 
 def torment(
@@ -172,14 +169,7 @@ def torment(
     """Runs sweeps under faults, in a folder that is deleted unless something is wrong."""
     home = Path(tempfile.mkdtemp(prefix="chaos-"))
     chaos = kind(home, random.Random(seed), faults, points, time.monotonic() + seconds, workers)
-    try:
-        while not chaos.quiet and not chaos.problems:
-            chaos.sweep()
-    finally:
-        for pid in living(home):
-            os.kill(pid, signal.SIGKILL)
-        if not chaos.problems:
-            shutil.rmtree(home)
+    run_sweeps(chaos)
     return chaos
 
 
