@@ -148,14 +148,14 @@ def connect() -> tuple[Any, str]:
         api = wandb.Api(timeout=int(PREFLIGHT_TIMEOUT))
         default_entity = api.default_entity
     except Exception as error:
-        raise unavailable(error) from None
+        raise _unavailable(error) from None
     if not default_entity:
         server = without_password(base_url())
         raise WandbUnavailable(f"W&B at {server} does not know your key; run `wandb login --relogin`")
     return api, default_entity
 
 
-def unavailable(error: BaseException, caveat: str = "") -> WandbUnavailable:
+def _unavailable(error: BaseException, caveat: str = "") -> WandbUnavailable:
     """Makes the error of a server that cannot be used."""
     return WandbUnavailable(f"W&B at {without_password(base_url())} cannot be used: {reason_of(error)}{caveat}")
 
@@ -177,7 +177,7 @@ def find_remote(names: list[str], project: str | None, entity: str | None, label
     except (wandb.errors.CommError, ValueError) as error:
         reason = reason_of(error)
         if http_status(error) not in FINAL and "Could not find" not in reason:
-            raise unavailable(error) from None
+            raise _unavailable(error) from None
         why = "" if "Could not find" in reason else f" ({reason})"
         hint = "" if len(names) == 3 else "; of another project or entity: write ENTITY/PROJECT/ID"
         raise ConfigError(f"{label}: no sweep {place} on the W&B server{why}{hint}") from None
@@ -222,7 +222,7 @@ def _create(config: dict[str, Any], project: str | None, entity: str | None, jud
         if not twins and http_status(error) in FINAL:
             raise ConfigError(f"W&B refuses the sweep: {reason_of(error)}") from None
         if not twins:
-            raise unavailable(error, MAYBE if twins is None else "") from None
+            raise _unavailable(error, MAYBE if twins is None else "") from None
         sweep_id = twins[0]  # its answer was lost, the sweep exists
     note = ""
     if time.monotonic() - started >= RETRY_FROM:
