@@ -118,7 +118,7 @@ class LocalHooks:
 
     @contextlib.contextmanager
     def _bearing_outages(self) -> Iterator[None]:
-        """Ends the block where the trial was given to another agent, or the storage does not answer: asked again later."""
+        """Suppresses, within a block, that another agent has the trial or that the storage does not answer."""
         try:
             yield
         except AlreadyEnded:

@@ -1,4 +1,4 @@
-"""Chooses the moments of a launch at which `--notify` tells of it, and tells on a thread of its own.
+"""Chooses the moments of a launch at which `--notify` sends a notification, and sends on a thread of its own.
 
 Nothing here waits: the launcher's trials go on while a slow server is told of them.
 """
@@ -59,9 +59,9 @@ class Teller:
 
 
 class NewBest:
-    """Decides when a new best trial, or point, of one sweep is told. Pure but for the clock.
+    """Decides when to notify of a new best trial, or point, of one sweep. Pure but for the clock.
 
-    The first value is no news. Later ones are told at most every `GAP` seconds, the last of those in between.
+    The first value is no news. Later ones are sent at most every `GAP` seconds, the last of those in between.
     """
 
     def __init__(self, best: str | None, clock: Callable[[], float] = time.monotonic) -> None:
@@ -71,7 +71,7 @@ class NewBest:
         self.due = False  # whether there is one that has not been told
 
     def after(self, best: str | None) -> bool:
-        """Takes in the best after a trial's end; returns whether to tell of it now."""
+        """Takes in the best after a trial's end; returns whether to notify of it now."""
         if best != self._best:
             self.due = self.due or self._best is not None
             self._best = best
@@ -152,12 +152,12 @@ def notifying(target: str | None, events: Collection[str], say: Callable[[str], 
     accessories = Accessories(say)
 
     def notify() -> None:
-        if target is None or teller is None:
+        if teller is None:
             return
         if END not in events:
             ending.tell_due()
         teller.close()
-        if END in events and (why := send(target, describe_ending(ending.sweeps, ending.status, error or None))):
+        if END in events and (why := send(teller.target, describe_ending(ending.sweeps, ending.status, error or None))):
             say(f"warning: {why}")
 
     try:
