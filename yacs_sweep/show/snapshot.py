@@ -92,7 +92,7 @@ class Snapshot:
         """What users have ordered, and what launches have answered."""
         return OrderFile(self.paths).read()
 
-    @property
+    @cached_property
     def standing_order(self) -> Order | None:
         """The order by which the sweep is paused, or was stopped or cancelled; None where it was resumed since."""
         order = standing_order(self.orders)
@@ -118,11 +118,16 @@ class Snapshot:
         return unretried(self.records)
 
     @cached_property
+    def points(self) -> list[Point]:
+        """The trials by their points, in order of the points' first trials."""
+        return group_points(self.records)
+
+    @cached_property
     def best_point(self) -> Point | None:
         """The best point; of the seeds with which `--train-best` trains, all of them. None without any."""
         if self.seed is not None:
             return point_of_seeds(self.records, self.seed)
-        return best_by(self, group_points(self.records))
+        return best_by(self, self.points)
 
     @cached_property
     def progress(self) -> Progress:

@@ -32,7 +32,7 @@ from ..records.folder import OVER, SweepPaths, best_of, rank
 from ..records.known_sweeps import origin_of
 from ..records.launch_file import read_launch
 from ..records.metrics import new_rows
-from ..records.points import group_points, is_plain
+from ..records.points import is_plain
 from ..records.progress import Progress, Tally, read_objectives, savings
 from ..records.standings import rank_points
 from ..spec.budget.lifting import without_reached
@@ -193,8 +193,7 @@ def _best_rows(snapshot: Snapshot, front: list[str], width: int) -> list[Line]:
     """Formats the best trials that have ended, or with repeats the best points, as a table of `width` columns."""
     most, aims = BEST if snapshot.at_work else 2 * BEST, snapshot
     if snapshot.repeats:
-        found = group_points(snapshot.records)
-        points = [point for point in found if any(record.settled for record in point.trials)]
+        points = [point for point in snapshot.points if any(record.settled for record in point.trials)]
         ranked = rank_points(aims, points)
         table, left = point_table(ranked[:most], aims, width, front=front), len(ranked) - most
     else:
@@ -207,7 +206,7 @@ def _best_rows(snapshot: Snapshot, front: list[str], width: int) -> list[Line]:
     lines: list[Line] = [[(text, "")] for text in table.splitlines()]
     if left > 0:
         lines.append([(f"+{left} more ended; {snapshot.paths.summary} has all", DIM)])
-    if text := left_out_text(aims, group_points(snapshot.records)):
+    if text := left_out_text(aims, snapshot.points):
         lines.append([(f"{cannot_be(aims)}{' so far' if snapshot.at_work else ''}: {text}", DIM)])
     return lines
 

@@ -12,7 +12,7 @@ from ...base.streams import output_width, print_lines
 from ...base.values import finite_number, utc_seconds
 from ...base.wording import counted, wrap
 from ...records.folder import SweepPaths, TrialRecord, better
-from ...records.points import Estimate, Point, group_points, noun_of
+from ...records.points import Estimate, Point, noun_of
 from ...records.progress import Tally
 from ...records.standings import rivals
 from ..lines import duration_text, parameter_text
@@ -60,7 +60,7 @@ def sweep_summary(snapshot: Snapshot) -> dict[str, Any]:
     records = snapshot.records
     busy = [seconds for record in records if (seconds := record.seconds) is not None]
     gpus = [seconds * len(record.gpu_ids) for record in records if (seconds := record.seconds) and record.gpu_ids]
-    close = rivals(snapshot, group_points(records))
+    close = rivals(snapshot, snapshot.points)
     return {
         "sweep_id": snapshot.paths.sweep_id,
         "name": snapshot.name,
