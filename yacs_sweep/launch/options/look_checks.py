@@ -1,4 +1,4 @@
-"""Checks the options that look at sweeps against all others: what looks starts nothing, and needs few of them."""
+"""Checks the options that show sweeps (`--status`, `--compare`, …) against all others: they start no trial, and need few."""
 
 from __future__ import annotations
 
@@ -36,12 +36,8 @@ def signed_names(argv: Sequence[str]) -> list[str]:
 
 
 def look_problems(options: Options) -> list[str]:
-    """Lists what looks cannot have beside them, and what needs one that is not given."""
-    problems = []
-    for name in alone(options):
-        flags = [Options.flag(look) for look in _NEEDS[name]]
-        listed = " or ".join(filter(None, [", ".join(flags[:-1]), flags[-1]]))
-        problems.append(f"{Options.flag(name)}: needs {listed}")
+    """Lists the options that do not fit beside one that shows sweeps, and those that need one which is not given."""
+    problems = [f"{Options.flag(name)}: needs {_flags_text(_NEEDS[name], 'or')}" for name in alone(options)]
     if options.status:
         problems += _beside_status(options)
         if options.json and options.watch:
@@ -59,20 +55,22 @@ def alone(options: Options) -> list[str]:
 
 
 def looks(options: Options) -> bool:
-    """Whether a look at sweeps is asked for, which says what cannot stand beside it."""
+    """Whether an option that shows sweeps is given; `look_problems` then lists what does not fit beside it."""
     return options.status or any(map(options.is_given, _TAKES))
 
 
 def _beside_look(options: Options, look: str, taken: Sequence[str]) -> list[str]:
     """Lists the options and words that a look has no use for."""
-    kept = (look, *taken, *_ALWAYS, *alone(options))
-    others = [
-        Options.flag(name) for name in Options.table() if name not in (*kept, "trailing") and options.is_given(name)
-    ]
+    others = options.given_beside((look, *taken, *_ALWAYS, *alone(options), "trailing"))
     others += [str(word) for word in options.trailing]
-    flags = [Options.flag(name) for name in taken]
-    allowed = " and ".join(filter(None, [", ".join(flags[:-1]), flags[-1]]))
-    return [f"{', '.join(others)}: {Options.flag(look)} starts nothing; leave out all but {allowed}"] if others else []
+    starts_nothing = f"{Options.flag(look)} starts nothing; leave out all but {_flags_text(taken, 'and')}"
+    return [f"{', '.join(others)}: {starts_nothing}"] if others else []
+
+
+def _flags_text(names: Sequence[str], last: str) -> str:
+    """Lists options as one types them, with the word `last` before the last of them."""
+    flags = [Options.flag(name) for name in names]
+    return f" {last} ".join(filter(None, [", ".join(flags[:-1]), flags[-1]]))
 
 
 def _beside_status(options: Options) -> list[str]:
@@ -82,14 +80,8 @@ def _beside_status(options: Options) -> list[str]:
         problems.append(f"--status {words[0]}: write --status --sweep_id {words[0]}")
     elif words:
         problems.append(f"--status {' '.join(words)}: takes no words; --sweep_id names the sweep")
-    table = Options.table()
-    told = alone(options)
-    others = [
-        Options.flag(name)
-        for name, entry in table.items()
-        if not entry.with_status and name not in told and options.is_given(name)
-    ]
-    if others:
+    fitting = [name for name, entry in Options.table().items() if entry.with_status]
+    if others := options.given_beside((*fitting, *alone(options))):
         problems.append(
             f"{', '.join(others)}: --status starts nothing; leave out all but --sweep_id, --results_dir, --storage and --watch"
         )

@@ -137,7 +137,7 @@ def _no_agent_run(options: Options) -> list[str]:
 
 def _beside_init(options: Options) -> list[str]:
     """Lists what `--init` has no use for; words behind other options are taken for files."""
-    given = [Options.flag(name) for name in Options.table() if name not in _WITH_INIT and options.is_given(name)]
+    given = options.given_beside(_WITH_INIT)
     problems = (
         [f"{', '.join(given)}: --init starts no sweep; leave out all but files and its own options"] if given else []
     )
@@ -148,12 +148,17 @@ def _beside_init(options: Options) -> list[str]:
 
 def order_of(options: Options) -> str | None:
     """Returns the field of the order that the options give a running sweep; None where they give none."""
-    return next((name for name in (*NAMING, *WITH_ID) if getattr(options, name) is not None), None)
+    return next(iter(_orders(options)), None)
+
+
+def _orders(options: Options) -> list[str]:
+    """Lists the fields of all orders to a running sweep that the options give."""
+    return [name for name in (*NAMING, *WITH_ID) if options.is_given(name)]
 
 
 def _beside_order(options: Options) -> list[str]:
     """Lists what an order to a running sweep lacks, and what it has no use for."""
-    given = [name for name in (*NAMING, *WITH_ID) if getattr(options, name) is not None]
+    given = _orders(options)
     problems: list[str] = []
     if not given:
         return problems
@@ -166,12 +171,7 @@ def _beside_order(options: Options) -> list[str]:
         problems.append(f"{order}: needs --sweep_id ID, the sweep that it is for")
     if options.trailing:
         problems.append(f"{order}: takes no further words, and {' '.join(options.trailing)} is given")
-    others = [
-        Options.flag(name)
-        for name in Options.table()
-        if name not in (*given, *_BESIDE_ORDER, *alone(options), "now", "sweep_id", "trailing")
-        and options.is_given(name)
-    ]
+    others = options.given_beside((*given, *_BESIDE_ORDER, *alone(options), "now", "sweep_id", "trailing"))
     if others and not looks(options):
         problems.append(
             f"{', '.join(others)}: {order} starts nothing; leave out all but the sweep, --results_dir, --storage, "

@@ -4,9 +4,9 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ...base.command_line import PROGRAM, Parser
 from ...base.options import add_options, default_of, entries, flag_of
@@ -16,9 +16,6 @@ from .limits import LimitOptions
 from .looks import LookOptions
 from .places import PlaceOptions
 from .search import SearchOptions
-
-if TYPE_CHECKING:
-    pass
 
 _CHECKOUT = """\
   tools/sweep.py --config_file configs/smoke.yml --sweep-config sweep_test
@@ -49,8 +46,8 @@ _word = group(None)
 class Options(ControlOptions, LookOptions, LimitOptions, PlaceOptions, SearchOptions):
     """Holds the options of one launch: what the command line, or a keyword of `Sweep`, has given.
 
-    A new option is one entry here: the parser, the keywords, the documents and every list of options (kept, passed on,
-    refused beside each other) follow from it.
+    A new option is one entry in a module of this folder: the parser, the keywords, the documents and every list of options
+    (kept, passed on, refused beside each other) follow from it.
     """
 
     trailing: list[str] | dict[str, Any] = _word(  # a dict is Python's
@@ -82,6 +79,10 @@ class Options(ControlOptions, LookOptions, LimitOptions, PlaceOptions, SearchOpt
     def is_given(self, name: str) -> bool:
         """Whether the option has a value other than its default."""
         return bool(getattr(self, name) != default_of(type(self), name))
+
+    def given_beside(self, allowed: Container[str]) -> list[str]:
+        """Returns the given options other than the allowed ones (their fields), as one types them."""
+        return [self.flag(name) for name in self.table() if name not in allowed and self.is_given(name)]
 
     def refused_beside(self, other: str) -> list[str]:
         """Returns the given options that cannot be combined with `other`, as one types them."""
