@@ -22,7 +22,7 @@ class Option:
         group: the heading above it.
         choices: the words it takes, whatever their case.
         convert: makes its value of a word; raises argparse.ArgumentTypeError.
-        nargs: as argparse has it; a number as its digits.
+        nargs: as argparse has it.
         repeatable: each use adds a value to a list.
         bare: its value where it is given without one; its own then follows an `=`, not a blank.
         required: whether it must be given.
@@ -35,7 +35,7 @@ class Option:
     group: str | None = None
     choices: tuple[str, ...] | None = None
     convert: Callable[[str], Any] | None = None
-    nargs: str | None = None
+    nargs: int | str | None = None
     repeatable: bool = False
     bare: str | None = None
     required: bool = False
@@ -49,8 +49,7 @@ class Option:
             "metavar": self.metavar,
             "choices": self.choices and list(self.choices),
             "type": self.convert,
-            "nargs": (int(self.nargs) if self.nargs and self.nargs.isdecimal() else self.nargs)
-            or ("?" if self.bare else None),
+            "nargs": self.nargs or ("?" if self.bare else None),
             "const": self.bare,
             "action": "append" if self.repeatable else None,
             "required": self.required or None,

@@ -4,11 +4,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from ...base.command_line import positive
 from .entry import group
 
 _look = group("show and check; no trial is started")
+_COMMAND: dict[str, Any] = {"keyword": False, "starts_agents": False}  # of the command line alone
+_LISTING: dict[str, Any] = {"with_status": True, "not_empty": True, "keyword": False}  # what --status lists
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,8 +22,7 @@ class LookOptions:
         "show the progress of --sweep_id, or of all recent sweeps; start nothing",
         default=False,
         with_status=True,
-        keyword=False,
-        starts_agents=False,
+        **_COMMAND,
     )
     watch: bool = _look(
         "with --status: repeat until the sweep has ended", default=False, with_status=True, keyword=False
@@ -28,59 +30,48 @@ class LookOptions:
     where: str | None = _look(
         'with --status: list the trials that satisfy this, such as "val/mAP > 30 and base_lr < 1e-3"',
         "EXPRESSION",
-        with_status=True,
-        not_empty=True,
-        keyword=False,
+        **_LISTING,
     )
     sort: str | None = _look(
         "with --status: list trials in this order; -NAME: the largest first, +NAME: the smallest",
         "NAMES",
-        with_status=True,
-        not_empty=True,
-        keyword=False,
+        **_LISTING,
     )
     columns: str | None = _look(
         "with --status: list trials with these columns: metrics, parameters, state, duration, …",
         "NAMES",
-        with_status=True,
-        not_empty=True,
-        keyword=False,
+        **_LISTING,
     )
     compare: list[str] | None = _look(
         "compare two sweeps: their best, and how sure; start nothing",
         "ID",
-        nargs="2",
-        keyword=False,
-        starts_agents=False,
+        nargs=2,
+        **_COMMAND,
     )
     diff: list[str] | None = _look(
         "show how two trials differ: parameters, command, code, metrics; NAME of --sweep_id, or ID/NAME; start nothing",
         "NAME",
-        nargs="2",
-        keyword=False,
-        starts_agents=False,
+        nargs=2,
+        **_COMMAND,
     )
     logs: str | None = _look(
         "print what a trial's trainer has printed; NAME, or its beginning or number, of --sweep_id, or ID/NAME",
         "NAME",
         not_empty=True,
-        keyword=False,
-        starts_agents=False,
+        **_COMMAND,
     )
     follow: bool = _look("with --logs: go on until the trial has ended", default=False, keyword=False)
     test_patterns: str | None = _look(
         "show what the trainer's patterns find in a log file; start nothing",
         "LOGFILE",
         not_empty=True,
-        keyword=False,
-        starts_agents=False,
+        **_COMMAND,
     )
     init: list[str] | None = _look(
         "write a profile and a sweep file for the trainer in this folder, from what its code and logs say; run nothing",
         "SCRIPT|CONFIG|LOG",
         nargs="*",
-        keyword=False,
-        starts_agents=False,
+        **_COMMAND,
     )
     force: bool = _look("with --init: replace files that exist", default=False, keyword=False)
     try_run: float | None = _look(
@@ -92,8 +83,7 @@ class LookOptions:
     check: bool = _look(
         "check interpreter, trainer, GPUs, disk and W&B, and say what to mend; start and create nothing",
         default=False,
-        keyword=False,
-        starts_agents=False,
+        **_COMMAND,
     )
     json: bool = _look(
         "with --status, --compare, --diff or --check: print JSON", default=False, with_status=True, keyword=False
@@ -101,6 +91,5 @@ class LookOptions:
     dry_run: bool = _look(
         "show the search and the commands of the first trials; create nothing",
         default=False,
-        keyword=False,
-        starts_agents=False,
+        **_COMMAND,
     )
