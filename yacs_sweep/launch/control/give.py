@@ -10,7 +10,7 @@ from ...base.command_line import COMMAND
 from ...base.errors import SweepError
 from ...records.alive import Launcher
 from ...records.control.orders import Answer, Entry, Order, paused_by
-from ...records.control.words import order_text
+from ...records.control.words import answer_text, order_text
 from ...show.lines import command_text
 from .find import Steered
 
@@ -53,15 +53,14 @@ def give(sweep: Steered, order: Order, wait: float | None = None) -> Outcome:
     awake = [launch for launch in running if launch.asleep is None]
     wait = ANSWER_WAIT if wait is None else wait
     answers = _wait_for_answers(sweep, order, awake, wait if awake or not running else 0.0)
-    heard = {(answer.host, answer.pid) for answer in answers}
-    silent = [] if order.act in ONE_ANSWERS and answers else _without(running, heard)
-    ended = _without(silent, {(launch.host, launch.pid) for launch in sweep.launches()}) if silent else []
+    silent = [] if order.act in ONE_ANSWERS and answers else _without(running, answers)
+    ended = _without(silent, sweep.launches()) if silent else []
     silent = [launch for launch in silent if launch not in ended]
     if ended and not silent and not answers and sweep.knows_launches:  # the last one ended as the order was given
         if order.act in NEEDS_LAUNCH:
             return Outcome([*sweep.told, _not_done(sweep, order)], taken=False)
         return Outcome([*sweep.notes, *(sweep.told or [_recorded(sweep, order, before)])], taken=True)
-    lines = [f"{answer.text} ({answer.host}, process {answer.pid})" for answer in answers]
+    lines = [answer_text(answer) for answer in answers]
     lines += [
         f"{launch.host}, process {launch.pid}: {_why_silent(launch)}; the order ({order_text(order)}) is written down, and "
         f"is obeyed {'after `fg`' if launch.asleep else 'when it is read'}"
@@ -96,23 +95,24 @@ def _wait_for_answers(sweep: Steered, order: Order, running: Sequence[Launcher],
         if new and not answers and not running:
             deadline = min(deadline, time.monotonic() + LATE_WAIT)
         answers += new
-        open_ = _without(running, {(answer.host, answer.pid) for answer in answers})
+        open_ = _without(running, answers)
         if running and (not open_ or (answers and order.act in ONE_ANSWERS)):
             return answers
         now = time.monotonic()
         if now >= deadline:
             return answers
         if now >= look_again and running:
-            ended = _without(open_, {(launch.host, launch.pid) for launch in sweep.launches()})
+            ended = _without(open_, sweep.launches())
             if len(ended) == len(open_):
                 return answers  # those that have not answered have ended meanwhile
             look_again = now + 1.0
         time.sleep(min(PERIOD, max(0.0, deadline - now)))
 
 
-def _without(launches: Iterable[Launcher], some: set[tuple[str, int]]) -> list[Launcher]:
-    """Returns the launches that are not among `some`, pairs of host and process id."""
-    return [launch for launch in launches if (launch.host, launch.pid) not in some]
+def _without(launches: Iterable[Launcher], some: Iterable[Launcher | Answer]) -> list[Launcher]:
+    """Returns the launches that are not among `some`, which are launches or their answers."""
+    processes = {(each.host, each.pid) for each in some}
+    return [launch for launch in launches if (launch.host, launch.pid) not in processes]
 
 
 def _recorded(sweep: Steered, order: Order, before: Sequence[Entry]) -> str:

@@ -36,10 +36,15 @@ def order_rows(given: Sequence[Given]) -> list[list[str]]:
     """Formats the orders as rows of a table: when, who, what, and what each launch answered."""
     rows = []
     for each in given:
-        answers = "; ".join(f"{answer.text} ({answer.host}, process {answer.pid})" for answer in each.answers)
+        answers = "; ".join(map(answer_text, each.answers))
         at = each.order.at[:19].replace("T", " ")
         rows.append([f"{at} UTC", each.order.who, order_text(each.order), answers or "none"])
     return rows
+
+
+def answer_text(answer: Answer) -> str:
+    """Says what a launch has answered, and which one it is: `paused by alice@box (box, process 4711)`."""
+    return f"{answer.text} ({answer.host}, process {answer.pid})"
 
 
 def order_text(order: Order) -> str:
