@@ -99,10 +99,8 @@ def find_steered(sweep_id: str, options: Options, option: str) -> list[Steered]:
         ConfigError: there is no such sweep, or this user may not write to its folder.
     """
     if sweep_id.startswith(BATCH):
-        return [
-            found for name, base in _batch(sweep_id, options, option) for found in _one(name, base, options, option)
-        ]
-    return _one(sweep_id, options.results_dir, options, option)
+        return [_one(name, base, options, option) for name, base in _batch(sweep_id, options, option)]
+    return [_one(sweep_id, options.results_dir, options, option)]
 
 
 def _batch(batch_id: str, options: Options, option: str) -> list[tuple[str, str]]:
@@ -115,18 +113,18 @@ def _batch(batch_id: str, options: Options, option: str) -> list[tuple[str, str]
     raise unknown(batch_id, bases, option)
 
 
-def _one(sweep_id: str, results_dir: str | None, options: Options, option: str) -> list[Steered]:
+def _one(sweep_id: str, results_dir: str | None, options: Options, option: str) -> Steered:
     """Finds one sweep."""
     paths = find(sweep_id, results_dir, option)
     if paths is None:
-        return [_elsewhere(sweep_id, options, option)]
+        return _elsewhere(sweep_id, options, option)
     refuse_unwritable(paths, (paths.dir, paths.agents, paths.control))
     launch = LaunchFile.load(paths)
     if launch.controller == "wandb":
         server = ServerLog(sweep_id, paths, options, option)
-        return [Steered(paths, launch, server, told=server.told, results_dir=results_dir)]
+        return Steered(paths, launch, server, told=server.told, results_dir=results_dir)
     storage = _shared_storage(options, launch)
-    return [Steered(paths, launch, order_log(paths, storage), storage, results_dir=results_dir)]
+    return Steered(paths, launch, order_log(paths, storage), storage, results_dir=results_dir)
 
 
 def _shared_storage(options: Options, launch: LaunchFile) -> str | None:
