@@ -45,7 +45,7 @@ def give_order(options: Options) -> int:
 
 
 def _maker(name: str, options: Options) -> Callable[[Steered], Order]:
-    """Returns what makes the order for a sweep."""
+    """Returns the function that makes the order for a sweep."""
     if options.stop_trial is not None:
         return stop_trial_order(options.stop_trial, BY)
     if options.set_workers is not None:

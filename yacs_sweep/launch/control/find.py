@@ -55,12 +55,12 @@ class Steered:
 
     @property
     def controller(self) -> str:
-        """What chooses its points: local, wandb."""
+        """The name of the controller that chooses the points: local, wandb."""
         return "wandb" if self.launch is None else self.launch.controller
 
     @cached_property
     def spec(self) -> SweepSpec:
-        """What is searched."""
+        """The parameters, method and metric of the sweep, from its folder or the database."""
         if self.has_folder:
             return load_spec_of(self.paths)
         return _in_database(self.storage, self.sweep_id).join("--sweep_id")[0]

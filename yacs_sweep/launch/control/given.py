@@ -20,12 +20,12 @@ Points = str | Sequence[Mapping[str, Any]]  # a file, or the points
 
 
 def plain_order(act: Act, by: str) -> Callable[[Steered], Order]:
-    """Returns what makes an order that says nothing more: pause, resume, stop, cancel."""
+    """Returns the function that makes an order that says nothing more: pause, resume, stop, cancel."""
     return lambda sweep: new_order(act, by)
 
 
 def stop_trial_order(name: str, by: str, option: str = "--stop-trial") -> Callable[[Steered], Order]:
-    """Returns what makes the order to end a trial, which must run."""
+    """Returns the function that makes the order to end a trial, which must run."""
 
     def make(sweep: Steered) -> Order:
         return new_order("stop_trial", by, trial=_running_trial(sweep, name, option))
@@ -52,12 +52,12 @@ def _running_trial(sweep: Steered, given: str, option: str) -> str:
 
 
 def workers_order(number: int, by: str, *, now: bool, option: str = "--set-workers") -> Callable[[Steered], Order]:
-    """Returns what makes the order to have so many workers on the machine whose launch it is for."""
+    """Returns the function that makes the order to have so many workers on the machine whose launch it is for."""
     return lambda sweep: new_order("set_workers", by, workers=number, now=now, **_host(sweep, option))
 
 
 def gpus_order(gpus: str, by: str, *, now: bool, option: str = "--set-gpus") -> Callable[[Steered], Order]:
-    """Returns what makes the order to use these GPUs on the machine whose launch it is for.
+    """Returns the function that makes the order to use these GPUs on the machine whose launch it is for.
 
     Raises:
         ConfigError: a name is empty, or stands twice.
@@ -85,7 +85,7 @@ def _host(sweep: Steered, option: str) -> dict[str, str]:
 
 
 def count_order(number: int, by: str, option: str = "--set-count") -> Callable[[Steered], Order]:
-    """Returns what makes the order to have so many trials in the whole sweep; of a grid, all of it at most."""
+    """Returns the function that makes the order to have so many trials in the whole sweep; of a grid, all of it at most."""
 
     def make(sweep: Steered) -> Order:
         count = sweep.spec.at_most(number) if sweep.controller == "local" else number
@@ -104,7 +104,7 @@ def count_order(number: int, by: str, option: str = "--set-count") -> Callable[[
 
 
 def points_order(source: Points, by: str, option: str = "--add-points") -> Callable[[Steered], Order]:
-    """Returns what makes the order to try these points next; they must fit the sweep."""
+    """Returns the function that makes the order to try these points next; they must fit the sweep."""
 
     def make(sweep: Steered) -> Order:
         if sweep.controller == "wandb":
@@ -130,7 +130,7 @@ def points_order(source: Points, by: str, option: str = "--add-points") -> Calla
 
 
 def _keys(sweep: Steered) -> Callable[[str], str]:
-    """Returns what maps a parameter to the trainer's key; parameters are their own keys where the trainer is not known."""
+    """Returns the function that maps a parameter to the trainer's key: to itself where the trainer is not known."""
     from ...trainers.choose import choose_profile
     from ...trainers.overrides import Overrides
 

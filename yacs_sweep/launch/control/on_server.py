@@ -12,7 +12,10 @@ from ..options.table import Options
 
 
 class ServerLog:
-    """`OrderLog` of a sweep on the W&B server. `told`: lines for the user about what has become of orders there."""
+    """Keeps the orders to a sweep on the W&B server (an `OrderLog`), and changes its state there.
+
+    `told` has lines for the user about what has become of orders there.
+    """
 
     def __init__(self, sweep_id: str, paths: SweepPaths | None, options: Options, option: str) -> None:
         """Prepares the log; nothing is asked yet.

@@ -200,7 +200,7 @@ class Agent:
         return self.stop is not None
 
     def leaving(self) -> bool:
-        """Whether no further trial is to be started by this agent; a running one goes on unless the agent is `stopping`."""
+        """Whether this agent starts no further trial; a running one continues unless the agent is `stopping`."""
         return self._leaves or self.stop is not None
 
     def held(self) -> bool:

@@ -112,7 +112,7 @@ class Grants:
         return worker.surplus or worker.renew or self._is_needed_elsewhere(worker)
 
     def find_lost_trial(self, cut: Worker, sweep: SweepState) -> None:
-        """Lets other agents of the sweep begin anew after their trials: they find the trial that was ended at this worker."""
+        """Replaces the sweep's other agents after their trials: a new agent finds the trial that was ended at this worker."""
         if not cut.surplus:  # its own next agent does
             return
         for worker in self.workers:

@@ -86,12 +86,10 @@ class SweepState:
     summary: Summary
     failure_limit: FailureLimit = FailureLimit()
     listeners: list[Callable[[TrialRecord], None]] = field(default_factory=list)  # called when a trial starts or ends
-    target_line: Callable[[TrialRecord], str | None] = lambda record: (
-        None
-    )  # a line when the trial has reached the target
-    hopeless: Callable[[TrialRecord], str | None] = lambda record: (
-        None
-    )  # a message when every other trial would fail as this one has
+    # Returns a line when the trial has reached the target.
+    target_line: Callable[[TrialRecord], str | None] = lambda record: None
+    # Returns a message when every other trial would fail as this one has.
+    hopeless: Callable[[TrialRecord], str | None] = lambda record: None
     outcome: Outcome = field(default_factory=Outcome)
     accessories: Accessories = field(default_factory=Accessories)
     has_target: bool = False  # whether a trial has reached the target
@@ -142,7 +140,7 @@ class SweepState:
                 self.left = 1 if self.pauses else self.left + 1
 
     def set_count(self, count: int) -> None:
-        """Changes how many trials the whole sweep is to have; what runs goes on."""
+        """Changes how many trials the whole sweep is to have; running ones continue."""
         count = self.at_most(count)
         if self.pauses:  # the controller says when it has none left
             self.left = 1 if count > self.count else self.left

@@ -53,9 +53,8 @@ class Worker:
         self.asleep = False  # whether its agent has stopped its trial for as long as the launch sleeps
         self.stopped_trial = ""  # id of the trial that it was told to end for good
         self.dismissed = False  # whether its agent leaves because it was told to, though there is more to do
-        self.renew = (
-            False  # whether its next agent is to follow after the trial: it has other cores, or finds a lost trial
-        )
+        # Whether its next agent is to follow after the trial: it has other cores, or finds a lost trial.
+        self.renew = False
         self.cut = False  # whether its trial was ended to be tried again elsewhere
         self.surplus = False  # whether it is given up once its agent has left
         self.stop_by = math.inf  # when its agent is killed, which was told to end its trial (seconds of `AWAKE`)
@@ -121,7 +120,7 @@ class Worker:
 
     @property
     def is_ending(self) -> bool:
-        """Whether its trial was told to end, by whomever."""
+        """Whether its trial is being ended: alone, or together with the agent."""
         return self.stop_by < math.inf or (self.trial is not None and self.trial.id == self.stopped_trial)
 
     def kill(self) -> None:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class LateOrders:
-    """`OrderLog` of a sweep whose launches share its folder; imports what reads orders once there are any."""
+    """Reads the orders in a sweep's folder (an `OrderLog`); imports `OrderFile` once there are any."""
 
     def __init__(self, paths: SweepPaths) -> None:
         self._paths = paths

@@ -10,7 +10,7 @@ from .orders import Entry, OrderLog, entry_row
 
 
 class MirroredOrders:
-    """`OrderLog` whose entries are copied to the sweep's folder as they are read, for `--status` and the report."""
+    """Reads another `OrderLog`, and copies its entries to the sweep's folder, for `--status` and the report."""
 
     def __init__(self, log: OrderLog, copy: OrderFile) -> None:
         """Makes the log.

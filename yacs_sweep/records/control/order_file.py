@@ -18,7 +18,7 @@ from .orders import Entry, entry_from_row, entry_row
 
 
 class OrderFile:
-    """`OrderLog` of a sweep whose launches share its folder."""
+    """Keeps the orders of a sweep whose launches share its folder (an `OrderLog`)."""
 
     def __init__(self, paths: SweepPaths) -> None:
         self.path, self._agents = paths.control, paths.agents
