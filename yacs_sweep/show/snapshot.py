@@ -22,8 +22,7 @@ from ..base.errors import SweepError
 from ..base.values import utc_seconds
 from ..records.alive import Launcher, count_agents, launchers
 from ..records.control.order_file import OrderFile
-from ..records.control.orders import Entry, Order, count_wanted
-from ..records.control.words import standing_order
+from ..records.control.orders import Entry, Order, count_wanted, standing_order
 from ..records.folder import OVER, SweepPaths, TrialRecord
 from ..records.known_sweeps import origin_of
 from ..records.launch_file import load_spec_of, read_launch

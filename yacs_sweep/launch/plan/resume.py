@@ -9,7 +9,7 @@ from pathlib import Path
 from ...base.errors import ConfigError, Problems, SweepError
 from ...recorders.targets import lacks_records
 from ...records.control.order_file import OrderFile
-from ...records.control.words import standing_order
+from ...records.control.orders import standing_order
 from ...records.folder import SweepPaths, TrialRecord
 from ...records.known_sweeps import find, find_sweep, refuse_unwritable
 from ...records.launch_file import LaunchFile, load_spec_of

@@ -122,13 +122,19 @@ def entry_from_row(row: Any) -> Entry | None:
 
 
 # -- what follows from the orders -------------------------------------------------------------------------------------
-def paused_by(entries: Iterable[Entry]) -> Order | None:
-    """Returns the order that has paused the sweep; None if the sweep is not paused."""
-    pause = None
+def standing_order(entries: Iterable[Entry]) -> Order | None:
+    """Returns the pause, stop or cancel that was given last; None where the sweep was resumed after it."""
+    last = None
     for entry in entries:
         if isinstance(entry, Order) and entry.act in ("pause", "resume", "stop", "cancel"):
-            pause = entry if entry.act == "pause" else None
-    return pause
+            last = None if entry.act == "resume" else entry
+    return last
+
+
+def paused_by(entries: Iterable[Entry]) -> Order | None:
+    """Returns the order that has paused the sweep; None if the sweep is not paused."""
+    order = standing_order(entries)
+    return order if order is not None and order.act == "pause" else None
 
 
 def last_count(entries: Iterable[Entry]) -> Order | None:

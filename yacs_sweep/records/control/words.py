@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ...base.values import utc_seconds
 from ...base.wording import counted
-from .orders import Answer, Entry, Order, paused_by
+from .orders import Answer, Entry, Order
 
 _PAST = {"pause": "paused", "stop": "stopped", "cancel": "cancelled"}
 
@@ -68,16 +68,6 @@ def order_text(order: Order) -> str:
 def _counted(number: object, noun: str) -> str:
     """Formats a number with its noun, whatever a damaged entry has in place of the number."""
     return counted(number, noun) if isinstance(number, int) else f"{number} {noun}s"
-
-
-def standing_order(entries: Sequence[Entry]) -> Order | None:
-    """Returns the pause, stop or cancel that was given last; None where the sweep was resumed after it."""
-    if (pause := paused_by(entries)) is not None:
-        return pause
-    acts = [
-        entry for entry in entries if isinstance(entry, Order) and entry.act in ("pause", "resume", "stop", "cancel")
-    ]
-    return acts[-1] if acts and acts[-1].act in ("stop", "cancel") else None
 
 
 def standing_text(order: Order, now: float) -> str:

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from yacs_sweep.base.values import utc_seconds
-from yacs_sweep.records.control.orders import Act, answer_to, new_order
-from yacs_sweep.records.control.words import ago, order_rows, order_text, orders_given, standing_order, standing_text
+from yacs_sweep.records.control.orders import Act, answer_to, new_order, standing_order
+from yacs_sweep.records.control.words import ago, order_rows, order_text, orders_given, standing_text
 
 
 @pytest.mark.parametrize(
