@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import socket
 import threading
 from collections.abc import Callable, Sequence
@@ -23,7 +22,8 @@ from ..records.alive import (
     Launcher,
     announced,
     clear_leftovers,
-    launchers,
+    launches_text,
+    other_launchers,
     refuse_foreign_agents,
 )
 from ..records.code.snapshot import take_snapshot
@@ -278,9 +278,8 @@ def find_twin(paths: SweepPaths) -> tuple[str, Launcher] | None:
         other = SweepPaths(paths.base, file.parent.parent.name)
         if other.sweep_id == paths.sweep_id or _launched_with(other) != ours:
             continue
-        for launcher in launchers(other):
-            if (launcher.host, launcher.pid) != (socket.gethostname(), os.getpid()):  # the same file twice in a batch
-                return other.sweep_id, launcher
+        for launcher in other_launchers(other):  # not this process: a batch may have the same file twice
+            return other.sweep_id, launcher
     return None
 
 
@@ -305,7 +304,7 @@ def _tell_of_twin(results: Results, options: Options) -> None:
     if twin is not None:
         sweep_id, launcher = twin
         say(
-            f"warning: the same sweep runs already as {sweep_id} ({launcher.host}, process {launcher.pid}), and this is "
+            f"warning: the same sweep runs already as {sweep_id} ({launches_text([launcher])}), and this is "
             "another; to work on that one instead, stop this one and join it with",
             Resuming(sweep_id, options, [results.plan.spec.budget]).line,
         )
