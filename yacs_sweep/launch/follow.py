@@ -155,10 +155,10 @@ class Follower:
             self.update()
         if self.target is not None and not self.outcome.cut_short and not self._done():
             self.outcome.ended_by = self._limits.why_over() if self._limits is not None else None
-        if self.target is not None and not self.outcome.cut_short and not self._done():
-            self.outcome.message = (
-                f"the engine's agents have ended before the sweep; their output is in {self.summary.paths.agents}"
-            )
+            if self.outcome.ended_by is None:
+                self.outcome.message = (
+                    f"the engine's agents have ended before the sweep; their output is in {self.summary.paths.agents}"
+                )
         return self.outcome
 
 
