@@ -16,6 +16,8 @@ from tests.sweeping import ROOT, processes_with
 from tests.trainers import await_marked
 from yacs_sweep.trial.process import Exit, Guard, GuardLost, Limits, StartError, Stop, run_child
 
+DEAF = "import signal, time; signal.signal(15, signal.SIG_IGN); print('deaf', flush=True); time.sleep(100)"
+
 
 @pytest.fixture
 def guard() -> Iterator[Guard]:
@@ -35,6 +37,20 @@ def run(guard: Guard, code: str, limits: Limits | None = None, **settings: Any) 
         **settings,
     )
     return end, b"".join(output)
+
+
+def run_deaf(guard: Guard, *stops: Stop) -> Exit:
+    """Requests the ends one after the other of a child that ignores SIGTERM, once it does."""
+    requests, ready = iter(stops), list[bytes]()
+    return run_child(
+        guard,
+        [sys.executable, "-c", DEAF],
+        dict(os.environ),
+        "/",
+        limits=Limits(),
+        on_output=ready.append,
+        poll=lambda: next(requests, None) if ready else None,
+    )
 
 
 def test_exit_code_and_output(guard: Guard) -> None:
@@ -84,43 +100,20 @@ def test_stall_counts_from_the_last_output(guard: Guard) -> None:
 
 
 def test_sigterm_is_ignored_until_sigkill(guard: Guard) -> None:
-    code = "import signal, time; signal.signal(15, signal.SIG_IGN); print('deaf', flush=True); time.sleep(100)"
-    end, _ = run(guard, code, Limits(timeout=0.3, grace=0.5))
+    end, _ = run(guard, DEAF, Limits(timeout=0.3, grace=0.5))
     assert end.status == -signal.SIGKILL
     assert 0.8 <= end.seconds < 20
 
 
 def test_a_second_request_shortens_the_grace_period(guard: Guard) -> None:
-    stops = iter([Stop("interrupted", grace=30), Stop("interrupted", grace=0)])
-    code = "import signal, time; signal.signal(15, signal.SIG_IGN); print('deaf', flush=True); time.sleep(100)"
-    ready: list[bytes] = []
-    end = run_child(
-        guard,
-        [sys.executable, "-c", code],
-        dict(os.environ),
-        "/",
-        limits=Limits(),
-        on_output=ready.append,
-        poll=lambda: next(stops, None) if ready else None,
-    )
+    end = run_deaf(guard, Stop("interrupted", grace=30), Stop("interrupted", grace=0))
     assert end.status == -signal.SIGKILL
     assert end.seconds < 20
 
 
 @pytest.mark.parametrize(("second", "counts"), [("stopped", "stopped"), ("interrupted", "paused")])
 def test_a_stop_for_good_counts_more_than_a_pause(guard: Guard, second: str, counts: str) -> None:
-    stops = iter([Stop("paused", grace=30), Stop(second, grace=0)])
-    ready: list[bytes] = []
-    code = "import signal, time; signal.signal(15, signal.SIG_IGN); print('deaf', flush=True); time.sleep(100)"
-    end = run_child(
-        guard,
-        [sys.executable, "-c", code],
-        dict(os.environ),
-        "/",
-        limits=Limits(),
-        on_output=ready.append,
-        poll=lambda: next(stops, None) if ready else None,
-    )
+    end = run_deaf(guard, Stop("paused", grace=30), Stop(second, grace=0))
     assert end.stop is not None and end.stop.cause == counts
 
 
