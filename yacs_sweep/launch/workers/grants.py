@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from ...base.signals import AWAKE
 from ...base.wording import counted
 from ...records.folder import DEADLINE, TrialRecord
+from ...trial.process import Stop
 from .gpu_places import Places
 from .sleeping import Sleep
 from .sweep_state import SweepState
@@ -78,6 +80,10 @@ class Grants:
                 busy[id(worker.sweep)] += 1
         found = [sweep for sweep in self.sweeps if sweep.left > (0 if sweep.pauses else busy[id(sweep)])]
         return [sweep for sweep in found if not sweep.paused] or found
+
+    def is_open(self, sweep: SweepState) -> bool:
+        """Tells whether the sweep has trials left to start, or agents at work."""
+        return sweep.left > 0 or self.agents_of(sweep) > 0
 
     def agents_of(self, sweep: SweepState) -> int:
         """Counts the workers whose agents work on the sweep."""
@@ -174,7 +180,7 @@ class Grants:
                 ending = f": ending {counted(running, 'running trial')}, resumed with the sweep" if running else ""
                 self.end_search(sweep, why, f"{why}{ending}")
                 if running:
-                    self.stop(sweep, {"cause": DEADLINE, "detail": why, "grace": None})
+                    self.stop(sweep, Stop(DEADLINE, why))
 
     def end_search(self, sweep: SweepState, why: str, text: str) -> None:
         """Starts no further trial of the sweep, and ends its launch with the last running one. `text` is for the user."""
@@ -210,20 +216,20 @@ class Grants:
             if worker.connected and worker.sweep is sweep:
                 self.dismiss(worker)
 
-    def stop(self, sweep: SweepState, request: dict[str, Any]) -> None:
+    def stop(self, sweep: SweepState, stop: Stop) -> None:
         """Ends the sweep's running trials; no further one starts."""
-        sweep.left, sweep.stop_sent = 0, request
+        sweep.left, sweep.stop_sent = 0, stop
         for worker in self.workers:
             if worker.connected and worker.sweep is sweep:
-                self.stop_agent(worker, sweep, request)
+                self.stop_agent(worker, sweep, stop)
 
     def stop_trial(self, worker: Worker, trial: TrialRecord, why: str) -> None:
         """Ends the worker's trial for good; its agent stays."""
         worker.stopped_trial = trial.id
         worker.channel.send(stop_trial=trial.id, why=why)
 
-    def stop_agent(self, worker: Worker, sweep: SweepState, request: dict[str, Any]) -> None:
+    def stop_agent(self, worker: Worker, sweep: SweepState, stop: Stop) -> None:
         """Ends the worker's trial, and its agent; kills an agent that has not left in time."""
-        grace = sweep.job.grace if request["grace"] is None else request["grace"]
+        grace = sweep.job.grace if stop.grace is None else stop.grace
         worker.stop_by = AWAKE.now() + grace + AGENT_EXIT_GRACE
-        worker.channel.send(stop=request)
+        worker.channel.send(stop=asdict(stop))

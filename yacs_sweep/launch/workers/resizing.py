@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from ...base.errors import ConfigError
 from ...base.wording import counted
+from ...trial.process import Stop
 from .gpu_places import GpuOptions, Layout, lay_out
 from .grants import Grants
 from .worker import Worker
@@ -157,4 +158,4 @@ class Resizing:
         """Ends the worker's trial, which is tried again; its agent leaves."""
         if worker.connected and worker.sweep is not None:
             worker.dismissed = worker.cut = True
-            self.grants.stop_agent(worker, worker.sweep, {"cause": "interrupted", "detail": why, "grace": None})
+            self.grants.stop_agent(worker, worker.sweep, Stop("interrupted", why))

@@ -15,6 +15,7 @@ from ...base.command_line import COMMAND
 from ...base.errors import ConfigError
 from ...base.wording import counted
 from ...show.lines import command_text
+from ...trial.process import Stop
 from .gpu_places import Layout
 from .grants import Grants
 from .resizing import Resizing, layout_text, with_gpus, with_workers
@@ -131,12 +132,12 @@ class Steering:
     def _cancel(self, sweep: SweepState, order: Order) -> str:
         """Ends the running trials, and the launch with them."""
         if sweep.stop_sent is not None:
-            return f"being ended already: {sweep.stop_sent['detail']}"
+            return f"being ended already: {sweep.stop_sent.detail}"
         why = f"cancelled {order.origin}"
-        sweep.outcome.interrupted = sweep.left > 0 or self.grants.agents_of(sweep) > 0
+        sweep.outcome.interrupted = self.grants.is_open(sweep)
         sweep.paused, sweep.outcome.ended_by = None, why
         running = len(self.grants.running(sweep))
-        self.grants.stop(sweep, {"cause": "interrupted", "detail": why, "grace": None})
+        self.grants.stop(sweep, Stop("interrupted", why))
         ending = f"the {running} running trials" if running > 1 else "the running trial"
         return f"{why}: ending {ending}" if running else f"{why}: no trial runs here"
 
@@ -227,6 +228,6 @@ def _is_for_here(order: Order) -> bool:
 
 def _refuse_ending(sweep: SweepState) -> None:
     """Refuses an order to a sweep that ends already."""
-    why = sweep.stop_sent["detail"] if sweep.stop_sent is not None else sweep.outcome.ended_by
+    why = sweep.stop_sent.detail if sweep.stop_sent is not None else sweep.outcome.ended_by
     if why is not None:
         raise Refused(f"the sweep ends already here: {why}; --sweep_id {sweep.name} resumes it")

@@ -19,6 +19,7 @@ from ...base.signals import AWAKE, noted
 from ...base.streams import SILENT_WAIT, print_lines
 from ...records.alive import clear_leftovers
 from ...records.folder import ENDED_WELL, TrialRecord, mark_lost
+from ...trial.process import Stop
 from .agent_starter import AgentStarter
 from .channel import Message
 from .gpu_places import Layout, Places
@@ -110,7 +111,7 @@ class Supervisor:
                 self.say(f"{name}: ending {trials} (again: at once)")
                 self.interrupted = True
                 for sweep in self.sweeps:
-                    open_ = sweep.left > 0 or self.grants.agents_of(sweep) > 0
+                    open_ = self.grants.is_open(sweep)
                     sweep.outcome.interrupted = sweep.outcome.interrupted or open_
                     sweep.outcome.everywhere = sweep.outcome.everywhere or open_
                 self._stop_all(detail)
@@ -121,15 +122,15 @@ class Supervisor:
     def _stop_all(self, detail: str, grace: float | None = None) -> None:
         """Ends the running trials of all sweeps; no further one starts."""
         for sweep in self.sweeps:
-            self.grants.stop(sweep, {"cause": "interrupted", "detail": detail, "grace": grace})
+            self.grants.stop(sweep, Stop("interrupted", detail, grace))
 
     def _fail(self, message: str) -> None:
         """Ends all sweeps with the message: running trials are ended, no further one starts."""
         for sweep in self.sweeps:
             if sweep.stop_sent is None:
-                if sweep.left > 0 or self.grants.agents_of(sweep):
+                if self.grants.is_open(sweep):
                     sweep.end(message, everywhere=True)
-                self.grants.stop(sweep, {"cause": "interrupted", "detail": message, "grace": None})
+                self.grants.stop(sweep, Stop("interrupted", message))
 
     # -- trials and places ------------------------------------------------------------------------------------------
 

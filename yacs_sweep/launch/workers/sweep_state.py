@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ...base.wording import counted
 from ...records.folder import ENDED_WELL, TrialRecord
 from ...records.progress import count_settled
 from ...records.summary import Summary
+from ...trial.process import Stop
 from ..accessories import Accessories
 from .channel import Job
 
@@ -101,7 +102,7 @@ class SweepState:
     spare: int = 0  # trials that were given out beyond `count`, since it has become smaller
     on_count: Callable[[int], None] = lambda count: None  # called when `count` has changed
     limits: TimeLimits | None = None  # of a sweep with a budget
-    stop_sent: dict[str, Any] | None = None  # what its agents were told when their trials were to be ended
+    stop_sent: Stop | None = None  # what its agents were told when their trials were to be ended
 
     @property
     def name(self) -> str:
