@@ -34,6 +34,10 @@ class Grants:
         self._requests: list[Worker] = []  # their agents wait for a trial,
         self._moves: list[tuple[Worker, str]] = []  # or for another place for the trial (its id) they have
 
+    def say_of(self, sweep: SweepState, text: str) -> None:
+        """Shows the user a line about a sweep."""
+        self.say(f"{sweep.name}: {text}" if len(self.sweeps) > 1 else text)
+
     def request(self, worker: Worker) -> None:
         """Notes that the worker's agent waits for a trial."""
         self._requests.append(worker)
@@ -178,25 +182,24 @@ class Grants:
             if (why := sweep.limits.over(self._trials(sweep))) is not None:
                 running = len(self.running(sweep))
                 ending = f": ending {counted(running, 'running trial')}, resumed with the sweep" if running else ""
-                self.end_search(sweep, why, f"{why}{ending}")
+                self._end_in_time(sweep, why, f"{why}{ending}")
                 if running:
                     self.stop(sweep, Stop(DEADLINE, why))
-
-    def end_search(self, sweep: SweepState, why: str, text: str) -> None:
-        """Starts no further trial of the sweep, and ends its launch with the last running one. `text` is for the user."""
-        sweep.paused, sweep.left, sweep.outcome.ended_by = None, 0, why
-        self.say(f"{sweep.name}: {text}" if len(self.sweeps) > 1 else text)
-        self.send_home(sweep)
 
     def end_too_long(self, sweep: SweepState) -> None:
         """Ends a sweep whose next trial takes more iterations than an agent was given."""
         if sweep.limits is not None and sweep.outcome.ended_by is None:
-            self.end_search(sweep, *sweep.limits.too_long(self._trials(sweep)))
+            self._end_in_time(sweep, *sweep.limits.too_long(self._trials(sweep)))
 
     def _end_if_late(self, sweep: SweepState, limits: TimeLimits) -> None:
         """Ends a sweep whose next trial is not expected to end in time."""
         if (late := limits.too_late(self._trials(sweep))) is not None:
-            self.end_search(sweep, *late)
+            self._end_in_time(sweep, *late)
+
+    def _end_in_time(self, sweep: SweepState, why: str, text: str) -> None:
+        """Ends the search of a sweep that has no time for a further trial. `text` is for the user."""
+        self.say_of(sweep, text)
+        self.end_search(sweep, why)
 
     def _trials(self, sweep: SweepState) -> list[tuple[TrialRecord, float]]:
         """Lists the sweep's trials that run here, and since when, by `AWAKE`."""
@@ -210,8 +213,9 @@ class Grants:
             if worker.connected and worker.sweep is sweep:
                 worker.channel.send(held=sweep.paused is not None)
 
-    def send_home(self, sweep: SweepState) -> None:
-        """Lets the sweep's agents leave; running trials come to their end before."""
+    def end_search(self, sweep: SweepState, why: str) -> None:
+        """Starts no further trial of the sweep, and lets its agents leave; running trials come to their end before."""
+        sweep.paused, sweep.left, sweep.outcome.ended_by = None, 0, why
         for worker in self.workers:
             if worker.connected and worker.sweep is sweep:
                 self.dismiss(worker)

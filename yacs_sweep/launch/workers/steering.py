@@ -53,7 +53,9 @@ class Steering:
         for sweep in self.grants.sweeps:
             if sweep.paused is not None and sweep.left > 0:
                 resume = command_text([*COMMAND, "--resume", sweep.name])
-                self._say(sweep, f"paused {sweep.paused.origin}: no trial starts until it is resumed, with {resume}")
+                self.grants.say_of(
+                    sweep, f"paused {sweep.paused.origin}: no trial starts until it is resumed, with {resume}"
+                )
 
     def look(self) -> None:
         """Obeys the orders that were given since the last look; looks twice a second at most."""
@@ -86,7 +88,7 @@ class Steering:
         if text is None:  # it is for another launch
             return
         self.grants.answer()
-        self._say(sweep, text)
+        self.grants.say_of(sweep, text)
         what = "answers to orders are not written"
         sweep.accessories.attempt(what, partial(self._answer, sweep, order, text, obeyed))
 
@@ -96,10 +98,6 @@ class Steering:
 
         assert sweep.orders is not None
         sweep.orders.append(answer_to(order, text, obeyed=obeyed))
-
-    def _say(self, sweep: SweepState, text: str) -> None:
-        """Shows the user a line about a sweep."""
-        self.grants.say(f"{sweep.name}: {text}" if len(self.grants.sweeps) > 1 else text)
 
     # -- orders -------------------------------------------------------------------------------------------------------
 
@@ -124,10 +122,9 @@ class Steering:
     def _stop(self, sweep: SweepState, order: Order) -> str:
         """Starts no further trial, and ends the launch with the last running one."""
         _refuse_ending(sweep)
-        sweep.paused, sweep.left = None, 0
-        sweep.outcome.ended_by = f"stopped {order.origin}"
-        self.grants.send_home(sweep)
-        return f"{sweep.outcome.ended_by}: {self._running_text(sweep)}no further one starts"
+        why = f"stopped {order.origin}"
+        self.grants.end_search(sweep, why)
+        return f"{why}: {self._running_text(sweep)}no further one starts"
 
     def _cancel(self, sweep: SweepState, order: Order) -> str:
         """Ends the running trials, and the launch with them."""
