@@ -60,7 +60,7 @@ class Grants:
             worker.place = place
             worker.channel.send(granted=place is not None, gpus=place or ())
         for worker in list(self._requests):
-            sweep, place = worker.sweep, None
+            sweep, place, iterations = worker.sweep, None, None
             if sweep is not None and sweep.limits is not None and sweep.left > 0 and not sweep.paused:
                 self._end_if_late(sweep, sweep.limits)
             if self._leaves(worker):
@@ -71,10 +71,9 @@ class Grants:
                     continue
                 sweep.grant_trial()
                 worker.granted, worker.place = True, place
+                iterations = sweep.limits.fitting(self._trials(sweep)) if sweep.limits is not None else None
             self._requests.remove(worker)
-            limits = sweep.limits if sweep is not None else None
-            fitting = {} if limits is None or sweep is None else {"iterations": limits.fitting(self._trials(sweep))}
-            worker.channel.send(granted=place is not None, gpus=place or (), **fitting)
+            worker.channel.send(granted=place is not None, gpus=place or (), iterations=iterations)
 
     def open_sweeps(self) -> list[SweepState]:
         """Lists the sweeps for which another agent may be started; paused ones only if all are paused."""
