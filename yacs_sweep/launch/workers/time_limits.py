@@ -96,17 +96,25 @@ class TimeLimits:
         """Returns the iterations that the next start is expected to have time for; None: any number, as far as is known."""
         if self._shortest is None or not (pace := self._pace()):
             return None
-        seconds = [left for _, left, _, _ in self._seconds_left(running)]
-        if self.budget.gpu_hours is not None and self._gpus:
-            seconds.append(self._gpu_hours_free(running, pace * self._shortest) * 3600 / self._gpus)
-        return max(0, int(min(seconds) / pace))
+        seconds, _, _ = self._tightest(running, pace * self._shortest)
+        return max(0, int(seconds / pace))
 
     def too_long(self, running: Sequence[Running]) -> tuple[str, str]:
         """Returns what ends a sweep whose next trial takes more iterations than are `fitting`, and the line for the user."""
-        limits = [(left, name, limit) for name, left, limit, _ in self._seconds_left(running)]
-        gpu_hours = (math.inf, "max_gpu_hours", f"of {self.budget.gpu_hours}")
-        _, self.reached, limit = min([*limits, gpu_hours])
+        _, self.reached, limit = self._tightest(running, (self._pace() or 0.0) * (self._shortest or 0))
         return _late("longer", counted(self.fitting(running) or 0, "iteration"), limit)
+
+    def _tightest(self, running: Sequence[Running], expected: float) -> tuple[float, str, str]:
+        """Returns the seconds that the tightest limit leaves the next start, its option, and of or until what.
+
+        Args:
+            expected: the seconds that each running trial is expected to take at most.
+        """
+        limits = [(left, name, limit) for name, left, limit, _ in self._seconds_left(running)]
+        if self.budget.gpu_hours is not None and self._gpus:
+            seconds = self._gpu_hours_free(running, expected) * 3600 / self._gpus
+            limits.append((seconds, "max_gpu_hours", f"of {self.budget.gpu_hours}"))
+        return min(limits)
 
     def _pace(self) -> float | None:
         """Returns the seconds that an iteration is expected to take at most; None before one has been logged."""
@@ -123,14 +131,13 @@ class TimeLimits:
 
         Trials that ended by themselves, or early, tell it. Where trials pause, it is the time to the nearest pause.
         """
-        records = list(self._summary.records.values())
         if self._shortest is not None:
             pace = self._pace()
             return None if pace is None else pace * self._shortest
         return quantile(
             [
                 record.seconds
-                for record in records
+                for record in list(self._summary.records.values())
                 if record.state in ("finished", "stopped") and record.seconds is not None
             ]
         )

@@ -147,6 +147,22 @@ def test_where_trials_pause_the_nearest_pause_counts(tmp_path: Path) -> None:
         assert (limits.too_late([]) is None) == starts
 
 
+@pytest.mark.parametrize(("gpu_hours", "reached", "left"), [(3.6, "max_gpu_hours", 2), (30.0, "until", 39)])
+def test_a_sweep_whose_next_pause_is_too_far_ends_by_the_tightest_limit(
+    tmp_path: Path, gpu_hours: float, reached: str, left: int
+) -> None:
+    paused = [trial(number, 20, 1.0, "paused", iterations=4, gpu_ids=["0"]) for number in range(3)]  # 15 minutes each
+    until = datetime.now().astimezone() + timedelta(hours=9.9)
+    limits = TimeLimits(Budget(until=until, gpu_hours=gpu_hours), summary_of(tmp_path, *paused), gpus=1, shortest=1)
+    assert limits.fitting([]) == left
+    _, line = limits.too_long([])
+    assert limits.reached == reached
+    of = f"until {moment_text(until)}" if reached == "until" else f"of {gpu_hours}"
+    assert line == (
+        f"no further trial is started: the next is expected to take longer, {left} iterations are left {of}"
+    )
+
+
 def test_thousands_of_trials_are_read_once(tmp_path: Path) -> None:
     summary = summary_of(tmp_path, *(trial(number, 100, 0.01) for number in range(3000)))
     spent = Spent(summary.paths, summary.records)
