@@ -40,20 +40,19 @@ class ServerLog:
         """
         from ...wandb.sweep_states import AFTER, change_state, count_limit
 
-        if not isinstance(entry, Order) or (entry.act not in AFTER and self._file is not None):
-            if isinstance(entry, Order) and entry.act == "set_count" and self._paths is not None:
-                line = count_limit(load_spec_of(self._paths).run_cap, entry.given["count"])
-                self.told += [] if line is None else [f"warning: {line}"]
-            if self._file is not None:
-                self._file.append(entry)
-            return
-        if entry.act not in AFTER:
+        if isinstance(entry, Order) and entry.act in AFTER:
+            if not is_logged_in():
+                raise ConfigError(f"{self._option} {self._sweep_id}: is on the W&B server; {why_not_asked()}")
+            project, entity = self._project, self._entity
+            line = change_state(self._sweep_id, entry, self._paths, project=project, entity=entity, option=self._option)
+            self.told.append(line)
+        elif self._paths is not None and self._file is not None:
+            if isinstance(entry, Order) and entry.act == "set_count":
+                limit = count_limit(load_spec_of(self._paths).run_cap, entry.given["count"])
+                self.told += [] if limit is None else [f"warning: {limit}"]
+            self._file.append(entry)
+        elif isinstance(entry, Order):
             raise ConfigError(no_folder(self._sweep_id, self._option))
-        if not is_logged_in():
-            raise ConfigError(f"{self._option} {self._sweep_id}: is on the W&B server; {why_not_asked()}")
-        project, entity = self._project, self._entity
-        line = change_state(self._sweep_id, entry, self._paths, project=project, entity=entity, option=self._option)
-        self.told.append(line)
 
     def read(self) -> list[Entry]:
         """Reads the new entries of the folder's list."""
