@@ -75,10 +75,15 @@ def population() -> Sweep:
     return in_memory([first, second, third])
 
 
+def mixed() -> Sweep:
+    """Nine trials over a parameter that is a number or a text."""
+    return in_memory([trial(n, {"m": [1, "auto", "off"][n % 3]}, n / 10) for n in range(9)])
+
+
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder, found = tmp_path_factory.mktemp("pages"), {}
-    for name, sweep in (("usual", usual()), ("halving", halving()), ("population", population())):
+    for name, sweep in (("usual", usual()), ("halving", halving()), ("population", population()), ("mixed", mixed())):
         found[name] = folder / f"{name}.html"
         found[name].write_text(page(Findings.of(sweep), "now"), encoding="utf-8")
     return found
@@ -164,6 +169,19 @@ def test_a_range_filters_the_table_and_every_picture(chromium: Page, files: dict
     assert chromium.run("return report.store.view.chosen") == ["trial-0007"]
     assert chromium.run(POINTS.format("history")) == COUNT
     assert chromium.messages() == []
+
+
+def test_a_number_that_is_kept_beside_a_text_is_ticked(chromium: Page, files: dict[str, Path]) -> None:
+    draw(chromium, files["mixed"])
+    chromium.run("document.querySelector('#ranges details').open = true")
+    chromium.until("return document.querySelector('#ranges label')")
+    chromium.run("report.store.set({brush: {m: [1, 'auto']}})")
+    assert chromium.run("return report.store.visible.length") == 6
+    ticked = "[...document.querySelectorAll('#ranges label')].filter((label) => label.firstChild.checked)"
+    assert sorted(chromium.run(f"return {ticked}.map((label) => label.textContent.trim())")) == ["1", "auto"]
+    # The mark on the axis covers both: its levels are at 0, 0.5 and 1.
+    span = chromium.run("return report.plots.axes()[0].span([1, 'auto'])")
+    assert span == pytest.approx([-0.03, 0.53])
 
 
 def test_curves_over_epochs_steps_and_time_as_logged_or_smoothed(chromium: Page, files: dict[str, Path]) -> None:

@@ -70,7 +70,8 @@
     kept = rows;
     return rows;
   }
-  function within(value, range) {  // of a number its least and largest; of anything else the values that are kept
+  // Whether a brush keeps a value: it has the least and the largest of numbers, of anything else the values that are kept.
+  function within(value, range) {
     if (isNumber(value)) return range.every(isNumber) ? value >= range[0] && value <= range[1] : range.includes(value);
     return range.includes(typeof value === "object" && value !== null ? JSON.stringify(value) : value);
   }
@@ -110,6 +111,7 @@
     get columns() { return columns; },
     get view() { return view; },
     get count() { return blob.trials.name.length; },
+    within,
     column: (key) => byKey.get(key),
     value(row, key) { const list = lists.get(key); return list && list[row] !== undefined ? list[row] : null; },
     list: (key) => lists.get(key),

@@ -42,8 +42,7 @@
       return kept.length && kept.every(isNumber) ? [Math.min(...kept), Math.max(...kept)] : kept;
     };
     const span = (brush) => {
-      const inside = (one) => (isNumber(one) ? brush.every(isNumber) && one >= brush[0] && one <= brush[1] : brush.includes(one));
-      const places = own.map((level, place) => [[...level.values()].some(inside), place]).filter(([has]) => has).map(([, place]) => scaled(place));
+      const places = own.map((level, place) => [[...level.values()].some((one) => store.within(one, brush)), place]).filter(([has]) => has).map(([, place]) => scaled(place));
       if (missing && brush.includes(null)) places.push(MISSING);
       return places.length ? [Math.min(...places) - 0.03, Math.max(...places) + 0.03] : [LOW, LOW];
     };

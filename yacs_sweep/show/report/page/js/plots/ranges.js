@@ -52,8 +52,7 @@
       });
       return { box, values, label: make("label", {}, box, ` ${level.length > 40 ? `${level.slice(0, 39)}…` : level}`) };
     });
-    const inside = (range, one) => (isNumber(one) ? range.every(isNumber) && one >= range[0] && one <= range[1] : range.includes(one));
-    fields.set(axis.key, (range) => boxes.forEach(({ box, values }) => { box.checked = !range || values.some((one) => inside(range, one)); }));
+    fields.set(axis.key, (range) => boxes.forEach(({ box, values }) => { box.checked = !range || values.some((one) => store.within(one, range)); }));
     return [make("span", {}, axis.name), make("span", { role: "group", "aria-label": axis.name }, ...boxes.map((each) => each.label))];
   }
   function showForm() {
