@@ -20,16 +20,18 @@
     for (let at = Math.ceil(low / step - 1e-9) * step; at <= high + step * 1e-9; at += step) found.push(Math.abs(at) < step * 1e-9 ? 0 : at);
     return found;
   }
-  // An exponential mean that begins without a bias; `weight` 0 leaves the values as they are.
+  // Exponential moving average without the bias of its start: y_t / (1 − w^t), where what is not finite is left out.
   function smoothed(values, weight) {
     if (!weight) return values;
-    let mean = 0, sum = 0;
+    let sum = 0, scale = 1;
     return values.map((value) => {
-      if (!isNumber(value)) return value;
-      mean = weight * mean + (1 - weight) * value; sum = weight * sum + (1 - weight);
-      return mean / sum;
+      if (!isNumber(value)) return null;
+      sum = sum * weight + (1 - weight) * value;
+      scale *= weight;
+      return sum / (1 - scale);
     });
   }
+  report.smoothed = smoothed;
   const axisOf = (curve, axis) => (axis && axis !== store.sweep.axis && Array.isArray(curve[axis]) ? curve[axis] : curve.x);
   const run = (xs, ys, point) => {  // a path with a gap where there is no number
     let path = "", pen = false;

@@ -1,23 +1,12 @@
 // Learning curves: of the best trials first, over epochs, steps or time, as logged or smoothed.
 "use strict";
 (() => {
-  const report = window.report, store = report.store, plots = report.plots;
+  const report = window.report, { store, plots, smoothed } = report;
   const { HOVER, plain, state, finite } = plots;
   const LINES = 240;  // curves drawn; more cannot be told apart
   const COLOURED = 5;
 
   // -- what a curve is
-  /* Exponential moving average without the bias of its start: y_t / (1 − w^t), where what is not finite is left out. */
-  function smoothed(y, weight) {
-    if (!weight) return y;
-    let sum = 0, scale = 1;
-    return y.map((one) => {
-      if (finite(one) === null) return null;
-      sum = sum * weight + (1 - weight) * one;
-      scale *= weight;
-      return sum / (1 - scale);
-    });
-  }
   /* Places of a curve on an axis; null where these are not known. Rows have no time: they are spread evenly over the trial's. */
   function places(row, curve, axis) {
     const own = store.sweep.axis || "epoch";
