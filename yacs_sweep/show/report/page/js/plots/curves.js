@@ -28,9 +28,9 @@
     return [own, ...(steps ? ["step"] : []), ...(store.list("duration") ? ["time"] : [])];
   };
 
-  /* Draws the curves of rows, the first `coloured` of them in colours of their own; returns how many are drawn, and of how many.
+  /* Draws the curves of rows, the first few of them in colours of their own; returns how many are drawn, and of how many.
      `axis` is epoch, step or time; `smooth` is the weight of the moving average, 0 for values as they were logged. */
-  function draw(element, rows, { metric, axis = store.sweep.axis, smooth = 0, coloured = COLOURED, height = 400 }) {
+  function draw(element, rows, { metric, axis, smooth }) {
     const c = plots.colours();
     const known = rows.map((row) => [row, curveOf(row, metric)]).filter(([, curve]) => curve).map(([row, curve]) => [row, curve, places(row, curve, axis)]).filter(([, , x]) => x);
     const own = known.slice(0, LINES);
@@ -47,8 +47,7 @@
     let best = 0;
     for (const [row, curve, at] of own) {
       const x = scaled(at), y = smoothed(curve.y, smooth), cut = state(row) === "stopped" || state(row) === "paused";
-      const first = coloured > COLOURED || (!cut && plots.counts(row));
-      if (chosen.has(row) || (best < coloured && first)) {
+      if (chosen.has(row) || (best < COLOURED && !cut && plots.counts(row))) {
         lines.push({ row, curve, x, y, colour: chosen.has(row) ? c.ink : c.series[best % c.series.length], first: best === 0 });
         if (!chosen.has(row)) best += 1;
         continue;
@@ -79,7 +78,7 @@
       text: x.map(() => plots.named(row)), hovertemplate: HOVER, name: plain(store.name(row), 26), showlegend: true,
     }));
     const title = { epoch: "epoch", step: "step", time: `${word}, each trial's rows spread evenly over its time` }[axis] || plain(axis);
-    plots.put(element, traces, plots.layout(c, height, {
+    plots.put(element, traces, plots.layout(c, 400, {
       xaxis: { title }, yaxis: { title: plain(metric) + (plots.data().means ? " (mean, ± standard error)" : "") + (smooth ? `, smoothed ${smooth}` : "") },
       showlegend: lines.length > 0, legend: plots.LEGEND(c),
     }), {
@@ -88,7 +87,6 @@
     });
     return [own.length, known.length];
   }
-  plots.curves = { draw, metrics, axes, smoothed };
 
   // -- the report's own picture, with its controls
   const axisNow = () => (axes().includes(store.view.axis) ? store.view.axis : axes()[0]);
