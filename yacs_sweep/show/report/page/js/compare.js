@@ -1,7 +1,7 @@
 // Two to six trials side by side: what differs first, then metrics, curves, and the words of their commands.
 "use strict";
 (() => {
-  const report = window.report, store = report.store, make = report.make, short = (value, digits) => (typeof value === "number" ? report.format.number(value, digits) : report.format.text(value));
+  const report = window.report, store = report.store, make = report.make, short = report.format.text;
   const MOST = 6;
   report.compare = true;  // the table has ticks for it
 

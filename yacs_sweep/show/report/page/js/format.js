@@ -20,7 +20,7 @@
     const whole = Math.round(seconds), minutes = Math.floor(whole / 60), two = (n) => String(n).padStart(2, "0");
     return minutes < 60 ? `${minutes} min ${two(whole % 60)} s` : `${Math.floor(minutes / 60)} h ${two(minutes % 60)} min`;
   }
-  const text = (value) => (value === null || value === undefined ? "–" : typeof value === "number" ? number(value) : typeof value === "object" ? JSON.stringify(value).replace(/,/g, ", ") : String(value));
+  const text = (value, digits) => (value === null || value === undefined ? "–" : typeof value === "number" ? number(value, digits) : typeof value === "object" ? JSON.stringify(value).replace(/,/g, ", ") : String(value));
 
   // Makes an element: `given` are its attributes; a function is a listener (onclick: …), true an attribute without a value.
   function element(tag, given = {}, ...children) {
@@ -57,7 +57,7 @@
     setTimeout(() => URL.revokeObjectURL(address), 10_000);
   }
 
-  report.format = { number, duration, text, printable, csv, csvCell };
+  report.format = { number, duration, text, csv };
   report.element = element;
   report.download = download;
 })();

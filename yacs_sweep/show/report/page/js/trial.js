@@ -1,7 +1,7 @@
 // A trial's own page: how it ended, curves, parameters beside the defaults and the best, command, output, code, machine, files.
 "use strict";
 (() => {
-  const report = window.report, store = report.store, make = report.make, short = (value, digits) => (typeof value === "number" ? report.format.number(value, digits) : report.format.text(value));
+  const report = window.report, store = report.store, make = report.make, short = report.format.text;
   const UNITS = ["bytes", "kB", "MB", "GB", "TB"];
 
   report.trial = true;  // the table links to the pages of trials

@@ -74,13 +74,12 @@
   plots.define("descent", (element) => {
     const c = plots.colours(), d = plots.data().descent, many = d.columns.length, gap = 0.22 / many;
     const more = {};
-    const said = (column, place) => { const own = column.values[place]; return own === null ? "–" : column.kind === "category" ? plain(column.levels[own]) : short(own); };
     const traces = d.columns.map((column, at) => {
       const x = [], y = [], text = [], customdata = [];
       d.spans.forEach(([first, last], place) => {
         for (const end of [first - 1, last]) {
           x.push(end); y.push(column.values[place]); customdata.push(store.row(d.trials[place]));
-          text.push(`<b>${plain(d.trials[place])}</b>, iterations ${first} to ${last}<br>${plain(column.name)} ${said(column, place)}`);
+          text.push(`<b>${plain(d.trials[place])}</b>, iterations ${first} to ${last}<br>${plain(column.name)} ${plots.given(column, place)}`);
         }
       });
       const which = at ? `${at + 1}` : "", top = 1 - at / many;
