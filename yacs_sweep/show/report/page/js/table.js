@@ -47,14 +47,12 @@
   }
   function named(row) {
     const name = store.name(row), url = store.field(row, "url");
-    const own = report.trial ? element("a", { href: report.address.of({ trial: name, compare: [] }) }, name) : name;
-    if (!url || !/^https?:\/\//.test(url)) return [own];
-    return report.trial ? [own, " ", element("a", { href: url, "aria-label": `${name} on its server` }, "↗")] : [element("a", { href: url }, name)];
+    const own = element("a", { href: report.address.of({ trial: name, compare: [] }) }, name);
+    return url && /^https?:\/\//.test(url) ? [own, " ", element("a", { href: url, "aria-label": `${name} on its server` }, "↗")] : [own];
   }
-  const KNOWN = new Set(["finished", "stopped", "paused", "failed", "killed", "lost", "running"]);
   function ended(row) {
     const state = store.field(row, "state"), misses = state === "finished" ? store.field(row, "violated") : null;
-    const label = element("span", { class: `state ${KNOWN.has(state) ? state : ""}` }, state);
+    const label = report.stateLabel(state);
     if (misses) return [label, " ", element("span", { class: "violates" }, misses)];
     const later = again.get(store.field(row, "id"));
     return later ? [label, ` tried again as ${later}`] : [label];
@@ -120,10 +118,10 @@
   }
   let built = "";
   function heads(columns) {
-    const key = JSON.stringify([columns.map((column) => [column.key, column.label, column.kind]), Boolean(report.compare)]);
+    const key = JSON.stringify(columns.map((column) => [column.key, column.label, column.kind]));
     if (key !== built) {
       built = key;
-      head.replaceChildren(...(report.compare ? [element("th", { scope: "col" }, element("span", { class: "unseen" }, "compare"))] : []), ...columns.map((column) => element("th", { scope: "col", class: kind(column), "data-key": column.key },
+      head.replaceChildren(element("th", { scope: "col" }, element("span", { class: "unseen" }, "compare")), ...columns.map((column) => element("th", { scope: "col", class: kind(column), "data-key": column.key },
         element("button", { type: "button", title: "Sort; with Shift by several columns", onclick: (event) => sortBy(column, event.shiftKey) }, column.label, element("span", { class: "arrow", "aria-hidden": "true" })))));
     }
     for (const th of head.querySelectorAll("[data-key]")) {
@@ -144,13 +142,10 @@
     body.replaceChildren(...visible.slice((now - 1) * size, now * size).map((row) => {
       const name = store.name(row), cells = columns.map((column) => (column.key === "name" && column.of === "trial"
         ? element("th", { scope: "row", class: "name" }, ...cell(column, row)) : element("td", { class: kind(column) }, ...cell(column, row))));
-      if (report.compare) {
-        const full = chosen.size >= MOST && !chosen.has(name);
-        const tick = element("input", { type: "checkbox", "aria-label": `compare ${name}`, disabled: full, onchange: (event) => choose(name, event.target.checked) });
-        tick.checked = chosen.has(name);
-        cells.unshift(element("td", {}, tick));
-      }
-      return element("tr", { class: name === best || store.field(row, "rank") === 1 ? "best" : false, "data-trial": name }, ...cells);
+      const full = chosen.size >= MOST && !chosen.has(name);
+      const tick = element("input", { type: "checkbox", "aria-label": `compare ${name}`, disabled: full, onchange: (event) => choose(name, event.target.checked) });
+      tick.checked = chosen.has(name);
+      return element("tr", { class: name === best || store.field(row, "rank") === 1 ? "best" : false, "data-trial": name }, element("td", {}, tick), ...cells);
     }));
     back();
     const all = store.count, some = visible.length;
@@ -238,7 +233,7 @@
     heads(columns);
     rows(columns);
     const { chosen } = store.view;
-    compare.hidden = !report.compare || chosen.length < 1;
+    compare.hidden = chosen.length < 1;
     compare.disabled = chosen.length < 2;
     compare.textContent = chosen.length < 2 ? "Compare: tick another" : `Compare ${chosen.length}`;
     if (save.open) saveMenu();

@@ -4,7 +4,6 @@
   const report = window.report, store = report.store, make = report.make, short = report.format.text;
   const UNITS = ["bytes", "kB", "MB", "GB", "TB"];
 
-  report.trial = true;  // the table links to the pages of trials
   // A trial by its name: of a sweep with repeats, also one that is a seed of a point, whose fields are among its details.
   report.trialOf = (name) => {
     const row = store.row(name), own = store.details[name] || null;
