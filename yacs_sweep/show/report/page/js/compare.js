@@ -2,7 +2,7 @@
 "use strict";
 (() => {
   const report = window.report, store = report.store, make = report.make, short = report.format.text;
-  const MOST = 6;
+  const { MOST } = store;
 
   const without = (names, name) => names.filter((each) => each !== name);
   // Words of a command that not all have at the same place; with another number of words, those that not all have.

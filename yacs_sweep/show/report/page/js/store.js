@@ -15,6 +15,8 @@
   // trials ticked in the table, `compare` those side by side, `brush` is {column: [least, largest]}.
   const FIRST = { where: "", sort: [], columns: null, page: 1, size: 15, chosen: [], compare: [], trial: null, metric: null, axis: null, smooth: 0, brush: {} };
 
+  const MOST = 6;  // trials that are ticked, or side by side
+
   const listeners = { view: new Set(), data: new Set() };
   const lists = new Map();  // of values, by the column's key
   const places = new Map();  // of rows, by the trial's name
@@ -132,6 +134,12 @@
       if (changed.includes("where") || changed.includes("brush") || changed.includes("sort")) seen = null;
       if (!quiet && report.address) report.address.write(replace);
       tell("view", new Set(changed));
+    },
+    MOST,
+    // Ticks a trial in the table, or takes the tick away.
+    choose(name, on) {
+      const others = view.chosen.filter((other) => other !== name);
+      store.set({ chosen: on ? [...others, name].slice(0, MOST) : others });
     },
     reset(patch = {}, options) { store.set({ ...FIRST, ...patch }, options); },
     get first() { return { ...FIRST }; },

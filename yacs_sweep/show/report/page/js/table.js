@@ -4,7 +4,6 @@
 (() => {
   const report = window.report, { store, element, format } = report;
   const SIZES = [15, 50, 200];
-  const MOST = 6;  // trials side by side
   const USUAL = ["rank", "name", "value", "error", "seeds", "front", "state", "duration"];
   const place = document.getElementById("table");
   if (!place) return;
@@ -142,8 +141,8 @@
     body.replaceChildren(...visible.slice((now - 1) * size, now * size).map((row) => {
       const name = store.name(row), cells = columns.map((column) => (column.key === "name" && column.of === "trial"
         ? element("th", { scope: "row", class: "name" }, ...cell(column, row)) : element("td", { class: kind(column) }, ...cell(column, row))));
-      const full = chosen.size >= MOST && !chosen.has(name);
-      const tick = element("input", { type: "checkbox", "aria-label": `compare ${name}`, disabled: full, onchange: (event) => choose(name, event.target.checked) });
+      const full = chosen.size >= store.MOST && !chosen.has(name);
+      const tick = element("input", { type: "checkbox", "aria-label": `compare ${name}`, disabled: full, onchange: (event) => store.choose(name, event.target.checked) });
       tick.checked = chosen.has(name);
       return element("tr", { class: name === best || store.field(row, "rank") === 1 ? "best" : false, "data-trial": name }, element("td", {}, tick), ...cells);
     }));
@@ -169,10 +168,6 @@
     const to = (page, label, name) => element("button", { type: "button", "aria-label": name, "data-to": name, disabled: page < 1 || page > pages || page === now, onclick: () => { store.set({ page }); const same = pager.querySelector(`[data-to="${name}"]`); if (same && !same.disabled) same.focus(); } }, label);
     const size = element("select", { "aria-label": "Rows a page", onchange: () => store.set({ size: Number(size.value), page: 1 }) }, ...[...new Set([...SIZES, store.view.size])].sort((a, b) => a - b).map((number) => element("option", { value: number, selected: number === store.view.size }, `${number} rows`)));
     pager.replaceChildren(...(pages > 1 ? [to(1, "«", "first page"), to(now - 1, "‹", "previous page"), element("span", {}, `page ${now} of ${pages}`), to(now + 1, "›", "next page"), to(pages, "»", "last page")] : []), ...(store.visible.length > SIZES[0] ? [size] : []));
-  }
-  function choose(name, on) {
-    const chosen = store.view.chosen.filter((other) => other !== name);
-    store.set({ chosen: on ? [...chosen, name].slice(0, MOST) : chosen });
   }
   function columnsMenu() {
     const on = new Set(shown().map((column) => column.key));

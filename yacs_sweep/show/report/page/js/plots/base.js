@@ -10,7 +10,6 @@
   const printing = () => Boolean(document.documentElement.dataset.print);
   const STATES = ["finished", "stopped", "paused", "failed", "lost", "killed", "running"];
   const HOVER = "%{text}<extra></extra>";
-  const MOST_CHOSEN = 6;
 
   // -- words
   // Names and values come from servers other people write to; the library reads a little HTML in texts.
@@ -87,10 +86,7 @@
   };
   const valued = () => once("valued", () => all().filter(drawn));
   const marked = () => [...new Set([store.view.trial, ...store.view.chosen].map((name) => store.row(name)).filter((row) => row >= 0))];
-  function choose(name) {
-    const chosen = store.view.chosen;
-    store.set({ chosen: chosen.includes(name) ? chosen.filter((other) => other !== name) : [...chosen, name].slice(0, MOST_CHOSEN) });
-  }
+  const choose = (name) => store.choose(name, !store.view.chosen.includes(name));
 
   // Parameters as columns of numbers. What has come since the report was made is added by the values that are known.
   const columns = () => once("columns", () => data().columns.map((column) => {
