@@ -18,7 +18,6 @@ from typing import Any
 from ....base.values import finite_number
 from ...lines import reason_shown
 from ...query.values import aliases_of
-from ..columns import column
 from ..data import Sweep, Trial, text_of, thin_places
 from ..findings import Findings, places
 from .captions import captions
@@ -44,7 +43,7 @@ def blob(findings: Findings) -> dict[str, Any]:
     pictures["says"] = captions(findings, pictures)
     told = details(findings)
     return {
-        "sweep": {**sweep_data(findings, len(drawn)), **background(findings.whole, told)},
+        "sweep": {**sweep_data(findings), **background(findings.whole, told)},
         "trials": trial_columns(sweep, sweep.trials, names),
         "curves": curve_data(sweep.trials, drawn, points_of_curves(len(sweep.trials), len(drawn))),
         "figures": pictures,
@@ -63,20 +62,14 @@ def packed(content: Any) -> str:
 
 
 # -- the sweep --------------------------------------------------------------------------------------------------------
-def sweep_data(findings: Findings, drawn: int) -> dict[str, Any]:
-    """Collects what the scripts need to know of the sweep.
-
-    Args:
-        drawn: the number of metrics with curves.
-    """
+def sweep_data(findings: Findings) -> dict[str, Any]:
+    """Collects what the scripts need to know of the sweep."""
     sweep, verdict = findings.sweep, findings.verdict
     objectives = sweep.spec.objectives if sweep.spec is not None else ()
     parameters, aliases = sweep.parameters(), aliases_of(sweep.launch) if sweep.launch else {}
     return {
         "id": sweep.id,
         "name": sweep.name,
-        "source": sweep.source,
-        "method": sweep.method,
         "metric": sweep.metric,
         "goal": sweep.goal,
         "metrics": [{"name": metric.name, "goal": metric.goal} for metric in objectives],
@@ -84,22 +77,10 @@ def sweep_data(findings: Findings, drawn: int) -> dict[str, Any]:
         "repeat": sweep.repeat_noun,
         "axis": sweep.axis,
         "best": sweep.best.name if sweep.best is not None else None,
-        "sure": verdict.text if verdict is not None else "",
-        "clear": verdict.clear if verdict is not None else None,
         "alike": verdict.alike if verdict is not None and verdict.clear is False else [],
-        "parameters": [parameter_data(sweep, name) for name in parameters],
         "searched": sweep.searched(),
         "aliases": {name: other for name, other in aliases.items() if other in parameters and name not in parameters},
-        "points_of_curves": points_of_curves(len(sweep.trials), drawn),
     }
-
-
-def parameter_data(sweep: Sweep, name: str) -> dict[str, Any]:
-    """Says how a parameter is drawn: `scale` is linear, log or category, the last with its levels in order."""
-    given = [trial for trial in sweep.trials if name in trial.record.params]
-    item = column(sweep, name, given) if given else None
-    scale = "category" if item is None or item.kind == "category" else "log" if item.log else "linear"
-    return {"name": name, "scale": scale, "levels": item.levels if item is not None else []}
 
 
 # -- trials -----------------------------------------------------------------------------------------------------------
