@@ -28,7 +28,6 @@ REST_PERIOD = 3.0  # and at trials that are paused or were cut, any of which ano
 QUIET = 10.0  # seconds without anybody at work after which a sweep is over
 ROW_BYTES = 48_000  # of rows in one poll, at most: with `PERIOD` 120 kB/s
 ROWS = 80  # of one trial in one poll, at most, evenly thinned
-TAIL_LINES = 6  # a trial's last lines that are sent
 
 Seen = tuple[int, int, int]  # of a file: inode, size, time of its last change
 
@@ -93,7 +92,8 @@ class SweepReader:
     # -- what is read ---------------------------------------------------------------------------------------------------
     def _begin(self, now: float) -> None:
         """Reads everything once."""
-        self._file_changed("summary.json"), self._file_changed("launch.json"), self._file_changed("")
+        for name in ("summary.json", "launch.json", ""):
+            self._file_changed(name)
         self._snapshot = read_snapshot(self.paths)
         self._records = {record.name: record for record in self._snapshot.records}
         for name, record in self._records.items():
@@ -180,7 +180,6 @@ class SweepReader:
         records = sorted(self._records.values(), key=lambda record: (record.number, record.started))
         self._snapshot = replace(self._snapshot, records=records, launch=read_launch(self.paths))
         found = sweep_object(self._snapshot, exit_status(self._snapshot))
-        found["again"] = self._snapshot.tally.again
         found["workers"] = sum(launcher.workers for launcher in self._snapshot.launchers)
         return found
 
@@ -193,7 +192,7 @@ class SweepReader:
 
 
 def _seen(path: os.PathLike[str]) -> Seen | None:
-    """Returns what tells a changed file from an unchanged one; None: there is none."""
+    """Returns a file's inode, size and time of its last change; None: there is no file."""
     try:
         found = os.stat(path)
     except OSError:
@@ -220,7 +219,6 @@ def trial_object(record: TrialRecord) -> dict[str, Any]:
         "parent": record.parent_trial,
         "until": record.until,
         "retry_of": record.retry_of,
-        "feasible": record.feasible,
         "violated": record.violated,
         "attempts": record.attempts,
         "exit_code": record.exit_code,
@@ -228,7 +226,6 @@ def trial_object(record: TrialRecord) -> dict[str, Any]:
         "replaces": record.replaces,
         "host": record.host,
         "gpus": record.gpu_ids,
-        "lines": [line[:500] for line in record.last_lines[-TAIL_LINES:]] if record.state == "failed" else [],
     }
 
 
@@ -236,14 +233,10 @@ def order_objects(entries: Sequence[Entry]) -> list[dict[str, Any]]:
     """Describes the last orders, and what launches have answered."""
     return [
         {
-            "id": each.order.id,
             "at": each.order.at,
             "who": each.order.who,
             "text": order_text(each.order),
-            "answers": [
-                {"text": answer.text, "host": answer.host, "pid": answer.pid, "obeyed": answer.obeyed}
-                for answer in each.answers
-            ],
+            "answers": [{"text": answer.text, "host": answer.host, "pid": answer.pid} for answer in each.answers],
         }
         for each in orders_given(entries)[-20:]
     ]
