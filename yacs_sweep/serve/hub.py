@@ -46,9 +46,7 @@ class Hub:
         """
         self.source = source
         self._period, self._now = period, now
-        self._stamp = secrets.token_hex(
-            4
-        )  # a number of another server's, or of a time when nobody listened, is none of ours
+        self._stamp = ""  # of the numbers, since `mark` last began to read
         self._number = 0
         self._kept: deque[tuple[int, bytes]] = deque()
         self._size = 0
@@ -62,6 +60,7 @@ class Hub:
         self._used = self._now()
         async with self._lock:
             if self._task is None or self._task.done():
+                # A number of another server's, or of a time when nobody listened, is none of ours.
                 self._stamp, self._number, self._size = secrets.token_hex(4), 0, 0
                 self._kept.clear()
                 await asyncio.to_thread(self.source.poll)  # what there is, and is no news
