@@ -43,7 +43,7 @@ def details(findings: Findings, most: int = PACKED) -> dict[str, dict[str, Any]]
     whole = findings.whole
     ordered, folded = _by_interest(findings)[:MOST], findings.sweep.by_points
     profile, retried = trainer_of(whole), whole.retried
-    earlier = {later.id: name for name, later in _names_of(whole, retried)}
+    earlier = {retried[record.id].id: record.name for record in whole.records if record.id in retried}
     room = _Room(most)
     found: dict[str, dict[str, Any]] = {}
     for trial in ordered:
@@ -97,11 +97,6 @@ def _members(trial: Trial) -> list[str]:
     return [record.name for record in trial.point.trials] if trial.point is not None else [trial.record.name]
 
 
-def _names_of(sweep: Sweep, retried: Mapping[str, TrialRecord]) -> list[tuple[str, TrialRecord]]:
-    """Lists the names of trials that were tried again, each with its later trial."""
-    return [(record.name, retried[record.id]) for record in sweep.records if record.id in retried]
-
-
 def detail(
     sweep: Sweep,
     record: TrialRecord,
@@ -128,7 +123,7 @@ def detail(
     variables = record.given.get(ENV)
     again = train_again(sweep, record, profile) if sweep.folder else None
     found: dict[str, Any] = {
-        "command": _line(record),
+        "command": command_text(record.command),
         "again": again,
         "env": {str(key): str(text) for key, text in variables.items()} if isinstance(variables, dict) else None,
         "words": [str(word) for word in record.given.get(OVERRIDES, ())],
@@ -147,11 +142,6 @@ def detail(
         lines, whole = _tail(sweep, record)
         found |= {"log": lines, "cut": not whole}
     return found
-
-
-def _line(record: TrialRecord) -> str:
-    """Writes a trial's command as it was started, variables in front."""
-    return command_text(record.command) if record.command else ""
 
 
 def _of_seed(trial: Trial) -> dict[str, Any]:

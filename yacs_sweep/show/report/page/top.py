@@ -83,8 +83,7 @@ def _sure(findings: Findings) -> list[str]:
     sweep = findings.sweep
     verdict = findings.verdict
     found = [] if verdict is None else [SURE[verdict.clear], verdict.text]
-    if len(sweep.finished) > 10 and not sweep.by_points:
-        many = len(sweep.finished)
+    if (many := len(sweep.finished)) > 10 and not sweep.by_points:
         found.append(f"The best of {many} values is an optimistic estimate of what its configuration gives on average.")
     return found
 

@@ -79,7 +79,7 @@ def _linked(trial: Trial) -> str:
 def parameter(item: Any) -> str:
     """Formats a parameter's value, shortened."""
     if finite_number(item):
-        return escape(f"{item:.4g}".replace("-", "−"))
+        return value(item)
     text = text_of(item)
     cut = text if len(text) <= 48 else text[:47] + "…"
     return f'<span title="{escape(text[:500])}">{escape(cut)}</span>'
