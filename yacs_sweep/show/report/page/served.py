@@ -1,4 +1,4 @@
-"""Says what the page has more where a server sends it."""
+"""Names the parts that only a page sent by the server has."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Served:
-    """Holds what the page has more where a server sends it, which follows the sweep and sends the policy as a header.
+    """Holds the parts that only a page sent by the server has: it follows the sweep, and its policy is a header of the answer.
 
     Attributes:
         nonce: marks the scripts that the browser may run.
