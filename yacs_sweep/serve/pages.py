@@ -12,7 +12,7 @@ from ..show.lines import short_value
 from ..show.report.data import read_local
 from ..show.report.findings import Findings
 from ..show.report.page.blob import blob
-from ..show.report.page.html import page
+from ..show.report.page.html import page, read_own
 from ..show.report.page.served import Served
 from ..show.report.page.top import header
 from .overview import age
@@ -84,7 +84,7 @@ def index_page(rows: Sequence[Mapping[str, Any]], mark: str, nonce: str) -> str:
 <main><div class="scroll" tabindex="0" role="region" aria-label="Sweeps">
 <table id="sweeps" data-events="/events" data-mark="{escape(mark)}"><thead><tr>{heads}</tr></thead>
 <tbody>{body}</tbody></table></div></main>
-{_scripts(["stream.js", "index.js"], nonce)}
+{_scripts(["stream.js"], nonce)}<script nonce="{nonce}">{read_own("js/format.js")}</script>{_scripts(["index.js"], nonce)}
 </body>
 </html>
 """

@@ -1,7 +1,7 @@
 // Gives orders to the sweep: buttons, which ask first where something ends.
 "use strict";
 (() => {
-  const report = window.report, { make } = report;
+  const report = window.report, { element: make } = report;
   const section = document.getElementById("live");
   const answer = make("p", { class: "told", role: "status" });
   let before = Promise.resolve();  // orders are given one after the other: none is lost
@@ -30,28 +30,28 @@
   function ask(question, yes, order) {
     const before = document.activeElement;
     const close = () => { dialog.close(); };
-    const no = make("button", { type: "button", click: close }, "Change nothing");
+    const no = make("button", { type: "button", onclick: close }, "Change nothing");
     const dialog = make("dialog", { class: "ask", "aria-labelledby": "ask-text" },
       make("p", { id: "ask-text" }, question),
       make("div", { class: "row" }, no,
-        make("button", { type: "button", class: "ends", click: () => { close(); send(order); } }, yes)));
+        make("button", { type: "button", class: "ends", onclick: () => { close(); send(order); } }, yes)));
     dialog.addEventListener("close", () => { dialog.remove(); before?.focus?.(); });
     document.body.append(dialog);
     dialog.showModal();
     no.focus();
   }
 
-  const pause = make("button", { type: "button", click: () => send({ act: pause.dataset.act }) });
-  const stop = make("button", { type: "button", click: () => ask(
+  const pause = make("button", { type: "button", onclick: () => send({ act: pause.dataset.act }) });
+  const stop = make("button", { type: "button", onclick: () => ask(
     "Stop this sweep? No further trial starts, and it ends when the running ones have finished.",
     "Stop the sweep", { act: "stop" }) }, "Stop …");
-  const cancel = make("button", { type: "button", class: "ends", click: () => ask(
+  const cancel = make("button", { type: "button", class: "ends", onclick: () => ask(
     "Cancel this sweep? Its running trials are ended now.", "Cancel the sweep", { act: "cancel" }) }, "Cancel …");
 
   const now = make("input", { type: "checkbox", id: "workers-now" });
   function numberForm(id, label, take, more = []) {
     const input = make("input", { type: "number", id, min: 1, max: 1000000, step: 1, required: "", inputmode: "numeric" });
-    const form = make("form", { submit: (event) => {
+    const form = make("form", { onsubmit: (event) => {
       event.preventDefault();
       if (Number.isInteger(input.valueAsNumber)) take(input.valueAsNumber);
     } }, make("label", { for: id }, label), input, ...more, make("button", { type: "submit" }, "Set"));
@@ -80,7 +80,7 @@
     },
 
     stopButton(name) {
-      return make("button", { type: "button", "aria-label": `Stop ${name}`, click: () => ask(
+      return make("button", { type: "button", "aria-label": `Stop ${name}`, onclick: () => ask(
         `Stop ${name}? It is ended now, and counts as stopped.`, "Stop the trial", { act: "stop_trial", trial: name },
       ) }, "Stop …");
     },

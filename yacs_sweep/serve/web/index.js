@@ -1,7 +1,7 @@
 // Keeps the list of sweeps up to date.
 "use strict";
 (() => {
-  const { follow, make, number } = window.report;
+  const { follow, element: make, format: { text: written } } = window.report;
   const table = document.getElementById("sweeps"), body = table.tBodies[0];
   const connection = document.getElementById("connection");
 
@@ -20,7 +20,7 @@
       make("th", { scope: "row" }, make("a", { href: `/sweep/${encodeURIComponent(sweep.id)}` }, sweep.id), name),
       make("td", {}, make("span", { class: `state ${sweep.state}` }, sweep.state)),
       make("td", {}, `${sweep.done} of ${sweep.target}${running}${failed}`),
-      make("td", {}, sweep.best === null ? "–" : `${sweep.metric} ${number(sweep.best)}`),
+      make("td", {}, sweep.best === null ? "–" : `${sweep.metric} ${written(sweep.best)}`),
       make("td", { "data-changed": sweep.changed }, age(sweep.changed)));
   }
 

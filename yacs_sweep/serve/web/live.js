@@ -1,7 +1,7 @@
 // Shows what the running sweep does: its state, the running trials with their last row, what has ended, orders.
 "use strict";
 (() => {
-  const report = window.report, { make, number, duration } = report;
+  const report = window.report, { element: make, format: { duration, text: written } } = report;
   const section = document.getElementById("live");
   let made = new Date();
   const state = { sweep: null, trials: new Map(), last: new Map(), orders: [], ended: new Map(), shown: new Map() };
@@ -9,7 +9,7 @@
   // -- the frame: made once, so that what has the focus keeps it ---------------------------------------------------------
   const headline = make("p", { class: "headline" });
   const connection = make("span", { role: "status", class: "connection" });
-  const again = make("button", { type: "button", hidden: "", click: () => location.reload() }, "Follow again");
+  const again = make("button", { type: "button", hidden: "", onclick: () => location.reload() }, "Follow again");
   const body = make("tbody");
   const heads = ["Trial", "Parameters", "At", "Metric", "Other values", "For"];
   const running = make("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Running trials", hidden: "" },
@@ -35,7 +35,7 @@
       : sweep.running ? "running" : sweep.done < sweep.target ? "open" : "done";
     const metric = sweep.metrics.length ? sweep.metrics[0].name : "";
     const best = sweep.best ? make("strong", { id: "live-best" },
-      `best ${metric} ${number(sweep.best.mean ?? sweep.best.value)} in ${sweep.best.point ?? sweep.best.name}`) : "no best trial yet";
+      `best ${metric} ${written(sweep.best.mean ?? sweep.best.value)} in ${sweep.best.point ?? sweep.best.name}`) : "no best trial yet";
     headline.replaceChildren(make("span", { class: `state ${word}` }, word), " ",
       make("span", { id: "live-done" }, `${sweep.done} of ${sweep.target} trials`), counts ? ` (${counts})` : "", " · ", best,
       where.length ? ` · ${where.join("; ")}` : "", sweep.order ? ` · ${sweep.order.act} by ${sweep.order.by}` : "");
@@ -43,7 +43,7 @@
   }
 
   function textOf(params) {
-    return Object.entries(params).map(([name, value]) => `${name}=${typeof value === "object" ? JSON.stringify(value) : number(value)}`).join(" ");
+    return Object.entries(params).map(([name, value]) => `${name}=${typeof value === "object" ? JSON.stringify(value) : written(value)}`).join(" ");
   }
 
   function rowOf(name) {
@@ -71,10 +71,10 @@
       if (trial.state !== "running") continue;
       const last = state.last.get(trial.name) || {}, cells = rowOf(trial.name).cells;
       write(cells[1], textOf(trial.params));
-      write(cells[2], "epoch" in last ? `epoch ${number(last.epoch)}` : "step" in last ? `step ${number(last.step)}` : "–");
-      write(cells[3], metrics.length ? metrics.map((name) => number(last[name])).join(" · ") : "–");
+      write(cells[2], "epoch" in last ? `epoch ${written(last.epoch)}` : "step" in last ? `step ${written(last.step)}` : "–");
+      write(cells[3], metrics.length ? metrics.map((name) => written(last[name])).join(" · ") : "–");
       const others = Object.keys(last).filter((name) => !["step", "epoch", ...metrics].includes(name)).slice(0, 4);
-      write(cells[4], others.map((name) => `${name} ${number(last[name])}`).join(" · "));
+      write(cells[4], others.map((name) => `${name} ${written(last[name])}`).join(" · "));
     }
     running.hidden = !state.shown.size;
     tick();
@@ -83,7 +83,7 @@
   function tick() {
     for (const [name, row] of state.shown) {
       const started = Date.parse(state.trials.get(name)?.started);
-      write(row.cells[5], Number.isNaN(started) ? "–" : duration((Date.now() - started) / 1000));
+      write(row.cells[5], Number.isNaN(started) ? "–" : duration(Math.max(0, Date.now() - started) / 1000));
     }
   }
 
@@ -95,10 +95,10 @@
     const many = state.ended.size === 1 ? "1 trial has" : `${state.ended.size} trials have`;
     news.replaceChildren(
       make("p", {}, `${many} ended since the answer and the pictures were made, at ${at}. `,
-        make("button", { type: "button", id: "reload", click: () => report.live.load(true) }, "Bring them up to date")),
+        make("button", { type: "button", id: "reload", onclick: () => report.live.load(true) }, "Bring them up to date")),
       make("ul", {}, ...last.map((trial) => make("li", {}, make("b", {}, trial.name), " ",
         make("span", { class: `state ${trial.state}` }, trial.state), " ",
-        trial.value === null ? "" : `${number(trial.value)} `, trial.state === "finished" ? "" : trial.reason))));
+        trial.value === null ? "" : `${written(trial.value)} `, trial.state === "finished" ? "" : trial.reason))));
   }
 
   function showOrders() {

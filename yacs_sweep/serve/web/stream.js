@@ -35,29 +35,4 @@
     addEventListener("pagehide", () => source.close());
     return source;
   };
-
-  // Makes an element; children are elements or text, which never becomes HTML.
-  report.make = (tag, attributes = {}, ...children) => {
-    const element = document.createElement(tag);
-    for (const [name, value] of Object.entries(attributes)) {
-      if (typeof value === "function") element.addEventListener(name, value);
-      else if (value !== null && value !== undefined && value !== false) element.setAttribute(name, String(value));
-    }
-    element.append(...children.filter((child) => child !== null && child !== undefined).map((child) =>
-      child instanceof Node ? child : String(child)));
-    return element;
-  };
-
-  report.number = (value) => {
-    if (typeof value !== "number") return value === null || value === undefined ? "–" : String(value);
-    const text = Math.abs(value) >= 1e5 || (value && Math.abs(value) < 1e-4) ? value.toExponential(3) : String(Number(value.toPrecision(4)));
-    return text.replace("-", "−");
-  };
-
-  report.duration = (seconds) => {
-    const whole = Math.max(0, Math.round(seconds));
-    if (whole < 100) return `${whole} s`;
-    if (whole < 7200) return `${Math.floor(whole / 60)} min ${String(whole % 60).padStart(2, "0")} s`;
-    return `${Math.floor(whole / 3600)} h ${String(Math.floor(whole / 60) % 60).padStart(2, "0")} min`;
-  };
 })();

@@ -89,7 +89,7 @@ def page(findings: Findings, made: str | None = None, served: Served | None = No
 <meta name="referrer" content="no-referrer">
 <title>{escape(sweep.name)} · sweep {escape(sweep.id)}</title>
 <link rel="icon" href="data:,">
-<style>{"".join(_own(f"css/{name}.css") for name in STYLES)}</style>{head}
+<style>{"".join(read_own(f"css/{name}.css") for name in STYLES)}</style>{head}
 </head>
 <body>
 <a class="skip" href="#trials">Skip to the trials</a>
@@ -99,7 +99,7 @@ def page(findings: Findings, made: str | None = None, served: Served | None = No
 <footer>Made {escape(now)} by yacs-sweep {escape(_version("yacs-sweep"))} from {escape(sweep.source)}</footer>
 <script type="text/plain" id="data">{packed(content)}</script>
 <script type="text/plain" id="library">{library()}</script>
-{"".join(f"{script}{_own(f'js/{name}.js')}</script>" for name in SCRIPTS)}{more}
+{"".join(f"{script}{read_own(f'js/{name}.js')}</script>" for name in SCRIPTS)}{more}
 </body>
 </html>
 """
@@ -112,7 +112,7 @@ def library() -> str:
     return base64.b64encode(gzip.compress(source, LEVEL, mtime=0)).decode()
 
 
-def _own(name: str) -> str:
+def read_own(name: str) -> str:
     """Reads a script or a style sheet of the page."""
     return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
 
