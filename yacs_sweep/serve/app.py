@@ -59,6 +59,11 @@ class Settings:
     storage: str | None = None
     read_only: bool = False
 
+    @property
+    def only(self) -> SweepPaths | None:
+        """The one sweep that is served; None where there are several, or all known ones."""
+        return self.sweeps[0] if self.sweeps is not None and len(self.sweeps) == 1 else None
+
 
 @dataclass
 class Served:
@@ -107,9 +112,8 @@ class Pages:
     # -- answers ----------------------------------------------------------------------------------------------------------
     async def index(self, request: Request) -> Response:
         """Answers with the list of sweeps; with the page where there is one sweep."""
-        sweeps = self._settings.sweeps
-        if sweeps is not None and len(sweeps) == 1:
-            return RedirectResponse(f"/sweep/{sweeps[0].sweep_id}", 303)
+        if (only := self._settings.only) is not None:
+            return RedirectResponse(f"/sweep/{only.sweep_id}", 303)
         mark = await self._overview.mark()
         rows = (await run_in_threadpool(self._overview.source.whole))["sweeps"]
         return self._html(index_page(rows, mark, self._placeholder))
@@ -130,9 +134,9 @@ class Pages:
 
     async def warm(self) -> None:
         """Makes the page of the one sweep that is served, before anybody asks for it."""
-        if self._settings.sweeps is not None and len(self._settings.sweeps) == 1:
+        if (only := self._settings.only) is not None:
             with contextlib.suppress(SweepError):  # who asks is told
-                await self._page(self._served_of(self._settings.sweeps[0]))
+                await self._page(self._served_of(only))
 
     async def _page(self, served: Served) -> str:
         """Makes the page of a sweep; one that was made a moment ago is given again, as events bring it up to date.
@@ -145,8 +149,7 @@ class Pages:
             age = time.monotonic() - served.made
             if not served.page or (mark != served.mark and age > 20 * served.took):
                 started = time.monotonic()
-                read_only = self._settings.read_only
-                several = self._settings.sweeps is None or len(self._settings.sweeps) > 1
+                read_only, several = self._settings.read_only, self._settings.only is None
                 served.page = await run_in_threadpool(
                     sweep_page, served.paths, mark, self._placeholder, read_only=read_only, index=several
                 )
@@ -217,9 +220,7 @@ class Pages:
             self._known = {paths.sweep_id: paths for paths in await run_in_threadpool(self._sweeps)}
             self._known_at = time.monotonic()
         paths = self._known.get(sweep_id)
-        if paths is None:
-            return None
-        return self._served_of(paths)
+        return None if paths is None else self._served_of(paths)
 
     def _served_of(self, paths: SweepPaths) -> Served:
         """Returns what is kept of a sweep."""
