@@ -31,10 +31,10 @@ new PerformanceObserver((list) => { for (const task of list.getEntries()) longTa
 """
 
 PAINT = "return performance.getEntriesByName('first-contentful-paint').map((entry) => entry.startTime)[0]"
-ACTS = {  # changes of what is looked at; {n} differs each time, so that nothing is there already
-    "filter": "{{ where: `{metric} > ${{20 + {n}}} and base_lr < 1e-3` }}",
-    "sort": "{{ where: '', sort: [['margin', {n} % 2 ? '+' : '-']] }}",
-    "turn the page": "{{ where: '', page: 2 + {n} }}",
+ACTS = {  # changes of what is looked at; n differs each time, so that nothing is there already
+    "filter": f"{{ where: `{METRIC} > ${{20 + n}} and base_lr < 1e-3` }}",
+    "sort": "{ where: '', sort: [['margin', n % 2 ? '+' : '-']] }",
+    "turn the page": "{ where: '', page: 2 + n }",
 }
 ACT = """
 const times = [];
@@ -52,7 +52,7 @@ def acts(chromium: Page) -> str:
     """Says how long the table's acts take: the median of nine, and the shortest."""
     told = []
     for name, change in ACTS.items():
-        times = chromium.run(ACT.format(change=change.format(metric=METRIC, n="n")))
+        times = chromium.run(ACT.format(change=change))
         told.append(f"{name} {times[4]:.0f} ms (at least {times[0]:.0f})")
     return ", ".join(told)
 
