@@ -9,18 +9,17 @@ import argparse
 import http.client
 import json
 import os
-import subprocess
 import sys
 import tempfile
 import threading
 import time
 from pathlib import Path
-from urllib.parse import urlsplit
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from tests.report_sweeps import write_sweep  # noqa: E402
+from tests.yacs_sweep.serve.serving import Server, serving  # noqa: E402
 from yacs_sweep.base.locks import create_locked  # noqa: E402
 from yacs_sweep.base.values import utc_now  # noqa: E402
 from yacs_sweep.records.folder import SweepPaths, TrialRecord  # noqa: E402
@@ -50,10 +49,10 @@ def cpu_seconds(pid: int) -> float:
 class Browser(threading.Thread):
     """Reads the stream of events; notes how many bytes came, and how long after it was written each row was there."""
 
-    def __init__(self, port: int, cookie: str, path: str) -> None:
+    def __init__(self, server: Server, path: str) -> None:
         super().__init__(daemon=True)
-        self.connection = http.client.HTTPConnection("127.0.0.1", port)
-        self.connection.request("GET", path, headers={"Cookie": cookie})
+        self.connection = http.client.HTTPConnection("127.0.0.1", server.port)
+        self.connection.request("GET", path, headers=server.cookie)
         self.size, self.late = 0, list[float]()
 
     def run(self) -> None:
@@ -73,23 +72,16 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         paths = make_sweep(Path(folder), options.trials)
-        command = [sys.executable, str(ROOT / "tools/report.py"), "--serve", "--sweep_id", paths.sweep_id]
-        server = subprocess.Popen([*command, "--results_dir", folder], stdout=subprocess.PIPE, text=True)
-        try:
-            assert server.stdout is not None
-            address = urlsplit(server.stdout.readline().strip())
-            assert address.port is not None
-            cookie = f"yacs-sweep-{address.port}={address.query.partition('=')[2]}"
-            connection = http.client.HTTPConnection("127.0.0.1", address.port)
+        with serving(Path(folder), "--sweep_id", paths.sweep_id, "--results_dir", folder) as server:
+            pid = server.process.pid
             for name in ("page, the first time", "page, again"):
                 begun = time.perf_counter()
-                connection.request("GET", f"/sweep/{paths.sweep_id}", headers={"Cookie": cookie})
-                size = len(connection.getresponse().read())
+                size = len(server.ask(f"/sweep/{paths.sweep_id}").body)
                 print(f"{name:24} {time.perf_counter() - begun:6.2f} s, {size / 1e6:.2f} MB")
-            browser = Browser(address.port, cookie, f"/sweep/{paths.sweep_id}/events")
+            browser = Browser(server, f"/sweep/{paths.sweep_id}/events")
             browser.start()
             time.sleep(3)
-            used, size, begun, step = cpu_seconds(server.pid), browser.size, time.time(), 0
+            used, size, begun, step = cpu_seconds(pid), browser.size, time.time(), 0
             files = [paths.trial(f"trial-{options.trials + n:04d}").metrics.open("a") for n in range(RUNNING)]
             while time.time() - begun < options.seconds:
                 for file in files:
@@ -106,12 +98,9 @@ def main() -> None:
                 time.sleep(1 / RATE)
             took = time.time() - begun
             late = sorted(browser.late)
-            print(f"{'server':24} {100 * (cpu_seconds(server.pid) - used) / took:6.2f} % of a core")
+            print(f"{'server':24} {100 * (cpu_seconds(pid) - used) / took:6.2f} % of a core")
             print(f"{'to one browser':24} {(browser.size - size) / took / 1000:6.2f} kB/s")
             print(f"{'a row is there after':24} {late[len(late) // 2]:6.2f} s (median), {late[-1]:.2f} s (longest)")
-        finally:
-            server.kill()
-            server.wait()
 
 
 if __name__ == "__main__":
