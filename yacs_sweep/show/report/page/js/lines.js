@@ -32,7 +32,7 @@
     });
   }
   report.smoothed = smoothed;
-  const axisOf = (curve, axis) => (axis && axis !== store.sweep.axis && Array.isArray(curve[axis]) ? curve[axis] : curve.x);
+  const axisOf = (curve, axis) => (axis === "step" && curve.step) || curve.x;
   const run = (xs, ys, point) => {  // a path with a gap where there is no number
     let path = "", pen = false;
     xs.forEach((x, place) => {
@@ -101,11 +101,11 @@
 
   // Curves of trials, all metrics that one of them has: `trials` are [name, {metric: curve}].
   report.curvesOf = (trials, { faint = [] } = {}) => {
-    const { axis, smooth } = store.view, own = store.sweep.axis || "step";
+    const { axis, smooth } = store.view, own = store.sweep.axis;
     const metrics = [...new Set(trials.flatMap(([, curves]) => Object.keys(curves || {})))];
     if (!metrics.length) return make("p", { class: "lead" }, "No curve: nothing is logged yet, or its rows are not here.");
     const all = trials.flatMap(([, curves]) => Object.values(curves || {}));
-    const axes = [own, ...["epoch", "step", "time"].filter((name) => name !== own && all.some((curve) => Array.isArray(curve[name])))];
+    const axes = [own, ...(all.some((curve) => curve.step) ? ["step"] : [])];  // a curve over epochs knows its steps
     const chosen = axes.includes(axis) ? axis : own;
     const controls = make("p", { class: "controls" },
       axes.length > 1 && make("label", {}, "by ", make("select", { "data-key": "axis", onchange: (event) => store.set({ axis: event.target.value === own ? null : event.target.value }) }, axes.map((name) => make("option", { value: name, selected: name === chosen }, name)))),

@@ -9,7 +9,7 @@
   // -- what a curve is
   /* Places of a curve on an axis; null where these are not known. Rows have no time: they are spread evenly over the trial's. */
   function places(row, curve, axis) {
-    const own = store.sweep.axis || "epoch";
+    const own = store.sweep.axis;
     if (axis === own) return curve.x;
     if (axis === "step") return curve.step || null;
     if (axis !== "time") return null;
@@ -23,7 +23,7 @@
     return [...found];
   };
   const axes = () => {
-    const own = store.sweep.axis || "epoch";
+    const own = store.sweep.axis;
     const steps = own === "epoch" && Object.values(store.curves).some((each) => Object.values(each).some((curve) => curve.step));
     return [own, ...(steps ? ["step"] : []), ...(store.list("duration") ? ["time"] : [])];
   };
