@@ -37,7 +37,6 @@
     const slips = SLIPS.map(([pattern, told]) => [bare.search(pattern), told]).filter(([place]) => place >= 0).sort((a, b) => a[0] - b[0]);
     if (slips.length) throw new Mistake(`${at(text, slips[0][0])}: ${slips[0][1]}`);
     const found = [];
-    TOKEN.lastIndex = 0;
     let place = 0;
     while (text.slice(place).trim()) {
       TOKEN.lastIndex = place;
@@ -294,7 +293,8 @@
   const store = report.store;
   let last = { text: null };
   store.on("data", () => { last = { text: null }; });
-  function lookup() {
+  // Makes a function of a row that tells whether an expression holds there.
+  function byRow(expression) {
     const lists = new Map();
     let row = 0;
     const value = (name) => {
@@ -302,7 +302,7 @@
       const list = lists.get(name);
       return list ? list[row] : name === "sweep" ? store.sweep.id : null;
     };
-    return (expression) => (place) => { row = place; return expression.holds(value); };
+    return (place) => { row = place; return expression.holds(value); };
   }
   // Reads an expression and tries it on every trial: its function of a row, and what is wrong with it in one line.
   function tried(text) {
@@ -316,7 +316,7 @@
         const hint = misspelt(missing, text, known) || `; there are ${known.slice(0, 8).join(", ")}${known.length > 8 ? ", …" : ""}`;
         throw new Mistake(`no ${store.sweep.noun || "trial"} has anything called ${missing}${hint}`);
       }
-      const of = lookup()(expression);
+      const of = byRow(expression);
       let misfit = -1, some = false;
       found.holds = (row) => { try { return of(row); } catch (error) { if (!(error instanceof Misfit)) throw error; if (misfit < 0) misfit = row; return null; } };
       for (let row = 0; row < store.count && !some; row++) some = found.holds(row) === true;
