@@ -138,6 +138,12 @@ class Sweep:
             return best.typical if best is not None else None
         return best_of(self.records, self.goal)
 
+    @property
+    def best_trial(self) -> Trial | None:
+        """The trial, or point, that has the best record."""
+        best = self.best
+        return next((trial for trial in self.trials if best is not None and trial.record.name == best.name), None)
+
     def front(self) -> list[str]:
         """Names what is on the front of several objectives, best in the first one first; empty with one objective."""
         if self.spec is None or len(self.spec.objectives) < 2:

@@ -125,7 +125,7 @@ def pictures(pair: Pair) -> dict[str, Any]:
             log = any(column(sweep, name, _given(sweep, name)).log for sweep in sweeps)
             points = [_values(sweep, name) for sweep in sweeps]
             found.append(_figure(one.metric, name, points, points=True, log=log))
-    bests = [_best_trial(sweep) for sweep in sweeps]
+    bests = [sweep.best_trial for sweep in sweeps]
     names = dict.fromkeys(name for trial in bests if trial is not None for name in trial.curves)
     first = [name for name in names if name == one.metric] + [name for name in names if name != one.metric]
     for name in first[:CURVES]:
@@ -203,9 +203,3 @@ def _is_number(sweeps: Sequence[Sweep], name: str) -> bool:
     """Tells whether both sweeps gave the parameter numbers alone."""
     given = [[trial.record.params[name] for trial in _given(sweep, name)] for sweep in sweeps]
     return all(values and all(finite_number(value) for value in values) for values in given)
-
-
-def _best_trial(sweep: Sweep) -> Trial | None:
-    """Finds the trial, or point, of a sweep's best."""
-    best = sweep.best
-    return next((trial for trial in sweep.trials if best is not None and trial.record.name == best.name), None)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ....base.values import finite_number
+from ....records.folder import better
 from ...lines import duration_text
 from ..data import Sweep, Trial, is_finished
 from ..findings import Findings
@@ -74,10 +75,10 @@ def _history(sweep: Sweep) -> str | None:
     best, raised = None, 0
     for trial in sorted(filter(is_finished, sweep.trials), key=lambda trial: trial.record.number):
         value = trial.record.value
-        if value is not None and (best is None or (value > best if sweep.goal == "maximize" else value < best)):
+        if value is not None and (best is None or better(sweep.goal, value, best)):
             best, raised = value, raised + 1
-    if sweep.best is not None:
-        text += f"; the best, {shown(sweep.best.value)}, is {sweep.best.name}"
+    if (record := sweep.best) is not None:
+        text += f"; the best, {shown(record.value)}, is {record.name}"
         text += f", after {_count(raised - 1, 'improvement')} on the first" if raised > 1 else ""
     return text + "."
 
@@ -140,10 +141,8 @@ def _curves(sweep: Sweep, data: Mapping[str, Any]) -> str | None:
     name = data["curves"]["metrics"][0]
     own = [trial for trial in sweep.trials if name in trial.curves and trial.curves[name].x]
     text = f"{name} over the {sweep.axis} of {_count(len(own), sweep.noun)}"
-    found = sweep.best  # sorts all trials
-    best = next((trial for trial in own if found is not None and trial.record.name == found.name), None)
-    if best is not None:
-        curve = best.curves[name]
+    best = sweep.best_trial
+    if best is not None and (curve := best.curves.get(name)) is not None and curve.x:
         first, last = (f"{shown(curve.y[place])} at {shown(curve.x[place])}" for place in (0, -1))
         text += f"; the best, {best.record.name}, goes from {first} to {last}"
     return text + "."

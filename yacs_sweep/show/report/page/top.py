@@ -165,12 +165,9 @@ def _tiles(findings: Findings) -> str:
 
 def _best_value(findings: Findings) -> str:
     """Formats the best value, with its standard error where it is a mean."""
-    best = findings.sweep.best
-    trial = next(
-        (trial for trial in findings.sweep.trials if best is not None and trial.record.name == best.name), None
-    )
+    trial = findings.sweep.best_trial
     error = trial.point.estimate.error if trial is not None and trial.point is not None else None
-    shown = value(best.value) if best is not None else "none"
+    shown = value(trial.record.value) if trial is not None else "none"
     return shown if error is None else f'{shown} <span class="error">± {error:.2g}</span>'
 
 
