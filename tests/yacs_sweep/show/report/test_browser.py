@@ -8,14 +8,13 @@ import re
 import shutil
 import subprocess
 import zlib
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.browser import FLAGS, Page, browser
+from tests.browser import FLAGS, Page
 from tests.report_sweeps import in_memory, odd_sweeps, stamp, trial
 from yacs_sweep.records.control.orders import new_order
 from yacs_sweep.records.control.words import Given
@@ -41,12 +40,6 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         found[name] = folder / f"{name}.html"
         found[name].write_text(page(Findings.of(sweep), "now"), encoding="utf-8")
     return found
-
-
-@pytest.fixture(scope="module")
-def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
-    with browser(tmp_path_factory.mktemp("profile")) as found:
-        yield found
 
 
 def drawn(chromium: Page) -> list[dict[str, Any]]:

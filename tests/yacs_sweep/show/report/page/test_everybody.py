@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from importlib import resources
 from itertools import pairwise
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.axe import faults
-from tests.browser import Page, browser
+from tests.browser import Page
 from tests.report_sweeps import odd_sweeps, sweep_of_several
 from yacs_sweep.show.report.findings import Findings
 from yacs_sweep.show.report.page.html import page
@@ -55,12 +54,6 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("page") / "report.html"
     path.write_text(page(Findings.of(sweep_of_several(16, repeats=2)), "now"), encoding="utf-8")
     return path
-
-
-@pytest.fixture(scope="module")
-def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
-    with browser(tmp_path_factory.mktemp("profile")) as found:
-        yield found
 
 
 @pytest.mark.parametrize(("width", "dark"), [(1280, False), (390, True)])

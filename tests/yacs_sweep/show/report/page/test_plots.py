@@ -6,13 +6,12 @@ import csv
 import io
 import json
 import math
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.browser import Page, browser
+from tests.browser import Page
 from tests.report_sweeps import METRIC, in_memory, spec_of, trial
 from yacs_sweep.show.report.data import Curve, Sweep, Trial
 from yacs_sweep.show.report.findings import Findings
@@ -21,12 +20,6 @@ from yacs_sweep.show.report.page.html import page
 
 COUNT = 300
 POINTS = "return document.querySelectorAll('[data-plot={}] .scatterlayer .point').length"
-
-
-@pytest.fixture(scope="module")
-def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
-    with browser(tmp_path_factory.mktemp("profile")) as found:
-        yield found
 
 
 def with_curve(found: Trial, epochs: int, at: float, **more: Any) -> Trial:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.browser import Page, browser
+from tests.browser import Page
 from tests.report_sweeps import in_memory, trial
 from yacs_sweep.show.report.findings import Findings
 from yacs_sweep.show.report.page.blob import blob
@@ -21,12 +20,6 @@ START = "return report.store && report.store.count > 0"
 def say(value: Any) -> str:
     """Writes a value as JavaScript."""
     return json.dumps(value)
-
-
-@pytest.fixture(scope="module")
-def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
-    with browser(tmp_path_factory.mktemp("profile")) as found:
-        yield found
 
 
 @pytest.fixture(scope="module")

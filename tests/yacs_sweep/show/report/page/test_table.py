@@ -6,13 +6,12 @@ import csv
 import io
 import json
 import random
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.browser import Page, browser
+from tests.browser import Page
 from tests.report_sweeps import in_memory, sweep_of_several, trial
 from yacs_sweep.show.report.findings import Findings
 from yacs_sweep.show.report.page.html import page
@@ -35,12 +34,6 @@ FORMULAS = [
     "\u202etxt",
     "",
 ]
-
-
-@pytest.fixture(scope="module")
-def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
-    with browser(tmp_path_factory.mktemp("profile")) as found:
-        yield found
 
 
 def written(folder: Path, trials: list[Any]) -> Path:

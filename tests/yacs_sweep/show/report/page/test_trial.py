@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.axe import faults
-from tests.browser import Page, browser
+from tests.browser import Page
 from tests.report_sweeps import HOSTILE, in_memory, sweep_of_several, trial
 from tests.yacs_sweep.show.query.made import made_sweep, made_trial
 from yacs_sweep.show.report.cli import main
@@ -24,12 +23,6 @@ ROWS = """
 return [...document.querySelectorAll("#view table")].map((table) => [table.caption.textContent,
   ...[...table.rows].map((row) => [...row.cells].map((cell) => cell.innerText.trim()))]);
 """
-
-
-@pytest.fixture(scope="module")
-def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
-    with browser(tmp_path_factory.mktemp("profile")) as found:
-        yield found
 
 
 @pytest.fixture(scope="module")
