@@ -59,7 +59,6 @@
       try { history[replace ? "replaceState" : "pushState"](null, "", address); } catch { location.hash = text; }
     },
     read() { if (!isPlace()) report.store.set(read(location.hash), { quiet: true }); },
-    parse: read,
   };
   const follow = () => report.address.read();
   addEventListener("popstate", follow);

@@ -79,7 +79,7 @@
   }
   function sorted(rows) {
     const by = view.sort.filter(([key]) => lists.has(key)).map(([key, direction]) => [lists.get(key), direction === "-" ? -1 : 1]);
-    if (!by.length) by.push(...usual());
+    if (!by.length && byKey.get("rank")?.of === "trial") by.push([lists.get("rank"), 1]);  // best first
     return [...rows].sort((a, b) => {
       for (const [list, sign] of by) {
         const order = compared(list[a], list[b], sign);
@@ -87,11 +87,6 @@
       }
       return a - b;
     });
-  }
-  function usual() {  // best first; then what has no rank, the last one first
-    const found = [];
-    if (lists.has("rank") && byKey.get("rank").of === "trial") found.push([lists.get("rank"), 1]);
-    return found;
   }
   // Numbers before texts; what has no value comes last in either direction.
   function compared(a, b, sign) {

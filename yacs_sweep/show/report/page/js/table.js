@@ -14,7 +14,6 @@
   const metric = (name) => store.columns.find((column) => column.of === "metric" && column.name === name);
   const field = (name) => store.columns.find((column) => column.of === "trial" && column.name === name);
   const param = (name) => store.columns.find((column) => column.of === "param" && column.name === name);
-  const varies = (key) => { const list = store.list(key), first = list.find((value) => value !== null && value !== undefined); return first !== undefined && list.some((value) => value !== first); };
   // The usual columns: how good, how sure, what else was measured, how it ended, and the parameters that were searched.
   function usual() {
     const own = USUAL.map((name) => (name === "value" && store.sweep.metric ? metric(store.sweep.metric) : field(name)));
