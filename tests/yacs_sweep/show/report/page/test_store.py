@@ -10,6 +10,7 @@ import pytest
 
 from tests.browser import Page
 from tests.report_sweeps import in_memory, trial
+from yacs_sweep.show.lines import duration_text
 from yacs_sweep.show.report.findings import Findings
 from yacs_sweep.show.report.page.blob import blob
 from yacs_sweep.show.report.page.html import page
@@ -65,6 +66,17 @@ def test_columns_order_brush_and_merged_rows(chromium: Page, file: Path) -> None
     assert chromium.run("return Number.isNaN(report.store.value(report.store.row('new'), 'val/mAP'))")
     assert chromium.run("return report.store.curves.new['val/mAP'].y[0]") == 2
     assert chromium.messages() == []
+
+
+def test_numbers_and_times_are_written_as_in_the_reports_text(chromium: Page, file: Path) -> None:
+    chromium.show(file)
+    chromium.until(START)
+    texts = chromium.run("return [12345, 12345.6, -0.5, 1e-5, null].map((value) => report.format.text(value))")
+    assert texts == ["12345", "1.235e4", "−0.5", "1e−5", "–"]
+    seconds = [3.24, 42, 200, 4200]
+    assert chromium.run(f"return {seconds}.map((each) => report.format.duration(each))") == [
+        duration_text(each) for each in seconds
+    ]
 
 
 def test_the_address_holds_what_is_looked_at(chromium: Page, file: Path) -> None:
