@@ -104,10 +104,10 @@ class Heartbeat:
         """Asks the server for a run; None when there will be none. Waits while the sweep is paused."""
         noted, since = False, time.monotonic()
         with self._changed:
-            self._asking = True
-            self._changed.notify_all()
             while self._job is None and self.ended is None and not self._agent.leaving():
-                self._asking = not self._agent.held()
+                if self._asking == self._agent.held():
+                    self._asking = not self._asking
+                    self._changed.notify_all()  # the thread sleeps without end while nothing is asked for
                 self._changed.wait(0.1)
                 self._agent.alive()
                 quiet = noted or self._failing_since is not None or self._agent.held()

@@ -138,6 +138,7 @@ class Agent:
         self.given_back = 0
         self.alive_told = 0
         self.leaves = False
+        self.paused = False
         self.dies_untold = False  # between trial.json and the storage
         self.controller: Controller
 
@@ -190,7 +191,7 @@ class Agent:
         return self.leaves
 
     def held(self) -> bool:
-        return False
+        return self.paused
 
     def preempted(self) -> bool:
         return False
@@ -391,6 +392,20 @@ def test_no_trial_is_started_without_leave(make: Make) -> None:
     assert agent.given_back == 0
     assert all(0.0 <= record.params["a"] <= 1.0 for record in agent.ran)
     assert len({record.params["a"] for record in agent.ran}) == 3
+
+
+def test_an_agent_that_waited_for_a_trial_while_the_sweep_was_paused_starts_it_afterwards(make: Make) -> None:
+    sweep = make(GRID)
+    agent = sweep.agent()
+    agent.paused = True
+    working = threading.Thread(target=work_together, args=([agent],))
+    working.start()
+    time.sleep(0.3)  # until everything of it sleeps
+    assert not agent.ran
+    agent.paused = False
+    working.join(30)
+    assert not working.is_alive()
+    assert Counter(point(record.params) for record in agent.ran) == Counter(points_of(GRID))
 
 
 def test_inactive_parameters_are_left_out(make: Make) -> None:
