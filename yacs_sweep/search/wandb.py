@@ -7,7 +7,6 @@ only when a trial may start, and no failure of a trial or of the network ends th
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -30,14 +29,13 @@ from ..wandb.client import OUTAGE, Refused, Transport, Unavailable
 from ..wandb.recorder import RUN_STATE, UNSENT, Recorder, Run, RunIdentity, how_to_upload
 from ..wandb.state_watch import StateWatch
 from .controller import Agent
-from .wandb_given_run import GivenRun
 from .wandb_heartbeat import Command, Heartbeat
+from .wandb_runs import GivenRun, TakenRuns, is_run_id
 
 NAME_WAIT = 5.0  # seconds a trial waits for its run's name on the server, before its id is the name
 FINISH_NOTE = 10.0  # seconds until the user is told that we wait for W&B to take all rows
 FINISH_WAIT = OUTAGE + 300.0  # seconds for a run to be finished on the server; the recorder's own bounds are shorter
 REQUEUED = ("preempting", "preempted", "pending")  # states of runs that the server itself hands out again
-_RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
 class RunsAgain(Enum):
@@ -79,6 +77,7 @@ class WandbController:
         self.lost_limit, self.retry = max(1, retries), frozenset(retry)
         self.defined = {parameter.name for parameter in spec.parameters}
         self.transport = Transport()
+        self.taken = TakenRuns(paths, lock_name)
         self.watch: StateWatch | None = None  # of the sweep's state on the server, while the agent works
         self.unsent: list[Run] = []
 
@@ -112,11 +111,26 @@ class WandbController:
             self._run_again(agent, heartbeat, record)
         elif (claimed := self._claim_failed()) is not None:
             self._retry(agent, heartbeat, *claimed)
-        elif (job := heartbeat.next_job()) is not None:
+        elif (job := self._next_job(agent, heartbeat)) is not None:
             self._run_job(agent, heartbeat, job)
         else:
             return False
         return True
+
+    def _next_job(self, agent: Agent, heartbeat: Heartbeat | GivenRun) -> Command | None:
+        """Returns the next run: one that an agent has left behind, else the server's; None when there will be none."""
+        if self.given is not None:
+            return heartbeat.next_job()
+        job = self.taken.claim()
+        if job is None:
+            job = heartbeat.next_job()
+            if job is not None or agent.leaving() or heartbeat.failed:
+                return job
+            job = self.taken.claim()  # of an agent that died meanwhile
+        if job is not None:
+            agent.note(f"run {job.run_id} was given to an agent that ended before it began; it begins now")
+            heartbeat.take_over(job.run_id)
+        return job
 
     def _knows(self, run_id: str) -> bool:
         """Tells whether a run of the server's has been begun in this folder."""
@@ -129,7 +143,8 @@ class WandbController:
             return GivenRun(replace(self.given, type="resume" if again else "run"))
         self.watch = StateWatch(self.paths, self.project, self.entity)
         names = self.paths.sweep_id, self.project, self.entity
-        return Heartbeat(*names, agent, may_have_ended=bool(self.retry), why_ended=self.watch.why_ended)
+        again = bool(self.retry) or self.taken.any()
+        return Heartbeat(*names, agent, may_have_ended=again, why_ended=self.watch.why_ended, taken=self.taken.add)
 
     def _explain(self, agent: Agent, heartbeat: Heartbeat | GivenRun) -> None:
         """Tells the user why there is no further trial, and what to do about rows that W&B lacks."""
@@ -165,10 +180,11 @@ class WandbController:
             first_step=run.first_step or 0,
         )
         self._run(agent, heartbeat, run, assignment, self._refusal(values, params))
+        self.taken.drop(job.run_id)
 
     def _values(self, job: Command) -> dict[str, Any]:
         """Returns the values that the server gives to a run. Raises SweepError for an id that no folder could have."""
-        if not _RUN_ID.fullmatch(job.run_id):
+        if not is_run_id(job.run_id):
             raise SweepError(f"the W&B server gave a run id that cannot be used: {job.run_id[:80]!r}")
         return arguments(job.args or {})
 

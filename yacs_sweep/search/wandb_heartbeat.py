@@ -70,13 +70,16 @@ class Heartbeat:
         *,
         may_have_ended: bool = False,
         why_ended: Callable[[Transport], Order | None] = lambda transport: None,
+        taken: Callable[[Command], None] = lambda run: None,
     ) -> None:
         """Starts the heartbeats.
 
         Args:
             may_have_ended: it is no error that the sweep takes no agent any more; failed points are run again all the same.
             why_ended: asks by which order the server stops a run or ends the sweep; None: by none, or not known.
+            taken: is called with each run that the server gives, before anything else is done with it.
         """
+        self._taken = taken
         self._may_have_ended, self._why_ended = may_have_ended, why_ended
         self._sweep = {"sweep": sweep_id, "projectName": project, "entityName": entity}
         self._agent = agent
@@ -218,6 +221,8 @@ class Heartbeat:
         order = self._why_ended(self._transport) if command.type in ("stop", "exit") else None
         # Not a stop, which settles the trial: whoever resumes the sweep runs it again, as after Ctrl-C.
         cancelled = f"cancelled {order.origin}" if order is not None and order.act == "cancel" else ""
+        if command.type in ("run", "resume"):
+            self._taken(command)
         with self._changed:
             self._ordered = self._ordered or order is not None
             self._stop_at = time.monotonic() + SUPERVISOR_FIRST if cancelled else 0.0

@@ -139,6 +139,7 @@ class Agent:
         self.alive_told = 0
         self.leaves = False
         self.paused = False
+        self.dies_unbegun = False  # before the trial has a folder
         self.dies_untold = False  # between trial.json and the storage
         self.controller: Controller
 
@@ -153,6 +154,8 @@ class Agent:
         self.given_back += 1
 
     def run(self, assignment: Assignment, hooks: Hooks, refused: str | None = None) -> TrialRecord:
+        if self.dies_unbegun:
+            raise Died
         record = TrialRecord(
             assignment.id,
             assignment.name,
@@ -552,6 +555,20 @@ def test_a_point_is_tried_again_whose_agent_died_before_the_storage_knew_that_it
     assert Counter(point(record.params) for record in second.ran) == Counter(points_of(GRID))
     (again,) = [record for record in second.ran if record.params == lost.params]
     assert lost.id in (again.id, again.retry_of)
+
+
+def test_a_point_is_tried_whose_agent_died_before_it_began(make: Make) -> None:
+    sweep = make(GRID)
+    for _ in range(2):  # the second one dies of the same point, or of another
+        agent = sweep.agent()
+        agent.dies_unbegun = True
+        with pytest.raises(Died):
+            agent.work()
+        agent.die()
+    assert not sweep.records()
+    last = sweep.agent()
+    last.work()
+    assert Counter(point(record.params) for record in last.ran) == Counter(points_of(GRID))
 
 
 def test_a_point_that_kills_its_agents_is_given_up(make: Make) -> None:

@@ -27,8 +27,8 @@ from ...trial.contract import Assignment
 from ...wandb.recorder import UNSENT, Recorder, Run, RunIdentity
 from ..controller import Agent
 from ..wandb import NAME_WAIT, RunsAgain, WandbController
-from ..wandb_given_run import GivenRun
 from ..wandb_heartbeat import Command, Heartbeat
+from ..wandb_runs import GivenRun
 from .places import make_race, place_of
 
 FILE = "point.json"
@@ -93,10 +93,12 @@ class RepeatingController(WandbController):
             if self._run_point(agent, heartbeat, claimed):
                 return True
             heartbeat.trial_ended()
-        while (job := heartbeat.next_job()) is not None:
+        while (job := self._next_job(agent, heartbeat)) is not None:
             values = self._values(job)
             params = self._params(values)
-            if self._run_point(agent, heartbeat, self._point_of(job, params), self._refusal(values, params)):
+            point = self._point_of(job, params)
+            self.taken.drop(job.run_id)
+            if self._run_point(agent, heartbeat, point, self._refusal(values, params)):
                 return True
             heartbeat.trial_ended()
         return False
