@@ -17,11 +17,13 @@ from data import ReIDDataset
 from data.build import build_eval_loader, build_folder_loader, build_test_datasets
 from data.datasets.listing import is_image
 from data.loading import UNREADABLE
+from engine.config import flatten
 from engine.cost import measure_time, measure_work
 from engine.evaluation.evaluate import EvaluationMethod, Results, Retrieval, require_matches
 from engine.evaluation.features import extract_features
 from engine.evaluation.metrics import Ranking
 from engine.evaluation.ranked_lists import ListedImage, RankedList, draw_lists, html_page
+from engine.evaluation.results_files import ResultFiles, SetResults
 from engine.output_dir import list_checkpoints
 from modeling.model import ReIDModel, build_model, resolve_device
 from modeling.pretrained import class_count, load_reid_weights, read_state_dict
@@ -32,6 +34,20 @@ from utils.progress import with_progress_bar
 
 TOP = 10  # gallery images shown for a query
 PICTURE_LISTS = 100  # in one picture, of 15,600 pixels then: viewers and memory end where a page does not
+
+
+def find_weights(cfg: CfgNode, weights: str) -> str:
+    """Finds the file of weights to use; arguments: `load_model`.
+
+    Raises:
+        ConfigError: none is named, and OUTPUT_DIR holds no checkpoint.
+    """
+    if path := weights or cfg.TEST.WEIGHT:
+        return str(path)
+    checkpoints = list_checkpoints(Path(cfg.OUTPUT_DIR))
+    if not checkpoints:
+        raise ConfigError(f"no weights: give --weights or TEST.WEIGHT; {cfg.OUTPUT_DIR} holds no checkpoint")
+    return str(checkpoints[0])
 
 
 def load_model(cfg: CfgNode, weights: str) -> tuple[ReIDModel, torch.device]:
@@ -45,12 +61,7 @@ def load_model(cfg: CfgNode, weights: str) -> tuple[ReIDModel, torch.device]:
     Raises:
         TrainerError: no weights, or weights of another network; MODEL.DEVICE is not available.
     """
-    path = weights or cfg.TEST.WEIGHT
-    if not path:
-        checkpoints = list_checkpoints(Path(cfg.OUTPUT_DIR))
-        if not checkpoints:
-            raise ConfigError(f"no weights: give --weights or TEST.WEIGHT; {cfg.OUTPUT_DIR} holds no checkpoint")
-        path = str(checkpoints[0])
+    path = find_weights(cfg, weights)
     try:
         device = resolve_device(cfg.MODEL.DEVICE)
     except ValueError as error:
@@ -61,7 +72,14 @@ def load_model(cfg: CfgNode, weights: str) -> tuple[ReIDModel, torch.device]:
     return model.to(device).eval(), device
 
 
-def test_run(cfg: CfgNode, weights: str, visualize: int, out: Path, say: Callable[[str], object] = print) -> None:
+def test_run(
+    cfg: CfgNode,
+    weights: str,
+    visualize: int,
+    out: Path,
+    say: Callable[[str], object] = print,
+    files: ResultFiles = ResultFiles(),  # noqa: B008  immutable
+) -> None:
     """Tests a network on each data set of DATASETS.TEST_NAMES; prints what the network costs, then the results.
 
     Args:
@@ -70,20 +88,25 @@ def test_run(cfg: CfgNode, weights: str, visualize: int, out: Path, say: Callabl
         visualize: number of ranked lists of each set to write into `out`: <set>.png and <set>.html.
         out: folder of these files.
         say: prints a line.
+        files: the results are written to.
     Raises:
         TrainerError, data.DatasetError: a network, a data set or the folder cannot be used.
     """
+    files.require_writable()
     datasets = build_test_datasets(cfg)
     for dataset in datasets:
         require_matches(dataset)
     for dataset in datasets if visualize else ():
         for file in _list_files(out, dataset.name):
             require_writable(file)
+    weights = find_weights(cfg, weights)
     model, device = load_model(cfg, weights)
     size = cfg.INPUT.SIZE_TEST
-    say(measure_work(model, size).line)
-    say(measure_time(model, size, batch=cfg.TEST.IMS_PER_BATCH, device=device).line)
+    costs = [measure_work(model, size), measure_time(model, size, batch=cfg.TEST.IMS_PER_BATCH, device=device)]
+    for cost in costs:
+        say(cost.line)
     method = EvaluationMethod.from_cfg(cfg)
+    tested = []
     for dataset in datasets:
         loader, num_query = build_eval_loader(cfg, dataset, device=device)
         with with_progress_bar(loader, dataset.name, logging.getLogger(NAME)) as batches:
@@ -92,6 +115,7 @@ def test_run(cfg: CfgNode, weights: str, visualize: int, out: Path, say: Callabl
             raise TrainerError("features are not finite")
         retrieval = Retrieval(extracted, num_query, method, dataset.gallery_tracks)
         ranking = retrieval.ranking()
+        tested.append(SetResults(dataset, ranking, retrieval.queries, retrieval.gallery))
         summary = (
             f"{len(dataset.query)} queries, {ranking.num_queries} with a match, {len(dataset.gallery)} gallery images"
         )
@@ -101,10 +125,10 @@ def test_run(cfg: CfgNode, weights: str, visualize: int, out: Path, say: Callabl
             say(line)
         if visualize:
             lists = _ranked_lists(dataset, retrieval, ranking, visualize)
-            files = _write_lists(out, lists, dataset.name, f"{summary}; {_describe(method)}; {', '.join(lines)}")
-            some = f" ({PICTURE_LISTS} of {len(lists)}; the page has all)" if len(lists) > PICTURE_LISTS else ""
-            for file, part in zip(files, (some, ""), strict=True):
-                say(f"Ranked lists: {file}{part}")
+            _write_lists(out, lists, dataset.name, f"{summary}; {_describe(method)}; {', '.join(lines)}", say)
+    metrics = {name: value for cost in costs for name, value in cost.metrics.items()}
+    for path in files.write(tested, weights=weights, settings=flatten(cfg), cost=metrics):
+        say(f"Results: {path}")
 
 
 def _describe(method: EvaluationMethod) -> str:
@@ -145,8 +169,8 @@ def _list_files(out: Path, name: str) -> list[Path]:
     return [out / f"{stem}.png", out / f"{stem}.html"]
 
 
-def _write_lists(out: Path, lists: Sequence[RankedList], name: str, summary: str) -> list[Path]:
-    """Writes the picture and the page of ranked lists; returns their paths."""
+def _write_lists(out: Path, lists: Sequence[RankedList], name: str, summary: str, say: Callable[[str], object]) -> None:
+    """Writes the picture and the page of ranked lists, and says where they are."""
     picture, text = _list_files(out, name)
     drawn = [lists[place] for place in _evenly_spaced(len(lists), PICTURE_LISTS)]
     try:
@@ -154,7 +178,9 @@ def _write_lists(out: Path, lists: Sequence[RankedList], name: str, summary: str
         write_atomically(text, lambda stream: stream.write(html_page(lists, f"Ranked lists: {name}", summary).encode()))
     except OSError as error:
         raise cannot_write(picture, error) from None
-    return [picture, text]
+    some = f" ({PICTURE_LISTS} of {len(lists)}; the page has all)" if len(lists) > PICTURE_LISTS else ""
+    say(f"Ranked lists: {picture}{some}")
+    say(f"Ranked lists: {text}")
 
 
 def extract_run(cfg: CfgNode, weights: str, images: Path, out: Path) -> tuple[int, int]:

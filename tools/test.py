@@ -2,6 +2,7 @@
 
     python tools/test.py --config_file configs/baseline.yml --weights log/baseline/checkpoint_epoch_120.pth
     python tools/test.py --cfg configs/baseline.yml --visualize 20 DATASETS.TEST_NAMES market1501,dukemtmc
+    python tools/test.py --cfg configs/baseline.yml --json results.json --csv queries.csv
 
 Without --weights, the file TEST.WEIGHT is tested, else the newest checkpoint in OUTPUT_DIR. How features are compared
 is the section TEST of the configuration. Exit status: 0 tested, 1 it failed, 2 invalid input.
@@ -38,6 +39,10 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--visualize", type=int, default=0, metavar="N", help="draw the ranked lists of N queries")
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder of the ranked lists (default: OUTPUT_DIR/test)")
     parser.add_argument(
+        "--json", type=Path, metavar="FILE", help="write the results, counts, costs and settings as JSON"
+    )
+    parser.add_argument("--csv", type=Path, metavar="FILE", help="write the average precision of each query as CSV")
+    parser.add_argument(
         "overrides",
         nargs=argparse.REMAINDER,
         metavar="KEY VALUE",
@@ -55,9 +60,11 @@ def main(argv: list[str] | None = None) -> int:
     try:
         with log_to_stderr("test.py") as log:
             cfg = load_config(args.config_file, args.overrides, for_training=False, note=log.info)
+            from engine.evaluation.results_files import ResultFiles
             from engine.inference import test_run
 
-            test_run(cfg, args.weights, args.visualize, args.out or Path(cfg.OUTPUT_DIR) / "test")
+            out, files = args.out or Path(cfg.OUTPUT_DIR) / "test", ResultFiles(args.json, args.csv)
+            test_run(cfg, args.weights, args.visualize, out, files=files)
     except (TrainerError, DatasetError) as error:
         for line in str(error).splitlines():
             print(f"test.py: {line}", file=sys.stderr)

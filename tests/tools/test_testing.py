@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import json
 import re
 import runpy
 import subprocess
@@ -101,6 +103,58 @@ def test_every_set_is_tested(folder: Path, run: Run) -> None:
     assert lines[1:6] == lines[7:]  # the same images
 
 
+def test_results_as_json_and_each_query_as_csv(folder: Path, run: Run) -> None:
+    names = "market1501,market1501:=other"
+    (folder / "=other").symlink_to(folder / "market1501")
+    words = ["--weights", "weights.pth", "--json", "results/all.json", "--csv", "results/queries.csv"]
+    status, out, err = run("test.py", *words, "DATASETS.TEST_NAMES", names, "DATALOADER.CACHE", "False")
+    assert (status, err) == (0, "")
+    lines = out.splitlines()
+    assert lines[-2:] == ["Results: results/all.json", "Results: results/queries.csv"]
+    content = json.loads((folder / "results/all.json").read_text(encoding="ascii"))
+    assert list(content) == ["weights", "model", "sets", "settings"] and content["weights"] == "weights.pth"
+    assert content["settings"]["TEST.RE_RANKING"] == "no" and content["settings"]["INPUT.SIZE_TEST"] == [32, 16]
+    assert content["model"]["params_m"] == pytest.approx(11.178, abs=5e-4)
+    assert lines[1].startswith(f"Forward pass: {content['model']['ms_per_image']:.4g} ms")
+    first, second = content["sets"]
+    assert (first["name"], second["name"]) == ("market1501", "market1501:=other")
+    assert [first[key] for key in ("queries", "queries_with_match", "gallery")] == [3, 3, 12]
+    assert (first["queries_unreadable"], first["gallery_unreadable"]) == (0, 0)
+    assert f"mAP: {first['mAP']:.1f}%" == lines[3] and f"mINP: {first['mINP']:.1f}%" == lines[7]
+    assert f"CMC curve, Rank-1  :{first['cmc']['1']:.1f}%" == lines[4]
+    assert len(first["curve"]) == 50 and first["curve"][4] == first["cmc"]["5"]
+    with (folder / "results/queries.csv").open(encoding="utf-8", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert [row["set"] for row in rows] == ["market1501"] * 3 + ["market1501:=other"] * 3
+    assert [(row["pid"], row["camid"], row["note"]) for row in rows[:3]] == [
+        (str(pid), "1", "") for pid in (11, 12, 13)
+    ]
+    assert Path(rows[0]["query"]).name == "0011_c1s1_000000_00.png"
+    assert np.mean([float(row["AP"]) for row in rows[:3]]) == pytest.approx(first["mAP"], abs=1e-5)
+    assert np.mean([float(row["INP"]) for row in rows[:3]]) == pytest.approx(first["mINP"], abs=1e-5)
+    share = np.mean([int(row["rank"]) <= 1 for row in rows[:3]])
+    assert 100 * share == pytest.approx(first["cmc"]["1"], abs=1e-5)
+
+
+def test_a_query_that_cannot_be_read_or_has_no_match_has_a_note(folder: Path, tmp_path: Path, run: Run) -> None:
+    for split in ("query", "bounding_box_test"):
+        (tmp_path / "set" / split).mkdir(parents=True)
+        for image in (folder / "market1501" / split).iterdir():
+            (tmp_path / "set" / split / image.name).write_bytes(image.read_bytes())
+    (tmp_path / "set/query/0012_c1s1_000000_00.png").write_bytes(b"no picture")
+    for image in (tmp_path / "set/bounding_box_test").glob("0013_*"):
+        image.unlink()
+    words = ["--weights", "weights.pth", "--csv", str(tmp_path / "queries.csv"), "--json", str(tmp_path / "all.json")]
+    settings = ["DATASETS.ROOT_DIR", str(tmp_path), "DATASETS.NAMES", "market1501:set", "DATALOADER.CACHE", "False"]
+    assert run("test.py", *words, *settings)[0] == 0
+    with (tmp_path / "queries.csv").open(encoding="utf-8", newline="") as stream:
+        rows = [[row[key] for key in ("pid", "rank", "note")] for row in csv.DictReader(stream)]
+    assert [row[0] for row in rows] == ["11", "12", "13"] and rows[0][1] and not rows[0][2]
+    assert [row[1:] for row in rows[1:]] == [["", "unreadable"], ["", "no match"]]
+    (one,) = json.loads((tmp_path / "all.json").read_text())["sets"]
+    assert [one[key] for key in ("queries", "queries_with_match", "queries_unreadable")] == [3, 1, 1]
+
+
 def test_the_newest_checkpoint_is_tested_where_no_weights_are_named(folder: Path, run: Run) -> None:
     status, _, err = run("test.py")
     assert status == 2 and "--weights" in err and "log/small" in err
@@ -119,6 +173,7 @@ def test_the_newest_checkpoint_is_tested_where_no_weights_are_named(folder: Path
         (["--weights", "weights.pth", "MODEL.NAME", "resnet34"], ["weights.pth", "does not fit"]),
         (["--weights", "weights.pth", "DATASETS.TEST_NAMES", "veri"], ["veri", "image_train"]),
         (["--weights", "weights.pth", "TEST.PROTOCOL", "market"], ["TEST.PROTOCOL", "cross_camera"]),
+        (["--json", "x.txt", "--csv", "x.txt"], ["--json", "--csv", "x.txt", "give two files"]),
     ],
 )
 def test_a_mistake_is_one_line(run: Run, words: list[str], expected: list[str]) -> None:
@@ -176,13 +231,16 @@ def test_too_many_images_that_cannot_be_read_are_told(tmp_path: Path, run: Run) 
     assert (status, out) == (2, "") and "broken.jpg" in err and len(err.splitlines()) == 1
 
 
-@pytest.mark.parametrize("tool", ["test.py", "extract.py"])
+@pytest.mark.parametrize("tool", ["test.py", "test.py --json", "test.py --csv", "extract.py"])
 def test_a_place_that_cannot_be_written_is_told_before_the_work(folder: Path, run: Run, tool: str) -> None:
     (folder / "file").write_text("")
     words = {
         "test.py": ["--visualize", "1", "--out", "file/lists"],
+        "test.py --json": ["--json", "file/results.json"],
+        "test.py --csv": ["--csv", "file/queries.csv"],
         "extract.py": ["--images", "market1501", "--out", "file/features.npz"],
     }[tool]
+    tool = tool.split()[0]
     status, out, err = run(tool, "--weights", "nowhere.pth", *words)  # which would be told next
     assert (status, out) == (2, "")
     assert err.startswith(f"{tool}: cannot write file/") and err.endswith(": Not a directory\n")
