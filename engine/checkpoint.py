@@ -46,14 +46,23 @@ def save_checkpoint(folder: Path, state: State) -> Path:
         TrainerError: the file could not be written; the earlier checkpoints are untouched.
     """
     path = folder / checkpoint_name(state["progress"]["epoch"], state["progress"]["iteration"])
+    write_state(path, {"format": FORMAT, **state}, "cannot write the checkpoint")
+    _remove_superseded(folder, path)
+    return path
+
+
+def write_state(path: Path, state: State, failure: str) -> None:
+    """Writes a file of `torch.save`; an error begins with `failure`.
+
+    Raises:
+        TrainerError: the file could not be written; an earlier one is untouched.
+    """
     try:
-        write_atomically(path, lambda stream: torch.save({"format": FORMAT, **state}, stream))
+        write_atomically(path, lambda stream: torch.save(state, stream))
     except (OSError, RuntimeError) as error:  # torch wraps a full disk in a RuntimeError
         cause = error if isinstance(error, OSError) else error.__context__ or error
         reason = getattr(cause, "strerror", None) or str(cause).splitlines()[0]
-        raise TrainerError(f"cannot write the checkpoint {path}: {reason}") from None
-    _remove_superseded(folder, path)
-    return path
+        raise TrainerError(f"{failure} {path}: {reason}") from None
 
 
 def _remove_superseded(folder: Path, newest: Path) -> None:
@@ -83,7 +92,7 @@ def _is_checkpoint(path: Path) -> bool:
 def _is_torn(path: Path) -> bool:
     """Tells whether a file is torn; False where it cannot be read."""
     try:
-        _require_whole(path)
+        require_whole(path)
     except TornFileError:
         return True
     except (OSError, ValueError, MemoryError):
@@ -118,7 +127,7 @@ def read_checkpoint(path: Path) -> State:
         ConfigError: the file cannot be read for another reason; the text says what to do.
     """
     try:
-        _require_whole(path)
+        require_whole(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
     except TornFileError:
         raise
@@ -149,7 +158,7 @@ def _cannot_resume(path: Path, reason: str) -> ConfigError:
     )
 
 
-def _require_whole(path: Path) -> None:
+def require_whole(path: Path) -> None:
     """Reads a file of `torch.save` to its end and compares its checksums, which torch writes and does not look at.
 
     Raises:

@@ -24,7 +24,7 @@ from engine.evaluation.features import extract_features
 from engine.evaluation.metrics import Ranking
 from engine.evaluation.ranked_lists import ListedImage, RankedList, draw_lists, html_page
 from engine.evaluation.results_files import ResultFiles, SetResults
-from engine.output_dir import list_checkpoints
+from engine.output_dir import BEST_NAME, list_checkpoints
 from modeling.model import ReIDModel, build_model, resolve_device
 from modeling.pretrained import class_count, load_reid_weights, read_state_dict
 from utils.errors import ConfigError, TrainerError
@@ -40,10 +40,17 @@ def find_weights(cfg: CfgNode, weights: str) -> str:
     """Finds the file of weights to use; arguments: `load_model`.
 
     Raises:
-        ConfigError: none is named, and OUTPUT_DIR holds no checkpoint.
+        ConfigError: OUTPUT_DIR holds none.
     """
     if path := weights or cfg.TEST.WEIGHT:
-        return str(path)
+        if path != "best":
+            return str(path)
+        best = Path(cfg.OUTPUT_DIR) / BEST_NAME
+        if not best.exists():
+            raise ConfigError(
+                f"no best weights: {best} does not exist; evaluations write it, with SOLVER.KEEP_BEST True"
+            )
+        return str(best)
     checkpoints = list_checkpoints(Path(cfg.OUTPUT_DIR))
     if not checkpoints:
         raise ConfigError(f"no weights: give --weights or TEST.WEIGHT; {cfg.OUTPUT_DIR} holds no checkpoint")
@@ -55,7 +62,7 @@ def load_model(cfg: CfgNode, weights: str) -> tuple[ReIDModel, torch.device]:
 
     Args:
         cfg: the configuration.
-        weights: a file; empty: TEST.WEIGHT, else the newest checkpoint in OUTPUT_DIR.
+        weights: a file, or "best" for the best weights in OUTPUT_DIR; empty: TEST.WEIGHT, else the newest checkpoint there.
     Returns:
         The network and the device it is on.
     Raises:

@@ -1,4 +1,4 @@
-"""Names of the checkpoints in a training's output folder; imports no torch."""
+"""Names of the checkpoints and of the best weights in a training's output folder; imports no torch."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 
 from utils.errors import ConfigError
 
+BEST_NAME = "best.pth"  # weights with the highest mAP so far; no checkpoint to resume from
 _NAME = re.compile(r"checkpoint_epoch_(\d+)(?:_iteration_(\d+))?\.pth")
 
 

@@ -21,6 +21,7 @@ from data.samplers.base import EpochBatchSampler
 from engine.checkpoint import State, rng_state, save_checkpoint, seed_everything, set_rng_state
 from engine.cost import Cost, measure_time, measure_work
 from engine.distributed import ProcessGroup, without_traceback
+from engine.evaluation.best import BestWeights
 from engine.evaluation.evaluate import EvaluationMethod, Results, evaluate
 from engine.evaluation.features import EvalShard, extract_features
 from engine.learner import Learner, set_arithmetic
@@ -87,6 +88,8 @@ class Trainer:
         if saved:
             self._load(saved)
         self._saved = astuple(self.progress)
+        self.best = BestWeights(cfg, resumed=saved is not None) if group.is_first else None
+        self.notes += self.best.notes if self.best else []
 
     def run(self, log: logging.Logger, recorder: Recorder, stop: StopRequest, output_dir: Path) -> None:
         """Trains to the end of the last epoch, evaluating and writing checkpoints when due.
@@ -208,12 +211,16 @@ class Trainer:
             results = self._compute_results(epoch)
             duration = self._measure_time()
         self.progress.results = results
-        if duration is not None:  # before the results: a trial may be ended for them
+        # Before the results: a trial may be ended for them.
+        best = self.best.offer(results, self.learner.eval_model.state_dict(), self.num_classes) if self.best else None
+        if duration is not None:
             self.log.info("%s", duration.line)
             self.recorder.log(duration.metrics)
         for line in results.lines():
             self.log.info("%s", line)
         self.recorder.log(results.row())
+        if best:
+            self.log.info("%s", best)
 
     def _compute_results(self, epoch: int) -> Results:
         """Computes the metrics: every process extracts its shard of features, rank 0 ranks them, all get the result."""

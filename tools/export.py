@@ -36,7 +36,7 @@ def make_parser() -> argparse.ArgumentParser:
         "--weights",
         default="",
         metavar="FILE",
-        help="checkpoint (default: TEST.WEIGHT, else the newest checkpoint in OUTPUT_DIR)",
+        help="checkpoint, or best: OUTPUT_DIR/best.pth (default: TEST.WEIGHT, else the newest checkpoint in OUTPUT_DIR)",
     )
     parser.add_argument("--output", default="model.onnx", metavar="FILE", help="file to write (default: model.onnx)")
     parser.add_argument(

@@ -34,7 +34,12 @@ def make_parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="configuration of the experiment, as in configs/",
     )
-    parser.add_argument("--weights", default="", metavar="FILE", help="checkpoint of the trainer, or a state dict")
+    parser.add_argument(
+        "--weights",
+        default="",
+        metavar="FILE",
+        help="checkpoint of the trainer, or a state dict; best: OUTPUT_DIR/best.pth, the weights with the highest mAP",
+    )
     parser.add_argument(
         "--images", type=Path, required=True, metavar="DIR", help="folder of images: .jpg, .png, .bmp, .tif, .webp"
     )

@@ -2,7 +2,7 @@
 
     python tools/test.py --config_file configs/baseline.yml --weights log/baseline/checkpoint_epoch_120.pth
     python tools/test.py --cfg configs/baseline.yml --visualize 20 DATASETS.TEST_NAMES market1501,dukemtmc
-    python tools/test.py --cfg configs/baseline.yml --json results.json --csv queries.csv
+    python tools/test.py --cfg configs/baseline.yml --weights best --json results.json --csv queries.csv
 
 Without --weights, the file TEST.WEIGHT is tested, else the newest checkpoint in OUTPUT_DIR. How features are compared
 is the section TEST of the configuration. Exit status: 0 tested, 1 it failed, 2 invalid input.
@@ -35,7 +35,12 @@ def make_parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="configuration of the experiment, as in configs/",
     )
-    parser.add_argument("--weights", default="", metavar="FILE", help="checkpoint of the trainer, or a state dict")
+    parser.add_argument(
+        "--weights",
+        default="",
+        metavar="FILE",
+        help="checkpoint of the trainer, or a state dict; best: OUTPUT_DIR/best.pth, the weights with the highest mAP",
+    )
     parser.add_argument("--visualize", type=int, default=0, metavar="N", help="draw the ranked lists of N queries")
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder of the ranked lists (default: OUTPUT_DIR/test)")
     parser.add_argument(

@@ -67,6 +67,9 @@ SOLVER.WARMUP_UNIT = "epoch"
 SOLVER.WARMUP_METHOD = "linear"
 # Epochs between checkpoints; the last epoch always writes one, and so does SIGTERM.
 SOLVER.CHECKPOINT_PERIOD = 10
+# Keep the weights with the highest mAP of all evaluations, on the first set that is tested on, as best.pth beside the
+# checkpoints.
+SOLVER.KEEP_BEST = True
 # Iterations between log lines.
 SOLVER.LOG_PERIOD = 20
 # Epochs between evaluations; the last epoch is always evaluated.

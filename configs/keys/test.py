@@ -30,7 +30,7 @@ TEST.RE_RANKING_LAMBDA = 0.3
 TEST.QUERY_EXPANSION_K = 0
 # Power of the cosine similarity that weights them.
 TEST.QUERY_EXPANSION_ALPHA = 3.0
-# Weights that tools/test.py and tools/extract.py read where their command line names none.
+# Weights that tools/test.py and tools/extract.py read where their command line names none; best: OUTPUT_DIR/best.pth.
 TEST.WEIGHT = ""
 
 CHOICES: dict[str, tuple[object, ...]] = {

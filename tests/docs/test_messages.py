@@ -137,6 +137,7 @@ ORDINARY = (
     r"queries expanded by",
     r"Training …",
     r"Epoch … done",
+    r"Best weights so far: ",
     r"Epoch\[…\]",
     r"Starting from ",
     r"Model: … M parameters$",

@@ -322,7 +322,9 @@ def test_evaluation_and_checkpoints_keep_their_periods(small_config: Path, tmp_p
     periods = ["SOLVER.MAX_EPOCHS", "3", "SOLVER.EVAL_PERIOD", "2", "SOLVER.CHECKPOINT_PERIOD", "2"]
     assert train(small_config, tmp_path, *periods) == 0
     assert [line[-1] for line in messages(tmp_path) if line.startswith("Validation")] == ["2", "3"]
-    assert sorted(path.name for path in tmp_path.glob("*.pth")) == ["checkpoint_epoch_2.pth", "checkpoint_epoch_3.pth"]
+    assert sorted(path.name for path in tmp_path.glob("*.pth")) == [
+        *("best.pth", "checkpoint_epoch_2.pth", "checkpoint_epoch_3.pth")
+    ]
 
 
 def test_another_configuration_in_the_same_folder_is_refused(small_config: Path, uninterrupted: Path) -> None:
