@@ -151,13 +151,18 @@ def test_two_processes_run_as_one_does(small_config: Path, tmp_path: Path) -> No
     assert train_both(small_config, tmp_path / "two", *MORE) == [0, 0]
     lines = [results(tmp_path / name) for name in ("one", "two")]
     losses = [[float(word) for word in re.findall(r"Loss: (\S+),", " ".join(found))] for found in lines]
-    assert len(lines[0]) == len(lines[1]) == 14
+    assert len(lines[0]) == len(lines[1]) == 16
     assert len(losses[0]) >= 2  # accuracies and ranks of an untrained network hang on near ties
     assert losses[1] == pytest.approx(losses[0], abs=0.02)
     (_name, ours), (_name, theirs) = newest(tmp_path / "two"), newest(tmp_path / "one")
     assert_close(ours["model"], theirs["model"])
     assert_close(ours["ema"]["weights"], theirs["ema"]["weights"])
     assert_close(ours["center"]["loss"], theirs["center"]["loss"])
+    # What the network costs, and the best weights, once whatever the number of processes.
+    costs = [line for line in messages(tmp_path / "two") if line.startswith(("Model: ", "Forward pass: "))]
+    assert [line.split(" ")[0] for line in costs] == ["Model:", "Forward"]
+    kept = torch.load(tmp_path / "two/best.pth", weights_only=True)
+    assert f"mAP: {kept['results']['mAP']:.1%}" in lines[1]
 
 
 def test_a_signal_to_one_stops_both_and_one_process_may_go_on(small_config: Path, tmp_path: Path) -> None:

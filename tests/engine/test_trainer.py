@@ -163,7 +163,8 @@ def test_sigterm_then_resume_equals_an_uninterrupted_run(
 
 
 def test_adam_resumes_exactly_too(small_config: Path, tmp_path: Path) -> None:
-    adam = ["SOLVER.OPTIMIZER_NAME", "Adam", "SOLVER.BASE_LR", "0.001"]
+    adam = ["SOLVER.OPTIMIZER_NAME", "Adam", "SOLVER.BASE_LR", "0.001", "SOLVER.BETAS", "[0.8,0.99]"]
+    adam += ["SOLVER.LAYER_DECAY", "0.7"]
     assert train(small_config, tmp_path / "whole", *adam) == 0
     signal_at("Epoch[2] Iteration[2/4]", signal.SIGINT)
     assert train(small_config, tmp_path / "cut", *adam) == 130
@@ -176,7 +177,7 @@ def test_everything_else_that_learns_resumes_exactly_too(small_config: Path, tmp
         *("SOLVER.EMA_DECAY", "0.9", "SOLVER.ACCUMULATE", "2", "SOLVER.CLIP_NORM", "1", "SOLVER.FREEZE_EPOCHS", "1"),
         *("SOLVER.WARMUP_UNIT", "iteration", "SOLVER.WARMUP_ITERS", "6", "SOLVER.SCHEDULE", "cosine"),
         *("MODEL.IF_WITH_CENTER", "yes", "MODEL.POOLING", "gem", "MODEL.ID_LOSS_TYPE", "cosface"),
-        *("MODEL.PRECISION", "fp16", "SOLVER.LOG_PERIOD", "1"),
+        *("MODEL.PRECISION", "fp16", "SOLVER.LOG_PERIOD", "1", "SOLVER.DELAY_EPOCHS", "1", "SOLVER.LAYER_DECAY", "0.8"),
     ]
     assert train(small_config, tmp_path / "whole", *everything) == 0
     signal_at("Epoch[2] Iteration[1/4]")  # between two batches of one step, which is done first
