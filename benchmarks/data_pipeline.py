@@ -1,6 +1,7 @@
 """Measures training images a second and core: this trainer's data pipeline, and Pillow image by image.
 
     python benchmarks/data_pipeline.py [--size 256 128 --batch 64]
+    python benchmarks/data_pipeline.py --transforms   # each random transform with probability 1, from memory
 
 Both resize JPEG files of 128 x 64 pixels, mirror, pad, crop, normalise and erase, and stack a batch. Time is that of
 the processor, on one thread, so that others on the machine do not count.
@@ -23,10 +24,12 @@ import torch  # noqa: E402
 from PIL import Image  # noqa: E402
 from torchvision import transforms as T  # noqa: E402
 
+from configs.defaults import _C  # noqa: E402
 from data.datasets.base import Sample  # noqa: E402
 from data.images import FileImages, Images, open_cached_images  # noqa: E402
 from data.loading import TrainImages  # noqa: E402
 from data.samplers.base import Draw  # noqa: E402
+from data.transforms import PROBABILITIES, TRANSFORMS  # noqa: E402
 from data.transforms.network_input import TrainTransform  # noqa: E402
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -57,15 +60,39 @@ def rate(batch: Callable[[list[int]], object], number: int, batch_size: int, sec
     return images / (time.process_time() - started)
 
 
+def measure_transforms(size: list[int], batch_size: int, seconds: float) -> None:
+    """Prints the rate of each random transform, with mirror, crop and erasing, and of these alone."""
+    cfg = _C.clone()
+    cfg.INPUT.SIZE_TRAIN = tuple(size)
+    cfg.INPUT.update(dict.fromkeys(PROBABILITIES.values(), 1.0))
+    shape = (batch_size, 3, *size)
+    images = torch.from_numpy(np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8))
+    print(f"{size[0]} x {size[1]}, batches of {batch_size}; images a second of one core")
+    for name in ("", *TRANSFORMS.names):
+        more = {name: TRANSFORMS.builder(name)(cfg)} if name else {}
+        transform = TrainTransform(size, MEAN, STD, flip_prob=0.5, erase_prob=0.5, padding=10, more=more)
+
+        def batch(numbers: list[int], transform: TrainTransform = transform) -> object:
+            choices = transform.draw(numbers)
+            pasted = transform.add_others(images.clone(), choices, lambda places: images[: len(places)])
+            return transform.augment(pasted, choices)
+
+        print(f"{name or 'mirror, crop, erasing alone':<44}{rate(batch, 1000, batch_size, seconds):>9,.0f}")
+
+
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--size", type=int, nargs=2, default=(256, 128), metavar=("H", "W"))
     arguments.add_argument("--batch", type=int, default=64)
     arguments.add_argument("--images", type=int, default=1000)
     arguments.add_argument("--seconds", type=float, default=5)
+    arguments.add_argument("--transforms", action="store_true", help="measure each random transform instead")
     options = arguments.parse_args()
     torch.set_num_threads(1)
     size, number = list(options.size), options.images
+    if options.transforms:
+        measure_transforms(size, options.batch, options.seconds)
+        return
     pillow = T.Compose([
         T.Resize(size), T.RandomHorizontalFlip(), T.Pad(10), T.RandomCrop(size), T.ToTensor(), T.Normalize(MEAN, STD),
         T.RandomErasing(0.5, (0.02, 0.4), (0.3, 3.33)),

@@ -41,7 +41,7 @@ BOUNDS: dict[str, tuple[float, float]] = {
     **datasets.BOUNDS,
 }
 # Sequences that may be of any length; every other one has its default's.
-ANY_LENGTH: frozenset[str] = datasets.ANY_LENGTH | solver.ANY_LENGTH
+ANY_LENGTH: frozenset[str] = input.ANY_LENGTH | datasets.ANY_LENGTH | solver.ANY_LENGTH
 # Keys of reid-strong-baseline that are accepted and have no effect: of losses that are not offered, and DEVICE_ID,
 # which would win over the launcher's CUDA_VISIBLE_DEVICES.
 OBSOLETE: frozenset[str] = frozenset(

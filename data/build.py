@@ -20,7 +20,9 @@ from data.loading import EvalImages, Loader, TrainImages
 from data.samplers.base import EpochBatchSampler
 from data.samplers.identity import RandomIdentitySampler
 from data.samplers.shuffle import ShuffleSampler
-from data.settings import data_problems, dataset_names, tested_names, uses_identity_sampler
+from data.settings import data_problems, dataset_names, tested_names, transform_names, uses_identity_sampler
+from data.transforms import TRANSFORMS
+from data.transforms.base import RandomTransform
 from data.transforms.network_input import EvalTransform, TrainTransform
 
 __all__ = ["build_dataset", "build_eval_loader", "build_test_datasets", "build_train_loader", "read_image"]
@@ -115,6 +117,7 @@ def build_train_loader(
         padding=cfg.INPUT.PADDING,
         erase_area=cfg.INPUT.RE_AREA,
         erase_aspect=cfg.INPUT.RE_ASPECT,
+        more=_random_transforms(cfg),
     )
     limit = cfg.DATASETS.MAX_UNREADABLE
     source = _source_key(cfg, dataset_names(cfg))
@@ -123,6 +126,12 @@ def build_train_loader(
     several = uses_identity_sampler(cfg)
     split = TrainImages(dataset.train, images, transform, finish=finish, max_unreadable=limit, several=several)
     return _make_loader(cfg, split, device, notes, batch_sampler=sampler)
+
+
+def _random_transforms(cfg: Any) -> dict[str, RandomTransform]:
+    """Builds INPUT.TRANSFORMS by their names, those of probability 0 left out."""
+    built = {name.rpartition(":")[2]: TRANSFORMS.builder(name)(cfg) for name in transform_names(cfg)}
+    return {name: transform for name, transform in built.items() if transform.prob > 0}
 
 
 def build_eval_loader(

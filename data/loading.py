@@ -13,6 +13,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator, Sequence
+from functools import partial
 from multiprocessing.connection import wait
 from typing import Any, NamedTuple
 
@@ -94,13 +95,24 @@ class TrainImages(Dataset[Any]):
         try:
             for place in problems:
                 numbers[place], pixels[place] = self._substitute(draws[place].image, draws[place].batch or drawn)
+            choices = self.transform.draw([draw.seed for draw in draws])
+            others_problems: list[str] = []
+            read = partial(self._read_places, problems=others_problems)
+            images = self.transform.add_others(torch.from_numpy(pixels), choices, read)
         except DatasetError as error:
             return error  # raised in a worker process it would arrive wrapped in a traceback
-        images = torch.from_numpy(pixels)
-        choices = self.transform.draw([draw.seed for draw in draws])
         if self.finish:
             images = self.transform.augment(images, choices)
-        return TrainBatch(images, torch.from_numpy(self.pids[numbers]), choices, tuple(problems.values()))
+        return TrainBatch(images, torch.from_numpy(self.pids[numbers]), choices, (*problems.values(), *others_problems))
+
+    def _read_places(self, places: Tensor, problems: list[str]) -> Tensor:
+        """Reads images by their places among all, 0 to 1; adds the errors of unreadable ones, which are substituted."""
+        numbers = (places * len(self.pids)).long().clamp(max=len(self.pids) - 1).tolist()
+        pixels, found = self.images.read(numbers)
+        for place in found:
+            _, pixels[place] = self._substitute(numbers[place], (numbers[place],))
+        problems.extend(found.values())
+        return torch.from_numpy(pixels)
 
     def _substitute(self, image: int, batch: tuple[int, ...]) -> tuple[int, NDArray[np.uint8]]:
         """Substitutes an unreadable image of a batch by a readable one; returns its number and pixels.

@@ -7,6 +7,7 @@ import re
 from typing import Any
 
 from data.layouts import LAYOUTS, split_name
+from data.transforms import PROBABILITIES, TRANSFORMS
 
 
 def dataset_names(cfg: Any) -> tuple[str, ...]:
@@ -23,6 +24,11 @@ def _names(value: str | list[str] | tuple[str, ...]) -> tuple[str, ...]:
     """Splits a setting into names; a text may hold several with commas, which is handy on a command line."""
     elements = (value,) if isinstance(value, str) else value
     return tuple(name.strip() for element in elements for name in element.split(",") if name.strip())
+
+
+def transform_names(cfg: Any) -> tuple[str, ...]:
+    """Lists the random transforms: INPUT.TRANSFORMS."""
+    return _names(cfg.INPUT.TRANSFORMS)
 
 
 def uses_identity_sampler(cfg: Any) -> bool:
@@ -46,11 +52,28 @@ def data_problems(cfg: Any) -> list[str]:
         if len(set(names)) < len(names):
             problems.append(f"DATASETS.{key}: {list(names)} has a data set twice")
     problems += _pattern_problems(cfg.DATASETS.FOLDER_PATTERN)
-    least, largest = cfg.INPUT.RE_AREA
-    if least > largest:
-        problems.append(f"INPUT.RE_AREA: {[least, largest]} is not allowed; give the least share first")
+    problems += _transform_problems(cfg)
     if uses_identity_sampler(cfg):
         problems += batch_problems(cfg.SOLVER.IMS_PER_BATCH, cfg.DATALOADER.NUM_INSTANCE)
+    return problems
+
+
+def _transform_problems(cfg: Any) -> list[str]:
+    """Checks the names of random transforms, and ranges with their ends swapped; returns the problems."""
+    problems = []
+    names = transform_names(cfg)
+    for name in names:
+        if problem := TRANSFORMS.problem(name):
+            problems.append(f"INPUT.TRANSFORMS: {problem}")
+    if len({name.rpartition(":")[2] for name in names}) < len(names):
+        problems.append(f"INPUT.TRANSFORMS: {list(names)} has a transform twice")
+    for name, key in PROBABILITIES.items():
+        if cfg.INPUT[key] and name not in names:
+            problems.append(f"INPUT.{key}: {cfg.INPUT[key]} has no effect, since INPUT.TRANSFORMS leaves {name} out")
+    for key in ("RE_AREA", "RPT_AREA", "AFFINE_SCALE"):
+        least, largest = cfg.INPUT[key]
+        if least > largest:
+            problems.append(f"INPUT.{key}: {[least, largest]} is not allowed; give the smaller number first")
     return problems
 
 

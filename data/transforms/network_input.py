@@ -6,24 +6,26 @@ batch with its choices gives equal results on any device and in any process, but
 
 from __future__ import annotations
 
-import math
 import random
-from collections.abc import Sequence
+import zlib
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-# Random erasing: share of the image's area, least aspect ratio, attempts (Zhong et al., "Random Erasing Data
+from data.transforms.base import ImageTransform, PairTransform, RandomTransform, draw_box, to_device_of
+
+# Random erasing: share of the image's area, least aspect ratio (Zhong et al., "Random Erasing Data
 # Augmentation", AAAI 2020; the values of the Bag of Tricks baseline).
 _ERASE_AREA = (0.02, 0.4)
 _ERASE_ASPECT = 0.3
-_ERASE_ATTEMPTS = 100
 
-# Mirrored or not; top and left of the crop in the padded image; top, left, height and width of the erased box, whose
-# height is 0 where nothing is erased. In pixels.
+# Of mirror, crop and erasing: mirrored or not; top and left of the crop in the padded image; top, left, height and width
+# of the erased box, whose height is 0 where nothing is erased. In pixels.
 Augmentation = tuple[int, int, int, int, int, int, int]
+_OF_THE_RECIPE = 7  # numbers
 
 
 class EvalTransform:
@@ -51,10 +53,54 @@ class EvalTransform:
         return {**vars(self), "_on_device": {}}  # for worker processes, which have no device
 
 
-class TrainTransform(EvalTransform):
-    """Augments images as the baseline does: mirror, pad with black and crop, erase a random box, normalise.
+class _Step:
+    """Random transform with its columns among the choices: whether an image is changed, then the transform's own."""
 
-    The erased box is 0 after normalisation, which is the mean of each channel.
+    def __init__(self, name: str, transform: RandomTransform, start: int) -> None:
+        self.transform = transform
+        self.key = zlib.crc32(name.encode()) << 32
+        self.start = start
+        self.end = start + 1 + len(transform.draw(random.Random(0)))
+
+    def draw(self, seed: int) -> list[float]:
+        """Draws the columns of one image; all are 0 where it is not changed."""
+        rng = random.Random(self.key | seed)
+        if rng.random() >= self.transform.prob:
+            return [0.0] * (self.end - self.start)
+        return [1.0, *self.transform.draw(rng)]
+
+    def apply(self, images: Tensor, choices: Tensor, *, each: bool) -> Tensor:
+        """Applies a transform of images by themselves, if this is one: to each on its own, or to all together."""
+        rows, own = self._changed(choices)
+        if not isinstance(self.transform, ImageTransform) or not len(rows):
+            return images
+        if not each:
+            places = to_device_of(images, rows)
+            return images.index_copy(0, places, self.transform.apply(images[places], own[rows]))
+        result = images.clone()
+        for row in rows.tolist():
+            result[row : row + 1] = self.transform.apply(images[row : row + 1], own[row : row + 1])
+        return result
+
+    def add_others(self, images: Tensor, choices: Tensor, read: Callable[[Tensor], Tensor]) -> Tensor:
+        """Applies a transform that takes pixels of other images, if this is one."""
+        rows, own = self._changed(choices)
+        if not isinstance(self.transform, PairTransform) or not len(rows):
+            return images
+        others = read(own[rows, 0])
+        return images.index_copy_(0, rows, self.transform.apply(images[rows], others, own[rows]))
+
+    def _changed(self, choices: Tensor) -> tuple[Tensor, Tensor]:
+        """Finds the rows of images that are changed, and the transform's own choices for all."""
+        return choices[:, self.start].nonzero()[:, 0], choices[:, self.start + 1 : self.end]
+
+
+class TrainTransform(EvalTransform):
+    """Augments images: the transforms of `more`, then mirror, pad with black and crop, normalise, erase a random box.
+
+    The last four are the baseline's, computed together. The erased box is 0 after normalisation, which is the mean of
+    each channel. The transforms draw from generators of their own, by their names, so that one more leaves the choices
+    of all others as they are.
     """
 
     def __init__(
@@ -68,6 +114,7 @@ class TrainTransform(EvalTransform):
         padding: int,
         erase_area: Sequence[float] = _ERASE_AREA,
         erase_aspect: float = _ERASE_ASPECT,
+        more: Mapping[str, RandomTransform] | None = None,
     ) -> None:
         super().__init__(mean, std)
         self.height, self.width = size
@@ -76,27 +123,37 @@ class TrainTransform(EvalTransform):
         self.padding = padding
         self.erase_area = erase_area
         self.erase_aspect = erase_aspect
+        self._steps: list[_Step] = []
+        column = _OF_THE_RECIPE
+        for name, transform in (more or {}).items():
+            self._steps.append(_Step(name, transform, column))
+            column = self._steps[-1].end
 
     def draw(self, seeds: Sequence[int]) -> Tensor:
-        """Draws the choices int64 [B, 7] for a batch, those of each image from its own seed alone."""
-        return torch.tensor([self._draw(random.Random(seed)) for seed in seeds], dtype=torch.int64).reshape(-1, 7)
+        """Draws the choices float32 [B, 7 or more] for a batch, those of each image from its own seed alone."""
+        parts = [torch.tensor([self._draw(random.Random(seed)) for seed in seeds], dtype=torch.int64).float()]
+        parts += [torch.tensor([step.draw(seed) for seed in seeds], dtype=torch.float32) for step in self._steps]
+        return torch.cat(parts, dim=1) if seeds else torch.empty(0, _OF_THE_RECIPE)
 
     def _draw(self, rng: random.Random) -> Augmentation:
-        """Draws the choices for one image."""
+        """Draws mirror, crop and erasing for one image."""
         flip = rng.random() < self.flip_prob
         top, left = rng.randint(0, 2 * self.padding), rng.randint(0, 2 * self.padding)
-        erase = self._erased_box(rng) if rng.random() < self.erase_prob else (0, 0, 0, 0)
-        return (int(flip), top, left, *erase)
+        if rng.random() >= self.erase_prob:
+            return int(flip), top, left, 0, 0, 0, 0
+        return int(flip), top, left, *draw_box(rng, (self.height, self.width), self.erase_area, self.erase_aspect)
 
-    def _erased_box(self, rng: random.Random) -> tuple[int, int, int, int]:
-        """Draws a box smaller than the image in both directions; height 0 where no attempt gave one."""
-        for _ in range(_ERASE_ATTEMPTS):
-            area = rng.uniform(*self.erase_area) * self.height * self.width
-            aspect = rng.uniform(self.erase_aspect, 1 / self.erase_aspect)
-            height, width = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
-            if height < self.height and width < self.width:
-                return rng.randint(0, self.height - height), rng.randint(0, self.width - width), height, width
-        return 0, 0, 0, 0
+    def add_others(self, images: Tensor, choices: Tensor, read: Callable[[Tensor], Tensor]) -> Tensor:
+        """Applies the transforms that take pixels of other training images, where images are read.
+
+        Args:
+            images: uint8 [B, 3, H, W], which may be changed.
+            choices: what `draw` gave.
+            read: reads other images, uint8 [n, 3, H, W], by their places among all training images, 0 to 1, float32 [n].
+        """
+        for step in self._steps:
+            images = step.add_others(images, choices, read)
+        return images
 
     def augment(self, images: Tensor, choices: Tensor) -> Tensor:
         """Augments images by the drawn choices, on the images' device.
@@ -106,12 +163,15 @@ class TrainTransform(EvalTransform):
         """
         if images.device.type == "cpu":
             return self._augment_each(images, choices)
-        return self._augment_batch(images, choices.to(images.device, non_blocking=True))
+        return self._augment_batch(images, choices)
 
     def _augment_each(self, images: Tensor, choices: Tensor) -> Tensor:
-        """Augments a batch image by image, with numpy."""
+        """Augments a batch image by image, the baseline's part with numpy."""
+        for step in self._steps:
+            images = step.apply(images, choices, each=True)
+        of_recipe = choices.numpy()[:, :_OF_THE_RECIPE].astype(np.int64).tolist()
         pixels, result = images.numpy(), np.empty(images.shape, dtype=np.float32)
-        for image, out, (flip, top, left, *box) in zip(pixels, result, choices.tolist(), strict=True):
+        for image, out, (flip, top, left, *box) in zip(pixels, result, of_recipe, strict=True):
             if flip:
                 image = image[:, :, ::-1]
             if self.padding:
@@ -130,7 +190,10 @@ class TrainTransform(EvalTransform):
 
     def _augment_batch(self, images: Tensor, choices: Tensor) -> Tensor:
         """Augments a whole batch in a few operations, without waiting for the device."""
-        flip, top, left, box_top, box_left, box_height, box_width = choices[:, :, None].unbind(1)
+        for step in self._steps:
+            images = step.apply(images, choices, each=False)
+        of_recipe = to_device_of(images, choices[:, :_OF_THE_RECIPE].to(torch.int64))
+        flip, top, left, box_top, box_left, box_height, box_width = of_recipe[:, :, None].unbind(1)
         y = torch.arange(self.height, device=images.device)
         x = torch.arange(self.width, device=images.device)
         rows, columns = y + top - self.padding, x + left - self.padding  # [B, H] and [B, W]

@@ -350,3 +350,34 @@ def test_a_trial_kept_on_some_cores_starts_no_more_loader_processes(monkeypatch:
         monkeypatch.setattr(os, "sched_getaffinity", lambda pid, cores=cores: set(range(cores)))
         assert loader_workers(8) == workers
         assert loader_workers(0) == 0
+
+
+AUGMENTED = [
+    *("INPUT.RPT_PROB", 0.5, "INPUT.AUTOAUG_PROB", 0.5, "INPUT.CJ_PROB", 0.5, "INPUT.AFFINE_PROB", 0.5),
+    *("INPUT.AUGMIX_PROB", 0.5, "DATALOADER.SAMPLER", "softmax"),
+]
+
+
+def test_augmented_batches_depend_on_seed_epoch_and_place_alone(make_cfg: MakeCfg) -> None:
+    cfg = make_cfg(*AUGMENTED)
+    whole = train_batches(cfg, epoch=2)
+    assert same(train_batches(make_cfg(*AUGMENTED, "DATALOADER.NUM_WORKERS", 2), epoch=2), whole)
+    assert same(train_batches(make_cfg(*AUGMENTED, "DATALOADER.CACHE", False), epoch=2, start_batch=2), whole[2:])
+    plain = train_batches(make_cfg("DATALOADER.SAMPLER", "softmax"), epoch=2)
+    assert not same(plain, whole) and [p.tolist() for _, p in plain] == [p.tolist() for _, p in whole]
+    for rank in range(2):
+        loader = build_train_loader(cfg, build_dataset(cfg), seed=cfg.SOLVER.SEED)
+        loader.batch_sampler.shard(rank, 2)
+        loader.batch_sampler.set_epoch(2)
+        assert same(list(loader), [(images[rank::2], pids[rank::2]) for images, pids in whole])
+
+
+def test_the_documented_transform_of_ones_own_is_applied(make_cfg: MakeCfg, tmp_path: Path) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "trainer.md").read_text(encoding="utf-8")
+    section = text.partition("### A transform of your own")[2]
+    code = section.partition("```python\n")[2].partition("```")[0].replace("prob=0.2", "prob=1")
+    (tmp_path / "fade.py").write_text(code)
+    settings = ["INPUT.TRANSFORMS", (f"color_jitter,{tmp_path / 'fade.py'}:fade",)]
+    batches = train_batches(make_cfg(*settings, "DATALOADER.NUM_WORKERS", 1), epoch=1)
+    assert same(batches, train_batches(make_cfg(*settings), epoch=1))
+    assert not same(batches, train_batches(make_cfg(), epoch=1))

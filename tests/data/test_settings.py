@@ -53,6 +53,20 @@ def test_checking_imports_nothing_heavy() -> None:
     assert run.stdout.strip() == "[]"
 
 
-def test_the_least_erased_share_comes_first(make_cfg: Callable[..., CfgNode]) -> None:
+@pytest.mark.parametrize(
+    ("overrides", "problem"),
+    [
+        (["INPUT.TRANSFORMS", ("affine,jitter",)], "'jitter' is not allowed; choose random_patch, autoaugment, "),
+        (["INPUT.TRANSFORMS", ("affine", "affine")], "['affine', 'affine'] has a transform twice"),
+        (["INPUT.TRANSFORMS", ("none.py:fade",)], "none.py: cannot be read"),
+        (["INPUT.TRANSFORMS", ("affine",), "INPUT.CJ_PROB", 0.5], "INPUT.CJ_PROB: 0.5 has no effect, since "),
+    ],
+)
+def test_transforms_are_checked(make_cfg: Callable[..., CfgNode], overrides: list[object], problem: str) -> None:
+    (found,) = data_problems(make_cfg(*overrides))
+    assert problem in found and found.startswith("INPUT.")
+
+
+def test_the_smaller_end_of_a_range_comes_first(make_cfg: Callable[..., CfgNode]) -> None:
     (problem,) = data_problems(make_cfg("INPUT.RE_AREA", [0.4, 0.02]))
-    assert problem == "INPUT.RE_AREA: [0.4, 0.02] is not allowed; give the least share first"
+    assert problem == "INPUT.RE_AREA: [0.4, 0.02] is not allowed; give the smaller number first"
