@@ -6,11 +6,14 @@ features of the whole batch, and normalisation takes the whole batch's statistic
 
 from __future__ import annotations
 
+import io
 import os
+import pickle
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
+from datetime import timedelta
 from importlib import import_module
 from typing import Any
 
@@ -19,14 +22,20 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from utils.errors import ConfigError, Stopped, TrainerError
+from utils.signals import StopRequest, end_process
 
 
 @dataclass(frozen=True)
 class ProcessGroup:
-    """This process's rank in a group of `size` processes, and the collectives over the group."""
+    """This process's rank in a group of `size` processes, and the collectives over the group.
+
+    Collectives over host memory can be stopped by a signal while they wait for a process that is dead.
+    """
 
     rank: int = 0
     size: int = 1
+    stop: StopRequest | None = field(default=None, compare=False, repr=False)
+    host: Any = field(default=None, compare=False, repr=False)  # group for tensors in host memory: NCCL takes none
 
     @property
     def is_first(self) -> bool:
@@ -51,9 +60,10 @@ class ProcessGroup:
         """All-gathers one object of each process, in order of rank; pickled, so for small objects and seldom."""
         if self.size == 1:
             return [own]
-        objects: list[Any] = [None] * self.size
-        dist.all_gather_object(objects, own)
-        return objects
+        content = torch.frombuffer(bytearray(pickle.dumps(own)), dtype=torch.uint8)
+        counts = self.all_gather_rows(torch.tensor([len(content)]), [1] * self.size).tolist()
+        contents = torch.split(self.all_gather_rows(content, counts), counts)
+        return [pickle.loads(part.numpy().tobytes()) for part in contents]
 
     def all_gather_rows(self, rows: Tensor, counts: list[int]) -> Tensor:
         """All-gathers rows in host memory, of which rank r has `counts[r]`.
@@ -68,8 +78,36 @@ class ProcessGroup:
         padded = rows.new_zeros((longest, *rows.shape[1:]))
         padded[: len(rows)] = rows
         parts = [torch.empty_like(padded) for _ in counts]
-        dist.all_gather(parts, padded, group=_HOST.get("group"))
+        self._wait(dist.all_gather(parts, padded, group=self.host, async_op=True))
         return torch.cat([part[:count] for part, count in zip(parts, counts, strict=True)])
+
+    def broadcast_state(self, state: Any) -> Any:
+        """Returns rank 0's state of tensors in host memory and plain values; what other ranks give is ignored."""
+        if self.size == 1:
+            return state
+        written = io.BytesIO()
+        if self.is_first:
+            torch.save(state, written)
+        length = torch.tensor(written.getbuffer().nbytes)
+        self._wait(dist.broadcast(length, 0, group=self.host, async_op=True))
+        content = torch.frombuffer(written.getbuffer(), dtype=torch.uint8) if self.is_first else None
+        content = torch.empty(int(length), dtype=torch.uint8) if content is None else content
+        self._wait(dist.broadcast(content, 0, group=self.host, async_op=True))
+        if self.is_first:
+            return state
+        return torch.load(io.BytesIO(content.numpy().tobytes()), map_location="cpu", weights_only=True)
+
+    def broadcast_tensors(self, tensors: Sequence[Tensor]) -> None:
+        """Overwrites tensors on the training device by rank 0's, all of a type at once."""
+        if self.size == 1:
+            return
+        for dtype in dict.fromkeys(tensor.dtype for tensor in tensors):
+            chosen = [tensor for tensor in tensors if tensor.dtype == dtype]
+            joined = torch.cat([tensor.detach().reshape(-1) for tensor in chosen])
+            dist.broadcast(joined, 0)
+            parts = torch.split(joined, [tensor.numel() for tensor in chosen])
+            for tensor, part in zip(chosen, parts, strict=True):
+                tensor.detach().copy_(part.view_as(tensor))
 
     def raise_on_all(self, own: Exception | None, signum: int = 0) -> None:
         """Raises one exception on every process where any of them has failed or was sent a signal.
@@ -84,10 +122,16 @@ class ProcessGroup:
             Exception: the error of the lowest rank that failed.
             Stopped: no process failed, and one was sent a signal.
         """
+        if self.stop is not None:
+            self.stop.count_step()
         code = self.all_reduce_max(_FAILED if own else signum)
+        if self.stop is not None:
+            self.stop.restart_clock()  # waiting for the others is no step
         if code == _FAILED:
             raise next(without_traceback(error) for error in self.all_gather_objects(own) if error)
         if code:
+            if self.stop is not None:
+                self.stop.settle()
             raise Stopped(code)
 
     def all_reduce_max(self, number: int) -> int:
@@ -95,8 +139,25 @@ class ProcessGroup:
         if self.size == 1:
             return number
         value = torch.tensor(number)
-        dist.all_reduce(value, op=dist.ReduceOp.MAX, group=_HOST.get("group"))
+        self._wait(dist.all_reduce(value, op=dist.ReduceOp.MAX, group=self.host, async_op=True))
         return int(value)
+
+    def _wait(self, work: Any) -> None:
+        """Waits for a collective over host memory.
+
+        Raises:
+            Stopped: this process was sent a signal, and the others do not come.
+        """
+        while True:
+            try:
+                work.wait(timedelta(seconds=_WAIT_INTERVAL))
+            except RuntimeError:
+                if work.is_completed() or self.stop is None:
+                    raise
+            else:
+                return
+            if self.stop.is_overdue():
+                self.stop.abandon_group()
 
 
 def without_traceback(error: Exception) -> Exception:
@@ -104,29 +165,36 @@ def without_traceback(error: Exception) -> Exception:
     return type(error)(str(error))
 
 
-def is_first_process() -> bool:
-    """Tells whether this process is rank 0 of those torchrun started, or the only one."""
-    return os.environ.get("RANK", "0") == "0"
+def process_count() -> int:
+    """Counts the processes that torchrun started; 1 without torchrun."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 _GLOO_PREFIX = re.compile(r"^\[[^]]*\]\s*")  # the place in Gloo's source that its messages begin with
 _FAILED = 1000  # larger than any signal
-_HOST: dict[str, Any] = {}  # torch's group for tensors in host memory: NCCL takes none
+_WAIT_INTERVAL = 0.2  # seconds of a wait after which signals are looked at
 
 
 @contextmanager
-def open_process_group(device: torch.device) -> Iterator[ProcessGroup]:
-    """Joins the process group that torchrun started; without torchrun, a group of one process."""
-    size = int(os.environ.get("WORLD_SIZE", "1"))
-    if size == 1:
-        yield ProcessGroup()
+def open_process_group(device: torch.device, stop: StopRequest | None = None) -> Iterator[ProcessGroup]:
+    """Joins the process group that torchrun started; without torchrun, a group of one process.
+
+    Args:
+        device: computes.
+        stop: ends the process at once while it waits for the others to join, and later where they do not come.
+    """
+    if process_count() == 1:
+        yield ProcessGroup(stop=stop)
         return
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
-    _HOST["group"] = dist.new_group(backend="gloo") if device.type == "cuda" else None
+    with nullcontext() if stop is None else stop.ending_at_once():
+        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+        host = dist.new_group(backend="gloo") if device.type == "cuda" else None
     try:
-        yield ProcessGroup(dist.get_rank(), size)
+        with nullcontext() if stop is None else stop.in_group():
+            yield ProcessGroup(dist.get_rank(), process_count(), stop, host)
     finally:
-        _HOST.clear()
+        if stop is not None and stop.abandoned:
+            end_process(stop.signum)
         dist.destroy_process_group()
 
 
@@ -136,12 +204,15 @@ def report_lost_process(group: ProcessGroup) -> Iterator[None]:
 
     Raises:
         TrainerError: instead of the communication library's error; the process that ended has said why itself.
+        Stopped: this process was sent a signal; so was, most likely, the one that ended.
     """
     try:
         yield
     except RuntimeError as error:
         if group.size == 1 or not (isinstance(error, dist.DistError) or "gloo" in str(error)):
             raise
+        if group.stop is not None and group.stop.signum:
+            raise Stopped(group.stop.signum) from None
         reason = _GLOO_PREFIX.sub("", (str(error).splitlines() or [""])[0]).split(". ")[0]
         raise TrainerError(
             f"another of the {group.size} processes has ended; its output on standard error says why ({reason})"

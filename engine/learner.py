@@ -130,6 +130,15 @@ class Learner:
             self.average.update(self.model)
         self._accumulated = 0
 
+    def agree_on_buffers(self) -> None:
+        """Takes rank 0's buffers in every process, before an evaluation.
+
+        Running statistics differ where each process normalises alone (MODEL.SYNC_BN False). Rank 0's are those that a
+        checkpoint holds, and that DistributedDataParallel takes at the start of a step.
+        """
+        models = [self.model] if self.average is None else [self.model, self.average.model]
+        self.group.broadcast_tensors([buffer for model in models for buffer in model.buffers()])
+
     def state(self) -> State:
         """Returns the state for a checkpoint, as tensors and plain numbers."""
         centers = {}

@@ -5,94 +5,128 @@ from __future__ import annotations
 import logging
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from yacs.config import CfgNode
 
-from data import DatasetError
+from data import DatasetError, ReIDDataset
 from data.build import build_dataset
+from engine.agreement import require_same_dataset, require_same_settings
 from engine.checkpoint import State, load_newest
-from engine.distributed import ProcessGroup, device_of_rank, is_first_process, open_process_group, report_lost_process
+from engine.distributed import (
+    ProcessGroup,
+    device_of_rank,
+    open_process_group,
+    process_count,
+    report_lost_process,
+    without_traceback,
+)
 from engine.evaluation.evaluate import require_matches
+from engine.output_dir import OutputLock, list_checkpoints
 from engine.progress import Progress
 from engine.saved_settings import changed_evaluation, changed_settings, fixed_settings
-from engine.trainer import STOPPED, Trainer
+from engine.trainer import Trainer
 from modeling.model import resolve_device
 from utils.errors import ConfigError, Stopped, TrainerError
 from utils.files import write_atomically
 from utils.logger import NAME, close_log, early_log, open_log
-from utils.signals import StopRequest
+from utils.signals import STOPPED, StopRequest
 from utils.wandb_run import Recorder, open_recorder
 
 
 def train_run(cfg: CfgNode, notes: Sequence[str] = ()) -> int:
     """Trains or resumes a run; `engine.train` describes arguments, exit status and errors."""
-    output_dir = Path(cfg.OUTPUT_DIR)
-    lines = list(notes)
+    output_dir, lines = Path(cfg.OUTPUT_DIR), list(notes)
     with StopRequest() as stop:
-        saved = None
-        if found := load_newest(output_dir, lines):
-            path, saved = found
-            changed = changed_settings(cfg, saved["config"])
-            within_epoch = saved["progress"]["iteration"] > 0
-            if fixed := fixed_settings(changed, cfg, saved["config"], within_epoch=within_epoch):
-                raise ConfigError(
-                    f"{path} is of a run with other settings ({'; '.join(changed[key] for key in fixed)}): give another"
-                    " OUTPUT_DIR, or remove that folder to start afresh"
-                )
-            evaluation = changed_evaluation(cfg, saved["config"])
-            if evaluation:  # the last results are of another evaluation
-                saved["progress"]["results"] = None
-            progress = Progress.from_state(saved["progress"])
-            if progress.is_complete(cfg.SOLVER.MAX_EPOCHS):
-                return _log_final_results(output_dir, path, progress) if is_first_process() else 0
-            lines.append(f"Continuing from {path}")
-            if evaluation:
-                lines.append(f"Results differ from earlier ones by the settings, too: {'; '.join(evaluation.values())}")
-            if changed:
-                lines.append(
-                    f"Momenta and counters are kept; from here on other settings count: {'; '.join(changed.values())}"
-                )
-        del found
-        try:
-            device = device_of_rank(resolve_device(cfg.MODEL.DEVICE))
-        except ValueError as error:
-            raise ConfigError(f"MODEL.DEVICE: {error}") from None
+        # A group is joined by what computes; alone, a run that is complete needs no device.
+        joined_by = _device(cfg) if process_count() > 1 else torch.device("cpu")
         with (
-            open_process_group(device) as group,
+            open_process_group(joined_by, stop) as group,
             report_lost_process(group),
+            OutputLock(output_dir) as lock,
             early_log(silent=not group.is_first) as log,
         ):
             try:
-                trainer = _make_trainer(cfg, device, group, saved, lines, stop.check)
+                with stop.interrupting():
+                    require_same_settings(cfg, group)
+                    saved = _agree_on_state(cfg, group, lock, lines)
+                    if saved is not None and Progress.from_state(saved["progress"]).is_complete(cfg.SOLVER.MAX_EPOCHS):
+                        return _log_final_results(output_dir, saved, lines) if group.is_first else 0
+                    trainer = _make_trainer(cfg, _device(cfg), group, saved, lines, stop)
             except Stopped as stopped:
+                stop.abandoned = group.size > 1  # the others may be waiting anywhere
                 log.info(STOPPED, signal.Signals(stopped.signum).name)
                 return 128 + stopped.signum
             del saved  # a copy of the model and its optimizer
             if not group.is_first:
                 return _run_other_rank(trainer, stop, output_dir)
+            _make_output_dir(output_dir, lock, lines)
             return _run_first_rank(trainer, lines, stop, output_dir)
 
 
+def _device(cfg: CfgNode) -> torch.device:
+    """Resolves MODEL.DEVICE for this process; ConfigError where it is not there."""
+    try:
+        return device_of_rank(resolve_device(cfg.MODEL.DEVICE))
+    except ValueError as error:
+        raise ConfigError(f"MODEL.DEVICE: {error}") from None
+
+
+def _agree_on_state(cfg: CfgNode, group: ProcessGroup, lock: OutputLock, lines: list[str]) -> State | None:
+    """Returns the state to resume from, which rank 0 reads and all processes get; None: a new run.
+
+    Others have no word in it: their OUTPUT_DIR may be another folder of that name, on their own machine.
+    """
+    state, failure = None, None
+    if group.is_first:
+        try:
+            lock.take(lines)
+            state = _read_state(cfg, lines)
+        except TrainerError as error:
+            failure = without_traceback(error)
+    group.raise_on_all(failure)
+    found: State | None = group.broadcast_state(state)
+    return found
+
+
+def _read_state(cfg: CfgNode, lines: list[str]) -> State | None:
+    """Reads the newest checkpoint in OUTPUT_DIR; adds the lines for the start of the log to `lines`.
+
+    Raises:
+        ConfigError: the run there cannot be resumed with these settings, or its checkpoint cannot be read now.
+    """
+    if not (found := load_newest(Path(cfg.OUTPUT_DIR), lines)):
+        return None
+    path, saved = found
+    changed = changed_settings(cfg, saved["config"])
+    within_epoch = saved["progress"]["iteration"] > 0
+    if fixed := fixed_settings(changed, cfg, saved["config"], within_epoch=within_epoch):
+        raise ConfigError(
+            f"{path} is of a run with other settings ({'; '.join(changed[key] for key in fixed)}): give another"
+            " OUTPUT_DIR, or remove that folder to start afresh"
+        )
+    if evaluation := changed_evaluation(cfg, saved["config"]):
+        saved["progress"]["results"] = None  # the last results are of another evaluation
+    if Progress.from_state(saved["progress"]).is_complete(cfg.SOLVER.MAX_EPOCHS):
+        lines[:] = [f"Already trained to the end ({path}); its last results:"]
+        return saved
+    lines.append(f"Continuing from {path}")
+    if evaluation:
+        lines.append(f"Results differ from earlier ones by the settings, too: {'; '.join(evaluation.values())}")
+    if changed:
+        lines.append(f"Momenta and counters are kept; from here on other settings count: {'; '.join(changed.values())}")
+    return saved
+
+
 def _make_trainer(
-    cfg: CfgNode,
-    device: torch.device,
-    group: ProcessGroup,
-    saved: State | None,
-    lines: list[str],
-    check_stop: Callable[[], None],
+    cfg: CfgNode, device: torch.device, group: ProcessGroup, saved: State | None, lines: list[str], stop: StopRequest
 ) -> Trainer:
     """Reads the data set and makes the trainer; adds the lines for the start of the log to `lines`."""
     _check_split(cfg, group)
-    if not group.is_first:
-        group.all_gather_objects(None)
-    dataset = build_dataset(cfg)
-    require_matches(dataset)
-    if group.is_first:
-        group.all_gather_objects(None)  # after which the others find a drawn set complete
-    trainer = Trainer(cfg, dataset, device, group, saved, check_stop)
+    dataset = _read_dataset(cfg, group)
+    trainer = Trainer(cfg, dataset, device, group, saved, stop.check)
     lines += trainer.notes
     processes = f" in {group.size} processes" if group.size > 1 else ""
     lines.append(
@@ -100,6 +134,21 @@ def _make_trainer(
         f" {dataset.num_train_pids} identities; output in {cfg.OUTPUT_DIR}"
     )
     return trainer
+
+
+def _read_dataset(cfg: CfgNode, group: ProcessGroup) -> ReIDDataset:
+    """Reads the data set, in rank 0 first: the others then find a drawn set complete."""
+    for is_first in (True, False):
+        failure: Exception | None = None
+        if group.is_first == is_first:
+            try:
+                dataset = build_dataset(cfg)
+                require_matches(dataset)
+            except (TrainerError, DatasetError) as error:
+                failure = without_traceback(error)
+        group.raise_on_all(failure)
+    require_same_dataset(dataset, group)
+    return dataset
 
 
 def _check_split(cfg: CfgNode, group: ProcessGroup) -> None:
@@ -116,14 +165,35 @@ def _check_split(cfg: CfgNode, group: ProcessGroup) -> None:
         )
 
 
+def _make_output_dir(output_dir: Path, lock: OutputLock, lines: list[str]) -> None:
+    """Makes OUTPUT_DIR and locks it, where it was not there to be locked at the start.
+
+    Raises:
+        ConfigError: the folder cannot be made, or another training has begun to use it.
+    """
+    if lock.taken:
+        return
+    try:
+        output_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _cannot_write(output_dir, error) from None
+    lock.take(lines)
+    if list_checkpoints(output_dir):  # its training has ended already
+        raise ConfigError(f"OUTPUT_DIR: another training has used {output_dir} meanwhile; the same command resumes it")
+
+
+def _cannot_write(output_dir: Path, error: OSError) -> ConfigError:
+    """Makes the error for an OUTPUT_DIR that cannot be written to."""
+    return ConfigError(f"OUTPUT_DIR: cannot write to {output_dir}: {error.strerror}")
+
+
 def _run_first_rank(trainer: Trainer, lines: list[str], stop: StopRequest, output_dir: Path) -> int:
     """Runs the trainer in the process that writes the log and the files; returns the exit status."""
     try:
-        output_dir.mkdir(parents=True, exist_ok=True)
         write_atomically(output_dir / "config.yml", lambda stream: stream.write(trainer.cfg.dump().encode()))
         log = open_log(output_dir)
     except OSError as error:
-        raise ConfigError(f"OUTPUT_DIR: cannot write to {output_dir}: {error.strerror}") from None
+        raise _cannot_write(output_dir, error) from None
     recorder, note = open_recorder(trainer.cfg, output_dir)
     status = 1
     try:
@@ -133,6 +203,7 @@ def _run_first_rank(trainer: Trainer, lines: list[str], stop: StopRequest, outpu
             trainer.run(log, recorder, stop, output_dir)
         status = 0
     except Stopped as stopped:
+        log.info(STOPPED, signal.Signals(stopped.signum).name)
         status = 128 + stopped.signum
     except (TrainerError, DatasetError) as error:
         log.error("%s", error)
@@ -167,11 +238,14 @@ def _status_of(error: Exception) -> int:
     return 2 if isinstance(error, (ConfigError, DatasetError)) else 1
 
 
-def _log_final_results(output_dir: Path, checkpoint: Path, progress: Progress) -> int:
+def _log_final_results(output_dir: Path, saved: State, lines: list[str]) -> int:
     """Logs the results of a run that is already trained to the end; returns exit status 0."""
-    log = open_log(output_dir)
-    log.info("Already trained to the end (%s); its last results:", checkpoint)
-    for line in progress.results.lines() if progress.results else ():
+    try:
+        log = open_log(output_dir)
+    except OSError as error:
+        raise _cannot_write(output_dir, error) from None
+    results = Progress.from_state(saved["progress"]).results
+    for line in (*lines, *(results.lines() if results else ())):
         log.info("%s", line)
     close_log(log)
     return 0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -34,8 +33,6 @@ from utils.errors import ConfigError, Diverged, Stopped, TrainerError
 from utils.progress import ProgressBar
 from utils.signals import StopRequest
 from utils.wandb_run import Recorder
-
-STOPPED = "Stopped by %s; the same command continues from here"
 
 
 class Trainer:
@@ -103,6 +100,7 @@ class Trainer:
         recorder.log(self.work.metrics)
         solver = self.cfg.SOLVER
         try:
+            self.stop.restart_clock()
             self.group.raise_on_all(None, self.stop.signum)
             while self.progress.epoch <= solver.MAX_EPOCHS:
                 epoch = self.progress.epoch
@@ -116,9 +114,9 @@ class Trainer:
             if not self.progress.is_complete(solver.MAX_EPOCHS):  # MAX_EPOCHS was lowered to an epoch never evaluated
                 self._evaluate(self.progress.epoch - 1)
                 self._save()
-        except Stopped as stopped:
-            self._save()
-            log.info(STOPPED, signal.Signals(stopped.signum).name)
+        except Stopped:
+            if self.learner.between_steps:  # else the others of a group did not come within a step
+                self._save()
             raise
         finally:
             self.bar.clear()
@@ -226,25 +224,34 @@ class Trainer:
         """Computes the metrics: every process extracts its shard of features, rank 0 ranks them, all get the result."""
         method = EvaluationMethod.from_cfg(self.cfg)
         own, failure, results = None, None, None
+        self.learner.agree_on_buffers()
         try:
-            own = extract_features(
-                self.learner.eval_model,
-                self.eval_loader,
-                device=self.device,
-                flip=method.flip,
-                check_stop=self._check_stop,
-            )
+            with self.stop.interrupting():
+                own = extract_features(
+                    self.learner.eval_model,
+                    self.eval_loader,
+                    device=self.device,
+                    flip=method.flip,
+                    check_stop=self.stop.check,
+                )
         except (TrainerError, DatasetError) as error:
             failure = without_traceback(error)
+        except Stopped:  # in all processes together
+            pass
         self.group.raise_on_all(failure, self.stop.signum)
         assert own is not None
         extracted = self.eval_shard.all_gather(own)
         if self.group.is_first:
             try:
-                results = evaluate(extracted, self.num_query, epoch=epoch, method=method, tracks=self.eval_shard.tracks)
+                with self.stop.interrupting():
+                    results = evaluate(
+                        extracted, self.num_query, epoch=epoch, method=method, tracks=self.eval_shard.tracks
+                    )
             except TrainerError as error:
                 failure = without_traceback(error)
-        self.group.raise_on_all(failure)
+            except Stopped:
+                pass
+        self.group.raise_on_all(failure, self.stop.signum)
         found: Results = self.group.all_gather_objects(results)[0]
         return found
 
@@ -253,18 +260,16 @@ class Trainer:
         if self._timed:
             return None
         self._timed = True
-        return measure_time(
-            self.learner.eval_model,
-            self.cfg.INPUT.SIZE_TEST,
-            batch=self.cfg.TEST.IMS_PER_BATCH,
-            device=self.device,
-            check_stop=self._check_stop,
-        )
-
-    def _check_stop(self) -> None:
-        """Raises Stopped after a signal, in a run of one process; several agree in `raise_on_all`."""
-        if self.group.size == 1:  # else one that stopped would leave the others waiting for its features
-            self.stop.check()
+        try:
+            with self.stop.interrupting():
+                return measure_time(
+                    self.learner.eval_model,
+                    self.cfg.INPUT.SIZE_TEST,
+                    batch=self.cfg.TEST.IMS_PER_BATCH,
+                    device=self.device,
+                )
+        except Stopped:  # the results count, and the run stops before its next batch
+            return None
 
     def _save(self) -> None:
         """Writes a checkpoint of the current progress, once, in rank 0."""
@@ -282,7 +287,8 @@ class Trainer:
             "num_classes": self.num_classes,
             "config": self.cfg.dump(),
         }
-        path = save_checkpoint(self.output_dir, state)
+        with self.stop.writing():
+            path = save_checkpoint(self.output_dir, state)
         self._saved = progress
         self.log.info("Checkpoint: %s", path)
 

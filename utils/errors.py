@@ -21,8 +21,8 @@ class ConfigError(TrainerError):
         super().__init__("\n".join(self.problems))
 
 
-class Stopped(Exception):
-    """Request by a signal to end the run; exit status 128 + signum."""
+class Stopped(BaseException):
+    """Request by a signal to end the run; exit status 128 + signum. As KeyboardInterrupt, no Exception."""
 
     def __init__(self, signum: int) -> None:
         self.signum = signum

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import re
-import socket
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -31,6 +29,7 @@ from engine.evaluation.features import EvalShard
 from engine.learner import Learner
 from engine.run import _check_split
 from modeling.model import build_model
+from tests.engine.processes import in_all
 from tests.engine.small_run import write_config
 from tests.engine.test_trainer import messages, results, signal_at
 from utils.errors import ConfigError, TrainerError
@@ -47,36 +46,6 @@ def train(config: Path, output: Path, *overrides: str) -> int:
     return engine.train(load_config(str(config), [*FIXED, *overrides, "OUTPUT_DIR", str(output)]))
 
 
-def be_one_of_two(rank: int, port: int, work: Callable[..., int], arguments: Sequence[Any]) -> None:
-    """The whole life of one process."""
-    torch.set_num_threads(1)
-    os.environ.update(
-        RANK=str(rank), WORLD_SIZE="2", LOCAL_RANK=str(rank), LOCAL_WORLD_SIZE="2",
-        MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port),
-    )  # fmt: skip
-    sys.exit(work(*arguments))
-
-
-def in_both(work: Callable[..., int], *arguments: Any) -> list[int | None]:
-    """Exit statuses of two processes; kills them after two minutes."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["engine.run", "torch.distributed"])
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    processes = [context.Process(target=be_one_of_two, args=(rank, port, work, arguments)) for rank in (0, 1)]
-    for process in processes:
-        process.start()
-    try:
-        for process in processes:
-            process.join(120)
-        return [process.exitcode for process in processes]
-    finally:
-        for process in processes:
-            process.kill()
-            process.join()
-
-
 def train_part(config: Path, output: Path, overrides: Sequence[str], stop_at: str) -> int:
     """Trains in one of two processes; the first gets a signal when it logs `stop_at`."""
     rank = os.environ["RANK"]
@@ -90,7 +59,7 @@ def train_part(config: Path, output: Path, overrides: Sequence[str], stop_at: st
 
 
 def train_both(config: Path, output: Path, *overrides: str, stop_at: str = "") -> list[int | None]:
-    return in_both(train_part, config, output, overrides, stop_at)
+    return in_all(2, train_part, config, output, overrides, stop_at)
 
 
 def learn_exactly(settings: dict[str, Any], path: Path) -> int:
@@ -139,7 +108,7 @@ def assert_close(ours: dict[str, Any], theirs: dict[str, Any]) -> None:
 )
 def test_two_processes_learn_exactly_what_one_does(tmp_path: Path, settings: dict[str, Any]) -> None:
     assert learn_exactly(settings, tmp_path / "one.pth") == 0
-    assert in_both(learn_exactly, settings, tmp_path / "two.pth") == [0, 0]
+    assert in_all(2, learn_exactly, settings, tmp_path / "two.pth") == [0, 0]
     one, two = (torch.load(tmp_path / f"{name}.pth", weights_only=True) for name in ("one", "two"))
     for key, value in one.items():
         tolerance = 1e-6 if value.dtype == torch.float32 else 1e-9
@@ -214,7 +183,7 @@ def wait_for_the_other(path: Path) -> int:
 
 
 def test_a_process_that_lost_another_says_so(tmp_path: Path) -> None:
-    assert in_both(wait_for_the_other, tmp_path / "told") == [0, 3]
+    assert in_all(2, wait_for_the_other, tmp_path / "told") == [0, 3]
     told = (tmp_path / "told").read_text(encoding="utf-8")
     assert told.startswith("another of the 2 processes has ended; its output on standard error says why (")
 

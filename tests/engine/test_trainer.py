@@ -5,6 +5,8 @@ import multiprocessing
 import os
 import re
 import signal
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -160,6 +162,22 @@ def test_sigterm_then_resume_equals_an_uninterrupted_run(
     assert found[0].name == checkpoint
     assert train(small_config, tmp_path) == 0
     assert_same_run(tmp_path, uninterrupted)
+
+
+@pytest.mark.parametrize("work", ["extract_features", "evaluate"])
+def test_a_signal_within_an_evaluation_does_not_wait_for_its_end(
+    small_config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, work: str
+) -> None:
+    def endless(*_arguments: object, **_more: object) -> None:
+        threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGTERM)).start()
+        time.sleep(60)
+
+    monkeypatch.setattr(f"engine.trainer.{work}", endless)
+    started = time.monotonic()
+    assert train(small_config, tmp_path, "SOLVER.MAX_EPOCHS", "1") == 143
+    assert time.monotonic() - started < 50  # seconds, mostly of training
+    assert [path.name for path in tmp_path.glob("*.pth")] == ["checkpoint_epoch_1_iteration_4.pth"]
+    assert messages(tmp_path)[-1] == "Stopped by SIGTERM; the same command continues from here"
 
 
 def test_adam_resumes_exactly_too(small_config: Path, tmp_path: Path) -> None:
