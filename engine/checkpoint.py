@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from engine.output_dir import checkpoint_name, list_checkpoints
+from engine.output_dir import BEST_NAME, checkpoint_name, list_checkpoints
 from utils.errors import ConfigError, TrainerError
 from utils.files import TEMPORARY_SUFFIX, write_atomically
 
@@ -77,7 +77,8 @@ def _remove_superseded(folder: Path, newest: Path) -> None:
     earlier = paths[paths.index(newest) + 1 :]
     whole = [path for path in earlier if _is_checkpoint(path)]
     torn = [path for path in paths if path != newest and path not in whole and _is_torn(path)]
-    for path in (*whole[1:], *torn, *folder.glob(f"checkpoint_*.pth{TEMPORARY_SUFFIX}")):
+    unfinished = [*folder.glob(f"checkpoint_*.pth{TEMPORARY_SUFFIX}"), folder / f"{BEST_NAME}{TEMPORARY_SUFFIX}"]
+    for path in (*whole[1:], *torn, *unfinished):
         path.unlink(missing_ok=True)
 
 

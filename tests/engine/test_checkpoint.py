@@ -50,7 +50,8 @@ def test_names_sort_by_progress(tmp_path: Path) -> None:
 
 
 def test_the_newest_and_the_one_before_are_kept(tmp_path: Path) -> None:
-    (tmp_path / "checkpoint_epoch_1.pth.tmp").write_bytes(b"of a killed process")
+    for name in ("checkpoint_epoch_1.pth.tmp", "best.pth.tmp"):
+        (tmp_path / name).write_bytes(b"of a killed process")
     for position in [(2, 0), (3, 0), (3, 5), (4, 0)]:
         save_checkpoint(tmp_path, state(*position))
     assert sorted(path.name for path in tmp_path.iterdir()) == [

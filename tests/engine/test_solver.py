@@ -125,6 +125,7 @@ def test_cosine_by_hand(epoch: int, start: int, end: int, value: float) -> None:
         ({"MAX_EPOCHS": 21, "SCHEDULE": "cosine", "DELAY_EPOCHS": 20}, "never falls: SOLVER.DELAY_EPOCHS 20 leaves"),
         ({"MAX_EPOCHS": 22, "SCHEDULE": "cosine", "DELAY_EPOCHS": 20}, ""),
         ({"MAX_EPOCHS": 21, "DELAY_EPOCHS": 20}, ""),
+        ({"MAX_EPOCHS": 1, "SCHEDULE": "cosine", "WARMUP_ITERS": 0}, ""),
     ],
 )
 def test_a_rate_that_never_leaves_warm_up_or_never_falls_is_told(settings: dict[str, object], told: str) -> None:
