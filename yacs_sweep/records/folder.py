@@ -12,7 +12,7 @@ import dataclasses
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -388,16 +388,23 @@ def rank(records: Iterable[TrialRecord], goal: str) -> list[TrialRecord]:
     One that violates the sweep's constraints is among the others. Nan and infinities are no values here.
     """
 
+    return sorted(records, key=_by_rank(goal))
+
+
+def _by_rank(goal: str) -> Callable[[TrialRecord], tuple[int, float, int]]:
+    """Returns what `rank` sorts trials by."""
+
     def key(record: TrialRecord) -> tuple[int, float, int]:
         if not finite_number(record.value):
             return (2, 0.0, record.number)
         value = -record.value if goal == "maximize" else record.value
         return (0 if record.state == "finished" and record.keeps_constraints else 1, value, record.number)
 
-    return sorted(records, key=key)
+    return key
 
 
 def best_of(records: Iterable[TrialRecord], goal: str) -> TrialRecord | None:
     """Finds the best finished trial that keeps the constraints; stopped and failed ones never count."""
-    ranked = rank((record for record in records if record.state == "finished" and record.keeps_constraints), goal)
-    return ranked[0] if ranked and finite_number(ranked[0].value) else None
+    finished = (record for record in records if record.state == "finished" and record.keeps_constraints)
+    best = min(finished, key=_by_rank(goal), default=None)
+    return best if best is not None and finite_number(best.value) else None

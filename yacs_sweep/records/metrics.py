@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,9 @@ MOST = 1 << 18  # bytes read at once by `new_rows`; of more, the last
 MOST_STEPS = 1 << 53  # a step beyond it is no count of anything
 OUR_ROW = b'{"step": '  # how every row of the launcher's begins
 _DECODER = json.JSONDecoder()
-_CONVERTED = re.compile(rb'"-?Infinity"|"NaN"|\\|\d{19}')  # what `from_json` may convert
+_CONVERTED = (b'Infinity"', b'"NaN"', b"\\")  # what `from_json` may convert, beside a number of as many digits as
+_WIDE = b"0" * 19
+_DIGITS = bytes.maketrans(b"123456789", b"000000000")
 FOREIGN_ROWS = (
     "warning: the trainer writes a metrics.jsonl of its own into the launcher's; add it to its profile, "
     "files: [{path: '{output_dir}/metrics.jsonl'}], and both are read"
@@ -101,22 +102,29 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
 
 def rows_of(data: bytes) -> list[dict[str, Any]]:
     """Parses the whole lines of a metrics.jsonl as `row_of` does each, at a third of the cost."""
-    lines = data.split(b"\n")[:-1]
-    texts: list[str] = []
-    with contextlib.suppress(UnicodeDecodeError):
-        texts = data.decode().split("\n")[:-1]
-    converted = _CONVERTED.search(data) is not None
-    if not texts or converted:
-        return [row for line in lines if (row := row_of(line)) is not None]
-    found = []
-    for line, text in zip(lines, texts, strict=True):
-        row = None
+    whole = data[: data.rfind(b"\n") + 1]
+    if not any(mark in whole for mark in _CONVERTED) and _WIDE not in whole.translate(_DIGITS):
         with contextlib.suppress(ValueError, RecursionError):
-            content, end = _DECODER.raw_decode(text)
-            row = content if end == len(text) and type(content) is dict else None
-        row = row_of(line) if row is None else row
-        if row is not None:
-            found.append(row)
+            return _plain_rows(whole.decode())
+    return [row for line in whole.split(b"\n")[:-1] if (row := row_of(line)) is not None]
+
+
+def _plain_rows(text: str) -> list[dict[str, Any]]:
+    """Parses lines each of which is one JSON object and nothing else.
+
+    Raises:
+        ValueError, RecursionError: a line is not.
+    """
+    found: list[dict[str, Any]] = []
+    place = 0
+    while place < len(text):
+        row, end = _DECODER.raw_decode(text, place)
+        if type(row) is not dict or text[end] != "\n":
+            raise ValueError(text[place:end])
+        found.append(row)
+        place = end + 1
+    if len(found) != text.count("\n"):
+        raise ValueError("an object of several lines")
     return found
 
 

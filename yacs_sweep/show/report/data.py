@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -216,11 +217,8 @@ def trial_of(record: TrialRecord, rows: Iterable[Mapping[str, Any]], metric: str
     """Makes a trial of its record and rows: every metric thinned, the last values of `metric` unthinned."""
     found = list(rows)
     epochs = any(AXIS in row for row in found)
-    steps = [float(step) if finite_number(step := row.get("step")) else float(place) for place, row in enumerate(found)]
-    xs = steps
-    if epochs:
-        given = [row.get(AXIS) for row in found]
-        xs = [float(epoch) if finite_number(epoch) else step for epoch, step in zip(given, steps, strict=True)]
+    steps = _finite([row.get("step") for row in found], range(len(found)))
+    xs = _finite([row.get(AXIS) for row in found], steps) if epochs else steps
     curves, reached, ys = {}, {}, {}
     for name in dict.fromkeys(name for keys in dict.fromkeys(map(tuple, found)) for name in keys):
         if name in META:
@@ -240,12 +238,23 @@ def trial_of(record: TrialRecord, rows: Iterable[Mapping[str, Any]], metric: str
     return Trial(record, curves, tail, epochs, reached, url)
 
 
+def _finite(values: Sequence[Any], otherwise: Iterable[float]) -> list[float]:
+    """Returns the values as floats, each that is no finite number replaced by the other one."""
+    if set(map(type, values)) <= {float, int}:
+        with contextlib.suppress(OverflowError):  # of a whole number beyond every float
+            found = list(map(float, values))
+            if all(map(math.isfinite, found)):
+                return found
+    return [float(value if finite_number(value) else other) for value, other in zip(values, otherwise, strict=True)]
+
+
 def _numbers(rows: Sequence[Mapping[str, Any]], name: str) -> tuple[list[int], list[float]]:
     """Finds the rows in which a metric is a number, nan and infinities among them, and the numbers."""
     places = [place for place, row in enumerate(rows) if name in row]
     values = [rows[place][name] for place in places]
-    if set(map(type, values)) <= {float}:
-        return places, values
+    if set(map(type, values)) <= {float, int}:
+        with contextlib.suppress(OverflowError):
+            return places, list(map(float, values))
     kept = [
         (place, float(value))
         for place, value in zip(places, values, strict=True)

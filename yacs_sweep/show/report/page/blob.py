@@ -22,7 +22,7 @@ from ..data import Sweep, Trial, text_of, thin_places
 from ..findings import Findings, places
 from .captions import captions
 from .details import background, details
-from .figures import brief, figures
+from .figures import brief, briefs, figures
 from .rungs import iterations, resumed
 
 LEVEL = 6  # of compression: the next levels take twice the time for a hundredth of the size
@@ -227,11 +227,11 @@ def _curve(trial: Trial, name: str, points: int) -> dict[str, Any]:
     size = len(curve.x)
     places = thin_places(size, points)
     found: dict[str, Any] = {
-        "x": [brief(curve.x[place]) for place in places],
-        "y": [brief(curve.y[place], 5) for place in places],
+        "x": briefs([curve.x[place] for place in places]),
+        "y": briefs([curve.y[place] for place in places], 5),
     }
     if trial.epochs and len(curve.step) == size:
-        found["step"] = [brief(curve.step[place]) for place in places]
+        found["step"] = briefs([curve.step[place] for place in places])
     errors = trial.bands.get(name)
     if errors and len(errors) == size:
         found["error"] = [brief(errors[place], 3) for place in places]
