@@ -62,15 +62,15 @@ class Page:
 
 
 @contextmanager
-def browser(profile: Path) -> Iterator[Page]:
-    """A browser with an empty profile folder; skips the test where there is none."""
+def browser(profile: Path, *flags: str) -> Iterator[Page]:
+    """A browser with an empty profile folder, and more flags; skips the test where there is none."""
     webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed (make setup)")
     program, driver = shutil.which("chromium"), shutil.which("chromedriver")
     if program is None or driver is None:
         pytest.skip("no Chromium: apt-get install chromium chromium-driver")
     options = webdriver.ChromeOptions()
     options.binary_location = program
-    for flag in (*FLAGS.split(), f"--user-data-dir={profile}"):
+    for flag in (*FLAGS.split(), *flags, f"--user-data-dir={profile}"):
         options.add_argument(flag)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     running = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))

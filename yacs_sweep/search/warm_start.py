@@ -18,7 +18,7 @@ from ..base.errors import ConfigError
 from ..base.files import write_atomically
 from ..base.values import finite_number, to_json
 from ..base.wording import did_you_mean
-from ..base.yaml_document import read_yaml_file
+from ..base.yaml_document import Document, read_yaml_file
 from ..records.folder import WARM_FILE, SweepPaths, TrialRecord
 from ..records.metrics import readable_metrics
 from ..records.points import group_points
@@ -92,13 +92,14 @@ def _file(paths: SweepPaths) -> Path:
 
 # -- points to try first ----------------------------------------------------------------------------------------------
 def read_points(
-    source: str | Sequence[Mapping[str, Any]],
+    source: str | Document | Sequence[Mapping[str, Any]],
     spec: SweepSpec,
     key_of: Callable[[str], str],
     seed: int,
     option: str = "--enqueue",
 ) -> tuple[dict[str, Any], ...]:
     """Reads the points of `--enqueue FILE`: a YAML or JSON list of mappings, or a CSV with a header; in Python, the list.
+    A document is YAML that was typed.
 
     A name may be a parameter's or its trainer key. Parameters that a point leaves out are drawn at random.
 
@@ -144,23 +145,28 @@ def read_points(
     return tuple(points)
 
 
-def _rows_of(source: str | Sequence[Mapping[str, Any]], option: str, example: str) -> list[Any]:
-    """Reads the rows of a file, or copies those of a list; of a YAML file they may be anything.
+def _rows_of(source: str | Document | Sequence[Mapping[str, Any]], option: str, example: str) -> list[Any]:
+    """Reads the rows of a file or a document, or copies those of a list; of YAML they may be anything.
 
     Args:
         example: a point of the sweep, for messages.
     """
+    if isinstance(source, Document):
+        return _yaml_rows(source, option, example)
     if not isinstance(source, str):
         return [dict(row) for row in source]
     path = Path(source)
     if not path.is_file():
         raise ConfigError(f"{option} {source}: no such file")
     label = f"{option} {path}"
-    return _csv_rows(path, label) if path.suffix.lower() == ".csv" else _yaml_rows(path, label, example)
+    return (
+        _csv_rows(path, label)
+        if path.suffix.lower() == ".csv"
+        else _yaml_rows(read_yaml_file(str(path), label), label, example)
+    )
 
 
-def _yaml_rows(path: Path, label: str, example: str) -> list[Any]:
-    document = read_yaml_file(str(path), label)
+def _yaml_rows(document: Document, label: str, example: str) -> list[Any]:
     if document.problems:
         raise ConfigError(list(document.problems))
     data = document.data

@@ -25,19 +25,21 @@ from ..base.errors import SweepError
 from ..records.folder import SweepPaths
 from ..show.query.sweeps import known_sweeps
 from ..show.report.page.blob import as_text
+from ..show.report.page.html import library
 from .access import NOT_TAKEN, Access, Receive, Scope, Send
 from .hub import Hub
 from .orders import give_order
 from .overview import PERIOD as OVERVIEW_PERIOD
 from .overview import Overview
-from .pages import index_page, policy, sweep_data, sweep_page
+from .pages import index_page, policy, sweep_data, sweep_page, trial_data, waiting_page
 from .reader import PERIOD, SweepReader
 
-SCRIPTS = ("stream.js", "merge.js", "live.js", "control.js", "index.js")
+SCRIPTS = ("stream.js", "merge.js", "details.js", "live.js", "control.js", "index.js", "waiting.js")
 FILES = {**dict.fromkeys(SCRIPTS, "text/javascript"), "live.css": "text/css"}
 CONNECTIONS = 128  # at the same time; a browser needs one for each of its pages, and a few for a moment
 STALLED = 20.0  # seconds that a browser may not take anything of the stream
 SHARE = 50  # times as long as it takes to make all data, they are not made again: 2 % of a core
+PATIENCE = 0.4  # seconds until a browser is shown that its page is being made
 KNOWN_FOR = 2.0  # seconds that the list of sweeps is not looked up again
 
 
@@ -70,6 +72,7 @@ class Served:
     """Holds what the server knows of one sweep: its reader with the browsers that follow, and the page as it was last made."""
 
     paths: SweepPaths
+    reader: SweepReader
     hub: Hub
     page: str = ""
     mark: str = ""  # of the last event that the page holds
@@ -89,7 +92,9 @@ class Pages:
         self._served: dict[str, Served] = {}
         self._known: dict[str, SweepPaths] = {}
         self._known_at = float("-inf")
-        self._overview = Hub(Overview(self._sweeps), OVERVIEW_PERIOD)
+        self._rows = Overview(self._sweeps)
+        self._overview = Hub(self._rows, OVERVIEW_PERIOD)
+        self._making: set[asyncio.Future[str]] = set()
         self._placeholder = secrets.token_hex(16)  # stands for the nonce in a page that is kept
 
     def routes(self) -> list[Route]:
@@ -99,6 +104,8 @@ class Pages:
             Route("/events", self.index_events),
             Route("/files/{name}", self.file),
             Route("/sweep/{sweep_id}", self.sweep),
+            Route("/sweep/{sweep_id}/ready", self.ready),
+            Route("/sweep/{sweep_id}/trial/{name}", self.trial),
             Route("/sweep/{sweep_id}/events", self.events),
             Route("/sweep/{sweep_id}/data", self.data),
             Route("/sweep/{sweep_id}/order", self.order, methods=["POST"]),
@@ -123,17 +130,57 @@ class Pages:
         return Stream(self._overview.listen(_after(request)))
 
     async def sweep(self, request: Request) -> Response:
-        """Answers with the page of a sweep."""
+        """Answers with the page of a sweep; a browser gets one that waits for it where it takes a while."""
+        served = await self._find(request)
+        if served is None:
+            return PlainTextResponse("no such sweep", 404)
+        making = asyncio.ensure_future(self._page(served))
+        patience = PATIENCE if request.headers.get("sec-fetch-dest") == "document" else None
+        if not (await asyncio.wait({making}, timeout=patience))[0]:
+            self._making.add(making)  # as long as it takes: nobody else holds it
+            making.add_done_callback(self._made)
+            return self._html(waiting_page(await run_in_threadpool(self._rows.row, served.paths), self._placeholder))
+        try:
+            return self._html(making.result())
+        except SweepError as error:
+            return PlainTextResponse(str(error), 500)
+
+    def _made(self, making: asyncio.Future[str]) -> None:
+        """Lets go of a page that was made; who asks again is told of an error."""
+        self._making.discard(making)
+        if not making.cancelled():
+            making.exception()
+
+    async def ready(self, request: Request) -> Response:
+        """Answers when the page of a sweep is made."""
         served = await self._find(request)
         if served is None:
             return PlainTextResponse("no such sweep", 404)
         try:
-            return self._html(await self._page(served))
+            await self._page(served)
         except SweepError as error:
             return PlainTextResponse(str(error), 500)
+        return Response(status_code=204)
+
+    async def trial(self, request: Request) -> Response:
+        """Answers with the details of a trial, as they are now."""
+        served = await self._find(request)
+        if served is None:
+            return PlainTextResponse("no such sweep", 404)
+        await served.hub.mark()  # reads the trials, unless it does already
+        try:
+            content = await run_in_threadpool(
+                trial_data, served.paths, served.reader.records(), request.path_params["name"]
+            )
+        except SweepError as error:
+            return PlainTextResponse(str(error), 500)
+        if content is None:
+            return PlainTextResponse("no such trial", 404)
+        return Response(as_text(content), media_type="application/json")
 
     async def warm(self) -> None:
-        """Makes the page of the one sweep that is served, before anybody asks for it."""
+        """Reads what every page needs, and makes that of the one sweep that is served, before anybody asks for it."""
+        await run_in_threadpool(library)
         if (only := self._settings.only) is not None:
             with contextlib.suppress(SweepError):  # who asks is told
                 await self._page(self._served_of(only))
@@ -225,7 +272,8 @@ class Pages:
     def _served_of(self, paths: SweepPaths) -> Served:
         """Returns what is kept of a sweep."""
         if paths.sweep_id not in self._served:
-            self._served[paths.sweep_id] = Served(paths, Hub(SweepReader(paths), PERIOD))
+            reader = SweepReader(paths)
+            self._served[paths.sweep_id] = Served(paths, reader, Hub(reader, PERIOD))
         return self._served[paths.sweep_id]
 
     def _html(self, page: str) -> HTMLResponse:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, get_args
 
 from ..base.errors import ConfigError, SweepError
+from ..base.yaml_document import read_yaml
 from ..records.control.orders import Act, Order
 from ..records.folder import SweepPaths
 
@@ -21,11 +22,13 @@ KEYS: dict[str, dict[str, type]] = {  # what each order says more
     "cancel": {},
     "stop_trial": {"trial": str},
     "set_workers": {"workers": int, "now": bool},
+    "set_gpus": {"gpus": str, "now": bool},
     "set_count": {"count": int},
+    "add_points": {"text": str},
 }
 assert set(KEYS) <= set(get_args(Act))
 MOST = 1_000_000  # workers or trials: more is a slip of the finger
-LONGEST = 300  # characters of a text
+LONGEST = {"trial": 300, "gpus": 300, "text": 1 << 16}  # characters
 
 
 def give_order(paths: SweepPaths, storage: str | None, body: bytes) -> tuple[int, list[str]]:
@@ -65,6 +68,10 @@ def order_maker(body: bytes) -> Callable[[Steered], Order]:
         return given.stop_trial_order(content["trial"], BY, "stop")
     if act == "set_workers":
         return given.workers_order(content["workers"], BY, now=content["now"], option="workers")
+    if act == "set_gpus":
+        return given.gpus_order(content["gpus"], BY, now=content["now"], option="GPUs")
+    if act == "add_points":
+        return given.points_order(read_yaml("points", content["text"]), BY, "points")
     if act == "set_count":
         return given.count_order(content["count"], BY)
     return given.plain_order(act, BY)  # type: ignore[arg-type]  # one of KEYS
@@ -75,5 +82,5 @@ def _fits(content: dict[str, Any], keys: dict[str, type]) -> bool:
     if set(content) != set(keys) or any(type(content[key]) is not kind for key, kind in keys.items()):
         return False
     numbers = [value for value in content.values() if type(value) is int]
-    texts = [value for value in content.values() if isinstance(value, str)]
-    return all(0 < number <= MOST for number in numbers) and all(0 < len(text) <= LONGEST for text in texts)
+    texts = {key: value for key, value in content.items() if isinstance(value, str)}
+    return all(0 < number <= MOST for number in numbers) and all(0 < len(texts[key]) <= LONGEST[key] for key in texts)

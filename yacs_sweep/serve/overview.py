@@ -36,7 +36,7 @@ class Overview:
 
     def poll(self) -> dict[str, Any] | None:
         """Returns the sweeps that have changed, and the ids of those that are gone; None: nothing has."""
-        rows = {paths.sweep_id: self._row(paths) for paths in reversed(self._sweeps())}
+        rows = {paths.sweep_id: self.row(paths) for paths in reversed(self._sweeps())}
         changed = [row for sweep_id, row in reversed(rows.items()) if self._rows.get(sweep_id) != row]
         gone = [sweep_id for sweep_id in self._rows if sweep_id not in rows]
         self._rows = rows
@@ -46,7 +46,7 @@ class Overview:
         """Returns all sweeps, the latest first."""
         return {"sweeps": list(reversed(self._rows.values())), "gone": []}
 
-    def _row(self, paths: SweepPaths) -> dict[str, Any]:
+    def row(self, paths: SweepPaths) -> dict[str, Any]:
         """Describes a sweep by its last summary.json, without reading its trials."""
         head, launch = self._head(paths), read_launch(paths)
         counts = Tally.without(head.get("counts") or {}, head.get("retried") or {}).counts

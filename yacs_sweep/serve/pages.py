@@ -7,11 +7,13 @@ from html import escape
 from typing import Any
 from urllib.parse import quote
 
-from ..records.folder import SweepPaths
+from ..records.folder import SweepPaths, TrialRecord
+from ..records.metrics import readable_metrics
 from ..show.lines import short_value
-from ..show.report.data import read_local
+from ..show.report.data import read_local, read_without_curves, trial_of
 from ..show.report.findings import Findings
 from ..show.report.page.blob import blob
+from ..show.report.page.details import details_of
 from ..show.report.page.html import page, read_own
 from ..show.report.page.served import Served
 from ..show.report.page.top import header
@@ -41,12 +43,13 @@ def sweep_page(paths: SweepPaths, mark: str, nonce: str, *, read_only: bool, ind
     Raises:
         SweepError: the sweep cannot be read.
     """
-    names = ["stream.js", *([] if read_only else ["control.js"]), "merge.js", "live.js"]
+    names = ["stream.js", *([] if read_only else ["control.js"]), "merge.js", "details.js", "live.js"]
     base = f"/sweep/{quote(paths.sweep_id)}"
     back = '<p class="to-index"><a href="/">All sweeps</a></p>' if index else ""
     live = (
         f'{back}<section id="live" aria-label="Live" data-events="{escape(base)}/events" '
-        f'data-orders="{escape(base)}/order" data-whole="{escape(base)}/data" data-mark="{escape(mark)}"></section>'
+        f'data-orders="{escape(base)}/order" data-whole="{escape(base)}/data" data-trial="{escape(base)}/trial/" '
+        f'data-mark="{escape(mark)}"></section>'
     )
     return page(Findings.of(read_local(paths)), served=Served(nonce, STYLES, live, _scripts(names, nonce)))
 
@@ -59,6 +62,49 @@ def sweep_data(paths: SweepPaths) -> dict[str, Any]:
     """
     findings = Findings.of(read_local(paths))
     return {"header": header(findings), "data": blob(findings)}
+
+
+def trial_data(paths: SweepPaths, records: Sequence[TrialRecord], name: str) -> dict[str, Any] | None:
+    """Makes the details of one trial; None where the sweep has no trial of this name.
+
+    Args:
+        records: of all trials of the sweep.
+
+    Raises:
+        SweepError: the sweep cannot be read.
+    """
+    record = next((record for record in records if record.name == name), None)
+    if record is None:
+        return None
+    sweep = read_without_curves(paths, records)
+    return details_of(sweep, trial_of(record, readable_metrics(paths.trial(name).metrics), sweep.metric))
+
+
+def waiting_page(row: Mapping[str, Any], nonce: str) -> str:
+    """Makes the page that is shown until a sweep's own is made: its name and state, and a script that waits for it.
+
+    Args:
+        row: the sweep, as the index has it.
+    """
+    best = "" if row["best"] is None else f" · best {row['metric']} {short_value(float(row['best']))}"
+    text = f"{row['state']} · {row['done']} of {row['target']} trials{best}"
+    ready = f"/sweep/{quote(str(row['id']))}/ready"
+    return f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{escape(str(row["name"]))} · sweep {escape(str(row["id"]))}</title>
+<link rel="icon" href="data:,">
+{STYLES}
+</head>
+<body class="index">
+<main><h1>{escape(str(row["name"]))}</h1><p>{escape(text)}</p>
+<p id="waiting" role="status" data-ready="{escape(ready)}">Reading the trials …</p></main>
+{_scripts(["waiting.js"], nonce)}
+</body>
+</html>
+"""
 
 
 def _scripts(names: Sequence[str], nonce: str) -> str:

@@ -89,6 +89,10 @@ class SweepReader:
             "orders": order_objects(list(self._entries)),
         }
 
+    def records(self) -> list[TrialRecord]:
+        """Lists the trials as they were at the last poll, in the order of their numbers."""
+        return sorted(self._records.values(), key=lambda record: (record.number, record.started))
+
     # -- what is read ---------------------------------------------------------------------------------------------------
     def _begin(self, now: float) -> None:
         """Reads everything once."""
@@ -177,8 +181,7 @@ class SweepReader:
     def _describe(self) -> dict[str, Any]:
         """Describes the sweep as `--status --json` does, and what its page needs on top."""
         assert self._snapshot is not None
-        records = sorted(self._records.values(), key=lambda record: (record.number, record.started))
-        self._snapshot = replace(self._snapshot, records=records, launch=read_launch(self.paths))
+        self._snapshot = replace(self._snapshot, records=self.records(), launch=read_launch(self.paths))
         found = sweep_object(self._snapshot, exit_status(self._snapshot))
         found["workers"] = sum(launcher.workers for launcher in self._snapshot.launchers)
         return found

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import signal
+import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -105,6 +108,54 @@ class Server:
                     found = {}
         finally:
             connection.close()
+
+
+class Cable:
+    """Carries a browser's connections to a server's port, until it is pulled out."""
+
+    def __init__(self) -> None:
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self._carried: list[socket.socket] = []
+        self._whole = True
+        with socket.create_server(("127.0.0.1", 0)) as found:
+            self.server_port = found.getsockname()[1]  # that the server is to take
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    @property
+    def flag(self) -> str:
+        """What tells Chromium to connect here, under the server's own address."""
+        ours = self._listening.getsockname()[1]
+        return f"--host-resolver-rules=MAP 127.0.0.1:{self.server_port} 127.0.0.1:{ours}"
+
+    def pull_out(self) -> None:
+        """Breaks all connections, and lets no further one through."""
+        self._whole = False
+        for each in self._carried:
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+        self._carried.clear()
+
+    def plug_in(self) -> None:
+        self._whole = True
+
+    def _accept(self) -> None:
+        while True:
+            near, _ = self._listening.accept()
+            far = socket.socket()
+            if not self._whole or far.connect_ex(("127.0.0.1", self.server_port)):
+                near.close()
+                continue
+            self._carried += [near, far]
+            for one, other in ((near, far), (far, near)):
+                threading.Thread(target=self._carry, args=(one, other), daemon=True).start()
+
+    def _carry(self, one: socket.socket, other: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := one.recv(1 << 16):
+                other.sendall(data)
+        for each in (one, other):
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
 
 
 @contextmanager

@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 import json
 import re
+import shlex
+import shutil
 import socket
 import subprocess
 import sys
@@ -58,7 +60,18 @@ def test_the_token_moves_from_the_address_to_a_cookie(server: Server) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/", f"/sweep/{ID}", f"/sweep/{ID}/events", f"/sweep/{ID}/data", "/events", "/files/live.js", "/nothing"]
+    "path",
+    [
+        "/",
+        f"/sweep/{ID}",
+        f"/sweep/{ID}/events",
+        f"/sweep/{ID}/data",
+        f"/sweep/{ID}/ready",
+        f"/sweep/{ID}/trial/calm-heron-2",
+        "/events",
+        "/files/live.js",
+        "/nothing",
+    ],
 )
 def test_nobody_comes_in_without_the_token(server: Server, path: str) -> None:
     name, token = f"yacs-sweep-{server.port}", server.token
@@ -194,6 +207,18 @@ def test_no_path_leads_out(server: Server, path: str) -> None:
         ({"act": "stop_trial"}, "no order that is known"),
         ({"act": "pause", "more": 1}, "no order that is known"),
         ({"act": "add_points", "points": [{"lr": 1}]}, "no order that is known"),
+        ({"act": "add_points", "text": ""}, "no order that is known"),
+        ({"act": "add_points", "text": "- {lr: 0.01}", "more": 1}, "no order that is known"),
+        ({"act": "add_points", "text": " \n"}, "points: has no points; write"),
+        ({"act": "add_points", "text": "- {lr: [}"}, "points:1:9: not valid YAML"),
+        ({"act": "add_points", "text": "- {lr: 0.01}\n- [1, 2]\n"}, "points: point 2: [1, 2] is not a point"),
+        ({"act": "add_points", "text": f"- {{{json.dumps(HOSTILE)}: 1}}"}, "is not searched by this sweep"),
+        ({"act": "add_points", "text": '{"lr": 7}'}, "points: point 1: lr: 7 is not in 0.001"),
+        ({"act": "add_points", "text": "x: &a [*a, *a]"}, "points:"),
+        ({"act": "set_gpus", "gpus": "0,,1", "now": False}, "GPUs 0,,1: names no GPU between two commas"),
+        ({"act": "set_gpus", "gpus": "1,1", "now": False}, "GPUs 1,1: names GPU 1 twice"),
+        ({"act": "set_gpus", "gpus": "x" * 400, "now": False}, "no order that is known"),
+        ({"act": "set_gpus", "gpus": "0"}, "no order that is known"),
         ({"act": "set_workers", "workers": 0, "now": False}, "no order that is known"),
         ({"act": "set_workers", "workers": True, "now": False}, "no order that is known"),
         ({"act": "set_workers", "workers": 10**9, "now": False}, "no order that is known"),
@@ -209,6 +234,42 @@ def test_an_order_that_is_none_is_refused(server: Server, paths: SweepPaths, bod
     assert answer.status == 422
     assert text in answer.lines[0] and "\n" not in answer.lines[0]
     assert orders(paths) == []
+
+
+def test_a_trial_is_shown_as_it_is_now(server: Server, paths: SweepPaths) -> None:
+    """Details of trials that began after the page was made; only names that the sweep has are looked at."""
+    begun = TrialRecord("late", "late hawk?#5", 5, {"lr": 0.02, "optimizer": "adam"}, command=["python", HOSTILE])
+    assert server.ask(f"/sweep/{ID}/trial/late%20hawk%3F%235").status == 404
+    paths.trial(begun.name).dir.mkdir()
+    begun.save(paths.trial(begun.name))
+    try:
+        for log in ("one\n", "two\x1b[31m\n"):
+            with paths.trial(begun.name).stdout.open("a") as file:
+                file.write(log)
+            address, deadline = f"/sweep/{ID}/trial/late%20hawk%3F%235", time.monotonic() + 20
+            while (answer := server.ask(address)).status == 404 and time.monotonic() < deadline:
+                time.sleep(0.1)  # the server looks at the folder twice a second
+            assert (answer.status, answer.headers["content-type"]) == (200, "application/json")
+        content = json.loads(answer.body)
+        assert content["log"] == ["one", "two"] and content["cut"] is False
+        assert content["command"] == f"python {shlex.quote(HOSTILE)}"
+    finally:
+        shutil.rmtree(paths.trial(begun.name).dir)
+    hostile = json.loads(server.ask(f"/sweep/{ID}/trial/evil-otter-3").body)
+    assert hostile["commit"] == HOSTILE
+    for name in (
+        "..",
+        "%2e%2e",
+        "..%2f..",
+        "control.jsonl",
+        "inputs",
+        "%00",
+        "evil-otter-3%00",
+        "x" * 800,
+        "evil-otter-3/x",
+    ):
+        assert server.ask(f"/sweep/{ID}/trial/{name}").status == 404, name
+    assert server.ask("/sweep/other/trial/evil-otter-3").status == 404
 
 
 def test_what_is_too_large_is_refused(server: Server, paths: SweepPaths) -> None:

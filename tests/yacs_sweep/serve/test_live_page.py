@@ -16,7 +16,7 @@ from tests.browser import Page, browser
 from tests.launches import sweep_folder, wait_for
 from tests.report_sweeps import HOSTILE
 from tests.sweeping import start, write_sweep
-from tests.yacs_sweep.serve.serving import serving
+from tests.yacs_sweep.serve.serving import Cable, serving
 from yacs_sweep.records.folder import SweepPaths
 
 RANDOM: dict[str, Any] = {
@@ -27,8 +27,13 @@ RANDOM: dict[str, Any] = {
 
 
 @pytest.fixture
-def chromium(tmp_path: Path) -> Iterator[Page]:
-    with browser(tmp_path / "profile") as found:
+def cable() -> Cable:
+    return Cable()
+
+
+@pytest.fixture
+def chromium(tmp_path: Path, cable: Cable) -> Iterator[Page]:
+    with browser(tmp_path / "profile", cable.flag) as found:
         yield found
 
 
@@ -40,10 +45,28 @@ def ended(process: subprocess.Popen[str]) -> int:
 CLICK = (
     "[...document.querySelectorAll('#live button, dialog button')].find((b) => b.textContent.startsWith('{}')).click()"
 )
+SEEN = """
+window.seen = {};
+const take = report.live.take;
+report.live.take = (changes, whole) => {
+  for (const [name, rows] of Object.entries(whole ? {} : changes.rows || {})) {
+    (seen[name] ||= []).push(...rows.map((row) => row.step));
+  }
+  take(changes, whole);
+};
+"""
+BEGUN = (
+    "[...document.querySelectorAll('#running tbody tr')].map((row) => row.dataset.trial)"
+    ".find((name) => !report.store.details[name])"
+)
+POINTS = (
+    "document.getElementById('add-points').value = '{}'; document.querySelector('.control form.points').requestSubmit()"
+)
+GPUS = "document.getElementById('set-gpus').value = '{}'; document.getElementById('set-gpus').closest('form').requestSubmit()"
 ANSWER = "return document.querySelector('.control .told').textContent.includes('{}')"
 
 
-def test_the_page_follows_a_sweep_and_its_buttons_work(chromium: Page, tmp_path: Path) -> None:
+def test_the_page_follows_a_sweep_and_its_buttons_work(chromium: Page, cable: Cable, tmp_path: Path) -> None:
     """One browser and one sweep for everything that the page does."""
     hostile = sweep_folder(tmp_path / "log/sweep", "hostile1", name=HOSTILE)
     head = {
@@ -61,7 +84,7 @@ def test_the_page_follows_a_sweep_and_its_buttons_work(chromium: Page, tmp_path:
         wait_for(lambda: len(list(tmp_path.glob("log/sweep/sweep/*/*/metrics.jsonl"))) > 0, 60)
         (folder,) = {path.parent.parent for path in tmp_path.glob("log/sweep/sweep/*/*/metrics.jsonl")}
         paths = SweepPaths(tmp_path / "log/sweep", folder.name)
-        with serving(tmp_path) as server:
+        with serving(tmp_path, "--port", str(cable.server_port)) as server:
             # The index: both sweeps, one of them running; the token is not in the address any more.
             chromium.driver.get(server.address)
             assert chromium.run("return location.href") == server.home + "/"
@@ -93,6 +116,20 @@ def test_the_page_follows_a_sweep_and_its_buttons_work(chromium: Page, tmp_path:
             assert chromium.run(f"return [{curve}.x.at(-1), {curve}.y.at(-1)]") == [77, 12.5]
 
             assert faults(chromium) == []
+
+            # The connection breaks: rows that are written meanwhile come afterwards, each once (Last-Event-ID).
+            chromium.run(SEEN)
+            cable.pull_out()
+            chromium.until("return document.querySelector('.connection.lost') !== null", 30)
+            with paths.trial(name).metrics.open("a") as file:
+                file.write('{"step": 1001, "val/mAP": 13.5}\n{"step": 1002, "val/mAP": 14.5}\n')
+            time.sleep(1.5)  # the server has read these rows, and nobody listens
+            cable.plug_in()
+            chromium.until("return document.querySelector('.connection.open') !== null", 30)
+            chromium.until(f"return {metric} === '14.5'", 20)
+            assert chromium.run(f"return seen['{name}'].filter((step) => step > 1000)") == [1001, 1002]
+            chromium.until(f"return {value} === 14.5", 20)
+            chromium.messages()  # of the connection that broke
 
             # Pause, resume: the button says what it will do.
             chromium.run(CLICK.format("Pause"))
@@ -127,6 +164,29 @@ def test_the_page_follows_a_sweep_and_its_buttons_work(chromium: Page, tmp_path:
             )
             chromium.until(ANSWER.format("3"))
             chromium.until("return document.querySelectorAll('#running tbody tr').length === 3", 30)
+
+            # A trial that began after the page was made has a page of its own, whose output follows.
+            chromium.until(f"return {BEGUN} !== undefined", 20)
+            begun_since = chromium.run(f"return {BEGUN}")
+            chromium.run(f"report.store.set({{ trial: '{begun_since}' }})")
+            chromium.until(f"return report.store.details['{begun_since}']?.command?.includes('train.py')", 20)
+            with paths.trial(begun_since).stdout.open("a") as file:
+                file.write("a line that was printed later\n")
+            chromium.until("return document.querySelector('.tail')?.textContent.includes('printed later')", 30)
+            chromium.run("report.store.set({ trial: null })")
+
+            # Points to try next: a mistake is shown below them, and nothing is lost of what was typed.
+            chromium.run("document.querySelector('.control details').open = true")
+            chromium.run(POINTS.format("- {nosuch: 1}"))
+            told = "document.getElementById('add-points-answer').textContent"
+            chromium.until(f"return {told}.includes('nosuch: is not searched by this sweep')", 30)
+            assert chromium.run("return document.getElementById('add-points').value") == "- {nosuch: 1}"
+            assert faults(chromium) == []
+            chromium.run(POINTS.format("- {base_lr: 0.005}"))
+            chromium.until(f"return {told} !== '' && !{told}.startsWith('The order') && !{told}.startsWith('Not')", 30)
+            chromium.run(GPUS.format("0,,1"))
+            chromium.until(ANSWER.format("names no GPU between two commas"), 30)
+            assert all("422" in message for message in chromium.messages())  # of the two orders that were refused
 
             # A phone: nothing hangs over the side; another page, hostile in its name.
             chromium._tell(

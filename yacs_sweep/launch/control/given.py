@@ -9,6 +9,7 @@ from typing import Any
 
 from ...base.errors import ConfigError
 from ...base.wording import counted
+from ...base.yaml_document import Document
 from ...records.control.added import count_known
 from ...records.control.orders import Act, Order, new_order
 from ...records.progress import count_settled
@@ -16,7 +17,7 @@ from ...search.storage.order_log import order_log
 from .find import Steered
 from .on_server import no_folder
 
-Points = str | Sequence[Mapping[str, Any]]  # a file, or the points
+Points = str | Document | Sequence[Mapping[str, Any]]  # a file, YAML that was typed, or the points
 
 
 def plain_order(act: Act, by: str) -> Callable[[Steered], Order]:

@@ -6,10 +6,10 @@
   const answer = make("p", { class: "told", role: "status" });
   let before = Promise.resolve();  // orders are given one after the other: none is lost
 
-  function send(order) { before = before.then(() => give(order)); }
+  function send(order, said = answer) { before = before.then(() => give(order, said)); }
 
-  async function give(order) {
-    answer.textContent = "The order is given …";
+  async function give(order, said) {
+    said.textContent = "The order is given …";
     try {
       const response = await fetch(section.dataset.orders, {
         method: "POST",
@@ -20,9 +20,10 @@
       const text = await response.text();
       let lines = [text];
       try { lines = JSON.parse(text).lines; } catch { /* the server's own words */ }
-      answer.textContent = (response.ok ? "" : "Not done: ") + lines.join("\n");
+      said.textContent = (response.ok ? "" : "Not done: ") + lines.join("\n");
+      return response.ok;
     } catch (error) {
-      answer.textContent = `Not done: the server does not answer (${error.message}).`;
+      said.textContent = `Not done: the server does not answer (${error.message}).`;
     }
   }
 
@@ -65,16 +66,44 @@
   }, [make("label", {}, now, " at once")]);
   const [countForm, count] = numberForm("set-count", "Trials in all", (number) => send({ act: "set_count", count: number }));
 
+
+  // What is ordered rarely. Mistakes in the points stand below them, and the text stays as it was typed.
+  const gpus = make("input", { type: "text", id: "set-gpus", size: 10, required: "", placeholder: "0,1", autocomplete: "off" });
+  const gpusNow = make("input", { type: "checkbox", id: "gpus-now" });
+  const gpusForm = make("form", { onsubmit: (event) => {
+    event.preventDefault();
+    const order = { act: "set_gpus", gpus: gpus.value.trim(), now: gpusNow.checked };
+    if (!gpusNow.checked) send(order);
+    else ask(`Use GPU ${order.gpus} alone now? Trials on other GPUs are ended, and tried again later.`, "End those on other GPUs", order);
+  } }, make("label", { for: "set-gpus" }, "GPUs"), gpus, make("label", {}, gpusNow, " at once"), make("button", { type: "submit" }, "Set"));
+  const points = make("textarea", { id: "add-points", rows: 4, required: "", spellcheck: "false", "aria-describedby": "add-points-answer" });
+  const pointsAnswer = make("p", { class: "told", role: "status", id: "add-points-answer" });
+  const pointsForm = make("form", { class: "points", onsubmit: (event) => {
+    event.preventDefault();
+    send({ act: "add_points", text: points.value }, pointsAnswer);
+  } }, make("label", { for: "add-points" }, "Points to try next, as YAML or JSON: a line for each"), points,
+  make("button", { type: "submit" }, "Add points"), pointsAnswer);
+  const more = make("details", {}, make("summary", {}, "GPUs, points to try next"), gpusForm, pointsForm);
+
+  // A point as it may be typed, with the parameters that are searched.
+  function example() {
+    const { sweep } = report.store, row = sweep.best === null ? 0 : Math.max(0, report.store.row(sweep.best));
+    const given = (sweep.searched || []).map((name) => [name, report.store.value(row, name)]).filter(([, value]) => value !== null);
+    return given.length ? `- {${given.map(([name, value]) => `${name}: ${JSON.stringify(value)}`).join(", ")}}` : "";
+  }
+  report.whenReady(() => { points.placeholder = example(); });
+
   report.control = {
     element: make("div", { class: "control" },
-      make("div", { class: "row" }, pause, stop, cancel, workersForm, countForm), answer),
+      make("div", { class: "row" }, pause, stop, cancel, workersForm, countForm), answer, more),
 
     // Shows what the sweep can be ordered to do as it is now.
     update(state) {
       const paused = state.order !== null && state.order.act === "pause";
       pause.dataset.act = paused ? "resume" : "pause";
       pause.textContent = paused ? "Resume" : "Pause";
-      for (const button of [stop, cancel, ...workersForm.querySelectorAll("button")]) button.disabled = !state.running;
+      for (const button of [stop, cancel, ...workersForm.querySelectorAll("button"), ...gpusForm.querySelectorAll("button")]) button.disabled = !state.running;
+      pointsForm.hidden = state.method === "grid" || state.controller === "wandb";  // they take none
       if (document.activeElement !== workers && !workers.value && state.workers) workers.value = state.workers;
       if (document.activeElement !== count && !count.value && state.target) count.value = state.target;
     },

@@ -142,6 +142,7 @@
 
   report.live = {
     load,
+    hasChanged: (name) => trials.has(name),
     take(changes, whole) {
       report.whenReady(() => {
         for (const trial of changes.trials || []) { trials.set(trial.name, trial); changed.add(trial.name); }

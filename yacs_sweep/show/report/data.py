@@ -7,7 +7,7 @@ import json
 import math
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import yaml
@@ -269,32 +269,44 @@ def read_local(paths: SweepPaths) -> Sweep:
     Raises:
         SweepError: sweep.yaml cannot be read.
     """
+    sweep = read_without_curves(paths, ())
+    trials = list(_trials(paths, sweep.metric))
+    found = list(paths.dir.parent.glob(f"{paths.sweep_id}-best*/{SEEDS_FILE}"))
+    return replace(
+        sweep,
+        trials=trials,
+        warm=read_json(paths.dir / WARM_FILE),
+        environment=read_json(paths.dir / environment.FILE),
+        seeds=read_json(max(found, key=lambda path: path.stat().st_mtime)) if found else {},
+        orders=orders_given(OrderFile(paths).read()),
+        best_files=sorted(path.name for path in (paths.dir / "best").glob("*") if os.path.isfile(path)),
+        notes=[*_elsewhere(trials, paths), *(_alike(trials, sweep.spec, paths) if sweep.spec else ())],
+    )
+
+
+def read_without_curves(paths: SweepPaths, records: Iterable[TrialRecord]) -> Sweep:
+    """Reads what a sweep's folder says of the whole sweep, for trials whose records are known.
+
+    Raises:
+        SweepError: sweep.yaml cannot be read.
+    """
     try:
         spec = load_spec_of(paths)
     except (OSError, SweepError, yaml.YAMLError) as error:
         raise SweepError(f"{paths.spec}: cannot be read: {error}") from error
     launch = read_launch(paths)
-    metric = spec.metric.name if spec.metric else None
-    trials = list(_trials(paths, metric))
-    found = list(paths.dir.parent.glob(f"{paths.sweep_id}-best*/{SEEDS_FILE}"))
     return Sweep(
         id=paths.sweep_id,
         name=spec.name or paths.sweep_id,
         source=str(paths.dir),
         controller=str(launch.get("controller", "")),
         method=spec.method,
-        metric=metric,
+        metric=spec.metric.name if spec.metric else None,
         goal=spec.metric.goal if spec.metric else "minimize",
-        trials=trials,
+        trials=[Trial(record) for record in records],
         spec=spec,
         launch=launch,
-        warm=read_json(paths.dir / WARM_FILE),
-        environment=read_json(paths.dir / environment.FILE),
-        seeds=read_json(max(found, key=lambda path: path.stat().st_mtime)) if found else {},
-        orders=orders_given(OrderFile(paths).read()),
         folder=str(paths.dir),
-        best_files=sorted(path.name for path in (paths.dir / "best").glob("*") if os.path.isfile(path)),
-        notes=[*_elsewhere(trials, paths), *_alike(trials, spec, paths)],
     )
 
 

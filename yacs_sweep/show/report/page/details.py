@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,19 +41,14 @@ def details(findings: Findings, most: int = PACKED) -> dict[str, dict[str, Any]]
         By the trial's name what `detail` has of it; `log` is missing where it does not fit, and trials of which nothing fits.
     """
     whole = findings.whole
-    ordered, folded = _by_interest(findings)[:MOST], findings.sweep.by_points
-    profile, retried = trainer_of(whole), whole.retried
-    earlier = {retried[record.id].id: record.name for record in whole.records if record.id in retried}
-    room = _Room(most)
+    ordered = _by_interest(findings)[:MOST]
+    own_of, room = _reader(whole), _Room(most)
     found: dict[str, dict[str, Any]] = {}
     for trial in ordered:
-        record = trial.record
-        own = detail(whole, record, profile, later=retried.get(record.id), earlier=earlier.get(record.id), log=False)
-        if folded:
-            own["own"] = _of_seed(trial)
+        own = own_of(trial)
         if not room.takes(own):
             break
-        found[record.name] = own
+        found[trial.record.name] = own
     for trial in ordered:
         if trial.record.name not in found:
             break
@@ -62,6 +57,31 @@ def details(findings: Findings, most: int = PACKED) -> dict[str, dict[str, Any]]
             break
         found[trial.record.name] |= {"log": lines, "cut": not whole_log}
     return found
+
+
+def details_of(sweep: Sweep, trial: Trial) -> dict[str, Any]:
+    """Collects the details of one trial, as `details` does of many.
+
+    Args:
+        sweep: with every trial, whose curves are not needed.
+        trial: with its curves.
+    """
+    lines, whole_log = _tail(sweep, trial.record)
+    return {**_reader(sweep)(trial), "log": lines, "cut": not whole_log}
+
+
+def _reader(whole: Sweep) -> Callable[[Trial], dict[str, Any]]:
+    """Returns the function that collects the details of a trial of this sweep, without the tail of its log."""
+    profile, retried = trainer_of(whole), whole.retried
+    earlier = {retried[record.id].id: record.name for record in whole.records if record.id in retried}
+    folded = whole.spec is not None and whole.spec.repeats is not None
+
+    def read(trial: Trial) -> dict[str, Any]:
+        record = trial.record
+        own = detail(whole, record, profile, later=retried.get(record.id), earlier=earlier.get(record.id), log=False)
+        return {**own, "own": _of_seed(trial)} if folded else own
+
+    return read
 
 
 class _Room:
