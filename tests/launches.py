@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from tests.sweeping import ROOT
@@ -50,6 +52,27 @@ def sweep_folder(base: Path, sweep: str = "k3v9x2ab", controller: str = "local",
         paths.trial(name).dir.mkdir()
         record.save(paths.trial(name))
     return paths
+
+
+def seeds_folder(base: Path, sweep: str = "repeats1") -> SweepPaths:
+    """Makes the folder of a sweep with repeats: of its two points the second has a seed that runs."""
+    paths = sweep_folder(base, sweep, repeats={"n": 2})
+    seeds = [("brisk-otter-1", 3.0), ("calm-heron-2", 2.5), ("dry-owl-3", 2.0), ("early-fox-4", None)]
+    for number, (name, value) in enumerate(seeds):
+        point, seed = divmod(number, 2)
+        state = "running" if value is None else "finished"
+        record = TrialRecord(name, name, number, {"lr": 0.01 * (point + 1), "optimizer": "sgd"}, state, value=value)
+        record.point, record.seed = f"point-{point:04d}", seed + 1
+        write_seed(paths, record, [] if value is None else [9.0, value])
+    return paths
+
+
+def write_seed(paths: SweepPaths, record: TrialRecord, losses: Sequence[float]) -> None:
+    """Writes a trial's record and, where there are any, its rows."""
+    paths.trial(record.name).dir.mkdir(exist_ok=True)
+    rows = [{"step": step, "loss": loss, "acc": 1 / loss} for step, loss in enumerate(losses)]
+    paths.trial(record.name).metrics.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    record.save(paths.trial(record.name))
 
 
 class FakeLaunch:

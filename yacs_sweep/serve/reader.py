@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from yaml import YAMLError
+
+from ..base.errors import SweepError
 from ..base.values import finite_number, to_json
 from ..records.alive import launchers
 from ..records.control.order_file import OrderFile
 from ..records.control.orders import Entry
 from ..records.control.words import order_text, orders_given
 from ..records.folder import OVER, SweepPaths, TrialRecord
-from ..records.launch_file import read_launch
+from ..records.launch_file import load_spec_of, read_launch
 from ..records.metrics import new_rows
 from ..search.storage.url import shared
 from ..show.query.as_json import sweep_object
 from ..show.snapshot import Snapshot, read_snapshot
 from ..show.status import exit_status
+from .points import PointRows
 
 PERIOD = 0.4  # seconds between two polls: a row is on the page within a second after it was printed
 ALIVE_PERIOD = 1.0  # seconds between two looks at who works on the sweep
@@ -46,6 +51,7 @@ class SweepReader:
         self._entries: list[Entry] = []
         self._snapshot: Snapshot | None = None
         self._state: dict[str, Any] = {}
+        self._points: PointRows | None = None  # of a sweep with repeats
         self._alive_at = self._rest_at = self._others_at = self._quiet_since = 0.0
         self._over = False
 
@@ -55,7 +61,10 @@ class SweepReader:
         return self._over
 
     def poll(self) -> dict[str, Any] | None:
-        """Returns what has changed: `state`, `trials`, `rows` (new ones by trial, thinned), `orders`; None: nothing."""
+        """Returns what has changed: `state`, `trials`, `rows` (new ones by trial, thinned), `orders`; None: nothing.
+
+        With repeats also `points`, whose trials have changed.
+        """
         now = time.monotonic()
         if self._snapshot is None:
             self._begin(now)
@@ -70,6 +79,10 @@ class SweepReader:
             found["orders"] = order_objects(self._entries)
         if rows := self._rows(changed):
             found["rows"] = rows
+        if self._points is not None:
+            with contextlib.suppress(SweepError):  # sweep.yaml cannot be read for a moment
+                if points := self._points.poll(self.records(), [record.name for record in changed]):
+                    found["points"] = points
         alive = self._look_who_lives(now)
         if changed or orders or alive or self._file_changed("launch.json"):
             state = self._describe()
@@ -104,6 +117,10 @@ class SweepReader:
             if record.state not in OVER:
                 self._seen[name] = _seen(self.paths.trial(name).record)
                 self._read_rows(record)
+        with contextlib.suppress(OSError, SweepError, YAMLError):  # the page says what is wrong with it
+            if load_spec_of(self.paths).repeats is not None:
+                self._points = PointRows(self.paths)
+                self._points.begin(self.records())
         self._entries = self._orders.read()
         self._alive_at = self._rest_at = self._others_at = now
         self._quiet_since = now

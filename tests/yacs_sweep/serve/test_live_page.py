@@ -13,7 +13,7 @@ import pytest
 
 from tests.axe import faults
 from tests.browser import Page, browser
-from tests.launches import sweep_folder, wait_for
+from tests.launches import FakeLaunch, seeds_folder, sweep_folder, wait_for, write_seed
 from tests.report_sweeps import HOSTILE
 from tests.sweeping import start, write_sweep
 from tests.yacs_sweep.serve.serving import Cable, serving
@@ -201,6 +201,27 @@ def test_the_page_follows_a_sweep_and_its_buttons_work(chromium: Page, cable: Ca
             chromium.until("return document.querySelector('.connection.open') !== null")
             assert chromium.run("return document.querySelectorAll('img, b > script').length") == 0
             assert chromium.run(wide) <= 0
+
+            # A sweep with repeats: a point has the mean of its seeds as soon as one has ended, without all data.
+            seeds = seeds_folder(tmp_path / "log/sweep")
+            with FakeLaunch(seeds):
+                wait_for(lambda: server.ask("/sweep/repeats1/ready").status == 204, 30)
+                chromium.driver.get(f"{server.home}/sweep/repeats1#trial=point-0001")
+                chromium.until("return document.querySelector('.connection.open') !== null")
+                chromium.run("window.fetch = () => new Promise(() => {})")
+                point = "report.store.field(report.store.row('point-0001'), '{}')"
+                assert chromium.run(f"return [{point.format('value')}, {point.format('rank')}]") == [2, None]
+                last = seeds.record("early-fox-4")
+                assert last is not None
+                last.state, last.value = "finished", 4.0
+                write_seed(seeds, last, [5.0, 4.0])
+                chromium.until(f"return {point.format('value')} === 3", 20)
+                assert chromium.run(f"return [{point.format('seeds')}, {point.format('rank')}]") == [2, 2]
+                assert chromium.run("return report.store.field(report.store.row('point-0000'), 'rank')") == 1
+                assert chromium.run("return report.store.curves['point-0001'].loss.y") == [7, 3]
+                chromium.until(
+                    "return document.querySelector('#view table').textContent.includes('early-fox-42finished4')"
+                )
 
             # Cancel: the launch ends, and the page says so.
             chromium.driver.get(f"{server.home}/sweep/{paths.sweep_id}")

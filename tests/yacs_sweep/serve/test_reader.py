@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.launches import FakeLaunch, sweep_folder
+from tests.launches import FakeLaunch, seeds_folder, sweep_folder, write_seed
 from yacs_sweep.base.values import to_json
 from yacs_sweep.records.control.order_file import OrderFile
 from yacs_sweep.records.control.orders import answer_to, new_order
@@ -20,7 +20,11 @@ from yacs_sweep.serve import hub as hubs
 from yacs_sweep.serve import reader as readers
 from yacs_sweep.serve.hub import Hub
 from yacs_sweep.serve.overview import Overview
+from yacs_sweep.serve.points import PointRows
 from yacs_sweep.serve.reader import SweepReader, fit_rows
+from yacs_sweep.show.report.data import read_local
+from yacs_sweep.show.report.findings import Findings
+from yacs_sweep.show.report.page.blob import blob
 
 
 @pytest.fixture
@@ -66,6 +70,51 @@ def test_a_poll_returns_what_has_changed_since_the_last_one(paths: SweepPaths) -
     assert found["rows"] == {"calm-heron-2": [{"step": 3, "loss": 0.25}]}
     assert found["state"]["best"]["name"] == "calm-heron-2"
     assert [each["name"] for each in reader.whole()["trials"]] == ["new-hawk-3"]
+
+
+def test_points_that_have_changed_are_as_the_page_has_them(tmp_path: Path) -> None:
+    paths = seeds_folder(tmp_path)
+    reader = SweepReader(paths)
+    reader.poll()
+    assert reader.poll() is None
+    ended = paths.record("early-fox-4")
+    assert ended is not None
+    ended.state, ended.value, ended.ended = "finished", 1.0, "2026-11-30T10:00:00Z"
+    write_seed(paths, ended, [8.0, 3.0, 1.0])
+    found = reader.poll()
+    assert found is not None
+    points, whole = found["points"], blob(Findings.of(read_local(paths)))
+    assert points["trials"]["name"] == ["point-0001"]
+    assert points["trials"]["value"] == [1.5] and points["trials"]["seeds"] == [2]
+    assert points["ranks"] == {"point-0001": 1, "point-0000": 2}  # the other one was the best
+    place = whole["trials"]["name"].index("point-0001")
+    for name, values in whole["trials"].items():
+        of = points["trials"].get(name)
+        if isinstance(values, dict):
+            assert {key: each[0] for key, each in of.items()} == {key: each[place] for key, each in values.items()}
+        else:
+            assert (None if of is None else of[0]) == values[place], name
+    assert points["curves"] == {"point-0001": whole["curves"]["point-0001"]}
+    assert reader.poll() is None
+
+
+def test_points_are_made_again_with_a_fiftieth_of_the_time(tmp_path: Path) -> None:
+    paths = seeds_folder(tmp_path)
+    moment = [100.0]
+
+    def now() -> float:
+        moment[0] += 1.0  # what a poll seems to take
+        return moment[0]
+
+    rows = PointRows(paths, now=now)
+    records = list(paths.records())
+    rows.begin(records)
+    first = rows.poll(records, ["brisk-otter-1"])
+    assert first is not None and first["trials"]["name"] == ["point-0000"]
+    assert rows.poll(records, ["dry-owl-3"]) is None
+    moment[0] += 200
+    late = rows.poll(records, [])
+    assert late is not None and late["trials"]["name"] == ["point-0001"]
 
 
 def test_orders_and_answers_are_told(paths: SweepPaths) -> None:

@@ -18,6 +18,7 @@
   const trials = new Map();  // all that have changed since the page was made, by name
   const rows = new Map();  // and all their rows
   let changed = new Set(), fresh = new Map();  // since the last merge
+  const points = new Map(), placed = new Map();  // of a sweep with repeats: columns of changed points as {column: value}, and their ranks
   let timer = null, last = 0, took = 0;
   let loaded = performance.now(), loadTook = 0, loading = false, loadTimer = null;
 
@@ -97,8 +98,48 @@
     return found;
   }
 
+  // Points as the server sends them: each is kept by its name, for when all is loaded anew.
+  function keepPoints({ trials: columns, curves, ranks }) {
+    columns.name.forEach((name, at) => {
+      const parts = Object.fromEntries(["params", "values", "best"].map((part) => [part, Object.fromEntries(Object.entries(columns[part]).map(([key, list]) => [key, list[at]]))]));
+      const fields = Object.fromEntries(Object.entries(columns).filter(([, list]) => Array.isArray(list)).map(([key, list]) => [key, list[at]]));
+      points.set(name, { fields, parts, curves: curves[name] || {} });
+    });
+    for (const [name, rank] of Object.entries(ranks)) placed.set(name, rank);
+  }
+  function mergePoints(names) {
+    const own = names.map((name) => points.get(name));
+    const lists = (of) => Object.fromEntries([...new Set(own.flatMap((point) => Object.keys(of(point))))].map((key) => [key, own.map((point) => of(point)[key] ?? null)]));
+    if (own.length) {
+      const parts = Object.fromEntries(["params", "values", "best"].map((part) => [part, lists((point) => point.parts[part])]));
+      store.merge({ trials: { ...lists((point) => point.fields), ...parts }, curves: Object.fromEntries(names.map((name) => [name, points.get(name).curves])) });
+    }
+    const moved = [...placed].filter(([name, rank]) => store.row(name) >= 0 && store.field(store.row(name), "rank") !== rank).map(([name]) => name);
+    if (moved.length) store.merge({ trials: { ...columnsOf(moved, new Map()), rank: moved.map((name) => placed.get(name)) } });
+  }
+  // Seeds have no row in the table: what is known of them is among their details.
+  function mergeSeeds(names) {
+    const details = {};
+    for (const name of names) {
+      const trial = trials.get(name), before = store.details[name] || {};
+      if (!trial) continue;
+      const last = Object.fromEntries(Object.entries(Object.assign({}, ...(rows.get(name) || []))).filter(([key]) => key !== "step" && key !== "epoch"));
+      const own = { state: trial.state, reason: trial.reason, value: trial.value, values: { ...(before.own || {}).values, ...last }, seed: trial.seed, point: trial.point,
+        duration: trial.seconds, started: trial.started, ended: trial.ended, host: trial.host, gpus: trial.gpus.join(",") };
+      details[name] = { ...before, own: Object.fromEntries(Object.entries(own).filter(([, value]) => value !== null && value !== "")) };
+    }
+    if (Object.keys(details).length) store.merge({ details });
+  }
+
   function merge() {
     timer = null;
+    if (store.sweep.noun !== "trial") {
+      const seeds = new Set([...changed, ...fresh.keys()]);
+      changed = new Set(); fresh = new Map();
+      mergeSeeds(seeds);
+      last = performance.now();
+      return;
+    }
     const begun = performance.now(), before = ranks();
     const names = new Set([...changed, ...[...fresh.keys()].filter((name) => store.row(name) >= 0 || trials.has(name))]);
     store.merge({ trials: columnsOf([...names], fresh), curves: curvesOf(fresh) });
@@ -131,11 +172,12 @@
       if (header) document.querySelector("header").replaceChildren(...header.childNodes);
       store.load(content.data);
       // What has come meanwhile is not in it, or is there already: either way it is merged once more.
-      if (store.sweep.noun === "trial" && trials.size) {
+      if (trials.size) {
         changed = new Set(trials.keys());
         fresh = new Map(rows);
         merge();
       }
+      mergePoints([...points.keys()]);
       dispatchEvent(new CustomEvent("report-loaded"));
     } finally { loading = false; loaded = performance.now(); }
   }
@@ -152,7 +194,8 @@
           rows.set(name, [...kept, ...news].slice(-KEPT));
           fresh.set(name, [...(fresh.get(name) || []), ...news]);
         }
-        if (store.sweep.noun === "trial") { if (changed.size || fresh.size) schedule(); }  // points are made of several trials
+        if (changed.size || fresh.size) schedule();
+        if (changes.points) { keepPoints(changes.points); mergePoints(changes.points.trials.name); }
         const ended = !whole && (changes.trials || []).some((trial) => trial.state !== "running");
         if (ended && loadTimer === null) {
           const wait = Math.max(500, loaded + Math.max(LOAD, SHARE * loadTook) - performance.now());

@@ -173,7 +173,7 @@
       const { with_details: some = 0, total = 0 } = store.sweep;
       place.append(make("p", { class: "note" }, `Command, output, code and files of this trial are not in this file, which has those of ${some} of ${total} trials. They are in its folder.`));
     }
-    return [name, bestName];
+    return [name, bestName, ...(trial.members || [])];
   }
   report.addView({ wants: (view) => view.trial, draw: page, title: (name) => name });
 })();
