@@ -124,7 +124,7 @@ def _plain_rows(text: str) -> list[dict[str, Any]]:
         found.append(row)
         place = end + 1
     if len(found) != text.count("\n"):
-        raise ValueError("an object of several lines")
+        raise ValueError(text[:80])  # an object goes over several lines
     return found
 
 

@@ -87,7 +87,6 @@ def waiting_page(row: Mapping[str, Any], nonce: str) -> str:
         row: the sweep, as the index has it.
     """
     best = "" if row["best"] is None else f" · best {row['metric']} {short_value(float(row['best']))}"
-    text = f"{row['state']} · {row['done']} of {row['target']} trials{best}"
     ready = f"/sweep/{quote(str(row['id']))}/ready"
     return f"""<!doctype html>
 <html lang="en">
@@ -99,7 +98,7 @@ def waiting_page(row: Mapping[str, Any], nonce: str) -> str:
 {STYLES}
 </head>
 <body class="index">
-<main><h1>{escape(str(row["name"]))}</h1><p>{escape(text)}</p>
+<main><h1>{escape(str(row["name"]))}</h1><p>{escape(row["state"])} · {row["done"]} of {row["target"]} trials{escape(best)}</p>
 <p id="waiting" role="status" data-ready="{escape(ready)}">Reading the trials …</p></main>
 {_scripts(["waiting.js"], nonce)}
 </body>
