@@ -28,6 +28,7 @@ _C.OUTPUT_DIR = ""
 CHOICES: dict[str, tuple[object, ...]] = {
     **model.CHOICES,
     **input.CHOICES,
+    **datasets.CHOICES,
     **dataloader.CHOICES,
     **solver.CHOICES,
     **test.CHOICES,

@@ -10,9 +10,16 @@ from typing import Any
 
 import torch
 
-from data.datasets.base import DatasetError, ReIDDataset, Sample, WantedSplits, join_datasets
-from data.datasets.folder import FolderLayout
-from data.datasets.veri import add_tracks
+from data.datasets.base import (
+    DatasetError,
+    DatasetRequest,
+    Reader,
+    ReIDDataset,
+    Sample,
+    WantedSplits,
+    combine_splits,
+    join_datasets,
+)
 from data.decoding import read_image
 from data.images import FileImages, Images, open_cached_images
 from data.layouts import LAYOUTS, split_name
@@ -24,6 +31,7 @@ from data.settings import data_problems, dataset_names, tested_names, transform_
 from data.transforms import TRANSFORMS
 from data.transforms.base import RandomTransform
 from data.transforms.network_input import EvalTransform, TrainTransform
+from utils.errors import ConfigError
 
 __all__ = ["build_dataset", "build_eval_loader", "build_test_datasets", "build_train_loader", "read_image"]
 
@@ -46,11 +54,14 @@ def build_dataset(cfg: Any) -> ReIDDataset:
     if problems := data_problems(cfg):
         raise DatasetError("; ".join(problems))
     names, (test_name, *_) = dataset_names(cfg), tested_names(cfg)
+    combine = cfg.DATASETS.COMBINEALL == "yes"
     read = {
-        name: _read(cfg, name, WantedSplits(train=name in names, test=name == test_name))
+        name: _read(cfg, name, train=name in names, test=combine or name == test_name)
         for name in dict.fromkeys((*names, test_name))
     }
-    return join_datasets([read[name] for name in names], test=read[test_name])
+    return join_datasets(
+        [combine_splits(read[name]) if combine else read[name] for name in names], test=read[test_name]
+    )
 
 
 def build_test_datasets(cfg: Any) -> list[ReIDDataset]:
@@ -61,20 +72,26 @@ def build_test_datasets(cfg: Any) -> list[ReIDDataset]:
     """
     if problems := data_problems(cfg):
         raise DatasetError("; ".join(problems))
-    return [_read(cfg, name, WantedSplits(train=False)) for name in tested_names(cfg)]
+    return [_read(cfg, name, train=False, test=True) for name in tested_names(cfg)]
 
 
-def _read(cfg: Any, name: str, wanted: WantedSplits) -> ReIDDataset:
+def _read(cfg: Any, name: str, *, train: bool, test: bool) -> ReIDDataset:
     """Reads the wanted splits of one data set, with tracks where the protocol needs them."""
     layout, folder = split_name(name)
-    root = Path(cfg.DATASETS.ROOT_DIR).expanduser()
-    settings = cfg.DATASETS
-    generic = FolderLayout(
-        settings.FOLDER_TRAIN, settings.FOLDER_QUERY, settings.FOLDER_GALLERY, settings.FOLDER_PATTERN
+    wanted = WantedSplits(
+        train=train,
+        test=test,
+        val=cfg.DATASETS.COMBINEALL != "no",
+        tracks=test and cfg.TEST.PROTOCOL == "image_to_track",
     )
-    dataset = LAYOUTS[layout](name, root, folder, generic, wanted)
-    tracks = wanted.test and layout == "veri" and cfg.TEST.PROTOCOL == "image_to_track"
-    return add_tracks(dataset) if tracks else dataset
+    root = Path(cfg.DATASETS.ROOT_DIR).expanduser()
+    try:
+        read: Reader = LAYOUTS.builder(layout)
+        return read(DatasetRequest(name, root, folder, wanted, cfg.DATASETS))
+    except ConfigError as error:  # of a reader in the user's own file
+        raise DatasetError(f"data set {name!r}: {error}") from None
+    except OSError as error:
+        raise DatasetError(f"data set {name!r}: cannot read {error.filename} ({error.strerror})") from None
 
 
 def build_train_loader(
@@ -187,6 +204,7 @@ def _source_key(cfg: Any, names: Sequence[str]) -> str:
     """Joins the settings that decide which files are read, as the key of their image cache."""
     settings = cfg.DATASETS
     words = [os.path.abspath(os.path.expanduser(settings.ROOT_DIR)), *names]
+    words += [settings.COMBINEALL] if settings.COMBINEALL != "no" else []
     if any(split_name(name)[0] == "folder" for name in names):
         words += [
             settings.FOLDER_TRAIN, settings.FOLDER_QUERY, settings.FOLDER_GALLERY, settings.FOLDER_PATTERN

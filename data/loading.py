@@ -123,7 +123,7 @@ class TrainImages(Dataset[Any]):
         found = set[str]()
         in_batch, own = np.unique(self.pids[[*batch]]), int(self.pids[image])
         for pid in (own, *self._outside(own, in_batch, batch), *in_batch.tolist()):
-            if self.several and pid != own and pid in in_batch and len(self._readable(in_batch, found)) < 2:
+            if self.several and pid != own and pid in in_batch and len(self._readable(in_batch, found)) == 1:
                 raise DatasetError(
                     "the training split has 1 identity with images that can be read, batches of several identities need"
                     " two; DATALOADER.SAMPLER softmax takes any images"

@@ -8,6 +8,7 @@ from typing import Any
 
 from data.layouts import LAYOUTS, split_name
 from data.transforms import PROBABILITIES, TRANSFORMS
+from utils.families import OWN_FILE
 
 
 def dataset_names(cfg: Any) -> tuple[str, ...]:
@@ -52,6 +53,7 @@ def data_problems(cfg: Any) -> list[str]:
         if len(set(names)) < len(names):
             problems.append(f"DATASETS.{key}: {list(names)} has a data set twice")
     problems += _pattern_problems(cfg.DATASETS.FOLDER_PATTERN)
+    problems += _combine_problems(cfg)
     problems += _transform_problems(cfg)
     if uses_identity_sampler(cfg):
         problems += batch_problems(cfg.SOLVER.IMS_PER_BATCH, cfg.DATALOADER.NUM_INSTANCE)
@@ -80,15 +82,31 @@ def _transform_problems(cfg: Any) -> list[str]:
 def _name_problems(key: str, name: str) -> list[str]:
     """Checks the name of one data set; returns the problems."""
     layout, folder = split_name(name)
-    if layout not in LAYOUTS:
-        near = difflib.get_close_matches(layout, LAYOUTS, n=1)
+    if ".py:" in layout:
+        problem = LAYOUTS.problem(layout)
+        return [f"{key}: {problem}"] if problem else []
+    if layout not in LAYOUTS.names:
+        near = difflib.get_close_matches(layout, LAYOUTS.names, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
-        return [f"{key}: {name!r} is not one of {', '.join(LAYOUTS)}, or one of them with :FOLDER{hint}"]
+        return [
+            f"{key}: {name!r} is not one of {', '.join(LAYOUTS.names)}, one of them with :FOLDER, or {OWN_FILE}{hint}"
+        ]
     if layout == "folder" and not folder:
         return [f"{key}: 'folder' needs the folder's name, as in folder:mine"]
     if layout == "synthetic" and folder:
         return [f"{key}: {name!r} is not allowed; write synthetic, whose folder follows from what it holds"]
     return []
+
+
+def _combine_problems(cfg: Any) -> list[str]:
+    """Checks that DATASETS.COMBINEALL trains on no images that are tested on; returns the problems."""
+    both = [name for name in dataset_names(cfg) if name in tested_names(cfg)]
+    if cfg.DATASETS.COMBINEALL != "yes" or not both:
+        return []
+    return [
+        f"DATASETS.COMBINEALL: yes trains on the queries and the gallery of {', '.join(both)}, which would be tested on;"
+        " name other sets in DATASETS.TEST_NAMES, or choose val"
+    ]
 
 
 def _pattern_problems(pattern: str) -> list[str]:

@@ -15,7 +15,7 @@ from yacs.config import CfgNode
 
 from data import ReIDDataset
 from data.build import build_eval_loader, build_folder_loader, build_test_datasets
-from data.datasets.listing import is_image
+from data.datasets.listing import Ignored, ignored_note, walk_images
 from data.loading import UNREADABLE
 from engine.config import flatten
 from engine.cost import measure_time, measure_work
@@ -103,6 +103,8 @@ def test_run(
     datasets = build_test_datasets(cfg)
     for dataset in datasets:
         require_matches(dataset)
+        for note in dataset.notes:
+            logging.getLogger(NAME).info("%s", note)
     for dataset in datasets if visualize else ():
         for file in _list_files(out, dataset.name):
             require_writable(file)
@@ -207,18 +209,16 @@ def extract_run(cfg: CfgNode, weights: str, images: Path, out: Path) -> tuple[in
         TrainerError, data.DatasetError: no features, or no file, could be made; no file is written.
     """
 
-    def fail(error: OSError) -> None:
-        raise ConfigError(f"cannot read the folder {error.filename}: {error.strerror}")
-
-    paths = sorted(
-        os.path.join(parent, file)
-        for parent, _, files in os.walk(images, onerror=fail)
-        for file in files
-        if is_image(file)
-    )
+    ignored = Ignored()
+    try:
+        paths = sorted(os.path.join(images, path) for path in walk_images(images, ignored))
+    except OSError as error:
+        raise ConfigError(f"cannot read the folder {error.filename or images}: {error.strerror}") from None
     if not paths:
         raise ConfigError(f"no images in {images} or the folders below")
     require_writable(out)
+    for note in ignored_note(str(images), ignored):
+        logging.getLogger(NAME).info("%s", note)
     model, device = load_model(cfg, weights)
     method = EvaluationMethod.from_cfg(cfg)
     loader = build_folder_loader(cfg, paths, device=device)

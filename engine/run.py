@@ -127,7 +127,7 @@ def _make_trainer(
     _check_split(cfg, group)
     dataset = _read_dataset(cfg, group)
     trainer = Trainer(cfg, dataset, device, group, saved, stop.check)
-    lines += trainer.notes
+    lines += [*dataset.notes, *trainer.notes]
     processes = f" in {group.size} processes" if group.size > 1 else ""
     lines.append(
         f"Training {cfg.MODEL.NAME} on {device}{processes} with {dataset.name}: {len(dataset.train)} images of"

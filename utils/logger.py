@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TextIO
 
@@ -29,6 +30,7 @@ class _ConsoleHandler(logging.StreamHandler[TextIO]):
     """Handler that writes to stdout and ignores a closed pipe: `… | head` does not end a run."""
 
     def __init__(self) -> None:
+        escape_unprintable(sys.stdout)
         super().__init__(sys.stdout)
 
     def handleError(self, record: logging.LogRecord) -> None:
@@ -59,7 +61,7 @@ def early_log(*, silent: bool = False) -> Iterator[logging.Logger]:
 def open_log(output_dir: Path) -> logging.Logger:
     """Opens the trainer's logger on stdout and log.txt, which is appended to line by line."""
     logger = logging.getLogger(NAME)
-    file = logging.FileHandler(output_dir / "log.txt", encoding="utf-8")
+    file = logging.FileHandler(output_dir / "log.txt", encoding="utf-8", errors="backslashreplace")
     early = [record for handler in logger.handlers if isinstance(handler, _BufferHandler) for record in handler.records]
     _set_handlers(logger, _ConsoleHandler(), file)
     for record in early:
@@ -80,6 +82,7 @@ def _set_handlers(logger: logging.Logger, *handlers: logging.Handler) -> None:
 @contextmanager
 def log_to_stderr(program: str) -> Iterator[logging.Logger]:
     """Sends the trainer's log to stderr for a tool; each line begins with the program's name."""
+    escape_unprintable(sys.stdout)
     logger = logging.getLogger(NAME)
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter(f"{program}: %(message)s"))
@@ -93,6 +96,12 @@ def log_to_stderr(program: str) -> Iterator[logging.Logger]:
         logger.removeHandler(handler)
         logger.setLevel(before[0])
         logger.propagate = before[1]
+
+
+def escape_unprintable(stream: TextIO) -> None:
+    """Lets a stream escape what its encoding lacks, such as a file name that is not UTF-8, rather than fail."""
+    if isinstance(stream, TextIOWrapper):
+        stream.reconfigure(errors="backslashreplace")
 
 
 def close_log(logger: logging.Logger) -> None:

@@ -2,7 +2,25 @@
 
 from __future__ import annotations
 
+import unicodedata
+
 
 def printable(text: str) -> str:
     r"""Writes the bytes of a file's name that are no UTF-8, which Python keeps as surrogates, as `\xff`."""
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def one_line(text: str) -> str:
+    r"""Escapes what cannot be shown on one line, as in a file's name.
+
+    A byte that is not UTF-8, which Python holds as a lone surrogate, becomes `\xff`; a control character `\n` or `\x1b`.
+    """
+    return text if text.isprintable() else "".join(map(_escape, text))
+
+
+def _escape(character: str) -> str:
+    if character.isprintable() or unicodedata.category(character) == "Zs":  # blanks other than the usual one
+        return character
+    if "\udc80" <= character <= "\udcff":
+        return f"\\x{ord(character) - 0xDC00:02x}"
+    return character.encode("unicode_escape").decode()

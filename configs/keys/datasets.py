@@ -9,7 +9,8 @@ from yacs.config import CfgNode as CN
 DATASETS = CN()
 # Data sets to train on, joined: market1501, dukemtmc, msmt17, msmt17_v1, msmt17_v2, cuhk03_detected, cuhk03_labeled,
 # veri, occluded_duke, folder:FOLDER (any folders, see FOLDER_PATTERN) or synthetic (drawn when missing).
-# LAYOUT:FOLDER reads a layout from another folder than its usual one. Text is one name, or several with commas.
+# LAYOUT:FOLDER reads a layout from another folder than its usual one, FILE.py:NAME is a reader of your own. Text is one
+# name, or several with commas.
 DATASETS.NAMES = ("market1501",)
 # Data sets to test on; empty: those of NAMES. Training evaluates on the first, tools/test.py on each.
 DATASETS.TEST_NAMES = ("",)
@@ -24,9 +25,15 @@ DATASETS.FOLDER_GALLERY = "gallery"
 # Of folder:FOLDER, the regular expression that finds identity (group pid) and camera (group camid, may be missing) in
 # an image's path below those folders.
 DATASETS.FOLDER_PATTERN = r"(?P<pid>-?\d+)_c(?P<camid>\d+)"
+# Further images to train on: no, val (of MSMT17's list_val.txt) or yes (val, and the queries and the gallery of the sets
+# to train on, as COMBINEALL of fast-reid and torchreid; other sets are tested on then).
+DATASETS.COMBINEALL = "no"
 # Images that cannot be read and are skipped; one more ends the run.
 DATASETS.MAX_UNREADABLE = 10
 
+CHOICES: dict[str, tuple[object, ...]] = {
+    "DATASETS.COMBINEALL": ("no", "val", "yes"),
+}
 BOUNDS: dict[str, tuple[float, float]] = {
     "DATASETS.MAX_UNREADABLE": (0, inf),
 }

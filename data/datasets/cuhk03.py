@@ -19,24 +19,34 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from data.datasets.base import ALL, DatasetError, ReIDDataset, Sample, WantedSplits, relabel
-from data.datasets.listing import find_folder
+from data.datasets.base import DatasetError, DatasetRequest, ReIDDataset, Sample, WantedSplits, relabel
 from data.datasets.market1501 import QUERY, TRAIN, read_market1501
 
 
-def read_cuhk03(name: str, root: Path, given: str, kind: str, wanted: WantedSplits = ALL) -> ReIDDataset:
-    """Reads the images whose boxes were found by a detector (`kind` detected) or labelled by hand (labeled).
+def read_detected(request: DatasetRequest) -> ReIDDataset:
+    """Reads the images whose boxes were found by a detector; raises DatasetError as `read_cuhk03` does."""
+    return read_cuhk03(request, "detected")
+
+
+def read_labeled(request: DatasetRequest) -> ReIDDataset:
+    """Reads the images whose boxes were labelled by hand; raises DatasetError as `read_cuhk03` does."""
+    return read_cuhk03(request, "labeled")
+
+
+def read_cuhk03(request: DatasetRequest, kind: str) -> ReIDDataset:
+    """Reads the images of the `kind` detected or labeled.
 
     Image folders are looked for first, then the published files, whose images are written beside them once.
 
     Raises:
         DatasetError: missing or damaged files; h5py or scipy is needed and not installed.
     """
+    name, root, wanted = request.name, request.root, request.wanted
     first = TRAIN if wanted.train else QUERY
-    market = find_folder(root, given, ("cuhk03-np", "cuhk03"), f"{kind}/{first}") / kind
+    market = request.find_folder(("cuhk03-np", "cuhk03"), f"{kind}/{first}") / kind
     if (market / first).is_dir():
         return read_market1501(name, market, wanted=wanted)
-    folder = root / (given or "cuhk03")
+    folder = root / (request.given or "cuhk03")
     protocol = folder / f"cuhk03_new_protocol_config_{kind}.mat"
     if not protocol.is_file():
         raise DatasetError(

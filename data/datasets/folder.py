@@ -7,14 +7,13 @@ left out; others are numbered in sorted order. Only digits are a number, and onl
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from data.datasets.base import ALL, DatasetError, ReIDDataset, Sample, WantedSplits, relabel
-from data.datasets.listing import is_image, unreadable_path, whole_number
+from data.datasets.base import ALL, DatasetError, DatasetRequest, ReIDDataset, Sample, WantedSplits, relabel
+from data.datasets.listing import JUNK, Ignored, ignored_note, unreadable_path, walk_images, whole_number
 
 _JUNK = -1
 
@@ -38,6 +37,15 @@ class _FoundImage:
     camid: str
 
 
+def read(request: DatasetRequest) -> ReIDDataset:
+    """Reads any folders as the settings say; raises DatasetError as `read_folder` does."""
+    settings = request.settings
+    layout = FolderLayout(
+        settings.FOLDER_TRAIN, settings.FOLDER_QUERY, settings.FOLDER_GALLERY, settings.FOLDER_PATTERN
+    )
+    return read_folder(request.name, request.root / request.given, layout, request.wanted)
+
+
 def read_folder(name: str, folder: Path, layout: FolderLayout, wanted: WantedSplits = ALL) -> ReIDDataset:
     """Reads the wanted splits under `folder`, with all folders below.
 
@@ -46,9 +54,9 @@ def read_folder(name: str, folder: Path, layout: FolderLayout, wanted: WantedSpl
     Raises:
         DatasetError: a missing folder, an image whose path does not match the pattern, or a split without images.
     """
-    pattern = re.compile(layout.pattern)
+    pattern, ignored = re.compile(layout.pattern), Ignored()
     train, query, gallery = (
-        _find(name, folder / split, pattern, default) if read else [] for split, default, read in
+        _find(name, folder / split, pattern, default, ignored) if read else [] for split, default, read in
         ((layout.train, "0", wanted.train), (layout.query, "0", wanted.test), (layout.gallery, "1", wanted.test))
     )  # fmt: skip
     tested = [*query, *gallery]
@@ -63,20 +71,18 @@ def read_folder(name: str, folder: Path, layout: FolderLayout, wanted: WantedSpl
     for split, found in (("train", train), ("query", query), ("gallery", gallery)):
         if found and not getattr(dataset, split):
             raise DatasetError(f"data set {name!r}: all images of {folder / getattr(layout, split)} are junk (-1)")
-    return dataset
+        if junk := len(found) - len(getattr(dataset, split)):
+            ignored[JUNK] += junk
+    return replace(dataset, notes=ignored_note(name, ignored))
 
 
-def _find(name: str, folder: Path, pattern: re.Pattern[str], default_camid: str) -> list[_FoundImage]:
-    """Finds the images of a split and matches the pattern against their paths."""
-
-    def fail(error: OSError) -> None:
-        raise unreadable_path(
-            name, Path(error.filename), "the folders of DATASETS.FOLDER_TRAIN, _QUERY and _GALLERY", error
-        )
-
-    images = sorted(
-        Path(parent, file) for parent, _, files in os.walk(folder, onerror=fail) for file in files if is_image(file)
-    )
+def _find(name: str, folder: Path, pattern: re.Pattern[str], default_camid: str, ignored: Ignored) -> list[_FoundImage]:
+    """Finds the images of a split and matches the pattern against their paths; other files count in `ignored`."""
+    try:
+        images = sorted(folder / path for path in walk_images(folder, ignored))
+    except OSError as error:
+        expected = "the folders of DATASETS.FOLDER_TRAIN, _QUERY and _GALLERY"
+        raise unreadable_path(name, Path(error.filename or folder), expected, error) from None
     paths = [path.relative_to(folder).as_posix() for path in images]
     matches = [pattern.search(path) for path in paths]
     unmatched = [path for path, match in zip(paths, matches, strict=True) if match is None]

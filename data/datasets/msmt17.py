@@ -4,50 +4,104 @@
     train/ test/                                                    version 1; mask_train_v2/ mask_test_v2/ in 2
 
 A line holds a file and its identity; the third part of the file's name is the camera. As reid-strong-baseline and
-fast-reid do, the images of list_val.txt are not trained on.
+fast-reid do, the images of list_val.txt are not trained on unless DATASETS.COMBINEALL says so; TransReID, CLIP-ReID and
+SOLIDER-REID train on them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from data.datasets.base import ALL, DatasetError, ReIDDataset, Sample, WantedSplits, relabel
+from data.datasets.base import DatasetError, DatasetRequest, ReIDDataset, Sample, WantedSplits, relabel
 from data.datasets.listing import whole_number
 
-_FOLDERS = {"MSMT17_V1": ("train", "test"), "MSMT17_V2": ("mask_train_v2", "mask_test_v2")}
+
+@dataclass(frozen=True)
+class _Version:
+    """Version of MSMT17: its number, its usual folders, and the folders of training and test images in them."""
+
+    number: int
+    usual: tuple[str, ...]
+    train: str
+    test: str
+
+    def is_in(self, folder: Path, wanted: WantedSplits) -> bool:
+        """Tells whether a folder holds the image folders of this version for the wanted splits."""
+        return all(
+            (folder / part).is_dir() for part, read in ((self.train, wanted.train), (self.test, wanted.test)) if read
+        )
+
+
+_V1 = _Version(1, ("msmt17/MSMT17_V1", "MSMT17_V1", "MSMT17/MSMT17_V1"), "train", "test")
+_V2 = _Version(2, ("msmt17/MSMT17_V2", "MSMT17_V2", "MSMT17/MSMT17_V2"), "mask_train_v2", "mask_test_v2")
+_VERSIONS = (_V1, _V2)
+_BARE = ("msmt17", "MSMT17")  # either version; TransReID, CLIP-ReID and SOLIDER-REID have version 1 in the latter
 _EXPECTED = "list_train.txt, list_query.txt, list_gallery.txt and {} in {}; say where with DATASETS.ROOT_DIR"
 
 
-def read_msmt17(name: str, folder: Path, wanted: WantedSplits = ALL) -> ReIDDataset:
-    """Reads either version from `folder`; the names of its image folders tell the version.
+def read(request: DatasetRequest) -> ReIDDataset:
+    """Reads version 2, or version 1 where only that is there; raises DatasetError as `_read` does."""
+    return _read(request, (_V2, _V1))
+
+
+def read_version_1(request: DatasetRequest) -> ReIDDataset:
+    """Reads version 1; raises DatasetError as `_read` does."""
+    return _read(request, (_V1,))
+
+
+def read_version_2(request: DatasetRequest) -> ReIDDataset:
+    """Reads version 2, whose faces are blurred; raises DatasetError as `_read` does."""
+    return _read(request, (_V2,))
+
+
+def _read(request: DatasetRequest, versions: Sequence[_Version]) -> ReIDDataset:
+    """Reads the first of `versions` that is there.
 
     Raises:
         DatasetError: missing folders or lists, lines of another form, or an empty list.
     """
-    there = [
-        pair for pair in _FOLDERS.values()
-        if all((folder / part).is_dir() for part, read in zip(pair, (wanted.train, wanted.test), strict=True) if read)
-    ]  # fmt: skip
-    if not there:
-        pairs = " or ".join(f"{train}/ and {test}/" for train, test in _FOLDERS.values())
+    name, wanted = request.name, request.wanted
+    usual = (*(folder for version in versions for folder in version.usual), *_BARE)
+    folder = request.find_folder(usual, "list_train.txt" if wanted.train else "list_query.txt")
+    version = next((version for version in _VERSIONS if version in versions and version.is_in(folder, wanted)), None)
+    if version is None:
+        pairs = " or ".join(f"{other.train}/ and {other.test}/" for other in _VERSIONS if other in versions)
         raise DatasetError(f"data set {name!r}: no images in {folder}; expected {_EXPECTED.format(pairs, folder)}")
-    train, test = (folder / part for part in there[0])
+    notes = [f"data set {name!r}: MSMT17 version {version.number}, from {folder}{_others(request, version)}"]
+    train: tuple[Sample, ...] = ()
+    if wanted.train:
+        train = _read_list(name, folder / "list_train.txt", folder / version.train)
+        if wanted.val:
+            train += _read_list(name, folder / "list_val.txt", folder / version.train)
+        else:
+            notes.append(f"data set {name!r}: list_val.txt is not trained on; DATASETS.COMBINEALL val adds its images")
     return ReIDDataset(
         name=name,
-        train=relabel(_read_list(name, folder / "list_train.txt", train)) if wanted.train else (),
-        query=_read_list(name, folder / "list_query.txt", test) if wanted.test else (),
-        gallery=_read_list(name, folder / "list_gallery.txt", test) if wanted.test else (),
+        train=relabel(train),
+        query=_read_list(name, folder / "list_query.txt", folder / version.test) if wanted.test else (),
+        gallery=_read_list(name, folder / "list_gallery.txt", folder / version.test) if wanted.test else (),
+        notes=tuple(notes),
     )
+
+
+def _others(request: DatasetRequest, taken: _Version) -> str:
+    """Describes the other version, where that is in one of its usual folders too."""
+    return "".join(
+        f"; msmt17_v{other.number} is version {other.number}, in {request.root / folder}"
+        for other in _VERSIONS if other is not taken and not request.given
+        for folder in other.usual if other.is_in(request.root / folder, request.wanted)
+    )  # fmt: skip
 
 
 def _read_list(name: str, file: Path, images: Path) -> tuple[Sample, ...]:
     """Reads the samples of one list_*.txt; `images` is the folder its paths are relative to."""
     try:
-        lines = file.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "no text"
+        lines = file.read_text(encoding="utf-8", errors="surrogateescape").split("\n")
+    except OSError as error:
         expected = _EXPECTED.format("the images", file.parent)
-        raise DatasetError(f"data set {name!r}: cannot read {file} ({reason}); expected {expected}") from None
+        raise DatasetError(f"data set {name!r}: cannot read {file} ({error.strerror}); expected {expected}") from None
     samples = []
     for number, line in enumerate(lines, start=1):
         if not line.strip():

@@ -9,16 +9,18 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from data.datasets.base import ALL, DatasetError, ReIDDataset, WantedSplits
-from data.datasets.market1501 import read_market1501
+from data.datasets.base import DatasetError, DatasetRequest, ReIDDataset
+from data.datasets.market1501 import read_same_layout
 
 SPLITS = ("image_train", "image_query", "image_test")
+_USUAL = ("veri", "VeRi", "VeRi-776", "veri776")
 _TRACKS = "test_track.txt"
 
 
-def read_veri(name: str, folder: Path, wanted: WantedSplits = ALL) -> ReIDDataset:
-    """Reads the wanted splits under `folder`; raises DatasetError as `read_market1501` does."""
-    return read_market1501(name, folder, SPLITS, wanted)
+def read(request: DatasetRequest) -> ReIDDataset:
+    """Reads VeRi-776; raises DatasetError as `read_market1501` and `add_tracks` do."""
+    dataset = read_same_layout(request, _USUAL, SPLITS)
+    return add_tracks(dataset) if request.wanted.tracks else dataset
 
 
 def add_tracks(dataset: ReIDDataset) -> ReIDDataset:
@@ -31,10 +33,9 @@ def add_tracks(dataset: ReIDDataset) -> ReIDDataset:
     if not file.is_file():
         return dataset
     try:
-        lines = file.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "no text"
-        raise DatasetError(f"data set {name!r}: cannot read {file} ({reason})") from None
+        lines = file.read_text(encoding="utf-8", errors="surrogateescape").split("\n")
+    except OSError as error:
+        raise DatasetError(f"data set {name!r}: cannot read {file} ({error.strerror})") from None
     track_of = {image: number for number, line in enumerate(lines, start=1) for image in line.split()}
     seen: dict[int, tuple[int, int]] = {}
     for sample in dataset.gallery:

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from data.datasets.base import DatasetError, ReIDDataset
+from data.datasets.base import DatasetError, DatasetRequest, ReIDDataset
 from data.datasets.market1501 import GALLERY, QUERY, TRAIN, read_market1501
 from data.synthetic.cameras import make_cameras, photograph
 from data.synthetic.people import Person, random_person
@@ -73,6 +73,11 @@ class SyntheticSpec:
             problems.append(f"train_ids + test_ids must be at most 9999, not {self.train_ids + self.test_ids}")
         if problems:
             raise DatasetError("synthetic set: " + "; ".join(problems))
+
+
+def read(request: DatasetRequest) -> ReIDDataset:
+    """Reads the default synthetic set; raises DatasetError as `write_synthetic` does."""
+    return read_synthetic(request.root)
 
 
 def read_synthetic(root: Path) -> ReIDDataset:

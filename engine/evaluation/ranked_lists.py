@@ -13,6 +13,7 @@ from PIL import Image, ImageDraw
 
 from data.decoding import ImageError, read_pixels
 from utils.logger import NAME
+from utils.text import one_line
 
 _RIGHT, _WRONG, _QUERY = "#1a9641", "#d7191c", "#404040"
 _HEIGHT, _BORDER, _GAP = 128, 4, 6
@@ -92,7 +93,8 @@ def html_page(lists: Sequence[RankedList], title: str, summary: str) -> str:
             cells.append(_cell(shown, kind, f"{place}: {_caption(shown)}"))
         rows.append(f"<tr>{''.join(cells)}</tr>")
     return _PAGE.format(
-        title=html.escape(title), summary=html.escape(summary), rows="\n".join(rows), height=_HEIGHT, border=_BORDER,
+        title=html.escape(one_line(title)), summary=html.escape(one_line(summary)),
+        rows="\n".join(rows), height=_HEIGHT, border=_BORDER,
         right=_RIGHT, wrong=_WRONG, query=_QUERY,
     )  # fmt: skip
 
@@ -102,7 +104,7 @@ def _cell(shown: ListedImage, kind: str, caption: str) -> str:
     stream = io.BytesIO()
     _thumbnail(shown.path).save(stream, "JPEG", quality=85)
     source = "data:image/jpeg;base64," + base64.b64encode(stream.getvalue()).decode()
-    path = html.escape(shown.path, quote=True)
+    path = html.escape(one_line(shown.path), quote=True)
     return f'<td class="{kind}"><img src="{source}" alt="{path}" title="{path}">{html.escape(caption)}</td>'
 
 

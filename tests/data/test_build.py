@@ -291,6 +291,25 @@ def test_data_sets_are_joined_for_training_and_tested_apart(make_cfg: MakeCfg, m
     assert tested[0].query == dataset.query
 
 
+def test_queries_and_gallery_may_be_trained_on_where_other_sets_are_tested_on(
+    make_cfg: MakeCfg, market_root: Path
+) -> None:
+    shutil.copytree(market_root / "market1501", market_root / "other")
+    cfg = make_cfg("DATASETS.COMBINEALL", "yes")
+    with pytest.raises(DatasetError, match=r"^DATASETS\.COMBINEALL: yes trains on .* of market1501, .* or choose val$"):
+        build_dataset(cfg)
+    cfg = make_cfg("DATASETS.COMBINEALL", "yes", "DATASETS.TEST_NAMES", ("market1501:other",))
+    dataset, usual = build_dataset(cfg), build_dataset(make_cfg())
+    added = dataset.train[len(usual.train) :]
+    assert dataset.train[: len(usual.train)] == usual.train and dataset.num_train_pids == 6
+    # Junk and distractors (0) are nobody.
+    tested = [sample for sample in usual.query + usual.gallery if sample.pid]
+    assert added == tuple(sample._replace(pid={5: 4, 6: 5}[sample.pid]) for sample in tested) and len(added) == 4
+    assert dataset.query == build_test_datasets(cfg)[0].query
+    assert dataset.notes[1] == "data set 'market1501': 4 images of queries and gallery are trained on"
+    assert len(build_train_loader(cfg, dataset, seed=0).dataset) == len(dataset.train)
+
+
 def test_training_on_one_set_and_testing_on_another(make_cfg: MakeCfg, market_root: Path) -> None:
     shutil.copytree(market_root / "market1501", market_root / "other")
     shutil.rmtree(market_root / "other" / "bounding_box_train")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,17 +12,27 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from yacs.config import CfgNode
 
 import data.datasets.cuhk03
 from configs.defaults import _C
 from data import DatasetError, ReIDDataset
-from data.build import build_test_datasets, read_image
-from data.datasets.base import ALL, WantedSplits
-from data.datasets.folder import FolderLayout
+from data.build import build_dataset, build_test_datasets, read_image
+from data.datasets.base import ALL, DatasetRequest, WantedSplits
 from data.datasets.veri import add_tracks
 from data.layouts import LAYOUTS, split_name
+from data.settings import data_problems
 
-GENERIC = FolderLayout("train", "query", "gallery", r"(?P<pid>-?\d+)_c(?P<camid>\d+)")
+
+def folders(train: str, query: str, gallery: str, pattern: str) -> CfgNode:
+    """The section DATASETS with the settings of folder:FOLDER."""
+    settings = _C.DATASETS.clone()
+    settings.FOLDER_TRAIN, settings.FOLDER_QUERY, settings.FOLDER_GALLERY = train, query, gallery
+    settings.FOLDER_PATTERN = pattern
+    return settings
+
+
+GENERIC = folders("train", "query", "gallery", r"(?P<pid>-?\d+)_c(?P<camid>\d+)")
 
 
 def draw(root: Path, names: Sequence[str]) -> None:
@@ -31,9 +42,10 @@ def draw(root: Path, names: Sequence[str]) -> None:
         Image.new("RGB", (4, 8)).save(file)
 
 
-def read(name: str, root: Path, generic: FolderLayout = GENERIC, wanted: WantedSplits = ALL) -> ReIDDataset:
+def read(name: str, root: Path, generic: CfgNode = GENERIC, wanted: WantedSplits = ALL) -> ReIDDataset:
     layout, folder = split_name(name)
-    return LAYOUTS[layout](name, root, folder, generic, wanted)
+    dataset: ReIDDataset = LAYOUTS.builder(layout)(DatasetRequest(name, root, folder, wanted, generic))
+    return dataset
 
 
 def ids(samples: Sequence[Any]) -> list[tuple[int, int]]:
@@ -57,7 +69,10 @@ DUKE = [
     [
         ("dukemtmc", "dukemtmc-reid/DukeMTMC-reID"),
         ("dukemtmc", "DukeMTMC-reID"),
+        ("dukemtmc", "dukemtmcreid"),
+        ("dukemtmc", "dukemtmcreid/DukeMTMC-reID"),
         ("dukemtmc:mine/duke", "mine/duke"),
+        ("occluded_duke", "dukemtmcreid/Occluded_Duke"),
         ("occluded_duke", "Occluded_Duke"),
         ("market1501", "Market-1501-v15.09.15"),
         ("cuhk03_detected", "cuhk03-np/detected"),
@@ -120,7 +135,16 @@ def msmt17(root: Path, folder: str, train: str, test: str) -> Path:
 V1, V2 = ("msmt17/MSMT17_V1", "train", "test"), ("msmt17/MSMT17_V2", "mask_train_v2", "mask_test_v2")
 
 
-@pytest.mark.parametrize(("name", "version"), [("msmt17", V1), ("msmt17", V2), ("msmt17_v1", V1), ("msmt17_v2", V2)])
+BARE = ("MSMT17", "train", "test")
+
+
+@pytest.mark.parametrize(
+    ("name", "version"),
+    [
+        ("msmt17", V1), ("msmt17", V2), ("msmt17_v1", V1), ("msmt17_v2", V2),
+        ("msmt17", BARE), ("msmt17_v1", BARE), ("msmt17_v2", ("MSMT17", *V2[1:])), ("msmt17", ("MSMT17/MSMT17_V2", *V2[1:])),
+    ],
+)  # fmt: skip
 def test_msmt17_by_its_lists(tmp_path: Path, name: str, version: tuple[str, str, str]) -> None:
     folder = msmt17(tmp_path, *version)
     dataset = read(name, tmp_path)
@@ -133,6 +157,25 @@ def test_msmt17_prefers_version_2_and_takes_the_one_asked_for(tmp_path: Path) ->
         msmt17(tmp_path, *version)
     assert "MSMT17_V2" in read("msmt17", tmp_path).train[0].path
     assert "MSMT17_V1" in read("msmt17_v1", tmp_path).train[0].path
+    assert read("msmt17", tmp_path).notes == (
+        f"data set 'msmt17': MSMT17 version 2, from {tmp_path}/msmt17/MSMT17_V2; msmt17_v1 is version 1, in"
+        f" {tmp_path}/msmt17/MSMT17_V1",
+        "data set 'msmt17': list_val.txt is not trained on; DATASETS.COMBINEALL val adds its images",
+    )
+    assert read("msmt17_v1", tmp_path).notes[0].startswith("data set 'msmt17_v1': MSMT17 version 1, from ")
+
+
+def test_a_version_of_msmt17_is_not_taken_for_the_other(tmp_path: Path) -> None:
+    msmt17(tmp_path, *V2)
+    with pytest.raises(DatasetError, match=r"^data set 'msmt17_v1': no images in .*; expected .* train/ and test/ in "):
+        read("msmt17_v1", tmp_path)
+
+
+def test_the_validation_list_joins_msmt17s_training(tmp_path: Path) -> None:
+    msmt17(tmp_path, *V1)
+    dataset = read("msmt17", tmp_path, wanted=WantedSplits(val=True))
+    assert splits(dataset) == ([(0, 0), (1, 14), (0, 1)], [(0, 2)], [(0, 3), (9, 3)])
+    assert len(dataset.notes) == 1
 
 
 @pytest.mark.parametrize(
@@ -251,13 +294,13 @@ BY_NAME = r"^(?P<pid>\w+)/(?P<camid>[a-z]+)"
 )
 def test_any_folders_by_a_pattern(tmp_path: Path, pattern: str, names: list[str], expected: Any) -> None:
     draw(tmp_path / "mine", names)
-    generic = FolderLayout("train", "query", "gallery", pattern)
+    generic = folders("train", "query", "gallery", pattern)
     assert splits(read("folder:mine", tmp_path, generic)) == expected
 
 
 def test_any_folders_by_other_names(tmp_path: Path) -> None:
     draw(tmp_path / "mine", ["a/1_c1.png", "b/c/2_c1.png", "d/2_c2.png"])
-    dataset = read("folder:mine", tmp_path, FolderLayout("a", "b/c", "d", PATTERN))
+    dataset = read("folder:mine", tmp_path, folders("a", "b/c", "d", PATTERN))
     assert splits(dataset) == ([(0, 1)], [(2, 1)], [(2, 2)])
 
 
@@ -265,6 +308,51 @@ def test_a_path_without_the_pattern_is_named(tmp_path: Path) -> None:
     draw(tmp_path / "mine", ["train/1_c1.png", "query/odd.png", "gallery/1_c1.png"])
     with pytest.raises(DatasetError, match=r"FOLDER_PATTERN .* is not in 1 of 1 paths below .*query; .*'odd.png'"):
         read("folder:mine", tmp_path)
+
+
+def test_linked_folders_and_all_suffixes_are_read_and_the_rest_is_counted(tmp_path: Path) -> None:
+    draw(
+        tmp_path / "mine",
+        ["train/1_c1.png", "train/2_c1.webp", "query/5_c1.tif", "gallery/5_c2.tiff", "gallery/-1_c1.bmp"],
+    )
+    draw(tmp_path / "store", ["3_c1.jpg", "4_c2.JPG"])
+    (tmp_path / "mine/train/more").symlink_to(tmp_path / "store")
+    (tmp_path / "mine/train/5_c1.gif").write_bytes(b"")
+    (tmp_path / "mine/query/list.txt").write_text("")
+    dataset = read("folder:mine", tmp_path)
+    assert splits(dataset) == ([(0, 1), (1, 1), (2, 1), (3, 2)], [(5, 1)], [(5, 2)])
+    assert dataset.notes == ("data set 'folder:mine': 3 files ignored: .gif 1, .txt 1, junk (-1) 1",)
+
+
+def test_a_reader_of_ones_own_is_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The example of docs/trainer.md, as a new user would copy it."""
+    text = (Path(__file__).parents[2] / "docs" / "trainer.md").read_text(encoding="utf-8")
+    code = text.split("```python\n# mine.py\n")[1].split("```")[0]
+    assert len(code.splitlines()) <= 20
+    (tmp_path / "mine.py").write_text(code)
+    monkeypatch.chdir(tmp_path)
+    draw(tmp_path / "mine", ["train/anna-2.jpg", "train/bob-1.jpg", "query/eve-1.jpg", "gallery/eve-2.jpg"])
+    cfg = _C.clone()
+    cfg.DATASETS.NAMES, cfg.DATASETS.ROOT_DIR = ("mine.py:read",), str(tmp_path)
+    assert data_problems(cfg) == []
+    assert splits(build_dataset(cfg)) == ([(0, 1), (1, 0)], [(0, 0)], [(0, 1)])
+    cfg.DATASETS.NAMES = ("mine.py:raed",)
+    assert data_problems(cfg) == ["DATASETS.NAMES: mine.py: defines no raed; did you mean read?"]
+    (tmp_path / "broken.py").write_text("read = 1 / 0\n")
+    cfg.DATASETS.NAMES = ("broken.py:read",)
+    with pytest.raises(
+        DatasetError, match=r"^data set 'broken.py:read': broken.py: cannot be imported: ZeroDiv[^\n]*$"
+    ):
+        build_dataset(cfg)
+
+
+def test_names_that_are_not_utf8_are_read_from_lists(tmp_path: Path) -> None:
+    folder = msmt17(tmp_path, *V1)
+    name = os.fsdecode(b"0007/0007_000_15_caf\xe9.jpg")
+    (folder / "train/0007/0007_000_15_0303morning_0015_0.jpg").rename(folder / "train" / name)
+    file = folder / "list_train.txt"
+    file.write_bytes(file.read_bytes().replace(b"0007/0007_000_15_0303morning_0015_0.jpg", os.fsencode(name)))
+    assert splits(read("msmt17", tmp_path))[0] == [(0, 0), (1, 14)]
 
 
 def cuhk03_protocol(root: Path) -> None:

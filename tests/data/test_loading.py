@@ -98,6 +98,8 @@ def test_one_identity_that_can_be_read_is_one_line() -> None:
         with pytest.raises(DatasetError, match=r"^the training split has 1 identity with images that can be read"):
             for draws in batches(pids, size, 2):
                 read(split(pids, [0, 2]), draws)
+    with pytest.raises(DatasetError, match=r"; 6 images cannot be read, "):
+        read(split(pids, [0, 1, 2]), batches(pids, 4, 2)[0])
     numbers = read(split(pids, [0, 2], several=False), [Draw(0, 0), Draw(5, 0), Draw(2, 0)])
     assert numbers == [2, 3, 2]
 

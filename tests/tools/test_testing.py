@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import re
 import runpy
 import subprocess
@@ -193,7 +194,8 @@ def test_features_of_a_folder(folder: Path, tmp_path: Path, run: Run) -> None:
     words = ["--weights", "weights.pth", "--images", str(tmp_path), "--out", "features.npz"]
     status, out, err = run("extract.py", *words)
     assert (status, out) == (0, "features.npz: 4 features of length 512\n")
-    (line,) = err.splitlines()
+    ignored, line = err.splitlines()
+    assert ignored == f"extract.py: data set '{tmp_path}': 1 file ignored: .txt 1"
     assert line.startswith(f"extract.py: Skipping: cannot read the image {tmp_path / 'sub/broken.jpg'}: ")
     with np.load(folder / "features.npz") as content:
         assert content["paths"].tolist() == ["b.png", "sub/a.jpg", "sub/c.webp", "sub/d.TIF"]
@@ -205,6 +207,41 @@ def test_features_of_a_folder(folder: Path, tmp_path: Path, run: Run) -> None:
         other = content["features"]
     cosine = np.sum(other * first, axis=1) / np.linalg.norm(other, axis=1)
     assert not np.allclose(other, first) and (cosine > 0.9).all()
+
+
+ODD = [os.fsdecode(b"caf\xe9\xff"), "new\nline", "<b>\"q'"]
+
+
+def test_file_names_of_any_bytes_are_read_listed_and_drawn(folder: Path, tmp_path: Path, run: Run) -> None:
+    root, rng = tmp_path / os.fsdecode(b"root\xfe"), np.random.default_rng(0)
+    names = [f"{split}/000{pid}_c{camera}{odd}.png" for split, camera in (("query", 1), ("bounding_box_test", 2))
+             for pid, odd in enumerate(ODD, start=1)]  # fmt: skip
+    for name in names:
+        file = root / "market1501" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, (40, 20, 3), dtype=np.uint8)).save(file)
+    for odd in ODD:
+        (root / f"market1501/bounding_box_test/0001_c3{odd}.png").write_bytes(b"no picture")
+    status, out, err = run(
+        "test.py", "--weights", "weights.pth", "--visualize", "3", "--out", str(root), "DATASETS.ROOT_DIR", str(root)
+    )
+    assert status == 0 and r"Ranked lists: " in out
+    skipped = [line for line in err.splitlines() if line.startswith("test.py: Skipping: cannot read the image ")]
+    assert len(skipped) == 3 == len(err.splitlines()) - 1  # and a line about the cache
+    assert any(r"root\xfe/market1501/bounding_box_test/0001_c3caf\xe9\xff.png: " in line for line in skipped)
+    assert any(r"0001_c3new\nline.png: " in line for line in skipped)
+    page = (root / "market1501.html").read_text(encoding="utf-8")
+    assert r"0001_c1caf\xe9\xff.png" in page and r"0002_c2new\nline.png" in page
+    assert "0003_c1&lt;b&gt;&quot;q&#x27;.png" in page and '<b>"q' not in page
+    with Image.open(root / "market1501.png") as picture:
+        assert picture.height > 3 * 128
+
+    images = root / "market1501"
+    words = ["--weights", "weights.pth", "--images", str(images), "--out", str(root / "features.npz")]
+    status, out, err = run("extract.py", *words)
+    assert status == 0 and out.endswith(": 6 features of length 512\n") and len(err.splitlines()) == 3
+    with np.load(root / "features.npz") as content:
+        assert sorted(content["paths"].tolist()) == sorted(names)  # os.fsencode gives the bytes again
 
 
 def test_nothing_to_extract_writes_nothing(tmp_path: Path, run: Run) -> None:

@@ -7,15 +7,13 @@ import pytest
 from PIL import Image
 
 from data import DatasetError
-from data.datasets.base import ALL
-from data.datasets.folder import FolderLayout
+from data.datasets.base import ALL, DatasetRequest, ReIDDataset
 from data.layouts import LAYOUTS
 
-GENERIC = FolderLayout("train", "query", "gallery", "(?P<pid>x)")
 
-
-def read(root: Path):
-    return LAYOUTS["market1501"]("market1501", root, "", GENERIC, ALL)
+def read(root: Path) -> ReIDDataset:
+    dataset: ReIDDataset = LAYOUTS.builder("market1501")(DatasetRequest("market1501", root, "", ALL, None))
+    return dataset
 
 
 def test_training_identities_are_numbered_in_the_order_of_their_own_numbers(market_root: Path) -> None:
@@ -46,7 +44,12 @@ def test_suffixes_in_any_case_count_and_other_files_do_not(market_root: Path) ->
         Image.new("L", (16, 32)).save(query / name)
     for name in ("Thumbs.db", "._0005_c1s1_000001_00.jpg", "notes.txt"):
         (query / name).write_bytes(b"x")
-    assert [sample.pid for sample in read(market_root).query] == [5, 6, 8, 9, 10]
+    dataset = read(market_root)
+    assert [sample.pid for sample in dataset.query] == [5, 6, 8, 9, 10]
+    junk = sum(file.name.startswith("-1_") for file in (market_root / "market1501").rglob("*.jpg"))
+    assert dataset.notes == (
+        f"data set 'market1501': {3 + junk} files ignored: .db 1, .txt 1, hidden 1, junk (-1) {junk}",
+    )
 
 
 @pytest.mark.parametrize("split", ["bounding_box_train", "query", "bounding_box_test"])
