@@ -17,7 +17,7 @@ from ..columns import column
 from ..data import Sweep, Trial, is_finished, text_of
 from ..findings import Findings
 from .figures import brief
-from .pieces import table
+from .pieces import numbers, table
 
 MOST = 400  # points of a picture
 CURVES = 4  # metrics whose curves are drawn
@@ -70,11 +70,11 @@ def _parameters(pair: Pair, found: Sequence[Mapping[str, Any]]) -> str:
         row = [escape(name)]
         for each, kind in zip(found, kinds[name], strict=True):
             described = each["searched"].get(name, "")
-            text = escape(described) if kind == "searched" else escape(f"{kind} {described}".strip())
+            text = numbers(described) if kind == "searched" else numbers(f"{kind} {described}".strip())
             params = _best_params(each)
             row += [
                 f"<b>{text}</b>" if name in apart else text,
-                escape(parameter_text(params[name])) if name in params else "–",
+                numbers(parameter_text(params[name])) if name in params else "–",
             ]
         rows.append(row)
     heads = [("name", "parameter")]

@@ -39,13 +39,14 @@ def blob(findings: Findings) -> dict[str, Any]:
     names = metric_names(sweep)
     drawn = curve_metrics(sweep, names)
     pictures = figures(sweep, findings.effects, findings.used, findings.whole)
-    pictures["curves"] = {"metrics": drawn}
+    points = points_of_curves(len(sweep.trials), len(drawn))
+    pictures["curves"] = {"metrics": drawn, "points": points}
     pictures["says"] = captions(findings, pictures)
     told = details(findings)
     return {
         "sweep": {**sweep_data(findings), **background(findings.whole, told)},
         "trials": trial_columns(sweep, sweep.trials, names),
-        "curves": curve_data(sweep.trials, drawn, points_of_curves(len(sweep.trials), len(drawn))),
+        "curves": curve_data(sweep.trials, drawn, points),
         "figures": pictures,
         "details": told,
     }

@@ -35,7 +35,7 @@ def captions(findings: Findings, data: Mapping[str, Any]) -> dict[str, str]:
         "curves": _curves(sweep, data),
         "timeline": _timeline(data["timeline"], findings.whole),
         "descent": _descent(data["descent"]),
-        "rungs": _rungs(sweep, data["rungs"]),
+        "rungs": _rungs(findings.whole, data["rungs"]),
         "family": _family(sweep) if data["family"] else None,
         **{
             f"front{place}": _front(data["front"], pair)
@@ -91,22 +91,31 @@ def _parallel(sweep: Sweep, data: Mapping[str, Any], lines: int) -> str | None:
     return f"{_count(lines, 'line')} over {len(names) + 1} axes: {listed(names)}, and {sweep.metric}."
 
 
-def _importance(effect: Effect) -> str:
-    sure = "" if effect.clear else ", no more than chance reaches"
-    return f"{effect.name} {100 * effect.importance:.0f} %{sure}"
+def _importance(effects: Sequence[Effect]) -> str:
+    """Describes the importance of the parameters: first those that chance does not reach."""
+    sure = [f"{effect.name} {100 * effect.importance:.0f} %" for effect in effects if effect.clear]
+    rest = [effect.name for effect in effects if not effect.clear]
+    first = listed(sure) or "none more than chance reaches"
+    return f"{first}; no more than chance reaches: {listed(rest)}" if sure and rest else first
 
 
-def _correlation(effect: Effect) -> str:
+def _correlation(effects: Sequence[Effect]) -> str:
+    """Describes the correlation of the first parameters."""
+    return listed([_correlation_of(effect) for effect in effects])
+
+
+def _correlation_of(effect: Effect) -> str:
+    """Formats a parameter's correlation with its interval."""
     which = f"{effect.name} = {effect.level}" if effect.level else effect.name
     ends = f" ({effect.interval[0]:.2f} to {effect.interval[1]:.2f})" if effect.interval else ""
     value = "none" if effect.correlation is None else f"{effect.correlation:.2f}"
     return f"{which} {value}{ends}".replace("-", "−")
 
 
-def _effects(effects: Sequence[Effect], say: Callable[[Effect], str]) -> str | None:
-    """Describes the importance or the correlation of the first parameters."""
+def _effects(effects: Sequence[Effect], say: Callable[[Sequence[Effect]], str]) -> str | None:
+    """Describes the importance or the correlation of the parameters."""
     what = "Share of the differences explained" if say is _importance else "Rank correlation, with 95 % intervals"
-    return f"{what}: {listed([say(effect) for effect in effects])}." if effects else None
+    return f"{what}: {say(effects)}." if effects else None
 
 
 def _slice(sweep: Sweep, drawn: Sequence[Trial], name: str) -> str | None:

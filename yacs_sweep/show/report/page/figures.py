@@ -73,7 +73,7 @@ def figures(sweep: Sweep, effects: Sequence[Effect], used: Sample, whole: Sweep 
         "slices": [names.index(name) for name in pair],
         "surface": surface(sweep, used, pair, [names.index(name) for name in pair]),
         "descent": descent(sweep),
-        "rungs": rungs(sweep),
+        "rungs": rungs(whole, seeds=sweep.by_points),
         "family": int(not sweep.by_points and any(trial.record.parent_trial for trial in sweep.trials)),
         "timeline": timeline(whole),
         "all": [] if whole is sweep else [[record.name, record.state, brief(record.value)] for record in whole.records],

@@ -25,7 +25,7 @@ from ..findings import Findings, commits, failures, searched_rows
 from ..repeat import commands
 from .beside import Pair, beside, pictures
 from .blob import blob, packed
-from .pieces import state, table, value
+from .pieces import command, numbers, state, table, value
 from .sections import curves, family, front, history, importance, parallel, plot, rungs, slices
 from .served import Served
 from .top import header
@@ -35,7 +35,7 @@ LEVEL = 9  # of compression; the library is compressed once a page, in half a se
 POLICY = "default-src 'none'; script-src 'unsafe-inline' blob:; style-src 'unsafe-inline'; img-src data: blob:; font-src data:"
 PLOTS = ("base", "history", "parallel", "ranges", "effects", "front", "curves", "paths", "save")
 SCRIPTS = (  # in the order in which they run
-    *("store", "format", "address", "filter", "table", "views", "lines", "trial", "compare", "sweeps"),
+    *("store", "format", "address", "filter", "table", "views", "curve", "save", "lines", "trial", "compare", "sweeps"),
     *(f"plots/{name}" for name in PLOTS),
     *("reach", "page"),
 )
@@ -140,7 +140,7 @@ def _parts(findings: Findings, data: dict[str, Any]) -> list[tuple[str, str, str
         parts.append(("history", "History", text + plot("history", data)))
     if valued > 1 and data["columns"]:
         parts.append(("parallel", "Parameters", parallel(findings) + plot("parallel", data, "scroll")))
-    if sweep.searched():
+    if findings.effects:
         parts.append(("importance", "Importance", importance(findings, data)))
     if valued > 1 and data["slices"]:
         parts.append(("slices", "One by one", slices(findings, data)))
@@ -161,7 +161,8 @@ def _parts(findings: Findings, data: dict[str, Any]) -> list[tuple[str, str, str
     if orders := order_rows(findings.whole.orders):
         parts.append(("orders", "Orders", _orders(orders)))
     parts.append(("search", "Search", _search(sweep)))
-    parts.append(("again", "Repeat it", _again(findings.whole)))
+    if again := _again(findings.whole):
+        parts.append(("again", "Repeat it", again))
     return parts
 
 
@@ -233,7 +234,7 @@ def _search(sweep: Sweep) -> str:
     rows = []
     for row in searched_rows(sweep):
         condition = f"<br><small>{escape(row['condition'])}</small>" if row["condition"] else ""
-        cells = [escape(row["name"]), escape(row["search"]) + condition, escape(row["tried"]), escape(row["best"])]
+        cells = [escape(row["name"]), numbers(row["search"]) + condition, numbers(row["tried"]), numbers(row["best"])]
         rows.append(cells)
     heads = [("name", "parameter"), ("", "could be"), ("", "was tried"), ("", f"in the best {sweep.noun}")]
     extra = []
@@ -276,5 +277,5 @@ def _again(sweep: Sweep) -> str:
     if sweep.best_files:
         rows.append(["kept in best/", escape(", ".join(sweep.best_files))])
     body = table([("name", ""), ("", "")], rows, caption="Environment") if rows else ""
-    lines = "".join(f"<h3>{escape(what)}</h3><pre>{escape(line)}</pre>" for what, line in commands(sweep))
+    lines = "".join(f"<h3>{escape(what)}</h3>{command(line)}" for what, line in commands(sweep))
     return body + lines

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from html import escape
 from typing import Any
@@ -9,12 +10,24 @@ from typing import Any
 from ....base.values import finite_number
 from ..data import text_of
 
+EXPONENT = re.compile(r"(?<=\de)-(?=\d)")
+
 
 def value(number: Any) -> str:
     """Formats a number as HTML, with a real minus sign."""
     if not finite_number(number):
         return "–" if number is None else escape(text_of(number))
     return escape(f"{number:.4g}".replace("-", "−"))
+
+
+def numbers(text: str) -> str:
+    """Formats a text with numbers as HTML, whose exponents have a real minus sign, at which no line breaks."""
+    return EXPONENT.sub("−", escape(text))
+
+
+def command(line: str) -> str:
+    """Formats a command as HTML: lines break between its words alone, and a script adds a button that copies it."""
+    return f'<pre class="command">{" ".join(f"<span>{escape(word)}</span>" for word in line.split(" "))}</pre>'
 
 
 def state(name: str) -> str:

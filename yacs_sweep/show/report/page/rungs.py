@@ -5,20 +5,26 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from ....base.values import finite_number
 from ....spec import hyperband
 from ..data import Sweep, Trial
 
 TYPES = ("asha", "hyperband")  # rules that compare trials at rungs
 
 
-def rungs(sweep: Sweep) -> dict[str, Any] | None:
-    """Counts how many trials reached each rung; None where no rule ends or pauses trials, or a row is no trial.
+def rungs(sweep: Sweep, *, seeds: bool = False) -> dict[str, Any] | None:
+    """Counts how many trials reached each rung; None where no rule ends or pauses trials.
+
+    Args:
+        sweep: with every trial, not with points.
+        seeds: whether the page's rows are points, so that it knows the trials from here alone.
 
     Returns:
-        `levels`: the rungs, ascending; `reached`: trials that came as far; `resumed`: trials that were resumed.
+        `levels`: the rungs, ascending; `reached`: trials that came as far; `resumed`: trials that were resumed; with
+        `seeds`: `trials`, best first: name, state, iterations, where it was resumed, until when it pauses, value, point.
     """
     rule = sweep.spec.early_terminate if sweep.spec is not None else None
-    if sweep.by_points or not sweep.trials or (rule is None and not any(t.record.until for t in sweep.trials)):
+    if not sweep.trials or (rule is None and not any(t.record.until for t in sweep.trials)):
         return None
     came = [count for trial in sweep.trials if (count := iterations(trial, sweep.metric))]
     if not came:
@@ -29,7 +35,23 @@ def rungs(sweep: Sweep) -> dict[str, Any] | None:
         "levels": levels,
         "reached": [sum(count >= level for count in came) for level in levels],
         "resumed": sum(bool(resumed(trial, sweep.metric)) for trial in sweep.trials),
+        "trials": [_seed(trial, sweep.metric) for trial in sweep.ranked()] if seeds else None,
     }
+
+
+def _seed(trial: Trial, metric: str | None) -> list[Any]:
+    """Lists what the picture shows of a trial that has no row of its own."""
+    record = trial.record
+    value = record.value if finite_number(record.value) else None
+    return [
+        record.name,
+        record.state,
+        iterations(trial, metric),
+        resumed(trial, metric),
+        record.until,
+        value,
+        record.point,
+    ]
 
 
 def _levels(sweep: Sweep, most: int) -> Sequence[int]:

@@ -134,12 +134,14 @@ def importance(findings: Findings, data: dict[str, Any]) -> str:
     if not findings.effects:
         return notes
     text = (
-        f'<p class="lead">{escape(findings.used.text())}</p>'
+        f'<p class="lead">{escape(findings.used.text())} Importance says how much a parameter matters; the upright '
+        "mark is what chance reaches. Correlation says which way. Grey may be chance.</p>"
+        "<details><summary>How these are computed</summary>"
         '<p class="lead"><b>Importance</b>: the share of the differences between trials that the parameter alone explains '
         "(analysis of variance on ranks), beyond the parameters above it. The upright mark is what chance reaches with the "
         "same trials, shuffled: bars that do not pass it are grey. <b>Correlation</b> (Spearman's, with 95 % intervals; "
         "grey where these hold zero): which way the metric went; of a category, its most telling value against the "
-        "others. A parameter with its best value in the middle can be important without any correlation.</p>"
+        "others. A parameter with its best value in the middle can be important without any correlation.</p></details>"
     )
     return notes + text + f'<div class="pair">{plot("importance", data)}{plot("correlation", data)}</div>'
 

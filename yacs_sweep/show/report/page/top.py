@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
 from html import escape
 from pathlib import Path
 from urllib.parse import quote
 
+from ....base.wording import sentence
 from ....records.environment import read_defaults
 from ....records.folder import TrialRecord
 from ....records.progress import savings
@@ -15,7 +16,7 @@ from ..data import Sweep
 from ..findings import Findings, busy, described, span
 from ..importance import leading
 from ..repeat import commands
-from .pieces import table, value
+from .pieces import command, numbers, table, value
 from .sections import aims_text
 from .trials import parameter
 
@@ -24,8 +25,11 @@ NAMED = 4  # parameters that matter
 SURE = {  # by the verdict's `clear`
     True: "Ahead of the others by more than chance.",
     False: "Not the only candidate: others may be as good.",
-    None: "How sure is not known yet.",
+    None: "Not known yet: that takes several seeds.",
 }
+
+ALONE = "Nothing to compare with: no other {} has finished."
+LONG = re.compile(r" \([^()]{40,}\)")  # numbers behind a statement, which the first screen folds
 
 
 def header(findings: Findings) -> str:
@@ -37,7 +41,7 @@ def header(findings: Findings) -> str:
 def _answer(findings: Findings) -> str:
     """Writes the best configuration, and beside it how sure, what mattered, what to do next."""
     said = [
-        ("How sure", _paragraphs(_sure(findings))),
+        ("How sure", _sure(findings)),
         ("What mattered", "".join(f"<p>{text}</p>" for text in _mattered(findings))),
         ("What to do next", _next(findings)),
     ]
@@ -62,7 +66,7 @@ def _configuration(findings: Findings) -> str:
         declared = sweep.declared(name)
         before = [parameter(defaults[name]) if name in defaults else "–"] if defaults else []
         found = described(declared) if declared else ""
-        rows.append([escape(name), *before, parameter(best.params[name]), escape(found)])
+        rows.append([escape(name), *before, parameter(best.params[name]), numbers(found)])
     heads = [("name", "parameter"), *([("num", "default")] if defaults else []), ("num", "best"), ("", "searched over")]
     more = (
         f'<p class="lead">and {len(given) - CONFIGURED} more in the table below</p>' if len(given) > CONFIGURED else ""
@@ -72,19 +76,19 @@ def _configuration(findings: Findings) -> str:
     return f"<h2>Best configuration: {link}</h2>{shown}{more}"
 
 
-def _paragraphs(texts: Sequence[str]) -> str:
-    """Formats the first of some texts in bold, the others below it."""
-    first = f"<p><b>{escape(texts[0])}</b></p>" if texts else ""
-    return first + "".join(f"<p>{escape(text)}</p>" for text in texts[1:])
-
-
-def _sure(findings: Findings) -> list[str]:
-    """Says whether the best is the best."""
+def _sure(findings: Findings) -> str:
+    """Says whether the best is the best: the verdict in bold, why, and, folded, with the numbers."""
     sweep = findings.sweep
     verdict = findings.verdict
-    found = [] if verdict is None else [SURE[verdict.clear], verdict.text]
+    if verdict is None:
+        return f"<p>{ALONE.format(sweep.noun)}</p>" if sweep.best is not None else ""
+    brief = LONG.sub("", verdict.text)
+    more = f"<details><summary>In numbers</summary><p>{escape(verdict.text)}</p></details>"
+    found = f"<p><b>{escape(SURE[verdict.clear])}</b></p><p>{escape(brief)}</p>{more if brief != verdict.text else ''}"
     if (many := len(sweep.finished)) > 10 and not sweep.by_points:
-        found.append(f"The best of {many} values is an optimistic estimate of what its configuration gives on average.")
+        found += (
+            f"<p>The best of {many} values is an optimistic estimate of what its configuration gives on average.</p>"
+        )
     return found
 
 
@@ -92,7 +96,7 @@ def _mattered(findings: Findings) -> list[str]:
     """Says which parameters explain the differences, as HTML."""
     clear = [effect for effect in findings.effects if effect.clear]
     if not clear:
-        return [escape(findings.caveat)] if findings.caveat else []
+        return [escape(sentence(findings.caveat))] if findings.caveat else []
     named = ", ".join(f"<b>{escape(effect.name)}</b> ({100 * effect.importance:.0f} %)" for effect in clear[:NAMED])
     more = f" and {len(clear) - NAMED} more" if len(clear) > NAMED else ""
     rest = len(findings.effects) - len(clear)
@@ -112,7 +116,7 @@ def _next(findings: Findings) -> str:
     found = commands(findings.whole)
     what, line = next((each for each in found if "several seeds" in each[0]), found[0] if found else ("", ""))
     still = f"<p>{running} still running: what is best may change.</p>" if running else ""
-    return still + (f"<p>{escape(what)}:</p><pre>{escape(line)}</pre>" if line else "")
+    return still + (f"<p>{escape(what)}:</p>{command(line)}" if line else "")
 
 
 def _subtitle(sweep: Sweep) -> str:

@@ -20,6 +20,8 @@
     const whole = Math.round(seconds), minutes = Math.floor(whole / 60), two = (n) => String(n).padStart(2, "0");
     return minutes < 60 ? `${minutes} min ${two(whole % 60)} s` : `${Math.floor(minutes / 60)} h ${two(minutes % 60)} min`;
   }
+  // A long name may be broken after these letters.
+  const breakable = (name) => name.length < 13 ? [name] : name.split(/(?<=[._/])/).flatMap((part, place) => (place ? [document.createElement("wbr"), part] : [part]));
   const text = (value, digits) => (value === null || value === undefined ? "–" : typeof value === "number" ? number(value, digits) : typeof value === "object" ? JSON.stringify(value).replace(/,/g, ", ") : String(value));
 
   // Makes an element: `given` are its attributes; a function is a listener (onclick: …), true an attribute without a value.
@@ -57,7 +59,7 @@
     setTimeout(() => URL.revokeObjectURL(address), 10_000);
   }
 
-  report.format = { number, duration, text, csv };
+  report.format = { number, duration, text, csv, breakable };
   report.element = element;
   report.download = download;
 })();

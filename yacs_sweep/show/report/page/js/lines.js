@@ -1,9 +1,8 @@
 // Curves of up to six trials, a small picture for each metric. They are SVG: sharp on paper, in the page's colours, with a text.
 "use strict";
 (() => {
-  const report = window.report, store = report.store, make = report.make;
+  const report = window.report, { store, make, curve: { DASHES, axes, places, smoothed, thinned, unit }, format: { csv } } = report;
   const WIDTH = 380, HEIGHT = 210, LEFT = 52, RIGHT = 10, TOP = 10, BOTTOM = 32;
-  const DASHES = ["", "7 4", "2 3", "9 3 2 3", "12 4", "4 2"];  // told apart without colours, too
   const SPACE = "http://www.w3.org/2000/svg";
   const isNumber = (value) => typeof value === "number" && Number.isFinite(value);
 
@@ -20,19 +19,8 @@
     for (let at = Math.ceil(low / step - 1e-9) * step; at <= high + step * 1e-9; at += step) found.push(Math.abs(at) < step * 1e-9 ? 0 : at);
     return found;
   }
-  // Exponential moving average without the bias of its start: y_t / (1 − w^t), where what is not finite is left out.
-  function smoothed(values, weight) {
-    if (!weight) return values;
-    let sum = 0, scale = 1;
-    return values.map((value) => {
-      if (!isNumber(value)) return null;
-      sum = sum * weight + (1 - weight) * value;
-      scale *= weight;
-      return sum / (1 - scale);
-    });
-  }
-  report.smoothed = smoothed;
-  const axisOf = (curve, axis) => (axis === "step" && curve.step) || curve.x;
+  const dot = (place, cx, cy) => (place % 2 ? draw("rect", { class: `dot s${place % 6}`, x: cx - 2.4, y: cy - 2.4, width: 4.8, height: 4.8 })
+    : draw("circle", { class: `dot s${place % 6}`, cx, cy, r: 2.8 }));
   const run = (xs, ys, point) => {  // a path with a gap where there is no number
     let path = "", pen = false;
     xs.forEach((x, place) => {
@@ -43,15 +31,17 @@
     return path;
   };
 
-  // `series` are {name, x, y, error, points: whether these are points instead of a line}; returns a figure.
-  report.drawLines = (title, series, { xTitle = "", smooth = 0, tell = "", log = false } = {}) => {
+  /* Draws a figure. `series` are {name, x, y, error, points: whether these are points instead of a line}; `by`: whether its title
+     names the x-axis. */
+  report.drawLines = (title, series, { xTitle = "", smooth = 0, tell = "", log = false, by = false } = {}) => {
     const across = (x) => (!log ? x : x > 0 ? Math.log10(x) : null), back = (x) => (log ? 10 ** x : x);  // to where a value is on the axis
     const given = series.map((one) => ({ ...one, x: one.x.map((x) => (isNumber(x) ? across(x) : null)), shown: one.points ? one.y : smoothed(one.y, smooth) }));
     const xs = given.flatMap((one) => one.x.filter((x, place) => isNumber(x) && isNumber(one.shown[place])));
     const ys = given.flatMap((one) => one.shown.filter(isNumber));
-    const caption = make("figcaption", {}, title);
+    const caption = make("figcaption", {}, by ? `${title} by ${xTitle}` : title);
     if (!ys.length) return make("figure", { class: "lines" }, caption, make("p", { class: "lead" }, "no value yet"));
-    const [x0, x1] = [Math.min(...xs), Math.max(...xs)], [low, high] = [Math.min(...ys), Math.max(...ys)];
+    const room = given.some((one) => one.points) ? 0.03 * (Math.max(...xs) - Math.min(...xs)) : 0;  // no point lies on the axis
+    const [x0, x1] = [Math.min(...xs) - room, Math.max(...xs) + room], [low, high] = [Math.min(...ys), Math.max(...ys)];
     const whole = xs.every(Number.isInteger) && x1 > x0;  // epochs and steps: nothing lies between
     const pad = (high - low || Math.abs(high) || 1) * 0.06, [y0, y1] = [low - pad, high + pad];
     const point = (x, y) => [LEFT + (WIDTH - LEFT - RIGHT) * (x1 > x0 ? (x - x0) / (x1 - x0) : 0.5), HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * (y - y0) / (y1 - y0)];
@@ -61,7 +51,10 @@
       const [, at] = point(x0, y);
       svg.append(draw("line", { class: "grid", x1: LEFT, x2: WIDTH - RIGHT, y1: at, y2: at }), draw("text", { x: LEFT - 6, y: at + 4, "text-anchor": "end" }, report.format.number(y, 4)));
     }
-    for (const x of x1 > x0 ? ticks(x0, x1, log && x1 - x0 < 1.5 ? 2 : 5).filter((at) => Number.isInteger(at) || (log ? x1 - x0 < 1.5 : !whole)) : [x0]) svg.append(draw("text", { x: point(x, y0)[0], y: HEIGHT - BOTTOM + 15, "text-anchor": "middle" }, report.format.number(back(x), log ? 2 : 4)));
+    for (const x of x1 > x0 ? ticks(x0, x1, log && x1 - x0 < 1.5 ? 2 : 5).filter((at) => Number.isInteger(at) || (log ? x1 - x0 < 1.5 : !whole)) : [x0]) {
+      const at = point(x, y0)[0], text = report.format.number(back(x), log ? 2 : 4);
+      svg.append(draw("text", { x: Math.min(at, WIDTH - 2 - 3.5 * text.length), y: HEIGHT - BOTTOM + 15, "text-anchor": "middle" }, text));  // none is cut
+    }
     svg.append(draw("text", { x: WIDTH - RIGHT, y: HEIGHT - 3, "text-anchor": "end" }, xTitle));
     given.forEach((one, at) => {
       const place = one.place ?? at;  // of its colour
@@ -72,11 +65,11 @@
         if (up.length > 1) svg.append(draw("path", { class: `band s${place % 6}`, d: `M${up.join("L")}L${down.reverse().join("L")}Z` }));
       }
       if (smooth && !one.points) svg.append(draw("path", { ...look, class: `${look.class} raw`, d: run(one.x, one.y, point) }));
-      if (one.points) one.x.forEach((x, at) => { if (isNumber(x) && isNumber(one.y[at])) { const [cx, cy] = point(x, one.y[at]); svg.append(draw(place % 2 ? "rect" : "circle", place % 2 ? { class: `dot s${place % 6}`, x: cx - 2.4, y: cy - 2.4, width: 4.8, height: 4.8 } : { class: `dot s${place % 6}`, cx, cy, r: 2.8 })); } });
+      if (one.points) one.x.forEach((x, at) => { if (isNumber(x) && isNumber(one.y[at])) svg.append(dot(place, ...point(x, one.y[at]))); });
       else {
         svg.append(draw("path", { ...look, d: run(one.x, one.shown, point) }));
         const last = one.shown.findLastIndex(isNumber);
-        if (last >= 0) { const [cx, cy] = point(one.x[last], one.shown[last]); svg.append(draw("circle", { class: `dot s${place % 6}`, cx, cy, r: 2.8 })); }
+        if (last >= 0) svg.append(dot(place, ...point(one.x[last], one.shown[last])));
       }
     });
     // The values under the mouse.
@@ -91,28 +84,40 @@
       said.textContent = `${xTitle} ${report.format.number(back(chosen))}: ${lines.map((one) => `${one.name} ${report.format.number(one.shown[near(one)])}`).join(", ")}`;
     });
     svg.addEventListener("pointerleave", () => { line.setAttribute("visibility", "hidden"); said.textContent = "\u00a0"; });
-    return make("figure", { class: "lines" }, caption, svg, said);
+    const heads = ["name", xTitle, title, ...(given.some((one) => one.error) ? ["standard error"] : []), ...(smooth ? ["smoothed"] : [])];
+    const rows = () => given.flatMap((one, place) => one.y.map((y, at) => [one.name, (series[place].rows || series[place].x)[at], y, ...(heads.includes("standard error") ? [one.error ? one.error[at] : null] : []), ...(smooth ? [one.shown[at]] : [])]));
+    const names = () => given.map((one, place) => [one.name, given.length > 1 ? sample(one.place ?? place) : null]);
+    const file = async (format) => {
+      if (format === "csv") return new Blob([csv(heads, rows())], { type: "text/csv" });
+      const shown = names(), place = make("div", { class: "unseen", "aria-hidden": "true" }, shown.map(([, picture]) => picture));
+      figure.append(place);  // only what is on the page has a style
+      try { return await report.svgFile(svg, format, `${title} by ${xTitle}`, shown); } finally { place.remove(); }
+    };
+    const figure = make("figure", { class: "lines" }, caption, svg, make("div", { class: "below" }, said, report.saveBar(by ? `${title} by ${xTitle}` : title, file)));
+    return figure;
   };
-  report.legend = (names) => make("p", { class: "legend" }, names.map((name, place) => {
-    const sample = draw("svg", { viewBox: "0 0 28 10", width: 28, height: 10, "aria-hidden": "true" });
-    sample.append(draw("path", { class: `series s${place % 6}`, "stroke-dasharray": DASHES[place % 6], d: "M0 5L28 5" }));
-    return make("span", {}, sample, " ", name);
-  }));
+  const sample = (place) => draw("svg", { class: "sample", viewBox: "0 0 28 10", width: 28, height: 10, "aria-hidden": "true" },
+    draw("path", { class: `series s${place % 6}`, "stroke-dasharray": DASHES[place % 6], d: "M0 5L28 5" }), dot(place, 14, 5));
+  report.legend = (names) => make("p", { class: "legend" }, names.map((name, place) => make("span", {}, sample(place), " ", name)));
 
-  // Curves of trials, all metrics that one of them has: `trials` are [name, {metric: curve}].
+  // Curves of trials, all metrics that one of them has: `trials` are [name, {metric: curve}, seconds that it took].
   report.curvesOf = (trials, { faint = [] } = {}) => {
     const { axis, smooth } = store.view, own = store.sweep.axis;
     const metrics = [...new Set(trials.flatMap(([, curves]) => Object.keys(curves || {})))];
     if (!metrics.length) return make("p", { class: "lead" }, "No curve: nothing is logged yet, or its rows are not here.");
-    const all = trials.flatMap(([, curves]) => Object.values(curves || {}));
-    const axes = [own, ...(all.some((curve) => curve.step) ? ["step"] : [])];  // a curve over epochs knows its steps
-    const chosen = axes.includes(axis) ? axis : own;
+    const all = trials.flatMap(([, curves]) => Object.values(curves || {})), timed = trials.filter(([, , seconds]) => isNumber(seconds));
+    const known = axes(all, timed.length), chosen = known.includes(axis) ? axis : own;
+    const [size, word] = unit(Math.max(0, ...timed.map(([, , seconds]) => seconds))), xTitle = chosen === "time" ? word : chosen;
+    const told = make("output", {}, smooth ? String(smooth) : "raw");
     const controls = make("p", { class: "controls" },
-      axes.length > 1 && make("label", {}, "by ", make("select", { "data-key": "axis", onchange: (event) => store.set({ axis: event.target.value === own ? null : event.target.value }) }, axes.map((name) => make("option", { value: name, selected: name === chosen }, name)))),
-      make("label", {}, "smoothed ", make("input", { type: "range", min: 0, max: 0.95, step: 0.05, value: smooth, "data-key": "smooth", onchange: (event) => store.set({ smooth: Number(event.target.value) }) })));
-    const figures = metrics.map((metric) => report.drawLines(metric, trials.map(([name, curves], place) => [name, curves, place]).filter(([, curves]) => curves && curves[metric]).map(([name, curves, place]) => ({
-      name, place, x: axisOf(curves[metric], chosen), y: curves[metric].y, error: curves[metric].error, faint: faint.includes(name),
-    })), { xTitle: chosen, smooth }));
-    return make("div", {}, controls, trials.length > 1 && report.legend(trials.map(([name]) => name)), make("div", { class: "figures" }, figures));
+      known.length > 1 && make("label", {}, "Over ", make("select", { "data-key": "axis", onchange: (event) => store.set({ axis: event.target.value === own ? null : event.target.value }) }, known.map((name) => make("option", { value: name, selected: name === chosen }, name)))),
+      make("label", {}, "Smoothed ", make("input", { type: "range", min: 0, max: 0.95, step: 0.05, value: smooth, "data-key": "smooth", oninput: (event) => { told.textContent = Number(event.target.value) ? event.target.value : "raw"; }, onchange: (event) => store.set({ smooth: Number(event.target.value) }) })), told);
+    const without = chosen === "time" ? trials.filter(([, curves, seconds]) => curves && !isNumber(seconds)).map(([name]) => name) : [];
+    const notes = [chosen === "time" ? "Each trial's rows are spread evenly over its time." : "", without.length ? `Without a duration, and left out: ${without.join(", ")}.` : "", thinned(all)].filter(Boolean).join(" ");
+    const figures = metrics.map((metric) => report.drawLines(metric, trials.map(([name, curves, seconds], place) => {
+      const curve = curves && curves[metric], x = curve ? places(curve, chosen, seconds) : null, scaled = x && chosen === "time" ? x.map((at) => at / size) : x;
+      return scaled && { name, place, x: scaled, rows: chosen === own ? curve.x : scaled, y: curve.y, error: curve.error, faint: faint.includes(name) };
+    }).filter(Boolean), { xTitle, smooth }));
+    return make("div", {}, controls, notes && make("p", { class: "lead" }, notes), trials.length > 1 && report.legend(trials.map(([name]) => name)), make("div", { class: "figures" }, figures));
   };
 })();

@@ -19,6 +19,7 @@
   // What is wider or higher than its box is scrolled by the arrow keys, so it takes the focus, with a name that is read out.
   function reach() {
     for (const box of document.querySelectorAll(".scroll, pre")) {
+      box.toggleAttribute("data-over", box.scrollWidth > box.clientWidth + 1);
       if (box.hasAttribute("tabindex") && !box.dataset.reach) continue;  // its maker has seen to it
       const over = box.scrollWidth > box.clientWidth + 1 || box.scrollHeight > box.clientHeight + 1;
       if (over === Boolean(box.dataset.reach)) continue;

@@ -4,6 +4,7 @@
 (() => {
   const report = window.report, { store, element, format } = report;
   const SIZES = [15, 50, 200];
+  const BRIEF = 16;  // letters of a text that stays in one line
   const USUAL = ["rank", "name", "value", "error", "seeds", "front", "state", "duration"];
   const place = document.getElementById("table");
   if (!place) return;
@@ -70,6 +71,7 @@
       }
     }
     const text = format.text(value);
+    if (text.length <= BRIEF) return [element("span", { class: "brief" }, text)];
     return text.length <= 48 ? [text] : [element("span", { title: text.slice(0, 500) }, `${text.slice(0, 47)}…`)];
   }
 
@@ -119,8 +121,8 @@
     const key = JSON.stringify(columns.map((column) => [column.key, column.label, column.kind]));
     if (key !== built) {
       built = key;
-      head.replaceChildren(element("th", { scope: "col" }, element("span", { class: "unseen" }, "compare")), ...columns.map((column) => element("th", { scope: "col", class: kind(column), "data-key": column.key },
-        element("button", { type: "button", title: "Sort; with Shift by several columns", onclick: (event) => sortBy(column, event.shiftKey) }, column.label, element("span", { class: "arrow", "aria-hidden": "true" })))));
+      head.replaceChildren(element("th", { scope: "col", class: "tick" }, element("span", { class: "unseen" }, "compare")), ...columns.map((column) => element("th", { scope: "col", class: kind(column), "data-key": column.key },
+        element("button", { type: "button", title: "Sort; with Shift by several columns", onclick: (event) => sortBy(column, event.shiftKey) }, ...format.breakable(column.label), element("span", { class: "arrow", "aria-hidden": "true" })))));
     }
     for (const th of head.querySelectorAll("[data-key]")) {
       const usualOrder = !store.view.sort.length && th.dataset.key === "rank";
@@ -130,7 +132,7 @@
       th.querySelector(".arrow").textContent = direction ? ` ${direction === "-" ? "↓" : "↑"}${store.view.sort.length > 1 ? at + 1 : ""}` : "";
     }
   }
-  const kind = (column) => (column.key === "name" ? "name" : column.kind === "number" ? "num" : "");
+  const kind = (column) => (column.key === "name" ? "name" : column.key === "rank" ? "num rank" : column.kind === "number" ? "num" : "");
 
   // -- drawing
   function rows(columns) {
@@ -143,7 +145,7 @@
       const full = chosen.size >= store.MOST && !chosen.has(name);
       const tick = element("input", { type: "checkbox", "aria-label": `compare ${name}`, disabled: full, onchange: (event) => store.choose(name, event.target.checked) });
       tick.checked = chosen.has(name);
-      return element("tr", { class: name === best || store.field(row, "rank") === 1 ? "best" : false, "data-trial": name }, element("td", {}, tick), ...cells);
+      return element("tr", { class: name === best || store.field(row, "rank") === 1 ? "best" : false, "data-trial": name }, element("td", { class: "tick" }, tick), ...cells);
     }));
     back();
     const all = store.count, some = visible.length;

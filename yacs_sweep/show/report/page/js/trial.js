@@ -154,7 +154,7 @@
       return [name];
     }
     const bestName = store.sweep.best, best = bestName && bestName !== name && (trial.row >= 0 || trial.point !== bestName) ? report.trialOf(bestName) : null;
-    const curves = [[name, trial.curves()], ...(best && Object.keys(trial.curves()).length ? [[`${best.name} (best)`, best.curves()]] : [])];
+    const curves = [[name, trial.curves(), trial.field("duration")], ...(best && Object.keys(trial.curves()).length ? [[`${best.name} (best)`, best.curves(), best.field("duration")]] : [])];
     place.append(
       neighbours(name), make("h1", {}, name), headline(trial),
       make("p", { class: "crumbs" },

@@ -20,8 +20,18 @@
       }
     };
     const button = make("button", { type: "button", "data-key": `copy ${label}`, onclick: copy }, "Copy");
-    return make("div", { class: "copied" }, make("p", { class: "controls" }, button, said), pre);
+    return make("div", { class: "copied" }, pre, make("p", { class: "controls" }, said, button));
   };
+  // The commands that the page has from the start get their buttons.
+  function buttons() {
+    for (const pre of document.querySelectorAll("pre.command")) {
+      if (pre.parentElement.classList.contains("copied")) continue;
+      const own = report.copied(pre.textContent, "command", [...pre.childNodes]);
+      own.querySelector("pre").className = "command";
+      pre.replaceWith(own);
+    }
+  }
+  addEventListener("report-loaded", buttons);
   // Heads are texts or elements; rows are lists of cells, the first of which names the row.
   report.grid = (caption, heads, rows, given = {}) => make("div", { class: "scroll" }, make("table", given,
     make("caption", {}, caption),
@@ -89,7 +99,7 @@
     if (shown === null) return;
     if (of.some((name) => changed.has(name))) report.redrawView();
   });
-  report.whenReady(() => follow(new Set()));
+  report.whenReady(() => { buttons(); follow(new Set()); });
   addEventListener("keydown", (event) => {
     if (event.key !== "Escape" || shown === null || event.target.closest?.("input, select, textarea")) return;
     store.set({ trial: null, compare: [] });

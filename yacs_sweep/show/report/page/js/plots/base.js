@@ -10,6 +10,7 @@
   const printing = () => Boolean(document.documentElement.dataset.print);
   const STATES = ["finished", "stopped", "paused", "failed", "lost", "killed", "running"];
   const HOVER = "%{text}<extra></extra>";
+  const PRINTED = 0.72;  // height on paper, of that on the screen
 
   // -- words
   // Names and values come from servers other people write to; the library reads a little HTML in texts.
@@ -34,12 +35,11 @@
     return {
       ink: css("--ink"), soft: css("--soft"), faint: css("--faint"), line: css("--line"), paper: css("--paper"),
       raised: css("--raised"), accent: css("--accent"), good: css("--good"), warn: css("--warn"), bad: css("--bad"), dark,
-      // Perceptually even, readable without colour vision; the good end stands out from the paper.
+      // Perceptually even, readable without colour vision; the good end stands out, the other has a contrast of 3 with the paper.
       scale: dark
-        ? [[0, "#24344d"], [0.35, "#3d5a80"], [0.65, "#7a8f8a"], [0.85, "#c9b458"], [1, "#ffe066"]]
-        : [[0, "#e9e4c8"], [0.25, "#bcc8a8"], [0.55, "#6ba3a0"], [0.8, "#2c6d92"], [1, "#12305c"]],
-      series: dark ? ["#6db3f2", "#e5b567", "#4cc9a4", "#f08a5d", "#c79bea", "#9fb3c8"]
-        : ["#0f5fa6", "#c77700", "#00795c", "#b3400a", "#8249a8", "#5b6b7c"],
+        ? [[0, "#5c78a6"], [0.35, "#7089a3"], [0.65, "#8f9c8c"], [0.85, "#cdb95a"], [1, "#ffe066"]]
+        : [[0, "#9a8138"], [0.25, "#7c8458"], [0.55, "#4c7d7e"], [0.8, "#2a6288"], [1, "#12305c"]],
+      series: [0, 1, 2, 3, 4, 5].map((place) => css(`--s${place}`)),
     };
   };
   const stateColour = (c, state) => ({ finished: c.accent, stopped: c.warn, paused: c.faint, running: c.good, killed: c.faint }[state] || c.bad);
@@ -183,7 +183,8 @@
     const hidden = { visible: false, range: [0, 1] };
     const whole = empty ? { ...settings, height: 120, shapes: [], xaxis: hidden, yaxis: hidden, showlegend: false,
       annotations: [{ text: none, x: 0.5, y: 0.5, xref: "paper", yref: "paper", showarrow: false, font: settings.font }] } : settings;
-    const sized = printing() ? { ...whole, width: inner.clientWidth } : whole;
+    const height = whole.height < 260 ? whole.height : Math.round(PRINTED * whole.height);  // a low one has no room to give
+    const sized = printing() ? { ...whole, width: inner.clientWidth, height } : whole;
     Plotly.react(inner, empty ? [] : traces, sized, { displayModeBar: false, responsive: true });
     if (!printing() && inner._fullLayout.width !== inner.clientWidth) Plotly.Plots.resize(inner);
     if (!inner.dataset.follows) {

@@ -1,32 +1,21 @@
 // Learning curves: of the best trials first, over epochs, steps or time, as logged or smoothed.
 "use strict";
 (() => {
-  const report = window.report, { store, plots, smoothed } = report;
+  const report = window.report, { store, plots, curve: { DASHES, axes: axesOf, places: placesOf, smoothed, thinned, unit: unitOf } } = report;
   const { HOVER, plain, state, finite } = plots;
   const LINES = 240;  // curves drawn; more cannot be told apart
   const COLOURED = 5;
+  const HEIGHT = 400, LINE = 13;  // of the picture, and of a name in it, in pixels
 
   // -- what a curve is
-  /* Places of a curve on an axis; null where these are not known. Rows have no time: they are spread evenly over the trial's. */
-  function places(row, curve, axis) {
-    const own = store.sweep.axis;
-    if (axis === own) return curve.x;
-    if (axis === "step") return curve.step || null;
-    if (axis !== "time") return null;
-    const steps = curve.step || curve.x, last = steps[steps.length - 1], seconds = finite(store.field(row, "duration"));
-    return seconds === null || !(last > 0) ? null : steps.map((step) => seconds * step / last);
-  }
+  const places = (row, curve, axis) => placesOf(curve, axis, finite(store.field(row, "duration")));
   const curveOf = (row, metric) => { const own = store.curves[store.name(row)]; return own && own[metric] && own[metric].y.length ? own[metric] : null; };
   const metrics = () => {
     const known = plots.data().curves ? plots.data().curves.metrics : [], found = new Set(known);
     for (const own of Object.values(store.curves)) for (const name of Object.keys(own)) found.add(name);
     return [...found];
   };
-  const axes = () => {
-    const own = store.sweep.axis;
-    const steps = own === "epoch" && Object.values(store.curves).some((each) => Object.values(each).some((curve) => curve.step));
-    return [own, ...(steps ? ["step"] : []), ...(store.list("duration") ? ["time"] : [])];
-  };
+  const axes = () => axesOf(Object.values(store.curves).flatMap((each) => Object.values(each)), Boolean(store.list("duration")));
 
   /* Draws the curves of rows, the first few of them in colours of their own; returns how many are drawn, and of how many.
      `axis` is epoch, step or time; `smooth` is the weight of the moving average, 0 for values as they were logged. */
@@ -35,20 +24,20 @@
     const known = rows.map((row) => [row, curveOf(row, metric)]).filter(([, curve]) => curve).map(([row, curve]) => [row, curve, places(row, curve, axis)]).filter(([, , x]) => x);
     const own = known.slice(0, LINES);
     const most = axis === "time" ? Math.max(0, ...own.map(([, , x]) => x[x.length - 1])) : 0;
-    const [unit, word] = most > 3 * 3600 ? [3600, "hours"] : most > 180 ? [60, "minutes"] : [1, "seconds"];
+    const [unit, word] = unitOf(most);
     const scaled = (x) => (axis === "time" ? x.map((one) => one / unit) : x);
-    const opacity = own.length > 60 ? 0.3 : 0.5;
+    const opacity = own.length > 60 ? 0.3 : 0.6;
     const groups = {
-      rest: { x: [], y: [], text: [], customdata: [], colour: c.faint, opacity },
+      rest: { x: [], y: [], text: [], customdata: [], colour: c.soft, opacity },
       cut: { x: [], y: [], text: [], customdata: [], colour: c.warn, opacity: opacity + 0.12 },
     };
     const ends = { x: [], y: [], text: [], customdata: [] }, chosen = new Set(plots.marked());
-    const lines = [];  // each in a colour of its own
+    const lines = [];  // each in a colour and a dash of its own
     let best = 0;
     for (const [row, curve, at] of own) {
       const x = scaled(at), y = smoothed(curve.y, smooth), cut = state(row) === "stopped" || state(row) === "paused";
       if (chosen.has(row) || (best < COLOURED && !cut && plots.counts(row))) {
-        lines.push({ row, curve, x, y, colour: chosen.has(row) ? c.ink : c.series[best % c.series.length], first: best === 0 });
+        lines.push({ row, curve, x, y, colour: chosen.has(row) ? c.ink : c.series[best % c.series.length], dash: DASHES[lines.length % DASHES.length].replace(/(\d+)/g, "$1px").replaceAll(" ", ",") || "solid", first: best === 0 });
         if (!chosen.has(row)) best += 1;
         continue;
       }
@@ -73,19 +62,36 @@
       }
       if (smooth && !few) traces.push({ type: "scatter", mode: "lines", x, y: curve.y, hoverinfo: "skip", opacity: 0.28, line: { color: colour, width: 1 }, showlegend: false });
     }
-    lines.reverse().forEach(({ row, x, y, colour, first }) => traces.push({
-      type: "scatter", mode, x, y, customdata: x.map(() => row), line: { color: colour, width: first || chosen.has(row) ? 2.4 : 1.6 }, marker: { color: colour, size: 7 },
+    lines.reverse().forEach(({ row, x, y, colour, dash, first }) => traces.push({
+      type: "scatter", mode, x, y, customdata: x.map(() => row), line: { color: colour, dash, width: first || chosen.has(row) ? 2.6 : 1.8 }, marker: { color: colour, size: 7 },
       text: x.map(() => plots.named(row)), hovertemplate: HOVER, name: plain(store.name(row), 26), showlegend: true,
     }));
     const title = { epoch: "epoch", step: "step", time: `${word}, each trial's rows spread evenly over its time` }[axis] || plain(axis);
-    plots.put(element, traces, plots.layout(c, 400, {
-      xaxis: { title }, yaxis: { title: plain(metric) + (plots.data().means ? " (mean, ± standard error)" : "") + (smooth ? `, smoothed ${smooth}` : "") },
+    const annotations = labels(lines, own.flatMap(([, curve]) => curve.y)).map(({ x, y, shift, colour, text }) => ({ x, y, text, yshift: shift, xanchor: "left", xshift: 5, showarrow: false, font: { size: 11, color: colour } }));
+    plots.put(element, traces, plots.layout(c, HEIGHT, {
+      annotations, xaxis: { title }, yaxis: { title: plain(metric) + (plots.data().means ? " (mean, ± standard error)" : "") + (smooth ? `, smoothed ${smooth}` : "") },
       showlegend: lines.length > 0, legend: plots.LEGEND(c),
     }), {
       heads: ["trial", axis === "time" ? "seconds" : axis, metric, "standard error", ...(smooth ? ["smoothed"] : [])],
-      rows: () => own.flatMap(([row, curve, x]) => { const soft = smoothed(curve.y, smooth); return curve.y.map((y, i) => [store.name(row), x[i], y, curve.error ? curve.error[i] : null, ...(smooth ? [soft[i]] : [])]); }),
+      rows: () => own.flatMap(([row, curve, at]) => { const soft = smoothed(curve.y, smooth), x = axis === store.sweep.axis ? curve.x : at; return curve.y.map((y, i) => [store.name(row), x[i], y, curve.error ? curve.error[i] : null, ...(smooth ? [soft[i]] : [])]); }),
     });
     return [own.length, known.length];
+  }
+
+  /* The names of lines, each at its line's end, moved apart where they would cover each other. */
+  function labels(lines, values) {
+    const known = values.filter((y) => finite(y) !== null), [low, high] = [Math.min(...known), Math.max(...known)];
+    const pixels = (HEIGHT - 90) / (high - low || 1);  // about: the library chooses the margins
+    const found = lines.map(({ row, x, y, colour }) => {
+      const last = y.findLastIndex((one) => finite(one) !== null), name = store.name(row);
+      return { row, colour, x: x[last], y: y[last], shift: 0, text: name.length <= (plots.narrow() ? 0 : 16) ? plain(name) : String(plots.number(row) ?? "") };
+    }).filter(({ y, text }) => finite(y) !== null && text).sort((a, b) => b.y - a.y);
+    found.forEach((own, place) => {
+      const above = found[place - 1], top = above ? above.at - LINE : Infinity;
+      own.at = Math.min(own.y * pixels, top);
+      own.shift = own.at - own.y * pixels;
+    });
+    return found;
   }
 
   // -- the report's own picture, with its controls
@@ -96,7 +102,7 @@
     const [shown, all] = draw(element, rows, { metric: metricNow(), axis: axisNow(), smooth: store.view.smooth });
     const note = document.getElementById("curves-note"), noun = plots.data().noun;
     const without = axisNow() === "time" ? rows.filter((row) => curveOf(row, metricNow()) && !places(row, curveOf(row, metricNow()), "time")).length : 0;
-    const text = (shown < all ? `${shown} of ${all.toLocaleString("en")} ${noun}s are drawn, the best first. ` : "") + (without ? `${without} without a duration ${without === 1 ? "is" : "are"} left out.` : "");
+    const text = (shown < all ? `${shown} of ${all.toLocaleString("en")} ${noun}s are drawn, the best first. ` : "") + (without ? `${without} without a duration ${without === 1 ? "is" : "are"} left out. ` : "") + thinned(rows.map((row) => curveOf(row, metricNow())).filter(Boolean));
     if (note && note.textContent !== text) note.textContent = text;
   });
 

@@ -4,6 +4,7 @@
   const report = window.report, store = report.store, plots = report.plots;
   const { HOVER, plain, short, value, early, put, layout } = plots;
   const labelled = (effects, text, most) => ({ tickvals: effects.map((_, i) => i), ticktext: effects.map((effect) => plain(text(effect), most)), range: [-0.6, effects.length - 0.4], showgrid: false });
+  const height = (effects) => 60 + Math.max(64, 30 * effects.length);  // lower, and the library prints the axis' title over its numbers
   const table = (effects) => ({
     heads: ["parameter", "importance", "reached by chance", "level", "correlation", "from", "to"],
     rows: () => effects.map((e) => [e.name, e.importance, e.chance, e.level, e.correlation, ...(e.interval || [null, null])]),
@@ -18,7 +19,7 @@
         textposition: "none" },
       { type: "scatter", mode: "markers", y: places, x: effects.map((e) => e.chance), hoverinfo: "skip",
         marker: { symbol: "line-ns-open", size: 14, line: { width: 2, color: c.ink }, color: c.ink } },
-    ], layout(c, 60 + 30 * effects.length, {
+    ], layout(c, height(effects), {
       xaxis: { title: "share explained", tickformat: ".0%", rangemode: "tozero", nticks: 5 },
       yaxis: labelled(effects, (e) => e.name, plots.narrow() ? 20 : 34),
     }), table(plots.data().effects));
@@ -35,7 +36,7 @@
       error_x: { type: "data", symmetric: false, thickness: 1.5, width: 0, color: c.faint,
         array: effects.map((e) => e.interval ? e.interval[1] - e.correlation : 0),
         arrayminus: effects.map((e) => e.interval ? e.correlation - e.interval[0] : 0) },
-    }], layout(c, 60 + 30 * effects.length, {
+    }], layout(c, height(effects), {
       xaxis: { title: `rank correlation with ${plain(plots.data().metric)}`, range: [-1.05, 1.05], tickvals: [-1, -0.5, 0, 0.5, 1], zeroline: true, zerolinecolor: c.faint, zerolinewidth: 1 },
       yaxis: labelled(effects, (e) => (e.level ? `${e.name} = ${e.level}` : e.name), plots.narrow() ? 22 : 34),
     }), table(plots.data().effects));
@@ -79,7 +80,7 @@
     traces.push(
       ...groups(rows, (own, cut) => ({ type: "scatter", mode: "markers", x: own.map(atX), y: own.map(atY), customdata: own, text: own.map(plots.about), hovertemplate: HOVER,
         marker: { size: (rows.length > 300 ? 4 : 6) + 2 * alone, symbol: cut ? "triangle-down" : "circle", color: own.map(colour), colorscale: scale, cmin: low, cmax: high,
-          showscale: alone && (own[0] === rows[0]), colorbar: title, line: { width: cut ? 1.5 : 1, color: cut ? c.warn : alone ? c.faint : c.paper } } })),
+          showscale: alone && (own[0] === rows[0]), colorbar: title, line: { width: cut ? 1.5 : 1, color: !alone ? c.paper : cut ? c.warn : c.faint } } })),
       ...plots.rings(c, atX, atY));
     put(element, traces, layout(c, 380, { xaxis: { ...plots.paramAxis(x), showgrid: alone }, yaxis: { ...plots.paramAxis(y), showgrid: alone } }), {
       heads: [plots.data().noun, x.name, y.name, s.score ? "trials beaten" : plots.data().metric],

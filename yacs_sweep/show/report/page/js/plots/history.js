@@ -13,7 +13,7 @@
       traces.push({
         type: "scatter", mode: "markers", x: own.map(number), y: own.map(value), customdata: own,
         text: own.map(plots.about), hovertemplate: HOVER, error_y: plots.bars(c, own.map(error)),
-        marker: { size: store.count > 300 ? 5 : 7, color: plots.stateColour(c, one), opacity: one === "finished" ? 0.55 : 0.7,
+        marker: { size: store.count > 300 ? 5 : 7, color: plots.stateColour(c, one), opacity: one === "paused" || one === "killed" ? 1 : 0.8,
           symbol: one === "finished" ? own.map((row) => plots.counts(row) ? "circle" : "circle-open") : one === "stopped" || one === "paused" ? "triangle-down" : "x-thin-open", line: { width: 0 } },
       });
     }
@@ -62,7 +62,7 @@
     const labels = t.lanes.map((lane) => plain(lane, plots.narrow() ? 12 : 28));
     // 64: the library cuts the margins, and prints the axis' title over its ticks, rather than draw less.
     put(element, traces, layout(c, 70 + Math.max(64, Math.min(900, 26 * t.lanes.length)), {
-      barmode: "overlay", shapes: lines, xaxis: { title: `${name} since the first start`, rangemode: "tozero" },
+      barmode: "overlay", shapes: lines, xaxis: { title: `${name} since the first start`, range: [0, 1.02 * span / unit] },
       yaxis: { tickvals: labels.map((_, i) => i), ticktext: labels, range: [t.lanes.length - 0.4, -0.6], showgrid: false },
     }), {
       heads: ["worker", "trial", "state", "start in seconds", "seconds"],

@@ -88,7 +88,7 @@
     const thick = lines.length > 200 ? 1 : 1.5;
     const traces = groups.map((group, i) => ({
       type: "scatter", mode: "lines", ...group, hovertemplate: HOVER, hoverinfo: i ? undefined : "skip", connectgaps: false, order: i ? best(i) : -1,
-      opacity: i ? 0.85 : 0.16, line: { width: i ? thick : 1, dash: i > BINS ? "5px,4px" : "solid", color: i ? plots.colourAt(scale, (bin(i) + 0.5) / BINS) : c.faint },
+      opacity: i ? 0.9 : 0.16, line: { width: i ? thick : 1, dash: i > BINS ? "5px,4px" : "solid", color: i ? plots.colourAt(scale, (bin(i) + 0.5) / BINS) : c.faint },
     })).filter((trace) => trace.x.length).sort((a, b) => a.order - b.order).map(({ order, ...trace }) => trace);
     for (const row of plots.marked().filter((one) => plots.isVisible(one) && plots.drawn(one))) {
       traces.push({ type: "scatter", mode: "lines+markers", x: found.map((_, i) => i), y: found.map((axis) => axis.at(row)), text: found.map(() => plots.about(row)), customdata: found.map(() => row),

@@ -7,27 +7,34 @@
   const BINS = 12;  // colours of values
   const of = (row, name) => finite(store.field(row, name));
 
+  /* What came how far, best first: the rows of the page, or, where these are points, the trials of those that are left. */
+  function runs() {
+    const seeds = plots.data().rungs.trials;
+    const found = seeds ? seeds.map(([name, state, iterations, resumed, until, value, point]) => ({ name, state, iterations, resumed, until, value, row: store.row(point) })).filter(({ row }) => row < 0 || plots.isVisible(row))
+      : plots.ranked(plots.visible()).map((row) => ({ name: store.name(row), state: state(row), iterations: of(row, "iterations"), resumed: store.field(row, "resumed") || [], until: of(row, "until"), value: value(row), row, about: plots.about(row) }));
+    for (const run of found) run.about ??= `<b>${plain(run.name)}</b>${run.value === null ? "" : `<br>${plain(plots.data().metric)} ${plots.short(run.value)}`}<br>${run.state}`;
+    return found.filter((run) => run.iterations);
+  }
   plots.define("rungs", (element) => {
-    const c = plots.colours(), data = plots.data(), came = plots.visible().filter((row) => of(row, "iterations"));
-    const rows = plots.ranked(came).sort((a, b) => of(b, "iterations") - of(a, "iterations")).slice(0, BARS);
-    const y = (_, i) => i, chosen = new Set(plots.marked()), traces = [];
-    const told = (row) => { const more = store.field(row, "resumed"); return `${plots.about(row)}<br>${of(row, "iterations")} iterations${more ? `, resumed after ${more.join(", ")}` : ""}`; };
+    const c = plots.colours(), data = plots.data(), came = runs(), rows = [...came].sort((a, b) => b.iterations - a.iterations).slice(0, BARS);
+    const y = (_, i) => i, chosen = new Set(plots.marked()), traces = [], colours = rows.map((run) => plots.stateColour(c, run.state));
+    const told = (run) => `${run.about}<br>${run.iterations} iterations${run.resumed.length ? `, resumed after ${run.resumed.join(", ")}` : ""}`;
     if (rows.length) {
-      traces.push({ type: "bar", orientation: "h", y: rows.map(y), x: rows.map((row) => of(row, "iterations")), width: 0.7, text: rows.map(told), textposition: "none", hovertemplate: HOVER, customdata: rows,
-        marker: { color: rows.map((row) => plots.stateColour(c, state(row))), opacity: 0.45, line: { width: rows.map((row) => (chosen.has(row) ? 2 : 0)), color: c.ink } } });
+      traces.push({ type: "bar", orientation: "h", y: rows.map(y), x: rows.map((run) => run.iterations), width: 0.7, text: rows.map(told), textposition: "none", hovertemplate: HOVER, customdata: rows.map((run) => run.row),
+        marker: { color: colours, opacity: 0.45, line: { width: rows.map((run) => (chosen.has(run.row) ? 2 : 0)), color: c.ink } } });
     }
-    const symbol = (row) => ({ finished: "circle", paused: "triangle-right", running: "circle-open" }[state(row)] || "x-thin-open");
-    traces.push({ type: "scatter", mode: "markers", x: rows.map((row) => of(row, "iterations")), y: rows.map(y), hoverinfo: "skip", cliponaxis: false,
-      marker: { symbol: rows.map(symbol), size: rows.length > 80 ? 5 : 8, color: rows.map((row) => plots.stateColour(c, state(row))), line: { width: 1.5, color: rows.map((row) => plots.stateColour(c, state(row))) } } });
-    const ticks = rows.flatMap((row, i) => (store.field(row, "resumed") || []).map((at) => [at, i]));
+    const symbol = (run) => ({ finished: "circle", paused: "triangle-right", running: "circle-open" }[run.state] || "x-thin-open");
+    traces.push({ type: "scatter", mode: "markers", x: rows.map((run) => run.iterations), y: rows.map(y), hoverinfo: "skip", cliponaxis: false,
+      marker: { symbol: rows.map(symbol), size: rows.length > 80 ? 5 : 8, color: colours, line: { width: 1.5, color: colours } } });
+    const ticks = rows.flatMap((run, i) => run.resumed.map((at) => [at, i]));
     traces.push({ type: "scatter", mode: "markers", x: ticks.map(([at]) => at), y: ticks.map(([, i]) => i), hoverinfo: "skip", marker: { symbol: "line-ns-open", size: rows.length > 80 ? 5 : 11, color: c.ink, line: { width: 2, color: c.ink } } });
     const shapes = data.rungs.levels.map((level) => ({ type: "line", x0: level, x1: level, y0: 0, y1: 1, yref: "paper", line: { color: c.soft, width: 1, dash: "dot" } }));
     const some = rows.length < came.length ? `the ${BARS} of ${came.length} trials that came farthest` : "trials";
-    const names = rows.length > 40 ? { showticklabels: false } : { tickvals: rows.map(y), ticktext: rows.map((row) => plain(store.name(row), plots.narrow() ? 12 : 24)) };
+    const names = rows.length > 40 ? { showticklabels: false } : { tickvals: rows.map(y), ticktext: rows.map((run) => plain(run.name, plots.narrow() ? 12 : 24)) };
     put(element, traces, layout(c, 90 + Math.max(40, Math.min(700, 14 * rows.length)), { shapes, bargap: 0, xaxis: { title: "iterations", rangemode: "tozero" },
       yaxis: { ...names, title: some, range: [rows.length - 0.4, -0.6], showgrid: false } }), {
       heads: ["trial", "state", "iterations", "pauses at", "resumed after", data.metric],
-      rows: () => came.map((row) => [store.name(row), state(row), of(row, "iterations"), of(row, "until"), (store.field(row, "resumed") || []).join(" "), value(row)]),
+      rows: () => came.map((run) => [run.name, run.state, run.iterations, run.until, run.resumed.join(" "), run.value]),
     });
   });
 

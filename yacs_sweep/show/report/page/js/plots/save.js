@@ -1,7 +1,7 @@
 // Saves a picture as png or svg, and what it shows as csv.
 "use strict";
 (() => {
-  const report = window.report, store = report.store, plots = report.plots, { element: make, format: { csv }, download } = report;
+  const report = window.report, plots = report.plots, { format: { csv } } = report;
 
   /* Makes the file of a picture: png (twice the size of the screen), svg or csv. */
   plots.file = async (element, format) => {
@@ -19,16 +19,6 @@
   /* Adds the buttons of a picture, once. */
   plots.tools = (element) => {
     if (element.querySelector(".save") || !element.dataset.plot) return;
-    const name = element.dataset.plot;
-    const bar = make("div", { class: "save", role: "group", "aria-label": "Save this picture" }, ...["png", "svg", "csv"].map((format) => {
-      const button = make("button", { type: "button", "aria-label": `Save ${name} as ${format}`, onclick: async () => {
-        button.disabled = true;
-        try {
-          download(`${store.sweep.id || "sweep"}-${name}.${format}`, await plots.file(element, format));
-        } finally { button.disabled = false; }
-      } }, format);
-      return button;
-    }));
-    element.append(bar);
+    element.append(report.saveBar(element.dataset.plot, (format) => plots.file(element, format)));
   };
 })();
