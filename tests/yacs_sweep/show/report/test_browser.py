@@ -50,6 +50,21 @@ def drawn(chromium: Page) -> list[dict[str, Any]]:
     return found
 
 
+def test_the_usual_table_fits_a_window_of_1100_pixels(chromium: Page, files: dict[str, Path]) -> None:
+    chromium.show(files["usual"], width=1100)
+    chromium.until("return Boolean(document.getElementById('where'))")
+    sizes = "const box = document.querySelector('#table .scroll'); return [box.scrollWidth, box.clientWidth]"
+    wide, window = chromium.run(sizes)
+    assert wide <= window
+    # The command of the first screen breaks between words alone, and is copied as it is.
+    words = (
+        "return [...document.querySelectorAll('.answer pre.command span')].map((word) => word.getClientRects().length)"
+    )
+    assert len(chromium.run(words)) > 5 and set(chromium.run(words)) == {1}
+    assert "--train-best" in chromium.run("return document.querySelector('.answer pre.command').textContent")
+    assert chromium.run("return document.querySelector('.answer .copied button').textContent") == "Copy"
+
+
 @pytest.mark.parametrize(("width", "dark"), [(1200, False), (1200, True), (390, False), (390, True)])
 def test_every_plot_is_drawn(chromium: Page, files: dict[str, Path], width: int, dark: bool, tmp_path: Path) -> None:
     chromium.show(files["usual"], width=width, dark=dark)
@@ -186,6 +201,8 @@ def test_a_printed_page_has_every_plot(files: dict[str, Path], tmp_path: Path) -
         with contextlib.suppress(zlib.error):
             drawn_lines += len(MARKS.findall(zlib.decompress(packed)))
     assert drawn_lines > 5000, drawn_lines  # 14,780 with all plots, 1,051 without any
+    pages = len(re.findall(rb"/Type\s*/Page\b", target.read_bytes()))
+    assert 1 < pages <= 7, pages  # 6, of 40 trials with every picture
 
 
 def test_printing_draws_everything_in_light_colours_and_the_papers_width(

@@ -164,6 +164,16 @@ def test_every_colour_of_a_text_can_be_read() -> None:
         assert contrast(colours["--faint"], colours["--paper"]) >= 3, theme
 
 
+def test_the_colours_of_values_stand_out_from_the_paper() -> None:
+    base = resources.files(PACKAGE).joinpath("js/plots/base.js").read_text(encoding="utf-8")
+    found = re.search(r"scale: dark\s*\? (\[\[.*\]\])\s*: (\[\[.*\]\])", base)
+    assert found is not None
+    papers = {theme: colours["--paper"] for theme, colours in themes().items()}
+    for theme, scale in (("dark", found[1]), ("light", found[2])):
+        steps = [contrast(colour, papers[theme]) for colour in re.findall("#[0-9a-f]{6}", scale)]
+        assert len(steps) == 5 and min(steps) >= 3 and steps == sorted(steps), (theme, steps)
+
+
 def test_no_text_is_written_in_the_colour_of_lines() -> None:
     for style in resources.files(PACKAGE).joinpath("css").iterdir():
         assert not re.search(r"(?<![\w-])color: var\(--(faint|line)\)", style.read_text(encoding="utf-8")), style.name

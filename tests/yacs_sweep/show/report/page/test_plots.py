@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import math
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -187,6 +188,15 @@ def test_curves_over_epochs_steps_and_time_as_logged_or_smoothed(chromium: Page,
     x, y, name = chromium.run(last)
     raw = [29.8 - 2 * math.cos(epoch) / (epoch + 1) for epoch in range(4)]
     assert (x, name) == ([1, 2, 3, 4], "trial-0298") and y == pytest.approx(raw, rel=1e-3)
+    # The best five are told apart without colours, and named at their ends.
+    inner = "document.querySelector('[data-plot=curves] .inner')"
+    dashes = chromium.run(f"return {inner}.data.filter((line) => line.showlegend).map((line) => line.line.dash)")
+    assert len(set(dashes)) == len(dashes) == 5 and dashes[-1] == "solid"
+    ends = chromium.run(f"return {inner}.layout.annotations.map((end) => end.text)")
+    assert ends == [f"trial-0{number}" for number in range(298, 293, -1)]
+    heights = f"return [...{inner}.querySelectorAll('.annotation text')].map((end) => end.getBoundingClientRect().top)"
+    tops = chromium.run(heights)
+    assert min(after - before for before, after in pairwise(tops)) >= 11
     choose = "const field = document.getElementById('{}'); field.value = '{}'; field.dispatchEvent(new Event('{}'))"
     for which, axis, places in ((1, "step", [10, 20, 30, 40]), (2, "time", [22.5, 45, 67.5, 90])):
         chromium.run(choose.format("curve-axis", which, "change"))
@@ -272,6 +282,43 @@ def test_no_picture_is_blank(chromium: Page, files: dict[str, Path]) -> None:
     text_of = "(inner) => document.getElementById(inner.getAttribute('aria-labelledby')).textContent"
     named = f"return [...document.querySelectorAll('.plot .inner')].map({text_of})"
     assert all(len(text) > 20 and text.endswith(".") for text in chromium.run(named))
+    assert chromium.messages() == []
+
+
+def test_rungs_of_seeds_rows_of_one_epoch_and_long_curves(chromium: Page, tmp_path: Path) -> None:
+    rule = {"type": "asha", "min_iter": 1, "eta": 3}
+    spec = spec_of({"a": {"min": 0.0, "max": 9.0}}, early_terminate=rule, repeats={"n": 2})
+    trials = []
+    for n in range(8):
+        came = 9 if n < 4 else 3
+        more = {
+            "iterations": came,
+            "state": "finished" if n < 4 else "stopped",
+            "point": f"point-{n // 2}",
+            "seed": n % 2,
+        }
+        trials.append(with_curve(trial(n, {"a": float(n // 2)}, float(n)), came, float(n), **more))
+        trials[-1].curves["loss"] = Curve([k + 1.0 for k in range(100)], [1.0 / (k + 1) for k in range(100)])
+    path = tmp_path / "seeds.html"
+    path.write_text(page(Findings.of(in_memory(trials, spec)), "now"), encoding="utf-8")
+    draw(chromium, path)
+    bars = "const all = document.querySelector('[data-plot=rungs] .inner').data[0]; return [all.x, all.customdata]"
+    assert chromium.run(bars)[0] == [9] * 4 + [3] * 4
+    said = chromium.run("return document.getElementById('says-rungs').textContent")
+    assert said == "Iterations of 8 trials (4 finished, 4 stopped): 8 reached 1, 8 reached 3, 4 reached 9."
+    # A trial goes with its point.
+    chromium.run("report.store.set({where: \"name == 'point-1'\"})")
+    wait(chromium)
+    assert chromium.run(bars)[0] == [9, 9]
+    rows = list(csv.reader(io.StringIO(saved(chromium, "rungs", "csv"))))
+    assert [row[0] for row in rows] == ["trial", "trial-0003", "trial-0002"]
+    # Rows of one epoch are spread over it, and a curve that is not drawn whole says so.
+    assert chromium.run("return report.curve.places({x: [1, 1, 2, 2, 2, 2]}, 'epoch')") == [1, 1.5, 2, 2.25, 2.5, 2.75]
+    note = "return document.getElementById('curves-note').textContent"
+    assert "thinned" not in chromium.run(note)
+    chromium.run("report.store.set({where: '', metric: 'loss'})")
+    wait(chromium)
+    assert chromium.run(note) == "Long curves are thinned: some rows are not drawn."
     assert chromium.messages() == []
 
 

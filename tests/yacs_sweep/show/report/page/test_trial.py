@@ -17,6 +17,21 @@ from yacs_sweep.show.report.data import Curve, read_local
 from yacs_sweep.show.report.findings import Findings
 from yacs_sweep.show.report.page.html import page
 
+# The files that the buttons of the first picture make.
+SAVED = """
+const answer = arguments[arguments.length - 1], files = [], known = report.download;
+report.download = (name, content) => files.push(content);
+const buttons = [...document.querySelectorAll("#view figure .save")[0].querySelectorAll("button")];
+const letters = async (blob) => String.fromCharCode(...new Uint8Array(await blob.arrayBuffer()));
+(async () => {
+  for (const [place, form] of ["png", "svg", "csv"].entries()) {
+    buttons[place].click();
+    while (files.length <= place) await new Promise((then) => setTimeout(then, 5));
+  }
+  report.download = known;
+  answer([await files[1].text(), (await letters(files[0])).slice(0, 8), await files[2].text()]);
+})();
+"""
 READY = "return report.store && report.store.count > 0"
 TEXT = "return document.getElementById('view').innerText"
 ROWS = """
@@ -58,6 +73,12 @@ def shown(chromium: Page, path: Path, width: int = 1200) -> None:
     chromium.until(READY)
 
 
+def saved(chromium: Page) -> list[str]:
+    """The svg, the beginning of the png, and the csv of the first picture."""
+    found: list[str] = chromium.driver.execute_async_script(SAVED)
+    return found
+
+
 def tables(chromium: Page) -> dict[str, list[list[str]]]:
     """The tables of the page that is shown, by caption."""
     return {found[0]: found[1:] for found in chromium.run(ROWS)}
@@ -91,6 +112,16 @@ def test_a_trial_has_a_page_and_the_table_is_found_again_as_it_was(chromium: Pag
     ticks = "return [...document.querySelectorAll('#view figure')[0].querySelectorAll('text[text-anchor=middle]')]"
     assert chromium.run(f"{ticks}.map((text) => text.textContent)") == ["1", "2", "3", "4", "5"]
     first = chromium.run(figures)[0]
+    # A picture is saved with its names, as svg, png and csv.
+    svg, png, rows = saved(chromium)
+    assert svg.startswith("<svg") and svg.count("stroke-dasharray") > 2 and "trial-0029 (best)" in svg
+    assert "val/mAP by epoch" in svg and "class=" not in svg and png.startswith("\x89PNG")
+    assert rows.splitlines()[:2] == ["name,epoch,val/mAP", "trial-0007,1,9"] and len(rows.splitlines()) == 11
+    # Over time: 480 s in 5 rows, step 0 at the start.
+    chromium.run("report.store.set({axis: 'time'})")
+    assert "val/mAP by minutes" in chromium.run(figures)[0] and "spread evenly" in chromium.run(TEXT)
+    assert saved(chromium)[2].splitlines()[5] == "trial-0007,8,17"
+    chromium.run("report.store.set({axis: null})")
     assert faults(chromium) == []
     assert first.startswith(
         "val/mAP by epoch, between 9 and 39. trial-0007: 17 at the end; trial-0029 (best): 39 at the end"
@@ -159,6 +190,16 @@ def test_trials_stand_side_by_side(chromium: Page, base: Path, tmp_path: Path) -
         assert wide <= window
         assert "git diff" not in chromium.run(TEXT)
         assert faults(chromium) == []
+        chromium.run("document.documentElement.dataset.theme = 'dark'")
+        assert faults(chromium) == []
+    # Hidden words of wide tables do not widen a phone's page.
+    chromium.run("document.head.append(report.element('style', {}, '#view table { min-width: 900px; }'))")
+    chromium.run("report.store.set({trial: 'trial-0004'})")
+    assert chromium.run("return document.querySelectorAll('#view table .unseen').length") > 0
+    assert chromium.run("return document.documentElement.scrollWidth") == 390
+    chromium.until("return document.querySelectorAll('#view .scroll[data-over][tabindex]').length > 1")
+    assert faults(chromium) == []
+    chromium.run("report.store.set({trial: null})")
     # On paper it stands alone, and the pictures of the table's page are not lost by it.
     chromium.run("dispatchEvent(new Event('beforeprint')); dispatchEvent(new Event('afterprint'))")
     assert "3 trials side by side" in chromium.run(TEXT)

@@ -1,7 +1,7 @@
 // Saves what is drawn as a file: the buttons below a picture, and pictures that are SVG as svg or png.
 "use strict";
 (() => {
-  const report = window.report, { element: make, download } = report;
+  const report = window.report, { element: make } = report;
   const STYLES = ["fill", "stroke", "stroke-width", "stroke-dasharray", "stroke-linejoin", "opacity", "font-size", "font-family", "visibility"];
   const FORMATS = ["png", "svg", "csv"];
   const SHARP = 3;  // pixels of a png for each of the screen's
@@ -10,7 +10,7 @@
   report.saveBar = (name, file) => make("div", { class: "save", role: "group", "aria-label": `Save ${name}` }, ...FORMATS.map((format) => {
     const button = make("button", { type: "button", "aria-label": `Save ${name} as ${format}`, onclick: async () => {
       button.disabled = true;
-      try { download(`${report.store.sweep.id || "sweep"}-${name}.${format}`, await file(format)); } finally { button.disabled = false; }
+      try { report.download(`${report.store.sweep.id || "sweep"}-${name}.${format}`, await file(format)); } finally { button.disabled = false; }
     } }, format);
     return button;
   }));
