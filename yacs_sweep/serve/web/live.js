@@ -36,7 +36,7 @@
     const metric = sweep.metrics.length ? sweep.metrics[0].name : "";
     const best = sweep.best ? make("strong", { id: "live-best" },
       `best ${metric} ${written(sweep.best.mean ?? sweep.best.value)} in ${sweep.best.point ?? sweep.best.name}`) : "no best trial yet";
-    headline.replaceChildren(make("span", { class: `state ${word}` }, word), " ",
+    headline.replaceChildren(make("span", { class: `state ${word}` }, word), " · ",
       make("span", { id: "live-done" }, `${sweep.done} of ${sweep.target} trials`), counts ? ` (${counts})` : "", " · ", best,
       where.length ? ` · ${where.join("; ")}` : "", sweep.order ? ` · ${sweep.order.act} by ${sweep.order.by}` : "");
     report.control?.update(sweep);

@@ -7,7 +7,6 @@ from html import escape
 from pathlib import Path
 from urllib.parse import quote
 
-from ....base.wording import sentence
 from ....records.environment import read_defaults
 from ....records.folder import TrialRecord
 from ....records.progress import savings
@@ -96,7 +95,8 @@ def _mattered(findings: Findings) -> list[str]:
     """Says which parameters explain the differences, as HTML."""
     clear = [effect for effect in findings.effects if effect.clear]
     if not clear:
-        return [escape(sentence(findings.caveat))] if findings.caveat else []
+        caveat = findings.caveat
+        return [escape(caveat[0].upper() + caveat[1:])] if caveat else []
     named = ", ".join(f"<b>{escape(effect.name)}</b> ({100 * effect.importance:.0f} %)" for effect in clear[:NAMED])
     more = f" and {len(clear) - NAMED} more" if len(clear) > NAMED else ""
     rest = len(findings.effects) - len(clear)

@@ -138,14 +138,14 @@
   function rows(columns) {
     const { page, size } = store.view, visible = store.visible;
     const pages = Math.max(1, Math.ceil(visible.length / size)), now = Math.min(page, pages);
-    const best = store.sweep.best, chosen = new Set(store.view.chosen), back = focused();
+    const best = store.sweep.best, ranked = store.list("rank"), chosen = new Set(store.view.chosen), back = focused();
     body.replaceChildren(...visible.slice((now - 1) * size, now * size).map((row) => {
       const name = store.name(row), cells = columns.map((column) => (column.key === "name" && column.of === "trial"
         ? element("th", { scope: "row", class: "name" }, ...cell(column, row)) : element("td", { class: kind(column) }, ...cell(column, row))));
       const full = chosen.size >= store.MOST && !chosen.has(name);
       const tick = element("input", { type: "checkbox", "aria-label": `compare ${name}`, disabled: full, onchange: (event) => store.choose(name, event.target.checked) });
       tick.checked = chosen.has(name);
-      return element("tr", { class: name === best || store.field(row, "rank") === 1 ? "best" : false, "data-trial": name }, element("td", { class: "tick" }, tick), ...cells);
+      return element("tr", { class: (ranked ? store.field(row, "rank") === 1 : name === best) ? "best" : false, "data-trial": name }, element("td", { class: "tick" }, tick), ...cells);
     }));
     back();
     const all = store.count, some = visible.length;

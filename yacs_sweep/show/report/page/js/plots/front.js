@@ -3,6 +3,20 @@
 (() => {
   const report = window.report, store = report.store, plots = report.plots;
   const { plain, short, number } = plots;
+  const APART = 0.045;  // of the picture's sides: numbers of points that are nearer cover each other
+
+  /* Chooses the rows whose number is written: along the front, those that are far enough from the last one. */
+  function numbered(rows, x, y) {
+    const span = (of) => { const own = rows.map(of); return Math.max(...own) - Math.min(...own) || 1; }, [width, height] = [span(x), span(y)];
+    const found = new Set();
+    let last = null;
+    for (const row of [...rows].sort((a, b) => x(a) - x(b))) {
+      if (last !== null && Math.hypot((x(row) - x(last)) / width, (y(row) - y(last)) / height) < APART) continue;
+      found.add(row);
+      last = row;
+    }
+    return found;
+  }
   const LOOKS = (c) => ({ front: ["circle", c.accent, 10], dominated: ["circle", c.faint, 7], early: ["triangle-down-open", c.faint, 7], few: ["circle-open", c.faint, 7], beyond: ["diamond-open", c.soft, 8], violates: ["x-thin-open", c.warn, 8] });
 
   const front = (which) => (element) => {
@@ -22,12 +36,12 @@
       const rows = there.filter((row) => f.kind[row] === kind);
       if (!rows.length) continue;
       const [symbol, colour, size] = looks[kind], open = symbol.includes("open");
-      const label = kind === "front" && rows.length <= (plots.narrow() ? 5 : 12);
+      const label = kind === "front" && rows.length <= (plots.narrow() ? 8 : 24), written = label ? numbered(rows, own(first), own(second)) : null;
       traces.push({ type: "scatter", mode: label ? "markers+text" : "markers", x: rows.map(own(first)), y: rows.map(own(second)), customdata: rows,
-        text: label ? rows.map((row) => String(number(row))) : undefined, textposition: (x.goal === "minimize" ? "bottom right" : "bottom left"), textfont: { size: 11, color: c.soft },
+        text: label ? rows.map((row) => (written.has(row) ? String(number(row)) : "")) : undefined, textposition: (x.goal === "minimize" ? "bottom right" : "bottom left"), textfont: { size: 11, color: c.soft },
         hovertext: rows.map((row) => plots.about(row) + f.objectives.map((o, i) => i ? `<br>${plain(o.name)} ${short(at(row, i))}` : "").join("") + `<br>${name}`), hovertemplate: "%{hovertext}<extra></extra>",
         error_x: bars(rows, first), error_y: bars(rows, second), name,
-        marker: { symbol, size, color: colour, opacity: kind === "front" ? 1 : 0.75, line: { width: open ? 1.8 : 0.8, color: open ? colour : c.paper } } });
+        marker: { symbol, size, color: colour, opacity: kind === "front" ? 1 : 0.9, line: { width: open ? 1.8 : 0.8, color: open ? colour : c.paper } } });
     }
     // Bounds within reach of the trials are lines; one far off would press them together.
     const shapes = [], annotations = [], axes = [[first, "x"], [second, "y"]];
